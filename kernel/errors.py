@@ -1,0 +1,100 @@
+"""The error tree: every failure a caller can meet, each with a stable code.
+
+AppError
+├── InvalidInput          the request itself is wrong; changing nothing, say what to mend
+│   └── TooLarge          …because it is over a documented limit
+├── NotFound              no such thing in the caller's workspace
+├── Conflict              the thing exists but its state or content forbids this
+│   └── EtagMismatch      …because somebody changed it since the caller read it
+├── Unavailable           a dependency is down, slow or throttling; retry later
+├── ProviderRejected      the model provider refused the request; retrying will not help
+└── Cancelled             the run was cancelled on request
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+
+class AppError(Exception):
+    """The request could not be done.
+
+    Attributes:
+        code: Stable machine-readable name, `snake_case`; the class default may be made more specific per instance.
+        retriable: Whether the same request can succeed later without being changed.
+        retry_after_s: Seconds to wait before retrying, where the cause said so; None when unknown.
+        fields: For bad input, what is wrong by JSON pointer (`/spec/model`), never the offending value.
+    """
+
+    code: str = "internal_error"
+    retriable: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        detail: str | None = None,
+        *,
+        code: str | None = None,
+        retry_after_s: float | None = None,
+        fields: Mapping[str, str] | None = None,
+    ) -> None:
+        self.detail = detail or (type(self).__doc__ or "").strip().splitlines()[0]
+        if code is not None:
+            self.code = code
+        self.retry_after_s = retry_after_s
+        self.fields = dict(fields or {})
+        super().__init__(self.detail)
+
+
+class InvalidInput(AppError):
+    """The request is not valid."""
+
+    code = "invalid_input"
+
+
+class TooLarge(InvalidInput):
+    """The request is over a size limit."""
+
+    code = "too_large"
+
+
+class NotFound(AppError):
+    """There is no such thing in this workspace."""
+
+    code = "not_found"
+
+
+class Conflict(AppError):
+    """The current state does not allow this."""
+
+    code = "conflict"
+
+
+class EtagMismatch(Conflict):
+    """It was changed since you read it; read it again and repeat your change."""
+
+    code = "etag_mismatch"
+
+
+class Unavailable(AppError):
+    """A dependency is unavailable for now; try again later."""
+
+    code = "unavailable"
+    retriable = True
+
+
+class ProviderRejected(AppError):
+    """The model provider refused the request."""
+
+    code = "provider_rejected"
+
+
+class Cancelled(AppError):
+    """The run was cancelled on request."""
+
+    code = "cancelled"
+
+
+def one_of(values: Sequence[str]) -> str:
+    """Return the allowed values as a readable list for an error's detail."""
+    return ", ".join(sorted(values))

@@ -1,0 +1,92 @@
+"""Identifiers: what they look like, how they are made, and that they are safe as storage keys."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from datetime import datetime
+
+import uuid6
+
+from kernel.errors import InvalidInput
+
+_AGENT = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?")
+_WORKSPACE = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+_SESSION = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,62}[A-Za-z0-9])?")
+_USER = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.@+:-]{0,126}[A-Za-z0-9])?")
+_KEYS = uuid.UUID("6f0f6a3e-6f2d-5b52-9d0b-0f1c0a7f4c11")  # namespace of run ids made from callers' own keys
+
+
+def new_id() -> str:
+    """Return a new UUIDv7 (RFC 9562 §5.7): unique, and ordered by the time it was made."""
+    return str(uuid6.uuid7())
+
+
+def issued_at(uuid7: str) -> int:
+    """Return the Unix time in milliseconds that a UUIDv7 carries."""
+    return uuid.UUID(uuid7).int >> 80
+
+
+def agent_name(text: str) -> str:
+    """Return the name if it is a valid agent name: 1-63 of a-z, 0-9, `_`, `-`, with alphanumeric ends."""
+    return _checked(_AGENT, text, "agent name", "1-63 characters of a-z, 0-9, '_' and '-', alphanumeric at both ends")
+
+
+def workspace_name(text: str) -> str:
+    """Return the name if it is a valid workspace: 1-63 of a-z, 0-9, `-`, with alphanumeric ends."""
+    return _checked(_WORKSPACE, text, "workspace", "1-63 characters of a-z, 0-9 and '-', alphanumeric at both ends")
+
+
+def session_id(text: str) -> str:
+    """Return the id if it is a valid session id: a UUIDv7 of ours or 1-64 characters of the caller's choosing."""
+    return _checked(_SESSION, text, "session id", "1-64 characters of A-Z, a-z, 0-9, '_', '.' and '-'")
+
+
+def user_id(text: str) -> str:
+    """Return the id if it is a valid user id: 1-128 characters, e-mail addresses allowed."""
+    return _checked(_USER, text, "user id", "1-128 characters of A-Z, a-z, 0-9 and '_.@+:-'")
+
+
+def run_id(workspace: str, key: str) -> str:
+    """Return the run id that a caller's idempotency key stands for.
+
+    A UUID is its own run id; any other key maps to one UUIDv5 (RFC 9562 §5.5) per workspace, so that the same key is
+    always the same run.
+
+    Raises:
+        InvalidInput: The key is empty, longer than 255 characters or not printable ASCII.
+    """
+    try:
+        return str(uuid.UUID(key))
+    except ValueError:
+        pass
+    if not 1 <= len(key) <= 255 or not key.isascii() or not key.isprintable():
+        msg = "An idempotency key is 1-255 printable ASCII characters."
+        raise InvalidInput(msg, code="invalid_idempotency_key")
+    return str(uuid.uuid5(_KEYS, f"{workspace}:{key}"))
+
+
+def parse_run_id(text: str) -> str:
+    """Return the canonical form of a run id.
+
+    Raises:
+        InvalidInput: It is no UUID.
+    """
+    try:
+        return str(uuid.UUID(text))
+    except ValueError:
+        msg = "A run id is a UUID."
+        raise InvalidInput(msg, code="invalid_run_id") from None
+
+
+def newest_first(created: datetime, ident: str) -> str:
+    """Return a row key that sorts newest first: the complement of the 48-bit creation time in ms, then the id."""
+    ms = int(created.timestamp() * 1000)
+    return f"{(1 << 48) - 1 - ms:012x}!{ident}"
+
+
+def _checked(pattern: re.Pattern[str], text: str, what: str, rule: str) -> str:
+    if not pattern.fullmatch(text):
+        msg = f"Not a valid {what}: use {rule}."
+        raise InvalidInput(msg, code=f"invalid_{what.replace(' ', '_')}")
+    return text

@@ -1,0 +1,19 @@
+"""Money as whole micro-US-dollars, never floats: 1 USD is 1,000,000."""
+
+from __future__ import annotations
+
+from decimal import ROUND_HALF_EVEN, Decimal
+
+MICRO_USD_PER_USD = 1_000_000
+
+
+def to_micro_usd(usd: Decimal) -> int:
+    """Return the amount in micro-USD, rounded half to even as ledgers do (IEEE 754 default, no upward drift)."""
+    return int((usd * MICRO_USD_PER_USD).quantize(Decimal(1), rounding=ROUND_HALF_EVEN))
+
+
+def format_usd(micro_usd: int | None) -> str:
+    """Return the amount for a person, exact to the micro-dollar; an unknown amount is `unpriced`."""
+    if micro_usd is None:
+        return "unpriced"
+    return f"${Decimal(micro_usd) / MICRO_USD_PER_USD:.6f}"

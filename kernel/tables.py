@@ -1,0 +1,171 @@
+"""The Tables seam: partitioned rows with ETags and atomic writes within a partition, as Azure Table Storage has them.
+
+Two implementations stand behind it, `adapters.azure_tables` and `adapters.memory_tables`; one contract suite runs over
+both. The limits are those of the service (learn.microsoft.com/rest/api/storageservices/understanding-the-table-service-data-model).
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+Scalar = str | int | float | bool | datetime | bytes
+MAX_WRITES = 100
+"""Most writes one commit may hold (an entity-group transaction's limit)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One stored entity.
+
+    Attributes:
+        partition: Partition key; rows of one partition can be committed together.
+        key: Row key, unique in the partition; rows are returned in its order.
+        values: The properties. None values are not stored. A string may be of any length up to the row's 1 MiB.
+        etag: The version that was read; empty on a row that was not read from a table.
+    """
+
+    partition: str
+    key: str
+    values: Mapping[str, Scalar | None]
+    etag: str = ""
+
+    def text(self, name: str, default: str = "") -> str:
+        """Return a string property, or the default when it is absent."""
+        value = self.values.get(name)
+        return default if value is None else str(value)
+
+    def integer(self, name: str, default: int = 0) -> int:
+        """Return an integer property, or the default when it is absent."""
+        value = self.values.get(name)
+        return default if not isinstance(value, int) else value
+
+    def moment(self, name: str) -> datetime | None:
+        """Return a datetime property (aware, UTC), or None when it is absent."""
+        value = self.values.get(name)
+        return value if isinstance(value, datetime) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Insert:
+    """Create the row; fails with RowExists if its key is taken."""
+
+    row: Row
+
+
+@dataclass(frozen=True, slots=True)
+class Replace:
+    """Replace the whole row; fails with RowChanged if it is gone or its ETag is no longer `row.etag`."""
+
+    row: Row
+
+
+@dataclass(frozen=True, slots=True)
+class Upsert:
+    """Create or replace the whole row, whatever is there."""
+
+    row: Row
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Delete the row; with an ETag, fails with RowChanged if it was changed. A missing row fails with RowChanged."""
+
+    partition: str
+    key: str
+    etag: str = ""
+
+
+Write = Insert | Replace | Upsert | Delete
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A range of rows: of one partition, or of a range of partitions.
+
+    Attributes:
+        partition: The partition, or the first one when `partition_before` is given.
+        partition_before: Exclusive upper bound of a partition range; None for the one partition.
+        key_from: Inclusive lower bound of the row key.
+        key_before: Exclusive upper bound of the row key.
+        where: Properties that must equal these values.
+    """
+
+    partition: str
+    partition_before: str | None = None
+    key_from: str | None = None
+    key_before: str | None = None
+    where: Mapping[str, str | int | bool] = field(default_factory=dict[str, "str | int | bool"])
+
+    @staticmethod
+    def prefix(partition: str, prefix: str, *, after: str | None = None) -> Span:
+        """Return the rows of a partition whose key starts with the prefix, from just after the key `after` on."""
+        start = prefix if after is None else after + "\x20"
+        return Span(partition, key_from=start, key_before=prefix + "~")
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some rows in key order, and the token that continues after them; None when these were the last."""
+
+    rows: Sequence[Row]
+    next: str | None
+
+
+class RowExists(Exception):
+    """An inserted row's key is taken."""
+
+
+class RowChanged(Exception):
+    """A row that was to be replaced or deleted was changed or deleted by somebody else."""
+
+
+class RowTooLarge(Exception):
+    """A row is over 1 MiB, or a commit over 4 MiB."""
+
+
+class Tables(Protocol):
+    """Partitioned rows. Every method raises `kernel.errors.Unavailable` when the store cannot be reached."""
+
+    async def get(self, table: str, partition: str, key: str) -> Row | None:
+        """Return the row, or None when there is none."""
+        ...
+
+    async def query(self, table: str, span: Span, *, limit: int = 1000, token: str | None = None) -> Page:
+        """Return up to `limit` (1-1000) rows of the span in key order.
+
+        A page can be short, even empty, while `next` is set: the service ends a page where a partition boundary or a
+        time limit falls.
+        """
+        ...
+
+    async def commit(self, table: str, writes: Sequence[Write]) -> Sequence[str]:
+        """Apply all writes or none, and return the new ETags in order (empty for deletes).
+
+        All rows are of one partition, each key at most once, at most MAX_WRITES.
+
+        Raises:
+            RowExists: An insert's key is taken.
+            RowChanged: A replaced or deleted row is not as expected.
+            RowTooLarge: A row is over 1 MiB, or the commit over 4 MiB.
+            ValueError: The writes break the rules above.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Release connections."""
+        ...
+
+
+async def every(tables: Tables, table: str, span: Span, *, page: int = 1000) -> AsyncIterator[Row]:
+    """Yield every row of the span, page by page, so that memory does not grow with the span."""
+    token: str | None = None
+    while True:
+        found = await tables.query(table, span, limit=page, token=token)
+        for row in found.rows:
+            yield row
+        token = found.next
+        if token is None:
+            return
