@@ -1,7 +1,8 @@
 """The Tables seam: partitioned rows with ETags and atomic writes within a partition, as Azure Table Storage has them.
 
 Two implementations stand behind it, `adapters.azure_tables` and `adapters.memory_tables`; one contract suite runs over
-both. The limits are those of the service (learn.microsoft.com/rest/api/storageservices/understanding-the-table-service-data-model).
+both. The limits are those of the service
+(learn.microsoft.com/rest/api/storageservices/understanding-the-table-service-data-model).
 """
 
 from __future__ import annotations

@@ -1,0 +1,138 @@
+"""The actor behind an agent: applies operations one at a time and is the only caller of provider create and delete.
+
+It writes its row before and after it acts at the provider, so whatever moment it dies at, the next operation finds an
+intent that it can finish: it looks for the version before it makes one.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+
+from kernel.clock import Clock, hour_bucket
+from kernel.errors import AppError
+from kernel.tables import RowChanged, RowExists, Tables
+from lifecycle.activity import ActivityIndex
+from lifecycle.agents import AgentRecord, Failure, blank
+from lifecycle.operations import Operation
+from lifecycle.providers import AgentProvider, Providers, Wanted
+from lifecycle.records import RecordStore
+from lifecycle.registry import (
+    Deprovision,
+    Effect,
+    Inspect,
+    Provision,
+    apply,
+    deprovisioned,
+    failed,
+    inspected,
+    provisioned,
+)
+from lifecycle.specs import fingerprint, provider_name
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ActorState:
+    """What an actor keeps between operations: its record as last written, and that row's ETag."""
+
+    record: AgentRecord
+    etag: str
+
+
+class AgentActor:
+    """Applies operations to agents. The caller makes sure that one agent's operations never overlap.
+
+    Should two ever overlap (a worker that was declared dead lives on), the row's ETag lets only one of them write.
+    """
+
+    def __init__(self, tables: Tables, providers: Providers, owner: str, clock: Clock) -> None:
+        self._records = RecordStore(tables)
+        self._activity = ActivityIndex(tables, "agent")
+        self._providers = providers
+        self._owner = owner
+        self._clock = clock
+
+    async def handle(self, state: ActorState | None, workspace: str, name: str, operation: Operation) -> ActorState:
+        """Apply the operation and return the state to keep.
+
+        Args:
+            state: What the last operation returned; None makes the actor read its row.
+            workspace: The agent's workspace.
+            name: The agent's name.
+            operation: What to do; one that was applied before does nothing.
+
+        Raises:
+            Unavailable: Table Storage cannot be reached; the operation can be applied again.
+        """
+        while True:
+            if state is None:
+                state = await self._read(workspace, name)
+            try:
+                return await self._apply(state, operation)
+            except (RowChanged, RowExists):
+                # The row is ahead of the state: an earlier try was cut off after writing it. The row is right.
+                state = None
+
+    async def _apply(self, state: ActorState, operation: Operation) -> ActorState:
+        now = self._clock()
+        decision = apply(state.record, operation, now)
+        state = await self._write(state, decision.record)
+        if decision.effect is None:
+            return state
+        settled = await self._act(state.record, operation, decision.effect)
+        return await self._write(state, settled)
+
+    async def _act(self, record: AgentRecord, operation: Operation, effect: Effect) -> AgentRecord:
+        provider = self._providers[effect.spec.provider]
+        try:
+            match effect:
+                case Provision():
+                    return await self._provision(provider, record, operation, effect)
+                case Deprovision():
+                    for version in effect.versions:
+                        await provider.delete(version)
+                    log.info("agent %s removed at the provider", record.name, extra={"event": "agent.removed"})
+                    return deprovisioned(record, operation)
+                case Inspect():
+                    exists = await provider.exists(effect.version)
+                    return inspected(record, operation, self._clock(), exists=exists)
+        except AppError as error:
+            log.warning("agent %s: %s", record.name, error.code, extra={"event": "agent.provider_failed"})
+            failure = Failure(error.code, error.detail, error.retriable, operation.operation_id)
+            return failed(record, operation, failure, self._clock())
+
+    async def _provision(
+        self, provider: AgentProvider, record: AgentRecord, operation: Operation, effect: Provision
+    ) -> AgentRecord:
+        wanted = Wanted(
+            self._owner,
+            record.workspace,
+            record.name,
+            provider_name(record.workspace, record.name),
+            fingerprint(effect.spec),
+            effect.spec,
+        )
+        found = await provider.find(wanted)
+        version = found or await provider.create(wanted)
+        event = "agent.adopted" if found else "agent.created"
+        log.info("agent %s is version %s", record.name, version.version, extra={"event": event})
+        return provisioned(record, operation, version, self._clock(), adopted=found is not None)
+
+    async def _read(self, workspace: str, name: str) -> ActorState:
+        stored = await self._records.read(workspace, name)
+        return ActorState(*stored) if stored else ActorState(blank(workspace, name, self._clock()), "")
+
+    async def _write(self, state: ActorState, record: AgentRecord) -> ActorState:
+        """Write the record if it changed, keeping the activity index a superset of what prune may take."""
+        if record == state.record:
+            return state
+        before, after = state.record.idle_since, record.idle_since
+        moved = before is None or after is None or hour_bucket(before) != hour_bucket(after)
+        if after is not None and moved:
+            await self._activity.add(record.workspace, record.name, after)
+        etag = await self._records.write(record, state.etag)
+        if before is not None and moved:
+            await self._activity.drop(record.workspace, record.name, hour_bucket(before))
+        return replace(state, record=record, etag=etag)

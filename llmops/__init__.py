@@ -1,0 +1,1 @@
+"""What running agents costs: usage, prices, the ledger, cost queries and reports."""
