@@ -7,6 +7,7 @@ AppError
 ├── Conflict              the thing exists but its state or content forbids this
 │   └── EtagMismatch      …because somebody changed it since the caller read it
 ├── Unavailable           a dependency is down, slow or throttling; retry later
+├── InternalError         a defect of ours; retried as if it were passing, then kept for a person to look at
 ├── ProviderRejected      the model provider refused the request; retrying will not help
 └── Cancelled             the run was cancelled on request
 """
@@ -27,7 +28,7 @@ class AppError(Exception):
         fields: For bad input, what is wrong by JSON pointer (`/spec/model`), never the offending value.
     """
 
-    code: str = "internal_error"
+    code: str = "error"
     retriable: ClassVar[bool] = False
 
     def __init__(
@@ -80,6 +81,13 @@ class Unavailable(AppError):
     """A dependency is unavailable for now; try again later."""
 
     code = "unavailable"
+    retriable = True
+
+
+class InternalError(AppError):
+    """Something unexpected went wrong on our side."""
+
+    code = "internal_error"
     retriable = True
 
 

@@ -17,6 +17,11 @@ MAX_WRITES = 100
 """Most writes one commit may hold (an entity-group transaction's limit)."""
 
 
+def ordinal(key: str) -> bytes:
+    """Return what keys are ordered by: their UTF-16 code units, which is not the order of Python's strings."""
+    return key.encode("utf-16-be")
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """One stored entity.
@@ -103,8 +108,11 @@ class Span:
     @staticmethod
     def prefix(partition: str, prefix: str, *, after: str | None = None) -> Span:
         """Return the rows of a partition whose key starts with the prefix, from just after the key `after` on."""
-        start = prefix if after is None else after + "\x20"
-        return Span(partition, key_from=start, key_before=prefix + "~")
+        # A space is the least character a key may hold, so that nothing lies between a key and the key with a space.
+        start = prefix if after is None else max(prefix, after + "\x20", key=ordinal)
+        last = ord(prefix[-1:] or "\uffff")
+        end = prefix[:-1] + chr(last + 1) if last < 0xD7FF else prefix + "\uffff"  # surrogates follow U+D7FF
+        return Span(partition, key_from=start, key_before=end)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
 from kernel.clock import Clock, hour_bucket
 from kernel.errors import AppError
 from kernel.tables import RowChanged, RowExists, Tables
-from lifecycle.activity import ActivityIndex
 from lifecycle.agents import AgentRecord, Failure, blank
+from lifecycle.due import DueIndex
 from lifecycle.operations import Operation
 from lifecycle.providers import AgentProvider, Providers, Wanted
 from lifecycle.records import RecordStore
@@ -47,9 +48,13 @@ class AgentActor:
     Should two ever overlap (a worker that was declared dead lives on), the row's ETag lets only one of them write.
     """
 
-    def __init__(self, tables: Tables, providers: Providers, owner: str, clock: Clock) -> None:
+    def __init__(
+        self, tables: Tables, providers: Providers, *, owner: str, idle_after: timedelta, clock: Clock
+    ) -> None:
+        """Set whose agents these are at the provider, and when an agent whose spec does not say counts as idle."""
         self._records = RecordStore(tables)
-        self._activity = ActivityIndex(tables, "agent")
+        self._due = DueIndex(tables, "agent")
+        self._idle_after = idle_after
         self._providers = providers
         self._owner = owner
         self._clock = clock
@@ -125,14 +130,14 @@ class AgentActor:
         return ActorState(*stored) if stored else ActorState(blank(workspace, name, self._clock()), "")
 
     async def _write(self, state: ActorState, record: AgentRecord) -> ActorState:
-        """Write the record if it changed, keeping the activity index a superset of what prune may take."""
+        """Write the record if it changed, keeping the due index a superset of what prune may take."""
         if record == state.record:
             return state
-        before, after = state.record.idle_since, record.idle_since
+        before, after = state.record.prune_due(self._idle_after), record.prune_due(self._idle_after)
         moved = before is None or after is None or hour_bucket(before) != hour_bucket(after)
         if after is not None and moved:
-            await self._activity.add(record.workspace, record.name, after)
+            await self._due.add(record.workspace, record.name, after)
         etag = await self._records.write(record, state.etag)
         if before is not None and moved:
-            await self._activity.drop(record.workspace, record.name, hour_bucket(before))
+            await self._due.drop(record.workspace, record.name, hour_bucket(before))
         return replace(state, record=record, etag=etag)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from lifecycle.providers import ProviderVersion
@@ -90,6 +90,14 @@ class AgentRecord:
         if self.state is not AgentState.ACTIVE or (self.spec is not None and self.spec.pinned):
             return None
         return max(self.since, self.last_used) if self.last_used else self.since
+
+    def prune_due(self, idle_after: timedelta) -> datetime | None:
+        """When prune should look at it, given what counts as idle unless its spec says otherwise; None for never."""
+        since = self.idle_since
+        if since is None or self.state is not AgentState.ACTIVE:
+            return since
+        own = self.spec.idle_after_s if self.spec else None
+        return since + (idle_after if own is None else timedelta(seconds=own))
 
 
 def blank(workspace: str, name: str, now: datetime) -> AgentRecord:

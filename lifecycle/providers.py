@@ -91,8 +91,10 @@ class AgentProvider(Protocol):
     def translate(self, error: Exception) -> AppError:
         """Return the error of our tree that an exception from the opened agent's `run` means.
 
-        Unavailable (retriable, with `retry_after_s` where the provider named one) for throttling, time-outs and
-        outages; ProviderRejected with code `content_filter`, `provider_auth` or `provider_rejected` otherwise.
+        Unavailable with code `provider_throttled` or `provider_unavailable`, and `retry_after_s` where the provider
+        named one, for throttling, time-outs and outages; ProviderRejected with code `content_filter`, `provider_auth`
+        or `provider_rejected` for what it refuses; an error of ours from inside the run as it is; InternalError for
+        anything else.
         """
         ...
 

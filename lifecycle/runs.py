@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from kernel.errors import AppError
+from llmops.evaluation import Score
 from llmops.usage import Spend
 
 
@@ -31,7 +32,6 @@ class Stage(StrEnum):
     """What a user sees of a run's progress."""
 
     INITIALIZING = "INITIALIZING"  # a worker has it and gets the agent ready
-    CHECKING_BUDGET = "CHECKING_BUDGET"  # whether the spend is allowed
     RUNNING = "RUNNING"  # the model works
     EVALUATING = "EVALUATING"  # the answer is scored and recorded
     COMPLETED = "COMPLETED"  # answered
@@ -76,6 +76,7 @@ class Run:
         answer: The answer's text; None unless succeeded.
         model: The model that answered, as the provider named it.
         version: The agent's version at the provider that answered.
+        score: How good the answer looks; None unless succeeded.
         error: Why it, or its last attempt, failed.
         spend: Of all attempts.
         wasted: Of these, attempts that gave no answer.
@@ -103,6 +104,7 @@ class Run:
     answer: str | None = None
     model: str | None = None
     version: str | None = None
+    score: Score | None = None
     error: RunError | None = None
     spend: Spend = field(default_factory=Spend)
     wasted: Spend = field(default_factory=Spend)
@@ -119,9 +121,10 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What an attempt produced: the text, the model and the agent version it came from."""
+    """What an attempt produced: the text, its score, and the model and agent version it came from."""
 
     text: str
+    score: Score
     model: str | None
     version: str
 
@@ -155,7 +158,7 @@ def renewed(run: Run, now: datetime, lease: timedelta) -> Run:
 def answered(run: Run, answer: Answer, now: datetime) -> Run:
     """Return the run with its answer."""
     done = _finished(run, RunState.SUCCEEDED, Stage.COMPLETED, now)
-    return replace(done, answer=answer.text, model=answer.model, version=answer.version, error=None)
+    return replace(done, answer=answer.text, score=answer.score, model=answer.model, version=answer.version, error=None)
 
 
 def failed(run: Run, error: AppError, now: datetime) -> Run:
@@ -185,11 +188,6 @@ def requeued(run: Run) -> Run:
     return replace(
         run, state=RunState.QUEUED, stage=None, redriven=run.redriven + 1, finished_at=None, cancel_requested=False
     )
-
-
-def with_spend(run: Run, spend: Spend, wasted: Spend) -> Run:
-    """Return the run with what all its attempts spent, and the part that gave no answer."""
-    return replace(run, spend=spend, wasted=wasted)
 
 
 def retry_delay_s(attempt: int, base_s: float, retry_after_s: float | None, longest_s: float = 30.0) -> float:

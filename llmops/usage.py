@@ -54,6 +54,16 @@ class Spend:
             self.unpriced_calls + other.unpriced_calls,
         )
 
+    def __sub__(self, other: Spend) -> Spend:
+        return self + Spend(
+            -other.calls,
+            -other.input_tokens,
+            -other.cached_tokens,
+            -other.output_tokens,
+            -other.cost_micro_usd,
+            -other.unpriced_calls,
+        )
+
 
 def spend_of(usage: Usage, cost_micro_usd: int | None) -> Spend:
     """Return one call's spend; a cost of None makes it an unpriced call."""

@@ -1,8 +1,8 @@
-"""An index of things by the hour they were last active, so that finding the idle ones costs what there is to find.
+"""An index of things by the hour they are due for a look, so that finding the idle ones costs what there is to find.
 
-Table `activity`, partition `{kind}!{hour}`, row key `{workspace}!{name}`. It is a superset: an entry is written before
-the thing becomes active in that hour and removed after it left, so a crash can leave an entry too many, never one too
-few. Whoever reads an entry checks the thing itself.
+Table `due`, partition `{kind}!{hour}`, row key `{workspace}!{name}`. It is a superset: an entry is written before the
+thing becomes due at that hour and removed after it is no longer, so a crash can leave an entry too many, never one too
+few. Whoever reads an entry looks at the thing itself.
 """
 
 from __future__ import annotations
@@ -14,28 +14,29 @@ from datetime import datetime
 from kernel.clock import hour_bucket
 from kernel.tables import Delete, Row, RowChanged, Span, Tables, Upsert, every
 
-TABLE = "activity"
+TABLE = "due"
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """Something that was last active in an hour."""
+    """Something that is due, the hour it was entered under, and what was noted with it."""
 
     workspace: str
     name: str
     hour: str
+    note: str
 
 
-class ActivityIndex:
+class DueIndex:
     """The index of one kind of thing."""
 
     def __init__(self, tables: Tables, kind: str) -> None:
         self._tables = tables
         self._kind = kind
 
-    async def add(self, workspace: str, name: str, active: datetime) -> None:
-        """Enter a thing at the hour of its activity; call it before the activity is recorded elsewhere."""
-        row = Row(self._partition(hour_bucket(active)), f"{workspace}!{name}", {})
+    async def add(self, workspace: str, name: str, due: datetime, note: str = "") -> None:
+        """Enter a thing; call it before what makes it due is recorded elsewhere."""
+        row = Row(self._partition(hour_bucket(due)), f"{workspace}!{name}", {"note": note})
         await self._tables.commit(TABLE, [Upsert(row)])
 
     async def drop(self, workspace: str, name: str, hour: str) -> None:
@@ -50,7 +51,7 @@ class ActivityIndex:
         span = Span(f"{self._kind}!", partition_before=self._partition(hour_bucket(moment)) + "~")
         async for row in every(self._tables, TABLE, span):
             workspace, name = row.key.split("!", 1)
-            yield Entry(workspace, name, row.partition.removeprefix(f"{self._kind}!"))
+            yield Entry(workspace, name, row.partition.removeprefix(f"{self._kind}!"), row.text("note"))
 
     def _partition(self, hour: str) -> str:
         return f"{self._kind}!{hour}"

@@ -1,0 +1,231 @@
+"""Accepting runs: from a request to stored rows and a message on the queue."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from kernel.clock import Clock
+from kernel.errors import AppError, Conflict, Unavailable
+from kernel.ids import new_id
+from lifecycle import runs, sessions
+from lifecycle.catalog import Agent, Catalog, disabled
+from lifecycle.conversations import Change, Conversations, Event, Stored
+from lifecycle.directory import Directory, RunPlace
+from lifecycle.due import DueIndex
+from lifecycle.operations import Ensure
+from lifecycle.runs import Run, RunState
+from lifecycle.sessions import Session
+from lifecycle.signals import AgentSignals
+from lifecycle.submissions import RunRequest, Submission
+
+Send = Callable[[Submission], Awaitable[None]]
+"""Puts a submission on the queue; returns once the broker has accepted it, raises Unavailable otherwise."""
+
+NOT_QUEUED = "not_queued"
+"""Error code of a run whose message the broker did not accept; submitting it again queues it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A run that is stored, and whether this call created it."""
+
+    run: Run
+    created: bool
+
+
+class Intake:
+    """Stores runs before anything else happens to them."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        conversations: Conversations,
+        directory: Directory,
+        due: DueIndex,
+        *,
+        session_idle_after: timedelta,
+        clock: Clock,
+    ) -> None:
+        self._catalog = catalog
+        self._conversations = conversations
+        self._directory = directory
+        self._due = due
+        self._session_idle_after = session_idle_after
+        self._clock = clock
+
+    async def submit(
+        self, workspace: str, agent_name: str, request: RunRequest, run_id: str, signals: AgentSignals, send: Send
+    ) -> Accepted:
+        """Store the run and queue it; the same run id again returns the same run.
+
+        Raises:
+            NotFound: No such agent, or the session is another user's.
+            Conflict: The agent is disabled, the session ended or is with another agent, or the run id was used for
+                another request.
+            Unavailable: The broker did not accept the message; the run is not queued.
+        """
+        agent = await self._usable_agent(workspace, agent_name)
+        if not agent.ready:
+            # Provisioning now overlaps with the time the message takes.
+            await signals.send(workspace, agent_name, _ensure(agent))
+        accepted = await self.accept(agent, request, run_id)
+        if accepted.run.state is not RunState.QUEUED:
+            return accepted
+        try:
+            await send(submission_of(accepted.run))
+        except AppError as error:
+            await self._not_queued(accepted.run, error)
+            raise
+        return accepted
+
+    async def accept(self, agent: Agent, request: RunRequest, run_id: str) -> Accepted:
+        """Store the run without queueing it."""
+        workspace = agent.workspace
+        known = None
+        if request.session_id is not None:
+            known = await self._conversations.load(workspace, request.session_id, run_id)
+            if known.session is not None and known.run is None:
+                sessions.check_usable(known.session, agent.name, request.user_id)
+        wanted = RunPlace(request.session_id or new_id(), agent.name, request.digest(agent.name))
+        place, _ = await asyncio.gather(
+            self._directory.claim_run(workspace, run_id, wanted),
+            self._enter(agent, wanted.session_id, request.user_id)
+            if known is None or known.session is None
+            else _nothing(),
+        )
+        if place.digest != wanted.digest:
+            msg = "This idempotency key was used before, for a different request."
+            raise Conflict(msg, code="idempotency_conflict")
+        created = False
+
+        def decide(stored: Stored) -> Change | None:
+            nonlocal created
+            created = stored.run is None
+            if stored.run is not None:
+                return _resubmitted(stored, stored.run)
+            return self._queued(agent, request, run_id, place.session_id, stored)
+
+        if known is None and place == wanted:
+            known = Stored(None, None)
+        stored = await self._conversations.update(workspace, place.session_id, run_id, decide, known=known)
+        if stored.run is None:
+            msg = "the run was not stored"
+            raise RuntimeError(msg)
+        return Accepted(stored.run, created)
+
+    async def start_session(
+        self, workspace: str, agent_name: str, session_id: str | None, user_id: str | None
+    ) -> Session:
+        """Start a session with the agent; the same id again returns the same session.
+
+        Raises:
+            NotFound: No such agent, or the session is another user's.
+            Conflict: The agent is disabled, or the session is with another agent or has ended.
+        """
+        agent = await self._usable_agent(workspace, agent_name)
+        ident = session_id or new_id()
+        await self._enter(agent, ident, user_id)
+
+        def decide(stored: Stored) -> Change | None:
+            if stored.session is not None:
+                sessions.check_usable(stored.session, agent.name, user_id)
+                return None
+            now = self._clock()
+            session = Session(workspace, ident, agent.name, user_id, created_at=now, last_activity=now)
+            return Change(session, events=[_state_changed(session)])
+
+        stored = await self._conversations.update(workspace, ident, None, decide)
+        if stored.session is None:
+            msg = "the session was not stored"
+            raise RuntimeError(msg)
+        return stored.session
+
+    async def _usable_agent(self, workspace: str, name: str) -> Agent:
+        agent = await self._catalog.get(workspace, name)
+        if not agent.declaration.enabled:
+            raise disabled(agent)
+        return agent
+
+    async def _enter(self, agent: Agent, session_id: str, user_id: str | None) -> None:
+        now = self._clock()
+        session = Session(agent.workspace, session_id, agent.name, user_id, created_at=now, last_activity=now)
+        await asyncio.gather(
+            self._directory.enter_session(session),
+            self._due.add(agent.workspace, session_id, now + self._session_idle_after, agent.name),
+        )
+
+    def _queued(self, agent: Agent, request: RunRequest, run_id: str, session_id: str, stored: Stored) -> Change:
+        now = self._clock()
+        session = stored.session
+        events: list[Event] = []
+        if session is None:
+            session = Session(
+                agent.workspace, session_id, agent.name, request.user_id, created_at=now, last_activity=now
+            )
+            events.append(_state_changed(session))
+        sessions.check_usable(session, agent.name, request.user_id)
+        run = Run(
+            run_id,
+            agent.workspace,
+            session_id,
+            agent.name,
+            request.query,
+            agent.declaration.revision,
+            now,
+            user_id=request.user_id,
+            metadata=request.metadata,
+            expected_topics=request.expected_topics,
+        )
+        events.append(Event("run.queued", {"run_id": run_id}, now))
+        session = replace(session, runs=session.runs + 1, pending=session.pending + 1, last_activity=now)
+        return Change(session, run, events=events)
+
+    async def _not_queued(self, run: Run, error: AppError) -> None:
+        """Fail a run whose message was not accepted, so that it does not look as if it were waiting."""
+
+        def decide(stored: Stored) -> Change | None:
+            if stored.session is None or stored.run is None or stored.run.state is not RunState.QUEUED:
+                return None
+            now = self._clock()
+            lost = runs.failed(stored.run, Unavailable(error.detail, code=NOT_QUEUED), now)
+            event = Event("run.stage", {"run_id": run.id, "stage": lost.stage, "code": NOT_QUEUED}, now)
+            return Change(replace(stored.session, pending=stored.session.pending - 1), lost, events=[event])
+
+        await self._conversations.update(run.workspace, run.session_id, run.id, decide)
+
+
+def submission_of(run: Run) -> Submission:
+    """Return the message body that queues the run."""
+    return Submission(
+        workspace=run.workspace,
+        agent=run.agent,
+        run_id=run.id,
+        session_id=run.session_id,
+        query=run.query,
+        user_id=run.user_id,
+        expected_topics=run.expected_topics,
+        metadata=run.metadata,
+    )
+
+
+def _ensure(agent: Agent) -> Ensure:
+    return Ensure(new_id(), agent.declaration.revision, agent.declaration.spec)
+
+
+def _resubmitted(stored: Stored, run: Run) -> Change | None:
+    """Queue a run again that never reached the queue; leave any other as it is."""
+    if stored.session is None or run.error is None or run.error.code != NOT_QUEUED or not run.finished:
+        return None
+    event = Event("run.queued", {"run_id": run.id}, run.created_at)
+    return Change(replace(stored.session, pending=stored.session.pending + 1), runs.requeued(run), events=[event])
+
+
+def _state_changed(session: Session) -> Event:
+    return Event("session.state_changed", {"state": session.state}, session.created_at)
+
+
+async def _nothing() -> None:
+    return

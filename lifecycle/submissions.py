@@ -1,0 +1,135 @@
+"""A request to run an agent, as it is asked for over HTTP and as it travels on the queue."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from kernel import ids
+from kernel.errors import AppError, InvalidInput, TooLarge
+
+MetadataKey = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+MetadataValue = Annotated[str, StringConstraints(max_length=512)]
+Topic = Annotated[str, StringConstraints(min_length=1, max_length=128)]
+
+
+class RunRequest(BaseModel):
+    """What a caller asks of an agent.
+
+    Attributes:
+        query: The message to the agent; not blank.
+        session_id: The conversation to go on with, or an id of the caller's choosing for a new one; None starts one.
+        user_id: Who asks; None for nobody in particular.
+        expected_topics: What a good answer speaks of; used to score the answer.
+        metadata: At most 16 strings that come back with the run.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    query: str
+    session_id: str | None = None
+    user_id: str | None = None
+    expected_topics: tuple[Topic, ...] = Field(default=(), max_length=32)
+    metadata: Mapping[MetadataKey, MetadataValue] = Field(default={}, max_length=16)
+
+    def digest(self, agent: str) -> str:
+        """Return the SHA-256 (hex) of the request, equal for equal requests to the same agent."""
+        text = json.dumps([agent, self.model_dump(mode="json")], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+class Submission(RunRequest):
+    """A run request with its ids: the body of a queue message, version 1.
+
+    Attributes:
+        v: Version of this format.
+        workspace: Workspace of the agent.
+        agent: The agent asked.
+        run_id: The run; the message's MessageId stands in for it when it is left out.
+        session_id: The conversation; the same as the message's SessionId.
+    """
+
+    v: Literal[1] = 1
+    workspace: str = "default"
+    agent: str
+    run_id: str
+    session_id: str  # pyright: ignore[reportIncompatibleVariableOverride, reportGeneralTypeIssues] - narrowed
+
+    @property
+    def request(self) -> RunRequest:
+        """The request as the caller made it."""
+        return RunRequest.model_validate(self.model_dump(include=set(RunRequest.model_fields)))
+
+    def to_json(self) -> str:
+        """Return the message body."""
+        return self.model_dump_json()
+
+
+def check(request: RunRequest, max_query_bytes: int) -> None:
+    """Check what the types cannot say.
+
+    Raises:
+        TooLarge: The query is over the limit (UTF-8 bytes).
+        InvalidInput: The query is blank, or an id is not valid.
+    """
+    if not request.query.strip():
+        raise InvalidInput("The query is empty.", code="empty_query", fields={"/query": "must not be blank"})
+    size = len(request.query.encode())
+    if size > max_query_bytes:
+        msg = f"The query is {size} bytes; at most {max_query_bytes} are allowed."
+        raise TooLarge(msg, code="query_too_large", fields={"/query": msg})
+    if request.session_id is not None:
+        ids.session_id(request.session_id)
+    if request.user_id is not None:
+        ids.user_id(request.user_id)
+
+
+def parse_message(
+    body: bytes, *, message_id: str | None, session_id: str | None, sequence_number: int, max_query_bytes: int
+) -> Submission:
+    """Return the submission that a queue message carries, whoever sent it.
+
+    Args:
+        body: The message's body.
+        message_id: Its MessageId; the run's idempotency key unless the body has a `run_id`.
+        session_id: Its SessionId; the conversation.
+        sequence_number: Its number in the queue; stands in for a missing MessageId, being the same at redelivery.
+        max_query_bytes: Limit of the query.
+
+    Raises:
+        InvalidInput: It is no message of ours; the detail says what is wrong and repeats nothing of it.
+    """
+    try:
+        values = json.loads(body)
+    except (UnicodeDecodeError, ValueError):
+        raise _unreadable("The body is not JSON.") from None
+    if not isinstance(values, dict):
+        raise _unreadable("The body is not a JSON object.")
+    values: dict[str, Any]
+    if session_id is None or values.setdefault("session_id", session_id) != session_id:
+        raise _unreadable("The body's session_id is not the message's SessionId.")
+    values.setdefault("run_id", message_id or f"sequence-{sequence_number}")
+    try:
+        submission = Submission.model_validate(values)
+        ids.workspace_name(submission.workspace)
+        ids.agent_name(submission.agent)
+        check(submission, max_query_bytes)
+        run_id = ids.run_id(submission.workspace, submission.run_id)
+    except ValidationError as error:
+        raise _unreadable(f"The body is not valid: {_where(error)}.") from None
+    except AppError as error:
+        raise _unreadable(error.detail) from None
+    return submission.model_copy(update={"run_id": run_id})
+
+
+def _unreadable(detail: str) -> InvalidInput:
+    return InvalidInput(detail, code="invalid_message")
+
+
+def _where(error: ValidationError) -> str:
+    parts = [f"{'/'.join(str(step) for step in item['loc']) or 'body'} ({item['type']})" for item in error.errors()]
+    return ", ".join(parts[:5])
