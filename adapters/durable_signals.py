@@ -1,0 +1,38 @@
+"""Signals to agents' actors through Durable Entities."""
+
+from __future__ import annotations
+
+import azure.durable_functions as df
+
+from kernel.errors import Unavailable
+from lifecycle.operations import Operation, to_signal
+
+ENTITY = "agent"
+"""Name of the entity function."""
+
+
+class DurableSignals:
+    """Sends operations with the Durable client that a function was given."""
+
+    def __init__(self, client: df.DurableOrchestrationClient) -> None:
+        self._client = client
+
+    async def send(self, workspace: str, name: str, operation: Operation) -> None:
+        """Send the operation; it is durable once this returns, and applied some time later."""
+        kind, values = to_signal(operation)
+        try:
+            await self._client.signal_entity(df.EntityId(ENTITY, entity_key(workspace, name)), kind, values)
+        except Exception as error:  # the SDK raises bare Exception for every refusal
+            msg = "The registry cannot be reached; try again."
+            raise Unavailable(msg, code="registry_unavailable", retry_after_s=1) from error
+
+
+def entity_key(workspace: str, name: str) -> str:
+    """Return the key of an agent's entity; neither part can hold the `.` between them, nor what a URL would escape."""
+    return f"{workspace}.{name}"
+
+
+def parse_entity_key(key: str) -> tuple[str, str]:
+    """Return the workspace and name that an entity key stands for."""
+    workspace, _, name = key.partition(".")
+    return workspace, name

@@ -1,0 +1,116 @@
+"""The provider without a model: agents that answer by rule, for trials, tests and demonstrations.
+
+It behaves as a hosted provider does: it keeps its agents on its own side (the table `offlineagents`), makes a new
+version at every `create`, and calls "the model" through the Agent Framework's own client layers (`offline_client`).
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from adapters.providers.failures import own_error, unknown_error
+from kernel.clock import Clock
+from kernel.errors import AppError, Unavailable
+from kernel.tables import Delete, Insert, Replace, Row, RowChanged, RowExists, Span, Tables, every
+from lifecycle.providers import ProviderVersion, Wanted
+from lifecycle.specs import AgentSpec
+from lifecycle.tools import Toolbox, Tools, builtin_tools
+
+if TYPE_CHECKING:
+    from agent_framework import Agent
+
+TABLE = "offlineagents"
+"""The provider's side. Partition = provider name, row key = version; counters are in the partition `<name>!counts`."""
+
+
+class OfflineProvider:
+    """Agents kept in a table and answered by rule.
+
+    Attributes:
+        tables: Where the provider keeps its agents.
+        clock: Gives creation times and the built-in tools' time.
+        tools: Tools that specs may name; None for the built-in ones.
+    """
+
+    def __init__(self, tables: Tables, clock: Clock, tools: Tools | None = None) -> None:
+        self._tables = tables
+        self._clock = clock
+        self._toolbox = Toolbox(builtin_tools(clock) if tools is None else tools)
+
+    async def find(self, wanted: Wanted) -> ProviderVersion | None:
+        """Return the newest version that carries the owner and the fingerprint, or None."""
+        span = Span(wanted.name, where={"owner": wanted.owner, "fingerprint": wanted.fingerprint})
+        rows = [row async for row in every(self._tables, TABLE, span)]
+        return _version(max(rows, key=lambda row: int(row.key))) if rows else None
+
+    async def create(self, wanted: Wanted) -> ProviderVersion:
+        """Make a new version, as often as it is asked; version numbers are never used again.
+
+        Raises:
+            Unavailable: `simulate.fail_creates` asks for this attempt to fail.
+        """
+        simulate = wanted.spec.simulate
+        if simulate and simulate.fail_creates:
+            attempt = await self._count(wanted.name, f"attempts-{wanted.fingerprint}")
+            if attempt <= simulate.fail_creates:
+                msg = f"Simulated outage: attempt {attempt} to create the agent fails ({simulate.fail_creates} do)."
+                raise Unavailable(msg, code="provider_unavailable")
+        row = Row(
+            wanted.name,
+            str(await self._count(wanted.name, "versions")),
+            {
+                "owner": wanted.owner,
+                "workspace": wanted.workspace,
+                "agent": wanted.agent,
+                "fingerprint": wanted.fingerprint,
+                "created_at": self._clock(),
+            },
+        )
+        await self._tables.commit(TABLE, [Insert(row)])
+        return _version(row)
+
+    async def delete(self, version: ProviderVersion) -> None:
+        """Delete the version; a version that is already gone is no error."""
+        with suppress(RowChanged):
+            await self._tables.commit(TABLE, [Delete(version.name, version.version)])
+
+    async def exists(self, version: ProviderVersion) -> bool:
+        """Return whether the version is still there."""
+        return await self._tables.get(TABLE, version.name, version.version) is not None
+
+    def open(self, version: ProviderVersion, spec: AgentSpec) -> Agent:
+        """Return an agent that answers without a model; does no I/O.
+
+        Raises:
+            InvalidInput: The spec names a tool the app does not have (code `unknown_tool`).
+        """
+        from adapters.providers.offline_client import open_agent  # noqa: PLC0415 - imports the Agent Framework
+
+        return open_agent(version, spec, self._toolbox.pick(spec.tools), self._clock)
+
+    def translate(self, error: Exception) -> AppError:
+        """Return the simulated failure, or `internal_error` for anything else."""
+        return own_error(error) or unknown_error(error)
+
+    async def aclose(self) -> None:
+        """Do nothing: the tables belong to whoever made them."""
+
+    async def _count(self, name: str, what: str) -> int:
+        """Add one to a counter of the agent and return it: a number that no one else gets."""
+        partition = f"{name}!counts"  # no provider name holds a `!`
+        while True:
+            row = await self._tables.get(TABLE, partition, what)
+            number = row.integer("count") + 1 if row else 1
+            counted = Row(partition, what, {"count": number}, row.etag if row else "")
+            try:
+                await self._tables.commit(TABLE, [Replace(counted) if row else Insert(counted)])
+            except (RowExists, RowChanged):
+                continue  # somebody counted at the same time
+            return number
+
+
+def _version(row: Row) -> ProviderVersion:
+    created_at = row.moment("created_at")
+    assert created_at is not None  # noqa: S101 - every row is written with it
+    return ProviderVersion(row.partition, row.key, f"offline:{row.partition}:{row.key}", created_at)

@@ -1,0 +1,113 @@
+"""The provider for every endpoint that speaks OpenAI's Chat Completions: OpenAI, Azure OpenAI, Ollama, vLLM and others.
+
+Nothing of an agent is kept at such an endpoint: instructions, tools and options are sent with every call. So there is
+nothing to make, find or delete there, and the "version" is a name for what the spec says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from kernel.clock import Clock
+from kernel.errors import AppError
+from lifecycle.providers import ProviderVersion, Wanted
+from lifecycle.specs import AgentSpec
+from lifecycle.tools import Toolbox, Tools, builtin_tools
+
+if TYPE_CHECKING:
+    from agent_framework import Agent
+    from azure.core.credentials_async import AsyncTokenCredential
+    from openai import AsyncOpenAI
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """Where the models are and how to get in; give `base_url` or `azure_endpoint`.
+
+    Attributes:
+        base_url: Up to and with the version, e.g. `http://localhost:11434/v1` for Ollama.
+        azure_endpoint: An Azure OpenAI resource, e.g. `https://name.openai.azure.com`; models are deployment names.
+        api_version: Data-plane version of the Azure endpoint; None for its `v1` API, which has none.
+        api_key: The key; None with a credential, or where none is asked for.
+        credential: Entra ID instead of a key: a credential of `azure.identity.aio`, or what returns a bearer token.
+        timeout_s: Longest wait for an answer, or for the next piece of a streamed one, in seconds.
+        max_retries: How often a call is repeated at once after a lost connection, a short throttling or a 5xx.
+    """
+
+    base_url: str | None = None
+    azure_endpoint: str | None = None
+    api_version: str | None = None
+    api_key: str | None = None
+    credential: AsyncTokenCredential | Callable[[], Awaitable[str]] | None = None
+    timeout_s: float = 120.0
+    max_retries: int = 1
+
+    def __post_init__(self) -> None:
+        if (self.base_url is None) == (self.azure_endpoint is None):
+            msg = "an endpoint is either a base_url or an azure_endpoint"
+            raise ValueError(msg)
+        if self.api_key is not None and self.credential is not None:
+            msg = "an endpoint takes an api_key or a credential, not both"
+            raise ValueError(msg)
+
+    def __repr__(self) -> str:
+        return f"Endpoint({self.base_url or self.azure_endpoint})"
+
+
+class OpenAIProvider:
+    """Agents that live in their specs and call one endpoint, through one pool of connections.
+
+    Attributes:
+        endpoint: Where the models are.
+        clock: Gives creation times and the built-in tools' time.
+        tools: Tools that specs may name; None for the built-in ones.
+    """
+
+    def __init__(self, endpoint: Endpoint, clock: Clock, tools: Tools | None = None) -> None:
+        self._endpoint = endpoint
+        self._clock = clock
+        self._toolbox = Toolbox(builtin_tools(clock) if tools is None else tools)
+        self._client: AsyncOpenAI | None = None
+
+    async def find(self, wanted: Wanted) -> ProviderVersion | None:
+        """Return None: the endpoint keeps no agents, so there is never one to adopt."""
+        return None
+
+    async def create(self, wanted: Wanted) -> ProviderVersion:
+        """Return the version that the spec's fingerprint names; no I/O, and the same for the same spec."""
+        version = wanted.fingerprint[:12]
+        return ProviderVersion(wanted.name, version, f"openai:{wanted.name}:{version}", self._clock())
+
+    async def delete(self, version: ProviderVersion) -> None:
+        """Do nothing: there is nothing at the endpoint to delete."""
+
+    async def exists(self, version: ProviderVersion) -> bool:
+        """Return True: what lives in its spec cannot get lost at the endpoint."""
+        return True
+
+    def open(self, version: ProviderVersion, spec: AgentSpec) -> Agent:
+        """Return an agent that calls the endpoint; does no I/O.
+
+        Raises:
+            InvalidInput: The spec names a tool the app does not have (code `unknown_tool`).
+        """
+        from adapters.providers import openai_client  # noqa: PLC0415 - imports the Agent Framework and openai
+
+        tools = self._toolbox.pick(spec.tools)
+        if self._client is None:
+            self._client = openai_client.connect(self._endpoint, self._clock)
+        return openai_client.open_agent(self._client, self._endpoint, version, spec, tools)
+
+    def translate(self, error: Exception) -> AppError:
+        """Return the error of our tree that an exception from the opened agent's `run` means; never the raw text."""
+        from adapters.providers.openai_failures import translate  # noqa: PLC0415 - imports openai
+
+        return translate(error, self._clock())
+
+    async def aclose(self) -> None:
+        """Close the connections; agents opened before are of no use after it."""
+        client, self._client = self._client, None
+        if client is not None:
+            await client.close()

@@ -1,0 +1,114 @@
+"""What goes wrong at a Chat Completions endpoint, in terms of our own errors.
+
+Details carry the status and the endpoint's short `code` and `param`, never its message: that quotes keys and prompts.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+
+from agent_framework.exceptions import ChatClientContentFilterException, ChatClientException
+from azure.core.exceptions import ClientAuthenticationError
+from openai import APIConnectionError, APIError, APIStatusError, APITimeoutError, ContentFilterFinishReasonError
+
+from adapters.providers.failures import causes, own_error, unknown_error
+from kernel.errors import AppError, ProviderRejected, Unavailable
+
+_WORD = re.compile(r"[A-Za-z][A-Za-z0-9_.\[\]-]{0,63}")
+_FILTER_CODES = frozenset({"content_filter", "content_policy_violation", "moderation_blocked"})
+_SPENT_CODES = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
+
+
+def translate(error: Exception, now: datetime) -> AppError:
+    """Return the error of our tree that an exception from an agent's run means."""
+    if ours := own_error(error):
+        return ours
+    for cause in causes(error):
+        match cause:
+            case ChatClientContentFilterException() | ContentFilterFinishReasonError():
+                return content_filtered()
+            case ClientAuthenticationError():
+                return _unauthorised("no token could be got for the configured identity")
+            case APIStatusError():
+                return _refused(cause, now)
+            case APITimeoutError():
+                return _unavailable("did not answer in time")
+            case APIConnectionError():
+                return _unavailable("cannot be reached, or the connection broke")
+            case APIError():
+                return _broke_off(cause)
+            case _:
+                continue
+    # The framework's client wraps what it cannot read, e.g. an error sent as 200 or a gateway's HTML page.
+    if any(isinstance(cause, ChatClientException) for cause in causes(error)):
+        return unusable_answer()
+    return unknown_error(error)
+
+
+def content_filtered() -> ProviderRejected:
+    """Return the error for a prompt or an answer that the provider's content filter stopped."""
+    msg = "The model provider's content filter stopped the request or its answer; change the wording."
+    return ProviderRejected(msg, code="content_filter")
+
+
+def unusable_answer() -> Unavailable:
+    """Return the error for an answer that is no complete chat completion."""
+    return _unavailable("sent an answer that is incomplete or no chat completion")
+
+
+def named_wait_s(headers: Mapping[str, str], now: datetime) -> float | None:
+    """Return how many seconds a response asks to wait (`Retry-After`, RFC 9110 §10.2.3); None when it does not say."""
+    for header, unit in (("retry-after-ms", 1000), ("retry-after", 1)):
+        text = headers.get(header, "").strip()
+        if re.fullmatch(r"\d{1,9}(\.\d{1,9})?", text):
+            return float(text) / unit
+    try:
+        moment = parsedate_to_datetime(headers.get("retry-after", ""))
+    except ValueError:
+        return None
+    return max(0.0, (moment - now).total_seconds()) if moment.tzinfo else None
+
+
+def _refused(error: APIStatusError, now: datetime) -> AppError:
+    """Return what an HTTP status other than success means."""
+    status, said = error.status_code, _said(error)
+    if error.code in _FILTER_CODES:
+        return content_filtered()
+    if status in (401, 403):
+        return _unauthorised(f"it answered {status}{said}")
+    if status == 429 and error.code in _SPENT_CODES:
+        return ProviderRejected(f"The account at the model provider has no quota left{said}.")
+    wait_s = named_wait_s(error.response.headers, now)
+    if status == 429:
+        return Unavailable(f"The model provider is throttling{said}.", code="provider_throttled", retry_after_s=wait_s)
+    if status in (408, 409, 425) or status >= 500:
+        return _unavailable(f"answered {status}{said}", wait_s)
+    hint = "; check the agent's model and the endpoint" if status == 404 else ""
+    return ProviderRejected(f"The model provider rejected the request with {status}{said}{hint}.")
+
+
+def _broke_off(error: APIError) -> AppError:
+    """Return what an error sent in the middle of a stream means, where there is no status any more."""
+    if error.code in _FILTER_CODES:
+        return content_filtered()
+    if error.code == "rate_limit_exceeded":
+        return Unavailable(f"The model provider is throttling{_said(error)}.", code="provider_throttled")
+    return _unavailable(f"broke off its answer{_said(error)}")
+
+
+def _said(error: APIError) -> str:
+    """Return the endpoint's code and parameter in brackets where they are plain words, else nothing."""
+    words = [str(word) for word in (error.code, error.param) if word and _WORD.fullmatch(str(word))]
+    return f" ({', '.join(words)})" if words else ""
+
+
+def _unavailable(what: str, retry_after_s: float | None = None) -> Unavailable:
+    return Unavailable(f"The model provider {what}.", code="provider_unavailable", retry_after_s=retry_after_s)
+
+
+def _unauthorised(why: str) -> ProviderRejected:
+    msg = f"The model provider does not let this app in: {why}. Check its key or the identity's role."
+    return ProviderRejected(msg, code="provider_auth")

@@ -1,0 +1,177 @@
+"""The run queue on Azure Service Bus."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from kernel.errors import NotFound, Unavailable
+from kernel.ids import new_id
+from lifecycle.queue import DeadMessage
+from lifecycle.submissions import Submission
+
+if TYPE_CHECKING:
+    from azure.core.credentials_async import AsyncTokenCredential
+    from azure.servicebus import ServiceBusReceivedMessage
+    from azure.servicebus.aio import ServiceBusClient, ServiceBusReceiver, ServiceBusSender
+
+SUBJECT = "agent.run"
+CONTENT_TYPE = "application/json"
+REDRIVEN = "redriven"
+"""Application property: how often the message was redriven."""
+
+_SENDERS = 8
+_BATCH = 50
+_LONGEST_SEARCH = 1000
+
+
+class ServiceBusQueue:
+    """Sends runs and looks after the dead ones. The client and its connection are made on first use and kept."""
+
+    def __init__(self, connect: Callable[[], ServiceBusClient], queue: str) -> None:
+        self._connect = connect
+        self._queue = queue
+        self._slots = asyncio.Semaphore(_SENDERS)
+        self._client: ServiceBusClient | None = None
+        self._senders: list[ServiceBusSender] = []
+
+    @classmethod
+    def from_connection_string(cls, connection: str, queue: str) -> ServiceBusQueue:
+        """Return the queue in the namespace of the connection string."""
+
+        def connect() -> ServiceBusClient:
+            from azure.servicebus.aio import ServiceBusClient  # noqa: PLC0415 - 0.2 s that a cold start need not pay
+
+            return ServiceBusClient.from_connection_string(connection)
+
+        return cls(connect, queue)
+
+    @classmethod
+    def from_namespace(cls, namespace: str, credential: AsyncTokenCredential, queue: str) -> ServiceBusQueue:
+        """Return the queue in the namespace, reached with the credential."""
+
+        def connect() -> ServiceBusClient:
+            from azure.servicebus.aio import ServiceBusClient  # noqa: PLC0415 - 0.2 s that a cold start need not pay
+
+            return ServiceBusClient(namespace, credential)
+
+        return cls(connect, queue)
+
+    async def send(self, submission: Submission) -> None:
+        """Put the submission on the queue, as one message with MessageId = run and SessionId = session."""
+        await self._send(submission, submission.run_id, 0)
+
+    async def dead(self, limit: int, from_sequence_number: int = 0) -> Sequence[DeadMessage]:
+        """Return up to `limit` dead messages in order, from the sequence number on, leaving them where they are."""
+        try:
+            async with self._dead_letters() as receiver:
+                peeked = await receiver.peek_messages(limit, sequence_number=from_sequence_number)
+        except _failures() as error:
+            raise _unavailable() from error
+        return [_dead_message(message) for message in peeked]
+
+    async def redrive(self, sequence_number: int, submission: Submission, redriven: int) -> None:
+        """Send a copy and then remove the dead message: stopped in between, both exist, and the run still runs once.
+
+        The copy has a MessageId of its own, because the broker drops a repeated one within its detection window.
+
+        Raises:
+            NotFound: It is no longer there, or among the first thousand.
+        """
+        try:
+            async with self._dead_letters() as receiver:
+                message = await _locked(receiver, sequence_number)
+                await self._send(submission, f"{submission.run_id}:{new_id()}", redriven)
+                await receiver.complete_message(message)
+        except _failures() as error:
+            raise _unavailable() from error
+
+    async def aclose(self) -> None:
+        """Close the connection."""
+        while self._senders:
+            await self._senders.pop().close()
+        if self._client is not None:
+            await self._client.close()
+            self._client = None
+
+    async def _send(self, submission: Submission, message_id: str, redriven: int) -> None:
+        from azure.servicebus import ServiceBusMessage  # noqa: PLC0415 - see from_connection_string
+
+        message = ServiceBusMessage(
+            submission.to_json(),
+            message_id=message_id,
+            session_id=submission.session_id,
+            subject=SUBJECT,
+            content_type=CONTENT_TYPE,
+            application_properties={REDRIVEN: redriven},
+        )
+        async with self._slots:
+            # A sender serves one task at a time and waits for the broker, so several are kept.
+            sender = self._senders.pop() if self._senders else self._connected().get_queue_sender(self._queue)
+            try:
+                await sender.send_messages(message)
+            except _failures() as error:
+                await sender.close()
+                raise _unavailable() from error
+            self._senders.append(sender)
+
+    def _connected(self) -> ServiceBusClient:
+        if self._client is None:
+            self._client = self._connect()
+        return self._client
+
+    def _dead_letters(self) -> ServiceBusReceiver:
+        from azure.servicebus import ServiceBusSubQueue  # noqa: PLC0415 - see from_connection_string
+
+        return self._connected().get_queue_receiver(self._queue, sub_queue=ServiceBusSubQueue.DEAD_LETTER)
+
+
+async def _locked(receiver: ServiceBusReceiver, sequence_number: int) -> ServiceBusReceivedMessage:
+    """Return the dead message, locked; the service can only hand them out in order, so others are locked and freed."""
+    others: list[Any] = []
+    try:
+        while len(others) < _LONGEST_SEARCH:
+            batch = await receiver.receive_messages(max_message_count=_BATCH, max_wait_time=2)
+            found = next((message for message in batch if message.sequence_number == sequence_number), None)
+            others += [message for message in batch if message is not found]
+            if found is not None:
+                return found
+            if not batch:
+                break
+        raise NotFound(f"There is no dead letter {sequence_number}.", code="dead_letter_not_found")
+    finally:
+        for message in others:
+            await receiver.abandon_message(message)
+
+
+def _dead_message(message: ServiceBusReceivedMessage) -> DeadMessage:
+    properties = message.application_properties or {}
+    redriven = properties.get(REDRIVEN.encode(), properties.get(REDRIVEN, 0))
+    return DeadMessage(
+        message.sequence_number or 0,
+        message.message_id,
+        message.session_id,
+        _body(message),
+        redriven if isinstance(redriven, int) else 0,
+        message.dead_letter_reason or "",
+        (message.delivery_count or 0),
+        message.enqueued_time_utc or datetime.fromtimestamp(0, UTC),
+    )
+
+
+def _body(message: ServiceBusReceivedMessage) -> bytes:
+    parts = message.body
+    return parts if isinstance(parts, bytes) else b"".join(part for part in parts if isinstance(part, bytes))
+
+
+def _failures() -> tuple[type[Exception], ...]:
+    from azure.core.exceptions import AzureError  # noqa: PLC0415 - see from_connection_string
+    from azure.servicebus.exceptions import ServiceBusError  # noqa: PLC0415 - see from_connection_string
+
+    return (ServiceBusError, AzureError, OSError, ValueError)
+
+
+def _unavailable() -> Unavailable:
+    return Unavailable("The queue cannot be reached; try again.", code="queue_unavailable", retry_after_s=1)

@@ -1,0 +1,121 @@
+"""Every setting of the app, read once from the environment and checked before anything starts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+
+Seconds = Annotated[float, Field(gt=0, le=366 * 86400)]
+Name = Annotated[str, Field(min_length=1, max_length=128)]
+
+
+class InvalidSettings(Exception):
+    """A setting is missing or wrong; the text names each and says what is wrong, never its value."""
+
+
+class Settings(BaseModel):
+    """The settings. Each is an app setting (an environment variable) of the name given as its alias.
+
+    Durations are in seconds. Connections are connection strings, or, for a managed identity, the settings with
+    `__endpoint` and `__fullyQualifiedNamespace`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    tables_connection: SecretStr = Field(default=SecretStr(""), alias="TablesConnection")
+    """Connection string of the storage account that holds the tables."""
+    tables_endpoint: str = Field(default="", alias="TablesConnection__endpoint")
+    """Table endpoint to reach with the app's identity instead, like https://NAME.table.core.windows.net."""
+    service_bus_connection: SecretStr = Field(default=SecretStr(""), alias="ServiceBusConnection")
+    """Connection string of the Service Bus namespace."""
+    service_bus_namespace: str = Field(default="", alias="ServiceBusConnection__fullyQualifiedNamespace")
+    """Namespace to reach with the app's identity instead, like NAME.servicebus.windows.net."""
+    run_queue: Name = Field(default="agent-runs", alias="RUN_QUEUE")
+    """The queue of runs; sessions must be enabled on it."""
+
+    openai_base_url: Name = Field(default="https://api.openai.com/v1", alias="OPENAI_BASE_URL")
+    """Base URL of an OpenAI-compatible endpoint, like http://127.0.0.1:11434/v1 for Ollama."""
+    openai_api_key: SecretStr = Field(default=SecretStr(""), alias="OPENAI_API_KEY")
+    """Key of that endpoint, or of Azure OpenAI; empty with Azure OpenAI means the app's identity."""
+    azure_openai_endpoint: str = Field(default="", alias="AZURE_OPENAI_ENDPOINT")
+    """Azure OpenAI resource to use instead, like https://NAME.openai.azure.com."""
+    azure_openai_api_version: str = Field(default="", alias="AZURE_OPENAI_API_VERSION")
+    """API version of that resource; empty for the SDK's default."""
+    model_timeout: Seconds = Field(default=120, alias="MODEL_TIMEOUT_S")
+    """How long one model call may take."""
+
+    registry_owner: Name = Field(default="agent-lifecycle", alias="REGISTRY_OWNER")
+    """Marks agents at a provider as this app's; two apps that share a provider need two owners."""
+    agent_cache_size: int = Field(default=50, ge=1, le=100_000, alias="AGENT_CACHE_SIZE")
+    """Agents a worker keeps ready to run."""
+    agent_cache_trust: Seconds = Field(default=10, alias="AGENT_CACHE_TRUST_S")
+    """How long a worker uses a cached agent without looking whether it was changed or disabled."""
+    provision_wait: Seconds = Field(default=20, alias="PROVISION_WAIT_S")
+    """How long a run waits for its agent to be provisioned before it is retried."""
+    record_use_every: Seconds = Field(default=5, alias="RECORD_USE_EVERY_S")
+    """How often at most a worker tells an agent's actor that the agent is used."""
+
+    max_query_bytes: int = Field(default=65_536, ge=1, le=196_608, alias="MAX_QUERY_BYTES")
+    """Largest query, in UTF-8 bytes; a queue message of the standard tier holds 256 KiB in all."""
+    run_lease: Seconds = Field(default=60, alias="RUN_LEASE_S")
+    """How long a worker that gives no sign of life keeps a run from others."""
+    run_look_every: Seconds = Field(default=1, alias="RUN_LOOK_EVERY_S")
+    """How often a running run is looked at, to cancel it, to write its progress and to renew its lease."""
+    run_timeout: Seconds = Field(default=600, alias="RUN_TIMEOUT_S")
+    """How long one attempt of a run may take."""
+    run_max_attempts: int = Field(default=5, ge=1, le=100, alias="RUN_MAX_ATTEMPTS")
+    """Attempts before a run is given up; the same as the queue's maximum delivery count."""
+    run_retry_base: Seconds = Field(default=0.5, alias="RUN_RETRY_BASE_S")
+    """Wait before a run's second attempt; it doubles from there, up to 30 s."""
+    history_turns: int = Field(default=40, ge=0, le=1000, alias="HISTORY_TURNS")
+    """Most messages of a conversation that the model is given."""
+
+    prune_schedule: Name = Field(default="0 */15 * * * *", alias="PRUNE_SCHEDULE")
+    """When idle agents are retired (NCRONTAB, UTC)."""
+    idle_after: Seconds = Field(default=7 * 86400, alias="IDLE_AFTER_S")
+    """Time without use after which an agent is retired, unless its spec says otherwise."""
+    keep_new_for: Annotated[float, Field(ge=0)] = Field(default=3600, alias="KEEP_NEW_FOR_S")
+    """An agent declared less than this ago is never retired by the timer."""
+    report_schedule: Name = Field(default="0 */5 * * * *", alias="REPORT_SCHEDULE")
+    """When the ledger is aggregated into reports (NCRONTAB, UTC)."""
+    session_expiry_schedule: Name = Field(default="30 */5 * * * *", alias="SESSION_EXPIRY_SCHEDULE")
+    """When idle sessions are ended (NCRONTAB, UTC)."""
+    session_idle_after: Seconds = Field(default=86400, alias="SESSION_IDLE_AFTER_S")
+    """Time without a run after which a session is ended."""
+    dead_letter_schedule: Name = Field(default="15 * * * * *", alias="DEAD_LETTER_SCHEDULE")
+    """When runs whose workers died at every attempt are looked for among the dead letters (NCRONTAB, UTC)."""
+
+    auth_mode: Literal["keys", "entra"] = Field(default="keys", alias="AUTH_MODE")
+    """Who may call: holders of a function key, or users that App Service authentication has signed in."""
+    workspace_claim: Name = Field(default="tid", alias="WORKSPACE_CLAIM")
+    """With `entra`: the claim whose value is the caller's workspace."""
+    trust_workspace_header: bool = Field(default=False, alias="TRUST_WORKSPACE_HEADER")
+    """With `keys`: whether the X-Workspace header names the workspace; only behind a gateway that sets it."""
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Settings:
+        """Return the settings that the environment holds; an empty value means the default.
+
+        Raises:
+            InvalidSettings: One is wrong.
+        """
+        names = cls.names()
+        values = {name: environment[name] for name in names if environment.get(name)}
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            wrong = [f"{'.'.join(str(step) for step in item['loc'])}: {item['msg']}" for item in error.errors()]
+            raise InvalidSettings("Settings are not valid. " + "; ".join(wrong)) from None
+
+    @classmethod
+    def names(cls) -> list[str]:
+        """Return the names of all settings, as the environment has them."""
+        return [str(field.alias) for field in cls.model_fields.values()]
+
+    @property
+    def use_lag(self) -> timedelta:
+        """How late a use may become known to the registry."""
+        return timedelta(seconds=self.record_use_every)
