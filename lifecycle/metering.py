@@ -75,18 +75,9 @@ class Meter:
         @chat_middleware
         async def meter(context: ChatContext, call_next: Callable[[], Awaitable[None]]) -> None:
             started = time.perf_counter()
-
-            async def record(response: ChatResponse) -> ChatResponse:
-                await self.record(response, round((time.perf_counter() - started) * 1000))
-                return response
-
-            if context.stream:
-                context.stream_result_hooks.append(record)
-                await call_next()
-                return
             await call_next()
             if isinstance(context.result, ChatResponse):
-                await record(context.result)
+                await self.record(context.result, round((time.perf_counter() - started) * 1000))
 
         return meter
 

@@ -115,7 +115,7 @@ class AgentResolver:
             raise disabled(agent)
         if not agent.ready:
             agent = await self._ensured(agent, signals)
-        live = self._open(agent, self.cache.get(key))
+        live = await self._open(agent, self.cache.get(key))
         self.cache.put(key, live)
         return live
 
@@ -139,7 +139,7 @@ class AgentResolver:
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LONGEST_LOOK_S)
 
-    def _open(self, agent: Agent, cached: LiveAgent | None) -> LiveAgent:
+    async def _open(self, agent: Agent, cached: LiveAgent | None) -> LiveAgent:
         record, now = agent.record, self._clock()
         if record is None or record.version is None or record.spec is None:
             msg = "resolved an agent without a version"
@@ -147,7 +147,8 @@ class AgentResolver:
         if cached is not None and (cached.version, cached.spec) == (record.version, record.spec):
             return replace(cached, revision=record.revision, checked_at=now)
         provider = self._providers[record.spec.provider]
-        opened = provider.open(record.version, record.spec)
+        # In a thread: a process's first agent imports its SDK, for up to a second.
+        opened = await asyncio.to_thread(provider.open, record.version, record.spec)
         return LiveAgent(
             agent.workspace, agent.name, record.revision, record.spec, record.version, provider, opened, now
         )

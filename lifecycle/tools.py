@@ -33,7 +33,6 @@ Tools = Mapping[str, "Callable[..., Any] | FunctionTool"]
 
 _EXPRESSION = re.compile(r"[0-9eE.+\-*/%()\s]{1,200}")
 _MAX_BITS = 2048  # of an integer result, about 600 digits
-_MAX_EXPONENT = 1024
 
 
 def builtin_tools(clock: Clock) -> dict[str, Callable[..., Any] | FunctionTool]:
@@ -105,7 +104,7 @@ _Number = int | float
 
 
 def _power(base: _Number, exponent: _Number) -> _Number:
-    if abs(exponent) > _MAX_EXPONENT or (isinstance(base, int) and base.bit_length() * abs(exponent) > _MAX_BITS):
+    if isinstance(base, int) and base.bit_length() * abs(exponent) > _MAX_BITS:
         msg = "the power is too large"
         raise ArithmeticError(msg)
     result = base**exponent

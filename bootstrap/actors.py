@@ -1,0 +1,46 @@
+"""The actors behind the Durable entity: async code called from a synchronous entity function."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from adapters.durable_signals import DurableSignals, parse_entity_key
+from bootstrap.services import Services
+from kernel.settings import Settings
+from lifecycle.actor import ActorState, AgentActor
+from lifecycle.operations import Operation
+
+T = TypeVar("T")
+
+durable_signals = DurableSignals
+"""Makes, from a function's Durable client, the way to the actors."""
+
+
+class Actors:
+    """Agents' actors on an event loop in a thread of their own, with connections of their own, made on first use.
+
+    The Durable SDK 1.x calls entity functions synchronously, in worker threads; a connection belongs to one loop.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._actor: AgentActor | None = None
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run the coroutine on the actors' loop and return its result; blocks the calling thread meanwhile."""
+        with self._lock:
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                threading.Thread(target=self._loop.run_forever, name="actors", daemon=True).start()
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    async def handle(self, state: ActorState | None, key: str, operation: Operation) -> ActorState:
+        """Apply the operation to the agent of the entity key; for use within `run`."""
+        if self._actor is None:
+            self._actor = Services.for_azure(self._settings).actor()
+        return await self._actor.handle(state, *parse_entity_key(key), operation)

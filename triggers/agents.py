@@ -1,0 +1,155 @@
+"""HTTP: agents."""
+
+from __future__ import annotations
+
+from bootstrap.services import Services
+from kernel.errors import InvalidInput
+from kernel.ids import agent_name
+from lifecycle.catalog import Agent
+from lifecycle.specs import AgentSpec
+from triggers.api import Api, Call, Endpoint, Reply, page_token
+from triggers.views import AgentStatsView, AgentView, Page, PruneView, VerdictView
+
+
+class AgentPage(Page[AgentView]):
+    """Agents by name."""
+
+
+class AgentStatsPage(Page[AgentStatsView]):
+    """Statistics of agents by name."""
+
+
+PAGING = {"limit": "Items a page, 1-200; 50 unless given.", "next": "The `next` of the page before."}
+
+
+def register(api: Api, services: Services) -> None:
+    """Add the endpoints of agents."""
+    _register_reading(api, services)
+    _register_commands(api, services)
+    admin = services.administration
+
+    @api.handle_with_signals(
+        Endpoint(
+            "PUT",
+            "agents/{name}",
+            "agents_declare",
+            "Declare an agent: create it, or change its spec. Declaring the same again changes nothing.",
+            body=AgentSpec,
+            returns=AgentView,
+            errors=(412,),
+        )
+    )
+    async def declare(call: Call) -> Reply:
+        name = agent_name(call.route("name"))
+        if_match = call.header("if-match")
+        agent, new = await admin.declare(call.workspace, name, call.body, call.signals, if_match)
+        headers = {"ETag": agent.etag} | ({"Location": f"agents/{name}"} if new else {})
+        return Reply(AgentView.of(agent), 201 if new else 200, headers)
+
+    @api.handle_with_signals(
+        Endpoint(
+            "DELETE",
+            "agents/{name}",
+            "agents_delete",
+            "Delete an agent and what is ours of it at the provider. Its sessions and costs stay.",
+            status=204,
+            errors=(404, 412),
+        )
+    )
+    async def delete(call: Call) -> Reply:
+        name = agent_name(call.route("name"))
+        await admin.delete(call.workspace, name, call.signals, call.header("if-match"))
+        return Reply(status=204)
+
+
+def _register_reading(api: Api, services: Services) -> None:
+    catalog = services.catalog
+
+    @api.handle(Endpoint("GET", "agents", "agents_list", "List agents by name.", returns=AgentPage, query=PAGING))
+    async def listing(call: Call) -> Reply:
+        agents, after = await catalog.list(call.workspace, call.limit(), call.cursor(str))
+        return Reply(AgentPage(items=[AgentView.of(agent) for agent in agents], next=page_token(after)))
+
+    @api.handle(Endpoint("GET", "agents/{name}", "agents_get", "Get an agent.", returns=AgentView, errors=(404,)))
+    async def get(call: Call) -> Reply:
+        agent = await catalog.get(call.workspace, agent_name(call.route("name")))
+        return Reply(AgentView.of(agent), headers={"ETag": agent.etag})
+
+    @api.handle(
+        Endpoint(
+            "GET", "agents/{name}/stats", "agents_stats", "How an agent is used.", returns=AgentStatsView, errors=(404,)
+        )
+    )
+    async def stats(call: Call) -> Reply:
+        return Reply(AgentStatsView.of(await catalog.get(call.workspace, agent_name(call.route("name")))))
+
+    @api.handle(
+        Endpoint("GET", "stats", "stats", "How agents are used, by name.", returns=AgentStatsPage, query=PAGING)
+    )
+    async def all_stats(call: Call) -> Reply:
+        agents, after = await catalog.list(call.workspace, call.limit(), call.cursor(str))
+        return Reply(AgentStatsPage(items=[AgentStatsView.of(agent) for agent in agents], next=page_token(after)))
+
+
+def _register_commands(api: Api, services: Services) -> None:
+    admin = services.administration
+
+    def command(verb: str, summary: str, errors: tuple[int, ...]) -> Endpoint:
+        path = f"agents/{{name}}/{verb}"
+        return Endpoint("POST", path, f"agents_{verb}", summary, returns=AgentView, status=202, errors=errors)
+
+    @api.handle_with_signals(command("prewarm", "Make an agent ready before its first run.", (404, 409)))
+    async def prewarm(call: Call) -> Reply:
+        return _accepted(await admin.prewarm(call.workspace, agent_name(call.route("name")), call.signals))
+
+    @api.handle_with_signals(
+        command("retire", "Remove an agent at the provider, keeping its spec; its next run restores it.", (404, 409))
+    )
+    async def retire(call: Call) -> Reply:
+        return _accepted(await admin.retire(call.workspace, agent_name(call.route("name")), call.signals))
+
+    @api.handle_with_signals(command("restore", "Bring a retired or failed agent back.", (404, 409)))
+    async def restore(call: Call) -> Reply:
+        return _accepted(await admin.restore(call.workspace, agent_name(call.route("name")), call.signals))
+
+    @api.handle_with_signals(command("verify", "Look whether an agent is still at the provider.", (404,)))
+    async def verify(call: Call) -> Reply:
+        return _accepted(await admin.verify(call.workspace, agent_name(call.route("name")), call.signals))
+
+    @api.handle_with_signals(
+        command("disable", "Switch an agent off: its runs are refused until it is enabled.", (404,))
+    )
+    async def disable(call: Call) -> Reply:
+        name = agent_name(call.route("name"))
+        return _accepted(await admin.switch(call.workspace, name, call.signals, enabled=False))
+
+    @api.handle_with_signals(command("enable", "Switch an agent on again.", (404,)))
+    async def enable(call: Call) -> Reply:
+        name = agent_name(call.route("name"))
+        return _accepted(await admin.switch(call.workspace, name, call.signals, enabled=True))
+
+    @api.handle_with_signals(
+        Endpoint(
+            "POST",
+            "prune",
+            "agents_prune",
+            "Judge the agents that are due, and retire the idle ones unless it is a dry run.",
+            returns=PruneView,
+            query={"dry_run": "`true` (default) only says what would happen; `false` does it."},
+        )
+    )
+    async def prune(call: Call) -> Reply:
+        dry_run = _flag(call, "dry_run", default=True)
+        plan = services.prune.plan(call.workspace) if dry_run else services.prune.run(call.signals, call.workspace)
+        return Reply(PruneView(dry_run=dry_run, items=[VerdictView.of(verdict) for verdict in await plan]))
+
+
+def _accepted(agent: Agent) -> Reply:
+    return Reply(AgentView.of(agent), 202, {"Location": f"agents/{agent.name}"})
+
+
+def _flag(call: Call, name: str, *, default: bool) -> bool:
+    text = call.query(name)
+    if text not in (None, "true", "false"):
+        raise InvalidInput(f"'{name}' is true or false.", code="invalid_flag", fields={name: "true or false"})
+    return default if text is None else text == "true"

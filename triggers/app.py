@@ -1,0 +1,36 @@
+"""All blueprints of the app, over one set of services."""
+
+from __future__ import annotations
+
+import azure.durable_functions as df
+import azure.functions as func
+
+from bootstrap.actors import Actors, durable_signals
+from bootstrap.services import Services, service_bus
+from kernel.settings import Settings
+from triggers import agents, costs, dead_letters, entities, queue, runs, sessions, system, timers
+from triggers.api import Api
+
+
+def create_app(settings: Settings) -> df.DFApp:
+    """Return the Functions app. Nothing is connected before a function runs."""
+    services = Services.for_azure(settings)
+    run_queue = service_bus(settings)
+
+    api = Api(settings, durable_signals)
+    agents.register(api, services)
+    runs.register(api, services, run_queue)
+    sessions.register(api, services)
+    costs.register(api, services)
+    dead_letters.register(api, services, run_queue)
+    system.register(api, services, run_queue)
+
+    background = df.Blueprint()
+    entities.register(background, Actors(settings))
+    queue.register(background, services, durable_signals)
+    timers.register(background, services, run_queue, durable_signals)
+
+    app = df.DFApp(http_auth_level=func.AuthLevel.FUNCTION)
+    app.register_functions(api.blueprint)
+    app.register_functions(background)
+    return app

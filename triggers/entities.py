@@ -1,0 +1,65 @@
+"""Durable entity `agent`: the actor of one agent, keyed `{workspace}.{name}`.
+
+The Durable SDK 1.x rolls nothing back, repeats nothing, and loses an operation that raises (platform facts of the SDK,
+not of the protocol). So an operation here never raises: what can pass is tried again here, and what cannot is logged;
+the next use of the agent sends `ensure` anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+import azure.durable_functions as df
+
+from bootstrap.actors import Actors
+from kernel.errors import Unavailable
+from lifecycle.actor import ActorState
+from lifecycle.operations import Operation, from_signal
+from lifecycle.records import dump_record, load_record
+
+log = logging.getLogger(__name__)
+
+_RETRIES = 5
+_FIRST_PAUSE_S = 0.5
+
+
+def register(blueprint: df.Blueprint, actors: Actors) -> None:
+    """Add the entity function."""
+
+    @blueprint.entity_trigger(context_name="context", entity_name="agent")
+    def agent(context: df.DurableEntityContext) -> None:  # pyright: ignore[reportUnusedFunction] - registered
+        try:
+            operation = from_signal(context.operation_name or "", context.get_input() or {})
+        except (ValueError, TypeError) as error:
+            log.warning("signal ignored: %s", type(error).__name__, extra={"event": "agent.bad_signal"})
+            return
+        before = _load(context.get_state(lambda: None))
+        try:
+            after = actors.run(_handle(actors, before, context.entity_key, operation))
+        except Exception as error:  # noqa: BLE001 - see the module's docstring
+            log.error(  # noqa: TRY400 - an exception's text may quote a secret
+                "operation lost: %s", type(error).__name__, extra={"event": "agent.operation_lost"}
+            )
+            return
+        context.set_state(_dump(after))
+
+
+async def _handle(actors: Actors, state: ActorState | None, key: str, operation: Operation) -> ActorState:
+    pause = _FIRST_PAUSE_S
+    for _ in range(_RETRIES):
+        try:
+            return await actors.handle(state, key, operation)
+        except Unavailable:
+            await asyncio.sleep(pause)
+            pause *= 2
+    return await actors.handle(state, key, operation)
+
+
+def _dump(state: ActorState) -> dict[str, str]:
+    return {"record": dump_record(state.record), "etag": state.etag}
+
+
+def _load(value: Any) -> ActorState | None:
+    return ActorState(load_record(value["record"]), value["etag"]) if value else None

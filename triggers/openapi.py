@@ -1,0 +1,93 @@
+"""The API's description, made from its declared endpoints (OpenAPI 3.1, spec.openapis.org/oas/v3.1.0)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from triggers.api import Endpoint
+from triggers.problems import CONTENT_TYPE
+from triggers.views import ProblemView
+
+VERSION = "1"
+_PARAMETER = re.compile(r"\{(\w+)\}")
+_ERRORS = {
+    400: "The request is not valid.",
+    401: "No valid key or principal.",
+    404: "There is no such thing in the workspace.",
+    409: "The current state does not allow it.",
+    412: "It was changed since it was read.",
+    413: "The request is over a size limit.",
+    503: "A dependency is unavailable; try again.",
+}
+
+
+def describe(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
+    """Return the OpenAPI document."""
+    models = {model for endpoint in endpoints for model in (endpoint.body, endpoint.returns) if model} | {ProblemView}
+    ordered = sorted(models, key=lambda model: model.__name__)
+    _, schemas = models_json_schema(
+        [(model, "validation") for model in ordered], ref_template="#/components/schemas/{model}"
+    )
+    paths: dict[str, dict[str, Any]] = {}
+    for endpoint in endpoints:
+        paths.setdefault(f"/{endpoint.path}", {})[endpoint.method.lower()] = _operation(endpoint)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Agent lifecycle and LLMOps", "version": VERSION},
+        "servers": [{"url": "/api"}],
+        "paths": paths,
+        "components": {
+            "schemas": schemas.get("$defs", {}),
+            "securitySchemes": {"key": {"type": "apiKey", "in": "header", "name": "x-functions-key"}},
+        },
+        "security": [{"key": []}],
+    }
+
+
+def _operation(endpoint: Endpoint) -> dict[str, Any]:
+    answer: dict[str, Any] = {"description": "Done."}
+    if endpoint.returns:
+        answer["content"] = {"application/json": {"schema": _ref(endpoint.returns)}}
+    always = (503,) if endpoint.anonymous else (400, 401, 503)
+    problems = {
+        str(status): {"description": _ERRORS[status], "content": {CONTENT_TYPE: {"schema": _ref(ProblemView)}}}
+        for status in sorted({*always, *endpoint.errors})
+    }
+    operation: dict[str, Any] = {
+        "operationId": endpoint.name,
+        "summary": endpoint.summary,
+        "parameters": _parameters(endpoint),
+        "responses": {str(endpoint.status): answer} | problems,
+    }
+    if endpoint.body:
+        operation["requestBody"] = {
+            "required": True,
+            "content": {"application/json": {"schema": _ref(endpoint.body)}},
+        }
+    if endpoint.anonymous:
+        operation["security"] = []
+    return operation
+
+
+def _parameters(endpoint: Endpoint) -> list[dict[str, Any]]:
+    def parameter(name: str, where: str, text: str | None = None) -> dict[str, Any]:
+        described = {"description": text} if text else {}
+        return {"name": name, "in": where, "required": where == "path", "schema": {"type": "string"}} | described
+
+    found = [parameter(name, "path") for name in _PARAMETER.findall(endpoint.path)]
+    found += [parameter(name, "query", text) for name, text in endpoint.query.items()]
+    if endpoint.creates:
+        found.append(parameter("Idempotency-Key", "header", "The same key is the same run."))
+        found.append(parameter("Prefer", "header", "`wait=N` waits up to N seconds (at most 25) for the answer."))
+    if 412 in endpoint.errors:
+        found.append(parameter("If-Match", "header", "The ETag the agent must have, or `*` for any."))
+    return found
+
+
+def _ref(model: type[BaseModel]) -> dict[str, str]:
+    return {"$ref": f"#/components/schemas/{model.__name__}"}

@@ -1,0 +1,47 @@
+"""Who calls, and whose workspace that is. It never comes from a body."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+
+from kernel.errors import InvalidInput
+from kernel.ids import workspace_name
+from kernel.settings import Settings
+from triggers.problems import Unauthorized
+
+DEFAULT_WORKSPACE = "default"
+
+
+def workspace_of(headers: dict[str, str], settings: Settings) -> str:
+    """Return the caller's workspace.
+
+    With AUTH_MODE `entra` it is a claim of the principal that App Service authentication puts in
+    `X-MS-CLIENT-PRINCIPAL` (learn.microsoft.com/azure/app-service/configure-authentication-user-identities); the
+    platform removes that header from what callers send. With `keys` it is `default`, or the `X-Workspace` header where
+    a gateway is trusted to set it.
+
+    Args:
+        headers: The request's headers, by lower-case name.
+        settings: Says which of these holds.
+
+    Raises:
+        Unauthorized: The principal is missing, or has no claim that names a workspace.
+        InvalidInput: The header names no valid workspace.
+    """
+    if settings.auth_mode == "entra":
+        return _claimed(headers.get("x-ms-client-principal", ""), settings.workspace_claim)
+    if settings.trust_workspace_header:
+        return workspace_name(headers.get("x-workspace", DEFAULT_WORKSPACE))
+    return DEFAULT_WORKSPACE
+
+
+def _claimed(principal: str, claim: str) -> str:
+    try:
+        claims = json.loads(base64.b64decode(principal, validate=True))["claims"]
+        value = next(str(item["val"]) for item in claims if item["typ"] == claim)
+        return workspace_name(value.lower())
+    except (binascii.Error, ValueError, LookupError, TypeError, StopIteration, InvalidInput):
+        msg = f"The signed-in principal has no usable claim {claim!r}."
+        raise Unauthorized(msg, code="no_workspace") from None

@@ -1,0 +1,49 @@
+"""Service Bus queue: runs."""
+
+from __future__ import annotations
+
+import logging
+
+import azure.durable_functions as df
+import azure.functions as func
+
+from bootstrap.services import Services
+from kernel.errors import AppError
+from lifecycle.submissions import parse_message
+from triggers.api import MakeSignals
+
+log = logging.getLogger(__name__)
+
+
+class NotDone(Exception):
+    """The message is to be delivered again, or dead-lettered when that was tried often enough."""
+
+
+def register(blueprint: df.Blueprint, services: Services, make_signals: MakeSignals) -> None:
+    """Add the function that runs what the queue brings."""
+    settings = services.settings
+
+    @blueprint.function_name("run_agent")
+    @blueprint.service_bus_queue_trigger(
+        arg_name="message", queue_name="%RUN_QUEUE%", connection="ServiceBusConnection", is_sessions_enabled=True
+    )
+    @blueprint.durable_client_input(client_name="client")
+    async def run_agent(  # pyright: ignore[reportUnusedFunction] - registered
+        message: func.ServiceBusMessage, client: df.DurableOrchestrationClient
+    ) -> None:
+        deliveries = message.delivery_count or 1
+        try:
+            submission = parse_message(
+                message.get_body(),
+                message_id=message.message_id,
+                session_id=message.session_id,
+                sequence_number=message.sequence_number or 0,
+                max_query_bytes=settings.max_query_bytes,
+            )
+            last = deliveries >= settings.run_max_attempts
+            await services.runner.process(submission, make_signals(client), last_delivery=last)
+        except AppError as error:
+            # Raising abandons the message; the broker counts deliveries and dead-letters it in the end.
+            log.warning("delivery %d: %s", deliveries, error.code, extra={"event": "run.not_done"})
+            msg = f"{error.code}: {error.detail}"
+            raise NotDone(msg) from None

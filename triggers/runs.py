@@ -1,0 +1,97 @@
+"""HTTP: runs."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+
+from bootstrap.services import Services
+from kernel.errors import InvalidInput
+from kernel.ids import agent_name, new_id, parse_run_id, run_id
+from lifecycle.queue import RunQueue
+from lifecycle.runs import Run
+from lifecycle.submissions import RunRequest, check
+from triggers.api import Api, Call, Endpoint, Reply
+from triggers.views import RunView
+
+LONGEST_WAIT_S = 25
+_FIRST_LOOK_S = 0.02
+_LONGEST_LOOK_S = 0.5
+_WAIT = re.compile(r"(?:^|,)\s*wait\s*=\s*(\d{1,6})\s*(?:,|;|$)", re.IGNORECASE)
+
+
+def register(api: Api, services: Services, queue: RunQueue) -> None:
+    """Add the endpoints of runs."""
+
+    @api.handle_with_signals(
+        Endpoint(
+            "POST",
+            "agents/{name}/runs",
+            "runs_submit",
+            "Ask an agent: 202 once the run is queued; with `Prefer: wait=N`, 200 if it ends within N seconds.",
+            body=RunRequest,
+            returns=RunView,
+            status=202,
+            errors=(404, 409, 413),
+            creates=True,
+        )
+    )
+    async def submit(call: Call) -> Reply:
+        name = agent_name(call.route("name"))
+        request: RunRequest = call.body
+        check(request, services.settings.max_query_bytes)
+        key = call.header("idempotency-key")
+        ident = run_id(call.workspace, key) if key else new_id()
+        wait_s = wait_of(call.header("prefer"))
+        accepted = await services.intake.submit(call.workspace, name, request, ident, call.signals, queue.send)
+        run = await _ended(services, accepted.run, wait_s) if wait_s else accepted.run
+        headers = {"Location": f"/api/runs/{run.id}"}
+        if wait_s:
+            headers["Preference-Applied"] = f"wait={wait_s}"
+        return Reply(RunView.of(run), 200 if run.finished else 202, headers)
+
+    @api.handle(Endpoint("GET", "runs/{run_id}", "runs_get", "Get a run.", returns=RunView, errors=(404,)))
+    async def get(call: Call) -> Reply:
+        return Reply(RunView.of(await services.desk.get(call.workspace, parse_run_id(call.route("run_id")))))
+
+    @api.handle(
+        Endpoint(
+            "POST",
+            "runs/{run_id}/cancel",
+            "runs_cancel",
+            "Cancel a run: at once while it is queued, at the next opportunity while it is running.",
+            returns=RunView,
+            status=202,
+            errors=(404,),
+        )
+    )
+    async def cancel(call: Call) -> Reply:
+        run = await services.desk.cancel(call.workspace, parse_run_id(call.route("run_id")))
+        return Reply(RunView.of(run), 200 if run.finished else 202)
+
+
+def wait_of(prefer: str | None) -> int:
+    """Return how many seconds `Prefer: wait=N` (RFC 7240 §4.3) asks to wait, at most LONGEST_WAIT_S; 0 without it.
+
+    Raises:
+        InvalidInput: The preference is there but is no number.
+    """
+    if prefer is None or "wait" not in prefer.lower():
+        return 0
+    found = _WAIT.search(prefer)
+    if found is None:
+        raise InvalidInput("Prefer: wait=N takes whole seconds.", code="invalid_prefer", fields={"Prefer": "wait=N"})
+    return min(int(found[1]), LONGEST_WAIT_S)
+
+
+async def _ended(services: Services, run: Run, wait_s: int) -> Run:
+    """Return the run when it has ended or the time is over."""
+    deadline = time.monotonic() + wait_s
+    pause = _FIRST_LOOK_S
+    while not run.finished and (left := deadline - time.monotonic()) > 0:
+        await asyncio.sleep(min(pause, left))
+        pause = min(pause * 1.5, _LONGEST_LOOK_S)
+        stored = await services.conversations.load(run.workspace, run.session_id, run.id)
+        run = stored.run or run
+    return run

@@ -1,0 +1,158 @@
+"""HTTP: sessions, their messages and events."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Sequence
+
+from bootstrap.services import Services
+from kernel.clock import rfc3339
+from kernel.errors import InvalidInput, NotFound
+from kernel.ids import agent_name, session_id, user_id
+from lifecycle.conversations import Event
+from lifecycle.sessions import Session
+from triggers.agents import PAGING
+from triggers.api import Api, Call, Endpoint, Reply, page_token
+from triggers.views import NewSession, Page, SessionView, TurnView
+
+LONGEST_WAIT_S = 25
+_LOOK_EVERY_S = 0.5
+_EVENTS_AT_ONCE = 200
+
+
+class SessionPage(Page[SessionView]):
+    """Sessions, newest first."""
+
+
+class TurnPage(Page[TurnView]):
+    """Messages in order."""
+
+
+def register(api: Api, services: Services) -> None:
+    """Add the endpoints of sessions."""
+    conversations = services.conversations
+
+    @api.handle(
+        Endpoint(
+            "POST",
+            "sessions",
+            "sessions_create",
+            "Start a conversation with an agent. The same `session_id` again returns the same session.",
+            body=NewSession,
+            returns=SessionView,
+            status=201,
+            errors=(404, 409),
+        )
+    )
+    async def create(call: Call) -> Reply:
+        new: NewSession = call.body
+        ident = session_id(new.session_id) if new.session_id is not None else None
+        user = user_id(new.user_id) if new.user_id is not None else None
+        session = await services.intake.start_session(call.workspace, agent_name(new.agent), ident, user)
+        return Reply(SessionView.of(session), 201, {"Location": f"/api/sessions/{session.id}"})
+
+    @api.handle(
+        Endpoint(
+            "GET",
+            "sessions",
+            "sessions_list",
+            "List sessions, newest first.",
+            returns=SessionPage,
+            query=PAGING | {"agent": "Only with this agent.", "user_id": "Only of this user."},
+        )
+    )
+    async def listing(call: Call) -> Reply:
+        agent, user = call.query("agent"), call.query("user_id")
+        ids, after = await services.directory.sessions(
+            call.workspace,
+            agent=agent_name(agent) if agent else None,
+            user_id=user_id(user) if user else None,
+            limit=call.limit(),
+            after=call.cursor(str),
+        )
+        found = await asyncio.gather(*(conversations.load(call.workspace, ident) for ident in ids))
+        items = [SessionView.of(stored.session) for stored in found if stored.session is not None]
+        return Reply(SessionPage(items=items, next=page_token(after)))
+
+    @api.handle(Endpoint("GET", "sessions/{id}", "sessions_get", "Get a session.", returns=SessionView, errors=(404,)))
+    async def get(call: Call) -> Reply:
+        return Reply(SessionView.of(await _session(services, call)))
+
+    @api.handle(
+        Endpoint(
+            "POST",
+            "sessions/{id}/end",
+            "sessions_end",
+            "End a session: it takes no more runs.",
+            returns=SessionView,
+            errors=(404, 409),
+        )
+    )
+    async def end(call: Call) -> Reply:
+        session = await services.session_end.end(call.workspace, session_id(call.route("id")))
+        return Reply(SessionView.of(session))
+
+    @api.handle(
+        Endpoint(
+            "GET",
+            "sessions/{id}/messages",
+            "sessions_messages",
+            "List a session's messages in order.",
+            returns=TurnPage,
+            query=PAGING,
+            errors=(404,),
+        )
+    )
+    async def messages(call: Call) -> Reply:
+        session = await _session(services, call)
+        first, limit = call.cursor(int) or 0, call.limit()
+        turns = await conversations.turns(call.workspace, session.id, max(0, first), limit)
+        after = first + len(turns)
+        next_one = after if after < session.turns and turns else None
+        return Reply(TurnPage(items=[TurnView.of(turn) for turn in turns], next=page_token(next_one)))
+
+    @api.handle(
+        Endpoint(
+            "GET",
+            "sessions/{id}/events",
+            "sessions_events",
+            "Follow a session as server-sent events: answers when there is news after `Last-Event-ID`, or after 25 s.",
+            errors=(404,),
+        )
+    )
+    async def events(call: Call) -> Reply:
+        session = await _session(services, call)
+        first = _after(call.header("last-event-id"))
+        deadline = time.monotonic() + LONGEST_WAIT_S
+        while True:
+            found = await conversations.events(call.workspace, session.id, first, _EVENTS_AT_ONCE)
+            if found or time.monotonic() >= deadline:
+                return Reply(event_stream(found), 200, {"Cache-Control": "no-store"}, "text/event-stream")
+            await asyncio.sleep(_LOOK_EVERY_S)
+
+
+def event_stream(events: Sequence[tuple[int, Event]]) -> str:
+    """Return the events in the text/event-stream format (html.spec.whatwg.org/multipage/server-sent-events.html)."""
+    parts = ["retry: 250\n\n"] if events else ["retry: 250\n: nothing new\n\n"]
+    for number, event in events:
+        data = json.dumps(event.data | {"at": rfc3339(event.at)})
+        parts.append(f"id: {number}\nevent: {event.name}\ndata: {data}\n\n")
+    return "".join(parts)
+
+
+def _after(last_event_id: str | None) -> int:
+    if last_event_id is None:
+        return 0
+    if not (last_event_id.isascii() and last_event_id.isdigit() and len(last_event_id) <= 10):
+        raise InvalidInput("Last-Event-ID is no id of an event.", code="invalid_last_event_id")
+    return int(last_event_id) + 1
+
+
+async def _session(services: Services, call: Call) -> Session:
+    ident = session_id(call.route("id"))
+    stored = await services.conversations.load(call.workspace, ident)
+    if stored.session is None:
+        raise NotFound(f"There is no session {ident!r}.", code="session_not_found")
+    return stored.session

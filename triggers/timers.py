@@ -1,0 +1,50 @@
+"""Timers: what the app does by itself."""
+
+from __future__ import annotations
+
+import logging
+
+import azure.durable_functions as df
+import azure.functions as func
+
+from bootstrap.services import Services
+from lifecycle.queue import RunQueue
+from triggers.api import MakeSignals
+
+log = logging.getLogger(__name__)
+
+
+def register(blueprint: df.Blueprint, services: Services, queue: RunQueue, make_signals: MakeSignals) -> None:
+    """Add the timers. Each can be run now: POST /admin/functions/{name}."""
+
+    @blueprint.function_name("prune_idle_agents")
+    @blueprint.timer_trigger(arg_name="timer", schedule="%PRUNE_SCHEDULE%")
+    @blueprint.durable_client_input(client_name="client")
+    async def prune_idle_agents(  # pyright: ignore[reportUnusedFunction] - registered
+        timer: func.TimerRequest, client: df.DurableOrchestrationClient
+    ) -> None:
+        verdicts = await services.prune.run(make_signals(client))
+        retired = sum(verdict.retire for verdict in verdicts)
+        log.info("retired %d of %d due agents", retired, len(verdicts), extra={"event": "prune.done"})
+
+    @blueprint.function_name("aggregate_costs")
+    @blueprint.timer_trigger(arg_name="timer", schedule="%REPORT_SCHEDULE%")
+    async def aggregate_costs(timer: func.TimerRequest) -> None:  # pyright: ignore[reportUnusedFunction] - registered
+        done = await services.reports.aggregate(services.clock())
+        log.info(
+            "%d new ledger lines, %d reports changed", done.lines, done.reports, extra={"event": "costs.aggregated"}
+        )
+
+    @blueprint.function_name("expire_sessions")
+    @blueprint.timer_trigger(arg_name="timer", schedule="%SESSION_EXPIRY_SCHEDULE%")
+    async def expire_sessions(timer: func.TimerRequest) -> None:  # pyright: ignore[reportUnusedFunction] - registered
+        count = await services.session_end.expire_idle()
+        log.info("ended %d idle sessions", count, extra={"event": "sessions.expired"})
+
+    @blueprint.function_name("account_dead_letters")
+    @blueprint.timer_trigger(arg_name="timer", schedule="%DEAD_LETTER_SCHEDULE%")
+    async def account_dead_letters(  # pyright: ignore[reportUnusedFunction] - registered
+        timer: func.TimerRequest,
+    ) -> None:
+        count = await services.dead_letters(queue).account()
+        log.info("failed %d runs whose workers died", count, extra={"event": "dead_letters.accounted"})

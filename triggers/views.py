@@ -1,0 +1,326 @@
+"""What the API answers: the models that openapi.json describes, made from the domain's values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+from typing import Any, Generic, TypeVar
+
+from pydantic import BaseModel
+
+from lifecycle.agents import AgentState
+from lifecycle.catalog import Agent
+from lifecycle.conversations import Turn
+from lifecycle.deadletters import DeadLetter
+from lifecycle.prune import Verdict
+from lifecycle.runs import Run, RunError, RunState, Stage
+from lifecycle.sessions import Session, SessionState
+from lifecycle.specs import AgentSpec
+from llmops.costs import Costs
+from llmops.evaluation import Score
+from llmops.reports import Report
+from llmops.usage import Spend
+
+T = TypeVar("T")
+
+
+class Page(BaseModel, Generic[T]):
+    """Some items, and the `next` to ask for more with; null when these were the last."""
+
+    items: Sequence[T]
+    next: str | None
+
+
+class SpendView(BaseModel):
+    """Model calls, their tokens and cost. `cost_usd` is the sum of the priced calls, exact to the micro-dollar."""
+
+    calls: int
+    input_tokens: int
+    cached_tokens: int
+    output_tokens: int
+    cost_micro_usd: int
+    unpriced_calls: int
+
+    @classmethod
+    def of(cls, spend: Spend) -> SpendView:
+        """Return the view of a spend."""
+        return cls(**{name: getattr(spend, name) for name in cls.model_fields})
+
+
+class ProviderVersionView(BaseModel):
+    """An agent's version at its provider."""
+
+    name: str
+    version: str
+    id: str
+    created_at: datetime
+
+
+class FailureView(BaseModel):
+    """Why something failed: a stable code and a sentence."""
+
+    code: str
+    detail: str
+
+
+class AgentView(BaseModel):
+    """An agent: what was declared, and what became of it."""
+
+    name: str
+    workspace: str
+    state: AgentState
+    spec: AgentSpec
+    revision: int
+    current: bool
+    version: ProviderVersionView | None
+    superseded_versions: int
+    failure: FailureView | None
+    created_at: datetime
+    updated_at: datetime
+    last_used: datetime | None
+    uses: int
+
+    @classmethod
+    def of(cls, agent: Agent) -> AgentView:
+        """Return the view of an agent."""
+        record, declaration = agent.record, agent.declaration
+        version = record.version if record else None
+        failure = record.failure if record else None
+        return cls(
+            name=agent.name,
+            workspace=agent.workspace,
+            state=agent.state,
+            spec=declaration.spec,
+            revision=declaration.revision,
+            current=agent.ready,
+            version=ProviderVersionView(**{n: getattr(version, n) for n in version.__slots__}) if version else None,
+            superseded_versions=len(record.superseded) if record else 0,
+            failure=FailureView(code=failure.code, detail=failure.detail) if failure else None,
+            created_at=declaration.created_at,
+            updated_at=declaration.updated_at,
+            last_used=record.last_used if record else None,
+            uses=record.uses if record else 0,
+        )
+
+
+class AgentStatsView(BaseModel):
+    """How an agent is used: runs counted by the registry, versions made and found, and how often it was reused."""
+
+    name: str
+    state: AgentState
+    uses: int
+    last_used: datetime | None
+    versions_created: int
+    versions_adopted: int
+    reused: int
+
+    @classmethod
+    def of(cls, agent: Agent) -> AgentStatsView:
+        """Return the statistics of an agent."""
+        record = agent.record
+        uses = record.uses if record else 0
+        created = record.created if record else 0
+        return cls(
+            name=agent.name,
+            state=agent.state,
+            uses=uses,
+            last_used=record.last_used if record else None,
+            versions_created=created,
+            versions_adopted=record.adopted if record else 0,
+            reused=max(0, uses - created),
+        )
+
+
+class RunView(BaseModel):
+    """A run: what was asked, how far it is, and its answer once there is one."""
+
+    id: str
+    agent: str
+    session_id: str
+    user_id: str | None
+    query: str
+    state: RunState
+    stage: Stage | None
+    attempt: int
+    redriven: int
+    cancel_requested: bool
+    answer: str | None
+    score: Score | None
+    model: str | None
+    version: str | None
+    error: RunError | None
+    spend: SpendView
+    wasted: SpendView
+    metadata: Mapping[str, str]
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+    @classmethod
+    def of(cls, run: Run) -> RunView:
+        """Return the view of a run."""
+        values = {name: getattr(run, name) for name in cls.model_fields if name not in ("spend", "wasted")}
+        return cls(**values, spend=SpendView.of(run.spend), wasted=SpendView.of(run.wasted))
+
+
+class SessionView(BaseModel):
+    """A conversation."""
+
+    id: str
+    agent: str
+    user_id: str | None
+    state: SessionState
+    end_reason: str | None
+    runs: int
+    pending: int
+    turns: int
+    spend: SpendView
+    created_at: datetime
+    last_activity: datetime
+    ended_at: datetime | None
+
+    @classmethod
+    def of(cls, session: Session) -> SessionView:
+        """Return the view of a session."""
+        values = {name: getattr(session, name) for name in cls.model_fields if name != "spend"}
+        return cls(**values, spend=SpendView.of(session.spend))
+
+
+class NewSession(BaseModel):
+    """Which agent a session is with, whose it is, and its id if the caller chooses it."""
+
+    model_config = {"extra": "forbid"}
+
+    agent: str
+    user_id: str | None = None
+    session_id: str | None = None
+
+
+class TurnView(BaseModel):
+    """One message of a conversation."""
+
+    role: str
+    text: str
+    run_id: str
+    at: datetime
+
+    @classmethod
+    def of(cls, turn: Turn) -> TurnView:
+        """Return the view of a message."""
+        return cls(role=turn.role, text=turn.text, run_id=turn.run_id, at=turn.at)
+
+
+class VerdictView(BaseModel):
+    """What prune makes of one agent that is due."""
+
+    agent: str
+    retire: bool
+    reason: str
+    idle_since: datetime | None
+
+    @classmethod
+    def of(cls, verdict: Verdict) -> VerdictView:
+        """Return the view of a verdict."""
+        return cls(**{name: getattr(verdict, name) for name in cls.model_fields})
+
+
+class PruneView(BaseModel):
+    """What prune found, and whether it acted on it."""
+
+    dry_run: bool
+    items: Sequence[VerdictView]
+
+
+class CostGroupView(BaseModel):
+    """What one group spent."""
+
+    name: str
+    spend: SpendView
+
+
+class CostsView(BaseModel):
+    """What was spent over some days."""
+
+    first: date
+    last: date
+    group_by: str
+    total: SpendView
+    groups: Sequence[CostGroupView]
+
+    @classmethod
+    def of(cls, costs: Costs) -> CostsView:
+        """Return the view of costs."""
+        groups = [CostGroupView(name=name, spend=SpendView.of(spend)) for name, spend in costs.groups]
+        return cls(
+            first=costs.first,
+            last=costs.last,
+            group_by=costs.group_by,
+            total=SpendView.of(costs.total),
+            groups=groups,
+        )
+
+
+class ReportView(BaseModel):
+    """What was spent on a UTC day, by agent and by model."""
+
+    day: date
+    total: SpendView
+    by_agent: Mapping[str, SpendView]
+    by_model: Mapping[str, SpendView]
+    updated_at: datetime
+
+    @classmethod
+    def of(cls, report: Report) -> ReportView:
+        """Return the view of a report."""
+        return cls(
+            day=report.day,
+            total=SpendView.of(report.total),
+            by_agent={name: SpendView.of(spend) for name, spend in report.by_agent.items()},
+            by_model={name: SpendView.of(spend) for name, spend in report.by_model.items()},
+            updated_at=report.updated_at,
+        )
+
+
+class DeadLetterView(BaseModel):
+    """A message that the queue gave up on."""
+
+    id: int
+    code: str
+    detail: str
+    redrivable: bool
+    run_id: str | None
+    session_id: str | None
+    agent: str | None
+    deliveries: int
+    enqueued_at: datetime
+
+    @classmethod
+    def of(cls, letter: DeadLetter) -> DeadLetterView:
+        """Return the view of a dead letter."""
+        return cls(**{name: getattr(letter, name) for name in cls.model_fields})
+
+
+class RedrivenView(BaseModel):
+    """A run that was put back on the queue."""
+
+    run_id: str
+    session_id: str
+    agent: str
+
+
+class HealthView(BaseModel):
+    """Whether the app and what it stands on can be reached."""
+
+    status: str
+    components: Mapping[str, str]
+
+
+class ProblemView(BaseModel):
+    """An error (RFC 9457); `code` is stable, `errors` says which fields are wrong."""
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str
+    errors: Sequence[Mapping[str, Any]] = ()
