@@ -33,9 +33,8 @@ _BRIEF = "return-no-content"  # or an insert's answer repeats the whole row
 class AzureTables(Tables):
     """Rows in a storage account; tables are created when they are first written to.
 
-    A request whose answer was lost is repeated, and the repetition can meet the effect of the first attempt. So
-    RowExists and RowChanged may be the caller's own doing, and Unavailable from `commit` leaves open whether it took
-    place: read the row again, and give rows something to recognise one's own write by.
+    A request whose answer was lost is sent again, and can meet what the first one did. So RowExists and RowChanged may
+    be the caller's own doing, and Unavailable from `commit` leaves open whether it took place; see `Tables`.
 
     Nothing is connected, nor the SDK imported, before the first call. One object belongs to one event loop, as its
     HTTP session does; its pool of 100 connections is the SDK's default.

@@ -20,6 +20,7 @@ from lifecycle.directory import Directory
 from lifecycle.due import DueIndex
 from lifecycle.expiry import SessionEnd
 from lifecycle.intake import Intake
+from lifecycle.production import ProductionAgentManager
 from lifecycle.providers import Providers
 from lifecycle.prune import Prune, PrunePolicy
 from lifecycle.queue import RunQueue
@@ -82,6 +83,21 @@ class Services:
     def local_signals(self) -> LocalSignals:
         """Return actors inside this process; for when there is no Functions host."""
         return LocalSignals(self.actor())
+
+    def manager(self, workspace: str = "default") -> ProductionAgentManager:
+        """Return the registry as a library, with the actors inside this process."""
+        return ProductionAgentManager(
+            self.catalog,
+            self.administration,
+            self.resolver,
+            self.intake,
+            self.runner,
+            self.desk,
+            uses=self.uses,
+            signals=self.local_signals(),
+            max_query_bytes=self.settings.max_query_bytes,
+            workspace=workspace,
+        )
 
     def dead_letters(self, queue: RunQueue) -> DeadLetters:
         """Return what looks after the queue's dead letters."""

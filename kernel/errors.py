@@ -9,6 +9,7 @@ AppError
 ├── Unavailable           a dependency is down, slow or throttling; retry later
 ├── InternalError         a defect of ours; retried as if it were passing, then kept for a person to look at
 ├── ProviderRejected      the model provider refused the request; retrying will not help
+├── RunFailed             a run ended without an answer; its code says why
 └── Cancelled             the run was cancelled on request
 """
 
@@ -95,6 +96,12 @@ class ProviderRejected(AppError):
     """The model provider refused the request."""
 
     code = "provider_rejected"
+
+
+class RunFailed(AppError):
+    """The run failed."""
+
+    code = "run_failed"
 
 
 class Cancelled(AppError):

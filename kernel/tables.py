@@ -29,7 +29,8 @@ class Row:
     Attributes:
         partition: Partition key; rows of one partition can be committed together.
         key: Row key, unique in the partition; rows are returned in its order.
-        values: The properties. None values are not stored. A string may be of any length up to the row's 1 MiB.
+        values: The properties, named like identifiers (not ending in `__1`). None values are not stored. A string may
+            be of any length up to the row's 1 MiB.
         etag: The version that was read; empty on a row that was not read from a table.
     """
 
@@ -63,7 +64,7 @@ class Insert:
 
 @dataclass(frozen=True, slots=True)
 class Replace:
-    """Replace the whole row; fails with RowChanged if it is gone or its ETag is no longer `row.etag`."""
+    """Replace the whole row; fails with RowChanged if it is gone or its ETag is no longer `row.etag`, never empty."""
 
     row: Row
 
@@ -110,9 +111,17 @@ class Span:
         """Return the rows of a partition whose key starts with the prefix, from just after the key `after` on."""
         # A space is the least character a key may hold, so that nothing lies between a key and the key with a space.
         start = prefix if after is None else max(prefix, after + "\x20", key=ordinal)
-        last = ord(prefix[-1:] or "\uffff")
-        end = prefix[:-1] + chr(last + 1) if last < 0xD7FF else prefix + "\uffff"  # surrogates follow U+D7FF
-        return Span(partition, key_from=start, key_before=end)
+        return Span(partition, key_from=start, key_before=_beyond(prefix))
+
+
+def _beyond(prefix: str) -> str | None:
+    """Return the least text above every text that starts with the prefix, in the order of keys."""
+    shortened = prefix.rstrip("\uffff")
+    if not shortened:
+        return None
+    last = ord(shortened[-1])
+    above = {0xD7FF: 0x10000, 0x10FFFF: 0xE000}.get(last, last + 1)  # surrogate pairs lie between U+D7FF and U+E000
+    return shortened[:-1] + chr(above)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +145,12 @@ class RowTooLarge(Exception):
 
 
 class Tables(Protocol):
-    """Partitioned rows. Every method raises `kernel.errors.Unavailable` when the store cannot be reached."""
+    """Partitioned rows. Every method raises `kernel.errors.Unavailable` when the store cannot be reached.
+
+    A commit whose answer was lost is sent again and can meet its own effect. So RowExists and RowChanged may be the
+    caller's own doing, and Unavailable leaves open whether the commit took place: give rows something by which you
+    recognise your own write, and read again.
+    """
 
     async def get(self, table: str, partition: str, key: str) -> Row | None:
         """Return the row, or None when there is none."""
@@ -147,6 +161,9 @@ class Tables(Protocol):
 
         A page can be short, even empty, while `next` is set: the service ends a page where a partition boundary or a
         time limit falls.
+
+        Raises:
+            ValueError: The limit, the span or the token is not valid.
         """
         ...
 

@@ -43,7 +43,7 @@ def register(api: Api, services: Services) -> None:
         name = agent_name(call.route("name"))
         if_match = call.header("if-match")
         agent, new = await admin.declare(call.workspace, name, call.body, call.signals, if_match)
-        headers = {"ETag": agent.etag} | ({"Location": f"agents/{name}"} if new else {})
+        headers = {"ETag": agent.etag} | ({"Location": f"/api/agents/{name}"} if new else {})
         return Reply(AgentView.of(agent), 201 if new else 200, headers)
 
     @api.handle_with_signals(
@@ -145,7 +145,7 @@ def _register_commands(api: Api, services: Services) -> None:
 
 
 def _accepted(agent: Agent) -> Reply:
-    return Reply(AgentView.of(agent), 202, {"Location": f"agents/{agent.name}"})
+    return Reply(AgentView.of(agent), 202, {"Location": f"/api/agents/{agent.name}"})
 
 
 def _flag(call: Call, name: str, *, default: bool) -> bool:

@@ -1,0 +1,39 @@
+# Every target makes or updates the environment first; all are safe to repeat.
+.DEFAULT_GOAL := help
+.PHONY: help setup start demo test check lint bench lock clean
+PY := .venv/bin/python
+
+help: ## Show the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
+
+setup: ## Make the environment: .venv and node_modules
+	@scripts/setup
+
+start: setup ## Run everything on this machine, with the example agents, until Ctrl-C
+	@exec $(PY) -m devhost.stack --after "$(PY) -m examples.register" $(ARGS)
+
+demo: setup ## Run the main job once and print what happened
+	@$(PY) -m examples.demo
+
+test: setup ## Run all tests
+	@$(PY) -m pytest -n 2 --dist loadgroup $(ARGS)
+	@node --test devhost/servicebus/test/
+
+lint: setup ## ruff, pyright and the layers
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+	@$(PY) -m pyright
+	@.venv/bin/lint-imports --no-logo 2>/dev/null || .venv/bin/lint-imports
+
+check: lint test ## Everything that must hold before a change is merged
+
+bench: setup ## Measure, as ratios
+	@$(PY) -m benchmarks
+
+lock: setup ## Pin what pyproject.toml allows, anew
+	@$(PY) -m pip install --quiet uv
+	@$(PY) -m uv pip compile --quiet --universal --python-version 3.11 --upgrade --no-header --no-annotate pyproject.toml -o requirements.txt
+	@$(PY) -m uv pip compile --quiet --universal --python-version 3.11 --upgrade --no-header --no-annotate --group dev -c requirements.txt pyproject.toml -o requirements-dev.txt
+
+clean: ## Remove the environment and all local data
+	@rm -rf .venv node_modules .devhost .pytest_cache .ruff_cache .hypothesis .import_linter_cache

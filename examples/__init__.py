@@ -1,0 +1,1 @@
+"""Example agents, and scripts that show the app at work."""
