@@ -20,6 +20,7 @@ from lifecycle.directory import Directory
 from lifecycle.due import DueIndex
 from lifecycle.expiry import SessionEnd
 from lifecycle.intake import Intake
+from lifecycle.notices import Notices
 from lifecycle.production import ProductionAgentManager
 from lifecycle.providers import Providers
 from lifecycle.prune import Prune, PrunePolicy
@@ -63,12 +64,17 @@ class Services:
     @classmethod
     def in_memory(cls, settings: Settings | None = None, clock: Clock = system_clock) -> Services:
         """Return services that keep everything in this process, for scripts, notebooks and tests."""
-        return _wire(settings or Settings(), MemoryTables(), clock)
+        return cls.over(MemoryTables(), settings or Settings(), clock)
 
     @classmethod
     def for_azure(cls, settings: Settings, clock: Clock = system_clock) -> Services:
         """Return services on the storage account that the settings name; an emulator will do."""
-        return _wire(settings, azure_tables(settings), clock)
+        return cls.over(azure_tables(settings), settings, clock)
+
+    @classmethod
+    def over(cls, tables: Tables, settings: Settings, clock: Clock = system_clock) -> Services:
+        """Return services that keep everything in these tables."""
+        return _wire(settings, tables, clock)
 
     def actor(self) -> AgentActor:
         """Return an actor of agents over the same tables and providers."""
@@ -135,6 +141,7 @@ def _wire(settings: Settings, tables: Tables, clock: Clock) -> Services:
         wait_for=timedelta(seconds=settings.provision_wait),
     )
     intake = Intake(catalog, conversations, directory, due_sessions, session_idle_after=session_idle_after, clock=clock)
+    notices = Notices()
     uses = UseRecorder(clock, settings.use_lag)
     ledger = Ledger(tables)
     run_policy = RunPolicy(
@@ -157,11 +164,19 @@ def _wire(settings: Settings, tables: Tables, clock: Clock) -> Services:
         conversations=conversations,
         directory=directory,
         intake=intake,
-        desk=RunDesk(conversations, directory, clock),
+        desk=RunDesk(conversations, directory, notices, clock),
         session_end=SessionEnd(conversations, directory, due_sessions, idle_after=session_idle_after, clock=clock),
         uses=uses,
         runner=Runner(
-            catalog, conversations, intake, resolver, ledger=ledger, uses=uses, clock=clock, policy=run_policy
+            catalog,
+            conversations,
+            intake,
+            resolver,
+            ledger=ledger,
+            uses=uses,
+            notices=notices,
+            clock=clock,
+            policy=run_policy,
         ),
         prune=Prune(catalog, directory, DueIndex(tables, "agent"), prune_policy, clock),
         ledger=ledger,

@@ -13,10 +13,10 @@ from datetime import timedelta
 from kernel.clock import Clock, hour_bucket
 from kernel.errors import AppError
 from kernel.tables import RowChanged, RowExists, Tables
-from lifecycle.agents import AgentRecord, Failure, blank
+from lifecycle.agents import AgentRecord, Failure, Intent, blank
 from lifecycle.due import DueIndex
 from lifecycle.operations import Operation
-from lifecycle.providers import AgentProvider, Providers, Wanted
+from lifecycle.providers import Providers, Wanted
 from lifecycle.records import RecordStore
 from lifecycle.registry import (
     Deprovision,
@@ -29,7 +29,7 @@ from lifecycle.registry import (
     inspected,
     provisioned,
 )
-from lifecycle.specs import fingerprint, provider_name
+from lifecycle.specs import AgentSpec, fingerprint, provider_name
 
 log = logging.getLogger(__name__)
 
@@ -83,55 +83,62 @@ class AgentActor:
     async def _apply(self, state: ActorState, operation: Operation) -> ActorState:
         now = self._clock()
         decision = apply(state.record, operation, now)
-        state = await self._write(state, decision.record)
+        # Before an effect even an unchanged record is written: its ETag proves that the state is not stale, so that a
+        # version is not deleted that a later operation has taken up again.
+        state = await self._write(state, decision.record, always=decision.effect is not None)
         if decision.effect is None:
             return state
         settled = await self._act(state.record, operation, decision.effect)
         return await self._write(state, settled)
 
     async def _act(self, record: AgentRecord, operation: Operation, effect: Effect) -> AgentRecord:
-        provider = self._providers[effect.spec.provider]
         try:
             match effect:
                 case Provision():
-                    return await self._provision(provider, record, operation, effect)
+                    return await self._provision(record, operation, effect.spec)
                 case Deprovision():
-                    for version in effect.versions:
-                        await provider.delete(version)
-                    log.info("agent %s removed at the provider", record.name, extra={"event": "agent.removed"})
+                    await self._deprovision(record, effect)
                     return deprovisioned(record, operation)
-                case Inspect():
-                    exists = await provider.exists(effect.version)
+                case Inspect(version):
+                    exists = await self._providers[version.provider].exists(version)
                     return inspected(record, operation, self._clock(), exists=exists)
         except AppError as error:
             log.warning("agent %s: %s", record.name, error.code, extra={"event": "agent.provider_failed"})
             failure = Failure(error.code, error.detail, error.retriable, operation.operation_id)
             return failed(record, operation, failure, self._clock())
 
-    async def _provision(
-        self, provider: AgentProvider, record: AgentRecord, operation: Operation, effect: Provision
-    ) -> AgentRecord:
-        wanted = Wanted(
-            self._owner,
-            record.workspace,
-            record.name,
-            provider_name(record.workspace, record.name),
-            fingerprint(effect.spec),
-            effect.spec,
-        )
+    async def _provision(self, record: AgentRecord, operation: Operation, spec: AgentSpec) -> AgentRecord:
+        provider, wanted = self._providers[spec.provider], self._wanted(record, spec, fingerprint(spec))
         found = await provider.find(wanted)
-        version = found or await provider.create(wanted)
+        version = replace(found or await provider.create(wanted), provider=spec.provider)
         event = "agent.adopted" if found else "agent.created"
         log.info("agent %s is version %s", record.name, version.version, extra={"event": event})
         return provisioned(record, operation, version, self._clock(), adopted=found is not None)
+
+    async def _deprovision(self, record: AgentRecord, effect: Deprovision) -> None:
+        for version in effect.versions:
+            await self._providers[version.provider].delete(version)
+        for intent in effect.intents:
+            await self._delete_stray(record, effect.spec, intent)
+        log.info("agent %s removed at the provider", record.name, extra={"event": "agent.removed"})
+
+    async def _delete_stray(self, record: AgentRecord, spec: AgentSpec, intent: Intent) -> None:
+        provider = self._providers[intent.provider]
+        stray = await provider.find(self._wanted(record, spec, intent.fingerprint))
+        if stray is not None:
+            await provider.delete(stray)
+
+    def _wanted(self, record: AgentRecord, spec: AgentSpec, wanted_fingerprint: str) -> Wanted:
+        name = provider_name(record.workspace, record.name)
+        return Wanted(self._owner, record.workspace, record.name, name, wanted_fingerprint, spec)
 
     async def _read(self, workspace: str, name: str) -> ActorState:
         stored = await self._records.read(workspace, name)
         return ActorState(*stored) if stored else ActorState(blank(workspace, name, self._clock()), "")
 
-    async def _write(self, state: ActorState, record: AgentRecord) -> ActorState:
+    async def _write(self, state: ActorState, record: AgentRecord, *, always: bool = False) -> ActorState:
         """Write the record if it changed, keeping the due index a superset of what prune may take."""
-        if record == state.record:
+        if record == state.record and not always:
             return state
         before, after = state.record.prune_due(self._idle_after), record.prune_due(self._idle_after)
         moved = before is None or after is None or hour_bucket(before) != hour_bucket(after)

@@ -9,7 +9,7 @@ from kernel.errors import Conflict
 from kernel.ids import new_id
 from lifecycle.agents import AgentState
 from lifecycle.catalog import Agent, Catalog, disabled
-from lifecycle.operations import Disable, Enable, Ensure, Remove, Restore, Retire, Verify
+from lifecycle.operations import Disable, Enable, Ensure, Remove, Retire, Verify
 from lifecycle.resolver import AgentResolver
 from lifecycle.signals import AgentSignals
 from lifecycle.specs import AgentSpec
@@ -81,11 +81,8 @@ class Administration:
             NotFound: There is no such agent.
             Conflict: It is disabled.
         """
-        agent = await self._catalog.get(workspace, name)
-        if not agent.declaration.enabled:
-            raise disabled(agent)
-        await signals.send(workspace, name, Restore(new_id()))
-        return agent
+        # As it is declared now, which may be another spec than the one it was retired with.
+        return await self.prewarm(workspace, name, signals)
 
     async def verify(self, workspace: str, name: str, signals: AgentSignals) -> Agent:
         """Have the actor look whether the agent is still at the provider.

@@ -33,6 +33,14 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
+class Intent:
+    """A version that was begun: the provider it is made at, and the fingerprint of its spec."""
+
+    provider: str
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
 class AgentRecord:
     """What is known of an agent.
 
@@ -46,6 +54,7 @@ class AgentRecord:
         version: Its version at the provider; None when there is none.
         made_from: Fingerprint of the spec the version was made from; empty when there is none.
         superseded: Earlier versions still at the provider, oldest first.
+        intents: Versions begun and not seen finished, for a crash or failure came between; each may be at its provider.
         enabled: False while an operator has it switched off.
         uses: Runs counted by `record_use`.
         last_used: Latest use known here (it may lag by the coalescing window); None before the first.
@@ -64,6 +73,7 @@ class AgentRecord:
     version: ProviderVersion | None = None
     made_from: str = ""
     superseded: tuple[ProviderVersion, ...] = ()
+    intents: tuple[Intent, ...] = ()
     enabled: bool = True
     uses: int = 0
     last_used: datetime | None = None
@@ -83,18 +93,30 @@ class AgentRecord:
         return self.state is AgentState.ACTIVE and self.made_from == self.fingerprint
 
     @property
+    def holds_versions(self) -> bool:
+        """Whether anything of it is, or may be, at a provider."""
+        return self.version is not None or bool(self.superseded or self.intents)
+
+    @property
+    def retired(self) -> bool:
+        """Whether its versions were given up; any it still holds are left over."""
+        return self.state in (AgentState.IDLE, AgentState.DELETED)
+
+    @property
     def idle_since(self) -> datetime | None:
-        """Since when prune may take it: unused while active, or retired with versions left over; None to keep it."""
-        if self.state in (AgentState.IDLE, AgentState.DELETED):
-            return self.since if self.superseded else None
-        if self.state is not AgentState.ACTIVE or (self.spec is not None and self.spec.pinned):
+        """Since when prune may take it: unused, or retired with versions left over; None to keep it."""
+        if not self.holds_versions or self.state is AgentState.DISABLED:
+            return None
+        if self.retired:
+            return self.since
+        if self.spec is not None and self.spec.pinned:
             return None
         return max(self.since, self.last_used) if self.last_used else self.since
 
     def prune_due(self, idle_after: timedelta) -> datetime | None:
         """When prune should look at it, given what counts as idle unless its spec says otherwise; None for never."""
         since = self.idle_since
-        if since is None or self.state is not AgentState.ACTIVE:
+        if since is None or self.retired:
             return since
         own = self.spec.idle_after_s if self.spec else None
         return since + (idle_after if own is None else timedelta(seconds=own))

@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 
 from kernel.clock import Clock
 from kernel.errors import Conflict, EtagMismatch, NotFound
-from kernel.tables import Insert, Replace, Row, RowChanged, RowExists, Span, Tables
+from kernel.tables import Insert, Replace, Row, RowChanged, RowExists, Span, Tables, every
 from lifecycle.agents import AgentRecord, AgentState
 from lifecycle.records import SUFFIX, TABLE, load_record
 from lifecycle.specs import AgentSpec
@@ -88,6 +88,7 @@ class Agent:
             and not self.declaration.deleted
             and record is not None
             and record.revision == self.declaration.revision
+            and record.spec == self.declaration.spec  # enabling takes over the revision, but no spec declared meanwhile
             and record.usable
         )
 
@@ -103,8 +104,7 @@ class Catalog:
         """Return the agent, a deleted one included, or None when it was never declared."""
         # '"' follows '!', so the span holds the name's two rows and nothing else.
         span = Span(workspace, key_from=name, key_before=f'{name}"')
-        page = await self._tables.query(TABLE, span)
-        rows = {row.key: row for row in page.rows}
+        rows = {row.key: row async for row in every(self._tables, TABLE, span)}
         row = rows.get(name)
         return _agent(row, rows.get(name + SUFFIX)) if row else None
 

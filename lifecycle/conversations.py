@@ -141,6 +141,11 @@ class Conversations:
             for row in page.rows
         ]
 
+    async def run(self, workspace: str, session_id: str, run_id: str) -> Run | None:
+        """Return the run, or None when there is none."""
+        row = await self._tables.get(TABLE, f"{workspace}!{session_id}", f"run!{run_id}")
+        return _run(row) if row else None
+
     async def runs(self, workspace: str, session_id: str) -> AsyncIterator[Run]:
         """Yield the session's runs."""
         async for row in every(self._tables, TABLE, Span.prefix(f"{workspace}!{session_id}", "run!")):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 from kernel.clock import Clock
@@ -10,15 +11,20 @@ from lifecycle import runs
 from lifecycle.conversations import Change, Conversations, Event, Stored
 from lifecycle.directory import Directory
 from lifecycle.lease import outcome
+from lifecycle.notices import Notices
 from lifecycle.runs import Run, RunState
+
+_FIRST_LOOK_S = 0.2
+_LONGEST_LOOK_S = 1.0
 
 
 class RunDesk:
     """Reads and cancels runs by their id."""
 
-    def __init__(self, conversations: Conversations, directory: Directory, clock: Clock) -> None:
+    def __init__(self, conversations: Conversations, directory: Directory, notices: Notices, clock: Clock) -> None:
         self._conversations = conversations
         self._directory = directory
+        self._notices = notices
         self._clock = clock
 
     async def get(self, workspace: str, run_id: str) -> Run:
@@ -28,10 +34,21 @@ class RunDesk:
             NotFound: There is no such run.
         """
         place = await self._directory.find_run(workspace, run_id)
-        stored = await self._conversations.load(workspace, place.session_id, run_id) if place else None
-        if stored is None or stored.run is None:
+        run = await self._conversations.run(workspace, place.session_id, run_id) if place else None
+        if run is None:
             raise _no_run(run_id)
-        return stored.run
+        return run
+
+    async def finished(self, run: Run, within_s: float) -> Run:
+        """Return the run as soon as it has finished, or as it is after so many seconds."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + within_s
+        pause = _FIRST_LOOK_S
+        while not run.finished and (left := deadline - loop.time()) > 0:
+            await self._notices.wait(run.id, min(pause, left))
+            pause = min(pause * 1.5, _LONGEST_LOOK_S)
+            run = await self._conversations.run(run.workspace, run.session_id, run.id) or run
+        return run
 
     async def cancel(self, workspace: str, run_id: str) -> Run:
         """Cancel the run and return it: at once while it is queued, soon when it is running.

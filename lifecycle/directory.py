@@ -39,14 +39,14 @@ class Directory:
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
 
-    async def claim_run(self, workspace: str, run_id: str, place: RunPlace) -> RunPlace:
-        """Enter the run and return its place: the one given, or the one under which it was entered before."""
+    async def claim_run(self, workspace: str, run_id: str, place: RunPlace) -> tuple[RunPlace, bool]:
+        """Enter the run and return its place and True, or the place under which it was entered before and False."""
         values = {"session_id": place.session_id, "agent": place.agent, "digest": place.digest}
         try:
             await self._tables.commit(RUNS, [Insert(Row(f"{workspace}!{run_id}", "run", values))])
         except RowExists:
-            return await self.find_run(workspace, run_id) or place
-        return place
+            return await self.find_run(workspace, run_id) or place, False
+        return place, True
 
     async def find_run(self, workspace: str, run_id: str) -> RunPlace | None:
         """Return where the run is, or None."""

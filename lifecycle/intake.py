@@ -84,21 +84,21 @@ class Intake:
     async def accept(self, agent: Agent, request: RunRequest, run_id: str) -> Accepted:
         """Store the run without queueing it."""
         workspace = agent.workspace
-        known = None
+        session = None
         if request.session_id is not None:
-            known = await self._conversations.load(workspace, request.session_id, run_id)
-            if known.session is not None and known.run is None:
-                sessions.check_usable(known.session, agent.name, request.user_id)
+            session = await self._conversations.load(workspace, request.session_id)
+            await self._check(session, agent, request, run_id)
         wanted = RunPlace(request.session_id or new_id(), agent.name, request.digest(agent.name))
-        place, _ = await asyncio.gather(
+        new_session = session is None or session.session is None
+        (place, new), _ = await asyncio.gather(
             self._directory.claim_run(workspace, run_id, wanted),
-            self._enter(agent, wanted.session_id, request.user_id)
-            if known is None or known.session is None
-            else _nothing(),
+            self._enter(agent, wanted.session_id, request.user_id) if new_session else _nothing(),
         )
         if place.digest != wanted.digest:
             msg = "This idempotency key was used before, for a different request."
             raise Conflict(msg, code="idempotency_conflict")
+        # A run whose place is new has no row yet, so there is nothing to read.
+        known = (session or Stored(None, None)) if new else None
         created = False
 
         def decide(stored: Stored) -> Change | None:
@@ -108,8 +108,6 @@ class Intake:
                 return _resubmitted(stored, stored.run)
             return self._queued(agent, request, run_id, place.session_id, stored)
 
-        if known is None and place == wanted:
-            known = Stored(None, None)
         stored = await self._conversations.update(workspace, place.session_id, run_id, decide, known=known)
         if stored.run is None:
             msg = "the run was not stored"
@@ -142,6 +140,16 @@ class Intake:
             msg = "the session was not stored"
             raise RuntimeError(msg)
         return stored.session
+
+    async def _check(self, stored: Stored, agent: Agent, request: RunRequest, run_id: str) -> None:
+        """Check that the session takes the run, unless it has taken it before."""
+        if stored.session is None:
+            return
+        try:
+            sessions.check_usable(stored.session, agent.name, request.user_id)
+        except AppError:
+            if await self._directory.find_run(agent.workspace, run_id) is None:
+                raise
 
     async def _usable_agent(self, workspace: str, name: str) -> Agent:
         agent = await self._catalog.get(workspace, name)

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
-from kernel.clock import parse_rfc3339, rfc3339
+from pydantic import AwareDatetime, Field, TypeAdapter, ValidationError
+
+from kernel.clock import rfc3339
 from lifecycle.specs import AgentSpec
+
+OperationId = Annotated[str, Field(min_length=1, max_length=64)]
+Revision = Annotated[int, Field(ge=1)]
 
 
 @dataclass(frozen=True, slots=True)
 class Ensure:
     """Make the agent as declared by this revision be there and usable."""
 
-    operation_id: str
-    revision: int
+    operation_id: OperationId
+    revision: Revision
     spec: AgentSpec
 
 
@@ -24,69 +30,64 @@ class Ensure:
 class RecordUse:
     """Count uses up to a moment."""
 
-    operation_id: str
-    uses: int
-    last_used: datetime
+    operation_id: OperationId
+    uses: Annotated[int, Field(ge=1)]
+    last_used: AwareDatetime
 
 
 @dataclass(frozen=True, slots=True)
 class Retire:
     """Remove it at the provider and keep its spec, unless it was used after `unused_since`."""
 
-    operation_id: str
-    unused_since: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Restore:
-    """Bring a retired or failed agent back."""
-
-    operation_id: str
+    operation_id: OperationId
+    unused_since: AwareDatetime
 
 
 @dataclass(frozen=True, slots=True)
 class Disable:
     """Switch it off (declared by this revision)."""
 
-    operation_id: str
-    revision: int
+    operation_id: OperationId
+    revision: Revision
 
 
 @dataclass(frozen=True, slots=True)
 class Enable:
     """Switch it on again (declared by this revision)."""
 
-    operation_id: str
-    revision: int
+    operation_id: OperationId
+    revision: Revision
 
 
 @dataclass(frozen=True, slots=True)
 class Remove:
     """Delete it, with everything of ours at the provider (declared by this revision)."""
 
-    operation_id: str
-    revision: int
+    operation_id: OperationId
+    revision: Revision
 
 
 @dataclass(frozen=True, slots=True)
 class Verify:
     """Look whether its version is still at the provider."""
 
-    operation_id: str
+    operation_id: OperationId
 
 
-Operation = Ensure | RecordUse | Retire | Restore | Disable | Enable | Remove | Verify
+Operation = Ensure | RecordUse | Retire | Disable | Enable | Remove | Verify
 
 _KINDS: Mapping[str, type[Operation]] = {
     "ensure": Ensure,
     "record_use": RecordUse,
     "retire": Retire,
-    "restore": Restore,
     "disable": Disable,
     "enable": Enable,
     "delete": Remove,
     "verify": Verify,
 }
+
+
+_INPUTS: Mapping[str, TypeAdapter[Operation]] = {kind: TypeAdapter(cls) for kind, cls in _KINDS.items()}
 
 
 def to_signal(operation: Operation) -> tuple[str, dict[str, Any]]:
@@ -100,23 +101,17 @@ def from_signal(name: str, values: Mapping[str, Any]) -> Operation:
     """Return the operation that a signal carries.
 
     Raises:
-        ValueError: The name is unknown, or the input is not what `to_signal` makes.
+        ValueError: The name is unknown, or the input is not what `to_signal` makes; it tells no values of it.
     """
-    cls = _KINDS.get(name)
-    if cls is None:
+    kind = _INPUTS.get(name)
+    if kind is None:
         msg = f"unknown operation {name!r}"
         raise ValueError(msg)
-    fields = dict(values)
-    if "spec" in fields:
-        fields["spec"] = AgentSpec.model_validate(fields["spec"])
-    for moment in ("last_used", "unused_since"):
-        if moment in fields:
-            fields[moment] = parse_rfc3339(fields[moment])
     try:
-        return cls(**fields)
-    except TypeError as error:
-        msg = f"the input of {name!r} is not valid: {error}"
-        raise ValueError(msg) from error
+        return kind.validate_json(json.dumps(values), strict=True)
+    except (ValidationError, TypeError, RecursionError):
+        msg = f"the input of {name!r} is not valid"
+        raise ValueError(msg) from None
 
 
 def _to_json(value: object) -> object:

@@ -23,7 +23,7 @@ class Wanted:
         workspace: Workspace the agent belongs to.
         agent: The agent's name in the workspace.
         name: The agent's name at the provider (`lifecycle.specs.provider_name`).
-        fingerprint: `lifecycle.specs.fingerprint` of the spec.
+        fingerprint: `lifecycle.specs.fingerprint` of what to find or make; `find` goes by owner, name and this alone.
         spec: What to make.
     """
 
@@ -44,12 +44,14 @@ class ProviderVersion:
         version: The provider's version label, e.g. `1`.
         id: The provider's own identifier, opaque to us.
         created_at: When the provider made it, aware UTC.
+        provider: Which provider has it, as `AgentSpec.provider` says it; noted by the registry, empty before.
     """
 
     name: str
     version: str
     id: str
     created_at: datetime
+    provider: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from lifecycle.agents import AgentRecord, AgentState, Failure
-from lifecycle.operations import Disable, Enable, Ensure, Operation, RecordUse, Remove, Restore, Retire, Verify
+from lifecycle.agents import AgentRecord, AgentState, Failure, Intent
+from lifecycle.operations import Disable, Enable, Ensure, Operation, RecordUse, Remove, Retire, Verify
 from lifecycle.providers import ProviderVersion
-from lifecycle.specs import AgentSpec
+from lifecycle.specs import AgentSpec, fingerprint
 
 REMEMBERED_OPERATIONS = 128
 """How many operation ids a record remembers; a duplicate that comes later is caught by revisions and states."""
@@ -28,17 +28,17 @@ class Provision:
 
 @dataclass(frozen=True, slots=True)
 class Deprovision:
-    """Effect: delete these versions."""
+    """Effect: delete these versions, and what the intents may have left."""
 
     spec: AgentSpec
     versions: Sequence[ProviderVersion]
+    intents: Sequence[Intent]
 
 
 @dataclass(frozen=True, slots=True)
 class Inspect:
     """Effect: look whether the version exists."""
 
-    spec: AgentSpec
     version: ProviderVersion
 
 
@@ -71,36 +71,31 @@ def apply(record: AgentRecord, operation: Operation, now: datetime) -> Decision:
             return Decision(_remember(used, operation))
         case Retire():
             return _retire(record, operation, now)
-        case Restore():
-            if record.spec is None or record.state not in (AgentState.IDLE, AgentState.FAILED):
-                return Decision(_remember(record, operation))
-            return _provision(record, record.spec, now)
         case Disable():
             off = replace(record, revision=operation.revision, enabled=False, failure=None)
             return Decision(_remember(_enter(off, AgentState.DISABLED, now), operation))
         case Enable():
-            on = replace(record, revision=operation.revision, enabled=True)
-            state = AgentState.ACTIVE if record.version else AgentState.REGISTERED
-            return Decision(_remember(_enter(on, state, now), operation))
+            return Decision(_remember(_enable(record, operation, now), operation))
         case Remove():
             return _remove(record, operation, now)
         case Verify():
-            if record.state is not AgentState.ACTIVE or record.version is None or record.spec is None:
+            if record.state is not AgentState.ACTIVE or record.version is None:
                 return Decision(_remember(record, operation))
-            return Decision(record, Inspect(record.spec, record.version))
+            return Decision(record, Inspect(record.version))
 
 
 def provisioned(
     record: AgentRecord, operation: Operation, version: ProviderVersion, now: datetime, *, adopted: bool
 ) -> AgentRecord:
     """Return the record after the provider has the version; the one it replaces is kept as superseded."""
-    replaced = () if record.version in (None, version) else (record.version,)
-    kept = tuple(old for old in (*record.superseded, *replaced) if old is not None and old != version)
+    earlier = (*record.superseded, *((record.version,) if record.version else ()))
+    made = Intent(version.provider, record.fingerprint)
     ready = replace(
         record,
         version=version,
         made_from=record.fingerprint,
-        superseded=kept,
+        superseded=tuple(old for old in earlier if old.id != version.id),
+        intents=tuple(intent for intent in record.intents if intent != made),
         created=record.created + (not adopted),
         adopted=record.adopted + adopted,
         failure=None,
@@ -110,7 +105,7 @@ def provisioned(
 
 def deprovisioned(record: AgentRecord, operation: Operation) -> AgentRecord:
     """Return the record after the versions it gave up were deleted at the provider."""
-    return _remember(replace(record, superseded=()), operation)
+    return _remember(replace(record, superseded=(), intents=()), operation)
 
 
 def inspected(record: AgentRecord, operation: Operation, now: datetime, *, exists: bool) -> AgentRecord:
@@ -123,11 +118,12 @@ def inspected(record: AgentRecord, operation: Operation, now: datetime, *, exist
 def failed(record: AgentRecord, operation: Operation, failure: Failure, now: datetime) -> AgentRecord:
     """Return the record after the provider refused or could not be reached.
 
-    Only a failed provisioning makes an agent FAILED. A failed deletion keeps the versions as superseded, for the next
-    prune to try again; a failed look changes nothing.
+    Only a failed provisioning makes an agent FAILED; what was refused was not made, what may pass may have been. A
+    failed deletion keeps the versions as superseded, for the next prune to try again; a failed look changes nothing.
     """
     if record.state is AgentState.PROVISIONING:
-        record = _enter(replace(record, failure=failure), AgentState.FAILED, now)
+        intents = record.intents if failure.retriable else record.intents[:-1]
+        record = _enter(replace(record, failure=failure, intents=intents), AgentState.FAILED, now)
     return _remember(record, operation)
 
 
@@ -142,16 +138,27 @@ def _ensure(record: AgentRecord, operation: Ensure, now: datetime) -> Decision:
 
 
 def _provision(record: AgentRecord, spec: AgentSpec, now: datetime) -> Decision:
-    return Decision(_enter(replace(record, failure=None), AgentState.PROVISIONING, now), Provision(spec))
+    intent = Intent(spec.provider, fingerprint(spec))
+    intents = (*(other for other in record.intents if other != intent), intent)
+    begun = replace(record, failure=None, intents=intents)
+    return Decision(_enter(begun, AgentState.PROVISIONING, now), Provision(spec))
+
+
+def _enable(record: AgentRecord, operation: Enable, now: datetime) -> AgentRecord:
+    on = replace(record, revision=operation.revision, enabled=True)
+    if record.state not in (AgentState.DISABLED, AgentState.DELETED):
+        return on  # it overtook what it follows
+    return _enter(on, AgentState.ACTIVE if record.version else AgentState.REGISTERED, now)
 
 
 def _retire(record: AgentRecord, operation: Retire, now: datetime) -> Decision:
     idle_since = record.idle_since
+    if record.retired:
+        return _deprovision(record, operation)
     if idle_since is None or idle_since > operation.unused_since:
         return Decision(_remember(record, operation))
-    if record.state is AgentState.ACTIVE:
-        record = _give_up_versions(_enter(record, AgentState.IDLE, now))
-    return _deprovision(record, operation)
+    idle = replace(_enter(record, AgentState.IDLE, now), failure=None)
+    return _deprovision(_give_up_versions(idle), operation)
 
 
 def _remove(record: AgentRecord, operation: Remove, now: datetime) -> Decision:
@@ -166,9 +173,9 @@ def _give_up_versions(record: AgentRecord) -> AgentRecord:
 
 
 def _deprovision(record: AgentRecord, operation: Operation) -> Decision:
-    if record.spec is None or not record.superseded:
+    if record.spec is None or not record.holds_versions:
         return Decision(_remember(record, operation))
-    return Decision(record, Deprovision(record.spec, record.superseded))
+    return Decision(record, Deprovision(record.spec, record.superseded, record.intents))
 
 
 def _enter(record: AgentRecord, state: AgentState, now: datetime) -> AgentRecord:

@@ -20,6 +20,7 @@ from lifecycle.conversations import Change, Conversations, Stored, Turn
 from lifecycle.intake import Intake
 from lifecycle.lease import RunLease, outcome, stage_event
 from lifecycle.metering import Meter
+from lifecycle.notices import Notices
 from lifecycle.providers import Attempt
 from lifecycle.resolver import AgentResolver, LiveAgent
 from lifecycle.runs import Answer, Run, Stage
@@ -69,6 +70,7 @@ class Runner:
         *,
         ledger: Ledger,
         uses: UseRecorder,
+        notices: Notices,
         clock: Clock,
         policy: RunPolicy,
     ) -> None:
@@ -78,6 +80,7 @@ class Runner:
         self._resolver = resolver
         self._ledger = ledger
         self._uses = uses
+        self._notices = notices
         self._clock = clock
         self._policy = policy
 
@@ -94,10 +97,13 @@ class Runner:
                 the last attempt, the run is recorded as failed before. Any other: the message cannot become a run.
         """
         stored = await self._stored(submission)
-        claimed = await self._claim(stored)
-        if isinstance(claimed, Run):
-            return claimed
-        return await self._attempt(claimed, signals, last_delivery=last_delivery)
+        try:
+            claimed = await self._claim(stored)
+            if isinstance(claimed, Run):
+                return claimed
+            return await self._attempt(claimed, signals, last_delivery=last_delivery)
+        finally:
+            self._notices.finished(submission.run_id)
 
     async def _stored(self, submission: Submission) -> Stored:
         ids = (submission.workspace, submission.session_id, submission.run_id)

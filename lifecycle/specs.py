@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
@@ -13,6 +14,8 @@ ProviderKind = Literal["offline", "openai"]
 ModelName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:/-]{0,127}$")]
 ToolName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 Label = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+
+_DIGESTED = re.compile(r"-[0-9a-f]{16}\Z")
 
 POLICY_FIELDS = frozenset({"description", "labels", "pinned", "idle_after_s"})
 """Fields of a spec that say how an agent is kept, not what it is: changing them makes no new version."""
@@ -101,10 +104,11 @@ def fingerprint(spec: AgentSpec) -> str:
 def provider_name(workspace: str, agent: str) -> str:
     """Return the agent's name at the provider: at most 63 of a-z, 0-9 and `-`, and never the same for two agents.
 
-    A name that the provider's alphabet can carry whole stays readable as it is; any other gets eight hex digits of its
-    SHA-256, because `a_b` and `a-b` would both become `a-b`.
+    A name that the provider's alphabet can carry whole stays readable as it is; any other gets 16 hex digits of its
+    SHA-256, because `a_b` and `a-b` would both become `a-b`. So does one that ends as if it had got them: nobody can
+    choose the name of another's agent.
     """
-    if workspace == "default" and "_" not in agent:
+    if workspace == "default" and "_" not in agent and not _DIGESTED.search(agent):
         return agent
-    digest = hashlib.sha256(f"{workspace}/{agent}".encode()).hexdigest()[:8]
-    return f"{f'{workspace}-{agent}'.replace('_', '-')[:54].rstrip('-')}-{digest}"
+    digest = hashlib.sha256(f"{workspace}/{agent}".encode()).hexdigest()[:16]
+    return f"{f'{workspace}-{agent}'.replace('_', '-')[:46].rstrip('-')}-{digest}"

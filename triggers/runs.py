@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
-import time
 
 from bootstrap.services import Services
 from kernel.errors import InvalidInput
 from kernel.ids import agent_name, new_id, parse_run_id, run_id
 from lifecycle.queue import RunQueue
-from lifecycle.runs import Run
 from lifecycle.submissions import RunRequest, check
 from triggers.api import Api, Call, Endpoint, Reply
 from triggers.views import RunView
 
 LONGEST_WAIT_S = 25
-_FIRST_LOOK_S = 0.02
-_LONGEST_LOOK_S = 0.5
 _WAIT = re.compile(r"(?:^|,)\s*wait\s*=\s*(\d{1,6})\s*(?:,|;|$)", re.IGNORECASE)
 
 
@@ -45,7 +40,7 @@ def register(api: Api, services: Services, queue: RunQueue) -> None:
         ident = run_id(call.workspace, key) if key else new_id()
         wait_s = wait_of(call.header("prefer"))
         accepted = await services.intake.submit(call.workspace, name, request, ident, call.signals, queue.send)
-        run = await _ended(services, accepted.run, wait_s) if wait_s else accepted.run
+        run = await services.desk.finished(accepted.run, wait_s) if wait_s else accepted.run
         headers = {"Location": f"/api/runs/{run.id}"}
         if wait_s:
             headers["Preference-Applied"] = f"wait={wait_s}"
@@ -83,15 +78,3 @@ def wait_of(prefer: str | None) -> int:
     if found is None:
         raise InvalidInput("Prefer: wait=N takes whole seconds.", code="invalid_prefer", fields={"Prefer": "wait=N"})
     return min(int(found[1]), LONGEST_WAIT_S)
-
-
-async def _ended(services: Services, run: Run, wait_s: int) -> Run:
-    """Return the run when it has ended or the time is over."""
-    deadline = time.monotonic() + wait_s
-    pause = _FIRST_LOOK_S
-    while not run.finished and (left := deadline - time.monotonic()) > 0:
-        await asyncio.sleep(min(pause, left))
-        pause = min(pause * 1.5, _LONGEST_LOOK_S)
-        stored = await services.conversations.load(run.workspace, run.session_id, run.id)
-        run = stored.run or run
-    return run

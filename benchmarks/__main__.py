@@ -1,0 +1,21 @@
+"""Run the benchmarks and print them as a table."""
+
+import asyncio
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.imports import cold_start
+from benchmarks.runs import measure_runs
+
+
+def main() -> None:
+    """Measure and print."""
+    table = Table("Measured", "Figure", "Beside", "Ratio")
+    for result in [*cold_start(), *asyncio.run(measure_runs())]:
+        table.add_row(result.what, result.figure, result.beside, result.ratio)
+    Console(width=160).print(table)
+
+
+if __name__ == "__main__":
+    main()

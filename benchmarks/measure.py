@@ -1,0 +1,58 @@
+"""Timing, and counting what goes over the wire."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+
+from kernel.tables import Page, Row, Span, Tables, Write
+
+
+@dataclass
+class CountingTables:
+    """Tables that count the requests made of them; a commit is one request, whatever it holds."""
+
+    tables: Tables
+    requests: Counter[str] = field(default_factory=Counter)
+
+    async def get(self, table: str, partition: str, key: str) -> Row | None:
+        """Count and pass on."""
+        self.requests["read"] += 1
+        return await self.tables.get(table, partition, key)
+
+    async def query(self, table: str, span: Span, *, limit: int = 1000, token: str | None = None) -> Page:
+        """Count and pass on."""
+        self.requests["read"] += 1
+        return await self.tables.query(table, span, limit=limit, token=token)
+
+    async def commit(self, table: str, writes: Sequence[Write]) -> Sequence[str]:
+        """Count and pass on."""
+        self.requests["write"] += 1
+        return await self.tables.commit(table, writes)
+
+    async def aclose(self) -> None:
+        """Pass on."""
+        await self.tables.aclose()
+
+
+async def median_ms(work: Callable[[], Awaitable[object]], times: int) -> float:
+    """Return the median time of awaiting the work, in milliseconds."""
+    took: list[float] = []
+    for _ in range(times):
+        started = time.perf_counter()
+        await work()
+        took.append((time.perf_counter() - started) * 1000)
+    return statistics.median(took)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A line of the table: what was measured, the figure, what it is compared to, and the ratio."""
+
+    what: str
+    figure: str
+    beside: str = ""
+    ratio: str = ""

@@ -1,0 +1,186 @@
+"""What a run costs beyond its model call, and how many go through."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import statistics
+import tempfile
+import time
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from azure.servicebus import ServiceBusMessage
+from azure.servicebus.aio import ServiceBusClient
+
+from adapters.azure_tables import AzureTables
+from benchmarks.measure import CountingTables, Result, median_ms
+from bootstrap.services import Services
+from devhost.services import Azurite, ServiceBus, start_azurite, start_host, start_service_bus
+from kernel.ids import new_id
+from kernel.settings import Settings
+from kernel.tables import Insert, Row
+from lifecycle.specs import AgentSpec
+from lifecycle.submissions import RunRequest, Submission
+
+ROOT = Path(__file__).parent.parent
+TOPOLOGY = {
+    "UserConfig": {
+        "Namespaces": [
+            {
+                "Name": "local",
+                "Queues": [
+                    {"Name": "agent-runs", "Properties": {"RequiresSession": True}},
+                    {"Name": "bare", "Properties": {"RequiresSession": True}},
+                ],
+            }
+        ]
+    }
+}
+SPEC = AgentSpec(model="gpt-5-mini")
+_SEQUENTIAL = 100
+_THROUGHPUT = 300
+
+
+async def measure_runs() -> list[Result]:
+    """Return the overhead of a run, its operations, and the throughput."""
+    with tempfile.TemporaryDirectory(prefix="agents-bench-") as data, ExitStack() as parts:
+        azurite = parts.enter_context(start_azurite(Path(data) / "azurite"))
+        bus = parts.enter_context(start_service_bus(TOPOLOGY, Path(data) / "servicebus"))
+        first, follow_up = await _operations(azurite)
+        hit_us, hit_reads = await _hit(azurite)
+        bare_ms = await _bare(azurite, bus, follow_up["read"], follow_up["write"])
+        settings = {
+            "AzureWebJobsStorage": azurite.connection_string,
+            "TablesConnection": azurite.connection_string,
+            "ServiceBusConnection": bus.connection_string,
+        }
+        host = parts.enter_context(start_host(ROOT, settings, state_dir=Path(data) / "host"))
+        async with aiohttp.ClientSession(host.url, connector=aiohttp.TCPConnector(limit=0)) as http:
+            await http.put("/api/agents/bench", data=SPEC.model_dump_json())
+            run_ms = await _overhead(http)
+            rates = {n: await _throughput(http, n) for n in (1, 8, 32)}
+    reads, writes = follow_up["read"], follow_up["write"]
+    return [
+        Result("table requests of a run, new session", f"{first['read']} reads, {first['write']} writes"),
+        Result("table requests of a run, going on", f"{reads} reads, {writes} writes"),
+        Result("queue operations of a run", "1 send, 1 receive, 1 complete"),
+        Result(
+            "submit → recorded answer, 1 in flight",
+            f"{run_ms:.1f} ms",
+            f"the same {reads + writes} table and 3 queue operations, bare, one by one: {bare_ms:.1f} ms",
+            f"{run_ms / bare_ms:.2f}×",
+        ),
+        *(
+            Result(f"runs/s, {n} in flight", f"{rate:.0f}", "1 in flight", f"{rate / rates[1]:.1f}×")
+            for n, rate in rates.items()
+        ),
+        Result("get-or-create, hit", f"{hit_us:.2f} µs, {hit_reads} table reads"),
+    ]
+
+
+async def _operations(azurite: Azurite) -> tuple[dict[str, int], dict[str, int]]:
+    """Return the table requests of a run that starts a session, and of one that goes on with it."""
+    tables = CountingTables(AzureTables.from_connection_string(azurite.connection_string))
+    services = Services.over(tables, Settings())
+    signals = services.local_signals()
+    await services.administration.declare("ops", "bench", SPEC, signals)
+    await services.resolver.resolve("ops", "bench", signals)
+    await services.uses.record("ops", "bench", signals)
+    counted: list[dict[str, int]] = []
+    session: str | None = None
+    queued: list[Submission] = []
+
+    async def send(submission: Submission) -> None:
+        queued.append(submission)
+
+    for _ in range(3):  # the first warms up what is made once per process
+        tables.requests.clear()
+        request = RunRequest(query="How much?", session_id=session)
+        await services.intake.submit("ops", "bench", request, new_id(), signals, send)
+        run = await services.runner.process(queued.pop(), signals)
+        session = run.session_id if counted else None
+        counted.append(dict(tables.requests))
+    await services.aclose()
+    return counted[1], counted[2]
+
+
+async def _hit(azurite: Azurite) -> tuple[float, int]:
+    tables = CountingTables(AzureTables.from_connection_string(azurite.connection_string))
+    services = Services.over(tables, Settings())
+    signals = services.local_signals()
+    await services.administration.declare("hits", "bench", SPEC, signals)
+    await services.resolver.resolve("hits", "bench", signals)
+    tables.requests.clear()
+    times = 20_000
+    started = time.perf_counter()
+    for _ in range(times):
+        await services.resolver.resolve("hits", "bench", signals)
+    took_us = (time.perf_counter() - started) / times * 1_000_000
+    await services.aclose()
+    return took_us, tables.requests["read"]
+
+
+async def _bare(azurite: Azurite, bus: ServiceBus, reads: int, writes: int) -> float:
+    """Return how long the operations of a run take with the SDKs alone, one after the other, in milliseconds."""
+    tables = AzureTables.from_connection_string(azurite.connection_string)
+    await tables.commit("bare", [Insert(Row("p", "r", {"text": "x" * 1000}))])
+    client = ServiceBusClient.from_connection_string(bus.connection_string)
+    async with (
+        client,
+        client.get_queue_sender("bare") as sender,
+        client.get_queue_receiver("bare", session_id="s") as receiver,
+    ):
+
+        async def operations() -> None:
+            for _ in range(writes):
+                await tables.commit("bare", [Insert(Row("p", new_id(), {"text": "x" * 1000}))])
+            await sender.send_messages(ServiceBusMessage("x" * 300, session_id="s"))
+            for message in await receiver.receive_messages(max_message_count=1, max_wait_time=5):
+                await receiver.complete_message(message)
+            for _ in range(reads):
+                await tables.get("bare", "p", "r")
+
+        await median_ms(operations, 5)
+        took = await median_ms(operations, _SEQUENTIAL)
+    await tables.aclose()
+    return took
+
+
+async def _overhead(http: aiohttp.ClientSession) -> float:
+    """Return the median time from sending the request to the answer's being recorded, in milliseconds."""
+    session = (await _ask(http, None))["session_id"]
+    took: list[float] = []
+    for _ in range(_SEQUENTIAL):
+        started = datetime.now(UTC)
+        run = await _ask(http, session)
+        took.append((datetime.fromisoformat(run["finished_at"]) - started).total_seconds() * 1000)
+    return statistics.median(took)
+
+
+async def _throughput(http: aiohttp.ClientSession, in_flight: int) -> float:
+    """Return runs per second with so many callers, each in a session of its own, waiting for each answer."""
+
+    async def caller(runs: int) -> None:
+        session: str | None = None
+        for _ in range(runs):
+            session = (await _ask(http, session))["session_id"]
+
+    await asyncio.gather(*(caller(1) for _ in range(in_flight)))
+    each = max(3, _THROUGHPUT // in_flight)
+    started = time.perf_counter()
+    await asyncio.gather(*(caller(each) for _ in range(in_flight)))
+    return each * in_flight / (time.perf_counter() - started)
+
+
+async def _ask(http: aiohttp.ClientSession, session: str | None) -> dict[str, Any]:
+    body = {"query": "How much?", "session_id": session}
+    async with http.post("/api/agents/bench/runs", data=json.dumps(body), headers={"Prefer": "wait=25"}) as response:
+        run = await response.json()
+    if run.get("state") != "succeeded":
+        msg = f"a run was not answered: {run}"
+        raise RuntimeError(msg)
+    return run
