@@ -195,3 +195,15 @@ async def every(tables: Tables, table: str, span: Span, *, page: int = 1000) -> 
         token = found.next
         if token is None:
             return
+
+
+async def first_rows(tables: Tables, table: str, span: Span, limit: int) -> Sequence[Row]:
+    """Return the first `limit` (1-1000) rows of the span in key order; fewer only when there are no more."""
+    rows: list[Row] = []
+    token: str | None = None
+    while True:
+        page = await tables.query(table, span, limit=limit - len(rows), token=token)
+        rows += page.rows
+        token = page.next
+        if token is None or len(rows) >= limit:
+            return rows

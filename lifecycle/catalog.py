@@ -11,9 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from pydantic import TypeAdapter
-
 from kernel.clock import Clock
+from kernel.codec import JsonCodec
 from kernel.errors import Conflict, EtagMismatch, NotFound
 from kernel.tables import Insert, Replace, Row, RowChanged, RowExists, Span, Tables, every
 from lifecycle.agents import AgentRecord, AgentState
@@ -42,7 +41,7 @@ class Declaration:
     updated_at: datetime
 
 
-_DECLARATION: TypeAdapter[Declaration] = TypeAdapter(Declaration)
+_DECLARATION = JsonCodec(Declaration)
 
 
 def declared(current: Declaration | None, spec: AgentSpec, now: datetime) -> Declaration:
@@ -72,7 +71,9 @@ class Agent:
             return AgentState.DELETED
         if not self.declaration.enabled:
             return AgentState.DISABLED
-        return AgentState.REGISTERED if self.record is None else self.record.state
+        # A record that says deleted is of the agent's life before it was declared again.
+        gone = self.record is None or self.record.state is AgentState.DELETED
+        return AgentState.REGISTERED if gone else self.record.state
 
     @property
     def etag(self) -> str:
@@ -204,7 +205,7 @@ class Catalog:
 
     async def _write(self, workspace: str, name: str, agent: Agent | None, declaration: Declaration) -> Agent | None:
         """Return the agent as declared now, or None when somebody else changed it first."""
-        values = {"declaration": _DECLARATION.dump_json(declaration).decode()}
+        values = {"declaration": _DECLARATION.dump(declaration)}
         row = Row(workspace, name, values, agent.row_etag if agent else "")
         try:
             etags = await self._tables.commit(TABLE, [Replace(row) if agent else Insert(row)])
@@ -217,7 +218,7 @@ def _agent(row: Row, record: Row | None) -> Agent:
     return Agent(
         row.partition,
         row.key,
-        _DECLARATION.validate_json(row.text("declaration")),
+        _DECLARATION.load(row.text("declaration")),
         load_record(record.text("record")) if record else None,
         row.etag,
     )

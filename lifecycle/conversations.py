@@ -14,16 +14,27 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from pydantic import TypeAdapter
-
-from kernel.errors import Unavailable
-from kernel.tables import Insert, Replace, Row, RowChanged, RowExists, Span, Tables, Write, every
+from kernel.codec import JsonCodec
+from kernel.errors import TooLarge, Unavailable
+from kernel.tables import (
+    Insert,
+    Replace,
+    Row,
+    RowChanged,
+    RowExists,
+    RowTooLarge,
+    Span,
+    Tables,
+    Write,
+    every,
+    first_rows,
+)
 from lifecycle.runs import Run
 from lifecycle.sessions import Session
 
 TABLE = "conversations"
-_SESSION: TypeAdapter[Session] = TypeAdapter(Session)
-_RUN: TypeAdapter[Run] = TypeAdapter(Run)
+_SESSION = JsonCodec(Session)
+_RUN = JsonCodec(Run)
 _CONFLICTS_BEFORE_GIVING_UP = 20
 
 
@@ -89,7 +100,7 @@ class Conversations:
                 self._tables.get(TABLE, partition, "session"), self._tables.get(TABLE, partition, f"run!{run_id}")
             )
         return Stored(
-            _SESSION.validate_json(session_row.text("session")) if session_row else None,
+            _SESSION.load(session_row.text("session")) if session_row else None,
             _run(run_row) if run_row else None,
             session_row.etag if session_row else "",
             run_row.etag if run_row else "",
@@ -109,6 +120,7 @@ class Conversations:
 
         Raises:
             Unavailable: Others kept changing the session.
+            TooLarge: The run or the session is too large to be stored.
         """
         stored = known or await self.load(workspace, session_id, run_id)
         for _ in range(_CONFLICTS_BEFORE_GIVING_UP):
@@ -120,25 +132,28 @@ class Conversations:
             except (RowChanged, RowExists):
                 await asyncio.sleep(random.uniform(0, 0.02))  # noqa: S311 - spreads writers, guards nothing
                 stored = await self.load(workspace, session_id, run_id)
+            except RowTooLarge:
+                msg = "The query and its answer are too large to be stored."
+                raise TooLarge(msg) from None
         msg = "The session is being changed by too many at once; try again."
         raise Unavailable(msg, code="session_busy", retry_after_s=1)
 
     async def turns(self, workspace: str, session_id: str, first: int, limit: int) -> Sequence[Turn]:
         """Return up to `limit` (1-1000) messages in order, from sequence number `first` on."""
         span = Span(f"{workspace}!{session_id}", key_from=f"turn!{first:010d}", key_before="turn!~")
-        page = await self._tables.query(TABLE, span, limit=limit)
-        return [Turn(row.text("role"), row.text("text"), row.text("run_id"), _at(row)) for row in page.rows]
+        rows = await first_rows(self._tables, TABLE, span, limit)
+        return [Turn(row.text("role"), row.text("text"), row.text("run_id"), _at(row)) for row in rows]
 
     async def events(self, workspace: str, session_id: str, first: int, limit: int) -> Sequence[tuple[int, Event]]:
         """Return up to `limit` (1-1000) events with their sequence numbers, from number `first` on."""
         span = Span(f"{workspace}!{session_id}", key_from=f"event!{first:010d}", key_before="event!~")
-        page = await self._tables.query(TABLE, span, limit=limit)
+        rows = await first_rows(self._tables, TABLE, span, limit)
         return [
             (
                 int(row.key.removeprefix("event!")),
                 Event(row.text("name"), json.loads(row.text("data")), _at(row)),
             )
-            for row in page.rows
+            for row in rows
         ]
 
     async def run(self, workspace: str, session_id: str, run_id: str) -> Run | None:
@@ -157,7 +172,7 @@ class Conversations:
         if session is not None:
             first_turn, first_event = session.turns, session.events
             session = replace(session, turns=first_turn + len(change.turns), events=first_event + len(change.events))
-            values = {"session": _SESSION.dump_json(session).decode(), "state": session.state.value}
+            values = {"session": _SESSION.dump(session), "state": session.state.value}
             writes.append(_put(Row(partition, "session", values, stored.session_etag)))
             writes += [
                 Insert(Row(partition, f"turn!{n:010d}", _turn_values(turn)))
@@ -180,11 +195,11 @@ def _put(row: Row) -> Write:
 
 
 def _run_row(partition: str, run: Run, etag: str) -> Row:
-    return Row(partition, f"run!{run.id}", {"run": _RUN.dump_json(run).decode(), "state": run.state.value}, etag)
+    return Row(partition, f"run!{run.id}", {"run": _RUN.dump(run), "state": run.state.value}, etag)
 
 
 def _run(row: Row) -> Run:
-    return _RUN.validate_json(row.text("run"))
+    return _RUN.load(row.text("run"))
 
 
 def _at(row: Row) -> datetime:

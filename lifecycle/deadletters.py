@@ -13,7 +13,7 @@ from lifecycle import runs
 from lifecycle.conversations import Change, Conversations, Event, Stored
 from lifecycle.lease import outcome
 from lifecycle.queue import DeadMessage, RunQueue
-from lifecycle.runs import RunState
+from lifecycle.runs import Run, RunState
 from lifecycle.submissions import Submission, parse_message
 
 WORKER_LOST = "worker_lost"
@@ -29,7 +29,8 @@ class DeadLetter:
     Attributes:
         id: Names it in `redrive`.
         workspace: Whose it is; what cannot be read belongs to `default`.
-        code: Why it is here: the run's error code, or `invalid_message`.
+        code: Why it is here: the run's error code, `invalid_message` for what cannot be read, `not_accepted` for what
+            never became a run, or `not_needed` when its run goes on or has ended without it.
         detail: The same in a sentence.
         redrivable: Whether redriving makes sense: False for what is no message of ours.
         run_id: Its run; None when it cannot be read.
@@ -72,7 +73,7 @@ class DeadLetters:
                     found.append(letter)
                 if len(found) > limit:
                     return found[:limit], found[limit - 1].id
-            if len(page) < _PAGE:
+            if not page:
                 return found, None
 
     async def redrive(self, workspace: str, letter_id: int) -> Submission:
@@ -90,16 +91,18 @@ class DeadLetters:
         if message is None or not isinstance(submission, Submission) or submission.workspace != workspace:
             raise NotFound(f"There is no dead letter {letter_id}.", code="dead_letter_not_found")
 
+        redriven = message.redriven + 1
+
         def decide(stored: Stored) -> Change | None:
             if stored.session is None or stored.run is None or stored.run.state is not RunState.FAILED:
                 return None
             now = self._clock()
             session = replace(stored.session, pending=stored.session.pending + 1, last_activity=now)
-            event = Event("run.queued", {"run_id": stored.run.id, "redriven": stored.run.redriven + 1}, now)
-            return Change(session, runs.requeued(stored.run), events=[event])
+            event = Event("run.queued", {"run_id": stored.run.id, "redriven": redriven}, now)
+            return Change(session, runs.requeued(stored.run, redriven), events=[event])
 
         await self._conversations.update(workspace, submission.session_id, submission.run_id, decide)
-        await self._queue.redrive(letter_id, submission, message.redriven + 1)
+        await self._queue.redrive(letter_id, submission, redriven)
         return submission
 
     async def account(self) -> int:
@@ -110,7 +113,7 @@ class DeadLetters:
             for message in page:
                 after = message.sequence_number
                 count += await self._lose(message)
-            if len(page) < _PAGE:
+            if not page:
                 return count
 
     async def _lose(self, message: DeadMessage) -> bool:
@@ -129,7 +132,7 @@ class DeadLetters:
                 return None  # it is back on the queue; only this copy is still to be removed
             lost = True
             error = InternalError("The worker died at every attempt.", code=WORKER_LOST)
-            return outcome(stored.session, run, runs.failed(run, error, now), (), (), now)
+            return outcome(stored.session, run, runs.lost(run, error, now), (), (), now)
 
         await self._conversations.update(submission.workspace, submission.session_id, submission.run_id, decide)
         return lost
@@ -150,12 +153,12 @@ class DeadLetters:
                 enqueued_at=message.enqueued_at,
             )
         stored = await self._conversations.load(submission.workspace, submission.session_id, submission.run_id)
-        error = stored.run.error if stored.run else None
+        code, detail = _why(stored.run)
         return DeadLetter(
             message.sequence_number,
             submission.workspace,
-            error.code if error else "not_accepted",
-            error.detail if error else "It never became a run: its agent or session did not allow it.",
+            code,
+            detail,
             redrivable=True,
             run_id=submission.run_id,
             session_id=submission.session_id,
@@ -175,3 +178,11 @@ class DeadLetters:
             )
         except InvalidInput as error:
             return error
+
+
+def _why(run: Run | None) -> tuple[str, str]:
+    if run is None:
+        return "not_accepted", "It never became a run: its agent or session did not allow it."
+    if run.error is None:
+        return "not_needed", f"Its run is {run.state.value}."
+    return run.error.code, run.error.detail

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kernel.ids import newest_first
-from kernel.tables import Delete, Insert, Row, RowChanged, RowExists, Span, Tables, Upsert
+from kernel.tables import Delete, Insert, Row, RowChanged, RowExists, Span, Tables, Upsert, first_rows
 from lifecycle.sessions import Session
 
 RUNS = "runs"
@@ -31,6 +31,18 @@ class RunPlace:
     session_id: str
     agent: str
     digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A session as entered: its id, and the row key it was entered under."""
+
+    session_id: str
+    key: str
+
+    def is_of(self, session: Session) -> bool:
+        """Return whether the session was made by the caller that made this entry, as just one entry of it was."""
+        return self.key == newest_first(session.created_at, session.id)
 
 
 class Directory:
@@ -71,17 +83,21 @@ class Directory:
 
     async def has_open_session(self, workspace: str, agent: str) -> bool:
         """Return whether any session with the agent is open."""
-        page = await self._tables.query(OPEN, Span(f"{workspace}!{agent}"), limit=1)
-        return bool(page.rows)
+        return bool(await first_rows(self._tables, OPEN, Span(f"{workspace}!{agent}"), 1))
 
     async def sessions(
         self, workspace: str, *, agent: str | None, user_id: str | None, limit: int, after: str | None
-    ) -> tuple[Sequence[str], str | None]:
-        """Return up to `limit` session ids, newest first, and the token to continue after; None at the end."""
+    ) -> tuple[Sequence[Entry], str | None]:
+        """Return up to `limit` entries, newest first, and the token to continue after; None at the end.
+
+        Callers that were at it at the same time may each have entered a session: see `Entry.is_of`.
+        """
         where = {"agent": agent, "user_id": user_id}
         pages = await asyncio.gather(
             *(
-                self._page(
+                first_rows(
+                    self._tables,
+                    SESSIONS,
                     Span(
                         f"{workspace}!{shard}",
                         key_from=f"{after} " if after else None,
@@ -94,17 +110,7 @@ class Directory:
         )
         rows = sorted((row for page in pages for row in page), key=lambda row: row.key)
         shown = rows[:limit]
-        return [row.text("session_id") for row in shown], shown[-1].key if len(rows) > limit else None
-
-    async def _page(self, span: Span, limit: int) -> Sequence[Row]:
-        found: list[Row] = []
-        token: str | None = None
-        while True:
-            page = await self._tables.query(SESSIONS, span, limit=limit - len(found), token=token)
-            found += page.rows
-            token = page.next
-            if token is None or len(found) >= limit:
-                return found
+        return [Entry(row.text("session_id"), row.key) for row in shown], shown[-1].key if len(rows) > limit else None
 
 
 def _home(workspace: str, session_id: str) -> str:

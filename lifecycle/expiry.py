@@ -67,6 +67,8 @@ class SessionEnd:
         count = 0
         async for entry in self._due.until(now):
             stored = await self._conversations.load(entry.workspace, entry.name)
+            if stored.session is None and entry.hour >= hour_bucket(now):
+                continue  # entered before the session is stored, which may be this very moment
             if stored.session is not None and stored.session.state is not SessionState.ENDED:
                 if not is_idle(stored.session, now, self._idle_after):
                     await self._look_again(entry, stored.session.last_activity + self._idle_after)
@@ -107,7 +109,7 @@ class SessionEnd:
         now = self._clock()
         if stored.session is None or stored.run is None or stored.run.finished or runs.busy_until(stored.run, now):
             return None
-        lost = runs.failed(stored.run, Conflict("Its session was idle for too long.", code="session_expired"), now)
+        lost = runs.lost(stored.run, Conflict("Its session was idle for too long.", code="session_expired"), now)
         change = outcome(stored.session, stored.run, lost, (), (), now)
         # An expiry is no activity, or the session would never be idle.
         return replace(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from kernel.clock import Clock
 from kernel.errors import AppError, Conflict, Unavailable
@@ -16,16 +16,13 @@ from lifecycle.conversations import Change, Conversations, Event, Stored
 from lifecycle.directory import Directory, RunPlace
 from lifecycle.due import DueIndex
 from lifecycle.operations import Ensure
-from lifecycle.runs import Run, RunState
+from lifecycle.runs import NOT_QUEUED, Run, RunState
 from lifecycle.sessions import Session
 from lifecycle.signals import AgentSignals
 from lifecycle.submissions import RunRequest, Submission
 
 Send = Callable[[Submission], Awaitable[None]]
 """Puts a submission on the queue; returns once the broker has accepted it, raises Unavailable otherwise."""
-
-NOT_QUEUED = "not_queued"
-"""Error code of a run whose message the broker did not accept; submitting it again queues it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +87,13 @@ class Intake:
             await self._check(session, agent, request, run_id)
         wanted = RunPlace(request.session_id or new_id(), agent.name, request.digest(agent.name))
         new_session = session is None or session.session is None
+        now = self._clock()
         (place, new), _ = await asyncio.gather(
             self._directory.claim_run(workspace, run_id, wanted),
-            self._enter(agent, wanted.session_id, request.user_id) if new_session else _nothing(),
+            self._enter(agent, wanted.session_id, request.user_id, now) if new_session else _nothing(),
         )
+        if place.session_id != wanted.session_id:
+            await self._directory.close_session(workspace, agent.name, wanted.session_id)
         if place.digest != wanted.digest:
             msg = "This idempotency key was used before, for a different request."
             raise Conflict(msg, code="idempotency_conflict")
@@ -106,7 +106,7 @@ class Intake:
             created = stored.run is None
             if stored.run is not None:
                 return _resubmitted(stored, stored.run)
-            return self._queued(agent, request, run_id, place.session_id, stored)
+            return self._queued(agent, request, run_id, place.session_id, stored, now)
 
         stored = await self._conversations.update(workspace, place.session_id, run_id, decide, known=known)
         if stored.run is None:
@@ -125,17 +125,19 @@ class Intake:
         """
         agent = await self._usable_agent(workspace, agent_name)
         ident = session_id or new_id()
-        await self._enter(agent, ident, user_id)
+        now = self._clock()
+        known = await self._conversations.load(workspace, ident) if session_id else Stored(None, None)
+        if known.session is None:
+            await self._enter(agent, ident, user_id, now)
 
         def decide(stored: Stored) -> Change | None:
             if stored.session is not None:
                 sessions.check_usable(stored.session, agent.name, user_id)
                 return None
-            now = self._clock()
             session = Session(workspace, ident, agent.name, user_id, created_at=now, last_activity=now)
             return Change(session, events=[_state_changed(session)])
 
-        stored = await self._conversations.update(workspace, ident, None, decide)
+        stored = await self._conversations.update(workspace, ident, None, decide, known=known)
         if stored.session is None:
             msg = "the session was not stored"
             raise RuntimeError(msg)
@@ -157,16 +159,16 @@ class Intake:
             raise disabled(agent)
         return agent
 
-    async def _enter(self, agent: Agent, session_id: str, user_id: str | None) -> None:
-        now = self._clock()
+    async def _enter(self, agent: Agent, session_id: str, user_id: str | None, now: datetime) -> None:
         session = Session(agent.workspace, session_id, agent.name, user_id, created_at=now, last_activity=now)
         await asyncio.gather(
             self._directory.enter_session(session),
             self._due.add(agent.workspace, session_id, now + self._session_idle_after, agent.name),
         )
 
-    def _queued(self, agent: Agent, request: RunRequest, run_id: str, session_id: str, stored: Stored) -> Change:
-        now = self._clock()
+    def _queued(
+        self, agent: Agent, request: RunRequest, run_id: str, session_id: str, stored: Stored, now: datetime
+    ) -> Change:
         session = stored.session
         events: list[Event] = []
         if session is None:
@@ -225,10 +227,13 @@ def _ensure(agent: Agent) -> Ensure:
 
 def _resubmitted(stored: Stored, run: Run) -> Change | None:
     """Queue a run again that never reached the queue; leave any other as it is."""
-    if stored.session is None or run.error is None or run.error.code != NOT_QUEUED or not run.finished:
+    if stored.session is None or not run.never_queued:
         return None
+    sessions.check_usable(stored.session, run.agent, run.user_id)
     event = Event("run.queued", {"run_id": run.id}, run.created_at)
-    return Change(replace(stored.session, pending=stored.session.pending + 1), runs.requeued(run), events=[event])
+    return Change(
+        replace(stored.session, pending=stored.session.pending + 1), runs.requeued(run, run.redriven), events=[event]
+    )
 
 
 def _state_changed(session: Session) -> Event:

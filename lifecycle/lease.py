@@ -73,8 +73,10 @@ class RunLease:
 
     async def watch(self, work: asyncio.Task[Any]) -> None:
         """Look after the run until the work is done; stop the work when the run is lost or to be cancelled."""
-        while not work.done():
-            await asyncio.sleep(self._look_every.total_seconds())
+        while True:
+            await asyncio.wait([work], timeout=self._look_every.total_seconds())
+            if work.done():
+                return
             try:
                 await self._look()
             except Unavailable as error:
@@ -122,7 +124,7 @@ class RunLease:
             changed = step(stored.run, now)
             cancelled = stored.run.cancel_requested and changed.state is not RunState.RUNNING
             if cancelled:
-                changed = runs.cancelled(replace(changed, answer=None, score=None), now)
+                changed = runs.cancelled(replace(stored.run, spend=changed.spend, wasted=changed.spend), now)
             written = True
             return outcome(stored.session, stored.run, changed, self._events, () if cancelled else turns, now)
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import AwareDatetime, Field, TypeAdapter, ValidationError
+from pydantic import AwareDatetime, Field, ValidationError
 
 from kernel.clock import rfc3339
+from kernel.codec import JsonCodec
 from lifecycle.specs import AgentSpec
 
 OperationId = Annotated[str, Field(min_length=1, max_length=64)]
@@ -87,7 +88,7 @@ _KINDS: Mapping[str, type[Operation]] = {
 }
 
 
-_INPUTS: Mapping[str, TypeAdapter[Operation]] = {kind: TypeAdapter(cls) for kind, cls in _KINDS.items()}
+_INPUTS: Mapping[str, JsonCodec[Operation]] = {kind: JsonCodec(cls) for kind, cls in _KINDS.items()}
 
 
 def to_signal(operation: Operation) -> tuple[str, dict[str, Any]]:
@@ -108,7 +109,7 @@ def from_signal(name: str, values: Mapping[str, Any]) -> Operation:
         msg = f"unknown operation {name!r}"
         raise ValueError(msg)
     try:
-        return kind.validate_json(json.dumps(values), strict=True)
+        return kind.load(json.dumps(values))
     except (ValidationError, TypeError, RecursionError):
         msg = f"the input of {name!r} is not valid"
         raise ValueError(msg) from None

@@ -183,6 +183,8 @@ class ProductionAgentManager:
         Raises:
             NotFound: There is no such agent.
         """
+        if name in self._throwaway:
+            self._throwaway.remove(name)
         await self._administration.delete(self._workspace, name, self._signals)
 
     async def cleanup_all(self) -> int:
@@ -190,7 +192,6 @@ class ProductionAgentManager:
         names = [agent.name async for agent in self._agents()]
         for name in names:
             await self.cleanup(name)
-        self._throwaway.clear()
         return len(names)
 
     async def __aenter__(self) -> Self:
@@ -200,7 +201,7 @@ class ProductionAgentManager:
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         while self._throwaway:
-            await self.cleanup(self._throwaway.pop())
+            await self.cleanup(self._throwaway[-1])
         await self._uses.aclose(self._signals)
 
     async def _agents(self) -> AsyncIterator[Agent]:

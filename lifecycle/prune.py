@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from kernel.clock import Clock
+from kernel.clock import Clock, hour_bucket
 from kernel.ids import new_id
-from lifecycle.agents import AgentState
 from lifecycle.catalog import Agent, Catalog
 from lifecycle.directory import Directory
 from lifecycle.due import DueIndex
@@ -23,7 +22,7 @@ class PrunePolicy:
     Attributes:
         idle_after: Time without use, unless the agent's spec says otherwise.
         keep_new_for: An agent younger than this is kept, used or not.
-        use_lag: How late a use may become known (`lifecycle.uses`); counted in the agent's favour.
+        use_lag: How long a use may go unnoticed: told late (`lifecycle.uses`), or made with what a worker has cached.
     """
 
     idle_after: timedelta
@@ -55,7 +54,9 @@ def judge(agent: Agent, now: datetime, policy: PrunePolicy, *, has_open_session:
 
     if record is None or since is None:
         return verdict(f"is {agent.state.value}: there is nothing to retire")
-    if record.state in (AgentState.IDLE, AgentState.DELETED):
+    if agent.declaration.deleted and not record.retired:
+        return verdict("was deleted, but is still at the provider", retire=True)
+    if record.retired:
         return verdict("is retired, but a version was left at the provider", retire=True)
     if spec.pinned:
         return verdict("is pinned")
@@ -89,7 +90,8 @@ class Prune:
                 continue
             agent = await self._catalog.find(entry.workspace, entry.name)
             if agent is None or agent.record is None or agent.record.idle_since is None:
-                await self._due.drop(entry.workspace, entry.name, entry.hour)
+                if entry.hour < hour_bucket(now):  # one of this hour may be ahead of the record that it is for
+                    await self._due.drop(entry.workspace, entry.name, entry.hour)
                 continue
             due = agent.record.prune_due(self._policy.idle_after)
             if due is not None and due > now:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pydantic import TypeAdapter
-
+from kernel.codec import JsonCodec
 from kernel.tables import Insert, Replace, Row, Tables
 from lifecycle.agents import AgentRecord
 
 TABLE = "agents"
 SUFFIX = "!record"
-_RECORD: TypeAdapter[AgentRecord] = TypeAdapter(AgentRecord)
+_RECORD = JsonCodec(AgentRecord)
 
 
 class RecordStore:
@@ -21,7 +20,7 @@ class RecordStore:
     async def read(self, workspace: str, name: str) -> tuple[AgentRecord, str] | None:
         """Return the record and its ETag, or None when there is none."""
         row = await self._tables.get(TABLE, workspace, name + SUFFIX)
-        return (_RECORD.validate_json(row.text("record")), row.etag) if row else None
+        return (_RECORD.load(row.text("record")), row.etag) if row else None
 
     async def write(self, record: AgentRecord, etag: str) -> str:
         """Write the record and return its new ETag; an empty ETag means that there is none yet.
@@ -43,9 +42,9 @@ class RecordStore:
 
 def dump_record(record: AgentRecord) -> str:
     """Return the record as JSON."""
-    return _RECORD.dump_json(record).decode()
+    return _RECORD.dump(record)
 
 
 def load_record(text: str) -> AgentRecord:
     """Return the record that `dump_record` wrote."""
-    return _RECORD.validate_json(text)
+    return _RECORD.load(text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 from kernel.clock import Clock
@@ -69,7 +70,7 @@ class AgentResolver:
         self._clock = clock
         self._trust_for = trust_for
         self._wait_for = wait_for
-        self._locks: dict[tuple[str, str], asyncio.Lock] = {}
+        self._looks: dict[tuple[str, str], asyncio.Task[LiveAgent]] = {}
         self.cache: SieveCache[tuple[str, str], LiveAgent] = SieveCache(capacity)
 
     async def resolve(self, workspace: str, name: str, signals: AgentSignals, min_revision: int = 0) -> LiveAgent:
@@ -88,51 +89,59 @@ class AgentResolver:
             Unavailable: It is not ready in time, or the provider is not available; try again.
         """
         key = (workspace, name)
-        if (live := self._trusted(key, min_revision)) is not None:
+        live = self.cache.get(key)
+        if live is not None and live.revision >= min_revision and self._clock() < live.checked_at + self._trust_for:
             return live
-        lock = self._locks.setdefault(key, asyncio.Lock())
-        try:
-            async with lock:  # one look-up and one signal, however many runs of this process wait for it
-                return self._trusted(key, min_revision) or await self._look_up(key, signals)
-        finally:
-            if not lock.locked():
-                self._locks.pop(key, None)
+        while True:
+            joined = key in self._looks
+            live = await self._shared_look(key, live, signals)
+            if live.revision >= min_revision or not joined:  # one that was under way may have read an older declaration
+                return live
 
     def forget(self, workspace: str, name: str) -> None:
         """Drop the cached agent, so that the next resolve asks the table."""
         self.cache.drop((workspace, name))
 
-    def _trusted(self, key: tuple[str, str], min_revision: int) -> LiveAgent | None:
-        live = self.cache.get(key)
-        if live is None or live.revision < min_revision or live.checked_at + self._trust_for <= self._clock():
-            return None
-        return live
+    async def _shared_look(self, key: tuple[str, str], cached: LiveAgent | None, signals: AgentSignals) -> LiveAgent:
+        """Look up once, with one signal and one wait, for however many runs of this process ask meanwhile."""
+        look = self._looks.get(key)
+        if look is None:
+            look = self._looks[key] = asyncio.create_task(self._look_up(key, cached, signals))
+            look.add_done_callback(partial(self._looked, key))
+        return await asyncio.shield(look)  # one run that is cancelled takes nothing from the others
 
-    async def _look_up(self, key: tuple[str, str], signals: AgentSignals) -> LiveAgent:
+    def _looked(self, key: tuple[str, str], look: asyncio.Task[LiveAgent]) -> None:
+        del self._looks[key]
+        if not look.cancelled():
+            look.exception()  # seen, even when nobody is left to raise it to
+
+    async def _look_up(self, key: tuple[str, str], cached: LiveAgent | None, signals: AgentSignals) -> LiveAgent:
         agent = await self._catalog.get(*key)
         if not agent.declaration.enabled:
             self.cache.drop(key)
             raise disabled(agent)
         if not agent.ready:
             agent = await self._ensured(agent, signals)
-        live = await self._open(agent, self.cache.get(key))
+        live = await self._open(agent, cached)
         self.cache.put(key, live)
         return live
 
     async def _ensured(self, agent: Agent, signals: AgentSignals) -> Agent:
-        operation = Ensure(new_id(), agent.declaration.revision, agent.declaration.spec)
-        await signals.send(agent.workspace, agent.name, operation)
         deadline = self._clock() + self._wait_for
         pause = _FIRST_LOOK_S
+        operation: Ensure | None = None
         while True:
+            if operation is None or operation.revision < agent.declaration.revision:
+                operation = Ensure(new_id(), agent.declaration.revision, agent.declaration.spec)
+                await signals.send(agent.workspace, agent.name, operation)
             agent = await self._catalog.get(agent.workspace, agent.name)
             if not agent.declaration.enabled:
                 raise disabled(agent)
             if agent.ready:
                 return agent
-            failure = agent.record.failure if agent.record else None
-            if failure is not None and failure.operation_id == operation.operation_id:
-                raise _error(failure)
+            record = agent.record
+            if record is not None and record.failure is not None and operation.operation_id in record.applied:
+                raise _error(record.failure)  # of this operation or of a later worker's that tried again
             if self._clock() >= deadline:
                 msg = f"Agent {agent.name!r} is still being provisioned."
                 raise Unavailable(msg, code="agent_not_ready", retry_after_s=1)

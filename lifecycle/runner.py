@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from kernel.clock import Clock
-from kernel.errors import AppError, Cancelled, InternalError, InvalidInput, NotFound, Unavailable
+from kernel.errors import AppError, Cancelled, InternalError, InvalidInput, NotFound, TooLarge, Unavailable
 from kernel.ids import new_id
 from lifecycle import runs
 from lifecycle.catalog import Catalog
@@ -129,14 +129,15 @@ class Runner:
             if stored.run is None or stored.session is None:
                 raise NotFound
             now = self._clock()
-            if stored.run.finished or runs.busy_until(stored.run, now):
+            session, run = stored.session, stored.run
+            if run.never_queued:  # it was, after all: only the broker's answer was lost
+                session, run = replace(session, pending=session.pending + 1), runs.requeued(run, run.redriven)
+            if run.finished or runs.busy_until(run, now):
                 return None
-            if stored.run.cancel_requested:
-                return outcome(stored.session, stored.run, runs.cancelled(stored.run, now), (), (), now)
-            claimed = runs.claimed(stored.run, holder, now, self._policy.lease)
-            return outcome(
-                stored.session, stored.run, claimed, [stage_event(claimed, Stage.INITIALIZING, now)], (), now
-            )
+            if run.cancel_requested:
+                return outcome(session, run, runs.cancelled(run, now), (), (), now)
+            claimed = runs.claimed(run, holder, now, self._policy.lease)
+            return outcome(session, run, claimed, [stage_event(claimed, Stage.INITIALIZING, now)], (), now)
 
         while True:
             before = stored.run
@@ -183,13 +184,15 @@ class Runner:
             outcome = _defect(defect)
         finally:
             work.cancel()
-            watch.cancel()
-            await asyncio.gather(work, watch, return_exceptions=True)
+            await asyncio.gather(work, watch, return_exceptions=True)  # never in the middle of a write of the lease
         if lease.lost:
             return lease.run
         if isinstance(outcome, AppError):
             return await self._failed(lease, outcome, last_delivery=last_delivery)
-        return await self._answered(lease, *outcome)
+        try:
+            return await self._answered(lease, *outcome)
+        except TooLarge as error:
+            return await self._failed(lease, error, last_delivery=last_delivery)
 
     async def _answered(self, lease: RunLease, answer: Answer, meter: Meter) -> Run:
         spend = await self._spend(lease.run, meter.spend)
@@ -226,7 +229,7 @@ class Runner:
 
     async def _history(self, lease: RunLease) -> Sequence[Message]:
         session, limit = lease.session, self._policy.history_turns
-        if session.turns == 0:
+        if session.turns == 0 or limit == 0:
             return []
         from agent_framework import Message  # noqa: PLC0415 - cold start
 
@@ -241,6 +244,8 @@ class Runner:
         again = error.retriable and not given_up
         step = partial(_after_failure, error=error, again=again, spend=spend)
         run = await lease.end(step)
+        if lease.lost:
+            return run
         log.warning("run %s attempt %d: %s", run.id, run.attempt, error.code, extra={"event": "run.attempt_failed"})
         if run.finished and not (error.retriable and run.state is runs.RunState.FAILED):
             return run

@@ -38,6 +38,9 @@ class Stage(StrEnum):
     FAILED = "FAILED"  # not answered
 
 
+NOT_QUEUED = "not_queued"
+"""Error code of a run whose message the broker did not accept; submitting it again queues it."""
+
 TERMINAL = frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED})
 
 
@@ -114,6 +117,11 @@ class Run:
         """Whether it has reached a terminal state."""
         return self.state in TERMINAL
 
+    @property
+    def never_queued(self) -> bool:
+        """Whether it failed only because the broker did not say that it took the message."""
+        return self.state is RunState.FAILED and self.error is not None and self.error.code == NOT_QUEUED
+
     def held_by(self, worker: str) -> bool:
         """Return whether the worker still holds it: nobody took it over when its lease ran out."""
         return self.state is RunState.RUNNING and self.lease_owner == worker
@@ -172,6 +180,11 @@ def cancelled(run: Run, now: datetime) -> Run:
     return replace(_finished(run, RunState.CANCELLED, Stage.FAILED, now), cancel_requested=True)
 
 
+def lost(run: Run, error: AppError, now: datetime) -> Run:
+    """Return a run that no worker will finish any more: failed, or cancelled where that was accepted before."""
+    return cancelled(run, now) if run.cancel_requested else failed(run, error, now)
+
+
 def released(run: Run, error: AppError) -> Run:
     """Return the run, queued for its next attempt, with why this one failed."""
     return replace(
@@ -183,16 +196,14 @@ def released(run: Run, error: AppError) -> Run:
     )
 
 
-def requeued(run: Run) -> Run:
-    """Return a failed run, queued again; its attempts go on counting."""
-    return replace(
-        run, state=RunState.QUEUED, stage=None, redriven=run.redriven + 1, finished_at=None, cancel_requested=False
-    )
+def requeued(run: Run, redriven: int) -> Run:
+    """Return a failed run, queued again, redriven so many times in all; its attempts go on counting."""
+    return replace(run, state=RunState.QUEUED, stage=None, redriven=redriven, finished_at=None)
 
 
 def retry_delay_s(attempt: int, base_s: float, retry_after_s: float | None, longest_s: float = 30.0) -> float:
     """Return how long to wait before the attempt is repeated: doubling from base_s, or what the provider asked for."""
-    return min(max(base_s * 2 ** (attempt - 1), retry_after_s or 0.0), longest_s)
+    return min(max(base_s * 2.0 ** max(0, attempt - 1), retry_after_s or 0.0), longest_s)
 
 
 def _finished(run: Run, state: RunState, stage: Stage, now: datetime) -> Run:

@@ -33,7 +33,7 @@ class Simulation(BaseModel):
         reply: The text of the answer instead of the provider's own; None for the provider's own.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     latency_ms: int = Field(default=0, ge=0, le=600_000)
     fail_first: int = Field(default=0, ge=0, le=100)
@@ -61,7 +61,7 @@ class AgentSpec(BaseModel):
         idle_after_s: Seconds without use before the agent is retired; None for the app's setting.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     provider: ProviderKind = "offline"
     model: ModelName

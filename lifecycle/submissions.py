@@ -28,7 +28,7 @@ class RunRequest(BaseModel):
         metadata: At most 16 strings that come back with the run.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     query: str
     session_id: str | None = None
@@ -105,7 +105,7 @@ def parse_message(
     """
     try:
         values = json.loads(body)
-    except (UnicodeDecodeError, ValueError):
+    except (ValueError, RecursionError):
         raise _unreadable("The body is not JSON.") from None
     if not isinstance(values, dict):
         raise _unreadable("The body is not a JSON object.")
@@ -131,5 +131,6 @@ def _unreadable(detail: str) -> InvalidInput:
 
 
 def _where(error: ValidationError) -> str:
-    parts = [f"{'/'.join(str(step) for step in item['loc']) or 'body'} ({item['type']})" for item in error.errors()]
-    return ", ".join(parts[:5])
+    """Return which fields are wrong and how; only names of ours, for a key can be as secret as a value."""
+    wrong = [(item["loc"][0], item["type"]) for item in error.errors()[:5]]
+    return ", ".join(f"{at if at in Submission.model_fields else 'an unknown field'} ({what})" for at, what in wrong)

@@ -28,6 +28,7 @@ class UseRecorder:
         self._told: dict[Key, datetime] = {}
         self._untold: dict[Key, tuple[int, datetime]] = {}
         self._timers: dict[Key, asyncio.Task[None]] = {}
+        self._telling: set[asyncio.Task[None]] = set()
 
     async def record(self, workspace: str, name: str, signals: AgentSignals) -> None:
         """Note one use, now."""
@@ -47,7 +48,7 @@ class UseRecorder:
         """Stop the timers and, given a way to the actors, tell what is still untold."""
         for timer in self._timers.values():
             timer.cancel()
-        await asyncio.gather(*self._timers.values(), return_exceptions=True)
+        await asyncio.gather(*self._timers.values(), *self._telling, return_exceptions=True)
         self._timers.clear()
         if signals is not None:
             for key in list(self._untold):
@@ -55,7 +56,9 @@ class UseRecorder:
 
     async def _tell_later(self, key: Key, signals: AgentSignals, wait_s: float) -> None:
         await asyncio.sleep(wait_s)
-        del self._timers[key]
+        telling = self._timers.pop(key)
+        self._telling.add(telling)
+        telling.add_done_callback(self._telling.discard)
         await self._tell(key, signals)
 
     async def _tell(self, key: Key, signals: AgentSignals) -> None:

@@ -39,6 +39,6 @@ def price(model: str, usage: Usage, at: datetime) -> Price:
     )
     try:
         found = genai_prices.calc_price(tokens, model_ref=model, genai_request_timestamp=at)
-    except LookupError:
+    except (LookupError, ValueError):  # an unknown model, or counts that contradict each other
         return UNPRICED
     return Price(to_micro_usd(found.total_price), str(found.model_price).removeprefix("ModelPrice(").removesuffix(")"))

@@ -12,9 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta
 
-from pydantic import TypeAdapter
-
-from kernel.tables import MAX_WRITES, Row, Span, Tables, Upsert, every
+from kernel.codec import JsonCodec
+from kernel.tables import MAX_WRITES, Row, Span, Tables, Upsert, every, first_rows
 from llmops.ledger import TABLE as LEDGER
 from llmops.ledger import days
 from llmops.rollup import Group, Rollup, add_up, from_sum, to_row
@@ -60,7 +59,7 @@ def report_of(workspace: str, day: date, sums: Mapping[Group, Spend], now: datet
     )
 
 
-_REPORT: TypeAdapter[Report] = TypeAdapter(Report)
+_REPORT = JsonCodec(Report)
 
 
 class Reports:
@@ -89,18 +88,18 @@ class Reports:
         progress = await self._tables.get(TABLE, *_PROGRESS)
         if progress is not None:
             return date.fromisoformat(progress.text("day")) + timedelta(days=1)
-        oldest = await self._tables.query(LEDGER, Span("0", partition_before=":"), limit=1)
-        return date.fromisoformat(oldest.rows[0].partition[:10]) if oldest.rows else today
+        oldest = await first_rows(self._tables, LEDGER, Span("0", partition_before=":"), 1)
+        return date.fromisoformat(oldest[0].partition[:10]) if oldest else today
 
     async def get(self, workspace: str, day: date) -> Report | None:
         """Return the report of a day, or None when nothing was spent or it is not aggregated yet."""
         row = await self._tables.get(TABLE, workspace, _report_key(day))
-        return _REPORT.validate_json(row.text("report")) if row else None
+        return _REPORT.load(row.text("report")) if row else None
 
     async def list(self, workspace: str, limit: int, token: str | None) -> tuple[Sequence[Report], str | None]:
         """Return up to `limit` reports, newest first, and the token that continues after them."""
         page = await self._tables.query(TABLE, Span.prefix(workspace, "day!"), limit=limit, token=token)
-        return [_REPORT.validate_json(row.text("report")) for row in page.rows], page.next
+        return [_REPORT.load(row.text("report")) for row in page.rows], page.next
 
     async def sums(self, workspace: str, first: date, last: date, today: date) -> dict[date, dict[Group, Spend]]:
         """Return a workspace's sums by day: of closed days from the reports, of open ones from the ledger as it is now.
@@ -142,7 +141,7 @@ class Reports:
             await self._tables.commit(TABLE, [Upsert(row) for row in rows[start : start + MAX_WRITES]])
         # The report itself last: its digest says that the rows above are complete.
         report = report_of(workspace, day, sums, now)
-        values = {"digest": digest.hexdigest(), "report": _REPORT.dump_json(report).decode()}
+        values = {"digest": digest.hexdigest(), "report": _REPORT.dump(report)}
         await self._tables.commit(TABLE, [Upsert(Row(workspace, _report_key(day), values))])
         return True
 

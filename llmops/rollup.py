@@ -12,7 +12,20 @@ from dataclasses import asdict, dataclass
 from datetime import date
 from typing import TypeVar
 
-from kernel.tables import MAX_WRITES, Delete, Insert, Replace, Row, RowChanged, RowExists, Span, Tables, Write, every
+from kernel.tables import (
+    MAX_WRITES,
+    Delete,
+    Insert,
+    Replace,
+    Row,
+    RowChanged,
+    RowExists,
+    Span,
+    Tables,
+    Write,
+    every,
+    first_rows,
+)
 from llmops.ledger import SHARDS, TABLE, Line, from_row, partition
 from llmops.usage import Spend
 
@@ -103,10 +116,9 @@ class Rollup:
     async def _fold_partition(self, home: str) -> int:
         folded = 0
         while True:
-            page = await self._tables.query(TABLE, Span.prefix(home, "new!"), limit=MAX_WRITES)
-            if not page.rows and page.next is None:
+            rows = fitting(await first_rows(self._tables, TABLE, Span.prefix(home, "new!"), MAX_WRITES))
+            if not rows:
                 return folded
-            rows = fitting(page.rows)
             try:
                 await self._add(home, rows)
             except (RowChanged, RowExists):

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from pydantic import BaseModel
-from pydantic.json_schema import models_json_schema
 
 from triggers.api import Endpoint
 from triggers.problems import CONTENT_TYPE
@@ -28,6 +27,8 @@ _ERRORS = {
 
 def describe(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
     """Return the OpenAPI document."""
+    from pydantic.json_schema import models_json_schema  # noqa: PLC0415 - only this one answer needs it
+
     models = {model for endpoint in endpoints for model in (endpoint.body, endpoint.returns) if model} | {ProblemView}
     ordered = sorted(models, key=lambda model: model.__name__)
     _, schemas = models_json_schema(

@@ -65,15 +65,19 @@ def register(api: Api, services: Services) -> None:
     )
     async def listing(call: Call) -> Reply:
         agent, user = call.query("agent"), call.query("user_id")
-        ids, after = await services.directory.sessions(
+        entries, after = await services.directory.sessions(
             call.workspace,
             agent=agent_name(agent) if agent else None,
             user_id=user_id(user) if user else None,
             limit=call.limit(),
             after=call.cursor(str),
         )
-        found = await asyncio.gather(*(conversations.load(call.workspace, ident) for ident in ids))
-        items = [SessionView.of(stored.session) for stored in found if stored.session is not None]
+        found = await asyncio.gather(*(conversations.load(call.workspace, entry.session_id) for entry in entries))
+        items = [
+            SessionView.of(stored.session)
+            for entry, stored in zip(entries, found, strict=True)
+            if stored.session is not None and entry.is_of(stored.session)
+        ]
         return Reply(SessionPage(items=items, next=page_token(after)))
 
     @api.handle(Endpoint("GET", "sessions/{id}", "sessions_get", "Get a session.", returns=SessionView, errors=(404,)))

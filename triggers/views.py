@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import Any, Generic, TypeVar
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from lifecycle.agents import AgentState
 from lifecycle.catalog import Agent
@@ -24,14 +24,20 @@ from llmops.usage import Spend
 T = TypeVar("T")
 
 
-class Page(BaseModel, Generic[T]):
+class View(BaseModel):
+    """What the API answers or takes; its validator is built on first use."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+
+class Page(View, Generic[T]):
     """Some items, and the `next` to ask for more with; null when these were the last."""
 
     items: Sequence[T]
     next: str | None
 
 
-class SpendView(BaseModel):
+class SpendView(View):
     """Model calls, their tokens and cost. `cost_usd` is the sum of the priced calls, exact to the micro-dollar."""
 
     calls: int
@@ -47,7 +53,7 @@ class SpendView(BaseModel):
         return cls(**{name: getattr(spend, name) for name in cls.model_fields})
 
 
-class ProviderVersionView(BaseModel):
+class ProviderVersionView(View):
     """An agent's version at its provider."""
 
     name: str
@@ -56,14 +62,14 @@ class ProviderVersionView(BaseModel):
     created_at: datetime
 
 
-class FailureView(BaseModel):
+class FailureView(View):
     """Why something failed: a stable code and a sentence."""
 
     code: str
     detail: str
 
 
-class AgentView(BaseModel):
+class AgentView(View):
     """An agent: what was declared, and what became of it."""
 
     name: str
@@ -103,7 +109,7 @@ class AgentView(BaseModel):
         )
 
 
-class AgentStatsView(BaseModel):
+class AgentStatsView(View):
     """How an agent is used: runs counted by the registry, versions made and found, and how often it was reused."""
 
     name: str
@@ -131,7 +137,7 @@ class AgentStatsView(BaseModel):
         )
 
 
-class RunView(BaseModel):
+class RunView(View):
     """A run: what was asked, how far it is, and its answer once there is one."""
 
     id: str
@@ -163,7 +169,7 @@ class RunView(BaseModel):
         return cls(**values, spend=SpendView.of(run.spend), wasted=SpendView.of(run.wasted))
 
 
-class SessionView(BaseModel):
+class SessionView(View):
     """A conversation."""
 
     id: str
@@ -186,17 +192,15 @@ class SessionView(BaseModel):
         return cls(**values, spend=SpendView.of(session.spend))
 
 
-class NewSession(BaseModel):
+class NewSession(View):
     """Which agent a session is with, whose it is, and its id if the caller chooses it."""
-
-    model_config = {"extra": "forbid"}
 
     agent: str
     user_id: str | None = None
     session_id: str | None = None
 
 
-class TurnView(BaseModel):
+class TurnView(View):
     """One message of a conversation."""
 
     role: str
@@ -210,7 +214,7 @@ class TurnView(BaseModel):
         return cls(role=turn.role, text=turn.text, run_id=turn.run_id, at=turn.at)
 
 
-class VerdictView(BaseModel):
+class VerdictView(View):
     """What prune makes of one agent that is due."""
 
     agent: str
@@ -224,21 +228,21 @@ class VerdictView(BaseModel):
         return cls(**{name: getattr(verdict, name) for name in cls.model_fields})
 
 
-class PruneView(BaseModel):
+class PruneView(View):
     """What prune found, and whether it acted on it."""
 
     dry_run: bool
     items: Sequence[VerdictView]
 
 
-class CostGroupView(BaseModel):
+class CostGroupView(View):
     """What one group spent."""
 
     name: str
     spend: SpendView
 
 
-class CostsView(BaseModel):
+class CostsView(View):
     """What was spent over some days."""
 
     first: date
@@ -260,7 +264,7 @@ class CostsView(BaseModel):
         )
 
 
-class ReportView(BaseModel):
+class ReportView(View):
     """What was spent on a UTC day, by agent and by model."""
 
     day: date
@@ -281,7 +285,7 @@ class ReportView(BaseModel):
         )
 
 
-class DeadLetterView(BaseModel):
+class DeadLetterView(View):
     """A message that the queue gave up on."""
 
     id: int
@@ -300,7 +304,7 @@ class DeadLetterView(BaseModel):
         return cls(**{name: getattr(letter, name) for name in cls.model_fields})
 
 
-class RedrivenView(BaseModel):
+class RedrivenView(View):
     """A run that was put back on the queue."""
 
     run_id: str
@@ -308,14 +312,14 @@ class RedrivenView(BaseModel):
     agent: str
 
 
-class HealthView(BaseModel):
+class HealthView(View):
     """Whether the app and what it stands on can be reached."""
 
     status: str
     components: Mapping[str, str]
 
 
-class ProblemView(BaseModel):
+class ProblemView(View):
     """An error (RFC 9457); `code` is stable, `errors` says which fields are wrong."""
 
     type: str
