@@ -135,14 +135,15 @@ def _scan(content: _Table, span: Span, last: tuple[str | None, str | None] | Non
         if span.partition_before is None
         else bisect_left(content.order, ordinal(span.partition_before))
     )
-    for partition in islice(content.order, start, end):
+    for number in range(start, end):  # not a slice, which would copy what a page does not reach
+        partition = content.order[number]
         rows = content.partitions[partition]
         low = 0 if span.key_from is None else bisect_left(rows.order, ordinal(span.key_from))
         if last and partition == at:
             low = max(low, bisect_right(rows.order, behind))
         high = len(rows.order) if span.key_before is None else bisect_left(rows.order, ordinal(span.key_before))
-        for key in rows.order[low:high]:
-            row = rows.rows[key]
+        for index in range(low, high):
+            row = rows.rows[rows.order[index]]
             if all(_equal(row.values.get(name), wanted) for name, wanted in span.where.items()):
                 yield row
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from kernel.errors import NotFound, Unavailable
+from kernel.errors import AppError, NotFound, Unavailable
 from kernel.ids import new_id
 from lifecycle.queue import DeadMessage
 from lifecycle.submissions import Submission
@@ -34,6 +34,7 @@ class ServiceBusQueue:
         self._connect = connect
         self._queue = queue
         self._slots = asyncio.Semaphore(_SENDERS)
+        self._redriving = asyncio.Lock()
         self._client: ServiceBusClient | None = None
         self._senders: list[ServiceBusSender] = []
 
@@ -60,8 +61,8 @@ class ServiceBusQueue:
         return cls(connect, queue)
 
     async def send(self, submission: Submission) -> None:
-        """Put the submission on the queue, as one message with MessageId = run and SessionId = session."""
-        await self._send(submission, submission.run_id, 0)
+        """Put the submission on the queue, as one message with SessionId = session; the run's id is in its body."""
+        await self._send(submission, 0)
 
     async def dead(self, limit: int, from_sequence_number: int = 0) -> Sequence[DeadMessage]:
         """Return up to `limit` dead messages in order, from the sequence number on, leaving them where they are."""
@@ -75,15 +76,17 @@ class ServiceBusQueue:
     async def redrive(self, sequence_number: int, submission: Submission, redriven: int) -> None:
         """Send a copy and then remove the dead message: stopped in between, both exist, and the run still runs once.
 
-        The copy has a MessageId of its own, because the broker drops a repeated one within its detection window.
-
         Raises:
             NotFound: It is no longer there, or among the first thousand.
+            Unavailable: Somebody else holds it for a moment, redriving or looking at it.
         """
         try:
-            async with self._dead_letters() as receiver:
+            # One at a time, because the search locks others on its way.
+            async with self._redriving, self._dead_letters() as receiver:
                 message = await _locked(receiver, sequence_number)
-                await self._send(submission, f"{submission.run_id}:{new_id()}", redriven)
+                if message is None:
+                    raise await _not_free(receiver, sequence_number)
+                await self._send(submission, redriven)
                 await receiver.complete_message(message)
         except _failures() as error:
             raise _unavailable() from error
@@ -96,12 +99,17 @@ class ServiceBusQueue:
             await self._client.close()
             self._client = None
 
-    async def _send(self, submission: Submission, message_id: str, redriven: int) -> None:
+    async def _send(self, submission: Submission, redriven: int) -> None:
+        """Send a message whose MessageId is never used again: what we are told to send is no duplicate for the broker.
+
+        A run that could not be queued, or was dead-lettered, has to be sent anew within the broker's detection window;
+        and the same run id is another run in another workspace. Repeated requests are recognised by the run's row.
+        """
         from azure.servicebus import ServiceBusMessage  # noqa: PLC0415 - see from_connection_string
 
         message = ServiceBusMessage(
             submission.to_json(),
-            message_id=message_id,
+            message_id=f"{submission.run_id}:{new_id()}",
             session_id=submission.session_id,
             subject=SUBJECT,
             content_type=CONTENT_TYPE,
@@ -128,8 +136,11 @@ class ServiceBusQueue:
         return self._connected().get_queue_receiver(self._queue, sub_queue=ServiceBusSubQueue.DEAD_LETTER)
 
 
-async def _locked(receiver: ServiceBusReceiver, sequence_number: int) -> ServiceBusReceivedMessage:
-    """Return the dead message, locked; the service can only hand them out in order, so others are locked and freed."""
+async def _locked(receiver: ServiceBusReceiver, sequence_number: int) -> ServiceBusReceivedMessage | None:
+    """Return the dead message, locked, or None when it cannot be had.
+
+    The service can only hand them out in order, so others are locked and freed.
+    """
     others: list[Any] = []
     try:
         while len(others) < _LONGEST_SEARCH:
@@ -140,10 +151,18 @@ async def _locked(receiver: ServiceBusReceiver, sequence_number: int) -> Service
                 return found
             if not batch:
                 break
-        raise NotFound(f"There is no dead letter {sequence_number}.", code="dead_letter_not_found")
+        return None
     finally:
         for message in others:
             await receiver.abandon_message(message)
+
+
+async def _not_free(receiver: ServiceBusReceiver, sequence_number: int) -> AppError:
+    peeked = await receiver.peek_messages(1, sequence_number=sequence_number)
+    if peeked and peeked[0].sequence_number == sequence_number:
+        msg = "The dead letter is in use by another call; try again."
+        return Unavailable(msg, code="dead_letter_busy", retry_after_s=1)
+    return NotFound(f"There is no dead letter {sequence_number}.", code="dead_letter_not_found")
 
 
 def _dead_message(message: ServiceBusReceivedMessage) -> DeadMessage:
@@ -162,8 +181,10 @@ def _dead_message(message: ServiceBusReceivedMessage) -> DeadMessage:
 
 
 def _body(message: ServiceBusReceivedMessage) -> bytes:
-    parts = message.body
-    return parts if isinstance(parts, bytes) else b"".join(part for part in parts if isinstance(part, bytes))
+    from azure.servicebus.amqp import AmqpMessageBodyType  # noqa: PLC0415 - see from_connection_string
+
+    # What carries an AMQP value or sequence instead of data is no message of ours; none can be read as one.
+    return b"".join(message.body) if message.body_type is AmqpMessageBodyType.DATA else b""
 
 
 def _failures() -> tuple[type[Exception], ...]:

@@ -14,17 +14,13 @@ _AGENT = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?")
 _WORKSPACE = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _SESSION = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,62}[A-Za-z0-9])?")
 _USER = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.@+:-]{0,126}[A-Za-z0-9])?")
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _KEYS = uuid.UUID("6f0f6a3e-6f2d-5b52-9d0b-0f1c0a7f4c11")  # namespace of run ids made from callers' own keys
 
 
 def new_id() -> str:
     """Return a new UUIDv7 (RFC 9562 §5.7): unique, and ordered by the time it was made."""
     return str(uuid6.uuid7())
-
-
-def issued_at(uuid7: str) -> int:
-    """Return the Unix time in milliseconds that a UUIDv7 carries."""
-    return uuid.UUID(uuid7).int >> 80
 
 
 def agent_name(text: str) -> str:
@@ -56,10 +52,8 @@ def run_id(workspace: str, key: str) -> str:
     Raises:
         InvalidInput: The key is empty, longer than 255 characters or not printable ASCII.
     """
-    try:
-        return str(uuid.UUID(key))
-    except ValueError:
-        pass
+    if _UUID.fullmatch(key):
+        return key.lower()
     if not 1 <= len(key) <= 255 or not key.isascii() or not key.isprintable():
         msg = "An idempotency key is 1-255 printable ASCII characters."
         raise InvalidInput(msg, code="invalid_idempotency_key")
@@ -72,11 +66,21 @@ def parse_run_id(text: str) -> str:
     Raises:
         InvalidInput: It is no UUID.
     """
-    try:
-        return str(uuid.UUID(text))
-    except ValueError:
-        msg = "A run id is a UUID."
-        raise InvalidInput(msg, code="invalid_run_id") from None
+    if not _UUID.fullmatch(text):
+        raise InvalidInput("A run id is a UUID.", code="invalid_run_id")
+    return text.lower()
+
+
+def newest_first_key(text: str) -> str:
+    """Return the text if `newest_first` can have made it.
+
+    Raises:
+        InvalidInput: It cannot.
+    """
+    prefix, _, ident = text.partition("!")
+    if not re.fullmatch(r"[0-9a-f]{12}", prefix):
+        raise InvalidInput("'next' is not a cursor of this list.", code="invalid_next", fields={"next": "unknown"})
+    return f"{prefix}!{session_id(ident)}"
 
 
 def newest_first(created: datetime, ident: str) -> str:

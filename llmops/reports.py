@@ -96,10 +96,17 @@ class Reports:
         row = await self._tables.get(TABLE, workspace, _report_key(day))
         return _REPORT.load(row.text("report")) if row else None
 
-    async def list(self, workspace: str, limit: int, token: str | None) -> tuple[Sequence[Report], str | None]:
-        """Return up to `limit` reports, newest first, and the token that continues after them."""
-        page = await self._tables.query(TABLE, Span.prefix(workspace, "day!"), limit=limit, token=token)
-        return [_REPORT.load(row.text("report")) for row in page.rows], page.next
+    async def list(
+        self, workspace: str, limit: int, before: date | None = None
+    ) -> tuple[Sequence[Report], date | None]:
+        """Return up to `limit` reports, newest first, and the day to continue before; None at the end."""
+        span = Span.prefix(workspace, "day!", after=_report_key(before) if before else None)
+        found: list[Report] = []
+        async for row in every(self._tables, TABLE, span, page=limit + 1):
+            if len(found) == limit:
+                return found, found[-1].day
+            found.append(_REPORT.load(row.text("report")))
+        return found, None
 
     async def sums(self, workspace: str, first: date, last: date, today: date) -> dict[date, dict[Group, Spend]]:
         """Return a workspace's sums by day: of closed days from the reports, of open ones from the ledger as it is now.

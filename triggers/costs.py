@@ -44,8 +44,10 @@ def register(api: Api, services: Services) -> None:
 
     @api.handle(Endpoint("GET", "reports", "reports_list", "List daily reports.", returns=ReportPage, query=PAGING))
     async def listing(call: Call) -> Reply:
-        reports, after = await services.reports.list(call.workspace, call.limit(), call.cursor(str))
-        return Reply(ReportPage(items=[ReportView.of(report) for report in reports], next=page_token(after)))
+        before = _day(call.cursor(str), "next")
+        reports, earlier = await services.reports.list(call.workspace, call.limit(), before)
+        after = page_token(earlier.isoformat() if earlier else None)
+        return Reply(ReportPage(items=[ReportView.of(report) for report in reports], next=after))
 
     @api.handle(
         Endpoint(

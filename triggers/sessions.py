@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from bootstrap.services import Services
 from kernel.clock import rfc3339
 from kernel.errors import InvalidInput, NotFound
-from kernel.ids import agent_name, session_id, user_id
+from kernel.ids import agent_name, newest_first_key, session_id, user_id
 from lifecycle.conversations import Event
 from lifecycle.sessions import Session
 from triggers.agents import PAGING
@@ -70,7 +70,7 @@ def register(api: Api, services: Services) -> None:
             agent=agent_name(agent) if agent else None,
             user_id=user_id(user) if user else None,
             limit=call.limit(),
-            after=call.cursor(str),
+            after=newest_first_key(cursor) if (cursor := call.cursor(str)) is not None else None,
         )
         found = await asyncio.gather(*(conversations.load(call.workspace, entry.session_id) for entry in entries))
         items = [

@@ -1,0 +1,105 @@
+"""The worlds the contract is run in: one provider each, and how to make its model behave in certain ways."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal, cast
+
+import pytest
+from agent_framework import Agent, AgentResponse, ChatMiddleware
+
+from adapters.memory_tables import MemoryTables
+from adapters.providers.offline import OfflineProvider
+from adapters.providers.openai import Endpoint, OpenAIProvider
+from lifecycle.providers import AgentProvider, Wanted
+from lifecycle.specs import AgentSpec, Simulation, fingerprint, provider_name
+from tests.fakes.openai_server import FakeOpenAI, Fault
+
+NOW = datetime(2026, 11, 21, 8, 0, tzinfo=UTC)
+OPENAI_SPEC = AgentSpec(provider="openai", model="gpt-4o-mini", instructions="Be brief.")
+Failure = Literal["throttled", "unavailable", "rejected", "content_filter"]
+_FAULTS: dict[Failure, Fault] = {
+    "throttled": "throttled",
+    "unavailable": "unavailable",
+    "rejected": "invalid",
+    "content_filter": "content_filter",
+}
+
+
+def wanted(spec: AgentSpec, agent: str = "helper", owner: str = "tests") -> Wanted:
+    """Return what a registry would want for the spec."""
+    return Wanted(owner, "default", agent, provider_name("default", agent), fingerprint(spec), spec)
+
+
+async def ask(agent: Agent, message: str, *middleware: ChatMiddleware, stream: bool) -> AgentResponse:
+    """Return the agent's answer, read whole."""
+    if stream:
+        return await agent.run(message, stream=True, middleware=middleware).get_final_response()
+    return await agent.run(message, middleware=middleware)
+
+
+@asynccontextmanager
+async def agent_at(endpoint: Endpoint, spec: AgentSpec = OPENAI_SPEC) -> AsyncIterator[tuple[Agent, OpenAIProvider]]:
+    """Return an agent at the endpoint and its provider, which is closed afterwards."""
+    provider = OpenAIProvider(endpoint, lambda: NOW)
+    try:
+        yield provider.open(await provider.create(wanted(spec)), spec), provider
+    finally:
+        await provider.aclose()
+
+
+@dataclass
+class World:
+    """A provider, and its model's behaviour.
+
+    Attributes:
+        provider: The provider under test.
+        fake: The endpoint behind it; None where there is none.
+    """
+
+    provider: AgentProvider
+    fake: FakeOpenAI | None
+
+    def spec(self, simulate: Simulation | None = None, **fields: Any) -> AgentSpec:
+        """Return a spec for the provider."""
+        kind = "openai" if self.fake else "offline"
+        return AgentSpec(model="gpt-4o-mini", provider=kind, simulate=None if self.fake else simulate, **fields)
+
+    async def open(self, spec: AgentSpec, agent: str = "helper") -> Agent:
+        """Create the version and open it."""
+        version = await self.provider.create(wanted(spec, agent))
+        return cast("Agent", self.provider.open(version, spec))
+
+    async def calculating(self, expression: str) -> tuple[Agent, str]:
+        """Return an agent and a message that makes its model call the calculator once."""
+        spec = self.spec(Simulation(call_tool="calculator"), tools=("calculator",))
+        message = f'/tool calculator {{"expression": "{expression}"}}' if self.fake else expression
+        return await self.open(spec), message
+
+    async def failing(self, failure: Failure) -> Agent:
+        """Return an agent whose next run fails."""
+        if self.fake:
+            self.fake.fail_next(_FAULTS[failure], times=2, retry_after_s=9 if failure == "throttled" else None)
+        return await self.open(self.spec(Simulation(fail_first=1, fail_with=failure)))
+
+
+@pytest.fixture
+async def fake() -> AsyncIterator[FakeOpenAI]:
+    """Return a running fake endpoint."""
+    async with FakeOpenAI() as server:
+        yield server
+
+
+@pytest.fixture(params=["offline", "openai"])
+async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
+    """Return a world of each provider in turn."""
+    if request.param == "offline":
+        yield World(OfflineProvider(MemoryTables(), lambda: NOW), None)
+        return
+    async with FakeOpenAI() as server:
+        provider = OpenAIProvider(Endpoint(base_url=server.base_url, api_key="key-1"), lambda: NOW)
+        yield World(provider, server)
+        await provider.aclose()

@@ -1,0 +1,298 @@
+"""An OpenAI-compatible Chat Completions server on 127.0.0.1 that answers by rule and fails on demand.
+
+In a test:
+
+    async with FakeOpenAI() as fake:
+        fake.fail_next("throttled", retry_after_s=7)
+        ...  # call fake.base_url
+        assert fake.requests[0].body["model"] == "gpt-4o-mini"
+
+As a process of its own: `python tests/fakes/openai_server.py --port 0 --ready-file F` writes its base URL to F once it
+listens; `POST /fake/fail {"fault": "throttled", "times": 1, "retry_after_s": 7}` and `GET /fake/requests` then do what
+`fail_next` and `requests` do.
+
+The answer reflects what was received: `heard 3 messages (system, user, user), the last: 'Hi'`. A user message
+`/tool NAME {"argument": "value"}` makes the model call that tool first and then tell its result.
+Tokens: one for every 4 bytes of the contents, rounded up; half of the input counts as cached, and `REASONING` tokens of
+reasoning are part of the output.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import signal
+from collections import deque
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Self, get_args
+
+from aiohttp import web
+
+REASONING = 2
+CREATED = 1_767_225_600
+PIECE = 16
+
+Fault = Literal[
+    "throttled", "quota", "server_error", "unavailable", "auth", "forbidden", "not_found", "invalid", "unprocessable",
+    "content_filter",  # these: refused with the status below
+    "answer_filtered",  # 200 with finish_reason content_filter
+    "malformed",  # 200, JSON that breaks off
+    "html",  # 200, a page
+    "error_as_200",  # 200 with an error for a body
+    "hang",  # never answers
+    "reset",  # the connection breaks: before the answer, or in the middle of a stream
+    "truncated",  # the stream ends early and says nothing
+    "stream_error",  # an error event in the middle of a stream
+]  # fmt: skip
+_STATUS: dict[str, tuple[int, str]] = {
+    "throttled": (429, "rate_limit_exceeded"),
+    "quota": (429, "insufficient_quota"),
+    "server_error": (500, "server_error"),
+    "unavailable": (503, "service_unavailable"),
+    "auth": (401, "invalid_api_key"),
+    "forbidden": (403, "permission_denied"),
+    "not_found": (404, "model_not_found"),
+    "invalid": (400, "context_length_exceeded"),
+    "unprocessable": (422, "unprocessable_entity"),
+    "content_filter": (400, "content_filter"),
+}
+
+
+@dataclass(frozen=True)
+class Received:
+    """One request: path with query, headers by lower-case name, JSON, and the client's port (one per connection)."""
+
+    path: str
+    headers: dict[str, str]
+    body: dict[str, Any]
+    peer_port: int
+
+
+@dataclass
+class _Completion:
+    model: str
+    text: str | None
+    call: dict[str, Any] | None
+    finish_reason: str
+    usage: dict[str, Any]
+    number: int
+
+
+@dataclass
+class FakeOpenAI:
+    """The server; an async context manager.
+
+    Attributes:
+        port: Port to listen on; 0 for any free one.
+        api_key: The key every request must carry; None to accept any.
+        latency_s: Seconds each answer takes.
+        served_model: Model that answers say they are from; None for the one asked for.
+        requests: What arrived, oldest first.
+    """
+
+    port: int = 0
+    api_key: str | None = None
+    latency_s: float = 0.0
+    served_model: str | None = None
+    requests: list[Received] = field(default_factory=list)
+    _planned: deque[tuple[Fault, float | None]] = field(default_factory=deque, init=False)
+    _runner: web.AppRunner | None = field(default=None, init=False)
+
+    @property
+    def url(self) -> str:
+        """The server without a path; what Azure calls the endpoint."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def base_url(self) -> str:
+        """What an OpenAI client takes as its base URL."""
+        return f"{self.url}/v1"
+
+    def fail_next(self, fault: Fault, *, times: int = 1, retry_after_s: float | None = None) -> None:
+        """Make the next requests fail, after those already told to; `Retry-After` goes with any refusal."""
+        if fault not in get_args(Fault):
+            raise ValueError(fault)
+        self._planned.extend((fault, retry_after_s) for _ in range(times))
+
+    async def __aenter__(self) -> Self:
+        app = web.Application(client_max_size=64 * 1024 * 1024)
+        for prefix in ("/v1", "/openai/v1", "/openai/deployments/{deployment}"):
+            app.router.add_post(f"{prefix}/chat/completions", self._complete)
+        app.router.add_post("/fake/fail", self._plan)
+        app.router.add_get("/fake/requests", self._list)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", self.port)
+        await site.start()
+        self.port = self._runner.addresses[0][1]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _plan(self, request: web.Request) -> web.Response:
+        self.fail_next(**await request.json())
+        return web.Response(status=204)
+
+    async def _list(self, _: web.Request) -> web.Response:
+        return web.json_response([asdict(each) for each in self.requests])
+
+    async def _complete(self, request: web.Request) -> web.StreamResponse:
+        body = await request.json()
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        peer = request.transport.get_extra_info("peername") if request.transport else None
+        self.requests.append(Received(request.path_qs, headers, body, peer[1] if peer else 0))
+        await asyncio.sleep(self.latency_s)
+        key = headers.get("authorization", "").removeprefix("Bearer ") or headers.get("api-key", "")
+        if self.api_key is not None and key != self.api_key:
+            return _refuse("auth", None, body, key)
+        fault, retry_after_s = self._planned.popleft() if self._planned else (None, None)
+        if fault in _STATUS:
+            return _refuse(fault, retry_after_s, body, key)
+        if fault == "hang":
+            await asyncio.Event().wait()
+        if fault == "html":
+            return web.Response(text="<html>Sign in</html>", content_type="text/html")
+        if fault == "error_as_200":
+            return web.json_response({"error": {"message": f"no upstream for key {key}", "code": 502}})
+        completion = _answer(body, self.served_model, len(self.requests))
+        if fault == "answer_filtered":
+            completion.finish_reason = "content_filter"
+        if body.get("stream"):
+            return await _stream(request, completion, fault, body.get("stream_options") or {})
+        if fault == "malformed":
+            return web.Response(text='{"id": "chatcmpl-1", "choices": [', content_type="application/json")
+        if fault == "reset" and request.transport:
+            request.transport.abort()
+        return web.json_response(_whole(completion))
+
+
+def _refuse(fault: Fault, retry_after_s: float | None, body: dict[str, Any], key: str) -> web.Response:
+    status, code = _STATUS[fault]
+    said = f"Refused: key {key!r}, prompt {body['messages'][-1].get('content')!r}"  # what must never be passed on
+    error: dict[str, Any] = {"message": said, "type": "invalid_request_error", "code": code, "param": None}
+    if status == 400:
+        error["param"] = "messages[0].content"
+    if fault == "content_filter":
+        error["innererror"] = {"code": "ResponsibleAIPolicyViolation", "content_filter_result": {}}
+    headers = {} if retry_after_s is None else {"Retry-After": f"{retry_after_s:g}"}
+    return web.json_response({"error": error}, status=status, headers=headers)
+
+
+def _text(message: dict[str, Any]) -> str:
+    content = message.get("content")
+    if isinstance(content, list):
+        return "".join(str(part.get("text", "")) for part in content)
+    calls = "".join(json.dumps(call["function"]) for call in message.get("tool_calls") or ())
+    return (content or "") + calls
+
+
+def _tokens(*texts: str) -> int:
+    return -(-sum(len(text.encode()) for text in texts) // 4)
+
+
+def _answer(body: dict[str, Any], served_model: str | None, number: int) -> _Completion:
+    messages = body["messages"]
+    roles = [message["role"] for message in messages]
+    last = _text(messages[-1])
+    text: str | None = f"heard {len(messages)} messages ({', '.join(roles)}), the last: '{last}'"
+    call, finish_reason = None, "stop"
+    if roles[-1] == "user" and last.startswith("/tool ") and body.get("tool_choice") != "none":
+        name, _, arguments = last.removeprefix("/tool ").partition(" ")
+        function = {"name": name, "arguments": arguments or "{}"}
+        call = {"id": f"call_{number}", "type": "function", "function": function}
+        text, finish_reason = None, "tool_calls"
+    limit = body.get("max_completion_tokens") or body.get("max_tokens")
+    if text is not None and limit is not None and _tokens(text) + REASONING > limit:
+        text, finish_reason = text.encode()[: max(0, limit - REASONING) * 4].decode(errors="ignore"), "length"
+    spent = _tokens(*(_text(message) for message in messages))
+    made = _tokens(text or json.dumps(call)) + REASONING
+    usage = {
+        "prompt_tokens": spent,
+        "completion_tokens": made,
+        "total_tokens": spent + made,
+        "prompt_tokens_details": {"cached_tokens": spent // 2},
+        "completion_tokens_details": {"reasoning_tokens": REASONING},
+    }
+    return _Completion(served_model or body["model"], text, call, finish_reason, usage, number)
+
+
+def _envelope(completion: _Completion, kind: str) -> dict[str, Any]:
+    return {"id": f"chatcmpl-{completion.number}", "object": kind, "created": CREATED, "model": completion.model}
+
+
+def _whole(completion: _Completion) -> dict[str, Any]:
+    message: dict[str, Any] = {"role": "assistant", "content": completion.text}
+    if completion.call:
+        message["tool_calls"] = [completion.call]
+    choice = {"index": 0, "message": message, "finish_reason": completion.finish_reason}
+    return {**_envelope(completion, "chat.completion"), "choices": [choice], "usage": completion.usage}
+
+
+def _deltas(completion: _Completion) -> list[dict[str, Any]]:
+    text = completion.text or ""
+    deltas: list[dict[str, Any]] = [{"role": "assistant", "content": ""}]
+    deltas += [{"content": text[at : at + PIECE]} for at in range(0, len(text), PIECE)]
+    if completion.call:
+        name, arguments = completion.call["function"].values()
+        half = len(arguments) // 2  # as real endpoints do: the name first, the arguments in pieces
+        opening = {**completion.call, "index": 0, "function": {"name": name, "arguments": arguments[:half]}}
+        deltas += [
+            {"tool_calls": [each]} for each in (opening, {"index": 0, "function": {"arguments": arguments[half:]}})
+        ]
+    return deltas
+
+
+async def _stream(
+    request: web.Request, completion: _Completion, fault: Fault | None, options: dict[str, Any]
+) -> web.StreamResponse:
+    response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+    await response.prepare(request)
+
+    async def send(data: dict[str, Any] | str) -> None:
+        await response.write(f"data: {data if isinstance(data, str) else json.dumps(data)}\n\n".encode())
+
+    async def send_choice(delta: dict[str, Any], finish_reason: str | None) -> None:
+        choice = {"index": 0, "delta": delta, "finish_reason": finish_reason}
+        await send({**_envelope(completion, "chat.completion.chunk"), "choices": [choice]})
+
+    deltas = _deltas(completion)
+    for at, delta in enumerate(deltas):
+        await send_choice(delta, None)
+        if at < len(deltas) // 2:
+            continue
+        if fault == "reset" and request.transport:
+            request.transport.abort()
+        if fault in ("reset", "truncated"):
+            return response
+        if fault == "malformed":
+            await send('{"id": "chatcmpl-1", "choices": [')
+        if fault == "stream_error":
+            await send({"error": {"message": "the engine broke", "code": "server_error"}})
+    await send_choice({}, completion.finish_reason)
+    if options.get("include_usage"):
+        await send({**_envelope(completion, "chat.completion.chunk"), "choices": [], "usage": completion.usage})
+    await send("[DONE]")
+    return response
+
+
+async def _serve(port: int, ready_file: Path | None) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with FakeOpenAI(port=port) as fake:
+        print(fake.base_url, flush=True)
+        if ready_file is not None:
+            ready_file.write_text(fake.base_url, encoding="utf-8")  # noqa: ASYNC240 - nothing is served yet
+        await stop.wait()
+
+
+if __name__ == "__main__":
+    arguments = argparse.ArgumentParser(description="A fake OpenAI-compatible server on 127.0.0.1.")
+    arguments.add_argument("--port", type=int, default=0, help="0 for any free port")
+    arguments.add_argument("--ready-file", type=Path, help="where to write the base URL once it listens")
+    given = arguments.parse_args()
+    asyncio.run(_serve(given.port, given.ready_file))
