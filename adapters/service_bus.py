@@ -37,6 +37,8 @@ class ServiceBusQueue:
         self._redriving = asyncio.Lock()
         self._client: ServiceBusClient | None = None
         self._senders: list[ServiceBusSender] = []
+        self._peeking = asyncio.Lock()
+        self._peeker: ServiceBusReceiver | None = None
 
     @classmethod
     def from_connection_string(cls, connection: str, queue: str) -> ServiceBusQueue:
@@ -66,11 +68,16 @@ class ServiceBusQueue:
 
     async def dead(self, limit: int, from_sequence_number: int = 0) -> Sequence[DeadMessage]:
         """Return up to `limit` dead messages in order, from the sequence number on, leaving them where they are."""
-        try:
-            async with self._dead_letters() as receiver:
+        async with self._peeking:
+            # Kept open: the SDK takes up to a second to close a receiver.
+            receiver = self._peeker or self._dead_letters()
+            self._peeker = None
+            try:
                 peeked = await receiver.peek_messages(limit, sequence_number=from_sequence_number)
-        except _failures() as error:
-            raise _unavailable() from error
+            except _failures() as error:
+                await receiver.close()
+                raise _unavailable() from error
+            self._peeker = receiver
         return [_dead_message(message) for message in peeked]
 
     async def redrive(self, sequence_number: int, submission: Submission, redriven: int) -> None:
@@ -95,6 +102,9 @@ class ServiceBusQueue:
         """Close the connection."""
         while self._senders:
             await self._senders.pop().close()
+        if self._peeker is not None:
+            await self._peeker.close()
+            self._peeker = None
         if self._client is not None:
             await self._client.close()
             self._client = None

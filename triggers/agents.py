@@ -44,7 +44,7 @@ def register(api: Api, services: Services) -> None:
         if_match = call.header("if-match")
         agent, new = await admin.declare(call.workspace, name, call.body, call.signals, if_match)
         headers = {"ETag": agent.etag} | ({"Location": f"/api/agents/{name}"} if new else {})
-        return Reply(AgentView.of(agent), 201 if new else 200, headers)
+        return Reply(AgentView.from_agent(agent), 201 if new else 200, headers)
 
     @api.handle_with_signals(
         Endpoint(
@@ -68,12 +68,12 @@ def _register_reading(api: Api, services: Services) -> None:
     @api.handle(Endpoint("GET", "agents", "agents_list", "List agents by name.", returns=AgentPage, query=PAGING))
     async def listing(call: Call) -> Reply:
         agents, after = await catalog.list(call.workspace, call.limit(), _after(call))
-        return Reply(AgentPage(items=[AgentView.of(agent) for agent in agents], next=page_token(after)))
+        return Reply(AgentPage(items=[AgentView.from_agent(agent) for agent in agents], next=page_token(after)))
 
     @api.handle(Endpoint("GET", "agents/{name}", "agents_get", "Get an agent.", returns=AgentView, errors=(404,)))
     async def get(call: Call) -> Reply:
         agent = await catalog.get(call.workspace, agent_name(call.route("name")))
-        return Reply(AgentView.of(agent), headers={"ETag": agent.etag})
+        return Reply(AgentView.from_agent(agent), headers={"ETag": agent.etag})
 
     @api.handle(
         Endpoint(
@@ -81,14 +81,16 @@ def _register_reading(api: Api, services: Services) -> None:
         )
     )
     async def stats(call: Call) -> Reply:
-        return Reply(AgentStatsView.of(await catalog.get(call.workspace, agent_name(call.route("name")))))
+        return Reply(AgentStatsView.from_agent(await catalog.get(call.workspace, agent_name(call.route("name")))))
 
     @api.handle(
         Endpoint("GET", "stats", "stats", "How agents are used, by name.", returns=AgentStatsPage, query=PAGING)
     )
     async def all_stats(call: Call) -> Reply:
         agents, after = await catalog.list(call.workspace, call.limit(), _after(call))
-        return Reply(AgentStatsPage(items=[AgentStatsView.of(agent) for agent in agents], next=page_token(after)))
+        return Reply(
+            AgentStatsPage(items=[AgentStatsView.from_agent(agent) for agent in agents], next=page_token(after))
+        )
 
 
 def _register_commands(api: Api, services: Services) -> None:
@@ -145,7 +147,7 @@ def _register_commands(api: Api, services: Services) -> None:
 
 
 def _accepted(agent: Agent) -> Reply:
-    return Reply(AgentView.of(agent), 202, {"Location": f"/api/agents/{agent.name}"})
+    return Reply(AgentView.from_agent(agent), 202, {"Location": f"/api/agents/{agent.name}"})
 
 
 def _after(call: Call) -> str | None:

@@ -15,6 +15,7 @@ import azure.functions as func
 from pydantic import BaseModel, ValidationError
 
 from kernel.errors import AppError, InternalError, InvalidInput
+from kernel.foreign_json import parse_json
 from kernel.ids import new_id
 from kernel.settings import Settings
 from lifecycle.signals import AgentSignals
@@ -210,8 +211,8 @@ def page_token(value: str | int | None) -> str | None:
 
 def _parsed(req: func.HttpRequest, model: type[BaseModel]) -> BaseModel:
     try:
-        values = json.loads(req.get_body() or b"")
-    except (ValueError, RecursionError):
+        values = parse_json(req.get_body() or b"")
+    except ValueError:
         raise InvalidInput("The body is not JSON.", code="malformed_json") from None
     try:
         return model.model_validate(values)

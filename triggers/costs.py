@@ -40,7 +40,7 @@ def register(api: Api, services: Services) -> None:
         check_range(first, last)
         grouping = group_by(call.query("group_by") or "agent")
         sums = await services.reports.sums(call.workspace, first, last, today)
-        return Reply(CostsView.of(costs_of(sums, first, last, grouping)))
+        return Reply(CostsView.from_costs(costs_of(sums, first, last, grouping)))
 
     @api.handle(Endpoint("GET", "reports", "reports_list", "List daily reports.", returns=ReportPage, query=PAGING))
     async def listing(call: Call) -> Reply:

@@ -4,22 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
 from lifecycle.agents import AgentState
 from lifecycle.catalog import Agent
-from lifecycle.conversations import Turn
-from lifecycle.deadletters import DeadLetter
-from lifecycle.prune import Verdict
-from lifecycle.runs import Run, RunError, RunState, Stage
-from lifecycle.sessions import Session, SessionState
+from lifecycle.runs import RunError, RunState, Stage
+from lifecycle.sessions import SessionState
 from lifecycle.specs import AgentSpec
 from llmops.costs import Costs
 from llmops.evaluation import Score
-from llmops.reports import Report
-from llmops.usage import Spend
 
 T = TypeVar("T")
 
@@ -27,7 +22,12 @@ T = TypeVar("T")
 class View(BaseModel):
     """What the API answers or takes; its validator is built on first use."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", from_attributes=True, defer_build=True)
+
+    @classmethod
+    def of(cls, source: object) -> Self:
+        """Return the view of a domain value: its attributes of the same names."""
+        return cls.model_validate(source)
 
 
 class Page(View, Generic[T]):
@@ -46,11 +46,6 @@ class SpendView(View):
     output_tokens: int
     cost_micro_usd: int
     unpriced_calls: int
-
-    @classmethod
-    def of(cls, spend: Spend) -> SpendView:
-        """Return the view of a spend."""
-        return cls(**{name: getattr(spend, name) for name in cls.model_fields})
 
 
 class ProviderVersionView(View):
@@ -87,7 +82,7 @@ class AgentView(View):
     uses: int
 
     @classmethod
-    def of(cls, agent: Agent) -> AgentView:
+    def from_agent(cls, agent: Agent) -> AgentView:
         """Return the view of an agent."""
         record, declaration = agent.record, agent.declaration
         version = record.version if record else None
@@ -99,9 +94,9 @@ class AgentView(View):
             spec=declaration.spec,
             revision=declaration.revision,
             current=agent.ready,
-            version=ProviderVersionView(**{n: getattr(version, n) for n in version.__slots__}) if version else None,
+            version=ProviderVersionView.of(version) if version else None,
             superseded_versions=len(record.superseded) if record else 0,
-            failure=FailureView(code=failure.code, detail=failure.detail) if failure else None,
+            failure=FailureView.of(failure) if failure else None,
             created_at=declaration.created_at,
             updated_at=declaration.updated_at,
             last_used=record.last_used if record else None,
@@ -121,7 +116,7 @@ class AgentStatsView(View):
     reused: int
 
     @classmethod
-    def of(cls, agent: Agent) -> AgentStatsView:
+    def from_agent(cls, agent: Agent) -> AgentStatsView:
         """Return the statistics of an agent."""
         record = agent.record
         uses = record.uses if record else 0
@@ -162,12 +157,6 @@ class RunView(View):
     started_at: datetime | None
     finished_at: datetime | None
 
-    @classmethod
-    def of(cls, run: Run) -> RunView:
-        """Return the view of a run."""
-        values = {name: getattr(run, name) for name in cls.model_fields if name not in ("spend", "wasted")}
-        return cls(**values, spend=SpendView.of(run.spend), wasted=SpendView.of(run.wasted))
-
 
 class SessionView(View):
     """A conversation."""
@@ -184,12 +173,6 @@ class SessionView(View):
     created_at: datetime
     last_activity: datetime
     ended_at: datetime | None
-
-    @classmethod
-    def of(cls, session: Session) -> SessionView:
-        """Return the view of a session."""
-        values = {name: getattr(session, name) for name in cls.model_fields if name != "spend"}
-        return cls(**values, spend=SpendView.of(session.spend))
 
 
 class NewSession(View):
@@ -208,11 +191,6 @@ class TurnView(View):
     run_id: str
     at: datetime
 
-    @classmethod
-    def of(cls, turn: Turn) -> TurnView:
-        """Return the view of a message."""
-        return cls(role=turn.role, text=turn.text, run_id=turn.run_id, at=turn.at)
-
 
 class VerdictView(View):
     """What prune makes of one agent that is due."""
@@ -221,11 +199,6 @@ class VerdictView(View):
     retire: bool
     reason: str
     idle_since: datetime | None
-
-    @classmethod
-    def of(cls, verdict: Verdict) -> VerdictView:
-        """Return the view of a verdict."""
-        return cls(**{name: getattr(verdict, name) for name in cls.model_fields})
 
 
 class PruneView(View):
@@ -252,7 +225,7 @@ class CostsView(View):
     groups: Sequence[CostGroupView]
 
     @classmethod
-    def of(cls, costs: Costs) -> CostsView:
+    def from_costs(cls, costs: Costs) -> CostsView:
         """Return the view of costs."""
         groups = [CostGroupView(name=name, spend=SpendView.of(spend)) for name, spend in costs.groups]
         return cls(
@@ -273,17 +246,6 @@ class ReportView(View):
     by_model: Mapping[str, SpendView]
     updated_at: datetime
 
-    @classmethod
-    def of(cls, report: Report) -> ReportView:
-        """Return the view of a report."""
-        return cls(
-            day=report.day,
-            total=SpendView.of(report.total),
-            by_agent={name: SpendView.of(spend) for name, spend in report.by_agent.items()},
-            by_model={name: SpendView.of(spend) for name, spend in report.by_model.items()},
-            updated_at=report.updated_at,
-        )
-
 
 class DeadLetterView(View):
     """A message that the queue gave up on."""
@@ -297,11 +259,6 @@ class DeadLetterView(View):
     agent: str | None
     deliveries: int
     enqueued_at: datetime
-
-    @classmethod
-    def of(cls, letter: DeadLetter) -> DeadLetterView:
-        """Return the view of a dead letter."""
-        return cls(**{name: getattr(letter, name) for name in cls.model_fields})
 
 
 class RedrivenView(View):

@@ -1,0 +1,239 @@
+"""The host: puts the triggers of one app together, starts them in order and stops them in order."""
+
+import asyncio
+import itertools
+import json
+import logging
+import os
+import socket
+import zoneinfo
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from devhost.admin import Admin, Runner
+from devhost.console import function_list
+from devhost.durable.mailbox import Mailboxes
+from devhost.durable.protocol import client_binding
+from devhost.durable.rpc import DurableRoutes
+from devhost.durable.store import EntityStore
+from devhost.errors import StartupError
+from devhost.http_trigger import MAX_BODY, HttpTrigger, authorised
+from devhost.index import ENTITY, HTTP, SERVICE_BUS, TIMER, Function, load_app
+from devhost.invoke import Invoker
+from devhost.keys import Keys
+from devhost.ncrontab import Schedule
+from devhost.ports import bind, bind_first, port_of
+from devhost.settings import expand, is_disabled, load_app_settings, load_host_options, service_bus_connection
+from devhost.timer_trigger import StatusFile, TimerTrigger
+
+if TYPE_CHECKING:
+    from devhost.servicebus_trigger import ServiceBusTrigger
+
+_WEBHOOKS = "/runtime/webhooks/durabletask"
+#: Ports the Durable extension falls back to when its own is taken.
+_RPC_FALLBACK = range(30000, 31001)
+#: Seconds running invocations get to finish when the host stops.
+GRACE_S = 5.0
+_log = logging.getLogger("devhost.host")
+
+
+@dataclass(frozen=True, kw_only=True)
+class HostArguments:
+    """What the command line says."""
+
+    root: Path
+    host: str = "127.0.0.1"
+    #: 0 takes a free port, as for `rpc_port`.
+    port: int = 7071
+    rpc_port: int = 17071
+    #: Directory of the host's own state, below the root unless absolute.
+    state: Path = Path(".devhost")
+    enforce_keys: bool = False
+
+
+class Host:
+    """One app, running."""
+
+    def __init__(self, arguments: HostArguments) -> None:
+        """Read the settings, bind the ports and index the app.
+
+        Raises:
+            StartupError: The app cannot run here; the message says why.
+        """
+        self._arguments = arguments
+        self._state = arguments.root / arguments.state
+        load_app_settings(arguments.root, os.environ)
+        self._options = load_host_options(arguments.root, os.cpu_count() or 1)
+        self._listener = bind(arguments.host, arguments.port, "--port (0 takes a free one)")
+        rpc_ports = itertools.chain([arguments.rpc_port], _RPC_FALLBACK)
+        self._rpc_listener = bind_first("127.0.0.1", rpc_ports, "--rpc-port")
+        shown = "localhost" if arguments.host in {"0.0.0.0", "::"} else arguments.host  # noqa: S104 - compared, not bound
+        self.url = f"http://{f'[{shown}]' if ':' in shown else shown}:{port_of(self._listener)}"
+        self.functions = load_app(arguments.root)
+        self.disabled = frozenset(item.name for item in self.functions if is_disabled(item.name, os.environ))
+        self._enabled = [item for item in self.functions if item.name not in self.disabled]
+
+    def describe(self) -> list[str]:
+        """Return the lines that list the app's functions."""
+        return function_list(self.functions, self.disabled, self._options.route_prefix, self.url)
+
+    async def start(self) -> None:
+        """Start listening, then every other trigger.
+
+        Raises:
+            StartupError: A setting is missing or a binding is malformed.
+        """
+        durable = self._options.durable
+        rpc_url = f"http://127.0.0.1:{port_of(self._rpc_listener)}/durabletask/"
+        client = client_binding(durable.hub_name, self.url + _WEBHOOKS, rpc_url)
+        self._invoker = Invoker(timeout_s=self._options.function_timeout_s, client_value=client)
+        self._timers = [self._timer(item) for item in self._of_type(TIMER)]
+        self._buses = [self._bus(item) for item in self._of_type(SERVICE_BUS)]
+        self._store = EntityStore(self._state / "entities.sqlite")
+        self._mailboxes = Mailboxes(
+            {str(item.trigger.get("entityName") or item.name).lower(): item for item in self._of_type(ENTITY)},
+            self._store,
+            self._invoker,
+            max_concurrent=durable.max_concurrent_entities,
+            max_batch_size=durable.max_entity_batch_size,
+            now=lambda: datetime.now(UTC),
+        )
+        routes = DurableRoutes(self._store, self._mailboxes)
+        rpc = web.Application(client_max_size=MAX_BODY)
+        routes.add_routes(rpc.router, "/durabletask")
+        self._runners = [await _serve(self._web_app(routes), self._listener), await _serve(rpc, self._rpc_listener)]
+        self._mailboxes.start()
+        for bus in self._buses:
+            bus.start()
+        self._timer_tasks = [asyncio.create_task(timer.run()) for timer in self._timers]
+
+    async def stop(self) -> None:
+        """Take no new work, let running invocations finish for a few seconds, then end everything."""
+        # The SDK's client keeps an HTTP session for the life of the process and never closes it.
+        logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+        for runner in self._runners:
+            for site in list(runner.sites):
+                await site.stop()
+        self._mailboxes.quiesce()
+        for trigger in (*self._buses, *self._timers):
+            trigger.quiesce()
+        if left := await self._invoker.drain(GRACE_S):
+            _log.warning("%d invocations are still running and are interrupted", left)
+        for task in self._timer_tasks:
+            task.cancel()
+        stops: list[Awaitable[object]] = [
+            *(bus.stop() for bus in self._buses),
+            self._mailboxes.stop(),
+            *self._timer_tasks,
+        ]
+        await asyncio.gather(*stops, return_exceptions=True)
+        for runner in self._runners:
+            await runner.cleanup()
+        self._invoker.close()
+        self._store.close()
+
+    def _of_type(self, kind: str) -> list[Function]:
+        return [item for item in self._enabled if item.type == kind]
+
+    def _web_app(self, durable: DurableRoutes) -> web.Application:
+        keys = self._keys() if self._arguments.enforce_keys else None
+        try:
+            http = HttpTrigger(self._of_type(HTTP), self._options.route_prefix, self._invoker, keys)
+        except ValueError as error:
+            raise StartupError(str(error)) from error
+        runners: dict[str, Runner] = {timer.name: timer.run_now for timer in self._timers}
+        runners.update({bus.name: bus.run_now for bus in self._buses})
+        app = web.Application(client_max_size=MAX_BODY, middlewares=[_guard_webhooks(keys)] if keys else [])
+        Admin({item.name.lower(): item for item in self.functions}, runners, keys).add_routes(app.router)
+        durable.add_routes(app.router, _WEBHOOKS)
+        app.router.add_route("*", "/{path:.*}", http.handle)
+        return app
+
+    def _keys(self) -> Keys:
+        path = self._state / "keys.json"
+        keys, new = Keys.load(path, [item.name for item in self.functions])
+        if new:
+            print(f"Keys (kept in {path}):\n  master: {keys.master}\n  host: {keys.host}")
+            for name, key in keys.functions.items():
+                print(f"  {name}: {key}")
+        return keys
+
+    def _timer(self, function: Function) -> TimerTrigger:
+        zone_name = os.environ.get("WEBSITE_TIME_ZONE")
+        try:
+            schedule = Schedule.parse(expand(str(function.trigger["schedule"]), os.environ))
+            # Without the setting schedules are in UTC, as on the Flex Consumption plan.
+            zone = zoneinfo.ZoneInfo(zone_name) if zone_name else UTC
+        except (ValueError, zoneinfo.ZoneInfoNotFoundError, StartupError) as error:
+            raise StartupError(f"Function '{function.name}': {error}") from error
+        return TimerTrigger(
+            function, schedule, StatusFile(self._state / "timers.json"), self._invoker, lambda: datetime.now(zone)
+        )
+
+    def _bus(self, function: Function) -> "ServiceBusTrigger":
+        # A third of the host's start would go into this SDK, for apps without such a trigger too.
+        from devhost.servicebus_client import connect  # noqa: PLC0415
+        from devhost.servicebus_trigger import ServiceBusTrigger  # noqa: PLC0415
+
+        options = self._options.service_bus
+        if not function.trigger.get("autoCompleteMessages", options.auto_complete_messages):
+            raise StartupError(f"Function '{function.name}': autoCompleteMessages=false is not supported by devhost")
+        try:
+            connection = service_bus_connection(str(function.trigger["connection"]), os.environ)
+            queue = expand(str(function.trigger["queueName"]), os.environ)
+            return ServiceBusTrigger(function, queue, connect(connection), options, self._invoker)
+        except (StartupError, ValueError) as error:
+            raise StartupError(f"Function '{function.name}': {error}") from error
+
+
+async def run(
+    arguments: HostArguments, ready_file: Path | None, stopping: asyncio.Event, say: Callable[[str], None]
+) -> None:
+    """Run an app until `stopping` is set.
+
+    Args:
+        arguments: What to run.
+        ready_file: Where to write `{"url", "pid"}` once everything listens.
+        stopping: Ends the run.
+        say: Shows a line to the user.
+
+    Raises:
+        StartupError: The app cannot run here; the message says why.
+    """
+    host = Host(arguments)
+    await host.start()
+    try:
+        for line in host.describe():
+            say(line)
+        if ready_file:
+            scratch = ready_file.with_name(f"{ready_file.name}.{os.getpid()}.tmp")
+            scratch.write_text(json.dumps({"url": host.url, "pid": os.getpid()}), encoding="utf-8")
+            scratch.replace(ready_file)
+        say(f"Host ready on {host.url}")
+        await stopping.wait()
+    finally:
+        await host.stop()
+
+
+async def _serve(app: web.Application, listener: socket.socket) -> web.AppRunner:
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+    await runner.setup()
+    await web.SockSite(runner, listener).start()
+    return runner
+
+
+def _guard_webhooks(keys: Keys) -> Callable[..., Awaitable[web.StreamResponse]]:
+    @web.middleware
+    async def guard(
+        request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        if request.path.startswith(_WEBHOOKS) and not authorised(keys, request, "ADMIN", None):
+            return web.Response(status=401)
+        return await handler(request)
+
+    return guard

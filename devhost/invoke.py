@@ -1,0 +1,208 @@
+"""The one place where user functions run: arguments in, outcome out, one log line per invocation."""
+
+import asyncio
+import concurrent.futures.thread
+import contextlib
+import contextvars
+import logging
+import os
+import time
+import uuid
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any
+
+import azure.functions as func
+from azure.functions.meta import Datum
+
+from devhost.context import THREAD_LOCAL, Context, RetryContext, TraceContext, child_trace_parent
+from devhost.index import Function
+
+_HOST_FILES = {__file__, concurrent.futures.thread.__file__}
+_log = logging.getLogger("devhost.invoke")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How an invocation ended."""
+
+    #: What the function failed with; None means success.
+    error: BaseException | None = None
+    #: The encoded return value, None if the function has no `$return`.
+    value: Datum | None = None
+    #: Encoded `func.Out` values by parameter.
+    outputs: Mapping[str, Datum] = field(default_factory=dict)
+
+
+class FunctionTimeoutError(TimeoutError):
+    """A function ran longer than host.json's `functionTimeout`."""
+
+
+class Out(func.Out[Any]):
+    """The holder of an output parameter's value."""
+
+    def __init__(self) -> None:
+        self._value: Any = None
+
+    def set(self, val: Any) -> None:
+        """Set the value."""
+        self._value = val
+
+    def get(self) -> Any:
+        """Return the value, None if never set."""
+        return self._value
+
+
+class Invoker:
+    """Runs functions as the Python worker does: coroutines on the event loop, plain functions in a thread pool."""
+
+    def __init__(self, *, timeout_s: float | None, client_value: str = "") -> None:
+        """Make an invoker.
+
+        Args:
+            timeout_s: Longest run of one invocation; None means no limit.
+            client_value: The `durableClient` binding's JSON.
+        """
+        threads = int(os.environ.get("PYTHON_THREADPOOL_THREAD_COUNT") or min(32, (os.cpu_count() or 1) + 4))
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="function")
+        self._timeout_s = timeout_s
+        self._client_value = client_value
+        self._running = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    async def drain(self, timeout_s: float) -> int:
+        """Wait for running invocations, at most `timeout_s`, and return how many are left."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._idle.wait(), timeout_s)
+        return self._running
+
+    def close(self) -> None:
+        """Give the thread pool up without waiting for threads that still run."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    async def invoke(
+        self,
+        function: Function,
+        value: Datum,
+        *,
+        metadata: Mapping[str, Datum] | None = None,
+        trace_parent: str | None = None,
+        trace_state: str = "",
+        retry: RetryContext | None = None,
+        reason: str = "",
+    ) -> Outcome:
+        """Execute a function once.
+
+        A function that passes the time limit is abandoned with a FunctionTimeoutError; a thread cannot be stopped, so a
+        plain function goes on running in the background (the real host would restart its worker).
+
+        Args:
+            function: What to run.
+            value: The trigger's value.
+            metadata: The trigger's metadata, by the host's own names.
+            trace_parent: The caller's W3C `traceparent`.
+            trace_state: The caller's W3C `tracestate`.
+            retry: The place in the retry policy, for functions that have one.
+            reason: What set it off, for the log.
+        """
+        trace = TraceContext(child_trace_parent(trace_parent), trace_state)
+        context = Context(function.name, function.directory, str(uuid.uuid4()), trace, retry or RetryContext())
+        started = time.perf_counter()
+        self._running += 1
+        self._idle.clear()
+        try:
+            outcome = await self._attempt(function, value, metadata or {}, context)
+        finally:
+            self._running -= 1
+            if not self._running:
+                self._idle.set()
+        _log.info(
+            "Executed 'Functions.%s' (%s, Id=%s, Duration=%dms%s)",
+            function.name,
+            "Failed" if outcome.error else "Succeeded",
+            context.invocation_id,
+            round((time.perf_counter() - started) * 1000),
+            f", Reason='{reason}'" if reason else "",
+        )
+        if outcome.error:
+            error = outcome.error.with_traceback(_from_user_code(outcome.error.__traceback__))
+            _log.error("Exception in 'Functions.%s'", function.name, exc_info=error)
+        return outcome
+
+    async def _attempt(
+        self, function: Function, value: Datum, metadata: Mapping[str, Datum], context: Context
+    ) -> Outcome:
+        limit = asyncio.timeout(self._timeout_s)
+        try:
+            arguments = self._arguments(function, value, metadata)
+            if function.wants_context:
+                arguments["context"] = context
+            async with limit:
+                result = await self._run(function, arguments, context.invocation_id)
+            return self._outcome(function, arguments, result)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            return Outcome(error=RuntimeError("the function raised CancelledError"))
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a host outlives every failure of its functions
+            if limit.expired():
+                return Outcome(error=FunctionTimeoutError(f"passed the functionTimeout of {self._timeout_s} s"))
+            return Outcome(error=error)
+
+    def _arguments(self, function: Function, value: Datum, metadata: Mapping[str, Datum]) -> dict[str, Any]:
+        arguments: dict[str, Any] = {name: Out() for name in function.outputs}
+        for name, converter in function.converters.items():
+            is_trigger = name == function.trigger_param
+            datum = value if is_trigger else Datum(self._client_value, "string")
+            if converter == "generic":
+                arguments[name] = datum.value
+            else:
+                arguments[name] = _converter(converter).decode(datum, trigger_metadata=metadata if is_trigger else {})
+        return arguments
+
+    async def _run(self, function: Function, arguments: dict[str, Any], invocation_id: str) -> Any:
+        THREAD_LOCAL.invocation_id = invocation_id
+        if function.is_async:
+            return await function.call(**arguments)
+        context = contextvars.copy_context()
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(
+            self._pool, lambda: context.run(_in_thread, function.call, arguments, invocation_id)
+        )
+
+    def _outcome(self, function: Function, arguments: Mapping[str, Any], result: Any) -> Outcome:
+        if result is not None and function.returns is None:
+            raise RuntimeError(f"function {function.name!r} without a $return binding returned a non-None value")
+        outputs = {name: _encode("http", arguments[name].get()) for name in function.outputs if arguments[name].get()}
+        if function.returns is None:
+            return Outcome(outputs=outputs)
+        return Outcome(value=_encode(function.returns, result), outputs=outputs)
+
+
+def _converter(kind: str) -> Any:
+    return func.get_binding_registry().get(kind)
+
+
+def _encode(kind: str, value: Any) -> Datum:
+    try:
+        return _converter(kind).encode(value, expected_type=None)
+    except NotImplementedError:
+        # As the worker: None for an HTTP response is an error too.
+        raise TypeError(f"{type(value).__name__!r} cannot be the value of a binding of type {kind!r}") from None
+
+
+def _from_user_code(trace: TracebackType | None) -> TracebackType | None:
+    """Drop the host's own leading frames; a trace of nothing else is kept whole."""
+    shown = trace
+    while shown and shown.tb_frame.f_code.co_filename in _HOST_FILES:
+        shown = shown.tb_next
+    return shown or trace
+
+
+def _in_thread(call: Any, arguments: dict[str, Any], invocation_id: str) -> Any:
+    THREAD_LOCAL.invocation_id = invocation_id
+    return call(**arguments)

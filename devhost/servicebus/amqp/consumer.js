@@ -1,0 +1,176 @@
+// @ts-check
+import { notAllowed, notImplemented, ServiceBusError } from '../broker/errors.js';
+import { lockTokenToTag, ticks } from './encodings.js';
+import { encodeForReceiver } from './messages.js';
+import { MAX_MESSAGE_SIZE, toAmqpError } from './producer.js';
+import { capacityOf, closeWithError, deferAttach, outcomes, transfer, types } from './rhea.js';
+
+/** @typedef {import('../broker/sessions.js').Session} Session @typedef {import('../broker/model.js').Message} Message */
+
+const SESSION_FILTER = 'com.microsoft:session-filter';
+const TIMEOUT_PROPERTY = 'com.microsoft:timeout';
+const DEFAULT_ACCEPT_TIMEOUT_MS = 60_000;
+const SETTLED = 1;
+
+/** A link on which a client receives messages from an entity, or from one session of it. */
+export class Consumer {
+  /** @type {Session | null} */
+  session = null;
+  /** @type {Set<any>} rhea deliveries without an answered outcome */
+  #unsettled = new Set();
+  #link;
+  #entity;
+  #report;
+
+  /**
+   * Answers the attach of `link`, at once or when a session is found.
+   * @param {any} link rhea sender
+   * @param {import('../broker/entity.js').Entity} entity
+   * @param {(error: unknown) => void} report for faults that are not the client's
+   */
+  constructor(link, entity, report) {
+    this.#link = link;
+    this.#entity = entity;
+    this.#report = report;
+    this.destructive = link.snd_settle_mode === SETTLED;
+    link.set_source({ address: link.source.address, filter: link.source.filter ?? undefined });
+    link.set_target({ address: link.target?.address });
+    Object.assign(link.local.attach, {
+      snd_settle_mode: link.snd_settle_mode,
+      rcv_settle_mode: link.rcv_settle_mode,
+      max_message_size: MAX_MESSAGE_SIZE,
+    });
+    link.on('sender_flow', () => entity.wake());
+    link.on('sender_draining', () => this.#drain());
+    for (const outcome of ['accepted', 'rejected', 'released', 'modified']) {
+      link.on(outcome, (/** @type {any} */ { delivery }) => this.#settle(delivery, delivery.remote_state));
+    }
+    link.on('settled', (/** @type {any} */ { delivery }) => this.#forget(delivery));
+    this.#attach();
+  }
+
+  get name() {
+    return this.#link.name;
+  }
+
+  /** How many messages the client can take right now. */
+  capacity() {
+    return capacityOf(this.#link);
+  }
+
+  /** @param {Message} message */
+  deliver(message) {
+    // Receive-and-delete messages have no lock; any tag that is unique on the link will do.
+    const tag = message.lock ? lockTokenToTag(message.lock.token) : Buffer.from(`${message.sequenceNumber}`);
+    const delivery = transfer(this.#link, encodeForReceiver(message), { tag, settled: !message.lock });
+    if (!message.lock) return;
+    delivery.lockToken = message.lock.token;
+    this.#unsettled.add(delivery);
+  }
+
+  /** @param {Session} session */
+  sessionGranted(session) {
+    this.session = session;
+    const link = this.#link;
+    link.set_source({ address: link.source.address, filter: { [SESSION_FILTER]: session.id } });
+    link.local.attach.properties = { 'com.microsoft:locked-until-utc': types.wrap_long(ticks(session.lockedUntil)) };
+    link.open();
+  }
+
+  /** @param {Error} error */
+  refused(error) {
+    closeWithError(this.#link, toAmqpError(error));
+  }
+
+  /** To be called when the link, its session or its connection has ended; harmless when called again. */
+  closed() {
+    for (const delivery of this.#unsettled) this.#drop(delivery);
+    this.#entity.detach(this);
+  }
+
+  #attach() {
+    const filter = this.#link.source.filter;
+    if (!filter || !(SESSION_FILTER in filter)) {
+      if (this.#entity.queue.properties.requiresSession) {
+        throw notAllowed('It is not possible for an entity that requires sessions to create a non-sessionful message receiver.');
+      }
+      this.#entity.attach(this);
+      return;
+    }
+    const sessionId = filter[SESSION_FILTER]?.value ?? filter[SESSION_FILTER];
+    const timeoutMs = this.#link.properties?.[TIMEOUT_PROPERTY] ?? DEFAULT_ACCEPT_TIMEOUT_MS;
+    deferAttach(this.#link);
+    this.#entity.acceptSession(this, sessionId, Number(timeoutMs));
+  }
+
+  #drain() {
+    this.#entity.wake();
+    this.#link.set_drained(true);
+  }
+
+  /** @param {any} delivery @param {any} outcome */
+  async #settle(delivery, outcome) {
+    const token = delivery.lockToken;
+    if (token === undefined) return;
+    delivery.lockToken = undefined;
+    try {
+      const echo = await this.#apply(token, outcome);
+      this.#reply(delivery, echo);
+    } catch (error) {
+      if (!(error instanceof ServiceBusError)) this.#report(error);
+      this.#reply(delivery, outcomes.rejected(toAmqpError(error)));
+    }
+  }
+
+  /** Applies an outcome and returns the same one, which tells the client that it was applied. @param {string} token @param {any} outcome */
+  async #apply(token, outcome) {
+    const entity = this.#entity;
+    switch (outcome.constructor.composite_type) {
+      case 'accepted':
+        await entity.run((queue) => queue.complete(token));
+        return outcomes.accepted();
+      case 'released':
+        await entity.run((queue, now) => queue.release(token, now));
+        return outcomes.released();
+      case 'rejected': {
+        const info = outcome.error?.info ?? {};
+        const deadLetter = {
+          reason: info.DeadLetterReason ?? null,
+          description: info.DeadLetterErrorDescription ?? outcome.error?.description ?? null,
+        };
+        await entity.run((queue, now) => queue.deadLetter(token, deadLetter, now));
+        return outcomes.rejected();
+      }
+      default: {
+        const { delivery_failed = false, undeliverable_here = false, message_annotations } = outcome;
+        if (message_annotations && Object.keys(message_annotations).length > 0) {
+          throw notImplemented('Changing message properties while settling is not supported.');
+        }
+        if (undeliverable_here) await entity.run((queue, now) => queue.defer(token, now));
+        else if (delivery_failed) await entity.run((queue, now) => queue.abandon(token, now));
+        else await entity.run((queue, now) => queue.release(token, now));
+        return outcomes.modified({ delivery_failed: Boolean(delivery_failed), undeliverable_here: Boolean(undeliverable_here) });
+      }
+    }
+  }
+
+  /** A delivery that is settled without an outcome is given back; rhea can then drop it. @param {any} delivery */
+  #forget(delivery) {
+    this.#drop(delivery);
+    const token = delivery.lockToken;
+    delivery.lockToken = undefined;
+    if (token !== undefined) this.#entity.run((queue, now) => queue.release(token, now)).catch(() => {});
+  }
+
+  /** @param {any} delivery @param {any} state */
+  #reply(delivery, state) {
+    if (this.#link.is_open()) delivery.update(true, state);
+    this.#drop(delivery);
+  }
+
+  /** Lets rhea forget a delivery: the client sends nothing more about it, and rhea would keep it for ever. @param {any} delivery */
+  #drop(delivery) {
+    delivery.settled = delivery.remote_settled = true;
+    this.#unsettled.delete(delivery);
+  }
+}

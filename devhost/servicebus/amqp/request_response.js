@@ -1,0 +1,95 @@
+// @ts-check
+import { capacityOf, decodeMessage, encodeMessage, outcomes, transfer } from './rhea.js';
+import { readFields, SECTION, splitSections } from './sections.js';
+
+/**
+ * @typedef {object} Request
+ * @property {any} messageId AMQP-typed, to be echoed with the same type
+ * @property {string | null} replyTo
+ * @property {Record<string, any>} properties application properties
+ * @property {any} body decoded
+ *
+ * @typedef {object} Response
+ * @property {Record<string, any>} properties application properties
+ * @property {any} body
+ */
+
+const PROPERTIES_MESSAGE_ID = 0;
+const PROPERTIES_REPLY_TO = 4;
+
+/**
+ * The request/response nodes (`$cbs`, `$management`) of one connection: requests come in on one link,
+ * and each answer goes out on the client's receiving link that the request names.
+ */
+export class RequestResponse {
+  /** @type {Set<any>} rhea senders, on which answers go out */
+  #replyLinks = new Set();
+
+  /** Serves a link on which the client receives answers. @param {any} link rhea sender */
+  attachReplies(link) {
+    link.set_source({ address: link.source.address });
+    link.set_target({ address: link.target?.address });
+    link.unsent = [];
+    link.on('sendable', () => sendReplies(link));
+    link.on('sender_close', () => this.#replyLinks.delete(link));
+    this.#replyLinks.add(link);
+  }
+
+  /**
+   * Serves a link on which the client sends requests.
+   * @param {any} link rhea receiver
+   * @param {(request: Request) => Promise<Response>} handle
+   */
+  attachRequests(link, handle) {
+    link.set_source({ address: link.source?.address });
+    link.set_target({ address: link.target.address });
+    link.on('message', async (/** @type {any} */ { message: encoded, delivery }) => {
+      let request;
+      try {
+        request = readRequest(encoded);
+      } catch {
+        delivery.update(true, outcomes.rejected({ condition: 'amqp:decode-error', description: 'The request cannot be decoded.' }));
+        return;
+      }
+      delivery.update(true, outcomes.accepted());
+      const response = await handle(request);
+      this.#reply(link.target.address, request, response);
+    });
+  }
+
+  /** @param {string} node @param {Request} request @param {Response} response */
+  #reply(node, request, response) {
+    const links = [...this.#replyLinks];
+    const link =
+      links.find(({ target }) => request.replyTo !== null && target?.address === request.replyTo) ??
+      links.find(({ source }) => source.address === node);
+    // Without a link to answer on, the client has gone or will time out, as it would with the service.
+    if (!link) return;
+    link.unsent.push(
+      encodeMessage({
+        correlation_id: request.messageId,
+        application_properties: response.properties,
+        body: response.body,
+      }),
+    );
+    sendReplies(link);
+  }
+}
+
+/** Sends as many answers as the client can take, settled: clients do not settle answers. @param {any} link */
+function sendReplies(link) {
+  while (link.unsent.length > 0 && capacityOf(link) > 0) transfer(link, link.unsent.shift(), { settled: true });
+}
+
+/** @param {Buffer} encoded @returns {Request} */
+function readRequest(encoded) {
+  const section = splitSections(encoded).find(({ code }) => code === SECTION.properties);
+  const fields = readFields(encoded, section);
+  const message = decodeMessage(encoded);
+  return {
+    messageId: fields[PROPERTIES_MESSAGE_ID],
+    replyTo: fields[PROPERTIES_REPLY_TO]?.value ?? null,
+    properties: message.application_properties ?? {},
+    body: message.body,
+  };
+}

@@ -1,0 +1,138 @@
+// @ts-check
+import { createServer } from 'node:net';
+import { answerCbs } from './cbs.js';
+import { Consumer } from './consumer.js';
+import { resolve } from './address.js';
+import { answerManagement } from './management.js';
+import { serveProducer, toAmqpError } from './producer.js';
+import { RequestResponse } from './request_response.js';
+import { acceptConnection, closeWithError, createContainer, wholeError } from './rhea.js';
+import { ServiceBusError } from '../broker/errors.js';
+
+/** @typedef {import('../broker/broker.js').Broker} Broker */
+
+const GOODBYE_MS = 500;
+
+/** What the server keeps for each connection. */
+class Client {
+  requests = new RequestResponse();
+  /** @type {Map<any, Consumer>} by rhea link */
+  consumers = new Map();
+
+  /** Lets go of one link. @param {any} link */
+  release(link) {
+    const consumer = this.consumers.get(link);
+    this.consumers.delete(link);
+    consumer?.closed();
+  }
+
+  /** Lets go of the links of an AMQP session, or of all. @param {any} [session] */
+  releaseAll(session) {
+    for (const link of this.consumers.keys()) if (!session || link.session === session) this.release(link);
+  }
+}
+
+/**
+ * Takes the port; clients that connect are left waiting until `serve`.
+ * @param {{host: string, port: number}} address port 0 takes a free one
+ * @returns {Promise<import('node:net').Server>}
+ * @throws {NodeJS.ErrnoException} if it cannot listen there: `EADDRINUSE` for one
+ */
+export async function bind(address) {
+  const server = createServer({ noDelay: true });
+  await new Promise((resolved, rejected) => {
+    server.once('error', rejected);
+    server.listen(address, () => resolved(undefined));
+  });
+  return server;
+}
+
+/**
+ * Serves a broker over AMQP 1.0.
+ * @param {import('node:net').Server} server
+ * @param {Broker} broker
+ * @param {{debug: (text: string) => void, error: (text: string) => void}} log
+ * @returns {() => Promise<void>} stops serving
+ */
+export function serve(server, broker, log) {
+  const container = createContainer();
+  /** @type {Map<any, Client>} by rhea connection */
+  const clients = new Map();
+  const report = (/** @type {unknown} */ error) => log.error(error instanceof Error ? (error.stack ?? error.message) : String(error));
+
+  const clientOf = (/** @type {any} */ connection) => {
+    let client = clients.get(connection);
+    if (!client) clients.set(connection, (client = new Client()));
+    return client;
+  };
+  const forget = (/** @type {any} */ { connection }) => {
+    clients.get(connection)?.releaseAll();
+    clients.delete(connection);
+  };
+
+  /** Runs `serve` for a new link; refuses the link when that throws. @param {any} link @param {() => void} serve */
+  const guarded = (link, serve) => {
+    try {
+      serve();
+    } catch (error) {
+      if (!(error instanceof ServiceBusError)) report(error);
+      closeWithError(link, toAmqpError(error));
+    }
+  };
+
+  container.on('connection_open', (/** @type {any} */ { connection }) => clientOf(connection));
+  container.on('sender_open', (/** @type {any} */ { sender: link, connection }) =>
+    guarded(link, () => {
+      const client = clientOf(connection);
+      const { kind, entity } = resolve(link.source?.address, broker);
+      if (kind !== 'entity' || !entity) return client.requests.attachReplies(link);
+      log.debug(`receiver ${link.name} on ${link.source.address}`);
+      client.consumers.set(link, new Consumer(link, entity, report));
+    }),
+  );
+
+  container.on('receiver_open', (/** @type {any} */ { receiver: link, connection }) =>
+    guarded(link, () => {
+      const client = clientOf(connection);
+      const { kind, entity } = resolve(link.target?.address, broker);
+      if (kind === 'cbs' || !entity) return client.requests.attachRequests(link, answerCbs);
+      if (kind === 'entity') return serveProducer(link, entity, report);
+      client.requests.attachRequests(link, (request) =>
+        answerManagement(request, { entity, consumers: client.consumers.values() }, report),
+      );
+    }),
+  );
+
+  container.on('sender_close', (/** @type {any} */ { sender, connection }) => clients.get(connection)?.release(sender));
+  container.on('session_close', (/** @type {any} */ { session, connection }) => clients.get(connection)?.releaseAll(session));
+  container.on('connection_close', forget);
+  container.on('disconnected', (/** @type {any} */ { connection, error }) => {
+    if (error) log.debug(`a connection failed: ${error.stack ?? error}`);
+    forget({ connection });
+  });
+  for (const event of ['sender_error', 'receiver_error', 'session_error', 'connection_error']) {
+    container.on(event, () => log.debug(`a client reported ${event}`));
+  }
+
+  /** @type {Set<import('node:net').Socket>} */
+  const sockets = new Set();
+  server.on('error', report);
+  server.on('connection', (socket) => {
+    sockets.add(socket);
+    const connection = acceptConnection(container, socket);
+    socket.on('close', () => {
+      sockets.delete(socket);
+      forget({ connection });
+    });
+  });
+
+  return async () => {
+    const closed = new Promise((resolved) => server.close(resolved));
+    for (const connection of clients.keys()) {
+      connection.close(wholeError({ condition: 'amqp:connection:forced', description: 'The emulator is shutting down.' }));
+    }
+    const timer = setTimeout(() => sockets.forEach((socket) => socket.destroy()), GOODBYE_MS);
+    await closed;
+    clearTimeout(timer);
+  };
+}

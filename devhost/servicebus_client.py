@@ -1,0 +1,148 @@
+"""The pieces of the Service Bus trigger around the SDK: connecting, receiving, closing, keeping locks."""
+
+import asyncio
+import contextlib
+import functools
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from azure.servicebus import ServiceBusReceivedMessage
+from azure.servicebus.aio import ServiceBusClient, ServiceBusReceiver
+from azure.servicebus.exceptions import ServiceBusError
+
+from devhost.settings import ServiceBusConnection
+
+#: What the SDK raises when the broker is away, besides its own errors.
+BROKER_ERRORS = (ServiceBusError, OSError, AttributeError)
+#: Seconds between looks at a lock whose end is unknown.
+LONGEST_LOOK_S = 60.0
+_log = logging.getLogger("devhost.servicebus")
+
+
+def connect(connection: ServiceBusConnection) -> ServiceBusClient:
+    """Make a client; errors surface at once, for the trigger has its own retry and log policy."""
+    if connection.connection_string:
+        return ServiceBusClient.from_connection_string(connection.connection_string, retry_total=0)
+    from azure.identity.aio import DefaultAzureCredential  # noqa: PLC0415 - slow to import and seldom needed
+
+    return ServiceBusClient(connection.fully_qualified_namespace or "", DefaultAzureCredential(), retry_total=0)
+
+
+class Outage:
+    """Tells of a broker that cannot be reached once, not at every attempt, and of its return."""
+
+    def __init__(self, queue: str) -> None:
+        self._queue = queue
+        self._lasts = False
+
+    def begin(self, error: BaseException) -> None:
+        """Note that an attempt failed."""
+        if not self._lasts:
+            self._lasts = True
+            _log.warning("Queue '%s' is not reachable (%s); trying again until it is", self._queue, brief(error))
+
+    def end(self) -> None:
+        """Note that the broker has answered."""
+        if self._lasts:
+            self._lasts = False
+            _log.warning("Queue '%s' is reachable again", self._queue)
+
+
+async def receive_one(
+    receiver: ServiceBusReceiver, wait_s: float, release: asyncio.Event
+) -> list[ServiceBusReceivedMessage]:
+    """Receive one message, or nothing after `wait_s` seconds or when `release` is set."""
+    receiving = asyncio.ensure_future(receiver.receive_messages(max_message_count=1, max_wait_time=max(wait_s, 0.001)))
+    releasing = asyncio.ensure_future(release.wait())
+    try:
+        await asyncio.wait({receiving, releasing}, return_when=asyncio.FIRST_COMPLETED)
+        return receiving.result() if receiving.done() else []
+    finally:
+        for task in (receiving, releasing):
+            task.cancel()
+        await asyncio.gather(receiving, releasing, return_exceptions=True)
+
+
+async def open_promptly(receiver: ServiceBusReceiver, timeout_s: float) -> None:
+    """Open a receiver without the SDK's pause: it looks for the broker's answer every 50 ms, this at once.
+
+    The SDK asks `client_ready_async` of its AMQP client until it says yes and sleeps in between; here it says yes only
+    once it is. Should a later SDK be built otherwise, opening still works, with the pause.
+    """
+    make = getattr(receiver, "_create_handler", None)
+    if make is not None:
+
+        def make_prompt(auth: Any) -> None:
+            make(auth)
+            handler = getattr(receiver, "_handler", None)
+            ready = getattr(handler, "client_ready_async", None)
+            if ready is not None:
+                handler.client_ready_async = functools.partial(_until_ready, ready, timeout_s)  # pyright: ignore[reportOptionalMemberAccess]
+
+        receiver._create_handler = make_prompt  # noqa: SLF001 - see above
+    await receiver.__aenter__()
+
+
+async def _until_ready(ready: Callable[[], Awaitable[bool]], timeout_s: float) -> bool:
+    deadline = time.monotonic() + timeout_s
+    while not (answer := await ready()) and time.monotonic() < deadline:
+        pass
+    return answer
+
+
+async def close_quietly(receiver: ServiceBusReceiver) -> None:
+    """Close a receiver whatever state its connection is in."""
+    with contextlib.suppress(*BROKER_ERRORS, TimeoutError):
+        await asyncio.wait_for(receiver.close(), 5.0)
+
+
+def this_task() -> "asyncio.Task[Any]":
+    """Return the running task.
+
+    Raises:
+        RuntimeError: No task is running.
+    """
+    task = asyncio.current_task()
+    if task is None:
+        raise RuntimeError("no task is running")
+    return task
+
+
+def half_life_s(locked_until: datetime | None) -> float:
+    """Seconds until half of what is left of a lock has passed."""
+    if locked_until is None:
+        return LONGEST_LOOK_S
+    return max(0.05, (locked_until - datetime.now(UTC)).total_seconds() / 2)
+
+
+def brief(error: BaseException) -> str:
+    """Return the first line of an error's text, for the log."""
+    return (str(error).splitlines() or [""])[0][:200] or type(error).__name__
+
+
+async def keep_locked(
+    work: "asyncio.Future[Any]",
+    renew: Callable[[], Awaitable[datetime]],
+    locked_until: datetime | None,
+    limit_s: float,
+    what: str,
+) -> bool:
+    """Wait for `work` and renew a lock meanwhile, for `limit_s` seconds; return whether it was held to the end."""
+    started = time.monotonic()
+    while True:
+        done, _ = await asyncio.wait({work}, timeout=half_life_s(locked_until))
+        if done:
+            return True
+        if time.monotonic() - started >= limit_s:
+            _log.warning("'Functions.%s' outlives maxAutoLockRenewalDuration: its lock may expire", what)
+            break
+        try:
+            locked_until = await renew()
+        except (*BROKER_ERRORS, ValueError) as error:
+            _log.warning("The lock of a message for 'Functions.%s' is lost: %s", what, brief(error))
+            break
+    await asyncio.wait({work})
+    return False

@@ -1,0 +1,91 @@
+"""A received Service Bus message as the host's trigger value and metadata."""
+
+import json
+import uuid
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from azure.functions.meta import Datum
+from azure.servicebus import ServiceBusReceivedMessage
+from azure.servicebus.amqp import AmqpMessageBodyType
+
+from devhost import datums
+
+
+def trigger_value(message: ServiceBusReceivedMessage) -> tuple[Datum, dict[str, Datum]]:
+    """Return the body and the metadata the host sends for a message."""
+    return datums.service_bus_body(_body(message)), _metadata(message)
+
+
+def trace_parent(message: ServiceBusReceivedMessage) -> str | None:
+    """Return the sender's W3C trace context, which the SDKs put into an application property."""
+    for name in (b"traceparent", b"Diagnostic-Id"):
+        value = (message.application_properties or {}).get(name)
+        if value:
+            return _text(value)
+    return None
+
+
+def manual_value(text: str) -> tuple[Datum, dict[str, Datum]]:
+    """Return what a run through the admin API sends: the input as body, and only what every message has."""
+    metadata = datums.service_bus_metadata(
+        texts={"MessageId": uuid.uuid4().hex},
+        delivery_count=1,
+        sequence_number=0,
+        enqueued=None,
+        time_to_live=None,
+        properties={},
+    )
+    return datums.string(text), metadata
+
+
+def _body(message: ServiceBusReceivedMessage) -> bytes:
+    if message.body_type is AmqpMessageBodyType.DATA:
+        return b"".join(message.body)
+    value = message.body
+    if message.body_type is AmqpMessageBodyType.SEQUENCE:
+        value = list(value)
+    if isinstance(value, bytes):
+        return value
+    return value.encode() if isinstance(value, str) else json.dumps(value, default=str).encode()
+
+
+def _metadata(message: ServiceBusReceivedMessage) -> dict[str, Datum]:
+    properties: Mapping[Any, Any] = message.application_properties or {}
+    lock = message.lock_token
+    texts = {
+        "MessageId": message.message_id,
+        "SessionId": message.session_id,
+        "LockToken": str(lock) if lock else None,
+        "ContentType": message.content_type,
+        "CorrelationId": message.correlation_id,
+        "Subject": message.subject,
+        "Label": message.subject,
+        "To": message.to,
+        "ReplyTo": message.reply_to,
+        "ReplyToSessionId": message.reply_to_session_id,
+        "PartitionKey": message.partition_key,
+        "DeadLetterSource": message.dead_letter_source,
+    }
+    return datums.service_bus_metadata(
+        texts={name: _text(value) for name, value in texts.items() if value is not None},
+        # The SDK shows the broker's count of earlier deliveries; the host counts this one too.
+        delivery_count=(message.delivery_count or 0) + 1,
+        sequence_number=message.sequence_number or 0,
+        enqueued=message.enqueued_time_utc,
+        time_to_live=_time_to_live(message.time_to_live),
+        properties={
+            _text(name): _text(value) if isinstance(value, bytes) else value for name, value in properties.items()
+        },
+    )
+
+
+def _time_to_live(value: timedelta | float | None) -> timedelta | None:
+    if value is None or isinstance(value, timedelta):
+        return value
+    return timedelta(milliseconds=value)
+
+
+def _text(value: Any) -> str:
+    return value.decode("utf-8", errors="replace") if isinstance(value, bytes) else str(value)

@@ -1,0 +1,93 @@
+"""The shape of the code, held by machine."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("kernel", "llmops", "lifecycle", "adapters", "bootstrap", "triggers", "devhost")
+DOMAIN = ("kernel", "llmops", "lifecycle")
+SETTINGS = {
+    "TablesConnection": "UseDevelopmentStorage=true",
+    "ServiceBusConnection": "Endpoint=sb://127.0.0.1;SharedAccessKeyName=x;SharedAccessKey=y",
+}
+
+
+def modules(packages: tuple[str, ...]) -> Iterator[Path]:
+    for package in packages:
+        yield from sorted((ROOT / package).rglob("*.py"))
+
+
+def test_importing_the_app_imports_nothing_it_may_not_need() -> None:
+    """A cold start pays for what it imports; the SDKs of models and data come with their first use."""
+    heavy = (
+        "agent_framework",
+        "openai",
+        "azure.ai",
+        "azure.monitor",
+        "azure.identity",
+        "azure.data",
+        "azure.servicebus",
+    )
+    code = (
+        f"import function_app, sys; print([m for m in sys.modules if m.startswith({heavy!r}) or m == 'genai_prices'])"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=SETTINGS, capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_layers_hold() -> None:
+    """Imports point one way, and the domain knows no SDK (.importlinter)."""
+    done = subprocess.run(
+        [Path(sys.executable).with_name("lint-imports"), "--no-cache"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stdout
+
+
+def test_every_package_has_a_place_in_the_layers() -> None:
+    """A new top-level package must be put somewhere on purpose."""
+    outside = {"tests", "benchmarks", "examples", "scripts", "docs", "infra", "node_modules", "dashboard"}
+    found = {path.parent.name for path in ROOT.glob("*/__init__.py")} - outside
+    declared = (ROOT / ".importlinter").read_text(encoding="utf-8")
+
+    assert found == set(PACKAGES)
+    assert all(re.search(rf"^    {name}$", declared, re.MULTILINE) for name in found)
+
+
+@pytest.mark.parametrize("path", list(modules(PACKAGES)), ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_module_is_short_enough_to_read(path: Path) -> None:
+    """At most 300 lines."""
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 300
+
+
+@pytest.mark.parametrize("path", list(modules(DOMAIN)), ids=lambda path: str(path.relative_to(ROOT)))
+def test_the_domain_is_told_the_time(path: Path) -> None:
+    """No rule reads the wall clock: time is an argument, or comes from the Clock that is passed in."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    calls = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+
+    assert not calls & {"datetime.now", "datetime.utcnow", "datetime.today", "date.today", "time.time"}
+
+
+def test_decisions_are_numbered_once() -> None:
+    """docs/decisions holds one decision a number."""
+    numbers = [path.name[:4] for path in (ROOT / "docs/decisions").glob("*.md")]
+
+    assert sorted(numbers) == sorted(set(numbers))
+    assert all(number.isdigit() for number in numbers)
