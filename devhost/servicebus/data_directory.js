@@ -17,8 +17,8 @@ export function claimDirectory(directory) {
   const holder = readHolder(path);
   if (holder !== undefined && isRunning(holder)) {
     throw new DirectoryInUseError(
-      `The data directory '${directory}' is in use by process ${holder}: stop that emulator, or choose another directory with --data. ` +
-        `(If that process is something else, delete '${path}'.)`,
+      `The data directory '${directory}' is in use by process ${holder}: stop that emulator, or choose another ` +
+        `directory with --data. (If that process is something else, delete '${path}'.)`,
     );
   }
   writeFileSync(path, `${process.pid}\n`);

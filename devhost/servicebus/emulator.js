@@ -36,7 +36,8 @@ export async function startEmulator({ topology, dataDirectory, host, port, log, 
   });
   const { records, tornBytes } = readJournal(dataDirectory, (record) => broker.restore(record));
   log.debug(`restored ${records} journal records`);
-  if (tornBytes > 0) log.error(`The journal ended in ${tornBytes} bytes of an unfinished record (a crash?); they are dropped.`);
+  if (tornBytes > 0)
+    log.error(`The journal ended in ${tornBytes} bytes of an unfinished record (a crash?); they are dropped.`);
   for (const { name, messages } of broker.unserved) {
     log.error(`Queue '${name}' has ${messages} stored message(s) but is not in the topology: kept, not served.`);
   }

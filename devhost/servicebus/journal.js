@@ -185,7 +185,7 @@ function readIfExists(path) {
 /** @param {number} descriptor @param {string} text @returns {number} bytes written */
 function writeFully(descriptor, text) {
   const bytes = Buffer.from(text);
-  for (let written = 0; written < bytes.length; ) written += writeSync(descriptor, bytes, written);
+  for (let written = 0; written < bytes.length;) written += writeSync(descriptor, bytes, written);
   return bytes.length;
 }
 

@@ -11,7 +11,8 @@ import { readTopology, TopologyError } from './topology.js';
 const USAGE = `Usage: node main.js [options]
   --port N         TCP port; 0 chooses a free one (default 5672)
   --host ADDRESS   address to listen on (default 127.0.0.1)
-  --topology FILE  queues, in the format of the official emulator's config.json (default: topology.json beside this file)
+  --topology FILE  queues, in the format of the official emulator's config.json
+                   (default: topology.json beside this file)
   --data DIR       where messages are kept (default .devhost/servicebus)
   --verbose        log to stderr`;
 
@@ -48,17 +49,14 @@ function readOptions() {
 function explain(error, { port, host, data }) {
   const explained = [TopologyError, JournalError, RestoreError, DirectoryInUseError];
   if (explained.some((kind) => error instanceof kind)) return /** @type {Error} */ (error).message;
-  switch (/** @type {NodeJS.ErrnoException} */ (error).code) {
-    case 'EADDRINUSE':
-      return `Port ${port} on ${host} is in use: choose another with --port (0 takes a free one).`;
-    case 'EACCES':
-    case 'EROFS':
-    case 'ENOTDIR':
-    case 'EEXIST':
-      return `The data directory '${data}' cannot be used (${/** @type {Error} */ (error).message}): choose another with --data.`;
-    default:
-      return undefined;
+  const { code, syscall, path, message } = /** @type {NodeJS.ErrnoException} */ (error);
+  if (code === 'EADDRINUSE')
+    return `Port ${port} on ${host} is in use: choose another with --port (0 takes a free one).`;
+  if (syscall === 'listen' || syscall === 'getaddrinfo') {
+    return `Cannot listen on port ${port} of ${host} (${message}): choose others with --port and --host.`;
   }
+  if (path) return `The data directory '${data}' cannot be used (${message}): choose another with --data.`;
+  return undefined;
 }
 
 const options = readOptions();

@@ -36,7 +36,8 @@ const boolean = (/** @type {unknown} */ value) => {
 };
 
 const deliveryCount = (/** @type {unknown} */ value) => {
-  if (!Number.isInteger(value) || Number(value) < 1 || Number(value) > 2000) throw 'must be a whole number from 1 to 2000';
+  if (!Number.isInteger(value) || Number(value) < 1 || Number(value) > 2000)
+    throw 'must be a whole number from 1 to 2000';
   return Number(value);
 };
 
@@ -97,7 +98,8 @@ export function parseTopology(document) {
   if (topics.length > 0) {
     throw new TopologyError(`Topic '${topics[0].Name}': topics are not supported; this emulator has queues only.`);
   }
-  if (!Array.isArray(queues) || queues.length === 0) throw new TopologyError('The namespace must list at least one queue.');
+  if (!Array.isArray(queues) || queues.length === 0)
+    throw new TopologyError('The namespace must list at least one queue.');
   const names = new Set();
   return queues.map((queue) => {
     const properties = parseQueue(queue);

@@ -17,7 +17,8 @@ const MANAGEMENT = '/$management';
  * @throws {import('../broker/errors.js').ServiceBusError} if there is no such entity, or its kind is not supported
  */
 export function resolve(address, broker) {
-  if (!address) throw notImplemented('Links need an address: anonymous relays, dynamic nodes and transactions are not supported.');
+  if (!address)
+    throw notImplemented('Links need an address: anonymous relays, dynamic nodes and transactions are not supported.');
   const path = decoded(address.replace(/^(?:amqps?|sb):\/\/[^/]*/i, '').replace(/^\/+|\/+$/g, ''));
   if (path.toLowerCase() === '$cbs') return { kind: 'cbs' };
   const isManagement = path.toLowerCase().endsWith(MANAGEMENT);

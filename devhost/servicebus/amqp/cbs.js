@@ -1,10 +1,14 @@
 // @ts-check
 import { types } from './rhea.js';
 
-/** @typedef {import('./request_response.js').Request} Request @typedef {import('./request_response.js').Response} Response */
+/**
+ * @typedef {import('./request_response.js').Request} Request
+ * @typedef {import('./request_response.js').Response} Response
+ */
 
 /**
- * Answers a claims-based security request. Every token is accepted: on a development machine there is nothing to protect.
+ * Answers a claims-based security request. Every token is accepted: on a development machine there is
+ * nothing to protect.
  * @param {Request} request
  * @returns {Promise<Response>}
  */

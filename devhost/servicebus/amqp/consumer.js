@@ -5,7 +5,10 @@ import { encodeForReceiver } from './messages.js';
 import { MAX_MESSAGE_SIZE, toAmqpError } from './producer.js';
 import { capacityOf, closeWithError, deferAttach, outcomes, transfer, types } from './rhea.js';
 
-/** @typedef {import('../broker/sessions.js').Session} Session @typedef {import('../broker/model.js').Message} Message */
+/**
+ * @typedef {import('../broker/sessions.js').Session} Session
+ * @typedef {import('../broker/model.js').Message} Message
+ */
 
 const SESSION_FILTER = 'com.microsoft:session-filter';
 const TIMEOUT_PROPERTY = 'com.microsoft:timeout';
@@ -92,7 +95,9 @@ export class Consumer {
     const filter = this.#link.source.filter;
     if (!filter || !(SESSION_FILTER in filter)) {
       if (this.#entity.queue.properties.requiresSession) {
-        throw notAllowed('It is not possible for an entity that requires sessions to create a non-sessionful message receiver.');
+        throw notAllowed(
+          'It is not possible for an entity that requires sessions to create a non-sessionful message receiver.',
+        );
       }
       this.#entity.attach(this);
       return;
@@ -122,7 +127,11 @@ export class Consumer {
     }
   }
 
-  /** Applies an outcome and returns the same one, which tells the client that it was applied. @param {string} token @param {any} outcome */
+  /**
+   * Applies an outcome and returns the same one, which tells the client that it was applied.
+   * @param {string} token
+   * @param {any} outcome
+   */
   async #apply(token, outcome) {
     const entity = this.#entity;
     switch (outcome.constructor.composite_type) {
@@ -149,7 +158,10 @@ export class Consumer {
         if (undeliverable_here) await entity.run((queue, now) => queue.defer(token, now));
         else if (delivery_failed) await entity.run((queue, now) => queue.abandon(token, now));
         else await entity.run((queue, now) => queue.release(token, now));
-        return outcomes.modified({ delivery_failed: Boolean(delivery_failed), undeliverable_here: Boolean(undeliverable_here) });
+        return outcomes.modified({
+          delivery_failed: Boolean(delivery_failed),
+          undeliverable_here: Boolean(undeliverable_here),
+        });
       }
     }
   }
@@ -168,7 +180,10 @@ export class Consumer {
     this.#drop(delivery);
   }
 
-  /** Lets rhea forget a delivery: the client sends nothing more about it, and rhea would keep it for ever. @param {any} delivery */
+  /**
+   * Lets rhea forget a delivery: the client sends nothing more about it, and rhea would keep it for ever.
+   * @param {any} delivery
+   */
   #drop(delivery) {
     delivery.settled = delivery.remote_settled = true;
     this.#unsettled.delete(delivery);

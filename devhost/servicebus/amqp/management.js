@@ -1,6 +1,13 @@
 // @ts-check
 import { peek, sessionIds } from '../broker/browse.js';
-import { argumentError, messageTooLarge, notAllowed, notImplemented, ServiceBusError, sessionLockLost } from '../broker/errors.js';
+import {
+  argumentError,
+  messageTooLarge,
+  notAllowed,
+  notImplemented,
+  ServiceBusError,
+  sessionLockLost,
+} from '../broker/errors.js';
 import { lockTokenToUuid, uuidToLockToken } from './encodings.js';
 import { encodeForReceiver, readDraft } from './messages.js';
 import { MAX_MESSAGE_SIZE, toAmqpError } from './producer.js';
@@ -25,13 +32,19 @@ const LONG = 0x81;
 /** Later than any date: what clients send when they ask for all sessions. */
 const MAX_DATE_MS = 253_402_214_400_000;
 
-const array = (/** @type {any} */ value) => (Array.isArray(value) ? value : value === undefined || value === null ? [] : [value]);
+const array = (/** @type {any} */ value) =>
+  Array.isArray(value) ? value : value === undefined || value === null ? [] : [value];
 const timestamp = (/** @type {number} */ ms) => types.wrap_timestamp(ms);
 
-/** @type {Record<string, (context: Context, body: any) => Promise<any>>} the body of the answer, or undefined for "no content" */
+/**
+ * What each operation answers: a body, or undefined for "no content".
+ * @type {Record<string, (context: Context, body: any) => Promise<any>>}
+ */
 const operations = {
   async 'renew-lock'({ entity }, body) {
-    const expirations = await entity.run((queue, now) => lockTokens(body).map((token) => queue.renewMessageLock(token, now)));
+    const expirations = await entity.run((queue, now) =>
+      lockTokens(body).map((token) => queue.renewMessageLock(token, now)),
+    );
     return { expirations: types.wrap_array(expirations, TIMESTAMP, undefined) };
   },
 
@@ -42,7 +55,9 @@ const operations = {
 
   async 'get-session-state'(context, body) {
     const session = heldSession(context, body);
-    return { 'session-state': await context.entity.run(({ store }) => store.sessionStates.get(session.id)?.data ?? null) };
+    return {
+      'session-state': await context.entity.run(({ store }) => store.sessionStates.get(session.id)?.data ?? null),
+    };
   },
 
   async 'set-session-state'(context, body) {
@@ -65,7 +80,9 @@ const operations = {
     const count = Math.min(Number(body['message-count']), MAX_PEEK);
     const from = Number(body['from-sequence-number']);
     const messages = await entity.run(({ store }) => peek(store, from, count, body['session-id'] ?? null));
-    return messages.length > 0 ? { messages: messages.map((message) => ({ message: encodeForReceiver(message) })) } : undefined;
+    return messages.length > 0
+      ? { messages: messages.map((message) => ({ message: encodeForReceiver(message) })) }
+      : undefined;
   },
 
   async 'receive-by-sequence-number'(context, body) {
@@ -83,7 +100,8 @@ const operations = {
   },
 
   async 'update-disposition'({ entity }, body) {
-    if (body['properties-to-modify']) throw notImplemented('Changing message properties while settling is not supported.');
+    if (body['properties-to-modify'])
+      throw notImplemented('Changing message properties while settling is not supported.');
     const deadLetter = {
       reason: body['deadletter-reason'] || null,
       description: body['deadletter-description'] || null,
@@ -116,7 +134,8 @@ const operations = {
       if (message.length > MAX_MESSAGE_SIZE) throw messageTooLarge(message.length, MAX_MESSAGE_SIZE);
       return readDraft(message);
     });
-    if (drafts.some(({ scheduledFor }) => scheduledFor === null)) throw argumentError('A message has no scheduled enqueue time.');
+    if (drafts.some(({ scheduledFor }) => scheduledFor === null))
+      throw argumentError('A message has no scheduled enqueue time.');
     const numbers = await entity.run((queue, now) => queue.send(drafts, now));
     return { 'sequence-numbers': types.wrap_array(numbers, LONG, undefined) };
   },
@@ -152,7 +171,13 @@ export async function answerManagement({ properties, body }, context, report) {
   }
 }
 
-/** @param {number} status @param {string} description @param {any} body @param {Record<string, any>} [more] @returns {Response} */
+/**
+ * @param {number} status
+ * @param {string} description
+ * @param {any} body
+ * @param {Record<string, any>} [more]
+ * @returns {Response}
+ */
 function reply(status, description, body, more = {}) {
   return { properties: { statusCode: types.wrap_int(status), statusDescription: description, ...more }, body };
 }

@@ -24,13 +24,17 @@ const MAX_UINT = 0xffff_ffff;
 
 /**
  * Reads from an encoded message what the broker must know of it.
- * @param {Buffer} encoded kept as it is
+ * @param {Buffer} encoded
  * @returns {Draft}
  * @throws {import('../broker/errors.js').ServiceBusError} if it is no message, or an id is too long
  */
 export function readDraft(encoded) {
   const sections = splitSections(encoded);
-  const fields = (/** @type {number} */ code) => readFields(encoded, sections.find((section) => section.code === code));
+  const fields = (/** @type {number} */ code) =>
+    readFields(
+      encoded,
+      sections.find((section) => section.code === code),
+    );
   const [, , ttl] = fields(SECTION.header);
   const properties = fields(SECTION.properties);
   const annotations = fields(SECTION.messageAnnotations);
@@ -43,7 +47,8 @@ export function readDraft(encoded) {
     sessionId: idText(properties[10], 'SessionId'),
     ttlMs: typeof ttl?.value === 'number' ? ttl.value : Infinity,
     scheduledFor: scheduledTime(annotations),
-    payload: encoded,
+    // A copy, because what came is a slice of a network buffer or of a batch, which it would keep alive.
+    payload: Buffer.from(encoded),
   };
 }
 

@@ -39,8 +39,9 @@ export class RequestResponse {
    * Serves a link on which the client sends requests.
    * @param {any} link rhea receiver
    * @param {(request: Request) => Promise<Response>} handle
+   * @param {(error: unknown) => void} report for faults that are not the client's
    */
-  attachRequests(link, handle) {
+  attachRequests(link, handle, report) {
     link.set_source({ address: link.source?.address });
     link.set_target({ address: link.target.address });
     link.on('message', async (/** @type {any} */ { message: encoded, delivery }) => {
@@ -48,12 +49,18 @@ export class RequestResponse {
       try {
         request = readRequest(encoded);
       } catch {
-        delivery.update(true, outcomes.rejected({ condition: 'amqp:decode-error', description: 'The request cannot be decoded.' }));
+        delivery.update(
+          true,
+          outcomes.rejected({ condition: 'amqp:decode-error', description: 'The request cannot be decoded.' }),
+        );
         return;
       }
       delivery.update(true, outcomes.accepted());
-      const response = await handle(request);
-      this.#reply(link.target.address, request, response);
+      try {
+        this.#reply(link.target.address, request, await handle(request));
+      } catch (error) {
+        report(error);
+      }
     });
   }
 

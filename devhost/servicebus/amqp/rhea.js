@@ -11,7 +11,10 @@ const decode = rhea.message.decode.bind(rhea.message);
 // A broker must hand on what it was given, byte for byte, so links get the encoded message instead.
 rhea.message.decode = /** @type {any} */ ((/** @type {Buffer} */ encoded) => encoded);
 
-/** Decodes a message into plain JavaScript values, for requests that the broker itself answers. @param {Buffer} encoded */
+/**
+ * Decodes a message into plain JavaScript values, for requests that the broker itself answers.
+ * @param {Buffer} encoded
+ */
 export const decodeMessage = (encoded) => /** @type {any} */ (decode(encoded));
 
 /** @param {object} message @returns {Buffer} */
@@ -123,5 +126,6 @@ export const outcomes = {
   /** @param {{delivery_failed: boolean, undeliverable_here: boolean}} fields */
   modified: (fields) => /** @type {any} */ (rhea.message).modified(fields).described(),
   /** @param {{condition: string, description: string}} [error] */
-  rejected: (error) => /** @type {any} */ (rhea.message).rejected(error ? { error: wholeError(error) } : {}).described(),
+  rejected: (error) =>
+    /** @type {any} */ (rhea.message).rejected(error ? { error: wholeError(error) } : {}).described(),
 };

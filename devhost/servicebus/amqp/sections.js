@@ -31,7 +31,7 @@ const ULONG = 0x80;
  */
 export function splitSections(encoded) {
   const sections = [];
-  for (let start = 0; start < encoded.length; ) {
+  for (let start = 0; start < encoded.length;) {
     if (encoded[start] !== 0x00) throw decodeError('The message has a section without a descriptor.');
     const valueStart = skipValue(encoded, start + 1);
     const end = skipValue(encoded, valueStart);
@@ -97,7 +97,12 @@ function skipValue(encoded, at) {
 
 const FIXED_WIDTHS = [0, 1, 2, 4, 8, 16];
 
-/** The high half of a constructor tells how wide its value is (AMQP 1.0, part 1.2). @param {Buffer} encoded @param {number} constructor @param {number} at */
+/**
+ * The high half of a constructor tells how wide its value is (AMQP 1.0, part 1.2).
+ * @param {Buffer} encoded
+ * @param {number} constructor
+ * @param {number} at
+ */
 function widthOf(encoded, constructor, at) {
   const category = constructor >> 4;
   if (category >= 0x4 && category <= 0x9) return FIXED_WIDTHS[category - 0x4];

@@ -1,13 +1,13 @@
 // @ts-check
 import { createServer } from 'node:net';
+import { ServiceBusError } from '../broker/errors.js';
+import { resolve } from './address.js';
 import { answerCbs } from './cbs.js';
 import { Consumer } from './consumer.js';
-import { resolve } from './address.js';
 import { answerManagement } from './management.js';
 import { serveProducer, toAmqpError } from './producer.js';
 import { RequestResponse } from './request_response.js';
 import { acceptConnection, closeWithError, createContainer, wholeError } from './rhea.js';
-import { ServiceBusError } from '../broker/errors.js';
 
 /** @typedef {import('../broker/broker.js').Broker} Broker */
 
@@ -58,7 +58,8 @@ export function serve(server, broker, log) {
   const container = createContainer();
   /** @type {Map<any, Client>} by rhea connection */
   const clients = new Map();
-  const report = (/** @type {unknown} */ error) => log.error(error instanceof Error ? (error.stack ?? error.message) : String(error));
+  const report = (/** @type {unknown} */ error) =>
+    log.error(error instanceof Error ? (error.stack ?? error.message) : String(error));
 
   const clientOf = (/** @type {any} */ connection) => {
     let client = clients.get(connection);
@@ -95,16 +96,18 @@ export function serve(server, broker, log) {
     guarded(link, () => {
       const client = clientOf(connection);
       const { kind, entity } = resolve(link.target?.address, broker);
-      if (kind === 'cbs' || !entity) return client.requests.attachRequests(link, answerCbs);
+      if (kind === 'cbs' || !entity) return client.requests.attachRequests(link, answerCbs, report);
       if (kind === 'entity') return serveProducer(link, entity, report);
-      client.requests.attachRequests(link, (request) =>
-        answerManagement(request, { entity, consumers: client.consumers.values() }, report),
-      );
+      const answer = (/** @type {import('./request_response.js').Request} */ request) =>
+        answerManagement(request, { entity, consumers: client.consumers.values() }, report);
+      client.requests.attachRequests(link, answer, report);
     }),
   );
 
   container.on('sender_close', (/** @type {any} */ { sender, connection }) => clients.get(connection)?.release(sender));
-  container.on('session_close', (/** @type {any} */ { session, connection }) => clients.get(connection)?.releaseAll(session));
+  container.on('session_close', (/** @type {any} */ { session, connection }) =>
+    clients.get(connection)?.releaseAll(session),
+  );
   container.on('connection_close', forget);
   container.on('disconnected', (/** @type {any} */ { connection, error }) => {
     if (error) log.debug(`a connection failed: ${error.stack ?? error}`);
@@ -129,7 +132,9 @@ export function serve(server, broker, log) {
   return async () => {
     const closed = new Promise((resolved) => server.close(resolved));
     for (const connection of clients.keys()) {
-      connection.close(wholeError({ condition: 'amqp:connection:forced', description: 'The emulator is shutting down.' }));
+      connection.close(
+        wholeError({ condition: 'amqp:connection:forced', description: 'The emulator is shutting down.' }),
+      );
     }
     const timer = setTimeout(() => sockets.forEach((socket) => socket.destroy()), GOODBYE_MS);
     await closed;

@@ -68,15 +68,14 @@ export class Broker {
       const strays = [...queue.store.messages.values()].filter((message) => message.sessionId === null);
       if (queue.properties.requiresSession && strays.length > 0) {
         throw new RestoreError(
-          `Queue '${queue.properties.name}': RequiresSession is true, but ${strays.length} stored message(s) have no session id. ` +
-            'Start once with RequiresSession false and receive them, or remove the data directory.',
+          `Queue '${queue.properties.name}': RequiresSession is true, but ${strays.length} stored message(s) have no ` +
+            'session id. Start once with RequiresSession false and receive them, or remove the data directory.',
         );
       }
     }
-    for (const entity of this.#entities.values()) {
-      entity.queue.resume(this.#environment.now());
-      entity.wake();
-    }
+    const now = this.#environment.now();
+    for (const { queue } of this.#entities.values()) if (queue.deadLetterQueue) queue.resume(now);
+    for (const entity of this.#entities.values()) entity.wake();
   }
 
   close() {

@@ -1,5 +1,8 @@
 // @ts-check
-/** Looking at what a queue holds, without locking or changing it. @typedef {import('./store.js').MessageStore} MessageStore */
+/**
+ * Looking at what a queue holds, without locking or changing it.
+ * @typedef {import('./store.js').MessageStore} MessageStore
+ */
 
 /**
  * Messages in any state, in sequence order.

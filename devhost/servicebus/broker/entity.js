@@ -35,7 +35,8 @@ export class Entity {
 
   /**
    * @param {Queue} queue
-   * @param {{now: () => number, commit: () => Promise<void>}} environment `commit` resolves once every change is on disk
+   * @param {{now: () => number, commit: () => Promise<void>}} environment `commit` resolves once every change so far
+   * is on disk
    */
   constructor(queue, { now, commit }) {
     this.queue = queue;
@@ -77,10 +78,13 @@ export class Entity {
   acceptSession(receiver, sessionId, timeoutMs) {
     try {
       if (!this.#grant(receiver, sessionId)) {
-        const timer = setTimeout(() => {
-          this.#waiting.delete(receiver);
-          receiver.refused(noSessionAvailable());
-        }, Math.min(timeoutMs, LONGEST_TIMER_MS));
+        const timer = setTimeout(
+          () => {
+            this.#waiting.delete(receiver);
+            receiver.refused(noSessionAvailable());
+          },
+          Math.min(timeoutMs, LONGEST_TIMER_MS),
+        );
         this.#waiting.set(receiver, timer);
       }
     } catch (error) {

@@ -32,7 +32,7 @@ export const sessionLockLost = () =>
     410,
   );
 
-/** @param {string} sessionId */
+/** Another receiver holds the session. @param {string} sessionId */
 export const sessionCannotBeLocked = (sessionId) =>
   new ServiceBusError(
     'com.microsoft:session-cannot-be-locked',
@@ -44,7 +44,11 @@ export const sessionCannotBeLocked = (sessionId) =>
 export const noSessionAvailable = () =>
   new ServiceBusError('com.microsoft:timeout', 'No session with messages became available within the given time.', 408);
 
-/** @param {number[]} sequenceNumbers @param {string} state the state that was looked for */
+/**
+ * A request named messages that the queue does not have.
+ * @param {number[]} sequenceNumbers
+ * @param {string} state the state looked for
+ */
 export const messageNotFound = (sequenceNumbers, state) =>
   new ServiceBusError(
     'com.microsoft:message-not-found',
@@ -52,25 +56,32 @@ export const messageNotFound = (sequenceNumbers, state) =>
     404,
   );
 
-/** @param {string} description */
+/** The operation does not fit the entity. @param {string} description */
 export const notAllowed = (description) => new ServiceBusError('amqp:not-allowed', description, 400);
 
-/** @param {string} description */
+/** A message without a session was sent to a queue that requires sessions. */
+export const sessionIdMissing = () =>
+  notAllowed(
+    'The SessionId was not set on a message, and it cannot be sent to the entity. Entities that have session ' +
+      'support enabled can only receive messages that have the SessionId set to a valid value.',
+  );
+
+/** There is no such entity. @param {string} description */
 export const notFound = (description) => new ServiceBusError('amqp:not-found', description, 404);
 
-/** @param {string} description */
+/** Service Bus can do it, this emulator cannot. @param {string} description */
 export const notImplemented = (description) => new ServiceBusError('amqp:not-implemented', description, 501);
 
-/** @param {string} description */
+/** The bytes are not what AMQP says they should be. @param {string} description */
 export const decodeError = (description) => new ServiceBusError('amqp:decode-error', description, 400);
 
-/** @param {string} description */
+/** An argument is missing or of the wrong kind. @param {string} description */
 export const argumentError = (description) => new ServiceBusError('com.microsoft:argument-error', description, 400);
 
-/** @param {string} description */
+/** An argument is too long, too large or too small. @param {string} description */
 export const outOfRange = (description) => new ServiceBusError('com.microsoft:argument-out-of-range', description, 400);
 
-/** @param {number} size bytes @param {number} limit bytes */
+/** The message is larger than a link allows. @param {number} size bytes @param {number} limit bytes */
 export const messageTooLarge = (size, limit) =>
   new ServiceBusError(
     'amqp:link:message-size-exceeded',

@@ -2,7 +2,11 @@
 import { randomUUID } from 'node:crypto';
 import { messageLockLost, sessionLockLost } from './errors.js';
 
-/** @typedef {import('./model.js').Message} Message @typedef {import('./model.js').Lock} Lock @typedef {import('./sessions.js').Session} Session */
+/**
+ * @typedef {import('./model.js').Message} Message
+ * @typedef {import('./model.js').Lock} Lock
+ * @typedef {import('./sessions.js').Session} Session
+ */
 
 /** The peek-locked messages of a queue, by lock token. */
 export class LockTable {

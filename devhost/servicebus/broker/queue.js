@@ -1,6 +1,7 @@
 // @ts-check
+import { maxDeliveryCountExceeded, timeToLiveExpired } from './dead_letters.js';
 import { Deadlines } from './deadlines.js';
-import { messageNotFound, notAllowed, sessionCannotBeLocked, sessionLockLost } from './errors.js';
+import { messageNotFound, notAllowed, sessionCannotBeLocked, sessionIdMissing, sessionLockLost } from './errors.js';
 import { LockTable } from './locks.js';
 import { Session } from './sessions.js';
 import { MessageStore } from './store.js';
@@ -45,6 +46,8 @@ export class Queue {
 
   /** Puts the restored messages in their places; to be called once, after the journal was read. @param {number} now */
   resume(now) {
+    // First, because a message that expired in the meantime is about to join the dead letters.
+    this.deadLetterQueue?.resume(now);
     for (const message of this.store.messages.values()) {
       if (message.state === 'scheduled') this.#deadlines.set(message, message.scheduledFor ?? now);
       else if (message.state === 'deferred') this.#deadlines.set(message, message.expiresAt);
@@ -59,12 +62,8 @@ export class Queue {
    * @param {number} now
    */
   send(drafts, now) {
-    if (this.properties.requiresSession && drafts.some((draft) => draft.sessionId === null)) {
-      throw notAllowed(
-        'The SessionId was not set on a message, and it cannot be sent to the entity. ' +
-          'Entities that have session support enabled can only receive messages that have the SessionId set to a valid value.',
-      );
-    }
+    const { requiresSession } = this.properties;
+    if (requiresSession && drafts.some(({ sessionId }) => sessionId === null)) throw sessionIdMissing();
     return drafts.map((draft) => this.#accept(draft, now));
   }
 
@@ -135,7 +134,11 @@ export class Queue {
     this.#moveToDeadLetters(this.#unlock(token), deadLetter, now);
   }
 
-  /** Renews a message lock and returns when it ends, in ms since the epoch. @param {string} token @param {number} now */
+  /**
+   * Renews a message lock and returns when it ends, in ms since the epoch.
+   * @param {string} token
+   * @param {number} now
+   */
   renewMessageLock(token, now) {
     const { message, lock } = this.#locks.find(token);
     if (lock.session) throw notAllowed('A message of a session has no lock of its own: renew the session lock.');
@@ -161,7 +164,11 @@ export class Queue {
     return session;
   }
 
-  /** Renews a session lock and returns when it ends, in ms since the epoch. @param {Session} session @param {number} now */
+  /**
+   * Renews a session lock and returns when it ends, in ms since the epoch.
+   * @param {Session} session
+   * @param {number} now
+   */
   renewSessionLock(session, now) {
     if (!session.owner) throw sessionLockLost();
     session.lockedUntil = now + this.properties.lockDurationMs;
@@ -257,14 +264,7 @@ export class Queue {
     if (failed) this.store.count(message, message.deliveryCount + 1);
     const { maxDeliveryCount } = this.properties;
     if (failed && message.deliveryCount >= maxDeliveryCount) {
-      this.#moveToDeadLetters(
-        message,
-        {
-          reason: 'MaxDeliveryCountExceeded',
-          description: `Message could not be consumed after ${maxDeliveryCount} delivery attempts.`,
-        },
-        now,
-      );
+      this.#moveToDeadLetters(message, maxDeliveryCountExceeded(maxDeliveryCount), now);
     } else if (message.state === 'deferred') this.#deadlines.set(message, message.expiresAt);
     else this.#makeAvailable(message, now);
   }
@@ -283,8 +283,7 @@ export class Queue {
   #expire(message, now) {
     if (message.state === 'active') this.#waiting.delete(message);
     if (this.properties.deadLetterOnExpiry && this.deadLetterQueue) {
-      const deadLetter = { reason: 'TTLExpiredException', description: 'The message expired and was dead lettered.' };
-      this.#moveToDeadLetters(message, deadLetter, now);
+      this.#moveToDeadLetters(message, timeToLiveExpired, now);
     } else this.store.remove(message);
   }
 

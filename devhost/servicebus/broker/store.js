@@ -119,7 +119,8 @@ export class MessageStore {
   /** The shortest list of records that restores this store. @returns {Iterable<JournalRecord>} */
   *snapshot() {
     const q = this.queueName;
-    for (const [id, { at, sequenceNumber }] of this.duplicates.entries()) yield { op: 'seen', q, id, at, seq: sequenceNumber };
+    for (const [id, { at, sequenceNumber }] of this.duplicates.entries())
+      yield { op: 'seen', q, id, at, seq: sequenceNumber };
     for (const message of this.messages.values()) yield { op: 'message', q, ...toRecord(message) };
     for (const [sid, { data, updatedAt }] of this.sessionStates) {
       yield { op: 'session-state', q, sid, at: updatedAt, data: data.toString('base64') };

@@ -5,7 +5,7 @@ import { Lane } from '../broker/lane.js';
 
 /** Deterministic pseudo-random whole numbers below `limit`. */
 function* numbers(limit, seed = 42) {
-  for (let state = seed; ; ) {
+  for (let state = seed; ;) {
     state = (state * 1_103_515_245 + 12_345) % 2_147_483_648;
     yield state % limit;
   }
@@ -57,6 +57,9 @@ it('a lane stays in sequence order through thousands of takes and returns', () =
   }
   const rest = [];
   while (lane.size) rest.push(lane.shift().sequenceNumber);
-  assert.deepEqual(rest, [...rest].sort((a, b) => a - b));
+  assert.deepEqual(
+    rest,
+    [...rest].sort((a, b) => a - b),
+  );
   assert.equal(rest.length + out.length, next - 1);
 });

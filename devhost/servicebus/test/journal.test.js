@@ -30,7 +30,13 @@ async function write(...records) {
 describe('the journal', () => {
   it('gives back what was committed, in order', async () => {
     await write({ op: 'a', q: 'q' }, { op: 'b', q: 'q' });
-    assert.deepEqual(read(), { records: [{ op: 'a', q: 'q' }, { op: 'b', q: 'q' }], tornBytes: 0 });
+    assert.deepEqual(read(), {
+      records: [
+        { op: 'a', q: 'q' },
+        { op: 'b', q: 'q' },
+      ],
+      tornBytes: 0,
+    });
   });
 
   it('lets concurrent commits share a sync, and loses none of them', async () => {

@@ -31,7 +31,10 @@ describe('a message', () => {
 
   it('is read for its ids and its time to live', () => {
     const { messageId, sessionId, ttlMs, scheduledFor } = readDraft(sent);
-    assert.deepEqual({ messageId, sessionId, ttlMs, scheduledFor }, { messageId: 'm', sessionId: 's', ttlMs: 9_000, scheduledFor: null });
+    assert.deepEqual(
+      { messageId, sessionId, ttlMs, scheduledFor },
+      { messageId: 'm', sessionId: 's', ttlMs: 9_000, scheduledFor: null },
+    );
   });
 
   it('is handed on with its own bytes, under the header and annotations of the broker', () => {
@@ -79,7 +82,8 @@ describe('a message', () => {
 
 it('a batch is taken apart into its messages', () => {
   const inner = [encodeMessage({ body: 'a' }), encodeMessage({ body: 'b'.repeat(300) })];
-  const section = (data) => Buffer.concat([Buffer.from([0x00, 0x53, 0x75, 0xb0, 0, 0, data.length >> 8, data.length & 0xff]), data]);
+  const section = (data) =>
+    Buffer.concat([Buffer.from([0x00, 0x53, 0x75, 0xb0, 0, 0, data.length >> 8, data.length & 0xff]), data]);
   assert.deepEqual(readBatch(Buffer.concat(inner.map(section))), inner);
 });
 

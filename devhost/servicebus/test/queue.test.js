@@ -89,7 +89,10 @@ describe('peek-lock', () => {
     queue.send([draft()], 0);
     queue.deadLetter(token(queue.receive(0)), { reason: 'bad', description: null }, 0);
     const dead = deadLetters.receive(0);
-    assert.throws(() => deadLetters.deadLetter(token(dead), { reason: null, description: null }, 0), condition('amqp:not-allowed'));
+    assert.throws(
+      () => deadLetters.deadLetter(token(dead), { reason: null, description: null }, 0),
+      condition('amqp:not-allowed'),
+    );
     deadLetters.complete(token(dead));
     assert.equal(deadLetters.store.messages.size, 0);
   });
@@ -149,7 +152,7 @@ describe('expiry', () => {
     assert.equal(queue.store.messages.size, 0);
   });
 
-  it('dead-letters instead when the queue is told to, and caps a sender\'s time to live', () => {
+  it("dead-letters instead when the queue is told to, and caps a sender's time to live", () => {
     const { queue, deadLetters } = makeQueue({ defaultTtlMs: 500, deadLetterOnExpiry: true });
     queue.send([draft({ ttlMs: 10_000 })], 0);
     queue.advance(500);
@@ -237,7 +240,10 @@ describe('durability', () => {
     const { queue, records } = makeQueue(shape);
     const session = queue.acceptSession('a', {}, 0);
     const ids = ['count', 'defer', 'dead', 'done', 'wait'];
-    queue.send(ids.map((messageId) => draft({ messageId, sessionId: 'a' })), 0);
+    queue.send(
+      ids.map((messageId) => draft({ messageId, sessionId: 'a' })),
+      0,
+    );
     queue.send([draft({ sessionId: 'b', scheduledFor: 10 }), draft({ sessionId: 'b', scheduledFor: 99 })], 1);
     const [count, defer, dead, done] = [1, 2, 3, 4].map(() => queue.receive(2, { session }));
     queue.abandon(token(count), 2);
@@ -256,6 +262,17 @@ describe('durability', () => {
       assert.deepEqual(restored.send([draft({ messageId: 'done', sessionId: 'a' })], 20), [4]);
       assert.deepEqual(restored.send([draft({ sessionId: 'a' })], 20), [9]);
     }
+  });
+
+  it('lets a message that expired in the meantime join the dead letters once', () => {
+    const shape = { defaultTtlMs: 5, deadLetterOnExpiry: true };
+    const { queue, records } = makeQueue(shape);
+    queue.send([draft()], 0);
+
+    const { deadLetterQueue } = restore(shape, records);
+
+    assert.equal(deadLetterQueue.receive(10).deadLetter.reason, 'TTLExpiredException');
+    assert.equal(deadLetterQueue.receive(10), undefined);
   });
 
   function restore(shape, records) {

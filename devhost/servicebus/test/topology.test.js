@@ -4,7 +4,10 @@ import { durationMs, parseTopology, readTopology, TopologyError } from '../topol
 
 const document = (...queues) => ({ UserConfig: { Namespaces: [{ Name: 'sbemulatorns', Queues: queues }] } });
 const refuses = (topology, pattern) =>
-  assert.throws(() => parseTopology(topology), (error) => error instanceof TopologyError && pattern.test(error.message));
+  assert.throws(
+    () => parseTopology(topology),
+    (error) => error instanceof TopologyError && pattern.test(error.message),
+  );
 
 describe('durations', () => {
   for (const [text, ms] of [
