@@ -152,7 +152,9 @@ def _wire(settings: Settings, tables: Tables, clock: Clock) -> Services:
         retry_base_s=settings.run_retry_base,
         history_turns=settings.history_turns,
     )
-    prune_policy = PrunePolicy(idle_after, timedelta(seconds=settings.keep_new_for), settings.use_lag)
+    # A worker may use what it has cached without a look: what is retired is unused for longer than it may.
+    lag = settings.use_lag + timedelta(seconds=settings.agent_cache_trust)
+    prune_policy = PrunePolicy(idle_after, timedelta(seconds=settings.keep_new_for), lag)
     return Services(
         settings=settings,
         clock=clock,

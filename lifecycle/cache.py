@@ -58,17 +58,20 @@ class SieveCache(Generic[K, V]):
         del self._order[index]
         if index < self._hand:
             self._hand -= 1
+        self._wrap()
 
     def _evict(self) -> None:
-        while True:
-            if self._hand >= len(self._order):
-                self._hand = 0
-            entry = self._entries[self._order[self._hand]]
-            if not entry.visited:
-                break
+        while (entry := self._entries[self._order[self._hand]]).visited:
             entry.visited = False
             self._hand += 1
+            self._wrap()
         del self._entries[self._order.pop(self._hand)]
+        self._wrap()
+
+    def _wrap(self) -> None:
+        # At once, or the entry that comes next would come under the hand and go first.
+        if self._hand >= len(self._order):
+            self._hand = 0
 
 
 class _Entry(Generic[V]):

@@ -19,6 +19,8 @@ from lifecycle.submissions import Submission, parse_message
 WORKER_LOST = "worker_lost"
 """Error code of a run whose worker died at every attempt, so that none could record why."""
 
+ID_REUSED = "The run id was used for another request."
+
 _PAGE = 100
 
 
@@ -94,6 +96,8 @@ class DeadLetters:
         redriven = message.redriven + 1
 
         def decide(stored: Stored) -> Change | None:
+            if _misuses(submission, stored.run):
+                raise Conflict(f"It cannot be run: {ID_REUSED}", code="dead_letter_invalid")
             if stored.session is None or stored.run is None or stored.run.state is not RunState.FAILED:
                 return None
             now = self._clock()
@@ -128,6 +132,8 @@ class DeadLetters:
             run, now = stored.run, self._clock()
             if stored.session is None or run is None or run.finished or runs.busy_until(run, now):
                 return None
+            if _misuses(submission, run):
+                return None
             if run.redriven > message.redriven:
                 return None  # it is back on the queue; only this copy is still to be removed
             lost = True
@@ -153,13 +159,14 @@ class DeadLetters:
                 enqueued_at=message.enqueued_at,
             )
         stored = await self._conversations.load(submission.workspace, submission.session_id, submission.run_id)
-        code, detail = _why(stored.run)
+        misused = _misuses(submission, stored.run)
+        code, detail = ("invalid_message", ID_REUSED) if misused else _why(stored.run)
         return DeadLetter(
             message.sequence_number,
             submission.workspace,
             code,
             detail,
-            redrivable=True,
+            redrivable=not misused,
             run_id=submission.run_id,
             session_id=submission.session_id,
             agent=submission.agent,
@@ -178,6 +185,11 @@ class DeadLetters:
             )
         except InvalidInput as error:
             return error
+
+
+def _misuses(submission: Submission, run: Run | None) -> bool:
+    """Return whether the run is not what the message asks for: its id was used for another request before."""
+    return run is not None and (run.agent, run.query) != (submission.agent, submission.query)
 
 
 def _why(run: Run | None) -> tuple[str, str]:

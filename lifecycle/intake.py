@@ -92,7 +92,7 @@ class Intake:
             self._directory.claim_run(workspace, run_id, wanted),
             self._enter(agent, wanted.session_id, request.user_id, now) if new_session else _nothing(),
         )
-        if place.session_id != wanted.session_id:
+        if place.session_id != wanted.session_id and request.session_id is None:
             await self._directory.close_session(workspace, agent.name, wanted.session_id)
         if place.digest != wanted.digest:
             msg = "This idempotency key was used before, for a different request."

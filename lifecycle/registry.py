@@ -94,7 +94,7 @@ def provisioned(
         record,
         version=version,
         made_from=record.fingerprint,
-        superseded=tuple(old for old in earlier if old.id != version.id),
+        superseded=tuple(old for old in earlier if (old.provider, old.id) != (version.provider, version.id)),
         intents=tuple(intent for intent in record.intents if intent != made),
         created=record.created + (not adopted),
         adopted=record.adopted + adopted,

@@ -11,10 +11,15 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from kernel import ids
 from kernel.errors import AppError, InvalidInput, TooLarge
+from kernel.foreign_json import parse_json
 
 MetadataKey = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 MetadataValue = Annotated[str, StringConstraints(max_length=512)]
 Topic = Annotated[str, StringConstraints(min_length=1, max_length=128)]
+
+
+MAX_REQUEST_BYTES = 240_000
+"""A queue message of the standard tier holds 256 KiB, headers and ids included; JSON makes up to 6 bytes of one."""
 
 
 class RunRequest(BaseModel):
@@ -73,7 +78,7 @@ def check(request: RunRequest, max_query_bytes: int) -> None:
     """Check what the types cannot say.
 
     Raises:
-        TooLarge: The query is over the limit (UTF-8 bytes).
+        TooLarge: The query is over the limit (UTF-8 bytes), or the request is too large for a queue message.
         InvalidInput: The query is blank, or an id is not valid.
     """
     if not request.query.strip():
@@ -81,6 +86,9 @@ def check(request: RunRequest, max_query_bytes: int) -> None:
     size = len(request.query.encode())
     if size > max_query_bytes:
         msg = f"The query is {size} bytes; at most {max_query_bytes} are allowed."
+        raise TooLarge(msg, code="query_too_large", fields={"/query": msg})
+    if size > MAX_REQUEST_BYTES // 6 and len(request.model_dump_json()) > MAX_REQUEST_BYTES:
+        msg = f"The request is over {MAX_REQUEST_BYTES} bytes once its query is written as JSON."
         raise TooLarge(msg, code="query_too_large", fields={"/query": msg})
     if request.session_id is not None:
         ids.session_id(request.session_id)
@@ -104,8 +112,8 @@ def parse_message(
         InvalidInput: It is no message of ours; the detail says what is wrong and repeats nothing of it.
     """
     try:
-        values = json.loads(body)
-    except (ValueError, RecursionError):
+        values = parse_json(body)
+    except ValueError:
         raise _unreadable("The body is not JSON.") from None
     if not isinstance(values, dict):
         raise _unreadable("The body is not a JSON object.")

@@ -67,7 +67,7 @@ def _register_reading(api: Api, services: Services) -> None:
 
     @api.handle(Endpoint("GET", "agents", "agents_list", "List agents by name.", returns=AgentPage, query=PAGING))
     async def listing(call: Call) -> Reply:
-        agents, after = await catalog.list(call.workspace, call.limit(), _after(call))
+        agents, after = await catalog.list(call.workspace, call.limit(), call.cursor(agent_name))
         return Reply(AgentPage(items=[AgentView.from_agent(agent) for agent in agents], next=page_token(after)))
 
     @api.handle(Endpoint("GET", "agents/{name}", "agents_get", "Get an agent.", returns=AgentView, errors=(404,)))
@@ -87,7 +87,7 @@ def _register_reading(api: Api, services: Services) -> None:
         Endpoint("GET", "stats", "stats", "How agents are used, by name.", returns=AgentStatsPage, query=PAGING)
     )
     async def all_stats(call: Call) -> Reply:
-        agents, after = await catalog.list(call.workspace, call.limit(), _after(call))
+        agents, after = await catalog.list(call.workspace, call.limit(), call.cursor(agent_name))
         return Reply(
             AgentStatsPage(items=[AgentStatsView.from_agent(agent) for agent in agents], next=page_token(after))
         )
@@ -148,11 +148,6 @@ def _register_commands(api: Api, services: Services) -> None:
 
 def _accepted(agent: Agent) -> Reply:
     return Reply(AgentView.from_agent(agent), 202, {"Location": f"/api/agents/{agent.name}"})
-
-
-def _after(call: Call) -> str | None:
-    cursor = call.cursor(str)
-    return None if cursor is None else agent_name(cursor)
 
 
 def _flag(call: Call, name: str, *, default: bool) -> bool:

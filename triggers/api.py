@@ -8,7 +8,7 @@ import logging
 import traceback
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import azure.durable_functions as df
 import azure.functions as func
@@ -23,6 +23,8 @@ from triggers.principal import workspace_of
 from triggers.problems import invalid_body, problem
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 200
@@ -70,8 +72,11 @@ class Call:
             raise InvalidInput(f"'limit' is {rule}.", code="invalid_limit", fields={"limit": rule})
         return int(text)
 
-    def cursor(self, kind: type[str | int]) -> Any:
-        """Return where to continue a list, as `page` wrote it; None at the start.
+    def cursor(self, parse: Callable[[Any], T]) -> T | None:
+        """Return where to continue a list, as `page_token` wrote it; None at the start.
+
+        Args:
+            parse: Returns the position that a JSON value stands for, or raises if that is none of this list.
 
         Raises:
             InvalidInput: `next` is no cursor of this list.
@@ -80,12 +85,10 @@ class Call:
         if text is None:
             return None
         try:
-            value = json.loads(base64.urlsafe_b64decode(text.encode("ascii")))
-        except ValueError:
-            value = None
-        if type(value) is not kind:
-            raise InvalidInput("'next' is not a cursor of this list.", code="invalid_next", fields={"next": "unknown"})
-        return value
+            return parse(json.loads(base64.urlsafe_b64decode(text.encode("ascii"))))
+        except (ValueError, TypeError, AttributeError, RecursionError, InvalidInput):
+            msg = "'next' is not a cursor of this list."
+            raise InvalidInput(msg, code="invalid_next", fields={"next": "unknown"}) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +205,18 @@ class _NoSignals:
     async def send(self, workspace: str, name: str, operation: object) -> None:
         msg = "declare the endpoint with handle_with_signals"
         raise RuntimeError(msg)
+
+
+def index(value: Any) -> int:
+    """Return a position in a numbered list, for `Call.cursor`.
+
+    Raises:
+        ValueError: It is none.
+    """
+    if type(value) is not int or not 0 <= value < 1 << 53:
+        msg = "no position"
+        raise ValueError(msg)
+    return value
 
 
 def page_token(value: str | int | None) -> str | None:

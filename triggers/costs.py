@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date
 
 from bootstrap.services import Services
@@ -10,6 +11,10 @@ from llmops.costs import check_range, costs_of, group_by
 from triggers.agents import PAGING
 from triggers.api import Api, Call, Endpoint, Reply, page_token
 from triggers.views import CostsView, Page, ReportView
+
+
+# fromisoformat alone takes weeks (2026-W47-6) and days without dashes, too.
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
 class ReportPage(Page[ReportView]):
@@ -44,7 +49,7 @@ def register(api: Api, services: Services) -> None:
 
     @api.handle(Endpoint("GET", "reports", "reports_list", "List daily reports.", returns=ReportPage, query=PAGING))
     async def listing(call: Call) -> Reply:
-        before = _day(call.cursor(str), "next")
+        before = call.cursor(date.fromisoformat)
         reports, earlier = await services.reports.list(call.workspace, call.limit(), before)
         after = page_token(earlier.isoformat() if earlier else None)
         return Reply(ReportPage(items=[ReportView.of(report) for report in reports], next=after))
@@ -66,7 +71,9 @@ def _day(text: str | None, name: str) -> date | None:
     if text is None:
         return None
     try:
-        return date.fromisoformat(text)
+        if _DAY.fullmatch(text):
+            return date.fromisoformat(text)
     except ValueError:
-        rule = "a day like 2026-11-21"
-        raise InvalidInput(f"'{name}' is {rule}.", code="invalid_day", fields={name: rule}) from None
+        pass
+    rule = "a day like 2026-11-21"
+    raise InvalidInput(f"'{name}' is {rule}.", code="invalid_day", fields={name: rule})

@@ -6,7 +6,7 @@ from bootstrap.services import Services
 from kernel.errors import InvalidInput
 from lifecycle.queue import RunQueue
 from triggers.agents import PAGING
-from triggers.api import Api, Call, Endpoint, Reply, page_token
+from triggers.api import Api, Call, Endpoint, Reply, index, page_token
 from triggers.views import DeadLetterView, Page, RedrivenView
 
 
@@ -29,7 +29,7 @@ def register(api: Api, services: Services, queue: RunQueue) -> None:
         )
     )
     async def listing(call: Call) -> Reply:
-        letters, after = await dead_letters.list(call.workspace, call.limit(), call.cursor(int) or 0)
+        letters, after = await dead_letters.list(call.workspace, call.limit(), call.cursor(index) or 0)
         items = [DeadLetterView.of(letter) for letter in letters]
         return Reply(DeadLetterPage(items=items, next=page_token(after)))
 

@@ -13,7 +13,7 @@ from triggers.api import Api, Call, Endpoint, Reply
 from triggers.views import RunView
 
 LONGEST_WAIT_S = 25
-_WAIT = re.compile(r"(?:^|,)\s*wait\s*=\s*(\d{1,6})\s*(?:,|;|$)", re.IGNORECASE)
+_PREFERENCE = re.compile(r'\s*wait\s*(?:=\s*"?([^";]*)"?\s*)?(?:;.*)?', re.IGNORECASE)
 
 
 def register(api: Api, services: Services, queue: RunQueue) -> None:
@@ -72,9 +72,10 @@ def wait_of(prefer: str | None) -> int:
     Raises:
         InvalidInput: The preference is there but is no number.
     """
-    if prefer is None or "wait" not in prefer.lower():
-        return 0
-    found = _WAIT.search(prefer)
+    found = next(filter(None, map(_PREFERENCE.fullmatch, (prefer or "").split(","))), None)
     if found is None:
+        return 0
+    text = (found[1] or "").strip()
+    if not (text.isascii() and text.isdigit()):
         raise InvalidInput("Prefer: wait=N takes whole seconds.", code="invalid_prefer", fields={"Prefer": "wait=N"})
-    return min(int(found[1]), LONGEST_WAIT_S)
+    return min(int(text[:9]), LONGEST_WAIT_S)

@@ -14,7 +14,7 @@ from kernel.ids import agent_name, newest_first_key, session_id, user_id
 from lifecycle.conversations import Event
 from lifecycle.sessions import Session
 from triggers.agents import PAGING
-from triggers.api import Api, Call, Endpoint, Reply, page_token
+from triggers.api import Api, Call, Endpoint, Reply, index, page_token
 from triggers.views import NewSession, Page, SessionView, TurnView
 
 LONGEST_WAIT_S = 25
@@ -70,7 +70,7 @@ def register(api: Api, services: Services) -> None:
             agent=agent_name(agent) if agent else None,
             user_id=user_id(user) if user else None,
             limit=call.limit(),
-            after=newest_first_key(cursor) if (cursor := call.cursor(str)) is not None else None,
+            after=call.cursor(newest_first_key),
         )
         found = await asyncio.gather(*(conversations.load(call.workspace, entry.session_id) for entry in entries))
         items = [
@@ -111,8 +111,8 @@ def register(api: Api, services: Services) -> None:
     )
     async def messages(call: Call) -> Reply:
         session = await _session(services, call)
-        first, limit = call.cursor(int) or 0, call.limit()
-        turns = await conversations.turns(call.workspace, session.id, max(0, first), limit)
+        first, limit = call.cursor(index) or 0, call.limit()
+        turns = await conversations.turns(call.workspace, session.id, first, limit)
         after = first + len(turns)
         next_one = after if after < session.turns and turns else None
         return Reply(TurnPage(items=[TurnView.of(turn) for turn in turns], next=page_token(next_one)))

@@ -1,0 +1,29 @@
+"""JSON from outside, read strictly: what cannot be written down again is refused where it comes in."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NoReturn
+
+
+def parse_json(body: bytes) -> Any:
+    """Return the values of a JSON text (RFC 8259).
+
+    Raises:
+        ValueError: It is none; it holds half a surrogate pair, which is no text and fails wherever it is stored, or
+            NaN or an infinity, which are no JSON; or it is nested too deeply to be read.
+    """
+    try:
+        values = json.loads(body, parse_constant=_refuse)
+        # Only an escape can bring one in, so that almost no body is searched.
+        if b"\\u" in body:
+            json.dumps(values, ensure_ascii=False).encode()
+    except RecursionError:
+        msg = "nested too deeply"
+        raise ValueError(msg) from None
+    return values
+
+
+def _refuse(name: str) -> NoReturn:
+    msg = f"{name} is no JSON"
+    raise ValueError(msg)

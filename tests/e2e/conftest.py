@@ -1,0 +1,84 @@
+"""The stack that the end-to-end tests run against: one for most of them, and one each for those that break it."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+import pytest_asyncio
+
+from devhost.errors import StartupError
+from devhost.services import node
+from tests.e2e.support import OPENAI_KEY, PROMPT, Api, Stack, start_fake_openai
+
+
+@pytest.fixture(scope="session")
+def emulators() -> None:
+    """Skip without the emulators at home; fail without them in CI."""
+    try:
+        node()
+    except StartupError as missing:
+        pytest.fail(str(missing)) if os.environ.get("CI") else pytest.skip(str(missing))
+
+
+@pytest.fixture(scope="session")
+def openai_url(emulators: None) -> Iterator[str]:
+    """Run the OpenAI stand-in and yield its base URL."""
+    with tempfile.TemporaryDirectory(prefix="e2e-") as directory:
+        child, url = start_fake_openai(Path(directory))
+        with child:
+            yield url
+
+
+@pytest.fixture(scope="session")
+def stack(emulators: None, openai_url: str) -> Iterator[Stack]:
+    """Run the stack for all tests that leave it running; what it has logged in the end must be fit to be read."""
+    with tempfile.TemporaryDirectory(prefix="e2e-") as directory:
+        with Stack(Path(directory), OPENAI_BASE_URL=openai_url) as running:
+            yield running
+        leaks = [secret for secret in (PROMPT, OPENAI_KEY, "AccountKey", "SharedAccessKey") if secret in running.log()]
+        assert leaks == []
+
+
+@pytest.fixture
+def fresh_stack(emulators: None) -> Iterator[Stack]:
+    """Run a stack of the test's own, to be killed."""
+    with tempfile.TemporaryDirectory(prefix="e2e-") as directory, Stack(Path(directory)) as running:
+        yield running
+
+
+@pytest_asyncio.fixture
+async def api(stack: Stack) -> AsyncIterator[Api]:
+    """Yield the API as a workspace of the test's own sees it."""
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(60)) as http:
+        yield Api(http, stack, f"ws-{uuid.uuid4().hex[:12]}")
+
+
+@pytest_asyncio.fixture
+async def default_api(stack: Stack) -> AsyncIterator[Api]:
+    """Yield the API as the workspace `default` sees it, which the tests share."""
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(60)) as http:
+        yield Api(http, stack, None)
+
+
+@pytest_asyncio.fixture
+async def fresh_api(fresh_stack: Stack) -> AsyncIterator[Api]:
+    """Yield the API of the test's own stack."""
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(60)) as http:
+        yield Api(http, fresh_stack, None)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Show the end of the host's log with a test that failed."""
+    report = yield
+    running = getattr(item, "funcargs", {})
+    for name in ("stack", "fresh_stack"):
+        if report.when == "call" and report.failed and isinstance(found := running.get(name), Stack):
+            report.sections.append((f"log of the host of {name}", found.log()[-6000:]))
+    return report

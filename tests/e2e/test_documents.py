@@ -1,0 +1,58 @@
+"""What the documents tell a reader to paste works as pasted."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from examples.register import register
+from tests.e2e.support import Stack
+
+ROOT = Path(__file__).parents[2]
+
+
+def commands(document: str, kind: str) -> str:
+    """Return the document's code blocks of a kind, one after the other."""
+    text = (ROOT / document).read_text(encoding="utf-8")
+    return "\n".join(re.findall(rf"^```{kind}\n(.*?)^```", text, re.MULTILINE | re.DOTALL))
+
+
+@pytest.mark.parametrize("document", ["docs/api.md", "README.md"])
+def test_every_command_of_a_document_succeeds(stack: Stack, document: str) -> None:
+    """Run in order, with a failure of any curl ending it."""
+    register(stack.host.url)
+    script = commands(document, "sh").replace("http://127.0.0.1:7071", stack.host.url)
+    script = re.sub(r"^make .*$", "", script, flags=re.MULTILINE).replace("curl -s", "curl -s --fail-with-body")
+
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script], capture_output=True, text=True, timeout=60, check=False
+    )
+
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr
+    assert '"state":"succeeded"' in done.stdout or document == "README.md"
+
+
+def test_the_library_example_runs_without_anything_started() -> None:
+    """It prints answers and that the agent was reused."""
+    done = subprocess.run(
+        [sys.executable, "-m", "examples.library"], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+
+    assert "3 runs, 1 agent created, reused 2 times" in done.stdout, done.stderr
+
+
+def test_links_between_documents_lead_somewhere() -> None:
+    """Relative links in the documents name files that there are."""
+    documents = [ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")]
+    broken = [
+        f"{path.relative_to(ROOT)}: {target}"
+        for path in documents
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)", path.read_text(encoding="utf-8"))
+        if not (path.parent / target).exists()
+    ]
+
+    assert broken == []

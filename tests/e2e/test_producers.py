@@ -1,0 +1,143 @@
+"""Producers that know nothing of the HTTP API: they put messages on the queue with the Service Bus SDK."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from typing import Any
+
+from azure.servicebus import ServiceBusMessage
+
+from tests.e2e.support import PROMPT, Api, Stack, eventually
+
+
+def message(api: Api, agent: str, query: str = PROMPT, **fields: Any) -> dict[str, Any]:
+    """Return the body of a message as the documentation gives it."""
+    return {"v": 1, "workspace": api.workspace, "agent": agent, "query": query} | fields
+
+
+async def session_turns(api: Api, session_id: str, count: int) -> list[Any]:
+    """Wait until a session has so many messages, and return them."""
+
+    async def look() -> Any:
+        if (await api.call("GET", f"sessions/{session_id}")).status == 404:
+            return None
+        turns = await api.everything(f"sessions/{session_id}/messages", 200)
+        return turns if len(turns) >= count else None
+
+    return await eventually(look, 40)
+
+
+async def test_a_plain_message_is_answered(api: Api, stack: Stack) -> None:
+    """A message with nothing but agent and query becomes a run; its MessageId is the run's id."""
+    await api.declare("a")
+    run_id = str(uuid.uuid4())
+
+    await stack.send(message(api, "a", f"{PROMPT} hello"), "from-sdk", run_id, subject="agent.run")
+    await session_turns(api, "from-sdk", 2)
+    run = await api.ended(run_id)
+
+    assert (run["state"], run["query"], run["session_id"]) == ("succeeded", f"{PROMPT} hello", "from-sdk")
+    assert (await api.get("costs"))["total"]["calls"] == 1
+    assert [item["id"] for item in await api.everything("sessions", 10)] == ["from-sdk"]
+
+
+async def test_a_message_without_ids_is_one_run(api: Api, stack: Stack) -> None:
+    """Neither MessageId nor `run_id`: the message is one run all the same, however often it is delivered."""
+    await api.declare("a", simulate={"fail_first": 1})
+    body = message(api, "a")
+
+    await stack.send_messages(ServiceBusMessage(str(body).replace("'", '"').encode(), session_id="s"))
+    await session_turns(api, "s", 2)
+    session = await api.get("sessions/s")
+
+    assert (session["runs"], session["turns"], session["pending"]) == (1, 2, 0)
+
+
+async def test_the_same_message_twice_is_one_run(api: Api, stack: Stack) -> None:
+    """Sent twice, whether the broker notices (same MessageId) or not (same `run_id` only), it is answered once."""
+    await api.declare("a")
+    first, second = str(uuid.uuid4()), "order 7"
+
+    for _ in range(2):
+        await stack.send(message(api, "a", "one"), "s", first)
+    for _ in range(2):
+        await stack.send(message(api, "a", "two", run_id=second), "s", str(uuid.uuid4()))
+    await stack.send(message(api, "a", "three"), "s", str(uuid.uuid4()))
+    turns = await session_turns(api, "s", 6)
+    session = await api.get("sessions/s")
+
+    assert [turn["text"] for turn in turns[::2]] == ["one", "two", "three"]
+    assert (session["runs"], session["pending"], session["spend"]["calls"]) == (3, 0, 3)
+
+
+async def test_a_key_means_the_same_over_http_and_the_queue(api: Api, stack: Stack) -> None:
+    """A run submitted over HTTP is not repeated by a message with the same key."""
+    await api.declare("a")
+    run = await api.submit("a", session_id="s", headers={"Idempotency_Key": "order 8"})
+
+    await stack.send(message(api, "a", run_id="order 8"), "s", str(uuid.uuid4()))
+    await stack.send(message(api, "a", "last"), "s", str(uuid.uuid4()))
+    turns = await session_turns(api, "s", 4)
+
+    assert [turn["text"] for turn in turns[::2]] == [PROMPT, "last"]
+    assert turns[0]["run_id"] == run["id"]
+
+
+async def test_producers_at_once_keep_their_order_in_each_session(api: Api, stack: Stack) -> None:
+    """Two producers and HTTP send to shared sessions at once: each sender's runs stay in the order it sent them."""
+    await api.declare("a", simulate={"latency_ms": 5})
+
+    async def produce(name: str) -> None:
+        await stack.send_messages(
+            *(
+                ServiceBusMessage(
+                    f'{{"workspace":"{api.workspace}","agent":"a","query":"{name} {n}"}}'.encode(),
+                    session_id=f"s{n % 3}",
+                    message_id=str(uuid.uuid4()),
+                )
+                for n in range(9)
+            )
+        )
+
+    async def post() -> None:
+        for n in range(9):
+            await api.submit("a", f"http {n}", session_id=f"s{n % 3}")
+
+    await asyncio.gather(produce("left"), produce("right"), post())
+    for number in range(3):
+        asked = [turn["text"] for turn in (await session_turns(api, f"s{number}", 18))[::2]]
+
+        assert len(asked) == 9
+        for name in ("left", "right", "http"):
+            mine = [text for text in asked if text.startswith(name)]
+            assert mine == [f"{name} {n}" for n in (number, number + 3, number + 6)]
+
+
+async def test_the_same_uuid_in_two_workspaces_is_two_runs(api: Api) -> None:
+    """A caller's key counts in its own workspace only, for the broker too."""
+    other = api.elsewhere()
+    key = str(uuid.uuid4())
+    for each in (api, other):
+        await each.declare("a")
+
+    for each in (api, other):
+        await each.submit("a", headers={"Idempotency_Key": key})
+
+    for each in (api, other):
+        assert (await each.ended(key))["state"] == "succeeded"
+
+
+async def test_a_run_of_a_disabled_agent_fails(api: Api, stack: Stack) -> None:
+    """A message for an agent that is switched off becomes a run that says so."""
+    await api.declare("a")
+    await api.call("POST", "agents/a/disable")
+    run_id = str(uuid.uuid4())
+
+    await stack.send(message(api, "a"), "s", run_id)
+
+    async def look() -> Any:
+        reply = await api.call("GET", f"runs/{run_id}")
+        return reply.json() if reply.status == 200 and reply.json()["state"] == "failed" else None
+
+    assert (await eventually(look))["error"]["code"] == "agent_disabled"

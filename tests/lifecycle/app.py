@@ -1,0 +1,144 @@
+"""The whole app in memory, for tests of runs: workers, a queue, a clock, and model calls that can be struck."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, cast
+
+from adapters.memory_tables import MemoryTables
+from bootstrap.services import Services
+from kernel.errors import AppError
+from kernel.ids import new_id
+from kernel.tables import Tables
+from lifecycle.conversations import Turn
+from lifecycle.intake import Accepted
+from lifecycle.providers import AgentProvider, ProviderVersion
+from lifecycle.runs import Run
+from lifecycle.sessions import Session
+from lifecycle.signals import LocalSignals
+from lifecycle.specs import AgentSpec
+from lifecycle.submissions import RunRequest, Submission
+from llmops.ledger import Line
+from llmops.usage import Spend
+from tests.lifecycle.doubles import Fate, FatefulProvider, FatefulTables, ManualClock, MemoryQueue, make_services, spec
+
+TOOLED = spec(tools=("calculator",), simulate={"call_tool": "calculator"})
+"""An agent whose runs take two model calls."""
+
+
+class StruckAgent:
+    """An opened agent whose runs are effects."""
+
+    def __init__(self, inner: Any, fate: Fate) -> None:
+        self._inner = inner
+        self._fate = fate
+
+    async def run(self, *args: Any, **kwargs: Any) -> Any:
+        return await self._fate.effect(lambda: self._inner.run(*args, **kwargs))
+
+
+class StruckProvider(FatefulProvider):
+    """A provider whose agents' runs are effects too."""
+
+    def __init__(self, inner: AgentProvider, fate: Fate) -> None:
+        super().__init__(inner, Fate())
+        self._model = fate
+
+    def open(self, version: ProviderVersion, spec: AgentSpec) -> Any:
+        return StruckAgent(self.inner.open(version, spec), self._model)
+
+
+class App:
+    """Workers over one storage, with one actor per agent; `worker()` starts another one."""
+
+    def __init__(self, tables: Tables | None = None, clock: ManualClock | None = None, **settings: Any) -> None:
+        self.clock = clock or ManualClock()
+        self.tables = MemoryTables() if tables is None else tables
+        self.settings = settings
+        self.queue = MemoryQueue()
+        self.services = self.worker()
+        self.signals: LocalSignals = self.services.local_signals()
+
+    def worker(self, fate: Fate | None = None, model: Fate | None = None) -> Services:
+        """Return another worker, whose writes and model calls can be struck."""
+        tables = self.tables if fate is None else FatefulTables(self.tables, fate)
+        services = make_services(tables, self.clock, **self.settings)
+        if fate is not None or model is not None:
+            struck = StruckProvider(services.providers["offline"], model or fate or Fate())
+            cast("dict[str, AgentProvider]", services.providers)["offline"] = struck
+        return services
+
+    async def declare(self, name: str = "bot", declared: AgentSpec | None = None, workspace: str = "default") -> None:
+        await self.services.administration.declare(workspace, name, declared or spec(), self.signals)
+
+    async def submit(
+        self,
+        query: str = "2 + 3",
+        *,
+        run_id: str | None = None,
+        agent: str = "bot",
+        workspace: str = "default",
+        **more: Any,
+    ) -> Accepted:
+        request = RunRequest(query=query, **more)
+        return await self.services.intake.submit(
+            workspace, agent, request, run_id or new_id(), self.signals, self.queue.send
+        )
+
+    async def process(self, submission: Submission, *, worker: Services | None = None, last: bool = False) -> Run:
+        return await (worker or self.services).runner.process(submission, self.signals, last_delivery=last)
+
+    async def ask(self, query: str = "2 + 3", **more: Any) -> Run:
+        """Submit, and deliver what was queued until the run has ended."""
+        accepted = await self.submit(query, **more)
+        submission = self.queue.sent[-1]
+        for _ in range(20):
+            try:
+                return await self.process(submission)
+            except AppError as error:
+                if not error.retriable:
+                    raise
+                run, _ = await self.stored(accepted.run)
+                if run.finished:
+                    return run
+        raise AssertionError
+
+    async def stored(self, run: Run) -> tuple[Run, Session]:
+        stored = await self.services.conversations.load(run.workspace, run.session_id, run.id)
+        assert stored.run is not None
+        assert stored.session is not None
+        return stored.run, stored.session
+
+    async def turns(self, run: Run) -> list[Turn]:
+        return list(await self.services.conversations.turns(run.workspace, run.session_id, 0, 1000))
+
+    async def lines(self, run: Run) -> list[Line]:
+        day = run.created_at.date()
+        return list(await self.services.ledger.lines(run.workspace, run.id, day, self.clock().date()))
+
+    async def event_names(self, run: Run) -> list[str]:
+        events = await self.services.conversations.events(run.workspace, run.session_id, 0, 1000)
+        return [f"{event.name} {event.data.get('stage', event.data.get('state', ''))}".strip() for _, event in events]
+
+    async def check_answered_once(self, run: Run) -> None:
+        """Check what must hold of any run that was answered, whatever happened on the way."""
+        run, session = await self.stored(run)
+        turns, lines = await self.turns(run), await self.lines(run)
+        spent = sum((line.spend for line in lines), Spend())
+        last = sum((line.spend for line in lines if line.attempt == run.attempt), Spend())
+        assert run.state == "succeeded"
+        assert run.answer
+        assert [(turn.role, turn.text) for turn in turns] == [("user", run.query), ("assistant", run.answer)]
+        assert (session.runs, session.pending, session.turns, session.state) == (1, 0, 2, "active")
+        assert run.spend == session.spend == spent
+        assert run.wasted == spent - last
+        assert (run.lease_owner, run.error) == (None, None)
+
+    async def aclose(self) -> None:
+        await self.services.uses.aclose(self.signals)
+
+
+async def abandon(services: Services) -> None:
+    """End the background tasks of a worker that died."""
+    await services.uses.aclose()
+    await asyncio.sleep(0)

@@ -1,0 +1,191 @@
+"""Every way an actor can die while it applies an operation: after recovery nothing is lost, doubled or left over."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from adapters.memory_tables import MemoryTables
+from kernel.clock import hour_bucket
+from kernel.errors import ProviderRejected, Unavailable
+from kernel.tables import Span, every
+from lifecycle.actor import ActorState
+from lifecycle.agents import AgentRecord, AgentState
+from lifecycle.due import TABLE as DUE
+from lifecycle.operations import Disable, Ensure, Operation, Remove, Retire, Verify
+from lifecycle.specs import fingerprint
+from tests.lifecycle.doubles import (
+    IDLE_AFTER,
+    NOW,
+    Crash,
+    Fate,
+    FatefulProvider,
+    FatefulTables,
+    ManualClock,
+    live_versions,
+    make_actor,
+    offline,
+    spec,
+)
+
+ONE, TWO = spec(instructions="one"), spec(instructions="two")
+ENSURE, CHANGE = Ensure("ensure", 1, ONE), Ensure("change", 2, TWO)
+RETIRE, RESTORE, REMOVE = Retire("retire", NOW), Ensure("restore", 2, TWO), Remove("remove", 3)
+
+CASES: dict[str, tuple[Sequence[Operation], Operation, AgentState, int]] = {
+    "ensure": ([], ENSURE, AgentState.ACTIVE, 1),
+    "spec change": ([ENSURE], CHANGE, AgentState.ACTIVE, 2),
+    "retire": ([ENSURE, CHANGE], RETIRE, AgentState.IDLE, 0),
+    "restore": ([ENSURE, CHANGE, RETIRE], RESTORE, AgentState.ACTIVE, 1),
+    "delete": ([ENSURE, CHANGE], REMOVE, AgentState.DELETED, 0),
+    "disable": ([ENSURE], Disable("disable", 2), AgentState.DISABLED, 1),
+    "verify": ([ENSURE], Verify("verify"), AgentState.ACTIVE, 1),
+}
+
+
+async def run_case(case: str, fate: Fate, *, stale: bool) -> tuple[MemoryTables, AgentRecord]:
+    """Set the agent up, apply the operation until it dies, and let a new actor apply it again."""
+    before, operation, *_ = CASES[case]
+    clock, tables = ManualClock(), MemoryTables()
+    provider = offline(tables, clock)
+    state: ActorState | None = None
+    for earlier in before:
+        state = await make_actor(tables, provider, clock).handle(state, "default", "bot", earlier)
+    dying = make_actor(FatefulTables(tables, fate), FatefulProvider(provider, fate), clock)
+    try:
+        state = await dying.handle(state, "default", "bot", operation)
+    except Crash:
+        again = make_actor(tables, provider, clock)
+        state = await again.handle(state if stale else None, "default", "bot", operation)
+    assert state is not None
+    return tables, state.record
+
+
+async def due_hours(tables: MemoryTables) -> set[str]:
+    rows = every(tables, DUE, Span("agent!", partition_before="agent!~"))
+    return {row.partition.removeprefix("agent!") async for row in rows}
+
+
+@pytest.mark.parametrize("stale", [True, False], ids=["stale", "lost"])
+@pytest.mark.parametrize("case", CASES)
+async def test_an_operation_survives_dying_at_any_effect(case: str, stale: bool) -> None:
+    """Whichever effect the actor dies at, before it or after it, the operation applied again ends as if it had not."""
+    *_, state, versions = CASES[case]
+    unharmed = Fate()
+    _, expected = await run_case(case, unharmed, stale=stale)
+    assert unharmed.count >= 1, "there is nothing to die at"
+    for number in range(1, unharmed.count + 1):
+        for after in (False, True):
+            fate = Fate(number, after)
+            tables, record = await run_case(case, fate, stale=stale)
+            live = await live_versions(tables)
+            due = record.prune_due(IDLE_AFTER)
+
+            assert fate.dead
+            assert (record.state, record.version, record.superseded) == (state, expected.version, expected.superseded)
+            assert (record.applied, record.intents) == (expected.applied, ())
+            assert record.created + record.adopted == expected.created + expected.adopted
+            assert len(live) == len(set(live.values())) == versions, "a version too many or too few"
+            assert due is None or hour_bucket(due) in await due_hours(tables), "prune would never look at it"
+
+
+async def test_a_stale_batch_does_not_delete_what_was_taken_up_again() -> None:
+    """Retire fails, restore adopts; the batch run again from its old state must not delete the version."""
+    clock, tables = ManualClock(), MemoryTables()
+    provider = offline(tables, clock)
+    actor = make_actor(tables, provider, clock)
+    failing = make_actor(tables, FatefulProvider(provider, Fate(1, error=Unavailable)), clock)
+    ready = await actor.handle(None, "default", "bot", ENSURE)
+    old = await failing.handle(ready, "default", "bot", Retire("r1", NOW))
+    failing = make_actor(tables, FatefulProvider(provider, Fate(1, error=Unavailable)), clock)
+    await failing.handle(old, "default", "bot", Retire("r2", NOW))
+    await actor.handle(None, "default", "bot", Ensure("restore", 1, ONE))
+    replayed = await actor.handle(old, "default", "bot", Retire("r2", NOW))
+    live = await live_versions(tables)
+
+    assert replayed.record.usable
+    assert live == {("bot", "1"): fingerprint(ONE)}
+
+
+@pytest.mark.parametrize("follow", [Remove("remove", 2), Retire("retire", NOW), Ensure("change", 2, TWO)])
+async def test_what_a_lost_answer_left_at_the_provider_is_cleaned_up(follow: Operation) -> None:
+    """Creation takes place but its answer is lost; whatever comes next, deleting the agent leaves nothing behind."""
+    clock, tables = ManualClock(), MemoryTables()
+    provider = offline(tables, clock)
+    failing = make_actor(tables, FatefulProvider(provider, Fate(1, after=True, error=Unavailable)), clock)
+    actor = make_actor(tables, provider, clock)
+    state = await failing.handle(None, "default", "bot", ENSURE)
+    assert state.record.state is AgentState.FAILED
+    assert len(await live_versions(tables)) == 1
+    state = await actor.handle(state, "default", "bot", follow)
+    await actor.handle(state, "default", "bot", Remove("last", 3))
+
+    assert await live_versions(tables) == {}
+
+
+async def test_versions_are_deleted_where_they_are() -> None:
+    """An agent that moved to another provider is removed at both."""
+    clock, tables, elsewhere = ManualClock(), MemoryTables(), MemoryTables()
+    moved = spec(instructions="one", provider="openai")
+    actor = make_actor(tables, offline(tables, clock), clock)
+    actor._providers = {"offline": offline(tables, clock), "openai": offline(elsewhere, clock)}
+    state = await actor.handle(None, "default", "bot", ENSURE)
+    state = await actor.handle(state, "default", "bot", Ensure("move", 2, moved))
+    assert len(await live_versions(tables)) == len(await live_versions(elsewhere)) == 1
+    await actor.handle(state, "default", "bot", Remove("remove", 3))
+
+    assert await live_versions(tables) == await live_versions(elsewhere) == {}
+
+
+async def test_a_failed_provisioning_says_why_and_the_next_one_heals() -> None:
+    """`simulate.fail_creates` fails twice; the third ensure succeeds."""
+    clock, tables = ManualClock(), MemoryTables()
+    actor = make_actor(tables, offline(tables, clock), clock)
+    flaky = spec(simulate={"fail_creates": 2})
+    state = None
+    seen: list[tuple[AgentState, str | None]] = []
+    for number in range(3):
+        state = await actor.handle(state, "default", "bot", Ensure(f"e{number}", 1, flaky))
+        seen.append((state.record.state, state.record.failure.code if state.record.failure else None))
+
+    assert seen == [(AgentState.FAILED, "provider_unavailable")] * 2 + [(AgentState.ACTIVE, None)]
+
+
+async def test_a_refusal_leaves_nothing_to_look_for() -> None:
+    """What the provider refused to make is not searched for later."""
+    clock, tables = ManualClock(), MemoryTables()
+    refusing = FatefulProvider(offline(tables, clock), Fate(1, error=ProviderRejected))
+    state = await make_actor(tables, refusing, clock).handle(None, "default", "bot", ENSURE)
+
+    assert state.record.state is AgentState.FAILED
+    assert not state.record.holds_versions
+
+
+async def test_an_agent_that_vanished_is_made_again() -> None:
+    """Verify finds that somebody deleted the version at the provider; the next use makes a new one."""
+    clock, tables = ManualClock(), MemoryTables()
+    provider = offline(tables, clock)
+    actor = make_actor(tables, provider, clock)
+    state = await actor.handle(None, "default", "bot", ENSURE)
+    assert state.record.version is not None
+    await provider.delete(state.record.version)
+    gone = await actor.handle(state, "default", "bot", Verify("look"))
+    back = await actor.handle(gone, "default", "bot", Ensure("again", 1, ONE))
+
+    assert (gone.record.state, gone.record.version) == (AgentState.REGISTERED, None)
+    assert back.record.usable
+    assert len(await live_versions(tables)) == 1
+
+
+async def test_a_second_actor_with_old_state_does_not_overwrite_the_first() -> None:
+    """The row's ETag decides, and the late one starts over from the row."""
+    clock, tables = ManualClock(), MemoryTables()
+    one = make_actor(tables, offline(tables, clock), clock)
+    two = make_actor(tables, offline(tables, clock), clock)
+    old = await one.handle(None, "default", "bot", ENSURE)
+    await one.handle(old, "default", "bot", CHANGE)
+    late = await two.handle(old, "default", "bot", Disable("late", 1))
+
+    assert late.record.usable
+    assert late.record.spec == TWO

@@ -1,0 +1,271 @@
+"""Accepting runs: once per key, found again after any crash, and honest when the broker refuses."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from kernel.errors import Conflict, NotFound, TooLarge, Unavailable
+from kernel.ids import new_id
+from kernel.tables import Span, every
+from lifecycle.conversations import TABLE as CONVERSATIONS
+from lifecycle.directory import OPEN
+from lifecycle.runs import RunState
+from lifecycle.submissions import RunRequest
+from tests.lifecycle.app import App, abandon
+from tests.lifecycle.doubles import Crash, Fate, SmallTables, spec
+
+
+@pytest.fixture
+async def app() -> App:
+    app = App()
+    await app.declare()
+    return app
+
+
+async def count(app: App, table: str, prefix: str = "") -> int:
+    rows = every(app.tables, table, Span("0", partition_before="~"))
+    return len([row async for row in rows if row.key.startswith(prefix)])
+
+
+async def test_a_run_is_stored_and_then_queued(app: App) -> None:
+    """What was accepted can be read, and its message names it."""
+    accepted = await app.submit(metadata={"order": "7"}, user_id="ann")
+    run, session = await app.stored(accepted.run)
+
+    assert accepted.created
+    assert (run.state, run.metadata, run.user_id) == (RunState.QUEUED, {"order": "7"}, "ann")
+    assert [message.run_id for message in app.queue.sent] == [run.id]
+    assert (session.runs, session.pending, session.user_id) == (1, 1, "ann")
+
+
+async def test_the_same_key_is_the_same_run(app: App) -> None:
+    """Submitting again returns the first run and makes nothing new, before and after it is answered."""
+    key = new_id()
+    first = await app.submit(run_id=key)
+    second = await app.submit(run_id=key)
+    await app.process(app.queue.sent[0])
+    third = await app.submit(run_id=key)
+
+    assert [first.created, second.created, third.created] == [True, False, False]
+    assert {each.run.session_id for each in (first, second, third)} == {first.run.session_id}
+    assert third.run.state is RunState.SUCCEEDED
+    await app.check_answered_once(first.run)
+
+
+async def test_the_same_key_many_times_at_once_is_one_run(app: App) -> None:
+    """Twenty impatient callers get one run in one session."""
+    key = new_id()
+    accepted = await asyncio.gather(*(app.submit(run_id=key) for _ in range(20)))
+
+    assert len({each.run.session_id for each in accepted}) == 1
+    assert sum(each.created for each in accepted) == 1
+    assert await count(app, CONVERSATIONS, "run!") == 1
+
+
+@pytest.mark.parametrize("other", [{"query": "3 + 4"}, {"metadata": {"a": "b"}}, {"session_id": "chosen"}])
+async def test_the_same_key_for_another_request_is_a_conflict(app: App, other: dict[str, object]) -> None:
+    """A key stands for one request."""
+    key = new_id()
+    await app.submit(run_id=key)
+    with pytest.raises(Conflict) as caught:
+        await app.submit(run_id=key, **{"query": "2 + 3"} | other)  # type: ignore[arg-type]
+
+    assert caught.value.code == "idempotency_conflict"
+    assert await count(app, CONVERSATIONS, "run!") == 1
+
+
+async def test_a_conflicting_key_leaves_the_other_session_open(app: App) -> None:
+    """A key used again for another conversation is refused, and that conversation still keeps its agent."""
+    key = new_id()
+    await app.submit(run_id=key)
+    await app.submit(session_id="other")
+    with pytest.raises(Conflict):
+        await app.submit(run_id=key, session_id="other")
+
+    assert await app.tables.get(OPEN, "default!bot", "other") is not None
+
+
+async def test_repeating_a_submission_leaves_no_open_session_behind(app: App) -> None:
+    """The session that a repetition thought of, and did not need, keeps no agent from being retired."""
+    key = new_id()
+    for _ in range(5):
+        await app.submit(run_id=key)
+
+    assert await count(app, OPEN) == 1
+
+
+@pytest.mark.parametrize("session_id", [None, "chosen"])
+async def test_a_submission_survives_dying_at_any_write(session_id: str | None) -> None:
+    """The caller repeats it with the same key: one run, one session with right counters, one answer."""
+    number, died = 0, True
+    while died:
+        number, died = number + 1, False
+        for after in (False, True):
+            app, key = App(), new_id()
+            await app.declare()
+            dying = app.worker(fate := Fate(number, after))
+            request = RunRequest(query="2 + 3", session_id=session_id)
+            try:
+                await dying.intake.submit("default", "bot", request, key, app.signals, app.queue.send)
+            except Crash:
+                died = True
+            await abandon(dying)
+            accepted = await app.submit(run_id=key, session_id=session_id)
+            assert fate.dead == died or not after
+            assert app.queue.sent[-1].run_id == key
+            for message in app.queue.sent:
+                await app.process(message)
+            await app.check_answered_once(accepted.run)
+
+    assert number > 4
+
+
+async def test_an_unaccepted_message_fails_the_run(app: App) -> None:
+    """It does not look as if it were waiting, and the error says to try again."""
+    key = new_id()
+    app.queue.refuse = True
+    with pytest.raises(Unavailable):
+        await app.submit(run_id=key)
+    run = await app.services.desk.get("default", key)
+    _, session = await app.stored(run)
+
+    assert (run.state, run.error and run.error.code) == (RunState.FAILED, "not_queued")
+    assert session.pending == 0
+
+
+async def test_a_run_that_was_not_queued_is_queued_when_submitted_again(app: App) -> None:
+    """The same key makes it a run like any other, with all its attempts still to come."""
+    key = new_id()
+    app.queue.refuse = True
+    with pytest.raises(Unavailable):
+        await app.submit(run_id=key)
+    app.queue.refuse = False
+    again = await app.submit(run_id=key)
+    _, session = await app.stored(again.run)
+    assert (again.run.state, again.run.redriven, session.pending) == (RunState.QUEUED, 0, 1)
+    await app.process(app.queue.sent[-1])
+
+    await app.check_answered_once(again.run)
+
+
+async def test_a_message_that_was_accepted_after_all_is_run(app: App) -> None:
+    """The broker took the message though its answer was lost: what it delivers is run, not ignored."""
+    key = new_id()
+    kept = []
+
+    async def send(submission: object) -> None:
+        kept.append(submission)
+        raise Unavailable
+
+    with pytest.raises(Unavailable):
+        await app.services.intake.submit("default", "bot", RunRequest(query="2 + 3"), key, app.signals, send)
+    await app.process(kept[0])
+
+    await app.check_answered_once(await app.services.desk.get("default", key))
+
+
+async def test_an_unqueued_run_of_an_ended_session_stays_failed(app: App) -> None:
+    """An ended session takes no more runs, not even one it knows."""
+    key = new_id()
+    app.queue.refuse = True
+    with pytest.raises(Unavailable):
+        await app.submit(run_id=key, session_id="chat")
+    await app.services.session_end.end("default", "chat")
+    app.queue.refuse = False
+    with pytest.raises(Conflict) as caught:
+        await app.submit(run_id=key, session_id="chat")
+
+    assert caught.value.code == "session_ended"
+
+
+async def test_a_disabled_or_unknown_agent_takes_no_runs(app: App) -> None:
+    """Refused before anything is stored."""
+    await app.services.administration.switch("default", "bot", app.signals, enabled=False)
+    with pytest.raises(Conflict, match="disabled"):
+        await app.submit()
+    with pytest.raises(NotFound):
+        await app.submit(agent="nobody")
+
+    assert await count(app, CONVERSATIONS) == 0
+
+
+async def test_a_session_keeps_its_agent_and_its_user(app: App) -> None:
+    """Another agent is a conflict; another user sees nothing; an ended session says so."""
+    await app.declare("other")
+    run = await app.ask(session_id="chat", user_id="ann")
+    codes: list[str] = []
+    for more in ({"agent": "other", "user_id": "ann"}, {"user_id": "bob"}, {}):
+        with pytest.raises((Conflict, NotFound)) as caught:
+            await app.submit("Hi", session_id="chat", **more)
+        codes.append(caught.value.code)
+    await app.services.session_end.end("default", "chat")
+    with pytest.raises(Conflict) as ended:
+        await app.submit("Hi", session_id="chat", user_id="ann")
+
+    assert codes == ["session_agent_mismatch", "session_not_found", "session_not_found"]
+    assert ended.value.code == "session_ended"
+    assert (await app.stored(run))[1].runs == 1
+
+
+async def test_starting_a_session_twice_is_one_session(app: App) -> None:
+    """The same id returns the same session, and the list shows it once."""
+    intake, directory = app.services.intake, app.services.directory
+    first = await intake.start_session("default", "bot", "chat", "ann")
+    app.clock.move(seconds=5)
+    second = await intake.start_session("default", "bot", "chat", "ann")
+    listed, after = await directory.sessions("default", agent=None, user_id=None, limit=10, after=None)
+
+    assert first == second
+    assert ([entry.session_id for entry in listed], after) == (["chat"], None)
+    assert listed[0].is_of(first)
+    assert await count(app, OPEN) == 1
+
+
+async def test_sessions_are_listed_newest_first_by_pages(app: App) -> None:
+    """Every session once, over all shards, filtered by agent and user."""
+    await app.declare("other")
+    for number in range(25):
+        app.clock.move(seconds=1)
+        await app.services.intake.start_session(
+            "default", "bot" if number % 5 else "other", f"s{number}", "ann" if number % 2 else "bob"
+        )
+    seen: list[str] = []
+    after: str | None = None
+    while True:
+        page, after = await app.services.directory.sessions("default", agent=None, user_id=None, limit=4, after=after)
+        seen += [entry.session_id for entry in page]
+        if after is None:
+            break
+    of_ann, _ = await app.services.directory.sessions("default", agent="other", user_id="ann", limit=9, after=None)
+
+    assert seen == [f"s{number}" for number in reversed(range(25))]
+    assert [entry.session_id for entry in of_ann] == ["s15", "s5"]
+
+
+async def test_submitting_makes_a_new_agent_ready(app: App) -> None:
+    """Provisioning starts with the submission, not with the run."""
+    await app.submit()
+    agent = await app.services.catalog.get("default", "bot")
+
+    assert agent.ready
+
+
+async def test_what_is_too_large_to_be_stored_is_an_error_of_the_caller() -> None:
+    """Not a defect of ours that is tried again and again."""
+    app = App(SmallTables(lambda writes: any("run!" in getattr(write, "row", write).key for write in writes)))
+    await app.declare()
+
+    with pytest.raises(TooLarge):
+        await app.submit()
+
+
+async def test_a_run_uses_the_declaration_it_was_submitted_under_or_a_newer_one(app: App) -> None:
+    """A worker that has the old agent in its cache looks again."""
+    await app.ask()
+    worker = app.worker()
+    await worker.administration.declare("default", "bot", spec(simulate={"reply": "New."}), app.signals)
+    run = await app.ask()
+
+    assert run.answer == "New."

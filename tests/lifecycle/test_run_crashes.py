@@ -1,0 +1,116 @@
+"""Every way a worker can die while it runs a run: the next delivery ends with one answer, right counters and costs."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import pytest
+
+from kernel.errors import Unavailable
+from lifecycle.intake import submission_of
+from lifecycle.runs import Run
+from lifecycle.specs import AgentSpec
+from lifecycle.submissions import RunRequest
+from tests.lifecycle.app import TOOLED, App, abandon
+from tests.lifecycle.doubles import Crash, Fate, live_versions, spec
+
+AGENTS = {"one call": spec(), "two calls": TOOLED}
+
+
+@contextlib.asynccontextmanager
+async def one_run(declared: AgentSpec) -> AsyncIterator[tuple[App, Run]]:
+    """Give an app in which one run is queued and its agent was never made."""
+    app = App()
+    await app.services.catalog.declare("default", "bot", declared)
+    agent = await app.services.catalog.get("default", "bot")
+    message = await app.services.intake.accept(agent, RunRequest(query="2 + 3"), "01900000-0000-7000-8000-000000000001")
+    yield app, message.run
+    await app.aclose()
+
+
+async def effects(declared: AgentSpec) -> int:
+    """Return how many writes and model calls a run without a mishap takes."""
+    fate = Fate()
+    async with one_run(declared) as (app, run):
+        await process(app, run, fate)
+    return fate.count
+
+
+async def process(app: App, run: Run, fate: Fate | None = None) -> Run:
+    worker = app.worker(fate) if fate else app.services
+    signals = worker.local_signals() if fate else app.signals
+    try:
+        return await worker.runner.process(submission_of(run), signals)
+    finally:
+        await abandon(worker)
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+async def test_a_run_survives_its_worker_dying_at_any_effect(agent: str, after: bool) -> None:
+    """The lease runs out, the message is delivered again, and it looks as if nothing had happened but the costs."""
+    declared = AGENTS[agent]
+    total = await effects(declared)
+    assert total >= 8
+    for number in range(1, total + 1):
+        async with one_run(declared) as (app, run):
+            fate = Fate(number, after)
+            with contextlib.suppress(Crash):
+                await process(app, run, fate)
+            if not fate.dead:
+                continue  # an effect of the background, which this time came later
+            app.clock.move(seconds=61)
+            done = await process(app, run)
+
+            assert done.attempt <= 2
+            await app.check_answered_once(run)
+            live = await live_versions(app.tables)
+            assert len(live) == len(set(live.values())) == 1
+            assert [line.call for line in await app.lines(run) if line.attempt == done.attempt] in ([1], [1, 2])
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["refused", "in doubt"])
+async def test_a_run_survives_its_storage_failing_at_any_write(after: bool) -> None:
+    """A write fails, or took place although its answer was lost; redelivery ends the same way."""
+    total = await effects(TOOLED)
+    for number in range(1, total + 1):
+        async with one_run(TOOLED) as (app, run):
+            fate = Fate(number, after, Unavailable)
+            for _ in range(4):
+                with contextlib.suppress(Unavailable):
+                    await process(app, run, fate)
+                    break
+                app.clock.move(seconds=61)
+            assert fate.struck
+            await app.check_answered_once(run)
+            live = await live_versions(app.tables)
+            assert len(live) == len(set(live.values())) == 1
+
+
+async def test_a_run_survives_workers_that_die_again_and_again() -> None:
+    """Three workers die, each a little later than the one before; the fourth answers."""
+    async with one_run(TOOLED) as (app, run):
+        for number in (3, 8, 12):
+            with pytest.raises(Crash):
+                await process(app, run, Fate(number, after=True))
+            app.clock.move(seconds=61)
+        await process(app, run)
+
+        await app.check_answered_once(run)
+
+
+async def test_a_worker_cancelled_at_any_moment_leaves_a_run_that_ends_well() -> None:
+    """The host stops the worker at some await; whatever it was, the next worker answers once."""
+    for steps in range(0, 160, 7):
+        async with one_run(TOOLED) as (app, run):
+            working = asyncio.create_task(process(app, run))
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            working.cancel()
+            await asyncio.gather(working, return_exceptions=True)
+            app.clock.move(seconds=61)
+            await process(app, run)
+
+            await app.check_answered_once(run)

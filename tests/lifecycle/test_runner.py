@@ -1,0 +1,453 @@
+"""Running runs: one answer each, however often they are delivered; every model call paid for once."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+
+from kernel.errors import AppError, Conflict, InternalError, InvalidInput, NotFound, Unavailable
+from kernel.ids import new_id
+from lifecycle.runs import RunState, retry_delay_s
+from lifecycle.submissions import Submission
+from llmops.usage import Spend
+from tests.lifecycle.app import TOOLED, App
+from tests.lifecycle.doubles import Fate, SmallTables, spec
+
+
+async def test_a_run_is_answered_and_accounted_for() -> None:
+    """One answer, one pair of turns, a ledger line per model call, scored and priced."""
+    app = App()
+    await app.declare(declared=TOOLED)
+    run = await app.ask("2 + 3", expected_topics=("calculator", "nothing"), user_id="ann")
+    lines = await app.lines(run)
+
+    await app.check_answered_once(run)
+    assert [(line.attempt, line.call) for line in lines] == [(1, 1), (1, 2)]
+    assert {(line.user_id, line.provider, line.model) for line in lines} == {("ann", "offline", "gpt-4o-mini")}
+    assert run.spend.cost_micro_usd > 0
+    assert run.wasted == Spend()
+    assert run.score is not None
+    assert run.score.parts == {"answered": 100, "topics": 50}
+    assert (run.model, run.version) == ("gpt-4o-mini", "1")
+    assert await app.event_names(run) == [
+        "session.state_changed started",
+        "run.queued",
+        "run.stage INITIALIZING",
+        "run.stage RUNNING",
+        "run.stage EVALUATING",
+        "run.stage COMPLETED",
+        "session.state_changed active",
+    ]
+
+
+async def test_a_duplicate_delivery_finds_the_answer() -> None:
+    """Later deliveries of an answered run do nothing and return it."""
+    app = App()
+    await app.declare()
+    run = await app.ask()
+    again = await app.process(app.queue.sent[0], worker=app.worker())
+
+    assert again == run
+    await app.check_answered_once(run)
+    assert len(await app.lines(run)) == 1
+
+
+async def test_concurrent_deliveries_give_one_answer() -> None:
+    """Eight workers get the same message at once: one runs it, the others wait for its answer."""
+    app = App()
+    await app.declare(declared=spec(simulate={"latency_ms": 40}))
+    accepted = await app.submit()
+    runs = await asyncio.gather(*(app.process(app.queue.sent[0], worker=app.worker()) for _ in range(8)))
+
+    assert len({run.answer for run in runs}) == 1
+    assert len(await app.lines(accepted.run)) == 1
+    await app.check_answered_once(accepted.run)
+
+
+async def test_a_busy_run_is_delivered_again_after_a_while() -> None:
+    """Two leases without an end are waited for, no more."""
+    app = App()
+    await app.declare(declared=spec(simulate={"latency_ms": 200}))
+    await app.submit()
+    first = asyncio.create_task(app.process(app.queue.sent[0]))
+    await asyncio.sleep(0.05)
+    second = asyncio.create_task(app.process(app.queue.sent[0], worker=app.worker()))
+    for _ in range(6):
+        await asyncio.sleep(0.025)  # the first one renews its lease meanwhile
+        app.clock.move(seconds=25)
+    with pytest.raises(Unavailable) as caught:
+        await second
+
+    assert caught.value.code == "run_busy"
+    await app.check_answered_once(await first)
+
+
+async def test_a_sign_of_life_keeps_the_lease() -> None:
+    """A long model call outlives its first lease, because the worker renews it."""
+    app = App()
+    await app.declare(declared=spec(simulate={"latency_ms": 150}))
+    accepted = await app.submit()
+    working = asyncio.create_task(app.process(app.queue.sent[0]))
+    await asyncio.sleep(0.04)
+    app.clock.move(seconds=30)
+    await asyncio.sleep(0.06)
+    run, _ = await app.stored(accepted.run)
+
+    assert run.lease_until == app.clock.now + timedelta(seconds=60)
+    await app.check_answered_once(await working)
+
+
+async def test_an_answer_that_comes_after_the_lease_is_discarded() -> None:
+    """A stalled worker's run was taken over: its late answer changes nothing, its model call is still paid for."""
+    app = App(RUN_LOOK_EVERY_S=5)
+    await app.declare(declared=spec(simulate={"latency_ms": 60}))
+    accepted = await app.submit()
+    stalled = asyncio.create_task(app.process(app.queue.sent[0]))
+    await asyncio.sleep(0.03)
+    app.clock.move(seconds=61)
+    second = await app.process(app.queue.sent[0], worker=app.worker())
+    first = await stalled
+
+    assert second.attempt == 2
+    assert first.attempt == 2, "what the late worker returns is the run as the other one has it"
+    assert [line.attempt for line in await app.lines(accepted.run)] == [1, 2]
+    await app.check_answered_once(accepted.run)
+
+
+async def test_a_failed_attempt_that_lost_its_run_says_nothing() -> None:
+    """It must not fail, or requeue, what another worker is running."""
+    app = App(RUN_LOOK_EVERY_S=5)
+    await app.declare(declared=spec(simulate={"latency_ms": 60, "fail_first": 1, "fail_with": "rejected"}))
+    accepted = await app.submit()
+    stalled = asyncio.create_task(app.process(app.queue.sent[0]))
+    await asyncio.sleep(0.03)
+    app.clock.move(seconds=61)
+    second = asyncio.create_task(app.process(app.queue.sent[0], worker=app.worker()))
+    first = await stalled
+    await second
+
+    assert first.attempt == 2
+    await app.check_answered_once(accepted.run)
+
+
+async def test_a_passing_failure_is_tried_again() -> None:
+    """The run goes back to the queue with why, the delivery is refused, and what it cost is shown apart."""
+    app = App()
+    await app.declare(declared=spec(simulate={"fail_first": 2, "fail_with": "throttled"}))
+    accepted = await app.submit()
+    started = asyncio.get_running_loop().time()
+    with pytest.raises(Unavailable) as caught:
+        await asyncio.wait_for(app.process(app.queue.sent[0]), 5)
+    waited = asyncio.get_running_loop().time() - started
+    run, session = await app.stored(accepted.run)
+
+    assert caught.value.code == "provider_throttled"
+    assert waited >= 1, "the provider asked for a second"
+    assert (run.state, run.attempt, run.error and run.error.code) == (RunState.QUEUED, 1, "provider_throttled")
+    assert session.pending == 1
+    assert "run.retrying" in await app.event_names(run)
+
+
+async def test_attempts_are_counted_and_the_last_one_fails_the_run() -> None:
+    """It is failed and raised, so that the message becomes a dead letter."""
+    app = App(RUN_MAX_ATTEMPTS=3)
+    await app.declare(declared=spec(simulate={"fail_first": 9}))
+    accepted = await app.submit()
+    states: list[tuple[str, int]] = []
+    for _ in range(3):
+        with pytest.raises(Unavailable):
+            await app.process(app.queue.sent[0])
+        run, session = await app.stored(accepted.run)
+        states.append((run.state, run.attempt))
+
+    assert states == [("queued", 1), ("queued", 2), ("failed", 3)]
+    assert run.error is not None
+    assert (run.error.code, session.pending, session.turns) == ("provider_unavailable", 0, 0)
+    assert (await app.process(app.queue.sent[0])).state is RunState.FAILED
+
+
+async def test_the_last_delivery_is_the_last_attempt() -> None:
+    """When the queue will not deliver again, waiting for a next attempt would lose the run."""
+    app = App()
+    await app.declare(declared=spec(simulate={"fail_first": 9}))
+    accepted = await app.submit()
+    with pytest.raises(Unavailable):
+        await app.process(app.queue.sent[0], last=True)
+
+    assert (await app.stored(accepted.run))[0].state is RunState.FAILED
+
+
+async def test_a_refusal_fails_the_run_and_is_not_raised() -> None:
+    """There is nothing to deliver again."""
+    app = App()
+    await app.declare(declared=spec(simulate={"fail_first": 9, "fail_with": "content_filter"}))
+    run = await app.ask()
+
+    assert (run.state, run.attempt, run.error and run.error.code) == (RunState.FAILED, 1, "content_filter")
+    assert (await app.stored(run))[1].pending == 0
+
+
+async def test_what_wasted_attempts_cost_is_part_of_the_spend() -> None:
+    """An attempt that dies after its model call has spent what it has spent."""
+    app = App()
+    await app.declare()
+    accepted = await app.submit()
+    with pytest.raises(Unavailable):
+        await app.process(app.queue.sent[0], worker=app.worker(model=Fate(1, after=True, error=Unavailable)))
+    run = await app.process(app.queue.sent[0])
+
+    assert run.wasted.calls == 1
+    assert run.spend.calls == 2
+    await app.check_answered_once(accepted.run)
+
+
+async def test_an_attempt_has_a_time_limit() -> None:
+    """A model that never answers is given up and tried again."""
+    app = App(RUN_TIMEOUT_S=0.05)
+    await app.declare(declared=spec(simulate={"latency_ms": 5000}))
+    accepted = await app.submit()
+    with pytest.raises(Unavailable) as caught:
+        await app.process(app.queue.sent[0])
+
+    assert caught.value.code == "run_timeout"
+    assert (await app.stored(accepted.run))[0].state is RunState.QUEUED
+
+
+async def test_a_defect_is_recorded_without_its_text() -> None:
+    """An unexpected exception is retried as if it were passing; what it said is not told."""
+    app = App()
+    await app.declare()
+    accepted = await app.submit()
+    with pytest.raises(InternalError):
+        await app.process(app.queue.sent[0], worker=app.worker(model=Fate(1, error=SecretError)))
+    run, _ = await app.stored(accepted.run)
+
+    assert run.error is not None
+    assert run.error.code == "internal_error"
+    assert "SECRET" not in run.error.detail
+
+
+class SecretError(Exception):
+    def __str__(self) -> str:
+        return "SECRET"
+
+
+async def test_the_next_run_of_a_session_knows_the_one_before() -> None:
+    """The history is given to the model, in order."""
+    app = App()
+    await app.declare()
+    first = await app.ask("Remember the number seven.", session_id="chat")
+    app.services.resolver.forget("default", "bot")
+    second = await app.ask("Which number was it?", session_id="chat")
+
+    assert "in turn 1" in (first.answer or "")
+    assert "the turn before began 'Remember the number'" in (second.answer or "")
+    assert [turn.role for turn in await app.turns(second)] == ["user", "assistant"] * 2
+
+
+@pytest.mark.parametrize(("limit", "turn"), [(0, 1), (2, 2), (4, 3), (40, 4)])
+async def test_the_history_is_limited(limit: int, turn: int) -> None:
+    """The model is given at most so many messages, the latest ones; none at all is a limit too."""
+    app = App(HISTORY_TURNS=limit)
+    await app.declare()
+    for number in range(4):
+        run = await app.ask(f"Message {number}", session_id="chat")
+
+    assert f"in turn {turn}" in (run.answer or "")
+
+
+async def test_a_run_of_another_producer_is_stored_first() -> None:
+    """A message that nobody submitted here becomes a run like any other."""
+    app = App()
+    await app.declare()
+    message = Submission(agent="bot", query="Hi", run_id=new_id(), session_id="theirs")
+    run = await app.process(message)
+    again = await app.process(message)
+
+    assert again == run
+    await app.check_answered_once(run)
+    assert await app.services.desk.get("default", message.run_id) == run
+
+
+async def test_a_message_for_nobody_is_an_error_that_stays() -> None:
+    """An unknown agent is not found, however often it is delivered."""
+    app = App()
+    with pytest.raises(NotFound):
+        await app.process(Submission(agent="bot", query="Hi", run_id=new_id(), session_id="theirs"))
+
+
+async def test_a_run_id_stands_for_one_request() -> None:
+    """Used again with another query or session, the message is refused and the run is untouched."""
+    app = App()
+    await app.declare()
+    run = await app.ask("One", session_id="chat")
+    errors: list[type[AppError]] = []
+    for change in ({"query": "Two"}, {"session_id": "other"}):
+        message = app.queue.sent[0].model_copy(update=change)
+        with pytest.raises((InvalidInput, Conflict)) as caught:
+            await app.process(message)
+        errors.append(type(caught.value))
+
+    assert errors == [InvalidInput, Conflict]
+    await app.check_answered_once(run)
+
+
+async def test_a_disabled_agent_runs_nothing_that_was_queued() -> None:
+    """What waits when the kill switch is thrown fails with a reason."""
+    app = App()
+    await app.declare()
+    await app.submit()
+    await app.services.administration.switch("default", "bot", app.signals, enabled=False)
+    run = await app.process(app.queue.sent[0])
+
+    assert (run.state, run.error and run.error.code) == (RunState.FAILED, "agent_disabled")
+
+
+async def test_a_queued_run_is_cancelled_at_once() -> None:
+    """Its message, when it comes, finds nothing to do."""
+    app = App()
+    await app.declare()
+    accepted = await app.submit()
+    cancelled = await app.services.desk.cancel("default", accepted.run.id)
+    run = await app.process(app.queue.sent[0])
+    _, session = await app.stored(run)
+
+    assert cancelled == run
+    assert (run.state, session.pending, session.turns) == (RunState.CANCELLED, 0, 0)
+    assert await app.lines(run) == []
+
+
+async def test_a_running_run_is_cancelled_soon() -> None:
+    """The model call is stopped at the next look."""
+    app = App()
+    await app.declare(declared=spec(simulate={"latency_ms": 5000}))
+    accepted = await app.submit()
+    working = asyncio.create_task(app.process(app.queue.sent[0]))
+    await asyncio.sleep(0.05)
+    asked = await app.services.desk.cancel("default", accepted.run.id)
+    run = await asyncio.wait_for(working, 1)
+    _, session = await app.stored(run)
+
+    assert (asked.state, asked.cancel_requested) == (RunState.RUNNING, True)
+    assert (run.state, session.pending, session.turns) == (RunState.CANCELLED, 0, 0)
+
+
+async def test_a_cancellation_that_was_accepted_wins_over_the_answer() -> None:
+    """The answer comes before the next look; the caller was told that it is cancelled, so it is."""
+    app = App(RUN_LOOK_EVERY_S=5)
+    await app.declare(declared=spec(simulate={"latency_ms": 60}))
+    accepted = await app.submit()
+    working = asyncio.create_task(app.process(app.queue.sent[0]))
+    await asyncio.sleep(0.03)
+    await app.services.desk.cancel("default", accepted.run.id)
+    run = await working
+    _, session = await app.stored(run)
+
+    assert (run.state, run.answer, run.score, run.model) == (RunState.CANCELLED, None, None, None)
+    assert (session.pending, session.turns) == (0, 0)
+    assert run.spend == run.wasted == session.spend
+    assert run.spend.calls == 1
+
+
+@pytest.mark.parametrize("fail_with", ["unavailable", "rejected"])
+async def test_a_cancellation_that_was_accepted_wins_over_a_failure(fail_with: str) -> None:
+    """It is neither tried again nor failed."""
+    app = App(RUN_LOOK_EVERY_S=5)
+    await app.declare(declared=spec(simulate={"latency_ms": 60, "fail_first": 9, "fail_with": fail_with}))
+    accepted = await app.submit()
+    working = asyncio.create_task(app.process(app.queue.sent[0]))
+    await asyncio.sleep(0.03)
+    await app.services.desk.cancel("default", accepted.run.id)
+
+    assert (await working).state is RunState.CANCELLED
+    assert (await app.stored(accepted.run))[1].pending == 0
+
+
+async def test_a_cancelled_run_of_a_dead_worker_is_not_started_again() -> None:
+    """The next delivery cancels it instead."""
+    app = App()
+    await app.declare(declared=spec(simulate={"latency_ms": 5000}))
+    accepted = await app.submit()
+    working = asyncio.create_task(app.process(app.queue.sent[0], worker=app.worker()))
+    await asyncio.sleep(0.03)
+    working.cancel()
+    await asyncio.gather(working, return_exceptions=True)
+    await app.services.desk.cancel("default", accepted.run.id)
+    app.clock.move(seconds=61)
+    run = await app.process(app.queue.sent[0])
+
+    assert (run.state, run.attempt) == (RunState.CANCELLED, 1)
+
+
+async def test_a_finished_run_cannot_be_cancelled() -> None:
+    """It stays as it is, and asking is no error."""
+    app = App()
+    await app.declare()
+    run = await app.ask()
+
+    assert await app.services.desk.cancel("default", run.id) == run
+    with pytest.raises(NotFound):
+        await app.services.desk.cancel("default", new_id())
+
+
+async def test_a_worker_that_is_stopped_leaves_the_run_to_the_next() -> None:
+    """Nothing is recorded; when the lease has run out the run is taken over."""
+    app = App()
+    await app.declare(declared=spec(simulate={"latency_ms": 60}))
+    accepted = await app.submit()
+    working = asyncio.create_task(app.process(app.queue.sent[0], worker=app.worker()))
+    await asyncio.sleep(0.03)
+    working.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await working
+    assert (await app.stored(accepted.run))[0].state is RunState.RUNNING
+    app.clock.move(seconds=61)
+    run = await app.process(app.queue.sent[0])
+
+    assert run.attempt == 2
+    await app.check_answered_once(run)
+
+
+async def test_stages_are_written_once_each() -> None:
+    """However the looks fall, no stage is told twice."""
+    for latency in range(15, 45, 3):
+        app = App(RUN_LOOK_EVERY_S=0.01)
+        await app.declare(declared=spec(simulate={"latency_ms": latency}))
+        run = await app.ask()
+        stages = [name for name in await app.event_names(run) if name.startswith("run.stage")]
+
+        assert stages == [f"run.stage {stage}" for stage in ("INITIALIZING", "RUNNING", "EVALUATING", "COMPLETED")]
+
+
+async def test_an_answer_too_large_to_be_stored_fails_the_run_for_good() -> None:
+    """Asking again would cost again and end the same way."""
+    app = App(SmallTables(lambda writes: any(getattr(write, "row", write).key.startswith("turn!") for write in writes)))
+    await app.declare()
+    run = await app.ask()
+
+    assert (run.state, run.error and run.error.code, run.attempt) == (RunState.FAILED, "too_large", 1)
+    assert run.spend.calls == 1
+
+
+@pytest.mark.parametrize(
+    ("attempt", "asked", "expected"), [(1, None, 1), (2, None, 2), (3, 9, 9), (9, None, 30), (-3, None, 1), (1, 99, 30)]
+)
+def test_waits_between_attempts_double(attempt: int, asked: float | None, expected: float) -> None:
+    """From the base up to half a minute, or as the provider asked."""
+    assert retry_delay_s(attempt, 1, asked) == expected
+
+
+async def test_runs_of_many_sessions_go_on_at_once() -> None:
+    """A worker serves many conversations, each with its own history and one answer per run."""
+    app = App()
+    await app.declare(declared=spec(simulate={"latency_ms": 30}))
+    for number in range(30):
+        await app.submit(f"Question {number}", session_id=f"s{number}")
+    started = asyncio.get_running_loop().time()
+    runs = await asyncio.gather(*(app.process(message) for message in app.queue.sent))
+
+    assert asyncio.get_running_loop().time() - started < 3
+    for run in runs:
+        await app.check_answered_once(run)
