@@ -17,7 +17,6 @@ demo: setup ## Run the main job once and print what happened
 
 test: setup ## Run all tests
 	@$(PY) -m pytest -n 2 --dist loadgroup $(ARGS)
-	@node --test devhost/servicebus/test/
 
 lint: setup ## ruff, pyright and the layers
 	@$(PY) -m ruff check .

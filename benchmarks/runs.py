@@ -85,7 +85,7 @@ async def measure_runs() -> list[Result]:
 async def _operations(azurite: Azurite) -> tuple[dict[str, int], dict[str, int]]:
     """Return the table requests of a run that starts a session, and of one that goes on with it."""
     tables = CountingTables(AzureTables.from_connection_string(azurite.connection_string))
-    services = Services.over(tables, Settings())
+    services = Services(tables, Settings())
     signals = services.local_signals()
     await services.administration.declare("ops", "bench", SPEC, signals)
     await services.resolver.resolve("ops", "bench", signals)
@@ -110,7 +110,7 @@ async def _operations(azurite: Azurite) -> tuple[dict[str, int], dict[str, int]]
 
 async def _hit(azurite: Azurite) -> tuple[float, int]:
     tables = CountingTables(AzureTables.from_connection_string(azurite.connection_string))
-    services = Services.over(tables, Settings())
+    services = Services(tables, Settings())
     signals = services.local_signals()
     await services.administration.declare("hits", "bench", SPEC, signals)
     await services.resolver.resolve("hits", "bench", signals)

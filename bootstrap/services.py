@@ -1,37 +1,43 @@
-"""Everything the app is made of, wired once: for Azure (and its emulators), or in memory for use as a library."""
+"""Everything the app is made of: for Azure (and its emulators), or in memory for use as a library.
+
+Each part is imported and made when it is first asked for. On Azure Functions a worker serves one function group (all
+HTTP functions, the queue, a timer, the entities), and its cold start should not pay for the parts of the others.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING
 
-from adapters.memory_tables import MemoryTables
-from bootstrap.azure import azure_queue, azure_tables, make_providers
 from kernel.clock import Clock
 from kernel.settings import Settings
-from kernel.tables import Tables
-from lifecycle.actor import AgentActor
-from lifecycle.administration import Administration
-from lifecycle.catalog import Catalog
-from lifecycle.conversations import Conversations
-from lifecycle.deadletters import DeadLetters
-from lifecycle.desk import RunDesk
-from lifecycle.directory import Directory
-from lifecycle.due import DueIndex
-from lifecycle.expiry import SessionEnd
-from lifecycle.intake import Intake
-from lifecycle.notices import Notices
-from lifecycle.production import ProductionAgentManager
-from lifecycle.providers import Providers
-from lifecycle.prune import Prune, PrunePolicy
-from lifecycle.queue import RunQueue
-from lifecycle.resolver import AgentResolver
-from lifecycle.runner import Runner, RunPolicy
-from lifecycle.signals import LocalSignals
-from lifecycle.tools import builtin_tools
-from lifecycle.uses import UseRecorder
-from llmops.ledger import Ledger
-from llmops.reports import Reports
+
+if TYPE_CHECKING:
+    from kernel.tables import Tables
+    from lifecycle.actor import AgentActor
+    from lifecycle.administration import Administration
+    from lifecycle.catalog import Catalog
+    from lifecycle.conversations import Conversations
+    from lifecycle.deadletters import DeadLetters
+    from lifecycle.desk import RunDesk
+    from lifecycle.directory import Directory
+    from lifecycle.due import DueIndex
+    from lifecycle.expiry import SessionEnd
+    from lifecycle.intake import Intake
+    from lifecycle.notices import Notices
+    from lifecycle.production import ProductionAgentManager
+    from lifecycle.providers import AgentProvider
+    from lifecycle.prune import Prune
+    from lifecycle.queue import RunQueue
+    from lifecycle.resolver import AgentResolver
+    from lifecycle.runner import Runner
+    from lifecycle.signals import LocalSignals
+    from lifecycle.tools import Tools
+    from lifecycle.uses import UseRecorder
+    from llmops.ledger import Ledger
+    from llmops.reports import Reports
 
 
 def system_clock() -> datetime:
@@ -39,59 +45,206 @@ def system_clock() -> datetime:
     return datetime.now(UTC)
 
 
-@dataclass(frozen=True, slots=True)
 class Services:
-    """The use cases and what they stand on. Belongs to one event loop; makes no connection before it is used."""
+    """The use cases and what they stand on. Belongs to one event loop; makes no connection before it is used.
 
-    settings: Settings
-    clock: Clock
-    tables: Tables
-    providers: Providers
-    catalog: Catalog
-    resolver: AgentResolver
-    administration: Administration
-    conversations: Conversations
-    directory: Directory
-    intake: Intake
-    desk: RunDesk
-    session_end: SessionEnd
-    uses: UseRecorder
-    runner: Runner
-    prune: Prune
-    ledger: Ledger
-    reports: Reports
+    Attributes:
+        settings: The settings it was made from.
+        tables: Where everything is kept.
+        clock: What tells the time.
+    """
+
+    def __init__(self, tables: Tables, settings: Settings, clock: Clock = system_clock) -> None:
+        self.tables = tables
+        self.settings = settings
+        self.clock = clock
 
     @classmethod
     def in_memory(cls, settings: Settings | None = None, clock: Clock = system_clock) -> Services:
         """Return services that keep everything in this process, for scripts, notebooks and tests."""
-        return cls.over(MemoryTables(), settings or Settings(), clock)
+        from adapters.memory_tables import MemoryTables
+
+        return cls(MemoryTables(), settings or Settings(), clock)
 
     @classmethod
     def for_azure(cls, settings: Settings, clock: Clock = system_clock) -> Services:
-        """Return services on the storage account that the settings name; an emulator will do."""
-        return cls.over(azure_tables(settings), settings, clock)
+        """Return services on the storage account that the settings name; an emulator will do.
 
-    @classmethod
-    def over(cls, tables: Tables, settings: Settings, clock: Clock = system_clock) -> Services:
-        """Return services that keep everything in these tables."""
-        return _wire(settings, tables, clock)
+        Raises:
+            InvalidSettings: They name none.
+        """
+        from bootstrap.azure import azure_tables
 
-    def actor(self) -> AgentActor:
-        """Return an actor of agents over the same tables and providers."""
-        return AgentActor(
-            self.tables,
+        return cls(azure_tables(settings), settings, clock)
+
+    @cached_property
+    def tools(self) -> Tools:
+        """The function tools that specs can name. Add your own here (`lifecycle.tools` says how)."""
+        from lifecycle.tools import builtin_tools
+
+        return builtin_tools(self.clock)
+
+    @cached_property
+    def providers(self) -> Mapping[str, AgentProvider]:
+        """The providers by the name that specs use."""
+        from bootstrap.providers import make_providers
+
+        return make_providers(self.settings, self.tables, self.tools, self.clock)
+
+    @cached_property
+    def catalog(self) -> Catalog:
+        """The declared agents."""
+        from lifecycle.catalog import Catalog
+
+        return Catalog(self.tables, self.clock)
+
+    @cached_property
+    def resolver(self) -> AgentResolver:
+        """Get-or-create of agents, with this process's cache."""
+        from lifecycle.resolver import AgentResolver
+
+        return AgentResolver(
+            self.catalog,
             self.providers,
-            owner=self.settings.registry_owner,
-            idle_after=timedelta(seconds=self.settings.idle_after),
+            self.clock,
+            capacity=self.settings.agent_cache_size,
+            trust_for=timedelta(seconds=self.settings.agent_cache_trust),
+            wait_for=timedelta(seconds=self.settings.provision_wait),
+        )
+
+    @cached_property
+    def administration(self) -> Administration:
+        """What owners and operators do to agents."""
+        from lifecycle.administration import Administration
+
+        return Administration(self.catalog, self.resolver, self.tools, self.clock)
+
+    @cached_property
+    def conversations(self) -> Conversations:
+        """Sessions with their runs, turns and events."""
+        from lifecycle.conversations import Conversations
+
+        return Conversations(self.tables)
+
+    @cached_property
+    def directory(self) -> Directory:
+        """Where runs and sessions are found."""
+        from lifecycle.directory import Directory
+
+        return Directory(self.tables)
+
+    @cached_property
+    def intake(self) -> Intake:
+        """Accepts runs."""
+        from lifecycle.intake import Intake
+
+        return Intake(
+            self.catalog,
+            self.conversations,
+            self.directory,
+            self._due("session"),
+            session_idle_after=self._session_idle_after,
             clock=self.clock,
         )
 
+    @cached_property
+    def runner(self) -> Runner:
+        """Runs runs."""
+        from lifecycle.runner import Runner, RunPolicy
+
+        settings = self.settings
+        policy = RunPolicy(
+            lease=timedelta(seconds=settings.run_lease),
+            look_every=timedelta(seconds=settings.run_look_every),
+            timeout=timedelta(seconds=settings.run_timeout),
+            max_attempts=settings.run_max_attempts,
+            retry_base_s=settings.run_retry_base,
+            history_turns=settings.history_turns,
+        )
+        return Runner(
+            self.catalog,
+            self.conversations,
+            self.intake,
+            self.resolver,
+            ledger=self.ledger,
+            uses=self.uses,
+            notices=self._notices,
+            clock=self.clock,
+            policy=policy,
+        )
+
+    @cached_property
+    def desk(self) -> RunDesk:
+        """Reads and cancels runs by their id."""
+        from lifecycle.desk import RunDesk
+
+        return RunDesk(self.conversations, self.directory, self._notices, self.clock)
+
+    @cached_property
+    def session_end(self) -> SessionEnd:
+        """Ends sessions."""
+        from lifecycle.expiry import SessionEnd
+
+        due = self._due("session")
+        idle_after = self._session_idle_after
+        return SessionEnd(self.conversations, self.directory, due, idle_after=idle_after, clock=self.clock)
+
+    @cached_property
+    def uses(self) -> UseRecorder:
+        """Tells actors of uses."""
+        from lifecycle.uses import UseRecorder
+
+        return UseRecorder(self.clock, self.settings.use_lag)
+
+    @cached_property
+    def prune(self) -> Prune:
+        """Retires idle agents."""
+        from lifecycle.prune import Prune, PrunePolicy
+
+        settings = self.settings
+        # A worker may use what it has cached without a look: what is retired is unused for longer than it may.
+        lag = settings.use_lag + timedelta(seconds=settings.agent_cache_trust)
+        policy = PrunePolicy(self._idle_after, timedelta(seconds=settings.keep_new_for), lag)
+        return Prune(self.catalog, self.directory, self._due("agent"), policy, self.clock)
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """Every model call."""
+        from llmops.ledger import Ledger
+
+        return Ledger(self.tables)
+
+    @cached_property
+    def reports(self) -> Reports:
+        """Daily reports, and what was spent."""
+        from llmops.reports import Reports
+
+        return Reports(self.tables)
+
+    def dead_letters(self, queue: RunQueue) -> DeadLetters:
+        """Return what looks after the queue's dead letters."""
+        from lifecycle.deadletters import DeadLetters
+
+        limit = self.settings.max_query_bytes
+        return DeadLetters(queue, self.conversations, max_query_bytes=limit, clock=self.clock)
+
+    def actor(self) -> AgentActor:
+        """Return an actor of agents over the same tables and providers."""
+        from lifecycle.actor import AgentActor
+
+        owner = self.settings.registry_owner
+        return AgentActor(self.tables, self.providers, owner=owner, idle_after=self._idle_after, clock=self.clock)
+
     def local_signals(self) -> LocalSignals:
         """Return actors inside this process; for when there is no Functions host."""
+        from lifecycle.signals import LocalSignals
+
         return LocalSignals(self.actor())
 
     def manager(self, workspace: str = "default") -> ProductionAgentManager:
         """Return the registry as a library, with the actors inside this process."""
+        from lifecycle.production import ProductionAgentManager
+
         return ProductionAgentManager(
             self.catalog,
             self.administration,
@@ -105,82 +258,42 @@ class Services:
             workspace=workspace,
         )
 
-    def dead_letters(self, queue: RunQueue) -> DeadLetters:
-        """Return what looks after the queue's dead letters."""
-        limit = self.settings.max_query_bytes
-        return DeadLetters(queue, self.conversations, max_query_bytes=limit, clock=self.clock)
-
     async def aclose(self) -> None:
         """Release every connection."""
-        await self.uses.aclose()
-        for provider in self.providers.values():
-            await provider.aclose()
+        made = self.__dict__
+        if "uses" in made:
+            await self.uses.aclose()
+        if "providers" in made:
+            for provider in self.providers.values():
+                await provider.aclose()
         await self.tables.aclose()
+
+    @cached_property
+    def _notices(self) -> Notices:
+        from lifecycle.notices import Notices
+
+        return Notices()
+
+    @property
+    def _idle_after(self) -> timedelta:
+        return timedelta(seconds=self.settings.idle_after)
+
+    @property
+    def _session_idle_after(self) -> timedelta:
+        return timedelta(seconds=self.settings.session_idle_after)
+
+    def _due(self, kind: str) -> DueIndex:
+        from lifecycle.due import DueIndex
+
+        return DueIndex(self.tables, kind)
 
 
 def service_bus(settings: Settings) -> RunQueue:
-    """Return the queue of runs that the settings name."""
+    """Return the queue of runs that the settings name.
+
+    Raises:
+        InvalidSettings: They name none.
+    """
+    from bootstrap.azure import azure_queue
+
     return azure_queue(settings)
-
-
-def _wire(settings: Settings, tables: Tables, clock: Clock) -> Services:
-    tools = builtin_tools(clock)
-    providers = make_providers(settings, tables, tools, clock)
-    idle_after = timedelta(seconds=settings.idle_after)
-    session_idle_after = timedelta(seconds=settings.session_idle_after)
-    catalog = Catalog(tables, clock)
-    conversations = Conversations(tables)
-    directory = Directory(tables)
-    due_sessions = DueIndex(tables, "session")
-    resolver = AgentResolver(
-        catalog,
-        providers,
-        clock,
-        capacity=settings.agent_cache_size,
-        trust_for=timedelta(seconds=settings.agent_cache_trust),
-        wait_for=timedelta(seconds=settings.provision_wait),
-    )
-    intake = Intake(catalog, conversations, directory, due_sessions, session_idle_after=session_idle_after, clock=clock)
-    notices = Notices()
-    uses = UseRecorder(clock, settings.use_lag)
-    ledger = Ledger(tables)
-    run_policy = RunPolicy(
-        lease=timedelta(seconds=settings.run_lease),
-        look_every=timedelta(seconds=settings.run_look_every),
-        timeout=timedelta(seconds=settings.run_timeout),
-        max_attempts=settings.run_max_attempts,
-        retry_base_s=settings.run_retry_base,
-        history_turns=settings.history_turns,
-    )
-    # A worker may use what it has cached without a look: what is retired is unused for longer than it may.
-    lag = settings.use_lag + timedelta(seconds=settings.agent_cache_trust)
-    prune_policy = PrunePolicy(idle_after, timedelta(seconds=settings.keep_new_for), lag)
-    return Services(
-        settings=settings,
-        clock=clock,
-        tables=tables,
-        providers=providers,
-        catalog=catalog,
-        resolver=resolver,
-        administration=Administration(catalog, resolver, tools, clock),
-        conversations=conversations,
-        directory=directory,
-        intake=intake,
-        desk=RunDesk(conversations, directory, notices, clock),
-        session_end=SessionEnd(conversations, directory, due_sessions, idle_after=session_idle_after, clock=clock),
-        uses=uses,
-        runner=Runner(
-            catalog,
-            conversations,
-            intake,
-            resolver,
-            ledger=ledger,
-            uses=uses,
-            notices=notices,
-            clock=clock,
-            policy=run_policy,
-        ),
-        prune=Prune(catalog, directory, DueIndex(tables, "agent"), prune_policy, clock),
-        ledger=ledger,
-        reports=Reports(tables),
-    )

@@ -26,7 +26,6 @@ def register(api: Api, services: Services) -> None:
     """Add the endpoints of agents."""
     _register_reading(api, services)
     _register_commands(api, services)
-    admin = services.administration
 
     @api.handle_with_signals(
         Endpoint(
@@ -36,13 +35,14 @@ def register(api: Api, services: Services) -> None:
             "Declare an agent: create it, or change its spec. Declaring the same again changes nothing.",
             body=AgentSpec,
             returns=AgentView,
+            also=201,
             errors=(412,),
         )
     )
     async def declare(call: Call) -> Reply:
         name = agent_name(call.route("name"))
         if_match = call.header("if-match")
-        agent, new = await admin.declare(call.workspace, name, call.body, call.signals, if_match)
+        agent, new = await services.administration.declare(call.workspace, name, call.body, call.signals, if_match)
         headers = {"ETag": agent.etag} | ({"Location": f"/api/agents/{name}"} if new else {})
         return Reply(AgentView.from_agent(agent), 201 if new else 200, headers)
 
@@ -58,21 +58,19 @@ def register(api: Api, services: Services) -> None:
     )
     async def delete(call: Call) -> Reply:
         name = agent_name(call.route("name"))
-        await admin.delete(call.workspace, name, call.signals, call.header("if-match"))
+        await services.administration.delete(call.workspace, name, call.signals, call.header("if-match"))
         return Reply(status=204)
 
 
 def _register_reading(api: Api, services: Services) -> None:
-    catalog = services.catalog
-
     @api.handle(Endpoint("GET", "agents", "agents_list", "List agents by name.", returns=AgentPage, query=PAGING))
     async def listing(call: Call) -> Reply:
-        agents, after = await catalog.list(call.workspace, call.limit(), call.cursor(agent_name))
+        agents, after = await services.catalog.list(call.workspace, call.limit(), call.cursor(agent_name))
         return Reply(AgentPage(items=[AgentView.from_agent(agent) for agent in agents], next=page_token(after)))
 
     @api.handle(Endpoint("GET", "agents/{name}", "agents_get", "Get an agent.", returns=AgentView, errors=(404,)))
     async def get(call: Call) -> Reply:
-        agent = await catalog.get(call.workspace, agent_name(call.route("name")))
+        agent = await services.catalog.get(call.workspace, agent_name(call.route("name")))
         return Reply(AgentView.from_agent(agent), headers={"ETag": agent.etag})
 
     @api.handle(
@@ -81,20 +79,21 @@ def _register_reading(api: Api, services: Services) -> None:
         )
     )
     async def stats(call: Call) -> Reply:
-        return Reply(AgentStatsView.from_agent(await catalog.get(call.workspace, agent_name(call.route("name")))))
+        return Reply(
+            AgentStatsView.from_agent(await services.catalog.get(call.workspace, agent_name(call.route("name"))))
+        )
 
     @api.handle(
         Endpoint("GET", "stats", "stats", "How agents are used, by name.", returns=AgentStatsPage, query=PAGING)
     )
     async def all_stats(call: Call) -> Reply:
-        agents, after = await catalog.list(call.workspace, call.limit(), call.cursor(agent_name))
+        agents, after = await services.catalog.list(call.workspace, call.limit(), call.cursor(agent_name))
         return Reply(
             AgentStatsPage(items=[AgentStatsView.from_agent(agent) for agent in agents], next=page_token(after))
         )
 
 
 def _register_commands(api: Api, services: Services) -> None:
-    admin = services.administration
 
     def command(verb: str, summary: str, errors: tuple[int, ...]) -> Endpoint:
         path = f"agents/{{name}}/{verb}"
@@ -102,33 +101,41 @@ def _register_commands(api: Api, services: Services) -> None:
 
     @api.handle_with_signals(command("prewarm", "Make an agent ready before its first run.", (404, 409)))
     async def prewarm(call: Call) -> Reply:
-        return _accepted(await admin.prewarm(call.workspace, agent_name(call.route("name")), call.signals))
+        return _accepted(
+            await services.administration.prewarm(call.workspace, agent_name(call.route("name")), call.signals)
+        )
 
     @api.handle_with_signals(
         command("retire", "Remove an agent at the provider, keeping its spec; its next run restores it.", (404, 409))
     )
     async def retire(call: Call) -> Reply:
-        return _accepted(await admin.retire(call.workspace, agent_name(call.route("name")), call.signals))
+        return _accepted(
+            await services.administration.retire(call.workspace, agent_name(call.route("name")), call.signals)
+        )
 
     @api.handle_with_signals(command("restore", "Bring a retired or failed agent back.", (404, 409)))
     async def restore(call: Call) -> Reply:
-        return _accepted(await admin.restore(call.workspace, agent_name(call.route("name")), call.signals))
+        return _accepted(
+            await services.administration.restore(call.workspace, agent_name(call.route("name")), call.signals)
+        )
 
     @api.handle_with_signals(command("verify", "Look whether an agent is still at the provider.", (404,)))
     async def verify(call: Call) -> Reply:
-        return _accepted(await admin.verify(call.workspace, agent_name(call.route("name")), call.signals))
+        return _accepted(
+            await services.administration.verify(call.workspace, agent_name(call.route("name")), call.signals)
+        )
 
     @api.handle_with_signals(
         command("disable", "Switch an agent off: its runs are refused until it is enabled.", (404,))
     )
     async def disable(call: Call) -> Reply:
         name = agent_name(call.route("name"))
-        return _accepted(await admin.switch(call.workspace, name, call.signals, enabled=False))
+        return _accepted(await services.administration.switch(call.workspace, name, call.signals, enabled=False))
 
     @api.handle_with_signals(command("enable", "Switch an agent on again.", (404,)))
     async def enable(call: Call) -> Reply:
         name = agent_name(call.route("name"))
-        return _accepted(await admin.switch(call.workspace, name, call.signals, enabled=True))
+        return _accepted(await services.administration.switch(call.workspace, name, call.signals, enabled=True))
 
     @api.handle_with_signals(
         Endpoint(

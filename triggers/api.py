@@ -111,8 +111,10 @@ class Endpoint:
         name: Function name, and operation id in openapi.json.
         summary: One sentence for the API's readers.
         body: Model of the request body; None for none.
-        returns: Model of the successful answer; None when it is not JSON.
-        status: Status of the successful answer.
+        returns: Model of the answer; None when it has no model.
+        status: Status of the answer.
+        also: Another status that the same answer can have; None for none.
+        mimetype: Content type of an answer without a model; None for an answer without a body.
         query: Query parameters with their meaning.
         errors: Status codes it can fail with, besides 400, 401 and 503.
         anonymous: Whether it can be called without a key.
@@ -126,6 +128,8 @@ class Endpoint:
     body: type[BaseModel] | None = None
     returns: type[BaseModel] | None = None
     status: int = 200
+    also: int | None = None
+    mimetype: str | None = None
     query: Mapping[str, str] = field(default_factory=dict[str, str])
     errors: Sequence[int] = ()
     anonymous: bool = False

@@ -12,7 +12,6 @@ from triggers.agents import PAGING
 from triggers.api import Api, Call, Endpoint, Reply, page_token
 from triggers.views import CostsView, Page, ReportView
 
-
 # fromisoformat alone takes weeks (2026-W47-6) and days without dashes, too.
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 

@@ -16,7 +16,6 @@ class DeadLetterPage(Page[DeadLetterView]):
 
 def register(api: Api, services: Services, queue: RunQueue) -> None:
     """Add the endpoints of dead letters."""
-    dead_letters = services.dead_letters(queue)
 
     @api.handle(
         Endpoint(
@@ -29,7 +28,7 @@ def register(api: Api, services: Services, queue: RunQueue) -> None:
         )
     )
     async def listing(call: Call) -> Reply:
-        letters, after = await dead_letters.list(call.workspace, call.limit(), call.cursor(index) or 0)
+        letters, after = await services.dead_letters(queue).list(call.workspace, call.limit(), call.cursor(index) or 0)
         items = [DeadLetterView.of(letter) for letter in letters]
         return Reply(DeadLetterPage(items=items, next=page_token(after)))
 
@@ -48,6 +47,6 @@ def register(api: Api, services: Services, queue: RunQueue) -> None:
         text = call.route("id")
         if not (text.isascii() and text.isdigit() and len(text) <= 18):
             raise InvalidInput("A dead letter's id is a number.", code="invalid_dead_letter_id")
-        submission = await dead_letters.redrive(call.workspace, int(text))
+        submission = await services.dead_letters(queue).redrive(call.workspace, int(text))
         view = RedrivenView(run_id=submission.run_id, session_id=submission.session_id, agent=submission.agent)
         return Reply(view, 202, {"Location": f"/api/runs/{view.run_id}"})

@@ -28,6 +28,7 @@ def register(api: Api, services: Services, queue: RunQueue) -> None:
             body=RunRequest,
             returns=RunView,
             status=202,
+            also=200,
             errors=(404, 409, 413),
             creates=True,
         )
@@ -58,6 +59,7 @@ def register(api: Api, services: Services, queue: RunQueue) -> None:
             "Cancel a run: at once while it is queued, at the next opportunity while it is running.",
             returns=RunView,
             status=202,
+            also=200,
             errors=(404,),
         )
     )

@@ -32,7 +32,6 @@ class TurnPage(Page[TurnView]):
 
 def register(api: Api, services: Services) -> None:
     """Add the endpoints of sessions."""
-    conversations = services.conversations
 
     @api.handle(
         Endpoint(
@@ -72,7 +71,9 @@ def register(api: Api, services: Services) -> None:
             limit=call.limit(),
             after=call.cursor(newest_first_key),
         )
-        found = await asyncio.gather(*(conversations.load(call.workspace, entry.session_id) for entry in entries))
+        found = await asyncio.gather(
+            *(services.conversations.load(call.workspace, entry.session_id) for entry in entries)
+        )
         items = [
             SessionView.of(stored.session)
             for entry, stored in zip(entries, found, strict=True)
@@ -112,7 +113,7 @@ def register(api: Api, services: Services) -> None:
     async def messages(call: Call) -> Reply:
         session = await _session(services, call)
         first, limit = call.cursor(index) or 0, call.limit()
-        turns = await conversations.turns(call.workspace, session.id, first, limit)
+        turns = await services.conversations.turns(call.workspace, session.id, first, limit)
         after = first + len(turns)
         next_one = after if after < session.turns and turns else None
         return Reply(TurnPage(items=[TurnView.of(turn) for turn in turns], next=page_token(next_one)))
@@ -123,6 +124,7 @@ def register(api: Api, services: Services) -> None:
             "sessions/{id}/events",
             "sessions_events",
             "Follow a session as server-sent events: answers when there is news after `Last-Event-ID`, or after 25 s.",
+            mimetype="text/event-stream",
             errors=(404,),
         )
     )
@@ -131,7 +133,7 @@ def register(api: Api, services: Services) -> None:
         first = _after(call.header("last-event-id"))
         deadline = time.monotonic() + LONGEST_WAIT_S
         while True:
-            found = await conversations.events(call.workspace, session.id, first, _EVENTS_AT_ONCE)
+            found = await services.conversations.events(call.workspace, session.id, first, _EVENTS_AT_ONCE)
             if found or time.monotonic() >= deadline:
                 return Reply(event_stream(found), 200, {"Cache-Control": "no-store"}, "text/event-stream")
             await asyncio.sleep(_LOOK_EVERY_S)

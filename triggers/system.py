@@ -11,7 +11,6 @@ from kernel.errors import AppError
 from kernel.tables import Span
 from lifecycle.queue import RunQueue
 from triggers.api import Api, Call, Endpoint, Reply
-from triggers.openapi import describe
 from triggers.views import HealthView
 
 _PATIENCE_S = 5
@@ -27,6 +26,7 @@ def register(api: Api, services: Services, queue: RunQueue) -> None:
             "health",
             "Whether the app and what it stands on can be reached; 503 when not.",
             returns=HealthView,
+            also=503,
             anonymous=True,
         )
     )
@@ -39,8 +39,19 @@ def register(api: Api, services: Services, queue: RunQueue) -> None:
         view = HealthView(status="healthy" if healthy else "unhealthy", components=components)
         return Reply(view, 200 if healthy else 503, {"Cache-Control": "no-store"})
 
-    @api.handle(Endpoint("GET", "openapi.json", "openapi", "This API as an OpenAPI 3.1 document.", anonymous=True))
+    @api.handle(
+        Endpoint(
+            "GET",
+            "openapi.json",
+            "openapi",
+            "This API as an OpenAPI 3.1 document.",
+            mimetype="application/json",
+            anonymous=True,
+        )
+    )
     async def openapi(_call: Call) -> Reply:
+        from triggers.openapi import describe  # noqa: PLC0415 - only this one answer needs it
+
         return Reply(json.dumps(describe(api.endpoints)))
 
 

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from adapters.memory_tables import MemoryTables
 from adapters.providers.offline import TABLE as OFFLINE
 from adapters.providers.offline import OfflineProvider
+from adapters.table_rules import place
 from bootstrap.services import Services
 from kernel.errors import NotFound, Unavailable
 from kernel.settings import Settings
@@ -176,14 +177,14 @@ class ShortPageTables(MemoryTables):
 
 
 class SmallTables(MemoryTables):
-    """Memory tables that refuse the commits they are told to, as too large."""
+    """Memory tables that refuse commits with rows of a kind as too large."""
 
-    def __init__(self, refuse: Callable[[Sequence[Write]], bool]) -> None:
+    def __init__(self, refused: str) -> None:
         super().__init__()
-        self._refuse = refuse
+        self._refused = refused
 
     async def commit(self, table: str, writes: Sequence[Write]) -> Sequence[str]:
-        if self._refuse(writes):
+        if any(place(write)[1].startswith(self._refused) for write in writes):
             raise RowTooLarge
         return await super().commit(table, writes)
 
@@ -264,7 +265,7 @@ def quick_settings(**fields: Any) -> Settings:
 
 
 def make_services(tables: Tables, clock: Callable[[], datetime], **settings: Any) -> Services:
-    return Services.over(tables, quick_settings(**settings), clock)
+    return Services(tables, quick_settings(**settings), clock)
 
 
 async def settle() -> None:
