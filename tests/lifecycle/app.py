@@ -12,7 +12,7 @@ from kernel.ids import new_id
 from kernel.tables import Tables
 from lifecycle.conversations import Turn
 from lifecycle.intake import Accepted
-from lifecycle.providers import AgentProvider, ProviderVersion
+from lifecycle.providers import ProviderVersion
 from lifecycle.runs import Run
 from lifecycle.sessions import Session
 from lifecycle.signals import LocalSignals
@@ -40,7 +40,7 @@ class StruckAgent:
 class StruckProvider(FatefulProvider):
     """A provider whose agents' runs are effects too."""
 
-    def __init__(self, inner: AgentProvider, fate: Fate) -> None:
+    def __init__(self, inner: Any, fate: Fate) -> None:
         super().__init__(inner, Fate())
         self._model = fate
 
@@ -65,7 +65,7 @@ class App:
         services = make_services(tables, self.clock, **self.settings)
         if fate is not None or model is not None:
             struck = StruckProvider(services.providers["offline"], model or fate or Fate())
-            cast("dict[str, AgentProvider]", services.providers)["offline"] = struck
+            cast("dict[str, Any]", services.providers)["offline"] = struck
         return services
 
     async def declare(self, name: str = "bot", declared: AgentSpec | None = None, workspace: str = "default") -> None:

@@ -18,7 +18,7 @@ from kernel.errors import NotFound, Unavailable
 from kernel.settings import Settings
 from kernel.tables import Page, Row, RowTooLarge, Span, Tables, Write, every
 from lifecycle.actor import AgentActor
-from lifecycle.providers import AgentProvider, ProviderVersion, Wanted
+from lifecycle.providers import ProviderVersion, Wanted
 from lifecycle.queue import DeadMessage
 from lifecycle.specs import AgentSpec
 from lifecycle.submissions import Submission
@@ -108,16 +108,12 @@ class FatefulTables(Tables):
         await self.inner.aclose()
 
 
-class FatefulProvider(AgentProvider):
+class FatefulProvider:
     """A provider whose creations and deletions are effects; what it keeps itself is not in danger."""
 
-    def __init__(self, inner: AgentProvider, fate: Fate) -> None:
+    def __init__(self, inner: Any, fate: Fate) -> None:
         self.inner = inner
         self.fate = fate
-
-    async def find(self, wanted: Wanted) -> ProviderVersion | None:
-        self.fate.alive()
-        return await self.inner.find(wanted)
 
     async def create(self, wanted: Wanted) -> ProviderVersion:
         return await self.fate.effect(lambda: self.inner.create(wanted))
@@ -125,18 +121,9 @@ class FatefulProvider(AgentProvider):
     async def delete(self, version: ProviderVersion) -> None:
         await self.fate.effect(lambda: self.inner.delete(version))
 
-    async def exists(self, version: ProviderVersion) -> bool:
+    def __getattr__(self, name: str) -> Any:
         self.fate.alive()
-        return await self.inner.exists(version)
-
-    def open(self, version: ProviderVersion, spec: AgentSpec) -> Any:
-        return self.inner.open(version, spec)
-
-    def translate(self, error: Exception) -> Any:
-        return self.inner.translate(error)
-
-    async def aclose(self) -> None:
-        await self.inner.aclose()
+        return getattr(self.inner, name)
 
 
 class CountingTables(MemoryTables):
@@ -232,7 +219,7 @@ class MemoryQueue:
         return number
 
 
-def make_actor(tables: Tables, provider: AgentProvider, clock: ManualClock) -> AgentActor:
+def make_actor(tables: Tables, provider: Any, clock: ManualClock) -> AgentActor:
     return AgentActor(tables, {"offline": provider}, owner="us", idle_after=IDLE_AFTER, clock=clock)
 
 

@@ -136,9 +136,7 @@ async def broken(*_: object) -> None:
 async def test_another_workspaces_letter_is_not_found(app: App) -> None:
     """Neither shown nor redriven; what cannot be read belongs to the default workspace."""
     number = await dead_run(app)
-    unreadable = app.queue.bury(
-        app.queue.letters and Submission(agent="a", query="b", run_id="c", session_id="d"), body=b"x"
-    )
+    unreadable = app.queue.bury(Submission(agent="a", query="b", run_id="c", session_id="d"), body=b"x")
     for which in (number, unreadable):
         with pytest.raises(NotFound):
             await letters(app).redrive("team", which)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from kernel.errors import Unavailable
 from kernel.tables import Span, every
 from lifecycle.agents import AgentState
 from lifecycle.due import TABLE as DUE
@@ -137,8 +138,6 @@ async def test_what_a_failed_deletion_left_is_deleted_by_the_next_prune(app: App
     """At once, not after another week."""
     await ready(app)
     app.clock.move(days=8)
-    from kernel.errors import Unavailable
-
     provider = app.services.providers["offline"]
     failing = make_actor(app.tables, FatefulProvider(provider, Fate(1, error=Unavailable)), app.clock)
     await failing.handle(None, "default", "bot", Retire("r", app.clock.now))

@@ -65,9 +65,9 @@ async def test_uses_are_told_once_per_interval() -> None:
 async def test_agents_do_not_share_their_counts() -> None:
     """Nor do workspaces."""
     signals, uses = Recorded(), UseRecorder(ManualClock(), timedelta(hours=1))
-    for name, count in (("a/x", 2), ("b/x", 3), ("a/y", 4)):
+    for workspace, name, count in (("a", "x", 2), ("b", "x", 3), ("a", "y", 4)):
         for _ in range(count):
-            await uses.record(*name.split("/"), signals)
+            await uses.record(workspace, name, signals)
     await uses.aclose(signals)
 
     assert sorted(signals.told) == [("a/x", 1), ("a/x", 1), ("a/y", 1), ("a/y", 3), ("b/x", 1), ("b/x", 2)]

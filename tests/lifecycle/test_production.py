@@ -1,0 +1,199 @@
+"""The registry as a library."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from bootstrap.services import Services
+from kernel.errors import InvalidInput, NotFound, RunFailed, TooLarge, Unavailable
+from kernel.settings import Settings
+from kernel.tables import Span
+from lifecycle import ProductionAgentManager
+from lifecycle.specs import AgentSpec, Simulation
+from lifecycle.submissions import RunRequest
+
+SPEC = AgentSpec(model="gpt-5-mini", instructions="Be brief.")
+QUICK = Settings.from_environment({"RUN_RETRY_BASE_S": "0.001", "RUN_LOOK_EVERY_S": "0.02", "RUN_MAX_ATTEMPTS": "3"})
+
+
+@pytest.fixture
+def services() -> Services:
+    return Services.in_memory(QUICK)
+
+
+@pytest_asyncio.fixture
+async def manager(services: Services) -> AsyncIterator[ProductionAgentManager]:
+    async with services.manager() as manager:
+        yield manager
+    await services.aclose()
+
+
+async def versions(services: Services, name: str) -> int:
+    """Return how many versions of an agent are at the offline provider."""
+    return len((await services.tables.query("offlineagents", Span(name))).rows)
+
+
+async def test_a_thousand_callers_make_one_agent(services: Services, manager: ProductionAgentManager) -> None:
+    """Whoever comes first makes it; everyone gets it."""
+    agents = await asyncio.gather(*(manager.get_or_create("helper", SPEC) for _ in range(1000)))
+
+    assert {agent.name for agent in agents} == {"helper"}
+    assert await versions(services, "helper") == 1
+    assert (await manager.stats()).created == 1
+
+
+async def test_an_agent_goes_on_with_its_conversation(manager: ProductionAgentManager) -> None:
+    """The model is given what was said before, until a new conversation is started."""
+    agent = await manager.get_or_create("helper", SPEC)
+
+    first = await agent.run("Remember the number seven.")
+    second = await agent.run("Which number?")
+    agent.new_conversation()
+    third = await agent.run("Which number?")
+
+    assert first.session_id == second.session_id != third.session_id
+    assert "turn 1" in (first.answer or "")
+    assert "Remember the number" in (second.answer or "")
+    assert "Remember" not in (third.answer or "")
+
+
+async def test_two_objects_of_one_agent_do_not_share_a_conversation(manager: ProductionAgentManager) -> None:
+    """Each has its own, though the agent behind them is one."""
+    one, two = [await manager.get_or_create("helper", SPEC) for _ in range(2)]
+
+    await one.run("Something between us.")
+    run = await two.run("What was said?")
+
+    assert "turn 1" in (run.answer or "")
+
+
+async def test_runs_of_one_conversation_are_answered_in_the_order_they_came(manager: ProductionAgentManager) -> None:
+    """One waits for the other."""
+    agent = await manager.get_or_create("helper", SPEC)
+
+    runs = await asyncio.gather(*(agent.run(f"Message {n}") for n in range(8)))
+
+    assert [f"turn {n + 1}" in (run.answer or "") for n, run in enumerate(runs)] == [True] * 8
+
+
+async def test_another_spec_makes_another_version(services: Services, manager: ProductionAgentManager) -> None:
+    """And the same one again makes none."""
+    for spec in (SPEC, SPEC, AgentSpec(model="gpt-5-nano"), AgentSpec(model="gpt-5-nano")):
+        agent = await manager.get_or_create("helper", spec)
+        await agent.run("Hello?")
+
+    assert await versions(services, "helper") == 2
+
+
+async def test_without_reuse_an_agent_is_made_and_deleted(services: Services) -> None:
+    """Leaving the manager's context deletes it, and keeps the others."""
+    async with services.manager() as manager:
+        await manager.get_or_create("helper", SPEC)
+        alone = [await manager.get_or_create("helper", SPEC, reuse=False) for _ in range(2)]
+        assert [await versions(services, agent.name) for agent in alone] == [1, 1]
+
+    assert len({agent.name for agent in alone}) == 2
+    assert [await versions(services, agent.name) for agent in alone] == [0, 0]
+    assert await versions(services, "helper") == 1
+
+
+async def test_statistics_say_how_often_agents_are_reused(manager: ProductionAgentManager) -> None:
+    """Runs beyond those that made their agent."""
+    agent = await manager.get_or_create("helper", SPEC)
+    for _ in range(5):
+        await agent.run("Hello?")
+
+    stats = await manager.stats()
+
+    assert (stats.agents, stats.active, stats.created, stats.runs, stats.reused) == (1, 1, 1, 5, 4)
+    assert stats.cache_hits > 0
+
+
+async def test_prewarmed_agents_are_ready(services: Services, manager: ProductionAgentManager) -> None:
+    """They are made before anybody asks them; one that nobody declared cannot be."""
+    signals = services.local_signals()
+    for name in ("one", "two"):
+        await services.administration.declare("default", name, SPEC, signals)
+
+    await manager.prewarm(["one", "two"])
+
+    assert [await versions(services, name) for name in ("one", "two")] == [1, 1]
+    with pytest.raises(NotFound):
+        await manager.prewarm(["three"])
+
+
+async def test_cleaning_up_deletes_one_or_all(services: Services, manager: ProductionAgentManager) -> None:
+    """At the provider and in the registry."""
+    for name in ("one", "two", "three"):
+        await manager.get_or_create(name, SPEC)
+
+    await manager.cleanup("one")
+    deleted = await manager.cleanup_all()
+
+    assert deleted == 2
+    assert [await versions(services, name) for name in ("one", "two", "three")] == [0, 0, 0]
+    assert (await manager.stats()).agents == 0
+    with pytest.raises(NotFound):
+        await manager.cleanup("one")
+
+
+async def test_what_can_pass_is_tried_again(manager: ProductionAgentManager) -> None:
+    """Until it is answered, with the attempts counted."""
+    spec = AgentSpec(model="gpt-5-mini", simulate=Simulation(fail_first=2, fail_with="throttled"))
+    agent = await manager.get_or_create("flaky", spec)
+
+    run = await agent.run("Are you there?")
+
+    assert run.attempt == 3
+
+
+@pytest.mark.parametrize(
+    ("simulate", "code"),
+    [
+        (Simulation(fail_first=9, fail_with="unavailable"), "provider_unavailable"),
+        (Simulation(fail_first=1, fail_with="content_filter"), "content_filter"),
+    ],
+)
+async def test_a_run_that_fails_says_why(manager: ProductionAgentManager, simulate: Simulation, code: str) -> None:
+    """After its last attempt, or at once when trying again cannot help."""
+    agent = await manager.get_or_create("broken", AgentSpec(model="gpt-5-mini", simulate=simulate))
+
+    with pytest.raises(RunFailed) as caught:
+        await agent.run("Are you there?")
+
+    assert caught.value.code == code
+
+
+async def test_a_provider_that_cannot_make_the_agent_is_reported(manager: ProductionAgentManager) -> None:
+    """And the next call tries again."""
+    spec = AgentSpec(model="gpt-5-mini", simulate=Simulation(fail_creates=1))
+
+    with pytest.raises(Unavailable) as caught:
+        await manager.get_or_create("late", spec)
+    agent = await manager.get_or_create("late", spec)
+
+    assert caught.value.code == "provider_unavailable"
+    assert (await agent.run("Hello?")).answer
+
+
+@pytest.mark.parametrize("name", ["", "Upper", "a b", "-a", "a" * 64])
+async def test_a_bad_name_changes_nothing(manager: ProductionAgentManager, name: str) -> None:
+    """It is refused before anything is declared."""
+    with pytest.raises(InvalidInput):
+        await manager.get_or_create(name, SPEC)
+
+    assert (await manager.stats()).agents == 0
+
+
+async def test_bad_queries_are_refused(manager: ProductionAgentManager) -> None:
+    """Blank ones and oversized ones."""
+    agent = await manager.get_or_create("helper", SPEC)
+
+    with pytest.raises(InvalidInput):
+        await agent.run("  ")
+    with pytest.raises(TooLarge):
+        await manager.run("helper", RunRequest(query="x" * 70_000))
