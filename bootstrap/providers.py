@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from adapters.identity import AppIdentity
+from adapters.providers.foundry import FoundryProvider, Project
 from adapters.providers.offline import OfflineProvider
 from adapters.providers.openai import Endpoint, OpenAIProvider
 from kernel.clock import Clock
@@ -17,7 +18,16 @@ def make_providers(settings: Settings, tables: Tables, tools: Tools, clock: Cloc
     return {
         "offline": OfflineProvider(tables, clock, tools),
         "openai": OpenAIProvider(_openai_endpoint(settings), clock, tools),
+        "foundry": FoundryProvider(_foundry_project(settings), clock, tools),
     }
+
+
+def _foundry_project(settings: Settings) -> Project | None:
+    endpoint = settings.foundry_project_endpoint.rstrip("/")
+    if not endpoint:
+        return None
+    credential = AppIdentity() if endpoint.startswith("https://") else None
+    return Project(endpoint=endpoint, credential=credential, timeout_s=settings.model_timeout)
 
 
 def _openai_endpoint(settings: Settings) -> Endpoint:

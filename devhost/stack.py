@@ -107,7 +107,7 @@ def start(options: argparse.Namespace, parts: ExitStack, say: Callable[[str], No
         (options.amqp_port, "--amqp-port"),
         (options.port, "--port"),
     ):
-        check_port(port, f"{option} of python -m devhost.stack")
+        check_port(port, f"{option} NUMBER (with make: make start ARGS='{option} NUMBER')")
     say("Starting Azurite …")
     azurite = parts.enter_context(
         start_azurite(

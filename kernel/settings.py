@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
 Seconds = Annotated[float, Field(gt=0, le=366 * 86400)]
 Name = Annotated[str, Field(min_length=1, max_length=128)]
+ProjectEndpoint = Annotated[str, Field(pattern=r"^(?:https://.+|http://(?:127\.0\.0\.1|localhost)[:/].+)?$")]
 
 
 class InvalidSettings(Exception):
@@ -44,6 +45,8 @@ class Settings(BaseModel):
     """Azure OpenAI resource to use instead, like https://NAME.openai.azure.com."""
     azure_openai_api_version: str = Field(default="", alias="AZURE_OPENAI_API_VERSION")
     """API version of that resource; empty for the SDK's default."""
+    foundry_project_endpoint: ProjectEndpoint = Field(default="", alias="FOUNDRY_PROJECT_ENDPOINT")
+    """Foundry project for agents of the provider `foundry`, like https://NAME.services.ai.azure.com/api/projects/PROJECT."""
     model_timeout: Seconds = Field(default=120, alias="MODEL_TIMEOUT_S")
     """How long one model call may take."""
 
@@ -77,7 +80,7 @@ class Settings(BaseModel):
     """When idle agents are retired (NCRONTAB, UTC)."""
     idle_after: Seconds = Field(default=7 * 86400, alias="IDLE_AFTER_S")
     """Time without use after which an agent is retired, unless its spec says otherwise."""
-    keep_new_for: Annotated[float, Field(ge=0)] = Field(default=3600, alias="KEEP_NEW_FOR_S")
+    keep_new_for: Annotated[float, Field(ge=0, le=366 * 86400)] = Field(default=3600, alias="KEEP_NEW_FOR_S")
     """An agent declared less than this ago is never retired by the timer."""
     report_schedule: Name = Field(default="0 */5 * * * *", alias="REPORT_SCHEDULE")
     """When the ledger is aggregated into reports (NCRONTAB, UTC)."""
@@ -95,6 +98,13 @@ class Settings(BaseModel):
     trust_workspace_header: bool = Field(default=False, alias="TRUST_WORKSPACE_HEADER")
     """With `keys`: whether the X-Workspace header names the workspace; only behind a gateway that sets it."""
 
+    @model_validator(mode="after")
+    def _consistent(self) -> Settings:
+        if self.run_look_every * 3 > self.run_lease:
+            msg = "RUN_LOOK_EVERY_S: at most a third of RUN_LEASE_S, or a lease runs out before it is renewed"
+            raise ValueError(msg)
+        return self
+
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:
         """Return the settings that the environment holds; an empty value means the default.
@@ -107,7 +117,7 @@ class Settings(BaseModel):
         try:
             return cls.model_validate(values)
         except ValidationError as error:
-            wrong = [f"{'.'.join(str(step) for step in item['loc'])}: {item['msg']}" for item in error.errors()]
+            wrong = [": ".join([*(str(step) for step in item["loc"]), item["msg"]]) for item in error.errors()]
             raise InvalidSettings("Settings are not valid. " + "; ".join(wrong)) from None
 
     @classmethod

@@ -9,7 +9,7 @@ from kernel.errors import Conflict
 from kernel.ids import new_id
 from lifecycle.agents import AgentState
 from lifecycle.catalog import Agent, Catalog, disabled
-from lifecycle.operations import Disable, Enable, Ensure, Remove, Retire, Verify
+from lifecycle.operations import Disable, Enable, Ensure, Remove, Restore, Retire, Verify
 from lifecycle.resolver import AgentResolver
 from lifecycle.signals import AgentSignals
 from lifecycle.specs import AgentSpec
@@ -50,9 +50,7 @@ class Administration:
             NotFound: There is no such agent.
             Conflict: It is disabled.
         """
-        agent = await self._catalog.get(workspace, name)
-        if not agent.declaration.enabled:
-            raise disabled(agent)
+        agent = await self._enabled(workspace, name)
         if not agent.ready:
             operation = Ensure(new_id(), agent.declaration.revision, agent.declaration.spec)
             await signals.send(workspace, name, operation)
@@ -81,8 +79,10 @@ class Administration:
             NotFound: There is no such agent.
             Conflict: It is disabled.
         """
+        agent = await self._enabled(workspace, name)
         # As it is declared now, which may be another spec than the one it was retired with.
-        return await self.prewarm(workspace, name, signals)
+        await signals.send(workspace, name, Restore(new_id(), agent.declaration.revision, agent.declaration.spec))
+        return agent
 
     async def verify(self, workspace: str, name: str, signals: AgentSignals) -> Agent:
         """Have the actor look whether the agent is still at the provider.
@@ -117,4 +117,10 @@ class Administration:
         agent = await self._catalog.delete(workspace, name, if_match)
         await signals.send(workspace, name, Remove(new_id(), agent.declaration.revision))
         self._resolver.forget(workspace, name)
+        return agent
+
+    async def _enabled(self, workspace: str, name: str) -> Agent:
+        agent = await self._catalog.get(workspace, name)
+        if not agent.declaration.enabled:
+            raise disabled(agent)
         return agent

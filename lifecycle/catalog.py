@@ -72,8 +72,9 @@ class Agent:
         if not self.declaration.enabled:
             return AgentState.DISABLED
         # A record that says deleted is of the agent's life before it was declared again.
-        gone = self.record is None or self.record.state is AgentState.DELETED
-        return AgentState.REGISTERED if gone else self.record.state
+        if self.record is None or self.record.state is AgentState.DELETED:
+            return AgentState.REGISTERED
+        return self.record.state
 
     @property
     def etag(self) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from kernel.clock import Clock
-from kernel.errors import AppError, Conflict, Unavailable
+from kernel.errors import AppError, Conflict, NotFound, Unavailable
 from kernel.ids import new_id
 from lifecycle import runs, sessions
 from lifecycle.catalog import Agent, Catalog, disabled
@@ -64,7 +64,13 @@ class Intake:
                 another request.
             Unavailable: The broker did not accept the message; the run is not queued.
         """
-        agent = await self._usable_agent(workspace, agent_name)
+        try:
+            agent = await self._usable_agent(workspace, agent_name)
+        except (NotFound, Conflict):
+            # What was answered before the agent was switched off or deleted stays answered.
+            if (run := await self._accepted_before(workspace, agent_name, request, run_id)) is None:
+                raise
+            return Accepted(run, created=False)
         if not agent.ready:
             # Provisioning now overlaps with the time the message takes.
             await signals.send(workspace, agent_name, _ensure(agent))
@@ -116,8 +122,8 @@ class Intake:
 
     async def start_session(
         self, workspace: str, agent_name: str, session_id: str | None, user_id: str | None
-    ) -> Session:
-        """Start a session with the agent; the same id again returns the same session.
+    ) -> tuple[Session, bool]:
+        """Start a session with the agent and return it and whether it is new; the same id again is the same session.
 
         Raises:
             NotFound: No such agent, or the session is another user's.
@@ -130,7 +136,11 @@ class Intake:
         if known.session is None:
             await self._enter(agent, ident, user_id, now)
 
+        new = False
+
         def decide(stored: Stored) -> Change | None:
+            nonlocal new
+            new = stored.session is None
             if stored.session is not None:
                 sessions.check_usable(stored.session, agent.name, user_id)
                 return None
@@ -141,7 +151,7 @@ class Intake:
         if stored.session is None:
             msg = "the session was not stored"
             raise RuntimeError(msg)
-        return stored.session
+        return stored.session, new
 
     async def _check(self, stored: Stored, agent: Agent, request: RunRequest, run_id: str) -> None:
         """Check that the session takes the run, unless it has taken it before."""
@@ -152,6 +162,12 @@ class Intake:
         except AppError:
             if await self._directory.find_run(agent.workspace, run_id) is None:
                 raise
+
+    async def _accepted_before(self, workspace: str, agent: str, request: RunRequest, run_id: str) -> Run | None:
+        place = await self._directory.find_run(workspace, run_id)
+        if place is None or place.digest != request.digest(agent):
+            return None
+        return await self._conversations.run(workspace, place.session_id, run_id)
 
     async def _usable_agent(self, workspace: str, name: str) -> Agent:
         agent = await self._catalog.get(workspace, name)

@@ -45,6 +45,15 @@ class Retire:
 
 
 @dataclass(frozen=True, slots=True)
+class Restore:
+    """Bring it back, as declared by this revision, if it was retired or could not be made."""
+
+    operation_id: OperationId
+    revision: Revision
+    spec: AgentSpec
+
+
+@dataclass(frozen=True, slots=True)
 class Disable:
     """Switch it off (declared by this revision)."""
 
@@ -75,12 +84,13 @@ class Verify:
     operation_id: OperationId
 
 
-Operation = Ensure | RecordUse | Retire | Disable | Enable | Remove | Verify
+Operation = Ensure | RecordUse | Retire | Restore | Disable | Enable | Remove | Verify
 
 _KINDS: Mapping[str, type[Operation]] = {
     "ensure": Ensure,
     "record_use": RecordUse,
     "retire": Retire,
+    "restore": Restore,
     "disable": Disable,
     "enable": Enable,
     "delete": Remove,

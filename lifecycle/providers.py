@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from kernel.errors import AppError
 from lifecycle.specs import AgentSpec
@@ -45,6 +45,8 @@ class ProviderVersion:
         id: The provider's own identifier, opaque to us.
         created_at: When the provider made it, aware UTC.
         provider: Which provider has it, as `AgentSpec.provider` says it; noted by the registry, empty before.
+        owner: Whose it is (`Wanted.owner`); empty where the version does not say.
+        fingerprint: What it was made from (`Wanted.fingerprint`); empty where the version does not say.
     """
 
     name: str
@@ -52,6 +54,30 @@ class ProviderVersion:
     id: str
     created_at: datetime
     provider: str = ""
+    owner: str = ""
+    fingerprint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A version as an inventory finds it at the provider.
+
+    Attributes:
+        version: The version; its `owner` and `fingerprint` are what its metadata says.
+        workspace: The workspace it was made for; empty where it does not say.
+        agent: The agent it was made for; empty where it does not say.
+        intact: Whether its definition is still the one that it was made with; False where nobody noted that one.
+    """
+
+    version: ProviderVersion
+    workspace: str
+    agent: str
+    intact: bool
+
+    @property
+    def owner(self) -> str | None:
+        """Whose version it is; None for one that no registry made."""
+        return self.version.owner or None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +105,48 @@ class AgentProvider(Protocol):
         ...
 
     async def delete(self, version: ProviderVersion) -> None:
-        """Delete the version; a version that is already gone is no error."""
+        """Delete the version, and the agent with its last one; what is already gone, or not ours, is left as it is."""
         ...
 
     async def exists(self, version: ProviderVersion) -> bool:
-        """Return whether the version is still there."""
+        """Return whether the version is still there and still is the one that was made."""
+        ...
+
+    def inventory(self, owner: str) -> AsyncIterator[Found]:
+        """Yield every version of every agent that has at least one version of the owner's; agents one by one.
+
+        Versions of others are among them: a colleague's change in the provider's portal makes one. Nothing is yielded
+        where the provider keeps no agents.
+        """
+        ...
+
+    async def definition(self, version: ProviderVersion) -> Mapping[str, Any] | None:
+        """Return what the provider holds of the version, as JSON; None where it holds nothing (of it)."""
+        ...
+
+    async def disable(self, name: str) -> None:
+        """Have the provider refuse to run the agent, whichever version; does nothing where it cannot, or is off."""
+        ...
+
+    async def enable(self, name: str) -> None:
+        """Have the provider run the agent again; does nothing where it cannot be switched, or is on."""
+        ...
+
+    async def conversation(self, version: ProviderVersion, session_key: str, known: str | None) -> str | None:
+        """Return the id of the conversation at the provider in which the session's next run takes place.
+
+        A provider that keeps conversations returns what it is given as `known`, without I/O, and makes an empty one
+        where nothing is known. The run is then told of it with
+        `run(messages, session=agent.get_session(id))`; its messages and the answer become part of the conversation.
+
+        Args:
+            version: The version that will run.
+            session_key: Names our session in the conversation's metadata, for those who look at it there.
+            known: The session's conversation, as an earlier call returned it; None when there is none.
+
+        Returns:
+            None where the provider keeps no conversations: the run is given the whole history as messages.
+        """
         ...
 
     def open(self, version: ProviderVersion, spec: AgentSpec) -> SupportsAgentRun:
@@ -94,9 +157,10 @@ class AgentProvider(Protocol):
         """Return the error of our tree that an exception from the opened agent's `run` means.
 
         Unavailable with code `provider_throttled` or `provider_unavailable`, and `retry_after_s` where the provider
-        named one, for throttling, time-outs and outages; ProviderRejected with code `content_filter`, `provider_auth`
-        or `provider_rejected` for what it refuses; an error of ours from inside the run as it is; InternalError for
-        anything else.
+        named one, for throttling, time-outs and outages; Unavailable with code `agent_version_gone` or
+        `conversation_gone` for what was deleted at the provider and can be made again; ProviderRejected with code
+        `content_filter`, `provider_auth`, `provider_disabled`, `preview_feature_required` or `provider_rejected` for
+        what it refuses; an error of ours from inside the run as it is; InternalError for anything else.
         """
         ...
 

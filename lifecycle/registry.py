@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from lifecycle.agents import AgentRecord, AgentState, Failure, Intent
-from lifecycle.operations import Disable, Enable, Ensure, Operation, RecordUse, Remove, Retire, Verify
+from lifecycle.operations import Disable, Enable, Ensure, Operation, RecordUse, Remove, Restore, Retire, Verify
 from lifecycle.providers import ProviderVersion
 from lifecycle.specs import AgentSpec, fingerprint
 
@@ -60,10 +60,14 @@ def apply(record: AgentRecord, operation: Operation, now: datetime) -> Decision:
     """Return what an operation does to a record. An operation applied before, or overtaken, does nothing."""
     if operation.operation_id in record.applied:
         return Decision(record)
-    if isinstance(operation, Ensure | Disable | Enable | Remove) and operation.revision < record.revision:
+    if isinstance(operation, Ensure | Restore | Disable | Enable | Remove) and operation.revision < record.revision:
         return Decision(_remember(record, operation))
     match operation:
         case Ensure():
+            return _ensure(record, operation, now)
+        case Restore():
+            if record.state not in (AgentState.IDLE, AgentState.FAILED, AgentState.PROVISIONING):
+                return Decision(_remember(record, operation))
             return _ensure(record, operation, now)
         case RecordUse():
             latest = max(record.last_used, operation.last_used) if record.last_used else operation.last_used
@@ -127,7 +131,7 @@ def failed(record: AgentRecord, operation: Operation, failure: Failure, now: dat
     return _remember(record, operation)
 
 
-def _ensure(record: AgentRecord, operation: Ensure, now: datetime) -> Decision:
+def _ensure(record: AgentRecord, operation: Ensure | Restore, now: datetime) -> Decision:
     if operation.revision == record.revision and (record.state is AgentState.DELETED or not record.enabled):
         return Decision(_remember(record, operation))
     # A newer declaration is only ensured while it is enabled, so it outdates an earlier Disable.

@@ -185,8 +185,6 @@ class Runner:
         finally:
             work.cancel()
             await asyncio.gather(work, watch, return_exceptions=True)  # never in the middle of a write of the lease
-        if lease.lost:
-            return lease.run
         if isinstance(outcome, AppError):
             return await self._failed(lease, outcome, last_delivery=last_delivery)
         try:

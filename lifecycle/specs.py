@@ -10,15 +10,23 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-ProviderKind = Literal["offline", "openai"]
+from lifecycle.hosted_tools import HostedTool, SpecTool, ToolName, repeated
+from lifecycle.output_format import ResponseFormat
+
+ProviderKind = Literal["offline", "openai", "foundry"]
 ModelName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:/-]{0,127}$")]
-ToolName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 Label = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 
 _DIGESTED = re.compile(r"-[0-9a-f]{16}\Z")
 
 POLICY_FIELDS = frozenset({"description", "labels", "pinned", "idle_after_s"})
 """Fields of a spec that say how an agent is kept, not what it is: changing them makes no new version."""
+
+_LATER_FIELDS = frozenset({"response_format"})
+"""Fields that specs did not always have: where they say nothing, a fingerprint is what it was without them."""
+
+_HOSTING = frozenset({"foundry"})
+_FORMATTING = frozenset({"foundry", "openai"})
 
 
 class Simulation(BaseModel):
@@ -47,14 +55,17 @@ class AgentSpec(BaseModel):
     """An agent as its owner declares it.
 
     Attributes:
-        provider: Who runs the model: `offline` (no model, for trials and tests) or `openai` (any compatible endpoint).
+        provider: Who runs the model: `offline` (no model, for trials and tests), `openai` (any compatible endpoint) or
+            `foundry` (an agent in a Microsoft Foundry project).
         model: Model or deployment name at the provider.
         instructions: System prompt, at most 100,000 characters.
         description: What the agent is for, shown in lists.
         temperature: Sampling temperature 0-2; None for the provider's default.
         top_p: Nucleus sampling 0-1; None for the provider's default.
         max_output_tokens: Most tokens one model call may produce; None for the provider's default.
-        tools: Names of the function tools the model may call.
+        tools: What the model may call: names of function tools, and objects for tools that the provider runs
+            (`lifecycle.hosted_tools`), which only `foundry` has.
+        response_format: The JSON Schema that answers follow; None for text. Not with `offline`.
         simulate: What the `offline` provider should do; only allowed there.
         labels: At most 16 free key-value pairs to find and group agents by.
         pinned: True keeps the agent from being retired when idle.
@@ -70,7 +81,8 @@ class AgentSpec(BaseModel):
     temperature: float | None = Field(default=None, ge=0, le=2)
     top_p: float | None = Field(default=None, gt=0, le=1)
     max_output_tokens: int | None = Field(default=None, ge=1, le=1_000_000)
-    tools: tuple[ToolName, ...] = Field(default=(), max_length=128)
+    tools: tuple[SpecTool, ...] = Field(default=(), max_length=128)
+    response_format: ResponseFormat | None = None
     simulate: Simulation | None = None
     labels: Mapping[Label, Annotated[str, StringConstraints(max_length=256)]] = Field(default={}, max_length=16)
     pinned: bool = False
@@ -84,21 +96,42 @@ class AgentSpec(BaseModel):
         if self.simulate is not None and self.simulate.call_tool not in (None, *self.tools):
             msg = "simulate.call_tool must name one of tools"
             raise ValueError(msg)
-        if len(set(self.tools)) != len(self.tools):
-            msg = "tools must not repeat a name"
+        if repeated(self.tools):
+            msg = "tools must not repeat a name, nor a type of hosted tool (mcp: a server_label)"
+            raise ValueError(msg)
+        if self.hosted_tools and self.provider not in _HOSTING:
+            msg = f"the provider {self.provider!r} runs no tools itself; name function tools, or use 'foundry'"
+            raise ValueError(msg)
+        if self.response_format is not None and self.provider not in _FORMATTING:
+            msg = f"the provider {self.provider!r} has no structured output; leave out response_format"
             raise ValueError(msg)
         return self
+
+    @property
+    def function_tools(self) -> tuple[str, ...]:
+        """The names of the function tools among `tools`."""
+        return tuple(tool for tool in self.tools if isinstance(tool, str))
+
+    @property
+    def hosted_tools(self) -> tuple[HostedTool, ...]:
+        """The tools among `tools` that the provider runs."""
+        return tuple(tool for tool in self.tools if not isinstance(tool, str))
 
     def canonical(self) -> str:
         """Return the spec as JSON with sorted keys and every field, equal for equal specs."""
         return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
+def content(spec: AgentSpec) -> str:
+    """Return what the spec makes an agent be, as JSON with sorted keys; POLICY_FIELDS do not count."""
+    fields = spec.model_dump(mode="json", exclude=set(POLICY_FIELDS))
+    said = {name: value for name, value in fields.items() if value is not None or name not in _LATER_FIELDS}
+    return json.dumps(said, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
 def fingerprint(spec: AgentSpec) -> str:
-    """Return the SHA-256 (hex, 64 characters) of what the spec makes an agent be; POLICY_FIELDS do not count."""
-    content = spec.model_dump(mode="json", exclude=set(POLICY_FIELDS))
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+    """Return the SHA-256 (hex, 64 characters) of the spec's `content`."""
+    return hashlib.sha256(content(spec).encode()).hexdigest()
 
 
 def provider_name(workspace: str, agent: str) -> str:

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from kernel.clock import Clock, rfc3339
 from kernel.errors import InvalidInput, one_of
+from lifecycle.hosted_tools import HostedTool
 
 if TYPE_CHECKING:
     from agent_framework import FunctionTool
@@ -59,13 +60,16 @@ def calculator(
         return f"Cannot calculate that: {error}."
 
 
-def check_tools(tools: Tools, names: Iterable[str]) -> None:
+def check_tools(tools: Tools, wanted: Iterable[str | HostedTool]) -> None:
     """Check that every name is a known tool; for use when a spec is declared, so that the mistake is met early.
+
+    What is no name is a tool that the provider runs, and was checked when the spec was read.
 
     Raises:
         InvalidInput: Some are not (code `unknown_tool`), each pointed at by its place in the spec.
     """
-    unknown = {f"/spec/tools/{at}": name for at, name in enumerate(names) if name not in tools}
+    names = [(at, name) for at, name in enumerate(wanted) if isinstance(name, str)]
+    unknown = {f"/spec/tools/{at}": name for at, name in names if name not in tools}
     if unknown:
         msg = f"Unknown tools: {one_of(list(unknown.values()))}. This app has: {one_of(list(tools)) or 'none'}."
         raise InvalidInput(msg, code="unknown_tool", fields=dict.fromkeys(unknown, "This app has no such tool."))
@@ -78,15 +82,15 @@ class Toolbox:
         self._tools = tools
         self._wrapped: dict[str, FunctionTool] = {}
 
-    def pick(self, names: Iterable[str]) -> list[FunctionTool]:
-        """Return the named tools in that order.
+    def pick(self, wanted: Iterable[str | HostedTool]) -> list[FunctionTool]:
+        """Return the named tools in that order; what the provider runs is not among them.
 
         Raises:
             InvalidInput: There is no such tool (code `unknown_tool`).
         """
-        names = list(names)
-        check_tools(self._tools, names)
-        return [self._wrapped.get(name) or self._wrap(name) for name in names]
+        wanted = list(wanted)
+        check_tools(self._tools, wanted)
+        return [self._wrapped.get(name) or self._wrap(name) for name in wanted if isinstance(name, str)]
 
     def _wrap(self, name: str) -> FunctionTool:
         from agent_framework import FunctionTool, tool  # noqa: PLC0415 - cold start

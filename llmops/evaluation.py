@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 _WORD = re.compile(r"\w+", re.UNICODE)
 _REFUSAL = re.compile(
-    r"^\W*(i('m| am) (sorry|unable)|sorry,? (but )?i|i (can(no|')t|can not|won't) (help|assist|answer|do|provide))",
+    r"^\W*(i('m| am) (sorry|unable)|sorry,? (but )?i\b|i (can(no|')t|can not|won't) (help|assist|answer|do|provide))",
     re.IGNORECASE,
 )
 

@@ -31,13 +31,13 @@ def price(model: str, usage: Usage, at: datetime) -> Price:
     """
     import genai_prices  # noqa: PLC0415 - 0.3 s of import that a cold start must not pay
 
-    tokens = genai_prices.Usage(
-        input_tokens=usage.input_tokens,
-        cache_read_tokens=usage.cached_tokens,
-        cache_write_tokens=usage.cache_write_tokens,
-        output_tokens=usage.output_tokens,
-    )
     try:
+        tokens = genai_prices.Usage(
+            input_tokens=usage.input_tokens,
+            cache_read_tokens=usage.cached_tokens,
+            cache_write_tokens=usage.cache_write_tokens,
+            output_tokens=usage.output_tokens,
+        )
         found = genai_prices.calc_price(tokens, model_ref=model, genai_request_timestamp=at)
     except (LookupError, ValueError):  # an unknown model, or counts that contradict each other
         return UNPRICED

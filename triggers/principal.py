@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 
 from kernel.errors import InvalidInput
+from kernel.foreign_json import parse_json
 from kernel.ids import workspace_name
 from kernel.settings import Settings
 from triggers.problems import Unauthorized
@@ -39,7 +39,7 @@ def workspace_of(headers: dict[str, str], settings: Settings) -> str:
 
 def _claimed(principal: str, claim: str) -> str:
     try:
-        claims = json.loads(base64.b64decode(principal, validate=True))["claims"]
+        claims = parse_json(base64.b64decode(principal, validate=True))["claims"]
         value = next(str(item["val"]) for item in claims if item["typ"] == claim)
         return workspace_name(value.lower())
     except (binascii.Error, ValueError, LookupError, TypeError, StopIteration, InvalidInput):

@@ -42,6 +42,7 @@ def register(api: Api, services: Services) -> None:
             body=NewSession,
             returns=SessionView,
             status=201,
+            also=200,
             errors=(404, 409),
         )
     )
@@ -49,8 +50,8 @@ def register(api: Api, services: Services) -> None:
         new: NewSession = call.body
         ident = session_id(new.session_id) if new.session_id is not None else None
         user = user_id(new.user_id) if new.user_id is not None else None
-        session = await services.intake.start_session(call.workspace, agent_name(new.agent), ident, user)
-        return Reply(SessionView.of(session), 201, {"Location": f"/api/sessions/{session.id}"})
+        session, created = await services.intake.start_session(call.workspace, agent_name(new.agent), ident, user)
+        return Reply(SessionView.of(session), 201 if created else 200, {"Location": f"/api/sessions/{session.id}"})
 
     @api.handle(
         Endpoint(

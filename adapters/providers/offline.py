@@ -6,15 +6,18 @@ version at every `create`, and calls "the model" through the Agent Framework's o
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from adapters.providers.failures import own_error, unknown_error
 from kernel.clock import Clock
 from kernel.errors import AppError, Unavailable
 from kernel.tables import Delete, Insert, Replace, Row, RowChanged, RowExists, Span, Tables, every
-from lifecycle.providers import ProviderVersion, Wanted
-from lifecycle.specs import AgentSpec
+from lifecycle.providers import Found, ProviderVersion, Wanted
+from lifecycle.specs import AgentSpec, content
 from lifecycle.tools import Toolbox, Tools, builtin_tools
 
 if TYPE_CHECKING:
@@ -64,6 +67,7 @@ class OfflineProvider:
                 "workspace": wanted.workspace,
                 "agent": wanted.agent,
                 "fingerprint": wanted.fingerprint,
+                "definition": content(wanted.spec),
                 "created_at": self._clock(),
             },
         )
@@ -76,8 +80,37 @@ class OfflineProvider:
             await self._tables.commit(TABLE, [Delete(version.name, version.version)])
 
     async def exists(self, version: ProviderVersion) -> bool:
-        """Return whether the version is still there."""
+        """Return whether the version is still there; a version number never comes back for another."""
         return await self._tables.get(TABLE, version.name, version.version) is not None
+
+    async def inventory(self, owner: str) -> AsyncIterator[Found]:
+        """Yield every version of every agent that has at least one version of the owner's."""
+        agent: list[Found] = []
+        async for row in every(self._tables, TABLE, Span(" ", partition_before="~")):
+            if row.partition.endswith("!counts"):
+                continue
+            if agent and agent[0].version.name != row.partition:
+                for found in _if_of(owner, agent):
+                    yield found
+                agent = []
+            agent.append(_found(row))
+        for found in _if_of(owner, agent):
+            yield found
+
+    async def definition(self, version: ProviderVersion) -> Mapping[str, Any] | None:
+        """Return what the version was made from, as JSON; None when it is gone."""
+        row = await self._tables.get(TABLE, version.name, version.version)
+        return json.loads(row.text("definition") or "{}") if row else None
+
+    async def disable(self, name: str) -> None:
+        """Do nothing: there is no switch; what the registry has switched off, nobody runs."""
+
+    async def enable(self, name: str) -> None:
+        """Do nothing: there is no switch."""
+
+    async def conversation(self, version: ProviderVersion, session_key: str, known: str | None) -> str | None:
+        """Return None: nothing is remembered, every run is given its history."""
+        return None
 
     def open(self, version: ProviderVersion, spec: AgentSpec) -> Agent:
         """Return an agent that answers without a model; does no I/O.
@@ -113,4 +146,22 @@ class OfflineProvider:
 def _version(row: Row) -> ProviderVersion:
     created_at = row.moment("created_at")
     assert created_at is not None  # noqa: S101 - every row is written with it
-    return ProviderVersion(row.partition, row.key, f"offline:{row.partition}:{row.key}", created_at)
+    return ProviderVersion(
+        row.partition,
+        row.key,
+        f"offline:{row.partition}:{row.key}",
+        created_at,
+        owner=row.text("owner"),
+        fingerprint=row.text("fingerprint"),
+    )
+
+
+def _found(row: Row) -> Found:
+    digest = hashlib.sha256(row.text("definition").encode()).hexdigest()
+    return Found(_version(row), row.text("workspace"), row.text("agent"), intact=digest == row.text("fingerprint"))
+
+
+def _if_of(owner: str, agent: list[Found]) -> list[Found]:
+    """Return the agent's versions, oldest first, if one of them is the owner's."""
+    ordered = sorted(agent, key=lambda found: int(found.version.version))
+    return ordered if any(found.owner == owner for found in agent) else []

@@ -6,13 +6,13 @@ nothing to make, find or delete there, and the "version" is a name for what the 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kernel.clock import Clock
 from kernel.errors import AppError
-from lifecycle.providers import ProviderVersion, Wanted
+from lifecycle.providers import Found, ProviderVersion, Wanted
 from lifecycle.specs import AgentSpec
 from lifecycle.tools import Toolbox, Tools, builtin_tools
 
@@ -78,7 +78,14 @@ class OpenAIProvider:
     async def create(self, wanted: Wanted) -> ProviderVersion:
         """Return the version that the spec's fingerprint names; no I/O, and the same for the same spec."""
         version = wanted.fingerprint[:12]
-        return ProviderVersion(wanted.name, version, f"openai:{wanted.name}:{version}", self._clock())
+        return ProviderVersion(
+            wanted.name,
+            version,
+            f"openai:{wanted.name}:{version}",
+            self._clock(),
+            owner=wanted.owner,
+            fingerprint=wanted.fingerprint,
+        )
 
     async def delete(self, version: ProviderVersion) -> None:
         """Do nothing: there is nothing at the endpoint to delete."""
@@ -86,6 +93,25 @@ class OpenAIProvider:
     async def exists(self, version: ProviderVersion) -> bool:
         """Return True: what lives in its spec cannot get lost at the endpoint."""
         return True
+
+    async def inventory(self, owner: str) -> AsyncIterator[Found]:
+        """Yield nothing: the endpoint keeps no agents."""
+        for nothing in ():
+            yield nothing
+
+    async def definition(self, version: ProviderVersion) -> Mapping[str, Any] | None:
+        """Return None: the endpoint holds nothing of an agent."""
+        return None
+
+    async def disable(self, name: str) -> None:
+        """Do nothing: the endpoint has no switch for what it does not know."""
+
+    async def enable(self, name: str) -> None:
+        """Do nothing: there is no switch."""
+
+    async def conversation(self, version: ProviderVersion, session_key: str, known: str | None) -> str | None:
+        """Return None: Chat Completions remember nothing, every run is given its history."""
+        return None
 
     def open(self, version: ProviderVersion, spec: AgentSpec) -> Agent:
         """Return an agent that calls the endpoint; does no I/O.

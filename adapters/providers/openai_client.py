@@ -6,20 +6,19 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, cast
 from urllib.parse import urlsplit
 
-import httpx2
-from agent_framework import Agent, ChatContext, ChatMiddleware, ChatResponse, FunctionTool, Message
+from agent_framework import Agent, FunctionTool, Message
 from agent_framework.openai import OpenAIChatCompletionClient
-from openai import APITimeoutError, AsyncAzureOpenAI, AsyncOpenAI, Timeout
+from openai import AsyncAzureOpenAI, AsyncOpenAI
 
+from adapters.providers.answers import WHOLE_ANSWER
+from adapters.providers.model_http import ModelHttp
 from adapters.providers.openai import Endpoint
-from adapters.providers.openai_failures import content_filtered, named_wait_s, unusable_answer
 from kernel.clock import Clock
+from lifecycle.output_format import ResponseFormat
 from lifecycle.providers import ProviderVersion
 from lifecycle.specs import AgentSpec
 
 _ENTRA_SCOPE = "https://cognitiveservices.azure.com/.default"
-_CONNECT_S = 5.0
-_PATIENCE_S = 5.0
 _OPENAI_HOSTS = (".openai.com", ".azure.com", ".azure.us", ".azure.cn")
 
 
@@ -29,7 +28,7 @@ def connect(endpoint: Endpoint, clock: Clock) -> AsyncOpenAI:
     What the SDK would take from the environment where it is given nothing is given here: a key meant for one endpoint
     must not reach another because a variable happens to be set.
     """
-    http = _Http(clock, endpoint.timeout_s)
+    http = ModelHttp(clock, endpoint.timeout_s)
     token = _token_provider(endpoint)
     key = endpoint.api_key or "none"  # the SDK refuses an empty one, keyless servers ignore it
     if endpoint.azure_endpoint and endpoint.api_version:
@@ -57,9 +56,15 @@ def open_agent(
 ) -> Agent[Any]:
     """Return an agent over the shared client of the endpoint."""
     chat_client = OpenAIChatCompletionClient if _is_openai(endpoint) else _CompatibleChatClient
-    options = {"temperature": spec.temperature, "top_p": spec.top_p, "max_tokens": spec.max_output_tokens}
+    options: dict[str, Any] = {
+        "temperature": spec.temperature,
+        "top_p": spec.top_p,
+        "max_tokens": spec.max_output_tokens,
+    }
+    if spec.response_format is not None:
+        options["response_format"] = _response_format(spec.response_format)
     return Agent(
-        chat_client(spec.model, async_client=client, middleware=[_WHOLE_ANSWER]),
+        chat_client(spec.model, async_client=client, middleware=[WHOLE_ANSWER]),
         spec.instructions or None,
         id=version.id,
         name=version.name,
@@ -82,51 +87,12 @@ class _CompatibleChatClient(OpenAIChatCompletionClient[Any]):
         return request
 
 
-class _WholeAnswer(ChatMiddleware):
-    """Fails a call whose answer the content filter cut or that broke off, which the framework passes on as an answer.
-
-    As the client's own middleware it is outside any given to `run`, so those have seen the tokens before it raises.
-    """
-
-    async def process(self, context: ChatContext, call_next: Callable[[], Awaitable[None]]) -> None:
-        if context.stream:
-            context.stream_result_hooks.append(self._check)
-            await call_next()
-        else:
-            await call_next()
-            if isinstance(context.result, ChatResponse):
-                self._check(context.result)
-
-    def _check(self, response: ChatResponse[Any]) -> ChatResponse[Any]:
-        if response.finish_reason == "content_filter":
-            raise content_filtered()
-        if response.finish_reason is None:
-            raise unusable_answer()
-        return response
-
-
-_WHOLE_ANSWER = _WholeAnswer()
-
-
-class _Http(httpx2.AsyncClient):
-    """The pool; keeps the SDK from repeating at once what is better left to the queue."""
-
-    def __init__(self, clock: Clock, timeout_s: float) -> None:
-        timeout = Timeout(timeout_s, connect=min(_CONNECT_S, timeout_s))
-        limits = httpx2.Limits(max_connections=200, max_keepalive_connections=50)
-        super().__init__(timeout=timeout, limits=limits, follow_redirects=True)
-        self._clock = clock
-
-    async def send(self, request: httpx2.Request, **kwargs: Any) -> httpx2.Response:
-        try:
-            response = await super().send(request, **kwargs)
-        except httpx2.ReadTimeout as error:
-            # The model may have answered and been paid for: a repetition must be an attempt that the ledger counts.
-            raise APITimeoutError(request) from error
-        wait_s = named_wait_s(response.headers, self._clock())
-        if wait_s is not None and wait_s > _PATIENCE_S:
-            response.headers["x-should-retry"] = "false"  # the SDK obeys it; the queue waits without holding a worker
-        return response
+def _response_format(wanted: ResponseFormat) -> dict[str, Any]:
+    """Return the format as Chat Completions has it."""
+    schema = {"name": wanted.name, "schema": dict(wanted.json_schema), "strict": wanted.strict}
+    if wanted.description:
+        schema["description"] = wanted.description
+    return {"type": "json_schema", "json_schema": schema}
 
 
 def _is_openai(endpoint: Endpoint) -> bool:

@@ -55,8 +55,8 @@ def content_filtered() -> ProviderRejected:
 
 
 def unusable_answer() -> Unavailable:
-    """Return the error for an answer that is no complete chat completion."""
-    return _unavailable("sent an answer that is incomplete or no chat completion")
+    """Return the error for an answer that is not complete, or none at all."""
+    return _unavailable("sent an answer that is incomplete or none at all")
 
 
 def named_wait_s(headers: Mapping[str, str], now: datetime) -> float | None:

@@ -45,9 +45,9 @@ def stack(emulators: None, openai_url: str) -> Iterator[Stack]:
         assert leaks == []
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def fresh_stack(emulators: None) -> Iterator[Stack]:
-    """Run a stack of the test's own, to be killed."""
+    """Run a stack whose parts may be killed by the tests of a module, each of which starts again what it stopped."""
     with tempfile.TemporaryDirectory(prefix="e2e-") as directory, Stack(Path(directory)) as running:
         yield running
 
@@ -68,9 +68,9 @@ async def default_api(stack: Stack) -> AsyncIterator[Api]:
 
 @pytest_asyncio.fixture
 async def fresh_api(fresh_stack: Stack) -> AsyncIterator[Api]:
-    """Yield the API of the test's own stack."""
+    """Yield the API of the stack that may be killed, as a workspace of the test's own sees it."""
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(60)) as http:
-        yield Api(http, fresh_stack, None)
+        yield Api(http, fresh_stack, f"ws-{uuid.uuid4().hex[:12]}")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import sys
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -19,11 +20,22 @@ from azure.servicebus import ServiceBusMessage, ServiceBusReceivedMessage, Servi
 from azure.servicebus.aio import ServiceBusClient
 
 from devhost.processes import Child
-from devhost.services import PROJECT, Azurite, RunningHost, ServiceBus, start_azurite, start_host, start_service_bus
+from devhost.services import (
+    PROJECT,
+    Azurite,
+    RunningHost,
+    Service,
+    ServiceBus,
+    start_azurite,
+    start_host,
+    start_service_bus,
+)
 
 T = TypeVar("T")
 
 QUEUE = "agent-runs"
+WORKER_QUEUE = "worker-runs"
+"""A queue the host does not listen to."""
 NEVER = "0 0 0 1 1 *"
 OPENAI_KEY = "sk-e2e-must-not-leak"
 PROMPT = "zq-prompt"
@@ -47,24 +59,20 @@ SETTINGS = {
     "SESSION_EXPIRY_SCHEDULE": NEVER,
     "DEAD_LETTER_SCHEDULE": NEVER,
 }
+_QUEUE_PROPERTIES = {
+    "RequiresSession": True,
+    "LockDuration": "PT5S",
+    "MaxDeliveryCount": 3,
+    "DefaultMessageTimeToLive": "P14D",
+    "RequiresDuplicateDetection": True,
+    "DuplicateDetectionHistoryTimeWindow": "PT10M",
+}
 TOPOLOGY = {
     "UserConfig": {
         "Namespaces": [
             {
                 "Name": "sbemulatorns",
-                "Queues": [
-                    {
-                        "Name": QUEUE,
-                        "Properties": {
-                            "RequiresSession": True,
-                            "LockDuration": "PT5S",
-                            "MaxDeliveryCount": 3,
-                            "DefaultMessageTimeToLive": "P14D",
-                            "RequiresDuplicateDetection": True,
-                            "DuplicateDetectionHistoryTimeWindow": "PT10M",
-                        },
-                    }
-                ],
+                "Queues": [{"Name": name, "Properties": _QUEUE_PROPERTIES} for name in (QUEUE, WORKER_QUEUE)],
             }
         ]
     }
@@ -102,16 +110,33 @@ class Stack:
 
     def __enter__(self) -> Self:
         with ExitStack() as parts:
-            self.azurite: Azurite = parts.enter_context(start_azurite(self._directory / "azurite"))
-            parts.callback(lambda: self.bus.stop())
+            parts.callback(self._stop, "azurite")
+            self.azurite: Azurite = start_azurite(self._directory / "azurite")
+            parts.callback(self._stop, "bus")
             self.start_bus()
-            parts.callback(lambda: self.host.stop())
+            parts.callback(self._stop, "host")
             self.start_host()
             self._parts = parts.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._parts.close()
+
+    def _stop(self, name: str) -> None:
+        part: Service | None = getattr(self, name, None)
+        if part is not None:
+            part.stop()
+            assert part.child.exit_code == 0, f"{part.child.name} had to be killed: it hung"
+
+    def restart_azurite(self) -> None:
+        """Start Azurite on what it has kept, on the ports it had."""
+        old = self.azurite
+        self.azurite = start_azurite(
+            self._directory / "azurite",
+            blob_port=old.blob_port,
+            queue_port=old.queue_port,
+            table_port=old.table_port,
+        )
 
     def start_bus(self) -> None:
         """Start the emulator on the messages it has kept, on the port it had."""
@@ -120,9 +145,12 @@ class Stack:
 
     def start_host(self) -> None:
         """Start the host on the state it has kept."""
-        # Every setting is given, so that a developer's own local.settings.json changes no test.
+        self.host: RunningHost = start_host(PROJECT, self.environment(), state_dir=self._directory / "host")
+
+    def environment(self) -> dict[str, str]:
+        """Return every setting of the app, so that a developer's own local.settings.json changes no test."""
         example = json.loads((PROJECT / "local.settings.example.json").read_text())["Values"]
-        env = {
+        return {
             **example,
             **SETTINGS,
             "AzureWebJobsStorage": self.azurite.connection_string,
@@ -130,7 +158,6 @@ class Stack:
             "ServiceBusConnection": self.bus.connection_string,
             **self.settings,
         }
-        self.host: RunningHost = start_host(PROJECT, env, state_dir=self._directory / "host")
 
     def kill_host(self) -> None:
         """Kill the host at once, as a crash would."""
@@ -164,9 +191,7 @@ class Stack:
     ) -> None:
         """Put a message on the queue as any other producer would; a body that is not bytes is written as JSON."""
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
-        await self.send_messages(
-            ServiceBusMessage(content, session_id=session_id, message_id=message_id, **properties)
-        )
+        await self.send_messages(ServiceBusMessage(content, session_id=session_id, message_id=message_id, **properties))
 
     async def send_messages(self, *messages: Any) -> None:
         """Put messages on the queue, one after the other."""
@@ -207,17 +232,16 @@ class Api:
         """Return the API as another workspace sees it; a new one unless named."""
         return Api(self._http, self._stack, workspace or f"ws-{uuid.uuid4().hex[:12]}")
 
-    async def call(
-        self, method: str, path: str, body: Any = None, *, data: bytes | None = None, **headers: str
-    ) -> Reply:
-        """Send a request; `_` in a header's name stands for `-`."""
+    async def call(self, method: str, path: str, body: Any = None, **headers: str) -> Reply:
+        """Send a request: a body that is not bytes is written as JSON, `_` in a header's name stands for `-`."""
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         if self.workspace is not None:
             sent.setdefault("X-Workspace", self.workspace)
         if body is not None:
-            data, sent = json.dumps(body).encode(), {"Content-Type": "application/json"} | sent
+            sent.setdefault("Content-Type", "application/json")
+        content = body if isinstance(body, bytes | None) else json.dumps(body).encode()
         url = f"{self._stack.host.url}/api/{path}"
-        async with self._http.request(method, url, data=data, headers=sent) as response:
+        async with self._http.request(method, url, data=content, headers=sent) as response:
             return Reply(response.status, {k.lower(): v for k, v in response.headers.items()}, await response.read())
 
     async def get(self, path: str) -> Any:
@@ -232,7 +256,9 @@ class Api:
         assert reply.status in (200, 201), reply.body
         return reply.json()
 
-    async def submit(self, agent: str, query: str = PROMPT, *, headers: Mapping[str, str] | None = None, **body: Any) -> Any:
+    async def submit(
+        self, agent: str, query: str = PROMPT, *, headers: Mapping[str, str] | None = None, **body: Any
+    ) -> Any:
         """Submit a run that is accepted, and return it."""
         reply = await self.call("POST", f"agents/{agent}/runs", {"query": query} | body, **(headers or {}))
         assert reply.status == 202, (reply.status, reply.body)
@@ -309,10 +335,15 @@ async def eventually(probe: Callable[[], T | Awaitable[T]], timeout_s: float = 2
         await asyncio.sleep(0.05)
 
 
+async def plan_fault(stack: Stack, fault: str) -> None:
+    """Make the OpenAI stand-in's next request, after those planned before, fail (see tests/fakes/openai_server.py)."""
+    url = stack.settings["OPENAI_BASE_URL"].removesuffix("/v1")
+    async with aiohttp.ClientSession() as http, http.post(f"{url}/fake/fail", json={"fault": fault}) as response:
+        assert response.status == 204
+
+
 def start_fake_openai(directory: Path) -> tuple[Child, str]:
     """Start the OpenAI stand-in as a process, and return it with its base URL."""
-    import sys  # noqa: PLC0415
-
     ready = directory / "openai.url"
     command = [sys.executable, PROJECT / "tests/fakes/openai_server.py", "--ready-file", ready]
     child = Child("fake OpenAI", command, log=directory / "openai.log")

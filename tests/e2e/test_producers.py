@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import uuid
 from typing import Any
 
@@ -47,7 +48,7 @@ async def test_a_message_without_ids_is_one_run(api: Api, stack: Stack) -> None:
     await api.declare("a", simulate={"fail_first": 1})
     body = message(api, "a")
 
-    await stack.send_messages(ServiceBusMessage(str(body).replace("'", '"').encode(), session_id="s"))
+    await stack.send_messages(ServiceBusMessage(json.dumps(body), session_id="s"))
     await session_turns(api, "s", 2)
     session = await api.get("sessions/s")
 
@@ -59,11 +60,16 @@ async def test_the_same_message_twice_is_one_run(api: Api, stack: Stack) -> None
     await api.declare("a")
     first, second = str(uuid.uuid4()), "order 7"
 
-    for _ in range(2):
-        await stack.send(message(api, "a", "one"), "s", first)
-    for _ in range(2):
-        await stack.send(message(api, "a", "two", run_id=second), "s", str(uuid.uuid4()))
-    await stack.send(message(api, "a", "three"), "s", str(uuid.uuid4()))
+    sent = [
+        (message(api, "a", "one"), first),
+        (message(api, "a", "one"), first),
+        (message(api, "a", "two", run_id=second), str(uuid.uuid4())),
+        (message(api, "a", "two", run_id=second), str(uuid.uuid4())),
+        (message(api, "a", "three"), str(uuid.uuid4())),
+    ]
+    await stack.send_messages(
+        *(ServiceBusMessage(json.dumps(body), session_id="s", message_id=ident) for body, ident in sent)
+    )
     turns = await session_turns(api, "s", 6)
     session = await api.get("sessions/s")
 

@@ -7,7 +7,7 @@ import uuid
 
 import pytest
 
-from tests.e2e.support import PROMPT, Api
+from tests.e2e.support import PROMPT, Api, Stack, plan_fault
 
 
 async def test_the_same_key_is_the_same_run(api: Api) -> None:
@@ -36,12 +36,13 @@ async def test_many_submitting_the_same_at_once_get_one_run(api: Api) -> None:
     await api.declare("a")
     key = {"Idempotency_Key": str(uuid.uuid4())}
 
-    runs = await asyncio.gather(*(api.submit("a", headers=key) for _ in range(20)))
-    run = await api.ended(runs[0]["id"])
+    replies = await asyncio.gather(*(api.call("POST", "agents/a/runs", {"query": PROMPT}, **key) for _ in range(20)))
+    run = await api.ended(key["Idempotency_Key"])
     session = await api.get(f"sessions/{run['session_id']}")
     listed = await api.everything("sessions", 100)
 
-    assert {each["id"] for each in runs} == {key["Idempotency_Key"]}
+    assert {reply.status for reply in replies} <= {200, 202}  # the last may come when the first is answered
+    assert {reply.json()["id"] for reply in replies} == {run["id"]}
     assert (run["state"], run["spend"]["calls"]) == ("succeeded", 1)
     assert (session["runs"], session["turns"], session["pending"]) == (1, 2, 0)
     assert [each["id"] for each in listed] == [run["session_id"]]
@@ -86,15 +87,20 @@ async def test_a_retriable_failure_is_retried_until_it_succeeds(api: Api) -> Non
     assert session["turns"] == 2
 
 
-async def test_what_wasted_attempts_spent_is_shown_apart(api: Api) -> None:
-    """A run that times out after a paid call pays for it; `wasted` is that part, and the ledger agrees."""
+async def test_what_wasted_attempts_spent_is_shown_apart(api: Api, stack: Stack) -> None:
+    """An attempt that fails after its first model call has spent that; `wasted` says so, and all sums agree."""
     await api.declare("a", provider="openai", model="gpt-4o-mini", tools=["current_time"])
-    # The fake calls the tool named in the query; the model call after it meets a planned refusal.
-    run = await api.ask("a", "/tool current_time {}")
+    # The first call asks for the tool and is paid; the second, with the tool's result, is refused.
+    # The client repeats a refused call once by itself.
+    for fault in ("none", "unavailable", "unavailable"):
+        await plan_fault(stack, fault)
+
+    run = await api.answer("a", "/tool current_time {}", session_id="s")
     costs = await api.get("costs")
 
-    assert run["state"] == "succeeded"
-    assert costs["total"] == run["spend"]
+    assert (run["attempt"], run["spend"]["calls"], run["wasted"]["calls"]) == (2, 3, 1)
+    assert run["spend"]["cost_micro_usd"] > run["wasted"]["cost_micro_usd"] > 0
+    assert costs["total"] == run["spend"] == (await api.get("sessions/s"))["spend"]
 
 
 @pytest.mark.parametrize("how", ["rejected", "content_filter"])
@@ -203,7 +209,7 @@ async def test_a_session_keeps_its_agent_and_its_user(api: Api) -> None:
 async def test_metadata_and_unusual_text_come_back_as_given(api: Api) -> None:
     """Any text a query may hold is kept to the letter: control characters, emoji, 64 KiB of it."""
     await api.declare("a", simulate={"reply": "ok"})
-    texts = ["\u0000\u0001 nul", "𝔘𝔫𝔦 🙂 ‮rtl", "x" * 65_536, "é" * 32_768, "\r\n\t '\" <&> {}"]
+    texts = ["\u0000\u0001 nul", "𝔘𝔫𝔦 🙂 \u202e rtl", "x" * 65_536, "é" * 32_768, "\r\n\t '\" <&> {}"]
 
     for number, text in enumerate(texts):
         run = await api.answer("a", text, session_id=f"s{number}", metadata={"key ü": "v\n"})

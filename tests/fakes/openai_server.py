@@ -45,6 +45,7 @@ Fault = Literal[
     "reset",  # the connection breaks: before the answer, or in the middle of a stream
     "truncated",  # the stream ends early and says nothing
     "stream_error",  # an error event in the middle of a stream
+    "none",  # answered as ever, so that a later request fails
 ]  # fmt: skip
 _STATUS: dict[str, tuple[int, str]] = {
     "throttled": (429, "rate_limit_exceeded"),

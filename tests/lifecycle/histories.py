@@ -9,7 +9,7 @@ from datetime import timedelta
 from hypothesis import strategies as st
 
 from lifecycle.agents import AgentRecord
-from lifecycle.operations import Disable, Enable, Ensure, Operation, RecordUse, Remove, Retire, Verify
+from lifecycle.operations import Disable, Enable, Ensure, Operation, RecordUse, Remove, Restore, Retire, Verify
 from tests.lifecycle.doubles import NOW, spec
 
 SPECS = [spec(instructions=text) for text in ("one", "two", "three")]
@@ -31,6 +31,7 @@ class Declared:
         may: list[Make] = []
         if self.enabled and not self.deleted:
             may.append(lambda ident: Ensure(ident, self.revision, SPECS[self.spec]))
+            may.append(lambda ident: Restore(ident, self.revision, SPECS[self.spec]))
         own = {"disable": Disable, "enable": Enable, "delete": Remove}.get(self.kind)
         if own is not None:
             may += [lambda ident: own(ident, self.revision)] * 2

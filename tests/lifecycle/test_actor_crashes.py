@@ -13,7 +13,7 @@ from kernel.tables import Span, every
 from lifecycle.actor import ActorState
 from lifecycle.agents import AgentRecord, AgentState
 from lifecycle.due import TABLE as DUE
-from lifecycle.operations import Disable, Ensure, Operation, Remove, Retire, Verify
+from lifecycle.operations import Disable, Ensure, Operation, Remove, Restore, Retire, Verify
 from lifecycle.specs import fingerprint
 from tests.lifecycle.doubles import (
     IDLE_AFTER,
@@ -31,7 +31,7 @@ from tests.lifecycle.doubles import (
 
 ONE, TWO = spec(instructions="one"), spec(instructions="two")
 ENSURE, CHANGE = Ensure("ensure", 1, ONE), Ensure("change", 2, TWO)
-RETIRE, RESTORE, REMOVE = Retire("retire", NOW), Ensure("restore", 2, TWO), Remove("remove", 3)
+RETIRE, RESTORE, REMOVE = Retire("retire", NOW), Restore("restore", 2, TWO), Remove("remove", 3)
 
 CASES: dict[str, tuple[Sequence[Operation], Operation, AgentState, int]] = {
     "ensure": ([], ENSURE, AgentState.ACTIVE, 1),

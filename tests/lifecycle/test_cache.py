@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from lifecycle.cache import SieveCache
@@ -58,6 +58,8 @@ class NaiveSieve:
 steps = st.lists(st.tuples(st.sampled_from(["get", "put", "put", "drop"]), st.integers(0, 7)), max_size=80)
 
 
+@settings(max_examples=400)
+@example(capacity=2, steps=[("put", 1), ("get", 1), ("put", 2), ("put", 0), ("put", 2)])
 @given(capacity=st.integers(1, 5), steps=steps)
 def test_it_keeps_what_sieve_keeps(capacity: int, steps: list[tuple[str, int]]) -> None:
     """Whatever is asked in whatever order, it holds the same values and counts its hits."""

@@ -212,12 +212,13 @@ async def test_a_session_keeps_its_agent_and_its_user(app: App) -> None:
 async def test_starting_a_session_twice_is_one_session(app: App) -> None:
     """The same id returns the same session, and the list shows it once."""
     intake, directory = app.services.intake, app.services.directory
-    first = await intake.start_session("default", "bot", "chat", "ann")
+    first, new = await intake.start_session("default", "bot", "chat", "ann")
     app.clock.move(seconds=5)
-    second = await intake.start_session("default", "bot", "chat", "ann")
+    second, again = await intake.start_session("default", "bot", "chat", "ann")
     listed, after = await directory.sessions("default", agent=None, user_id=None, limit=10, after=None)
 
     assert first == second
+    assert (new, again) == (True, False)
     assert ([entry.session_id for entry in listed], after) == (["chat"], None)
     assert listed[0].is_of(first)
     assert await count(app, OPEN) == 1
@@ -269,3 +270,16 @@ async def test_a_run_uses_the_declaration_it_was_submitted_under_or_a_newer_one(
     run = await app.ask()
 
     assert run.answer == "New."
+
+
+async def test_a_key_that_was_answered_stays_answered_when_its_agent_is_gone(app: App) -> None:
+    """The same key returns the run, though a new one would be refused; another body under it is refused."""
+    ident = new_id()
+    run = await app.ask("Hi", run_id=ident)
+    await app.services.administration.delete("default", "bot", app.signals)
+
+    again = await app.submit("Hi", run_id=ident)
+
+    assert (again.run.id, again.run.answer, again.created) == (run.id, run.answer, False)
+    with pytest.raises(NotFound):
+        await app.submit("Something else", run_id=ident)

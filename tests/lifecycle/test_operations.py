@@ -17,6 +17,7 @@ from lifecycle.operations import (
     Operation,
     RecordUse,
     Remove,
+    Restore,
     Retire,
     Verify,
     from_signal,
@@ -42,6 +43,7 @@ ids = st.text(st.characters(codec="ascii", exclude_categories=["Cc"]), min_size=
 revisions = st.integers(1, 2**40)
 operations = st.one_of(
     st.builds(Ensure, ids, revisions, specs),
+    st.builds(Restore, ids, revisions, specs),
     st.builds(RecordUse, ids, st.integers(1, 10**6), moments),
     st.builds(Retire, ids, moments),
     st.builds(Disable, ids, revisions),

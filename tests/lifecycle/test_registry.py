@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from adapters.memory_tables import MemoryTables
 from lifecycle.actor import ActorState, AgentActor
 from lifecycle.agents import AgentRecord, AgentState, Failure, blank
-from lifecycle.operations import Disable, Enable, Ensure, Operation, RecordUse, Remove, Retire, Verify
+from lifecycle.operations import Disable, Enable, Ensure, Operation, RecordUse, Remove, Restore, Retire, Verify
 from lifecycle.providers import ProviderVersion
 from lifecycle.registry import (
     REMEMBERED_OPERATIONS,
@@ -295,3 +295,14 @@ async def _batch(actor: AgentActor, state: ActorState | None, batch: Sequence[Op
 def _known(record: AgentRecord) -> set[tuple[str, str]]:
     versions = (*record.superseded, *((record.version,) if record.version else ()))
     return {(version.name, version.version) for version in versions}
+
+
+def test_restoring_brings_back_what_was_retired_or_failed_and_nothing_else() -> None:
+    """As it is declared by then; an agent that is there, or was deleted, is left as it is."""
+    retired = after(active(), Retire("a", LATER))
+    gone = after(active(), Remove("a", 2))
+
+    assert after(retired, Restore("b", 3, TWO)).fingerprint == fingerprint(TWO)
+    assert after(retired, Restore("b", 3, TWO)).state is AgentState.ACTIVE
+    assert after(active(), Restore("b", 3, TWO)).version == V1
+    assert after(gone, Restore("b", 2, ONE)).state is AgentState.DELETED

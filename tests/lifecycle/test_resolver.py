@@ -10,8 +10,8 @@ import pytest
 from kernel.clock import Clock
 from kernel.errors import Conflict, NotFound, ProviderRejected, Unavailable
 from lifecycle.agents import AgentRecord, AgentState, Failure, blank
-from lifecycle.catalog import Catalog
-from lifecycle.operations import Disable, Enable, Ensure, Operation, Retire
+from lifecycle.catalog import Agent, Catalog
+from lifecycle.operations import Disable, Enable, Ensure, Operation, Remove, Retire
 from lifecycle.records import RecordStore
 from lifecycle.registry import apply, failed
 from lifecycle.resolver import AgentResolver
@@ -235,18 +235,31 @@ async def test_a_newer_revision_is_waited_for(world: World) -> None:
     assert (fresh.spec.instructions, fresh.revision) == ("new", revision)
 
 
-async def test_a_newer_revision_is_waited_for_by_those_who_join_a_look_up(world: World) -> None:
+async def test_a_newer_revision_is_waited_for_by_those_who_join_a_look_up(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A look-up that began before the change is not good enough for a run that came after it."""
     await world.declare(declared=spec(instructions="old"))
     await world.resolver.resolve("default", "bot", world.signals)
     world.clock.move(seconds=60)
-    early = asyncio.create_task(world.resolver.resolve("default", "bot", world.signals))
-    await settle()
-    revision = await world.declare(declared=spec(instructions="new"))
-    late = await world.resolver.resolve("default", "bot", world.signals, revision)
-    await early
+    read, go_on = asyncio.Event(), asyncio.Event()
+    get = world.catalog.get
 
-    assert late.spec.instructions == "new"
+    async def slow(workspace: str, name: str) -> Agent:
+        agent = await get(workspace, name)
+        read.set()
+        await go_on.wait()
+        return agent
+
+    monkeypatch.setattr(world.catalog, "get", slow)
+    early = asyncio.create_task(world.resolver.resolve("default", "bot", world.signals))
+    await read.wait()
+    revision = await world.declare(declared=spec(instructions="new"))
+    late = asyncio.create_task(world.resolver.resolve("default", "bot", world.signals, revision))
+    await settle()
+    go_on.set()
+
+    assert ((await early).spec.instructions, (await late).spec.instructions) == ("old", "new")
 
 
 async def test_a_change_while_waiting_is_followed() -> None:
@@ -280,6 +293,20 @@ async def test_a_spec_declared_while_disabled_is_what_runs_after_enabling(world:
 
     assert live.spec.instructions == "new"
     assert live.version.version == "2"
+
+
+async def test_an_agent_declared_again_does_not_live_on_what_is_being_deleted(world: World) -> None:
+    """Deleted and declared again with the same spec, while the deletion is still on its way: the new one is ensured."""
+    await world.declare()
+    await world.resolver.resolve("default", "bot", world.signals)
+    deleted = await world.catalog.delete("default", "bot")
+    await world.declare()
+    world.resolver.forget("default", "bot")
+    live = await world.resolver.resolve("default", "bot", world.signals)
+    await world.signals.send("default", "bot", Remove("late", deleted.declaration.revision))
+
+    assert await world.provider.exists(live.version)
+    assert (await world.catalog.get("default", "bot")).ready
 
 
 async def test_a_retired_agent_is_back_on_its_next_use(world: World) -> None:

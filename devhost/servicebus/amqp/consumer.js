@@ -3,7 +3,7 @@ import { notAllowed, notImplemented, ServiceBusError } from '../broker/errors.js
 import { lockTokenToTag, ticks } from './encodings.js';
 import { encodeForReceiver } from './messages.js';
 import { MAX_MESSAGE_SIZE, toAmqpError } from './producer.js';
-import { capacityOf, closeWithError, deferAttach, outcomes, transfer, types } from './rhea.js';
+import { capacityOf, closeWithError, deferAttach, forbidOverdraft, outcomes, transfer, types } from './rhea.js';
 
 /**
  * @typedef {import('../broker/sessions.js').Session} Session
@@ -43,6 +43,7 @@ export class Consumer {
       rcv_settle_mode: link.rcv_settle_mode,
       max_message_size: MAX_MESSAGE_SIZE,
     });
+    forbidOverdraft(link);
     link.on('sender_flow', () => entity.wake());
     link.on('sender_draining', () => this.#drain());
     for (const outcome of ['accepted', 'rejected', 'released', 'modified']) {

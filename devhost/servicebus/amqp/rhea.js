@@ -95,6 +95,19 @@ export function closeWithError(link, error) {
 }
 
 /**
+ * Keeps rhea from draining a link without end: a client's flow that crosses with messages on their way to it can leave
+ * the link with less than no credit (AMQP 2.6.7), which rhea counts down to zero.
+ * @param {any} link rhea sender
+ */
+export function forbidOverdraft(link) {
+  const drain = link._get_drain;
+  link._get_drain = () => {
+    link.credit = Math.max(0, link.credit);
+    return drain.call(link);
+  };
+}
+
+/**
  * How many messages a link can send right now: by the client's credit, the session's window and rhea's buffer.
  * @param {any} link rhea sender
  */

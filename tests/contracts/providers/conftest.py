@@ -10,16 +10,20 @@ from typing import Any, Literal, cast
 
 import pytest
 from agent_framework import Agent, AgentResponse, ChatMiddleware
+from agent_framework.foundry import FoundryAgent
 
 from adapters.memory_tables import MemoryTables
+from adapters.providers.foundry import FoundryProvider, Project
 from adapters.providers.offline import OfflineProvider
 from adapters.providers.openai import Endpoint, OpenAIProvider
 from lifecycle.providers import AgentProvider, Wanted
 from lifecycle.specs import AgentSpec, Simulation, fingerprint, provider_name
+from tests.fakes.foundry_server import FakeFoundry
 from tests.fakes.openai_server import FakeOpenAI, Fault
 
 NOW = datetime(2026, 11, 21, 8, 0, tzinfo=UTC)
 OPENAI_SPEC = AgentSpec(provider="openai", model="gpt-4o-mini", instructions="Be brief.")
+FOUNDRY_SPEC = AgentSpec(provider="foundry", model="gpt-4o-mini", instructions="Be brief.")
 Failure = Literal["throttled", "unavailable", "rejected", "content_filter"]
 _FAULTS: dict[Failure, Fault] = {
     "throttled": "throttled",
@@ -34,7 +38,9 @@ def wanted(spec: AgentSpec, agent: str = "helper", owner: str = "tests") -> Want
     return Wanted(owner, "default", agent, provider_name("default", agent), fingerprint(spec), spec)
 
 
-async def ask(agent: Agent, message: str, *middleware: ChatMiddleware, stream: bool) -> AgentResponse:
+async def ask(
+    agent: Agent[Any] | FoundryAgent[Any], message: str, *middleware: ChatMiddleware, stream: bool
+) -> AgentResponse:
     """Return the agent's answer, read whole."""
     if stream:
         return await agent.run(message, stream=True, middleware=middleware).get_final_response()
@@ -51,22 +57,48 @@ async def agent_at(endpoint: Endpoint, spec: AgentSpec = OPENAI_SPEC) -> AsyncIt
         await provider.aclose()
 
 
+@asynccontextmanager
+async def foundry_at(fake: FakeFoundry, **project: Any) -> AsyncIterator[FoundryProvider]:
+    """Return a provider for the fake project, which is closed afterwards."""
+    provider = FoundryProvider(Project(endpoint=fake.endpoint, **project), lambda: NOW)
+    try:
+        yield provider
+    finally:
+        await provider.aclose()
+
+
 @dataclass
 class World:
     """A provider, and its model's behaviour.
 
     Attributes:
+        kind: What specs call the provider.
         provider: The provider under test.
         fake: The endpoint behind it; None where there is none.
     """
 
+    kind: str
     provider: AgentProvider
-    fake: FakeOpenAI | None
+    fake: FakeOpenAI | FakeFoundry | None
+
+    @property
+    def requests(self) -> int:
+        """How many requests arrived at the endpoint."""
+        if isinstance(self.fake, FakeFoundry):
+            return len(self.fake.calls)
+        return len(self.fake.requests) if self.fake else 0
 
     def spec(self, simulate: Simulation | None = None, **fields: Any) -> AgentSpec:
         """Return a spec for the provider."""
-        kind = "openai" if self.fake else "offline"
-        return AgentSpec(model="gpt-4o-mini", provider=kind, simulate=None if self.fake else simulate, **fields)
+        simulate = simulate if self.kind == "offline" else None
+        return AgentSpec(model="gpt-4o-mini", provider=cast("Any", self.kind), simulate=simulate, **fields)
+
+    def hang_next(self) -> None:
+        """Make the endpoint's next model call hang, if there is an endpoint."""
+        if isinstance(self.fake, FakeFoundry):
+            self.fake.fail_next("hang", on="create_response")
+        elif self.fake:
+            self.fake.fail_next("hang")
 
     async def open(self, spec: AgentSpec, agent: str = "helper") -> Agent:
         """Create the version and open it."""
@@ -81,8 +113,11 @@ class World:
 
     async def failing(self, failure: Failure) -> Agent:
         """Return an agent whose next run fails."""
-        if self.fake:
-            self.fake.fail_next(_FAULTS[failure], times=2, retry_after_s=9 if failure == "throttled" else None)
+        retry_after_s = 9 if failure == "throttled" else None
+        if isinstance(self.fake, FakeFoundry):
+            self.fake.fail_next(cast("Any", _FAULTS[failure]), on="create_response", retry_after_s=retry_after_s)
+        elif self.fake:
+            self.fake.fail_next(_FAULTS[failure], times=2, retry_after_s=retry_after_s)
         return await self.open(self.spec(Simulation(fail_first=1, fail_with=failure)))
 
 
@@ -93,13 +128,23 @@ async def fake() -> AsyncIterator[FakeOpenAI]:
         yield server
 
 
-@pytest.fixture(params=["offline", "openai"])
+@pytest.fixture
+async def foundry() -> AsyncIterator[FakeFoundry]:
+    """Return a running fake project."""
+    async with FakeFoundry(now=NOW.timestamp) as server:
+        yield server
+
+
+@pytest.fixture(params=["offline", "openai", "foundry"])
 async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
     """Return a world of each provider in turn."""
     if request.param == "offline":
-        yield World(OfflineProvider(MemoryTables(), lambda: NOW), None)
-        return
-    async with FakeOpenAI() as server:
-        provider = OpenAIProvider(Endpoint(base_url=server.base_url, api_key="key-1"), lambda: NOW)
-        yield World(provider, server)
-        await provider.aclose()
+        yield World("offline", OfflineProvider(MemoryTables(), lambda: NOW), None)
+    elif request.param == "openai":
+        async with FakeOpenAI() as server:
+            provider = OpenAIProvider(Endpoint(base_url=server.base_url, api_key="key-1"), lambda: NOW)
+            yield World("openai", provider, server)
+            await provider.aclose()
+    else:
+        async with FakeFoundry(now=NOW.timestamp) as server, foundry_at(server) as provider:
+            yield World("foundry", provider, server)

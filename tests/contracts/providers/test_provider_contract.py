@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -55,9 +56,11 @@ async def test_deleting_twice_is_no_error(world: World) -> None:
 
 async def test_opening_calls_nobody(world: World) -> None:
     """An agent is opened without I/O, so also where the provider cannot be reached."""
-    await world.open(world.spec())
+    made = await world.provider.create(wanted(world.spec()))
+    before = world.requests
+    world.provider.open(made, world.spec())
 
-    assert world.fake is None or world.fake.requests == []
+    assert world.requests == before
 
 
 async def test_an_unknown_tool_is_refused_when_opening(world: World) -> None:
@@ -132,15 +135,18 @@ async def test_runs_of_one_agent_do_not_mix(world: World) -> None:
 
 
 async def test_a_stream_says_the_same_piece_by_piece(world: World) -> None:
-    """Streaming gives several pieces that add up to the answer and the usage of a plain run."""
+    """Streaming gives several pieces that add up, as each says it does, to the answer and the usage of a plain run."""
     agent = await world.open(world.spec())
     plain = await agent.run("Tell me about trees.")
     stream = agent.run("Tell me about trees.", stream=True)
-    pieces = [update.text async for update in stream if update.text]
+    contents = [content async for update in stream for content in update.contents if content.type == "text"]
     final = await stream.get_final_response()
+    text = ""
+    for content in contents:  # the Responses API repeats the whole text at its end
+        text = (content.text or "") if content.merge_mode == "replace" else text + (content.text or "")
 
-    assert len(pieces) > 1
-    assert "".join(pieces) == final.text == plain.text
+    assert len(contents) > 1
+    assert text == final.text == plain.text
     assert tokens(final.usage_details) == tokens(plain.usage_details)
 
 
@@ -229,13 +235,13 @@ async def test_the_output_limit_is_kept(world: World) -> None:
 
 
 @pytest.mark.parametrize("stream", [False, True])
-async def test_a_middleware_can_change_model_and_limit(world: World, stream: bool) -> None:
-    """What a middleware puts into the options is what the model is called with, for the whole rest of the run."""
+async def test_a_middleware_can_change_the_limit(world: World, stream: bool) -> None:
+    """The limit that a middleware puts into the options holds, for the whole rest of the run and not beyond it."""
 
     class Degrade(ChatMiddleware):
         async def process(self, context: ChatContext, call_next: Callable[[], Awaitable[None]]) -> None:
             assert isinstance(context.options, dict)
-            context.options |= {"model": "tiny", "max_tokens": 6}
+            context.options |= {"max_tokens": 6}
             await call_next()
 
     agent, message = await world.calculating("1 + 1")
@@ -243,8 +249,26 @@ async def test_a_middleware_can_change_model_and_limit(world: World, stream: boo
     await ask(agent, message, Degrade(), meter, stream=stream)
     await agent.run("1", middleware=[plain])
 
-    assert [call.served for call in meter.calls] == ["tiny", "tiny"]
     assert (tokens(meter.calls[1].usage)[1] or 99) <= 6
+    assert (tokens(plain.calls[0].usage)[1] or 0) > 6
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_middleware_can_change_the_model(world: World, stream: bool) -> None:
+    """The model that a middleware names is called, except at Foundry, where it is the version's; the meter is right."""
+
+    class Degrade(ChatMiddleware):
+        async def process(self, context: ChatContext, call_next: Callable[[], Awaitable[None]]) -> None:
+            assert isinstance(context.options, dict)
+            context.options |= {"model": "tiny"}
+            await call_next()
+
+    agent, message = await world.calculating("1 + 1")
+    meter, plain = Meter(), Meter()
+    await ask(agent, message, Degrade(), meter, stream=stream)
+    await agent.run("1", middleware=[plain])
+
+    assert {call.served for call in meter.calls} == {"gpt-4o-mini" if world.kind == "foundry" else "tiny"}
     assert plain.calls[0].served == "gpt-4o-mini"
 
 
@@ -261,8 +285,7 @@ async def test_a_stream_left_early_is_metered(world: World) -> None:
 async def test_a_cancelled_run_ends_at_once(world: World) -> None:
     """Cancelling a run in the middle of a model call ends it there, is no failure of the provider, and is metered."""
     agent, meter = await world.open(world.spec(Simulation(latency_ms=30_000))), Meter()
-    if world.fake:
-        world.fake.fail_next("hang")
+    world.hang_next()
     task = asyncio.ensure_future(agent.run("Hi", middleware=[meter]))
     await asyncio.sleep(0.1)
     task.cancel()
@@ -277,3 +300,110 @@ async def test_closing_twice_is_no_error(world: World) -> None:
     await world.provider.aclose()
 
     await world.provider.aclose()
+
+
+async def test_an_inventory_shows_whose_agents_there_are(world: World) -> None:
+    """It has every version of the agents that are ours, with what they were made for and from, and no other agents."""
+    ours = [wanted(world.spec(instructions=said)) for said in ("Be brief.", "Be long.")]
+    for want in (*ours, wanted(world.spec(), "theirs", owner="somebody else")):
+        await world.provider.create(want)
+    found = [each async for each in world.provider.inventory("tests")]
+
+    if world.kind == "openai":
+        assert found == []
+        return
+    assert {(each.owner, each.workspace, each.agent, each.intact) for each in found} == {
+        ("tests", "default", "helper", True)
+    }
+    assert sorted(each.version.version for each in found) == ["1", "2"]
+    assert {each.version.fingerprint for each in found} == {want.fingerprint for want in ours}
+    for want in ours:
+        assert await world.provider.find(want) in [each.version for each in found]
+
+
+async def test_the_inventory_of_nobody_is_empty(world: World) -> None:
+    """An owner without agents owns none of the others'."""
+    await world.provider.create(wanted(world.spec()))
+
+    assert [each async for each in world.provider.inventory("nobody")] == []
+
+
+async def test_what_was_deleted_is_found_nowhere(world: World) -> None:
+    """A deleted version is not found, has no definition and is in no inventory; another version of the agent stays."""
+    first, second = wanted(world.spec(instructions="a")), wanted(world.spec(instructions="b"))
+    made, kept = await world.provider.create(first), await world.provider.create(second)
+    await world.provider.delete(made)
+
+    assert await world.provider.find(first) is None
+    assert await world.provider.definition(made) is None
+    assert await world.provider.exists(kept)
+    assert made not in [each.version async for each in world.provider.inventory("tests")]
+
+
+async def test_a_definition_can_be_archived(world: World) -> None:
+    """What the provider holds of a version is JSON that says what it is; nothing where it holds nothing."""
+    made = await world.provider.create(wanted(world.spec(instructions="Be brief.", temperature=0.5)))
+    archived = json.dumps(await world.provider.definition(made))
+
+    assert archived == "null" if world.kind == "openai" else "Be brief." in archived and "0.5" in archived
+
+
+async def test_switching_is_idempotent(world: World) -> None:
+    """An agent can be switched off and on as often as one likes, also one that is not there, and runs in the end."""
+    agent = await world.open(world.spec())
+    for name in ("helper", "nobody"):
+        await world.provider.disable(name)
+        await world.provider.disable(name)
+        await world.provider.enable(name)
+        await world.provider.enable(name)
+
+    assert (await agent.run("Hi")).text
+
+
+async def test_a_known_conversation_is_kept_without_a_request(world: World) -> None:
+    """A session's conversation is asked for on every run, so one that is known costs nothing."""
+    made = await world.provider.create(wanted(world.spec()))
+    conversation = await world.provider.conversation(made, "default/session-1", None)
+    before = world.requests
+
+    assert (
+        await world.provider.conversation(made, "default/session-1", conversation) == conversation or not conversation
+    )
+    assert world.requests == before or not conversation
+    assert (conversation is not None) == (world.kind == "foundry")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_session_is_answered_the_same_with_and_without_a_conversation(world: World, stream: bool) -> None:
+    """A run in a conversation is given only what is new, one without is given all; the model hears the same."""
+    spec = world.spec(tools=("calculator",))
+    agent, made = await world.open(spec), await world.provider.create(wanted(spec, "other"))
+    texts: list[str] = []
+    history: list[Message | str] = []
+    conversation = None
+    for query in ("Remember the number seven.", "Which number?", "Thank you."):
+        conversation = await world.provider.conversation(made, "default/session-1", conversation)
+        session = agent.get_session(conversation) if conversation else None
+        messages = [query] if conversation else [*history, query]
+        stream_of = agent.run(messages, session=session, stream=True) if stream else None
+        response = await (stream_of.get_final_response() if stream_of else agent.run(messages, session=session))
+        history += [Message("user", [query]), Message("assistant", [response.text])]
+        texts.append(response.text)
+        assert session is None or session.service_session_id == conversation
+
+    alone = await agent.run([*history[:-2], "Thank you."])
+    assert texts[-1] == alone.text
+
+
+async def test_a_new_conversation_takes_up_the_history(world: World) -> None:
+    """Where a conversation is begun in the middle of a session, the history is sent along once and then is in it."""
+    agent, made = await world.open(world.spec()), await world.provider.create(wanted(world.spec(), "other"))
+    conversation = await world.provider.conversation(made, "default/session-1", None)
+    session = agent.get_session(conversation) if conversation else None
+    history = [Message("user", ["Remember the number seven."]), Message("assistant", ["I do."])]
+    answer = await agent.run([*history, "Which number?"], session=session)
+    told = [*history, Message("user", ["Which number?"]), Message("assistant", [answer.text])]
+    session = agent.get_session(conversation) if conversation else None
+    last = await agent.run(["Thank you."] if session else [*told, "Thank you."], session=session)
+
+    assert last.text == (await agent.run([*told, "Thank you."])).text

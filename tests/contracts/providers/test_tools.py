@@ -94,7 +94,16 @@ def test_a_ready_made_tool_keeps_its_name() -> None:
         Toolbox({"sums": made}).pick(["sums"])
 
 
-@pytest.mark.parametrize("module", ["adapters.providers.offline", "adapters.providers.openai", "lifecycle.tools"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        "adapters.providers.offline",
+        "adapters.providers.openai",
+        "adapters.providers.foundry",
+        "lifecycle.tools",
+        "lifecycle.specs",
+    ],
+)
 def test_importing_a_provider_is_cheap(module: str) -> None:
     """Every worker imports these at its cold start, so the frameworks come in with the first agent opened."""
     heavy = "('agent_framework', 'agent_framework_openai', 'openai', 'httpx2', 'azure')"

@@ -1,0 +1,95 @@
+"""The clients behind `FoundryProvider`: one project client, one OpenAI client, and agents that share them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any, cast
+
+from agent_framework import FunctionTool
+from agent_framework.foundry import FoundryAgent
+from azure.ai.projects.aio import AIProjectClient
+from azure.core.pipeline.policies import SansIOHTTPPolicy
+from openai import AsyncOpenAI
+
+from adapters.identity import AppIdentity
+from adapters.providers.answers import WHOLE_ANSWER
+from adapters.providers.foundry import Project
+from adapters.providers.foundry_agents import ProjectAgents
+from adapters.providers.model_http import ModelHttp
+from kernel.clock import Clock
+from lifecycle.providers import ProviderVersion
+from lifecycle.specs import AgentSpec
+
+_CONNECT_S = 5
+_READ_S = 30
+_RETRIES = {"retry_total": 1, "retry_connect": 1, "retry_read": 0, "retry_status": 0}
+"""Only a connection that could not be made is tried again: the SDK alone would repeat a create after a 5xx, and so make
+a second version, and would sleep through a Retry-After of any length."""
+
+
+class FoundryClients:
+    """The connections to one project."""
+
+    def __init__(self, project: Project, clock: Clock) -> None:
+        self._client = _ProjectClient(project, clock)
+        self.agents = ProjectAgents(self._client.agents)
+
+    @property
+    def openai(self) -> AsyncOpenAI:
+        """The client for responses and conversations."""
+        return self._client.openai
+
+    def open_agent(self, version: ProviderVersion, spec: AgentSpec, tools: Sequence[FunctionTool]) -> FoundryAgent[Any]:
+        """Return an agent pinned to the version, over the shared connections.
+
+        The model is named because the framework would otherwise send an empty one from a conversation's second call on.
+        """
+        options: dict[str, Any] = {"model": spec.model}
+        if spec.max_output_tokens is not None:
+            options["max_tokens"] = spec.max_output_tokens
+        return FoundryAgent(
+            project_client=self._client,
+            agent_name=version.name,
+            agent_version=version.version,
+            id=version.id,
+            tools=list(tools) or None,
+            default_options=cast("Any", options),
+            middleware=[WHOLE_ANSWER],
+        )
+
+    async def conversation(self, version: ProviderVersion, session_key: str) -> str:
+        """Make an empty conversation and return its id."""
+        metadata = {"maf-agent": version.name, "maf-session": session_key}
+        return (await self.openai.conversations.create(metadata=metadata)).id
+
+    async def aclose(self) -> None:
+        """Close both clients."""
+        await self.openai.close()
+        await self._client.close()
+
+
+class _ProjectClient(AIProjectClient):
+    """The project client with the one OpenAI client that all agents share; its base makes a pool for each agent."""
+
+    def __init__(self, project: Project, clock: Clock) -> None:
+        options: dict[str, Any] = {"connection_timeout": _CONNECT_S, "read_timeout": _READ_S, **_RETRIES}
+        if project.credential is None:
+            options["authentication_policy"] = SansIOHTTPPolicy()  # the SDK insists on an identity; it is never asked
+        super().__init__(project.endpoint, project.credential or AppIdentity(), **options)
+        http = ModelHttp(clock, project.timeout_s, stateful=True)
+        key: dict[str, Any] = {} if project.credential else {"api_key": "none"}
+        self.openai = super().get_openai_client(http_client=http, max_retries=1, **key)
+        self.openai.organization = self.openai.project = None  # not what happens to be in the environment
+
+    def get_openai_client(self, **_: Any) -> AsyncOpenAI:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Return the shared client."""
+        return self.openai
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Return False for what the framework warns of at every call of an agent with function tools: that is by design."""
+    return "was provided tools, but tool declarations cannot be sent" not in str(record.msg)
+
+
+logging.getLogger("agent_framework.foundry").addFilter(_is_news)

@@ -1,0 +1,154 @@
+"""A spec as the version of a prompt agent in Foundry: its definition, and the metadata that makes it ours."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from kernel.errors import InvalidInput
+from lifecycle.hosted_tools import CodeInterpreter, FileSearch, HostedTool, Mcp, WebSearch
+from lifecycle.output_format import ResponseFormat
+from lifecycle.providers import Wanted
+from lifecycle.specs import AgentSpec
+
+if TYPE_CHECKING:
+    from agent_framework import FunctionTool
+
+OWNER = "maf-owner"
+WORKSPACE = "maf-workspace"
+AGENT = "maf-agent"
+FINGERPRINT = "maf-hash"
+DEFINITION = "maf-definition"
+TEMPLATE = "maf-template"
+MAX_VALUE = 512
+
+_FORMAT_KEYS = ("type", "name", "schema", "strict", "description")
+_TOOL_KEYS: Mapping[str, tuple[str, ...]] = {
+    "function": ("name", "description", "parameters", "strict"),
+    "web_search": ("search_context_size", "filters", "user_location"),
+    "code_interpreter": ("container",),
+    "file_search": ("vector_store_ids", "max_num_results"),
+    "mcp": (
+        "server_label",
+        "server_url",
+        "project_connection_id",
+        "server_description",
+        "allowed_tools",
+        "require_approval",
+    ),
+}
+_DEFAULTS = {"search_context_size": "medium", "strict": False}
+
+
+def definition_of(spec: AgentSpec, tools: Sequence[FunctionTool]) -> dict[str, Any]:
+    """Return the definition of a prompt agent; `tools` are the spec's function tools, in its order.
+
+    The most tokens of an answer are no part of it: Foundry takes that limit with each call.
+    """
+    functions = iter(tools)
+    callable_tools = [_function(next(functions)) if isinstance(tool, str) else _hosted(tool) for tool in spec.tools]
+    definition: dict[str, Any] = {
+        "kind": "prompt",
+        "model": spec.model,
+        "instructions": spec.instructions or None,
+        "temperature": spec.temperature,
+        "top_p": spec.top_p,
+        "tools": callable_tools or None,
+        "text": {"format": _format(spec.response_format)} if spec.response_format else None,
+    }
+    return {name: value for name, value in definition.items() if value is not None}
+
+
+def metadata_of(wanted: Wanted, definition: Mapping[str, Any]) -> dict[str, str]:
+    """Return the metadata of a version that is made for what is wanted.
+
+    Raises:
+        InvalidInput: A value is longer than Foundry keeps (code `metadata_too_long`).
+    """
+    metadata = {
+        OWNER: wanted.owner,
+        WORKSPACE: wanted.workspace,
+        AGENT: wanted.agent,
+        FINGERPRINT: wanted.fingerprint,
+        DEFINITION: digest(definition),
+        TEMPLATE: wanted.spec.labels.get("template", ""),
+    }
+    for name, value in metadata.items():
+        if len(value) > MAX_VALUE:
+            msg = f"{name} has {len(value)} characters; Foundry keeps {MAX_VALUE}."
+            raise InvalidInput(msg, code="metadata_too_long")
+    return {name: value for name, value in metadata.items() if value}
+
+
+def digest(definition: Mapping[str, Any]) -> str:
+    """Return the SHA-256 (hex) of what a definition says, the same for what was sent and for what is read back.
+
+    Only what a spec can say counts, and only where it differs from the default: the service is free to fill in what
+    was left open, and to write numbers in another way.
+    """
+    said = {name: _bare(definition.get(name)) for name in ("model", "instructions", "temperature", "top_p")}
+    said["tools"] = [_said_tool(tool) for tool in definition.get("tools") or ()]
+    output = (definition.get("text") or {}).get("format") or {}
+    said["format"] = _bare({key: output.get(key) for key in _FORMAT_KEYS}) if output.get("type") != "text" else None
+    text = json.dumps({name: value for name, value in said.items() if value}, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _said_tool(tool: Mapping[str, Any]) -> dict[str, Any]:
+    kind = str(tool.get("type"))
+    keys = _TOOL_KEYS.get(kind, tuple(tool))  # a kind that no spec can name counts whole
+    said = {key: tool.get(key) for key in keys}
+    return {"type": kind, **_bare({key: value for key, value in said.items() if value != _DEFAULTS.get(key)})}
+
+
+def _bare(value: Any) -> Any:
+    """Return the value without what says nothing, its numbers written in one way."""
+    if isinstance(value, Mapping):
+        inner = {str(key): _bare(each) for key, each in value.items()}
+        return {key: each for key, each in inner.items() if each not in (None, "", [], {})}
+    if isinstance(value, list | tuple):
+        return [_bare(each) for each in value]
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return round(float(value), 6)
+    return value
+
+
+def _function(tool: FunctionTool) -> dict[str, Any]:
+    # Not strict: a strict function may have no optional parameters, and Python functions often do.
+    return {
+        "type": "function",
+        "name": tool.name,
+        "description": tool.description or "",
+        "parameters": tool.parameters(),
+        "strict": False,
+    }
+
+
+def _hosted(tool: HostedTool) -> dict[str, Any]:
+    match tool:
+        case WebSearch():
+            place = {**tool.user_location.model_dump(), "type": "approximate"} if tool.user_location else None
+            filters = {"allowed_domains": list(tool.allowed_domains)} if tool.allowed_domains else None
+            said = {"search_context_size": tool.search_context_size, "filters": filters, "user_location": place}
+        case CodeInterpreter():
+            container = {"type": "auto", "file_ids": list(tool.file_ids) or None, "memory_limit": tool.memory_limit}
+            said = {"container": {name: value for name, value in container.items() if value}}
+        case FileSearch():
+            said = {"vector_store_ids": list(tool.vector_store_ids), "max_num_results": tool.max_num_results}
+        case Mcp():
+            # Nobody is there to approve a call; what must not be called is left out of allowed_tools.
+            said = {**tool.model_dump(), "require_approval": "never"}
+    return {"type": tool.type, **{name: value for name, value in said.items() if value is not None}}
+
+
+def _format(wanted: ResponseFormat) -> dict[str, Any]:
+    said = {
+        "type": "json_schema",
+        "name": wanted.name,
+        "schema": dict(wanted.json_schema),
+        "strict": wanted.strict,
+        "description": wanted.description,
+    }
+    return {name: value for name, value in said.items() if value is not None}

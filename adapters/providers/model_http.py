@@ -1,0 +1,54 @@
+"""The pool of connections to a model endpoint; keeps the SDK from repeating at once what must not be or can wait."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx2
+from openai import APIConnectionError, APITimeoutError, Timeout
+
+from adapters.providers.openai_failures import named_wait_s, unusable_answer
+from kernel.clock import Clock
+
+_CONNECT_S = 5.0
+_PATIENCE_S = 5.0
+
+
+class ModelHttp(httpx2.AsyncClient):
+    """An HTTP client for the OpenAI SDK, which repeats a call at once unless it is told not to.
+
+    Attributes:
+        clock: Tells how long until the moment that a `Retry-After` names.
+        timeout_s: Longest wait for an answer, or for the next piece of a streamed one, in seconds.
+        stateful: Whether a call leaves something behind at the endpoint. Then only what certainly was not begun is
+            repeated: a connection that could not be made, and a throttled call.
+    """
+
+    def __init__(self, clock: Clock, timeout_s: float, *, stateful: bool = False) -> None:
+        timeout = Timeout(timeout_s, connect=min(_CONNECT_S, timeout_s))
+        limits = httpx2.Limits(max_connections=200, max_keepalive_connections=50)
+        super().__init__(timeout=timeout, limits=limits, follow_redirects=True)
+        self._clock = clock
+        self._stateful = stateful
+
+    async def send(self, request: httpx2.Request, **kwargs: Any) -> httpx2.Response:
+        """Send the request; what is raised as the SDK's own error is not repeated by it."""
+        try:
+            response = await super().send(request, **kwargs)
+        except httpx2.ReadTimeout as error:
+            # The model may have answered and been paid for: a repetition must be an attempt that the ledger counts.
+            raise APITimeoutError(request) from error
+        except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout):
+            raise
+        except httpx2.TransportError as error:
+            if self._stateful:
+                raise APIConnectionError(request=request) from error
+            raise
+        if response.is_success and response.headers.get("content-type", "").startswith("text/html"):
+            await response.aclose()
+            raise unusable_answer()  # a gateway's page, which the SDK would pass on as a string
+        wait_s = named_wait_s(response.headers, self._clock())
+        too_long = wait_s is not None and wait_s > _PATIENCE_S
+        if too_long or (self._stateful and response.status_code != 429):
+            response.headers["x-should-retry"] = "false"  # the SDK obeys it; the queue waits without holding a worker
+        return response

@@ -1,0 +1,169 @@
+"""Tools that a provider runs itself, as a spec declares them: objects with a `type`, beside function tools' names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    TypeAdapter,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    model_serializer,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+ToolName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
+Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:/-]{0,255}$")]
+Domain = Annotated[str, StringConstraints(pattern=r"^(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}$")]
+Words = Annotated[str, StringConstraints(min_length=1, max_length=256)]
+
+
+class _Options(BaseModel):
+    """Options that are written down only where they are given, so that new ones change no fingerprint."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+    @model_serializer(mode="plain")
+    def _given(self) -> dict[str, Any]:
+        fields = ((name, getattr(self, name)) for name in type(self).model_fields)
+        return {name: _plain(value) for name, value in fields if value not in (None, ())}
+
+
+class _HostedTool(_Options):
+    @property
+    def label(self) -> str:
+        """What a spec may hold only one of."""
+        return str(getattr(self, "type"))  # noqa: B009 - each kind declares its own
+
+
+class Place(_Options):
+    """Roughly where the user is: ISO 3166 country, the names of region and city, an IANA time zone."""
+
+    country: Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")] | None = None
+    region: Words | None = None
+    city: Words | None = None
+    timezone: Words | None = None
+
+
+class WebSearch(_HostedTool):
+    """Searches the web.
+
+    Attributes:
+        search_context_size: How much of what is found the model gets to read; the provider's default is `medium`.
+        allowed_domains: The only sites to search, like `learn.microsoft.com`; none for all.
+        user_location: Where to search from; None for nowhere in particular.
+    """
+
+    type: Literal["web_search"]
+    search_context_size: Literal["low", "medium", "high"] | None = None
+    allowed_domains: Annotated[tuple[Domain, ...], Field(max_length=100)] = ()
+    user_location: Place | None = None
+
+
+class CodeInterpreter(_HostedTool):
+    """Runs Python that the model writes, in a container at the provider.
+
+    Attributes:
+        file_ids: Files uploaded to the project that the code may read.
+        memory_limit: Memory of the container; None for the provider's default.
+    """
+
+    type: Literal["code_interpreter"]
+    file_ids: Annotated[tuple[Id, ...], Field(max_length=50)] = ()
+    memory_limit: Literal["1g", "4g", "16g", "64g"] | None = None
+
+
+class FileSearch(_HostedTool):
+    """Searches files in vector stores of the project.
+
+    Attributes:
+        vector_store_ids: The stores to search.
+        max_num_results: Most passages to return; None for the provider's default.
+    """
+
+    type: Literal["file_search"]
+    vector_store_ids: Annotated[tuple[Id, ...], Field(min_length=1, max_length=10)]
+    max_num_results: Annotated[int, Field(ge=1, le=50)] | None = None
+
+
+class Mcp(_HostedTool):
+    """Tools of a Model Context Protocol server that the provider calls, without asking for approval.
+
+    A spec holds no secrets: a server that needs any is reached through a connection of the project.
+
+    Attributes:
+        server_label: Names the server among the spec's.
+        server_url: Where it is; HTTPS.
+        project_connection_id: The connection of the project that knows how to reach it.
+        server_description: What the model is told of it.
+        allowed_tools: The only tools of it to offer; none for all.
+    """
+
+    type: Literal["mcp"]
+    server_label: Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,63}$")]
+    server_url: Annotated[str, StringConstraints(pattern=r"^https://[^\s@]{1,2000}$")] | None = None
+    project_connection_id: Id | None = None
+    server_description: Words | None = None
+    allowed_tools: Annotated[tuple[Words, ...], Field(max_length=128)] = ()
+
+    @model_validator(mode="after")
+    def _reachable(self) -> Mcp:
+        if self.server_url is None and self.project_connection_id is None:
+            msg = "an mcp tool needs a server_url or a project_connection_id"
+            raise ValueError(msg)
+        return self
+
+    @property
+    def label(self) -> str:
+        """What a spec may hold only one of."""
+        return f"mcp {self.server_label}"
+
+
+HostedTool = WebSearch | CodeInterpreter | FileSearch | Mcp
+"""A tool that the provider runs."""
+
+
+class _Kinds:
+    """The kinds of hosted tools by `type`, and the check of a function tool's name."""
+
+    by_type: ClassVar[Mapping[str, type[HostedTool]]] = {
+        "web_search": WebSearch,
+        "code_interpreter": CodeInterpreter,
+        "file_search": FileSearch,
+        "mcp": Mcp,
+    }
+    name: ClassVar[TypeAdapter[str]] = TypeAdapter(ToolName, config=ConfigDict(defer_build=True))
+
+
+def _tool(value: Any, _: ValidatorFunctionWrapHandler) -> str | HostedTool:
+    """Return the tool; what is wrong in it is told by its place, which a union of all kinds would not do."""
+    if isinstance(value, HostedTool):
+        return value
+    if not isinstance(value, Mapping):
+        return _Kinds.name.validate_python(value)
+    kind = _Kinds.by_type.get(str(value.get("type")))
+    if kind is None:
+        known = ", ".join(sorted(_Kinds.by_type))
+        msg = f"A tool is the name of a function tool, or an object whose type is one of {known}."
+        raise PydanticCustomError("unknown_tool_type", "{msg}", {"msg": msg})
+    return kind.model_validate(value)
+
+
+SpecTool = Annotated[ToolName | HostedTool, WrapValidator(_tool)]
+"""One of a spec's tools: the name of a function tool of the app's, or a tool that the provider runs."""
+
+
+def repeated(tools: Iterable[str | HostedTool]) -> bool:
+    """Return whether a name, or what a spec may hold only one of, occurs twice."""
+    labels = [(isinstance(tool, str), tool if isinstance(tool, str) else tool.label) for tool in tools]
+    return len(set(labels)) != len(labels)
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value

@@ -1,0 +1,115 @@
+"""Structured output: the JSON Schema an answer must follow, and what of JSON Schema the models obey."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+
+MAX_BYTES = 65_536
+MAX_DEPTH = 10
+MAX_PROPERTIES = 5000
+_TYPES = frozenset({"object", "array", "string", "number", "integer", "boolean", "null"})
+
+
+class ResponseFormat(BaseModel):
+    """What the agent's answers look like.
+
+    Attributes:
+        name: Names the format to the model.
+        json_schema: A JSON Schema of type `object`; at most 64 KiB, 10 levels and 5,000 properties.
+        description: What the format is for; None to say nothing.
+        strict: Whether the model must follow the schema to the letter. Then each object of it names all its
+            properties in `required` and sets `additionalProperties` to false.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+    name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+    json_schema: Mapping[str, Any]
+    description: Annotated[str, StringConstraints(min_length=1, max_length=1024)] | None = Field(default=None)
+    strict: bool = True
+
+    @field_validator("json_schema")
+    @classmethod
+    def _json(cls, schema: Mapping[str, Any]) -> Mapping[str, Any]:
+        try:
+            size = len(json.dumps(schema, allow_nan=False).encode())
+        except (TypeError, ValueError, RecursionError):
+            msg = "the schema is no JSON"
+            raise ValueError(msg) from None
+        if size > MAX_BYTES:
+            msg = f"the schema has {size:,} bytes; {MAX_BYTES:,} are allowed"
+            raise ValueError(msg)
+        return schema
+
+    @model_validator(mode="after")
+    def _obeyed(self) -> ResponseFormat:
+        wrong = next(_wrongs(self.json_schema, strict=self.strict), None)
+        if wrong is not None:
+            raise ValueError(wrong)
+        return self
+
+
+def _wrongs(schema: Mapping[str, Any], *, strict: bool) -> Iterator[str]:
+    """Yield what is wrong with the schema of an answer, each with its place as a JSON pointer."""
+    if schema.get("type") != "object":
+        yield "json_schema: the type of an answer is 'object'"
+        return
+    names = 0
+    waiting: list[tuple[str, Any, int]] = [("json_schema", schema, 1)]
+    while waiting:
+        at, node, depth = waiting.pop()
+        if not isinstance(node, Mapping):
+            yield f"{at} is no schema"
+            continue
+        if depth > MAX_DEPTH:
+            yield f"{at} is more than {MAX_DEPTH} levels deep"
+            return
+        names += len(node["properties"]) if isinstance(node.get("properties"), Mapping) else 0
+        if names > MAX_PROPERTIES:
+            yield f"json_schema has more than {MAX_PROPERTIES:,} properties"
+            return
+        yield from _wrong_here(at, node, schema, strict=strict)
+        waiting += [(f"{at}/{key}", inner, depth + level) for key, inner, level in _inner(node)]
+
+
+def _wrong_here(at: str, node: Mapping[str, Any], root: Mapping[str, Any], *, strict: bool) -> Iterator[str]:
+    kinds = node.get("type", [])
+    kinds = [kinds] if isinstance(kinds, str) else kinds
+    if not isinstance(kinds, list) or not all(isinstance(kind, str) and kind in _TYPES for kind in kinds):
+        yield f"{at}/type is none of JSON Schema's"
+        return
+    properties, required = node.get("properties", {}), node.get("required", [])
+    if not isinstance(properties, Mapping) or not isinstance(required, list):
+        yield f"{at}: properties is an object and required a list"
+    elif any(not isinstance(name, str) or name not in properties for name in required):
+        yield f"{at}/required names what is none of the properties"
+    elif strict and "object" in kinds and node.get("additionalProperties") is not False:
+        yield f"{at}/additionalProperties must be false where strict is true"
+    elif strict and "object" in kinds and set(required) != set(properties):
+        yield f"{at}/required must name every property where strict is true; allow null for what may be left out"
+    if "$ref" in node and not _leads(node["$ref"], root):
+        yield f"{at}/$ref must be '#' or lead into '#/$defs/'"
+
+
+def _leads(reference: object, root: Mapping[str, Any]) -> bool:
+    if reference == "#":
+        return True
+    definitions = root.get("$defs")
+    if not isinstance(reference, str) or not isinstance(definitions, Mapping):
+        return False
+    return reference.startswith("#/$defs/") and reference.removeprefix("#/$defs/") in definitions
+
+
+def _inner(node: Mapping[str, Any]) -> Iterator[tuple[str, Any, int]]:
+    """Yield the schemas inside a schema: place, schema, and how many levels deeper it is."""
+    for key in ("properties", "$defs"):
+        if isinstance(node.get(key), Mapping):
+            yield from ((f"{key}/{name}", inner, 1) for name, inner in node[key].items())
+    if "items" in node:
+        yield "items", node["items"], 1
+    if isinstance(node.get("anyOf"), Sequence):
+        yield from ((f"anyOf/{at}", inner, 0) for at, inner in enumerate(node["anyOf"]))

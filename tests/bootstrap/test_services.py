@@ -1,0 +1,106 @@
+"""The composition root for use as a library: everything wired, nothing connected, nothing left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+
+import pytest
+
+from bootstrap.services import Services, service_bus, system_clock
+from kernel.clock import Clock
+from kernel.settings import InvalidSettings, Settings
+from lifecycle.specs import AgentSpec
+from lifecycle.submissions import RunRequest
+from tests.lifecycle.doubles import ManualClock, quick_settings
+
+SPEC = AgentSpec(model="gpt-4o-mini")
+
+
+async def test_in_memory_services_do_the_whole_job() -> None:
+    """Declare, ask, read, report, prune: with nothing but this process."""
+    clock = ManualClock()
+    services = Services.in_memory(quick_settings(), clock)
+    async with services.manager() as manager:
+        agent = await manager.get_or_create("helper", SPEC)
+        run = await agent.run("What is a durable entity?")
+    done = await services.reports.aggregate(clock.now)
+    report = await services.reports.get("default", clock.now.date())
+    await services.session_end.end("default", agent.session_id)
+    clock.move(days=8)
+    verdicts = await services.prune.run(services.local_signals())
+    await services.aclose()
+
+    assert run.state == "succeeded"
+    assert done.lines == 1
+    assert report is not None
+    assert report.total == run.spend
+    assert [verdict.retire for verdict in verdicts] == [True]
+
+
+async def test_services_in_memory_share_nothing() -> None:
+    """Two of them are two worlds."""
+    one, two = Services.in_memory(), Services.in_memory()
+    await one.catalog.declare("default", "bot", SPEC)
+
+    assert await two.catalog.find("default", "bot") is None
+    await asyncio.gather(one.aclose(), two.aclose())
+
+
+async def test_closing_an_unused_service_is_nothing() -> None:
+    """And closing twice is no error."""
+    services = Services.in_memory()
+    await services.aclose()
+    await services.aclose()
+
+
+async def test_settings_reach_the_rules() -> None:
+    """A limit set is a limit kept."""
+    services = Services.in_memory(Settings.from_environment({"AGENT_CACHE_SIZE": "2", "MAX_QUERY_BYTES": "10"}))
+    async with services.manager() as manager:
+        for name in ("a", "b", "c"):
+            await manager.get_or_create(name, SPEC)
+        with pytest.raises(Exception, match="at most 10"):
+            await manager.run("a", RunRequest(query="x" * 11))
+
+    assert len(services.resolver.cache) == 2
+
+
+def test_services_that_name_no_storage_say_so() -> None:
+    """At the start, naming the setting."""
+    with pytest.raises(InvalidSettings, match="TablesConnection"):
+        Services.for_azure(Settings())
+    with pytest.raises(InvalidSettings, match="ServiceBusConnection"):
+        service_bus(Settings())
+
+
+def test_wiring_loads_no_model_sdk() -> None:
+    """A cold start pays for the Agent Framework only when an agent runs."""
+    code = (
+        "import sys; from bootstrap.services import Services; Services.in_memory();"
+        "slow = {'agent_framework', 'openai', 'genai_prices', 'azure.servicebus', 'azure.identity'};"
+        "print(*slow & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False)
+
+    assert (done.stdout, done.stderr) == ("\n", "")
+
+
+def test_the_clock_is_aware() -> None:
+    """Times without a zone never enter."""
+    clock: Clock = system_clock
+
+    assert clock().utcoffset() is not None
+
+
+@pytest.mark.parametrize("times", [2, 20])
+async def test_many_managers_make_one_agent(times: int) -> None:
+    """Managers of one services object share the actors: an agent is made once however many ask at once."""
+    services = Services.in_memory(quick_settings())
+    managers = [services.manager() for _ in range(times)]
+    await asyncio.gather(*(manager.get_or_create("helper", SPEC) for manager in managers))
+    agent = await services.catalog.get("default", "helper")
+    assert agent.record is not None
+
+    assert (agent.record.created, agent.record.adopted) == (1, 0)

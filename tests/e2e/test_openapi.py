@@ -1,0 +1,130 @@
+"""openapi.json says what the API does: real answers are checked against it."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import aiohttp
+import pytest
+from jsonschema import Draft202012Validator, FormatChecker
+from openapi_spec_validator import validate
+
+from tests.e2e.support import PROMPT, Api, Reply, Stack, eventually
+
+
+@pytest.fixture
+async def document(api: Api) -> Any:
+    """Return the API's own description."""
+    return await api.get("openapi.json")
+
+
+def check(document: Any, method: str, path: str, reply: Reply) -> str:
+    """Check a real answer against the document, and return the operation it was."""
+    path = path.partition("?")[0]
+    for template, operations in document["paths"].items():
+        if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", template), f"/{path}") and method.lower() in operations:
+            operation = operations[method.lower()]
+            break
+    else:
+        raise AssertionError(f"{method} {path} is not in the document")
+    described = operation["responses"][str(reply.status)]
+    contents = described.get("content", {})
+    assert bool(contents) == bool(reply.body), (method, path)
+    if contents:
+        kind = reply.headers["content-type"].partition(";")[0]
+        schema = contents[kind].get("schema")
+        if schema:
+            whole = {**schema, "components": document["components"]}
+            Draft202012Validator(whole, format_checker=FormatChecker()).validate(reply.json())
+    return operation["operationId"]
+
+
+async def test_it_is_valid_and_complete(document: Any, stack: Stack) -> None:
+    """The document is valid OpenAPI 3.1 and lists exactly the app's HTTP functions, with their methods and routes."""
+    validate(document)
+    async with aiohttp.ClientSession() as http, http.get(f"{stack.host.url}/admin/functions") as response:
+        functions = await response.json()
+    served = {
+        (function["name"], f"/{trigger['route']}", trigger["methods"][0].lower(), trigger["authLevel"].lower())
+        for function in functions
+        for trigger in function["config"]["bindings"]
+        if trigger["type"] == "httpTrigger"
+    }
+
+    described = {
+        (operation["operationId"], path, method, "anonymous" if operation.get("security") == [] else "function")
+        for path, operations in document["paths"].items()
+        for method, operation in operations.items()
+    }
+    assert described == served
+
+
+async def test_real_answers_are_as_described(api: Api, document: Any, stack: Stack) -> None:
+    """Every operation is called, with success and with failure, and each answer fits its schema."""
+    seen: set[str] = set()
+
+    async def call(method: str, path: str, body: Any = None, **headers: str) -> Reply:
+        reply = await api.call(method, path, body, **headers)
+        seen.add(check(document, method, path, reply))
+        return reply
+
+    spec = {"model": "gpt-4o", "labels": {"team": "x"}, "simulate": {"fail_first": 1}, "tools": ["calculator"]}
+    await call("PUT", "agents/a", spec)
+    await call("PUT", "agents/a", spec)
+    await call("PUT", "agents/a", spec, If_Match='"9"')
+    await call("PUT", "agents/A", spec)
+    await call("PUT", "agents/a", {"model": 7})
+    body = {"query": PROMPT, "session_id": "s", "user_id": "ada", "expected_topics": ["x"], "metadata": {"k": "v"}}
+    run = (await call("POST", "agents/a/runs", body, Idempotency_Key="k")).json()
+    await api.ended(run["id"])
+    await call("POST", "agents/a/runs", body, Idempotency_Key="k")
+    await call("POST", "agents/a/runs", body | {"query": "y"}, Idempotency_Key="k")
+    await call("POST", "agents/a/runs", body | {"query": "y" * 70_000})
+    await call("POST", "agents/nobody/runs", body)
+    waited = await call("POST", "agents/a/runs", {"query": PROMPT}, Prefer="wait=20")
+    await call("GET", f"runs/{run['id']}")
+    await call("GET", f"runs/{waited.json()['id']}")
+    await call("GET", "runs/x")
+    await call("POST", f"runs/{run['id']}/cancel")
+    for verb in ("prewarm", "verify", "disable"):
+        await call("POST", f"agents/a/{verb}")
+    await call("POST", "agents/a/restore")
+    for verb in ("enable", "retire", "restore"):
+        await call("POST", f"agents/a/{verb}")
+    for path in ("agents", "agents/a", "agents/b", "agents/a/stats", "stats", "agents?limit=0"):
+        await call("GET", path)
+    await call("POST", "sessions", {"agent": "a", "session_id": "s2"})
+    await call("POST", "sessions", {"agent": "a", "session_id": "s2", "user_id": "bob"})
+    await call("POST", "sessions/s2/end")
+    await call("POST", "sessions/nothing/end")
+    for path in (
+        "sessions",
+        "sessions/s",
+        "sessions/x",
+        "sessions/s/messages",
+        "sessions/s/events",
+        "sessions?limit=x",
+    ):
+        await call("GET", path)
+    await stack.run_timer("aggregate_costs")
+    report = (await call("GET", "reports")).json()["items"][0]
+    for path in (f"reports/{report['day']}", "reports/1999-01-01", "reports/x", "costs", "costs?group_by=day"):
+        await call("GET", path)
+    await call("POST", "prune")
+    await call("POST", "prune?dry_run=x")
+    await stack.send({"workspace": api.workspace, "agent": "unborn", "query": PROMPT}, "s3", "m")
+    letter = (await api.letters("s3"))[0]
+    await call("GET", "dead-letters")
+    await call("POST", f"dead-letters/{letter['id']}/redrive")
+    await call("POST", "dead-letters/0/redrive")
+    await call("POST", "dead-letters/x/redrive")
+    await call("GET", "health")
+    await call("GET", "openapi.json")
+    await call("DELETE", "agents/a", If_Match='"1"')
+    await call("DELETE", "agents/a")
+    await call("DELETE", "agents/a")
+    await eventually(lambda: api.letters("s3"))
+
+    described = {op["operationId"] for operations in document["paths"].values() for op in operations.values()}
+    assert described == seen

@@ -1,0 +1,128 @@
+"""What is deployed: the files that .funcignore leaves, and requirements.txt alone, make a working app."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pathspec
+import pytest
+
+from tests.infra.bicep import ROOT
+
+LARGEST_PACKAGE_BYTES = 1_000_000
+"""Of our own files, zipped; a deployment uploads this much."""
+LARGEST_INSTALLED_BYTES = 300_000_000
+"""Of everything requirements.txt brings; it is loaded on every cold start's instance."""
+ALWAYS_LEFT_OUT = (".git", ".azure", ".venv", "node_modules")
+CODE = (
+    "import json, function_app;"
+    "print(json.dumps(sorted(function.get_function_name() for function in function_app.app.get_functions())))"
+)
+SETTINGS = {
+    "ServiceBusConnection__fullyQualifiedNamespace": "none.servicebus.windows.net",
+    "TablesConnection__endpoint": "https://none.table.core.windows.net",
+}
+
+
+def files() -> list[str]:
+    """Return every file of the checkout, by its path in it."""
+    found: list[str] = []
+    for folder, folders, names in os.walk(ROOT):
+        folders[:] = [name for name in folders if name not in ALWAYS_LEFT_OUT]
+        found += [(Path(folder) / name).relative_to(ROOT).as_posix() for name in names]
+    return sorted(found)
+
+
+def packaged_by_azd() -> list[str]:
+    """Return what azd packages: .funcignore read with the rules of gitignore."""
+    ignored = pathspec.GitIgnoreSpec.from_lines((ROOT / ".funcignore").read_text().splitlines())
+    return [name for name in files() if not ignored.match_file(name)]
+
+
+def packaged_by_func() -> list[str]:
+    """Return what Core Tools packages.
+
+    It does not know gitignore: each line is a pattern for the beginning of a path, up to the end of a word, and what a
+    line with `!` names is taken whatever the others say (GitIgnoreParser.cs of azure-functions-core-tools).
+    """
+    lines = [line.strip() for line in (ROOT / ".funcignore").read_text().splitlines()]
+    patterns = [line for line in lines if line and not line.startswith("#")]
+    ignored = _beginning([line for line in patterns if not line.startswith("!")])
+    taken = _beginning([line[1:] for line in patterns if line.startswith("!")])
+    never = {".funcignore", ".gitignore", "local.settings.json"}
+    return [name for name in files() if (taken.match(name) or not ignored.match(name)) and Path(name).name not in never]
+
+
+def _beginning(patterns: list[str]) -> re.Pattern[str]:
+    escaped = [
+        re.escape(pattern.removeprefix("/")).replace(r"\*\*", "(.+)").replace(r"\*", "([^/]+)") for pattern in patterns
+    ]
+    return re.compile("|".join(rf"(?:{pattern})\b" for pattern in escaped), re.ASCII)
+
+
+def test_both_tools_package_the_same() -> None:
+    """`azd deploy` and `func azure functionapp publish` read .funcignore by different rules, with one outcome."""
+    by_func = [name for name in packaged_by_func() if "__pycache__" not in name]
+
+    assert packaged_by_azd() == by_func
+
+
+def test_nothing_is_packaged_that_is_not_named() -> None:
+    """Data of the local stack, settings and keys stay here, whatever new folder they are in."""
+    tops = {name.partition("/")[0] for name in packaged_by_azd()}
+
+    assert {"function_app.py", "host.json", "requirements.txt", "kernel", "triggers"} <= tops
+    assert tops & {"devhost", "tests", "infra", "docs", "local.settings.json", "local.settings.example.json"} == set()
+    assert tops & {"package.json", "pyproject.toml"} == set(), "the remote build would take the app for another kind"
+
+
+def test_what_is_packaged_is_small() -> None:
+    """A package that grows by itself has caught something that does not belong there."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as package:
+        for name in packaged_by_azd():
+            package.write(ROOT / name, name)
+
+    assert len(buffer.getvalue()) < LARGEST_PACKAGE_BYTES
+
+
+@pytest.mark.timeout(300)
+def test_it_works_where_nothing_else_is(tmp_path: Path) -> None:
+    """With requirements.txt in a clean environment, the packaged files make the same functions as here.
+
+    Takes about 20 seconds: it installs everything, as the build in Azure does.
+    """
+    app = tmp_path / "wwwroot"
+    for name in packaged_by_azd():
+        (app / name).parent.mkdir(parents=True, exist_ok=True)
+        (app / name).write_bytes((ROOT / name).read_bytes())
+    python = tmp_path / "env/bin/python"
+    _run([sys.executable, "-m", "venv", str(tmp_path / "env")])
+    installed = subprocess.run(
+        [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", app / "requirements.txt"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert installed.returncode == 0, f"requirements.txt could not be installed; is PyPI reachable?\n{installed.stderr}"
+
+    there = _run([str(python), "-I", "-c", f"import sys; sys.path.insert(0, '.'); {CODE}"], cwd=app)
+
+    assert json.loads(there) == json.loads(_run([sys.executable, "-c", CODE], cwd=ROOT))
+    size = sum(path.stat().st_size for path in (tmp_path / "env/lib").rglob("*") if path.is_file())
+    assert size < LARGEST_INSTALLED_BYTES
+
+
+def _run(command: list[str], cwd: Path = ROOT) -> str:
+    done = subprocess.run(
+        command, cwd=cwd, env={"PATH": os.environ["PATH"], **SETTINGS}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout

@@ -1,0 +1,130 @@
+"""The app as the host indexes it: names, routes, methods, levels, schedules, queues."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from kernel.settings import Settings
+from triggers.app import create_app
+
+ROUTES = """
+DELETE agents/{name} agents_delete function
+GET    agents agents_list function
+GET    agents/{name} agents_get function
+GET    agents/{name}/stats agents_stats function
+GET    costs costs function
+GET    dead-letters dead_letters_list function
+GET    health health anonymous
+GET    openapi.json openapi anonymous
+GET    reports reports_list function
+GET    reports/{day} reports_get function
+GET    runs/{run_id} runs_get function
+GET    sessions sessions_list function
+GET    sessions/{id} sessions_get function
+GET    sessions/{id}/events sessions_events function
+GET    sessions/{id}/messages sessions_messages function
+GET    stats stats function
+POST   agents/{name}/disable agents_disable function
+POST   agents/{name}/enable agents_enable function
+POST   agents/{name}/prewarm agents_prewarm function
+POST   agents/{name}/restore agents_restore function
+POST   agents/{name}/retire agents_retire function
+POST   agents/{name}/runs runs_submit function
+POST   agents/{name}/verify agents_verify function
+POST   dead-letters/{id}/redrive dead_letters_redrive function
+POST   prune agents_prune function
+POST   runs/{run_id}/cancel runs_cancel function
+POST   sessions sessions_create function
+POST   sessions/{id}/end sessions_end function
+PUT    agents/{name} agents_declare function
+"""
+SIGNALLING = {
+    "agents_declare",
+    "agents_delete",
+    "agents_disable",
+    "agents_enable",
+    "agents_prewarm",
+    "agents_prune",
+    "agents_restore",
+    "agents_retire",
+    "agents_verify",
+    "prune_idle_agents",
+    "run_agent",
+    "runs_submit",
+}
+"""Functions that are given a Durable client."""
+
+
+def index(settings: Settings) -> dict[str, list[dict[str, Any]]]:
+    """Return the app's functions with their bindings, as the worker tells the host."""
+    functions: Any = create_app(settings).get_functions()
+    return {item.get_function_name(): [each.get_dict_repr() for each in item.get_bindings()] for item in functions}
+
+
+@pytest.fixture
+def functions(settings: Settings) -> dict[str, list[dict[str, Any]]]:
+    """Return the app's functions."""
+    return index(settings)
+
+
+def _trigger(bindings: list[dict[str, Any]]) -> dict[str, Any]:
+    return next(binding for binding in bindings if str(binding["type"]).endswith("Trigger"))
+
+
+def test_http_functions(functions: dict[str, list[dict[str, Any]]]) -> None:
+    """Routes and levels change only on purpose."""
+    found = [
+        f"{trigger['methods'][0].name:6} {trigger['route']} {name} {trigger['authLevel'].name.lower()}"
+        for name, bindings in functions.items()
+        if (trigger := _trigger(bindings))["type"] == "httpTrigger"
+    ]
+
+    assert sorted(found, key=str.split) == sorted(ROUTES.strip().splitlines(), key=str.split)
+
+
+def test_other_functions(functions: dict[str, list[dict[str, Any]]]) -> None:
+    """So do schedules, the queue and the entity."""
+    others = {
+        name: {
+            key: value
+            for key, value in trigger.items()
+            if key in ("schedule", "queueName", "connection", "isSessionsEnabled")
+        }
+        | {"type": trigger["type"]}
+        for name, bindings in functions.items()
+        if (trigger := _trigger(bindings))["type"] != "httpTrigger"
+    }
+
+    assert others == {
+        "agent": {"type": "entityTrigger"},
+        "run_agent": {
+            "type": "serviceBusTrigger",
+            "queueName": "%RUN_QUEUE%",
+            "connection": "ServiceBusConnection",
+            "isSessionsEnabled": True,
+        },
+        "prune_idle_agents": {"type": "timerTrigger", "schedule": "%PRUNE_SCHEDULE%"},
+        "aggregate_costs": {"type": "timerTrigger", "schedule": "%REPORT_SCHEDULE%"},
+        "expire_sessions": {"type": "timerTrigger", "schedule": "%SESSION_EXPIRY_SCHEDULE%"},
+        "account_dead_letters": {"type": "timerTrigger", "schedule": "%DEAD_LETTER_SCHEDULE%"},
+    }
+
+
+def test_only_functions_that_signal_get_a_client(functions: dict[str, list[dict[str, Any]]]) -> None:
+    """A Durable client is bound where operations are sent, and nowhere else."""
+    found = {name for name, bindings in functions.items() if any(b["type"] == "durableClient" for b in bindings)}
+
+    assert found == SIGNALLING
+
+
+def test_with_entra_no_key_is_asked_for(settings: Settings) -> None:
+    """App Service authentication stands in front then; a function key would be a second, shared secret."""
+    functions = index(settings.model_copy(update={"auth_mode": "entra"}))
+
+    assert {
+        trigger["authLevel"].name
+        for bindings in functions.values()
+        if (trigger := _trigger(bindings))["type"] == "httpTrigger"
+    } == {"ANONYMOUS"}

@@ -1,0 +1,67 @@
+"""The API's description, from any set of endpoints."""
+
+from __future__ import annotations
+
+from openapi_spec_validator import validate
+from pydantic import BaseModel
+
+from triggers.api import Endpoint
+from triggers.openapi import describe
+
+
+class _Thing(BaseModel):
+    name: str
+
+
+def test_an_endpoint_is_described_whole() -> None:
+    """Parameters of path, query and headers, body, answers and problems are all there, and the document is valid."""
+    document = describe(
+        [
+            Endpoint(
+                "POST",
+                "things/{id}",
+                "things_make",
+                "Make a thing.",
+                body=_Thing,
+                returns=_Thing,
+                status=202,
+                also=200,
+                query={"limit": "How many."},
+                errors=(404, 412, 413),
+                creates=True,
+            )
+        ]
+    )
+    operation = document["paths"]["/things/{id}"]["post"]
+
+    validate(document)
+    assert [(each["in"], each["name"], each["required"]) for each in operation["parameters"]] == [
+        ("path", "id", True),
+        ("query", "limit", False),
+        ("header", "Idempotency-Key", False),
+        ("header", "Prefer", False),
+        ("header", "If-Match", False),
+    ]
+    assert sorted(operation["responses"]) == ["200", "202", "400", "401", "404", "412", "413", "500", "503"]
+    assert operation["requestBody"]["content"]["application/json"]["schema"]["$ref"].endswith("/_Thing")
+    assert operation["responses"]["200"]["content"] == operation["responses"]["202"]["content"]
+    assert set(operation["responses"]["404"]["content"]) == {"application/problem+json"}
+
+
+def test_an_anonymous_endpoint_needs_no_key() -> None:
+    """It has no security, and cannot answer 401."""
+    document = describe([Endpoint("GET", "up", "up", "Up?", mimetype="text/plain", anonymous=True)])
+    operation = document["paths"]["/up"]["get"]
+
+    validate(document)
+    assert operation["security"] == []
+    assert "401" not in operation["responses"]
+    assert set(operation["responses"]["200"]["content"]) == {"text/plain"}
+
+
+def test_an_answer_without_a_body_has_no_content() -> None:
+    """204 says nothing."""
+    document = describe([Endpoint("DELETE", "x", "x", "Delete.", status=204)])
+
+    validate(document)
+    assert "content" not in document["paths"]["/x"]["delete"]["responses"]["204"]
