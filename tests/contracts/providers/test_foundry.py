@@ -299,9 +299,11 @@ async def test_the_framework_does_not_warn_of_what_is_by_design(
 async def test_the_app_makes_an_agent_once_and_runs_it(foundry: FakeFoundry) -> None:
     """Through the registry, with the one setting: declared, made at its first use, reused, and priced."""
     settings = Settings.model_validate({"FOUNDRY_PROJECT_ENDPOINT": f"{foundry.endpoint}/"})
-    async with Services.in_memory(settings).manager() as manager:
+    services = Services.in_memory(settings)
+    async with services.manager() as manager:
         agent = await manager.get_or_create("tech_advisor", spec(tools=["calculator"]))
         runs = [await agent.run(query) for query in ("Hi", '/tool calculator {"expression": "6 * 7"}')]
+    await services.aclose()
     [version] = [each for made in foundry.project.agents.values() for each in made.versions.values()]
 
     assert "'42'" in (runs[1].answer or "")
