@@ -35,4 +35,4 @@ lock: setup ## Pin what pyproject.toml allows, anew
 	@$(PY) -m uv pip compile --quiet --universal --python-version 3.11 --upgrade --no-header --no-annotate --group dev -c requirements.txt pyproject.toml -o requirements-dev.txt
 
 clean: ## Remove the environment and all local data
-	@rm -rf .venv node_modules .devhost .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	@rm -rf .venv node_modules .devhost .pytest_cache .pytest_tmp .ruff_cache .hypothesis .import_linter_cache

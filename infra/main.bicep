@@ -98,7 +98,7 @@ var runs = {
   leaseSeconds: 60
 }
 
-// The role of one instance in a name that others can see at a glance; the token makes it unique and repeatable.
+// Prefix says what it is; the token makes it unique, and the same at every deployment.
 var names = {
   functionApp: '${abbreviations.webSitesFunctions}${token}'
   storage: '${abbreviations.storageStorageAccounts}${token}'
@@ -269,12 +269,7 @@ module alerts 'app/alerts.bicep' = {
 module workbook 'app/workbook.bicep' = {
   name: 'workbook'
   scope: group
-  params: {
-    location: location
-    tags: tags
-    workspaceId: monitoring.outputs.workspaceId
-    serviceBusId: serviceBus.outputs.id
-  }
+  params: { location: location, tags: tags, workspaceId: monitoring.outputs.workspaceId, serviceBusId: serviceBus.outputs.id }
 }
 
 @description('Region, as azd expects it.')

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from json import JSONDecodeError
 from typing import Any
@@ -20,6 +21,7 @@ from adapters.providers.openai_failures import named_wait_s
 from kernel.errors import AppError, ProviderRejected, Unavailable
 
 _ROLE = "the role 'Foundry User' (formerly 'Azure AI User') on the Foundry project"
+_WORD = re.compile(r"[a-z][a-z0-9_.-]{0,63}")
 _NO_MODEL = frozenset({"deploymentnotfound", "model_not_found", "modelnotfound", "unknown_model"})
 
 
@@ -69,7 +71,8 @@ def _refused(status: int, code: str, text: str, *, wait_s: float | None) -> AppE
         return _unavailable("sent what is no answer")
     if status in (408, 409, 425) or status >= 500:
         return _unavailable(f"answered {status}", wait_s)
-    return ProviderRejected(f"The Foundry project rejected the request with {status}.")
+    named = f" ({code})" if _WORD.fullmatch(code) else ""
+    return ProviderRejected(f"The Foundry project rejected the request with {status}{named}.")
 
 
 def _known(status: int, code: str, text: str) -> AppError | None:

@@ -113,7 +113,7 @@ def read(path: Path) -> Template:
 
 
 def parse(source: bytes, path: Path = INFRA / "inline.bicep") -> Template:
-    """Return the template of this text; what is wrong with it is in its `errors`."""
+    """Return the template of this text; when there is something wrong with it, its `errors` and nothing else."""
     template = Template(path)
     root = _PARSER.parse(source).root_node
     template.errors = [
@@ -121,6 +121,8 @@ def parse(source: bytes, path: Path = INFRA / "inline.bicep") -> Template:
         for node in _walk(root)
         if node.is_error or node.is_missing
     ]
+    if template.errors:
+        return template
     for node in root.named_children:
         _declare(template, node)
     for node in _walk(root):

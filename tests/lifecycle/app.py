@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any, cast
 
 from adapters.memory_tables import MemoryTables
@@ -26,26 +28,42 @@ TOOLED = spec(tools=("calculator",), simulate={"call_tool": "calculator"})
 """An agent whose runs take two model calls."""
 
 
-class StruckAgent:
-    """An opened agent whose runs are effects."""
+@dataclass
+class Gate:
+    """Holds model calls until it is opened, and tells when one has come."""
 
-    def __init__(self, inner: Any, fate: Fate) -> None:
+    entered: asyncio.Event = field(default_factory=asyncio.Event)
+    open: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def passed(self) -> None:
+        self.entered.set()
+        await self.open.wait()
+
+
+class StruckAgent:
+    """An opened agent whose runs are effects, behind a gate if there is one."""
+
+    def __init__(self, inner: Any, fate: Fate, gate: Gate | None) -> None:
         self._inner = inner
         self._fate = fate
+        self._gate = gate
 
     async def run(self, *args: Any, **kwargs: Any) -> Any:
+        if self._gate is not None:
+            await self._gate.passed()
         return await self._fate.effect(lambda: self._inner.run(*args, **kwargs))
 
 
 class StruckProvider(FatefulProvider):
     """A provider whose agents' runs are effects too."""
 
-    def __init__(self, inner: Any, fate: Fate) -> None:
+    def __init__(self, inner: Any, fate: Fate, gate: Gate | None) -> None:
         super().__init__(inner, Fate())
         self._model = fate
+        self._gate = gate
 
     def open(self, version: ProviderVersion, spec: AgentSpec) -> Any:
-        return StruckAgent(self.inner.open(version, spec), self._model)
+        return StruckAgent(self.inner.open(version, spec), self._model, self._gate)
 
 
 class App:
@@ -59,12 +77,12 @@ class App:
         self.services = self.worker()
         self.signals: LocalSignals = self.services.local_signals()
 
-    def worker(self, fate: Fate | None = None, model: Fate | None = None) -> Services:
-        """Return another worker, whose writes and model calls can be struck."""
+    def worker(self, fate: Fate | None = None, model: Fate | None = None, gate: Gate | None = None) -> Services:
+        """Return another worker, whose writes and model calls can be struck, and its model calls held."""
         tables = self.tables if fate is None else FatefulTables(self.tables, fate)
         services = make_services(tables, self.clock, **self.settings)
-        if fate is not None or model is not None:
-            struck = StruckProvider(services.providers["offline"], model or fate or Fate())
+        if fate or model or gate:
+            struck = StruckProvider(services.providers["offline"], model or fate or Fate(), gate)
             cast("dict[str, Any]", services.providers)["offline"] = struck
         return services
 
@@ -133,6 +151,21 @@ class App:
         assert run.spend == session.spend == spent
         assert run.wasted == spent - last
         assert (run.lease_owner, run.error) == (None, None)
+
+    async def held(self) -> tuple[Accepted, asyncio.Task[Run], Gate]:
+        """Submit a run and return it, a worker at it whose model call is held, and the gate that holds it."""
+        accepted, gate = await self.submit(), Gate()
+        working = asyncio.create_task(self.process(self.queue.sent[-1], worker=self.worker(gate=gate)))
+        await gate.entered.wait()
+        return accepted, working, gate
+
+    async def renewed(self, run: Run) -> None:
+        """Return once the run's lease lasts as long from now as a lease can."""
+        for _ in range(1000):
+            if (await self.stored(run))[0].lease_until == self.clock.now + timedelta(seconds=60):
+                return
+            await asyncio.sleep(0.005)
+        raise AssertionError
 
     async def aclose(self) -> None:
         await self.services.uses.aclose(self.signals)

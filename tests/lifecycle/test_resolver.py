@@ -186,7 +186,7 @@ async def test_the_wait_for_the_actor_is_bounded_for_everyone() -> None:
 
     assert {getattr(outcome, "code", None) for outcome in outcomes} == {"agent_not_ready"}
     assert len(silent.sent) == 1
-    assert asyncio.get_running_loop().time() - started < 1
+    assert asyncio.get_running_loop().time() - started < 2
 
 
 async def test_a_cancelled_run_takes_nothing_from_the_others(world: World) -> None:

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
 
 import pytest
 
 from kernel.errors import AppError, Conflict, InternalError, InvalidInput, NotFound, Unavailable
 from kernel.ids import new_id
-from lifecycle.runs import RunState, retry_delay_s
+from lifecycle.runs import Run, RunState, retry_delay_s
 from lifecycle.submissions import Submission
 from llmops.usage import Spend
-from tests.lifecycle.app import TOOLED, App
+from tests.lifecycle.app import TOOLED, App, Gate
 from tests.lifecycle.doubles import Fate, SmallTables, spec
+
+
+async def take_over(app: App) -> tuple[asyncio.Task[Run], Gate]:
+    """Return a second worker at the last run, its model call held, and the gate that holds it."""
+    gate = Gate()
+    working = asyncio.create_task(app.process(app.queue.sent[-1], worker=app.worker(gate=gate)))
+    await gate.entered.wait()
+    return working, gate
 
 
 async def test_a_run_is_answered_and_accounted_for() -> None:
@@ -69,16 +76,15 @@ async def test_concurrent_deliveries_give_one_answer() -> None:
 async def test_a_busy_run_is_delivered_again_after_a_while() -> None:
     """Two leases without an end are waited for, no more."""
     app = App()
-    await app.declare(declared=spec(simulate={"latency_ms": 200}))
-    await app.submit()
-    first = asyncio.create_task(app.process(app.queue.sent[0]))
-    await asyncio.sleep(0.05)
+    await app.declare()
+    accepted, first, gate = await app.held()
     second = asyncio.create_task(app.process(app.queue.sent[0], worker=app.worker()))
     for _ in range(6):
-        await asyncio.sleep(0.025)  # the first one renews its lease meanwhile
         app.clock.move(seconds=25)
+        await app.renewed(accepted.run)
     with pytest.raises(Unavailable) as caught:
         await second
+    gate.open.set()
 
     assert caught.value.code == "run_busy"
     await app.check_answered_once(await first)
@@ -87,31 +93,31 @@ async def test_a_busy_run_is_delivered_again_after_a_while() -> None:
 async def test_a_sign_of_life_keeps_the_lease() -> None:
     """A long model call outlives its first lease, because the worker renews it."""
     app = App()
-    await app.declare(declared=spec(simulate={"latency_ms": 150}))
-    accepted = await app.submit()
-    working = asyncio.create_task(app.process(app.queue.sent[0]))
-    await asyncio.sleep(0.04)
-    app.clock.move(seconds=30)
-    await asyncio.sleep(0.06)
-    run, _ = await app.stored(accepted.run)
+    await app.declare()
+    accepted, working, gate = await app.held()
+    for _ in range(3):
+        app.clock.move(seconds=30)
+        await asyncio.wait_for(app.renewed(accepted.run), 5)
+    gate.open.set()
 
-    assert run.lease_until == app.clock.now + timedelta(seconds=60)
-    await app.check_answered_once(await working)
+    assert (await working).attempt == 1
+    await app.check_answered_once(accepted.run)
 
 
 async def test_an_answer_that_comes_after_the_lease_is_discarded() -> None:
     """A stalled worker's run was taken over: its late answer changes nothing, its model call is still paid for."""
     app = App(RUN_LOOK_EVERY_S=5)
-    await app.declare(declared=spec(simulate={"latency_ms": 60}))
-    accepted = await app.submit()
-    stalled = asyncio.create_task(app.process(app.queue.sent[0]))
-    await asyncio.sleep(0.03)
+    await app.declare()
+    accepted, stalled, gate = await app.held()
     app.clock.move(seconds=61)
-    second = await app.process(app.queue.sent[0], worker=app.worker())
-    first = await stalled
+    second, second_gate = await take_over(app)
+    gate.open.set()
+    late = await stalled
+    second_gate.open.set()
+    done = await second
 
-    assert second.attempt == 2
-    assert first.attempt == 2, "what the late worker returns is the run as the other one has it"
+    assert (late.attempt, late.answer) == (2, None), "what the late worker returns is the run as the other one has it"
+    assert done.attempt == 2
     assert [line.attempt for line in await app.lines(accepted.run)] == [1, 2]
     await app.check_answered_once(accepted.run)
 
@@ -119,16 +125,16 @@ async def test_an_answer_that_comes_after_the_lease_is_discarded() -> None:
 async def test_a_failed_attempt_that_lost_its_run_says_nothing() -> None:
     """It must not fail, or requeue, what another worker is running."""
     app = App(RUN_LOOK_EVERY_S=5)
-    await app.declare(declared=spec(simulate={"latency_ms": 60, "fail_first": 1, "fail_with": "rejected"}))
-    accepted = await app.submit()
-    stalled = asyncio.create_task(app.process(app.queue.sent[0]))
-    await asyncio.sleep(0.03)
+    await app.declare(declared=spec(simulate={"fail_first": 1, "fail_with": "rejected"}))
+    accepted, stalled, gate = await app.held()
     app.clock.move(seconds=61)
-    second = asyncio.create_task(app.process(app.queue.sent[0], worker=app.worker()))
-    first = await stalled
+    second, second_gate = await take_over(app)
+    gate.open.set()
+    late = await stalled
+    second_gate.open.set()
     await second
 
-    assert first.attempt == 2
+    assert (late.attempt, late.state) == (2, RunState.RUNNING)
     await app.check_answered_once(accepted.run)
 
 
@@ -324,12 +330,10 @@ async def test_a_queued_run_is_cancelled_at_once() -> None:
 async def test_a_running_run_is_cancelled_soon() -> None:
     """The model call is stopped at the next look."""
     app = App()
-    await app.declare(declared=spec(simulate={"latency_ms": 5000}))
-    accepted = await app.submit()
-    working = asyncio.create_task(app.process(app.queue.sent[0]))
-    await asyncio.sleep(0.05)
+    await app.declare()
+    accepted, working, _ = await app.held()
     asked = await app.services.desk.cancel("default", accepted.run.id)
-    run = await asyncio.wait_for(working, 1)
+    run = await asyncio.wait_for(working, 5)
     _, session = await app.stored(run)
 
     assert (asked.state, asked.cancel_requested) == (RunState.RUNNING, True)
@@ -339,11 +343,10 @@ async def test_a_running_run_is_cancelled_soon() -> None:
 async def test_a_cancellation_that_was_accepted_wins_over_the_answer() -> None:
     """The answer comes before the next look; the caller was told that it is cancelled, so it is."""
     app = App(RUN_LOOK_EVERY_S=5)
-    await app.declare(declared=spec(simulate={"latency_ms": 60}))
-    accepted = await app.submit()
-    working = asyncio.create_task(app.process(app.queue.sent[0]))
-    await asyncio.sleep(0.03)
+    await app.declare()
+    accepted, working, gate = await app.held()
     await app.services.desk.cancel("default", accepted.run.id)
+    gate.open.set()
     run = await working
     _, session = await app.stored(run)
 
@@ -357,11 +360,10 @@ async def test_a_cancellation_that_was_accepted_wins_over_the_answer() -> None:
 async def test_a_cancellation_that_was_accepted_wins_over_a_failure(fail_with: str) -> None:
     """It is neither tried again nor failed."""
     app = App(RUN_LOOK_EVERY_S=5)
-    await app.declare(declared=spec(simulate={"latency_ms": 60, "fail_first": 9, "fail_with": fail_with}))
-    accepted = await app.submit()
-    working = asyncio.create_task(app.process(app.queue.sent[0]))
-    await asyncio.sleep(0.03)
+    await app.declare(declared=spec(simulate={"fail_first": 9, "fail_with": fail_with}))
+    accepted, working, gate = await app.held()
     await app.services.desk.cancel("default", accepted.run.id)
+    gate.open.set()
 
     assert (await working).state is RunState.CANCELLED
     assert (await app.stored(accepted.run))[1].pending == 0
@@ -370,10 +372,8 @@ async def test_a_cancellation_that_was_accepted_wins_over_a_failure(fail_with: s
 async def test_a_cancelled_run_of_a_dead_worker_is_not_started_again() -> None:
     """The next delivery cancels it instead."""
     app = App()
-    await app.declare(declared=spec(simulate={"latency_ms": 5000}))
-    accepted = await app.submit()
-    working = asyncio.create_task(app.process(app.queue.sent[0], worker=app.worker()))
-    await asyncio.sleep(0.03)
+    await app.declare()
+    accepted, working, _ = await app.held()
     working.cancel()
     await asyncio.gather(working, return_exceptions=True)
     await app.services.desk.cancel("default", accepted.run.id)
@@ -397,10 +397,8 @@ async def test_a_finished_run_cannot_be_cancelled() -> None:
 async def test_a_worker_that_is_stopped_leaves_the_run_to_the_next() -> None:
     """Nothing is recorded; when the lease has run out the run is taken over."""
     app = App()
-    await app.declare(declared=spec(simulate={"latency_ms": 60}))
-    accepted = await app.submit()
-    working = asyncio.create_task(app.process(app.queue.sent[0], worker=app.worker()))
-    await asyncio.sleep(0.03)
+    await app.declare()
+    accepted, working, _ = await app.held()
     working.cancel()
     with pytest.raises(asyncio.CancelledError):
         await working
@@ -444,12 +442,12 @@ def test_waits_between_attempts_double(attempt: int, asked: float | None, expect
 async def test_runs_of_many_sessions_go_on_at_once() -> None:
     """A worker serves many conversations, each with its own history and one answer per run."""
     app = App()
-    await app.declare(declared=spec(simulate={"latency_ms": 30}))
+    await app.declare(declared=spec(simulate={"latency_ms": 200}))
     for number in range(30):
         await app.submit(f"Question {number}", session_id=f"s{number}")
     started = asyncio.get_running_loop().time()
     runs = await asyncio.gather(*(app.process(message) for message in app.queue.sent))
 
-    assert asyncio.get_running_loop().time() - started < 3
+    assert asyncio.get_running_loop().time() - started < 5
     for run in runs:
         await app.check_answered_once(run)

@@ -88,6 +88,14 @@ async def test_a_missing_role_is_named(foundry: FakeFoundry) -> None:
     assert "'Foundry User'" in (await failure(foundry, "forbidden")).detail
 
 
+async def test_a_rejection_says_what_was_wrong(foundry: FakeFoundry) -> None:
+    """The service's own code is passed on, it is what one searches for; its text is not."""
+    foundry.fail_next("invalid", on="create_version")
+    async with foundry_at(foundry) as provider:
+        with pytest.raises(ProviderRejected, match=r"400 \(invalid_payload\)\.$"):
+            await provider.create(wanted(SPEC))
+
+
 async def test_a_version_that_is_gone_is_not_a_missing_conversation(foundry: FakeFoundry) -> None:
     """Both are 404 and both can be made again, each in its way."""
     async with foundry_at(foundry) as provider:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from adapters.providers.foundry_versions import digest, metadata_of
+from adapters.providers.foundry_versions import DEFINITION, digest, metadata_of
 from kernel.errors import InvalidInput, Unavailable
 from tests.contracts.providers.conftest import FOUNDRY_SPEC as SPEC
 from tests.contracts.providers.conftest import foundry_at, wanted
@@ -93,6 +93,11 @@ async def test_what_lacks_our_owner_is_never_ours(foundry: FakeFoundry) -> None:
         assert not await provider.exists(replace(theirs, owner="tests"))
         assert not await provider.exists(replace(theirs, owner="", fingerprint=""))
         assert await provider.exists(theirs)
+        definition = {"kind": "prompt", "model": "m"}
+        foundry.project.create_version(
+            "anonymous", {"definition": definition, "metadata": {DEFINITION: digest(definition)}}
+        )
+        assert not await provider.exists(replace(theirs, name="anonymous", owner="", fingerprint=""))
     assert foundry.counts["delete_version"] == foundry.counts["delete_agent"] == 0
 
 
