@@ -236,10 +236,8 @@ class Services:
         return AgentActor(self.tables, self.providers, owner=owner, idle_after=self._idle_after, clock=self.clock)
 
     def local_signals(self) -> LocalSignals:
-        """Return actors inside this process; for when there is no Functions host."""
-        from lifecycle.signals import LocalSignals
-
-        return LocalSignals(self.actor())
+        """Return the actors inside this process, for when there is no Functions host: always the same, one an agent."""
+        return self._local_signals
 
     def manager(self, workspace: str = "default") -> ProductionAgentManager:
         """Return the registry as a library, with the actors inside this process."""
@@ -267,6 +265,12 @@ class Services:
             for provider in self.providers.values():
                 await provider.aclose()
         await self.tables.aclose()
+
+    @cached_property
+    def _local_signals(self) -> LocalSignals:
+        from lifecycle.signals import LocalSignals
+
+        return LocalSignals(self.actor())
 
     @cached_property
     def _notices(self) -> Notices:

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
+from weakref import WeakValueDictionary
 
 from kernel.errors import AppError, RunFailed
 from kernel.ids import agent_name, new_id
@@ -104,7 +105,7 @@ class ProductionAgentManager:
         self._signals = signals
         self._max_query_bytes = max_query_bytes
         self._workspace = workspace
-        self._turns: dict[str, asyncio.Lock] = {}
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._throwaway: list[str] = []
 
     async def get_or_create(self, name: str, spec: AgentSpec, *, reuse: bool = True) -> ProductionAgent:
@@ -146,7 +147,8 @@ class ProductionAgentManager:
         check(request, self._max_query_bytes)
         session = request.session_id or new_id()
         request = request.model_copy(update={"session_id": session})
-        async with self._turns.setdefault(session, asyncio.Lock()):
+        turn = self._turns.setdefault(session, asyncio.Lock())  # forgotten once nobody holds or awaits it
+        async with turn:
             accepted = await self._intake.submit(self._workspace, name, request, new_id(), self._signals, _keep)
             run = accepted.run
             while not run.finished:

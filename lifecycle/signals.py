@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from typing import Protocol
+from weakref import WeakValueDictionary
 
 from lifecycle.actor import ActorState, AgentActor
 from lifecycle.operations import Operation
@@ -26,11 +27,12 @@ class LocalSignals:
 
     def __init__(self, actor: AgentActor) -> None:
         self._actor = actor
-        self._locks: dict[tuple[str, str], asyncio.Lock] = {}
+        self._locks: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
         self._states: dict[tuple[str, str], ActorState] = {}
 
     async def send(self, workspace: str, name: str, operation: Operation) -> None:
         """Apply the operation before returning."""
         key = (workspace, name)
-        async with self._locks.setdefault(key, asyncio.Lock()):
+        lock = self._locks.setdefault(key, asyncio.Lock())
+        async with lock:
             self._states[key] = await self._actor.handle(self._states.get(key), workspace, name, operation)

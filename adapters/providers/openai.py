@@ -6,6 +6,7 @@ nothing to make, find or delete there, and the "version" is a name for what the 
 
 from __future__ import annotations
 
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -70,6 +71,7 @@ class OpenAIProvider:
         self._clock = clock
         self._toolbox = Toolbox(builtin_tools(clock) if tools is None else tools)
         self._client: AsyncOpenAI | None = None
+        self._connecting = threading.Lock()
 
     async def find(self, wanted: Wanted) -> ProviderVersion | None:
         """Return None: the endpoint keeps no agents, so there is never one to adopt."""
@@ -122,9 +124,11 @@ class OpenAIProvider:
         from adapters.providers import openai_client  # noqa: PLC0415 - imports the Agent Framework and openai
 
         tools = self._toolbox.pick(spec.tools)
-        if self._client is None:
-            self._client = openai_client.connect(self._endpoint, self._clock)
-        return openai_client.open_agent(self._client, self._endpoint, version, spec, tools)
+        with self._connecting:  # agents are opened in threads
+            if self._client is None:
+                self._client = openai_client.connect(self._endpoint, self._clock)
+            client = self._client
+        return openai_client.open_agent(client, self._endpoint, version, spec, tools)
 
     def translate(self, error: Exception) -> AppError:
         """Return the error of our tree that an exception from the opened agent's `run` means; never the raw text."""
