@@ -185,8 +185,7 @@ class Services:
         """Ends sessions."""
         from lifecycle.expiry import SessionEnd
 
-        due = self._due("session")
-        idle_after = self._session_idle_after
+        due, idle_after = self._due("session"), self._session_idle_after
         return SessionEnd(self.conversations, self.directory, due, idle_after=idle_after, clock=self.clock)
 
     @cached_property
@@ -290,14 +289,3 @@ class Services:
         from lifecycle.due import DueIndex
 
         return DueIndex(self.tables, kind)
-
-
-def service_bus(settings: Settings) -> RunQueue:
-    """Return the queue of runs that the settings name.
-
-    Raises:
-        InvalidSettings: They name none.
-    """
-    from bootstrap.azure import azure_queue
-
-    return azure_queue(settings)

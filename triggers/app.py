@@ -6,7 +6,8 @@ import azure.durable_functions as df
 import azure.functions as func
 
 from bootstrap.actors import Actors, durable_signals
-from bootstrap.services import Services, service_bus
+from bootstrap.azure import azure_queue
+from bootstrap.services import Services
 from kernel.settings import Settings
 from triggers import agents, costs, dead_letters, entities, queue, runs, sessions, system, timers
 from triggers.api import Api
@@ -15,7 +16,7 @@ from triggers.api import Api
 def create_app(settings: Settings) -> df.DFApp:
     """Return the Functions app. Nothing is connected before a function runs."""
     services = Services.for_azure(settings)
-    run_queue = service_bus(settings)
+    run_queue = azure_queue(settings)
 
     api = Api(settings, durable_signals)
     agents.register(api, services)

@@ -8,7 +8,8 @@ import sys
 
 import pytest
 
-from bootstrap.services import Services, service_bus, system_clock
+from bootstrap.azure import azure_queue
+from bootstrap.services import Services, system_clock
 from kernel.clock import Clock
 from kernel.settings import InvalidSettings, Settings
 from lifecycle.specs import AgentSpec
@@ -72,7 +73,7 @@ def test_services_that_name_no_storage_say_so() -> None:
     with pytest.raises(InvalidSettings, match="TablesConnection"):
         Services.for_azure(Settings())
     with pytest.raises(InvalidSettings, match="ServiceBusConnection"):
-        service_bus(Settings())
+        azure_queue(Settings())
 
 
 def test_wiring_loads_no_model_sdk() -> None:
