@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
+from urllib.request import getproxies
 
 from adapters.table_entities import to_entity, to_filter, to_row
 from adapters.table_errors import NoRow, NoTable, answer, meaning
@@ -30,6 +31,11 @@ _RETRIED = frozenset({"GET", "PUT", "DELETE", "POST"})
 _BRIEF = "return-no-content"  # or an insert's answer repeats the whole row
 
 
+def _options() -> dict[str, Any]:
+    # Trusting the environment makes aiohttp read ~/.netrc for every request, a tenth of its cost; only proxies need it.
+    return {**_BOUNDS, "use_env_settings": bool(getproxies())}
+
+
 class AzureTables(Tables):
     """Rows in a storage account; tables are created when they are first written to.
 
@@ -52,7 +58,7 @@ class AzureTables(Tables):
         def connect() -> TableServiceClient:
             from azure.data.tables.aio import TableServiceClient  # noqa: PLC0415 - 0.15 s that a cold start need not pay
 
-            return TableServiceClient.from_connection_string(conn, **_BOUNDS)
+            return TableServiceClient.from_connection_string(conn, **_options())
 
         return cls(connect)
 
@@ -63,7 +69,7 @@ class AzureTables(Tables):
         def connect() -> TableServiceClient:
             from azure.data.tables.aio import TableServiceClient  # noqa: PLC0415 - as above
 
-            return TableServiceClient(url, credential=credential, **_BOUNDS)
+            return TableServiceClient(url, credential=credential, **_options())
 
         return cls(connect)
 

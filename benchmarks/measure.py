@@ -13,10 +13,17 @@ from kernel.tables import Page, Row, Span, Tables, Write
 
 @dataclass
 class CountingTables:
-    """Tables that count the requests made of them; a commit is one request, whatever it holds."""
+    """Tables that count the requests made of them; a commit is one request, whatever it holds.
+
+    Attributes:
+        tables: What the requests go to.
+        requests: How many were reads and writes.
+        rows: How many rows each commit held.
+    """
 
     tables: Tables
-    requests: Counter[str] = field(default_factory=Counter)
+    requests: Counter[str] = field(default_factory=Counter[str])
+    rows: list[int] = field(default_factory=list[int])
 
     async def get(self, table: str, partition: str, key: str) -> Row | None:
         """Count and pass on."""
@@ -31,6 +38,7 @@ class CountingTables:
     async def commit(self, table: str, writes: Sequence[Write]) -> Sequence[str]:
         """Count and pass on."""
         self.requests["write"] += 1
+        self.rows.append(len(writes))
         return await self.tables.commit(table, writes)
 
     async def aclose(self) -> None:

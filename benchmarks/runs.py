@@ -7,6 +7,7 @@ import json
 import statistics
 import tempfile
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -50,9 +51,9 @@ async def measure_runs() -> list[Result]:
     with tempfile.TemporaryDirectory(prefix="agents-bench-") as data, ExitStack() as parts:
         azurite = parts.enter_context(start_azurite(Path(data) / "azurite"))
         bus = parts.enter_context(start_service_bus(TOPOLOGY, Path(data) / "servicebus"))
-        first, follow_up = await _operations(azurite)
+        first, follow_up, commits = await _operations(azurite)
         hit_us, hit_reads = await _hit(azurite)
-        bare_ms = await _bare(azurite, bus, follow_up["read"], follow_up["write"])
+        bare_ms = await _bare(azurite, bus, follow_up["read"], commits)
         settings = {
             "AzureWebJobsStorage": azurite.connection_string,
             "TablesConnection": azurite.connection_string,
@@ -82,8 +83,8 @@ async def measure_runs() -> list[Result]:
     ]
 
 
-async def _operations(azurite: Azurite) -> tuple[dict[str, int], dict[str, int]]:
-    """Return the table requests of a run that starts a session, and of one that goes on with it."""
+async def _operations(azurite: Azurite) -> tuple[dict[str, int], dict[str, int], list[int]]:
+    """Return the table requests of a run that starts a session, of one that goes on, and the rows of the latter's commits."""
     tables = CountingTables(AzureTables.from_connection_string(azurite.connection_string))
     services = Services(tables, Settings())
     signals = services.local_signals()
@@ -99,13 +100,14 @@ async def _operations(azurite: Azurite) -> tuple[dict[str, int], dict[str, int]]
 
     for _ in range(3):  # the first warms up what is made once per process
         tables.requests.clear()
+        tables.rows.clear()
         request = RunRequest(query="How much?", session_id=session)
         await services.intake.submit("ops", "bench", request, new_id(), signals, send)
         run = await services.runner.process(queued.pop(), signals)
         session = run.session_id if counted else None
         counted.append(dict(tables.requests))
     await services.aclose()
-    return counted[1], counted[2]
+    return counted[1], counted[2], list(tables.rows)
 
 
 async def _hit(azurite: Azurite) -> tuple[float, int]:
@@ -124,7 +126,7 @@ async def _hit(azurite: Azurite) -> tuple[float, int]:
     return took_us, tables.requests["read"]
 
 
-async def _bare(azurite: Azurite, bus: ServiceBus, reads: int, writes: int) -> float:
+async def _bare(azurite: Azurite, bus: ServiceBus, reads: int, commits: Sequence[int]) -> float:
     """Return how long the operations of a run take with the SDKs alone, one after the other, in milliseconds."""
     tables = AzureTables.from_connection_string(azurite.connection_string)
     await tables.commit("bare", [Insert(Row("p", "r", {"text": "x" * 1000}))])
@@ -136,8 +138,8 @@ async def _bare(azurite: Azurite, bus: ServiceBus, reads: int, writes: int) -> f
     ):
 
         async def operations() -> None:
-            for _ in range(writes):
-                await tables.commit("bare", [Insert(Row("p", new_id(), {"text": "x" * 1000}))])
+            for rows in commits:
+                await tables.commit("bare", [Insert(Row("p", new_id(), {"text": "x" * 500})) for _ in range(rows)])
             await sender.send_messages(ServiceBusMessage("x" * 300, session_id="s"))
             for message in await receiver.receive_messages(max_message_count=1, max_wait_time=5):
                 await receiver.complete_message(message)

@@ -1,13 +1,12 @@
 """Storage of sessions: one partition a session, holding it, its runs, turns and events, changed in one transaction.
 
 Rows of partition `{workspace}!{session}` in table `conversations`:
-`session` · `run!{run}` · `turn!{seq}` · `event!{seq}`.
+`session` · `run!{run}` · `turn!{seq}` · `event!{seq}`, the events of one transaction under the last one's number.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import random
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -55,6 +54,9 @@ class Event:
     name: str
     data: dict[str, Any]
     at: datetime
+
+
+_EVENTS: JsonCodec[tuple[Event, ...]] = JsonCodec(tuple[Event, ...])
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,13 +150,8 @@ class Conversations:
         """Return up to `limit` (1-1000) events with their sequence numbers, from number `first` on."""
         span = Span(f"{workspace}!{session_id}", key_from=f"event!{first:010d}", key_before="event!~")
         rows = await first_rows(self._tables, TABLE, span, limit)
-        return [
-            (
-                int(row.key.removeprefix("event!")),
-                Event(row.text("name"), json.loads(row.text("data")), _at(row)),
-            )
-            for row in rows
-        ]
+        found = [numbered for row in rows for numbered in _events(row) if numbered[0] >= first]
+        return found[:limit]
 
     async def run(self, workspace: str, session_id: str, run_id: str) -> Run | None:
         """Return the run, or None when there is none."""
@@ -178,10 +175,11 @@ class Conversations:
                 Insert(Row(partition, f"turn!{n:010d}", _turn_values(turn)))
                 for n, turn in enumerate(change.turns, first_turn)
             ]
-            writes += [
-                Insert(Row(partition, f"event!{n:010d}", _event_values(event)))
-                for n, event in enumerate(change.events, first_event)
-            ]
+            if change.events:
+                # One row for them all: a row more costs a transaction more than its bytes do.
+                last = first_event + len(change.events) - 1
+                values = {"first": first_event, "events": _EVENTS.dump(tuple(change.events))}
+                writes.append(Insert(Row(partition, f"event!{last:010d}", values)))
         if change.run is not None:
             writes.insert(0, _put(_run_row(partition, change.run, stored.run_etag)))
         etags = await self._tables.commit(TABLE, writes)
@@ -214,5 +212,5 @@ def _turn_values(turn: Turn) -> dict[str, Any]:
     return {"role": turn.role, "text": turn.text, "run_id": turn.run_id, "at": turn.at}
 
 
-def _event_values(event: Event) -> dict[str, Any]:
-    return {"name": event.name, "data": json.dumps(event.data, separators=(",", ":")), "at": event.at}
+def _events(row: Row) -> Sequence[tuple[int, Event]]:
+    return list(enumerate(_EVENTS.load(row.text("events")), row.integer("first")))
