@@ -84,7 +84,7 @@ async def measure_runs() -> list[Result]:
 
 
 async def _operations(azurite: Azurite) -> tuple[dict[str, int], dict[str, int], list[int]]:
-    """Return the table requests of a run that starts a session, of one that goes on, and the rows of the latter's commits."""
+    """Return the requests of a run that starts a session, of one that goes on, and the rows of its commits."""
     tables = CountingTables(AzureTables.from_connection_string(azurite.connection_string))
     services = Services(tables, Settings())
     signals = services.local_signals()

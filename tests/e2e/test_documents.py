@@ -39,7 +39,7 @@ def test_every_command_of_a_document_succeeds(stack: Stack, document: str) -> No
 def test_the_library_example_runs_without_anything_started() -> None:
     """It prints answers and that the agent was reused."""
     done = subprocess.run(
-        [sys.executable, "-m", "examples.library"], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-m", "examples.in_memory"], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
     )
 
     assert "3 runs, 1 agent created, reused 2 times" in done.stdout, done.stderr

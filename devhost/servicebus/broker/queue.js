@@ -1,7 +1,7 @@
 // @ts-check
 import { maxDeliveryCountExceeded, timeToLiveExpired } from './dead_letters.js';
 import { Deadlines } from './deadlines.js';
-import { messageNotFound, notAllowed, sessionCannotBeLocked, sessionIdMissing, sessionLockLost } from './errors.js';
+import { notAllowed, sessionCannotBeLocked, sessionIdMissing, sessionLockLost } from './errors.js';
 import { LockTable } from './locks.js';
 import { Session } from './sessions.js';
 import { MessageStore } from './store.js';
@@ -93,7 +93,7 @@ export class Queue {
    * @param {{session?: Session | null, destructive?: boolean}} [options]
    */
   receiveDeferred(sequenceNumbers, now, { session = null, destructive = false } = {}) {
-    const messages = this.#all(sequenceNumbers, 'deferred', (m) => !m.lock && (!session || m.sessionId === session.id));
+    const messages = this.store.all(sequenceNumbers, 'deferred', (m) => !m.lock && (!session || m.sessionId === session.id));
     for (const message of messages) {
       this.#deadlines.clear(message);
       if (destructive) this.store.remove(message);
@@ -190,7 +190,7 @@ export class Queue {
 
   /** Withdraws scheduled messages, all or none. @param {number[]} sequenceNumbers */
   cancelScheduled(sequenceNumbers) {
-    for (const message of this.#all(sequenceNumbers, 'scheduled', () => true)) {
+    for (const message of this.store.all(sequenceNumbers, 'scheduled', () => true)) {
       this.#deadlines.clear(message);
       this.store.remove(message);
     }
@@ -292,14 +292,5 @@ export class Queue {
     this.#deadlines.clear(message);
     this.store.moveToDeadLetters(message, deadLetter);
     /** @type {Queue} */ (this.deadLetterQueue).#makeAvailable(message, now);
-  }
-
-  /** @param {number[]} sequenceNumbers @param {string} state @param {(message: Message) => boolean} accepts */
-  #all(sequenceNumbers, state, accepts) {
-    return [...new Set(sequenceNumbers)].map((sequenceNumber) => {
-      const message = this.store.messages.get(sequenceNumber);
-      if (!message || message.state !== state || !accepts(message)) throw messageNotFound([sequenceNumber], state);
-      return message;
-    });
   }
 }

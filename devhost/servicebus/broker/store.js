@@ -1,5 +1,6 @@
 // @ts-check
 import { DuplicateHistory } from './duplicates.js';
+import { messageNotFound } from './errors.js';
 import { fromRecord, toRecord } from './records.js';
 
 /**
@@ -88,6 +89,18 @@ export class MessageStore {
     message.ttlMs = message.expiresAt = Infinity;
     deadLetters.#insert(message);
     this.#emit({ op: 'dead-letter', seq: message.sequenceNumber, ...deadLetter });
+  }
+
+  /**
+   * Returns the messages of these numbers, each once; throws `message-not-found` if one is missing or not as wanted.
+   * @param {number[]} sequenceNumbers @param {string} state @param {(message: Message) => boolean} accepts
+   */
+  all(sequenceNumbers, state, accepts) {
+    return [...new Set(sequenceNumbers)].map((sequenceNumber) => {
+      const message = this.messages.get(sequenceNumber);
+      if (!message || message.state !== state || !accepts(message)) throw messageNotFound([sequenceNumber], state);
+      return message;
+    });
   }
 
   /**

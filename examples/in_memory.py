@@ -1,6 +1,6 @@
 """Agents as a library: no Functions host, no queue, nothing to start.
 
-python -m examples.library
+python -m examples.in_memory
 """
 
 import asyncio
