@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from typing import NoReturn, cast
 
 import pytest
@@ -23,6 +23,37 @@ ROW = Row("p", "a", {"n": 1})
 ETAG = 'W/"1"'
 
 
+Handle = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@asynccontextmanager
+async def listening(handle: Handle) -> AsyncIterator[AzureTables]:
+    """Yield tables at a server; when it ends, so have its connections, which Python 3.11 does not wait for."""
+    tasks: set[asyncio.Task[None] | None] = set()
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        tasks.add(asyncio.current_task())
+        try:
+            await handle(reader, writer)
+        finally:
+            writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
+
+    server = await asyncio.start_server(connected, "127.0.0.1", 0)
+    tables = AzureTables.from_connection_string(connection_string(server.sockets[0].getsockname()[1]))
+    try:
+        yield tables
+    finally:
+        await tables.aclose()
+        server.close()
+        running = [task for task in tasks if task is not None]
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+        await server.wait_closed()
+
+
 @asynccontextmanager
 async def serving(answer: Callable[[bytes], bytes], *, hang_up_after_s: float = 0) -> AsyncIterator[AzureTables]:
     """Yield tables whose service answers each request with these bytes, and then hangs up."""
@@ -35,12 +66,8 @@ async def serving(answer: Callable[[bytes], bytes], *, hang_up_after_s: float = 
         writer.write(answer(head))
         await writer.drain()
         await asyncio.sleep(hang_up_after_s)
-        writer.close()
 
-    async with AsyncExitStack() as closing:
-        server = await closing.enter_async_context(await asyncio.start_server(handle, "127.0.0.1", 0))
-        tables = AzureTables.from_connection_string(connection_string(server.sockets[0].getsockname()[1]))
-        closing.push_async_callback(tables.aclose)
+    async with listening(handle) as tables:
         yield tables
 
 
@@ -176,20 +203,19 @@ async def losing_answers(port: int, count: int) -> AsyncIterator[AzureTables]:
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal left
         there, back = await asyncio.open_connection("127.0.0.1", port)
-        while request := await reader.read(1 << 16):
-            back.write(request)
-            answer = await there.read(1 << 16)
-            if left and not request.startswith(b"GET"):
-                left -= 1
-                break
-            writer.write(answer)
-        writer.close()
-        back.close()
+        try:
+            while request := await reader.read(1 << 16):
+                back.write(request)
+                answer = await there.read(1 << 16)
+                if left and not request.startswith(b"GET"):
+                    left -= 1
+                    break
+                writer.write(answer)
+        finally:
+            back.close()
+            await back.wait_closed()
 
-    async with AsyncExitStack() as closing:
-        server = await closing.enter_async_context(await asyncio.start_server(handle, "127.0.0.1", 0))
-        tables = AzureTables.from_connection_string(connection_string(server.sockets[0].getsockname()[1]))
-        closing.push_async_callback(tables.aclose)
+    async with listening(handle) as tables:
         yield tables
 
 
