@@ -108,18 +108,9 @@ class AgentSpec(BaseModel):
         return self
 
     @property
-    def function_tools(self) -> tuple[str, ...]:
-        """The names of the function tools among `tools`."""
-        return tuple(tool for tool in self.tools if isinstance(tool, str))
-
-    @property
     def hosted_tools(self) -> tuple[HostedTool, ...]:
         """The tools among `tools` that the provider runs."""
         return tuple(tool for tool in self.tools if not isinstance(tool, str))
-
-    def canonical(self) -> str:
-        """Return the spec as JSON with sorted keys and every field, equal for equal specs."""
-        return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 def content(spec: AgentSpec) -> str:

@@ -62,7 +62,7 @@ def test_hosted_tools_stand_beside_names() -> None:
     tools = ["calculator", {"type": "web_search", "user_location": {"country": "DE"}}, {"type": "code_interpreter"}]
     declared = spec(tools=tools)
 
-    assert declared.function_tools == ("calculator",)
+    assert declared.tools[0] == "calculator"
     assert [tool.type for tool in declared.hosted_tools] == ["web_search", "code_interpreter"]
     assert declared.model_dump(mode="json")["tools"] == tools
     assert AgentSpec.model_validate_json(declared.model_dump_json()) == declared
