@@ -8,11 +8,15 @@ from kernel.ids import agent_name
 from lifecycle.catalog import Agent
 from lifecycle.specs import AgentSpec
 from triggers.api import Api, Call, Endpoint, Reply, page_token
-from triggers.views import AgentStatsView, AgentView, Page, PruneView, VerdictView
+from triggers.views import AgentStatsView, AgentVersionView, AgentView, Page, PruneView, VerdictView
 
 
 class AgentPage(Page[AgentView]):
     """Agents by name."""
+
+
+class VersionPage(Page[AgentVersionView]):
+    """An agent's versions, newest first."""
 
 
 class AgentStatsPage(Page[AgentStatsView]):
@@ -82,6 +86,31 @@ def _register_reading(api: Api, services: Services) -> None:
         return Reply(
             AgentStatsView.from_agent(await services.catalog.get(call.workspace, agent_name(call.route("name"))))
         )
+
+    @api.handle(
+        Endpoint(
+            "GET",
+            "agents/{name}/versions",
+            "agents_versions",
+            "List an agent's versions at its provider, newest first.",
+            returns=VersionPage,
+            errors=(404,),
+        )
+    )
+    async def versions(call: Call) -> Reply:
+        record = (await services.catalog.get(call.workspace, agent_name(call.route("name")))).record
+        held = [*record.superseded, *([record.version] if record.version else [])] if record else []
+        items = [
+            AgentVersionView(
+                name=version.name,
+                version=version.version,
+                id=version.id,
+                created_at=version.created_at,
+                current=record is not None and version == record.version,
+            )
+            for version in reversed(held)
+        ]
+        return Reply(VersionPage(items=items, next=None))
 
     @api.handle(
         Endpoint("GET", "stats", "stats", "How agents are used, by name.", returns=AgentStatsPage, query=PAGING)

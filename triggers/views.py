@@ -57,6 +57,12 @@ class ProviderVersionView(View):
     created_at: datetime
 
 
+class AgentVersionView(ProviderVersionView):
+    """A version of an agent; `current` is the one that runs use."""
+
+    current: bool
+
+
 class FailureView(View):
     """Why something failed: a stable code and a sentence."""
 

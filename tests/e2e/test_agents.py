@@ -39,6 +39,8 @@ async def test_a_changed_spec_makes_a_new_version_that_later_runs_use(api: Api) 
     assert (before["version"], after["version"]) == ("1", "2")
     assert after["spend"]["input_tokens"] > before["spend"]["input_tokens"]
     assert (agent["revision"], agent["current"], agent["superseded_versions"]) == (2, True, 1)
+    listed = (await api.get("agents/a/versions"))["items"]
+    assert [(item["version"], item["current"]) for item in listed] == [("2", True), ("1", False)]
 
 
 async def test_a_changed_policy_makes_no_new_version(api: Api) -> None:

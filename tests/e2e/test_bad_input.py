@@ -108,6 +108,7 @@ MISSING: list[tuple[str, str, str]] = [
     ("GET", "agents/nobody", "agent_not_found"),
     ("DELETE", "agents/nobody", "agent_not_found"),
     ("GET", "agents/nobody/stats", "agent_not_found"),
+    ("GET", "agents/nobody/versions", "agent_not_found"),
     *[
         ("POST", f"agents/nobody/{verb}", "agent_not_found")
         for verb in ("prewarm", "retire", "restore", "verify", "disable", "enable")

@@ -92,7 +92,7 @@ async def test_real_answers_are_as_described(api: Api, document: Any, stack: Sta
     await call("POST", "agents/a/restore")
     for verb in ("enable", "retire", "restore"):
         await call("POST", f"agents/a/{verb}")
-    for path in ("agents", "agents/a", "agents/b", "agents/a/stats", "stats", "agents?limit=0"):
+    for path in ("agents", "agents/a", "agents/b", "agents/a/stats", "agents/a/versions", "stats", "agents?limit=0"):
         await call("GET", path)
     await call("POST", "sessions", {"agent": "a", "session_id": "s2"})
     await call("POST", "sessions", {"agent": "a", "session_id": "s2", "user_id": "bob"})

@@ -14,6 +14,7 @@ DELETE agents/{name} agents_delete function
 GET    agents agents_list function
 GET    agents/{name} agents_get function
 GET    agents/{name}/stats agents_stats function
+GET    agents/{name}/versions agents_versions function
 GET    costs costs function
 GET    dead-letters dead_letters_list function
 GET    health health anonymous
