@@ -5,7 +5,7 @@ from __future__ import annotations
 import azure.durable_functions as df
 
 from kernel.errors import Unavailable
-from lifecycle.operations import Operation, to_signal
+from lifecycle.registry.operations import Operation, to_signal
 
 ENTITY = "agent"
 """Name of the entity function."""

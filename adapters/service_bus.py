@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from kernel.errors import AppError, NotFound, Unavailable
 from kernel.ids import new_id
-from lifecycle.queue import DeadMessage
-from lifecycle.submissions import Submission
+from lifecycle.runs.queue import DeadMessage
+from lifecycle.runs.submissions import Submission
 
 if TYPE_CHECKING:
     from azure.core.credentials_async import AsyncTokenCredential

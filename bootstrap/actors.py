@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 from adapters.durable_signals import DurableSignals, parse_entity_key
 from bootstrap.services import Services
 from kernel.settings import Settings
-from lifecycle.actor import ActorState, AgentActor
-from lifecycle.operations import Operation
+from lifecycle.registry.actor import ActorState, AgentActor
+from lifecycle.registry.operations import Operation
 
 T = TypeVar("T")
 

@@ -17,18 +17,18 @@ from weakref import WeakValueDictionary
 
 from kernel.errors import AppError, RunFailed
 from kernel.ids import agent_name, new_id
-from lifecycle.administration import Administration
-from lifecycle.agents import AgentState
-from lifecycle.catalog import Agent, Catalog
-from lifecycle.desk import RunDesk
-from lifecycle.intake import Intake, submission_of
-from lifecycle.resolver import AgentResolver
-from lifecycle.runner import Runner
-from lifecycle.runs import Run
-from lifecycle.signals import AgentSignals
-from lifecycle.specs import AgentSpec
-from lifecycle.submissions import RunRequest, Submission, check
-from lifecycle.uses import UseRecorder
+from lifecycle.configuration.specs import AgentSpec
+from lifecycle.loader.resolver import AgentResolver
+from lifecycle.loader.uses import UseRecorder
+from lifecycle.registry.administration import Administration
+from lifecycle.registry.agents import AgentState
+from lifecycle.registry.catalog import Agent, Catalog
+from lifecycle.registry.signals import AgentSignals
+from lifecycle.runs.desk import RunDesk
+from lifecycle.runs.intake import Intake, submission_of
+from lifecycle.runs.rules import Run
+from lifecycle.runs.runner import Runner
+from lifecycle.runs.submissions import RunRequest, Submission, check
 
 
 @dataclass(frozen=True, slots=True)

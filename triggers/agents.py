@@ -5,10 +5,11 @@ from __future__ import annotations
 from bootstrap.services import Services
 from kernel.errors import InvalidInput
 from kernel.ids import agent_name
-from lifecycle.catalog import Agent
-from lifecycle.specs import AgentSpec
+from lifecycle.configuration.specs import AgentSpec
+from lifecycle.registry.catalog import Agent
 from triggers.api import Api, Call, Endpoint, Reply, page_token
-from triggers.views import AgentStatsView, AgentVersionView, AgentView, Page, PruneView, VerdictView
+from triggers.views.agents import AgentStatsView, AgentVersionView, AgentView, PruneView, VerdictView
+from triggers.views.base import Page
 
 
 class AgentPage(Page[AgentView]):

@@ -18,7 +18,7 @@ from kernel.errors import AppError, InternalError, InvalidInput
 from kernel.foreign_json import parse_json
 from kernel.ids import new_id
 from kernel.settings import Settings
-from lifecycle.signals import AgentSignals
+from lifecycle.registry.signals import AgentSignals
 from triggers.principal import workspace_of
 from triggers.problems import invalid_body, problem
 

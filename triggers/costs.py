@@ -7,10 +7,11 @@ from datetime import date
 
 from bootstrap.services import Services
 from kernel.errors import InvalidInput, NotFound
-from llmops.costs import check_range, costs_of, group_by
+from llmops.spend.costs import check_range, costs_of, group_by
 from triggers.agents import PAGING
 from triggers.api import Api, Call, Endpoint, Reply, page_token
-from triggers.views import CostsView, Page, ReportView
+from triggers.views.base import Page
+from triggers.views.costs import CostsView, ReportView
 
 # fromisoformat alone takes weeks (2026-W47-6) and days without dashes, too.
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")

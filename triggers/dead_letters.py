@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from bootstrap.services import Services
 from kernel.errors import InvalidInput
-from lifecycle.queue import RunQueue
+from lifecycle.runs.queue import RunQueue
 from triggers.agents import PAGING
 from triggers.api import Api, Call, Endpoint, Reply, index, page_token
-from triggers.views import DeadLetterView, Page, RedrivenView
+from triggers.views.base import Page
+from triggers.views.runs import DeadLetterView, RedrivenView
 
 
 class DeadLetterPage(Page[DeadLetterView]):

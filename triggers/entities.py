@@ -15,9 +15,9 @@ import azure.durable_functions as df
 
 from bootstrap.actors import Actors
 from kernel.errors import Unavailable
-from lifecycle.actor import ActorState
-from lifecycle.operations import Operation, from_signal
-from lifecycle.records import dump_record, load_record
+from lifecycle.registry.actor import ActorState
+from lifecycle.registry.operations import Operation, from_signal
+from lifecycle.registry.records import dump_record, load_record
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from pydantic.json_schema import models_json_schema
 
 from triggers.api import DEFAULT_LIMIT, MAX_LIMIT, Endpoint
 from triggers.problems import CONTENT_TYPE
-from triggers.views import ProblemView
+from triggers.views.system import ProblemView
 
 VERSION = "1"
 _PARAMETER = re.compile(r"\{(\w+)\}")

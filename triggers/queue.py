@@ -9,7 +9,7 @@ import azure.functions as func
 
 from bootstrap.services import Services
 from kernel.errors import AppError
-from lifecycle.submissions import parse_message
+from lifecycle.runs.submissions import parse_message
 from triggers.api import MakeSignals
 
 log = logging.getLogger(__name__)

@@ -7,10 +7,10 @@ import re
 from bootstrap.services import Services
 from kernel.errors import InvalidInput
 from kernel.ids import agent_name, new_id, parse_run_id, run_id
-from lifecycle.queue import RunQueue
-from lifecycle.submissions import RunRequest, check
+from lifecycle.runs.queue import RunQueue
+from lifecycle.runs.submissions import RunRequest, check
 from triggers.api import Api, Call, Endpoint, Reply
-from triggers.views import RunView
+from triggers.views.runs import RunView
 
 LONGEST_WAIT_S = 25
 _PREFERENCE = re.compile(r'\s*wait\s*(?:=\s*"?([^";]*)"?\s*)?(?:;.*)?', re.IGNORECASE)

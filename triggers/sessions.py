@@ -11,11 +11,12 @@ from bootstrap.services import Services
 from kernel.clock import rfc3339
 from kernel.errors import InvalidInput, NotFound
 from kernel.ids import agent_name, newest_first_key, session_id, user_id
-from lifecycle.conversations import Event
-from lifecycle.sessions import Session
+from lifecycle.sessions.conversations import Event
+from lifecycle.sessions.rules import Session
 from triggers.agents import PAGING
 from triggers.api import Api, Call, Endpoint, Reply, index, page_token
-from triggers.views import NewSession, Page, SessionView, TurnView
+from triggers.views.base import Page
+from triggers.views.sessions import NewSession, SessionView, TurnView
 
 LONGEST_WAIT_S = 25
 _LOOK_EVERY_S = 0.5

@@ -9,9 +9,9 @@ from collections.abc import Awaitable
 from bootstrap.services import Services
 from kernel.errors import AppError
 from kernel.tables import Span
-from lifecycle.queue import RunQueue
+from lifecycle.runs.queue import RunQueue
 from triggers.api import Api, Call, Endpoint, Reply
-from triggers.views import HealthView
+from triggers.views.system import HealthView
 
 _PATIENCE_S = 5
 

@@ -8,7 +8,7 @@ import azure.durable_functions as df
 import azure.functions as func
 
 from bootstrap.services import Services
-from lifecycle.queue import RunQueue
+from lifecycle.runs.queue import RunQueue
 from triggers.api import MakeSignals
 
 log = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from azure.ai.projects.models import AgentVersionDetails, PromptAgentDefinition
 from azure.core.exceptions import ResourceNotFoundError
 
 from adapters.providers.foundry_versions import AGENT, DEFINITION, FINGERPRINT, OWNER, WORKSPACE, digest
-from lifecycle.providers import Found, ProviderVersion
+from lifecycle.registry.providers import Found, ProviderVersion
 
 _PAGE = 100
 _AT_ONCE = 8

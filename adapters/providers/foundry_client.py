@@ -18,8 +18,8 @@ from adapters.providers.foundry import Project
 from adapters.providers.foundry_agents import ProjectAgents
 from adapters.providers.model_http import ModelHttp
 from kernel.clock import Clock
-from lifecycle.providers import ProviderVersion
-from lifecycle.specs import AgentSpec
+from lifecycle.configuration.specs import AgentSpec
+from lifecycle.registry.providers import ProviderVersion
 
 _CONNECT_S = 5
 _READ_S = 30

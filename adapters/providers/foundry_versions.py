@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from kernel.errors import InvalidInput
-from lifecycle.hosted_tools import CodeInterpreter, FileSearch, HostedTool, Mcp, WebSearch
-from lifecycle.output_format import ResponseFormat
-from lifecycle.providers import Wanted
-from lifecycle.specs import AgentSpec
+from lifecycle.configuration.hosted_tools import CodeInterpreter, FileSearch, HostedTool, Mcp, WebSearch
+from lifecycle.configuration.output_format import ResponseFormat
+from lifecycle.configuration.specs import AgentSpec
+from lifecycle.registry.providers import Wanted
 
 if TYPE_CHECKING:
     from agent_framework import FunctionTool

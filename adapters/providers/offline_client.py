@@ -30,8 +30,8 @@ from agent_framework.observability import ChatTelemetryLayer
 
 from kernel.clock import Clock, rfc3339
 from kernel.errors import AppError, ProviderRejected, Unavailable
-from lifecycle.providers import Attempt, ProviderVersion
-from lifecycle.specs import AgentSpec, Simulation
+from lifecycle.configuration.specs import AgentSpec, Simulation
+from lifecycle.registry.providers import Attempt, ProviderVersion
 
 _BYTES_PER_TOKEN = 4
 _PIECE = 24  # characters of one streamed update

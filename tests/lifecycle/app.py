@@ -12,16 +12,16 @@ from bootstrap.services import Services
 from kernel.errors import AppError
 from kernel.ids import new_id
 from kernel.tables import Tables
-from lifecycle.conversations import Turn
-from lifecycle.intake import Accepted
-from lifecycle.providers import ProviderVersion
-from lifecycle.runs import Run
-from lifecycle.sessions import Session
-from lifecycle.signals import LocalSignals
-from lifecycle.specs import AgentSpec
-from lifecycle.submissions import RunRequest, Submission
-from llmops.ledger import Line
-from llmops.usage import Spend
+from lifecycle.configuration.specs import AgentSpec
+from lifecycle.registry.providers import ProviderVersion
+from lifecycle.registry.signals import LocalSignals
+from lifecycle.runs.intake import Accepted
+from lifecycle.runs.rules import Run
+from lifecycle.runs.submissions import RunRequest, Submission
+from lifecycle.sessions.conversations import Turn
+from lifecycle.sessions.rules import Session
+from llmops.spend.ledger import Line
+from llmops.spend.usage import Spend
 from tests.lifecycle.doubles import Fate, FatefulProvider, FatefulTables, ManualClock, MemoryQueue, make_services, spec
 
 TOOLED = spec(tools=("calculator",), simulate={"call_tool": "calculator"})

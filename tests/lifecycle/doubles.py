@@ -17,11 +17,11 @@ from bootstrap.services import Services
 from kernel.errors import NotFound, Unavailable
 from kernel.settings import Settings
 from kernel.tables import Page, Row, RowTooLarge, Span, Tables, Write, every
-from lifecycle.actor import AgentActor
-from lifecycle.providers import ProviderVersion, Wanted
-from lifecycle.queue import DeadMessage
-from lifecycle.specs import AgentSpec
-from lifecycle.submissions import Submission
+from lifecycle.configuration.specs import AgentSpec
+from lifecycle.registry.actor import AgentActor
+from lifecycle.registry.providers import ProviderVersion, Wanted
+from lifecycle.runs.queue import DeadMessage
+from lifecycle.runs.submissions import Submission
 
 T = TypeVar("T")
 NOW = datetime(2026, 11, 21, 8, 30, tzinfo=UTC)

@@ -8,8 +8,8 @@ from datetime import timedelta
 
 from hypothesis import strategies as st
 
-from lifecycle.agents import AgentRecord
-from lifecycle.operations import Disable, Enable, Ensure, Operation, RecordUse, Remove, Restore, Retire, Verify
+from lifecycle.registry.agents import AgentRecord
+from lifecycle.registry.operations import Disable, Enable, Ensure, Operation, RecordUse, Remove, Restore, Retire, Verify
 from tests.lifecycle.doubles import NOW, spec
 
 SPECS = [spec(instructions=text) for text in ("one", "two", "three")]
@@ -18,7 +18,7 @@ Make = Callable[[str], Operation]
 
 @dataclass(frozen=True)
 class Declared:
-    """One revision of a declaration, as `lifecycle.catalog` would make it."""
+    """One revision of a declaration, as `lifecycle.registry.catalog` would make it."""
 
     revision: int
     spec: int

@@ -10,11 +10,11 @@ from adapters.memory_tables import MemoryTables
 from kernel.clock import hour_bucket
 from kernel.errors import ProviderRejected, Unavailable
 from kernel.tables import Span, every
-from lifecycle.actor import ActorState
-from lifecycle.agents import AgentRecord, AgentState
-from lifecycle.due import TABLE as DUE
-from lifecycle.operations import Disable, Ensure, Operation, Remove, Restore, Retire, Verify
-from lifecycle.specs import fingerprint
+from lifecycle.configuration.specs import fingerprint
+from lifecycle.registry.actor import ActorState
+from lifecycle.registry.agents import AgentRecord, AgentState
+from lifecycle.registry.due import TABLE as DUE
+from lifecycle.registry.operations import Disable, Ensure, Operation, Remove, Restore, Retire, Verify
 from tests.lifecycle.doubles import (
     IDLE_AFTER,
     NOW,

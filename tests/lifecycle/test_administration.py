@@ -7,8 +7,8 @@ import asyncio
 import pytest
 
 from kernel.errors import Conflict, InvalidInput, NotFound, RunFailed
-from lifecycle.agents import AgentState
-from lifecycle.submissions import RunRequest
+from lifecycle.registry.agents import AgentState
+from lifecycle.runs.submissions import RunRequest
 from tests.lifecycle.app import App
 from tests.lifecycle.doubles import live_versions, spec
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from lifecycle.cache import SieveCache
+from lifecycle.loader.cache import SieveCache
 
 
 class NaiveSieve:

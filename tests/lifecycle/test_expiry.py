@@ -7,10 +7,10 @@ import pytest
 from kernel.errors import Conflict, NotFound
 from kernel.ids import new_id
 from kernel.tables import Span, every
-from lifecycle.directory import OPEN
-from lifecycle.due import TABLE as DUE
-from lifecycle.runs import RunState
-from lifecycle.sessions import SessionState
+from lifecycle.registry.due import TABLE as DUE
+from lifecycle.runs.rules import RunState
+from lifecycle.sessions.directory import OPEN
+from lifecycle.sessions.rules import SessionState
 from tests.lifecycle.app import App
 from tests.lifecycle.doubles import CountingTables, Crash, Fate, spec
 

@@ -9,10 +9,10 @@ import pytest
 from kernel.errors import Conflict, NotFound, TooLarge, Unavailable
 from kernel.ids import new_id
 from kernel.tables import Span, every
-from lifecycle.conversations import TABLE as CONVERSATIONS
-from lifecycle.directory import OPEN
-from lifecycle.runs import RunState
-from lifecycle.submissions import RunRequest
+from lifecycle.runs.rules import RunState
+from lifecycle.runs.submissions import RunRequest
+from lifecycle.sessions.conversations import TABLE as CONVERSATIONS
+from lifecycle.sessions.directory import OPEN
 from tests.lifecycle.app import App, abandon
 from tests.lifecycle.doubles import Crash, Fate, SmallTables, spec
 

@@ -9,10 +9,10 @@ import pytest
 
 from kernel.errors import Unavailable
 from kernel.tables import Span, every
-from lifecycle.agents import AgentState
-from lifecycle.due import TABLE as DUE
-from lifecycle.operations import RecordUse, Remove, Retire
-from lifecycle.prune import Verdict
+from lifecycle.registry.agents import AgentState
+from lifecycle.registry.due import TABLE as DUE
+from lifecycle.registry.operations import RecordUse, Remove, Retire
+from lifecycle.registry.prune import Verdict
 from tests.lifecycle.app import App
 from tests.lifecycle.doubles import CountingTables, Fate, FatefulProvider, live_versions, make_actor, spec
 

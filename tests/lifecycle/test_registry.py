@@ -12,11 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters.memory_tables import MemoryTables
-from lifecycle.actor import ActorState, AgentActor
-from lifecycle.agents import AgentRecord, AgentState, Failure, blank
-from lifecycle.operations import Disable, Enable, Ensure, Operation, RecordUse, Remove, Restore, Retire, Verify
-from lifecycle.providers import ProviderVersion
-from lifecycle.registry import (
+from lifecycle.configuration.specs import AgentSpec, fingerprint
+from lifecycle.registry.actor import ActorState, AgentActor
+from lifecycle.registry.agents import AgentRecord, AgentState, Failure, blank
+from lifecycle.registry.operations import Disable, Enable, Ensure, Operation, RecordUse, Remove, Restore, Retire, Verify
+from lifecycle.registry.providers import ProviderVersion
+from lifecycle.registry.rules import (
     REMEMBERED_OPERATIONS,
     Deprovision,
     Inspect,
@@ -25,7 +26,6 @@ from lifecycle.registry import (
     failed,
     provisioned,
 )
-from lifecycle.specs import AgentSpec, fingerprint
 from tests.lifecycle.doubles import (
     NOW,
     Crash,

@@ -13,10 +13,10 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from adapters.memory_tables import MemoryTables
 from kernel.errors import Unavailable
-from lifecycle.actor import ActorState
-from lifecycle.agents import AgentRecord, AgentState
-from lifecycle.operations import Operation, RecordUse
-from lifecycle.specs import fingerprint
+from lifecycle.configuration.specs import fingerprint
+from lifecycle.registry.actor import ActorState
+from lifecycle.registry.agents import AgentRecord, AgentState
+from lifecycle.registry.operations import Operation, RecordUse
 from tests.lifecycle.doubles import (
     Crash,
     Fate,

@@ -9,14 +9,14 @@ import pytest
 
 from kernel.clock import Clock
 from kernel.errors import Conflict, NotFound, ProviderRejected, Unavailable
-from lifecycle.agents import AgentRecord, AgentState, Failure, blank
-from lifecycle.catalog import Agent, Catalog
-from lifecycle.operations import Disable, Enable, Ensure, Operation, Remove, Retire
-from lifecycle.records import RecordStore
-from lifecycle.registry import apply, failed
-from lifecycle.resolver import AgentResolver
-from lifecycle.signals import AgentSignals, LocalSignals
-from lifecycle.specs import AgentSpec
+from lifecycle.configuration.specs import AgentSpec
+from lifecycle.loader.resolver import AgentResolver
+from lifecycle.registry.agents import AgentRecord, AgentState, Failure, blank
+from lifecycle.registry.catalog import Agent, Catalog
+from lifecycle.registry.operations import Disable, Enable, Ensure, Operation, Remove, Retire
+from lifecycle.registry.records import RecordStore
+from lifecycle.registry.rules import apply, failed
+from lifecycle.registry.signals import AgentSignals, LocalSignals
 from tests.lifecycle.doubles import CountingTables, ManualClock, live_versions, make_actor, offline, settle, spec
 
 

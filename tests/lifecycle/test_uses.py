@@ -6,9 +6,9 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 
 from kernel.errors import Unavailable
-from lifecycle.operations import Operation, RecordUse
-from lifecycle.signals import AgentSignals
-from lifecycle.uses import UseRecorder
+from lifecycle.loader.uses import UseRecorder
+from lifecycle.registry.operations import Operation, RecordUse
+from lifecycle.registry.signals import AgentSignals
 from tests.lifecycle.doubles import ManualClock
 
 

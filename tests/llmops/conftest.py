@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from adapters.memory_tables import MemoryTables
-from llmops.ledger import Line
-from llmops.usage import Usage
+from llmops.spend.ledger import Line
+from llmops.spend.usage import Usage
 from tests.lifecycle.doubles import NOW
 
 

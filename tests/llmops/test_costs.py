@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from kernel.errors import InvalidInput
 from kernel.money import to_micro_usd
-from llmops.costs import GroupBy, check_range, costs_of, group_by
-from llmops.pricing import UNPRICED, price
-from llmops.rollup import Group, add_up
-from llmops.usage import Spend, Usage, spend_of
+from llmops.spend.costs import GroupBy, check_range, costs_of, group_by
+from llmops.spend.pricing import UNPRICED, price
+from llmops.spend.rollup import Group, add_up
+from llmops.spend.usage import Spend, Usage, spend_of
 from tests.lifecycle.doubles import NOW
 
 DAY = date(2026, 11, 21)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmops.evaluation import score
+from llmops.evaluation.scoring import score
 
 
 @pytest.mark.parametrize(

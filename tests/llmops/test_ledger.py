@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from adapters.memory_tables import MemoryTables
 from kernel.errors import Unavailable
 from kernel.tables import Span, every
-from llmops.ledger import SHARDS, Ledger, days, partition, shard
+from llmops.spend.ledger import SHARDS, Ledger, days, partition, shard
 from tests.lifecycle.doubles import NOW, CountingTables, Fate, FatefulTables
 from tests.llmops.conftest import line
 

@@ -7,9 +7,9 @@ from datetime import timedelta
 
 from adapters.memory_tables import MemoryTables
 from kernel.errors import Unavailable
-from llmops.ledger import Ledger
-from llmops.reports import OPEN_DAYS, Reports
-from llmops.usage import Spend
+from llmops.spend.ledger import Ledger
+from llmops.spend.reports import OPEN_DAYS, Reports
+from llmops.spend.usage import Spend
 from tests.lifecycle.doubles import NOW, CountingTables, Crash, Fate, FatefulTables, ShortPageTables
 from tests.llmops.conftest import days_ago, line
 

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from adapters.memory_tables import MemoryTables
 from kernel.errors import Unavailable
 from kernel.tables import MAX_WRITES, Span, every
-from llmops.ledger import Ledger, Line
-from llmops.rollup import Group, Rollup, add_up, fitting, group_of
-from llmops.usage import Spend
+from llmops.spend.ledger import Ledger, Line
+from llmops.spend.rollup import Group, Rollup, add_up, fitting, group_of
+from llmops.spend.usage import Spend
 from tests.lifecycle.doubles import NOW, CountingTables, Crash, Fate, FatefulTables, ShortPageTables
 from tests.llmops.conftest import line
 

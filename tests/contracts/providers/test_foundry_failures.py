@@ -7,7 +7,7 @@ import time
 import pytest
 
 from kernel.errors import AppError, ProviderRejected, Unavailable
-from lifecycle.providers import ProviderVersion
+from lifecycle.registry.providers import ProviderVersion
 from tests.contracts.providers.conftest import FOUNDRY_SPEC as SPEC
 from tests.contracts.providers.conftest import NOW, ask, foundry_at, wanted
 from tests.contracts.providers.metering import Meter

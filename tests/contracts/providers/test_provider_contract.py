@@ -1,4 +1,4 @@
-"""What every provider promises; see `lifecycle.providers.AgentProvider`."""
+"""What every provider promises; see `lifecycle.registry.providers.AgentProvider`."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 from agent_framework import ChatContext, ChatMiddleware, Message, UsageDetails
 
 from kernel.errors import Conflict, InternalError, InvalidInput, ProviderRejected, Unavailable
-from lifecycle.providers import Attempt
-from lifecycle.specs import Simulation
+from lifecycle.configuration.specs import Simulation
+from lifecycle.registry.providers import Attempt
 from tests.contracts.providers.conftest import NOW, Failure, World, ask, wanted
 from tests.contracts.providers.metering import Meter
 

@@ -1,0 +1,1 @@
+"""The parts of `bootstrap.services.Services`, by what they are about."""

@@ -1,0 +1,106 @@
+"""The parts of the registry: agents, their providers, and who keeps them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from bootstrap.parts.sessions import SessionParts
+
+if TYPE_CHECKING:
+    from lifecycle.configuration.tools import Tools
+    from lifecycle.loader.resolver import AgentResolver
+    from lifecycle.loader.uses import UseRecorder
+    from lifecycle.registry.actor import AgentActor
+    from lifecycle.registry.administration import Administration
+    from lifecycle.registry.catalog import Catalog
+    from lifecycle.registry.providers import AgentProvider
+    from lifecycle.registry.prune import Prune
+    from lifecycle.registry.signals import LocalSignals
+
+
+class RegistryParts(SessionParts):
+    """Makes the registry: agents, their providers, and who keeps them."""
+
+    @cached_property
+    def tools(self) -> Tools:
+        """The function tools that specs can name. Add your own here (`lifecycle.configuration.tools` says how)."""
+        from lifecycle.configuration.tools import builtin_tools
+
+        return builtin_tools(self.clock)
+
+    @cached_property
+    def providers(self) -> Mapping[str, AgentProvider]:
+        """The providers by the name that specs use."""
+        from bootstrap.providers import make_providers
+
+        return make_providers(self.settings, self.tables, self.tools, self.clock)
+
+    @cached_property
+    def catalog(self) -> Catalog:
+        """The declared agents."""
+        from lifecycle.registry.catalog import Catalog
+
+        return Catalog(self.tables, self.clock)
+
+    @cached_property
+    def resolver(self) -> AgentResolver:
+        """Get-or-create of agents, with this process's cache."""
+        from lifecycle.loader.resolver import AgentResolver
+
+        return AgentResolver(
+            self.catalog,
+            self.providers,
+            self.clock,
+            capacity=self.settings.agent_cache_size,
+            trust_for=timedelta(seconds=self.settings.agent_cache_trust),
+            wait_for=timedelta(seconds=self.settings.provision_wait),
+        )
+
+    @cached_property
+    def uses(self) -> UseRecorder:
+        """Tells actors of uses."""
+        from lifecycle.loader.uses import UseRecorder
+
+        return UseRecorder(self.clock, self.settings.use_lag)
+
+    @cached_property
+    def administration(self) -> Administration:
+        """What owners and operators do to agents."""
+        from lifecycle.registry.administration import Administration
+
+        return Administration(self.catalog, self.resolver, self.tools, self.clock)
+
+    @cached_property
+    def prune(self) -> Prune:
+        """Retires idle agents."""
+        from lifecycle.registry.prune import Prune, PrunePolicy
+
+        settings = self.settings
+        # A worker may use what it has cached without a look: what is retired is unused for longer than it may.
+        lag = settings.use_lag + timedelta(seconds=settings.agent_cache_trust)
+        policy = PrunePolicy(self._idle_after, timedelta(seconds=settings.keep_new_for), lag)
+        return Prune(self.catalog, self.directory, self._due("agent"), policy, self.clock)
+
+    def actor(self) -> AgentActor:
+        """Return an actor of agents over the same tables and providers."""
+        from lifecycle.registry.actor import AgentActor
+
+        owner = self.settings.registry_owner
+        return AgentActor(self.tables, self.providers, owner=owner, idle_after=self._idle_after, clock=self.clock)
+
+    def local_signals(self) -> LocalSignals:
+        """Return the actors inside this process, for when there is no Functions host: always the same, one an agent."""
+        return self._local_signals
+
+    @cached_property
+    def _local_signals(self) -> LocalSignals:
+        from lifecycle.registry.signals import LocalSignals
+
+        return LocalSignals(self.actor())
+
+    @property
+    def _idle_after(self) -> timedelta:
+        return timedelta(seconds=self.settings.idle_after)

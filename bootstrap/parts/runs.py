@@ -1,0 +1,82 @@
+"""The parts of sessions and runs."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from bootstrap.parts.registry import RegistryParts
+from bootstrap.parts.spend import SpendParts
+
+if TYPE_CHECKING:
+    from lifecycle.runs.deadletters import DeadLetters
+    from lifecycle.runs.desk import RunDesk
+    from lifecycle.runs.intake import Intake
+    from lifecycle.runs.notices import Notices
+    from lifecycle.runs.queue import RunQueue
+    from lifecycle.runs.runner import Runner
+
+
+class RunParts(RegistryParts, SpendParts):
+    """Makes sessions and runs."""
+
+    @cached_property
+    def intake(self) -> Intake:
+        """Accepts runs."""
+        from lifecycle.runs.intake import Intake
+
+        return Intake(
+            self.catalog,
+            self.conversations,
+            self.directory,
+            self._due("session"),
+            session_idle_after=self._session_idle_after,
+            clock=self.clock,
+        )
+
+    @cached_property
+    def runner(self) -> Runner:
+        """Runs runs."""
+        from lifecycle.runs.runner import Runner, RunPolicy
+
+        settings = self.settings
+        policy = RunPolicy(
+            lease=timedelta(seconds=settings.run_lease),
+            look_every=timedelta(seconds=settings.run_look_every),
+            timeout=timedelta(seconds=settings.run_timeout),
+            max_attempts=settings.run_max_attempts,
+            retry_base_s=settings.run_retry_base,
+            history_turns=settings.history_turns,
+        )
+        return Runner(
+            self.catalog,
+            self.conversations,
+            self.intake,
+            self.resolver,
+            ledger=self.ledger,
+            uses=self.uses,
+            notices=self._notices,
+            clock=self.clock,
+            policy=policy,
+        )
+
+    @cached_property
+    def desk(self) -> RunDesk:
+        """Reads and cancels runs by their id."""
+        from lifecycle.runs.desk import RunDesk
+
+        return RunDesk(self.conversations, self.directory, self._notices, self.clock)
+
+    def dead_letters(self, queue: RunQueue) -> DeadLetters:
+        """Return what looks after the queue's dead letters."""
+        from lifecycle.runs.deadletters import DeadLetters
+
+        limit = self.settings.max_query_bytes
+        return DeadLetters(queue, self.conversations, max_query_bytes=limit, clock=self.clock)
+
+    @cached_property
+    def _notices(self) -> Notices:
+        from lifecycle.runs.notices import Notices
+
+        return Notices()

@@ -1,0 +1,1 @@
+"""What an agent is to be: specs, their tools and output formats."""

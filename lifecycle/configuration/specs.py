@@ -1,0 +1,138 @@
+"""What a user declares about an agent, and the fingerprint that makes two declarations the same provider agent."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from lifecycle.configuration.hosted_tools import HostedTool, SpecTool, ToolName, repeated
+from lifecycle.configuration.output_format import ResponseFormat
+
+ProviderKind = Literal["offline", "openai", "foundry"]
+ModelName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:/-]{0,127}$")]
+Label = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+
+_DIGESTED = re.compile(r"-[0-9a-f]{16}\Z")
+
+POLICY_FIELDS = frozenset({"description", "labels", "pinned", "idle_after_s"})
+"""Fields of a spec that say how an agent is kept, not what it is: changing them makes no new version."""
+
+_LATER_FIELDS = frozenset({"response_format"})
+"""Fields that specs did not always have: where they say nothing, a fingerprint is what it was without them."""
+
+_HOSTING = frozenset({"foundry"})
+_FORMATTING = frozenset({"foundry", "openai"})
+
+
+class Simulation(BaseModel):
+    """What the `offline` provider should do besides answering, to show slow, failing and tool-calling agents.
+
+    Attributes:
+        latency_ms: How long each model call takes, in milliseconds.
+        fail_first: How many attempts of each run fail before one succeeds; counted by the run's attempt number.
+        fail_with: How they fail: `throttled` and `unavailable` are retriable, `rejected` and `content_filter` are not.
+        fail_creates: How many attempts to create the agent fail with `unavailable` before one succeeds.
+        call_tool: Name of a tool in `tools` that the model calls once before it answers; None for none.
+        reply: The text of the answer instead of the provider's own; None for the provider's own.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+    latency_ms: int = Field(default=0, ge=0, le=600_000)
+    fail_first: int = Field(default=0, ge=0, le=100)
+    fail_with: Literal["throttled", "unavailable", "rejected", "content_filter"] = "unavailable"
+    fail_creates: int = Field(default=0, ge=0, le=100)
+    call_tool: ToolName | None = None
+    reply: str | None = Field(default=None, max_length=20_000)
+
+
+class AgentSpec(BaseModel):
+    """An agent as its owner declares it.
+
+    Attributes:
+        provider: Who runs the model: `offline` (no model, for trials and tests), `openai` (any compatible endpoint) or
+            `foundry` (an agent in a Microsoft Foundry project).
+        model: Model or deployment name at the provider.
+        instructions: System prompt, at most 100,000 characters.
+        description: What the agent is for, shown in lists.
+        temperature: Sampling temperature 0-2; None for the provider's default.
+        top_p: Nucleus sampling 0-1; None for the provider's default.
+        max_output_tokens: Most tokens one model call may produce; None for the provider's default.
+        tools: What the model may call: names of function tools, and objects for tools that the provider runs
+            (`lifecycle.configuration.hosted_tools`), which only `foundry` has.
+        response_format: The JSON Schema that answers follow; None for text. Not with `offline`.
+        simulate: What the `offline` provider should do; only allowed there.
+        labels: At most 16 free key-value pairs to find and group agents by.
+        pinned: True keeps the agent from being retired when idle.
+        idle_after_s: Seconds without use before the agent is retired; None for the app's setting.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+    provider: ProviderKind = "offline"
+    model: ModelName
+    instructions: str = Field(default="", max_length=100_000)
+    description: str = Field(default="", max_length=512)
+    temperature: float | None = Field(default=None, ge=0, le=2)
+    top_p: float | None = Field(default=None, gt=0, le=1)
+    max_output_tokens: int | None = Field(default=None, ge=1, le=1_000_000)
+    tools: tuple[SpecTool, ...] = Field(default=(), max_length=128)
+    response_format: ResponseFormat | None = None
+    simulate: Simulation | None = None
+    labels: Mapping[Label, Annotated[str, StringConstraints(max_length=256)]] = Field(default={}, max_length=16)
+    pinned: bool = False
+    idle_after_s: int | None = Field(default=None, ge=1)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> AgentSpec:
+        if self.simulate is not None and self.provider != "offline":
+            msg = "simulate is only allowed with provider 'offline'"
+            raise ValueError(msg)
+        if self.simulate is not None and self.simulate.call_tool not in (None, *self.tools):
+            msg = "simulate.call_tool must name one of tools"
+            raise ValueError(msg)
+        if repeated(self.tools):
+            msg = "tools must not repeat a name, nor a type of hosted tool (mcp: a server_label)"
+            raise ValueError(msg)
+        if self.hosted_tools and self.provider not in _HOSTING:
+            msg = f"the provider {self.provider!r} runs no tools itself; name function tools, or use 'foundry'"
+            raise ValueError(msg)
+        if self.response_format is not None and self.provider not in _FORMATTING:
+            msg = f"the provider {self.provider!r} has no structured output; leave out response_format"
+            raise ValueError(msg)
+        return self
+
+    @property
+    def hosted_tools(self) -> tuple[HostedTool, ...]:
+        """The tools among `tools` that the provider runs."""
+        return tuple(tool for tool in self.tools if not isinstance(tool, str))
+
+
+def content(spec: AgentSpec) -> str:
+    """Return what the spec makes an agent be, as JSON with sorted keys; POLICY_FIELDS do not count."""
+    fields = spec.model_dump(mode="json", exclude=set(POLICY_FIELDS))
+    said = {name: value for name, value in fields.items() if value is not None or name not in _LATER_FIELDS}
+    return json.dumps(said, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def fingerprint(spec: AgentSpec) -> str:
+    """Return the SHA-256 (hex, 64 characters) of the spec's `content`."""
+    return hashlib.sha256(content(spec).encode()).hexdigest()
+
+
+def provider_name(workspace: str, agent: str) -> str:
+    """Return the agent's name at the provider: at most 63 of a-z, 0-9 and `-`, and never the same for two agents.
+
+    A name that the provider's alphabet can carry whole stays readable as it is; any other gets 16 hex digits of its
+    SHA-256, because `a_b` and `a-b` would both become `a-b`. So does one that ends as if it had got them: nobody can
+    choose the name of another's agent.
+    """
+    if workspace == "default" and "_" not in agent and not _DIGESTED.search(agent):
+        return agent
+    digest = hashlib.sha256(f"{workspace}/{agent}".encode()).hexdigest()[:16]
+    return f"{f'{workspace}-{agent}'.replace('_', '-')[:46].rstrip('-')}-{digest}"

@@ -1,0 +1,148 @@
+"""The function tools a spec can name, and the place to add your own.
+
+A tool is a plain function (sync or async) whose docstring and annotated parameters are what the model sees, or an
+`agent_framework.FunctionTool` for what a function cannot say. To add one, put it into the mapping that `bootstrap`
+gives to the providers:
+
+    def order_status(order_id: Annotated[str, "As printed on the invoice"]) -> str:
+        '''Look up where an order is.'''
+        ...
+
+    tools = builtin_tools(clock) | {"order_status": order_status}
+
+What a tool raises never reaches the model: the framework answers with a general error, so a tool that wants to be asked
+again in another way returns a sentence that says how.
+"""
+
+from __future__ import annotations
+
+import ast
+import operator
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Annotated, Any
+
+from kernel.clock import Clock, rfc3339
+from kernel.errors import InvalidInput, one_of
+from lifecycle.configuration.hosted_tools import HostedTool
+
+if TYPE_CHECKING:
+    from agent_framework import FunctionTool
+
+Tools = Mapping[str, "Callable[..., Any] | FunctionTool"]
+"""The tools by the name that a spec uses for them."""
+
+_EXPRESSION = re.compile(r"[0-9eE.+\-*/%()\s]{1,200}")
+_MAX_BITS = 2048  # of an integer result, about 600 digits
+
+
+def builtin_tools(clock: Clock) -> dict[str, Callable[..., Any] | FunctionTool]:
+    """Return the tools every app has: `current_time` and `calculator`."""
+
+    def current_time() -> str:
+        """Return the current date and time in UTC, as RFC 3339."""
+        return rfc3339(clock())
+
+    return {"current_time": current_time, "calculator": calculator}
+
+
+def calculator(
+    expression: Annotated[str, "Numbers with + - * / // % ** and parentheses, like (2 + 3) * 4; up to 200 characters"],
+) -> str:
+    """Calculate an arithmetic expression; whole numbers are exact, others are double precision."""
+    if not _EXPRESSION.fullmatch(expression):
+        return "Cannot calculate that: use numbers, + - * / // % ** and parentheses, at most 200 characters."
+    try:
+        return str(_value(ast.parse(expression.strip(), mode="eval").body))
+    except SyntaxError:
+        return "Cannot calculate that: it is not a complete expression."
+    except ArithmeticError as error:
+        return f"Cannot calculate that: {error}."
+
+
+def check_tools(tools: Tools, wanted: Iterable[str | HostedTool]) -> None:
+    """Check that every name is a known tool; for use when a spec is declared, so that the mistake is met early.
+
+    What is no name is a tool that the provider runs, and was checked when the spec was read.
+
+    Raises:
+        InvalidInput: Some are not (code `unknown_tool`), each pointed at by its place in the spec.
+    """
+    names = [(at, name) for at, name in enumerate(wanted) if isinstance(name, str)]
+    unknown = {f"/spec/tools/{at}": name for at, name in names if name not in tools}
+    if unknown:
+        msg = f"Unknown tools: {one_of(list(unknown.values()))}. This app has: {one_of(list(tools)) or 'none'}."
+        raise InvalidInput(msg, code="unknown_tool", fields=dict.fromkeys(unknown, "This app has no such tool."))
+
+
+class Toolbox:
+    """The tools as the Agent Framework takes them, each wrapped once: that costs more than opening an agent."""
+
+    def __init__(self, tools: Tools) -> None:
+        self._tools = tools
+        self._wrapped: dict[str, FunctionTool] = {}
+
+    def pick(self, wanted: Iterable[str | HostedTool]) -> list[FunctionTool]:
+        """Return the named tools in that order; what the provider runs is not among them.
+
+        Raises:
+            InvalidInput: There is no such tool (code `unknown_tool`).
+        """
+        wanted = list(wanted)
+        check_tools(self._tools, wanted)
+        return [self._wrapped.get(name) or self._wrap(name) for name in wanted if isinstance(name, str)]
+
+    def _wrap(self, name: str) -> FunctionTool:
+        from agent_framework import FunctionTool, tool  # noqa: PLC0415 - cold start
+
+        given = self._tools[name]
+        wrapped = given if isinstance(given, FunctionTool) else tool(given, name=name)
+        if wrapped.name != name:
+            msg = f"the FunctionTool {wrapped.name!r} cannot be registered under another name, {name!r}"
+            raise ValueError(msg)
+        self._wrapped[name] = wrapped
+        return wrapped
+
+
+_Number = int | float
+
+
+def _power(base: _Number, exponent: _Number) -> _Number:
+    if isinstance(base, int) and base.bit_length() * abs(exponent) > _MAX_BITS:
+        msg = "the power is too large"
+        raise ArithmeticError(msg)
+    result = base**exponent
+    if isinstance(result, complex):
+        msg = "the result is no real number"
+        raise ArithmeticError(msg)  # noqa: TRY004 - a rule of arithmetic, not of types
+    return result
+
+
+_BINARY: dict[type[ast.operator], Callable[[_Number, _Number], _Number]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.FloorDiv: operator.floordiv,
+    ast.Mod: operator.mod,
+    ast.Pow: _power,
+}
+_UNARY: dict[type[ast.unaryop], Callable[[_Number], _Number]] = {ast.UAdd: operator.pos, ast.USub: operator.neg}
+
+
+def _value(node: ast.expr) -> _Number:
+    """Return what the expression is worth; the depth is bounded by the length of the text."""
+    match node:
+        case ast.Constant(value=int() | float() as number):
+            result: _Number = number
+        case ast.BinOp(left, op, right) if type(op) in _BINARY:
+            result = _BINARY[type(op)](_value(left), _value(right))
+        case ast.UnaryOp(op, operand) if type(op) in _UNARY:
+            result = _UNARY[type(op)](_value(operand))
+        case _:
+            msg = "only + - * / // % ** and parentheses are known"
+            raise ArithmeticError(msg)
+    if isinstance(result, int) and result.bit_length() > _MAX_BITS:
+        msg = "the number is too large"
+        raise ArithmeticError(msg)
+    return result

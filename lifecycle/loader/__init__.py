@@ -1,0 +1,1 @@
+"""Agents ready to run: the cache in front of the registry, and telling it of uses."""

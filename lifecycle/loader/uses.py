@@ -1,0 +1,74 @@
+"""Telling actors that their agents are used, without queueing a signal per run behind a busy one."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from datetime import datetime, timedelta
+
+from kernel.clock import Clock
+from kernel.errors import Unavailable
+from kernel.ids import new_id
+from lifecycle.registry.operations import RecordUse
+from lifecycle.registry.signals import AgentSignals
+
+log = logging.getLogger(__name__)
+Key = tuple[str, str]
+
+
+class UseRecorder:
+    """Coalesces `record_use` signals: the first use is told at once, later ones together once per interval.
+
+    A process that dies loses the count of one interval at most. Exact counts come from the ledger.
+    """
+
+    def __init__(self, clock: Clock, interval: timedelta) -> None:
+        self._clock = clock
+        self._interval = interval
+        self._told: dict[Key, datetime] = {}
+        self._untold: dict[Key, tuple[int, datetime]] = {}
+        self._timers: dict[Key, asyncio.Task[None]] = {}
+        self._telling: set[asyncio.Task[None]] = set()
+
+    async def record(self, workspace: str, name: str, signals: AgentSignals) -> None:
+        """Note one use, now."""
+        key, now = (workspace, name), self._clock()
+        uses, _ = self._untold.get(key, (0, now))
+        self._untold[key] = (uses + 1, now)
+        if key in self._timers:
+            return
+        told = self._told.get(key)
+        if told is None or told + self._interval <= now:
+            await self._tell(key, signals)
+        else:
+            wait = (told + self._interval - now).total_seconds()
+            self._timers[key] = asyncio.create_task(self._tell_later(key, signals, wait))
+
+    async def aclose(self, signals: AgentSignals | None = None) -> None:
+        """Stop the timers and, given a way to the actors, tell what is still untold."""
+        for timer in self._timers.values():
+            timer.cancel()
+        await asyncio.gather(*self._timers.values(), *self._telling, return_exceptions=True)
+        self._timers.clear()
+        if signals is not None:
+            for key in list(self._untold):
+                await self._tell(key, signals)
+
+    async def _tell_later(self, key: Key, signals: AgentSignals, wait_s: float) -> None:
+        await asyncio.sleep(wait_s)
+        telling = self._timers.pop(key)
+        self._telling.add(telling)
+        telling.add_done_callback(self._telling.discard)
+        await self._tell(key, signals)
+
+    async def _tell(self, key: Key, signals: AgentSignals) -> None:
+        uses, last_used = self._untold.pop(key)
+        now = self._clock()
+        self._told = {other: told for other, told in self._told.items() if told + self._interval > now} | {key: now}
+        try:
+            await signals.send(*key, RecordUse(new_id(), uses, last_used))
+        except Unavailable as error:
+            # The run it counts has succeeded; its use is told with the next one.
+            log.warning("uses of %s not recorded yet: %s", key[1], error.code, extra={"event": "agent.use_untold"})
+            more, latest = self._untold.get(key, (0, last_used))
+            self._untold[key] = (uses + more, max(latest, last_used))

@@ -1,0 +1,50 @@
+"""The registry's records in Table Storage: row `{name}!record` of the agent's workspace, written by its actor only."""
+
+from __future__ import annotations
+
+from kernel.codec import JsonCodec
+from kernel.tables import Insert, Replace, Row, Tables
+from lifecycle.registry.agents import AgentRecord
+
+TABLE = "agents"
+SUFFIX = "!record"
+_RECORD = JsonCodec(AgentRecord)
+
+
+class RecordStore:
+    """Reads and writes an agent's record; only its actor may."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+    async def read(self, workspace: str, name: str) -> tuple[AgentRecord, str] | None:
+        """Return the record and its ETag, or None when there is none."""
+        row = await self._tables.get(TABLE, workspace, name + SUFFIX)
+        return (_RECORD.load(row.text("record")), row.etag) if row else None
+
+    async def write(self, record: AgentRecord, etag: str) -> str:
+        """Write the record and return its new ETag; an empty ETag means that there is none yet.
+
+        Raises:
+            RowChanged: The stored record is another one.
+            RowExists: There is one already.
+        """
+        values = {
+            "record": dump_record(record),
+            "state": record.state.value,
+            "provider_name": record.version.name if record.version else None,
+            "provider_version": record.version.version if record.version else None,
+            "provider_id": record.version.id if record.version else None,
+        }
+        row = Row(record.workspace, record.name + SUFFIX, values, etag)
+        return (await self._tables.commit(TABLE, [Replace(row) if etag else Insert(row)]))[0]
+
+
+def dump_record(record: AgentRecord) -> str:
+    """Return the record as JSON."""
+    return _RECORD.dump(record)
+
+
+def load_record(text: str) -> AgentRecord:
+    """Return the record that `dump_record` wrote."""
+    return _RECORD.load(text)

@@ -1,0 +1,38 @@
+"""How operations reach an agent's actor: as signals, sent and not answered."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Protocol
+from weakref import WeakValueDictionary
+
+from lifecycle.registry.actor import ActorState, AgentActor
+from lifecycle.registry.operations import Operation
+
+
+class AgentSignals(Protocol):
+    """Sends operations to actors. A signal arrives at least once, some time later, in no particular order."""
+
+    async def send(self, workspace: str, name: str, operation: Operation) -> None:
+        """Send the operation to the agent's actor.
+
+        Raises:
+            Unavailable: It could not be accepted for delivery.
+        """
+        ...
+
+
+class LocalSignals:
+    """Actors inside this process, for use without a Functions host: one operation at a time per agent."""
+
+    def __init__(self, actor: AgentActor) -> None:
+        self._actor = actor
+        self._locks: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
+        self._states: dict[tuple[str, str], ActorState] = {}
+
+    async def send(self, workspace: str, name: str, operation: Operation) -> None:
+        """Apply the operation before returning."""
+        key = (workspace, name)
+        lock = self._locks.setdefault(key, asyncio.Lock())
+        async with lock:
+            self._states[key] = await self._actor.handle(self._states.get(key), workspace, name, operation)

@@ -1,0 +1,1 @@
+"""Queries and their one answer: accepting, queueing, running and recording them."""

@@ -1,0 +1,261 @@
+"""Accepting runs: from a request to stored rows and a message on the queue."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from kernel.clock import Clock
+from kernel.errors import AppError, Conflict, NotFound, Unavailable
+from kernel.ids import new_id
+from lifecycle.registry.catalog import Agent, Catalog, disabled
+from lifecycle.registry.due import DueIndex
+from lifecycle.registry.operations import Ensure
+from lifecycle.registry.signals import AgentSignals
+from lifecycle.runs import rules as runs
+from lifecycle.runs.rules import NOT_QUEUED, Run, RunState
+from lifecycle.runs.submissions import RunRequest, Submission
+from lifecycle.sessions import rules as sessions
+from lifecycle.sessions.conversations import Change, Conversations, Event, Stored
+from lifecycle.sessions.directory import Directory, RunPlace
+from lifecycle.sessions.rules import Session
+
+Send = Callable[[Submission], Awaitable[None]]
+"""Puts a submission on the queue; returns once the broker has accepted it, raises Unavailable otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A run that is stored, and whether this call created it."""
+
+    run: Run
+    created: bool
+
+
+class Intake:
+    """Stores runs before anything else happens to them."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        conversations: Conversations,
+        directory: Directory,
+        due: DueIndex,
+        *,
+        session_idle_after: timedelta,
+        clock: Clock,
+    ) -> None:
+        self._catalog = catalog
+        self._conversations = conversations
+        self._directory = directory
+        self._due = due
+        self._session_idle_after = session_idle_after
+        self._clock = clock
+
+    async def submit(
+        self, workspace: str, agent_name: str, request: RunRequest, run_id: str, signals: AgentSignals, send: Send
+    ) -> Accepted:
+        """Store the run and queue it; the same run id again returns the same run.
+
+        Raises:
+            NotFound: No such agent, or the session is another user's.
+            Conflict: The agent is disabled, the session ended or is with another agent, or the run id was used for
+                another request.
+            Unavailable: The broker did not accept the message; the run is not queued.
+        """
+        try:
+            agent = await self._usable_agent(workspace, agent_name)
+        except (NotFound, Conflict):
+            # What was answered before the agent was switched off or deleted stays answered.
+            if (run := await self._accepted_before(workspace, agent_name, request, run_id)) is None:
+                raise
+            return Accepted(run, created=False)
+        if not agent.ready:
+            # Provisioning now overlaps with the time the message takes.
+            await signals.send(workspace, agent_name, _ensure(agent))
+        accepted = await self.accept(agent, request, run_id)
+        if accepted.run.state is not RunState.QUEUED:
+            return accepted
+        try:
+            await send(submission_of(accepted.run))
+        except AppError as error:
+            await self._not_queued(accepted.run, error)
+            raise
+        return accepted
+
+    async def accept(self, agent: Agent, request: RunRequest, run_id: str) -> Accepted:
+        """Store the run without queueing it."""
+        workspace = agent.workspace
+        session = None
+        if request.session_id is not None:
+            session = await self._conversations.load(workspace, request.session_id)
+            await self._check(session, agent, request, run_id)
+        wanted = RunPlace(request.session_id or new_id(), agent.name, request.digest(agent.name))
+        new_session = session is None or session.session is None
+        now = self._clock()
+        (place, new), _ = await asyncio.gather(
+            self._directory.claim_run(workspace, run_id, wanted),
+            self._enter(agent, wanted.session_id, request.user_id, now) if new_session else _nothing(),
+        )
+        if place.session_id != wanted.session_id and request.session_id is None:
+            await self._directory.close_session(workspace, agent.name, wanted.session_id)
+        if place.digest != wanted.digest:
+            msg = "This idempotency key was used before, for a different request."
+            raise Conflict(msg, code="idempotency_conflict")
+        # A run whose place is new has no row yet, so there is nothing to read.
+        known = (session or Stored(None, None)) if new else None
+        created = False
+
+        def decide(stored: Stored) -> Change | None:
+            nonlocal created
+            created = stored.run is None
+            if stored.run is not None:
+                return _resubmitted(stored, stored.run)
+            return self._queued(agent, request, run_id, place.session_id, stored, now)
+
+        stored = await self._conversations.update(workspace, place.session_id, run_id, decide, known=known)
+        if stored.run is None:
+            msg = "the run was not stored"
+            raise RuntimeError(msg)
+        return Accepted(stored.run, created)
+
+    async def start_session(
+        self, workspace: str, agent_name: str, session_id: str | None, user_id: str | None
+    ) -> tuple[Session, bool]:
+        """Start a session with the agent and return it and whether it is new; the same id again is the same session.
+
+        Raises:
+            NotFound: No such agent, or the session is another user's.
+            Conflict: The agent is disabled, or the session is with another agent or has ended.
+        """
+        agent = await self._usable_agent(workspace, agent_name)
+        ident = session_id or new_id()
+        now = self._clock()
+        known = await self._conversations.load(workspace, ident) if session_id else Stored(None, None)
+        if known.session is None:
+            await self._enter(agent, ident, user_id, now)
+
+        new = False
+
+        def decide(stored: Stored) -> Change | None:
+            nonlocal new
+            new = stored.session is None
+            if stored.session is not None:
+                sessions.check_usable(stored.session, agent.name, user_id)
+                return None
+            session = Session(workspace, ident, agent.name, user_id, created_at=now, last_activity=now)
+            return Change(session, events=[_state_changed(session)])
+
+        stored = await self._conversations.update(workspace, ident, None, decide, known=known)
+        if stored.session is None:
+            msg = "the session was not stored"
+            raise RuntimeError(msg)
+        return stored.session, new
+
+    async def _check(self, stored: Stored, agent: Agent, request: RunRequest, run_id: str) -> None:
+        """Check that the session takes the run, unless it has taken it before."""
+        if stored.session is None:
+            return
+        try:
+            sessions.check_usable(stored.session, agent.name, request.user_id)
+        except AppError:
+            if await self._directory.find_run(agent.workspace, run_id) is None:
+                raise
+
+    async def _accepted_before(self, workspace: str, agent: str, request: RunRequest, run_id: str) -> Run | None:
+        place = await self._directory.find_run(workspace, run_id)
+        if place is None or place.digest != request.digest(agent):
+            return None
+        return await self._conversations.run(workspace, place.session_id, run_id)
+
+    async def _usable_agent(self, workspace: str, name: str) -> Agent:
+        agent = await self._catalog.get(workspace, name)
+        if not agent.declaration.enabled:
+            raise disabled(agent)
+        return agent
+
+    async def _enter(self, agent: Agent, session_id: str, user_id: str | None, now: datetime) -> None:
+        session = Session(agent.workspace, session_id, agent.name, user_id, created_at=now, last_activity=now)
+        await asyncio.gather(
+            self._directory.enter_session(session),
+            self._due.add(agent.workspace, session_id, now + self._session_idle_after, agent.name),
+        )
+
+    def _queued(
+        self, agent: Agent, request: RunRequest, run_id: str, session_id: str, stored: Stored, now: datetime
+    ) -> Change:
+        session = stored.session
+        events: list[Event] = []
+        if session is None:
+            session = Session(
+                agent.workspace, session_id, agent.name, request.user_id, created_at=now, last_activity=now
+            )
+            events.append(_state_changed(session))
+        sessions.check_usable(session, agent.name, request.user_id)
+        run = Run(
+            run_id,
+            agent.workspace,
+            session_id,
+            agent.name,
+            request.query,
+            agent.declaration.revision,
+            now,
+            user_id=request.user_id,
+            metadata=request.metadata,
+            expected_topics=request.expected_topics,
+        )
+        events.append(Event("run.queued", {"run_id": run_id}, now))
+        session = replace(session, runs=session.runs + 1, pending=session.pending + 1, last_activity=now)
+        return Change(session, run, events=events)
+
+    async def _not_queued(self, run: Run, error: AppError) -> None:
+        """Fail a run whose message was not accepted, so that it does not look as if it were waiting."""
+
+        def decide(stored: Stored) -> Change | None:
+            if stored.session is None or stored.run is None or stored.run.state is not RunState.QUEUED:
+                return None
+            now = self._clock()
+            lost = runs.failed(stored.run, Unavailable(error.detail, code=NOT_QUEUED), now)
+            event = Event("run.stage", {"run_id": run.id, "stage": lost.stage, "code": NOT_QUEUED}, now)
+            return Change(replace(stored.session, pending=stored.session.pending - 1), lost, events=[event])
+
+        await self._conversations.update(run.workspace, run.session_id, run.id, decide)
+
+
+def submission_of(run: Run) -> Submission:
+    """Return the message body that queues the run."""
+    return Submission(
+        workspace=run.workspace,
+        agent=run.agent,
+        run_id=run.id,
+        session_id=run.session_id,
+        query=run.query,
+        user_id=run.user_id,
+        expected_topics=run.expected_topics,
+        metadata=run.metadata,
+    )
+
+
+def _ensure(agent: Agent) -> Ensure:
+    return Ensure(new_id(), agent.declaration.revision, agent.declaration.spec)
+
+
+def _resubmitted(stored: Stored, run: Run) -> Change | None:
+    """Queue a run again that never reached the queue; leave any other as it is."""
+    if stored.session is None or not run.never_queued:
+        return None
+    sessions.check_usable(stored.session, run.agent, run.user_id)
+    event = Event("run.queued", {"run_id": run.id}, run.created_at)
+    return Change(
+        replace(stored.session, pending=stored.session.pending + 1), runs.requeued(run, run.redriven), events=[event]
+    )
+
+
+def _state_changed(session: Session) -> Event:
+    return Event("session.state_changed", {"state": session.state}, session.created_at)
+
+
+async def _nothing() -> None:
+    return

@@ -1,0 +1,210 @@
+"""A run: one query to an agent and its one answer. Pure rules; storage is `lifecycle.sessions.conversations`.
+
+queued ──claim──► running ──► succeeded
+  ▲  └─cancel─┐      │├─────► failed
+  └──retry────┼──────┘└─────► cancelled
+              └─────────────► cancelled
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from kernel.errors import AppError
+from llmops.evaluation.scoring import Score
+from llmops.spend.usage import Spend
+
+
+class RunState(StrEnum):
+    """Where a run is."""
+
+    QUEUED = "queued"  # accepted; waiting for its turn or its next attempt
+    RUNNING = "running"  # a worker holds its lease
+    SUCCEEDED = "succeeded"  # answered
+    FAILED = "failed"  # will not be answered unless it is redriven; `error` says why
+    CANCELLED = "cancelled"  # stopped on request
+
+
+class Stage(StrEnum):
+    """What a user sees of a run's progress."""
+
+    INITIALIZING = "INITIALIZING"  # a worker has it and gets the agent ready
+    RUNNING = "RUNNING"  # the model works
+    EVALUATING = "EVALUATING"  # the answer is scored and recorded
+    COMPLETED = "COMPLETED"  # answered
+    FAILED = "FAILED"  # not answered
+
+
+NOT_QUEUED = "not_queued"
+"""Error code of a run whose message the broker did not accept; submitting it again queues it."""
+
+TERMINAL = frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED})
+
+
+@dataclass(frozen=True, slots=True)
+class RunError:
+    """Why a run (or its last attempt) failed: a stable code and a sentence that carries no prompt or secret."""
+
+    code: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One query and its answer.
+
+    Attributes:
+        id: Unique in the workspace; the caller's idempotency key stands for it.
+        workspace: Workspace it belongs to.
+        session_id: The conversation it is part of.
+        agent: The agent asked.
+        query: The user's message.
+        revision: The agent's declaration at the time of submission; the run uses this one or a newer one.
+        created_at: When it was accepted, aware UTC.
+        user_id: Who asked; None when nobody in particular.
+        metadata: The caller's own strings, returned as given.
+        expected_topics: What a good answer speaks of, for evaluation.
+        state: See RunState.
+        stage: Latest progress; None before a worker has it.
+        attempt: How many times a worker has claimed it.
+        redriven: How many times it was put back after it had failed.
+        lease_owner: The worker that runs it; None unless running.
+        lease_until: Until when nobody else may claim it; None unless running.
+        cancel_requested: Whether it is to be cancelled at the next opportunity.
+        started_at: When it was first claimed.
+        finished_at: When it reached a terminal state.
+        answer: The answer's text; None unless succeeded.
+        model: The model that answered, as the provider named it.
+        version: The agent's version at the provider that answered.
+        score: How good the answer looks; None unless succeeded.
+        error: Why it, or its last attempt, failed.
+        spend: Of all attempts.
+        wasted: Of these, attempts that gave no answer.
+    """
+
+    id: str
+    workspace: str
+    session_id: str
+    agent: str
+    query: str
+    revision: int
+    created_at: datetime
+    user_id: str | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict[str, str])
+    expected_topics: tuple[str, ...] = ()
+    state: RunState = RunState.QUEUED
+    stage: Stage | None = None
+    attempt: int = 0
+    redriven: int = 0
+    lease_owner: str | None = None
+    lease_until: datetime | None = None
+    cancel_requested: bool = False
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    answer: str | None = None
+    model: str | None = None
+    version: str | None = None
+    score: Score | None = None
+    error: RunError | None = None
+    spend: Spend = field(default_factory=Spend)
+    wasted: Spend = field(default_factory=Spend)
+
+    @property
+    def finished(self) -> bool:
+        """Whether it has reached a terminal state."""
+        return self.state in TERMINAL
+
+    @property
+    def never_queued(self) -> bool:
+        """Whether it failed only because the broker did not say that it took the message."""
+        return self.state is RunState.FAILED and self.error is not None and self.error.code == NOT_QUEUED
+
+    def held_by(self, worker: str) -> bool:
+        """Return whether the worker still holds it: nobody took it over when its lease ran out."""
+        return self.state is RunState.RUNNING and self.lease_owner == worker
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What an attempt produced: the text, its score, and the model and agent version it came from."""
+
+    text: str
+    score: Score
+    model: str | None
+    version: str
+
+
+def busy_until(run: Run, now: datetime) -> datetime | None:
+    """Return until when another worker's lease keeps the run from being claimed; None when it can be."""
+    if run.state is RunState.RUNNING and run.lease_until is not None and run.lease_until > now:
+        return run.lease_until
+    return None
+
+
+def claimed(run: Run, worker: str, now: datetime, lease: timedelta) -> Run:
+    """Return the run, held by the worker for the lease, one attempt on."""
+    return replace(
+        run,
+        state=RunState.RUNNING,
+        stage=Stage.INITIALIZING,
+        attempt=run.attempt + 1,
+        lease_owner=worker,
+        lease_until=now + lease,
+        started_at=run.started_at or now,
+        error=None,
+    )
+
+
+def renewed(run: Run, now: datetime, lease: timedelta) -> Run:
+    """Return the run with its lease extended from now."""
+    return replace(run, lease_until=now + lease)
+
+
+def answered(run: Run, answer: Answer, now: datetime) -> Run:
+    """Return the run with its answer."""
+    done = _finished(run, RunState.SUCCEEDED, Stage.COMPLETED, now)
+    return replace(done, answer=answer.text, score=answer.score, model=answer.model, version=answer.version, error=None)
+
+
+def failed(run: Run, error: AppError, now: datetime) -> Run:
+    """Return the run, failed for good."""
+    done = _finished(run, RunState.FAILED, Stage.FAILED, now)
+    return replace(done, error=RunError(error.code, error.detail))
+
+
+def cancelled(run: Run, now: datetime) -> Run:
+    """Return the run, cancelled."""
+    return replace(_finished(run, RunState.CANCELLED, Stage.FAILED, now), cancel_requested=True)
+
+
+def lost(run: Run, error: AppError, now: datetime) -> Run:
+    """Return a run that no worker will finish any more: failed, or cancelled where that was accepted before."""
+    return cancelled(run, now) if run.cancel_requested else failed(run, error, now)
+
+
+def released(run: Run, error: AppError) -> Run:
+    """Return the run, queued for its next attempt, with why this one failed."""
+    return replace(
+        run,
+        state=RunState.QUEUED,
+        lease_owner=None,
+        lease_until=None,
+        error=RunError(error.code, error.detail),
+    )
+
+
+def requeued(run: Run, redriven: int) -> Run:
+    """Return a failed run, queued again, redriven so many times in all; its attempts go on counting."""
+    return replace(run, state=RunState.QUEUED, stage=None, redriven=redriven, finished_at=None)
+
+
+def retry_delay_s(attempt: int, base_s: float, retry_after_s: float | None, longest_s: float = 30.0) -> float:
+    """Return how long to wait before the attempt is repeated: doubling from base_s, or what the provider asked for."""
+    return min(max(base_s * 2.0 ** max(0, attempt - 1), retry_after_s or 0.0), longest_s)
+
+
+def _finished(run: Run, state: RunState, stage: Stage, now: datetime) -> Run:
+    return replace(run, state=state, stage=stage, lease_owner=None, lease_until=None, finished_at=now)

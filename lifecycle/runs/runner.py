@@ -1,0 +1,281 @@
+"""Running runs: claim, resolve the agent, call the model, record one answer. Safe to be told the same run twice."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from functools import partial
+from typing import TYPE_CHECKING
+
+from kernel.clock import Clock
+from kernel.errors import AppError, Cancelled, InternalError, InvalidInput, NotFound, TooLarge, Unavailable
+from kernel.ids import new_id
+from lifecycle.loader.resolver import AgentResolver, LiveAgent
+from lifecycle.loader.uses import UseRecorder
+from lifecycle.registry.catalog import Catalog
+from lifecycle.registry.providers import Attempt
+from lifecycle.registry.signals import AgentSignals
+from lifecycle.runs import rules as runs
+from lifecycle.runs.intake import Intake
+from lifecycle.runs.lease import RunLease, outcome, stage_event
+from lifecycle.runs.metering import Meter
+from lifecycle.runs.notices import Notices
+from lifecycle.runs.rules import Answer, Run, Stage
+from lifecycle.runs.submissions import Submission
+from lifecycle.sessions.conversations import Change, Conversations, Stored, Turn
+from llmops.evaluation.scoring import score
+from llmops.spend.ledger import Ledger
+from llmops.spend.usage import Spend
+
+if TYPE_CHECKING:
+    from agent_framework import Message
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class RunPolicy:
+    """How runs are run.
+
+    Attributes:
+        lease: How long a worker holds a run without a sign of life.
+        look_every: How often a running run is looked at: cancelled? progress to write? lease to renew?
+        timeout: How long one attempt may take.
+        max_attempts: Attempts before a run that keeps failing is given up.
+        retry_base_s: Wait before the second attempt, in seconds; it doubles from there.
+        history_turns: Most messages of the conversation that the model is given.
+    """
+
+    lease: timedelta
+    look_every: timedelta
+    timeout: timedelta
+    max_attempts: int
+    retry_base_s: float
+    history_turns: int
+
+
+class Runner:
+    """Runs one submission at a time per call; any number of calls may go on at once."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        conversations: Conversations,
+        intake: Intake,
+        resolver: AgentResolver,
+        *,
+        ledger: Ledger,
+        uses: UseRecorder,
+        notices: Notices,
+        clock: Clock,
+        policy: RunPolicy,
+    ) -> None:
+        self._catalog = catalog
+        self._conversations = conversations
+        self._intake = intake
+        self._resolver = resolver
+        self._ledger = ledger
+        self._uses = uses
+        self._notices = notices
+        self._clock = clock
+        self._policy = policy
+
+    async def process(self, submission: Submission, signals: AgentSignals, *, last_delivery: bool = False) -> Run:
+        """Bring the run to an end, or raise so that it is delivered again.
+
+        Args:
+            submission: What the message says. A run nobody has stored yet is stored first.
+            signals: The way to the agents' actors.
+            last_delivery: Whether the queue will not deliver the message again if this fails.
+
+        Raises:
+            AppError: A retriable one: the attempt failed, or another worker has the run; deliver again. When it was
+                the last attempt, the run is recorded as failed before. Any other: the message cannot become a run.
+        """
+        stored = await self._stored(submission)
+        try:
+            claimed = await self._claim(stored)
+            if isinstance(claimed, Run):
+                return claimed
+            return await self._attempt(claimed, signals, last_delivery=last_delivery)
+        finally:
+            self._notices.finished(submission.run_id)
+
+    async def _stored(self, submission: Submission) -> Stored:
+        ids = (submission.workspace, submission.session_id, submission.run_id)
+        stored = await self._conversations.load(*ids)
+        if stored.run is None:
+            agent = await self._catalog.get(submission.workspace, submission.agent)
+            await self._intake.accept(agent, submission.request, submission.run_id)
+            stored = await self._conversations.load(*ids)
+        if stored.run is None:
+            msg = "The run id was used for a run of another session."
+            raise InvalidInput(msg, code="invalid_message")
+        if (stored.run.agent, stored.run.query) != (submission.agent, submission.query):
+            msg = "The run id was used for another request."
+            raise InvalidInput(msg, code="invalid_message")
+        return stored
+
+    async def _claim(self, stored: Stored) -> RunLease | Run:
+        """Return a lease on the run, or the run if it is finished."""
+        give_up = self._clock() + self._policy.lease * 2
+        holder = new_id()
+
+        def decide(stored: Stored) -> Change | None:
+            if stored.run is None or stored.session is None:
+                raise NotFound
+            now = self._clock()
+            session, run = stored.session, stored.run
+            if run.never_queued:  # it was, after all: only the broker's answer was lost
+                session, run = replace(session, pending=session.pending + 1), runs.requeued(run, run.redriven)
+            if run.finished or runs.busy_until(run, now):
+                return None
+            if run.cancel_requested:
+                return outcome(session, run, runs.cancelled(run, now), (), (), now)
+            claimed = runs.claimed(run, holder, now, self._policy.lease)
+            return outcome(session, run, claimed, [stage_event(claimed, Stage.INITIALIZING, now)], (), now)
+
+        while True:
+            before = stored.run
+            if before is None:
+                raise NotFound
+            stored = await self._conversations.update(
+                before.workspace, before.session_id, before.id, decide, known=stored
+            )
+            run = stored.run
+            if run is None or run.finished:
+                return run or before
+            if run.held_by(holder):
+                return self._lease(stored, holder)
+            # A live worker, or one that died a moment ago, has it. Its lease ends the wait, or its answer does.
+            if self._clock() >= give_up:
+                msg = "Another worker is running this run."
+                raise Unavailable(msg, code="run_busy")
+            await asyncio.sleep(self._policy.look_every.total_seconds())
+            stored = await self._conversations.load(run.workspace, run.session_id, run.id)
+
+    def _lease(self, stored: Stored, holder: str) -> RunLease:
+        policy = self._policy
+        return RunLease(
+            self._conversations,
+            stored,
+            holder,
+            clock=self._clock,
+            lasts=policy.lease,
+            look_every=policy.look_every,
+        )
+
+    async def _attempt(self, lease: RunLease, signals: AgentSignals, *, last_delivery: bool) -> Run:
+        work = asyncio.create_task(self._answer(lease, signals))
+        watch = asyncio.create_task(lease.watch(work))
+        try:
+            outcome = await work
+        except asyncio.CancelledError:
+            if not (lease.lost or lease.cancelled):
+                raise  # this worker is being stopped; the lease runs out and the run is delivered again
+            outcome = Cancelled()
+        except AppError as failure:
+            outcome = failure
+        except Exception as defect:  # noqa: BLE001 - recorded with the run, and tried again
+            outcome = _defect(defect)
+        finally:
+            work.cancel()
+            await asyncio.gather(work, watch, return_exceptions=True)  # never in the middle of a write of the lease
+        if isinstance(outcome, AppError):
+            return await self._failed(lease, outcome, last_delivery=last_delivery)
+        try:
+            return await self._answered(lease, *outcome)
+        except TooLarge as error:
+            return await self._failed(lease, error, last_delivery=last_delivery)
+
+    async def _answered(self, lease: RunLease, answer: Answer, meter: Meter) -> Run:
+        spend = await self._spend(lease.run, meter.spend)
+        now = self._clock()
+        turns = [Turn("user", lease.run.query, lease.run.id, now), Turn("assistant", answer.text, lease.run.id, now)]
+        wasted = spend - meter.spend
+        return await lease.end(
+            lambda run, now: replace(runs.answered(run, answer, now), spend=spend, wasted=wasted), turns
+        )
+
+    async def _answer(self, lease: RunLease, signals: AgentSignals) -> tuple[Answer, Meter]:
+        run = lease.run
+        live = await self._resolver.resolve(run.workspace, run.agent, signals, run.revision)
+        await self._uses.record(run.workspace, run.agent, signals)
+        messages = [*await self._history(lease), run.query]
+        lease.enter(Stage.RUNNING)
+        meter = Meter(run, live, self._ledger, self._clock)
+        try:
+            async with asyncio.timeout(self._policy.timeout.total_seconds()):
+                response = await live.framework_agent.run(
+                    messages,
+                    middleware=[meter.middleware()],  # pyright: ignore[reportCallIssue] - every framework agent takes it
+                    client_kwargs={"attempt": Attempt(run.id, run.attempt)},
+                )
+        except TimeoutError:
+            msg = f"The attempt took longer than {self._policy.timeout.total_seconds():g} s."
+            raise Unavailable(msg, code="run_timeout") from None
+        except Exception as error:
+            self._resolver.forget(run.workspace, run.agent)
+            raise _translated(live, error) from error
+        lease.enter(Stage.EVALUATING)
+        rating = score(response.text, run.expected_topics)
+        return Answer(response.text, rating, meter.model, live.version.version), meter
+
+    async def _history(self, lease: RunLease) -> Sequence[Message]:
+        session, limit = lease.session, self._policy.history_turns
+        if session.turns == 0 or limit == 0:
+            return []
+        from agent_framework import Message  # noqa: PLC0415 - cold start
+
+        first = max(0, session.turns - limit)
+        turns = await self._conversations.turns(session.workspace, session.id, first, limit)
+        return [Message(turn.role, [turn.text]) for turn in turns]
+
+    async def _failed(self, lease: RunLease, error: AppError, *, last_delivery: bool) -> Run:
+        run = lease.run
+        spend = await self._spend(run, None)
+        given_up = last_delivery or run.attempt >= self._policy.max_attempts * (run.redriven + 1)
+        again = error.retriable and not given_up
+        step = partial(_after_failure, error=error, again=again, spend=spend)
+        run = await lease.end(step)
+        if lease.lost:
+            return run
+        log.warning("run %s attempt %d: %s", run.id, run.attempt, error.code, extra={"event": "run.attempt_failed"})
+        if run.finished and not (error.retriable and run.state is runs.RunState.FAILED):
+            return run
+        if again and not run.finished:
+            attempt = run.attempt - self._policy.max_attempts * run.redriven
+            await asyncio.sleep(runs.retry_delay_s(attempt, self._policy.retry_base_s, error.retry_after_s))
+        raise error
+
+    async def _spend(self, run: Run, this_attempt: Spend | None) -> Spend:
+        """Return what all attempts spent; the ledger knows of those whose worker died, too."""
+        if run.attempt == 1 and this_attempt is not None:
+            return this_attempt
+        first = (run.started_at or run.created_at).date()
+        lines = await self._ledger.lines(run.workspace, run.id, first, self._clock().date())
+        return sum((line.spend for line in lines), Spend())
+
+
+def _after_failure(run: Run, now: datetime, *, error: AppError, again: bool, spend: Spend) -> Run:
+    if isinstance(error, Cancelled):
+        after = runs.cancelled(run, now)
+    else:
+        after = runs.released(run, error) if again else runs.failed(run, error, now)
+    return replace(after, spend=spend, wasted=spend)
+
+
+def _translated(live: LiveAgent, error: Exception) -> AppError:
+    translated = error if isinstance(error, AppError) else live.provider.translate(error)
+    return _defect(error) if isinstance(translated, InternalError) else translated
+
+
+def _defect(error: Exception) -> InternalError:
+    """Log where an unexpected exception came from; not its text, which may quote a prompt."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    log.error("%s at %s:%d", type(error).__name__, frame.filename, frame.lineno or 0, extra={"event": "run.defect"})
+    return InternalError()

@@ -1,0 +1,73 @@
+"""Answering what was spent, grouped as asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Literal, get_args
+
+from kernel.errors import InvalidInput
+from llmops.spend.rollup import Group, add_up
+from llmops.spend.usage import Spend
+
+GroupBy = Literal["agent", "model", "provider", "user", "day"]
+LONGEST_RANGE_DAYS = 366
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """What a workspace spent from the first to the last UTC day, both included, in all and by what it is grouped by."""
+
+    first: date
+    last: date
+    group_by: GroupBy
+    total: Spend
+    groups: Sequence[tuple[str, Spend]]
+
+
+def check_range(first: date, last: date) -> None:
+    """Check that the days are in order and not too many.
+
+    Raises:
+        InvalidInput: They are not.
+    """
+    if first > last:
+        raise InvalidInput("'from' is after 'to'.", code="invalid_range", fields={"from": "must not be after 'to'"})
+    if (last - first).days >= LONGEST_RANGE_DAYS:
+        msg = f"At most {LONGEST_RANGE_DAYS} days can be asked for at once."
+        raise InvalidInput(msg, code="invalid_range", fields={"from": msg})
+
+
+def group_by(text: str) -> GroupBy:
+    """Return the grouping of that name.
+
+    Raises:
+        InvalidInput: There is none.
+    """
+    for name in get_args(GroupBy):
+        if name == text:
+            return name
+    allowed = ", ".join(get_args(GroupBy))
+    raise InvalidInput(f"group_by is one of: {allowed}.", code="invalid_group_by", fields={"group_by": allowed})
+
+
+def costs_of(by_day: Mapping[date, Mapping[Group, Spend]], first: date, last: date, grouping: GroupBy) -> Costs:
+    """Return the sums, grouped; the dearest group first, days in order."""
+    groups = add_up(
+        (_name(day, group, grouping), spend) for day, sums in by_day.items() for group, spend in sums.items()
+    )
+    ordered = sorted(
+        groups.items(), key=lambda item: item[0] if grouping == "day" else (-item[1].cost_micro_usd, item[0])
+    )
+    return Costs(first, last, grouping, sum(groups.values(), Spend()), ordered)
+
+
+def _name(day: date, group: Group, grouping: GroupBy) -> str:
+    match grouping:
+        case "day":
+            return day.isoformat()
+        case "user":
+            return group.user_id
+        case _:
+            return str(getattr(group, grouping))

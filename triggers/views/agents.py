@@ -1,0 +1,110 @@
+"""What the API answers of agents."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from lifecycle.configuration.specs import AgentSpec
+from lifecycle.registry.agents import AgentState
+from lifecycle.registry.catalog import Agent
+from triggers.views.base import FailureView, View
+
+
+class ProviderVersionView(View):
+    """An agent's version at its provider."""
+
+    name: str
+    version: str
+    id: str
+    created_at: datetime
+
+
+class AgentVersionView(ProviderVersionView):
+    """A version of an agent; `current` is the one that runs use."""
+
+    current: bool
+
+
+class AgentView(View):
+    """An agent: what was declared, and what became of it."""
+
+    name: str
+    workspace: str
+    state: AgentState
+    spec: AgentSpec
+    revision: int
+    current: bool
+    version: ProviderVersionView | None
+    superseded_versions: int
+    failure: FailureView | None
+    created_at: datetime
+    updated_at: datetime
+    last_used: datetime | None
+    uses: int
+
+    @classmethod
+    def from_agent(cls, agent: Agent) -> AgentView:
+        """Return the view of an agent."""
+        record, declaration = agent.record, agent.declaration
+        version = record.version if record else None
+        failure = record.failure if record else None
+        return cls(
+            name=agent.name,
+            workspace=agent.workspace,
+            state=agent.state,
+            spec=declaration.spec,
+            revision=declaration.revision,
+            current=agent.ready,
+            version=ProviderVersionView.of(version) if version else None,
+            superseded_versions=len(record.superseded) if record else 0,
+            failure=FailureView.of(failure) if failure else None,
+            created_at=declaration.created_at,
+            updated_at=declaration.updated_at,
+            last_used=record.last_used if record else None,
+            uses=record.uses if record else 0,
+        )
+
+
+class AgentStatsView(View):
+    """How an agent is used: runs counted by the registry, versions made and found, and how often it was reused."""
+
+    name: str
+    state: AgentState
+    uses: int
+    last_used: datetime | None
+    versions_created: int
+    versions_adopted: int
+    reused: int
+
+    @classmethod
+    def from_agent(cls, agent: Agent) -> AgentStatsView:
+        """Return the statistics of an agent."""
+        record = agent.record
+        uses = record.uses if record else 0
+        created = record.created if record else 0
+        return cls(
+            name=agent.name,
+            state=agent.state,
+            uses=uses,
+            last_used=record.last_used if record else None,
+            versions_created=created,
+            versions_adopted=record.adopted if record else 0,
+            reused=max(0, uses - created),
+        )
+
+
+class VerdictView(View):
+    """What prune makes of one agent that is due."""
+
+    agent: str
+    retire: bool
+    reason: str
+    idle_since: datetime | None
+
+
+class PruneView(View):
+    """What prune found, and whether it acted on it."""
+
+    dry_run: bool
+    items: Sequence[VerdictView]

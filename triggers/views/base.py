@@ -1,0 +1,46 @@
+"""What every answer is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Generic, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+T = TypeVar("T")
+
+
+class View(BaseModel):
+    """What the API answers or takes; its validator is built on first use."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", from_attributes=True, defer_build=True)
+
+    @classmethod
+    def of(cls, source: object) -> Self:
+        """Return the view of a domain value: its attributes of the same names."""
+        return cls.model_validate(source)
+
+
+class Page(View, Generic[T]):
+    """Some items, and the `next` to ask for more with; null when these were the last."""
+
+    items: Sequence[T]
+    next: str | None
+
+
+class FailureView(View):
+    """Why something failed: a stable code and a sentence."""
+
+    code: str
+    detail: str
+
+
+class SpendView(View):
+    """Model calls, their tokens and cost. `cost_usd` is the sum of the priced calls, exact to the micro-dollar."""
+
+    calls: int
+    input_tokens: int
+    cached_tokens: int
+    output_tokens: int
+    cost_micro_usd: int
+    unpriced_calls: int
