@@ -31,11 +31,11 @@ from agent_framework.observability import ChatTelemetryLayer
 from kernel.clock import Clock, rfc3339
 from kernel.errors import AppError, ProviderRejected, Unavailable
 from lifecycle.configuration.specs import AgentSpec, Simulation
-from lifecycle.registry.providers import Attempt, ProviderVersion
+from lifecycle.registry.providers import AttemptId, ProviderVersion
 
 _BYTES_PER_TOKEN = 4
 _PIECE = 24  # characters of one streamed update
-_FIRST = Attempt("", 1)
+_FIRST = AttemptId("", 1)
 
 
 def open_agent(version: ProviderVersion, spec: AgentSpec, tools: Sequence[FunctionTool], clock: Clock) -> Agent:
@@ -89,12 +89,12 @@ class _RawOfflineChatClient(BaseChatClient[Any]):
     def _inner_get_response(
         self, *, messages: Sequence[Message], stream: bool, options: Mapping[str, Any], **kwargs: Any
     ) -> Awaitable[ChatResponse] | ResponseStream[ChatResponseUpdate, ChatResponse]:
-        attempt = cast("Attempt", kwargs.get("attempt", _FIRST))
+        attempt = cast("AttemptId", kwargs.get("attempt", _FIRST))
         if stream:
             return self._build_response_stream(self._pieces(messages, options, attempt))
         return self._whole(messages, options, attempt)
 
-    async def _whole(self, messages: Sequence[Message], options: Mapping[str, Any], attempt: Attempt) -> ChatResponse:
+    async def _whole(self, messages: Sequence[Message], options: Mapping[str, Any], attempt: AttemptId) -> ChatResponse:
         await asyncio.sleep(self._simulate.latency_ms / 1000)
         self._fail_if_asked(attempt)
         answer = self._answer(messages, options)
@@ -108,7 +108,7 @@ class _RawOfflineChatClient(BaseChatClient[Any]):
         )
 
     async def _pieces(
-        self, messages: Sequence[Message], options: Mapping[str, Any], attempt: Attempt
+        self, messages: Sequence[Message], options: Mapping[str, Any], attempt: AttemptId
     ) -> AsyncIterator[ChatResponseUpdate]:
         answer = self._answer(messages, options)
         pieces = [answer.content]
@@ -129,7 +129,7 @@ class _RawOfflineChatClient(BaseChatClient[Any]):
                 finish_reason=cast("Any", answer.finish_reason) if piece is pieces[-1] else None,
             )
 
-    def _fail_if_asked(self, attempt: Attempt) -> None:
+    def _fail_if_asked(self, attempt: AttemptId) -> None:
         if attempt.number <= self._simulate.fail_first:
             raise _failure(self._simulate, attempt)
 
@@ -176,7 +176,7 @@ class OfflineChatClient(
     OTEL_PROVIDER_NAME: ClassVar[str] = "offline"
 
 
-def _failure(simulate: Simulation, attempt: Attempt) -> AppError:
+def _failure(simulate: Simulation, attempt: AttemptId) -> AppError:
     said = f"Simulated failure of attempt {attempt.number} ({simulate.fail_first} of them fail)."
     match simulate.fail_with:
         case "throttled":

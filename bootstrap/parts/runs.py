@@ -10,6 +10,7 @@ from bootstrap.parts.registry import RegistryParts
 from bootstrap.parts.spend import SpendParts
 
 if TYPE_CHECKING:
+    from lifecycle.runs.attempts import Attempts
     from lifecycle.runs.deadletters import DeadLetters
     from lifecycle.runs.desk import RunDesk
     from lifecycle.runs.intake import Intake
@@ -44,19 +45,32 @@ class RunParts(RegistryParts, SpendParts):
         policy = RunPolicy(
             lease=timedelta(seconds=settings.run_lease),
             look_every=timedelta(seconds=settings.run_look_every),
-            timeout=timedelta(seconds=settings.run_timeout),
             max_attempts=settings.run_max_attempts,
             retry_base_s=settings.run_retry_base,
-            history_turns=settings.history_turns,
         )
         return Runner(
             self.catalog,
             self.conversations,
             self.intake,
+            self.attempts,
+            ledger=self.ledger,
+            notices=self._notices,
+            clock=self.clock,
+            policy=policy,
+        )
+
+    @cached_property
+    def attempts(self) -> Attempts:
+        """Makes attempts at runs."""
+        from lifecycle.runs.attempts import AttemptPolicy, Attempts
+
+        settings = self.settings
+        policy = AttemptPolicy(timedelta(seconds=settings.run_timeout), settings.history_turns)
+        return Attempts(
+            self.conversations,
             self.resolver,
             ledger=self.ledger,
             uses=self.uses,
-            notices=self._notices,
             clock=self.clock,
             policy=policy,
         )

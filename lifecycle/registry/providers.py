@@ -82,7 +82,7 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
+class AttemptId:
     """Which try of which run a model call belongs to; given to `run(client_kwargs={"attempt": …})`.
 
     Attributes:

@@ -14,7 +14,7 @@ from kernel.errors import Unavailable
 from lifecycle.runs import rules as runs
 from lifecycle.runs.rules import Run, RunState, Stage
 from lifecycle.sessions.conversations import Change, Conversations, Event, Stored, Turn
-from lifecycle.sessions.rules import Session, SessionState
+from lifecycle.sessions.rules import Held, Session, SessionState
 
 log = logging.getLogger(__name__)
 
@@ -86,14 +86,19 @@ class RunLease:
                 work.cancel()
                 return
 
-    async def end(self, step: Step, turns: Sequence[Turn] = ()) -> Run:
+    async def end(self, step: Step, turns: Sequence[Turn] = (), held: Held | None = None) -> Run:
         """Write how the attempt ended, with the stages not written yet, in one transaction.
 
         A request to cancel that was accepted before wins over the attempt's outcome. When the run was lost, nothing is
         written and the run is returned as it is now.
+
+        Args:
+            step: What becomes of the run.
+            turns: What the attempt adds to the history.
+            held: The conversation at the provider that holds the history with these turns; None if that is not sure.
         """
         async with self._lock:
-            await self._write(step, turns)
+            await self._write(step, turns, held)
         return self.run
 
     async def _look(self) -> None:
@@ -111,7 +116,7 @@ class RunLease:
         until = self.run.lease_until
         return until is not None and until - self._clock() < self._lasts * 2 / 3
 
-    async def _write(self, step: Step, turns: Sequence[Turn] = ()) -> None:
+    async def _write(self, step: Step, turns: Sequence[Turn] = (), held: Held | None = None) -> None:
         run = self.run
         written = False
 
@@ -126,7 +131,9 @@ class RunLease:
             if cancelled:
                 changed = runs.cancelled(replace(stored.run, spend=changed.spend, wasted=changed.spend), now)
             written = True
-            return outcome(stored.session, stored.run, changed, self._events, () if cancelled else turns, now)
+            if cancelled:
+                return outcome(stored.session, stored.run, changed, self._events, (), now)
+            return outcome(stored.session, stored.run, changed, self._events, turns, now, held)
 
         self._stored = await self._conversations.update(
             run.workspace, run.session_id, run.id, decide, known=self._stored
@@ -143,9 +150,19 @@ def stage_event(run: Run, stage: Stage, now: datetime, code: str | None = None) 
 
 
 def outcome(
-    session: Session, before: Run, after: Run, noted: Sequence[Event], turns: Sequence[Turn], now: datetime
+    session: Session,
+    before: Run,
+    after: Run,
+    noted: Sequence[Event],
+    turns: Sequence[Turn],
+    now: datetime,
+    held: Held | None = None,
 ) -> Change:
-    """Return the change of a run and its session: counters, spend, history and events, all from the two runs."""
+    """Return the change of a run and its session: counters, spend, history and events, all from the two runs.
+
+    An attempt that ends, however it does, leaves the session with the provider's conversation in `held`: what one that
+    failed or died may have added to a conversation is not known.
+    """
     events = list(noted)
     if after.stage is not None and after.finished:
         events.append(stage_event(after, after.stage, now, after.error.code if after.error else None))
@@ -158,6 +175,8 @@ def outcome(
     if after.state is RunState.SUCCEEDED and session.state is SessionState.STARTED:
         session = replace(session, state=SessionState.ACTIVE)
         events.append(Event("session.state_changed", {"state": session.state.value}, now))
+    if before.state is RunState.RUNNING and (after.state is not RunState.RUNNING or after.attempt > before.attempt):
+        session = replace(session, held=held)
     if after.finished:
         session = replace(session, pending=session.pending - 1, last_activity=now)
     session = replace(session, spend=session.spend + (after.spend - before.spend))

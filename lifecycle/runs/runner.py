@@ -4,35 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import traceback
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING
 
 from kernel.clock import Clock
-from kernel.errors import AppError, Cancelled, InternalError, InvalidInput, NotFound, TooLarge, Unavailable
+from kernel.errors import AppError, Cancelled, InvalidInput, NotFound, TooLarge, Unavailable
 from kernel.ids import new_id
-from lifecycle.loader.resolver import AgentResolver, LiveAgent
-from lifecycle.loader.uses import UseRecorder
 from lifecycle.registry.catalog import Catalog
-from lifecycle.registry.providers import Attempt
 from lifecycle.registry.signals import AgentSignals
+from lifecycle.runs import attempts
 from lifecycle.runs import rules as runs
+from lifecycle.runs.attempts import Attempt, Attempts
 from lifecycle.runs.intake import Intake
 from lifecycle.runs.lease import RunLease, outcome, stage_event
-from lifecycle.runs.metering import Meter
 from lifecycle.runs.notices import Notices
 from lifecycle.runs.rules import Answer, Run, Stage
 from lifecycle.runs.submissions import Submission
 from lifecycle.sessions.conversations import Change, Conversations, Stored, Turn
-from llmops.evaluation.scoring import score
 from llmops.spend.ledger import Ledger
 from llmops.spend.usage import Spend
-
-if TYPE_CHECKING:
-    from agent_framework import Message
 
 log = logging.getLogger(__name__)
 
@@ -44,18 +35,14 @@ class RunPolicy:
     Attributes:
         lease: How long a worker holds a run without a sign of life.
         look_every: How often a running run is looked at: cancelled? progress to write? lease to renew?
-        timeout: How long one attempt may take.
         max_attempts: Attempts before a run that keeps failing is given up.
         retry_base_s: Wait before the second attempt, in seconds; it doubles from there.
-        history_turns: Most messages of the conversation that the model is given.
     """
 
     lease: timedelta
     look_every: timedelta
-    timeout: timedelta
     max_attempts: int
     retry_base_s: float
-    history_turns: int
 
 
 class Runner:
@@ -66,10 +53,9 @@ class Runner:
         catalog: Catalog,
         conversations: Conversations,
         intake: Intake,
-        resolver: AgentResolver,
+        attempts: Attempts,
         *,
         ledger: Ledger,
-        uses: UseRecorder,
         notices: Notices,
         clock: Clock,
         policy: RunPolicy,
@@ -77,9 +63,8 @@ class Runner:
         self._catalog = catalog
         self._conversations = conversations
         self._intake = intake
-        self._resolver = resolver
+        self._attempts = attempts
         self._ledger = ledger
-        self._uses = uses
         self._notices = notices
         self._clock = clock
         self._policy = policy
@@ -170,7 +155,8 @@ class Runner:
         )
 
     async def _attempt(self, lease: RunLease, signals: AgentSignals, *, last_delivery: bool) -> Run:
-        work = asyncio.create_task(self._answer(lease, signals))
+        attempt = self._attempts.begin(lease, signals)
+        work = asyncio.create_task(attempt.answer())
         watch = asyncio.create_task(lease.watch(work))
         try:
             outcome = await work
@@ -181,75 +167,43 @@ class Runner:
         except AppError as failure:
             outcome = failure
         except Exception as defect:  # noqa: BLE001 - recorded with the run, and tried again
-            outcome = _defect(defect)
+            outcome = attempts.defect(defect)
         finally:
             work.cancel()
             await asyncio.gather(work, watch, return_exceptions=True)  # never in the middle of a write of the lease
         if isinstance(outcome, AppError):
-            return await self._failed(lease, outcome, last_delivery=last_delivery)
+            return await self._failed(lease, attempt, outcome, last_delivery=last_delivery)
         try:
-            return await self._answered(lease, *outcome)
+            return await self._answered(lease, attempt, outcome)
         except TooLarge as error:
-            return await self._failed(lease, error, last_delivery=last_delivery)
+            return await self._failed(lease, attempt, error, last_delivery=last_delivery)
 
-    async def _answered(self, lease: RunLease, answer: Answer, meter: Meter) -> Run:
-        spend = await self._spend(lease.run, meter.spend)
+    async def _answered(self, lease: RunLease, attempt: Attempt, answer: Answer) -> Run:
+        spend = await self._spend(lease.run, attempt.spend)
         now = self._clock()
         turns = [Turn("user", lease.run.query, lease.run.id, now), Turn("assistant", answer.text, lease.run.id, now)]
-        wasted = spend - meter.spend
+        wasted = spend - attempt.spend
         return await lease.end(
-            lambda run, now: replace(runs.answered(run, answer, now), spend=spend, wasted=wasted), turns
+            lambda run, now: replace(runs.answered(run, answer, now), spend=spend, wasted=wasted),
+            turns,
+            attempt.held_after(lease.session.turns + len(turns)),
         )
 
-    async def _answer(self, lease: RunLease, signals: AgentSignals) -> tuple[Answer, Meter]:
-        run = lease.run
-        live = await self._resolver.resolve(run.workspace, run.agent, signals, run.revision)
-        await self._uses.record(run.workspace, run.agent, signals)
-        messages = [*await self._history(lease), run.query]
-        lease.enter(Stage.RUNNING)
-        meter = Meter(run, live, self._ledger, self._clock)
-        try:
-            async with asyncio.timeout(self._policy.timeout.total_seconds()):
-                response = await live.framework_agent.run(
-                    messages,
-                    middleware=[meter.middleware()],  # pyright: ignore[reportCallIssue] - every framework agent takes it
-                    client_kwargs={"attempt": Attempt(run.id, run.attempt)},
-                )
-        except TimeoutError:
-            msg = f"The attempt took longer than {self._policy.timeout.total_seconds():g} s."
-            raise Unavailable(msg, code="run_timeout") from None
-        except Exception as error:
-            self._resolver.forget(run.workspace, run.agent)
-            raise _translated(live, error) from error
-        lease.enter(Stage.EVALUATING)
-        rating = score(response.text, run.expected_topics)
-        return Answer(response.text, rating, meter.model, live.version.version), meter
-
-    async def _history(self, lease: RunLease) -> Sequence[Message]:
-        session, limit = lease.session, self._policy.history_turns
-        if session.turns == 0 or limit == 0:
-            return []
-        from agent_framework import Message  # noqa: PLC0415 - cold start
-
-        first = max(0, session.turns - limit)
-        turns = await self._conversations.turns(session.workspace, session.id, first, limit)
-        return [Message(turn.role, [turn.text]) for turn in turns]
-
-    async def _failed(self, lease: RunLease, error: AppError, *, last_delivery: bool) -> Run:
+    async def _failed(self, lease: RunLease, attempt: Attempt, error: AppError, *, last_delivery: bool) -> Run:
         run = lease.run
         spend = await self._spend(run, None)
         given_up = last_delivery or run.attempt >= self._policy.max_attempts * (run.redriven + 1)
         again = error.retriable and not given_up
         step = partial(_after_failure, error=error, again=again, spend=spend)
-        run = await lease.end(step)
+        run = await lease.end(step, held=attempt.held_after_failure(error))
         if lease.lost:
             return run
         log.warning("run %s attempt %d: %s", run.id, run.attempt, error.code, extra={"event": "run.attempt_failed"})
         if run.finished and not (error.retriable and run.state is runs.RunState.FAILED):
             return run
         if again and not run.finished:
-            attempt = run.attempt - self._policy.max_attempts * run.redriven
-            await asyncio.sleep(runs.retry_delay_s(attempt, self._policy.retry_base_s, error.retry_after_s))
+            tries = run.attempt - self._policy.max_attempts * run.redriven
+            await asyncio.sleep(runs.retry_delay_s(tries, self._policy.retry_base_s, error.retry_after_s))
         raise error
 
     async def _spend(self, run: Run, this_attempt: Spend | None) -> Spend:
@@ -267,15 +221,3 @@ def _after_failure(run: Run, now: datetime, *, error: AppError, again: bool, spe
     else:
         after = runs.released(run, error) if again else runs.failed(run, error, now)
     return replace(after, spend=spend, wasted=spend)
-
-
-def _translated(live: LiveAgent, error: Exception) -> AppError:
-    translated = error if isinstance(error, AppError) else live.provider.translate(error)
-    return _defect(error) if isinstance(translated, InternalError) else translated
-
-
-def _defect(error: Exception) -> InternalError:
-    """Log where an unexpected exception came from; not its text, which may quote a prompt."""
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    log.error("%s at %s:%d", type(error).__name__, frame.filename, frame.lineno or 0, extra={"event": "run.defect"})
-    return InternalError()

@@ -19,6 +19,19 @@ class SessionState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Held:
+    """The conversation at the provider that holds a session's history.
+
+    Attributes:
+        id: The provider's name of it (`lifecycle.registry.providers.AgentProvider.conversation`).
+        turns: How many of the session's turns it holds, the first ones.
+    """
+
+    id: str
+    turns: int
+
+
+@dataclass(frozen=True, slots=True)
 class Session:
     """One conversation.
 
@@ -37,6 +50,7 @@ class Session:
         turns: Messages in the history; also the sequence number of the next one.
         events: Events recorded; also the sequence number of the next one.
         spend: Of all its runs' model calls.
+        held: The conversation at the provider that holds the history; None where nothing is known to hold it.
     """
 
     workspace: str
@@ -53,6 +67,7 @@ class Session:
     turns: int = 0
     events: int = 0
     spend: Spend = field(default_factory=Spend)
+    held: Held | None = None
 
 
 def check_usable(session: Session, agent: str, user_id: str | None) -> None:

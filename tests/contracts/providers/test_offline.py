@@ -13,7 +13,7 @@ from adapters.providers.offline_client import count_tokens
 from kernel.errors import Unavailable
 from kernel.tables import Span, every
 from lifecycle.configuration.specs import AgentSpec, Simulation
-from lifecycle.registry.providers import Attempt, ProviderVersion
+from lifecycle.registry.providers import AttemptId, ProviderVersion
 from tests.contracts.providers.conftest import NOW, wanted
 
 VERSION = ProviderVersion("helper", "1", "offline:helper:1", NOW)
@@ -83,8 +83,8 @@ async def test_the_first_attempts_of_a_run_fail(provider: OfflineProvider) -> No
     for run in ("a", "b"):
         for number in (1, 2):
             with pytest.raises(Unavailable):
-                await agent.run("Hi", client_kwargs={"attempt": Attempt(run, number)})
-        assert (await agent.run("Hi", client_kwargs={"attempt": Attempt(run, 3)})).text
+                await agent.run("Hi", client_kwargs={"attempt": AttemptId(run, number)})
+        assert (await agent.run("Hi", client_kwargs={"attempt": AttemptId(run, 3)})).text
 
 
 async def test_the_answer_is_honest_and_reflects_the_conversation(provider: OfflineProvider) -> None:

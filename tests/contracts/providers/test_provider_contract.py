@@ -11,7 +11,7 @@ from agent_framework import ChatContext, ChatMiddleware, Message, UsageDetails
 
 from kernel.errors import Conflict, InternalError, InvalidInput, ProviderRejected, Unavailable
 from lifecycle.configuration.specs import Simulation
-from lifecycle.registry.providers import Attempt
+from lifecycle.registry.providers import AttemptId
 from tests.contracts.providers.conftest import NOW, Failure, World, ask, wanted
 from tests.contracts.providers.metering import Meter
 
@@ -199,7 +199,7 @@ async def test_an_attempt_can_be_named(world: World) -> None:
     """Which attempt of which run a call is can be told to every provider, also to one that does not care."""
     agent = await world.open(world.spec())
 
-    assert (await agent.run("Hi", client_kwargs={"attempt": Attempt("run", 2)})).text
+    assert (await agent.run("Hi", client_kwargs={"attempt": AttemptId("run", 2)})).text
 
 
 async def test_an_unknown_error_is_internal_and_silent(world: World) -> None:
