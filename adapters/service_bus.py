@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from kernel.errors import AppError, NotFound, Unavailable
 from kernel.ids import new_id
+from kernel.tracing import PRODUCER, carrier, span
 from lifecycle.runs.queue import DeadMessage
 from lifecycle.runs.submissions import Submission
 
 if TYPE_CHECKING:
     from azure.core.credentials_async import AsyncTokenCredential
-    from azure.servicebus import ServiceBusReceivedMessage
+    from azure.servicebus import ServiceBusMessage, ServiceBusReceivedMessage
     from azure.servicebus.aio import ServiceBusClient, ServiceBusReceiver, ServiceBusSender
 
 SUBJECT = "agent.run"
@@ -115,16 +116,11 @@ class ServiceBusQueue:
         A run that could not be queued, or was dead-lettered, has to be sent anew within the broker's detection window;
         and the same run id is another run in another workspace. Repeated requests are recognised by the run's row.
         """
-        from azure.servicebus import ServiceBusMessage  # noqa: PLC0415 - see from_connection_string
+        attributes = {"messaging.system": "servicebus", "messaging.destination.name": self._queue}
+        with span(f"send {self._queue}", {**attributes, "messaging.operation.type": "send"}, kind=PRODUCER):
+            await self._send_message(_message(submission, redriven))
 
-        message = ServiceBusMessage(
-            submission.to_json(),
-            message_id=f"{submission.run_id}:{new_id()}",
-            session_id=submission.session_id,
-            subject=SUBJECT,
-            content_type=CONTENT_TYPE,
-            application_properties={REDRIVEN: redriven},
-        )
+    async def _send_message(self, message: ServiceBusMessage) -> None:
         async with self._slots:
             # A sender serves one task at a time and waits for the broker, so several are kept.
             sender = self._senders.pop() if self._senders else self._connected().get_queue_sender(self._queue)
@@ -144,6 +140,26 @@ class ServiceBusQueue:
         from azure.servicebus import ServiceBusSubQueue  # noqa: PLC0415 - see from_connection_string
 
         return self._connected().get_queue_receiver(self._queue, sub_queue=ServiceBusSubQueue.DEAD_LETTER)
+
+
+def _message(submission: Submission, redriven: int) -> ServiceBusMessage:
+    """Return the message for a submission; it carries the current trace context, as the SDK's own tracing would."""
+    from azure.servicebus import ServiceBusMessage  # noqa: PLC0415 - see ServiceBusQueue.from_connection_string
+
+    # Keys in bytes: where the SDK's tracing is switched on, it finds them there and adds no second ones.
+    properties: dict[str | bytes, Any] = {REDRIVEN: redriven}
+    for name, value in carrier().items():
+        properties[name.encode()] = value
+        if name == "traceparent":
+            properties[b"Diagnostic-Id"] = value  # what the Functions host reads
+    return ServiceBusMessage(
+        submission.to_json(),
+        message_id=f"{submission.run_id}:{new_id()}",
+        session_id=submission.session_id,
+        subject=SUBJECT,
+        content_type=CONTENT_TYPE,
+        application_properties=properties,
+    )
 
 
 async def _locked(receiver: ServiceBusReceiver, sequence_number: int) -> ServiceBusReceivedMessage | None:

@@ -76,6 +76,11 @@ class Settings(BaseModel):
     history_turns: int = Field(default=40, ge=0, le=1000, alias="HISTORY_TURNS")
     """Most messages of a conversation that the model is given."""
 
+    evaluation_share: Annotated[float, Field(ge=0, le=1)] = Field(default=1, alias="EVALUATION_SHARE")
+    """Share of the answers that are scored, unless the agent's evaluation policy says otherwise, 0-1."""
+    check_timeout: Seconds = Field(default=5, alias="CHECK_TIMEOUT_S")
+    """How long one check of an answer may take before it is left out of the score."""
+
     prune_schedule: Name = Field(default="0 */15 * * * *", alias="PRUNE_SCHEDULE")
     """When idle agents are retired (NCRONTAB, UTC)."""
     idle_after: Seconds = Field(default=7 * 86400, alias="IDLE_AFTER_S")

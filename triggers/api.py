@@ -18,9 +18,11 @@ from kernel.errors import AppError, InternalError, InvalidInput
 from kernel.foreign_json import parse_json
 from kernel.ids import new_id
 from kernel.settings import Settings
+from kernel.tracing import failed, span
 from lifecycle.registry.signals import AgentSignals
 from triggers.principal import workspace_of
 from triggers.problems import invalid_body, problem
+from triggers.tracing import incoming
 
 log = logging.getLogger(__name__)
 
@@ -153,8 +155,8 @@ class Api:
         """Register a handler that needs no way to agents' actors."""
 
         def register(handler: Handler) -> Handler:
-            async def function(req: func.HttpRequest) -> func.HttpResponse:
-                return await self._answer(endpoint, handler, req, _NoSignals())
+            async def function(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
+                return await self._traced(endpoint, handler, req, context, _NoSignals())
 
             self._add(endpoint, function)
             return handler
@@ -165,8 +167,10 @@ class Api:
         """Register a handler that sends operations to agents' actors."""
 
         def register(handler: Handler) -> Handler:
-            async def function(req: func.HttpRequest, client: df.DurableOrchestrationClient) -> func.HttpResponse:
-                return await self._answer(endpoint, handler, req, self._make_signals(client))
+            async def function(
+                req: func.HttpRequest, client: df.DurableOrchestrationClient, context: func.Context
+            ) -> func.HttpResponse:
+                return await self._traced(endpoint, handler, req, context, self._make_signals(client))
 
             self._add(endpoint, self.blueprint.durable_client_input(client_name="client")(function))
             return handler
@@ -179,6 +183,18 @@ class Api:
         routed = self.blueprint.route(route=endpoint.path, methods=[endpoint.method], auth_level=level)(function)
         self.blueprint.function_name(endpoint.name)(routed)
         self.endpoints.append(endpoint)
+
+    async def _traced(
+        self, endpoint: Endpoint, handler: Handler, req: func.HttpRequest, context: func.Context, signals: AgentSignals
+    ) -> func.HttpResponse:
+        # The host records the request itself; this is what happens inside of it.
+        attributes = {"http.request.method": endpoint.method, "http.route": f"/api/{endpoint.path}"}
+        with span(f"{endpoint.method} {endpoint.path}", attributes, parent=incoming(req.headers, context)) as current:
+            response = await self._answer(endpoint, handler, req, signals)
+            current.set_attribute("http.response.status_code", response.status_code)
+            if response.status_code >= 500:
+                failed(current, str(response.status_code))
+            return response
 
     async def _answer(
         self, endpoint: Endpoint, handler: Handler, req: func.HttpRequest, signals: AgentSignals

@@ -9,8 +9,10 @@ import azure.functions as func
 
 from bootstrap.services import Services
 from kernel.errors import AppError
+from kernel.tracing import attached
 from lifecycle.runs.submissions import parse_message
 from triggers.api import MakeSignals
+from triggers.tracing import incoming
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +31,7 @@ def register(blueprint: df.Blueprint, services: Services, make_signals: MakeSign
     )
     @blueprint.durable_client_input(client_name="client")
     async def run_agent(  # pyright: ignore[reportUnusedFunction] - registered
-        message: func.ServiceBusMessage, client: df.DurableOrchestrationClient
+        message: func.ServiceBusMessage, client: df.DurableOrchestrationClient, context: func.Context
     ) -> None:
         deliveries = message.delivery_count or 1
         try:
@@ -41,7 +43,8 @@ def register(blueprint: df.Blueprint, services: Services, make_signals: MakeSign
                 max_query_bytes=settings.max_query_bytes,
             )
             last = deliveries >= settings.run_max_attempts
-            await services.runner.process(submission, make_signals(client), last_delivery=last)
+            with attached(incoming(message.application_properties, context)):
+                await services.runner.process(submission, make_signals(client), last_delivery=last)
         except AppError as error:
             # Raising abandons the message; the broker counts deliveries and dead-letters it in the end.
             log.warning("delivery %d: %s", deliveries, error.code, extra={"event": "run.not_done"})

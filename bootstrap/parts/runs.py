@@ -6,6 +6,7 @@ from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from bootstrap.parts.evaluation import EvaluationParts
 from bootstrap.parts.registry import RegistryParts
 from bootstrap.parts.spend import SpendParts
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from lifecycle.runs.runner import Runner
 
 
-class RunParts(RegistryParts, SpendParts):
+class RunParts(RegistryParts, SpendParts, EvaluationParts):
     """Makes sessions and runs."""
 
     @cached_property
@@ -71,6 +72,7 @@ class RunParts(RegistryParts, SpendParts):
             self.resolver,
             ledger=self.ledger,
             uses=self.uses,
+            scorer=self.scorer,
             clock=self.clock,
             policy=policy,
         )

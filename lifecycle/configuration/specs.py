@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 
 from lifecycle.configuration.hosted_tools import HostedTool, SpecTool, ToolName, repeated
 from lifecycle.configuration.output_format import ResponseFormat
+from llmops.evaluation.policy import EvaluationPolicy
 
 ProviderKind = Literal["offline", "openai", "foundry"]
 ModelName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:/-]{0,127}$")]
@@ -19,7 +20,7 @@ Label = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 
 _DIGESTED = re.compile(r"-[0-9a-f]{16}\Z")
 
-POLICY_FIELDS = frozenset({"description", "labels", "pinned", "idle_after_s"})
+POLICY_FIELDS = frozenset({"description", "labels", "pinned", "idle_after_s", "evaluation"})
 """Fields of a spec that say how an agent is kept, not what it is: changing them makes no new version."""
 
 _LATER_FIELDS = frozenset({"response_format"})
@@ -70,6 +71,7 @@ class AgentSpec(BaseModel):
         labels: At most 16 free key-value pairs to find and group agents by.
         pinned: True keeps the agent from being retired when idle.
         idle_after_s: Seconds without use before the agent is retired; None for the app's setting.
+        evaluation: What a good answer of the agent is; None scores what every answer can be scored for.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
@@ -87,6 +89,7 @@ class AgentSpec(BaseModel):
     labels: Mapping[Label, Annotated[str, StringConstraints(max_length=256)]] = Field(default={}, max_length=16)
     pinned: bool = False
     idle_after_s: int | None = Field(default=None, ge=1)
+    evaluation: EvaluationPolicy | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> AgentSpec:

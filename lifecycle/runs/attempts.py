@@ -8,11 +8,12 @@ import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kernel.clock import Clock
 from kernel.errors import AppError, InternalError, Unavailable
 from kernel.ids import new_id
+from lifecycle.evaluation.scorer import AnswerScorer
 from lifecycle.loader.resolver import AgentResolver, LiveAgent
 from lifecycle.loader.uses import UseRecorder
 from lifecycle.registry.operations import Verify
@@ -20,15 +21,14 @@ from lifecycle.registry.providers import AttemptId
 from lifecycle.registry.signals import AgentSignals
 from lifecycle.runs.lease import RunLease
 from lifecycle.runs.metering import Meter
-from lifecycle.runs.rules import Answer, Stage
+from lifecycle.runs.rules import Answer, Run, Stage
 from lifecycle.sessions.conversations import Conversations
 from lifecycle.sessions.rules import Held
-from llmops.evaluation.scoring import score
 from llmops.spend.ledger import Ledger
 from llmops.spend.usage import Spend
 
 if TYPE_CHECKING:
-    from agent_framework import Message
+    from agent_framework import AgentResponse, Message
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +57,7 @@ class Attempts:
         *,
         ledger: Ledger,
         uses: UseRecorder,
+        scorer: AnswerScorer,
         clock: Clock,
         policy: AttemptPolicy,
     ) -> None:
@@ -64,6 +65,7 @@ class Attempts:
         self.resolver = resolver
         self.ledger = ledger
         self.uses = uses
+        self.scorer = scorer
         self.clock = clock
         self.policy = policy
 
@@ -102,15 +104,16 @@ class Attempt:
         live = await parts.resolver.resolve(run.workspace, run.agent, self._signals, run.revision)
         await parts.uses.record(run.workspace, run.agent, self._signals)
         try:
-            messages = [*await self._said_before(live), run.query]
+            messages = [*await self._said_before(live), told(run)]
             lease.enter(Stage.RUNNING)
             meter = self._meter = Meter(run, live, parts.ledger, parts.clock)
-            text = await self._asked(live, messages, meter)
+            response = await self._asked(live, messages, meter)
         except Exception as error:
             await self._let_go(live, failure := _translated(live, error))
             raise failure from error
         lease.enter(Stage.EVALUATING)
-        return Answer(text, score(text, run.expected_topics), meter.model, live.version.version)
+        score = await parts.scorer.score(run, live, meter.model, response.messages)
+        return Answer(response.text, score, meter.model, live.version.version)
 
     def held_after(self, turns: int) -> Held | None:
         """Return the provider's conversation once the answer stands in the history, of so many turns in all."""
@@ -139,12 +142,12 @@ class Attempt:
         turns = await self._parts.conversations.turns(session.workspace, session.id, first, session.turns - first)
         return [Message(turn.role, [turn.text]) for turn in turns]
 
-    async def _asked(self, live: LiveAgent, messages: Sequence[Message | str], meter: Meter) -> str:
+    async def _asked(self, live: LiveAgent, messages: Sequence[Message | str], meter: Meter) -> AgentResponse[Any]:
         run, agent, timeout = self._lease.run, live.framework_agent, self._parts.policy.timeout.total_seconds()
         thread = agent.get_session(self._conversation) if self._conversation else None
         try:
             async with asyncio.timeout(timeout):
-                response = await agent.run(
+                return await agent.run(
                     messages,
                     session=thread,
                     middleware=[meter.middleware()],  # pyright: ignore[reportCallIssue] - every framework agent takes it
@@ -153,13 +156,17 @@ class Attempt:
         except TimeoutError:
             msg = f"The attempt took longer than {timeout:g} s."
             raise Unavailable(msg, code="run_timeout") from None
-        return response.text
 
     async def _let_go(self, live: LiveAgent, failure: AppError) -> None:
         """Have the next attempt look the agent up anew, and its actor make what is gone at the provider."""
         self._parts.resolver.forget(live.workspace, live.name)
         if failure.code == "agent_version_gone":
             await self._signals.send(live.workspace, live.name, Verify(new_id()))
+
+
+def told(run: Run) -> str:
+    """Return what the model is told of a run, and what stands in the history for it: the query, and its context."""
+    return run.query if run.context is None else f"{run.query}\n\n<context>\n{run.context}\n</context>"
 
 
 def _translated(live: LiveAgent, error: Exception) -> AppError:

@@ -205,6 +205,7 @@ class Intake:
             user_id=request.user_id,
             metadata=request.metadata,
             expected_topics=request.expected_topics,
+            context=request.context,
         )
         events.append(Event("run.queued", {"run_id": run_id}, now))
         session = replace(session, runs=session.runs + 1, pending=session.pending + 1, last_activity=now)
@@ -234,6 +235,7 @@ def submission_of(run: Run) -> Submission:
         query=run.query,
         user_id=run.user_id,
         expected_topics=run.expected_topics,
+        context=run.context,
         metadata=run.metadata,
     )
 

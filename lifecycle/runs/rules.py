@@ -67,6 +67,7 @@ class Run:
         user_id: Who asked; None when nobody in particular.
         metadata: The caller's own strings, returned as given.
         expected_topics: What a good answer speaks of, for evaluation.
+        context: What the answer must be borne out by; None when nothing was given.
         state: See RunState.
         stage: Latest progress; None before a worker has it.
         attempt: How many times a worker has claimed it.
@@ -95,6 +96,7 @@ class Run:
     user_id: str | None = None
     metadata: Mapping[str, str] = field(default_factory=dict[str, str])
     expected_topics: tuple[str, ...] = ()
+    context: str | None = None
     state: RunState = RunState.QUEUED
     stage: Stage | None = None
     attempt: int = 0
@@ -132,7 +134,7 @@ class Answer:
     """What an attempt produced: the text, its score, and the model and agent version it came from."""
 
     text: str
-    score: Score
+    score: Score | None
     model: str | None
     version: str
 

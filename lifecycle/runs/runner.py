@@ -181,7 +181,8 @@ class Runner:
     async def _answered(self, lease: RunLease, attempt: Attempt, answer: Answer) -> Run:
         spend = await self._spend(lease.run, attempt.spend)
         now = self._clock()
-        turns = [Turn("user", lease.run.query, lease.run.id, now), Turn("assistant", answer.text, lease.run.id, now)]
+        said = (("user", attempts.told(lease.run)), ("assistant", answer.text))
+        turns = [Turn(role, text, lease.run.id, now) for role, text in said]
         wasted = spend - attempt.spend
         return await lease.end(
             lambda run, now: replace(runs.answered(run, answer, now), spend=spend, wasted=wasted),

@@ -30,6 +30,7 @@ class RunRequest(BaseModel):
         session_id: The conversation to go on with, or an id of the caller's choosing for a new one; None starts one.
         user_id: Who asks; None for nobody in particular.
         expected_topics: What a good answer speaks of; used to score the answer.
+        context: What the answer must be borne out by; the model is told it with the query.
         metadata: At most 16 strings that come back with the run.
     """
 
@@ -39,6 +40,7 @@ class RunRequest(BaseModel):
     session_id: str | None = None
     user_id: str | None = None
     expected_topics: tuple[Topic, ...] = Field(default=(), max_length=32)
+    context: str | None = Field(default=None, max_length=100_000)
     metadata: Mapping[MetadataKey, MetadataValue] = Field(default={}, max_length=16)
 
     def digest(self, agent: str) -> str:

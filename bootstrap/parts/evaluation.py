@@ -1,0 +1,45 @@
+"""The parts of evaluation."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from bootstrap.parts.foundation import Foundation
+
+if TYPE_CHECKING:
+    from lifecycle.evaluation.checks import Checks
+    from lifecycle.evaluation.scorer import AnswerScorer
+    from llmops.evaluation.history import Evaluations
+
+
+class EvaluationParts(Foundation):
+    """Makes evaluation."""
+
+    @cached_property
+    def checks(self) -> Checks:
+        """The checks that specs can name. Add your own here (`lifecycle.evaluation.checks` says how)."""
+        return {}
+
+    @cached_property
+    def evaluations(self) -> Evaluations:
+        """The scores of answers."""
+        from llmops.evaluation.history import Evaluations
+
+        return Evaluations(self.tables)
+
+    @cached_property
+    def scorer(self) -> AnswerScorer:
+        """Scores answers."""
+        from lifecycle.evaluation.checks import CheckRunner
+        from lifecycle.evaluation.scorer import AnswerScorer, ScoringPolicy
+
+        return AnswerScorer(
+            self.checks,
+            CheckRunner(timedelta(seconds=self.settings.check_timeout)),
+            self.evaluations,
+            self._due("evaluation"),
+            policy=ScoringPolicy(self.settings.evaluation_share),
+            clock=self.clock,
+        )

@@ -1,0 +1,130 @@
+"""Traces: spans over the OpenTelemetry API, and W3C trace context in and out (www.w3.org/TR/trace-context).
+
+Nothing is recorded unless `adapters.telemetry` (or the Functions worker) has set up an exporter; what a caller sent as
+`traceparent` is passed on all the same. The API alone is imported here, which the Durable SDK imports anyway.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+from opentelemetry import context as contexts
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.trace import Link, NonRecordingSpan, Span, SpanContext, SpanKind, Status, StatusCode
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from kernel.errors import AppError
+
+SCOPE = "agent-lifecycle"
+"""Instrumentation scope of our spans and metrics."""
+
+_W3C = TraceContextTextMapPropagator()
+_TRACER = trace.get_tracer(SCOPE)
+
+PRODUCER = SpanKind.PRODUCER
+"""The kind of a span that sends a message."""
+
+Attributes = Mapping[str, str | int | float | bool | None]
+
+
+def carrier() -> dict[str, str]:
+    """Return the current trace context as `traceparent` and, if there is any, `tracestate`; empty outside a trace."""
+    headers: dict[str, str] = {}
+    _W3C.inject(headers)
+    return headers
+
+
+def traceparent() -> str | None:
+    """Return the current trace context as a `traceparent`; None outside a trace."""
+    return carrier().get("traceparent")
+
+
+def parent_of(sent: Mapping[str, str], host: Mapping[str, str]) -> Context:
+    """Return the context that what comes in goes on with; an empty one begins a trace.
+
+    The sender's trace is gone on with, below the host's own span where the host records it too. A trace that the host
+    began without recording it is none: its "not sampled" is nobody's decision, and would silence ours.
+
+    Args:
+        sent: What the sender gave, `traceparent` and perhaps `tracestate`; malformed counts as nothing.
+        host: The same of the host's own span around this invocation.
+    """
+    sender, ours = _parsed(sent), _parsed(host)
+    if sender.is_valid:
+        recorded = ours.trace_id == sender.trace_id and ours.trace_flags.sampled == sender.trace_flags.sampled
+        return _in_context(ours if recorded else sender)
+    return _in_context(ours) if ours.is_valid and ours.trace_flags.sampled else Context()
+
+
+def resumed(kept: str | None) -> tuple[Context | None, Sequence[Link]]:
+    """Return the parent of what goes on with a stored `traceparent`, and a link to the trace that it came from now.
+
+    In the same trace, or without a stored one, the parent is the current span (None).
+    """
+    current = trace.get_current_span().get_span_context()
+    before = _parsed({"traceparent": kept} if kept else {})
+    if not before.is_valid or before.trace_id == current.trace_id:
+        return None, ()
+    return _in_context(before), [Link(current)] if current.is_valid else []
+
+
+@contextmanager
+def attached(context: Context) -> Iterator[None]:
+    """Make the context the current one within."""
+    token = contexts.attach(context)
+    try:
+        yield
+    finally:
+        contexts.detach(token)
+
+
+@contextmanager
+def span(
+    name: str,
+    attributes: Attributes | None = None,
+    *,
+    kind: SpanKind = SpanKind.INTERNAL,
+    parent: Context | None = None,
+    links: Sequence[Link] = (),
+) -> Iterator[Span]:
+    """Record what happens within as a span; an error sets its status and `error.type`, never its text.
+
+    Args:
+        name: Of few values, no ids.
+        attributes: None values are left out.
+        kind: INTERNAL, unless what is within crosses to another process.
+        parent: Context to start in; the current one unless given.
+        links: Other spans that led to this one.
+    """
+    given = {key: value for key, value in (attributes or {}).items() if value is not None}
+    started = _TRACER.start_span(name, context=parent, kind=kind, links=links, attributes=given)
+    with trace.use_span(started, end_on_exit=True, record_exception=False, set_status_on_exception=False):
+        try:
+            yield started
+        except Exception as error:
+            failed(started, error.code if isinstance(error, AppError) else type(error).__name__)
+            raise
+
+
+def failed(failing: Span, code: str) -> None:
+    """Mark the span as failed with the error code."""
+    failing.set_attribute("error.type", code)
+    failing.set_status(Status(StatusCode.ERROR, code))
+
+
+def event(name: str, attributes: Attributes | None = None) -> None:
+    """Note something on the current span."""
+    current = trace.get_current_span()
+    if current.is_recording():
+        current.add_event(name, {key: value for key, value in (attributes or {}).items() if value is not None})
+
+
+def _parsed(headers: Mapping[str, str]) -> SpanContext:
+    """Return the span context in the headers, an invalid one if they hold none."""
+    return trace.get_current_span(_W3C.extract(dict(headers), Context())).get_span_context()
+
+
+def _in_context(span_context: SpanContext) -> Context:
+    return trace.set_span_in_context(NonRecordingSpan(span_context), Context())

@@ -1,0 +1,101 @@
+"""How one user likes to be answered: said to the model with each run, so that no user makes a version of an agent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+MAX_NOTE = 500
+"""Most characters of a user's own words."""
+MAX_TEXT = 2000
+"""Most characters that `preference_text` returns."""
+
+Language = Annotated[str, StringConstraints(pattern=r"^[A-Za-z]{2,8}(?:-[A-Za-z0-9]{1,8}){0,4}$")]
+TimeZone = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_+/-]{0,63}$")]
+
+
+class Preferences(BaseModel):
+    """What a user prefers; what is left out is the agent's to choose.
+
+    Attributes:
+        language: The language of answers, as a BCP 47 tag like `de` or `pt-BR`.
+        verbosity: How much to say.
+        formality: How to address the user.
+        format: What answers look like.
+        expertise: What the user can be expected to know.
+        units: Which units to give measures in.
+        time_zone: The user's IANA time zone, like `Europe/Zurich`.
+        note: Anything else, in the user's own words; at most MAX_NOTE characters.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+    language: Language | None = None
+    verbosity: Literal["brief", "normal", "detailed"] | None = None
+    formality: Literal["casual", "neutral", "formal"] | None = None
+    format: Literal["prose", "bullets", "table", "plain_text"] | None = None
+    expertise: Literal["beginner", "practitioner", "expert"] | None = None
+    units: Literal["metric", "imperial"] | None = None
+    time_zone: TimeZone | None = None
+    note: Annotated[str, Field(min_length=1, max_length=MAX_NOTE)] | None = None
+
+
+_SENTENCES: Mapping[str, Mapping[str, str]] = {
+    "verbosity": {
+        "brief": "Be brief: the answer first, and nothing that was not asked for.",
+        "normal": "Say as much as the question needs, and no more.",
+        "detailed": "Be thorough: give the reasoning, the alternatives and an example.",
+    },
+    "formality": {
+        "casual": "Write as to a colleague.",
+        "neutral": "Write in a neutral tone.",
+        "formal": "Write formally and address the user politely.",
+    },
+    "format": {
+        "prose": "Write in paragraphs, without lists.",
+        "bullets": "Use bullet points where there is more than one thing to say.",
+        "table": "Use a table where things are compared.",
+        "plain_text": "Use plain text without Markdown.",
+    },
+    "expertise": {
+        "beginner": "Assume no prior knowledge and explain each term when it first comes up.",
+        "practitioner": "Assume working knowledge of the subject.",
+        "expert": "Assume expert knowledge; skip the basics.",
+    },
+    "units": {
+        "metric": "Give measures in metric units.",
+        "imperial": "Give measures in imperial units.",
+    },
+}
+
+
+def preferring(usual: Preferences, now: Preferences) -> Preferences:
+    """Return what counts when a user who usually prefers one thing asks for another: what is said now, then the rest."""
+    return usual.model_copy(update=now.model_dump(exclude_none=True))
+
+
+def preference_text(preferences: Preferences) -> str:
+    """Return the preferences as a note to the model, to stand before what the user says; empty when there are none.
+
+    The note asks for a form and says that the agent's instructions come first. It is one of the user's own words, and
+    belongs where the user's words are: not among the instructions, which a user must not be able to change.
+    """
+    wishes = [f"- {wish}" for wish in _wishes(preferences)]
+    if not wishes:
+        return ""
+    return "\n".join(["How I like to be answered, as far as your instructions allow:", *wishes])
+
+
+def _wishes(preferences: Preferences) -> Iterable[str]:
+    if preferences.language:
+        yield f"Answer in the language with the tag {preferences.language}, whatever language I write in."
+    for name, sentences in _SENTENCES.items():
+        chosen = getattr(preferences, name)
+        if chosen:
+            yield sentences[chosen]
+    if preferences.time_zone:
+        yield f"Give times in the time zone {preferences.time_zone}."
+    if preferences.note:
+        yield " ".join(preferences.note.split())

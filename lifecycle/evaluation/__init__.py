@@ -1,0 +1,1 @@
+"""Scoring answers: checks at once, judges afterwards."""

@@ -1,0 +1,1 @@
+"""Telling people and other systems what happened: channels, the outbox, and deliveries by webhook."""

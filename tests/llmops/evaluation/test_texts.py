@@ -1,0 +1,148 @@
+"""What is told of an answer from its text alone."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llmops.evaluation import texts
+
+
+@pytest.mark.parametrize(
+    ("answer", "value"),
+    [
+        ("Paris is the capital.", 100),
+        ("", 0),
+        (" ... ", 0),
+        ("I'm sorry, but I can't help with that.", 0),
+        ("I cannot assist.", 0),
+        ("Sorry is the hardest word.", 100),
+    ],
+)
+def test_a_refusal_is_no_answer(answer: str, value: int) -> None:
+    assert texts.answered(answer) == value
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected", "value"),
+    [
+        ("anything", (), None),
+        ("The PRICE of tea, and shipping.", ("price", "Shipping"), 100),
+        ("Prices vary.", ("price",), 0),
+        ("Return policy: 30 days", ("return policy", "refund"), 50),
+        ("Größe: 5", ("GRÖSSE",), 100),
+    ],
+)
+def test_topics_are_whole_words_in_any_case(answer: str, expected: tuple[str, ...], value: int | None) -> None:
+    assert texts.topics(answer, expected) == value
+
+
+@pytest.mark.parametrize(
+    ("answer", "wanted", "value"),
+    [
+        ("No source.", None, None),
+        ("No source.", 2, 0),
+        ("See [1] and [1] again.", 2, 50),
+        ("See [the report](https://example.org/a) and https://example.org/b.", 2, 100),
+        ("As found【4:0†source】.", 1, 100),
+        ("[1][2][3]", 2, 100),
+        ("An array: a[x], and [note].", 1, 0),
+    ],
+)
+def test_different_sources_count(answer: str, wanted: int | None, value: int | None) -> None:
+    assert texts.citations(answer, wanted) == value
+
+
+@pytest.mark.parametrize(
+    ("answer", "element", "value"),
+    [
+        ("one\n\ntwo", "paragraphs", 100),
+        ("one\ntwo", "paragraphs", 0),
+        ("- a\n- b", "bullets", 100),
+        ("1. a\n2) b", "bullets", 100),
+        ("- alone", "bullets", 0),
+        ("# Title\ntext", "headings", 100),
+        ("#hashtag", "headings", 0),
+        ("| a | b |\n|---|---|\n| 1 | 2 |", "table", 100),
+        ("a | b", "table", 0),
+        ("```python\nx = 1\n```", "code", 100),
+        ("```python\nx = 1", "code", 0),
+        ('{"a": 1}', "json", 100),
+        ("17", "json", 0),
+        ('Here: {"a": 1}', "json", 0),
+    ],
+)
+def test_structure_is_that_of_markdown(answer: str, element: texts.Structure, value: int) -> None:
+    assert texts.structure(answer, [element]) == value
+
+
+def test_structure_is_the_share_of_what_is_wanted() -> None:
+    assert texts.structure("# A\n\ntext", ["headings", "table"]) == 50
+    assert texts.structure("anything", []) is None
+
+
+@pytest.mark.parametrize(
+    ("words", "least", "most", "value"),
+    [
+        (10, None, None, None),
+        (10, 10, 10, 100),
+        (5, 10, None, 50),
+        (20, None, 10, 50),
+        (0, 1, None, 0),
+        (1, None, 0, 0),
+    ],
+)
+def test_length_counts_words(words: int, least: int | None, most: int | None, value: int | None) -> None:
+    assert texts.length("word " * words, least, most) == value
+
+
+CONTEXT = "The invoice of 14 March comes to 1,250 euros. It is payable within thirty days by bank transfer."
+
+
+@pytest.mark.parametrize(
+    ("answer", "value"),
+    [
+        ("The invoice comes to 1,250 euros.", 100),
+        ("The invoice comes to 1,260 euros.", 0),
+        ("The invoice is payable within thirty days. Dogs bark loudly at night.", 50),
+        ("Yes.", None),
+    ],
+)
+def test_what_the_context_does_not_bear_out_is_found(answer: str, value: int | None) -> None:
+    assert texts.grounded(answer, CONTEXT) == value
+    assert texts.grounded(answer, None) is None
+
+
+def test_an_answer_follows_its_schema_or_not() -> None:
+    schema = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
+
+    assert texts.follows('{"a": 1}', schema) == 100
+    assert texts.follows('{"a": "1"}', schema) == 0
+    assert texts.follows("no JSON", schema) == 0
+    assert texts.follows("no JSON", None) is None
+
+
+@given(answer=st.text(max_size=200), expected=st.lists(st.text(min_size=1, max_size=10), max_size=4))
+def test_every_rule_says_a_percentage_of_any_text(answer: str, expected: list[str]) -> None:
+    values = [
+        texts.answered(answer),
+        texts.topics(answer, expected),
+        texts.citations(answer, 2),
+        texts.structure(answer, ["paragraphs", "bullets", "headings", "table", "code", "json"]),
+        texts.length(answer, 3, 10),
+        texts.grounded(answer, answer or "x"),
+    ]
+
+    assert all(value is None or 0 <= value <= 100 for value in values)
+    assert texts.grounded(answer, answer or "x") in (None, 100)
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 50_000, "- " * 50_000, "|" * 100_000, "```" * 30_000, "#" * 100_000, "a." * 50_000]
+)
+def test_hostile_answers_do_not_take_long(text: str) -> None:
+    """The suite's own time limit is the judge: a rule that backtracks would take hours."""
+    texts.citations(text, 1)
+    texts.structure(text, ["paragraphs", "bullets", "headings", "table", "code", "json"])
+    texts.grounded(text, text)

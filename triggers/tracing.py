@@ -1,0 +1,30 @@
+"""The trace that an invocation belongs to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import azure.functions as func
+from opentelemetry.context import Context
+
+from kernel.tracing import parent_of
+
+
+def incoming(headers: Mapping[str, Any], context: func.Context) -> Context:
+    """Return what an invocation goes on with.
+
+    Args:
+        headers: A request's headers, or a message's application properties; older senders of messages name the context
+            `Diagnostic-Id`.
+        context: The invocation's; it names the host's own span.
+    """
+    sent = {name.lower(): value for name, value in headers.items() if isinstance(value, str)}
+    host = context.trace_context
+    return parent_of(
+        {
+            "traceparent": sent.get("traceparent") or sent.get("diagnostic-id", ""),
+            "tracestate": sent.get("tracestate", ""),
+        },
+        {"traceparent": host.trace_parent or "", "tracestate": host.trace_state or ""},
+    )
