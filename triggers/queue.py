@@ -43,7 +43,7 @@ def register(blueprint: df.Blueprint, services: Services, make_signals: MakeSign
                 max_query_bytes=settings.max_query_bytes,
             )
             last = deliveries >= settings.run_max_attempts
-            with attached(incoming(message.application_properties, context)):
+            with attached(incoming(message.application_properties or {}, context)):
                 await services.runner.process(submission, make_signals(client), last_delivery=last)
         except AppError as error:
             # Raising abandons the message; the broker counts deliveries and dead-letters it in the end.

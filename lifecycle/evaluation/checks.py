@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, overload
 
+from lifecycle.evaluation.framework import acknowledge
 from llmops.evaluation.scoring import Part
 
 if TYPE_CHECKING:
@@ -92,6 +93,7 @@ class CheckRunner:
             return []
         from agent_framework import CheckResult, LocalEvaluator  # noqa: PLC0415 - cold start
 
+        acknowledge()
         parts: dict[str, Part] = {}
 
         def shut_off(one: Check) -> EvalCheck:
@@ -113,7 +115,7 @@ class CheckRunner:
             return _part_of(one.name, grade)
         except TimeoutError:
             return Part(one.name, None, f"Left out: the check took longer than {self._timeout:g} s.")
-        except Exception as error:  # noqa: BLE001 - somebody's check must not cost a run its answer
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - somebody's check must not cost a run its answer
             log.warning("check %s: %s", one.name, type(error).__name__, extra={"event": "evaluation.check_failed"})
             return Part(one.name, None, f"Left out: the check raised {type(error).__name__}.")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,6 +11,7 @@ from kernel.clock import Clock, hour_bucket
 from lifecycle.configuration.specs import AgentSpec
 from lifecycle.evaluation.builtin import builtin_checks
 from lifecycle.evaluation.checks import CheckRunner, Checks
+from lifecycle.evaluation.framework import acknowledge
 from lifecycle.loader.resolver import LiveAgent
 from lifecycle.registry.due import DueIndex
 from lifecycle.runs.rules import Run
@@ -120,8 +120,5 @@ def item_of(run: Run, messages: Sequence[Message]) -> EvalItem:
         contents = [content for message in messages for content in message.contents]
         returned = [str(content.result) for content in contents if content.type == "function_result"]
         context = "\n\n".join([run.context, *returned])
-    with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore"
-        )  # it is marked experimental, which a user of the app need not be told at every run
-        return EvalItem([Message("user", [run.query]), *messages], context=context)
+    acknowledge()
+    return EvalItem([Message("user", [run.query]), *messages], context=context)

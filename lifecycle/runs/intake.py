@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from kernel.clock import Clock
 from kernel.errors import AppError, Conflict, NotFound, Unavailable
 from kernel.ids import new_id
+from kernel.tracing import span, traceparent
 from lifecycle.registry.catalog import Agent, Catalog, disabled
 from lifecycle.registry.due import DueIndex
 from lifecycle.registry.operations import Ensure
@@ -65,6 +66,16 @@ class Intake:
                 another request.
             Unavailable: The broker did not accept the message; the run is not queued.
         """
+        attributes = {"gen_ai.agent.name": agent_name, "agent.workspace": workspace, "agent.run.id": run_id}
+        with span(f"submit {agent_name}", attributes) as current:
+            accepted = await self._submit(workspace, agent_name, request, run_id, signals, send)
+            current.set_attribute("gen_ai.conversation.id", accepted.run.session_id)
+            current.set_attribute("agent.run.created", accepted.created)
+            return accepted
+
+    async def _submit(
+        self, workspace: str, agent_name: str, request: RunRequest, run_id: str, signals: AgentSignals, send: Send
+    ) -> Accepted:
         try:
             agent = await self._usable_agent(workspace, agent_name)
         except (NotFound, Conflict):
@@ -206,6 +217,7 @@ class Intake:
             metadata=request.metadata,
             expected_topics=request.expected_topics,
             context=request.context,
+            traceparent=traceparent(),
         )
         events.append(Event("run.queued", {"run_id": run_id}, now))
         session = replace(session, runs=session.runs + 1, pending=session.pending + 1, last_activity=now)

@@ -11,7 +11,9 @@ from typing import Any
 
 from kernel.clock import Clock
 from kernel.errors import Unavailable
+from kernel.tracing import event
 from lifecycle.runs import rules as runs
+from lifecycle.runs import spans
 from lifecycle.runs.rules import Run, RunState, Stage
 from lifecycle.sessions.conversations import Change, Conversations, Event, Stored, Turn
 from lifecycle.sessions.rules import Held, Session, SessionState
@@ -70,6 +72,7 @@ class RunLease:
     def enter(self, stage: Stage) -> None:
         """Note that the run entered a stage; it is written with the next write, within `look_every` at the latest."""
         self._events.append(stage_event(self.run, stage, self._clock()))
+        event("run.stage", {"stage": stage.value})
 
     async def watch(self, work: asyncio.Task[Any]) -> None:
         """Look after the run until the work is done; stop the work when the run is lost or to be cancelled."""
@@ -99,6 +102,7 @@ class RunLease:
         """
         async with self._lock:
             await self._write(step, turns, held)
+        spans.settled(self.run, here=not self.lost)
         return self.run
 
     async def _look(self) -> None:

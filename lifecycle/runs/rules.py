@@ -84,6 +84,7 @@ class Run:
         error: Why it, or its last attempt, failed.
         spend: Of all attempts.
         wasted: Of these, attempts that gave no answer.
+        traceparent: The trace it was submitted in, which every attempt goes on with; None outside a trace.
     """
 
     id: str
@@ -113,6 +114,7 @@ class Run:
     error: RunError | None = None
     spend: Spend = field(default_factory=Spend)
     wasted: Spend = field(default_factory=Spend)
+    traceparent: str | None = None
 
     @property
     def finished(self) -> bool:

@@ -15,6 +15,7 @@ from lifecycle.registry.catalog import Catalog
 from lifecycle.registry.signals import AgentSignals
 from lifecycle.runs import attempts
 from lifecycle.runs import rules as runs
+from lifecycle.runs import spans
 from lifecycle.runs.attempts import Attempt, Attempts
 from lifecycle.runs.intake import Intake
 from lifecycle.runs.lease import RunLease, outcome, stage_event
@@ -81,22 +82,29 @@ class Runner:
             AppError: A retriable one: the attempt failed, or another worker has the run; deliver again. When it was
                 the last attempt, the run is recorded as failed before. Any other: the message cannot become a run.
         """
-        stored = await self._stored(submission)
+        found = await self._conversations.load(submission.workspace, submission.session_id, submission.run_id)
+        with spans.delivery(submission, found.run):
+            return await self._process(submission, found, signals, last_delivery=last_delivery)
+
+    async def _process(
+        self, submission: Submission, found: Stored, signals: AgentSignals, *, last_delivery: bool
+    ) -> Run:
+        stored = await self._stored(submission, found)
         try:
             claimed = await self._claim(stored)
             if isinstance(claimed, Run):
+                spans.settled(claimed, here=stored.run is not None and not stored.run.finished)
                 return claimed
+            spans.claimed(claimed.run)
             return await self._attempt(claimed, signals, last_delivery=last_delivery)
         finally:
             self._notices.finished(submission.run_id)
 
-    async def _stored(self, submission: Submission) -> Stored:
-        ids = (submission.workspace, submission.session_id, submission.run_id)
-        stored = await self._conversations.load(*ids)
+    async def _stored(self, submission: Submission, stored: Stored) -> Stored:
         if stored.run is None:
             agent = await self._catalog.get(submission.workspace, submission.agent)
             await self._intake.accept(agent, submission.request, submission.run_id)
-            stored = await self._conversations.load(*ids)
+            stored = await self._conversations.load(submission.workspace, submission.session_id, submission.run_id)
         if stored.run is None:
             msg = "The run id was used for a run of another session."
             raise InvalidInput(msg, code="invalid_message")

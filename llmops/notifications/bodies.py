@@ -44,7 +44,10 @@ def body_of(notification: Notification, kind: Format) -> bytes:
 
 def _slack(note: Notification) -> dict[str, Any]:
     blocks: list[dict[str, Any]] = [
-        {"type": "header", "text": {"type": "plain_text", "text": _cut(f"{_MARKS[note.severity]} {note.title}", _HEADER)}}
+        {
+            "type": "header",
+            "text": {"type": "plain_text", "text": _cut(f"{_MARKS[note.severity]} {note.title}", _HEADER)},
+        }
     ]
     if note.text:
         blocks.append({"type": "section", "text": {"type": "mrkdwn", "text": _escaped(note.text, _TEXT)}})

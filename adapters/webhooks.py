@@ -1,0 +1,144 @@
+"""Sending webhooks, over connections that are made to public addresses only.
+
+A name is looked up once for a connection, every address found is checked, and the connection is made to a checked one:
+a name that resolves to something else a moment later gains nothing. No proxy is used, no redirect followed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from ipaddress import ip_address
+from typing import Any
+
+import httpcore2
+
+from kernel.errors import Unavailable
+from llmops.notifications.delivery import Answer
+from llmops.notifications.urls import is_public, refused, target_of
+
+Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
+"""Returns the addresses of a name, for a port; raises OSError when there are none."""
+
+_TIMEOUT_S = 10.0
+_WHOLE_S = 20.0
+"""Longest a webhook may take in all, however slowly its answer trickles in."""
+_AGENT = "agent-lifecycle-webhooks/1"
+
+
+class HttpWebhooks:
+    """Checks and calls webhooks.
+
+    Attributes:
+        allow_private: Whether plain http and addresses that are not public will do.
+        resolve: Looks names up; the operating system unless told otherwise.
+    """
+
+    def __init__(self, *, allow_private: bool, resolve: Resolve | None = None, timeout_s: float = _TIMEOUT_S) -> None:
+        self._allow_private = allow_private
+        self._resolve = resolve or _look_up
+        self._timeout_s = timeout_s
+        backend = _Guarded(self.addresses)
+        # Kept connections save little at a few webhooks a minute; a new one is looked up and checked each time.
+        self._pool = httpcore2.AsyncConnectionPool(max_keepalive_connections=0, network_backend=backend)
+
+    async def check(self, url: str) -> None:
+        """Check that the URL may be a webhook; a name that cannot be looked up now is judged when it is called.
+
+        Raises:
+            InvalidInput: It may not; the code says why.
+        """
+        target = target_of(url, allow_private=self._allow_private)
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                await self.addresses(target.host, target.port)
+        except (OSError, TimeoutError):
+            return
+
+    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
+        """Send the body and return the answer, whatever it is.
+
+        Raises:
+            InvalidInput: The URL is none that webhooks may go to.
+            Unavailable: There was no answer (`webhook_timeout`, `webhook_tls_failed`, `webhook_unreachable`).
+        """
+        target = target_of(url, allow_private=self._allow_private)
+        sent = {"host": target.authority, "user-agent": _AGENT, "content-length": str(len(body)), **headers}
+        request = httpcore2.Request(
+            "POST",
+            httpcore2.URL(scheme=target.scheme, host=target.host, port=target.port, target=target.path),
+            headers=[(name.encode(), value.encode()) for name, value in sent.items()],
+            content=body,
+            extensions={"timeout": dict.fromkeys(("connect", "read", "write", "pool"), self._timeout_s)},
+        )
+        try:
+            async with asyncio.timeout(max(self._timeout_s, _WHOLE_S)):
+                response = await self._pool.handle_async_request(request)
+                await response.aclose()  # what it says beside its status is of no use, and may be without end
+        except (TimeoutError, httpcore2.TimeoutException):
+            raise Unavailable("The webhook did not answer in time.", code="webhook_timeout") from None
+        except (ssl.SSLError, httpcore2.ConnectError) as error:
+            tls = isinstance(error, ssl.SSLError) or isinstance(error.__context__, ssl.SSLError)
+            code = "webhook_tls_failed" if tls else "webhook_unreachable"
+            raise Unavailable("No connection to the webhook could be made.", code=code) from None
+        except (OSError, httpcore2.NetworkError, httpcore2.ProtocolError):
+            raise Unavailable("The webhook could not be reached.", code="webhook_unreachable") from None
+        return Answer(response.status, _retry_after_s(response.headers))
+
+    async def addresses(self, host: str, port: int) -> Sequence[str]:
+        """Return the addresses of a host.
+
+        Raises:
+            InvalidInput: One of them is not public, and private ones are not allowed.
+            OSError: It has none.
+        """
+        found = await self._resolve(host, port)
+        if not self._allow_private and not all(is_public(ip_address(address)) for address in found):
+            raise refused()
+        return found
+
+    async def aclose(self) -> None:
+        """Release connections."""
+        await self._pool.aclose()
+
+
+class _Guarded(httpcore2.AsyncNetworkBackend):
+    """Connects to the addresses that it is given for a host, never to the host by its name."""
+
+    def __init__(self, addresses: Resolve) -> None:
+        self._addresses = addresses
+        self._inner = httpcore2.AnyIOBackend()
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ASYNC109 - the interface of httpcore2
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore2.AsyncNetworkStream:
+        async with asyncio.timeout(timeout):
+            addresses = await self._addresses(host, port)
+            failure: Exception = OSError(f"no address of {host}")
+            for address in addresses:
+                try:
+                    return await self._inner.connect_tcp(address, port, timeout, local_address, socket_options)
+                except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as error:
+                    failure = error
+        raise failure
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+async def _look_up(host: str, port: int) -> Sequence[str]:
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(address[0]) for *_, address in found))
+
+
+def _retry_after_s(headers: Sequence[tuple[bytes, bytes]]) -> float | None:
+    """Return the seconds that the answer asks to wait; a date is not worth a clock here, our own pauses are as long."""
+    value = next((value for name, value in headers if name.lower() == b"retry-after"), b"")
+    return float(value) if value.isdigit() and len(value) <= 9 else None

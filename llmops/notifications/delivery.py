@@ -1,0 +1,209 @@
+"""Delivering what is in the outbox: at least once, retried with growing pauses, given up in the end and said so."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from kernel.clock import Clock
+from kernel.errors import AppError, NotFound
+from llmops.notifications.bodies import body_of
+from llmops.notifications.channels import Channel, Channels
+from llmops.notifications.history import Deliveries, Delivery, DeliveryState
+from llmops.notifications.notification import Notification
+from llmops.notifications.outbox import Due, Outbox
+from llmops.notifications.signing import signed
+
+log = logging.getLogger(__name__)
+
+MAX_ATTEMPTS = 10
+FIRST_PAUSE = timedelta(seconds=30)
+LONGEST_PAUSE = timedelta(hours=1)
+GIVE_UP_AFTER = timedelta(days=1)
+"""A notification that is older is not sent any more: it is no news."""
+_CLAIM = timedelta(minutes=2)  # longer than a webhook can take, so that nobody else sends it meanwhile
+_AT_ONCE = 8
+_FORGOTTEN_AT_ONCE = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a receiver answered: the status, and how long it asks us to wait, in seconds; None if it does not say."""
+
+    status: int
+    retry_after_s: float | None = None
+
+
+class Webhooks(Protocol):
+    """Sends webhooks."""
+
+    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
+        """Send the body and return the answer, whatever it is; redirects are not followed.
+
+        Raises:
+            InvalidInput: The URL is none that webhooks may go to.
+            Unavailable: There was no answer; its code says why.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """How an attempt ended: the status, a code of what went wrong (None if nothing did), whether to try again."""
+
+    status: int | None
+    error: str | None
+    again: bool
+    retry_after_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """What one round did: deliveries made, failed so far, and given up."""
+
+    delivered: int
+    retrying: int
+    failed: int
+
+
+def judged(answer: Answer) -> Tried:
+    """Return what an answer means: any 2xx is a success; a redirect and 410 will not change, all else may pass."""
+    if 200 <= answer.status < 300:
+        return Tried(answer.status, None, again=False)
+    final = 300 <= answer.status < 400 or answer.status == 410
+    return Tried(answer.status, f"http_{answer.status}", again=not final, retry_after_s=answer.retry_after_s)
+
+
+def next_attempt(tried: Tried, attempts: int, happened: datetime, now: datetime) -> datetime | None:
+    """Return when a delivery that failed is tried again; None when it is given up."""
+    if not tried.again or attempts >= MAX_ATTEMPTS:
+        return None
+    pause = min(FIRST_PAUSE * 2 ** (attempts - 1), LONGEST_PAUSE)
+    asked = timedelta(seconds=min(tried.retry_after_s or 0, LONGEST_PAUSE.total_seconds()))
+    at = now + max(pause, asked)
+    return at if at - happened < GIVE_UP_AFTER else None
+
+
+class Courier:
+    """Delivers what is due. Two at the same time do not send the same thing, unless one of them takes too long."""
+
+    def __init__(
+        self, outbox: Outbox, channels: Channels, deliveries: Deliveries, webhooks: Webhooks, clock: Clock
+    ) -> None:
+        self._outbox = outbox
+        self._channels = channels
+        self._deliveries = deliveries
+        self._webhooks = webhooks
+        self._clock = clock
+
+    async def deliver(self) -> Delivered:
+        """Deliver what is due, each channel's in order; a channel that fails is left alone until the next round."""
+        async for due in self._outbox.due(self._clock()):
+            if due.channel is None:
+                await self._fan_out(due)
+        by_channel: dict[tuple[str, str], list[Due]] = {}
+        async for due in self._outbox.due(self._clock()):
+            if due.channel is not None:
+                by_channel.setdefault((due.workspace, due.channel), []).append(due)
+        turnstile = asyncio.Semaphore(_AT_ONCE)
+        rounds = [self._channel(turnstile, *where, queue) for where, queue in by_channel.items()]
+        states = [state for found in await asyncio.gather(*rounds) for state in found]
+        await self._forget()
+        counts = Counter(states)
+        kinds = (DeliveryState.DELIVERED, DeliveryState.RETRYING, DeliveryState.FAILED)
+        return Delivered(*(counts[kind] for kind in kinds))
+
+    async def _fan_out(self, due: Due) -> None:
+        notification = await self._outbox.notification(due.digest)
+        wanting: list[str] = []
+        if notification is not None:
+            channels = await self._channels.list(due.workspace)
+            wanting = [channel.name for channel in channels if channel.wants(notification, due.only)]
+        await self._outbox.fan_out(due, wanting, self._clock())
+
+    async def _channel(
+        self, turnstile: asyncio.Semaphore, workspace: str, name: str, queue: Sequence[Due]
+    ) -> Sequence[DeliveryState]:
+        states: list[DeliveryState] = []
+        async with turnstile:
+            try:
+                channel = await self._channels.get(workspace, name)
+            except NotFound:
+                channel = None
+            for due in queue:
+                claimed = await self._outbox.claim(due, self._clock() + _CLAIM)
+                if claimed is None:
+                    continue
+                notification = await self._outbox.notification(due.digest)
+                if channel is None or notification is None:
+                    await self._outbox.done(claimed)
+                    continue
+                states.append(await self._deliver(channel, notification, claimed))
+                if states[-1] is DeliveryState.RETRYING:
+                    break
+        return states
+
+    async def _deliver(self, channel: Channel, notification: Notification, due: Due) -> DeliveryState:
+        tried = await self._try(channel, notification)
+        now = self._clock()
+        again = next_attempt(tried, due.attempts, notification.at, now) if tried.error else None
+        state = DeliveryState.DELIVERED
+        if tried.error:
+            state = DeliveryState.RETRYING if again else DeliveryState.FAILED
+            log.warning(
+                "webhook to channel %s of %s: %s, attempt %d, %s",
+                channel.name,
+                due.workspace,
+                tried.error,
+                due.attempts,
+                state.value,
+                extra={"event": "webhook.failed"},
+            )
+        delivery = Delivery(
+            id=_message_id(notification),
+            notification=notification.id,
+            event=notification.event,
+            title=notification.title,
+            at=notification.at,
+            state=state,
+            attempts=due.attempts,
+            status=tried.status,
+            error=tried.error,
+            last_at=now,
+            next_at=again,
+        )
+        # The history first: dying in between sends once more, which the receiver sees by the id; the other way round
+        # a delivery could be missing from the history for ever.
+        await self._deliveries.record(channel.name, notification, delivery)
+        await (self._outbox.again(due, again) if again else self._outbox.done(due))
+        return state
+
+    async def _try(self, channel: Channel, notification: Notification) -> Tried:
+        body = body_of(notification, channel.format)
+        headers = {
+            "content-type": "application/json; charset=utf-8",
+            **signed(channel.secret, _message_id(notification), self._clock(), body),
+        }
+        try:
+            return judged(await self._webhooks.post(channel.url, headers, body))
+        except AppError as error:
+            return Tried(None, error.code, again=error.retriable)
+
+    async def _forget(self) -> None:
+        """Remove the oldest notifications that need not be kept any more, their deliveries first."""
+        now = self._clock()
+        outlived = await self._outbox.outlived(now, _FORGOTTEN_AT_ONCE)
+        for notification in outlived:
+            for channel in await self._channels.list(notification.workspace):
+                await self._deliveries.forget(channel.name, notification)
+        if outlived:
+            await self._outbox.forget(now, _FORGOTTEN_AT_ONCE)
+
+
+def _message_id(notification: Notification) -> str:
+    return f"msg_{notification.digest}"

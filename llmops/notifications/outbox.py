@@ -1,0 +1,145 @@
+"""Notifications on their way: put once, sent to every channel that wants them until it has them or is given up.
+
+Table `outbox`, one partition, so that each step is one transaction. Rows:
+`note!{digest}`                     the notification, kept for a while so that putting it again changes nothing;
+`kept!{time}!{digest}`              when it was put, to find those that need not be kept any more;
+`due!{time}!{digest}`               a notification whose channels are to be looked up;
+`due!{time}!{digest}!{channel}`     a delivery that is to be tried at that time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from kernel.clock import Clock
+from kernel.tables import Delete, Insert, Row, RowChanged, RowExists, Span, Tables, every, first_rows
+from llmops.notifications.notification import NOTIFICATION, Notification
+
+TABLE = "outbox"
+KEEP_FOR = timedelta(days=30)
+"""How long a notification that was put is known; putting the same later would send it again."""
+_PARTITION = "outbox"
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A step that is due: a notification whose channels are to be looked up, or one delivery.
+
+    Attributes:
+        row: As stored; its key and ETag are what a step is claimed by.
+        digest: The notification's.
+        workspace: The notification's.
+        channel: Where to; None while the channels are to be looked up.
+        attempts: How often the delivery was begun.
+        only: The channels that the notification is restricted to; empty for those that want it.
+    """
+
+    row: Row
+    digest: str
+    workspace: str
+    channel: str | None
+    attempts: int
+    only: tuple[str, ...]
+
+
+class Outbox:
+    """Takes notifications, and hands out what is due."""
+
+    def __init__(self, tables: Tables, clock: Clock) -> None:
+        self._tables = tables
+        self._clock = clock
+
+    async def put(self, notification: Notification, only: Sequence[str] = ()) -> None:
+        """Send the notification, soon and at least once, to the workspace's channels; the same id again does nothing.
+
+        Args:
+            notification: What to tell.
+            only: The channels to tell, whatever events they want otherwise; empty for every one that wants the event.
+        """
+        now, digest = self._clock(), notification.digest
+        due = {"workspace": notification.workspace, "only": "\n".join(only)}
+        writes = [
+            Insert(Row(_PARTITION, f"note!{digest}", {"notification": NOTIFICATION.dump(notification)})),
+            Insert(Row(_PARTITION, f"kept!{_stamp(now)}!{digest}", {"workspace": notification.workspace})),
+            Insert(Row(_PARTITION, f"due!{_stamp(now)}!{digest}", due)),
+        ]
+        try:
+            await self._tables.commit(TABLE, writes)
+        except RowExists:
+            return  # put before, perhaps by this very call
+
+    async def due(self, now: datetime) -> AsyncIterator[Due]:
+        """Yield what is due by now, the oldest first."""
+        span = Span(_PARTITION, key_from="due!", key_before=f"due!{_stamp(now)}~")
+        async for row in every(self._tables, TABLE, span):
+            yield _due(row)
+
+    async def notification(self, digest: str) -> Notification | None:
+        """Return the notification, or None when it is not kept any more."""
+        row = await self._tables.get(TABLE, _PARTITION, f"note!{digest}")
+        return NOTIFICATION.load(row.text("notification")) if row else None
+
+    async def fan_out(self, due: Due, channels: Sequence[str], now: datetime) -> None:
+        """Replace the notification's own step by one for each channel, due now; done already is fine."""
+        values = {"workspace": due.workspace, "attempts": 0}
+        rows = [Insert(Row(_PARTITION, f"due!{_stamp(now)}!{due.digest}!{name}", values)) for name in channels]
+        try:
+            await self._tables.commit(TABLE, [Delete(_PARTITION, due.row.key, due.row.etag), *rows])
+        except (RowChanged, RowExists):
+            return  # another deliverer was faster
+
+    async def claim(self, due: Due, until: datetime) -> Due | None:
+        """Begin the delivery: nobody else will before `until`. None if somebody else has begun it."""
+        return await self._move(due, until, due.attempts + 1)
+
+    async def again(self, due: Due, at: datetime) -> None:
+        """Have a claimed delivery tried again at that time."""
+        await self._move(due, at, due.attempts)
+
+    async def done(self, due: Due) -> None:
+        """Forget a claimed delivery, made or given up."""
+        try:
+            await self._tables.commit(TABLE, [Delete(_PARTITION, due.row.key, due.row.etag)])
+        except RowChanged:
+            return  # our own earlier try took effect, or the claim ran out and another deliverer has it
+
+    async def outlived(self, now: datetime, limit: int = 100) -> Sequence[Notification]:
+        """Return the oldest notifications that need not be kept any more, at most `limit` (1-1000) of them."""
+        span = Span(_PARTITION, key_from="kept!", key_before=f"kept!{_stamp(now - KEEP_FOR)}")
+        rows = await first_rows(self._tables, TABLE, span, limit)
+        found = [await self.notification(row.key.rsplit("!", 1)[-1]) for row in rows]
+        return [notification for notification in found if notification is not None]
+
+    async def forget(self, now: datetime, limit: int = 30) -> None:
+        """Remove the oldest notifications that need not be kept any more, at most `limit` (1-50) of them."""
+        span = Span(_PARTITION, key_from="kept!", key_before=f"kept!{_stamp(now - KEEP_FOR)}")
+        rows = await first_rows(self._tables, TABLE, span, limit)
+        keys = [key for row in rows for key in (row.key, f"note!{row.key.rsplit('!', 1)[-1]}")]
+        if keys:
+            try:
+                await self._tables.commit(TABLE, [Delete(_PARTITION, key) for key in keys])
+            except RowChanged:
+                return  # somebody else is at it
+
+    async def _move(self, due: Due, at: datetime, attempts: int) -> Due | None:
+        head, digest, channel = due.row.key.rsplit("!", 2)
+        del head
+        values = {"workspace": due.workspace, "attempts": attempts}
+        moved = Row(_PARTITION, f"due!{_stamp(at)}!{digest}!{channel}", values)
+        try:
+            etags = await self._tables.commit(TABLE, [Delete(_PARTITION, due.row.key, due.row.etag), Insert(moved)])
+        except (RowChanged, RowExists):
+            return None
+        return _due(Row(moved.partition, moved.key, values, etags[1]))
+
+
+def _due(row: Row) -> Due:
+    _, _, digest, *channel = row.key.split("!")
+    only = tuple(filter(None, row.text("only").split("\n")))
+    return Due(row, digest, row.text("workspace"), channel[0] if channel else None, row.integer("attempts"), only)
+
+
+def _stamp(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y%m%dT%H%M%S%f")
