@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import azure.durable_functions as df
+from opentelemetry.context import Context
 
 from kernel.errors import Unavailable
+from kernel.tracing import carrier, parent_of
 from lifecycle.registry.operations import Operation, to_signal
 
 ENTITY = "agent"
 """Name of the entity function."""
+CONTEXT = "context"
+"""Where a signal's input holds the trace context that it was sent in."""
 
 
 class DurableSignals:
@@ -20,11 +26,18 @@ class DurableSignals:
     async def send(self, workspace: str, name: str, operation: Operation) -> None:
         """Send the operation; it is durable once this returns, and applied some time later."""
         kind, values = to_signal(operation)
+        values |= {CONTEXT: carrier()}  # an entity function is not told its own
         try:
             await self._client.signal_entity(df.EntityId(ENTITY, entity_key(workspace, name)), kind, values)
         except Exception as error:  # the SDK raises bare Exception for every refusal
             msg = "The registry cannot be reached; try again."
             raise Unavailable(msg, code="registry_unavailable", retry_after_s=1) from error
+
+
+def sent_in(values: dict[str, Any]) -> Context:
+    """Take the trace context that a signal was sent in out of its input, and return it."""
+    sent = values.pop(CONTEXT, None)
+    return parent_of(sent if isinstance(sent, dict) else {}, {})
 
 
 def entity_key(workspace: str, name: str) -> str:

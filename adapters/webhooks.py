@@ -109,7 +109,7 @@ class _Guarded(httpcore2.AsyncNetworkBackend):
 
     def __init__(self, addresses: Resolve) -> None:
         self._addresses = addresses
-        self._inner = httpcore2.AnyIOBackend()
+        self._inner: httpcore2.AsyncNetworkBackend = httpcore2.AnyIOBackend()  # pyright: ignore[reportAttributeAccessIssue,reportAssignmentType] - declared twice there
 
     async def connect_tcp(
         self,

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-from adapters.durable_signals import DurableSignals, parse_entity_key
+from adapters.durable_signals import DurableSignals, parse_entity_key, sent_in
 from bootstrap.services import Services
 from kernel.settings import Settings
 from lifecycle.registry.actor import ActorState, AgentActor
@@ -17,6 +17,8 @@ T = TypeVar("T")
 
 durable_signals = DurableSignals
 """Makes, from a function's Durable client, the way to the actors."""
+signal_context = sent_in
+"""Takes the trace context that a signal was sent in out of its input."""
 
 
 class Actors:

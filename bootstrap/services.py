@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from bootstrap.parts.drift import DriftParts
 from bootstrap.parts.foundation import system_clock
+from bootstrap.parts.notifications import NotificationParts
 from bootstrap.parts.runs import RunParts
 from kernel.clock import Clock
 from kernel.settings import Settings
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from lifecycle.production import ProductionAgentManager
 
 
-class Services(RunParts):
+class Services(RunParts, NotificationParts, DriftParts):
     """The use cases and what they stand on. Belongs to one event loop; makes no connection before it is used."""
 
     @classmethod
@@ -60,7 +62,11 @@ class Services(RunParts):
         made = self.__dict__
         if "uses" in made:
             await self.uses.aclose()
+        if "publisher" in made:
+            await self.publisher.aclose()
         if "providers" in made:
             for provider in self.providers.values():
                 await provider.aclose()
+        if "webhooks" in made:
+            await self.webhooks.aclose()
         await self.tables.aclose()

@@ -40,6 +40,7 @@ class Sums(Generic[A]):
         load: Returns the amount that a sum's row holds.
         dump: Returns an amount as the properties of a sum's row.
         add: Returns two amounts together.
+        new: What the keys of its new rows start with.
     """
 
     table: str
@@ -47,13 +48,14 @@ class Sums(Generic[A]):
     load: Callable[[Row], A]
     dump: Callable[[A], dict[str, str | int]]
     add: Callable[[A, A], A]
+    new: str = NEW
 
 
 async def fold(tables: Tables, sums: Sums[A], partition: str) -> int:
     """Add all new rows of the partition to its sums and return how many there were."""
     folded = 0
     while True:
-        new = await first_rows(tables, sums.table, Span.prefix(partition, NEW), MAX_WRITES - 1)
+        new = await first_rows(tables, sums.table, Span.prefix(partition, sums.new), MAX_WRITES - 1)
         rows, totals = _fitting(new, sums)
         if not rows:
             return folded

@@ -74,10 +74,14 @@ class Settings(BaseModel):
     run_retry_base: Seconds = Field(default=0.5, alias="RUN_RETRY_BASE_S")
     """Wait before a run's second attempt; it doubles from there, up to 30 s."""
     history_turns: int = Field(default=40, ge=0, le=1000, alias="HISTORY_TURNS")
-    """Most messages of a conversation that the model is given."""
+    """Most messages of a conversation that the model is told."""
+    history_tokens: int = Field(default=32_000, ge=100, le=10_000_000, alias="HISTORY_TOKENS")
+    """Most tokens of a conversation that the model is told, by estimate; the oldest messages are left out first."""
 
     evaluation_share: Annotated[float, Field(ge=0, le=1)] = Field(default=1, alias="EVALUATION_SHARE")
     """Share of the answers that are scored, unless the agent's evaluation policy says otherwise, 0-1."""
+    evaluation_schedule: Name = Field(default="45 * * * * *", alias="EVALUATION_SCHEDULE")
+    """When judges are heard of answers, and scores summed up (NCRONTAB, UTC)."""
     check_timeout: Seconds = Field(default=5, alias="CHECK_TIMEOUT_S")
     """How long one check of an answer may take before it is left out of the score."""
 
@@ -87,8 +91,20 @@ class Settings(BaseModel):
     """Time without use after which an agent is retired, unless its spec says otherwise."""
     keep_new_for: Annotated[float, Field(ge=0, le=366 * 86400)] = Field(default=3600, alias="KEEP_NEW_FOR_S")
     """An agent declared less than this ago is never retired by the timer."""
+    prune_grace: Annotated[float, Field(ge=0, le=366 * 86400)] = Field(default=86400, alias="PRUNE_GRACE_S")
+    """How long a retired agent's versions are left at the provider, switched off and archived, before they go."""
+    versions_kept: int = Field(default=3, ge=0, le=100, alias="VERSIONS_KEPT")
+    """How many superseded versions of an agent are kept; older ones go unless a session is pinned to them."""
+    verify_schedule: Name = Field(default="0 10,40 * * * *", alias="VERIFY_SCHEDULE")
+    """When agents are verified at their providers (NCRONTAB, UTC)."""
+    verify_after: Seconds = Field(default=86400, alias="VERIFY_AFTER_S")
+    """How long an agent that was seen intact at its provider is not looked at again."""
+    verify_sample: int = Field(default=50, ge=1, le=10_000, alias="VERIFY_SAMPLE")
+    """How many agents are verified at a time, those not seen for longest first."""
     report_schedule: Name = Field(default="0 */5 * * * *", alias="REPORT_SCHEDULE")
     """When the ledger is aggregated into reports (NCRONTAB, UTC)."""
+    drift_schedule: Name = Field(default="0 23 * * * *", alias="DRIFT_SCHEDULE")
+    """When agents are compared with what is at their providers, for the counts of drift (NCRONTAB, UTC)."""
     session_expiry_schedule: Name = Field(default="30 */5 * * * *", alias="SESSION_EXPIRY_SCHEDULE")
     """When idle sessions are ended (NCRONTAB, UTC)."""
     session_idle_after: Seconds = Field(default=86400, alias="SESSION_IDLE_AFTER_S")
@@ -96,12 +112,41 @@ class Settings(BaseModel):
     dead_letter_schedule: Name = Field(default="15 * * * * *", alias="DEAD_LETTER_SCHEDULE")
     """When runs whose workers died at every attempt are looked for among the dead letters (NCRONTAB, UTC)."""
 
+    events_schedule: Name = Field(default="0 20 * * * *", alias="EVENTS_SCHEDULE")
+    """When events that are old enough are deleted (NCRONTAB, UTC)."""
+    events_retention: Annotated[float, Field(ge=3600, le=10 * 366 * 86400)] = Field(
+        default=7 * 86400, alias="EVENTS_RETENTION_S"
+    )
+    """How long events are kept."""
+
+    alert_schedule: Name = Field(default="45 * * * * *", alias="ALERT_SCHEDULE")
+    """When outcomes are added up and alert rules are evaluated (NCRONTAB, UTC)."""
+    sla_latency_ms: int = Field(default=30_000, ge=1, le=86_400_000, alias="SLA_LATENCY_MS")
+    """Time in which an agent is to answer 95 % of its runs, unless its spec says otherwise, in milliseconds."""
+    sla_availability: Annotated[float, Field(gt=0, le=1)] = Field(default=0.99, alias="SLA_AVAILABILITY")
+    """Share of its runs that an agent is to answer, unless its spec says otherwise, 0-1."""
+    notify_schedule: Name = Field(default="*/30 * * * * *", alias="NOTIFY_SCHEDULE")
+    """When notifications are delivered to channels (NCRONTAB, UTC)."""
+    webhooks_allow_private: bool = Field(default=False, alias="WEBHOOKS_ALLOW_PRIVATE")
+    """Whether webhooks may be plain http and go to private addresses; only for local use."""
+
     auth_mode: Literal["keys", "entra"] = Field(default="keys", alias="AUTH_MODE")
     """Who may call: holders of a function key, or users that App Service authentication has signed in."""
     workspace_claim: Name = Field(default="tid", alias="WORKSPACE_CLAIM")
     """With `entra`: the claim whose value is the caller's workspace."""
     trust_workspace_header: bool = Field(default=False, alias="TRUST_WORKSPACE_HEADER")
     """With `keys`: whether the X-Workspace header names the workspace; only behind a gateway that sets it."""
+
+    application_insights: SecretStr = Field(default=SecretStr(""), alias="APPLICATIONINSIGHTS_CONNECTION_STRING")
+    """Application Insights to send traces, logs and metrics to; empty for none."""
+    otlp_endpoint: Annotated[str, Field(pattern=r"^(?:https?://\S+)?$")] = Field(
+        default="", alias="OTEL_EXPORTER_OTLP_ENDPOINT"
+    )
+    """Base URL of an OTLP/HTTP receiver of the same, like http://127.0.0.1:4318; empty for none."""
+    telemetry_content: bool = Field(default=False, alias="ENABLE_SENSITIVE_DATA")
+    """Whether prompts, answers and tool arguments are part of the traces."""
+    metrics_every: Seconds = Field(default=15, alias="METRICS_EVERY_S")
+    """How often at most a worker stores its metrics for `GET metrics`."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Settings:

@@ -8,13 +8,28 @@ import azure.functions as func
 from bootstrap.actors import Actors, durable_signals
 from bootstrap.azure import azure_queue
 from bootstrap.services import Services
+from bootstrap.telemetry import start_telemetry
 from kernel.settings import Settings
-from triggers import agents, costs, dead_letters, entities, queue, runs, sessions, system, timers
+from triggers import (
+    agents,
+    channels,
+    costs,
+    dead_letters,
+    drift,
+    entities,
+    evaluations,
+    queue,
+    runs,
+    sessions,
+    system,
+    timers,
+)
 from triggers.api import Api
 
 
 def create_app(settings: Settings) -> df.DFApp:
     """Return the Functions app. Nothing is connected before a function runs."""
+    start_telemetry(settings)
     services = Services.for_azure(settings)
     run_queue = azure_queue(settings)
 
@@ -23,7 +38,10 @@ def create_app(settings: Settings) -> df.DFApp:
     runs.register(api, services, run_queue)
     sessions.register(api, services)
     costs.register(api, services)
+    evaluations.register(api, services)
+    channels.register(api, services)
     dead_letters.register(api, services, run_queue)
+    drift.register(api, services)
     system.register(api, services, run_queue)
 
     background = df.Blueprint()

@@ -13,8 +13,9 @@ from typing import Any
 
 import azure.durable_functions as df
 
-from bootstrap.actors import Actors
+from bootstrap.actors import Actors, signal_context
 from kernel.errors import Unavailable
+from kernel.tracing import attached
 from lifecycle.registry.actor import ActorState
 from lifecycle.registry.operations import Operation, from_signal
 from lifecycle.registry.records import dump_record, load_record
@@ -31,13 +32,16 @@ def register(blueprint: df.Blueprint, actors: Actors) -> None:
     @blueprint.entity_trigger(context_name="context", entity_name="agent")
     def agent(context: df.DurableEntityContext) -> None:  # pyright: ignore[reportUnusedFunction] - registered
         try:
-            operation = from_signal(context.operation_name or "", context.get_input() or {})
+            values = context.get_input() or {}
+            sent = signal_context(values)
+            operation = from_signal(context.operation_name or "", values)
         except (ValueError, TypeError) as error:
             log.warning("signal ignored: %s", type(error).__name__, extra={"event": "agent.bad_signal"})
             return
         before = _load(context.get_state(lambda: None))
         try:
-            after = actors.run(_handle(actors, before, context.entity_key, operation))
+            with attached(sent):
+                after = actors.run(_handle(actors, before, context.entity_key, operation))
         except Exception as error:  # noqa: BLE001 - see the module's docstring
             log.error(  # noqa: TRY400 - an exception's text may quote a secret
                 "operation lost: %s", type(error).__name__, extra={"event": "agent.operation_lost"}

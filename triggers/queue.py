@@ -45,6 +45,7 @@ def register(blueprint: df.Blueprint, services: Services, make_signals: MakeSign
             last = deliveries >= settings.run_max_attempts
             with attached(incoming(message.application_properties or {}, context)):
                 await services.runner.process(submission, make_signals(client), last_delivery=last)
+            await services.publisher.settle(submission.workspace, submission.session_id)
         except AppError as error:
             # Raising abandons the message; the broker counts deliveries and dead-letters it in the end.
             log.warning("delivery %d: %s", deliveries, error.code, extra={"event": "run.not_done"})

@@ -11,7 +11,7 @@ from bootstrap.services import Services
 from kernel.clock import rfc3339
 from kernel.errors import InvalidInput, NotFound
 from kernel.ids import agent_name, newest_first_key, session_id, user_id
-from lifecycle.sessions.conversations import Event
+from kernel.journal import Event
 from lifecycle.sessions.rules import Session
 from triggers.agents import PAGING
 from triggers.api import Api, Call, Endpoint, Reply, index, page_token

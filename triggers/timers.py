@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 
 import azure.durable_functions as df
 import azure.functions as func
@@ -38,8 +39,16 @@ def register(blueprint: df.Blueprint, services: Services, queue: RunQueue, make_
     @blueprint.function_name("expire_sessions")
     @blueprint.timer_trigger(arg_name="timer", schedule="%SESSION_EXPIRY_SCHEDULE%")
     async def expire_sessions(timer: func.TimerRequest) -> None:  # pyright: ignore[reportUnusedFunction] - registered
-        count = await services.session_end.expire_idle()
-        log.info("ended %d idle sessions", count, extra={"event": "sessions.expired"})
+        ended = await services.session_end.expire()
+        resumed = await services.session_pause.finish(queue.send)
+        erased = await services.session_erasure.finish()
+        log.info(
+            "ended %d sessions; finished what was begun: %d resumed, %d erased",
+            ended,
+            resumed,
+            erased,
+            extra={"event": "sessions.expired"},
+        )
 
     @blueprint.function_name("account_dead_letters")
     @blueprint.timer_trigger(arg_name="timer", schedule="%DEAD_LETTER_SCHEDULE%")
@@ -48,3 +57,41 @@ def register(blueprint: df.Blueprint, services: Services, queue: RunQueue, make_
     ) -> None:
         count = await services.dead_letters(queue).account()
         log.info("failed %d runs whose workers died", count, extra={"event": "dead_letters.accounted"})
+
+    @blueprint.function_name("evaluate_answers")
+    @blueprint.timer_trigger(arg_name="timer", schedule="%EVALUATION_SCHEDULE%")
+    @blueprint.durable_client_input(client_name="client")
+    async def evaluate_answers(  # pyright: ignore[reportUnusedFunction] - registered
+        timer: func.TimerRequest, client: df.DurableOrchestrationClient
+    ) -> None:
+        done = await services.judges.hear(make_signals(client))
+        log.info(
+            "%d scores summed, %d judges heard, %d put off",
+            done.folded,
+            done.heard,
+            done.put_off,
+            extra={"event": "evaluation.done"},
+        )
+
+    @blueprint.function_name("reconcile")
+    @blueprint.timer_trigger(arg_name="timer", schedule="%DRIFT_SCHEDULE%")
+    async def reconcile(timer: func.TimerRequest) -> None:  # pyright: ignore[reportUnusedFunction] - registered
+        summaries = await services.plans.reconcile()
+        counts = sum((Counter(summary.counts) for summary in summaries.values()), Counter[str]())
+        told = ", ".join(f"{number} {kind}" for kind, number in sorted(counts.items())) or "none"
+        extra = {f"drift_{kind}": number for kind, number in counts.items()}
+        log.info("drift in %d workspaces: %s", len(summaries), told, extra={"event": "drift.found", **extra})
+
+    @blueprint.function_name("deliver_notifications")
+    @blueprint.timer_trigger(arg_name="timer", schedule="%NOTIFY_SCHEDULE%")
+    async def deliver_notifications(  # pyright: ignore[reportUnusedFunction] - registered
+        timer: func.TimerRequest,
+    ) -> None:
+        done = await services.courier.deliver()
+        log.info(
+            "webhooks: %d delivered, %d to be retried, %d given up",
+            done.delivered,
+            done.retrying,
+            done.failed,
+            extra={"event": "notifications.delivered"},
+        )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from azure.core.credentials_async import AsyncTokenCredential
 
     from adapters.providers.foundry_client import FoundryClients
+    from adapters.providers.foundry_evaluation import FoundryEvaluation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,14 +65,16 @@ class FoundryProvider:
         self._lock = threading.Lock()  # `open` is called in threads
         self._clients: FoundryClients | None = None
 
-    async def find(self, wanted: Wanted) -> ProviderVersion | None:
-        """Return the newest version that carries the owner and the fingerprint and is unchanged, or None."""
+    async def find(self, wanted: Wanted) -> Sequence[ProviderVersion]:
+        """Return the versions that carry the owner and the fingerprint and are unchanged, oldest first."""
         with self._told():
             clients = await self._ready()
-            async for stored in clients.agents.versions(wanted.name):
-                if stored.made_for(wanted.owner, wanted.fingerprint):
-                    return stored.version
-        return None
+            found = [
+                stored.version
+                async for stored in clients.agents.versions(wanted.name)
+                if stored.made_for(wanted.owner, wanted.fingerprint)
+            ]
+        return found[::-1]
 
     async def create(self, wanted: Wanted) -> ProviderVersion:
         """Make the version; an answer that gets lost on its way here may leave one that only `find` finds.
@@ -117,15 +120,15 @@ class FoundryProvider:
         parts = {"definition": stored.definition, "metadata": stored.metadata, "description": stored.description}
         return {name: part for name, part in parts.items() if part}
 
-    async def disable(self, name: str) -> None:
-        """Have the project refuse to run the agent: all its versions, also those of others."""
+    async def disable(self, name: str, owner: str) -> bool:
+        """Have the project refuse to run the agent; one with a version of somebody else stays on for them."""
         with self._told():
-            await (await self._ready()).agents.switch(name, enabled=False)
+            return await (await self._ready()).agents.disable(name, owner)
 
     async def enable(self, name: str) -> None:
         """Have the project run the agent again."""
         with self._told():
-            await (await self._ready()).agents.switch(name, enabled=True)
+            await (await self._ready()).agents.enable(name)
 
     async def conversation(self, version: ProviderVersion, session_key: str, known: str | None) -> str | None:
         """Return the known conversation, without I/O, or make an empty one in the project."""
@@ -133,6 +136,11 @@ class FoundryProvider:
             return known
         with self._told():
             return await (await self._ready()).conversation(version, session_key)
+
+    async def forget_conversation(self, conversation: str) -> None:
+        """Delete the conversation in the project; one that is gone is no error."""
+        with self._told():
+            await (await self._ready()).forget_conversation(conversation)
 
     def open(self, version: ProviderVersion, spec: AgentSpec) -> FoundryAgent[Any]:
         """Return an agent pinned to the version; does no I/O.
@@ -145,6 +153,13 @@ class FoundryProvider:
         """
         tools = self._toolbox.pick(spec.tools)
         return self._connected().open_agent(version, spec, tools)
+
+    async def evaluator(self, model: str, evaluators: Sequence[str]) -> FoundryEvaluation:
+        """Return the project's evaluators of these names, which use the model deployment to judge."""
+        clients = await self._ready()
+        from adapters.providers.foundry_evaluation import FoundryEvaluation  # noqa: PLC0415 - imports the SDKs
+
+        return FoundryEvaluation(clients.openai, model, evaluators, self.translate)
 
     def translate(self, error: Exception) -> AppError:
         """Return the error of our tree that an exception from the opened agent's `run` means; never the raw text."""

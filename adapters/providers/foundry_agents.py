@@ -46,10 +46,11 @@ class ProjectAgents:
     def __init__(self, agents: AgentsOperations) -> None:
         self._agents = agents
 
-    async def versions(self, name: str) -> AsyncIterator[Stored]:
+    async def versions(self, name: str, *, include_drafts: bool = False) -> AsyncIterator[Stored]:
         """Yield the agent's versions, newest first; none when there is no such agent."""
+        drafts = include_drafts or None  # None leaves the parameter out
         with suppress(ResourceNotFoundError):
-            async for details in self._agents.list_versions(name, limit=_PAGE, order="desc"):
+            async for details in self._agents.list_versions(name, limit=_PAGE, order="desc", include_drafts=drafts):
                 yield _stored(details)
 
     async def get(self, version: ProviderVersion) -> Stored | None:
@@ -97,10 +98,21 @@ class ProjectAgents:
         for found in await self._all_of(owner, waiting):
             yield found
 
-    async def switch(self, name: str, *, enabled: bool) -> None:
-        """Have the project run the agent or refuse to; an agent that is not there is off as it is."""
+    async def disable(self, name: str, owner: str) -> bool:
+        """Have the project refuse to run the agent, if it is there and all its versions are the owner's."""
+        owners = {stored.version.owner async for stored in self.versions(name, include_drafts=True)}
+        if owners != {owner}:
+            return False
+        try:
+            await self._agents.disable(name)
+        except ResourceNotFoundError:
+            return False
+        return True
+
+    async def enable(self, name: str) -> None:
+        """Have the project run the agent; one that is not there stays so."""
         with suppress(ResourceNotFoundError):
-            await (self._agents.enable(name) if enabled else self._agents.disable(name))
+            await self._agents.enable(name)
 
     async def _all_of(self, owner: str, names: Sequence[str]) -> list[Found]:
         async def one(name: str) -> list[Found]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, cast
 
 from agent_framework import FunctionTool
 from agent_framework.foundry import FoundryAgent
 from azure.ai.projects.aio import AIProjectClient
 from azure.core.pipeline.policies import SansIOHTTPPolicy
-from openai import AsyncOpenAI
+from openai import AsyncOpenAI, NotFoundError
 
 from adapters.identity import AppIdentity
 from adapters.providers.answers import WHOLE_ANSWER
@@ -62,6 +63,11 @@ class FoundryClients:
         """Make an empty conversation and return its id."""
         metadata = {"maf-agent": version.name, "maf-session": session_key}
         return (await self.openai.conversations.create(metadata=metadata)).id
+
+    async def forget_conversation(self, conversation: str) -> None:
+        """Delete the conversation; one that is gone is no error."""
+        with suppress(NotFoundError):
+            await self.openai.conversations.delete(conversation)
 
     async def aclose(self) -> None:
         """Close both clients."""

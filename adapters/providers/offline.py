@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -41,11 +41,11 @@ class OfflineProvider:
         self._clock = clock
         self._toolbox = Toolbox(builtin_tools(clock) if tools is None else tools)
 
-    async def find(self, wanted: Wanted) -> ProviderVersion | None:
-        """Return the newest version that carries the owner and the fingerprint, or None."""
+    async def find(self, wanted: Wanted) -> Sequence[ProviderVersion]:
+        """Return the versions that carry the owner and the fingerprint, oldest first."""
         span = Span(wanted.name, where={"owner": wanted.owner, "fingerprint": wanted.fingerprint})
         rows = [row async for row in every(self._tables, TABLE, span)]
-        return _version(max(rows, key=lambda row: int(row.key))) if rows else None
+        return [_version(row) for row in sorted(rows, key=lambda row: int(row.key))]
 
     async def create(self, wanted: Wanted) -> ProviderVersion:
         """Make a new version, as often as it is asked; version numbers are never used again.
@@ -102,8 +102,9 @@ class OfflineProvider:
         row = await self._tables.get(TABLE, version.name, version.version)
         return json.loads(row.text("definition") or "{}") if row else None
 
-    async def disable(self, name: str) -> None:
-        """Do nothing: there is no switch; what the registry has switched off, nobody runs."""
+    async def disable(self, name: str, owner: str) -> bool:
+        """Return False: there is no switch; what the registry has switched off, nobody runs."""
+        return False
 
     async def enable(self, name: str) -> None:
         """Do nothing: there is no switch."""
@@ -111,6 +112,9 @@ class OfflineProvider:
     async def conversation(self, version: ProviderVersion, session_key: str, known: str | None) -> str | None:
         """Return None: nothing is remembered, every run is given its history."""
         return None
+
+    async def forget_conversation(self, conversation: str) -> None:
+        """Do nothing: there are no conversations."""
 
     def open(self, version: ProviderVersion, spec: AgentSpec) -> Agent:
         """Return an agent that answers without a model; does no I/O.

@@ -117,7 +117,7 @@ class _RawOfflineChatClient(BaseChatClient[Any]):
             pieces = [Content.from_text(text[at : at + _PIECE], merge_mode="append") for at in cuts]
         pieces.append(Content.from_usage(answer.usage))
         for piece in pieces:
-            await asyncio.sleep(self._simulate.latency_ms / 1000 / len(pieces))
+            await asyncio.sleep((self._simulate.latency_ms / len(pieces) + self._simulate.stream_chunk_ms) / 1000)
             self._fail_if_asked(attempt)
             yield ChatResponseUpdate(
                 contents=[piece],

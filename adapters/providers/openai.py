@@ -7,7 +7,7 @@ nothing to make, find or delete there, and the "version" is a name for what the 
 from __future__ import annotations
 
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -73,9 +73,9 @@ class OpenAIProvider:
         self._client: AsyncOpenAI | None = None
         self._connecting = threading.Lock()
 
-    async def find(self, wanted: Wanted) -> ProviderVersion | None:
-        """Return None: the endpoint keeps no agents, so there is never one to adopt."""
-        return None
+    async def find(self, wanted: Wanted) -> Sequence[ProviderVersion]:
+        """Return none: the endpoint keeps no agents, so there is never one to adopt."""
+        return ()
 
     async def create(self, wanted: Wanted) -> ProviderVersion:
         """Return the version that the spec's fingerprint names; no I/O, and the same for the same spec."""
@@ -105,8 +105,9 @@ class OpenAIProvider:
         """Return None: the endpoint holds nothing of an agent."""
         return None
 
-    async def disable(self, name: str) -> None:
-        """Do nothing: the endpoint has no switch for what it does not know."""
+    async def disable(self, name: str, owner: str) -> bool:
+        """Return False: the endpoint has no switch for what it does not know."""
+        return False
 
     async def enable(self, name: str) -> None:
         """Do nothing: there is no switch."""
@@ -114,6 +115,9 @@ class OpenAIProvider:
     async def conversation(self, version: ProviderVersion, session_key: str, known: str | None) -> str | None:
         """Return None: Chat Completions remember nothing, every run is given its history."""
         return None
+
+    async def forget_conversation(self, conversation: str) -> None:
+        """Do nothing: there are no conversations."""
 
     def open(self, version: ProviderVersion, spec: AgentSpec) -> Agent:
         """Return an agent that calls the endpoint; does no I/O.

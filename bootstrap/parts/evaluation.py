@@ -6,15 +6,16 @@ from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from bootstrap.parts.foundation import Foundation
+from bootstrap.parts.registry import RegistryParts
 
 if TYPE_CHECKING:
     from lifecycle.evaluation.checks import Checks
+    from lifecycle.evaluation.comparison import VersionComparison
     from lifecycle.evaluation.scorer import AnswerScorer
     from llmops.evaluation.history import Evaluations
 
 
-class EvaluationParts(Foundation):
+class EvaluationParts(RegistryParts):
     """Makes evaluation."""
 
     @cached_property
@@ -28,6 +29,13 @@ class EvaluationParts(Foundation):
         from llmops.evaluation.history import Evaluations
 
         return Evaluations(self.tables)
+
+    @cached_property
+    def comparison(self) -> VersionComparison:
+        """Compares versions by their scores."""
+        from lifecycle.evaluation.comparison import VersionComparison
+
+        return VersionComparison(self.catalog, self.evaluations)
 
     @cached_property
     def scorer(self) -> AnswerScorer:

@@ -7,29 +7,24 @@ from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from bootstrap.parts.sessions import SessionParts
+from bootstrap.parts.configuration import ConfigurationParts
 
 if TYPE_CHECKING:
-    from lifecycle.configuration.tools import Tools
+    from lifecycle.configuration.changes import Changes
+    from lifecycle.configuration.following import Following
     from lifecycle.loader.resolver import AgentResolver
     from lifecycle.loader.uses import UseRecorder
     from lifecycle.registry.actor import AgentActor
     from lifecycle.registry.administration import Administration
     from lifecycle.registry.catalog import Catalog
+    from lifecycle.registry.due_times import LookAfter
     from lifecycle.registry.providers import AgentProvider
     from lifecycle.registry.prune import Prune
     from lifecycle.registry.signals import LocalSignals
 
 
-class RegistryParts(SessionParts):
+class RegistryParts(ConfigurationParts):
     """Makes the registry: agents, their providers, and who keeps them."""
-
-    @cached_property
-    def tools(self) -> Tools:
-        """The function tools that specs can name. Add your own here (`lifecycle.configuration.tools` says how)."""
-        from lifecycle.configuration.tools import builtin_tools
-
-        return builtin_tools(self.clock)
 
     @cached_property
     def providers(self) -> Mapping[str, AgentProvider]:
@@ -71,7 +66,22 @@ class RegistryParts(SessionParts):
         """What owners and operators do to agents."""
         from lifecycle.registry.administration import Administration
 
-        return Administration(self.catalog, self.resolver, self.tools, self.clock)
+        return Administration(self.catalog, self.resolver, self.composer, self.clock)
+
+    @cached_property
+    def following(self) -> Following:
+        """Has agents follow what they are composed of."""
+        from lifecycle.configuration.following import Following
+
+        due = self._due("configuration")
+        return Following(self.catalog, self.composer, self.dependents, self.resolver, due, self.clock)
+
+    @cached_property
+    def changes(self) -> Changes:
+        """Changes what agents are composed of."""
+        from lifecycle.configuration.changes import Changes
+
+        return Changes(self.items, self.dependents, self.composer, self.following, self.catalog)
 
     @cached_property
     def prune(self) -> Prune:
@@ -89,7 +99,7 @@ class RegistryParts(SessionParts):
         from lifecycle.registry.actor import AgentActor
 
         owner = self.settings.registry_owner
-        return AgentActor(self.tables, self.providers, owner=owner, idle_after=self._idle_after, clock=self.clock)
+        return AgentActor(self.tables, self.providers, owner=owner, look_after=self._look_after, clock=self.clock)
 
     def local_signals(self) -> LocalSignals:
         """Return the actors inside this process, for when there is no Functions host: always the same, one an agent."""
@@ -100,6 +110,20 @@ class RegistryParts(SessionParts):
         from lifecycle.registry.signals import LocalSignals
 
         return LocalSignals(self.actor())
+
+    @cached_property
+    def _look_after(self) -> LookAfter:
+        from lifecycle.registry.due_times import LookAfter
+
+        settings = self.settings
+        # A run goes on with the version it began with, which its worker may have had cached.
+        in_use = settings.run_timeout + settings.agent_cache_trust + settings.provision_wait
+        return LookAfter(
+            self._idle_after,
+            superseded=timedelta(seconds=in_use),
+            verified=timedelta(seconds=settings.verify_after),
+            versions_kept=settings.versions_kept,
+        )
 
     @property
     def _idle_after(self) -> timedelta:

@@ -7,7 +7,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from bootstrap.parts.evaluation import EvaluationParts
-from bootstrap.parts.registry import RegistryParts
 from bootstrap.parts.spend import SpendParts
 
 if TYPE_CHECKING:
@@ -18,9 +17,11 @@ if TYPE_CHECKING:
     from lifecycle.runs.notices import Notices
     from lifecycle.runs.queue import RunQueue
     from lifecycle.runs.runner import Runner
+    from lifecycle.sessions.erasing import SessionErasure
+    from lifecycle.sessions.starting import SessionStart
 
 
-class RunParts(RegistryParts, SpendParts, EvaluationParts):
+class RunParts(EvaluationParts, SpendParts):
     """Makes sessions and runs."""
 
     @cached_property
@@ -32,8 +33,38 @@ class RunParts(RegistryParts, SpendParts, EvaluationParts):
             self.catalog,
             self.conversations,
             self.directory,
-            self._due("session"),
+            self.session_start,
             session_idle_after=self._session_idle_after,
+            clock=self.clock,
+        )
+
+    @cached_property
+    def session_start(self) -> SessionStart:
+        """Starts sessions."""
+        from lifecycle.sessions.starting import SessionStart
+
+        return SessionStart(
+            self.catalog,
+            self.conversations,
+            self.directory,
+            self._due("session"),
+            idle_after=self._session_idle_after,
+            clock=self.clock,
+        )
+
+    @cached_property
+    def session_erasure(self) -> SessionErasure:
+        """Erases sessions."""
+        from lifecycle.sessions.erasing import SessionErasure
+        from llmops.spend.forgetting import UserErasure
+
+        return SessionErasure(
+            self.conversations,
+            self.directory,
+            self._due("erasure"),
+            providers=self.providers,
+            users=UserErasure(self.tables),
+            elsewhere={},
             clock=self.clock,
         )
 
@@ -66,7 +97,7 @@ class RunParts(RegistryParts, SpendParts, EvaluationParts):
         from lifecycle.runs.attempts import AttemptPolicy, Attempts
 
         settings = self.settings
-        policy = AttemptPolicy(timedelta(seconds=settings.run_timeout), settings.history_turns)
+        policy = AttemptPolicy(timedelta(seconds=settings.run_timeout), settings.history_turns, settings.history_tokens)
         return Attempts(
             self.conversations,
             self.resolver,

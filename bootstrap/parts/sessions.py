@@ -6,15 +6,23 @@ from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from bootstrap.parts.foundation import Foundation
+from bootstrap.parts.events import EventParts
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from kernel.journal import Event
+    from lifecycle.events.publisher import Publisher
     from lifecycle.sessions.conversations import Conversations
     from lifecycle.sessions.directory import Directory
     from lifecycle.sessions.expiry import SessionEnd
+    from lifecycle.sessions.pausing import SessionPause
+
+_LINGER = timedelta(milliseconds=200)
+"""How long a session's events wait for others to be published with."""
 
 
-class SessionParts(Foundation):
+class SessionParts(EventParts):
     """Makes sessions."""
 
     @cached_property
@@ -22,7 +30,19 @@ class SessionParts(Foundation):
         """Sessions with their runs, turns and events."""
         from lifecycle.sessions.conversations import Conversations
 
-        return Conversations(self.tables)
+        return Conversations(self.tables, self._committed)
+
+    @cached_property
+    def publisher(self) -> Publisher:
+        """Puts the sessions' events into their workspaces' streams."""
+        from lifecycle.events.publisher import Publisher
+
+        return Publisher(
+            self.journal, self.conversations, linger=_LINGER, kept_for=self._events_kept_for, clock=self.clock
+        )
+
+    def _committed(self, workspace: str, session_id: str, first: int, events: Sequence[Event]) -> None:
+        self.publisher.committed(workspace, session_id, first, events)
 
     @cached_property
     def directory(self) -> Directory:
@@ -38,6 +58,13 @@ class SessionParts(Foundation):
 
         due, idle_after = self._due("session"), self._session_idle_after
         return SessionEnd(self.conversations, self.directory, due, idle_after=idle_after, clock=self.clock)
+
+    @cached_property
+    def session_pause(self) -> SessionPause:
+        """Pauses sessions and lets them go on."""
+        from lifecycle.sessions.pausing import SessionPause
+
+        return SessionPause(self.conversations, self._due("resumption"), self.clock)
 
     @property
     def _session_idle_after(self) -> timedelta:

@@ -72,7 +72,7 @@ _SENTENCES: Mapping[str, Mapping[str, str]] = {
 
 
 def preferring(usual: Preferences, now: Preferences) -> Preferences:
-    """Return what counts when a user who usually prefers one thing asks for another: what is said now, then the rest."""
+    """Return what counts when a user asks for something else than usual: what is asked now, and the rest as usual."""
     return usual.model_copy(update=now.model_dump(exclude_none=True))
 
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 
 from lifecycle.configuration.hosted_tools import HostedTool, SpecTool, ToolName, repeated
 from lifecycle.configuration.output_format import ResponseFormat
+from lifecycle.configuration.spending import Rung, Runaway, check_ladder
 from llmops.evaluation.policy import EvaluationPolicy
 
 ProviderKind = Literal["offline", "openai", "foundry"]
@@ -20,7 +21,7 @@ Label = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 
 _DIGESTED = re.compile(r"-[0-9a-f]{16}\Z")
 
-POLICY_FIELDS = frozenset({"description", "labels", "pinned", "idle_after_s", "evaluation"})
+POLICY_FIELDS = frozenset({"description", "labels", "pinned", "idle_after_s", "evaluation", "ladder", "runaway"})
 """Fields of a spec that say how an agent is kept, not what it is: changing them makes no new version."""
 
 _LATER_FIELDS = frozenset({"response_format"})
@@ -35,6 +36,7 @@ class Simulation(BaseModel):
 
     Attributes:
         latency_ms: How long each model call takes, in milliseconds.
+        stream_chunk_ms: Pause before each piece of a streamed answer, in milliseconds.
         fail_first: How many attempts of each run fail before one succeeds; counted by the run's attempt number.
         fail_with: How they fail: `throttled` and `unavailable` are retriable, `rejected` and `content_filter` are not.
         fail_creates: How many attempts to create the agent fail with `unavailable` before one succeeds.
@@ -45,6 +47,7 @@ class Simulation(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     latency_ms: int = Field(default=0, ge=0, le=600_000)
+    stream_chunk_ms: int = Field(default=0, ge=0, le=10_000)
     fail_first: int = Field(default=0, ge=0, le=100)
     fail_with: Literal["throttled", "unavailable", "rejected", "content_filter"] = "unavailable"
     fail_creates: int = Field(default=0, ge=0, le=100)
@@ -72,6 +75,8 @@ class AgentSpec(BaseModel):
         pinned: True keeps the agent from being retired when idle.
         idle_after_s: Seconds without use before the agent is retired; None for the app's setting.
         evaluation: What a good answer of the agent is; None scores what every answer can be scored for.
+        ladder: What the agent does as its budgets are used up, in ascending steps.
+        runaway: When a run of it has run away; None for the app's settings.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
@@ -90,6 +95,8 @@ class AgentSpec(BaseModel):
     pinned: bool = False
     idle_after_s: int | None = Field(default=None, ge=1)
     evaluation: EvaluationPolicy | None = None
+    ladder: tuple[Rung, ...] = Field(default=(), max_length=16)
+    runaway: Runaway | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> AgentSpec:
@@ -108,6 +115,7 @@ class AgentSpec(BaseModel):
         if self.response_format is not None and self.provider not in _FORMATTING:
             msg = f"the provider {self.provider!r} has no structured output; leave out response_format"
             raise ValueError(msg)
+        check_ladder(self.ladder, self.provider)
         return self
 
     @property

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from kernel.clock import Clock, hour_bucket
+from kernel.errors import AppError
 from lifecycle.configuration.specs import AgentSpec
 from lifecycle.evaluation.builtin import builtin_checks
 from lifecycle.evaluation.checks import CheckRunner, Checks
@@ -21,6 +23,8 @@ from llmops.evaluation.scoring import Score, sampled, score_of
 
 if TYPE_CHECKING:
     from agent_framework import EvalItem, Message
+
+log = logging.getLogger(__name__)
 
 JUDGE = "judge"
 FOUNDRY = "foundry"
@@ -59,11 +63,7 @@ class AnswerScorer:
         self._announced: dict[tuple[str, str], str] = {}
 
     async def score(self, run: Run, live: LiveAgent, model: str | None, messages: Sequence[Message]) -> Score | None:
-        """Return the score of the answer that the messages are, kept in the agent's history; None when not sampled.
-
-        Raises:
-            Unavailable: The history cannot be written.
-        """
+        """Return the score of the answer that the messages are, kept in the agent's history; None when not sampled."""
         policy = live.spec.evaluation or EvaluationPolicy()
         share = self._policy.share if policy.share is None else policy.share
         if not sampled(run.id, share):
@@ -75,7 +75,6 @@ class AnswerScorer:
         if score is None:
             return None
         now = self._clock()
-        await self._announce(run.workspace, run.agent, now)
         evaluation = Evaluation(
             run.workspace,
             run.agent,
@@ -87,7 +86,12 @@ class AnswerScorer:
             score,
             model=model or "",
         )
-        await self._history.record(evaluation, judges_of(live.spec, run.id))
+        try:
+            await self._announce(run.workspace, run.agent, now)
+            await self._history.record(evaluation, judges_of(live.spec, run.id))
+        except AppError as error:
+            # The answer is paid for: it is not given up because its score cannot be kept apart from the run.
+            log.warning("score not kept: %s", error.code, extra={"event": "evaluation.not_recorded"})
         return score
 
     async def _announce(self, workspace: str, agent: str, now: datetime) -> None:

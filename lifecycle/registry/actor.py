@@ -6,32 +6,36 @@ intent that it can finish: it looks for the version before it makes one.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime
 
 from kernel.clock import Clock, hour_bucket
 from kernel.errors import AppError
 from kernel.tables import RowChanged, RowExists, Tables
-from lifecycle.configuration.specs import AgentSpec, fingerprint, provider_name
-from lifecycle.registry.agents import AgentRecord, Failure, Intent, blank
+from kernel.tracing import Attributes, span
+from lifecycle.registry.agents import AgentRecord, Failure, blank
 from lifecycle.registry.due import DueIndex
-from lifecycle.registry.operations import Operation
-from lifecycle.registry.providers import Providers, Wanted
+from lifecycle.registry.due_times import IDLE, SURPLUS, UNVERIFIED, LookAfter, due_times
+from lifecycle.registry.effects import Decision, Effect
+from lifecycle.registry.history import History
+from lifecycle.registry.operations import Operation, Sweep
+from lifecycle.registry.performer import Performer
+from lifecycle.registry.providers import Providers
 from lifecycle.registry.records import RecordStore
-from lifecycle.registry.rules import (
-    Deprovision,
-    Effect,
-    Inspect,
-    Provision,
-    apply,
-    deprovisioned,
-    failed,
-    inspected,
-    provisioned,
-)
+from lifecycle.registry.rules import apply
+from lifecycle.registry.settling import failed, failure_step, remember
+from lifecycle.registry.trail import Step
 
 log = logging.getLogger(__name__)
+
+_FAILURES = {
+    Step.CREATE_FAILED: "agent.create_failed",
+    Step.DELETE_FAILED: "agent.delete_failed",
+    Step.VERIFY_FAILED: "agent.verify_failed",
+}
+"""The log's events of failures at a provider."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +53,14 @@ class AgentActor:
     """
 
     def __init__(
-        self, tables: Tables, providers: Providers, *, owner: str, idle_after: timedelta, clock: Clock
+        self, tables: Tables, providers: Providers, *, owner: str, look_after: LookAfter, clock: Clock
     ) -> None:
-        """Set whose agents these are at the provider, and when an agent whose spec does not say counts as idle."""
+        """Set whose agents these are at the provider, and how long timers leave them alone."""
         self._records = RecordStore(tables)
-        self._due = DueIndex(tables, "agent")
-        self._idle_after = idle_after
-        self._providers = providers
+        self._history = History(tables)
+        self._due = {kind: DueIndex(tables, kind) for kind in (IDLE, SURPLUS, UNVERIFIED)}
+        self._performer = Performer(providers, self._history, owner=owner, clock=clock)
+        self._look_after = look_after
         self._owner = owner
         self._clock = clock
 
@@ -71,6 +76,9 @@ class AgentActor:
         Raises:
             Unavailable: Table Storage cannot be reached; the operation can be applied again.
         """
+        if isinstance(operation, Sweep):
+            ours = tuple(version for version in operation.versions if version.owner == self._owner)
+            operation = replace(operation, versions=ours)
         while True:
             if state is None:
                 state = await self._read(workspace, name)
@@ -81,70 +89,59 @@ class AgentActor:
                 state = None
 
     async def _apply(self, state: ActorState, operation: Operation) -> ActorState:
-        now = self._clock()
-        decision = apply(state.record, operation, now)
-        # Before an effect even an unchanged record is written: its ETag proves that the state is not stale, so that a
-        # version is not deleted that a later operation has taken up again.
-        state = await self._write(state, decision.record, always=decision.effect is not None)
-        if decision.effect is None:
-            return state
-        settled = await self._act(state.record, operation, decision.effect)
-        return await self._write(state, settled)
+        decision = apply(state.record, operation, self._clock())
+        while decision.effect is not None:
+            # Before an effect even an unchanged record is written: its ETag proves that the state is not stale, so
+            # that a version is not deleted that a later operation has taken up again.
+            state = await self._write(state, decision.record, always=True)
+            decision = await self._act(state.record, operation, decision.effect)
+        return await self._write(state, decision.record)
 
-    async def _act(self, record: AgentRecord, operation: Operation, effect: Effect) -> AgentRecord:
+    async def _act(self, record: AgentRecord, operation: Operation, effect: Effect) -> Decision:
+        """Have the effect, and return what follows from it."""
         try:
-            match effect:
-                case Provision():
-                    return await self._provision(record, operation, effect.spec)
-                case Deprovision():
-                    await self._deprovision(record, effect)
-                    return deprovisioned(record, operation)
-                case Inspect(version):
-                    exists = await self._providers[version.provider].exists(version)
-                    return inspected(record, operation, self._clock(), exists=exists)
+            with span(f"{type(effect).__name__.lower()} {record.name}", _attributes(record)):
+                decision = await self._performer.perform(record, operation, effect)
         except AppError as error:
-            log.warning("agent %s: %s", record.name, error.code, extra={"event": "agent.provider_failed"})
-            failure = Failure(error.code, error.detail, error.retriable, operation.operation_id)
-            return failed(record, operation, failure, self._clock())
-
-    async def _provision(self, record: AgentRecord, operation: Operation, spec: AgentSpec) -> AgentRecord:
-        provider, wanted = self._providers[spec.provider], self._wanted(record, spec, fingerprint(spec))
-        found = await provider.find(wanted)
-        version = replace(found or await provider.create(wanted), provider=spec.provider)
-        event = "agent.adopted" if found else "agent.created"
-        log.info("agent %s is version %s", record.name, version.version, extra={"event": event})
-        return provisioned(record, operation, version, self._clock(), adopted=found is not None)
-
-    async def _deprovision(self, record: AgentRecord, effect: Deprovision) -> None:
-        for version in effect.versions:
-            await self._providers[version.provider].delete(version)
-        for intent in effect.intents:
-            await self._delete_stray(record, effect.spec, intent)
-        log.info("agent %s removed at the provider", record.name, extra={"event": "agent.removed"})
-
-    async def _delete_stray(self, record: AgentRecord, spec: AgentSpec, intent: Intent) -> None:
-        provider = self._providers[intent.provider]
-        stray = await provider.find(self._wanted(record, spec, intent.fingerprint))
-        if stray is not None:
-            await provider.delete(stray)
-
-    def _wanted(self, record: AgentRecord, spec: AgentSpec, wanted_fingerprint: str) -> Wanted:
-        name = provider_name(record.workspace, record.name)
-        return Wanted(self._owner, record.workspace, record.name, name, wanted_fingerprint, spec)
+            log.warning("agent %s: %s", record.name, error.code, extra={"event": _FAILURES[failure_step(effect)]})
+            failure = Failure(error.code, error.detail, error.retriable, operation.operation_id, error.retry_after_s)
+            return Decision(failed(record, operation, effect, failure, self._clock()))
+        return decision if decision.effect else Decision(remember(decision.record, operation))
 
     async def _read(self, workspace: str, name: str) -> ActorState:
         stored = await self._records.read(workspace, name)
         return ActorState(*stored) if stored else ActorState(blank(workspace, name, self._clock()), "")
 
     async def _write(self, state: ActorState, record: AgentRecord, *, always: bool = False) -> ActorState:
-        """Write the record if it changed, keeping the due index a superset of what prune may take."""
+        """Write the record if it changed, keeping the due indices supersets of what their timers may take.
+
+        Steps that stand in the row go to the audit trail before the row is written without them: none is ever lost.
+        """
         if record == state.record and not always:
             return state
-        before, after = state.record.prune_due(self._idle_after), record.prune_due(self._idle_after)
-        moved = before is None or after is None or hour_bucket(before) != hour_bucket(after)
-        if after is not None and moved:
-            await self._due.add(record.workspace, record.name, after)
-        etag = await self._records.write(record, state.etag)
-        if before is not None and moved:
-            await self._due.drop(record.workspace, record.name, hour_bucket(before))
+        told = state.record.untold
+        before, after = due_times(state.record, self._look_after), due_times(record, self._look_after)
+        moved = {kind for kind in before if _hour(before[kind]) != _hour(after[kind])}
+        entered = [
+            self._due[kind].add(record.workspace, record.name, due)
+            for kind, due in after.items()
+            if due is not None and kind in moved
+        ]
+        await asyncio.gather(self._history.tell(record.workspace, record.name, told), *entered)
+        record = replace(record, untold=record.untold[len(told) :])
+        etag = await self._records.write(record, state.etag, state.record, self._clock())
+        left = [
+            self._due[kind].drop(record.workspace, record.name, hour_bucket(due))
+            for kind, due in before.items()
+            if due is not None and kind in moved
+        ]
+        await asyncio.gather(*left)
         return replace(state, record=record, etag=etag)
+
+
+def _attributes(record: AgentRecord) -> Attributes:
+    return {"agent.workspace": record.workspace, "gen_ai.agent.name": record.name}
+
+
+def _hour(due: datetime | None) -> str:
+    return "" if due is None else hour_bucket(due)

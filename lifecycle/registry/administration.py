@@ -7,8 +7,9 @@ from datetime import timedelta
 from kernel.clock import Clock
 from kernel.errors import Conflict
 from kernel.ids import new_id
+from lifecycle.configuration.composing import Composer
+from lifecycle.configuration.layers import AgentConfig
 from lifecycle.configuration.specs import AgentSpec
-from lifecycle.configuration.tools import Tools, check_tools
 from lifecycle.loader.resolver import AgentResolver
 from lifecycle.registry.agents import AgentState
 from lifecycle.registry.catalog import Agent, Catalog, disabled
@@ -19,25 +20,33 @@ from lifecycle.registry.signals import AgentSignals
 class Administration:
     """Changes agents. What is declared holds at once; the actor follows, and the next use makes sure that it did."""
 
-    def __init__(self, catalog: Catalog, resolver: AgentResolver, tools: Tools, clock: Clock) -> None:
+    def __init__(self, catalog: Catalog, resolver: AgentResolver, composer: Composer, clock: Clock) -> None:
         self._catalog = catalog
         self._resolver = resolver
-        self._tools = tools
+        self._composer = composer
         self._clock = clock
 
     async def declare(
-        self, workspace: str, name: str, spec: AgentSpec, signals: AgentSignals, if_match: str | None = None
+        self,
+        workspace: str,
+        name: str,
+        wanted: AgentSpec | AgentConfig,
+        signals: AgentSignals,
+        if_match: str | None = None,
     ) -> tuple[Agent, bool]:
         """Declare the agent and return it and whether it is new.
 
         An agent that is there already follows its new spec at once; one that is not is made when it is first used.
 
         Raises:
-            InvalidInput: The spec names a tool that there is not.
+            InvalidInput: It names a tool, a template, … that there is not, or makes no valid spec.
             EtagMismatch: `if_match` is given and the current declaration is another one.
+            TooLarge: It is more than can be stored.
         """
-        check_tools(self._tools, spec.tools)
-        agent, new = await self._catalog.declare(workspace, name, spec, if_match)
+        config = AgentConfig.of(wanted) if isinstance(wanted, AgentSpec) else wanted
+        made = await self._composer.compose(workspace, name, config)
+        spec = made.effective.spec
+        agent, new = await self._catalog.declare(workspace, name, spec, if_match, config=config, sources=made.versions)
         if agent.state in (AgentState.ACTIVE, AgentState.FAILED) and not agent.ready:
             await signals.send(workspace, name, Ensure(new_id(), agent.declaration.revision, spec))
         self._resolver.forget(workspace, name)

@@ -7,14 +7,15 @@ The two lie next to each other, so one request reads both.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from kernel.clock import Clock
 from kernel.codec import JsonCodec
-from kernel.errors import Conflict, EtagMismatch, NotFound
-from kernel.tables import Insert, Replace, Row, RowChanged, RowExists, Span, Tables, every
+from kernel.errors import Conflict, EtagMismatch, NotFound, TooLarge
+from kernel.tables import Insert, Replace, Row, RowChanged, RowExists, RowTooLarge, Span, Tables, every
+from lifecycle.configuration.layers import AgentConfig
 from lifecycle.configuration.specs import AgentSpec
 from lifecycle.registry.agents import AgentRecord, AgentState
 from lifecycle.registry.records import SUFFIX, TABLE, load_record
@@ -25,12 +26,14 @@ class Declaration:
     """What an owner wants of an agent.
 
     Attributes:
-        spec: What it is to be.
-        revision: Counts the changes of the declaration, from 1.
+        spec: What it is to be, composed of everything that the owner named.
+        revision: Counts the changes of what it is to be, from 1.
         enabled: False while an operator has it switched off.
         deleted: True once it was deleted; the row stays, so that a late signal cannot bring it back.
         created_at: When it was first declared (again), aware UTC.
         updated_at: When the declaration last changed.
+        config: What the owner declared, of which the spec was composed; None where that was the spec itself.
+        sources: The version of each template, personality, … that it was composed of, by `kind:name`.
     """
 
     spec: AgentSpec
@@ -39,19 +42,35 @@ class Declaration:
     deleted: bool
     created_at: datetime
     updated_at: datetime
+    config: AgentConfig | None = None
+    sources: Mapping[str, int] = field(default_factory=dict[str, int])
 
 
 _DECLARATION = JsonCodec(Declaration)
+_FIRST = "0"
+"""No agent's name comes before it; the rows that do are `lifecycle.registry.counts`."""
 
 
-def declared(current: Declaration | None, spec: AgentSpec, now: datetime) -> Declaration:
-    """Return the declaration after the spec was declared; the current one when that says nothing new."""
+def declared(
+    current: Declaration | None,
+    spec: AgentSpec,
+    now: datetime,
+    config: AgentConfig | None = None,
+    sources: Mapping[str, int] | None = None,
+) -> Declaration:
+    """Return the declaration after the spec was declared; the current one when that says nothing new.
+
+    What is composed otherwise but comes to the same spec is no new revision.
+    """
+    made = sources or {}
     if current is None or current.deleted:
         revision = current.revision + 1 if current else 1
-        return Declaration(spec, revision, enabled=True, deleted=False, created_at=now, updated_at=now)
+        flags = {"enabled": True, "deleted": False}
+        return Declaration(spec, revision, **flags, created_at=now, updated_at=now, config=config, sources=made)
     if current.spec == spec:
-        return current
-    return replace(current, spec=spec, revision=current.revision + 1, updated_at=now)
+        same = (current.config, current.sources) == (config, made)
+        return current if same else replace(current, config=config, sources=made)
+    return replace(current, spec=spec, revision=current.revision + 1, updated_at=now, config=config, sources=made)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +144,7 @@ class Catalog:
     async def list(self, workspace: str, limit: int, after: str | None = None) -> tuple[Sequence[Agent], str | None]:
         """Return up to `limit` agents by name, and the name to continue after; None when these were the last."""
         found: list[Agent] = []
-        start = "" if after is None else f'{after}"'
+        start = _FIRST if after is None else f'{after}"'
         rows_a_page = min(1000, 2 * limit + 2)
         token: str | None = None
         pending: Row | None = None
@@ -148,8 +167,31 @@ class Catalog:
             if token is None:
                 return kept, None
 
+    async def everyone(self, workspace: str | None = None) -> AsyncIterator[Agent]:
+        """Yield every agent that was ever declared, the deleted ones included, of one workspace or of all."""
+        span = Span(workspace or " ", partition_before=None if workspace else "~", key_from=_FIRST)
+        pending: Row | None = None
+        async for row in every(self._tables, TABLE, span):
+            if pending is not None:
+                records = (row.partition, row.key) == (pending.partition, pending.key + SUFFIX)
+                yield _agent(pending, row if records else None)
+                pending = None
+                if records:
+                    continue
+            if not row.key.endswith(SUFFIX):
+                pending = row
+        if pending is not None:
+            yield _agent(pending, None)
+
     async def declare(
-        self, workspace: str, name: str, spec: AgentSpec, if_match: str | None = None
+        self,
+        workspace: str,
+        name: str,
+        spec: AgentSpec,
+        if_match: str | None = None,
+        *,
+        config: AgentConfig | None = None,
+        sources: Mapping[str, int] | None = None,
     ) -> tuple[Agent, bool]:
         """Declare the agent and return it and whether it is new. Declaring the same again changes nothing.
 
@@ -158,21 +200,36 @@ class Catalog:
             name: Its name, valid by `kernel.ids.agent_name`.
             spec: What it is to be.
             if_match: Entity tag the current declaration must have, `*` for any; None for no condition.
+            config: What the owner declared, if not the spec itself.
+            sources: The versions of what it was composed of.
 
         Raises:
             EtagMismatch: The declaration is another one, or there is none.
+            TooLarge: It is more than a row can hold.
         """
         while True:
             agent = await self.find(workspace, name)
             fresh = agent is None or agent.declaration.deleted
             if if_match is not None and (agent is None or fresh or if_match not in ("*", agent.etag)):
                 raise EtagMismatch
-            declaration = declared(agent.declaration if agent else None, spec, self._clock())
+            declaration = declared(agent.declaration if agent else None, spec, self._clock(), config, sources)
             if agent is not None and declaration == agent.declaration:
                 return agent, False
             written = await self._write(workspace, name, agent, declaration)
             if written is not None:
                 return written, fresh
+
+    async def follow(self, agent: Agent, spec: AgentSpec, sources: Mapping[str, int]) -> Agent | None:
+        """Declare what the agent comes to after something it is composed of has changed.
+
+        Returns:
+            The agent as declared now, or None when somebody else has changed its declaration since it was read.
+        """
+        current = agent.declaration
+        declaration = declared(current, spec, self._clock(), current.config, sources)
+        if declaration == current:
+            return agent
+        return await self._write(agent.workspace, agent.name, agent, declaration)
 
     async def switch(self, workspace: str, name: str, *, enabled: bool) -> Agent:
         """Switch the agent on or off.
@@ -212,6 +269,9 @@ class Catalog:
             etags = await self._tables.commit(TABLE, [Replace(row) if agent else Insert(row)])
         except (RowChanged, RowExists):
             return None
+        except RowTooLarge:
+            msg = "The declaration is too large: at most 1 MiB can be stored, of which a character takes 2 bytes."
+            raise TooLarge(msg) from None
         return Agent(workspace, name, declaration, agent.record if agent else None, etags[0])
 
 

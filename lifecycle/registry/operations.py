@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -13,9 +13,12 @@ from pydantic import AwareDatetime, Field, ValidationError
 from kernel.clock import rfc3339
 from kernel.codec import JsonCodec
 from lifecycle.configuration.specs import AgentSpec
+from lifecycle.registry.providers import ProviderVersion
 
 OperationId = Annotated[str, Field(min_length=1, max_length=64)]
 Revision = Annotated[int, Field(ge=1)]
+Who = Annotated[str, Field(max_length=128)]
+"""Who asked for it, for the audit trail; empty for the app itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +41,17 @@ class RecordUse:
 
 @dataclass(frozen=True, slots=True)
 class Retire:
-    """Remove it at the provider and keep its spec, unless it was used after `unused_since`."""
+    """Put it away, unless it was used after `unused_since`: its spec is kept, its next use brings it back.
+
+    At the provider it is switched off and its definition archived; after the grace period its versions are deleted.
+    The same again goes on where an earlier one stopped.
+    """
 
     operation_id: OperationId
     unused_since: AwareDatetime
+    grace_s: Annotated[int, Field(ge=0)] = 0
+    by: Who = ""
+    why: Annotated[str, Field(max_length=256)] = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +61,7 @@ class Restore:
     operation_id: OperationId
     revision: Revision
     spec: AgentSpec
+    by: Who = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +90,53 @@ class Remove:
 
 @dataclass(frozen=True, slots=True)
 class Verify:
-    """Look whether its version is still at the provider."""
+    """Look whether its version is still at the provider as it was made; make it again if it is not."""
 
     operation_id: OperationId
+    by: Who = ""
 
 
-Operation = Ensure | RecordUse | Retire | Restore | Disable | Enable | Remove | Verify
+@dataclass(frozen=True, slots=True)
+class Renew:
+    """Look at the provider whether the version of this revision is there as it was made, or make it again."""
+
+    operation_id: OperationId
+    revision: Revision
+    spec: AgentSpec
+    by: Who = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """Have a version of this spec at the provider besides the current one: a session is pinned to it."""
+
+    operation_id: OperationId
+    spec: AgentSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Trim:
+    """Delete these superseded versions, unless one of the agent's versions was superseded after `unused_since`."""
+
+    operation_id: OperationId
+    versions: tuple[ProviderVersion, ...]
+    unused_since: AwareDatetime
+    why: Annotated[str, Field(max_length=256)] = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """Delete these versions at the provider as far as they carry our owner and the registry holds none of them.
+
+    Each says in `provider` where it is.
+    """
+
+    operation_id: OperationId
+    versions: tuple[ProviderVersion, ...]
+    by: Who = ""
+
+
+Operation = Ensure | RecordUse | Retire | Restore | Disable | Enable | Remove | Verify | Renew | Keep | Trim | Sweep
 
 _KINDS: Mapping[str, type[Operation]] = {
     "ensure": Ensure,
@@ -95,6 +147,10 @@ _KINDS: Mapping[str, type[Operation]] = {
     "enable": Enable,
     "delete": Remove,
     "verify": Verify,
+    "renew": Renew,
+    "keep": Keep,
+    "trim": Trim,
+    "sweep": Sweep,
 }
 
 
@@ -128,4 +184,7 @@ def from_signal(name: str, values: Mapping[str, Any]) -> Operation:
 def _to_json(value: object) -> object:
     if isinstance(value, AgentSpec):
         return value.model_dump(mode="json")
+    if isinstance(value, tuple):
+        versions: tuple[ProviderVersion, ...] = value
+        return [asdict(version) | {"created_at": rfc3339(version.created_at)} for version in versions]
     return rfc3339(value) if isinstance(value, datetime) else value

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
@@ -97,8 +97,11 @@ class AttemptId:
 class AgentProvider(Protocol):
     """A place where agents are made and run. All errors raised are `AppError`s (see `translate`)."""
 
-    async def find(self, wanted: Wanted) -> ProviderVersion | None:
-        """Return the version of ours that already carries the wanted fingerprint, or None."""
+    async def find(self, wanted: Wanted) -> Sequence[ProviderVersion]:
+        """Return the versions of ours that carry the wanted fingerprint and are unchanged, oldest first.
+
+        There is more than one only where two made it at the same time.
+        """
         ...
 
     async def create(self, wanted: Wanted) -> ProviderVersion:
@@ -125,8 +128,12 @@ class AgentProvider(Protocol):
         """Return what the provider holds of the version, as JSON; None where it holds nothing (of it)."""
         ...
 
-    async def disable(self, name: str) -> None:
-        """Have the provider refuse to run the agent, whichever version; does nothing where it cannot, or is off."""
+    async def disable(self, name: str, owner: str) -> bool:
+        """Have the provider refuse to run the agent, whichever version, and return whether it does.
+
+        Nothing is done, and False returned, where the provider cannot, there is no such agent, or a version of it is
+        not the owner's.
+        """
         ...
 
     async def enable(self, name: str) -> None:
@@ -148,6 +155,10 @@ class AgentProvider(Protocol):
         Returns:
             None where the provider keeps no conversations: the run is given the whole history as messages.
         """
+        ...
+
+    async def forget_conversation(self, conversation: str) -> None:
+        """Delete the conversation at the provider with all that was said in it; one that is gone is no error."""
         ...
 
     def open(self, version: ProviderVersion, spec: AgentSpec) -> SupportsAgentRun:

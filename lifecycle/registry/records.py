@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from kernel.codec import JsonCodec
-from kernel.tables import Insert, Replace, Row, Tables
+from kernel.tables import Insert, Replace, Row, Tables, Write
 from lifecycle.registry.agents import AgentRecord
+from lifecycle.registry.counts import LifecycleCounts, change, change_row
 
 TABLE = "agents"
 SUFFIX = "!record"
@@ -16,14 +19,17 @@ class RecordStore:
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
+        self._counts = LifecycleCounts(tables)
 
     async def read(self, workspace: str, name: str) -> tuple[AgentRecord, str] | None:
         """Return the record and its ETag, or None when there is none."""
         row = await self._tables.get(TABLE, workspace, name + SUFFIX)
         return (_RECORD.load(row.text("record")), row.etag) if row else None
 
-    async def write(self, record: AgentRecord, etag: str) -> str:
-        """Write the record and return its new ETag; an empty ETag means that there is none yet.
+    async def write(self, record: AgentRecord, etag: str, before: AgentRecord, now: datetime) -> str:
+        """Write the record, count what became of it since `before`, and return its new ETag.
+
+        An empty ETag means that there is none yet.
 
         Raises:
             RowChanged: The stored record is another one.
@@ -37,7 +43,11 @@ class RecordStore:
             "provider_id": record.version.id if record.version else None,
         }
         row = Row(record.workspace, record.name + SUFFIX, values, etag)
-        return (await self._tables.commit(TABLE, [Replace(row) if etag else Insert(row)]))[0]
+        writes: list[Write] = [Replace(row) if etag else Insert(row)]
+        if counts := change(before if etag else None, record):
+            writes.append(Insert(change_row(record.workspace, counts, now)))
+            self._counts.fold_soon(record.workspace)
+        return (await self._tables.commit(TABLE, writes))[0]
 
 
 def dump_record(record: AgentRecord) -> str:

@@ -1,190 +1,178 @@
-"""The rules of one agent's life: a pure state machine over its record. `lifecycle.registry.actor` does the I/O.
+"""The rules of one agent's life: a pure state machine over its record.
 
-Operations arrive at least once and in any order (a signal is neither de-duplicated nor ordered by the backend), so each
-carries an operation id that is applied once, and the declaring ones a revision that makes an older one void.
+`lifecycle.registry.actor` does the I/O, `lifecycle.registry.settling` says what comes of it. Operations arrive at least
+once and in any order (a signal is neither de-duplicated nor ordered by the backend), so each carries an operation id
+that is applied once, and the declaring ones a revision that makes an older one void.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
 
 from lifecycle.configuration.specs import AgentSpec, fingerprint
-from lifecycle.registry.agents import AgentRecord, AgentState, Failure, Intent
-from lifecycle.registry.operations import Disable, Enable, Ensure, Operation, RecordUse, Remove, Restore, Retire, Verify
+from lifecycle.registry.agents import AgentRecord, AgentState, Intent, same
+from lifecycle.registry.effects import Decision, Deprovision, Discard, Hold, Inspect, Provision, PutAway
+from lifecycle.registry.operations import (
+    Disable,
+    Enable,
+    Ensure,
+    Keep,
+    Operation,
+    RecordUse,
+    Remove,
+    Renew,
+    Restore,
+    Retire,
+    Sweep,
+    Trim,
+    Verify,
+)
 from lifecycle.registry.providers import ProviderVersion
-
-REMEMBERED_OPERATIONS = 128
-"""How many operation ids a record remembers; a duplicate that comes later is caught by revisions and states."""
-
-
-@dataclass(frozen=True, slots=True)
-class Provision:
-    """Effect: find or create the version for `spec`."""
-
-    spec: AgentSpec
-
-
-@dataclass(frozen=True, slots=True)
-class Deprovision:
-    """Effect: delete these versions, and what the intents may have left."""
-
-    spec: AgentSpec
-    versions: Sequence[ProviderVersion]
-    intents: Sequence[Intent]
-
-
-@dataclass(frozen=True, slots=True)
-class Inspect:
-    """Effect: look whether the version exists."""
-
-    version: ProviderVersion
-
-
-Effect = Provision | Deprovision | Inspect
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """The record to write, and what to do at the provider afterwards (None: nothing).
-
-    The operation counts as applied once the effect is settled; without an effect, at once.
-    """
-
-    record: AgentRecord
-    effect: Effect | None = None
+from lifecycle.registry.settling import enter, noted, remember
+from lifecycle.registry.trail import Step
 
 
 def apply(record: AgentRecord, operation: Operation, now: datetime) -> Decision:
     """Return what an operation does to a record. An operation applied before, or overtaken, does nothing."""
     if operation.operation_id in record.applied:
         return Decision(record)
-    if isinstance(operation, Ensure | Restore | Disable | Enable | Remove) and operation.revision < record.revision:
-        return Decision(_remember(record, operation))
+    if isinstance(operation, Ensure | Restore | Renew | Disable | Enable | Remove):
+        return _declared(record, operation, now)
+    match operation:
+        case RecordUse():
+            latest = max(record.last_used, operation.last_used) if record.last_used else operation.last_used
+            used = replace(record, uses=record.uses + operation.uses, last_used=latest)
+            return Decision(remember(used, operation))
+        case Retire():
+            return _retire(record, operation, now)
+        case Verify():
+            return _verify(record, operation, now)
+        case Keep():
+            return _keep(record, operation)
+        case Trim():
+            unused = record.superseded_since is None or record.superseded_since <= operation.unused_since
+            chosen = _among(record.superseded, operation.versions) if unused and not record.retired else ()
+            return _discard(record, operation, chosen)
+        case Sweep():
+            strays = tuple(stray for stray in operation.versions if not _among(record.held, [stray]))
+            return _discard(record, operation, strays)
+
+
+def _declared(
+    record: AgentRecord, operation: Ensure | Restore | Renew | Disable | Enable | Remove, now: datetime
+) -> Decision:
+    if operation.revision < record.revision:
+        return Decision(remember(record, operation))
     match operation:
         case Ensure():
             return _ensure(record, operation, now)
         case Restore():
             if record.state not in (AgentState.IDLE, AgentState.FAILED, AgentState.PROVISIONING):
-                return Decision(_remember(record, operation))
+                return Decision(remember(record, operation))
             return _ensure(record, operation, now)
-        case RecordUse():
-            latest = max(record.last_used, operation.last_used) if record.last_used else operation.last_used
-            used = replace(record, uses=record.uses + operation.uses, last_used=latest)
-            return Decision(_remember(used, operation))
-        case Retire():
-            return _retire(record, operation, now)
+        case Renew():
+            return _ensure(record, operation, now)
         case Disable():
             off = replace(record, revision=operation.revision, enabled=False, failure=None)
-            return Decision(_remember(_enter(off, AgentState.DISABLED, now), operation))
+            return Decision(remember(enter(off, AgentState.DISABLED, now), operation))
         case Enable():
-            return Decision(_remember(_enable(record, operation, now), operation))
+            return Decision(remember(_enable(record, operation, now), operation))
         case Remove():
             return _remove(record, operation, now)
-        case Verify():
-            if record.state is not AgentState.ACTIVE or record.version is None:
-                return Decision(_remember(record, operation))
-            return Decision(record, Inspect(record.version))
 
 
-def provisioned(
-    record: AgentRecord, operation: Operation, version: ProviderVersion, now: datetime, *, adopted: bool
-) -> AgentRecord:
-    """Return the record after the provider has the version; the one it replaces is kept as superseded."""
-    earlier = (*record.superseded, *((record.version,) if record.version else ()))
-    made = Intent(version.provider, record.fingerprint)
-    ready = replace(
-        record,
-        version=version,
-        made_from=record.fingerprint,
-        superseded=tuple(old for old in earlier if (old.provider, old.id) != (version.provider, version.id)),
-        intents=tuple(intent for intent in record.intents if intent != made),
-        created=record.created + (not adopted),
-        adopted=record.adopted + adopted,
-        failure=None,
-    )
-    return _remember(_enter(ready, AgentState.ACTIVE, now), operation)
-
-
-def deprovisioned(record: AgentRecord, operation: Operation) -> AgentRecord:
-    """Return the record after the versions it gave up were deleted at the provider."""
-    return _remember(replace(record, superseded=(), intents=()), operation)
-
-
-def inspected(record: AgentRecord, operation: Operation, now: datetime, *, exists: bool) -> AgentRecord:
-    """Return the record after a look at the provider; what is gone there is registered again and remade on use."""
-    if not exists:
-        record = _enter(replace(record, version=None, made_from=""), AgentState.REGISTERED, now)
-    return _remember(record, operation)
-
-
-def failed(record: AgentRecord, operation: Operation, failure: Failure, now: datetime) -> AgentRecord:
-    """Return the record after the provider refused or could not be reached.
-
-    Only a failed provisioning makes an agent FAILED; what was refused was not made, what may pass may have been. A
-    failed deletion keeps the versions as superseded, for the next prune to try again; a failed look changes nothing.
-    """
-    if record.state is AgentState.PROVISIONING:
-        intents = record.intents if failure.retriable else record.intents[:-1]
-        record = _enter(replace(record, failure=failure, intents=intents), AgentState.FAILED, now)
-    return _remember(record, operation)
-
-
-def _ensure(record: AgentRecord, operation: Ensure | Restore, now: datetime) -> Decision:
+def _ensure(record: AgentRecord, operation: Ensure | Restore | Renew, now: datetime) -> Decision:
     if operation.revision == record.revision and (record.state is AgentState.DELETED or not record.enabled):
-        return Decision(_remember(record, operation))
+        return Decision(remember(record, operation))
     # A newer declaration is only ensured while it is enabled, so it outdates an earlier Disable.
     declared = replace(record, revision=operation.revision, spec=operation.spec, enabled=True)
-    if declared.usable:
-        return Decision(_remember(declared, operation))
-    return _provision(declared, operation.spec, now)
+    if not declared.usable or declared.version is None:
+        return provision(declared, operation.spec, now)
+    if isinstance(operation, Renew):
+        return Decision(declared, Inspect(declared.version, operation.spec))
+    return Decision(remember(declared, operation))
 
 
-def _provision(record: AgentRecord, spec: AgentSpec, now: datetime) -> Decision:
-    intent = Intent(spec.provider, fingerprint(spec))
-    intents = (*(other for other in record.intents if other != intent), intent)
-    begun = replace(record, failure=None, intents=intents)
-    return Decision(_enter(begun, AgentState.PROVISIONING, now), Provision(spec))
+def provision(record: AgentRecord, spec: AgentSpec, now: datetime) -> Decision:
+    """Return the record with the intent to have a version of the spec, and the effect that has it."""
+    begun = replace(record, failure=None, intents=_with(record.intents, Intent(spec.provider, fingerprint(spec))))
+    return Decision(enter(begun, AgentState.PROVISIONING, now), Provision(spec))
+
+
+def _verify(record: AgentRecord, operation: Verify, now: datetime) -> Decision:
+    if record.spec is not None and record.state is AgentState.ACTIVE and record.version is not None:
+        if record.usable:
+            return Decision(record, Inspect(record.version, record.spec))
+    elif record.spec is not None and record.state is AgentState.PROVISIONING:
+        return provision(record, record.spec, now)  # whoever was at it died, perhaps in this very operation
+    return Decision(remember(record, operation))
+
+
+def _keep(record: AgentRecord, operation: Keep) -> Decision:
+    if record.retired or not record.enabled:
+        return Decision(remember(record, operation))
+    made_from = fingerprint(operation.spec)
+    if record.version is not None and record.usable and record.made_from == made_from:
+        return Decision(record, Inspect(record.version, operation.spec))
+    begun = replace(record, intents=_with(record.intents, Intent(operation.spec.provider, made_from)))
+    return Decision(begun, Hold(operation.spec))
 
 
 def _enable(record: AgentRecord, operation: Enable, now: datetime) -> AgentRecord:
     on = replace(record, revision=operation.revision, enabled=True)
     if record.state not in (AgentState.DISABLED, AgentState.DELETED):
         return on  # it overtook what it follows
-    return _enter(on, AgentState.ACTIVE if record.version else AgentState.REGISTERED, now)
+    return enter(on, AgentState.ACTIVE if record.version else AgentState.REGISTERED, now)
 
 
 def _retire(record: AgentRecord, operation: Retire, now: datetime) -> Decision:
-    idle_since = record.idle_since
+    delete_after = now + timedelta(seconds=operation.grace_s)
     if record.retired:
-        return _deprovision(record, operation)
+        sooner = min(record.delete_after or now, delete_after)
+        return put_away(replace(record, delete_after=sooner), operation, now)
+    idle_since = record.idle_since
     if idle_since is None or idle_since > operation.unused_since:
-        return Decision(_remember(record, operation))
-    idle = replace(_enter(record, AgentState.IDLE, now), failure=None)
-    return _deprovision(_give_up_versions(idle), operation)
+        return Decision(remember(record, operation))
+    idle = replace(enter(record, AgentState.IDLE, now), failure=None, put_away=False, delete_after=delete_after)
+    label = record.version.version if record.version else ""
+    idle = noted(idle, Step.RETIRED, now, operation, version=label, by=operation.by, why=operation.why)
+    return put_away(_give_up_versions(idle), operation, now)
 
 
-def _remove(record: AgentRecord, operation: Remove, now: datetime) -> Decision:
-    gone = replace(_enter(record, AgentState.DELETED, now), revision=operation.revision, enabled=True, failure=None)
-    return _deprovision(_give_up_versions(gone), operation)
-
-
-def _give_up_versions(record: AgentRecord) -> AgentRecord:
-    # Written before anything is deleted, so that no worker ever finds a usable row for a version that is gone.
-    versions = (*record.superseded, *((record.version,) if record.version else ()))
-    return replace(record, version=None, made_from="", superseded=versions)
-
-
-def _deprovision(record: AgentRecord, operation: Operation) -> Decision:
+def put_away(record: AgentRecord, operation: Operation, now: datetime) -> Decision:
+    """Return the next step of what becomes of a retired agent's versions: switched off and archived, then deleted."""
     if record.spec is None or not record.holds_versions:
-        return Decision(_remember(record, operation))
+        return Decision(remember(record, operation))
+    if not record.put_away and record.superseded:
+        # Noted before it is done: whoever brings the agent back must know that it may be off.
+        providers = {version.provider for version in record.superseded}
+        off = tuple(sorted({*record.off, *providers}))
+        return Decision(replace(record, off=off), PutAway(record.superseded))
+    if record.delete_after is not None and record.delete_after > now:
+        return Decision(remember(record, operation))
     return Decision(record, Deprovision(record.spec, record.superseded, record.intents))
 
 
-def _enter(record: AgentRecord, state: AgentState, now: datetime) -> AgentRecord:
-    return record if record.state is state else replace(record, state=state, since=now)
+def _remove(record: AgentRecord, operation: Remove, now: datetime) -> Decision:
+    gone = replace(enter(record, AgentState.DELETED, now), revision=operation.revision, enabled=True, failure=None)
+    gone = replace(_give_up_versions(gone), put_away=True, delete_after=None)
+    return put_away(gone, operation, now)
 
 
-def _remember(record: AgentRecord, operation: Operation) -> AgentRecord:
-    return replace(record, applied=(*record.applied, operation.operation_id)[-REMEMBERED_OPERATIONS:])
+def _give_up_versions(record: AgentRecord) -> AgentRecord:
+    # Written before anything is done to them, so that no worker ever finds a usable row for a version that is gone.
+    return replace(record, version=None, made_from="", superseded=record.held)
+
+
+def _discard(record: AgentRecord, operation: Operation, versions: tuple[ProviderVersion, ...]) -> Decision:
+    return Decision(record, Discard(versions)) if versions else Decision(remember(record, operation))
+
+
+def _among(held: Sequence[ProviderVersion], asked: Sequence[ProviderVersion]) -> tuple[ProviderVersion, ...]:
+    return tuple(version for version in held if any(same(version, other) for other in asked))
+
+
+def _with(intents: tuple[Intent, ...], intent: Intent) -> tuple[Intent, ...]:
+    return (*(other for other in intents if other != intent), intent)

@@ -22,8 +22,10 @@ from lifecycle.registry.signals import AgentSignals
 from lifecycle.runs.lease import RunLease
 from lifecycle.runs.metering import Meter
 from lifecycle.runs.rules import Answer, Run, Stage
+from lifecycle.runs.streaming import told_on_the_way
 from lifecycle.sessions.conversations import Conversations
-from lifecycle.sessions.rules import Held
+from lifecycle.sessions.history import compacted, estimate, token_limit, wishes
+from lifecycle.sessions.rules import Held, Kept
 from llmops.spend.ledger import Ledger
 from llmops.spend.usage import Spend
 
@@ -39,12 +41,13 @@ class AttemptPolicy:
 
     Attributes:
         timeout: How long one may take.
-        history_turns: Most messages of the conversation that the model is given by us; a conversation that the provider
-            keeps is the provider's to limit.
+        history_turns: Most messages of the history that the model is told.
+        history_tokens: Most tokens of the history that the model is told, where the session does not say.
     """
 
     timeout: timedelta
     history_turns: int
+    history_tokens: int
 
 
 class Attempts:
@@ -86,6 +89,7 @@ class Attempt:
         self._lease = lease
         self._signals = signals
         self._conversation: str | None = None
+        self._tokens = 0
         self._meter: Meter | None = None
 
     @property
@@ -111,13 +115,15 @@ class Attempt:
         except Exception as error:
             await self._let_go(live, failure := _translated(live, error))
             raise failure from error
+        text = lease.text if run.stream else response.text
+        self._tokens += estimate(told(run)) + estimate(text)
         lease.enter(Stage.EVALUATING)
         score = await parts.scorer.score(run, live, meter.model, response.messages)
-        return Answer(response.text, score, meter.model, live.version.version)
+        return Answer(text, score, meter.model, live.version.version)
 
     def held_after(self, turns: int) -> Held | None:
         """Return the provider's conversation once the answer stands in the history, of so many turns in all."""
-        return Held(self._conversation, turns) if self._conversation else None
+        return Held(self._conversation, turns, self._tokens) if self._conversation else None
 
     def held_after_failure(self, error: AppError) -> Held | None:
         """Return the provider's conversation if it surely is what it was before, else None.
@@ -129,30 +135,40 @@ class Attempt:
 
     async def _said_before(self, live: LiveAgent) -> Sequence[Message]:
         """Return the part of the history that the model must be told, and take up the provider's conversation."""
-        session = self._lease.session
+        session, policy = self._lease.session, self._parts.policy
+        most = token_limit(session, policy.history_tokens)
         known = session.held
+        if known is not None and known.tokens > most:
+            known = None  # it has grown too long: another one is begun, with the latest part of the history
         key = f"{session.workspace}/{session.id}"
         self._conversation = await live.provider.conversation(live.version, key, known.id if known else None)
         goes_on = known is not None and self._conversation == known.id
-        first = max(known.turns if goes_on and known else 0, session.turns - self._parts.policy.history_turns)
-        if first >= session.turns:
-            return []
-        from agent_framework import Message  # noqa: PLC0415 - cold start
-
-        turns = await self._parts.conversations.turns(session.workspace, session.id, first, session.turns - first)
-        return [Message(turn.role, [turn.text]) for turn in turns]
+        if self._conversation is not None and not goes_on:
+            await self._lease.keep(Kept(live.spec.provider, self._conversation))
+            most = max(1, most // 2)  # room to go on in it
+        first = max(known.turns if goes_on and known else 0, session.turns - policy.history_turns)
+        messages = [] if goes_on else [*wishes(session)]
+        if first < session.turns:
+            turns = await self._parts.conversations.turns(session.workspace, session.id, first, session.turns - first)
+            latest = await compacted(turns, most)
+            if len(latest) < len(turns):
+                self._lease.note("run.history_compacted", {"told": len(latest), "of": len(turns)})
+            messages += latest
+        self._tokens = (known.tokens if goes_on and known else 0) + sum(estimate(each.text) for each in messages)
+        return messages
 
     async def _asked(self, live: LiveAgent, messages: Sequence[Message | str], meter: Meter) -> AgentResponse[Any]:
         run, agent, timeout = self._lease.run, live.framework_agent, self._parts.policy.timeout.total_seconds()
-        thread = agent.get_session(self._conversation) if self._conversation else None
+        how: dict[str, Any] = {
+            "session": agent.get_session(self._conversation) if self._conversation else None,
+            "middleware": [meter.middleware()],
+            "client_kwargs": {"attempt": AttemptId(run.id, run.attempt)},
+        }
         try:
             async with asyncio.timeout(timeout):
-                return await agent.run(
-                    messages,
-                    session=thread,
-                    middleware=[meter.middleware()],  # pyright: ignore[reportCallIssue] - every framework agent takes it
-                    client_kwargs={"attempt": AttemptId(run.id, run.attempt)},
-                )
+                if run.stream:
+                    return await told_on_the_way(agent.run(messages, stream=True, **how), self._lease)
+                return await agent.run(messages, **how)
         except TimeoutError:
             msg = f"The attempt took longer than {timeout:g} s."
             raise Unavailable(msg, code="run_timeout") from None

@@ -9,12 +9,13 @@ from datetime import datetime
 
 from kernel.clock import Clock
 from kernel.errors import Conflict, InternalError, InvalidInput, NotFound
+from kernel.journal import Event
 from lifecycle.runs import rules as runs
-from lifecycle.runs.lease import outcome
+from lifecycle.runs.changes import outcome
 from lifecycle.runs.queue import DeadMessage, RunQueue
 from lifecycle.runs.rules import Run, RunState
 from lifecycle.runs.submissions import Submission, parse_message
-from lifecycle.sessions.conversations import Change, Conversations, Event, Stored
+from lifecycle.sessions.conversations import Change, Conversations, Stored
 
 WORKER_LOST = "worker_lost"
 """Error code of a run whose worker died at every attempt, so that none could record why."""
@@ -105,7 +106,9 @@ class DeadLetters:
             event = Event("run.queued", {"run_id": stored.run.id, "redriven": redriven}, now)
             return Change(session, runs.requeued(stored.run, redriven), events=[event])
 
-        await self._conversations.update(workspace, submission.session_id, submission.run_id, decide)
+        stored = await self._conversations.update(workspace, submission.session_id, submission.run_id, decide)
+        if stored.run is not None:
+            submission = submission.model_copy(update={"call": stored.run.call})
         await self._queue.redrive(letter_id, submission, redriven)
         return submission
 

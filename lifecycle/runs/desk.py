@@ -7,12 +7,14 @@ from dataclasses import replace
 
 from kernel.clock import Clock
 from kernel.errors import NotFound
+from kernel.journal import Event
 from lifecycle.runs import rules as runs
-from lifecycle.runs.lease import outcome
+from lifecycle.runs.changes import outcome
 from lifecycle.runs.notices import Notices
 from lifecycle.runs.rules import Run, RunState
-from lifecycle.sessions.conversations import Change, Conversations, Event, Stored
+from lifecycle.sessions.conversations import Change, Conversations, Stored
 from lifecycle.sessions.directory import Directory
+from lifecycle.sessions.rules import SessionState
 
 _FIRST_LOOK_S = 0.2
 _LONGEST_LOOK_S = 1.0
@@ -51,7 +53,7 @@ class RunDesk:
         return run
 
     async def cancel(self, workspace: str, run_id: str) -> Run:
-        """Cancel the run and return it: at once while it is queued, soon when it is running.
+        """Cancel the run and return it: at once while it is queued or kept, soon when it is running.
 
         A run that accepted the request ends as cancelled, whatever its model call brings. One that is finished stays.
 
@@ -63,12 +65,12 @@ class RunDesk:
             raise _no_run(run_id)
 
         def decide(stored: Stored) -> Change | None:
-            if stored.run is None or stored.session is None:
+            if stored.run is None or stored.session is None or stored.session.state is SessionState.ERASED:
                 raise _no_run(run_id)
             now = self._clock()
             if stored.run.finished or stored.run.cancel_requested:
                 return None
-            if stored.run.state is RunState.QUEUED:
+            if stored.run.state in (RunState.QUEUED, RunState.WAITING):
                 return outcome(stored.session, stored.run, runs.cancelled(stored.run, now), (), (), now)
             event = Event("run.cancel_requested", {"run_id": run_id}, now)
             return Change(stored.session, replace(stored.run, cancel_requested=True), events=[event])

@@ -10,18 +10,20 @@ from datetime import datetime, timedelta
 from kernel.clock import Clock
 from kernel.errors import AppError, Conflict, NotFound, Unavailable
 from kernel.ids import new_id
+from kernel.journal import Event
 from kernel.tracing import span, traceparent
 from lifecycle.registry.catalog import Agent, Catalog, disabled
-from lifecycle.registry.due import DueIndex
 from lifecycle.registry.operations import Ensure
 from lifecycle.registry.signals import AgentSignals
 from lifecycle.runs import rules as runs
+from lifecycle.runs.changes import session_ended, state_event
 from lifecycle.runs.rules import NOT_QUEUED, Run, RunState
 from lifecycle.runs.submissions import RunRequest, Submission
 from lifecycle.sessions import rules as sessions
-from lifecycle.sessions.conversations import Change, Conversations, Event, Stored
+from lifecycle.sessions.conversations import Change, Conversations, Stored
 from lifecycle.sessions.directory import Directory, RunPlace
 from lifecycle.sessions.rules import Session
+from lifecycle.sessions.starting import SessionStart
 
 Send = Callable[[Submission], Awaitable[None]]
 """Puts a submission on the queue; returns once the broker has accepted it, raises Unavailable otherwise."""
@@ -43,7 +45,7 @@ class Intake:
         catalog: Catalog,
         conversations: Conversations,
         directory: Directory,
-        due: DueIndex,
+        start: SessionStart,
         *,
         session_idle_after: timedelta,
         clock: Clock,
@@ -51,7 +53,7 @@ class Intake:
         self._catalog = catalog
         self._conversations = conversations
         self._directory = directory
-        self._due = due
+        self._start = start
         self._session_idle_after = session_idle_after
         self._clock = clock
 
@@ -108,7 +110,9 @@ class Intake:
         now = self._clock()
         (place, new), _ = await asyncio.gather(
             self._directory.claim_run(workspace, run_id, wanted),
-            self._enter(agent, wanted.session_id, request.user_id, now) if new_session else _nothing(),
+            self._start.enter(_new_session(agent, wanted.session_id, request.user_id, now))
+            if new_session
+            else _nothing(),
         )
         if place.session_id != wanted.session_id and request.session_id is None:
             await self._directory.close_session(workspace, agent.name, wanted.session_id)
@@ -124,46 +128,20 @@ class Intake:
             created = stored.run is None
             if stored.run is not None:
                 return _resubmitted(stored, stored.run)
-            return self._queued(agent, request, run_id, place.session_id, stored, now)
+            if (ended := self._ended_by_now(stored.session, agent, request)) is not None:
+                return ended
+            return _queued(agent, request, run_id, place.session_id, stored, now)
 
         stored = await self._conversations.update(workspace, place.session_id, run_id, decide, known=known)
         if stored.run is None:
-            msg = "the run was not stored"
+            if stored.session is None:
+                msg = "the run was not stored"
+                raise RuntimeError(msg)
+            await self._directory.close_session(workspace, agent.name, stored.session.id)
+            sessions.check_usable(stored.session, agent.name, request.user_id)
+            msg = "the run was neither stored nor refused"
             raise RuntimeError(msg)
         return Accepted(stored.run, created)
-
-    async def start_session(
-        self, workspace: str, agent_name: str, session_id: str | None, user_id: str | None
-    ) -> tuple[Session, bool]:
-        """Start a session with the agent and return it and whether it is new; the same id again is the same session.
-
-        Raises:
-            NotFound: No such agent, or the session is another user's.
-            Conflict: The agent is disabled, or the session is with another agent or has ended.
-        """
-        agent = await self._usable_agent(workspace, agent_name)
-        ident = session_id or new_id()
-        now = self._clock()
-        known = await self._conversations.load(workspace, ident) if session_id else Stored(None, None)
-        if known.session is None:
-            await self._enter(agent, ident, user_id, now)
-
-        new = False
-
-        def decide(stored: Stored) -> Change | None:
-            nonlocal new
-            new = stored.session is None
-            if stored.session is not None:
-                sessions.check_usable(stored.session, agent.name, user_id)
-                return None
-            session = Session(workspace, ident, agent.name, user_id, created_at=now, last_activity=now)
-            return Change(session, events=[_state_changed(session)])
-
-        stored = await self._conversations.update(workspace, ident, None, decide, known=known)
-        if stored.session is None:
-            msg = "the session was not stored"
-            raise RuntimeError(msg)
-        return stored.session, new
 
     async def _check(self, stored: Stored, agent: Agent, request: RunRequest, run_id: str) -> None:
         """Check that the session takes the run, unless it has taken it before."""
@@ -187,41 +165,16 @@ class Intake:
             raise disabled(agent)
         return agent
 
-    async def _enter(self, agent: Agent, session_id: str, user_id: str | None, now: datetime) -> None:
-        session = Session(agent.workspace, session_id, agent.name, user_id, created_at=now, last_activity=now)
-        await asyncio.gather(
-            self._directory.enter_session(session),
-            self._due.add(agent.workspace, session_id, now + self._session_idle_after, agent.name),
-        )
-
-    def _queued(
-        self, agent: Agent, request: RunRequest, run_id: str, session_id: str, stored: Stored, now: datetime
-    ) -> Change:
-        session = stored.session
-        events: list[Event] = []
+    def _ended_by_now(self, session: Session | None, agent: Agent, request: RunRequest) -> Change | None:
+        """Return the change that ends a session whose time is over, though no timer has come by yet."""
         if session is None:
-            session = Session(
-                agent.workspace, session_id, agent.name, request.user_id, created_at=now, last_activity=now
-            )
-            events.append(_state_changed(session))
+            return None
         sessions.check_usable(session, agent.name, request.user_id)
-        run = Run(
-            run_id,
-            agent.workspace,
-            session_id,
-            agent.name,
-            request.query,
-            agent.declaration.revision,
-            now,
-            user_id=request.user_id,
-            metadata=request.metadata,
-            expected_topics=request.expected_topics,
-            context=request.context,
-            traceparent=traceparent(),
-        )
-        events.append(Event("run.queued", {"run_id": run_id}, now))
-        session = replace(session, runs=session.runs + 1, pending=session.pending + 1, last_activity=now)
-        return Change(session, run, events=events)
+        now = self._clock()
+        reason = sessions.overdue(session, now, self._session_idle_after)
+        if reason is None or (reason == sessions.IDLE_TIMEOUT and session.pending):
+            return None
+        return session_ended(session, reason, now)
 
     async def _not_queued(self, run: Run, error: AppError) -> None:
         """Fail a run whose message was not accepted, so that it does not look as if it were waiting."""
@@ -249,7 +202,48 @@ def submission_of(run: Run) -> Submission:
         expected_topics=run.expected_topics,
         context=run.context,
         metadata=run.metadata,
+        stream=run.stream,
+        call=run.call,
     )
+
+
+def _new_session(agent: Agent, session_id: str, user_id: str | None, now: datetime) -> Session:
+    return Session(agent.workspace, session_id, agent.name, user_id, created_at=now, last_activity=now)
+
+
+def _queued(
+    agent: Agent, request: RunRequest, run_id: str, session_id: str, stored: Stored, now: datetime
+) -> Change:
+    """Return the change that takes up the run: on the queue from now on, or kept if its session is on hold."""
+    session = stored.session
+    events: list[Event] = []
+    if session is None:
+        session = _new_session(agent, session_id, request.user_id, now)
+        events.append(state_event(session, now))
+    sessions.check_room(session)
+    run = Run(
+        run_id,
+        agent.workspace,
+        session_id,
+        agent.name,
+        request.query,
+        agent.declaration.revision,
+        now,
+        user_id=request.user_id,
+        metadata=request.metadata,
+        expected_topics=request.expected_topics,
+        context=request.context,
+        stream=request.stream,
+        number=session.runs + 1,
+        traceparent=traceparent(),
+    )
+    if session.on_hold:
+        run = runs.kept(run)
+        events.append(Event("run.waiting", {"run_id": run_id, "reason": session.pause_reason}, now))
+    else:
+        events.append(Event("run.queued", {"run_id": run_id}, now))
+    session = replace(session, runs=session.runs + 1, pending=session.pending + 1, last_activity=now)
+    return Change(session, run, events=events)
 
 
 def _ensure(agent: Agent) -> Ensure:
@@ -262,13 +256,9 @@ def _resubmitted(stored: Stored, run: Run) -> Change | None:
         return None
     sessions.check_usable(stored.session, run.agent, run.user_id)
     event = Event("run.queued", {"run_id": run.id}, run.created_at)
-    return Change(
-        replace(stored.session, pending=stored.session.pending + 1), runs.requeued(run, run.redriven), events=[event]
-    )
-
-
-def _state_changed(session: Session) -> Event:
-    return Event("session.state_changed", {"state": session.state}, session.created_at)
+    again = runs.requeued(run, run.redriven)
+    again = runs.kept(again) if stored.session.on_hold else again
+    return Change(replace(stored.session, pending=stored.session.pending + 1), again, events=[event])
 
 
 async def _nothing() -> None:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from kernel.clock import Clock
 from kernel.errors import Unavailable
+from kernel.journal import Event
 from kernel.tracing import event
 from lifecycle.runs import rules as runs
 from lifecycle.runs import spans
+from lifecycle.runs.changes import outcome, stage_event
 from lifecycle.runs.rules import Run, RunState, Stage
-from lifecycle.sessions.conversations import Change, Conversations, Event, Stored, Turn
-from lifecycle.sessions.rules import Held, Session, SessionState
+from lifecycle.sessions.conversations import Change, Conversations, Stored, Turn
+from lifecycle.sessions.rules import Held, Kept, Session
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +52,7 @@ class RunLease:
         self._look_every = look_every
         self._lock = asyncio.Lock()
         self._events: list[Event] = []
+        self._text = ""
         self.lost = False
         self.cancelled = False
 
@@ -73,6 +76,32 @@ class RunLease:
         """Note that the run entered a stage; it is written with the next write, within `look_every` at the latest."""
         self._events.append(stage_event(self.run, stage, self._clock()))
         event("run.stage", {"stage": stage.value})
+
+    def note(self, name: str, data: Mapping[str, Any]) -> None:
+        """Note an event of the run; it is written as a stage is."""
+        self._events.append(Event(name, {"run_id": self.run.id, "attempt": self.run.attempt, **data}, self._clock()))
+
+    @property
+    def text(self) -> str:
+        """All that was said."""
+        return self._text
+
+    def say(self, text: str) -> None:
+        """Note a piece of the answer's text; it is told as an event with the next write."""
+        self._text += text
+
+    async def tell(self) -> None:
+        """Write what was said and is not told yet, if anything."""
+        async with self._lock:
+            if len(self._text) > self.run.streamed and not self.lost:
+                await self._write(lambda run, now: run)
+
+    async def keep(self, kept: Kept) -> None:
+        """Note the conversation with the session before anything is said in it, so that it can be forgotten one day."""
+        async with self._lock:
+            await self._write(lambda run, now: run, kept=kept)
+        if self.lost:
+            raise Unavailable("Another worker took the run over.", code="run_busy")
 
     async def watch(self, work: asyncio.Task[Any]) -> None:
         """Look after the run until the work is done; stop the work when the run is lost or to be cancelled."""
@@ -108,7 +137,11 @@ class RunLease:
     async def _look(self) -> None:
         async with self._lock:
             run = self.run
-            self._stored = await self._conversations.load(run.workspace, run.session_id, run.id)
+            found = await self._conversations.load(run.workspace, run.session_id, run.id)
+            if found.run is None or found.session is None:
+                self.lost = True  # it was erased
+                return
+            self._stored = found
             if not self.run.held_by(self._holder):
                 self.lost = True
             elif self.run.cancel_requested:
@@ -120,7 +153,9 @@ class RunLease:
         until = self.run.lease_until
         return until is not None and until - self._clock() < self._lasts * 2 / 3
 
-    async def _write(self, step: Step, turns: Sequence[Turn] = (), held: Held | None = None) -> None:
+    async def _write(
+        self, step: Step, turns: Sequence[Turn] = (), held: Held | None = None, kept: Kept | None = None
+    ) -> None:
         run = self.run
         written = False
 
@@ -137,51 +172,30 @@ class RunLease:
             written = True
             if cancelled:
                 return outcome(stored.session, stored.run, changed, self._events, (), now)
-            return outcome(stored.session, stored.run, changed, self._events, turns, now, held)
+            events, changed = self._told(changed, now)
+            change = outcome(stored.session, stored.run, changed, events, turns, now, held)
+            if kept is not None:
+                session = change.session or stored.session
+                change = replace(change, session=replace(session, kept=(*session.kept, kept)))
+            return change
 
-        self._stored = await self._conversations.update(
-            run.workspace, run.session_id, run.id, decide, known=self._stored
-        )
+        found = await self._conversations.update(run.workspace, run.session_id, run.id, decide, known=self._stored)
+        if found.run is not None and found.session is not None:
+            self._stored = found
         if written:
             self._events = []
         self.lost = not written
 
+    def _told(self, run: Run, now: datetime) -> tuple[Sequence[Event], Run]:
+        """Return the events to write, with the text that this run was not told yet, and the run that it then was.
 
-def stage_event(run: Run, stage: Stage, now: datetime, code: str | None = None) -> Event:
-    """Return the event of a run entering a stage."""
-    data = {"run_id": run.id, "stage": stage.value, "attempt": run.attempt}
-    return Event("run.stage", data | ({"code": code} if code else {}), now)
-
-
-def outcome(
-    session: Session,
-    before: Run,
-    after: Run,
-    noted: Sequence[Event],
-    turns: Sequence[Turn],
-    now: datetime,
-    held: Held | None = None,
-) -> Change:
-    """Return the change of a run and its session: counters, spend, history and events, all from the two runs.
-
-    An attempt that ends, however it does, leaves the session with the provider's conversation in `held`: what one that
-    failed or died may have added to a conversation is not known.
-    """
-    events = list(noted)
-    if after.stage is not None and after.finished:
-        events.append(stage_event(after, after.stage, now, after.error.code if after.error else None))
-    elif after.state is RunState.QUEUED and after.error is not None:
-        events.append(
-            Event("run.retrying", {"run_id": after.id, "attempt": after.attempt, "code": after.error.code}, now)
-        )
-    if not events and after.spend == before.spend and not turns:
-        return Change(run=after)
-    if after.state is RunState.SUCCEEDED and session.state is SessionState.STARTED:
-        session = replace(session, state=SessionState.ACTIVE)
-        events.append(Event("session.state_changed", {"state": session.state.value}, now))
-    if before.state is RunState.RUNNING and (after.state is not RunState.RUNNING or after.attempt > before.attempt):
-        session = replace(session, held=held)
-    if after.finished:
-        session = replace(session, pending=session.pending - 1, last_activity=now)
-    session = replace(session, spend=session.spend + (after.spend - before.spend))
-    return Change(session, after, turns, events)
+        What was told stands with the run, so that a write that took effect unnoticed is not repeated.
+        """
+        text = self._text[run.streamed :]
+        if not text or run.state not in (RunState.RUNNING, RunState.SUCCEEDED):
+            return self._events, run
+        data = {"run_id": run.id, "attempt": run.attempt, "offset": run.streamed, "text": text}
+        done = next((n for n, e in enumerate(self._events) if e.data.get("stage") == Stage.EVALUATING), None)
+        at = len(self._events) if done is None else done
+        events = [*self._events[:at], Event("run.delta", data, now), *self._events[at:]]
+        return events, replace(run, streamed=len(self._text))

@@ -23,6 +23,7 @@ class RunState(StrEnum):
 
     QUEUED = "queued"  # accepted; waiting for its turn or its next attempt
     RUNNING = "running"  # a worker holds its lease
+    WAITING = "waiting"  # kept, without a message on the queue, until its session goes on
     SUCCEEDED = "succeeded"  # answered
     FAILED = "failed"  # will not be answered unless it is redriven; `error` says why
     CANCELLED = "cancelled"  # stopped on request
@@ -32,6 +33,7 @@ class Stage(StrEnum):
     """What a user sees of a run's progress."""
 
     INITIALIZING = "INITIALIZING"  # a worker has it and gets the agent ready
+    CHECKING_BUDGET = "CHECKING_BUDGET"  # what its budgets allow is looked at; a run that has none is not
     RUNNING = "RUNNING"  # the model works
     EVALUATING = "EVALUATING"  # the answer is scored and recorded
     COMPLETED = "COMPLETED"  # answered
@@ -68,6 +70,8 @@ class Run:
         metadata: The caller's own strings, returned as given.
         expected_topics: What a good answer speaks of, for evaluation.
         context: What the answer must be borne out by; None when nothing was given.
+        stream: Whether its text is told as `run.delta` events while the model writes it.
+        number: The how-manieth run of its session it is, from 1; 0 where that was not counted yet.
         state: See RunState.
         stage: Latest progress; None before a worker has it.
         attempt: How many times a worker has claimed it.
@@ -75,6 +79,8 @@ class Run:
         lease_owner: The worker that runs it; None unless running.
         lease_until: Until when nobody else may claim it; None unless running.
         cancel_requested: Whether it is to be cancelled at the next opportunity.
+        call: The resumption of its session that queued it last (`Session.resumes`); 0 when it was queued by submission.
+        streamed: Characters of this attempt's text that were told as events.
         started_at: When it was first claimed.
         finished_at: When it reached a terminal state.
         answer: The answer's text; None unless succeeded.
@@ -98,6 +104,8 @@ class Run:
     metadata: Mapping[str, str] = field(default_factory=dict[str, str])
     expected_topics: tuple[str, ...] = ()
     context: str | None = None
+    stream: bool = False
+    number: int = 0
     state: RunState = RunState.QUEUED
     stage: Stage | None = None
     attempt: int = 0
@@ -105,6 +113,8 @@ class Run:
     lease_owner: str | None = None
     lease_until: datetime | None = None
     cancel_requested: bool = False
+    call: int = 0
+    streamed: int = 0
     started_at: datetime | None = None
     finished_at: datetime | None = None
     answer: str | None = None
@@ -148,8 +158,8 @@ def busy_until(run: Run, now: datetime) -> datetime | None:
     return None
 
 
-def claimed(run: Run, worker: str, now: datetime, lease: timedelta) -> Run:
-    """Return the run, held by the worker for the lease, one attempt on."""
+def claimed(run: Run, worker: str, now: datetime, lease: timedelta, call: int = 0) -> Run:
+    """Return the run, held by the worker for the lease, one attempt on; `call` is what its message was sent by."""
     return replace(
         run,
         state=RunState.RUNNING,
@@ -159,6 +169,8 @@ def claimed(run: Run, worker: str, now: datetime, lease: timedelta) -> Run:
         lease_until=now + lease,
         started_at=run.started_at or now,
         error=None,
+        call=max(run.call, call),
+        streamed=0,
     )
 
 
@@ -198,6 +210,16 @@ def released(run: Run, error: AppError) -> Run:
         lease_until=None,
         error=RunError(error.code, error.detail),
     )
+
+
+def kept(run: Run) -> Run:
+    """Return the run, kept until its session goes on."""
+    return replace(run, state=RunState.WAITING, lease_owner=None, lease_until=None, error=None)
+
+
+def called(run: Run, call: int) -> Run:
+    """Return the run, queued by its session's resumption of that number unless a worker has it already."""
+    return replace(run, call=call, state=RunState.QUEUED if run.state is RunState.WAITING else run.state)
 
 
 def requeued(run: Run, redriven: int) -> Run:

@@ -13,16 +13,18 @@ from kernel.errors import AppError, Cancelled, InvalidInput, NotFound, TooLarge,
 from kernel.ids import new_id
 from lifecycle.registry.catalog import Catalog
 from lifecycle.registry.signals import AgentSignals
-from lifecycle.runs import attempts
+from lifecycle.runs import admission, attempts, spans
 from lifecycle.runs import rules as runs
-from lifecycle.runs import spans
+from lifecycle.runs.admission import Verdict
 from lifecycle.runs.attempts import Attempt, Attempts
+from lifecycle.runs.changes import outcome, stage_event
 from lifecycle.runs.intake import Intake
-from lifecycle.runs.lease import RunLease, outcome, stage_event
+from lifecycle.runs.lease import RunLease
 from lifecycle.runs.notices import Notices
 from lifecycle.runs.rules import Answer, Run, Stage
 from lifecycle.runs.submissions import Submission
 from lifecycle.sessions.conversations import Change, Conversations, Stored, Turn
+from lifecycle.sessions.rules import SessionState
 from llmops.spend.ledger import Ledger
 from llmops.spend.usage import Spend
 
@@ -70,8 +72,12 @@ class Runner:
         self._clock = clock
         self._policy = policy
 
-    async def process(self, submission: Submission, signals: AgentSignals, *, last_delivery: bool = False) -> Run:
-        """Bring the run to an end, or raise so that it is delivered again.
+    async def process(
+        self, submission: Submission, signals: AgentSignals, *, last_delivery: bool = False
+    ) -> Run | None:
+        """Bring the run to an end, or raise so that it is delivered again; None for one that was erased.
+
+        A run whose session is on hold is kept as `waiting`; whoever lets the session go on queues it again.
 
         Args:
             submission: What the message says. A run nobody has stored yet is stored first.
@@ -83,6 +89,8 @@ class Runner:
                 the last attempt, the run is recorded as failed before. Any other: the message cannot become a run.
         """
         found = await self._conversations.load(submission.workspace, submission.session_id, submission.run_id)
+        if found.session is not None and found.session.state is SessionState.ERASED:
+            return None
         with spans.delivery(submission, found.run):
             return await self._process(submission, found, signals, last_delivery=last_delivery)
 
@@ -91,7 +99,7 @@ class Runner:
     ) -> Run:
         stored = await self._stored(submission, found)
         try:
-            claimed = await self._claim(stored)
+            claimed = await self._claim(stored, submission.call)
             if isinstance(claimed, Run):
                 spans.settled(claimed, here=stored.run is not None and not stored.run.finished)
                 return claimed
@@ -113,12 +121,14 @@ class Runner:
             raise InvalidInput(msg, code="invalid_message")
         return stored
 
-    async def _claim(self, stored: Stored) -> RunLease | Run:
-        """Return a lease on the run, or the run if it is finished."""
+    async def _claim(self, stored: Stored, call: int) -> RunLease | Run:
+        """Return a lease on the run, or the run if it is finished or it is not its turn."""
         give_up = self._clock() + self._policy.lease * 2
         holder = new_id()
+        turn = Verdict.RUN
 
         def decide(stored: Stored) -> Change | None:
+            nonlocal turn
             if stored.run is None or stored.session is None:
                 raise NotFound
             now = self._clock()
@@ -129,7 +139,14 @@ class Runner:
                 return None
             if run.cancel_requested:
                 return outcome(session, run, runs.cancelled(run, now), (), (), now)
-            claimed = runs.claimed(run, holder, now, self._policy.lease)
+            turn = admission.verdict(session, run, call, now)
+            if turn is Verdict.KEEP:
+                return admission.kept(session, run, now)
+            if turn is Verdict.EXPIRE:
+                return admission.expired(session, run, now)
+            if turn is Verdict.FORGET:
+                return None
+            claimed = runs.claimed(run, holder, now, self._policy.lease, call)
             return outcome(session, run, claimed, [stage_event(claimed, Stage.INITIALIZING, now)], (), now)
 
         while True:
@@ -140,7 +157,7 @@ class Runner:
                 before.workspace, before.session_id, before.id, decide, known=stored
             )
             run = stored.run
-            if run is None or run.finished:
+            if run is None or run.finished or turn is not Verdict.RUN:
                 return run or before
             if run.held_by(holder):
                 return self._lease(stored, holder)

@@ -32,6 +32,7 @@ class RunRequest(BaseModel):
         expected_topics: What a good answer speaks of; used to score the answer.
         context: What the answer must be borne out by; the model is told it with the query.
         metadata: At most 16 strings that come back with the run.
+        stream: Whether the answer is told as `run.delta` events while the model writes it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
@@ -42,10 +43,13 @@ class RunRequest(BaseModel):
     expected_topics: tuple[Topic, ...] = Field(default=(), max_length=32)
     context: str | None = Field(default=None, max_length=100_000)
     metadata: Mapping[MetadataKey, MetadataValue] = Field(default={}, max_length=16)
+    stream: bool = False
 
     def digest(self, agent: str) -> str:
         """Return the SHA-256 (hex) of the request, equal for equal requests to the same agent."""
-        text = json.dumps([agent, self.model_dump(mode="json")], sort_keys=True)
+        # What requests did not always have counts only where it says something, or an old one could not be repeated.
+        later = set[str]() if self.stream else {"stream"}
+        text = json.dumps([agent, self.model_dump(mode="json", exclude=later)], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -58,12 +62,14 @@ class Submission(RunRequest):
         agent: The agent asked.
         run_id: The run; the message's MessageId stands in for it when it is left out.
         session_id: The conversation; the same as the message's SessionId.
+        call: The resumption of the session that sent the message (`Run.call`); 0 when it was submitted.
     """
 
     v: Literal[1] = 1
     workspace: str = "default"
     agent: str
     run_id: str
+    call: int = Field(default=0, ge=0)
     session_id: str  # pyright: ignore[reportIncompatibleVariableOverride, reportGeneralTypeIssues] - narrowed
 
     @property

@@ -15,7 +15,10 @@ from typing import Any
 
 from kernel.codec import JsonCodec
 from kernel.errors import TooLarge, Unavailable
+from kernel.journal import Event
 from kernel.tables import (
+    MAX_WRITES,
+    Delete,
     Insert,
     Replace,
     Row,
@@ -44,15 +47,6 @@ class Turn:
     role: str
     text: str
     run_id: str
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """Something that happened in a session: a stable name (`run.stage`), its data and when."""
-
-    name: str
-    data: dict[str, Any]
     at: datetime
 
 
@@ -86,11 +80,16 @@ Decide = Callable[[Stored], Change | None]
 """Returns the change to commit, or None when there is nothing (left) to do; called again when somebody was faster."""
 
 
+Committed = Callable[[str, str, int, Sequence[Event]], None]
+"""Is told of a workspace's session that events, numbered from a number on, were committed."""
+
+
 class Conversations:
     """Reads and changes sessions."""
 
-    def __init__(self, tables: Tables) -> None:
+    def __init__(self, tables: Tables, committed: Committed | None = None) -> None:
         self._tables = tables
+        self._committed = committed
 
     async def load(self, workspace: str, session_id: str, run_id: str | None = None) -> Stored:
         """Return the session and the run (two point reads side by side)."""
@@ -163,6 +162,16 @@ class Conversations:
         async for row in every(self._tables, TABLE, Span.prefix(f"{workspace}!{session_id}", "run!")):
             yield _run(row)
 
+    async def clear(self, workspace: str, session_id: str) -> None:
+        """Remove the session's runs, turns and events; the session itself stays."""
+        partition = f"{workspace}!{session_id}"
+        for prefix in ("run!", "turn!", "event!"):
+            while rows := await first_rows(self._tables, TABLE, Span.prefix(partition, prefix), MAX_WRITES):
+                try:
+                    await self._tables.commit(TABLE, [Delete(partition, row.key) for row in rows])
+                except RowChanged:
+                    continue  # somebody else clears it, or our own earlier try took effect
+
     async def _commit(self, partition: str, stored: Stored, change: Change) -> Stored:
         writes: list[Write] = []
         session = change.session
@@ -183,6 +192,8 @@ class Conversations:
         if change.run is not None:
             writes.insert(0, _put(_run_row(partition, change.run, stored.run_etag)))
         etags = await self._tables.commit(TABLE, writes)
+        if session is not None and change.events and self._committed is not None:
+            self._committed(session.workspace, session.id, session.events - len(change.events), change.events)
         run_etag = etags[0] if change.run is not None else stored.run_etag
         session_etag = etags[int(change.run is not None)] if session is not None else stored.session_etag
         return Stored(session or stored.session, change.run or stored.run, session_etag, run_etag)

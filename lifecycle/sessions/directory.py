@@ -12,9 +12,10 @@ import asyncio
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 from kernel.ids import newest_first
-from kernel.tables import Delete, Insert, Row, RowChanged, RowExists, Span, Tables, Upsert, first_rows
+from kernel.tables import Delete, Insert, Row, RowChanged, RowExists, Span, Tables, Upsert, every, first_rows
 from lifecycle.sessions.rules import Session
 
 RUNS = "runs"
@@ -22,6 +23,8 @@ SESSIONS = "sessions"
 OPEN = "opensessions"
 SHARDS = 8
 """Partitions a workspace's sessions are spread over, so that none passes the service's 2,000 rows a second."""
+
+_AT_THE_SAME_TIME = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +83,29 @@ class Directory:
             await self._tables.commit(OPEN, [Delete(f"{workspace}!{agent}", session_id)])
         except RowChanged:
             return
+
+    async def forget_run(self, workspace: str, run_id: str) -> None:
+        """Remove the run's entry; one that is gone is no error."""
+        try:
+            await self._tables.commit(RUNS, [Delete(f"{workspace}!{run_id}", "run")])
+        except RowChanged:
+            return
+
+    async def leave(self, session: Session) -> None:
+        """Remove the session's entries, also those of callers who were at it at the same time as its maker."""
+        await self.close_session(session.workspace, session.agent, session.id)
+        home, made = _home(session.workspace, session.id), session.created_at
+        span = Span(
+            home,
+            key_from=newest_first(made + _AT_THE_SAME_TIME, ""),
+            key_before=newest_first(made - _AT_THE_SAME_TIME, ""),
+            where={"session_id": session.id},
+        )
+        for row in [row async for row in every(self._tables, SESSIONS, span)]:
+            try:
+                await self._tables.commit(SESSIONS, [Delete(home, row.key)])
+            except RowChanged:
+                continue
 
     async def has_open_session(self, workspace: str, agent: str) -> bool:
         """Return whether any session with the agent is open."""

@@ -1,4 +1,4 @@
-"""Ending sessions, on request and when nothing happens in them any more."""
+"""Ending sessions: on request, and when their time is over."""
 
 from __future__ import annotations
 
@@ -9,13 +9,11 @@ from kernel.clock import Clock, hour_bucket
 from kernel.errors import Conflict, NotFound
 from lifecycle.registry.due import DueIndex, Entry
 from lifecycle.runs import rules as runs
-from lifecycle.runs.lease import outcome
-from lifecycle.sessions.conversations import Change, Conversations, Event, Stored
+from lifecycle.runs.admission import SESSION_EXPIRED, too_late
+from lifecycle.runs.changes import outcome, session_ended
+from lifecycle.sessions.conversations import Change, Conversations, Stored
 from lifecycle.sessions.directory import Directory
-from lifecycle.sessions.rules import Session, SessionState, ended, is_idle
-
-IDLE_TIMEOUT = "idle_timeout"
-BY_REQUEST = "ended_by_request"
+from lifecycle.sessions.rules import BY_REQUEST, IDLE_TIMEOUT, Session, SessionState, next_look, overdue
 
 
 class SessionEnd:
@@ -45,15 +43,15 @@ class SessionEnd:
         """
 
         def decide(stored: Stored) -> Change | None:
-            if stored.session is None:
+            if stored.session is None or stored.session.state is SessionState.ERASED:
                 msg = f"There is no session {session_id!r}."
                 raise NotFound(msg, code="session_not_found")
-            if stored.session.state is SessionState.ENDED:
+            if stored.session.over:
                 return None
             if stored.session.pending:
                 msg = "A run of the session is not finished; cancel it or wait for it first."
                 raise Conflict(msg, code="session_busy")
-            return _end(stored.session, BY_REQUEST, self._clock())
+            return session_ended(stored.session, BY_REQUEST, self._clock())
 
         stored = await self._conversations.update(workspace, session_id, None, decide)
         if stored.session is None:
@@ -61,23 +59,26 @@ class SessionEnd:
         await self._directory.close_session(workspace, stored.session.agent, session_id)
         return stored.session
 
-    async def expire_idle(self) -> int:
-        """End every session that was idle for too long, and return how many. What it reads is what is due."""
+    async def expire(self) -> int:
+        """End every session whose time is over, and return how many. What it reads is what is due."""
         now = self._clock()
         count = 0
         async for entry in self._due.until(now):
             stored = await self._conversations.load(entry.workspace, entry.name)
             if stored.session is None and entry.hour >= hour_bucket(now):
                 continue  # entered before the session is stored, which may be this very moment
-            if stored.session is not None and stored.session.state is not SessionState.ENDED:
-                if not is_idle(stored.session, now, self._idle_after):
-                    await self._look_again(entry, stored.session.last_activity + self._idle_after)
+            if stored.session is not None and not stored.session.over:
+                reason = overdue(stored.session, now, self._idle_after)
+                if reason is None:
+                    await self._look_again(entry, next_look(stored.session, now, self._idle_after))
                     continue
-                if not await self._expire(stored, now):
+                stored = await self._end(stored.session, reason, now)
+                if stored.session is None or not stored.session.over:
                     continue
                 count += 1
-            await self._directory.close_session(entry.workspace, entry.note, entry.name)
-            await self._due.drop(entry.workspace, entry.name, entry.hour)
+            if stored.session is None or await self._cleared(stored.session):
+                await self._directory.close_session(entry.workspace, entry.note, entry.name)
+                await self._due.drop(entry.workspace, entry.name, entry.hour)
         return count
 
     async def _look_again(self, entry: Entry, due: datetime) -> None:
@@ -85,38 +86,43 @@ class SessionEnd:
             await self._due.add(entry.workspace, entry.name, due, entry.note)
             await self._due.drop(entry.workspace, entry.name, entry.hour)
 
-    async def _expire(self, stored: Stored, now: datetime) -> bool:
-        """End the session; return False when it turned out to be in use."""
-        session = stored.session
-        if session is None:
-            return False
-        if session.pending:
+    async def _end(self, session: Session, reason: str, now: datetime) -> Stored:
+        """End the session unless it turns out to be in use."""
+        if reason == IDLE_TIMEOUT and session.pending:
             # Runs whose message never came, or came to a worker that died for good: nothing else will finish them.
-            async for run in self._conversations.runs(session.workspace, session.id):
-                if not run.finished:
-                    await self._conversations.update(session.workspace, session.id, run.id, self._lose)
-            stored = await self._conversations.load(session.workspace, session.id)
+            await self._lose_runs(session)
 
         def decide(stored: Stored) -> Change | None:
-            if stored.session is None or stored.session.pending or not is_idle(stored.session, now, self._idle_after):
+            if stored.session is None or stored.session.over:
                 return None
-            return _end(stored.session, IDLE_TIMEOUT, now)
+            why = overdue(stored.session, now, self._idle_after)
+            if why is None or (why == IDLE_TIMEOUT and stored.session.pending):
+                return None
+            return session_ended(stored.session, why, now)
 
-        after = await self._conversations.update(session.workspace, session.id, None, decide, known=stored)
-        return after.session is not None and after.session.state is SessionState.ENDED
+        return await self._conversations.update(session.workspace, session.id, None, decide)
+
+    async def _cleared(self, session: Session) -> bool:
+        """Give up the runs of an ended session that nobody is running; return whether none is left."""
+        if not session.pending or session.state is SessionState.ERASED:
+            return True
+        await self._lose_runs(session)
+        after = (await self._conversations.load(session.workspace, session.id)).session
+        return after is None or not after.pending
+
+    async def _lose_runs(self, session: Session) -> None:
+        async for run in self._conversations.runs(session.workspace, session.id):
+            if not run.finished:
+                await self._conversations.update(session.workspace, session.id, run.id, self._lose)
 
     def _lose(self, stored: Stored) -> Change | None:
         now = self._clock()
         if stored.session is None or stored.run is None or stored.run.finished or runs.busy_until(stored.run, now):
             return None
-        lost = runs.lost(stored.run, Conflict("Its session was idle for too long.", code="session_expired"), now)
-        change = outcome(stored.session, stored.run, lost, (), (), now)
+        idle = Conflict("Its session was idle for too long.", code=SESSION_EXPIRED)
+        error = too_late(stored.session) if stored.session.over else idle
+        change = outcome(stored.session, stored.run, runs.lost(stored.run, error, now), (), (), now)
         # An expiry is no activity, or the session would never be idle.
         return replace(
             change, session=replace(change.session or stored.session, last_activity=stored.session.last_activity)
         )
-
-
-def _end(session: Session, reason: str, now: datetime) -> Change:
-    after = ended(session, reason, now)
-    return Change(after, events=[Event("session.state_changed", {"state": after.state.value, "reason": reason}, now)])

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 from kernel.errors import Conflict, NotFound
+from lifecycle.configuration.preferences import Preferences
 from llmops.spend.usage import Spend
 
 
@@ -15,7 +17,62 @@ class SessionState(StrEnum):
 
     STARTED = "started"  # created, nothing answered yet
     ACTIVE = "active"  # at least one run was answered
+    PAUSED = "paused"  # keeps the runs that come for when it is resumed; `pause_reason` says why
+    WAITING = "waiting"  # likewise, until a budget or an approval lets it go on
     ENDED = "ended"  # takes no more runs; `end_reason` says why
+    ERASED = "erased"  # nothing of it is left but that it was here, so that no late message brings it back
+
+
+IDLE_TIMEOUT = "idle_timeout"
+MAX_DURATION = "max_duration"
+MAX_TURNS = "max_turns"
+BY_REQUEST = "ended_by_request"
+FAILING = "failing"
+"""Why a session was paused by its own limit of failures."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What ends or pauses a session by itself, and how much of it a model is told; None is no limit of its own.
+
+    Attributes:
+        max_turns: Most messages of the history; a run adds two.
+        max_duration_s: Seconds from its creation after which it ends.
+        idle_timeout_s: Seconds without a run after which it ends, instead of `SESSION_IDLE_AFTER_S`.
+        max_history_tokens: Most tokens of the history that a model is told, instead of `HISTORY_TOKENS`.
+        max_failures: Runs failed in a row after which it is paused.
+    """
+
+    max_turns: int | None = None
+    max_duration_s: float | None = None
+    idle_timeout_s: float | None = None
+    max_history_tokens: int | None = None
+    max_failures: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What was erased of a session.
+
+    Attributes:
+        requested_at: When that was first asked for.
+        completed_at: When nothing was left; None while it goes on.
+        runs: Runs removed, with their queries and answers.
+        messages: Messages of the history removed.
+        events: Events removed.
+        conversations: Conversations deleted at the provider.
+        ledger_lines: Lines of the ledger that keep their amounts and no longer name the user.
+        elsewhere: What other parts of the app removed, by their name for it.
+    """
+
+    requested_at: datetime
+    completed_at: datetime | None = None
+    runs: int = 0
+    messages: int = 0
+    events: int = 0
+    conversations: int = 0
+    ledger_lines: int = 0
+    elsewhere: Mapping[str, int] = field(default_factory=dict[str, int])
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +82,20 @@ class Held:
     Attributes:
         id: The provider's name of it (`lifecycle.registry.providers.AgentProvider.conversation`).
         turns: How many of the session's turns it holds, the first ones.
+        tokens: How many tokens these come to, by the estimate that history is limited by.
     """
 
     id: str
     turns: int
+    tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A conversation that was made at a provider for a session, and may hold what was said in it."""
+
+    provider: str
+    id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +110,7 @@ class Session:
         created_at: Aware UTC.
         last_activity: When a run was last submitted or finished.
         state: See SessionState.
-        end_reason: Why it ended: `ended_by_request` or `idle_timeout`; None while it has not.
+        end_reason: Why it ended: `ended_by_request`, `idle_timeout`, `max_duration` or `max_turns`; None before.
         ended_at: When it ended; None while it has not.
         runs: Runs submitted.
         pending: Of these, not yet finished.
@@ -51,6 +118,14 @@ class Session:
         events: Events recorded; also the sequence number of the next one.
         spend: Of all its runs' model calls.
         held: The conversation at the provider that holds the history; None where nothing is known to hold it.
+        limits: Its own limits.
+        preferences: How the user likes to be answered; the model is told.
+        pause_reason: Why it is paused or waits; None while it is neither.
+        resumes: How often it was resumed: runs queued by a resumption carry its number.
+        resuming: Whether the last resumption has not queued yet all the runs that were kept.
+        failures: Runs that failed since one was last answered.
+        kept: The conversations made for it at providers, those given up included.
+        receipt: What was erased; None unless erased.
     """
 
     workspace: str
@@ -68,6 +143,24 @@ class Session:
     events: int = 0
     spend: Spend = field(default_factory=Spend)
     held: Held | None = None
+    limits: Limits = field(default_factory=Limits)
+    preferences: Preferences | None = None
+    pause_reason: str | None = None
+    resumes: int = 0
+    resuming: bool = False
+    failures: int = 0
+    kept: tuple[Kept, ...] = ()
+    receipt: Receipt | None = None
+
+    @property
+    def over(self) -> bool:
+        """Whether it takes no more runs, ever."""
+        return self.state in (SessionState.ENDED, SessionState.ERASED)
+
+    @property
+    def on_hold(self) -> bool:
+        """Whether runs are kept instead of run: it is paused, waits, or has yet to queue what was kept before."""
+        return self.state in (SessionState.PAUSED, SessionState.WAITING) or self.resuming
 
 
 def check_usable(session: Session, agent: str, user_id: str | None) -> None:
@@ -75,8 +168,11 @@ def check_usable(session: Session, agent: str, user_id: str | None) -> None:
 
     Raises:
         NotFound: It is another user's; told as if it did not exist.
-        Conflict: It is with another agent, or has ended.
+        Conflict: It is with another agent, has ended or was erased.
     """
+    if session.state is SessionState.ERASED:
+        msg = f"Session {session.id!r} was erased; its id is not used again."
+        raise Conflict(msg, code="session_erased")
     if session.user_id is not None and user_id != session.user_id:
         msg = f"There is no session {session.id!r}."
         raise NotFound(msg, code="session_not_found")
@@ -88,11 +184,104 @@ def check_usable(session: Session, agent: str, user_id: str | None) -> None:
         raise Conflict(msg, code="session_ended")
 
 
-def is_idle(session: Session, now: datetime, idle_timeout: timedelta) -> bool:
-    """Return whether nothing happened in an open session for the idle timeout."""
-    return session.state is not SessionState.ENDED and session.last_activity + idle_timeout <= now
+def check_room(session: Session) -> None:
+    """Check that the history can take one run more, once those not finished yet are answered.
+
+    Raises:
+        Conflict: It cannot; a run that fails makes room again.
+    """
+    most = session.limits.max_turns
+    if most is not None and session.turns + 2 * (session.pending + 1) > most:
+        msg = f"Session {session.id!r} takes {most} messages; the runs that are not finished will fill it."
+        raise Conflict(msg, code="session_full")
+
+
+def idle_timeout(session: Session, usual: timedelta) -> timedelta:
+    """Return how long nothing may happen in the session."""
+    own = session.limits.idle_timeout_s
+    return usual if own is None else timedelta(seconds=own)
+
+
+def is_idle(session: Session, now: datetime, usual: timedelta) -> bool:
+    """Return whether nothing happened in an open session for its idle timeout; time on hold does not count."""
+    return not (session.over or session.on_hold) and session.last_activity + idle_timeout(session, usual) <= now
+
+
+def outlived(session: Session, now: datetime) -> bool:
+    """Return whether an open session has lasted as long as it may."""
+    most = session.limits.max_duration_s
+    return not session.over and most is not None and session.created_at + timedelta(seconds=most) <= now
+
+
+def overdue(session: Session, now: datetime, usual: timedelta) -> str | None:
+    """Return the reason to end the session now, or None."""
+    if outlived(session, now):
+        return MAX_DURATION
+    return IDLE_TIMEOUT if is_idle(session, now, usual) else None
+
+
+def next_look(session: Session, now: datetime, usual: timedelta) -> datetime:
+    """Return when an open session is to be looked at again."""
+    timeout, most = idle_timeout(session, usual), session.limits.max_duration_s
+    idle = max(session.last_activity, now if session.on_hold else session.last_activity) + timeout
+    return idle if most is None else min(idle, session.created_at + timedelta(seconds=most))
+
+
+def paused(session: Session, reason: str, state: SessionState = SessionState.PAUSED) -> Session:
+    """Return the session, on hold for the reason."""
+    return replace(session, state=state, pause_reason=reason, resuming=False)
+
+
+def resumed(session: Session, now: datetime) -> Session:
+    """Return the session, going on; what was kept is yet to be queued."""
+    return replace(
+        session,
+        state=SessionState.ACTIVE if session.turns else SessionState.STARTED,
+        pause_reason=None,
+        resumes=session.resumes + 1,
+        resuming=session.pending > 0,
+        failures=0,
+        last_activity=now,
+    )
+
+
+def erasing(session: Session, now: datetime) -> Session:
+    """Return the session, condemned: it takes nothing any more, and what it held is to be removed."""
+    receipt = Receipt(now, runs=session.runs, messages=session.turns, events=session.events)
+    return replace(
+        session,
+        state=SessionState.ERASED,
+        ended_at=session.ended_at or now,
+        preferences=None,
+        pause_reason=None,
+        resuming=False,
+        held=None,
+        receipt=receipt,
+    )
+
+
+def erased(session: Session, receipt: Receipt) -> Session:
+    """Return what stays of an erased session: that it was here, and what was removed."""
+    return Session(
+        session.workspace,
+        session.id,
+        session.agent,
+        None,
+        session.created_at,
+        receipt.requested_at,
+        state=SessionState.ERASED,
+        ended_at=session.ended_at,
+        receipt=receipt,
+    )
+
+
+def settled(session: Session) -> Session:
+    """Return a resumed session once all that was kept is queued."""
+    return replace(session, resuming=False)
 
 
 def ended(session: Session, reason: str, now: datetime) -> Session:
     """Return the session, ended for the reason."""
-    return replace(session, state=SessionState.ENDED, end_reason=reason, ended_at=now)
+    return replace(
+        session, state=SessionState.ENDED, end_reason=reason, ended_at=now, pause_reason=None, resuming=False
+    )

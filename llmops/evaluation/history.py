@@ -10,6 +10,7 @@ Table `evaluations`, partition `{workspace}!{agent}`. Rows:
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
@@ -70,6 +71,7 @@ class Waiting:
 
 
 Parts = Mapping[str, Moments]
+_KEY = re.compile(r"line![0-9a-f]{12}![0-9a-f-]{36}!\d{4}")
 _EVALUATION = JsonCodec(Evaluation)
 OVERALL = "overall"
 
@@ -173,6 +175,18 @@ class Evaluations:
     async def fold(self, workspace: str, agent: str) -> int:
         """Add new scores of the agent's answers to its sums and return how many there were."""
         return await fold(self._tables, _SUMS, _home(workspace, agent))
+
+
+def after_key(text: str) -> str:
+    """Return the text if it can be the key of an evaluation.
+
+    Raises:
+        ValueError: It cannot.
+    """
+    if not _KEY.fullmatch(text):
+        msg = "no key of an evaluation"
+        raise ValueError(msg)
+    return text
 
 
 def by_version(sums: Sequence[DaySum]) -> dict[str, dict[str, Moments]]:

@@ -43,19 +43,15 @@ def body_of(notification: Notification, kind: Format) -> bytes:
 
 
 def _slack(note: Notification) -> dict[str, Any]:
-    blocks: list[dict[str, Any]] = [
-        {
-            "type": "header",
-            "text": {"type": "plain_text", "text": _cut(f"{_MARKS[note.severity]} {note.title}", _HEADER)},
-        }
-    ]
+    title = f"{_MARKS[note.severity]} {note.title}"
+    blocks: list[dict[str, Any]] = [{"type": "header", "text": {"type": "plain_text", "text": _cut(title, _HEADER)}}]
     if note.text:
         blocks.append({"type": "section", "text": {"type": "mrkdwn", "text": _escaped(note.text, _TEXT)}})
     if facts := list(note.facts.items())[:_FACTS]:
         fields = [f"*{_escaped(name, 100)}*\n{_escaped(value, _FACT)}" for name, value in facts]
         blocks.append({"type": "section", "fields": [{"type": "mrkdwn", "text": text} for text in fields]})
     blocks.append({"type": "context", "elements": [{"type": "plain_text", "text": _cut(_origin(note), _HEADER)}]})
-    return {"text": _escaped(f"{_MARKS[note.severity]} {note.title}", _TEXT), "blocks": blocks}
+    return {"text": _escaped(title, _TEXT), "blocks": blocks}
 
 
 def _teams(note: Notification) -> dict[str, Any]:

@@ -112,9 +112,12 @@ class Courier:
                 by_channel.setdefault((due.workspace, due.channel), []).append(due)
         turnstile = asyncio.Semaphore(_AT_ONCE)
         rounds = [self._channel(turnstile, *where, queue) for where, queue in by_channel.items()]
-        states = [state for found in await asyncio.gather(*rounds) for state in found]
+        ended = await asyncio.gather(*rounds, return_exceptions=True)  # each to its end before one's failure is raised
+        for failure in ended:
+            if isinstance(failure, BaseException):
+                raise failure
         await self._forget()
-        counts = Counter(states)
+        counts = Counter(state for states in ended if not isinstance(states, BaseException) for state in states)
         kinds = (DeliveryState.DELIVERED, DeliveryState.RETRYING, DeliveryState.FAILED)
         return Delivered(*(counts[kind] for kind in kinds))
 

@@ -68,9 +68,8 @@ class Deliveries:
 
     async def record(self, channel: str, notification: Notification, delivery: Delivery) -> None:
         """Write how the delivery stands; the last one written is the one that is shown."""
-        row = Row(
-            _partition(notification.workspace, channel), _key(notification), {"delivery": _DELIVERY.dump(delivery)}
-        )
+        home = _partition(notification.workspace, channel)
+        row = Row(home, _key(notification), {"delivery": _DELIVERY.dump(delivery)})
         await self._tables.commit(TABLE, [Upsert(row)])
 
     async def list(

@@ -48,4 +48,4 @@ NOTIFICATION = JsonCodec(Notification)
 
 def matches(pattern: str, event: str) -> bool:
     """Return whether a channel's pattern names the event: `*` any, `budget.*` any below, else the very name."""
-    return pattern == "*" or pattern == event or (pattern.endswith(".*") and event.startswith(pattern[:-1]))
+    return pattern in ("*", event) or (pattern.endswith(".*") and event.startswith(pattern[:-1]))

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from kernel.clock import Clock
-from kernel.tables import Delete, Insert, Row, RowChanged, RowExists, Span, Tables, every, first_rows
+from kernel.tables import Delete, Insert, Replace, Row, RowChanged, RowExists, Span, Tables, Write, every, first_rows
 from llmops.notifications.notification import NOTIFICATION, Notification
 
 TABLE = "outbox"
@@ -124,15 +124,17 @@ class Outbox:
                 return  # somebody else is at it
 
     async def _move(self, due: Due, at: datetime, attempts: int) -> Due | None:
-        head, digest, channel = due.row.key.rsplit("!", 2)
-        del head
         values = {"workspace": due.workspace, "attempts": attempts}
-        moved = Row(_PARTITION, f"due!{_stamp(at)}!{digest}!{channel}", values)
+        key = f"due!{_stamp(at)}!{due.digest}!{due.channel}"
+        if key == due.row.key:
+            writes: list[Write] = [Replace(Row(_PARTITION, key, values, due.row.etag))]
+        else:
+            writes = [Delete(_PARTITION, due.row.key, due.row.etag), Insert(Row(_PARTITION, key, values))]
         try:
-            etags = await self._tables.commit(TABLE, [Delete(_PARTITION, due.row.key, due.row.etag), Insert(moved)])
+            etags = await self._tables.commit(TABLE, writes)
         except (RowChanged, RowExists):
             return None
-        return _due(Row(moved.partition, moved.key, values, etags[1]))
+        return _due(Row(_PARTITION, key, values, etags[-1]))
 
 
 def _due(row: Row) -> Due:

@@ -3,23 +3,32 @@
 Table `ledger`, partition `{day}!{shard}`; all of a run's lines of a day share a shard. Rows:
 `line!{workspace}!{run}!{attempt}!{call}`  the call, kept;
 `new!{workspace}!{run}!{attempt}!{call}`   the same call until `llmops.spend.reports` has added it to a sum;
+`open!{workspace}!{run}!{attempt}!{call}`  a call that was begun, at its estimate, until it is settled;
 `sum!{workspace}!{digest}`                 what the calls of one group came to (`llmops.spend.rollup`).
-A line and its `new!` row are inserted in one transaction, so each call is counted once, whenever it is aggregated.
+A line and its `new!` row are inserted in one transaction, so each call is counted once, whenever it is aggregated. That
+transaction also ends the `open!` row; one whose worker died is ended by others, as a line that says so.
 """
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
+from typing import Literal
 
-from kernel.tables import Insert, Row, RowExists, Span, Tables, every
+from kernel.tables import Delete, Insert, Row, RowChanged, RowExists, Span, Tables, Write, every
 from llmops.spend.usage import Spend, Usage, spend_of
 
 TABLE = "ledger"
 SHARDS = 8
 """Partitions a day's lines are spread over, so that no partition passes the service's 2,000 rows a second."""
+
+Outcome = Literal["answered", "refused", "unsettled"]
+Purpose = Literal["answer", "evaluation"]
+
+_EXPIRY_DAYS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,17 +39,21 @@ class Line:
         workspace: Workspace charged.
         run_id: The run it was part of; with attempt and call it is the line's key.
         attempt: The run's attempt, from 1.
-        call: The model round trip in the attempt, from 1.
-        at: When the call ended, aware UTC.
-        agent: The agent that made it.
+        call: The model round trip in the attempt, from 1; those of other purposes count on.
+        at: When the call began, aware UTC; its day is the day it is charged to.
+        agent: The agent that made it, or that was evaluated.
         session_id: The run's session.
         user_id: Who asked; empty when nobody in particular.
         provider: Who ran the model.
-        model: The model as the provider named it in its answer.
-        usage: Its tokens.
-        cost_micro_usd: Its cost; None when the model has no known price.
+        model: The model as the provider named it in its answer; without an answer, as it was asked for.
+        usage: Its tokens; of an unsettled call, the estimate that was reserved for it.
+        cost_micro_usd: Its cost with the tools' fees; None when the model has no known price.
         rate: The rate applied, in words; empty when unknown.
-        latency_ms: How long the call took.
+        latency_ms: How long the call took; 0 when nobody learnt it.
+        purpose: What the call was for.
+        outcome: `answered`; `refused` by the provider, which costs nothing; or `unsettled`: it may have been made, but
+            worker or connection died before its usage was known, so that it is charged at its estimate.
+        tool_micro_usd: The fees of tools that the provider ran, part of the cost.
     """
 
     workspace: str
@@ -57,11 +70,26 @@ class Line:
     cost_micro_usd: int | None
     rate: str
     latency_ms: int
+    purpose: Purpose = "answer"
+    outcome: Outcome = "answered"
+    tool_micro_usd: int = 0
 
     @property
     def spend(self) -> Spend:
         """What the call came to."""
-        return spend_of(self.usage, self.cost_micro_usd)
+        if self.outcome == "refused":
+            return Spend()
+        return spend_of(self.usage, self.cost_micro_usd, unsettled=self.outcome == "unsettled")
+
+    @property
+    def home(self) -> str:
+        """The partition of its rows."""
+        return partition(self.at.date(), shard(self.run_id))
+
+    @property
+    def key(self) -> str:
+        """What the keys of its rows end with."""
+        return f"{self.workspace}!{self.run_id}!{self.attempt:04d}!{self.call:04d}"
 
 
 def shard(run_id: str) -> int:
@@ -80,6 +108,11 @@ def days(first: date, last: date) -> Iterator[date]:
         yield first + timedelta(days=offset)
 
 
+def unsettled(intent: Line) -> Line:
+    """Return the line of a call that was begun and of which nothing more is known."""
+    return replace(intent, outcome="unsettled")
+
+
 def to_values(line: Line) -> dict[str, str | int | datetime | None]:
     """Return the line as row properties."""
     values: dict[str, str | int | datetime | None] = {
@@ -89,8 +122,9 @@ def to_values(line: Line) -> dict[str, str | int | datetime | None]:
 
 
 def from_row(row: Row) -> Line:
-    """Return the line that a `line!` or `new!` row holds."""
-    values = {name: row.values.get(name) for name in Line.__slots__ if name != "usage"}
+    """Return the line that a `line!`, `new!` or `open!` row holds."""
+    defaults = {"purpose": "answer", "outcome": "answered", "tool_micro_usd": 0}
+    values = {name: row.values.get(name, defaults.get(name)) for name in Line.__slots__ if name != "usage"}
     usage = Usage(**{name: row.integer(name) for name in Usage.__slots__})
     return Line(**values, usage=usage)  # pyright: ignore[reportArgumentType] - written by to_values
 
@@ -101,23 +135,74 @@ class Ledger:
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
 
-    async def record(self, line: Line) -> None:
-        """Write the line; writing the same line again changes nothing."""
-        home = partition(line.at.date(), shard(line.run_id))
-        key = f"{line.workspace}!{line.run_id}!{line.attempt:04d}!{line.call:04d}"
-        values = to_values(line)
-        rows = [Insert(Row(home, f"line!{key}", values)), Insert(Row(home, f"new!{key}", values))]
+    async def begin(self, intent: Line, until: datetime) -> None:
+        """Note that the call is about to be made, at its estimate; one that is not recorded until then is unsettled.
+
+        Noting the same call again changes nothing.
+        """
+        row = Row(intent.home, f"open!{intent.key}", to_values(intent) | {"until": until})
         try:
-            await self._tables.commit(TABLE, rows)
+            await self._tables.commit(TABLE, [Insert(row)])
         except RowExists:
             return  # our own earlier try took effect although its response was lost
 
+    async def record(self, line: Line, *, begun: bool = False) -> Line:
+        """Write the line and return the one that stands: the first that was written of this call.
+
+        Args:
+            line: The call; of a refused one nothing is added to any sum.
+            begun: Whether `begin` noted the call, which ends here.
+        """
+        values = to_values(line)
+        writes: list[Write] = [Insert(Row(line.home, f"line!{line.key}", values))]
+        if line.outcome != "refused":
+            writes.append(Insert(Row(line.home, f"new!{line.key}", values)))
+        if begun:
+            writes.append(Delete(line.home, f"open!{line.key}"))
+        try:
+            await self._tables.commit(TABLE, writes)
+        except (RowExists, RowChanged):
+            # Our own earlier try took effect although its response was lost, or the call was given up meanwhile.
+            stored = await self._tables.get(TABLE, line.home, f"line!{line.key}")
+            return from_row(stored) if stored else await self.record(line)
+        return line
+
     async def lines(self, workspace: str, run_id: str, first: date, last: date) -> Sequence[Line]:
         """Return the run's lines of these days, in order of attempt and call."""
-        prefix = f"line!{workspace}!{run_id}!"
-        found = [
-            from_row(row)
+        found = await self._of_run("line", workspace, run_id, first, last)
+        return sorted(map(from_row, found), key=lambda line: (line.attempt, line.call))
+
+    async def give_up(self, workspace: str, run_id: str, before_attempt: int, first: date, last: date) -> int:
+        """Record what earlier attempts of the run began and never settled, and return how many calls that were."""
+        rows = await self._of_run("open", workspace, run_id, first, last)
+        lost = [line for line in map(from_row, rows) if line.attempt < before_attempt]
+        for line in lost:
+            await self.record(unsettled(line), begun=True)
+        return len(lost)
+
+    async def expire(self, now: datetime) -> int:
+        """Record every call that was begun in the last days and was not settled in time, and return how many."""
+        today = now.date()
+        spans = [
+            Span.prefix(partition(day, number), "open!")
+            for day in days(today - timedelta(days=_EXPIRY_DAYS - 1), today)
+            for number in range(SHARDS)
+        ]
+        return sum(await asyncio.gather(*(self._expire(span, now) for span in spans)))
+
+    async def _expire(self, span: Span, now: datetime) -> int:
+        count = 0
+        async for row in every(self._tables, TABLE, span):
+            until = row.moment("until")
+            if until is None or until <= now:
+                await self.record(unsettled(from_row(row)), begun=True)
+                count += 1
+        return count
+
+    async def _of_run(self, kind: str, workspace: str, run_id: str, first: date, last: date) -> Sequence[Row]:
+        prefix = f"{kind}!{workspace}!{run_id}!"
+        return [
+            row
             for day in days(first, last)
             async for row in every(self._tables, TABLE, Span.prefix(partition(day, shard(run_id)), prefix))
         ]
-        return sorted(found, key=lambda line: (line.attempt, line.call))

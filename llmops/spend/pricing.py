@@ -1,12 +1,22 @@
-"""What a model call costs, from the maintained price data of genai-prices (github.com/pydantic/genai-prices)."""
+"""What a model call costs: at a workspace's own rates where it has some, else at public ones.
+
+Those are the maintained price data of genai-prices (github.com/pydantic/genai-prices).
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from typing import NamedTuple
 
 from kernel.money import to_micro_usd
 from llmops.spend.usage import Usage
+
+_MILLION = Decimal(1_000_000)
+TOOL = "tool:"
+"""What the name of a tool's rate starts with: `tool:search`."""
 
 
 class Price(NamedTuple):
@@ -24,11 +34,58 @@ class Price(NamedTuple):
 UNPRICED = Price(None, "")
 
 
-def price(model: str, usage: Usage, at: datetime) -> Price:
-    """Return what a call to the model with this usage costs at the rate of that time.
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """A negotiated rate, of a model or deployment, or of a tool that a provider runs.
 
-    Reasoning tokens are part of the output tokens and cached ones of the input tokens, so neither is counted twice.
+    Attributes:
+        name: The model as the provider names it, or `tool:` and the tool's name.
+        input: USD per million input tokens.
+        output: USD per million output tokens.
+        cached_input: USD per million tokens read from the provider's cache; None for the rate of input.
+        cache_write: USD per million tokens written to the provider's cache; None for the rate of input.
+        per_1000_calls: USD per thousand calls, of a tool.
     """
+
+    name: str
+    input: Decimal = Decimal(0)
+    output: Decimal = Decimal(0)
+    cached_input: Decimal | None = None
+    cache_write: Decimal | None = None
+    per_1000_calls: Decimal = Decimal(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """A workspace's own rates by name; without any, what everybody pays."""
+
+    own: Mapping[str, Rate] = field(default_factory=dict[str, Rate])
+
+    def price(self, model: str, usage: Usage, at: datetime) -> Price:
+        """Return what a call to the model with this usage costs at the rate of that time.
+
+        Reasoning tokens are part of the output tokens and cached ones of the input tokens, so neither is counted twice.
+        """
+        rate = self.own.get(model)
+        return price(model, usage, at) if rate is None else _at_rate(rate, usage)
+
+    def at_most(self, model: str, usage: Usage, at: datetime) -> int | None:
+        """Return the most that the call can cost, in micro-USD, however much of its input is written to a cache."""
+        plain = self.price(model, usage, at)[0]
+        all_written = Usage(
+            input_tokens=usage.input_tokens, cache_write_tokens=usage.input_tokens, output_tokens=usage.output_tokens
+        )
+        written = self.price(model, all_written, at)[0]
+        return plain if plain is None or written is None else max(plain, written)
+
+    def fees(self, tools: Mapping[str, int]) -> int:
+        """Return what so many calls of these tools cost, in micro-USD; a tool without a rate costs nothing."""
+        rates = ((self.own.get(TOOL + name), calls) for name, calls in tools.items())
+        return to_micro_usd(sum((rate.per_1000_calls * calls / 1000 for rate, calls in rates if rate), Decimal(0)))
+
+
+def price(model: str, usage: Usage, at: datetime) -> Price:
+    """Return what a call to the model with this usage costs at the public rate of that time."""
     import genai_prices  # noqa: PLC0415 - 0.3 s of import that a cold start must not pay
 
     try:
@@ -42,3 +99,23 @@ def price(model: str, usage: Usage, at: datetime) -> Price:
     except (LookupError, ValueError):  # an unknown model, or counts that contradict each other
         return UNPRICED
     return Price(to_micro_usd(found.total_price), str(found.model_price).removeprefix("ModelPrice(").removesuffix(")"))
+
+
+def _at_rate(rate: Rate, usage: Usage) -> Price:
+    plain = usage.input_tokens - usage.cached_tokens - usage.cache_write_tokens
+    if plain < 0:
+        return UNPRICED
+    cached = rate.input if rate.cached_input is None else rate.cached_input
+    written = rate.input if rate.cache_write is None else rate.cache_write
+    total = (
+        rate.input * plain
+        + cached * usage.cached_tokens
+        + written * usage.cache_write_tokens
+        + rate.output * usage.output_tokens
+    )
+    words = f"own rate: ${rate.input:f}/input MTok, ${rate.output:f}/output MTok"
+    if rate.cached_input is not None:
+        words += f", ${rate.cached_input:f}/cached input MTok"
+    if rate.cache_write is not None:
+        words += f", ${rate.cache_write:f}/cache write MTok"
+    return Price(to_micro_usd(total / _MILLION), words)

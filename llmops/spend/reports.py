@@ -141,7 +141,7 @@ class Reports:
         if stored is not None and stored.text("digest") == digest.hexdigest():
             return False
         rows = [
-            to_row(workspace, f"cost!{day.isoformat()}!{group.key.rsplit('!', 1)[1]}", group, spend)
+            to_row(workspace, cost_key(day, group), group, spend)
             for group, spend in sums.items()
         ]
         for start in range(0, len(rows), MAX_WRITES):
@@ -151,6 +151,11 @@ class Reports:
         values = {"digest": digest.hexdigest(), "report": _REPORT.dump(report)}
         await self._tables.commit(TABLE, [Upsert(Row(workspace, _report_key(day), values))])
         return True
+
+
+def cost_key(day: date, group: Group) -> str:
+    """Return the row key of a group's sum of a day."""
+    return f"cost!{day.isoformat()}!{group.key.rsplit('!', 1)[1]}"
 
 
 def _report_key(day: date) -> str:

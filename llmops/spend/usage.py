@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from operator import add, sub
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,49 +30,49 @@ class Spend:
     """What a number of model calls came to.
 
     Attributes:
-        calls: Model calls.
+        calls: Model calls; one that the provider refused is none.
         input_tokens: Input tokens, cached ones included.
         cached_tokens: Of these, read from the provider's cache.
+        cache_write_tokens: Of these, written to the provider's cache.
         output_tokens: Output tokens, reasoning included.
-        cost_micro_usd: Sum of the priced calls, in micro-USD.
+        reasoning_tokens: Of these, spent on reasoning.
+        cost_micro_usd: Sum of the priced calls and of tools' fees, in micro-USD.
         unpriced_calls: Calls whose model has no known price; what they cost is in no sum.
+        unsettled_calls: Calls whose usage nobody learnt, because worker or connection died; counted at their estimate.
     """
 
     calls: int = 0
     input_tokens: int = 0
     cached_tokens: int = 0
+    cache_write_tokens: int = 0
     output_tokens: int = 0
+    reasoning_tokens: int = 0
     cost_micro_usd: int = 0
     unpriced_calls: int = 0
+    unsettled_calls: int = 0
 
     def __add__(self, other: Spend) -> Spend:
-        return Spend(
-            self.calls + other.calls,
-            self.input_tokens + other.input_tokens,
-            self.cached_tokens + other.cached_tokens,
-            self.output_tokens + other.output_tokens,
-            self.cost_micro_usd + other.cost_micro_usd,
-            self.unpriced_calls + other.unpriced_calls,
-        )
+        return Spend(*map(add, self.amounts, other.amounts))
 
     def __sub__(self, other: Spend) -> Spend:
-        return self + Spend(
-            -other.calls,
-            -other.input_tokens,
-            -other.cached_tokens,
-            -other.output_tokens,
-            -other.cost_micro_usd,
-            -other.unpriced_calls,
-        )
+        return Spend(*map(sub, self.amounts, other.amounts))
+
+    @property
+    def amounts(self) -> tuple[int, ...]:
+        """The fields in order."""
+        return tuple(getattr(self, name) for name in Spend.__slots__)
 
 
-def spend_of(usage: Usage, cost_micro_usd: int | None) -> Spend:
+def spend_of(usage: Usage, cost_micro_usd: int | None, *, unsettled: bool = False) -> Spend:
     """Return one call's spend; a cost of None makes it an unpriced call."""
     return Spend(
         calls=1,
         input_tokens=usage.input_tokens,
         cached_tokens=usage.cached_tokens,
+        cache_write_tokens=usage.cache_write_tokens,
         output_tokens=usage.output_tokens,
+        reasoning_tokens=usage.reasoning_tokens,
         cost_micro_usd=cost_micro_usd or 0,
         unpriced_calls=int(cost_micro_usd is None),
+        unsettled_calls=int(unsettled),
     )

@@ -35,6 +35,7 @@ from typing import Any, Self, get_args
 
 from aiohttp import web
 
+from tests.fakes.foundry_evals import FakeEvals
 from tests.fakes.foundry_faults import REFUSALS, Fault, Planned, abort, refuse, stream
 from tests.fakes.foundry_project import Project, Refused, page
 
@@ -69,6 +70,7 @@ class FakeFoundry:
         now: Tells the Unix time.
         calls: What arrived, oldest first.
         counts: How many requests arrived, by operation.
+        evals: The evaluations in the project.
     """
 
     port: int = 0
@@ -76,6 +78,7 @@ class FakeFoundry:
     now: Callable[[], float] = time.time
     calls: list[Call] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
+    evals: FakeEvals = field(default_factory=FakeEvals)
     project: Project = field(init=False)
     _planned: list[Planned] = field(default_factory=list, init=False)
     _runner: web.AppRunner | None = field(default=None, init=False)
@@ -136,6 +139,7 @@ class FakeFoundry:
             ("GET", f"{openai}/conversations/{{id}}", "get_conversation", self._get_conversation),
             ("DELETE", f"{openai}/conversations/{{id}}", "delete_conversation", self._delete_conversation),
             ("POST", f"{openai}/responses", "create_response", self._create_response),
+            *self.evals.routes(openai),
         ):
             app.router.add_route(method, path, self._served(operation, handler))
         app.router.add_post("/fake/{what}", self._told)

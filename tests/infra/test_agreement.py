@@ -45,7 +45,9 @@ READ_BY_THE_PLATFORM = {
 """Documented settings of the Functions host, its extensions, azure-identity and the Azure Monitor distribution."""
 
 MAY_BE_EMPTY = {
+    "APPLICATIONINSIGHTS_CONNECTION_STRING": "the platform's settings have it, for the host and for the app",
     "AZURE_OPENAI_API_VERSION": "the SDK's own default",
+    "OTEL_EXPORTER_OTLP_ENDPOINT": "traces go to Application Insights",
     "OPENAI_API_KEY": "in Azure the identity is used; a key would come as a Key Vault reference",
     "ServiceBusConnection": "the namespace is reached with the identity",
     "TablesConnection": "the account is reached with the identity",

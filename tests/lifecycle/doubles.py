@@ -19,6 +19,7 @@ from kernel.settings import Settings
 from kernel.tables import Page, Row, RowTooLarge, Span, Tables, Write, every
 from lifecycle.configuration.specs import AgentSpec
 from lifecycle.registry.actor import AgentActor
+from lifecycle.registry.due_times import LookAfter
 from lifecycle.registry.providers import ProviderVersion, Wanted
 from lifecycle.runs.queue import DeadMessage
 from lifecycle.runs.submissions import Submission
@@ -26,6 +27,7 @@ from lifecycle.runs.submissions import Submission
 T = TypeVar("T")
 NOW = datetime(2026, 11, 21, 8, 30, tzinfo=UTC)
 IDLE_AFTER = timedelta(days=7)
+LOOK_AFTER = LookAfter(IDLE_AFTER, superseded=timedelta(minutes=15), verified=timedelta(days=1), versions_kept=3)
 
 
 class Crash(BaseException):
@@ -220,7 +222,7 @@ class MemoryQueue:
 
 
 def make_actor(tables: Tables, provider: Any, clock: ManualClock) -> AgentActor:
-    return AgentActor(tables, {"offline": provider}, owner="us", idle_after=IDLE_AFTER, clock=clock)
+    return AgentActor(tables, {"offline": provider}, owner="us", look_after=LOOK_AFTER, clock=clock)
 
 
 def offline(tables: Tables, clock: ManualClock) -> OfflineProvider:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from lifecycle.registry.agents import AgentRecord
 from lifecycle.registry.operations import Disable, Enable, Ensure, Operation, RecordUse, Remove, Restore, Retire, Verify
+from lifecycle.registry.trail import Step
 from tests.lifecycle.doubles import NOW, spec
 
 SPECS = [spec(instructions=text) for text in ("one", "two", "three")]
@@ -82,4 +83,10 @@ def operation_lists(draw: st.DrawFn, *, most: int = 10) -> list[Operation]:
 
 def comparable(record: AgentRecord) -> AgentRecord:
     """Return the record without what a crash may change: whether a version was created or, after one, adopted."""
-    return replace(record, created=record.created + record.adopted, adopted=0)
+    told = tuple(
+        replace(line, step=Step.CREATED, id=line.id.replace("-adopted-", "-created-"))
+        if line.step is Step.ADOPTED
+        else line
+        for line in record.untold
+    )
+    return replace(record, created=record.created + record.adopted, adopted=0, untold=told)

@@ -11,12 +11,13 @@ from kernel.clock import hour_bucket
 from kernel.errors import ProviderRejected, Unavailable
 from kernel.tables import Span, every
 from lifecycle.configuration.specs import fingerprint
-from lifecycle.registry.actor import ActorState
+from lifecycle.registry.actor import ActorState, AgentActor
 from lifecycle.registry.agents import AgentRecord, AgentState
 from lifecycle.registry.due import TABLE as DUE
 from lifecycle.registry.operations import Disable, Ensure, Operation, Remove, Restore, Retire, Verify
 from tests.lifecycle.doubles import (
     IDLE_AFTER,
+    LOOK_AFTER,
     NOW,
     Crash,
     Fate,
@@ -128,8 +129,8 @@ async def test_versions_are_deleted_where_they_are() -> None:
     """An agent that moved to another provider is removed at both."""
     clock, tables, elsewhere = ManualClock(), MemoryTables(), MemoryTables()
     moved = spec(instructions="one", provider="openai")
-    actor = make_actor(tables, offline(tables, clock), clock)
-    actor._providers = {"offline": offline(tables, clock), "openai": offline(elsewhere, clock)}
+    providers = {"offline": offline(tables, clock), "openai": offline(elsewhere, clock)}
+    actor = AgentActor(tables, providers, owner="us", look_after=LOOK_AFTER, clock=clock)
     state = await actor.handle(None, "default", "bot", ENSURE)
     state = await actor.handle(state, "default", "bot", Ensure("move", 2, moved))
     assert len(await live_versions(tables)) == len(await live_versions(elsewhere)) == 1
@@ -163,19 +164,18 @@ async def test_a_refusal_leaves_nothing_to_look_for() -> None:
 
 
 async def test_an_agent_that_vanished_is_made_again() -> None:
-    """Verify finds that somebody deleted the version at the provider; the next use makes a new one."""
+    """Verify finds that somebody deleted the version at the provider, and makes it again at once."""
     clock, tables = ManualClock(), MemoryTables()
     provider = offline(tables, clock)
     actor = make_actor(tables, provider, clock)
     state = await actor.handle(None, "default", "bot", ENSURE)
     assert state.record.version is not None
     await provider.delete(state.record.version)
-    gone = await actor.handle(state, "default", "bot", Verify("look"))
-    back = await actor.handle(gone, "default", "bot", Ensure("again", 1, ONE))
+    back = await actor.handle(state, "default", "bot", Verify("look"))
+    assert back.record.version is not None
 
-    assert (gone.record.state, gone.record.version) == (AgentState.REGISTERED, None)
-    assert back.record.usable
-    assert len(await live_versions(tables)) == 1
+    assert (back.record.usable, back.record.version.version) == (True, "2")
+    assert await live_versions(tables) == {("bot", "2"): fingerprint(ONE)}
 
 
 async def test_a_second_actor_with_old_state_does_not_overwrite_the_first() -> None:

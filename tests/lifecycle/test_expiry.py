@@ -36,7 +36,7 @@ async def test_an_idle_session_is_ended_and_forgotten_by_the_indexes(app: App) -
     """It keeps its messages; it keeps no agent, and is not looked at again."""
     run = await app.ask(session_id="chat")
     app.clock.move(days=2)
-    count = await app.services.session_end.expire_idle()
+    count = await app.services.session_end.expire()
     _, session = await app.stored(run)
 
     assert (count, session.state, session.end_reason, session.ended_at) == (
@@ -48,7 +48,7 @@ async def test_an_idle_session_is_ended_and_forgotten_by_the_indexes(app: App) -
     assert (await rows(app, OPEN), await due(app)) == ([], [])
     assert len(await app.turns(run)) == 2
     assert (await app.event_names(run))[-1] == "session.state_changed ended"
-    assert await app.services.session_end.expire_idle() == 0
+    assert await app.services.session_end.expire() == 0
 
 
 async def test_a_session_in_use_is_looked_at_later(app: App) -> None:
@@ -58,10 +58,10 @@ async def test_a_session_in_use_is_looked_at_later(app: App) -> None:
     run = await app.ask(session_id="chat")
     app.clock.move(hours=5)
 
-    assert await app.services.session_end.expire_idle() == 0
+    assert await app.services.session_end.expire() == 0
     assert await due(app) == ["default!chat"]
     app.clock.move(hours=20)
-    assert await app.services.session_end.expire_idle() == 1
+    assert await app.services.session_end.expire() == 1
     assert (await app.stored(run))[1].state is SessionState.ENDED
 
 
@@ -75,7 +75,7 @@ async def test_runs_that_nobody_will_finish_do_not_keep_a_session_open(app: App)
         await app.process(app.queue.sent[-1], worker=dying)
     await app.services.desk.cancel("default", cancelled.run.id)
     app.clock.move(days=2)
-    count = await app.services.session_end.expire_idle()
+    count = await app.services.session_end.expire()
     first, session = await app.stored(lost.run)
     second, _ = await app.stored(cancelled.run)
 
@@ -92,7 +92,7 @@ async def test_a_run_under_way_keeps_its_session_open(app: App) -> None:
     stored = await app.services.conversations.load("default", "chat", app.queue.sent[0].run_id)
     claimed = await app.services.runner._claim(stored)
 
-    assert await app.services.session_end.expire_idle() == 0
+    assert await app.services.session_end.expire() == 0
     assert not isinstance(claimed, type(stored.run))
     assert await due(app) == ["default!chat"]
 
@@ -104,7 +104,7 @@ async def test_what_was_entered_and_never_came_to_be_is_cleaned_up(app: App) -> 
         await dying.intake.start_session("default", "bot", "ghost", None)
     assert "ghost" in await rows(app, OPEN)
     app.clock.move(days=2)
-    await app.services.session_end.expire_idle()
+    await app.services.session_end.expire()
 
     assert (await rows(app, OPEN), await due(app)) == ([], [])
 
@@ -116,7 +116,7 @@ async def test_a_session_about_to_be_stored_is_no_ghost() -> None:
     agent = await app.services.catalog.get("default", "bot")
     await app.services.intake._enter(agent, "soon", None, app.clock.now)
     app.clock.move(seconds=2)
-    await app.services.session_end.expire_idle()
+    await app.services.session_end.expire()
 
     assert await due(app) == ["default!soon"]
 
@@ -156,7 +156,7 @@ async def test_expiry_costs_what_is_due(app: App) -> None:
     app.clock.move(hours=13)
     counting.reset()
 
-    assert await app.services.session_end.expire_idle() == 5
+    assert await app.services.session_end.expire() == 5
     assert counting.operations.total() <= 5 * 6 + 5
 
 
@@ -169,8 +169,8 @@ async def test_dying_while_expiring_is_made_good(app: App) -> None:
             await app.submit(session_id=name, run_id=new_id())
             app.clock.move(days=2)
             with pytest.raises(Crash):
-                await app.worker(Fate(number, after)).session_end.expire_idle()
-            await app.services.session_end.expire_idle()
+                await app.worker(Fate(number, after)).session_end.expire()
+            await app.services.session_end.expire()
             stored = await app.services.conversations.load("default", name)
 
             assert stored.session is not None

@@ -15,17 +15,11 @@ from adapters.memory_tables import MemoryTables
 from lifecycle.configuration.specs import AgentSpec, fingerprint
 from lifecycle.registry.actor import ActorState, AgentActor
 from lifecycle.registry.agents import AgentRecord, AgentState, Failure, blank
+from lifecycle.registry.effects import Deprovision, Inspect, Provision, PutAway
 from lifecycle.registry.operations import Disable, Enable, Ensure, Operation, RecordUse, Remove, Restore, Retire, Verify
 from lifecycle.registry.providers import ProviderVersion
-from lifecycle.registry.rules import (
-    REMEMBERED_OPERATIONS,
-    Deprovision,
-    Inspect,
-    Provision,
-    apply,
-    failed,
-    provisioned,
-)
+from lifecycle.registry.rules import apply
+from lifecycle.registry.settling import REMEMBERED_OPERATIONS, failed, provisioned, remember, stored_away
 from tests.lifecycle.doubles import (
     NOW,
     Crash,
@@ -64,6 +58,8 @@ def after(record: AgentRecord, *operations: Operation) -> AgentRecord:
         record = decision.record
         if isinstance(decision.effect, Provision):
             record = provisioned(record, operation, V2, NOW, adopted=False)
+        if decision.effect is not None:
+            record = remember(record, operation)
     return record
 
 
@@ -71,7 +67,7 @@ def test_the_first_ensure_provisions_and_is_done_only_then() -> None:
     """The intent is noted before the provider is asked, and the operation counts once the version is known."""
     operation = Ensure("a", 1, ONE)
     decision = apply(blank("default", "bot", NOW), operation, LATER)
-    record = provisioned(decision.record, operation, V1, LATER, adopted=False)
+    record = remember(provisioned(decision.record, operation, V1, LATER, adopted=False), operation)
 
     assert decision.effect == Provision(ONE)
     assert (decision.record.state, decision.record.applied) == (AgentState.PROVISIONING, ())
@@ -141,6 +137,7 @@ def test_an_enable_that_overtakes_its_disable_changes_no_state() -> None:
     broken = failed(
         apply(blank("default", "bot", NOW), Ensure("a", 1, ONE), NOW).record,
         Ensure("a", 1, ONE),
+        Provision(ONE),
         Failure("provider_unavailable", "", retriable=True, operation_id="a"),
         NOW,
     )
@@ -178,7 +175,7 @@ def test_retiring_gives_up_every_version_before_any_is_deleted() -> None:
     record = replace(active(TWO, 2, V2), superseded=(V1,))
     decision = apply(record, Retire("b", NOW), LATER)
 
-    assert decision.effect == Deprovision(TWO, (V1, V2), ())
+    assert decision.effect == PutAway((V1, V2))
     assert (decision.record.state, decision.record.version, decision.record.usable) == (AgentState.IDLE, None, False)
 
 
@@ -194,12 +191,15 @@ def test_what_a_failed_deletion_left_is_tried_again_at_once() -> None:
     left = failed(
         apply(active(), Retire("a", NOW), LATER).record,
         Retire("a", NOW),
+        PutAway((V1,)),
         Failure("provider_unavailable", "", retriable=True, operation_id="a"),
         LATER,
     )
+    away = stored_away(left, Retire("b", NOW), (V1,), LATER, [])
 
     assert left.superseded == (V1,)
-    assert apply(left, Retire("b", NOW - timedelta(days=1)), LATER).effect == Deprovision(ONE, (V1,), ())
+    assert apply(left, Retire("b", NOW - timedelta(days=1)), LATER).effect == PutAway((V1,))
+    assert apply(away, Retire("b", NOW - timedelta(days=1)), LATER).effect == Deprovision(ONE, (V1,), ())
 
 
 @pytest.mark.parametrize("retriable", [True, False])
@@ -207,7 +207,7 @@ def test_what_may_have_been_made_is_looked_for_when_the_agent_is_deleted(retriab
     """A creation that timed out may have taken place; one that was refused has not."""
     ensure = Ensure("a", 1, ONE)
     begun = apply(blank("default", "bot", NOW), ensure, NOW).record
-    broken = failed(begun, ensure, Failure("x", "", retriable=retriable, operation_id="a"), NOW)
+    broken = failed(begun, ensure, Provision(ONE), Failure("x", "", retriable=retriable, operation_id="a"), NOW)
     effect = apply(broken, Remove("b", 2), NOW).effect
 
     assert effect == (Deprovision(ONE, (), begun.intents) if retriable else None)
@@ -215,7 +215,7 @@ def test_what_may_have_been_made_is_looked_for_when_the_agent_is_deleted(retriab
 
 def test_verifying_looks_only_at_what_is_active() -> None:
     """There is nothing to look at otherwise."""
-    assert apply(active(), Verify("a"), NOW).effect == Inspect(V1)
+    assert apply(active(), Verify("a"), NOW).effect == Inspect(V1, ONE)
     assert apply(after(active(), Disable("b", 2)), Verify("c"), NOW).effect is None
 
 

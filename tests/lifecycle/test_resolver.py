@@ -13,9 +13,11 @@ from lifecycle.configuration.specs import AgentSpec
 from lifecycle.loader.resolver import AgentResolver
 from lifecycle.registry.agents import AgentRecord, AgentState, Failure, blank
 from lifecycle.registry.catalog import Agent, Catalog
+from lifecycle.registry.effects import Provision
 from lifecycle.registry.operations import Disable, Enable, Ensure, Operation, Remove, Retire
 from lifecycle.registry.records import RecordStore
-from lifecycle.registry.rules import apply, failed
+from lifecycle.registry.rules import apply
+from lifecycle.registry.settling import failed
 from lifecycle.registry.signals import AgentSignals, LocalSignals
 from tests.lifecycle.doubles import CountingTables, ManualClock, live_versions, make_actor, offline, settle, spec
 
@@ -214,7 +216,7 @@ async def test_a_refusal_is_told_as_one_even_when_another_worker_met_it_too(worl
             ours.append(operation)
             theirs = Ensure("theirs", revision, operation.spec)
             record = make_record(world, operation, theirs)
-            await RecordStore(world.tables).write(record, "")
+            await RecordStore(world.tables).write(record, "", record, world.clock())
 
     with pytest.raises(ProviderRejected) as caught:
         await world.resolver.resolve("default", "bot", Both())
@@ -345,7 +347,7 @@ def make_record(world: World, *operations: Ensure) -> AgentRecord:
     for operation in operations:
         begun = apply(record, operation, world.clock.now).record
         failure = Failure("provider_auth", "No.", retriable=False, operation_id=operation.operation_id)
-        record = failed(begun, operation, failure, world.clock.now)
+        record = failed(begun, operation, Provision(operation.spec), failure, world.clock.now)
     return record
 
 

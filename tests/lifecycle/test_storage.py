@@ -36,7 +36,7 @@ async def test_short_and_empty_pages_hide_nothing() -> None:
     done = await app.services.reports.aggregate(app.clock.now)
     assert (done.lines, done.reports) == (3, 1)
     app.clock.move(days=9)
-    assert await app.services.session_end.expire_idle() == 1
+    assert await app.services.session_end.expire() == 1
     verdicts = await app.services.prune.run(app.signals)
 
     assert [(verdict.agent, verdict.retire) for verdict in verdicts] == [("bot", True)]

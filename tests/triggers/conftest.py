@@ -8,6 +8,7 @@ from typing import Any
 import azure.functions as func
 import pytest
 
+from devhost.context import Context, RetryContext, TraceContext, child_trace_parent
 from kernel.settings import Settings
 
 
@@ -31,3 +32,8 @@ def request(
     return func.HttpRequest(
         method="POST", url="/api/x", headers=headers or {}, params=params or {}, route_params=route or {}, body=content
     )
+
+
+def context(trace_parent: str | None = None) -> Context:
+    """Return an invocation's context as the host makes it."""
+    return Context("x", "", "1", TraceContext(child_trace_parent(trace_parent)), RetryContext())

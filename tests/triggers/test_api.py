@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from kernel.errors import Conflict, InvalidInput
 from kernel.ids import agent_name
 from kernel.settings import Settings
-from tests.triggers.conftest import request
+from tests.triggers.conftest import context, request
 from triggers.api import DEFAULT_LIMIT, Api, Call, Endpoint, Reply, index, page_token
 from triggers.runs import LONGEST_WAIT_S, wait_of
 from triggers.sessions import event_stream
@@ -47,7 +47,7 @@ async def answer(settings: Settings, handler: Any, *, sent: bytes = b"", **endpo
     api.handle(Endpoint("POST", "x", "x", "A test.", **endpoint))(handler)
     functions: Any = api.blueprint
     registered = next(iter(functions._function_builders))._function
-    return await registered.get_user_function()(request(sent))
+    return await registered.get_user_function()(request(sent), context())
 
 
 @pytest.mark.parametrize(("text", "limit"), [("1", 1), ("200", 200), ("007", 7), ("", DEFAULT_LIMIT)])

@@ -11,14 +11,23 @@ from triggers.app import create_app
 
 ROUTES = """
 DELETE agents/{name} agents_delete function
+DELETE channels/{name} channels_delete function
 GET    agents agents_list function
 GET    agents/{name} agents_get function
 GET    agents/{name}/stats agents_stats function
 GET    agents/{name}/versions agents_versions function
+GET    channels channels_list function
+GET    channels/{name} channels_get function
+GET    channels/{name}/deliveries channels_deliveries function
 GET    costs costs function
 GET    dead-letters dead_letters_list function
+GET    evaluations evaluations_list function
+GET    evaluations/{name}/comparison evaluations_comparison function
+GET    evaluations/{name}/versions evaluations_versions function
 GET    health health anonymous
 GET    openapi.json openapi anonymous
+GET    registry/plan registry_plan function
+GET    registry/plan/{id} registry_plan_get function
 GET    reports reports_list function
 GET    reports/{day} reports_get function
 GET    runs/{run_id} runs_get function
@@ -34,12 +43,15 @@ POST   agents/{name}/restore agents_restore function
 POST   agents/{name}/retire agents_retire function
 POST   agents/{name}/runs runs_submit function
 POST   agents/{name}/verify agents_verify function
+POST   channels/{name}/test channels_test function
 POST   dead-letters/{id}/redrive dead_letters_redrive function
 POST   prune agents_prune function
+POST   registry/apply registry_apply function
 POST   runs/{run_id}/cancel runs_cancel function
 POST   sessions sessions_create function
 POST   sessions/{id}/end sessions_end function
 PUT    agents/{name} agents_declare function
+PUT    channels/{name} channels_put function
 """
 SIGNALLING = {
     "agents_declare",
@@ -51,7 +63,9 @@ SIGNALLING = {
     "agents_restore",
     "agents_retire",
     "agents_verify",
+    "evaluate_answers",
     "prune_idle_agents",
+    "registry_apply",
     "run_agent",
     "runs_submit",
 }
@@ -108,8 +122,11 @@ def test_other_functions(functions: dict[str, list[dict[str, Any]]]) -> None:
         },
         "prune_idle_agents": {"type": "timerTrigger", "schedule": "%PRUNE_SCHEDULE%"},
         "aggregate_costs": {"type": "timerTrigger", "schedule": "%REPORT_SCHEDULE%"},
+        "reconcile": {"type": "timerTrigger", "schedule": "%DRIFT_SCHEDULE%"},
         "expire_sessions": {"type": "timerTrigger", "schedule": "%SESSION_EXPIRY_SCHEDULE%"},
         "account_dead_letters": {"type": "timerTrigger", "schedule": "%DEAD_LETTER_SCHEDULE%"},
+        "evaluate_answers": {"type": "timerTrigger", "schedule": "%EVALUATION_SCHEDULE%"},
+        "deliver_notifications": {"type": "timerTrigger", "schedule": "%NOTIFY_SCHEDULE%"},
     }
 
 

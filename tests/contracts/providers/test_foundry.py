@@ -240,12 +240,22 @@ async def test_a_disabled_agent_runs_for_nobody(foundry: FakeFoundry) -> None:
     """The switch is the provider's own: whoever calls the agent is refused, and the reason is told."""
     async with foundry_at(foundry) as provider:
         agent = provider.open(await provider.create(wanted(SPEC)), SPEC)
-        await provider.disable("helper")
+        assert await provider.disable("helper", "tests")
         with pytest.raises(Exception) as caught:  # noqa: PT011 - the point is what it is translated into
             await agent.run("Hi")
         await provider.enable("helper")
 
         assert provider.translate(caught.value).code == "provider_disabled"
+        assert (await agent.run("Hi")).text
+
+
+async def test_an_agent_with_somebody_elses_version_is_not_switched_off(foundry: FakeFoundry) -> None:
+    """A colleague's edit in the portal made a version of theirs; whoever uses it goes on using it."""
+    async with foundry_at(foundry) as provider:
+        agent = provider.open(await provider.create(wanted(SPEC)), SPEC)
+        foundry.project.edit_in_portal("helper", instructions="Mine.")
+
+        assert not await provider.disable("helper", "tests")
         assert (await agent.run("Hi")).text
 
 

@@ -23,7 +23,7 @@ def tokens(usage: UsageDetails | None) -> tuple[int | None, int | None]:
 
 async def test_nothing_is_found_before_it_is_made(world: World) -> None:
     """An agent that nobody made is not found."""
-    assert await world.provider.find(wanted(world.spec())) is None
+    assert not await world.provider.find(wanted(world.spec()))
 
 
 async def test_a_made_version_exists_and_carries_our_name(world: World) -> None:
@@ -34,7 +34,7 @@ async def test_a_made_version_exists_and_carries_our_name(world: World) -> None:
     assert made.name == want.name
     assert made.created_at == NOW
     assert await world.provider.exists(made)
-    assert await world.provider.find(want) in (made, None)
+    assert list(await world.provider.find(want)) == ([] if world.kind == "openai" else [made])
 
 
 async def test_another_spec_makes_another_version(world: World) -> None:
@@ -318,7 +318,7 @@ async def test_an_inventory_shows_whose_agents_there_are(world: World) -> None:
     assert sorted(each.version.version for each in found) == ["1", "2"]
     assert {each.version.fingerprint for each in found} == {want.fingerprint for want in ours}
     for want in ours:
-        assert await world.provider.find(want) in [each.version for each in found]
+        assert (await world.provider.find(want))[0] in [each.version for each in found]
 
 
 async def test_the_inventory_of_nobody_is_empty(world: World) -> None:
@@ -334,7 +334,7 @@ async def test_what_was_deleted_is_found_nowhere(world: World) -> None:
     made, kept = await world.provider.create(first), await world.provider.create(second)
     await world.provider.delete(made)
 
-    assert await world.provider.find(first) is None
+    assert not await world.provider.find(first)
     assert await world.provider.definition(made) is None
     assert await world.provider.exists(kept)
     assert made not in [each.version async for each in world.provider.inventory("tests")]
@@ -352,8 +352,8 @@ async def test_switching_is_idempotent(world: World) -> None:
     """An agent can be switched off and on as often as one likes, also one that is not there, and runs in the end."""
     agent = await world.open(world.spec())
     for name in ("helper", "nobody"):
-        await world.provider.disable(name)
-        await world.provider.disable(name)
+        off = {await world.provider.disable(name, "tests") for _ in range(2)}
+        assert off == {world.kind == "foundry" and name == "helper"}
         await world.provider.enable(name)
         await world.provider.enable(name)
 

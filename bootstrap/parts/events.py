@@ -1,0 +1,27 @@
+"""The parts of events."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from bootstrap.parts.foundation import Foundation
+
+if TYPE_CHECKING:
+    from kernel.journal import Journal
+
+
+class EventParts(Foundation):
+    """Makes events."""
+
+    @cached_property
+    def journal(self) -> Journal:
+        """What happened in each workspace, in order."""
+        from kernel.journal import Journal
+
+        return Journal(self.tables)
+
+    @property
+    def _events_kept_for(self) -> timedelta:
+        return timedelta(seconds=self.settings.events_retention)

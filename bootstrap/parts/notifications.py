@@ -1,0 +1,54 @@
+"""The parts of notifications."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from bootstrap.parts.foundation import Foundation
+
+if TYPE_CHECKING:
+    from adapters.webhooks import HttpWebhooks
+    from llmops.notifications.channels import Channels
+    from llmops.notifications.delivery import Courier
+    from llmops.notifications.history import Deliveries
+    from llmops.notifications.outbox import Outbox
+
+
+class NotificationParts(Foundation):
+    """Makes what tells people and other systems what happened."""
+
+    @cached_property
+    def webhooks(self) -> HttpWebhooks:
+        """Sends webhooks."""
+        from adapters.webhooks import HttpWebhooks
+
+        return HttpWebhooks(allow_private=self.settings.webhooks_allow_private)
+
+    @cached_property
+    def channels(self) -> Channels:
+        """Where notifications go."""
+        from llmops.notifications.channels import Channels
+
+        return Channels(self.tables, self.webhooks, self.clock)
+
+    @cached_property
+    def outbox(self) -> Outbox:
+        """Takes notifications."""
+        from llmops.notifications.outbox import Outbox
+
+        return Outbox(self.tables, self.clock)
+
+    @cached_property
+    def deliveries(self) -> Deliveries:
+        """What became of notifications."""
+        from llmops.notifications.history import Deliveries
+
+        return Deliveries(self.tables)
+
+    @cached_property
+    def courier(self) -> Courier:
+        """Delivers notifications."""
+        from llmops.notifications.delivery import Courier
+
+        return Courier(self.outbox, self.channels, self.deliveries, self.webhooks, self.clock)

@@ -1,0 +1,14 @@
+"""Starting telemetry, where the settings ask for it."""
+
+from __future__ import annotations
+
+from kernel.settings import Settings
+
+
+def start_telemetry(settings: Settings) -> None:
+    """Export traces, logs and metrics where the settings say; without them import nothing and record nothing."""
+    endpoint, insights = settings.otlp_endpoint, settings.application_insights.get_secret_value()
+    if endpoint or insights:
+        from adapters.telemetry import start  # noqa: PLC0415 - 0.2 s of SDK that nobody pays for by default
+
+        start(otlp_endpoint=endpoint, connection_string=insights, content=settings.telemetry_content)

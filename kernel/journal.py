@@ -1,0 +1,252 @@
+"""What happened in a workspace: a stream whose readers miss no event and see none twice.
+
+Table `events`, partition `{workspace}!{lane}`:
+`head` how many events the lane has had · `event!{n}` the events of one append, under the last one's number ·
+`source!{digest}` up to which number a source's events are in. Partition `lanes` has a row for every lane there is.
+
+An append changes all three in one transaction, guarded by the head's ETag. So the events of a lane become visible in
+the order of their numbers, and what a source has numbered is in once, however often it is appended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import random
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from kernel.codec import JsonCodec
+from kernel.errors import Unavailable
+from kernel.tables import Insert, Replace, Row, RowChanged, RowExists, Span, Tables, Upsert, Write, first_rows
+
+TABLE = "events"
+LANES = 4
+"""Lanes of a workspace. More take more appends a second, and make each look for news cost more reads."""
+LANES_PARTITION = "lanes"
+
+_HEAD = "head"
+_MOST_ENTRIES = 48  # of one append; with head and events they stay below a transaction's limit
+_CONFLICTS_BEFORE_GIVING_UP = 40
+_SOURCES_KNOWN = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened: a stable name (`run.stage`, see docs/events.md), its data and when."""
+
+    name: str
+    data: dict[str, Any]
+    at: datetime
+
+
+_EVENTS: JsonCodec[tuple[Event, ...]] = JsonCodec(tuple[Event, ...])
+
+
+class Behind(Exception):
+    """Events of the source from `number` on are missing before those that were to be appended."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Events that a source has numbered.
+
+    Attributes:
+        source: What numbers them. Sources that are alike up to the first `/` share a lane, and so an order.
+        first: The first number that the entry accounts for.
+        events: The events with their numbers, rising; a number without an event is left out of the stream.
+        end: The number after the last one accounted for.
+    """
+
+    source: str
+    first: int
+    events: Sequence[tuple[int, Event]]
+    end: int
+
+
+@dataclass(slots=True)
+class _Waiting:
+    entry: Entry
+    done: bool = False
+    failure: Behind | None = None
+
+
+@dataclass(slots=True)
+class _Lane:
+    """A lane as this process knows it: its head's row and its sources' rows, as last written or read."""
+
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    waiting: list[_Waiting] = field(default_factory=list[_Waiting])
+    head: Row | None = None
+    sources: OrderedDict[str, Row] = field(default_factory=OrderedDict[str, Row])
+
+
+class Journal:
+    """The streams of all workspaces."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+        self._lanes: dict[str, _Lane] = {}
+
+    async def record(self, workspace: str, key: str, event: Event) -> None:
+        """Append the event, once for its key: the same key again changes nothing, as long as the event is kept.
+
+        Args:
+            workspace: Whose stream.
+            key: Any text. Events whose keys are alike up to the first `/` come in the order they were recorded in.
+            event: The event.
+
+        Raises:
+            Unavailable: It cannot be said whether the event is in; record it again.
+        """
+        await self.append(workspace, Entry(key, 0, [(0, event)], 1))
+
+    async def append(self, workspace: str, entry: Entry) -> None:
+        """Append what of the entry is not in yet. Those who append at the same time share a transaction.
+
+        Raises:
+            Behind: Earlier events of the source are not in yet.
+            Unavailable: It cannot be said whether the events are in; append them again.
+        """
+        partition = f"{workspace}!{lane_of(entry.source)}"
+        lane = self._lanes.setdefault(partition, _Lane())
+        mine = _Waiting(entry)
+        lane.waiting.append(mine)
+        try:
+            while not mine.done:
+                async with lane.lock:
+                    if not mine.done:
+                        await self._append(partition, lane, lane.waiting[:_MOST_ENTRIES])
+        finally:
+            lane.waiting = [each for each in lane.waiting if each is not mine and not each.done]
+        if mine.failure is not None:
+            raise mine.failure
+
+    async def read(self, workspace: str, lane: int, first: int, limit: int) -> Sequence[tuple[int, Event]]:
+        """Return up to `limit` (1-1000) events of the lane with their numbers, from number `first` on.
+
+        They follow one another without a gap; where the first is a later one, what was before is kept no longer.
+        """
+        span = Span(f"{workspace}!{lane}", key_from=event_key(first), key_before="event!~")
+        rows = await first_rows(self._tables, TABLE, span, limit)
+        return [each for row in rows for each in _numbered(row) if each[0] >= first][:limit]
+
+    async def ends(self, workspace: str) -> Sequence[int]:
+        """Return of every lane the number that its next event will have."""
+        heads = await asyncio.gather(*(self._tables.get(TABLE, f"{workspace}!{lane}", _HEAD) for lane in range(LANES)))
+        return [head.integer("next") if head else 0 for head in heads]
+
+    async def _append(self, partition: str, lane: _Lane, batch: Sequence[_Waiting]) -> None:
+        """Append the batch; whoever of it waits for the lock finds itself done."""
+        sure = False
+        for _ in range(_CONFLICTS_BEFORE_GIVING_UP):
+            try:
+                await self._try(partition, lane, batch, sure=sure)
+            except (RowChanged, RowExists):
+                # Somebody else was faster, or our own earlier try took effect: what is known of the lane is old.
+                lane.head, sure = None, True
+                await asyncio.sleep(random.uniform(0, 0.02))  # noqa: S311 - spreads writers, guards nothing
+            except BaseException:
+                lane.head = None
+                lane.sources.clear()
+                raise
+            else:
+                return
+        msg = "Too many append to the stream at once; try again."
+        raise Unavailable(msg, code="stream_busy", retry_after_s=1)
+
+    async def _try(self, partition: str, lane: _Lane, batch: Sequence[_Waiting], *, sure: bool) -> None:
+        firsts = {each.entry.source: each.entry.first for each in reversed(batch)}
+        head, *rows = await asyncio.gather(
+            self._head(partition, lane),
+            *(self._source(partition, lane, source, first, sure=sure) for source, first in firsts.items()),
+        )
+        sources = dict(zip(firsts, rows, strict=True))
+        nexts = {source: row.integer("next") for source, row in sources.items()}
+        events: list[Event] = []
+        failures: list[Behind | None] = []
+        for entry in (each.entry for each in batch):
+            known = nexts[entry.source]
+            failures.append(Behind(known) if entry.first > known else None)
+            if entry.first <= known:
+                events += [event for number, event in entry.events if number >= known]
+                nexts[entry.source] = max(known, entry.end)
+        moved = {key: number for key, number in nexts.items() if number != sources[key].integer("next")}
+        if events:
+            await self._commit(lane, head, events, {source: (sources[source], end) for source, end in moved.items()})
+        for each, failure in zip(batch, failures, strict=True):
+            each.failure, each.done = failure, True
+
+    async def _commit(
+        self, lane: _Lane, head: Row, events: Sequence[Event], moved: Mapping[str, tuple[Row, int]]
+    ) -> None:
+        """Write the events and up to where each source's are in."""
+        partition, first = head.partition, head.integer("next")
+        last = first + len(events) - 1
+        digests = [row.key.removeprefix(_SOURCE) for row, _ in moved.values()]
+        values = {"first": first, "events": _EVENTS.dump(tuple(events)), "sources": " ".join(digests)}
+        stamped = {"at": max(event.at for event in events)}
+        ahead = Row(partition, _HEAD, {"next": last + 1}, head.etag)
+        rows = [Row(partition, row.key, {"next": end, "last": last}, row.etag) for row, end in moved.values()]
+        writes: list[Write] = [_put(ahead), Insert(Row(partition, event_key(last), values | stamped)), *map(_put, rows)]
+        etags = await self._tables.commit(TABLE, writes)
+        lane.head = _tagged(ahead, etags[0])
+        for source, row, etag in zip(moved, rows, etags[2:], strict=True):
+            lane.sources[source] = _tagged(row, etag)
+            lane.sources.move_to_end(source)
+        while len(lane.sources) > _SOURCES_KNOWN:
+            lane.sources.popitem(last=False)
+
+    async def _head(self, partition: str, lane: _Lane) -> Row:
+        if lane.head is not None:
+            return lane.head
+        if row := await self._tables.get(TABLE, partition, _HEAD):
+            return row
+        await self._tables.commit(TABLE, [Upsert(Row(LANES_PARTITION, partition, {}))])
+        return Row(partition, _HEAD, {})
+
+    async def _source(self, partition: str, lane: _Lane, source: str, first: int, *, sure: bool) -> Row:
+        key = _SOURCE + digest(source)
+        if not sure:
+            if (known := lane.sources.get(source)) is not None:
+                return known
+            if first == 0:
+                return Row(partition, key, {})  # nearly always new; the insert fails if it is not
+        return await self._tables.get(TABLE, partition, key) or Row(partition, key, {})
+
+
+_SOURCE = "source!"
+
+
+def lane_of(source: str) -> int:
+    """Return the lane of a source's events."""
+    return hashlib.sha256(source.partition("/")[0].encode()).digest()[0] % LANES
+
+
+def digest(source: str) -> str:
+    """Return what stands for a source in row keys."""
+    return hashlib.sha256(source.encode()).hexdigest()[:32]
+
+
+def event_key(number: int) -> str:
+    """Return the row key of the events that end with this number."""
+    return f"event!{number:012d}"
+
+
+def _numbered(row: Row) -> Sequence[tuple[int, Event]]:
+    return list(enumerate(_EVENTS.load(row.text("events")), row.integer("first")))
+
+
+def _put(row: Row) -> Write:
+    return Replace(row) if row.etag else Insert(row)
+
+
+def _tagged(row: Row, etag: str) -> Row:
+    return Row(row.partition, row.key, row.values, etag)

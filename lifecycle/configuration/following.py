@@ -1,0 +1,219 @@
+"""How a change of a template, personality, … reaches the agents that are composed of it.
+
+A change is noted before it is made. The request that makes it has the agents follow at once, up to a limit; a timer
+does what is left, and looks at every change once more when SETTLED has passed. By then whoever had read the item before
+it changed has written what came of that, with its entry in the index made before: the second look finds it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from kernel.clock import Clock, rfc3339
+from kernel.errors import InvalidInput
+from kernel.ids import new_id
+from lifecycle.configuration.composing import Composer
+from lifecycle.configuration.dependents import Dependent, DependentKind, Dependents
+from lifecycle.configuration.kinds import Kind, Ref
+from lifecycle.configuration.layers import AgentConfig
+from lifecycle.configuration.sources import Resolved, Sources
+from lifecycle.loader.resolver import AgentResolver
+from lifecycle.registry.agents import AgentState
+from lifecycle.registry.catalog import Agent, Catalog
+from lifecycle.registry.due import DueIndex, Entry
+from lifecycle.registry.operations import Ensure
+from lifecycle.registry.signals import AgentSignals
+
+log = logging.getLogger(__name__)
+
+SETTLED = timedelta(minutes=10)
+"""Longer than any request or function may take."""
+AT_ONCE = 16
+"""Agents that are looked at side by side."""
+CHANGES_A_RUN = 1000
+"""Most changes that one run of the timer takes up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """How many agents were looked at, how many changed, how many could not follow, and whether these were all."""
+
+    looked: int = 0
+    changed: int = 0
+    refused: int = 0
+    complete: bool = True
+
+    def __add__(self, other: Followed) -> Followed:
+        return Followed(
+            self.looked + other.looked,
+            self.changed + other.changed,
+            self.refused + other.refused,
+            self.complete and other.complete,
+        )
+
+
+class Following:
+    """Has agents follow what they are composed of."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        composer: Composer,
+        dependents: Dependents,
+        resolver: AgentResolver,
+        due: DueIndex,
+        clock: Clock,
+    ) -> None:
+        self._catalog = catalog
+        self._composer = composer
+        self._dependents = dependents
+        self._resolver = resolver
+        self._due = due
+        self._clock = clock
+
+    async def note(self, workspace: str, ref: Ref, version: int) -> Entry:
+        """Note that a change is about to be made, so that it is followed whatever happens to this process."""
+        return await self._noted(workspace, f"{ref.kind.value}!{ref.name}!{version}", "made", self._clock())
+
+    async def follow(self, noted: Entry, signals: AgentSignals, at_most: int) -> Followed:
+        """Have the agents follow a change that was noted, until about `at_most` of them have changed."""
+        done = await self._spread(noted, signals, at_most)
+        if done.complete:
+            await self._noted(noted.workspace, noted.name, "followed", _told(noted)[1])
+        return done
+
+    async def finish(self, signals: AgentSignals, at_most: int) -> Followed:
+        """Do what is left of the changes noted so far, until about `at_most` agents have changed; for a timer."""
+        settled, total = self._clock() - SETTLED, Followed()
+        for noted in await self._left(settled):
+            if total.changed >= at_most:
+                return total + Followed(complete=False)
+            if _told(noted)[1] > settled:
+                total += await self.follow(noted, signals, at_most - total.changed)
+                continue
+            done = await self._spread(noted, signals, at_most - total.changed)
+            if done.complete:
+                await self._due.drop(noted.workspace, noted.name, noted.hour)
+            total += done
+        return total
+
+    async def agents(self, workspace: str, ref: Ref) -> AsyncIterator[Sequence[Dependent]]:
+        """Yield the agents that may depend on the item, a few at a time; on the overrides, all of the workspace."""
+        batch: list[Dependent] = []
+        found = self._all(workspace) if ref.kind is Kind.OVERRIDES else self._dependents.agents(workspace, ref)
+        async for who in found:
+            batch.append(who)
+            if len(batch) == AT_ONCE:
+                yield batch
+                batch = []
+        if batch:
+            yield batch
+
+    async def _left(self, settled: datetime) -> Sequence[Entry]:
+        """Return the changes that were not followed yet, or not looked at again after they settled."""
+        left: list[Entry] = []
+        async for noted in self._due.until(self._clock()):
+            state, at = _told(noted)
+            if state == "made" or at <= settled:
+                left.append(noted)
+            if len(left) == CHANGES_A_RUN:
+                break
+        return left
+
+    async def _spread(self, noted: Entry, signals: AgentSignals, at_most: int) -> Followed:
+        kind, name, _ = noted.name.split("!")
+        workspace, ref, total = noted.workspace, Ref(Kind(kind), name), Followed()
+        sources = self._composer.sources(workspace)
+        async for batch in self.agents(workspace, ref):
+            if total.changed >= at_most:
+                return total + Followed(complete=False)
+            steps = (self._step(workspace, who, ref, sources, signals) for who in batch)
+            total = sum(await asyncio.gather(*steps), total)
+        return total
+
+    async def _step(
+        self, workspace: str, who: Dependent, ref: Ref, sources: Sources, signals: AgentSignals
+    ) -> Followed:
+        while True:
+            agent = await self._catalog.find(workspace, who.name)
+            if agent is None or agent.declaration.deleted:
+                await self._forget(workspace, who, ref)
+                return Followed(looked=1)
+            resolved = await _resolved(sources, agent)
+            if resolved is None or _older(resolved, agent):
+                # What the others are composed of was read before this agent was; somebody may have been faster.
+                sources = self._composer.sources(workspace)
+                resolved = await _resolved(sources, agent)
+            if resolved is None:
+                log.warning("agent %s cannot follow %s", who.name, ref, extra={"event": "configuration.not_followed"})
+                return Followed(looked=1, refused=1)
+            after = await self._taken_over(agent, resolved, signals)
+            if after is not None:
+                break
+            sources = self._composer.sources(workspace)
+        if ref.kind is not Kind.OVERRIDES and str(ref) not in resolved.versions:
+            await self._forget(workspace, who, ref)
+        return Followed(looked=1, changed=after.declaration.revision != agent.declaration.revision)
+
+    async def _taken_over(self, agent: Agent, resolved: Resolved, signals: AgentSignals) -> Agent | None:
+        """Return the agent as it is declared now, or None when its declaration has changed since it was read."""
+        await self._composer.enter(
+            agent.workspace, agent.name, resolved.versions.keys() - agent.declaration.sources.keys()
+        )
+        after = await self._catalog.follow(agent, resolved.effective.spec, resolved.versions)
+        if after is None:
+            return None
+        changed = after.declaration.revision != agent.declaration.revision
+        if changed:
+            self._resolver.forget(agent.workspace, agent.name)
+        # An active one that is not ready may be one whose signal a crash has swallowed.
+        if (after.state is AgentState.ACTIVE and not after.ready) or (changed and after.state is AgentState.FAILED):
+            operation = Ensure(new_id(), after.declaration.revision, after.declaration.spec)
+            await signals.send(agent.workspace, agent.name, operation)
+        return after
+
+    async def _forget(self, workspace: str, who: Dependent, ref: Ref) -> None:
+        """Drop an entry of the index, unless it may be that of a declaration that is being made."""
+        if who.entered_at is not None and who.entered_at + SETTLED <= self._clock():
+            await self._dependents.leave(workspace, who, [ref])
+
+    async def _all(self, workspace: str) -> AsyncIterator[Dependent]:
+        after: str | None = None
+        while True:
+            page, after = await self._catalog.list(workspace, 200, after)
+            for agent in page:
+                yield Dependent(DependentKind.AGENT, agent.name)
+            if after is None:
+                return
+
+    async def _noted(self, workspace: str, name: str, state: str, at: datetime) -> Entry:
+        note = f"{state} {rfc3339(at)}"
+        await self._due.add(workspace, name, at, note)
+        return Entry(workspace, name, "", note)
+
+
+def config_of(agent: Agent) -> AgentConfig:
+    """Return what the agent's owner declared."""
+    declaration = agent.declaration
+    return declaration.config if declaration.config is not None else AgentConfig.behind(declaration.spec)
+
+
+def _told(noted: Entry) -> tuple[str, datetime]:
+    state, _, at = noted.note.partition(" ")
+    return state, datetime.fromisoformat(at)
+
+
+def _older(resolved: Resolved, agent: Agent) -> bool:
+    made_of = agent.declaration.sources
+    return any(version < made_of.get(source, 0) for source, version in resolved.versions.items())
+
+
+async def _resolved(sources: Sources, agent: Agent) -> Resolved | None:
+    try:
+        return await sources.resolve(config_of(agent))
+    except InvalidInput:
+        return None

@@ -1,0 +1,172 @@
+"""The templates, personalities, capabilities and overrides of workspaces, with their versions.
+
+Table `configuration`, partition = workspace. Row `{kind}!{name}` is the item as it is now, guarded by its ETag; row
+`history!{kind}!{name}!{version}` is each version of it, written with it in one transaction and never changed. A deleted
+item's row stays, so that its versions go on counting.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from kernel.clock import Clock, rfc3339
+from kernel.errors import NotFound, TooLarge
+from kernel.tables import Insert, Replace, Row, RowChanged, RowExists, RowTooLarge, Span, Tables, first_rows
+from lifecycle.configuration.kinds import CONTENT, Kind, Ref
+from lifecycle.configuration.layers import Content
+from lifecycle.configuration.presets import presets
+
+TABLE = "configuration"
+_NEWEST_FIRST = 10**10
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A named thing that agents are composed of.
+
+    Attributes:
+        workspace: Whose it is.
+        ref: What it is.
+        content: What it says; None once it was deleted.
+        version: Counts its changes, from 1; 0 for one of the app's that the workspace never had its own of.
+        builtin: Whether it is the app's and not the workspace's own.
+        updated_at: When this version was made; None for the app's.
+        row_etag: The stored row's version; empty when there is none.
+    """
+
+    workspace: str
+    ref: Ref
+    content: Content | None
+    version: int
+    builtin: bool
+    updated_at: datetime | None
+    row_etag: str = ""
+
+    @property
+    def etag(self) -> str:
+        """The version, as an HTTP entity tag."""
+        return f'"{self.version}"'
+
+
+def unknown(ref: Ref) -> NotFound:
+    """Return the error of asking for what there is not."""
+    return NotFound(f"There is no {ref.kind.value} {ref.name!r}.", code=f"{ref.kind.value}_not_found")
+
+
+class Items:
+    """Reads and writes items."""
+
+    def __init__(self, tables: Tables, clock: Clock) -> None:
+        self._tables = tables
+        self._clock = clock
+
+    async def find(self, workspace: str, ref: Ref) -> Item:
+        """Return the item, the app's own where the workspace has none; one without content where there is neither."""
+        row = await self._tables.get(TABLE, workspace, _key(ref))
+        own = _item(ref, row) if row else Item(workspace, ref, None, 0, builtin=False, updated_at=None)
+        builtin = presets(ref.kind).get(ref.name) if own.content is None else None
+        if builtin is None:
+            return own
+        return Item(workspace, ref, builtin, own.version, builtin=True, updated_at=None, row_etag=own.row_etag)
+
+    async def get(self, workspace: str, ref: Ref) -> Item:
+        """Return the item.
+
+        Raises:
+            NotFound: There is none.
+        """
+        item = await self.find(workspace, ref)
+        if item.content is None:
+            raise unknown(ref)
+        return item
+
+    async def list(
+        self, workspace: str, kind: Kind, limit: int, after: str | None = None
+    ) -> tuple[Sequence[Item], str | None]:
+        """Return up to `limit` items by name, and the name to continue after; None when these were the last."""
+        start = after or ""
+        own: list[Item] = []
+        gone: set[str] = set()
+        while True:
+            span = Span.prefix(workspace, f"{kind.value}!", after=f"{kind.value}!{start}" if start else None)
+            rows = await first_rows(self._tables, TABLE, span, limit + 1)
+            found = [_item(Ref(kind, row.key.partition("!")[2]), row) for row in rows]
+            own += [item for item in found if item.content is not None]
+            gone |= {item.ref.name for item in found}
+            if len(own) > limit or len(rows) <= limit:
+                break
+            start = found[-1].ref.name
+        shadowed = {item.ref.name for item in own}
+        deleted = gone - shadowed
+        builtin = [
+            await self.find(workspace, Ref(kind, name))
+            if name in deleted
+            else Item(workspace, Ref(kind, name), content, 0, builtin=True, updated_at=None)
+            for name, content in presets(kind).items()
+            if name > (after or "") and name not in shadowed and (len(own) <= limit or name <= own[-1].ref.name)
+        ]
+        merged = list(heapq.merge(own, builtin, key=lambda item: item.ref.name))[: limit + 1]
+        return merged[:limit], merged[limit - 1].ref.name if len(merged) > limit else None
+
+    async def versions(
+        self, workspace: str, ref: Ref, limit: int, before: int | None = None
+    ) -> tuple[Sequence[Item], int | None]:
+        """Return up to `limit` versions, newest first, and the version to continue before; None when these were all."""
+        prefix = f"history!{_key(ref)}!"
+        after = None if before is None else f"{prefix}{_NEWEST_FIRST - before:010d}"
+        rows = await first_rows(self._tables, TABLE, Span.prefix(workspace, prefix, after=after), limit + 1)
+        found = [_item(ref, row) for row in rows]
+        return found[:limit], found[limit - 1].version if len(found) > limit else None
+
+    async def write(self, current: Item, content: Content | None) -> Item | None:
+        """Write the item's next version and return it, or None when somebody else changed it first.
+
+        Args:
+            current: The item as it was read.
+            content: What it says from now on; None to delete it.
+
+        Raises:
+            TooLarge: It is more than a row can hold.
+        """
+        ref, version, now = current.ref, current.version + 1, self._clock()
+        values = {
+            "content": content.model_dump_json() if content is not None else None,
+            "version": version,
+            "updated_at": now,
+        }
+        head = Row(current.workspace, _key(ref), values, current.row_etag)
+        history = Row(current.workspace, f"history!{_key(ref)}!{_NEWEST_FIRST - version:010d}", values)
+        try:
+            etags = await self._tables.commit(
+                TABLE, [Replace(head) if current.row_etag else Insert(head), Insert(history)]
+            )
+        except RowTooLarge:
+            msg = f"The {ref.kind.value} is too large: at most 1 MiB can be stored, of which a character takes 2 bytes."
+            raise TooLarge(msg) from None
+        except (RowChanged, RowExists):
+            # It may have been this very write, answered too late: the same content at the same time is ours.
+            row = await self._tables.get(TABLE, current.workspace, _key(ref))
+            ours = row is not None and _said(row) == _said(Row("", "", values))
+            return _item(ref, row) if row and ours else None
+        return Item(current.workspace, ref, content, version, builtin=False, updated_at=now, row_etag=etags[0])
+
+
+def _said(row: Row) -> tuple[str, int, str]:
+    moment = row.moment("updated_at")
+    return row.text("content"), row.integer("version"), rfc3339(moment) if moment else ""
+
+
+def _item(ref: Ref, row: Row) -> Item:
+    text = row.text("content")
+    content = CONTENT[ref.kind].model_validate_json(text) if text else None
+    updated_at = row.moment("updated_at")
+    return Item(
+        row.partition, ref, content, row.integer("version"), builtin=False, updated_at=updated_at, row_etag=row.etag
+    )
+
+
+def _key(ref: Ref) -> str:
+    return f"{ref.kind.value}!{ref.name}"

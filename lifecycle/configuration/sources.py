@@ -1,0 +1,138 @@
+"""From what an agent's owner declares to its spec: reads what the declaration refers to, and composes it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from kernel.errors import InvalidInput
+from lifecycle.configuration.composition import Effective, composed
+from lifecycle.configuration.items import Item, Items
+from lifecycle.configuration.kinds import OVERRIDES, Kind, Ref, references
+from lifecycle.configuration.layers import AgentConfig, Capability, Content, Overrides, Personality, Template
+from lifecycle.configuration.merging import NOTHING, Merged, Origin
+from lifecycle.configuration.tools import Tools, check_tools
+
+T = TypeVar("T", bound=Content)
+
+MAX_CHAIN = 8
+"""Most templates that may extend one another in a row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """What a declaration comes to.
+
+    Attributes:
+        effective: The spec, with the origin of everything in it.
+        versions: The version of each item it was composed of, by `kind:name`; the overrides are always among them.
+    """
+
+    effective: Effective
+    versions: Mapping[str, int]
+
+
+class Sources:
+    """The items of a workspace as they were when each was first asked for; make another one to see them anew."""
+
+    def __init__(self, items: Items, tools: Tools, workspace: str, *, assuming: Item | None = None) -> None:
+        """Set whose items these are, and one to take for granted, whatever is stored."""
+        self._items = items
+        self._tools = tools
+        self._workspace = workspace
+        self._found: dict[Ref, Item] = {assuming.ref: assuming} if assuming else {}
+
+    async def resolve(self, config: AgentConfig) -> Resolved:
+        """Return what the declaration comes to.
+
+        Raises:
+            InvalidInput: It refers to what there is not (`unknown_template`, `unknown_personality`,
+                `unknown_capability`), its templates extend one another in a circle (`template_cycle`) or too often
+                (`template_chain_too_long`), it makes no valid spec, or names a tool that there is not (`unknown_tool`).
+        """
+        chain = await self.chain(config.template, "/template") if config.template else []
+        overrides = await self._find(OVERRIDES)
+        merged = NOTHING
+        for item in chain:
+            merged = merged.under(Merged.of(_content(item, Template), _origin(item)))
+        if overrides.content is not None:
+            merged = merged.under(Merged.of(_content(overrides, Overrides), Origin("overrides", "", overrides.version)))
+        merged = merged.under(Merged.of(config, Origin("agent")))
+        used = [*chain, overrides]
+        personality = None
+        if merged.personality:
+            item = await self._known(Ref(Kind.PERSONALITY, merged.personality), "/personality")
+            personality = _content(item, Personality), _origin(item)
+            used.append(item)
+        capabilities: list[tuple[Capability, Origin]] = []
+        for name in merged.capabilities:
+            item = await self._known(Ref(Kind.CAPABILITY, name), f"/capabilities/{name}")
+            capabilities.append((_content(item, Capability), _origin(item)))
+            used.append(item)
+        effective = composed(merged, personality, capabilities)
+        check_tools(self._tools, effective.spec.tools)
+        return Resolved(effective, {str(item.ref): item.version for item in used})
+
+    async def check(self, content: Content) -> None:
+        """Check what an item refers to.
+
+        Raises:
+            InvalidInput: See `resolve`.
+        """
+        for ref, pointer in references(content).items():
+            if ref.kind is Kind.TEMPLATE:
+                await self.chain(ref.name, pointer)
+            else:
+                await self._known(ref, pointer)
+        tools = content.tools if isinstance(content, Capability) else getattr(content, "tools", None)
+        check_tools(self._tools, tools or ())
+
+    async def chain(self, template: str, pointer: str) -> Sequence[Item]:
+        """Return the template and those it goes on from, the root first.
+
+        Raises:
+            InvalidInput: See `resolve`; `pointer` is the place that says `template`.
+        """
+        chain: list[Item] = []
+        name: str | None = template
+        while name:
+            names = [item.ref.name for item in chain]
+            if name in names:
+                circle = " → ".join([*names[names.index(name) :], name])
+                msg = f"Templates extend one another in a circle: {circle}."
+                raise InvalidInput(msg, code="template_cycle", fields={pointer: circle})
+            if len(chain) == MAX_CHAIN:
+                msg = f"At most {MAX_CHAIN} templates can extend one another: {' → '.join([*names, name])}."
+                raise InvalidInput(msg, code="template_chain_too_long", fields={pointer: f"at most {MAX_CHAIN}"})
+            item = await self._known(Ref(Kind.TEMPLATE, name), pointer)
+            chain.append(item)
+            name = _content(item, Template).extends
+        return chain[::-1]
+
+    async def _known(self, ref: Ref, pointer: str) -> Item:
+        item = await self._find(ref)
+        if item.content is None:
+            msg = f"There is no {ref.kind.value} {ref.name!r}."
+            raise InvalidInput(msg, code=f"unknown_{ref.kind.value}", fields={pointer: msg})
+        return item
+
+    async def _find(self, ref: Ref) -> Item:
+        found = self._found.get(ref)
+        if found is None:
+            found = self._found[ref] = await self._items.find(self._workspace, ref)
+        return found
+
+
+def _content(item: Item, kind: type[T]) -> T:
+    if not isinstance(item.content, kind):
+        msg = f"{item.ref} is no {kind.__name__}"
+        raise TypeError(msg)
+    return item.content
+
+
+def _origin(item: Item) -> Origin:
+    kind = item.ref.kind
+    if kind is Kind.OVERRIDES:
+        return Origin("overrides", "", item.version)
+    return Origin(kind.value, item.ref.name, item.version)

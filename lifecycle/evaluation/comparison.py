@@ -1,0 +1,85 @@
+"""Comparing the versions of an agent by how their answers were scored."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from kernel.errors import NotFound
+from lifecycle.registry.catalog import Catalog
+from llmops.evaluation.history import DaySum, Evaluations, Parts, by_version
+from llmops.evaluation.moments import Moments
+from llmops.evaluation.regression import Change, compare
+
+
+@dataclass(frozen=True, slots=True)
+class VersionScores:
+    """What the answers of a version were scored: in all and by day, oldest first."""
+
+    version: str
+    current: bool
+    total: Mapping[str, Moments]
+    days: Sequence[tuple[date, Parts]]
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """How the scores of two versions of an agent differ, `overall` first."""
+
+    agent: str
+    base: str
+    new: str
+    changes: Sequence[Change]
+
+
+class VersionComparison:
+    """Reads and compares what versions were scored."""
+
+    def __init__(self, catalog: Catalog, history: Evaluations) -> None:
+        self._catalog = catalog
+        self._history = history
+
+    async def scores(self, workspace: str, name: str) -> Sequence[VersionScores]:
+        """Return what every version was scored, the one that answered last first.
+
+        Raises:
+            NotFound: There is no such agent.
+        """
+        agent = await self._catalog.get(workspace, name)
+        version = agent.record.version if agent.record else None
+        sums = await self._history.sums(workspace, name)
+        return scores_of(sums, version.version if version else None)
+
+    async def compare(self, workspace: str, name: str, base: str | None, new: str | None) -> Comparison:
+        """Return how version `new` was scored compared with `base`.
+
+        Args:
+            workspace: The agent's workspace.
+            name: The agent.
+            base: The version to compare with; None for the one that answered last before.
+            new: The version to look at; None for the one that is current or, when it was never scored, answered last.
+
+        Raises:
+            NotFound: There is no such agent, or there are no scores of two versions (code `version_not_scored`).
+        """
+        found = {one.version: one for one in await self.scores(workspace, name)}
+        current = [one.version for one in found.values() if one.current]
+        chosen = new or next(iter([*current, *found]), "")
+        other = base or next((version for version in found if version != chosen), "")
+        for version in (chosen, other):
+            if version not in found:
+                what = f"version {version!r} of agent {name!r}" if version else f"two versions of agent {name!r}"
+                raise NotFound(f"There are no scores of {what}.", code="version_not_scored")
+        return Comparison(name, other, chosen, compare(found[other].total, found[chosen].total))
+
+
+def scores_of(sums: Sequence[DaySum], current: str | None) -> Sequence[VersionScores]:
+    """Return what every version was scored, the one that answered last first."""
+    totals = by_version(sums)
+    days = {
+        version: sorted(((one.day, one.parts) for one in sums if one.version == version), key=lambda day: day[0])
+        for version in totals
+    }
+    scores = [VersionScores(version, version == current, total, days[version]) for version, total in totals.items()]
+    return sorted(scores, key=lambda one: (one.days[-1][0], one.version), reverse=True)

@@ -1,0 +1,140 @@
+"""Hearing the judges of answers that were given: apart from the runs, so that no answer waits for them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from kernel.clock import Clock, hour_bucket
+from kernel.errors import AppError, InternalError
+from lifecycle.evaluation.scorer import item_of
+from lifecycle.registry.catalog import Catalog
+from lifecycle.registry.due import DueIndex, Entry
+from lifecycle.registry.signals import AgentSignals
+from lifecycle.runs.rules import Run
+from lifecycle.sessions.conversations import Change, Conversations, Event, Stored
+from llmops.evaluation.history import Evaluation, Evaluations, Waiting
+from llmops.evaluation.policy import EvaluationPolicy
+from llmops.evaluation.scoring import Part
+
+if TYPE_CHECKING:
+    from agent_framework import EvalItem
+
+log = logging.getLogger(__name__)
+
+TRIES = 5
+"""How often a judge is asked about an answer before it is given up."""
+_AT_ONCE = 8
+_A_ROUND = 64
+
+Judge = Callable[[EvaluationPolicy, Run, "EvalItem", AgentSignals], Awaitable[Sequence[Part]]]
+"""Returns what a judge finds; raises an AppError when it cannot be asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What one round did: scores added to sums, judges heard, and judges that could not be."""
+
+    folded: int
+    heard: int
+    put_off: int
+
+
+class Judges:
+    """Adds new scores to the sums and hears the judges that wait, of the agents that have answered."""
+
+    def __init__(
+        self,
+        judges: Mapping[str, Judge],
+        history: Evaluations,
+        catalog: Catalog,
+        conversations: Conversations,
+        due: DueIndex,
+        clock: Clock,
+    ) -> None:
+        self._judges = judges
+        self._history = history
+        self._catalog = catalog
+        self._conversations = conversations
+        self._due = due
+        self._clock = clock
+
+    async def hear(self, signals: AgentSignals) -> Heard:
+        """Do a round. It reads what is new; running it twice, or again after a crash, changes nothing more.
+
+        A crash between a judge's answer and its record has the judge asked again, and paid again.
+        """
+        now, folded, heard, put_off = self._clock(), 0, 0, 0
+        async for entry in self._due.until(now):
+            folded += await self._history.fold(entry.workspace, entry.name)
+            waiting = await self._history.waiting(entry.workspace, entry.name, _A_ROUND)
+            results = await self._round(entry, waiting, signals)
+            heard += sum(results)
+            put_off += len(results) - sum(results)
+            folded += await self._history.fold(entry.workspace, entry.name)
+            if entry.hour < hour_bucket(now) and not await self._history.waiting(entry.workspace, entry.name, 1):
+                await self._due.drop(entry.workspace, entry.name, entry.hour)
+        return Heard(folded, heard, put_off)
+
+    async def _round(self, entry: Entry, waiting: Sequence[Waiting], signals: AgentSignals) -> Sequence[bool]:
+        if not waiting:
+            return []
+        agent = await self._catalog.find(entry.workspace, entry.name)
+        policy = (agent.declaration.spec.evaluation if agent else None) or EvaluationPolicy()
+        turns = asyncio.Semaphore(_AT_ONCE)
+
+        async def one(waits: Waiting) -> bool:
+            async with turns:
+                return await self._heard(waits, policy, signals)
+
+        return await asyncio.gather(*(one(waits) for waits in waiting))
+
+    async def _heard(self, waits: Waiting, policy: EvaluationPolicy, signals: AgentSignals) -> bool:
+        try:
+            parts = await self._asked(waits, policy, signals)
+        except AppError as error:
+            if error.retriable and waits.tries + 1 < TRIES:
+                await self._history.put_off(waits)
+                return False
+            log.warning("judge %s: %s", waits.judge, error.code, extra={"event": "evaluation.judge_failed"})
+            parts = [Part(waits.judge, None, f"Left out: {error.code}.")]
+        judged = await self._history.judged(waits, parts, policy.weights)
+        if judged is not None:
+            await self._tell(judged, waits.judge)
+        return True
+
+    async def _asked(self, waits: Waiting, policy: EvaluationPolicy, signals: AgentSignals) -> Sequence[Part]:
+        of = waits.evaluation
+        run = await self._conversations.run(of.workspace, of.session_id, of.run_id)
+        if run is None or run.answer is None or run.attempt != of.attempt:
+            return [Part(waits.judge, None, "Left out: the answer is gone.")]
+        from agent_framework import Message  # noqa: PLC0415 - cold start
+
+        item = item_of(run, [Message("assistant", [run.answer])])
+        judge = self._judges.get(waits.judge)
+        if judge is None:
+            return [Part(waits.judge, None, "Left out: the app has no such judge.")]
+        try:
+            return await judge(policy, run, item, signals)
+        except AppError:
+            raise
+        except Exception as error:
+            log.error(  # noqa: TRY400 - an exception's text may quote an answer
+                "judge %s: %s", waits.judge, type(error).__name__, extra={"event": "evaluation.judge_failed"}
+            )
+            raise InternalError from error
+
+    async def _tell(self, judged: Evaluation, judge: str) -> None:
+        """Show the score at the run, and that it changed."""
+        data = {"run_id": judged.run_id, "judge": judge, "overall": judged.score.overall}
+        event = Event("run.evaluated", data, self._clock())
+
+        def decide(stored: Stored) -> Change | None:
+            if stored.session is None or stored.run is None or stored.run.score == judged.score:
+                return None
+            return Change(stored.session, replace(stored.run, score=judged.score), events=[event])
+
+        await self._conversations.update(judged.workspace, judged.session_id, judged.run_id, decide)

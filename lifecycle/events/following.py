@@ -1,0 +1,208 @@
+"""Following streams: however many follow one in this process, it is looked at once per interval for all of them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
+
+from kernel.errors import AppError
+from kernel.journal import Event
+from lifecycle.events.positions import Position, unknown
+from lifecycle.events.streams import Stream, session_key
+from lifecycle.events.tail import News, Tail, merged, passed
+
+log = logging.getLogger(__name__)
+
+AT_ONCE = 200
+"""Most events of one answer, and of one read."""
+_TRUSTED_FOR_S = 5.0  # how long a stream is taken to be there without a look
+_FORGOTTEN_AFTER_S = 60.0
+
+Wanted = Callable[[Event], bool]
+
+
+class Watch:
+    """A stream as this process follows it."""
+
+    def __init__(self, stream: Stream, look_every_s: float) -> None:
+        self._stream = stream
+        self._look_every_s = look_every_s
+        self._lock = asyncio.Lock()
+        self._news = asyncio.Event()
+        self._waiting = 0
+        self._poller: asyncio.Task[None] | None = None
+        self._tail: Tail | None = None
+        self._checked_at = self._looked_at = 0.0
+        self.used_at = 0.0
+
+    @property
+    def in_use(self) -> bool:
+        """Whether anybody waits for news."""
+        return self._waiting > 0
+
+    async def tail(self) -> Tail:
+        """Return the stream's tail, after having made sure not long ago that the stream is there.
+
+        Raises:
+            NotFound: It is not.
+        """
+        self.used_at = _now()
+        async with self._lock:
+            if self._tail is None or _now() > self._checked_at + _TRUSTED_FOR_S:
+                ends = await self._stream.ends()
+                self._checked_at = _now()
+                if self._tail is None:
+                    self._tail, self._looked_at = Tail(ends), _now()
+        return self._tail
+
+    async def look(self) -> None:
+        """Read what is new, once for all who wait."""
+        asked_at = _now()
+        async with self._lock:
+            if self._tail is None or self._looked_at > asked_at:
+                return
+            tail, more, changed = self._tail, True, False
+            self._looked_at = _now()
+            while more:
+                found = await asyncio.gather(
+                    *(self._stream.read(lane, first, AT_ONCE) for lane, first in enumerate(tail.ends))
+                )
+                changed |= any([tail.add(lane, each) for lane, each in enumerate(found)])
+                more = any(len(each) == AT_ONCE for each in found)
+            if changed:
+                self._tell()
+
+    def committed(self, first: int, events: Sequence[Event]) -> None:
+        """Take over what this process has committed itself, if it follows what is known."""
+        if self._tail is not None and self._tail.ends[0] == first and self._tail.add(0, list(enumerate(events, first))):
+            self._tell()
+
+    async def wait(self, seconds: float) -> None:
+        """Return when there is news, or after the seconds."""
+        news = self._news
+        self._waiting += 1
+        if self._poller is None or self._poller.done():
+            self._poller = asyncio.create_task(self._poll())
+        try:
+            async with asyncio.timeout(seconds):
+                await news.wait()
+        except TimeoutError:
+            return
+        finally:
+            self._waiting -= 1
+            self.used_at = _now()
+
+    def _tell(self) -> None:
+        self._news.set()
+        self._news = asyncio.Event()
+
+    async def _poll(self) -> None:
+        while self._waiting:
+            await asyncio.sleep(max(0.0, self._looked_at + self._look_every_s - _now()))
+            try:
+                await self.look()
+            except AppError as error:
+                log.warning("stream not read: %s", error.code, extra={"event": "events.unavailable"})
+
+
+class Followers:
+    """Everybody in this process who follows a stream."""
+
+    def __init__(self, *, look_every_s: float) -> None:
+        self._look_every_s = look_every_s
+        self._watches: dict[str, Watch] = {}
+
+    def committed(self, workspace: str, session_id: str, first: int, events: Sequence[Event]) -> None:
+        """Tell who follows the session of events that this process has committed, numbered from `first` on."""
+        if (watch := self._watches.get(session_key(workspace, session_id))) is not None:
+            watch.committed(first, events)
+
+    async def follow(
+        self,
+        stream: Stream,
+        last_event_id: str | None,
+        *,
+        wait_s: float,
+        names: Collection[str] | None = None,
+        from_now: bool = False,
+    ) -> News:
+        """Return what comes after the event, as soon as there is something, or nothing after `wait_s` seconds.
+
+        Args:
+            stream: What to follow.
+            last_event_id: The last event that was read; None to begin with the oldest one kept.
+            wait_s: How long to wait for news, in seconds.
+            names: The events wanted; None for all.
+            from_now: Whether to begin with what is still to come when no event was read before.
+
+        Raises:
+            NotFound: There is no such stream.
+            InvalidInput: The stream has not given this id.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + wait_s
+        watch = self._watch(stream)
+        tail = await watch.tail()
+        if last_event_id is not None:
+            position = await _known(stream.position(last_event_id), watch, tail)
+        elif from_now:
+            await watch.look()
+            position = tail.ends
+        else:
+            position = (0,) * len(tail.ends)
+
+        def wanted(event: Event) -> bool:
+            return names is None or event.name in names
+
+        while True:
+            behind = tail.behind(position)
+            if behind:
+                news = await _earlier(stream, tail, position, behind, wanted)
+            else:
+                news = tail.after(position, wanted, AT_ONCE)
+            expired = news.expired and last_event_id is not None
+            position = news.position
+            if news.events or expired or loop.time() >= deadline:
+                return replace(news, expired=expired)
+            if not behind and position == tail.ends:
+                await watch.wait(deadline - loop.time())
+
+    def _watch(self, stream: Stream) -> Watch:
+        now = _now()
+        if stream.key not in self._watches:
+            for key, watch in list(self._watches.items()):
+                if not watch.in_use and watch.used_at + _FORGOTTEN_AFTER_S < now:
+                    del self._watches[key]
+            self._watches[stream.key] = Watch(stream, self._look_every_s)
+        return self._watches[stream.key]
+
+
+async def _known(position: Position, watch: Watch, tail: Tail) -> Position:
+    """Return the position if the stream can have given it."""
+    if any(number > end for number, end in zip(position, tail.ends, strict=True)):
+        await watch.look()  # another process may have told of what is not known here yet
+        if any(number > end for number, end in zip(position, tail.ends, strict=True)):
+            raise unknown()
+    return position
+
+
+async def _earlier(stream: Stream, tail: Tail, position: Position, lanes: Sequence[int], wanted: Wanted) -> News:
+    """Return what a reader gets that is too far behind for the tail: read for it alone."""
+    found = dict(
+        zip(
+            lanes,
+            await asyncio.gather(*(stream.read(lane, position[lane], AT_ONCE) for lane in lanes)),
+            strict=True,
+        )
+    )
+    first = list(position)
+    for lane, events in found.items():
+        first[lane] = events[0][0] if events else tail.starts[lane]
+    news = passed(tuple(first), merged(list(found.items()), AT_ONCE), wanted, AT_ONCE)
+    return replace(news, expired=tuple(first) != position)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -1,0 +1,157 @@
+"""Sessions' events into the workspace's stream: each once, in the session's order, whatever dies in between.
+
+An event is stored with the change it tells of and published after it. What a process that died left unpublished shows
+as a gap when the session's next event is published, or when somebody settles the session; it is then read from the
+session. Publishing twice changes nothing, for the journal knows each session's numbers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from datetime import timedelta
+
+from kernel.clock import Clock
+from kernel.errors import AppError
+from kernel.journal import Behind, Entry, Event, Journal
+from lifecycle.events.catalogue import in_workspace_stream
+from lifecycle.events.pending import Numbered, Pending, Stretch
+from lifecycle.sessions.conversations import Conversations
+
+log = logging.getLogger(__name__)
+
+_AT_ONCE = 200
+_TRY_AGAIN_AFTER_S = 2.0
+_MOST_REMEMBERED = 10_000
+
+
+class Publisher:
+    """Publishes what this process commits, shortly afterwards and several events at a time."""
+
+    def __init__(
+        self, journal: Journal, conversations: Conversations, *, linger: timedelta, kept_for: timedelta, clock: Clock
+    ) -> None:
+        """Set how long events wait for others to go with, and the age beyond which they are not published any more."""
+        self._journal = journal
+        self._conversations = conversations
+        self._linger_s = linger.total_seconds()
+        self._kept_for = kept_for
+        self._clock = clock
+        self._pending: dict[tuple[str, str], Pending] = {}
+        self._ends: dict[tuple[str, str], int] = {}
+        self._locks: dict[tuple[str, str], asyncio.Lock] = {}
+        self._round: asyncio.Task[None] | None = None
+
+    def committed(self, workspace: str, session_id: str, first: int, events: Sequence[Event]) -> None:
+        """Note events that were committed, numbered from `first` on; they are published soon."""
+        numbered = tuple((n, event) for n, event in enumerate(events, first) if in_workspace_stream(event.name))
+        key, end = (workspace, session_id), first + len(events)
+        pending = self._pending.setdefault(key, Pending())
+        pending.add(Stretch(first, end, numbered))
+        self._ends[key] = end
+        if len(self._pending) > _MOST_REMEMBERED:
+            self._pending.pop(next(iter(self._pending)))  # found again as a gap
+        if len(self._ends) > _MOST_REMEMBERED:
+            self._ends.pop(next(iter(self._ends)))
+        if pending.wanted and (self._round is None or self._round.done()):
+            self._round = asyncio.create_task(self._soon())
+
+    async def flush(self) -> None:
+        """Publish everything noted, now.
+
+        Raises:
+            AppError: Something could not be published; it stays noted.
+        """
+        wanted = [key for key, pending in self._pending.items() if pending.wanted]
+        failures = [
+            found
+            for found in await asyncio.gather(*map(self._publish_noted, wanted), return_exceptions=True)
+            if isinstance(found, BaseException)
+        ]
+        if failures:
+            raise failures[0]
+
+    async def settle(self, workspace: str, session_id: str) -> None:
+        """Return once all that was committed in the session so far is published, whoever committed it.
+
+        Where the last commit was this process's own since it last settled the session, nothing is read.
+
+        Raises:
+            AppError: It could not be published.
+        """
+        key = (workspace, session_id)
+        await self._publish_noted(key)
+        end = self._ends.pop(key, None)
+        if end is None:
+            session = (await self._conversations.load(workspace, session_id)).session
+            end = session.events if session else 0
+        await self._publish(key, Stretch(end, end, ()))
+
+    async def aclose(self) -> None:
+        """Publish what is noted, and end the task in the background."""
+        if self._round is not None:
+            self._round.cancel()
+            await asyncio.gather(self._round, return_exceptions=True)
+        try:
+            await self.flush()
+        except AppError as error:
+            log.warning("events left unpublished: %s", error.code, extra={"event": "events.unpublished"})
+
+    async def _soon(self) -> None:
+        while any(pending.wanted for pending in self._pending.values()):
+            await asyncio.sleep(self._linger_s)
+            try:
+                await self.flush()
+            except AppError as error:
+                log.warning("events not published yet: %s", error.code, extra={"event": "events.unpublished"})
+                await asyncio.sleep(_TRY_AGAIN_AFTER_S)
+
+    async def _publish_noted(self, key: tuple[str, str]) -> None:
+        lock = self._locks.setdefault(key, asyncio.Lock())
+        async with lock:
+            pending = self._pending.get(key)
+            taken = list(pending.take()) if pending else []
+            try:
+                while taken:
+                    await self._publish(key, taken[0])
+                    taken.pop(0)
+            finally:
+                for stretch in taken:
+                    self._pending.setdefault(key, Pending()).add(stretch)
+                if not taken and pending is not None and pending.empty:
+                    self._pending.pop(key, None)
+        if not lock.locked() and key not in self._pending:
+            self._locks.pop(key, None)
+
+    async def _publish(self, key: tuple[str, str], stretch: Stretch) -> None:
+        workspace, session_id = key
+        source = source_of(session_id)
+        while True:
+            try:
+                entry = Entry(source, stretch.first, stretch.events, stretch.end)
+                return await self._journal.append(workspace, entry)
+            except Behind as behind:
+                missing = await self._missing(key, behind.number, stretch.first)
+            if missing.end < stretch.first:
+                await self._journal.append(workspace, Entry(source, missing.first, missing.events, missing.end))
+            else:
+                stretch = Stretch(missing.first, stretch.end, missing.events + stretch.events)
+                if not stretch.events:
+                    return None
+
+    async def _missing(self, key: tuple[str, str], first: int, end: int) -> Stretch:
+        """Return the events to publish from `first` on, of as many numbers before `end` as one append should hold."""
+        oldest = self._clock() - self._kept_for
+        events: list[Numbered] = []
+        number = first
+        while number < end and len(events) < _AT_ONCE:
+            found = [each for each in await self._conversations.events(*key, number, _AT_ONCE) if each[0] < end]
+            events += [each for each in found if in_workspace_stream(each[1].name) and each[1].at >= oldest]
+            number = found[-1][0] + 1 if found else end
+        return Stretch(first, number, tuple(events))
+
+
+def source_of(session_id: str) -> str:
+    """Return the journal's name of a session's events."""
+    return f"session:{session_id}/"

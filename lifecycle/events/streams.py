@@ -1,0 +1,114 @@
+"""The streams that can be followed: a session's, of one lane, and a workspace's, of several."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from kernel.errors import NotFound
+from kernel.journal import LANES, Event, Journal
+from lifecycle.events.positions import Position, session_id_of, session_position, workspace_id_of, workspace_position
+from lifecycle.sessions.conversations import Conversations
+from lifecycle.sessions.rules import SessionState
+
+Numbered = tuple[int, Event]
+
+
+class Stream(Protocol):
+    """Numbered events in lanes, each lane in order."""
+
+    @property
+    def key(self) -> str:
+        """What names the stream in this process."""
+        ...
+
+    async def ends(self) -> Sequence[int]:
+        """Return of every lane the number its next event will have.
+
+        Raises:
+            NotFound: There is no such stream (any more).
+        """
+        ...
+
+    async def read(self, lane: int, first: int, limit: int) -> Sequence[Numbered]:
+        """Return up to `limit` events of the lane with their numbers, from number `first` on."""
+        ...
+
+    def id_of(self, position: Position) -> str:
+        """Return the position as Last-Event-ID."""
+        ...
+
+    def position(self, text: str) -> Position:
+        """Return the position that a Last-Event-ID says.
+
+        Raises:
+            InvalidInput: It is none of this stream.
+        """
+        ...
+
+
+class SessionStream(Stream):
+    """A session's events."""
+
+    def __init__(self, conversations: Conversations, workspace: str, session_id: str) -> None:
+        self._conversations = conversations
+        self._workspace = workspace
+        self._session_id = session_id
+
+    @property
+    def key(self) -> str:
+        """What names the stream in this process."""
+        return session_key(self._workspace, self._session_id)
+
+    async def ends(self) -> Sequence[int]:
+        """Return the number that the session's next event will have."""
+        session = (await self._conversations.load(self._workspace, self._session_id)).session
+        if session is None or session.state is SessionState.ERASED:
+            raise NotFound(f"There is no session {self._session_id!r}.", code="session_not_found")
+        return [session.events]
+
+    async def read(self, lane: int, first: int, limit: int) -> Sequence[Numbered]:
+        """Return up to `limit` events from number `first` on; there is one lane."""
+        return await self._conversations.events(self._workspace, self._session_id, first, limit)
+
+    def id_of(self, position: Position) -> str:
+        """Return the number of the last event read."""
+        return session_id_of(position)
+
+    def position(self, text: str) -> Position:
+        """Return the position after the event of this number."""
+        return session_position(text)
+
+
+class WorkspaceStream(Stream):
+    """A workspace's events."""
+
+    def __init__(self, journal: Journal, workspace: str) -> None:
+        self._journal = journal
+        self._workspace = workspace
+
+    @property
+    def key(self) -> str:
+        """What names the stream in this process."""
+        return self._workspace
+
+    async def ends(self) -> Sequence[int]:
+        """Return of every lane the number its next event will have; a workspace always has a stream."""
+        return await self._journal.ends(self._workspace)
+
+    async def read(self, lane: int, first: int, limit: int) -> Sequence[Numbered]:
+        """Return up to `limit` events of the lane from number `first` on."""
+        return await self._journal.read(self._workspace, lane, first, limit)
+
+    def id_of(self, position: Position) -> str:
+        """Return the position as opaque text that is this workspace's only."""
+        return workspace_id_of(self._workspace, position)
+
+    def position(self, text: str) -> Position:
+        """Return the position in an opaque text of this workspace."""
+        return workspace_position(self._workspace, text, LANES)
+
+
+def session_key(workspace: str, session_id: str) -> str:
+    """Return what names a session's stream in this process."""
+    return f"{workspace}!{session_id}"

@@ -1,0 +1,82 @@
+"""Which versions at the providers belong to which agent of a workspace, and which are only near them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from kernel.errors import InvalidInput
+from kernel.ids import agent_name
+from lifecycle.configuration.specs import provider_name
+from lifecycle.registry.agents import same
+from lifecycle.registry.providers import Found, ProviderVersion
+
+
+@dataclass(frozen=True, slots=True)
+class Belongings:
+    """What is at the providers under the name of one agent, or with our mark for it.
+
+    Attributes:
+        ours: Made by us for the agent, and as they were made. These and the others: oldest first.
+        edited: With our mark for the agent, but with another definition: a person's edit took the mark along.
+        foreign: Under the agent's name, but made by somebody else.
+        copies: With our mark for the agent, under a name that the agent never had.
+    """
+
+    ours: tuple[ProviderVersion, ...] = ()
+    edited: tuple[ProviderVersion, ...] = ()
+    foreign: tuple[ProviderVersion, ...] = ()
+    copies: tuple[ProviderVersion, ...] = ()
+
+    def made_from(self, wanted: str) -> tuple[ProviderVersion, ...]:
+        """Return those of ours that were made from the fingerprint, oldest first."""
+        return tuple(each for each in self.ours if each.fingerprint == wanted)
+
+    def intact(self, version: ProviderVersion) -> bool:
+        """Return whether the version is there as it was made; another one under its number does not count."""
+        there = next((each for each in self.ours if same(each, version)), None)
+        return there is not None and version.fingerprint in ("", there.fingerprint)
+
+
+def newer(one: ProviderVersion, other: ProviderVersion) -> bool:
+    """Return whether the first was made after the second, at the same provider."""
+    return one.provider == other.provider and _age(one) > _age(other)
+
+
+def sorted_out(workspace: str, owner: str, names: Collection[str], found: Iterable[Found]) -> Mapping[str, Belongings]:
+    """Return what belongs to each agent.
+
+    Args:
+        workspace: The workspace; what belongs to another is left out.
+        owner: Whose versions are ours.
+        names: The agents that were ever declared.
+        found: What is at the providers, each saying in `version.provider` where.
+    """
+    agents = {provider_name(workspace, name): name for name in names}
+    piles: defaultdict[str, defaultdict[str, list[ProviderVersion]]] = defaultdict(lambda: defaultdict(list))
+    for each in found:
+        marked = (each.owner, each.workspace) == (owner, workspace) and _valid(each.agent)
+        if marked and each.version.name == provider_name(workspace, each.agent):
+            piles[each.agent]["ours" if each.intact else "edited"].append(each.version)
+        elif each.version.name in agents:
+            piles[agents[each.version.name]]["foreign"].append(each.version)
+        elif marked:
+            piles[each.agent]["copies"].append(each.version)
+    return {
+        agent: replace(Belongings(), **{kind: tuple(sorted(pile, key=_age)) for kind, pile in kinds.items()})
+        for agent, kinds in piles.items()
+    }
+
+
+def _age(version: ProviderVersion) -> tuple[datetime, int]:
+    # Providers tell the time in seconds; what was made in the same one is told apart by its number.
+    return version.created_at, int(version.version) if version.version.isdecimal() else 0
+
+
+def _valid(name: str) -> bool:
+    try:
+        return bool(agent_name(name))
+    except InvalidInput:
+        return False

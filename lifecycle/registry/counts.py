@@ -1,0 +1,167 @@
+"""How many agents there are in which state, and how often what happened to them: kept beside the records.
+
+Whatever changes a record's state or adds a step to its trail puts a row of its own into the same transaction, so each
+is counted exactly once, however often an operation comes or a worker dies. These rows are added up a little later, and
+reading looks at the sums and at what is not added yet: it costs the same with ten agents and with ten thousand.
+
+Rows in the workspace's partition of table `agents`: `!new!{id}` a change · `!sum!all` what they came to ·
+`!sum!{hour}` the same by hour, and of which agents how many versions were made.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from kernel.clock import hour_bucket
+from kernel.errors import Unavailable
+from kernel.folding import Sums, fold
+from kernel.ids import new_id
+from kernel.tables import Row, Span, Tables, every
+from lifecycle.registry.agents import AgentRecord, AgentState
+from lifecycle.registry.trail import Step
+
+log = logging.getLogger(__name__)
+
+TABLE = "agents"
+Counts = Mapping[str, int]
+"""What is counted: `state.…`, `step.…`, and in an hour's also `made.{agent}`."""
+
+_NEW = "!new!"
+_SUM = "!sum!"
+_ALL = f"{_SUM}all"
+_MAX_AGENTS = 100
+_OTHERS = "made._other"
+_FOLD_AFTER_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Lifecycle:
+    """What has become of a workspace's agents.
+
+    Attributes:
+        states: Agents by the state their record is in; deleted ones are not among them.
+        steps: How often each step happened, since the beginning.
+        hours: The same in each UTC hour asked for, the latest first; hours in which nothing happened are left out.
+        made: Versions made in these hours, by agent, those with the most first.
+    """
+
+    states: Mapping[str, int]
+    steps: Mapping[str, int]
+    hours: Sequence[tuple[str, Mapping[str, int]]]
+    made: Sequence[tuple[str, int]]
+
+
+def change(before: AgentRecord | None, after: AgentRecord) -> Counts:
+    """Return what the change of a record adds to the counts; the steps are those it adds to the trail."""
+    counts = Counter(f"step.{line.step}" for line in after.untold)
+    if before is None or before.state is not after.state:
+        counts[f"state.{after.state}"] += 1
+        if before is not None:
+            counts[f"state.{before.state}"] -= 1
+    made = counts[f"step.{Step.CREATED}"]
+    if made:
+        counts[f"made.{after.name}"] += made
+    return {name: count for name, count in counts.items() if count}
+
+
+def change_row(workspace: str, counts: Counts, now: datetime) -> Row:
+    """Return the row that stands for a change until it is added up."""
+    return Row(workspace, f"{_NEW}{new_id()}", {"hour": hour_bucket(now), "counts": json.dumps(counts)})
+
+
+def add(counts: Counts, more: Counts) -> Counts:
+    """Return both together; of agents by versions made the first hundred are told apart."""
+    total = dict(counts)
+    for name, count in more.items():
+        crowded = name not in total and name.startswith("made.") and len(_named(total, "made.")) >= _MAX_AGENTS
+        key = _OTHERS if crowded else name
+        total[key] = total.get(key, 0) + count
+    return {name: count for name, count in total.items() if count}
+
+
+def lifecycle_of(total: Counts, by_hour: Mapping[str, Counts]) -> Lifecycle:
+    """Return the counts in words."""
+    made: Counts = {}
+    for counts in by_hour.values():
+        made = add(made, {name: count for name, count in counts.items() if name.startswith("made.")})
+    states = _named(total, "state.")
+    states.pop(AgentState.DELETED, None)
+    return Lifecycle(
+        states,
+        _named(total, "step."),
+        [(hour, steps) for hour, counts in sorted(by_hour.items(), reverse=True) if (steps := _named(counts, "step."))],
+        sorted(_named(made, "made.").items(), key=lambda item: (-item[1], item[0])),
+    )
+
+
+class LifecycleCounts:
+    """Adds the changes up, and reads what they came to."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+        self._waiting: dict[str, asyncio.TimerHandle] = {}
+        self._folding: set[asyncio.Task[None]] = set()
+
+    async def read(self, workspace: str, now: datetime, hours: int) -> Lifecycle:
+        """Return what has become of the workspace's agents, up to this moment, by hour for the last so many hours."""
+        first = hour_bucket(now - timedelta(hours=hours - 1))
+        # Sums first: a change that is added up in between is missed for a moment rather than counted twice.
+        hourly = Span(workspace, key_from=f"{_SUM}{first}", key_before=_ALL)
+        sums = {row.key: _load(row) async for row in every(self._tables, TABLE, hourly)}
+        total = await self._tables.get(TABLE, workspace, _ALL)
+        sums[_ALL] = _load(total) if total else {}
+        async for row in every(self._tables, TABLE, Span.prefix(workspace, _NEW)):
+            for key, counts in _parts(row):
+                sums[key] = add(sums.get(key, {}), counts)
+        return lifecycle_of(sums.pop(_ALL), {key.removeprefix(_SUM): counts for key, counts in sums.items()})
+
+    async def fold(self, workspace: str) -> int:
+        """Add up what is new, and return how many changes that were."""
+        return await fold(self._tables, _SUMS, workspace)
+
+    def fold_soon(self, workspace: str) -> None:
+        """Add up what is new a little later, together with what comes until then."""
+        if workspace not in self._waiting:
+            loop = asyncio.get_running_loop()
+            self._waiting[workspace] = loop.call_later(_FOLD_AFTER_S, self._begin, workspace)
+
+    def _begin(self, workspace: str) -> None:
+        del self._waiting[workspace]
+        folding = asyncio.get_running_loop().create_task(self._fold(workspace))
+        self._folding.add(folding)
+        folding.add_done_callback(self._folding.discard)
+
+    async def _fold(self, workspace: str) -> None:
+        try:
+            await self.fold(workspace)
+        except Unavailable as error:
+            # They stay where they are and are added up with the next ones.
+            log.warning("changes not added up: %s", error.code, extra={"event": "registry.not_counted"})
+
+
+def _parts(row: Row) -> Sequence[tuple[str, Counts]]:
+    counts = _load(row)
+    total = {name: count for name, count in counts.items() if not name.startswith("made.")}
+    hourly = {name: count for name, count in counts.items() if not name.startswith("state.")}
+    return [(_ALL, total), *([(f"{_SUM}{row.text('hour')}", hourly)] if hourly else [])]
+
+
+def _load(row: Row) -> Counts:
+    return json.loads(row.text("counts"))
+
+
+def _dump(counts: Counts) -> dict[str, str | int]:
+    return {"counts": json.dumps(counts)}
+
+
+_SUMS = Sums(TABLE, _parts, _load, _dump, add, new=_NEW)
+
+
+def _named(counts: Counts, prefix: str) -> dict[str, int]:
+    return {name.removeprefix(prefix): count for name, count in counts.items() if name.startswith(prefix)}

@@ -1,0 +1,196 @@
+"""Drift: what was declared, what the registry's records say and what is at the providers, held against each other.
+
+Pure: `plan_of` makes the plan, `lifecycle.registry.survey` looks around, `lifecycle.registry.plans` keeps and applies.
+Applying a plan that was made of what there is leaves a plan without anything to do; only remarks (Action.NONE) stay,
+on what others made and this app therefore leaves alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from lifecycle.configuration.specs import fingerprint
+from lifecycle.registry.agents import AgentState, same
+from lifecycle.registry.belongings import Belongings, newer, sorted_out
+from lifecycle.registry.catalog import Agent
+from lifecycle.registry.differences import Action, Kind, Line, Plan
+from lifecycle.registry.providers import Found, ProviderVersion
+
+MOST_VERSIONS = 50
+"""Most versions that one line sweeps: its operation must fit into an entity signal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What was seen at the providers.
+
+    Attributes:
+        found: The versions there, each saying in `version.provider` where it is.
+        confirmed: Provider and id of versions that no inventory lists, but that are there.
+        unseen: Providers that could not be looked at, with the code of the reason.
+    """
+
+    found: Sequence[Found]
+    confirmed: frozenset[tuple[str, str]] = frozenset()
+    unseen: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+def plan_of(workspace: str, owner: str, agents: Iterable[Agent], sight: Sight) -> Plan:
+    """Return how the workspace's agents differ from what is at the providers.
+
+    Args:
+        workspace: The workspace; what belongs to another is ignored.
+        owner: Whose versions are ours.
+        agents: Every agent of the workspace that was ever declared, the deleted ones included.
+        sight: What is at the providers, whoever made it.
+    """
+    known = {agent.name: agent for agent in agents}
+    belongings = sorted_out(workspace, owner, known, sight.found)
+    lines: list[Line] = []
+    unchanged = 0
+    for name in sorted({*known, *belongings}):
+        agent = known.get(name)
+        if agent is not None and agent.declaration.spec.provider in sight.unseen:
+            continue
+        case = _Case(name, agent, belongings.get(name, Belongings()), sight.confirmed)
+        of_agent = [*case.made(), *case.left(), *case.remarks()]
+        lines += of_agent
+        unchanged += agent is not None and not agent.declaration.deleted and not of_agent
+    return Plan(tuple(lines), unchanged, dict(sight.unseen))
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """An agent, None when it was never declared, and what is at the providers of it."""
+
+    name: str
+    agent: Agent | None
+    there: Belongings
+    confirmed: frozenset[tuple[str, str]]
+
+    def made(self) -> Iterable[Line]:
+        """Yield what is missing of a declared agent: one line at most."""
+        agent, wanted = self.agent, self.wanted
+        if agent is None or not wanted:
+            return
+        record, current, chosen = agent.record, self.current, self.chosen
+        unlike = f"; its last provisioning failed ({record.failure.code})" if record and record.failure else ""
+        if current is not None and record is not None and record.made_from == wanted:
+            if chosen != current:
+                yield self._missing(current)
+            elif not agent.ready:
+                why = f"Version {current.version} is as declared, but the record lags behind{unlike}."
+                yield self._line(Kind.UPDATE, Action.ENSURE, why, "Bring the record up to date.", current)
+        elif chosen is not None and not self.holds(chosen):
+            why = f"Version {chosen.version} is ours and as declared, but the registry does not hold it{unlike}."
+            yield self._line(Kind.ADOPT, Action.ENSURE, why, f"Go on with version {chosen.version}.", chosen)
+        else:
+            would = "Make it." if chosen is None else f"Go on with version {chosen.version}, which the registry holds."
+            if current is None:
+                kind, why = Kind.CREATE, f"It is declared, but not there{unlike}."
+            else:
+                kind, why = Kind.UPDATE, f"It is declared in another way than its version was made{unlike}."
+            yield self._line(kind, Action.ENSURE, why, would, *filter(None, (current, chosen)))
+
+    def left(self) -> Iterable[Line]:
+        """Yield what of ours is there and should not be."""
+        record = self.agent.record if self.agent else None
+        held = [each for each in self.there.ours if self.holds(each)]
+        deleted = self.agent is not None and self.agent.declaration.deleted
+        if held and deleted and record is not None and not record.retired:
+            why = "The agent was deleted, but is still there."
+            yield self._line(Kind.ORPHAN, Action.REMOVE, why, f"Delete {_listed(held)}.", *held)
+        strays = [each for each in self.there.ours if not self.holds(each)]
+        strays = [each for each in strays if each != self.chosen]
+        like = {each.fingerprint for each in record.held} | {record.made_from} if record else set[str]()
+        like = (like | {self.wanted}) - {""}
+        for provider in sorted({each.provider for each in strays}):
+            mine = [each for each in strays if each.provider == provider]
+            unknown = "there is no such agent" if self.agent is None else "the registry does not hold it"
+            others, twins = [[each for each in mine if (each.fingerprint in like) == alike] for alike in (False, True)]
+            yield from self._sweeps(Kind.ORPHAN, f"It carries our mark, but {unknown}.", others)
+            yield from self._sweeps(Kind.TAIL, "It is the same as a version that the registry holds.", twins)
+
+    def remarks(self) -> Iterable[Line]:
+        """Yield what others made, which stays as it is: edits on top of what runs use, and copies of our mark."""
+        current = self.current
+        base = current if current is not None and self._there(current) else self.chosen
+        on_top = [each for each in self.there.foreign if base is not None and newer(each, base)]
+        edited = [each for each in self.there.edited if not self.holds(each) and (base is None or newer(each, base))]
+        uses = f"; runs go on with version {base.version}" if base is not None and self.agent is not None else ""
+        for provider in sorted({each.provider for each in (*on_top, *edited)}):
+            made = [each for each in (*on_top, *edited) if each.provider == provider]
+            why = f"Somebody else made {_listed(made)}{uses}."
+            would = "Nothing: declare the edit to keep it, or delete it at the provider."
+            yield self._line(Kind.CHANGED, Action.NONE, why, would, *made)
+        for provider, name in sorted({(each.provider, each.name) for each in self.there.copies}):
+            made = [each for each in self.there.copies if (each.provider, each.name) == (provider, name)]
+            why = f"{name!r} carries our mark, but the agent was never called so there: somebody copied it."
+            yield self._line(Kind.CHANGED, Action.NONE, why, "Nothing: it is not ours.", *made)
+
+    @property
+    def wanted(self) -> str:
+        """The fingerprint that should be there; empty when nothing should, or nothing may be changed."""
+        if self.agent is None or self.agent.state in (AgentState.DELETED, AgentState.DISABLED, AgentState.IDLE):
+            return ""
+        return fingerprint(self.agent.declaration.spec)
+
+    @property
+    def current(self) -> ProviderVersion | None:
+        """The version that the record says runs use."""
+        return self.agent.record.version if self.agent and self.agent.record else None
+
+    @property
+    def chosen(self) -> ProviderVersion | None:
+        """The version at the provider that the agent goes on with, as its actor chooses; None when it makes one."""
+        record, current = self.agent.record if self.agent else None, self.current
+        if record is not None and current is not None and record.made_from == self.wanted and self.good(current):
+            return current
+        found = self.there.made_from(self.wanted) if self.wanted else ()
+        return next((each for each in found if self.holds(each)), found[0] if found else None)
+
+    def holds(self, version: ProviderVersion) -> bool:
+        """Return whether the record knows the version."""
+        record = self.agent.record if self.agent else None
+        return record is not None and any(same(version, each) for each in record.held)
+
+    def good(self, version: ProviderVersion) -> bool:
+        """Return whether the version is at the provider as it was made."""
+        return (version.provider, version.id) in self.confirmed or self.there.intact(version)
+
+    def _there(self, version: ProviderVersion) -> bool:
+        return self.good(version) or any(same(version, each) for each in self.there.edited)
+
+    def _missing(self, current: ProviderVersion) -> Line:
+        """Return what to do about a version that is as declared, but not (so) at the provider."""
+        chosen = self.chosen
+        would = f"Go on with version {chosen.version}, which is the same." if chosen else "Make it again."
+        if any(same(current, each) for each in self.there.edited):
+            why = f"Version {current.version} is no longer as it was made."
+            return self._line(Kind.CHANGED, Action.RENEW, why, would, current)
+        taken = any(same(current, each) for each in (*self.there.foreign, *self.there.ours))
+        why = f"Version {current.version} is gone{'; its number is another’s now' if taken else ''}."
+        kind = Kind.ADOPT if chosen is not None and not self.holds(chosen) else Kind.RECREATE
+        return self._line(kind, Action.RENEW, why, would, *filter(None, (current, chosen)))
+
+    def _sweeps(self, kind: Kind, why: str, versions: Sequence[ProviderVersion]) -> Iterable[Line]:
+        for start in range(0, len(versions), MOST_VERSIONS):
+            part = versions[start : start + MOST_VERSIONS]
+            yield self._line(kind, Action.SWEEP, why, f"Delete {_listed(part)}.", *part)
+
+    def _line(self, kind: Kind, action: Action, why: str, would: str, *versions: ProviderVersion) -> Line:
+        at = self.agent.declaration.spec.provider if self.agent else ""
+        revision = self.agent.declaration.revision if self.agent else 0
+        if action not in (Action.ENSURE, Action.RENEW):
+            return Line(self.name, kind, action, versions[0].provider, why, would, revision, versions)
+        # The actor leaves one version of a spec, whatever it is asked to make.
+        twins = [each for each in self.there.made_from(self.wanted) if each != self.chosen and not self.holds(each)]
+        would = f"{would} Delete {_listed(twins)}, which is the same." if twins else would
+        return Line(self.name, kind, action, at, why, would, revision, versions, clears=bool(twins))
+
+
+def _listed(versions: Sequence[ProviderVersion]) -> str:
+    numbers = [each.version for each in versions]
+    shown = numbers if len(numbers) <= 5 else [*numbers[:4], f"{len(numbers) - 4} more"]
+    return f"version{'s' if len(numbers) > 1 else ''} {', '.join(shown)}"

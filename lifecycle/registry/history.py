@@ -1,0 +1,111 @@
+"""What was: an agent's audit trail, its earlier declarations, and the archived definitions of deleted versions.
+
+Table `agenthistory`, partition `{workspace}!{name}`, each kind newest first:
+`audit!{…}` is a line of the trail · `declared!{…}` an earlier declaration · `archive!{…}` a version's definition.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from kernel.codec import JsonCodec
+from kernel.ids import newest_first
+from kernel.tables import Delete, Row, RowChanged, Span, Tables, Upsert, Write, first_rows
+from lifecycle.configuration.specs import AgentSpec
+from lifecycle.registry.providers import ProviderVersion
+from lifecycle.registry.trail import Line
+
+TABLE = "agenthistory"
+DECLARATIONS_KEPT = 50
+"""How many earlier declarations of an agent are kept to roll back to."""
+ARCHIVED_KEPT = 50
+"""How many definitions of deleted versions of an agent are kept."""
+_NEWEST = 10**10 - 1
+_LINE = JsonCodec(Line)
+_VERSION = JsonCodec(ProviderVersion)
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """An earlier declaration of an agent: its number, what was declared, and when."""
+
+    revision: int
+    spec: AgentSpec
+    declared_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Archived:
+    """A deleted version, and what the provider held of it; None where the provider keeps no definitions."""
+
+    version: ProviderVersion
+    definition: Mapping[str, Any] | None
+
+
+_EARLIER = JsonCodec(Earlier)
+
+
+class History:
+    """Keeps and finds what was. Writing the same again changes nothing, so whoever dies at it can begin anew."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+    async def tell(self, workspace: str, name: str, lines: Sequence[Line]) -> None:
+        """Add lines to the agent's trail."""
+        await self._put(workspace, name, [(line_key(line), {"line": _LINE.dump(line)}) for line in lines])
+
+    async def trail(self, workspace: str, name: str, limit: int, after: str | None = None) -> Sequence[Line]:
+        """Return up to `limit` lines of the trail, newest first, from just after the key `after` on."""
+        span = Span.prefix(f"{workspace}!{name}", "audit!", after=f"audit!{after}" if after else None)
+        return [_LINE.load(row.text("line")) for row in await first_rows(self._tables, TABLE, span, limit)]
+
+    async def declared(self, workspace: str, name: str, earlier: Earlier, line: Line) -> None:
+        """Keep a declaration that another one is about to replace, with its line of the trail; forget the oldest."""
+        declared = (f"declared!{_NEWEST - earlier.revision:010d}", {"declared": _EARLIER.dump(earlier)})
+        await self._put(workspace, name, [declared, (line_key(line), {"line": _LINE.dump(line)})])
+        if (outdated := earlier.revision - DECLARATIONS_KEPT) > 0:
+            await self._drop(workspace, name, f"declared!{_NEWEST - outdated:010d}")
+
+    async def declarations(self, workspace: str, name: str) -> Sequence[Earlier]:
+        """Return the declarations before the current one, newest first."""
+        rows = await self._rows(workspace, name, "declared!", DECLARATIONS_KEPT)
+        return [_EARLIER.load(row.text("declared")) for row in rows]
+
+    async def archive(
+        self, workspace: str, name: str, version: ProviderVersion, definition: Mapping[str, Any] | None
+    ) -> None:
+        """Keep what the provider holds of a version; forget the oldest ones."""
+        key = f"archive!{newest_first(version.created_at, version.provider)}!{version.version}"
+        values = {"version": _VERSION.dump(version), "definition": json.dumps(definition)}
+        await self._put(workspace, name, [(key, values)])
+        for row in (await self._rows(workspace, name, "archive!", ARCHIVED_KEPT + 10))[ARCHIVED_KEPT:]:
+            await self._drop(workspace, name, row.key)
+
+    async def archived(self, workspace: str, name: str) -> Sequence[Archived]:
+        """Return the archived versions, the newest first."""
+        rows = await self._rows(workspace, name, "archive!", ARCHIVED_KEPT)
+        return [Archived(_VERSION.load(row.text("version")), json.loads(row.text("definition"))) for row in rows]
+
+    async def _rows(self, workspace: str, name: str, kind: str, limit: int) -> Sequence[Row]:
+        return await first_rows(self._tables, TABLE, Span.prefix(f"{workspace}!{name}", kind), limit)
+
+    async def _put(self, workspace: str, name: str, rows: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
+        partition = f"{workspace}!{name}"
+        writes: dict[str, Write] = {key: Upsert(Row(partition, key, values)) for key, values in rows}
+        if writes:
+            await self._tables.commit(TABLE, list(writes.values()))
+
+    async def _drop(self, workspace: str, name: str, key: str) -> None:
+        with suppress(RowChanged):
+            await self._tables.commit(TABLE, [Delete(f"{workspace}!{name}", key)])
+
+
+def line_key(line: Line) -> str:
+    """Return the row key of a line: its position in the trail behind `audit!`."""
+    return f"audit!{newest_first(line.at, line.id)}"

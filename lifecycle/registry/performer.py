@@ -1,0 +1,135 @@
+"""The I/O of an agent's actor at the providers: has an effect, and returns what follows from it for the record."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+
+from kernel.clock import Clock
+from lifecycle.configuration.specs import AgentSpec, fingerprint, provider_name
+from lifecycle.registry.agents import AgentRecord, same
+from lifecycle.registry.effects import Decision, Deprovision, Discard, Effect, Hold, Inspect, Provision, PutAway
+from lifecycle.registry.history import History
+from lifecycle.registry.operations import Operation, Trim
+from lifecycle.registry.providers import Providers, ProviderVersion, Wanted
+from lifecycle.registry.rules import provision, put_away
+from lifecycle.registry.settling import deprovisioned, discarded, held, inspected, provisioned, stored_away
+
+log = logging.getLogger(__name__)
+
+
+class Performer:
+    """Has the effects of one registry. Each can be had again: what was done before is found done."""
+
+    def __init__(self, providers: Providers, history: History, *, owner: str, clock: Clock) -> None:
+        self._providers = providers
+        self._history = history
+        self._owner = owner
+        self._clock = clock
+
+    async def perform(self, record: AgentRecord, operation: Operation, effect: Effect) -> Decision:
+        """Have the effect and return the record after it, with the effect that is to follow.
+
+        Raises:
+            AppError: The provider refused, or could not be reached; the effect may have taken place in part.
+        """
+        match effect:
+            case Provision(spec):
+                version, adopted, strays = await self._had(record, spec)
+                ready = provisioned(record, operation, version, self._clock(), adopted=adopted)
+                return _then_discard(ready, strays)
+            case Hold(spec):
+                version, adopted, strays = await self._had(record, spec)
+                return _then_discard(held(record, operation, version, self._clock(), adopted=adopted), strays)
+            case Inspect(version, spec):
+                return await self._inspected(record, operation, version, spec)
+            case PutAway(versions):
+                off = await self._switched_off(record)
+                for version in versions:
+                    await self._archive(record, version)
+                away = stored_away(record, operation, versions, self._clock(), off)
+                return put_away(away, operation, self._clock())
+            case Deprovision():
+                await self._deprovision(record, effect)
+                return Decision(deprovisioned(record, operation, effect.versions, self._clock()))
+            case Discard(versions):
+                for version in versions:
+                    await self._archive(record, version)
+                    await self._delete(record, version)
+                why = operation.why if isinstance(operation, Trim) else ""
+                return Decision(discarded(record, operation, versions, self._clock(), why))
+
+    async def _had(
+        self, record: AgentRecord, spec: AgentSpec
+    ) -> tuple[ProviderVersion, bool, Sequence[ProviderVersion]]:
+        """Find or make the version; return it, whether it was found, and others of ours like it that nobody holds."""
+        provider, wanted = self._providers[spec.provider], self._wanted(record, fingerprint(spec), spec)
+        if spec.provider in record.off:
+            await provider.enable(wanted.name)
+        found = await self._copies(spec.provider, wanted)
+        if not found:
+            made = replace(await provider.create(wanted), provider=spec.provider, fingerprint=wanted.fingerprint)
+            _log(record, "agent.created", made)
+            return made, False, ()
+        version = next((copy for copy in found if _holds(record, copy)), found[0])
+        _log(record, "agent.reused" if _holds(record, version) else "agent.adopted", version)
+        return version, True, _strays(record, found, version)
+
+    async def _inspected(
+        self, record: AgentRecord, operation: Operation, version: ProviderVersion, spec: AgentSpec
+    ) -> Decision:
+        intact = await self._providers[version.provider].exists(version)
+        after = inspected(record, operation, version, self._clock(), intact=intact)
+        if not intact:
+            _log(record, "agent.version_gone", version)
+            return provision(after, spec, self._clock())
+        copies = await self._copies(version.provider, self._wanted(record, fingerprint(spec), spec))
+        return _then_discard(after, _strays(record, copies, version))
+
+    async def _switched_off(self, record: AgentRecord) -> Sequence[str]:
+        """Switch the agent off wherever it is that can be done; return at which providers it is off."""
+        name = provider_name(record.workspace, record.name)
+        return [provider for provider in record.off if await self._providers[provider].disable(name, self._owner)]
+
+    async def _archive(self, record: AgentRecord, version: ProviderVersion) -> None:
+        definition = await self._providers[version.provider].definition(version)
+        await self._history.archive(record.workspace, record.name, version, definition)
+
+    async def _deprovision(self, record: AgentRecord, effect: Deprovision) -> None:
+        for version in effect.versions:
+            await self._delete(record, version)
+        for intent in effect.intents:
+            wanted = self._wanted(record, intent.fingerprint, effect.spec)
+            for stray in await self._copies(intent.provider, wanted):
+                await self._delete(record, stray)
+
+    async def _delete(self, record: AgentRecord, version: ProviderVersion) -> None:
+        await self._providers[version.provider].delete(version)
+        _log(record, "agent.removed", version)
+
+    async def _copies(self, provider: str, wanted: Wanted) -> Sequence[ProviderVersion]:
+        """Return every version of ours of the wanted fingerprint, oldest first."""
+        return [replace(copy, provider=provider) for copy in await self._providers[provider].find(wanted)]
+
+    def _wanted(self, record: AgentRecord, made_from: str, spec: AgentSpec) -> Wanted:
+        name = provider_name(record.workspace, record.name)
+        return Wanted(self._owner, record.workspace, record.name, name, made_from, spec)
+
+
+def _strays(
+    record: AgentRecord, copies: Sequence[ProviderVersion], chosen: ProviderVersion
+) -> Sequence[ProviderVersion]:
+    return tuple(copy for copy in copies if not same(copy, chosen) and not _holds(record, copy))
+
+
+def _holds(record: AgentRecord, version: ProviderVersion) -> bool:
+    return any(same(version, other) for other in record.held)
+
+
+def _then_discard(record: AgentRecord, strays: Sequence[ProviderVersion]) -> Decision:
+    return Decision(record, Discard(strays) if strays else None)
+
+
+def _log(record: AgentRecord, event: str, version: ProviderVersion) -> None:
+    log.info("agent %s version %s", record.name, version.version, extra={"event": event})

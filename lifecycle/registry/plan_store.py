@@ -1,0 +1,177 @@
+"""Plans as they are kept, so that exactly what was shown is applied.
+
+Table `plans`: partition = workspace, row `{plan id}` a plan without its lines, row `latest` the last look's summary;
+partition `{workspace}!{plan id}` the lines, some to a row. A plan is `whole` once all its lines are in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from kernel.codec import JsonCodec
+from kernel.errors import NotFound
+from kernel.tables import Delete, Insert, Replace, Row, RowChanged, Span, Tables, Upsert, every
+from lifecycle.registry.differences import Line, Plan
+
+TABLE = "plans"
+KEPT = 20
+"""How many plans of a workspace are kept; the oldest goes when one is added."""
+
+_LATEST = "latest"  # sorts after every id, which is hexadecimal
+_LINES_A_ROW = 40  # a line with all the versions it can hold takes some 16 KiB, a row holds 1 MiB
+_ROWS_A_COMMIT = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What a look for drift came to.
+
+    Attributes:
+        at: When it was, aware UTC.
+        counts: How many lines of each kind (`lifecycle.registry.differences.Kind`) there were; none that are 0.
+        unchanged: How many agents were as they should be.
+        unseen: Providers that could not be looked at, with the code of the reason.
+    """
+
+    at: datetime
+    counts: Mapping[str, int] = field(default_factory=dict[str, int])
+    unchanged: int = 0
+    unseen: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPlan:
+    """A plan without its lines.
+
+    Attributes:
+        id: Its id.
+        workspace: Whose it is.
+        summary: What it holds, and when it was made.
+        digest: What it would do, as one value.
+        lines: How many lines it has.
+        whole: Whether all of them are stored.
+        applied: How often it was applied.
+        destructive: Whether its destructive lines were asked for, too.
+    """
+
+    id: str
+    workspace: str
+    summary: Summary
+    digest: str
+    lines: int
+    whole: bool = False
+    applied: int = 0
+    destructive: bool = False
+
+
+_PLAN = JsonCodec(StoredPlan)
+_LINES: JsonCodec[tuple[Line, ...]] = JsonCodec(tuple[Line, ...])
+_SUMMARY = JsonCodec(Summary)
+
+
+class PlanStore:
+    """Reads and writes plans."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+    async def save(self, workspace: str, plan_id: str, plan: Plan, now: datetime) -> StoredPlan:
+        """Store a plan under a new id, and drop the workspace's oldest ones."""
+        stored = StoredPlan(plan_id, workspace, summary_of(plan, now), plan.digest, len(plan.lines))
+        # Before its lines, so that what a crash leaves of it is found and dropped in time.
+        etag = (await self._tables.commit(TABLE, [Insert(_row(stored))]))[0]
+        rows = [
+            Row(_partition(stored), f"{start:06d}", {"lines": _LINES.dump(plan.lines[start : start + _LINES_A_ROW])})
+            for start in range(0, len(plan.lines), _LINES_A_ROW)
+        ]
+        for start in range(0, len(rows), _ROWS_A_COMMIT):
+            await self._tables.commit(TABLE, [Insert(row) for row in rows[start : start + _ROWS_A_COMMIT]])
+        whole = replace(stored, whole=True)
+        await self._tables.commit(TABLE, [Replace(_row(whole, etag))])
+        await self._drop_oldest(workspace)
+        return whole
+
+    async def read(self, workspace: str, plan_id: str) -> StoredPlan:
+        """Return the plan.
+
+        Raises:
+            NotFound: There is none of the id (any more).
+        """
+        return (await self._read(workspace, plan_id))[0]
+
+    async def lines(self, stored: StoredPlan, first: int = 0, limit: int | None = None) -> Sequence[Line]:
+        """Return up to `limit` of the plan's lines, from number `first` on; all that follow when it is None.
+
+        Raises:
+            NotFound: The plan was dropped meanwhile.
+        """
+        last = stored.lines if limit is None else min(stored.lines, first + limit)
+        if first >= last:
+            return []
+        start = first - first % _LINES_A_ROW
+        span = Span(_partition(stored), key_from=f"{start:06d}", key_before=f"{last:06d}")
+        found = [line async for row in every(self._tables, TABLE, span) for line in _LINES.load(row.text("lines"))]
+        if len(found) < last - start:
+            raise _unknown(stored.id)
+        return found[first - start : last - start]
+
+    async def begin(self, workspace: str, plan_id: str, *, destructive: bool) -> StoredPlan:
+        """Note that the plan is applied (once more), and return it.
+
+        Raises:
+            NotFound: There is none of the id (any more).
+        """
+        while True:
+            stored, etag = await self._read(workspace, plan_id)
+            begun = replace(stored, applied=stored.applied + 1, destructive=stored.destructive or destructive)
+            with suppress(RowChanged):
+                await self._tables.commit(TABLE, [Replace(_row(begun, etag))])
+                return begun
+
+    async def note(self, workspace: str, summary: Summary) -> None:
+        """Keep what the last look came to."""
+        await self._tables.commit(TABLE, [Upsert(Row(workspace, _LATEST, {"summary": _SUMMARY.dump(summary)}))])
+
+    async def latest(self, workspace: str) -> Summary | None:
+        """Return what the last look came to; None before the first one."""
+        row = await self._tables.get(TABLE, workspace, _LATEST)
+        return _SUMMARY.load(row.text("summary")) if row else None
+
+    async def _read(self, workspace: str, plan_id: str) -> tuple[StoredPlan, str]:
+        row = await self._tables.get(TABLE, workspace, plan_id) if plan_id != _LATEST else None
+        stored = _PLAN.load(row.text("plan")) if row else None
+        if row is None or stored is None or not stored.whole:
+            raise _unknown(plan_id)
+        return stored, row.etag
+
+    async def _drop_oldest(self, workspace: str) -> None:
+        rows = [row async for row in every(self._tables, TABLE, Span(workspace, key_before=_LATEST))]
+        for row in rows[:-KEPT]:
+            stored = _PLAN.load(row.text("plan"))
+            keys = [each.key async for each in every(self._tables, TABLE, Span(_partition(stored)))]
+            for key in keys:
+                with suppress(RowChanged):  # somebody else drops it, too
+                    await self._tables.commit(TABLE, [Delete(_partition(stored), key)])
+            with suppress(RowChanged):
+                await self._tables.commit(TABLE, [Delete(workspace, row.key)])
+
+
+def summary_of(plan: Plan, now: datetime) -> Summary:
+    """Return what a look that made this plan came to."""
+    return Summary(now, plan.counts, plan.unchanged, plan.unseen)
+
+
+def _row(stored: StoredPlan, etag: str = "") -> Row:
+    return Row(stored.workspace, stored.id, {"plan": _PLAN.dump(stored)}, etag)
+
+
+def _partition(stored: StoredPlan) -> str:
+    return f"{stored.workspace}!{stored.id}"
+
+
+def _unknown(plan_id: str) -> NotFound:
+    msg = f"There is no plan {plan_id!r} (any more); the latest {KEPT} of a workspace are kept."
+    return NotFound(msg, code="plan_not_found")

@@ -1,0 +1,222 @@
+"""Plan and apply: what differs between the registry and the providers, kept so that exactly that is done about it.
+
+Only agents' actors change anything, and each of them looks again before it does: a plan says what to ask them for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from kernel.clock import Clock
+from kernel.errors import Conflict
+from kernel.ids import new_id
+from lifecycle.registry.catalog import Agent, Catalog
+from lifecycle.registry.differences import Action, Line
+from lifecycle.registry.operations import Ensure, Operation, Remove, Renew, Sweep
+from lifecycle.registry.plan_store import PlanStore, StoredPlan, Summary, summary_of
+from lifecycle.registry.providers import Providers
+from lifecycle.registry.signals import AgentSignals
+from lifecycle.registry.survey import Survey
+
+_AT_ONCE = 16
+
+
+class Outcome(StrEnum):
+    """What has become of a line."""
+
+    PLANNED = "planned"  # not applied yet
+    SKIPPED = "skipped"  # destructive, and that was not asked for
+    REMARK = "remark"  # there is nothing to do
+    SENT = "sent"  # the actor was just told
+    PENDING = "pending"  # the actor was told and has not done it yet
+    DONE = "done"
+    FAILED = "failed"
+    OVERTAKEN = "overtaken"  # the agent was declared anew since
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A line of a plan, and what has become of it; `detail` is the reason where it failed."""
+
+    line: Line
+    outcome: Outcome
+    detail: str = ""
+
+
+class Plans:
+    """Makes, shows and applies plans."""
+
+    def __init__(self, store: PlanStore, survey: Survey, catalog: Catalog, providers: Providers, clock: Clock) -> None:
+        self._store = store
+        self._survey = survey
+        self._catalog = catalog
+        self._providers = providers
+        self._clock = clock
+
+    async def make(self, workspace: str) -> StoredPlan:
+        """Look around, and store what differs as a plan.
+
+        Raises:
+            AppError: A provider that the app is connected to could not be looked at.
+        """
+        plan = await self._survey.plan(workspace)
+        stored = await self._store.save(workspace, new_id(), plan, self._clock())
+        await self._store.note(workspace, stored.summary)
+        return stored
+
+    async def find(self, workspace: str, plan_id: str) -> StoredPlan:
+        """Return a plan.
+
+        Raises:
+            NotFound: There is none of the id (any more).
+        """
+        return await self._store.read(workspace, plan_id)
+
+    async def steps(self, stored: StoredPlan, first: int, limit: int) -> Sequence[Step]:
+        """Return up to `limit` lines from number `first` on, with what has become of them by now.
+
+        Reads a record for each line, and asks the provider of those that delete whether the versions are still there.
+
+        Raises:
+            NotFound: The plan was dropped meanwhile.
+        """
+        lines = await self._store.lines(stored, first, limit)
+        free = asyncio.Semaphore(_AT_ONCE)
+
+        async def look(number: int, line: Line) -> Step:
+            async with free:
+                return await self._look(stored, number, line)
+
+        return await asyncio.gather(*(look(number, line) for number, line in enumerate(lines, first)))
+
+    async def apply(
+        self, workspace: str, plan_id: str, signals: AgentSignals, *, destructive: bool = False
+    ) -> tuple[StoredPlan, Sequence[Step]]:
+        """Tell the actors what the plan says, and return the plan and what was done about each line.
+
+        Lines that no longer differ are done, whoever did it: applying a plan again, also after it was cut off, does
+        what is left of it.
+
+        Args:
+            workspace: Whose plan it is.
+            plan_id: Which.
+            signals: The way to the actors.
+            destructive: Whether lines that delete are applied, too.
+
+        Raises:
+            NotFound: There is no such plan (any more).
+            Conflict: There are differences that the plan does not know of (code `plan_stale`).
+            AppError: A provider that the app is connected to could not be looked at.
+        """
+        lines = await self._store.lines(await self._store.read(workspace, plan_id))
+        now = await self._survey.plan(workspace)
+        known = frozenset[tuple[str, ...]]().union(*(line.claims for line in lines))
+        if now.claims - known:
+            msg = "Something differs in another way than when the plan was made; make a new one."
+            raise Conflict(msg, code="plan_stale")
+        stored = await self._store.begin(workspace, plan_id, destructive=destructive)
+        free = asyncio.Semaphore(_AT_ONCE)
+
+        async def tell(number: int, line: Line) -> Step:
+            async with free:
+                return await self._tell(stored, number, line, now.claims, signals, destructive=destructive)
+
+        return stored, await asyncio.gather(*(tell(number, line) for number, line in enumerate(lines)))
+
+    async def reconcile(self) -> Mapping[str, Summary]:
+        """Look around in all workspaces, keep the summaries for `latest`, and return them. Changes nothing else."""
+        now = self._clock()
+        summaries = {name: summary_of(plan, now) for name, plan in (await self._survey.plans()).items()}
+        for workspace, summary in summaries.items():
+            await self._store.note(workspace, summary)
+        return summaries
+
+    async def latest(self, workspace: str) -> Summary | None:
+        """Return what the latest look at the workspace came to; None before the first one."""
+        return await self._store.latest(workspace)
+
+    async def _tell(
+        self,
+        stored: StoredPlan,
+        number: int,
+        line: Line,
+        claims: Collection[tuple[str, ...]],
+        signals: AgentSignals,
+        *,
+        destructive: bool,
+    ) -> Step:
+        if line.action is Action.NONE:
+            return Step(line, Outcome.REMARK)
+        if not line.claims & frozenset(claims):
+            return Step(line, Outcome.DONE)
+        if line.destructive and not destructive:
+            return Step(line, Outcome.SKIPPED)
+        agent = await self._catalog.find(stored.workspace, line.agent)
+        operation = _operation(_operation_id(stored, number), line, agent, claims)
+        if operation is None:
+            return Step(line, Outcome.OVERTAKEN)
+        await signals.send(stored.workspace, line.agent, operation)
+        return Step(line, Outcome.SENT)
+
+    async def _look(self, stored: StoredPlan, number: int, line: Line) -> Step:
+        if line.action is Action.NONE:
+            return Step(line, Outcome.REMARK)
+        if not stored.applied:
+            return Step(line, Outcome.PLANNED)
+        if line.destructive and not stored.destructive:
+            return Step(line, Outcome.SKIPPED)
+        agent = await self._catalog.find(stored.workspace, line.agent)
+        operation_id = _operation_id(stored, number)
+        if line.action in (Action.SWEEP, Action.REMOVE):
+            return await self._look_for(line, settled=_settled(agent, operation_id))
+        return _made(line, agent, operation_id)
+
+    async def _look_for(self, line: Line, *, settled: bool) -> Step:
+        """Return whether what was to be deleted is gone."""
+        there = [await self._providers[each.provider].exists(each) for each in line.versions]
+        if not any(there):
+            return Step(line, Outcome.DONE)
+        if settled:
+            return Step(line, Outcome.FAILED, f"{sum(there)} of {len(there)} versions are still there.")
+        return Step(line, Outcome.PENDING)
+
+
+def _operation_id(stored: StoredPlan, number: int) -> str:
+    return f"{stored.id}.{number}.{stored.applied}"
+
+
+def _operation(
+    operation_id: str, line: Line, agent: Agent | None, claims: Collection[tuple[str, ...]]
+) -> Operation | None:
+    """Return what to ask the actor for; None when the agent was declared anew meanwhile."""
+    if line.action is Action.SWEEP:
+        left = tuple(each for each in line.versions if replace(line, versions=(each,)).claims & frozenset(claims))
+        return Sweep(operation_id, left)
+    if agent is None or agent.declaration.revision != line.revision:
+        return None
+    if line.action is Action.REMOVE:
+        return Remove(operation_id, line.revision)
+    kind = Renew if line.action is Action.RENEW else Ensure
+    return kind(operation_id, line.revision, agent.declaration.spec)
+
+
+def _made(line: Line, agent: Agent | None, operation_id: str) -> Step:
+    """Return whether the agent is as the line would have it."""
+    if agent is None or agent.declaration.revision != line.revision:
+        return Step(line, Outcome.OVERTAKEN)
+    record, settled = agent.record, _settled(agent, operation_id)
+    if record is not None and record.failure is not None and record.failure.operation_id == operation_id:
+        return Step(line, Outcome.FAILED, record.failure.detail)
+    if agent.ready and record is not None:
+        # A renewed agent was ready before, too, with the version that the line complains of.
+        renewed = settled or not line.versions or record.version != line.versions[0]
+        return Step(line, Outcome.DONE if renewed or line.action is Action.ENSURE else Outcome.PENDING)
+    return Step(line, Outcome.FAILED, f"It is {agent.state.value}.") if settled else Step(line, Outcome.PENDING)
+
+
+def _settled(agent: Agent | None, operation_id: str) -> bool:
+    """Return whether the actor has dealt with the operation; an old one may be forgotten."""
+    return agent is not None and agent.record is not None and operation_id in agent.record.applied

@@ -1,0 +1,177 @@
+"""What becomes of an agent's record once an effect at the provider has ended, well or not. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from lifecycle.registry.agents import AgentRecord, AgentState, Failure, Intent, same
+from lifecycle.registry.effects import Deprovision, Discard, Effect, Hold, Inspect, Provision, PutAway
+from lifecycle.registry.health import answered, seen_intact, troubled
+from lifecycle.registry.operations import Operation
+from lifecycle.registry.providers import ProviderVersion
+from lifecycle.registry.trail import Line, Step
+
+REMEMBERED_OPERATIONS = 128
+"""How many operation ids a record remembers; a duplicate that comes later is caught by revisions and states."""
+
+
+def provisioned(
+    record: AgentRecord, operation: Operation, version: ProviderVersion, now: datetime, *, adopted: bool
+) -> AgentRecord:
+    """Return the record after the provider has the version; the one it replaces is kept as superseded."""
+    known = any(same(version, held) for held in record.held)
+    replaced = None if record.version is None or same(record.version, version) else record.version
+    back = record.delete_after is not None
+    ready = replace(
+        record,
+        version=version,
+        made_from=record.fingerprint,
+        superseded=tuple(old for old in record.held if not _replaced_by(old, version)),
+        superseded_since=now if replaced or back else record.superseded_since,
+        intents=_without(record.intents, version.provider, record.fingerprint),
+        created=record.created + (not adopted),
+        adopted=record.adopted + (adopted and not known),
+        failure=None,
+        off=tuple(provider for provider in record.off if provider != version.provider),
+        put_away=False,
+        delete_after=None,
+        health=seen_intact(now),
+    )
+    if not (adopted and known):
+        ready = noted(ready, Step.ADOPTED if adopted else Step.CREATED, now, operation, version=version.version)
+    if replaced is not None:
+        ready = noted(ready, Step.SUPERSEDED, now, operation, version=replaced.version)
+    if back:
+        ready = noted(ready, Step.RESTORED, now, operation, version=version.version, by=getattr(operation, "by", ""))
+    return enter(ready, AgentState.ACTIVE, now)
+
+
+def held(
+    record: AgentRecord, operation: Operation, version: ProviderVersion, now: datetime, *, adopted: bool
+) -> AgentRecord:
+    """Return the record after the provider has a version that a session is pinned to."""
+    known = any(same(version, other) for other in record.held)
+    current = record.version is not None and same(record.version, version)
+    if not current and record.made_from == version.fingerprint:
+        record = replace(record, version=None, made_from="")  # it is gone, or it would have been found
+    others = tuple(old for old in record.superseded if not _replaced_by(old, version))
+    has = replace(
+        record,
+        superseded=others if current else (*others, version),
+        superseded_since=now,
+        intents=_without(record.intents, version.provider, version.fingerprint),
+        created=record.created + (not adopted),
+        adopted=record.adopted + (adopted and not known),
+        keep_failure=None,
+        off=tuple(provider for provider in record.off if provider != version.provider),
+        health=answered(record.health, now),
+    )
+    return has if known else noted(has, Step.KEPT, now, operation, version=version.version)
+
+
+def inspected(
+    record: AgentRecord, operation: Operation, version: ProviderVersion, now: datetime, *, intact: bool
+) -> AgentRecord:
+    """Return the record after a look at the provider; what is gone there is registered again."""
+    if intact:
+        return replace(record, health=seen_intact(now))
+    gone = replace(record, version=None, made_from="", health=answered(None, now))
+    gone = noted(gone, Step.GONE, now, operation, version=version.version)
+    return enter(gone, AgentState.REGISTERED, now)
+
+
+def stored_away(
+    record: AgentRecord, operation: Operation, versions: Sequence[ProviderVersion], now: datetime, off: Sequence[str]
+) -> AgentRecord:
+    """Return the record after the agent was switched off at these providers and the versions were archived."""
+    away = replace(record, put_away=True, off=tuple(off), health=answered(record.health, now))
+    for provider in off:
+        away = noted(away, Step.PROVIDER_OFF, now, operation, why=provider)
+    for version in versions:
+        away = noted(away, Step.ARCHIVED, now, operation, version=version.version)
+    return away
+
+
+def deprovisioned(
+    record: AgentRecord, operation: Operation, versions: Sequence[ProviderVersion], now: datetime
+) -> AgentRecord:
+    """Return the record after everything of it was deleted at the provider."""
+    none_left = replace(record, superseded=(), intents=(), off=(), health=answered(record.health, now))
+    for version in versions:
+        none_left = noted(none_left, Step.REMOVED, now, operation, version=version.version)
+    return none_left
+
+
+def discarded(
+    record: AgentRecord, operation: Operation, versions: Sequence[ProviderVersion], now: datetime, why: str
+) -> AgentRecord:
+    """Return the record after some versions were deleted at the provider, whether it held them or not."""
+    left = tuple(old for old in record.superseded if not any(same(old, version) for version in versions))
+    without = replace(record, superseded=left, health=answered(record.health, now))
+    for version in versions:
+        without = noted(without, Step.REMOVED, now, operation, version=version.version, why=why)
+    return without
+
+
+def failed(record: AgentRecord, operation: Operation, effect: Effect, failure: Failure, now: datetime) -> AgentRecord:
+    """Return the record after the provider refused or could not be reached.
+
+    Only a failed provisioning makes an agent FAILED; what was refused was not made, what may pass may have been. A
+    failed deletion keeps the versions as superseded, for the next prune to try again; a failed look changes nothing.
+    """
+    record = replace(record, health=troubled(record.health, failure.code, now))
+    if isinstance(effect, Provision | Hold):
+        record = replace(record, intents=record.intents if failure.retriable else record.intents[:-1])
+    if isinstance(effect, Provision):
+        record = enter(replace(record, failure=failure), AgentState.FAILED, now)
+    if isinstance(effect, Hold):
+        record = replace(record, keep_failure=failure)
+    return remember(noted(record, failure_step(effect), now, operation, why=failure.code), operation)
+
+
+def failure_step(effect: Effect) -> Step:
+    """Return what the trail and the log call a failure of the effect."""
+    match effect:
+        case Provision() | Hold():
+            return Step.CREATE_FAILED
+        case PutAway() | Deprovision() | Discard():
+            return Step.DELETE_FAILED
+        case Inspect():
+            return Step.VERIFY_FAILED
+
+
+def noted(
+    record: AgentRecord,
+    step: Step,
+    now: datetime,
+    operation: Operation,
+    *,
+    version: str = "",
+    by: str = "",
+    why: str = "",
+) -> AgentRecord:
+    """Return the record with a step to be told in the audit trail."""
+    line = Line("-".join(part for part in (operation.operation_id, step, version) if part), now, step, version, by, why)
+    return replace(record, untold=(*record.untold, line))
+
+
+def enter(record: AgentRecord, state: AgentState, now: datetime) -> AgentRecord:
+    """Return the record in the state."""
+    return record if record.state is state else replace(record, state=state, since=now)
+
+
+def remember(record: AgentRecord, operation: Operation) -> AgentRecord:
+    """Return the record with the operation applied."""
+    return replace(record, applied=(*record.applied, operation.operation_id)[-REMEMBERED_OPERATIONS:])
+
+
+def _without(intents: tuple[Intent, ...], provider: str, made_from: str) -> tuple[Intent, ...]:
+    made = Intent(provider, made_from)
+    return tuple(intent for intent in intents if intent != made)
+
+
+def _replaced_by(old: ProviderVersion, version: ProviderVersion) -> bool:
+    # One of the same spec that a look did not find beside it is gone.
+    return same(old, version) or (bool(old.fingerprint) and old.fingerprint == version.fingerprint)

@@ -1,0 +1,74 @@
+"""What becomes of a run whose message has come: its session decides whether it is its turn.
+
+Runs of a session on hold are kept as rows, without messages, and queued again in order when the session goes on. That
+resumption has a number, which the messages that it sends carry (`call`): a message of an earlier one has been overtaken
+and means nothing any more, so that no run can get ahead of another that was kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from enum import StrEnum
+
+from kernel.errors import Conflict
+from kernel.journal import Event
+from lifecycle.runs import rules as runs
+from lifecycle.runs.changes import outcome, state_event
+from lifecycle.runs.rules import Run, RunState
+from lifecycle.sessions import rules as sessions
+from lifecycle.sessions.conversations import Change
+from lifecycle.sessions.rules import Session, SessionState
+
+SESSION_EXPIRED = "session_expired"
+"""Error code of a run whose session ended before its turn came."""
+
+
+class Verdict(StrEnum):
+    """What is to be done with a run whose message has come."""
+
+    RUN = "run"
+    KEEP = "keep"  # its session is on hold
+    EXPIRE = "expire"  # its session has ended, or lasted too long
+    FORGET = "forget"  # another message stands for it, or nothing is left of it
+
+
+def verdict(session: Session, run: Run, call: int, now: datetime) -> Verdict:
+    """Return what is to be done with a run that is not finished and that nobody is running.
+
+    Args:
+        session: Its session.
+        run: The run.
+        call: The resumption that sent the message; 0 for a submission.
+        now: The current time.
+    """
+    if session.state is SessionState.ERASED:
+        return Verdict.FORGET
+    if session.over or sessions.outlived(session, now):
+        return Verdict.EXPIRE
+    called = session.resuming and call == session.resumes
+    if session.on_hold and not called:
+        return Verdict.KEEP
+    return Verdict.RUN if call >= run.call else Verdict.FORGET
+
+
+def kept(session: Session, run: Run, now: datetime) -> Change | None:
+    """Return the change that keeps the run until its session goes on; None where that is done."""
+    if run.state is RunState.WAITING:
+        return None
+    return outcome(session, run, runs.kept(run), (), (), now)
+
+
+def expired(session: Session, run: Run, now: datetime) -> Change:
+    """Return the change that gives the run up because its session has ended, and ends it if that is yet to be done."""
+    noted: Sequence[Event] = ()
+    if not session.over:
+        session = sessions.ended(session, sessions.MAX_DURATION, now)
+        noted = [state_event(session, now, sessions.MAX_DURATION)]
+    return outcome(session, run, runs.lost(run, too_late(session), now), noted, (), now)
+
+
+def too_late(session: Session) -> Conflict:
+    """Return why a run of an ended session is not run."""
+    msg = f"Its session ended before its turn came ({session.end_reason})."
+    return Conflict(msg, code=SESSION_EXPIRED)

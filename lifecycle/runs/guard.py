@@ -1,0 +1,103 @@
+"""The breaker for runs that run away: the same tool call again and again, or money faster than allowed."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from kernel.errors import RunFailed
+from kernel.money import format_usd
+
+if TYPE_CHECKING:
+    from agent_framework import FunctionInvocationContext
+
+    from lifecycle.configuration.spending import Runaway
+
+LOOP = "runaway_loop"
+SPEND = "runaway_spend"
+_MINUTE_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class GuardPolicy:
+    """When a run has run away.
+
+    Attributes:
+        same_tool_calls: Calls of one tool with the same arguments in one attempt; the next one is not made. 0 for any.
+        micro_usd_per_minute: What a run may spend within a minute. 0 for anything.
+    """
+
+    same_tool_calls: int
+    micro_usd_per_minute: int
+
+    def of(self, own: Runaway | None) -> GuardPolicy:
+        """Return the policy with an agent's own limits in place of the app's."""
+        if own is None:
+            return self
+        calls, usd = own.same_tool_calls, own.usd_per_minute
+        return GuardPolicy(
+            self.same_tool_calls if calls is None else calls,
+            self.micro_usd_per_minute if usd is None else round(usd * 1_000_000),
+        )
+
+
+class Guard:
+    """Watches one attempt."""
+
+    def __init__(self, policy: GuardPolicy) -> None:
+        self._policy = policy
+        self._calls: Counter[str] = Counter()
+        self._spent: deque[tuple[float, int]] = deque()
+
+    def called(self, tool: str, arguments: object) -> None:
+        """Note that the model calls the tool.
+
+        Raises:
+            RunFailed: It did so too often with the same arguments.
+        """
+        most = self._policy.same_tool_calls
+        same = json.dumps([tool, arguments], sort_keys=True, default=str)
+        self._calls[same] += 1
+        if most and self._calls[same] > most:
+            msg = f"The run was stopped: it called the tool {tool!r} with the same arguments more than {most} times."
+            raise RunFailed(msg, code=LOOP)
+
+    def spent(self, micro_usd: int, at_s: float) -> None:
+        """Note what a call cost, and when, on a clock that only goes forward."""
+        self._spent.append((at_s, micro_usd))
+
+    def check(self, now_s: float) -> None:
+        """Check what was spent within the last minute.
+
+        Raises:
+            RunFailed: It is more than allowed.
+        """
+        while self._spent and self._spent[0][0] <= now_s - _MINUTE_S:
+            self._spent.popleft()
+        most, total = self._policy.micro_usd_per_minute, sum(cost for _, cost in self._spent)
+        if most and total > most:
+            msg = f"The run was stopped: it spent {format_usd(total)} within a minute; {format_usd(most)} are allowed."
+            raise RunFailed(msg, code=SPEND)
+
+    def middleware(self) -> Callable[[FunctionInvocationContext, Callable[[], Awaitable[None]]], Awaitable[None]]:
+        """Return function middleware for Agent Framework, which calls it before every function tool."""
+        from agent_framework import MiddlewareFailure, function_middleware  # noqa: PLC0415 - cold start
+
+        @function_middleware
+        async def guard(context: FunctionInvocationContext, call_next: Callable[[], Awaitable[None]]) -> None:
+            try:
+                self.called(context.function.name, _plain(context.arguments))
+            except RunFailed as error:
+                # Anything else that a function raises is told to the model, which would go on.
+                raise MiddlewareFailure(error.detail) from error
+            await call_next()
+
+        return guard
+
+
+def _plain(arguments: Any) -> object:
+    """Return a tool's arguments as JSON has them; the framework gives them as a model or as a mapping."""
+    return arguments.model_dump(mode="json") if hasattr(arguments, "model_dump") else dict(arguments or {})

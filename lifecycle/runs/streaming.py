@@ -1,0 +1,50 @@
+"""Telling an answer while the model writes it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any
+
+from kernel.errors import AppError
+from lifecycle.runs.lease import RunLease
+
+if TYPE_CHECKING:
+    from agent_framework import AgentResponse, AgentResponseUpdate, ResponseStream
+
+log = logging.getLogger(__name__)
+
+TELL_EVERY_S = 0.25
+"""How long there is at least between two writes of a run's text."""
+
+
+async def told_on_the_way(
+    stream: ResponseStream[AgentResponseUpdate, AgentResponse[Any]], lease: RunLease
+) -> AgentResponse[Any]:
+    """Return the response once the stream has ended; its text is written to the session's events on the way.
+
+    What came after the last write is left to the lease's next one, which is that of the answer. Storage that cannot be
+    reached holds the events up, not the model.
+    """
+    ended = asyncio.Event()
+    teller = asyncio.create_task(_tell(lease, ended))
+    try:
+        async for update in stream:
+            lease.say(update.text)
+        return await stream.get_final_response()
+    finally:
+        ended.set()
+        await teller  # never cancelled in the middle of a write
+
+
+async def _tell(lease: RunLease, ended: asyncio.Event) -> None:
+    while not ended.is_set():
+        try:
+            await lease.tell()
+        except AppError as error:
+            log.warning("text not told yet: %s", error.code, extra={"event": "run.delta_unavailable"})
+        try:
+            async with asyncio.timeout(TELL_EVERY_S):
+                await ended.wait()
+        except TimeoutError:
+            continue

@@ -1,0 +1,110 @@
+"""Starting sessions: entered in every index first, so that what exists is found."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from kernel.clock import Clock
+from kernel.errors import Conflict
+from kernel.ids import new_id
+from lifecycle.configuration.preferences import Preferences
+from lifecycle.registry.catalog import Catalog, disabled
+from lifecycle.registry.due import DueIndex
+from lifecycle.runs.changes import state_event
+from lifecycle.sessions import rules as sessions
+from lifecycle.sessions.conversations import Change, Conversations, Stored
+from lifecycle.sessions.directory import Directory
+from lifecycle.sessions.rules import Limits, Session
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a caller wants of a new session.
+
+    Attributes:
+        user_id: Whose it is; None for nobody in particular.
+        limits: Its own limits.
+        preferences: How the user likes to be answered.
+    """
+
+    user_id: str | None = None
+    limits: Limits = field(default_factory=Limits)
+    preferences: Preferences | None = None
+
+
+class SessionStart:
+    """Starts sessions."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        conversations: Conversations,
+        directory: Directory,
+        due: DueIndex,
+        *,
+        idle_after: timedelta,
+        clock: Clock,
+    ) -> None:
+        self._catalog = catalog
+        self._conversations = conversations
+        self._directory = directory
+        self._due = due
+        self._idle_after = idle_after
+        self._clock = clock
+
+    async def start(
+        self, workspace: str, agent_name: str, session_id: str | None = None, wish: Wish | None = None
+    ) -> tuple[Session, bool]:
+        """Start a session with the agent and return it and whether it is new; the same id again is the same session.
+
+        Raises:
+            NotFound: No such agent, or the session is another user's.
+            Conflict: The agent is disabled; or the session is with another agent, has ended or was erased, or has
+                other limits or preferences than are asked for.
+        """
+        agent = await self._catalog.get(workspace, agent_name)
+        if not agent.declaration.enabled:
+            raise disabled(agent)
+        wish = wish or Wish()
+        ident = session_id or new_id()
+        now = self._clock()
+        wanted = Session(
+            workspace, ident, agent.name, wish.user_id, now, now, limits=wish.limits, preferences=wish.preferences
+        )
+        known = await self._conversations.load(workspace, ident) if session_id else Stored(None, None)
+        if known.session is None:
+            await self.enter(wanted)
+        new = False
+
+        def decide(stored: Stored) -> Change | None:
+            nonlocal new
+            new = stored.session is None
+            if stored.session is None:
+                return Change(wanted, events=[state_event(wanted, now)])
+            sessions.check_usable(stored.session, agent.name, wish.user_id)
+            _check_same(stored.session, wish)
+            return None
+
+        stored = await self._conversations.update(workspace, ident, None, decide, known=known)
+        if stored.session is None:
+            msg = "the session was not stored"
+            raise RuntimeError(msg)
+        return stored.session, new
+
+    async def enter(self, session: Session) -> None:
+        """Enter a session that is about to be stored in the indexes."""
+        due = sessions.next_look(session, session.created_at, self._idle_after)
+        await asyncio.gather(
+            self._directory.enter_session(session),
+            self._due.add(session.workspace, session.id, due, session.agent),
+        )
+
+
+def _check_same(session: Session, wish: Wish) -> None:
+    other_limits = wish.limits not in (Limits(), session.limits)
+    other_preferences = wish.preferences not in (None, session.preferences)
+    if other_limits or other_preferences:
+        msg = f"Session {session.id!r} exists, with other limits or preferences."
+        raise Conflict(msg, code="session_differs")

@@ -1,0 +1,1 @@
+"""Alerts: rules over figures, evaluated by a timer, told when they fire and when they resolve."""

@@ -1,0 +1,117 @@
+"""The figures that alert rules can look at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from kernel.money import MICRO_USD_PER_USD
+from llmops.performance.summary import Summary
+
+Metric = Literal[
+    "latency_p50_ms",
+    "latency_p95_ms",
+    "latency_p99_ms",
+    "model_p95_ms",
+    "queue_p95_ms",
+    "error_rate",
+    "retry_rate",
+    "availability",
+    "quality",
+    "runs_per_minute",
+    "runs",
+    "failed_runs",
+    "dead_letters",
+    "budget_blocks",
+    "tokens",
+    "cost_usd",
+    "cost_per_run_usd",
+    "wasted_share",
+    "unpriced_calls",
+    "cost_today_usd",
+]
+
+FROM_LEDGER: frozenset[Metric] = frozenset({"cost_today_usd"})
+"""Metrics of the ledger's sums of the UTC day; their rules' windows do not matter."""
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """How a metric is read and written.
+
+    Attributes:
+        words: What it is, for people.
+        read: Returns it from a window's summary and the window in seconds; None when there is nothing to say.
+        unit: `ms`, `usd`, `share` (0-1), `points` or nothing for a number.
+        rests_on_runs: Whether it needs runs to say anything; a count does not: no runs are none.
+    """
+
+    words: str
+    read: Callable[[Summary, float], float | None]
+    unit: Literal["ms", "usd", "share", "points", ""] = ""
+    rests_on_runs: bool = False
+
+
+def _quantile(share: float) -> Callable[[Summary, float], float | None]:
+    return lambda summary, _: summary.latency.quantile(share)
+
+
+def _usd(micro_usd: float | None) -> float | None:
+    return None if micro_usd is None else micro_usd / MICRO_USD_PER_USD
+
+
+FIGURES: Mapping[Metric, Figure] = {
+    "latency_p50_ms": Figure("median latency", _quantile(0.5), "ms", rests_on_runs=True),
+    "latency_p95_ms": Figure("p95 latency", _quantile(0.95), "ms", rests_on_runs=True),
+    "latency_p99_ms": Figure("p99 latency", _quantile(0.99), "ms", rests_on_runs=True),
+    "model_p95_ms": Figure("p95 time of model calls", lambda s, _: s.model.quantile(0.95), "ms", rests_on_runs=True),
+    "queue_p95_ms": Figure("p95 wait in the queue", lambda s, _: s.queue.quantile(0.95), "ms", rests_on_runs=True),
+    "error_rate": Figure("share of failed runs", lambda s, _: s.error_rate, "share", rests_on_runs=True),
+    "retry_rate": Figure("share of retried attempts", lambda s, _: s.retry_rate, "share", rests_on_runs=True),
+    "availability": Figure("share of answered runs", lambda s, _: s.availability, "share", rests_on_runs=True),
+    "quality": Figure("mean quality score", lambda s, _: s.quality, "points", rests_on_runs=True),
+    "runs_per_minute": Figure("runs a minute", lambda s, window_s: s.runs * 60 / window_s),
+    "runs": Figure("runs", lambda s, _: float(s.runs)),
+    "failed_runs": Figure("failed runs", lambda s, _: float(s.failed)),
+    "dead_letters": Figure("dead letters", lambda s, _: float(s.dead)),
+    "budget_blocks": Figure("runs stopped by a budget", lambda s, _: float(s.blocked)),
+    "tokens": Figure("tokens", lambda s, _: float(s.tokens)),
+    "cost_usd": Figure("spend", lambda s, _: _usd(s.spend.cost_micro_usd), "usd"),
+    "cost_per_run_usd": Figure("cost a run", lambda s, _: _usd(s.cost_per_run), "usd", rests_on_runs=True),
+    "wasted_share": Figure("share of the spend without an answer", lambda s, _: s.wasted_share, "share"),
+    "unpriced_calls": Figure("model calls without a known price", lambda s, _: float(s.spend.unpriced_calls)),
+    "cost_today_usd": Figure("spend of the day", lambda s, _: _usd(s.spend.cost_micro_usd), "usd"),
+}
+
+
+def value_of(metric: Metric, summary: Summary, window_s: float, min_runs: int) -> float | None:
+    """Return the metric of a window, or None when there is too little to say anything.
+
+    Args:
+        metric: Which.
+        summary: What happened in the window.
+        window_s: How long it was, in seconds.
+        min_runs: Fewest runs that a metric which rests on runs goes by.
+    """
+    figure = FIGURES[metric]
+    if figure.rests_on_runs and summary.runs < min_runs:
+        return None
+    return figure.read(summary, window_s)
+
+
+def written(metric: Metric, value: float | None) -> str:
+    """Return the value for a person."""
+    if value is None:
+        return "no data"
+    match FIGURES[metric].unit:
+        case "ms":
+            return f"{value / 1000:.2f} s"
+        case "usd":
+            return f"${value:.4f}"
+        case "share":
+            return f"{value:.1%}"
+        case "points":
+            return f"{value:.0f} of 100"
+        case _:
+            return f"{value:g}"

@@ -1,0 +1,159 @@
+"""What an alert rule is, and when it fires and resolves. Pure; storage is `llmops.alerts.store`.
+
+ok ──breached, cooldown over──► firing
+ ▲──────────recovered──────────────┘        without data nothing changes, and the state says so
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from kernel.errors import InvalidInput
+from llmops.alerts.metrics import Metric
+from llmops.notifications.notification import Severity
+
+Condition = Literal["gt", "gte", "lt", "lte"]
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?$")]
+Number = Annotated[float, Field(ge=-1e15, le=1e15, allow_inf_nan=False)]
+
+RESERVED = frozenset({"fired"})
+"""Names that a rule cannot have, for they are something else in the API."""
+WORDS = {"gt": "above", "gte": "at or above", "lt": "below", "lte": "at or below"}
+
+
+class AlertRule(BaseModel):
+    """When to alert.
+
+    Attributes:
+        metric: What to look at.
+        agent: Whose; None for all agents of the workspace together.
+        condition: How it compares with the threshold when it is bad: `gt`, `gte`, `lt` or `lte`.
+        threshold: What it is compared with; times in ms, shares 0-1, money in USD.
+        recover_at: What it must be back at, beyond the threshold, before the alert resolves; None for the threshold.
+            It keeps a figure that wavers around the threshold from firing again and again.
+        window_s: The time that is looked at, up to now, in seconds; by the minute up to six hours, else by the hour.
+        min_runs: Fewest runs in the window; with fewer, a metric that rests on runs has no data.
+        severity: How bad it is.
+        cooldown_s: Shortest time between two firings, in seconds.
+        channels: Where it is told; empty for every channel that wants `alert.fired` and `alert.resolved`.
+        enabled: False switches it off; a firing that is open resolves.
+        description: For people; part of the notification.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+    metric: Metric
+    agent: Name | None = None
+    condition: Condition
+    threshold: Number
+    recover_at: Number | None = None
+    window_s: int = Field(default=300, ge=60, le=7 * 86400)
+    min_runs: int = Field(default=1, ge=1, le=1_000_000)
+    severity: Severity = "warning"
+    cooldown_s: int = Field(default=900, ge=0, le=7 * 86400)
+    channels: tuple[Name, ...] = Field(default=(), max_length=20)
+    enabled: bool = True
+    description: str = Field(default="", max_length=500)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> AlertRule:
+        if self.recover_at is not None and breached(self.condition, self.recover_at, self.threshold):
+            msg = "recover_at must not itself meet the condition"
+            raise ValueError(msg)
+        return self
+
+
+class Status(StrEnum):
+    """How a rule stands."""
+
+    OK = "ok"
+    FIRING = "firing"
+
+
+class Resolution(StrEnum):
+    """Why an alert resolved."""
+
+    RECOVERED = "recovered"
+    DISABLED = "disabled"
+    DELETED = "deleted"
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """How a rule stands.
+
+    Attributes:
+        status: See Status.
+        since: Since when.
+        value: The metric when it was last known; None when it never was.
+        no_data: Whether there was no data at the last evaluation; then status and value are older.
+        fired_at: When it fired last; None for never.
+        firing: Storage key of the last firing; empty for none.
+        untold: Whether the change to this status is still to be told.
+    """
+
+    status: Status
+    since: datetime
+    value: float | None = None
+    no_data: bool = False
+    fired_at: datetime | None = None
+    firing: str = ""
+    untold: bool = False
+
+
+def breached(condition: Condition, value: float, threshold: float) -> bool:
+    """Return whether the value is bad."""
+    match condition:
+        case "gt":
+            return value > threshold
+        case "gte":
+            return value >= threshold
+        case "lt":
+            return value < threshold
+        case "lte":
+            return value <= threshold
+
+
+def evaluated(rule: AlertRule, state: State, value: float | None, now: datetime) -> State:
+    """Return how the rule stands after it was evaluated; the same state when nothing changed."""
+    if value is None:
+        return state if state.no_data else replace(state, no_data=True)
+    seen = replace(state, value=value, no_data=False)
+    bad = breached(rule.condition, value, rule.threshold)
+    if state.status is Status.FIRING:
+        back = not bad and (rule.recover_at is None or not _short_of(rule.condition, value, rule.recover_at))
+        return replace(seen, status=Status.OK, since=now, untold=True) if back else seen
+    rested = state.fired_at is None or now - state.fired_at >= timedelta(seconds=rule.cooldown_s)
+    if bad and rested:
+        return replace(seen, status=Status.FIRING, since=now, fired_at=now, untold=True)
+    return seen
+
+
+def closed(state: State, now: datetime) -> State:
+    """Return the state of a rule that is not evaluated any more: nothing of it fires."""
+    if state.status is Status.OK:
+        return state
+    return replace(state, status=Status.OK, since=now, untold=True)
+
+
+def alert_name(text: str) -> str:
+    """Return the name if it is a valid name of a rule, formed like an agent's.
+
+    Raises:
+        InvalidInput: It is not, or it is reserved.
+    """
+    if text in RESERVED or not re.fullmatch(r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?", text):
+        rule = "1-63 characters of a-z, 0-9, '_' and '-', alphanumeric at both ends, and not 'fired'"
+        raise InvalidInput(f"Not a valid alert name: use {rule}.", code="invalid_alert_name")
+    return text
+
+
+def _short_of(condition: Condition, value: float, recover_at: float) -> bool:
+    """Return whether the value is still on the bad side of where it must be back at."""
+    return value > recover_at if condition in ("gt", "gte") else value < recover_at

@@ -1,0 +1,1 @@
+"""What may be spent: budgets, reservations, and what happens at a limit."""

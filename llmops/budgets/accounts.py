@@ -1,0 +1,242 @@
+"""Counters and reservations: reserve in every counter or in none, settle, and free what the dead have left.
+
+Table `budgets`, partition workspace, beside the budgets (`llmops.budgets.book`):
+`count!{counter}`                what was spent, and what is reserved;
+`held!{run}!{attempt}!{call}`    a reservation: how much, in which counters, until when, and the ledger line that it
+                                 becomes when nobody settles it.
+A reservation and its counters change in one transaction, guarded by the counters' ETags. What one process wants at the
+same time goes into one transaction, so that its own calls do not collide; only processes with each other do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from kernel.clock import Clock
+from kernel.codec import JsonCodec
+from kernel.errors import Unavailable
+from kernel.tables import (
+    MAX_WRITES,
+    Delete,
+    Insert,
+    Replace,
+    Row,
+    RowChanged,
+    RowExists,
+    Span,
+    Tables,
+    Write,
+    every,
+)
+from llmops.budgets.book import TABLE
+from llmops.budgets.holds import Ask, Hold, Outcome, Settled, hold_key
+from llmops.budgets.rules import Amounts, Counter, Refusal, granted
+
+_CONFLICTS_BEFORE_GIVING_UP = 60
+_KNOWN_AT_MOST = 5000
+
+
+@dataclass(slots=True, eq=False)
+class _Wish:
+    """What one caller wants of one transaction, and where it learns what came of it."""
+
+    settled: Settled | None
+    ask: Ask | None
+    future: asyncio.Future[Outcome]
+    in_doubt: bool = False  # a commit that held it has failed, and may have taken place all the same
+
+    @property
+    def counters(self) -> set[str]:
+        asked = self.ask.counters if self.ask else ()
+        return {*asked, *(self.settled.hold.counters if self.settled else ())}
+
+
+@dataclass(slots=True)
+class _Plan:
+    """What a transaction does for one wish."""
+
+    wish: _Wish
+    writes: list[Write] = field(default_factory=list[Write])
+    hold: Hold | None = None
+    refusals: Sequence[Refusal] = ()
+
+
+@dataclass(slots=True)
+class _Desk:
+    """One workspace's wishes in this process, and its counters as last seen."""
+
+    wishes: list[_Wish] = field(default_factory=list[_Wish])
+    known: dict[str, tuple[Counter, str]] = field(default_factory=dict[str, tuple[Counter, str]])
+    worker: asyncio.Task[None] | None = None
+
+
+_HOLD = JsonCodec(Hold)
+_COUNTER = JsonCodec(Counter)
+
+
+class Accounts:
+    """Reserves and settles. Belongs to one event loop."""
+
+    def __init__(self, tables: Tables, clock: Clock) -> None:
+        self._tables = tables
+        self._clock = clock
+        self._desks: dict[str, _Desk] = {}
+
+    async def change(self, workspace: str, settled: Settled | None, ask: Ask | None) -> Outcome:
+        """Settle one reservation and make another one, either of which may be left out, in one transaction.
+
+        A reservation that is settled already, or expired, stays as it is. A refused one does not keep the other from
+        being settled.
+
+        Raises:
+            Unavailable: Others kept changing the counters, or the store cannot be reached; it may have taken place.
+        """
+        wish = _Wish(settled, ask, asyncio.get_running_loop().create_future())
+        self._enter(workspace, wish)
+        return await wish.future
+
+    async def counters(self, workspace: str, keys: Sequence[str]) -> dict[str, Counter]:
+        """Return counters as they are stored; one that nobody used yet is empty."""
+        rows = await asyncio.gather(*(self._tables.get(TABLE, workspace, f"count!{key}") for key in keys))
+        return {key: _counter(row) for key, row in zip(keys, rows, strict=True)}
+
+    async def holds(self, workspace: str, run_id: str | None = None) -> AsyncIterator[Hold]:
+        """Yield the workspace's reservations, or those of one run."""
+        prefix = "held!" if run_id is None else f"held!{run_id}!"
+        async for row in every(self._tables, TABLE, Span.prefix(workspace, prefix)):
+            yield _HOLD.load(row.text("hold"))
+
+    async def forget(self, workspace: str, untouched_since: datetime) -> int:
+        """Delete counters of runs, sessions, days and months that nobody touched since then; return how many."""
+        count = 0
+        async for row in every(self._tables, TABLE, Span.prefix(workspace, "count!")):
+            touched = row.moment("touched")
+            over = touched is not None and touched < untouched_since and not row.key.endswith("!total")
+            if over and _counter(row).reserved == Amounts():
+                try:
+                    await self._tables.commit(TABLE, [Delete(workspace, row.key, row.etag)])
+                except RowChanged:
+                    continue
+                count += 1
+        return count
+
+    def _enter(self, workspace: str, wish: _Wish) -> None:
+        desk = self._desks.setdefault(workspace, _Desk())
+        desk.wishes.append(wish)
+        if desk.worker is None or desk.worker.done():
+            # A task of its own: a caller that is cancelled must not take the others' wishes with it.
+            desk.worker = asyncio.create_task(self._work(workspace, desk))
+
+    async def _work(self, workspace: str, desk: _Desk) -> None:
+        while desk.wishes:
+            batch = _fitting(desk.wishes)
+            del desk.wishes[: len(batch)]
+            try:
+                plans = await self._served(workspace, desk, batch)
+            except BaseException as error:  # noqa: BLE001 - reaches everybody who waits for it
+                desk.known.clear()
+                for wish in batch:
+                    if not wish.future.done():
+                        wish.future.set_exception(error)
+                continue
+            for plan in plans:
+                if not plan.wish.future.done():
+                    seen = {key: desk.known[key][0] for key in plan.wish.counters}
+                    plan.wish.future.set_result(Outcome(plan.hold, plan.refusals, seen))
+                elif plan.hold is not None:  # its caller was cancelled meanwhile; no call will be made
+                    given_back = Settled(plan.hold, Amounts())
+                    self._enter(workspace, _Wish(given_back, None, asyncio.get_running_loop().create_future()))
+            if len(desk.known) > _KNOWN_AT_MOST:
+                desk.known.clear()
+
+    async def _served(self, workspace: str, desk: _Desk, batch: Sequence[_Wish]) -> Sequence[_Plan]:
+        """Commit what the batch wants, and return what came of every wish of it."""
+        keys = set[str]().union(*(wish.counters for wish in batch))
+        fresh: set[str] = set()
+        for tries in range(_CONFLICTS_BEFORE_GIVING_UP):
+            fresh |= await self._read(workspace, desk, keys)
+            counters = {key: desk.known[key][0] for key in keys}
+            plans = [await self._planned(workspace, wish, counters) for wish in batch]
+            refused = set[str]().union(*(plan.wish.counters for plan in plans if plan.refusals))
+            if stale := refused - fresh:
+                # What others have settled or freed since is looked at before anybody is refused.
+                for key in stale:
+                    del desk.known[key]
+                continue
+            try:
+                await self._commit(workspace, desk, counters, plans)
+            except (RowChanged, RowExists):
+                for wish in batch:
+                    wish.in_doubt = True
+                for key in keys:
+                    desk.known.pop(key, None)
+                await asyncio.sleep(random.uniform(0, 0.002 * min(tries + 1, 25)))  # noqa: S311 - spreads writers
+                continue
+            return plans
+        msg = "The budgets are being used by too many at once; try again."
+        raise Unavailable(msg, code="budget_busy", retry_after_s=1)
+
+    async def _read(self, workspace: str, desk: _Desk, keys: set[str]) -> set[str]:
+        """Read the counters that are not known, and return which."""
+        missing = sorted(keys - desk.known.keys())
+        rows = await asyncio.gather(*(self._tables.get(TABLE, workspace, f"count!{key}") for key in missing))
+        for key, row in zip(missing, rows, strict=True):
+            desk.known[key] = (_counter(row), row.etag if row else "")
+        return set(missing)
+
+    async def _planned(self, workspace: str, wish: _Wish, counters: dict[str, Counter]) -> _Plan:
+        """Change the counters as the wish wants, and return what else is to be written for it."""
+        plan = _Plan(wish)
+        settled, ask = wish.settled, wish.ask
+        if settled and not (wish.in_doubt and await self._tables.get(TABLE, workspace, settled.hold.key) is None):
+            for key in settled.hold.counters:
+                old = counters[key]
+                counters[key] = Counter(old.spent + settled.spent, old.reserved - settled.hold.amounts)
+            plan.writes.append(Delete(workspace, settled.hold.key))
+        if ask is None or wish.future.done():
+            return plan
+        if wish.in_doubt and (row := await self._tables.get(TABLE, workspace, hold_key(ask.intent))):
+            plan.hold = _HOLD.load(row.text("hold"))
+            return plan
+        amounts, plan.refusals = granted(ask.need, ask.limits, counters)
+        if not plan.refusals:
+            hold = plan.hold = Hold(ask.intent, amounts, ask.counters, ask.until)
+            for key in hold.counters:
+                old = counters[key]
+                counters[key] = Counter(old.spent, old.reserved + amounts)
+            plan.writes.append(Insert(Row(workspace, hold.key, {"hold": _HOLD.dump(hold)})))
+        return plan
+
+    async def _commit(
+        self, workspace: str, desk: _Desk, counters: Mapping[str, Counter], plans: Sequence[_Plan]
+    ) -> None:
+        now = self._clock()
+        writes: list[Write] = []
+        changed = [key for key, counter in counters.items() if counter != desk.known[key][0]]
+        for key in changed:
+            values = {"counter": _COUNTER.dump(counters[key]), "touched": now}
+            row = Row(workspace, f"count!{key}", values, desk.known[key][1])
+            writes.append(Replace(row) if row.etag else Insert(row))
+        writes += [write for plan in plans for write in plan.writes]
+        if writes:
+            etags = await self._tables.commit(TABLE, writes)
+            for key, etag in zip(changed, etags, strict=False):
+                desk.known[key] = (counters[key], etag)
+
+
+def _fitting(wishes: Sequence[_Wish]) -> Sequence[_Wish]:
+    """Return the longest head of the wishes that fits in one transaction."""
+    keys: set[str] = set()
+    for count, wish in enumerate(wishes):
+        keys |= wish.counters
+        if count and len(keys) + 2 * (count + 1) > MAX_WRITES:
+            return wishes[:count]
+    return list(wishes)
+
+
+def _counter(row: Row | None) -> Counter:
+    return _COUNTER.load(row.text("counter")) if row else Counter()

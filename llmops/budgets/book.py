@@ -1,0 +1,107 @@
+"""Budgets as they are declared.
+
+Table `budgets`, partition workspace: `limit!{scope}` a budget (`llmops.budgets.accounts` keeps the counters beside it);
+partition `_workspaces`: `{workspace}`, every workspace that ever had a budget.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime, timedelta
+
+from kernel.clock import Clock
+from kernel.codec import JsonCodec
+from kernel.errors import EtagMismatch, NotFound
+from kernel.tables import Delete, Insert, Replace, Row, RowChanged, RowExists, Span, Tables, Upsert, every, first_rows
+from llmops.budgets.rules import Budget, Scope, check
+
+TABLE = "budgets"
+_BUDGET = JsonCodec(Budget)
+_WORKSPACES = "_workspaces"
+_CHANGES_BEFORE_GIVING_UP = 5
+
+
+class Book:
+    """Keeps budgets, and reads them once in a while for everybody in this process."""
+
+    def __init__(self, tables: Tables, clock: Clock, trust_for: timedelta) -> None:
+        self._tables = tables
+        self._clock = clock
+        self._trust_for = trust_for
+        self._known: dict[str, tuple[datetime, Sequence[Budget]]] = {}
+
+    async def of(self, workspace: str, *, anew: bool = False) -> Sequence[Budget]:
+        """Return the workspace's budgets as they were at most `trust_for` ago; with `anew`, as they are."""
+        now = self._clock()
+        known = self._known.get(workspace)
+        if anew or known is None or known[0] + self._trust_for <= now:
+            rows = every(self._tables, TABLE, Span.prefix(workspace, "limit!"))
+            known = self._known[workspace] = (now, [_BUDGET.load(row.text("budget")) async for row in rows])
+        return known[1]
+
+    async def get(self, workspace: str, scope: Scope) -> tuple[Budget, str]:
+        """Return the budget and its ETag.
+
+        Raises:
+            NotFound: The scope has none.
+        """
+        row = await self._tables.get(TABLE, workspace, f"limit!{scope}")
+        if row is None:
+            raise NotFound(f"There is no budget of {scope}.", code="budget_not_found")
+        return _BUDGET.load(row.text("budget")), row.etag
+
+    async def list(
+        self, workspace: str, limit: int, after: str | None = None
+    ) -> tuple[Sequence[tuple[Budget, str]], str | None]:
+        """Return up to `limit` budgets with their ETags by scope, and the scope to continue after; None at the end."""
+        span = Span.prefix(workspace, "limit!", after=f"limit!{after}" if after else None)
+        rows = await first_rows(self._tables, TABLE, span, limit + 1)
+        found = [(_BUDGET.load(row.text("budget")), row.etag) for row in rows[:limit]]
+        return found, str(found[-1][0].scope) if len(rows) > limit else None
+
+    async def put(self, workspace: str, budget: Budget, if_match: str | None) -> tuple[str, bool]:
+        """Keep the budget and return its ETag and whether it is new; all workers keep it within `trust_for`.
+
+        Raises:
+            InvalidInput: It makes no sense.
+            EtagMismatch: It is not as the caller has read it.
+        """
+        check(budget)
+        # Before the budget: whoever looks after workspaces may find one too many, never one too few.
+        await self._tables.commit(TABLE, [Upsert(Row(_WORKSPACES, workspace, {}))])
+        key, values = f"limit!{budget.scope}", {"budget": _BUDGET.dump(budget)}
+        for _ in range(_CHANGES_BEFORE_GIVING_UP):
+            stored = await self._tables.get(TABLE, workspace, key)
+            if if_match is not None and (stored is None or stored.etag != if_match):
+                raise EtagMismatch
+            if stored is not None and stored.text("budget") == values["budget"]:
+                return stored.etag, False
+            row = Row(workspace, key, values, stored.etag if stored else "")
+            try:
+                (etag,) = await self._tables.commit(TABLE, [Replace(row) if stored else Insert(row)])
+            except (RowChanged, RowExists):
+                continue
+            self._known.pop(workspace, None)
+            return etag, stored is None
+        raise EtagMismatch
+
+    async def delete(self, workspace: str, scope: Scope, if_match: str | None) -> None:
+        """Forget the budget.
+
+        Raises:
+            NotFound: The scope has none.
+            EtagMismatch: It is not as the caller has read it.
+        """
+        _, etag = await self.get(workspace, scope)
+        if if_match is not None and if_match != etag:
+            raise EtagMismatch
+        try:
+            await self._tables.commit(TABLE, [Delete(workspace, f"limit!{scope}", etag)])
+        except RowChanged:
+            raise EtagMismatch from None
+        self._known.pop(workspace, None)
+
+    async def workspaces(self) -> AsyncIterator[str]:
+        """Yield every workspace that ever had a budget."""
+        async for row in every(self._tables, TABLE, Span(_WORKSPACES)):
+            yield row.key

@@ -1,0 +1,69 @@
+"""Reservations as values: how they are asked for, made and settled."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from llmops.budgets.rules import Amounts, Applied, Counter, Refusal
+from llmops.spend.ledger import Line
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """A reservation, as it is stored.
+
+    Attributes:
+        intent: The model call that it is for, at its estimate.
+        amounts: What is reserved.
+        counters: In which counters.
+        until: When it expires unless it is settled.
+    """
+
+    intent: Line
+    amounts: Amounts
+    counters: tuple[str, ...]
+    until: datetime
+
+    @property
+    def key(self) -> str:
+        """Its row key."""
+        return hold_key(self.intent)
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A reservation as it is asked for: the call at its estimate, what it may take, what it has to keep, until when."""
+
+    intent: Line
+    need: Amounts
+    limits: Sequence[Applied]
+    until: datetime
+
+    @property
+    def counters(self) -> tuple[str, ...]:
+        """The counters of its limits, each once."""
+        return tuple(dict.fromkeys(each.counter for each in self.limits))
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A reservation that ends: what of it was spent."""
+
+    hold: Hold
+    spent: Amounts
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a change: the reservation, or why there is none; and the counters after it."""
+
+    hold: Hold | None
+    refusals: Sequence[Refusal]
+    counters: Mapping[str, Counter]
+
+
+def hold_key(intent: Line) -> str:
+    """Return the row key of the reservation for a call."""
+    return f"held!{intent.run_id}!{intent.attempt:04d}!{intent.call:04d}"

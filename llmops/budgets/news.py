@@ -1,0 +1,100 @@
+"""Telling what happens at a budget: as events in the workspace's stream, and as notifications."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from kernel.errors import Unavailable
+from kernel.journal import Event, Journal
+from llmops.budgets.rules import Applied, BudgetBlocked, Charged, Counter, percent, shown
+from llmops.notifications.notification import Notification
+from llmops.notifications.outbox import Outbox
+
+log = logging.getLogger(__name__)
+
+_TOLD_AT_MOST = 10_000
+
+
+class BudgetNews:
+    """Tells each thing once: the same news has the same key, so that whoever tells it again changes nothing."""
+
+    def __init__(self, journal: Journal, outbox: Outbox) -> None:
+        self._journal = journal
+        self._outbox = outbox
+        self._told: set[str] = set()
+
+    async def thresholds(
+        self, workspace: str, limits: Sequence[Applied], counters: Mapping[str, Counter], now: datetime
+    ) -> None:
+        """Tell of every soft threshold that what was spent has reached, once per period and amount of the limit."""
+        for each in limits:
+            reached = percent(each, counters)
+            for soft in each.limit.soft:
+                if soft <= reached:
+                    await self._threshold(workspace, each, soft, counters[each.counter], now)
+
+    async def blocked(self, who: Charged, attempt: int, error: BudgetBlocked, now: datetime) -> None:
+        """Tell that a run waits."""
+        data = {"run_id": who.run_id, "session_id": who.session_id, "agent": who.agent, "code": error.code}
+        scopes = {"scopes": [refusal.scope for refusal in error.refusals]}
+        log.warning("run %s waits: %s", who.run_id, error.code, extra={"event": "budget.blocked"})
+        notification = Notification(
+            f"budget.blocked/{who.run_id}/{attempt}",
+            who.workspace,
+            "budget.blocked",
+            "critical",
+            f"A run of {who.agent} waits: {error.code}",
+            error.detail,
+            {"run": who.run_id, "session": who.session_id, "agent": who.agent},
+            at=now,
+        )
+        await self._tell(notification, data | scopes | {"detail": error.detail})
+
+    async def degraded(self, who: Charged, step: str, percent_spent: int, model: str | None, now: datetime) -> None:
+        """Tell that a run went down a step of its agent's ladder."""
+        data = {"run_id": who.run_id, "agent": who.agent, "step": step, "percent": percent_spent, "model": model}
+        notification = Notification(
+            f"budget.degraded/{who.run_id}/{step}/{model or ''}",
+            who.workspace,
+            "budget.degraded",
+            "info",
+            f"{who.agent}: {step} at {percent_spent} % of a budget",
+            f"Run {who.run_id} goes on with {model}." if model else f"Run {who.run_id} takes the step {step!r}.",
+            {"run": who.run_id, "agent": who.agent},
+            at=now,
+        )
+        await self._tell(notification, data)
+
+    async def _threshold(self, workspace: str, each: Applied, soft: int, counter: Counter, now: datetime) -> None:
+        unit, period = each.limit.unit, each.limit.period
+        spent, limit = shown(unit, counter.spent.of(unit)), shown(unit, each.limit.amount)
+        ident = f"budget.threshold/{each.scope}/{each.counter}/{unit}/{each.limit.amount}/{soft}"
+        data = {"scope": each.scope, "unit": unit, "period": period, "percent": soft, "spent": spent, "limit": limit}
+        notification = Notification(
+            ident,
+            workspace,
+            "budget.threshold",
+            "critical" if soft >= 100 else "warning",
+            f"{soft} % of the budget of {each.scope} are spent",
+            f"{spent:g} of {limit:g} {unit} per {period}.",
+            {"scope": each.scope, "unit": unit, "period": period},
+            at=now,
+        )
+        await self._tell(notification, data)
+
+    async def _tell(self, notification: Notification, data: Mapping[str, object]) -> None:
+        """Tell it, unless this process has; news that cannot be told now is told by who meets it next."""
+        if notification.id in self._told:
+            return
+        event = Event(notification.event, dict(data), notification.at)
+        try:
+            await self._journal.record(notification.workspace, notification.id, event)
+            await self._outbox.put(notification)
+        except Unavailable as error:
+            log.warning("%s not told: %s", notification.event, error.code, extra={"event": "budget.untold"})
+            return
+        if len(self._told) >= _TOLD_AT_MOST:
+            self._told.clear()
+        self._told.add(notification.id)

@@ -1,0 +1,85 @@
+"""Which runs wait for a budget, so that they go on when there is room.
+
+Table `budgets`, partition workspace: `wait!{run}`, written before the run waits and removed after it goes on or has
+ended. There may be one too many, never one too few.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from kernel.clock import Clock
+from kernel.codec import JsonCodec
+from kernel.tables import Delete, Row, RowChanged, Span, Tables, Upsert, every
+from llmops.budgets.accounts import Accounts
+from llmops.budgets.book import TABLE, Book
+from llmops.budgets.purse import UNPRICED
+from llmops.budgets.rules import Amounts, Charged, applying, granted, percent
+from llmops.spend.rates import RateBook
+from llmops.spend.usage import Usage
+
+APPROVAL = "budget_approval_needed"
+"""Why a run waits whose agent's ladder asks for approval."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """A run that waits for a budget.
+
+    Attributes:
+        who: Who is charged.
+        code: Why: an error code of `BudgetBlocked`.
+        need: What the next call may take.
+        model: The model of the next call.
+        below: With APPROVAL, the percentage at which approval is needed.
+    """
+
+    who: Charged
+    code: str
+    need: Amounts
+    model: str
+    below: int | None = None
+
+
+_WAIT = JsonCodec(Wait)
+
+
+class Waits:
+    """Keeps the index of waiting runs, and says which can go on."""
+
+    def __init__(self, tables: Tables, book: Book, accounts: Accounts, rates: RateBook, clock: Clock) -> None:
+        self._tables = tables
+        self._book = book
+        self._accounts = accounts
+        self._rates = rates
+        self._clock = clock
+
+    async def enter(self, wait: Wait) -> None:
+        """Enter the run; entering it again replaces why it waits."""
+        row = Row(wait.who.workspace, f"wait!{wait.who.run_id}", {"wait": _WAIT.dump(wait)})
+        await self._tables.commit(TABLE, [Upsert(row)])
+
+    async def drop(self, wait: Wait) -> None:
+        """Remove the run."""
+        try:
+            await self._tables.commit(TABLE, [Delete(wait.who.workspace, f"wait!{wait.who.run_id}")])
+        except RowChanged:
+            return  # somebody else removed it
+
+    async def every(self, workspace: str) -> AsyncIterator[Wait]:
+        """Yield the workspace's runs that wait."""
+        async for row in every(self._tables, TABLE, Span.prefix(workspace, "wait!")):
+            yield _WAIT.load(row.text("wait"))
+
+    async def over(self, wait: Wait) -> bool:
+        """Return whether what the run waits for has come to pass: there is room, or the model has a price."""
+        now, workspace = self._clock(), wait.who.workspace
+        limits = applying(await self._book.of(workspace, anew=True), wait.who, now)
+        counters = await self._accounts.counters(workspace, list({each.counter for each in limits}))
+        if wait.code == APPROVAL:
+            return max((percent(each, counters) for each in limits), default=0) < (wait.below or 0)
+        if wait.code == UNPRICED:
+            price = (await self._rates.of(workspace)).price(wait.model, Usage(), now)
+            return price.cost_micro_usd is not None or not any(each.limit.unit == "usd" for each in limits)
+        return not granted(wait.need, limits, counters)[1]

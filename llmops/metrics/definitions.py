@@ -1,0 +1,72 @@
+"""Every metric of the app: one list, from which OpenTelemetry's instruments and the Prometheus text are made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+_DURATIONS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
+_SCORES = (10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0, 80.0, 90.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """Something that is counted or measured.
+
+    Attributes:
+        name: Its OpenTelemetry name; with `_` for `.` and the unit's and kind's suffix it is the Prometheus one.
+        kind: A sum that only grows, a value that comes and goes, or a distribution.
+        help: One sentence.
+        labels: What it is told apart by.
+        unit: As Prometheus spells it: `seconds`, `usd`; empty for a plain number.
+        buckets: Upper bounds of a histogram's buckets, ascending; the last bucket has none.
+        scale: What a recorded value is multiplied by to be in the unit; values are recorded whole where they can be.
+    """
+
+    name: str
+    kind: Literal["counter", "gauge", "histogram"]
+    help: str
+    labels: tuple[str, ...] = ()
+    unit: str = ""
+    buckets: tuple[float, ...] = ()
+    scale: float = 1
+
+    @property
+    def prometheus_name(self) -> str:
+        """The name of its family in the Prometheus text; counters get `_total` on top."""
+        name = self.name.replace(".", "_")
+        return f"{name}_{self.unit}" if self.unit else name
+
+
+def _duration(name: str, text: str, *labels: str) -> Metric:
+    return Metric(name, "histogram", text, labels, "seconds", _DURATIONS)
+
+
+RUNS = Metric("agent.runs", "counter", "Runs that ended, by how.", ("agent", "outcome"))
+RUN_DURATION = _duration("agent.run.duration", "Time from a run's submission to its end.", "agent")
+QUEUE_TIME = _duration("agent.run.queue_time", "Time from a run's submission until a worker first had it.")
+QUALITY = Metric("agent.run.quality", "histogram", "Scores of answers, 0-100.", ("agent",), buckets=_SCORES)
+MODEL_CALLS = _duration("agent.model.call_duration", "Time a model call took.", "model")
+TOKENS = Metric("agent.model.tokens", "counter", "Tokens; cached ones are part of the input.", ("model", "type"))
+COST = Metric("agent.model.cost", "counter", "Cost of priced model calls.", ("agent",), "usd", scale=1e-6)
+UNPRICED = Metric("agent.model.unpriced_calls", "counter", "Model calls without a known price.", ("model",))
+LOOKUPS = Metric("agent.cache.lookups", "counter", "Look-ups of agents ready to run: hit or miss.", ("result",))
+BLOCKED = Metric("agent.budget.blocks", "counter", "Runs that a budget made wait.", ("agent",))
+PROVISIONING = _duration("agent.provision.duration", "Time to make or find an agent at its provider.", "outcome")
+
+COUNTED = (
+    RUNS,
+    RUN_DURATION,
+    QUEUE_TIME,
+    QUALITY,
+    MODEL_CALLS,
+    TOKENS,
+    COST,
+    UNPRICED,
+    LOOKUPS,
+    BLOCKED,
+    PROVISIONING,
+)
+"""What workers count in their own memory and share by `llmops.metrics.shared`."""
+
+BY_NAME = {metric.name: metric for metric in COUNTED}

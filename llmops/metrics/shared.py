@@ -1,0 +1,147 @@
+"""Metrics that workers share: each counts in its memory and now and then stores what its counts have come to.
+
+Table `metrics`, partition = workspace. Row `worker!{id}`: all that one worker has counted, written by it alone, so that
+writing it twice counts nothing twice. Row `past`: the workers that are no more, added up. A worker that dies loses what
+it has counted since it stored it last. Nothing is written on the way of a run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from kernel.clock import Clock
+from kernel.errors import Unavailable
+from kernel.ids import new_id
+from kernel.tables import Delete, Insert, Replace, Row, RowChanged, RowExists, RowTooLarge, Span, Tables, every
+from llmops.metrics.definitions import Metric
+from llmops.metrics.series import Key, Numbers, Series, added, dump, limited, load, observed, without
+
+log = logging.getLogger(__name__)
+
+TABLE = "metrics"
+SILENT_AFTER = timedelta(hours=1)
+"""A worker that stored nothing for so long is taken to be gone; one that is not after all begins a new row."""
+
+_WORKER = "worker!"
+_PAST = "past"
+_TIDIED = 20
+
+Push = Callable[[Metric, float, tuple[str, ...]], None]
+"""Hands a value on to whoever else counts: the metric, the value, the values of its labels."""
+
+
+@dataclass(slots=True)
+class _Mine:
+    """What this worker has counted in a workspace, and what of it is stored in which row."""
+
+    counted: dict[Key, Numbers] = field(default_factory=dict[Key, Numbers])
+    base: Series = field(default_factory=dict[Key, Numbers])  # counted before this row was begun: in `past` by now
+    stored: Series = field(default_factory=dict[Key, Numbers])
+    row: str = ""
+    etag: str = ""
+
+
+class SharedMetrics:
+    """Counts, and reads what all workers have counted. Belongs to one event loop."""
+
+    def __init__(self, tables: Tables, clock: Clock, interval: timedelta, push: Push) -> None:
+        self._tables = tables
+        self._clock = clock
+        self._interval = interval
+        self._push = push
+        self._mine: dict[str, _Mine] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._storing: asyncio.Task[None] | None = None
+
+    def count(self, workspace: str, metric: Metric, value: float, *labels: str) -> None:
+        """Count a value; it is stored a little later."""
+        self._push(metric, value, labels)
+        counted = self._mine.setdefault(workspace, _Mine()).counted
+        key = limited(counted, (metric.name, *labels))
+        counted.update(added({key: counted[key]} if key in counted else {}, {key: observed(metric, value)}))
+        if self._timer is None:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(self._interval.total_seconds(), self._store_soon)
+
+    async def read(self, workspace: str) -> dict[Key, Numbers]:
+        """Return what all workers have counted in the workspace, this one up to this moment."""
+        mine = self._mine.get(workspace, _Mine())
+        rows = {row.key: row async for row in every(self._tables, TABLE, Span(workspace))}
+        is_past = bool(mine.etag) and mine.row not in rows
+        total = without(mine.counted, mine.stored if is_past else mine.base)
+        for key, row in rows.items():
+            if key != mine.row:
+                total = added(total, load(row.text("series")))
+        return total
+
+    async def store(self) -> None:
+        """Store what was counted since the last time."""
+        self._timer = None
+        for workspace, mine in list(self._mine.items()):
+            if mine.counted == mine.stored:
+                continue
+            try:
+                await self._store(workspace, mine)
+            except (Unavailable, RowTooLarge) as error:
+                # Nothing is lost as long as this process lives: the next time stores it all.
+                log.warning("metrics not stored: %s", type(error).__name__, extra={"event": "metrics.not_stored"})
+
+    async def aclose(self) -> None:
+        """Store what is not stored yet."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._storing is not None:
+            await self._storing
+        await self.store()
+
+    def _store_soon(self) -> None:
+        self._storing = asyncio.get_running_loop().create_task(self.store())
+
+    async def _store(self, workspace: str, mine: _Mine) -> None:
+        if not mine.row:
+            await self._tidy(workspace)
+            mine.row = f"{_WORKER}{new_id()}"
+        counted = dict(mine.counted)
+        values = {"at": self._clock(), "series": dump(without(counted, mine.base))}
+        row = Row(workspace, mine.row, values, mine.etag)
+        try:
+            (mine.etag,) = await self._tables.commit(TABLE, [Replace(row) if row.etag else Insert(row)])
+        except (RowChanged, RowExists):
+            there = await self._tables.get(TABLE, workspace, mine.row)
+            if there is not None:  # our own earlier write, whose answer was lost
+                mine.etag = there.etag
+            else:  # we were silent for so long that our row was added to the past
+                mine.base, mine.row, mine.etag = mine.stored, "", ""
+            return await self._store(workspace, mine)
+        mine.stored = counted
+        return None
+
+    async def _tidy(self, workspace: str) -> None:
+        """Add the rows of workers that are gone to the past. Every worker does it once, so it never is much."""
+        before = self._clock() - SILENT_AFTER
+        past = await self._tables.get(TABLE, workspace, _PAST)
+        total: Series = load(past.text("series")) if past else {}
+        gone = [row async for row in every(self._tables, TABLE, Span.prefix(workspace, _WORKER)) if _at(row) < before]
+        gone = gone[:_TIDIED]
+        if not gone:
+            return
+        for row in gone:
+            total = added(total, load(row.text("series")))
+        row = Row(workspace, _PAST, {"series": dump(total)}, past.etag if past else "")
+        deletions = [Delete(workspace, each.key, each.etag) for each in gone]
+        try:
+            await self._tables.commit(TABLE, [Replace(row) if past else Insert(row), *deletions])
+        except (RowChanged, RowExists):
+            return  # another worker tidies, or one of these is not gone after all
+
+
+def _at(row: Row) -> datetime:
+    moment = row.moment("at")
+    if moment is None:
+        msg = f"row {row.key} has no time"
+        raise ValueError(msg)
+    return moment

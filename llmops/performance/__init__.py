@@ -1,0 +1,1 @@
+"""How agents perform: outcomes of attempts, their sums, what they say."""

@@ -1,0 +1,235 @@
+"""What an agent's figures say: each insight names a cause and what to do about it, and rests on enough of them.
+
+Every threshold stands here. A rule that has too little to go by says nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from kernel.money import format_usd
+from llmops.notifications.notification import Severity
+from llmops.performance.monitor import Performance, VersionPerformance
+from llmops.performance.summary import Summary
+from llmops.spend.usage import Spend
+
+MIN_RUNS = 20
+"""Fewest runs, on each side of a comparison, that a rule goes by."""
+SLOWER, DEARER = 1.5, 1.5
+"""p95 or cost a run, as a multiple of the version before."""
+ERRORS = 0.05
+"""Share of failed runs."""
+SAME_CAUSE = 0.5
+"""Share of the failures that have one code."""
+WASTED = 0.2
+"""Share of the spend that gave no answer."""
+CACHE_FELL = 0.2
+"""Fall of the share of cached input tokens, in shares of 1."""
+MIN_TOKENS = 10_000
+"""Fewest input tokens, on each side, that a rule on the cache goes by."""
+ONE_USER, MIN_USERS = 0.5, 2
+"""Share of the spend that is one user's, and how many users there must be for it to say something."""
+QUEUED, MIN_QUEUE_MS = 0.5, 2_000
+"""Share of the p95 latency that is waiting in the queue, and the least of it, in ms."""
+WORSE = 10.0
+"""Fall of the mean quality score, in points."""
+
+_CURES: Mapping[str, str] = {
+    "provider_throttled": "Raise the deployment's quota, or spread the agent over another deployment.",
+    "provider_unavailable": "Look at the provider's status; consider another region or deployment.",
+    "provider_rejected": "Read a failed run: the request itself is refused, often for a parameter or model name.",
+    "content_filter": "Look at what users ask; adjust the instructions or the deployment's content filter.",
+    "run_timeout": "Shorten what the agent does in a run, or raise RUN_TIMEOUT_S together with the host's limits.",
+    "worker_lost": "Look at the host's log for crashes and at its memory; a run takes the worker down with it.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Insight:
+    """Something worth knowing of an agent.
+
+    Attributes:
+        code: Which rule found it.
+        severity: How bad it is.
+        cause: What the figures say.
+        recommendation: What to do.
+        figures: What it rests on; times in ms, money in micro-USD, shares 0-1.
+    """
+
+    code: str
+    severity: Severity
+    cause: str
+    recommendation: str
+    figures: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the rules look at: an agent's performance, what it did in the days before, and its spend by user."""
+
+    performance: Performance
+    before: Summary
+    users: Mapping[str, Spend]
+
+
+def insights_of(facts: Facts) -> Sequence[Insight]:
+    """Return what the facts say, the worst first."""
+    found = [insight for rule in _RULES for insight in rule(facts)]
+    order: Sequence[Severity] = ("critical", "warning", "info")
+    return sorted(found, key=lambda insight: order.index(insight.severity))
+
+
+def _pairs(facts: Facts) -> Iterator[tuple[VersionPerformance, VersionPerformance]]:
+    """Yield each version that has enough runs with the one before it that has."""
+    known = [each for each in facts.performance.versions if each.version and each.summary.runs >= MIN_RUNS]
+    return pairwise(known)
+
+
+def _slower(facts: Facts) -> Iterator[Insight]:
+    for before, after in _pairs(facts):
+        was, now = before.summary.latency.quantile(0.95), after.summary.latency.quantile(0.95)
+        if was and now and now >= SLOWER * was:
+            model_was, model_now = (each.summary.model.quantile(0.95) or 0 for each in (before, after))
+            model = model_now - model_was >= (now - was) / 2
+            cure = (
+                "Its model calls take longer: compare model, instructions and tools of the two versions."
+                if model
+                else "Its model calls do not explain it: look at waiting in the queue, retries and tools."
+            )
+            yield Insight(
+                "slower_since_version",
+                "warning",
+                f"p95 latency is {now / was:.1f} times as long since version {after.version}: "
+                f"{now / 1000:.1f} s, {was / 1000:.1f} s before.",
+                cure,
+                {"p95_ms": now, "p95_before_ms": was, "model_p95_ms": model_now, "model_p95_before_ms": model_was},
+            )
+
+
+def _dearer(facts: Facts) -> Iterator[Insight]:
+    for before, after in _pairs(facts):
+        was, now = before.summary.cost_per_run, after.summary.cost_per_run
+        if was and now and now >= DEARER * was:
+            yield Insight(
+                "dearer_since_version",
+                "warning",
+                f"A run costs {now / was:.1f} times as much since version {after.version}: "
+                f"{format_usd(round(now))}, {format_usd(round(was))} before.",
+                "Compare model, instructions and tools of the two versions; every call pays for longer instructions.",
+                {"cost_per_run": now, "cost_per_run_before": was},
+            )
+
+
+def _worse(facts: Facts) -> Iterator[Insight]:
+    for before, after in _pairs(facts):
+        was, now = before.summary.quality, after.summary.quality
+        enough = min(before.summary.scored, after.summary.scored) >= MIN_RUNS
+        if enough and was is not None and now is not None and was - now >= WORSE:
+            yield Insight(
+                "worse_since_version",
+                "warning",
+                f"Quality fell from {was:.0f} to {now:.0f} of 100 with version {after.version}.",
+                "Look at the parts of the score that fell, and go back to the version before if they matter.",
+                {"quality": now, "quality_before": was},
+            )
+
+
+def _failing(facts: Facts) -> Iterator[Insight]:
+    summary = facts.performance.summary
+    rate = summary.error_rate
+    if rate is None or summary.runs < MIN_RUNS or rate < ERRORS:
+        return
+    failures = sum(summary.codes.values())
+    code, count = max(summary.codes.items(), key=lambda item: (item[1], item[0]), default=("", 0))
+    cause, cure = f"{rate:.0%} of the runs fail.", "Look at the codes of failed runs; no single cause stands out."
+    if failures and count >= SAME_CAUSE * failures:
+        cause = f"{rate:.0%} of the runs fail; {count / failures:.0%} of the failures are {code}."
+        cure = _CURES.get(code, f"Read the failure of a run that failed with {code}.")
+    yield Insight("failing", "critical", cause, cure, {"error_rate": rate, "runs": float(summary.runs)})
+
+
+def _wasted(facts: Facts) -> Iterator[Insight]:
+    summary = facts.performance.summary
+    share = summary.wasted_share
+    if share is not None and summary.runs >= MIN_RUNS and share >= WASTED:
+        code = max(summary.codes.items(), key=lambda item: (item[1], item[0]), default=("", 0))[0]
+        cure = _CURES.get(code, "Look at why attempts fail before they are tried again.")
+        most = f" Most attempts fail with {code}." if code else ""
+        yield Insight(
+            "retries_cost",
+            "warning",
+            f"{share:.0%} of the spend is retries and failed runs: {format_usd(summary.wasted)}.{most}",
+            cure,
+            {"wasted_share": share, "wasted": float(summary.wasted)},
+        )
+
+
+def _cache(facts: Facts) -> Iterator[Insight]:
+    was, now = facts.before, facts.performance.summary
+    enough = min(was.spend.input_tokens, now.spend.input_tokens) >= MIN_TOKENS
+    share_was, share_now = was.cached_share, now.cached_share
+    if enough and share_was is not None and share_now is not None and share_was - share_now >= CACHE_FELL:
+        yield Insight(
+            "cache_fell",
+            "warning",
+            f"{share_now:.0%} of the input tokens come from the provider's cache, {share_was:.0%} in the days before.",
+            "Keep what is the same in every call (instructions, tools) at the front and unchanged, times left out.",
+            {"cached_share": share_now, "cached_share_before": share_was},
+        )
+
+
+def _one_user(facts: Facts) -> Iterator[Insight]:
+    users = {user: spend.cost_micro_usd for user, spend in facts.users.items() if spend.cost_micro_usd > 0}
+    spent = sum(users.values())
+    if len(users) < MIN_USERS or facts.performance.summary.runs < MIN_RUNS:
+        return
+    user, cost = max(users.items(), key=lambda item: (item[1], item[0]))
+    if user and cost >= ONE_USER * spent:
+        yield Insight(
+            "one_user",
+            "info",
+            f"One user, {user}, is {cost / spent:.0%} of the spend of {len(users)}.",
+            "Set a budget for users, so that one cannot use up what is meant for all.",
+            {"share": cost / spent, "cost": float(cost), "users": float(len(users))},
+        )
+
+
+def _queued(facts: Facts) -> Iterator[Insight]:
+    summary = facts.performance.summary
+    queue, latency = summary.queue.quantile(0.95), summary.latency.quantile(0.95)
+    enough = summary.runs >= MIN_RUNS and queue is not None and queue >= MIN_QUEUE_MS
+    if enough and queue is not None and latency and queue >= QUEUED * latency:
+        yield Insight(
+            "queued",
+            "warning",
+            f"Runs wait up to {queue / 1000:.1f} s (p95) before they are begun, of {latency / 1000:.1f} s in all.",
+            "Let the app scale out further, raise maxConcurrentSessions, or keep an instance always ready.",
+            {"queue_p95_ms": queue, "p95_ms": latency},
+        )
+
+
+def _unpriced(facts: Facts) -> Iterator[Insight]:
+    spend = facts.performance.summary.spend
+    if spend.unpriced_calls:
+        yield Insight(
+            "unpriced",
+            "warning",
+            f"{spend.unpriced_calls} of {spend.calls} model calls have no known price; their cost is in no sum.",
+            "Give the model or deployment a price.",
+            {"unpriced_calls": float(spend.unpriced_calls), "calls": float(spend.calls)},
+        )
+
+
+_RULES: Sequence[Callable[[Facts], Iterator[Insight]]] = (
+    _failing,
+    _slower,
+    _worse,
+    _dearer,
+    _wasted,
+    _cache,
+    _queued,
+    _unpriced,
+    _one_user,
+)

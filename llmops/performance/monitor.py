@@ -1,0 +1,112 @@
+"""Reading how agents perform: in all, by version, and over time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from kernel.errors import InvalidInput
+from llmops.performance.rollup import Cell, Rollup, versions_of
+from llmops.performance.sla import Attainment, Target, attainment
+from llmops.performance.summary import Summary
+
+LONGEST_RANGE_DAYS = 92
+_HOURLY_UP_TO_DAYS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class VersionPerformance:
+    """What one version of an agent did, and the hour it was first seen in."""
+
+    version: str
+    since: datetime
+    summary: Summary
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """What an agent did in a stretch of time that begins with `start`."""
+
+    start: datetime
+    summary: Summary
+
+
+@dataclass(frozen=True, slots=True)
+class Performance:
+    """How an agent performed.
+
+    Attributes:
+        agent: The agent.
+        first: First UTC day.
+        last: Last UTC day, included.
+        summary: What it did in all.
+        sla: Whether it kept what it is to keep.
+        versions: What each version did, in the order in which they were first seen.
+        trend: What it did over time, by the hour if the days are few, else by the day; stretches without runs are
+            left out.
+    """
+
+    agent: str
+    first: date
+    last: date
+    summary: Summary
+    sla: Attainment
+    versions: Sequence[VersionPerformance]
+    trend: Sequence[Point]
+
+
+def check_days(first: date, last: date) -> None:
+    """Check that the days are in order and not too many.
+
+    Raises:
+        InvalidInput: They are not.
+    """
+    if first > last:
+        raise InvalidInput("'from' is after 'to'.", code="invalid_range", fields={"from": "must not be after 'to'"})
+    if (last - first).days >= LONGEST_RANGE_DAYS:
+        msg = f"At most {LONGEST_RANGE_DAYS} days can be asked for at once."
+        raise InvalidInput(msg, code="invalid_range", fields={"from": msg})
+
+
+def total(cells: Sequence[Cell]) -> Summary:
+    """Return what the cells come to."""
+    return sum((cell.summary for cell in cells), Summary())
+
+
+def performance_of(agent: str, cells: Sequence[Cell], first: date, last: date, target: Target) -> Performance:
+    """Return how an agent performed, from its cells of these days."""
+    hourly = (last - first).days < _HOURLY_UP_TO_DAYS
+    points: dict[datetime, Summary] = {}
+    for cell in cells:
+        start = cell.start if hourly else cell.start.replace(hour=0)
+        points[start] = points.get(start, Summary()) + cell.summary
+    summary = total(cells)
+    versions = [VersionPerformance(*each) for each in versions_of(cells)]
+    trend = [Point(start, points[start]) for start in sorted(points)]
+    return Performance(agent, first, last, summary, attainment(summary, target), versions, trend)
+
+
+class Monitor:
+    """Reads how agents perform."""
+
+    def __init__(self, rollup: Rollup) -> None:
+        self._rollup = rollup
+
+    async def agent(self, workspace: str, agent: str, first: date, last: date, target: Target) -> Performance:
+        """Return how the agent performed from the first to the last UTC day, up to this moment."""
+        return performance_of(agent, await self._rollup.hours(workspace, agent, first, last), first, last, target)
+
+    async def before(self, workspace: str, agent: str, first: date, last: date) -> Summary:
+        """Return what the agent did in as many days just before these."""
+        count = (last - first).days + 1
+        return total(
+            await self._rollup.hours(workspace, agent, first - timedelta(days=count), first - timedelta(days=1))
+        )
+
+    async def agents(self, workspace: str, first: date, last: date) -> Sequence[tuple[str, Summary]]:
+        """Return what every agent of the workspace that had attempts did, by name."""
+        found: dict[str, Summary] = {}
+        for cell in await self._rollup.hours(workspace, None, first, last):
+            found[cell.agent] = found.get(cell.agent, Summary()) + cell.summary
+        return sorted(found.items())

@@ -1,0 +1,105 @@
+"""Days, weeks and months, in UTC."""
+
+from __future__ import annotations
+
+import calendar
+import re
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Literal, get_args
+
+from kernel.errors import InvalidInput
+
+Kind = Literal["day", "week", "month"]
+
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
+_WEEK = re.compile(r"(\d{4})-W(\d{2})")
+_MONTH = re.compile(r"(\d{4})-(\d{2})")
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """A day, an ISO 8601 week or a month.
+
+    Attributes:
+        kind: Which of these.
+        first: Its first day.
+    """
+
+    kind: Kind
+    first: date
+
+    @property
+    def last(self) -> date:
+        """Its last day."""
+        match self.kind:
+            case "day":
+                return self.first
+            case "week":
+                return self.first + timedelta(days=6)
+            case "month":
+                return self.first.replace(day=calendar.monthrange(self.first.year, self.first.month)[1])
+
+    @property
+    def key(self) -> str:
+        """Its name: `2026-11-21`, `2026-W47` or `2026-11`."""
+        match self.kind:
+            case "day":
+                return self.first.isoformat()
+            case "week":
+                year, week, _ = self.first.isocalendar()
+                return f"{year:04d}-W{week:02d}"
+            case "month":
+                return self.first.isoformat()[:7]
+
+    @property
+    def previous(self) -> Period:
+        """The period of the same kind before it."""
+        return period_of(self.kind, self.first - timedelta(days=1))
+
+    def __contains__(self, day: date) -> bool:
+        """Return whether the day is in it."""
+        return self.first <= day <= self.last
+
+
+def period_of(kind: Kind, day: date) -> Period:
+    """Return the period of that kind that the day is in."""
+    match kind:
+        case "day":
+            return Period(kind, day)
+        case "week":
+            return Period(kind, day - timedelta(days=day.weekday()))
+        case "month":
+            return Period(kind, day.replace(day=1))
+
+
+def parse_kind(text: str) -> Kind:
+    """Return the kind of that name.
+
+    Raises:
+        InvalidInput: There is none.
+    """
+    for kind in get_args(Kind):
+        if kind == text:
+            return kind
+    allowed = ", ".join(get_args(Kind))
+    raise InvalidInput(f"A period is one of: {allowed}.", code="invalid_period", fields={"period": allowed})
+
+
+def parse_period(text: str) -> Period:
+    """Return the period of that key.
+
+    Raises:
+        InvalidInput: It is no day, week or month.
+    """
+    try:
+        if _DAY.fullmatch(text):
+            return Period("day", date.fromisoformat(text))
+        if found := _WEEK.fullmatch(text):
+            return Period("week", date.fromisocalendar(int(found[1]), int(found[2]), 1))
+        if found := _MONTH.fullmatch(text):
+            return Period("month", date(int(found[1]), int(found[2]), 1))
+    except ValueError:
+        pass
+    msg = "A report is named by a day (2026-11-21), a week (2026-W47) or a month (2026-11)."
+    raise InvalidInput(msg, code="invalid_period", fields={"period": msg})

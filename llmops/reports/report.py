@@ -1,0 +1,164 @@
+"""The report of a period: sums, comparison, forecast, and what stands out; all from the sums of its days."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from llmops.reports.changes import Anomaly, Mover, anomalies, movers
+from llmops.reports.forecast import Forecast, forecast
+from llmops.reports.periods import Period, period_of
+from llmops.spend.rollup import Group, add_up
+from llmops.spend.usage import Spend
+
+MOST_NAMES = 100
+"""Names a report's breakdown lists; what the others come to is their difference to the total."""
+
+HISTORY_DAYS = 62
+"""Days before a period's end that a report looks at: a month and the one before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """What a workspace spent on a day: in all, and by name, the dearest first.
+
+    Attributes:
+        total: What was spent.
+        by_agent: By agent.
+        by_model: By model.
+        by_user: By user; the empty name stands for nobody in particular.
+    """
+
+    total: Spend
+    by_agent: Mapping[str, Spend]
+    by_model: Mapping[str, Spend]
+    by_user: Mapping[str, Spend]
+
+
+Days = Mapping[date, Day]
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a budget stands.
+
+    Attributes:
+        budget: The budget.
+        unit: What it is counted in.
+        used: What is used of it.
+        limit: What may be used.
+    """
+
+    budget: str
+    unit: str
+    used: float
+    limit: float
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a workspace spent in a period.
+
+    Attributes:
+        workspace: The workspace.
+        period: The day, week or month.
+        complete: Whether the period was over when the report was made; lines that come later are still added.
+        total: What was spent.
+        previous: What was spent in the period before; in as many of its days, while this one is not over.
+        by_day: The same by day, in order; days without spending are left out.
+        by_agent: The same by agent, the dearest first, at most MOST_NAMES.
+        by_model: By model, likewise.
+        by_user: By user, likewise; the empty name stands for nobody in particular.
+        forecast: What the month will come to; None for other periods, and where it cannot be told.
+        movers: Agents whose cost changed most against the period before.
+        anomalies: Agents' days that stand out.
+        budgets: Where the workspace's budgets stand.
+        updated_at: When it was made, aware UTC.
+    """
+
+    workspace: str
+    period: Period
+    complete: bool
+    total: Spend
+    previous: Spend
+    by_day: Mapping[date, Spend]
+    by_agent: Mapping[str, Spend]
+    by_model: Mapping[str, Spend]
+    by_user: Mapping[str, Spend]
+    forecast: Forecast | None
+    movers: Sequence[Mover]
+    anomalies: Sequence[Anomaly]
+    budgets: Sequence[Position]
+    updated_at: datetime
+
+
+def day_of(sums: Mapping[Group, Spend], most_names: int) -> Day:
+    """Return a day's sums by name, at most so many names in each breakdown."""
+
+    def by(name: Callable[[Group], str]) -> Mapping[str, Spend]:
+        return _largest(add_up((name(group), spend) for group, spend in sums.items()), most_names)
+
+    return Day(
+        sum(sums.values(), Spend()),
+        by(lambda group: group.agent),
+        by(lambda group: group.model),
+        by(lambda group: group.user_id),
+    )
+
+
+def report_of(workspace: str, period: Period, days: Days, now: datetime, budgets: Sequence[Position] = ()) -> Report:
+    """Return the report of a period.
+
+    Args:
+        workspace: The workspace.
+        period: The period.
+        days: What was spent by day, of the period and of HISTORY_DAYS before its end; days without spending left out.
+        now: The time; tells whether the period is over.
+        budgets: Where the workspace's budgets stand.
+    """
+    today = now.date()
+    complete = period.last < today
+    inside = {day: days[day] for day in sorted(days) if day in period}
+    before = period.previous
+    elapsed = (min(today, period.last) - period.first).days + 1
+    compared = [
+        spent for day, spent in days.items() if day in before and (complete or (day - before.first).days < elapsed)
+    ]
+    by_agent = _added(spent.by_agent for spent in inside.values())
+    whole = [period.first + timedelta(days=offset) for offset in range(elapsed)]
+    return Report(
+        workspace,
+        period,
+        complete,
+        sum((spent.total for spent in inside.values()), Spend()),
+        sum((spent.total for spent in compared), Spend()),
+        {day: spent.total for day, spent in inside.items()},
+        _largest(by_agent, MOST_NAMES),
+        _largest(_added(spent.by_model for spent in inside.values()), MOST_NAMES),
+        _largest(_added(spent.by_user for spent in inside.values()), MOST_NAMES),
+        _forecast(period, days, today),
+        movers(_costs(_added(spent.by_agent for spent in compared)), _costs(by_agent)),
+        anomalies({day: _costs(spent.by_agent) for day, spent in days.items()}, [day for day in whole if day < today]),
+        budgets,
+        now,
+    )
+
+
+def _added(sums: Iterable[Mapping[str, Spend]]) -> Mapping[str, Spend]:
+    return add_up(item for one in sums for item in one.items())
+
+
+def _largest(sums: Mapping[str, Spend], most: int) -> Mapping[str, Spend]:
+    ordered = sorted(sums.items(), key=lambda item: (-item[1].cost_micro_usd, -item[1].calls, item[0]))
+    return dict(ordered[:most])
+
+
+def _costs(sums: Mapping[str, Spend]) -> Mapping[str, int]:
+    return {name: spend.cost_micro_usd for name, spend in sums.items()}
+
+
+def _forecast(period: Period, days: Days, today: date) -> Forecast | None:
+    if period != period_of("month", today):
+        return None
+    return forecast({day: spent.total.cost_micro_usd for day, spent in days.items()}, today)

@@ -1,0 +1,133 @@
+"""A workspace's own rates, and models that nobody has a price for.
+
+Table `prices`, partition workspace: `rate!{digest}` a rate; partition `_unpriced`: `{workspace}!{digest}` a model that
+was called without a known price.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from kernel.clock import Clock
+from kernel.codec import JsonCodec
+from kernel.errors import EtagMismatch, NotFound
+from kernel.tables import Delete, Insert, Replace, Row, RowChanged, RowExists, Span, Tables, Upsert, every, first_rows
+from llmops.spend.pricing import Rate, Rates
+
+TABLE = "prices"
+_RATE = JsonCodec(Rate)
+_UNPRICED = "_unpriced"
+_UNPRICED_FOR = timedelta(days=1)
+_CHANGES_BEFORE_GIVING_UP = 5
+
+
+class RateBook:
+    """Keeps rates, and reads them once in a while for everybody in this process."""
+
+    def __init__(self, tables: Tables, clock: Clock, trust_for: timedelta) -> None:
+        self._tables = tables
+        self._clock = clock
+        self._trust_for = trust_for
+        self._known: dict[str, tuple[datetime, Rates]] = {}
+        self._noted: dict[tuple[str, str], datetime] = {}
+
+    async def of(self, workspace: str) -> Rates:
+        """Return the workspace's rates as they were at most `trust_for` ago."""
+        now = self._clock()
+        known = self._known.get(workspace)
+        if known is None or known[0] + self._trust_for <= now:
+            rows = every(self._tables, TABLE, Span.prefix(workspace, "rate!"))
+            rates = [_RATE.load(row.text("rate")) async for row in rows]
+            known = self._known[workspace] = (now, Rates({rate.name: rate for rate in rates}))
+        return known[1]
+
+    async def get(self, workspace: str, name: str) -> tuple[Rate, str]:
+        """Return the rate and its ETag.
+
+        Raises:
+            NotFound: The workspace has none of that name.
+        """
+        row = await self._tables.get(TABLE, workspace, _key(name))
+        if row is None:
+            raise NotFound(f"There is no rate of your own for {name!r}.", code="price_not_found")
+        return _RATE.load(row.text("rate")), row.etag
+
+    async def list(
+        self, workspace: str, limit: int, after: str | None = None
+    ) -> tuple[Sequence[tuple[Rate, str]], str | None]:
+        """Return up to `limit` rates with their ETags, and the key to continue after; None at the end."""
+        rows = await first_rows(self._tables, TABLE, Span.prefix(workspace, "rate!", after=after), limit + 1)
+        found = [(_RATE.load(row.text("rate")), row.etag) for row in rows[:limit]]
+        return found, rows[limit - 1].key if len(rows) > limit else None
+
+    async def put(self, workspace: str, rate: Rate, if_match: str | None) -> tuple[str, bool]:
+        """Keep the rate and return its ETag and whether it is new; calls use it within `trust_for`.
+
+        Raises:
+            EtagMismatch: It is not as the caller has read it.
+        """
+        for _ in range(_CHANGES_BEFORE_GIVING_UP):
+            stored = await self._tables.get(TABLE, workspace, _key(rate.name))
+            if if_match is not None and (stored is None or stored.etag != if_match):
+                raise EtagMismatch
+            values = {"rate": _RATE.dump(rate)}
+            if stored is not None and stored.text("rate") == values["rate"]:
+                return stored.etag, False
+            row = Row(workspace, _key(rate.name), values, stored.etag if stored else "")
+            try:
+                (etag,) = await self._tables.commit(TABLE, [Replace(row) if stored else Insert(row)])
+            except (RowChanged, RowExists):
+                continue
+            self._known.pop(workspace, None)
+            return etag, stored is None
+        raise EtagMismatch
+
+    async def delete(self, workspace: str, name: str, if_match: str | None) -> None:
+        """Forget the rate.
+
+        Raises:
+            NotFound: The workspace has none of that name.
+            EtagMismatch: It is not as the caller has read it.
+        """
+        _, etag = await self.get(workspace, name)
+        if if_match is not None and if_match != etag:
+            raise EtagMismatch
+        try:
+            await self._tables.commit(TABLE, [Delete(workspace, _key(name), etag)])
+        except RowChanged:
+            raise EtagMismatch from None
+        self._known.pop(workspace, None)
+
+    async def note_unpriced(self, workspace: str, model: str) -> bool:
+        """Note that the model was called without a known price and return whether this process had not noted it today.
+
+        Writes once an hour per model and process.
+        """
+        now = self._clock()
+        noted = self._noted.get((workspace, model))
+        if noted is not None and noted + timedelta(hours=1) > now:
+            return False
+        self._noted[workspace, model] = now
+        row = Row(_UNPRICED, f"{workspace}!{_digest(model)}", {"model": model, "at": now})
+        await self._tables.commit(TABLE, [Upsert(row)])
+        return True
+
+    async def unpriced(self) -> int:
+        """Return how many models were called without a known price in the last day and still have none."""
+        now = self._clock()
+        count = 0
+        async for row in every(self._tables, TABLE, Span(_UNPRICED)):
+            at = row.moment("at")
+            own = await self.of(row.key.split("!", 1)[0])
+            count += at is not None and at + _UNPRICED_FOR > now and row.text("model") not in own.own
+        return count
+
+
+def _key(name: str) -> str:
+    return f"rate!{_digest(name)}"
+
+
+def _digest(name: str) -> str:
+    return hashlib.sha256(name.encode()).hexdigest()[:32]

@@ -1,0 +1,93 @@
+"""What the API answers and takes of drift."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from pydantic import Field
+
+from lifecycle.registry.differences import Action, Kind
+from lifecycle.registry.plan_store import StoredPlan
+from lifecycle.registry.plans import Outcome, Step
+from triggers.views.agents import ProviderVersionView
+from triggers.views.base import View
+
+
+class PlanLineView(View):
+    """A difference: why it is one, what applying would do, and what has become of it."""
+
+    agent: str
+    kind: Kind
+    action: Action
+    destructive: bool
+    provider: str
+    why: str
+    would: str
+    revision: int
+    versions: Sequence[ProviderVersionView]
+    outcome: Outcome
+    detail: str
+
+    @classmethod
+    def from_step(cls, step: Step) -> PlanLineView:
+        """Return the view of a line."""
+        line = step.line
+        return cls(
+            agent=line.agent,
+            kind=line.kind,
+            action=line.action,
+            destructive=line.destructive,
+            provider=line.provider,
+            why=line.why,
+            would=line.would,
+            revision=line.revision,
+            versions=[ProviderVersionView.of(version) for version in line.versions],
+            outcome=step.outcome,
+            detail=step.detail,
+        )
+
+
+class PlanView(View):
+    """How the registry and the providers differ.
+
+    `counts` are the lines by kind, `total` all of them; `unchanged` counts the agents that are as they should be;
+    `unseen` are providers that could not be looked at, with the code of the reason. `applied` counts how often the plan
+    was applied, `destructive` says whether its destructive lines were asked for, too.
+    """
+
+    id: str
+    at: datetime
+    digest: str
+    counts: Mapping[str, int]
+    total: int
+    unchanged: int
+    unseen: Mapping[str, str]
+    applied: int
+    destructive: bool
+    items: Sequence[PlanLineView]
+    next: str | None
+
+    @classmethod
+    def from_plan(cls, plan: StoredPlan, steps: Sequence[Step], after: str | None) -> PlanView:
+        """Return the view of a plan and some of its lines."""
+        return cls(
+            id=plan.id,
+            at=plan.summary.at,
+            digest=plan.digest,
+            counts=plan.summary.counts,
+            total=plan.lines,
+            unchanged=plan.summary.unchanged,
+            unseen=plan.summary.unseen,
+            applied=plan.applied,
+            destructive=plan.destructive,
+            items=[PlanLineView.from_step(step) for step in steps],
+            next=after,
+        )
+
+
+class ApplyBody(View):
+    """Which plan to apply; `destructive` asks for the lines that delete something, too."""
+
+    plan_id: str = Field(min_length=1, max_length=64)
+    destructive: bool = False
