@@ -19,21 +19,26 @@ class CountingTables:
         tables: What the requests go to.
         requests: How many were reads and writes.
         rows: How many rows each commit held.
+        read: How many rows were read, or looked for.
     """
 
     tables: Tables
     requests: Counter[str] = field(default_factory=Counter[str])
     rows: list[int] = field(default_factory=list[int])
+    read: int = 0
 
     async def get(self, table: str, partition: str, key: str) -> Row | None:
         """Count and pass on."""
         self.requests["read"] += 1
+        self.read += 1
         return await self.tables.get(table, partition, key)
 
     async def query(self, table: str, span: Span, *, limit: int = 1000, token: str | None = None) -> Page:
         """Count and pass on."""
         self.requests["read"] += 1
-        return await self.tables.query(table, span, limit=limit, token=token)
+        page = await self.tables.query(table, span, limit=limit, token=token)
+        self.read += len(page.rows)
+        return page
 
     async def commit(self, table: str, writes: Sequence[Write]) -> Sequence[str]:
         """Count and pass on."""

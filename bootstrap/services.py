@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from bootstrap.parts.alerts import AlertParts
 from bootstrap.parts.drift import DriftParts
 from bootstrap.parts.foundation import system_clock
-from bootstrap.parts.notifications import NotificationParts
 from bootstrap.parts.runs import RunParts
 from kernel.clock import Clock
 from kernel.settings import Settings
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from lifecycle.production import ProductionAgentManager
 
 
-class Services(RunParts, NotificationParts, DriftParts):
+class Services(RunParts, AlertParts, DriftParts):
     """The use cases and what they stand on. Belongs to one event loop; makes no connection before it is used."""
 
     @classmethod
@@ -69,4 +69,6 @@ class Services(RunParts, NotificationParts, DriftParts):
                 await provider.aclose()
         if "webhooks" in made:
             await self.webhooks.aclose()
+        if "metrics" in made:
+            await self.metrics.aclose()
         await self.tables.aclose()

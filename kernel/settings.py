@@ -103,6 +103,8 @@ class Settings(BaseModel):
     """How many agents are verified at a time, those not seen for longest first."""
     report_schedule: Name = Field(default="0 */5 * * * *", alias="REPORT_SCHEDULE")
     """When the ledger is aggregated into reports (NCRONTAB, UTC)."""
+    configuration_schedule: Name = Field(default="50 * * * * *", alias="CONFIGURATION_SCHEDULE")
+    """When agents are made to follow what is left of changed templates, personalities and so on (NCRONTAB, UTC)."""
     drift_schedule: Name = Field(default="0 23 * * * *", alias="DRIFT_SCHEDULE")
     """When agents are compared with what is at their providers, for the counts of drift (NCRONTAB, UTC)."""
     session_expiry_schedule: Name = Field(default="30 */5 * * * *", alias="SESSION_EXPIRY_SCHEDULE")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bootstrap.services import Services
 from kernel.errors import InvalidInput
 from kernel.ids import agent_name
-from lifecycle.configuration.specs import AgentSpec
+from lifecycle.configuration.layers import AgentConfig
 from lifecycle.registry.catalog import Agent
 from triggers.api import Api, Call, Endpoint, Reply, page_token
 from triggers.views.agents import AgentStatsView, AgentVersionView, AgentView, PruneView, VerdictView
@@ -18,10 +18,6 @@ class AgentPage(Page[AgentView]):
 
 class VersionPage(Page[AgentVersionView]):
     """An agent's versions, newest first."""
-
-
-class AgentStatsPage(Page[AgentStatsView]):
-    """Statistics of agents by name."""
 
 
 PAGING = {"limit": "Items a page, 1-200; 50 unless given.", "next": "The `next` of the page before."}
@@ -37,8 +33,8 @@ def register(api: Api, services: Services) -> None:
             "PUT",
             "agents/{name}",
             "agents_declare",
-            "Declare an agent: create it, or change its spec. Declaring the same again changes nothing.",
-            body=AgentSpec,
+            "Declare an agent: create it, or change what it is composed of. Declaring the same again changes nothing.",
+            body=AgentConfig,
             returns=AgentView,
             also=201,
             errors=(412,),
@@ -112,15 +108,6 @@ def _register_reading(api: Api, services: Services) -> None:
             for version in reversed(held)
         ]
         return Reply(VersionPage(items=items, next=None))
-
-    @api.handle(
-        Endpoint("GET", "stats", "stats", "How agents are used, by name.", returns=AgentStatsPage, query=PAGING)
-    )
-    async def all_stats(call: Call) -> Reply:
-        agents, after = await services.catalog.list(call.workspace, call.limit(), call.cursor(agent_name))
-        return Reply(
-            AgentStatsPage(items=[AgentStatsView.from_agent(agent) for agent in agents], next=page_token(after))
-        )
 
 
 def _register_commands(api: Api, services: Services) -> None:

@@ -12,12 +12,17 @@ from bootstrap.telemetry import start_telemetry
 from kernel.settings import Settings
 from triggers import (
     agents,
+    alerts,
     channels,
+    configuration,
     costs,
     dead_letters,
     drift,
     entities,
     evaluations,
+    events,
+    metrics,
+    performance,
     queue,
     runs,
     sessions,
@@ -35,13 +40,18 @@ def create_app(settings: Settings) -> df.DFApp:
 
     api = Api(settings, durable_signals)
     agents.register(api, services)
+    configuration.register(api, services)
     runs.register(api, services, run_queue)
     sessions.register(api, services)
+    events.register(api, services)
     costs.register(api, services)
     evaluations.register(api, services)
+    performance.register(api, services)
+    alerts.register(api, services)
     channels.register(api, services)
     dead_letters.register(api, services, run_queue)
     drift.register(api, services)
+    metrics.register(api, services)
     system.register(api, services, run_queue)
 
     background = df.Blueprint()

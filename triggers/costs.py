@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from datetime import date
 
 from bootstrap.services import Services
-from kernel.errors import InvalidInput, NotFound
+from kernel.errors import NotFound
 from llmops.spend.costs import check_range, costs_of, group_by
 from triggers.agents import PAGING
 from triggers.api import Api, Call, Endpoint, Reply, page_token
+from triggers.days import day
 from triggers.views.base import Page
 from triggers.views.costs import CostsView, ReportView
-
-# fromisoformat alone takes weeks (2026-W47-6) and days without dashes, too.
-_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
 class ReportPage(Page[ReportView]):
@@ -40,8 +37,8 @@ def register(api: Api, services: Services) -> None:
     )
     async def costs(call: Call) -> Reply:
         today = services.clock().date()
-        last = _day(call.query("to"), "to") or today
-        first = _day(call.query("from"), "from") or min(today, last)
+        last = day(call.query("to"), "to") or today
+        first = day(call.query("from"), "from") or min(today, last)
         check_range(first, last)
         grouping = group_by(call.query("group_by") or "agent")
         sums = await services.reports.sums(call.workspace, first, last, today)
@@ -60,20 +57,8 @@ def register(api: Api, services: Services) -> None:
         )
     )
     async def get(call: Call) -> Reply:
-        day = _day(call.route("day"), "day")
-        report = await services.reports.get(call.workspace, day) if day else None
+        wanted = day(call.route("day"), "day")
+        report = await services.reports.get(call.workspace, wanted) if wanted else None
         if report is None:
             raise NotFound("There is no report of that day (yet).", code="report_not_found")
         return Reply(ReportView.of(report))
-
-
-def _day(text: str | None, name: str) -> date | None:
-    if text is None:
-        return None
-    try:
-        if _DAY.fullmatch(text):
-            return date.fromisoformat(text)
-    except ValueError:
-        pass
-    rule = "a day like 2026-11-21"
-    raise InvalidInput(f"'{name}' is {rule}.", code="invalid_day", fields={name: rule})

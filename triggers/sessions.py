@@ -1,26 +1,17 @@
-"""HTTP: sessions, their messages and events."""
+"""HTTP: sessions and their messages."""
 
 from __future__ import annotations
 
 import asyncio
-import json
-import time
-from collections.abc import Sequence
 
 from bootstrap.services import Services
-from kernel.clock import rfc3339
-from kernel.errors import InvalidInput, NotFound
+from kernel.errors import NotFound
 from kernel.ids import agent_name, newest_first_key, session_id, user_id
-from kernel.journal import Event
 from lifecycle.sessions.rules import Session
 from triggers.agents import PAGING
 from triggers.api import Api, Call, Endpoint, Reply, index, page_token
 from triggers.views.base import Page
 from triggers.views.sessions import NewSession, SessionView, TurnView
-
-LONGEST_WAIT_S = 25
-_LOOK_EVERY_S = 0.5
-_EVENTS_AT_ONCE = 200
 
 
 class SessionPage(Page[SessionView]):
@@ -119,43 +110,6 @@ def register(api: Api, services: Services) -> None:
         after = first + len(turns)
         next_one = after if after < session.turns and turns else None
         return Reply(TurnPage(items=[TurnView.of(turn) for turn in turns], next=page_token(next_one)))
-
-    @api.handle(
-        Endpoint(
-            "GET",
-            "sessions/{id}/events",
-            "sessions_events",
-            "Follow a session as server-sent events: answers when there is news after `Last-Event-ID`, or after 25 s.",
-            mimetype="text/event-stream",
-            errors=(404,),
-        )
-    )
-    async def events(call: Call) -> Reply:
-        session = await _session(services, call)
-        first = _after(call.header("last-event-id"))
-        deadline = time.monotonic() + LONGEST_WAIT_S
-        while True:
-            found = await services.conversations.events(call.workspace, session.id, first, _EVENTS_AT_ONCE)
-            if found or time.monotonic() >= deadline:
-                return Reply(event_stream(found), 200, {"Cache-Control": "no-store"}, "text/event-stream")
-            await asyncio.sleep(_LOOK_EVERY_S)
-
-
-def event_stream(events: Sequence[tuple[int, Event]]) -> str:
-    """Return the events in the text/event-stream format (html.spec.whatwg.org/multipage/server-sent-events.html)."""
-    parts = ["retry: 250\n\n"] if events else ["retry: 250\n: nothing new\n\n"]
-    for number, event in events:
-        data = json.dumps(event.data | {"at": rfc3339(event.at)})
-        parts.append(f"id: {number}\nevent: {event.name}\ndata: {data}\n\n")
-    return "".join(parts)
-
-
-def _after(last_event_id: str | None) -> int:
-    if last_event_id is None:
-        return 0
-    if not (last_event_id.isascii() and last_event_id.isdigit() and len(last_event_id) <= 10):
-        raise InvalidInput("Last-Event-ID is no id of an event.", code="invalid_last_event_id")
-    return int(last_event_id) + 1
 
 
 async def _session(services: Services, call: Call) -> Session:

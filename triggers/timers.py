@@ -11,16 +11,19 @@ import azure.functions as func
 from bootstrap.services import Services
 from lifecycle.runs.queue import RunQueue
 from triggers.api import MakeSignals
+from triggers.heartbeats import noting
 
 log = logging.getLogger(__name__)
 
 
 def register(blueprint: df.Blueprint, services: Services, queue: RunQueue, make_signals: MakeSignals) -> None:
     """Add the timers. Each can be run now: POST /admin/functions/{name}."""
+    noted = noting(services)
 
     @blueprint.function_name("prune_idle_agents")
     @blueprint.timer_trigger(arg_name="timer", schedule="%PRUNE_SCHEDULE%")
     @blueprint.durable_client_input(client_name="client")
+    @noted
     async def prune_idle_agents(  # pyright: ignore[reportUnusedFunction] - registered
         timer: func.TimerRequest, client: df.DurableOrchestrationClient
     ) -> None:
@@ -30,6 +33,7 @@ def register(blueprint: df.Blueprint, services: Services, queue: RunQueue, make_
 
     @blueprint.function_name("aggregate_costs")
     @blueprint.timer_trigger(arg_name="timer", schedule="%REPORT_SCHEDULE%")
+    @noted
     async def aggregate_costs(timer: func.TimerRequest) -> None:  # pyright: ignore[reportUnusedFunction] - registered
         done = await services.reports.aggregate(services.clock())
         log.info(
@@ -38,6 +42,7 @@ def register(blueprint: df.Blueprint, services: Services, queue: RunQueue, make_
 
     @blueprint.function_name("expire_sessions")
     @blueprint.timer_trigger(arg_name="timer", schedule="%SESSION_EXPIRY_SCHEDULE%")
+    @noted
     async def expire_sessions(timer: func.TimerRequest) -> None:  # pyright: ignore[reportUnusedFunction] - registered
         ended = await services.session_end.expire()
         resumed = await services.session_pause.finish(queue.send)
@@ -52,6 +57,7 @@ def register(blueprint: df.Blueprint, services: Services, queue: RunQueue, make_
 
     @blueprint.function_name("account_dead_letters")
     @blueprint.timer_trigger(arg_name="timer", schedule="%DEAD_LETTER_SCHEDULE%")
+    @noted
     async def account_dead_letters(  # pyright: ignore[reportUnusedFunction] - registered
         timer: func.TimerRequest,
     ) -> None:
@@ -61,6 +67,7 @@ def register(blueprint: df.Blueprint, services: Services, queue: RunQueue, make_
     @blueprint.function_name("evaluate_answers")
     @blueprint.timer_trigger(arg_name="timer", schedule="%EVALUATION_SCHEDULE%")
     @blueprint.durable_client_input(client_name="client")
+    @noted
     async def evaluate_answers(  # pyright: ignore[reportUnusedFunction] - registered
         timer: func.TimerRequest, client: df.DurableOrchestrationClient
     ) -> None:
@@ -75,6 +82,7 @@ def register(blueprint: df.Blueprint, services: Services, queue: RunQueue, make_
 
     @blueprint.function_name("reconcile")
     @blueprint.timer_trigger(arg_name="timer", schedule="%DRIFT_SCHEDULE%")
+    @noted
     async def reconcile(timer: func.TimerRequest) -> None:  # pyright: ignore[reportUnusedFunction] - registered
         summaries = await services.plans.reconcile()
         counts = sum((Counter(summary.counts) for summary in summaries.values()), Counter[str]())
@@ -82,8 +90,39 @@ def register(blueprint: df.Blueprint, services: Services, queue: RunQueue, make_
         extra = {f"drift_{kind}": number for kind, number in counts.items()}
         log.info("drift in %d workspaces: %s", len(summaries), told, extra={"event": "drift.found", **extra})
 
+    @blueprint.function_name("follow_configuration")
+    @blueprint.timer_trigger(arg_name="timer", schedule="%CONFIGURATION_SCHEDULE%")
+    @blueprint.durable_client_input(client_name="client")
+    @noted
+    async def follow_configuration(  # pyright: ignore[reportUnusedFunction] - registered
+        timer: func.TimerRequest, client: df.DurableOrchestrationClient
+    ) -> None:
+        done = await services.following.finish(make_signals(client))
+        log.info(
+            "looked at %d agents: %d followed, %d could not",
+            done.looked,
+            done.changed,
+            done.refused,
+            extra={"event": "configuration.followed"},
+        )
+
+    @blueprint.function_name("evaluate_alerts")
+    @blueprint.timer_trigger(arg_name="timer", schedule="%ALERT_SCHEDULE%")
+    @noted
+    async def evaluate_alerts(timer: func.TimerRequest) -> None:  # pyright: ignore[reportUnusedFunction] - registered
+        done = await services.evaluator.evaluate()
+        log.info(
+            "%d alert rules: %d fired, %d resolved, %d without data",
+            done.rules,
+            done.fired,
+            done.resolved,
+            done.no_data,
+            extra={"event": "alerts.evaluated"},
+        )
+
     @blueprint.function_name("deliver_notifications")
     @blueprint.timer_trigger(arg_name="timer", schedule="%NOTIFY_SCHEDULE%")
+    @noted
     async def deliver_notifications(  # pyright: ignore[reportUnusedFunction] - registered
         timer: func.TimerRequest,
     ) -> None:
@@ -94,4 +133,16 @@ def register(blueprint: df.Blueprint, services: Services, queue: RunQueue, make_
             done.retrying,
             done.failed,
             extra={"event": "notifications.delivered"},
+        )
+
+    @blueprint.function_name("expire_events")
+    @blueprint.timer_trigger(arg_name="timer", schedule="%EVENTS_SCHEDULE%")
+    @noted
+    async def expire_events(timer: func.TimerRequest) -> None:  # pyright: ignore[reportUnusedFunction] - registered
+        done = await services.event_retention.apply()
+        log.info(
+            "deleted %d appends to streams, and the events of %d sessions",
+            done.appends,
+            done.sessions,
+            extra={"event": "events.deleted"},
         )

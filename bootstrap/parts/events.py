@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from bootstrap.parts.foundation import Foundation
 
 if TYPE_CHECKING:
+    from kernel.heartbeats import Heartbeats
     from kernel.journal import Journal
 
 
@@ -21,6 +22,13 @@ class EventParts(Foundation):
         from kernel.journal import Journal
 
         return Journal(self.tables)
+
+    @cached_property
+    def heartbeats(self) -> Heartbeats:
+        """When each timer last did its work."""
+        from kernel.heartbeats import Heartbeats
+
+        return Heartbeats(self.tables)
 
     @property
     def _events_kept_for(self) -> timedelta:

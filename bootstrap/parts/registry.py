@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from lifecycle.registry.providers import AgentProvider
     from lifecycle.registry.prune import Prune
     from lifecycle.registry.signals import LocalSignals
+    from lifecycle.registry.verification import Verification
+    from lifecycle.registry.versions import Versions
 
 
 class RegistryParts(ConfigurationParts):
@@ -52,6 +54,7 @@ class RegistryParts(ConfigurationParts):
             capacity=self.settings.agent_cache_size,
             trust_for=timedelta(seconds=self.settings.agent_cache_trust),
             wait_for=timedelta(seconds=self.settings.provision_wait),
+            looked_up=self.measures.looked_up,
         )
 
     @cached_property
@@ -86,13 +89,44 @@ class RegistryParts(ConfigurationParts):
     @cached_property
     def prune(self) -> Prune:
         """Retires idle agents."""
+        from lifecycle.registry.due_times import IDLE, SURPLUS
         from lifecycle.registry.prune import Prune, PrunePolicy
 
         settings = self.settings
         # A worker may use what it has cached without a look: what is retired is unused for longer than it may.
         lag = settings.use_lag + timedelta(seconds=settings.agent_cache_trust)
-        policy = PrunePolicy(self._idle_after, timedelta(seconds=settings.keep_new_for), lag)
-        return Prune(self.catalog, self.directory, self._due("agent"), policy, self.clock)
+        policy = PrunePolicy(
+            self._look_after,
+            timedelta(seconds=settings.keep_new_for),
+            lag,
+            timedelta(seconds=settings.prune_grace),
+        )
+        return Prune(
+            self.catalog,
+            self.directory,
+            self.pins,
+            self._due(IDLE),
+            self._due(SURPLUS),
+            policy=policy,
+            clock=self.clock,
+        )
+
+    @cached_property
+    def verification(self) -> Verification:
+        """Has agents verified at their providers."""
+        from lifecycle.registry.due_times import UNVERIFIED
+        from lifecycle.registry.verification import Verification
+
+        due, sample = self._due(UNVERIFIED), self.settings.verify_sample
+        return Verification(self.catalog, due, self._look_after, sample=sample, clock=self.clock)
+
+    @cached_property
+    def versions(self) -> Versions:
+        """The versions of agents, what is known of them, and their audit trails."""
+        from lifecycle.registry.history import History
+        from lifecycle.registry.versions import Versions
+
+        return Versions(self.catalog, History(self.tables), self.pins, self._look_after)
 
     def actor(self) -> AgentActor:
         """Return an actor of agents over the same tables and providers."""

@@ -7,12 +7,13 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from bootstrap.parts.evaluation import EvaluationParts
-from bootstrap.parts.spend import SpendParts
+from bootstrap.parts.performance import PerformanceParts
 
 if TYPE_CHECKING:
     from lifecycle.runs.attempts import Attempts
     from lifecycle.runs.deadletters import DeadLetters
     from lifecycle.runs.desk import RunDesk
+    from lifecycle.runs.endings import Endings
     from lifecycle.runs.intake import Intake
     from lifecycle.runs.notices import Notices
     from lifecycle.runs.queue import RunQueue
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from lifecycle.sessions.starting import SessionStart
 
 
-class RunParts(EvaluationParts, SpendParts):
+class RunParts(EvaluationParts, PerformanceParts):
     """Makes sessions and runs."""
 
     @cached_property
@@ -87,6 +88,7 @@ class RunParts(EvaluationParts, SpendParts):
             self.attempts,
             ledger=self.ledger,
             notices=self._notices,
+            endings=self._endings,
             clock=self.clock,
             policy=policy,
         )
@@ -120,7 +122,13 @@ class RunParts(EvaluationParts, SpendParts):
         from lifecycle.runs.deadletters import DeadLetters
 
         limit = self.settings.max_query_bytes
-        return DeadLetters(queue, self.conversations, max_query_bytes=limit, clock=self.clock)
+        return DeadLetters(queue, self.conversations, self._endings, max_query_bytes=limit, clock=self.clock)
+
+    @cached_property
+    def _endings(self) -> Endings:
+        from lifecycle.runs.endings import Endings
+
+        return Endings(self.outcomes, self._notices, self.clock)
 
     @cached_property
     def _notices(self) -> Notices:

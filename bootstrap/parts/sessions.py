@@ -7,22 +7,28 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from bootstrap.parts.events import EventParts
+from bootstrap.parts.metrics import MetricParts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from kernel.journal import Event
+    from lifecycle.events.following import Followers
     from lifecycle.events.publisher import Publisher
+    from lifecycle.events.retention import EventRetention
     from lifecycle.sessions.conversations import Conversations
     from lifecycle.sessions.directory import Directory
     from lifecycle.sessions.expiry import SessionEnd
     from lifecycle.sessions.pausing import SessionPause
+    from lifecycle.sessions.pins import Pins
 
+_EVENTS = "sessionevents"
+_LOOK_EVERY_S = 0.5
 _LINGER = timedelta(milliseconds=200)
 """How long a session's events wait for others to be published with."""
 
 
-class SessionParts(EventParts):
+class SessionParts(EventParts, MetricParts):
     """Makes sessions."""
 
     @cached_property
@@ -30,7 +36,7 @@ class SessionParts(EventParts):
         """Sessions with their runs, turns and events."""
         from lifecycle.sessions.conversations import Conversations
 
-        return Conversations(self.tables, self._committed)
+        return Conversations(self.tables, self._committed, self.measures.run_changed)
 
     @cached_property
     def publisher(self) -> Publisher:
@@ -38,11 +44,32 @@ class SessionParts(EventParts):
         from lifecycle.events.publisher import Publisher
 
         return Publisher(
-            self.journal, self.conversations, linger=_LINGER, kept_for=self._events_kept_for, clock=self.clock
+            self.journal,
+            self.conversations,
+            self._due(_EVENTS),
+            linger=_LINGER,
+            kept_for=self._events_kept_for,
+            clock=self.clock,
         )
+
+    @cached_property
+    def event_retention(self) -> EventRetention:
+        """Deletes events that are old enough."""
+        from lifecycle.events.retention import EventRetention
+
+        due, kept_for = self._due(_EVENTS), self._events_kept_for
+        return EventRetention(self.tables, self.conversations, due, kept_for=kept_for, clock=self.clock)
 
     def _committed(self, workspace: str, session_id: str, first: int, events: Sequence[Event]) -> None:
         self.publisher.committed(workspace, session_id, first, events)
+        self.followers.committed(workspace, session_id, first, events)
+
+    @cached_property
+    def followers(self) -> Followers:
+        """Whoever follows a stream of events in this process."""
+        from lifecycle.events.following import Followers
+
+        return Followers(look_every_s=_LOOK_EVERY_S)
 
     @cached_property
     def directory(self) -> Directory:
@@ -50,6 +77,13 @@ class SessionParts(EventParts):
         from lifecycle.sessions.directory import Directory
 
         return Directory(self.tables)
+
+    @cached_property
+    def pins(self) -> Pins:
+        """Which sessions are pinned to which versions."""
+        from lifecycle.sessions.pins import Pins
+
+        return Pins(self.tables, self.conversations, self.clock)
 
     @cached_property
     def session_end(self) -> SessionEnd:
@@ -63,6 +97,7 @@ class SessionParts(EventParts):
     def session_pause(self) -> SessionPause:
         """Pauses sessions and lets them go on."""
         from lifecycle.sessions.pausing import SessionPause
+    from lifecycle.sessions.pins import Pins
 
         return SessionPause(self.conversations, self._due("resumption"), self.clock)
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from bootstrap.parts.foundation import Foundation
+from bootstrap.parts.metrics import MetricParts
 
 if TYPE_CHECKING:
     from llmops.spend.ledger import Ledger
     from llmops.spend.reports import Reports
 
 
-class SpendParts(Foundation):
+class SpendParts(MetricParts):
     """Makes what runs cost."""
 
     @cached_property
@@ -20,7 +20,7 @@ class SpendParts(Foundation):
         """Every model call."""
         from llmops.spend.ledger import Ledger
 
-        return Ledger(self.tables)
+        return Ledger(self.tables, self.measures.call_recorded)
 
     @cached_property
     def reports(self) -> Reports:

@@ -87,10 +87,12 @@ var appSettings = {
   // The host resolves %NAME% in bindings from app settings only; the defaults in the code are not seen by it.
   PRUNE_SCHEDULE: '0 */15 * * * *'
   REPORT_SCHEDULE: '0 */5 * * * *'
+  CONFIGURATION_SCHEDULE: '50 * * * * *'
   DRIFT_SCHEDULE: '0 23 * * * *'
   SESSION_EXPIRY_SCHEDULE: '30 */5 * * * *'
   DEAD_LETTER_SCHEDULE: '15 * * * * *'
   EVALUATION_SCHEDULE: '45 * * * * *'
+  EVENTS_SCHEDULE: '0 20 * * * *'
   ALERT_SCHEDULE: '45 * * * * *'
   NOTIFY_SCHEDULE: '*/30 * * * * *'
 }

@@ -36,6 +36,8 @@ AT_ONCE = 16
 """Agents that are looked at side by side."""
 CHANGES_A_RUN = 1000
 """Most changes that one run of the timer takes up."""
+AGENTS_A_RUN = 5000
+"""Most agents, or about as many, that one run of the timer changes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,7 @@ class Following:
             await self._noted(noted.workspace, noted.name, "followed", _told(noted)[1])
         return done
 
-    async def finish(self, signals: AgentSignals, at_most: int) -> Followed:
+    async def finish(self, signals: AgentSignals, at_most: int = AGENTS_A_RUN) -> Followed:
         """Do what is left of the changes noted so far, until about `at_most` agents have changed; for a timer."""
         settled, total = self._clock() - SETTLED, Followed()
         for noted in await self._left(settled):

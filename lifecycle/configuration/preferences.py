@@ -97,5 +97,5 @@ def _wishes(preferences: Preferences) -> Iterable[str]:
             yield sentences[chosen]
     if preferences.time_zone:
         yield f"Give times in the time zone {preferences.time_zone}."
-    if preferences.note:
+    if preferences.note and preferences.note.split():
         yield " ".join(preferences.note.split())

@@ -12,8 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 
 from lifecycle.configuration.hosted_tools import HostedTool, SpecTool, ToolName, repeated
 from lifecycle.configuration.output_format import ResponseFormat
-from lifecycle.configuration.spending import Rung, Runaway, check_ladder
+from lifecycle.configuration.spending import Runaway, Rung, check_ladder
 from llmops.evaluation.policy import EvaluationPolicy
+from llmops.performance.sla import SlaPolicy
 
 ProviderKind = Literal["offline", "openai", "foundry"]
 ModelName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:/-]{0,127}$")]
@@ -21,7 +22,7 @@ Label = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 
 _DIGESTED = re.compile(r"-[0-9a-f]{16}\Z")
 
-POLICY_FIELDS = frozenset({"description", "labels", "pinned", "idle_after_s", "evaluation", "ladder", "runaway"})
+POLICY_FIELDS = frozenset({"description", "labels", "pinned", "idle_after_s", "evaluation", "sla", "ladder", "runaway"})
 """Fields of a spec that say how an agent is kept, not what it is: changing them makes no new version."""
 
 _LATER_FIELDS = frozenset({"response_format"})
@@ -75,6 +76,7 @@ class AgentSpec(BaseModel):
         pinned: True keeps the agent from being retired when idle.
         idle_after_s: Seconds without use before the agent is retired; None for the app's setting.
         evaluation: What a good answer of the agent is; None scores what every answer can be scored for.
+        sla: What service level it is to keep; None for the app's settings.
         ladder: What the agent does as its budgets are used up, in ascending steps.
         runaway: When a run of it has run away; None for the app's settings.
     """
@@ -95,6 +97,7 @@ class AgentSpec(BaseModel):
     pinned: bool = False
     idle_after_s: int | None = Field(default=None, ge=1)
     evaluation: EvaluationPolicy | None = None
+    sla: SlaPolicy | None = None
     ladder: tuple[Rung, ...] = Field(default=(), max_length=16)
     runaway: Runaway | None = None
 

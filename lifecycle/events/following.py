@@ -69,10 +69,16 @@ class Watch:
                 found = await asyncio.gather(
                     *(self._stream.read(lane, first, AT_ONCE) for lane, first in enumerate(tail.ends))
                 )
-                changed |= any([tail.add(lane, each) for lane, each in enumerate(found)])
+                for lane, each in enumerate(found):
+                    changed |= tail.add(lane, each)
                 more = any(len(each) == AT_ONCE for each in found)
             if changed:
                 self._tell()
+
+    async def look_if_due(self) -> None:
+        """Look unless that was done an interval ago."""
+        if _now() >= self._looked_at + self._look_every_s:
+            await self.look()
 
     def committed(self, first: int, events: Sequence[Event]) -> None:
         """Take over what this process has committed itself, if it follows what is known."""
@@ -148,7 +154,7 @@ class Followers:
         if last_event_id is not None:
             position = await _known(stream.position(last_event_id), watch, tail)
         elif from_now:
-            await watch.look()
+            await watch.look_if_due()
             position = tail.ends
         else:
             position = (0,) * len(tail.ends)

@@ -17,7 +17,9 @@ from kernel.errors import AppError
 from kernel.journal import Behind, Entry, Event, Journal
 from lifecycle.events.catalogue import in_workspace_stream
 from lifecycle.events.pending import Numbered, Pending, Stretch
+from lifecycle.registry.due import DueIndex
 from lifecycle.sessions.conversations import Conversations
+from lifecycle.sessions.rules import SessionState
 
 log = logging.getLogger(__name__)
 
@@ -30,11 +32,22 @@ class Publisher:
     """Publishes what this process commits, shortly afterwards and several events at a time."""
 
     def __init__(
-        self, journal: Journal, conversations: Conversations, *, linger: timedelta, kept_for: timedelta, clock: Clock
+        self,
+        journal: Journal,
+        conversations: Conversations,
+        due: DueIndex,
+        *,
+        linger: timedelta,
+        kept_for: timedelta,
+        clock: Clock,
     ) -> None:
-        """Set how long events wait for others to go with, and the age beyond which they are not published any more."""
+        """Set how long events wait for others to go with, and the age beyond which they are not published any more.
+
+        `due` is told of ended sessions, whose own events are to be deleted at that age.
+        """
         self._journal = journal
         self._conversations = conversations
+        self._due = due
         self._linger_s = linger.total_seconds()
         self._kept_for = kept_for
         self._clock = clock
@@ -125,20 +138,24 @@ class Publisher:
             self._locks.pop(key, None)
 
     async def _publish(self, key: tuple[str, str], stretch: Stretch) -> None:
-        workspace, session_id = key
-        source = source_of(session_id)
         while True:
             try:
-                entry = Entry(source, stretch.first, stretch.events, stretch.end)
-                return await self._journal.append(workspace, entry)
+                return await self._append(key, stretch)
             except Behind as behind:
                 missing = await self._missing(key, behind.number, stretch.first)
             if missing.end < stretch.first:
-                await self._journal.append(workspace, Entry(source, missing.first, missing.events, missing.end))
+                await self._append(key, missing)
             else:
                 stretch = Stretch(missing.first, stretch.end, missing.events + stretch.events)
                 if not stretch.events:
                     return None
+
+    async def _append(self, key: tuple[str, str], stretch: Stretch) -> None:
+        workspace, session_id = key
+        ended = [event.at for _, event in stretch.events if event.data.get("state") == SessionState.ENDED]
+        if ended:
+            await self._due.add(workspace, session_id, max(ended) + self._kept_for)
+        await self._journal.append(workspace, Entry(source_of(session_id), stretch.first, stretch.events, stretch.end))
 
     async def _missing(self, key: tuple[str, str], first: int, end: int) -> Stretch:
         """Return the events to publish from `first` on, of as many numbers before `end` as one append should hold."""

@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from kernel.clock import Clock
 from kernel.errors import AppError, ProviderRejected, Unavailable
@@ -15,7 +15,8 @@ from lifecycle.configuration.specs import AgentSpec
 from lifecycle.loader.cache import SieveCache
 from lifecycle.registry.agents import Failure
 from lifecycle.registry.catalog import Agent, Catalog, disabled
-from lifecycle.registry.operations import Ensure
+from lifecycle.registry.declarations import Pin
+from lifecycle.registry.operations import Ensure, Keep
 from lifecycle.registry.providers import AgentProvider, Providers, ProviderVersion
 from lifecycle.registry.signals import AgentSignals
 
@@ -24,6 +25,14 @@ if TYPE_CHECKING:
 
 _FIRST_LOOK_S = 0.01
 _LONGEST_LOOK_S = 0.25
+
+
+class LookedUp(Protocol):
+    """Is told of a look-up."""
+
+    def __call__(self, workspace: str, *, hit: bool) -> None:
+        """Note a look-up of an agent of the workspace."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +72,20 @@ class AgentResolver:
         capacity: int,
         trust_for: timedelta,
         wait_for: timedelta,
+        looked_up: LookedUp | None = None,
     ) -> None:
-        """Set the cache's size, how long an entry is trusted without a read, and how long to wait for the actor."""
+        """Make the resolver.
+
+        Args:
+            catalog: Where agents are looked up.
+            providers: Where they run.
+            clock: Tells how old an entry is.
+            capacity: The cache's size, in agents.
+            trust_for: How long an entry is used without a read.
+            wait_for: How long to wait for the actor.
+            looked_up: Is told of every look-up whose agent it was and whether it took no I/O.
+        """
+        self._looked_up = looked_up
         self._catalog = catalog
         self._providers = providers
         self._clock = clock
@@ -73,7 +94,9 @@ class AgentResolver:
         self._looks: dict[tuple[str, str], asyncio.Task[LiveAgent]] = {}
         self.cache: SieveCache[tuple[str, str], LiveAgent] = SieveCache(capacity)
 
-    async def resolve(self, workspace: str, name: str, signals: AgentSignals, min_revision: int = 0) -> LiveAgent:
+    async def resolve(
+        self, workspace: str, name: str, signals: AgentSignals, min_revision: int = 0, *, pin: Pin | None = None
+    ) -> LiveAgent:
         """Return the agent, provisioned if it was not.
 
         Args:
@@ -81,6 +104,7 @@ class AgentResolver:
             name: Its name.
             signals: The way to its actor.
             min_revision: The oldest declaration that will do.
+            pin: The declaration to use whatever has been declared since; None for the current one.
 
         Raises:
             NotFound: There is no such agent.
@@ -88,25 +112,31 @@ class AgentResolver:
             ProviderRejected: The provider refuses to make it.
             Unavailable: It is not ready in time, or the provider is not available; try again.
         """
-        key = (workspace, name)
+        key = _key(workspace, name, pin)
+        min_revision = 0 if pin else min_revision
         live = self.cache.get(key)
-        if live is not None and live.revision >= min_revision and self._clock() < live.checked_at + self._trust_for:
+        hit = live is not None and live.revision >= min_revision and self._clock() < live.checked_at + self._trust_for
+        if self._looked_up is not None:
+            self._looked_up(workspace, hit=hit)
+        if live is not None and hit:
             return live
         while True:
             joined = key in self._looks
-            live = await self._shared_look(key, live, signals)
+            live = await self._shared_look(key, live, signals, pin)
             if live.revision >= min_revision or not joined:  # one that was under way may have read an older declaration
                 return live
 
-    def forget(self, workspace: str, name: str) -> None:
+    def forget(self, workspace: str, name: str, pin: Pin | None = None) -> None:
         """Drop the cached agent, so that the next resolve asks the table."""
-        self.cache.drop((workspace, name))
+        self.cache.drop(_key(workspace, name, pin))
 
-    async def _shared_look(self, key: tuple[str, str], cached: LiveAgent | None, signals: AgentSignals) -> LiveAgent:
+    async def _shared_look(
+        self, key: tuple[str, str], cached: LiveAgent | None, signals: AgentSignals, pin: Pin | None
+    ) -> LiveAgent:
         """Look up once, with one signal and one wait, for however many runs of this process ask meanwhile."""
         look = self._looks.get(key)
         if look is None:
-            look = self._looks[key] = asyncio.create_task(self._look_up(key, cached, signals))
+            look = self._looks[key] = asyncio.create_task(self._look_up(key, cached, signals, pin))
             look.add_done_callback(partial(self._looked, key))
         return await asyncio.shield(look)  # one run that is cancelled takes nothing from the others
 
@@ -115,14 +145,24 @@ class AgentResolver:
         if not look.cancelled():
             look.exception()  # seen, even when nobody is left to raise it to
 
-    async def _look_up(self, key: tuple[str, str], cached: LiveAgent | None, signals: AgentSignals) -> LiveAgent:
-        agent = await self._catalog.get(*key)
+    async def _look_up(
+        self, key: tuple[str, str], cached: LiveAgent | None, signals: AgentSignals, pin: Pin | None
+    ) -> LiveAgent:
+        agent = await self._catalog.get(key[0], key[1].partition("!")[0])
         if not agent.declaration.enabled:
             self.cache.drop(key)
             raise disabled(agent)
-        if not agent.ready:
-            agent = await self._ensured(agent, signals)
-        live = await self._open(agent, cached)
+        if pin is not None:
+            version = await self._kept(agent, pin, signals)
+            live = await self._open(agent, version, pin.spec, pin.revision, cached)
+        else:
+            if not agent.ready:
+                agent = await self._ensured(agent, signals)
+            record = agent.record
+            if record is None or record.version is None or record.spec is None:
+                msg = "resolved an agent without a version"
+                raise RuntimeError(msg)
+            live = await self._open(agent, record.version, record.spec, record.revision, cached)
         self.cache.put(key, live)
         return live
 
@@ -142,27 +182,58 @@ class AgentResolver:
             record = agent.record
             if record is not None and record.failure is not None and operation.operation_id in record.applied:
                 raise _error(record.failure)  # of this operation or of a later worker's that tried again
-            if self._clock() >= deadline:
-                msg = f"Agent {agent.name!r} is still being provisioned."
-                raise Unavailable(msg, code="agent_not_ready", retry_after_s=1)
-            await asyncio.sleep(pause)
+            await self._pause(agent, deadline, pause)
             pause = min(pause * 2, _LONGEST_LOOK_S)
 
-    async def _open(self, agent: Agent, cached: LiveAgent | None) -> LiveAgent:
-        record, now = agent.record, self._clock()
-        if record is None or record.version is None or record.spec is None:
-            msg = "resolved an agent without a version"
-            raise RuntimeError(msg)
-        if cached is not None and (cached.version, cached.spec) == (record.version, record.spec):
-            return replace(cached, revision=record.revision, checked_at=now)
-        provider = self._providers[record.spec.provider]
+    async def _kept(self, agent: Agent, pin: Pin, signals: AgentSignals) -> ProviderVersion:
+        """Return the version of the pinned declaration, which the actor finds or makes again where it is missing."""
+        if (version := _holding(agent, pin)) is not None:
+            return version
+        deadline = self._clock() + self._wait_for
+        pause = _FIRST_LOOK_S
+        if agent.record is None or agent.record.retired:
+            agent = await self._ensured(agent, signals)  # the provider runs no version of a retired agent
+        operation = Keep(new_id(), pin.spec)
+        await signals.send(agent.workspace, agent.name, operation)
+        while True:
+            agent = await self._catalog.get(agent.workspace, agent.name)
+            if not agent.declaration.enabled:
+                raise disabled(agent)
+            if (version := _holding(agent, pin)) is not None:
+                return version
+            record = agent.record
+            if record is not None and record.keep_failure is not None and operation.operation_id in record.applied:
+                raise _error(record.keep_failure)
+            await self._pause(agent, deadline, pause)
+            pause = min(pause * 2, _LONGEST_LOOK_S)
+
+    async def _pause(self, agent: Agent, deadline: datetime, pause_s: float) -> None:
+        if self._clock() >= deadline:
+            msg = f"Agent {agent.name!r} is still being provisioned."
+            raise Unavailable(msg, code="agent_not_ready", retry_after_s=1)
+        await asyncio.sleep(pause_s)
+
+    async def _open(
+        self, agent: Agent, version: ProviderVersion, spec: AgentSpec, revision: int, cached: LiveAgent | None
+    ) -> LiveAgent:
+        now = self._clock()
+        if cached is not None and (cached.version, cached.spec) == (version, spec):
+            return replace(cached, revision=revision, checked_at=now)
+        provider = self._providers[spec.provider]
         # In a thread: a process's first agent imports its SDK, for up to a second.
-        opened = await asyncio.to_thread(provider.open, record.version, record.spec)
-        return LiveAgent(
-            agent.workspace, agent.name, record.revision, record.spec, record.version, provider, opened, now
-        )
+        opened = await asyncio.to_thread(provider.open, version, spec)
+        return LiveAgent(agent.workspace, agent.name, revision, spec, version, provider, opened, now)
+
+
+def _key(workspace: str, name: str, pin: Pin | None) -> tuple[str, str]:
+    return (workspace, name if pin is None else f"{name}!{pin.fingerprint}")  # no agent's name holds a `!`
+
+
+def _holding(agent: Agent, pin: Pin) -> ProviderVersion | None:
+    return agent.record.holding(pin.fingerprint) if agent.record else None
 
 
 def _error(failure: Failure) -> AppError:
-    kind = Unavailable if failure.retriable else ProviderRejected
-    return kind(failure.detail, code=failure.code)
+    if failure.retriable:
+        return Unavailable(failure.detail, code=failure.code, retry_after_s=failure.retry_after_s)
+    return ProviderRejected(failure.detail, code=failure.code)

@@ -138,7 +138,8 @@ class AgentRecord:
             return None
         if self.version is not None and self.made_from == made_from:
             return self.version
-        return next((version for version in reversed(self.superseded) if version.fingerprint == made_from), None)
+        usable = (version for version in reversed(self.superseded) if version.provider not in self.off)
+        return next((version for version in usable if version.fingerprint == made_from), None)
 
     @property
     def idle_since(self) -> datetime | None:

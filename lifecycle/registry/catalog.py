@@ -8,8 +8,7 @@ The two lie next to each other, so one request reads both.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import datetime
+from dataclasses import dataclass, replace
 
 from kernel.clock import Clock
 from kernel.codec import JsonCodec
@@ -18,59 +17,14 @@ from kernel.tables import Insert, Replace, Row, RowChanged, RowExists, RowTooLar
 from lifecycle.configuration.layers import AgentConfig
 from lifecycle.configuration.specs import AgentSpec
 from lifecycle.registry.agents import AgentRecord, AgentState
+from lifecycle.registry.declarations import Declaration, declared
+from lifecycle.registry.history import Earlier, History
 from lifecycle.registry.records import SUFFIX, TABLE, load_record
-
-
-@dataclass(frozen=True, slots=True)
-class Declaration:
-    """What an owner wants of an agent.
-
-    Attributes:
-        spec: What it is to be, composed of everything that the owner named.
-        revision: Counts the changes of what it is to be, from 1.
-        enabled: False while an operator has it switched off.
-        deleted: True once it was deleted; the row stays, so that a late signal cannot bring it back.
-        created_at: When it was first declared (again), aware UTC.
-        updated_at: When the declaration last changed.
-        config: What the owner declared, of which the spec was composed; None where that was the spec itself.
-        sources: The version of each template, personality, … that it was composed of, by `kind:name`.
-    """
-
-    spec: AgentSpec
-    revision: int
-    enabled: bool
-    deleted: bool
-    created_at: datetime
-    updated_at: datetime
-    config: AgentConfig | None = None
-    sources: Mapping[str, int] = field(default_factory=dict[str, int])
-
+from lifecycle.registry.trail import Step
 
 _DECLARATION = JsonCodec(Declaration)
 _FIRST = "0"
 """No agent's name comes before it; the rows that do are `lifecycle.registry.counts`."""
-
-
-def declared(
-    current: Declaration | None,
-    spec: AgentSpec,
-    now: datetime,
-    config: AgentConfig | None = None,
-    sources: Mapping[str, int] | None = None,
-) -> Declaration:
-    """Return the declaration after the spec was declared; the current one when that says nothing new.
-
-    What is composed otherwise but comes to the same spec is no new revision.
-    """
-    made = sources or {}
-    if current is None or current.deleted:
-        revision = current.revision + 1 if current else 1
-        flags = {"enabled": True, "deleted": False}
-        return Declaration(spec, revision, **flags, created_at=now, updated_at=now, config=config, sources=made)
-    if current.spec == spec:
-        same = (current.config, current.sources) == (config, made)
-        return current if same else replace(current, config=config, sources=made)
-    return replace(current, spec=spec, revision=current.revision + 1, updated_at=now, config=config, sources=made)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +73,7 @@ class Catalog:
 
     def __init__(self, tables: Tables, clock: Clock) -> None:
         self._tables = tables
+        self._history = History(tables)
         self._clock = clock
 
     async def find(self, workspace: str, name: str) -> Agent | None:
@@ -155,7 +110,7 @@ class Catalog:
                     if pending is not None:
                         found.append(_agent(pending, None))
                     pending = row
-                elif pending is not None:
+                elif pending is not None and row.key == pending.key + SUFFIX:
                     found.append(_agent(pending, row))
                     pending = None
             token = page.next
@@ -192,6 +147,8 @@ class Catalog:
         *,
         config: AgentConfig | None = None,
         sources: Mapping[str, int] | None = None,
+        by: str = "",
+        step: Step = Step.DECLARED,
     ) -> tuple[Agent, bool]:
         """Declare the agent and return it and whether it is new. Declaring the same again changes nothing.
 
@@ -202,6 +159,8 @@ class Catalog:
             if_match: Entity tag the current declaration must have, `*` for any; None for no condition.
             config: What the owner declared, if not the spec itself.
             sources: The versions of what it was composed of.
+            by: Who declares it; empty where that is not known.
+            step: What the audit trail calls it.
 
         Raises:
             EtagMismatch: The declaration is another one, or there is none.
@@ -215,6 +174,8 @@ class Catalog:
             declaration = declared(agent.declaration if agent else None, spec, self._clock(), config, sources)
             if agent is not None and declaration == agent.declaration:
                 return agent, False
+            if agent is None or declaration.revision != agent.declaration.revision:
+                declaration = replace(declaration, step=step, by=by)
             written = await self._write(workspace, name, agent, declaration)
             if written is not None:
                 return written, fresh
@@ -229,26 +190,31 @@ class Catalog:
         declaration = declared(current, spec, self._clock(), current.config, sources)
         if declaration == current:
             return agent
+        if declaration.revision != current.revision:
+            declaration = replace(declaration, step=Step.DECLARED, by="")
         return await self._write(agent.workspace, agent.name, agent, declaration)
 
-    async def switch(self, workspace: str, name: str, *, enabled: bool) -> Agent:
+    async def switch(self, workspace: str, name: str, *, enabled: bool, by: str = "") -> Agent:
         """Switch the agent on or off.
 
         Raises:
             NotFound: There is no such agent.
         """
-        return await self._change(workspace, name, None, enabled=enabled)
+        step = Step.SWITCHED_ON if enabled else Step.SWITCHED_OFF
+        return await self._change(workspace, name, None, step, by, enabled=enabled)
 
-    async def delete(self, workspace: str, name: str, if_match: str | None = None) -> Agent:
+    async def delete(self, workspace: str, name: str, if_match: str | None = None, by: str = "") -> Agent:
         """Declare the agent deleted.
 
         Raises:
             NotFound: There is no such agent.
             EtagMismatch: `if_match` is given and its declaration is another one.
         """
-        return await self._change(workspace, name, if_match, deleted=True)
+        return await self._change(workspace, name, if_match, Step.DELETED, by, deleted=True)
 
-    async def _change(self, workspace: str, name: str, if_match: str | None, **values: bool) -> Agent:
+    async def _change(
+        self, workspace: str, name: str, if_match: str | None, step: Step, by: str, **values: bool
+    ) -> Agent:
         while True:
             agent = await self.get(workspace, name)
             if if_match not in (None, "*", agent.etag):
@@ -256,13 +222,18 @@ class Catalog:
             changed = replace(agent.declaration, **values)  # pyright: ignore[reportArgumentType] - flags only
             if changed == agent.declaration:
                 return agent
-            changed = replace(changed, revision=changed.revision + 1, updated_at=self._clock())
+            changed = replace(changed, revision=changed.revision + 1, updated_at=self._clock(), step=step, by=by)
             written = await self._write(workspace, name, agent, changed)
             if written is not None:
                 return written
 
     async def _write(self, workspace: str, name: str, agent: Agent | None, declaration: Declaration) -> Agent | None:
         """Return the agent as declared now, or None when somebody else changed it first."""
+        if agent is not None and declaration.revision != agent.declaration.revision:
+            # What is replaced is kept first; should the change fail, that was said of a declaration that still holds.
+            before = agent.declaration
+            earlier = Earlier(before.revision, before.spec, before.updated_at)
+            await self._history.declared(workspace, name, earlier, before.line)
         values = {"declaration": _DECLARATION.dump(declaration)}
         row = Row(workspace, name, values, agent.row_etag if agent else "")
         try:

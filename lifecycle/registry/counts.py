@@ -30,7 +30,13 @@ log = logging.getLogger(__name__)
 
 TABLE = "agents"
 Counts = Mapping[str, int]
-"""What is counted: `state.…`, `step.…`, and in an hour's also `made.{agent}`."""
+"""What is counted: `state.…`, `step.…`, in an hour's also `made.{agent}`, and the sums below."""
+VERSIONS = "versions"
+"""Versions at providers that records hold."""
+ACTIVE_SINCE = "active_since"
+"""Sum of the times (Unix seconds) since which agents are active."""
+PROVISIONED = "provisioned"
+PROVISIONING_MS = "provisioning_ms"
 
 _NEW = "!new!"
 _SUM = "!sum!"
@@ -46,24 +52,42 @@ class Lifecycle:
 
     Attributes:
         states: Agents by the state their record is in; deleted ones are not among them.
+        versions: Versions at providers that the records hold.
+        active_age_s: For how long those that are active have been so, on average, in seconds.
+        provisioned: How often an agent that was being made ended up made or failed.
+        provisioning_s: How long that took in all, in seconds.
         steps: How often each step happened, since the beginning.
         hours: The same in each UTC hour asked for, the latest first; hours in which nothing happened are left out.
         made: Versions made in these hours, by agent, those with the most first.
     """
 
     states: Mapping[str, int]
+    versions: int
+    active_age_s: float
+    provisioned: int
+    provisioning_s: float
     steps: Mapping[str, int]
     hours: Sequence[tuple[str, Mapping[str, int]]]
     made: Sequence[tuple[str, int]]
 
 
 def change(before: AgentRecord | None, after: AgentRecord) -> Counts:
-    """Return what the change of a record adds to the counts; the steps are those it adds to the trail."""
+    """Return what the change of a record adds to the counts; the steps are those it adds to the trail.
+
+    Args:
+        before: The record as it was stored; None when it was not.
+        after: The record as it is stored now.
+    """
     counts = Counter(f"step.{line.step}" for line in after.untold)
     if before is None or before.state is not after.state:
         counts[f"state.{after.state}"] += 1
         if before is not None:
             counts[f"state.{before.state}"] -= 1
+    counts[VERSIONS] = len(after.held) - (len(before.held) if before else 0)
+    counts[ACTIVE_SINCE] = _active_since(after) - (_active_since(before) if before else 0)
+    if before is not None and before.state is AgentState.PROVISIONING and before.state is not after.state:
+        counts[PROVISIONED] = 1
+        counts[PROVISIONING_MS] = round((after.since - before.since).total_seconds() * 1000)
     made = counts[f"step.{Step.CREATED}"]
     if made:
         counts[f"made.{after.name}"] += made
@@ -85,15 +109,20 @@ def add(counts: Counts, more: Counts) -> Counts:
     return {name: count for name, count in total.items() if count}
 
 
-def lifecycle_of(total: Counts, by_hour: Mapping[str, Counts]) -> Lifecycle:
-    """Return the counts in words."""
+def lifecycle_of(total: Counts, by_hour: Mapping[str, Counts], now: datetime) -> Lifecycle:
+    """Return what the counts come to."""
     made: Counts = {}
     for counts in by_hour.values():
         made = add(made, {name: count for name, count in counts.items() if name.startswith("made.")})
     states = _named(total, "state.")
     states.pop(AgentState.DELETED, None)
+    active = states.get(AgentState.ACTIVE, 0)
     return Lifecycle(
         states,
+        total.get(VERSIONS, 0),
+        max(0.0, now.timestamp() - total.get(ACTIVE_SINCE, 0) / active) if active else 0.0,
+        total.get(PROVISIONED, 0),
+        total.get(PROVISIONING_MS, 0) / 1000,
         _named(total, "step."),
         [(hour, steps) for hour, counts in sorted(by_hour.items(), reverse=True) if (steps := _named(counts, "step."))],
         sorted(_named(made, "made.").items(), key=lambda item: (-item[1], item[0])),
@@ -119,7 +148,9 @@ class LifecycleCounts:
         async for row in every(self._tables, TABLE, Span.prefix(workspace, _NEW)):
             for key, counts in _parts(row):
                 sums[key] = add(sums.get(key, {}), counts)
-        return lifecycle_of(sums.pop(_ALL), {key.removeprefix(_SUM): counts for key, counts in sums.items()})
+        overall = sums.pop(_ALL)
+        by_hour = {key.removeprefix(_SUM): counts for key, counts in sums.items() if key >= f"{_SUM}{first}"}
+        return lifecycle_of(overall, by_hour, now)
 
     async def fold(self, workspace: str) -> int:
         """Add up what is new, and return how many changes that were."""
@@ -148,7 +179,7 @@ class LifecycleCounts:
 def _parts(row: Row) -> Sequence[tuple[str, Counts]]:
     counts = _load(row)
     total = {name: count for name, count in counts.items() if not name.startswith("made.")}
-    hourly = {name: count for name, count in counts.items() if not name.startswith("state.")}
+    hourly = {name: count for name, count in counts.items() if name.startswith(("step.", "made."))}
     return [(_ALL, total), *([(f"{_SUM}{row.text('hour')}", hourly)] if hourly else [])]
 
 
@@ -161,6 +192,10 @@ def _dump(counts: Counts) -> dict[str, str | int]:
 
 
 _SUMS = Sums(TABLE, _parts, _load, _dump, add, new=_NEW)
+
+
+def _active_since(record: AgentRecord) -> int:
+    return int(record.since.timestamp()) if record.state is AgentState.ACTIVE else 0
 
 
 def _named(counts: Counts, prefix: str) -> dict[str, int]:

@@ -186,7 +186,7 @@ class _Case:
             return Line(self.name, kind, action, versions[0].provider, why, would, revision, versions)
         # The actor leaves one version of a spec, whatever it is asked to make.
         twins = [each for each in self.there.made_from(self.wanted) if each != self.chosen and not self.holds(each)]
-        would = f"{would} Delete {_listed(twins)}, which is the same." if twins else would
+        would = f"{would} Delete {_listed(twins)}, which {'are' if twins[1:] else 'is'} the same." if twins else would
         return Line(self.name, kind, action, at, why, would, revision, versions, clears=bool(twins))
 
 

@@ -1,18 +1,23 @@
-"""Retiring agents nobody uses: which, why, and which not."""
+"""Retiring agents nobody uses, and deleting versions nobody needs: which, why, and which not."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 
 from kernel.clock import Clock, hour_bucket
 from kernel.ids import new_id
+from lifecycle.registry.agents import AgentState, kept
 from lifecycle.registry.catalog import Agent, Catalog
-from lifecycle.registry.due import DueIndex
-from lifecycle.registry.operations import Retire
+from lifecycle.registry.due import DueIndex, Entry
+from lifecycle.registry.due_times import LookAfter, surplus_due
+from lifecycle.registry.operations import Retire, Trim
+from lifecycle.registry.providers import ProviderVersion
 from lifecycle.registry.signals import AgentSignals
 from lifecycle.sessions.directory import Directory
+from lifecycle.sessions.pins import Pins
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,91 +25,190 @@ class PrunePolicy:
     """When an agent is idle.
 
     Attributes:
-        idle_after: Time without use, unless the agent's spec says otherwise.
+        look_after: How long agents and versions are left alone.
         keep_new_for: An agent younger than this is kept, used or not.
         use_lag: How long a use may go unnoticed: told late (`lifecycle.loader.uses`), or made with what a worker has
             cached.
+        grace: How long a retired agent's versions are left at the provider.
     """
 
-    idle_after: timedelta
+    look_after: LookAfter
     keep_new_for: timedelta
     use_lag: timedelta
+    grace: timedelta
+
+
+class Action(StrEnum):
+    """What prune does with a candidate."""
+
+    KEEP = "keep"  # nothing
+    RETIRE = "retire"  # switch it off and archive it; its versions are deleted after the grace period
+    DELETE = "delete"  # delete the versions of a retired or deleted agent
+    TRIM = "trim"  # delete superseded versions; the agent is not touched
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What prune makes of one candidate: whether it is retired, and why (not)."""
+    """What prune makes of one candidate, and why.
+
+    Attributes:
+        workspace: The agent's workspace.
+        agent: The agent.
+        action: What is done.
+        reason: Why; a clause that goes on after "The agent".
+        idle_since: Since when the agent is idle; None where it is not about that.
+        unused_since: A use after this keeps what is to go.
+        versions: The versions it is about.
+    """
 
     workspace: str
     agent: str
-    retire: bool
+    action: Action
     reason: str
     idle_since: datetime | None
     unused_since: datetime
+    versions: tuple[ProviderVersion, ...] = ()
+
+    @property
+    def retire(self) -> bool:
+        """Whether the agent as a whole goes, now or at the end of its grace period."""
+        return self.action in (Action.RETIRE, Action.DELETE)
 
 
 def judge(agent: Agent, now: datetime, policy: PrunePolicy, *, has_open_session: bool) -> Verdict:
-    """Return whether the agent is retired."""
+    """Return what becomes of an agent that is due because it is idle, or was retired."""
     record, spec = agent.record, agent.declaration.spec
-    idle_after = policy.idle_after if spec.idle_after_s is None else timedelta(seconds=spec.idle_after_s)
+    idle_after = policy.look_after.idle if spec.idle_after_s is None else timedelta(seconds=spec.idle_after_s)
     cutoff = now - idle_after - policy.use_lag
     since = record.idle_since if record else None
+    versions = record.held if record else ()
 
-    def verdict(reason: str, *, retire: bool = False) -> Verdict:
-        return Verdict(agent.workspace, agent.name, retire, reason, since, cutoff)
+    def verdict(reason: str, action: Action = Action.KEEP) -> Verdict:
+        return Verdict(agent.workspace, agent.name, action, reason, since, cutoff, versions)
 
     if record is None or since is None:
         return verdict(f"is {agent.state.value}: there is nothing to retire")
     if agent.declaration.deleted and not record.retired:
-        return verdict("was deleted, but is still at the provider", retire=True)
+        return verdict("was deleted, but is still at the provider", Action.DELETE)
+    if record.state is AgentState.DELETED:
+        return verdict("was deleted, but a version was left at the provider", Action.DELETE)
+    if has_open_session:
+        return verdict("has an open session")
+    if record.retired and not record.put_away:
+        return verdict("is retired, but a version was left at the provider", Action.RETIRE)
     if record.retired:
-        return verdict("is retired, but a version was left at the provider", retire=True)
-    if spec.pinned:
+        return verdict("was retired, and its grace period is over", Action.DELETE)
+    if kept(spec):
         return verdict("is pinned")
     if agent.declaration.created_at > now - policy.keep_new_for:
         return verdict("was declared only recently")
     if since > cutoff:
         return verdict("was used recently")
-    if has_open_session:
-        return verdict("has an open session")
-    return verdict(f"was not used since {since:%Y-%m-%d %H:%M:%S}Z", retire=True)
+    return verdict(f"was not used since {since:%Y-%m-%d %H:%M:%S}Z", Action.RETIRE)
+
+
+def judge_surplus(agent: Agent, now: datetime, look_after: LookAfter, pinned: Mapping[str, int]) -> Sequence[Verdict]:
+    """Return what becomes of the superseded versions that an agent has to spare.
+
+    Args:
+        agent: The agent.
+        now: The time.
+        look_after: How many it keeps, and how long they are left alone.
+        pinned: How many open sessions are pinned to a version, by its fingerprint.
+    """
+    surplus = agent.record.surplus(look_after.versions_kept) if agent.record else ()
+    cutoff = now - look_after.superseded
+    verdicts = [
+        Verdict(
+            agent.workspace,
+            agent.name,
+            Action.KEEP,
+            f"has {pinned[version.fingerprint]} open session(s) pinned to version {version.version}",
+            None,
+            cutoff,
+            (version,),
+        )
+        for version in surplus
+        if pinned.get(version.fingerprint)
+    ]
+    if free := tuple(version for version in surplus if not pinned.get(version.fingerprint)):
+        reason = f"has {len(free)} superseded version(s) more than the {look_after.versions_kept} that are kept"
+        verdicts.append(Verdict(agent.workspace, agent.name, Action.TRIM, reason, None, cutoff, free))
+    return verdicts
 
 
 class Prune:
-    """Finds and retires idle agents. It reads in proportion to the agents that are due, not to all."""
+    """Finds and acts on what is due. It reads in proportion to the agents that are due, not to all."""
 
     def __init__(
-        self, catalog: Catalog, directory: Directory, due: DueIndex, policy: PrunePolicy, clock: Clock
+        self,
+        catalog: Catalog,
+        directory: Directory,
+        pins: Pins,
+        idle: DueIndex,
+        surplus: DueIndex,
+        *,
+        policy: PrunePolicy,
+        clock: Clock,
     ) -> None:
         self._catalog = catalog
         self._directory = directory
-        self._due = due
+        self._pins = pins
+        self._idle = idle
+        self._surplus = surplus
         self._policy = policy
         self._clock = clock
 
     async def plan(self, workspace: str | None = None) -> Sequence[Verdict]:
-        """Return the verdict on every agent that is due, of one workspace or of all, changing nothing."""
+        """Return the verdicts on every agent that is due, of one workspace or of all, changing nothing."""
         now = self._clock()
-        verdicts: list[Verdict] = []
-        async for entry in self._due.until(now):
-            if workspace not in (None, entry.workspace):
-                continue
-            agent = await self._catalog.find(entry.workspace, entry.name)
-            if agent is None or agent.record is None or agent.record.idle_since is None:
-                if entry.hour < hour_bucket(now):  # one of this hour may be ahead of the record that it is for
-                    await self._due.drop(entry.workspace, entry.name, entry.hour)
-                continue
-            due = agent.record.prune_due(self._policy.idle_after)
-            if due is not None and due > now:
-                continue  # entered earlier in this hour than it is due, or left over from before its latest use
-            has_open = await self._directory.has_open_session(entry.workspace, entry.name)
-            verdicts.append(judge(agent, now, self._policy, has_open_session=has_open))
+        verdicts = [
+            verdict
+            async for entry in self._idle.until(now)
+            if workspace in (None, entry.workspace) and (verdict := await self._judged(entry, now))
+        ]
+        async for entry in self._surplus.until(now):
+            if workspace in (None, entry.workspace):
+                verdicts += await self._judged_surplus(entry, now)
         return verdicts
 
     async def run(self, signals: AgentSignals, workspace: str | None = None) -> Sequence[Verdict]:
-        """Retire what the plan says, and return the plan. An agent that is used meanwhile is not retired after all."""
+        """Do what the plan says, and return the plan. What is used meanwhile is not touched after all."""
         verdicts = await self.plan(workspace)
         for verdict in verdicts:
-            if verdict.retire:
-                await signals.send(verdict.workspace, verdict.agent, Retire(new_id(), verdict.unused_since))
+            match verdict.action:
+                case Action.KEEP:
+                    continue
+                case Action.TRIM:
+                    operation = Trim(new_id(), verdict.versions, verdict.unused_since, why=verdict.reason)
+                case Action.RETIRE | Action.DELETE:
+                    grace_s = 0 if verdict.action is Action.DELETE else int(self._policy.grace.total_seconds())
+                    operation = Retire(new_id(), verdict.unused_since, grace_s, why=verdict.reason)
+            await signals.send(verdict.workspace, verdict.agent, operation)
         return verdicts
+
+    async def _judged(self, entry: Entry, now: datetime) -> Verdict | None:
+        agent = await self._catalog.find(entry.workspace, entry.name)
+        if agent is None or agent.record is None or agent.record.idle_since is None:
+            await self._forget(self._idle, entry, now)
+            return None
+        due = agent.record.prune_due(self._policy.look_after.idle)
+        if due is not None and due > now:
+            return None  # entered earlier in this hour than it is due, or left over from before its latest use
+        has_open = await self._directory.has_open_session(entry.workspace, entry.name)
+        return judge(agent, now, self._policy, has_open_session=has_open)
+
+    async def _judged_surplus(self, entry: Entry, now: datetime) -> Sequence[Verdict]:
+        agent = await self._catalog.find(entry.workspace, entry.name)
+        due = surplus_due(agent.record, self._policy.look_after) if agent is not None and agent.record else None
+        if agent is None or due is None:
+            await self._forget(self._surplus, entry, now)
+            return ()
+        if due > now:
+            return ()
+        pinned = await self._pins.counts(entry.workspace, entry.name)
+        return judge_surplus(agent, now, self._policy.look_after, pinned)
+
+    async def _forget(self, index: DueIndex, entry: Entry, now: datetime) -> None:
+        if entry.hour < hour_bucket(now):  # one of this hour may be ahead of the record that it is for
+            await index.drop(entry.workspace, entry.name, entry.hour)

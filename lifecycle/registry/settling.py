@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -153,8 +154,10 @@ def noted(
     why: str = "",
 ) -> AgentRecord:
     """Return the record with a step to be told in the audit trail."""
-    line = Line("-".join(part for part in (operation.operation_id, step, version) if part), now, step, version, by, why)
-    return replace(record, untold=(*record.untold, line))
+    # Steps of one moment are told in the order they were noted: the newest first.
+    place = 99 - len(record.untold)
+    named = hashlib.sha256(f"{operation.operation_id}/{step}/{version}".encode()).hexdigest()[:16]
+    return replace(record, untold=(*record.untold, Line(f"{place:02d}{named}", now, step, version, by, why)))
 
 
 def enter(record: AgentRecord, state: AgentState, now: datetime) -> AgentRecord:

@@ -16,17 +16,22 @@ from kernel.ids import new_id
 from lifecycle.evaluation.scorer import AnswerScorer
 from lifecycle.loader.resolver import AgentResolver, LiveAgent
 from lifecycle.loader.uses import UseRecorder
-from lifecycle.registry.operations import Verify
+from lifecycle.registry.operations import Keep, Verify
 from lifecycle.registry.providers import AttemptId
 from lifecycle.registry.signals import AgentSignals
+from lifecycle.runs.guard import Guard, GuardPolicy
+from lifecycle.runs.endings import Effort
 from lifecycle.runs.lease import RunLease
-from lifecycle.runs.metering import Meter
+from lifecycle.runs.metering import Meter, charged
 from lifecycle.runs.rules import Answer, Run, Stage
 from lifecycle.runs.streaming import told_on_the_way
 from lifecycle.sessions.conversations import Conversations
 from lifecycle.sessions.history import compacted, estimate, token_limit, wishes
 from lifecycle.sessions.rules import Held, Kept
-from llmops.spend.ledger import Ledger
+from llmops.budgets.purse import Treasury, reserve_for
+from llmops.budgets.rules import Amounts, BudgetBlocked
+from llmops.budgets.waits import Wait
+from llmops.spend.rates import RateBook
 from llmops.spend.usage import Spend
 
 if TYPE_CHECKING:
@@ -43,11 +48,15 @@ class AttemptPolicy:
         timeout: How long one may take.
         history_turns: Most messages of the history that the model is told.
         history_tokens: Most tokens of the history that the model is told, where the session does not say.
+        output_tokens: Most tokens of a model call's answer within budgets, where the agent does not say.
+        guard: When a run has run away, where the agent does not say.
     """
 
     timeout: timedelta
     history_turns: int
     history_tokens: int
+    output_tokens: int
+    guard: GuardPolicy
 
 
 class Attempts:
@@ -58,7 +67,8 @@ class Attempts:
         conversations: Conversations,
         resolver: AgentResolver,
         *,
-        ledger: Ledger,
+        treasury: Treasury,
+        rates: RateBook,
         uses: UseRecorder,
         scorer: AnswerScorer,
         clock: Clock,
@@ -66,7 +76,8 @@ class Attempts:
     ) -> None:
         self.conversations = conversations
         self.resolver = resolver
-        self.ledger = ledger
+        self.treasury = treasury
+        self.rates = rates
         self.uses = uses
         self.scorer = scorer
         self.clock = clock
@@ -91,11 +102,26 @@ class Attempt:
         self._conversation: str | None = None
         self._tokens = 0
         self._meter: Meter | None = None
+        self._version = ""
 
     @property
     def spend(self) -> Spend:
         """What its model calls have come to so far."""
         return self._meter.spend if self._meter else Spend()
+
+    @property
+    def effort(self) -> Effort:
+        """What it was made with so far."""
+        meter = self._meter
+        return Effort(self._version, (meter.model if meter else None) or "", meter.model_ms if meter else 0)
+
+    def wait(self, error: BudgetBlocked) -> Wait:
+        """Return what the run waits for whose next call a budget does not allow."""
+        meter, run = self._meter, self._lease.run
+        intent = meter.intent if meter else None
+        need = reserve_for(intent) if intent else Amounts(calls=1)
+        model, below = (intent.model if intent else ""), (meter.waits_below if meter else None)
+        return Wait(charged(run), error.code, need, model, below)
 
     async def answer(self) -> Answer:
         """Return the model's answer, scored.
@@ -105,12 +131,14 @@ class Attempt:
         """
         parts, lease = self._parts, self._lease
         run = lease.run
-        live = await parts.resolver.resolve(run.workspace, run.agent, self._signals, run.revision)
+        pin = lease.session.pin
+        live = await parts.resolver.resolve(run.workspace, run.agent, self._signals, run.revision, pin=pin)
+        self._version = live.version.version
         await parts.uses.record(run.workspace, run.agent, self._signals)
         try:
             messages = [*await self._said_before(live), told(run)]
+            meter = self._meter = await self._paying(live)
             lease.enter(Stage.RUNNING)
-            meter = self._meter = Meter(run, live, parts.ledger, parts.clock)
             response = await self._asked(live, messages, meter)
         except Exception as error:
             await self._let_go(live, failure := _translated(live, error))
@@ -161,23 +189,51 @@ class Attempt:
         run, agent, timeout = self._lease.run, live.framework_agent, self._parts.policy.timeout.total_seconds()
         how: dict[str, Any] = {
             "session": agent.get_session(self._conversation) if self._conversation else None,
-            "middleware": [meter.middleware()],
+            "middleware": meter.middleware(),
             "client_kwargs": {"attempt": AttemptId(run.id, run.attempt)},
         }
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(timeout) as limit:
+                meter.limit, meter.latest = limit, asyncio.get_running_loop().time() + timeout
                 if run.stream:
                     return await told_on_the_way(agent.run(messages, stream=True, **how), self._lease)
                 return await agent.run(messages, **how)
         except TimeoutError:
+            if meter.purse.out_of_time:
+                raise BudgetBlocked("The wall time that a budget allows is over.") from None
             msg = f"The attempt took longer than {timeout:g} s."
             raise Unavailable(msg, code="run_timeout") from None
+        finally:
+            await meter.purse.close()
+
+    async def _paying(self, live: LiveAgent) -> Meter:
+        """Return what pays for the attempt's calls, after what earlier attempts have left open is recorded."""
+        parts, run, held = self._parts, self._lease.run, self._lease.session.held
+        purse = parts.treasury.purse(charged(run), run.attempt)
+        if run.attempt > 1:
+            await purse.take_over((run.started_at or run.created_at).date())
+        if await purse.limits():
+            self._lease.enter(Stage.CHECKING_BUDGET)
+        return Meter(
+            run,
+            live,
+            purse,
+            parts.rates,
+            Guard(parts.policy.guard.of(live.spec.runaway)),
+            parts.treasury.news,
+            parts.clock,
+            usual_output=parts.policy.output_tokens,
+            # Its estimate takes a token for four characters; what is reserved must not be less than what is sent.
+            held_tokens=held.tokens * 4 if held and held.id == self._conversation else 0,
+        )
 
     async def _let_go(self, live: LiveAgent, failure: AppError) -> None:
         """Have the next attempt look the agent up anew, and its actor make what is gone at the provider."""
-        self._parts.resolver.forget(live.workspace, live.name)
+        pin = self._lease.session.pin
+        self._parts.resolver.forget(live.workspace, live.name, pin)
         if failure.code == "agent_version_gone":
-            await self._signals.send(live.workspace, live.name, Verify(new_id()))
+            operation = Keep(new_id(), pin.spec) if pin else Verify(new_id())
+            await self._signals.send(live.workspace, live.name, operation)
 
 
 def told(run: Run) -> str:

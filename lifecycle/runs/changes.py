@@ -66,7 +66,8 @@ def outcome(
             Event("run.retrying", {"run_id": after.id, "attempt": after.attempt, "code": after.error.code}, now)
         )
     elif after.state is RunState.WAITING and before.state is not RunState.WAITING:
-        events.append(Event("run.waiting", {"run_id": after.id, "reason": session.pause_reason}, now))
+        reason = after.error.code if after.error else session.pause_reason
+        events.append(Event("run.waiting", {"run_id": after.id, "reason": reason}, now))
     if not events and after.spend == before.spend and not turns:
         return Change(run=after)
     if attempt_ended:
@@ -95,6 +96,10 @@ def _moved(session: Session, run: Run, turns: int, now: datetime) -> tuple[Sessi
         if most is not None and session.failures >= most and not (session.over or session.on_hold):
             session = sessions.paused(session, sessions.FAILING)
             return session, [state_event(session, now, sessions.FAILING)]
+    if run.state is RunState.WAITING and run.error is not None and not session.over:
+        if session.state is not SessionState.PAUSED:
+            session = sessions.paused(session, sessions.BUDGET, SessionState.WAITING)
+            return session, [state_event(session, now, sessions.BUDGET)]
     return session, ()
 
 

@@ -12,6 +12,7 @@ from kernel.errors import Conflict, InternalError, InvalidInput, NotFound
 from kernel.journal import Event
 from lifecycle.runs import rules as runs
 from lifecycle.runs.changes import outcome
+from lifecycle.runs.endings import Endings
 from lifecycle.runs.queue import DeadMessage, RunQueue
 from lifecycle.runs.rules import Run, RunState
 from lifecycle.runs.submissions import Submission, parse_message
@@ -58,9 +59,12 @@ class DeadLetter:
 class DeadLetters:
     """Lists, redrives and accounts for dead messages."""
 
-    def __init__(self, queue: RunQueue, conversations: Conversations, *, max_query_bytes: int, clock: Clock) -> None:
+    def __init__(
+        self, queue: RunQueue, conversations: Conversations, endings: Endings, *, max_query_bytes: int, clock: Clock
+    ) -> None:
         self._queue = queue
         self._conversations = conversations
+        self._endings = endings
         self._max_query_bytes = max_query_bytes
         self._clock = clock
 
@@ -143,7 +147,10 @@ class DeadLetters:
             error = InternalError("The worker died at every attempt.", code=WORKER_LOST)
             return outcome(stored.session, run, runs.lost(run, error, now), (), (), now)
 
-        await self._conversations.update(submission.workspace, submission.session_id, submission.run_id, decide)
+        ids = (submission.workspace, submission.session_id, submission.run_id)
+        stored = await self._conversations.update(*ids, decide)
+        if lost and stored.run is not None:
+            await self._endings.lost(stored.run)
         return lost
 
     async def _letter(self, message: DeadMessage) -> DeadLetter:

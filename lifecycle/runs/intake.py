@@ -110,7 +110,7 @@ class Intake:
         now = self._clock()
         (place, new), _ = await asyncio.gather(
             self._directory.claim_run(workspace, run_id, wanted),
-            self._start.enter(_new_session(agent, wanted.session_id, request.user_id, now))
+            self._start.enter(_new_session(agent, wanted.session_id, request, now))
             if new_session
             else _nothing(),
         )
@@ -207,8 +207,11 @@ def submission_of(run: Run) -> Submission:
     )
 
 
-def _new_session(agent: Agent, session_id: str, user_id: str | None, now: datetime) -> Session:
-    return Session(agent.workspace, session_id, agent.name, user_id, created_at=now, last_activity=now)
+def _new_session(agent: Agent, session_id: str, request: RunRequest, now: datetime) -> Session:
+    pin = agent.declaration.pin if request.pin_version else None
+    return Session(
+        agent.workspace, session_id, agent.name, request.user_id, created_at=now, last_activity=now, pin=pin
+    )
 
 
 def _queued(
@@ -218,7 +221,7 @@ def _queued(
     session = stored.session
     events: list[Event] = []
     if session is None:
-        session = _new_session(agent, session_id, request.user_id, now)
+        session = _new_session(agent, session_id, request, now)
         events.append(state_event(session, now))
     sessions.check_room(session)
     run = Run(

@@ -19,7 +19,6 @@ from llmops.budgets.purse import Purse
 from llmops.budgets.rules import BudgetBlocked, Charged
 from llmops.budgets.waits import APPROVAL
 from llmops.spend.ledger import Line, Outcome
-from llmops.spend.pricing import Rates
 from llmops.spend.rates import RateBook
 from llmops.spend.usage import Spend, Usage
 
@@ -56,6 +55,7 @@ class Meter:
         held_tokens: Most tokens of the conversation that the provider keeps.
         spend: What the attempt's calls have come to.
         model: The model that answered last, as the provider named it; None before the first answer.
+        model_ms: How long the calls have taken.
         intent: The last call that was to be made, at its estimate.
         waits_below: The step of the ladder that stopped the run, in percent.
         limit: What ends the attempt, which a budget of wall time may bring forward; `latest` is when it would anyway.
@@ -72,6 +72,7 @@ class Meter:
     held_tokens: int = 0
     spend: Spend = field(default_factory=Spend)
     model: str | None = None
+    model_ms: int = 0
     intent: Line | None = None
     waits_below: int | None = None
     limit: asyncio.Timeout | None = None
@@ -167,7 +168,7 @@ class Meter:
             outcome="unsettled",
         )
         self.intent = intent
-        await self.purse.begin(intent, at_most)
+        await self.purse.begin(intent)
         if self.limit is not None and self.purse.until is not None:
             self.limit.reschedule(min(self.latest, self.purse.until))
         return intent
@@ -205,6 +206,7 @@ class Meter:
 
     async def _record(self, line: Line, started: float) -> None:
         took = round((time.perf_counter() - started) * 1000)
+        self.model_ms += took
         stored = await self.purse.record(replace(line, latency_ms=took))
         self.spend += stored.spend
         self.guard.spent(stored.spend.cost_micro_usd, time.monotonic())

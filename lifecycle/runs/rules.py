@@ -76,6 +76,8 @@ class Run:
         stage: Latest progress; None before a worker has it.
         attempt: How many times a worker has claimed it.
         redriven: How many times it was put back after it had failed.
+        waits: How many attempts ended because a budget did not let them go on.
+        approved: Whether an operator lets it go on where its agent's ladder asks.
         lease_owner: The worker that runs it; None unless running.
         lease_until: Until when nobody else may claim it; None unless running.
         cancel_requested: Whether it is to be cancelled at the next opportunity.
@@ -110,6 +112,8 @@ class Run:
     stage: Stage | None = None
     attempt: int = 0
     redriven: int = 0
+    waits: int = 0
+    approved: bool = False
     lease_owner: str | None = None
     lease_until: datetime | None = None
     cancel_requested: bool = False
@@ -215,6 +219,12 @@ def released(run: Run, error: AppError) -> Run:
 def kept(run: Run) -> Run:
     """Return the run, kept until its session goes on."""
     return replace(run, state=RunState.WAITING, lease_owner=None, lease_until=None, error=None)
+
+
+def blocked(run: Run, error: AppError) -> Run:
+    """Return the run, kept because a budget does not let it go on; its session waits with it."""
+    reason = RunError(error.code, error.detail)
+    return replace(kept(run), stage=Stage.CHECKING_BUDGET, waits=run.waits + 1, error=reason)
 
 
 def called(run: Run, call: int) -> Run:

@@ -17,14 +17,19 @@ from lifecycle.runs import admission, attempts, spans
 from lifecycle.runs import rules as runs
 from lifecycle.runs.admission import Verdict
 from lifecycle.runs.attempts import Attempt, Attempts
+from lifecycle.runs.endings import Endings
 from lifecycle.runs.changes import outcome, stage_event
 from lifecycle.runs.intake import Intake
 from lifecycle.runs.lease import RunLease
+from lifecycle.runs.metering import charged
 from lifecycle.runs.notices import Notices
 from lifecycle.runs.rules import Answer, Run, Stage
 from lifecycle.runs.submissions import Submission
 from lifecycle.sessions.conversations import Change, Conversations, Stored, Turn
 from lifecycle.sessions.rules import SessionState
+from llmops.budgets.news import BudgetNews
+from llmops.budgets.rules import BudgetBlocked
+from llmops.budgets.waits import Waits
 from llmops.spend.ledger import Ledger
 from llmops.spend.usage import Spend
 
@@ -59,7 +64,10 @@ class Runner:
         attempts: Attempts,
         *,
         ledger: Ledger,
+        waits: Waits,
+        news: BudgetNews,
         notices: Notices,
+        endings: Endings,
         clock: Clock,
         policy: RunPolicy,
     ) -> None:
@@ -68,7 +76,10 @@ class Runner:
         self._intake = intake
         self._attempts = attempts
         self._ledger = ledger
+        self._waits = waits
+        self._news = news
         self._notices = notices
+        self._endings = endings
         self._clock = clock
         self._policy = policy
 
@@ -102,6 +113,8 @@ class Runner:
             claimed = await self._claim(stored, submission.call)
             if isinstance(claimed, Run):
                 spans.settled(claimed, here=stored.run is not None and not stored.run.finished)
+                self._notices.finished(claimed.id)
+                await self._endings.found(claimed)
                 return claimed
             spans.claimed(claimed.run)
             return await self._attempt(claimed, signals, last_delivery=last_delivery)
@@ -209,28 +222,46 @@ class Runner:
         said = (("user", attempts.told(lease.run)), ("assistant", answer.text))
         turns = [Turn(role, text, lease.run.id, now) for role, text in said]
         wasted = spend - attempt.spend
-        return await lease.end(
+        before = lease.run
+        run = await lease.end(
             lambda run, now: replace(runs.answered(run, answer, now), spend=spend, wasted=wasted),
             turns,
             attempt.held_after(lease.session.turns + len(turns)),
         )
+        if not lease.lost:
+            await self._endings.ended(before, run, attempt.effort)
+        return run
 
     async def _failed(self, lease: RunLease, attempt: Attempt, error: AppError, *, last_delivery: bool) -> Run:
         run = lease.run
+        if isinstance(error, BudgetBlocked):
+            return await self._blocked(lease, attempt, error)
         spend = await self._spend(run, None)
-        given_up = last_delivery or run.attempt >= self._policy.max_attempts * (run.redriven + 1)
+        given_up = last_delivery or run.attempt >= self._policy.max_attempts * (run.redriven + 1) + run.waits
         again = error.retriable and not given_up
+        before = run
         step = partial(_after_failure, error=error, again=again, spend=spend)
         run = await lease.end(step, held=attempt.held_after_failure(error))
         if lease.lost:
             return run
         log.warning("run %s attempt %d: %s", run.id, run.attempt, error.code, extra={"event": "run.attempt_failed"})
+        await self._endings.ended(before, run, attempt.effort, error)
         if run.finished and not (error.retriable and run.state is runs.RunState.FAILED):
             return run
         if again and not run.finished:
-            tries = run.attempt - self._policy.max_attempts * run.redriven
+            tries = run.attempt - self._policy.max_attempts * run.redriven - run.waits
             await asyncio.sleep(runs.retry_delay_s(tries, self._policy.retry_base_s, error.retry_after_s))
         raise error
+
+    async def _blocked(self, lease: RunLease, attempt: Attempt, error: BudgetBlocked) -> Run:
+        """Keep the run until there is room in its budgets, and its session with it."""
+        run = lease.run
+        await self._waits.enter(attempt.wait(error))  # before the run waits, or nobody would find it
+        spend = await self._spend(run, None)
+        run = await lease.end(lambda run, _: replace(runs.blocked(run, error), spend=spend, wasted=spend))
+        if run.state is runs.RunState.WAITING and not lease.lost:
+            await self._news.blocked(charged(run), run.attempt, error, self._clock())
+        return run
 
     async def _spend(self, run: Run, this_attempt: Spend | None) -> Spend:
         """Return what all attempts spent; the ledger knows of those whose worker died, too."""

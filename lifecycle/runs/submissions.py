@@ -33,6 +33,7 @@ class RunRequest(BaseModel):
         context: What the answer must be borne out by; the model is told it with the query.
         metadata: At most 16 strings that come back with the run.
         stream: Whether the answer is told as `run.delta` events while the model writes it.
+        pin_version: Whether a session that starts with this run goes on with the agent as it is declared now.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
@@ -44,11 +45,12 @@ class RunRequest(BaseModel):
     context: str | None = Field(default=None, max_length=100_000)
     metadata: Mapping[MetadataKey, MetadataValue] = Field(default={}, max_length=16)
     stream: bool = False
+    pin_version: bool = False
 
     def digest(self, agent: str) -> str:
         """Return the SHA-256 (hex) of the request, equal for equal requests to the same agent."""
         # What requests did not always have counts only where it says something, or an old one could not be repeated.
-        later = set[str]() if self.stream else {"stream"}
+        later = {name for name in ("stream", "pin_version") if not getattr(self, name)}
         text = json.dumps([agent, self.model_dump(mode="json", exclude=later)], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 

@@ -87,9 +87,16 @@ Committed = Callable[[str, str, int, Sequence[Event]], None]
 class Conversations:
     """Reads and changes sessions."""
 
-    def __init__(self, tables: Tables, committed: Committed | None = None) -> None:
+    def __init__(
+        self,
+        tables: Tables,
+        committed: Committed | None = None,
+        run_changed: Callable[[Run | None, Run], None] | None = None,
+    ) -> None:
+        """Set the tables, and who is told of events and of changed runs once they are committed."""
         self._tables = tables
         self._committed = committed
+        self._run_changed = run_changed
 
     async def load(self, workspace: str, session_id: str, run_id: str | None = None) -> Stored:
         """Return the session and the run (two point reads side by side)."""
@@ -162,10 +169,12 @@ class Conversations:
         async for row in every(self._tables, TABLE, Span.prefix(f"{workspace}!{session_id}", "run!")):
             yield _run(row)
 
-    async def clear(self, workspace: str, session_id: str) -> None:
-        """Remove the session's runs, turns and events; the session itself stays."""
+    async def clear(
+        self, workspace: str, session_id: str, prefixes: Sequence[str] = ("run!", "turn!", "event!")
+    ) -> None:
+        """Remove the session's runs, turns and events, or only what is under some of the keys; the session stays."""
         partition = f"{workspace}!{session_id}"
-        for prefix in ("run!", "turn!", "event!"):
+        for prefix in prefixes:
             while rows := await first_rows(self._tables, TABLE, Span.prefix(partition, prefix), MAX_WRITES):
                 try:
                     await self._tables.commit(TABLE, [Delete(partition, row.key) for row in rows])
@@ -194,6 +203,8 @@ class Conversations:
         etags = await self._tables.commit(TABLE, writes)
         if session is not None and change.events and self._committed is not None:
             self._committed(session.workspace, session.id, session.events - len(change.events), change.events)
+        if change.run is not None and self._run_changed is not None:
+            self._run_changed(stored.run, change.run)
         run_etag = etags[0] if change.run is not None else stored.run_etag
         session_etag = etags[int(change.run is not None)] if session is not None else stored.session_etag
         return Stored(session or stored.session, change.run or stored.run, session_etag, run_etag)

@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from kernel.errors import Conflict, NotFound
 from lifecycle.configuration.preferences import Preferences
+from lifecycle.registry.declarations import Pin
 from llmops.spend.usage import Spend
 
 
@@ -29,6 +30,8 @@ MAX_TURNS = "max_turns"
 BY_REQUEST = "ended_by_request"
 FAILING = "failing"
 """Why a session was paused by its own limit of failures."""
+BUDGET = "budget"
+"""Why a session waits whose run a budget has stopped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +129,7 @@ class Session:
         failures: Runs that failed since one was last answered.
         kept: The conversations made for it at providers, those given up included.
         receipt: What was erased; None unless erased.
+        pin: The declaration of the agent that its runs use; None for the current one.
     """
 
     workspace: str
@@ -151,6 +155,7 @@ class Session:
     failures: int = 0
     kept: tuple[Kept, ...] = ()
     receipt: Receipt | None = None
+    pin: Pin | None = None
 
     @property
     def over(self) -> bool:

@@ -16,6 +16,7 @@ from lifecycle.runs.changes import state_event
 from lifecycle.sessions import rules as sessions
 from lifecycle.sessions.conversations import Change, Conversations, Stored
 from lifecycle.sessions.directory import Directory
+from lifecycle.sessions.pins import Pins
 from lifecycle.sessions.rules import Limits, Session
 
 
@@ -27,11 +28,13 @@ class Wish:
         user_id: Whose it is; None for nobody in particular.
         limits: Its own limits.
         preferences: How the user likes to be answered.
+        pin_version: Whether its runs are to go on with the agent as it is declared now.
     """
 
     user_id: str | None = None
     limits: Limits = field(default_factory=Limits)
     preferences: Preferences | None = None
+    pin_version: bool = False
 
 
 class SessionStart:
@@ -42,6 +45,7 @@ class SessionStart:
         catalog: Catalog,
         conversations: Conversations,
         directory: Directory,
+        pins: Pins,
         due: DueIndex,
         *,
         idle_after: timedelta,
@@ -50,6 +54,7 @@ class SessionStart:
         self._catalog = catalog
         self._conversations = conversations
         self._directory = directory
+        self._pins = pins
         self._due = due
         self._idle_after = idle_after
         self._clock = clock
@@ -71,7 +76,15 @@ class SessionStart:
         ident = session_id or new_id()
         now = self._clock()
         wanted = Session(
-            workspace, ident, agent.name, wish.user_id, now, now, limits=wish.limits, preferences=wish.preferences
+            workspace,
+            ident,
+            agent.name,
+            wish.user_id,
+            now,
+            now,
+            limits=wish.limits,
+            preferences=wish.preferences,
+            pin=agent.declaration.pin if wish.pin_version else None,
         )
         known = await self._conversations.load(workspace, ident) if session_id else Stored(None, None)
         if known.session is None:
@@ -98,6 +111,7 @@ class SessionStart:
         due = sessions.next_look(session, session.created_at, self._idle_after)
         await asyncio.gather(
             self._directory.enter_session(session),
+            self._pins.add(session),
             self._due.add(session.workspace, session.id, due, session.agent),
         )
 

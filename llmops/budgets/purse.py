@@ -7,7 +7,7 @@ import logging
 import random
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
 from kernel.clock import Clock
@@ -114,12 +114,11 @@ class Purse:
         counters = await self._treasury.accounts.counters(self._who.workspace, keys)
         return max((percent(each, counters) for each in limits), default=0)
 
-    async def begin(self, intent: Line, at_most_micro_usd: int | None) -> None:
+    async def begin(self, intent: Line) -> None:
         """Note that the call is about to be made, and reserve what it may come to.
 
         Args:
-            intent: The call at its estimate.
-            at_most_micro_usd: The most it can cost; None when its model has no known price.
+            intent: The call at its estimate: the most that it may take and cost.
 
         Raises:
             BudgetBlocked: A budget does not allow it.
@@ -131,15 +130,10 @@ class Purse:
             await self._treasury.ledger.begin(intent, self._treasury.clock() + self._treasury.hold_for)
             self._noted = True
             return
-        if at_most_micro_usd is None and any(each.limit.unit == "usd" for each in limits):
+        if intent.cost_micro_usd is None and any(each.limit.unit == "usd" for each in limits):
             msg = f"The model {intent.model!r} has no known price, so that no budget in USD can hold; give it a price."
             raise BudgetBlocked(msg, code=UNPRICED)
-        need = Amounts(
-            1,
-            intent.usage.input_tokens + intent.usage.output_tokens,
-            at_most_micro_usd or 0,
-            round(self._treasury.longest_call.total_seconds() * 1000),
-        )
+        need = replace(reserve_for(intent), ms=round(self._treasury.longest_call.total_seconds() * 1000))
         self._hold = await self._reserved(intent, need, limits)
         self._began = time.monotonic()
         limited = any(each.limit.unit == "seconds" for each in limits)
@@ -195,6 +189,11 @@ class Purse:
         if self._hold is None or self._line is None:
             return None
         return Settled(self._hold, spent_of(self._line, round((time.monotonic() - self._began) * 1000)))
+
+
+def reserve_for(intent: Line) -> Amounts:
+    """Return what a call at its estimate may take, but for its time."""
+    return Amounts(1, intent.usage.input_tokens + intent.usage.output_tokens, intent.cost_micro_usd or 0)
 
 
 def blocked(refusals: Sequence[Refusal]) -> BudgetBlocked:

@@ -32,7 +32,7 @@ class Wait:
         code: Why: an error code of `BudgetBlocked`.
         need: What the next call may take.
         model: The model of the next call.
-        below: With APPROVAL, the percentage at which approval is needed.
+        below: The step of the agent's ladder that stopped it, in percent; None where a limit did.
     """
 
     who: Charged
@@ -60,25 +60,32 @@ class Waits:
         row = Row(wait.who.workspace, f"wait!{wait.who.run_id}", {"wait": _WAIT.dump(wait)})
         await self._tables.commit(TABLE, [Upsert(row)])
 
-    async def drop(self, wait: Wait) -> None:
-        """Remove the run."""
+    async def drop(self, wait: Wait, etag: str) -> None:
+        """Remove the run, unless it was entered again since the ETag was read."""
         try:
-            await self._tables.commit(TABLE, [Delete(wait.who.workspace, f"wait!{wait.who.run_id}")])
+            await self._tables.commit(TABLE, [Delete(wait.who.workspace, f"wait!{wait.who.run_id}", etag)])
         except RowChanged:
-            return  # somebody else removed it
+            return
 
-    async def every(self, workspace: str) -> AsyncIterator[Wait]:
-        """Yield the workspace's runs that wait."""
+    async def every(self, workspace: str) -> AsyncIterator[tuple[Wait, str]]:
+        """Yield the workspace's runs that wait, with their ETags."""
         async for row in every(self._tables, TABLE, Span.prefix(workspace, "wait!")):
-            yield _WAIT.load(row.text("wait"))
+            yield _WAIT.load(row.text("wait")), row.etag
+
+    async def workspaces(self) -> AsyncIterator[str]:
+        """Yield every workspace in which a run may wait."""
+        async for workspace in self._book.workspaces():
+            yield workspace
 
     async def over(self, wait: Wait) -> bool:
         """Return whether what the run waits for has come to pass: there is room, or the model has a price."""
         now, workspace = self._clock(), wait.who.workspace
         limits = applying(await self._book.of(workspace, anew=True), wait.who, now)
         counters = await self._accounts.counters(workspace, list({each.counter for each in limits}))
-        if wait.code == APPROVAL:
-            return max((percent(each, counters) for each in limits), default=0) < (wait.below or 0)
+        if wait.below is not None and max((percent(each, counters) for each in limits), default=0) >= wait.below:
+            return False
+        if wait.below is not None:
+            return True
         if wait.code == UNPRICED:
             price = (await self._rates.of(workspace)).price(wait.model, Usage(), now)
             return price.cost_micro_usd is not None or not any(each.limit.unit == "usd" for each in limits)

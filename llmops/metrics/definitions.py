@@ -52,7 +52,6 @@ COST = Metric("agent.model.cost", "counter", "Cost of priced model calls.", ("ag
 UNPRICED = Metric("agent.model.unpriced_calls", "counter", "Model calls without a known price.", ("model",))
 LOOKUPS = Metric("agent.cache.lookups", "counter", "Look-ups of agents ready to run: hit or miss.", ("result",))
 BLOCKED = Metric("agent.budget.blocks", "counter", "Runs that a budget made wait.", ("agent",))
-PROVISIONING = _duration("agent.provision.duration", "Time to make or find an agent at its provider.", "outcome")
 
 COUNTED = (
     RUNS,
@@ -65,7 +64,6 @@ COUNTED = (
     UNPRICED,
     LOOKUPS,
     BLOCKED,
-    PROVISIONING,
 )
 """What workers count in their own memory and share by `llmops.metrics.shared`."""
 

@@ -5,14 +5,20 @@ Every threshold stands here. A rule that has too little to go by says nothing.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from itertools import pairwise
 
+from kernel.clock import Clock
 from kernel.money import format_usd
 from llmops.notifications.notification import Severity
-from llmops.performance.monitor import Performance, VersionPerformance
+from llmops.performance.monitor import Monitor, Performance, VersionPerformance
+from llmops.performance.sla import Target
 from llmops.performance.summary import Summary
+from llmops.spend.reports import Reports
+from llmops.spend.rollup import add_up
 from llmops.spend.usage import Spend
 
 MIN_RUNS = 20
@@ -72,6 +78,26 @@ class Facts:
     performance: Performance
     before: Summary
     users: Mapping[str, Spend]
+
+
+class Insights:
+    """Gathers what the rules look at."""
+
+    def __init__(self, monitor: Monitor, reports: Reports, clock: Clock) -> None:
+        self._monitor = monitor
+        self._reports = reports
+        self._clock = clock
+
+    async def facts(self, workspace: str, agent: str, first: date, last: date, target: Target) -> Facts:
+        """Return the facts of an agent from the first to the last UTC day, up to this moment."""
+        performance, before, sums = await asyncio.gather(
+            self._monitor.agent(workspace, agent, first, last, target),
+            self._monitor.before(workspace, agent, first, last),
+            self._reports.sums(workspace, first, last, self._clock().date()),
+        )
+        spent = [item for groups in sums.values() for item in groups.items()]
+        users = add_up((group.user_id, spend) for group, spend in spent if group.agent == agent)
+        return Facts(performance, before, users)
 
 
 def insights_of(facts: Facts) -> Sequence[Insight]:

@@ -47,7 +47,7 @@ class Outcome:
         ending: See Ending.
         code: Why it did not succeed; empty when it did.
         dead: Whether the run failed though trying again might have helped: its message is a dead letter.
-        latency_ms: How long the attempt's model calls took.
+        model_ms: How long the attempt's model calls took; 0 when it made none, or nobody knows.
         total_ms: From the run's acceptance to this end, in ms.
         queue_ms: From its acceptance to its first claim, in ms.
         spend: What was spent since the run's last attempt ended; over a run's outcomes it adds up to the run's spend.
@@ -66,7 +66,7 @@ class Outcome:
     ending: Ending
     code: str
     dead: bool
-    latency_ms: int
+    model_ms: int
     total_ms: int
     queue_ms: int
     spend: Spend

@@ -138,7 +138,7 @@ def summary_of(outcome: Outcome) -> Summary:
         scored=int(outcome.quality is not None),
         quality_sum=outcome.quality or 0,
         latency=Sketch.of([outcome.total_ms] if ending is Ending.SUCCEEDED else []),
-        model=Sketch.of([outcome.latency_ms] if outcome.spend.calls else []),
+        model=Sketch.of([outcome.model_ms] if outcome.model_ms else []),
         queue=Sketch.of([outcome.queue_ms] if outcome.final else []),
         codes={outcome.code: 1} if failed and outcome.code else {},
     )

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Literal
@@ -132,8 +132,10 @@ def from_row(row: Row) -> Line:
 class Ledger:
     """Writes lines and reads those of a run."""
 
-    def __init__(self, tables: Tables) -> None:
+    def __init__(self, tables: Tables, recorded: Callable[[Line], None] | None = None) -> None:
+        """Set the tables, and who is told of every line once it is written."""
         self._tables = tables
+        self._recorded = recorded
 
     async def begin(self, intent: Line, until: datetime) -> None:
         """Note that the call is about to be made, at its estimate; one that is not recorded until then is unsettled.
@@ -165,6 +167,8 @@ class Ledger:
             # Our own earlier try took effect although its response was lost, or the call was given up meanwhile.
             stored = await self._tables.get(TABLE, line.home, f"line!{line.key}")
             return from_row(stored) if stored else await self.record(line)
+        if self._recorded is not None:
+            self._recorded(line)
         return line
 
     async def lines(self, workspace: str, run_id: str, first: date, last: date) -> Sequence[Line]:

@@ -140,10 +140,7 @@ class Reports:
         stored = await self._tables.get(TABLE, workspace, _report_key(day))
         if stored is not None and stored.text("digest") == digest.hexdigest():
             return False
-        rows = [
-            to_row(workspace, cost_key(day, group), group, spend)
-            for group, spend in sums.items()
-        ]
+        rows = [to_row(workspace, cost_key(day, group), group, spend) for group, spend in sums.items()]
         for start in range(0, len(rows), MAX_WRITES):
             await self._tables.commit(TABLE, [Upsert(row) for row in rows[start : start + MAX_WRITES]])
         # The report itself last: its digest says that the rows above are complete.

@@ -1,8 +1,4 @@
-"""Adding new ledger lines to sums: each line once, reading only what is new, safe to stop anywhere.
-
-A partition's `new!` rows are added to its `sum!` rows and deleted in one transaction. A crash before it leaves the
-lines to be added, a crash after it leaves none, and two aggregators collide on an ETag: the slower one starts over.
-"""
+"""Adding new ledger lines to sums: each line once (`kernel.folding`), by what a cost can be asked by."""
 
 from __future__ import annotations
 
@@ -12,20 +8,8 @@ from dataclasses import asdict, dataclass
 from datetime import date
 from typing import TypeVar
 
-from kernel.tables import (
-    MAX_WRITES,
-    Delete,
-    Insert,
-    Replace,
-    Row,
-    RowChanged,
-    RowExists,
-    Span,
-    Tables,
-    Write,
-    every,
-    first_rows,
-)
+from kernel.folding import Sums, fold
+from kernel.tables import Row, Span, Tables, every
 from llmops.spend.ledger import SHARDS, TABLE, Line, from_row, partition
 from llmops.spend.usage import Spend
 
@@ -75,14 +59,17 @@ def from_sum(row: Row) -> tuple[Group, Spend]:
     return group, Spend(**{name: row.integer(name) for name in Spend.__slots__})
 
 
-def fitting(lines: Sequence[Row]) -> Sequence[Row]:
-    """Return the longest head of the new rows whose sums and deletions fit in one transaction."""
-    groups: set[Group] = set()
-    for count, row in enumerate(lines):
-        groups.add(group_of(from_row(row)))
-        if count + 1 + len(groups) > MAX_WRITES:
-            return lines[:count]
-    return lines
+def _add(first: tuple[Group, Spend], second: tuple[Group, Spend]) -> tuple[Group, Spend]:
+    return first[0], first[1] + second[1]
+
+
+def _parts(row: Row) -> Sequence[tuple[str, tuple[Group, Spend]]]:
+    line = from_row(row)
+    group = group_of(line)
+    return [(group.key, (group, line.spend))]
+
+
+_SUMS = Sums(TABLE, _parts, from_sum, lambda total: asdict(total[0]) | asdict(total[1]), _add)
 
 
 class Rollup:
@@ -93,7 +80,7 @@ class Rollup:
 
     async def fold(self, day: date) -> int:
         """Add all new lines of the day to its sums and return how many there were."""
-        return sum([await self._fold_partition(partition(day, number)) for number in range(SHARDS)])
+        return sum([await fold(self._tables, _SUMS, partition(day, number)) for number in range(SHARDS)])
 
     async def sums(self, day: date, workspace: str | None = None) -> dict[Group, Spend]:
         """Return the day's sums by group, of one workspace or of all; new lines not yet folded are not in them."""
@@ -112,26 +99,3 @@ class Rollup:
                 async for row in every(self._tables, TABLE, Span.prefix(partition(day, number), prefix))
             ]
         )
-
-    async def _fold_partition(self, home: str) -> int:
-        folded = 0
-        while True:
-            rows = fitting(await first_rows(self._tables, TABLE, Span.prefix(home, "new!"), MAX_WRITES))
-            if not rows:
-                return folded
-            try:
-                await self._add(home, rows)
-            except (RowChanged, RowExists):
-                continue  # another aggregator took these rows first, or our own earlier try took effect
-            folded += len(rows)
-
-    async def _add(self, home: str, rows: Sequence[Row]) -> None:
-        lines = [from_row(row) for row in rows]
-        writes: list[Write] = [Delete(home, row.key, row.etag) for row in rows]
-        for group, spend in add_up((group_of(line), line.spend) for line in lines).items():
-            stored = await self._tables.get(TABLE, home, group.key)
-            if stored is None:
-                writes.append(Insert(to_row(home, group.key, group, spend)))
-            else:
-                writes.append(Replace(to_row(home, group.key, group, from_sum(stored)[1] + spend, stored.etag)))
-        await self._tables.commit(TABLE, writes)

@@ -58,7 +58,9 @@ async def test_an_agent_is_created_once_and_reused(api: Api, stack: Stack) -> No
 
     assert {run["version"] for run in runs} == {"1"}
     assert (stats["versions_created"], stats["versions_adopted"], stats["reused"]) == (1, 0, 3)
-    assert await api.get("stats") == {"items": [stats], "next": None}
+    overall = await api.get("stats")
+    assert (overall["items"], overall["next"]) == ([stats], None)
+    assert (overall["lifecycle"]["agents"], overall["lifecycle"]["versions"]) == ({"active": 1}, 1)
     assert len(await stack.rows("offlineagents", workspace=api.workspace or "", agent="shared")) == 1
 
 

@@ -84,9 +84,7 @@ def operation_lists(draw: st.DrawFn, *, most: int = 10) -> list[Operation]:
 def comparable(record: AgentRecord) -> AgentRecord:
     """Return the record without what a crash may change: whether a version was created or, after one, adopted."""
     told = tuple(
-        replace(line, step=Step.CREATED, id=line.id.replace("-adopted-", "-created-"))
-        if line.step is Step.ADOPTED
-        else line
+        replace(line, step=Step.CREATED if line.step is Step.ADOPTED else line.step, id="")
         for line in record.untold
     )
     return replace(record, created=record.created + record.adopted, adopted=0, untold=told)

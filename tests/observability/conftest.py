@@ -29,8 +29,8 @@ from devhost import datums
 from devhost.durable.protocol import client_binding
 from devhost.index import index_functions
 from devhost.invoke import Invoker, Outcome
-from devhost.services import start_service_bus
 from devhost.servicebus_message import trace_parent, trigger_value
+from devhost.services import start_service_bus
 from tests.e2e.support import QUEUE, TOPOLOGY
 from tests.fakes.openai_server import FakeOpenAI
 from tests.lifecycle.doubles import quick_settings

@@ -19,7 +19,6 @@ from kernel.settings import Settings
 from tests.triggers.conftest import context, request
 from triggers.api import DEFAULT_LIMIT, Api, Call, Endpoint, Reply, index, page_token
 from triggers.runs import LONGEST_WAIT_S, wait_of
-from triggers.sessions import event_stream
 
 SIGNALS: Any = object()
 
@@ -160,8 +159,3 @@ async def test_an_endpoint_without_signals_cannot_send_any(settings: Settings) -
         return Reply()
 
     assert (await answer(settings, handler)).status_code == 500
-
-
-def test_an_empty_stream_is_a_comment() -> None:
-    """Nothing new: the client is told when to ask again, and has no event to handle."""
-    assert event_stream([]) == "retry: 250\n: nothing new\n\n"

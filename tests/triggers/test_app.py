@@ -11,11 +11,38 @@ from triggers.app import create_app
 
 ROUTES = """
 DELETE agents/{name} agents_delete function
+DELETE alerts/{name} alerts_delete function
 DELETE channels/{name} channels_delete function
 GET    agents agents_list function
 GET    agents/{name} agents_get function
+GET    agents/{name}/effective agents_effective function
+DELETE templates/{name} templates_delete function
+GET    templates templates_list function
+GET    templates/{name} templates_get function
+GET    templates/{name}/dependents templates_dependents function
+GET    templates/{name}/versions templates_versions function
+PUT    templates/{name} templates_put function
+DELETE personalities/{name} personalities_delete function
+GET    personalities personalities_list function
+GET    personalities/{name} personalities_get function
+GET    personalities/{name}/dependents personalities_dependents function
+GET    personalities/{name}/versions personalities_versions function
+PUT    personalities/{name} personalities_put function
+DELETE capabilities/{name} capabilities_delete function
+GET    capabilities capabilities_list function
+GET    capabilities/{name} capabilities_get function
+GET    capabilities/{name}/dependents capabilities_dependents function
+GET    capabilities/{name}/versions capabilities_versions function
+PUT    capabilities/{name} capabilities_put function
+DELETE overrides overrides_delete function
+GET    overrides overrides_get function
+GET    overrides/versions overrides_versions function
+PUT    overrides overrides_put function
 GET    agents/{name}/stats agents_stats function
 GET    agents/{name}/versions agents_versions function
+GET    alerts alerts_list function
+GET    alerts/fired alerts_fired function
+GET    alerts/{name} alerts_get function
 GET    channels channels_list function
 GET    channels/{name} channels_get function
 GET    channels/{name}/deliveries channels_deliveries function
@@ -25,15 +52,20 @@ GET    evaluations evaluations_list function
 GET    evaluations/{name}/comparison evaluations_comparison function
 GET    evaluations/{name}/versions evaluations_versions function
 GET    health health anonymous
+GET    metrics metrics function
 GET    openapi.json openapi anonymous
 GET    registry/plan registry_plan function
 GET    registry/plan/{id} registry_plan_get function
+GET    performance performance_list function
+GET    performance/{agent} performance_get function
+GET    performance/{agent}/insights performance_insights function
 GET    reports reports_list function
 GET    reports/{day} reports_get function
 GET    runs/{run_id} runs_get function
 GET    sessions sessions_list function
 GET    sessions/{id} sessions_get function
 GET    sessions/{id}/events sessions_events function
+GET    events events function
 GET    sessions/{id}/messages sessions_messages function
 GET    stats stats function
 POST   agents/{name}/disable agents_disable function
@@ -51,6 +83,7 @@ POST   runs/{run_id}/cancel runs_cancel function
 POST   sessions sessions_create function
 POST   sessions/{id}/end sessions_end function
 PUT    agents/{name} agents_declare function
+PUT    alerts/{name} alerts_put function
 PUT    channels/{name} channels_put function
 """
 SIGNALLING = {
@@ -63,6 +96,15 @@ SIGNALLING = {
     "agents_restore",
     "agents_retire",
     "agents_verify",
+    "capabilities_delete",
+    "capabilities_put",
+    "follow_configuration",
+    "overrides_delete",
+    "overrides_put",
+    "personalities_delete",
+    "personalities_put",
+    "templates_delete",
+    "templates_put",
     "evaluate_answers",
     "prune_idle_agents",
     "registry_apply",
@@ -121,11 +163,14 @@ def test_other_functions(functions: dict[str, list[dict[str, Any]]]) -> None:
             "isSessionsEnabled": True,
         },
         "prune_idle_agents": {"type": "timerTrigger", "schedule": "%PRUNE_SCHEDULE%"},
+        "follow_configuration": {"type": "timerTrigger", "schedule": "%CONFIGURATION_SCHEDULE%"},
         "aggregate_costs": {"type": "timerTrigger", "schedule": "%REPORT_SCHEDULE%"},
         "reconcile": {"type": "timerTrigger", "schedule": "%DRIFT_SCHEDULE%"},
         "expire_sessions": {"type": "timerTrigger", "schedule": "%SESSION_EXPIRY_SCHEDULE%"},
         "account_dead_letters": {"type": "timerTrigger", "schedule": "%DEAD_LETTER_SCHEDULE%"},
         "evaluate_answers": {"type": "timerTrigger", "schedule": "%EVALUATION_SCHEDULE%"},
+        "expire_events": {"type": "timerTrigger", "schedule": "%EVENTS_SCHEDULE%"},
+        "evaluate_alerts": {"type": "timerTrigger", "schedule": "%ALERT_SCHEDULE%"},
         "deliver_notifications": {"type": "timerTrigger", "schedule": "%NOTIFY_SCHEDULE%"},
     }
 

@@ -1,0 +1,34 @@
+"""The parts of alerts."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from bootstrap.parts.events import EventParts
+from bootstrap.parts.notifications import NotificationParts
+from bootstrap.parts.performance import PerformanceParts
+
+if TYPE_CHECKING:
+    from llmops.alerts.evaluation import Evaluator
+    from llmops.alerts.store import Alerts
+
+
+class AlertParts(EventParts, NotificationParts, PerformanceParts):
+    """Makes alerts."""
+
+    @cached_property
+    def alerts(self) -> Alerts:
+        """Alert rules and what they did."""
+        from llmops.alerts.store import Alerts
+
+        return Alerts(self.tables, self.clock)
+
+    @cached_property
+    def evaluator(self) -> Evaluator:
+        """Evaluates alert rules."""
+        from llmops.alerts.evaluation import Evaluator
+
+        return Evaluator(
+            self.alerts, self.performance_rollup, self.reports, self.outbox, self.journal, clock=self.clock
+        )

@@ -1,0 +1,41 @@
+"""The parts of metrics."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from bootstrap.parts.foundation import Foundation
+
+if TYPE_CHECKING:
+    from lifecycle.measures import Measures
+    from lifecycle.registry.counts import LifecycleCounts
+    from llmops.metrics.shared import SharedMetrics
+
+
+class MetricParts(Foundation):
+    """Makes metrics."""
+
+    @cached_property
+    def metrics(self) -> SharedMetrics:
+        """What the workers count."""
+        from llmops.metrics.push import Instruments
+        from llmops.metrics.shared import SharedMetrics
+
+        interval = timedelta(seconds=self.settings.metrics_every)
+        return SharedMetrics(self.tables, self.clock, interval, Instruments().push)
+
+    @cached_property
+    def measures(self) -> Measures:
+        """Turns what happens into metrics."""
+        from lifecycle.measures import Measures
+
+        return Measures(self.metrics)
+
+    @cached_property
+    def lifecycle_counts(self) -> LifecycleCounts:
+        """How many agents there are, and what happened to them."""
+        from lifecycle.registry.counts import LifecycleCounts
+
+        return LifecycleCounts(self.tables)

@@ -1,0 +1,56 @@
+"""What is measured of runs, model calls and look-ups: from what is stored anyway, at the moment it is stored.
+
+A run's end is counted by whoever commits it, and only then; a duplicate that finds it ended counts nothing.
+"""
+
+from __future__ import annotations
+
+from lifecycle.runs.rules import Run, RunState, Stage
+from llmops.metrics import definitions as metrics
+from llmops.metrics.shared import SharedMetrics
+from llmops.spend.ledger import Line
+
+
+class Measures:
+    """Turns what happens into metrics."""
+
+    def __init__(self, shared: SharedMetrics) -> None:
+        self._count = shared.count
+
+    def run_changed(self, before: Run | None, after: Run) -> None:
+        """Measure a change of a run that was committed; `before` is None for a run that was not stored."""
+        waited = after.state is RunState.WAITING and (before is None or before.state is not RunState.WAITING)
+        if waited and after.stage is Stage.CHECKING_BUDGET:
+            self._count(after.workspace, metrics.BLOCKED, 1, after.agent)
+        if after.finished and not (before and before.finished):
+            self._run_ended(after)
+
+    def call_recorded(self, line: Line) -> None:
+        """Measure a model call whose line was committed to the ledger; a refused one cost nothing."""
+        if line.outcome == "refused":
+            return
+        self._count(line.workspace, metrics.MODEL_CALLS, line.latency_ms / 1000, line.model)
+        usage = line.usage
+        counts = (("input", usage.input_tokens), ("cached", usage.cached_tokens), ("output", usage.output_tokens))
+        for kind, tokens in counts:
+            if tokens:
+                self._count(line.workspace, metrics.TOKENS, tokens, line.model, kind)
+        if line.cost_micro_usd is None:
+            self._count(line.workspace, metrics.UNPRICED, 1, line.model)
+        elif line.cost_micro_usd:
+            self._count(line.workspace, metrics.COST, line.cost_micro_usd, line.agent)
+
+    def looked_up(self, workspace: str, *, hit: bool) -> None:
+        """Count a look-up of an agent to run: whether this worker had it ready."""
+        self._count(workspace, metrics.LOOKUPS, 1, "hit" if hit else "miss")
+
+    def _run_ended(self, run: Run) -> None:
+        self._count(run.workspace, metrics.RUNS, 1, run.agent, run.state.value)
+        if run.finished_at is not None:
+            took = (run.finished_at - run.created_at).total_seconds()
+            self._count(run.workspace, metrics.RUN_DURATION, max(0.0, took), run.agent)
+        if run.started_at is not None:
+            waited = (run.started_at - run.created_at).total_seconds()
+            self._count(run.workspace, metrics.QUEUE_TIME, max(0.0, waited))
+        if run.score is not None:
+            self._count(run.workspace, metrics.QUALITY, run.score.overall, run.agent)

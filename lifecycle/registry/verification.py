@@ -1,0 +1,40 @@
+"""Having agents verified at their providers by and by, those not seen for longest first."""
+
+from __future__ import annotations
+
+from kernel.clock import Clock, hour_bucket
+from kernel.ids import new_id
+from lifecycle.registry.catalog import Catalog
+from lifecycle.registry.due import DueIndex
+from lifecycle.registry.due_times import LookAfter, verify_due
+from lifecycle.registry.operations import Verify
+from lifecycle.registry.signals import AgentSignals
+
+
+class Verification:
+    """Sends `Verify` to the actors of agents that are due for it. It reads what is due, not all agents."""
+
+    def __init__(self, catalog: Catalog, due: DueIndex, look_after: LookAfter, *, sample: int, clock: Clock) -> None:
+        """Set how many agents are verified at a time at most."""
+        self._catalog = catalog
+        self._due = due
+        self._look_after = look_after
+        self._sample = sample
+        self._clock = clock
+
+    async def run(self, signals: AgentSignals) -> int:
+        """Have the next agents verified, and return how many."""
+        now, count = self._clock(), 0
+        async for entry in self._due.until(now):
+            agent = await self._catalog.find(entry.workspace, entry.name)
+            due = verify_due(agent.record, self._look_after) if agent is not None and agent.record else None
+            if due is None:
+                if entry.hour < hour_bucket(now):  # one of this hour may be ahead of the record that it is for
+                    await self._due.drop(entry.workspace, entry.name, entry.hour)
+                continue
+            if due <= now:
+                await signals.send(entry.workspace, entry.name, Verify(new_id()))
+                count += 1
+            if count == self._sample:
+                break
+        return count

@@ -1,0 +1,73 @@
+"""What a user prefers, as the model is told it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from lifecycle.configuration.preferences import MAX_NOTE, MAX_TEXT, Preferences, preference_text, preferring
+
+PREFERENCES = st.builds(
+    Preferences,
+    language=st.none() | st.sampled_from(["de", "pt-BR", "zh-Hant-TW"]),
+    verbosity=st.sampled_from([None, "brief", "normal", "detailed"]),
+    formality=st.sampled_from([None, "casual", "neutral", "formal"]),
+    format=st.sampled_from([None, "prose", "bullets", "table", "plain_text"]),
+    expertise=st.sampled_from([None, "beginner", "practitioner", "expert"]),
+    units=st.sampled_from([None, "metric", "imperial"]),
+    time_zone=st.none() | st.just("Europe/Zurich"),
+    note=st.none() | st.text(min_size=1, max_size=MAX_NOTE),
+)
+
+
+@given(PREFERENCES)
+def test_the_text_says_each_preference_once_and_is_bounded(preferences: Preferences) -> None:
+    """A line for each, none that begins a new section, and never more than MAX_TEXT."""
+    text = preference_text(preferences)
+    given_ = preferences.model_dump(exclude_none=True)
+    note = given_.pop("note", "").split()
+
+    assert len(text) <= MAX_TEXT
+    assert text == preference_text(preferences)
+    wishes = len(given_) + bool(note)
+    assert len(text.split("\n")) == 1 + wishes
+    assert bool(text) == bool(wishes)
+
+
+@given(PREFERENCES, PREFERENCES, PREFERENCES)
+def test_what_is_asked_now_counts(one: Preferences, two: Preferences, three: Preferences) -> None:
+    """Field by field, associative, and nothing asked changes nothing."""
+    both = preferring(one, two)
+
+    for field in Preferences.model_fields:
+        now = getattr(two, field)
+        assert getattr(both, field) == (getattr(one, field) if now is None else now)
+    assert preferring(preferring(one, two), three) == preferring(one, preferring(two, three))
+    assert preferring(one, Preferences()) == one
+
+
+def test_the_text_for_a_model() -> None:
+    """It is the user's voice, and leaves the agent's instructions above it."""
+    text = preference_text(Preferences(language="de-CH", verbosity="brief", note="Ich bin\nfarbenblind."))
+
+    assert text == (
+        "How I like to be answered, as far as your instructions allow:\n"
+        "- Answer in the language with the tag de-CH, whatever language I write in.\n"
+        "- Be brief: the answer first, and nothing that was not asked for.\n"
+        "- Ich bin farbenblind."
+    )
+
+
+@pytest.mark.parametrize(
+    "body",
+    [{"language": "German!"}, {"verbosity": "chatty"}, {"note": "x" * (MAX_NOTE + 1)}, {"note": ""}, {"tone": "x"},
+     {"time_zone": "Europe/Zurich\n"}],
+)  # fmt: skip
+def test_what_is_no_preference_is_refused(body: dict[str, Any]) -> None:
+    """Unknown values and fields, and notes that are too long."""
+    with pytest.raises(ValidationError):
+        Preferences.model_validate(body)
