@@ -6,13 +6,14 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.imports import cold_start
+from benchmarks.overhead import measure_overhead
 from benchmarks.runs import measure_runs
 
 
 def main() -> None:
     """Measure and print."""
     table = Table("Measured", "Figure", "Beside", "Ratio")
-    for result in [*cold_start(), *asyncio.run(measure_runs())]:
+    for result in [*cold_start(), *asyncio.run(measure_runs()), *asyncio.run(measure_overhead())]:
         table.add_row(result.what, result.figure, result.beside, result.ratio)
     Console(width=160).print(table)
 

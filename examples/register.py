@@ -36,13 +36,13 @@ def main() -> None:
     url = sys.argv[1] if len(sys.argv) > 1 else os.environ.get("DEVHOST_URL", "http://127.0.0.1:7071")
     print("\nExample agents:\n")
     try:
-        names = register(url)
+        register(url)
     except urllib.error.HTTPError as error:
         sys.exit(f"{error.code}: {error.read().decode(errors='replace')}")
     except OSError as error:
         sys.exit(f"The app at {url} cannot be reached: {error}")
     print("\nTry it:\n")
-    print(f"  curl -s {url}/api/agents/{names[-1]}/runs -H 'Prefer: wait=20' \\")
+    print(f"  curl -s {url}/api/agents/tech_advisor/runs -H 'Prefer: wait=20' \\")
     print("""    -d '{"query": "Compare Table Storage and Cosmos DB for a registry of agents."}'""")
 
 

@@ -132,6 +132,19 @@ class Settings(BaseModel):
     webhooks_allow_private: bool = Field(default=False, alias="WEBHOOKS_ALLOW_PRIVATE")
     """Whether webhooks may be plain http and go to private addresses; only for local use."""
 
+    budget_trust: Seconds = Field(default=5, alias="BUDGET_TRUST_S")
+    """How long a worker keeps to budgets and rates without looking whether they were changed."""
+    budget_wait: Seconds = Field(default=5, alias="BUDGET_WAIT_S")
+    """How long a model call waits for what others have reserved of a budget, before its run waits."""
+    budget_output_tokens: int = Field(default=4096, ge=1, le=1_000_000, alias="BUDGET_OUTPUT_TOKENS")
+    """Most tokens of a model call's answer within budgets, where the agent's spec does not say."""
+    budget_schedule: Name = Field(default="20 * * * * *", alias="BUDGET_SCHEDULE")
+    """When expired reservations are freed and waiting runs looked at (NCRONTAB, UTC)."""
+    runaway_same_tool_calls: int = Field(default=10, ge=0, le=10_000, alias="RUNAWAY_SAME_TOOL_CALLS")
+    """Calls of one tool with the same arguments in an attempt before the run is failed; 0 for any number."""
+    runaway_usd_per_minute: float = Field(default=10, ge=0, le=1_000_000, alias="RUNAWAY_USD_PER_MINUTE")
+    """What a run may spend within a minute, in USD, before it is failed; 0 for anything."""
+
     auth_mode: Literal["keys", "entra"] = Field(default="keys", alias="AUTH_MODE")
     """Who may call: holders of a function key, or users that App Service authentication has signed in."""
     workspace_claim: Name = Field(default="tid", alias="WORKSPACE_CLAIM")

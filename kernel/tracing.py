@@ -41,7 +41,7 @@ def traceparent() -> str | None:
     return carrier().get("traceparent")
 
 
-def parent_of(sent: Mapping[str, str], host: Mapping[str, str]) -> Context:
+def parent_of(sent: Mapping[str, object], host: Mapping[str, object]) -> Context:
     """Return the context that what comes in goes on with; an empty one begins a trace.
 
     The sender's trace is gone on with, below the host's own span where the host records it too. A trace that the host
@@ -121,9 +121,10 @@ def event(name: str, attributes: Attributes | None = None) -> None:
         current.add_event(name, {key: value for key, value in (attributes or {}).items() if value is not None})
 
 
-def _parsed(headers: Mapping[str, str]) -> SpanContext:
+def _parsed(headers: Mapping[str, object]) -> SpanContext:
     """Return the span context in the headers, an invalid one if they hold none."""
-    return trace.get_current_span(_W3C.extract(dict(headers), Context())).get_span_context()
+    texts = {name: value for name, value in headers.items() if isinstance(value, str)}
+    return trace.get_current_span(_W3C.extract(texts, Context())).get_span_context()
 
 
 def _in_context(span_context: SpanContext) -> Context:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import timedelta
+
 from bootstrap.services import Services
 from kernel.errors import InvalidInput
 from kernel.ids import agent_name
 from lifecycle.configuration.layers import AgentConfig
 from lifecycle.registry.catalog import Agent
 from triggers.api import Api, Call, Endpoint, Reply, page_token
-from triggers.views.agents import AgentStatsView, AgentVersionView, AgentView, PruneView, VerdictView
+from triggers.views.agents import AgentStatsView, AgentView, PruneView, VerdictView
 from triggers.views.base import Page
 
 
@@ -16,10 +19,7 @@ class AgentPage(Page[AgentView]):
     """Agents by name."""
 
 
-class VersionPage(Page[AgentVersionView]):
-    """An agent's versions, newest first."""
-
-
+_LONGEST_GRACE_S = 366 * 86400
 PAGING = {"limit": "Items a page, 1-200; 50 unless given.", "next": "The `next` of the page before."}
 
 
@@ -43,7 +43,9 @@ def register(api: Api, services: Services) -> None:
     async def declare(call: Call) -> Reply:
         name = agent_name(call.route("name"))
         if_match = call.header("if-match")
-        agent, new = await services.administration.declare(call.workspace, name, call.body, call.signals, if_match)
+        agent, new = await services.administration.declare(
+            call.workspace, name, call.body, call.signals, if_match, by=call.caller
+        )
         headers = {"ETag": agent.etag} | ({"Location": f"/api/agents/{name}"} if new else {})
         return Reply(AgentView.from_agent(agent), 201 if new else 200, headers)
 
@@ -59,7 +61,8 @@ def register(api: Api, services: Services) -> None:
     )
     async def delete(call: Call) -> Reply:
         name = agent_name(call.route("name"))
-        await services.administration.delete(call.workspace, name, call.signals, call.header("if-match"))
+        if_match = call.header("if-match")
+        await services.administration.delete(call.workspace, name, call.signals, if_match, call.caller)
         return Reply(status=204)
 
 
@@ -84,37 +87,14 @@ def _register_reading(api: Api, services: Services) -> None:
             AgentStatsView.from_agent(await services.catalog.get(call.workspace, agent_name(call.route("name"))))
         )
 
-    @api.handle(
-        Endpoint(
-            "GET",
-            "agents/{name}/versions",
-            "agents_versions",
-            "List an agent's versions at its provider, newest first.",
-            returns=VersionPage,
-            errors=(404,),
-        )
-    )
-    async def versions(call: Call) -> Reply:
-        record = (await services.catalog.get(call.workspace, agent_name(call.route("name")))).record
-        held = [*record.superseded, *([record.version] if record.version else [])] if record else []
-        items = [
-            AgentVersionView(
-                name=version.name,
-                version=version.version,
-                id=version.id,
-                created_at=version.created_at,
-                current=record is not None and version == record.version,
-            )
-            for version in reversed(held)
-        ]
-        return Reply(VersionPage(items=items, next=None))
-
 
 def _register_commands(api: Api, services: Services) -> None:
 
-    def command(verb: str, summary: str, errors: tuple[int, ...]) -> Endpoint:
-        path = f"agents/{{name}}/{verb}"
-        return Endpoint("POST", path, f"agents_{verb}", summary, returns=AgentView, status=202, errors=errors)
+    def command(verb: str, summary: str, errors: tuple[int, ...], query: Mapping[str, str] | None = None) -> Endpoint:
+        path, operation = f"agents/{{name}}/{verb}", f"agents_{verb}"
+        return Endpoint(
+            "POST", path, operation, summary, returns=AgentView, status=202, errors=errors, query=query or {}
+        )
 
     @api.handle_with_signals(command("prewarm", "Make an agent ready before its first run.", (404, 409)))
     async def prewarm(call: Call) -> Reply:
@@ -123,43 +103,47 @@ def _register_commands(api: Api, services: Services) -> None:
         )
 
     @api.handle_with_signals(
-        command("retire", "Remove an agent at the provider, keeping its spec; its next run restores it.", (404, 409))
+        command(
+            "retire",
+            "Put an agent away at its provider, keeping its spec; its next run restores it.",
+            (404, 409),
+            {"grace_s": "Seconds until its versions are deleted, 0 for at once; PRUNE_GRACE_S unless given."},
+        )
     )
     async def retire(call: Call) -> Reply:
+        name, grace = agent_name(call.route("name")), _seconds(call, "grace_s")
         return _accepted(
-            await services.administration.retire(call.workspace, agent_name(call.route("name")), call.signals)
+            await services.administration.retire(call.workspace, name, call.signals, grace, by=call.caller)
         )
 
     @api.handle_with_signals(command("restore", "Bring a retired or failed agent back.", (404, 409)))
     async def restore(call: Call) -> Reply:
-        return _accepted(
-            await services.administration.restore(call.workspace, agent_name(call.route("name")), call.signals)
-        )
+        name = agent_name(call.route("name"))
+        return _accepted(await services.administration.restore(call.workspace, name, call.signals, call.caller))
 
-    @api.handle_with_signals(command("verify", "Look whether an agent is still at the provider.", (404,)))
+    @api.handle_with_signals(
+        command("verify", "Look whether an agent is at its provider as it was made, and make it again if not.", (404,))
+    )
     async def verify(call: Call) -> Reply:
-        return _accepted(
-            await services.administration.verify(call.workspace, agent_name(call.route("name")), call.signals)
-        )
+        name = agent_name(call.route("name"))
+        return _accepted(await services.administration.verify(call.workspace, name, call.signals, call.caller))
 
     @api.handle_with_signals(
         command("disable", "Switch an agent off: its runs are refused until it is enabled.", (404,))
     )
     async def disable(call: Call) -> Reply:
-        name = agent_name(call.route("name"))
-        return _accepted(await services.administration.switch(call.workspace, name, call.signals, enabled=False))
+        return _accepted(await _switch(services, call, enabled=False))
 
     @api.handle_with_signals(command("enable", "Switch an agent on again.", (404,)))
     async def enable(call: Call) -> Reply:
-        name = agent_name(call.route("name"))
-        return _accepted(await services.administration.switch(call.workspace, name, call.signals, enabled=True))
+        return _accepted(await _switch(services, call, enabled=True))
 
     @api.handle_with_signals(
         Endpoint(
             "POST",
             "prune",
             "agents_prune",
-            "Judge the agents that are due, and retire the idle ones unless it is a dry run.",
+            "Judge what is due, and retire idle agents and delete superseded versions unless it is a dry run.",
             returns=PruneView,
             query={"dry_run": "`true` (default) only says what would happen; `false` does it."},
         )
@@ -179,3 +163,18 @@ def _flag(call: Call, name: str, *, default: bool) -> bool:
     if text not in (None, "true", "false"):
         raise InvalidInput(f"'{name}' is true or false.", code="invalid_flag", fields={name: "true or false"})
     return default if text is None else text == "true"
+
+
+def _seconds(call: Call, name: str) -> timedelta | None:
+    text = call.query(name)
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) <= 9 and int(text) <= _LONGEST_GRACE_S):
+        rule = f"a number of seconds from 0 to {_LONGEST_GRACE_S}"
+        raise InvalidInput(f"'{name}' is {rule}.", code="invalid_seconds", fields={name: rule})
+    return timedelta(seconds=int(text))
+
+
+async def _switch(services: Services, call: Call, *, enabled: bool) -> Agent:
+    name = agent_name(call.route("name"))
+    return await services.administration.switch(call.workspace, name, call.signals, enabled=enabled, by=call.caller)

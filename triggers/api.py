@@ -20,7 +20,7 @@ from kernel.ids import new_id
 from kernel.settings import Settings
 from kernel.tracing import failed, span
 from lifecycle.registry.signals import AgentSignals
-from triggers.principal import workspace_of
+from triggers.principal import caller_of, workspace_of
 from triggers.problems import invalid_body, problem
 from triggers.tracing import incoming
 
@@ -47,6 +47,11 @@ class Call:
     request: func.HttpRequest
     body: Any
     signals: AgentSignals
+
+    @property
+    def caller(self) -> str:
+        """Who calls, as the platform's authentication names them; empty where it does not."""
+        return caller_of(self.header("x-ms-client-principal-name"))
 
     def route(self, name: str) -> str:
         """Return a route parameter."""

@@ -13,6 +13,7 @@ from kernel.settings import Settings
 from triggers import (
     agents,
     alerts,
+    budgets,
     channels,
     configuration,
     costs,
@@ -24,10 +25,12 @@ from triggers import (
     metrics,
     performance,
     queue,
+    reports,
     runs,
     sessions,
     system,
     timers,
+    versions,
 )
 from triggers.api import Api
 
@@ -40,12 +43,15 @@ def create_app(settings: Settings) -> df.DFApp:
 
     api = Api(settings, durable_signals)
     agents.register(api, services)
+    versions.register(api, services)
     configuration.register(api, services)
     runs.register(api, services, run_queue)
-    sessions.register(api, services)
+    sessions.register(api, services, run_queue)
     events.register(api, services)
     costs.register(api, services)
+    budgets.register(api, services, run_queue)
     evaluations.register(api, services)
+    reports.register(api, services)
     performance.register(api, services)
     alerts.register(api, services)
     channels.register(api, services)

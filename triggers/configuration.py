@@ -8,11 +8,12 @@ from typing import Any
 
 from bootstrap.services import Services
 from kernel.errors import InvalidInput
-from kernel.ids import agent_name
+from kernel.ids import agent_name, user_id
 from lifecycle.configuration.dependents import dependent_key
 from lifecycle.configuration.following import config_of
 from lifecycle.configuration.items import Item
 from lifecycle.configuration.kinds import CONTENT, OVERRIDES, Kind, Ref, item_name
+from lifecycle.configuration.preferences import Preferences
 from triggers.agents import PAGING
 from triggers.api import Api, Call, Endpoint, Reply, index, page_token
 from triggers.views.base import FailureView, Page
@@ -27,6 +28,7 @@ from triggers.views.configuration import (
     OverridesView,
     PersonalityPage,
     PersonalityView,
+    PreferencesView,
     TemplatePage,
     TemplateView,
 )
@@ -78,6 +80,48 @@ def register(api: Api, services: Services) -> None:
         except InvalidInput as error:
             return Reply(EffectiveView.from_problem(agent, declared, FailureView.of(error)))
         return Reply(EffectiveView.from_resolved(agent, declared, resolved))
+
+    _register_preferences(api, services)
+
+
+def _register_preferences(api: Api, services: Services) -> None:
+    path = "users/{user_id}/preferences"
+
+    @api.handle(
+        Endpoint(
+            "GET", path, "preferences_get", "Get what a user usually prefers.", returns=PreferencesView, errors=(404,)
+        )
+    )
+    async def get(call: Call) -> Reply:
+        found = await services.users.get(call.workspace, user_id(call.route("user_id")))
+        return Reply(PreferencesView.of(found), headers={"ETag": found.etag})
+
+    @api.handle(
+        Endpoint(
+            "PUT",
+            path,
+            "preferences_put",
+            "Set what a user usually prefers, for the sessions that start from now on.",
+            body=Preferences,
+            returns=PreferencesView,
+            also=201,
+            errors=(412,),
+        )
+    )
+    async def put(call: Call) -> Reply:
+        who = user_id(call.route("user_id"))
+        kept, new = await services.users.put(call.workspace, who, call.body, call.header("if-match"))
+        headers = {"ETag": kept.etag} | ({"Location": f"/api/users/{who}/preferences"} if new else {})
+        return Reply(PreferencesView.of(kept), 201 if new else 200, headers)
+
+    @api.handle(
+        Endpoint(
+            "DELETE", path, "preferences_delete", "Forget what a user usually prefers.", status=204, errors=(404, 412)
+        )
+    )
+    async def delete(call: Call) -> Reply:
+        await services.users.delete(call.workspace, user_id(call.route("user_id")), call.header("if-match"))
+        return Reply(status=204)
 
 
 def _register_item(api: Api, services: Services, resource: _Resource, path: str, what: str) -> None:

@@ -37,6 +37,16 @@ def workspace_of(headers: dict[str, str], settings: Settings) -> str:
     return DEFAULT_WORKSPACE
 
 
+def caller_of(name: str | None) -> str:
+    """Return what the audit trail calls whoever App Service authentication has signed in; empty where it has not.
+
+    Args:
+        name: The header `X-MS-CLIENT-PRINCIPAL-NAME`. The platform removes it from what callers send; without its
+            authentication anybody may send it, so it is told in the trail and grants nothing.
+    """
+    return "".join(char for char in name or "" if char.isprintable())[:128]
+
+
 def _claimed(principal: str, claim: str) -> str:
     try:
         claims = parse_json(base64.b64decode(principal, validate=True))["claims"]

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from bootstrap.services import Services
-from kernel.errors import NotFound
+from kernel.errors import InvalidInput, NotFound
 from kernel.ids import agent_name, newest_first_key, session_id, user_id
-from lifecycle.sessions.rules import Session
+from lifecycle.runs.queue import RunQueue
+from lifecycle.sessions.listing import Filter
+from lifecycle.sessions.rules import Session, SessionState
+from lifecycle.sessions.starting import Wish
+from lifecycle.sessions.transcript import transcript_of
 from triggers.agents import PAGING
 from triggers.api import Api, Call, Endpoint, Reply, index, page_token
 from triggers.views.base import Page
-from triggers.views.sessions import NewSession, SessionView, TurnView
+from triggers.views.sessions import NewSession, ReceiptView, SessionView, TranscriptView, TurnView
+from triggers.views.transcripts import as_markdown, as_view, export_format
+
+_STATES = tuple(state.value for state in SessionState if state is not SessionState.ERASED)
+_FOR = {"user_id": "The user it is done for: another user's session is not found."}
 
 
 class SessionPage(Page[SessionView]):
@@ -22,7 +28,7 @@ class TurnPage(Page[TurnView]):
     """Messages in order."""
 
 
-def register(api: Api, services: Services) -> None:
+def register(api: Api, services: Services, queue: RunQueue) -> None:
     """Add the endpoints of sessions."""
 
     @api.handle(
@@ -42,7 +48,8 @@ def register(api: Api, services: Services) -> None:
         new: NewSession = call.body
         ident = session_id(new.session_id) if new.session_id is not None else None
         user = user_id(new.user_id) if new.user_id is not None else None
-        session, created = await services.intake.start_session(call.workspace, agent_name(new.agent), ident, user)
+        wish = Wish(user, new.limits.limits(), new.preferences, new.pin_version)
+        session, created = await services.session_start.start(call.workspace, agent_name(new.agent), ident, wish)
         return Reply(SessionView.of(session), 201 if created else 200, {"Location": f"/api/sessions/{session.id}"})
 
     @api.handle(
@@ -50,33 +57,61 @@ def register(api: Api, services: Services) -> None:
             "GET",
             "sessions",
             "sessions_list",
-            "List sessions, newest first.",
+            "List sessions, newest first. A page of a `state` can be short, even empty, while there is a `next`.",
             returns=SessionPage,
-            query=PAGING | {"agent": "Only with this agent.", "user_id": "Only of this user."},
+            query=PAGING
+            | {
+                "agent": "Only with this agent.",
+                "user_id": "Only of this user.",
+                "state": f"Only in this state: {', '.join(_STATES)}.",
+            },
         )
     )
     async def listing(call: Call) -> Reply:
         agent, user = call.query("agent"), call.query("user_id")
-        entries, after = await services.directory.sessions(
-            call.workspace,
-            agent=agent_name(agent) if agent else None,
-            user_id=user_id(user) if user else None,
-            limit=call.limit(),
-            after=call.cursor(newest_first_key),
+        wanted = Filter(agent_name(agent) if agent else None, user_id(user) if user else None, _state(call))
+        found, after = await services.session_list.page(
+            call.workspace, wanted, call.limit(), call.cursor(newest_first_key)
         )
-        found = await asyncio.gather(
-            *(services.conversations.load(call.workspace, entry.session_id) for entry in entries)
-        )
-        items = [
-            SessionView.of(stored.session)
-            for entry, stored in zip(entries, found, strict=True)
-            if stored.session is not None and entry.is_of(stored.session)
-        ]
-        return Reply(SessionPage(items=items, next=page_token(after)))
+        return Reply(SessionPage(items=[SessionView.of(session) for session in found], next=page_token(after)))
 
-    @api.handle(Endpoint("GET", "sessions/{id}", "sessions_get", "Get a session.", returns=SessionView, errors=(404,)))
+    @api.handle(
+        Endpoint(
+            "GET", "sessions/{id}", "sessions_get", "Get a session.", returns=SessionView, query=_FOR, errors=(404,)
+        )
+    )
     async def get(call: Call) -> Reply:
         return Reply(SessionView.of(await _session(services, call)))
+
+    @api.handle(
+        Endpoint(
+            "POST",
+            "sessions/{id}/pause",
+            "sessions_pause",
+            "Pause a session: the run under way is finished, those after it are kept until it is resumed.",
+            returns=SessionView,
+            query=_FOR,
+            errors=(404, 409),
+        )
+    )
+    async def pause(call: Call) -> Reply:
+        session = await _session(services, call)
+        return Reply(SessionView.of(await services.session_pause.pause(call.workspace, session.id)))
+
+    @api.handle(
+        Endpoint(
+            "POST",
+            "sessions/{id}/resume",
+            "sessions_resume",
+            "Resume a session that is paused or waits: the runs it kept are queued, in order.",
+            returns=SessionView,
+            query=_FOR,
+            errors=(404, 409),
+        )
+    )
+    async def resume(call: Call) -> Reply:
+        session = await _session(services, call)
+        return Reply(SessionView.of(await services.session_pause.resume(call.workspace, session.id, queue.send)))
 
     @api.handle(
         Endpoint(
@@ -85,12 +120,32 @@ def register(api: Api, services: Services) -> None:
             "sessions_end",
             "End a session: it takes no more runs.",
             returns=SessionView,
+            query=_FOR,
             errors=(404, 409),
         )
     )
     async def end(call: Call) -> Reply:
-        session = await services.session_end.end(call.workspace, session_id(call.route("id")))
-        return Reply(SessionView.of(session))
+        session = await _session(services, call)
+        return Reply(SessionView.of(await services.session_end.end(call.workspace, session.id)))
+
+    @api.handle(
+        Endpoint(
+            "DELETE",
+            "sessions/{id}",
+            "sessions_erase",
+            "Erase a session with all that was said in it, also at the provider: 200 once that is done, 202 before.",
+            returns=ReceiptView,
+            also=202,
+            query=_FOR,
+            errors=(404,),
+        )
+    )
+    async def erase(call: Call) -> Reply:
+        ident = await _erasable(services, call)
+        receipt = await services.session_erasure.erase(call.workspace, ident)
+        names = [name for name in ReceiptView.model_fields if name != "session_id"]
+        view = ReceiptView.model_validate({name: getattr(receipt, name) for name in names} | {"session_id": ident})
+        return Reply(view, 200 if receipt.completed_at else 202)
 
     @api.handle(
         Endpoint(
@@ -99,7 +154,7 @@ def register(api: Api, services: Services) -> None:
             "sessions_messages",
             "List a session's messages in order.",
             returns=TurnPage,
-            query=PAGING,
+            query=PAGING | _FOR,
             errors=(404,),
         )
     )
@@ -111,10 +166,58 @@ def register(api: Api, services: Services) -> None:
         next_one = after if after < session.turns and turns else None
         return Reply(TurnPage(items=[TurnView.of(turn) for turn in turns], next=page_token(next_one)))
 
+    @api.handle(
+        Endpoint(
+            "GET",
+            "sessions/{id}/export",
+            "sessions_export",
+            "Export a session as a whole, as JSON or as Markdown.",
+            returns=TranscriptView,
+            query=_FOR | {"format": "`json` (default) or `markdown`, which answers `text/markdown`."},
+            errors=(404, 413),
+        )
+    )
+    async def export(call: Call) -> Reply:
+        wanted = export_format(call.query("format"))
+        found = await transcript_of(services.conversations, await _session(services, call))
+        name = f'attachment; filename="session-{found.session.id}.{"md" if wanted == "markdown" else "json"}"'
+        headers = {"Content-Disposition": name}
+        if wanted == "markdown":
+            return Reply(as_markdown(found), 200, headers, "text/markdown")
+        return Reply(as_view(found), 200, headers)
+
+
+def _state(call: Call) -> SessionState | None:
+    text = call.query("state")
+    if text is None:
+        return None
+    if text not in _STATES:
+        rule = f"one of: {', '.join(_STATES)}"
+        raise InvalidInput(f"'state' is {rule}.", code="invalid_state", fields={"state": rule})
+    return SessionState(text)
+
 
 async def _session(services: Services, call: Call) -> Session:
     ident = session_id(call.route("id"))
-    stored = await services.conversations.load(call.workspace, ident)
-    if stored.session is None:
-        raise NotFound(f"There is no session {ident!r}.", code="session_not_found")
-    return stored.session
+    session = (await services.conversations.load(call.workspace, ident)).session
+    if session is None or session.state is SessionState.ERASED or not _is_for(call, session):
+        raise _not_found(ident)
+    return session
+
+
+async def _erasable(services: Services, call: Call) -> str:
+    """Return the id of a session that the caller may erase, or has erased."""
+    ident = session_id(call.route("id"))
+    session = (await services.conversations.load(call.workspace, ident)).session
+    if session is None or not (session.state is SessionState.ERASED or _is_for(call, session)):
+        raise _not_found(ident)
+    return ident
+
+
+def _is_for(call: Call, session: Session) -> bool:
+    user = call.query("user_id")
+    return user is None or session.user_id in (None, user)
+
+
+def _not_found(ident: str) -> NotFound:
+    return NotFound(f"There is no session {ident!r}.", code="session_not_found")

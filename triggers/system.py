@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 
 from bootstrap.services import Services
 from kernel.errors import AppError
@@ -31,12 +31,14 @@ def register(api: Api, services: Services, queue: RunQueue) -> None:
         )
     )
     async def health(_call: Call) -> Reply:
-        tables, messages = await asyncio.gather(
-            _reachable(services.tables.query("agents", Span("_health"), limit=1)), _reachable(queue.dead(1))
+        tables, messages, warnings = await asyncio.gather(
+            _reachable(services.tables.query("agents", Span("_health"), limit=1)),
+            _reachable(queue.dead(1)),
+            _warnings(services),
         )
         components = {"tables": tables, "queue": messages}
         healthy = all(state == "ok" for state in components.values())
-        view = HealthView(status="healthy" if healthy else "unhealthy", components=components)
+        view = HealthView(status="healthy" if healthy else "unhealthy", components=components, warnings=warnings)
         return Reply(view, 200 if healthy else 503, {"Cache-Control": "no-store"})
 
     @api.handle(
@@ -53,6 +55,15 @@ def register(api: Api, services: Services, queue: RunQueue) -> None:
         from triggers.openapi import describe  # noqa: PLC0415 - only this one answer needs it
 
         return Reply(json.dumps(describe(api.endpoints)))
+
+
+async def _warnings(services: Services) -> Sequence[str]:
+    try:
+        async with asyncio.timeout(_PATIENCE_S):
+            unpriced = await services.rates.unpriced()
+    except (AppError, TimeoutError):
+        return ()  # that the tables cannot be reached is said already
+    return (f"{unpriced} models without a known price were called in the last day",) if unpriced else ()
 
 
 async def _reachable(question: Awaitable[object]) -> str:

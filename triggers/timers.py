@@ -9,6 +9,7 @@ import azure.durable_functions as df
 import azure.functions as func
 
 from bootstrap.services import Services
+from lifecycle.registry.prune import Action
 from lifecycle.runs.queue import RunQueue
 from triggers.api import MakeSignals
 from triggers.heartbeats import noting
@@ -28,16 +29,38 @@ def register(blueprint: df.Blueprint, services: Services, queue: RunQueue, make_
         timer: func.TimerRequest, client: df.DurableOrchestrationClient
     ) -> None:
         verdicts = await services.prune.run(make_signals(client))
-        retired = sum(verdict.retire for verdict in verdicts)
-        log.info("retired %d of %d due agents", retired, len(verdicts), extra={"event": "prune.done"})
+        done = Counter(verdict.action for verdict in verdicts)
+        log.info(
+            "of %d candidates %d agents retired, %d deleted, %d trimmed",
+            len(verdicts),
+            done[Action.RETIRE],
+            done[Action.DELETE],
+            done[Action.TRIM],
+            extra={"event": "prune.done"},
+        )
+
+    @blueprint.function_name("verify_agents")
+    @blueprint.timer_trigger(arg_name="timer", schedule="%VERIFY_SCHEDULE%")
+    @blueprint.durable_client_input(client_name="client")
+    @noted
+    async def verify_agents(  # pyright: ignore[reportUnusedFunction] - registered
+        timer: func.TimerRequest, client: df.DurableOrchestrationClient
+    ) -> None:
+        count = await services.verification.run(make_signals(client))
+        log.info("%d agents are verified", count, extra={"event": "agents.verifying"})
 
     @blueprint.function_name("aggregate_costs")
     @blueprint.timer_trigger(arg_name="timer", schedule="%REPORT_SCHEDULE%")
     @noted
     async def aggregate_costs(timer: func.TimerRequest) -> None:  # pyright: ignore[reportUnusedFunction] - registered
-        done = await services.reports.aggregate(services.clock())
+        done = await services.daily_costs.aggregate(services.clock())
+        announced = await services.reports.announce()
         log.info(
-            "%d new ledger lines, %d reports changed", done.lines, done.reports, extra={"event": "costs.aggregated"}
+            "%d new ledger lines, %d days changed, %d reports announced",
+            done.lines,
+            done.changed,
+            announced,
+            extra={"event": "costs.aggregated"},
         )
 
     @blueprint.function_name("expire_sessions")
@@ -133,6 +156,21 @@ def register(blueprint: df.Blueprint, services: Services, queue: RunQueue, make_
             done.retrying,
             done.failed,
             extra={"event": "notifications.delivered"},
+        )
+
+    @blueprint.function_name("tend_budgets")
+    @blueprint.timer_trigger(arg_name="timer", schedule="%BUDGET_SCHEDULE%")
+    @noted
+    async def tend_budgets(timer: func.TimerRequest) -> None:  # pyright: ignore[reportUnusedFunction] - registered
+        done = await services.tending.tend()
+        resumed = await services.run_resume.resume_all(queue.send)
+        log.info(
+            "%d unsettled calls recorded, %d reservations freed, %d runs resumed, %d counters forgotten",
+            done.unsettled,
+            done.freed,
+            resumed,
+            done.forgotten,
+            extra={"event": "budgets.tended"},
         )
 
     @blueprint.function_name("expire_events")

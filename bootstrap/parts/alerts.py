@@ -30,5 +30,5 @@ class AlertParts(EventParts, NotificationParts, PerformanceParts):
         from llmops.alerts.evaluation import Evaluator
 
         return Evaluator(
-            self.alerts, self.performance_rollup, self.reports, self.outbox, self.journal, clock=self.clock
+            self.alerts, self.performance_rollup, self.daily_costs, self.outbox, self.journal, clock=self.clock
         )

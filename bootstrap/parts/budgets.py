@@ -16,11 +16,12 @@ if TYPE_CHECKING:
     from llmops.budgets.news import BudgetNews
     from llmops.budgets.positions import Positions
     from llmops.budgets.purse import Treasury
+    from llmops.budgets.tending import Tending
     from llmops.budgets.waits import Waits
     from llmops.spend.rates import RateBook
 
 
-class BudgetParts(SpendParts, EventParts, NotificationParts):
+class BudgetParts(EventParts, NotificationParts, SpendParts):
     """Makes what may be spent."""
 
     @cached_property
@@ -67,6 +68,13 @@ class BudgetParts(SpendParts, EventParts, NotificationParts):
             wait_for=timedelta(seconds=settings.budget_wait),
             longest_call=timedelta(seconds=settings.model_timeout),
         )
+
+    @cached_property
+    def tending(self) -> Tending:
+        """Settles what the dead have left, and forgets what is over."""
+        from llmops.budgets.tending import Tending
+
+        return Tending(self.treasury)
 
     @cached_property
     def waits(self) -> Waits:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from lifecycle.configuration.dependents import Dependents
     from lifecycle.configuration.items import Items
     from lifecycle.configuration.tools import Tools
+    from lifecycle.configuration.users import Users
 
 
 class ConfigurationParts(SessionParts):
@@ -37,6 +38,13 @@ class ConfigurationParts(SessionParts):
         from lifecycle.configuration.dependents import Dependents
 
         return Dependents(self.tables, self.clock)
+
+    @cached_property
+    def users(self) -> Users:
+        """What users prefer."""
+        from lifecycle.configuration.users import Users
+
+        return Users(self.tables)
 
     @cached_property
     def composer(self) -> Composer:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from datetime import timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from bootstrap.parts.registry import RegistryParts
 
 if TYPE_CHECKING:
+    from adapters.providers.foundry import FoundryProvider
+    from adapters.providers.foundry_evaluation import FoundryEvaluation
     from lifecycle.evaluation.checks import Checks
     from lifecycle.evaluation.comparison import VersionComparison
     from lifecycle.evaluation.scorer import AnswerScorer
     from llmops.evaluation.history import Evaluations
+    from llmops.evaluation.policy import FoundryPolicy
 
 
 class EvaluationParts(RegistryParts):
@@ -36,6 +39,10 @@ class EvaluationParts(RegistryParts):
         from lifecycle.evaluation.comparison import VersionComparison
 
         return VersionComparison(self.catalog, self.evaluations)
+
+    async def _foundry_evaluator(self, policy: FoundryPolicy) -> FoundryEvaluation:
+        provider = cast("FoundryProvider", self.providers["foundry"])
+        return await provider.evaluator(policy.model, policy.evaluators)
 
     @cached_property
     def scorer(self) -> AnswerScorer:

@@ -44,7 +44,7 @@ class PerformanceParts(SpendParts):
         """What figures say."""
         from llmops.performance.insights import Insights
 
-        return Insights(self.monitor, self.reports, self.clock)
+        return Insights(self.monitor, self.daily_costs, self.clock)
 
     @property
     def sla(self) -> Target:

@@ -69,7 +69,7 @@ class RegistryParts(ConfigurationParts):
         """What owners and operators do to agents."""
         from lifecycle.registry.administration import Administration
 
-        return Administration(self.catalog, self.resolver, self.composer, self.clock)
+        return Administration(self.catalog, self.resolver, self.composer, self.clock, self._grace)
 
     @cached_property
     def following(self) -> Following:
@@ -99,7 +99,7 @@ class RegistryParts(ConfigurationParts):
             self._look_after,
             timedelta(seconds=settings.keep_new_for),
             lag,
-            timedelta(seconds=settings.prune_grace),
+            self._grace,
         )
         return Prune(
             self.catalog,
@@ -126,7 +126,7 @@ class RegistryParts(ConfigurationParts):
         from lifecycle.registry.history import History
         from lifecycle.registry.versions import Versions
 
-        return Versions(self.catalog, History(self.tables), self.pins, self._look_after)
+        return Versions(self.catalog, History(self.tables), self.pins, self._look_after, self.clock)
 
     def actor(self) -> AgentActor:
         """Return an actor of agents over the same tables and providers."""
@@ -158,6 +158,10 @@ class RegistryParts(ConfigurationParts):
             verified=timedelta(seconds=settings.verify_after),
             versions_kept=settings.versions_kept,
         )
+
+    @property
+    def _grace(self) -> timedelta:
+        return timedelta(seconds=self.settings.prune_grace)
 
     @property
     def _idle_after(self) -> timedelta:

@@ -6,10 +6,12 @@ from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from bootstrap.parts.budgets import BudgetParts
 from bootstrap.parts.evaluation import EvaluationParts
 from bootstrap.parts.performance import PerformanceParts
 
 if TYPE_CHECKING:
+    from lifecycle.evaluation.judging import Judges
     from lifecycle.runs.attempts import Attempts
     from lifecycle.runs.deadletters import DeadLetters
     from lifecycle.runs.desk import RunDesk
@@ -17,12 +19,13 @@ if TYPE_CHECKING:
     from lifecycle.runs.intake import Intake
     from lifecycle.runs.notices import Notices
     from lifecycle.runs.queue import RunQueue
+    from lifecycle.runs.resuming import RunResume
     from lifecycle.runs.runner import Runner
     from lifecycle.sessions.erasing import SessionErasure
     from lifecycle.sessions.starting import SessionStart
 
 
-class RunParts(EvaluationParts, PerformanceParts):
+class RunParts(EvaluationParts, BudgetParts, PerformanceParts):
     """Makes sessions and runs."""
 
     @cached_property
@@ -48,6 +51,7 @@ class RunParts(EvaluationParts, PerformanceParts):
             self.catalog,
             self.conversations,
             self.directory,
+            self.pins,
             self._due("session"),
             idle_after=self._session_idle_after,
             clock=self.clock,
@@ -64,7 +68,7 @@ class RunParts(EvaluationParts, PerformanceParts):
             self.directory,
             self._due("erasure"),
             providers=self.providers,
-            users=UserErasure(self.tables),
+            users=UserErasure(self.tables, self.daily_costs.rewrite),
             elsewhere={},
             clock=self.clock,
         )
@@ -87,6 +91,8 @@ class RunParts(EvaluationParts, PerformanceParts):
             self.intake,
             self.attempts,
             ledger=self.ledger,
+            waits=self.waits,
+            news=self.budget_news,
             notices=self._notices,
             endings=self._endings,
             clock=self.clock,
@@ -97,17 +103,43 @@ class RunParts(EvaluationParts, PerformanceParts):
     def attempts(self) -> Attempts:
         """Makes attempts at runs."""
         from lifecycle.runs.attempts import AttemptPolicy, Attempts
+        from lifecycle.runs.guard import GuardPolicy
 
         settings = self.settings
-        policy = AttemptPolicy(timedelta(seconds=settings.run_timeout), settings.history_turns, settings.history_tokens)
+        policy = AttemptPolicy(
+            timedelta(seconds=settings.run_timeout),
+            settings.history_turns,
+            settings.history_tokens,
+            settings.budget_output_tokens,
+            GuardPolicy(settings.runaway_same_tool_calls, round(settings.runaway_usd_per_minute * 1_000_000)),
+        )
         return Attempts(
             self.conversations,
             self.resolver,
-            ledger=self.ledger,
+            treasury=self.treasury,
+            rates=self.rates,
             uses=self.uses,
             scorer=self.scorer,
             clock=self.clock,
             policy=policy,
+        )
+
+    @cached_property
+    def judges(self) -> Judges:
+        """Hears judges of answers."""
+        from lifecycle.evaluation.charging import JudgingCharges
+        from lifecycle.evaluation.judges import agent_judge, foundry_judge
+        from lifecycle.evaluation.judging import Judges
+        from lifecycle.evaluation.scorer import FOUNDRY, JUDGE
+
+        charges = JudgingCharges(self.treasury, self.rates, self.clock)
+        return Judges(
+            {JUDGE: agent_judge(self.resolver, charges), FOUNDRY: foundry_judge(self._foundry_evaluator, charges)},
+            self.evaluations,
+            self.catalog,
+            self.conversations,
+            self._due("evaluation"),
+            self.clock,
         )
 
     @cached_property
@@ -116,6 +148,13 @@ class RunParts(EvaluationParts, PerformanceParts):
         from lifecycle.runs.desk import RunDesk
 
         return RunDesk(self.conversations, self.directory, self._notices, self.clock)
+
+    @cached_property
+    def run_resume(self) -> RunResume:
+        """Lets runs go on that a budget has stopped."""
+        from lifecycle.runs.resuming import RunResume
+
+        return RunResume(self.waits, self.conversations, self.desk, self.session_pause, self.clock)
 
     def dead_letters(self, queue: RunQueue) -> DeadLetters:
         """Return what looks after the queue's dead letters."""

@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     from lifecycle.sessions.conversations import Conversations
     from lifecycle.sessions.directory import Directory
     from lifecycle.sessions.expiry import SessionEnd
+    from lifecycle.sessions.listing import SessionList
     from lifecycle.sessions.pausing import SessionPause
     from lifecycle.sessions.pins import Pins
+    from lifecycle.sessions.rules import Session
 
 _EVENTS = "sessionevents"
 _LOOK_EVERY_S = 0.5
@@ -60,9 +62,9 @@ class SessionParts(EventParts, MetricParts):
         due, kept_for = self._due(_EVENTS), self._events_kept_for
         return EventRetention(self.tables, self.conversations, due, kept_for=kept_for, clock=self.clock)
 
-    def _committed(self, workspace: str, session_id: str, first: int, events: Sequence[Event]) -> None:
-        self.publisher.committed(workspace, session_id, first, events)
-        self.followers.committed(workspace, session_id, first, events)
+    def _committed(self, session: Session, events: Sequence[Event]) -> None:
+        self.publisher.committed(session, events)
+        self.followers.committed(session, events)
 
     @cached_property
     def followers(self) -> Followers:
@@ -90,14 +92,26 @@ class SessionParts(EventParts, MetricParts):
         """Ends sessions."""
         from lifecycle.sessions.expiry import SessionEnd
 
-        due, idle_after = self._due("session"), self._session_idle_after
-        return SessionEnd(self.conversations, self.directory, due, idle_after=idle_after, clock=self.clock)
+        return SessionEnd(
+            self.conversations,
+            self.directory,
+            self._due("session"),
+            settle=self.publisher.settle,
+            idle_after=self._session_idle_after,
+            clock=self.clock,
+        )
+
+    @cached_property
+    def session_list(self) -> SessionList:
+        """Lists sessions."""
+        from lifecycle.sessions.listing import SessionList
+
+        return SessionList(self.conversations, self.directory)
 
     @cached_property
     def session_pause(self) -> SessionPause:
         """Pauses sessions and lets them go on."""
         from lifecycle.sessions.pausing import SessionPause
-    from lifecycle.sessions.pins import Pins
 
         return SessionPause(self.conversations, self._due("resumption"), self.clock)
 

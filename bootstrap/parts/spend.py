@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from bootstrap.parts.metrics import MetricParts
 
 if TYPE_CHECKING:
+    from llmops.reports.daily import DailyCosts
     from llmops.spend.ledger import Ledger
-    from llmops.spend.reports import Reports
 
 
 class SpendParts(MetricParts):
@@ -23,8 +23,8 @@ class SpendParts(MetricParts):
         return Ledger(self.tables, self.measures.call_recorded)
 
     @cached_property
-    def reports(self) -> Reports:
-        """Daily reports, and what was spent."""
-        from llmops.spend.reports import Reports
+    def daily_costs(self) -> DailyCosts:
+        """What was spent, day by day."""
+        from llmops.reports.daily import DailyCosts
 
-        return Reports(self.tables)
+        return DailyCosts(self.tables)

@@ -86,6 +86,7 @@ var appSettings = {
   FOUNDRY_PROJECT_ENDPOINT: projectEndpoint // empty: none
   // The host resolves %NAME% in bindings from app settings only; the defaults in the code are not seen by it.
   PRUNE_SCHEDULE: '0 */15 * * * *'
+  VERIFY_SCHEDULE: '0 10,40 * * * *'
   REPORT_SCHEDULE: '0 */5 * * * *'
   CONFIGURATION_SCHEDULE: '50 * * * * *'
   DRIFT_SCHEDULE: '0 23 * * * *'
@@ -93,6 +94,7 @@ var appSettings = {
   DEAD_LETTER_SCHEDULE: '15 * * * * *'
   EVALUATION_SCHEDULE: '45 * * * * *'
   EVENTS_SCHEDULE: '0 20 * * * *'
+  BUDGET_SCHEDULE: '20 * * * * *'
   ALERT_SCHEDULE: '45 * * * * *'
   NOTIFY_SCHEDULE: '*/30 * * * * *'
 }

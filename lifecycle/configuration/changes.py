@@ -13,7 +13,7 @@ from lifecycle.configuration.following import Followed, Following, config_of
 from lifecycle.configuration.items import Item, Items, unknown
 from lifecycle.configuration.kinds import Kind, Ref, references
 from lifecycle.configuration.layers import Content
-from lifecycle.configuration.presets import presets
+from lifecycle.configuration.presets import preset
 from lifecycle.registry.catalog import Agent, Catalog
 from lifecycle.registry.signals import AgentSignals
 
@@ -91,7 +91,7 @@ class Changes:
                 raise unknown(ref)
             if if_match not in (None, "*", current.etag):
                 raise EtagMismatch
-            builtin = presets(ref.kind).get(ref.name)
+            builtin = preset(ref)
             if builtin is None and ref.kind is not Kind.OVERRIDES:
                 await self._check_unused(workspace, ref)
             if await self._changed(current, None, builtin, signals) is not None:

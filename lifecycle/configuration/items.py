@@ -17,7 +17,7 @@ from kernel.errors import NotFound, TooLarge
 from kernel.tables import Insert, Replace, Row, RowChanged, RowExists, RowTooLarge, Span, Tables, first_rows
 from lifecycle.configuration.kinds import CONTENT, Kind, Ref
 from lifecycle.configuration.layers import Content
-from lifecycle.configuration.presets import presets
+from lifecycle.configuration.presets import preset, preset_names
 
 TABLE = "configuration"
 _NEWEST_FIRST = 10**10
@@ -67,7 +67,7 @@ class Items:
         """Return the item, the app's own where the workspace has none; one without content where there is neither."""
         row = await self._tables.get(TABLE, workspace, _key(ref))
         own = _item(ref, row) if row else Item(workspace, ref, None, 0, builtin=False, updated_at=None)
-        builtin = presets(ref.kind).get(ref.name) if own.content is None else None
+        builtin = preset(ref) if own.content is None else None
         if builtin is None:
             return own
         return Item(workspace, ref, builtin, own.version, builtin=True, updated_at=None, row_etag=own.row_etag)
@@ -104,8 +104,8 @@ class Items:
         builtin = [
             await self.find(workspace, Ref(kind, name))
             if name in deleted
-            else Item(workspace, Ref(kind, name), content, 0, builtin=True, updated_at=None)
-            for name, content in presets(kind).items()
+            else Item(workspace, Ref(kind, name), preset(Ref(kind, name)), 0, builtin=True, updated_at=None)
+            for name in preset_names(kind)
             if name > (after or "") and name not in shadowed and (len(own) <= limit or name <= own[-1].ref.name)
         ]
         merged = list(heapq.merge(own, builtin, key=lambda item: item.ref.name))[: limit + 1]

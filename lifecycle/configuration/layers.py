@@ -167,14 +167,22 @@ class AgentConfig(Layer):
 
     Attributes:
         template: The template that it is made from; None for a spec of its own.
+        overrides: Whether the workspace's overrides apply to it.
     """
 
     template: ItemName | None = None
+    overrides: bool = True
 
     @classmethod
     def of(cls, spec: AgentSpec) -> Self:
         """Return the declaration that says what the spec was given, and nothing else."""
         return cls.model_validate({name: getattr(spec, name) for name in spec.model_fields_set})
+
+    @classmethod
+    def exactly(cls, spec: AgentSpec) -> Self:
+        """Return the declaration that comes to this very spec, whatever the workspace says for all its agents."""
+        values = {name: getattr(spec, name) for name in AgentSpec.model_fields}
+        return cls.model_validate({**values, "overrides": False})
 
     @classmethod
     def behind(cls, spec: AgentSpec) -> Self:

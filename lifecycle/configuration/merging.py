@@ -15,7 +15,7 @@ from lifecycle.configuration.layers import Guideline, Layer
 
 _BY_KEY = ("labels", "guidelines", "capabilities")
 _ADDED = ("more_instructions", "prohibited")
-_NO_SETTINGS = ("template", "extends", "category")
+_NO_SETTINGS = ("template", "extends", "category", "overrides")
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ class Resolved:
 
     Attributes:
         effective: The spec, with the origin of everything in it.
-        versions: The version of each item it was composed of, by `kind:name`; the overrides are always among them.
+        versions: The version of each item it was composed of, by `kind:name`; also of overrides that say nothing.
     """
 
     effective: Effective
@@ -56,10 +56,13 @@ class Sources:
         merged = NOTHING
         for item in chain:
             merged = merged.under(Merged.of(_content(item, Template), _origin(item)))
-        if overrides.content is not None:
-            merged = merged.under(Merged.of(_content(overrides, Overrides), Origin("overrides", "", overrides.version)))
+        used = list(chain)
+        if config.overrides:
+            overrides = await self._find(OVERRIDES)
+            used.append(overrides)
+            if overrides.content is not None:
+                merged = merged.under(Merged.of(_content(overrides, Overrides), _origin(overrides)))
         merged = merged.under(Merged.of(config, Origin("agent")))
-        used = [*chain, overrides]
         personality = None
         if merged.personality:
             item = await self._known(Ref(Kind.PERSONALITY, merged.personality), "/personality")

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kernel.errors import Unavailable
+from lifecycle.evaluation.charging import JudgingCharges
 from lifecycle.evaluation.judge import BEST, AgentJudge
 from lifecycle.evaluation.scorer import FOUNDRY, JUDGE
-from lifecycle.loader.resolver import AgentResolver, LiveAgent
+from lifecycle.loader.resolver import AgentResolver
 from lifecycle.registry.signals import AgentSignals
 from lifecycle.runs.rules import Run
 from llmops.evaluation.policy import EvaluationPolicy, FoundryPolicy
 from llmops.evaluation.scoring import Part
+from llmops.spend.usage import Usage
 
 if TYPE_CHECKING:
     from agent_framework import EvalItem, EvalResults, EvalScoreResult, Evaluator
 
-Charge = Callable[[Run, LiveAgent], Sequence[Any]]
-"""Returns the middleware that charges an evaluation's model calls to the run's agent."""
-
-ChargeTokens = Callable[[Run, str, int, int], Awaitable[None]]
-"""Charges the run's agent for tokens that an evaluation took elsewhere: the model, input and output tokens."""
+_MOST_OUTPUT = 1500
+"""Tokens that one of Foundry's evaluators is taken to answer with at most."""
+_INSTRUCTIONS = 3000
+"""Tokens that its own instructions are taken to be."""
 
 _FROM_1_TO_5 = frozenset(
     {"coherence", "fluency", "relevance", "groundedness", "response_completeness", "similarity", "intent_resolution"}
@@ -30,7 +31,7 @@ _FROM_1_TO_5 = frozenset(
 
 
 def agent_judge(
-    resolver: AgentResolver, charge: Charge
+    resolver: AgentResolver, charges: JudgingCharges
 ) -> Callable[[EvaluationPolicy, Run, EvalItem, AgentSignals], Awaitable[Sequence[Part]]]:
     """Return the judge that an agent of the run's workspace is."""
 
@@ -38,30 +39,38 @@ def agent_judge(
         if policy.judge is None:
             return [Part(JUDGE, None, "Left out: the agent's policy names no judge any more.")]
         live = await resolver.resolve(run.workspace, policy.judge.agent, signals)
-        evaluator = AgentJudge(JUDGE, live, policy.judge.rubric, charge(run, live))
-        return parts_of(await evaluator.evaluate([item], eval_name=run.id))
+        async with charges.of_agent(run, live) as middleware:
+            evaluator = AgentJudge(JUDGE, live, policy.judge.rubric, middleware)
+            return parts_of(await evaluator.evaluate([item], eval_name=run.id))
 
     return judge
 
 
 def foundry_judge(
-    evaluator: Callable[[FoundryPolicy], Awaitable[Evaluator]], charge: ChargeTokens
+    evaluator: Callable[[FoundryPolicy], Awaitable[Evaluator]], charges: JudgingCharges
 ) -> Callable[[EvaluationPolicy, Run, EvalItem, AgentSignals], Awaitable[Sequence[Part]]]:
     """Return the judge that Foundry's evaluators are.
 
     Args:
         evaluator: Returns Agent Framework's evaluator for a policy.
-        charge: Charges what the evaluation took.
+        charges: What pays.
     """
 
     async def judge(policy: EvaluationPolicy, run: Run, item: EvalItem, _signals: AgentSignals) -> Sequence[Part]:
         if policy.foundry is None:
             return [Part(FOUNDRY, None, "Left out: the agent's policy no longer asks for it.")]
-        results = await (await evaluator(policy.foundry)).evaluate([item], eval_name=f"{run.agent} {run.id}")
-        for found in results.items:
-            if found.token_usage:
-                usage = found.token_usage
-                await charge(run, policy.foundry.model, usage["prompt_tokens"], usage["completion_tokens"])
+        asked, many = await evaluator(policy.foundry), len(policy.foundry.evaluators)
+        told = len(item.query.encode()) + len(item.response.encode()) + len((item.context or "").encode())
+        at_most = Usage(input_tokens=many * (told + _INSTRUCTIONS), output_tokens=many * _MOST_OUTPUT)
+        async with charges.of_service(run, FOUNDRY, policy.foundry.model, at_most) as settle:
+            results = await asked.evaluate([item], eval_name=f"{run.agent} {run.id}")
+            if used := [found.token_usage for found in results.items if found.token_usage]:
+                await settle(
+                    Usage(
+                        input_tokens=sum(each["prompt_tokens"] for each in used),
+                        output_tokens=sum(each["completion_tokens"] for each in used),
+                    )
+                )
         return parts_of(results, f"{FOUNDRY}_")
 
     return judge

@@ -93,18 +93,28 @@ class Judges:
         return await asyncio.gather(*(one(waits) for waits in waiting))
 
     async def _heard(self, waits: Waiting, policy: EvaluationPolicy, signals: AgentSignals) -> bool:
+        of = waits.evaluation
+        judged = await self._history.get(of.workspace, of.agent, of.key)
+        if judged is not None and waits.judge not in judged.judged:
+            judged = await self._judged(waits, policy, signals)
+            if judged is None:
+                return False
+        if judged is not None:
+            await self._tell(judged, waits.judge)
+        await self._history.settle(waits)
+        return True
+
+    async def _judged(self, waits: Waiting, policy: EvaluationPolicy, signals: AgentSignals) -> Evaluation | None:
+        """Return the evaluation with what the judge found; None where it could not be asked this time."""
         try:
             parts = await self._asked(waits, policy, signals)
         except AppError as error:
             if error.retriable and waits.tries + 1 < TRIES:
                 await self._history.put_off(waits)
-                return False
+                return None
             log.warning("judge %s: %s", waits.judge, error.code, extra={"event": "evaluation.judge_failed"})
             parts = [Part(waits.judge, None, f"Left out: {error.code}.")]
-        judged = await self._history.judged(waits, parts, policy.weights)
-        if judged is not None:
-            await self._tell(judged, waits.judge)
-        return True
+        return await self._history.judged(waits, parts, policy.weights)
 
     async def _asked(self, waits: Waiting, policy: EvaluationPolicy, signals: AgentSignals) -> Sequence[Part]:
         of = waits.evaluation

@@ -43,11 +43,14 @@ CATALOGUE: Mapping[str, Kind] = MappingProxyType(
         "run.cancel_requested": Kind("A running run is to be cancelled", _RUN),
         "run.delta": Kind(
             "A streamed run's text goes on",
-            _ATTEMPT | {"index": "number of this piece", "text": "what follows the text so far"},
+            _ATTEMPT | {"offset": "characters of the text before it", "text": "what follows them"},
             everywhere=False,
         ),
         "run.stream_ended": Kind(
             "A streamed run's text is complete, or was cut off", _ATTEMPT | {"outcome": "how the stream ended"} | _CODE
+        ),
+        "run.history_compacted": Kind(
+            "A model was told less than the whole history", _ATTEMPT | {"told": "messages told", "of": "messages there"}
         ),
         "run.evaluated": Kind("A judge has scored an answer", _RUN),
     }

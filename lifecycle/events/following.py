@@ -12,12 +12,12 @@ from kernel.journal import Event
 from lifecycle.events.positions import Position, unknown
 from lifecycle.events.streams import Stream, session_key
 from lifecycle.events.tail import News, Tail, merged, passed
+from lifecycle.sessions.rules import Session
 
 log = logging.getLogger(__name__)
 
 AT_ONCE = 200
 """Most events of one answer, and of one read."""
-_TRUSTED_FOR_S = 5.0  # how long a stream is taken to be there without a look
 _FORGOTTEN_AFTER_S = 60.0
 
 Wanted = Callable[[Event], bool]
@@ -26,8 +26,9 @@ Wanted = Callable[[Event], bool]
 class Watch:
     """A stream as this process follows it."""
 
-    def __init__(self, stream: Stream, look_every_s: float) -> None:
+    def __init__(self, stream: Stream, look_every_s: float, trusted_for_s: float) -> None:
         self._stream = stream
+        self._trusted_for_s = trusted_for_s
         self._look_every_s = look_every_s
         self._lock = asyncio.Lock()
         self._news = asyncio.Event()
@@ -50,7 +51,7 @@ class Watch:
         """
         self.used_at = _now()
         async with self._lock:
-            if self._tail is None or _now() > self._checked_at + _TRUSTED_FOR_S:
+            if self._tail is None or _now() > self._checked_at + self._trusted_for_s:
                 ends = await self._stream.ends()
                 self._checked_at = _now()
                 if self._tail is None:
@@ -116,14 +117,16 @@ class Watch:
 class Followers:
     """Everybody in this process who follows a stream."""
 
-    def __init__(self, *, look_every_s: float) -> None:
+    def __init__(self, *, look_every_s: float, trusted_for_s: float = 5.0) -> None:
+        """Set how often a stream is looked at for news, and how long it is taken to be there without a look."""
         self._look_every_s = look_every_s
+        self._trusted_for_s = trusted_for_s
         self._watches: dict[str, Watch] = {}
 
-    def committed(self, workspace: str, session_id: str, first: int, events: Sequence[Event]) -> None:
-        """Tell who follows the session of events that this process has committed, numbered from `first` on."""
-        if (watch := self._watches.get(session_key(workspace, session_id))) is not None:
-            watch.committed(first, events)
+    def committed(self, session: Session, events: Sequence[Event]) -> None:
+        """Tell who follows the session of its last events, which this process has just committed."""
+        if (watch := self._watches.get(session_key(session.workspace, session.id))) is not None:
+            watch.committed(session.events - len(events), events)
 
     async def follow(
         self,
@@ -181,7 +184,7 @@ class Followers:
             for key, watch in list(self._watches.items()):
                 if not watch.in_use and watch.used_at + _FORGOTTEN_AFTER_S < now:
                     del self._watches[key]
-            self._watches[stream.key] = Watch(stream, self._look_every_s)
+            self._watches[stream.key] = Watch(stream, self._look_every_s, self._trusted_for_s)
         return self._watches[stream.key]
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from kernel.clock import Clock
@@ -19,13 +20,30 @@ from lifecycle.events.catalogue import in_workspace_stream
 from lifecycle.events.pending import Numbered, Pending, Stretch
 from lifecycle.registry.due import DueIndex
 from lifecycle.sessions.conversations import Conversations
-from lifecycle.sessions.rules import SessionState
+from lifecycle.sessions.rules import Session, SessionState
 
 log = logging.getLogger(__name__)
 
 _AT_ONCE = 200
 _TRY_AGAIN_AFTER_S = 2.0
 _MOST_REMEMBERED = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The session that events are of."""
+
+    workspace: str
+    session_id: str
+    agent: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Last:
+    """The number after the last event that this process committed in a session."""
+
+    place: Place
+    end: int
 
 
 class Publisher:
@@ -51,22 +69,23 @@ class Publisher:
         self._linger_s = linger.total_seconds()
         self._kept_for = kept_for
         self._clock = clock
-        self._pending: dict[tuple[str, str], Pending] = {}
-        self._ends: dict[tuple[str, str], int] = {}
-        self._locks: dict[tuple[str, str], asyncio.Lock] = {}
+        self._pending: dict[Place, Pending] = {}
+        self._last: dict[tuple[str, str], _Last] = {}
+        self._locks: dict[Place, asyncio.Lock] = {}
         self._round: asyncio.Task[None] | None = None
 
-    def committed(self, workspace: str, session_id: str, first: int, events: Sequence[Event]) -> None:
-        """Note events that were committed, numbered from `first` on; they are published soon."""
+    def committed(self, session: Session, events: Sequence[Event]) -> None:
+        """Note the session's last events, which were just committed; they are published soon."""
+        key, end = Place(session.workspace, session.id, session.agent), session.events
+        first = end - len(events)
         numbered = tuple((n, event) for n, event in enumerate(events, first) if in_workspace_stream(event.name))
-        key, end = (workspace, session_id), first + len(events)
         pending = self._pending.setdefault(key, Pending())
         pending.add(Stretch(first, end, numbered))
-        self._ends[key] = end
+        self._last[session.workspace, session.id] = _Last(key, end)
         if len(self._pending) > _MOST_REMEMBERED:
             self._pending.pop(next(iter(self._pending)))  # found again as a gap
-        if len(self._ends) > _MOST_REMEMBERED:
-            self._ends.pop(next(iter(self._ends)))
+        if len(self._last) > _MOST_REMEMBERED:
+            self._last.pop(next(iter(self._last)))
         if pending.wanted and (self._round is None or self._round.done()):
             self._round = asyncio.create_task(self._soon())
 
@@ -93,13 +112,15 @@ class Publisher:
         Raises:
             AppError: It could not be published.
         """
-        key = (workspace, session_id)
-        await self._publish_noted(key)
-        end = self._ends.pop(key, None)
-        if end is None:
+        last = self._last.pop((workspace, session_id), None)
+        if last is not None:
+            await self._publish_noted(last.place)
+        else:
             session = (await self._conversations.load(workspace, session_id)).session
-            end = session.events if session else 0
-        await self._publish(key, Stretch(end, end, ()))
+            if session is None:
+                return
+            last = _Last(Place(workspace, session_id, session.agent), session.events)
+        await self._publish(last.place, Stretch(last.end, last.end, ()))
 
     async def aclose(self) -> None:
         """Publish what is noted, and end the task in the background."""
@@ -120,7 +141,7 @@ class Publisher:
                 log.warning("events not published yet: %s", error.code, extra={"event": "events.unpublished"})
                 await asyncio.sleep(_TRY_AGAIN_AFTER_S)
 
-    async def _publish_noted(self, key: tuple[str, str]) -> None:
+    async def _publish_noted(self, key: Place) -> None:
         lock = self._locks.setdefault(key, asyncio.Lock())
         async with lock:
             pending = self._pending.get(key)
@@ -137,7 +158,7 @@ class Publisher:
         if not lock.locked() and key not in self._pending:
             self._locks.pop(key, None)
 
-    async def _publish(self, key: tuple[str, str], stretch: Stretch) -> None:
+    async def _publish(self, key: Place, stretch: Stretch) -> None:
         while True:
             try:
                 return await self._append(key, stretch)
@@ -150,23 +171,28 @@ class Publisher:
                 if not stretch.events:
                     return None
 
-    async def _append(self, key: tuple[str, str], stretch: Stretch) -> None:
-        workspace, session_id = key
+    async def _append(self, key: Place, stretch: Stretch) -> None:
+        workspace, session_id = key.workspace, key.session_id
         ended = [event.at for _, event in stretch.events if event.data.get("state") == SessionState.ENDED]
         if ended:
             await self._due.add(workspace, session_id, max(ended) + self._kept_for)
-        await self._journal.append(workspace, Entry(source_of(session_id), stretch.first, stretch.events, stretch.end))
+        where = {"session_id": session_id, "agent": key.agent}
+        events = [(number, replace(event, data=where | event.data)) for number, event in stretch.events]
+        await self._journal.append(workspace, Entry(source_of(session_id), stretch.first, events, stretch.end))
 
-    async def _missing(self, key: tuple[str, str], first: int, end: int) -> Stretch:
+    async def _missing(self, key: Place, first: int, end: int) -> Stretch:
         """Return the events to publish from `first` on, of as many numbers before `end` as one append should hold."""
         oldest = self._clock() - self._kept_for
         events: list[Numbered] = []
         number = first
         while number < end and len(events) < _AT_ONCE:
-            found = [each for each in await self._conversations.events(*key, number, _AT_ONCE) if each[0] < end]
+            found = [each for each in await self._read(key, number) if each[0] < end]
             events += [each for each in found if in_workspace_stream(each[1].name) and each[1].at >= oldest]
             number = found[-1][0] + 1 if found else end
         return Stretch(first, number, tuple(events))
+
+    async def _read(self, key: Place, first: int) -> Sequence[Numbered]:
+        return await self._conversations.events(key.workspace, key.session_id, first, _AT_ONCE)
 
 
 def source_of(session_id: str) -> str:

@@ -20,6 +20,7 @@ from lifecycle.registry.due import DueIndex
 from lifecycle.registry.due_times import IDLE, SURPLUS, UNVERIFIED, LookAfter, due_times
 from lifecycle.registry.effects import Decision, Effect
 from lifecycle.registry.history import History
+from lifecycle.registry.news import AgentNews
 from lifecycle.registry.operations import Operation, Sweep
 from lifecycle.registry.performer import Performer
 from lifecycle.registry.providers import Providers
@@ -58,6 +59,7 @@ class AgentActor:
         """Set whose agents these are at the provider, and how long timers leave them alone."""
         self._records = RecordStore(tables)
         self._history = History(tables)
+        self._news = AgentNews(tables)
         self._due = {kind: DueIndex(tables, kind) for kind in (IDLE, SURPLUS, UNVERIFIED)}
         self._performer = Performer(providers, self._history, owner=owner, clock=clock)
         self._look_after = look_after
@@ -83,10 +85,13 @@ class AgentActor:
             if state is None:
                 state = await self._read(workspace, name)
             try:
-                return await self._apply(state, operation)
+                state = await self._apply(state, operation)
             except (RowChanged, RowExists):
                 # The row is ahead of the state: an earlier try was cut off after writing it. The row is right.
                 state = None
+            else:
+                await self._news.tell_if_possible(workspace, name, state.record.untold)
+                return state
 
     async def _apply(self, state: ActorState, operation: Operation) -> ActorState:
         decision = apply(state.record, operation, self._clock())
@@ -127,6 +132,8 @@ class AgentActor:
             for kind, due in after.items()
             if due is not None and kind in moved
         ]
+        # Mostly told as events already, when the row with these steps was written.
+        await self._news.tell(record.workspace, record.name, told)
         await asyncio.gather(self._history.tell(record.workspace, record.name, told), *entered)
         record = replace(record, untold=record.untold[len(told) :])
         etag = await self._records.write(record, state.etag, state.record, self._clock())

@@ -11,20 +11,25 @@ from lifecycle.configuration.composing import Composer
 from lifecycle.configuration.layers import AgentConfig
 from lifecycle.configuration.specs import AgentSpec
 from lifecycle.loader.resolver import AgentResolver
-from lifecycle.registry.agents import AgentState
+from lifecycle.registry.agents import AgentState, kept
 from lifecycle.registry.catalog import Agent, Catalog, disabled
 from lifecycle.registry.operations import Disable, Enable, Ensure, Remove, Restore, Retire, Verify
 from lifecycle.registry.signals import AgentSignals
+from lifecycle.registry.trail import Step
 
 
 class Administration:
     """Changes agents. What is declared holds at once; the actor follows, and the next use makes sure that it did."""
 
-    def __init__(self, catalog: Catalog, resolver: AgentResolver, composer: Composer, clock: Clock) -> None:
+    def __init__(
+        self, catalog: Catalog, resolver: AgentResolver, composer: Composer, clock: Clock, grace: timedelta
+    ) -> None:
+        """Set for how long the versions of an agent that is retired are left at its provider."""
         self._catalog = catalog
         self._resolver = resolver
         self._composer = composer
         self._clock = clock
+        self._grace = grace
 
     async def declare(
         self,
@@ -33,6 +38,9 @@ class Administration:
         wanted: AgentSpec | AgentConfig,
         signals: AgentSignals,
         if_match: str | None = None,
+        *,
+        by: str = "",
+        step: Step = Step.DECLARED,
     ) -> tuple[Agent, bool]:
         """Declare the agent and return it and whether it is new.
 
@@ -46,7 +54,9 @@ class Administration:
         config = AgentConfig.of(wanted) if isinstance(wanted, AgentSpec) else wanted
         made = await self._composer.compose(workspace, name, config)
         spec = made.effective.spec
-        agent, new = await self._catalog.declare(workspace, name, spec, if_match, config=config, sources=made.versions)
+        agent, new = await self._catalog.declare(
+            workspace, name, spec, if_match, config=config, sources=made.versions, by=by, step=step
+        )
         if agent.state in (AgentState.ACTIVE, AgentState.FAILED) and not agent.ready:
             await signals.send(workspace, name, Ensure(new_id(), agent.declaration.revision, spec))
         self._resolver.forget(workspace, name)
@@ -65,23 +75,55 @@ class Administration:
             await signals.send(workspace, name, operation)
         return agent
 
-    async def retire(self, workspace: str, name: str, signals: AgentSignals) -> Agent:
-        """Have the agent removed at the provider, its spec kept; its next use brings it back.
+    async def roll_back(
+        self,
+        workspace: str,
+        name: str,
+        spec: AgentSpec,
+        signals: AgentSignals,
+        if_match: str | None = None,
+        *,
+        by: str = "",
+    ) -> Agent:
+        """Declare an earlier spec of the agent again (`lifecycle.registry.versions`); its version is taken up again.
+
+        Raises:
+            NotFound: There is no such agent.
+            InvalidInput: It names a tool that there no longer is.
+            EtagMismatch: `if_match` is given and the current declaration is another one.
+        """
+        await self._catalog.get(workspace, name)
+        exactly = AgentConfig.exactly(spec)  # composing it anew could come to something else
+        agent, _ = await self.declare(workspace, name, exactly, signals, if_match, by=by, step=Step.ROLLED_BACK)
+        return agent
+
+    async def retire(
+        self, workspace: str, name: str, signals: AgentSignals, grace: timedelta | None = None, by: str = ""
+    ) -> Agent:
+        """Have the agent put away at the provider, its spec kept; its next use brings it back.
+
+        Args:
+            workspace: Its workspace.
+            name: Its name.
+            signals: The way to its actor.
+            grace: How long its versions are left at the provider; None for the app's setting.
+            by: Who asks for it; empty where that is not known.
 
         Raises:
             NotFound: There is no such agent.
             Conflict: It is pinned.
         """
         agent = await self._catalog.get(workspace, name)
-        if agent.declaration.spec.pinned:
-            raise Conflict(f"Agent {name!r} is pinned; unpin it first.", code="agent_pinned")
+        if kept(agent.declaration.spec):
+            raise Conflict(f"Agent {name!r} is pinned, or labelled to be kept; unpin it first.", code="agent_pinned")
         # A use that is told late must not undo what an operator asks for.
         unused_since = self._clock() + timedelta(minutes=1)
-        await signals.send(workspace, name, Retire(new_id(), unused_since))
+        grace_s = int((self._grace if grace is None else grace).total_seconds())
+        await signals.send(workspace, name, Retire(new_id(), unused_since, grace_s, by=by, why="by request"))
         self._resolver.forget(workspace, name)
         return agent
 
-    async def restore(self, workspace: str, name: str, signals: AgentSignals) -> Agent:
+    async def restore(self, workspace: str, name: str, signals: AgentSignals, by: str = "") -> Agent:
         """Have a retired or failed agent made ready again.
 
         Raises:
@@ -90,40 +132,43 @@ class Administration:
         """
         agent = await self._enabled(workspace, name)
         # As it is declared now, which may be another spec than the one it was retired with.
-        await signals.send(workspace, name, Restore(new_id(), agent.declaration.revision, agent.declaration.spec))
+        declared = agent.declaration
+        await signals.send(workspace, name, Restore(new_id(), declared.revision, declared.spec, by=by))
         return agent
 
-    async def verify(self, workspace: str, name: str, signals: AgentSignals) -> Agent:
-        """Have the actor look whether the agent is still at the provider.
+    async def verify(self, workspace: str, name: str, signals: AgentSignals, by: str = "") -> Agent:
+        """Have the actor look whether the agent is at the provider as it was made, and make it again if it is not.
 
         Raises:
             NotFound: There is no such agent.
         """
         agent = await self._catalog.get(workspace, name)
-        await signals.send(workspace, name, Verify(new_id()))
+        await signals.send(workspace, name, Verify(new_id(), by=by))
         self._resolver.forget(workspace, name)
         return agent
 
-    async def switch(self, workspace: str, name: str, signals: AgentSignals, *, enabled: bool) -> Agent:
+    async def switch(self, workspace: str, name: str, signals: AgentSignals, *, enabled: bool, by: str = "") -> Agent:
         """Switch the agent on or off. Off, no run of it is accepted, and none is started once workers notice.
 
         Raises:
             NotFound: There is no such agent.
         """
-        agent = await self._catalog.switch(workspace, name, enabled=enabled)
+        agent = await self._catalog.switch(workspace, name, enabled=enabled, by=by)
         kind = Enable if enabled else Disable
         await signals.send(workspace, name, kind(new_id(), agent.declaration.revision))
         self._resolver.forget(workspace, name)
         return agent
 
-    async def delete(self, workspace: str, name: str, signals: AgentSignals, if_match: str | None = None) -> Agent:
+    async def delete(
+        self, workspace: str, name: str, signals: AgentSignals, if_match: str | None = None, by: str = ""
+    ) -> Agent:
         """Delete the agent, with everything of ours at the provider. Its sessions and costs stay.
 
         Raises:
             NotFound: There is no such agent.
             EtagMismatch: `if_match` is given and the current declaration is another one.
         """
-        agent = await self._catalog.delete(workspace, name, if_match)
+        agent = await self._catalog.delete(workspace, name, if_match, by)
         await signals.send(workspace, name, Remove(new_id(), agent.declaration.revision))
         self._resolver.forget(workspace, name)
         return agent

@@ -19,6 +19,7 @@ from lifecycle.configuration.specs import AgentSpec
 from lifecycle.registry.agents import AgentRecord, AgentState
 from lifecycle.registry.declarations import Declaration, declared
 from lifecycle.registry.history import Earlier, History
+from lifecycle.registry.news import AgentNews
 from lifecycle.registry.records import SUFFIX, TABLE, load_record
 from lifecycle.registry.trail import Step
 
@@ -74,6 +75,7 @@ class Catalog:
     def __init__(self, tables: Tables, clock: Clock) -> None:
         self._tables = tables
         self._history = History(tables)
+        self._news = AgentNews(tables)
         self._clock = clock
 
     async def find(self, workspace: str, name: str) -> Agent | None:
@@ -234,6 +236,7 @@ class Catalog:
             before = agent.declaration
             earlier = Earlier(before.revision, before.spec, before.updated_at)
             await self._history.declared(workspace, name, earlier, before.line)
+            await self._news.tell(workspace, name, [before.line])  # whoever declared it may have died before it could
         values = {"declaration": _DECLARATION.dump(declaration)}
         row = Row(workspace, name, values, agent.row_etag if agent else "")
         try:
@@ -243,6 +246,7 @@ class Catalog:
         except RowTooLarge:
             msg = "The declaration is too large: at most 1 MiB can be stored, of which a character takes 2 bytes."
             raise TooLarge(msg) from None
+        await self._news.tell_if_possible(workspace, name, [declaration.line])
         return Agent(workspace, name, declaration, agent.record if agent else None, etags[0])
 
 

@@ -19,8 +19,8 @@ from lifecycle.loader.uses import UseRecorder
 from lifecycle.registry.operations import Keep, Verify
 from lifecycle.registry.providers import AttemptId
 from lifecycle.registry.signals import AgentSignals
-from lifecycle.runs.guard import Guard, GuardPolicy
 from lifecycle.runs.endings import Effort
+from lifecycle.runs.guard import Guard, GuardPolicy
 from lifecycle.runs.lease import RunLease
 from lifecycle.runs.metering import Meter, charged
 from lifecycle.runs.rules import Answer, Run, Stage

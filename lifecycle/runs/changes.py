@@ -96,11 +96,14 @@ def _moved(session: Session, run: Run, turns: int, now: datetime) -> tuple[Sessi
         if most is not None and session.failures >= most and not (session.over or session.on_hold):
             session = sessions.paused(session, sessions.FAILING)
             return session, [state_event(session, now, sessions.FAILING)]
-    if run.state is RunState.WAITING and run.error is not None and not session.over:
-        if session.state is not SessionState.PAUSED:
-            session = sessions.paused(session, sessions.BUDGET, SessionState.WAITING)
-            return session, [state_event(session, now, sessions.BUDGET)]
+    if run.state is RunState.WAITING and run.error is not None and _may_wait(session):
+        session = sessions.paused(session, sessions.BUDGET, SessionState.WAITING)
+        return session, [state_event(session, now, sessions.BUDGET)]
     return session, ()
+
+
+def _may_wait(session: Session) -> bool:
+    return not session.over and session.state is not SessionState.PAUSED
 
 
 def _stream_ended(before: Run, after: Run, now: datetime) -> Event:

@@ -18,7 +18,7 @@ from llmops.budgets.news import BudgetNews
 from llmops.budgets.purse import Purse
 from llmops.budgets.rules import BudgetBlocked, Charged
 from llmops.budgets.waits import APPROVAL
-from llmops.spend.ledger import Line, Outcome
+from llmops.spend.ledger import Line, Outcome, Purpose
 from llmops.spend.rates import RateBook
 from llmops.spend.usage import Spend, Usage
 
@@ -58,6 +58,8 @@ class Meter:
         model_ms: How long the calls have taken.
         intent: The last call that was to be made, at its estimate.
         waits_below: The step of the ladder that stopped the run, in percent.
+        purpose: What the calls are for.
+        calls: How many of the attempt have been begun.
         limit: What ends the attempt, which a budget of wall time may bring forward; `latest` is when it would anyway.
     """
 
@@ -77,7 +79,8 @@ class Meter:
     waits_below: int | None = None
     limit: asyncio.Timeout | None = None
     latest: float = 0.0
-    _calls: int = 0
+    purpose: Purpose = "answer"
+    calls: int = 0
 
     def middleware(self) -> list[Any]:
         """Return middleware for Agent Framework: of model calls, which it makes one by one, and of function tools."""
@@ -142,19 +145,17 @@ class Meter:
                 options["max_tokens"] = options["max_tokens"] or self.usual_output
         model = str(options.get("model") or spec.model)
         most_output = int(options.get("max_tokens") or spec.max_output_tokens or self.usual_output)
-        usage = estimate(
-            context.messages, options, spec.instructions, held=self.held_tokens, most_output=most_output
-        )
+        usage = estimate(context.messages, options, spec.instructions, held=self.held_tokens, most_output=most_output)
         rates, now = await self.rates.of(run.workspace), self.clock()
         fees = rates.fees({tool.type: 1 for tool in spec.hosted_tools})
         cost = rates.at_most(model, usage, now)
         at_most = None if cost is None else cost + fees
-        self._calls += 1
+        self.calls += 1
         intent = Line(
             workspace=run.workspace,
             run_id=run.id,
             attempt=run.attempt,
-            call=self._calls,
+            call=self.calls,
             at=now,
             agent=run.agent,
             session_id=run.session_id,
@@ -165,6 +166,7 @@ class Meter:
             cost_micro_usd=at_most,
             rate=rates.price(model, usage, now).rate,
             latency_ms=0,
+            purpose=self.purpose,
             outcome="unsettled",
         )
         self.intent = intent

@@ -17,8 +17,8 @@ from lifecycle.runs import admission, attempts, spans
 from lifecycle.runs import rules as runs
 from lifecycle.runs.admission import Verdict
 from lifecycle.runs.attempts import Attempt, Attempts
-from lifecycle.runs.endings import Endings
 from lifecycle.runs.changes import outcome, stage_event
+from lifecycle.runs.endings import Endings
 from lifecycle.runs.intake import Intake
 from lifecycle.runs.lease import RunLease
 from lifecycle.runs.metering import charged

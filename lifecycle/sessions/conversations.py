@@ -80,8 +80,8 @@ Decide = Callable[[Stored], Change | None]
 """Returns the change to commit, or None when there is nothing (left) to do; called again when somebody was faster."""
 
 
-Committed = Callable[[str, str, int, Sequence[Event]], None]
-"""Is told of a workspace's session that events, numbered from a number on, were committed."""
+Committed = Callable[[Session, Sequence[Event]], None]
+"""Is told of events that were committed, and of the session, whose last events they are, as it is then."""
 
 
 class Conversations:
@@ -202,7 +202,7 @@ class Conversations:
             writes.insert(0, _put(_run_row(partition, change.run, stored.run_etag)))
         etags = await self._tables.commit(TABLE, writes)
         if session is not None and change.events and self._committed is not None:
-            self._committed(session.workspace, session.id, session.events - len(change.events), change.events)
+            self._committed(session, change.events)
         if change.run is not None and self._run_changed is not None:
             self._run_changed(stored.run, change.run)
         run_etag = etags[0] if change.run is not None else stored.run_etag

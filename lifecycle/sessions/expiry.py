@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -15,6 +16,9 @@ from lifecycle.sessions.conversations import Change, Conversations, Stored
 from lifecycle.sessions.directory import Directory
 from lifecycle.sessions.rules import BY_REQUEST, IDLE_TIMEOUT, Session, SessionState, next_look, overdue
 
+Settle = Callable[[str, str], Awaitable[None]]
+"""Has all that was committed in a workspace's session published, also what a process that died left behind."""
+
 
 class SessionEnd:
     """Ends sessions and cleans up after them."""
@@ -25,9 +29,11 @@ class SessionEnd:
         directory: Directory,
         due: DueIndex,
         *,
+        settle: Settle,
         idle_after: timedelta,
         clock: Clock,
     ) -> None:
+        self._settle = settle
         self._conversations = conversations
         self._directory = directory
         self._due = due
@@ -77,12 +83,14 @@ class SessionEnd:
                     continue
                 count += 1
             if stored.session is None or await self._cleared(stored.session):
+                await self._settle(entry.workspace, entry.name)
                 await self._directory.close_session(entry.workspace, entry.note, entry.name)
                 await self._due.drop(entry.workspace, entry.name, entry.hour)
         return count
 
     async def _look_again(self, entry: Entry, due: datetime) -> None:
         if hour_bucket(due) != entry.hour:
+            await self._settle(entry.workspace, entry.name)
             await self._due.add(entry.workspace, entry.name, due, entry.note)
             await self._due.drop(entry.workspace, entry.name, entry.hour)
 

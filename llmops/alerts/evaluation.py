@@ -19,7 +19,7 @@ from llmops.notifications.outbox import Outbox
 from llmops.performance.monitor import total
 from llmops.performance.rollup import Cell, Rollup
 from llmops.performance.summary import Summary
-from llmops.spend.reports import Reports
+from llmops.reports.daily import DailyCosts
 from llmops.spend.rollup import Group
 from llmops.spend.usage import Spend
 
@@ -41,9 +41,9 @@ class Evaluated:
 class Readings:
     """What rules look at, at one moment; what several look at is read once."""
 
-    def __init__(self, rollup: Rollup, reports: Reports, now: datetime) -> None:
+    def __init__(self, rollup: Rollup, costs: DailyCosts, now: datetime) -> None:
         self._rollup = rollup
-        self._reports = reports
+        self._costs = costs
         self._now = now
         self._windows: dict[tuple[str, str | None, int], asyncio.Task[Any]] = {}
         self._days: dict[str, asyncio.Task[Any]] = {}
@@ -54,7 +54,7 @@ class Readings:
         if rule.metric in FROM_LEDGER:
             if alert.workspace not in self._days:
                 today = now.date()
-                sums = self._reports.sums(alert.workspace, today, today, today)
+                sums = self._costs.sums(alert.workspace, today, today, today)
                 self._days[alert.workspace] = asyncio.create_task(sums)
             summary = Summary(spend=_spent(await self._days[alert.workspace], rule.agent))
         else:
@@ -73,11 +73,11 @@ class Evaluator:
     """Evaluates all rules."""
 
     def __init__(
-        self, alerts: Alerts, rollup: Rollup, reports: Reports, outbox: Outbox, journal: Journal, clock: Clock
+        self, alerts: Alerts, rollup: Rollup, costs: DailyCosts, outbox: Outbox, journal: Journal, clock: Clock
     ) -> None:
         self._alerts = alerts
         self._rollup = rollup
-        self._reports = reports
+        self._costs = costs
         self._outbox = outbox
         self._journal = journal
         self._clock = clock
@@ -89,7 +89,7 @@ class Evaluator:
         """
         now = self._clock()
         await self._rollup.fold(now)
-        readings, turnstile = Readings(self._rollup, self._reports, now), asyncio.Semaphore(_AT_ONCE)
+        readings, turnstile = Readings(self._rollup, self._costs, now), asyncio.Semaphore(_AT_ONCE)
 
         async def one(alert: Alert) -> tuple[Status | None, bool]:
             async with turnstile:

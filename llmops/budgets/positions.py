@@ -9,7 +9,7 @@ from datetime import datetime
 from kernel.clock import Clock
 from llmops.budgets.accounts import Accounts
 from llmops.budgets.book import Book
-from llmops.budgets.rules import ANY, Applied, Budget, Charged, Counter, applying
+from llmops.budgets.rules import ANY, Applied, Budget, Charged, Counter, Period, Unit, applying
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +27,8 @@ class Position:
     """
 
     scope: str
-    unit: str
-    period: str
+    unit: Unit
+    period: Period
     limit: int
     spent: int
     reserved: int
@@ -43,9 +43,7 @@ class Positions:
         self._accounts = accounts
         self._clock = clock
 
-    async def list(
-        self, workspace: str, limit: int, after: str | None = None
-    ) -> tuple[Sequence[Position], str | None]:
+    async def list(self, workspace: str, limit: int, after: str | None = None) -> tuple[Sequence[Position], str | None]:
         """Return the positions of up to `limit` budgets by scope, and the scope to continue after; None at the end.
 
         Limits that have a counter for each run, session, agent or user are not among them: ask for one's own (`of`).

@@ -118,7 +118,10 @@ class Evaluations:
             return  # somebody else heard it, or noted it
 
     async def judged(self, waiting: Waiting, parts: Sequence[Part], weights: Mapping[str, float]) -> Evaluation | None:
-        """Add what a judge found to the evaluation and return it; None when the judge was heard before."""
+        """Add what a judge found to the evaluation and return it; None when it is gone.
+
+        A judge is heard once: later findings of it change nothing.
+        """
         judge, home = waiting.judge, _home(waiting.evaluation.workspace, waiting.evaluation.agent)
         while True:
             row = await self._tables.get(TABLE, home, waiting.evaluation.key)
@@ -126,7 +129,7 @@ class Evaluations:
                 return None
             stored = _EVALUATION.load(row.text("evaluation"))
             if judge in stored.judged:
-                return None
+                return stored
             score = with_parts(stored.score, parts, weights)
             judged = replace(stored, score=score, judged=(*stored.judged, judge))
             before, after = _values(stored.score), _values(score)
@@ -139,13 +142,20 @@ class Evaluations:
             writes = [
                 Replace(_row(judged, row.etag)),
                 Insert(_news(judged, judge, changes)),
-                Delete(home, _wait_row(waiting).key),
             ]
             try:
                 await self._tables.commit(TABLE, writes)
             except (RowChanged, RowExists):
                 continue
             return judged
+
+    async def settle(self, waiting: Waiting) -> None:
+        """Note that nothing more is to be done about the judge."""
+        row = _wait_row(waiting)
+        try:
+            await self._tables.commit(TABLE, [Delete(row.partition, row.key)])
+        except RowChanged:
+            return  # it was noted before
 
     async def get(self, workspace: str, agent: str, key: str) -> Evaluation | None:
         """Return the evaluation with that key, or None."""

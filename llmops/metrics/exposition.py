@@ -13,7 +13,8 @@ from prometheus_client.registry import Collector
 from llmops.metrics.definitions import Metric
 from llmops.metrics.series import Numbers
 
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+CONTENT_TYPE = "text/plain; version=0.0.4"
+"""Of the text, without its charset, UTF-8."""
 
 Sample = tuple[Metric, tuple[str, ...], Numbers]
 """A metric, the values of its labels, and its numbers."""

@@ -17,7 +17,7 @@ from llmops.notifications.notification import Severity
 from llmops.performance.monitor import Monitor, Performance, VersionPerformance
 from llmops.performance.sla import Target
 from llmops.performance.summary import Summary
-from llmops.spend.reports import Reports
+from llmops.reports.daily import DailyCosts
 from llmops.spend.rollup import add_up
 from llmops.spend.usage import Spend
 
@@ -83,9 +83,9 @@ class Facts:
 class Insights:
     """Gathers what the rules look at."""
 
-    def __init__(self, monitor: Monitor, reports: Reports, clock: Clock) -> None:
+    def __init__(self, monitor: Monitor, costs: DailyCosts, clock: Clock) -> None:
         self._monitor = monitor
-        self._reports = reports
+        self._costs = costs
         self._clock = clock
 
     async def facts(self, workspace: str, agent: str, first: date, last: date, target: Target) -> Facts:
@@ -93,7 +93,7 @@ class Insights:
         performance, before, sums = await asyncio.gather(
             self._monitor.agent(workspace, agent, first, last, target),
             self._monitor.before(workspace, agent, first, last),
-            self._reports.sums(workspace, first, last, self._clock().date()),
+            self._costs.sums(workspace, first, last, self._clock().date()),
         )
         spent = [item for groups in sums.values() for item in groups.items()]
         users = add_up((group.user_id, spend) for group, spend in spent if group.agent == agent)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
 from llmops.reports.report import Report
+from llmops.reports.wording import quantity, share, signed_usd, usd
 from llmops.spend.usage import Spend
 
 _STYLE = """
@@ -37,21 +38,27 @@ def to_html(report: Report) -> str:
         _rows(
             "What changed most",
             ("Agent", "Before", "Now", "Change"),
-            [(mover.name, _usd(mover.before), _usd(mover.now), _signed(mover.change)) for mover in report.movers],
+            [(mover.name, usd(mover.before), usd(mover.now), signed_usd(mover.change)) for mover in report.movers],
         ),
         _rows(
             "What stands out",
             ("Agent", "Day", "Cost", "Usually"),
             [
-                (one.agent, one.day.isoformat(), _usd(one.cost_micro_usd), _usd(one.usual_micro_usd))
+                (one.agent, one.day.isoformat(), usd(one.cost_micro_usd), usd(one.usual_micro_usd))
                 for one in report.anomalies
             ],
         ),
         _rows(
             "Budgets",
-            ("Budget", "Used", "Limit", "Share"),
+            ("Budget", "Period", "Spent", "Limit", "Share"),
             [
-                (one.budget, f"{one.used:,g} {one.unit}", f"{one.limit:,g} {one.unit}", _share(one.used, one.limit))
+                (
+                    one.scope,
+                    f"per {one.period}",
+                    quantity(one.unit, one.spent),
+                    quantity(one.unit, one.limit),
+                    share(one),
+                )
                 for one in report.budgets
             ],
         ),
@@ -68,16 +75,16 @@ def to_html(report: Report) -> str:
 def _figures(report: Report) -> str:
     total = report.total
     figures = [
-        ("Spent", _usd(total.cost_micro_usd)),
-        ("Period before", _usd(report.previous.cost_micro_usd)),
+        ("Spent", usd(total.cost_micro_usd)),
+        ("Period before", usd(report.previous.cost_micro_usd)),
         ("Model calls", f"{total.calls:,}"),
         ("Input tokens", f"{total.input_tokens:,}"),
         ("Output tokens", f"{total.output_tokens:,}"),
     ]
     if report.forecast is not None:
         foreseen = report.forecast
-        figures.append(("Month end", f"{_usd(foreseen.expected)}"))
-        figures.append(("Likely between", f"{_usd(foreseen.low)} – {_usd(foreseen.high)}"))
+        figures.append(("Month end", f"{usd(foreseen.expected)}"))
+        figures.append(("Likely between", f"{usd(foreseen.low)} – {usd(foreseen.high)}"))
     items = "".join(f"<li>{escape(label)}<b>{escape(value)}</b></li>" for label, value in figures)
     return f'<ul class="figures">{items}</ul>'
 
@@ -92,7 +99,7 @@ def _notes(report: Report) -> str:
 def _table(title: str, label: str, sums: Mapping[str, Spend]) -> str:
     most = max((spend.cost_micro_usd for spend in sums.values()), default=0)
     rows = [
-        f"<tr><td>{escape(name)}</td>{_numbers((f'{spend.calls:,}', _usd(spend.cost_micro_usd)))}"
+        f"<tr><td>{escape(name)}</td>{_numbers((f'{spend.calls:,}', usd(spend.cost_micro_usd)))}"
         f'<td class="bar"><i style="width:{100 * spend.cost_micro_usd / most if most else 0:.1f}%"></i></td></tr>'
         for name, spend in sums.items()
     ]
@@ -112,16 +119,3 @@ def _rows(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> str
 
 def _numbers(values: Iterable[str]) -> str:
     return "".join(f'<td class="n">{escape(value)}</td>' for value in values)
-
-
-def _usd(micro_usd: int) -> str:
-    amount = micro_usd / 1_000_000
-    return f"${amount:,.2f}" if abs(amount) >= 1 or amount == 0 else f"${amount:,.4f}"
-
-
-def _signed(micro_usd: int) -> str:
-    return ("+" if micro_usd > 0 else "−") + _usd(abs(micro_usd))
-
-
-def _share(used: float, limit: float) -> str:
-    return f"{100 * used / limit:.0f} %" if limit else "–"

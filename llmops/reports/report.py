@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
+from llmops.budgets.positions import Position
 from llmops.reports.changes import Anomaly, Mover, anomalies, movers
 from llmops.reports.forecast import Forecast, forecast
 from llmops.reports.periods import Period, period_of
@@ -37,23 +38,6 @@ class Day:
 
 
 Days = Mapping[date, Day]
-
-
-@dataclass(frozen=True, slots=True)
-class Position:
-    """Where a budget stands.
-
-    Attributes:
-        budget: The budget.
-        unit: What it is counted in.
-        used: What is used of it.
-        limit: What may be used.
-    """
-
-    budget: str
-    unit: str
-    used: float
-    limit: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,24 +6,28 @@ have. So it can be stopped anywhere and done again.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import date
 
-from kernel.tables import Delete, Insert, Replace, Row, RowChanged, RowExists, Span, Tables, Upsert, Write, every
-from llmops.spend import reports
+from kernel.tables import Delete, Insert, Replace, Row, RowChanged, RowExists, Span, Tables, Write, every
 from llmops.spend.ledger import TABLE, days, from_row, partition, shard
-from llmops.spend.rollup import Group, Rollup, from_sum, group_of, to_row
+from llmops.spend.rollup import from_sum, group_of, to_row
 from llmops.spend.usage import Spend
 
 _NOBODY = ""
+
+Rewrite = Callable[[str, date], Awaitable[None]]
+"""Writes a workspace's report rows of a day anew."""
 
 
 class UserErasure:
     """Takes the user's id out of the lines of runs."""
 
-    def __init__(self, tables: Tables) -> None:
+    def __init__(self, tables: Tables, rewrite: Rewrite) -> None:
+        """Set where the ledger is, and what brings the reports of a day up to what the sums then are."""
         self._tables = tables
-        self._rollup = Rollup(tables)
+        self._rewrite = rewrite
 
     async def forget(self, workspace: str, run_id: str, user_id: str, first: date, last: date) -> int:
         """Take the user's id out of the run's lines of these days, and return how many lines there are."""
@@ -32,14 +36,12 @@ class UserErasure:
             home = partition(day, shard(run_id))
             async for row in every(self._tables, TABLE, Span.prefix(home, f"open!{workspace}!{run_id}!")):
                 await self._forget_intent(row)
-            groups: set[Group] = set()
             async for row in every(self._tables, TABLE, Span.prefix(home, f"line!{workspace}!{run_id}!")):
                 count += 1
-                groups.add(replace(group_of(from_row(row)), user_id=user_id))
                 if row.text("user_id") != _NOBODY:
                     await self._forget_line(home, row.key)
-            for group in groups if user_id else ():
-                await self._correct_report(day, group)
+            if count:
+                await self._rewrite(workspace, day)
         return count
 
     async def _forget_intent(self, row: Row) -> None:
@@ -80,24 +82,6 @@ class UserErasure:
         total = spend + (from_sum(other)[1] if other else Spend())
         row = to_row(home, nobody.key, nobody, total, other.etag if other else "")
         return [taken, Replace(row) if other else Insert(row)]
-
-    async def _correct_report(self, day: date, group: Group) -> None:
-        """Give the day's report rows of the group, and of the same group of nobody, what their sums are."""
-        keys = {each: reports.cost_key(day, each) for each in (group, replace(group, user_id=_NOBODY))}
-        stored = {each: await self._tables.get(reports.TABLE, group.workspace, key) for each, key in keys.items()}
-        if not any(stored.values()):
-            return
-        sums = await self._rollup.sums(day, group.workspace)
-        writes: list[Write] = []
-        for each, key in keys.items():
-            if each in sums:
-                writes.append(Upsert(to_row(group.workspace, key, each, sums[each])))
-            elif stored[each] is not None:
-                writes.append(Delete(group.workspace, key))
-        try:
-            await self._tables.commit(reports.TABLE, writes)
-        except RowChanged:
-            return  # somebody else deleted it
 
 
 def _nameless(row: Row) -> Write:

@@ -26,7 +26,7 @@ async def test_in_memory_services_do_the_whole_job() -> None:
     async with services.manager() as manager:
         agent = await manager.get_or_create("helper", SPEC)
         run = await agent.run("What is a durable entity?")
-    done = await services.reports.aggregate(clock.now)
+    done = await services.daily_costs.aggregate(clock.now)
     report = await services.reports.get("default", clock.now.date())
     await services.session_end.end("default", agent.session_id)
     clock.move(days=8)

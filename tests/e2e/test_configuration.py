@@ -60,7 +60,7 @@ async def test_what_is_refused_says_why_and_changes_nothing(api: Api) -> None:
     """Stable codes; another workspace's are as if they were not there."""
     await api.call("PUT", "templates/a", {"model": "m"})
     await api.call("PUT", "templates/b", {"extends": "a"})
-    await api.declare("bot", template="b")
+    await api.call("PUT", "agents/bot", {"template": "b"})
     other = api.elsewhere()
     replies = await asyncio.gather(
         api.call("PUT", "agents/x", {"template": "none"}),

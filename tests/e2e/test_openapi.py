@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import aiohttp
@@ -58,6 +59,42 @@ async def test_it_is_valid_and_complete(document: Any, stack: Stack) -> None:
         for method, operation in operations.items()
     }
     assert described == served
+
+
+async def _compose(call: Callable[..., Awaitable[Reply]]) -> None:
+    """Call every operation on what agents are composed of."""
+    guideline = {"when": "asked", "then": "answer", "category": "x"}
+    bodies = {
+        "templates": {"model": "m", "guidelines": {"g": guideline}, "labels": {"k": "v"}, "temperature": None},
+        "personalities": {"formality": 9, "response_templates": {"Greeting": "Hi"}},
+        "capabilities": {"instructions": "x", "tools": ["calculator"]},
+    }
+    for path, body in bodies.items():
+        for content in (body, body, {"no": "such field"}):
+            await call("PUT", f"{path}/x", content)
+        await call("PUT", f"{path}/x", body, If_Match='"9"')
+        for each in (path, f"{path}/x", f"{path}/none", f"{path}/x/versions", f"{path}?limit=0"):
+            await call("GET", each)
+    composed = {"template": "x", "personality": "x", "capabilities": {"x": True}, "guidelines": {"h": guideline}}
+    await call("PUT", "agents/composed", composed)
+    await call("GET", "agents/composed/effective")
+    await call("GET", "agents/nobody/effective")
+    await call("PUT", "templates/x", {"instructions": "no model"})
+    for path in bodies:
+        await call("GET", f"{path}/x/dependents")
+        await call("GET", f"{path}/none/dependents")
+        await call("DELETE", f"{path}/x")
+        await call("DELETE", f"{path}/none")
+    await call("GET", "overrides")
+    await call("PUT", "overrides", {"temperature": 0.5})
+    await call("GET", "overrides/versions")
+    await call("DELETE", "overrides")
+    await call("DELETE", "overrides")
+    for body in ({"language": "de"}, {"language": "?"}):
+        await call("PUT", "users/ada@x.org/preferences", body)
+    await call("GET", "users/ada@x.org/preferences")
+    await call("DELETE", "users/ada@x.org/preferences")
+    await call("GET", "users/ada@x.org/preferences")
 
 
 async def test_real_answers_are_as_described(api: Api, document: Any, stack: Stack) -> None:
@@ -119,6 +156,7 @@ async def test_real_answers_are_as_described(api: Api, document: Any, stack: Sta
     await call("POST", f"dead-letters/{letter['id']}/redrive")
     await call("POST", "dead-letters/0/redrive")
     await call("POST", "dead-letters/x/redrive")
+    await _compose(call)
     await call("GET", "health")
     await call("GET", "openapi.json")
     await call("DELETE", "agents/a", If_Match='"1"')

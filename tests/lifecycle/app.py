@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, cast
@@ -22,7 +24,16 @@ from lifecycle.sessions.conversations import Turn
 from lifecycle.sessions.rules import Session
 from llmops.spend.ledger import Line
 from llmops.spend.usage import Spend
-from tests.lifecycle.doubles import Fate, FatefulProvider, FatefulTables, ManualClock, MemoryQueue, make_services, spec
+from tests.lifecycle.doubles import (
+    Crash,
+    Fate,
+    FatefulProvider,
+    FatefulTables,
+    ManualClock,
+    MemoryQueue,
+    make_services,
+    spec,
+)
 
 TOOLED = spec(tools=("calculator",), simulate={"call_tool": "calculator"})
 """An agent whose runs take two model calls."""
@@ -40,6 +51,23 @@ class Gate:
         await self.open.wait()
 
 
+class StruckStream:
+    """A streamed answer whose beginning and end are effects."""
+
+    def __init__(self, inner: Any, fate: Fate) -> None:
+        self._inner = inner
+        self._fate = fate
+
+    async def __aiter__(self) -> AsyncIterator[Any]:
+        await self._fate.effect(_nothing)
+        async for update in self._inner:
+            self._fate.alive()
+            yield update
+
+    async def get_final_response(self) -> Any:
+        return await self._fate.effect(self._inner.get_final_response)
+
+
 class StruckAgent:
     """An opened agent whose runs are effects, behind a gate if there is one."""
 
@@ -48,10 +76,16 @@ class StruckAgent:
         self._fate = fate
         self._gate = gate
 
-    async def run(self, *args: Any, **kwargs: Any) -> Any:
+    def run(self, *args: Any, **kwargs: Any) -> Any:
+        return self._streamed(*args, **kwargs) if kwargs.get("stream") else self._whole(*args, **kwargs)
+
+    async def _whole(self, *args: Any, **kwargs: Any) -> Any:
         if self._gate is not None:
             await self._gate.passed()
         return await self._fate.effect(lambda: self._inner.run(*args, **kwargs))
+
+    def _streamed(self, *args: Any, **kwargs: Any) -> StruckStream:
+        return StruckStream(self._inner.run(*args, **kwargs), self._fate)
 
 
 class StruckProvider(FatefulProvider):
@@ -171,7 +205,13 @@ class App:
         await self.services.uses.aclose(self.signals)
 
 
+async def _nothing() -> None:
+    return
+
+
 async def abandon(services: Services) -> None:
     """End the background tasks of a worker that died."""
     await services.uses.aclose()
+    with contextlib.suppress(Crash):
+        await services.publisher.aclose()
     await asyncio.sleep(0)

@@ -9,7 +9,19 @@ from datetime import timedelta
 from hypothesis import strategies as st
 
 from lifecycle.registry.agents import AgentRecord
-from lifecycle.registry.operations import Disable, Enable, Ensure, Operation, RecordUse, Remove, Restore, Retire, Verify
+from lifecycle.registry.operations import (
+    Disable,
+    Enable,
+    Ensure,
+    Keep,
+    Operation,
+    RecordUse,
+    Remove,
+    Renew,
+    Restore,
+    Retire,
+    Verify,
+)
 from lifecycle.registry.trail import Step
 from tests.lifecycle.doubles import NOW, spec
 
@@ -33,6 +45,7 @@ class Declared:
         if self.enabled and not self.deleted:
             may.append(lambda ident: Ensure(ident, self.revision, SPECS[self.spec]))
             may.append(lambda ident: Restore(ident, self.revision, SPECS[self.spec]))
+            may.append(lambda ident: Renew(ident, self.revision, SPECS[self.spec]))
         own = {"disable": Disable, "enable": Enable, "delete": Remove}.get(self.kind)
         if own is not None:
             may += [lambda ident: own(ident, self.revision)] * 2
@@ -69,7 +82,10 @@ UNDECLARED: list[Make] = [
     lambda ident: RecordUse(ident, 1, NOW),
     lambda ident: Retire(ident, NOW + timedelta(hours=1)),
     lambda ident: Retire(ident, NOW - timedelta(hours=1)),
+    lambda ident: Retire(ident, NOW + timedelta(hours=1), grace_s=60),
     Verify,
+    lambda ident: Keep(ident, SPECS[0]),
+    lambda ident: Keep(ident, SPECS[1]),
 ]
 
 
@@ -84,7 +100,6 @@ def operation_lists(draw: st.DrawFn, *, most: int = 10) -> list[Operation]:
 def comparable(record: AgentRecord) -> AgentRecord:
     """Return the record without what a crash may change: whether a version was created or, after one, adopted."""
     told = tuple(
-        replace(line, step=Step.CREATED if line.step is Step.ADOPTED else line.step, id="")
-        for line in record.untold
+        replace(line, step=Step.CREATED if line.step is Step.ADOPTED else line.step, id="") for line in record.untold
     )
     return replace(record, created=record.created + record.adopted, adopted=0, untold=told)

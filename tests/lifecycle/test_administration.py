@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 
 import pytest
 
@@ -29,7 +30,7 @@ async def test_an_agent_lives_its_life(app: App) -> None:
     admin, seen = app.services.administration, []
     await admin.prewarm("default", "bot", app.signals)
     seen.append((await state(app), len(await live_versions(app.tables))))
-    await admin.retire("default", "bot", app.signals)
+    await admin.retire("default", "bot", app.signals, timedelta())
     seen.append((await state(app), len(await live_versions(app.tables))))
     await admin.restore("default", "bot", app.signals)
     seen.append((await state(app), len(await live_versions(app.tables))))
@@ -55,7 +56,7 @@ async def test_restoring_makes_what_is_declared_now(app: App) -> None:
     """An agent that was changed while it was retired comes back changed, without a version of what it was."""
     admin = app.services.administration
     await admin.prewarm("default", "bot", app.signals)
-    await admin.retire("default", "bot", app.signals)
+    await admin.retire("default", "bot", app.signals, timedelta())
     await admin.declare("default", "bot", spec(instructions="new"), app.signals)
     await admin.restore("default", "bot", app.signals)
     agent = await app.services.catalog.get("default", "bot")
@@ -96,7 +97,7 @@ async def test_what_is_refused(app: App) -> None:
 
 
 async def test_verifying_notices_what_is_gone(app: App) -> None:
-    """The agent is made again by its next use."""
+    """The agent is made again at once."""
     admin = app.services.administration
     await admin.prewarm("default", "bot", app.signals)
     agent = await app.services.catalog.get("default", "bot")
@@ -105,8 +106,8 @@ async def test_verifying_notices_what_is_gone(app: App) -> None:
     await app.services.providers["offline"].delete(agent.record.version)
     await admin.verify("default", "bot", app.signals)
 
-    assert await state(app) is AgentState.REGISTERED
-    assert (await app.ask()).state == "succeeded"
+    assert await state(app) is AgentState.ACTIVE
+    assert list(await live_versions(app.tables)) == [("bot", "2")]
 
 
 async def test_the_manager_makes_once_and_reuses(app: App) -> None:

@@ -10,7 +10,7 @@ from kernel.tables import Span, every
 from lifecycle.registry.due import TABLE as DUE
 from lifecycle.runs.rules import RunState
 from lifecycle.sessions.directory import OPEN
-from lifecycle.sessions.rules import SessionState
+from lifecycle.sessions.rules import Session, SessionState
 from tests.lifecycle.app import App
 from tests.lifecycle.doubles import CountingTables, Crash, Fate, spec
 
@@ -101,7 +101,7 @@ async def test_what_was_entered_and_never_came_to_be_is_cleaned_up(app: App) -> 
     """A caller died between the indexes and the session: no ghost keeps the agent for ever."""
     dying = app.worker(Fate(3, after=True))
     with pytest.raises(Crash):
-        await dying.intake.start_session("default", "bot", "ghost", None)
+        await dying.session_start.start("default", "bot", "ghost")
     assert "ghost" in await rows(app, OPEN)
     app.clock.move(days=2)
     await app.services.session_end.expire()
@@ -113,8 +113,9 @@ async def test_a_session_about_to_be_stored_is_no_ghost() -> None:
     """With a short time-out the entry is due at once; it is kept until its hour is over."""
     app = App(SESSION_IDLE_AFTER_S=1)
     await app.declare()
-    agent = await app.services.catalog.get("default", "bot")
-    await app.services.intake._enter(agent, "soon", None, app.clock.now)
+    await app.services.session_start.enter(
+        Session("default", "soon", "bot", None, created_at=app.clock.now, last_activity=app.clock.now)
+    )
     app.clock.move(seconds=2)
     await app.services.session_end.expire()
 
@@ -152,7 +153,7 @@ async def test_expiry_costs_what_is_due(app: App) -> None:
     for number in range(500):
         if number == 5:
             app.clock.move(hours=12)
-        await app.services.intake.start_session("default", "bot", f"s{number}", None)
+        await app.services.session_start.start("default", "bot", f"s{number}")
     app.clock.move(hours=13)
     counting.reset()
 

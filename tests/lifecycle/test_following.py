@@ -1,511 +1,273 @@
-"""Changes of what agents are composed of: what is refused, whom they reach, and what a crash leaves."""
+"""Following streams: every event once and in order, whatever the readers do, at a cost that does not grow with them."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from adapters.memory_tables import MemoryTables
-from kernel.errors import Conflict, EtagMismatch, InvalidInput, NotFound, TooLarge
-from kernel.tables import Span, Tables, every
-from lifecycle.configuration.changes import Changed
-from lifecycle.configuration.following import SETTLED
-from lifecycle.configuration.kinds import CONTENT, OVERRIDES, Kind, Ref
-from lifecycle.configuration.layers import AgentConfig
-from lifecycle.configuration.specs import AgentSpec
-from lifecycle.registry.catalog import Agent
-from lifecycle.registry.operations import Operation
-from tests.lifecycle.doubles import CountingTables, Crash, Fate, FatefulTables, ManualClock, make_services, spec
-
-WS = "default"
-
-
-@dataclass
-class Told:
-    """Signals that are kept, as effects if they can be struck."""
-
-    fate: Fate = field(default_factory=Fate)
-    sent: list[tuple[str, Operation]] = field(default_factory=list[tuple[str, Operation]])
-
-    async def send(self, workspace: str, name: str, operation: Operation) -> None:
-        async def do() -> None:
-            self.sent.append((name, operation))
-
-        await self.fate.effect(do)
-
-
-class World:
-    """Services over one storage, and short words for what owners do."""
-
-    def __init__(self, tables: Tables | None = None, clock: ManualClock | None = None) -> None:
-        self.clock = clock or ManualClock()
-        self.tables = MemoryTables() if tables is None else tables
-        self.services = make_services(self.tables, self.clock)
-        self.signals = self.services.local_signals()
-
-    async def put(
-        self, kind: str, name: str, workspace: str = WS, if_match: str | None = None, **content: Any
-    ) -> Changed:
-        ref = Ref(Kind(kind), name)
-        body = CONTENT[ref.kind].model_validate(content)
-        return await self.services.changes.put(workspace, ref, body, self.signals, if_match)
-
-    async def delete(self, kind: str, name: str, workspace: str = WS) -> None:
-        await self.services.changes.delete(workspace, Ref(Kind(kind), name), self.signals)
-
-    async def declare(self, name: str = "bot", workspace: str = WS, **config: Any) -> Agent:
-        wanted = AgentConfig.model_validate(config)
-        return (await self.services.administration.declare(workspace, name, wanted, self.signals))[0]
-
-    async def agent(self, name: str = "bot") -> Agent:
-        return await self.services.catalog.get(WS, name)
-
-    async def spec(self, name: str = "bot") -> AgentSpec:
-        return (await self.agent(name)).declaration.spec
-
-    async def users(self, kind: str, name: str) -> Sequence[str]:
-        found, after = await self.services.changes.dependents(WS, Ref(Kind(kind), name), 200)
-        assert after is None
-        return [who.name for who in found]
-
-    async def noted(self) -> int:
-        return len([row async for row in every(self.tables, "due", Span("configuration!", "configuration!~"))])
-
-    async def settle(self) -> None:
-        """Let the timer do all there is to do."""
-        self.clock.move(seconds=SETTLED.total_seconds() + 1)
-        done = await self.services.following.finish(self.signals)
-        assert done.complete
-        assert await self.noted() == 0
-
-
-@pytest.fixture
-def world() -> World:
-    return World()
-
-
-async def test_an_agent_is_made_of_what_it_names(world: World) -> None:
-    """Template over template, the workspace's overrides over both, the agent's own over all."""
-    await world.put("template", "base", model="m1", instructions="Base.", labels={"a": "1", "b": "1"})
-    await world.put("template", "child", extends="base", more_instructions="Child.", labels={"b": "2"})
-    await world.put("overrides", "workspace", model="m2", more_instructions="House rule.", temperature=0.2)
-    made = await world.declare(template="child", temperature=0.9)
-
-    assert made.declaration.spec == AgentSpec(
-        model="m2", instructions="Base.\n\nChild.\n\nHouse rule.", temperature=0.9, labels={"a": "1", "b": "2"}
-    )
-    assert made.declaration.sources == {"template:base": 1, "template:child": 1, "overrides:workspace": 1}
-
-
-async def test_a_plain_spec_is_what_it_was(world: World) -> None:
-    """Without overrides nothing is added to it; with them, only what it does not say."""
-    plain = spec(instructions="Mine.", provider="offline")
-    await world.services.administration.declare(WS, "bot", plain, world.signals)
-    assert await world.spec() == plain
-    await world.put("overrides", "workspace", provider="openai", model="other", max_output_tokens=7)
-
-    assert await world.spec() == plain.model_copy(update={"max_output_tokens": 7})
-    await world.services.changes.delete(WS, OVERRIDES, world.signals)
-    assert await world.spec() == plain
-
-
-async def test_a_changed_template_provisions_its_agents_again(world: World) -> None:
-    """An active agent has its new version when the change is made; a registered one waits for its use."""
-    await world.put("template", "base", model="m", instructions="One.")
-    await world.put("template", "child", extends="base")
-    await world.declare("used", template="child")
-    await world.declare("unused", template="base")
-    await world.declare("other", model="m")
-    await world.services.administration.prewarm(WS, "used", world.signals)
-    changed = await world.put("template", "base", model="m", instructions="Two.")
-
-    used, unused, other = [await world.agent(name) for name in ("used", "unused", "other")]
-    assert (changed.followed.looked, changed.followed.changed) == (2, 2)
-    assert used.ready
-    assert used.record is not None
-    assert (used.record.created, used.declaration.spec.instructions) == (2, "Two.")
-    assert (unused.record, unused.declaration.revision, other.declaration.revision) == (None, 2, 1)
-
-
-async def test_a_change_that_makes_no_difference_provisions_nothing(world: World) -> None:
-    """What an agent says itself hides the template's value: same spec, same revision, no operation."""
-    await world.put("template", "base", model="m1")
-    await world.declare(template="base", model="mine")
-    await world.services.administration.prewarm(WS, "bot", world.signals)
-    told = Told()
-    ref = Ref(Kind.TEMPLATE, "base")
-    await world.services.changes.put(WS, ref, CONTENT[Kind.TEMPLATE].model_validate({"model": "m2"}), told)
-    again = await world.put("template", "base", model="m2")
-
-    assert told.sent == []
-    assert (await world.agent()).declaration.revision == 1
-    assert (await world.agent()).declaration.sources["template:base"] == 2
-    assert (again.item.version, again.new, again.followed.looked) == (2, False, 0)
-
-
-async def test_a_change_of_any_kind_reaches_who_chose_it(world: World) -> None:
-    """A personality chosen by a template, and one chosen by the overrides; a capability switched on, not off."""
-    await world.put("personality", "p", modifiers=["One."])
-    await world.put("capability", "c", instructions="One.")
-    await world.put("template", "t", model="m", personality="p", capabilities={"c": True})
-    await world.declare("on", template="t")
-    await world.declare("off", template="t", capabilities={"c": False}, personality=None)
-    await world.put("personality", "p", modifiers=["Two."])
-    await world.put("capability", "c", instructions="Two.")
-
-    assert (await world.spec("on")).instructions == "Two.\n\n# How you write\n- Two."
-    assert (await world.agent("off")).declaration.revision == 1
-    assert await world.users("capability", "c") == ["on", "t"]
-    await world.put("personality", "q", modifiers=["Q."])
-    await world.put("overrides", "workspace", personality="q")
-    assert "Q." in (await world.spec("on")).instructions
-    await world.put("personality", "q", modifiers=["R."])
-    assert "R." in (await world.spec("on")).instructions
-    assert (await world.spec("off")).instructions == ""
-
-
-async def test_an_agent_that_names_something_else_is_left_alone(world: World) -> None:
-    """What it named before can change, and be deleted, without it."""
-    for name in ("one", "two"):
-        await world.put("template", name, model=name)
-    await world.declare(template="one")
-    await world.declare(template="two")
-    changed = await world.put("template", "one", model="else")
-
-    assert changed.followed.changed == 0
-    assert (await world.spec()).model == "two"
-    await world.delete("template", "one")
-    await world.settle()
-    assert (await world.spec()).model == "two"
-
-
-@pytest.mark.parametrize(
-    ("config", "code", "pointer"),
-    [
-        ({"template": "none"}, "unknown_template", "/template"),
-        ({"model": "m", "personality": "none"}, "unknown_personality", "/personality"),
-        ({"model": "m", "capabilities": {"none": True}}, "unknown_capability", "/capabilities/none"),
-        ({"template": "bare"}, "invalid_input", "/model"),
-        ({"template": "theirs"}, "unknown_template", "/template"),
-        ({"model": "m", "tools": ["telepathy"]}, "unknown_tool", "/spec/tools/0"),
-    ],
+from kernel.errors import InvalidInput, NotFound
+from kernel.journal import LANES, Event
+from lifecycle.events.following import AT_ONCE, Followers
+from lifecycle.events.positions import (
+    Position,
+    session_id_of,
+    session_position,
+    workspace_id_of,
+    workspace_position,
 )
-async def test_what_cannot_be_declared(world: World, config: dict[str, Any], code: str, pointer: str) -> None:
-    """What there is not, also because it is another workspace's, and what comes to no spec; nothing is declared."""
-    await world.put("template", "bare", instructions="No model.")
-    await world.put("template", "theirs", workspace="elsewhere", model="m")
-    with pytest.raises(InvalidInput) as caught:
-        await world.declare(**config)
+from lifecycle.events.streams import Stream
+from lifecycle.events.tail import News
+from lifecycle.sessions.rules import Session
 
-    assert (caught.value.code, list(caught.value.fields)) == (code, [pointer])
-    assert await world.services.catalog.find(WS, "bot") is None
+NOW = datetime(2026, 11, 21, 8, 30, tzinfo=UTC)
 
 
-async def test_a_circle_is_named_and_refused(world: World) -> None:
-    """Of one, of three, and through a change of a template in the middle."""
-    with pytest.raises(InvalidInput) as alone:
-        await world.put("template", "a", extends="a")
-    await world.put("template", "a", model="m")
-    await world.put("template", "b", extends="a")
-    await world.put("template", "c", extends="b")
-    with pytest.raises(InvalidInput) as three:
-        await world.put("template", "a", extends="c")
+class ListedStream(Stream):
+    """A stream of lists, which counts how often it is read."""
 
-    assert {alone.value.code, three.value.code} == {"template_cycle"}
-    assert "c → b → a → c" in three.value.detail
-    assert (await world.services.items.get(WS, Ref(Kind.TEMPLATE, "a"))).version == 1
+    def __init__(self, lanes: int, name: str = "w") -> None:
+        self.lanes: list[list[tuple[int, Event]]] = [[] for _ in range(lanes)]
+        self.next = [0] * lanes
+        self.reads = 0
+        self.gone = False
+        self._name = name
 
+    @property
+    def key(self) -> str:
+        return self._name
 
-async def test_a_chain_has_an_end(world: World) -> None:
-    """Eight templates, not nine."""
-    await world.put("template", "t1", model="m")
-    for at in range(2, 9):
-        await world.put("template", f"t{at}", extends=f"t{at - 1}")
-    await world.declare(template="t8")
-    await world.put("template", "t9", extends="t8")
-    with pytest.raises(InvalidInput) as caught:
-        await world.declare("deep", template="t9")
+    def add(self, lane: int, name: str = "run.stage") -> Event:
+        number = self.next[lane]
+        event = Event(name, {"lane": lane, "number": number}, NOW + timedelta(seconds=sum(self.next)))
+        self.lanes[lane].append((number, event))
+        self.next[lane] += 1
+        return event
 
-    assert caught.value.code == "template_chain_too_long"
-
-
-async def test_a_change_that_an_agent_could_not_follow_is_refused_with_the_list(world: World) -> None:
-    """Together too long for one of two agents: it is named with the reason, and nothing has changed."""
-    await world.put("template", "t", model="m", instructions="Short.")
-    await world.declare("fits", template="t")
-    for at in range(30):
-        await world.declare(f"full{at:02}", template="t", more_instructions="x" * 20_000)
-    with pytest.raises(Conflict) as caught:
-        await world.put("template", "t", model="m", instructions="y" * 90_000)
-
-    assert caught.value.code == "dependents_invalid"
-    assert "full00" in caught.value.detail
-    assert "and 10 more" in caught.value.detail
-    assert "fits" not in caught.value.detail
-    assert caught.value.fields["/agents/full00"].startswith("/instructions: ")
-    assert (await world.services.items.get(WS, Ref(Kind.TEMPLATE, "t"))).version == 1
-    assert (await world.spec("fits")).instructions == "Short."
-    assert await world.noted() == 1, "nothing was noted but the first change"
-
-
-async def test_what_is_in_use_is_not_deleted(world: World) -> None:
-    """The error names who uses it; once nobody does, it goes, and what is deleted is not there."""
-    await world.put("personality", "p", formality=90)
-    await world.put("template", "t", model="m", personality="p")
-    await world.declare(template="t")
-    for kind, name, user in (("personality", "p", "template t"), ("template", "t", "agent bot")):
-        with pytest.raises(Conflict) as caught:
-            await world.delete(kind, name)
-        assert caught.value.code == "item_in_use"
-        assert user in caught.value.detail
-    await world.services.administration.delete(WS, "bot", world.signals)
-    await world.delete("template", "t")
-    await world.delete("personality", "p")
-
-    with pytest.raises(NotFound):
-        await world.services.items.get(WS, Ref(Kind.TEMPLATE, "t"))
-    with pytest.raises(NotFound):
-        await world.delete("template", "t")
-    assert (await world.put("template", "t", model="m")).item.version == 3
-
-
-async def test_a_workspace_can_have_its_own_of_what_the_app_brings(world: World) -> None:
-    """Agents follow it there, and back when it is deleted; elsewhere nothing changes."""
-    before = (await world.declare(template="tech_advisor")).declaration.spec
-    await world.declare("elsewhere", "other", template="tech_advisor")
-    own = await world.put("template", "tech_advisor", model="mine")
-    assert own.new
-    assert (await world.spec()).model == "mine"
-    names = [item.ref.name for item in (await world.services.items.list(WS, Kind.TEMPLATE, 200))[0]]
-    assert names == ["customer_service", "market_analyst", "tech_advisor", "technical_support"]
-    await world.delete("template", "tech_advisor")
-
-    assert await world.spec() == before
-    assert (await world.services.catalog.get("other", "elsewhere")).declaration.revision == 1
-    with pytest.raises(NotFound):
-        await world.delete("template", "tech_advisor")
-
-
-async def test_versions_are_kept_and_conditions_hold(world: World) -> None:
-    """Each change is a version, newest first, the deletion too; a stale ETag changes nothing."""
-    ref = Ref(Kind.CAPABILITY, "c")
-    with pytest.raises(EtagMismatch):
-        await world.put("capability", "c", if_match='"1"', instructions="x")
-    for at in range(3):
-        await world.put("capability", "c", instructions=f"v{at}")
-    with pytest.raises(EtagMismatch):
-        await world.put("capability", "c", if_match='"2"', instructions="late")
-    await world.put("capability", "c", if_match='"3"', instructions="v3")
-    await world.delete("capability", "c")
-    first, before = await world.services.items.versions(WS, ref, 2)
-    rest, end = await world.services.items.versions(WS, ref, 200, before)
-
-    assert [item.version for item in [*first, *rest]] == [5, 4, 3, 2, 1]
-    assert (first[0].content, rest[-1].content) == (
-        None,
-        CONTENT[Kind.CAPABILITY].model_validate({"instructions": "v0"}),
-    )
-    assert end is None
-
-
-async def test_lists_are_paged_with_what_the_app_brings_among_them(world: World) -> None:
-    """By name, each once, however they are cut; deleted ones are not there."""
-    for name in ("a", "n", "warm", "zz", "gone"):
-        await world.put("personality", name, formality=1)
-    await world.delete("personality", "gone")
-    for limit in (1, 2, 3, 200):
-        names: list[str] = []
-        after: str | None = None
-        while True:
-            page, after = await world.services.items.list(WS, Kind.PERSONALITY, limit, after)
-            assert len(page) <= limit
-            names += [item.ref.name for item in page]
-            if after is None:
-                break
-        assert names == ["a", "n", "patient", "precise", "warm", "zz"]
-
-
-async def test_what_is_too_large_to_store_is_refused(world: World) -> None:
-    """It changes nothing."""
-    guidelines = {f"g{at}": {"when": "w" * 500, "then": "t" * 1000} for at in range(100)}
-    tools = [{"type": "mcp", "server_label": f"s{at}", "server_url": "https://x/" + "y" * 1900,
-              "allowed_tools": ["z" * 256 for _ in range(120)]} for at in range(20)]  # fmt: skip
-    with pytest.raises(TooLarge):
-        await world.put("template", "t", instructions="x" * 100_000, guidelines=guidelines, tools=tools)
-
-    with pytest.raises(NotFound):
-        await world.services.items.get(WS, Ref(Kind.TEMPLATE, "t"))
-
-
-async def test_a_thousand_agents_of_which_ten_follow() -> None:
-    """Ten are provisioned again, and only they are read."""
-    tables = CountingTables()
-    world = World(tables)
-    await world.put("template", "t", model="m", instructions="One.")
-    for at in range(990):
-        await world.declare(f"plain{at:03}", model="m")
-    for at in range(10):
-        await world.declare(f"bot{at}", template="t")
-        await world.services.administration.prewarm(WS, f"bot{at}", world.signals)
-    tables.reset()
-    changed = await world.put("template", "t", model="m", instructions="Two.")
-    reads = tables.rows_read
-
-    agents = [await world.agent(f"bot{at}") for at in range(10)]
-    assert (changed.followed.looked, changed.followed.changed, changed.followed.complete) == (10, 10, True)
-    assert all(agent.ready and agent.declaration.spec.instructions == "Two." for agent in agents)
-    assert reads < 120, f"{reads} rows were read for ten agents"
-
-
-async def test_more_than_a_request_changes_is_left_to_the_timer(world: World) -> None:
-    """The timer goes on in runs of its own size until all have followed."""
-    await world.put("template", "t", model="m1")
-    for at in range(250):
-        await world.declare(f"bot{at:03}", template="t")
-    changed = await world.put("template", "t", model="m2")
-    assert (changed.followed.complete, changed.followed.changed) == (False, 208)
-    part = await world.services.following.finish(world.signals, 16)
-    rest = await world.services.following.finish(world.signals)
-
-    assert (part.changed, part.complete, rest.changed, rest.complete) == (16, False, 26, True)
-    assert {(await world.spec(f"bot{at:03}")).model for at in range(250)} == {"m2"}
-    await world.settle()
-
-
-async def _changed_under(fate: Fate) -> World:
-    """Change a template that three agents use, one of them active, and die on the way if the fate says so."""
-    world = World()
-    await world.put("template", "t", model="m", instructions="One.")
-    for name in ("a", "b", "c"):
-        await world.declare(name, template="t")
-    await world.services.administration.prewarm(WS, "b", world.signals)
-    dying = make_services(FatefulTables(world.tables, fate), world.clock)
-    signals = _Struck(world, fate)
-    ref, body = Ref(Kind.TEMPLATE, "t"), CONTENT[Kind.TEMPLATE].model_validate({"model": "m", "instructions": "Two."})
-    try:
-        await dying.changes.put(WS, ref, body, signals)
-    except Crash:
+    async def ends(self) -> Sequence[int]:
+        self.reads += 1
         await asyncio.sleep(0)
-    return world
+        if self.gone:
+            raise NotFound
+        return list(self.next)
+
+    async def read(self, lane: int, first: int, limit: int) -> Sequence[tuple[int, Event]]:
+        self.reads += 1
+        await asyncio.sleep(0)
+        return [each for each in self.lanes[lane] if each[0] >= first][:limit]
+
+    def id_of(self, position: Position) -> str:
+        return workspace_id_of(self._name, position)
+
+    def position(self, text: str) -> Position:
+        return workspace_position(self._name, text, len(self.lanes))
 
 
-@dataclass
-class _Struck:
-    """The way to the living actors, each sending an effect."""
+class Reader:
+    """Somebody who follows a stream with what it was given last, now with one process and now with another."""
 
-    world: World
-    fate: Fate
+    def __init__(self, stream: ListedStream, names: frozenset[str] | None = None) -> None:
+        self.stream = stream
+        self.names = names
+        self.seen: list[Event] = []
+        self.last: str | None = None
 
-    async def send(self, workspace: str, name: str, operation: Operation) -> None:
-        await self.fate.effect(lambda: self.world.signals.send(workspace, name, operation))
-
-
-async def test_a_change_survives_dying_at_any_effect() -> None:
-    """Either nothing was changed, or the timer brings every agent after it, each provisioned once."""
-    unharmed = Fate()
-    await _changed_under(unharmed)
-    assert unharmed.count >= 8, "there is nothing to die at"
-    outcomes: set[int] = set()
-    for number in range(1, unharmed.count + 1):
-        for after in (False, True):
-            fate = Fate(number, after)
-            world = await _changed_under(fate)
-            assert fate.dead
-            item = await world.services.items.get(WS, Ref(Kind.TEMPLATE, "t"))
-            outcomes.add(item.version)
-            await world.settle()
-
-            agents = [await world.agent(name) for name in ("a", "b", "c")]
-            text = {1: "One.", 2: "Two."}[item.version]
-            assert [agent.declaration.spec.instructions for agent in agents] == [text] * 3
-            assert [agent.declaration.revision for agent in agents] == [item.version] * 3
-            assert agents[1].ready
-            assert agents[1].record is not None
-            assert agents[1].record.created == item.version
-
-    assert outcomes == {1, 2}
+    async def ask(self, process: Followers, cut: int | None = None, wait_s: float = 0) -> News:
+        """Take what there is, or only the first few of it, as when a connection breaks."""
+        news = await process.follow(self.stream, self.last, wait_s=wait_s, names=self.names)
+        took = news.events[:cut]
+        self.seen += [event for _, event in took]
+        if len(took) == len(news.events):
+            self.last = self.stream.id_of(news.position)
+        elif took:
+            self.last = self.stream.id_of(took[-1][0])
+        return news
 
 
-async def test_a_declaration_that_read_the_old_template_catches_up(world: World) -> None:
-    """It is written after the change went by; the second look finds it by its entry in the index."""
-    await world.put("template", "t", model="old")
-    late = AgentConfig(template="t")
-    made = await world.services.composer.compose(WS, "late", late)
-    await world.put("template", "t", model="new")
-    await world.services.catalog.declare(WS, "late", made.effective.spec, config=late, sources=made.versions)
-    assert (await world.spec("late")).model == "old"
-    await world.settle()
-
-    assert (await world.spec("late")).model == "new"
+def by_lane(events: Sequence[Event], lanes: int) -> list[list[int]]:
+    return [[event.data["number"] for event in events if event.data["lane"] == lane] for lane in range(lanes)]
 
 
-async def test_a_late_follower_does_not_bring_back_what_was(world: World) -> None:
-    """It read the template before it changed again, and meets an agent that is ahead of it."""
-    await world.put("template", "t", model="one")
-    await world.declare(template="t")
-    sources = world.services.composer.sources(WS)
-    await sources.resolve(AgentConfig(template="t"))
-    await world.put("template", "t", model="two")
-    following: Any = world.services.following
-    found = [who async for batch in following.agents(WS, Ref(Kind.TEMPLATE, "t")) for who in batch]
-    told = Told()
-    step = await following._step(WS, found[0], Ref(Kind.TEMPLATE, "t"), sources, told)
-
-    assert (step.changed, told.sent) == (0, [])
-    assert (await world.spec()).model == "two"
+ACTIONS = st.lists(
+    st.one_of(
+        st.tuples(st.just("add"), st.integers(0, 3), st.integers(1, 4)),
+        st.tuples(st.just("ask"), st.integers(0, 2), st.integers(0, 3)),
+        st.tuples(st.just("cut"), st.integers(0, 2), st.integers(0, 3)),
+        st.tuples(st.just("look"), st.just(0), st.just(0)),
+    ),
+    max_size=40,
+)
 
 
-async def test_two_changes_at_once_leave_all_agents_at_the_later(world: World) -> None:
-    """Of many changes made side by side each is a version, and the last one counts everywhere."""
-    await world.put("template", "t", model="m0")
-    for at in range(5):
-        await world.declare(f"bot{at}", template="t")
-    await asyncio.gather(*(world.put("template", "t", model=f"m{at}") for at in range(1, 9)))
-    item = await world.services.items.get(WS, Ref(Kind.TEMPLATE, "t"))
-    await world.settle()
-    last = getattr(item.content, "given")["model"]  # noqa: B009 - of a template
+@settings(max_examples=300, deadline=None)
+@given(actions=ACTIONS, lanes=st.integers(1, 4))
+def test_every_reader_gets_every_event_once_and_in_order(actions: list[tuple[str, int, int]], lanes: int) -> None:
+    """Three readers over two processes that see the lanes' events in different orders; connections break anywhere."""
 
-    assert item.version == 9
-    assert {(await world.spec(f"bot{at}")).model for at in range(5)} == {last}
+    async def play() -> None:
+        stream = ListedStream(lanes)
+        processes = [Followers(look_every_s=0), Followers(look_every_s=0)]
+        readers = [Reader(stream) for _ in range(3)]
+        for action, who, number in actions:
+            if action == "add":
+                for _ in range(number):
+                    stream.add(who % lanes)
+            elif action == "look":
+                await processes[0].follow(stream, None, wait_s=0)
+            else:
+                await readers[who].ask(processes[number % 2], number if action == "cut" else None)
+        for reader in readers:
+            for _ in range(len(actions) + 2):
+                await reader.ask(processes[0], wait_s=0.002)
+            assert by_lane(reader.seen, lanes) == [list(range(end)) for end in stream.next]
 
-
-async def test_an_agent_that_cannot_follow_stays_as_it_is(world: World) -> None:
-    """A race has left it with a template that is gone: it is told apart, and works on."""
-    await world.put("template", "t", model="m")
-    await world.declare(template="t")
-    item = await world.services.items.get(WS, Ref(Kind.TEMPLATE, "t"))
-    await world.services.items.write(item, None)
-    changed = await world.put("overrides", "workspace", max_output_tokens=7)
-
-    assert (changed.followed.refused, changed.followed.complete) == (1, True)
-    assert (await world.spec()) == AgentSpec(model="m")
-    await world.services.administration.prewarm(WS, "bot", world.signals)
-    assert (await world.agent()).ready
+    asyncio.run(play())
 
 
-async def test_a_declaration_from_before_templates_can_be_read(world: World) -> None:
-    """A stored declaration without what it was composed of follows the overrides, too."""
-    await world.services.catalog.declare(WS, "old", spec(instructions="Mine."))
-    await world.put("overrides", "workspace", max_output_tokens=7, instructions="Theirs.")
+@settings(max_examples=200)
+@given(st.lists(st.integers(0, (1 << 53) - 1), min_size=LANES, max_size=LANES))
+def test_a_position_travels_as_text(numbers: list[int]) -> None:
+    """What is given is understood again, by the same workspace only."""
+    position = tuple(numbers)
+    text = workspace_id_of("w", position)
 
-    assert await world.spec("old") == spec(instructions="Mine.", max_output_tokens=7)
+    assert workspace_position("w", text, LANES) == position
+    assert text.isascii()
+    assert text.replace("-", "").replace("_", "").isalnum()
+    with pytest.raises(InvalidInput):
+        workspace_position("other", text, LANES)
 
 
-async def test_a_run_reads_nothing_more_for_being_composed() -> None:
-    """What a run's agent is composed of is settled when it is declared."""
-    counted: list[dict[str, int]] = []
-    for config in ({"model": "m"}, {"template": "customer_service"}):
-        tables = CountingTables()
-        world = World(tables)
-        await world.declare(**config)
-        await world.services.resolver.resolve(WS, "bot", world.signals)
-        world.services.resolver.forget(WS, "bot")
-        tables.reset()
-        await world.services.resolver.resolve(WS, "bot", world.signals)
-        counted.append(dict(tables.operations))
+@settings(max_examples=300)
+@given(st.text(max_size=60))
+def test_any_other_text_is_refused(text: str) -> None:
+    """With a code, and by nothing else."""
 
-    assert counted[0] == counted[1] == {"query agents": 1}
+    def of_workspace() -> Position:
+        return workspace_position("w", text, LANES)
+
+    for parse in (of_workspace, lambda: session_position(text)):
+        if text.isascii() and text.isdigit() and len(text) <= 10 and parse is not of_workspace:
+            assert session_id_of(parse()) == str(int(text))
+            continue
+        with pytest.raises(InvalidInput) as refused:
+            parse()
+        assert refused.value.code == "invalid_last_event_id"
+
+
+async def test_an_id_of_the_future_is_refused() -> None:
+    """Of what is known after a look at the stream."""
+    stream, process = ListedStream(2), Followers(look_every_s=10)
+    await process.follow(stream, None, wait_s=0)
+    stream.add(0)
+    assert (await process.follow(stream, stream.id_of((1, 0)), wait_s=0)).events == []
+
+    with pytest.raises(InvalidInput) as refused:
+        await process.follow(stream, stream.id_of((2, 0)), wait_s=0)
+
+    assert refused.value.code == "invalid_last_event_id"
+
+
+async def test_two_hundred_followers_read_as_much_as_one() -> None:
+    """The stream is looked at once for all of them, and those who come back find what came meanwhile."""
+    reads: dict[int, int] = {}
+    for count in (1, 200):
+        stream, process = ListedStream(1), Followers(look_every_s=0.05)
+        readers = [Reader(stream) for _ in range(count)]
+        stream.add(0)
+        await asyncio.gather(*(reader.ask(process) for reader in readers))
+        stream.reads = 0
+
+        async def follow(reader: Reader, process: Followers = process, stream: ListedStream = stream) -> None:
+            while len(reader.seen) < 11:
+                await reader.ask(process, wait_s=5)
+
+        async def act(stream: ListedStream = stream) -> None:
+            for _ in range(10):
+                await asyncio.sleep(0.05)
+                stream.add(0)
+
+        await asyncio.gather(act(), *(follow(reader) for reader in readers))
+        reads[count] = stream.reads
+        assert all(by_lane(reader.seen, 1) == [list(range(11))] for reader in readers)
+
+    assert reads[200] <= 2 * reads[1] + 4, reads
+
+
+async def test_a_commit_of_this_process_is_told_at_once() -> None:
+    """Without a read, and to all who wait."""
+    stream, process = ListedStream(1, "w!s"), Followers(look_every_s=30)
+    stream.add(0)
+    first = await process.follow(stream, None, wait_s=0)
+    last = stream.id_of(first.position)
+    waiting = [asyncio.create_task(process.follow(stream, last, wait_s=10)) for _ in range(3)]
+    await asyncio.sleep(0.01)
+    stream.reads = 0
+
+    session = Session("w", "s", "bot", None, NOW, NOW, events=2)
+    process.committed(session, [stream.add(0)])
+    news = await asyncio.wait_for(asyncio.gather(*waiting), 1)
+
+    assert [len(each.events) for each in news] == [1, 1, 1]
+    assert stream.reads == 0
+
+
+async def test_what_is_not_wanted_is_passed_over_for_good() -> None:
+    """The reader waits on, and goes on from behind what it did not want."""
+    stream, process = ListedStream(2), Followers(look_every_s=0.01)
+    reader = Reader(stream, frozenset({"agent.created"}))
+    for _ in range(AT_ONCE * 2 + 3):
+        stream.add(0)
+    wanted = stream.add(1, "agent.created")
+
+    await reader.ask(process, wait_s=1)
+    stream.add(0)
+    news = await reader.ask(process, wait_s=0.05)
+
+    assert reader.seen == [wanted]
+    assert news.position == tuple(stream.next)
+
+
+async def test_beginning_with_now_passes_over_what_was() -> None:
+    """And with the position it is given, nothing that comes later is lost."""
+    stream, process = ListedStream(2), Followers(look_every_s=0.01)
+    stream.add(0)
+
+    news = await process.follow(stream, None, wait_s=0, from_now=True)
+    later = stream.add(1)
+    more = await process.follow(stream, stream.id_of(news.position), wait_s=1)
+
+    assert (news.events, [event for _, event in more.events]) == ([], [later])
+
+
+async def test_who_comes_too_late_is_told_so() -> None:
+    """Events that are not kept any more are not lost in silence; from the start on, there is nothing to tell."""
+    stream = ListedStream(2)
+    for _ in range(4):
+        stream.add(0)
+        stream.add(1)
+    early = stream.id_of((1, 4))
+    stream.lanes[0] = stream.lanes[0][3:]
+
+    late = await Followers(look_every_s=1).follow(stream, early, wait_s=0)
+    fresh = await Followers(look_every_s=1).follow(stream, None, wait_s=0)
+    stream.lanes[0] = []
+    gone = await Followers(look_every_s=1).follow(stream, early, wait_s=0)
+
+    assert (late.expired, [event.data["number"] for _, event in late.events]) == (True, [3])
+    assert (fresh.expired, len(fresh.events)) == (False, 5)
+    assert (gone.expired, gone.events, gone.position) == (True, [], (4, 4))
+
+
+async def test_a_stream_that_is_gone_is_not_found() -> None:
+    """Once what is known of it is too old."""
+    stream, process = ListedStream(1), Followers(look_every_s=1, trusted_for_s=0)
+    await process.follow(stream, None, wait_s=0)
+    stream.gone = True
+
+    with pytest.raises(NotFound):
+        await process.follow(stream, None, wait_s=0)

@@ -13,6 +13,7 @@ from lifecycle.runs.rules import RunState
 from lifecycle.runs.submissions import RunRequest
 from lifecycle.sessions.conversations import TABLE as CONVERSATIONS
 from lifecycle.sessions.directory import OPEN
+from lifecycle.sessions.starting import Wish
 from tests.lifecycle.app import App, abandon
 from tests.lifecycle.doubles import Crash, Fate, SmallTables, spec
 
@@ -211,10 +212,10 @@ async def test_a_session_keeps_its_agent_and_its_user(app: App) -> None:
 
 async def test_starting_a_session_twice_is_one_session(app: App) -> None:
     """The same id returns the same session, and the list shows it once."""
-    intake, directory = app.services.intake, app.services.directory
-    first, new = await intake.start_session("default", "bot", "chat", "ann")
+    start, directory = app.services.session_start, app.services.directory
+    first, new = await start.start("default", "bot", "chat", Wish("ann"))
     app.clock.move(seconds=5)
-    second, again = await intake.start_session("default", "bot", "chat", "ann")
+    second, again = await start.start("default", "bot", "chat", Wish("ann"))
     listed, after = await directory.sessions("default", agent=None, user_id=None, limit=10, after=None)
 
     assert first == second
@@ -229,8 +230,8 @@ async def test_sessions_are_listed_newest_first_by_pages(app: App) -> None:
     await app.declare("other")
     for number in range(25):
         app.clock.move(seconds=1)
-        await app.services.intake.start_session(
-            "default", "bot" if number % 5 else "other", f"s{number}", "ann" if number % 2 else "bob"
+        await app.services.session_start.start(
+            "default", "bot" if number % 5 else "other", f"s{number}", Wish("ann" if number % 2 else "bob")
         )
     seen: list[str] = []
     after: str | None = None

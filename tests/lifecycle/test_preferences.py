@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -9,7 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from adapters.memory_tables import MemoryTables
+from kernel.errors import EtagMismatch, NotFound
+from kernel.tables import Span
 from lifecycle.configuration.preferences import MAX_NOTE, MAX_TEXT, Preferences, preference_text, preferring
+from lifecycle.configuration.users import Users
 
 PREFERENCES = st.builds(
     Preferences,
@@ -71,3 +76,39 @@ def test_what_is_no_preference_is_refused(body: dict[str, Any]) -> None:
     """Unknown values and fields, and notes that are too long."""
     with pytest.raises(ValidationError):
         Preferences.model_validate(body)
+
+
+async def test_what_users_prefer_is_kept_by_workspace() -> None:
+    """Versions count, conditions hold, and what is deleted is gone without a trace."""
+    tables = MemoryTables()
+    users = Users(tables)
+    brief, formal = Preferences(verbosity="brief"), Preferences(formality="formal")
+    first, new = await users.put("a", "ada@x.org", brief)
+    same, again = await users.put("a", "ada@x.org", brief)
+    with pytest.raises(EtagMismatch):
+        await users.put("a", "ada@x.org", formal, '"7"')
+    with pytest.raises(EtagMismatch):
+        await users.put("a", "bob", formal, "*")
+    changed, _ = await users.put("a", "ada@x.org", formal, first.etag)
+
+    assert (new, again, same.etag, changed.etag) == (True, False, '"1"', '"2"')
+    assert (await users.get("a", "ada@x.org")).preferences == formal
+    for workspace, user in (("b", "ada@x.org"), ("a", "bob")):
+        assert (await users.find(workspace, user)).preferences == Preferences()
+        with pytest.raises(NotFound):
+            await users.get(workspace, user)
+        with pytest.raises(NotFound):
+            await users.delete(workspace, user)
+    with pytest.raises(EtagMismatch):
+        await users.delete("a", "ada@x.org", '"1"')
+    await users.delete("a", "ada@x.org", '"2"')
+    assert (await tables.query("configuration", Span("a!preferences"))).rows == []
+
+
+async def test_many_at_once_agree_on_what_a_user_prefers() -> None:
+    """Each change is a version; none is lost."""
+    users = Users(MemoryTables())
+    wishes = [Preferences(note=f"{at}") for at in range(8)]
+    await asyncio.gather(*(users.put("a", "ada", wish) for wish in wishes))
+
+    assert (await users.get("a", "ada")).version == 8

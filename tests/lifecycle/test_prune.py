@@ -12,7 +12,7 @@ from kernel.tables import Span, every
 from lifecycle.registry.agents import AgentState
 from lifecycle.registry.due import TABLE as DUE
 from lifecycle.registry.operations import RecordUse, Remove, Retire
-from lifecycle.registry.prune import Verdict
+from lifecycle.registry.prune import Action, Verdict
 from tests.lifecycle.app import App
 from tests.lifecycle.doubles import CountingTables, Fate, FatefulProvider, live_versions, make_actor, spec
 
@@ -38,13 +38,22 @@ async def state(app: App, name: str = "bot") -> AgentState:
 
 
 async def test_an_idle_agent_is_retired_and_its_version_deleted(app: App) -> None:
-    """Its spec is kept, the plan says since when it is idle, and the next run brings it back."""
+    """The plan says since when it is idle; its version goes after the grace period, and the next run brings it back."""
     await ready(app)
     app.clock.move(days=8)
     verdicts = await app.services.prune.run(app.signals)
-    assert [(verdict.agent, verdict.retire) for verdict in verdicts] == [("bot", True)]
+    assert [(verdict.agent, verdict.action) for verdict in verdicts] == [("bot", Action.RETIRE)]
     assert "was not used since 2026-11-21" in verdicts[0].reason
+    assert (await state(app), len(await live_versions(app.tables))) == (AgentState.IDLE, 1)
+    app.clock.move(hours=23)
+    assert await app.services.prune.run(app.signals) == []
+    app.clock.move(hours=2)
+    verdicts = await app.services.prune.run(app.signals)
+    assert [(verdict.action, verdict.reason) for verdict in verdicts] == [
+        (Action.DELETE, "was retired, and its grace period is over")
+    ]
     assert (await state(app), await live_versions(app.tables)) == (AgentState.IDLE, {})
+    assert await plan(app) == {}
     run = await app.ask()
 
     assert run.state == "succeeded"
@@ -85,7 +94,7 @@ async def test_what_is_wanted_is_kept_and_the_plan_says_why(app: App, make: str,
     if make == "pinned":
         await app.services.catalog.declare("default", "bot", spec(pinned=True))
     if make == "open":
-        await app.services.intake.start_session("default", "bot", None, None)
+        await app.services.session_start.start("default", "bot")
     verdicts = await plan(app)
     await app.services.prune.run(app.signals)
 
@@ -146,7 +155,7 @@ async def test_what_a_failed_deletion_left_is_deleted_by_the_next_prune(app: App
     fresh = app.services.local_signals()
     await app.services.prune.run(fresh)
 
-    assert (verdict.retire, verdict.reason) == (True, "is retired, but a version was left at the provider")
+    assert (verdict.action, verdict.reason) == (Action.DELETE, "was retired, and its grace period is over")
     assert await live_versions(app.tables) == {}
     assert await plan(app) == {}
 
@@ -196,7 +205,7 @@ async def test_entries_left_over_are_dropped_when_they_are_met(app: App) -> None
     """A crash can leave an entry too many; it does not stay for ever."""
     await ready(app)
     await app.signals.send("default", "bot", Remove("gone", 2))
-    await app.services.prune._due.add("default", "bot", app.clock.now)
+    await app.services.prune._idle.add("default", "bot", app.clock.now)
     app.clock.move(hours=2)
     await plan(app)
 
@@ -206,7 +215,7 @@ async def test_entries_left_over_are_dropped_when_they_are_met(app: App) -> None
 async def test_an_entry_that_is_ahead_of_its_record_is_kept(app: App) -> None:
     """The actor enters first and writes the record then; a prune in between must not drop the entry."""
     await app.services.catalog.declare("default", "bot", spec(idle_after_s=1))
-    await app.services.prune._due.add("default", "bot", app.clock.now + timedelta(seconds=1))
+    await app.services.prune._idle.add("default", "bot", app.clock.now + timedelta(seconds=1))
     app.clock.move(seconds=2)
     await plan(app)
 

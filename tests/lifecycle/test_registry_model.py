@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 from hypothesis import settings
@@ -16,8 +17,10 @@ from kernel.errors import Unavailable
 from lifecycle.configuration.specs import fingerprint
 from lifecycle.registry.actor import ActorState
 from lifecycle.registry.agents import AgentRecord, AgentState
-from lifecycle.registry.operations import Operation, RecordUse
+from lifecycle.registry.operations import Operation, RecordUse, Sweep, Trim
+from lifecycle.registry.providers import ProviderVersion
 from tests.lifecycle.doubles import (
+    NOW,
     Crash,
     Fate,
     FatefulProvider,
@@ -93,6 +96,29 @@ class Registry(RuleBasedStateMachine):
     def happens(self, number: int) -> None:
         self.made += 1
         self.sent.append(UNDECLARED[number](f"op-{self.made}"))
+
+    @rule()
+    def time_passes(self) -> None:
+        self.clock.move(seconds=45)
+
+    @precondition(lambda self: self.record is not None)
+    @rule(after=st.integers(0, 3600))
+    def trims(self, after: int) -> None:
+        """Prune sends what it has found superseded by now."""
+        if self.record is not None and self.record.superseded:
+            self.made += 1
+            cutoff = self.clock.now - timedelta(seconds=after)
+            self.sent.append(Trim(f"op-{self.made}", self.record.superseded, cutoff))
+
+    @rule(data=st.data())
+    def sweeps(self, data: st.DataObject) -> None:
+        """Somebody takes versions for orphans, rightly or not."""
+        live = self.do(live_versions(self.tables))
+        if live:
+            (name, number), made_from = data.draw(st.sampled_from(sorted(live.items())))
+            self.made += 1
+            orphan = ProviderVersion(name, number, f"offline:{name}:{number}", NOW, "offline", "us", made_from)
+            self.sent.append(Sweep(f"op-{self.made}", (orphan,)))
 
     @precondition(lambda self: self.sent)
     @rule(data=st.data(), again=st.booleans())

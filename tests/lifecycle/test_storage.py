@@ -33,14 +33,14 @@ async def test_short_and_empty_pages_hide_nothing() -> None:
     assert ([agent.name for agent in listed], [entry.session_id for entry in entries]) == (["bot", "other"], ["chat"])
     assert await app.services.directory.has_open_session("default", "bot")
     await app.aclose()
-    done = await app.services.reports.aggregate(app.clock.now)
+    done = await app.services.daily_costs.aggregate(app.clock.now)
     assert (done.lines, done.reports) == (3, 1)
     app.clock.move(days=9)
     assert await app.services.session_end.expire() == 1
     verdicts = await app.services.prune.run(app.signals)
 
     assert [(verdict.agent, verdict.retire) for verdict in verdicts] == [("bot", True)]
-    assert (await app.services.reports.aggregate(app.clock.now)).days[0] == DAY
+    assert (await app.services.daily_costs.aggregate(app.clock.now)).days[0] == DAY
 
 
 async def test_workspaces_never_meet() -> None:
@@ -52,7 +52,7 @@ async def test_workspaces_never_meet() -> None:
     for workspace in ("default", "team"):
         await app.submit(workspace=workspace, run_id=ident, session_id="chat")
         runs.append(await app.process(app.queue.sent[-1]))
-    await app.services.reports.aggregate(app.clock.now)
+    await app.services.daily_costs.aggregate(app.clock.now)
     await app.services.session_end.end("team", "chat")
     await app.services.administration.delete("team", "bot", app.signals)
 

@@ -34,7 +34,7 @@ from devhost.services import start_service_bus
 from tests.e2e.support import QUEUE, TOPOLOGY
 from tests.fakes.openai_server import FakeOpenAI
 from tests.lifecycle.doubles import quick_settings
-from triggers import agents, queue, runs
+from triggers import agents, metrics, queue, runs
 from triggers.api import Api
 
 
@@ -126,6 +126,7 @@ class Functions:
         signals = services.local_signals()
         api = Api(services.settings, lambda _: signals)
         agents.register(api, services)
+        metrics.register(api, services)
         runs.register(api, services, run_queue)
         background = df.Blueprint()
         queue.register(background, services, lambda _: signals)
@@ -137,23 +138,38 @@ class Functions:
         self._invoker = Invoker(timeout_s=60, client_value=binding)
 
     async def http(
-        self, function: str, route: dict[str, str], body: Any, headers: dict[str, str] | None = None
+        self,
+        function: str,
+        route: dict[str, str],
+        body: Any,
+        headers: dict[str, str] | None = None,
+        params: dict[str, str] | None = None,
     ) -> tuple[int, Any]:
         """Call an HTTP function, and return status and JSON body."""
-        given = headers or {}
+        parts = await self._call(function, route, body, headers or {}, params or {})
+        return int(parts["status_code"].value), json.loads(parts["body"].value)
+
+    async def text(self, function: str) -> str:
+        """Call an HTTP function that answers text, and return it."""
+        parts = await self._call(function, {}, None, {}, {})
+        assert parts["headers"]["content-type"].value == "text/plain; version=0.0.4; charset=utf-8"
+        return parts["body"].value.decode()
+
+    async def _call(
+        self, function: str, route: dict[str, str], body: Any, given: dict[str, str], params: dict[str, str]
+    ) -> Any:
         datum = datums.http(
             method="POST",
             url="http://x/",
             headers=given.items(),
-            query=[],
+            query=params.items(),
             params=route,
             body=json.dumps(body).encode(),
         )
         outcome = await self._invoker.invoke(self._functions[function], datum, trace_parent=given.get("traceparent"))
         assert outcome.error is None
         assert outcome.value is not None
-        parts = outcome.value.value
-        return int(parts["status_code"].value), json.loads(parts["body"].value)
+        return outcome.value.value
 
     async def received(self, session_id: str) -> ServiceBusReceivedMessage:
         """Take the next message of the session off the queue."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import timedelta
 
 import pytest
@@ -15,6 +14,7 @@ from kernel.tables import Span, Tables
 from llmops.metrics.definitions import BY_NAME, LOOKUPS, QUALITY, RUN_DURATION, RUNS
 from llmops.metrics.series import MAX_SERIES, OTHER, Series, added, dump, load, observed, without
 from llmops.metrics.shared import SILENT_AFTER, TABLE, SharedMetrics
+from tests.e2e.support import eventually
 from tests.lifecycle.doubles import CountingTables, Fate, FatefulTables, ManualClock
 
 HITS = (LOOKUPS.name, "hit")
@@ -68,9 +68,7 @@ async def test_counts_are_stored_by_themselves() -> None:
     mine.count("w", LOOKUPS, 1, "hit")
 
     assert await hits(tables, clock) == 0
-    async with asyncio.timeout(5):
-        while await hits(tables, clock) == 0:
-            await asyncio.sleep(0.005)
+    assert await eventually(lambda: hits(tables, clock), 5) == 1
 
 
 @pytest.mark.parametrize("after", [False, True])

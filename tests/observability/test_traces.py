@@ -7,7 +7,8 @@ import logging
 from typing import Any
 
 import pytest
-from opentelemetry.trace import SpanKind, StatusCode
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.trace import INVALID_SPAN_CONTEXT, SpanKind, StatusCode
 
 from tests.fakes.openai_server import FakeOpenAI
 from tests.observability.conftest import Functions, Recorder
@@ -16,6 +17,11 @@ SECRET = "zq-prompt"
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 SENT = f"00-{TRACE}-b7ad6b7169203331-01"
 SPEC = {"provider": "openai", "model": "gpt-4o-mini", "instructions": f"{SECRET}-instructions", "tools": ["calculator"]}
+
+
+def trace_of(span: ReadableSpan) -> int:
+    """Return the id of the span's trace."""
+    return (span.get_span_context() or INVALID_SPAN_CONTEXT).trace_id
 
 
 async def asked(functions: Functions, query: str, headers: dict[str, str] | None = None, **body: Any) -> Any:
@@ -75,7 +81,7 @@ async def test_a_run_without_a_sender_s_trace_begins_one(functions: Functions, r
     submitted, ran = recorder.named("POST agents/{name}/runs"), recorder.named("run bot")
 
     assert submitted.parent is None
-    assert ran.context.trace_id == submitted.context.trace_id
+    assert trace_of(ran) == trace_of(submitted)
     assert ran.parent is not None
 
 
@@ -86,7 +92,7 @@ async def test_a_caller_that_is_not_sampled_is_not_recorded(functions: Functions
     await functions.deliver(message)
 
     assert recorder.tree(int(TRACE, 16)) == []
-    assert (message.application_properties or {})[b"traceparent"].startswith(f"00-{TRACE}".encode())
+    assert str((message.application_properties or {})[b"traceparent"]).startswith(f"b'00-{TRACE}-")
 
 
 async def test_every_delivery_of_a_run_is_in_its_trace(
@@ -104,7 +110,7 @@ async def test_every_delivery_of_a_run_is_in_its_trace(
 
     assert first.error is not None
     assert [(span.attributes or {})["agent.run.outcome"] for span in spans] == ["retried", "succeeded", "duplicate"]
-    assert {f"{span.context.trace_id:032x}" for span in spans} == {TRACE}
+    assert {f"{trace_of(span):032x}" for span in spans} == {TRACE}
     assert spans[0].status.status_code is StatusCode.ERROR
     assert spans[0].status.description == (spans[0].attributes or {})["error.type"]
 
@@ -120,7 +126,7 @@ async def test_a_run_that_comes_back_in_another_trace_goes_on_with_its_own(
     await functions.deliver(message)
     span = recorder.named("run bot")
 
-    assert f"{span.context.trace_id:032x}" == TRACE
+    assert f"{trace_of(span):032x}" == TRACE
     assert [f"{link.context.trace_id:032x}" for link in span.links] == ["1" * 32]
 
 
@@ -154,5 +160,5 @@ async def test_logs_carry_the_trace(functions: Functions, model: FakeOpenAI, rec
     ]
 
     assert [(f"{record.trace_id:032x}", record.span_id) for record in failed] == [
-        (TRACE, recorder.named("run bot").context.span_id)
+        (TRACE, (recorder.named("run bot").get_span_context() or INVALID_SPAN_CONTEXT).span_id)
     ]

@@ -17,6 +17,9 @@ GET    agents agents_list function
 GET    agents/{name} agents_get function
 GET    agents/{name}/effective agents_effective function
 DELETE templates/{name} templates_delete function
+GET    users/{user_id}/preferences preferences_get function
+PUT    users/{user_id}/preferences preferences_put function
+DELETE users/{user_id}/preferences preferences_delete function
 GET    templates templates_list function
 GET    templates/{name} templates_get function
 GET    templates/{name}/dependents templates_dependents function
@@ -60,7 +63,7 @@ GET    performance performance_list function
 GET    performance/{agent} performance_get function
 GET    performance/{agent}/insights performance_insights function
 GET    reports reports_list function
-GET    reports/{day} reports_get function
+GET    reports/{period} reports_get function
 GET    runs/{run_id} runs_get function
 GET    sessions sessions_list function
 GET    sessions/{id} sessions_get function
@@ -74,6 +77,9 @@ POST   agents/{name}/prewarm agents_prewarm function
 POST   agents/{name}/restore agents_restore function
 POST   agents/{name}/retire agents_retire function
 POST   agents/{name}/runs runs_submit function
+POST   agents/{name}/rollback agents_rollback function
+GET    agents/{name}/audit agents_audit function
+POST   sessions/{id}/unpin sessions_unpin function
 POST   agents/{name}/verify agents_verify function
 POST   channels/{name}/test channels_test function
 POST   dead-letters/{id}/redrive dead_letters_redrive function
@@ -95,6 +101,7 @@ SIGNALLING = {
     "agents_prune",
     "agents_restore",
     "agents_retire",
+    "agents_rollback",
     "agents_verify",
     "capabilities_delete",
     "capabilities_put",
@@ -107,6 +114,7 @@ SIGNALLING = {
     "templates_put",
     "evaluate_answers",
     "prune_idle_agents",
+    "verify_agents",
     "registry_apply",
     "run_agent",
     "runs_submit",
@@ -163,6 +171,7 @@ def test_other_functions(functions: dict[str, list[dict[str, Any]]]) -> None:
             "isSessionsEnabled": True,
         },
         "prune_idle_agents": {"type": "timerTrigger", "schedule": "%PRUNE_SCHEDULE%"},
+        "verify_agents": {"type": "timerTrigger", "schedule": "%VERIFY_SCHEDULE%"},
         "follow_configuration": {"type": "timerTrigger", "schedule": "%CONFIGURATION_SCHEDULE%"},
         "aggregate_costs": {"type": "timerTrigger", "schedule": "%REPORT_SCHEDULE%"},
         "reconcile": {"type": "timerTrigger", "schedule": "%DRIFT_SCHEDULE%"},

@@ -6,24 +6,11 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from lifecycle.configuration.specs import AgentSpec
-from lifecycle.registry.agents import AgentState
+from lifecycle.registry.agents import AgentRecord, AgentState
 from lifecycle.registry.catalog import Agent
+from lifecycle.registry.prune import Action
 from triggers.views.base import FailureView, View
-
-
-class ProviderVersionView(View):
-    """An agent's version at its provider."""
-
-    name: str
-    version: str
-    id: str
-    created_at: datetime
-
-
-class AgentVersionView(ProviderVersionView):
-    """A version of an agent; `current` is the one that runs use."""
-
-    current: bool
+from triggers.views.versions import HealthView, ProviderVersionView, RetirementView
 
 
 class AgentView(View):
@@ -38,6 +25,8 @@ class AgentView(View):
     version: ProviderVersionView | None
     superseded_versions: int
     failure: FailureView | None
+    health: HealthView | None
+    retirement: RetirementView | None
     created_at: datetime
     updated_at: datetime
     last_used: datetime | None
@@ -59,11 +48,17 @@ class AgentView(View):
             version=ProviderVersionView.of(version) if version else None,
             superseded_versions=len(record.superseded) if record else 0,
             failure=FailureView.of(failure) if failure else None,
+            health=HealthView.of(record.health) if record and record.health else None,
+            retirement=_retirement(record) if record and agent.state is AgentState.IDLE else None,
             created_at=declaration.created_at,
             updated_at=declaration.updated_at,
             last_used=record.last_used if record else None,
             uses=record.uses if record else 0,
         )
+
+
+def _retirement(record: AgentRecord) -> RetirementView:
+    return RetirementView(put_away=record.put_away, delete_after=record.delete_after, versions=len(record.held))
 
 
 class AgentStatsView(View):
@@ -95,12 +90,14 @@ class AgentStatsView(View):
 
 
 class VerdictView(View):
-    """What prune makes of one agent that is due."""
+    """What prune makes of one candidate; `retire` says whether the agent as a whole goes, now or after its grace."""
 
     agent: str
+    action: Action
     retire: bool
     reason: str
     idle_since: datetime | None
+    versions: Sequence[ProviderVersionView]
 
 
 class PruneView(View):

@@ -36,11 +36,17 @@ class FailureView(View):
 
 
 class SpendView(View):
-    """Model calls, their tokens and cost. `cost_usd` is the sum of the priced calls, exact to the micro-dollar."""
+    """Model calls, their tokens and cost: the sum of the priced calls, exact to the micro-dollar.
+
+    `unsettled_calls` are counted at their estimate, because worker or connection died before their usage was known.
+    """
 
     calls: int
     input_tokens: int
     cached_tokens: int
+    cache_write_tokens: int
     output_tokens: int
+    reasoning_tokens: int
     cost_micro_usd: int
     unpriced_calls: int
+    unsettled_calls: int

@@ -11,6 +11,7 @@ from lifecycle.configuration.items import Item
 from lifecycle.configuration.kinds import Ref
 from lifecycle.configuration.layers import AgentConfig, Capability, Overrides, Personality, Template
 from lifecycle.configuration.merging import Origin, Sourced
+from lifecycle.configuration.preferences import Preferences
 from lifecycle.configuration.rendering import Section
 from lifecycle.configuration.sources import Resolved
 from lifecycle.configuration.specs import AgentSpec, fingerprint
@@ -100,6 +101,14 @@ class DependentView(View):
 
 class DependentPage(Page[DependentView]):
     """Who is composed of an item."""
+
+
+class PreferencesView(View):
+    """What a user usually prefers."""
+
+    user_id: str
+    version: int
+    preferences: Preferences
 
 
 class OriginView(View):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from datetime import date, datetime
+from collections.abc import Sequence
+from datetime import date
 
 from llmops.spend.costs import Costs
 from triggers.views.base import SpendView, View
@@ -36,13 +36,3 @@ class CostsView(View):
             total=SpendView.of(costs.total),
             groups=groups,
         )
-
-
-class ReportView(View):
-    """What was spent on a UTC day, by agent and by model."""
-
-    day: date
-    total: SpendView
-    by_agent: Mapping[str, SpendView]
-    by_model: Mapping[str, SpendView]
-    updated_at: datetime

@@ -31,6 +31,7 @@ class RunView(View):
     spend: SpendView
     wasted: SpendView
     metadata: Mapping[str, str]
+    stream: bool
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None

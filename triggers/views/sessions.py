@@ -1,11 +1,40 @@
-"""What the API answers of sessions."""
+"""What the API answers of sessions, and takes for them."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
-from lifecycle.sessions.rules import SessionState
+from pydantic import Field
+
+from lifecycle.configuration.preferences import Preferences
+from lifecycle.sessions.rules import Limits, SessionState
 from triggers.views.base import SpendView, View
+from triggers.views.runs import RunView
+
+_YEAR_S = 366 * 86400
+
+
+class LimitsView(View):
+    """What ends or pauses a session by itself, and how much of its history a model is told; null is no own limit."""
+
+    max_turns: int | None = Field(default=None, ge=2, le=1_000_000)
+    max_duration_s: float | None = Field(default=None, gt=0, le=_YEAR_S)
+    idle_timeout_s: float | None = Field(default=None, gt=0, le=_YEAR_S)
+    max_history_tokens: int | None = Field(default=None, ge=100, le=10_000_000)
+    max_failures: int | None = Field(default=None, ge=1, le=1000)
+
+    def limits(self) -> Limits:
+        """Return the limits."""
+        return Limits(**self.model_dump())
+
+
+class PinView(View):
+    """The declaration of its agent that a session is pinned to, and the fingerprint of the version made from it."""
+
+    revision: int
+    fingerprint: str
 
 
 class SessionView(View):
@@ -15,10 +44,14 @@ class SessionView(View):
     agent: str
     user_id: str | None
     state: SessionState
+    pause_reason: str | None
     end_reason: str | None
+    limits: LimitsView
+    preferences: Preferences | None
     runs: int
     pending: int
     turns: int
+    pin: PinView | None
     spend: SpendView
     created_at: datetime
     last_activity: datetime
@@ -31,6 +64,9 @@ class NewSession(View):
     agent: str
     user_id: str | None = None
     session_id: str | None = None
+    limits: LimitsView = LimitsView()
+    preferences: Preferences | None = None
+    pin_version: bool = False
 
 
 class TurnView(View):
@@ -40,3 +76,35 @@ class TurnView(View):
     text: str
     run_id: str
     at: datetime
+
+
+class EventView(View):
+    """An event of a session, as an export has it."""
+
+    number: int
+    name: str
+    data: Mapping[str, Any]
+    at: datetime
+
+
+class TranscriptView(View):
+    """A session as a whole."""
+
+    session: SessionView
+    messages: Sequence[TurnView]
+    runs: Sequence[RunView]
+    events: Sequence[EventView]
+
+
+class ReceiptView(View):
+    """What was erased of a session; `completed_at` is null while a worker is being stopped."""
+
+    session_id: str
+    requested_at: datetime
+    completed_at: datetime | None
+    runs: int
+    messages: int
+    events: int
+    conversations: int
+    ledger_lines: int
+    elsewhere: Mapping[str, int]

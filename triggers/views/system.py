@@ -9,10 +9,11 @@ from triggers.views.base import View
 
 
 class HealthView(View):
-    """Whether the app and what it stands on can be reached."""
+    """Whether the app and what it stands on can be reached; `warnings` do not make it unhealthy."""
 
     status: str
     components: Mapping[str, str]
+    warnings: Sequence[str]
 
 
 class ProblemView(View):

@@ -147,8 +147,20 @@ async def check(world: World, name: str) -> None:
         assert record.retired, "it was deleted, but nobody takes it away"
 
 
-@settings(max_examples=400, deadline=None)
-@given(st.lists(EVENTS, max_size=12), st.booleans())
-def test_applying_a_plan_leaves_nothing_to_do(events: list[tuple[Any, ...]], harmless_first: bool) -> None:
+STARTS = st.sampled_from(
+    [
+        [],
+        [("declare", "a", "One.")],
+        [("declare", "a", "One."), ("prewarm", "a")],
+        [("declare", "a", "One."), ("prewarm", "a"), ("declare", "a", "Two.")],
+    ]
+)
+
+
+@settings(max_examples=600, deadline=None)
+@given(STARTS, st.lists(EVENTS, min_size=1, max_size=10), st.booleans())
+def test_applying_a_plan_leaves_nothing_to_do(
+    start: list[tuple[Any, ...]], events: list[tuple[Any, ...]], harmless_first: bool
+) -> None:
     """For any history: one plan, applied, and the next one has nothing to do; others' versions are all still there."""
-    asyncio.run(applied(events, harmless_first=harmless_first))
+    asyncio.run(applied([*start, *events], harmless_first=harmless_first))

@@ -1,0 +1,95 @@
+"""`apply DIR`: declares a directory of agents, and does what the registry's plan says."""
+
+from __future__ import annotations
+
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping, Sequence
+from typing import TextIO
+
+from lifecycle.cli import plan as planning
+from lifecycle.cli.changes import Change, ChangeKind
+from lifecycle.cli.command import Command
+from lifecycle.cli.failures import FAILED, NOTHING_TO_DO, SOMETHING_LEFT, CommandFailed
+from lifecycle.cli.registry import RegistryPlan, apply_plan, follow, make_plan
+from lifecycle.cli.report import show, show_outcome
+from lifecycle.cli.server import Server
+
+
+def declare(parser: ArgumentParser) -> None:
+    """Add the arguments of `plan`, and those that say how far to go."""
+    planning.declare(parser)
+    parser.add_argument("--destructive", action="store_true", help="also do what deletes something")
+    parser.add_argument("--yes", action="store_true", help="do not ask before changing anything")
+    parser.add_argument(
+        "--wait",
+        type=float,
+        default=60,
+        metavar="SECONDS",
+        help="how long to wait for the agents' actors (default: 60)",
+    )
+
+
+def run(arguments: Namespace, environ: Mapping[str, str], out: TextIO) -> int:
+    """Show what changes, ask, do it, and return what is left."""
+    with Server.of(arguments, environ) as server:
+        changes = planning.pending(planning.read_changes(server, arguments, environ))
+        registry = make_plan(server)
+        show(out, str(arguments.directory), changes, registry)
+        if not _anything(changes, registry, destructive=arguments.destructive):
+            return SOMETHING_LEFT if changes or registry.lines else NOTHING_TO_DO
+        if not arguments.yes:
+            _ask(out)
+        out.write("\n")
+        left = _declare(server, changes, out, destructive=arguments.destructive)
+        applied = apply_plan(
+            server,
+            make_plan(server) if changes else registry,
+            registry,
+            {change.name for change in changes},
+            destructive=arguments.destructive,
+        )
+        done = follow(server, applied, arguments.wait)
+    show_outcome(out, done)
+    if done.outcomes["failed"]:
+        return FAILED
+    return SOMETHING_LEFT if left or done.outcomes.keys() - {"done"} else NOTHING_TO_DO
+
+
+def _anything(changes: Sequence[Change], registry: RegistryPlan, *, destructive: bool) -> bool:
+    """Return whether there is something that would be done."""
+    declared = any(destructive or change.kind is not ChangeKind.DELETE for change in changes)
+    lines = (line for line in registry.lines if line["action"] != "none")
+    return declared or any(destructive or not line["destructive"] for line in lines)
+
+
+def _ask(out: TextIO) -> None:
+    if not sys.stdin.isatty():
+        msg = "there is no terminal to ask at; say --yes"
+        raise CommandFailed(msg)
+    out.write("Apply this? Only 'yes' is taken for it: ")
+    out.flush()
+    if sys.stdin.readline().strip() != "yes":
+        msg = "not confirmed; nothing was changed"
+        raise CommandFailed(msg)
+
+
+def _declare(server: Server, changes: Sequence[Change], out: TextIO, *, destructive: bool) -> int:
+    """Make the changes; return how many were left out because they delete."""
+    left = 0
+    for change in changes:
+        condition = {"If_Match": change.etag} if change.etag else {}
+        if change.config is not None:
+            server.call("PUT", f"agents/{change.name}", change.config.model_dump(mode="json"), **condition)
+        elif destructive:
+            server.call("DELETE", f"agents/{change.name}", **condition)
+        else:
+            left += 1
+            continue
+        out.write(f"{change.name}: {change.kind.value}d\n")
+    return left
+
+
+COMMAND = Command(
+    "apply", "Declare a directory of agents and bring the providers in line, after showing what changes.", declare, run
+)

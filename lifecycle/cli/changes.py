@@ -1,0 +1,126 @@
+"""What declaring the files of a directory changes in a workspace. Pure, but for `look`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from lifecycle.cli.directory import MANAGED_BY, AgentFile
+from lifecycle.cli.failures import BadFile
+from lifecycle.cli.server import Server
+from lifecycle.configuration.layers import AgentConfig
+
+_LONGEST_VALUE = 40
+
+
+class ChangeKind(StrEnum):
+    """What happens to an agent's declaration."""
+
+    CREATE = "create"
+    UPDATE = "update"
+    DELETE = "delete"
+    UNCHANGED = "unchanged"
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """An agent as the workspace has it: what its owner declared, and that declaration's entity tag."""
+
+    name: str
+    config: AgentConfig
+    etag: str
+
+    @property
+    def managed_by(self) -> str | None:
+        """Which directory manages it, by its own label; None for none."""
+        return (self.config.given.get("labels") or {}).get(MANAGED_BY)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A difference between a file and the workspace.
+
+    Attributes:
+        kind: What happens.
+        name: The agent.
+        details: The fields that change, as lines to read.
+        config: What is declared; None for a deletion.
+        etag: The declaration that is changed or deleted; empty where there is none.
+    """
+
+    kind: ChangeKind
+    name: str
+    details: Sequence[str] = ()
+    config: AgentConfig | None = None
+    etag: str = ""
+
+
+def look(server: Server, files: Sequence[AgentFile], managed_by: str | None) -> Mapping[str, Declared]:
+    """Return what the workspace has of the files' agents, and of those that the directory manages.
+
+    Raises:
+        CommandFailed: The app cannot be reached, or refuses.
+    """
+    names = [file.name for file in files]
+    if managed_by is not None:
+        listed = server.every("agents")
+        names += [each["name"] for each in listed if each["spec"]["labels"].get(MANAGED_BY) == managed_by]
+    found: dict[str, Declared] = {}
+    for name in dict.fromkeys(names):
+        agent = server.find(f"agents/{name}/effective")
+        if agent is not None:
+            config = AgentConfig.model_validate(agent["declared"])
+            found[name] = Declared(name, config, f'"{agent["revision"]}"')
+    return found
+
+
+def changes_of(
+    files: Iterable[AgentFile], declared: Mapping[str, Declared], managed_by: str | None = None
+) -> Sequence[Change]:
+    """Return what declaring the files changes, by agent.
+
+    Args:
+        files: The directory's agents.
+        declared: The workspace's agents, by name.
+        managed_by: Names the directory: agents with this label whose files are gone are deleted. None deletes none.
+
+    Raises:
+        BadFile: A file's agent is managed by another directory.
+    """
+    changes: list[Change] = []
+    kept: set[str] = set()
+    for file in files:
+        kept.add(file.name)
+        there = declared.get(file.name)
+        if there is None:
+            changes.append(Change(ChangeKind.CREATE, file.name, (), file.config))
+            continue
+        if there.managed_by not in (None, (file.config.given.get("labels") or {}).get(MANAGED_BY)):
+            raise BadFile(file.path, "name", f"{file.name!r} is managed by {there.managed_by!r} (label {MANAGED_BY})")
+        details = _details(there.config, file.config)
+        kind = ChangeKind.UPDATE if there.config != file.config else ChangeKind.UNCHANGED
+        changes.append(Change(kind, file.name, details, file.config, there.etag))
+    changes += [
+        Change(ChangeKind.DELETE, name, (), None, there.etag)
+        for name, there in declared.items()
+        if managed_by is not None and there.managed_by == managed_by and name not in kept
+    ]
+    return sorted(changes, key=lambda change: change.name)
+
+
+def _details(before: AgentConfig, after: AgentConfig) -> Sequence[str]:
+    old, new = before.model_dump(mode="json"), after.model_dump(mode="json")
+    changed = [
+        name for name in dict.fromkeys((*old, *new)) if (name in old, old.get(name)) != (name in new, new.get(name))
+    ]
+    return [f"{name}: {_shown(name, old)} -> {_shown(name, new)}" for name in changed]
+
+
+def _shown(name: str, values: Mapping[str, Any]) -> str:
+    if name not in values:
+        return "(not said)"
+    text = json.dumps(values[name], ensure_ascii=False)
+    return text if len(text) <= _LONGEST_VALUE else f"({len(text)} characters)"

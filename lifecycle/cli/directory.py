@@ -1,0 +1,106 @@
+"""A directory of agents as code: YAML files of our own, and `.agent.md` files of Microsoft's agents runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from kernel.errors import InvalidInput
+from kernel.ids import agent_name
+from lifecycle.cli.agent_md import Reading, read_agent_md
+from lifecycle.cli.failures import BadFile, CommandFailed, where
+from lifecycle.configuration.layers import AgentConfig
+
+MANAGED_BY = "managed_by"
+"""Label of the agents that a directory manages: its value names the directory."""
+
+_RUNTIME_CONFIG = "agents.config.yaml"
+
+
+@dataclass(frozen=True, slots=True)
+class AgentFile:
+    """An agent as a file declares it."""
+
+    path: Path
+    name: str
+    config: AgentConfig
+
+
+def read_directory(directory: Path, reading: Reading, managed_by: str | None = None) -> Sequence[AgentFile]:
+    """Return the agents of a directory, by name.
+
+    Args:
+        directory: Holds `*.yaml` and `*.yml`, and `*.agent.md` there or in `agents/`.
+        reading: What `.agent.md` files leave open.
+        managed_by: Put into the label MANAGED_BY of every agent; None to leave labels as they are.
+
+    Raises:
+        CommandFailed: There is no such directory, nothing in it, or a file is not valid.
+    """
+    if not directory.is_dir():
+        msg = f"{directory} is no directory"
+        raise CommandFailed(msg)
+    files = [_read_yaml(path) for path in _yaml_files(directory)]
+    files += [
+        _agent(path, *read_agent_md(path, replace(reading, root=directory))) for path in _markdown_files(directory)
+    ]
+    if not files:
+        msg = f"{directory} holds no agents: no *.yaml, *.yml or *.agent.md"
+        raise CommandFailed(msg)
+    by_name: dict[str, AgentFile] = {}
+    for file in files:
+        if file.name in by_name:
+            raise BadFile(file.path, "name", f"{by_name[file.name].path} declares {file.name!r}, too")
+        by_name[file.name] = file if managed_by is None else _managed(file, managed_by)
+    return [by_name[name] for name in sorted(by_name)]
+
+
+def _yaml_files(directory: Path) -> Sequence[Path]:
+    found = (path for path in directory.iterdir() if path.suffix in (".yaml", ".yml") and path.is_file())
+    return sorted(path for path in found if path.name != _RUNTIME_CONFIG)
+
+
+def _markdown_files(directory: Path) -> Sequence[Path]:
+    places = [directory, *(place for place in directory.iterdir() if place.name.lower() == "agents" and place.is_dir())]
+    found = (path for place in places for path in place.iterdir() if path.is_file() and not path.name.startswith("."))
+    return sorted(path for path in found if f".{path.name.lower()}".endswith(".agent.md"))
+
+
+def _read_yaml(path: Path) -> AgentFile:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        raise BadFile(path, "", f"cannot be read: {where(error)}") from None
+    if not isinstance(content, dict) or not isinstance(content.get("name"), str):
+        raise BadFile(path, "name", "is missing; a file says name and spec")
+    if unknown := sorted(map(str, content.keys() - {"name", "spec"})):
+        raise BadFile(path, unknown[0], "is not known here; a file says name and spec")
+    spec = content.get("spec")
+    if not isinstance(spec, dict):
+        raise BadFile(path, "spec", "is missing; it says what the agent is to be")
+    return _agent(path, content["name"], spec)
+
+
+def _agent(path: Path, name: str, spec: Mapping[str, Any]) -> AgentFile:
+    try:
+        agent_name(name)
+    except InvalidInput as error:
+        raise BadFile(path, "name", error.detail) from None
+    try:
+        return AgentFile(path, name, AgentConfig.model_validate(spec))
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise BadFile(path, ".".join(map(str, ("spec", *first["loc"]))), first["msg"]) from None
+
+
+def _managed(file: AgentFile, managed_by: str) -> AgentFile:
+    labels = dict(file.config.given.get("labels") or {})
+    said = labels.setdefault(MANAGED_BY, managed_by)
+    if said != managed_by:
+        raise BadFile(file.path, f"spec.labels.{MANAGED_BY}", f"is {said!r}, but --managed-by is {managed_by!r}")
+    return _agent(file.path, file.name, {**file.config.given, "labels": labels})

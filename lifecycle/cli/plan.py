@@ -1,0 +1,60 @@
+"""`plan DIR`: what declaring a directory changes, and how the registry and the providers differ."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TextIO
+
+from lifecycle.cli.agent_md import Reading
+from lifecycle.cli.changes import Change, ChangeKind, changes_of, look
+from lifecycle.cli.command import Command
+from lifecycle.cli.directory import MANAGED_BY, read_directory
+from lifecycle.cli.failures import NOTHING_TO_DO, SOMETHING_LEFT
+from lifecycle.cli.registry import make_plan
+from lifecycle.cli.report import show
+from lifecycle.cli.server import Server
+
+
+def declare(parser: ArgumentParser) -> None:
+    """Add the arguments that say which directory, and how to read it."""
+    parser.add_argument("directory", type=Path, help="holds *.yaml files of agents, or *.agent.md files")
+    parser.add_argument(
+        "--managed-by",
+        metavar="NAME",
+        help=f"label the agents {MANAGED_BY}=NAME; agents with that label whose files are gone are deleted",
+    )
+    parser.add_argument("--provider", default="foundry", help="who runs agents of *.agent.md files (default: foundry)")
+    parser.add_argument("--model", default="", help="the model of *.agent.md files that name none")
+    parser.add_argument(
+        "--ignore", action="append", default=[], metavar="FIELD", help="leave out a field of *.agent.md files"
+    )
+
+
+def run(arguments: Namespace, environ: Mapping[str, str], out: TextIO) -> int:
+    """Show the plan and return whether there is something in it."""
+    with Server.of(arguments, environ) as server:
+        changes = read_changes(server, arguments, environ)
+        registry = make_plan(server)
+    show(out, str(arguments.directory), changes, registry)
+    return SOMETHING_LEFT if pending(changes) or registry.lines else NOTHING_TO_DO
+
+
+def read_changes(server: Server, arguments: Namespace, environ: Mapping[str, str]) -> Sequence[Change]:
+    """Return what declaring the directory's files changes.
+
+    Raises:
+        CommandFailed: A file is not valid, or the app cannot be reached, or refuses.
+    """
+    reading = Reading(arguments.provider, arguments.model, frozenset(arguments.ignore), environ)
+    files = read_directory(arguments.directory, reading, arguments.managed_by)
+    return changes_of(files, look(server, files, arguments.managed_by), arguments.managed_by)
+
+
+def pending(changes: Sequence[Change]) -> Sequence[Change]:
+    """Return the changes that change something."""
+    return [change for change in changes if change.kind is not ChangeKind.UNCHANGED]
+
+
+COMMAND = Command("plan", "Show what applying a directory of agents would change; change nothing.", declare, run)

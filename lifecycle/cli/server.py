@@ -1,0 +1,104 @@
+"""The app's HTTP API, as the commands use it."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import quote, urlsplit
+
+from lifecycle.cli.failures import CommandFailed
+
+if TYPE_CHECKING:
+    from httpx2 import Client, Response
+
+DEFAULT_URL = "http://127.0.0.1:7071"
+_TIMEOUT_S = 240
+"""A little more than Azure lets an HTTP function take: an inventory of a large project is long."""
+
+
+class Server:
+    """A running app. A context manager; closes its connections."""
+
+    def __init__(self, url: str, headers: Mapping[str, str]) -> None:
+        self.url = url.rstrip("/")
+        if urlsplit(self.url).scheme not in ("http", "https") or not urlsplit(self.url).netloc:
+            msg = f"{url!r} is no address; use one like {DEFAULT_URL}"
+            raise CommandFailed(msg)
+        from httpx2 import Client  # noqa: PLC0415 - `--help` needs none
+
+        self._http: Client = Client(base_url=f"{self.url}/api/", headers=dict(headers), timeout=_TIMEOUT_S)
+
+    @classmethod
+    def of(cls, arguments: Namespace, environ: Mapping[str, str]) -> Server:
+        """Return the app that the arguments, or else the environment, name."""
+        headers: dict[str, str] = {}
+        if key := arguments.key or environ.get("LIFECYCLE_KEY"):
+            headers["x-functions-key"] = key
+        if token := environ.get("LIFECYCLE_TOKEN"):
+            headers["Authorization"] = f"Bearer {token}"
+        if arguments.workspace:
+            headers["X-Workspace"] = arguments.workspace
+        return cls(arguments.url or environ.get("LIFECYCLE_URL") or DEFAULT_URL, headers)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.close()
+
+    def call(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
+        """Return the JSON of the answer; None where there is none.
+
+        Raises:
+            CommandFailed: The app cannot be reached, or refuses.
+        """
+        return self._answered(method, path, self._send(method, path, body, headers))
+
+    def find(self, path: str) -> Any:
+        """Return the JSON of a thing, or None where there is no such thing.
+
+        Raises:
+            CommandFailed: The app cannot be reached, or refuses.
+        """
+        response = self._send("GET", path, None, {})
+        return None if response.status_code == 404 else self._answered("GET", path, response)
+
+    def every(self, path: str) -> Iterator[Any]:
+        """Yield every item of a list, page by page.
+
+        Raises:
+            CommandFailed: The app cannot be reached, or refuses.
+        """
+        after = ""
+        while True:
+            page = self.call("GET", f"{path}?limit=200{after}")
+            yield from page["items"]
+            if page["next"] is None:
+                return
+            after = f"&next={quote(page['next'])}"
+
+    def _send(self, method: str, path: str, body: Any, headers: Mapping[str, str]) -> Response:
+        from httpx2 import HTTPError  # noqa: PLC0415 - see above
+
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        try:
+            return self._http.request(method, path, json=body, headers=named)
+        except HTTPError as error:
+            hint = " Is it started (`make start`)?" if self.url == DEFAULT_URL else ""
+            msg = f"The app at {self.url} cannot be reached: {type(error).__name__}.{hint}"
+            raise CommandFailed(msg) from None
+
+    def _answered(self, method: str, path: str, response: Response) -> Any:
+        if response.is_success:
+            return response.json() if response.content else None
+        what = f"{method} {path.partition('?')[0]}: {response.status_code}"
+        try:
+            problem = response.json()
+            said = f"{what} {problem['code']}: {problem['detail']}"
+            wrong = [f"  {each['pointer']}: {each['detail']}" for each in problem.get("errors", ())]
+        except (ValueError, KeyError, TypeError):
+            said, wrong = f"{what}; this is not the app's answer, is {self.url} its address?", []
+        if response.status_code == 401:
+            said += " Set LIFECYCLE_KEY to a function key of the app, or LIFECYCLE_TOKEN where users sign in."
+        raise CommandFailed("\n".join([said, *wrong]))

@@ -1,0 +1,150 @@
+"""An agent's versions and history: which there are and why they are kept, what one was made from, what happened."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from kernel.clock import Clock, rfc3339
+from kernel.errors import Conflict, NotFound
+from lifecycle.configuration.specs import AgentSpec, fingerprint
+from lifecycle.registry.agents import AgentRecord
+from lifecycle.registry.catalog import Agent, Catalog
+from lifecycle.registry.due_times import LookAfter
+from lifecycle.registry.history import History, line_key
+from lifecycle.registry.providers import ProviderVersion
+from lifecycle.registry.trail import Line
+from lifecycle.sessions.pins import Pins
+
+
+@dataclass(frozen=True, slots=True)
+class HeldVersion:
+    """A version at the provider.
+
+    Attributes:
+        version: The version.
+        current: Whether it is the one that runs use unless their session is pinned.
+        pinned: How many open sessions are pinned to it.
+        kept_because: Why it is not deleted, or when it will be.
+    """
+
+    version: ProviderVersion
+    current: bool
+    pinned: int
+    kept_because: str
+
+
+def held_versions(
+    record: AgentRecord, pinned: Mapping[str, int], look_after: LookAfter, now: datetime
+) -> Sequence[HeldVersion]:
+    """Return the versions that the record holds, newest first.
+
+    Args:
+        record: The agent's record.
+        pinned: How many open sessions are pinned to a version, by its fingerprint.
+        look_after: How many it keeps, and how long they are left alone.
+        now: The time.
+    """
+    surplus = record.surplus(look_after.versions_kept)
+    in_use_until = (record.superseded_since or record.since) + look_after.superseded
+
+    def why(version: ProviderVersion) -> str:
+        if version is record.version:
+            return "current"
+        if record.retired:
+            return f"retired: deleted after {rfc3339(record.delete_after)}" if record.delete_after else "retired"
+        if sessions := pinned.get(version.fingerprint):
+            return f"pinned by {sessions} session(s)"
+        if version not in surplus:
+            return f"among the last {look_after.versions_kept} superseded"
+        return "a run may still use it" if in_use_until > now else "deleted by the next prune"
+
+    return [
+        HeldVersion(version, version is record.version, pinned.get(version.fingerprint, 0), why(version))
+        for version in reversed(record.held)
+    ]
+
+
+class Versions:
+    """Reads what there is of an agent and what was."""
+
+    def __init__(self, catalog: Catalog, history: History, pins: Pins, look_after: LookAfter, clock: Clock) -> None:
+        self._catalog = catalog
+        self._history = history
+        self._pins = pins
+        self._look_after = look_after
+        self._clock = clock
+
+    async def held(self, workspace: str, name: str) -> Sequence[HeldVersion]:
+        """Return the agent's versions at its provider, newest first.
+
+        Raises:
+            NotFound: There is no such agent.
+        """
+        record = (await self._catalog.get(workspace, name)).record
+        if record is None or not record.held:
+            return ()
+        return held_versions(record, await self._pins.counts(workspace, name), self._look_after, self._clock())
+
+    async def made_from(self, workspace: str, name: str, version: str) -> AgentSpec:
+        """Return the spec that the version of this label was made from; of several with the label, the newest.
+
+        Raises:
+            NotFound: There is no such agent, or it never had such a version.
+            Conflict: It had, but the declaration is so long ago that it is not kept (code `version_spec_unknown`).
+        """
+        agent = await self._catalog.get(workspace, name)
+        had = list(reversed(agent.record.held)) if agent.record else []
+        found = next((each for each in had if each.version == version), None)
+        if found is None:
+            archived = [each.version for each in await self._history.archived(workspace, name)]
+            found = next((each for each in archived if each.version == version), None)
+        if found is None:
+            msg = f"Agent {name!r} has no version {version!r}."
+            raise NotFound(msg, code="version_not_found")
+        specs = [agent.declaration.spec, *(each.spec for each in await self._history.declarations(workspace, name))]
+        for spec in specs:
+            if fingerprint(spec) == found.fingerprint:
+                return spec
+        msg = f"Version {version!r} was declared too long ago: its spec is no longer kept. Declare it anew."
+        raise Conflict(msg, code="version_spec_unknown")
+
+    async def declared_as(self, workspace: str, name: str, revision: int) -> AgentSpec:
+        """Return the spec that the revision declared.
+
+        Raises:
+            NotFound: There is no such agent, or no such revision, or it is too long ago to be kept.
+        """
+        agent = await self._catalog.get(workspace, name)
+        if agent.declaration.revision == revision:
+            return agent.declaration.spec
+        for earlier in await self._history.declarations(workspace, name):
+            if earlier.revision == revision:
+                return earlier.spec
+        msg = f"Agent {name!r} has no revision {revision} that is still kept."
+        raise NotFound(msg, code="revision_not_found")
+
+    async def trail(
+        self, workspace: str, name: str, limit: int, after: str | None = None
+    ) -> tuple[Sequence[Line], str | None]:
+        """Return up to `limit` steps of the agent's life, newest first, and the key to continue after; None at the end.
+
+        Raises:
+            NotFound: There never was such an agent; of a deleted one the trail stays.
+        """
+        agent = await self._catalog.find(workspace, name)
+        if agent is None:
+            msg = f"There is no agent {name!r}."
+            raise NotFound(msg, code="agent_not_found")
+        told = await self._history.trail(workspace, name, limit + 1, after)
+        lines = {line_key(line): line for line in (*_untold(agent), *told)}
+        keys = sorted(key for key in lines if after is None or key > f"audit!{after}")
+        shown = keys[:limit]
+        more = len(keys) > limit
+        return [lines[key] for key in shown], shown[-1].removeprefix("audit!") if more else None
+
+
+def _untold(agent: Agent) -> Sequence[Line]:
+    """Return the steps that stand in the agent's own rows until the next one takes their place."""
+    return (agent.declaration.line, *(agent.record.untold if agent.record else ()))

@@ -1,0 +1,147 @@
+"""Plan and apply from the command line, against a running app: `python -m lifecycle`."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from pathlib import Path
+
+from azure.data.tables.aio import TableServiceClient
+
+from devhost.services import PROJECT
+from tests.e2e.support import Api, Stack
+
+FILE = """\
+name: {name}
+spec:
+  provider: offline
+  model: gpt-4o
+  instructions: {instructions}
+"""
+
+
+async def lifecycle(stack: Stack, api: Api, *words: str, url: str | None = None) -> tuple[int, str, str]:
+    """Run the command line as a person does, and return exit code, output and errors."""
+    command = [
+        sys.executable,
+        "-m",
+        "lifecycle",
+        *words,
+        "--url",
+        url or stack.host.url,
+        "--workspace",
+        str(api.workspace),
+    ]
+    done = await asyncio.to_thread(
+        subprocess.run, command, cwd=PROJECT, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+async def test_a_directory_is_planned_and_applied(stack: Stack, api: Api, tmp_path: Path) -> None:
+    """Created, unchanged, changed, drifted and deleted: each plan says it, each apply does it, then nothing is left."""
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.yaml").write_text(FILE.format(name=name, instructions="Be brief."))
+    await api.declare("not_ours")
+    await api.answer("not_ours")
+    words = (str(tmp_path), "--managed-by", "e2e")
+
+    code, out, _ = await lifecycle(stack, api, "plan", *words)
+    assert code == 2, out
+    assert "+  one  create" in out
+    assert "Declarations: 2 create. Providers: nothing; 1 agents unchanged." in out
+    assert (await api.call("GET", "agents/one")).status == 404
+
+    code, out, errors = await lifecycle(stack, api, "apply", *words)
+    assert (code, errors) == (1, "error: there is no terminal to ask at; say --yes\n")
+    code, out, errors = await lifecycle(stack, api, "apply", *words, "--yes")
+    assert (code, errors) == (0, ""), out
+    assert "Applied: 2 done." in out
+    assert (await api.get("agents/one"))["state"] == (await api.get("agents/two"))["state"] == "active"
+    assert (await lifecycle(stack, api, "plan", *words))[0] == 0
+
+    # A version vanishes at the provider, a file changes, another one goes.
+    gone = (await api.get("agents/one"))["version"]
+    async with TableServiceClient.from_connection_string(stack.azurite.connection_string) as service:
+        await service.get_table_client("offlineagents").delete_entity(gone["name"], gone["version"])
+    (tmp_path / "one.yaml").write_text(FILE.format(name="one", instructions="Be very brief."))
+    (tmp_path / "two.yaml").rename(tmp_path / "two.gone")
+    code, out, _ = await lifecycle(stack, api, "plan", *words)
+    assert code == 2
+    assert '~  one  update  instructions: "Be brief." -> "Be very brief."' in out
+    assert "-  two  delete  its file is gone (destructive)" in out
+    assert "one  recreate  Version 1 is gone. Make it again." in out
+
+    code, out, errors = await lifecycle(stack, api, "apply", *words, "--yes")
+    assert (code, errors) == (2, ""), out
+    assert (await api.get("agents/two"))["state"] == "active"
+    code, out, errors = await lifecycle(stack, api, "apply", *words, "--yes", "--destructive")
+    assert (code, errors) == (0, ""), out
+    assert (await api.call("GET", "agents/two")).status == 404
+    one = await api.get("agents/one")
+    assert (one["state"], one["current"], one["spec"]["instructions"]) == ("active", True, "Be very brief.")
+    assert (await api.get("agents/not_ours"))["state"] == "active"
+    assert (await lifecycle(stack, api, "plan", *words))[0] == 0
+
+    await stack.run_timer("reconcile")
+    assert "workspaces: " in stack.log()
+
+
+async def test_what_goes_wrong_is_said(stack: Stack, api: Api, tmp_path: Path) -> None:
+    """A bad file, a refused spec, no server: one line on stderr, exit code 1, nothing declared."""
+    (tmp_path / "a.yaml").write_text("name: a\nspec: {model: m, temprature: 1}")
+    code, out, errors = await lifecycle(stack, api, "plan", str(tmp_path))
+    assert (code, out) == (1, "")
+    assert errors.startswith(f"error: {tmp_path}/a.yaml: spec.temprature: ")
+
+    (tmp_path / "a.yaml").write_text("name: a\nspec: {model: m, tools: [no_such_tool]}")
+    code, out, errors = await lifecycle(stack, api, "apply", str(tmp_path), "--yes")
+    assert code == 1
+    assert errors.startswith("error: PUT agents/a: 400 unknown_tool: ")
+    assert (await api.call("GET", "agents/a")).status == 404
+
+    for url, said in (
+        ("http://127.0.0.1:9", "The app at http://127.0.0.1:9 cannot be reached: ConnectError."),
+        ("nowhere", "'nowhere' is no address; use one like http://127.0.0.1:7071"),
+        (f"{stack.host.url}/admin", f"404; this is not the app's answer, is {stack.host.url}/admin its address?"),
+    ):
+        code, out, errors = await lifecycle(stack, api, "plan", str(tmp_path), url=url)
+        assert (code, out) == (1, "")
+        assert errors.startswith("error: ")
+        assert errors.endswith(f"{said}\n")
+
+
+async def test_plans_over_http(api: Api) -> None:
+    """Paging, progress, and the errors of plans that are unknown, stale or another workspace's."""
+    for name in ("a", "b", "c"):
+        await api.declare(name)
+    first = await api.get("registry/plan?limit=2")
+    rest = await api.get(f"registry/plan?limit=2&next={first['next']}")
+    again = await api.get(f"registry/plan/{first['id']}?limit=2&next={first['next']}")
+
+    assert (first["total"], first["counts"], rest["next"]) == (3, {"create": 3}, None)
+    assert [line["agent"] for line in (*first["items"], *rest["items"])] == ["a", "b", "c"]
+    assert again == rest
+    assert {line["outcome"] for line in first["items"]} == {"planned"}
+
+    body = {"plan_id": first["id"]}
+    assert (await api.elsewhere().call("POST", "registry/apply", body)).code == "plan_not_found"
+    assert (await api.elsewhere().call("GET", f"registry/plan/{first['id']}")).status == 404
+    assert (await api.call("POST", "registry/apply", {"plan_id": "nope"})).code == "plan_not_found"
+    assert (await api.call("POST", "registry/apply", {})).status == 400
+    other = await api.get("registry/plan")
+    assert (await api.call("GET", f"registry/plan/{other['id']}?next={first['next']}")).code == "invalid_next"
+    await api.declare("d")
+    stale = await api.call("POST", "registry/apply", body)
+    assert (stale.status, stale.code) == (409, "plan_stale")
+
+    fresh = await api.get("registry/plan")
+    applied = await api.call("POST", "registry/apply", {"plan_id": fresh["id"]})
+    assert (applied.status, applied.headers["location"]) == (202, f"/api/registry/plan/{fresh['id']}")
+    assert [line["outcome"] for line in applied.json()["items"]] == ["sent"] * 4
+    for name in ("a", "b", "c", "d"):
+        await api.agent_in(name, "active")
+    done = await api.get(f"registry/plan/{fresh['id']}")
+    assert [line["outcome"] for line in done["items"]] == ["done"] * 4
+    assert (await api.get("registry/plan"))["total"] == 0

@@ -1,0 +1,174 @@
+"""A session as a state machine: whatever is done to it, in whatever order, every accepted run is decided, in order."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kernel.errors import Conflict
+from lifecycle.runs import admission, changes
+from lifecycle.runs import rules as runs
+from lifecycle.runs.admission import Verdict
+from lifecycle.runs.rules import Answer, Run
+from lifecycle.sessions import rules as sessions
+from lifecycle.sessions.rules import Limits, Session, SessionState
+from tests.lifecycle.doubles import NOW
+
+IDLE = timedelta(hours=1)
+FAILURE = Conflict("no", code="no")
+STEPS = st.lists(
+    st.sampled_from(["submit", "deliver", "answer", "fail", "pause", "resume", "queue kept", "wait", "end"]),
+    max_size=40,
+)
+LIMITS = st.builds(
+    Limits,
+    max_turns=st.none() | st.integers(2, 8),
+    max_duration_s=st.none() | st.integers(600, 7200),
+    idle_timeout_s=st.none() | st.integers(600, 7200),
+    max_failures=st.none() | st.integers(1, 3),
+)
+
+
+class Model:
+    """One session with its runs and its queue, moved by the rules alone."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.now = NOW
+        self.session = Session("w", "s", "a", None, NOW, NOW, limits=limits)
+        self.runs: dict[int, Run] = {}
+        self.queue: list[tuple[int, int]] = []
+        self.answered: list[int] = []
+
+    def take(self, change: changes.Change | None, number: int) -> None:
+        if change is None:
+            return
+        if change.session is not None:
+            turns = change.session.turns + len(change.turns)
+            self.session = sessions.replace(change.session, turns=turns)
+        if change.run is not None:
+            self.runs[number] = change.run
+
+    def submit(self) -> None:
+        try:
+            sessions.check_usable(self.session, "a", None)
+            sessions.check_room(self.session)
+        except Conflict:
+            return
+        number = len(self.runs) + 1
+        run = Run(str(number), "w", "s", "a", "?", 1, self.now, number=number)
+        if self.session.on_hold:
+            run = runs.kept(run)
+        else:
+            self.queue.append((number, 0))
+        self.runs[number] = run
+        self.session = sessions.replace(
+            self.session, runs=number, pending=self.session.pending + 1, last_activity=self.now
+        )
+
+    def deliver(self) -> None:
+        if not self.queue or any(run.state == "running" for run in self.runs.values()):
+            return
+        number, call = self.queue.pop(0)
+        run = self.runs[number]
+        if run.finished:
+            return
+        match admission.verdict(self.session, run, call, self.now):
+            case Verdict.RUN:
+                claimed = runs.claimed(run, "me", self.now, IDLE, call)
+                self.take(changes.outcome(self.session, run, claimed, (), (), self.now), number)
+            case Verdict.KEEP:
+                self.take(admission.kept(self.session, run, self.now), number)
+            case Verdict.EXPIRE:
+                self.take(admission.expired(self.session, run, self.now), number)
+            case Verdict.FORGET:
+                pass
+
+    def finish(self, *, well: bool) -> None:
+        for number, run in self.runs.items():
+            if run.state == "running":
+                after = (
+                    runs.answered(run, Answer("!", None, None, "1"), self.now)
+                    if well
+                    else runs.failed(run, FAILURE, self.now)
+                )
+                turns = [changes.Turn(role, "x", run.id, self.now) for role in ("user", "assistant") if well]
+                self.take(changes.outcome(self.session, run, after, (), turns, self.now), number)
+                if well:
+                    self.answered.append(number)
+                return
+
+    def pause(self) -> None:
+        if not self.session.over:
+            self.session = sessions.paused(self.session, "operator")
+
+    def resume(self) -> None:
+        if self.session.state is SessionState.PAUSED:
+            self.session = sessions.resumed(self.session, self.now)
+
+    def queue_kept(self) -> None:
+        if not self.session.resuming:
+            return
+        call = self.session.resumes
+        for number, run in sorted(self.runs.items()):
+            if run.state in ("waiting", "queued") and run.call < call:
+                self.runs[number] = runs.called(run, call)
+                self.queue.append((number, call))
+        self.session = sessions.settled(self.session)
+
+    def wait(self) -> None:
+        self.now += timedelta(minutes=20)
+        reason = sessions.overdue(self.session, self.now, IDLE)
+        if reason and not (reason == sessions.IDLE_TIMEOUT and self.session.pending):
+            self.session = sessions.ended(self.session, reason, self.now)
+
+    def end(self) -> None:
+        if not self.session.over and not self.session.pending:
+            self.session = sessions.ended(self.session, sessions.BY_REQUEST, self.now)
+
+    def check(self) -> None:
+        session = self.session
+        unfinished = [run for run in self.runs.values() if not run.finished]
+        assert session.pending == len(unfinished) >= 0
+        assert session.turns == 2 * len(self.answered)
+        assert session.limits.max_turns is None or session.turns <= session.limits.max_turns
+        assert (session.end_reason is not None) == session.over
+        assert (session.pause_reason is not None) == (session.state is SessionState.PAUSED)
+        assert sum(run.state == "running" for run in unfinished) <= 1
+        assert self.answered == sorted(self.answered), "never out of order"
+        queued = {number for number, _ in self.queue}
+        for number, run in self.runs.items():
+            if run.state == "queued":
+                assert number in queued or session.resuming, "a queued run has a message"
+
+
+@given(LIMITS, STEPS)
+@settings(max_examples=400, deadline=None)
+def test_every_run_is_decided_in_order_whatever_happens(limits: Limits, steps: list[str]) -> None:
+    """Counters hold after every step; and once the session goes on and all is delivered, nothing is left."""
+    model = Model(limits)
+    moves = {
+        "submit": model.submit,
+        "deliver": model.deliver,
+        "answer": lambda: model.finish(well=True),
+        "fail": lambda: model.finish(well=False),
+        "pause": model.pause,
+        "resume": model.resume,
+        "queue kept": model.queue_kept,
+        "wait": model.wait,
+        "end": model.end,
+    }
+    for step in steps:
+        moves[step]()
+        model.check()
+    for _ in range(len(model.runs) * 3 + 3):
+        model.resume()
+        model.queue_kept()
+        while model.queue or any(run.state == "running" for run in model.runs.values()):
+            model.finish(well=True)
+            model.deliver()
+        model.check()
+
+    waiting = [run for run in model.runs.values() if not run.finished]
+    assert not waiting or model.session.over, "kept runs of a session that has ended are the timer's"

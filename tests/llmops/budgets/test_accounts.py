@@ -1,0 +1,195 @@
+"""Reservations: all counters or none, never above a limit, however many workers there are and wherever they die."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import random
+from collections.abc import Sequence
+from datetime import timedelta
+
+import pytest
+
+from adapters.memory_tables import MemoryTables
+from kernel.errors import Unavailable
+from kernel.tables import Tables
+from llmops.budgets.accounts import Accounts
+from llmops.budgets.holds import Ask, Hold, Outcome, Settled
+from llmops.budgets.rules import Amounts, Applied, Limit
+from tests.lifecycle.doubles import NOW, CountingTables, Crash, Fate, FatefulTables, ManualClock
+from tests.llmops.conftest import line
+
+CLOCK = ManualClock()
+UNTIL = NOW + timedelta(minutes=11)
+
+
+def limit(amount: int, counter: str = "workspace!total", unit: str = "tokens") -> Applied:
+    return Applied("workspace", Limit(unit, "total", amount), counter, None)  # pyright: ignore[reportArgumentType]
+
+
+def ask(run: str, tokens: int, limits: Sequence[Applied], call: int = 1) -> Ask:
+    return Ask(line(run, call=call), Amounts(1, tokens, tokens * 10), limits, UNTIL)
+
+
+def granted(outcome: Outcome) -> Hold:
+    assert outcome.hold is not None
+    return outcome.hold
+
+
+async def total(tables: Tables, key: str = "workspace!total") -> tuple[int, int]:
+    counter = (await Accounts(tables, CLOCK).counters("default", [key]))[key]
+    return counter.spent.tokens, counter.reserved.tokens
+
+
+async def test_what_is_reserved_counts_until_it_is_settled() -> None:
+    """A second call finds less room; what the first leaves of its reservation is room again."""
+    tables = MemoryTables()
+    accounts = Accounts(tables, CLOCK)
+    limits = [limit(100)]
+    first = granted(await accounts.change("default", None, ask("a", 60, limits)))
+    refused = await accounts.change("default", None, ask("b", 60, limits))
+    assert (refused.hold, refused.refusals[0].full) == (None, False)
+    assert await total(tables) == (0, 60)
+
+    outcome = await accounts.change("default", Settled(first, Amounts(1, 30)), ask("b", 60, limits))
+    assert granted(outcome).amounts.tokens == 60
+    assert await total(tables) == (30, 60)
+    full = await accounts.change("default", None, ask("c", 71, limits))
+    assert full.refusals[0].full
+
+
+async def test_every_counter_or_none() -> None:
+    """One limit without room leaves all others as they were."""
+    tables = MemoryTables()
+    accounts = Accounts(tables, CLOCK)
+    limits = [limit(1000), limit(10, "run:a")]
+    outcome = await accounts.change("default", None, ask("a", 20, limits))
+
+    assert [refusal.limit for refusal in outcome.refusals] == [10]
+    assert await total(tables) == await total(tables, "run:a") == (0, 0)
+    assert [hold async for hold in accounts.holds("default")] == []
+
+
+async def test_settling_twice_counts_once() -> None:
+    """Whoever frees an expired reservation, and the call's own worker, may both come."""
+    tables = MemoryTables()
+    one, other = Accounts(tables, CLOCK), Accounts(tables, CLOCK)
+    hold = granted(await one.change("default", None, ask("a", 60, [limit(100)])))
+    for accounts in (one, other, one):
+        await accounts.change("default", Settled(hold, Amounts(1, 25)), None)
+
+    assert await total(tables) == (25, 0)
+
+
+async def test_what_one_process_wants_at_once_is_one_write() -> None:
+    """64 calls side by side do not collide with each other."""
+    tables = CountingTables()
+    accounts = Accounts(tables, CLOCK)
+    outcomes = await asyncio.gather(
+        *(accounts.change("default", None, ask(f"r{n}", 1, [limit(1000)])) for n in range(64))
+    )
+
+    assert all(outcome.hold for outcome in outcomes)
+    assert tables.operations["commit budgets"] <= 3
+    assert await total(tables) == (0, 64)
+
+
+async def test_a_caller_that_is_cancelled_leaves_nothing_reserved() -> None:
+    """At whatever moment: no call will be made, so none is charged."""
+    for steps in range(12):
+        tables = MemoryTables()
+        accounts = Accounts(tables, CLOCK)
+        asking = asyncio.create_task(accounts.change("default", None, ask("a", 60, [limit(100)])))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        if asking.done():
+            return
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
+        for _ in range(50):
+            await asyncio.sleep(0)
+        assert await total(tables) == (0, 0)
+    pytest.fail("it was never done")
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["refused", "in doubt"])
+async def test_a_write_in_doubt_counts_once(after: bool) -> None:
+    """The caller does not know whether it took place, and settles again."""
+    for number in itertools.count(1):
+        tables = MemoryTables()
+        fate = Fate(number, after, Unavailable)
+        accounts = Accounts(FatefulTables(tables, fate), CLOCK)
+        try:
+            hold = granted(await accounts.change("default", None, ask("a", 60, [limit(100)])))
+        except Unavailable:
+            continue
+        for _ in range(3):
+            try:
+                await accounts.change("default", Settled(hold, Amounts(1, 25)), None)
+            except Unavailable:
+                continue
+            break
+        assert await total(tables) == (25, 0)
+        if not fate.struck:
+            return
+
+
+async def spend(tables: Tables, worker: int, cap: int, seed: int) -> int:
+    """Make calls until the budget is full; die at some write, now and then. Return what was spent for real."""
+    spent, dice = 0, random.Random(seed * 1000 + worker)
+    for attempt in itertools.count(1):
+        fate = Fate(dice.randrange(1, 60), dice.random() < 0.5)
+        accounts = Accounts(FatefulTables(tables, fate), CLOCK)
+        hold: Hold | None = None
+        try:
+            for call in itertools.count(1):
+                wanted = Ask(
+                    line(f"run-{worker}", attempt=attempt, call=call), Amounts(1, 50, 500), [limit(cap)], UNTIL
+                )
+                outcome = await accounts.change("default", None, wanted)
+                if outcome.hold is None:
+                    if outcome.refusals[0].full:
+                        return spent
+                    async for left in Accounts(tables, CLOCK).holds("default"):
+                        if left.intent.run_id == f"run-{worker}" and left.intent.attempt < attempt:
+                            await Accounts(tables, CLOCK).change("default", Settled(left, left.amounts), None)
+                    await asyncio.sleep(0)
+                    if call > 200:
+                        return spent
+                    continue
+                hold = outcome.hold
+                used = dice.randrange(5, 51)
+                spent += used  # the call is made; whatever comes after it, this is spent
+                await accounts.change("default", Settled(hold, Amounts(1, used, used * 10)), None)
+                hold = None
+        except (Crash, Unavailable):
+            await asyncio.sleep(0)
+    raise AssertionError
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_64_workers_that_die_never_spend_more_than_the_cap(seed: int) -> None:
+    """Each is a process of its own with its own picture of the counters; what is really spent stays below the cap."""
+    tables, cap = MemoryTables(), 20_000
+    spent = sum(await asyncio.gather(*(spend(tables, worker, cap, seed) for worker in range(64))))
+    counted, reserved = await total(tables)
+
+    assert spent <= cap
+    assert counted + reserved <= cap
+    assert counted + reserved > cap - 64 * 50, "and it is not far below it either"
+
+
+async def test_counters_that_nobody_uses_are_forgotten() -> None:
+    """But not one that holds a reservation, nor one that counts for ever."""
+    tables = MemoryTables()
+    clock = ManualClock()
+    accounts = Accounts(tables, clock)
+    for run, counter in (("a", "run:a"), ("b", "run:b"), ("c", "agent:bot!total")):
+        hold = granted(await accounts.change("default", None, ask(run, 5, [limit(100, counter)])))
+        if run != "b":
+            await accounts.change("default", Settled(hold, Amounts(1, 5)), None)
+
+    assert await accounts.forget("default", clock.now + timedelta(days=1)) == 1
+    assert await total(tables, "run:a") == (0, 0)
+    assert await total(tables, "run:b") == (0, 5)
+    assert await total(tables, "agent:bot!total") == (5, 0)

@@ -1,0 +1,67 @@
+"""Channels at the edge, as they are set up in Azure: nothing private is taken, and no secret comes back."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import azure.functions as func
+import pytest
+
+from bootstrap.services import Services
+from kernel.settings import Settings
+from tests.llmops.notifications.support import SECRET
+from tests.triggers.conftest import context, request
+from triggers import channels
+from triggers.api import Api
+
+
+def edge() -> dict[str, Any]:
+    """Return the functions of channels by name, over services in memory with the default settings."""
+    api = Api(Settings(), lambda _: pytest.fail("sends no signals"))
+    channels.register(api, Services.in_memory())
+    functions: Any = api.blueprint
+    built = [builder._function for builder in functions._function_builders]
+    return {function.get_function_name(): function.get_user_function() for function in built}
+
+
+async def put(functions: dict[str, Any], body: Any, **headers: str) -> func.HttpResponse:
+    """Set the channel `ops`."""
+    return await functions["channels_put"](request(body, headers=headers, route={"name": "ops"}), context())
+
+
+@pytest.mark.parametrize(
+    ("url", "code"),
+    [
+        ("http://example.com/", "webhook_not_https"),
+        ("https://127.0.0.1/", "webhook_address_refused"),
+        ("https://169.254.169.254/metadata/identity", "webhook_address_refused"),
+        ("https://[::ffff:10.0.0.1]/", "webhook_address_refused"),
+        ("https://localhost/", "webhook_address_refused"),
+        ("https://0x7f000001/", "invalid_webhook_url"),
+    ],
+)
+async def test_webhooks_go_to_no_private_address_by_default(url: str, code: str) -> None:
+    """Refused with a code that says why; nothing is stored."""
+    functions = edge()
+    refused = await put(functions, {"url": url, "secret": SECRET})
+    listed = await functions["channels_list"](request(), context())
+
+    assert (refused.status_code, json.loads(refused.get_body())["code"]) == (400, code)
+    assert url not in refused.get_body().decode()
+    assert json.loads(listed.get_body()) == {"items": [], "next": None}
+
+
+async def test_a_secret_is_kept_replaced_and_removed_but_never_shown() -> None:
+    """Left out it stays, null takes it away."""
+    functions, url = edge(), "https://1.1.1.1/hook"
+    answers = [
+        await put(functions, {"url": url, "secret": SECRET}),
+        await put(functions, {"url": url, "format": "slack"}),
+        await put(functions, {"url": url, "format": "slack", "secret": None}),
+    ]
+
+    assert [answer.status_code for answer in answers] == [201, 200, 200]
+    assert [json.loads(answer.get_body())["signed"] for answer in answers] == [True, True, False]
+    assert all(SECRET not in answer.get_body().decode() for answer in answers)
+    assert [answer.headers["ETag"] for answer in answers] == ['"1"', '"2"', '"3"']
