@@ -63,12 +63,14 @@ class Entry:
         first: The first number that the entry accounts for.
         events: The events with their numbers, rising; a number without an event is left out of the stream.
         end: The number after the last one accounted for.
+        again: Whether the source most likely has events in already, though its first number is 0.
     """
 
     source: str
     first: int
     events: Sequence[tuple[int, Event]]
     end: int
+    again: bool = False
 
 
 @dataclass(slots=True)
@@ -95,18 +97,19 @@ class Journal:
         self._tables = tables
         self._lanes: dict[str, _Lane] = {}
 
-    async def record(self, workspace: str, key: str, event: Event) -> None:
+    async def record(self, workspace: str, key: str, event: Event, *, again: bool = False) -> None:
         """Append the event, once for its key: the same key again changes nothing, as long as the event is kept.
 
         Args:
             workspace: Whose stream.
             key: Any text. Events whose keys are alike up to the first `/` come in the order they were recorded in.
             event: The event.
+            again: Whether it is most likely in already; then that is looked at first.
 
         Raises:
             Unavailable: It cannot be said whether the event is in; record it again.
         """
-        await self.append(workspace, Entry(key, 0, [(0, event)], 1))
+        await self.append(workspace, Entry(key, 0, [(0, event)], 1, again=again))
 
     async def append(self, workspace: str, entry: Entry) -> None:
         """Append what of the entry is not in yet. Those who append at the same time share a transaction.
@@ -152,6 +155,7 @@ class Journal:
             except (RowChanged, RowExists):
                 # Somebody else was faster, or our own earlier try took effect: what is known of the lane is old.
                 lane.head, sure = None, True
+                lane.sources.clear()
                 await asyncio.sleep(random.uniform(0, 0.02))  # noqa: S311 - spreads writers, guards nothing
             except BaseException:
                 lane.head = None
@@ -163,12 +167,12 @@ class Journal:
         raise Unavailable(msg, code="stream_busy", retry_after_s=1)
 
     async def _try(self, partition: str, lane: _Lane, batch: Sequence[_Waiting], *, sure: bool) -> None:
-        firsts = {each.entry.source: each.entry.first for each in reversed(batch)}
+        new = {each.entry.source: each.entry.first == 0 and not each.entry.again for each in reversed(batch)}
         head, *rows = await asyncio.gather(
             self._head(partition, lane),
-            *(self._source(partition, lane, source, first, sure=sure) for source, first in firsts.items()),
+            *(self._source(partition, lane, source, new=blind and not sure) for source, blind in new.items()),
         )
-        sources = dict(zip(firsts, rows, strict=True))
+        sources = dict(zip(new, rows, strict=True))
         nexts = {source: row.integer("next") for source, row in sources.items()}
         events: list[Event] = []
         failures: list[Behind | None] = []
@@ -212,13 +216,12 @@ class Journal:
         await self._tables.commit(TABLE, [Upsert(Row(LANES_PARTITION, partition, {}))])
         return Row(partition, _HEAD, {})
 
-    async def _source(self, partition: str, lane: _Lane, source: str, first: int, *, sure: bool) -> Row:
+    async def _source(self, partition: str, lane: _Lane, source: str, *, new: bool) -> Row:
         key = _SOURCE + digest(source)
-        if not sure:
-            if (known := lane.sources.get(source)) is not None:
-                return known
-            if first == 0:
-                return Row(partition, key, {})  # nearly always new; the insert fails if it is not
+        if (known := lane.sources.get(source)) is not None:
+            return known
+        if new:
+            return Row(partition, key, {})  # the insert fails if it is not
         return await self._tables.get(TABLE, partition, key) or Row(partition, key, {})
 
 

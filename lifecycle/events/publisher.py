@@ -89,6 +89,10 @@ class Publisher:
         if pending.wanted and (self._round is None or self._round.done()):
             self._round = asyncio.create_task(self._soon())
 
+    def doubted(self, workspace: str, session_id: str) -> None:
+        """Note that more may have been committed in the session than is known."""
+        self._last.pop((workspace, session_id), None)
+
     async def flush(self) -> None:
         """Publish everything noted, now.
 

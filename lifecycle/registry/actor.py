@@ -125,6 +125,7 @@ class AgentActor:
         if record == state.record and not always:
             return state
         told = state.record.untold
+        await self._news.tell(record.workspace, record.name, told, again=True)
         before, after = due_times(state.record, self._look_after), due_times(record, self._look_after)
         moved = {kind for kind in before if _hour(before[kind]) != _hour(after[kind])}
         entered = [
@@ -132,8 +133,6 @@ class AgentActor:
             for kind, due in after.items()
             if due is not None and kind in moved
         ]
-        # Mostly told as events already, when the row with these steps was written.
-        await self._news.tell(record.workspace, record.name, told)
         await asyncio.gather(self._history.tell(record.workspace, record.name, told), *entered)
         record = replace(record, untold=record.untold[len(told) :])
         etag = await self._records.write(record, state.etag, state.record, self._clock())

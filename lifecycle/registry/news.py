@@ -19,14 +19,14 @@ class AgentNews:
     def __init__(self, tables: Tables) -> None:
         self._journal = Journal(tables)
 
-    async def tell(self, workspace: str, name: str, lines: Sequence[Line]) -> None:
-        """Tell the lines, in order.
+    async def tell(self, workspace: str, name: str, lines: Sequence[Line], *, again: bool = False) -> None:
+        """Tell the lines, in order; `again` says that they most likely have been told.
 
         Raises:
             Unavailable: It cannot be said whether all are told; tell them again.
         """
         for line in lines:
-            await self._journal.record(workspace, f"agent:{name}/{line.id}/{line.step}", event_of(name, line))
+            await self._journal.record(workspace, f"agent:{name}/{line.id}/{line.step}", event_of(name, line), again=again)
 
     async def tell_if_possible(self, workspace: str, name: str, lines: Sequence[Line]) -> None:
         """Tell the lines, unless that cannot be done now: for lines that are told again before they are let go."""

@@ -134,7 +134,7 @@ class Runner:
             raise InvalidInput(msg, code="invalid_message")
         return stored
 
-    async def _claim(self, stored: Stored, call: int) -> RunLease | Run:
+    async def _claim(self, stored: Stored, call: int = 0) -> RunLease | Run:
         """Return a lease on the run, or the run if it is finished or it is not its turn."""
         give_up = self._clock() + self._policy.lease * 2
         holder = new_id()

@@ -83,6 +83,9 @@ Decide = Callable[[Stored], Change | None]
 Committed = Callable[[Session, Sequence[Event]], None]
 """Is told of events that were committed, and of the session, whose last events they are, as it is then."""
 
+Doubted = Callable[[str, str], None]
+"""Is told of a workspace's session that it cannot be said whether something was committed."""
+
 
 class Conversations:
     """Reads and changes sessions."""
@@ -92,10 +95,12 @@ class Conversations:
         tables: Tables,
         committed: Committed | None = None,
         run_changed: Callable[[Run | None, Run], None] | None = None,
+        doubted: Doubted | None = None,
     ) -> None:
         """Set the tables, and who is told of events and of changed runs once they are committed."""
         self._tables = tables
         self._committed = committed
+        self._doubted = doubted
         self._run_changed = run_changed
 
     async def load(self, workspace: str, session_id: str, run_id: str | None = None) -> Stored:
@@ -200,7 +205,12 @@ class Conversations:
                 writes.append(Insert(Row(partition, f"event!{last:010d}", values)))
         if change.run is not None:
             writes.insert(0, _put(_run_row(partition, change.run, stored.run_etag)))
-        etags = await self._tables.commit(TABLE, writes)
+        try:
+            etags = await self._tables.commit(TABLE, writes)
+        except BaseException:
+            if self._doubted is not None:
+                self._doubted(*partition.split("!", 1))
+            raise
         if session is not None and change.events and self._committed is not None:
             self._committed(session, change.events)
         if change.run is not None and self._run_changed is not None:

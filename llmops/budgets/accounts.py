@@ -97,7 +97,13 @@ class Accounts:
         """
         wish = _Wish(settled, ask, asyncio.get_running_loop().create_future())
         self._enter(workspace, wish)
-        return await wish.future
+        try:
+            return await wish.future
+        except asyncio.CancelledError:
+            future = wish.future
+            if future.done() and not future.cancelled() and future.exception() is None:
+                self._give_back(workspace, future.result().hold)
+            raise
 
     async def counters(self, workspace: str, keys: Sequence[str]) -> dict[str, Counter]:
         """Return counters as they are stored; one that nobody used yet is empty."""
@@ -131,6 +137,13 @@ class Accounts:
             # A task of its own: a caller that is cancelled must not take the others' wishes with it.
             desk.worker = asyncio.create_task(self._work(workspace, desk))
 
+    def _give_back(self, workspace: str, hold: Hold | None) -> None:
+        """Free the reservation of a caller that was cancelled meanwhile: no call will be made."""
+        if hold is not None:
+            future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+            future.add_done_callback(_seen)
+            self._enter(workspace, _Wish(Settled(hold, Amounts()), None, future))
+
     async def _work(self, workspace: str, desk: _Desk) -> None:
         while desk.wishes:
             batch = _fitting(desk.wishes)
@@ -147,9 +160,8 @@ class Accounts:
                 if not plan.wish.future.done():
                     seen = {key: desk.known[key][0] for key in plan.wish.counters}
                     plan.wish.future.set_result(Outcome(plan.hold, plan.refusals, seen))
-                elif plan.hold is not None:  # its caller was cancelled meanwhile; no call will be made
-                    given_back = Settled(plan.hold, Amounts())
-                    self._enter(workspace, _Wish(given_back, None, asyncio.get_running_loop().create_future()))
+                else:
+                    self._give_back(workspace, plan.hold)
             if len(desk.known) > _KNOWN_AT_MOST:
                 desk.known.clear()
 
@@ -226,6 +238,12 @@ class Accounts:
             etags = await self._tables.commit(TABLE, writes)
             for key, etag in zip(changed, etags, strict=False):
                 desk.known[key] = (counters[key], etag)
+
+
+def _seen(future: asyncio.Future[Outcome]) -> None:
+    """Take note of a failure that nobody waits for: the reservation expires instead."""
+    if not future.cancelled():
+        future.exception()
 
 
 def _fitting(wishes: Sequence[_Wish]) -> Sequence[_Wish]:

@@ -14,6 +14,7 @@ from kernel.clock import Clock
 from kernel.settings import InvalidSettings, Settings
 from lifecycle.configuration.specs import AgentSpec
 from lifecycle.runs.submissions import RunRequest
+from llmops.reports.periods import period_of
 from tests.lifecycle.doubles import ManualClock, quick_settings
 
 SPEC = AgentSpec(model="gpt-4o-mini")
@@ -27,7 +28,7 @@ async def test_in_memory_services_do_the_whole_job() -> None:
         agent = await manager.get_or_create("helper", SPEC)
         run = await agent.run("What is a durable entity?")
     done = await services.daily_costs.aggregate(clock.now)
-    report = await services.reports.get("default", clock.now.date())
+    report = await services.reports.get("default", period_of("day", clock.now.date()))
     await services.session_end.end("default", agent.session_id)
     clock.move(days=8)
     verdicts = await services.prune.run(services.local_signals())
@@ -35,7 +36,6 @@ async def test_in_memory_services_do_the_whole_job() -> None:
 
     assert run.state == "succeeded"
     assert done.lines == 1
-    assert report is not None
     assert report.total == run.spend
     assert [verdict.retire for verdict in verdicts] == [True]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, cast
@@ -54,12 +54,14 @@ class Gate:
 class StruckStream:
     """A streamed answer whose beginning and end are effects."""
 
-    def __init__(self, inner: Any, fate: Fate) -> None:
-        self._inner = inner
+    def __init__(self, begin: Callable[[], Any], fate: Fate) -> None:
+        self._begin = begin
+        self._inner: Any = None
         self._fate = fate
 
     async def __aiter__(self) -> AsyncIterator[Any]:
         await self._fate.effect(_nothing)
+        self._inner = self._begin()
         async for update in self._inner:
             self._fate.alive()
             yield update
@@ -85,7 +87,7 @@ class StruckAgent:
         return await self._fate.effect(lambda: self._inner.run(*args, **kwargs))
 
     def _streamed(self, *args: Any, **kwargs: Any) -> StruckStream:
-        return StruckStream(self._inner.run(*args, **kwargs), self._fate)
+        return StruckStream(lambda: self._inner.run(*args, **kwargs), self._fate)
 
 
 class StruckProvider(FatefulProvider):

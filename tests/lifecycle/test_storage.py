@@ -11,6 +11,7 @@ from kernel.errors import Conflict, NotFound
 from kernel.ids import new_id
 from lifecycle.configuration.specs import provider_name
 from lifecycle.registry.agents import AgentState
+from llmops.reports.periods import period_of
 from tests.lifecycle.app import App
 from tests.lifecycle.doubles import ManualClock, ShortPageTables, live_versions, spec
 
@@ -34,7 +35,7 @@ async def test_short_and_empty_pages_hide_nothing() -> None:
     assert await app.services.directory.has_open_session("default", "bot")
     await app.aclose()
     done = await app.services.daily_costs.aggregate(app.clock.now)
-    assert (done.lines, done.reports) == (3, 1)
+    assert (done.lines, done.changed) == (3, 1)
     app.clock.move(days=9)
     assert await app.services.session_end.expire() == 1
     verdicts = await app.services.prune.run(app.signals)
@@ -63,8 +64,7 @@ async def test_workspaces_never_meet() -> None:
     assert (await app.services.catalog.get("default", "bot")).state is AgentState.ACTIVE
     assert len(await live_versions(app.tables)) == 1
     for workspace in ("default", "team"):
-        report = await app.services.reports.get(workspace, DAY)
-        assert report is not None
+        report = await app.services.reports.get(workspace, period_of("day", DAY))
         assert report.total.calls == 1
     with pytest.raises(NotFound):
         await app.services.desk.get("nobody", ident)

@@ -1,0 +1,190 @@
+"""Daily sums: right, written only when something changed, and closed when the day is over."""
+
+from __future__ import annotations
+
+import contextlib
+from datetime import timedelta
+
+from adapters.memory_tables import MemoryTables
+from kernel.errors import Unavailable
+from llmops.reports.daily import LATE_DAYS, OPEN_DAYS, DailyCosts
+from llmops.spend.ledger import Ledger
+from llmops.spend.usage import Spend
+from tests.lifecycle.doubles import NOW, CountingTables, Crash, Fate, FatefulTables, ShortPageTables
+from tests.llmops.conftest import days_ago, line
+
+DAY = NOW.date()
+
+
+async def test_a_report_adds_up(tables: MemoryTables) -> None:
+    """In all, by agent and by model; unpriced calls are counted and cost nothing."""
+    ledger, daily = Ledger(tables), DailyCosts(tables)
+    for number, (agent, model, cost) in enumerate([("a", "x", 5), ("a", "y", None), ("b", "x", 7)]):
+        await ledger.record(line(f"run-{number}", agent=agent, model=model, cost_micro_usd=cost))
+    done = await daily.aggregate(NOW)
+    sheet = (await daily.sheets("default", DAY, DAY))[DAY]
+
+    assert (done.lines, done.changed) == (3, 1)
+    assert (sheet.total.calls, sheet.total.cost_micro_usd, sheet.total.unpriced_calls) == (3, 12, 1)
+    assert {name: spend.cost_micro_usd for name, spend in sheet.by_agent.items()} == {"a": 5, "b": 7}
+    assert {name: spend.calls for name, spend in sheet.by_model.items()} == {"x": 2, "y": 1}
+    assert [workspace async for workspace in daily.workspaces()] == ["default"]
+
+
+async def test_aggregating_again_writes_nothing() -> None:
+    """A report that has not changed is not touched."""
+    tables = CountingTables()
+    for number in range(20):
+        await Ledger(tables).record(line(f"run-{number}"))
+    await DailyCosts(tables).aggregate(NOW)
+    tables.reset()
+    done = await DailyCosts(tables).aggregate(NOW + timedelta(minutes=5))
+
+    assert (done.lines, done.changed) == (0, 0)
+    assert not [name for name in tables.operations if name.startswith("commit")]
+
+
+async def test_late_lines_change_an_open_day(tables: MemoryTables) -> None:
+    """A line of yesterday that comes today is in yesterday's report."""
+    daily = DailyCosts(tables)
+    await Ledger(tables).record(line("run-1", at=days_ago(1)))
+    await daily.aggregate(NOW)
+    await Ledger(tables).record(line("run-2", at=days_ago(1)))
+    done = await daily.aggregate(NOW + timedelta(minutes=5))
+    sheets = await daily.sheets("default", days_ago(1).date(), DAY)
+
+    assert (done.lines, done.changed) == (1, 1)
+    assert {day: sheet.total.calls for day, sheet in sheets.items()} == {days_ago(1).date(): 2}
+
+
+async def test_days_are_closed_in_time(tables: MemoryTables) -> None:
+    """A day is looked at until it is old enough, and never again."""
+    daily = DailyCosts(tables)
+    await Ledger(tables).record(line(at=days_ago(5)))
+    first = await daily.aggregate(NOW)
+    second = await daily.aggregate(NOW)
+    next_day = await daily.aggregate(NOW + timedelta(days=1))
+    later = await daily.aggregate(NOW + timedelta(days=1))
+
+    assert len(first.days) == 6
+    assert list(second.days) == [DAY - timedelta(days=n) for n in reversed(range(OPEN_DAYS))]
+    assert (next_day.days[0], later.days[0]) == (second.days[0], second.days[1])
+    assert list(await daily.sheets("default", days_ago(9).date(), DAY)) == [days_ago(5).date()]
+
+
+async def test_an_aggregator_that_was_off_catches_up(tables: MemoryTables) -> None:
+    """Weeks later, every day since is aggregated."""
+    daily = DailyCosts(tables)
+    await daily.aggregate(NOW)
+    for offset in range(0, 20, 4):
+        await Ledger(tables).record(line(f"run-{offset}", at=NOW + timedelta(days=offset)))
+    done = await daily.aggregate(NOW + timedelta(days=20))
+    totals = [day async for day, _ in daily.totals("default")]
+    earlier = [day async for day, _ in daily.totals("default", totals[2])]
+
+    assert (done.lines, done.changed) == (5, 5)
+    assert totals == [DAY + timedelta(days=n) for n in (16, 12, 8, 4, 0)]
+    assert earlier == totals[3:]
+
+
+async def test_dying_at_any_write_is_made_good_by_the_next(tables: MemoryTables) -> None:
+    """Sums, report rows and the mark of closed days: all as if nothing had happened."""
+    for number in range(1, 22):
+        for after in (False, True):
+            for error in (Crash, Unavailable):
+                fresh = MemoryTables()
+                for n in range(12):
+                    await Ledger(fresh).record(line(f"run-{n}", at=days_ago(n % 5), model=f"m{n % 2}"))
+                with contextlib.suppress(Crash, Unavailable):
+                    await DailyCosts(FatefulTables(fresh, Fate(number, after, error))).aggregate(NOW)
+                await DailyCosts(fresh).aggregate(NOW)
+                by_day = await DailyCosts(fresh).sums("default", days_ago(9).date(), DAY, DAY)
+
+                calls = {day: sum((s for s in sums.values()), Spend()).calls for day, sums in by_day.items() if sums}
+                assert calls == {days_ago(n).date(): 3 if n < 2 else 2 for n in range(5)}
+                sheets = await DailyCosts(fresh).sheets("default", days_ago(9).date(), DAY)
+                assert {day: sheet.total.calls for day, sheet in sheets.items()} == calls
+
+
+async def test_costs_of_open_days_are_as_of_now(tables: MemoryTables) -> None:
+    """Nobody waits for the aggregation: what is not folded yet is counted from the lines."""
+    daily = DailyCosts(tables)
+    await Ledger(tables).record(line("run-1"))
+    before = await daily.sums("default", DAY, DAY, DAY)
+    await daily.aggregate(NOW)
+    await Ledger(tables).record(line("run-2"))
+    after = await daily.sums("default", DAY, DAY, DAY)
+
+    assert [sum(sums[DAY].values(), Spend()).calls for sums in (before, after)] == [1, 2]
+
+
+async def test_a_range_over_closed_and_open_days(tables: MemoryTables) -> None:
+    """Days in the future are none, days outside the range are left out."""
+    daily = DailyCosts(tables)
+    for n in range(8):
+        await Ledger(tables).record(line(f"run-{n}", at=days_ago(n)))
+    await daily.aggregate(NOW)
+    found = await daily.sums("default", days_ago(6).date(), DAY + timedelta(days=9), DAY)
+    inner = await daily.sums("default", days_ago(6).date(), days_ago(5).date(), DAY)
+
+    assert {day: sum(sums.values(), Spend()).calls for day, sums in found.items()} == {
+        days_ago(n).date(): 1 for n in range(7)
+    }
+    assert set(inner) == {days_ago(6).date(), days_ago(5).date()}
+
+
+async def test_reports_cost_what_is_new() -> None:
+    """Lines of earlier aggregations are not read again."""
+    tables = CountingTables()
+    for n in range(1500):
+        await Ledger(tables).record(line(f"run-{n}"))
+    await DailyCosts(tables).aggregate(NOW)
+    await Ledger(tables).record(line("late"))
+    tables.reset()
+    await DailyCosts(tables).aggregate(NOW)
+
+    assert tables.rows_read < 40
+
+
+async def test_the_first_day_is_found_behind_empty_pages() -> None:
+    """A range over partitions often begins with an empty page; older days must not be taken for closed."""
+    tables = ShortPageTables()
+    await Ledger(tables).record(line(at=days_ago(10)))
+
+    assert (await DailyCosts(tables).aggregate(NOW)).lines == 1
+
+
+async def test_a_pass_without_news_reads_no_sums() -> None:
+    tables = CountingTables()
+    for n in range(300):
+        await Ledger(tables).record(line(f"run-{n}", user_id=f"user-{n}"))
+    await DailyCosts(tables).aggregate(NOW)
+    await DailyCosts(tables).aggregate(NOW)
+    tables.reset()
+    await DailyCosts(tables).aggregate(NOW)
+
+    assert tables.rows_read <= 1 + OPEN_DAYS  # where it stands; the other requests find nothing
+
+
+async def test_lines_that_come_to_a_closed_day_are_added_with_the_next_day(tables: MemoryTables) -> None:
+    daily = DailyCosts(tables)
+    await Ledger(tables).record(line("run-1", at=days_ago(10)))
+    await daily.aggregate(NOW)
+    await Ledger(tables).record(line("run-2", at=days_ago(10)))
+    await Ledger(tables).record(line("too-late", at=days_ago(LATE_DAYS + 20)))
+    same_day = await daily.aggregate(NOW)
+    next_day = await daily.aggregate(NOW + timedelta(days=1))
+    sheets = await daily.sheets("default", days_ago(400).date(), DAY)
+    sums = await daily.sums("default", days_ago(10).date(), days_ago(10).date(), DAY)
+
+    assert (same_day.lines, next_day.lines) == (0, 1)
+    assert {day: sheet.total.calls for day, sheet in sheets.items()} == {days_ago(10).date(): 2}
+    assert [spend.calls for spend in sums[days_ago(10).date()].values()] == [2]
+
+
+async def test_nothing_spent_is_no_day(tables: MemoryTables) -> None:
+    """Nor a mark that closes days."""
+    done = await DailyCosts(tables).aggregate(NOW)
+
+    assert (done.lines, done.changed, list(done.days)) == (0, 0, [DAY])
+    assert await DailyCosts(tables).sheets("default", DAY, DAY) == {}
