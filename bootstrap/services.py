@@ -12,7 +12,7 @@ from bootstrap.parts.alerts import AlertParts
 from bootstrap.parts.drift import DriftParts
 from bootstrap.parts.foundation import system_clock
 from bootstrap.parts.reports import ReportParts
-from bootstrap.parts.runs import RunParts
+from bootstrap.parts.status import StatusParts
 from kernel.clock import Clock
 from kernel.settings import Settings
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from lifecycle.production import ProductionAgentManager
 
 
-class Services(RunParts, AlertParts, DriftParts, ReportParts):
+class Services(StatusParts, AlertParts, DriftParts, ReportParts):
     """The use cases and what they stand on. Belongs to one event loop; makes no connection before it is used."""
 
     @classmethod

@@ -28,6 +28,7 @@ from triggers import (
     reports,
     runs,
     sessions,
+    status,
     system,
     timers,
     versions,
@@ -58,6 +59,7 @@ def create_app(settings: Settings) -> df.DFApp:
     dead_letters.register(api, services, run_queue)
     drift.register(api, services)
     metrics.register(api, services)
+    status.register(api, services, run_queue)
     system.register(api, services, run_queue)
 
     background = df.Blueprint()

@@ -66,7 +66,7 @@ def register(api: Api, services: Services) -> None:
     async def apply(call: Call) -> Reply:
         plan_id = _checked(call.body.plan_id)
         stored, steps = await services.plans.apply(
-            call.workspace, plan_id, call.signals, destructive=call.body.destructive
+            call.workspace, plan_id, call.signals, destructive=call.body.destructive, by=call.caller
         )
         after = page_token(f"{plan_id}/{MAX_LIMIT}") if len(steps) > MAX_LIMIT else None
         view = PlanView.from_plan(stored, steps[:MAX_LIMIT], after)

@@ -103,10 +103,10 @@ def register(blueprint: df.Blueprint, services: Services, queue: RunQueue, make_
             extra={"event": "evaluation.done"},
         )
 
-    @blueprint.function_name("reconcile")
+    @blueprint.function_name("reconcile_agents")
     @blueprint.timer_trigger(arg_name="timer", schedule="%DRIFT_SCHEDULE%")
     @noted
-    async def reconcile(timer: func.TimerRequest) -> None:  # pyright: ignore[reportUnusedFunction] - registered
+    async def reconcile_agents(timer: func.TimerRequest) -> None:  # pyright: ignore[reportUnusedFunction] - registered
         summaries = await services.plans.reconcile()
         counts = sum((Counter(summary.counts) for summary in summaries.values()), Counter[str]())
         told = ", ".join(f"{number} {kind}" for kind, number in sorted(counts.items())) or "none"

@@ -11,6 +11,7 @@ from bootstrap.parts.foundation import Foundation
 if TYPE_CHECKING:
     from kernel.heartbeats import Heartbeats
     from kernel.journal import Journal
+    from lifecycle.events.tally import Tally
 
 
 class EventParts(Foundation):
@@ -22,6 +23,13 @@ class EventParts(Foundation):
         from kernel.journal import Journal
 
         return Journal(self.tables)
+
+    @cached_property
+    def tally(self) -> Tally:
+        """How often what happened."""
+        from lifecycle.events.tally import Tally
+
+        return Tally(self.tables, self.journal)
 
     @cached_property
     def heartbeats(self) -> Heartbeats:

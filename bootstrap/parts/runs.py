@@ -53,6 +53,7 @@ class RunParts(EvaluationParts, BudgetParts, PerformanceParts):
             self.directory,
             self.pins,
             self._due("session"),
+            self.users,
             idle_after=self._session_idle_after,
             clock=self.clock,
         )

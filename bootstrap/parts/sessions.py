@@ -38,7 +38,7 @@ class SessionParts(EventParts, MetricParts):
         """Sessions with their runs, turns and events."""
         from lifecycle.sessions.conversations import Conversations
 
-        return Conversations(self.tables, self._committed, self.measures.run_changed)
+        return Conversations(self.tables, self._committed, self.measures.run_changed, self._doubted)
 
     @cached_property
     def publisher(self) -> Publisher:
@@ -60,11 +60,14 @@ class SessionParts(EventParts, MetricParts):
         from lifecycle.events.retention import EventRetention
 
         due, kept_for = self._due(_EVENTS), self._events_kept_for
-        return EventRetention(self.tables, self.conversations, due, kept_for=kept_for, clock=self.clock)
+        return EventRetention(self.tables, self.conversations, due, self.tally, kept_for=kept_for, clock=self.clock)
 
     def _committed(self, session: Session, events: Sequence[Event]) -> None:
         self.publisher.committed(session, events)
         self.followers.committed(session, events)
+
+    def _doubted(self, workspace: str, session_id: str) -> None:
+        self.publisher.doubted(workspace, session_id)
 
     @cached_property
     def followers(self) -> Followers:

@@ -48,6 +48,15 @@ var eventRules = [
     threshold: 0
     severity: 2
   }
+  {
+    name: 'budget-blocked'
+    says: 'Runs wait because a budget does not let them go on. Raise it, or look what spends it: GET usage.'
+    query: loadTextContent('queries/budget_blocked.kql')
+    window: 'PT15M'
+    operator: 'GreaterThan'
+    threshold: 0
+    severity: 2
+  }
 ]
 
 // From the requests that the Functions host records by itself.

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TextIO
 
-from lifecycle.cli import apply, plan
+from lifecycle.cli import apply, plan, status
 from lifecycle.cli.command import Command
 from lifecycle.cli.environment import environment
 from lifecycle.cli.failures import FAILED, CommandFailed
@@ -20,13 +20,13 @@ environment:
   LIFECYCLE_TOKEN  a bearer token, where users sign in with Entra
 
 exit codes:
-  0  there is nothing (left) to do
-  1  it failed; the reason is on stderr
-  2  changes are pending
+  0  there is nothing (left) to do; for `status`: healthy
+  1  it failed; the reason is on stderr; for `status`: also critical
+  2  changes are pending; for `status`: degraded
 """
 
 
-COMMANDS: Sequence[Command] = (plan.COMMAND, apply.COMMAND)
+COMMANDS: Sequence[Command] = (plan.COMMAND, apply.COMMAND, status.COMMAND)
 
 
 def main(words: Sequence[str], environ: Mapping[str, str] | None = None, out: TextIO | None = None) -> int:

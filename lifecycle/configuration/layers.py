@@ -139,7 +139,9 @@ class Layer(SpecFields):
         prohibited: What the agent must never do, to be read after "Never"; no other layer can take it back.
     """
 
-    more_instructions: str = Field(default="", min_length=1, max_length=MAX_MORE_INSTRUCTIONS)
+    more_instructions: Annotated[
+        str, Field(min_length=1, max_length=MAX_MORE_INSTRUCTIONS, json_schema_extra=_undefaulted)
+    ] = ""
     personality: ItemName | None = None
     capabilities: Mapping[ItemName, bool] = Field(default={}, max_length=64)
     guidelines: Mapping[ItemName, Guideline | None] = Field(default={}, max_length=100)
@@ -187,9 +189,9 @@ class AgentConfig(Layer):
     @classmethod
     def behind(cls, spec: AgentSpec) -> Self:
         """Return the declaration that a stored spec without one stands for: what is not as by default."""
-        fields = AgentSpec.model_fields
-        values = {name: getattr(spec, name) for name in fields}
-        return cls.model_validate({name: value for name, value in values.items() if value != fields[name].default})
+        usual = {name: field.get_default(call_default_factory=True) for name, field in AgentSpec.model_fields.items()}
+        values = {name: getattr(spec, name) for name in usual}
+        return cls.model_validate({name: value for name, value in values.items() if value != usual[name]})
 
 
 Content = Template | Personality | Capability | Overrides

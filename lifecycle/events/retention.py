@@ -8,6 +8,7 @@ from datetime import timedelta
 from kernel.clock import Clock, hour_bucket
 from kernel.tables import Tables
 from kernel.trimming import lanes, trim
+from lifecycle.events.tally import Tally
 from lifecycle.registry.due import DueIndex, Entry
 from lifecycle.sessions.conversations import Conversations
 from lifecycle.sessions.rules import SessionState
@@ -28,18 +29,30 @@ class EventRetention:
     """Deletes events."""
 
     def __init__(
-        self, tables: Tables, conversations: Conversations, due: DueIndex, *, kept_for: timedelta, clock: Clock
+        self,
+        tables: Tables,
+        conversations: Conversations,
+        due: DueIndex,
+        tally: Tally,
+        *,
+        kept_for: timedelta,
+        clock: Clock,
     ) -> None:
         self._tables = tables
         self._conversations = conversations
         self._due = due
+        self._tally = tally
         self._kept_for = kept_for + _LONGER
         self._clock = clock
 
     async def apply(self) -> Deleted:
-        """Delete what is old enough; a pass that is cut short is gone on with by the next one."""
+        """Delete what is old enough, once it is counted; a pass that is cut short is gone on with by the next one."""
         before = self._clock() - self._kept_for
-        appends = sum([await trim(self._tables, lane, before) async for lane in lanes(self._tables)])
+        appends = 0
+        async for lane in lanes(self._tables):
+            workspace, number = lane.split("!")
+            await self._tally.count_lane(workspace, int(number))
+            appends += await trim(self._tables, lane, before)
         sessions = sum([await self._of_session(entry) async for entry in self._due.until(self._clock())])
         return Deleted(appends, sessions)
 

@@ -6,7 +6,6 @@ intent that it can finish: it looks for the version before it makes one.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -128,20 +127,15 @@ class AgentActor:
         await self._news.tell(record.workspace, record.name, told, again=True)
         before, after = due_times(state.record, self._look_after), due_times(record, self._look_after)
         moved = {kind for kind in before if _hour(before[kind]) != _hour(after[kind])}
-        entered = [
-            self._due[kind].add(record.workspace, record.name, due)
-            for kind, due in after.items()
-            if due is not None and kind in moved
-        ]
-        await asyncio.gather(self._history.tell(record.workspace, record.name, told), *entered)
+        await self._history.tell(record.workspace, record.name, told)
+        for kind in moved:
+            if (due := after[kind]) is not None:
+                await self._due[kind].add(record.workspace, record.name, due)
         record = replace(record, untold=record.untold[len(told) :])
         etag = await self._records.write(record, state.etag, state.record, self._clock())
-        left = [
-            self._due[kind].drop(record.workspace, record.name, hour_bucket(due))
-            for kind, due in before.items()
-            if due is not None and kind in moved
-        ]
-        await asyncio.gather(*left)
+        for kind in moved:
+            if (due := before[kind]) is not None:
+                await self._due[kind].drop(record.workspace, record.name, hour_bucket(due))
         return replace(state, record=record, etag=etag)
 
 

@@ -236,7 +236,8 @@ class Catalog:
             before = agent.declaration
             earlier = Earlier(before.revision, before.spec, before.updated_at)
             await self._history.declared(workspace, name, earlier, before.line)
-            await self._news.tell(workspace, name, [before.line], again=True)  # whoever declared it may have died before it could
+            # Whoever declared it may have died before it could be told.
+            await self._news.tell(workspace, name, [before.line], again=True)
         values = {"declaration": _DECLARATION.dump(declaration)}
         row = Row(workspace, name, values, agent.row_etag if agent else "")
         try:

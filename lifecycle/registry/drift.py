@@ -17,6 +17,8 @@ from lifecycle.registry.catalog import Agent
 from lifecycle.registry.differences import Action, Kind, Line, Plan
 from lifecycle.registry.providers import Found, ProviderVersion
 
+AWAY = frozenset({AgentState.DELETED, AgentState.DISABLED, AgentState.IDLE})
+"""States of agents of which nothing is missing at the provider."""
 MOST_VERSIONS = 50
 """Most versions that one line sweeps: its operation must fit into an entity signal."""
 
@@ -132,7 +134,7 @@ class _Case:
     @property
     def wanted(self) -> str:
         """The fingerprint that should be there; empty when nothing should, or nothing may be changed."""
-        if self.agent is None or self.agent.state in (AgentState.DELETED, AgentState.DISABLED, AgentState.IDLE):
+        if self.agent is None or self.agent.state in AWAY:
             return ""
         return fingerprint(self.agent.declaration.spec)
 

@@ -26,7 +26,8 @@ class AgentNews:
             Unavailable: It cannot be said whether all are told; tell them again.
         """
         for line in lines:
-            await self._journal.record(workspace, f"agent:{name}/{line.id}/{line.step}", event_of(name, line), again=again)
+            key = f"agent:{name}/{line.id}/{line.step}"
+            await self._journal.record(workspace, key, event_of(name, line), again=again)
 
     async def tell_if_possible(self, workspace: str, name: str, lines: Sequence[Line]) -> None:
         """Tell the lines, unless that cannot be done now: for lines that are told again before they are let go."""

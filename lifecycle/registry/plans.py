@@ -6,7 +6,7 @@ Only agents' actors change anything, and each of them looks again before it does
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -15,6 +15,7 @@ from kernel.errors import Conflict
 from kernel.ids import new_id
 from lifecycle.registry.catalog import Agent, Catalog
 from lifecycle.registry.differences import Action, Line
+from lifecycle.registry.drift import AWAY
 from lifecycle.registry.operations import Ensure, Operation, Remove, Renew, Sweep
 from lifecycle.registry.plan_store import PlanStore, StoredPlan, Summary, summary_of
 from lifecycle.registry.providers import Providers
@@ -34,7 +35,7 @@ class Outcome(StrEnum):
     PENDING = "pending"  # the actor was told and has not done it yet
     DONE = "done"
     FAILED = "failed"
-    OVERTAKEN = "overtaken"  # the agent was declared anew since
+    OVERTAKEN = "overtaken"  # the agent was declared anew, put away or switched off since
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,7 @@ class Plans:
         return await asyncio.gather(*(look(number, line) for number, line in enumerate(lines, first)))
 
     async def apply(
-        self, workspace: str, plan_id: str, signals: AgentSignals, *, destructive: bool = False
+        self, workspace: str, plan_id: str, signals: AgentSignals, *, destructive: bool = False, by: str = ""
     ) -> tuple[StoredPlan, Sequence[Step]]:
         """Tell the actors what the plan says, and return the plan and what was done about each line.
 
@@ -105,6 +106,7 @@ class Plans:
             plan_id: Which.
             signals: The way to the actors.
             destructive: Whether lines that delete are applied, too.
+            by: Who asks for it, for the agents' audit trails.
 
         Raises:
             NotFound: There is no such plan (any more).
@@ -114,7 +116,8 @@ class Plans:
         lines = await self._store.lines(await self._store.read(workspace, plan_id))
         now = await self._survey.plan(workspace)
         known = frozenset[tuple[str, ...]]().union(*(line.claims for line in lines))
-        if now.claims - known:
+        claims = now.claims
+        if claims - known:
             msg = "Something differs in another way than when the plan was made; make a new one."
             raise Conflict(msg, code="plan_stale")
         stored = await self._store.begin(workspace, plan_id, destructive=destructive)
@@ -122,16 +125,18 @@ class Plans:
 
         async def tell(number: int, line: Line) -> Step:
             async with free:
-                return await self._tell(stored, number, line, now.claims, signals, destructive=destructive)
+                if line.destructive and not destructive and line.claims & claims:
+                    return Step(line, Outcome.SKIPPED)
+                return await self._tell(stored, number, line, claims, signals, by)
 
         return stored, await asyncio.gather(*(tell(number, line) for number, line in enumerate(lines)))
 
     async def reconcile(self) -> Mapping[str, Summary]:
         """Look around in all workspaces, keep the summaries for `latest`, and return them. Changes nothing else."""
-        now = self._clock()
-        summaries = {name: summary_of(plan, now) for name, plan in (await self._survey.plans()).items()}
-        for workspace, summary in summaries.items():
-            await self._store.note(workspace, summary)
+        summaries: dict[str, Summary] = {}
+        async for workspace, plan in self._survey.plans():
+            summaries[workspace] = summary_of(plan, self._clock())
+            await self._store.note(workspace, summaries[workspace])
         return summaries
 
     async def latest(self, workspace: str) -> Summary | None:
@@ -143,19 +148,16 @@ class Plans:
         stored: StoredPlan,
         number: int,
         line: Line,
-        claims: Collection[tuple[str, ...]],
+        claims: frozenset[tuple[str, ...]],
         signals: AgentSignals,
-        *,
-        destructive: bool,
+        by: str,
     ) -> Step:
         if line.action is Action.NONE:
             return Step(line, Outcome.REMARK)
-        if not line.claims & frozenset(claims):
+        if not line.claims & claims:
             return Step(line, Outcome.DONE)
-        if line.destructive and not destructive:
-            return Step(line, Outcome.SKIPPED)
         agent = await self._catalog.find(stored.workspace, line.agent)
-        operation = _operation(_operation_id(stored, number), line, agent, claims)
+        operation = _operation(_operation_id(stored, number), line, agent, claims, by)
         if operation is None:
             return Step(line, Outcome.OVERTAKEN)
         await signals.send(stored.workspace, line.agent, operation)
@@ -189,23 +191,24 @@ def _operation_id(stored: StoredPlan, number: int) -> str:
 
 
 def _operation(
-    operation_id: str, line: Line, agent: Agent | None, claims: Collection[tuple[str, ...]]
+    operation_id: str, line: Line, agent: Agent | None, claims: frozenset[tuple[str, ...]], by: str
 ) -> Operation | None:
     """Return what to ask the actor for; None when the agent was declared anew meanwhile."""
     if line.action is Action.SWEEP:
-        left = tuple(each for each in line.versions if replace(line, versions=(each,)).claims & frozenset(claims))
-        return Sweep(operation_id, left)
+        left = tuple(each for each in line.versions if replace(line, versions=(each,)).claims & claims)
+        return Sweep(operation_id, left, by)
     if agent is None or agent.declaration.revision != line.revision:
         return None
     if line.action is Action.REMOVE:
         return Remove(operation_id, line.revision)
-    kind = Renew if line.action is Action.RENEW else Ensure
-    return kind(operation_id, line.revision, agent.declaration.spec)
+    if line.action is Action.RENEW:
+        return Renew(operation_id, line.revision, agent.declaration.spec, by)
+    return Ensure(operation_id, line.revision, agent.declaration.spec)
 
 
 def _made(line: Line, agent: Agent | None, operation_id: str) -> Step:
     """Return whether the agent is as the line would have it."""
-    if agent is None or agent.declaration.revision != line.revision:
+    if agent is None or agent.declaration.revision != line.revision or agent.state in AWAY:
         return Step(line, Outcome.OVERTAKEN)
     record, settled = agent.record, _settled(agent, operation_id)
     if record is not None and record.failure is not None and record.failure.operation_id == operation_id:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 
-from kernel.errors import AppError
+from kernel.errors import AppError, InvalidInput
+from kernel.ids import workspace_name
 from lifecycle.registry.catalog import Agent, Catalog
 from lifecycle.registry.differences import Plan
 from lifecycle.registry.drift import Sight, plan_of
@@ -17,7 +18,7 @@ _AT_ONCE = 8
 
 
 class Survey:
-    """Compares the tables with the providers. Each look reads an inventory of each provider, and all agents."""
+    """Compares the tables with the providers. Each look reads an inventory of each provider, and the agents."""
 
     def __init__(self, catalog: Catalog, providers: Providers, owner: str) -> None:
         self._catalog = catalog
@@ -30,37 +31,61 @@ class Survey:
         Raises:
             AppError: A provider that the app is connected to could not be looked at; half a look makes no plan.
         """
-        plans = await self.plans(workspace)
-        return plans.get(workspace, Plan((), 0))
+        found, unseen = await self._found()
+        # Read after the providers: a version that was made meanwhile is not taken for one that nobody knows.
+        agents = [agent async for agent in self._catalog.everyone(workspace)]
+        return await self._plan(workspace, agents, found.get(workspace, []), unseen)
 
-    async def plans(self, only: str | None = None) -> Mapping[str, Plan]:
-        """Return the plan of each workspace that has agents, or of one, from a single look at each provider.
+    async def plans(self) -> AsyncIterator[tuple[str, Plan]]:
+        """Yield every workspace with its plan, from a single look at each provider; holds one workspace at a time.
 
         Raises:
             AppError: A provider that the app is connected to could not be looked at.
         """
         found, unseen = await self._found()
-        # Read after the providers: a version that was made meanwhile is not taken for one that nobody knows.
-        agents: defaultdict[str, list[Agent]] = defaultdict(list)
-        async for agent in self._catalog.everyone(only):
-            agents[agent.workspace].append(agent)
-        workspaces = {only} if only is not None else {*agents, *(each.workspace for each in found if each.workspace)}
-        unlisted = _unlisted(found, [agent for group in agents.values() for agent in group], unseen)
-        sight = Sight(found, await self._confirmed(unlisted), unseen)
-        return {name: plan_of(name, self._owner, agents[name], sight) for name in sorted(workspaces)}
+        agents: list[Agent] = []
+        async for agent in self._catalog.everyone():
+            if agents and agents[0].workspace != agent.workspace:
+                name = agents[0].workspace
+                yield name, await self._plan(name, agents, found.pop(name, []), unseen)
+                agents = []
+            agents.append(agent)
+        if agents:
+            name = agents[0].workspace
+            yield name, await self._plan(name, agents, found.pop(name, []), unseen)
+        for name, versions in sorted(found.items()):
+            yield name, await self._plan(name, [], versions, unseen)
 
-    async def _found(self) -> tuple[Sequence[Found], Mapping[str, str]]:
-        found: list[Found] = []
+    async def _plan(
+        self, workspace: str, agents: Sequence[Agent], found: Sequence[Found], unseen: Mapping[str, str]
+    ) -> Plan:
+        sight = Sight(found, await self._confirmed(_unlisted(found, agents, unseen)), unseen)
+        return plan_of(workspace, self._owner, agents, sight)
+
+    async def _found(self) -> tuple[dict[str, list[Found]], Mapping[str, str]]:
+        """Return what is at the providers by the workspace that it concerns, and the providers that are not there."""
+        found: defaultdict[str, list[Found]] = defaultdict(list)
         unseen: dict[str, str] = {}
-        for name, provider in self._providers.items():
+        for provider in self._providers:
             try:
-                async for each in provider.inventory(self._owner):
-                    found.append(replace(each, version=replace(each.version, provider=name)))  # noqa: PERF401 - half of it counts, too
+                agents = await self._inventory(provider)
             except AppError as error:
                 if error.code != "provider_not_configured":
                     raise
-                unseen[name] = error.code
+                unseen[provider] = error.code
+                continue
+            for versions in agents.values():
+                # Others' versions say nothing of a workspace: they concern the one whose agent they are under.
+                for workspace in {each.workspace for each in versions if each.owner == self._owner}:
+                    if _valid(workspace):
+                        found[workspace] += versions
         return found, unseen
+
+    async def _inventory(self, provider: str) -> Mapping[str, Sequence[Found]]:
+        agents: defaultdict[str, list[Found]] = defaultdict(list)
+        async for each in self._providers[provider].inventory(self._owner):
+            agents[each.version.name].append(replace(each, version=replace(each.version, provider=provider)))
+        return agents
 
     async def _confirmed(self, versions: Sequence[ProviderVersion]) -> frozenset[tuple[str, str]]:
         """Return which of the versions are there, though no inventory lists them."""
@@ -81,3 +106,10 @@ def _unlisted(found: Sequence[Found], agents: Sequence[Agent], unseen: Mapping[s
         agent.record.version for agent in agents if agent.record is not None and agent.record.version is not None
     ]
     return [each for each in current if (each.provider, each.id) not in listed and each.provider not in unseen]
+
+
+def _valid(workspace: str) -> bool:
+    try:
+        return bool(workspace_name(workspace))
+    except InvalidInput:
+        return False

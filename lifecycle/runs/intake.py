@@ -12,6 +12,7 @@ from kernel.errors import AppError, Conflict, NotFound, Unavailable
 from kernel.ids import new_id
 from kernel.journal import Event
 from kernel.tracing import span, traceparent
+from lifecycle.configuration.preferences import Preferences
 from lifecycle.registry.catalog import Agent, Catalog, disabled
 from lifecycle.registry.operations import Ensure
 from lifecycle.registry.signals import AgentSignals
@@ -108,11 +109,10 @@ class Intake:
         wanted = RunPlace(request.session_id or new_id(), agent.name, request.digest(agent.name))
         new_session = session is None or session.session is None
         now = self._clock()
-        (place, new), _ = await asyncio.gather(
+        (place, new), _, preferences = await asyncio.gather(
             self._directory.claim_run(workspace, run_id, wanted),
-            self._start.enter(_new_session(agent, wanted.session_id, request, now))
-            if new_session
-            else _nothing(),
+            self._start.enter(_new_session(agent, wanted.session_id, request, now)) if new_session else _nothing(),
+            self._start.preferred(workspace, request.user_id) if new_session else _nothing(),
         )
         if place.session_id != wanted.session_id and request.session_id is None:
             await self._directory.close_session(workspace, agent.name, wanted.session_id)
@@ -130,7 +130,7 @@ class Intake:
                 return _resubmitted(stored, stored.run)
             if (ended := self._ended_by_now(stored.session, agent, request)) is not None:
                 return ended
-            return _queued(agent, request, run_id, place.session_id, stored, now)
+            return _queued(agent, request, run_id, place.session_id, stored, now, preferences)
 
         stored = await self._conversations.update(workspace, place.session_id, run_id, decide, known=known)
         if stored.run is None:
@@ -209,19 +209,23 @@ def submission_of(run: Run) -> Submission:
 
 def _new_session(agent: Agent, session_id: str, request: RunRequest, now: datetime) -> Session:
     pin = agent.declaration.pin if request.pin_version else None
-    return Session(
-        agent.workspace, session_id, agent.name, request.user_id, created_at=now, last_activity=now, pin=pin
-    )
+    return Session(agent.workspace, session_id, agent.name, request.user_id, created_at=now, last_activity=now, pin=pin)
 
 
 def _queued(
-    agent: Agent, request: RunRequest, run_id: str, session_id: str, stored: Stored, now: datetime
+    agent: Agent,
+    request: RunRequest,
+    run_id: str,
+    session_id: str,
+    stored: Stored,
+    now: datetime,
+    preferences: Preferences | None,
 ) -> Change:
     """Return the change that takes up the run: on the queue from now on, or kept if its session is on hold."""
     session = stored.session
     events: list[Event] = []
     if session is None:
-        session = _new_session(agent, session_id, request, now)
+        session = replace(_new_session(agent, session_id, request, now), preferences=preferences)
         events.append(state_event(session, now))
     sessions.check_room(session)
     run = Run(

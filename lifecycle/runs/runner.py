@@ -258,7 +258,10 @@ class Runner:
         run = lease.run
         await self._waits.enter(attempt.wait(error))  # before the run waits, or nobody would find it
         spend = await self._spend(run, None)
+        before = lease.run
         run = await lease.end(lambda run, _: replace(runs.blocked(run, error), spend=spend, wasted=spend))
+        if not lease.lost:
+            await self._endings.ended(before, run, attempt.effort, error)
         if run.state is runs.RunState.WAITING and not lease.lost:
             await self._news.blocked(charged(run), run.attempt, error, self._clock())
         return run

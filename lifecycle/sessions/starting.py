@@ -9,7 +9,8 @@ from datetime import timedelta
 from kernel.clock import Clock
 from kernel.errors import Conflict
 from kernel.ids import new_id
-from lifecycle.configuration.preferences import Preferences
+from lifecycle.configuration.preferences import Preferences, preferring
+from lifecycle.configuration.users import Users
 from lifecycle.registry.catalog import Catalog, disabled
 from lifecycle.registry.due import DueIndex
 from lifecycle.runs.changes import state_event
@@ -27,7 +28,7 @@ class Wish:
     Attributes:
         user_id: Whose it is; None for nobody in particular.
         limits: Its own limits.
-        preferences: How the user likes to be answered.
+        preferences: How the user likes to be answered in it, where that is not as usual.
         pin_version: Whether its runs are to go on with the agent as it is declared now.
     """
 
@@ -47,6 +48,7 @@ class SessionStart:
         directory: Directory,
         pins: Pins,
         due: DueIndex,
+        users: Users,
         *,
         idle_after: timedelta,
         clock: Clock,
@@ -56,6 +58,7 @@ class SessionStart:
         self._directory = directory
         self._pins = pins
         self._due = due
+        self._users = users
         self._idle_after = idle_after
         self._clock = clock
 
@@ -83,7 +86,7 @@ class SessionStart:
             now,
             now,
             limits=wish.limits,
-            preferences=wish.preferences,
+            preferences=await self.preferred(workspace, wish.user_id, wish.preferences),
             pin=agent.declaration.pin if wish.pin_version else None,
         )
         known = await self._conversations.load(workspace, ident) if session_id else Stored(None, None)
@@ -106,6 +109,15 @@ class SessionStart:
             raise RuntimeError(msg)
         return stored.session, new
 
+    async def preferred(
+        self, workspace: str, user_id: str | None, asked: Preferences | None = None
+    ) -> Preferences | None:
+        """Return how a user likes to be answered in a new session: as asked for it, else as usual; None for anyhow."""
+        nothing = Preferences()
+        usual = (await self._users.find(workspace, user_id)).preferences if user_id else nothing
+        wanted = preferring(usual, asked or nothing)
+        return None if wanted == nothing else wanted
+
     async def enter(self, session: Session) -> None:
         """Enter a session that is about to be stored in the indexes."""
         due = sessions.next_look(session, session.created_at, self._idle_after)
@@ -118,7 +130,8 @@ class SessionStart:
 
 def _check_same(session: Session, wish: Wish) -> None:
     other_limits = wish.limits not in (Limits(), session.limits)
-    other_preferences = wish.preferences not in (None, session.preferences)
+    held = session.preferences or Preferences()
+    other_preferences = preferring(held, wish.preferences or Preferences()) != held
     if other_limits or other_preferences:
         msg = f"Session {session.id!r} exists, with other limits or preferences."
         raise Conflict(msg, code="session_differs")

@@ -75,7 +75,7 @@ FIGURES: Mapping[Metric, Figure] = {
     "runs": Figure("runs", lambda s, _: float(s.runs)),
     "failed_runs": Figure("failed runs", lambda s, _: float(s.failed)),
     "dead_letters": Figure("dead letters", lambda s, _: float(s.dead)),
-    "budget_blocks": Figure("runs stopped by a budget", lambda s, _: float(s.blocked)),
+    "budget_blocks": Figure("runs stopped by a budget", lambda s, _: float(s.paused)),
     "tokens": Figure("tokens", lambda s, _: float(s.tokens)),
     "cost_usd": Figure("spend", lambda s, _: _usd(s.spend.cost_micro_usd), "usd"),
     "cost_per_run_usd": Figure("cost a run", lambda s, _: _usd(s.cost_per_run), "usd", rests_on_runs=True),

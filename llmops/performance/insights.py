@@ -25,6 +25,8 @@ MIN_RUNS = 20
 """Fewest runs, on each side of a comparison, that a rule goes by."""
 SLOWER, DEARER = 1.5, 1.5
 """p95 or cost a run, as a multiple of the version before."""
+MORE_RETRIES = 0.2
+"""Rise of the share of attempts that are retried."""
 ERRORS = 0.05
 """Share of failed runs."""
 SAME_CAUSE = 0.5
@@ -35,7 +37,7 @@ CACHE_FELL = 0.2
 """Fall of the share of cached input tokens, in shares of 1."""
 MIN_TOKENS = 10_000
 """Fewest input tokens, on each side, that a rule on the cache goes by."""
-ONE_USER, MIN_USERS = 0.5, 2
+ONE_USER, MIN_USERS = 0.6, 2
 """Share of the spend that is one user's, and how many users there must be for it to say something."""
 QUEUED, MIN_QUEUE_MS = 0.5, 2_000
 """Share of the p95 latency that is waiting in the queue, and the least of it, in ms."""
@@ -117,21 +119,32 @@ def _slower(facts: Facts) -> Iterator[Insight]:
     for before, after in _pairs(facts):
         was, now = before.summary.latency.quantile(0.95), after.summary.latency.quantile(0.95)
         if was and now and now >= SLOWER * was:
+            rise = now - was
             model_was, model_now = (each.summary.model.quantile(0.95) or 0 for each in (before, after))
-            model = model_now - model_was >= (now - was) / 2
-            cure = (
-                "Its model calls take longer: compare model, instructions and tools of the two versions."
-                if model
-                else "Its model calls do not explain it: look at waiting in the queue, retries and tools."
-            )
             yield Insight(
                 "slower_since_version",
                 "warning",
                 f"p95 latency is {now / was:.1f} times as long since version {after.version}: "
                 f"{now / 1000:.1f} s, {was / 1000:.1f} s before.",
-                cure,
+                _why_slower(before.summary, after.summary, rise),
                 {"p95_ms": now, "p95_before_ms": was, "model_p95_ms": model_now, "model_p95_before_ms": model_was},
             )
+
+
+def _why_slower(before: Summary, after: Summary, rise: float) -> str:
+    """Return what explains at least half of the rise, or most likely does, and what to do about it."""
+    model, queue = (
+        (now.quantile(0.95) or 0) - (was.quantile(0.95) or 0)
+        for was, now in ((before.model, after.model), (before.queue, after.queue))
+    )
+    if model >= rise / 2:
+        return "Its model calls take longer: compare model, instructions and tools of the two versions."
+    if (after.retry_rate or 0) - (before.retry_rate or 0) >= MORE_RETRIES:
+        code = _commonest(after)
+        return f"More attempts are retried, most for {code}. {_cure(code)}"
+    if queue >= rise / 2:
+        return "Runs wait longer before they are begun: let the app scale out further."
+    return "Its model calls do not explain it: look at its tools, and at the traces of slow runs."
 
 
 def _dearer(facts: Facts) -> Iterator[Insight]:
@@ -168,11 +181,12 @@ def _failing(facts: Facts) -> Iterator[Insight]:
     if rate is None or summary.runs < MIN_RUNS or rate < ERRORS:
         return
     failures = sum(summary.codes.values())
-    code, count = max(summary.codes.items(), key=lambda item: (item[1], item[0]), default=("", 0))
+    code = _commonest(summary)
+    count = summary.codes.get(code, 0)
     cause, cure = f"{rate:.0%} of the runs fail.", "Look at the codes of failed runs; no single cause stands out."
     if failures and count >= SAME_CAUSE * failures:
         cause = f"{rate:.0%} of the runs fail; {count / failures:.0%} of the failures are {code}."
-        cure = _CURES.get(code, f"Read the failure of a run that failed with {code}.")
+        cure = _cure(code)
     yield Insight("failing", "critical", cause, cure, {"error_rate": rate, "runs": float(summary.runs)})
 
 
@@ -180,8 +194,8 @@ def _wasted(facts: Facts) -> Iterator[Insight]:
     summary = facts.performance.summary
     share = summary.wasted_share
     if share is not None and summary.runs >= MIN_RUNS and share >= WASTED:
-        code = max(summary.codes.items(), key=lambda item: (item[1], item[0]), default=("", 0))[0]
-        cure = _CURES.get(code, "Look at why attempts fail before they are tried again.")
+        code = _commonest(summary)
+        cure = _cure(code) if code else "Look at the traces of runs with several attempts: workers may be dying."
         most = f" Most attempts fail with {code}." if code else ""
         yield Insight(
             "retries_cost",
@@ -216,7 +230,7 @@ def _one_user(facts: Facts) -> Iterator[Insight]:
         yield Insight(
             "one_user",
             "info",
-            f"One user, {user}, is {cost / spent:.0%} of the spend of {len(users)}.",
+            f"One user, {user}, is {cost / spent:.0%} of the spend; there are {len(users)}.",
             "Set a budget for users, so that one cannot use up what is meant for all.",
             {"share": cost / spent, "cost": float(cost), "users": float(len(users))},
         )
@@ -259,3 +273,12 @@ _RULES: Sequence[Callable[[Facts], Iterator[Insight]]] = (
     _unpriced,
     _one_user,
 )
+
+
+def _commonest(summary: Summary) -> str:
+    """Return the code that most attempts failed with; empty when none has one."""
+    return max(summary.codes.items(), key=lambda item: (item[1], item[0]), default=("", 0))[0]
+
+
+def _cure(code: str) -> str:
+    return _CURES.get(code, f"Read the failure of a run that failed with {code}.")

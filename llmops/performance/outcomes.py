@@ -29,7 +29,7 @@ class Ending(StrEnum):
     FAILED = "failed"  # the run failed for good
     CANCELLED = "cancelled"  # the run was cancelled
     RETRIED = "retried"  # the attempt failed and the run is tried again
-    PAUSED = "paused"  # the run waits for somebody
+    PAUSED = "paused"  # a budget stopped it, and the run waits
 
 
 @dataclass(frozen=True, slots=True)

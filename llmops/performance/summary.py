@@ -19,9 +19,8 @@ class Summary:
         failed: Runs failed for good.
         cancelled: Runs cancelled.
         retried: Attempts that failed and were followed by another.
-        paused: Attempts that ended with the run waiting for somebody.
+        paused: Attempts that a budget ended, with the run waiting.
         dead: Of the failed runs, those whose message is a dead letter.
-        blocked: Attempts that a budget ended.
         spend: What was spent.
         wasted: Of that, what gave no answer, in micro-USD.
         scored: Answers with a score.
@@ -38,7 +37,6 @@ class Summary:
     retried: int = 0
     paused: int = 0
     dead: int = 0
-    blocked: int = 0
     spend: Spend = field(default_factory=Spend)
     wasted: int = 0
     scored: int = 0
@@ -59,7 +57,6 @@ class Summary:
             self.retried + other.retried,
             self.paused + other.paused,
             self.dead + other.dead,
-            self.blocked + other.blocked,
             self.spend + other.spend,
             self.wasted + other.wasted,
             self.scored + other.scored,
@@ -132,7 +129,6 @@ def summary_of(outcome: Outcome) -> Summary:
         retried=int(ending is Ending.RETRIED),
         paused=int(ending is Ending.PAUSED),
         dead=int(outcome.dead),
-        blocked=int(outcome.code.startswith("budget_")),
         spend=outcome.spend,
         wasted=outcome.wasted,
         scored=int(outcome.quality is not None),

@@ -82,7 +82,9 @@ class DailyCosts:
                 await self._tables.commit(TABLE, [Delete(workspace, key)])
             except RowChanged:
                 continue  # somebody else deleted it
-        await self._write(workspace, day, sums, anew=True)
+        stored = (await self.sheets(workspace, day, day)).get(day)
+        if stored is not None:
+            await self._write(workspace, day, sums, stored.updated_at, anew=True)
 
     async def sums(self, workspace: str, first: date, last: date, today: date) -> dict[date, dict[Group, Spend]]:
         """Return a workspace's sums by day: of closed days as kept, of open ones from the ledger as it is now.
@@ -152,7 +154,7 @@ class DailyCosts:
         by_workspace: dict[str, dict[Group, Spend]] = {}
         for group, spend in (await self._rollup.sums(day)).items():
             by_workspace.setdefault(group.workspace, {})[group] = spend
-        written = await asyncio.gather(*(self._write(name, day, sums) for name, sums in by_workspace.items()))
+        written = await asyncio.gather(*(self._write(name, day, sums, now) for name, sums in by_workspace.items()))
         mark = Row(_AGGREGATION, f"summed!{day.isoformat()}", {"at": now})
         await self._tables.commit(TABLE, [Upsert(mark)])
         return lines, sum(written)
@@ -163,7 +165,9 @@ class DailyCosts:
         except RowChanged:
             return  # somebody else is at it, too
 
-    async def _write(self, workspace: str, day: date, sums: Mapping[Group, Spend], *, anew: bool = False) -> bool:
+    async def _write(
+        self, workspace: str, day: date, sums: Mapping[Group, Spend], now: datetime, *, anew: bool = False
+    ) -> bool:
         """Write the day's rows, unless they are made from these very sums; return whether that was needed."""
         ordered = sorted((group, asdict(spend)) for group, spend in sums.items())
         digest = hashlib.sha256(repr(ordered).encode()).hexdigest()
@@ -177,7 +181,7 @@ class DailyCosts:
         ]
         for start in range(0, len(writes), MAX_WRITES):
             await self._tables.commit(TABLE, writes[start : start + MAX_WRITES])
-        sheet = day_of(sums, MOST_NAMES)
+        sheet = day_of(sums, MOST_NAMES, now)
         await self._tables.commit(
             TABLE, [Upsert(Row(workspace, f"sheet!{day.isoformat()}", {"sheet": _DAY.dump(sheet)}))]
         )

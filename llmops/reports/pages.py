@@ -62,7 +62,7 @@ def to_html(report: Report) -> str:
                 for one in report.budgets
             ],
         ),
-        f"<footer>Made {report.updated_at:%Y-%m-%d %H:%M} UTC from the ledger of model calls.</footer>",
+        f"<footer>As of {report.updated_at:%Y-%m-%d %H:%M} UTC, from the ledger of model calls.</footer>",
     ]
     body = "\n".join(part for part in parts if part)
     return (

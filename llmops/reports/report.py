@@ -29,12 +29,14 @@ class Day:
         by_agent: By agent.
         by_model: By model.
         by_user: By user; the empty name stands for nobody in particular.
+        updated_at: When that last changed, aware UTC.
     """
 
     total: Spend
     by_agent: Mapping[str, Spend]
     by_model: Mapping[str, Spend]
     by_user: Mapping[str, Spend]
+    updated_at: datetime
 
 
 Days = Mapping[date, Day]
@@ -58,7 +60,7 @@ class Report:
         movers: Agents whose cost changed most against the period before.
         anomalies: Agents' days that stand out.
         budgets: Where the workspace's budgets stand.
-        updated_at: When it was made, aware UTC.
+        updated_at: When what it says of its days last changed, aware UTC.
     """
 
     workspace: str
@@ -77,7 +79,7 @@ class Report:
     updated_at: datetime
 
 
-def day_of(sums: Mapping[Group, Spend], most_names: int) -> Day:
+def day_of(sums: Mapping[Group, Spend], most_names: int, now: datetime) -> Day:
     """Return a day's sums by name, at most so many names in each breakdown."""
 
     def by(name: Callable[[Group], str]) -> Mapping[str, Spend]:
@@ -88,6 +90,7 @@ def day_of(sums: Mapping[Group, Spend], most_names: int) -> Day:
         by(lambda group: group.agent),
         by(lambda group: group.model),
         by(lambda group: group.user_id),
+        now,
     )
 
 
@@ -125,7 +128,7 @@ def report_of(workspace: str, period: Period, days: Days, now: datetime, budgets
         movers(_costs(_added(spent.by_agent for spent in compared)), _costs(by_agent)),
         anomalies({day: _costs(spent.by_agent) for day, spent in days.items()}, [day for day in whole if day < today]),
         budgets,
-        now,
+        max((spent.updated_at for spent in inside.values()), default=now),
     )
 
 

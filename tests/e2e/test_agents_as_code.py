@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import pty
 import subprocess
 import sys
+from asyncio.subprocess import PIPE
 from pathlib import Path
 
 from azure.data.tables.aio import TableServiceClient
@@ -84,7 +87,7 @@ async def test_a_directory_is_planned_and_applied(stack: Stack, api: Api, tmp_pa
     assert (await api.get("agents/not_ours"))["state"] == "active"
     assert (await lifecycle(stack, api, "plan", *words))[0] == 0
 
-    await stack.run_timer("reconcile")
+    await stack.run_timer("reconcile_agents")
     assert "workspaces: " in stack.log()
 
 
@@ -110,6 +113,31 @@ async def test_what_goes_wrong_is_said(stack: Stack, api: Api, tmp_path: Path) -
         assert (code, out) == (1, "")
         assert errors.startswith("error: ")
         assert errors.endswith(f"{said}\n")
+
+
+async def test_what_changed_since_it_was_shown_is_not_overwritten(stack: Stack, api: Api, tmp_path: Path) -> None:
+    """Somebody declares the agent while the question is on the screen: the answer `yes` changes nothing."""
+    await api.declare("a", instructions="One.")
+    (tmp_path / "a.yaml").write_text(FILE.format(name="a", instructions="Two."))
+    command = [sys.executable, "-m", "lifecycle", "apply", str(tmp_path), "--url", stack.host.url]
+    ours, theirs = pty.openpty()
+    applying = await asyncio.create_subprocess_exec(
+        *command, "--workspace", str(api.workspace), cwd=PROJECT, stdin=theirs, stdout=PIPE, stderr=PIPE
+    )
+    os.close(theirs)
+    try:
+        assert applying.stdout is not None
+        shown = await asyncio.wait_for(applying.stdout.readuntil(b"taken for it: "), 30)
+        assert b"~  a  update" in shown
+        await api.declare("a", instructions="Three.")
+        os.write(ours, b"yes\n")
+        _, errors = await asyncio.wait_for(applying.communicate(), 30)
+    finally:
+        os.close(ours)
+
+    assert applying.returncode == 1
+    assert errors.startswith(b"error: PUT agents/a: 412 etag_mismatch: ")
+    assert (await api.get("agents/a"))["spec"]["instructions"] == "Three."
 
 
 async def test_plans_over_http(api: Api) -> None:

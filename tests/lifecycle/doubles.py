@@ -111,7 +111,7 @@ class FatefulTables(Tables):
 
 
 class FatefulProvider:
-    """A provider whose creations and deletions are effects; what it keeps itself is not in danger."""
+    """A provider whose creations, deletions and switches are effects; what it keeps itself is not in danger."""
 
     def __init__(self, inner: Any, fate: Fate) -> None:
         self.inner = inner
@@ -122,6 +122,12 @@ class FatefulProvider:
 
     async def delete(self, version: ProviderVersion) -> None:
         await self.fate.effect(lambda: self.inner.delete(version))
+
+    async def disable(self, name: str, owner: str) -> bool:
+        return await self.fate.effect(lambda: self.inner.disable(name, owner))
+
+    async def enable(self, name: str) -> None:
+        await self.fate.effect(lambda: self.inner.enable(name))
 
     def __getattr__(self, name: str) -> Any:
         self.fate.alive()

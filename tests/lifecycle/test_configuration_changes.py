@@ -11,7 +11,7 @@ import pytest
 
 from adapters.memory_tables import MemoryTables
 from kernel.errors import Conflict, EtagMismatch, InvalidInput, NotFound, TooLarge
-from kernel.tables import Span, Tables, every
+from kernel.tables import RowChanged, RowExists, Span, Tables, every
 from lifecycle.configuration.changes import Changed
 from lifecycle.configuration.following import SETTLED
 from lifecycle.configuration.kinds import CONTENT, OVERRIDES, Kind, Ref
@@ -402,6 +402,7 @@ async def _changed_under(fate: Fate) -> World:
     for name in ("a", "b", "c"):
         await world.declare(name, template="t")
     await world.services.administration.prewarm(WS, "b", world.signals)
+    await world.settle()  # what was noted of the first change must not come to the help of the second
     dying = make_services(FatefulTables(world.tables, fate), world.clock)
     signals = _Struck(world, fate)
     ref, body = Ref(Kind.TEMPLATE, "t"), CONTENT[Kind.TEMPLATE].model_validate({"model": "m", "instructions": "Two."})
@@ -447,6 +448,20 @@ async def test_a_change_survives_dying_at_any_effect() -> None:
             assert agents[1].record.created == item.version
 
     assert outcomes == {1, 2}
+
+
+async def test_a_change_that_was_answered_too_late_is_followed() -> None:
+    """The store took it, but the answer was lost, and the SDK's second try met the first one's effect."""
+    world = World()
+    await world.put("template", "t", model="m1")
+    await world.declare(template="t")
+    for number, error in ((2, RowChanged), (2, RowExists)):
+        services = make_services(FatefulTables(world.tables, Fate(number, after=True, error=error)), world.clock)
+        content = CONTENT[Kind.TEMPLATE].model_validate({"model": error.__name__})
+        changed = await services.changes.put(WS, Ref(Kind.TEMPLATE, "t"), content, world.signals)
+
+        assert changed.followed.changed == 1
+        assert (await world.spec()).model == error.__name__
 
 
 async def test_a_declaration_that_read_the_old_template_catches_up(world: World) -> None:

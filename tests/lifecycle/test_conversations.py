@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from kernel.errors import AppError, Unavailable
-from lifecycle.runs.rules import Run
 from tests.fakes.foundry_server import FakeFoundry
 from tests.lifecycle.app import App, abandon
 from tests.lifecycle.doubles import Crash, Fate, spec
@@ -47,14 +46,6 @@ def conversations(fake: FakeFoundry) -> list[str]:
 
 def _text(content: Any) -> str:
     return content if isinstance(content, str) else "".join(part["text"] for part in content)
-
-
-async def first_attempt(app: App, query: str, worker: Any) -> Run:
-    """Submit a run and return it after a worker has failed at it."""
-    accepted = await app.submit(query, session_id="chat")
-    with pytest.raises((AppError, Crash)):
-        await app.process(app.queue.sent[-1], worker=worker)
-    return accepted.run
 
 
 async def test_a_run_that_follows_sends_only_what_the_conversation_does_not_hold() -> None:
@@ -102,8 +93,7 @@ async def test_a_worker_that_died_gives_the_conversation_up(effect: int) -> None
         with contextlib.suppress(Crash):
             await app.process(app.queue.sent[-1], worker=dying)
         await abandon(dying)
-        with contextlib.suppress(Crash):
-            await dying.aclose()
+        await dying.providers["foundry"].aclose()
         app.clock.move(seconds=61)
         run = await app.process(app.queue.sent[-1])
         assert run is not None
@@ -121,7 +111,7 @@ async def test_a_throttled_attempt_keeps_the_conversation() -> None:
     """Nothing was added: the next attempt tells only what is new."""
     async with foundry_app() as (app, fake):
         await app.ask("Question 0", session_id="chat")
-        fake.fail_next("throttled", on="create_response", retry_after_s=0)
+        fake.fail_next("throttled", on="create_response", times=2, retry_after_s=0)
         run = await app.ask("Question 1", session_id="chat")
 
     assert run.attempt == 2

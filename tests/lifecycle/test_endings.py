@@ -11,6 +11,7 @@ from adapters.memory_tables import MemoryTables
 from kernel.errors import AppError, Unavailable
 from kernel.tables import Span, Write, every
 from lifecycle.runs.rules import Run
+from llmops.budgets.rules import Budget, Limit, parse_scope
 from llmops.performance.outcomes import Outcome, outcome_of
 from llmops.spend.usage import Spend
 from tests.lifecycle.app import TOOLED, App, abandon
@@ -86,6 +87,32 @@ async def test_a_cancelled_run_is_no_failure() -> None:
         await app.process(app.queue.sent[-1])
 
     assert [(each.ending, each.attempt) for each in await outcomes(app)] == [("cancelled", 0)]
+    await app.aclose()
+
+
+async def test_a_run_that_a_budget_stops() -> None:
+    """It is no failure; what was spent until then is its outcome's, not the next one's."""
+    app = App(BUDGET_WAIT_S=0.05)
+    await app.declare(declared=TOOLED)
+    await app.services.budgets.put("default", Budget(parse_scope("workspace"), (Limit("calls", "total", 1),)), None)
+    accepted = await app.submit()
+    run = await app.process(app.queue.sent[-1])
+    (outcome,) = await outcomes(app)
+
+    assert run is not None
+    assert (run.id, run.state) == (accepted.run.id, "waiting")
+    assert (outcome.ending, outcome.code, outcome.final) == ("paused", "budget_exceeded", False)
+    assert outcome.spend == run.spend
+    assert outcome.spend.calls == 1
+
+    await app.services.budgets.put("default", Budget(parse_scope("workspace"), (Limit("calls", "total", 9),)), None)
+    await app.services.run_resume.resume_in("default", app.queue.send)
+    ended = await app.process(app.queue.sent[-1])
+    found = await outcomes(app)
+    assert ended is not None
+    assert [each.ending for each in found] == ["paused", "succeeded"]
+    assert sum((each.spend for each in found), Spend()) == ended.spend
+    assert sum(each.wasted for each in found) == ended.wasted.cost_micro_usd
     await app.aclose()
 
 

@@ -112,9 +112,10 @@ async def test_a_submission_survives_dying_at_any_write(session_id: str | None) 
                 await dying.intake.submit("default", "bot", request, key, app.signals, app.queue.send)
             except Crash:
                 died = True
+            dead = fate.dead
             await abandon(dying)
             accepted = await app.submit(run_id=key, session_id=session_id)
-            assert fate.dead == died or not after
+            assert dead == died or not after
             assert app.queue.sent[-1].run_id == key
             for message in app.queue.sent:
                 await app.process(message)

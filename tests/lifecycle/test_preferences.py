@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -11,10 +12,12 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from adapters.memory_tables import MemoryTables
-from kernel.errors import EtagMismatch, NotFound
+from kernel.errors import Conflict, EtagMismatch, NotFound
 from kernel.tables import Span
 from lifecycle.configuration.preferences import MAX_NOTE, MAX_TEXT, Preferences, preference_text, preferring
 from lifecycle.configuration.users import Users
+from lifecycle.sessions.starting import Wish
+from tests.lifecycle.app import App
 
 PREFERENCES = st.builds(
     Preferences,
@@ -112,3 +115,44 @@ async def test_many_at_once_agree_on_what_a_user_prefers() -> None:
     await asyncio.gather(*(users.put("a", "ada", wish) for wish in wishes))
 
     assert (await users.get("a", "ada")).version == 8
+
+
+@pytest.fixture
+async def app() -> AsyncIterator[App]:
+    app = App()
+    await app.declare()
+    yield app
+    await app.aclose()
+
+
+async def test_a_session_takes_up_what_its_user_usually_prefers(app: App) -> None:
+    """Started by a run or beforehand; what the session asks for counts more; a later change is for later sessions."""
+    usual = Preferences(language="de", verbosity="brief")
+    await app.services.users.put("default", "ada", usual)
+    accepted = await app.submit(user_id="ada")
+    _, by_run = await app.stored(accepted.run)
+    start, asked = app.services.session_start, Wish("ada", preferences=Preferences(verbosity="detailed"))
+    beforehand, new = await start.start("default", "bot", "s1", asked)
+    again, anew = await start.start("default", "bot", "s1", asked)
+    with pytest.raises(Conflict):
+        await start.start("default", "bot", "s1", Wish("ada", preferences=Preferences(format="table")))
+    await app.services.users.delete("default", "ada")
+    later, _ = await start.start("default", "bot", "s2", Wish("ada"))
+    nobodys, _ = await start.start("default", "bot", "s3")
+
+    assert by_run.preferences == usual
+    assert beforehand.preferences == Preferences(language="de", verbosity="detailed")
+    assert (new, anew, again.preferences) == (True, False, beforehand.preferences)
+    assert (later.preferences, nobodys.preferences) == (None, None)
+
+
+async def test_a_user_makes_no_version_of_an_agent(app: App) -> None:
+    """Two users with preferences of their own are answered by the same version."""
+    await app.services.users.put("default", "ada", Preferences(language="de"))
+    await app.services.users.put("default", "bob", Preferences(language="fr"))
+    runs = [await app.ask(user_id=user) for user in ("ada", "bob")]
+    record = (await app.services.catalog.get("default", "bot")).record
+
+    assert [run.version for run in runs] == ["1", "1"]
+    assert record is not None
+    assert record.created == 1

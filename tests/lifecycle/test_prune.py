@@ -155,7 +155,7 @@ async def test_what_a_failed_deletion_left_is_deleted_by_the_next_prune(app: App
     fresh = app.services.local_signals()
     await app.services.prune.run(fresh)
 
-    assert (verdict.action, verdict.reason) == (Action.DELETE, "was retired, and its grace period is over")
+    assert (verdict.action, verdict.reason) == (Action.RETIRE, "is retired, but a version was left at the provider")
     assert await live_versions(app.tables) == {}
     assert await plan(app) == {}
 

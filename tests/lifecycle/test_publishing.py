@@ -103,9 +103,11 @@ async def test_a_submitter_that_dies_is_made_up_for_when_the_session_is_looked_a
     """Its event is in the session only; ending the session for want of use publishes both."""
     app = App()
     await app.declare()
-    dead = app.worker(Fate())
+    fate = Fate()
+    dead = app.worker(fate)
     agent = await dead.catalog.get("default", "bot")
     await dead.intake.accept(agent, RunRequest(query="2 + 3", session_id="s"), new_id())
+    fate.dead = True
     await abandon(dead)
     lost = await published(app)
     app.clock.move(days=3)

@@ -20,6 +20,7 @@ from tests.lifecycle.doubles import Crash, Fate, spec
 
 REPLY = "The quick brown fox jumps over the lazy dog. " * 12
 SLOW = spec(simulate={"reply": REPLY, "stream_chunk_ms": 30})
+BRIEF = spec(simulate={"reply": REPLY[:240], "stream_chunk_ms": 30})
 
 
 async def events(app: App, run: Run) -> Sequence[Event]:
@@ -116,7 +117,7 @@ async def test_a_stream_survives_its_worker_dying_at_any_write(after: bool) -> N
     number = 0
     for number in itertools.count(1):
         app = App()
-        await app.services.catalog.declare("default", "bot", SLOW)
+        await app.services.catalog.declare("default", "bot", BRIEF)
         agent = await app.services.catalog.get("default", "bot")
         request = RunRequest(query="?", stream=True)
         accepted = await app.services.intake.accept(agent, request, f"{number:08x}-0000-7000-8000-000000000001")
@@ -146,7 +147,7 @@ async def test_a_write_that_took_effect_unnoticed_is_not_told_twice() -> None:
     """Storage answers that it is away, again and again, after it has written."""
     for number in range(1, 14):
         app = App()
-        await app.declare(declared=SLOW)
+        await app.declare(declared=BRIEF)
         accepted = await app.submit(stream=True)
         fate = Fate(number, after=True, error=Unavailable)
         worker = app.worker(fate)

@@ -46,6 +46,16 @@ GET    agents/{name}/versions agents_versions function
 GET    alerts alerts_list function
 GET    alerts/fired alerts_fired function
 GET    alerts/{name} alerts_get function
+GET    budgets budgets_list function
+GET    budgets/{scope} budgets_get function
+PUT    budgets/{scope} budgets_put function
+DELETE budgets/{scope} budgets_delete function
+GET    usage usage function
+GET    prices prices_list function
+GET    prices/{name} prices_get function
+PUT    prices/{name} prices_put function
+DELETE prices/{name} prices_delete function
+POST   runs/{run_id}/resume runs_resume function
 GET    channels channels_list function
 GET    channels/{name} channels_get function
 GET    channels/{name}/deliveries channels_deliveries function
@@ -69,6 +79,8 @@ GET    sessions sessions_list function
 GET    sessions/{id} sessions_get function
 GET    sessions/{id}/events sessions_events function
 GET    events events function
+GET    status status function
+GET    analytics analytics function
 GET    sessions/{id}/messages sessions_messages function
 GET    stats stats function
 POST   agents/{name}/disable agents_disable function
@@ -174,10 +186,11 @@ def test_other_functions(functions: dict[str, list[dict[str, Any]]]) -> None:
         "verify_agents": {"type": "timerTrigger", "schedule": "%VERIFY_SCHEDULE%"},
         "follow_configuration": {"type": "timerTrigger", "schedule": "%CONFIGURATION_SCHEDULE%"},
         "aggregate_costs": {"type": "timerTrigger", "schedule": "%REPORT_SCHEDULE%"},
-        "reconcile": {"type": "timerTrigger", "schedule": "%DRIFT_SCHEDULE%"},
+        "reconcile_agents": {"type": "timerTrigger", "schedule": "%DRIFT_SCHEDULE%"},
         "expire_sessions": {"type": "timerTrigger", "schedule": "%SESSION_EXPIRY_SCHEDULE%"},
         "account_dead_letters": {"type": "timerTrigger", "schedule": "%DEAD_LETTER_SCHEDULE%"},
         "evaluate_answers": {"type": "timerTrigger", "schedule": "%EVALUATION_SCHEDULE%"},
+        "tend_budgets": {"type": "timerTrigger", "schedule": "%BUDGET_SCHEDULE%"},
         "expire_events": {"type": "timerTrigger", "schedule": "%EVENTS_SCHEDULE%"},
         "evaluate_alerts": {"type": "timerTrigger", "schedule": "%ALERT_SCHEDULE%"},
         "deliver_notifications": {"type": "timerTrigger", "schedule": "%NOTIFY_SCHEDULE%"},

@@ -100,12 +100,25 @@ async def test_slower_since_a_version() -> None:
     """It names the version, and says whether the model's calls explain it."""
     model = await performance(runs("1") + runs("2", total_ms=2100, model_ms=1600))
     other = await performance(runs("1") + runs("2", total_ms=2100))
-    (found,), (elsewhere,) = insights_of(model), insights_of(other)
+    waiting = await performance(runs("1") + runs("2", total_ms=2100, queue_ms=1100))
+    throttled = [
+        outcome(
+            f"r{n}", version="2", ending=Ending.RETRIED, code="provider_throttled", quality=None, spend=SPEND - SPEND
+        )
+        for n in range(10)
+    ]
+    retried = await performance(runs("1") + runs("2", total_ms=2100) + throttled)
+    (found,), (elsewhere,), (waits,), (retries,) = map(insights_of, (model, other, waiting, retried))
 
     assert found.code == elsewhere.code == "slower_since_version"
     assert found.cause == "p95 latency is 2.1 times as long since version 2: 2.1 s, 1.0 s before."
     assert found.recommendation.startswith("Its model calls take longer")
     assert elsewhere.recommendation.startswith("Its model calls do not explain it")
+    assert waits.recommendation.startswith("Runs wait longer before they are begun")
+    assert retries.recommendation == (
+        "More attempts are retried, most for provider_throttled. "
+        "Raise the deployment's quota, or spread the agent over another deployment."
+    )
 
 
 async def test_what_else_the_figures_say() -> None:
@@ -128,7 +141,7 @@ async def test_what_else_the_figures_say() -> None:
     assert await codes(waiting) == ["queued"]
     assert await codes(unpriced) == ["unpriced"]
     assert await codes(runs("1"), ann=80, bob=20) == ["one_user"]
-    assert await codes(runs("1"), ann=49, bob=26, eve=25) == []
+    assert await codes(runs("1"), ann=59, bob=20, eve=21) == []
     assert await codes(runs("1"), ann=80) == []
 
 

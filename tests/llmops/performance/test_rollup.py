@@ -184,7 +184,7 @@ def test_what_an_outcome_comes_to() -> None:
         ]
     )
 
-    assert (summary.runs, summary.attempts, summary.cancelled, summary.dead, summary.blocked) == (2, 3, 1, 1, 1)
+    assert (summary.runs, summary.attempts, summary.cancelled, summary.dead, summary.paused) == (2, 3, 1, 1, 1)
     assert (summary.availability, summary.error_rate) == (0.5, 0.5)
     assert summary.retry_rate == pytest.approx(1 / 3)
     assert summary.codes == {"provider_throttled": 1, "provider_unavailable": 1}

@@ -37,7 +37,7 @@ def report(key: str, sums: dict[date, dict[Group, Spend]] | None = None) -> Repo
 
 
 def days_of(sums: dict[date, dict[Group, Spend]]) -> dict[date, Day]:
-    return {day: day_of(groups, 1000) for day, groups in sums.items()}
+    return {day: day_of(groups, 1000, NOW) for day, groups in sums.items()}
 
 
 def test_a_day_is_summed_by_agent_model_and_user() -> None:

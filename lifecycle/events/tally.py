@@ -1,0 +1,88 @@
+"""How often what happened, by day: counted from the workspace's stream, each event once.
+
+In each lane's partition of table `events`: `tally!next` the number of the first event not counted, `tally!{day}` the
+counts of a UTC day. Counting some more changes both in one transaction.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from datetime import date
+
+from kernel.clock import hour_bucket
+from kernel.journal import LANES, TABLE, Event, Journal
+from kernel.tables import Insert, Replace, Row, RowChanged, RowExists, Span, Tables, Write, every
+
+_NEXT = "tally!next"
+_AT_ONCE = 500
+
+
+class Tally:
+    """Counts events and reads the counts."""
+
+    def __init__(self, tables: Tables, journal: Journal) -> None:
+        self._tables = tables
+        self._journal = journal
+
+    async def count(self, workspace: str) -> int:
+        """Count what has happened since it was last counted, and return how many events that were."""
+        return sum(await asyncio.gather(*(self.count_lane(workspace, lane) for lane in range(LANES))))
+
+    async def count_lane(self, workspace: str, lane: int) -> int:
+        """Count what is new in one lane, and return how many events that were."""
+        partition, counted = f"{workspace}!{lane}", 0
+        while True:
+            position = await self._tables.get(TABLE, partition, _NEXT)
+            found = await self._journal.read(workspace, lane, position.integer("next") if position else 0, _AT_ONCE)
+            if not found:
+                return counted
+            try:
+                await self._add(partition, position, found[-1][0] + 1, [event for _, event in found])
+            except (RowChanged, RowExists):
+                continue  # somebody else has counted these, or our own earlier try took effect
+            counted += len(found)
+
+    async def between(self, workspace: str, first: date, last: date) -> Mapping[str, int]:
+        """Return how often what happened from the first to the last UTC day, as far as it is counted.
+
+        The keys are names of events, with the state, stage and reason that they tell: `session.state_changed:ended:…`.
+        """
+        parts = await asyncio.gather(
+            *(self._lane(f"{workspace}!{lane}", first.isoformat(), last.isoformat()) for lane in range(LANES))
+        )
+        return sum(parts, Counter[str]())
+
+    async def _lane(self, partition: str, first: str, last: str) -> Counter[str]:
+        span = Span(partition, key_from=f"tally!{first}", key_before=f"tally!{last}~")
+        return sum([Counter(_counts(row)) async for row in every(self._tables, TABLE, span)], Counter[str]())
+
+    async def _add(self, partition: str, position: Row | None, end: int, events: Iterable[Event]) -> None:
+        by_day: dict[str, Counter[str]] = {}
+        for event in events:
+            by_day.setdefault(hour_bucket(event.at)[:10], Counter())[kind_of(event)] += 1
+        days = await asyncio.gather(*(self._tables.get(TABLE, partition, f"tally!{day}") for day in by_day))
+        writes: list[Write] = [_put(partition, _NEXT, {"next": end}, position)]
+        for (day, counts), row in zip(by_day.items(), days, strict=True):
+            total = counts + Counter(_counts(row)) if row else counts
+            writes.append(_put(partition, f"tally!{day}", {"counts": json.dumps(total)}, row))
+        await self._tables.commit(TABLE, writes)
+
+
+def kind_of(event: Event) -> str:
+    """Return what an event is counted as."""
+    told = [event.data[name] for name in ("state", "stage") if name in event.data]
+    if event.name == "session.state_changed" and event.data.get("reason"):
+        told.append(event.data["reason"])
+    return ":".join([event.name, *map(str, told)])
+
+
+def _counts(row: Row) -> Mapping[str, int]:
+    return json.loads(row.text("counts"))
+
+
+def _put(partition: str, key: str, values: dict[str, str | int], before: Row | None) -> Write:
+    row = Row(partition, key, values, before.etag if before else "")
+    return Replace(row) if before else Insert(row)

@@ -1,0 +1,72 @@
+"""What happened in a workspace over some days, from what is counted as it happens."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+
+from kernel.clock import Clock
+from lifecycle.events.tally import Tally
+from lifecycle.registry.counts import Lifecycle, LifecycleCounts
+from llmops.performance.monitor import Monitor
+from llmops.performance.summary import Summary
+
+_STARTED = "session.state_changed:started"
+_ENDED = "session.state_changed:ended"
+
+
+@dataclass(frozen=True, slots=True)
+class Analytics:
+    """What happened from the first to the last UTC day.
+
+    Attributes:
+        first: The first day.
+        last: The last day, included.
+        sessions_started: Sessions started.
+        sessions_ended: Sessions ended, by reason.
+        events: How often what happened, by the event and what it tells.
+        agents: What the agents that were asked did, by name.
+        lifecycle: The agents as they are now, and what became of them so far.
+    """
+
+    first: date
+    last: date
+    sessions_started: int
+    sessions_ended: Mapping[str, int]
+    events: Mapping[str, int]
+    agents: Mapping[str, Summary]
+    lifecycle: Lifecycle
+
+    @property
+    def total(self) -> Summary:
+        """What all agents did together."""
+        return sum(self.agents.values(), Summary())
+
+
+class AnalyticsReader:
+    """Reads what happened. Costs what the days asked for hold, not what is stored."""
+
+    def __init__(self, tally: Tally, monitor: Monitor, counts: LifecycleCounts, clock: Clock) -> None:
+        self._tally = tally
+        self._monitor = monitor
+        self._counts = counts
+        self._clock = clock
+
+    async def read(self, workspace: str, first: date, last: date) -> Analytics:
+        """Return what happened from the first to the last day, up to this moment."""
+        await self._tally.count(workspace)
+        events, agents, lifecycle = await asyncio.gather(
+            self._tally.between(workspace, first, last),
+            self._monitor.agents(workspace, first, last),
+            self._counts.read(workspace, self._clock(), 1),
+        )
+        ended = {
+            kind.removeprefix(_ENDED).lstrip(":") or "unknown": count
+            for kind, count in sorted(events.items())
+            if kind.startswith(_ENDED)
+        }
+        return Analytics(
+            first, last, events.get(_STARTED, 0), ended, dict(sorted(events.items())), dict(agents), lifecycle
+        )

@@ -1,0 +1,123 @@
+"""Finding out how the system is: every part asked side by side, and none waited for too long."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from kernel.clock import Clock
+from kernel.errors import AppError
+from kernel.heartbeats import Heartbeats
+from kernel.tables import Span, Tables
+from lifecycle.registry.counts import LifecycleCounts
+from lifecycle.runs.deadletters import DeadLetters
+from lifecycle.runs.queue import RunQueue
+from lifecycle.status import rules
+from lifecycle.status.rules import Component, Health, overall
+from llmops.performance.rollup import Rollup
+from llmops.performance.summary import Summary
+from llmops.spend.usage import Spend
+
+_PATIENCE_S = 5
+_RECENTLY = timedelta(minutes=15)
+_LETTERS = 100
+
+SpentToday = Callable[[str], Awaitable[Spend]]
+"""Returns what a workspace has spent today."""
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """How the system is, as one workspace sees it.
+
+    Attributes:
+        health: As well as its worst part is.
+        components: Its parts.
+        at: When that was found, aware UTC.
+        started_at: Since when the worker that answers is up.
+    """
+
+    health: Health
+    components: tuple[Component, ...]
+    at: datetime
+    started_at: datetime
+
+    @property
+    def uptime_s(self) -> float:
+        """For how long the worker that answers is up, in seconds."""
+        return (self.at - self.started_at).total_seconds()
+
+
+class SystemStatus:
+    """Looks how the system is."""
+
+    def __init__(
+        self,
+        tables: Tables,
+        heartbeats: Heartbeats,
+        counts: LifecycleCounts,
+        rollup: Rollup,
+        spent_today: SpentToday,
+        *,
+        clock: Clock,
+    ) -> None:
+        self._tables = tables
+        self._heartbeats = heartbeats
+        self._counts = counts
+        self._rollup = rollup
+        self._spent_today = spent_today
+        self._clock = clock
+        self._started_at = clock()
+
+    async def look(self, workspace: str, queue: RunQueue, dead: DeadLetters) -> Status:
+        """Return how the system is now. Never fails: what cannot be asked is not well."""
+        now = self._clock()
+        components = await asyncio.gather(
+            _asked("tables", self._reached_tables(), Health.CRITICAL),
+            _asked("queue", _reached(queue), Health.CRITICAL),
+            _asked("dead_letters", _letters(workspace, dead)),
+            _asked("timers", self._timers(now)),
+            _asked("agents", self._agents(workspace, now)),
+            _asked("providers", self._providers(workspace, now)),
+            _asked("prices", self._prices(workspace)),
+        )
+        return Status(overall(components), tuple(components), now, self._started_at)
+
+    async def _reached_tables(self) -> Component:
+        await self._tables.query("agents", Span("_health"), limit=1)
+        return Component("tables", Health.HEALTHY)
+
+    async def _timers(self, now: datetime) -> Component:
+        return rules.timers(await self._heartbeats.all(), now)
+
+    async def _agents(self, workspace: str, now: datetime) -> Component:
+        return rules.agents((await self._counts.read(workspace, now, 1)).states)
+
+    async def _providers(self, workspace: str, now: datetime) -> Component:
+        cells = await self._rollup.window(workspace, None, now - _RECENTLY, now)
+        return rules.providers(sum((cell.summary for cell in cells), Summary()))
+
+    async def _prices(self, workspace: str) -> Component:
+        return rules.prices((await self._spent_today(workspace)).unpriced_calls)
+
+
+async def _reached(queue: RunQueue) -> Component:
+    await queue.dead(1)
+    return Component("queue", Health.HEALTHY)
+
+
+async def _letters(workspace: str, dead: DeadLetters) -> Component:
+    found, more = await dead.list(workspace, _LETTERS)
+    return rules.letters(len(found), more=more is not None)
+
+
+async def _asked(name: str, question: Awaitable[Component], otherwise: Health = Health.DEGRADED) -> Component:
+    try:
+        async with asyncio.timeout(_PATIENCE_S):
+            return await question
+    except AppError as error:
+        return Component(name, otherwise, f"could not be reached: {error.code}")
+    except TimeoutError:
+        return Component(name, otherwise, f"did not answer within {_PATIENCE_S} s")

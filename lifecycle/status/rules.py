@@ -1,0 +1,85 @@
+"""What makes a part of the system healthy, degraded or critical: pure rules over what was found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from kernel.clock import rfc3339
+from kernel.heartbeats import Heartbeat
+from llmops.performance.summary import Summary
+
+
+class Health(StrEnum):
+    """How well something is."""
+
+    HEALTHY = "healthy"  # nothing to do
+    DEGRADED = "degraded"  # it works, but somebody should look
+    CRITICAL = "critical"  # it does not work
+
+
+_ORDER = (Health.HEALTHY, Health.DEGRADED, Health.CRITICAL)
+_FAILURES_SHOWN = 3
+_FAILING_SHARE = 0.2
+_FEW = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """A part of the system, how well it is, and why not better; the reason is empty when it is healthy."""
+
+    name: str
+    health: Health
+    reason: str = ""
+
+
+def overall(components: Sequence[Component]) -> Health:
+    """Return how well the system is: as well as its worst part."""
+    return max((component.health for component in components), key=_ORDER.index, default=Health.HEALTHY)
+
+
+def letters(count: int, *, more: bool) -> Component:
+    """Return the state of the dead-letter queue by the workspace's letters in it."""
+    if not count:
+        return Component("dead_letters", Health.HEALTHY)
+    said = f"{'at least ' if more else ''}{count} {'message' if count == 1 else 'messages'}"
+    return Component("dead_letters", Health.DEGRADED, f"{said} could not be processed; see GET dead-letters")
+
+
+def timers(beats: Sequence[Heartbeat], now: datetime) -> Component:
+    """Return the state of the timers: each should have succeeded when it last was to."""
+    wrong = [_timer(beat) for beat in beats if beat.failing or beat.overdue(now)]
+    return Component("timers", Health.DEGRADED if wrong else Health.HEALTHY, "; ".join(wrong))
+
+
+def agents(states: Mapping[str, int]) -> Component:
+    """Return the state of the registry by how many agents are in which state."""
+    failed = states.get("failed", 0)
+    if not failed:
+        return Component("agents", Health.HEALTHY)
+    return Component("agents", Health.DEGRADED, f"{failed} could not be made at their provider; see GET agents")
+
+
+def providers(recent: Summary) -> Component:
+    """Return the state of the model providers by the attempts of the last minutes."""
+    codes = {code: count for code, count in recent.codes.items() if code.startswith("provider_")}
+    failures = sum(codes.values())
+    if failures < _FAILURES_SHOWN or failures < _FAILING_SHARE * max(1, recent.attempts):
+        return Component("providers", Health.HEALTHY)
+    told = ", ".join(f"{count} {code}" for code, count in sorted(codes.items()))
+    unanswered = recent.succeeded == 0 and failures >= _FEW
+    return Component("providers", Health.CRITICAL if unanswered else Health.DEGRADED, f"attempts failed: {told}")
+
+
+def prices(unpriced: int) -> Component:
+    """Return the state of pricing by today's calls without a known price."""
+    if not unpriced:
+        return Component("prices", Health.HEALTHY)
+    return Component("prices", Health.DEGRADED, f"{unpriced} model calls of today have no known price")
+
+
+def _timer(beat: Heartbeat) -> str:
+    last = f"last succeeded at {rfc3339(beat.succeeded_at)}" if beat.succeeded_at else "has never succeeded"
+    return f"{beat.timer} {last}" + (f", failed with {beat.failure}" if beat.failing else "")

@@ -1,0 +1,304 @@
+"""Runs within budgets: they wait at a limit with their session, and the same run goes on when there is room."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+from typing import Any
+
+import pytest
+
+from kernel.errors import AppError, Conflict
+from lifecycle.runs.rules import Run, RunState
+from llmops.budgets.rules import Budget, Limit, parse_scope
+from llmops.spend.usage import Spend
+from tests.lifecycle.app import TOOLED, App
+from tests.lifecycle.doubles import Crash, Fate, spec
+
+
+async def limit(app: App, scope: str, unit: Any, amount: int, period: Any = "total", **more: Any) -> None:
+    budget = Budget(parse_scope(scope), (Limit(unit, period, amount, **more),))
+    await app.services.budgets.put("default", budget, None)
+
+
+async def deliver(app: App, since: int = 0) -> list[Run | None]:
+    """Deliver the messages sent since, in order, as one session's receiver would."""
+    return [await app.process(message) for message in app.queue.sent[since:]]
+
+
+async def spent(app: App, counter: str = "workspace!total") -> tuple[int, int, int]:
+    stored = (await app.services.accounts.counters("default", [counter]))[counter]
+    return stored.spent.calls, stored.spent.tokens, stored.reserved.tokens
+
+
+@pytest.fixture
+async def app() -> Any:
+    app = App(BUDGET_WAIT_S=0.05)
+    yield app
+    await app.aclose()
+
+
+async def test_a_run_within_its_budgets_is_settled_to_the_token(app: App) -> None:
+    """What is reserved is given back; what is counted is what the ledger has."""
+    await app.declare(declared=TOOLED)
+    await limit(app, "workspace", "tokens", 100_000)
+    await limit(app, "agent:bot", "calls", 10, "day")
+    run = await app.ask(user_id="ann")
+    lines = await app.lines(run)
+    tokens = sum(line.usage.input_tokens + line.usage.output_tokens for line in lines)
+
+    assert await spent(app) == (2, tokens, 0)
+    assert await spent(app, "agent:bot!2026-11-21") == (2, tokens, 0)
+    assert [line.outcome for line in lines] == ["answered", "answered"]
+    assert "run.stage CHECKING_BUDGET" in await app.event_names(run)
+    assert [hold async for hold in app.services.accounts.holds("default")] == []
+
+
+async def test_without_budgets_there_is_no_such_stage(app: App) -> None:
+    """And the only trace of a call under way is its note in the ledger."""
+    await app.declare()
+    run = await app.ask()
+
+    assert "run.stage CHECKING_BUDGET" not in await app.event_names(run)
+
+
+async def test_at_a_limit_the_run_waits_and_the_same_run_goes_on(app: App) -> None:
+    """It does not fail; what came after it waits its turn; raising the budget lets both go on, in order."""
+    await app.declare()
+    await limit(app, "workspace", "calls", 1)
+    await app.ask("first", session_id="s")
+    second = (await app.submit("second", session_id="s")).run
+    third = (await app.submit("third", session_id="s")).run
+    since = len(app.queue.sent) - 2
+    await deliver(app, since)
+    waiting, session = await app.stored(second)
+    behind, _ = await app.stored(third)
+
+    assert (waiting.state, session.state, session.pause_reason) == (RunState.WAITING, "waiting", "budget")
+    assert waiting.error is not None
+    assert (waiting.error.code, waiting.stage) == ("budget_exceeded", "CHECKING_BUDGET")
+    assert "allows 1 calls per total: 1 are spent" in waiting.error.detail
+    assert behind.state is RunState.WAITING
+    assert await app.services.run_resume.resume_in("default", app.queue.send) == 0, "there is no room yet"
+
+    await limit(app, "workspace", "calls", 10)
+    since = len(app.queue.sent)
+    assert await app.services.run_resume.resume_in("default", app.queue.send) == 1
+    await deliver(app, since)
+    turns = await app.turns(second)
+
+    assert [turn.text for turn in turns if turn.role == "user"] == ["first", "second", "third"]
+    assert (await app.stored(second))[0].state == (await app.stored(third))[0].state == RunState.SUCCEEDED
+    assert (await app.stored(second))[1].state == "active"
+    assert [wait async for wait in app.services.waits.every("default")] == []
+
+
+async def test_a_limit_in_the_middle_of_a_tool_loop_is_kept(app: App) -> None:
+    """The second model call is not made; what the first one cost is wasted and said so."""
+    await app.declare(declared=TOOLED)
+    await limit(app, "run:01900000-0000-7000-8000-000000000001", "calls", 1, "run")
+    accepted = await app.submit(run_id="01900000-0000-7000-8000-000000000001")
+    await deliver(app)
+    run, session = await app.stored(accepted.run)
+
+    assert run.state is RunState.WAITING
+    assert run.spend == run.wasted == session.spend == sum((li.spend for li in await app.lines(run)), Spend())
+    assert run.spend.calls == 1
+
+
+async def test_a_period_that_is_over_lets_the_run_go_on(app: App) -> None:
+    """Nobody has to do anything but the timer."""
+    await app.declare()
+    await limit(app, "user:ann", "calls", 1, "day")
+    await app.ask("first", user_id="ann")
+    run = (await app.submit("second", user_id="ann")).run
+    await app.process(app.queue.sent[-1])
+    assert await app.services.run_resume.resume_all(app.queue.send) == 0
+
+    app.clock.move(days=1)
+    assert await app.services.run_resume.resume_all(app.queue.send) == 1
+    await app.process(app.queue.sent[-1])
+    assert (await app.stored(run))[0].state is RunState.SUCCEEDED
+
+
+async def test_an_operator_resumes_a_run_and_a_finished_one_not(app: App) -> None:
+    """Without room it waits again, and that costs it none of its attempts."""
+    await app.declare()
+    await limit(app, "workspace", "calls", 1)
+    done = await app.ask("first")
+    run = (await app.submit("second")).run
+    await app.process(app.queue.sent[-1])
+    for _ in range(7):
+        resumed = await app.services.run_resume.resume("default", run.id, app.queue.send)
+        assert resumed.state is RunState.QUEUED
+        waits = await app.process(app.queue.sent[-1])
+        assert waits is not None
+        assert waits.state is RunState.WAITING
+    with pytest.raises(Conflict, match="succeeded"):
+        await app.services.run_resume.resume("default", done.id, app.queue.send)
+
+
+async def test_what_waits_behind_a_cancelled_run_goes_on(app: App) -> None:
+    """The one that was blocked is cancelled; the one behind it has a turn of its own."""
+    await app.declare()
+    await limit(app, "workspace", "calls", 1)
+    await app.ask("first", session_id="s")
+    second = (await app.submit("second", session_id="s")).run
+    third = (await app.submit("third", session_id="s")).run
+    await deliver(app, 1)
+    await app.services.desk.cancel("default", second.id)
+    await limit(app, "workspace", "calls", 10)
+    since = len(app.queue.sent)
+    await app.services.run_resume.resume_all(app.queue.send)
+    await deliver(app, since)
+
+    assert (await app.stored(second))[0].state is RunState.CANCELLED
+    assert (await app.stored(third))[0].state is RunState.SUCCEEDED
+
+
+async def test_a_model_without_a_price_is_not_run_on_a_budget_in_usd(app: App) -> None:
+    """It waits until it has one."""
+    from decimal import Decimal
+
+    from llmops.spend.pricing import Rate
+
+    await app.declare(declared=spec(model="home-grown"))
+    await limit(app, "workspace", "usd", 1_000_000)
+    run = (await app.submit()).run
+    waits = await app.process(app.queue.sent[-1])
+    assert waits is not None
+    assert waits.error is not None
+    assert waits.error.code == "model_unpriced"
+
+    await app.services.rates.put("default", Rate("home-grown", Decimal(1), Decimal(2)), None)
+    assert await app.services.run_resume.resume_all(app.queue.send) == 1
+    done = await app.process(app.queue.sent[-1])
+    assert done is not None
+    line = (await app.lines(run))[0]
+    usage = line.usage
+    assert line.cost_micro_usd == usage.input_tokens + 2 * usage.output_tokens
+    assert line.rate.startswith("own rate: $1/input MTok")
+
+
+async def test_the_ladder_goes_to_a_cheaper_model_then_asks_then_stops(app: App) -> None:
+    """Each step is told once; an approval goes past `ask` and not past `stop`."""
+    ladder = [
+        {"at": 20, "do": "warn"},
+        {"at": 40, "do": "cheaper_model", "model": "gpt-4.1-nano"},
+        {"at": 60, "do": "ask"},
+        {"at": 80, "do": "stop"},
+    ]
+    await app.declare(declared=spec(ladder=ladder))
+    await limit(app, "agent:bot", "calls", 5, soft=(50,))
+    models = [(await app.ask(f"q{n}")).model for n in range(3)]
+    run = (await app.submit("asks")).run
+    waits = await app.process(app.queue.sent[-1])
+    assert waits is not None
+    assert waits.error is not None
+    assert models == ["gpt-4o-mini", "gpt-4o-mini", "gpt-4.1-nano"]
+    assert waits.error.code == "budget_approval_needed"
+    assert await app.services.run_resume.resume_all(app.queue.send) == 0
+
+    await app.services.run_resume.resume("default", run.id, app.queue.send)
+    done = await app.process(app.queue.sent[-1])
+    assert done is not None
+    assert done.state is RunState.SUCCEEDED
+    stopped = (await app.submit("stops")).run
+    await app.process(app.queue.sent[-1])
+    await app.services.run_resume.resume("default", stopped.id, app.queue.send)
+    waits = await app.process(app.queue.sent[-1])
+    assert waits is not None
+    assert (waits.state, waits.error and waits.error.code) == (RunState.WAITING, "budget_exceeded")
+    told = [event.name for lane in range(4) for _, event in await app.services.journal.read("default", lane, 0, 1000)]
+    assert {"budget.degraded", "budget.threshold", "budget.blocked"} <= set(told)
+
+
+async def test_a_call_whose_worker_died_is_in_the_ledger_once(app: App) -> None:
+    """Wherever it died: within budgets or without any; and the budget has counted what the ledger has."""
+    for within, after in itertools.product((False, True), (False, True)):
+        for number in itertools.count(1):
+            app = App(BUDGET_WAIT_S=0.05)
+            await app.declare()
+            if within:
+                await limit(app, "workspace", "tokens", 1_000_000)
+            accepted = await app.submit()
+            worker = app.worker(Fate(number, after), model=Fate())
+            fate = worker.tables.fate  # pyright: ignore[reportAttributeAccessIssue] - made so by `worker`
+            with contextlib.suppress(Crash):
+                await app.process(app.queue.sent[-1], worker=worker)
+            if not fate.dead:
+                break
+            app.clock.move(seconds=61)
+            await app.process(app.queue.sent[-1])
+            run, _ = await app.stored(accepted.run)
+            app.clock.move(hours=1)
+            await app.services.tending.tend()
+            lines = await app.lines(run)
+            assert len({(line.attempt, line.call) for line in lines}) == len(lines)
+            assert run.spend == sum((line.spend for line in lines), Spend())
+            if within:
+                calls, tokens, reserved = await spent(app)
+                assert (calls, reserved) == (len(lines), 0)
+                assert tokens == run.spend.input_tokens + run.spend.output_tokens
+        assert number > 4
+
+
+async def test_a_run_cancelled_while_its_model_works_is_charged_what_it_may_have_cost(app: App) -> None:
+    """Nobody learns what it used; its estimate stands, and says that it is one."""
+    await app.declare(declared=spec(simulate={"latency_ms": 60_000}))
+    await limit(app, "workspace", "tokens", 1_000_000)
+    accepted = await app.submit()
+    working = asyncio.create_task(app.process(app.queue.sent[-1]))
+    while not [hold async for hold in app.services.accounts.holds("default")]:
+        await asyncio.sleep(0.005)
+    await asyncio.sleep(0.02)
+    await app.services.desk.cancel("default", accepted.run.id)
+    run = await working
+    assert run is not None
+    lines = await app.lines(run)
+
+    assert (run.state, run.wasted.unsettled_calls) == (RunState.CANCELLED, 1)
+    assert [line.outcome for line in lines] == ["unsettled"]
+    assert (await spent(app))[1:] == (run.spend.input_tokens + run.spend.output_tokens, 0)
+
+
+async def test_wall_time_cuts_a_call_and_the_run_waits(app: App) -> None:
+    """Two seconds are left; the model would take a minute."""
+    await app.declare(declared=spec(simulate={"latency_ms": 60_000}))
+    await limit(app, "agent:bot", "seconds", 1200, "day")
+    run = (await app.submit()).run
+    waits = await app.process(app.queue.sent[-1])
+
+    assert waits is not None
+    assert (waits.state, waits.error and waits.error.code) == (RunState.WAITING, "budget_exceeded")
+    assert waits.id == run.id
+
+
+async def test_64_runs_at_once_by_workers_that_die_stay_below_the_cap() -> None:
+    """Each worker is a process of its own; what the ledger has in the end is what was really called."""
+    app = App(BUDGET_WAIT_S=0.3, RUN_LOOK_EVERY_S=0.2)
+    await app.declare(declared=spec(max_output_tokens=50))
+    await limit(app, "workspace", "tokens", 1500)
+    runs = [(await app.submit(f"q {n}")).run for n in range(64)]
+    messages = dict(zip((run.id for run in runs), app.queue.sent, strict=True))
+
+    async def work(number: int, run: Run) -> None:
+        worker = app.worker(Fate(3 + number % 9, number % 2 == 0)) if number % 3 == 0 else app.worker()
+        with contextlib.suppress(Crash, AppError):
+            await app.process(messages[run.id], worker=worker)
+
+    await asyncio.gather(*(work(number, run) for number, run in enumerate(runs)))
+    app.clock.move(seconds=61)
+    for run in runs:
+        with contextlib.suppress(AppError):
+            await app.process(messages[run.id])
+    app.clock.move(hours=1)
+    await app.services.tending.tend()
+    stored = [(await app.stored(run))[0] for run in runs]
+    lines = [line for run in stored for line in await app.lines(run)]
+    tokens = sum(line.spend.input_tokens + line.spend.output_tokens for line in lines)
+
+    assert {run.state for run in stored} == {RunState.SUCCEEDED, RunState.WAITING}
+    assert await spent(app) == (len(lines), tokens, 0)
+    assert 1000 < tokens <= 1500

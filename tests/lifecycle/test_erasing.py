@@ -1,0 +1,241 @@
+"""Erasing a session: nothing of it is left anywhere, nothing comes back, and the amounts stay."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kernel.errors import Conflict, NotFound, Unavailable
+from kernel.tables import Span, every
+from lifecycle.runs.rules import Run
+from lifecycle.sessions.rules import Receipt
+from lifecycle.sessions.starting import Wish
+from tests.fakes.foundry_server import FakeFoundry
+from tests.lifecycle.app import App
+from tests.lifecycle.doubles import Crash, Fate, spec
+
+SECRET = "my-secret-question"
+USER = "ann.the-user"
+TABLES: list[str] = json.loads((Path(__file__).parents[2] / "infra/app/tables.json").read_text())
+"""All there are: any could hold who asked, or what."""
+
+
+@pytest.fixture
+async def app() -> App:
+    app = App()
+    await app.declare()
+    return app
+
+
+async def erase(app: App) -> Receipt:
+    return await app.services.session_erasure.erase("default", "chat")
+
+
+async def ask(app: App, number: int = 1) -> Run:
+    for n in range(number):
+        run = await app.ask(f"{SECRET} {n}", session_id="chat", user_id=USER, stream=n == 0)
+    return run
+
+
+async def everything(app: App) -> str:
+    """Return all that the tables hold, as text."""
+    found: list[str] = []
+    for table in TABLES:
+        async for row in every(app.tables, table, Span(" ", partition_before="~")):
+            found.append(f"{table} {row.partition} {row.key} {dict(row.values)}")
+    return "\n".join(found)
+
+
+async def totals(app: App, group_by: str = "user_id") -> dict[str, Any]:
+    day = app.clock.now.date()
+    sums = await app.services.daily_costs.sums("default", day, day, day)
+    found: dict[str, Any] = {}
+    for group, spend in sums[day].items():
+        name = getattr(group, group_by)
+        found[name] = found[name] + spend if name in found else spend
+    return found
+
+
+async def test_nothing_is_left_but_that_it_was_here(app: App) -> None:
+    """Texts, user, runs, indexes: gone in one call that says how much it was; another session is untouched."""
+    run = await ask(app, 3)
+    other = await app.ask("Hello", session_id="other", user_id="bob")
+    receipt = await erase(app)
+    left = await everything(app)
+
+    assert SECRET not in left
+    assert USER not in left
+    assert (receipt.runs, receipt.messages, receipt.ledger_lines) == (3, 6, 3)
+    assert receipt.events > 6
+    assert receipt.completed_at == app.clock.now
+    with pytest.raises(NotFound):
+        await app.services.desk.get("default", run.id)
+    assert [turn.text for turn in await app.turns(other)] == ["Hello", other.answer]
+    assert "bob" in left
+
+
+@pytest.mark.parametrize("folded", [False, True], ids=["new lines", "summed lines"])
+async def test_the_ledger_keeps_its_amounts_and_names_nobody(app: App, folded: bool) -> None:
+    """Before and after the lines were added to a report: what was spent stays, in the group without a user."""
+    await ask(app, 2)
+    await app.ask("Hello", session_id="other", user_id=USER)
+    if folded:
+        await app.services.daily_costs.aggregate(app.clock.now)
+    before = await totals(app)
+    await erase(app)
+    after = await totals(app)
+    await app.services.daily_costs.aggregate(app.clock.now)
+    aggregated = await totals(app)
+
+    assert set(before) == {USER}
+    assert set(after) == {USER, ""}
+    assert after == aggregated
+    assert (after[""].calls, after[USER].calls) == (2, 1)
+    assert after[""] + after[USER] == before[USER]
+
+
+async def test_erasing_again_returns_the_same_receipt(app: App) -> None:
+    """It can be asked for again and again."""
+    await ask(app)
+    first = await erase(app)
+    app.clock.move(hours=3)
+
+    assert await erase(app) == first
+    with pytest.raises(NotFound):
+        await app.services.session_erasure.erase("default", "nothing")
+    with pytest.raises(NotFound):
+        await app.services.session_erasure.erase("other", "chat")
+
+
+async def test_no_late_message_brings_it_back(app: App) -> None:
+    """A queued run's message, a redelivered one, and a new request in the session's name."""
+    await ask(app)
+    waiting = await app.submit(SECRET, session_id="chat", user_id=USER)
+    receipt = await erase(app)
+    late = [await app.process(message) for message in app.queue.sent]
+    for call in (
+        app.submit(SECRET, session_id="chat", user_id=USER),
+        app.submit(SECRET, session_id="chat", user_id=USER, run_id=waiting.run.id),
+        app.services.session_start.start("default", "bot", "chat", Wish(USER)),
+    ):
+        with pytest.raises(Conflict) as caught:
+            await call
+        assert caught.value.code == "session_erased"
+
+    assert receipt.completed_at is not None
+    assert late == [None, None]
+    left = await everything(app)
+    assert SECRET not in left
+    assert USER not in left
+
+
+async def test_a_dead_letter_of_it_is_purged_when_it_is_redriven(app: App) -> None:
+    """The queue still holds its query until then."""
+    accepted = await app.submit(SECRET, session_id="chat")
+    letter = app.queue.bury(app.queue.sent[-1])
+    await erase(app)
+    assert await app.services.dead_letters(app.queue).account() == 0
+    await app.services.dead_letters(app.queue).redrive("default", letter)
+    [(message, _)] = app.queue.redriven
+
+    assert message.run_id == accepted.run.id
+    assert await app.process(message) is None
+    assert SECRET not in await everything(app)
+
+
+async def test_a_worker_at_it_is_stopped_first(app: App) -> None:
+    """Its run is cancelled, and nothing that it was about to write is written."""
+    await app.declare("slow", spec(simulate={"latency_ms": 10_000}))
+    accepted = await app.submit(SECRET, session_id="chat", agent="slow", user_id=USER)
+    working = asyncio.create_task(app.process(app.queue.sent[-1]))
+    while (await app.stored(accepted.run))[0].state != "running":
+        await asyncio.sleep(0.01)
+    receipt = await asyncio.wait_for(erase(app), 10)
+    await working
+
+    assert receipt.completed_at is not None
+    left = await everything(app)
+    assert SECRET not in left
+    assert USER not in left
+
+
+async def test_a_worker_that_died_is_waited_out() -> None:
+    """The receipt is not complete while its lease lasts; the timer completes it."""
+    app = App()
+    await app.declare()
+    accepted, working, _ = await app.held()
+    working.cancel()
+    await asyncio.gather(working, return_exceptions=True)
+    ident = accepted.run.session_id
+    erasing = asyncio.create_task(app.services.session_erasure.erase("default", ident))
+    first = await erasing
+    assert first.completed_at is None
+    assert await app.services.session_erasure.finish() == 0
+    app.clock.move(seconds=61)
+    assert await app.services.session_erasure.finish() == 1
+    second = await app.services.session_erasure.erase("default", ident)
+
+    assert second.completed_at == app.clock.now
+    assert await app.process(app.queue.sent[-1]) is None
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("folded", [False, True], ids=["new lines", "summed lines"])
+async def test_an_erasure_that_was_cut_short_is_finished(after: bool, folded: bool) -> None:
+    """Dead at any write: the timer finishes it, with the same receipt and the same amounts."""
+    number = 0
+    for number in itertools.count(1):
+        app = App()
+        await app.declare()
+        run = await ask(app, 2)
+        if folded:
+            await app.services.daily_costs.aggregate(app.clock.now)
+        before = await totals(app, "agent")
+        fate = Fate(number, after)
+        with contextlib.suppress(Crash):
+            await app.worker(fate).session_erasure.erase("default", "chat")
+        await app.services.session_erasure.finish()
+        if not after and number <= 2 and (await app.services.conversations.load("default", "chat")).run is None:
+            await erase(app)  # it died before anything said that it was asked for
+        receipt = await erase(app)
+        left = await everything(app)
+
+        assert SECRET not in left, number
+        assert USER not in left, number
+        assert (receipt.runs, receipt.messages, receipt.ledger_lines) == (2, 4, 2)
+        assert await totals(app, "agent") == before
+        assert run.session_id == "chat"
+        if not fate.struck:
+            break
+
+    assert number > 10
+
+
+async def test_the_providers_conversations_are_deleted() -> None:
+    """Also those that were given up after a failure; one that is gone already is no error."""
+    async with FakeFoundry() as fake:
+        app = App(FOUNDRY_PROJECT_ENDPOINT=fake.endpoint)
+        await app.declare(declared=spec(provider="foundry"))
+        await ask(app)
+        fake.fail_next("server_error", on="create_response")
+        await app.ask(f"{SECRET} 2", session_id="chat", user_id=USER)
+        assert len(fake.project.conversations) == 2
+        fake.project.conversations.pop(next(iter(fake.project.conversations)))
+        fake.fail_next("unavailable", on="delete_conversation", times=2)
+        with pytest.raises(Unavailable):
+            await erase(app)
+        for _ in range(3):
+            with contextlib.suppress(Unavailable):
+                await app.services.session_erasure.finish()
+        receipt = await erase(app)
+        await app.aclose()
+        await app.services.aclose()
+
+    assert fake.project.conversations == {}
+    assert receipt.conversations == 2
