@@ -5,6 +5,8 @@ import asyncio
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.budgets import measure_budgets
+from benchmarks.events import measure_events
 from benchmarks.imports import cold_start
 from benchmarks.overhead import measure_overhead
 from benchmarks.runs import measure_runs
@@ -13,7 +15,13 @@ from benchmarks.runs import measure_runs
 def main() -> None:
     """Measure and print."""
     table = Table("Measured", "Figure", "Beside", "Ratio")
-    for result in [*cold_start(), *asyncio.run(measure_runs()), *asyncio.run(measure_overhead())]:
+    for result in [
+        *cold_start(),
+        *asyncio.run(measure_runs()),
+        *asyncio.run(measure_overhead()),
+        *asyncio.run(measure_budgets()),
+        *asyncio.run(measure_events()),
+    ]:
         table.add_row(result.what, result.figure, result.beside, result.ratio)
     Console(width=160).print(table)
 

@@ -52,6 +52,7 @@ class Services(StatusParts, AlertParts, DriftParts, ReportParts):
             self.intake,
             self.runner,
             self.desk,
+            self.conversations,
             uses=self.uses,
             signals=self.local_signals(),
             max_query_bytes=self.settings.max_query_bytes,

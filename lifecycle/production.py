@@ -9,13 +9,14 @@ async with Services.in_memory().manager() as manager:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 from weakref import WeakValueDictionary
 
-from kernel.errors import AppError, RunFailed
+from kernel.errors import AppError, NotFound, RunFailed
 from kernel.ids import agent_name, new_id
 from lifecycle.configuration.specs import AgentSpec
 from lifecycle.loader.resolver import AgentResolver
@@ -26,9 +27,13 @@ from lifecycle.registry.catalog import Agent, Catalog
 from lifecycle.registry.signals import AgentSignals
 from lifecycle.runs.desk import RunDesk
 from lifecycle.runs.intake import Intake, submission_of
-from lifecycle.runs.rules import Run
+from lifecycle.runs.rules import Run, RunState
 from lifecycle.runs.runner import Runner
 from lifecycle.runs.submissions import RunRequest, Submission, check
+from lifecycle.sessions.conversations import Conversations, Turn
+from lifecycle.sessions.rules import Session
+
+_LOOK_EVERY_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +59,21 @@ class ManagerStats:
     cache_misses: int
 
 
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A piece of an answer while it is written; the text of an attempt is void once there is a piece of a later one.
+
+    Attributes:
+        attempt: The run's attempt that the model is at.
+        offset: Characters of the attempt's text before this piece.
+        text: What follows them.
+    """
+
+    attempt: int
+    offset: int
+    text: str
+
+
 class ProductionAgent:
     """An agent to ask. One object holds one conversation at a time; `run` goes on with it."""
 
@@ -77,6 +97,23 @@ class ProductionAgent:
         )
         return await self._manager.run(self.name, request)
 
+    def stream(self, query: str, *, user_id: str | None = None) -> AsyncGenerator[Piece]:
+        """Ask, and yield the answer as it is written; closing the iterator early cancels the run.
+
+        Raises:
+            AppError: The run failed; the code says why.
+        """
+        request = RunRequest(query=query, session_id=self.session_id, user_id=user_id, stream=True)
+        return self._manager.stream(self.name, request)
+
+    async def session(self) -> Session | None:
+        """Return the conversation's state, limits and costs; None before its first run."""
+        return await self._manager.session(self.session_id)
+
+    async def history(self, limit: int = 1000) -> Sequence[Turn]:
+        """Return the conversation's first messages, up to `limit` (1-1000)."""
+        return await self._manager.history(self.session_id, limit=limit)
+
 
 class ProductionAgentManager:
     """Gets or creates agents, runs them, and cleans them up; everything through the same services as the app."""
@@ -89,6 +126,7 @@ class ProductionAgentManager:
         intake: Intake,
         runner: Runner,
         desk: RunDesk,
+        conversations: Conversations,
         *,
         uses: UseRecorder,
         signals: AgentSignals,
@@ -101,6 +139,7 @@ class ProductionAgentManager:
         self._intake = intake
         self._runner = runner
         self._desk = desk
+        self._conversations = conversations
         self._uses = uses
         self._signals = signals
         self._max_query_bytes = max_query_bytes
@@ -144,12 +183,51 @@ class ProductionAgentManager:
         Raises:
             AppError: The run failed; the code says why.
         """
+        return await self._run(name, request.model_copy(update={"session_id": request.session_id or new_id()}), new_id())
+
+    async def stream(self, name: str, request: RunRequest) -> AsyncGenerator[Piece]:
+        """Run the request, and yield its text as it is written; closing the iterator early cancels the run.
+
+        Raises:
+            AppError: The run failed; the code says why.
+        """
+        session_id, run_id = request.session_id or new_id(), new_id()
+        request = request.model_copy(update={"session_id": session_id, "stream": True})
+        session = await self.session(session_id)
+        first = session.events if session else 0
+        work = asyncio.create_task(self._run(name, request, run_id))
+        try:
+            while True:
+                ended = work.done()
+                found = await self._conversations.events(self._workspace, session_id, first, 200)
+                for number, event in found:
+                    first = number + 1
+                    if event.name == "run.delta" and event.data["run_id"] == run_id:
+                        yield Piece(event.data["attempt"], event.data["offset"], event.data["text"])
+                if ended and not found:
+                    break
+                await asyncio.wait([work], timeout=_LOOK_EVERY_S)
+            await work
+        finally:
+            if not work.done():
+                with suppress(NotFound):
+                    await self._desk.cancel(self._workspace, run_id)
+                await asyncio.gather(work, return_exceptions=True)
+
+    async def session(self, session_id: str) -> Session | None:
+        """Return a conversation's state, limits and costs; None where there is none."""
+        return (await self._conversations.load(self._workspace, session_id)).session
+
+    async def history(self, session_id: str, first: int = 0, limit: int = 1000) -> Sequence[Turn]:
+        """Return up to `limit` (1-1000) messages of a conversation in order, from number `first` on."""
+        return await self._conversations.turns(self._workspace, session_id, first, limit)
+
+    async def _run(self, name: str, request: RunRequest, run_id: str) -> Run:
         check(request, self._max_query_bytes)
-        session = request.session_id or new_id()
-        request = request.model_copy(update={"session_id": session})
+        session = request.session_id or ""
         turn = self._turns.setdefault(session, asyncio.Lock())  # forgotten once nobody holds or awaits it
         async with turn:
-            accepted = await self._intake.submit(self._workspace, name, request, new_id(), self._signals, _keep)
+            accepted = await self._intake.submit(self._workspace, name, request, run_id, self._signals, _keep)
             run = accepted.run
             while not run.finished:
                 try:
@@ -158,6 +236,9 @@ class ProductionAgentManager:
                     if not error.retriable:
                         raise
                 run = await self._desk.get(self._workspace, run.id)
+                if run.state is RunState.WAITING:
+                    msg = "The run waits until its session goes on."
+                    raise RunFailed(run.error.detail if run.error else msg, code="run_waiting")
         if run.error is not None:
             raise RunFailed(run.error.detail, code=run.error.code)
         return run

@@ -9,7 +9,7 @@ from bootstrap.services import Services
 from kernel.clock import rfc3339
 from kernel.errors import InvalidInput
 from kernel.ids import session_id
-from lifecycle.events.catalogue import chosen_names
+from lifecycle.events.catalogue import LOST, chosen_names
 from lifecycle.events.streams import SessionStream, Stream, WorkspaceStream
 from lifecycle.events.tail import News
 from triggers.api import Api, Call, Endpoint, Reply
@@ -72,7 +72,7 @@ def event_stream(stream: Stream, news: News) -> str:
     parts = ["retry: 250\n\n"]
     if news.expired:
         # Without an id: whoever does not get what follows is told again.
-        parts.append("event: events.expired\ndata: {}\n\n")
+        parts.append(f"event: {LOST}\ndata: {{}}\n\n")
     for position, event in news.events:
         data = json.dumps(event.data | {"at": rfc3339(event.at)})
         parts.append(f"id: {stream.id_of(position)}\nevent: {event.name}\ndata: {data}\n\n")

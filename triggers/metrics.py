@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from bootstrap.services import Services
 from kernel.ids import agent_name
-from lifecycle.registry.counts import Lifecycle
 from triggers.agents import PAGING
 from triggers.api import Api, Call, Endpoint, Reply, page_token
 from triggers.views.agents import AgentStatsView
 from triggers.views.base import Page
 from triggers.views.metrics import LifecycleView
+
+if TYPE_CHECKING:
+    from lifecycle.registry.counts import Lifecycle
 
 _HOURS = 24
 

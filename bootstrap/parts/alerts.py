@@ -27,8 +27,10 @@ class AlertParts(EventParts, NotificationParts, PerformanceParts):
     @cached_property
     def evaluator(self) -> Evaluator:
         """Evaluates alert rules."""
-        from llmops.alerts.evaluation import Evaluator
+        from lifecycle.registry.alarms import RegistryAlarms
+        from lifecycle.registry.plan_store import PlanStore
+        from llmops.alerts.evaluation import Evaluator, Sources
 
-        return Evaluator(
-            self.alerts, self.performance_rollup, self.daily_costs, self.outbox, self.journal, clock=self.clock
-        )
+        registry = RegistryAlarms(self.lifecycle_counts, PlanStore(self.tables))
+        sources = Sources(self.performance_rollup, self.daily_costs, registry.figures)
+        return Evaluator(self.alerts, sources, self.outbox, self.journal, self.clock)

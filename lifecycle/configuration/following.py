@@ -39,6 +39,8 @@ CHANGES_A_RUN = 1000
 AGENTS_A_RUN = 5000
 """Most agents, or about as many, that one run of the timer changes."""
 
+_MADE, _FOLLOWED = "made", "followed"  # what is noted of a change: that it is about to be made; that agents followed it
+
 
 @dataclass(frozen=True, slots=True)
 class Followed:
@@ -79,28 +81,31 @@ class Following:
 
     async def note(self, workspace: str, ref: Ref, version: int) -> Entry:
         """Note that a change is about to be made, so that it is followed whatever happens to this process."""
-        return await self._noted(workspace, f"{ref.kind.value}!{ref.name}!{version}", "made", self._clock())
+        return await self._noted(workspace, f"{ref.kind.value}!{ref.name}!{version}", _MADE, self._clock())
 
     async def follow(self, noted: Entry, signals: AgentSignals, at_most: int) -> Followed:
         """Have the agents follow a change that was noted, until about `at_most` of them have changed."""
-        done = await self._spread(noted, signals, at_most)
+        done = await self._spread(noted.workspace, _ref(noted), signals, at_most)
         if done.complete:
-            await self._noted(noted.workspace, noted.name, "followed", _told(noted)[1])
+            await self._noted(noted.workspace, noted.name, _FOLLOWED, _told(noted)[1])
         return done
 
     async def finish(self, signals: AgentSignals, at_most: int = AGENTS_A_RUN) -> Followed:
         """Do what is left of the changes noted so far, until about `at_most` agents have changed; for a timer."""
         settled, total = self._clock() - SETTLED, Followed()
+        changes: dict[tuple[str, Ref], list[Entry]] = {}
         for noted in await self._left(settled):
+            changes.setdefault((noted.workspace, _ref(noted)), []).append(noted)
+        for (workspace, ref), noted_of_it in changes.items():
             if total.changed >= at_most:
                 return total + Followed(complete=False)
-            if _told(noted)[1] > settled:
-                total += await self.follow(noted, signals, at_most - total.changed)
-                continue
-            done = await self._spread(noted, signals, at_most - total.changed)
-            if done.complete:
-                await self._due.drop(noted.workspace, noted.name, noted.hour)
+            done = await self._spread(workspace, ref, signals, at_most - total.changed)
             total += done
+            for noted in noted_of_it if done.complete else ():
+                if (at := _told(noted)[1]) <= settled:
+                    await self._due.drop(workspace, noted.name, noted.hour)
+                else:
+                    await self._noted(workspace, noted.name, _FOLLOWED, at)
         return total
 
     async def agents(self, workspace: str, ref: Ref) -> AsyncIterator[Sequence[Dependent]]:
@@ -120,16 +125,14 @@ class Following:
         left: list[Entry] = []
         async for noted in self._due.until(self._clock()):
             state, at = _told(noted)
-            if state == "made" or at <= settled:
+            if state == _MADE or at <= settled:
                 left.append(noted)
             if len(left) == CHANGES_A_RUN:
                 break
         return left
 
-    async def _spread(self, noted: Entry, signals: AgentSignals, at_most: int) -> Followed:
-        kind, name, _ = noted.name.split("!")
-        workspace, ref, total = noted.workspace, Ref(Kind(kind), name), Followed()
-        sources = self._composer.sources(workspace)
+    async def _spread(self, workspace: str, ref: Ref, signals: AgentSignals, at_most: int) -> Followed:
+        sources, total = self._composer.sources(workspace), Followed()
         async for batch in self.agents(workspace, ref):
             if total.changed >= at_most:
                 return total + Followed(complete=False)
@@ -202,6 +205,11 @@ def config_of(agent: Agent) -> AgentConfig:
     """Return what the agent's owner declared."""
     declaration = agent.declaration
     return declaration.config if declaration.config is not None else AgentConfig.behind(declaration.spec)
+
+
+def _ref(noted: Entry) -> Ref:
+    kind, name, _ = noted.name.split("!")
+    return Ref(Kind(kind), name)
 
 
 def _told(noted: Entry) -> tuple[str, datetime]:

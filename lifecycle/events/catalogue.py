@@ -27,6 +27,24 @@ class Kind:
 _RUN = {"run_id": "the run"}
 _ATTEMPT = _RUN | {"attempt": "number of the attempt"}
 _CODE = {"code": "stable code of the failure, where there is one"}
+_AGENT = {"agent": "the agent"}
+_VERSION = _AGENT | {"version": "the version's label at the provider"}
+_FAILED = _VERSION | {"why": "stable code of the failure"}
+_ALERT = {
+    "id": "the firing",
+    "alert": "the rule",
+    "agent": "the agent it is about; null for all",
+    "metric": "what is measured",
+    "condition": "how it is compared",
+    "threshold": "with what",
+    "severity": "how bad it is",
+    "value": "what was measured",
+}
+
+
+def _agent(says: str, data: Mapping[str, str] = _VERSION) -> Kind:
+    return Kind(says, dict(data) | {"why": "the reason, where there is one"} if data is not _FAILED else data)
+
 
 CATALOGUE: Mapping[str, Kind] = MappingProxyType(
     {
@@ -34,6 +52,7 @@ CATALOGUE: Mapping[str, Kind] = MappingProxyType(
             "A session is started, active, paused, waiting or ended",
             {"state": "the new state", "reason": "why, where there is a reason"},
         ),
+        "session.unpinned": Kind("A session goes on with the agent as it is now"),
         "run.queued": Kind(
             "A run was accepted, or put back on the queue", _RUN | {"redriven": "how often it was redriven, if it was"}
         ),
@@ -41,20 +60,67 @@ CATALOGUE: Mapping[str, Kind] = MappingProxyType(
         "run.stage": Kind("A run has come to another stage", _ATTEMPT | {"stage": "the stage"} | _CODE),
         "run.retrying": Kind("An attempt failed and the run is queued for another", _ATTEMPT | _CODE),
         "run.cancel_requested": Kind("A running run is to be cancelled", _RUN),
+        "run.history_compacted": Kind(
+            "The model was told a shortened history",
+            _ATTEMPT | {"told": "messages told", "of": "messages of the history looked at"},
+        ),
         "run.delta": Kind(
             "A streamed run's text goes on",
-            _ATTEMPT | {"offset": "characters of the text before it", "text": "what follows them"},
+            _ATTEMPT | {"offset": "characters of the text before this piece", "text": "the piece"},
             everywhere=False,
         ),
         "run.stream_ended": Kind(
             "A streamed run's text is complete, or was cut off", _ATTEMPT | {"outcome": "how the stream ended"} | _CODE
         ),
-        "run.history_compacted": Kind(
-            "A model was told less than the whole history", _ATTEMPT | {"told": "messages told", "of": "messages there"}
+        "run.evaluated": Kind(
+            "A judge has scored an answer", _RUN | {"judge": "the judge", "overall": "the score with it, 0-100"}
         ),
-        "run.evaluated": Kind("A judge has scored an answer", _RUN),
+        "agent.declared": _agent("An agent was declared, for the first time or with another spec", _AGENT),
+        "agent.rolled_back": _agent("An earlier spec of an agent was declared again", _AGENT),
+        "agent.enabled": _agent("An agent was switched on", _AGENT),
+        "agent.disabled": _agent("An agent was switched off", _AGENT),
+        "agent.deleted": _agent("An agent was declared deleted", _AGENT),
+        "agent.created": _agent("A version was made at the provider"),
+        "agent.adopted": _agent("A version of ours was found at the provider and taken over"),
+        "agent.superseded": _agent("Another version took the place of this one"),
+        "agent.restored": _agent("A retired agent is back"),
+        "agent.kept": _agent("A version was found or made because a session is pinned to it"),
+        "agent.gone": _agent("A version is no longer at the provider as it was made"),
+        "agent.retired": _agent("An agent was given up, for want of use or on request"),
+        "agent.provider_disabled": _agent("The provider no longer runs the agent"),
+        "agent.archived": _agent("A version's definition was stored before it is deleted"),
+        "agent.version_deleted": _agent("A version was deleted at the provider"),
+        "agent.create_failed": _agent("The provider did not make a version", _FAILED),
+        "agent.delete_failed": _agent("The provider did not delete a version", _FAILED),
+        "agent.verify_failed": _agent("It could not be seen whether a version is as it was made", _FAILED),
+        "budget.threshold": Kind(
+            "A share of a budget is spent",
+            {
+                "scope": "whose budget",
+                "unit": "what it limits",
+                "period": "per when",
+                "percent": "the share",
+                "spent": "how much that is",
+                "limit": "of how much",
+            },
+        ),
+        "budget.blocked": Kind(
+            "A run waits because a budget is used up",
+            _RUN | _AGENT | {"session_id": "its session", "code": "why", "scopes": "whose budgets", "detail": "why"},
+        ),
+        "budget.degraded": Kind(
+            "A run goes on with less, because much of a budget is used up",
+            _RUN | _AGENT | {"step": "with what", "percent": "how much is used up", "model": "the model, if another"},
+        ),
+        "alert.fired": Kind("An alert rule holds", _ALERT),
+        "alert.resolved": Kind(
+            "It does not any more",
+            _ALERT | {"resolved_value": "what is measured now", "resolution": "how it was resolved"},
+        ),
     }
 )
+LOST = "events.expired"
+"""Told to a reader who comes back after events it has not read were deleted; no state changed, so it is not stored."""
 
 
 def in_workspace_stream(name: str) -> bool:

@@ -55,7 +55,11 @@ class Watch:
                 ends = await self._stream.ends()
                 self._checked_at = _now()
                 if self._tail is None:
-                    self._tail, self._looked_at = Tail(ends), _now()
+                    # With what came last, so that those who begin to follow at the same time share a read, too.
+                    tail = Tail([max(0, end - AT_ONCE) for end in ends])
+                    await self._read(tail)
+                    tail.reach(ends)
+                    self._tail = tail
         return self._tail
 
     async def look(self) -> None:
@@ -64,16 +68,7 @@ class Watch:
         async with self._lock:
             if self._tail is None or self._looked_at > asked_at:
                 return
-            tail, more, changed = self._tail, True, False
-            self._looked_at = _now()
-            while more:
-                found = await asyncio.gather(
-                    *(self._stream.read(lane, first, AT_ONCE) for lane, first in enumerate(tail.ends))
-                )
-                for lane, each in enumerate(found):
-                    changed |= tail.add(lane, each)
-                more = any(len(each) == AT_ONCE for each in found)
-            if changed:
+            if await self._read(self._tail):
                 self._tell()
 
     async def look_if_due(self) -> None:
@@ -100,6 +95,19 @@ class Watch:
         finally:
             self._waiting -= 1
             self.used_at = _now()
+
+    async def _read(self, tail: Tail) -> bool:
+        """Add what is new to the tail and return whether anything is."""
+        self._looked_at = _now()
+        more, changed = True, False
+        while more:
+            found = await asyncio.gather(
+                *(self._stream.read(lane, first, AT_ONCE) for lane, first in enumerate(tail.ends))
+            )
+            for lane, each in enumerate(found):
+                changed |= tail.add(lane, each)
+            more = any(len(each) == AT_ONCE for each in found)
+        return changed
 
     def _tell(self) -> None:
         self._news.set()

@@ -53,12 +53,20 @@ class Tail:
         before = self._ends[lane]
         for number, event in found:
             if number >= self._ends[lane]:
+                if number > self._ends[lane]:
+                    self._starts[lane] = number  # what was between is kept no longer
                 self._events.append((lane, number, event))
                 self._ends[lane] = number + 1
         while len(self._events) > _KEPT:
             gone, number, _ = self._events.popleft()
             self._starts[gone] = number + 1
         return self._ends[lane] > before
+
+    def reach(self, ends: Sequence[int]) -> None:
+        """Take note that what comes next has at least these numbers: what was before and is not here, is not kept."""
+        for lane, end in enumerate(ends):
+            if self._ends[lane] < end:
+                self._starts[lane] = self._ends[lane] = end
 
     def behind(self, position: Position) -> Sequence[int]:
         """Return the lanes in which a reader at this position lacks events that are not here."""
@@ -67,7 +75,7 @@ class Tail:
     def after(self, position: Position, wanted: Callable[[Event], bool], limit: int) -> News:
         """Return up to `limit` of what is here and has not come to a reader at this position, which lacks no other."""
         lacking = sum(max(0, end - number) for number, end in zip(position, self._ends, strict=True))
-        found: list[tuple[int, int, Event]] = []
+        found: list[tuple[int, int, Event]] = []  # each event it lacks is here, so no further than the last is looked
         for each in reversed(self._events):
             if len(found) == lacking:
                 break

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Self
 
 from lifecycle.configuration.specs import fingerprint
 from lifecycle.registry.agents import AgentState, same
@@ -55,7 +56,7 @@ def plan_of(workspace: str, owner: str, agents: Iterable[Agent], sight: Sight) -
         agent = known.get(name)
         if agent is not None and agent.declaration.spec.provider in sight.unseen:
             continue
-        case = _Case(name, agent, belongings.get(name, Belongings()), sight.confirmed)
+        case = _Case.of(name, agent, belongings.get(name, Belongings()), sight.confirmed)
         of_agent = [*case.made(), *case.left(), *case.remarks()]
         lines += of_agent
         unchanged += agent is not None and not agent.declaration.deleted and not of_agent
@@ -64,12 +65,27 @@ def plan_of(workspace: str, owner: str, agents: Iterable[Agent], sight: Sight) -
 
 @dataclass(frozen=True, slots=True)
 class _Case:
-    """An agent, None when it was never declared, and what is at the providers of it."""
+    """An agent and what is at the providers of it.
+
+    Attributes:
+        name: Its name.
+        agent: What is declared and recorded of it; None when it was never declared.
+        there: What is at the providers.
+        confirmed: See `Sight`.
+        wanted: The fingerprint that should be there; empty when nothing should, or nothing may be changed.
+    """
 
     name: str
     agent: Agent | None
     there: Belongings
     confirmed: frozenset[tuple[str, str]]
+    wanted: str
+
+    @classmethod
+    def of(cls, name: str, agent: Agent | None, there: Belongings, confirmed: frozenset[tuple[str, str]]) -> Self:
+        """Return the case of an agent."""
+        wanted = "" if agent is None or agent.state in AWAY else fingerprint(agent.declaration.spec)
+        return cls(name, agent, there, confirmed, wanted)
 
     def made(self) -> Iterable[Line]:
         """Yield what is missing of a declared agent: one line at most."""
@@ -103,8 +119,8 @@ class _Case:
         if held and deleted and record is not None and not record.retired:
             why = "The agent was deleted, but is still there."
             yield self._line(Kind.ORPHAN, Action.REMOVE, why, f"Delete {_listed(held)}.", *held)
-        strays = [each for each in self.there.ours if not self.holds(each)]
-        strays = [each for each in strays if each != self.chosen]
+        chosen = self.chosen
+        strays = [each for each in self.there.ours if each != chosen and not self.holds(each)]
         like = {each.fingerprint for each in record.held} | {record.made_from} if record else set[str]()
         like = (like | {self.wanted}) - {""}
         for provider in sorted({each.provider for each in strays}):
@@ -130,13 +146,6 @@ class _Case:
             made = [each for each in self.there.copies if (each.provider, each.name) == (provider, name)]
             why = f"{name!r} carries our mark, but the agent was never called so there: somebody copied it."
             yield self._line(Kind.CHANGED, Action.NONE, why, "Nothing: it is not ours.", *made)
-
-    @property
-    def wanted(self) -> str:
-        """The fingerprint that should be there; empty when nothing should, or nothing may be changed."""
-        if self.agent is None or self.agent.state in AWAY:
-            return ""
-        return fingerprint(self.agent.declaration.spec)
 
     @property
     def current(self) -> ProviderVersion | None:
@@ -187,7 +196,8 @@ class _Case:
         if action not in (Action.ENSURE, Action.RENEW):
             return Line(self.name, kind, action, versions[0].provider, why, would, revision, versions)
         # The actor leaves one version of a spec, whatever it is asked to make.
-        twins = [each for each in self.there.made_from(self.wanted) if each != self.chosen and not self.holds(each)]
+        chosen = self.chosen
+        twins = [each for each in self.there.made_from(self.wanted) if each != chosen and not self.holds(each)]
         would = f"{would} Delete {_listed(twins)}, which {'are' if twins[1:] else 'is'} the same." if twins else would
         return Line(self.name, kind, action, at, why, would, revision, versions, clears=bool(twins))
 

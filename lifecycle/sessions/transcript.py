@@ -32,35 +32,38 @@ class Transcript:
     events: Sequence[tuple[int, Event]]
 
 
-async def transcript_of(conversations: Conversations, session: Session) -> Transcript:
+async def transcript_of(
+    conversations: Conversations, session: Session, *, most_items: int = MAX_ITEMS, most_characters: int = MAX_CHARACTERS
+) -> Transcript:
     """Return the session's transcript; what comes in while it is read may be in it or not.
 
     Raises:
-        TooLarge: It is over MAX_ITEMS or MAX_CHARACTERS; its messages can be read in pages instead.
+        TooLarge: It has more messages, runs or events, or characters of text; its messages can be read in pages instead.
     """
+
+    def check(items: int) -> None:
+        if items > most_items or size > most_characters:
+            msg = "The session is too large for one answer; read its messages in pages."
+            raise TooLarge(msg, code="export_too_large")
+
     size = 0
     turns: list[Turn] = []
     runs: list[Run] = []
     events: list[tuple[int, Event]] = []
     async for turn in _turns(conversations, session):
         turns.append(turn)
-        size = _within(len(turns), size + len(turn.text))
+        size += len(turn.text)
+        check(len(turns))
     async for run in conversations.runs(session.workspace, session.id):
         runs.append(run)
-        size = _within(len(runs), size + len(run.query) + len(run.answer or "") + len(run.context or ""))
+        size += len(run.query) + len(run.answer or "") + len(run.context or "")
+        check(len(runs))
     async for number, event in _events(conversations, session):
         if event.name != _TOLD_OTHERWISE:
             events.append((number, event))
-            _within(len(events), size)
+            check(len(events))
     runs.sort(key=lambda run: (run.number, run.created_at))
     return Transcript(session, turns, runs, events)
-
-
-def _within(items: int, size: int) -> int:
-    if items > MAX_ITEMS or size > MAX_CHARACTERS:
-        msg = "The session is too large for one answer; read its messages in pages."
-        raise TooLarge(msg, code="export_too_large")
-    return size
 
 
 async def _turns(conversations: Conversations, session: Session) -> AsyncIterator[Turn]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 from kernel.clock import Clock
 from kernel.ids import new_id
 from kernel.journal import Event, Journal
-from llmops.alerts.metrics import FIGURES, FROM_LEDGER, value_of, written
+from llmops.alerts.metrics import FIGURES, FROM_LEDGER, FROM_REGISTRY, Metric, value_of, written
 from llmops.alerts.rules import WORDS, Resolution, State, Status, closed, evaluated
 from llmops.alerts.store import Alert, Alerts, Firing, Standing
 from llmops.notifications.notification import Notification
@@ -24,6 +25,9 @@ from llmops.spend.rollup import Group
 from llmops.spend.usage import Spend
 
 log = logging.getLogger(__name__)
+
+RegistryFigures = Callable[[str, datetime, datetime], Awaitable[Mapping[Metric, float]]]
+"""Returns the metrics FROM_REGISTRY of a workspace since a time, up to now; what is not known is left out."""
 
 _AT_ONCE = 8
 
@@ -38,12 +42,20 @@ class Evaluated:
     no_data: int
 
 
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Where metrics come from: outcomes, the ledger's sums, and the registry."""
+
+    rollup: Rollup
+    costs: DailyCosts
+    registry: RegistryFigures
+
+
 class Readings:
     """What rules look at, at one moment; what several look at is read once."""
 
-    def __init__(self, rollup: Rollup, costs: DailyCosts, now: datetime) -> None:
-        self._rollup = rollup
-        self._costs = costs
+    def __init__(self, sources: Sources, now: datetime) -> None:
+        self._sources = sources
         self._now = now
         self._windows: dict[tuple[str, str | None, int], asyncio.Task[Any]] = {}
         self._days: dict[str, asyncio.Task[Any]] = {}
@@ -51,10 +63,13 @@ class Readings:
     async def value(self, alert: Alert) -> float | None:
         """Return the rule's metric; None when there is no data."""
         rule, now = alert.rule, self._now
+        if rule.metric in FROM_REGISTRY:
+            figures = await self._sources.registry(alert.workspace, now - timedelta(seconds=rule.window_s), now)
+            return figures.get(rule.metric)
         if rule.metric in FROM_LEDGER:
             if alert.workspace not in self._days:
                 today = now.date()
-                sums = self._costs.sums(alert.workspace, today, today, today)
+                sums = self._sources.costs.sums(alert.workspace, today, today, today)
                 self._days[alert.workspace] = asyncio.create_task(sums)
             summary = Summary(spend=_spent(await self._days[alert.workspace], rule.agent))
         else:
@@ -62,7 +77,7 @@ class Readings:
             if window not in self._windows:
                 since = now - timedelta(seconds=rule.window_s)
                 self._windows[window] = asyncio.create_task(
-                    self._rollup.window(alert.workspace, rule.agent, since, now)
+                    self._sources.rollup.window(alert.workspace, rule.agent, since, now)
                 )
             cells: list[Cell] = await self._windows[window]
             summary = total(cells)
@@ -72,12 +87,9 @@ class Readings:
 class Evaluator:
     """Evaluates all rules."""
 
-    def __init__(
-        self, alerts: Alerts, rollup: Rollup, costs: DailyCosts, outbox: Outbox, journal: Journal, clock: Clock
-    ) -> None:
+    def __init__(self, alerts: Alerts, sources: Sources, outbox: Outbox, journal: Journal, clock: Clock) -> None:
         self._alerts = alerts
-        self._rollup = rollup
-        self._costs = costs
+        self._sources = sources
         self._outbox = outbox
         self._journal = journal
         self._clock = clock
@@ -88,8 +100,8 @@ class Evaluator:
         One rule's failure keeps no other from being evaluated, and is raised in the end.
         """
         now = self._clock()
-        await self._rollup.fold(now)
-        readings, turnstile = Readings(self._rollup, self._costs, now), asyncio.Semaphore(_AT_ONCE)
+        await self._sources.rollup.fold(now)
+        readings, turnstile = Readings(self._sources, now), asyncio.Semaphore(_AT_ONCE)
 
         async def one(alert: Alert) -> tuple[Status | None, bool]:
             async with turnstile:

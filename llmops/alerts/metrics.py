@@ -30,10 +30,21 @@ Metric = Literal[
     "wasted_share",
     "unpriced_calls",
     "cost_today_usd",
+    "versions_created",
+    "create_failures",
+    "delete_failures",
+    "drift",
+    "leaks",
 ]
 
 FROM_LEDGER: frozenset[Metric] = frozenset({"cost_today_usd"})
 """Metrics of the ledger's sums of the UTC day; their rules' windows do not matter."""
+
+
+FROM_REGISTRY: frozenset[Metric] = frozenset(
+    {"versions_created", "create_failures", "delete_failures", "drift", "leaks"}
+)
+"""Metrics of the workspace's agents at their providers, by the hour."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +53,14 @@ class Figure:
 
     Attributes:
         words: What it is, for people.
-        read: Returns it from a window's summary and the window in seconds; None when there is nothing to say.
+        read: Returns it from a window's summary and the window in seconds, or None when there is nothing to say; None
+            for what is not read from outcomes.
         unit: `ms`, `usd`, `share` (0-1), `points` or nothing for a number.
         rests_on_runs: Whether it needs runs to say anything; a count does not: no runs are none.
     """
 
     words: str
-    read: Callable[[Summary, float], float | None]
+    read: Callable[[Summary, float], float | None] | None
     unit: Literal["ms", "usd", "share", "points", ""] = ""
     rests_on_runs: bool = False
 
@@ -82,6 +94,11 @@ FIGURES: Mapping[Metric, Figure] = {
     "wasted_share": Figure("share of the spend without an answer", lambda s, _: s.wasted_share, "share"),
     "unpriced_calls": Figure("model calls without a known price", lambda s, _: float(s.spend.unpriced_calls)),
     "cost_today_usd": Figure("spend of the day", lambda s, _: _usd(s.spend.cost_micro_usd), "usd"),
+    "versions_created": Figure("versions made at providers", None),
+    "create_failures": Figure("failures to make a version", None),
+    "delete_failures": Figure("failures to delete a version", None),
+    "drift": Figure("differences between registry and providers", None),
+    "leaks": Figure("versions at providers that nobody needs", None),
 }
 
 
@@ -95,7 +112,7 @@ def value_of(metric: Metric, summary: Summary, window_s: float, min_runs: int) -
         min_runs: Fewest runs that a metric which rests on runs goes by.
     """
     figure = FIGURES[metric]
-    if figure.rests_on_runs and summary.runs < min_runs:
+    if figure.read is None or (figure.rests_on_runs and summary.runs < min_runs):
         return None
     return figure.read(summary, window_s)
 

@@ -15,7 +15,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from kernel.errors import InvalidInput
-from llmops.alerts.metrics import Metric
+from llmops.alerts.metrics import FROM_REGISTRY, Metric
 from llmops.notifications.notification import Severity
 
 Condition = Literal["gt", "gte", "lt", "lte"]
@@ -65,6 +65,9 @@ class AlertRule(BaseModel):
     def _consistent(self) -> AlertRule:
         if self.recover_at is not None and breached(self.condition, self.recover_at, self.threshold):
             msg = "recover_at must not itself meet the condition"
+            raise ValueError(msg)
+        if self.agent is not None and self.metric in FROM_REGISTRY:
+            msg = f"{self.metric} is of the whole workspace; leave out agent"
             raise ValueError(msg)
         return self
 

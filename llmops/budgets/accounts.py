@@ -36,7 +36,8 @@ from llmops.budgets.book import TABLE
 from llmops.budgets.holds import Ask, Hold, Outcome, Settled, hold_key
 from llmops.budgets.rules import Amounts, Counter, Refusal, granted
 
-_CONFLICTS_BEFORE_GIVING_UP = 60
+_CONFLICTS_BEFORE_GIVING_UP = 40
+_LONGEST_PAUSE_S = 1.0
 _KNOWN_AT_MOST = 5000
 
 
@@ -186,7 +187,7 @@ class Accounts:
                     wish.in_doubt = True
                 for key in keys:
                     desk.known.pop(key, None)
-                await asyncio.sleep(random.uniform(0, 0.002 * min(tries + 1, 25)))  # noqa: S311 - spreads writers
+                await asyncio.sleep(random.uniform(0, min(_LONGEST_PAUSE_S, 0.03 * 2**tries)))  # noqa: S311 - spreads writers
                 continue
             return plans
         msg = "The budgets are being used by too many at once; try again."

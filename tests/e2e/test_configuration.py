@@ -99,3 +99,21 @@ async def test_what_is_refused_says_why_and_changes_nothing(api: Api) -> None:
     assert (await api.get("templates/a"))["version"] == 1
     dependents = await api.everything("templates/a/dependents", 1)
     assert [(item["kind"], item["name"]) for item in dependents] == [("agent", "bot"), ("template", "b")]
+
+
+async def test_what_a_user_prefers_goes_with_the_session_and_not_with_the_agent(api: Api) -> None:
+    """Two users are answered by one version; the preferences of one are nobody else's to see."""
+    await api.declare("bot")
+    path = "users/ada+1@example.org/preferences"
+    made = await api.call("PUT", path, {"language": "de", "note": "I ride a cargo bike."})
+    plain = await api.answer("bot", user_id="bob")
+    told = await api.answer("bot", user_id="ada+1@example.org")
+
+    assert (made.status, made.headers["etag"]) == (201, '"1"')
+    assert (plain["version"], told["version"]) == ("1", "1")
+    assert told["spend"]["input_tokens"] > plain["spend"]["input_tokens"]
+    assert (await api.elsewhere().call("GET", path)).code == "preferences_not_found"
+    assert (await api.call("PUT", path, {"language": "de"}, If_Match='"7"')).code == "etag_mismatch"
+    assert (await api.call("PUT", path, {"mood": "bad"})).code == "invalid_input"
+    assert (await api.call("DELETE", path)).status == 204
+    assert (await api.call("DELETE", path)).code == "preferences_not_found"

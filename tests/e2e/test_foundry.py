@@ -24,7 +24,7 @@ class Project:
 
     def __init__(self, endpoint: str) -> None:
         self.endpoint = endpoint
-        self._url = endpoint.split("/api/")[0]
+        self._url = endpoint.split("/api/", maxsplit=1)[0]
 
     async def fail(self, fault: str, **more: Any) -> None:
         await self._tell("fail", {"fault": fault, **more})
@@ -63,7 +63,7 @@ def foundry_stack(project: Project) -> Iterator[Stack]:
     """Run the app with the project."""
     with (
         tempfile.TemporaryDirectory(prefix="e2e-") as directory,
-        Stack(Path(directory), FOUNDRY_PROJECT_ENDPOINT=project.endpoint, VERSIONS_KEPT="1") as running,
+        Stack(Path(directory), FOUNDRY_PROJECT_ENDPOINT=project.endpoint, PRUNE_GRACE_S="3600") as running,
     ):
         yield running
 
@@ -83,23 +83,126 @@ async def declare(api: Api, name: str, **spec: Any) -> None:
 
 
 async def test_a_thousand_first_uses_make_one_agent(foundry: Api, project: Project) -> None:
-    """All at once, each in a session of its own, while the project takes its time: one create call, one version."""
+    """All at once, fifty of them runs, while the project takes its time: one create call, one version."""
     await declare(foundry, "wanted")
     before = Counter(await project.shown("counts"))
     await project.slow(0.2)
-    replies = await asyncio.gather(
-        *(foundry.call("POST", "agents/wanted/runs", {"query": f"{number}?"}) for number in range(1000))
-    )
+    runs = [foundry.call("POST", "agents/wanted/runs", {"query": f"{number}?"}) for number in range(50)]
+    looks = [foundry.call("POST", "agents/wanted/prewarm") for _ in range(950)]
+    replies = await asyncio.gather(*runs, *looks)
     assert Counter(reply.status for reply in replies) == {202: 1000}
     await project.slow(0)
+    ended = await asyncio.gather(*(foundry.ended(reply.json()["id"]) for reply in replies[:50]))
+    made = await foundry.get("agents/wanted")
+    # An agent's signals are applied in order: once this one is, the thousand before it are.
+    await foundry.call("POST", "agents/wanted/verify")
 
-    async def answered() -> bool:
-        return (await project.shown("counts")).get("create_response", 0) - before["create_response"] >= 1000
+    async def verified() -> Any:
+        agent = await foundry.get("agents/wanted")
+        return agent if agent["health"]["looked_at"] > made["health"]["looked_at"] else None
 
-    await eventually(answered, 240)
+    agent = await eventually(verified, 60)
     counts = Counter(await project.shown("counts"))
-    agent = await foundry.get("agents/wanted")
 
+    assert Counter(run["state"] for run in ended) == {"succeeded": 50}
     assert counts["create_version"] - before["create_version"] == 1
     assert len(await project.versions(agent["version"]["name"])) == 1
     assert (agent["state"], agent["health"]["status"]) == ("active", "ok")
+
+
+async def test_two_hundred_agents_in_a_storm_make_two_hundred_versions(foundry: Api, project: Project) -> None:
+    """A quarter of the create calls is throttled or fails, some after they took effect; nothing is made twice."""
+    names = [f"storm-{number}" for number in range(200)]
+    for fault in ("throttled", "unavailable"):
+        await project.fail(fault, on="create_version", times=20, retry_after_s=0.05)
+        await project.fail(fault, on="list_versions", times=20, retry_after_s=0.05)
+    await project.fail("unavailable", on="create_version", times=20, after=True)
+
+    await asyncio.gather(*(declare(foundry, name, instructions=name) for name in names))
+    await asyncio.gather(*(foundry.call("POST", f"agents/{name}/prewarm") for name in names))
+
+    async def active() -> bool:
+        agents = (await foundry.get("agents?limit=200"))["items"]
+        for agent in agents:
+            if agent["state"] == "failed":
+                await foundry.call("POST", f"agents/{agent['name']}/prewarm")
+        await asyncio.sleep(1)
+        return sum(agent["state"] == "active" for agent in agents) == 200
+
+    await eventually(active, 100)
+    versions = await project.versions(f"{foundry.workspace}-storm-")
+
+    assert len({version["name"] for version in versions}) == len(versions) == 200
+
+
+async def test_an_agent_is_changed_rolled_back_retired_and_restored(
+    foundry: Api, foundry_stack: Stack, project: Project
+) -> None:
+    """A pinned session stays with its version all the while, and the audit trail tells it all."""
+    await declare(foundry, "a", instructions="one")
+    first = await foundry.answer("a", "Hi", pin_version=True)
+    session = await foundry.get(f"sessions/{first['session_id']}")
+    await declare(foundry, "a", instructions="two")
+    await foundry.answer("a", "Hi")
+    second = await foundry.answer("a", "Hi", session_id=first["session_id"])
+    held = (await foundry.get("agents/a/versions"))["items"]
+    assert (first["version"], second["version"], session["pin"]["revision"]) == ("1", "1", 1)
+    assert [(each["version"], each["current"], each["kept_because"]) for each in held] == [
+        ("2", True, "current"),
+        ("1", False, "pinned by 1 session(s)"),
+    ]
+    assert held[1]["fingerprint"] == session["pin"]["fingerprint"]
+
+    back = await foundry.call("POST", "agents/a/rollback", {"version": "1"}, X_MS_CLIENT_PRINCIPAL_NAME="ann")
+    assert (back.status, back.json()["spec"]["instructions"], back.json()["revision"]) == (200, "one", 3)
+    assert (await foundry.answer("a", "Hi"))["version"] == "1"
+    unpinned = await foundry.call("POST", f"sessions/{first['session_id']}/unpin")
+    assert (unpinned.status, unpinned.json()["pin"]) == (200, None)
+
+    await foundry.call("POST", "agents/a/retire")
+    retired = await foundry.agent_in("a", "idle")
+
+    async def put_away() -> Any:
+        agent = await foundry.get("agents/a")
+        return agent["retirement"] and agent["retirement"]["put_away"]
+
+    await eventually(put_away)
+    await foundry.call("POST", "agents/a/restore")
+    restored = await foundry.agent_in("a", "active")
+    trail = await foundry.everything("agents/a/audit", 4)
+    told = [(line["step"], line["version"], line["by"]) for line in reversed(trail)]
+
+    assert (retired["version"], restored["version"]["version"]) == (None, "1")
+    assert sorted(version["version"] for version in await project.versions(f"{foundry.workspace}-a")) == ["1", "2"]
+    assert ("rolled_back", "", "ann") in told
+    assert [step for step, _, _ in told[-5:]] == ["retired", "provider_disabled", "archived", "archived", "restored"]
+
+
+async def test_what_cannot_be_asked_for(foundry: Api) -> None:
+    """Each has its status and code, and changes nothing."""
+    await declare(foundry, "a")
+    asked = [
+        await foundry.call("POST", "agents/a/rollback", {"version": "9"}),
+        await foundry.call("POST", "agents/a/rollback", {"revision": 9}),
+        await foundry.call("POST", "agents/a/rollback", {}),
+        await foundry.call("POST", "agents/a/rollback", {"revision": 1}, If_Match='"7"'),
+        await foundry.call("POST", "agents/nobody/rollback", {"revision": 1}),
+        await foundry.call("POST", "agents/a/retire?grace_s=-1"),
+        await foundry.call("POST", "sessions/nothing/unpin"),
+        await foundry.call("GET", "agents/nobody/audit"),
+        await foundry.call("GET", "agents/a/audit?next=bm90aGluZw"),
+        await foundry.elsewhere().call("GET", "agents/a/audit"),
+    ]
+
+    assert [(reply.status, reply.code) for reply in asked] == [
+        (404, "version_not_found"),
+        (404, "revision_not_found"),
+        (400, "invalid_input"),
+        (412, "etag_mismatch"),
+        (404, "agent_not_found"),
+        (400, "invalid_seconds"),
+        (404, "session_not_found"),
+        (404, "agent_not_found"),
+        (400, "invalid_next"),
+        (404, "agent_not_found"),
+    ]

@@ -205,7 +205,9 @@ async def test_fifty_first_questions_make_one_agent(api: Api, stack: Stack) -> N
 async def test_an_idle_session_is_ended_by_the_timer(api: Api, stack: Stack) -> None:
     """Nobody spoke for a while: the session ends, takes no more runs, and keeps the agent no longer."""
     await api.declare("lonely", idle_after_s=1)
-    run = await api.answer("lonely")
+    body = {"agent": "lonely", "session_id": "brief", "limits": {"idle_timeout_s": 2}}
+    assert (await api.call("POST", "sessions", body)).status == 201
+    run = await api.answer("lonely", session_id="brief")
 
     async def ended() -> Any:
         await stack.run_timer("expire_sessions")

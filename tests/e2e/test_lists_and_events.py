@@ -85,7 +85,7 @@ def parse(stream: bytes) -> list[tuple[int, str, dict[str, Any]]]:
     found: list[tuple[int, str, dict[str, Any]]] = []
     for block in stream.decode().split("\n\n"):
         fields = dict(line.split(": ", 1) for line in block.splitlines() if ": " in line)
-        if "id" in fields:
+        if "event" in fields:
             found.append((int(fields["id"]), fields["event"], json.loads(fields["data"])))
     return found
 

@@ -31,8 +31,12 @@ async def test_nothing_of_one_workspace_shows_in_another(api: Api, stack: Stack)
     ]
 
     assert [reply.status for reply in hidden] == [404] * len(hidden)
-    for path in ("agents", "stats", "sessions", "reports", "dead-letters"):
+    for path in ("agents", "sessions", "reports", "dead-letters"):
         assert await other.get(path) == {"items": [], "next": None}
+    stats = await other.get("stats")
+    assert (stats["items"], stats["lifecycle"]["agents"], stats["lifecycle"]["steps"]) == ([], {}, {})
+    metrics = (await other.call("GET", "metrics")).body.decode()
+    assert [line for line in metrics.splitlines() if "{" in line] == []
     assert (await other.get("costs"))["total"]["calls"] == 0
     assert (await other.call("POST", "prune")).json()["items"] == []
     assert (await api.get("agents/a"))["state"] == "active"

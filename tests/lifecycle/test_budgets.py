@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from kernel.errors import AppError, Conflict
 from lifecycle.runs.rules import Run, RunState
 from llmops.budgets.rules import Budget, Limit, parse_scope
+from llmops.spend.pricing import Rate
 from llmops.spend.usage import Spend
 from tests.lifecycle.app import TOOLED, App
 from tests.lifecycle.doubles import Crash, Fate, spec
@@ -159,10 +161,6 @@ async def test_what_waits_behind_a_cancelled_run_goes_on(app: App) -> None:
 
 async def test_a_model_without_a_price_is_not_run_on_a_budget_in_usd(app: App) -> None:
     """It waits until it has one."""
-    from decimal import Decimal
-
-    from llmops.spend.pricing import Rate
-
     await app.declare(declared=spec(model="home-grown"))
     await limit(app, "workspace", "usd", 1_000_000)
     run = (await app.submit()).run
@@ -250,8 +248,10 @@ async def test_a_run_cancelled_while_its_model_works_is_charged_what_it_may_have
     await limit(app, "workspace", "tokens", 1_000_000)
     accepted = await app.submit()
     working = asyncio.create_task(app.process(app.queue.sent[-1]))
-    while not [hold async for hold in app.services.accounts.holds("default")]:
+    for _ in range(200):
         await asyncio.sleep(0.005)
+        if [hold async for hold in app.services.accounts.holds("default")]:
+            break
     await asyncio.sleep(0.02)
     await app.services.desk.cancel("default", accepted.run.id)
     run = await working

@@ -256,12 +256,13 @@ async def test_who_comes_too_late_is_told_so() -> None:
     stream.lanes[0] = stream.lanes[0][3:]
 
     late = await Followers(look_every_s=1).follow(stream, early, wait_s=0)
-    fresh = await Followers(look_every_s=1).follow(stream, None, wait_s=0)
+    fresh, process = Reader(stream), Followers(look_every_s=1)
+    told = [(await fresh.ask(process)).expired for _ in range(3)]
     stream.lanes[0] = []
     gone = await Followers(look_every_s=1).follow(stream, early, wait_s=0)
 
     assert (late.expired, [event.data["number"] for _, event in late.events]) == (True, [3])
-    assert (fresh.expired, len(fresh.events)) == (False, 5)
+    assert (any(told), by_lane(fresh.seen, 2)) == (False, [[3], [0, 1, 2, 3]])
     assert (gone.expired, gone.events, gone.position) == (True, [], (4, 4))
 
 

@@ -197,3 +197,53 @@ async def test_bad_queries_are_refused(manager: ProductionAgentManager) -> None:
         await agent.run("  ")
     with pytest.raises(TooLarge):
         await manager.run("helper", RunRequest(query="x" * 70_000))
+
+
+async def test_an_answer_is_streamed_as_it_is_written(manager: ProductionAgentManager) -> None:
+    """Piece by piece; together they are the answer that the history has."""
+    spec = AgentSpec(model="x", simulate=Simulation(reply="word " * 100, stream_chunk_ms=25))
+    agent = await manager.get_or_create("writer", spec)
+    pieces = [piece async for piece in agent.stream("Write.")]
+    history = await agent.history()
+    session = await agent.session()
+
+    assert len(pieces) > 1
+    assert "".join(piece.text for piece in pieces) == history[1].text == "word " * 100
+    assert [turn.role for turn in history] == ["user", "assistant"]
+    assert session is not None
+    assert (session.turns, session.state) == (2, "active")
+
+
+async def test_a_reader_who_stops_cancels_the_run(manager: ProductionAgentManager) -> None:
+    """The model is not kept at work for nobody."""
+    spec = AgentSpec(model="x", simulate=Simulation(reply="word " * 1000, stream_chunk_ms=50))
+    agent = await manager.get_or_create("writer", spec)
+    stream = agent.stream("Write.")
+    async for _ in stream:
+        break
+    await stream.aclose()
+    session = await agent.session()
+
+    assert session is not None
+    assert (session.pending, session.turns) == (0, 0)
+
+
+async def test_a_stream_that_fails_says_why(manager: ProductionAgentManager) -> None:
+    """After what was written until then."""
+    spec = AgentSpec(model="x", simulate=Simulation(fail_first=9, fail_with="content_filter"))
+    agent = await manager.get_or_create("writer", spec)
+    with pytest.raises(RunFailed) as caught:
+        [piece async for piece in agent.stream("Write.")]
+
+    assert caught.value.code == "content_filter"
+
+
+async def test_a_run_of_a_paused_session_does_not_hang(services: Services, manager: ProductionAgentManager) -> None:
+    """The caller is told; the run is kept."""
+    agent = await manager.get_or_create("helper", SPEC)
+    await agent.run("One")
+    await services.session_pause.pause("default", agent.session_id)
+    with pytest.raises(RunFailed) as caught:
+        await asyncio.wait_for(agent.run("Two"), 5)
+
+    assert caught.value.code == "run_waiting"

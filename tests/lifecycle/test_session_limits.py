@@ -9,7 +9,6 @@ import pytest
 from kernel.errors import Conflict, TooLarge
 from lifecycle.configuration.preferences import Preferences
 from lifecycle.runs.rules import Run
-from lifecycle.sessions import transcript
 from lifecycle.sessions.conversations import Turn
 from lifecycle.sessions.history import compacted
 from lifecycle.sessions.listing import Filter
@@ -247,7 +246,7 @@ async def test_the_model_is_told_what_the_user_prefers(app: App) -> None:
     assert [turn.text for turn in await app.turns(run)][0] == "Hello"
 
 
-async def test_a_transcript_is_whole_and_bounded(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_transcript_is_whole_and_bounded(app: App) -> None:
     """Everything in order; over the limit it is refused, not cut."""
     runs: list[Run] = [await app.ask(f"Q{n}", session_id="chat", stream=True) for n in range(5)]
     found = await transcript_of(app.services.conversations, await session_of(app))
@@ -255,9 +254,8 @@ async def test_a_transcript_is_whole_and_bounded(app: App, monkeypatch: pytest.M
     assert [turn.text for turn in found.turns][::2] == [f"Q{n}" for n in range(5)]
     assert [run.id for run in found.runs] == [run.id for run in runs]
     assert "run.delta" not in {event.name for _, event in found.events}
-    monkeypatch.setattr(transcript, "MAX_ITEMS", 9)
     with pytest.raises(TooLarge) as caught:
-        await transcript_of(app.services.conversations, await session_of(app))
+        await transcript_of(app.services.conversations, await session_of(app), most_items=9)
     assert caught.value.code == "export_too_large"
 
 

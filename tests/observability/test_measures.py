@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from kernel.errors import AppError, Unavailable
-from lifecycle.runs.rules import Run
+from lifecycle.runs.rules import Run, RunState, Stage
 from llmops.metrics import definitions as metrics
 from llmops.metrics.series import Key, Numbers
 from tests.lifecycle.app import TOOLED, App
@@ -117,4 +118,18 @@ async def test_metrics_make_no_request_on_the_way_of_a_run() -> None:
     assert [name for name in tables.operations if name.endswith(" metrics")] == []
     await app.services.metrics.store()
     assert tables.operations["commit metrics"] == 1
+    await app.aclose()
+
+
+async def test_a_run_that_a_budget_makes_wait_is_counted_each_time_it_does() -> None:
+    """Waiting for something else is none of it."""
+    app = App()
+    await app.declare()
+    run, _ = await app.stored((await app.submit()).run)
+    waiting = replace(run, state=RunState.WAITING, stage=Stage.CHECKING_BUDGET)
+    for before, after in ((run, waiting), (waiting, waiting), (waiting, run), (run, waiting)):
+        app.services.measures.run_changed(before, after)
+    app.services.measures.run_changed(run, replace(waiting, stage=Stage.RUNNING))
+
+    assert (await counted(app))[metrics.BLOCKED.name, "bot"] == (2,)
     await app.aclose()

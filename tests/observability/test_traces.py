@@ -33,9 +33,10 @@ async def asked(functions: Functions, query: str, headers: dict[str, str] | None
     return run
 
 
-async def test_the_spans_of_a_run(functions: Functions, recorder: Recorder) -> None:
+@pytest.mark.parametrize("stream", [False, True])
+async def test_the_spans_of_a_run(functions: Functions, recorder: Recorder, *, stream: bool) -> None:
     """Request, submission, message, run, agent, model calls and tool are one tree below the caller's span."""
-    run = await asked(functions, '/tool calculator {"expression": "2 + 3"}', {"traceparent": SENT})
+    run = await asked(functions, '/tool calculator {"expression": "2 + 3"}', {"traceparent": SENT}, stream=stream)
     outcome = await functions.deliver(await functions.received(run["session_id"]))
 
     assert outcome.error is None

@@ -10,6 +10,7 @@ from kernel.settings import Settings
 from triggers.app import create_app
 
 ROUTES = """
+DELETE sessions/{id} sessions_erase function
 DELETE agents/{name} agents_delete function
 DELETE alerts/{name} alerts_delete function
 DELETE channels/{name} channels_delete function
@@ -78,6 +79,7 @@ GET    runs/{run_id} runs_get function
 GET    sessions sessions_list function
 GET    sessions/{id} sessions_get function
 GET    sessions/{id}/events sessions_events function
+GET    sessions/{id}/export sessions_export function
 GET    events events function
 GET    status status function
 GET    analytics analytics function
@@ -100,6 +102,8 @@ POST   registry/apply registry_apply function
 POST   runs/{run_id}/cancel runs_cancel function
 POST   sessions sessions_create function
 POST   sessions/{id}/end sessions_end function
+POST   sessions/{id}/pause sessions_pause function
+POST   sessions/{id}/resume sessions_resume function
 PUT    agents/{name} agents_declare function
 PUT    alerts/{name} alerts_put function
 PUT    channels/{name} channels_put function

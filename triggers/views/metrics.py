@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from lifecycle.registry.counts import Lifecycle
 from triggers.views.base import View
+
+if TYPE_CHECKING:
+    from lifecycle.registry.counts import Lifecycle
 
 
 class HourView(View):

@@ -109,21 +109,22 @@ async def test_dying_at_any_step_ends_as_if_it_had_not(
 ) -> None:
     """Before or after each write and each request that changes the project: no version too many, off or on as meant."""
 
-    async def end(fate: Fate) -> tuple[Any, ...]:
+    async def end(provider: FoundryProvider, fate: Fate) -> tuple[Any, ...]:
         foundry.project.agents.clear()
-        async with registry_at(foundry) as registry:
-            await registry.apply(*before)
-            with suppress(Crash):
-                await registry.apply(operation, fate=fate)
-            record = await registry.apply(operation)
-            labels = tuple(version.version for version in record.held)
-            return record.state, labels, record.off, record.put_away, record.intents, registry.there
+        registry = Registry(foundry, provider)
+        await registry.apply(*before)
+        with suppress(Crash):
+            await registry.apply(operation, fate=fate)
+        record = await registry.apply(operation)
+        labels = tuple(version.version for version in record.held)
+        return record.state, labels, record.off, record.put_away, record.intents, registry.there
 
     unharmed = Fate()
-    expected = await end(unharmed)
-    for number in range(1, unharmed.count + 1):
-        for after in (False, True):
-            assert await end(Fate(number, after)) == expected, (number, after)
+    async with registry_at(foundry) as registry:
+        expected = await end(registry.provider, unharmed)
+        for number in range(1, unharmed.count + 1):
+            for after in (False, True):
+                assert await end(registry.provider, Fate(number, after)) == expected, (number, after)
 
 
 async def test_a_version_that_was_deleted_in_the_portal_is_made_again(foundry: FakeFoundry) -> None:

@@ -8,12 +8,14 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 from agent_framework import ChatContext, ChatMiddleware, Message, UsageDetails
+from agent_framework.exceptions import ChatClientException
 
 from kernel.errors import Conflict, InternalError, InvalidInput, ProviderRejected, Unavailable
 from lifecycle.configuration.specs import Simulation
 from lifecycle.registry.providers import AttemptId
 from tests.contracts.providers.conftest import NOW, Failure, World, ask, wanted
 from tests.contracts.providers.metering import Meter
+from tests.fakes.foundry_server import FakeFoundry
 
 
 def tokens(usage: UsageDetails | None) -> tuple[int | None, int | None]:
@@ -371,6 +373,24 @@ async def test_a_known_conversation_is_kept_without_a_request(world: World) -> N
     )
     assert world.requests == before or not conversation
     assert (conversation is not None) == (world.kind == "foundry")
+
+
+async def test_a_conversation_can_be_forgotten(world: World) -> None:
+    """What was said in it is gone at the provider; forgetting it again is no error."""
+    spec = world.spec()
+    made = await world.provider.create(wanted(spec))
+    agent = world.provider.open(made, spec)
+    conversation = await world.provider.conversation(made, "default/session-1", None) or "none"
+    if world.kind == "foundry":
+        await agent.run("Hi", session=agent.get_session(conversation))
+    for _ in range(2):
+        await world.provider.forget_conversation(conversation)
+
+    if isinstance(world.fake, FakeFoundry):
+        assert world.fake.project.conversations == {}
+        with pytest.raises(ChatClientException) as caught:
+            await agent.run("Hi", session=agent.get_session(conversation))
+        assert world.provider.translate(caught.value).code == "conversation_gone"
 
 
 @pytest.mark.parametrize("stream", [False, True])

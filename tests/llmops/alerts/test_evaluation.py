@@ -11,8 +11,12 @@ import pytest
 from adapters.memory_tables import MemoryTables
 from kernel.errors import Conflict, EtagMismatch, NotFound, Unavailable
 from kernel.journal import LANES, Journal
-from kernel.tables import Span, Tables, every
-from llmops.alerts.evaluation import Evaluated, Evaluator
+from kernel.tables import Insert, Span, Tables, every
+from lifecycle.registry.alarms import RegistryAlarms
+from lifecycle.registry.counts import LifecycleCounts, change_row
+from lifecycle.registry.differences import Kind
+from lifecycle.registry.plan_store import PlanStore, Summary
+from llmops.alerts.evaluation import Evaluated, Evaluator, Sources
 from llmops.alerts.rules import AlertRule
 from llmops.alerts.store import MOST, Alerts
 from llmops.notifications.notification import NOTIFICATION, Notification
@@ -24,6 +28,12 @@ from llmops.spend.ledger import Ledger
 from tests.lifecycle.doubles import CountingTables, Crash, Fate, FatefulTables, ManualClock
 from tests.llmops.conftest import line
 from tests.llmops.performance.makers import failure, outcome
+
+
+def sources(tables: Tables) -> Sources:
+    """Return where metrics come from, over these tables."""
+    registry = RegistryAlarms(LifecycleCounts(tables), PlanStore(tables))
+    return Sources(Rollup(tables), DailyCosts(tables), registry.figures)
 
 
 class World:
@@ -39,8 +49,9 @@ class World:
         tables = self.tables if fate is None else FatefulTables(self.tables, fate)
         return Evaluator(
             Alerts(tables, self.clock),
-            Rollup(tables),
-            DailyCosts(tables),
+            Sources(
+                Rollup(tables), DailyCosts(tables), RegistryAlarms(LifecycleCounts(tables), PlanStore(tables)).figures
+            ),
             Outbox(tables, self.clock),
             Journal(tables),
             self.clock,
@@ -224,6 +235,34 @@ async def test_the_spend_of_the_day_is_the_ledger_s(tables: MemoryTables) -> Non
     assert sorted((firing.alert, firing.value) for firing in firings) == [("all", 3.0), ("low", 2.0)]
 
 
+async def test_what_happens_to_agents_at_their_providers(tables: MemoryTables) -> None:
+    """Too many versions made, failures to delete them, and what the latest look for drift found."""
+    world = World(tables)
+    limits = {"versions_created": 9, "delete_failures": 0, "create_failures": 0, "drift": 3, "leaks": 2}
+    for metric, threshold in limits.items():
+        await world.rule(metric.replace("_", "-"), metric=metric, threshold=threshold, window_s=3600)
+    before = await world.evaluator().evaluate()
+    world.clock.move(hours=-3)
+    old = change_row("default", {"step.create_failed": 5}, world.clock())
+    world.clock.move(hours=3)
+    new = [change_row("default", {"step.created": 5, "step.delete_failed": n}, world.clock()) for n in range(2)]
+    await tables.commit("agents", [Insert(row) for row in (old, *new)])
+    await PlanStore(tables).note(
+        "default", Summary(world.clock(), {Kind.ORPHAN: 2, Kind.TAIL: 1, Kind.CHANGED: 1, Kind.CREATE: 9})
+    )
+    after = await world.evaluator().evaluate()
+
+    firings, _ = await world.alerts.fired("default", 10)
+    assert (before.fired, before.no_data) == (0, 2), "nobody has looked for drift yet"
+    assert (after.fired, after.no_data) == (4, 0)
+    assert sorted((each.metric, each.value) for each in firings) == [
+        ("delete_failures", 1.0),
+        ("drift", 4.0),
+        ("leaks", 3.0),
+        ("versions_created", 10.0),
+    ]
+
+
 async def test_rules_that_look_at_the_same_read_it_once() -> None:
     """A hundred rules over one agent's window cost one look at it."""
     tables = CountingTables()
@@ -250,7 +289,10 @@ async def test_one_rule_s_failure_keeps_no_other_back(tables: MemoryTables) -> N
             raise Unavailable
 
     clock = world.clock
-    evaluator = Evaluator(world.alerts, Rollup(tables), Broken(tables), Outbox(tables, clock), Journal(tables), clock)
+    sources = Sources(
+        Rollup(tables), Broken(tables), RegistryAlarms(LifecycleCounts(tables), PlanStore(tables)).figures
+    )
+    evaluator = Evaluator(world.alerts, sources, Outbox(tables, clock), Journal(tables), clock)
     with pytest.raises(Unavailable):
         await evaluator.evaluate()
     assert [firing.alert for firing in (await world.alerts.fired("default", 10))[0]] == ["a"]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from kernel.errors import InvalidInput
-from llmops.alerts.metrics import FIGURES, Metric, value_of, written
+from llmops.alerts.metrics import FIGURES, FROM_REGISTRY, Metric, value_of, written
 from llmops.alerts.rules import AlertRule, State, Status, alert_name, breached, closed, evaluated
 from llmops.performance.summary import Summary
 from tests.lifecycle.doubles import NOW
@@ -128,6 +128,7 @@ def test_conditions(condition: Any, below: bool, at: bool, above: bool) -> None:
         {"channels": ["x/y"]},
         {"recover_at": 0.6},
         {"metric": "quality", "condition": "lt", "threshold": 60, "recover_at": 50},
+        {"metric": "drift", "agent": "bot"},
         {"unknown": 1},
     ],
 )
@@ -150,8 +151,10 @@ def test_every_metric_can_be_read_and_written() -> None:
     assert set(FIGURES) == set(get_args(Metric))
     for metric, figure in FIGURES.items():
         value = value_of(metric, Summary(), 60, 1)
-        assert value == (None if figure.rests_on_runs or metric == "wasted_share" else 0)
+        silent = figure.rests_on_runs or metric == "wasted_share" or metric in FROM_REGISTRY
+        assert value == (None if silent else 0)
         assert written(metric, value)
+        assert written(metric, 1.0)
     assert value_of("error_rate", Summary(failed=4), 60, 5) is None
     assert value_of("error_rate", Summary(failed=5), 60, 5) == 1
     assert value_of("runs_per_minute", Summary(failed=5), 300, 5) == 1

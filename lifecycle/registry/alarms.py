@@ -1,0 +1,50 @@
+"""What alert rules can look at of the registry: agents made too often, left behind, or not cleaned up."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import Counter
+from collections.abc import Mapping
+from datetime import datetime
+
+from kernel.clock import hour_bucket
+from lifecycle.registry.counts import LifecycleCounts
+from lifecycle.registry.differences import Kind
+from lifecycle.registry.plan_store import PlanStore
+from lifecycle.registry.trail import Step
+from llmops.alerts.metrics import Metric
+
+_STEPS: Mapping[Metric, Step] = {
+    "versions_created": Step.CREATED,
+    "create_failures": Step.CREATE_FAILED,
+    "delete_failures": Step.DELETE_FAILED,
+}
+_LEAKS = (Kind.ORPHAN, Kind.TAIL)
+
+
+class RegistryAlarms:
+    """Reads the registry's metrics for alert rules."""
+
+    def __init__(self, counts: LifecycleCounts, plans: PlanStore) -> None:
+        self._counts = counts
+        self._plans = plans
+
+    async def figures(self, workspace: str, since: datetime, now: datetime) -> Mapping[Metric, float]:
+        """Return the metrics since then, the hour of `since` included; no drift before the first look for it.
+
+        An agent that is declared and not made yet is no drift: it is made when it is needed.
+        """
+        hours = math.ceil((now - since).total_seconds() / 3600) + 1
+        lifecycle, latest = await asyncio.gather(
+            self._counts.read(workspace, now, hours), self._plans.latest(workspace)
+        )
+        steps: Counter[str] = Counter()
+        for hour, counts in lifecycle.hours:
+            if hour >= hour_bucket(since):
+                steps.update(counts)
+        found: dict[Metric, float] = {metric: float(steps[step]) for metric, step in _STEPS.items()}
+        if latest is not None:
+            found["leaks"] = float(sum(latest.counts.get(kind, 0) for kind in _LEAKS))
+            found["drift"] = float(sum(count for kind, count in latest.counts.items() if kind != Kind.CREATE))
+        return found

@@ -1,0 +1,114 @@
+"""Plans at the edge: pages, cursors and bodies."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import azure.functions as func
+import pytest
+
+from bootstrap.services import Services
+from kernel.settings import Settings
+from lifecycle.configuration.specs import AgentSpec
+from tests.triggers.conftest import context, request
+from triggers import drift
+from triggers.api import Api, page_token
+
+AGENTS = 230
+CLIENT = json.dumps({"taskHubName": "x", "creationUrls": {}, "managementUrls": {"id": "x"}, "baseUrl": "http://x"})
+"""A Durable client as the host passes it; the actors are in this process here, and nobody calls it."""
+
+
+class Edge:
+    """The functions of plans, over services in memory with agents that were never used."""
+
+    def __init__(self) -> None:
+        self.services = Services.in_memory()
+        self.told = self.services.local_signals()
+        api = Api(Settings(), lambda _: self.told)
+        drift.register(api, self.services)
+        functions: Any = api.blueprint
+        built = [builder._function for builder in functions._function_builders]
+        self.functions = {function.get_function_name(): function.get_user_function() for function in built}
+
+    async def declare(self, count: int) -> None:
+        for number in range(count):
+            spec = AgentSpec(model="gpt-5-mini", instructions=str(number))
+            await self.services.catalog.declare("default", f"a{number:03d}", spec)
+
+    async def get(self, plan_id: str | None = None, **params: str) -> func.HttpResponse:
+        if plan_id is None:
+            return await self.functions["registry_plan"](request(params=params), context())
+        asked = request(params=params, route={"id": plan_id})
+        return await self.functions["registry_plan_get"](asked, context())
+
+    async def apply(self, body: Any) -> func.HttpResponse:
+        return await self.functions["registry_apply"](request(body), client=CLIENT, context=context())
+
+
+def content(response: func.HttpResponse) -> Any:
+    return json.loads(response.get_body())
+
+
+async def test_a_long_plan_is_read_and_applied_in_pages() -> None:
+    """Every line comes once, whichever of the two addresses the cursor is taken to; apply answers with a page, too."""
+    edge = Edge()
+    await edge.declare(AGENTS)
+    first = content(await edge.get(limit="100"))
+    second = content(await edge.get(limit="100", next=first["next"]))
+    third = content(await edge.get(first["id"], limit="100", next=second["next"]))
+
+    agents = [line["agent"] for page in (first, second, third) for line in page["items"]]
+    assert agents == [f"a{number:03d}" for number in range(AGENTS)]
+    assert {page["id"] for page in (first, second, third)} == {first["id"]}
+    assert (first["total"], first["counts"], third["next"]) == (AGENTS, {"create": AGENTS}, None)
+
+    applied = await edge.apply({"plan_id": first["id"]})
+    page = content(applied)
+    rest = content(await edge.get(first["id"], limit="200", next=page["next"]))
+    assert (applied.status_code, applied.headers["Location"]) == (202, f"/api/registry/plan/{first['id']}")
+    assert [line["outcome"] for line in page["items"]] == ["sent"] * 200
+    assert [line["outcome"] for line in rest["items"]] == ["done"] * (AGENTS - 200)
+    assert content(await edge.get())["total"] == 0
+
+
+@pytest.mark.parametrize(
+    "value", [5, "x", "x/1", None, ["a"], "0193aaaa-0000-7000-8000-00000000000z/1", "latest/0", "../1"]
+)
+async def test_a_cursor_of_something_else_is_refused(value: Any) -> None:
+    """Whatever it is, the answer is 400 and no plan is made."""
+    edge = Edge()
+    refused = await edge.get(next=page_token(value) or "bnVsbA==")
+
+    assert (refused.status_code, content(refused)["code"]) == (400, "invalid_next")
+    assert await edge.services.plans.latest("default") is None
+
+
+async def test_a_cursor_of_a_plan_that_is_gone_is_not_found() -> None:
+    """It looks like one of ours, so it is the plan that is missing."""
+    edge = Edge()
+    gone = await edge.get(next=page_token("0193aaaa-0000-7000-8000-000000000001/50") or "")
+
+    assert (gone.status_code, content(gone)["code"]) == (404, "plan_not_found")
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [
+        ({}, 400, "invalid_input"),
+        ({"plan_id": ""}, 400, "invalid_input"),
+        ({"plan_id": "0193aaaa-0000-7000-8000-000000000001", "destructive": "maybe"}, 400, "invalid_input"),
+        ({"plan_id": "0193aaaa-0000-7000-8000-000000000001", "force": True}, 400, "invalid_input"),
+        ({"plan_id": "latest"}, 404, "plan_not_found"),
+        ({"plan_id": "0193aaaa-0000-7000-8000-000000000001"}, 404, "plan_not_found"),
+    ],
+)
+async def test_a_wrong_body_applies_nothing(body: Any, status: int, code: str) -> None:
+    """What is missing or unknown is said."""
+    edge = Edge()
+    await edge.declare(1)
+    refused = await edge.apply(body)
+
+    assert (refused.status_code, content(refused)["code"]) == (status, code)
+    assert (await edge.services.catalog.get("default", "a000")).record is None
