@@ -104,6 +104,7 @@ async def _operations(azurite: Azurite) -> tuple[dict[str, int], dict[str, int],
         request = RunRequest(query="How much?", session_id=session)
         await services.intake.submit("ops", "bench", request, new_id(), signals, send)
         run = await services.runner.process(queued.pop(), signals)
+        assert run is not None
         session = run.session_id if counted else None
         counted.append(dict(tables.requests))
     await services.aclose()

@@ -27,13 +27,12 @@ from lifecycle.registry.catalog import Agent, Catalog
 from lifecycle.registry.signals import AgentSignals
 from lifecycle.runs.desk import RunDesk
 from lifecycle.runs.intake import Intake, submission_of
+from lifecycle.runs.pieces import Piece, pieces
 from lifecycle.runs.rules import Run, RunState
 from lifecycle.runs.runner import Runner
 from lifecycle.runs.submissions import RunRequest, Submission, check
 from lifecycle.sessions.conversations import Conversations, Turn
 from lifecycle.sessions.rules import Session
-
-_LOOK_EVERY_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,21 +56,6 @@ class ManagerStats:
     reused: int
     cache_hits: int
     cache_misses: int
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """A piece of an answer while it is written; the text of an attempt is void once there is a piece of a later one.
-
-    Attributes:
-        attempt: The run's attempt that the model is at.
-        offset: Characters of the attempt's text before this piece.
-        text: What follows them.
-    """
-
-    attempt: int
-    offset: int
-    text: str
 
 
 class ProductionAgent:
@@ -183,7 +167,8 @@ class ProductionAgentManager:
         Raises:
             AppError: The run failed; the code says why.
         """
-        return await self._run(name, request.model_copy(update={"session_id": request.session_id or new_id()}), new_id())
+        session_id = request.session_id or new_id()
+        return await self._run(name, request.model_copy(update={"session_id": session_id}), new_id())
 
     async def stream(self, name: str, request: RunRequest) -> AsyncGenerator[Piece]:
         """Run the request, and yield its text as it is written; closing the iterator early cancels the run.
@@ -197,16 +182,8 @@ class ProductionAgentManager:
         first = session.events if session else 0
         work = asyncio.create_task(self._run(name, request, run_id))
         try:
-            while True:
-                ended = work.done()
-                found = await self._conversations.events(self._workspace, session_id, first, 200)
-                for number, event in found:
-                    first = number + 1
-                    if event.name == "run.delta" and event.data["run_id"] == run_id:
-                        yield Piece(event.data["attempt"], event.data["offset"], event.data["text"])
-                if ended and not found:
-                    break
-                await asyncio.wait([work], timeout=_LOOK_EVERY_S)
+            async for piece in pieces(self._conversations, self._workspace, session_id, run_id, first, work):
+                yield piece
             await work
         finally:
             if not work.done():

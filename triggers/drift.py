@@ -8,7 +8,7 @@ from typing import Any
 from bootstrap.services import Services
 from kernel.errors import NotFound
 from triggers.api import MAX_LIMIT, Api, Call, Endpoint, Reply, page_token
-from triggers.views.drift import ApplyBody, PlanView
+from triggers.views.drift import PlanApplication, PlanView
 
 _ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _PAGING = {"limit": "Lines a page, 1-200; 50 unless given.", "next": "The `next` of the page before."}
@@ -57,7 +57,7 @@ def register(api: Api, services: Services) -> None:
             "registry/apply",
             "registry_apply",
             "Have the agents' actors do what a plan says; the plan itself tells how far they are.",
-            body=ApplyBody,
+            body=PlanApplication,
             returns=PlanView,
             status=202,
             errors=(404, 409),

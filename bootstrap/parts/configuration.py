@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from lifecycle.configuration.items import Items
     from lifecycle.configuration.tools import Tools
     from lifecycle.configuration.users import Users
+    from lifecycle.evaluation.checks import Checks
 
 
 class ConfigurationParts(SessionParts):
@@ -24,6 +25,11 @@ class ConfigurationParts(SessionParts):
         from lifecycle.configuration.tools import builtin_tools
 
         return builtin_tools(self.clock)
+
+    @cached_property
+    def checks(self) -> Checks:
+        """The checks that specs can name. Add your own here (`lifecycle.evaluation.checks` says how)."""
+        return {}
 
     @cached_property
     def items(self) -> Items:
@@ -51,4 +57,4 @@ class ConfigurationParts(SessionParts):
         """Composes agents of them."""
         from lifecycle.configuration.composing import Composer
 
-        return Composer(self.items, self.dependents, self.tools)
+        return Composer(self.items, self.dependents, self.tools, self.checks)

@@ -11,7 +11,6 @@ from bootstrap.parts.registry import RegistryParts
 if TYPE_CHECKING:
     from adapters.providers.foundry import FoundryProvider
     from adapters.providers.foundry_evaluation import FoundryEvaluation
-    from lifecycle.evaluation.checks import Checks
     from lifecycle.evaluation.comparison import VersionComparison
     from lifecycle.evaluation.scorer import AnswerScorer
     from llmops.evaluation.history import Evaluations
@@ -20,11 +19,6 @@ if TYPE_CHECKING:
 
 class EvaluationParts(RegistryParts):
     """Makes evaluation."""
-
-    @cached_property
-    def checks(self) -> Checks:
-        """The checks that specs can name. Add your own here (`lifecycle.evaluation.checks` says how)."""
-        return {}
 
     @cached_property
     def evaluations(self) -> Evaluations:

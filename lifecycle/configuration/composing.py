@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from lifecycle.configuration.dependents import Dependent, DependentKind, Dependents
 from lifecycle.configuration.items import Item, Items
@@ -15,14 +15,16 @@ from lifecycle.configuration.tools import Tools
 class Composer:
     """Composes agents from what is stored now."""
 
-    def __init__(self, items: Items, dependents: Dependents, tools: Tools) -> None:
+    def __init__(self, items: Items, dependents: Dependents, tools: Tools, checks: Collection[str]) -> None:
+        """Set where items are, and the tools and checks of answers that specs can name."""
         self._items = items
         self._dependents = dependents
         self._tools = tools
+        self._checks = checks
 
     def sources(self, workspace: str, assuming: Item | None = None) -> Sources:
         """Return the items of a workspace as they are from now on, one of them perhaps taken for granted."""
-        return Sources(self._items, self._tools, workspace, assuming=assuming)
+        return Sources(self._items, self._tools, self._checks, workspace, assuming=assuming)
 
     async def compose(self, workspace: str, name: str, config: AgentConfig) -> Resolved:
         """Return what a declaration comes to, once the agent is entered as depending on what it is composed of.

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from kernel.errors import InvalidInput
+from kernel.errors import InvalidInput, one_of
 from lifecycle.configuration.composition import Effective, composed
 from lifecycle.configuration.items import Item, Items
 from lifecycle.configuration.kinds import OVERRIDES, Kind, Ref, references
 from lifecycle.configuration.layers import AgentConfig, Capability, Content, Overrides, Personality, Template
 from lifecycle.configuration.merging import NOTHING, Merged, Origin
 from lifecycle.configuration.tools import Tools, check_tools
+from llmops.evaluation.policy import EvaluationPolicy
 
 T = TypeVar("T", bound=Content)
 
@@ -36,10 +37,13 @@ class Resolved:
 class Sources:
     """The items of a workspace as they were when each was first asked for; make another one to see them anew."""
 
-    def __init__(self, items: Items, tools: Tools, workspace: str, *, assuming: Item | None = None) -> None:
-        """Set whose items these are, and one to take for granted, whatever is stored."""
+    def __init__(
+        self, items: Items, tools: Tools, checks: Collection[str], workspace: str, *, assuming: Item | None = None
+    ) -> None:
+        """Set what specs can name, whose items these are, and one to take for granted, whatever is stored."""
         self._items = items
         self._tools = tools
+        self._checks = checks
         self._workspace = workspace
         self._found: dict[Ref, Item] = {assuming.ref: assuming} if assuming else {}
 
@@ -75,6 +79,7 @@ class Sources:
             used.append(item)
         effective = composed(merged, personality, capabilities)
         check_tools(self._tools, effective.spec.tools)
+        _check_checks(self._checks, effective.spec.evaluation)
         return Resolved(effective, {str(item.ref): item.version for item in used})
 
     async def check(self, content: Content) -> None:
@@ -90,6 +95,7 @@ class Sources:
                 await self._known(ref, pointer)
         tools = content.tools if isinstance(content, Capability) else getattr(content, "tools", None)
         check_tools(self._tools, tools or ())
+        _check_checks(self._checks, getattr(content, "evaluation", None))
 
     async def chain(self, template: str, pointer: str) -> Sequence[Item]:
         """Return the template and those it goes on from, the root first.
@@ -139,3 +145,10 @@ def _origin(item: Item) -> Origin:
     if kind is Kind.OVERRIDES:
         return Origin("overrides", "", item.version)
     return Origin(kind.value, item.ref.name, item.version)
+
+
+def _check_checks(known: Collection[str], policy: EvaluationPolicy | None) -> None:
+    unknown = [name for name in (policy.checks if policy else ()) if name not in known]
+    if unknown:
+        msg = f"Unknown checks: {one_of(unknown)}. This app has: {one_of(sorted(known)) or 'none'}."
+        raise InvalidInput(msg, code="unknown_check", fields={"/evaluation/checks": "This app has no such check."})

@@ -130,6 +130,8 @@ class AgentSpec(BaseModel):
 def content(spec: AgentSpec) -> str:
     """Return what the spec makes an agent be, as JSON with sorted keys; POLICY_FIELDS do not count."""
     fields = spec.model_dump(mode="json", exclude=set(POLICY_FIELDS))
+    if spec.simulate is not None and not spec.simulate.stream_chunk_ms:
+        del fields["simulate"]["stream_chunk_ms"]  # as for _LATER_FIELDS
     said = {name: value for name, value in fields.items() if value is not None or name not in _LATER_FIELDS}
     return json.dumps(said, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 

@@ -9,7 +9,7 @@ A check is one decorated function. It takes any of `query`, `response`, `context
 
 True and False are 100 and 0, a number from 0 to 1 its percentage, None "does not apply", and a pair of one of these and
 a sentence says why; the sentence is stored, so it should quote nothing of the answer. Put the check into the mapping
-that `bootstrap.parts.evaluation` gives to the scorer, and name it in an agent's `evaluation.checks`.
+that `bootstrap.parts.configuration` makes, and name it in an agent's `evaluation.checks`.
 
 A check that raises, or takes longer than it may, is left out of the score, which says so; the run is not harmed.
 """

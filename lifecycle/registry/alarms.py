@@ -10,7 +10,7 @@ from datetime import datetime
 
 from kernel.clock import hour_bucket
 from lifecycle.registry.counts import LifecycleCounts
-from lifecycle.registry.differences import Kind
+from lifecycle.registry.differences import DriftKind
 from lifecycle.registry.plan_store import PlanStore
 from lifecycle.registry.trail import Step
 from llmops.alerts.metrics import Metric
@@ -20,7 +20,7 @@ _STEPS: Mapping[Metric, Step] = {
     "create_failures": Step.CREATE_FAILED,
     "delete_failures": Step.DELETE_FAILED,
 }
-_LEAKS = (Kind.ORPHAN, Kind.TAIL)
+_LEAKS = (DriftKind.ORPHAN, DriftKind.TAIL)
 
 
 class RegistryAlarms:
@@ -46,5 +46,5 @@ class RegistryAlarms:
         found: dict[Metric, float] = {metric: float(steps[step]) for metric, step in _STEPS.items()}
         if latest is not None:
             found["leaks"] = float(sum(latest.counts.get(kind, 0) for kind in _LEAKS))
-            found["drift"] = float(sum(count for kind, count in latest.counts.items() if kind != Kind.CREATE))
+            found["drift"] = float(sum(count for kind, count in latest.counts.items() if kind != DriftKind.CREATE))
         return found

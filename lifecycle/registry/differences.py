@@ -12,7 +12,7 @@ from enum import StrEnum
 from lifecycle.registry.providers import ProviderVersion
 
 
-class Kind(StrEnum):
+class DriftKind(StrEnum):
     """In which way things differ."""
 
     CREATE = "create"  # declared, not there
@@ -24,7 +24,7 @@ class Kind(StrEnum):
     TAIL = "tail"  # ours at the provider, the same as a version that is known here
 
 
-class Action(StrEnum):
+class DriftAction(StrEnum):
     """What applying a line does."""
 
     ENSURE = "ensure"  # make it as declared, or adopt what is there
@@ -51,8 +51,8 @@ class Line:
     """
 
     agent: str
-    kind: Kind
-    action: Action
+    kind: DriftKind
+    action: DriftAction
     provider: str
     why: str
     would: str
@@ -63,17 +63,17 @@ class Line:
     @property
     def destructive(self) -> bool:
         """Whether applying deletes something at the provider."""
-        return self.clears or self.action in (Action.SWEEP, Action.REMOVE)
+        return self.clears or self.action in (DriftAction.SWEEP, DriftAction.REMOVE)
 
     @property
     def claims(self) -> frozenset[tuple[str, ...]]:
         """What the line would do, and to what; two lines that claim the same are the same in effect."""
         match self.action:
-            case Action.ENSURE | Action.RENEW:
+            case DriftAction.ENSURE | DriftAction.RENEW:
                 return frozenset({("make", self.agent, str(self.revision))})
-            case Action.REMOVE:
+            case DriftAction.REMOVE:
                 return frozenset({("remove", self.agent, str(self.revision))})
-            case Action.SWEEP | Action.NONE:
+            case DriftAction.SWEEP | DriftAction.NONE:
                 return frozenset((self.action.value, self.agent, self.provider, each.id) for each in self.versions)
 
 

@@ -1,8 +1,8 @@
 """Drift: what was declared, what the registry's records say and what is at the providers, held against each other.
 
 Pure: `plan_of` makes the plan, `lifecycle.registry.survey` looks around, `lifecycle.registry.plans` keeps and applies.
-Applying a plan that was made of what there is leaves a plan without anything to do; only remarks (Action.NONE) stay,
-on what others made and this app therefore leaves alone.
+Applying a plan that was made of what there is leaves a plan without anything to do; only remarks stay
+(DriftAction.NONE), on what others made and this app therefore leaves alone.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from lifecycle.configuration.specs import fingerprint
 from lifecycle.registry.agents import AgentState, same
 from lifecycle.registry.belongings import Belongings, newer, sorted_out
 from lifecycle.registry.catalog import Agent
-from lifecycle.registry.differences import Action, Kind, Line, Plan
+from lifecycle.registry.differences import DriftAction, DriftKind, Line, Plan
 from lifecycle.registry.providers import Found, ProviderVersion
 
 AWAY = frozenset({AgentState.DELETED, AgentState.DISABLED, AgentState.IDLE})
@@ -99,17 +99,17 @@ class _Case:
                 yield self._missing(current)
             elif not agent.ready:
                 why = f"Version {current.version} is as declared, but the record lags behind{unlike}."
-                yield self._line(Kind.UPDATE, Action.ENSURE, why, "Bring the record up to date.", current)
+                yield self._line(DriftKind.UPDATE, DriftAction.ENSURE, why, "Bring the record up to date.", current)
         elif chosen is not None and not self.holds(chosen):
             why = f"Version {chosen.version} is ours and as declared, but the registry does not hold it{unlike}."
-            yield self._line(Kind.ADOPT, Action.ENSURE, why, f"Go on with version {chosen.version}.", chosen)
+            yield self._line(DriftKind.ADOPT, DriftAction.ENSURE, why, f"Go on with version {chosen.version}.", chosen)
         else:
             would = "Make it." if chosen is None else f"Go on with version {chosen.version}, which the registry holds."
             if current is None:
-                kind, why = Kind.CREATE, f"It is declared, but not there{unlike}."
+                kind, why = DriftKind.CREATE, f"It is declared, but not there{unlike}."
             else:
-                kind, why = Kind.UPDATE, f"It is declared in another way than its version was made{unlike}."
-            yield self._line(kind, Action.ENSURE, why, would, *filter(None, (current, chosen)))
+                kind, why = DriftKind.UPDATE, f"It is declared in another way than its version was made{unlike}."
+            yield self._line(kind, DriftAction.ENSURE, why, would, *filter(None, (current, chosen)))
 
     def left(self) -> Iterable[Line]:
         """Yield what of ours is there and should not be."""
@@ -118,7 +118,7 @@ class _Case:
         deleted = self.agent is not None and self.agent.declaration.deleted
         if held and deleted and record is not None and not record.retired:
             why = "The agent was deleted, but is still there."
-            yield self._line(Kind.ORPHAN, Action.REMOVE, why, f"Delete {_listed(held)}.", *held)
+            yield self._line(DriftKind.ORPHAN, DriftAction.REMOVE, why, f"Delete {_listed(held)}.", *held)
         chosen = self.chosen
         strays = [each for each in self.there.ours if each != chosen and not self.holds(each)]
         like = {each.fingerprint for each in record.held} | {record.made_from} if record else set[str]()
@@ -127,8 +127,8 @@ class _Case:
             mine = [each for each in strays if each.provider == provider]
             unknown = "there is no such agent" if self.agent is None else "the registry does not hold it"
             others, twins = [[each for each in mine if (each.fingerprint in like) == alike] for alike in (False, True)]
-            yield from self._sweeps(Kind.ORPHAN, f"It carries our mark, but {unknown}.", others)
-            yield from self._sweeps(Kind.TAIL, "It is the same as a version that the registry holds.", twins)
+            yield from self._sweeps(DriftKind.ORPHAN, f"It carries our mark, but {unknown}.", others)
+            yield from self._sweeps(DriftKind.TAIL, "It is the same as a version that the registry holds.", twins)
 
     def remarks(self) -> Iterable[Line]:
         """Yield what others made, which stays as it is: edits on top of what runs use, and copies of our mark."""
@@ -141,11 +141,11 @@ class _Case:
             made = [each for each in (*on_top, *edited) if each.provider == provider]
             why = f"Somebody else made {_listed(made)}{uses}."
             would = "Nothing: declare the edit to keep it, or delete it at the provider."
-            yield self._line(Kind.CHANGED, Action.NONE, why, would, *made)
+            yield self._line(DriftKind.CHANGED, DriftAction.NONE, why, would, *made)
         for provider, name in sorted({(each.provider, each.name) for each in self.there.copies}):
             made = [each for each in self.there.copies if (each.provider, each.name) == (provider, name)]
             why = f"{name!r} carries our mark, but the agent was never called so there: somebody copied it."
-            yield self._line(Kind.CHANGED, Action.NONE, why, "Nothing: it is not ours.", *made)
+            yield self._line(DriftKind.CHANGED, DriftAction.NONE, why, "Nothing: it is not ours.", *made)
 
     @property
     def current(self) -> ProviderVersion | None:
@@ -179,21 +179,21 @@ class _Case:
         would = f"Go on with version {chosen.version}, which is the same." if chosen else "Make it again."
         if any(same(current, each) for each in self.there.edited):
             why = f"Version {current.version} is no longer as it was made."
-            return self._line(Kind.CHANGED, Action.RENEW, why, would, current)
+            return self._line(DriftKind.CHANGED, DriftAction.RENEW, why, would, current)
         taken = any(same(current, each) for each in (*self.there.foreign, *self.there.ours))
         why = f"Version {current.version} is gone{'; its number is another’s now' if taken else ''}."
-        kind = Kind.ADOPT if chosen is not None and not self.holds(chosen) else Kind.RECREATE
-        return self._line(kind, Action.RENEW, why, would, *filter(None, (current, chosen)))
+        kind = DriftKind.ADOPT if chosen is not None and not self.holds(chosen) else DriftKind.RECREATE
+        return self._line(kind, DriftAction.RENEW, why, would, *filter(None, (current, chosen)))
 
-    def _sweeps(self, kind: Kind, why: str, versions: Sequence[ProviderVersion]) -> Iterable[Line]:
+    def _sweeps(self, kind: DriftKind, why: str, versions: Sequence[ProviderVersion]) -> Iterable[Line]:
         for start in range(0, len(versions), MOST_VERSIONS):
             part = versions[start : start + MOST_VERSIONS]
-            yield self._line(kind, Action.SWEEP, why, f"Delete {_listed(part)}.", *part)
+            yield self._line(kind, DriftAction.SWEEP, why, f"Delete {_listed(part)}.", *part)
 
-    def _line(self, kind: Kind, action: Action, why: str, would: str, *versions: ProviderVersion) -> Line:
+    def _line(self, kind: DriftKind, action: DriftAction, why: str, would: str, *versions: ProviderVersion) -> Line:
         at = self.agent.declaration.spec.provider if self.agent else ""
         revision = self.agent.declaration.revision if self.agent else 0
-        if action not in (Action.ENSURE, Action.RENEW):
+        if action not in (DriftAction.ENSURE, DriftAction.RENEW):
             return Line(self.name, kind, action, versions[0].provider, why, would, revision, versions)
         # The actor leaves one version of a spec, whatever it is asked to make.
         chosen = self.chosen

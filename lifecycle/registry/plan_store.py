@@ -31,7 +31,7 @@ class Summary:
 
     Attributes:
         at: When it was, aware UTC.
-        counts: How many lines of each kind (`lifecycle.registry.differences.Kind`) there were; none that are 0.
+        counts: How many lines of each kind (`lifecycle.registry.differences.DriftKind`) there were; none that are 0.
         unchanged: How many agents were as they should be.
         unseen: Providers that could not be looked at, with the code of the reason.
     """

@@ -14,7 +14,7 @@ from kernel.clock import Clock
 from kernel.errors import Conflict
 from kernel.ids import new_id
 from lifecycle.registry.catalog import Agent, Catalog
-from lifecycle.registry.differences import Action, Line
+from lifecycle.registry.differences import DriftAction, Line
 from lifecycle.registry.drift import AWAY
 from lifecycle.registry.operations import Ensure, Operation, Remove, Renew, Sweep
 from lifecycle.registry.plan_store import PlanStore, StoredPlan, Summary, summary_of
@@ -25,7 +25,7 @@ from lifecycle.registry.survey import Survey
 _AT_ONCE = 16
 
 
-class Outcome(StrEnum):
+class LineOutcome(StrEnum):
     """What has become of a line."""
 
     PLANNED = "planned"  # not applied yet
@@ -43,7 +43,7 @@ class Step:
     """A line of a plan, and what has become of it; `detail` is the reason where it failed."""
 
     line: Line
-    outcome: Outcome
+    outcome: LineOutcome
     detail: str = ""
 
 
@@ -126,7 +126,7 @@ class Plans:
         async def tell(number: int, line: Line) -> Step:
             async with free:
                 if line.destructive and not destructive and line.claims & claims:
-                    return Step(line, Outcome.SKIPPED)
+                    return Step(line, LineOutcome.SKIPPED)
                 return await self._tell(stored, number, line, claims, signals, by)
 
         return stored, await asyncio.gather(*(tell(number, line) for number, line in enumerate(lines)))
@@ -152,27 +152,27 @@ class Plans:
         signals: AgentSignals,
         by: str,
     ) -> Step:
-        if line.action is Action.NONE:
-            return Step(line, Outcome.REMARK)
+        if line.action is DriftAction.NONE:
+            return Step(line, LineOutcome.REMARK)
         if not line.claims & claims:
-            return Step(line, Outcome.DONE)
+            return Step(line, LineOutcome.DONE)
         agent = await self._catalog.find(stored.workspace, line.agent)
         operation = _operation(_operation_id(stored, number), line, agent, claims, by)
         if operation is None:
-            return Step(line, Outcome.OVERTAKEN)
+            return Step(line, LineOutcome.OVERTAKEN)
         await signals.send(stored.workspace, line.agent, operation)
-        return Step(line, Outcome.SENT)
+        return Step(line, LineOutcome.SENT)
 
     async def _look(self, stored: StoredPlan, number: int, line: Line) -> Step:
-        if line.action is Action.NONE:
-            return Step(line, Outcome.REMARK)
+        if line.action is DriftAction.NONE:
+            return Step(line, LineOutcome.REMARK)
         if not stored.applied:
-            return Step(line, Outcome.PLANNED)
+            return Step(line, LineOutcome.PLANNED)
         if line.destructive and not stored.destructive:
-            return Step(line, Outcome.SKIPPED)
+            return Step(line, LineOutcome.SKIPPED)
         agent = await self._catalog.find(stored.workspace, line.agent)
         operation_id = _operation_id(stored, number)
-        if line.action in (Action.SWEEP, Action.REMOVE):
+        if line.action in (DriftAction.SWEEP, DriftAction.REMOVE):
             return await self._look_for(line, settled=_settled(agent, operation_id))
         return _made(line, agent, operation_id)
 
@@ -180,10 +180,10 @@ class Plans:
         """Return whether what was to be deleted is gone."""
         there = [await self._providers[each.provider].exists(each) for each in line.versions]
         if not any(there):
-            return Step(line, Outcome.DONE)
+            return Step(line, LineOutcome.DONE)
         if settled:
-            return Step(line, Outcome.FAILED, f"{sum(there)} of {len(there)} versions are still there.")
-        return Step(line, Outcome.PENDING)
+            return Step(line, LineOutcome.FAILED, f"{sum(there)} of {len(there)} versions are still there.")
+        return Step(line, LineOutcome.PENDING)
 
 
 def _operation_id(stored: StoredPlan, number: int) -> str:
@@ -194,14 +194,14 @@ def _operation(
     operation_id: str, line: Line, agent: Agent | None, claims: frozenset[tuple[str, ...]], by: str
 ) -> Operation | None:
     """Return what to ask the actor for; None when the agent was declared anew meanwhile."""
-    if line.action is Action.SWEEP:
+    if line.action is DriftAction.SWEEP:
         left = tuple(each for each in line.versions if replace(line, versions=(each,)).claims & claims)
         return Sweep(operation_id, left, by)
     if agent is None or agent.declaration.revision != line.revision:
         return None
-    if line.action is Action.REMOVE:
+    if line.action is DriftAction.REMOVE:
         return Remove(operation_id, line.revision)
-    if line.action is Action.RENEW:
+    if line.action is DriftAction.RENEW:
         return Renew(operation_id, line.revision, agent.declaration.spec, by)
     return Ensure(operation_id, line.revision, agent.declaration.spec)
 
@@ -209,15 +209,15 @@ def _operation(
 def _made(line: Line, agent: Agent | None, operation_id: str) -> Step:
     """Return whether the agent is as the line would have it."""
     if agent is None or agent.declaration.revision != line.revision or agent.state in AWAY:
-        return Step(line, Outcome.OVERTAKEN)
+        return Step(line, LineOutcome.OVERTAKEN)
     record, settled = agent.record, _settled(agent, operation_id)
     if record is not None and record.failure is not None and record.failure.operation_id == operation_id:
-        return Step(line, Outcome.FAILED, record.failure.detail)
+        return Step(line, LineOutcome.FAILED, record.failure.detail)
     if agent.ready and record is not None:
         # A renewed agent was ready before, too, with the version that the line complains of.
         renewed = settled or not line.versions or record.version != line.versions[0]
-        return Step(line, Outcome.DONE if renewed or line.action is Action.ENSURE else Outcome.PENDING)
-    return Step(line, Outcome.FAILED, f"It is {agent.state.value}.") if settled else Step(line, Outcome.PENDING)
+        return Step(line, LineOutcome.DONE if renewed or line.action is DriftAction.ENSURE else LineOutcome.PENDING)
+    return Step(line, LineOutcome.FAILED, f"It is {agent.state.value}.") if settled else Step(line, LineOutcome.PENDING)
 
 
 def _settled(agent: Agent | None, operation_id: str) -> bool:

@@ -111,10 +111,10 @@ class DeadLetters:
             return Change(session, runs.requeued(stored.run, redriven), events=[event])
 
         stored = await self._conversations.update(workspace, submission.session_id, submission.run_id, decide)
-        if stored.run is not None:
-            submission = submission.model_copy(update={"call": stored.run.call})
-        await self._queue.redrive(letter_id, submission, redriven)
-        return submission
+        # The latest message of its run, whatever the dead one was sent by.
+        latest = submission.model_copy(update={"call": stored.run.call}) if stored.run else submission
+        await self._queue.redrive(letter_id, latest, redriven)
+        return latest
 
     async def account(self) -> int:
         """Fail the runs of dead messages that no worker could fail, because each died; return how many."""
@@ -141,6 +141,8 @@ class DeadLetters:
                 return None
             if _misuses(submission, run):
                 return None
+            if run.state is RunState.WAITING or submission.call < run.call:
+                return None  # its session keeps it, or another message stands for it
             if run.redriven > message.redriven:
                 return None  # it is back on the queue; only this copy is still to be removed
             lost = True

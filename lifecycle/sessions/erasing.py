@@ -8,12 +8,13 @@ was cut short is finished by the next call or by the timer.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 
 from kernel.clock import Clock
-from kernel.errors import NotFound, Unavailable
-from lifecycle.registry.due import DueIndex
+from kernel.errors import AppError, NotFound, Unavailable
+from lifecycle.registry.due import DueIndex, Entry
 from lifecycle.registry.providers import Providers
 from lifecycle.runs import rules as runs
 from lifecycle.runs.rules import Run
@@ -22,8 +23,10 @@ from lifecycle.sessions.directory import Directory
 from lifecycle.sessions.rules import Receipt, Session, SessionState, erased, erasing
 from llmops.spend.forgetting import UserErasure
 
+log = logging.getLogger(__name__)
+
 Forget = Callable[[Session, Sequence[Run]], Awaitable[int]]
-"""Removes what another part of the app keeps of a session and its runs, and returns how much that was; can be repeated."""
+"""Removes what another part of the app keeps of a session and its runs, and returns how much; can be repeated."""
 
 _PATIENCE_S = 5.0
 _LOOK_EVERY_S = 0.1
@@ -72,13 +75,19 @@ class SessionErasure:
         """Finish the erasures that were cut short, and return how many were completed."""
         count = 0
         async for entry in self._due.until(self._clock()):
-            session = (await self._conversations.load(entry.workspace, entry.name)).session
-            if session is not None and session.state is SessionState.ERASED:
-                if (await self._finish(session)).completed_at is None:
-                    continue
-                count += 1
-            await self._due.drop(entry.workspace, entry.name, entry.hour)
+            try:
+                count += await self._finish_entered(entry)
+            except AppError as error:
+                log.warning("erasure not finished: %s", error.code, extra={"event": "session.erase_unfinished"})
         return count
+
+    async def _finish_entered(self, entry: Entry) -> bool:
+        session = (await self._conversations.load(entry.workspace, entry.name)).session
+        condemned = session is not None and session.state is SessionState.ERASED
+        if session is not None and condemned and (await self._finish(session)).completed_at is None:
+            return False
+        await self._due.drop(entry.workspace, entry.name, entry.hour)
+        return condemned
 
     def _condemn(self, stored: Stored) -> Change | None:
         if stored.session is None or stored.session.state is SessionState.ERASED:

@@ -1,7 +1,7 @@
 """What a model is told of a session's history: the latest part of it, by the Agent Framework's own compaction.
 
-The whole transcript stays; only what is told is cut, oldest first. No model is asked to sum up what is left out, so that
-compaction costs nothing and the same history is always cut the same way.
+The whole transcript stays; only what is told is cut, oldest first. No model is asked to sum up what is left out, so
+that compaction costs nothing and the same history is always cut the same way.
 """
 
 from __future__ import annotations

@@ -43,9 +43,7 @@ class SessionList:
             entries, following = await self._directory.sessions(
                 workspace, agent=wanted.agent, user_id=wanted.user_id, limit=limit, after=after
             )
-            loaded = await asyncio.gather(
-                *(self._conversations.load(workspace, entry.session_id) for entry in entries)
-            )
+            loaded = await asyncio.gather(*(self._conversations.load(workspace, entry.session_id) for entry in entries))
             for entry, stored in zip(entries, loaded, strict=True):
                 session = stored.session
                 if session is None or not entry.is_of(session) or not _is_wanted(session, wanted):

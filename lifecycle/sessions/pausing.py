@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+from functools import partial
+
 from kernel.clock import Clock
-from kernel.errors import Conflict, NotFound
+from kernel.errors import AppError, Conflict, NotFound
 from lifecycle.registry.due import DueIndex
 from lifecycle.runs import rules as runs
 from lifecycle.runs.changes import state_event
@@ -12,6 +15,8 @@ from lifecycle.runs.rules import Run, RunState
 from lifecycle.sessions import rules as sessions
 from lifecycle.sessions.conversations import Change, Conversations, Stored
 from lifecycle.sessions.rules import Session, SessionState
+
+log = logging.getLogger(__name__)
 
 BY_OPERATOR = "operator"
 _ROUNDS = 50
@@ -73,11 +78,15 @@ class SessionPause:
         return _session(await self._conversations.load(workspace, session_id), session_id)
 
     async def finish(self, send: Send) -> int:
-        """Finish the resumptions that were cut short, and return how many sessions were looked at."""
+        """Finish the resumptions that were cut short, and return how many sessions were settled."""
         count = 0
         async for entry in self._due.until(self._clock()):
-            if await self._queue_kept(entry.workspace, entry.name, send):
-                await self._due.drop(entry.workspace, entry.name, entry.hour)
+            try:
+                if await self._queue_kept(entry.workspace, entry.name, send):
+                    await self._due.drop(entry.workspace, entry.name, entry.hour)
+            except AppError as error:
+                log.warning("resumption not finished: %s", error.code, extra={"event": "session.resume_unfinished"})
+                continue  # the next one may be luckier, and this one the next time
             count += 1
         return count
 
@@ -89,10 +98,10 @@ class SessionPause:
             if session is None or not session.resuming:
                 return True
             found = [run async for run in self._conversations.runs(workspace, session_id)]
-            for run in sorted(filter(lambda run: _is_due(run, session), found), key=lambda run: run.number):
+            for run in sorted((each for each in found if _is_due(each, session)), key=lambda run: run.number):
                 await send(submission_of(runs.called(run, session.resumes)))
-                await self._conversations.update(workspace, session_id, run.id, lambda now: _called(now, session))
-            after = await self._conversations.update(workspace, session_id, None, lambda now: _done(now, session))
+                await self._conversations.update(workspace, session_id, run.id, partial(_called, resumed=session))
+            after = await self._conversations.update(workspace, session_id, None, partial(_done, resumed=session))
             if after.session is None or not after.session.resuming:
                 return True
         return False

@@ -33,12 +33,16 @@ class Transcript:
 
 
 async def transcript_of(
-    conversations: Conversations, session: Session, *, most_items: int = MAX_ITEMS, most_characters: int = MAX_CHARACTERS
+    conversations: Conversations,
+    session: Session,
+    *,
+    most_items: int = MAX_ITEMS,
+    most_characters: int = MAX_CHARACTERS,
 ) -> Transcript:
     """Return the session's transcript; what comes in while it is read may be in it or not.
 
     Raises:
-        TooLarge: It has more messages, runs or events, or characters of text; its messages can be read in pages instead.
+        TooLarge: It has more messages, runs or events, or characters of text; read its messages in pages instead.
     """
 
     def check(items: int) -> None:

@@ -206,3 +206,30 @@ async def test_what_cannot_be_asked_for(foundry: Api) -> None:
         (400, "invalid_next"),
         (404, "agent_not_found"),
     ]
+
+
+async def test_what_foundry_could_not_keep_is_refused_when_it_is_declared(foundry: Api, project: Project) -> None:
+    """With a code, and nothing is made; names that would become one in Foundry's alphabet stay two agents."""
+    wrong: list[dict[str, Any]] = [
+        {"tools": ["telepathy"]},
+        {"temperature": 9},
+        {"labels": {"template": "x" * 300}},
+        {"description": "x" * 513},
+        {"tools": [{"type": "web_search", "depth": 3}]},
+        {"response_format": {"name": "a b", "json_schema": {}}},
+    ]
+    before = len(await project.shown("versions"))
+    replies = [
+        await foundry.call("PUT", "agents/wrong", {"provider": "foundry", "model": "m", **fields}) for fields in wrong
+    ]
+    refused = await foundry.call("GET", "agents/wrong")
+    assert [reply.status for reply in replies] == [400] * len(wrong)
+    assert {reply.code for reply in replies} <= {"invalid_input", "unknown_tool", "invalid_spec"}
+    assert (refused.status, len(await project.shown("versions"))) == (404, before)
+
+    for name in ("same-name", "same_name"):
+        await declare(foundry, name)
+        await foundry.answer(name, "Hi")
+    names = [version["name"] for version in await project.versions(f"{foundry.workspace}-same-name")]
+
+    assert len(set(names)) == len(names) == 2

@@ -151,6 +151,13 @@ async def test_real_answers_are_as_described(api: Api, document: Any, stack: Sta
         await call("GET", path)
     await call("POST", "prune")
     await call("POST", "prune?dry_run=x")
+    await call("PUT", "agents/unused", {"model": "m"})
+    plan = (await call("GET", "registry/plan")).json()
+    for path in (f"registry/plan/{plan['id']}", "registry/plan/x", "registry/plan?next=x"):
+        await call("GET", path)
+    await call("POST", "registry/apply", {"plan_id": plan["id"]})
+    await call("POST", "registry/apply", {"plan_id": "x"})
+    await call("POST", "registry/apply", {})
     await stack.send({"workspace": api.workspace, "agent": "unborn", "query": PROMPT}, "s3", "m")
     letter = (await api.letters("s3"))[0]
     await call("GET", "dead-letters")

@@ -139,8 +139,14 @@ class App:
             workspace, agent, request, run_id or new_id(), self.signals, self.queue.send
         )
 
-    async def process(self, submission: Submission, *, worker: Services | None = None, last: bool = False) -> Run:
+    async def deliver(self, submission: Submission, *, worker: Services | None = None, last: bool = False) -> Run | None:
+        """Deliver a message and return what its run came to; None for one that was erased."""
         return await (worker or self.services).runner.process(submission, self.signals, last_delivery=last)
+
+    async def process(self, submission: Submission, *, worker: Services | None = None, last: bool = False) -> Run:
+        run = await self.deliver(submission, worker=worker, last=last)
+        assert run is not None
+        return run
 
     async def ask(self, query: str = "2 + 3", **more: Any) -> Run:
         """Submit, and deliver what was queued until the run has ended."""

@@ -58,6 +58,7 @@ def test_every_event_that_is_told_is_in_the_catalogue() -> None:
             name, data = text(argument(call, 2, "event")), None
         else:
             continue
+        assert name is not None, f"{path}:{call.lineno} names an event with an expression"
         assert name in CATALOGUE, f"{path}:{call.lineno}: {name}"
         told.add(name)
         if isinstance(data, ast.Dict):

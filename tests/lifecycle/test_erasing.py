@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import itertools
 import json
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +16,12 @@ import pytest
 from kernel.errors import Conflict, NotFound, Unavailable
 from kernel.tables import Span, every
 from lifecycle.runs.rules import Run
-from lifecycle.sessions.rules import Receipt
+from lifecycle.sessions.conversations import Change, Stored
+from lifecycle.sessions.rules import Kept, Receipt, erasing
 from lifecycle.sessions.starting import Wish
 from tests.fakes.foundry_server import FakeFoundry
 from tests.lifecycle.app import App
-from tests.lifecycle.doubles import Crash, Fate, spec
+from tests.lifecycle.doubles import NOW, Crash, Fate, spec
 
 SECRET = "my-secret-question"
 USER = "ann.the-user"
@@ -38,17 +41,17 @@ async def erase(app: App) -> Receipt:
 
 
 async def ask(app: App, number: int = 1) -> Run:
-    for n in range(number):
-        run = await app.ask(f"{SECRET} {n}", session_id="chat", user_id=USER, stream=n == 0)
-    return run
+    runs = [await app.ask(f"{SECRET} {n}", session_id="chat", user_id=USER, stream=n == 0) for n in range(number)]
+    return runs[-1]
 
 
 async def everything(app: App) -> str:
     """Return all that the tables hold, as text."""
-    found: list[str] = []
-    for table in TABLES:
-        async for row in every(app.tables, table, Span(" ", partition_before="~")):
-            found.append(f"{table} {row.partition} {row.key} {dict(row.values)}")
+    found = [
+        f"{table} {row.partition} {row.key} {dict(row.values)}"
+        for table in TABLES
+        async for row in every(app.tables, table, Span(" ", partition_before="~"))
+    ]
     return "\n".join(found)
 
 
@@ -118,7 +121,7 @@ async def test_no_late_message_brings_it_back(app: App) -> None:
     await ask(app)
     waiting = await app.submit(SECRET, session_id="chat", user_id=USER)
     receipt = await erase(app)
-    late = [await app.process(message) for message in app.queue.sent]
+    late = [await app.deliver(message) for message in app.queue.sent]
     for call in (
         app.submit(SECRET, session_id="chat", user_id=USER),
         app.submit(SECRET, session_id="chat", user_id=USER, run_id=waiting.run.id),
@@ -145,7 +148,7 @@ async def test_a_dead_letter_of_it_is_purged_when_it_is_redriven(app: App) -> No
     [(message, _)] = app.queue.redriven
 
     assert message.run_id == accepted.run.id
-    assert await app.process(message) is None
+    assert await app.deliver(message) is None
     assert SECRET not in await everything(app)
 
 
@@ -154,7 +157,9 @@ async def test_a_worker_at_it_is_stopped_first(app: App) -> None:
     await app.declare("slow", spec(simulate={"latency_ms": 10_000}))
     accepted = await app.submit(SECRET, session_id="chat", agent="slow", user_id=USER)
     working = asyncio.create_task(app.process(app.queue.sent[-1]))
-    while (await app.stored(accepted.run))[0].state != "running":
+    for _ in range(500):
+        if (await app.stored(accepted.run))[0].state == "running":
+            break
         await asyncio.sleep(0.01)
     receipt = await asyncio.wait_for(erase(app), 10)
     await working
@@ -182,7 +187,7 @@ async def test_a_worker_that_died_is_waited_out() -> None:
     second = await app.services.session_erasure.erase("default", ident)
 
     assert second.completed_at == app.clock.now
-    assert await app.process(app.queue.sent[-1]) is None
+    assert await app.deliver(app.queue.sent[-1]) is None
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
@@ -231,11 +236,30 @@ async def test_the_providers_conversations_are_deleted() -> None:
         with pytest.raises(Unavailable):
             await erase(app)
         for _ in range(3):
-            with contextlib.suppress(Unavailable):
-                await app.services.session_erasure.finish()
+            await app.services.session_erasure.finish()
         receipt = await erase(app)
         await app.aclose()
         await app.services.aclose()
 
     assert fake.project.conversations == {}
     assert receipt.conversations == 2
+
+
+async def test_one_erasure_that_cannot_be_finished_holds_up_no_other(app: App) -> None:
+    """A provider that the app has lost keeps one session's conversation; the others are erased."""
+    for name in ("a-stuck", "b-free"):
+        await app.ask(SECRET, session_id=name)
+        await app.services.conversations.update("default", name, None, partial(_condemn, name=name))
+        await app.services.session_erasure._due.add("default", name, app.clock.now)
+
+    assert await app.services.session_erasure.finish() == 1
+    with pytest.raises(Unavailable) as caught:
+        await app.services.session_erasure.erase("default", "a-stuck")
+    assert caught.value.code == "provider_not_configured"
+    assert (await app.services.session_erasure.erase("default", "b-free")).completed_at is not None
+
+
+def _condemn(stored: Stored, name: str) -> Change:
+    assert stored.session is not None
+    kept = (Kept("lost", "conv_1"),) if name == "a-stuck" else ()
+    return Change(replace(erasing(stored.session, NOW), kept=kept))

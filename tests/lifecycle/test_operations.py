@@ -14,15 +14,20 @@ from lifecycle.registry.operations import (
     Disable,
     Enable,
     Ensure,
+    Keep,
     Operation,
     RecordUse,
     Remove,
+    Renew,
     Restore,
     Retire,
+    Sweep,
+    Trim,
     Verify,
     from_signal,
     to_signal,
 )
+from lifecycle.registry.providers import ProviderVersion
 from tests.lifecycle.doubles import NOW, spec
 
 moments = st.datetimes(
@@ -41,6 +46,11 @@ specs = st.builds(
 )
 ids = st.text(st.characters(codec="ascii", exclude_categories=["Cc"]), min_size=1, max_size=64)
 revisions = st.integers(1, 2**40)
+who = st.text(st.characters(exclude_categories=["Cs"]), max_size=128)
+why = st.text(st.characters(exclude_categories=["Cs"]), max_size=256)
+versions = st.lists(
+    st.builds(ProviderVersion, who, who, who, moments, st.sampled_from(["offline", "foundry"]), who, who), max_size=3
+).map(tuple)
 operations = st.one_of(
     st.builds(Ensure, ids, revisions, specs),
     st.builds(Restore, ids, revisions, specs),
@@ -50,6 +60,12 @@ operations = st.one_of(
     st.builds(Enable, ids, revisions),
     st.builds(Remove, ids, revisions),
     st.builds(Verify, ids),
+    st.builds(Verify, ids, who),
+    st.builds(Retire, ids, moments, st.integers(0, 10**8), who, why),
+    st.builds(Renew, ids, revisions, specs, who),
+    st.builds(Keep, ids, specs),
+    st.builds(Trim, ids, versions, moments, why),
+    st.builds(Sweep, ids, versions, who),
 )
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=9),
@@ -67,11 +83,29 @@ def test_an_operation_survives_its_journey(operation: Operation) -> None:
 
 
 @given(
-    name=st.sampled_from(["ensure", "record_use", "retire", "disable", "enable", "delete", "verify", "", "nonsense"]),
+    name=st.sampled_from(
+        [
+            "ensure",
+            "record_use",
+            "retire",
+            "disable",
+            "enable",
+            "delete",
+            "verify",
+            "renew",
+            "keep",
+            "trim",
+            "sweep",
+            "",
+            "nonsense",
+        ]
+    ),
     values=json_values
     | st.fixed_dictionaries(
         {},
-        optional=dict.fromkeys(["operation_id", "revision", "spec", "uses", "last_used", "unused_since"], json_values),
+        optional=dict.fromkeys(
+            ["operation_id", "revision", "spec", "uses", "last_used", "unused_since", "versions"], json_values
+        ),
     ),
 )
 def test_bad_input_is_a_value_error_and_nothing_else(name: str, values: Any) -> None:

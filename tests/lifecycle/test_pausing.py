@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+from functools import partial
 
 import pytest
 
 from kernel.errors import AppError, Conflict, NotFound, Unavailable
 from lifecycle.runs.rules import Run
+from lifecycle.runs.submissions import Submission
 from lifecycle.sessions.rules import Limits, SessionState
 from lifecycle.sessions.starting import Wish
 from tests.lifecycle.app import App
@@ -38,6 +40,10 @@ async def deliver(app: App) -> None:
             with contextlib.suppress(Unavailable):
                 await app.process(message)
                 break
+
+
+async def struck_send(app: App, fate: Fate, message: Submission) -> None:
+    await fate.effect(lambda: app.queue.send(message))
 
 
 async def asked(app: App, run: Run) -> list[str]:
@@ -88,7 +94,7 @@ async def test_the_run_under_way_is_finished(app: App) -> None:
     run = await working
     _, session = await app.stored(accepted.run)
 
-    assert (run and run.state, session.state, session.pause_reason) == ("succeeded", "paused", "operator")
+    assert (run.state, session.state, session.pause_reason) == ("succeeded", "paused", "operator")
     resumed = await app.services.session_pause.resume("default", session_id, app.queue.send)
     assert (resumed.state, resumed.pause_reason) == ("active", None)
 
@@ -183,9 +189,7 @@ async def test_a_resumption_that_was_cut_short_is_finished(after: bool) -> None:
         fate = Fate(number, after)
         dying = app.worker(fate)
         with contextlib.suppress(Crash):
-            await dying.session_pause.resume(
-                "default", "chat", lambda message: fate.effect(lambda: app.queue.send(message))
-            )
+            await dying.session_pause.resume("default", "chat", partial(struck_send, app, fate))
         died = fate.dead
         with contextlib.suppress(Crash):
             await dying.publisher.aclose()
@@ -256,3 +260,17 @@ async def test_a_dead_letter_is_redriven_into_a_session_that_was_resumed(app: Ap
     await app.process(message)
 
     assert (await app.stored(accepted.run))[0].state == "succeeded"
+
+
+async def test_the_dead_letters_of_a_kept_run_do_not_fail_it(app: App) -> None:
+    """Its message died after the run was kept, or was overtaken: the run goes on without it."""
+    accepted = await app.submit("Q0", session_id="chat")
+    app.queue.bury(app.queue.sent[0])
+    await pause(app)
+    await deliver(app)
+    assert await app.services.dead_letters(app.queue).account() == 0
+    await resume(app)
+    assert await app.services.dead_letters(app.queue).account() == 0
+    await deliver(app)
+
+    assert await asked(app, accepted.run) == ["Q0"]

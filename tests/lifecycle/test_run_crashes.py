@@ -35,7 +35,9 @@ async def process(app: App, run: Run, fate: Fate | None = None) -> Run:
     worker = app.worker(fate) if fate else app.services
     signals = worker.local_signals() if fate else app.signals
     try:
-        return await worker.runner.process(submission_of(run), signals)
+        done = await worker.runner.process(submission_of(run), signals)
+        assert done is not None
+        return done
     finally:
         await abandon(worker)
 

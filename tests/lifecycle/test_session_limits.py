@@ -209,8 +209,7 @@ async def test_sessions_are_listed_by_state(app: App) -> None:
 async def test_the_history_is_told_up_to_a_number_of_tokens(app: App) -> None:
     """The latest of it; the transcript stays whole, and the run says what it was told."""
     await start(app, max_history_tokens=300)
-    for number in range(6):
-        run = await app.ask(f"Question {number} {'x' * 150}", session_id="chat")
+    run = [await app.ask(f"Question {number} {'x' * 150}", session_id="chat") for number in range(6)][-1]
     found = await app.services.conversations.events("default", "chat", 0, 1000)
     told = [event.data for _, event in found if event.name == "run.history_compacted"]
 
@@ -243,7 +242,7 @@ async def test_the_model_is_told_what_the_user_prefers(app: App) -> None:
     run = await app.ask("Hello", session_id="chat", user_id="ann")
 
     assert "in turn 2; the turn before began 'How I like" in (run.answer or "")
-    assert [turn.text for turn in await app.turns(run)][0] == "Hello"
+    assert (await app.turns(run))[0].text == "Hello"
 
 
 async def test_a_transcript_is_whole_and_bounded(app: App) -> None:

@@ -10,7 +10,7 @@ from lifecycle.registry.agents import AgentRecord, AgentState
 from lifecycle.registry.catalog import Agent
 from lifecycle.registry.prune import Action
 from triggers.views.base import FailureView, View
-from triggers.views.versions import HealthView, ProviderVersionView, RetirementView
+from triggers.views.versions import ProviderHealthView, ProviderVersionView, RetirementView
 
 
 class AgentView(View):
@@ -25,7 +25,7 @@ class AgentView(View):
     version: ProviderVersionView | None
     superseded_versions: int
     failure: FailureView | None
-    health: HealthView | None
+    health: ProviderHealthView | None
     retirement: RetirementView | None
     created_at: datetime
     updated_at: datetime
@@ -48,7 +48,7 @@ class AgentView(View):
             version=ProviderVersionView.of(version) if version else None,
             superseded_versions=len(record.superseded) if record else 0,
             failure=FailureView.of(failure) if failure else None,
-            health=HealthView.of(record.health) if record and record.health else None,
+            health=ProviderHealthView.of(record.health) if record and record.health else None,
             retirement=_retirement(record) if record and agent.state is AgentState.IDLE else None,
             created_at=declaration.created_at,
             updated_at=declaration.updated_at,

@@ -7,9 +7,9 @@ from datetime import datetime
 
 from pydantic import Field
 
-from lifecycle.registry.differences import Action, Kind
+from lifecycle.registry.differences import DriftAction, DriftKind
 from lifecycle.registry.plan_store import StoredPlan
-from lifecycle.registry.plans import Outcome, Step
+from lifecycle.registry.plans import LineOutcome, Step
 from triggers.views.agents import ProviderVersionView
 from triggers.views.base import View
 
@@ -18,15 +18,15 @@ class PlanLineView(View):
     """A difference: why it is one, what applying would do, and what has become of it."""
 
     agent: str
-    kind: Kind
-    action: Action
+    kind: DriftKind
+    action: DriftAction
     destructive: bool
     provider: str
     why: str
     would: str
     revision: int
     versions: Sequence[ProviderVersionView]
-    outcome: Outcome
+    outcome: LineOutcome
     detail: str
 
     @classmethod
@@ -86,7 +86,7 @@ class PlanView(View):
         )
 
 
-class ApplyBody(View):
+class PlanApplication(View):
     """Which plan to apply; `destructive` asks for the lines that delete something, too."""
 
     plan_id: str = Field(min_length=1, max_length=64)

@@ -47,7 +47,7 @@ class AgentVersionView(ProviderVersionView):
         )
 
 
-class HealthView(View):
+class ProviderHealthView(View):
     """How the provider's side of an agent was last found.
 
     `verified_at` is when its version was last seen as it was made; `status` is `ok`, `throttled`, `unavailable` or

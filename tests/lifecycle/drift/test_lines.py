@@ -9,7 +9,7 @@ import pytest
 from adapters.providers.offline import TABLE
 from kernel.errors import Unavailable
 from kernel.tables import Delete
-from lifecycle.registry.differences import Action
+from lifecycle.registry.differences import DriftAction
 from tests.lifecycle.app import App
 from tests.lifecycle.doubles import spec
 from tests.lifecycle.drift.world import World, unconfigured
@@ -222,7 +222,7 @@ async def test_a_copy_of_our_mark_under_another_name_is_left_alone(world: World)
 
     (step,) = await world.steps()
 
-    assert (step.line.kind, step.line.action) == ("changed", Action.NONE)
+    assert (step.line.kind, step.line.action) == ("changed", DriftAction.NONE)
     assert step.line.why == "'a-copy' carries our mark, but the agent was never called so there: somebody copied it."
     assert await world.settle() == [("a", "changed", "none")]
     assert "a-copy:1" in world.portal.versions

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from kernel.errors import Conflict, NotFound
 from lifecycle.registry.agents import AgentState
-from lifecycle.registry.differences import Action
+from lifecycle.registry.differences import DriftAction
 from lifecycle.registry.providers import Found
 from tests.lifecycle.drift.world import OWNER, World
 
@@ -109,7 +109,7 @@ async def applied(events: list[tuple[Any, ...]], *, harmless_first: bool) -> Non
 
     for step in steps:
         # Nothing that is not ours, nor another workspace's, stands in a line that deletes.
-        if step.line.action in (Action.SWEEP, Action.REMOVE):
+        if step.line.action in (DriftAction.SWEEP, DriftAction.REMOVE):
             assert {ours[each.id].workspace for each in step.line.versions} == {world.workspace}
     before = set(world.portal.versions)
     if harmless_first:
@@ -122,7 +122,7 @@ async def applied(events: list[tuple[Any, ...]], *, harmless_first: bool) -> Non
 
     # Nothing is left to do, and nobody else's version is gone.
     left = await world.steps()
-    assert [step.line for step in left if step.line.action is not Action.NONE] == []
+    assert [step.line for step in left if step.line.action is not DriftAction.NONE] == []
     assert all(owner == OWNER and intact for owner, intact in world.portal.removed)
     for agent in AGENTS:
         await check(world, agent)

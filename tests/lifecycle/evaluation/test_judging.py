@@ -12,7 +12,7 @@ import pytest
 
 from adapters.memory_tables import MemoryTables
 from bootstrap.services import Services
-from kernel.errors import Unavailable
+from kernel.errors import InvalidInput, Unavailable
 from lifecycle.evaluation.checks import Check, Checks, check
 from lifecycle.evaluation.judge import question, verdict
 from lifecycle.runs.rules import Run
@@ -196,6 +196,15 @@ async def test_ones_own_checks_count_and_cannot_harm_a_run() -> None:
         "broken": "Left out: the check raised ValueError.",
         "hanging": "Left out: the check took longer than 0.05 s.",
     }
+
+
+async def test_a_check_that_the_app_does_not_have_is_refused_when_it_is_declared() -> None:
+    app = App()
+
+    with pytest.raises(InvalidInput) as caught:
+        await app.declare(declared=spec(evaluation=EvaluationPolicy(checks=("telepathy",))))
+
+    assert caught.value.code == "unknown_check"
 
 
 @pytest.mark.parametrize(

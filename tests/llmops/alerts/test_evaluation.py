@@ -14,7 +14,7 @@ from kernel.journal import LANES, Journal
 from kernel.tables import Insert, Span, Tables, every
 from lifecycle.registry.alarms import RegistryAlarms
 from lifecycle.registry.counts import LifecycleCounts, change_row
-from lifecycle.registry.differences import Kind
+from lifecycle.registry.differences import DriftKind
 from lifecycle.registry.plan_store import PlanStore, Summary
 from llmops.alerts.evaluation import Evaluated, Evaluator, Sources
 from llmops.alerts.rules import AlertRule
@@ -248,7 +248,8 @@ async def test_what_happens_to_agents_at_their_providers(tables: MemoryTables) -
     new = [change_row("default", {"step.created": 5, "step.delete_failed": n}, world.clock()) for n in range(2)]
     await tables.commit("agents", [Insert(row) for row in (old, *new)])
     await PlanStore(tables).note(
-        "default", Summary(world.clock(), {Kind.ORPHAN: 2, Kind.TAIL: 1, Kind.CHANGED: 1, Kind.CREATE: 9})
+        "default",
+        Summary(world.clock(), {DriftKind.ORPHAN: 2, DriftKind.TAIL: 1, DriftKind.CHANGED: 1, DriftKind.CREATE: 9}),
     )
     after = await world.evaluator().evaluate()
 

@@ -1,0 +1,166 @@
+"""How the whole is: each part with its reason, as well as the worst of them; and what happened, counted once."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from azure.functions.timer import TimerRequest
+
+from kernel.heartbeats import Heartbeat
+from kernel.journal import LANES, TABLE, Event
+from kernel.tables import Span, every
+from lifecycle.events.tally import Tally, kind_of
+from lifecycle.status import rules
+from lifecycle.status.rules import Component, Health, overall
+from llmops.performance.summary import Summary
+from tests.lifecycle.app import App
+from tests.lifecycle.doubles import NOW
+from triggers.heartbeats import every_of
+
+
+def test_the_whole_is_as_well_as_its_worst_part() -> None:
+    """And healthy without any."""
+    parts = [Component(name, Health(name)) for name in ("healthy", "critical", "degraded")]
+
+    assert [overall(parts[:end]) for end in range(4)] == ["healthy", "healthy", "critical", "critical"]
+    assert overall([parts[2], parts[0]]) == "degraded"
+
+
+@pytest.mark.parametrize(
+    ("beat", "health"),
+    [
+        (Heartbeat("t", NOW - timedelta(minutes=9), timedelta(minutes=5)), "healthy"),
+        (Heartbeat("t", NOW - timedelta(minutes=11), timedelta(minutes=5)), "degraded"),
+        (Heartbeat("t", NOW - timedelta(minutes=59)), "healthy"),
+        (Heartbeat("t", NOW - timedelta(minutes=66)), "degraded"),
+        (Heartbeat("t", NOW - timedelta(minutes=2), None, NOW - timedelta(minutes=1), "x"), "degraded"),
+        (Heartbeat("t", NOW - timedelta(minutes=1), None, NOW - timedelta(minutes=2), "x"), "healthy"),
+        (Heartbeat("t", None, None, NOW, "x"), "degraded"),
+    ],
+)
+def test_a_timer_is_late_or_fails(beat: Heartbeat, health: str) -> None:
+    """Five minutes late, or an hour and five where nobody knows how often it runs; or its last run failed."""
+    found = rules.timers([beat], NOW)
+
+    assert found.health == health
+    assert ("t" in found.reason) == (health == "degraded")
+
+
+@pytest.mark.parametrize(
+    ("recent", "health"),
+    [
+        (Summary(), "healthy"),
+        (Summary(succeeded=20, retried=3, codes={"provider_unavailable": 3}), "healthy"),
+        (Summary(succeeded=9, retried=3, codes={"provider_throttled": 3}), "degraded"),
+        (Summary(failed=2, codes={"provider_unavailable": 2}), "healthy"),
+        (Summary(failed=5, codes={"provider_unavailable": 5}), "critical"),
+        (Summary(failed=9, codes={"tool_failed": 9}), "healthy"),
+    ],
+)
+def test_providers_are_judged_by_what_attempts_met(recent: Summary, health: str) -> None:
+    """A few failures among many answers are normal; what is no provider's failure says nothing of them."""
+    assert rules.providers(recent).health == health
+
+
+@pytest.mark.parametrize(
+    ("last", "following", "seconds"),
+    [
+        ("2026-11-21T08:25:00+00:00", "2026-11-21T08:30:00+00:00", 300),  # the host: this run
+        ("2026-11-21T08:30:00+00:00", "2026-11-21T08:35:00+00:00", 300),  # another: the next one
+        ("0001-01-01T00:00:00+00:00", "2026-11-21T08:30:00+00:00", None),
+        ("nonsense", "2026-11-21T08:30:00+00:00", None),
+    ],
+)
+def test_how_often_a_timer_runs_is_taken_from_its_host(last: str, following: str, seconds: int | None) -> None:
+    """Whichever of its runs the host names."""
+    timer = TimerRequest(schedule_status={"Last": last, "Next": following})
+
+    assert every_of(timer, NOW) == (None if seconds is None else timedelta(seconds=seconds))
+    assert every_of(TimerRequest(), NOW) is None
+
+
+async def test_heartbeats_are_kept() -> None:
+    """A run that does not say how often leaves what was known; a failure stays until the next success."""
+    beats = App().services.heartbeats
+    await beats.succeeded("t", NOW, timedelta(minutes=5))
+    await beats.succeeded("t", NOW + timedelta(minutes=1), None)
+    await beats.failed("t", NOW + timedelta(minutes=2), "storage_unavailable")
+    (beat,) = await beats.all()
+
+    assert (beat.succeeded_at, beat.every) == (NOW + timedelta(minutes=1), timedelta(minutes=5))
+    assert beat.failing
+    assert beat.failure == "storage_unavailable"
+
+
+async def test_the_status_says_what_is_wrong() -> None:
+    """Without tables nothing can be said but that."""
+    app = App()
+    await app.declare()
+    await app.ask()
+    dead = app.services.dead_letters(app.queue)
+    well = await app.services.system_status.look("default", app.queue, dead)
+    await app.services.heartbeats.failed("aggregate_costs", app.clock(), "storage_unavailable")
+    app.queue.bury(app.queue.sent[0])
+    app.clock.move(seconds=90)
+    ill = await app.services.system_status.look("default", app.queue, dead)
+    reasons = {part.name: part.reason for part in ill.components if part.health is not Health.HEALTHY}
+
+    assert (well.health, [part.reason for part in well.components if part.reason]) == ("healthy", [])
+    assert ill.health == "degraded"
+    assert ill.uptime_s == 90
+    assert reasons == {
+        "dead_letters": "1 message could not be processed; see GET dead-letters",
+        "timers": "aggregate_costs has never succeeded, failed with storage_unavailable",
+    }
+    await app.aclose()
+
+
+async def test_what_happened_is_counted_once() -> None:
+    """By two who count at the same time, again and again, before and after events were deleted."""
+    app = App(EVENTS_RETENTION_S=3600)
+    journal, tables = app.services.journal, app.services.tables
+    for n in range(30):
+        at = NOW + timedelta(hours=n)
+        await journal.record("w", f"k{n}/", Event("run.stage", {"stage": "COMPLETED"}, at))
+    tallies = [Tally(tables, journal), Tally(tables, journal)]
+    counted = [await tally.count("w") for tally in tallies]
+    app.clock.move(days=3)
+    deleted = await app.services.event_retention.apply()
+    await journal.record("w", "late/", Event("agent.created", {}, app.clock()))
+    await tallies[0].count("w")
+    days = [await tallies[1].between("w", day, day) for day in ((NOW + timedelta(days=n)).date() for n in range(4))]
+    left = [row.key async for row in every(tables, TABLE, Span("w!0", partition_before=f"w!{LANES}"))]
+
+    assert counted == [30, 0]
+    assert days == [{"run.stage:COMPLETED": 16}, {"run.stage:COMPLETED": 14}, {}, {"agent.created": 1}]
+    assert deleted.appends == 30
+    assert len([key for key in left if key.startswith(("event!", "source!"))]) == 2
+
+
+async def test_an_ended_sessions_events_go_when_it_has_ended_for_long_enough() -> None:
+    """Its history stays, and whoever comes back later is told that something is missing."""
+    app = App(EVENTS_RETENTION_S=3600)
+    await app.declare()
+    await app.ask(session_id="s")
+    await app.services.session_end.end("default", "s")
+    await app.services.publisher.flush()
+    app.clock.move(minutes=50)
+    early = await app.services.event_retention.apply()
+    app.clock.move(hours=3)
+    late = await app.services.event_retention.apply()
+
+    assert (early.sessions, late.sessions) == (0, 1)
+    assert await app.services.conversations.events("default", "s", 0, 10) == []
+    assert len(await app.services.conversations.turns("default", "s", 0, 10)) == 2
+    await app.aclose()
+
+
+def test_events_are_counted_by_what_they_tell() -> None:
+    """Their state, stage and a session's reason; not by what is different each time."""
+    at = datetime(2026, 11, 21, tzinfo=UTC)
+    ended = Event("session.state_changed", {"state": "ended", "reason": "idle_timeout", "session_id": "s"}, at)
+
+    assert kind_of(ended) == "session.state_changed:ended:idle_timeout"
+    assert kind_of(Event("run.stage", {"stage": "FAILED", "code": "x", "run_id": "r"}, at)) == "run.stage:FAILED"
+    assert kind_of(Event("alert.fired", {"alert": "a"}, at)) == "alert.fired"
