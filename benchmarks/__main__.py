@@ -5,6 +5,7 @@ import asyncio
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.aggregation import measure_aggregation
 from benchmarks.budgets import measure_budgets
 from benchmarks.events import measure_events
 from benchmarks.imports import cold_start
@@ -21,6 +22,7 @@ def main() -> None:
         *asyncio.run(measure_overhead()),
         *asyncio.run(measure_budgets()),
         *asyncio.run(measure_events()),
+        *asyncio.run(measure_aggregation()),
     ]:
         table.add_row(result.what, result.figure, result.beside, result.ratio)
     Console(width=160).print(table)

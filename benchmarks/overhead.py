@@ -1,4 +1,4 @@
-"""What watching a run costs: the same run with traces recorded and without, and what its spans cost when nobody looks.
+"""What watching a run costs: the same run bare, scored, within budgets and traced.
 
 Everything is in memory and the model answers by rule, so that what is left is our own work; a real run adds a model's
 seconds to both sides.
@@ -6,15 +6,17 @@ seconds to both sides.
 
 from __future__ import annotations
 
+import asyncio
 import statistics
 import time
 from collections.abc import Sequence
+from datetime import timedelta
 
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 
-from benchmarks.measure import Result
+from benchmarks.measure import Result, median_ms
 from bootstrap.services import Services
 from kernel.ids import new_id
 from kernel.settings import Settings
@@ -22,6 +24,9 @@ from kernel.tracing import PRODUCER, carrier, event, parent_of, span
 from lifecycle.configuration.specs import AgentSpec
 from lifecycle.registry.signals import AgentSignals
 from lifecycle.runs.submissions import RunRequest, Submission
+from llmops.budgets.rules import Budget, Limit, parse_scope
+from llmops.spend.ledger import Line
+from llmops.spend.usage import Usage
 
 _RUNS = 150
 _SPANS = 5_000
@@ -36,31 +41,59 @@ class _Nowhere(SpanExporter):
 
 
 async def measure_overhead() -> list[Result]:
-    """Return a run's time without and with traces, and the time its spans take when none are recorded."""
-    services = Services.in_memory(Settings())
+    """Return a run's time bare, and with scores, budgets and traces one after the other added to it."""
+    services = Services.in_memory(Settings.model_validate({"EVALUATION_SHARE": 0}))
+    scoring = Services(services.tables, Settings())
     signals = services.local_signals()
     await services.administration.declare("default", "bench", AgentSpec(model="gpt-5-mini"), signals)
-    await _runs(services, signals, 20)  # what is made once per process
-    off_ms = await _runs(services, signals, _RUNS)
+    for warm in (services, scoring):
+        await _runs(warm, signals, 20)  # what is made once per process
+    bare_ms = await _runs(services, signals, _RUNS)
+    ledger_ms = await _ledger_ms(services)
+    scored_ms = await _runs(scoring, signals, _RUNS)
+    budget = Budget(parse_scope("workspace"), (Limit("usd", "month", 10**12), Limit("tokens", "day", 10**12)))
+    await scoring.budgets.put("default", budget, None)
+    await asyncio.sleep(scoring.settings.budget_trust)  # until the workers have heard of it
+    budgeted_ms = await _runs(scoring, signals, _RUNS)
     idle_us = _spans_of_a_run_us()
     provider = TracerProvider()
     provider.add_span_processor(BatchSpanProcessor(_Nowhere()))
     trace.set_tracer_provider(provider)
-    await _runs(services, signals, 20)
-    on_ms = await _runs(services, signals, _RUNS)
+    await _runs(scoring, signals, 20)
+    traced_ms = await _runs(scoring, signals, _RUNS)
     provider.shutdown()
     await services.aclose()
+
+    def beside(what: str, took: float) -> Result:
+        return Result(f"a run's own work, {what}", f"{took:.2f} ms", f"bare {bare_ms:.2f} ms", f"{took / bare_ms:.2f}×")
+
     return [
         Result(
-            "a run's own work, no traces recorded",
-            f"{off_ms:.2f} ms",
-            f"of it our spans: {idle_us:.0f} µs",
-            f"{idle_us / 1000 / off_ms:.1%}",
+            "a call's place in the ledger", f"{ledger_ms:.2f} ms", "a bare run's own work", f"{ledger_ms / bare_ms:.1%}"
         ),
         Result(
-            "the same, traces recorded", f"{on_ms:.2f} ms", f"none recorded: {off_ms:.2f} ms", f"{on_ms / off_ms:.2f}×"
+            "a run's spans, none recorded",
+            f"{idle_us:.0f} µs",
+            "a bare run's own work",
+            f"{idle_us / 1000 / bare_ms:.1%}",
         ),
+        beside("scored", scored_ms),
+        beside("scored, within two budgets", budgeted_ms),
+        beside("scored, within two budgets, traced", traced_ms),
     ]
+
+
+async def _ledger_ms(services: Services) -> float:
+    """Return what noting a call before it is made and recording it afterwards takes, in milliseconds."""
+    now = services.clock()
+    usage = Usage(input_tokens=100, output_tokens=50)
+
+    async def once() -> None:
+        line = Line("default", new_id(), 1, 1, now, "bench", "s", "", "offline", "gpt-5-mini", usage, 10, "rate", 0)
+        await services.ledger.begin(line, now + timedelta(minutes=1))
+        await services.ledger.record(line, begun=True)
+
+    return await median_ms(once, _RUNS)
 
 
 async def _runs(services: Services, signals: AgentSignals, times: int) -> float:

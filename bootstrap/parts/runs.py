@@ -70,7 +70,7 @@ class RunParts(EvaluationParts, BudgetParts, PerformanceParts):
             self._due("erasure"),
             providers=self.providers,
             users=UserErasure(self.tables, self.daily_costs.rewrite),
-            elsewhere={},
+            journal=self.journal,
             clock=self.clock,
         )
 

@@ -53,6 +53,9 @@ CATALOGUE: Mapping[str, Kind] = MappingProxyType(
             {"state": "the new state", "reason": "why, where there is a reason"},
         ),
         "session.unpinned": Kind("A session goes on with the agent as it is now"),
+        "session.erased": Kind(
+            "A session was erased; its own stream is gone", {"session_id": "its id", "agent": "whom it was with"}
+        ),
         "run.queued": Kind(
             "A run was accepted, or put back on the queue", _RUN | {"redriven": "how often it was redriven, if it was"}
         ),

@@ -176,7 +176,8 @@ class RunLease:
             change = outcome(stored.session, stored.run, changed, events, turns, now, held)
             if kept is not None:
                 session = change.session or stored.session
-                change = replace(change, session=replace(session, kept=(*session.kept, kept)))
+                known = tuple(each for each in session.kept if each != kept)  # an earlier try may have taken effect
+                change = replace(change, session=replace(session, kept=(*known, kept)))
             return change
 
         found = await self._conversations.update(run.workspace, run.session_id, run.id, decide, known=self._stored)

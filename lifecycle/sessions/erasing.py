@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from kernel.clock import Clock
 from kernel.errors import AppError, NotFound, Unavailable
+from kernel.journal import Event, Journal
 from lifecycle.registry.due import DueIndex, Entry
 from lifecycle.registry.providers import Providers
 from lifecycle.runs import rules as runs
@@ -24,9 +25,6 @@ from lifecycle.sessions.rules import Receipt, Session, SessionState, erased, era
 from llmops.spend.forgetting import UserErasure
 
 log = logging.getLogger(__name__)
-
-Forget = Callable[[Session, Sequence[Run]], Awaitable[int]]
-"""Removes what another part of the app keeps of a session and its runs, and returns how much; can be repeated."""
 
 _PATIENCE_S = 5.0
 _LOOK_EVERY_S = 0.1
@@ -43,7 +41,7 @@ class SessionErasure:
         *,
         providers: Providers,
         users: UserErasure,
-        elsewhere: Mapping[str, Forget],
+        journal: Journal,
         clock: Clock,
     ) -> None:
         self._conversations = conversations
@@ -51,7 +49,7 @@ class SessionErasure:
         self._due = due
         self._providers = providers
         self._users = users
-        self._elsewhere = elsewhere
+        self._journal = journal
         self._clock = clock
 
     async def erase(self, workspace: str, session_id: str) -> Receipt:
@@ -126,6 +124,8 @@ class SessionErasure:
         await self._conversations.clear(session.workspace, session.id)
         await self._directory.leave(session)
         receipt = replace(receipt, completed_at=self._clock())
+        told = Event("session.erased", {"session_id": session.id, "agent": session.agent}, receipt.requested_at)
+        await self._journal.record(session.workspace, f"erasure:{session.id}", told)
         await self._note(session, erased(session, receipt))
         return receipt
 
@@ -137,10 +137,9 @@ class SessionErasure:
                 raise Unavailable(msg, code="provider_not_configured")
             await provider.forget_conversation(kept.id)
         counts = [await self._forget_user(run) for run in found]
-        elsewhere = {name: await forget(session, found) for name, forget in self._elsewhere.items()}
         for run in found:
             await self._directory.forget_run(session.workspace, run.id)
-        return replace(receipt, conversations=len(session.kept), ledger_lines=sum(counts), elsewhere=elsewhere)
+        return replace(receipt, conversations=len(session.kept), ledger_lines=sum(counts))
 
     async def _forget_user(self, run: Run) -> int:
         last = (run.finished_at or self._clock()).date()

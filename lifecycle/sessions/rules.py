@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -65,7 +64,6 @@ class Receipt:
         events: Events removed.
         conversations: Conversations deleted at the provider.
         ledger_lines: Lines of the ledger that keep their amounts and no longer name the user.
-        elsewhere: What other parts of the app removed, by their name for it.
     """
 
     requested_at: datetime
@@ -75,7 +73,6 @@ class Receipt:
     events: int = 0
     conversations: int = 0
     ledger_lines: int = 0
-    elsewhere: Mapping[str, int] = field(default_factory=dict[str, int])
 
 
 @dataclass(frozen=True, slots=True)

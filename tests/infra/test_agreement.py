@@ -258,7 +258,7 @@ def _bindings(indexed: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def _tables() -> set[str]:
     """Return every table that is named in a call on the Tables seam."""
     found: set[str] = set()
-    for package in ("lifecycle", "llmops", "adapters", "bootstrap", "triggers"):
+    for package in ("kernel", "lifecycle", "llmops", "adapters", "bootstrap", "triggers"):
         for path in sorted((ROOT / package).rglob("*.py")):
             found |= _tables_of(path)
     return found

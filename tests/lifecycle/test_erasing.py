@@ -77,6 +77,7 @@ async def test_nothing_is_left_but_that_it_was_here(app: App) -> None:
     assert (receipt.runs, receipt.messages, receipt.ledger_lines) == (3, 6, 3)
     assert receipt.events > 6
     assert receipt.completed_at == app.clock.now
+    assert left.count("session.erased") == 1
     with pytest.raises(NotFound):
         await app.services.desk.get("default", run.id)
     assert [turn.text for turn in await app.turns(other)] == ["Hello", other.answer]

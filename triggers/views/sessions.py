@@ -107,4 +107,3 @@ class ReceiptView(View):
     events: int
     conversations: int
     ledger_lines: int
-    elsewhere: Mapping[str, int]
