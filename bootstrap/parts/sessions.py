@@ -98,6 +98,7 @@ class SessionParts(EventParts, MetricParts):
         return SessionEnd(
             self.conversations,
             self.directory,
+            self.pins,
             self._due("session"),
             settle=self.publisher.settle,
             idle_after=self._session_idle_after,

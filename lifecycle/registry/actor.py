@@ -22,7 +22,7 @@ from lifecycle.registry.history import History
 from lifecycle.registry.news import AgentNews
 from lifecycle.registry.operations import Operation, Sweep
 from lifecycle.registry.performer import Performer
-from lifecycle.registry.providers import Providers
+from lifecycle.registry.providers import Providers, ProviderVersion
 from lifecycle.registry.records import RecordStore
 from lifecycle.registry.rules import apply
 from lifecycle.registry.settling import failed, failure_step, remember
@@ -60,6 +60,7 @@ class AgentActor:
         self._history = History(tables)
         self._news = AgentNews(tables)
         self._due = {kind: DueIndex(tables, kind) for kind in (IDLE, SURPLUS, UNVERIFIED)}
+        self._providers = providers
         self._performer = Performer(providers, self._history, owner=owner, clock=clock)
         self._look_after = look_after
         self._owner = owner
@@ -78,8 +79,7 @@ class AgentActor:
             Unavailable: Table Storage cannot be reached; the operation can be applied again.
         """
         if isinstance(operation, Sweep):
-            ours = tuple(version for version in operation.versions if version.owner == self._owner)
-            operation = replace(operation, versions=ours)
+            operation = replace(operation, versions=tuple(filter(self._is_ours, operation.versions)))
         while True:
             if state is None:
                 state = await self._read(workspace, name)
@@ -91,6 +91,9 @@ class AgentActor:
             else:
                 await self._news.tell_if_possible(workspace, name, state.record.untold)
                 return state
+
+    def _is_ours(self, version: ProviderVersion) -> bool:
+        return version.owner == self._owner and version.provider in self._providers
 
     async def _apply(self, state: ActorState, operation: Operation) -> ActorState:
         decision = apply(state.record, operation, self._clock())

@@ -31,7 +31,7 @@ from kernel.tables import (
     every,
     first_rows,
 )
-from lifecycle.runs.rules import Run
+from lifecycle.runs.rules import Run, RunState
 from lifecycle.sessions.rules import Session
 
 TABLE = "conversations"
@@ -173,6 +173,13 @@ class Conversations:
         """Yield the session's runs."""
         async for row in every(self._tables, TABLE, Span.prefix(f"{workspace}!{session_id}", "run!")):
             yield _run(row)
+
+    async def runs_in(self, workspace: str, session_id: str, *states: RunState) -> AsyncIterator[Run]:
+        """Yield the session's runs in the states, one state after the other; only these cross the wire."""
+        of_runs = Span.prefix(f"{workspace}!{session_id}", "run!")
+        for state in states:
+            async for row in every(self._tables, TABLE, replace(of_runs, where={"state": state.value})):
+                yield _run(row)
 
     async def clear(
         self, workspace: str, session_id: str, prefixes: Sequence[str] = ("run!", "turn!", "event!")

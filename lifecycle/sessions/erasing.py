@@ -18,7 +18,7 @@ from kernel.journal import Event, Journal
 from lifecycle.registry.due import DueIndex, Entry
 from lifecycle.registry.providers import Providers
 from lifecycle.runs import rules as runs
-from lifecycle.runs.rules import Run
+from lifecycle.runs.rules import Run, RunState
 from lifecycle.sessions.conversations import Change, Conversations, Stored
 from lifecycle.sessions.directory import Directory
 from lifecycle.sessions.rules import Receipt, Session, SessionState, erased, erasing
@@ -104,7 +104,7 @@ class SessionErasure:
 
     async def _busy(self, session: Session) -> Sequence[Run]:
         now = self._clock()
-        found = self._conversations.runs(session.workspace, session.id)
+        found = self._conversations.runs_in(session.workspace, session.id, RunState.RUNNING)
         return [run async for run in found if runs.busy_until(run, now)]
 
     async def _finish(self, session: Session) -> Receipt:

@@ -12,8 +12,10 @@ from lifecycle.registry.due import DueIndex, Entry
 from lifecycle.runs import rules as runs
 from lifecycle.runs.admission import SESSION_EXPIRED, too_late
 from lifecycle.runs.changes import outcome, session_ended
+from lifecycle.runs.rules import RunState
 from lifecycle.sessions.conversations import Change, Conversations, Stored
 from lifecycle.sessions.directory import Directory
+from lifecycle.sessions.pins import Pins
 from lifecycle.sessions.rules import BY_REQUEST, IDLE_TIMEOUT, Session, SessionState, next_look, overdue
 
 Settle = Callable[[str, str], Awaitable[None]]
@@ -27,6 +29,7 @@ class SessionEnd:
         self,
         conversations: Conversations,
         directory: Directory,
+        pins: Pins,
         due: DueIndex,
         *,
         settle: Settle,
@@ -36,6 +39,7 @@ class SessionEnd:
         self._settle = settle
         self._conversations = conversations
         self._directory = directory
+        self._pins = pins
         self._due = due
         self._idle_after = idle_after
         self._clock = clock
@@ -83,6 +87,8 @@ class SessionEnd:
                     continue
                 count += 1
             if stored.session is None or await self._cleared(stored.session):
+                if stored.session is not None:
+                    await self._pins.drop(stored.session)
                 await self._settle(entry.workspace, entry.name)
                 await self._directory.close_session(entry.workspace, entry.note, entry.name)
                 await self._due.drop(entry.workspace, entry.name, entry.hour)
@@ -119,9 +125,9 @@ class SessionEnd:
         return after is None or not after.pending
 
     async def _lose_runs(self, session: Session) -> None:
-        async for run in self._conversations.runs(session.workspace, session.id):
-            if not run.finished:
-                await self._conversations.update(session.workspace, session.id, run.id, self._lose)
+        unfinished = (RunState.WAITING, RunState.QUEUED, RunState.RUNNING)
+        async for run in self._conversations.runs_in(session.workspace, session.id, *unfinished):
+            await self._conversations.update(session.workspace, session.id, run.id, self._lose)
 
     def _lose(self, stored: Stored) -> Change | None:
         now = self._clock()

@@ -11,7 +11,7 @@ from lifecycle.registry.due import DueIndex
 from lifecycle.runs import rules as runs
 from lifecycle.runs.changes import state_event
 from lifecycle.runs.intake import Send, submission_of
-from lifecycle.runs.rules import Run, RunState
+from lifecycle.runs.rules import RunState
 from lifecycle.sessions import rules as sessions
 from lifecycle.sessions.conversations import Change, Conversations, Stored
 from lifecycle.sessions.rules import Session, SessionState
@@ -97,18 +97,15 @@ class SessionPause:
             session = stored.session
             if session is None or not session.resuming:
                 return True
-            found = [run async for run in self._conversations.runs(workspace, session_id)]
-            for run in sorted((each for each in found if _is_due(each, session)), key=lambda run: run.number):
+            found = self._conversations.runs_in(workspace, session_id, RunState.WAITING, RunState.QUEUED)
+            kept = [run async for run in found if run.call < session.resumes]
+            for run in sorted(kept, key=lambda run: run.number):
                 await send(submission_of(runs.called(run, session.resumes)))
                 await self._conversations.update(workspace, session_id, run.id, partial(_called, resumed=session))
             after = await self._conversations.update(workspace, session_id, None, partial(_done, resumed=session))
             if after.session is None or not after.session.resuming:
                 return True
         return False
-
-
-def _is_due(run: Run, session: Session) -> bool:
-    return run.state in (RunState.WAITING, RunState.QUEUED) and run.call < session.resumes
 
 
 def _called(stored: Stored, resumed: Session) -> Change | None:

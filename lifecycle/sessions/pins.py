@@ -41,6 +41,11 @@ class Pins:
             row = Row(_home(session.workspace, session.agent), key, {"at": self._clock()})
             await self._tables.commit(OPEN, [Upsert(row)])
 
+    async def drop(self, session: Session) -> None:
+        """Remove the entry of a session that is over, if it was pinned."""
+        if session.pin is not None:
+            await self._drop(session.workspace, session.agent, f"{session.pin.fingerprint}!{session.id}")
+
     async def unpin(self, workspace: str, session_id: str) -> Session:
         """Let the session go on with the agent as it is declared; one that is not pinned stays as it is.
 

@@ -215,6 +215,7 @@ async def test_the_ladder_goes_to_a_cheaper_model_then_asks_then_stops(app: App)
 async def test_a_call_whose_worker_died_is_in_the_ledger_once(app: App) -> None:
     """Wherever it died: within budgets or without any; and the budget has counted what the ledger has."""
     for within, after in itertools.product((False, True), (False, True)):
+        number = 0
         for number in itertools.count(1):
             app = App(BUDGET_WAIT_S=0.05)
             await app.declare()

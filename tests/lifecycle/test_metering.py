@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from agent_framework import Content, Message, UsageDetails
-from httpx import Request, Response
+from httpx2 import Request, Response
 from openai import APITimeoutError, RateLimitError
 
 from kernel.errors import ProviderRejected

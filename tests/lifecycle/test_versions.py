@@ -247,6 +247,17 @@ async def test_sessions_that_ended_pin_nothing(app: App) -> None:
     assert left == []
 
 
+async def test_a_session_that_expires_leaves_no_pin(app: App) -> None:
+    """The timer that ends it removes its entry, whether or not anybody looks for versions to delete."""
+    await declare(app, "a")
+    await pinned(app)
+    app.clock.move(days=31)
+    ended = await app.services.session_end.expire()
+    left = [row async for row in every(app.tables, "opensessions", Span("default!bot!pins"))]
+
+    assert (ended, left) == (1, [])
+
+
 async def test_rolling_back_takes_the_version_up_again(app: App) -> None:
     """No new version is made, neither back nor forward, and the answer is the earlier one."""
     await declare(app, "a", "b")

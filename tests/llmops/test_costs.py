@@ -47,8 +47,8 @@ def test_an_unpriced_call_is_counted_and_costs_nothing() -> None:
     """A zero price is a price."""
     usage = Usage(input_tokens=3, cached_tokens=1, output_tokens=2)
 
-    assert spend_of(usage, None) == Spend(1, 3, 1, 2, 0, 1)
-    assert spend_of(usage, 0) == Spend(1, 3, 1, 2, 0, 0)
+    assert spend_of(usage, None) == Spend(calls=1, input_tokens=3, cached_tokens=1, output_tokens=2, unpriced_calls=1)
+    assert spend_of(usage, 0) == Spend(calls=1, input_tokens=3, cached_tokens=1, output_tokens=2)
 
 
 @pytest.mark.parametrize(
