@@ -42,11 +42,11 @@ class RunDesk:
         return run
 
     async def finished(self, run: Run, within_s: float) -> Run:
-        """Return the run as soon as it has finished, or as it is after so many seconds."""
+        """Return the run as soon as it has finished or waits for others, or as it is after so many seconds."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + within_s
         pause = _FIRST_LOOK_S
-        while not run.finished and (left := deadline - loop.time()) > 0:
+        while not run.finished and run.state is not RunState.WAITING and (left := deadline - loop.time()) > 0:
             await self._notices.wait(run.id, min(pause, left))
             pause = min(pause * 1.5, _LONGEST_LOOK_S)
             run = await self._conversations.run(run.workspace, run.session_id, run.id) or run

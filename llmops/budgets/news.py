@@ -38,7 +38,7 @@ class BudgetNews:
     async def blocked(self, who: Charged, attempt: int, error: BudgetBlocked, now: datetime) -> None:
         """Tell that a run waits."""
         data = {"run_id": who.run_id, "session_id": who.session_id, "agent": who.agent, "code": error.code}
-        scopes = {"scopes": [refusal.scope for refusal in error.refusals]}
+        scopes = {"scopes": [_nameless(refusal.scope) for refusal in error.refusals]}
         log.warning("run %s waits: %s", who.run_id, error.code, extra={"event": "budget.blocked"})
         notification = Notification(
             f"budget.blocked/{who.run_id}/{attempt}",
@@ -50,7 +50,7 @@ class BudgetNews:
             {"run": who.run_id, "session": who.session_id, "agent": who.agent},
             at=now,
         )
-        await self._tell(notification, data | scopes | {"detail": error.detail})
+        await self._tell(notification, data | scopes | {"detail": _without(who, error.detail)})
 
     async def degraded(self, who: Charged, step: str, percent_spent: int, model: str | None, now: datetime) -> None:
         """Tell that a run went down a step of its agent's ladder."""
@@ -71,7 +71,14 @@ class BudgetNews:
         unit, period = each.limit.unit, each.limit.period
         spent, limit = shown(unit, counter.spent.of(unit)), shown(unit, each.limit.amount)
         ident = f"budget.threshold/{each.scope}/{each.counter}/{unit}/{each.limit.amount}/{soft}"
-        data = {"scope": each.scope, "unit": unit, "period": period, "percent": soft, "spent": spent, "limit": limit}
+        data = {
+            "scope": _nameless(each.scope),
+            "unit": unit,
+            "period": period,
+            "percent": soft,
+            "spent": spent,
+            "limit": limit,
+        }
         notification = Notification(
             ident,
             workspace,
@@ -98,3 +105,12 @@ class BudgetNews:
         if len(self._told) >= _TOLD_AT_MOST:
             self._told.clear()
         self._told.add(notification.id)
+
+
+def _nameless(scope: str) -> str:
+    """Return a scope as the stream of events has it, which names no user."""
+    return "user" if scope.startswith("user:") else scope
+
+
+def _without(who: Charged, text: str) -> str:
+    return text.replace(f"user:{who.user_id}", "user") if who.user_id else text

@@ -139,7 +139,9 @@ class App:
             workspace, agent, request, run_id or new_id(), self.signals, self.queue.send
         )
 
-    async def deliver(self, submission: Submission, *, worker: Services | None = None, last: bool = False) -> Run | None:
+    async def deliver(
+        self, submission: Submission, *, worker: Services | None = None, last: bool = False
+    ) -> Run | None:
         """Deliver a message and return what its run came to; None for one that was erased."""
         return await (worker or self.services).runner.process(submission, self.signals, last_delivery=last)
 

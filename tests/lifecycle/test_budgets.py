@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from kernel.errors import AppError, Conflict
+from kernel.tables import Span
 from lifecycle.runs.rules import Run, RunState
 from llmops.budgets.rules import Budget, Limit, parse_scope
 from llmops.spend.pricing import Rate
@@ -117,6 +118,10 @@ async def test_a_period_that_is_over_lets_the_run_go_on(app: App) -> None:
     run = (await app.submit("second", user_id="ann")).run
     await app.process(app.queue.sent[-1])
     assert await app.services.run_resume.resume_all(app.queue.send) == 0
+
+    told = [event for lane in range(4) for _, event in await app.services.journal.read("default", lane, 0, 1000)]
+    assert {"budget.threshold", "budget.blocked"} <= {event.name for event in told}
+    assert "user:ann" not in str(told), "the stream of events names no user"
 
     app.clock.move(days=1)
     assert await app.services.run_resume.resume_all(app.queue.send) == 1
@@ -280,7 +285,7 @@ async def test_64_runs_at_once_by_workers_that_die_stay_below_the_cap() -> None:
     """Each worker is a process of its own; what the ledger has in the end is what was really called."""
     app = App(BUDGET_WAIT_S=0.3, RUN_LOOK_EVERY_S=0.2)
     await app.declare(declared=spec(max_output_tokens=50))
-    await limit(app, "workspace", "tokens", 1500)
+    await limit(app, "workspace", "tokens", 900)
     runs = [(await app.submit(f"q {n}")).run for n in range(64)]
     messages = dict(zip((run.id for run in runs), app.queue.sent, strict=True))
 
@@ -302,4 +307,43 @@ async def test_64_runs_at_once_by_workers_that_die_stay_below_the_cap() -> None:
 
     assert {run.state for run in stored} == {RunState.SUCCEEDED, RunState.WAITING}
     assert await spent(app) == (len(lines), tokens, 0)
-    assert 1000 < tokens <= 1500
+    assert 500 < tokens <= 900
+
+
+@pytest.mark.parametrize("again", [True, False], ids=["tried again", "never again"])
+@pytest.mark.parametrize("within", [True, False], ids=["within a budget", "without"])
+async def test_a_call_under_way_when_its_worker_dies_is_charged_its_estimate(within: bool, again: bool) -> None:
+    """By the next attempt, or by the timer where there is none; once, and the budget has the same."""
+    app = App(BUDGET_WAIT_S=0.05)
+    await app.declare(declared=spec(simulate={"latency_ms": 150}))
+    if within:
+        await limit(app, "workspace", "tokens", 1_000_000)
+    accepted, fate = await app.submit(), Fate()
+    working = asyncio.create_task(app.process(app.queue.sent[-1], worker=app.worker(fate, model=Fate())))
+    span = (
+        Span.prefix("default", "held!")
+        if within
+        else Span(" ", partition_before="~", key_from="open!", key_before="open!~")
+    )
+    for _ in range(200):
+        await asyncio.sleep(0.005)
+        if (await app.tables.query("budgets" if within else "ledger", span)).rows:
+            break
+    fate.dead = True
+    with pytest.raises(Crash):
+        await working
+    app.clock.move(seconds=61)
+    if again:
+        run = await app.process(app.queue.sent[-1])
+        assert run is not None
+        assert (run.attempt, run.wasted.unsettled_calls) == (2, 1)
+    app.clock.move(hours=1)
+    for _ in range(2):
+        await app.services.tending.tend()
+    lines = await app.lines(accepted.run)
+
+    assert [line.outcome for line in lines] == ["unsettled", "answered"][: 2 if again else 1]
+    assert (lines[0].usage.output_tokens, lines[0].spend.calls) == (4096, 1)
+    if within:
+        tokens = sum(line.usage.input_tokens + line.usage.output_tokens for line in lines)
+        assert await spent(app) == (len(lines), tokens, 0)
