@@ -50,7 +50,7 @@ class RunRequest(BaseModel):
     def digest(self, agent: str) -> str:
         """Return the SHA-256 (hex) of the request, equal for equal requests to the same agent."""
         # What requests did not always have counts only where it says something, or an old one could not be repeated.
-        later = {name for name in ("stream", "pin_version") if not getattr(self, name)}
+        later = {name for name in ("context", "stream", "pin_version") if not getattr(self, name)}
         text = json.dumps([agent, self.model_dump(mode="json", exclude=later)], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 

@@ -5,7 +5,8 @@ Table `reports`, partition = workspace. Rows:
 `sheet!{day}`            the day by agent, model and user;
 `day!{newest first}`     the day in all, and the digest of what it was made from.
 Partition `_aggregation`: `closed` holds the last day that is looked at no more; `summed!{day}` says that the rows of a
-day hold all that was folded. Partition `_workspaces` names every workspace that ever spent anything.
+day hold all that was folded; `rewritten!{day}!{workspace}` that a workspace's rows of the day were made anew. Partition
+`_workspaces` names every workspace that ever spent anything.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from datetime import date, datetime, timedelta
 
 from kernel.codec import JsonCodec
 from kernel.folding import NEW
+from kernel.ids import new_id
 from kernel.tables import MAX_WRITES, Delete, Row, RowChanged, Span, Tables, Upsert, Write, every, first_rows
 from llmops.reports.report import Day, day_of
 from llmops.spend.ledger import SHARDS, days, partition
@@ -74,6 +76,12 @@ class DailyCosts:
 
     async def rewrite(self, workspace: str, day: date) -> None:
         """Write the workspace's rows of the day anew, from the sums as they are; rows of no sum are deleted."""
+        # Noted first: an aggregation that read the sums before they were changed does the same once it has written.
+        note = Row(_AGGREGATION, f"{_rewritten(day)}{workspace}", {"id": new_id()})
+        await self._tables.commit(TABLE, [Upsert(note)])
+        await self._rewrite(workspace, day)
+
+    async def _rewrite(self, workspace: str, day: date) -> None:
         sums = await self._rollup.sums(day, workspace)
         keys = {cost_key(day, group) for group in sums}
         span = Span.prefix(workspace, f"cost!{day.isoformat()}!")
@@ -151,13 +159,22 @@ class DailyCosts:
             # Before the first line is folded: a crash after it must not leave rows that pass for complete.
             await self._drop(summed)
         lines = await self._rollup.fold(day)
+        before = await self._rewrites(day)
         by_workspace: dict[str, dict[Group, Spend]] = {}
         for group, spend in (await self._rollup.sums(day)).items():
             by_workspace.setdefault(group.workspace, {})[group] = spend
         written = await asyncio.gather(*(self._write(name, day, sums, now) for name, sums in by_workspace.items()))
+        for workspace, ident in (await self._rewrites(day)).items():
+            if before.get(workspace) != ident:
+                await self._rewrite(workspace, day)
         mark = Row(_AGGREGATION, f"summed!{day.isoformat()}", {"at": now})
         await self._tables.commit(TABLE, [Upsert(mark)])
         return lines, sum(written)
+
+    async def _rewrites(self, day: date) -> Mapping[str, str]:
+        prefix = _rewritten(day)
+        rows = every(self._tables, TABLE, Span.prefix(_AGGREGATION, prefix))
+        return {row.key.removeprefix(prefix): row.text("id") async for row in rows}
 
     async def _drop(self, row: Row) -> None:
         try:
@@ -194,6 +211,10 @@ class DailyCosts:
 def cost_key(day: date, group: Group) -> str:
     """Return the row key of a group's sum of a day."""
     return f"cost!{day.isoformat()}!{group.key.rsplit('!', 1)[1]}"
+
+
+def _rewritten(day: date) -> str:
+    return f"rewritten!{day.isoformat()}!"
 
 
 def _day_key(day: date) -> str:

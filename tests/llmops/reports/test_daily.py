@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 
 from adapters.memory_tables import MemoryTables
 from kernel.errors import Unavailable
+from kernel.tables import Delete, Span, Write, every
 from llmops.reports.daily import LATE_DAYS, OPEN_DAYS, DailyCosts
+from llmops.spend.forgetting import UserErasure
 from llmops.spend.ledger import Ledger
 from llmops.spend.usage import Spend
 from tests.lifecycle.doubles import NOW, CountingTables, Crash, Fate, FatefulTables, ShortPageTables
@@ -188,3 +191,42 @@ async def test_nothing_spent_is_no_day(tables: MemoryTables) -> None:
 
     assert (done.lines, done.changed, list(done.days)) == (0, 0, [DAY])
     assert await DailyCosts(tables).sheets("default", DAY, DAY) == {}
+
+
+class Interrupted(MemoryTables):
+    """Tables in which something happens just before an aggregation's first write to the reports."""
+
+    def __init__(self, happens: Callable[[], Awaitable[None]]) -> None:
+        super().__init__()
+        self.happens: Callable[[], Awaitable[None]] | None = happens
+
+    async def commit(self, table: str, writes: Sequence[Write]) -> Sequence[str]:
+        if table == "reports" and self.happens is not None and any("cost!" in _key(write) for write in writes):
+            happens, self.happens = self.happens, None
+            await happens()
+        return await super().commit(table, writes)
+
+
+def _key(write: Write) -> str:
+    return write.key if isinstance(write, Delete) else write.row.key
+
+
+async def test_who_is_forgotten_in_the_middle_of_an_aggregation_stays_forgotten() -> None:
+    """The aggregation has read the sums before they lost the name, and writes them after."""
+
+    async def forget() -> None:
+        await UserErasure(tables, DailyCosts(tables).rewrite).forget("default", "run-2", "eve", DAY, DAY)
+
+    tables = Interrupted(forget)
+    await Ledger(tables).record(line("run-1", user_id="eve"))
+    happens, tables.happens = tables.happens, None
+    await DailyCosts(tables).aggregate(NOW)
+    await UserErasure(tables, DailyCosts(tables).rewrite).forget("default", "run-1", "eve", DAY, DAY)
+    await Ledger(tables).record(line("run-2", user_id="eve"))
+    tables.happens = happens
+    await DailyCosts(tables).aggregate(NOW)
+    rows = [row async for row in every(tables, "reports", Span("default"))]
+
+    assert tables.happens is None
+    assert not [row.key for row in rows if "eve" in str(row.values)]
+    assert (await DailyCosts(tables).sheets("default", DAY, DAY))[DAY].by_user[""].calls == 2
