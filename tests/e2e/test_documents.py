@@ -21,7 +21,9 @@ def commands(document: str, kind: str) -> str:
     return "\n".join(re.findall(rf"^```{kind}\n(.*?)^```", text, re.MULTILINE | re.DOTALL))
 
 
-@pytest.mark.parametrize("document", ["docs/api.md", "README.md", "docs/configuration-framework.md", "docs/sessions.md"])
+@pytest.mark.parametrize(
+    "document", ["docs/api.md", "README.md", "docs/configuration-framework.md", "docs/sessions.md"]
+)
 def test_every_command_of_a_document_succeeds(stack: Stack, document: str) -> None:
     """Run in order, with a failure of any curl ending it."""
     register(stack.host.url)
