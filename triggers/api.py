@@ -122,6 +122,7 @@ class Endpoint:
         status: Status of the answer.
         also: Another status that the same answer can have; None for none.
         mimetype: Content type of an answer without a model; None for an answer without a body.
+        formats: Content types that an answer with a model can have instead.
         query: Query parameters with their meaning.
         errors: Status codes it can fail with, besides 400, 401 and 503.
         anonymous: Whether it can be called without a key.
@@ -137,6 +138,7 @@ class Endpoint:
     status: int = 200
     also: int | None = None
     mimetype: str | None = None
+    formats: Sequence[str] = ()
     query: Mapping[str, str] = field(default_factory=dict[str, str])
     errors: Sequence[int] = ()
     anonymous: bool = False

@@ -74,6 +74,7 @@ def _operation(endpoint: Endpoint) -> dict[str, Any]:
         answer: dict[str, Any] = {"description": _ANSWERS[status]}
         if endpoint.returns:
             answer["content"] = {"application/json": {"schema": _ref(endpoint.returns)}}
+            answer["content"] |= {mimetype: {"schema": {"type": "string"}} for mimetype in endpoint.formats}
         elif endpoint.mimetype:
             answer["content"] = {endpoint.mimetype: {}}
         responses[str(status)] = answer

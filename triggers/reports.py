@@ -46,6 +46,7 @@ def register(api: Api, services: Services) -> None:
             "reports_get",
             "Get the report of a day (2026-11-21), an ISO week (2026-W47) or a month (2026-11).",
             returns=ReportView,
+            formats=("text/csv", "text/html"),
             query={"format": "json (default), csv or html."},
             errors=(404,),
         )
