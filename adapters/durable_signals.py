@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import azure.durable_functions as df
 from opentelemetry.context import Context
 
 from kernel.errors import Unavailable
 from kernel.tracing import carrier, parent_of
-from lifecycle.registry.operations import Operation, to_signal
+
+if TYPE_CHECKING:
+    from lifecycle.registry.operations import Operation
 
 ENTITY = "agent"
 """Name of the entity function."""
@@ -25,6 +27,8 @@ class DurableSignals:
 
     async def send(self, workspace: str, name: str, operation: Operation) -> None:
         """Send the operation; it is durable once this returns, and applied some time later."""
+        from lifecycle.registry.operations import to_signal  # noqa: PLC0415 - cold start
+
         kind, values = to_signal(operation)
         values |= {CONTEXT: carrier()}  # an entity function is not told its own
         try:

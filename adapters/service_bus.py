@@ -12,6 +12,7 @@ from kernel.ids import new_id
 from kernel.tracing import PRODUCER, carrier, span
 from lifecycle.runs.queue import DeadMessage
 from lifecycle.runs.submissions import Submission
+from lifecycle.sessions.priority import Priority
 
 if TYPE_CHECKING:
     from azure.core.credentials_async import AsyncTokenCredential
@@ -29,11 +30,15 @@ _LONGEST_SEARCH = 1000
 
 
 class ServiceBusQueue:
-    """Sends runs and looks after the dead ones. The client and its connection are made on first use and kept."""
+    """Sends runs and looks after the dead ones, whose ids are their sequence numbers.
 
-    def __init__(self, connect: Callable[[], ServiceBusClient], queue: str) -> None:
+    The client and its connection are made on first use and kept.
+    """
+
+    def __init__(self, connect: Callable[[], ServiceBusClient], queue: str, priority: Priority) -> None:
         self._connect = connect
         self._queue = queue
+        self._priority = priority
         self._slots = asyncio.Semaphore(_SENDERS)
         self._redriving = asyncio.Lock()
         self._client: ServiceBusClient | None = None
@@ -42,7 +47,9 @@ class ServiceBusQueue:
         self._peeker: ServiceBusReceiver | None = None
 
     @classmethod
-    def from_connection_string(cls, connection: str, queue: str) -> ServiceBusQueue:
+    def from_connection_string(
+        cls, connection: str, queue: str, priority: Priority = Priority.NORMAL
+    ) -> ServiceBusQueue:
         """Return the queue in the namespace of the connection string."""
 
         def connect() -> ServiceBusClient:
@@ -50,10 +57,12 @@ class ServiceBusQueue:
 
             return ServiceBusClient.from_connection_string(connection)
 
-        return cls(connect, queue)
+        return cls(connect, queue, priority)
 
     @classmethod
-    def from_namespace(cls, namespace: str, credential: AsyncTokenCredential, queue: str) -> ServiceBusQueue:
+    def from_namespace(
+        cls, namespace: str, credential: AsyncTokenCredential, queue: str, priority: Priority = Priority.NORMAL
+    ) -> ServiceBusQueue:
         """Return the queue in the namespace, reached with the credential."""
 
         def connect() -> ServiceBusClient:
@@ -61,27 +70,27 @@ class ServiceBusQueue:
 
             return ServiceBusClient(namespace, credential)
 
-        return cls(connect, queue)
+        return cls(connect, queue, priority)
 
     async def send(self, submission: Submission) -> None:
         """Put the submission on the queue, as one message with SessionId = session; the run's id is in its body."""
         await self._send(submission, 0)
 
-    async def dead(self, limit: int, from_sequence_number: int = 0) -> Sequence[DeadMessage]:
-        """Return up to `limit` dead messages in order, from the sequence number on, leaving them where they are."""
+    async def dead(self, limit: int, from_id: int = 0) -> Sequence[DeadMessage]:
+        """Return up to `limit` dead messages in order, from the id on, leaving them where they are."""
         async with self._peeking:
             # Kept open: the SDK takes up to a second to close a receiver.
             receiver = self._peeker or self._dead_letters()
             self._peeker = None
             try:
-                peeked = await receiver.peek_messages(limit, sequence_number=from_sequence_number)
+                peeked = await receiver.peek_messages(limit, sequence_number=from_id)
             except _failures() as error:
                 await receiver.close()
                 raise _unavailable() from error
             self._peeker = receiver
-        return [_dead_message(message) for message in peeked]
+        return [_dead_message(message, self._priority) for message in peeked]
 
-    async def redrive(self, sequence_number: int, submission: Submission, redriven: int) -> None:
+    async def redrive(self, letter_id: int, submission: Submission, redriven: int) -> None:
         """Send a copy and then remove the dead message: stopped in between, both exist, and the run still runs once.
 
         Raises:
@@ -91,9 +100,9 @@ class ServiceBusQueue:
         try:
             # One at a time, because the search locks others on its way.
             async with self._redriving, self._dead_letters() as receiver:
-                message = await _locked(receiver, sequence_number)
+                message = await _locked(receiver, letter_id)
                 if message is None:
-                    raise await _not_free(receiver, sequence_number)
+                    raise await _not_free(receiver, letter_id)
                 await self._send(submission, redriven)
                 await receiver.complete_message(message)
         except _failures() as error:
@@ -188,14 +197,16 @@ async def _not_free(receiver: ServiceBusReceiver, sequence_number: int) -> AppEr
     if peeked and peeked[0].sequence_number == sequence_number:
         msg = "The dead letter is in use by another call; try again."
         return Unavailable(msg, code="dead_letter_busy", retry_after_s=1)
-    return NotFound(f"There is no dead letter {sequence_number}.", code="dead_letter_not_found")
+    return NotFound("There is no such dead letter any more.", code="dead_letter_not_found")
 
 
-def _dead_message(message: ServiceBusReceivedMessage) -> DeadMessage:
+def _dead_message(message: ServiceBusReceivedMessage, priority: Priority) -> DeadMessage:
     properties = message.application_properties or {}
     redriven = properties.get(REDRIVEN.encode(), properties.get(REDRIVEN, 0))
+    number = message.sequence_number or 0
     return DeadMessage(
-        message.sequence_number or 0,
+        number,
+        number,
         message.message_id,
         message.session_id,
         _body(message),
@@ -203,6 +214,7 @@ def _dead_message(message: ServiceBusReceivedMessage) -> DeadMessage:
         message.dead_letter_reason or "",
         (message.delivery_count or 0),
         message.enqueued_time_utc or datetime.fromtimestamp(0, UTC),
+        priority,
     )
 
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Coroutine
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from adapters.durable_signals import DurableSignals, parse_entity_key, sent_in
 from bootstrap.services import Services
 from kernel.settings import Settings
-from lifecycle.registry.actor import ActorState, AgentActor
-from lifecycle.registry.operations import Operation
+
+if TYPE_CHECKING:
+    from lifecycle.registry.actor import ActorState, AgentActor
+    from lifecycle.registry.operations import Operation
 
 T = TypeVar("T")
 

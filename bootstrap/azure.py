@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from adapters.azure_tables import AzureTables
 from adapters.identity import AppIdentity
+from adapters.priority_queues import PriorityQueues
 from adapters.service_bus import ServiceBusQueue
 from kernel.settings import InvalidSettings, Settings
 from kernel.tables import Tables
+from lifecycle.sessions.priority import Priority
 
 
 def azure_tables(settings: Settings) -> Tables:
@@ -23,15 +25,21 @@ def azure_tables(settings: Settings) -> Tables:
     return AzureTables.from_connection_string(connection)
 
 
-def azure_queue(settings: Settings) -> ServiceBusQueue:
-    """Return the queue that the settings name.
+def azure_queue(settings: Settings) -> PriorityQueues:
+    """Return the two queues that the settings name, as one.
 
     Raises:
-        InvalidSettings: They name none.
+        InvalidSettings: They name no namespace.
     """
+    names = {Priority.NORMAL: settings.run_queue, Priority.HIGH: settings.run_queue_priority}
     if settings.service_bus_namespace:
-        return ServiceBusQueue.from_namespace(settings.service_bus_namespace, AppIdentity(), settings.run_queue)
+        namespace, identity = settings.service_bus_namespace, AppIdentity()
+        return PriorityQueues(
+            {each: ServiceBusQueue.from_namespace(namespace, identity, name, each) for each, name in names.items()}
+        )
     connection = settings.service_bus_connection.get_secret_value()
     if not connection:
         raise InvalidSettings("Set ServiceBusConnection or ServiceBusConnection__fullyQualifiedNamespace.")
-    return ServiceBusQueue.from_connection_string(connection, settings.run_queue)
+    return PriorityQueues(
+        {each: ServiceBusQueue.from_connection_string(connection, name, each) for each, name in names.items()}
+    )

@@ -26,6 +26,11 @@ param maximumInstanceCount int = 40
 @description('Instances kept warm for HTTP and as many for the queue. 0 is right for a trial; 1 takes the cold start (seconds) out of the first answer.')
 param alwaysReadyInstances int = 0
 
+@minValue(0)
+@maxValue(20)
+@description('Instances kept warm for the queue of high priority. Where it is used, 1 or more: without one, a run there may wait for a cold start that a run of normal priority does not.')
+param alwaysReadyPriorityInstances int = 0
+
 @allowed(['Standard_LRS', 'Standard_ZRS', 'Standard_GRS', 'Standard_GZRS'])
 @description('Replication of the storage account. ZRS survives the loss of a zone, GRS and GZRS that of the region.')
 param storageSku string = 'Standard_LRS'
@@ -94,6 +99,7 @@ var tags = { 'azd-env-name': environmentName }
 // What the queue and the app must agree on is said once and handed to both.
 var runs = {
   queue: 'agent-runs'
+  priorityQueue: 'agent-runs-priority'
   maxAttempts: 5
   leaseSeconds: 60
 }
@@ -157,7 +163,7 @@ module serviceBus 'app/servicebus.bicep' = {
     tags: tags
     sku: privateNetworking ? 'Premium' : serviceBusSku
     publicAccess: !privateNetworking
-    queueName: runs.queue
+    queueNames: [runs.queue, runs.priorityQueue]
     maxDeliveryCount: runs.maxAttempts
     lockSeconds: runs.leaseSeconds
   }
@@ -211,6 +217,7 @@ module roles 'app/roles.bicep' = {
     storageName: storage.outputs.name
     serviceBusName: serviceBus.outputs.name
     queueName: runs.queue
+    priorityQueueName: runs.priorityQueue
     componentName: monitoring.outputs.componentName
     modelName: createModel ? model!.outputs.name : ''
     schedulerName: usesScheduler ? durable!.outputs.name : ''
@@ -234,8 +241,10 @@ module functions 'app/functions.bicep' = {
     instanceMemoryMB: instanceMemoryMB
     maximumInstanceCount: maximumInstanceCount
     alwaysReadyInstances: alwaysReadyInstances
+    alwaysReadyPriorityInstances: alwaysReadyPriorityInstances
     environmentName: environmentName
     queueName: runs.queue
+    priorityQueueName: runs.priorityQueue
     maxAttempts: runs.maxAttempts
     leaseSeconds: runs.leaseSeconds
     modelEndpoint: createModel ? model!.outputs.endpoint : existingModelEndpoint
@@ -261,7 +270,7 @@ module alerts 'app/alerts.bicep' = {
     workspaceId: monitoring.outputs.workspaceId
     storageId: storage.outputs.id
     serviceBusId: serviceBus.outputs.id
-    queueName: runs.queue
+    queueNames: [runs.queue, runs.priorityQueue]
     eventsExported: eventsExported
   }
 }
@@ -286,6 +295,8 @@ output API_URL string = '${functions.outputs.url}/api'
 output SERVICE_BUS_NAMESPACE string = serviceBus.outputs.host
 @description('The queue that producers send to.')
 output RUN_QUEUE string = runs.queue
+@description('The queue that producers send runs of high priority to.')
+output RUN_QUEUE_PRIORITY string = runs.priorityQueue
 @description('Storage account with the tables.')
 output STORAGE_ACCOUNT_NAME string = storage.outputs.name
 @description('Application Insights resource.')

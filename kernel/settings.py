@@ -36,6 +36,8 @@ class Settings(BaseModel):
     """Namespace to reach with the app's identity instead, like NAME.servicebus.windows.net."""
     run_queue: Name = Field(default="agent-runs", alias="RUN_QUEUE")
     """The queue of runs; sessions must be enabled on it."""
+    run_queue_priority: Name = Field(default="agent-runs-priority", alias="RUN_QUEUE_PRIORITY")
+    """The queue of runs of high priority; a queue of its own, with the same properties."""
 
     openai_base_url: Name = Field(default="https://api.openai.com/v1", alias="OPENAI_BASE_URL")
     """Base URL of an OpenAI-compatible endpoint, like http://127.0.0.1:11434/v1 for Ollama."""
@@ -167,6 +169,9 @@ class Settings(BaseModel):
     def _consistent(self) -> Settings:
         if self.run_look_every * 3 > self.run_lease:
             msg = "RUN_LOOK_EVERY_S: at most a third of RUN_LEASE_S, or a lease runs out before it is renewed"
+            raise ValueError(msg)
+        if self.run_queue.casefold() == self.run_queue_priority.casefold():
+            msg = "RUN_QUEUE_PRIORITY: not the queue that RUN_QUEUE names, or no message says what priority it has"
             raise ValueError(msg)
         return self
 

@@ -187,9 +187,17 @@ class ProductionAgentManager:
             await work
         finally:
             if not work.done():
-                with suppress(NotFound):
-                    await self._desk.cancel(self._workspace, run_id)
-                await asyncio.gather(work, return_exceptions=True)
+                await self._stop(work, run_id)
+
+    async def _stop(self, work: asyncio.Task[Run], run_id: str) -> None:
+        """Cancel the run, also one whose turn has not come, and return when nothing is at it any more."""
+        try:
+            await self._desk.cancel(self._workspace, run_id)
+        except NotFound:
+            work.cancel()
+        await asyncio.gather(work, return_exceptions=True)
+        with suppress(NotFound):  # it may have been stored at that moment
+            await self._desk.cancel(self._workspace, run_id)
 
     async def session(self, session_id: str) -> Session | None:
         """Return a conversation's state, limits and costs; None where there is none."""

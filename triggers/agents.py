@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
-from bootstrap.services import Services
 from kernel.errors import InvalidInput
 from kernel.ids import agent_name
 from lifecycle.configuration.layers import AgentConfig
-from lifecycle.registry.catalog import Agent
-from triggers.api import Api, Call, Endpoint, Reply, page_token
+from triggers.api import Endpoint, Reply, page_token
 from triggers.views.agents import AgentStatsView, AgentView, PruneView, VerdictView
 from triggers.views.base import Page
+
+if TYPE_CHECKING:
+    from bootstrap.services import Services
+    from lifecycle.registry.catalog import Agent
+    from triggers.api import Api, Call
 
 
 class AgentPage(Page[AgentView]):

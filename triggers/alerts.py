@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
-from bootstrap.services import Services
 from kernel.ids import newest_first_key
 from llmops.alerts.rules import AlertRule, alert_name
 from triggers.agents import PAGING
-from triggers.api import Api, Call, Endpoint, Reply, page_token
+from triggers.api import Endpoint, Reply, page_token
 from triggers.views.alerts import AlertView, FiringView
 from triggers.views.base import Page
+
+if TYPE_CHECKING:
+    from bootstrap.services import Services
+    from triggers.api import Api, Call
 
 
 class AlertPage(Page[AlertView]):

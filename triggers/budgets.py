@@ -63,7 +63,8 @@ def register(api: Api, services: Services, queue: RunQueue) -> None:
         )
     )
     async def resume(call: Call) -> Reply:
-        run = await services.run_resume.resume(call.workspace, parse_run_id(call.route("run_id")), queue.send)
+        run_id = parse_run_id(call.route("run_id"))
+        run = await services.run_resume.resume(call.workspace, run_id, queue.send, call.caller)
         return Reply(RunView.of(run), 202, {"Location": f"/api/runs/{run.id}"})
 
 

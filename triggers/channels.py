@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from bootstrap.services import Services
+from typing import TYPE_CHECKING
+
 from kernel.ids import new_id, newest_first_key
-from llmops.notifications.channels import Channel, channel_name
+from llmops.notifications.channels import channel_name
 from llmops.notifications.notification import Notification
 from triggers.agents import PAGING
-from triggers.api import Api, Call, Endpoint, Reply, page_token
+from triggers.api import Endpoint, Reply, page_token
 from triggers.views.base import Page
 from triggers.views.channels import ChannelBody, ChannelView, DeliveryView
+
+if TYPE_CHECKING:
+    from bootstrap.services import Services
+    from llmops.notifications.channels import Channel
+    from triggers.api import Api, Call
 
 
 class ChannelPage(Page[ChannelView]):

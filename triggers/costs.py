@@ -22,7 +22,7 @@ def register(api: Api, services: Services) -> None:
             query={
                 "from": "First UTC day, like 2026-11-01; today unless given.",
                 "to": "Last UTC day, included; today unless given.",
-                "group_by": "agent (default), model, provider, user or day.",
+                "group_by": "agent (default), model, provider, user, purpose (answer or evaluation) or day.",
             },
         )
     )

@@ -12,7 +12,7 @@ from triggers.views.runs import DeadLetterView, RedrivenView
 
 
 class DeadLetterPage(Page[DeadLetterView]):
-    """Dead letters, oldest first."""
+    """Dead letters by id: those of each queue in the order they came."""
 
 
 def register(api: Api, services: Services, queue: RunQueue) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from bootstrap.services import Services
 from kernel.errors import NotFound
-from triggers.api import MAX_LIMIT, Api, Call, Endpoint, Reply, page_token
+from triggers.api import MAX_LIMIT, Endpoint, Reply, page_token
 from triggers.views.drift import PlanApplication, PlanView
+
+if TYPE_CHECKING:
+    from bootstrap.services import Services
+    from triggers.api import Api, Call
 
 _ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _PAGING = {"limit": "Lines a page, 1-200; 50 unless given.", "next": "The `next` of the page before."}

@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import azure.durable_functions as df
 
 from bootstrap.actors import Actors, signal_context
 from kernel.errors import Unavailable
 from kernel.tracing import attached
-from lifecycle.registry.actor import ActorState
-from lifecycle.registry.operations import Operation, from_signal
-from lifecycle.registry.records import dump_record, load_record
+
+if TYPE_CHECKING:
+    from lifecycle.registry.actor import ActorState
+    from lifecycle.registry.operations import Operation
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +32,8 @@ def register(blueprint: df.Blueprint, actors: Actors) -> None:
 
     @blueprint.entity_trigger(context_name="context", entity_name="agent")
     def agent(context: df.DurableEntityContext) -> None:  # pyright: ignore[reportUnusedFunction] - registered
+        from lifecycle.registry.operations import from_signal  # noqa: PLC0415 - cold start
+
         try:
             values = context.get_input() or {}
             sent = signal_context(values)
@@ -62,8 +65,13 @@ async def _handle(actors: Actors, state: ActorState | None, key: str, operation:
 
 
 def _dump(state: ActorState) -> dict[str, str]:
+    from lifecycle.registry.records import dump_record  # noqa: PLC0415 - cold start
+
     return {"record": dump_record(state.record), "etag": state.etag}
 
 
 def _load(value: Any) -> ActorState | None:
+    from lifecycle.registry.actor import ActorState  # noqa: PLC0415 - cold start
+    from lifecycle.registry.records import load_record  # noqa: PLC0415 - cold start
+
     return ActorState(load_record(value["record"]), value["etag"]) if value else None

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from bootstrap.services import Services
 from kernel.errors import InvalidInput
 from kernel.ids import agent_name
-from lifecycle.evaluation.comparison import Comparison, VersionScores
 from llmops.evaluation.history import after_key
-from llmops.evaluation.moments import Moments
 from triggers.agents import PAGING
-from triggers.api import Api, Call, Endpoint, Reply, page_token
+from triggers.api import Endpoint, Reply, page_token
 from triggers.views.base import Page
 from triggers.views.evaluations import (
     ChangeView,
@@ -22,6 +20,12 @@ from triggers.views.evaluations import (
     ScoresView,
     VersionScoresView,
 )
+
+if TYPE_CHECKING:
+    from bootstrap.services import Services
+    from lifecycle.evaluation.comparison import Comparison, VersionScores
+    from llmops.evaluation.moments import Moments
+    from triggers.api import Api, Call
 
 
 class EvaluationPage(Page[EvaluationView]):

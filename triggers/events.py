@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-from bootstrap.services import Services
 from kernel.clock import rfc3339
 from kernel.errors import InvalidInput
 from kernel.ids import session_id
 from lifecycle.events.catalogue import LOST, chosen_names
-from lifecycle.events.streams import SessionStream, Stream, WorkspaceStream
-from lifecycle.events.tail import News
-from triggers.api import Api, Call, Endpoint, Reply
+from lifecycle.events.streams import SessionStream, WorkspaceStream
+from triggers.api import Endpoint, Reply
+from triggers.sessions import FOR_USER, visible_session
+
+if TYPE_CHECKING:
+    from bootstrap.services import Services
+    from lifecycle.events.streams import Stream
+    from lifecycle.events.tail import News
+    from triggers.api import Api, Call
 
 LONGEST_WAIT_S = 25
-_FOLLOWING: Mapping[str, str] = {
+_FOLLOWING = {
     "last_event_id": "The last event read, for clients that cannot send the header `Last-Event-ID`, which wins.",
     "names": "Only these events, like `run.stage,agent.*`.",
     "from": "Without a last event: `start` (default) begins with the oldest one kept, `now` with the next one.",
@@ -33,12 +38,14 @@ def register(api: Api, services: Services) -> None:
             "sessions_events",
             "Follow a session as server-sent events: answers when there is news after `Last-Event-ID`, or after 25 s.",
             mimetype="text/event-stream",
-            query=_FOLLOWING,
+            query=FOR_USER | _FOLLOWING,
             errors=(404,),
         )
     )
     async def of_session(call: Call) -> Reply:
         ident = session_id(call.route("id"))
+        if call.query("user_id") is not None:
+            await visible_session(services, call)
         return await _followed(services, call, SessionStream(services.conversations, call.workspace, ident))
 
     @api.handle(

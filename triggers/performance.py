@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, time, timedelta
+from typing import TYPE_CHECKING
 
-from bootstrap.services import Services
 from kernel.ids import agent_name
 from llmops.performance.insights import insights_of
 from llmops.performance.monitor import check_days
 from triggers.agents import PAGING
-from triggers.api import Api, Call, Endpoint, Reply, page_token
+from triggers.api import Endpoint, Reply, page_token
 from triggers.days import day
 from triggers.views.base import Page
 from triggers.views.performance import AgentFiguresView, FiguresView, InsightsView, PerformanceView
+
+if TYPE_CHECKING:
+    from bootstrap.services import Services
+    from triggers.api import Api, Call
 
 RANGE = {
     "from": "First UTC day, like 2026-11-01; six days before the last unless given.",

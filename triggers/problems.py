@@ -18,6 +18,7 @@ from kernel.errors import (
     TooLarge,
     Unavailable,
 )
+from kernel.validation import wrong_places
 
 CONTENT_TYPE = "application/problem+json"
 
@@ -61,5 +62,4 @@ def problem(error: AppError) -> func.HttpResponse:
 
 def invalid_body(error: ValidationError) -> InvalidInput:
     """Return the error for a body that does not fit its model; it names places, never the values found there."""
-    fields = {"/" + "/".join(str(step) for step in item["loc"]): item["msg"] for item in error.errors()}
-    return InvalidInput("The body is not valid; see errors.", fields=fields)
+    return InvalidInput("The body is not valid; see errors.", fields=wrong_places(error))

@@ -1,4 +1,4 @@
-"""Service Bus queue: runs."""
+"""Service Bus queues: runs, one queue for each priority."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from bootstrap.services import Services
 from kernel.errors import AppError
 from kernel.tracing import attached
 from lifecycle.runs.submissions import parse_message
+from lifecycle.sessions.priority import Priority
 from triggers.api import MakeSignals
 from triggers.tracing import incoming
 
@@ -22,8 +23,7 @@ class NotDone(Exception):
 
 
 def register(blueprint: df.Blueprint, services: Services, make_signals: MakeSignals) -> None:
-    """Add the function that runs what the queue brings."""
-    settings = services.settings
+    """Add the functions that run what the queues bring: two, because the host scales each function by itself."""
 
     @blueprint.function_name("run_agent")
     @blueprint.service_bus_queue_trigger(
@@ -33,6 +33,28 @@ def register(blueprint: df.Blueprint, services: Services, make_signals: MakeSign
     async def run_agent(  # pyright: ignore[reportUnusedFunction] - registered
         message: func.ServiceBusMessage, client: df.DurableOrchestrationClient, context: func.Context
     ) -> None:
+        await run(message, client, context, Priority.NORMAL)
+
+    @blueprint.function_name("run_agent_priority")
+    @blueprint.service_bus_queue_trigger(
+        arg_name="message",
+        queue_name="%RUN_QUEUE_PRIORITY%",
+        connection="ServiceBusConnection",
+        is_sessions_enabled=True,
+    )
+    @blueprint.durable_client_input(client_name="client")
+    async def run_agent_priority(  # pyright: ignore[reportUnusedFunction] - registered
+        message: func.ServiceBusMessage, client: df.DurableOrchestrationClient, context: func.Context
+    ) -> None:
+        await run(message, client, context, Priority.HIGH)
+
+    async def run(
+        message: func.ServiceBusMessage,
+        client: df.DurableOrchestrationClient,
+        context: func.Context,
+        priority: Priority,
+    ) -> None:
+        settings = services.settings
         deliveries = message.delivery_count or 1
         try:
             submission = parse_message(
@@ -40,6 +62,7 @@ def register(blueprint: df.Blueprint, services: Services, make_signals: MakeSign
                 message_id=message.message_id,
                 session_id=message.session_id,
                 sequence_number=message.sequence_number or 0,
+                priority=priority,
                 max_query_bytes=settings.max_query_bytes,
             )
             last = deliveries >= settings.run_max_attempts

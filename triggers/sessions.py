@@ -8,7 +8,6 @@ from kernel.ids import agent_name, newest_first_key, session_id, user_id
 from lifecycle.runs.queue import RunQueue
 from lifecycle.sessions.listing import Filter
 from lifecycle.sessions.rules import Session, SessionState
-from lifecycle.sessions.starting import Wish
 from lifecycle.sessions.transcript import transcript_of
 from triggers.agents import PAGING
 from triggers.api import Api, Call, Endpoint, Reply, index, page_token
@@ -17,7 +16,7 @@ from triggers.views.sessions import NewSession, ReceiptView, SessionView, Transc
 from triggers.views.transcripts import as_markdown, as_view, export_format
 
 _STATES = tuple(state.value for state in SessionState if state is not SessionState.ERASED)
-_FOR = {"user_id": "The user it is done for: another user's session is not found."}
+FOR_USER = {"user_id": "The user it is done for: another user's session is not found."}
 
 
 class SessionPage(Page[SessionView]):
@@ -45,10 +44,12 @@ def register(api: Api, services: Services, queue: RunQueue) -> None:
         )
     )
     async def create(call: Call) -> Reply:
+        from lifecycle.sessions.starting import Wish  # noqa: PLC0415 - cold start
+
         new: NewSession = call.body
         ident = session_id(new.session_id) if new.session_id is not None else None
         user = user_id(new.user_id) if new.user_id is not None else None
-        wish = Wish(user, new.limits.limits(), new.preferences, new.pin_version)
+        wish = Wish(user, new.limits.limits(), new.preferences, new.pin_version, new.priority)
         session, created = await services.session_start.start(call.workspace, agent_name(new.agent), ident, wish)
         return Reply(SessionView.of(session), 201 if created else 200, {"Location": f"/api/sessions/{session.id}"})
 
@@ -77,11 +78,11 @@ def register(api: Api, services: Services, queue: RunQueue) -> None:
 
     @api.handle(
         Endpoint(
-            "GET", "sessions/{id}", "sessions_get", "Get a session.", returns=SessionView, query=_FOR, errors=(404,)
+            "GET", "sessions/{id}", "sessions_get", "Get a session.", returns=SessionView, query=FOR_USER, errors=(404,)
         )
     )
     async def get(call: Call) -> Reply:
-        return Reply(SessionView.of(await _session(services, call)))
+        return Reply(SessionView.of(await visible_session(services, call)))
 
     @api.handle(
         Endpoint(
@@ -90,12 +91,12 @@ def register(api: Api, services: Services, queue: RunQueue) -> None:
             "sessions_pause",
             "Pause a session: the run under way is finished, those after it are kept until it is resumed.",
             returns=SessionView,
-            query=_FOR,
+            query=FOR_USER,
             errors=(404, 409),
         )
     )
     async def pause(call: Call) -> Reply:
-        session = await _session(services, call)
+        session = await visible_session(services, call)
         return Reply(SessionView.of(await services.session_pause.pause(call.workspace, session.id)))
 
     @api.handle(
@@ -105,12 +106,12 @@ def register(api: Api, services: Services, queue: RunQueue) -> None:
             "sessions_resume",
             "Resume a session that is paused or waits: the runs it kept are queued, in order.",
             returns=SessionView,
-            query=_FOR,
+            query=FOR_USER,
             errors=(404, 409),
         )
     )
     async def resume(call: Call) -> Reply:
-        session = await _session(services, call)
+        session = await visible_session(services, call)
         return Reply(SessionView.of(await services.session_pause.resume(call.workspace, session.id, queue.send)))
 
     @api.handle(
@@ -120,12 +121,12 @@ def register(api: Api, services: Services, queue: RunQueue) -> None:
             "sessions_end",
             "End a session: it takes no more runs.",
             returns=SessionView,
-            query=_FOR,
+            query=FOR_USER,
             errors=(404, 409),
         )
     )
     async def end(call: Call) -> Reply:
-        session = await _session(services, call)
+        session = await visible_session(services, call)
         return Reply(SessionView.of(await services.session_end.end(call.workspace, session.id)))
 
     @api.handle(
@@ -136,14 +137,14 @@ def register(api: Api, services: Services, queue: RunQueue) -> None:
             "Erase a session with all that was said in it, also at the provider: 200 once that is done, 202 before.",
             returns=ReceiptView,
             also=202,
-            query=_FOR,
+            query=FOR_USER,
             errors=(404,),
         )
     )
     async def erase(call: Call) -> Reply:
         ident = await _erasable(services, call)
         receipt = await services.session_erasure.erase(call.workspace, ident)
-        names = [name for name in ReceiptView.model_fields if name != "session_id"]
+        names = ReceiptView.model_fields.keys() - {"session_id", "kept"}
         view = ReceiptView.model_validate({name: getattr(receipt, name) for name in names} | {"session_id": ident})
         return Reply(view, 200 if receipt.completed_at else 202)
 
@@ -154,12 +155,12 @@ def register(api: Api, services: Services, queue: RunQueue) -> None:
             "sessions_messages",
             "List a session's messages in order.",
             returns=TurnPage,
-            query=PAGING | _FOR,
+            query=PAGING | FOR_USER,
             errors=(404,),
         )
     )
     async def messages(call: Call) -> Reply:
-        session = await _session(services, call)
+        session = await visible_session(services, call)
         first, limit = call.cursor(index) or 0, call.limit()
         turns = await services.conversations.turns(call.workspace, session.id, first, limit)
         after = first + len(turns)
@@ -173,13 +174,14 @@ def register(api: Api, services: Services, queue: RunQueue) -> None:
             "sessions_export",
             "Export a session as a whole, as JSON or as Markdown.",
             returns=TranscriptView,
-            query=_FOR | {"format": "`json` (default) or `markdown`, which answers `text/markdown`."},
+            formats=("text/markdown",),
+            query=FOR_USER | {"format": "`json` (default) or `markdown`, which answers `text/markdown`."},
             errors=(404, 413),
         )
     )
     async def export(call: Call) -> Reply:
         wanted = export_format(call.query("format"))
-        found = await transcript_of(services.conversations, await _session(services, call))
+        found = await transcript_of(services.conversations, await visible_session(services, call))
         name = f'attachment; filename="session-{found.session.id}.{"md" if wanted == "markdown" else "json"}"'
         headers = {"Content-Disposition": name}
         if wanted == "markdown":
@@ -197,7 +199,12 @@ def _state(call: Call) -> SessionState | None:
     return SessionState(text)
 
 
-async def _session(services: Services, call: Call) -> Session:
+async def visible_session(services: Services, call: Call) -> Session:
+    """Return the session that the call names.
+
+    Raises:
+        NotFound: There is none, it is erased, or it is another user's than the one the call is for.
+    """
     ident = session_id(call.route("id"))
     session = (await services.conversations.load(call.workspace, ident)).session
     if session is None or session.state is SessionState.ERASED or not _is_for(call, session):

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from bootstrap.services import Services
-from lifecycle.runs.queue import RunQueue
-from lifecycle.status.checks import Status
+from typing import TYPE_CHECKING
+
 from llmops.spend.costs import check_range
-from triggers.api import Api, Call, Endpoint, Reply
+from triggers.api import Endpoint, Reply
 from triggers.days import day
 from triggers.views.status import AnalyticsView, StatusView
+
+if TYPE_CHECKING:
+    from bootstrap.services import Services
+    from lifecycle.runs.queue import RunQueue
+    from lifecycle.status.checks import Status
+    from triggers.api import Api, Call
 
 
 def register(api: Api, services: Services, queue: RunQueue) -> None:

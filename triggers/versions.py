@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from bootstrap.services import Services
-from kernel.ids import agent_name, newest_first_key, session_id
+from kernel.ids import agent_name, newest_first_key
 from triggers.agents import PAGING
 from triggers.api import Api, Call, Endpoint, Reply, page_token
+from triggers.sessions import FOR_USER, visible_session
 from triggers.views.agents import AgentView
 from triggers.views.base import Page
 from triggers.views.sessions import SessionView
@@ -82,9 +83,11 @@ def register(api: Api, services: Services) -> None:
             "sessions_unpin",
             "Let a session that is pinned to a version go on with the agent as it is declared.",
             returns=SessionView,
+            query=FOR_USER,
             errors=(404, 409),
         )
     )
     async def unpin(call: Call) -> Reply:
-        session = await services.pins.unpin(call.workspace, session_id(call.route("id")))
+        found = await visible_session(services, call)
+        session = await services.pins.unpin(call.workspace, found.id)
         return Reply(SessionView.of(session))

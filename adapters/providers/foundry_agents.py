@@ -81,7 +81,7 @@ class ProjectAgents:
         with suppress(ResourceNotFoundError):
             # Deleting an agent deletes all its versions, so drafts count, too: they are somebody's.
             listed = self._agents.list_versions(version.name, limit=1, include_drafts=True)
-            if not [each async for each in listed]:
+            if await anext(listed, None) is None:  # one is enough to know, and each takes a request
                 await self._agents.delete(version.name)
 
     async def inventory(self, owner: str) -> AsyncIterator[Found]:

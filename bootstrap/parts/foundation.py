@@ -25,12 +25,14 @@ class Foundation:
         settings: The settings the app was made from.
         tables: Where everything is kept.
         clock: What tells the time.
+        started_at: Since when this process serves.
     """
 
     def __init__(self, tables: Tables, settings: Settings, clock: Clock = system_clock) -> None:
         self.tables = tables
         self.settings = settings
         self.clock = clock
+        self.started_at = clock()
 
     def _due(self, kind: str) -> DueIndex:
         from lifecycle.registry.due import DueIndex

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from lifecycle.runs.runner import Runner
     from lifecycle.sessions.erasing import SessionErasure
     from lifecycle.sessions.starting import SessionStart
+    from llmops.spend.forgetting import UserErasure
 
 
 class RunParts(EvaluationParts, BudgetParts, PerformanceParts):
@@ -62,17 +63,25 @@ class RunParts(EvaluationParts, BudgetParts, PerformanceParts):
     def session_erasure(self) -> SessionErasure:
         """Erases sessions."""
         from lifecycle.sessions.erasing import SessionErasure
-        from llmops.spend.forgetting import UserErasure
 
         return SessionErasure(
             self.conversations,
             self.directory,
             self._due("erasure"),
             providers=self.providers,
-            users=UserErasure(self.tables, self.daily_costs.rewrite),
+            users=self._user_erasure,
+            treasury=self.treasury,
+            waits=self.waits,
+            evaluations=self.evaluations,
             journal=self.journal,
             clock=self.clock,
         )
+
+    @cached_property
+    def _user_erasure(self) -> UserErasure:
+        from llmops.spend.forgetting import UserErasure
+
+        return UserErasure(self.tables, self.daily_costs.rewrite)
 
     @cached_property
     def runner(self) -> Runner:
@@ -140,7 +149,9 @@ class RunParts(EvaluationParts, BudgetParts, PerformanceParts):
             self.catalog,
             self.conversations,
             self._due("evaluation"),
-            self.clock,
+            treasury=self.treasury,
+            users=self._user_erasure,
+            clock=self.clock,
         )
 
     @cached_property

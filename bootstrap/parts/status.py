@@ -27,6 +27,7 @@ class StatusParts(RunParts):
             self.lifecycle_counts,
             self.performance_rollup,
             self._spent_today,
+            started_at=self.started_at,
             clock=self.clock,
         )
 

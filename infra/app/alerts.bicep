@@ -7,7 +7,7 @@ param email string
 param workspaceId string
 param storageId string
 param serviceBusId string
-param queueName string
+param queueNames array
 param eventsExported bool
 
 // From events that the worker sends with its logs: extra={"event": …} in the code.
@@ -103,7 +103,7 @@ var metricRules = [
   }
   {
     name: 'queue-backlog'
-    says: 'Runs wait in the queue faster than they are answered.'
+    says: 'Runs wait in a queue faster than they are answered.'
     metric: 'ActiveMessages'
     operator: 'GreaterThan'
     threshold: 500
@@ -181,7 +181,7 @@ resource queueAlerts 'Microsoft.Insights/metricAlerts@2018-03-01' = [
             operator: rule.operator
             threshold: rule.threshold
             timeAggregation: 'Average'
-            dimensions: [{ name: 'EntityName', operator: 'Include', values: [queueName] }]
+            dimensions: [{ name: 'EntityName', operator: 'Include', values: queueNames }]
           }
         ]
       }

@@ -12,8 +12,10 @@ param subnetId string
 param instanceMemoryMB int
 param maximumInstanceCount int
 param alwaysReadyInstances int
+param alwaysReadyPriorityInstances int
 param environmentName string
 param queueName string
+param priorityQueueName string
 param maxAttempts int
 param leaseSeconds int
 param modelEndpoint string
@@ -28,7 +30,8 @@ param settingOverrides object
 // Groups that scale by themselves, and how many instances of each stay warm.
 var alwaysReady = [
   { name: 'http', instanceCount: alwaysReadyInstances } // callers wait for it
-  { name: 'function:run_agent', instanceCount: alwaysReadyInstances } // every answer passes through it
+  { name: 'function:run_agent', instanceCount: alwaysReadyInstances } // every answer passes through it …
+  { name: 'function:run_agent_priority', instanceCount: alwaysReadyPriorityInstances } // … or this one
   // Durable stays at zero: signals are not on the way of an answer, but for an agent's first use, whose run waits for
   // PROVISION_WAIT_S and is delivered again if that was too short. Timers are in no hurry either.
 ]
@@ -77,6 +80,7 @@ var appSettings = {
   TablesConnection__endpoint: storage.properties.primaryEndpoints.table
   ServiceBusConnection__fullyQualifiedNamespace: serviceBusHost
   RUN_QUEUE: queueName
+  RUN_QUEUE_PRIORITY: priorityQueueName
   RUN_MAX_ATTEMPTS: string(maxAttempts)
   RUN_LEASE_S: string(leaseSeconds)
   REGISTRY_OWNER: 'agent-lifecycle-${environmentName}' // two environments that share a provider must not share agents
@@ -140,7 +144,7 @@ resource app 'Microsoft.Web/sites@2024-04-01' = {
       scaleAndConcurrency: {
         instanceMemoryMB: instanceMemoryMB
         maximumInstanceCount: maximumInstanceCount
-        alwaysReady: alwaysReadyInstances == 0 ? [] : alwaysReady
+        alwaysReady: filter(alwaysReady, group => group.instanceCount > 0)
         triggers: { http: { perInstanceConcurrency: httpConcurrency } }
       }
     }

@@ -3,6 +3,7 @@ param principalId string
 param storageName string
 param serviceBusName string
 param queueName string
+param priorityQueueName string
 param componentName string
 param modelName string
 param schedulerName string
@@ -20,6 +21,11 @@ resource namespace 'Microsoft.ServiceBus/namespaces@2024-01-01' existing = {
 resource queue 'Microsoft.ServiceBus/namespaces/queues@2024-01-01' existing = {
   parent: namespace
   name: queueName
+}
+
+resource priorityQueue 'Microsoft.ServiceBus/namespaces/queues@2024-01-01' existing = {
+  parent: namespace
+  name: priorityQueueName
 }
 
 resource component 'Microsoft.Insights/components@2020-02-02' existing = {
@@ -51,6 +57,19 @@ resource onQueue 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
   for role in filter(roles, item => item.on == 'queue'): {
     name: guid(queue.id, principalId, role.id)
     scope: queue
+    properties: {
+      roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', role.id)
+      principalId: principalId
+      principalType: 'ServicePrincipal'
+      description: role.why
+    }
+  }
+]
+
+resource onPriorityQueue 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
+  for role in filter(roles, item => item.on == 'priorityQueue'): {
+    name: guid(priorityQueue.id, principalId, role.id)
+    scope: priorityQueue
     properties: {
       roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', role.id)
       principalId: principalId

@@ -1,11 +1,11 @@
-// The queue of runs. Who is to send or receive is said by role; there are no keys.
+// The queues of runs, one for each priority. Who is to send or receive is said by role; there are no keys.
 param name string
 param location string
 param tags object
 @allowed(['Standard', 'Premium'])
 param sku string
 param publicAccess bool
-param queueName string
+param queueNames array
 param maxDeliveryCount int
 param lockSeconds int
 
@@ -25,7 +25,7 @@ resource namespace 'Microsoft.ServiceBus/namespaces@2024-01-01' = {
   }
 }
 
-resource queue 'Microsoft.ServiceBus/namespaces/queues@2024-01-01' = {
+resource queues 'Microsoft.ServiceBus/namespaces/queues@2024-01-01' = [for queueName in queueNames: {
   parent: namespace
   name: queueName
   properties: {
@@ -39,9 +39,8 @@ resource queue 'Microsoft.ServiceBus/namespaces/queues@2024-01-01' = {
     enablePartitioning: false
     maxSizeInMegabytes: 1024
   }
-}
+}]
 
 output id string = namespace.id
 output name string = namespace.name
 output host string = '${namespace.name}.servicebus.windows.net'
-output queueName string = queue.name

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from kernel.errors import InvalidInput
 from kernel.ids import agent_name
+from kernel.validation import in_words
 from lifecycle.cli.agent_md import Reading, read_agent_md
 from lifecycle.cli.failures import BadFile, CommandFailed, where
 from lifecycle.configuration.layers import AgentConfig
@@ -95,7 +96,7 @@ def _agent(path: Path, name: str, spec: Mapping[str, Any]) -> AgentFile:
         return AgentFile(path, name, AgentConfig.model_validate(spec))
     except ValidationError as error:
         first = error.errors()[0]
-        raise BadFile(path, ".".join(map(str, ("spec", *first["loc"]))), first["msg"]) from None
+        raise BadFile(path, ".".join(map(str, ("spec", *first["loc"]))), in_words(first)) from None
 
 
 def _managed(file: AgentFile, managed_by: str) -> AgentFile:

@@ -18,6 +18,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from kernel.errors import InvalidInput
+from kernel.validation import wrong_places
 from lifecycle.configuration.hosted_tools import HostedTool
 from lifecycle.configuration.layers import Capability, Personality
 from lifecycle.configuration.merging import DEFAULT, Merged, Origin, Sourced
@@ -104,5 +105,4 @@ def _valid(said: Mapping[str, Any]) -> AgentSpec:
     try:
         return AgentSpec.model_validate(said)
     except ValidationError as error:
-        fields = {"/" + "/".join(str(step) for step in item["loc"]): item["msg"] for item in error.errors()}
-        raise InvalidInput("The agent's spec is not valid; see errors.", fields=fields) from None
+        raise InvalidInput("The agent's spec is not valid; see errors.", fields=wrong_places(error)) from None

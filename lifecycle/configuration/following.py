@@ -12,21 +12,26 @@ import logging
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
-from kernel.clock import Clock, rfc3339
+from kernel.clock import rfc3339
 from kernel.errors import InvalidInput
 from kernel.ids import new_id
-from lifecycle.configuration.composing import Composer
-from lifecycle.configuration.dependents import Dependent, DependentKind, Dependents
+from lifecycle.configuration.dependents import Dependent, DependentKind
 from lifecycle.configuration.kinds import Kind, Ref
 from lifecycle.configuration.layers import AgentConfig
-from lifecycle.configuration.sources import Resolved, Sources
-from lifecycle.loader.resolver import AgentResolver
 from lifecycle.registry.agents import AgentState
-from lifecycle.registry.catalog import Agent, Catalog
-from lifecycle.registry.due import DueIndex, Entry
-from lifecycle.registry.operations import Ensure
-from lifecycle.registry.signals import AgentSignals
+from lifecycle.registry.due import Entry
+
+if TYPE_CHECKING:
+    from kernel.clock import Clock
+    from lifecycle.configuration.composing import Composer
+    from lifecycle.configuration.dependents import Dependents
+    from lifecycle.configuration.sources import Resolved, Sources
+    from lifecycle.loader.resolver import AgentResolver
+    from lifecycle.registry.catalog import Agent, Catalog
+    from lifecycle.registry.due import DueIndex
+    from lifecycle.registry.signals import AgentSignals
 
 log = logging.getLogger(__name__)
 
@@ -166,6 +171,8 @@ class Following:
 
     async def _taken_over(self, agent: Agent, resolved: Resolved, signals: AgentSignals) -> Agent | None:
         """Return the agent as it is declared now, or None when its declaration has changed since it was read."""
+        from lifecycle.registry.operations import Ensure  # noqa: PLC0415 - cold start
+
         await self._composer.enter(
             agent.workspace, agent.name, resolved.versions.keys() - agent.declaration.sources.keys()
         )

@@ -69,7 +69,7 @@ def check_tools(tools: Tools, wanted: Iterable[str | HostedTool]) -> None:
         InvalidInput: Some are not (code `unknown_tool`), each pointed at by its place in the spec.
     """
     names = [(at, name) for at, name in enumerate(wanted) if isinstance(name, str)]
-    unknown = {f"/spec/tools/{at}": name for at, name in names if name not in tools}
+    unknown = {f"/tools/{at}": name for at, name in names if name not in tools}
     if unknown:
         msg = f"Unknown tools: {one_of(list(unknown.values()))}. This app has: {one_of(list(tools)) or 'none'}."
         raise InvalidInput(msg, code="unknown_tool", fields=dict.fromkeys(unknown, "This app has no such tool."))

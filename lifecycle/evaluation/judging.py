@@ -10,15 +10,19 @@ from typing import TYPE_CHECKING
 
 from kernel.clock import Clock, hour_bucket
 from kernel.errors import AppError, InternalError
+from lifecycle.evaluation.charging import ATTEMPT
 from lifecycle.evaluation.scorer import item_of
 from lifecycle.registry.catalog import Catalog
 from lifecycle.registry.due import DueIndex, Entry
 from lifecycle.registry.signals import AgentSignals
 from lifecycle.runs.rules import Run
 from lifecycle.sessions.conversations import Change, Conversations, Event, Stored
+from lifecycle.sessions.rules import SessionState
+from llmops.budgets.purse import Treasury
 from llmops.evaluation.history import Evaluation, Evaluations, Waiting
 from llmops.evaluation.policy import EvaluationPolicy
 from llmops.evaluation.scoring import Part
+from llmops.spend.forgetting import UserErasure
 
 if TYPE_CHECKING:
     from agent_framework import EvalItem
@@ -53,6 +57,9 @@ class Judges:
         catalog: Catalog,
         conversations: Conversations,
         due: DueIndex,
+        *,
+        treasury: Treasury,
+        users: UserErasure,
         clock: Clock,
     ) -> None:
         self._judges = judges
@@ -60,6 +67,8 @@ class Judges:
         self._catalog = catalog
         self._conversations = conversations
         self._due = due
+        self._treasury = treasury
+        self._users = users
         self._clock = clock
 
     async def hear(self, signals: AgentSignals) -> Heard:
@@ -88,7 +97,12 @@ class Judges:
 
         async def one(waits: Waiting) -> bool:
             async with turns:
-                return await self._heard(waits, policy, signals)
+                try:
+                    return await self._heard(waits, policy, signals)
+                except AppError as error:
+                    # What cannot be written now is written the next time, and holds up no other answer.
+                    log.warning("judge %s: %s", waits.judge, error.code, extra={"event": "evaluation.judge_failed"})
+                    return False
 
         return await asyncio.gather(*(one(waits) for waits in waiting))
 
@@ -99,8 +113,8 @@ class Judges:
             judged = await self._judged(waits, policy, signals)
             if judged is None:
                 return False
-        if judged is not None:
-            await self._tell(judged, waits.judge)
+        if judged is not None and not await self._tell(judged, waits.judge):
+            await self._forget_asker(of)
         await self._history.settle(waits)
         return True
 
@@ -114,7 +128,7 @@ class Judges:
                 return None
             log.warning("judge %s: %s", waits.judge, error.code, extra={"event": "evaluation.judge_failed"})
             parts = [Part(waits.judge, None, f"Left out: {error.code}.")]
-        return await self._history.judged(waits, parts, policy.weights)
+        return await self._history.judged(waits, parts, policy.weights, self._clock())
 
     async def _asked(self, waits: Waiting, policy: EvaluationPolicy, signals: AgentSignals) -> Sequence[Part]:
         of = waits.evaluation
@@ -137,14 +151,24 @@ class Judges:
             )
             raise InternalError from error
 
-    async def _tell(self, judged: Evaluation, judge: str) -> None:
-        """Show the score at the run, and that it changed."""
+    async def _forget_asker(self, of: Evaluation) -> None:
+        """Take who asked out of what judging an erased run has cost, also what a judge spent that died."""
+        await self._treasury.free(of.workspace, of.run_id, ATTEMPT + 1)
+        await self._users.forget(of.workspace, of.run_id, of.at.date(), self._clock().date())
+
+    async def _tell(self, judged: Evaluation, judge: str) -> bool:
+        """Show the score at the run, and that it changed; return whether the run is there, and was not erased."""
         data = {"run_id": judged.run_id, "judge": judge, "overall": judged.score.overall}
         event = Event("run.evaluated", data, self._clock())
 
         def decide(stored: Stored) -> Change | None:
-            if stored.session is None or stored.run is None or stored.run.score == judged.score:
+            if _gone(stored) or stored.session is None or stored.run is None or stored.run.score == judged.score:
                 return None
             return Change(stored.session, replace(stored.run, score=judged.score), events=[event])
 
-        await self._conversations.update(judged.workspace, judged.session_id, judged.run_id, decide)
+        return not _gone(await self._conversations.update(judged.workspace, judged.session_id, judged.run_id, decide))
+
+
+def _gone(stored: Stored) -> bool:
+    """Return whether the run was erased, or is about to be."""
+    return stored.run is None or stored.session is None or stored.session.state is SessionState.ERASED

@@ -115,6 +115,11 @@ CATALOGUE: Mapping[str, Kind] = MappingProxyType(
             "A run goes on with less, because much of a budget is used up",
             _RUN | _AGENT | {"step": "with what", "percent": "how much is used up", "model": "the model, if another"},
         ),
+        "approval.requested": Kind("A run waits for an operator's approval", _ATTEMPT),
+        "approval.granted": Kind(
+            "An operator lets a run go on, also past the steps of its agent's ladder that ask",
+            _RUN | {"by": "the operator, where the platform's sign-in names one"},
+        ),
         "alert.fired": Kind("An alert rule holds", _ALERT),
         "alert.resolved": Kind(
             "It does not any more",

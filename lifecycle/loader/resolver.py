@@ -13,7 +13,7 @@ from kernel.errors import AppError, ProviderRejected, Unavailable
 from kernel.ids import new_id
 from lifecycle.configuration.specs import AgentSpec
 from lifecycle.loader.cache import SieveCache
-from lifecycle.registry.agents import Failure
+from lifecycle.registry.agents import AgentState, Failure
 from lifecycle.registry.catalog import Agent, Catalog, disabled
 from lifecycle.registry.declarations import Pin
 from lifecycle.registry.operations import Ensure, Keep
@@ -129,6 +129,12 @@ class AgentResolver:
     def forget(self, workspace: str, name: str, pin: Pin | None = None) -> None:
         """Drop the cached agent, so that the next resolve asks the table."""
         self.cache.drop(_key(workspace, name, pin))
+
+    async def put_away_since(self, live: LiveAgent) -> bool:
+        """Return whether the agent was put away, or brought back, after the table last said that it is current."""
+        agent = await self._catalog.find(live.workspace, live.name)
+        record = agent.record if agent else None
+        return record is not None and (record.state is not AgentState.ACTIVE or record.since >= live.checked_at)
 
     async def _shared_look(
         self, key: tuple[str, str], cached: LiveAgent | None, signals: AgentSignals, pin: Pin | None

@@ -11,6 +11,9 @@ from lifecycle.registry.health import Health
 from lifecycle.registry.providers import ProviderVersion
 from lifecycle.registry.trail import Line
 
+LONGEST_PAUSE = timedelta(seconds=30)
+"""Longest that a provider which asks to be left alone keeps an agent from being made, whatever it asks for."""
+
 
 class AgentState(StrEnum):
     """Where an agent is in its life."""
@@ -126,6 +129,11 @@ class AgentRecord:
     def retired(self) -> bool:
         """Whether its versions were given up; any it still holds are left over."""
         return self.state in (AgentState.IDLE, AgentState.DELETED)
+
+    def left_alone(self, now: datetime) -> bool:
+        """Whether its provider has asked for more time before it is tried again; for LONGEST_PAUSE at most."""
+        asked = self.failure.retry_after_s if self.failure else None
+        return asked is not None and now < self.since + min(timedelta(seconds=asked), LONGEST_PAUSE)
 
     @property
     def held(self) -> tuple[ProviderVersion, ...]:

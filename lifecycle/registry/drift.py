@@ -9,14 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from lifecycle.configuration.specs import fingerprint
 from lifecycle.registry.agents import AgentState, same
 from lifecycle.registry.belongings import Belongings, newer, sorted_out
 from lifecycle.registry.catalog import Agent
 from lifecycle.registry.differences import DriftAction, DriftKind, Line, Plan
-from lifecycle.registry.providers import Found, ProviderVersion
+from lifecycle.registry.providers import Found
+
+if TYPE_CHECKING:
+    from lifecycle.registry.providers import ProviderVersion
 
 AWAY = frozenset({AgentState.DELETED, AgentState.DISABLED, AgentState.IDLE})
 """States of agents of which nothing is missing at the provider."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from kernel.clock import hour_bucket
 from kernel.tables import Delete, Row, RowChanged, Span, Tables, Upsert, every
@@ -25,6 +25,11 @@ class Entry:
     name: str
     hour: str
     note: str
+
+
+def outlasted(entry: Entry, now: datetime) -> bool:
+    """Return whether the entry can no longer be ahead of the thing it is for: whoever enters one then writes that."""
+    return entry.hour < hour_bucket(now - timedelta(hours=1))
 
 
 class DueIndex:

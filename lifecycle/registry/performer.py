@@ -103,6 +103,9 @@ class Performer:
             wanted = self._wanted(record, intent.fingerprint, effect.spec)
             for stray in await self._copies(intent.provider, wanted):
                 await self._delete(record, stray)
+        for provider in record.off:
+            # Whoever has gone on with the agent in the meantime must not be left with one that is switched off.
+            await self._providers[provider].enable(provider_name(record.workspace, record.name))
 
     async def _delete(self, record: AgentRecord, version: ProviderVersion) -> None:
         await self._providers[version.provider].delete(version)

@@ -21,7 +21,7 @@ KEPT = 20
 """How many plans of a workspace are kept; the oldest goes when one is added."""
 
 _LATEST = "latest"  # sorts after every id, which is hexadecimal
-_LINES_A_ROW = 40  # a line with all the versions it can hold takes some 16 KiB, a row holds 1 MiB
+_LINES_A_ROW = 16  # a line with all the versions it can hold takes some 50 KiB, a row holds 1 MiB
 _ROWS_A_COMMIT = 4
 
 

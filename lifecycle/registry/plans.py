@@ -9,18 +9,22 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
-from kernel.clock import Clock
 from kernel.errors import Conflict
 from kernel.ids import new_id
-from lifecycle.registry.catalog import Agent, Catalog
 from lifecycle.registry.differences import DriftAction, Line
 from lifecycle.registry.drift import AWAY
-from lifecycle.registry.operations import Ensure, Operation, Remove, Renew, Sweep
-from lifecycle.registry.plan_store import PlanStore, StoredPlan, Summary, summary_of
-from lifecycle.registry.providers import Providers
-from lifecycle.registry.signals import AgentSignals
-from lifecycle.registry.survey import Survey
+from lifecycle.registry.plan_store import summary_of
+
+if TYPE_CHECKING:
+    from kernel.clock import Clock
+    from lifecycle.registry.catalog import Agent, Catalog
+    from lifecycle.registry.operations import Operation
+    from lifecycle.registry.plan_store import PlanStore, StoredPlan, Summary
+    from lifecycle.registry.providers import Providers
+    from lifecycle.registry.signals import AgentSignals
+    from lifecycle.registry.survey import Survey
 
 _AT_ONCE = 16
 
@@ -194,6 +198,8 @@ def _operation(
     operation_id: str, line: Line, agent: Agent | None, claims: frozenset[tuple[str, ...]], by: str
 ) -> Operation | None:
     """Return what to ask the actor for; None when the agent was declared anew meanwhile."""
+    from lifecycle.registry.operations import Ensure, Remove, Renew, Sweep  # noqa: PLC0415 - cold start
+
     if line.action is DriftAction.SWEEP:
         left = tuple(each for each in line.versions if replace(line, versions=(each,)).claims & claims)
         return Sweep(operation_id, left, by)

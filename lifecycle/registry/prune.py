@@ -6,18 +6,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
-from kernel.clock import Clock, hour_bucket
 from kernel.ids import new_id
 from lifecycle.registry.agents import AgentState, kept
-from lifecycle.registry.catalog import Agent, Catalog
-from lifecycle.registry.due import DueIndex, Entry
+from lifecycle.registry.due import outlasted
 from lifecycle.registry.due_times import LookAfter, surplus_due
-from lifecycle.registry.operations import Retire, Trim
 from lifecycle.registry.providers import ProviderVersion
-from lifecycle.registry.signals import AgentSignals
-from lifecycle.sessions.directory import Directory
-from lifecycle.sessions.pins import Pins
+
+if TYPE_CHECKING:
+    from kernel.clock import Clock
+    from lifecycle.registry.catalog import Agent, Catalog
+    from lifecycle.registry.due import DueIndex, Entry
+    from lifecycle.registry.signals import AgentSignals
+    from lifecycle.sessions.directory import Directory
+    from lifecycle.sessions.pins import Pins
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +177,8 @@ class Prune:
 
     async def run(self, signals: AgentSignals, workspace: str | None = None) -> Sequence[Verdict]:
         """Do what the plan says, and return the plan. What is used meanwhile is not touched after all."""
+        from lifecycle.registry.operations import Retire, Trim  # noqa: PLC0415 - cold start
+
         verdicts = await self.plan(workspace)
         for verdict in verdicts:
             match verdict.action:
@@ -210,5 +215,5 @@ class Prune:
         return judge_surplus(agent, now, self._policy.look_after, pinned)
 
     async def _forget(self, index: DueIndex, entry: Entry, now: datetime) -> None:
-        if entry.hour < hour_bucket(now):  # one of this hour may be ahead of the record that it is for
+        if outlasted(entry, now):
             await index.drop(entry.workspace, entry.name, entry.hour)

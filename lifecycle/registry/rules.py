@@ -86,6 +86,8 @@ def _declared(
 def _ensure(record: AgentRecord, operation: Ensure | Restore | Renew, now: datetime) -> Decision:
     if operation.revision == record.revision and (record.state is AgentState.DELETED or not record.enabled):
         return Decision(remember(record, operation))
+    if isinstance(operation, Ensure) and operation.revision == record.revision and record.left_alone(now):
+        return Decision(remember(record, operation))  # however many runs ask: the failure stands, and answers them
     # A newer declaration is only ensured while it is enabled, so it outdates an earlier Disable.
     declared = replace(record, revision=operation.revision, spec=operation.spec, enabled=True)
     if not declared.usable or declared.version is None:

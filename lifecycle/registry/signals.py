@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 from weakref import WeakValueDictionary
 
-from lifecycle.registry.actor import ActorState, AgentActor
-from lifecycle.registry.operations import Operation
+if TYPE_CHECKING:
+    from lifecycle.registry.actor import ActorState, AgentActor
+    from lifecycle.registry.operations import Operation
 
 
 class AgentSignals(Protocol):

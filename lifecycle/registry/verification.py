@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from kernel.clock import Clock, hour_bucket
+from kernel.clock import Clock
 from kernel.ids import new_id
 from lifecycle.registry.catalog import Catalog
-from lifecycle.registry.due import DueIndex
+from lifecycle.registry.due import DueIndex, outlasted
 from lifecycle.registry.due_times import LookAfter, verify_due
 from lifecycle.registry.operations import Verify
 from lifecycle.registry.signals import AgentSignals
@@ -29,7 +29,7 @@ class Verification:
             agent = await self._catalog.find(entry.workspace, entry.name)
             due = verify_due(agent.record, self._look_after) if agent is not None and agent.record else None
             if due is None:
-                if entry.hour < hour_bucket(now):  # one of this hour may be ahead of the record that it is for
+                if outlasted(entry, now):
                     await self._due.drop(entry.workspace, entry.name, entry.hour)
                 continue
             if due <= now:

@@ -16,12 +16,16 @@ from kernel.journal import Event
 from lifecycle.runs import rules as runs
 from lifecycle.runs.changes import outcome, state_event
 from lifecycle.runs.rules import Run, RunState
+from lifecycle.runs.submissions import Submission
 from lifecycle.sessions import rules as sessions
-from lifecycle.sessions.conversations import Change
+from lifecycle.sessions.conversations import Change, Stored
 from lifecycle.sessions.rules import Session, SessionState
 
 SESSION_EXPIRED = "session_expired"
 """Error code of a run whose session ended before its turn came."""
+
+_WRONG_QUEUE = "Its session has {} priority: its messages go to the queue of that."
+_ID_REUSED = "The run id was used for another request."
 
 
 class Verdict(StrEnum):
@@ -31,6 +35,21 @@ class Verdict(StrEnum):
     KEEP = "keep"  # its session is on hold
     EXPIRE = "expire"  # its session has ended, or lasted too long
     FORGET = "forget"  # another message stands for it, or nothing is left of it
+
+
+def misuse(submission: Submission, stored: Stored) -> str | None:
+    """Return why the message can never be run, whatever else happens; None when it can.
+
+    Args:
+        submission: What the message says.
+        stored: Its session and its run as they are.
+    """
+    run, session = stored.run, stored.session
+    if session is not None and session.priority is not submission.priority:
+        return _WRONG_QUEUE.format(session.priority.value)
+    if run is not None and (run.agent, run.query) != (submission.agent, submission.query):
+        return _ID_REUSED
+    return None
 
 
 def verdict(session: Session, run: Run, call: int, now: datetime) -> Verdict:

@@ -141,8 +141,7 @@ class Attempt:
             lease.enter(Stage.RUNNING)
             response = await self._asked(live, messages, meter)
         except Exception as error:
-            await self._let_go(live, failure := _translated(live, error))
-            raise failure from error
+            raise await self._let_go(live, _translated(live, error)) from error
         text = lease.text if run.stream else response.text
         self._tokens += estimate(told(run)) + estimate(text)
         lease.enter(Stage.EVALUATING)
@@ -156,9 +155,11 @@ class Attempt:
     def held_after_failure(self, error: AppError) -> Held | None:
         """Return the provider's conversation if it surely is what it was before, else None.
 
-        A refusal for too many requests added nothing to it; of any other failure that cannot be said.
+        A refusal for too many requests added nothing to it, nor did a call that a budget did not allow; of any other
+        failure that cannot be said.
         """
-        untouched = error.code == "provider_throttled" and not self.spend.calls
+        refused = isinstance(error, BudgetBlocked) or error.code == "provider_throttled"
+        untouched = refused and not self.spend.calls
         return self._lease.session.held if untouched else None
 
     async def _said_before(self, live: LiveAgent) -> Sequence[Message]:
@@ -227,13 +228,17 @@ class Attempt:
             held_tokens=held.tokens * 4 if held and held.id == self._conversation else 0,
         )
 
-    async def _let_go(self, live: LiveAgent, failure: AppError) -> None:
-        """Have the next attempt look the agent up anew, and its actor make what is gone at the provider."""
+    async def _let_go(self, live: LiveAgent, failure: AppError) -> AppError:
+        """Have the next attempt look the agent up anew, and its actor make what is gone; return what the failure is."""
         pin = self._lease.session.pin
         self._parts.resolver.forget(live.workspace, live.name, pin)
         if failure.code == "agent_version_gone":
             operation = Keep(new_id(), pin.spec) if pin else Verify(new_id())
             await self._signals.send(live.workspace, live.name, operation)
+        if failure.code == "provider_disabled" and await self._parts.resolver.put_away_since(live):
+            msg = "The agent was put away while the run began; it is brought back."
+            return Unavailable(msg, code="agent_put_away")
+        return failure
 
 
 def told(run: Run) -> str:

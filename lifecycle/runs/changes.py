@@ -11,6 +11,7 @@ from lifecycle.runs.rules import Run, RunState, Stage
 from lifecycle.sessions import rules as sessions
 from lifecycle.sessions.conversations import Change, Turn
 from lifecycle.sessions.rules import Held, Session, SessionState
+from llmops.budgets.waits import APPROVAL
 
 _ENDS_OF_STREAMS = {
     RunState.SUCCEEDED: "completed",
@@ -68,6 +69,8 @@ def outcome(
     elif after.state is RunState.WAITING and before.state is not RunState.WAITING:
         reason = after.error.code if after.error else session.pause_reason
         events.append(Event("run.waiting", {"run_id": after.id, "reason": reason}, now))
+        if reason == APPROVAL:
+            events.append(Event("approval.requested", {"run_id": after.id, "attempt": after.attempt}, now))
     if not events and after.spend == before.spend and not turns:
         return Change(run=after)
     if attempt_ended:

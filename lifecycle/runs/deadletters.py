@@ -11,6 +11,7 @@ from kernel.clock import Clock
 from kernel.errors import Conflict, InternalError, InvalidInput, NotFound
 from kernel.journal import Event
 from lifecycle.runs import rules as runs
+from lifecycle.runs.admission import misuse
 from lifecycle.runs.changes import outcome
 from lifecycle.runs.endings import Endings
 from lifecycle.runs.queue import DeadMessage, RunQueue
@@ -20,8 +21,6 @@ from lifecycle.sessions.conversations import Change, Conversations, Stored
 
 WORKER_LOST = "worker_lost"
 """Error code of a run whose worker died at every attempt, so that none could record why."""
-
-ID_REUSED = "The run id was used for another request."
 
 _PAGE = 100
 
@@ -69,7 +68,7 @@ class DeadLetters:
         self._clock = clock
 
     async def list(self, workspace: str, limit: int, after: int = 0) -> tuple[Sequence[DeadLetter], int | None]:
-        """Return up to `limit` of the workspace's dead letters, oldest first, and the id to continue after."""
+        """Return up to `limit` of the workspace's dead letters by id, and the id to continue after."""
         found: list[DeadLetter] = []
         while True:
             page = await self._queue.dead(_PAGE, after + 1)
@@ -91,7 +90,7 @@ class DeadLetters:
             Conflict: It is no message of ours; there is nothing to run.
         """
         page = await self._queue.dead(1, letter_id)
-        message = page[0] if page and page[0].sequence_number == letter_id else None
+        message = page[0] if page and page[0].id == letter_id else None
         submission = self._parse(message) if message else None
         if isinstance(submission, InvalidInput) and workspace == "default":
             raise Conflict(f"It cannot be run: {submission.detail}", code="dead_letter_invalid")
@@ -101,8 +100,8 @@ class DeadLetters:
         redriven = message.redriven + 1
 
         def decide(stored: Stored) -> Change | None:
-            if _misuses(submission, stored.run):
-                raise Conflict(f"It cannot be run: {ID_REUSED}", code="dead_letter_invalid")
+            if (why := misuse(submission, stored)) is not None:
+                raise Conflict(f"It cannot be run: {why}", code="dead_letter_invalid")
             if stored.session is None or stored.run is None or stored.run.state is not RunState.FAILED:
                 return None
             now = self._clock()
@@ -122,7 +121,7 @@ class DeadLetters:
         while True:
             page = await self._queue.dead(_PAGE, after + 1)
             for message in page:
-                after = message.sequence_number
+                after = message.id
                 count += await self._lose(message)
             if not page:
                 return count
@@ -139,7 +138,7 @@ class DeadLetters:
             run, now = stored.run, self._clock()
             if stored.session is None or run is None or run.finished or runs.busy_until(run, now):
                 return None
-            if _misuses(submission, run):
+            if misuse(submission, stored) is not None:
                 return None
             if run.state is RunState.WAITING or submission.call < run.call:
                 return None  # its session keeps it, or another message stands for it
@@ -159,7 +158,7 @@ class DeadLetters:
         submission = self._parse(message)
         if isinstance(submission, InvalidInput):
             return DeadLetter(
-                message.sequence_number,
+                message.id,
                 "default",
                 submission.code,
                 submission.detail,
@@ -171,14 +170,14 @@ class DeadLetters:
                 enqueued_at=message.enqueued_at,
             )
         stored = await self._conversations.load(submission.workspace, submission.session_id, submission.run_id)
-        misused = _misuses(submission, stored.run)
-        code, detail = ("invalid_message", ID_REUSED) if misused else _why(stored.run)
+        misused = misuse(submission, stored)
+        code, detail = ("invalid_message", misused) if misused is not None else _why(stored.run)
         return DeadLetter(
-            message.sequence_number,
+            message.id,
             submission.workspace,
             code,
             detail,
-            redrivable=not misused,
+            redrivable=misused is None,
             run_id=submission.run_id,
             session_id=submission.session_id,
             agent=submission.agent,
@@ -193,15 +192,11 @@ class DeadLetters:
                 message_id=message.message_id,
                 session_id=message.session_id,
                 sequence_number=message.sequence_number,
+                priority=message.priority,
                 max_query_bytes=self._max_query_bytes,
             )
         except InvalidInput as error:
             return error
-
-
-def _misuses(submission: Submission, run: Run | None) -> bool:
-    """Return whether the run is not what the message asks for: its id was used for another request before."""
-    return run is not None and (run.agent, run.query) != (submission.agent, submission.query)
 
 
 def _why(run: Run | None) -> tuple[str, str]:

@@ -23,6 +23,7 @@ from lifecycle.runs.submissions import RunRequest, Submission
 from lifecycle.sessions import rules as sessions
 from lifecycle.sessions.conversations import Change, Conversations, Stored
 from lifecycle.sessions.directory import Directory, RunPlace
+from lifecycle.sessions.priority import Priority, check_priority
 from lifecycle.sessions.rules import Session
 from lifecycle.sessions.starting import SessionStart
 
@@ -65,8 +66,8 @@ class Intake:
 
         Raises:
             NotFound: No such agent, or the session is another user's.
-            Conflict: The agent is disabled, the session ended or is with another agent, or the run id was used for
-                another request.
+            Conflict: The agent is disabled, the session ended, is with another agent or has another priority, or the
+                run id was used for another request.
             Unavailable: The broker did not accept the message; the run is not queued.
         """
         attributes = {"gen_ai.agent.name": agent_name, "agent.workspace": workspace, "agent.run.id": run_id}
@@ -80,7 +81,9 @@ class Intake:
         self, workspace: str, agent_name: str, request: RunRequest, run_id: str, signals: AgentSignals, send: Send
     ) -> Accepted:
         try:
-            agent = await self._usable_agent(workspace, agent_name)
+            agent, known = await asyncio.gather(
+                self._usable_agent(workspace, agent_name), self._known(workspace, request.session_id)
+            )
         except (NotFound, Conflict):
             # What was answered before the agent was switched off or deleted stays answered.
             if (run := await self._accepted_before(workspace, agent_name, request, run_id)) is None:
@@ -89,7 +92,7 @@ class Intake:
         if not agent.ready:
             # Provisioning now overlaps with the time the message takes.
             await signals.send(workspace, agent_name, _ensure(agent))
-        accepted = await self.accept(agent, request, run_id)
+        accepted = await self.accept(agent, request, run_id, known)
         if accepted.run.state is not RunState.QUEUED:
             return accepted
         try:
@@ -99,12 +102,11 @@ class Intake:
             raise
         return accepted
 
-    async def accept(self, agent: Agent, request: RunRequest, run_id: str) -> Accepted:
-        """Store the run without queueing it."""
+    async def accept(self, agent: Agent, request: RunRequest, run_id: str, session: Stored | None = None) -> Accepted:
+        """Store the run without queueing it; `session` is the one it asks for, where that was read before."""
         workspace = agent.workspace
-        session = None
-        if request.session_id is not None:
-            session = await self._conversations.load(workspace, request.session_id)
+        session = session or await self._known(workspace, request.session_id)
+        if session is not None:
             await self._check(session, agent, request, run_id)
         wanted = RunPlace(request.session_id or new_id(), agent.name, request.digest(agent.name))
         new_session = session is None or session.session is None
@@ -143,12 +145,15 @@ class Intake:
             raise RuntimeError(msg)
         return Accepted(stored.run, created)
 
+    async def _known(self, workspace: str, session_id: str | None) -> Stored | None:
+        return None if session_id is None else await self._conversations.load(workspace, session_id)
+
     async def _check(self, stored: Stored, agent: Agent, request: RunRequest, run_id: str) -> None:
         """Check that the session takes the run, unless it has taken it before."""
         if stored.session is None:
             return
         try:
-            sessions.check_usable(stored.session, agent.name, request.user_id)
+            _check_session(stored.session, agent, request)
         except AppError:
             if await self._directory.find_run(agent.workspace, run_id) is None:
                 raise
@@ -169,7 +174,7 @@ class Intake:
         """Return the change that ends a session whose time is over, though no timer has come by yet."""
         if session is None:
             return None
-        sessions.check_usable(session, agent.name, request.user_id)
+        _check_session(session, agent, request)
         now = self._clock()
         reason = sessions.overdue(session, now, self._session_idle_after)
         if reason is None or (reason == sessions.IDLE_TIMEOUT and session.pending):
@@ -203,13 +208,28 @@ def submission_of(run: Run) -> Submission:
         context=run.context,
         metadata=run.metadata,
         stream=run.stream,
+        priority=run.priority,
         call=run.call,
     )
 
 
+def _check_session(session: Session, agent: Agent, request: RunRequest) -> None:
+    sessions.check_usable(session, agent.name, request.user_id)
+    check_priority(session.id, session.priority, request.priority)
+
+
 def _new_session(agent: Agent, session_id: str, request: RunRequest, now: datetime) -> Session:
     pin = agent.declaration.pin if request.pin_version else None
-    return Session(agent.workspace, session_id, agent.name, request.user_id, created_at=now, last_activity=now, pin=pin)
+    return Session(
+        agent.workspace,
+        session_id,
+        agent.name,
+        request.user_id,
+        created_at=now,
+        last_activity=now,
+        pin=pin,
+        priority=request.priority or Priority.NORMAL,
+    )
 
 
 def _queued(
@@ -241,6 +261,7 @@ def _queued(
         expected_topics=request.expected_topics,
         context=request.context,
         stream=request.stream,
+        priority=session.priority,
         number=session.runs + 1,
         traceparent=traceparent(),
     )

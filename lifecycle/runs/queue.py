@@ -1,4 +1,4 @@
-"""What the rest of lifecycle needs of the run queue; `adapters.service_bus` is the one implementation."""
+"""What the rest of lifecycle needs of the run queue, be it one or one for each priority."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Protocol
 
 from lifecycle.runs.submissions import Submission
+from lifecycle.sessions.priority import Priority
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +16,8 @@ class DeadMessage:
     """A message in the dead-letter queue.
 
     Attributes:
-        sequence_number: Its number in the queue; names it.
+        id: Names it, and says where it stands among the dead ones.
+        sequence_number: Its number in its own queue.
         message_id: Its MessageId, if it has one.
         session_id: Its SessionId, if it has one.
         body: Its body.
@@ -23,8 +25,10 @@ class DeadMessage:
         reason: The broker's reason, e.g. `MaxDeliveryCountExceeded`.
         deliveries: How often it was delivered.
         enqueued_at: When it was first put on the queue, aware UTC.
+        priority: That of the queue it was on.
     """
 
+    id: int
     sequence_number: int
     message_id: str | None
     session_id: str | None
@@ -33,6 +37,7 @@ class DeadMessage:
     reason: str
     deliveries: int
     enqueued_at: datetime
+    priority: Priority
 
 
 class RunQueue(Protocol):
@@ -42,11 +47,14 @@ class RunQueue(Protocol):
         """Put the submission on the queue; returns once the broker has accepted it."""
         ...
 
-    async def dead(self, limit: int, from_sequence_number: int = 0) -> Sequence[DeadMessage]:
-        """Return up to `limit` dead messages in order, from the sequence number on, leaving them where they are."""
+    async def dead(self, limit: int, from_id: int = 0) -> Sequence[DeadMessage]:
+        """Return up to `limit` dead messages in order of their ids, from the id on, leaving them where they are.
+
+        There may be fewer; none means that there are no more.
+        """
         ...
 
-    async def redrive(self, sequence_number: int, submission: Submission, redriven: int) -> None:
+    async def redrive(self, letter_id: int, submission: Submission, redriven: int) -> None:
         """Put a dead message back on the queue as the submission, and remove it from the dead ones.
 
         Raises:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 
 from kernel.clock import Clock
-from kernel.errors import Conflict, NotFound
+from kernel.errors import AppError, Conflict, NotFound
+from kernel.journal import Event
 from lifecycle.runs.desk import RunDesk
 from lifecycle.runs.intake import Send
 from lifecycle.runs.rules import Run, RunState
 from lifecycle.sessions.conversations import Change, Conversations, Stored
 from lifecycle.sessions.pausing import SessionPause
 from lifecycle.sessions.rules import SessionState
-from llmops.budgets.waits import Waits
+from llmops.budgets.waits import Wait, Waits
+
+log = logging.getLogger(__name__)
 
 
 class RunResume:
@@ -27,11 +31,11 @@ class RunResume:
         self._pause = pause
         self._clock = clock
 
-    async def resume(self, workspace: str, run_id: str, send: Send) -> Run:
+    async def resume(self, workspace: str, run_id: str, send: Send, by: str = "") -> Run:
         """Let the run go on, and past the steps of its agent's ladder that ask for approval; return it.
 
         It is attempted again; where there is still no room in its budgets, it waits again. A run that is queued or
-        running already stays as it is.
+        running already stays as it is. The approval is told once, and by whom where that is known.
 
         Raises:
             NotFound: There is no such run.
@@ -41,14 +45,16 @@ class RunResume:
         run = await self._desk.get(workspace, run_id)
 
         def decide(stored: Stored) -> Change | None:
-            if stored.run is None:
+            session = stored.session
+            if stored.run is None or session is None or session.state is SessionState.ERASED:
                 raise NotFound(f"There is no run {run_id!r}.", code="run_not_found")
             if stored.run.finished:
                 msg = f"The run is {stored.run.state.value}; only one that waits can be resumed."
                 raise Conflict(msg, code="run_not_waiting")
             if stored.run.state is not RunState.WAITING or stored.run.approved:
                 return None
-            return Change(run=replace(stored.run, approved=True))
+            granted = Event("approval.granted", {"run_id": run_id} | ({"by": by} if by else {}), self._clock())
+            return Change(session, replace(stored.run, approved=True), events=[granted])
 
         await self._conversations.update(workspace, run.session_id, run_id, decide)
         await self._pause.resume(workspace, run.session_id, send)
@@ -59,20 +65,33 @@ class RunResume:
         return sum([await self.resume_in(workspace, send) async for workspace in self._waits.workspaces()])
 
     async def resume_in(self, workspace: str, send: Send) -> int:
-        """Resume every run of the workspace whose budgets have room again, and return how many."""
+        """Resume every run of the workspace whose budgets have room again, and return how many.
+
+        One that cannot be resumed holds up no other; it is tried again the next time.
+        """
         count = 0
         async for wait, etag in self._waits.every(workspace):
-            stored = await self._conversations.load(workspace, wait.who.session_id, wait.who.run_id)
-            if stored.run is None or stored.session is None or stored.run.finished:
-                await self._waits.drop(wait, etag)
-                if stored.session is None or stored.session.state is not SessionState.WAITING:
-                    continue
-            elif stored.run.state is not RunState.WAITING or stored.session.state is not SessionState.WAITING:
-                continue  # it is about to wait, goes on already, or its session was paused as well
-            elif not await self._waits.over(wait):
-                continue
-            # Also after a run that was cancelled: what was kept behind it goes on.
-            await self._pause.resume(workspace, wait.who.session_id, send)
-            await self._waits.drop(wait, etag)
-            count += 1
+            try:
+                count += await self._resumed(wait, etag, send)
+            except AppError as error:
+                log.warning("run %s not resumed: %s", wait.who.run_id, error.code, extra={"event": "run.not_resumed"})
         return count
+
+    async def _resumed(self, wait: Wait, etag: str, send: Send) -> bool:
+        """Resume the run if there is room and return whether it was; its entry goes last, or nobody would try again."""
+        who = wait.who
+        stored = await self._conversations.load(who.workspace, who.session_id, who.run_id)
+        run, waiting = stored.run, stored.session is not None and stored.session.state is SessionState.WAITING
+        if run is None or run.finished:
+            # It was cancelled or erased; what was kept behind it goes on.
+            if waiting:
+                await self._pause.resume(who.workspace, who.session_id, send)
+            await self._waits.drop(wait, etag)
+            return waiting
+        if run.state is not RunState.WAITING or not waiting:
+            return False  # it is about to wait, goes on already, or its session was paused as well
+        if not await self._waits.over(wait):
+            return False
+        await self._pause.resume(who.workspace, who.session_id, send)
+        await self._waits.drop(wait, etag)
+        return True

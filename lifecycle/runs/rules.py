@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from kernel.errors import AppError
+from lifecycle.sessions.priority import Priority
 from llmops.evaluation.scoring import Score
 from llmops.spend.usage import Spend
 
@@ -71,6 +72,7 @@ class Run:
         expected_topics: What a good answer speaks of, for evaluation.
         context: What the answer must be borne out by; None when nothing was given.
         stream: Whether its text is told as `run.delta` events while the model writes it.
+        priority: Its session's; says which queue it travels on.
         number: The how-manieth run of its session it is, from 1; 0 where that was not counted yet.
         state: See RunState.
         stage: Latest progress; None before a worker has it.
@@ -107,6 +109,7 @@ class Run:
     expected_topics: tuple[str, ...] = ()
     context: str | None = None
     stream: bool = False
+    priority: Priority = Priority.NORMAL
     number: int = 0
     state: RunState = RunState.QUEUED
     stage: Stage | None = None

@@ -129,9 +129,8 @@ class Runner:
         if stored.run is None:
             msg = "The run id was used for a run of another session."
             raise InvalidInput(msg, code="invalid_message")
-        if (stored.run.agent, stored.run.query) != (submission.agent, submission.query):
-            msg = "The run id was used for another request."
-            raise InvalidInput(msg, code="invalid_message")
+        if (misuse := admission.misuse(submission, stored)) is not None:
+            raise InvalidInput(misuse, code="invalid_message")
         return stored
 
     async def _claim(self, stored: Stored, call: int = 0) -> RunLease | Run:
@@ -259,7 +258,8 @@ class Runner:
         await self._waits.enter(attempt.wait(error))  # before the run waits, or nobody would find it
         spend = await self._spend(run, None)
         before = lease.run
-        run = await lease.end(lambda run, _: replace(runs.blocked(run, error), spend=spend, wasted=spend))
+        held = attempt.held_after_failure(error)
+        run = await lease.end(lambda run, _: replace(runs.blocked(run, error), spend=spend, wasted=spend), held=held)
         if not lease.lost:
             await self._endings.ended(before, run, attempt.effort, error)
         if run.state is runs.RunState.WAITING and not lease.lost:

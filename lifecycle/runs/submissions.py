@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from kernel import ids
 from kernel.errors import AppError, InvalidInput, TooLarge
 from kernel.foreign_json import parse_json
+from lifecycle.sessions.priority import Priority
 
 MetadataKey = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 MetadataValue = Annotated[str, StringConstraints(max_length=512)]
@@ -34,6 +35,7 @@ class RunRequest(BaseModel):
         metadata: At most 16 strings that come back with the run.
         stream: Whether the answer is told as `run.delta` events while the model writes it.
         pin_version: Whether a session that starts with this run goes on with the agent as it is declared now.
+        priority: The session's priority; None for its own, and for normal where it starts with this run.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
@@ -46,11 +48,14 @@ class RunRequest(BaseModel):
     metadata: Mapping[MetadataKey, MetadataValue] = Field(default={}, max_length=16)
     stream: bool = False
     pin_version: bool = False
+    priority: Priority | None = None
 
     def digest(self, agent: str) -> str:
         """Return the SHA-256 (hex) of the request, equal for equal requests to the same agent."""
         # What requests did not always have counts only where it says something, or an old one could not be repeated.
         later = {name for name in ("context", "stream", "pin_version") if not getattr(self, name)}
+        if self.priority is not Priority.HIGH:
+            later.add("priority")
         text = json.dumps([agent, self.model_dump(mode="json", exclude=later)], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -65,6 +70,7 @@ class Submission(RunRequest):
         run_id: The run; the message's MessageId stands in for it when it is left out.
         session_id: The conversation; the same as the message's SessionId.
         call: The resumption of the session that sent the message (`Run.call`); 0 when it was submitted.
+        priority: The session's, and so that of the queue; left out, it is the queue's.
     """
 
     v: Literal[1] = 1
@@ -73,6 +79,7 @@ class Submission(RunRequest):
     run_id: str
     call: int = Field(default=0, ge=0)
     session_id: str  # pyright: ignore[reportIncompatibleVariableOverride, reportGeneralTypeIssues] - narrowed
+    priority: Priority = Priority.NORMAL  # pyright: ignore[reportIncompatibleVariableOverride] - narrowed
 
     @property
     def request(self) -> RunRequest:
@@ -80,8 +87,8 @@ class Submission(RunRequest):
         return RunRequest.model_validate(self.model_dump(include=set(RunRequest.model_fields)))
 
     def to_json(self) -> str:
-        """Return the message body."""
-        return self.model_dump_json()
+        """Return the message body, without the priority: the queue says that, whichever version of the app sent it."""
+        return self.model_dump_json(exclude={"priority"})
 
 
 def check(request: RunRequest, max_query_bytes: int) -> None:
@@ -107,7 +114,13 @@ def check(request: RunRequest, max_query_bytes: int) -> None:
 
 
 def parse_message(
-    body: bytes, *, message_id: str | None, session_id: str | None, sequence_number: int, max_query_bytes: int
+    body: bytes,
+    *,
+    message_id: str | None,
+    session_id: str | None,
+    sequence_number: int,
+    priority: Priority,
+    max_query_bytes: int,
 ) -> Submission:
     """Return the submission that a queue message carries, whoever sent it.
 
@@ -116,6 +129,7 @@ def parse_message(
         message_id: Its MessageId; the run's idempotency key unless the body has a `run_id`.
         session_id: Its SessionId; the conversation.
         sequence_number: Its number in the queue; stands in for a missing MessageId, being the same at redelivery.
+        priority: That of the queue.
         max_query_bytes: Limit of the query.
 
     Raises:
@@ -130,7 +144,11 @@ def parse_message(
     values: dict[str, Any]
     if session_id is None or values.setdefault("session_id", session_id) != session_id:
         raise _unreadable("The body's session_id is not the message's SessionId.")
-    values.setdefault("run_id", message_id or f"sequence-{sequence_number}")
+    if values.setdefault("priority", priority.value) != priority:
+        raise _unreadable("The body's priority is not that of the queue it came by.")
+    # Each queue counts for itself.
+    unnamed = f"sequence-{sequence_number}" if priority is Priority.NORMAL else f"{priority}-sequence-{sequence_number}"
+    values.setdefault("run_id", message_id or unnamed)
     try:
         submission = Submission.model_validate(values)
         ids.workspace_name(submission.workspace)

@@ -22,6 +22,9 @@ from lifecycle.runs.rules import Run, RunState
 from lifecycle.sessions.conversations import Change, Conversations, Stored
 from lifecycle.sessions.directory import Directory
 from lifecycle.sessions.rules import Receipt, Session, SessionState, erased, erasing
+from llmops.budgets.purse import Treasury
+from llmops.budgets.waits import Waits
+from llmops.evaluation.history import Evaluations
 from llmops.spend.forgetting import UserErasure
 
 log = logging.getLogger(__name__)
@@ -41,6 +44,9 @@ class SessionErasure:
         *,
         providers: Providers,
         users: UserErasure,
+        treasury: Treasury,
+        waits: Waits,
+        evaluations: Evaluations,
         journal: Journal,
         clock: Clock,
     ) -> None:
@@ -49,6 +55,9 @@ class SessionErasure:
         self._due = due
         self._providers = providers
         self._users = users
+        self._treasury = treasury
+        self._waits = waits
+        self._evaluations = evaluations
         self._journal = journal
         self._clock = clock
 
@@ -136,14 +145,23 @@ class SessionErasure:
                 msg = f"The provider {kept.provider!r}, which keeps a conversation of the session, is not configured."
                 raise Unavailable(msg, code="provider_not_configured")
             await provider.forget_conversation(kept.id)
-        counts = [await self._forget_user(run) for run in found]
+        counts = [await self._forget_asker(run) for run in found]
         for run in found:
             await self._directory.forget_run(session.workspace, run.id)
         return replace(receipt, conversations=len(session.kept), ledger_lines=sum(counts))
 
-    async def _forget_user(self, run: Run) -> int:
-        last = (run.finished_at or self._clock()).date()
-        return await self._users.forget(run.workspace, run.id, run.user_id or "", run.created_at.date(), last)
+    async def _forget_asker(self, run: Run) -> int:
+        """Take who asked, and what is said of the answer, out of what stays; return how many ledger lines there are.
+
+        What a judge that is still at it brings later is taken out by `lifecycle.evaluation.judging`.
+        """
+        workspace, first = run.workspace, run.created_at
+        last = run.finished_at or self._clock()
+        await self._waits.forget(workspace, run.id)
+        judged = await self._evaluations.erase(workspace, run.agent, run.id, first, last)
+        # Reservations of the dead become lines one day: now, rather than after the user is forgotten.
+        await self._treasury.free(workspace, run.id, run.attempt + 1)
+        return await self._users.forget(workspace, run.id, first.date(), max(last, judged or last).date())
 
     async def _note(self, session: Session, after: Session) -> Stored:
         return await self._conversations.update(session.workspace, session.id, None, lambda _: Change(after))

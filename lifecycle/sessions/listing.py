@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from lifecycle.sessions.conversations import Conversations
-from lifecycle.sessions.directory import Directory
-from lifecycle.sessions.rules import Session, SessionState
+from lifecycle.sessions.rules import SessionState
+
+if TYPE_CHECKING:
+    from lifecycle.sessions.conversations import Conversations
+    from lifecycle.sessions.directory import Directory
+    from lifecycle.sessions.rules import Session
 
 MOST_LOOKED_AT = 200
 """Sessions that one page looks at for those in a state, which only the sessions themselves know."""

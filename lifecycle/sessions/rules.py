@@ -9,6 +9,7 @@ from enum import StrEnum
 from kernel.errors import Conflict, NotFound
 from lifecycle.configuration.preferences import Preferences
 from lifecycle.registry.declarations import Pin
+from lifecycle.sessions.priority import Priority
 from llmops.spend.usage import Spend
 
 
@@ -127,6 +128,7 @@ class Session:
         kept: The conversations made for it at providers, those given up included.
         receipt: What was erased; None unless erased.
         pin: The declaration of the agent that its runs use; None for the current one.
+        priority: Which queue its runs travel on, for all its life.
     """
 
     workspace: str
@@ -153,6 +155,7 @@ class Session:
     kept: tuple[Kept, ...] = ()
     receipt: Receipt | None = None
     pin: Pin | None = None
+    priority: Priority = Priority.NORMAL
 
     @property
     def over(self) -> bool:
@@ -274,6 +277,7 @@ def erased(session: Session, receipt: Receipt) -> Session:
         state=SessionState.ERASED,
         ended_at=session.ended_at,
         receipt=receipt,
+        priority=session.priority,
     )
 
 

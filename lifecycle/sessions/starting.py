@@ -5,20 +5,26 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
-from kernel.clock import Clock
 from kernel.errors import Conflict
 from kernel.ids import new_id
 from lifecycle.configuration.preferences import Preferences, preferring
-from lifecycle.configuration.users import Users
-from lifecycle.registry.catalog import Catalog, disabled
-from lifecycle.registry.due import DueIndex
+from lifecycle.registry.catalog import disabled
 from lifecycle.runs.changes import state_event
 from lifecycle.sessions import rules as sessions
-from lifecycle.sessions.conversations import Change, Conversations, Stored
-from lifecycle.sessions.directory import Directory
-from lifecycle.sessions.pins import Pins
+from lifecycle.sessions.conversations import Change, Stored
+from lifecycle.sessions.priority import Priority
 from lifecycle.sessions.rules import Limits, Session
+
+if TYPE_CHECKING:
+    from kernel.clock import Clock
+    from lifecycle.configuration.users import Users
+    from lifecycle.registry.catalog import Catalog
+    from lifecycle.registry.due import DueIndex
+    from lifecycle.sessions.conversations import Conversations
+    from lifecycle.sessions.directory import Directory
+    from lifecycle.sessions.pins import Pins
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +36,14 @@ class Wish:
         limits: Its own limits.
         preferences: How the user likes to be answered in it, where that is not as usual.
         pin_version: Whether its runs are to go on with the agent as it is declared now.
+        priority: Which queue its runs travel on; None for no wish: normal, or as it is where it exists.
     """
 
     user_id: str | None = None
     limits: Limits = field(default_factory=Limits)
     preferences: Preferences | None = None
     pin_version: bool = False
+    priority: Priority | None = None
 
 
 class SessionStart:
@@ -70,7 +78,7 @@ class SessionStart:
         Raises:
             NotFound: No such agent, or the session is another user's.
             Conflict: The agent is disabled; or the session is with another agent, has ended or was erased, or has
-                other limits or preferences than are asked for.
+                other limits, preferences or priority than are asked for.
         """
         agent = await self._catalog.get(workspace, agent_name)
         if not agent.declaration.enabled:
@@ -88,6 +96,7 @@ class SessionStart:
             limits=wish.limits,
             preferences=await self.preferred(workspace, wish.user_id, wish.preferences),
             pin=agent.declaration.pin if wish.pin_version else None,
+            priority=wish.priority or Priority.NORMAL,
         )
         known = await self._conversations.load(workspace, ident) if session_id else Stored(None, None)
         if known.session is None:
@@ -132,6 +141,7 @@ def _check_same(session: Session, wish: Wish) -> None:
     other_limits = wish.limits not in (Limits(), session.limits)
     held = session.preferences or Preferences()
     other_preferences = preferring(held, wish.preferences or Preferences()) != held
-    if other_limits or other_preferences:
-        msg = f"Session {session.id!r} exists, with other limits or preferences."
+    other_priority = wish.priority not in (None, session.priority)
+    if other_limits or other_preferences or other_priority:
+        msg = f"Session {session.id!r} exists, with other limits, preferences or priority."
         raise Conflict(msg, code="session_differs")

@@ -61,6 +61,7 @@ class SystemStatus:
         rollup: Rollup,
         spent_today: SpentToday,
         *,
+        started_at: datetime,
         clock: Clock,
     ) -> None:
         self._tables = tables
@@ -69,7 +70,7 @@ class SystemStatus:
         self._rollup = rollup
         self._spent_today = spent_today
         self._clock = clock
-        self._started_at = clock()
+        self._started_at = started_at
 
     async def look(self, workspace: str, queue: RunQueue, dead: DeadLetters) -> Status:
         """Return how the system is now. Never fails: what cannot be asked is not well."""

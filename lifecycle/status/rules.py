@@ -6,10 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from kernel.clock import rfc3339
-from kernel.heartbeats import Heartbeat
-from llmops.performance.summary import Summary
+
+if TYPE_CHECKING:
+    from kernel.heartbeats import Heartbeat
+    from llmops.performance.summary import Summary
 
 
 class Health(StrEnum):

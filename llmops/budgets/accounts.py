@@ -37,7 +37,10 @@ from llmops.budgets.holds import Ask, Hold, Outcome, Settled, hold_key
 from llmops.budgets.rules import Amounts, Counter, Refusal, granted
 
 _CONFLICTS_BEFORE_GIVING_UP = 40
-_LONGEST_PAUSE_S = 1.0
+_FIRST_PAUSE_S = 0.3
+"""A process that lost the counters to another one leaves them alone for a while, in which the other one, which knows
+them, needs no reading. With shorter pauses dozens of processes keep each other from ever getting through."""
+_LONGEST_PAUSE_S = 3.0
 _KNOWN_AT_MOST = 5000
 
 
@@ -187,7 +190,8 @@ class Accounts:
                     wish.in_doubt = True
                 for key in keys:
                     desk.known.pop(key, None)
-                await asyncio.sleep(random.uniform(0, min(_LONGEST_PAUSE_S, 0.03 * 2**tries)))  # noqa: S311 - spreads writers
+                pause = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2**tries)
+                await asyncio.sleep(random.uniform(0, pause))  # noqa: S311 - spreads writers
                 continue
             return plans
         msg = "The budgets are being used by too many at once; try again."

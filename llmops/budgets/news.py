@@ -5,12 +5,17 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from kernel.errors import Unavailable
-from kernel.journal import Event, Journal
-from llmops.budgets.rules import Applied, BudgetBlocked, Charged, Counter, percent, shown
+from kernel.journal import Event
+from llmops.budgets.rules import percent, shown
 from llmops.notifications.notification import Notification
-from llmops.notifications.outbox import Outbox
+
+if TYPE_CHECKING:
+    from kernel.journal import Journal
+    from llmops.budgets.rules import Applied, BudgetBlocked, Charged, Counter
+    from llmops.notifications.outbox import Outbox
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +43,8 @@ class BudgetNews:
     async def blocked(self, who: Charged, attempt: int, error: BudgetBlocked, now: datetime) -> None:
         """Tell that a run waits."""
         data = {"run_id": who.run_id, "session_id": who.session_id, "agent": who.agent, "code": error.code}
+        # The session leads to the user for as long as it is there; what is told stays, and names nobody.
+        detail = _without(who, error.detail)
         scopes = {"scopes": [_nameless(refusal.scope) for refusal in error.refusals]}
         log.warning("run %s waits: %s", who.run_id, error.code, extra={"event": "budget.blocked"})
         notification = Notification(
@@ -46,11 +53,11 @@ class BudgetNews:
             "budget.blocked",
             "critical",
             f"A run of {who.agent} waits: {error.code}",
-            error.detail,
+            detail,
             {"run": who.run_id, "session": who.session_id, "agent": who.agent},
             at=now,
         )
-        await self._tell(notification, data | scopes | {"detail": _without(who, error.detail)})
+        await self._tell(notification, data | scopes | {"detail": detail})
 
     async def degraded(self, who: Charged, step: str, percent_spent: int, model: str | None, now: datetime) -> None:
         """Tell that a run went down a step of its agent's ladder."""

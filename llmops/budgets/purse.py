@@ -146,16 +146,19 @@ class Purse:
         return self._line
 
     async def close(self) -> None:
-        """Give back what is reserved and was not spent; if that fails, the reservation expires."""
+        """Give back what is reserved and was not spent; if that fails, the reservation expires.
+
+        The answer is paid for and is not lost over it.
+        """
         if (settled := self._settled()) is None:
             return
         try:
             outcome = await self._treasury.accounts.change(self._who.workspace, settled, None)
+            self._hold = self._line = None
+            limits = await self.limits()
         except Unavailable as error:
             log.warning("a reservation is left to expire: %s", error.code, extra={"event": "budget.left_over"})
             return
-        self._hold = self._line = None
-        limits = await self.limits()
         known = [each for each in limits if each.counter in outcome.counters]
         await self._treasury.news.thresholds(self._who.workspace, known, outcome.counters, self._treasury.clock())
 

@@ -7,17 +7,23 @@ ended. There may be one too many, never one too few.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from kernel.clock import Clock
 from kernel.codec import JsonCodec
-from kernel.tables import Delete, Row, RowChanged, Span, Tables, Upsert, every
-from llmops.budgets.accounts import Accounts
-from llmops.budgets.book import TABLE, Book
+from kernel.tables import Delete, Row, RowChanged, Span, Upsert, every
+from llmops.budgets.book import TABLE
 from llmops.budgets.purse import UNPRICED
 from llmops.budgets.rules import Amounts, Charged, applying, granted, percent
-from llmops.spend.rates import RateBook
 from llmops.spend.usage import Usage
+
+if TYPE_CHECKING:
+    from kernel.clock import Clock
+    from kernel.tables import Tables
+    from llmops.budgets.accounts import Accounts
+    from llmops.budgets.book import Book
+    from llmops.spend.rates import RateBook
 
 APPROVAL = "budget_approval_needed"
 """Why a run waits whose agent's ladder asks for approval."""
@@ -66,6 +72,11 @@ class Waits:
             await self._tables.commit(TABLE, [Delete(wait.who.workspace, f"wait!{wait.who.run_id}", etag)])
         except RowChanged:
             return
+
+    async def forget(self, workspace: str, run_id: str) -> None:
+        """Remove the run, whatever it waits for; one that does not wait is no error."""
+        with suppress(RowChanged):
+            await self._tables.commit(TABLE, [Delete(workspace, f"wait!{run_id}")])
 
     async def every(self, workspace: str) -> AsyncIterator[tuple[Wait, str]]:
         """Yield the workspace's runs that wait, with their ETags."""

@@ -13,7 +13,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from urllib.parse import quote, unquote
 
 from kernel.codec import JsonCodec
@@ -24,6 +24,7 @@ from llmops.evaluation.moments import Moments
 from llmops.evaluation.scoring import Part, Score, with_parts
 
 TABLE = "evaluations"
+_CLOCKS_DIFFER = timedelta(minutes=15)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,8 @@ class Evaluation:
         score: The score; parts that judges add later are in it once they are there.
         judged: Judges that have been heard, or given up.
         model: The model that answered; empty when unknown.
+        judged_at: When a judge was heard last; None before.
+        erased: Whether the run was erased: reasons, which may tell of the answer, are not kept.
     """
 
     workspace: str
@@ -53,6 +56,8 @@ class Evaluation:
     score: Score
     judged: tuple[str, ...] = ()
     model: str = ""
+    judged_at: datetime | None = None
+    erased: bool = False
 
     @property
     def key(self) -> str:
@@ -117,7 +122,9 @@ class Evaluations:
         except RowChanged:
             return  # somebody else heard it, or noted it
 
-    async def judged(self, waiting: Waiting, parts: Sequence[Part], weights: Mapping[str, float]) -> Evaluation | None:
+    async def judged(
+        self, waiting: Waiting, parts: Sequence[Part], weights: Mapping[str, float], now: datetime
+    ) -> Evaluation | None:
         """Add what a judge found to the evaluation and return it; None when it is gone.
 
         A judge is heard once: later findings of it change nothing.
@@ -131,7 +138,9 @@ class Evaluations:
             if judge in stored.judged:
                 return stored
             score = with_parts(stored.score, parts, weights)
-            judged = replace(stored, score=score, judged=(*stored.judged, judge))
+            if stored.erased:
+                score = replace(score, reasons={})
+            judged = replace(stored, score=score, judged=(*stored.judged, judge), judged_at=now)
             before, after = _values(stored.score), _values(score)
             changes = {
                 name: (Moments.of(after[name]) if name in after else Moments())
@@ -156,6 +165,28 @@ class Evaluations:
             await self._tables.commit(TABLE, [Delete(row.partition, row.key)])
         except RowChanged:
             return  # it was noted before
+
+    async def erase(self, workspace: str, agent: str, run_id: str, first: datetime, last: datetime) -> datetime | None:
+        """Remove the reasons of the run's scores for good, and return when a judge was heard of it last, if ever.
+
+        The run began and ended at `first` and `last`.
+        """
+        home = _home(workspace, agent)
+        begin, end = (newest_first(at, "") for at in (last + _CLOCKS_DIFFER, first - _CLOCKS_DIFFER))
+        span = Span(home, key_from=f"line!{begin}", key_before=f"line!{end}", where={"run": run_id})
+        keys = [row.key async for row in every(self._tables, TABLE, span)]
+        return max(filter(None, [await self._erase(home, key) for key in keys]), default=None)
+
+    async def _erase(self, home: str, key: str) -> datetime | None:
+        while row := await self._tables.get(TABLE, home, key):
+            stored = _EVALUATION.load(row.text("evaluation"))
+            erased = replace(stored, score=replace(stored.score, reasons={}), erased=True)
+            try:
+                await self._tables.commit(TABLE, [Replace(_row(erased, row.etag))])
+            except RowChanged:
+                continue
+            return erased.judged_at
+        return None
 
     async def get(self, workspace: str, agent: str, key: str) -> Evaluation | None:
         """Return the evaluation with that key, or None."""

@@ -27,6 +27,7 @@ LONGEST_PAUSE = timedelta(hours=1)
 GIVE_UP_AFTER = timedelta(days=1)
 """A notification that is older is not sent any more: it is no news."""
 _CLAIM = timedelta(minutes=2)  # longer than a webhook can take, so that nobody else sends it meanwhile
+_ROUND = timedelta(minutes=1)  # longest that a channel is sent to before the others' next round may begin
 _AT_ONCE = 8
 _FORGOTTEN_AT_ONCE = 30
 
@@ -60,6 +61,10 @@ class Tried:
     error: str | None
     again: bool
     retry_after_s: float | None = None
+
+
+TOO_OLD = Tried(None, "too_old", again=False)
+"""How it ends with what is given up without being sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +138,7 @@ class Courier:
         self, turnstile: asyncio.Semaphore, workspace: str, name: str, queue: Sequence[Due]
     ) -> Sequence[DeliveryState]:
         states: list[DeliveryState] = []
+        until = self._clock() + _ROUND
         async with turnstile:
             try:
                 channel = await self._channels.get(workspace, name)
@@ -146,13 +152,15 @@ class Courier:
                 if channel is None or notification is None:
                     await self._outbox.done(claimed)
                     continue
-                states.append(await self._deliver(channel, notification, claimed))
-                if states[-1] is DeliveryState.RETRYING:
+                old = notification.at + GIVE_UP_AFTER <= self._clock()
+                tried = TOO_OLD if old else await self._try(channel, notification)
+                states.append(await self._settle(channel, notification, claimed, tried))
+                if (tried.error and not old) or self._clock() >= until:
                     break
         return states
 
-    async def _deliver(self, channel: Channel, notification: Notification, due: Due) -> DeliveryState:
-        tried = await self._try(channel, notification)
+    async def _settle(self, channel: Channel, notification: Notification, due: Due, tried: Tried) -> DeliveryState:
+        sent = tried is not TOO_OLD
         now = self._clock()
         again = next_attempt(tried, due.attempts, notification.at, now) if tried.error else None
         state = DeliveryState.DELIVERED
@@ -174,10 +182,10 @@ class Courier:
             title=notification.title,
             at=notification.at,
             state=state,
-            attempts=due.attempts,
+            attempts=due.attempts if sent else due.attempts - 1,
             status=tried.status,
             error=tried.error,
-            last_at=now,
+            last_at=now if sent else None,
             next_at=again,
         )
         # The history first: dying in between sends once more, which the receiver sees by the id; the other way round

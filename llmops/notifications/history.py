@@ -40,7 +40,7 @@ class Delivery:
         attempts: How often it was sent.
         status: HTTP status of the last answer; None when there was none.
         error: Why the last attempt failed, as a code; None after a success.
-        last_at: When it was sent last; None when it never was.
+        last_at: When it was sent last; None when it never was, or was given up as too old to be sent (again).
         next_at: When it is sent again; None for never.
     """
 

@@ -10,16 +10,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
-from kernel.clock import Clock
 from kernel.money import format_usd
 from llmops.notifications.notification import Severity
-from llmops.performance.monitor import Monitor, Performance, VersionPerformance
-from llmops.performance.sla import Target
+from llmops.performance.monitor import Performance
 from llmops.performance.summary import Summary
-from llmops.reports.daily import DailyCosts
 from llmops.spend.rollup import add_up
 from llmops.spend.usage import Spend
+
+if TYPE_CHECKING:
+    from kernel.clock import Clock
+    from llmops.performance.monitor import Monitor, VersionPerformance
+    from llmops.performance.sla import Target
+    from llmops.reports.daily import DailyCosts
 
 MIN_RUNS = 20
 """Fewest runs, on each side of a comparison, that a rule goes by."""

@@ -11,7 +11,7 @@ from kernel.errors import InvalidInput
 from llmops.spend.rollup import Group, add_up
 from llmops.spend.usage import Spend
 
-GroupBy = Literal["agent", "model", "provider", "user", "day"]
+GroupBy = Literal["agent", "model", "provider", "user", "purpose", "day"]
 LONGEST_RANGE_DAYS = 366
 
 

@@ -29,7 +29,7 @@ class UserErasure:
         self._tables = tables
         self._rewrite = rewrite
 
-    async def forget(self, workspace: str, run_id: str, user_id: str, first: date, last: date) -> int:
+    async def forget(self, workspace: str, run_id: str, first: date, last: date) -> int:
         """Take the user's id out of the run's lines of these days, and return how many lines there are."""
         count = 0
         for day in days(first, last):

@@ -28,7 +28,8 @@ SHARDS = 8
 Outcome = Literal["answered", "refused", "unsettled"]
 Purpose = Literal["answer", "evaluation"]
 
-_EXPIRY_DAYS = 3
+EXPIRY_DAYS = 3
+"""Days back, today included, in which calls that nobody settled are usually found."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,12 +191,12 @@ class Ledger:
             await self.record(unsettled(line), begun=True)
         return len(lost)
 
-    async def expire(self, now: datetime) -> int:
-        """Record every call that was begun in the last days and was not settled in time, and return how many."""
+    async def expire(self, now: datetime, look_back: int = EXPIRY_DAYS) -> int:
+        """Record every call that was begun in so many last days and was not settled in time, and return how many."""
         today = now.date()
         spans = [
             Span.prefix(partition(day, number), "open!")
-            for day in days(today - timedelta(days=_EXPIRY_DAYS - 1), today)
+            for day in days(today - timedelta(days=look_back - 1), today)
             for number in range(SHARDS)
         ]
         return sum(await asyncio.gather(*(self._expire(span, now) for span in spans)))

@@ -23,11 +23,14 @@ class Group:
     provider: str
     model: str
     user_id: str
+    purpose: str = "answer"
 
     @property
     def key(self) -> str:
         """Row key of the group's sum; a digest, because model names hold characters that keys may not."""
         text = f"{self.agent}\n{self.provider}\n{self.model}\n{self.user_id}"
+        if self.purpose != "answer":
+            text += f"\n{self.purpose}"
         return f"sum!{self.workspace}!{hashlib.sha256(text.encode()).hexdigest()[:32]}"
 
 
@@ -37,7 +40,7 @@ Reader = Callable[[Row], tuple[Group, Spend]]
 
 def group_of(line: Line) -> Group:
     """Return the group a line is summed in."""
-    return Group(line.workspace, line.agent, line.provider, line.model, line.user_id)
+    return Group(line.workspace, line.agent, line.provider, line.model, line.user_id, line.purpose)
 
 
 def add_up(parts: Iterable[tuple[K, Spend]]) -> dict[K, Spend]:
@@ -55,7 +58,8 @@ def to_row(home: str, key: str, group: Group, spend: Spend, etag: str = "") -> R
 
 def from_sum(row: Row) -> tuple[Group, Spend]:
     """Return the group and sum that a row holds."""
-    group = Group(**{name: row.text(name) for name in Group.__slots__})
+    # A row may be older than one of the names.
+    group = Group(**{name: row.text(name) for name in Group.__slots__ if name in row.values})
     return group, Spend(**{name: row.integer(name) for name in Spend.__slots__})
 
 

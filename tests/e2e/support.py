@@ -34,6 +34,7 @@ from devhost.services import (
 T = TypeVar("T")
 
 QUEUE = "agent-runs"
+PRIORITY_QUEUE = "agent-runs-priority"
 WORKER_QUEUE = "worker-runs"
 """A queue the host does not listen to."""
 NEVER = "0 0 0 1 1 *"
@@ -79,7 +80,9 @@ TOPOLOGY = {
         "Namespaces": [
             {
                 "Name": "sbemulatorns",
-                "Queues": [{"Name": name, "Properties": _QUEUE_PROPERTIES} for name in (QUEUE, WORKER_QUEUE)],
+                "Queues": [
+                    {"Name": name, "Properties": _QUEUE_PROPERTIES} for name in (QUEUE, PRIORITY_QUEUE, WORKER_QUEUE)
+                ],
             }
         ]
     }
@@ -194,17 +197,19 @@ class Stack:
         body: Any,
         session_id: str,
         message_id: str | None = None,
+        queue: str = QUEUE,
         **properties: Any,
     ) -> None:
-        """Put a message on the queue as any other producer would; a body that is not bytes is written as JSON."""
+        """Put a message on a queue as any other producer would; a body that is not bytes is written as JSON."""
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
-        await self.send_messages(ServiceBusMessage(content, session_id=session_id, message_id=message_id, **properties))
+        message = ServiceBusMessage(content, session_id=session_id, message_id=message_id, **properties)
+        await self.send_messages(message, queue=queue)
 
-    async def send_messages(self, *messages: Any) -> None:
-        """Put messages on the queue, one after the other."""
+    async def send_messages(self, *messages: Any, queue: str = QUEUE) -> None:
+        """Put messages on a queue, one after the other."""
         async with (
             ServiceBusClient.from_connection_string(self.bus.connection_string) as client,
-            client.get_queue_sender(QUEUE) as sender,
+            client.get_queue_sender(queue) as sender,
         ):
             for message in messages:
                 await sender.send_messages(message)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from typing import Any
 
 from tests.e2e.support import PROMPT, Api, Stack, eventually
 
@@ -113,6 +115,38 @@ async def test_bad_budgets_and_prices_are_refused(api: Api) -> None:
     assert good.status == 201, good.json()
     assert [price["name"] for price in (await api.get("prices"))["items"]] == ["meta/my-deployment"]
     assert (await api.call("DELETE", "prices/meta%2Fmy-deployment", If_Match=good.headers["etag"])).status == 204
+
+
+async def test_an_approval_is_seen_in_both_streams(api: Api) -> None:
+    """It is asked for and granted once each, with the operator whom the platform has signed in."""
+    await api.declare("a", ladder=[{"at": 50, "do": "ask"}])
+    await api.call("PUT", "budgets/agent:a", {"limits": [{"unit": "calls", "period": "total", "limit": 2}]})
+    await api.answer("a", session_id="s")
+    run = await api.submit("a", session_id="s")
+    waiting = await api.run_in(run["id"], "waiting")
+    for _ in range(2):
+        await api.call("POST", f"runs/{run['id']}/resume", X_MS_CLIENT_PRINCIPAL_NAME="ops@example.com")
+    done = await api.ended(run["id"])
+    told = [await _granted(api, path) for path in ("sessions/s/events", "events")]
+
+    assert (waiting["error"]["code"], done["state"]) == ("budget_approval_needed", "succeeded")
+    for stream in told:
+        assert [name for name, _ in stream] == ["approval.requested", "approval.granted"]
+        assert [data["run_id"] for _, data in stream] == [run["id"]] * 2
+        assert stream[1][1]["by"] == "ops@example.com"
+
+
+async def _granted(api: Api, path: str) -> list[tuple[str, dict[str, Any]]]:
+    """Return the events of approvals in a stream, as soon as there is one that grants."""
+
+    async def look() -> Any:
+        reply = await api.call("GET", f"{path}?names=approval.*&wait=0")
+        lines = [line.partition(": ")[::2] for line in reply.body.decode().splitlines()]
+        names, data = ([value for key, value in lines if key == field] for field in ("event", "data"))
+        told = list(zip(names, map(json.loads, data), strict=True))
+        return told if "approval.granted" in names else None
+
+    return await eventually(look)
 
 
 async def test_a_ladder_that_its_provider_cannot_go_down_is_refused(api: Api) -> None:

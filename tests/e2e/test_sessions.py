@@ -116,7 +116,16 @@ async def test_a_session_is_exported_and_erased(api: Api, stack: Stack) -> None:
     late = await api.call("POST", "agents/a/runs", {"query": PROMPT, "session_id": "gdpr"})
     left = [
         row
-        for table in ("conversations", "runs", "sessions", "opensessions", "ledger", "events", "outcomes")
+        for table in (
+            "conversations",
+            "runs",
+            "sessions",
+            "opensessions",
+            "ledger",
+            "events",
+            "outcomes",
+            "evaluations",
+        )
         for row in await stack.rows(table)
         if f"{PROMPT} gdpr" in str(row) or "lovelace" in str(row)
     ]
@@ -133,6 +142,7 @@ async def test_a_session_is_exported_and_erased(api: Api, stack: Stack) -> None:
         "messages": 4,
         "ledger_lines": 2,
     }
+    assert set(erased.json()["kept"]) == {"ledger", "scores", "outcomes", "events", "budgets"}
     assert again.json() == erased.json()
     assert (gone.status, late.status, late.code) == (404, 409, "session_erased")
     assert left == []

@@ -19,7 +19,8 @@ from tests.infra.bicep import INFRA, ROOT
 
 FUNCTIONS = bicep.read(INFRA / "app/functions.bicep")
 RUNS = bicep.read(INFRA / "main.bicep").variables["runs"]
-QUEUE = bicep.read(INFRA / "app/servicebus.bicep").resource("queue").body["properties"]
+QUEUES = bicep.read(INFRA / "app/servicebus.bicep").resource("queues")
+QUEUE = QUEUES.body["properties"]
 SETTINGS = Settings.model_validate({})
 
 APP_SETTINGS = FUNCTIONS.choices["appSettings"]
@@ -98,7 +99,8 @@ def test_every_setting_without_a_safe_default_is_set() -> None:
 def test_settings_are_valid_as_deployed() -> None:
     """The app starts with what the template gives it."""
     values = {name: value for name, value in APP_SETTINGS.items() if not isinstance(value, bicep.Code)}
-    given = {"RUN_QUEUE": RUNS["queue"], "RUN_MAX_ATTEMPTS": str(RUNS["maxAttempts"])}
+    given = {"RUN_QUEUE": RUNS["queue"], "RUN_QUEUE_PRIORITY": RUNS["priorityQueue"]}
+    given |= {"RUN_MAX_ATTEMPTS": str(RUNS["maxAttempts"])}
     given |= {"RUN_LEASE_S": str(RUNS["leaseSeconds"]), "AUTH_MODE": "keys"}
 
     settings = Settings.from_environment(values | given)
@@ -116,19 +118,24 @@ def test_no_setting_holds_a_secret() -> None:
     assert "AccountKey" not in (INFRA / "app/functions.bicep").read_text()
 
 
-def test_the_queue_is_the_one_that_the_code_reads() -> None:
-    """The trigger, producers and the template name one queue."""
-    assert RUNS["queue"] == SETTINGS.run_queue
-    assert _param("serviceBus", "queueName") == "runs.queue"
-    assert _param("functions", "queueName") == "runs.queue"
-    assert APP_SETTINGS["RUN_QUEUE"] == "queueName"
+def test_the_queues_are_those_that_the_code_reads() -> None:
+    """The triggers, producers and the template name the same two queues, and roles and alerts are of both."""
+    both = ["runs.queue", "runs.priorityQueue"]
+
+    assert (RUNS["queue"], RUNS["priorityQueue"]) == (SETTINGS.run_queue, SETTINGS.run_queue_priority)
+    assert _param("serviceBus", "queueNames") == _param("alerts", "queueNames") == both
+    for module in ("functions", "roles"):
+        assert [_param(module, name) for name in ("queueName", "priorityQueueName")] == both
+    assert (APP_SETTINGS["RUN_QUEUE"], APP_SETTINGS["RUN_QUEUE_PRIORITY"]) == ("queueName", "priorityQueueName")
 
 
-def test_the_queue_has_sessions(indexed: list[dict[str, Any]]) -> None:
-    """The trigger asks for sessions, and a queue cannot be given them later."""
-    (trigger,) = [binding for binding in _bindings(indexed) if binding["type"] == "serviceBusTrigger"]
+def test_the_queues_have_sessions(indexed: list[dict[str, Any]]) -> None:
+    """The triggers ask for sessions, and a queue cannot be given them later."""
+    triggers = [binding for binding in _bindings(indexed) if binding["type"] == "serviceBusTrigger"]
 
-    assert QUEUE["requiresSession"] is trigger["isSessionsEnabled"] is True
+    assert QUEUES.loop == "queueNames"
+    assert len(triggers) == len(_param("serviceBus", "queueNames"))
+    assert all(QUEUE["requiresSession"] is trigger["isSessionsEnabled"] is True for trigger in triggers)
 
 
 def test_the_queue_delivers_as_often_as_a_run_is_tried() -> None:
@@ -152,13 +159,14 @@ def test_what_expires_is_dead_lettered() -> None:
     assert QUEUE["deadLetteringOnMessageExpiration"] is True
 
 
-def test_the_local_queue_is_the_deployed_one() -> None:
-    """What is tried on a laptop holds in Azure: both emulators and the template declare the same queue."""
+def test_the_local_queues_are_the_deployed_ones() -> None:
+    """What is tried on a laptop holds in Azure: both emulators and the template declare the same queues."""
     topology = json.loads((ROOT / "devhost/servicebus/topology.json").read_text())
-    (local,) = topology["UserConfig"]["Namespaces"][0]["Queues"]
+    local, priority = topology["UserConfig"]["Namespaces"][0]["Queues"]
     properties = {name[0].lower() + name[1:]: value for name, value in local["Properties"].items()}
 
-    assert local["Name"] == RUNS["queue"]
+    assert (local["Name"], priority["Name"]) == (RUNS["queue"], RUNS["priorityQueue"])
+    assert priority["Properties"] == local["Properties"]
     assert properties["requiresSession"] == QUEUE["requiresSession"]
     assert properties["requiresDuplicateDetection"] == QUEUE["requiresDuplicateDetection"]
     assert properties["duplicateDetectionHistoryTimeWindow"] == QUEUE["duplicateDetectionHistoryTimeWindow"]

@@ -71,7 +71,7 @@ def test_rules_on_events_need_the_worker_s_telemetry() -> None:
 
 def test_functions_named_in_queries_exist() -> None:
     """Requests are found by the name of their function."""
-    named = {name for path in QUERIES for name in re.findall(r"has '(\w+)'", path.read_text())}
+    named = {name for path in QUERIES for name in re.findall(r"(?:has|contains) '(\w+)'", path.read_text())}
     triggers = "".join(path.read_text() for path in (ROOT / "triggers").glob("*.py"))
 
     assert named

@@ -5,10 +5,12 @@ from __future__ import annotations
 import ast
 import json
 import re
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from devhost.ncrontab import Schedule
 from kernel.settings import Settings
 from tests.infra import bicep
 from tests.infra.bicep import INFRA, ROOT
@@ -101,14 +103,32 @@ def test_costs_add_up() -> None:
 
 
 def test_alert_rules_are_counted() -> None:
-    """The bill has as many alert rules as the template."""
+    """The bill has as many alert rules as the template; one on queues is charged for each of them."""
     alerts = bicep.read(INFRA / "app/alerts.bicep")
     of_logs = len(alerts.variables["eventRules"]) + len(alerts.variables["requestRules"])
     single = [resource for resource in alerts.resources if resource.type.endswith("metricAlerts") and not resource.loop]
+    queues = MAIN.modules["alerts"].body["params"]["queueNames"]
+    watched = len(alerts.variables["metricRules"]) * len(queues) + len(single)
     text = (DOCS / "deploy.md").read_text()
 
     assert f"| Alert rules on logs | 0.50 | {of_logs} →" in text
-    assert f"| Alert rules on metrics | 0.10 | {len(alerts.variables['metricRules']) + len(single)} →" in text
+    assert f"| Metrics that alert rules watch | 0.10 | {watched} →" in text
+
+
+def test_runs_of_timers_are_counted() -> None:
+    """The bill has them as often as the default schedules say, in a month of 730 hours."""
+    settings = Settings.model_validate({}).model_dump(by_alias=True)
+    schedules = [Schedule.parse(value) for name, value in settings.items() if name.endswith("_SCHEDULE")]
+    begin = datetime(2026, 11, 21, 12, tzinfo=UTC) - timedelta(microseconds=1)
+    hourly = 0
+    for schedule in schedules:
+        at = begin
+        while (at := schedule.next_after(at)) <= begin + timedelta(hours=1):
+            hourly += 1
+    stated = re.search(r"execution of a timer \(([\d,]+) a month", (DOCS / "deploy.md").read_text())
+
+    assert stated is not None
+    assert int(stated[1].replace(",", "")) == round(hourly * 730, -3)
 
 
 def test_every_threat_names_a_test_that_exists() -> None:

@@ -120,7 +120,11 @@ def test_scale_is_set_for_waiting_and_not_for_computing() -> None:
 
     assert template.variables["httpConcurrency"] >= 16
     assert scale["triggers"] == {"http": {"perInstanceConcurrency": "httpConcurrency"}}
-    assert [group["name"] for group in template.variables["alwaysReady"]] == ["http", "function:run_agent"]
+    assert [group["name"] for group in template.variables["alwaysReady"]] == [
+        "http",
+        "function:run_agent",
+        "function:run_agent_priority",
+    ]
 
 
 def test_the_plan_is_flex_consumption_on_linux() -> None:

@@ -199,22 +199,25 @@ class MemoryQueue:
             raise Unavailable(code="queue_unavailable")
         self.sent.append(submission)
 
-    async def dead(self, limit: int, from_sequence_number: int = 0) -> Sequence[DeadMessage]:
-        found = [letter for number, letter in sorted(self.letters.items()) if number >= from_sequence_number]
+    async def dead(self, limit: int, from_id: int = 0) -> Sequence[DeadMessage]:
+        found = [letter for number, letter in sorted(self.letters.items()) if number >= from_id]
         return found[: min(limit, self.page)]
 
-    async def redrive(self, sequence_number: int, submission: Submission, redriven: int) -> None:
-        if sequence_number not in self.letters:
+    async def redrive(self, letter_id: int, submission: Submission, redriven: int) -> None:
+        if letter_id not in self.letters:
             raise NotFound
         self.redriven.append((submission, redriven))
-        del self.letters[sequence_number]
+        del self.letters[letter_id]
 
     async def aclose(self) -> None:
         return
 
-    def bury(self, submission: Submission, redriven: int = 0, *, body: bytes | None = None) -> int:
-        number = len(self.letters) + 1
+    def bury(
+        self, submission: Submission, redriven: int = 0, *, body: bytes | None = None, number: int | None = None
+    ) -> int:
+        number = number or len(self.letters) + 1
         self.letters[number] = DeadMessage(
+            number,
             number,
             submission.run_id,
             submission.session_id,
@@ -223,6 +226,7 @@ class MemoryQueue:
             "MaxDeliveryCountExceeded",
             5,
             NOW,
+            submission.priority,
         )
         return number
 

@@ -5,19 +5,23 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from kernel.errors import AppError, Conflict
-from kernel.tables import Span
+from adapters.memory_tables import MemoryTables
+from kernel.errors import AppError, Conflict, Unavailable
+from kernel.tables import Delete, Page, Row, Span, Write, every
 from lifecycle.runs.rules import Run, RunState
+from lifecycle.runs.submissions import Submission
 from llmops.budgets.rules import Budget, Limit, parse_scope
 from llmops.spend.pricing import Rate
 from llmops.spend.usage import Spend
+from tests.fakes.foundry_server import FakeFoundry
 from tests.lifecycle.app import TOOLED, App
-from tests.lifecycle.doubles import Crash, Fate, spec
+from tests.lifecycle.doubles import Crash, Fate, ManualClock, spec
 
 
 async def limit(app: App, scope: str, unit: Any, amount: int, period: Any = "total", **more: Any) -> None:
@@ -33,6 +37,10 @@ async def deliver(app: App, since: int = 0) -> list[Run | None]:
 async def spent(app: App, counter: str = "workspace!total") -> tuple[int, int, int]:
     stored = (await app.services.accounts.counters("default", [counter]))[counter]
     return stored.spent.calls, stored.spent.tokens, stored.reserved.tokens
+
+
+def _blocked(row: Row) -> bool:
+    return "budget.blocked" in str(row.values)
 
 
 @pytest.fixture
@@ -122,11 +130,34 @@ async def test_a_period_that_is_over_lets_the_run_go_on(app: App) -> None:
     told = [event for lane in range(4) for _, event in await app.services.journal.read("default", lane, 0, 1000)]
     assert {"budget.threshold", "budget.blocked"} <= {event.name for event in told}
     assert "user:ann" not in str(told), "the stream of events names no user"
+    [blocked] = [row async for row in every(app.tables, "outbox", Span("outbox", key_from="due!")) if _blocked(row)]
+    assert "user:ann" not in str(blocked.values), "nor does what is told of a run, which may be erased"
 
     app.clock.move(days=1)
     assert await app.services.run_resume.resume_all(app.queue.send) == 1
     await app.process(app.queue.sent[-1])
     assert (await app.stored(run))[0].state is RunState.SUCCEEDED
+
+
+async def test_what_the_provider_holds_is_gone_on_with_after_a_wait_that_began_before_a_call() -> None:
+    """Nothing was sent, so the conversation is as it was, and nothing is sent again."""
+    async with FakeFoundry() as fake:
+        app = App(FOUNDRY_PROJECT_ENDPOINT=fake.endpoint, BUDGET_WAIT_S=0.05)
+        await app.declare(declared=spec(provider="foundry"))
+        await limit(app, "workspace", "calls", 1)
+        await app.ask("first", session_id="s")
+        second = (await app.submit("second", session_id="s")).run
+        await app.process(app.queue.sent[-1])
+        assert (await app.stored(second))[0].state is RunState.WAITING
+        await limit(app, "workspace", "calls", 2)
+        await app.services.run_resume.resume_all(app.queue.send)
+        await app.process(app.queue.sent[-1])
+        done, session = await app.stored(second)
+        await app.aclose()
+        await app.services.aclose()
+
+    assert done.state is RunState.SUCCEEDED
+    assert len(session.kept) == len(fake.project.conversations) == 1
 
 
 async def test_an_operator_resumes_a_run_and_a_finished_one_not(app: App) -> None:
@@ -162,6 +193,75 @@ async def test_what_waits_behind_a_cancelled_run_goes_on(app: App) -> None:
 
     assert (await app.stored(second))[0].state is RunState.CANCELLED
     assert (await app.stored(third))[0].state is RunState.SUCCEEDED
+
+
+async def test_what_waits_behind_a_cancelled_run_is_not_forgotten_when_the_broker_is_away(app: App) -> None:
+    """The cancelled run is kept in mind until what is behind it goes on: nothing else would let it."""
+    await app.declare()
+    await limit(app, "workspace", "calls", 1)
+    await app.ask("first", session_id="s")
+    second = (await app.submit("second", session_id="s")).run
+    third = (await app.submit("third", session_id="s")).run
+    await deliver(app, 1)
+    await app.services.desk.cancel("default", second.id)
+    await limit(app, "workspace", "calls", 10)
+    fate = Fate(2, error=Unavailable)
+    assert await app.worker(fate).run_resume.resume_all(app.queue.send) == 0
+    since = len(app.queue.sent)
+    assert await app.services.run_resume.resume_all(app.queue.send) == 1
+    await deliver(app, since)
+
+    assert (await app.stored(third))[0].state is RunState.SUCCEEDED
+
+
+async def test_one_run_that_cannot_be_resumed_holds_up_no_other(app: App) -> None:
+    """The broker takes every message but one."""
+    await app.declare()
+    await limit(app, "workspace", "calls", 1)
+    await app.ask("first")
+    blocked = [(await app.submit("next", session_id=name)).run for name in ("a", "b", "c")]
+    await deliver(app, 1)
+    await limit(app, "workspace", "calls", 10)
+    refused = min(run.id for run in blocked)
+
+    async def send(submission: Submission) -> None:
+        if submission.run_id == refused:
+            raise Unavailable(code="queue_unavailable")
+        await app.queue.send(submission)
+
+    assert await app.services.run_resume.resume_all(send) == 2
+    assert await app.services.session_pause.finish(app.queue.send) == 3, "the timer of sessions queues it"
+
+
+class AwayAfterwards(MemoryTables):
+    """Tables in which budgets cannot be looked up any more once a call is settled."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        super().__init__()
+        self.away = False
+        self._clock = clock
+
+    async def query(self, table: str, span: Span, *, limit: int = 1000, token: str | None = None) -> Page:
+        if self.away and table == "budgets":
+            raise Unavailable
+        return await super().query(table, span, limit=limit, token=token)
+
+    async def commit(self, table: str, writes: Sequence[Write]) -> Sequence[str]:
+        if any(isinstance(write, Delete) and write.key.startswith("held!") for write in writes):
+            self.away = True
+            self._clock.move(seconds=2)  # what is known of the budgets is too old
+        return await super().commit(table, writes)
+
+
+async def test_an_answer_is_not_lost_because_its_budget_cannot_be_looked_up_after_it() -> None:
+    """It is paid for, and settled."""
+    app = App(AwayAfterwards(clock := ManualClock()), clock, BUDGET_TRUST_S=1)
+    await app.declare()
+    await limit(app, "workspace", "calls", 10)
+    run = await app.ask()
+    await app.aclose()
+
+    assert (run.state, run.attempt, run.wasted) == (RunState.SUCCEEDED, 1, Spend())
 
 
 async def test_a_model_without_a_price_is_not_run_on_a_budget_in_usd(app: App) -> None:

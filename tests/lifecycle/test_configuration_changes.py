@@ -204,7 +204,7 @@ async def test_an_agent_that_names_something_else_is_left_alone(world: World) ->
         ({"model": "m", "capabilities": {"none": True}}, "unknown_capability", "/capabilities/none"),
         ({"template": "bare"}, "invalid_input", "/model"),
         ({"template": "theirs"}, "unknown_template", "/template"),
-        ({"model": "m", "tools": ["telepathy"]}, "unknown_tool", "/spec/tools/0"),
+        ({"model": "m", "tools": ["telepathy"]}, "unknown_tool", "/tools/0"),
     ],
 )
 async def test_what_cannot_be_declared(world: World, config: dict[str, Any], code: str, pointer: str) -> None:

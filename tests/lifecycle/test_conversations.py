@@ -176,3 +176,34 @@ async def test_a_conversation_that_has_grown_too_long_is_begun_anew_with_its_lat
     sizes = [sum(len(text) // 4 for text in texts) for texts in told(fake)]
     assert max(sizes) < 200
     assert max(len(texts) for texts in told(fake)) > 1
+
+
+async def test_an_agent_put_away_while_a_run_began_comes_back_with_it() -> None:
+    """Another worker retired it after this one had looked it up: refused once, then answered."""
+    async with foundry_app() as (app, fake):
+        await app.ask("Question 0", session_id="chat")
+        other = app.worker()
+        accepted = await app.submit("Question 1", session_id="chat")
+        await other.administration.retire("default", "bot", other.local_signals())
+        with pytest.raises(Unavailable) as caught:
+            await app.process(app.queue.sent[-1])
+        run = await app.process(app.queue.sent[-1])
+        await abandon(other)
+        await other.providers["foundry"].aclose()
+
+    assert caught.value.code == "agent_put_away"
+    assert (run.id, run.state) == (accepted.run.id, "succeeded")
+    assert fake.counts["create_version"] == 1
+
+
+async def test_an_agent_switched_off_by_somebody_else_fails_the_run() -> None:
+    """The app does not switch on at the provider what it has not switched off there."""
+    async with foundry_app() as (app, fake):
+        await app.ask("Question 0", session_id="chat")
+        app.clock.move(seconds=1)
+        [name] = fake.project.agents
+        fake.project.agents[name].enabled = False
+        run = await app.ask("Question 1", session_id="chat")
+
+    assert run.error is not None
+    assert (run.state, run.error.code) == ("failed", "provider_disabled")

@@ -19,8 +19,10 @@ from lifecycle.runs.rules import Run
 from lifecycle.sessions.conversations import Change, Stored
 from lifecycle.sessions.rules import Kept, Receipt, erasing
 from lifecycle.sessions.starting import Wish
+from llmops.budgets.rules import Budget, Limit, Scope
+from llmops.evaluation.policy import EvaluationPolicy, JudgePolicy
 from tests.fakes.foundry_server import FakeFoundry
-from tests.lifecycle.app import App
+from tests.lifecycle.app import App, Gate, abandon
 from tests.lifecycle.doubles import NOW, Crash, Fate, spec
 
 SECRET = "my-secret-question"
@@ -102,6 +104,84 @@ async def test_the_ledger_keeps_its_amounts_and_names_nobody(app: App, folded: b
     assert after == aggregated
     assert (after[""].calls, after[USER].calls) == (2, 1)
     assert after[""] + after[USER] == before[USER]
+
+
+@pytest.mark.parametrize("calls", [1, 100], ids=["no room", "room"])
+async def test_what_a_worker_that_died_held_of_a_budget_never_brings_the_user_back(calls: int) -> None:
+    """Dead at any write of a run within a budget: reservations and waits name nobody, then or later."""
+    number = 0
+    for number in itertools.count(1):
+        app = App(BUDGET_WAIT_S=0.01)
+        await app.declare()
+        await app.services.budgets.put("default", Budget(Scope("workspace"), (Limit("calls", "total", calls),)), None)
+        await ask(app)
+        await app.submit(f"{SECRET} 2", session_id="chat", user_id=USER)
+        fate = Fate(number)
+        dying = app.worker(fate)
+        with contextlib.suppress(Crash):
+            await app.process(app.queue.sent[-1], worker=dying)
+        await abandon(dying)
+        app.clock.move(seconds=61)
+        receipt = await erase(app)
+        left = await everything(app)
+        app.clock.move(hours=1)
+        await app.services.tending.tend()
+        later = await everything(app)
+        await app.aclose()
+
+        assert receipt.completed_at is not None
+        assert (USER in left, USER in later) == (False, False), number
+        assert SECRET not in later
+        assert "held!" not in later
+        assert "wait!" not in later
+        if not fate.struck:
+            break
+
+    assert number > 3
+
+
+async def test_a_judge_that_is_at_an_answer_when_it_is_erased_brings_nothing_back() -> None:
+    """Its reason, which tells of the answer, and what it cost, which names who asked."""
+    app = App()
+    await app.declare("judge", spec(simulate={"reply": '{"score": 2, "reason": "He asks for treasure."}'}))
+    await app.declare(declared=spec(evaluation=EvaluationPolicy(judge=JudgePolicy(agent="judge"))))
+    app.clock.now = NOW.replace(hour=23, minute=59)
+    judged = await ask(app)
+    await app.services.judges.hear(app.signals)
+    assert (await app.stored(judged))[0].score != judged.score
+    await ask(app)
+    app.clock.move(minutes=2)
+    gate = Gate()
+    hearing = asyncio.create_task(app.worker(gate=gate).judges.hear(app.signals))
+    await gate.entered.wait()
+    await erase(app)
+    gate.open.set()
+    heard = await hearing
+    left = await everything(app)
+    await app.aclose()
+
+    assert (heard.heard, heard.put_off) == (1, 0)
+    assert "treasure" not in "\n".join(row for row in left.splitlines() if row.startswith("evaluations"))
+    assert USER not in left
+
+
+async def test_what_judging_cost_on_the_next_day_names_nobody_either() -> None:
+    """An answer just before midnight, judged just after it."""
+    app = App()
+    await app.declare("judge", spec(simulate={"reply": '{"score": 2, "reason": "He asks for treasure."}'}))
+    await app.declare(declared=spec(evaluation=EvaluationPolicy(judge=JudgePolicy(agent="judge"))))
+    app.clock.now = NOW.replace(hour=23, minute=59)
+    await ask(app)
+    app.clock.move(minutes=2)
+    await app.services.judges.hear(app.signals)
+    app.clock.move(days=30)
+    receipt = await erase(app)
+    left = await everything(app)
+    await app.aclose()
+
+    assert receipt.ledger_lines == 2
+    assert "treasure" not in "\n".join(row for row in left.splitlines() if row.startswith("evaluations"))
+    assert USER not in left
 
 
 async def test_erasing_again_returns_the_same_receipt(app: App) -> None:

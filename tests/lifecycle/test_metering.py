@@ -18,6 +18,7 @@ from llmops.spend.usage import Spend, Usage
 from tests.lifecycle.app import TOOLED, App
 from tests.lifecycle.doubles import CountingTables, spec
 from tests.lifecycle.test_budgets import limit
+from tests.llmops.conftest import line
 
 REQUEST = Request("POST", "http://127.0.0.1/")
 
@@ -37,6 +38,25 @@ async def test_streamed_runs_are_in_the_ledger_as_others_are() -> None:
     ]
     assert run.spend == sum((line.spend for line in lines), Spend())
     await app.aclose()
+
+
+async def test_a_call_is_settled_though_no_timer_ran_for_weeks() -> None:
+    """The first thorough round finds what the days in between have hidden; within a day of it, any does."""
+    app = App()
+    await app.declare()
+    accepted, working, _ = await app.held()
+    await app.services.ledger.begin(line(accepted.run.id, at=app.clock.now), app.clock.now)
+    working.cancel()
+    await asyncio.gather(working, return_exceptions=True)
+    app.clock.move(days=20)
+    first = await app.services.tending.tend()
+    app.clock.now = app.clock.now.replace(minute=0)
+    second = await app.services.tending.tend()
+    lines = await app.lines(accepted.run)
+    await app.aclose()
+
+    assert (first.unsettled, second.unsettled) == (0, 1)
+    assert [one.outcome for one in lines] == ["unsettled"]
 
 
 async def test_a_stream_that_is_left_in_the_middle_is_charged_its_estimate() -> None:

@@ -228,6 +228,25 @@ async def test_a_reader_who_stops_cancels_the_run(manager: ProductionAgentManage
     assert (session.pending, session.turns) == (0, 0)
 
 
+async def test_a_reader_who_stops_before_the_run_has_its_turn_does_not_wait_for_it(
+    manager: ProductionAgentManager,
+) -> None:
+    """Another run of the conversation is at work; the one that nobody reads is never begun."""
+    agent = await manager.get_or_create("writer", AgentSpec(model="x", simulate=Simulation(latency_ms=3000)))
+    first = asyncio.create_task(agent.run("First."))
+    await asyncio.sleep(0.1)
+    began = asyncio.get_running_loop().time()
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(anext(agent.stream("Second.")), 0.2)
+    waited = asyncio.get_running_loop().time() - began
+    await first
+    session = await agent.session()
+
+    assert waited < 2
+    assert session is not None
+    assert (session.runs, session.pending) == (1, 0)
+
+
 async def test_a_stream_that_fails_says_why(manager: ProductionAgentManager) -> None:
     """After what was written until then."""
     spec = AgentSpec(model="x", simulate=Simulation(fail_first=9, fail_with="content_filter"))

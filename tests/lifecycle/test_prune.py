@@ -11,6 +11,8 @@ from kernel.errors import Unavailable
 from kernel.tables import Span, every
 from lifecycle.registry.agents import AgentState
 from lifecycle.registry.due import TABLE as DUE
+from lifecycle.registry.due import DueIndex
+from lifecycle.registry.due_times import IDLE
 from lifecycle.registry.operations import RecordUse, Remove, Retire
 from lifecycle.registry.prune import Action, Verdict
 from tests.lifecycle.app import App
@@ -220,3 +222,18 @@ async def test_an_entry_that_is_ahead_of_its_record_is_kept(app: App) -> None:
     await plan(app)
 
     assert len([row async for row in every(app.tables, DUE, Span("agent!", partition_before="agent!~"))]) == 1
+
+
+async def test_an_entry_ahead_of_its_record_outlives_the_turn_of_the_hour(app: App) -> None:
+    """It is written just before the record that it is for: a timer in between must leave it, and only later drop it."""
+    await app.declare("bot")
+    index = DueIndex(app.tables, IDLE)
+    app.clock.move(minutes=59 - app.clock.now.minute, seconds=59)
+    await index.add("default", "bot", app.clock.now)
+    left = []
+    for seconds in (2, 3600):
+        app.clock.move(seconds=seconds)
+        await plan(app)
+        left.append([entry.name async for entry in index.until(app.clock.now)])
+
+    assert left == [["bot"], []]

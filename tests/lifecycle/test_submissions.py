@@ -11,13 +11,27 @@ from hypothesis import strategies as st
 
 from kernel.errors import InvalidInput, TooLarge
 from lifecycle.runs.submissions import RunRequest, Submission, check, parse_message
+from lifecycle.sessions.priority import Priority
 
 ASCII = st.characters(codec="ascii")
 BODY = {"agent": "bot", "query": "Hello", "run_id": "order-7"}
 
 
-def parse(body: bytes, *, message_id: str | None = "m-1", session_id: str | None = "s-1") -> Submission:
-    return parse_message(body, message_id=message_id, session_id=session_id, sequence_number=7, max_query_bytes=1000)
+def parse(
+    body: bytes,
+    *,
+    message_id: str | None = "m-1",
+    session_id: str | None = "s-1",
+    priority: Priority = Priority.NORMAL,
+) -> Submission:
+    return parse_message(
+        body,
+        message_id=message_id,
+        session_id=session_id,
+        sequence_number=7,
+        priority=priority,
+        max_query_bytes=1000,
+    )
 
 
 json_values = st.recursive(

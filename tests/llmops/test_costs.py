@@ -23,8 +23,10 @@ amounts = st.integers(0, 10**12)
 spends = st.builds(Spend, *[amounts] * 6)
 
 
-def group(agent: str = "a", model: str = "m", provider: str = "p", user_id: str = "u") -> Group:
-    return Group("default", agent, provider, model, user_id)
+def group(
+    agent: str = "a", model: str = "m", provider: str = "p", user_id: str = "u", purpose: str = "answer"
+) -> Group:
+    return Group("default", agent, provider, model, user_id, purpose)
 
 
 @given(a=spends, b=spends, c=spends)
@@ -58,13 +60,15 @@ def test_an_unpriced_call_is_counted_and_costs_nothing() -> None:
         ("model", ["n", "m"]),
         ("provider", ["p"]),
         ("user", ["v", "u"]),
+        ("purpose", ["evaluation", "answer"]),
         ("day", ["2026-11-20", "2026-11-21"]),
     ],
 )
 def test_costs_are_grouped_as_asked(grouping: GroupBy, names: list[str]) -> None:
     """The dearest first, days in order; the total is of all of them."""
     dear, cheap = Spend(calls=1, cost_micro_usd=9), Spend(calls=1, cost_micro_usd=1, unpriced_calls=1)
-    by_day = {DAY: {group("a"): cheap}, DAY - timedelta(days=1): {group("b", "n", "p", "v"): dear, group("a"): cheap}}
+    before = {group("b", "n", "p", "v", "evaluation"): dear, group("a"): cheap}
+    by_day = {DAY: {group("a"): cheap}, DAY - timedelta(days=1): before}
     costs = costs_of(by_day, DAY - timedelta(days=1), DAY, group_by(grouping))
 
     assert [name for name, _ in costs.groups] == names

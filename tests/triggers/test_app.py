@@ -133,6 +133,7 @@ SIGNALLING = {
     "verify_agents",
     "registry_apply",
     "run_agent",
+    "run_agent_priority",
     "runs_submit",
 }
 """Functions that are given a Durable client."""
@@ -166,7 +167,7 @@ def test_http_functions(functions: dict[str, list[dict[str, Any]]]) -> None:
 
 
 def test_other_functions(functions: dict[str, list[dict[str, Any]]]) -> None:
-    """So do schedules, the queue and the entity."""
+    """So do schedules, the queues and the entity."""
     others = {
         name: {
             key: value
@@ -183,6 +184,12 @@ def test_other_functions(functions: dict[str, list[dict[str, Any]]]) -> None:
         "run_agent": {
             "type": "serviceBusTrigger",
             "queueName": "%RUN_QUEUE%",
+            "connection": "ServiceBusConnection",
+            "isSessionsEnabled": True,
+        },
+        "run_agent_priority": {
+            "type": "serviceBusTrigger",
+            "queueName": "%RUN_QUEUE_PRIORITY%",
             "connection": "ServiceBusConnection",
             "isSessionsEnabled": True,
         },

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from lifecycle.configuration.specs import AgentSpec
-from lifecycle.registry.agents import AgentRecord, AgentState
-from lifecycle.registry.catalog import Agent
+from lifecycle.registry.agents import AgentState
 from lifecycle.registry.prune import Action
 from triggers.views.base import FailureView, View
 from triggers.views.versions import ProviderHealthView, ProviderVersionView, RetirementView
+
+if TYPE_CHECKING:
+    from lifecycle.registry.agents import AgentRecord
+    from lifecycle.registry.catalog import Agent
 
 
 class AgentView(View):

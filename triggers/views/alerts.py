@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from llmops.alerts.rules import AlertRule
-from llmops.alerts.store import Alert, Standing
 from triggers.views.base import View
+
+if TYPE_CHECKING:
+    from llmops.alerts.store import Alert, Standing
 
 
 class AlertStateView(View):

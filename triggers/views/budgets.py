@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from llmops.budgets.positions import Position
-from llmops.budgets.rules import Budget, Limit, Period, Scope, Unit, shown
+from llmops.budgets.rules import Budget, Limit, Period, Unit, shown
 from llmops.spend.pricing import TOOL, Rate
 from triggers.views.base import Page, View
+
+if TYPE_CHECKING:
+    from llmops.budgets.positions import Position
+    from llmops.budgets.rules import Scope
 
 Percent = Annotated[int, Field(ge=1, le=100)]
 Usd = Annotated[Decimal, Field(ge=0, le=1_000_000, max_digits=16, decimal_places=9)]

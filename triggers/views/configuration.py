@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from lifecycle.configuration.following import Followed
-from lifecycle.configuration.items import Item
 from lifecycle.configuration.kinds import Ref
 from lifecycle.configuration.layers import AgentConfig, Capability, Overrides, Personality, Template
-from lifecycle.configuration.merging import Origin, Sourced
 from lifecycle.configuration.preferences import Preferences
-from lifecycle.configuration.rendering import Section
-from lifecycle.configuration.sources import Resolved
 from lifecycle.configuration.specs import AgentSpec, fingerprint
-from lifecycle.registry.catalog import Agent
 from triggers.views.base import FailureView, Page, View
+
+if TYPE_CHECKING:
+    from lifecycle.configuration.following import Followed
+    from lifecycle.configuration.items import Item
+    from lifecycle.configuration.merging import Origin, Sourced
+    from lifecycle.configuration.rendering import Section
+    from lifecycle.configuration.sources import Resolved
+    from lifecycle.registry.catalog import Agent
 
 
 class FollowedView(View):

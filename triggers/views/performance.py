@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
+from typing import TYPE_CHECKING
 
-from llmops.performance.insights import Insight
-from llmops.performance.monitor import Performance, Point
-from llmops.performance.sketch import Sketch
-from llmops.performance.sla import Attainment
-from llmops.performance.summary import Summary
 from triggers.views.base import View
+
+if TYPE_CHECKING:
+    from llmops.performance.insights import Insight
+    from llmops.performance.monitor import Performance, Point
+    from llmops.performance.sketch import Sketch
+    from llmops.performance.sla import Attainment
+    from llmops.performance.summary import Summary
 
 
 class QuantilesView(View):

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
+from typing import TYPE_CHECKING
 
 from llmops.reports.periods import Kind
-from llmops.reports.store import Summary
 from triggers.views.base import SpendView, View
+
+if TYPE_CHECKING:
+    from llmops.reports.store import Summary
 
 
 class PeriodView(View):

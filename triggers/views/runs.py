@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from lifecycle.runs.rules import RunError, RunState, Stage
+from lifecycle.sessions.priority import Priority
 from llmops.evaluation.scoring import Score
 from triggers.views.base import SpendView, View
 
@@ -32,6 +33,7 @@ class RunView(View):
     wasted: SpendView
     metadata: Mapping[str, str]
     stream: bool
+    priority: Priority
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None

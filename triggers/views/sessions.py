@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import Field
 
 from lifecycle.configuration.preferences import Preferences
+from lifecycle.sessions.priority import Priority
 from lifecycle.sessions.rules import Limits, SessionState
 from triggers.views.base import SpendView, View
 from triggers.views.runs import RunView
@@ -48,6 +49,7 @@ class SessionView(View):
     end_reason: str | None
     limits: LimitsView
     preferences: Preferences | None
+    priority: Priority
     runs: int
     pending: int
     turns: int
@@ -67,6 +69,7 @@ class NewSession(View):
     limits: LimitsView = LimitsView()
     preferences: Preferences | None = None
     pin_version: bool = False
+    priority: Priority | None = None
 
 
 class TurnView(View):
@@ -96,8 +99,17 @@ class TranscriptView(View):
     events: Sequence[EventView]
 
 
+_KEPT = {
+    "ledger": "What was spent, for the accounts; it names the run and the session, and no user.",
+    "scores": "How good the answers were, as numbers by agent and version; no reasons, which could quote.",
+    "outcomes": "How runs ended and how long they took, for the agent's figures; no texts, no user.",
+    "events": "The workspace's events, until their time is over; no texts, no user.",
+    "budgets": "What the user has spent in all, where a budget of the user's counts it; not by session.",
+}
+
+
 class ReceiptView(View):
-    """What was erased of a session; `completed_at` is null while a worker is being stopped."""
+    """What was erased of a session, what is kept and why; `completed_at` is null while a worker is being stopped."""
 
     session_id: str
     requested_at: datetime
@@ -107,3 +119,4 @@ class ReceiptView(View):
     events: int
     conversations: int
     ledger_lines: int
+    kept: Mapping[str, str] = _KEPT

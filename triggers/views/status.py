@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
+from typing import TYPE_CHECKING
 
-from lifecycle.status.analytics import Analytics
-from lifecycle.status.checks import Status
 from lifecycle.status.rules import Health
 from triggers.views.base import View
 from triggers.views.performance import FiguresView
+
+if TYPE_CHECKING:
+    from lifecycle.status.analytics import Analytics
+    from lifecycle.status.checks import Status
 
 
 class ComponentView(View):

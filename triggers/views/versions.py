@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Self
+from typing import TYPE_CHECKING, Annotated, Self
 
 from pydantic import Field, model_validator
 
 from lifecycle.registry.trail import Step
-from lifecycle.registry.versions import HeldVersion
 from triggers.views.base import View
+
+if TYPE_CHECKING:
+    from lifecycle.registry.versions import HeldVersion
 
 
 class ProviderVersionView(View):

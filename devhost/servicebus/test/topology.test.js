@@ -59,8 +59,9 @@ describe('a topology', () => {
   });
 
   it('of this project is valid', () => {
-    const [queue] = readTopology(new URL('../topology.json', import.meta.url).pathname);
+    const [queue, priority] = readTopology(new URL('../topology.json', import.meta.url).pathname);
     assert.equal(queue.name, 'agent-runs');
     assert.equal(queue.requiresSession, true);
+    assert.deepEqual(priority, { ...queue, name: 'agent-runs-priority' });
   });
 });

@@ -86,7 +86,7 @@ def test_only_names_are_looked_up() -> None:
     with pytest.raises(Exception, match="telepathy") as caught:
         check_tools({}, spec(tools=[{"type": "web_search"}, "telepathy"]).tools)
 
-    assert list(getattr(caught.value, "fields", ())) == ["/spec/tools/1"]
+    assert list(getattr(caught.value, "fields", ())) == ["/tools/1"]
 
 
 @pytest.mark.parametrize(

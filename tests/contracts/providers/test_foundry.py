@@ -322,3 +322,15 @@ async def test_the_app_makes_an_agent_once_and_runs_it(foundry: FakeFoundry) -> 
     assert foundry.counts["create_version"] == 1
     assert version["name"] == provider_name("default", "tech_advisor")
     assert version["metadata"]["maf-agent"] == "tech_advisor"
+
+
+async def test_a_deletion_does_not_read_all_other_versions(foundry: FakeFoundry) -> None:
+    """Whether any version is left is one request, however many are."""
+    async with foundry_at(foundry) as provider:
+        first = await provider.create(wanted(SPEC))
+        for number in range(5):
+            await provider.create(wanted(spec(instructions=f"Number {number}.")))
+        before = len(foundry.calls)
+        await provider.delete(first)
+
+    assert [call.operation for call in foundry.calls[before:]] == ["get_version", "delete_version", "list_versions"]

@@ -247,3 +247,36 @@ async def test_a_look_that_fails_changes_nothing_but_what_is_known_of_it(foundry
     assert (after.version, after.state, after.usable) == (before.version, AgentState.ACTIVE, True)
     assert (after.health.status, after.health.verified_at) == ("unavailable", before.health.verified_at)
     assert [line.step.value for line in after.untold] == ["verify_failed"]
+
+
+async def test_an_agent_that_somebody_goes_on_with_is_not_left_switched_off(foundry: FakeFoundry) -> None:
+    """A colleague's version came after the agent was put away: theirs stays, and runs; ours can be made beside it."""
+    async with registry_at(foundry) as registry:
+        await registry.apply(ENSURE, AWAY)
+        assert registry.there == {"1": False}
+        foundry.project.edit_in_portal("helper", instructions="Mine.")
+        registry.clock.move(hours=2)
+        await registry.apply(Retire("again", registry.clock.now, grace_s=0))
+        assert registry.there == {"2": True}
+        back = await registry.apply(Ensure("back", 1, SPEC))
+
+    assert back.usable
+    assert registry.there == {"2": True, "3": True}
+
+
+async def test_a_throttling_service_is_left_alone_for_as_long_as_it_asked(foundry: FakeFoundry) -> None:
+    """However many runs ask for the agent meanwhile, none of them makes a call; afterwards it is made."""
+    foundry.fail_next("throttled", on="list_versions", times=20, retry_after_s=20)
+    async with registry_at(foundry) as registry:
+        await registry.apply(ENSURE)
+        calls = len(foundry.calls)
+        registry.clock.move(seconds=19)
+        meanwhile = await registry.apply(Ensure("meanwhile", 1, SPEC))
+        assert len(foundry.calls) == calls
+        foundry._planned.clear()
+        registry.clock.move(seconds=1)
+        after = await registry.apply(Ensure("after", 1, SPEC))
+
+    assert meanwhile.failure is not None
+    assert (meanwhile.failure.code, "meanwhile" in meanwhile.applied) == ("provider_throttled", True)
+    assert after.usable

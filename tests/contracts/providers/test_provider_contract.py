@@ -73,7 +73,7 @@ async def test_an_unknown_tool_is_refused_when_opening(world: World) -> None:
         await world.open(spec)
 
     assert caught.value.code == "unknown_tool"
-    assert list(caught.value.fields) == ["/spec/tools/1"]
+    assert list(caught.value.fields) == ["/tools/1"]
 
 
 async def test_a_run_answers_and_counts_its_tokens(world: World) -> None:

@@ -65,7 +65,7 @@ def test_unknown_tools_are_named_with_their_place() -> None:
         check_tools(TOOLS, ["calculator", "telepathy"])
 
     assert caught.value.code == "unknown_tool"
-    assert list(caught.value.fields) == ["/spec/tools/1"]
+    assert list(caught.value.fields) == ["/tools/1"]
 
 
 async def test_a_function_becomes_a_tool_under_its_registered_name() -> None:

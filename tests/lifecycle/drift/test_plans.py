@@ -8,10 +8,14 @@ import pytest
 
 from adapters.memory_tables import MemoryTables
 from kernel.errors import Conflict, NotFound, Unavailable
+from kernel.ids import new_id
 from kernel.tables import Span, every
+from lifecycle.registry.differences import DriftAction, DriftKind, Line, Plan
+from lifecycle.registry.drift import MOST_VERSIONS
 from lifecycle.registry.operations import Ensure
-from lifecycle.registry.plan_store import KEPT, TABLE
-from tests.lifecycle.doubles import Crash, Fate, FatefulTables
+from lifecycle.registry.plan_store import KEPT, TABLE, PlanStore
+from lifecycle.registry.providers import ProviderVersion
+from tests.lifecycle.doubles import NOW, Crash, Fate, FatefulTables
 from tests.lifecycle.drift.world import Held, World
 
 
@@ -270,3 +274,17 @@ async def test_operations_carry_the_declaration_they_were_planned_for(world: Wor
     assert isinstance(operation, Ensure)
     assert (workspace, name, operation.revision) == ("default", "a", 1)
     assert len(operation.operation_id) <= 64
+
+
+async def test_a_plan_that_sweeps_as_much_as_it_can_is_kept(world: World) -> None:
+    """A lost table leaves hundreds of agents with all their versions unknown: every line is as long as it gets."""
+    name, label = "a" * 63, "v" * 64
+    versions = tuple(
+        ProviderVersion(name, str(number), f"{name}:{number}:{label}", NOW, "foundry", "o" * 64, "f" * 64)
+        for number in range(MOST_VERSIONS)
+    )
+    line = Line(name, DriftKind.ORPHAN, DriftAction.SWEEP, "foundry", "w" * 200, "w" * 200, 0, versions)
+    store = PlanStore(world.tables)
+    stored = await store.save("default", new_id(), Plan((line,) * 100, 0), NOW)
+
+    assert await store.lines(stored) == [line] * 100

@@ -5,19 +5,23 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
 import pytest
 
 from adapters.memory_tables import MemoryTables
+from adapters.table_rules import place
 from bootstrap.services import Services
 from kernel.errors import InvalidInput, Unavailable
+from kernel.tables import RowTooLarge, Write
 from lifecycle.evaluation.checks import Check, Checks, check
 from lifecycle.evaluation.judge import question, verdict
 from lifecycle.runs.rules import Run
 from llmops.evaluation.history import by_version
 from llmops.evaluation.policy import EvaluationPolicy, FoundryPolicy, JudgePolicy
+from llmops.spend.costs import costs_of, group_by
 from tests.fakes.foundry_server import FakeFoundry
 from tests.lifecycle.app import App
 from tests.lifecycle.doubles import Crash, Fate, quick_settings, spec
@@ -55,6 +59,13 @@ async def test_a_judge_is_heard_after_the_run_and_charged_to_its_agent() -> None
     assert (answer.purpose, answer.attempt) == ("answer", 1)
     assert (judging.purpose, judging.attempt, judging.call, judging.agent) == ("evaluation", 0, 1, "bot")
     assert (judging.cost_micro_usd or 0) > 0
+    today = app.clock.now.date()
+    by_day = await app.services.daily_costs.sums("default", today, today, today)
+    purposes = costs_of(by_day, today, today, group_by("purpose")).groups
+    assert {name: spend.cost_micro_usd for name, spend in purposes} == {
+        "answer": answer.cost_micro_usd,
+        "evaluation": judging.cost_micro_usd,
+    }
     sums = by_version(await app.services.evaluations.sums("default", "bot"))
     assert sums["1"]["judge"].mean == 25
     assert sums["1"]["overall"].mean == 62
@@ -71,6 +82,30 @@ async def test_a_judge_that_says_nothing_is_asked_again_and_then_left_out() -> N
     assert after.score.parts == {"answered": 100}
     assert after.score.reasons == {"judge": "Left out: judge_unreadable."}
     assert len([line for line in await app.lines(run) if line.purpose == "evaluation"]) == 5
+
+
+class FullRun(MemoryTables):
+    """Tables in which one run is too large for anything to be added."""
+
+    run_id = ""
+
+    async def commit(self, table: str, writes: Sequence[Write]) -> Sequence[str]:
+        if self.run_id and any(place(write)[1] == f"run!{self.run_id}" for write in writes):
+            raise RowTooLarge
+        return await super().commit(table, writes)
+
+
+async def test_an_answer_that_cannot_be_shown_its_score_holds_up_no_other() -> None:
+    app = App(FullRun())
+    await app.declare("judge", spec(simulate={"reply": '{"score": 2, "reason": "Too short."}'}))
+    await app.declare(declared=spec(evaluation=judged()))
+    runs = [await app.ask("Why?") for _ in range(3)]
+    app.tables.run_id = runs[0].id  # pyright: ignore[reportAttributeAccessIssue] - made above
+    heard = await app.services.judges.hear(app.signals)
+    parts = [(await app.stored(run))[0].score for run in runs]
+
+    assert (heard.heard, heard.put_off) == (2, 1)
+    assert ["judge" in part.parts for part in parts if part] == [False, True, True]
 
 
 async def test_a_judge_that_is_not_there_is_left_out_at_once() -> None:

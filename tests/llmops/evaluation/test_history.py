@@ -58,8 +58,8 @@ async def test_a_judge_is_heard_once_and_changes_the_sums() -> None:
     await history.record(evaluation(), ["judge"])
     (waiting,) = await history.waiting("default", "helper", 10)
 
-    judged = await history.judged(waiting, [Part("judge", 20, "Wrong.")], {})
-    again = await history.judged(waiting, [Part("judge", 100)], {})
+    judged = await history.judged(waiting, [Part("judge", 20, "Wrong.")], {}, NOW)
+    again = await history.judged(waiting, [Part("judge", 100)], {}, NOW)
 
     assert judged is not None
     assert judged.score == Score(50, {"answered": 80, "judge": 20}, {"judge": "Wrong."})
@@ -97,7 +97,7 @@ async def test_a_crash_anywhere_counts_every_score_once(strike: int, after: bool
             await history.record(evaluation(number), ["judge"])
         await history.fold("default", "helper")
         for waiting in await history.waiting("default", "helper", 10):
-            await history.judged(waiting, [Part("judge", 20)], {})
+            await history.judged(waiting, [Part("judge", 20)], {}, NOW)
             await history.settle(waiting)
         await history.fold("default", "helper")
 

@@ -283,3 +283,33 @@ async def test_history_in_pages(post: Post, receiver: Receiver) -> None:
             break
 
     assert found == [f"n-{n}" for n in reversed(range(7))]
+
+
+async def test_a_channel_that_is_gone_for_days_holds_nobody_up(
+    tables: MemoryTables, post: Post, receiver: Receiver, clock: ManualClock
+) -> None:
+    """What waited for it for longer than a day is no news: it is given up without a call; what is news is sent."""
+    await post.channel("dead", receiver.url)
+    for number in range(5):
+        await post.outbox.put(note(f"n-{number}"))
+    clock.move(days=2)
+    await post.outbox.put(note("n-5", at=clock.now))
+    done = await post.courier.deliver()
+    newest, *older = await post.history("dead")
+
+    assert done == Delivered(1, 0, 5)
+    assert len(receiver.received) == 1
+    assert (newest.state, newest.attempts) == ("delivered", 1)
+    assert {(each.state, each.error, each.attempts, each.last_at) for each in older} == {("failed", "too_old", 0, None)}
+    assert await left(tables) == []
+
+
+async def test_a_refusal_for_good_ends_a_channels_round(post: Post, receiver: Receiver) -> None:
+    """One call each round that fails: a slow receiver with a long queue does not keep the others waiting."""
+    await post.channel("gone", receiver.url)
+    for number in range(3):
+        await post.outbox.put(note(f"n-{number}"))
+    receiver.answers = [web.Response(status=410) for _ in range(3)]
+    done = [await post.courier.deliver() for _ in range(3)]
+
+    assert done == [Delivered(0, 0, 1)] * 3

@@ -215,13 +215,13 @@ async def test_who_is_forgotten_in_the_middle_of_an_aggregation_stays_forgotten(
     """The aggregation has read the sums before they lost the name, and writes them after."""
 
     async def forget() -> None:
-        await UserErasure(tables, DailyCosts(tables).rewrite).forget("default", "run-2", "eve", DAY, DAY)
+        await UserErasure(tables, DailyCosts(tables).rewrite).forget("default", "run-2", DAY, DAY)
 
     tables = Interrupted(forget)
     await Ledger(tables).record(line("run-1", user_id="eve"))
     happens, tables.happens = tables.happens, None
     await DailyCosts(tables).aggregate(NOW)
-    await UserErasure(tables, DailyCosts(tables).rewrite).forget("default", "run-1", "eve", DAY, DAY)
+    await UserErasure(tables, DailyCosts(tables).rewrite).forget("default", "run-1", DAY, DAY)
     await Ledger(tables).record(line("run-2", user_id="eve"))
     tables.happens = happens
     await DailyCosts(tables).aggregate(NOW)

@@ -1,0 +1,125 @@
+"""How many table requests each kind of run makes, to the number: whoever adds one has to say so here."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from lifecycle.configuration.specs import AgentSpec
+from llmops.budgets.rules import Budget, Limit, parse_scope
+from tests.lifecycle.app import TOOLED, App
+from tests.lifecycle.doubles import CountingTables, spec
+
+SUBMITTED = Counter({"query agents": 1, "commit runs": 1, "commit conversations": 1})
+SESSION_READ = Counter({"get conversations": 1})
+SESSION_ENTERED = Counter({"commit due": 1, "commit sessions": 1, "commit opensessions": 1})
+RUN = Counter({"get conversations": 2, "commit conversations": 2, "commit outcomes": 1})
+HISTORY = Counter({"query conversations": 1})
+SCORED = Counter({"commit evaluations": 1})
+CALL = Counter({"commit ledger": 2})
+CALL_WITHIN_BUDGETS = Counter({"commit ledger": 1, "commit budgets": 1})
+BUDGETS_CLOSED = Counter({"commit budgets": 1})
+PUBLISHED = Counter({"commit events": 1})
+
+FIRST = SUBMITTED + SESSION_ENTERED + RUN + SCORED + CALL
+NEXT = SUBMITTED + SESSION_READ + RUN + HISTORY + SCORED + CALL
+
+
+async def started(declared: AgentSpec | None = None) -> tuple[App, CountingTables]:
+    """Return an app whose worker has run the agent before, and what counts its requests."""
+    tables = CountingTables()
+    app = App(tables, BUDGET_TRUST_S=1000, RECORD_USE_EVERY_S=1000, RUN_LOOK_EVERY_S=5)
+    await app.declare(declared=declared)
+    await app.ask()
+    await app.services.publisher.flush()
+    tables.reset()
+    return app, tables
+
+
+async def counted(app: App, tables: CountingTables, **more: object) -> Counter[str]:
+    """Return what a run requests until it is recorded and its outcome noted; its events are published apart from it."""
+    await app.ask(**more)  # pyright: ignore[reportArgumentType] - fields of a request
+    found = Counter({name: n for name, n in tables.operations.items() if not name.endswith(" events")})
+    await app.services.publisher.flush()
+    await app.aclose()
+    return found
+
+
+async def in_session(app: App, tables: CountingTables) -> str:
+    """Return a session that has had a run, whose requests are not counted."""
+    session = (await app.ask()).session_id
+    await app.services.publisher.flush()
+    tables.reset()
+    return session
+
+
+async def test_a_run_that_starts_a_session() -> None:
+    app, tables = await started()
+
+    assert await counted(app, tables) == FIRST
+
+
+async def test_a_run_in_a_session_that_exists() -> None:
+    app, tables = await started()
+    session = await in_session(app, tables)
+
+    assert await counted(app, tables, session_id=session) == NEXT
+
+
+async def test_a_streamed_run_that_is_over_at_once() -> None:
+    """Its text goes with the answer."""
+    app, tables = await started()
+    session = await in_session(app, tables)
+
+    assert await counted(app, tables, session_id=session, stream=True) == NEXT
+
+
+async def test_a_run_that_is_not_scored() -> None:
+    app, tables = await started(spec(evaluation={"share": 0}))
+    session = await in_session(app, tables)
+
+    assert await counted(app, tables, session_id=session) == NEXT - SCORED
+
+
+async def test_every_further_model_call() -> None:
+    app, tables = await started(TOOLED)
+    session = await in_session(app, tables)
+
+    assert await counted(app, tables, session_id=session) == NEXT + CALL
+
+
+@pytest.mark.parametrize(("declared", "calls"), [(None, 1), (TOOLED, 2)])
+async def test_a_run_within_budgets(declared: AgentSpec | None, calls: int) -> None:
+    """A call's reservation is given back with the next one's, or at the end."""
+    app, tables = await started(declared)
+    for scope in ("workspace", "agent:bot"):
+        await app.services.budgets.put("default", Budget(parse_scope(scope), (Limit("tokens", "day", 10**9),)), None)
+    session = await in_session(app, tables)
+    expected = NEXT - CALL + BUDGETS_CLOSED
+    for _ in range(calls):
+        expected += CALL_WITHIN_BUDGETS
+
+    assert await counted(app, tables, session_id=session) == expected
+
+
+async def test_what_publishing_a_runs_events_takes() -> None:
+    app, tables = await started()
+    session = await in_session(app, tables)
+    await app.ask(session_id=session)
+    tables.reset()
+    await app.services.publisher.flush()
+
+    assert tables.operations == PUBLISHED
+    await app.aclose()
+
+
+async def test_a_message_that_comes_twice() -> None:
+    """The run is found ended; its outcome is offered once more, in case the first worker died before it noted it."""
+    app, tables = await started()
+    await app.ask()
+    tables.reset()
+    await app.process(app.queue.sent[-1])
+
+    assert tables.operations == Counter({"get conversations": 2, "commit outcomes": 1})
+    await app.aclose()
