@@ -173,6 +173,7 @@ class Accounts:
         """Commit what the batch wants, and return what came of every wish of it."""
         keys = set[str]().union(*(wish.counters for wish in batch))
         fresh: set[str] = set()
+        lost = False
         for tries in range(_CONFLICTS_BEFORE_GIVING_UP):
             fresh |= await self._read(workspace, desk, keys)
             counters = {key: desk.known[key][0] for key in keys}
@@ -185,7 +186,11 @@ class Accounts:
                 continue
             try:
                 await self._commit(workspace, desk, counters, plans)
-            except (RowChanged, RowExists):
+            except (RowChanged, RowExists, Unavailable) as error:
+                if isinstance(error, Unavailable) and lost:
+                    raise
+                # Whether it took place is looked up, or the reservation of a call that is never made would be charged.
+                lost = lost or isinstance(error, Unavailable)
                 for wish in batch:
                     wish.in_doubt = True
                 for key in keys:

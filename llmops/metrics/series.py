@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from operator import add, sub
 
@@ -37,6 +38,16 @@ def added(series: Series, more: Series) -> dict[Key, Numbers]:
     return total
 
 
+def gathered(series: Series, more: Series) -> dict[Key, Numbers]:
+    """Return both together, telling MAX_SERIES of a metric apart and counting the rest as OTHER."""
+    total, told = dict(series), Counter(key[0] for key in series)
+    for key, numbers in more.items():
+        kept = key if key in total or told[key[0]] < MAX_SERIES else _other(key)
+        told[key[0]] += kept not in total
+        total[kept] = tuple(map(add, total[kept], numbers)) if kept in total else numbers
+    return total
+
+
 def without(series: Series, earlier: Series) -> dict[Key, Numbers]:
     """Return what came since the earlier state of the same series; series that did not change are left out."""
     return {
@@ -50,7 +61,7 @@ def limited(series: Mapping[Key, Numbers], key: Key) -> Key:
     """Return the key to count under: its own, or OTHER's when the metric has too many series already."""
     if key in series or sum(known[0] == key[0] for known in series) < MAX_SERIES:
         return key
-    return (key[0], *(OTHER for _ in key[1:]))
+    return _other(key)
 
 
 def dump(series: Series) -> str:
@@ -62,6 +73,10 @@ def load(text: str) -> dict[Key, Numbers]:
     """Return the series that `dump` wrote, without those of metrics (or buckets) that there are no more."""
     found: Iterable[tuple[list[str], list[float]]] = json.loads(text)
     return {tuple(key): tuple(numbers) for key, numbers in found if _fits(key, numbers)}
+
+
+def _other(key: Key) -> Key:
+    return (key[0], *(OTHER for _ in key[1:]))
 
 
 def _fits(key: list[str], numbers: list[float]) -> bool:

@@ -18,7 +18,7 @@ from kernel.errors import Unavailable
 from kernel.ids import new_id
 from kernel.tables import Delete, Insert, Replace, Row, RowChanged, RowExists, RowTooLarge, Span, Tables, every
 from llmops.metrics.definitions import Metric
-from llmops.metrics.series import Key, Numbers, Series, added, dump, limited, load, observed, without
+from llmops.metrics.series import Key, Numbers, Series, added, dump, gathered, limited, load, observed, without
 
 log = logging.getLogger(__name__)
 
@@ -130,7 +130,7 @@ class SharedMetrics:
         if not gone:
             return
         for row in gone:
-            total = added(total, load(row.text("series")))
+            total = gathered(total, load(row.text("series")))
         row = Row(workspace, _PAST, {"series": dump(total)}, past.etag if past else "")
         deletions = [Delete(workspace, each.key, each.etag) for each in gone]
         try:

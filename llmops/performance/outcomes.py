@@ -1,7 +1,7 @@
 """Outcomes: one row for each attempt that ended, written once by a key that the attempt determines.
 
 Table `outcomes`, partition `{day}!{shard}`; all of an agent's rows of a day share a shard. Rows:
-`end!{workspace}!{run}!{attempt}`           the outcome, kept: the same attempt is never counted twice;
+`end!{workspace}!{run}!{attempt}`           the outcome, kept while its day is open: an attempt counts once;
 `new!{workspace}!{agent}!{run}!{attempt}`   the same until `llmops.performance.rollup` has added it to the sums;
 `hour!…`, `slot!…`                          the sums.
 """

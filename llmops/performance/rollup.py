@@ -1,7 +1,8 @@
 """Adding outcomes to sums, each once, and reading the sums; what is not added yet is read along.
 
 Each outcome goes into two sums of its agent and version: `hour!{workspace}!{agent}!{hour}!{version}`, kept, and
-`slot!{workspace}!{agent}!{minute}!{version}`, kept for OPEN_DAYS, which alerts look at.
+`slot!{workspace}!{agent}!{minute}!{version}`, kept for OPEN_DAYS, which alerts look at. The outcomes
+themselves go then, too: whoever writes one does so at most moments after its attempt ended, so none comes again.
 Partition `_progress` row `closed` holds the last day that is folded for good.
 """
 
@@ -15,7 +16,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from kernel.codec import JsonCodec
 from kernel.folding import NEW, Sums, fold
-from kernel.tables import Delete, Row, RowChanged, Span, Tables, Upsert, every, first_rows
+from kernel.tables import MAX_WRITES, Delete, Row, RowChanged, Span, Tables, Upsert, every, first_rows
 from llmops.performance.outcomes import SHARDS, TABLE, Outcome, outcome_of, partition, shard
 from llmops.performance.summary import Summary, summary_of
 from llmops.spend.ledger import days
@@ -89,7 +90,7 @@ class Rollup:
         closed = today - timedelta(days=OPEN_DAYS)
         if closed >= first:
             for day in days(first, closed):
-                await asyncio.gather(*(self._drop_slots(partition(day, number)) for number in range(SHARDS)))
+                await asyncio.gather(*(self._drop_details(partition(day, number)) for number in range(SHARDS)))
             await self._tables.commit(TABLE, [Upsert(Row(*_PROGRESS, {"day": closed.isoformat()}))])
         return folded
 
@@ -135,12 +136,13 @@ class Rollup:
         oldest = await first_rows(self._tables, TABLE, Span("0", partition_before=":"), 1)
         return date.fromisoformat(oldest[0].partition[:10]) if oldest else today
 
-    async def _drop_slots(self, home: str) -> None:
-        while rows := await first_rows(self._tables, TABLE, Span.prefix(home, "slot!"), 100):
-            try:
-                await self._tables.commit(TABLE, [Delete(home, row.key) for row in rows])
-            except RowChanged:
-                continue  # our own earlier try took effect, or somebody else is at it
+    async def _drop_details(self, home: str) -> None:
+        for kind in ("slot!", "end!"):
+            while rows := await first_rows(self._tables, TABLE, Span.prefix(home, kind), MAX_WRITES):
+                try:
+                    await self._tables.commit(TABLE, [Delete(home, row.key) for row in rows])
+                except RowChanged:
+                    continue  # our own earlier try took effect, or somebody else is at it
 
 
 def versions_of(cells: Sequence[Cell]) -> Iterator[tuple[str, datetime, Summary]]:

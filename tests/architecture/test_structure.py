@@ -47,6 +47,18 @@ def test_importing_the_app_imports_nothing_it_may_not_need() -> None:
     assert done.stdout.strip() == "[]"
 
 
+def test_importing_the_app_loads_what_indexing_needs_and_no_more() -> None:
+    """What a function does is loaded when one runs; each of these would bring many more."""
+    later = ("lifecycle.registry.actor", "lifecycle.registry.operations", "lifecycle.runs.runner", "llmops.budgets.purse")
+    code = f"import function_app, sys; print([name for name in {later!r} if name in sys.modules])"
+
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=SETTINGS, capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout.strip() == "[]"
+
+
 def test_the_layers_hold() -> None:
     """Imports point one way, and the domain knows no SDK (.importlinter)."""
     done = subprocess.run(

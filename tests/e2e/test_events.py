@@ -119,6 +119,7 @@ async def test_bad_input_is_refused(api: Api) -> None:
     """With a code for each kind."""
     await api.declare("a")
     await api.answer("a", session_id="s")
+    await api.answer("a", session_id="of-ada", user_id="ada")
     other = api.elsewhere()
     await other.declare("a")
     their_last = parse((await other.call("GET", "events?wait=5")).body)[1] or ""
@@ -133,9 +134,24 @@ async def test_bad_input_is_refused(api: Api) -> None:
         ("events?from=yesterday", {}, "invalid_from"),
         ("events?wait=26", {}, "invalid_wait"),
         ("sessions/nobody/events", {}, "session_not_found"),
+        ("sessions/of-ada/events?user_id=bob", {}, "session_not_found"),
     ):
         reply = await api.call("GET", path, **headers)
         assert (reply.status, reply.code) == (404 if code.endswith("found") else 400, code), path
+
+
+async def test_every_route_of_a_session_can_be_asked_for_one_user(api: Api) -> None:
+    """Of another user's session each says that there is none; of one's own the events come."""
+    await api.declare("a")
+    await api.answer("a", session_id="s", user_id="ada")
+    described = json.loads((await api.call("GET", "openapi.json")).body)["paths"]
+    routes = [(method, path) for path in described if path.startswith("/sessions/{id}") for method in described[path]]
+
+    for method, path in routes:
+        reply = await api.call(method.upper(), f"{path[1:].format(id='s')}?user_id=bob")
+        assert (reply.status, reply.code) == (404, "session_not_found"), (method, path)
+    assert parse((await api.call("GET", "sessions/s/events?user_id=ada")).body)[0]
+    assert len(routes) > 8
 
 
 async def test_the_web_s_own_event_source_follows_a_run(default_api: Api, stack: Stack, tmp_path: Path) -> None:

@@ -84,3 +84,10 @@ def test_a_lease_outlives_the_looks_that_renew_it() -> None:
     """Looked at less often than it lasts, a run would be taken over from a worker that lives."""
     with pytest.raises(InvalidSettings):
         Settings.from_environment({"RUN_LEASE_S": "10", "RUN_LOOK_EVERY_S": "10"})
+
+
+@pytest.mark.parametrize("name", ["agent-runs", "Agent-Runs"])
+def test_each_priority_has_a_queue_of_its_own(name: str) -> None:
+    """Names of queues know no case; from one queue no function could tell what priority a message has."""
+    with pytest.raises(InvalidSettings, match="RUN_QUEUE_PRIORITY"):
+        Settings.from_environment({"RUN_QUEUE_PRIORITY": name})

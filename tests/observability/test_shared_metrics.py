@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from adapters.memory_tables import MemoryTables
 from kernel.errors import Unavailable
-from kernel.tables import Span, Tables
+from kernel.tables import Span, Tables, every
 from llmops.metrics.definitions import BY_NAME, LOOKUPS, QUALITY, RUN_DURATION, RUNS
 from llmops.metrics.series import MAX_SERIES, OTHER, Series, added, dump, load, observed, without
 from llmops.metrics.shared import SILENT_AFTER, TABLE, SharedMetrics
@@ -171,3 +171,24 @@ def test_a_value_on_a_bound_is_within_it() -> None:
     """Prometheus's buckets are `le`: less or equal."""
     assert observed(QUALITY, 90.0)[2:] == (0, 0, 0, 0, 0, 0, 0, 0, 1, 0)
     assert observed(QUALITY, 100)[2:] == (0, 0, 0, 0, 0, 0, 0, 0, 0, 1)
+
+
+async def test_the_past_does_not_grow_with_all_agents_that_ever_were() -> None:
+    """Worker after worker counts others: none is kept from storing, and nothing that was counted is lost."""
+    tables, clock = MemoryTables(), ManualClock()
+    for number in range(60):
+        mine = worker(tables, clock)
+        for agent in range(MAX_SERIES - 1):
+            name = f"agent-{number:03d}-{agent:03d}".ljust(63, "x")
+            mine.count("w", RUNS, 1, name, "succeeded")
+            mine.count("w", RUN_DURATION, 1.5, name)
+        await mine.store()
+        clock.now += SILENT_AFTER * 2
+    last = worker(tables, clock)
+    last.count("w", LOOKUPS, 1, "hit")
+    await last.store()
+    total = await worker(tables, clock).read("w")
+
+    assert len([row async for row in every(tables, TABLE, Span("w"))]) == 2
+    assert sum(numbers[0] for key, numbers in total.items() if key[0] == RUNS.name) == 60 * (MAX_SERIES - 1)
+    assert sum(key[0] == RUNS.name for key in total) == MAX_SERIES + 1

@@ -179,6 +179,19 @@ async def test_64_workers_that_die_never_spend_more_than_the_cap(seed: int) -> N
     assert counted + reserved > cap - 64 * 50, "and it is not far below it either"
 
 
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+async def test_a_write_whose_answer_was_lost_is_looked_up(after: bool) -> None:
+    """Reserved once and settled once; nothing is left of it that would be charged although no call was made."""
+    tables = MemoryTables()
+    accounts = Accounts(FatefulTables(tables, Fate(1, after, Unavailable)), CLOCK)
+    hold = granted(await accounts.change("default", None, ask("run-1", 40, [limit(100)])))
+    settling = Accounts(FatefulTables(tables, Fate(1, after, Unavailable)), CLOCK)
+    await settling.change("default", Settled(hold, Amounts(1, 10, 100)), None)
+
+    assert await total(tables) == (10, 0)
+    assert [each async for each in accounts.holds("default")] == []
+
+
 async def test_counters_that_nobody_uses_are_forgotten() -> None:
     """But not one that holds a reservation, nor one that counts for ever."""
     tables = MemoryTables()

@@ -148,8 +148,8 @@ async def test_a_window_takes_what_is_in_it(tables: MemoryTables) -> None:
         await rollup.fold(NOW)
 
 
-async def test_old_days_are_closed_and_lose_their_minutes(tables: MemoryTables) -> None:
-    """Their hours stay; an outcome that comes even later is read all the same."""
+async def test_old_days_are_closed_and_lose_their_details(tables: MemoryTables) -> None:
+    """Their hours stay, and a row for each attempt does not; an outcome that comes even later is read all the same."""
     await record(tables, some(20))
     later = NOW + timedelta(days=OPEN_DAYS)
     await Rollup(tables).fold(NOW)
@@ -159,7 +159,8 @@ async def test_old_days_are_closed_and_lose_their_minutes(tables: MemoryTables) 
 
     rows = [row.key async for row in every(tables, "outcomes", Span("0", partition_before=":"))]
     hours = total(await Rollup(tables).hours("default", None, DAY, DAY))
-    assert not [key for key in rows if key.startswith("slot!")]
+    assert {key.split("!")[0] for key in rows} == {"hour", "end", "new"}
+    assert [key for key in rows if key.startswith("end!")] == ["end!default!late!0001"]
     assert hours == expected([*some(20), outcome("late")])
 
 
