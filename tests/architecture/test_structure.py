@@ -49,7 +49,12 @@ def test_importing_the_app_imports_nothing_it_may_not_need() -> None:
 
 def test_importing_the_app_loads_what_indexing_needs_and_no_more() -> None:
     """What a function does is loaded when one runs; each of these would bring many more."""
-    later = ("lifecycle.registry.actor", "lifecycle.registry.operations", "lifecycle.runs.runner", "llmops.budgets.purse")
+    later = (
+        "lifecycle.registry.actor",
+        "lifecycle.registry.operations",
+        "lifecycle.runs.runner",
+        "llmops.budgets.purse",
+    )
     code = f"import function_app, sys; print([name for name in {later!r} if name in sys.modules])"
 
     done = subprocess.run(
