@@ -108,6 +108,7 @@ async def _operations(azurite: Azurite) -> tuple[dict[str, int], dict[str, int],
         assert run is not None
         session = run.session_id if counted else None
         counted.append(dict(tables.requests))
+        await services.publisher.flush()  # events of the workspace follow a moment later; they are counted apart
     await services.aclose()
     return counted[1], counted[2], list(tables.rows)
 
