@@ -9,8 +9,8 @@ from adapters.providers.openai import Endpoint, OpenAIProvider
 from kernel.clock import Clock
 from kernel.settings import Settings
 from kernel.tables import Tables
-from lifecycle.configuration.tools import Tools
 from lifecycle.registry.providers import Providers
+from lifecycle.specs.tools import Tools
 
 
 def make_providers(settings: Settings, tables: Tables, tools: Tools, clock: Clock) -> Providers:

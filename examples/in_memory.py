@@ -7,7 +7,7 @@ import asyncio
 
 from bootstrap.services import Services
 from kernel.money import format_usd
-from lifecycle.configuration.specs import AgentSpec
+from lifecycle.specs.spec import AgentSpec
 
 
 async def main() -> None:

@@ -18,7 +18,6 @@ from weakref import WeakValueDictionary
 
 from kernel.errors import AppError, NotFound, RunFailed
 from kernel.ids import agent_name, new_id
-from lifecycle.configuration.specs import AgentSpec
 from lifecycle.loader.resolver import AgentResolver
 from lifecycle.loader.uses import UseRecorder
 from lifecycle.registry.administration import Administration
@@ -33,6 +32,7 @@ from lifecycle.runs.runner import Runner
 from lifecycle.runs.submissions import RunRequest, Submission, check
 from lifecycle.sessions.conversations import Conversations, Turn
 from lifecycle.sessions.rules import Session
+from lifecycle.specs.spec import AgentSpec
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ def register(api: Api, services: Services) -> None:
         Endpoint("GET", "metrics", "metrics", "The workspace's metrics as Prometheus text.", mimetype="text/plain")
     )
     async def metrics(call: Call) -> Reply:
-        from lifecycle.registry.gauges import samples  # noqa: PLC0415 - 0.1 s that only this one answer needs
+        from lifecycle.measures.gauges import samples  # noqa: PLC0415 - 0.1 s that only this one answer needs
         from llmops.metrics.definitions import BY_NAME  # noqa: PLC0415 - see above
         from llmops.metrics.exposition import CONTENT_TYPE, exposition  # noqa: PLC0415 - see above
 

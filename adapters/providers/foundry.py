@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 from adapters.providers.foundry_versions import definition_of, metadata_of
 from kernel.clock import Clock
 from kernel.errors import AppError, ProviderRejected
-from lifecycle.configuration.specs import AgentSpec
-from lifecycle.configuration.tools import Toolbox, Tools, builtin_tools
 from lifecycle.registry.providers import Found, ProviderVersion, Wanted
+from lifecycle.specs.spec import AgentSpec
+from lifecycle.specs.tools import Toolbox, Tools, builtin_tools
 
 if TYPE_CHECKING:
     from agent_framework.foundry import FoundryAgent

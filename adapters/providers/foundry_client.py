@@ -19,8 +19,8 @@ from adapters.providers.foundry import Project
 from adapters.providers.foundry_agents import ProjectAgents
 from adapters.providers.model_http import ModelHttp
 from kernel.clock import Clock
-from lifecycle.configuration.specs import AgentSpec
 from lifecycle.registry.providers import ProviderVersion
+from lifecycle.specs.spec import AgentSpec
 
 _CONNECT_S = 5
 _READ_S = 30

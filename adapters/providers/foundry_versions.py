@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from kernel.errors import InvalidInput
-from lifecycle.configuration.hosted_tools import CodeInterpreter, FileSearch, HostedTool, Mcp, WebSearch
-from lifecycle.configuration.output_format import ResponseFormat
-from lifecycle.configuration.specs import AgentSpec
 from lifecycle.registry.providers import Wanted
+from lifecycle.specs.hosted_tools import CodeInterpreter, FileSearch, HostedTool, Mcp, WebSearch
+from lifecycle.specs.output_format import ResponseFormat
+from lifecycle.specs.spec import AgentSpec
 
 if TYPE_CHECKING:
     from agent_framework import FunctionTool

@@ -16,9 +16,9 @@ from adapters.providers.failures import own_error, unknown_error
 from kernel.clock import Clock
 from kernel.errors import AppError, Unavailable
 from kernel.tables import Delete, Insert, Replace, Row, RowChanged, RowExists, Span, Tables, every
-from lifecycle.configuration.specs import AgentSpec, content
-from lifecycle.configuration.tools import Toolbox, Tools, builtin_tools
 from lifecycle.registry.providers import Found, ProviderVersion, Wanted
+from lifecycle.specs.spec import AgentSpec, content
+from lifecycle.specs.tools import Toolbox, Tools, builtin_tools
 
 if TYPE_CHECKING:
     from agent_framework import Agent

@@ -30,8 +30,8 @@ from agent_framework.observability import ChatTelemetryLayer
 
 from kernel.clock import Clock, rfc3339
 from kernel.errors import AppError, ProviderRejected, Unavailable
-from lifecycle.configuration.specs import AgentSpec, Simulation
 from lifecycle.registry.providers import AttemptId, ProviderVersion
+from lifecycle.specs.spec import AgentSpec, Simulation
 
 _BYTES_PER_TOKEN = 4
 _PIECE = 24  # characters of one streamed update

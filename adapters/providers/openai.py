@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from kernel.clock import Clock
 from kernel.errors import AppError
-from lifecycle.configuration.specs import AgentSpec
-from lifecycle.configuration.tools import Toolbox, Tools, builtin_tools
 from lifecycle.registry.providers import Found, ProviderVersion, Wanted
+from lifecycle.specs.spec import AgentSpec
+from lifecycle.specs.tools import Toolbox, Tools, builtin_tools
 
 if TYPE_CHECKING:
     from agent_framework import Agent

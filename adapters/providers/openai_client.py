@@ -14,9 +14,9 @@ from adapters.providers.answers import WHOLE_ANSWER
 from adapters.providers.model_http import ModelHttp
 from adapters.providers.openai import Endpoint
 from kernel.clock import Clock
-from lifecycle.configuration.output_format import ResponseFormat
-from lifecycle.configuration.specs import AgentSpec
 from lifecycle.registry.providers import ProviderVersion
+from lifecycle.specs.output_format import ResponseFormat
+from lifecycle.specs.spec import AgentSpec
 
 _ENTRA_SCOPE = "https://cognitiveservices.azure.com/.default"
 _OPENAI_HOSTS = (".openai.com", ".azure.com", ".azure.us", ".azure.cn")

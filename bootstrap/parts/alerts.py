@@ -27,8 +27,8 @@ class AlertParts(EventParts, NotificationParts, PerformanceParts):
     @cached_property
     def evaluator(self) -> Evaluator:
         """Evaluates alert rules."""
-        from lifecycle.registry.alarms import RegistryAlarms
-        from lifecycle.registry.plan_store import PlanStore
+        from lifecycle.drift.store import PlanStore
+        from lifecycle.measures.alarms import RegistryAlarms
         from llmops.alerts.evaluation import Evaluator, Sources
 
         registry = RegistryAlarms(self.lifecycle_counts, PlanStore(self.tables))

@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     from lifecycle.configuration.composing import Composer
     from lifecycle.configuration.dependents import Dependents
     from lifecycle.configuration.items import Items
-    from lifecycle.configuration.tools import Tools
     from lifecycle.configuration.users import Users
     from lifecycle.evaluation.checks import Checks
+    from lifecycle.specs.tools import Tools
 
 
 class ConfigurationParts(SessionParts):
@@ -21,8 +21,8 @@ class ConfigurationParts(SessionParts):
 
     @cached_property
     def tools(self) -> Tools:
-        """The function tools that specs can name. Add your own here (`lifecycle.configuration.tools` says how)."""
-        from lifecycle.configuration.tools import builtin_tools
+        """The function tools that specs can name. Add your own here (`lifecycle.specs.tools` says how)."""
+        from lifecycle.specs.tools import builtin_tools
 
         return builtin_tools(self.clock)
 

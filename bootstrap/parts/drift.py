@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from bootstrap.parts.registry import RegistryParts
 
 if TYPE_CHECKING:
-    from lifecycle.registry.plans import Plans
+    from lifecycle.drift.plans import Plans
 
 
 class DriftParts(RegistryParts):
@@ -17,9 +17,9 @@ class DriftParts(RegistryParts):
     @cached_property
     def plans(self) -> Plans:
         """Plans of what differs, and their application."""
-        from lifecycle.registry.plan_store import PlanStore
-        from lifecycle.registry.plans import Plans
-        from lifecycle.registry.survey import Survey
+        from lifecycle.drift.plans import Plans
+        from lifecycle.drift.store import PlanStore
+        from lifecycle.drift.survey import Survey
 
         survey = Survey(self.catalog, self.providers, self.settings.registry_owner)
         return Plans(PlanStore(self.tables), survey, self.catalog, self.providers, self.clock)

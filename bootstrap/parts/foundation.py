@@ -9,8 +9,8 @@ from kernel.clock import Clock
 from kernel.settings import Settings
 
 if TYPE_CHECKING:
+    from kernel.due import DueIndex
     from kernel.tables import Tables
-    from lifecycle.registry.due import DueIndex
 
 
 def system_clock() -> datetime:
@@ -35,6 +35,6 @@ class Foundation:
         self.started_at = clock()
 
     def _due(self, kind: str) -> DueIndex:
-        from lifecycle.registry.due import DueIndex
+        from kernel.due import DueIndex
 
         return DueIndex(self.tables, kind)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from bootstrap.parts.foundation import Foundation
 
 if TYPE_CHECKING:
-    from lifecycle.measures import Measures
+    from lifecycle.measures.workers import Measures
     from lifecycle.registry.counts import LifecycleCounts
     from llmops.metrics.shared import SharedMetrics
 
@@ -29,7 +29,7 @@ class MetricParts(Foundation):
     @cached_property
     def measures(self) -> Measures:
         """Turns what happens into metrics."""
-        from lifecycle.measures import Measures
+        from lifecycle.measures.workers import Measures
 
         return Measures(self.metrics)
 

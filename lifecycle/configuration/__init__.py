@@ -1,1 +1,1 @@
-"""What an agent is to be: specs, their tools and output formats."""
+"""The configuration framework: what agents are composed of, and how a change of it reaches them."""

@@ -9,7 +9,7 @@ from lifecycle.configuration.items import Item, Items
 from lifecycle.configuration.kinds import Kind, Ref
 from lifecycle.configuration.layers import AgentConfig
 from lifecycle.configuration.sources import Resolved, Sources
-from lifecycle.configuration.tools import Tools
+from lifecycle.specs.tools import Tools
 
 
 class Composer:

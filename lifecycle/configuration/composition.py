@@ -19,11 +19,11 @@ from pydantic import ValidationError
 
 from kernel.errors import InvalidInput
 from kernel.validation import wrong_places
-from lifecycle.configuration.hosted_tools import HostedTool
 from lifecycle.configuration.layers import Capability, Personality
 from lifecycle.configuration.merging import DEFAULT, Merged, Origin, Sourced
 from lifecycle.configuration.rendering import Section, as_text, sections
-from lifecycle.configuration.specs import AgentSpec
+from lifecycle.specs.hosted_tools import HostedTool
+from lifecycle.specs.spec import AgentSpec
 
 
 @dataclass(frozen=True, slots=True)

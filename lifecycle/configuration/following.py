@@ -15,22 +15,22 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from kernel.clock import rfc3339
+from kernel.due import Entry
 from kernel.errors import InvalidInput
 from kernel.ids import new_id
 from lifecycle.configuration.dependents import Dependent, DependentKind
 from lifecycle.configuration.kinds import Kind, Ref
 from lifecycle.configuration.layers import AgentConfig
 from lifecycle.registry.agents import AgentState
-from lifecycle.registry.due import Entry
 
 if TYPE_CHECKING:
     from kernel.clock import Clock
+    from kernel.due import DueIndex
     from lifecycle.configuration.composing import Composer
     from lifecycle.configuration.dependents import Dependents
     from lifecycle.configuration.sources import Resolved, Sources
     from lifecycle.loader.resolver import AgentResolver
     from lifecycle.registry.catalog import Agent, Catalog
-    from lifecycle.registry.due import DueIndex
     from lifecycle.registry.signals import AgentSignals
 
 log = logging.getLogger(__name__)

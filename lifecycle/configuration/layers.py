@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, create_model, model_serializer
 
-from lifecycle.configuration.hosted_tools import SpecTool
-from lifecycle.configuration.specs import AgentSpec, Label
+from lifecycle.specs.hosted_tools import SpecTool
+from lifecycle.specs.spec import AgentSpec, Label
 
 ItemName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?$")]
 Line = Annotated[str, StringConstraints(min_length=1, max_length=500, pattern=r"^[^\r\n]*\S[^\r\n]*$")]

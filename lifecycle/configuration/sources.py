@@ -12,7 +12,7 @@ from lifecycle.configuration.items import Item, Items
 from lifecycle.configuration.kinds import OVERRIDES, Kind, Ref, references
 from lifecycle.configuration.layers import AgentConfig, Capability, Content, Overrides, Personality, Template
 from lifecycle.configuration.merging import NOTHING, Merged, Origin
-from lifecycle.configuration.tools import Tools, check_tools
+from lifecycle.specs.tools import Tools, check_tools
 from llmops.evaluation.policy import EvaluationPolicy
 
 T = TypeVar("T", bound=Content)

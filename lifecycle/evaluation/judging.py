@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from kernel.clock import Clock, hour_bucket
+from kernel.due import DueIndex, Entry
 from kernel.errors import AppError, InternalError
 from lifecycle.evaluation.charging import ATTEMPT
 from lifecycle.evaluation.scorer import item_of
 from lifecycle.registry.catalog import Catalog
-from lifecycle.registry.due import DueIndex, Entry
 from lifecycle.registry.signals import AgentSignals
 from lifecycle.runs.rules import Run
 from lifecycle.sessions.conversations import Change, Conversations, Event, Stored

@@ -14,11 +14,11 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from kernel.clock import Clock
+from kernel.due import DueIndex
 from kernel.errors import AppError
 from kernel.journal import Behind, Entry, Event, Journal
 from lifecycle.events.catalogue import in_workspace_stream
 from lifecycle.events.pending import Numbered, Pending, Stretch
-from lifecycle.registry.due import DueIndex
 from lifecycle.sessions.conversations import Conversations
 from lifecycle.sessions.rules import Session, SessionState
 

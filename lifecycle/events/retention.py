@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from kernel.clock import Clock, hour_bucket
+from kernel.due import DueIndex, Entry
 from kernel.tables import Tables
 from kernel.trimming import lanes, trim
 from lifecycle.events.tally import Tally
-from lifecycle.registry.due import DueIndex, Entry
 from lifecycle.sessions.conversations import Conversations
 from lifecycle.sessions.rules import SessionState
 

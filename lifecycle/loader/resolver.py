@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Protocol
 from kernel.clock import Clock
 from kernel.errors import AppError, ProviderRejected, Unavailable
 from kernel.ids import new_id
-from lifecycle.configuration.specs import AgentSpec
 from lifecycle.loader.cache import SieveCache
 from lifecycle.registry.agents import AgentState, Failure
 from lifecycle.registry.catalog import Agent, Catalog, disabled
@@ -19,6 +18,7 @@ from lifecycle.registry.declarations import Pin
 from lifecycle.registry.operations import Ensure, Keep
 from lifecycle.registry.providers import AgentProvider, Providers, ProviderVersion
 from lifecycle.registry.signals import AgentSignals
+from lifecycle.specs.spec import AgentSpec
 
 if TYPE_CHECKING:
     from agent_framework import SupportsAgentRun

@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from kernel.clock import Clock, hour_bucket
+from kernel.due import DueIndex
 from kernel.errors import AppError
 from kernel.tables import RowChanged, RowExists, Tables
 from kernel.tracing import Attributes, span
 from lifecycle.registry.agents import AgentRecord, Failure, blank
-from lifecycle.registry.due import DueIndex
 from lifecycle.registry.due_times import IDLE, SURPLUS, UNVERIFIED, LookAfter, due_times
 from lifecycle.registry.effects import Decision, Effect
 from lifecycle.registry.history import History

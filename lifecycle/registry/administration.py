@@ -9,13 +9,13 @@ from kernel.errors import Conflict
 from kernel.ids import new_id
 from lifecycle.configuration.composing import Composer
 from lifecycle.configuration.layers import AgentConfig
-from lifecycle.configuration.specs import AgentSpec
 from lifecycle.loader.resolver import AgentResolver
 from lifecycle.registry.agents import AgentState, kept
 from lifecycle.registry.catalog import Agent, Catalog, disabled
 from lifecycle.registry.operations import Disable, Enable, Ensure, Remove, Restore, Retire, Verify
 from lifecycle.registry.signals import AgentSignals
 from lifecycle.registry.trail import Step
+from lifecycle.specs.spec import AgentSpec
 
 
 class Administration:

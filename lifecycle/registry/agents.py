@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from lifecycle.configuration.specs import AgentSpec, fingerprint
 from lifecycle.registry.health import Health
 from lifecycle.registry.providers import ProviderVersion
 from lifecycle.registry.trail import Line
+from lifecycle.specs.spec import AgentSpec, fingerprint
 
 LONGEST_PAUSE = timedelta(seconds=30)
 """Longest that a provider which asks to be left alone keeps an agent from being made, whatever it asks for."""

@@ -15,13 +15,13 @@ from kernel.codec import JsonCodec
 from kernel.errors import Conflict, EtagMismatch, NotFound, TooLarge
 from kernel.tables import Insert, Replace, Row, RowChanged, RowExists, RowTooLarge, Span, Tables, every
 from lifecycle.configuration.layers import AgentConfig
-from lifecycle.configuration.specs import AgentSpec
 from lifecycle.registry.agents import AgentRecord, AgentState
 from lifecycle.registry.declarations import Declaration, declared
 from lifecycle.registry.history import Earlier, History
 from lifecycle.registry.news import AgentNews
 from lifecycle.registry.records import SUFFIX, TABLE, load_record
 from lifecycle.registry.trail import Step
+from lifecycle.specs.spec import AgentSpec
 
 _DECLARATION = JsonCodec(Declaration)
 _FIRST = "0"

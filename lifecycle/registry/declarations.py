@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from lifecycle.configuration.layers import AgentConfig
-from lifecycle.configuration.specs import AgentSpec, fingerprint
 from lifecycle.registry.trail import Line, Step
+from lifecycle.specs.spec import AgentSpec, fingerprint
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,7 @@ class Pin:
 
     Attributes:
         revision: Its number.
-        fingerprint: What the agent's version at the provider is made from (`lifecycle.configuration.specs`).
+        fingerprint: What the agent's version at the provider is made from (`lifecycle.specs.spec`).
         spec: The spec, kept here so that the version can be made again should it get lost.
     """
 

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from lifecycle.registry.agents import AgentRecord, AgentState
 
 IDLE, SURPLUS, UNVERIFIED = "agent", "versions", "verify"
-"""The kinds of `lifecycle.registry.due.DueIndex` that the registry keeps."""
+"""The kinds of `kernel.due.DueIndex` that the registry keeps."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lifecycle.configuration.specs import AgentSpec
 from lifecycle.registry.agents import AgentRecord, Intent
 from lifecycle.registry.providers import ProviderVersion
+from lifecycle.specs.spec import AgentSpec
 
 
 @dataclass(frozen=True, slots=True)

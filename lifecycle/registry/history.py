@@ -16,9 +16,9 @@ from typing import Any
 from kernel.codec import JsonCodec
 from kernel.ids import newest_first
 from kernel.tables import Delete, Row, RowChanged, Span, Tables, Upsert, Write, first_rows
-from lifecycle.configuration.specs import AgentSpec
 from lifecycle.registry.providers import ProviderVersion
 from lifecycle.registry.trail import Line
+from lifecycle.specs.spec import AgentSpec
 
 TABLE = "agenthistory"
 DECLARATIONS_KEPT = 50

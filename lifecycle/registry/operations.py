@@ -12,8 +12,8 @@ from pydantic import AwareDatetime, Field, ValidationError
 
 from kernel.clock import rfc3339
 from kernel.codec import JsonCodec
-from lifecycle.configuration.specs import AgentSpec
 from lifecycle.registry.providers import ProviderVersion
+from lifecycle.specs.spec import AgentSpec
 
 OperationId = Annotated[str, Field(min_length=1, max_length=64)]
 Revision = Annotated[int, Field(ge=1)]

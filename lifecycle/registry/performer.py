@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from kernel.clock import Clock
-from lifecycle.configuration.specs import AgentSpec, fingerprint, provider_name
 from lifecycle.registry.agents import AgentRecord, same
 from lifecycle.registry.effects import Decision, Deprovision, Discard, Effect, Hold, Inspect, Provision, PutAway
 from lifecycle.registry.history import History
@@ -15,6 +14,7 @@ from lifecycle.registry.operations import Operation, Trim
 from lifecycle.registry.providers import Providers, ProviderVersion, Wanted
 from lifecycle.registry.rules import provision, put_away
 from lifecycle.registry.settling import deprovisioned, discarded, held, inspected, provisioned, stored_away
+from lifecycle.specs.spec import AgentSpec, fingerprint, provider_name
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 from kernel.errors import AppError
-from lifecycle.configuration.specs import AgentSpec
+from lifecycle.specs.spec import AgentSpec
 
 if TYPE_CHECKING:
     from agent_framework import SupportsAgentRun
@@ -22,8 +22,8 @@ class Wanted:
         owner: Identifies this registry among others that use the same provider.
         workspace: Workspace the agent belongs to.
         agent: The agent's name in the workspace.
-        name: The agent's name at the provider (`lifecycle.configuration.specs.provider_name`).
-        fingerprint: `lifecycle.configuration.specs.fingerprint` of what to find or make; `find` goes by owner, name and
+        name: The agent's name at the provider (`lifecycle.specs.spec.provider_name`).
+        fingerprint: `lifecycle.specs.spec.fingerprint` of what to find or make; `find` goes by owner, name and
             this alone.
         spec: What to make.
     """

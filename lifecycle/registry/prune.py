@@ -8,16 +8,16 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from kernel.due import outlasted
 from kernel.ids import new_id
 from lifecycle.registry.agents import AgentState, kept
-from lifecycle.registry.due import outlasted
 from lifecycle.registry.due_times import LookAfter, surplus_due
 from lifecycle.registry.providers import ProviderVersion
 
 if TYPE_CHECKING:
     from kernel.clock import Clock
+    from kernel.due import DueIndex, Entry
     from lifecycle.registry.catalog import Agent, Catalog
-    from lifecycle.registry.due import DueIndex, Entry
     from lifecycle.registry.signals import AgentSignals
     from lifecycle.sessions.directory import Directory
     from lifecycle.sessions.pins import Pins

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from lifecycle.configuration.specs import AgentSpec, fingerprint
 from lifecycle.registry.agents import AgentRecord, AgentState, Intent, same
 from lifecycle.registry.effects import Decision, Deprovision, Discard, Hold, Inspect, Provision, PutAway
 from lifecycle.registry.operations import (
@@ -32,6 +31,7 @@ from lifecycle.registry.operations import (
 from lifecycle.registry.providers import ProviderVersion
 from lifecycle.registry.settling import enter, noted, remember
 from lifecycle.registry.trail import Step
+from lifecycle.specs.spec import AgentSpec, fingerprint
 
 
 def apply(record: AgentRecord, operation: Operation, now: datetime) -> Decision:

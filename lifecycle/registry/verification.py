@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from kernel.clock import Clock
+from kernel.due import DueIndex, outlasted
 from kernel.ids import new_id
 from lifecycle.registry.catalog import Catalog
-from lifecycle.registry.due import DueIndex, outlasted
 from lifecycle.registry.due_times import LookAfter, verify_due
 from lifecycle.registry.operations import Verify
 from lifecycle.registry.signals import AgentSignals

@@ -8,7 +8,6 @@ from datetime import datetime
 
 from kernel.clock import Clock, rfc3339
 from kernel.errors import Conflict, NotFound
-from lifecycle.configuration.specs import AgentSpec, fingerprint
 from lifecycle.registry.agents import AgentRecord
 from lifecycle.registry.catalog import Agent, Catalog
 from lifecycle.registry.due_times import LookAfter
@@ -16,6 +15,7 @@ from lifecycle.registry.history import History, line_key
 from lifecycle.registry.providers import ProviderVersion
 from lifecycle.registry.trail import Line
 from lifecycle.sessions.pins import Pins
+from lifecycle.specs.spec import AgentSpec, fingerprint
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from kernel.money import format_usd
 if TYPE_CHECKING:
     from agent_framework import FunctionInvocationContext
 
-    from lifecycle.configuration.spending import Runaway
+    from lifecycle.specs.spending import Runaway
 
 LOOP = "runaway_loop"
 SPEND = "runaway_spend"

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from kernel.clock import Clock
 from kernel.errors import AppError
-from lifecycle.configuration.spending import reached
 from lifecycle.runs.estimating import estimate
 from lifecycle.runs.guard import Guard
+from lifecycle.specs.spending import reached
 from llmops.budgets.news import BudgetNews
 from llmops.budgets.purse import Purse
 from llmops.budgets.rules import BudgetBlocked, Charged
@@ -25,9 +25,9 @@ from llmops.spend.usage import Spend, Usage
 if TYPE_CHECKING:
     from agent_framework import ChatContext, ChatResponse, ChatResponseUpdate, ResponseStream, UsageDetails
 
-    from lifecycle.configuration.spending import Rung
     from lifecycle.loader.resolver import LiveAgent
     from lifecycle.runs.rules import Run
+    from lifecycle.specs.spending import Rung
 
 CallNext = Callable[[], Awaitable[None]]
 _HOSTED = {

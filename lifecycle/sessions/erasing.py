@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from kernel.clock import Clock
+from kernel.due import DueIndex, Entry
 from kernel.errors import AppError, NotFound, Unavailable
 from kernel.journal import Event, Journal
-from lifecycle.registry.due import DueIndex, Entry
 from lifecycle.registry.providers import Providers
 from lifecycle.runs import rules as runs
 from lifecycle.runs.rules import Run, RunState

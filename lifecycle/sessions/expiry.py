@@ -7,8 +7,8 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from kernel.clock import Clock, hour_bucket
+from kernel.due import DueIndex, Entry
 from kernel.errors import Conflict, NotFound
-from lifecycle.registry.due import DueIndex, Entry
 from lifecycle.runs import rules as runs
 from lifecycle.runs.admission import SESSION_EXPIRED, too_late
 from lifecycle.runs.changes import outcome, session_ended

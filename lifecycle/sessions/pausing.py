@@ -6,8 +6,8 @@ import logging
 from functools import partial
 
 from kernel.clock import Clock
+from kernel.due import DueIndex
 from kernel.errors import AppError, Conflict, NotFound
-from lifecycle.registry.due import DueIndex
 from lifecycle.runs import rules as runs
 from lifecycle.runs.changes import state_event
 from lifecycle.runs.intake import Send, submission_of

@@ -19,9 +19,9 @@ from lifecycle.sessions.rules import Limits, Session
 
 if TYPE_CHECKING:
     from kernel.clock import Clock
+    from kernel.due import DueIndex
     from lifecycle.configuration.users import Users
     from lifecycle.registry.catalog import Catalog
-    from lifecycle.registry.due import DueIndex
     from lifecycle.sessions.conversations import Conversations
     from lifecycle.sessions.directory import Directory
     from lifecycle.sessions.pins import Pins

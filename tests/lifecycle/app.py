@@ -14,7 +14,6 @@ from bootstrap.services import Services
 from kernel.errors import AppError
 from kernel.ids import new_id
 from kernel.tables import Tables
-from lifecycle.configuration.specs import AgentSpec
 from lifecycle.registry.providers import ProviderVersion
 from lifecycle.registry.signals import LocalSignals
 from lifecycle.runs.intake import Accepted
@@ -22,6 +21,7 @@ from lifecycle.runs.rules import Run
 from lifecycle.runs.submissions import RunRequest, Submission
 from lifecycle.sessions.conversations import Turn
 from lifecycle.sessions.rules import Session
+from lifecycle.specs.spec import AgentSpec
 from llmops.spend.ledger import Line
 from llmops.spend.usage import Spend
 from tests.lifecycle.doubles import (

@@ -11,12 +11,11 @@ import pytest
 from adapters.memory_tables import MemoryTables
 from adapters.providers.offline import OfflineProvider
 from kernel.clock import hour_bucket
+from kernel.due import TABLE as DUE
 from kernel.errors import ProviderRejected, Unavailable
 from kernel.tables import Span, every
-from lifecycle.configuration.specs import AgentSpec, fingerprint
 from lifecycle.registry.actor import ActorState, AgentActor
 from lifecycle.registry.agents import AgentRecord, AgentState
-from lifecycle.registry.due import TABLE as DUE
 from lifecycle.registry.operations import (
     Disable,
     Ensure,
@@ -31,6 +30,7 @@ from lifecycle.registry.operations import (
     Verify,
 )
 from lifecycle.registry.providers import ProviderVersion, Wanted
+from lifecycle.specs.spec import AgentSpec, fingerprint
 from tests.lifecycle.doubles import (
     IDLE_AFTER,
     LOOK_AFTER,

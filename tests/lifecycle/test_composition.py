@@ -17,8 +17,8 @@ from lifecycle.configuration.composition import Effective, composed
 from lifecycle.configuration.layers import AgentConfig, Capability, Layer, Overrides, Personality, Template
 from lifecycle.configuration.merging import DEFAULT, NOTHING, Merged, Origin
 from lifecycle.configuration.rendering import as_text
-from lifecycle.configuration.specs import AgentSpec, fingerprint
 from lifecycle.configuration.traits import trait_sentences
+from lifecycle.specs.spec import AgentSpec, fingerprint
 
 NAMES = st.sampled_from(["a", "b", "c"])
 LINES = st.sampled_from(["Be kind.", "Be quick.", "Count twice."])

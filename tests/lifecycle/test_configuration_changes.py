@@ -16,9 +16,9 @@ from lifecycle.configuration.changes import Changed
 from lifecycle.configuration.following import SETTLED
 from lifecycle.configuration.kinds import CONTENT, OVERRIDES, Kind, Ref
 from lifecycle.configuration.layers import AgentConfig
-from lifecycle.configuration.specs import AgentSpec
 from lifecycle.registry.catalog import Agent
 from lifecycle.registry.operations import Operation
+from lifecycle.specs.spec import AgentSpec
 from tests.lifecycle.doubles import CountingTables, Crash, Fate, FatefulTables, ManualClock, make_services, spec
 
 WS = "default"

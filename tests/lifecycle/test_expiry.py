@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from kernel.due import TABLE as DUE
 from kernel.errors import Conflict, NotFound
 from kernel.ids import new_id
 from kernel.tables import Span, every
-from lifecycle.registry.due import TABLE as DUE
 from lifecycle.runs.rules import RunState
 from lifecycle.sessions.directory import OPEN
 from lifecycle.sessions.rules import Session, SessionState

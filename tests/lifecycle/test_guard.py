@@ -10,12 +10,12 @@ from agent_framework import Agent, Message
 
 from adapters.providers.offline_client import Answer, OfflineChatClient
 from kernel.errors import RunFailed
-from lifecycle.configuration.specs import AgentSpec, Simulation
-from lifecycle.configuration.spending import Runaway
-from lifecycle.configuration.tools import Toolbox
 from lifecycle.registry.providers import ProviderVersion
 from lifecycle.runs.guard import Guard, GuardPolicy
 from lifecycle.runs.rules import RunState
+from lifecycle.specs.spec import AgentSpec, Simulation
+from lifecycle.specs.spending import Runaway
+from lifecycle.specs.tools import Toolbox
 from tests.lifecycle.app import App
 from tests.lifecycle.doubles import spec
 

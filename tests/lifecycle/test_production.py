@@ -13,8 +13,8 @@ from kernel.errors import InvalidInput, NotFound, RunFailed, TooLarge, Unavailab
 from kernel.settings import Settings
 from kernel.tables import Span
 from lifecycle import ProductionAgentManager
-from lifecycle.configuration.specs import AgentSpec, Simulation
 from lifecycle.runs.submissions import RunRequest
+from lifecycle.specs.spec import AgentSpec, Simulation
 
 SPEC = AgentSpec(model="gpt-5-mini", instructions="Be brief.")
 QUICK = Settings.from_environment({"RUN_RETRY_BASE_S": "0.001", "RUN_LOOK_EVERY_S": "0.02", "RUN_MAX_ATTEMPTS": "3"})

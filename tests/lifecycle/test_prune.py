@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
+from kernel.due import TABLE as DUE
+from kernel.due import DueIndex
 from kernel.errors import Unavailable
 from kernel.tables import Span, every
 from lifecycle.registry.agents import AgentState
-from lifecycle.registry.due import TABLE as DUE
-from lifecycle.registry.due import DueIndex
 from lifecycle.registry.due_times import IDLE
 from lifecycle.registry.operations import RecordUse, Remove, Retire
 from lifecycle.registry.prune import Action, Verdict

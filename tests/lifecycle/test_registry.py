@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters.memory_tables import MemoryTables
-from lifecycle.configuration.specs import AgentSpec, fingerprint
 from lifecycle.registry.actor import ActorState, AgentActor
 from lifecycle.registry.agents import AgentRecord, AgentState, Failure, blank
 from lifecycle.registry.effects import Deprovision, Inspect, Provision, PutAway
@@ -20,6 +19,7 @@ from lifecycle.registry.operations import Disable, Enable, Ensure, Operation, Re
 from lifecycle.registry.providers import ProviderVersion
 from lifecycle.registry.rules import apply
 from lifecycle.registry.settling import REMEMBERED_OPERATIONS, failed, provisioned, remember, stored_away
+from lifecycle.specs.spec import AgentSpec, fingerprint
 from tests.lifecycle.doubles import (
     NOW,
     Crash,

@@ -9,7 +9,6 @@ import pytest
 
 from kernel.clock import Clock
 from kernel.errors import Conflict, NotFound, ProviderRejected, Unavailable
-from lifecycle.configuration.specs import AgentSpec
 from lifecycle.loader.resolver import AgentResolver
 from lifecycle.registry.agents import AgentRecord, AgentState, Failure, blank
 from lifecycle.registry.catalog import Agent, Catalog
@@ -19,6 +18,7 @@ from lifecycle.registry.records import RecordStore
 from lifecycle.registry.rules import apply
 from lifecycle.registry.settling import failed
 from lifecycle.registry.signals import AgentSignals, LocalSignals
+from lifecycle.specs.spec import AgentSpec
 from tests.lifecycle.doubles import CountingTables, ManualClock, live_versions, make_actor, offline, settle, spec
 
 

@@ -10,10 +10,10 @@ from collections.abc import AsyncIterator
 import pytest
 
 from kernel.errors import Unavailable
-from lifecycle.configuration.specs import AgentSpec
 from lifecycle.runs.intake import submission_of
 from lifecycle.runs.rules import Run
 from lifecycle.runs.submissions import RunRequest
+from lifecycle.specs.spec import AgentSpec
 from tests.lifecycle.app import TOOLED, App, abandon
 from tests.lifecycle.doubles import Crash, Fate, live_versions, spec
 

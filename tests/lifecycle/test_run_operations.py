@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from lifecycle.configuration.specs import AgentSpec
+from lifecycle.specs.spec import AgentSpec
 from llmops.budgets.rules import Budget, Limit, parse_scope
 from tests.lifecycle.app import TOOLED, App
 from tests.lifecycle.doubles import CountingTables, spec

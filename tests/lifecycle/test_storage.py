@@ -9,8 +9,8 @@ import pytest
 
 from kernel.errors import Conflict, NotFound
 from kernel.ids import new_id
-from lifecycle.configuration.specs import provider_name
 from lifecycle.registry.agents import AgentState
+from lifecycle.specs.spec import provider_name
 from llmops.reports.periods import period_of
 from tests.lifecycle.app import App
 from tests.lifecycle.doubles import ManualClock, ShortPageTables, live_versions, spec

@@ -8,7 +8,7 @@ import pytest
 from prometheus_client import Metric as Family
 from prometheus_client.parser import text_string_to_metric_families
 
-from lifecycle.registry.gauges import STORED
+from lifecycle.measures.gauges import STORED
 from llmops.metrics import definitions as metrics
 from llmops.metrics.exposition import exposition
 from llmops.metrics.series import added, observed

@@ -23,7 +23,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from adapters.telemetry import start
 from bootstrap.services import Services
-from lifecycle.configuration.specs import AgentSpec
+from lifecycle.specs.spec import AgentSpec
 
 start(otlp_endpoint="", connection_string="", content={content})
 kept = InMemorySpanExporter()

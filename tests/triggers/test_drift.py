@@ -10,7 +10,7 @@ import pytest
 
 from bootstrap.services import Services
 from kernel.settings import Settings
-from lifecycle.configuration.specs import AgentSpec
+from lifecycle.specs.spec import AgentSpec
 from tests.triggers.conftest import context, request
 from triggers import drift
 from triggers.api import Api, page_token

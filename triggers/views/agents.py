@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from lifecycle.configuration.specs import AgentSpec
 from lifecycle.registry.agents import AgentState
 from lifecycle.registry.prune import Action
+from lifecycle.specs.spec import AgentSpec
 from triggers.views.base import FailureView, View
 from triggers.views.versions import ProviderHealthView, ProviderVersionView, RetirementView
 

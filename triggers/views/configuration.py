@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 from lifecycle.configuration.kinds import Ref
 from lifecycle.configuration.layers import AgentConfig, Capability, Overrides, Personality, Template
 from lifecycle.configuration.preferences import Preferences
-from lifecycle.configuration.specs import AgentSpec, fingerprint
+from lifecycle.specs.spec import AgentSpec, fingerprint
 from triggers.views.base import FailureView, Page, View
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from datetime import datetime
 
 from pydantic import Field
 
-from lifecycle.registry.differences import DriftAction, DriftKind
-from lifecycle.registry.plan_store import StoredPlan
-from lifecycle.registry.plans import LineOutcome, Step
+from lifecycle.drift.differences import DriftAction, DriftKind
+from lifecycle.drift.plans import LineOutcome, Step
+from lifecycle.drift.store import StoredPlan
 from triggers.views.agents import ProviderVersionView
 from triggers.views.base import View
 

@@ -16,8 +16,8 @@ from adapters.memory_tables import MemoryTables
 from adapters.providers.foundry import FoundryProvider, Project
 from adapters.providers.offline import OfflineProvider
 from adapters.providers.openai import Endpoint, OpenAIProvider
-from lifecycle.configuration.specs import AgentSpec, Simulation, fingerprint, provider_name
 from lifecycle.registry.providers import AgentProvider, Wanted
+from lifecycle.specs.spec import AgentSpec, Simulation, fingerprint, provider_name
 from tests.fakes.foundry_server import FakeFoundry
 from tests.fakes.openai_server import FakeOpenAI, Fault
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from lifecycle.configuration.specs import AgentSpec, fingerprint
-from lifecycle.configuration.tools import check_tools
+from lifecycle.specs.spec import AgentSpec, fingerprint
+from lifecycle.specs.tools import check_tools
 
 STRICT = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"], "additionalProperties": False}
 

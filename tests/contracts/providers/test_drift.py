@@ -12,8 +12,8 @@ from adapters.memory_tables import MemoryTables
 from bootstrap.services import Services
 from kernel.errors import Unavailable
 from kernel.settings import Settings
-from lifecycle.configuration.specs import AgentSpec
-from lifecycle.registry.plans import Step
+from lifecycle.drift.plans import Step
+from lifecycle.specs.spec import AgentSpec
 from tests.contracts.providers.conftest import NOW
 from tests.fakes.foundry_server import FakeFoundry
 

@@ -14,8 +14,8 @@ from adapters.providers.foundry import FoundryProvider, Project
 from bootstrap.services import Services
 from kernel.errors import ProviderRejected, Unavailable
 from kernel.settings import Settings
-from lifecycle.configuration.specs import AgentSpec, fingerprint, provider_name
 from lifecycle.registry.providers import ProviderVersion
+from lifecycle.specs.spec import AgentSpec, fingerprint, provider_name
 from tests.contracts.providers.conftest import FOUNDRY_SPEC as SPEC
 from tests.contracts.providers.conftest import NOW, ask, foundry_at, wanted
 from tests.contracts.providers.metering import Meter

@@ -12,8 +12,8 @@ from adapters.providers.offline import TABLE, OfflineProvider
 from adapters.providers.offline_client import count_tokens
 from kernel.errors import Unavailable
 from kernel.tables import Span, every
-from lifecycle.configuration.specs import AgentSpec, Simulation
 from lifecycle.registry.providers import AttemptId, ProviderVersion
+from lifecycle.specs.spec import AgentSpec, Simulation
 from tests.contracts.providers.conftest import NOW, wanted
 
 VERSION = ProviderVersion("helper", "1", "offline:helper:1", NOW)

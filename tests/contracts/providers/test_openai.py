@@ -8,7 +8,7 @@ import pytest
 
 from adapters.providers.openai import Endpoint, OpenAIProvider
 from adapters.providers.openai_client import connect
-from lifecycle.configuration.specs import fingerprint
+from lifecycle.specs.spec import fingerprint
 from tests.contracts.providers.conftest import NOW, agent_at, ask, wanted
 from tests.contracts.providers.conftest import OPENAI_SPEC as SPEC
 from tests.contracts.providers.metering import Meter

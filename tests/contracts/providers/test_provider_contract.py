@@ -11,8 +11,8 @@ from agent_framework import ChatContext, ChatMiddleware, Message, UsageDetails
 from agent_framework.exceptions import ChatClientException
 
 from kernel.errors import Conflict, InternalError, InvalidInput, ProviderRejected, Unavailable
-from lifecycle.configuration.specs import Simulation
 from lifecycle.registry.providers import AttemptId
+from lifecycle.specs.spec import Simulation
 from tests.contracts.providers.conftest import NOW, Failure, World, ask, wanted
 from tests.contracts.providers.metering import Meter
 from tests.fakes.foundry_server import FakeFoundry

@@ -9,7 +9,7 @@ from typing import cast
 import pytest
 
 from kernel.errors import InvalidInput
-from lifecycle.configuration.tools import Toolbox, builtin_tools, calculator, check_tools
+from lifecycle.specs.tools import Toolbox, builtin_tools, calculator, check_tools
 from tests.contracts.providers.conftest import NOW
 
 TOOLS = builtin_tools(lambda: NOW)
@@ -100,8 +100,8 @@ def test_a_ready_made_tool_keeps_its_name() -> None:
         "adapters.providers.offline",
         "adapters.providers.openai",
         "adapters.providers.foundry",
-        "lifecycle.configuration.tools",
-        "lifecycle.configuration.specs",
+        "lifecycle.specs.tools",
+        "lifecycle.specs.spec",
     ],
 )
 def test_importing_a_provider_is_cheap(module: str) -> None:

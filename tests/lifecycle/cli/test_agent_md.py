@@ -10,7 +10,7 @@ import pytest
 from lifecycle.cli.agent_md import Reading
 from lifecycle.cli.directory import read_directory
 from lifecycle.cli.failures import BadFile
-from lifecycle.configuration.specs import AgentSpec
+from lifecycle.specs.spec import AgentSpec
 
 READING = Reading(model="gpt-5-mini")
 MINIMAL = """---

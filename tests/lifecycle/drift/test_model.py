@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kernel.errors import Conflict, NotFound
+from lifecycle.drift.differences import DriftAction
 from lifecycle.registry.agents import AgentState
-from lifecycle.registry.differences import DriftAction
 from lifecycle.registry.providers import Found
 from tests.lifecycle.drift.world import OWNER, World
 

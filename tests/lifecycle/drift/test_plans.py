@@ -10,10 +10,10 @@ from adapters.memory_tables import MemoryTables
 from kernel.errors import Conflict, NotFound, Unavailable
 from kernel.ids import new_id
 from kernel.tables import Span, every
-from lifecycle.registry.differences import DriftAction, DriftKind, Line, Plan
-from lifecycle.registry.drift import MOST_VERSIONS
+from lifecycle.drift.differences import DriftAction, DriftKind, Line, Plan
+from lifecycle.drift.planner import MOST_VERSIONS
+from lifecycle.drift.store import KEPT, TABLE, PlanStore
 from lifecycle.registry.operations import Ensure
-from lifecycle.registry.plan_store import KEPT, TABLE, PlanStore
 from lifecycle.registry.providers import ProviderVersion
 from tests.lifecycle.doubles import NOW, Crash, Fate, FatefulTables
 from tests.lifecycle.drift.world import Held, World

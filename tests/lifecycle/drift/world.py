@@ -11,12 +11,12 @@ from adapters.memory_tables import MemoryTables
 from bootstrap.services import Services
 from kernel.errors import AppError, ProviderRejected
 from kernel.tables import Tables
-from lifecycle.configuration.specs import fingerprint, provider_name
+from lifecycle.drift.plans import Plans, Step
 from lifecycle.registry.agents import AgentRecord
 from lifecycle.registry.operations import Operation
-from lifecycle.registry.plans import Plans, Step
 from lifecycle.registry.providers import Found, ProviderVersion, Wanted
 from lifecycle.registry.signals import LocalSignals
+from lifecycle.specs.spec import fingerprint, provider_name
 from tests.lifecycle.doubles import ManualClock, make_services, spec
 
 OWNER = "us"

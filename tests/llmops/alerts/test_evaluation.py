@@ -12,10 +12,10 @@ from adapters.memory_tables import MemoryTables
 from kernel.errors import Conflict, EtagMismatch, NotFound, Unavailable
 from kernel.journal import LANES, Journal
 from kernel.tables import Insert, Span, Tables, every
-from lifecycle.registry.alarms import RegistryAlarms
+from lifecycle.drift.differences import DriftKind
+from lifecycle.drift.store import PlanStore, Summary
+from lifecycle.measures.alarms import RegistryAlarms
 from lifecycle.registry.counts import LifecycleCounts, change_row
-from lifecycle.registry.differences import DriftKind
-from lifecycle.registry.plan_store import PlanStore, Summary
 from llmops.alerts.evaluation import Evaluated, Evaluator, Sources
 from llmops.alerts.rules import AlertRule
 from llmops.alerts.store import MOST, Alerts

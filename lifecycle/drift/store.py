@@ -14,7 +14,7 @@ from datetime import datetime
 from kernel.codec import JsonCodec
 from kernel.errors import NotFound
 from kernel.tables import Delete, Insert, Replace, Row, RowChanged, Span, Tables, Upsert, every
-from lifecycle.registry.differences import Line, Plan
+from lifecycle.drift.differences import Line, Plan
 
 TABLE = "plans"
 KEPT = 20
@@ -31,7 +31,7 @@ class Summary:
 
     Attributes:
         at: When it was, aware UTC.
-        counts: How many lines of each kind (`lifecycle.registry.differences.DriftKind`) there were; none that are 0.
+        counts: How many lines of each kind (`lifecycle.drift.differences.DriftKind`) there were; none that are 0.
         unchanged: How many agents were as they should be.
         unseen: Providers that could not be looked at, with the code of the reason.
     """

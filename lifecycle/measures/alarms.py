@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from kernel.clock import hour_bucket
+from lifecycle.drift.differences import DriftKind
+from lifecycle.drift.store import PlanStore
 from lifecycle.registry.counts import LifecycleCounts
-from lifecycle.registry.differences import DriftKind
-from lifecycle.registry.plan_store import PlanStore
 from lifecycle.registry.trail import Step
 from llmops.alerts.metrics import Metric
 

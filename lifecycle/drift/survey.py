@@ -9,9 +9,9 @@ from dataclasses import replace
 
 from kernel.errors import AppError, InvalidInput
 from kernel.ids import workspace_name
+from lifecycle.drift.differences import Plan
+from lifecycle.drift.planner import Sight, plan_of
 from lifecycle.registry.catalog import Agent, Catalog
-from lifecycle.registry.differences import Plan
-from lifecycle.registry.drift import Sight, plan_of
 from lifecycle.registry.providers import Found, Providers, ProviderVersion
 
 _AT_ONCE = 8

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from kernel.clock import Clock, rfc3339
 from kernel.errors import InvalidInput, one_of
-from lifecycle.configuration.hosted_tools import HostedTool
+from lifecycle.specs.hosted_tools import HostedTool
 
 if TYPE_CHECKING:
     from agent_framework import FunctionTool

@@ -9,9 +9,9 @@ from datetime import datetime
 
 from kernel.errors import InvalidInput
 from kernel.ids import agent_name
-from lifecycle.configuration.specs import provider_name
 from lifecycle.registry.agents import same
 from lifecycle.registry.providers import Found, ProviderVersion
+from lifecycle.specs.spec import provider_name
 
 
 @dataclass(frozen=True, slots=True)

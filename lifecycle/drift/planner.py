@@ -1,6 +1,6 @@
 """Drift: what was declared, what the registry's records say and what is at the providers, held against each other.
 
-Pure: `plan_of` makes the plan, `lifecycle.registry.survey` looks around, `lifecycle.registry.plans` keeps and applies.
+Pure: `plan_of` makes the plan, `lifecycle.drift.survey` looks around, `lifecycle.drift.plans` keeps and applies.
 Applying a plan that was made of what there is leaves a plan without anything to do; only remarks stay
 (DriftAction.NONE), on what others made and this app therefore leaves alone.
 """
@@ -11,12 +11,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
-from lifecycle.configuration.specs import fingerprint
+from lifecycle.drift.belongings import Belongings, newer, sorted_out
+from lifecycle.drift.differences import DriftAction, DriftKind, Line, Plan
 from lifecycle.registry.agents import AgentState, same
-from lifecycle.registry.belongings import Belongings, newer, sorted_out
 from lifecycle.registry.catalog import Agent
-from lifecycle.registry.differences import DriftAction, DriftKind, Line, Plan
 from lifecycle.registry.providers import Found
+from lifecycle.specs.spec import fingerprint
 
 if TYPE_CHECKING:
     from lifecycle.registry.providers import ProviderVersion

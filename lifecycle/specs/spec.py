@@ -10,9 +10,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from lifecycle.configuration.hosted_tools import HostedTool, SpecTool, ToolName, repeated
-from lifecycle.configuration.output_format import ResponseFormat
-from lifecycle.configuration.spending import Runaway, Rung, check_ladder
+from lifecycle.specs.hosted_tools import HostedTool, SpecTool, ToolName, repeated
+from lifecycle.specs.output_format import ResponseFormat
+from lifecycle.specs.spending import Runaway, Rung, check_ladder
 from llmops.evaluation.policy import EvaluationPolicy
 from llmops.performance.sla import SlaPolicy
 
@@ -69,7 +69,7 @@ class AgentSpec(BaseModel):
         top_p: Nucleus sampling 0-1; None for the provider's default.
         max_output_tokens: Most tokens one model call may produce; None for the provider's default.
         tools: What the model may call: names of function tools, and objects for tools that the provider runs
-            (`lifecycle.configuration.hosted_tools`), which only `foundry` has.
+            (`lifecycle.specs.hosted_tools`), which only `foundry` has.
         response_format: The JSON Schema that answers follow; None for text. Not with `offline`.
         simulate: What the `offline` provider should do; only allowed there.
         labels: At most 16 free key-value pairs to find and group agents by.

@@ -13,18 +13,18 @@ from typing import TYPE_CHECKING
 
 from kernel.errors import Conflict
 from kernel.ids import new_id
-from lifecycle.registry.differences import DriftAction, Line
-from lifecycle.registry.drift import AWAY
-from lifecycle.registry.plan_store import summary_of
+from lifecycle.drift.differences import DriftAction, Line
+from lifecycle.drift.planner import AWAY
+from lifecycle.drift.store import summary_of
 
 if TYPE_CHECKING:
     from kernel.clock import Clock
+    from lifecycle.drift.store import PlanStore, StoredPlan, Summary
+    from lifecycle.drift.survey import Survey
     from lifecycle.registry.catalog import Agent, Catalog
     from lifecycle.registry.operations import Operation
-    from lifecycle.registry.plan_store import PlanStore, StoredPlan, Summary
     from lifecycle.registry.providers import Providers
     from lifecycle.registry.signals import AgentSignals
-    from lifecycle.registry.survey import Survey
 
 _AT_ONCE = 16
 

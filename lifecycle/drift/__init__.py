@@ -1,0 +1,1 @@
+"""Where declarations, records and providers differ, and doing something about it."""

@@ -1,0 +1,1 @@
+"""What an agent is to be: its spec, tools, output format and limits."""
