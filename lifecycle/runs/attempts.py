@@ -23,6 +23,7 @@ from lifecycle.runs.endings import Effort
 from lifecycle.runs.guard import Guard, GuardPolicy
 from lifecycle.runs.lease import RunLease
 from lifecycle.runs.metering import Meter, charged
+from lifecycle.runs.progress import dumped, loaded
 from lifecycle.runs.rules import Answer, Run, Stage
 from lifecycle.runs.streaming import told_on_the_way
 from lifecycle.sessions.conversations import Conversations
@@ -123,6 +124,20 @@ class Attempt:
         model, below = (intent.model if intent else ""), (meter.waits_below if meter else None)
         return Wait(charged(run), error.code, need, model, below)
 
+    @property
+    def progress(self) -> str | None:
+        """How far the run has come, for another attempt to go on from; None for its beginning.
+
+        A provider that keeps the conversation is told the query again: what of it such a conversation holds when a call
+        was not made is not known.
+        """
+        run, meter = self._lease.run, self._meter
+        if self._conversation is not None:
+            return None
+        if meter is None or len(meter.messages) <= meter.first:
+            return run.progress
+        return dumped([*loaded(run.progress), *meter.messages[meter.first :]])
+
     async def answer(self) -> Answer:
         """Return the model's answer, scored.
 
@@ -136,7 +151,7 @@ class Attempt:
         self._version = live.version.version
         await parts.uses.record(run.workspace, run.agent, self._signals)
         try:
-            messages = [*await self._said_before(live), told(run)]
+            messages = [*await self._said_before(live), told(run), *loaded(run.progress)]
             meter = self._meter = await self._paying(live)
             lease.enter(Stage.RUNNING)
             response = await self._asked(live, messages, meter)

@@ -23,7 +23,7 @@ from llmops.spend.rates import RateBook
 from llmops.spend.usage import Spend, Usage
 
 if TYPE_CHECKING:
-    from agent_framework import ChatContext, ChatResponse, ChatResponseUpdate, ResponseStream, UsageDetails
+    from agent_framework import ChatContext, ChatResponse, ChatResponseUpdate, Message, ResponseStream, UsageDetails
 
     from lifecycle.loader.resolver import LiveAgent
     from lifecycle.runs.rules import Run
@@ -58,6 +58,8 @@ class Meter:
         model_ms: How long the calls have taken.
         intent: The last call that was to be made, at its estimate.
         waits_below: The step of the ladder that stopped the run, in percent.
+        messages: What the last call was to be told.
+        first: How many of these the first call was told already.
         purpose: What the calls are for.
         calls: How many of the attempt have been begun.
         limit: What ends the attempt, which a budget of wall time may bring forward; `latest` is when it would anyway.
@@ -79,6 +81,8 @@ class Meter:
     waits_below: int | None = None
     limit: asyncio.Timeout | None = None
     latest: float = 0.0
+    messages: list[Message] = field(default_factory=list["Message"])
+    first: int = 0
     purpose: Purpose = "answer"
     calls: int = 0
 
@@ -134,6 +138,9 @@ class Meter:
             RunFailed: The run has run away.
         """
         self.guard.check(time.monotonic())
+        self.messages = list(context.messages)
+        if self.calls == 0:
+            self.first = len(self.messages)
         spec, run = self.live.spec, self.run
         options: dict[str, Any] = context.options if isinstance(context.options, dict) else {}
         limited = bool(await self.purse.limits())

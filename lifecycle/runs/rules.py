@@ -93,7 +93,9 @@ class Run:
         score: How good the answer looks; None unless succeeded.
         error: Why it, or its last attempt, failed.
         spend: Of all attempts.
-        wasted: Of these, attempts that gave no answer.
+        wasted: Of these, attempts that gave no answer and that no other went on from.
+        progress: Where a budget stopped it, for the next attempt to go on from (`lifecycle.runs.progress`); else None.
+        carried: What attempts spent that such a next one goes on from.
         traceparent: The trace it was submitted in, which every attempt goes on with; None outside a trace.
     """
 
@@ -131,6 +133,8 @@ class Run:
     error: RunError | None = None
     spend: Spend = field(default_factory=Spend)
     wasted: Spend = field(default_factory=Spend)
+    progress: str | None = None
+    carried: Spend = field(default_factory=Spend)
     traceparent: str | None = None
 
     @property
@@ -246,4 +250,5 @@ def retry_delay_s(attempt: int, base_s: float, retry_after_s: float | None, long
 
 
 def _finished(run: Run, state: RunState, stage: Stage, now: datetime) -> Run:
-    return replace(run, state=state, stage=stage, lease_owner=None, lease_until=None, finished_at=now)
+    done = replace(run, state=state, stage=stage, lease_owner=None, lease_until=None, finished_at=now)
+    return replace(done, progress=None)

@@ -220,7 +220,7 @@ class Runner:
         now = self._clock()
         said = (("user", attempts.told(lease.run)), ("assistant", answer.text))
         turns = [Turn(role, text, lease.run.id, now) for role, text in said]
-        wasted = spend - attempt.spend
+        wasted = spend - attempt.spend - lease.run.carried
         before = lease.run
         run = await lease.end(
             lambda run, now: replace(runs.answered(run, answer, now), spend=spend, wasted=wasted),
@@ -258,8 +258,10 @@ class Runner:
         await self._waits.enter(attempt.wait(error))  # before the run waits, or nobody would find it
         spend = await self._spend(run, None)
         before = lease.run
-        held = attempt.held_after_failure(error)
-        run = await lease.end(lambda run, _: replace(runs.blocked(run, error), spend=spend, wasted=spend), held=held)
+        held, progress = attempt.held_after_failure(error), attempt.progress
+        carried = run.carried + attempt.spend if progress else Spend()
+        kept = {"spend": spend, "wasted": spend - carried, "progress": progress, "carried": carried}
+        run = await lease.end(lambda run, _: replace(runs.blocked(run, error), **kept), held=held)
         if not lease.lost:
             await self._endings.ended(before, run, attempt.effort, error)
         if run.state is runs.RunState.WAITING and not lease.lost:
@@ -280,4 +282,4 @@ def _after_failure(run: Run, now: datetime, *, error: AppError, again: bool, spe
         after = runs.cancelled(run, now)
     else:
         after = runs.released(run, error) if again else runs.failed(run, error, now)
-    return replace(after, spend=spend, wasted=spend)
+    return replace(after, spend=spend, wasted=spend if after.finished else spend - after.carried)

@@ -7,21 +7,26 @@ import contextlib
 import itertools
 from collections.abc import Sequence
 from decimal import Decimal
+from functools import cached_property
 from typing import Any
 
 import pytest
+from agent_framework import Message
 
 from adapters.memory_tables import MemoryTables
+from bootstrap.services import Services
 from kernel.errors import AppError, Conflict, Unavailable
 from kernel.tables import Delete, Page, Row, Span, Write, every
+from lifecycle.runs.progress import MOST_BYTES, dumped, loaded
 from lifecycle.runs.rules import Run, RunState
 from lifecycle.runs.submissions import Submission
+from lifecycle.specs.tools import Tools
 from llmops.budgets.rules import Budget, Limit, parse_scope
 from llmops.spend.pricing import Rate
 from llmops.spend.usage import Spend
 from tests.fakes.foundry_server import FakeFoundry
 from tests.lifecycle.app import TOOLED, App
-from tests.lifecycle.doubles import Crash, Fate, ManualClock, spec
+from tests.lifecycle.doubles import Crash, Fate, ManualClock, quick_settings, spec
 
 
 async def limit(app: App, scope: str, unit: Any, amount: int, period: Any = "total", **more: Any) -> None:
@@ -105,17 +110,59 @@ async def test_at_a_limit_the_run_waits_and_the_same_run_goes_on(app: App) -> No
     assert [wait async for wait in app.services.waits.every("default")] == []
 
 
-async def test_a_limit_in_the_middle_of_a_tool_loop_is_kept(app: App) -> None:
-    """The second model call is not made; what the first one cost is wasted and said so."""
-    await app.declare(declared=TOOLED)
-    await limit(app, "run:01900000-0000-7000-8000-000000000001", "calls", 1, "run")
-    accepted = await app.submit(run_id="01900000-0000-7000-8000-000000000001")
-    await deliver(app)
-    run, session = await app.stored(accepted.run)
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_run_stopped_in_the_middle_of_a_tool_loop_goes_on_from_there(stream: bool) -> None:
+    """The second model call waits for room; the first one is not repeated, nor is the tool, and nothing is wasted."""
+    app = App(BUDGET_WAIT_S=0.05)
+    asked: list[str] = []
 
-    assert run.state is RunState.WAITING
-    assert run.spend == run.wasted == session.spend == sum((li.spend for li in await app.lines(run)), Spend())
-    assert run.spend.calls == 1
+    def lookup(key: str = "x") -> str:
+        """Look something up."""
+        asked.append(key)
+        return "found"
+
+    equipped = app.services = Equipped(app.tables, quick_settings(BUDGET_WAIT_S=0.05), app.clock)
+    equipped.found = lookup
+    app.signals = app.services.local_signals()
+    await app.declare(declared=spec(tools=("lookup",), simulate={"call_tool": "lookup"}))
+    scope = "run:01900000-0000-7000-8000-000000000001"
+    await limit(app, scope, "calls", 1, "run")
+    accepted = await app.submit(run_id="01900000-0000-7000-8000-000000000001", stream=stream)
+    await deliver(app)
+    stopped, session = await app.stored(accepted.run)
+    await limit(app, scope, "calls", 2, "run")
+    since = len(app.queue.sent)
+    await app.services.run_resume.resume_in("default", app.queue.send)
+    await deliver(app, since)
+    done, _ = await app.stored(accepted.run)
+    lines = await app.lines(done)
+    await app.aclose()
+
+    assert stopped.state is RunState.WAITING
+    assert stopped.spend == session.spend == lines[0].spend
+    assert (stopped.spend.calls, stopped.wasted) == (1, Spend())
+    assert done.state is RunState.SUCCEEDED
+    assert "found" in (done.answer or "")
+    assert len(asked) == 1
+    assert [(line.attempt, line.call) for line in lines] == [(1, 1), (2, 1)]
+    assert (done.spend.calls, done.wasted, done.progress) == (2, Spend(), None)
+
+
+class Equipped(Services):
+    """Services with a tool of the test's own."""
+
+    found: Any
+
+    @cached_property
+    def tools(self) -> Tools:
+        return {"lookup": self.found}
+
+
+async def test_what_is_too_long_to_be_kept_is_begun_anew(app: App) -> None:
+    assert dumped([Message("user", ["x" * MOST_BYTES])]) is None
+    assert dumped([]) is None
+    assert [message.text for message in loaded(dumped([Message("user", ["x"])]))] == ["x"]
+    assert loaded(None) == []
 
 
 async def test_a_period_that_is_over_lets_the_run_go_on(app: App) -> None:
