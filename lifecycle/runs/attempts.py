@@ -101,6 +101,7 @@ class Attempt:
         self._lease = lease
         self._signals = signals
         self._conversation: str | None = None
+        self._done: Sequence[Message] = ()
         self._tokens = 0
         self._meter: Meter | None = None
         self._version = ""
@@ -126,17 +127,18 @@ class Attempt:
 
     @property
     def progress(self) -> str | None:
-        """How far the run has come, for another attempt to go on from; None for its beginning.
-
-        A provider that keeps the conversation is told the query again: what of it such a conversation holds when a call
-        was not made is not known.
-        """
-        run, meter = self._lease.run, self._meter
+        """How far the run has come, for another attempt to go on from; None for its beginning."""
+        meter = self._meter
+        if meter is None or not meter.spend.calls:
+            return self._lease.run.progress if self.went_on else None
         if self._conversation is not None:
-            return None
-        if meter is None or len(meter.messages) <= meter.first:
-            return run.progress
-        return dumped([*loaded(run.progress), *meter.messages[meter.first :]])
+            return dumped(meter.messages, self._conversation)
+        return dumped([*self._done, *meter.messages[meter.first :]], None)
+
+    @property
+    def went_on(self) -> bool:
+        """Whether it has gone on from where an earlier one was stopped."""
+        return bool(self._done)
 
     async def answer(self) -> Answer:
         """Return the model's answer, scored.
@@ -151,7 +153,10 @@ class Attempt:
         self._version = live.version.version
         await parts.uses.record(run.workspace, run.agent, self._signals)
         try:
-            messages = [*await self._said_before(live), told(run), *loaded(run.progress)]
+            said = await self._said_before(live)
+            self._done = loaded(run.progress, self._conversation)
+            within = bool(self._done) and self._conversation is not None
+            messages = self._done if within else [*said, told(run), *self._done]
             meter = self._meter = await self._paying(live)
             lease.enter(Stage.RUNNING)
             response = await self._asked(live, messages, meter)
@@ -170,9 +175,11 @@ class Attempt:
     def held_after_failure(self, error: AppError) -> Held | None:
         """Return the provider's conversation if it surely is what it was before, else None.
 
-        A refusal for too many requests added nothing to it, nor did a call that a budget did not allow; of any other
-        failure that cannot be said.
+        A refusal for too many requests added nothing to it, nor did a call that a budget did not allow, before which it
+        holds what was answered; of any other failure that cannot be said.
         """
+        if isinstance(error, BudgetBlocked) and self.spend.calls and self._conversation is not None:
+            return Held(self._conversation, self._lease.session.turns, self._tokens)
         refused = isinstance(error, BudgetBlocked) or error.code == "provider_throttled"
         untouched = refused and not self.spend.calls
         return self._lease.session.held if untouched else None

@@ -220,7 +220,7 @@ class Runner:
         now = self._clock()
         said = (("user", attempts.told(lease.run)), ("assistant", answer.text))
         turns = [Turn(role, text, lease.run.id, now) for role, text in said]
-        wasted = spend - attempt.spend - lease.run.carried
+        wasted = spend - attempt.spend - (lease.run.carried if attempt.went_on else Spend())
         before = lease.run
         run = await lease.end(
             lambda run, now: replace(runs.answered(run, answer, now), spend=spend, wasted=wasted),
@@ -259,7 +259,8 @@ class Runner:
         spend = await self._spend(run, None)
         before = lease.run
         held, progress = attempt.held_after_failure(error), attempt.progress
-        carried = run.carried + attempt.spend if progress else Spend()
+        before_it = run.carried if attempt.went_on else Spend()
+        carried = before_it + attempt.spend if progress else Spend()
         kept = {"spend": spend, "wasted": spend - carried, "progress": progress, "carried": carried}
         run = await lease.end(lambda run, _: replace(runs.blocked(run, error), **kept), held=held)
         if not lease.lost:

@@ -158,11 +158,16 @@ class Equipped(Services):
         return {"lookup": self.found}
 
 
-async def test_what_is_too_long_to_be_kept_is_begun_anew(app: App) -> None:
-    assert dumped([Message("user", ["x" * MOST_BYTES])]) is None
-    assert dumped([]) is None
-    assert [message.text for message in loaded(dumped([Message("user", ["x"])]))] == ["x"]
-    assert loaded(None) == []
+async def test_what_is_too_long_is_not_kept() -> None:
+    assert dumped([Message("user", ["x" * MOST_BYTES])], None) is None
+    assert dumped([], None) is None
+
+
+async def test_what_is_kept_belongs_to_one_conversation() -> None:
+    kept = dumped([Message("user", ["x"])], "conv_1")
+
+    assert [message.text for message in loaded(kept, "conv_1")] == ["x"]
+    assert loaded(kept, "conv_2") == loaded(kept, None) == loaded(None, None) == []
 
 
 async def test_a_period_that_is_over_lets_the_run_go_on(app: App) -> None:
@@ -205,6 +210,47 @@ async def test_what_the_provider_holds_is_gone_on_with_after_a_wait_that_began_b
 
     assert done.state is RunState.SUCCEEDED
     assert len(session.kept) == len(fake.project.conversations) == 1
+
+
+@pytest.mark.parametrize("forgotten", [False, True])
+async def test_at_foundry_a_stopped_run_goes_on_in_its_conversation(forgotten: bool) -> None:
+    """It sends what the tool returned, and no more; where the conversation is gone, it begins anew in another."""
+    async with FakeFoundry() as fake:
+        app = App(FOUNDRY_PROJECT_ENDPOINT=fake.endpoint, BUDGET_WAIT_S=0.05)
+        await app.declare(declared=spec(provider="foundry", tools=("calculator",)))
+        await limit(app, "workspace", "calls", 1)
+        run = (await app.submit('/tool calculator {"expression": "2 + 3"}')).run
+        await app.process(app.queue.sent[-1])
+        stopped, _ = await app.stored(run)
+        if forgotten:
+            fake.project.conversations.clear()
+        await limit(app, "workspace", "calls", 9)
+        await app.services.run_resume.resume_all(app.queue.send)
+        await deliver_until_done(app)
+        done, session = await app.stored(run)
+        bodies = fake.bodies("create_response")
+        await app.aclose()
+        await app.services.aclose()
+
+    assert (stopped.state, stopped.spend.calls, stopped.wasted) == (RunState.WAITING, 1, Spend())
+    assert done.state is RunState.SUCCEEDED
+    assert "5" in (done.answer or "")
+    assert session.held is not None
+    if forgotten:
+        assert done.wasted.calls == 1
+    else:
+        assert (done.spend.calls, done.wasted) == (2, Spend())
+        assert [item["type"] for item in bodies[-1]["input"]] == ["function_call_output"]
+        assert bodies[-1]["conversation"] == bodies[0]["conversation"]
+
+
+async def deliver_until_done(app: App) -> None:
+    """Deliver the latest message until the run has ended, as the broker does."""
+    for _ in range(6):
+        with contextlib.suppress(Unavailable):
+            run = await app.process(app.queue.sent[-1])
+            if run is not None and run.finished:
+                return
 
 
 async def test_an_operator_resumes_a_run_and_a_finished_one_not(app: App) -> None:
