@@ -34,9 +34,10 @@ class PriorityQueues:
         pages = await asyncio.gather(
             *(self._dead(place, limit, max(0, -((place - from_id) // _COUNT))) for place in range(_COUNT))
         )
-        # What a queue has after its page is not known, and must not be passed over for what the other one has.
-        known = min((page[-1].id for page in pages if page), default=0)
-        return sorted((each for page in pages for each in page if each.id <= known), key=lambda each: each.id)[:limit]
+        # What a queue has after a full page is not known, and must not be passed over for what the other one has.
+        known = min((page[-1].id for page in pages if len(page) == limit), default=None)
+        found = [each for page in pages for each in page if known is None or each.id <= known]
+        return sorted(found, key=lambda each: each.id)[:limit]
 
     async def redrive(self, letter_id: int, submission: Submission, redriven: int) -> None:
         """Put a dead message back on the queue it was on, as the submission, and remove it from the dead ones.
@@ -52,5 +53,11 @@ class PriorityQueues:
         await asyncio.gather(*(queue.aclose() for queue in self._queues))
 
     async def _dead(self, place: int, limit: int, from_id: int) -> Sequence[DeadMessage]:
-        page = await self._queues[place].dead(limit, from_id)
-        return [replace(message, id=message.id * _COUNT + place) for message in page]
+        found: list[DeadMessage] = []
+        while len(found) < limit:
+            page = await self._queues[place].dead(limit - len(found), from_id)
+            if not page:
+                break  # a page can be short although there is more; an empty one is the end
+            found += page
+            from_id = page[-1].id + 1
+        return [replace(message, id=message.id * _COUNT + place) for message in found]

@@ -1,4 +1,4 @@
-"""Who the agents are and how they live: specs, registry, actor, sessions, runs."""
+"""Who the agents are and how they live: specs, configuration, registry, drift, loader, sessions, runs, events."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What running agents costs: usage, prices, the ledger, cost queries and reports."""
+"""What running agents costs, whether it may, how good it was: spend, budgets, evaluation, performance, reports."""

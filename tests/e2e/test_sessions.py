@@ -158,7 +158,7 @@ async def test_bad_wishes_are_refused(api: Api) -> None:
         await api.call("POST", "sessions", {"agent": "a", "limits": {"max_turns": 1}}),
         await api.call("POST", "sessions", {"agent": "a", "limits": {"max_duration_s": -1}}),
         await api.call("POST", "sessions", {"agent": "a", "limits": {"max_history_tokens": 5}}),
-        await api.call("POST", "sessions", {"agent": "a", "priority": "high"}),
+        await api.call("POST", "sessions", {"agent": "a", "priority": "urgent"}),
         await api.call("POST", "sessions", {"agent": "a", "preferences": {"language": "not a language"}}),
         await api.call("GET", "sessions?state=sleeping"),
         await api.call("POST", "sessions/over/pause"),
