@@ -83,7 +83,8 @@ class ServiceBusQueue:
             receiver = self._peeker or self._dead_letters()
             self._peeker = None
             try:
-                peeked = await receiver.peek_messages(limit, sequence_number=from_id)
+                # The SDK takes 0 for "after what this receiver saw last", and a second look would miss the first ones.
+                peeked = await receiver.peek_messages(limit, sequence_number=max(1, from_id))
             except _failures() as error:
                 await receiver.close()
                 raise _unavailable() from error
