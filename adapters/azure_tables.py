@@ -1,4 +1,8 @@
-"""Tables on Azure Table Storage, or on Azurite, its emulator."""
+"""Tables on Azure Table Storage, or on Azurite, its emulator.
+
+Rows are read and written by requests of our own (docs/decisions/0015-table-requests.md); tables are made with the Table
+SDK, which a process needs only where the storage account is new.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +14,13 @@ from urllib.request import getproxies
 from adapters.table_answers import Answer, UnreadableAnswer, parts
 from adapters.table_entities import to_row
 from adapters.table_errors import NoRow, NoTable, meaning, unreachable
-from adapters.table_operations import Operation, creating, querying, reading, transaction, writing
+from adapters.table_operations import Operation, querying, reading, transaction, writing
 from adapters.table_rules import check_keys, check_query, check_table, checked, may_hold, pack_token, unpack_token
-from kernel.tables import Page, Row, RowChanged, RowExists, Span, Tables, Write
+from kernel.tables import Page, Row, RowChanged, Span, Tables, Write
 
 if TYPE_CHECKING:
     from azure.core.credentials_async import AsyncTokenCredential
+    from azure.data.tables.aio import TableServiceClient
 
     from adapters.table_service import TableService
 
@@ -45,8 +50,9 @@ class AzureTables(Tables):
     HTTP session does; its pool of 100 connections is aiohttp's default.
     """
 
-    def __init__(self, connect: Callable[[], TableService]) -> None:
+    def __init__(self, connect: Callable[[], TableService], sdk: Callable[[], TableServiceClient]) -> None:
         self._connect = connect
+        self._sdk = sdk
         self._service: TableService | None = None
 
     @classmethod
@@ -59,7 +65,12 @@ class AzureTables(Tables):
 
             return TableService(from_connection_string(conn), **_options())
 
-        return cls(connect)
+        def sdk() -> TableServiceClient:
+            from azure.data.tables.aio import TableServiceClient  # noqa: PLC0415 - 0.15 s, of a new account only
+
+            return TableServiceClient.from_connection_string(conn, **_options())
+
+        return cls(connect, sdk)
 
     @classmethod
     def from_endpoint(cls, url: str, credential: AsyncTokenCredential) -> AzureTables:
@@ -71,7 +82,12 @@ class AzureTables(Tables):
 
             return TableService(from_identity(url, credential), **_options())
 
-        return cls(connect)
+        def sdk() -> TableServiceClient:
+            from azure.data.tables.aio import TableServiceClient  # noqa: PLC0415 - as above
+
+            return TableServiceClient(url, credential=credential, **_options())
+
+        return cls(connect, sdk)
 
     async def get(self, table: str, partition: str, key: str) -> Row | None:
         """Return the row, or None when there is none."""
@@ -130,10 +146,15 @@ class AzureTables(Tables):
         return [part.etag for part in done]
 
     async def _create(self, table: str) -> None:
-        try:
-            await self._send(creating(table))
-        except RowExists:  # another worker was faster
-            return
+        from azure.core.exceptions import AzureError, ResourceExistsError  # noqa: PLC0415 - as above
+
+        async with self._sdk() as service:
+            try:
+                await service.create_table(table)
+            except ResourceExistsError:  # another worker was faster
+                return
+            except AzureError as error:
+                raise unreachable(error) from None
 
     async def _send(self, operation: Operation) -> Answer:
         """Return the answer of a success.

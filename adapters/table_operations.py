@@ -51,11 +51,6 @@ def querying(table: str, span: Span, limit: int, position: tuple[str | None, str
     return Operation("GET", f"/{table}()?{query}", _READ)
 
 
-def creating(table: str) -> Operation:
-    """Return the request that makes the table."""
-    return Operation("POST", "/Tables", _CREATE, json.dumps({"TableName": table}).encode())
-
-
 def writing(table: str, write: Write) -> Operation:
     """Return the request that makes one write on its own."""
     if isinstance(write, Insert):
