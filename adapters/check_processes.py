@@ -45,6 +45,11 @@ class CheckProcessPool:
         self._threads = ThreadPoolExecutor(most, thread_name_prefix="checks")
         self._end = weakref.finalize(self, _end, self._threads, self._all)
 
+    @property
+    def started(self) -> int:
+        """How many processes there are."""
+        return len(self._all)
+
     async def run(self, call: Call, limit: timedelta) -> Part:
         """Return what the check found.
 

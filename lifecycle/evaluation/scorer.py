@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 
 JUDGE = "judge"
 FOUNDRY = "foundry"
+JUDGES = (JUDGE, FOUNDRY)
+"""All judges; their order numbers their calls in the ledger, and never changes."""
 
 
 @dataclass(frozen=True, slots=True)
