@@ -17,12 +17,16 @@ import pytest
 from agent_framework import EvalItem, Message
 
 from adapters.check_processes import CheckProcessPool
+from kernel.errors import InvalidInput
+from lifecycle.configuration.layers import Template
 from lifecycle.evaluation.builtin import BUILTIN, builtin_checks
 from lifecycle.evaluation.checks import INLINE_CHARACTERS, MAX_CHARACTERS, Check, CheckRunner, check
 from lifecycle.evaluation.framework import acknowledge
 from llmops.evaluation.json_schema import MAX_PATTERNS
 from llmops.evaluation.policy import EvaluationPolicy
 from llmops.evaluation.scoring import Part
+from tests.lifecycle.app import App
+from tests.lifecycle.doubles import spec
 from tests.lifecycle.evaluation import own_checks
 
 QUICK_S = 0.3
@@ -220,6 +224,34 @@ async def test_a_schema_that_takes_too_long_is_left_out_and_no_other_with_it(che
     assert first == [Part("schema", None, f"Left out: the check took longer than {QUICK_S} s.")]
     assert second == [Part("schema", None, "Left out: the check took too long a moment ago.")]
     assert other == [Part("schema", 100)]
+
+
+@pytest.mark.parametrize(
+    ("part", "pointer"),
+    [
+        ({"allOf": [{"$ref": "http://127.0.0.1:9/x"}]}, "/allOf/0/$ref"),
+        ({"properties": {"a": {"pattern": r"^(a)\1$"}}}, "/properties/a/pattern"),
+        ({"not": {"minimum": "one"}}, "/not/minimum"),
+        ({"allOf": [{"$ref": "#"}]}, "/allOf/0"),
+    ],
+)
+@pytest.mark.parametrize("declared_in", ["agent", "template"])
+async def test_a_schema_that_no_answer_could_be_checked_by_is_refused_when_declared(
+    part: dict[str, Any], pointer: str, declared_in: str
+) -> None:
+    """With the place in the spec, also in a template; nothing is changed."""
+    app = App()
+    wanted = {"name": "r", "strict": False, "json_schema": {"type": "object", **part}}
+    template = Template.model_validate({"provider": "openai", "response_format": wanted})
+    if declared_in == "agent":
+        declaring = app.declare(declared=spec(provider="openai", response_format=wanted))
+    else:
+        declaring = app.services.composer.sources("default").check(template)
+    with pytest.raises(InvalidInput) as caught:
+        await declaring
+
+    assert caught.value.code == "invalid_schema"
+    assert list(caught.value.fields) == [f"/response_format/json_schema{pointer}"]
 
 
 async def test_a_schema_of_an_older_declaration_that_cannot_be_used_is_left_out(checking: Checking) -> None:
