@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 
 _START_S = 30.0
 """How long a process may take to start."""
+_CLOSING = "the app is closing"
 _LENGTH = struct.Struct(">I")
 
 
@@ -56,7 +57,17 @@ class CheckProcessPool:
         Raises:
             CheckFailed: Nothing: it was too slow (`TooSlow`), its process died, or there was none.
         """
-        return await asyncio.wrap_future(self._threads.submit(self._run, call, limit.total_seconds(), time.monotonic()))
+        try:
+            future = self._threads.submit(self._run, call, limit.total_seconds(), time.monotonic())
+        except RuntimeError as error:
+            raise CheckFailed(_CLOSING) from error
+        try:
+            return await asyncio.wrap_future(future)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            raise CheckFailed(_CLOSING) from None  # the pool was closed, not the caller cancelled
 
     async def aclose(self) -> None:
         """End the processes; calls that are under way fail."""
@@ -87,6 +98,8 @@ class CheckProcessPool:
         process = _Process()
         self._all.add(process)
         try:
+            if not self._end.alive:  # closed meanwhile: nobody else ends this one
+                raise CheckFailed(_CLOSING)  # noqa: TRY301 - ended below, like one that does not start
             process.wait_until_ready()
         except BaseException:
             self._all.discard(process)

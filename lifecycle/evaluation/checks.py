@@ -192,6 +192,9 @@ class CheckRunner:
                 self._paused[key] = time.monotonic() + PAUSE_S
             log.warning("check %s: %s", one.name, error, extra={"event": "evaluation.check_failed"})
             return left_out(one.name, str(error))
+        except Exception as error:  # noqa: BLE001 - a machine out of threads must not cost a run its answer
+            log.warning("check %s: %s", one.name, type(error).__name__, extra={"event": "evaluation.check_failed"})
+            return left_out(one.name, "it could not be run")
 
 
 def perform(call: Call) -> Part:

@@ -144,6 +144,25 @@ async def test_a_process_is_kept_warm_and_ends_with_its_pool(checking: Checking)
         os.kill(int(pids.pop()), 0)
 
 
+async def test_closing_the_pool_costs_no_answer(checking: Checking) -> None:
+    """Neither one whose check is under way or waits for its turn, nor one that comes later."""
+    runner = checking.runner()
+    stuck = [Check(f"stuck{number}", own_checks.hanging.function) for number in range(4)]
+    scoring = [asyncio.create_task(runner.run([one], item())) for one in stuck]
+    while checking.own.started < 2:  # noqa: ASYNC110 - threads start them, which set no event
+        await asyncio.sleep(0)
+    await checking.own.aclose()
+    found = [part for parts in await asyncio.gather(*scoring) for part in parts]
+    found += await runner.run([own_checks.short], item())
+
+    assert {part.value for part in found} == {None}
+    assert {part.reason for part in found} <= {
+        "Left out: the app is closing.",
+        "Left out: the process of the check died.",
+        "Left out: its process did not start.",
+    }
+
+
 async def test_many_answers_are_checked_at_once(checking: Checking) -> None:
     runner = checking.runner()
     found = await asyncio.gather(*(runner.run([own_checks.short], item()) for _ in range(40)))
