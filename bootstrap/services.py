@@ -64,6 +64,9 @@ class Services(StatusParts, AlertParts, DriftParts, ReportParts):
         made = self.__dict__
         if "uses" in made:
             await self.uses.aclose()
+        if "check_processes" in made:
+            for pool in self.check_processes:
+                await pool.aclose()
         if "publisher" in made:
             await self.publisher.aclose()
         if "providers" in made:

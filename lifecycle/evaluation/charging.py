@@ -20,6 +20,11 @@ from llmops.spend.usage import Usage
 ATTEMPT = 0
 """The attempt that judging counts as in the ledger: attempts that answer are numbered from 1."""
 
+TRIES = 5
+"""How often a judge is asked about an answer before it is given up."""
+_CALLS = 100
+"""Numbers kept for the model calls of one judgement, well above what Agent Framework's loop makes of one request."""
+
 VERDICT_TOKENS = 4000
 """Tokens that a judge's verdict may take within budgets where the judge does not say, its reasoning included."""
 
@@ -36,8 +41,14 @@ class JudgingCharges:
         self._clock = clock
 
     @asynccontextmanager
-    async def of_agent(self, run: Run, judge: LiveAgent) -> AsyncIterator[Sequence[Any]]:
-        """Provide the middleware by which the judging agent's model calls are paid for."""
+    async def of_agent(self, run: Run, judge: LiveAgent, calls: int) -> AsyncIterator[Sequence[Any]]:
+        """Provide the middleware by which the judging agent's model calls are paid for.
+
+        Args:
+            run: Whose answer is judged.
+            judge: The agent that judges.
+            calls: The number (`before_calls`) after which this judgement's calls are numbered.
+        """
         purse = self._treasury.purse(charged(run), ATTEMPT)
         meter = Meter(
             replace(run, attempt=ATTEMPT),
@@ -49,7 +60,7 @@ class JudgingCharges:
             self._clock,
             usual_output=VERDICT_TOKENS,
             purpose="evaluation",
-            calls=await self._latest_call(run),
+            calls=calls,
         )
         try:
             yield meter.middleware()
@@ -57,16 +68,25 @@ class JudgingCharges:
             await purse.close()
 
     @asynccontextmanager
-    async def of_service(self, run: Run, provider: str, model: str, at_most: Usage) -> AsyncIterator[Settle]:
+    async def of_service(
+        self, run: Run, provider: str, model: str, at_most: Usage, calls: int
+    ) -> AsyncIterator[Settle]:
         """Reserve what a service may take to judge, and provide what records what it took.
 
-        Where that is never told, the call stands in the ledger as unsettled, at what was reserved.
+        Where that never becomes known, the call stands in the ledger as unsettled, at what was reserved.
+
+        Args:
+            run: Whose answer is judged.
+            provider: The service.
+            model: The model that it uses.
+            at_most: What it may take.
+            calls: The number (`before_calls`) after which this judgement's call is numbered.
 
         Raises:
             BudgetBlocked: The agent's budgets do not allow it.
         """
         purse = self._treasury.purse(charged(run), ATTEMPT)
-        intent = await self._intent(run, provider, model, at_most)
+        intent = await self._intent(run, provider, model, at_most, calls + 1)
         await purse.begin(intent)
         line = intent
 
@@ -85,13 +105,13 @@ class JudgingCharges:
         await purse.record(line)
         await purse.close()
 
-    async def _intent(self, run: Run, provider: str, model: str, at_most: Usage) -> Line:
+    async def _intent(self, run: Run, provider: str, model: str, at_most: Usage, call: int) -> Line:
         rates, now = await self._rates.of(run.workspace), self._clock()
         return Line(
             workspace=run.workspace,
             run_id=run.id,
             attempt=ATTEMPT,
-            call=await self._latest_call(run) + 1,
+            call=call,
             at=now,
             agent=run.agent,
             session_id=run.session_id,
@@ -106,6 +126,16 @@ class JudgingCharges:
             outcome="unsettled",
         )
 
-    async def _latest_call(self, run: Run) -> int:
-        first = (run.finished_at or run.created_at).date()
-        return await self._treasury.ledger.latest_call(run.workspace, run.id, ATTEMPT, first, self._clock().date())
+
+def before_calls(judge: int, attempt: int, tries: int) -> int:
+    """Return the number after which the calls of a judgement are numbered in the ledger.
+
+    It is made of what was claimed before the judge was asked. So no two judgements of a run, at whatever worker, have a
+    call in common, and each call has its own line and reservation.
+
+    Args:
+        judge: The judge's place among `JUDGES`, 0 or 1.
+        attempt: The attempt that gave the answer, from 1.
+        tries: How often the judgement was claimed, from 1 to TRIES.
+    """
+    return (((attempt - 1) * 2 + judge) * TRIES + tries - 1) * _CALLS

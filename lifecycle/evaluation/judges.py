@@ -32,14 +32,16 @@ _FROM_1_TO_5 = frozenset(
 
 def agent_judge(
     resolver: AgentResolver, charges: JudgingCharges
-) -> Callable[[EvaluationPolicy, Run, EvalItem, AgentSignals], Awaitable[Sequence[Part]]]:
+) -> Callable[[EvaluationPolicy, Run, EvalItem, AgentSignals, int], Awaitable[Sequence[Part]]]:
     """Return the judge that an agent of the run's workspace is."""
 
-    async def judge(policy: EvaluationPolicy, run: Run, item: EvalItem, signals: AgentSignals) -> Sequence[Part]:
+    async def judge(
+        policy: EvaluationPolicy, run: Run, item: EvalItem, signals: AgentSignals, calls: int
+    ) -> Sequence[Part]:
         if policy.judge is None:
             return [Part(JUDGE, None, "Left out: the agent's policy names no judge any more.")]
         live = await resolver.resolve(run.workspace, policy.judge.agent, signals)
-        async with charges.of_agent(run, live) as middleware:
+        async with charges.of_agent(run, live, calls) as middleware:
             evaluator = AgentJudge(JUDGE, live, policy.judge.rubric, middleware)
             return parts_of(await evaluator.evaluate([item], eval_name=run.id))
 
@@ -48,7 +50,7 @@ def agent_judge(
 
 def foundry_judge(
     evaluator: Callable[[FoundryPolicy], Awaitable[Evaluator]], charges: JudgingCharges
-) -> Callable[[EvaluationPolicy, Run, EvalItem, AgentSignals], Awaitable[Sequence[Part]]]:
+) -> Callable[[EvaluationPolicy, Run, EvalItem, AgentSignals, int], Awaitable[Sequence[Part]]]:
     """Return the judge that Foundry's evaluators are.
 
     Args:
@@ -56,13 +58,15 @@ def foundry_judge(
         charges: What pays.
     """
 
-    async def judge(policy: EvaluationPolicy, run: Run, item: EvalItem, _signals: AgentSignals) -> Sequence[Part]:
+    async def judge(
+        policy: EvaluationPolicy, run: Run, item: EvalItem, _signals: AgentSignals, calls: int
+    ) -> Sequence[Part]:
         if policy.foundry is None:
             return [Part(FOUNDRY, None, "Left out: the agent's policy no longer asks for it.")]
         asked, many = await evaluator(policy.foundry), len(policy.foundry.evaluators)
         told = len(item.query.encode()) + len(item.response.encode()) + len((item.context or "").encode())
         at_most = Usage(input_tokens=many * (told + _INSTRUCTIONS), output_tokens=many * _MOST_OUTPUT)
-        async with charges.of_service(run, FOUNDRY, policy.foundry.model, at_most) as settle:
+        async with charges.of_service(run, FOUNDRY, policy.foundry.model, at_most, calls) as settle:
             results = await asked.evaluate([item], eval_name=f"{run.agent} {run.id}")
             if used := [found.token_usage for found in results.items if found.token_usage]:
                 await settle(

@@ -6,13 +6,14 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from kernel.clock import Clock, hour_bucket
 from kernel.due import DueIndex, Entry
-from kernel.errors import AppError, InternalError
-from lifecycle.evaluation.charging import ATTEMPT
-from lifecycle.evaluation.scorer import item_of
+from kernel.errors import AppError, InternalError, Unavailable
+from lifecycle.evaluation.charging import ATTEMPT, TRIES, before_calls
+from lifecycle.evaluation.scorer import JUDGES, item_of
 from lifecycle.registry.catalog import Catalog
 from lifecycle.registry.signals import AgentSignals
 from lifecycle.runs.rules import Run
@@ -29,18 +30,23 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-TRIES = 5
-"""How often a judge is asked about an answer before it is given up."""
+ASKING = timedelta(minutes=5)
+"""How long a judge may take."""
+CLAIM = timedelta(minutes=15)
+"""How long a judgement is claimed: longer than a judge may take, by more than clocks differ."""
 _AT_ONCE = 8
 _A_ROUND = 64
 
-Judge = Callable[[EvaluationPolicy, Run, "EvalItem", AgentSignals], Awaitable[Sequence[Part]]]
-"""Returns what a judge finds; raises an AppError when it cannot be asked."""
+Judge = Callable[[EvaluationPolicy, Run, "EvalItem", AgentSignals, int], Awaitable[Sequence[Part]]]
+"""Returns what a judge finds; raises an AppError when it cannot be asked. Its calls are numbered after the number."""
 
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """What one round did: scores added to sums, judges heard, and judges that could not be."""
+    """What one round did: scores added to sums, judges heard, and judges that could not be.
+
+    What another round has claimed is in neither.
+    """
 
     folded: int
     heard: int
@@ -61,6 +67,7 @@ class Judges:
         treasury: Treasury,
         users: UserErasure,
         clock: Clock,
+        asking: timedelta = ASKING,
     ) -> None:
         self._judges = judges
         self._history = history
@@ -70,32 +77,35 @@ class Judges:
         self._treasury = treasury
         self._users = users
         self._clock = clock
+        self._asking = asking
 
     async def hear(self, signals: AgentSignals) -> Heard:
-        """Do a round. It reads what is new; running it twice, or again after a crash, changes nothing more.
+        """Do a round. Rounds may overlap: each judgement is claimed before its judge is asked, and asked by one.
 
-        A crash between a judge's answer and its record has the judge asked again, and paid again.
+        After a crash a judgement is claimed again when its claim is over (`CLAIM`). If its judge had been asked and its
+        finding was not recorded, it is asked again; both calls are in the ledger, and no judgement has more than TRIES.
         """
         now, folded, heard, put_off = self._clock(), 0, 0, 0
         async for entry in self._due.until(now):
             folded += await self._history.fold(entry.workspace, entry.name)
-            waiting = await self._history.waiting(entry.workspace, entry.name, _A_ROUND)
+            waiting = await self._history.waiting(entry.workspace, entry.name, _A_ROUND, free_at=now)
             results = await self._round(entry, waiting, signals)
-            heard += sum(results)
-            put_off += len(results) - sum(results)
+            heard += results.count(True)
+            put_off += results.count(False)
             folded += await self._history.fold(entry.workspace, entry.name)
             if entry.hour < hour_bucket(now) and not await self._history.waiting(entry.workspace, entry.name, 1):
                 await self._due.drop(entry.workspace, entry.name, entry.hour)
         return Heard(folded, heard, put_off)
 
-    async def _round(self, entry: Entry, waiting: Sequence[Waiting], signals: AgentSignals) -> Sequence[bool]:
+    async def _round(self, entry: Entry, waiting: Sequence[Waiting], signals: AgentSignals) -> list[bool | None]:
+        """Return of each judgement whether it was made; None where another round has claimed it."""
         if not waiting:
             return []
         agent = await self._catalog.find(entry.workspace, entry.name)
         policy = (agent.declaration.spec.evaluation if agent else None) or EvaluationPolicy()
         turns = asyncio.Semaphore(_AT_ONCE)
 
-        async def one(waits: Waiting) -> bool:
+        async def one(waits: Waiting) -> bool | None:
             async with turns:
                 try:
                     return await self._heard(waits, policy, signals)
@@ -104,14 +114,18 @@ class Judges:
                     log.warning("judge %s: %s", waits.judge, error.code, extra={"event": "evaluation.judge_failed"})
                     return False
 
-        return await asyncio.gather(*(one(waits) for waits in waiting))
+        return list(await asyncio.gather(*(one(waits) for waits in waiting)))
 
-    async def _heard(self, waits: Waiting, policy: EvaluationPolicy, signals: AgentSignals) -> bool:
+    async def _heard(self, waits: Waiting, policy: EvaluationPolicy, signals: AgentSignals) -> bool | None:
         of = waits.evaluation
         judged = await self._history.get(of.workspace, of.agent, of.key)
         if judged is not None and waits.judge not in judged.judged:
-            judged = await self._judged(waits, policy, signals)
-            if judged is None:
+            if waits.tries >= TRIES:  # the last worker that asked has died
+                parts = [Part(waits.judge, None, "Left out: the judge was interrupted.")]
+                judged = await self._history.judged(waits, parts, policy.weights, self._clock())
+            elif (claimed := await self._history.claim(waits, self._clock() + CLAIM)) is None:
+                return None
+            elif (judged := await self._judged(claimed, policy, signals)) is None:
                 return False
         if judged is not None and not await self._tell(judged, waits.judge):
             await self._forget_asker(of)
@@ -123,7 +137,7 @@ class Judges:
         try:
             parts = await self._asked(waits, policy, signals)
         except AppError as error:
-            if error.retriable and waits.tries + 1 < TRIES:
+            if error.retriable and waits.tries < TRIES:
                 await self._history.put_off(waits)
                 return None
             log.warning("judge %s: %s", waits.judge, error.code, extra={"event": "evaluation.judge_failed"})
@@ -141,10 +155,15 @@ class Judges:
         judge = self._judges.get(waits.judge)
         if judge is None:
             return [Part(waits.judge, None, "Left out: the app has no such judge.")]
+        calls = before_calls(JUDGES.index(waits.judge), of.attempt, waits.tries)
         try:
-            return await judge(policy, run, item, signals)
+            async with asyncio.timeout(self._asking.total_seconds()):
+                return await judge(policy, run, item, signals, calls)
         except AppError:
             raise
+        except TimeoutError as error:
+            msg = "The judge took too long."
+            raise Unavailable(msg, code="judge_too_slow") from error
         except Exception as error:
             log.error(  # noqa: TRY400 - an exception's text may quote an answer
                 "judge %s: %s", waits.judge, type(error).__name__, extra={"event": "evaluation.judge_failed"}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from kernel.clock import Clock, hour_bucket
 from kernel.due import DueIndex
 from kernel.errors import AppError
-from lifecycle.evaluation.builtin import builtin_checks
+from lifecycle.evaluation.builtin import BUILTIN, builtin_checks
 from lifecycle.evaluation.checks import CheckRunner, Checks
 from lifecycle.evaluation.framework import acknowledge
 from lifecycle.loader.resolver import LiveAgent
@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 
 JUDGE = "judge"
 FOUNDRY = "foundry"
+JUDGES = (JUDGE, FOUNDRY)
+"""All judges; their order numbers their calls in the ledger, and never changes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,9 @@ class AnswerScorer:
         policy: ScoringPolicy,
         clock: Clock,
     ) -> None:
+        if reserved := BUILTIN & own.keys():
+            msg = f"built-in checks have these names: {', '.join(sorted(reserved))}"
+            raise ValueError(msg)
         self._own = own
         self._runner = runner
         self._history = history
@@ -62,14 +67,30 @@ class AnswerScorer:
         self._clock = clock
         self._announced: dict[tuple[str, str], str] = {}
 
-    async def score(self, run: Run, live: LiveAgent, model: str | None, messages: Sequence[Message]) -> Score | None:
-        """Return the score of the answer that the messages are, kept in the agent's history; None when not sampled."""
+    async def score(
+        self,
+        run: Run,
+        live: LiveAgent,
+        model: str | None,
+        messages: Sequence[Message],
+        *,
+        finish_reason: str | None = None,
+    ) -> Score | None:
+        """Return the score of the answer that the messages are, kept in the agent's history; None when not sampled.
+
+        Args:
+            run: The run.
+            live: The agent that answered.
+            model: The model that answered; None when unknown.
+            messages: The answer, with the tool calls before it.
+            finish_reason: Why the model ended it; None when unknown. A cut answer scores 0 for `complete`.
+        """
         policy = live.spec.evaluation or EvaluationPolicy()
         share = self._policy.share if policy.share is None else policy.share
         if not sampled(run.id, share):
             return None
         schema = live.spec.response_format.json_schema if live.spec.response_format else None
-        checks = builtin_checks(policy, run.expected_topics, schema)
+        checks = builtin_checks(policy, run.expected_topics, schema, finish_reason)
         checks += [self._own[name] for name in policy.checks if name in self._own]
         score = score_of(await self._runner.run(checks, item_of(run, messages)), policy.weights)
         if score is None:

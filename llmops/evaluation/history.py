@@ -19,7 +19,7 @@ from urllib.parse import quote, unquote
 from kernel.codec import JsonCodec
 from kernel.folding import NEW, Sums, fold
 from kernel.ids import newest_first
-from kernel.tables import Delete, Insert, Replace, Row, RowChanged, RowExists, Span, Tables, every, first_rows
+from kernel.tables import Delete, Insert, Replace, Row, RowChanged, RowExists, Span, Tables, every
 from llmops.evaluation.moments import Moments
 from llmops.evaluation.scoring import Part, Score, with_parts
 
@@ -67,12 +67,21 @@ class Evaluation:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A judge to be heard of an answer, how often that was tried in vain, and the row's ETag."""
+    """A judge to be asked about an answer.
+
+    Attributes:
+        judge: The judge.
+        evaluation: The answer's evaluation.
+        tries: How often it was claimed, which is before each time it is asked.
+        etag: The row's ETag.
+        claimed_until: Until when one worker alone may ask it; None when none may.
+    """
 
     judge: str
     evaluation: Evaluation
     tries: int = 0
     etag: str = ""
+    claimed_until: datetime | None = None
 
 
 Parts = Mapping[str, Moments]
@@ -109,18 +118,42 @@ class Evaluations:
         except RowExists:
             return  # our own earlier try took effect although its response was lost
 
-    async def waiting(self, workspace: str, agent: str, limit: int) -> Sequence[Waiting]:
-        """Return up to `limit` (1-1000) judges that are to be heard of answers of the agent."""
-        rows = await first_rows(self._tables, TABLE, Span.prefix(_home(workspace, agent), "wait!"), limit)
-        return [_waiting(row) for row in rows]
+    async def waiting(
+        self, workspace: str, agent: str, limit: int, *, free_at: datetime | None = None
+    ) -> Sequence[Waiting]:
+        """Return up to `limit` (1-1000) judges that are to be asked about answers of the agent.
+
+        Args:
+            workspace: The agent's workspace.
+            agent: The agent.
+            limit: How many at most.
+            free_at: Leaves out those that are claimed at that time.
+        """
+        span = Span.prefix(_home(workspace, agent), "wait!")
+        found: list[Waiting] = []
+        async for row in every(self._tables, TABLE, span, page=limit):
+            waiting = _waiting(row)
+            if free_at is None or waiting.claimed_until is None or waiting.claimed_until <= free_at:
+                found.append(waiting)
+            if len(found) == limit:
+                break
+        return found
+
+    async def claim(self, waiting: Waiting, until: datetime) -> Waiting | None:
+        """Note that one worker alone asks the judge until then, and return what it claimed; None when another did."""
+        claimed = replace(waiting, tries=waiting.tries + 1, claimed_until=until)
+        try:
+            [etag] = await self._tables.commit(TABLE, [Replace(_wait_row(claimed))])
+        except RowChanged:
+            return None
+        return replace(claimed, etag=etag)
 
     async def put_off(self, waiting: Waiting) -> None:
-        """Note that the judge could not be heard this time."""
-        tried = replace(waiting, tries=waiting.tries + 1)
+        """Give up the claim: the judge could not be asked this time, and can be again."""
         try:
-            await self._tables.commit(TABLE, [Replace(_wait_row(tried))])
+            await self._tables.commit(TABLE, [Replace(_wait_row(replace(waiting, claimed_until=None)))])
         except RowChanged:
-            return  # somebody else heard it, or noted it
+            return  # the claim was over, and somebody else has it
 
     async def judged(
         self, waiting: Waiting, parts: Sequence[Part], weights: Mapping[str, float], now: datetime
@@ -254,13 +287,18 @@ def _row(evaluation: Evaluation, etag: str = "") -> Row:
 def _wait_row(waiting: Waiting) -> Row:
     evaluation = waiting.evaluation
     key = f"wait!{waiting.judge}!{evaluation.run_id}!{evaluation.attempt:04d}"
-    values = {"judge": waiting.judge, "evaluation": _EVALUATION.dump(evaluation), "tries": waiting.tries}
+    values = {
+        "judge": waiting.judge,
+        "evaluation": _EVALUATION.dump(evaluation),
+        "tries": waiting.tries,
+        "claimed_until": waiting.claimed_until,
+    }
     return Row(_home(evaluation.workspace, evaluation.agent), key, values, waiting.etag)
 
 
 def _waiting(row: Row) -> Waiting:
     evaluation = _EVALUATION.load(row.text("evaluation"))
-    return Waiting(row.text("judge"), evaluation, row.integer("tries"), row.etag)
+    return Waiting(row.text("judge"), evaluation, row.integer("tries"), row.etag, row.moment("claimed_until"))
 
 
 def _news(evaluation: Evaluation, step: str, parts: Parts) -> Row:

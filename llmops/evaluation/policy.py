@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from llmops.evaluation.texts import Structure
+from llmops.evaluation.markdown import Structure
+from llmops.evaluation.texts import CUT
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Weight = Annotated[float, Field(ge=0, le=100)]
@@ -64,6 +65,8 @@ class EvaluationPolicy(BaseModel):
         min_words: Fewest words of an answer.
         max_words: Most words of an answer.
         checks: Names of the app's own checks (`lifecycle.evaluation.checks`) to make, besides the built-in ones.
+        on_truncated: What becomes of a run whose answer was cut (`texts.CUT`): `accept` keeps the answer, with a part
+            `complete` of 0 in its score; `fail` fails the run.
         weights: How much parts count in the overall score; 1 where nothing is said, 0 to leave a part out of it.
         judge: An agent that judges answers.
         foundry: Microsoft Foundry's evaluators; they need the app's Foundry project.
@@ -80,6 +83,7 @@ class EvaluationPolicy(BaseModel):
     min_words: Words | None = None
     max_words: Words | None = None
     checks: tuple[PartName, ...] = Field(default=(), max_length=16)
+    on_truncated: Literal["accept", "fail"] = "accept"
     weights: Mapping[PartName, Weight] = Field(default={}, max_length=64)
     judge: JudgePolicy | None = None
     foundry: FoundryPolicy | None = None
@@ -90,3 +94,7 @@ class EvaluationPolicy(BaseModel):
             msg = "min_words must not be above max_words"
             raise ValueError(msg)
         return self
+
+    def refuses(self, finish_reason: str | None) -> bool:
+        """Return whether a run fails whose answer ended so: it was cut, and the policy does not accept that."""
+        return self.on_truncated == "fail" and finish_reason in CUT

@@ -177,12 +177,6 @@ class Ledger:
         found = await self._of_run("line", workspace, run_id, first, last)
         return sorted(map(from_row, found), key=lambda line: (line.attempt, line.call))
 
-    async def latest_call(self, workspace: str, run_id: str, attempt: int, first: date, last: date) -> int:
-        """Return the number of the last call of the attempt that was recorded or begun in these days; 0 for none."""
-        found = await asyncio.gather(*(self._of_run(kind, workspace, run_id, first, last) for kind in ("line", "open")))
-        lines = [from_row(row) for rows in found for row in rows]
-        return max((line.call for line in lines if line.attempt == attempt), default=0)
-
     async def give_up(self, workspace: str, run_id: str, before_attempt: int, first: date, last: date) -> int:
         """Record what earlier attempts of the run began and never settled, and return how many calls that were."""
         rows = await self._of_run("open", workspace, run_id, first, last)

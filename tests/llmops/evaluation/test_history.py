@@ -79,8 +79,14 @@ async def test_a_judge_that_cannot_be_heard_waits_and_counts() -> None:
     await history.record(evaluation(), ["judge"])
     (waiting,) = await history.waiting("default", "helper", 10)
 
-    await history.put_off(waiting)
-    await history.put_off(waiting)  # the ETag is an old one: somebody noted it already
+    claimed = await history.claim(waiting, NOW + timedelta(minutes=15))
+    assert claimed is not None
+    assert await history.claim(waiting, NOW + timedelta(minutes=15)) is None, "its ETag is an old one"
+    assert await history.waiting("default", "helper", 10, free_at=NOW) == []
+    assert len(await history.waiting("default", "helper", 10, free_at=NOW + timedelta(minutes=15))) == 1
+    await history.put_off(claimed)
+    await history.put_off(claimed)  # somebody else may have it meanwhile
+    assert len(await history.waiting("default", "helper", 10, free_at=NOW)) == 1
 
     assert [one.tries for one in await history.waiting("default", "helper", 10)] == [1]
 
