@@ -1,9 +1,10 @@
 // @ts-check
-import { notAllowed, notImplemented, ServiceBusError } from '../broker/errors.js';
+import { notAllowed, ServiceBusError } from '../broker/errors.js';
 import { lockTokenToTag, ticks } from './encodings.js';
 import { encodeForReceiver } from './messages.js';
 import { MAX_MESSAGE_SIZE, toAmqpError } from './producer.js';
 import { capacityOf, closeWithError, deferAttach, forbidOverdraft, outcomes, transfer, types } from './rhea.js';
+import { settle, settlementOf } from './settlement.js';
 
 /**
  * @typedef {import('../broker/sessions.js').Session} Session
@@ -134,36 +135,20 @@ export class Consumer {
    * @param {any} outcome
    */
   async #apply(token, outcome) {
-    const entity = this.#entity;
+    const settlement = settlementOf(outcome);
+    await this.#entity.run((queue, now) => settle(queue, token, settlement, now));
     switch (outcome.constructor.composite_type) {
       case 'accepted':
-        await entity.run((queue) => queue.complete(token));
         return outcomes.accepted();
       case 'released':
-        await entity.run((queue, now) => queue.release(token, now));
         return outcomes.released();
-      case 'rejected': {
-        const info = outcome.error?.info ?? {};
-        const deadLetter = {
-          reason: info.DeadLetterReason ?? null,
-          description: info.DeadLetterErrorDescription ?? outcome.error?.description ?? null,
-        };
-        await entity.run((queue, now) => queue.deadLetter(token, deadLetter, now));
+      case 'rejected':
         return outcomes.rejected();
-      }
-      default: {
-        const { delivery_failed = false, undeliverable_here = false, message_annotations } = outcome;
-        if (message_annotations && Object.keys(message_annotations).length > 0) {
-          throw notImplemented('Changing message properties while settling is not supported.');
-        }
-        if (undeliverable_here) await entity.run((queue, now) => queue.defer(token, now));
-        else if (delivery_failed) await entity.run((queue, now) => queue.abandon(token, now));
-        else await entity.run((queue, now) => queue.release(token, now));
+      default:
         return outcomes.modified({
-          delivery_failed: Boolean(delivery_failed),
-          undeliverable_here: Boolean(undeliverable_here),
+          delivery_failed: Boolean(outcome.delivery_failed),
+          undeliverable_here: Boolean(outcome.undeliverable_here),
         });
-      }
     }
   }
 

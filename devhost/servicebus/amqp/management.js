@@ -12,6 +12,7 @@ import { lockTokenToUuid, uuidToLockToken } from './encodings.js';
 import { encodeForReceiver, readDraft } from './messages.js';
 import { MAX_MESSAGE_SIZE, toAmqpError } from './producer.js';
 import { types } from './rhea.js';
+import { requestedSettlement, settle } from './settlement.js';
 
 /**
  * @typedef {import('./request_response.js').Request} Request
@@ -23,6 +24,7 @@ import { types } from './rhea.js';
  * @property {Entity} entity
  * @property {Iterable<Consumer>} consumers of the same connection
  * @property {string | undefined} linkName the receiver on whose behalf the client asks
+ * @property {() => any[]} typedBody the keys and values of the request's body with their AMQP types
  */
 
 const FIRST = 0;
@@ -99,32 +101,10 @@ const operations = {
     };
   },
 
-  async 'update-disposition'({ entity }, body) {
-    if (body['properties-to-modify'])
-      throw notImplemented('Changing message properties while settling is not supported.');
-    const deadLetter = {
-      reason: body['deadletter-reason'] || null,
-      description: body['deadletter-description'] || null,
-    };
+  async 'update-disposition'({ entity, typedBody }, body) {
+    const settlement = requestedSettlement(typedBody());
     await entity.run((queue, now) => {
-      for (const token of lockTokens(body)) {
-        switch (body['disposition-status']) {
-          case 'completed':
-            queue.complete(token);
-            break;
-          case 'abandoned':
-            queue.abandon(token, now);
-            break;
-          case 'defered':
-            queue.defer(token, now);
-            break;
-          case 'suspended':
-            queue.deadLetter(token, deadLetter, now);
-            break;
-          default:
-            throw argumentError(`The disposition status '${body['disposition-status']}' is unknown.`);
-        }
-      }
+      for (const token of lockTokens(body)) settle(queue, token, settlement, now);
     });
     return {};
   },
@@ -152,16 +132,16 @@ const PREFIX = 'com.microsoft:';
  * Answers a request to an entity's `$management` node
  * (learn.microsoft.com/azure/service-bus-messaging/service-bus-amqp-request-response).
  * @param {Request} request
- * @param {Omit<Context, 'linkName'>} context
+ * @param {Omit<Context, 'linkName' | 'typedBody'>} context
  * @param {(error: unknown) => void} report for faults that are not the client's
  * @returns {Promise<Response>}
  */
-export async function answerManagement({ properties, body }, context, report) {
+export async function answerManagement({ properties, body, typedBody }, context, report) {
   try {
     const name = String(properties.operation).replace(PREFIX, '');
     const operation = Object.hasOwn(operations, name) ? operations[name] : undefined;
     if (!operation) throw notImplemented(`The management operation '${properties.operation}' is not supported.`);
-    const answer = await operation({ ...context, linkName: properties['associated-link-name'] }, body ?? {});
+    const answer = await operation({ ...context, linkName: properties['associated-link-name'], typedBody }, body ?? {});
     return answer ? reply(200, 'OK', answer) : reply(204, 'No content', null);
   } catch (error) {
     if (!(error instanceof ServiceBusError)) report(error);

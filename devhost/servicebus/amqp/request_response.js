@@ -8,6 +8,7 @@ import { readFields, SECTION, splitSections } from './sections.js';
  * @property {string | null} replyTo
  * @property {Record<string, any>} properties application properties
  * @property {any} body decoded
+ * @property {() => any[]} typedBody the fields of the body with their AMQP types, which `body` does not have
  *
  * @typedef {object} Response
  * @property {Record<string, any>} properties application properties
@@ -90,13 +91,19 @@ function sendReplies(link) {
 
 /** @param {Buffer} encoded @returns {Request} */
 function readRequest(encoded) {
-  const section = splitSections(encoded).find(({ code }) => code === SECTION.properties);
-  const fields = readFields(encoded, section);
+  const sections = splitSections(encoded);
+  const read = (/** @type {number} */ code) =>
+    readFields(
+      encoded,
+      sections.find((section) => section.code === code),
+    );
+  const fields = read(SECTION.properties);
   const message = decodeMessage(encoded);
   return {
     messageId: fields[PROPERTIES_MESSAGE_ID],
     replyTo: fields[PROPERTIES_REPLY_TO]?.value ?? null,
     properties: message.application_properties ?? {},
     body: message.body,
+    typedBody: () => read(SECTION.value),
   };
 }

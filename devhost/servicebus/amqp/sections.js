@@ -10,6 +10,7 @@ export const SECTION = {
   properties: 0x73,
   applicationProperties: 0x74,
   data: 0x75,
+  value: 0x77,
 };
 
 /**
