@@ -10,8 +10,8 @@ import {
 } from '../broker/errors.js';
 import { lockTokenToUuid, uuidToLockToken } from './encodings.js';
 import { encodeForReceiver, readDraft } from './messages.js';
-import { MAX_MESSAGE_SIZE, toAmqpError } from './producer.js';
-import { types } from './rhea.js';
+import { toAmqpError } from './producer.js';
+import { MAX_MESSAGE_SIZE, types } from './rhea.js';
 import { requestedSettlement, settle } from './settlement.js';
 
 /**
@@ -29,6 +29,7 @@ import { requestedSettlement, settle } from './settlement.js';
 
 const FIRST = 0;
 const MAX_PEEK = 250;
+const MAX_PEEK_BYTES = 4 * 1024 * 1024;
 const TIMESTAMP = 0x83;
 const LONG = 0x81;
 /** Later than any date: what clients send when they ask for all sessions. */
@@ -65,6 +66,7 @@ const operations = {
   async 'set-session-state'(context, body) {
     const session = heldSession(context, body);
     const state = body['session-state'] ?? null;
+    if (state !== null && !Buffer.isBuffer(state)) throw argumentError('session-state must be binary, or null.');
     if (state?.length > MAX_MESSAGE_SIZE) throw messageTooLarge(state.length, MAX_MESSAGE_SIZE);
     await context.entity.run((queue, now) => queue.store.setSessionState(session.id, state, now));
     return {};
@@ -73,18 +75,24 @@ const operations = {
   async 'get-message-sessions'({ entity }, body) {
     const after = Number(body['last-updated-time'] ?? Infinity);
     const ids = await entity.run(({ store }) => sessionIds(store, after >= MAX_DATE_MS ? Infinity : after));
-    const skip = Number(body.skip ?? 0);
-    const page = ids.slice(skip, skip + Number(body.top ?? ids.length));
+    const skip = whole(body.skip ?? 0, 'skip');
+    const page = ids.slice(skip, skip + whole(body.top ?? ids.length, 'top'));
     return page.length > 0 ? { skip: types.wrap_int(skip + page.length), 'sessions-ids': page } : undefined;
   },
 
   async 'peek-message'({ entity }, body) {
-    const count = Math.min(Number(body['message-count']), MAX_PEEK);
-    const from = Number(body['from-sequence-number']);
+    const count = Math.min(whole(body['message-count'], 'message-count'), MAX_PEEK);
+    const from = whole(body['from-sequence-number'] ?? 0, 'from-sequence-number');
     const messages = await entity.run(({ store }) => peek(store, from, count, body['session-id'] ?? null));
-    return messages.length > 0
-      ? { messages: messages.map((message) => ({ message: encodeForReceiver(message) })) }
-      : undefined;
+    const answer = [];
+    let size = 0;
+    for (const each of messages) {
+      const message = encodeForReceiver(each);
+      // A client asks again for what does not fit, from the last number that it got.
+      if (answer.length > 0 && (size += message.length) > MAX_PEEK_BYTES) break;
+      answer.push({ message });
+    }
+    return answer.length > 0 ? { messages: answer } : undefined;
   },
 
   async 'receive-by-sequence-number'(context, body) {
@@ -110,7 +118,9 @@ const operations = {
   },
 
   async 'schedule-message'({ entity }, body) {
-    const drafts = array(body.messages).map(({ message }) => {
+    const drafts = array(body.messages).map((each) => {
+      const message = each?.message;
+      if (!Buffer.isBuffer(message)) throw argumentError('A scheduled message must be binary.');
       if (message.length > MAX_MESSAGE_SIZE) throw messageTooLarge(message.length, MAX_MESSAGE_SIZE);
       return readDraft(message);
     });
@@ -141,6 +151,8 @@ export async function answerManagement({ properties, body, typedBody }, context,
     const name = String(properties.operation).replace(PREFIX, '');
     const operation = Object.hasOwn(operations, name) ? operations[name] : undefined;
     if (!operation) throw notImplemented(`The management operation '${properties.operation}' is not supported.`);
+    const isMap = typeof (body ?? {}) === 'object' && !Array.isArray(body) && !Buffer.isBuffer(body);
+    if (!isMap) throw argumentError('The body of a request must be a map.');
     const answer = await operation({ ...context, linkName: properties['associated-link-name'], typedBody }, body ?? {});
     return answer ? reply(200, 'OK', answer) : reply(204, 'No content', null);
   } catch (error) {
@@ -164,12 +176,23 @@ function reply(status, description, body, more = {}) {
 
 /** @param {any} body */
 function lockTokens(body) {
-  return array(body['lock-tokens']).map((uuid) => uuidToLockToken(uuid));
+  return array(body['lock-tokens']).map((uuid) => {
+    if (!Buffer.isBuffer(uuid)) throw argumentError('lock-tokens must be UUIDs.');
+    return uuidToLockToken(uuid);
+  });
 }
 
 /** @param {any} body */
 function sequenceNumbers(body) {
-  return array(body['sequence-numbers']).map(Number);
+  return array(body['sequence-numbers']).map((number) => whole(number, 'sequence-numbers'));
+}
+
+/** @param {any} value @param {string} name @returns {number} */
+function whole(value, name) {
+  // Longs beyond what JavaScript can count in come as their bytes; no message has such a number.
+  if (Buffer.isBuffer(value)) return Number.MAX_SAFE_INTEGER;
+  if (!Number.isInteger(value)) throw argumentError(`${name} must be a whole number.`);
+  return value;
 }
 
 /** The session that the asking link, or at least its connection, holds. @param {Context} context @param {any} body */

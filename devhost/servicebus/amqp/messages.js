@@ -21,7 +21,8 @@ const BROKER_ANNOTATIONS = new Set([
 ]);
 const STATE_CODES = { active: 0, deferred: 1, scheduled: 2 };
 const MAX_ID_LENGTH = 128;
-/** Positions in the properties section. */
+/** Positions in the header and the properties section. */
+const TTL = 2;
 const MESSAGE_ID = 0;
 const GROUP_ID = 10;
 const MAX_UINT = 0xffff_ffff;
@@ -40,19 +41,16 @@ export function readDraft(encoded) {
       encoded,
       sections.find((section) => section.code === code),
     );
-  const [, , ttl] = fields(SECTION.header);
+  const header = fields(SECTION.header);
   const properties = fields(SECTION.properties);
   const annotations = fields(SECTION.messageAnnotations);
-  // The application properties are rewritten if the message is dead-lettered, so they must be sound now.
-  if (annotations.length % 2 || fields(SECTION.applicationProperties).length % 2) {
-    throw decodeError('The message has a map with a key that has no value.');
-  }
+  checkRewritable(header, annotations, fields(SECTION.applicationProperties));
   const messageId = idText(properties[MESSAGE_ID], 'MessageId');
   const assigned = messageId ?? randomUUID().replaceAll('-', '');
   return {
     messageId: assigned,
     sessionId: idText(properties[GROUP_ID], 'SessionId'),
-    ttlMs: typeof ttl?.value === 'number' ? ttl.value : Infinity,
+    ttlMs: timeToLive(header[TTL]),
     scheduledFor: scheduledTime(annotations),
     // A copy, because what came is a slice of a network buffer or of a batch, which it would keep alive.
     payload: messageId === null ? withMessageId(encoded, properties, assigned) : Buffer.from(encoded),
@@ -180,6 +178,28 @@ function deadLetterProperties(sent, { reason, description }) {
 /** @param {any[]} keysAndValues @param {Set<string>} keys */
 function withoutKeys(keysAndValues, keys) {
   return keysAndValues.filter((_, index) => !keys.has(keysAndValues[index - (index % 2)].value));
+}
+
+/**
+ * What is rewritten for a receiver must be sound when it is sent: nobody could receive the message otherwise.
+ * @param {any[]} header @param {any[]} annotations @param {any[]} applicationProperties
+ */
+function checkRewritable(header, annotations, applicationProperties) {
+  if (annotations.length % 2 || applicationProperties.length % 2) {
+    throw decodeError('The message has a map with a key that has no value.');
+  }
+  try {
+    writeList(SECTION.header, header);
+    writeMap(SECTION.messageAnnotations, annotations);
+    writeMap(SECTION.applicationProperties, applicationProperties);
+  } catch (error) {
+    throw decodeError(`The message holds a value that cannot be handed on: ${/** @type {Error} */ (error).message}.`);
+  }
+}
+
+/** @param {any} typed @returns {number} ms, or Infinity */
+function timeToLive(typed) {
+  return Number.isInteger(typed?.value) && typed.value >= 0 ? typed.value : Infinity;
 }
 
 /** @param {any} typed @param {string} name @returns {string | null} */

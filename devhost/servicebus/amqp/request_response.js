@@ -1,5 +1,6 @@
 // @ts-check
-import { capacityOf, decodeMessage, encodeMessage, outcomes, transfer } from './rhea.js';
+import { decodeError, messageTooLarge, ServiceBusError } from '../broker/errors.js';
+import { capacityOf, decodeMessage, encodeMessage, MAX_MESSAGE_SIZE, outcomes, transfer } from './rhea.js';
 import { readFields, SECTION, splitSections } from './sections.js';
 
 /**
@@ -48,12 +49,11 @@ export class RequestResponse {
     link.on('message', async (/** @type {any} */ { message: encoded, delivery }) => {
       let request;
       try {
+        if (link.messageSize > MAX_MESSAGE_SIZE) throw messageTooLarge(link.messageSize, MAX_MESSAGE_SIZE);
         request = readRequest(encoded);
-      } catch {
-        delivery.update(
-          true,
-          outcomes.rejected({ condition: 'amqp:decode-error', description: 'The request cannot be decoded.' }),
-        );
+      } catch (error) {
+        const refusal = error instanceof ServiceBusError ? error : decodeError('The request cannot be decoded.');
+        delivery.update(true, outcomes.rejected({ condition: refusal.condition, description: refusal.message }));
         return;
       }
       delivery.update(true, outcomes.accepted());

@@ -1,8 +1,7 @@
 // @ts-check
 import { argumentError, messageTooLarge, notAllowed } from '../broker/errors.js';
 import { withApplicationProperties } from './messages.js';
-import { MAX_MESSAGE_SIZE } from './producer.js';
-import { types } from './rhea.js';
+import { MAX_MESSAGE_SIZE, types } from './rhea.js';
 
 /**
  * @typedef {import('../broker/queue.js').Queue} Queue
