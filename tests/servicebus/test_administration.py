@@ -1,4 +1,4 @@
-"""Queues made, listed and deleted by Microsoft's administration clients, over plain HTTP on the one port of the emulator.
+"""Queues made, listed and deleted by Microsoft's administration clients, over plain HTTP on the emulator's port.
 
 Only the .NET client speaks plain HTTP to an emulator by itself; Python and JavaScript are given a transport that does.
 """

@@ -103,7 +103,7 @@ def test_message_without_end_is_not_kept(emulator: Emulator, peer: Peer, queue: 
 def test_disposition_of_billions_of_deliveries_costs_nothing(
     peer: Peer, bus: Bus, queue: Callable[[str], str], role: bool
 ) -> None:
-    """A range of deliveries is not gone through one by one where the session has none; those that it has are settled."""
+    """A range of deliveries is not gone through one by one; those that the session has are settled."""
     name = queue("plain")
     bus.send(name, ServiceBusMessage("x"))
     peer.open()

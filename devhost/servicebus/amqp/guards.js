@@ -26,6 +26,7 @@ export function guard(connection, socket, maxMessageSize) {
   guardDispositions(connection);
   guardTransfers(connection, maxMessageSize);
   guardLinks(connection);
+  guardEnds(connection);
 }
 
 /** @param {any} connection @param {import('node:net').Socket} socket */
@@ -122,6 +123,7 @@ function guardLinks(connection) {
     // The Python SDK ends a session and then detaches the links of it, for which rhea would drop the connection.
     const session = connection.remote_channel_map[frame.channel];
     if (!session) return;
+    session.outgoing.process();
     const { handle } = frame.performative;
     const link = session.remote.handles[handle];
     detach.call(connection, frame);
@@ -134,6 +136,23 @@ function guardLinks(connection) {
       delete session.local.handles[link.local.handle];
       delete session.links[leaving];
     };
+  };
+}
+
+/**
+ * What a peer has settled counts, also when the end of the session or connection follows in the same breath: rhea tells
+ * of outcomes on a later tick, when the locks would be gone. The end of a link is treated so in `guardLinks`.
+ * @param {any} connection
+ */
+function guardEnds(connection) {
+  const { on_end: end, on_close: close } = connection;
+  connection.on_end = (/** @type {any} */ frame) => {
+    connection.remote_channel_map[frame.channel]?.outgoing.process();
+    end.call(connection, frame);
+  };
+  connection.on_close = (/** @type {any} */ frame) => {
+    for (const session of Object.values(connection.remote_channel_map)) session.outgoing.process();
+    close.call(connection, frame);
   };
 }
 

@@ -150,6 +150,8 @@ export function capacityOf(link) {
  * @returns {any} rhea delivery
  */
 export function transfer(link, encoded, { tag, settled }) {
+  // A client that gives credit right behind its attach must get the answer to the attach first.
+  if (link.state.open_requests > 0) link.connection._process();
   const delivery = link.send(encoded, tag, 0);
   delivery.settled = settled;
   link.session.outgoing.process();
