@@ -33,6 +33,10 @@ export function guard(connection, socket, maxMessageSize) {
 function guardInput(connection, socket) {
   const input = connection.input;
   let refused = false;
+  // rhea clears its timers only when the peer is the one who ends the connection.
+  socket.on('close', () => {
+    for (const timer of ['heartbeat_in', 'heartbeat_out', 'abort_idle']) clearTimeout(connection[timer]);
+  });
   connection.input = (/** @type {Buffer} */ bytes) => {
     if (refused) return;
     input.call(connection, bytes);
