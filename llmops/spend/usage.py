@@ -199,6 +199,8 @@ def _count(found: Mapping[str, Any], *paths: str) -> int | None:
             value = (value or {}).get(inner)
         if value is None:
             continue
+        if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) <= len(str(_MOST)):
+            value = int(value)
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _MOST or value % 1:
             msg = f"{path} is no number of tokens"
             raise ValueError(msg)
