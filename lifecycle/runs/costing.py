@@ -80,6 +80,11 @@ class Call:
         )
 
 
+def metered(response: ChatResponse[Any]) -> bool:
+    """Return whether the answer says what it used."""
+    return isinstance(read_usage(response.usage_details), Usage)
+
+
 def refused(error: BaseException) -> bool:
     """Return whether the provider answered that it will not: with a status, or by an error of our own tree.
 

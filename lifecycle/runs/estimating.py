@@ -38,7 +38,11 @@ class Sent:
         A token stands for at least one byte of UTF-8 in the byte-pair encodings of today's models, so the bytes of a
         text bound its tokens; they are about four times what it takes.
         """
-        return sum(len(text.encode()) for text in self.texts) + self.frames * _PER_MESSAGE + self.held_tokens
+        return (
+            sum(len(text.encode(errors="surrogatepass")) for text in self.texts)
+            + self.frames * _PER_MESSAGE
+            + self.held_tokens
+        )
 
     def likely(self, model: str) -> int:
         """Return the tokens that it has as the model counts them, or by the rule of `llmops.spend.tokens`."""
@@ -57,7 +61,9 @@ def sent(messages: Sequence[Message], options: Mapping[str, Any], instructions: 
     """
     texts = [text for message in messages for content in message.contents for text in texts_of(content)]
     tools = [_described(tool) for tool in options.get("tools") or ()]
-    said = max(str(options.get("instructions") or ""), instructions, key=lambda text: len(text.encode()))
+    said = max(
+        str(options.get("instructions") or ""), instructions, key=lambda text: len(text.encode(errors="surrogatepass"))
+    )
     return Sent((*texts, *tools, said), len(messages) + len(tools), held)
 
 

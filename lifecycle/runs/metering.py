@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from kernel.clock import Clock
-from lifecycle.runs.costing import Call
+from lifecycle.runs.costing import Call, metered, refused
 from lifecycle.runs.estimating import sent
 from lifecycle.runs.guard import Guard
 from lifecycle.specs.spending import reached
@@ -189,7 +189,10 @@ class Meter:
         Raises:
             Unavailable: The ledger cannot be written; the attempt must not go on unrecorded.
         """
-        line, unmetered = call.answered(response)
+        if metered(response):
+            line, unmetered = call.answered(response)
+        else:  # counting takes a tokenizer, whose first use takes a second
+            line, unmetered = await asyncio.to_thread(call.answered, response)
         self.model, self.finish_reason = line.model, response.finish_reason
         if unmetered:
             msg = "the usage of an answer of %s cannot be booked, which is charged at an estimate: %s"
@@ -202,7 +205,9 @@ class Meter:
         self, call: Call, error: BaseException, came: Sequence[Content] | None, started: float
     ) -> None:
         """Record a call that brought no whole answer; `came` is what was streamed of it, None where nothing is."""
-        await self._record(call.unfinished(error, came), started)
+        counted = came is not None and not refused(error)
+        line = await asyncio.to_thread(call.unfinished, error, came) if counted else call.unfinished(error, came)
+        await self._record(line, started)
 
     async def _record(self, line: Line, started: float) -> None:
         took = round((time.perf_counter() - started) * 1000)

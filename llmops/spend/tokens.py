@@ -21,12 +21,16 @@ _ENCODINGS = (
 
 
 def count_tokens(texts: Sequence[str], model: str) -> int:
-    """Return how many tokens the texts have together, as well as it can be said of the model."""
+    """Return how many tokens the texts have together, as well as it can be said of the model.
+
+    The first use of an encoding takes up to a second and is best made in a thread.
+    """
+    encoded = [text.encode(errors="replace") for text in texts]  # JSON can hold half a surrogate pair
     if (encoding := encoding_of(model)) is not None:
         import toktok  # noqa: PLC0415 - 8 MB of tables that only few calls need
 
-        return sum(toktok.batch_count(texts, encoding, threads=1))
-    return -(-sum(len(text.encode(errors="replace")) for text in texts) // BYTES_PER_TOKEN)
+        return sum(toktok.batch_count([text.decode() for text in encoded], encoding, threads=1))
+    return -(-sum(map(len, encoded)) // BYTES_PER_TOKEN)
 
 
 def encoding_of(model: str) -> str | None:
