@@ -23,8 +23,8 @@ ATTEMPT = 0
 VERDICT_TOKENS = 4000
 """Tokens that a judge's verdict may take within budgets where the judge does not say, its reasoning included."""
 
-Settle = Callable[[Usage], Awaitable[None]]
-"""Records what was really used."""
+Settle = Callable[[Usage | None], Awaitable[None]]
+"""Records what was really used; None where that is not said, so that the call is unmetered, at what was reserved."""
 
 
 class JudgingCharges:
@@ -60,7 +60,7 @@ class JudgingCharges:
     async def of_service(self, run: Run, provider: str, model: str, at_most: Usage) -> AsyncIterator[Settle]:
         """Reserve what a service may take to judge, and provide what records what it took.
 
-        Where that is never told, the call stands in the ledger as unsettled, at what was reserved.
+        Where there is no result, the call stands in the ledger as unsettled, at what was reserved.
 
         Raises:
             BudgetBlocked: The agent's budgets do not allow it.
@@ -70,8 +70,11 @@ class JudgingCharges:
         await purse.begin(intent)
         line = intent
 
-        async def settle(usage: Usage) -> None:
+        async def settle(usage: Usage | None) -> None:
             nonlocal line
+            if usage is None:
+                line = replace(intent, outcome="unmetered")
+                return
             priced = (await self._rates.of(run.workspace)).price(model, usage, intent.at)
             cost, rate = priced.cost_micro_usd, priced.rate
             line = replace(intent, usage=usage, cost_micro_usd=cost, rate=rate, outcome="answered")
