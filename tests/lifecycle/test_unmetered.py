@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from lifecycle.runs.estimating import Sent, charge_of_answer, charge_of_unfinish
 from lifecycle.runs.rules import RunState
 from llmops.spend.costs import costs_of
 from llmops.spend.ledger import Line
+from llmops.spend.pricing import Rate
 from llmops.spend.tokens import count_tokens
 from llmops.spend.usage import Usage
 from tests.fakes.openai_server import FakeOpenAI
@@ -195,3 +197,24 @@ def test_what_is_sent_is_likely_a_quarter_of_its_bound() -> None:
 
     assert what.at_most() > 5_000
     assert 1_000 < what.likely(MODEL) < 1_200
+
+
+@pytest.mark.parametrize("served", ["gpt-5-mini-2025-08-07", "/models/weights.gguf"])
+async def test_a_deployments_own_rate_moves_its_budget(fake: FakeOpenAI, served: str) -> None:
+    """What is reserved and what is charged go by the name that was configured; the line says so."""
+    fake.served_model = served
+    app = App(OPENAI_BASE_URL=fake.base_url, OPENAI_API_KEY="key-1")
+    await app.declare(declared=spec(provider="openai", model="my-deployment"))
+    await app.services.rates.put("default", Rate("my-deployment", Decimal(100), Decimal(400)), None)
+    await limit(app, "workspace", "usd", 10_000_000)
+    line = await _only_line(app)
+    stored = (await app.services.accounts.counters("default", ["workspace!total"]))["workspace!total"]
+    unpriced = await app.services.rates.unpriced()
+    await app.aclose()
+    await app.services.aclose()
+
+    assert line.model == served
+    assert line.cost_micro_usd == 100 * line.usage.input_tokens + 400 * line.usage.output_tokens
+    assert line.rate.startswith("own rate of my-deployment: $100/")
+    assert (stored.spent.micro_usd, stored.reserved.micro_usd) == (line.cost_micro_usd, 0)
+    assert unpriced == 0
