@@ -19,6 +19,22 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 UNKNOWN = "unknown"
 """The finish reason of an answer that came whole and does not say why it ended."""
 
+_REASONS = {
+    "max_tokens": "length",
+    "max_output_tokens": "length",
+    "model_length": "length",
+    "end_turn": "stop",
+    "eos": "stop",
+    "eos_token": "stop",
+    "stop_sequence": "stop",
+    "complete": "stop",
+    "completed": "stop",
+    "tool_use": "tool_calls",
+    "safety": "content_filter",
+    "recitation": "content_filter",
+}
+"""What gateways pass on of other providers' reasons, in OpenAI's words; in lower case."""
+
 
 class AnsweredError(APIError):
     """An error that came with status 200, before any of an answer.
@@ -126,6 +142,7 @@ def _whole(answer: Any, request: Any) -> ChatCompletion:
     _envelope(answer)
     for choice in answer.choices:
         choice.message.content = _text(choice.message.content)
+        choice.finish_reason = _reason(choice.finish_reason)
         if not choice.finish_reason and _says(choice.message):
             choice.finish_reason = cast("Any", UNKNOWN)
     return answer
@@ -135,6 +152,7 @@ def _chunk(chunk: ChatCompletionChunk) -> ChatCompletionChunk:
     chunk.choices = [choice for choice in chunk.choices or () if choice is not None]
     _envelope(chunk)
     for choice in chunk.choices:
+        choice.finish_reason = _reason(choice.finish_reason)
         if choice.delta is not None:
             choice.delta.content = _text(choice.delta.content)
     return chunk
@@ -146,6 +164,11 @@ def _envelope(answer: ChatCompletion | ChatCompletionChunk) -> None:
         answer.created = 0
     if not answer.usage or not hasattr(answer.usage, "to_dict") or not answer.usage.to_dict(warnings=False):
         answer.usage = None  # an empty one must not stand in place of an earlier chunk's
+
+
+def _reason(said: Any) -> Any:
+    """Return why an answer ended in OpenAI's words; what is none of them as it is."""
+    return _REASONS.get(said.lower(), said) if isinstance(said, str) else None
 
 
 def _says(message: Any) -> bool:

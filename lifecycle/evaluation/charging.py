@@ -90,6 +90,7 @@ class JudgingCharges:
 
     async def _intent(self, run: Run, provider: str, model: str, at_most: Usage) -> Line:
         rates, now = await self._rates.of(run.workspace), self._clock()
+        priced = rates.at_most(model, at_most, now)
         return Line(
             workspace=run.workspace,
             run_id=run.id,
@@ -102,8 +103,8 @@ class JudgingCharges:
             provider=provider,
             model=model,
             usage=at_most,
-            cost_micro_usd=rates.at_most(model, at_most, now),
-            rate=rates.price(model, at_most, now).rate,
+            cost_micro_usd=priced.cost_micro_usd,
+            rate=priced.rate,
             latency_ms=0,
             purpose="evaluation",
             outcome="unsettled",

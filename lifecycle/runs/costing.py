@@ -26,7 +26,7 @@ _HOSTED = {
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class PendingCall:
     """A model call that was begun.
 
     Attributes:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from kernel.clock import Clock
-from lifecycle.runs.costing import Call, metered, refused
+from lifecycle.runs.costing import PendingCall, metered, refused
 from lifecycle.runs.estimating import sent
 from lifecycle.runs.guard import Guard
 from lifecycle.specs.spending import reached
@@ -110,7 +110,7 @@ class Meter:
             await self._end(call, result, started)  # pyright: ignore[reportArgumentType] - of one that is not
 
     def _metered(
-        self, stream: ResponseStream[ChatResponseUpdate, ChatResponse[Any]], call: Call
+        self, stream: ResponseStream[ChatResponseUpdate, ChatResponse[Any]], call: PendingCall
     ) -> ResponseStream[ChatResponseUpdate, ChatResponse[Any]]:
         from agent_framework import ChatResponse, ResponseStream  # noqa: PLC0415 - cold start
 
@@ -130,7 +130,7 @@ class Meter:
 
         return ResponseStream(updates(), finalizer=ChatResponse.from_updates)
 
-    async def _begin(self, context: ChatContext) -> Call:
+    async def _begin(self, context: ChatContext) -> PendingCall:
         """Reserve the call at the most that it may take, and return it.
 
         Raises:
@@ -156,8 +156,8 @@ class Meter:
         usage = Usage(input_tokens=sends.at_most(), output_tokens=most_output)
         rates, now = await self.rates.of(run.workspace), self.clock()
         fees = rates.fees({tool.type: 1 for tool in spec.hosted_tools})
-        cost = rates.at_most(model, usage, now)
-        at_most = None if cost is None else cost + fees
+        priced = rates.at_most(model, usage, now)
+        cost = priced.cost_micro_usd
         self.calls += 1
         intent = Line(
             workspace=run.workspace,
@@ -171,8 +171,8 @@ class Meter:
             provider=spec.provider,
             model=model,
             usage=usage,
-            cost_micro_usd=at_most,
-            rate=rates.price(model, usage, now).rate,
+            cost_micro_usd=None if cost is None else cost + fees,
+            rate=priced.rate,
             latency_ms=0,
             purpose=self.purpose,
             outcome="unsettled",
@@ -181,9 +181,9 @@ class Meter:
         await self.purse.begin(intent)
         if self.limit is not None and self.purse.until is not None:
             self.limit.reschedule(min(self.latest, self.purse.until))
-        return Call(intent, sends, rates)
+        return PendingCall(intent, sends, rates)
 
-    async def _end(self, call: Call, response: ChatResponse[Any], started: float) -> None:
+    async def _end(self, call: PendingCall, response: ChatResponse[Any], started: float) -> None:
         """Record the answer at what it cost.
 
         Raises:
@@ -202,7 +202,7 @@ class Meter:
             await self.rates.note_unpriced(line.workspace, call.intent.model, line.model)
 
     async def _end_without(
-        self, call: Call, error: BaseException, came: Sequence[Content] | None, started: float
+        self, call: PendingCall, error: BaseException, came: Sequence[Content] | None, started: float
     ) -> None:
         """Record a call that brought no whole answer; `came` is what was streamed of it, None where nothing is."""
         counted = came is not None and not refused(error)

@@ -91,14 +91,15 @@ class Rates:
         names = (*spellings(asked), *spellings(served or asked)) if self.own else ()
         return next((rate for name in names if (rate := self.own.get(name)) is not None), None)
 
-    def at_most(self, asked: str, usage: Usage, at: datetime) -> int | None:
-        """Return the most that the call can cost, in micro-USD, however much of its input is written to a cache."""
-        plain = self.price(asked, usage, at)[0]
+    def at_most(self, asked: str, usage: Usage, at: datetime) -> Price:
+        """Return the most that the call can cost, however much of its input is written to a cache."""
+        plain = self.price(asked, usage, at)
         all_written = Usage(
             input_tokens=usage.input_tokens, cache_write_tokens=usage.input_tokens, output_tokens=usage.output_tokens
         )
-        written = self.price(asked, all_written, at)[0]
-        return plain if plain is None or written is None else max(plain, written)
+        written = self.price(asked, all_written, at).cost_micro_usd
+        cost = plain.cost_micro_usd
+        return plain if cost is None or written is None else Price(max(cost, written), plain.rate)
 
     def fees(self, tools: Mapping[str, int]) -> int:
         """Return what so many calls of these tools cost, in micro-USD; a tool without a rate costs nothing."""

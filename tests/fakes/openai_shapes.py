@@ -156,6 +156,19 @@ USAGES: Mapping[str, Any] = {
 }
 """What `usage` is in the answers of different providers."""
 
+FINISH_REASONS: Mapping[str, str] = {
+    "stop": "stop",
+    "length": "length",
+    "max_tokens": "length",
+    "MAX_TOKENS": "length",
+    "model_length": "length",
+    "end_turn": "stop",
+    "STOP": "stop",
+    "eos": "stop",
+    "weary": "weary",
+}
+"""Why answers end, in words of different providers, and in OpenAI's where it has one."""
+
 NULL_CHOICES = {"choices": None}
 
 SHAPES: Mapping[str, Shape] = {
@@ -168,6 +181,7 @@ SHAPES: Mapping[str, Shape] = {
     "null_choices_in_place_of_the_end": Shape(last=(NULL_CHOICES,), finishes=False, usage=ABSENT),
     "finish_null": Shape(finish_reason=None),
     "finish_empty": Shape(finish_reason=""),
+    **{f"finish:{reason}": Shape(finish_reason=reason) for reason in FINISH_REASONS},
     "no_done": Shape(done=False),
     "null_envelope": Shape(envelope={"id": None, "created": None, "model": None, "object": None}),
     "text_created": Shape(envelope={"created": "2026-11-30T12:00:00Z"}),

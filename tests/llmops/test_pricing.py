@@ -84,5 +84,5 @@ def test_what_a_call_may_cost_is_reserved_by_the_same_rule() -> None:
     """Before an answer there is one name, and its own rate holds."""
     rates = Rates({"my-deployment": Rate("my-deployment", Decimal(100), Decimal(400), cache_write=Decimal(125))})
 
-    assert rates.at_most("my-deployment", USAGE, NOW) == 100 * 125 + 100 * 400
+    assert rates.at_most("my-deployment", USAGE, NOW).cost_micro_usd == 100 * 125 + 100 * 400
     assert Rates().at_most("openai/gpt-5-mini", USAGE, NOW) == Rates().at_most("gpt-5-mini", USAGE, NOW)

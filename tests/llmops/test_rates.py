@@ -41,7 +41,7 @@ def test_the_most_that_a_call_can_cost_counts_the_dearest_input() -> None:
     """Anthropic's cache writes cost more than plain input."""
     usage = Usage(1_000_000)
     plain = price("claude-sonnet-4-5", usage, NOW).cost_micro_usd
-    most = Rates().at_most("claude-sonnet-4-5", usage, NOW)
+    most = Rates().at_most("claude-sonnet-4-5", usage, NOW).cost_micro_usd
 
     assert plain is not None
     assert most is not None

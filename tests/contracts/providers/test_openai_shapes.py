@@ -12,7 +12,7 @@ from llmops.spend.usage import Unmetered, Usage, read_usage
 from tests.contracts.providers.conftest import agent_at, ask
 from tests.contracts.providers.metering import Meter
 from tests.fakes.openai_server import REASONING, FakeOpenAI
-from tests.fakes.openai_shapes import ABSENT, SHAPES, USAGES
+from tests.fakes.openai_shapes import ABSENT, FINISH_REASONS, SHAPES, USAGES
 
 CLAUDE = Usage(98_805, 66_360, 32_435, 5_120)
 METERED = {
@@ -115,6 +115,18 @@ async def test_what_came_whole_counts(fake: FakeOpenAI, name: str, stream: bool)
     )
     assert response.finish_reason == ("unknown" if unsaid else "stop")
     assert len(fake.requests) == 1
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("said", FINISH_REASONS)
+async def test_why_an_answer_ended_comes_out_in_one_vocabulary(fake: FakeOpenAI, said: str, stream: bool) -> None:
+    """A cut answer is `length`, whatever its provider calls that."""
+    fake.answer_next(f"finish:{said}")
+    meter = Meter()
+    async with agent_at(Endpoint(base_url=fake.base_url)) as (agent, _):
+        response = await ask(agent, "Hi", meter, stream=stream)
+
+    assert response.finish_reason == meter.calls[0].finish_reason == FINISH_REASONS[said]
 
 
 @pytest.mark.parametrize("stream", [False, True])
