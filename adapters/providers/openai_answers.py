@@ -20,6 +20,7 @@ UNKNOWN = "unknown"
 """The finish reason of an answer that came whole and does not say why it ended."""
 
 _REASONS = {
+    **{reason: reason for reason in ("stop", "length", "tool_calls", "content_filter")},
     "max_tokens": "length",
     "max_output_tokens": "length",
     "model_length": "length",
