@@ -8,7 +8,7 @@ from urllib.parse import unquote
 
 from bootstrap.services import Services
 from kernel.errors import InvalidInput
-from kernel.ids import agent_name, parse_run_id, session_id, user_id
+from kernel.ids import MODEL_NAME, agent_name, parse_run_id, session_id, user_id
 from lifecycle.runs.queue import RunQueue
 from llmops.budgets.rules import Charged, parse_scope
 from triggers.agents import PAGING
@@ -31,7 +31,7 @@ _NAMED = {
     "session": "… to this session …",
     "run": "… and to this run.",
 }
-_PRICED = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/-]{0,127}")
+_PRICED = re.compile(MODEL_NAME)
 _RATE_KEY = re.compile(r"rate![0-9a-f]{32}")
 
 

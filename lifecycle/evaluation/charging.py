@@ -28,8 +28,8 @@ _CALLS = 100
 VERDICT_TOKENS = 4000
 """Tokens that a judge's verdict may take within budgets where the judge does not say, its reasoning included."""
 
-Settle = Callable[[Usage], Awaitable[None]]
-"""Records what was really used."""
+Settle = Callable[[Usage | None], Awaitable[None]]
+"""Records what was really used; None where that is not said, so that the call is unmetered, at what was reserved."""
 
 
 class JudgingCharges:
@@ -73,7 +73,7 @@ class JudgingCharges:
     ) -> AsyncIterator[Settle]:
         """Reserve what a service may take to judge, and provide what records what it took.
 
-        Where that never becomes known, the call stands in the ledger as unsettled, at what was reserved.
+        Where there is no result, the call stands in the ledger as unsettled, at what was reserved.
 
         Args:
             run: Whose answer is judged.
@@ -90,8 +90,11 @@ class JudgingCharges:
         await purse.begin(intent)
         line = intent
 
-        async def settle(usage: Usage) -> None:
+        async def settle(usage: Usage | None) -> None:
             nonlocal line
+            if usage is None:
+                line = replace(intent, outcome="unmetered")
+                return
             priced = (await self._rates.of(run.workspace)).price(model, usage, intent.at)
             cost, rate = priced.cost_micro_usd, priced.rate
             line = replace(intent, usage=usage, cost_micro_usd=cost, rate=rate, outcome="answered")
@@ -107,6 +110,7 @@ class JudgingCharges:
 
     async def _intent(self, run: Run, provider: str, model: str, at_most: Usage, call: int) -> Line:
         rates, now = await self._rates.of(run.workspace), self._clock()
+        priced = rates.at_most(model, at_most, now)
         return Line(
             workspace=run.workspace,
             run_id=run.id,
@@ -119,8 +123,8 @@ class JudgingCharges:
             provider=provider,
             model=model,
             usage=at_most,
-            cost_micro_usd=rates.at_most(model, at_most, now),
-            rate=rates.price(model, at_most, now).rate,
+            cost_micro_usd=priced.cost_micro_usd,
+            rate=priced.rate,
             latency_ms=0,
             purpose="evaluation",
             outcome="unsettled",

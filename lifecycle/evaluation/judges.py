@@ -14,7 +14,7 @@ from lifecycle.registry.signals import AgentSignals
 from lifecycle.runs.rules import Run
 from llmops.evaluation.policy import EvaluationPolicy, FoundryPolicy
 from llmops.evaluation.scoring import Part
-from llmops.spend.usage import Usage
+from llmops.spend.usage import Usage, read_usage
 
 if TYPE_CHECKING:
     from agent_framework import EvalItem, EvalResults, EvalScoreResult, Evaluator
@@ -68,16 +68,22 @@ def foundry_judge(
         at_most = Usage(input_tokens=many * (told + _INSTRUCTIONS), output_tokens=many * _MOST_OUTPUT)
         async with charges.of_service(run, FOUNDRY, policy.foundry.model, at_most, calls) as settle:
             results = await asked.evaluate([item], eval_name=f"{run.agent} {run.id}")
-            if used := [found.token_usage for found in results.items if found.token_usage]:
-                await settle(
-                    Usage(
-                        input_tokens=sum(each["prompt_tokens"] for each in used),
-                        output_tokens=sum(each["completion_tokens"] for each in used),
-                    )
-                )
+            if results.items:
+                await settle(_used(results))
         return parts_of(results, f"{FOUNDRY}_")
 
     return judge
+
+
+def _used(results: EvalResults) -> Usage | None:
+    """Return what the evaluators used in all; None where one of them does not say so that it can be booked."""
+    read = [read_usage(found.token_usage) for found in results.items]
+    used = [each for each in read if isinstance(each, Usage)]
+    if len(used) < len(read):
+        return None
+    return Usage(
+        input_tokens=sum(each.input_tokens for each in used), output_tokens=sum(each.output_tokens for each in used)
+    )
 
 
 def parts_of(results: EvalResults, prefix: str = "") -> Sequence[Part]:

@@ -35,6 +35,8 @@ class Measures:
         for kind, tokens in counts:
             if tokens:
                 self._count(line.workspace, metrics.TOKENS, tokens, line.model, kind)
+        if line.outcome == "unmetered":
+            self._count(line.workspace, metrics.UNMETERED, 1, line.model)
         if line.cost_micro_usd is None:
             self._count(line.workspace, metrics.UNPRICED, 1, line.model)
         elif line.cost_micro_usd:

@@ -3,40 +3,35 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
-from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from kernel.clock import Clock
-from kernel.errors import AppError
-from lifecycle.runs.estimating import estimate
+from lifecycle.runs.costing import PendingCall, metered, refused
+from lifecycle.runs.estimating import sent
 from lifecycle.runs.guard import Guard
 from lifecycle.specs.spending import reached
 from llmops.budgets.news import BudgetNews
 from llmops.budgets.purse import Purse
 from llmops.budgets.rules import BudgetBlocked, Charged
 from llmops.budgets.waits import APPROVAL
-from llmops.spend.ledger import Line, Outcome, Purpose
+from llmops.spend.ledger import Line, Purpose
 from llmops.spend.rates import RateBook
 from llmops.spend.usage import Spend, Usage
 
 if TYPE_CHECKING:
-    from agent_framework import ChatContext, ChatResponse, ChatResponseUpdate, Message, ResponseStream, UsageDetails
+    from agent_framework import ChatContext, ChatResponse, ChatResponseUpdate, Content, Message, ResponseStream
 
     from lifecycle.loader.resolver import LiveAgent
     from lifecycle.runs.rules import Run
     from lifecycle.specs.spending import Rung
 
+log = logging.getLogger(__name__)
+
 CallNext = Callable[[], Awaitable[None]]
-_HOSTED = {
-    "search_tool_call": "web_search",
-    "code_interpreter_tool_call": "code_interpreter",
-    "image_generation_tool_call": "image_generation",
-    "mcp_server_tool_call": "mcp",
-}
-"""Contents that say that the provider ran a tool, and what its rate is named after."""
 
 
 @dataclass(slots=True)
@@ -55,6 +50,8 @@ class Meter:
         held_tokens: Most tokens of the conversation that the provider keeps.
         spend: What the attempt's calls have come to.
         model: The model that answered last, as the provider named it; None before the first answer.
+        finish_reason: Why the last answer ended, as the provider says it: `stop`, `length`, `tool_calls`, …; `unknown`
+            where it does not say; None before the first answer.
         model_ms: How long the calls have taken.
         intent: The last call that was to be made, at its estimate.
         waits_below: The step of the ladder that stopped the run, in percent.
@@ -76,6 +73,7 @@ class Meter:
     held_tokens: int = 0
     spend: Spend = field(default_factory=Spend)
     model: str | None = None
+    finish_reason: str | None = None
     model_ms: int = 0
     intent: Line | None = None
     waits_below: int | None = None
@@ -97,41 +95,43 @@ class Meter:
         return [meter, self.guard.middleware()]
 
     async def _call(self, context: ChatContext, call_next: CallNext) -> None:
-        intent = await self._begin(context)
+        call = await self._begin(context)
         started = time.perf_counter()
         try:
             await call_next()
         except BaseException as error:
-            await self._end_without(intent, error, started)
+            await self._end_without(call, error, None, started)
             raise
         result = context.result
         if context.stream:
             # The stream is made, not sent: what it takes is known when it ends, however it does.
-            context.result = self._metered(result, intent)  # pyright: ignore[reportArgumentType] - of a streamed call
+            context.result = self._metered(result, call)  # pyright: ignore[reportArgumentType] - of a streamed call
         else:
-            await self._end(intent, result, started)  # pyright: ignore[reportArgumentType] - of one that is not
+            await self._end(call, result, started)  # pyright: ignore[reportArgumentType] - of one that is not
 
     def _metered(
-        self, stream: ResponseStream[ChatResponseUpdate, ChatResponse[Any]], intent: Line
+        self, stream: ResponseStream[ChatResponseUpdate, ChatResponse[Any]], call: PendingCall
     ) -> ResponseStream[ChatResponseUpdate, ChatResponse[Any]]:
         from agent_framework import ChatResponse, ResponseStream  # noqa: PLC0415 - cold start
 
         async def updates() -> AsyncIterator[ChatResponseUpdate]:
             started = time.perf_counter()
+            came: list[Content] = []
             try:
                 async with stream:
                     async for update in stream:
+                        came += update.contents
                         yield update
                     response = await stream.get_final_response()
             except BaseException as error:  # the reader's leaving among them
-                await self._end_without(intent, error, started)
+                await self._end_without(call, error, came, started)
                 raise
-            await self._end(intent, response, started)
+            await self._end(call, response, started)
 
         return ResponseStream(updates(), finalizer=ChatResponse.from_updates)
 
-    async def _begin(self, context: ChatContext) -> Line:
-        """Reserve the call and return it at its estimate.
+    async def _begin(self, context: ChatContext) -> PendingCall:
+        """Reserve the call at the most that it may take, and return it.
 
         Raises:
             BudgetBlocked: A budget, or the agent's ladder, does not allow it.
@@ -152,11 +152,12 @@ class Meter:
                 options["max_tokens"] = options["max_tokens"] or self.usual_output
         model = str(options.get("model") or spec.model)
         most_output = int(options.get("max_tokens") or spec.max_output_tokens or self.usual_output)
-        usage = estimate(context.messages, options, spec.instructions, held=self.held_tokens, most_output=most_output)
+        sends = sent(context.messages, options, spec.instructions, held=self.held_tokens)
+        usage = Usage(input_tokens=sends.at_most(), output_tokens=most_output)
         rates, now = await self.rates.of(run.workspace), self.clock()
         fees = rates.fees({tool.type: 1 for tool in spec.hosted_tools})
-        cost = rates.at_most(model, usage, now)
-        at_most = None if cost is None else cost + fees
+        priced = rates.at_most(model, usage, now)
+        cost = priced.cost_micro_usd
         self.calls += 1
         intent = Line(
             workspace=run.workspace,
@@ -170,8 +171,8 @@ class Meter:
             provider=spec.provider,
             model=model,
             usage=usage,
-            cost_micro_usd=at_most,
-            rate=rates.price(model, usage, now).rate,
+            cost_micro_usd=None if cost is None else cost + fees,
+            rate=priced.rate,
             latency_ms=0,
             purpose=self.purpose,
             outcome="unsettled",
@@ -180,38 +181,33 @@ class Meter:
         await self.purse.begin(intent)
         if self.limit is not None and self.purse.until is not None:
             self.limit.reschedule(min(self.latest, self.purse.until))
-        return intent
+        return PendingCall(intent, sends, rates)
 
-    async def _end(self, intent: Line, response: ChatResponse[Any], started: float) -> None:
+    async def _end(self, call: PendingCall, response: ChatResponse[Any], started: float) -> None:
         """Record the answer at what it cost.
 
         Raises:
             Unavailable: The ledger cannot be written; the attempt must not go on unrecorded.
         """
-        self.model = response.model or intent.model
-        usage = usage_of(response.usage_details)
-        rates = await self.rates.of(intent.workspace)
-        priced, fees = rates.price(self.model, usage, intent.at), rates.fees(_tools(response))
-        cost = None if priced.cost_micro_usd is None else priced.cost_micro_usd + fees
-        line = replace(
-            intent,
-            model=self.model,
-            usage=usage,
-            cost_micro_usd=cost,
-            rate=priced.rate,
-            tool_micro_usd=fees,
-            outcome="answered",
-        )
+        if metered(response):
+            line, unmetered = call.answered(response)
+        else:  # counting takes a tokenizer, whose first use takes a second
+            line, unmetered = await asyncio.to_thread(call.answered, response)
+        self.model, self.finish_reason = line.model, response.finish_reason
+        if unmetered:
+            msg = "the usage of an answer of %s cannot be booked, which is charged at an estimate: %s"
+            log.warning(msg, line.model, unmetered, extra={"event": "usage.unmetered"})
         await self._record(line, started)
-        if cost is None:
-            await self.rates.note_unpriced(intent.workspace, self.model)
+        if line.cost_micro_usd is None:
+            await self.rates.note_unpriced(line.workspace, call.intent.model, line.model)
 
-    async def _end_without(self, intent: Line, error: BaseException, started: float) -> None:
-        """Record a call that brought no answer: refused by the provider, or of unknown cost."""
-        outcome: Outcome = "refused" if refused(error) else "unsettled"
-        usage = Usage() if outcome == "refused" else intent.usage
-        cost = 0 if outcome == "refused" else intent.cost_micro_usd
-        await self._record(replace(intent, usage=usage, cost_micro_usd=cost, outcome=outcome), started)
+    async def _end_without(
+        self, call: PendingCall, error: BaseException, came: Sequence[Content] | None, started: float
+    ) -> None:
+        """Record a call that brought no whole answer; `came` is what was streamed of it, None where nothing is."""
+        counted = came is not None and not refused(error)
+        line = await asyncio.to_thread(call.unfinished, error, came) if counted else call.unfinished(error, came)
+        await self._record(line, started)
 
     async def _record(self, line: Line, started: float) -> None:
         took = round((time.perf_counter() - started) * 1000)
@@ -243,39 +239,6 @@ class Meter:
 def charged(run: Run) -> Charged:
     """Return who is charged for a run."""
     return Charged(run.workspace, run.agent, run.session_id, run.id, run.user_id or "")
-
-
-def usage_of(details: UsageDetails | None) -> Usage:
-    """Return the call's usage from the framework's standard keys; provider-specific keys repeat these amounts."""
-    counts = details or {}
-    return Usage(
-        input_tokens=counts.get("input_token_count") or 0,
-        cached_tokens=counts.get("cache_read_input_token_count") or 0,
-        cache_write_tokens=counts.get("cache_creation_input_token_count") or 0,
-        output_tokens=counts.get("output_token_count") or 0,
-        reasoning_tokens=counts.get("reasoning_output_token_count") or 0,
-    )
-
-
-def refused(error: BaseException) -> bool:
-    """Return whether the provider answered that it will not: with a status, or by an error of our own tree.
-
-    Anything else (a timeout, a broken connection, a reader that left, a worker that is stopped) leaves open what the
-    model has done.
-    """
-    seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(seen, AppError) or isinstance(getattr(seen, "status_code", None), int):
-            return True
-        seen = seen.__cause__ or seen.__context__
-    return False
-
-
-def _tools(response: ChatResponse[Any]) -> Mapping[str, int]:
-    """Return how often the provider ran each of its tools."""
-    contents = (content for message in response.messages for content in message.contents)
-    ran = (content for content in contents if content.type in _HOSTED)
-    return Counter(content.tool_name or _HOSTED[content.type] for content in ran)
 
 
 def _stopped(rung: Rung, percent: int) -> BudgetBlocked:

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from kernel.ids import MODEL_NAME
 from llmops.evaluation.markdown import Structure
 from llmops.evaluation.texts import CUT
 
@@ -49,7 +50,7 @@ class FoundryPolicy(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
-    model: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:/-]{0,127}$")]
+    model: Annotated[str, StringConstraints(pattern=f"^{MODEL_NAME}$")]
     evaluators: tuple[PartName, ...] = Field(default=("relevance", "coherence"), min_length=1, max_length=16)
     share: Share = 0.1
 

@@ -25,7 +25,7 @@ TABLE = "ledger"
 SHARDS = 8
 """Partitions a day's lines are spread over, so that no partition passes the service's 2,000 rows a second."""
 
-Outcome = Literal["answered", "refused", "unsettled"]
+Outcome = Literal["answered", "refused", "unsettled", "unmetered"]
 Purpose = Literal["answer", "evaluation"]
 
 EXPIRY_DAYS = 3
@@ -47,13 +47,14 @@ class Line:
         user_id: Who asked; empty when nobody in particular.
         provider: Who ran the model.
         model: The model as the provider named it in its answer; without an answer, as it was asked for.
-        usage: Its tokens; of an unsettled call, the estimate that was reserved for it.
+        usage: Its tokens; of an unsettled or unmetered call, an estimate.
         cost_micro_usd: Its cost with the tools' fees; None when the model has no known price.
-        rate: The rate applied, in words; empty when unknown.
+        rate: Which price was applied, in words; empty when unknown.
         latency_ms: How long the call took; 0 when nobody learnt it.
         purpose: What the call was for.
-        outcome: `answered`; `refused` by the provider, which costs nothing; or `unsettled`: it may have been made, but
-            worker or connection died before its usage was known, so that it is charged at its estimate.
+        outcome: `answered`; `unmetered`: answered, but without a usage that can be booked, so that it is charged at an
+            estimate; `refused` by the provider, which costs nothing; or `unsettled`: it may have been made, but worker
+            or connection died before its usage was known, so that it is charged at an estimate.
         tool_micro_usd: The fees of tools that the provider ran, part of the cost.
     """
 
@@ -80,7 +81,12 @@ class Line:
         """What the call came to."""
         if self.outcome == "refused":
             return Spend()
-        return spend_of(self.usage, self.cost_micro_usd, unsettled=self.outcome == "unsettled")
+        return spend_of(
+            self.usage,
+            self.cost_micro_usd,
+            unsettled=self.outcome == "unsettled",
+            unmetered=self.outcome == "unmetered",
+        )
 
     @property
     def home(self) -> str:

@@ -357,7 +357,7 @@ async def plan_fault(stack: Stack, fault: str) -> None:
 def start_fake_openai(directory: Path) -> tuple[Child, str]:
     """Start the OpenAI stand-in as a process, and return it with its base URL."""
     ready = directory / "openai.url"
-    command = [sys.executable, PROJECT / "tests/fakes/openai_server.py", "--ready-file", ready]
-    child = Child("fake OpenAI", command, log=directory / "openai.log")
+    command = [sys.executable, "-m", "tests.fakes.openai_server", "--ready-file", ready]
+    child = Child("fake OpenAI", command, log=directory / "openai.log", cwd=PROJECT)
     url = child.wait_for(lambda: ready.read_text() if ready.exists() else None, 20, "its address")
     return child, url

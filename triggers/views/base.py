@@ -38,7 +38,8 @@ class FailureView(View):
 class SpendView(View):
     """Model calls, their tokens and cost: the sum of the priced calls, exact to the micro-dollar.
 
-    `unsettled_calls` are counted at their estimate, because worker or connection died before their usage was known.
+    Counted at an estimate are `unsettled_calls`, because worker or connection died before their usage was known, and
+    `unmetered_calls`, because the provider answered without a usage that can be booked.
     """
 
     calls: int
@@ -50,3 +51,4 @@ class SpendView(View):
     cost_micro_usd: int
     unpriced_calls: int
     unsettled_calls: int
+    unmetered_calls: int

@@ -400,6 +400,25 @@ async def test_foundrys_evaluators_judge_and_are_paid_for() -> None:
     assert (line.provider, line.model, line.agent) == ("foundry", "gpt-5-mini", "bot")
 
 
+async def test_evaluators_that_say_no_usable_usage_are_charged_what_was_reserved() -> None:
+    async with FakeFoundry() as foundry:
+        foundry.evals.polls, foundry.evals.usage = (
+            0,
+            {"prompt_tokens": 300.5, "completion_tokens": 40, "total_tokens": 9},
+        )
+        app = App(FOUNDRY_PROJECT_ENDPOINT=foundry.endpoint)
+        asked = FoundryPolicy(model="gpt-5-mini", evaluators=("relevance",), share=1)
+        await app.declare(declared=spec(evaluation=EvaluationPolicy(foundry=asked)))
+        run = await app.ask()
+        await app.services.judges.hear(app.signals)
+        await app.services.aclose()
+    [line] = [line for line in await app.lines(run) if line.purpose == "evaluation"]
+
+    assert line.outcome == "unmetered"
+    assert line.cost_micro_usd
+    assert line.usage.output_tokens > 0
+
+
 async def test_an_evaluation_that_fails_at_foundry_stays_in_the_ledger_as_unsettled() -> None:
     async with FakeFoundry() as foundry:
         app = App(FOUNDRY_PROJECT_ENDPOINT=foundry.endpoint)
