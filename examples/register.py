@@ -43,6 +43,7 @@ def main() -> None:
         sys.exit(f"The app at {url} cannot be reached: {error}")
     print("\nTry it:\n")
     print(f"  curl -s {url}/api/agents/tech_advisor/runs -H 'Prefer: wait=20' \\")
+    print("    -H 'Content-Type: application/json' \\")
     print("""    -d '{"query": "Compare Table Storage and Cosmos DB for a registry of agents."}'""")
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
+
+from kernel.text import shown
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
+_MOST_NAMED = 5
 _OBJECTS = frozenset({"dict_type", "model_type", "model_attributes_type", "dataclass_type", "mapping_type"})
 _LISTS = frozenset({"list_type", "tuple_type"})
 
@@ -21,10 +24,21 @@ def wrong_places(error: ValidationError) -> dict[str, str]:
     found = error.errors(include_url=False, include_context=True, include_input=False)
     places = [item["loc"] for item in found]
     return {
-        _pointer(item["loc"]): in_words(item)
+        _pointer(tuple(shown(step) if isinstance(step, str) else step for step in item["loc"])): in_words(item)
         for item in found
         if item["type"] != "too_short" or not any(_below(place, item["loc"]) for place in places)
     }
+
+
+def expected(error: ValidationError, model: type[BaseModel]) -> str:
+    """Return a sentence that names the unknown fields, five at most, and those that there are; empty without any."""
+    places = [item["loc"] for item in error.errors() if item["type"] == "extra_forbidden"]
+    if not places:
+        return ""
+    names = ", ".join(shown(".".join(map(str, place))) for place in places[:_MOST_NAMED])
+    more = f" and {len(places) - _MOST_NAMED} more" if len(places) > _MOST_NAMED else ""
+    known = f"; known are {', '.join(model.model_fields)}" if any(len(place) == 1 for place in places) else ""
+    return f"There is no {names}{more}{known}."
 
 
 def in_words(item: ErrorDetails) -> str:
