@@ -23,7 +23,10 @@ def register(url: str) -> list[str]:
     for path in sorted(AGENTS.glob("*.yaml")):
         agent = yaml.safe_load(path.read_text(encoding="utf-8"))
         request = urllib.request.Request(  # noqa: S310 - the user's own address
-            f"{url}/api/agents/{agent['name']}", json.dumps(agent["spec"]).encode(), method="PUT"
+            f"{url}/api/agents/{agent['name']}",
+            json.dumps(agent["spec"]).encode(),
+            {"Content-Type": "application/json"},
+            method="PUT",
         )
         with urllib.request.urlopen(request) as response:  # noqa: S310 - the user's own address
             print(f"  {agent['name']}: {'declared' if response.status == 201 else 'up to date'}")

@@ -92,7 +92,19 @@ WRONG_REQUESTS: list[tuple[str, str, str]] = [
     ("GET", "costs?to=tomorrow", "invalid_day"),
     ("GET", "costs?from=2026-11-02&to=2026-11-01", "invalid_range"),
     ("GET", "costs?from=2020-01-01&to=2026-01-01", "invalid_range"),
-    ("GET", "costs?from=0001-01-01&to=9999-12-31", "invalid_range"),
+    ("GET", "costs?from=1971-01-01&to=2999-12-31", "invalid_range"),
+    ("GET", "costs?from=0001-01-01", "invalid_day"),
+    ("GET", "costs?to=9999-12-31", "invalid_day"),
+    ("GET", "analytics?from=0001-01-01&to=0001-01-01", "invalid_day"),
+    ("GET", "performance?to=0001-01-01", "invalid_day"),
+    ("GET", "reports/9999-12-31", "invalid_period"),
+    ("GET", "reports/9999-12", "invalid_period"),
+    ("GET", "reports/0001-01-01", "invalid_period"),
+    ("GET", "reports/0001-01", "invalid_period"),
+    ("GET", "reports/0001-W01", "invalid_period"),
+    ("GET", f"reports?next={cursor('0001-01-01')}", "invalid_next"),
+    ("GET", "agents?limmit=5", "unknown_parameter"),
+    ("GET", "runs/x?agent=a", "unknown_parameter"),
     ("GET", "costs?group_by=password", "invalid_group_by"),
     ("GET", "reports/2026-1-1", "invalid_period"),
     ("GET", "reports/20261121", "invalid_period"),
@@ -275,13 +287,37 @@ async def test_a_run_or_session_with_an_unknown_agent_is_404(api: Api) -> None:
     assert await api.everything("sessions", 10) == []
 
 
+@pytest.mark.parametrize("path", ["nothing", "", "agents/a/nothing"])
+async def test_an_unknown_route_is_404(api: Api, path: str) -> None:
+    """The host answers these."""
+    assert (await api.call("GET", path)).status == 404
+
+
 @pytest.mark.parametrize(
-    ("method", "path"),
-    [("GET", "nothing"), ("GET", ""), ("DELETE", "agents"), ("PATCH", "agents/a"), ("GET", "prune"), ("PUT", "health")],
+    ("method", "path", "allow"),
+    [
+        ("DELETE", "agents", "GET"),
+        ("PATCH", "agents/a", "DELETE, GET, PUT"),
+        ("GET", "prune", "POST"),
+        ("PUT", "health", "GET"),
+        ("PUT", "sessions", "GET, POST"),
+        ("PUT", "alerts/fired", "GET"),
+    ],
 )
-async def test_unknown_routes_and_methods_are_404(api: Api, method: str, path: str) -> None:
-    """The host answers these, as in Azure: an unknown route and a method that a route does not have are 404."""
-    assert (await api.call(method, path)).status == 404
+async def test_an_undeclared_method_is_405(api: Api, method: str, path: str, allow: str) -> None:
+    """With the methods that the path has."""
+    reply = await api.call(method, path, {} if method != "GET" else None)
+
+    assert (reply.status, reply.code, reply.headers["allow"]) == (405, "method_not_allowed", allow)
+
+
+@pytest.mark.parametrize("sent", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"])
+async def test_a_body_that_a_web_page_can_send_unasked_declares_nothing(api: Api, sent: str) -> None:
+    """415, whatever is in it."""
+    reply = await api.call("PUT", "agents/a", {"model": "m"}, Content_Type=sent)
+
+    assert (reply.status, reply.code) == (415, "unsupported_media_type")
+    assert (await api.call("GET", "agents/a")).status == 404
 
 
 async def test_a_bad_workspace_is_refused(api: Api) -> None:

@@ -23,7 +23,7 @@ async def document(api: Api) -> Any:
 def check(document: Any, method: str, path: str, reply: Reply) -> str:
     """Check a real answer against the document, and return the operation it was."""
     path = path.partition("?")[0]
-    for template, operations in document["paths"].items():
+    for template, operations in sorted(document["paths"].items(), key=lambda item: item[0].count("{")):
         if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", template), f"/{path}") and method.lower() in operations:
             operation = operations[method.lower()]
             break
