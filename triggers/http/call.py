@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import quote
 
 import azure.functions as func
 
@@ -55,8 +56,8 @@ class Call:
         return caller_of(self.header("x-ms-client-principal-name"))
 
     def route(self, name: str) -> str:
-        """Return a route parameter."""
-        return self.request.route_params[name]
+        """Return a route parameter. The host decodes it but for a slash, which would part it."""
+        return self.request.route_params[name].replace("%2F", "/").replace("%2f", "/")
 
     def query(self, name: str) -> str | None:
         """Return a query parameter, or None when it is absent."""
@@ -107,6 +108,11 @@ class Reply:
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
     mimetype: str = "application/json"
+
+
+def at(*path: str) -> dict[str, str]:
+    """Return the `Location` of a resource, by the parts of its path below the prefix."""
+    return {"Location": "/".join(["/api", *(quote(part, safe=":@") for part in path)])}
 
 
 def index(value: Any) -> int:

@@ -7,6 +7,8 @@ from typing import Generic, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
+from kernel.validation import LeavesOut
+
 T = TypeVar("T")
 
 
@@ -29,8 +31,8 @@ class View(BaseModel):
         return cls.model_validate({name: getattr(source, name) for name, source in named.items()} | given)
 
 
-class Body(BaseModel):
-    """What the API takes; its validator is built on first use."""
+class Body(LeavesOut):
+    """What the API takes, null being as good as left out; its validator is built on first use."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 

@@ -124,7 +124,10 @@ def _retirement(record: AgentRecord) -> RetirementView:
 
 
 class AgentStatsView(View):
-    """How an agent is used: runs counted by the registry, versions made and found, and how often it was reused."""
+    """How an agent is used: runs counted by the registry, versions made and found there.
+
+    `reused` counts the runs that found it made: all but the first, where it was made for that one.
+    """
 
     name: str
     state: AgentState
@@ -147,7 +150,7 @@ class AgentStatsView(View):
             last_used=record.last_used if record else None,
             versions_created=created,
             versions_adopted=record.adopted if record else 0,
-            reused=max(0, uses - created),
+            reused=max(0, uses - bool(created)),
         )
 
 

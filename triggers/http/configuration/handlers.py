@@ -12,7 +12,7 @@ from lifecycle.configuration.dependents import dependent_key
 from lifecycle.configuration.following import config_of
 from lifecycle.configuration.items import Item
 from lifecycle.configuration.kinds import OVERRIDES, Kind, Ref, item_name
-from triggers.http.call import Call, Reply, index, page_token
+from triggers.http.call import Call, Reply, at, index, page_token
 from triggers.http.configuration.views import (
     CapabilityPage,
     CapabilityView,
@@ -82,7 +82,7 @@ async def preferences_get(call: Call) -> Reply:
 async def preferences_put(call: Call) -> Reply:
     who = user_id(call.route("user_id"))
     kept, new = await call.services.users.put(call.workspace, who, call.body, call.header("if-match"))
-    headers = {"ETag": kept.etag} | ({"Location": f"/api/users/{who}/preferences"} if new else {})
+    headers = {"ETag": kept.etag} | (at("users", who, "preferences") if new else {})
     return Reply(PreferencesView.of(kept), 201 if new else 200, headers)
 
 

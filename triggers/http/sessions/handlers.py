@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 from kernel.errors import InvalidInput, NotFound
 from kernel.ids import agent_name, newest_first_key, session_id, user_id
 from lifecycle.sessions.listing import Filter
 from lifecycle.sessions.rules import Session, SessionState
 from lifecycle.sessions.transcript import transcript_of
-from triggers.http.call import Call, Reply, index, page_token
+from triggers.http.call import Call, Reply, at, index, page_token
 from triggers.http.sessions import SESSION_STATES
 from triggers.http.sessions.transcripts import as_markdown, as_view, export_format
 from triggers.http.sessions.views import (
@@ -61,6 +63,9 @@ def _not_found(ident: str) -> NotFound:
     return NotFound(f"There is no session {ident!r}.", code="session_not_found")
 
 
+_UNSAFE = re.compile(r"[^A-Za-z0-9_.@-]")
+
+
 async def sessions_unpin(call: Call) -> Reply:
     found = await visible_session(call)
     session = await call.services.pins.unpin(call.workspace, found.id)
@@ -75,7 +80,7 @@ async def sessions_create(call: Call) -> Reply:
     user = user_id(new.user_id) if new.user_id is not None else None
     wish = Wish(user, new.limits.limits(), new.preferences, new.pin_version, new.priority)
     session, created = await call.services.session_start.start(call.workspace, agent_name(new.agent), ident, wish)
-    return Reply(SessionView.of(session), 201 if created else 200, {"Location": f"/api/sessions/{session.id}"})
+    return Reply(SessionView.of(session), 201 if created else 200, at("sessions", session.id))
 
 
 async def sessions_list(call: Call) -> Reply:
@@ -125,7 +130,9 @@ async def sessions_messages(call: Call) -> Reply:
 async def sessions_export(call: Call) -> Reply:
     wanted = export_format(call.query("format"))
     found = await transcript_of(call.services.conversations, await visible_session(call))
-    name = f'attachment; filename="session-{found.session.id}.{"md" if wanted == "markdown" else "json"}"'
+    ending = "md" if wanted == "markdown" else "json"
+    safe = _UNSAFE.sub("_", found.session.id)
+    name = f'attachment; filename="session-{safe}.{ending}"'
     headers = {"Content-Disposition": name}
     if wanted == "markdown":
         return Reply(as_markdown(found), 200, headers, "text/markdown")

@@ -12,7 +12,7 @@ from lifecycle.configuration.preferences import Preferences
 from lifecycle.sessions.priority import Priority
 from lifecycle.sessions.rules import Limits, SessionState
 from triggers.http.runs.views import RunView
-from triggers.http.views import Page, SpendView, View
+from triggers.http.views import Body, Page, SpendView, View
 
 _YEAR_S = 366 * 86400
 
@@ -60,7 +60,7 @@ class SessionView(View):
     ended_at: datetime | None
 
 
-class NewSession(View):
+class NewSession(Body):
     """Which agent a session is with, whose it is, and its id if the caller chooses it."""
 
     agent: str
