@@ -18,13 +18,16 @@ class InvalidSettings(Exception):
 
 
 class Settings(BaseModel):
-    """The settings. Each is an app setting (an environment variable) of the name given as its alias.
+    """The settings. Each is an app setting (an environment variable) of the name that it validates by.
+
+    In Python they go by their own names, `Settings(openai_base_url="http://127.0.0.1:11434/v1")`; an unknown one is an
+    error.
 
     Durations are in seconds. Connections are connection strings, or, for a managed identity, the settings with
     `__endpoint` and `__fullyQualifiedNamespace`.
     """
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
     tables_connection: SecretStr = Field(default=SecretStr(""), alias="TablesConnection")
     """Connection string of the storage account that holds the tables."""

@@ -12,7 +12,7 @@ from kernel.errors import AppError
 from kernel.tracing import attached
 from lifecycle.runs.submissions import parse_message
 from lifecycle.sessions.priority import Priority
-from triggers.api import MakeSignals
+from triggers.http.api import MakeSignals
 from triggers.tracing import incoming
 
 log = logging.getLogger(__name__)

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from kernel.clock import Clock
+from kernel.key_encoding import AnyKeys
 from kernel.settings import Settings
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class Foundation:
         large_texts: Callable[[], LargeTexts] | None = None,
     ) -> None:
         """Take what everything stands on; without a place for large texts, they stay in this process."""
-        self.tables = tables
+        self.tables: Tables = AnyKeys(tables)
         self._make_large_texts = large_texts
         self.settings = settings
         self.clock = clock
