@@ -137,12 +137,12 @@ async def keep_locked(
         if done:
             return True
         if time.monotonic() - started >= limit_s:
-            _log.warning("'Functions.%s' outlives maxAutoLockRenewalDuration: its lock may expire", what)
+            _log.warning("%s outlives maxAutoLockRenewalDuration: its lock may expire", what)
             break
         try:
             locked_until = await renew()
         except (*BROKER_ERRORS, ValueError) as error:
-            _log.warning("The lock of a message for 'Functions.%s' is lost: %s", what, brief(error))
+            _log.warning("The lock of a message for %s is lost: %s", what, brief(error))
             break
     await asyncio.wait({work})
     return False

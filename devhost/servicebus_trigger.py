@@ -18,12 +18,13 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime
 
+from azure.functions.meta import Datum
 from azure.servicebus import NEXT_AVAILABLE_SESSION, ServiceBusReceivedMessage
 from azure.servicebus.aio import ServiceBusClient, ServiceBusReceiver
 from azure.servicebus.exceptions import OperationTimeoutError, SessionLockLostError
 
 from devhost.index import Function
-from devhost.invoke import Invoker
+from devhost.invoke import Dispatcher, Outcome
 from devhost.servicebus_client import (
     BROKER_ERRORS,
     Outage,
@@ -35,7 +36,7 @@ from devhost.servicebus_client import (
     receive_one,
     this_task,
 )
-from devhost.servicebus_message import manual_value, trace_parent, trigger_value
+from devhost.servicebus_message import UnreadableMessageError, manual_value, trace_parent, trigger_value
 from devhost.settings import ServiceBusOptions
 
 #: Seconds of one long poll for a session or a message.
@@ -66,7 +67,7 @@ class ServiceBusTrigger:
     """Feeds the messages of one queue to one function."""
 
     def __init__(
-        self, function: Function, queue: str, client: ServiceBusClient, options: ServiceBusOptions, invoker: Invoker
+        self, function: Function, queue: str, client: ServiceBusClient, options: ServiceBusOptions, invoker: Dispatcher
     ) -> None:
         """Prepare a trigger.
 
@@ -126,9 +127,7 @@ class ServiceBusTrigger:
     async def run_now(self, text: str) -> None:
         """Run the function with a message made from `text`, outside the queue."""
         value, metadata = manual_value(text)
-        await self._invoker.invoke(
-            self._function, value, metadata=metadata, reason="programmatically called via the host APIs"
-        )
+        await self._invoker.invoke(self._function, value, metadata=metadata, about="run through /admin")
 
     # --- slots
 
@@ -265,23 +264,13 @@ class ServiceBusTrigger:
         locked_until: datetime | None,
     ) -> bool:
         """Run the function for a message, settle it, and return whether the lock was kept."""
-        value, metadata = trigger_value(message)
-        run = asyncio.create_task(
-            self._invoker.invoke(
-                self._function,
-                value,
-                metadata=metadata,
-                trace_parent=trace_parent(message),
-                reason="New ServiceBus message",
-            )
-        )
         try:
-            await keep_locked(run, renew, locked_until, self._options.max_auto_lock_renewal_s, self.name)
-            outcome = await run
-        except asyncio.CancelledError:
-            run.cancel()
-            await asyncio.gather(run, return_exceptions=True)
-            raise
+            value, metadata = trigger_value(message)
+        except UnreadableMessageError as error:
+            _log.error("%s: message %s cannot be handed over: %s", self.name, _shown(message), error)
+            outcome = Outcome(error=error)
+        else:
+            outcome = await self._run(message, value, metadata, renew, locked_until)
         try:
             await (receiver.abandon_message(message) if outcome.error else receiver.complete_message(message))
         except (*BROKER_ERRORS, ValueError) as error:
@@ -292,3 +281,34 @@ class ServiceBusTrigger:
             # A session whose settlement failed is taken anew: its lock, or its connection, is gone.
             return not self._sessions
         return True
+
+    async def _run(
+        self,
+        message: ServiceBusReceivedMessage,
+        value: Datum,
+        metadata: dict[str, Datum],
+        renew: Callable[[], Awaitable[datetime]],
+        locked_until: datetime | None,
+    ) -> Outcome:
+        run = asyncio.create_task(
+            self._invoker.invoke(
+                self._function, value, metadata=metadata, trace_parent=trace_parent(message), about=_shown(message)
+            )
+        )
+        try:
+            await keep_locked(run, renew, locked_until, self._options.max_auto_lock_renewal_s, self.name)
+            return await run
+        except asyncio.CancelledError:
+            run.cancel()
+            await asyncio.gather(run, return_exceptions=True)
+            raise
+
+
+def _shown(message: ServiceBusReceivedMessage) -> str:
+    """Return what the log calls a message: its id and session, and the number of a repeated delivery."""
+    parts = [str(message.message_id)[:100]]
+    if message.session_id is not None:
+        parts.append(f"session {message.session_id[:100]}")
+    if message.delivery_count:
+        parts.append(f"delivery {message.delivery_count + 1}")
+    return ", ".join(parts)

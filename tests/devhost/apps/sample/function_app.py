@@ -86,6 +86,12 @@ async def read_counter(req: func.HttpRequest, client: df.DurableOrchestrationCli
     )
 
 
+@app.route(route="rpc", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
+@app.durable_client_input(client_name="client")
+async def rpc_address(req: func.HttpRequest, client: df.DurableOrchestrationClient) -> func.HttpResponse:
+    return func.HttpResponse(json.dumps({"url": client._orchestration_bindings.rpc_base_url}))
+
+
 @app.entity_trigger(context_name="context", entity_name="Counter")
 def counter(context: df.DurableEntityContext) -> None:
     value = context.get_state(lambda: 0)
