@@ -11,6 +11,7 @@ from benchmarks.events import measure_events
 from benchmarks.imports import cold_start
 from benchmarks.overhead import measure_overhead
 from benchmarks.runs import measure_runs
+from benchmarks.workers import measure_workers
 
 
 def main() -> None:
@@ -23,6 +24,7 @@ def main() -> None:
         *asyncio.run(measure_budgets()),
         *asyncio.run(measure_events()),
         *asyncio.run(measure_aggregation()),
+        *asyncio.run(measure_workers()),
     ]:
         table.add_row(result.what, result.figure, result.beside, result.ratio)
     Console(width=160).print(table)

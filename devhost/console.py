@@ -1,16 +1,20 @@
 """What the host shows: its log on stderr, its functions on stdout.
 
-An idle host shows problems only. Requests, runs and operations of entities are a line each; a timer on its schedule,
-and the information that libraries give about their own work, are shown with `--verbose`.
+An idle host shows problems only. Requests, runs and operations of entities are a line each. Timers on their schedule,
+what they log below a warning, and what libraries tell of their own work are shown with `--verbose`.
 """
 
 import logging
+import os
 import sys
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
+from devhost.context import QUIET
+from devhost.errors import StartupError
 from devhost.http_trigger import full_route, methods
 from devhost.index import ENTITY, HTTP, SERVICE_BUS, TIMER, Function
+from devhost.settings import expand
 
 #: Libraries whose information is about every request they send or receive.
 _QUIET = (
@@ -41,6 +45,8 @@ def configure_logging(*, verbose: bool = False) -> None:
     """Send log records to stderr: the host's and the app's from INFO up, libraries' from WARNING; more if verbose."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Formatter())
+    if not verbose:
+        handler.addFilter(lambda record: record.levelno >= logging.WARNING or not QUIET.get())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     logging.getLogger("devhost").setLevel(logging.DEBUG if verbose else logging.INFO)
     for name in _QUIET:
@@ -59,7 +65,8 @@ def function_list(functions: Iterable[Function], disabled: frozenset[str], prefi
         widest = max(len(verbs) for _, verbs, _ in routes)
         group = None
         for route, verbs, function in routes:
-            if group != (group := route.partition("/")[0]):
+            if (first := route.partition("/")[0]) != group:
+                group = first
                 lines.append(f"  {group}")
             lines.append(f"    {verbs:<{widest}}  /{route}  {function.name}{_mark(function, disabled)}")
     for kind, title in _TITLES.items():
@@ -77,7 +84,11 @@ def _methods(function: Function) -> str:
 
 
 def _what(function: Function) -> str:
-    return str(function.trigger.get(_WHAT[function.type]) or function.name)
+    text = str(function.trigger.get(_WHAT[function.type]) or function.name)
+    try:
+        return expand(text, os.environ)
+    except StartupError:  # of a disabled function
+        return text
 
 
 def _mark(function: Function, disabled: frozenset[str]) -> str:

@@ -2,6 +2,8 @@
 
 import asyncio
 import dataclasses
+import functools
+import importlib
 import itertools
 import json
 import logging
@@ -31,6 +33,7 @@ from devhost.keys import Keys
 from devhost.ncrontab import Schedule
 from devhost.ports import bind, bind_first, port_of
 from devhost.settings import (
+    ServiceBusConnection,
     expand,
     is_disabled,
     load_app_settings,
@@ -117,7 +120,9 @@ class Host:
 
     async def _start_triggers(self) -> None:
         self._timers = [self._timer(item) for item in self._of_type(TIMER)]
-        self._buses = [self._bus(item) for item in self._of_type(SERVICE_BUS)]
+        queues = [self._queue(item) for item in self._of_type(SERVICE_BUS)]
+        self._buses: list[ServiceBusTrigger] = []
+        self._buses_made = asyncio.Event()
         self._store = EntityStore(self._state / "entities.sqlite")
         self._mailboxes = Mailboxes(
             {str(item.trigger.get("entityName") or item.name).lower(): item for item in self._of_type(ENTITY)},
@@ -134,9 +139,15 @@ class Host:
         routes.add_routes(rpc.router, "/durabletask")
         self._runners = [await _serve(self._web_app(routes), self._listener), await _serve(rpc, self._rpc_listener)]
         self._mailboxes.start()
+        self._timer_tasks = [asyncio.create_task(timer.run()) for timer in self._timers]
+        if queues:
+            # Requests are answered from here on. The SDK takes a fifth of the host's start, so it comes after that, and
+            # beside the answers.
+            await asyncio.to_thread(importlib.import_module, "devhost.servicebus_trigger")
+            self._buses = [self._bus(*queue) for queue in queues]
+        self._buses_made.set()
         for bus in self._buses:
             bus.start()
-        self._timer_tasks = [asyncio.create_task(timer.run()) for timer in self._timers]
 
     async def stop(self) -> None:
         """Take no new work, let running invocations finish for a few seconds, then end everything."""
@@ -199,7 +210,7 @@ class Host:
         except ValueError as error:
             raise StartupError(str(error)) from error
         runners: dict[str, Runner] = {timer.name: timer.run_now for timer in self._timers}
-        runners.update({bus.name: bus.run_now for bus in self._buses})
+        runners.update({item.name: functools.partial(self._run_bus, item.name) for item in self._of_type(SERVICE_BUS)})
         guards = [fenced(self._fence), *([_guard_webhooks(keys)] if keys else [])]
         app = web.Application(client_max_size=MAX_BODY, middlewares=guards)
         Admin({item.name.lower(): item for item in self.functions}, runners, keys).add_routes(app.router)
@@ -228,20 +239,28 @@ class Host:
             function, schedule, StatusFile(self._state / "timers.json"), self._invoker, lambda: datetime.now(zone)
         )
 
-    def _bus(self, function: Function) -> "ServiceBusTrigger":
-        # A third of the host's start would go into this SDK, for apps without such a trigger too.
-        from devhost.servicebus_client import connect  # noqa: PLC0415
-        from devhost.servicebus_trigger import ServiceBusTrigger  # noqa: PLC0415
-
-        options = self._options.service_bus
-        if not function.trigger.get("autoCompleteMessages", options.auto_complete_messages):
+    def _queue(self, function: Function) -> tuple[Function, str, ServiceBusConnection]:
+        """Return a Service Bus function with its queue and where that is."""
+        if not function.trigger.get("autoCompleteMessages", self._options.service_bus.auto_complete_messages):
             raise StartupError(f"Function '{function.name}': autoCompleteMessages=false is not supported by devhost")
         try:
             connection = service_bus_connection(str(function.trigger["connection"]), os.environ)
-            queue = expand(str(function.trigger["queueName"]), os.environ)
-            return ServiceBusTrigger(function, queue, connect(connection), options, self._invoker)
-        except (StartupError, ValueError) as error:
+            return function, expand(str(function.trigger["queueName"]), os.environ), connection
+        except StartupError as error:
             raise StartupError(f"Function '{function.name}': {error}") from error
+
+    def _bus(self, function: Function, queue: str, connection: ServiceBusConnection) -> "ServiceBusTrigger":
+        from devhost.servicebus_client import connect  # noqa: PLC0415 - see _start_triggers
+        from devhost.servicebus_trigger import ServiceBusTrigger  # noqa: PLC0415
+
+        try:
+            return ServiceBusTrigger(function, queue, connect(connection), self._options.service_bus, self._invoker)
+        except ValueError as error:
+            raise StartupError(f"Function '{function.name}': {error}") from error
+
+    async def _run_bus(self, name: str, text: str) -> None:
+        await self._buses_made.wait()
+        await next(bus for bus in self._buses if bus.name == name).run_now(text)
 
 
 async def run(
@@ -266,7 +285,7 @@ async def run(
         if host.workers > 1:
             say(f"{host.workers} worker processes run the functions.")
         if not arguments.verbose:
-            say("Idle, the log shows problems only; --verbose shows every run of a timer too.")
+            say("Idle, the log shows problems only; --verbose shows the runs of timers, and what they log, too.")
         if ready_file:
             scratch = ready_file.with_name(f"{ready_file.name}.{os.getpid()}.tmp")
             scratch.write_text(json.dumps({"url": host.url, "pid": os.getpid()}), encoding="utf-8")

@@ -22,7 +22,7 @@ from typing import Any, Protocol
 import azure.functions as func
 from azure.functions.meta import Datum
 
-from devhost.context import THREAD_LOCAL, Context, RetryContext, TraceContext, child_trace_parent
+from devhost.context import QUIET, THREAD_LOCAL, Context, RetryContext, TraceContext, child_trace_parent
 from devhost.index import HTTP, Function
 
 _HOST_FILES = {__file__, concurrent.futures.thread.__file__}
@@ -178,14 +178,18 @@ class Invoker:
             trace_state: The caller's W3C `tracestate`.
             retry: The place in the retry policy, for functions that have one.
             about: What set it off, for the log; for HTTP the method and path.
-            quiet: Success is shown only to who asks for everything, as for a timer on its schedule.
+            quiet: Only problems are logged unless the log is verbose, as for a timer on its schedule.
         """
         trace = TraceContext(child_trace_parent(trace_parent), trace_state)
         context = Context(function.name, function.directory, str(uuid.uuid4()), trace, retry or RetryContext())
         _log.debug("%s: started (%s; id %s)", function.name, about, context.invocation_id)
         started = time.perf_counter()
         with self._running:
-            outcome = await self._attempt(function, value, metadata or {}, context)
+            token = QUIET.set(quiet)
+            try:
+                outcome = await self._attempt(function, value, metadata or {}, context)
+            finally:
+                QUIET.reset(token)
         self._tell(function, outcome, about, round((time.perf_counter() - started) * 1000), quiet=quiet)
         return outcome
 

@@ -4,11 +4,13 @@ import asyncio
 import contextlib
 import functools
 import logging
+import ssl
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
 
+import certifi
 from azure.servicebus import ServiceBusReceivedMessage
 from azure.servicebus.aio import ServiceBusClient, ServiceBusReceiver
 from azure.servicebus.exceptions import ServiceBusError
@@ -23,12 +25,17 @@ _log = logging.getLogger("devhost.servicebus")
 
 
 def connect(connection: ServiceBusConnection) -> ServiceBusClient:
-    """Make a client; errors surface at once, for the trigger has its own retry and log policy."""
+    """Make a client; errors surface at once, for the trigger has its own retry and log policy.
+
+    The TLS context is made once: left to itself the SDK makes one for every connection, reading all certificates anew,
+    even for a plain port.
+    """
+    options: dict[str, Any] = {"retry_total": 0, "ssl_context": ssl.create_default_context(cafile=certifi.where())}
     if connection.connection_string:
-        return ServiceBusClient.from_connection_string(connection.connection_string, retry_total=0)
+        return ServiceBusClient.from_connection_string(connection.connection_string, **options)
     from azure.identity.aio import DefaultAzureCredential  # noqa: PLC0415 - slow to import and seldom needed
 
-    return ServiceBusClient(connection.fully_qualified_namespace or "", DefaultAzureCredential(), retry_total=0)
+    return ServiceBusClient(connection.fully_qualified_namespace or "", DefaultAzureCredential(), **options)
 
 
 class Outage:

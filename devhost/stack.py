@@ -144,7 +144,7 @@ def start(options: argparse.Namespace, parts: ExitStack, say: Callable[[str], No
             say(f"--after ended with exit code {code}")
     if options.try_line:
         say(f"\nTry it:\n  {options.try_line}")
-    say("\nCtrl-C stops everything.")
+    say("\nCtrl-C stops everything. More in the log: --verbose (with make: make start ARGS=--verbose).")
     return [azurite, bus, host]
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import os
 import time
 from pathlib import Path
@@ -116,6 +117,7 @@ def counter(context: df.DurableEntityContext) -> None:
 
 @app.timer_trigger(schedule="%TICK_SCHEDULE%", arg_name="timer")
 def tick(timer: func.TimerRequest) -> None:
+    logging.getLogger("sample").info("the tick tells of itself")
     note(event="tick", past_due=timer.past_due, status=timer.schedule_status)  # pyright: ignore[reportAttributeAccessIssue]
 
 
