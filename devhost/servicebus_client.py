@@ -15,6 +15,7 @@ from azure.servicebus import ServiceBusReceivedMessage
 from azure.servicebus.aio import ServiceBusClient, ServiceBusReceiver
 from azure.servicebus.exceptions import ServiceBusError
 
+from devhost.servicebus_types import complete_decoder
 from devhost.settings import ServiceBusConnection
 
 #: What the SDK raises when the broker is away, besides its own errors.
@@ -30,6 +31,7 @@ def connect(connection: ServiceBusConnection) -> ServiceBusClient:
     The TLS context is made once: left to itself the SDK makes one for every connection, reading all certificates anew,
     even for a plain port.
     """
+    complete_decoder()
     options: dict[str, Any] = {"retry_total": 0, "ssl_context": ssl.create_default_context(cafile=certifi.where())}
     if connection.connection_string:
         return ServiceBusClient.from_connection_string(connection.connection_string, **options)

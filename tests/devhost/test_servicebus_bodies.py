@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import subprocess
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
@@ -15,10 +16,10 @@ from azure.servicebus import ServiceBusMessage, ServiceBusSubQueue
 from azure.servicebus.aio import ServiceBusClient
 from azure.servicebus.amqp import AmqpAnnotatedMessage, AmqpMessageHeader, AmqpMessageProperties
 
-from devhost.services import RunningHost, start_host, start_service_bus
+from devhost.servicebus_types import complete_decoder, decimal_of
+from devhost.services import PROJECT, RunningHost, node, start_host, start_service_bus
 
 APP = Path(__file__).parent / "apps/bus"
-pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 BODIES = {
     "map": {"value_body": {b"key": {"nested": [1, 2]}, "n": "map"}},
@@ -85,6 +86,7 @@ async def bus(running: tuple[str, RunningHost, Path]) -> AsyncIterator[Bus]:
 
 @pytest.mark.parametrize("queue", ["plain", "sessions"])
 @pytest.mark.parametrize("kind", BODIES)
+@pytest.mark.asyncio(loop_scope="module")
 async def test_a_body_the_real_host_cannot_read_becomes_a_dead_letter(bus: Bus, queue: str, kind: str) -> None:
     """Value and sequence sections fail as in .NET: redelivered, then dead; what follows in the session is served."""
     group = f"odd-{kind}"
@@ -104,6 +106,7 @@ async def test_a_body_the_real_host_cannot_read_becomes_a_dead_letter(bus: Bus, 
     assert "Traceback" not in log
 
 
+@pytest.mark.asyncio(loop_scope="module")
 async def test_a_body_in_several_data_sections_is_one(bus: Bus) -> None:
     """Data sections are handed over joined."""
     await bus.send("plain", AmqpAnnotatedMessage(data_body=[b'{"n": ', b'"joined"}']))
@@ -111,6 +114,7 @@ async def test_a_body_in_several_data_sections_is_one(bus: Bus) -> None:
     assert await bus.handled(n="joined")
 
 
+@pytest.mark.asyncio(loop_scope="module")
 async def test_odd_application_properties_arrive(bus: Bus) -> None:
     """Bytes for names, decimals, UUIDs, times and infinities become what JSON can hold."""
     moment = datetime(2026, 1, 2, tzinfo=UTC)
@@ -137,6 +141,7 @@ async def test_odd_application_properties_arrive(bus: Bus) -> None:
     assert (len(properties["huge"]), properties["bytes"]) == (50_000, "text")
 
 
+@pytest.mark.asyncio(loop_scope="module")
 async def test_headers_may_be_absent_or_huge(bus: Bus) -> None:
     """No message id, no content type, and the largest numbers a header takes stop nothing."""
     bare = AmqpAnnotatedMessage(data_body=[b'{"n": "bare"}'])
@@ -160,3 +165,74 @@ async def test_headers_may_be_absent_or_huge(bus: Bus) -> None:
     assert await bus.handled(n="bare")
     assert (seen["message_id"], len(seen["subject"])) == ("m" * 128, 5000)
     assert timedelta(0) < datetime.now(UTC).replace(tzinfo=None) - datetime.fromisoformat(seen["enqueued"])
+
+
+SENDER = """
+const rhea = require(process.argv[1]);
+const connection = rhea.connect({ host: "127.0.0.1", port: Number(process.argv[2]), username: "x", reconnect: false });
+const { types } = rhea;
+connection.open_sender("plain");
+connection.once("sendable", ({ sender }) => sender.send({
+  application_properties: {
+    char: types.wrap_char(0x1f600),
+    list: types.wrap_list([1, "two"]),
+    map: types.wrap_map({ nested: { deep: true } }),
+  },
+  body: rhea.message.data_section(Buffer.from('{"n": "typed"}')),
+}));
+connection.once("accepted", () => connection.close());
+connection.on("disconnected", () => process.exit(1));
+"""
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_types_that_python_does_not_send_arrive(bus: Bus, running: tuple[str, RunningHost, Path]) -> None:
+    """Chars, lists and maps of another language's SDK reach the function, though Python's SDK knows no chars."""
+    port = running[0].partition("127.0.0.1:")[2].partition(";")[0]
+    await asyncio.to_thread(
+        subprocess.run,
+        [node(), "-e", SENDER, str(PROJECT / "node_modules/rhea"), port],
+        check=True,
+        timeout=60,
+        capture_output=True,
+    )
+
+    (seen,) = await bus.handled(n="typed")
+
+    assert seen["properties"] == {
+        "char": "\N{GRINNING FACE}",
+        "list": [1, "two"],
+        "map": {"nested": {"deep": True}},
+    }
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        ("32800096", "150"),
+        ("b2800001", "-1"),
+        ("6c38967f", "999.9999"),
+        ("78000000", "Infinity"),
+        ("f8000000", "-Infinity"),
+        ("7c000000", "NaN"),
+        ("31a000000000000f", "1.5"),
+        ("6c1386f26fc0ffff", "9999.999999999999"),
+    ],
+)
+def test_decimals_are_read_in_their_binary_encoding(data: str, expected: str) -> None:
+    """Coefficient and exponent of both widths, in the short and the long form, and the special values."""
+    width = {"exponent_bits": 8, "bias": 101} if len(data) == 8 else {"exponent_bits": 10, "bias": 398}
+
+    assert str(decimal_of(bytes.fromhex(data), **width)) == expected
+
+
+def test_the_sdks_decoder_reads_every_type() -> None:
+    """The table that the missing types are added to has the known form; should it change, this says so first."""
+    from azure.servicebus._pyamqp._decode import decode_payload  # noqa: PLC0415 - the private form that is relied on
+
+    values = (b"\x73\x00\x01\xf6\x00", b"\x74\x32\x00\x00\x0f", b"\x84\xb1\xa0" + bytes(5) + b"\x0f")
+    pairs = b"".join(b"\xa1\x01" + name + value for name, value in zip((b"c", b"s", b"l"), values, strict=True))
+
+    assert complete_decoder()
+    message = decode_payload(memoryview(b"\x00\x53\x74\xc1" + bytes([len(pairs) + 1, 6]) + pairs))
+    assert message.application_properties == {b"c": "\N{GRINNING FACE}", b"s": Decimal("1.5"), b"l": Decimal("-1.5")}
