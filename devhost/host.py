@@ -8,7 +8,6 @@ import itertools
 import json
 import logging
 import os
-import socket
 import zoneinfo
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -26,12 +25,13 @@ from devhost.durable.rpc import DurableRoutes
 from devhost.durable.store import EntityStore
 from devhost.errors import StartupError
 from devhost.fence import Fence, fenced
-from devhost.http_trigger import MAX_BODY, HttpTrigger, authorised
+from devhost.http_trigger import MAX_BODY, HttpTrigger
 from devhost.index import ENTITY, HTTP, SERVICE_BUS, TIMER, Function, load_app
 from devhost.invoke import Dispatcher, Invoker
 from devhost.keys import Keys
 from devhost.ncrontab import Schedule
 from devhost.ports import bind, bind_first, port_of
+from devhost.serving import WEBHOOKS, guard_webhooks, serve
 from devhost.settings import (
     ServiceBusConnection,
     expand,
@@ -46,7 +46,6 @@ from devhost.timer_trigger import StatusFile, TimerTrigger
 if TYPE_CHECKING:
     from devhost.servicebus_trigger import ServiceBusTrigger
 
-_WEBHOOKS = "/runtime/webhooks/durabletask"
 #: Ports the Durable extension falls back to when its own is taken.
 _RPC_FALLBACK = range(30000, 31001)
 #: Seconds running invocations get to finish when the host stops.
@@ -110,7 +109,7 @@ class Host:
         """
         durable = self._options.durable
         rpc_url = f"http://127.0.0.1:{port_of(self._rpc_listener)}/durabletask/"
-        client = client_binding(durable.hub_name, self.url + _WEBHOOKS, rpc_url)
+        client = client_binding(durable.hub_name, self.url + WEBHOOKS, rpc_url)
         self._invoker = await self._load(client)
         try:
             await self._start_triggers()
@@ -137,7 +136,7 @@ class Host:
         rpc_fence = dataclasses.replace(self._fence, links=False)
         rpc = web.Application(client_max_size=MAX_BODY, middlewares=[fenced(rpc_fence)])
         routes.add_routes(rpc.router, "/durabletask")
-        self._runners = [await _serve(self._web_app(routes), self._listener), await _serve(rpc, self._rpc_listener)]
+        self._runners = [await serve(self._web_app(routes), self._listener), await serve(rpc, self._rpc_listener)]
         self._mailboxes.start()
         self._timer_tasks = [asyncio.create_task(timer.run()) for timer in self._timers]
         if queues:
@@ -211,10 +210,10 @@ class Host:
             raise StartupError(str(error)) from error
         runners: dict[str, Runner] = {timer.name: timer.run_now for timer in self._timers}
         runners.update({item.name: functools.partial(self._run_bus, item.name) for item in self._of_type(SERVICE_BUS)})
-        guards = [fenced(self._fence), *([_guard_webhooks(keys)] if keys else [])]
+        guards = [fenced(self._fence), *([guard_webhooks(keys)] if keys else [])]
         app = web.Application(client_max_size=MAX_BODY, middlewares=guards)
         Admin({item.name.lower(): item for item in self.functions}, runners, keys).add_routes(app.router)
-        durable.add_routes(app.router, _WEBHOOKS)
+        durable.add_routes(app.router, WEBHOOKS)
         app.router.add_route("*", "/{path:.*}", http.handle)
         return app
 
@@ -294,22 +293,3 @@ async def run(
         await stopping.wait()
     finally:
         await host.stop()
-
-
-async def _serve(app: web.Application, listener: socket.socket) -> web.AppRunner:
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
-    await runner.setup()
-    await web.SockSite(runner, listener).start()
-    return runner
-
-
-def _guard_webhooks(keys: Keys) -> Callable[..., Awaitable[web.StreamResponse]]:
-    @web.middleware
-    async def guard(
-        request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-    ) -> web.StreamResponse:
-        if request.path.startswith(_WEBHOOKS) and not authorised(keys, request, "ADMIN", None):
-            return web.Response(status=401)
-        return await handler(request)
-
-    return guard

@@ -48,6 +48,16 @@ def trace_parent(message: ServiceBusReceivedMessage) -> str | None:
     return None
 
 
+def shown(message: ServiceBusReceivedMessage) -> str:
+    """Return what the log calls a message: its id and session, and the number of a repeated delivery."""
+    parts = [str(message.message_id)[:100]]
+    if message.session_id is not None:
+        parts.append(f"session {message.session_id[:100]}")
+    if message.delivery_count:
+        parts.append(f"delivery {message.delivery_count + 1}")
+    return ", ".join(parts)
+
+
 def manual_value(text: str) -> tuple[Datum, dict[str, Datum]]:
     """Return what a run through the admin API sends: the input as body, and only what every message has."""
     metadata = datums.service_bus_metadata(

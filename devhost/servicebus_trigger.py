@@ -36,7 +36,7 @@ from devhost.servicebus_client import (
     receive_one,
     this_task,
 )
-from devhost.servicebus_message import UnreadableMessageError, manual_value, trace_parent, trigger_value
+from devhost.servicebus_message import UnreadableMessageError, manual_value, shown, trace_parent, trigger_value
 from devhost.settings import ServiceBusOptions
 
 #: Seconds of one long poll for a session or a message.
@@ -129,8 +129,6 @@ class ServiceBusTrigger:
         value, metadata = manual_value(text)
         await self._invoker.invoke(self._function, value, metadata=metadata, about="run through /admin")
 
-    # --- slots
-
     def _add_slot(self) -> None:
         slot = asyncio.create_task(self._slot())
         self._slots.add(slot)
@@ -183,8 +181,6 @@ class ServiceBusTrigger:
         elif len(self._waiting) < _SPARE and (idle := [held for held in self._held if held.idle_since is not None]):
             min(idle, key=lambda held: held.idle_since or 0.0).release.set()
 
-    # --- sessions
-
     async def _serve_session(self) -> None:
         # Polls of different length: were they to end together, for a moment nobody would wait.
         poll_s = _POLL_S - 2.0 * len(self._waiting)
@@ -234,8 +230,6 @@ class ServiceBusTrigger:
                 await receiver.session.renew_lock()
         return None
 
-    # --- queues without sessions
-
     async def _serve_messages(self) -> None:
         receiver = self._client.get_queue_receiver(self._queue)
         async with self._open(receiver):
@@ -254,8 +248,6 @@ class ServiceBusTrigger:
 
                     await self._process(receiver, message, renew, message.locked_until_utc)
 
-    # --- one message
-
     async def _process(
         self,
         receiver: ServiceBusReceiver,
@@ -267,7 +259,7 @@ class ServiceBusTrigger:
         try:
             value, metadata = trigger_value(message)
         except UnreadableMessageError as error:
-            _log.error("%s: message %s cannot be handed over: %s", self.name, _shown(message), error)
+            _log.error("%s: message %s cannot be handed over: %s", self.name, shown(message), error)
             outcome = Outcome(error=error)
         else:
             outcome = await self._run(message, value, metadata, renew, locked_until)
@@ -292,7 +284,7 @@ class ServiceBusTrigger:
     ) -> Outcome:
         run = asyncio.create_task(
             self._invoker.invoke(
-                self._function, value, metadata=metadata, trace_parent=trace_parent(message), about=_shown(message)
+                self._function, value, metadata=metadata, trace_parent=trace_parent(message), about=shown(message)
             )
         )
         try:
@@ -302,13 +294,3 @@ class ServiceBusTrigger:
             run.cancel()
             await asyncio.gather(run, return_exceptions=True)
             raise
-
-
-def _shown(message: ServiceBusReceivedMessage) -> str:
-    """Return what the log calls a message: its id and session, and the number of a repeated delivery."""
-    parts = [str(message.message_id)[:100]]
-    if message.session_id is not None:
-        parts.append(f"session {message.session_id[:100]}")
-    if message.delivery_count:
-        parts.append(f"delivery {message.delivery_count + 1}")
-    return ", ".join(parts)

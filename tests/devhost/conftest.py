@@ -78,7 +78,7 @@ class Sample:
 
     def notes(self, **wanted: Any) -> list[dict[str, Any]]:
         """Return the lines functions have written whose values are as wanted."""
-        lines = self.log.read_text().splitlines() if self.log.exists() else []
+        lines = self.log.read_text().rpartition("\n")[0].splitlines() if self.log.exists() else []
         notes = [json.loads(line) for line in lines]
         return [note for note in notes if all(note.get(key) == value for key, value in wanted.items())]
 

@@ -37,7 +37,7 @@ class Bus:
 
     def notes(self, **wanted: Any) -> list[dict[str, Any]]:
         log = self.base / "log"
-        notes = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+        notes = [json.loads(line) for line in log.read_text().rpartition("\n")[0].splitlines()] if log.exists() else []
         return [note for note in notes if all(note[key] == value for key, value in wanted.items())]
 
     async def handled(self, count: int = 1, **wanted: Any) -> list[dict[str, Any]]:
