@@ -12,6 +12,7 @@ from benchmarks.imports import cold_start
 from benchmarks.overhead import measure_overhead
 from benchmarks.runs import measure_runs
 from benchmarks.tables import measure_tables
+from benchmarks.workers import measure_workers
 
 
 def main() -> None:
@@ -25,6 +26,7 @@ def main() -> None:
         *asyncio.run(measure_budgets()),
         *asyncio.run(measure_events()),
         *asyncio.run(measure_aggregation()),
+        *asyncio.run(measure_workers()),
     ]:
         table.add_row(result.what, result.figure, result.beside, result.ratio)
     Console(width=160).print(table)

@@ -187,10 +187,10 @@ class Stack:
         ):
             assert response.status == 202
         ended = await eventually(lambda: self._executions(name)[before:], 30)
-        assert ended == ["Succeeded"]
+        assert ended == ["succeeded"]
 
     def _executions(self, name: str) -> list[str]:
-        return re.findall(rf"Executed 'Functions\.{name}' \((\w+),", self.host.child.output())
+        return re.findall(rf" {name}: (succeeded|failed) in", self.host.child.output())
 
     async def send(
         self,
