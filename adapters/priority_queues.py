@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from lifecycle.conversations.priority import Priority
+from lifecycle.conversations.submission import Submission
 from lifecycle.runs.queue import DeadMessage, RunQueue
-from lifecycle.runs.submissions import Submission
-from lifecycle.sessions.priority import Priority
 
 _ORDER = (Priority.NORMAL, Priority.HIGH)
 _COUNT = len(_ORDER)

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from kernel.errors import AppError, NotFound, Unavailable
 from kernel.ids import new_id
 from kernel.tracing import PRODUCER, carrier, span
+from lifecycle.conversations.priority import Priority
+from lifecycle.conversations.submission import Submission
 from lifecycle.runs.queue import DeadMessage
-from lifecycle.runs.submissions import Submission
-from lifecycle.sessions.priority import Priority
 
 if TYPE_CHECKING:
     from azure.core.credentials_async import AsyncTokenCredential

@@ -10,10 +10,10 @@ from bootstrap.services import Services
 from kernel.errors import InvalidInput
 from kernel.ids import agent_name, user_id
 from lifecycle.configuration.dependents import dependent_key
-from lifecycle.configuration.following import config_of
 from lifecycle.configuration.items import Item
 from lifecycle.configuration.kinds import CONTENT, OVERRIDES, Kind, Ref, item_name
 from lifecycle.configuration.preferences import Preferences
+from lifecycle.propagation.following import config_of
 from triggers.agents import PAGING
 from triggers.api import Api, Call, Endpoint, Reply, index, page_token
 from triggers.views.base import FailureView, Page

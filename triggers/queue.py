@@ -10,8 +10,8 @@ import azure.functions as func
 from bootstrap.services import Services
 from kernel.errors import AppError
 from kernel.tracing import attached
-from lifecycle.runs.submissions import parse_message
-from lifecycle.sessions.priority import Priority
+from lifecycle.conversations.priority import Priority
+from lifecycle.conversations.submission import parse_message
 from triggers.api import MakeSignals
 from triggers.tracing import incoming
 

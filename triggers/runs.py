@@ -7,8 +7,8 @@ import re
 from bootstrap.services import Services
 from kernel.errors import InvalidInput
 from kernel.ids import agent_name, new_id, parse_run_id, run_id
+from lifecycle.conversations.submission import RunRequest, check
 from lifecycle.runs.queue import RunQueue
-from lifecycle.runs.submissions import RunRequest, check
 from triggers.api import Api, Call, Endpoint, Reply
 from triggers.views.runs import RunView
 

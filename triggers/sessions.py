@@ -5,9 +5,9 @@ from __future__ import annotations
 from bootstrap.services import Services
 from kernel.errors import InvalidInput, NotFound
 from kernel.ids import agent_name, newest_first_key, session_id, user_id
+from lifecycle.conversations.session import Session, SessionState
 from lifecycle.runs.queue import RunQueue
-from lifecycle.sessions.listing import Filter
-from lifecycle.sessions.rules import Session, SessionState
+from lifecycle.sessions.list import Filter
 from lifecycle.sessions.transcript import transcript_of
 from triggers.agents import PAGING
 from triggers.api import Api, Call, Endpoint, Reply, index, page_token
@@ -44,7 +44,7 @@ def register(api: Api, services: Services, queue: RunQueue) -> None:
         )
     )
     async def create(call: Call) -> Reply:
-        from lifecycle.sessions.starting import Wish  # noqa: PLC0415 - cold start
+        from lifecycle.sessions.start import Wish  # noqa: PLC0415 - cold start
 
         new: NewSession = call.body
         ident = session_id(new.session_id) if new.session_id is not None else None

@@ -12,17 +12,17 @@ from bootstrap.parts.performance import PerformanceParts
 
 if TYPE_CHECKING:
     from lifecycle.evaluation.judging import Judges
-    from lifecycle.runs.attempts import Attempts
-    from lifecycle.runs.deadletters import DeadLetters
-    from lifecycle.runs.desk import RunDesk
+    from lifecycle.runs.attempt import Attempts
+    from lifecycle.runs.dead_letters import DeadLetters
     from lifecycle.runs.endings import Endings
-    from lifecycle.runs.intake import Intake
-    from lifecycle.runs.notices import Notices
+    from lifecycle.runs.queries import RunDesk
     from lifecycle.runs.queue import RunQueue
-    from lifecycle.runs.resuming import RunResume
-    from lifecycle.runs.runner import Runner
-    from lifecycle.sessions.erasing import SessionErasure
-    from lifecycle.sessions.starting import SessionStart
+    from lifecycle.runs.resume import RunResume
+    from lifecycle.runs.submit import Intake
+    from lifecycle.runs.waiters import Notices
+    from lifecycle.runs.worker import Runner
+    from lifecycle.sessions.erase import SessionErasure
+    from lifecycle.sessions.start import SessionStart
     from llmops.spend.forgetting import UserErasure
 
 
@@ -32,7 +32,7 @@ class RunParts(EvaluationParts, BudgetParts, PerformanceParts):
     @cached_property
     def intake(self) -> Intake:
         """Accepts runs."""
-        from lifecycle.runs.intake import Intake
+        from lifecycle.runs.submit import Intake
 
         return Intake(
             self.catalog,
@@ -46,7 +46,7 @@ class RunParts(EvaluationParts, BudgetParts, PerformanceParts):
     @cached_property
     def session_start(self) -> SessionStart:
         """Starts sessions."""
-        from lifecycle.sessions.starting import SessionStart
+        from lifecycle.sessions.start import SessionStart
 
         return SessionStart(
             self.catalog,
@@ -62,7 +62,7 @@ class RunParts(EvaluationParts, BudgetParts, PerformanceParts):
     @cached_property
     def session_erasure(self) -> SessionErasure:
         """Erases sessions."""
-        from lifecycle.sessions.erasing import SessionErasure
+        from lifecycle.sessions.erase import SessionErasure
 
         return SessionErasure(
             self.conversations,
@@ -86,7 +86,7 @@ class RunParts(EvaluationParts, BudgetParts, PerformanceParts):
     @cached_property
     def runner(self) -> Runner:
         """Runs runs."""
-        from lifecycle.runs.runner import Runner, RunPolicy
+        from lifecycle.runs.worker import Runner, RunPolicy
 
         settings = self.settings
         policy = RunPolicy(
@@ -112,7 +112,7 @@ class RunParts(EvaluationParts, BudgetParts, PerformanceParts):
     @cached_property
     def attempts(self) -> Attempts:
         """Makes attempts at runs."""
-        from lifecycle.runs.attempts import AttemptPolicy, Attempts
+        from lifecycle.runs.attempt import AttemptPolicy, Attempts
         from lifecycle.runs.guard import GuardPolicy
 
         settings = self.settings
@@ -129,7 +129,7 @@ class RunParts(EvaluationParts, BudgetParts, PerformanceParts):
             treasury=self.treasury,
             rates=self.rates,
             uses=self.uses,
-            scorer=self.scorer,
+            score=self.scorer.score,
             clock=self.clock,
             policy=policy,
         )
@@ -157,20 +157,20 @@ class RunParts(EvaluationParts, BudgetParts, PerformanceParts):
     @cached_property
     def desk(self) -> RunDesk:
         """Reads and cancels runs by their id."""
-        from lifecycle.runs.desk import RunDesk
+        from lifecycle.runs.queries import RunDesk
 
         return RunDesk(self.conversations, self.directory, self._notices, self.clock)
 
     @cached_property
     def run_resume(self) -> RunResume:
         """Lets runs go on that a budget has stopped."""
-        from lifecycle.runs.resuming import RunResume
+        from lifecycle.runs.resume import RunResume
 
         return RunResume(self.waits, self.conversations, self.desk, self.session_pause, self.clock)
 
     def dead_letters(self, queue: RunQueue) -> DeadLetters:
         """Return what looks after the queue's dead letters."""
-        from lifecycle.runs.deadletters import DeadLetters
+        from lifecycle.runs.dead_letters import DeadLetters
 
         limit = self.settings.max_query_bytes
         return DeadLetters(queue, self.conversations, self._endings, max_query_bytes=limit, clock=self.clock)
@@ -183,6 +183,6 @@ class RunParts(EvaluationParts, BudgetParts, PerformanceParts):
 
     @cached_property
     def _notices(self) -> Notices:
-        from lifecycle.runs.notices import Notices
+        from lifecycle.runs.waiters import Notices
 
         return Notices()

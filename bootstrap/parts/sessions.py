@@ -13,16 +13,16 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from kernel.journal import Event
+    from lifecycle.conversations.directory import Directory
+    from lifecycle.conversations.pins import Pins
+    from lifecycle.conversations.session import Session
+    from lifecycle.conversations.store import Conversations
     from lifecycle.events.following import Followers
     from lifecycle.events.publisher import Publisher
     from lifecycle.events.retention import EventRetention
-    from lifecycle.sessions.conversations import Conversations
-    from lifecycle.sessions.directory import Directory
-    from lifecycle.sessions.expiry import SessionEnd
-    from lifecycle.sessions.listing import SessionList
-    from lifecycle.sessions.pausing import SessionPause
-    from lifecycle.sessions.pins import Pins
-    from lifecycle.sessions.rules import Session
+    from lifecycle.sessions.end import SessionEnd
+    from lifecycle.sessions.list import SessionList
+    from lifecycle.sessions.pause import SessionPause
 
 _EVENTS = "sessionevents"
 _LOOK_EVERY_S = 0.5
@@ -36,7 +36,7 @@ class SessionParts(EventParts, MetricParts):
     @cached_property
     def conversations(self) -> Conversations:
         """Sessions with their runs, turns and events."""
-        from lifecycle.sessions.conversations import Conversations
+        from lifecycle.conversations.store import Conversations
 
         return Conversations(self.tables, self._committed, self.measures.run_changed, self._doubted)
 
@@ -79,21 +79,21 @@ class SessionParts(EventParts, MetricParts):
     @cached_property
     def directory(self) -> Directory:
         """Where runs and sessions are found."""
-        from lifecycle.sessions.directory import Directory
+        from lifecycle.conversations.directory import Directory
 
         return Directory(self.tables)
 
     @cached_property
     def pins(self) -> Pins:
         """Which sessions are pinned to which versions."""
-        from lifecycle.sessions.pins import Pins
+        from lifecycle.conversations.pins import Pins
 
         return Pins(self.tables, self.conversations, self.clock)
 
     @cached_property
     def session_end(self) -> SessionEnd:
         """Ends sessions."""
-        from lifecycle.sessions.expiry import SessionEnd
+        from lifecycle.sessions.end import SessionEnd
 
         return SessionEnd(
             self.conversations,
@@ -108,14 +108,14 @@ class SessionParts(EventParts, MetricParts):
     @cached_property
     def session_list(self) -> SessionList:
         """Lists sessions."""
-        from lifecycle.sessions.listing import SessionList
+        from lifecycle.sessions.list import SessionList
 
         return SessionList(self.conversations, self.directory)
 
     @cached_property
     def session_pause(self) -> SessionPause:
         """Pauses sessions and lets them go on."""
-        from lifecycle.sessions.pausing import SessionPause
+        from lifecycle.sessions.pause import SessionPause
 
         return SessionPause(self.conversations, self._due("resumption"), self.clock)
 

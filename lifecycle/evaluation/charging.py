@@ -8,10 +8,10 @@ from dataclasses import replace
 from typing import Any
 
 from kernel.clock import Clock
+from lifecycle.conversations.run import Run
 from lifecycle.loader.resolver import LiveAgent
 from lifecycle.runs.guard import Guard, GuardPolicy
 from lifecycle.runs.metering import Meter, charged
-from lifecycle.runs.rules import Run
 from llmops.budgets.purse import Purse, Treasury
 from llmops.spend.ledger import Line
 from llmops.spend.rates import RateBook

@@ -6,12 +6,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
 
 from kernel.errors import Unavailable
+from lifecycle.conversations.run import Run
 from lifecycle.evaluation.charging import JudgingCharges
 from lifecycle.evaluation.judge import BEST, AgentJudge
 from lifecycle.evaluation.scorer import FOUNDRY, JUDGE
 from lifecycle.loader.resolver import AgentResolver
 from lifecycle.registry.signals import AgentSignals
-from lifecycle.runs.rules import Run
 from llmops.evaluation.policy import EvaluationPolicy, FoundryPolicy
 from llmops.evaluation.scoring import Part
 from llmops.spend.usage import Usage

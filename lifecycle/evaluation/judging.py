@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 from kernel.clock import Clock, hour_bucket
 from kernel.due import DueIndex, Entry
 from kernel.errors import AppError, InternalError
+from lifecycle.conversations.run import Run
+from lifecycle.conversations.session import SessionState
+from lifecycle.conversations.store import Change, Conversations, Event, Stored
 from lifecycle.evaluation.charging import ATTEMPT
 from lifecycle.evaluation.scorer import item_of
 from lifecycle.registry.catalog import Catalog
 from lifecycle.registry.signals import AgentSignals
-from lifecycle.runs.rules import Run
-from lifecycle.sessions.conversations import Change, Conversations, Event, Stored
-from lifecycle.sessions.rules import SessionState
 from llmops.budgets.purse import Treasury
 from llmops.evaluation.history import Evaluation, Evaluations, Waiting
 from llmops.evaluation.policy import EvaluationPolicy

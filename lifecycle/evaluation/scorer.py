@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 from kernel.clock import Clock, hour_bucket
 from kernel.due import DueIndex
 from kernel.errors import AppError
+from lifecycle.conversations.run import Run
 from lifecycle.evaluation.builtin import builtin_checks
 from lifecycle.evaluation.checks import CheckRunner, Checks
 from lifecycle.evaluation.framework import acknowledge
 from lifecycle.loader.resolver import LiveAgent
-from lifecycle.runs.rules import Run
 from lifecycle.specs.spec import AgentSpec
 from llmops.evaluation.history import Evaluation, Evaluations
 from llmops.evaluation.policy import EvaluationPolicy

@@ -17,10 +17,10 @@ from kernel.clock import Clock
 from kernel.due import DueIndex
 from kernel.errors import AppError
 from kernel.journal import Behind, Entry, Event, Journal
+from lifecycle.conversations.session import Session, SessionState
+from lifecycle.conversations.store import Conversations
 from lifecycle.events.catalogue import in_workspace_stream
 from lifecycle.events.pending import Numbered, Pending, Stretch
-from lifecycle.sessions.conversations import Conversations
-from lifecycle.sessions.rules import Session, SessionState
 
 log = logging.getLogger(__name__)
 

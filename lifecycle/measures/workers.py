@@ -5,7 +5,7 @@ A run's end is counted by whoever commits it, and only then; a duplicate that fi
 
 from __future__ import annotations
 
-from lifecycle.runs.rules import Run, RunState, Stage
+from lifecycle.conversations.run import Run, RunState, Stage
 from llmops.metrics import definitions as metrics
 from llmops.metrics.shared import SharedMetrics
 from llmops.spend.ledger import Line

@@ -13,8 +13,8 @@ from datetime import datetime
 
 from kernel.clock import Clock
 from kernel.errors import AppError
-from lifecycle.runs.notices import Notices
-from lifecycle.runs.rules import Run, RunState
+from lifecycle.conversations.run import Run, RunState
+from lifecycle.runs.waiters import Notices
 from llmops.performance.outcomes import Ending, Outcome, Outcomes
 from llmops.spend.usage import Spend
 

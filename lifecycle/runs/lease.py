@@ -13,17 +13,17 @@ from kernel.clock import Clock
 from kernel.errors import Unavailable
 from kernel.journal import Event
 from kernel.tracing import event
-from lifecycle.runs import rules as runs
+from lifecycle.conversations import run as runs
+from lifecycle.conversations.run import Run, RunState, Stage
+from lifecycle.conversations.session import Held, Kept, Session
+from lifecycle.conversations.store import Change, Conversations, Stored, Turn
+from lifecycle.conversations.transitions import outcome, stage_event
 from lifecycle.runs import spans
-from lifecycle.runs.changes import outcome, stage_event
-from lifecycle.runs.rules import Run, RunState, Stage
-from lifecycle.sessions.conversations import Change, Conversations, Stored, Turn
-from lifecycle.sessions.rules import Held, Kept, Session
 
 log = logging.getLogger(__name__)
 
 Step = Callable[[Run, datetime], Run]
-"""A rule of `lifecycle.runs.rules` with everything but the run and the time filled in."""
+"""A rule of `lifecycle.conversations.run` with everything but the run and the time filled in."""
 
 
 class RunLease:

@@ -25,8 +25,8 @@ from llmops.spend.usage import Spend, Usage
 if TYPE_CHECKING:
     from agent_framework import ChatContext, ChatResponse, ChatResponseUpdate, Message, ResponseStream, UsageDetails
 
+    from lifecycle.conversations.run import Run
     from lifecycle.loader.resolver import LiveAgent
-    from lifecycle.runs.rules import Run
     from lifecycle.specs.spending import Rung
 
 CallNext = Callable[[], Awaitable[None]]

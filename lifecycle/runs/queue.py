@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from lifecycle.runs.submissions import Submission
-from lifecycle.sessions.priority import Priority
+from lifecycle.conversations.priority import Priority
+from lifecycle.conversations.submission import Submission
 
 
 @dataclass(frozen=True, slots=True)

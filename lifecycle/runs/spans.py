@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from opentelemetry import trace
 
 from kernel.tracing import event, failed, resumed, span
-from lifecycle.runs.rules import Run, RunState
-from lifecycle.runs.submissions import Submission
+from lifecycle.conversations.run import Run, RunState
+from lifecycle.conversations.submission import Submission
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from kernel.errors import AppError
 from kernel.heartbeats import Heartbeats
 from kernel.tables import Span, Tables
 from lifecycle.registry.counts import LifecycleCounts
-from lifecycle.runs.deadletters import DeadLetters
+from lifecycle.runs.dead_letters import DeadLetters
 from lifecycle.runs.queue import RunQueue
 from lifecycle.status import rules
 from lifecycle.status.rules import Component, Health, overall

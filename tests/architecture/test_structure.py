@@ -52,7 +52,7 @@ def test_importing_the_app_loads_what_indexing_needs_and_no_more() -> None:
     later = (
         "lifecycle.registry.actor",
         "lifecycle.registry.operations",
-        "lifecycle.runs.runner",
+        "lifecycle.runs.worker",
         "llmops.budgets.purse",
     )
     code = f"import function_app, sys; print([name for name in {later!r} if name in sys.modules])"

@@ -14,13 +14,13 @@ from bootstrap.services import Services
 from kernel.errors import AppError
 from kernel.ids import new_id
 from kernel.tables import Tables
+from lifecycle.conversations.run import Run
+from lifecycle.conversations.session import Session
+from lifecycle.conversations.store import Turn
+from lifecycle.conversations.submission import RunRequest, Submission
 from lifecycle.registry.providers import ProviderVersion
 from lifecycle.registry.signals import LocalSignals
-from lifecycle.runs.intake import Accepted
-from lifecycle.runs.rules import Run
-from lifecycle.runs.submissions import RunRequest, Submission
-from lifecycle.sessions.conversations import Turn
-from lifecycle.sessions.rules import Session
+from lifecycle.runs.submit import Accepted
 from lifecycle.specs.spec import AgentSpec
 from llmops.spend.ledger import Line
 from llmops.spend.usage import Spend

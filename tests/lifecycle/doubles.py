@@ -17,11 +17,11 @@ from bootstrap.services import Services
 from kernel.errors import NotFound, Unavailable
 from kernel.settings import Settings
 from kernel.tables import Page, Row, RowTooLarge, Span, Tables, Write, every
+from lifecycle.conversations.submission import Submission
 from lifecycle.registry.actor import AgentActor
 from lifecycle.registry.due_times import LookAfter
 from lifecycle.registry.providers import ProviderVersion, Wanted
 from lifecycle.runs.queue import DeadMessage
-from lifecycle.runs.submissions import Submission
 from lifecycle.specs.spec import AgentSpec
 
 T = TypeVar("T")

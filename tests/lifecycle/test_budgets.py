@@ -17,9 +17,9 @@ from adapters.memory_tables import MemoryTables
 from bootstrap.services import Services
 from kernel.errors import AppError, Conflict, Unavailable
 from kernel.tables import Delete, Page, Row, Span, Write, every
+from lifecycle.conversations.run import Run, RunState
+from lifecycle.conversations.submission import Submission
 from lifecycle.runs.progress import MOST_BYTES, dumped, loaded
-from lifecycle.runs.rules import Run, RunState
-from lifecycle.runs.submissions import Submission
 from lifecycle.specs.tools import Tools
 from llmops.budgets.rules import Budget, Limit, parse_scope
 from llmops.spend.pricing import Rate

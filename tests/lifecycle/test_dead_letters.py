@@ -6,9 +6,9 @@ import pytest
 
 from kernel.errors import Conflict, NotFound, Unavailable
 from kernel.ids import new_id
-from lifecycle.runs.deadletters import DeadLetters
-from lifecycle.runs.rules import RunState
-from lifecycle.runs.submissions import Submission
+from lifecycle.conversations.run import RunState
+from lifecycle.conversations.submission import Submission
+from lifecycle.runs.dead_letters import DeadLetters
 from tests.lifecycle.app import App, abandon
 from tests.lifecycle.doubles import Crash, Fate, spec
 

@@ -10,7 +10,7 @@ import pytest
 from adapters.memory_tables import MemoryTables
 from kernel.errors import AppError, Unavailable
 from kernel.tables import Span, Write, every
-from lifecycle.runs.rules import Run
+from lifecycle.conversations.run import Run
 from llmops.budgets.rules import Budget, Limit, parse_scope
 from llmops.performance.outcomes import Outcome, outcome_of
 from llmops.spend.usage import Spend

@@ -8,9 +8,9 @@ from kernel.due import TABLE as DUE
 from kernel.errors import Conflict, NotFound
 from kernel.ids import new_id
 from kernel.tables import Span, every
-from lifecycle.runs.rules import RunState
-from lifecycle.sessions.directory import OPEN
-from lifecycle.sessions.rules import Session, SessionState
+from lifecycle.conversations.directory import OPEN
+from lifecycle.conversations.run import RunState
+from lifecycle.conversations.session import Session, SessionState
 from tests.lifecycle.app import App
 from tests.lifecycle.doubles import CountingTables, Crash, Fate, spec
 

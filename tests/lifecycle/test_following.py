@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from kernel.errors import InvalidInput, NotFound
 from kernel.journal import LANES, Event
+from lifecycle.conversations.session import Session
 from lifecycle.events.following import AT_ONCE, Followers
 from lifecycle.events.positions import (
     Position,
@@ -22,7 +23,6 @@ from lifecycle.events.positions import (
 )
 from lifecycle.events.streams import Stream
 from lifecycle.events.tail import News
-from lifecycle.sessions.rules import Session
 
 NOW = datetime(2026, 11, 21, 8, 30, tzinfo=UTC)
 

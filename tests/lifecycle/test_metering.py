@@ -11,9 +11,9 @@ from httpx2 import Request, Response
 from openai import APITimeoutError, RateLimitError
 
 from kernel.errors import ProviderRejected
+from lifecycle.conversations.run import RunState
 from lifecycle.runs.estimating import estimate
 from lifecycle.runs.metering import refused, usage_of
-from lifecycle.runs.rules import RunState
 from llmops.spend.usage import Spend, Usage
 from tests.lifecycle.app import TOOLED, App
 from tests.lifecycle.doubles import CountingTables, spec

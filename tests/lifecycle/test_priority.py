@@ -14,11 +14,11 @@ from adapters.priority_queues import PriorityQueues
 from kernel.codec import JsonCodec
 from kernel.errors import AppError, Conflict, InvalidInput, NotFound, Unavailable
 from kernel.ids import new_id
-from lifecycle.runs.rules import Run, RunState
-from lifecycle.runs.submissions import RunRequest, Submission, parse_message
-from lifecycle.sessions.priority import Priority
-from lifecycle.sessions.rules import Session
-from lifecycle.sessions.starting import Wish
+from lifecycle.conversations.priority import Priority
+from lifecycle.conversations.run import Run, RunState
+from lifecycle.conversations.session import Session
+from lifecycle.conversations.submission import RunRequest, Submission, parse_message
+from lifecycle.sessions.start import Wish
 from tests.lifecycle.app import App
 from tests.lifecycle.doubles import NOW, MemoryQueue, spec
 

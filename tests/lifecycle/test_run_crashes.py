@@ -10,9 +10,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from kernel.errors import Unavailable
-from lifecycle.runs.intake import submission_of
-from lifecycle.runs.rules import Run
-from lifecycle.runs.submissions import RunRequest
+from lifecycle.conversations.run import Run
+from lifecycle.conversations.submission import RunRequest, submission_of
 from lifecycle.specs.spec import AgentSpec
 from tests.lifecycle.app import TOOLED, App, abandon
 from tests.lifecycle.doubles import Crash, Fate, live_versions, spec

@@ -8,8 +8,8 @@ import pytest
 
 from kernel.errors import AppError, Conflict, InternalError, InvalidInput, NotFound, Unavailable
 from kernel.ids import new_id
-from lifecycle.runs.rules import Run, RunState, retry_delay_s
-from lifecycle.runs.submissions import Submission
+from lifecycle.conversations.run import Run, RunState, retry_delay_s
+from lifecycle.conversations.submission import Submission
 from llmops.spend.usage import Spend
 from tests.lifecycle.app import TOOLED, App, Gate
 from tests.lifecycle.doubles import Fate, SmallTables, spec

@@ -8,12 +8,12 @@ import pytest
 
 from kernel.errors import Conflict, TooLarge
 from lifecycle.configuration.preferences import Preferences
-from lifecycle.runs.rules import Run
-from lifecycle.sessions.conversations import Turn
-from lifecycle.sessions.history import compacted
-from lifecycle.sessions.listing import Filter
-from lifecycle.sessions.rules import Limits, Session, SessionState, is_idle
-from lifecycle.sessions.starting import Wish
+from lifecycle.conversations.run import Run
+from lifecycle.conversations.session import Limits, Session, SessionState, is_idle
+from lifecycle.conversations.store import Turn
+from lifecycle.runs.history import compacted
+from lifecycle.sessions.list import Filter
+from lifecycle.sessions.start import Wish
 from lifecycle.sessions.transcript import transcript_of
 from tests.lifecycle.app import App, Gate
 from tests.lifecycle.doubles import NOW, CountingTables

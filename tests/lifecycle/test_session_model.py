@@ -8,12 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kernel.errors import Conflict
-from lifecycle.runs import admission, changes
-from lifecycle.runs import rules as runs
-from lifecycle.runs.admission import Verdict
-from lifecycle.runs.rules import Answer, Run
-from lifecycle.sessions import rules as sessions
-from lifecycle.sessions.rules import Limits, Session, SessionState
+from lifecycle.conversations import dispatch as admission
+from lifecycle.conversations import run as runs
+from lifecycle.conversations import session as sessions
+from lifecycle.conversations import transitions as changes
+from lifecycle.conversations.dispatch import Verdict
+from lifecycle.conversations.run import Answer, Run
+from lifecycle.conversations.session import Limits, Session, SessionState
 from tests.lifecycle.doubles import NOW
 
 IDLE = timedelta(hours=1)

@@ -9,8 +9,8 @@ from typing import Any
 from pydantic import Field
 
 from lifecycle.configuration.preferences import Preferences
-from lifecycle.sessions.priority import Priority
-from lifecycle.sessions.rules import Limits, SessionState
+from lifecycle.conversations.priority import Priority
+from lifecycle.conversations.session import Limits, SessionState
 from triggers.views.base import SpendView, View
 from triggers.views.runs import RunView
 

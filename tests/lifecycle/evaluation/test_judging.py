@@ -16,9 +16,9 @@ from adapters.table_rules import place
 from bootstrap.services import Services
 from kernel.errors import InvalidInput, Unavailable
 from kernel.tables import RowTooLarge, Write
+from lifecycle.conversations.run import Run
 from lifecycle.evaluation.checks import Check, Checks, check
 from lifecycle.evaluation.judge import question, verdict
-from lifecycle.runs.rules import Run
 from llmops.evaluation.history import by_version
 from llmops.evaluation.policy import EvaluationPolicy, FoundryPolicy, JudgePolicy
 from llmops.spend.costs import costs_of, group_by

@@ -7,10 +7,10 @@ from dataclasses import replace
 from datetime import datetime
 
 from kernel.journal import Event
-from lifecycle.runs.rules import Run, RunState, Stage
-from lifecycle.sessions import rules as sessions
-from lifecycle.sessions.conversations import Change, Turn
-from lifecycle.sessions.rules import Held, Session, SessionState
+from lifecycle.conversations import session as sessions
+from lifecycle.conversations.run import Run, RunState, Stage
+from lifecycle.conversations.session import Held, Session, SessionState
+from lifecycle.conversations.store import Change, Turn
 from llmops.budgets.waits import APPROVAL
 
 _ENDS_OF_STREAMS = {

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from kernel import ids
 from kernel.errors import AppError, InvalidInput, TooLarge
 from kernel.foreign_json import parse_json
-from lifecycle.sessions.priority import Priority
+from lifecycle.conversations.priority import Priority
+
+if TYPE_CHECKING:
+    from lifecycle.conversations.run import Run
+
+Send = Callable[["Submission"], Awaitable[None]]
+"""Puts a submission on the queue; returns once the broker has accepted it, raises Unavailable otherwise."""
 
 MetadataKey = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 MetadataValue = Annotated[str, StringConstraints(max_length=512)]
@@ -89,6 +95,24 @@ class Submission(RunRequest):
     def to_json(self) -> str:
         """Return the message body, without the priority: the queue says that, whichever version of the app sent it."""
         return self.model_dump_json(exclude={"priority"})
+
+
+def submission_of(run: Run) -> Submission:
+    """Return the message body that queues the run."""
+    return Submission(
+        workspace=run.workspace,
+        agent=run.agent,
+        run_id=run.id,
+        session_id=run.session_id,
+        query=run.query,
+        user_id=run.user_id,
+        expected_topics=run.expected_topics,
+        context=run.context,
+        metadata=run.metadata,
+        stream=run.stream,
+        priority=run.priority,
+        call=run.call,
+    )
 
 
 def check(request: RunRequest, max_query_bytes: int) -> None:

@@ -8,12 +8,12 @@ from dataclasses import replace
 from kernel.clock import Clock
 from kernel.errors import AppError, Conflict, NotFound
 from kernel.journal import Event
-from lifecycle.runs.desk import RunDesk
-from lifecycle.runs.intake import Send
-from lifecycle.runs.rules import Run, RunState
-from lifecycle.sessions.conversations import Change, Conversations, Stored
-from lifecycle.sessions.pausing import SessionPause
-from lifecycle.sessions.rules import SessionState
+from lifecycle.conversations.run import Run, RunState
+from lifecycle.conversations.session import SessionState
+from lifecycle.conversations.store import Change, Conversations, Stored
+from lifecycle.conversations.submission import Send
+from lifecycle.runs.queries import RunDesk
+from lifecycle.sessions.pause import SessionPause
 from llmops.budgets.waits import Wait, Waits
 
 log = logging.getLogger(__name__)

@@ -8,13 +8,13 @@ from functools import partial
 from kernel.clock import Clock
 from kernel.due import DueIndex
 from kernel.errors import AppError, Conflict, NotFound
-from lifecycle.runs import rules as runs
-from lifecycle.runs.changes import state_event
-from lifecycle.runs.intake import Send, submission_of
-from lifecycle.runs.rules import RunState
-from lifecycle.sessions import rules as sessions
-from lifecycle.sessions.conversations import Change, Conversations, Stored
-from lifecycle.sessions.rules import Session, SessionState
+from lifecycle.conversations import run as runs
+from lifecycle.conversations import session as sessions
+from lifecycle.conversations.run import RunState
+from lifecycle.conversations.session import Session, SessionState
+from lifecycle.conversations.store import Change, Conversations, Stored
+from lifecycle.conversations.submission import Send, submission_of
+from lifecycle.conversations.transitions import state_event
 
 log = logging.getLogger(__name__)
 

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lifecycle.sessions.rules import SessionState
+from lifecycle.conversations.session import SessionState
 
 if TYPE_CHECKING:
-    from lifecycle.sessions.conversations import Conversations
-    from lifecycle.sessions.directory import Directory
-    from lifecycle.sessions.rules import Session
+    from lifecycle.conversations.directory import Directory
+    from lifecycle.conversations.session import Session
+    from lifecycle.conversations.store import Conversations
 
 MOST_LOOKED_AT = 200
 """Sessions that one page looks at for those in a state, which only the sessions themselves know."""

@@ -16,7 +16,7 @@ from datetime import timedelta
 
 from kernel.ids import newest_first
 from kernel.tables import Delete, Insert, Row, RowChanged, RowExists, Span, Tables, Upsert, every, first_rows
-from lifecycle.sessions.rules import Session
+from lifecycle.conversations.session import Session
 
 RUNS = "runs"
 SESSIONS = "sessions"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -13,22 +12,19 @@ from kernel.ids import new_id
 from kernel.journal import Event
 from kernel.tracing import span, traceparent
 from lifecycle.configuration.preferences import Preferences
+from lifecycle.conversations import run as runs
+from lifecycle.conversations import session as sessions
+from lifecycle.conversations.directory import Directory, RunPlace
+from lifecycle.conversations.priority import Priority, check_priority
+from lifecycle.conversations.run import NOT_QUEUED, Run, RunState
+from lifecycle.conversations.session import Session
+from lifecycle.conversations.store import Change, Conversations, Stored
+from lifecycle.conversations.submission import RunRequest, Send, submission_of
+from lifecycle.conversations.transitions import session_ended, state_event
 from lifecycle.registry.catalog import Agent, Catalog, disabled
 from lifecycle.registry.operations import Ensure
 from lifecycle.registry.signals import AgentSignals
-from lifecycle.runs import rules as runs
-from lifecycle.runs.changes import session_ended, state_event
-from lifecycle.runs.rules import NOT_QUEUED, Run, RunState
-from lifecycle.runs.submissions import RunRequest, Submission
-from lifecycle.sessions import rules as sessions
-from lifecycle.sessions.conversations import Change, Conversations, Stored
-from lifecycle.sessions.directory import Directory, RunPlace
-from lifecycle.sessions.priority import Priority, check_priority
-from lifecycle.sessions.rules import Session
-from lifecycle.sessions.starting import SessionStart
-
-Send = Callable[[Submission], Awaitable[None]]
-"""Puts a submission on the queue; returns once the broker has accepted it, raises Unavailable otherwise."""
+from lifecycle.sessions.start import SessionStart
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,24 +189,6 @@ class Intake:
             return Change(replace(stored.session, pending=stored.session.pending - 1), lost, events=[event])
 
         await self._conversations.update(run.workspace, run.session_id, run.id, decide)
-
-
-def submission_of(run: Run) -> Submission:
-    """Return the message body that queues the run."""
-    return Submission(
-        workspace=run.workspace,
-        agent=run.agent,
-        run_id=run.id,
-        session_id=run.session_id,
-        query=run.query,
-        user_id=run.user_id,
-        expected_topics=run.expected_topics,
-        context=run.context,
-        metadata=run.metadata,
-        stream=run.stream,
-        priority=run.priority,
-        call=run.call,
-    )
 
 
 def _check_session(session: Session, agent: Agent, request: RunRequest) -> None:

@@ -8,8 +8,8 @@ from enum import StrEnum
 
 from kernel.errors import Conflict, NotFound
 from lifecycle.configuration.preferences import Preferences
+from lifecycle.conversations.priority import Priority
 from lifecycle.registry.declarations import Pin
-from lifecycle.sessions.priority import Priority
 from llmops.spend.usage import Spend
 
 

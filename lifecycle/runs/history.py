@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from lifecycle.configuration.preferences import preference_text
-from lifecycle.sessions.conversations import Turn
-from lifecycle.sessions.rules import Session
+from lifecycle.conversations.session import Session
+from lifecycle.conversations.store import Turn
 
 if TYPE_CHECKING:
     from agent_framework import Message

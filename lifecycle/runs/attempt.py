@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import traceback
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 from kernel.clock import Clock
 from kernel.errors import AppError, InternalError, Unavailable
 from kernel.ids import new_id
-from lifecycle.evaluation.scorer import AnswerScorer
+from lifecycle.conversations.run import Answer, Run, Stage
+from lifecycle.conversations.session import Held, Kept
+from lifecycle.conversations.store import Conversations
 from lifecycle.loader.resolver import AgentResolver, LiveAgent
 from lifecycle.loader.uses import UseRecorder
 from lifecycle.registry.operations import Keep, Verify
@@ -21,17 +23,15 @@ from lifecycle.registry.providers import AttemptId
 from lifecycle.registry.signals import AgentSignals
 from lifecycle.runs.endings import Effort
 from lifecycle.runs.guard import Guard, GuardPolicy
+from lifecycle.runs.history import compacted, estimate, token_limit, wishes
 from lifecycle.runs.lease import RunLease
 from lifecycle.runs.metering import Meter, charged
 from lifecycle.runs.progress import dumped, loaded
-from lifecycle.runs.rules import Answer, Run, Stage
 from lifecycle.runs.streaming import told_on_the_way
-from lifecycle.sessions.conversations import Conversations
-from lifecycle.sessions.history import compacted, estimate, token_limit, wishes
-from lifecycle.sessions.rules import Held, Kept
 from llmops.budgets.purse import Treasury, reserve_for
 from llmops.budgets.rules import Amounts, BudgetBlocked
 from llmops.budgets.waits import Wait
+from llmops.evaluation.scoring import Score
 from llmops.spend.rates import RateBook
 from llmops.spend.usage import Spend
 
@@ -39,6 +39,10 @@ if TYPE_CHECKING:
     from agent_framework import AgentResponse, Message
 
 log = logging.getLogger(__name__)
+
+
+ScoreAnswer = Callable[[Run, LiveAgent, str | None, Sequence["Message"]], Awaitable[Score | None]]
+"""Scores a run's answer, which stands in the messages, by agent and model; None where it is not to be scored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +75,7 @@ class Attempts:
         treasury: Treasury,
         rates: RateBook,
         uses: UseRecorder,
-        scorer: AnswerScorer,
+        score: ScoreAnswer,
         clock: Clock,
         policy: AttemptPolicy,
     ) -> None:
@@ -80,7 +84,7 @@ class Attempts:
         self.treasury = treasury
         self.rates = rates
         self.uses = uses
-        self.scorer = scorer
+        self.score = score
         self.clock = clock
         self.policy = policy
 
@@ -165,7 +169,7 @@ class Attempt:
         text = lease.text if run.stream else response.text
         self._tokens += estimate(told(run)) + estimate(text)
         lease.enter(Stage.EVALUATING)
-        score = await parts.scorer.score(run, live, meter.model, response.messages)
+        score = await parts.score(run, live, meter.model, response.messages)
         return Answer(text, score, meter.model, live.version.version)
 
     def held_after(self, turns: int) -> Held | None:

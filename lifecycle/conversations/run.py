@@ -1,4 +1,4 @@
-"""A run: one query to an agent and its one answer. Pure rules; storage is `lifecycle.sessions.conversations`.
+"""A run: one query to an agent and its one answer. Pure rules; storage is `lifecycle.conversations.store`.
 
 queued ──claim──► running ──► succeeded
   ▲  └─cancel─┐      │├─────► failed
@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from kernel.errors import AppError
-from lifecycle.sessions.priority import Priority
+from lifecycle.conversations.priority import Priority
 from llmops.evaluation.scoring import Score
 from llmops.spend.usage import Spend
 

@@ -16,12 +16,12 @@ from kernel.clock import Clock
 from kernel.due import DueIndex, Entry
 from kernel.errors import AppError, NotFound, Unavailable
 from kernel.journal import Event, Journal
+from lifecycle.conversations import run as runs
+from lifecycle.conversations.directory import Directory
+from lifecycle.conversations.run import Run, RunState
+from lifecycle.conversations.session import Receipt, Session, SessionState, erased, erasing
+from lifecycle.conversations.store import Change, Conversations, Stored
 from lifecycle.registry.providers import Providers
-from lifecycle.runs import rules as runs
-from lifecycle.runs.rules import Run, RunState
-from lifecycle.sessions.conversations import Change, Conversations, Stored
-from lifecycle.sessions.directory import Directory
-from lifecycle.sessions.rules import Receipt, Session, SessionState, erased, erasing
 from llmops.budgets.purse import Treasury
 from llmops.budgets.waits import Waits
 from llmops.evaluation.history import Evaluations

@@ -8,13 +8,13 @@ from dataclasses import replace
 from kernel.clock import Clock
 from kernel.errors import NotFound
 from kernel.journal import Event
-from lifecycle.runs import rules as runs
-from lifecycle.runs.changes import outcome
-from lifecycle.runs.notices import Notices
-from lifecycle.runs.rules import Run, RunState
-from lifecycle.sessions.conversations import Change, Conversations, Stored
-from lifecycle.sessions.directory import Directory
-from lifecycle.sessions.rules import SessionState
+from lifecycle.conversations import run as runs
+from lifecycle.conversations.directory import Directory
+from lifecycle.conversations.run import Run, RunState
+from lifecycle.conversations.session import SessionState
+from lifecycle.conversations.store import Change, Conversations, Stored
+from lifecycle.conversations.transitions import outcome
+from lifecycle.runs.waiters import Notices
 
 _FIRST_LOOK_S = 0.2
 _LONGEST_LOOK_S = 1.0

@@ -10,21 +10,21 @@ from typing import TYPE_CHECKING
 from kernel.errors import Conflict
 from kernel.ids import new_id
 from lifecycle.configuration.preferences import Preferences, preferring
+from lifecycle.conversations import session as sessions
+from lifecycle.conversations.priority import Priority
+from lifecycle.conversations.session import Limits, Session
+from lifecycle.conversations.store import Change, Stored
+from lifecycle.conversations.transitions import state_event
 from lifecycle.registry.catalog import disabled
-from lifecycle.runs.changes import state_event
-from lifecycle.sessions import rules as sessions
-from lifecycle.sessions.conversations import Change, Stored
-from lifecycle.sessions.priority import Priority
-from lifecycle.sessions.rules import Limits, Session
 
 if TYPE_CHECKING:
     from kernel.clock import Clock
     from kernel.due import DueIndex
     from lifecycle.configuration.users import Users
+    from lifecycle.conversations.directory import Directory
+    from lifecycle.conversations.pins import Pins
+    from lifecycle.conversations.store import Conversations
     from lifecycle.registry.catalog import Catalog
-    from lifecycle.sessions.conversations import Conversations
-    from lifecycle.sessions.directory import Directory
-    from lifecycle.sessions.pins import Pins
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,22 +11,24 @@ from functools import partial
 from kernel.clock import Clock
 from kernel.errors import AppError, Cancelled, InvalidInput, NotFound, TooLarge, Unavailable
 from kernel.ids import new_id
+from lifecycle.conversations import dispatch as admission
+from lifecycle.conversations import run as runs
+from lifecycle.conversations.dispatch import Verdict
+from lifecycle.conversations.run import Answer, Run, Stage
+from lifecycle.conversations.session import SessionState
+from lifecycle.conversations.store import Change, Conversations, Stored, Turn
+from lifecycle.conversations.submission import Submission
+from lifecycle.conversations.transitions import outcome, stage_event
 from lifecycle.registry.catalog import Catalog
 from lifecycle.registry.signals import AgentSignals
-from lifecycle.runs import admission, attempts, spans
-from lifecycle.runs import rules as runs
-from lifecycle.runs.admission import Verdict
-from lifecycle.runs.attempts import Attempt, Attempts
-from lifecycle.runs.changes import outcome, stage_event
+from lifecycle.runs import attempt as attempts
+from lifecycle.runs import spans
+from lifecycle.runs.attempt import Attempt, Attempts
 from lifecycle.runs.endings import Endings
-from lifecycle.runs.intake import Intake
 from lifecycle.runs.lease import RunLease
 from lifecycle.runs.metering import charged
-from lifecycle.runs.notices import Notices
-from lifecycle.runs.rules import Answer, Run, Stage
-from lifecycle.runs.submissions import Submission
-from lifecycle.sessions.conversations import Change, Conversations, Stored, Turn
-from lifecycle.sessions.rules import SessionState
+from lifecycle.runs.submit import Intake
+from lifecycle.runs.waiters import Notices
 from llmops.budgets.news import BudgetNews
 from llmops.budgets.rules import BudgetBlocked
 from llmops.budgets.waits import Waits

@@ -10,14 +10,14 @@ from datetime import datetime
 from kernel.clock import Clock
 from kernel.errors import Conflict, InternalError, InvalidInput, NotFound
 from kernel.journal import Event
-from lifecycle.runs import rules as runs
-from lifecycle.runs.admission import misuse
-from lifecycle.runs.changes import outcome
+from lifecycle.conversations import run as runs
+from lifecycle.conversations.dispatch import misuse
+from lifecycle.conversations.run import Run, RunState
+from lifecycle.conversations.store import Change, Conversations, Stored
+from lifecycle.conversations.submission import Submission, parse_message
+from lifecycle.conversations.transitions import outcome
 from lifecycle.runs.endings import Endings
 from lifecycle.runs.queue import DeadMessage, RunQueue
-from lifecycle.runs.rules import Run, RunState
-from lifecycle.runs.submissions import Submission, parse_message
-from lifecycle.sessions.conversations import Change, Conversations, Stored
 
 WORKER_LOST = "worker_lost"
 """Error code of a run whose worker died at every attempt, so that none could record why."""

@@ -17,9 +17,9 @@ from kernel.clock import Clock
 from kernel.errors import Conflict, NotFound
 from kernel.journal import Event
 from kernel.tables import Delete, Row, RowChanged, Span, Tables, Upsert, every
-from lifecycle.sessions.conversations import Change, Conversations, Stored
-from lifecycle.sessions.directory import OPEN
-from lifecycle.sessions.rules import Session
+from lifecycle.conversations.directory import OPEN
+from lifecycle.conversations.session import Session
+from lifecycle.conversations.store import Change, Conversations, Stored
 
 _YOUNG = timedelta(hours=1)
 """For so long a row without its session may belong to one that is about to be stored."""

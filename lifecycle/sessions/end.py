@@ -9,14 +9,14 @@ from datetime import datetime, timedelta
 from kernel.clock import Clock, hour_bucket
 from kernel.due import DueIndex, Entry
 from kernel.errors import Conflict, NotFound
-from lifecycle.runs import rules as runs
-from lifecycle.runs.admission import SESSION_EXPIRED, too_late
-from lifecycle.runs.changes import outcome, session_ended
-from lifecycle.runs.rules import RunState
-from lifecycle.sessions.conversations import Change, Conversations, Stored
-from lifecycle.sessions.directory import Directory
-from lifecycle.sessions.pins import Pins
-from lifecycle.sessions.rules import BY_REQUEST, IDLE_TIMEOUT, Session, SessionState, next_look, overdue
+from lifecycle.conversations import run as runs
+from lifecycle.conversations.directory import Directory
+from lifecycle.conversations.dispatch import SESSION_EXPIRED, too_late
+from lifecycle.conversations.pins import Pins
+from lifecycle.conversations.run import RunState
+from lifecycle.conversations.session import BY_REQUEST, IDLE_TIMEOUT, Session, SessionState, next_look, overdue
+from lifecycle.conversations.store import Change, Conversations, Stored
+from lifecycle.conversations.transitions import outcome, session_ended
 
 Settle = Callable[[str, str], Awaitable[None]]
 """Has all that was committed in a workspace's session published, also what a process that died left behind."""

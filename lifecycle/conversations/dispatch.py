@@ -13,13 +13,13 @@ from enum import StrEnum
 
 from kernel.errors import Conflict
 from kernel.journal import Event
-from lifecycle.runs import rules as runs
-from lifecycle.runs.changes import outcome, state_event
-from lifecycle.runs.rules import Run, RunState
-from lifecycle.runs.submissions import Submission
-from lifecycle.sessions import rules as sessions
-from lifecycle.sessions.conversations import Change, Stored
-from lifecycle.sessions.rules import Session, SessionState
+from lifecycle.conversations import run as runs
+from lifecycle.conversations import session as sessions
+from lifecycle.conversations.run import Run, RunState
+from lifecycle.conversations.session import Session, SessionState
+from lifecycle.conversations.store import Change, Stored
+from lifecycle.conversations.submission import Submission
+from lifecycle.conversations.transitions import outcome, state_event
 
 SESSION_EXPIRED = "session_expired"
 """Error code of a run whose session ended before its turn came."""

@@ -31,8 +31,8 @@ from kernel.tables import (
     every,
     first_rows,
 )
-from lifecycle.runs.rules import Run, RunState
-from lifecycle.sessions.rules import Session
+from lifecycle.conversations.run import Run, RunState
+from lifecycle.conversations.session import Session
 
 TABLE = "conversations"
 _SESSION = JsonCodec(Session)

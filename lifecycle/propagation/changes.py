@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from kernel.errors import Conflict, EtagMismatch, InvalidInput
 from lifecycle.configuration.composing import Composer
 from lifecycle.configuration.dependents import Dependent, DependentKind, Dependents
-from lifecycle.configuration.following import Followed, Following, config_of
 from lifecycle.configuration.items import Item, Items, unknown
 from lifecycle.configuration.kinds import Kind, Ref, references
 from lifecycle.configuration.layers import Content
 from lifecycle.configuration.presets import preset
+from lifecycle.propagation.following import Followed, Following, config_of
 from lifecycle.registry.catalog import Agent, Catalog
 from lifecycle.registry.signals import AgentSignals
 
