@@ -75,6 +75,8 @@ class Settings(BaseModel):
     """Attempts before a run is given up; the same as the queue's maximum delivery count."""
     run_retry_base: Seconds = Field(default=0.5, alias="RUN_RETRY_BASE_S")
     """Wait before a run's second attempt; it doubles from there, up to 30 s."""
+    run_retry_longest: Seconds = Field(default=900, alias="RUN_RETRY_LONGEST_S")
+    """Longest wait before a run's next attempt that a provider can ask for (`Retry-After`)."""
     history_turns: int = Field(default=40, ge=0, le=1000, alias="HISTORY_TURNS")
     """Most messages of a conversation that the model is told."""
     history_tokens: int = Field(default=32_000, ge=100, le=10_000_000, alias="HISTORY_TOKENS")

@@ -31,7 +31,7 @@ from lifecycle.registry.signals import AgentSignals
 from lifecycle.runs.pieces import Piece, pieces
 from lifecycle.runs.queries import RunDesk
 from lifecycle.runs.submit import Intake
-from lifecycle.runs.worker import Runner
+from lifecycle.runs.worker import RunWorker
 from lifecycle.specs.spec import AgentSpec
 
 
@@ -108,7 +108,7 @@ class ProductionAgentManager:
         administration: Administration,
         resolver: AgentResolver,
         intake: Intake,
-        runner: Runner,
+        runner: RunWorker,
         desk: RunDesk,
         conversations: Conversations,
         *,

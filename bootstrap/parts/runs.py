@@ -11,16 +11,22 @@ from bootstrap.parts.evaluation import EvaluationParts
 from bootstrap.parts.performance import PerformanceParts
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from agent_framework import Message
+
+    from lifecycle.conversations.run import Run
+    from lifecycle.loader.resolver import LiveAgent
+    from lifecycle.runs.attempt import Scored
     from lifecycle.evaluation.judging import Judges
-    from lifecycle.runs.attempt import Attempts
+    from lifecycle.runs.attempt import AttemptMaker
     from lifecycle.runs.dead_letters import DeadLetters
-    from lifecycle.runs.endings import Endings
     from lifecycle.runs.queries import RunDesk
     from lifecycle.runs.queue import RunQueue
     from lifecycle.runs.resume import RunResume
     from lifecycle.runs.submit import Intake
-    from lifecycle.runs.waiters import Notices
-    from lifecycle.runs.worker import Runner
+    from lifecycle.runs.requeue import Requeue, SendAt
+    from lifecycle.runs.worker import RunWorker
     from lifecycle.sessions.erase import SessionErasure
     from lifecycle.sessions.start import SessionStart
     from llmops.spend.forgetting import UserErasure
@@ -32,14 +38,14 @@ class RunParts(EvaluationParts, BudgetParts, PerformanceParts):
     @cached_property
     def intake(self) -> Intake:
         """Accepts runs."""
-        from lifecycle.runs.submit import Intake
+        from lifecycle.runs.submit import Intake, SubmitPolicy
 
         return Intake(
             self.catalog,
             self.conversations,
             self.directory,
             self.session_start,
-            session_idle_after=self._session_idle_after,
+            policy=SubmitPolicy(self._session_idle_after, timedelta(seconds=self.settings.agent_cache_trust)),
             clock=self.clock,
         )
 
@@ -84,9 +90,10 @@ class RunParts(EvaluationParts, BudgetParts, PerformanceParts):
         return UserErasure(self.tables, self.daily_costs.rewrite)
 
     @cached_property
-    def runner(self) -> Runner:
+    def runner(self) -> RunWorker:
         """Runs runs."""
-        from lifecycle.runs.worker import Runner, RunPolicy
+        from lifecycle.runs.blocked import BlockedRuns
+        from lifecycle.runs.worker import RunPolicy, RunWorker
 
         settings = self.settings
         policy = RunPolicy(
@@ -94,25 +101,31 @@ class RunParts(EvaluationParts, BudgetParts, PerformanceParts):
             look_every=timedelta(seconds=settings.run_look_every),
             max_attempts=settings.run_max_attempts,
             retry_base_s=settings.run_retry_base,
+            retry_longest_s=settings.run_retry_longest,
         )
-        return Runner(
-            self.catalog,
-            self.conversations,
-            self.intake,
-            self.attempts,
-            ledger=self.ledger,
-            waits=self.waits,
-            news=self.budget_news,
-            notices=self._notices,
-            endings=self._endings,
-            clock=self.clock,
-            policy=policy,
+        blocked = BlockedRuns(self.waits, self.budget_news, self.clock)
+        return RunWorker(
+            self.conversations, self.intake, self.attempts, self.run_recorder, blocked, self.clock, policy
         )
 
+    async def _score(self, run: Run, live: LiveAgent, model: str | None, messages: Sequence[Message]) -> Scored:
+        from lifecycle.evaluation.scorer import judges_of
+        from lifecycle.runs.attempt import Scored
+
+        score = await self.scorer.score(run, live, model, messages)
+        return Scored(score, tuple(judges_of(live.spec, run.id)) if score else ())
+
+    def requeue(self, send: SendAt) -> Requeue:
+        """Return the way of runs back to the queue."""
+        from lifecycle.runs.requeue import Requeue
+
+        return Requeue(send, self.session_pause)
+
     @cached_property
-    def attempts(self) -> Attempts:
+    def attempts(self) -> AttemptMaker:
         """Makes attempts at runs."""
-        from lifecycle.runs.attempt import AttemptPolicy, Attempts
+        from lifecycle.runs.attempt import AttemptMaker, AttemptPolicy
+        from lifecycle.loader.uses import UsedAgents
         from lifecycle.runs.guard import GuardPolicy
 
         settings = self.settings
@@ -123,15 +136,9 @@ class RunParts(EvaluationParts, BudgetParts, PerformanceParts):
             settings.budget_output_tokens,
             GuardPolicy(settings.runaway_same_tool_calls, round(settings.runaway_usd_per_minute * 1_000_000)),
         )
-        return Attempts(
-            self.conversations,
-            self.resolver,
-            treasury=self.treasury,
-            rates=self.rates,
-            uses=self.uses,
-            score=self.scorer.score,
-            clock=self.clock,
-            policy=policy,
+        agents = UsedAgents(self.resolver, self.uses)
+        return AttemptMaker(
+            self.conversations, agents, self.treasury, self.rates, self._score, self.clock, policy
         )
 
     @cached_property
@@ -142,7 +149,7 @@ class RunParts(EvaluationParts, BudgetParts, PerformanceParts):
         from lifecycle.evaluation.judging import Judges
         from lifecycle.evaluation.scorer import FOUNDRY, JUDGE
 
-        charges = JudgingCharges(self.treasury, self.rates, self.clock)
+        charges = JudgingCharges(self.treasury, self.rates, self.ledger, self.clock)
         return Judges(
             {JUDGE: agent_judge(self.resolver, charges), FOUNDRY: foundry_judge(self._foundry_evaluator, charges)},
             self.evaluations,
@@ -173,16 +180,4 @@ class RunParts(EvaluationParts, BudgetParts, PerformanceParts):
         from lifecycle.runs.dead_letters import DeadLetters
 
         limit = self.settings.max_query_bytes
-        return DeadLetters(queue, self.conversations, self._endings, max_query_bytes=limit, clock=self.clock)
-
-    @cached_property
-    def _endings(self) -> Endings:
-        from lifecycle.runs.endings import Endings
-
-        return Endings(self.outcomes, self._notices, self.clock)
-
-    @cached_property
-    def _notices(self) -> Notices:
-        from lifecycle.runs.waiters import Notices
-
-        return Notices()
+        return DeadLetters(queue, self.conversations, self.run_recorder, max_query_bytes=limit, clock=self.clock)

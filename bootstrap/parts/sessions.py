@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from bootstrap.parts.events import EventParts
-from bootstrap.parts.metrics import MetricParts
+from bootstrap.parts.spend import SpendParts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from lifecycle.events.following import Followers
     from lifecycle.events.publisher import Publisher
     from lifecycle.events.retention import EventRetention
+    from lifecycle.runs.record import RunRecorder
+    from lifecycle.runs.waiters import Waiters
     from lifecycle.sessions.end import SessionEnd
     from lifecycle.sessions.list import SessionList
     from lifecycle.sessions.pause import SessionPause
@@ -30,7 +32,7 @@ _LINGER = timedelta(milliseconds=200)
 """How long a session's events wait for others to be published with."""
 
 
-class SessionParts(EventParts, MetricParts):
+class SessionParts(EventParts, SpendParts):
     """Makes sessions."""
 
     @cached_property
@@ -77,6 +79,19 @@ class SessionParts(EventParts, MetricParts):
         return Followers(look_every_s=_LOOK_EVERY_S)
 
     @cached_property
+    def run_recorder(self) -> RunRecorder:
+        """Writes what came of runs."""
+        from lifecycle.runs.record import RunRecorder
+
+        return RunRecorder(self.facts, self.conversations, self._notices)
+
+    @cached_property
+    def _notices(self) -> Waiters:
+        from lifecycle.runs.waiters import Waiters
+
+        return Waiters()
+
+    @cached_property
     def directory(self) -> Directory:
         """Where runs and sessions are found."""
         from lifecycle.conversations.directory import Directory
@@ -93,7 +108,9 @@ class SessionParts(EventParts, MetricParts):
     @cached_property
     def session_end(self) -> SessionEnd:
         """Ends sessions."""
-        from lifecycle.sessions.end import SessionEnd
+        from lifecycle.runs.record import RunRecorder
+    from lifecycle.runs.waiters import Waiters
+    from lifecycle.sessions.end import SessionEnd
 
         return SessionEnd(
             self.conversations,
@@ -101,6 +118,7 @@ class SessionParts(EventParts, MetricParts):
             self.pins,
             self._due("session"),
             settle=self.publisher.settle,
+            record=self.run_recorder.record,
             idle_after=self._session_idle_after,
             clock=self.clock,
         )

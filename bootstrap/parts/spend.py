@@ -9,6 +9,7 @@ from bootstrap.parts.metrics import MetricParts
 
 if TYPE_CHECKING:
     from llmops.reports.daily import DailyCosts
+    from llmops.facts.store import Facts
     from llmops.spend.ledger import Ledger
 
 
@@ -20,7 +21,14 @@ class SpendParts(MetricParts):
         """Every model call."""
         from llmops.spend.ledger import Ledger
 
-        return Ledger(self.tables, self.measures.call_recorded)
+        return Ledger(self.tables)
+
+    @cached_property
+    def facts(self) -> Facts:
+        """What every attempt did."""
+        from llmops.facts.store import Facts
+
+        return Facts(self.tables, self.measures.attempt_recorded)
 
     @cached_property
     def daily_costs(self) -> DailyCosts:

@@ -8,7 +8,7 @@ and means nothing any more, so that no run can get ahead of another that was kep
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from kernel.errors import Conflict
@@ -24,6 +24,8 @@ from lifecycle.conversations.transitions import outcome, state_event
 SESSION_EXPIRED = "session_expired"
 """Error code of a run whose session ended before its turn came."""
 
+_EARLY = timedelta(seconds=2)
+"""How much before its time a run that is attempted again may come: clocks differ."""
 _WRONG_QUEUE = "Its session has {} priority: its messages go to the queue of that."
 _ID_REUSED = "The run id was used for another request."
 
@@ -35,6 +37,8 @@ class Verdict(StrEnum):
     KEEP = "keep"  # its session is on hold
     EXPIRE = "expire"  # its session has ended, or lasted too long
     FORGET = "forget"  # another message stands for it, or nothing is left of it
+    PAUSE = "pause"  # it is not due yet: its message is to be sent for later
+    AGAIN = "again"  # what earlier attempts did is to be recorded first
 
 
 def misuse(submission: Submission, stored: Stored) -> str | None:
@@ -65,6 +69,10 @@ def verdict(session: Session, run: Run, call: int, now: datetime) -> Verdict:
         return Verdict.FORGET
     if session.over or sessions.outlived(session, now):
         return Verdict.EXPIRE
+    if session.retry is not None and not session.stopped:
+        if run.id != session.retry.run_id:
+            return Verdict.KEEP
+        return Verdict.RUN if session.retry.at <= now + _EARLY else Verdict.PAUSE
     called = session.resuming and call == session.resumes
     if session.on_hold and not called:
         return Verdict.KEEP

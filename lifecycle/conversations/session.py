@@ -100,6 +100,14 @@ class Kept:
 
 
 @dataclass(frozen=True, slots=True)
+class Retry:
+    """A run that is to be attempted again, and when; those after it wait for it."""
+
+    run_id: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Session:
     """One conversation.
 
@@ -124,6 +132,7 @@ class Session:
         pause_reason: Why it is paused or waits; None while it is neither.
         resumes: How often it was resumed: runs queued by a resumption carry its number.
         resuming: Whether the last resumption has not queued yet all the runs that were kept.
+        retry: The run that it waits for to be attempted again; None for none.
         failures: Runs that failed since one was last answered.
         kept: The conversations made for it at providers, those given up included.
         receipt: What was erased; None unless erased.
@@ -151,6 +160,7 @@ class Session:
     pause_reason: str | None = None
     resumes: int = 0
     resuming: bool = False
+    retry: Retry | None = None
     failures: int = 0
     kept: tuple[Kept, ...] = ()
     receipt: Receipt | None = None
@@ -164,8 +174,13 @@ class Session:
 
     @property
     def on_hold(self) -> bool:
-        """Whether runs are kept instead of run: it is paused, waits, or has yet to queue what was kept before."""
-        return self.state in (SessionState.PAUSED, SessionState.WAITING) or self.resuming
+        """Whether runs are left waiting: it is paused, waits for a retry, or has yet to queue what waited before."""
+        return self.stopped or self.resuming or self.retry is not None
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it is paused, or waits for a budget or an approval."""
+        return self.state in (SessionState.PAUSED, SessionState.WAITING)
 
 
 def check_usable(session: Session, agent: str, user_id: str | None) -> None:
@@ -234,7 +249,7 @@ def next_look(session: Session, now: datetime, usual: timedelta) -> datetime:
 
 def paused(session: Session, reason: str, state: SessionState = SessionState.PAUSED) -> Session:
     """Return the session, on hold for the reason."""
-    return replace(session, state=state, pause_reason=reason, resuming=False)
+    return replace(session, state=state, pause_reason=reason, resuming=False, retry=None)
 
 
 def resumed(session: Session, now: datetime) -> Session:
@@ -250,6 +265,16 @@ def resumed(session: Session, now: datetime) -> Session:
     )
 
 
+def retrying(session: Session, run_id: str, at: datetime) -> Session:
+    """Return the session, waiting for a run of it to be attempted again."""
+    return session if session.stopped or session.over else replace(session, retry=Retry(run_id, at))
+
+
+def gone_on(session: Session, others: int) -> Session:
+    """Return the session once the run that it waited for goes on or has ended; `others` are not finished yet."""
+    return replace(session, retry=None, resumes=session.resumes + 1, resuming=session.resuming or others > 0)
+
+
 def erasing(session: Session, now: datetime) -> Session:
     """Return the session, condemned: it takes nothing any more, and what it held is to be removed."""
     receipt = Receipt(now, runs=session.runs, messages=session.turns, events=session.events)
@@ -260,6 +285,7 @@ def erasing(session: Session, now: datetime) -> Session:
         preferences=None,
         pause_reason=None,
         resuming=False,
+        retry=None,
         held=None,
         receipt=receipt,
     )
@@ -289,5 +315,5 @@ def settled(session: Session) -> Session:
 def ended(session: Session, reason: str, now: datetime) -> Session:
     """Return the session, ended for the reason."""
     return replace(
-        session, state=SessionState.ENDED, end_reason=reason, ended_at=now, pause_reason=None, resuming=False
+        session, state=SessionState.ENDED, end_reason=reason, ended_at=now, pause_reason=None, resuming=False, retry=None
     )

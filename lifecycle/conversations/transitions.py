@@ -67,12 +67,17 @@ def outcome(
             Event("run.retrying", {"run_id": after.id, "attempt": after.attempt, "code": after.error.code}, now)
         )
     elif after.state is RunState.WAITING and before.state is not RunState.WAITING:
-        reason = after.error.code if after.error else session.pause_reason
+        reason = after.error.code if after.error else session.pause_reason or ("retry" if session.retry else None)
         events.append(Event("run.waiting", {"run_id": after.id, "reason": reason}, now))
         if reason == APPROVAL:
             events.append(Event("approval.requested", {"run_id": after.id, "attempt": after.attempt}, now))
     if not events and after.spend == before.spend and not turns:
         return Change(run=after)
+    others = session.pending - 1
+    if session.retry is not None and session.retry.run_id == after.id and after.state is not RunState.QUEUED:
+        session = sessions.gone_on(session, others)
+    elif attempt_ended and after.state is RunState.QUEUED and after.dispatch.not_before is not None:
+        session = sessions.retrying(session, after.id, after.dispatch.not_before)
     if attempt_ended:
         session = replace(session, held=held)
     if after.finished:

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 from kernel.clock import Clock
 from lifecycle.conversations.run import Run
 from lifecycle.loader.resolver import LiveAgent
-from lifecycle.runs.guard import Guard, GuardPolicy
-from lifecycle.runs.metering import Meter, charged
-from llmops.budgets.purse import Purse, Treasury
-from llmops.spend.ledger import Line
+from lifecycle.runs.guard import GuardPolicy
+from lifecycle.runs.metering import CallMeter, MeterPolicy, charged
+from llmops.budgets.call_budget import BudgetService
+from llmops.facts.model import Call
+from llmops.spend.ledger import Ledger, Line
 from llmops.spend.rates import RateBook
 from llmops.spend.usage import Usage
 
@@ -30,31 +32,25 @@ Settle = Callable[[Usage], Awaitable[None]]
 class JudgingCharges:
     """Pays for judges."""
 
-    def __init__(self, treasury: Treasury, rates: RateBook, clock: Clock) -> None:
-        self._treasury = treasury
+    def __init__(self, budgets: BudgetService, rates: RateBook, ledger: Ledger, clock: Clock) -> None:
+        self._budgets = budgets
         self._rates = rates
+        self._ledger = ledger
         self._clock = clock
 
     @asynccontextmanager
     async def of_agent(self, run: Run, judge: LiveAgent) -> AsyncIterator[Sequence[Any]]:
         """Provide the middleware by which the judging agent's model calls are paid for."""
-        purse = self._treasury.purse(charged(run), ATTEMPT)
-        meter = Meter(
-            replace(run, attempt=ATTEMPT),
-            judge,
-            purse,
-            self._rates,
-            Guard(GuardPolicy(0, 0).of(judge.spec.runaway)),
-            self._treasury.news,
-            self._clock,
-            usual_output=VERDICT_TOKENS,
-            purpose="evaluation",
-            calls=await self._latest_call(run),
-        )
+        budget = self._budgets.of(charged(run), ATTEMPT)
+        notes = _Noted(self._ledger, run, self._clock)
+        guard = GuardPolicy(0, 0).of(judge.spec.runaway)
+        policy = MeterPolicy(guard, VERDICT_TOKENS, first=await self._latest_call(run) + 1)
+        meter = CallMeter(run.workspace, judge, budget, self._rates, notes, self._clock, policy)
         try:
             yield meter.middleware()
         finally:
-            await purse.close()
+            await notes.settled(meter.metered.calls)
+            await budget.close()
 
     @asynccontextmanager
     async def of_service(self, run: Run, provider: str, model: str, at_most: Usage) -> AsyncIterator[Settle]:
@@ -65,47 +61,75 @@ class JudgingCharges:
         Raises:
             BudgetBlocked: The agent's budgets do not allow it.
         """
-        purse = self._treasury.purse(charged(run), ATTEMPT)
-        intent = await self._intent(run, provider, model, at_most)
-        await purse.begin(intent)
-        line = intent
-
-        async def settle(usage: Usage) -> None:
-            nonlocal line
-            priced = (await self._rates.of(run.workspace)).price(model, usage, intent.at)
-            cost, rate = priced.cost_micro_usd, priced.rate
-            line = replace(intent, usage=usage, cost_micro_usd=cost, rate=rate, outcome="answered")
-
-        try:
-            yield settle
-        finally:
-            await self._close(purse, line)
-
-    async def _close(self, purse: Purse, line: Line) -> None:
-        await purse.record(line)
-        await purse.close()
-
-    async def _intent(self, run: Run, provider: str, model: str, at_most: Usage) -> Line:
+        budget, notes = self._budgets.of(charged(run), ATTEMPT), _Noted(self._ledger, run, self._clock)
         rates, now = await self._rates.of(run.workspace), self._clock()
-        return Line(
-            workspace=run.workspace,
-            run_id=run.id,
-            attempt=ATTEMPT,
-            call=await self._latest_call(run) + 1,
+        intent = call = Call(
+            number=await self._latest_call(run) + 1,
             at=now,
-            agent=run.agent,
-            session_id=run.session_id,
-            user_id=run.user_id or "",
             provider=provider,
             model=model,
             usage=at_most,
             cost_micro_usd=rates.at_most(model, at_most, now),
             rate=rates.price(model, at_most, now).rate,
-            latency_ms=0,
-            purpose="evaluation",
             outcome="unsettled",
         )
+        await budget.begin(intent)
+        await notes.calling((), intent)
+
+        async def settle(usage: Usage) -> None:
+            nonlocal call
+            priced = (await self._rates.of(run.workspace)).price(model, usage, intent.at)
+            cost, rate = priced.cost_micro_usd, priced.rate
+            call = replace(intent, usage=usage, cost_micro_usd=cost, rate=rate, outcome="answered")
+
+        try:
+            yield settle
+        finally:
+            await notes.settled([call])
+            budget.record(call)
+            await budget.close()
 
     async def _latest_call(self, run: Run) -> int:
         first = (run.finished_at or run.created_at).date()
-        return await self._treasury.ledger.latest_call(run.workspace, run.id, ATTEMPT, first, self._clock().date())
+        return await self._ledger.latest_call(run.workspace, run.id, ATTEMPT, first, self._clock().date())
+
+
+class _Noted:
+    """Notes a judge's calls in the ledger before they are made, and what came of them."""
+
+    def __init__(self, ledger: Ledger, run: Run, clock: Clock) -> None:
+        self._ledger = ledger
+        self._run = run
+        self._clock = clock
+
+    async def calling(self, calls: Sequence[Call], following: Call) -> None:
+        """Record the calls that are settled, and note the one that is about to be made."""
+        await self.settled(calls)
+        await self._ledger.begin(self._line(following), self._clock() + timedelta(hours=1))
+
+    async def settled(self, calls: Sequence[Call]) -> None:
+        """Record calls; one that is recorded already stays as it is."""
+        for call in calls:
+            await self._ledger.record(self._line(call), begun=True)
+
+    def _line(self, call: Call) -> Line:
+        run = self._run
+        return Line(
+            workspace=run.workspace,
+            run_id=run.id,
+            attempt=ATTEMPT,
+            call=call.number,
+            at=call.at,
+            agent=run.agent,
+            session_id=run.session_id,
+            user_id=run.user_id or "",
+            provider=call.provider,
+            model=call.model,
+            usage=call.usage,
+            cost_micro_usd=call.cost_micro_usd,
+            rate=call.rate,
+            latency_ms=call.latency_ms,
+            purpose="evaluation",
+            outcome="answered" if call.outcome == "unmetered" else call.outcome,
+            tool_micro_usd=call.tool_micro_usd,
+        )

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kernel.clock import Clock, hour_bucket
 from kernel.due import DueIndex, Entry
 from kernel.errors import AppError, InternalError
+from lifecycle.conversations import run as runs
 from lifecycle.conversations.run import Run
 from lifecycle.conversations.session import SessionState
 from lifecycle.conversations.store import Change, Conversations, Event, Stored
@@ -18,7 +19,7 @@ from lifecycle.evaluation.charging import ATTEMPT
 from lifecycle.evaluation.scorer import item_of
 from lifecycle.registry.catalog import Catalog
 from lifecycle.registry.signals import AgentSignals
-from llmops.budgets.purse import Treasury
+from llmops.budgets.call_budget import BudgetService
 from llmops.evaluation.history import Evaluation, Evaluations, Waiting
 from llmops.evaluation.policy import EvaluationPolicy
 from llmops.evaluation.scoring import Part
@@ -58,7 +59,7 @@ class Judges:
         conversations: Conversations,
         due: DueIndex,
         *,
-        treasury: Treasury,
+        treasury: BudgetService,
         users: UserErasure,
         clock: Clock,
     ) -> None:
@@ -164,7 +165,7 @@ class Judges:
         def decide(stored: Stored) -> Change | None:
             if _gone(stored) or stored.session is None or stored.run is None or stored.run.score == judged.score:
                 return None
-            return Change(stored.session, replace(stored.run, score=judged.score), events=[event])
+            return Change(stored.session, runs.scored(stored.run, judged.score), events=[event])
 
         return not _gone(await self._conversations.update(judged.workspace, judged.session_id, judged.run_id, decide))
 

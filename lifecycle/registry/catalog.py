@@ -24,6 +24,8 @@ from lifecycle.registry.trail import Step
 from lifecycle.specs.spec import AgentSpec
 
 _DECLARATION = JsonCodec(Declaration)
+_RECENT = 1000
+"""Agents whose latest reading is remembered."""
 _FIRST = "0"
 """No agent's name comes before it; the rows that do are `lifecycle.registry.counts`."""
 
@@ -77,6 +79,7 @@ class Catalog:
         self._history = History(tables)
         self._news = AgentNews(tables)
         self._clock = clock
+        self._recent: dict[tuple[str, str], tuple[datetime, Agent]] = {}
 
     async def find(self, workspace: str, name: str) -> Agent | None:
         """Return the agent, a deleted one included, or None when it was never declared."""
@@ -84,7 +87,18 @@ class Catalog:
         span = Span(workspace, key_from=name, key_before=f'{name}"')
         rows = {row.key: row async for row in every(self._tables, TABLE, span)}
         row = rows.get(name)
-        return _agent(row, rows.get(name + SUFFIX)) if row else None
+        agent = _agent(row, rows.get(name + SUFFIX)) if row else None
+        self._recent.pop((workspace, name), None)
+        if agent is not None and agent.ready:
+            self._recent[workspace, name] = (self._clock(), agent)
+            if len(self._recent) > _RECENT:
+                del self._recent[next(iter(self._recent))]
+        return agent
+
+    def recent(self, workspace: str, name: str, within: timedelta) -> Agent | None:
+        """Return the agent as this process read it so long ago at most, if it could be run then; else None."""
+        read_at, agent = self._recent.get((workspace, name), (None, None))
+        return agent if read_at is not None and self._clock() < read_at + within else None
 
     async def get(self, workspace: str, name: str) -> Agent:
         """Return the agent.
@@ -238,6 +252,7 @@ class Catalog:
             await self._history.declared(workspace, name, earlier, before.line)
             # Whoever declared it may have died before it could be told.
             await self._news.tell(workspace, name, [before.line], again=True)
+        self._recent.pop((workspace, name), None)
         values = {"declaration": _DECLARATION.dump(declaration)}
         row = Row(workspace, name, values, agent.row_etag if agent else "")
         try:

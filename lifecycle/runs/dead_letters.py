@@ -12,15 +12,12 @@ from kernel.errors import Conflict, InternalError, InvalidInput, NotFound
 from kernel.journal import Event
 from lifecycle.conversations import run as runs
 from lifecycle.conversations.dispatch import misuse
-from lifecycle.conversations.run import Run, RunState
+from lifecycle.conversations.run import WORKER_LOST, Run, RunState
 from lifecycle.conversations.store import Change, Conversations, Stored
 from lifecycle.conversations.submission import Submission, parse_message
 from lifecycle.conversations.transitions import outcome
-from lifecycle.runs.endings import Endings
+from lifecycle.runs.record import RunRecorder
 from lifecycle.runs.queue import DeadMessage, RunQueue
-
-WORKER_LOST = "worker_lost"
-"""Error code of a run whose worker died at every attempt, so that none could record why."""
 
 _PAGE = 100
 
@@ -59,11 +56,11 @@ class DeadLetters:
     """Lists, redrives and accounts for dead messages."""
 
     def __init__(
-        self, queue: RunQueue, conversations: Conversations, endings: Endings, *, max_query_bytes: int, clock: Clock
+        self, queue: RunQueue, conversations: Conversations, recorder: RunRecorder, *, max_query_bytes: int, clock: Clock
     ) -> None:
         self._queue = queue
         self._conversations = conversations
-        self._endings = endings
+        self._recorder = recorder
         self._max_query_bytes = max_query_bytes
         self._clock = clock
 
@@ -140,18 +137,18 @@ class DeadLetters:
                 return None
             if misuse(submission, stored) is not None:
                 return None
-            if run.state is RunState.WAITING or submission.call < run.call:
+            if run.state is RunState.WAITING or run.dispatch.not_before is not None or submission.call < run.call:
                 return None  # its session keeps it, or another message stands for it
             if run.redriven > message.redriven:
                 return None  # it is back on the queue; only this copy is still to be removed
             lost = True
             error = InternalError("The worker died at every attempt.", code=WORKER_LOST)
-            return outcome(stored.session, run, runs.lost(run, error, now), (), (), now)
+            return outcome(stored.session, run, runs.lost(run, error, now, dead=True), (), (), now)
 
         ids = (submission.workspace, submission.session_id, submission.run_id)
         stored = await self._conversations.update(*ids, decide)
         if lost and stored.run is not None:
-            await self._endings.lost(stored.run)
+            await self._recorder.record(stored.run)
         return lost
 
     async def _letter(self, message: DeadMessage) -> DeadLetter:

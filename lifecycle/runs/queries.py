@@ -14,7 +14,7 @@ from lifecycle.conversations.run import Run, RunState
 from lifecycle.conversations.session import SessionState
 from lifecycle.conversations.store import Change, Conversations, Stored
 from lifecycle.conversations.transitions import outcome
-from lifecycle.runs.waiters import Notices
+from lifecycle.runs.waiters import Waiters
 
 _FIRST_LOOK_S = 0.2
 _LONGEST_LOOK_S = 1.0
@@ -23,7 +23,7 @@ _LONGEST_LOOK_S = 1.0
 class RunDesk:
     """Reads and cancels runs by their id."""
 
-    def __init__(self, conversations: Conversations, directory: Directory, notices: Notices, clock: Clock) -> None:
+    def __init__(self, conversations: Conversations, directory: Directory, notices: Waiters, clock: Clock) -> None:
         self._conversations = conversations
         self._directory = directory
         self._notices = notices

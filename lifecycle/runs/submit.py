@@ -7,19 +7,20 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from kernel.clock import Clock
-from kernel.errors import AppError, Conflict, NotFound, Unavailable
+from kernel.errors import AppError, Conflict, InvalidInput, NotFound, Unavailable
 from kernel.ids import new_id
 from kernel.journal import Event
 from kernel.tracing import span, traceparent
 from lifecycle.configuration.preferences import Preferences
 from lifecycle.conversations import run as runs
 from lifecycle.conversations import session as sessions
+from lifecycle.conversations.dispatch import misuse
 from lifecycle.conversations.directory import Directory, RunPlace
 from lifecycle.conversations.priority import Priority, check_priority
-from lifecycle.conversations.run import NOT_QUEUED, Run, RunState
+from lifecycle.conversations.run import NOT_QUEUED, Dispatch, Run, RunInput, RunState, Times
 from lifecycle.conversations.session import Session
 from lifecycle.conversations.store import Change, Conversations, Stored
-from lifecycle.conversations.submission import RunRequest, Send, submission_of
+from lifecycle.conversations.submission import RunRequest, Send, Submission, submission_of
 from lifecycle.conversations.transitions import session_ended, state_event
 from lifecycle.registry.catalog import Agent, Catalog, disabled
 from lifecycle.registry.operations import Ensure
@@ -35,6 +36,20 @@ class Accepted:
     created: bool
 
 
+@dataclass(frozen=True, slots=True)
+class SubmitPolicy:
+    """How runs are taken in.
+
+    Attributes:
+        session_idle_after: How long a session may be idle that does not say.
+        agent_trust: For how long a run of a session that goes on is taken in with its agent as it was read before. A
+            new session, and one that is pinned to the agent's version, always read it.
+    """
+
+    session_idle_after: timedelta
+    agent_trust: timedelta
+
+
 class Intake:
     """Stores runs before anything else happens to them."""
 
@@ -45,14 +60,14 @@ class Intake:
         directory: Directory,
         start: SessionStart,
         *,
-        session_idle_after: timedelta,
+        policy: SubmitPolicy,
         clock: Clock,
     ) -> None:
         self._catalog = catalog
         self._conversations = conversations
         self._directory = directory
         self._start = start
-        self._session_idle_after = session_idle_after
+        self._policy = policy
         self._clock = clock
 
     async def submit(
@@ -77,9 +92,7 @@ class Intake:
         self, workspace: str, agent_name: str, request: RunRequest, run_id: str, signals: AgentSignals, send: Send
     ) -> Accepted:
         try:
-            agent, known = await asyncio.gather(
-                self._usable_agent(workspace, agent_name), self._known(workspace, request.session_id)
-            )
+            agent, known = await self._looked_up(workspace, agent_name, request)
         except (NotFound, Conflict):
             # What was answered before the agent was switched off or deleted stays answered.
             if (run := await self._accepted_before(workspace, agent_name, request, run_id)) is None:
@@ -97,6 +110,24 @@ class Intake:
             await self._not_queued(accepted.run, error)
             raise
         return accepted
+
+    async def stored(self, submission: Submission, found: Stored) -> Stored:
+        """Return the run of a message with its session, stored first where nobody has done that.
+
+        Raises:
+            InvalidInput: The message can never be run (code `invalid_message`).
+            AppError: The run cannot be taken in, as for `submit`.
+        """
+        if found.run is None:
+            agent = await self._catalog.get(submission.workspace, submission.agent)
+            await self.accept(agent, submission.request, submission.run_id)
+            found = await self._conversations.load(submission.workspace, submission.session_id, submission.run_id)
+        if found.run is None:
+            msg = "The run id was used for a run of another session."
+            raise InvalidInput(msg, code="invalid_message")
+        if (why := misuse(submission, found)) is not None:
+            raise InvalidInput(why, code="invalid_message")
+        return found
 
     async def accept(self, agent: Agent, request: RunRequest, run_id: str, session: Stored | None = None) -> Accepted:
         """Store the run without queueing it; `session` is the one it asks for, where that was read before."""
@@ -141,6 +172,18 @@ class Intake:
             raise RuntimeError(msg)
         return Accepted(stored.run, created)
 
+    async def _looked_up(self, workspace: str, name: str, request: RunRequest) -> tuple[Agent, Stored | None]:
+        """Return the agent and the session that the request names."""
+        recent = self._catalog.recent(workspace, name, self._policy.agent_trust)
+        if recent is not None and recent.declaration.enabled and request.session_id and not request.pin_version:
+            known = await self._known(workspace, request.session_id)
+            if known is not None and known.session is not None:
+                return recent, known
+            return await self._usable_agent(workspace, name), known
+        return await asyncio.gather(
+            self._usable_agent(workspace, name), self._known(workspace, request.session_id)
+        )
+
     async def _known(self, workspace: str, session_id: str | None) -> Stored | None:
         return None if session_id is None else await self._conversations.load(workspace, session_id)
 
@@ -172,7 +215,7 @@ class Intake:
             return None
         _check_session(session, agent, request)
         now = self._clock()
-        reason = sessions.overdue(session, now, self._session_idle_after)
+        reason = sessions.overdue(session, now, self._policy.session_idle_after)
         if reason is None or (reason == sessions.IDLE_TIMEOUT and session.pending):
             return None
         return session_ended(session, reason, now)
@@ -231,17 +274,17 @@ def _queued(
         agent.workspace,
         session_id,
         agent.name,
-        request.query,
-        agent.declaration.revision,
-        now,
-        user_id=request.user_id,
-        metadata=request.metadata,
-        expected_topics=request.expected_topics,
-        context=request.context,
-        stream=request.stream,
-        priority=session.priority,
-        number=session.runs + 1,
-        traceparent=traceparent(),
+        RunInput(
+            request.query,
+            agent.declaration.revision,
+            request.user_id,
+            request.metadata,
+            request.expected_topics,
+            request.context,
+            request.stream,
+        ),
+        Times(now),
+        Dispatch(session.priority, session.runs + 1, traceparent=traceparent()),
     )
     if session.on_hold:
         run = runs.kept(run)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 
 
-class Notices:
-    """Notices of finished runs. Who waits elsewhere is not told; so a wait is always bounded."""
+class Waiters:
+    """Wakes who waits for a run. Who waits elsewhere is not told; so a wait is always bounded."""
 
     def __init__(self) -> None:
         self._waiting: dict[str, set[asyncio.Event]] = {}

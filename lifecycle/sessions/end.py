@@ -13,10 +13,13 @@ from lifecycle.conversations import run as runs
 from lifecycle.conversations.directory import Directory
 from lifecycle.conversations.dispatch import SESSION_EXPIRED, too_late
 from lifecycle.conversations.pins import Pins
-from lifecycle.conversations.run import RunState
+from lifecycle.conversations.run import Run, RunState
 from lifecycle.conversations.session import BY_REQUEST, IDLE_TIMEOUT, Session, SessionState, next_look, overdue
 from lifecycle.conversations.store import Change, Conversations, Stored
 from lifecycle.conversations.transitions import outcome, session_ended
+
+Record = Callable[[Run], Awaitable[None]]
+"""Writes the facts of a run's attempts that are over."""
 
 Settle = Callable[[str, str], Awaitable[None]]
 """Has all that was committed in a workspace's session published, also what a process that died left behind."""
@@ -33,10 +36,12 @@ class SessionEnd:
         due: DueIndex,
         *,
         settle: Settle,
+        record: Record,
         idle_after: timedelta,
         clock: Clock,
     ) -> None:
         self._settle = settle
+        self._record = record
         self._conversations = conversations
         self._directory = directory
         self._pins = pins
@@ -127,7 +132,9 @@ class SessionEnd:
     async def _lose_runs(self, session: Session) -> None:
         unfinished = (RunState.WAITING, RunState.QUEUED, RunState.RUNNING)
         async for run in self._conversations.runs_in(session.workspace, session.id, *unfinished):
-            await self._conversations.update(session.workspace, session.id, run.id, self._lose)
+            stored = await self._conversations.update(session.workspace, session.id, run.id, self._lose)
+            if stored.run is not None and stored.run.finished:
+                await self._record(stored.run)
 
     def _lose(self, stored: Stored) -> Change | None:
         now = self._clock()

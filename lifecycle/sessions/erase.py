@@ -22,7 +22,7 @@ from lifecycle.conversations.run import Run, RunState
 from lifecycle.conversations.session import Receipt, Session, SessionState, erased, erasing
 from lifecycle.conversations.store import Change, Conversations, Stored
 from lifecycle.registry.providers import Providers
-from llmops.budgets.purse import Treasury
+from llmops.budgets.call_budget import BudgetService
 from llmops.budgets.waits import Waits
 from llmops.evaluation.history import Evaluations
 from llmops.spend.forgetting import UserErasure
@@ -44,7 +44,7 @@ class SessionErasure:
         *,
         providers: Providers,
         users: UserErasure,
-        treasury: Treasury,
+        treasury: BudgetService,
         waits: Waits,
         evaluations: Evaluations,
         journal: Journal,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from datetime import timedelta
 from functools import partial
 
 from kernel.clock import Clock
@@ -19,6 +20,8 @@ from lifecycle.conversations.transitions import state_event
 log = logging.getLogger(__name__)
 
 BY_OPERATOR = "operator"
+_OVERDUE = timedelta(minutes=2)
+"""How long after its time a run's message is waited for before it is sent once more."""
 _ROUNDS = 50
 """How often one resumption looks for runs that came while it was queueing others, before it leaves them to a timer."""
 
@@ -74,7 +77,7 @@ class SessionPause:
             return Change(after, events=[state_event(after, now)])
 
         await self._conversations.update(workspace, session_id, None, decide)
-        await self._queue_kept(workspace, session_id, send)
+        await self.queue_kept(workspace, session_id, send)
         return _session(await self._conversations.load(workspace, session_id), session_id)
 
     async def finish(self, send: Send) -> int:
@@ -82,7 +85,7 @@ class SessionPause:
         count = 0
         async for entry in self._due.until(self._clock()):
             try:
-                if await self._queue_kept(entry.workspace, entry.name, send):
+                if await self.queue_kept(entry.workspace, entry.name, send):
                     await self._due.drop(entry.workspace, entry.name, entry.hour)
             except AppError as error:
                 log.warning("resumption not finished: %s", error.code, extra={"event": "session.resume_unfinished"})
@@ -90,11 +93,18 @@ class SessionPause:
             count += 1
         return count
 
-    async def _queue_kept(self, workspace: str, session_id: str, send: Send) -> bool:
-        """Queue what the session kept; return whether nothing is left to do."""
+    async def announce(self, workspace: str, session_id: str, agent: str) -> None:
+        """Enter a session that is about to wait where the timer looks."""
+        await self._due.add(workspace, session_id, self._clock(), agent)
+
+    async def queue_kept(self, workspace: str, session_id: str, send: Send) -> bool:
+        """Queue what has waited in the session, in order; return whether nothing is left to do."""
         for _ in range(_ROUNDS):
             stored = await self._conversations.load(workspace, session_id)
             session = stored.session
+            if session is not None and session.retry is not None:
+                await self._remind(stored.session, send)
+                return False
             if session is None or not session.resuming:
                 return True
             found = self._conversations.runs_in(workspace, session_id, RunState.WAITING, RunState.QUEUED)
@@ -106,6 +116,15 @@ class SessionPause:
             if after.session is None or not after.session.resuming:
                 return True
         return False
+
+    async def _remind(self, session: Session | None, send: Send) -> None:
+        """Send the message of the run that the session waits for, if it should have come by now."""
+        retry = session.retry if session else None
+        if session is None or retry is None or retry.at + _OVERDUE > self._clock():
+            return
+        run = await self._conversations.run(session.workspace, session.id, retry.run_id)
+        if run is not None and run.state is RunState.QUEUED:
+            await send(submission_of(run))
 
 
 def _called(stored: Stored, resumed: Session) -> Change | None:

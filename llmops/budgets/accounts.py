@@ -2,8 +2,8 @@
 
 Table `budgets`, partition workspace, beside the budgets (`llmops.budgets.book`):
 `count!{counter}`                what was spent, and what is reserved;
-`held!{run}!{attempt}!{call}`    a reservation: how much, in which counters, until when, and the ledger line that it
-                                 becomes when nobody settles it.
+`held!{run}!{attempt}!{call}`    a reservation: how much, in which counters, until when, and the call that it
+                                 is for.
 A reservation and its counters change in one transaction, guarded by the counters' ETags. What one process wants at the
 same time goes into one transaction, so that its own calls do not collide; only processes with each other do.
 """
@@ -33,7 +33,7 @@ from kernel.tables import (
     every,
 )
 from llmops.budgets.book import TABLE
-from llmops.budgets.holds import Ask, Hold, Outcome, Settled, hold_key
+from llmops.budgets.holds import Ask, Hold, Outcome, Settled
 from llmops.budgets.rules import Amounts, Counter, Refusal, granted
 
 _CONFLICTS_BEFORE_GIVING_UP = 40
@@ -221,7 +221,7 @@ class Accounts:
             plan.writes.append(Delete(workspace, settled.hold.key))
         if ask is None or wish.future.done():
             return plan
-        if wish.in_doubt and (row := await self._tables.get(TABLE, workspace, hold_key(ask.intent))):
+        if wish.in_doubt and (row := await self._tables.get(TABLE, workspace, ask.intent.key)):
             plan.hold = _HOLD.load(row.text("hold"))
             return plan
         amounts, plan.refusals = granted(ask.need, ask.limits, counters)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from kernel.codec import JsonCodec
 from kernel.tables import Delete, Row, RowChanged, Span, Upsert, every
 from llmops.budgets.book import TABLE
-from llmops.budgets.purse import UNPRICED
+from llmops.budgets.call_budget import UNPRICED
 from llmops.budgets.rules import Amounts, Charged, applying, granted, percent
 from llmops.spend.usage import Usage
 

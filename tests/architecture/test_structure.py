@@ -53,7 +53,7 @@ def test_importing_the_app_loads_what_indexing_needs_and_no_more() -> None:
         "lifecycle.registry.actor",
         "lifecycle.registry.operations",
         "lifecycle.runs.worker",
-        "llmops.budgets.purse",
+        "llmops.budgets.call_budget",
     )
     code = f"import function_app, sys; print([name for name in {later!r} if name in sys.modules])"
 
