@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from kernel.errors import InvalidInput
 from kernel.ids import agent_name
-from llmops.evaluation.history import after_key
+from llmops.facts.scores import cursor
 from triggers.agents import PAGING
 from triggers.api import Endpoint, Reply, page_token
 from triggers.views.base import Page
@@ -52,7 +52,7 @@ def register(api: Api, services: Services) -> None:
             raise InvalidInput("Say which agent: ?agent=NAME.", code="agent_required", fields={"agent": "is required"})
         agent = await services.catalog.get(call.workspace, agent_name(name))
         found, after = await services.evaluations.list(
-            call.workspace, agent.name, call.limit(), after=call.cursor(after_key), version=call.query("version")
+            call.workspace, agent.name, call.limit(), after=call.cursor(cursor), version=call.query("version")
         )
         items = [EvaluationView.of(one) for one in found]
         return Reply(EvaluationPage(items=items, next=page_token(after)))

@@ -49,6 +49,13 @@ def register(blueprint: df.Blueprint, services: Services, queue: RunQueue, make_
         count = await services.verification.run(make_signals(client))
         log.info("%d agents are verified", count, extra={"event": "agents.verifying"})
 
+    @blueprint.function_name("aggregate_facts")
+    @blueprint.timer_trigger(arg_name="timer", schedule="%AGGREGATION_SCHEDULE%")
+    @noted
+    async def aggregate_facts(timer: func.TimerRequest) -> None:  # pyright: ignore[reportUnusedFunction] - registered
+        count = await services.folding.fold(services.clock())
+        log.info("%d new facts", count, extra={"event": "facts.aggregated"})
+
     @blueprint.function_name("aggregate_costs")
     @blueprint.timer_trigger(arg_name="timer", schedule="%REPORT_SCHEDULE%")
     @noted
@@ -56,8 +63,8 @@ def register(blueprint: df.Blueprint, services: Services, queue: RunQueue, make_
         done = await services.daily_costs.aggregate(services.clock())
         announced = await services.reports.announce()
         log.info(
-            "%d new ledger lines, %d days changed, %d reports announced",
-            done.lines,
+            "%d new facts, %d days changed, %d reports announced",
+            done.folded,
             done.changed,
             announced,
             extra={"event": "costs.aggregated"},
@@ -96,8 +103,7 @@ def register(blueprint: df.Blueprint, services: Services, queue: RunQueue, make_
     ) -> None:
         done = await services.judges.hear(make_signals(client))
         log.info(
-            "%d scores summed, %d judges heard, %d put off",
-            done.folded,
+            "%d judges heard, %d put off",
             done.heard,
             done.put_off,
             extra={"event": "evaluation.done"},
@@ -165,8 +171,7 @@ def register(blueprint: df.Blueprint, services: Services, queue: RunQueue, make_
         done = await services.tending.tend()
         resumed = await services.run_resume.resume_all(queue.send)
         log.info(
-            "%d unsettled calls recorded, %d reservations freed, %d runs resumed, %d counters forgotten",
-            done.unsettled,
+            "%d reservations freed, %d runs resumed, %d counters forgotten",
             done.freed,
             resumed,
             done.forgotten,

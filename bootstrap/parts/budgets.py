@@ -12,9 +12,9 @@ from bootstrap.parts.sessions import SessionParts
 if TYPE_CHECKING:
     from llmops.budgets.accounts import Accounts
     from llmops.budgets.book import Book
+    from llmops.budgets.call_budget import BudgetService
     from llmops.budgets.news import BudgetNews
     from llmops.budgets.positions import Positions
-    from llmops.budgets.call_budget import BudgetService
     from llmops.budgets.tending import Tending
     from llmops.budgets.waits import Waits
     from llmops.spend.rates import RateBook

@@ -11,25 +11,18 @@ from bootstrap.parts.evaluation import EvaluationParts
 from bootstrap.parts.performance import PerformanceParts
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from agent_framework import Message
-
-    from lifecycle.conversations.run import Run
-    from lifecycle.loader.resolver import LiveAgent
-    from lifecycle.runs.attempt import Scored
     from lifecycle.evaluation.judging import Judges
     from lifecycle.runs.attempt import AttemptMaker
     from lifecycle.runs.dead_letters import DeadLetters
     from lifecycle.runs.queries import RunDesk
     from lifecycle.runs.queue import RunQueue
+    from lifecycle.runs.requeue import Requeue, SendAt
     from lifecycle.runs.resume import RunResume
     from lifecycle.runs.submit import Intake
-    from lifecycle.runs.requeue import Requeue, SendAt
     from lifecycle.runs.worker import RunWorker
     from lifecycle.sessions.erase import SessionErasure
     from lifecycle.sessions.start import SessionStart
-    from llmops.spend.forgetting import UserErasure
+    from llmops.facts.forgetting import RunForgetting
 
 
 class RunParts(EvaluationParts, BudgetParts, PerformanceParts):
@@ -75,19 +68,19 @@ class RunParts(EvaluationParts, BudgetParts, PerformanceParts):
             self.directory,
             self._due("erasure"),
             providers=self.providers,
-            users=self._user_erasure,
+            forgetting=self._forgetting,
             treasury=self.treasury,
             waits=self.waits,
-            evaluations=self.evaluations,
             journal=self.journal,
+            record=self.run_recorder.record,
             clock=self.clock,
         )
 
     @cached_property
-    def _user_erasure(self) -> UserErasure:
-        from llmops.spend.forgetting import UserErasure
+    def _forgetting(self) -> RunForgetting:
+        from llmops.facts.forgetting import RunForgetting
 
-        return UserErasure(self.tables, self.daily_costs.rewrite)
+        return RunForgetting(self.tables, self.daily_costs.rewrite)
 
     @cached_property
     def runner(self) -> RunWorker:
@@ -104,16 +97,7 @@ class RunParts(EvaluationParts, BudgetParts, PerformanceParts):
             retry_longest_s=settings.run_retry_longest,
         )
         blocked = BlockedRuns(self.waits, self.budget_news, self.clock)
-        return RunWorker(
-            self.conversations, self.intake, self.attempts, self.run_recorder, blocked, self.clock, policy
-        )
-
-    async def _score(self, run: Run, live: LiveAgent, model: str | None, messages: Sequence[Message]) -> Scored:
-        from lifecycle.evaluation.scorer import judges_of
-        from lifecycle.runs.attempt import Scored
-
-        score = await self.scorer.score(run, live, model, messages)
-        return Scored(score, tuple(judges_of(live.spec, run.id)) if score else ())
+        return RunWorker(self.conversations, self.intake, self.attempts, self.run_recorder, blocked, self.clock, policy)
 
     def requeue(self, send: SendAt) -> Requeue:
         """Return the way of runs back to the queue."""
@@ -124,8 +108,8 @@ class RunParts(EvaluationParts, BudgetParts, PerformanceParts):
     @cached_property
     def attempts(self) -> AttemptMaker:
         """Makes attempts at runs."""
-        from lifecycle.runs.attempt import AttemptMaker, AttemptPolicy
         from lifecycle.loader.uses import UsedAgents
+        from lifecycle.runs.attempt import AttemptMaker, AttemptPolicy
         from lifecycle.runs.guard import GuardPolicy
 
         settings = self.settings
@@ -138,26 +122,25 @@ class RunParts(EvaluationParts, BudgetParts, PerformanceParts):
         )
         agents = UsedAgents(self.resolver, self.uses)
         return AttemptMaker(
-            self.conversations, agents, self.treasury, self.rates, self._score, self.clock, policy
+            self.conversations, agents, self.treasury, self.rates, self.scorer.score, self.clock, policy
         )
 
     @cached_property
     def judges(self) -> Judges:
         """Hears judges of answers."""
-        from lifecycle.evaluation.charging import JudgingCharges
+        from lifecycle.evaluation.charging import JUDGE, JudgingCharges
         from lifecycle.evaluation.judges import agent_judge, foundry_judge
         from lifecycle.evaluation.judging import Judges
-        from lifecycle.evaluation.scorer import FOUNDRY, JUDGE
+        from lifecycle.evaluation.scorer import FOUNDRY
 
-        charges = JudgingCharges(self.treasury, self.rates, self.ledger, self.clock)
+        charges = JudgingCharges(self.treasury, self.facts, self.rates, self.ledger, self.clock)
         return Judges(
             {JUDGE: agent_judge(self.resolver, charges), FOUNDRY: foundry_judge(self._foundry_evaluator, charges)},
             self.evaluations,
             self.catalog,
             self.conversations,
-            self._due("evaluation"),
             treasury=self.treasury,
-            users=self._user_erasure,
+            forgetting=self._forgetting,
             clock=self.clock,
         )
 

@@ -108,9 +108,7 @@ class SessionParts(EventParts, SpendParts):
     @cached_property
     def session_end(self) -> SessionEnd:
         """Ends sessions."""
-        from lifecycle.runs.record import RunRecorder
-    from lifecycle.runs.waiters import Waiters
-    from lifecycle.sessions.end import SessionEnd
+        from lifecycle.sessions.end import SessionEnd
 
         return SessionEnd(
             self.conversations,

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 from bootstrap.parts.metrics import MetricParts
 
 if TYPE_CHECKING:
-    from llmops.reports.daily import DailyCosts
+    from llmops.facts.figures import Figures
+    from llmops.facts.folding import Folding
     from llmops.facts.store import Facts
+    from llmops.reports.daily import DailyCosts
     from llmops.spend.ledger import Ledger
 
 
@@ -18,7 +20,7 @@ class SpendParts(MetricParts):
 
     @cached_property
     def ledger(self) -> Ledger:
-        """Every model call."""
+        """The notes of model calls."""
         from llmops.spend.ledger import Ledger
 
         return Ledger(self.tables)
@@ -29,6 +31,20 @@ class SpendParts(MetricParts):
         from llmops.facts.store import Facts
 
         return Facts(self.tables, self.measures.attempt_recorded)
+
+    @cached_property
+    def folding(self) -> Folding:
+        """Adds facts up."""
+        from llmops.facts.folding import Folding
+
+        return Folding(self.tables)
+
+    @cached_property
+    def figures(self) -> Figures:
+        """What facts add up to."""
+        from llmops.facts.figures import Figures
+
+        return Figures(self.tables)
 
     @cached_property
     def daily_costs(self) -> DailyCosts:

@@ -135,7 +135,6 @@ class Effort:
         version: The agent's version at the provider; empty when it did not come as far.
         finish_reason: Why the model stopped, as the provider said; empty when unknown.
         went_on: Whether it went on from where an earlier attempt was stopped.
-        judges: The judges that are to evaluate its answer.
     """
 
     calls: tuple[Call, ...] = ()
@@ -143,7 +142,6 @@ class Effort:
     version: str = ""
     finish_reason: str = ""
     went_on: bool = False
-    judges: tuple[str, ...] = ()
 
     @property
     def spend(self) -> Spend:
@@ -393,9 +391,7 @@ def busy_until(run: Run, now: datetime) -> datetime | None:
     return None
 
 
-def claimed(
-    run: Run, worker: str, now: datetime, lease: timedelta, call: int = 0, first: Call | None = None
-) -> Run:
+def claimed(run: Run, worker: str, now: datetime, lease: timedelta, call: int = 0, first: Call | None = None) -> Run:
     """Return the run, held by the worker for the lease, one attempt on.
 
     Args:
@@ -414,9 +410,7 @@ def claimed(
         run,
         state=RunState.RUNNING,
         stage=Stage.INITIALIZING,
-        last=Attempt(
-            run.last.number + 1, now, open=first, carried_micro_usd=run.costs.carried.cost_micro_usd
-        ),
+        last=Attempt(run.last.number + 1, now, open=first, carried_micro_usd=run.costs.carried.cost_micro_usd),
         lost=lost,
         lease=Lease(worker, now + lease),
         times=replace(run.times, started=run.times.started or now),
@@ -527,9 +521,7 @@ def approved(run: Run) -> Run:
     return replace(run, dispatch=replace(run.dispatch, approved=True))
 
 
-def _over(
-    run: Run, effort: Effort | None, ending: Ending, now: datetime, code: str, *, dead: bool = False
-) -> Run:
+def _over(run: Run, effort: Effort | None, ending: Ending, now: datetime, code: str, *, dead: bool = False) -> Run:
     """Return the run with its attempt ended, if one is under way; with how it ended at all if there never was one."""
     if run.state is RunState.RUNNING:
         return _attempt_over(run, effort or run.last.noted, ending, now, code, dead=dead)
@@ -563,6 +555,10 @@ def _attempt_over(
 
 def _finished(run: Run, state: RunState, stage: Stage, now: datetime) -> Run:
     return replace(
-        run, state=state, stage=stage, lease=None, times=replace(run.times, finished=now),
+        run,
+        state=state,
+        stage=stage,
+        lease=None,
+        times=replace(run.times, finished=now),
         costs=replace(run.costs, progress=None),
     )

@@ -315,5 +315,11 @@ def settled(session: Session) -> Session:
 def ended(session: Session, reason: str, now: datetime) -> Session:
     """Return the session, ended for the reason."""
     return replace(
-        session, state=SessionState.ENDED, end_reason=reason, ended_at=now, pause_reason=None, resuming=False, retry=None
+        session,
+        state=SessionState.ENDED,
+        end_reason=reason,
+        ended_at=now,
+        pause_reason=None,
+        resuming=False,
+        retry=None,
     )

@@ -14,13 +14,17 @@ from lifecycle.loader.resolver import LiveAgent
 from lifecycle.runs.guard import GuardPolicy
 from lifecycle.runs.metering import CallMeter, MeterPolicy, charged
 from llmops.budgets.call_budget import BudgetService
-from llmops.facts.model import Call
+from llmops.facts.model import AttemptFact, Attribution, Call, Ending, Timing
+from llmops.facts.store import Facts
 from llmops.spend.ledger import Ledger, Line
 from llmops.spend.rates import RateBook
 from llmops.spend.usage import Usage
 
 ATTEMPT = 0
 """The attempt that judging counts as in the ledger: attempts that answer are numbered from 1."""
+
+JUDGE = "judge"
+"""The judge that is an agent."""
 
 VERDICT_TOKENS = 4000
 """Tokens that a judge's verdict may take within budgets where the judge does not say, its reasoning included."""
@@ -32,8 +36,9 @@ Settle = Callable[[Usage], Awaitable[None]]
 class JudgingCharges:
     """Pays for judges."""
 
-    def __init__(self, budgets: BudgetService, rates: RateBook, ledger: Ledger, clock: Clock) -> None:
+    def __init__(self, budgets: BudgetService, facts: Facts, rates: RateBook, ledger: Ledger, clock: Clock) -> None:
         self._budgets = budgets
+        self._facts = facts
         self._rates = rates
         self._ledger = ledger
         self._clock = clock
@@ -51,6 +56,7 @@ class JudgingCharges:
         finally:
             await notes.settled(meter.metered.calls)
             await budget.close()
+            await self._note(run, JUDGE, meter.metered.calls)
 
     @asynccontextmanager
     async def of_service(self, run: Run, provider: str, model: str, at_most: Usage) -> AsyncIterator[Settle]:
@@ -88,6 +94,12 @@ class JudgingCharges:
             await notes.settled([call])
             budget.record(call)
             await budget.close()
+            await self._note(run, provider, [call])
+
+    async def _note(self, run: Run, judge: str, calls: Sequence[Call]) -> None:
+        """Write what a try to ask a judge took, beside the fact of the answer."""
+        if calls:
+            await self._facts.record(judging_of(run, judge, calls))
 
     async def _latest_call(self, run: Run) -> int:
         first = (run.finished_at or run.created_at).date()
@@ -133,3 +145,17 @@ class _Noted:
             outcome="answered" if call.outcome == "unmetered" else call.outcome,
             tool_micro_usd=call.tool_micro_usd,
         )
+
+
+def judging_of(run: Run, judge: str, calls: Sequence[Call]) -> AttemptFact:
+    """Return the fact of a judge's calls about the answer of a run."""
+    ended = run.finished_at or run.created_at
+    failed = any(call.outcome in ("refused", "unsettled") for call in calls)
+    return AttemptFact(
+        Attribution(run.workspace, run.agent, run.session_id, run.id, run.user_id or "", run.version or ""),
+        run.attempt,
+        Timing(run.created_at, run.started_at, run.started_at, ended),
+        Ending.FAILED if failed else Ending.SUCCEEDED,
+        tuple(calls),
+        judge=judge,
+    )

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from kernel.errors import Unavailable
 from lifecycle.conversations.run import Run
-from lifecycle.evaluation.charging import JudgingCharges
+from lifecycle.evaluation.charging import JUDGE, JudgingCharges
 from lifecycle.evaluation.judge import BEST, AgentJudge
-from lifecycle.evaluation.scorer import FOUNDRY, JUDGE
+from lifecycle.evaluation.scorer import FOUNDRY
 from lifecycle.loader.resolver import AgentResolver
 from lifecycle.registry.signals import AgentSignals
 from llmops.evaluation.policy import EvaluationPolicy, FoundryPolicy

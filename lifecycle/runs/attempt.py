@@ -43,16 +43,8 @@ _OVERHEAD_BYTES = 16
 _BYTES_A_TOKEN = 4
 
 
-@dataclass(frozen=True, slots=True)
-class Scored:
-    """An answer's score, and the judges that are to evaluate it later; None where it is not to be scored."""
-
-    score: Score | None = None
-    judges: tuple[str, ...] = ()
-
-
-ScoreAnswer = Callable[[Run, LiveAgent, str | None, Sequence["Message"]], Awaitable[Scored]]
-"""Scores a run's answer, which stands in the messages, by agent and model."""
+ScoreAnswer = Callable[[Run, LiveAgent, Sequence["Message"]], Awaitable[Score | None]]
+"""Scores a run's answer, which stands in the messages; None where it is not to be scored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +156,6 @@ class RunAttempt:
         self._tokens = 0
         self._meter: CallMeter | None = None
         self._version = ""
-        self._judges: tuple[str, ...] = ()
 
     @property
     def effort(self) -> Effort:
@@ -178,7 +169,6 @@ class RunAttempt:
             self._version,
             metered.finish_reason,
             self.went_on,
-            self._judges,
         )
 
     def wait(self, error: BudgetBlocked) -> Wait:
@@ -229,9 +219,8 @@ class RunAttempt:
         self._tokens += estimate(told(run)) + estimate(text)
         lease.enter(Stage.EVALUATING)
         model = meter.metered.model
-        scored = await maker.score(run, live, model, response.messages)
-        self._judges = scored.judges
-        return Answer(text, scored.score, model, live.version.version)
+        score = await maker.score(run, live, response.messages)
+        return Answer(text, score, model, live.version.version)
 
     def held_after(self, turns: int) -> Held | None:
         """Return the provider's conversation once the answer stands in the history, of so many turns in all."""
@@ -279,9 +268,7 @@ class RunAttempt:
             return prepared.history
         return await self._maker.turns(session, first)
 
-    async def _asked(
-        self, live: LiveAgent, messages: Sequence[Message | str], meter: CallMeter
-    ) -> AgentResponse[Any]:
+    async def _asked(self, live: LiveAgent, messages: Sequence[Message | str], meter: CallMeter) -> AgentResponse[Any]:
         run, agent = self._lease.run, live.framework_agent
         how: dict[str, Any] = {
             "session": agent.get_session(self._conversation) if self._conversation else None,

@@ -16,8 +16,8 @@ from lifecycle.conversations.run import WORKER_LOST, Run, RunState
 from lifecycle.conversations.store import Change, Conversations, Stored
 from lifecycle.conversations.submission import Submission, parse_message
 from lifecycle.conversations.transitions import outcome
-from lifecycle.runs.record import RunRecorder
 from lifecycle.runs.queue import DeadMessage, RunQueue
+from lifecycle.runs.record import RunRecorder
 
 _PAGE = 100
 
@@ -56,7 +56,13 @@ class DeadLetters:
     """Lists, redrives and accounts for dead messages."""
 
     def __init__(
-        self, queue: RunQueue, conversations: Conversations, recorder: RunRecorder, *, max_query_bytes: int, clock: Clock
+        self,
+        queue: RunQueue,
+        conversations: Conversations,
+        recorder: RunRecorder,
+        *,
+        max_query_bytes: int,
+        clock: Clock,
     ) -> None:
         self._queue = queue
         self._conversations = conversations

@@ -23,10 +23,13 @@ from llmops.spend.rates import RateBook
 from llmops.spend.usage import Spend, Usage
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from agent_framework import ChatContext, ChatResponse, ChatResponseUpdate, Message, ResponseStream, UsageDetails
 
     from lifecycle.conversations.run import Run
     from lifecycle.loader.resolver import LiveAgent
+    from lifecycle.specs.spec import AgentSpec
     from lifecycle.specs.spending import Rung
 
 CallNext = Callable[[], Awaitable[None]]
@@ -295,9 +298,7 @@ class CallMeter:
                 raise _stopped(step, percent)
 
 
-async def estimated(
-    rates: RateBook, workspace: str, spec: AgentSpec, model: str, usage: Usage, now: datetime
-) -> Call:
+async def estimated(rates: RateBook, workspace: str, spec: AgentSpec, model: str, usage: Usage, now: datetime) -> Call:
     """Return the first call of an attempt as it is noted before it is made: unsettled, at the most that it may cost."""
     known = await rates.of(workspace)
     fees = known.fees({tool.type: 1 for tool in spec.hosted_tools})

@@ -43,8 +43,11 @@ class DeadMessage:
 class RunQueue(Protocol):
     """The queue of runs. Every method raises Unavailable when the broker cannot be reached."""
 
-    async def send(self, submission: Submission) -> None:
-        """Put the submission on the queue; returns once the broker has accepted it."""
+    async def send(self, submission: Submission, at: datetime | None = None) -> None:
+        """Put the submission on the queue, to be delivered from that time on; returns once the broker has accepted it.
+
+        None delivers it at once.
+        """
         ...
 
     async def dead(self, limit: int, from_id: int = 0) -> Sequence[DeadMessage]:

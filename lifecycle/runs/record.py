@@ -66,7 +66,7 @@ class RunRecorder:
         """
         self._waiters.finished(run.id)
         for attempt in over(run):
-            await self._facts.record(fact_of(run, attempt), attempt.effort.judges)
+            await self._facts.record(fact_of(run, attempt))
 
     async def call(self, intent: Intent) -> Call | None:
         """Return a call as its run or its fact has it; None where nothing is known of it."""

@@ -46,5 +46,3 @@ class Requeue:
 
     async def _deliver(self, submission: Submission) -> None:
         await self._send(submission)
-
-

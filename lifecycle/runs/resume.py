@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+
 from kernel.clock import Clock
 from kernel.errors import AppError, Conflict, NotFound
 from kernel.journal import Event

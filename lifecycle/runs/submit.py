@@ -14,8 +14,8 @@ from kernel.tracing import span, traceparent
 from lifecycle.configuration.preferences import Preferences
 from lifecycle.conversations import run as runs
 from lifecycle.conversations import session as sessions
-from lifecycle.conversations.dispatch import misuse
 from lifecycle.conversations.directory import Directory, RunPlace
+from lifecycle.conversations.dispatch import misuse
 from lifecycle.conversations.priority import Priority, check_priority
 from lifecycle.conversations.run import NOT_QUEUED, Dispatch, Run, RunInput, RunState, Times
 from lifecycle.conversations.session import Session
@@ -180,9 +180,7 @@ class Intake:
             if known is not None and known.session is not None:
                 return recent, known
             return await self._usable_agent(workspace, name), known
-        return await asyncio.gather(
-            self._usable_agent(workspace, name), self._known(workspace, request.session_id)
-        )
+        return await asyncio.gather(self._usable_agent(workspace, name), self._known(workspace, request.session_id))
 
     async def _known(self, workspace: str, session_id: str | None) -> Stored | None:
         return None if session_id is None else await self._conversations.load(workspace, session_id)

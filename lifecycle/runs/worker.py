@@ -32,6 +32,7 @@ from llmops.budgets.rules import BudgetBlocked
 
 log = logging.getLogger(__name__)
 
+
 @dataclass(frozen=True, slots=True)
 class RunPolicy:
     """How runs are carried out.
@@ -124,7 +125,10 @@ class RunWorker:
             if before is None:
                 raise NotFound
             stored = await self._conversations.update(
-                before.workspace, before.session_id, before.id, lambda found: turn.decide(found, self._clock()),
+                before.workspace,
+                before.session_id,
+                before.id,
+                lambda found: turn.decide(found, self._clock()),
                 known=stored,
             )
             run = stored.run

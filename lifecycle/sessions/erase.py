@@ -22,10 +22,10 @@ from lifecycle.conversations.run import Run, RunState
 from lifecycle.conversations.session import Receipt, Session, SessionState, erased, erasing
 from lifecycle.conversations.store import Change, Conversations, Stored
 from lifecycle.registry.providers import Providers
+from lifecycle.sessions.end import Record
 from llmops.budgets.call_budget import BudgetService
 from llmops.budgets.waits import Waits
-from llmops.evaluation.history import Evaluations
-from llmops.spend.forgetting import UserErasure
+from llmops.facts.forgetting import RunForgetting
 
 log = logging.getLogger(__name__)
 
@@ -43,22 +43,22 @@ class SessionErasure:
         due: DueIndex,
         *,
         providers: Providers,
-        users: UserErasure,
+        forgetting: RunForgetting,
         treasury: BudgetService,
         waits: Waits,
-        evaluations: Evaluations,
         journal: Journal,
+        record: Record,
         clock: Clock,
     ) -> None:
         self._conversations = conversations
         self._directory = directory
         self._due = due
         self._providers = providers
-        self._users = users
+        self._forgetting = forgetting
         self._treasury = treasury
         self._waits = waits
-        self._evaluations = evaluations
         self._journal = journal
+        self._record = record
         self._clock = clock
 
     async def erase(self, workspace: str, session_id: str) -> Receipt:
@@ -125,6 +125,7 @@ class SessionErasure:
         if receipt.completed_at is not None or await self._busy(session):
             return receipt
         found = [run async for run in self._conversations.runs(session.workspace, session.id)]
+        found = [await self._given_up(run) for run in found]
         if found or session.kept:
             receipt = await self._forget_elsewhere(session, found, receipt)
             # Counted before the runs are gone, or a repetition would count what is left.
@@ -137,6 +138,19 @@ class SessionErasure:
         await self._journal.record(session.workspace, f"erasure:{session.id}", told)
         await self._note(session, erased(session, receipt))
         return receipt
+
+    async def _given_up(self, run: Run) -> Run:
+        """Return the run, ended if its worker died, once what its attempts did is recorded."""
+
+        def decide(stored: Stored) -> Change | None:
+            if stored.run is None or stored.run.finished or runs.busy_until(stored.run, self._clock()):
+                return None
+            return Change(run=runs.cancelled(stored.run, self._clock()))
+
+        stored = await self._conversations.update(run.workspace, run.session_id, run.id, decide)
+        run = stored.run or run
+        await self._record(run)
+        return run
 
     async def _forget_elsewhere(self, session: Session, found: Sequence[Run], receipt: Receipt) -> Receipt:
         for kept in session.kept:
@@ -151,17 +165,16 @@ class SessionErasure:
         return replace(receipt, conversations=len(session.kept), ledger_lines=sum(counts))
 
     async def _forget_asker(self, run: Run) -> int:
-        """Take who asked, and what is said of the answer, out of what stays; return how many ledger lines there are.
+        """Take who asked, and what is said of the answer, out of what stays; return how many model calls there are.
 
         What a judge that is still at it brings later is taken out by `lifecycle.evaluation.judging`.
         """
-        workspace, first = run.workspace, run.created_at
-        last = run.finished_at or self._clock()
+        workspace = run.workspace
         await self._waits.forget(workspace, run.id)
-        judged = await self._evaluations.erase(workspace, run.agent, run.id, first, last)
         # Reservations of the dead become lines one day: now, rather than after the user is forgotten.
         await self._treasury.free(workspace, run.id, run.attempt + 1)
-        return await self._users.forget(workspace, run.id, first.date(), max(last, judged or last).date())
+        last = run.finished_at or self._clock()
+        return await self._forgetting.forget(workspace, run.agent, run.id, run.created_at, last)
 
     async def _note(self, session: Session, after: Session) -> Stored:
         return await self._conversations.update(session.workspace, session.id, None, lambda _: Change(after))

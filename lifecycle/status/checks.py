@@ -16,8 +16,8 @@ from lifecycle.runs.dead_letters import DeadLetters
 from lifecycle.runs.queue import RunQueue
 from lifecycle.status import rules
 from lifecycle.status.rules import Component, Health, overall
-from llmops.performance.rollup import Rollup
-from llmops.performance.summary import Summary
+from llmops.facts.figures import Figures
+from llmops.facts.summary import Summary
 from llmops.spend.usage import Spend
 
 _PATIENCE_S = 5
@@ -58,7 +58,7 @@ class SystemStatus:
         tables: Tables,
         heartbeats: Heartbeats,
         counts: LifecycleCounts,
-        rollup: Rollup,
+        figures: Figures,
         spent_today: SpentToday,
         *,
         started_at: datetime,
@@ -67,7 +67,7 @@ class SystemStatus:
         self._tables = tables
         self._heartbeats = heartbeats
         self._counts = counts
-        self._rollup = rollup
+        self._figures = figures
         self._spent_today = spent_today
         self._clock = clock
         self._started_at = started_at
@@ -97,7 +97,7 @@ class SystemStatus:
         return rules.agents((await self._counts.read(workspace, now, 1)).states)
 
     async def _providers(self, workspace: str, now: datetime) -> Component:
-        cells = await self._rollup.window(workspace, None, now - _RECENTLY, now)
+        cells = await self._figures.window(workspace, None, now - _RECENTLY, now)
         return rules.providers(sum((cell.summary for cell in cells), Summary()))
 
     async def _prices(self, workspace: str) -> Component:

@@ -12,7 +12,7 @@ from kernel.clock import rfc3339
 
 if TYPE_CHECKING:
     from kernel.heartbeats import Heartbeat
-    from llmops.performance.summary import Summary
+    from llmops.facts.summary import Summary
 
 
 class Health(StrEnum):

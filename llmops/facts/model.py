@@ -114,7 +114,7 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """When what happened, aware UTC.
+    """When what happened, aware UTC; of an evaluation, what is said of the attempt whose answer it evaluates.
 
     Attributes:
         accepted_at: When the run was accepted.
@@ -156,7 +156,7 @@ class Continuation:
 
 @dataclass(frozen=True, slots=True)
 class AttemptFact:
-    """What one attempt at a run did, or one judge that evaluated its answer. Workspace, run, attempt and judge name it.
+    """What one attempt at a run did, or a judge of its answer. Workspace, run, attempt (judge and first call) name it.
 
     Attributes:
         who: Whom it concerns.
@@ -168,8 +168,8 @@ class AttemptFact:
         code: Why it did not succeed; empty when it did.
         dead: Whether the run failed though trying again might have helped: its message is a dead letter.
         finish_reason: Why the model stopped, as the provider said; empty when unknown.
-        score: The answer's score; of an evaluation, the one with what the judge found. None without one.
-        judge: Of an evaluation, the judge; else empty.
+        score: The answer's score; None without one, and of an evaluation.
+        judge: Of an evaluation, the judge whose calls these are; each try to hear it is a fact. Else empty.
         continuation: How it goes on from another attempt and another from it.
     """
 

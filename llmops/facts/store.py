@@ -2,10 +2,10 @@
 
 Table `facts`, partition `{day}!{shard}`: the UTC day the attempt ended, the shard of its agent. A judge's fact and all
 that is added to a score later are in the partition of the answer's attempt. Rows, `{key}` being
-`{workspace}!{agent}!{newest first by acceptance}!{run}!{attempt}` and, of an evaluation, `!{judge}`:
+`{workspace}!{agent}!{newest first by acceptance}!{run}!{attempt}` and, of an evaluation, `!{judge}.{first call}`:
 `fact!{key}`    the fact, kept; of an answer, with the score as it is now;
 `new!{key}`     the same fact until `llmops.facts.folding` has added it to the sums;
-`judge!{key}`   a judge that is to be heard of the answer, until it was;
+`judge!{key}!{judge}`   a judge that is to be heard of the answer, until it was;
 `cost!…`, `hour!…`, `slot!…`, `score!…`   the sums.
 The first two are inserted in one transaction, so each fact is counted once, whenever it is added up.
 """
@@ -72,14 +72,15 @@ def home_of(fact: AttemptFact) -> str:
 def key_of(fact: AttemptFact) -> str:
     """Return what the keys of the fact's rows end with."""
     which = newest_first(fact.timing.accepted_at, fact.who.run_id)
-    judge = f"!{fact.judge}" if fact.judge else ""
+    judge = f"!{fact.judge}.{fact.calls[0].number if fact.calls else 0}" if fact.judge else ""
     return f"{fact.who.workspace}!{fact.who.agent}!{which}!{fact.attempt:04d}{judge}"
 
 
 def kept_row(home: str, kept: KeptFact, etag: str = "") -> Row:
     """Return the row that keeps the fact."""
     fact = kept.fact
-    values = {"fact": _KEPT.dump(kept), "version": fact.who.version, "scored": fact.score is not None}
+    scored = fact.score is not None and not fact.judge
+    values = {"fact": _KEPT.dump(kept), "version": fact.who.version, "scored": scored}
     return Row(home, f"fact!{key_of(fact)}", values, etag)
 
 
@@ -107,23 +108,20 @@ class Facts:
         self._tables = tables
         self._recorded = recorded
 
-    async def record(self, fact: AttemptFact, judges: Sequence[str] = ()) -> AttemptFact:
-        """Write an attempt's fact and return the one that stands: the first that was written of this attempt.
+    async def record(self, fact: AttemptFact) -> AttemptFact:
+        """Write the fact and return the one that stands: the first that was written of this attempt.
 
         It is one request. What the key is made of (workspace, agent, run, attempt, acceptance and end) must be read
         from the run as it is committed, so that whoever writes the fact again, after a crash, writes it at the same
-        place.
-
-        Args:
-            fact: The fact of an attempt, not of a judge.
-            judges: Judges that are to be heard of its answer.
+        place. Judges that are pending in an answer's score are noted with it.
 
         Raises:
             Unavailable: It cannot be written; it may have been.
         """
         fact, home = bounded(fact), home_of(fact)
         writes: list[Write] = [Insert(kept_row(home, KeptFact(fact))), Insert(new_row(home, fact))]
-        writes += [Insert(Row(home, f"judge!{key_of(fact)}!{judge}", {"tries": 0})) for judge in judges]
+        if fact.score is not None and not fact.judge:
+            writes += [Insert(Row(home, f"judge!{key_of(fact)}!{judge}", {"tries": 0})) for judge in fact.score.pending]
         try:
             await self._tables.commit(TABLE, writes)
         except RowExists:

@@ -22,7 +22,7 @@ from lifecycle.registry.providers import ProviderVersion
 from lifecycle.registry.signals import LocalSignals
 from lifecycle.runs.submit import Accepted
 from lifecycle.specs.spec import AgentSpec
-from llmops.spend.ledger import Line
+from llmops.facts.model import AttemptFact, Call
 from llmops.spend.usage import Spend
 from tests.lifecycle.doubles import (
     Crash,
@@ -37,6 +37,21 @@ from tests.lifecycle.doubles import (
 
 TOOLED = spec(tools=("calculator",), simulate={"call_tool": "calculator"})
 """An agent whose runs take two model calls."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """A model call in the facts of a run, with its attempt."""
+
+    attempt: int
+    one: Call
+
+    @property
+    def call(self) -> int:
+        return self.one.number
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.one, name)
 
 
 @dataclass
@@ -174,9 +189,14 @@ class App:
     async def turns(self, run: Run) -> list[Turn]:
         return list(await self.services.conversations.turns(run.workspace, run.session_id, 0, 1000))
 
+    async def facts(self, run: Run) -> list[AttemptFact]:
+        """Return the facts of the run's attempts, in order."""
+        kept = await self.services.facts.of_run(run.workspace, run.agent, run.id, run.created_at, self.clock())
+        return [each.fact for each in kept if not each.fact.judge]
+
     async def lines(self, run: Run) -> list[Line]:
-        day = run.created_at.date()
-        return list(await self.services.ledger.lines(run.workspace, run.id, day, self.clock().date()))
+        """Return the model calls of the run's attempts, in order."""
+        return [Line(fact.attempt, call) for fact in await self.facts(run) for call in fact.calls]
 
     async def event_names(self, run: Run) -> list[str]:
         events = await self.services.conversations.events(run.workspace, run.session_id, 0, 1000)
@@ -194,7 +214,7 @@ class App:
         assert (session.runs, session.pending, session.turns, session.state) == (1, 0, 2, "active")
         assert run.spend == session.spend == spent
         assert run.wasted == spent - last
-        assert (run.lease_owner, run.error) == (None, None)
+        assert (run.lease, run.error) == (None, None)
 
     async def held(self) -> tuple[Accepted, asyncio.Task[Run], Gate]:
         """Submit a run and return it, a worker at it whose model call is held, and the gate that holds it."""
@@ -206,7 +226,7 @@ class App:
     async def renewed(self, run: Run) -> None:
         """Return once the run's lease lasts as long from now as a lease can."""
         for _ in range(1000):
-            if (await self.stored(run))[0].lease_until == self.clock.now + timedelta(seconds=60):
+            if (lease := (await self.stored(run))[0].lease) and lease.until == self.clock.now + timedelta(seconds=60):
                 return
             await asyncio.sleep(0.005)
         raise AssertionError

@@ -6,13 +6,13 @@ import contextlib
 from collections.abc import Sequence
 
 import pytest
+from llmops.performance.outcomes import Outcome, outcome_of
 
 from adapters.memory_tables import MemoryTables
 from kernel.errors import AppError, Unavailable
 from kernel.tables import Span, Write, every
 from lifecycle.conversations.run import Run
 from llmops.budgets.rules import Budget, Limit, parse_scope
-from llmops.performance.outcomes import Outcome, outcome_of
 from llmops.spend.usage import Spend
 from tests.lifecycle.app import TOOLED, App, abandon
 from tests.lifecycle.doubles import CountingTables, Crash, Fate, spec

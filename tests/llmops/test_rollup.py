@@ -8,12 +8,12 @@ from collections.abc import Sequence
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from llmops.spend.rollup import Group, Rollup, add_up, group_of
 
 from adapters.memory_tables import MemoryTables
 from kernel.errors import Unavailable
 from kernel.tables import Span, every
 from llmops.spend.ledger import Ledger, Line
-from llmops.spend.rollup import Group, Rollup, add_up, group_of
 from llmops.spend.usage import Spend
 from tests.lifecycle.doubles import NOW, CountingTables, Crash, Fate, FatefulTables, ShortPageTables
 from tests.llmops.conftest import line

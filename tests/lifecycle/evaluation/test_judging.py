@@ -19,8 +19,8 @@ from kernel.tables import RowTooLarge, Write
 from lifecycle.conversations.run import Run
 from lifecycle.evaluation.checks import Check, Checks, check
 from lifecycle.evaluation.judge import question, verdict
-from llmops.evaluation.history import by_version
 from llmops.evaluation.policy import EvaluationPolicy, FoundryPolicy, JudgePolicy
+from llmops.facts.scores import by_version
 from llmops.spend.costs import costs_of, group_by
 from tests.fakes.foundry_server import FakeFoundry
 from tests.lifecycle.app import App

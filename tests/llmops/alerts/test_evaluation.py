@@ -7,6 +7,8 @@ import contextlib
 from typing import Any
 
 import pytest
+from llmops.performance.outcomes import Outcomes
+from llmops.performance.rollup import Rollup
 
 from adapters.memory_tables import MemoryTables
 from kernel.errors import Conflict, EtagMismatch, NotFound, Unavailable
@@ -21,8 +23,6 @@ from llmops.alerts.rules import AlertRule
 from llmops.alerts.store import MOST, Alerts
 from llmops.notifications.notification import NOTIFICATION, Notification
 from llmops.notifications.outbox import Outbox
-from llmops.performance.outcomes import Outcomes
-from llmops.performance.rollup import Rollup
 from llmops.reports.daily import DailyCosts
 from llmops.spend.ledger import Ledger
 from tests.lifecycle.doubles import CountingTables, Crash, Fate, FatefulTables, ManualClock

@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from adapters.memory_tables import MemoryTables
-from llmops.evaluation.history import Evaluation, Evaluations, by_version
 from llmops.evaluation.moments import Moments
 from llmops.evaluation.scoring import Part, Score
+from llmops.facts.scores import Evaluation, Evaluations, by_version
 from tests.lifecycle.doubles import Crash, Fate, FatefulTables
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)

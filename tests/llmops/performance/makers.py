@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from llmops.performance.outcomes import Ending, Outcome
+
 from llmops.spend.usage import Spend
 from tests.lifecycle.doubles import NOW
 

@@ -6,15 +6,15 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from llmops.performance.outcomes import Ending, Outcome, Outcomes
+from llmops.performance.rollup import Rollup
 
 from adapters.memory_tables import MemoryTables
 from kernel.errors import InvalidInput
+from llmops.facts.summary import Summary, summary_of
 from llmops.performance.insights import Facts, Insights, insights_of
 from llmops.performance.monitor import Monitor, check_days, performance_of
-from llmops.performance.outcomes import Ending, Outcome, Outcomes
-from llmops.performance.rollup import Rollup
 from llmops.performance.sla import SlaPolicy, Target, attainment
-from llmops.performance.summary import Summary, summary_of
 from llmops.reports.daily import DailyCosts
 from llmops.spend.ledger import Ledger
 from llmops.spend.usage import Spend

@@ -7,14 +7,14 @@ import contextlib
 from datetime import timedelta
 
 import pytest
+from llmops.performance.outcomes import Ending, Outcome, Outcomes
+from llmops.performance.rollup import OPEN_DAYS, Rollup, versions_of
 
 from adapters.memory_tables import MemoryTables
 from kernel.errors import Unavailable
 from kernel.tables import Span, every
+from llmops.facts.summary import Summary, summary_of
 from llmops.performance.monitor import total
-from llmops.performance.outcomes import Ending, Outcome, Outcomes
-from llmops.performance.rollup import OPEN_DAYS, Rollup, versions_of
-from llmops.performance.summary import Summary, summary_of
 from tests.lifecycle.doubles import NOW, CountingTables, Crash, Fate, FatefulTables
 from tests.llmops.performance.makers import SPEND, failure, outcome
 

@@ -6,11 +6,12 @@ import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 
+from llmops.spend.forgetting import UserErasure
+
 from adapters.memory_tables import MemoryTables
 from kernel.errors import Unavailable
 from kernel.tables import Delete, Span, Write, every
 from llmops.reports.daily import LATE_DAYS, OPEN_DAYS, DailyCosts
-from llmops.spend.forgetting import UserErasure
 from llmops.spend.ledger import Ledger
 from llmops.spend.usage import Spend
 from tests.lifecycle.doubles import NOW, CountingTables, Crash, Fate, FatefulTables, ShortPageTables
