@@ -18,7 +18,6 @@ from llmops.spend.usage import Spend, Usage
 from tests.lifecycle.app import TOOLED, App
 from tests.lifecycle.doubles import CountingTables, spec
 from tests.lifecycle.test_budgets import limit
-from tests.llmops.conftest import line
 
 REQUEST = Request("POST", "http://127.0.0.1/")
 
@@ -38,25 +37,6 @@ async def test_streamed_runs_are_in_the_ledger_as_others_are() -> None:
     ]
     assert run.spend == sum((line.spend for line in lines), Spend())
     await app.aclose()
-
-
-async def test_a_call_is_settled_though_no_timer_ran_for_weeks() -> None:
-    """The first thorough round finds what the days in between have hidden; within a day of it, any does."""
-    app = App()
-    await app.declare()
-    accepted, working, _ = await app.held()
-    await app.services.ledger.begin(line(accepted.run.id, at=app.clock.now), app.clock.now)
-    working.cancel()
-    await asyncio.gather(working, return_exceptions=True)
-    app.clock.move(days=20)
-    first = await app.services.tending.tend()
-    app.clock.now = app.clock.now.replace(minute=0)
-    second = await app.services.tending.tend()
-    lines = await app.lines(accepted.run)
-    await app.aclose()
-
-    assert (first.unsettled, second.unsettled) == (0, 1)
-    assert [one.outcome for one in lines] == ["unsettled"]
 
 
 async def test_a_stream_that_is_left_in_the_middle_is_charged_its_estimate() -> None:
@@ -91,9 +71,9 @@ async def test_a_refused_call_is_in_the_ledger_and_costs_nothing() -> None:
 
 @pytest.mark.parametrize("budget", [False, True])
 async def test_what_a_call_writes(budget: bool) -> None:
-    """Two writes a call, and one a run more within budgets, whatever their number; nothing is read in between."""
+    """One write for each after the first, and two more within budgets, whatever their number; nothing is read."""
     tables = CountingTables()
-    app = App(tables, BUDGET_TRUST_S=1000)
+    app = App(tables, BUDGET_TRUST_S=1000, RUN_LOOK_EVERY_S=5)
     await app.declare(declared=TOOLED)
     if budget:
         await limit(app, "workspace", "tokens", 1_000_000)
@@ -102,7 +82,8 @@ async def test_what_a_call_writes(budget: bool) -> None:
     tables.reset()
     await app.ask()
 
-    assert tables.operations["commit ledger"] == (2 if budget else 4)
+    assert tables.operations["commit facts"] == 1
+    assert tables.operations["commit conversations"] == 4, "submitted, claimed with the first call, the next, answered"
     assert tables.operations["commit budgets"] == (3 if budget else 0)
     assert tables.operations["query budgets"] + tables.operations["query prices"] == 0
     assert tables.operations["get budgets"] == 0

@@ -1,4 +1,4 @@
-"""How attempts end is noted: once each, with what they took, and never in anybody's way."""
+"""What attempts do is recorded: one fact each, with what they took, whatever dies in between."""
 
 from __future__ import annotations
 
@@ -6,21 +6,22 @@ import contextlib
 from collections.abc import Sequence
 
 import pytest
-from llmops.performance.outcomes import Outcome, outcome_of
 
 from adapters.memory_tables import MemoryTables
 from kernel.errors import AppError, Unavailable
 from kernel.tables import Span, Write, every
 from lifecycle.conversations.run import Run
 from llmops.budgets.rules import Budget, Limit, parse_scope
+from llmops.facts.model import AttemptFact
+from llmops.facts.store import kept_of
 from llmops.spend.usage import Spend
 from tests.lifecycle.app import TOOLED, App, abandon
 from tests.lifecycle.doubles import CountingTables, Crash, Fate, spec
 
 
-async def outcomes(app: App) -> list[Outcome]:
-    rows = every(app.tables, "outcomes", Span("0", partition_before=":"))
-    found = [outcome_of(row) async for row in rows if row.key.startswith("end!")]
+async def outcomes(app: App) -> list[AttemptFact]:
+    rows = every(app.tables, "facts", Span("0", partition_before=":"))
+    found = [kept_of(row).fact async for row in rows if row.key.startswith("fact!")]
     return sorted(found, key=lambda each: each.attempt)
 
 
@@ -39,12 +40,12 @@ async def test_an_answered_run() -> None:
     (outcome,) = await outcomes(app)
 
     assert (outcome.ending, outcome.code, outcome.dead, outcome.attempt) == ("succeeded", "", False, 1)
-    assert (outcome.agent, outcome.version, outcome.model) == ("bot", run.version, run.model)
-    assert (outcome.queue_ms, outcome.total_ms) == (2000, 2000)
-    assert (outcome.spend, outcome.wasted) == (run.spend, 0)
+    assert (outcome.who.agent, outcome.who.version, outcome.model) == ("bot", run.version, run.model)
+    assert (outcome.timing.queue_ms, outcome.timing.total_ms) == (2000, 2000)
+    assert (outcome.spend, outcome.wasted_micro_usd) == (run.spend, 0)
     assert outcome.spend.calls == 2
     assert run.score is not None
-    assert outcome.quality == run.score.overall
+    assert outcome.score == run.score
     await app.aclose()
 
 
@@ -60,7 +61,7 @@ async def test_attempts_that_fail_add_up_to_the_run() -> None:
         (3, "succeeded", ""),
     ]
     assert sum((each.spend for each in found), Spend()) == run.spend
-    assert sum(each.wasted for each in found) == run.wasted.cost_micro_usd
+    assert sum(each.wasted_micro_usd for each in found) == run.wasted.cost_micro_usd
     await app.aclose()
 
 
@@ -73,7 +74,7 @@ async def test_a_run_that_fails_for_good(failure: str, attempts: int, dead: bool
 
     assert len(found) == attempts
     assert (found[-1].ending, found[-1].dead, found[-1].code) == ("failed", dead, f"provider_{failure}")
-    assert found[-1].version
+    assert found[-1].who.version
     await app.aclose()
 
 
@@ -112,7 +113,7 @@ async def test_a_run_that_a_budget_stops() -> None:
     assert ended is not None
     assert [each.ending for each in found] == ["paused", "succeeded"]
     assert sum((each.spend for each in found), Spend()) == ended.spend
-    assert sum(each.wasted for each in found) == ended.wasted.cost_micro_usd
+    assert sum(each.wasted_micro_usd for each in found) == ended.wasted.cost_micro_usd
     await app.aclose()
 
 
@@ -151,32 +152,44 @@ async def test_dying_anywhere_an_answered_run_is_noted_once(after: bool) -> None
         for _ in range(2):
             with contextlib.suppress(AppError):
                 await app.process(submission)
-        found = [each for each in await outcomes(app) if each.run_id == submission.run_id]
+        found = [each for each in await outcomes(app) if each.who.run_id == submission.run_id]
 
-        assert [each.ending for each in found] == ["succeeded"], number
+        assert [(each.ending, each.code) for each in found][-1:] == [("succeeded", "")], number
+        assert {(each.ending, each.code) for each in found[:-1]} <= {("retried", "worker_lost")}, number
         run = await app.services.desk.get("default", submission.run_id)
-        assert found[0].spend == run.spend
+        assert sum((each.spend for each in found), Spend()) == run.spend
         await app.aclose()
 
 
-class NoOutcomes(MemoryTables):
-    """Memory tables that cannot take outcomes."""
+class NoFacts(MemoryTables):
+    """Memory tables that cannot take facts for a while."""
+
+    away = True
 
     async def commit(self, table: str, writes: Sequence[Write]) -> Sequence[str]:
-        if table == "outcomes":
+        if table == "facts" and self.away:
             raise Unavailable
         return await super().commit(table, writes)
 
 
-async def test_what_cannot_be_noted_fails_no_run(caplog: pytest.LogCaptureFixture) -> None:
-    """It is said in the log."""
-    app = App(NoOutcomes())
-    run = await performed(app)
+async def test_an_answer_whose_fact_cannot_be_written_is_delivered_again_until_it_is() -> None:
+    """The run is answered, and is not run again: what it cost stands with it until it is recorded."""
+    tables = NoFacts()
+    app = App(tables)
+    await app.declare()
+    accepted = await app.submit()
+    for _ in range(2):
+        with pytest.raises(Unavailable):
+            await app.process(app.queue.sent[-1])
+    answered, _ = await app.stored(accepted.run)
+    tables.away = False
+    await app.process(app.queue.sent[-1])
+    (fact,) = await outcomes(app)
 
-    assert run.state == "succeeded"
-    assert [record.__dict__["event"] for record in caplog.records if "not noted" in record.getMessage()] == [
-        "outcome.not_noted"
-    ]
+    assert (answered.state, answered.attempt) == ("succeeded", 1)
+    assert fact.spend == answered.spend
+    assert fact.spend.calls == 1
+    await app.check_answered_once(accepted.run)
     await app.aclose()
 
 
@@ -186,5 +199,5 @@ async def test_it_takes_one_request_an_attempt() -> None:
     app = App(tables)
     await performed(app)
 
-    assert {name: count for name, count in tables.operations.items() if "outcomes" in name} == {"commit outcomes": 1}
+    assert {name: count for name, count in tables.operations.items() if "facts" in name} == {"commit facts": 1}
     await app.aclose()
