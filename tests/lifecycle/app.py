@@ -160,6 +160,11 @@ class App:
         """Deliver a message and return what its run came to; None for one that was erased."""
         return await (worker or self.services).runner.process(submission, self.signals, last_delivery=last)
 
+    async def requeued(self, submission: Submission, *, worker: Services | None = None) -> Run | None:
+        """Deliver a message as the trigger does: a run that is to be attempted again goes back to the queue."""
+        services = worker or self.services
+        return await services.runner.process(submission, self.signals, requeue=services.requeue(self.queue.send))
+
     async def process(self, submission: Submission, *, worker: Services | None = None, last: bool = False) -> Run:
         run = await self.deliver(submission, worker=worker, last=last)
         assert run is not None

@@ -438,7 +438,8 @@ async def test_an_answer_too_large_to_be_stored_fails_the_run_for_good() -> None
 
 
 @pytest.mark.parametrize(
-    ("attempt", "asked", "expected"), [(1, None, 1), (2, None, 2), (3, 9, 9), (9, None, 30), (-3, None, 1), (1, 99, 99), (1, 999, 300)]
+    ("attempt", "asked", "expected"),
+    [(1, None, 1), (2, None, 2), (3, 9, 9), (9, None, 30), (-3, None, 1), (1, 99, 99), (1, 999, 300)],
 )
 def test_waits_between_attempts_double(attempt: int, asked: float | None, expected: float) -> None:
     """From the base up to half a minute, or as the provider asked, within the limit that is set."""
