@@ -79,7 +79,7 @@ class Endings:
 
     async def found(self, run: Run) -> None:
         """Write the facts that are missing of a run that was found ended; none may be."""
-        if run.finished:
+        if run.finished and not await self._complete(run):
             await self._make_good(run, dead=False)
 
     async def lost(self, run: Run) -> None:
@@ -132,6 +132,13 @@ class Endings:
                 )
             )
         return lines
+
+    async def _complete(self, run: Run) -> bool:
+        try:
+            return await self._attempts(run) >= set(range(1, run.attempt + 1)) | {run.attempt}
+        except AppError as failure:
+            log.warning("facts of run %s not read: %s", run.id, failure.code, extra={"event": "fact.not_written"})
+            return False
 
     async def _attempts(self, run: Run) -> set[int]:
         last = run.finished_at or self._clock()
