@@ -70,6 +70,7 @@ class RunParts(EvaluationParts, BudgetParts, PerformanceParts):
             self._due("erasure"),
             providers=self.providers,
             forgetting=self._forgetting,
+            complete=self._endings.found,
             treasury=self.treasury,
             waits=self.waits,
             journal=self.journal,

@@ -66,6 +66,10 @@ class Endings:
             after: The run as the attempt's end was written.
             effort: What the attempt was made with.
             error: Why it gave no answer; None if it did.
+
+        Raises:
+            Unavailable: The fact cannot be written. The run has ended, well or badly; its message is to be delivered
+                again, so that the fact is.
         """
         self._notices.finished(after.id)
         dead = error is not None and error.retriable and after.state is RunState.FAILED
@@ -92,8 +96,8 @@ class Endings:
             if made_good:
                 await self._earlier(run, before=run.attempt)
         except AppError as failure:
-            # The run has ended well or badly, and is not to be run again for a figure.
             log.warning("fact of run %s not written: %s", run.id, failure.code, extra={"event": "fact.not_written"})
+            raise
 
     async def _make_good(self, run: Run, *, dead: bool) -> None:
         try:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
 from kernel.clock import Clock
@@ -24,6 +24,7 @@ from lifecycle.sessions.directory import Directory
 from lifecycle.sessions.rules import Receipt, Session, SessionState, erased, erasing
 from llmops.budgets.purse import Treasury
 from llmops.budgets.waits import Waits
+from llmops.evaluation.scoring import Score
 from llmops.facts.forgetting import RunForgetting
 
 log = logging.getLogger(__name__)
@@ -43,6 +44,7 @@ class SessionErasure:
         *,
         providers: Providers,
         forgetting: RunForgetting,
+        complete: Callable[[Run], Awaitable[None]],
         treasury: Treasury,
         waits: Waits,
         journal: Journal,
@@ -53,6 +55,7 @@ class SessionErasure:
         self._due = due
         self._providers = providers
         self._forgetting = forgetting
+        self._complete = complete
         self._treasury = treasury
         self._waits = waits
         self._journal = journal
@@ -156,11 +159,17 @@ class SessionErasure:
         await self._waits.forget(workspace, run.id)
         # Reservations of the dead become lines one day: now, rather than after the user is forgotten.
         await self._treasury.free(workspace, run.id, run.attempt + 1)
+        # What its worker has not written yet is written without a name, which it then finds there.
+        await self._complete(replace(run, user_id=None, score=_plain(run.score)))
         last = run.finished_at or self._clock()
         return await self._forgetting.forget(workspace, run.agent, run.id, run.created_at, last)
 
     async def _note(self, session: Session, after: Session) -> Stored:
         return await self._conversations.update(session.workspace, session.id, None, lambda _: Change(after))
+
+
+def _plain(score: Score | None) -> Score | None:
+    return score and replace(score, reasons={}, pending=())
 
 
 def _cancel(stored: Stored) -> Change | None:

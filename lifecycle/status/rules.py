@@ -81,9 +81,7 @@ def stored(skipped: Mapping[str, int]) -> Component:
     said = ", ".join(f"{what}: {count}" for what, count in sorted(skipped.items()))
     if not said:
         return Component("stored_values", Health.HEALTHY)
-    return Component(
-        "stored_values", Health.DEGRADED, f"rows that could not be read are left out; {said}"
-    )
+    return Component("stored_values", Health.DEGRADED, f"rows that could not be read are left out; {said}")
 
 
 def prices(unpriced: int) -> Component:

@@ -163,20 +163,32 @@ async def test_dying_anywhere_an_answered_run_is_noted_once(after: bool) -> None
 
 
 class NoFacts(MemoryTables):
-    """Memory tables that cannot take facts."""
+    """Memory tables that cannot take facts for a while."""
+
+    away = True
 
     async def commit(self, table: str, writes: Sequence[Write]) -> Sequence[str]:
-        if table == "facts":
+        if table == "facts" and self.away:
             raise Unavailable
         return await super().commit(table, writes)
 
 
-async def test_what_cannot_be_noted_fails_no_run(caplog: pytest.LogCaptureFixture) -> None:
-    """It is said in the log."""
-    app = App(NoFacts())
-    run = await performed(app)
+async def test_a_fact_that_cannot_be_written_is_written_by_the_next_delivery(caplog: pytest.LogCaptureFixture) -> None:
+    """The run is answered all the same, and once; that is said in the log."""
+    tables = NoFacts()
+    app = App(tables)
+    await app.declare()
+    accepted = await app.submit()
+    with pytest.raises(Unavailable):
+        await app.process(app.queue.sent[-1])
+    answered = await app.services.desk.get("default", accepted.run.id)
+    tables.away = False
+    run = await app.process(app.queue.sent[-1])
+    (fact,) = await facts(app)
 
-    assert run.state == "succeeded"
+    assert answered.state == "succeeded"
+    assert run is not None
+    assert (fact.spend, fact.score, fact.ending) == (run.spend, run.score, "succeeded")
     assert [record.__dict__["event"] for record in caplog.records if "not written" in record.getMessage()] == [
         "fact.not_written"
     ]
