@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 
+from lifecycle.conversations.priority import Priority
+from lifecycle.conversations.submission import Submission
 from lifecycle.runs.queue import DeadMessage, RunQueue
-from lifecycle.runs.submissions import Submission
-from lifecycle.sessions.priority import Priority
 
 _ORDER = (Priority.NORMAL, Priority.HIGH)
 _COUNT = len(_ORDER)
@@ -25,9 +26,9 @@ class PriorityQueues:
         """Set the queue of each priority."""
         self._queues = [queues[priority] for priority in _ORDER]
 
-    async def send(self, submission: Submission) -> None:
-        """Put the submission on the queue of its priority."""
-        await self._queues[_ORDER.index(submission.priority)].send(submission)
+    async def send(self, submission: Submission, at: datetime | None = None) -> None:
+        """Put the submission on the queue of its priority, to be delivered from that time on; None for at once."""
+        await self._queues[_ORDER.index(submission.priority)].send(submission, at)
 
     async def dead(self, limit: int, from_id: int = 0) -> Sequence[DeadMessage]:
         """Return up to `limit` dead messages in order of their ids, from the id on, leaving them where they are."""

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from kernel.errors import AppError, NotFound, Unavailable
 from kernel.ids import new_id
 from kernel.tracing import PRODUCER, carrier, span
+from lifecycle.conversations.priority import Priority
+from lifecycle.conversations.submission import Submission
 from lifecycle.runs.queue import DeadMessage
-from lifecycle.runs.submissions import Submission
-from lifecycle.sessions.priority import Priority
 
 if TYPE_CHECKING:
     from azure.core.credentials_async import AsyncTokenCredential
@@ -72,9 +72,12 @@ class ServiceBusQueue:
 
         return cls(connect, queue, priority)
 
-    async def send(self, submission: Submission) -> None:
-        """Put the submission on the queue, as one message with SessionId = session; the run's id is in its body."""
-        await self._send(submission, 0)
+    async def send(self, submission: Submission, at: datetime | None = None) -> None:
+        """Put the submission on the queue, as one message with SessionId = session; the run's id is in its body.
+
+        With a time it is scheduled (ScheduledEnqueueTimeUtc): the broker delivers it from then on.
+        """
+        await self._send(submission, 0, at)
 
     async def dead(self, limit: int, from_id: int = 0) -> Sequence[DeadMessage]:
         """Return up to `limit` dead messages in order, from the id on, leaving them where they are."""
@@ -120,7 +123,7 @@ class ServiceBusQueue:
             await self._client.close()
             self._client = None
 
-    async def _send(self, submission: Submission, redriven: int) -> None:
+    async def _send(self, submission: Submission, redriven: int, at: datetime | None = None) -> None:
         """Send a message whose MessageId is never used again: what we are told to send is no duplicate for the broker.
 
         A run that could not be queued, or was dead-lettered, has to be sent anew within the broker's detection window;
@@ -128,7 +131,7 @@ class ServiceBusQueue:
         """
         attributes = {"messaging.system": "servicebus", "messaging.destination.name": self._queue}
         with span(f"send {self._queue}", {**attributes, "messaging.operation.type": "send"}, kind=PRODUCER):
-            await self._send_message(_message(submission, redriven))
+            await self._send_message(_message(submission, redriven, at))
 
     async def _send_message(self, message: ServiceBusMessage) -> None:
         async with self._slots:
@@ -152,7 +155,7 @@ class ServiceBusQueue:
         return self._connected().get_queue_receiver(self._queue, sub_queue=ServiceBusSubQueue.DEAD_LETTER)
 
 
-def _message(submission: Submission, redriven: int) -> ServiceBusMessage:
+def _message(submission: Submission, redriven: int, at: datetime | None = None) -> ServiceBusMessage:
     """Return the message for a submission; it carries the current trace context, as the SDK's own tracing would."""
     from azure.servicebus import ServiceBusMessage  # noqa: PLC0415 - see ServiceBusQueue.from_connection_string
 
@@ -169,6 +172,7 @@ def _message(submission: Submission, redriven: int) -> ServiceBusMessage:
         subject=SUBJECT,
         content_type=CONTENT_TYPE,
         application_properties=properties,
+        scheduled_enqueue_time_utc=at,
     )
 
 

@@ -15,9 +15,9 @@ from bootstrap.services import Services
 from devhost.services import Azurite, start_azurite
 from kernel.journal import Entry, Event, Journal
 from kernel.settings import Settings
+from lifecycle.conversations.session import Session
+from lifecycle.conversations.store import Change, Stored
 from lifecycle.events.streams import SessionStream, Stream, WorkspaceStream
-from lifecycle.sessions.conversations import Change, Stored
-from lifecycle.sessions.rules import Session
 
 _FOLLOWERS = (1, 50, 200)
 _SECONDS = 5.0

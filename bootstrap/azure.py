@@ -10,7 +10,7 @@ from adapters.priority_queues import PriorityQueues
 from adapters.service_bus import ServiceBusQueue
 from kernel.settings import InvalidSettings, Settings
 from kernel.tables import Tables
-from lifecycle.sessions.priority import Priority
+from lifecycle.conversations.priority import Priority
 
 if TYPE_CHECKING:
     from kernel.large_texts import LargeTexts

@@ -18,20 +18,20 @@ from weakref import WeakValueDictionary
 
 from kernel.errors import AppError, NotFound, RunFailed
 from kernel.ids import agent_name, new_id
+from lifecycle.conversations.run import Run, RunState
+from lifecycle.conversations.session import Session
+from lifecycle.conversations.store import Conversations, Turn
+from lifecycle.conversations.submission import RunRequest, Submission, check, submission_of
 from lifecycle.loader.resolver import AgentResolver
 from lifecycle.loader.uses import UseRecorder
 from lifecycle.registry.administration import Administration
 from lifecycle.registry.agents import AgentState
 from lifecycle.registry.catalog import Agent, Catalog
 from lifecycle.registry.signals import AgentSignals
-from lifecycle.runs.desk import RunDesk
-from lifecycle.runs.intake import Intake, submission_of
 from lifecycle.runs.pieces import Piece, pieces
-from lifecycle.runs.rules import Run, RunState
-from lifecycle.runs.runner import Runner
-from lifecycle.runs.submissions import RunRequest, Submission, check
-from lifecycle.sessions.conversations import Conversations, Turn
-from lifecycle.sessions.rules import Session
+from lifecycle.runs.queries import RunDesk
+from lifecycle.runs.submit import Intake
+from lifecycle.runs.worker import RunWorker
 from lifecycle.specs.spec import AgentSpec
 
 
@@ -108,7 +108,7 @@ class ProductionAgentManager:
         administration: Administration,
         resolver: AgentResolver,
         intake: Intake,
-        runner: Runner,
+        runner: RunWorker,
         desk: RunDesk,
         conversations: Conversations,
         *,

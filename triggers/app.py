@@ -55,7 +55,7 @@ def create_app(settings: Settings) -> df.DFApp:
 
     background = df.Blueprint()
     entities.register(background, Actors(settings))
-    queue.register(background, services, durable_signals)
+    queue.register(background, services, run_queue, durable_signals)
     timers.register(background, services, run_queue, durable_signals)
 
     app = df.DFApp(http_auth_level=func.AuthLevel.FUNCTION)

@@ -10,8 +10,9 @@ import azure.functions as func
 from bootstrap.services import Services
 from kernel.errors import AppError
 from kernel.tracing import attached
-from lifecycle.runs.submissions import parse_message
-from lifecycle.sessions.priority import Priority
+from lifecycle.conversations.priority import Priority
+from lifecycle.conversations.submission import parse_message
+from lifecycle.runs.queue import RunQueue
 from triggers.http.api import MakeSignals
 from triggers.tracing import incoming
 
@@ -22,7 +23,7 @@ class NotDone(Exception):
     """The message is to be delivered again, or dead-lettered when that was tried often enough."""
 
 
-def register(blueprint: df.Blueprint, services: Services, make_signals: MakeSignals) -> None:
+def register(blueprint: df.Blueprint, services: Services, run_queue: RunQueue, make_signals: MakeSignals) -> None:
     """Add the functions that run what the queues bring: two, because the host scales each function by itself."""
 
     @blueprint.function_name("run_agent")
@@ -56,6 +57,7 @@ def register(blueprint: df.Blueprint, services: Services, make_signals: MakeSign
     ) -> None:
         settings = services.settings
         deliveries = message.delivery_count or 1
+        requeue = services.requeue(run_queue.send)
         try:
             submission = parse_message(
                 message.get_body(),
@@ -67,7 +69,7 @@ def register(blueprint: df.Blueprint, services: Services, make_signals: MakeSign
             )
             last = deliveries >= settings.run_max_attempts
             with attached(incoming(message.application_properties or {}, context)):
-                await services.runner.process(submission, make_signals(client), last_delivery=last)
+                await services.runner.process(submission, make_signals(client), requeue=requeue, last_delivery=last)
             await services.publisher.settle(submission.workspace, submission.session_id)
         except AppError as error:
             # Raising abandons the message; the broker counts deliveries and dead-letters it in the end.

@@ -6,22 +6,21 @@ from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from bootstrap.parts.events import EventParts
 from bootstrap.parts.notifications import NotificationParts
-from bootstrap.parts.spend import SpendParts
+from bootstrap.parts.sessions import SessionParts
 
 if TYPE_CHECKING:
     from llmops.budgets.accounts import Accounts
     from llmops.budgets.book import Book
+    from llmops.budgets.call_budget import BudgetService
     from llmops.budgets.news import BudgetNews
     from llmops.budgets.positions import Positions
-    from llmops.budgets.purse import Treasury
     from llmops.budgets.tending import Tending
     from llmops.budgets.waits import Waits
     from llmops.spend.rates import RateBook
 
 
-class BudgetParts(EventParts, NotificationParts, SpendParts):
+class BudgetParts(SessionParts, NotificationParts):
     """Makes what may be spent."""
 
     @cached_property
@@ -53,20 +52,22 @@ class BudgetParts(EventParts, NotificationParts, SpendParts):
         return BudgetNews(self.journal, self.outbox)
 
     @cached_property
-    def treasury(self) -> Treasury:
+    def treasury(self) -> BudgetService:
         """What runs' model calls are paid from."""
-        from llmops.budgets.purse import Treasury
+        from llmops.budgets.call_budget import BudgetPolicy, BudgetService
 
         settings = self.settings
-        return Treasury(
+        return BudgetService(
             self.budgets,
             self.accounts,
-            self.ledger,
+            self.run_recorder.call,
             self.budget_news,
             self.clock,
-            hold_for=timedelta(seconds=settings.run_timeout + settings.run_lease),
-            wait_for=timedelta(seconds=settings.budget_wait),
-            longest_call=timedelta(seconds=settings.model_timeout),
+            BudgetPolicy(
+                hold_for=timedelta(seconds=settings.run_timeout + settings.run_lease),
+                wait_for=timedelta(seconds=settings.budget_wait),
+                longest_call=timedelta(seconds=settings.model_timeout),
+            ),
         )
 
     @cached_property

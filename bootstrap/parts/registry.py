@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from bootstrap.parts.configuration import ConfigurationParts
 
 if TYPE_CHECKING:
-    from lifecycle.configuration.changes import Changes
-    from lifecycle.configuration.following import Following
     from lifecycle.loader.resolver import AgentResolver
     from lifecycle.loader.uses import UseRecorder
+    from lifecycle.propagation.changes import Changes
+    from lifecycle.propagation.following import Following
     from lifecycle.registry.actor import AgentActor
     from lifecycle.registry.administration import Administration
     from lifecycle.registry.catalog import Catalog
@@ -69,12 +69,12 @@ class RegistryParts(ConfigurationParts):
         """What owners and operators do to agents."""
         from lifecycle.registry.administration import Administration
 
-        return Administration(self.catalog, self.resolver, self.composer, self.clock, self._grace)
+        return Administration(self.catalog, self.composer, self.clock, grace=self._grace, forget=self.resolver.forget)
 
     @cached_property
     def following(self) -> Following:
         """Has agents follow what they are composed of."""
-        from lifecycle.configuration.following import Following
+        from lifecycle.propagation.following import Following
 
         due = self._due("configuration")
         return Following(self.catalog, self.composer, self.dependents, self.resolver, due, self.clock)
@@ -82,7 +82,7 @@ class RegistryParts(ConfigurationParts):
     @cached_property
     def changes(self) -> Changes:
         """Changes what agents are composed of."""
-        from lifecycle.configuration.changes import Changes
+        from lifecycle.propagation.changes import Changes
 
         return Changes(self.items, self.dependents, self.composer, self.following, self.catalog)
 
@@ -103,10 +103,10 @@ class RegistryParts(ConfigurationParts):
         )
         return Prune(
             self.catalog,
-            self.directory,
-            self.pins,
             self._due(IDLE),
             self._due(SURPLUS),
+            has_open_session=self.directory.has_open_session,
+            pinned=self.pins.counts,
             policy=policy,
             clock=self.clock,
         )
@@ -126,7 +126,7 @@ class RegistryParts(ConfigurationParts):
         from lifecycle.registry.history import History
         from lifecycle.registry.versions import Versions
 
-        return Versions(self.catalog, History(self.tables), self.pins, self._look_after, self.clock)
+        return Versions(self.catalog, History(self.tables), self.pins.counts, self._look_after, self.clock)
 
     def actor(self) -> AgentActor:
         """Return an actor of agents over the same tables and providers."""

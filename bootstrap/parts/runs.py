@@ -12,18 +12,18 @@ from bootstrap.parts.performance import PerformanceParts
 
 if TYPE_CHECKING:
     from lifecycle.evaluation.judging import Judges
-    from lifecycle.runs.attempts import Attempts
-    from lifecycle.runs.deadletters import DeadLetters
-    from lifecycle.runs.desk import RunDesk
-    from lifecycle.runs.endings import Endings
-    from lifecycle.runs.intake import Intake
-    from lifecycle.runs.notices import Notices
+    from lifecycle.runs.attempt import AttemptMaker
+    from lifecycle.runs.dead_letters import DeadLetters
+    from lifecycle.runs.queries import RunDesk
     from lifecycle.runs.queue import RunQueue
-    from lifecycle.runs.resuming import RunResume
-    from lifecycle.runs.runner import Runner
-    from lifecycle.sessions.erasing import SessionErasure
-    from lifecycle.sessions.starting import SessionStart
-    from llmops.spend.forgetting import UserErasure
+    from lifecycle.runs.requeue import Requeue, SendAt
+    from lifecycle.runs.resume import RunResume
+    from lifecycle.runs.submit import Intake
+    from lifecycle.runs.worker import RunWorker
+    from lifecycle.sessions.erase import SessionErasure
+    from lifecycle.sessions.start import SessionStart
+    from llmops.facts.forgetting import RunForgetting
+    from llmops.facts.scores import Evaluation
 
 
 class RunParts(EvaluationParts, BudgetParts, PerformanceParts):
@@ -32,21 +32,21 @@ class RunParts(EvaluationParts, BudgetParts, PerformanceParts):
     @cached_property
     def intake(self) -> Intake:
         """Accepts runs."""
-        from lifecycle.runs.intake import Intake
+        from lifecycle.runs.submit import Intake, SubmitPolicy
 
         return Intake(
             self.catalog,
             self.conversations,
             self.directory,
             self.session_start,
-            session_idle_after=self._session_idle_after,
+            policy=SubmitPolicy(self._session_idle_after, timedelta(seconds=self.settings.agent_cache_trust)),
             clock=self.clock,
         )
 
     @cached_property
     def session_start(self) -> SessionStart:
         """Starts sessions."""
-        from lifecycle.sessions.starting import SessionStart
+        from lifecycle.sessions.start import SessionStart
 
         return SessionStart(
             self.catalog,
@@ -62,31 +62,32 @@ class RunParts(EvaluationParts, BudgetParts, PerformanceParts):
     @cached_property
     def session_erasure(self) -> SessionErasure:
         """Erases sessions."""
-        from lifecycle.sessions.erasing import SessionErasure
+        from lifecycle.sessions.erase import SessionErasure
 
         return SessionErasure(
             self.conversations,
             self.directory,
             self._due("erasure"),
             providers=self.providers,
-            users=self._user_erasure,
+            forgetting=self._forgetting,
             treasury=self.treasury,
             waits=self.waits,
-            evaluations=self.evaluations,
             journal=self.journal,
+            record=self.run_recorder.record,
             clock=self.clock,
         )
 
     @cached_property
-    def _user_erasure(self) -> UserErasure:
-        from llmops.spend.forgetting import UserErasure
+    def _forgetting(self) -> RunForgetting:
+        from llmops.facts.forgetting import RunForgetting
 
-        return UserErasure(self.tables, self.daily_costs.rewrite)
+        return RunForgetting(self.tables, self.daily_costs.rewrite)
 
     @cached_property
-    def runner(self) -> Runner:
+    def runner(self) -> RunWorker:
         """Runs runs."""
-        from lifecycle.runs.runner import Runner, RunPolicy
+        from lifecycle.runs.blocked import BlockedRuns
+        from lifecycle.runs.worker import RunPolicy, RunWorker
 
         settings = self.settings
         policy = RunPolicy(
@@ -94,25 +95,22 @@ class RunParts(EvaluationParts, BudgetParts, PerformanceParts):
             look_every=timedelta(seconds=settings.run_look_every),
             max_attempts=settings.run_max_attempts,
             retry_base_s=settings.run_retry_base,
+            retry_longest_s=settings.run_retry_longest,
         )
-        return Runner(
-            self.catalog,
-            self.conversations,
-            self.intake,
-            self.attempts,
-            ledger=self.ledger,
-            waits=self.waits,
-            news=self.budget_news,
-            notices=self._notices,
-            endings=self._endings,
-            clock=self.clock,
-            policy=policy,
-        )
+        blocked = BlockedRuns(self.waits, self.budget_news, self.clock)
+        return RunWorker(self.conversations, self.intake, self.attempts, self.run_recorder, blocked, self.clock, policy)
+
+    def requeue(self, send: SendAt) -> Requeue:
+        """Return the way of runs back to the queue."""
+        from lifecycle.runs.requeue import Requeue
+
+        return Requeue(send, self.session_pause)
 
     @cached_property
-    def attempts(self) -> Attempts:
+    def attempts(self) -> AttemptMaker:
         """Makes attempts at runs."""
-        from lifecycle.runs.attempts import AttemptPolicy, Attempts
+        from lifecycle.loader.uses import UsedAgents
+        from lifecycle.runs.attempt import AttemptMaker, AttemptPolicy
         from lifecycle.runs.guard import GuardPolicy
 
         settings = self.settings
@@ -123,66 +121,52 @@ class RunParts(EvaluationParts, BudgetParts, PerformanceParts):
             settings.budget_output_tokens,
             GuardPolicy(settings.runaway_same_tool_calls, round(settings.runaway_usd_per_minute * 1_000_000)),
         )
-        return Attempts(
-            self.conversations,
-            self.resolver,
-            treasury=self.treasury,
-            rates=self.rates,
-            uses=self.uses,
-            scorer=self.scorer,
-            clock=self.clock,
-            policy=policy,
+        agents = UsedAgents(self.resolver, self.uses)
+        return AttemptMaker(
+            self.conversations, agents, self.treasury, self.rates, self.scorer.score, self.clock, policy
         )
 
     @cached_property
     def judges(self) -> Judges:
-        """Hears judges of answers."""
-        from lifecycle.evaluation.charging import JudgingCharges
+        """Asks judges about answers."""
+        from lifecycle.evaluation.charging import ATTEMPT, JUDGE, JudgingCharges
         from lifecycle.evaluation.judges import agent_judge, foundry_judge
         from lifecycle.evaluation.judging import Judges
-        from lifecycle.evaluation.scorer import FOUNDRY, JUDGE
+        from lifecycle.evaluation.scorer import FOUNDRY
 
-        charges = JudgingCharges(self.treasury, self.rates, self.clock)
+        charges = JudgingCharges(self.treasury, self.facts, self.rates, self.clock)
+
+        async def forget_user(of: Evaluation) -> None:
+            await self.treasury.free(of.workspace, of.run_id, ATTEMPT + 1)
+            await self._forgetting.forget(of.workspace, of.agent, of.run_id, of.accepted_at, self.clock())
+
         return Judges(
             {JUDGE: agent_judge(self.resolver, charges), FOUNDRY: foundry_judge(self._foundry_evaluator, charges)},
             self.evaluations,
             self.catalog,
             self.conversations,
-            self._due("evaluation"),
-            treasury=self.treasury,
-            users=self._user_erasure,
-            clock=self.clock,
+            charges,
+            forget_user,
+            self.clock,
         )
 
     @cached_property
     def desk(self) -> RunDesk:
         """Reads and cancels runs by their id."""
-        from lifecycle.runs.desk import RunDesk
+        from lifecycle.runs.queries import RunDesk
 
         return RunDesk(self.conversations, self.directory, self._notices, self.clock)
 
     @cached_property
     def run_resume(self) -> RunResume:
         """Lets runs go on that a budget has stopped."""
-        from lifecycle.runs.resuming import RunResume
+        from lifecycle.runs.resume import RunResume
 
         return RunResume(self.waits, self.conversations, self.desk, self.session_pause, self.clock)
 
     def dead_letters(self, queue: RunQueue) -> DeadLetters:
         """Return what looks after the queue's dead letters."""
-        from lifecycle.runs.deadletters import DeadLetters
+        from lifecycle.runs.dead_letters import DeadLetters
 
         limit = self.settings.max_query_bytes
-        return DeadLetters(queue, self.conversations, self._endings, max_query_bytes=limit, clock=self.clock)
-
-    @cached_property
-    def _endings(self) -> Endings:
-        from lifecycle.runs.endings import Endings
-
-        return Endings(self.outcomes, self._notices, self.clock)
-
-    @cached_property
-    def _notices(self) -> Notices:
-        from lifecycle.runs.notices import Notices
-
-        return Notices()
+        return DeadLetters(queue, self.conversations, self.run_recorder, max_query_bytes=limit, clock=self.clock)

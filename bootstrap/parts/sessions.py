@@ -7,22 +7,24 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from bootstrap.parts.events import EventParts
-from bootstrap.parts.metrics import MetricParts
+from bootstrap.parts.spend import SpendParts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from kernel.journal import Event
+    from lifecycle.conversations.directory import Directory
+    from lifecycle.conversations.pins import Pins
+    from lifecycle.conversations.session import Session
+    from lifecycle.conversations.store import Conversations
     from lifecycle.events.following import Followers
     from lifecycle.events.publisher import Publisher
     from lifecycle.events.retention import EventRetention
-    from lifecycle.sessions.conversations import Conversations
-    from lifecycle.sessions.directory import Directory
-    from lifecycle.sessions.expiry import SessionEnd
-    from lifecycle.sessions.listing import SessionList
-    from lifecycle.sessions.pausing import SessionPause
-    from lifecycle.sessions.pins import Pins
-    from lifecycle.sessions.rules import Session
+    from lifecycle.runs.record import RunRecorder
+    from lifecycle.runs.waiters import Waiters
+    from lifecycle.sessions.end import SessionEnd
+    from lifecycle.sessions.list import SessionList
+    from lifecycle.sessions.pause import SessionPause
 
 _EVENTS = "sessionevents"
 _LOOK_EVERY_S = 0.5
@@ -30,13 +32,13 @@ _LINGER = timedelta(milliseconds=200)
 """How long a session's events wait for others to be published with."""
 
 
-class SessionParts(EventParts, MetricParts):
+class SessionParts(EventParts, SpendParts):
     """Makes sessions."""
 
     @cached_property
     def conversations(self) -> Conversations:
         """Sessions with their runs, turns and events."""
-        from lifecycle.sessions.conversations import Conversations
+        from lifecycle.conversations.store import Conversations
 
         return Conversations(self.tables, self._committed, self.measures.run_changed, self._doubted)
 
@@ -77,23 +79,36 @@ class SessionParts(EventParts, MetricParts):
         return Followers(look_every_s=_LOOK_EVERY_S)
 
     @cached_property
+    def run_recorder(self) -> RunRecorder:
+        """Writes what came of runs."""
+        from lifecycle.runs.record import RunRecorder
+
+        return RunRecorder(self.facts, self.conversations, self._notices)
+
+    @cached_property
+    def _notices(self) -> Waiters:
+        from lifecycle.runs.waiters import Waiters
+
+        return Waiters()
+
+    @cached_property
     def directory(self) -> Directory:
         """Where runs and sessions are found."""
-        from lifecycle.sessions.directory import Directory
+        from lifecycle.conversations.directory import Directory
 
         return Directory(self.tables)
 
     @cached_property
     def pins(self) -> Pins:
         """Which sessions are pinned to which versions."""
-        from lifecycle.sessions.pins import Pins
+        from lifecycle.conversations.pins import Pins
 
         return Pins(self.tables, self.conversations, self.clock)
 
     @cached_property
     def session_end(self) -> SessionEnd:
         """Ends sessions."""
-        from lifecycle.sessions.expiry import SessionEnd
+        from lifecycle.sessions.end import SessionEnd
 
         return SessionEnd(
             self.conversations,
@@ -101,6 +116,7 @@ class SessionParts(EventParts, MetricParts):
             self.pins,
             self._due("session"),
             settle=self.publisher.settle,
+            record=self.run_recorder.record,
             idle_after=self._session_idle_after,
             clock=self.clock,
         )
@@ -108,14 +124,14 @@ class SessionParts(EventParts, MetricParts):
     @cached_property
     def session_list(self) -> SessionList:
         """Lists sessions."""
-        from lifecycle.sessions.listing import SessionList
+        from lifecycle.sessions.list import SessionList
 
         return SessionList(self.conversations, self.directory)
 
     @cached_property
     def session_pause(self) -> SessionPause:
         """Pauses sessions and lets them go on."""
-        from lifecycle.sessions.pausing import SessionPause
+        from lifecycle.sessions.pause import SessionPause
 
         return SessionPause(self.conversations, self._due("resumption"), self.clock)
 

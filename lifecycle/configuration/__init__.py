@@ -1,1 +1,1 @@
-"""The configuration framework: what agents are composed of, and how a change of it reaches them."""
+"""What agents are composed of: layers, shared items and how they are merged."""

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from kernel.clock import Clock
+from lifecycle.conversations.run import Run
 from lifecycle.loader.resolver import LiveAgent
-from lifecycle.runs.guard import Guard, GuardPolicy
-from lifecycle.runs.metering import Meter, charged
-from lifecycle.runs.rules import Run
-from llmops.budgets.purse import Purse, Treasury
-from llmops.spend.ledger import Line
+from lifecycle.runs.guard import GuardPolicy
+from lifecycle.runs.metering import CallMeter, MeterPolicy, charged
+from llmops.budgets.call_budget import BudgetService
+from llmops.facts.model import AttemptFact, Attribution, Call, Ending, Timing
+from llmops.facts.store import Facts
 from llmops.spend.rates import RateBook
 from llmops.spend.usage import Usage
 
 ATTEMPT = 0
-"""The attempt that judging counts as in the ledger: attempts that answer are numbered from 1."""
+"""The attempt that reservations for judging belong to: attempts that answer are numbered from 1."""
 
+JUDGE = "judge"
+"""The judge that is an agent."""
 TRIES = 5
 """How often a judge is asked about an answer before it is given up."""
 _CALLS = 100
@@ -32,110 +35,113 @@ Settle = Callable[[Usage | None], Awaitable[None]]
 """Records what was really used; None where that is not said, so that the call is unmetered, at what was reserved."""
 
 
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """One try to ask a judge, which its worker alone makes.
+
+    Attributes:
+        before: The number (`before_calls`) after which its model calls are numbered.
+        note: Notes its calls where others find them when this worker dies, the last of which is about to be made.
+            Raises Unavailable; the call must not be made then.
+    """
+
+    before: int
+    note: Callable[[Sequence[Call]], Awaitable[None]]
+
+    async def calling(self, calls: Sequence[Call], following: Call) -> None:
+        """Note the calls that are settled, and the one that is about to be made, at its estimate."""
+        await self.note((*calls, following))
+
+
 class JudgingCharges:
     """Pays for judges."""
 
-    def __init__(self, treasury: Treasury, rates: RateBook, clock: Clock) -> None:
-        self._treasury = treasury
+    def __init__(self, budgets: BudgetService, facts: Facts, rates: RateBook, clock: Clock) -> None:
+        self._budgets = budgets
+        self._facts = facts
         self._rates = rates
         self._clock = clock
 
     @asynccontextmanager
-    async def of_agent(self, run: Run, judge: LiveAgent, calls: int) -> AsyncIterator[Sequence[Any]]:
-        """Provide the middleware by which the judging agent's model calls are paid for.
-
-        Args:
-            run: Whose answer is judged.
-            judge: The agent that judges.
-            calls: The number (`before_calls`) after which this judgement's calls are numbered.
-        """
-        purse = self._treasury.purse(charged(run), ATTEMPT)
-        meter = Meter(
-            replace(run, attempt=ATTEMPT),
-            judge,
-            purse,
-            self._rates,
-            Guard(GuardPolicy(0, 0).of(judge.spec.runaway)),
-            self._treasury.news,
-            self._clock,
-            usual_output=VERDICT_TOKENS,
-            purpose="evaluation",
-            calls=calls,
-        )
+    async def of_agent(self, run: Run, judge: LiveAgent, judgement: Judgement) -> AsyncIterator[Sequence[Any]]:
+        """Provide the middleware by which the judging agent's model calls are paid for."""
+        budget = self._budgets.of(charged(run), ATTEMPT)
+        guard = GuardPolicy(0, 0).of(judge.spec.runaway)
+        policy = MeterPolicy(guard, VERDICT_TOKENS, first=judgement.before + 1)
+        meter = CallMeter(run.workspace, judge, budget, self._rates, judgement, self._clock, policy)
         try:
             yield meter.middleware()
         finally:
-            await purse.close()
+            metered = meter.metered
+            await budget.close()
+            await self.record(run, JUDGE, (*metered.calls, metered.open) if metered.open else metered.calls)
 
     @asynccontextmanager
     async def of_service(
-        self, run: Run, provider: str, model: str, at_most: Usage, calls: int
+        self, run: Run, provider: str, model: str, at_most: Usage, judgement: Judgement
     ) -> AsyncIterator[Settle]:
         """Reserve what a service may take to judge, and provide what records what it took.
 
-        Where there is no result, the call stands in the ledger as unsettled, at what was reserved.
+        Where there is no result, the call is unsettled, at what was reserved.
 
         Args:
             run: Whose answer is judged.
             provider: The service.
             model: The model that it uses.
             at_most: What it may take.
-            calls: The number (`before_calls`) after which this judgement's call is numbered.
+            judgement: The try to ask it.
 
         Raises:
             BudgetBlocked: The agent's budgets do not allow it.
         """
-        purse = self._treasury.purse(charged(run), ATTEMPT)
-        intent = await self._intent(run, provider, model, at_most, calls + 1)
-        await purse.begin(intent)
-        line = intent
-
-        async def settle(usage: Usage | None) -> None:
-            nonlocal line
-            if usage is None:
-                line = replace(intent, outcome="unmetered")
-                return
-            priced = (await self._rates.of(run.workspace)).price(model, usage, intent.at)
-            cost, rate = priced.cost_micro_usd, priced.rate
-            line = replace(intent, usage=usage, cost_micro_usd=cost, rate=rate, outcome="answered")
-
-        try:
-            yield settle
-        finally:
-            await self._close(purse, line)
-
-    async def _close(self, purse: Purse, line: Line) -> None:
-        await purse.record(line)
-        await purse.close()
-
-    async def _intent(self, run: Run, provider: str, model: str, at_most: Usage, call: int) -> Line:
+        budget = self._budgets.of(charged(run), ATTEMPT)
         rates, now = await self._rates.of(run.workspace), self._clock()
         priced = rates.at_most(model, at_most, now)
-        return Line(
-            workspace=run.workspace,
-            run_id=run.id,
-            attempt=ATTEMPT,
-            call=call,
+        intent = call = Call(
+            number=judgement.before + 1,
             at=now,
-            agent=run.agent,
-            session_id=run.session_id,
-            user_id=run.user_id or "",
             provider=provider,
             model=model,
             usage=at_most,
             cost_micro_usd=priced.cost_micro_usd,
             rate=priced.rate,
-            latency_ms=0,
-            purpose="evaluation",
             outcome="unsettled",
         )
+        await budget.begin(intent)
+        try:
+            await judgement.note((intent,))
+        except BaseException:
+            budget.record(replace(intent, usage=Usage(), cost_micro_usd=0, outcome="refused"))  # it is never made
+            await budget.close()
+            raise
+
+        async def settle(usage: Usage | None) -> None:
+            nonlocal call
+            if usage is None:
+                call = replace(intent, outcome="unmetered")
+                return
+            priced = (await self._rates.of(run.workspace)).price(model, usage, intent.at)
+            cost, rate = priced.cost_micro_usd, priced.rate
+            call = replace(intent, usage=usage, cost_micro_usd=cost, rate=rate, outcome="answered")
+
+        try:
+            yield settle
+        finally:
+            budget.record(call)
+            await budget.close()
+            await self.record(run, provider, [call])
+
+    async def record(self, run: Run, judge: str, calls: Sequence[Call]) -> None:
+        """Write what a try to ask a judge took, beside the fact of the answer; doing so again changes nothing."""
+        if calls:
+            await self._facts.record(judging_of(run, judge, calls))
 
 
 def before_calls(judge: int, attempt: int, tries: int) -> int:
-    """Return the number after which the calls of a judgement are numbered in the ledger.
+    """Return the number after which the calls of a judgement are numbered.
 
     It is made of what was claimed before the judge was asked. So no two judgements of a run, at whatever worker, have a
-    call in common, and each call has its own line and reservation.
+    call in common, and each call has its own fact and reservation.
 
     Args:
         judge: The judge's place among `JUDGES`, 0 or 1.
@@ -143,3 +149,17 @@ def before_calls(judge: int, attempt: int, tries: int) -> int:
         tries: How often the judgement was claimed, from 1 to TRIES.
     """
     return (((attempt - 1) * 2 + judge) * TRIES + tries - 1) * _CALLS
+
+
+def judging_of(run: Run, judge: str, calls: Sequence[Call]) -> AttemptFact:
+    """Return the fact of a judge's calls about the answer of a run."""
+    ended = run.finished_at or run.created_at
+    failed = any(call.outcome in ("refused", "unsettled") for call in calls)
+    return AttemptFact(
+        Attribution(run.workspace, run.agent, run.session_id, run.id, run.user_id or "", run.version or ""),
+        run.attempt,
+        Timing(run.created_at, run.started_at, run.started_at, ended),
+        Ending.FAILED if failed else Ending.SUCCEEDED,
+        tuple(calls),
+        judge=judge,
+    )

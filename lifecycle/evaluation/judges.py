@@ -6,12 +6,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
 
 from kernel.errors import Unavailable
-from lifecycle.evaluation.charging import JudgingCharges
+from lifecycle.conversations.run import Run
+from lifecycle.evaluation.charging import JUDGE, Judgement, JudgingCharges
 from lifecycle.evaluation.judge import BEST, AgentJudge
-from lifecycle.evaluation.scorer import FOUNDRY, JUDGE
+from lifecycle.evaluation.scorer import FOUNDRY
 from lifecycle.loader.resolver import AgentResolver
 from lifecycle.registry.signals import AgentSignals
-from lifecycle.runs.rules import Run
 from llmops.evaluation.policy import EvaluationPolicy, FoundryPolicy
 from llmops.evaluation.scoring import Part
 from llmops.spend.usage import Usage, read_usage
@@ -32,16 +32,16 @@ _FROM_1_TO_5 = frozenset(
 
 def agent_judge(
     resolver: AgentResolver, charges: JudgingCharges
-) -> Callable[[EvaluationPolicy, Run, EvalItem, AgentSignals, int], Awaitable[Sequence[Part]]]:
+) -> Callable[[EvaluationPolicy, Run, EvalItem, AgentSignals, Judgement], Awaitable[Sequence[Part]]]:
     """Return the judge that an agent of the run's workspace is."""
 
     async def judge(
-        policy: EvaluationPolicy, run: Run, item: EvalItem, signals: AgentSignals, calls: int
+        policy: EvaluationPolicy, run: Run, item: EvalItem, signals: AgentSignals, judgement: Judgement
     ) -> Sequence[Part]:
         if policy.judge is None:
             return [Part(JUDGE, None, "Left out: the agent's policy names no judge any more.")]
         live = await resolver.resolve(run.workspace, policy.judge.agent, signals)
-        async with charges.of_agent(run, live, calls) as middleware:
+        async with charges.of_agent(run, live, judgement) as middleware:
             evaluator = AgentJudge(JUDGE, live, policy.judge.rubric, middleware)
             return parts_of(await evaluator.evaluate([item], eval_name=run.id))
 
@@ -50,7 +50,7 @@ def agent_judge(
 
 def foundry_judge(
     evaluator: Callable[[FoundryPolicy], Awaitable[Evaluator]], charges: JudgingCharges
-) -> Callable[[EvaluationPolicy, Run, EvalItem, AgentSignals, int], Awaitable[Sequence[Part]]]:
+) -> Callable[[EvaluationPolicy, Run, EvalItem, AgentSignals, Judgement], Awaitable[Sequence[Part]]]:
     """Return the judge that Foundry's evaluators are.
 
     Args:
@@ -59,14 +59,14 @@ def foundry_judge(
     """
 
     async def judge(
-        policy: EvaluationPolicy, run: Run, item: EvalItem, _signals: AgentSignals, calls: int
+        policy: EvaluationPolicy, run: Run, item: EvalItem, _signals: AgentSignals, judgement: Judgement
     ) -> Sequence[Part]:
         if policy.foundry is None:
             return [Part(FOUNDRY, None, "Left out: the agent's policy no longer asks for it.")]
         asked, many = await evaluator(policy.foundry), len(policy.foundry.evaluators)
         told = len(item.query.encode()) + len(item.response.encode()) + len((item.context or "").encode())
         at_most = Usage(input_tokens=many * (told + _INSTRUCTIONS), output_tokens=many * _MOST_OUTPUT)
-        async with charges.of_service(run, FOUNDRY, policy.foundry.model, at_most, calls) as settle:
+        async with charges.of_service(run, FOUNDRY, policy.foundry.model, at_most, judgement) as settle:
             results = await asked.evaluate([item], eval_name=f"{run.agent} {run.id}")
             if results.items:
                 await settle(_used(results))

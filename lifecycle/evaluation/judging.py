@@ -1,29 +1,28 @@
-"""Hearing the judges of answers that were given: apart from the runs, so that no answer waits for them."""
+"""Asking judges about answers: apart from the runs, so that no answer waits for them."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from kernel.clock import Clock, hour_bucket
-from kernel.due import DueIndex, Entry
+from kernel.clock import Clock
 from kernel.errors import AppError, InternalError, Unavailable
-from lifecycle.evaluation.charging import ATTEMPT, TRIES, before_calls
+from lifecycle.conversations import run as runs
+from lifecycle.conversations.run import Run
+from lifecycle.conversations.session import SessionState
+from lifecycle.conversations.store import Change, Conversations, Event, Stored
+from lifecycle.evaluation.charging import TRIES, Judgement, JudgingCharges, before_calls
 from lifecycle.evaluation.scorer import JUDGES, item_of
 from lifecycle.registry.catalog import Catalog
 from lifecycle.registry.signals import AgentSignals
-from lifecycle.runs.rules import Run
-from lifecycle.sessions.conversations import Change, Conversations, Event, Stored
-from lifecycle.sessions.rules import SessionState
-from llmops.budgets.purse import Treasury
-from llmops.evaluation.history import Evaluation, Evaluations, Waiting
 from llmops.evaluation.policy import EvaluationPolicy
 from llmops.evaluation.scoring import Part
-from llmops.spend.forgetting import UserErasure
+from llmops.facts.model import Call
+from llmops.facts.scores import Evaluation, Evaluations, Waiting
 
 if TYPE_CHECKING:
     from agent_framework import EvalItem
@@ -37,24 +36,23 @@ CLAIM = timedelta(minutes=15)
 _AT_ONCE = 8
 _A_ROUND = 64
 
-Judge = Callable[[EvaluationPolicy, Run, "EvalItem", AgentSignals, int], Awaitable[Sequence[Part]]]
-"""Returns what a judge finds; raises an AppError when it cannot be asked. Its calls are numbered after the number."""
+Judge = Callable[[EvaluationPolicy, Run, "EvalItem", AgentSignals, Judgement], Awaitable[Sequence[Part]]]
+"""Returns what a judge finds; raises an AppError when it cannot be asked."""
+
+ForgetUser = Callable[[Evaluation], Awaitable[None]]
+"""Takes who asked out of what judging an erased run has cost, also what a judge spent that died."""
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
-    """What one round did: scores added to sums, judges heard, and judges that could not be.
+class JudgingRound:
+    """What one round did: judges asked, and judges that could not be. What another round has claimed is in neither."""
 
-    What another round has claimed is in neither.
-    """
-
-    folded: int
-    heard: int
-    put_off: int
+    judged: int
+    deferred: int
 
 
 class Judges:
-    """Adds new scores to the sums and hears the judges that wait, of the agents that have answered."""
+    """Asks the judges that wait, of the agents that have answered."""
 
     def __init__(
         self,
@@ -62,53 +60,48 @@ class Judges:
         history: Evaluations,
         catalog: Catalog,
         conversations: Conversations,
-        due: DueIndex,
-        *,
-        treasury: Treasury,
-        users: UserErasure,
+        charges: JudgingCharges,
+        forget_user: ForgetUser,
         clock: Clock,
+        *,
         asking: timedelta = ASKING,
     ) -> None:
         self._judges = judges
         self._history = history
         self._catalog = catalog
         self._conversations = conversations
-        self._due = due
-        self._treasury = treasury
-        self._users = users
+        self._charges = charges
+        self._forget_user = forget_user
         self._clock = clock
         self._asking = asking
 
-    async def hear(self, signals: AgentSignals) -> Heard:
+    async def run(self, signals: AgentSignals) -> JudgingRound:
         """Do a round. Rounds may overlap: each judgement is claimed before its judge is asked, and asked by one.
 
-        After a crash a judgement is claimed again when its claim is over (`CLAIM`). If its judge had been asked and its
-        finding was not recorded, it is asked again; both calls are in the ledger, and no judgement has more than TRIES.
+        After a crash a judgement is claimed again when its claim is over (`CLAIM`). What its judge had been asked is
+        recorded as spent then, and it is asked again unless its finding stands; at most TRIES times.
         """
-        now, folded, heard, put_off = self._clock(), 0, 0, 0
-        async for entry in self._due.until(now):
-            folded += await self._history.fold(entry.workspace, entry.name)
-            waiting = await self._history.waiting(entry.workspace, entry.name, _A_ROUND, free_at=now)
-            results = await self._round(entry, waiting, signals)
-            heard += results.count(True)
-            put_off += results.count(False)
-            folded += await self._history.fold(entry.workspace, entry.name)
-            if entry.hour < hour_bucket(now) and not await self._history.waiting(entry.workspace, entry.name, 1):
-                await self._due.drop(entry.workspace, entry.name, entry.hour)
-        return Heard(folded, heard, put_off)
+        judged = deferred = 0
+        for (workspace, agent), waiting in (await self._history.waiting(_A_ROUND, self._clock())).items():
+            results = await self._round(workspace, agent, waiting, signals)
+            judged += results.count(True)
+            deferred += results.count(False)
+        return JudgingRound(judged, deferred)
 
-    async def _round(self, entry: Entry, waiting: Sequence[Waiting], signals: AgentSignals) -> list[bool | None]:
+    async def _round(
+        self, workspace: str, name: str, waiting: Sequence[Waiting], signals: AgentSignals
+    ) -> list[bool | None]:
         """Return of each judgement whether it was made; None where another round has claimed it."""
         if not waiting:
             return []
-        agent = await self._catalog.find(entry.workspace, entry.name)
+        agent = await self._catalog.find(workspace, name)
         policy = (agent.declaration.spec.evaluation if agent else None) or EvaluationPolicy()
         turns = asyncio.Semaphore(_AT_ONCE)
 
         async def one(waits: Waiting) -> bool | None:
             async with turns:
                 try:
-                    return await self._heard(waits, policy, signals)
+                    return await self._judge(waits, policy, signals)
                 except AppError as error:
                     # What cannot be written now is written the next time, and holds up no other answer.
                     log.warning("judge %s: %s", waits.judge, error.code, extra={"event": "evaluation.judge_failed"})
@@ -116,36 +109,54 @@ class Judges:
 
         return list(await asyncio.gather(*(one(waits) for waits in waiting)))
 
-    async def _heard(self, waits: Waiting, policy: EvaluationPolicy, signals: AgentSignals) -> bool | None:
-        of = waits.evaluation
-        judged = await self._history.get(of.workspace, of.agent, of.key)
+    async def _judge(self, waits: Waiting, policy: EvaluationPolicy, signals: AgentSignals) -> bool | None:
+        judged = await self._history.of(waits)
+        if judged is not None and waits.calls:
+            await self._record_interrupted(waits, judged)
         if judged is not None and waits.judge not in judged.judged:
             if waits.tries >= TRIES:  # the last worker that asked has died
                 parts = [Part(waits.judge, None, "Left out: the judge was interrupted.")]
                 judged = await self._history.judged(waits, parts, policy.weights, self._clock())
             elif (claimed := await self._history.claim(waits, self._clock() + CLAIM)) is None:
                 return None
-            elif (judged := await self._judged(claimed, policy, signals)) is None:
-                return False
-        if judged is not None and not await self._tell(judged, waits.judge):
-            await self._forget_asker(of)
+            else:
+                waits = claimed
+                if (judged := await self._judged(claimed, judged, policy, signals)) is None:
+                    return False
+        if judged is not None and not await self._publish(judged, waits.judge):
+            await self._forget_user(judged)
         await self._history.settle(waits)
         return True
 
-    async def _judged(self, waits: Waiting, policy: EvaluationPolicy, signals: AgentSignals) -> Evaluation | None:
+    async def _record_interrupted(self, waits: Waiting, of: Evaluation) -> None:
+        """Record what a judge was asked by a worker that died meanwhile: the call under way at its estimate."""
+        run = await self._conversations.run(of.workspace, of.session_id, of.run_id)
+        if run is not None and run.attempt == of.attempt:
+            await self._charges.record(run, waits.judge, waits.calls)
+
+    async def _judged(
+        self, waits: Waiting, of: Evaluation, policy: EvaluationPolicy, signals: AgentSignals
+    ) -> Evaluation | None:
         """Return the evaluation with what the judge found; None where it could not be asked this time."""
+        claimed = [waits]  # as last written
+
+        async def note(calls: Sequence[Call]) -> None:
+            claimed[0] = await self._history.note(claimed[0], calls)
+
+        judgement = Judgement(before_calls(JUDGES.index(waits.judge), of.attempt, waits.tries), note)
         try:
-            parts = await self._asked(waits, policy, signals)
+            parts = await self._asked(waits, of, policy, signals, judgement)
         except AppError as error:
             if error.retriable and waits.tries < TRIES:
-                await self._history.put_off(waits)
+                await self._history.release(claimed[0])
                 return None
             log.warning("judge %s: %s", waits.judge, error.code, extra={"event": "evaluation.judge_failed"})
             parts = [Part(waits.judge, None, f"Left out: {error.code}.")]
         return await self._history.judged(waits, parts, policy.weights, self._clock())
 
-    async def _asked(self, waits: Waiting, policy: EvaluationPolicy, signals: AgentSignals) -> Sequence[Part]:
-        of = waits.evaluation
+    async def _asked(
+        self, waits: Waiting, of: Evaluation, policy: EvaluationPolicy, signals: AgentSignals, judgement: Judgement
+    ) -> Sequence[Part]:
         run = await self._conversations.run(of.workspace, of.session_id, of.run_id)
         if run is None or run.answer is None or run.attempt != of.attempt:
             return [Part(waits.judge, None, "Left out: the answer is gone.")]
@@ -155,10 +166,9 @@ class Judges:
         judge = self._judges.get(waits.judge)
         if judge is None:
             return [Part(waits.judge, None, "Left out: the app has no such judge.")]
-        calls = before_calls(JUDGES.index(waits.judge), of.attempt, waits.tries)
         try:
             async with asyncio.timeout(self._asking.total_seconds()):
-                return await judge(policy, run, item, signals, calls)
+                return await judge(policy, run, item, signals, judgement)
         except AppError:
             raise
         except TimeoutError as error:
@@ -170,12 +180,7 @@ class Judges:
             )
             raise InternalError from error
 
-    async def _forget_asker(self, of: Evaluation) -> None:
-        """Take who asked out of what judging an erased run has cost, also what a judge spent that died."""
-        await self._treasury.free(of.workspace, of.run_id, ATTEMPT + 1)
-        await self._users.forget(of.workspace, of.run_id, of.at.date(), self._clock().date())
-
-    async def _tell(self, judged: Evaluation, judge: str) -> bool:
+    async def _publish(self, judged: Evaluation, judge: str) -> bool:
         """Show the score at the run, and that it changed; return whether the run is there, and was not erased."""
         data = {"run_id": judged.run_id, "judge": judge, "overall": judged.score.overall}
         event = Event("run.evaluated", data, self._clock())
@@ -183,7 +188,7 @@ class Judges:
         def decide(stored: Stored) -> Change | None:
             if _gone(stored) or stored.session is None or stored.run is None or stored.run.score == judged.score:
                 return None
-            return Change(stored.session, replace(stored.run, score=judged.score), events=[event])
+            return Change(stored.session, runs.scored(stored.run, judged.score), events=[event])
 
         return not _gone(await self._conversations.update(judged.workspace, judged.session_id, judged.run_id, decide))
 

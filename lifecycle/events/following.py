@@ -9,10 +9,10 @@ from dataclasses import replace
 
 from kernel.errors import AppError
 from kernel.journal import Event
+from lifecycle.conversations.session import Session
 from lifecycle.events.positions import Position, unknown
 from lifecycle.events.streams import Stream, session_key
 from lifecycle.events.tail import News, Tail, merged, passed
-from lifecycle.sessions.rules import Session
 
 log = logging.getLogger(__name__)
 

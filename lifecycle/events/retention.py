@@ -9,9 +9,9 @@ from kernel.clock import Clock, hour_bucket
 from kernel.due import DueIndex, Entry
 from kernel.tables import Tables
 from kernel.trimming import lanes, trim
+from lifecycle.conversations.session import SessionState
+from lifecycle.conversations.store import Conversations
 from lifecycle.events.tally import Tally
-from lifecycle.sessions.conversations import Conversations
-from lifecycle.sessions.rules import SessionState
 
 _LONGER = timedelta(minutes=10)
 """How much longer events are kept than the publisher may publish them, so that none is published after its deletion."""

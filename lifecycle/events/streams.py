@@ -7,9 +7,9 @@ from typing import Protocol
 
 from kernel.errors import NotFound
 from kernel.journal import LANES, Event, Journal
+from lifecycle.conversations.session import SessionState
+from lifecycle.conversations.store import Conversations
 from lifecycle.events.positions import Position, session_id_of, session_position, workspace_id_of, workspace_position
-from lifecycle.sessions.conversations import Conversations
-from lifecycle.sessions.rules import SessionState
 
 Numbered = tuple[int, Event]
 

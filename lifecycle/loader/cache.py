@@ -39,6 +39,11 @@ class SieveCache(Generic[K, V]):
         entry.visited = True
         return entry.value
 
+    def peek(self, key: K) -> V | None:
+        """Return the value, or None, without counting the look."""
+        entry = self._entries.get(key)
+        return entry.value if entry else None
+
     def put(self, key: K, value: V) -> None:
         """Keep the value, evicting another one when the cache is full."""
         entry = self._entries.get(key)

@@ -126,6 +126,12 @@ class AgentResolver:
             if live.revision >= min_revision or not joined:  # one that was under way may have read an older declaration
                 return live
 
+    def at_hand(self, workspace: str, name: str, min_revision: int, pin: Pin | None) -> LiveAgent | None:
+        """Return the agent if `resolve` would return it without any I/O, else None."""
+        live = self.cache.peek(_key(workspace, name, pin))
+        fresh = live is not None and self._clock() < live.checked_at + self._trust_for
+        return live if live is not None and fresh and (pin or live.revision >= min_revision) else None
+
     def forget(self, workspace: str, name: str, pin: Pin | None = None) -> None:
         """Drop the cached agent, so that the next resolve asks the table."""
         self.cache.drop(_key(workspace, name, pin))

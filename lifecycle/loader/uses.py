@@ -9,6 +9,8 @@ from datetime import datetime, timedelta
 from kernel.clock import Clock
 from kernel.errors import Unavailable
 from kernel.ids import new_id
+from lifecycle.loader.resolver import AgentResolver, LiveAgent
+from lifecycle.registry.declarations import Pin
 from lifecycle.registry.operations import RecordUse
 from lifecycle.registry.signals import AgentSignals
 
@@ -72,3 +74,22 @@ class UseRecorder:
             log.warning("uses of %s not recorded yet: %s", key[1], error.code, extra={"event": "agent.use_untold"})
             more, latest = self._untold.get(key, (0, last_used))
             self._untold[key] = (uses + more, max(latest, last_used))
+
+
+class UsedAgents:
+    """Agents for runs: got ready, and their use told to their actors."""
+
+    def __init__(self, resolver: AgentResolver, uses: UseRecorder) -> None:
+        self._resolver = resolver
+        self._uses = uses
+        self.forget = resolver.forget
+        self.at_hand = resolver.at_hand
+        self.put_away_since = resolver.put_away_since
+
+    async def use(
+        self, workspace: str, name: str, signals: AgentSignals, min_revision: int = 0, *, pin: Pin | None = None
+    ) -> LiveAgent:
+        """Return the agent as `AgentResolver.resolve` does, and note one use of it."""
+        live = await self._resolver.resolve(workspace, name, signals, min_revision, pin=pin)
+        await self._uses.record(workspace, name, signals)
+        return live

@@ -5,10 +5,10 @@ A run's end is counted by whoever commits it, and only then; a duplicate that fi
 
 from __future__ import annotations
 
-from lifecycle.runs.rules import Run, RunState, Stage
+from lifecycle.conversations.run import Run, RunState, Stage
+from llmops.facts.model import AttemptFact, Attribution, Call
 from llmops.metrics import definitions as metrics
 from llmops.metrics.shared import SharedMetrics
-from llmops.spend.ledger import Line
 
 
 class Measures:
@@ -25,22 +25,25 @@ class Measures:
         if after.finished and not (before and before.finished):
             self._run_ended(after)
 
-    def call_recorded(self, line: Line) -> None:
-        """Measure a model call whose line was committed to the ledger; a refused one cost nothing."""
-        if line.outcome == "refused":
-            return
-        self._count(line.workspace, metrics.MODEL_CALLS, line.latency_ms / 1000, line.model)
-        usage = line.usage
+    def attempt_recorded(self, fact: AttemptFact) -> None:
+        """Measure the model calls of an attempt whose fact was written; a refused one cost nothing."""
+        for call in fact.calls:
+            if call.outcome != "refused":
+                self._called(fact.who, call)
+
+    def _called(self, who: Attribution, call: Call) -> None:
+        self._count(who.workspace, metrics.MODEL_CALLS, call.latency_ms / 1000, call.model)
+        usage = call.usage
         counts = (("input", usage.input_tokens), ("cached", usage.cached_tokens), ("output", usage.output_tokens))
         for kind, tokens in counts:
             if tokens:
-                self._count(line.workspace, metrics.TOKENS, tokens, line.model, kind)
-        if line.outcome == "unmetered":
-            self._count(line.workspace, metrics.UNMETERED, 1, line.model)
-        if line.cost_micro_usd is None:
-            self._count(line.workspace, metrics.UNPRICED, 1, line.model)
-        elif line.cost_micro_usd:
-            self._count(line.workspace, metrics.COST, line.cost_micro_usd, line.agent)
+                self._count(who.workspace, metrics.TOKENS, tokens, call.model, kind)
+        if call.outcome == "unmetered":
+            self._count(who.workspace, metrics.UNMETERED, 1, call.model)
+        if call.cost_micro_usd is None:
+            self._count(who.workspace, metrics.UNPRICED, 1, call.model)
+        elif call.cost_micro_usd:
+            self._count(who.workspace, metrics.COST, call.cost_micro_usd, who.agent)
 
     def looked_up(self, workspace: str, *, hit: bool) -> None:
         """Count a look-up of an agent to run: whether this worker had it ready."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 
 from kernel.clock import Clock
@@ -9,7 +10,6 @@ from kernel.errors import Conflict
 from kernel.ids import new_id
 from lifecycle.configuration.composing import Composer
 from lifecycle.configuration.layers import AgentConfig
-from lifecycle.loader.resolver import AgentResolver
 from lifecycle.registry.agents import AgentState, kept
 from lifecycle.registry.catalog import Agent, Catalog, disabled
 from lifecycle.registry.operations import Disable, Enable, Ensure, Remove, Restore, Retire, Verify
@@ -22,14 +22,20 @@ class Administration:
     """Changes agents. What is declared holds at once; the actor follows, and the next use makes sure that it did."""
 
     def __init__(
-        self, catalog: Catalog, resolver: AgentResolver, composer: Composer, clock: Clock, grace: timedelta
+        self,
+        catalog: Catalog,
+        composer: Composer,
+        clock: Clock,
+        *,
+        grace: timedelta,
+        forget: Callable[[str, str], None],
     ) -> None:
-        """Set for how long the versions of an agent that is retired are left at its provider."""
+        """Set for how long a retired agent's versions are left at its provider, and what empties caches of an agent."""
         self._catalog = catalog
-        self._resolver = resolver
         self._composer = composer
         self._clock = clock
         self._grace = grace
+        self._forget = forget
 
     async def declare(
         self,
@@ -59,7 +65,7 @@ class Administration:
         )
         if agent.state in (AgentState.ACTIVE, AgentState.FAILED) and not agent.ready:
             await signals.send(workspace, name, Ensure(new_id(), agent.declaration.revision, spec))
-        self._resolver.forget(workspace, name)
+        self._forget(workspace, name)
         return agent, new
 
     async def prewarm(self, workspace: str, name: str, signals: AgentSignals) -> Agent:
@@ -120,7 +126,7 @@ class Administration:
         unused_since = self._clock() + timedelta(minutes=1)
         grace_s = int((self._grace if grace is None else grace).total_seconds())
         await signals.send(workspace, name, Retire(new_id(), unused_since, grace_s, by=by, why="by request"))
-        self._resolver.forget(workspace, name)
+        self._forget(workspace, name)
         return agent
 
     async def restore(self, workspace: str, name: str, signals: AgentSignals, by: str = "") -> Agent:
@@ -144,7 +150,7 @@ class Administration:
         """
         agent = await self._catalog.get(workspace, name)
         await signals.send(workspace, name, Verify(new_id(), by=by))
-        self._resolver.forget(workspace, name)
+        self._forget(workspace, name)
         return agent
 
     async def switch(self, workspace: str, name: str, signals: AgentSignals, *, enabled: bool, by: str = "") -> Agent:
@@ -156,7 +162,7 @@ class Administration:
         agent = await self._catalog.switch(workspace, name, enabled=enabled, by=by)
         kind = Enable if enabled else Disable
         await signals.send(workspace, name, kind(new_id(), agent.declaration.revision))
-        self._resolver.forget(workspace, name)
+        self._forget(workspace, name)
         return agent
 
     async def delete(
@@ -170,7 +176,7 @@ class Administration:
         """
         agent = await self._catalog.delete(workspace, name, if_match, by)
         await signals.send(workspace, name, Remove(new_id(), agent.declaration.revision))
-        self._resolver.forget(workspace, name)
+        self._forget(workspace, name)
         return agent
 
     async def _enabled(self, workspace: str, name: str) -> Agent:

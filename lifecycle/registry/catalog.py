@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 from kernel.clock import Clock
-from kernel.codec import JsonCodec
+from kernel.codec import JsonCodec, readable
 from kernel.errors import Conflict, EtagMismatch, NotFound, TooLarge
 from kernel.tables import Insert, Replace, Row, RowChanged, RowExists, RowTooLarge, Span, Tables, every
 from lifecycle.configuration.layers import AgentConfig
@@ -24,6 +25,8 @@ from lifecycle.registry.trail import Step
 from lifecycle.specs.spec import AgentSpec
 
 _DECLARATION = JsonCodec(Declaration)
+_RECENT = 1000
+"""Agents whose latest reading is remembered."""
 _FIRST = "0"
 """No agent's name comes before it; the rows that do are `lifecycle.registry.counts`."""
 
@@ -79,6 +82,7 @@ class Catalog:
         self._history = History(tables)
         self._news = AgentNews(tables)
         self._clock = clock
+        self._recent: dict[tuple[str, str], tuple[datetime, Agent]] = {}
 
     async def find(self, workspace: str, name: str) -> Agent | None:
         """Return the agent, a deleted one included, or None when it was never declared."""
@@ -86,7 +90,18 @@ class Catalog:
         span = Span(workspace, key_from=name, key_before=f'{name}"')
         rows = {row.key: row async for row in every(self._tables, TABLE, span)}
         row = rows.get(name)
-        return _agent(row, rows.get(name + SUFFIX)) if row else None
+        agent = _agent(row, rows.get(name + SUFFIX)) if row else None
+        self._recent.pop((workspace, name), None)
+        if agent is not None and agent.ready:
+            self._recent[workspace, name] = (self._clock(), agent)
+            if len(self._recent) > _RECENT:
+                del self._recent[next(iter(self._recent))]
+        return agent
+
+    def recent(self, workspace: str, name: str, within: timedelta) -> Agent | None:
+        """Return the agent as this process read it so long ago at most, if it could be run then; else None."""
+        read_at, agent = self._recent.get((workspace, name), (None, None))
+        return agent if read_at is not None and self._clock() < read_at + within else None
 
     async def get(self, workspace: str, name: str) -> Agent:
         """Return the agent.
@@ -112,14 +127,14 @@ class Catalog:
             for row in page.rows:
                 if not row.key.endswith(SUFFIX):
                     if pending is not None:
-                        found.append(_agent(pending, None))
+                        found += _readable(pending, None)
                     pending = row
                 elif pending is not None and row.key == pending.key + SUFFIX:
-                    found.append(_agent(pending, row))
+                    found += _readable(pending, row)
                     pending = None
             token = page.next
             if token is None and pending is not None:
-                found.append(_agent(pending, None))
+                found += _readable(pending, None)
             kept = [agent for agent in found if not agent.declaration.deleted]
             if len(kept) > limit:
                 return kept[:limit], kept[limit - 1].name
@@ -133,14 +148,16 @@ class Catalog:
         async for row in every(self._tables, TABLE, span):
             if pending is not None:
                 records = (row.partition, row.key) == (pending.partition, pending.key + SUFFIX)
-                yield _agent(pending, row if records else None)
+                for agent in _readable(pending, row if records else None):
+                    yield agent
                 pending = None
                 if records:
                     continue
             if not row.key.endswith(SUFFIX):
                 pending = row
         if pending is not None:
-            yield _agent(pending, None)
+            for agent in _readable(pending, None):
+                yield agent
 
     async def declare(
         self,
@@ -240,6 +257,7 @@ class Catalog:
             await self._history.declared(workspace, name, earlier, before.line)
             # Whoever declared it may have died before it could be told.
             await self._news.tell(workspace, name, [before.line], again=True)
+        self._recent.pop((workspace, name), None)
         values = {"declaration": _DECLARATION.dump(declaration)}
         row = Row(workspace, name, values, agent.row_etag if agent else "")
         try:
@@ -251,6 +269,10 @@ class Catalog:
             raise TooLarge(msg) from None
         await self._news.tell_if_possible(workspace, name, [declaration.line])
         return Agent(workspace, name, declaration, agent.record if agent else None, etags[0])
+
+
+def _readable(row: Row, record: Row | None) -> Sequence[Agent]:
+    return list(readable([row], lambda row: _agent(row, record), "agent"))
 
 
 def _agent(row: Row, record: Row | None) -> Agent:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from kernel.due import DueIndex, Entry
     from lifecycle.registry.catalog import Agent, Catalog
     from lifecycle.registry.signals import AgentSignals
-    from lifecycle.sessions.directory import Directory
-    from lifecycle.sessions.pins import Pins
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +37,10 @@ class PrunePolicy:
     keep_new_for: timedelta
     use_lag: timedelta
     grace: timedelta
+
+
+Pinned = Callable[[str, str], Awaitable[Mapping[str, int]]]
+"""Returns how many open sessions are pinned to each version of a workspace's agent, by the version's fingerprint."""
 
 
 class Action(StrEnum):
@@ -146,19 +148,19 @@ class Prune:
     def __init__(
         self,
         catalog: Catalog,
-        directory: Directory,
-        pins: Pins,
         idle: DueIndex,
         surplus: DueIndex,
         *,
+        has_open_session: Callable[[str, str], Awaitable[bool]],
+        pinned: Pinned,
         policy: PrunePolicy,
         clock: Clock,
     ) -> None:
         self._catalog = catalog
-        self._directory = directory
-        self._pins = pins
         self._idle = idle
         self._surplus = surplus
+        self._has_open_session = has_open_session
+        self._pinned = pinned
         self._policy = policy
         self._clock = clock
 
@@ -200,7 +202,7 @@ class Prune:
         due = agent.record.prune_due(self._policy.look_after.idle)
         if due is not None and due > now:
             return None  # entered earlier in this hour than it is due, or left over from before its latest use
-        has_open = await self._directory.has_open_session(entry.workspace, entry.name)
+        has_open = await self._has_open_session(entry.workspace, entry.name)
         return judge(agent, now, self._policy, has_open_session=has_open)
 
     async def _judged_surplus(self, entry: Entry, now: datetime) -> Sequence[Verdict]:
@@ -211,7 +213,7 @@ class Prune:
             return ()
         if due > now:
             return ()
-        pinned = await self._pins.counts(entry.workspace, entry.name)
+        pinned = await self._pinned(entry.workspace, entry.name)
         return judge_surplus(agent, now, self._policy.look_after, pinned)
 
     async def _forget(self, index: DueIndex, entry: Entry, now: datetime) -> None:

@@ -13,8 +13,8 @@ from lifecycle.registry.catalog import Agent, Catalog
 from lifecycle.registry.due_times import LookAfter
 from lifecycle.registry.history import History, line_key
 from lifecycle.registry.providers import ProviderVersion
+from lifecycle.registry.prune import Pinned
 from lifecycle.registry.trail import Line
-from lifecycle.sessions.pins import Pins
 from lifecycle.specs.spec import AgentSpec, fingerprint
 
 
@@ -69,10 +69,10 @@ def held_versions(
 class Versions:
     """Reads what there is of an agent and what was."""
 
-    def __init__(self, catalog: Catalog, history: History, pins: Pins, look_after: LookAfter, clock: Clock) -> None:
+    def __init__(self, catalog: Catalog, history: History, pinned: Pinned, look_after: LookAfter, clock: Clock) -> None:
         self._catalog = catalog
         self._history = history
-        self._pins = pins
+        self._pinned = pinned
         self._look_after = look_after
         self._clock = clock
 
@@ -85,7 +85,7 @@ class Versions:
         record = (await self._catalog.get(workspace, name)).record
         if record is None or not record.held:
             return ()
-        return held_versions(record, await self._pins.counts(workspace, name), self._look_after, self._clock())
+        return held_versions(record, await self._pinned(workspace, name), self._look_after, self._clock())
 
     async def made_from(self, workspace: str, name: str, version: str) -> AgentSpec:
         """Return the spec that the version of this label was made from; of several with the label, the newest.

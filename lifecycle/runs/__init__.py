@@ -1,1 +1,1 @@
-"""Queries and their one answer: accepting, queueing, running and recording them."""
+"""The life of a run: taking it in, carrying it out, recording what came of it."""

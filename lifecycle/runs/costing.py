@@ -1,4 +1,4 @@
-"""What became of a model call as a line of the ledger: pure rules from the call, its answer or its failure."""
+"""A model call as it is booked: pure rules from the call, its answer or its failure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from kernel.errors import AppError
 from lifecycle.runs.estimating import Sent, charge_of_answer, charge_of_unfinished, texts_of
-from llmops.spend.ledger import Line
+from llmops.facts.model import Call, CallOutcome
 from llmops.spend.pricing import Rates
 from llmops.spend.usage import Usage, read_usage
 
@@ -35,22 +35,22 @@ class PendingCall:
         rates: What the workspace pays for models and tools.
     """
 
-    intent: Line
+    intent: Call
     sent: Sent
     rates: Rates
 
-    def answered(self, response: ChatResponse[Any]) -> tuple[Line, str]:
-        """Return the line of a call that was answered, and why it is unmetered; empty where it is not."""
+    def answered(self, response: ChatResponse[Any]) -> tuple[Call, str]:
+        """Return the call as it was answered, and why it is unmetered; empty where it is not."""
         contents = [content for message in response.messages for content in message.contents]
         usage, served = read_usage(response.usage_details), response.model or self.intent.model
         if isinstance(usage, Usage):
-            return self._line("answered", served, usage, contents), ""
+            return self._settled("answered", served, usage, contents), ""
         texts = [text for content in contents for text in texts_of(content)]
         estimated = charge_of_answer(self.intent.usage, self.sent, texts, served)
-        return self._line("unmetered", served, estimated, contents), usage.reason
+        return self._settled("unmetered", served, estimated, contents), usage.reason
 
-    def unfinished(self, error: BaseException, streamed: Sequence[Content] | None) -> Line:
-        """Return the line of a call that brought no answer: refused by the provider, or charged at an estimate.
+    def unfinished(self, error: BaseException, streamed: Sequence[Content] | None) -> Call:
+        """Return the call as one that brought no answer: refused by the provider, or charged at an estimate.
 
         Args:
             error: What ended it.
@@ -62,9 +62,9 @@ class PendingCall:
             return self.intent
         texts = [text for content in streamed for text in texts_of(content)]
         usage = charge_of_unfinished(self.intent.usage, self.sent, texts, self.intent.model)
-        return self._line("unsettled", self.intent.model, usage, streamed)
+        return self._settled("unsettled", self.intent.model, usage, streamed)
 
-    def _line(self, outcome: Any, served: str, usage: Usage, contents: Iterable[Content]) -> Line:
+    def _settled(self, outcome: CallOutcome, served: str, usage: Usage, contents: Iterable[Content]) -> Call:
         intent = self.intent
         priced = self.rates.price(intent.model, usage, intent.at, served)
         fees = self.rates.fees(_tools(contents))
@@ -77,6 +77,7 @@ class PendingCall:
             rate=priced.rate,
             tool_micro_usd=fees,
             outcome=outcome,
+            requested=intent.model if intent.model != served else "",
         )
 
 

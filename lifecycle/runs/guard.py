@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from kernel.errors import RunFailed
+from kernel.errors import AppError, RunFailed
 from kernel.money import format_usd
+from llmops.facts.model import ToolCall
 
 if TYPE_CHECKING:
     from agent_framework import FunctionInvocationContext
@@ -45,11 +47,16 @@ class GuardPolicy:
 
 
 class Guard:
-    """Watches one attempt."""
+    """Watches one attempt.
+
+    Attributes:
+        tools: The calls of function tools that were made, in order.
+    """
 
     def __init__(self, policy: GuardPolicy) -> None:
         self._policy = policy
         self._calls: Counter[str] = Counter()
+        self.tools: list[ToolCall] = []
         self._spent: deque[tuple[float, int]] = deque()
 
     def called(self, tool: str, arguments: object) -> None:
@@ -93,7 +100,15 @@ class Guard:
             except RunFailed as error:
                 # Anything else that a function raises is told to the model, which would go on.
                 raise MiddlewareFailure(error.detail) from error
-            await call_next()
+            started, outcome = time.perf_counter(), "ok"
+            try:
+                await call_next()
+            except BaseException as error:
+                outcome = error.code if isinstance(error, AppError) else type(error).__name__
+                raise
+            finally:
+                took = round((time.perf_counter() - started) * 1000)
+                self.tools.append(ToolCall(context.function.name, outcome, took))
 
         return guard
 

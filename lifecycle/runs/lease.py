@@ -13,17 +13,18 @@ from kernel.clock import Clock
 from kernel.errors import Unavailable
 from kernel.journal import Event
 from kernel.tracing import event
-from lifecycle.runs import rules as runs
+from lifecycle.conversations import run as runs
+from lifecycle.conversations.run import Run, RunState, Stage
+from lifecycle.conversations.session import Held, Kept, Session
+from lifecycle.conversations.store import Change, Conversations, Stored, Turn
+from lifecycle.conversations.transitions import outcome, stage_event
 from lifecycle.runs import spans
-from lifecycle.runs.changes import outcome, stage_event
-from lifecycle.runs.rules import Run, RunState, Stage
-from lifecycle.sessions.conversations import Change, Conversations, Stored, Turn
-from lifecycle.sessions.rules import Held, Kept, Session
+from llmops.facts.model import Call
 
 log = logging.getLogger(__name__)
 
 Step = Callable[[Run, datetime], Run]
-"""A rule of `lifecycle.runs.rules` with everything but the run and the time filled in."""
+"""A rule of `lifecycle.conversations.run` with everything but the run and the time filled in."""
 
 
 class RunLease:
@@ -52,6 +53,7 @@ class RunLease:
         self._look_every = look_every
         self._lock = asyncio.Lock()
         self._events: list[Event] = []
+        self._stage: Stage | None = None
         self._text = ""
         self.lost = False
         self.cancelled = False
@@ -74,7 +76,10 @@ class RunLease:
 
     def enter(self, stage: Stage) -> None:
         """Note that the run entered a stage; it is written with the next write, within `look_every` at the latest."""
+        if stage is self.run.stage and self._stage is None:
+            return  # the claim has said so
         self._events.append(stage_event(self.run, stage, self._clock()))
+        self._stage = stage
         event("run.stage", {"stage": stage.value})
 
     def note(self, name: str, data: Mapping[str, Any]) -> None:
@@ -93,8 +98,27 @@ class RunLease:
     async def tell(self) -> None:
         """Write what was said and is not told yet, if anything."""
         async with self._lock:
-            if len(self._text) > self.run.streamed and not self.lost:
+            if len(self._text) > self.run.last.streamed and not self.lost:
                 await self._write(lambda run, now: run)
+
+    async def calling(self, calls: Sequence[Call], following: Call) -> None:
+        """Note the attempt's calls that are settled and the one that is about to be made, and renew the lease.
+
+        The first one needs no write where the claim has noted it.
+
+        Raises:
+            Unavailable: It cannot be noted, or another worker took the run over; the call must not be made.
+        """
+        if not calls and self.run.last.open is not None:
+            return
+
+        def step(run: Run, now: datetime) -> Run:
+            return runs.calling(runs.renewed(run, now, self._lasts), calls, following)
+
+        async with self._lock:
+            await self._write(step)
+        if self.lost:
+            raise Unavailable("Another worker took the run over.", code="run_busy")
 
     async def keep(self, kept: Kept) -> None:
         """Note the conversation with the session before anything is said in it, so that it can be forgotten one day."""
@@ -150,7 +174,7 @@ class RunLease:
                 await self._write(lambda run, now: runs.renewed(run, now, self._lasts))
 
     def _renewal_due(self) -> bool:
-        until = self.run.lease_until
+        until = self.run.lease.until if self.run.lease else None
         return until is not None and until - self._clock() < self._lasts * 2 / 3
 
     async def _write(
@@ -168,7 +192,10 @@ class RunLease:
             changed = step(stored.run, now)
             cancelled = stored.run.cancel_requested and changed.state is not RunState.RUNNING
             if cancelled:
-                changed = runs.cancelled(replace(stored.run, spend=changed.spend, wasted=changed.spend), now)
+                changed = runs.cancelled(stored.run, now, changed.last.effort)
+            if changed.state is RunState.RUNNING:
+                changed = replace(changed, stage=self._stage or changed.stage)
+            changed = replace(changed, lost=None)  # it is recorded before the attempt goes on
             written = True
             if cancelled:
                 return outcome(stored.session, stored.run, changed, self._events, (), now)
@@ -177,7 +204,9 @@ class RunLease:
             if kept is not None:
                 session = change.session or stored.session
                 known = tuple(each for each in session.kept if each != kept)  # an earlier try may have taken effect
-                change = replace(change, session=replace(session, kept=(*known, kept)))
+                change = replace(
+                    change, session=replace(session, at_provider=replace(session.at_provider, kept=(*known, kept)))
+                )
             return change
 
         found = await self._conversations.update(run.workspace, run.session_id, run.id, decide, known=self._stored)
@@ -192,11 +221,11 @@ class RunLease:
 
         What was told stands with the run, so that a write that took effect unnoticed is not repeated.
         """
-        text = self._text[run.streamed :]
+        text = self._text[run.last.streamed :]
         if not text or run.state not in (RunState.RUNNING, RunState.SUCCEEDED):
             return self._events, run
-        data = {"run_id": run.id, "attempt": run.attempt, "offset": run.streamed, "text": text}
+        data = {"run_id": run.id, "attempt": run.attempt, "offset": run.last.streamed, "text": text}
         done = next((n for n, e in enumerate(self._events) if e.data.get("stage") == Stage.EVALUATING), None)
         at = len(self._events) if done is None else done
         events = [*self._events[:at], Event("run.delta", data, now), *self._events[at:]]
-        return events, replace(run, streamed=len(self._text))
+        return events, replace(run, last=replace(run.last, streamed=len(self._text)))

@@ -1,4 +1,4 @@
-"""Paying for every model call of a run: reserved before it is made, and in the ledger when it has returned."""
+"""The model calls of an attempt: each is noted and reserved before it is made, priced and settled when it is over."""
 
 from __future__ import annotations
 
@@ -6,83 +6,136 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from kernel.clock import Clock
+from kernel.errors import Unavailable
 from lifecycle.runs.costing import PendingCall, metered, refused
 from lifecycle.runs.estimating import sent
-from lifecycle.runs.guard import Guard
+from lifecycle.runs.guard import Guard, GuardPolicy
 from lifecycle.specs.spending import reached
-from llmops.budgets.news import BudgetNews
-from llmops.budgets.purse import Purse
+from llmops.budgets.call_budget import CallBudget
 from llmops.budgets.rules import BudgetBlocked, Charged
 from llmops.budgets.waits import APPROVAL
-from llmops.spend.ledger import Line, Purpose
+from llmops.facts.model import Call, ToolCall
+from llmops.spend.pricing import Rates
 from llmops.spend.rates import RateBook
 from llmops.spend.usage import Spend, Usage
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from agent_framework import ChatContext, ChatResponse, ChatResponseUpdate, Content, Message, ResponseStream
 
+    from lifecycle.conversations.run import Run
     from lifecycle.loader.resolver import LiveAgent
-    from lifecycle.runs.rules import Run
+    from lifecycle.specs.spec import AgentSpec
     from lifecycle.specs.spending import Rung
 
+CallNext = Callable[[], Awaitable[None]]
 log = logging.getLogger(__name__)
 
-CallNext = Callable[[], Awaitable[None]]
+
+class CallNotes(Protocol):
+    """Notes model calls where others find them when this worker dies."""
+
+    async def calling(self, calls: Sequence[Call], following: Call) -> None:
+        """Note the calls that are settled, and the one that is about to be made, at its estimate.
+
+        Raises:
+            Unavailable: It cannot be noted; the call must not be made.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class MeterPolicy:
+    """How the calls of an attempt are metered.
+
+    Attributes:
+        guard: When the attempt has run away.
+        usual_output: Tokens that an answer may take where the agent does not say; within budgets it may take no more.
+        held_tokens: Most tokens of the conversation that the provider keeps.
+        approved: Whether degradation steps that ask for approval have it.
+        first: Number of the first call.
+    """
+
+    guard: GuardPolicy
+    usual_output: int
+    held_tokens: int = 0
+    approved: bool = False
+    first: int = 1
 
 
 @dataclass(slots=True)
-class Meter:
-    """Pays for the model calls of one attempt.
+class Metered:
+    """What the calls of an attempt have come to.
 
     Attributes:
-        run: The run, as claimed for this attempt.
-        live: The agent that runs it.
-        purse: What pays.
-        rates: What the workspace pays for models and tools.
-        guard: Stops the attempt when it runs away.
-        news: Tells of steps down the agent's ladder.
-        clock: Tells when a call began.
-        usual_output: Tokens that an answer may take where the agent does not say; within budgets it may take no more.
-        held_tokens: Most tokens of the conversation that the provider keeps.
-        spend: What the attempt's calls have come to.
-        model: The model that answered last, as the provider named it; None before the first answer.
-        finish_reason: Why the last answer ended, as the provider says it: `stop`, `length`, `tool_calls`, …; `unknown`
-            where it does not say; None before the first answer.
-        model_ms: How long the calls have taken.
-        intent: The last call that was to be made, at its estimate.
-        waits_below: The step of the ladder that stopped the run, in percent.
-        messages: What the last call was to be told.
-        first: How many of these the first call was told already.
-        purpose: What the calls are for.
-        calls: How many of the attempt have been begun.
-        limit: What ends the attempt, which a budget of wall time may bring forward; `latest` is when it would anyway.
+        calls: Those that are settled, in order.
+        open: The call that is being made, at its estimate; None between calls.
+        wanted: The last call that was to be made, at its estimate; None before the first.
+        waits_below: The degradation step that stopped the run, in percent of a budget; None where none did.
+        finish_reason: Why the model stopped last; empty when unknown.
+        messages: What the last call was given.
+        given: How many of these the first call was given already.
     """
 
-    run: Run
-    live: LiveAgent
-    purse: Purse
-    rates: RateBook
-    guard: Guard
-    news: BudgetNews
-    clock: Clock
-    usual_output: int
-    held_tokens: int = 0
-    spend: Spend = field(default_factory=Spend)
-    model: str | None = None
-    finish_reason: str | None = None
-    model_ms: int = 0
-    intent: Line | None = None
+    calls: list[Call] = field(default_factory=list[Call])
+    open: Call | None = None
+    wanted: Call | None = None
     waits_below: int | None = None
-    limit: asyncio.Timeout | None = None
-    latest: float = 0.0
+    finish_reason: str = ""
     messages: list[Message] = field(default_factory=list["Message"])
-    first: int = 0
-    purpose: Purpose = "answer"
-    calls: int = 0
+    given: int = 0
+
+    @property
+    def model(self) -> str | None:
+        """The model that answered last, as the provider named it; None before the first answer."""
+        return next((call.model for call in reversed(self.calls) if call.outcome in ("answered", "unmetered")), None)
+
+    @property
+    def spend(self) -> Spend:
+        """What the settled calls came to."""
+        return sum((call.spend for call in self.calls), Spend())
+
+
+class CallMeter:
+    """Notes, reserves, prices and settles the model calls of one attempt.
+
+    Attributes:
+        metered: What they have come to.
+        tools: The calls of function tools.
+    """
+
+    def __init__(
+        self,
+        workspace: str,
+        live: LiveAgent,
+        budget: CallBudget,
+        rates: RateBook,
+        notes: CallNotes,
+        clock: Clock,
+        policy: MeterPolicy,
+    ) -> None:
+        self._workspace = workspace
+        self._live = live
+        self._budget = budget
+        self._rates = rates
+        self._notes = notes
+        self._clock = clock
+        self._policy = policy
+        self._guard = Guard(policy.guard)
+        self._limit: asyncio.Timeout | None = None
+        self._latest = 0.0
+        self.metered = Metered()
+
+    @property
+    def tools(self) -> Sequence[ToolCall]:
+        """The calls of function tools, in order."""
+        return self._guard.tools
 
     def middleware(self) -> list[Any]:
         """Return middleware for Agent Framework: of model calls, which it makes one by one, and of function tools."""
@@ -92,7 +145,27 @@ class Meter:
         async def meter(context: ChatContext, call_next: CallNext) -> None:
             await self._call(context, call_next)
 
-        return [meter, self.guard.middleware()]
+        return [meter, self._guard.middleware()]
+
+    @asynccontextmanager
+    async def within(self, timeout_s: float) -> AsyncIterator[None]:
+        """Bound what is done inside to so many seconds, or to what a budget of wall time has left.
+
+        Raises:
+            BudgetBlocked: The budget's wall time is over.
+            Unavailable: The time is over.
+        """
+        try:
+            async with asyncio.timeout(timeout_s) as self._limit:
+                self._latest = asyncio.get_running_loop().time() + timeout_s
+                yield
+        except TimeoutError:
+            if self._budget.out_of_time:
+                raise BudgetBlocked("The wall time that a budget allows is over.") from None
+            msg = f"The attempt took longer than {timeout_s:g} s."
+            raise Unavailable(msg, code="run_timeout") from None
+        finally:
+            await self._budget.close()
 
     async def _call(self, context: ChatContext, call_next: CallNext) -> None:
         call = await self._begin(context)
@@ -131,109 +204,108 @@ class Meter:
         return ResponseStream(updates(), finalizer=ChatResponse.from_updates)
 
     async def _begin(self, context: ChatContext) -> PendingCall:
-        """Reserve the call at the most that it may take, and return it.
+        """Note and reserve the call at the most that it may take, and return it.
 
         Raises:
-            BudgetBlocked: A budget, or the agent's ladder, does not allow it.
+            BudgetBlocked: A budget, or a degradation step of the agent, does not allow it.
             RunFailed: The run has run away.
+            Unavailable: It cannot be noted.
         """
-        self.guard.check(time.monotonic())
-        self.messages = list(context.messages)
-        if self.calls == 0:
-            self.first = len(self.messages)
-        spec, run = self.live.spec, self.run
+        self._guard.check(time.monotonic())
+        state, spec = self.metered, self._live.spec
+        state.messages = list(context.messages)
+        if state.wanted is None:
+            state.given = len(state.messages)
         options: dict[str, Any] = context.options if isinstance(context.options, dict) else {}
-        limited = bool(await self.purse.limits())
+        limited = bool(await self._budget.limits())
         if limited:
             await self._degrade(options)
             if spec.max_output_tokens is None and spec.provider != "foundry":
                 # One dict is shared by all calls of the loop, so that this is said once for all.
                 options.setdefault("max_tokens", None)
-                options["max_tokens"] = options["max_tokens"] or self.usual_output
+                options["max_tokens"] = options["max_tokens"] or self._policy.usual_output
         model = str(options.get("model") or spec.model)
-        most_output = int(options.get("max_tokens") or spec.max_output_tokens or self.usual_output)
-        sends = sent(context.messages, options, spec.instructions, held=self.held_tokens)
+        most_output = int(options.get("max_tokens") or spec.max_output_tokens or self._policy.usual_output)
+        sends = sent(context.messages, options, spec.instructions, held=self._policy.held_tokens)
         usage = Usage(input_tokens=sends.at_most(), output_tokens=most_output)
-        rates, now = await self.rates.of(run.workspace), self.clock()
-        fees = rates.fees({tool.type: 1 for tool in spec.hosted_tools})
-        priced = rates.at_most(model, usage, now)
-        cost = priced.cost_micro_usd
-        self.calls += 1
-        intent = Line(
-            workspace=run.workspace,
-            run_id=run.id,
-            attempt=run.attempt,
-            call=self.calls,
-            at=now,
-            agent=run.agent,
-            session_id=run.session_id,
-            user_id=run.user_id or "",
-            provider=spec.provider,
-            model=model,
-            usage=usage,
-            cost_micro_usd=None if cost is None else cost + fees,
-            rate=priced.rate,
-            latency_ms=0,
-            purpose=self.purpose,
-            outcome="unsettled",
+        rates = await self._rates.of(self._workspace)
+        call = replace(
+            estimated(rates, spec, model, usage, self._clock()), number=self._policy.first + len(state.calls)
         )
-        self.intent = intent
-        await self.purse.begin(intent)
-        if self.limit is not None and self.purse.until is not None:
-            self.limit.reschedule(min(self.latest, self.purse.until))
-        return PendingCall(intent, sends, rates)
+        state.wanted = call
+        await self._budget.begin(call)
+        try:
+            await self._notes.calling(state.calls, call)
+        except BaseException:
+            self._budget.record(replace(call, usage=Usage(), cost_micro_usd=0, outcome="refused"))  # it is never made
+            raise
+        state.open = call
+        if self._limit is not None and self._budget.until is not None:
+            self._limit.reschedule(min(self._latest, self._budget.until))
+        return PendingCall(call, sends, rates)
 
     async def _end(self, call: PendingCall, response: ChatResponse[Any], started: float) -> None:
-        """Record the answer at what it cost.
-
-        Raises:
-            Unavailable: The ledger cannot be written; the attempt must not go on unrecorded.
-        """
+        """Settle the call at what it cost."""
+        self.metered.finish_reason = str(response.finish_reason or "")
         if metered(response):
-            line, unmetered = call.answered(response)
+            settled, unmetered = call.answered(response)
         else:  # counting takes a tokenizer, whose first use takes a second
-            line, unmetered = await asyncio.to_thread(call.answered, response)
-        self.model, self.finish_reason = line.model, response.finish_reason
+            settled, unmetered = await asyncio.to_thread(call.answered, response)
         if unmetered:
             msg = "the usage of an answer of %s cannot be booked, which is charged at an estimate: %s"
-            log.warning(msg, line.model, unmetered, extra={"event": "usage.unmetered"})
-        await self._record(line, started)
-        if line.cost_micro_usd is None:
-            await self.rates.note_unpriced(line.workspace, call.intent.model, line.model)
+            log.warning(msg, settled.model, unmetered, extra={"event": "usage.unmetered"})
+        self._settle(settled, started)
+        if settled.cost_micro_usd is None:
+            await self._rates.note_unpriced(self._workspace, call.intent.model, settled.model)
 
     async def _end_without(
         self, call: PendingCall, error: BaseException, came: Sequence[Content] | None, started: float
     ) -> None:
-        """Record a call that brought no whole answer; `came` is what was streamed of it, None where nothing is."""
+        """Settle a call that brought no whole answer; `came` is what was streamed of it, None where nothing is."""
         counted = came is not None and not refused(error)
-        line = await asyncio.to_thread(call.unfinished, error, came) if counted else call.unfinished(error, came)
-        await self._record(line, started)
+        settled = await asyncio.to_thread(call.unfinished, error, came) if counted else call.unfinished(error, came)
+        self._settle(settled, started)
 
-    async def _record(self, line: Line, started: float) -> None:
-        took = round((time.perf_counter() - started) * 1000)
-        self.model_ms += took
-        stored = await self.purse.record(replace(line, latency_ms=took))
-        self.spend += stored.spend
-        self.guard.spent(stored.spend.cost_micro_usd, time.monotonic())
+    def _settle(self, call: Call, started: float) -> None:
+        call = replace(call, latency_ms=round((time.perf_counter() - started) * 1000))
+        self.metered.calls.append(call)
+        self.metered.open = None
+        self._budget.record(call)
+        self._guard.spent(call.spend.cost_micro_usd, time.monotonic())
 
     async def _degrade(self, options: dict[str, Any]) -> None:
-        """Go down the agent's ladder as far as its budgets are used up.
+        """Take the agent's degradation steps as far as its budgets are used up.
 
         Raises:
             BudgetBlocked: A step that is reached stops the run, or asks for an approval that it does not have.
         """
-        ladder = self.live.spec.ladder
-        if not ladder:
+        steps = self._live.spec.ladder
+        if not steps:
             return
-        percent = await self.purse.percent()
-        for rung in reached(ladder, percent):
-            who = charged(self.run)
-            await self.news.degraded(who, rung.do, percent, rung.model, self.clock())
-            if rung.do == "cheaper_model":
-                options["model"] = rung.model
-            elif rung.do == "stop" or (rung.do == "ask" and not self.run.approved):
-                self.waits_below = rung.at
-                raise _stopped(rung, percent)
+        percent = await self._budget.percent()
+        for step in reached(steps, percent):
+            await self._budget.degraded(step.do, percent, step.model)
+            if step.do == "cheaper_model":
+                options["model"] = step.model
+            elif step.do == "stop" or (step.do == "ask" and not self._policy.approved):
+                self.metered.waits_below = step.at
+                raise _stopped(step, percent)
+
+
+def estimated(rates: Rates, spec: AgentSpec, model: str, usage: Usage, now: datetime) -> Call:
+    """Return the first call of an attempt as it is noted before it is made: unsettled, at the most that it may cost."""
+    fees = rates.fees({tool.type: 1 for tool in spec.hosted_tools})
+    priced = rates.at_most(model, usage, now)
+    return Call(
+        number=1,
+        at=now,
+        provider=spec.provider,
+        model=model,
+        usage=usage,
+        cost_micro_usd=None if priced.cost_micro_usd is None else priced.cost_micro_usd + fees,
+        rate=priced.rate,
+        outcome="unsettled",
+    )
 
 
 def charged(run: Run) -> Charged:

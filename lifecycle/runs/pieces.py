@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
-from lifecycle.sessions.conversations import Conversations
+from lifecycle.conversations.store import Conversations
 
 _LOOK_EVERY_S = 0.1
 _AT_ONCE = 200

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from lifecycle.runs.submissions import Submission
-from lifecycle.sessions.priority import Priority
+from lifecycle.conversations.priority import Priority
+from lifecycle.conversations.submission import Submission
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +43,11 @@ class DeadMessage:
 class RunQueue(Protocol):
     """The queue of runs. Every method raises Unavailable when the broker cannot be reached."""
 
-    async def send(self, submission: Submission) -> None:
-        """Put the submission on the queue; returns once the broker has accepted it."""
+    async def send(self, submission: Submission, at: datetime | None = None) -> None:
+        """Put the submission on the queue, to be delivered from that time on; returns once the broker has accepted it.
+
+        None delivers it at once.
+        """
         ...
 
     async def dead(self, limit: int, from_id: int = 0) -> Sequence[DeadMessage]:

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from opentelemetry import trace
 
 from kernel.tracing import event, failed, resumed, span
-from lifecycle.runs.rules import Run, RunState
-from lifecycle.runs.submissions import Submission
+from lifecycle.conversations.run import Run, RunState
+from lifecycle.conversations.submission import Submission
 
 
 @contextmanager
@@ -28,7 +28,7 @@ def delivery(submission: Submission, known: Run | None) -> Iterator[None]:
         "gen_ai.agent.name": submission.agent,
         "gen_ai.conversation.id": submission.session_id,
     }
-    parent, links = resumed(known.traceparent if known else None)
+    parent, links = resumed(known.dispatch.traceparent if known else None)
     with span(f"run {submission.agent}", attributes, parent=parent, links=links):
         yield
 

@@ -1,1 +1,1 @@
-"""Conversations: their state, history and events, where they are found and when they end."""
+"""What is done to conversations as a whole: started, ended, paused, erased, listed, exported."""

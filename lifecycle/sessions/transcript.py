@@ -8,9 +8,9 @@ from typing import TypeVar
 
 from kernel.errors import TooLarge
 from kernel.journal import Event
-from lifecycle.runs.rules import Run
-from lifecycle.sessions.conversations import Conversations, Turn
-from lifecycle.sessions.rules import Session
+from lifecycle.conversations.run import Run
+from lifecycle.conversations.session import Session
+from lifecycle.conversations.store import Conversations, Turn
 
 T = TypeVar("T")
 

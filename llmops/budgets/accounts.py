@@ -2,8 +2,8 @@
 
 Table `budgets`, partition workspace, beside the budgets (`llmops.budgets.book`):
 `count!{counter}`                what was spent, and what is reserved;
-`held!{run}!{attempt}!{call}`    a reservation: how much, in which counters, until when, and the ledger line that it
-                                 becomes when nobody settles it;
+`held!{run}!{attempt}!{call}`    a reservation: how much, in which counters, until when, and the call that it
+                                 is for;
 `turn!{process}`                 a process that waits for its turn at the counters, and since when.
 A reservation and its counters change in one transaction, guarded by the counters' ETags. What one process wants at the
 same time goes into one transaction, so that its own calls do not collide; only processes with each other do.
@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from kernel.clock import Clock
-from kernel.codec import JsonCodec
+from kernel.codec import JsonCodec, all_readable
 from kernel.errors import Unavailable
 from kernel.tables import (
     MAX_WRITES,
@@ -37,7 +37,7 @@ from kernel.tables import (
     every,
 )
 from llmops.budgets.book import TABLE
-from llmops.budgets.holds import Ask, Hold, Outcome, Settled, hold_key
+from llmops.budgets.holds import Ask, Hold, Outcome, Settled
 from llmops.budgets.rules import Amounts, Counter, Refusal, granted
 from llmops.budgets.turns import Turns
 
@@ -122,8 +122,9 @@ class Accounts:
     async def holds(self, workspace: str, run_id: str | None = None) -> AsyncIterator[Hold]:
         """Yield the workspace's reservations, or those of one run."""
         prefix = "held!" if run_id is None else f"held!{run_id}!"
-        async for row in every(self._tables, TABLE, Span.prefix(workspace, prefix)):
-            yield _HOLD.load(row.text("hold"))
+        rows = every(self._tables, TABLE, Span.prefix(workspace, prefix))
+        async for hold in all_readable(rows, lambda row: _HOLD.load(row.text("hold")), "reservation"):
+            yield hold
 
     async def forget(self, workspace: str, untouched_since: datetime) -> int:
         """Delete counters of runs, sessions, days and months that nobody touched since then; return how many."""
@@ -228,7 +229,7 @@ class Accounts:
         """Return the reservations, of those that a commit in doubt may have made or ended, that are there."""
         in_doubt = [wish for wish in batch if wish.in_doubt]
         wanted = {wish.settled.hold.key for wish in in_doubt if wish.settled}
-        wanted |= {hold_key(wish.ask.intent) for wish in in_doubt if wish.ask}
+        wanted |= {wish.ask.intent.key for wish in in_doubt if wish.ask}
         rows = await asyncio.gather(*(self._tables.get(TABLE, workspace, key) for key in wanted))
         return {row.key: _HOLD.load(row.text("hold")) for row in rows if row}
 
@@ -272,7 +273,7 @@ def _planned(
         plan.writes.append(Delete(workspace, settled.hold.key))
     if ask is None or wish.future.done():
         return plan
-    if wish.in_doubt and (made := stored.get(hold_key(ask.intent))):
+    if wish.in_doubt and (made := stored.get(ask.intent.key)):
         plan.hold = made
         return plan
     amounts, plan.refusals = granted(ask.need, ask.limits, counters)

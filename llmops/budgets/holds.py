@@ -6,8 +6,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from llmops.budgets.rules import Amounts, Applied, Counter, Refusal
-from llmops.spend.ledger import Line
+from llmops.budgets.rules import Amounts, Applied, Charged, Counter, Refusal
+from llmops.facts.model import Call
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """A model call that is to be made: who is charged, in which attempt at the run, and the call at its estimate."""
+
+    who: Charged
+    attempt: int
+    call: Call
+
+    @property
+    def key(self) -> str:
+        """The row key of its reservation."""
+        return f"held!{self.who.run_id}!{self.attempt:04d}!{self.call.number:04d}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +35,7 @@ class Hold:
         until: When it expires unless it is settled.
     """
 
-    intent: Line
+    intent: Intent
     amounts: Amounts
     counters: tuple[str, ...]
     until: datetime
@@ -29,14 +43,14 @@ class Hold:
     @property
     def key(self) -> str:
         """Its row key."""
-        return hold_key(self.intent)
+        return self.intent.key
 
 
 @dataclass(frozen=True, slots=True)
 class Ask:
     """A reservation as it is asked for: the call at its estimate, what it may take, what it has to keep, until when."""
 
-    intent: Line
+    intent: Intent
     need: Amounts
     limits: Sequence[Applied]
     until: datetime
@@ -62,8 +76,3 @@ class Outcome:
     hold: Hold | None
     refusals: Sequence[Refusal]
     counters: Mapping[str, Counter]
-
-
-def hold_key(intent: Line) -> str:
-    """Return the row key of the reservation for a call."""
-    return f"held!{intent.run_id}!{intent.attempt:04d}!{intent.call:04d}"

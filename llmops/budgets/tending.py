@@ -7,23 +7,18 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from kernel.errors import Unavailable
-from llmops.budgets.purse import Treasury
-from llmops.spend.ledger import EXPIRY_DAYS
+from llmops.budgets.call_budget import BudgetService
 
 log = logging.getLogger(__name__)
 
 COUNTERS_KEPT_FOR = timedelta(days=90)
 """How long the counter of a run, session, day or month is kept that nobody spends from any more."""
 
-LOOK_BACK_DAYS = 31
-"""Days back in which calls that nobody settled are found after the app has not run for long."""
-
 
 @dataclass(frozen=True, slots=True)
 class Tended:
-    """What one round did: calls recorded as unsettled, reservations freed, counters forgotten."""
+    """What one round did: reservations freed, counters forgotten."""
 
-    unsettled: int
     freed: int
     forgotten: int
 
@@ -31,7 +26,7 @@ class Tended:
 class Tending:
     """Looks after the reservations and counters of all workspaces."""
 
-    def __init__(self, treasury: Treasury) -> None:
+    def __init__(self, treasury: BudgetService) -> None:
         self._treasury = treasury
 
     async def tend(self) -> Tended:
@@ -43,7 +38,6 @@ class Tending:
         parts = self._treasury
         now = parts.clock()
         thorough = now.minute == 0
-        unsettled = await parts.ledger.expire(now, LOOK_BACK_DAYS if thorough else EXPIRY_DAYS)
         freed = forgotten = 0
         async for workspace in parts.book.workspaces():
             try:
@@ -52,4 +46,4 @@ class Tending:
                     forgotten += await parts.accounts.forget(workspace, now - COUNTERS_KEPT_FOR)
             except Unavailable as error:
                 log.warning("budgets of %s not tended: %s", workspace, error.code, extra={"event": "budgets.untended"})
-        return Tended(unsettled, freed, forgotten)
+        return Tended(freed, forgotten)

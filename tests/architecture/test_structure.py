@@ -53,8 +53,8 @@ def test_importing_the_app_loads_what_indexing_needs_and_no_more() -> None:
     later = (
         "lifecycle.registry.actor",
         "lifecycle.registry.operations",
-        "lifecycle.runs.runner",
-        "llmops.budgets.purse",
+        "lifecycle.runs.worker",
+        "llmops.budgets.call_budget",
     )
     code = f"import function_app, sys; print([name for name in {later!r} if name in sys.modules])"
 

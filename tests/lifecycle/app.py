@@ -14,15 +14,16 @@ from bootstrap.services import Services
 from kernel.errors import AppError
 from kernel.ids import new_id
 from kernel.tables import Tables
+from lifecycle.conversations.run import Run
+from lifecycle.conversations.session import Session
+from lifecycle.conversations.store import Turn
+from lifecycle.conversations.submission import RunRequest, Submission
 from lifecycle.registry.providers import ProviderVersion
 from lifecycle.registry.signals import LocalSignals
-from lifecycle.runs.intake import Accepted
-from lifecycle.runs.rules import Run
-from lifecycle.runs.submissions import RunRequest, Submission
-from lifecycle.sessions.conversations import Turn
-from lifecycle.sessions.rules import Session
+from lifecycle.runs.submit import Accepted
 from lifecycle.specs.spec import AgentSpec
-from llmops.spend.ledger import Line
+from llmops.facts.model import AttemptFact, Call
+from llmops.facts.store import KeptFact
 from llmops.spend.usage import Spend
 from tests.lifecycle.doubles import (
     Crash,
@@ -37,6 +38,21 @@ from tests.lifecycle.doubles import (
 
 TOOLED = spec(tools=("calculator",), simulate={"call_tool": "calculator"})
 """An agent whose runs take two model calls."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """A model call in the facts of a run, with its attempt."""
+
+    attempt: int
+    one: Call
+
+    @property
+    def call(self) -> int:
+        return self.one.number
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.one, name)
 
 
 @dataclass
@@ -145,6 +161,11 @@ class App:
         """Deliver a message and return what its run came to; None for one that was erased."""
         return await (worker or self.services).runner.process(submission, self.signals, last_delivery=last)
 
+    async def requeued(self, submission: Submission, *, worker: Services | None = None) -> Run | None:
+        """Deliver a message as the trigger does: a run that is to be attempted again goes back to the queue."""
+        services = worker or self.services
+        return await services.runner.process(submission, self.signals, requeue=services.requeue(self.queue.send))
+
     async def process(self, submission: Submission, *, worker: Services | None = None, last: bool = False) -> Run:
         run = await self.deliver(submission, worker=worker, last=last)
         assert run is not None
@@ -174,9 +195,18 @@ class App:
     async def turns(self, run: Run) -> list[Turn]:
         return list(await self.services.conversations.turns(run.workspace, run.session_id, 0, 1000))
 
+    async def attempts(self, run: Run) -> list[AttemptFact]:
+        """Return the facts of the run's attempts, in order."""
+        return [each.fact for each in await self.facts(run) if not each.fact.judge]
+
     async def lines(self, run: Run) -> list[Line]:
-        day = run.created_at.date()
-        return list(await self.services.ledger.lines(run.workspace, run.id, day, self.clock().date()))
+        """Return the model calls of the run's attempts, in order."""
+        return [Line(fact.attempt, call) for fact in await self.attempts(run) for call in fact.calls]
+
+    async def facts(self, run: Run) -> list[KeptFact]:
+        """Return the facts of the run's attempts, and of the judges of its answer."""
+        facts = self.services.facts
+        return list(await facts.of_run(run.workspace, run.agent, run.id, run.created_at, self.clock()))
 
     async def event_names(self, run: Run) -> list[str]:
         events = await self.services.conversations.events(run.workspace, run.session_id, 0, 1000)
@@ -194,7 +224,7 @@ class App:
         assert (session.runs, session.pending, session.turns, session.state) == (1, 0, 2, "active")
         assert run.spend == session.spend == spent
         assert run.wasted == spent - last
-        assert (run.lease_owner, run.error) == (None, None)
+        assert (run.lease, run.error) == (None, None)
 
     async def held(self) -> tuple[Accepted, asyncio.Task[Run], Gate]:
         """Submit a run and return it, a worker at it whose model call is held, and the gate that holds it."""
@@ -206,7 +236,7 @@ class App:
     async def renewed(self, run: Run) -> None:
         """Return once the run's lease lasts as long from now as a lease can."""
         for _ in range(1000):
-            if (await self.stored(run))[0].lease_until == self.clock.now + timedelta(seconds=60):
+            if (lease := (await self.stored(run))[0].lease) and lease.until == self.clock.now + timedelta(seconds=60):
                 return
             await asyncio.sleep(0.005)
         raise AssertionError

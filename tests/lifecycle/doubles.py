@@ -17,11 +17,11 @@ from bootstrap.services import Services
 from kernel.errors import NotFound, Unavailable
 from kernel.settings import Settings
 from kernel.tables import Page, Row, RowTooLarge, Span, Tables, Write, every
+from lifecycle.conversations.submission import Submission
 from lifecycle.registry.actor import AgentActor
 from lifecycle.registry.due_times import LookAfter
 from lifecycle.registry.providers import ProviderVersion, Wanted
 from lifecycle.runs.queue import DeadMessage
-from lifecycle.runs.submissions import Submission
 from lifecycle.specs.spec import AgentSpec
 
 T = TypeVar("T")
@@ -189,15 +189,19 @@ class MemoryQueue:
     """A run queue in memory: what was sent, and what is dead."""
 
     sent: list[Submission] = field(default_factory=list[Submission])
+    scheduled: list[tuple[datetime, Submission]] = field(default_factory=list[tuple[datetime, Submission]])
     redriven: list[tuple[Submission, int]] = field(default_factory=list[tuple[Submission, int]])
     letters: dict[int, DeadMessage] = field(default_factory=dict[int, DeadMessage])
     refuse: bool = False
     page: int = 100
 
-    async def send(self, submission: Submission) -> None:
+    async def send(self, submission: Submission, at: datetime | None = None) -> None:
         if self.refuse:
             raise Unavailable(code="queue_unavailable")
-        self.sent.append(submission)
+        if at is None:
+            self.sent.append(submission)
+        else:
+            self.scheduled.append((at, submission))
 
     async def dead(self, limit: int, from_id: int = 0) -> Sequence[DeadMessage]:
         found = [letter for number, letter in sorted(self.letters.items()) if number >= from_id]

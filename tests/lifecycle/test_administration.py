@@ -8,8 +8,8 @@ from datetime import timedelta
 import pytest
 
 from kernel.errors import Conflict, InvalidInput, NotFound, RunFailed
+from lifecycle.conversations.submission import RunRequest
 from lifecycle.registry.agents import AgentState
-from lifecycle.runs.submissions import RunRequest
 from tests.lifecycle.app import App
 from tests.lifecycle.doubles import live_versions, spec
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from kernel.journal import Event
-from lifecycle.runs.rules import Run, RunState
+from lifecycle.conversations.run import Run, RunState
 from llmops.budgets.rules import Budget, Limit, parse_scope
 from tests.lifecycle.app import App, abandon
 from tests.lifecycle.doubles import Crash, Fate, spec

@@ -12,10 +12,10 @@ import pytest
 from adapters.memory_tables import MemoryTables
 from kernel.errors import Conflict, EtagMismatch, InvalidInput, NotFound, TooLarge
 from kernel.tables import RowChanged, RowExists, Span, Tables, every
-from lifecycle.configuration.changes import Changed
-from lifecycle.configuration.following import SETTLED
 from lifecycle.configuration.kinds import CONTENT, OVERRIDES, Kind, Ref
 from lifecycle.configuration.layers import AgentConfig
+from lifecycle.propagation.changes import Changed
+from lifecycle.propagation.following import SETTLED
 from lifecycle.registry.catalog import Agent
 from lifecycle.registry.operations import Operation
 from lifecycle.specs.spec import AgentSpec

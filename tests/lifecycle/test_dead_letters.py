@@ -6,9 +6,9 @@ import pytest
 
 from kernel.errors import Conflict, NotFound, Unavailable
 from kernel.ids import new_id
-from lifecycle.runs.deadletters import DeadLetters
-from lifecycle.runs.rules import RunState
-from lifecycle.runs.submissions import Submission
+from lifecycle.conversations.run import RunState
+from lifecycle.conversations.submission import Submission
+from lifecycle.runs.dead_letters import DeadLetters
 from tests.lifecycle.app import App, abandon
 from tests.lifecycle.doubles import Crash, Fate, spec
 
@@ -176,7 +176,7 @@ async def test_a_run_that_is_running_is_not_lost(app: App) -> None:
     await app.submit()
     message = app.queue.sent.pop()
     stored = await app.services.conversations.load("default", message.session_id, message.run_id)
-    await app.services.runner._claim(stored)
+    await app.services.runner._claim(stored, message, None)
     app.queue.bury(message)
 
     assert await letters(app).account() == 0

@@ -15,10 +15,10 @@ import pytest
 
 from kernel.errors import Conflict, NotFound, Unavailable
 from kernel.tables import Span, every
-from lifecycle.runs.rules import Run
-from lifecycle.sessions.conversations import Change, Stored
-from lifecycle.sessions.rules import Kept, Receipt, erasing
-from lifecycle.sessions.starting import Wish
+from lifecycle.conversations.run import Run
+from lifecycle.conversations.session import Kept, Receipt, erasing
+from lifecycle.conversations.store import Change, Stored
+from lifecycle.sessions.start import Wish
 from llmops.budgets.rules import Budget, Limit, Scope
 from llmops.evaluation.policy import EvaluationPolicy, JudgePolicy
 from tests.fakes.foundry_server import FakeFoundry

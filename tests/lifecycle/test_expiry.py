@@ -8,9 +8,9 @@ from kernel.due import TABLE as DUE
 from kernel.errors import Conflict, NotFound
 from kernel.ids import new_id
 from kernel.tables import Span, every
-from lifecycle.runs.rules import RunState
-from lifecycle.sessions.directory import OPEN
-from lifecycle.sessions.rules import Session, SessionState
+from lifecycle.conversations.directory import OPEN
+from lifecycle.conversations.run import RunState
+from lifecycle.conversations.session import Session, SessionState
 from tests.lifecycle.app import App
 from tests.lifecycle.doubles import CountingTables, Crash, Fate, spec
 
@@ -91,7 +91,7 @@ async def test_a_run_under_way_keeps_its_session_open(app: App) -> None:
     await app.submit(session_id="chat")
     app.clock.move(days=2)
     stored = await app.services.conversations.load("default", "chat", app.queue.sent[0].run_id)
-    claimed = await app.services.runner._claim(stored)
+    claimed = await app.services.runner._claim(stored, app.queue.sent[-1], None)
 
     assert await app.services.session_end.expire() == 0
     assert not isinstance(claimed, type(stored.run))

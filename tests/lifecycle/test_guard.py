@@ -10,9 +10,9 @@ from agent_framework import Agent, Message
 
 from adapters.providers.offline_client import Answer, OfflineChatClient
 from kernel.errors import RunFailed
+from lifecycle.conversations.run import RunState
 from lifecycle.registry.providers import ProviderVersion
 from lifecycle.runs.guard import Guard, GuardPolicy
-from lifecycle.runs.rules import RunState
 from lifecycle.specs.spec import AgentSpec, Simulation
 from lifecycle.specs.spending import Runaway
 from lifecycle.specs.tools import Toolbox

@@ -9,11 +9,11 @@ import pytest
 from kernel.errors import Conflict, NotFound, TooLarge, Unavailable
 from kernel.ids import new_id
 from kernel.tables import Span, every
-from lifecycle.runs.rules import RunState
-from lifecycle.runs.submissions import RunRequest
-from lifecycle.sessions.conversations import TABLE as CONVERSATIONS
-from lifecycle.sessions.directory import OPEN
-from lifecycle.sessions.starting import Wish
+from lifecycle.conversations.directory import OPEN
+from lifecycle.conversations.run import RunState
+from lifecycle.conversations.store import TABLE as CONVERSATIONS
+from lifecycle.conversations.submission import RunRequest
+from lifecycle.sessions.start import Wish
 from tests.lifecycle.app import App, abandon
 from tests.lifecycle.doubles import Crash, Fate, SmallTables, spec
 

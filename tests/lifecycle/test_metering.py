@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
-from agent_framework import Content, Message
+from agent_framework import Content, Message, UsageDetails
 from httpx2 import Request, Response
 from openai import APITimeoutError, RateLimitError
 
 from kernel.errors import ProviderRejected
-from lifecycle.runs.costing import refused
-from lifecycle.runs.estimating import sent
-from lifecycle.runs.rules import RunState
-from llmops.spend.usage import Spend
+from lifecycle.conversations.run import RunState
+from lifecycle.runs.estimating import estimate
+from lifecycle.runs.metering import refused, usage_of
+from llmops.spend.usage import Spend, Usage
 from tests.lifecycle.app import TOOLED, App
 from tests.lifecycle.doubles import CountingTables, spec
 from tests.lifecycle.test_budgets import limit
-from tests.llmops.conftest import line
 
 REQUEST = Request("POST", "http://127.0.0.1/")
 
@@ -37,25 +37,6 @@ async def test_streamed_runs_are_in_the_ledger_as_others_are() -> None:
     ]
     assert run.spend == sum((line.spend for line in lines), Spend())
     await app.aclose()
-
-
-async def test_a_call_is_settled_though_no_timer_ran_for_weeks() -> None:
-    """The first thorough round finds what the days in between have hidden; within a day of it, any does."""
-    app = App()
-    await app.declare()
-    accepted, working, _ = await app.held()
-    await app.services.ledger.begin(line(accepted.run.id, at=app.clock.now), app.clock.now)
-    working.cancel()
-    await asyncio.gather(working, return_exceptions=True)
-    app.clock.move(days=20)
-    first = await app.services.tending.tend()
-    app.clock.now = app.clock.now.replace(minute=0)
-    second = await app.services.tending.tend()
-    lines = await app.lines(accepted.run)
-    await app.aclose()
-
-    assert (first.unsettled, second.unsettled) == (0, 1)
-    assert [one.outcome for one in lines] == ["unsettled"]
 
 
 async def test_a_stream_that_is_left_in_the_middle_is_charged_its_estimate() -> None:
@@ -90,9 +71,9 @@ async def test_a_refused_call_is_in_the_ledger_and_costs_nothing() -> None:
 
 @pytest.mark.parametrize("budget", [False, True])
 async def test_what_a_call_writes(budget: bool) -> None:
-    """Two writes a call, and one a run more within budgets, whatever their number; nothing is read in between."""
+    """One write for each after the first, and two more within budgets, whatever their number; nothing is read."""
     tables = CountingTables()
-    app = App(tables, BUDGET_TRUST_S=1000)
+    app = App(tables, BUDGET_TRUST_S=1000, RUN_LOOK_EVERY_S=5)
     await app.declare(declared=TOOLED)
     if budget:
         await limit(app, "workspace", "tokens", 1_000_000)
@@ -101,11 +82,28 @@ async def test_what_a_call_writes(budget: bool) -> None:
     tables.reset()
     await app.ask()
 
-    assert tables.operations["commit ledger"] == (2 if budget else 4)
+    assert tables.operations["commit facts"] == 1
+    assert tables.operations["commit conversations"] == 4, "submitted, claimed with the first call, the next, answered"
     assert tables.operations["commit budgets"] == (3 if budget else 0)
     assert tables.operations["query budgets"] + tables.operations["query prices"] == 0
     assert tables.operations["get budgets"] == 0
     await app.aclose()
+
+
+def test_usage_never_adds_the_keys_that_repeat_it() -> None:
+    """The framework gives cached and reasoning tokens under its own keys and the provider's."""
+    details: Any = UsageDetails(
+        input_token_count=10,
+        output_token_count=5,
+        total_token_count=15,
+        cache_read_input_token_count=4,
+        cache_creation_input_token_count=3,
+        reasoning_output_token_count=2,
+    )
+    details |= {"openai.cached_input_tokens": 4, "openai.reasoning_tokens": 2}
+
+    assert usage_of(details) == Usage(10, 4, 3, 5, 2)
+    assert usage_of(None) == Usage()
 
 
 def test_what_an_answer_with_a_status_says_is_a_refusal() -> None:
@@ -123,8 +121,9 @@ def test_what_an_answer_with_a_status_says_is_a_refusal() -> None:
 def test_an_estimate_is_never_below_what_byte_pair_tokenizers_make() -> None:
     """Bytes bound tokens, for any script; tools, instructions and a kept conversation count too."""
     text = "Ünïcode 漢字 🙂 " * 20
-    found = sent([Message("user", [text])], {}, "Be brief.", held=100)
+    found = estimate([Message("user", [text])], {}, "Be brief.", held=100, most_output=50)
     called = Message("assistant", [Content.from_function_call("c1", "search", arguments={"q": "x" * 500})])
 
-    assert found.at_most() >= len(text.encode()) + len("Be brief.") + 100
-    assert sent([called], {}, "", held=0).at_most() >= 500
+    assert found.input_tokens >= len(text.encode()) + len("Be brief.") + 100
+    assert found.output_tokens == 50
+    assert estimate([called], {}, "", held=0, most_output=1).input_tokens >= 500

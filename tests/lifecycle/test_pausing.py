@@ -9,10 +9,10 @@ from functools import partial
 import pytest
 
 from kernel.errors import AppError, Conflict, NotFound, Unavailable
-from lifecycle.runs.rules import Run
-from lifecycle.runs.submissions import Submission
-from lifecycle.sessions.rules import Limits, SessionState
-from lifecycle.sessions.starting import Wish
+from lifecycle.conversations.run import Run
+from lifecycle.conversations.session import Limits, SessionState
+from lifecycle.conversations.submission import Submission
+from lifecycle.sessions.start import Wish
 from tests.lifecycle.app import App
 from tests.lifecycle.doubles import Crash, Fate, spec
 

@@ -16,7 +16,7 @@ from kernel.errors import Conflict, EtagMismatch, NotFound
 from kernel.tables import Span
 from lifecycle.configuration.preferences import MAX_NOTE, MAX_TEXT, Preferences, preference_text, preferring
 from lifecycle.configuration.users import Users
-from lifecycle.sessions.starting import Wish
+from lifecycle.sessions.start import Wish
 from tests.lifecycle.app import App
 
 PREFERENCES = st.builds(

@@ -13,7 +13,7 @@ from kernel.errors import InvalidInput, NotFound, RunFailed, TooLarge, Unavailab
 from kernel.settings import Settings
 from kernel.tables import Span
 from lifecycle import ProductionAgentManager
-from lifecycle.runs.submissions import RunRequest
+from lifecycle.conversations.submission import RunRequest
 from lifecycle.specs.spec import AgentSpec, Simulation
 
 SPEC = AgentSpec(model="gpt-5-mini", instructions="Be brief.")

@@ -16,11 +16,10 @@ from bootstrap.services import Services
 from kernel.errors import Unavailable
 from kernel.ids import new_id
 from kernel.journal import LANES, Event
+from lifecycle.conversations.run import Run
+from lifecycle.conversations.store import Change, Stored
+from lifecycle.conversations.submission import RunRequest, submission_of
 from lifecycle.events.pending import Pending, Stretch
-from lifecycle.runs.intake import submission_of
-from lifecycle.runs.rules import Run
-from lifecycle.runs.submissions import RunRequest
-from lifecycle.sessions.conversations import Change, Stored
 from tests.lifecycle.app import TOOLED, App, abandon
 from tests.lifecycle.doubles import NOW, CountingTables, Crash, Fate
 

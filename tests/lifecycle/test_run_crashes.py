@@ -10,9 +10,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from kernel.errors import Unavailable
-from lifecycle.runs.intake import submission_of
-from lifecycle.runs.rules import Run
-from lifecycle.runs.submissions import RunRequest
+from lifecycle.conversations.run import Run
+from lifecycle.conversations.submission import RunRequest, submission_of
 from lifecycle.specs.spec import AgentSpec
 from tests.lifecycle.app import TOOLED, App, abandon
 from tests.lifecycle.doubles import Crash, Fate, live_versions, spec
@@ -31,9 +30,12 @@ async def one_run(declared: AgentSpec) -> AsyncIterator[tuple[App, Run]]:
     await app.aclose()
 
 
-async def process(app: App, run: Run, fate: Fate | None = None) -> Run:
+async def process(app: App, run: Run, fate: Fate | None = None, *, warm: bool = False) -> Run:
     worker = app.worker(fate) if fate else app.services
     signals = worker.local_signals() if fate else app.signals
+    if warm:
+        await app.services.resolver.resolve("default", "bot", app.signals)
+        await worker.resolver.resolve("default", "bot", app.signals)
     try:
         done = await worker.runner.process(submission_of(run), signals)
         assert done is not None
@@ -64,6 +66,32 @@ async def test_a_run_survives_its_worker_dying_at_any_effect(agent: str, after: 
             assert [line.call for line in await app.lines(run) if line.attempt == done.attempt] in ([1], [1, 2])
 
     assert number > 8, "claim, provisioning, model calls, ledger and answer"
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+async def test_a_call_noted_with_the_claim_is_paid_for_once(agent: str, after: bool) -> None:
+    """A worker that has the agent at hand notes its first call as it claims the run; it may die at any effect."""
+    number = 0
+    for number in itertools.count(1):
+        async with one_run(AGENTS[agent]) as (app, run):
+            fate = Fate(number, after)
+            with contextlib.suppress(Crash):
+                await process(app, run, fate, warm=True)
+            if not fate.dead:
+                break
+            app.clock.move(seconds=61)
+            done = await process(app, run)
+            facts = await app.attempts(run)
+
+            await app.check_answered_once(run)
+            assert [fact.attempt for fact in facts] == list(range(1, done.attempt + 1))
+            assert {(fact.ending, fact.code) for fact in facts[:-1]} <= {("retried", "worker_lost")}
+            for fact in facts[:-1]:
+                assert fact.calls, "the first call may have been made"
+                assert fact.calls[-1].outcome in ("unsettled", "answered")
+
+    assert number > 3, "claim, model call, answer and fact"
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["refused", "in doubt"])

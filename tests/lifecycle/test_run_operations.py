@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 
 import pytest
 
@@ -11,19 +12,19 @@ from llmops.budgets.rules import Budget, Limit, parse_scope
 from tests.lifecycle.app import TOOLED, App
 from tests.lifecycle.doubles import CountingTables, spec
 
-SUBMITTED = Counter({"query agents": 1, "commit runs": 1, "commit conversations": 1})
+SUBMITTED = Counter({"commit runs": 1, "commit conversations": 1})
+AGENT_READ = Counter({"query agents": 1})
 SESSION_READ = Counter({"get conversations": 1})
 SESSION_ENTERED = Counter({"commit due": 1, "commit sessions": 1, "commit opensessions": 1})
-RUN = Counter({"get conversations": 2, "commit conversations": 2, "commit outcomes": 1})
+RUN = Counter({"get conversations": 2, "commit conversations": 2, "commit facts": 1})
 HISTORY = Counter({"query conversations": 1})
-SCORED = Counter({"commit evaluations": 1})
-CALL = Counter({"commit ledger": 2})
-CALL_WITHIN_BUDGETS = Counter({"commit ledger": 1, "commit budgets": 1})
+CALL = Counter({"commit conversations": 1})
+RESERVED = Counter({"commit budgets": 1})
 BUDGETS_CLOSED = Counter({"commit budgets": 1})
 PUBLISHED = Counter({"commit events": 1})
 
-FIRST = SUBMITTED + SESSION_ENTERED + RUN + SCORED + CALL
-NEXT = SUBMITTED + SESSION_READ + RUN + HISTORY + SCORED + CALL
+FIRST = SUBMITTED + AGENT_READ + SESSION_ENTERED + RUN
+NEXT = SUBMITTED + SESSION_READ + RUN + HISTORY
 
 
 async def started(declared: AgentSpec | None = None) -> tuple[App, CountingTables]:
@@ -38,7 +39,7 @@ async def started(declared: AgentSpec | None = None) -> tuple[App, CountingTable
 
 
 async def counted(app: App, tables: CountingTables, **more: object) -> Counter[str]:
-    """Return what a run requests until it is recorded and its outcome noted; its events are published apart from it."""
+    """Return what a run requests until it is recorded and its fact written; its events are published apart from it."""
     await app.ask(**more)  # pyright: ignore[reportArgumentType] - fields of a request
     found = Counter({name: n for name, n in tables.operations.items() if not name.endswith(" events")})
     await app.services.publisher.flush()
@@ -52,6 +53,20 @@ async def in_session(app: App, tables: CountingTables) -> str:
     await app.services.publisher.flush()
     tables.reset()
     return session
+
+
+def requests(found: Counter[str], kinds: Iterable[str]) -> int:
+    return sum(count for name, count in found.items() if name.split(" ")[0] in kinds)
+
+
+def test_what_a_run_may_take() -> None:
+    """At most 3 reads and 8 writes where it starts a session, 4 and 5 in one that exists."""
+    reads, writes = ("get", "query"), ("commit",)
+
+    assert requests(FIRST, reads) <= 3
+    assert requests(FIRST, writes) <= 8
+    assert requests(NEXT, reads) <= 4
+    assert requests(NEXT, writes) <= 5
 
 
 async def test_a_run_that_starts_a_session() -> None:
@@ -76,10 +91,11 @@ async def test_a_streamed_run_that_is_over_at_once() -> None:
 
 
 async def test_a_run_that_is_not_scored() -> None:
+    """A score takes no request of its own."""
     app, tables = await started(spec(evaluation={"share": 0}))
     session = await in_session(app, tables)
 
-    assert await counted(app, tables, session_id=session) == NEXT - SCORED
+    assert await counted(app, tables, session_id=session) == NEXT
 
 
 async def test_every_further_model_call() -> None:
@@ -96,9 +112,9 @@ async def test_a_run_within_budgets(declared: AgentSpec | None, calls: int) -> N
     for scope in ("workspace", "agent:bot"):
         await app.services.budgets.put("default", Budget(parse_scope(scope), (Limit("tokens", "day", 10**9),)), None)
     session = await in_session(app, tables)
-    expected = NEXT - CALL + BUDGETS_CLOSED
-    for _ in range(calls):
-        expected += CALL_WITHIN_BUDGETS
+    expected = NEXT + BUDGETS_CLOSED
+    for number in range(calls):
+        expected += RESERVED + (CALL if number else Counter())
 
     assert await counted(app, tables, session_id=session) == expected
 
@@ -115,11 +131,11 @@ async def test_what_publishing_a_runs_events_takes() -> None:
 
 
 async def test_a_message_that_comes_twice() -> None:
-    """The run is found ended; its outcome is offered once more, in case the first worker died before it noted it."""
+    """The run is found ended; its fact is offered once more, in case the first worker died before it wrote it."""
     app, tables = await started()
     await app.ask()
     tables.reset()
     await app.process(app.queue.sent[-1])
 
-    assert tables.operations == Counter({"get conversations": 2, "commit outcomes": 1})
+    assert tables.operations == Counter({"get conversations": 2, "commit facts": 1, "get facts": 1})
     await app.aclose()

@@ -8,8 +8,9 @@ import pytest
 
 from kernel.errors import AppError, Conflict, InternalError, InvalidInput, NotFound, Unavailable
 from kernel.ids import new_id
-from lifecycle.runs.rules import Run, RunState, retry_delay_s
-from lifecycle.runs.submissions import Submission
+from lifecycle.conversations.accounting import retry_delay_s
+from lifecycle.conversations.run import Run, RunState
+from lifecycle.conversations.submission import Submission
 from llmops.spend.usage import Spend
 from tests.lifecycle.app import TOOLED, App, Gate
 from tests.lifecycle.doubles import Fate, SmallTables, spec
@@ -32,7 +33,9 @@ async def test_a_run_is_answered_and_accounted_for() -> None:
 
     await app.check_answered_once(run)
     assert [(line.attempt, line.call) for line in lines] == [(1, 1), (1, 2)]
-    assert {(line.user_id, line.provider, line.model) for line in lines} == {("ann", "offline", "gpt-4o-mini")}
+    assert {(line.provider, line.model) for line in lines} == {("offline", "gpt-4o-mini")}
+    (kept,) = await app.facts(run)
+    assert (kept.fact.who.user_id, kept.fact.spend, kept.fact.score) == ("ann", run.spend, run.score)
     assert run.spend.cost_micro_usd > 0
     assert run.wasted == Spend()
     assert run.score is not None
@@ -105,7 +108,7 @@ async def test_a_sign_of_life_keeps_the_lease() -> None:
 
 
 async def test_an_answer_that_comes_after_the_lease_is_discarded() -> None:
-    """A stalled worker's run was taken over: its late answer changes nothing, its model call is still paid for."""
+    """A stalled worker's run was taken over: it notices before it calls the model, and what it did is recorded."""
     app = App(RUN_LOOK_EVERY_S=5)
     await app.declare()
     accepted, stalled, gate = await app.held()
@@ -118,7 +121,11 @@ async def test_an_answer_that_comes_after_the_lease_is_discarded() -> None:
 
     assert (late.attempt, late.answer) == (2, None), "what the late worker returns is the run as the other one has it"
     assert done.attempt == 2
-    assert [line.attempt for line in await app.lines(accepted.run)] == [1, 2]
+    assert [(fact.attempt, fact.ending, fact.code) for fact in await app.attempts(accepted.run)] == [
+        (1, "retried", "worker_lost"),
+        (2, "succeeded", ""),
+    ]
+    assert [line.attempt for line in await app.lines(accepted.run)] == [2]
     await app.check_answered_once(accepted.run)
 
 
@@ -432,11 +439,12 @@ async def test_an_answer_too_large_to_be_stored_fails_the_run_for_good() -> None
 
 
 @pytest.mark.parametrize(
-    ("attempt", "asked", "expected"), [(1, None, 1), (2, None, 2), (3, 9, 9), (9, None, 30), (-3, None, 1), (1, 99, 30)]
+    ("attempt", "asked", "expected"),
+    [(1, None, 1), (2, None, 2), (3, 9, 9), (9, None, 30), (-3, None, 1), (1, 99, 99), (1, 999, 300)],
 )
 def test_waits_between_attempts_double(attempt: int, asked: float | None, expected: float) -> None:
-    """From the base up to half a minute, or as the provider asked."""
-    assert retry_delay_s(attempt, 1, asked) == expected
+    """From the base up to half a minute, or as the provider asked, within the limit that is set."""
+    assert retry_delay_s(attempt, 1, asked, 300) == expected
 
 
 async def test_runs_of_many_sessions_go_on_at_once() -> None:

@@ -10,11 +10,11 @@ import pytest
 
 from kernel.errors import Conflict, NotFound, ProviderRejected, Unavailable
 from kernel.tables import Span, every
+from lifecycle.conversations.run import Run
 from lifecycle.registry.history import DECLARATIONS_KEPT, TABLE
 from lifecycle.registry.operations import Keep, Retire
 from lifecycle.registry.prune import Action
-from lifecycle.runs.rules import Run
-from lifecycle.sessions.starting import Wish
+from lifecycle.sessions.start import Wish
 from lifecycle.specs.spec import fingerprint
 from tests.lifecycle.app import App
 from tests.lifecycle.doubles import CountingTables, Fate, FatefulProvider, live_versions, make_actor, spec

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from kernel.errors import AppError, Unavailable
-from lifecycle.runs.rules import Run, RunState, Stage
+from lifecycle.conversations.run import Run, RunState, Stage
 from llmops.metrics import definitions as metrics
 from llmops.metrics.series import Key, Numbers
 from tests.lifecycle.app import TOOLED, App

@@ -18,17 +18,17 @@ from adapters.table_rules import place
 from bootstrap.services import Services
 from kernel.errors import InvalidInput, Unavailable
 from kernel.tables import Page, RowTooLarge, Span, Write
-from lifecycle.evaluation.charging import TRIES, before_calls
+from lifecycle.conversations.run import Run
+from lifecycle.evaluation.charging import TRIES, JudgingCharges, before_calls
 from lifecycle.evaluation.checks import Checks
 from lifecycle.evaluation.judge import question, verdict
 from lifecycle.evaluation.judging import ASKING, CLAIM, Judges
-from lifecycle.runs.rules import Run
 from llmops.budgets.rules import Amounts, Budget, Limit, parse_scope
-from llmops.evaluation.history import by_version
 from llmops.evaluation.policy import EvaluationPolicy, FoundryPolicy, JudgePolicy
 from llmops.evaluation.scoring import Part
+from llmops.facts.model import Call
+from llmops.facts.scores import Evaluation, by_version
 from llmops.spend.costs import costs_of, group_by
-from llmops.spend.ledger import Line
 from tests.fakes.foundry_server import FakeFoundry
 from tests.lifecycle.app import App, Gate
 from tests.lifecycle.doubles import Crash, Fate, quick_settings, spec
@@ -37,6 +37,11 @@ from tests.lifecycle.evaluation import own_checks
 
 def judged(**policy: Any) -> EvaluationPolicy:
     return EvaluationPolicy(judge=JudgePolicy(agent="judge", **policy))
+
+
+async def judging_calls(app: App, run: Run) -> list[Call]:
+    """Return the calls that judging the run's answers took."""
+    return [call for kept in await app.facts(run) if kept.fact.judge for call in kept.fact.calls]
 
 
 async def app_with(reply: str = '{"score": 2, "reason": "Too short."}', policy: EvaluationPolicy | None = None) -> App:
@@ -50,28 +55,27 @@ async def test_a_judge_is_heard_after_the_run_and_charged_to_its_agent() -> None
     app = await app_with()
     run = await app.ask("Why?")
     first = run.score
-    heard = await app.services.judges.hear(app.signals)
-    again = await app.services.judges.hear(app.signals)
+    heard = await app.services.judges.run(app.signals)
+    again = await app.services.judges.run(app.signals)
     after, _ = await app.stored(run)
-    lines = await app.lines(run)
+    [answer] = await app.lines(run)
+    [judging] = await judging_calls(app, run)
 
     assert first is not None
     assert first.parts == {"answered": 100}
-    assert (heard.heard, heard.put_off, again.heard, again.folded) == (1, 0, 0, 0)
+    assert (heard.judged, heard.deferred, again.judged) == (1, 0, 0)
     assert after.score is not None
     assert after.score.parts == {"answered": 100, "judge": 25}
     assert after.score.overall == 62
     assert after.score.reasons == {"judge": "Too short."}
     assert (await app.event_names(run))[-1] == "run.evaluated"
-    [answer, judging] = sorted(lines, key=lambda line: line.purpose)
-    assert (answer.purpose, answer.attempt) == ("answer", 1)
-    assert (judging.purpose, judging.attempt, judging.call, judging.agent) == ("evaluation", 0, 1, "bot")
+    assert judging.number == 1
     assert (judging.cost_micro_usd or 0) > 0
     today = app.clock.now.date()
     by_day = await app.services.daily_costs.sums("default", today, today, today)
     purposes = costs_of(by_day, today, today, group_by("purpose")).groups
     assert {name: spend.cost_micro_usd for name, spend in purposes} == {
-        "answer": answer.cost_micro_usd,
+        "answer": answer.spend.cost_micro_usd,
         "evaluation": judging.cost_micro_usd,
     }
     sums = by_version(await app.services.evaluations.sums("default", "bot"))
@@ -82,14 +86,14 @@ async def test_a_judge_is_heard_after_the_run_and_charged_to_its_agent() -> None
 async def test_a_judge_that_says_nothing_is_asked_again_and_then_left_out() -> None:
     app = await app_with("I like it.")
     run = await app.ask()
-    rounds = [await app.services.judges.hear(app.signals) for _ in range(6)]
+    rounds = [await app.services.judges.run(app.signals) for _ in range(6)]
     after, _ = await app.stored(run)
 
-    assert [one.put_off for one in rounds] == [1, 1, 1, 1, 0, 0]
+    assert [one.deferred for one in rounds] == [1, 1, 1, 1, 0, 0]
     assert after.score is not None
     assert after.score.parts == {"answered": 100}
     assert after.score.reasons == {"judge": "Left out: judge_unreadable."}
-    assert len([line for line in await app.lines(run) if line.purpose == "evaluation"]) == 5
+    assert len(await judging_calls(app, run)) == 5
 
 
 class FullRun(MemoryTables):
@@ -109,10 +113,10 @@ async def test_an_answer_that_cannot_be_shown_its_score_holds_up_no_other() -> N
     await app.declare(declared=spec(evaluation=judged()))
     runs = [await app.ask("Why?") for _ in range(3)]
     app.tables.run_id = runs[0].id  # pyright: ignore[reportAttributeAccessIssue] - made above
-    heard = await app.services.judges.hear(app.signals)
+    heard = await app.services.judges.run(app.signals)
     parts = [(await app.stored(run))[0].score for run in runs]
 
-    assert (heard.heard, heard.put_off) == (2, 1)
+    assert (heard.judged, heard.deferred) == (2, 1)
     assert ["judge" in part.parts for part in parts if part] == [False, True, True]
 
 
@@ -120,10 +124,10 @@ async def test_a_judge_that_is_not_there_is_left_out_at_once() -> None:
     app = App()
     await app.declare(declared=spec(evaluation=judged()))
     run = await app.ask()
-    heard = await app.services.judges.hear(app.signals)
+    heard = await app.services.judges.run(app.signals)
     after, _ = await app.stored(run)
 
-    assert (heard.heard, heard.put_off) == (1, 0)
+    assert (heard.judged, heard.deferred) == (1, 0)
     assert after.score is not None
     assert after.score.reasons == {"judge": "Left out: agent_not_found."}
 
@@ -132,9 +136,9 @@ async def test_a_sample_is_judged() -> None:
     app = await app_with(policy=judged(share=0.5))
     for number in range(40):
         await app.ask(f"Question {number}")
-    heard = await app.services.judges.hear(app.signals)
+    heard = await app.services.judges.run(app.signals)
 
-    assert 8 < heard.heard < 32
+    assert 8 < heard.judged < 32
 
 
 async def test_no_answer_is_scored_where_none_is_asked_for() -> None:
@@ -192,17 +196,19 @@ class JudgingModel:
         return app
 
 
-async def judgements(app: App, *runs: Run) -> list[Line]:
-    """Return the ledger's lines of judging, once dead workers' reservations are over; the counters match all lines."""
+async def judgements(app: App, *runs: Run) -> list[Call]:
+    """Return the calls of judging, once dead workers' reservations are over; the counters match all calls."""
     app.clock.move(days=1)
     await app.services.tending.tend()
-    lines = [line for run in runs for line in await app.lines(run)]
+    answering = [call for run in runs for fact in await app.attempts(run) for call in fact.calls]
+    judging = [call for run in runs for call in await judging_calls(app, run)]
+    calls = [*answering, *judging]
     counter = (await app.services.accounts.counters("default", ["workspace!total"]))["workspace!total"]
 
     assert counter.reserved == Amounts()
-    assert counter.spent.calls == len(lines)
-    assert counter.spent.tokens == sum(line.usage.input_tokens + line.usage.output_tokens for line in lines)
-    return [line for line in lines if line.purpose == "evaluation"]
+    assert counter.spent.calls == len(calls)
+    assert counter.spent.tokens == sum(call.usage.input_tokens + call.usage.output_tokens for call in calls)
+    return judging
 
 
 @pytest.mark.parametrize("after", [False, True])
@@ -210,7 +216,7 @@ async def judgements(app: App, *runs: Run) -> list[Line]:
 async def test_a_crash_anywhere_leaves_the_judge_heard_once(at: int, after: bool) -> None:
     """Before the claim, between claim and call, between call and record, or after: one score, and every call paid.
 
-    The call that a worker noted and did not live to make is in the ledger, too, at its estimate.
+    The call that a worker noted and did not live to make is charged, too, at its estimate.
     """
     async with JudgingModel() as model:
         app = await model.app()
@@ -218,14 +224,14 @@ async def test_a_crash_anywhere_leaves_the_judge_heard_once(at: int, after: bool
         fate = Fate(at, after=after)
         struck = app.worker(fate)
         with contextlib.suppress(Crash, Unavailable):
-            await struck.judges.hear(app.signals)
+            await struck.judges.run(app.signals)
         workers = [app.worker(), app.worker()]
         for worker in workers:
-            await worker.judges.hear(app.signals)
+            await worker.judges.run(app.signals)
         soon = model.calls
         app.clock.move(seconds=CLAIM.total_seconds())
         for worker in workers:
-            await worker.judges.hear(app.signals)
+            await worker.judges.run(app.signals)
         stored, _ = await app.stored(run)
         sums = by_version(await app.services.evaluations.sums("default", "bot"))
         lines = await judgements(app, run)
@@ -253,11 +259,11 @@ async def test_a_judge_whose_workers_die_is_given_up() -> None:
             fate = Fate(4)  # after claim, reservation and call
             struck = app.worker(fate)
             with contextlib.suppress(Crash):
-                await struck.judges.hear(app.signals)
+                await struck.judges.run(app.signals)
             fate.at, fate.dead = None, False
             await struck.aclose()
             app.clock.move(seconds=CLAIM.total_seconds())
-        await app.services.judges.hear(app.signals)
+        await app.services.judges.run(app.signals)
         stored, _ = await app.stored(run)
         lines = await judgements(app, run)
         await app.services.aclose()
@@ -277,7 +283,7 @@ class TogetherTables(MemoryTables):
 
     async def query(self, table: str, span: Span, *, limit: int = 1000, token: str | None = None) -> Page:
         page = await super().query(table, span, limit=limit, token=token)
-        if self.barrier is not None and table == "evaluations" and "wait!" in str(span) and self.looks < 2:
+        if self.barrier is not None and table == "facts" and page.rows and "judge!" in str(span) and self.looks < 2:
             self.looks += 1
             await self.barrier.wait()
         return page
@@ -291,15 +297,15 @@ async def test_rounds_that_overlap_ask_each_judge_once() -> None:
         runs = [await app.ask(f"Why {number}?") for number in range(4)]
         tables.barrier = asyncio.Barrier(2)
         workers = [app.worker(), app.worker()]
-        first, second = await asyncio.gather(*(worker.judges.hear(app.signals) for worker in workers))
+        first, second = await asyncio.gather(*(worker.judges.run(app.signals) for worker in workers))
         lines = await judgements(app, *runs)
         for worker in (app.services, *workers):
             await worker.aclose()
 
     assert tables.looks == 2
     assert model.calls == len(lines) == len(runs)
-    assert first.heard + second.heard == len(runs)
-    assert first.put_off + second.put_off == 0
+    assert first.judged + second.judged == len(runs)
+    assert first.deferred + second.deferred == 0
     assert {line.outcome for line in lines} == {"answered"}
 
 
@@ -308,20 +314,20 @@ async def test_a_round_passes_over_what_another_is_at() -> None:
     app = await app_with()
     run = await app.ask()
     gate, calls = Gate(), Fate()
-    hearing = asyncio.create_task(app.worker(model=calls, gate=gate).judges.hear(app.signals))
+    hearing = asyncio.create_task(app.worker(model=calls, gate=gate).judges.run(app.signals))
     await gate.entered.wait()
-    others = [await app.worker(model=calls).judges.hear(app.signals) for _ in range(3)]
+    others = [await app.worker(model=calls).judges.run(app.signals) for _ in range(3)]
     gate.open.set()
     heard = await hearing
     after, _ = await app.stored(run)
 
-    assert [(one.heard, one.put_off) for one in others] == [(0, 0)] * 3
-    assert (heard.heard, calls.count) == (1, 1)
+    assert [(one.judged, one.deferred) for one in others] == [(0, 0)] * 3
+    assert (heard.judged, calls.count) == (1, 1)
     assert after.score is not None
     assert after.score.parts == {"answered": 100, "judge": 25}
 
 
-async def test_two_judges_of_one_answer_have_a_line_each() -> None:
+async def test_two_judges_of_one_answer_have_a_fact_each() -> None:
     """They are asked at once, and number their calls apart."""
     async with FakeFoundry() as foundry:
         foundry.evals.polls, foundry.evals.grades = 0, {"relevance": 3}
@@ -331,13 +337,13 @@ async def test_two_judges_of_one_answer_have_a_line_each() -> None:
         policy = EvaluationPolicy(foundry=asked, judge=JudgePolicy(agent="judge"))
         await app.declare(declared=spec(evaluation=policy))
         run = await app.ask()
-        heard = await app.services.judges.hear(app.signals)
+        heard = await app.services.judges.run(app.signals)
         await app.services.aclose()
-    lines = [line for line in await app.lines(run) if line.purpose == "evaluation"]
+    calls = await judging_calls(app, run)
 
-    assert heard.heard == 2
-    assert sorted(line.provider for line in lines) == ["foundry", "offline"]
-    assert len({line.key for line in lines}) == 2
+    assert heard.judged == 2
+    assert sorted(call.provider for call in calls) == ["foundry", "offline"]
+    assert len({call.number for call in calls}) == 2
 
 
 def test_no_two_judgements_share_a_number() -> None:
@@ -359,6 +365,9 @@ async def test_a_judge_that_takes_too_long_is_asked_again_later() -> None:
         await asyncio.Event().wait()
         return []
 
+    async def never(_: Evaluation) -> None:
+        pytest.fail("nothing was erased")
+
     app = await app_with()
     await app.ask()
     services = app.services
@@ -367,17 +376,16 @@ async def test_a_judge_that_takes_too_long_is_asked_again_later() -> None:
         services.evaluations,
         services.catalog,
         services.conversations,
-        services._due("evaluation"),
-        treasury=services.treasury,
-        users=services._user_erasure,
-        clock=app.clock,
+        JudgingCharges(services.treasury, services.facts, services.rates, app.clock),
+        never,
+        app.clock,
         asking=timedelta(seconds=0.05),
     )
-    first = await judges.hear(app.signals)
-    second = await services.judges.hear(app.signals)
+    first = await judges.run(app.signals)
+    second = await services.judges.run(app.signals)
 
-    assert (first.heard, first.put_off) == (0, 1)
-    assert second.heard == 1
+    assert (first.judged, first.deferred) == (0, 1)
+    assert second.judged == 1
     assert ASKING < CLAIM
 
 
@@ -388,49 +396,30 @@ async def test_foundrys_evaluators_judge_and_are_paid_for() -> None:
         asked = FoundryPolicy(model="gpt-5-mini", evaluators=("relevance",), share=1)
         await app.declare(declared=spec(evaluation=EvaluationPolicy(foundry=asked)))
         run = await app.ask()
-        heard = await app.services.judges.hear(app.signals)
+        heard = await app.services.judges.run(app.signals)
         await app.services.aclose()
     after, _ = await app.stored(run)
-    [line] = [line for line in await app.lines(run) if line.purpose == "evaluation"]
+    [call] = await judging_calls(app, run)
 
-    assert heard.heard == 1
+    assert heard.judged == 1
     assert after.score is not None
     assert after.score.parts["foundry_relevance"] == 50
-    assert (line.usage.input_tokens, line.usage.output_tokens, line.outcome) == (300, 40, "answered")
-    assert (line.provider, line.model, line.agent) == ("foundry", "gpt-5-mini", "bot")
+    assert (call.usage.input_tokens, call.usage.output_tokens, call.outcome) == (300, 40, "answered")
+    assert (call.provider, call.model) == ("foundry", "gpt-5-mini")
 
 
-async def test_evaluators_that_say_no_usable_usage_are_charged_what_was_reserved() -> None:
-    async with FakeFoundry() as foundry:
-        foundry.evals.polls, foundry.evals.usage = (
-            0,
-            {"prompt_tokens": 300.5, "completion_tokens": 40, "total_tokens": 9},
-        )
-        app = App(FOUNDRY_PROJECT_ENDPOINT=foundry.endpoint)
-        asked = FoundryPolicy(model="gpt-5-mini", evaluators=("relevance",), share=1)
-        await app.declare(declared=spec(evaluation=EvaluationPolicy(foundry=asked)))
-        run = await app.ask()
-        await app.services.judges.hear(app.signals)
-        await app.services.aclose()
-    [line] = [line for line in await app.lines(run) if line.purpose == "evaluation"]
-
-    assert line.outcome == "unmetered"
-    assert line.cost_micro_usd
-    assert line.usage.output_tokens > 0
-
-
-async def test_an_evaluation_that_fails_at_foundry_stays_in_the_ledger_as_unsettled() -> None:
+async def test_an_evaluation_that_fails_at_foundry_is_charged_as_unsettled() -> None:
     async with FakeFoundry() as foundry:
         app = App(FOUNDRY_PROJECT_ENDPOINT=foundry.endpoint)
         asked = FoundryPolicy(model="gpt-5-mini", evaluators=("relevance",), share=1)
         await app.declare(declared=spec(evaluation=EvaluationPolicy(foundry=asked)))
         run = await app.ask()
         foundry.fail_next("unavailable", on="create_eval", times=2)
-        heard = await app.services.judges.hear(app.signals)
+        heard = await app.services.judges.run(app.signals)
         await app.services.aclose()
 
-    assert heard.put_off == 1
-    assert [line.outcome for line in await app.lines(run) if line.purpose == "evaluation"] == ["unsettled"]
+    assert heard.deferred == 1
+    assert [call.outcome for call in await judging_calls(app, run)] == ["unsettled"]
 
 
 class Checked(Services):

@@ -9,9 +9,9 @@ from typing import Any
 from kernel.errors import InvalidInput
 from kernel.ids import agent_name, user_id
 from lifecycle.configuration.dependents import dependent_key
-from lifecycle.configuration.following import config_of
 from lifecycle.configuration.items import Item
 from lifecycle.configuration.kinds import OVERRIDES, Kind, Ref, item_name
+from lifecycle.propagation.following import config_of
 from triggers.http.call import Call, Reply, at, index, page_token
 from triggers.http.configuration.views import (
     CapabilityPage,

@@ -13,11 +13,11 @@ from lifecycle.specs.spec import AgentSpec, fingerprint
 from triggers.http.views import FailureView, Page, View
 
 if TYPE_CHECKING:
-    from lifecycle.configuration.following import Followed
     from lifecycle.configuration.items import Item
     from lifecycle.configuration.merging import Origin, Sourced
     from lifecycle.configuration.rendering import Section
     from lifecycle.configuration.sources import Resolved
+    from lifecycle.propagation.following import Followed
     from lifecycle.registry.catalog import Agent
 
 

@@ -36,7 +36,7 @@ ENDPOINTS = (
         "agents/{name}/runs",
         "runs_submit",
         "Ask an agent: 202 once the run is queued; with `Prefer: wait=N`, 200 if it ends within N seconds.",
-        body="lifecycle.runs.submissions:RunRequest",
+        body="lifecycle.conversations.submission:RunRequest",
         returns="RunView",
         status=202,
         also=200,

@@ -6,7 +6,7 @@ import re
 
 from kernel.errors import InvalidInput
 from kernel.ids import agent_name, new_id, parse_run_id, run_id
-from lifecycle.runs.submissions import RunRequest, check
+from lifecycle.conversations.submission import RunRequest, check
 from triggers.http.call import Call, Reply, index, page_token
 from triggers.http.endpoint import LONGEST_WAIT_S
 from triggers.http.runs.views import DeadLetterPage, DeadLetterView, RedrivenView, RunView

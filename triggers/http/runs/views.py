@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
-from lifecycle.runs.rules import RunError, RunState, Stage
-from lifecycle.sessions.priority import Priority
+from lifecycle.conversations.priority import Priority
+from lifecycle.conversations.run import RunError, RunState, Stage
 from llmops.evaluation.scoring import Score
 from triggers.http.views import Page, SpendView, View
 

@@ -6,8 +6,8 @@ import re
 
 from kernel.errors import InvalidInput, NotFound
 from kernel.ids import agent_name, newest_first_key, session_id, user_id
-from lifecycle.sessions.listing import Filter
-from lifecycle.sessions.rules import Session, SessionState
+from lifecycle.conversations.session import Session, SessionState
+from lifecycle.sessions.list import Filter
 from lifecycle.sessions.transcript import transcript_of
 from triggers.http.call import Call, Reply, at, index, page_token
 from triggers.http.sessions import SESSION_STATES
@@ -73,7 +73,7 @@ async def sessions_unpin(call: Call) -> Reply:
 
 
 async def sessions_create(call: Call) -> Reply:
-    from lifecycle.sessions.starting import Wish  # noqa: PLC0415 - cold start
+    from lifecycle.sessions.start import Wish  # noqa: PLC0415 - cold start
 
     new: NewSession = call.body
     ident = session_id(new.session_id) if new.session_id is not None else None

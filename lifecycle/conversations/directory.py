@@ -1,0 +1,143 @@
+"""Finding runs by id and sessions by age, agent or user.
+
+Table `runs`, partition `{workspace}!{run}`, row `run`: which session a run is in, and what was asked.
+Table `sessions`, partition `{workspace}!{shard}`, row key newest first: which sessions there are.
+Table `opensessions`, partition `{workspace}!{agent}`, row `{session}`: which sessions keep an agent from being retired.
+All are written before the session itself, so what exists can always be found; what is found may not exist (yet).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from kernel.ids import newest_first
+from kernel.tables import Delete, Insert, Row, RowChanged, RowExists, Span, Tables, Upsert, every, first_rows
+from lifecycle.conversations.session import Session
+
+RUNS = "runs"
+SESSIONS = "sessions"
+OPEN = "opensessions"
+SHARDS = 8
+"""Partitions a workspace's sessions are spread over, so that none passes the service's 2,000 rows a second."""
+
+_AT_THE_SAME_TIME = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class RunPlace:
+    """Where a run is: its session, the agent asked, and the digest of the request."""
+
+    session_id: str
+    agent: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A session as entered: its id, and the row key it was entered under."""
+
+    session_id: str
+    key: str
+
+    def is_of(self, session: Session) -> bool:
+        """Return whether the session was made by the caller that made this entry, as just one entry of it was."""
+        return self.key == newest_first(session.created_at, session.id)
+
+
+class Directory:
+    """Enters and finds runs and sessions."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+    async def claim_run(self, workspace: str, run_id: str, place: RunPlace) -> tuple[RunPlace, bool]:
+        """Enter the run and return its place and True, or the place under which it was entered before and False."""
+        values = {"session_id": place.session_id, "agent": place.agent, "digest": place.digest}
+        try:
+            await self._tables.commit(RUNS, [Insert(Row(f"{workspace}!{run_id}", "run", values))])
+        except RowExists:
+            return await self.find_run(workspace, run_id) or place, False
+        return place, True
+
+    async def find_run(self, workspace: str, run_id: str) -> RunPlace | None:
+        """Return where the run is, or None."""
+        row = await self._tables.get(RUNS, f"{workspace}!{run_id}", "run")
+        return RunPlace(row.text("session_id"), row.text("agent"), row.text("digest")) if row else None
+
+    async def enter_session(self, session: Session) -> None:
+        """Enter the session; entering it again changes nothing."""
+        values = {"session_id": session.id, "agent": session.agent, "user_id": session.user_id or ""}
+        key = newest_first(session.created_at, session.id)
+        await asyncio.gather(
+            self._tables.commit(SESSIONS, [Upsert(Row(_home(session.workspace, session.id), key, values))]),
+            self._tables.commit(OPEN, [Upsert(Row(f"{session.workspace}!{session.agent}", session.id, {}))]),
+        )
+
+    async def close_session(self, workspace: str, agent: str, session_id: str) -> None:
+        """Note that the session has ended or never came to be."""
+        try:
+            await self._tables.commit(OPEN, [Delete(f"{workspace}!{agent}", session_id)])
+        except RowChanged:
+            return
+
+    async def forget_run(self, workspace: str, run_id: str) -> None:
+        """Remove the run's entry; one that is gone is no error."""
+        try:
+            await self._tables.commit(RUNS, [Delete(f"{workspace}!{run_id}", "run")])
+        except RowChanged:
+            return
+
+    async def leave(self, session: Session) -> None:
+        """Remove the session's entries, also those of callers who were at it at the same time as its maker."""
+        await self.close_session(session.workspace, session.agent, session.id)
+        home, made = _home(session.workspace, session.id), session.created_at
+        span = Span(
+            home,
+            key_from=newest_first(made + _AT_THE_SAME_TIME, ""),
+            key_before=newest_first(made - _AT_THE_SAME_TIME, ""),
+            where={"session_id": session.id},
+        )
+        for row in [row async for row in every(self._tables, SESSIONS, span)]:
+            try:
+                await self._tables.commit(SESSIONS, [Delete(home, row.key)])
+            except RowChanged:
+                continue
+
+    async def has_open_session(self, workspace: str, agent: str) -> bool:
+        """Return whether any session with the agent is open."""
+        return bool(await first_rows(self._tables, OPEN, Span(f"{workspace}!{agent}"), 1))
+
+    async def sessions(
+        self, workspace: str, *, agent: str | None, user_id: str | None, limit: int, after: str | None
+    ) -> tuple[Sequence[Entry], str | None]:
+        """Return up to `limit` entries, newest first, and the token to continue after; None at the end.
+
+        Callers that were at it at the same time may each have entered a session: see `Entry.is_of`.
+        """
+        where = {"agent": agent, "user_id": user_id}
+        pages = await asyncio.gather(
+            *(
+                first_rows(
+                    self._tables,
+                    SESSIONS,
+                    Span(
+                        f"{workspace}!{shard}",
+                        key_from=f"{after} " if after else None,
+                        where={name: value for name, value in where.items() if value is not None},
+                    ),
+                    limit + 1,
+                )
+                for shard in range(SHARDS)
+            )
+        )
+        rows = sorted((row for page in pages for row in page), key=lambda row: row.key)
+        shown = rows[:limit]
+        return [Entry(row.text("session_id"), row.key) for row in shown], shown[-1].key if len(rows) > limit else None
+
+
+def _home(workspace: str, session_id: str) -> str:
+    return f"{workspace}!{hashlib.sha256(session_id.encode()).digest()[0] % SHARDS}"

@@ -1,0 +1,101 @@
+"""What becomes of a run whose message has come: its session decides whether it is its turn.
+
+Runs of a session on hold are kept as rows, without messages, and queued again in order when the session goes on. That
+resumption has a number, which the messages that it sends carry (`call`): a message of an earlier one has been overtaken
+and means nothing any more, so that no run can get ahead of another that was kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from kernel.errors import Conflict
+from kernel.journal import Event
+from lifecycle.conversations import run as runs
+from lifecycle.conversations import session as sessions
+from lifecycle.conversations.run import Run, RunState
+from lifecycle.conversations.session import Session, SessionState
+from lifecycle.conversations.store import Change, Stored
+from lifecycle.conversations.submission import Submission
+from lifecycle.conversations.transitions import outcome, state_event
+
+SESSION_EXPIRED = "session_expired"
+"""Error code of a run whose session ended before its turn came."""
+
+_EARLY = timedelta(seconds=2)
+"""How much before its time a run that is attempted again may come: clocks differ."""
+_WRONG_QUEUE = "Its session has {} priority: its messages go to the queue of that."
+_ID_REUSED = "The run id was used for another request."
+
+
+class Verdict(StrEnum):
+    """What is to be done with a run whose message has come."""
+
+    RUN = "run"
+    KEEP = "keep"  # its session is on hold
+    EXPIRE = "expire"  # its session has ended, or lasted too long
+    FORGET = "forget"  # another message stands for it, or nothing is left of it
+    PAUSE = "pause"  # it is not due yet: its message is to be sent for later
+    AGAIN = "again"  # what earlier attempts did is to be recorded first
+
+
+def misuse(submission: Submission, stored: Stored) -> str | None:
+    """Return why the message can never be run, whatever else happens; None when it can.
+
+    Args:
+        submission: What the message says.
+        stored: Its session and its run as they are.
+    """
+    run, session = stored.run, stored.session
+    if session is not None and session.priority is not submission.priority:
+        return _WRONG_QUEUE.format(session.priority.value)
+    if run is not None and (run.agent, run.query) != (submission.agent, submission.query):
+        return _ID_REUSED
+    return None
+
+
+def verdict(session: Session, run: Run, call: int, now: datetime) -> Verdict:
+    """Return what is to be done with a run that is not finished and that nobody is running.
+
+    Args:
+        session: Its session.
+        run: The run.
+        call: The resumption that sent the message; 0 for a submission.
+        now: The current time.
+    """
+    if session.state is SessionState.ERASED:
+        return Verdict.FORGET
+    if session.over or sessions.outlived(session, now):
+        return Verdict.EXPIRE
+    if session.retry is not None and not session.stopped:
+        if run.id != session.retry.run_id:
+            return Verdict.KEEP
+        return Verdict.RUN if session.retry.at <= now + _EARLY else Verdict.PAUSE
+    called = session.resuming and call == session.resumes
+    if session.on_hold and not called:
+        return Verdict.KEEP
+    return Verdict.RUN if call >= run.call else Verdict.FORGET
+
+
+def kept(session: Session, run: Run, now: datetime) -> Change | None:
+    """Return the change that keeps the run until its session goes on; None where that is done."""
+    if run.state is RunState.WAITING:
+        return None
+    return outcome(session, run, runs.kept(run), (), (), now)
+
+
+def expired(session: Session, run: Run, now: datetime) -> Change:
+    """Return the change that gives the run up because its session has ended, and ends it if that is yet to be done."""
+    noted: Sequence[Event] = ()
+    if not session.over:
+        session = sessions.ended(session, sessions.MAX_DURATION, now)
+        noted = [state_event(session, now, sessions.MAX_DURATION)]
+    return outcome(session, run, runs.lost(run, too_late(session), now), noted, (), now)
+
+
+def too_late(session: Session) -> Conflict:
+    """Return why a run of an ended session is not run."""
+    msg = f"Its session ended before its turn came ({session.end_reason})."
+    return Conflict(msg, code=SESSION_EXPIRED)

@@ -1,0 +1,566 @@
+"""A run: one query to an agent and its one answer. Pure rules; storage is `lifecycle.conversations.store`.
+
+queued ──claim──► running ──► succeeded
+  ▲  └─cancel─┐      │├─────► failed
+  └──retry────┼──────┘└─────► cancelled
+              └─────────────► cancelled
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from kernel.errors import AppError
+from lifecycle.conversations import accounting
+from lifecycle.conversations.accounting import Costs
+from lifecycle.conversations.priority import Priority
+from llmops.evaluation.scoring import Score
+from llmops.facts.model import Call, Ending, ToolCall
+from llmops.spend.usage import Spend
+
+
+class RunState(StrEnum):
+    """Where a run is."""
+
+    QUEUED = "queued"  # accepted; waiting for its turn or its next attempt
+    RUNNING = "running"  # a worker holds its lease
+    WAITING = "waiting"  # without a message on the queue, until its session goes on
+    SUCCEEDED = "succeeded"  # answered
+    FAILED = "failed"  # will not be answered unless it is redriven; `error` says why
+    CANCELLED = "cancelled"  # stopped on request
+
+
+class Stage(StrEnum):
+    """What a user sees of a run's progress."""
+
+    INITIALIZING = "INITIALIZING"  # a worker has it and gets the agent ready
+    CHECKING_BUDGET = "CHECKING_BUDGET"  # what its budgets allow is looked at; a run that has none is not
+    RUNNING = "RUNNING"  # the model works
+    EVALUATING = "EVALUATING"  # the answer is scored and recorded
+    COMPLETED = "COMPLETED"  # answered
+    FAILED = "FAILED"  # not answered
+
+
+NOT_QUEUED = "not_queued"
+"""Error code of a run whose message the broker did not accept; submitting it again queues it."""
+WORKER_LOST = "worker_lost"
+"""Error code of an attempt whose worker died, so that it could not record why."""
+
+TERMINAL = frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED})
+
+
+@dataclass(frozen=True, slots=True)
+class RunError:
+    """Why a run (or its last attempt) failed: a stable code and a sentence that carries no prompt or secret."""
+
+    code: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunInput:
+    """What was asked.
+
+    Attributes:
+        query: The user's message.
+        revision: The agent's declaration at the time of submission; the run uses this one or a newer one.
+        user_id: Who asked; None when nobody in particular.
+        metadata: The caller's own strings, returned as given.
+        expected_topics: What a good answer speaks of, for evaluation.
+        context: What the answer must be borne out by; None when nothing was given.
+        stream: Whether its text is published as `run.delta` events while the model writes it.
+    """
+
+    query: str
+    revision: int
+    user_id: str | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict[str, str])
+    expected_topics: tuple[str, ...] = ()
+    context: str | None = None
+    stream: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Dispatch:
+    """How the run comes to its turn.
+
+    Attributes:
+        priority: Its session's; says which queue it travels on.
+        number: Its place among the runs of its session, from 1; 0 where that was not counted yet.
+        call: The resumption of its session that queued it last (`Session.resumes`); 0 when it was queued by submission.
+        redriven: How many times it was put back after it had failed.
+        waits: How many attempts ended because a budget did not let them go on.
+        approved: Whether an operator lets it go on where its agent's degradation steps ask.
+        not_before: When its next attempt is due; None for at once.
+        traceparent: The trace it was submitted in, which every attempt goes on with; None outside a trace.
+    """
+
+    priority: Priority = Priority.NORMAL
+    number: int = 0
+    call: int = 0
+    redriven: int = 0
+    waits: int = 0
+    approved: bool = False
+    not_before: datetime | None = None
+    traceparent: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """When the run was accepted, first claimed, and reached a terminal state; aware UTC, None where it has not yet."""
+
+    accepted: datetime
+    started: datetime | None = None
+    finished: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """Which worker holds the run, and until when nobody else may claim it."""
+
+    owner: str
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """What an attempt did.
+
+    Attributes:
+        calls: Its model calls that are settled, in order.
+        tools: Its function tools' calls.
+        version: The agent's version at the provider; empty when it did not come as far.
+        finish_reason: Why the model stopped, as the provider said; empty when unknown.
+        went_on: Whether it went on from where an earlier attempt was stopped.
+    """
+
+    calls: tuple[Call, ...] = ()
+    tools: tuple[ToolCall, ...] = ()
+    version: str = ""
+    finish_reason: str = ""
+    went_on: bool = False
+
+    @property
+    def spend(self) -> Spend:
+        """What its calls came to."""
+        return sum((call.spend for call in self.calls), Spend())
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """The latest attempt at the run as it is noted with it, so that whoever finds the run knows what it did.
+
+    Attributes:
+        number: Which one, from 1; 0 before the first.
+        claimed_at: When it began; None before the first.
+        effort: What it did so far, or in all once it has ended.
+        open: The model call that it may be making, at its estimate; None when there is none.
+        carried_micro_usd: What earlier attempts spent for it to go on from.
+        streamed: Characters of its text that were published as events.
+        ending: How it ended; None while it has not.
+        ended_at: When it ended; None while it has not.
+        code: Why it gave no answer; empty when it did.
+        dead: Whether the run failed with it though trying again might have helped.
+        continues: Whether the next attempt goes on from where it stopped.
+    """
+
+    number: int = 0
+    claimed_at: datetime | None = None
+    effort: Effort = field(default_factory=Effort)
+    open: Call | None = None
+    carried_micro_usd: int = 0
+    streamed: int = 0
+    ending: Ending | None = None
+    ended_at: datetime | None = None
+    code: str = ""
+    dead: bool = False
+    continues: bool = False
+
+    @property
+    def noted(self) -> Effort:
+        """What it is known to have done: a call that is open may have been made, and counts at its estimate."""
+        return self.effort if self.open is None else replace(self.effort, calls=(*self.effort.calls, self.open))
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came of the run: its answer, or why it (or its last attempt) failed.
+
+    Attributes:
+        answer: The answer's text; None unless succeeded.
+        model: The model that answered, as the provider named it.
+        version: The agent's version at the provider that answered.
+        score: How good the answer looks; None unless succeeded.
+        finish_reason: Why the model stopped: `stop`, `length`, …; None unless succeeded and told.
+        error: Why it, or its last attempt, failed.
+    """
+
+    answer: str | None = None
+    model: str | None = None
+    version: str | None = None
+    score: Score | None = None
+    finish_reason: str | None = None
+    error: RunError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One query and its answer.
+
+    Attributes:
+        id: Unique in the workspace; the caller's idempotency key stands for it.
+        workspace: Workspace it belongs to.
+        session_id: The conversation it is part of.
+        agent: The agent asked.
+        input: What was asked.
+        times: When what happened.
+        dispatch: How it comes to its turn.
+        state: See RunState.
+        stage: Latest progress; None before a worker has it.
+        lease: The worker that runs it; None unless running.
+        cancel_requested: Whether it is to be cancelled at the next opportunity.
+        last: Its latest attempt.
+        lost: The attempt before, if its worker died; it is recorded after this one has begun.
+        result: What came of it.
+        costs: What all its attempts spent.
+    """
+
+    id: str
+    workspace: str
+    session_id: str
+    agent: str
+    input: RunInput
+    times: Times
+    dispatch: Dispatch = field(default_factory=Dispatch)
+    state: RunState = RunState.QUEUED
+    stage: Stage | None = None
+    lease: Lease | None = None
+    cancel_requested: bool = False
+    last: Attempt = field(default_factory=Attempt)
+    lost: Attempt | None = None
+    result: Result = field(default_factory=Result)
+    costs: Costs = field(default_factory=Costs)
+
+    @property
+    def finished(self) -> bool:
+        """Whether it has reached a terminal state."""
+        return self.state in TERMINAL
+
+    @property
+    def never_queued(self) -> bool:
+        """Whether it failed only because the broker did not say that it took the message."""
+        return self.state is RunState.FAILED and self.error is not None and self.error.code == NOT_QUEUED
+
+    @property
+    def dead(self) -> bool:
+        """Whether it failed though trying again might help: it is to be listed until it is redriven or dropped."""
+        return self.state is RunState.FAILED and self.last.dead
+
+    @property
+    def attempt(self) -> int:
+        """How many times a worker has claimed it."""
+        return self.last.number
+
+    @property
+    def query(self) -> str:
+        """The user's message."""
+        return self.input.query
+
+    @property
+    def user_id(self) -> str | None:
+        """Who asked; None when nobody in particular."""
+        return self.input.user_id
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        """The caller's own strings."""
+        return self.input.metadata
+
+    @property
+    def expected_topics(self) -> tuple[str, ...]:
+        """What a good answer speaks of."""
+        return self.input.expected_topics
+
+    @property
+    def context(self) -> str | None:
+        """What the answer must be borne out by."""
+        return self.input.context
+
+    @property
+    def stream(self) -> bool:
+        """Whether its text is published while the model writes it."""
+        return self.input.stream
+
+    @property
+    def priority(self) -> Priority:
+        """Which queue it travels on."""
+        return self.dispatch.priority
+
+    @property
+    def number(self) -> int:
+        """Its place among the runs of its session."""
+        return self.dispatch.number
+
+    @property
+    def call(self) -> int:
+        """The resumption of its session that queued it last."""
+        return self.dispatch.call
+
+    @property
+    def redriven(self) -> int:
+        """How many times it was put back after it had failed."""
+        return self.dispatch.redriven
+
+    @property
+    def created_at(self) -> datetime:
+        """When it was accepted."""
+        return self.times.accepted
+
+    @property
+    def started_at(self) -> datetime | None:
+        """When it was first claimed."""
+        return self.times.started
+
+    @property
+    def finished_at(self) -> datetime | None:
+        """When it reached a terminal state."""
+        return self.times.finished
+
+    @property
+    def answer(self) -> str | None:
+        """The answer's text; None unless succeeded."""
+        return self.result.answer
+
+    @property
+    def model(self) -> str | None:
+        """The model that answered."""
+        return self.result.model
+
+    @property
+    def version(self) -> str | None:
+        """The agent's version that answered."""
+        return self.result.version
+
+    @property
+    def score(self) -> Score | None:
+        """How good the answer looks."""
+        return self.result.score
+
+    @property
+    def finish_reason(self) -> str | None:
+        """Why the model stopped."""
+        return self.result.finish_reason
+
+    @property
+    def error(self) -> RunError | None:
+        """Why it, or its last attempt, failed."""
+        return self.result.error
+
+    @property
+    def spend(self) -> Spend:
+        """What all attempts spent."""
+        return self.costs.spend
+
+    @property
+    def wasted(self) -> Spend:
+        """Of these, attempts that gave no answer and that no other went on from."""
+        return self.costs.wasted
+
+    def held_by(self, worker: str) -> bool:
+        """Return whether the worker still holds it: nobody took it over when its lease ran out."""
+        return self.state is RunState.RUNNING and self.lease is not None and self.lease.owner == worker
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What an attempt produced: the text, its score, and the model and agent version it came from."""
+
+    text: str
+    score: Score | None
+    model: str | None
+    version: str
+
+
+def busy_until(run: Run, now: datetime) -> datetime | None:
+    """Return until when another worker's lease keeps the run from being claimed; None when it can be."""
+    if run.state is RunState.RUNNING and run.lease is not None and run.lease.until > now:
+        return run.lease.until
+    return None
+
+
+def claimed(run: Run, worker: str, now: datetime, lease: timedelta, call: int = 0, first: Call | None = None) -> Run:
+    """Return the run, held by the worker for the lease, one attempt on.
+
+    Args:
+        run: The run; an attempt at it whose worker died becomes `lost`, and what it may have spent is counted.
+        worker: Who claims it.
+        now: The time.
+        lease: How long.
+        call: The resumption that sent the message.
+        first: The model call that the attempt is about to make, at its estimate; None where that is noted later.
+    """
+    lost = None
+    if run.state is RunState.RUNNING:
+        run = _attempt_over(run, run.last.noted, Ending.RETRIED, now, WORKER_LOST)
+        lost = run.last
+    return replace(
+        run,
+        state=RunState.RUNNING,
+        stage=Stage.INITIALIZING,
+        last=Attempt(run.last.number + 1, now, open=first, carried_micro_usd=run.costs.carried.cost_micro_usd),
+        lost=lost,
+        lease=Lease(worker, now + lease),
+        times=replace(run.times, started=run.times.started or now),
+        result=replace(run.result, error=None),
+        dispatch=replace(run.dispatch, call=max(run.call, call), not_before=None),
+    )
+
+
+def renewed(run: Run, now: datetime, lease: timedelta) -> Run:
+    """Return the run with its lease extended from now."""
+    return run if run.lease is None else replace(run, lease=replace(run.lease, until=now + lease))
+
+
+def calling(run: Run, calls: Sequence[Call], following: Call) -> Run:
+    """Return the run with the calls of its attempt that are settled, and the one that is about to be made."""
+    effort = replace(run.last.effort, calls=tuple(calls))
+    return replace(run, last=replace(run.last, effort=effort, open=following))
+
+
+def answered(run: Run, effort: Effort, answer: Answer, now: datetime) -> Run:
+    """Return the run with its answer."""
+    done = _finished(_attempt_over(run, effort, Ending.SUCCEEDED, now), RunState.SUCCEEDED, Stage.COMPLETED, now)
+    result = Result(answer.text, answer.model, answer.version, answer.score, effort.finish_reason or None)
+    return replace(done, result=result)
+
+
+def failed(run: Run, error: AppError, now: datetime, effort: Effort | None = None, *, dead: bool = False) -> Run:
+    """Return the run, failed for good.
+
+    Args:
+        run: The run.
+        error: Why.
+        now: The time.
+        effort: What its attempt did; None where only what was noted is known, or there was none.
+        dead: Whether trying again might help.
+    """
+    run = _over(run, effort, Ending.FAILED, now, error.code, dead=dead)
+    done = _finished(run, RunState.FAILED, Stage.FAILED, now)
+    return replace(done, result=replace(done.result, error=RunError(error.code, error.detail)))
+
+
+def cancelled(run: Run, now: datetime, effort: Effort | None = None) -> Run:
+    """Return the run, cancelled."""
+    run = _over(run, effort, Ending.CANCELLED, now, "cancelled")
+    return replace(_finished(run, RunState.CANCELLED, Stage.FAILED, now), cancel_requested=True)
+
+
+def lost(run: Run, error: AppError, now: datetime, *, dead: bool = False) -> Run:
+    """Return a run that no worker will finish any more: failed, or cancelled where that was accepted before."""
+    return cancelled(run, now) if run.cancel_requested else failed(run, error, now, dead=dead)
+
+
+def released(run: Run, effort: Effort, error: AppError, now: datetime, not_before: datetime | None = None) -> Run:
+    """Return the run, queued for its next attempt, with why this one failed and when the next one is due."""
+    run = _attempt_over(run, effort, Ending.RETRIED, now, error.code)
+    return replace(
+        run,
+        state=RunState.QUEUED,
+        lease=None,
+        result=replace(run.result, error=RunError(error.code, error.detail)),
+        dispatch=replace(run.dispatch, not_before=not_before),
+    )
+
+
+def kept(run: Run) -> Run:
+    """Return the run, waiting until its session goes on."""
+    return replace(run, state=RunState.WAITING, lease=None, result=replace(run.result, error=None))
+
+
+def blocked(run: Run, effort: Effort, error: AppError, progress: str | None, now: datetime) -> Run:
+    """Return the run, waiting because a budget does not let it go on; its session waits with it."""
+    run = _attempt_over(run, effort, Ending.PAUSED, now, error.code, progress)
+    return replace(
+        run,
+        state=RunState.WAITING,
+        stage=Stage.CHECKING_BUDGET,
+        lease=None,
+        result=replace(run.result, error=RunError(error.code, error.detail)),
+        dispatch=replace(run.dispatch, waits=run.dispatch.waits + 1),
+    )
+
+
+def called(run: Run, call: int) -> Run:
+    """Return the run, queued by its session's resumption of that number unless a worker has it already."""
+    state = RunState.QUEUED if run.state is RunState.WAITING else run.state
+    return replace(run, dispatch=replace(run.dispatch, call=call), state=state)
+
+
+def requeued(run: Run, redriven: int) -> Run:
+    """Return a failed run, queued again, redriven so many times in all; its attempts go on counting."""
+    return replace(
+        run,
+        state=RunState.QUEUED,
+        stage=None,
+        last=run.last if run.last.number else Attempt(),
+        times=replace(run.times, finished=None),
+        dispatch=replace(run.dispatch, redriven=redriven, not_before=None),
+    )
+
+
+def scored(run: Run, score: Score) -> Run:
+    """Return the run with the score that its answer has now."""
+    return replace(run, result=replace(run.result, score=score))
+
+
+def approved(run: Run) -> Run:
+    """Return the run, let past the degradation steps of its agent that ask for approval."""
+    return replace(run, dispatch=replace(run.dispatch, approved=True))
+
+
+def _over(run: Run, effort: Effort | None, ending: Ending, now: datetime, code: str, *, dead: bool = False) -> Run:
+    """Return the run with its attempt ended, if one is under way; with how it ended at all if there never was one."""
+    if run.state is RunState.RUNNING:
+        return _attempt_over(run, effort or run.last.noted, ending, now, code, dead=dead)
+    if run.last.number == 0:
+        return replace(run, last=Attempt(ending=ending, ended_at=now, code=code, dead=dead))
+    return replace(run, last=replace(run.last, dead=dead))
+
+
+def _attempt_over(
+    run: Run,
+    effort: Effort,
+    ending: Ending,
+    now: datetime,
+    code: str = "",
+    progress: str | None = None,
+    *,
+    dead: bool = False,
+) -> Run:
+    last = replace(
+        run.last,
+        effort=effort,
+        open=None,
+        ending=ending,
+        ended_at=now,
+        code=code,
+        dead=dead,
+        continues=progress is not None,
+    )
+    return replace(
+        run, last=last, costs=accounting.after(run.costs, effort.spend, ending, progress, went_on=effort.went_on)
+    )
+
+
+def _finished(run: Run, state: RunState, stage: Stage, now: datetime) -> Run:
+    return replace(
+        run,
+        state=state,
+        stage=stage,
+        lease=None,
+        times=replace(run.times, finished=now),
+        costs=replace(run.costs, progress=None),
+    )

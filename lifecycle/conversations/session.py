@@ -1,0 +1,465 @@
+"""A session: one conversation with one agent, and the rules of who may use it and when it ends."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from kernel.errors import Conflict, NotFound
+from lifecycle.configuration.preferences import Preferences
+from lifecycle.conversations.priority import Priority
+from lifecycle.registry.declarations import Pin
+from llmops.spend.usage import Spend
+
+
+class SessionState(StrEnum):
+    """Where a conversation is in its life."""
+
+    STARTED = "started"  # created, nothing answered yet
+    ACTIVE = "active"  # at least one run was answered
+    PAUSED = "paused"  # keeps the runs that come for when it is resumed; `pause_reason` says why
+    WAITING = "waiting"  # likewise, until a budget or an approval lets it go on
+    ENDED = "ended"  # takes no more runs; `end_reason` says why
+    ERASED = "erased"  # nothing of it is left but that it was here, so that no late message brings it back
+
+
+IDLE_TIMEOUT = "idle_timeout"
+MAX_DURATION = "max_duration"
+MAX_TURNS = "max_turns"
+BY_REQUEST = "ended_by_request"
+FAILING = "failing"
+"""Why a session was paused by its own limit of failures."""
+BUDGET = "budget"
+"""Why a session waits whose run a budget has stopped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What ends or pauses a session by itself, and how much of it a model is told; None is no limit of its own.
+
+    Attributes:
+        max_turns: Most messages of the history; a run adds two.
+        max_duration_s: Seconds from its creation after which it ends.
+        idle_timeout_s: Seconds without a run after which it ends, instead of `SESSION_IDLE_AFTER_S`.
+        max_history_tokens: Most tokens of the history that a model is told, instead of `HISTORY_TOKENS`.
+        max_failures: Runs failed in a row after which it is paused.
+    """
+
+    max_turns: int | None = None
+    max_duration_s: float | None = None
+    idle_timeout_s: float | None = None
+    max_history_tokens: int | None = None
+    max_failures: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What was erased of a session.
+
+    Attributes:
+        requested_at: When that was first asked for.
+        completed_at: When nothing was left; None while it goes on.
+        runs: Runs removed, with their queries and answers.
+        messages: Messages of the history removed.
+        events: Events removed.
+        conversations: Conversations deleted at the provider.
+        ledger_lines: Lines of the ledger that keep their amounts and no longer name the user.
+    """
+
+    requested_at: datetime
+    completed_at: datetime | None = None
+    runs: int = 0
+    messages: int = 0
+    events: int = 0
+    conversations: int = 0
+    ledger_lines: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The conversation at the provider that holds a session's history.
+
+    Attributes:
+        id: The provider's name of it (`lifecycle.registry.providers.AgentProvider.conversation`).
+        turns: How many of the session's turns it holds, the first ones.
+        tokens: How many tokens these come to, by the estimate that history is limited by.
+    """
+
+    id: str
+    turns: int
+    tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A conversation that was made at a provider for a session, and may hold what was said in it."""
+
+    provider: str
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """A run that is to be attempted again, and when; those after it wait for it."""
+
+    run_id: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """How much of what there is in a session.
+
+    Attributes:
+        runs: Runs submitted.
+        pending: Of these, not yet finished.
+        turns: Messages in the history; also the sequence number of the next one.
+        events: Events recorded; also the sequence number of the next one.
+        failures: Runs that failed since one was last answered.
+    """
+
+    runs: int = 0
+    pending: int = 0
+    turns: int = 0
+    events: int = 0
+    failures: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a session was started with.
+
+    Attributes:
+        limits: Its own limits.
+        preferences: How the user likes to be answered; the model is told. None once it is erased.
+        pin: The declaration of the agent that its runs use; None for the current one.
+        priority: Which queue its runs travel on, for all its life.
+    """
+
+    limits: Limits = field(default_factory=Limits)
+    preferences: Preferences | None = None
+    pin: Pin | None = None
+    priority: Priority = Priority.NORMAL
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Why the runs of a session wait, and how they go on.
+
+    Attributes:
+        reason: Why it is paused or waits; None while it is neither.
+        resumes: How often it was resumed: runs queued by a resumption carry its number.
+        resuming: Whether the last resumption has not queued yet all the runs that have waited.
+        retry: The run that it waits for to be attempted again; None for none.
+    """
+
+    reason: str | None = None
+    resumes: int = 0
+    resuming: bool = False
+    retry: Retry | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """Why a session ended (`ended_by_request`, `idle_timeout`, …; None where it was erased), and when."""
+
+    reason: str | None
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class AtProvider:
+    """A session's conversations at its agent's provider.
+
+    Attributes:
+        held: The one that holds the history; None where nothing is known to hold it.
+        kept: All that were made for it, those given up included.
+    """
+
+    held: Held | None = None
+    kept: tuple[Kept, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One conversation.
+
+    Attributes:
+        workspace: Workspace it belongs to.
+        id: Unique in the workspace; a UUIDv7 unless the caller chose one.
+        agent: The agent it is with, for all its life.
+        user_id: Whose it is; None when nobody in particular.
+        created_at: Aware UTC.
+        last_activity: When a run was last submitted or finished.
+        state: See SessionState.
+        counters: How much of what there is in it.
+        spend: Of all its runs' model calls.
+        terms: What it was started with.
+        pause: Why its runs wait.
+        at_provider: Its conversations at the provider.
+        end: Why and when it ended; None while it has not.
+        receipt: What was erased; None unless erased.
+    """
+
+    workspace: str
+    id: str
+    agent: str
+    user_id: str | None
+    created_at: datetime
+    last_activity: datetime
+    state: SessionState = SessionState.STARTED
+    counters: Counters = field(default_factory=Counters)
+    spend: Spend = field(default_factory=Spend)
+    terms: Terms = field(default_factory=Terms)
+    pause: Pause = field(default_factory=Pause)
+    at_provider: AtProvider = field(default_factory=AtProvider)
+    end: End | None = None
+    receipt: Receipt | None = None
+
+    @property
+    def runs(self) -> int:
+        """Runs submitted."""
+        return self.counters.runs
+
+    @property
+    def pending(self) -> int:
+        """Runs that are not finished yet."""
+        return self.counters.pending
+
+    @property
+    def turns(self) -> int:
+        """Messages in the history."""
+        return self.counters.turns
+
+    @property
+    def events(self) -> int:
+        """Events recorded."""
+        return self.counters.events
+
+    @property
+    def failures(self) -> int:
+        """Runs that failed since one was last answered."""
+        return self.counters.failures
+
+    @property
+    def limits(self) -> Limits:
+        """Its own limits."""
+        return self.terms.limits
+
+    @property
+    def preferences(self) -> Preferences | None:
+        """How the user likes to be answered."""
+        return self.terms.preferences
+
+    @property
+    def pin(self) -> Pin | None:
+        """The declaration of the agent that its runs use; None for the current one."""
+        return self.terms.pin
+
+    @property
+    def priority(self) -> Priority:
+        """Which queue its runs travel on."""
+        return self.terms.priority
+
+    @property
+    def pause_reason(self) -> str | None:
+        """Why it is paused or waits."""
+        return self.pause.reason
+
+    @property
+    def resumes(self) -> int:
+        """How often it was resumed."""
+        return self.pause.resumes
+
+    @property
+    def resuming(self) -> bool:
+        """Whether a resumption is still queueing what has waited."""
+        return self.pause.resuming
+
+    @property
+    def retry(self) -> Retry | None:
+        """The run that it waits for to be attempted again."""
+        return self.pause.retry
+
+    @property
+    def held(self) -> Held | None:
+        """The conversation at the provider that holds the history."""
+        return self.at_provider.held
+
+    @property
+    def kept(self) -> tuple[Kept, ...]:
+        """The conversations made for it at providers."""
+        return self.at_provider.kept
+
+    @property
+    def end_reason(self) -> str | None:
+        """Why it ended; None while it has not."""
+        return self.end.reason if self.end else None
+
+    @property
+    def ended_at(self) -> datetime | None:
+        """When it ended; None while it has not."""
+        return self.end.at if self.end else None
+
+    def counting(self, *, runs: int = 0, pending: int = 0, turns: int = 0, events: int = 0) -> Session:
+        """Return the session with so many more of each."""
+        old = self.counters
+        counters = replace(
+            old,
+            runs=old.runs + runs,
+            pending=old.pending + pending,
+            turns=old.turns + turns,
+            events=old.events + events,
+        )
+        return replace(self, counters=counters)
+
+    @property
+    def over(self) -> bool:
+        """Whether it takes no more runs, ever."""
+        return self.state in (SessionState.ENDED, SessionState.ERASED)
+
+    @property
+    def on_hold(self) -> bool:
+        """Whether runs are left waiting: it is paused, waits for a retry, or has yet to queue what waited before."""
+        return self.stopped or self.resuming or self.retry is not None
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it is paused, or waits for a budget or an approval."""
+        return self.state in (SessionState.PAUSED, SessionState.WAITING)
+
+
+def check_usable(session: Session, agent: str, user_id: str | None) -> None:
+    """Check that a run with this agent, for this user, may be submitted to the session.
+
+    Raises:
+        NotFound: It is another user's; told as if it did not exist.
+        Conflict: It is with another agent, has ended or was erased.
+    """
+    if session.state is SessionState.ERASED:
+        msg = f"Session {session.id!r} was erased; its id is not used again."
+        raise Conflict(msg, code="session_erased")
+    if session.user_id is not None and user_id != session.user_id:
+        msg = f"There is no session {session.id!r}."
+        raise NotFound(msg, code="session_not_found")
+    if session.agent != agent:
+        msg = f"Session {session.id!r} is with another agent; a session keeps its agent."
+        raise Conflict(msg, code="session_agent_mismatch")
+    if session.state is SessionState.ENDED:
+        msg = f"Session {session.id!r} has ended ({session.end_reason}); start a new one."
+        raise Conflict(msg, code="session_ended")
+
+
+def check_room(session: Session) -> None:
+    """Check that the history can take one run more, once those not finished yet are answered.
+
+    Raises:
+        Conflict: It cannot; a run that fails makes room again.
+    """
+    most = session.limits.max_turns
+    if most is not None and session.turns + 2 * (session.pending + 1) > most:
+        msg = f"Session {session.id!r} takes {most} messages; the runs that are not finished will fill it."
+        raise Conflict(msg, code="session_full")
+
+
+def idle_timeout(session: Session, usual: timedelta) -> timedelta:
+    """Return how long nothing may happen in the session."""
+    own = session.limits.idle_timeout_s
+    return usual if own is None else timedelta(seconds=own)
+
+
+def is_idle(session: Session, now: datetime, usual: timedelta) -> bool:
+    """Return whether nothing happened in an open session for its idle timeout; time on hold does not count."""
+    return not (session.over or session.on_hold) and session.last_activity + idle_timeout(session, usual) <= now
+
+
+def outlived(session: Session, now: datetime) -> bool:
+    """Return whether an open session has lasted as long as it may."""
+    most = session.limits.max_duration_s
+    return not session.over and most is not None and session.created_at + timedelta(seconds=most) <= now
+
+
+def overdue(session: Session, now: datetime, usual: timedelta) -> str | None:
+    """Return the reason to end the session now, or None."""
+    if outlived(session, now):
+        return MAX_DURATION
+    return IDLE_TIMEOUT if is_idle(session, now, usual) else None
+
+
+def next_look(session: Session, now: datetime, usual: timedelta) -> datetime:
+    """Return when an open session is to be looked at again."""
+    timeout, most = idle_timeout(session, usual), session.limits.max_duration_s
+    idle = max(session.last_activity, now if session.on_hold else session.last_activity) + timeout
+    return idle if most is None else min(idle, session.created_at + timedelta(seconds=most))
+
+
+def paused(session: Session, reason: str, state: SessionState = SessionState.PAUSED) -> Session:
+    """Return the session, on hold for the reason."""
+    return replace(session, state=state, pause=Pause(reason, session.resumes))
+
+
+def resumed(session: Session, now: datetime) -> Session:
+    """Return the session, going on; what was kept is yet to be queued."""
+    return replace(
+        session,
+        state=SessionState.ACTIVE if session.turns else SessionState.STARTED,
+        pause=Pause(None, session.resumes + 1, session.pending > 0),
+        counters=replace(session.counters, failures=0),
+        last_activity=now,
+    )
+
+
+def retrying(session: Session, run_id: str, at: datetime) -> Session:
+    """Return the session, waiting for a run of it to be attempted again."""
+    return (
+        session
+        if session.stopped or session.over
+        else replace(session, pause=replace(session.pause, retry=Retry(run_id, at)))
+    )
+
+
+def gone_on(session: Session, others: int) -> Session:
+    """Return the session once the run that it waited for goes on or has ended; `others` are not finished yet."""
+    pause = Pause(session.pause_reason, session.resumes + 1, session.resuming or others > 0)
+    return replace(session, pause=pause)
+
+
+def erasing(session: Session, now: datetime) -> Session:
+    """Return the session, condemned: it takes nothing any more, and what it held is to be removed."""
+    receipt = Receipt(now, runs=session.runs, messages=session.turns, events=session.events)
+    return replace(
+        session,
+        state=SessionState.ERASED,
+        end=session.end or End(None, now),
+        terms=replace(session.terms, preferences=None),
+        pause=Pause(resumes=session.resumes),
+        at_provider=replace(session.at_provider, held=None),
+        receipt=receipt,
+    )
+
+
+def erased(session: Session, receipt: Receipt) -> Session:
+    """Return what stays of an erased session: that it was here, and what was removed."""
+    return Session(
+        session.workspace,
+        session.id,
+        session.agent,
+        None,
+        session.created_at,
+        receipt.requested_at,
+        state=SessionState.ERASED,
+        end=End(None, session.ended_at) if session.ended_at else None,
+        receipt=receipt,
+        terms=Terms(priority=session.priority),
+    )
+
+
+def settled(session: Session) -> Session:
+    """Return a resumed session once all that was kept is queued."""
+    return replace(session, pause=replace(session.pause, resuming=False))
+
+
+def ended(session: Session, reason: str, now: datetime) -> Session:
+    """Return the session, ended for the reason."""
+    return replace(session, state=SessionState.ENDED, end=End(reason, now), pause=Pause(resumes=session.resumes))

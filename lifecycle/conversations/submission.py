@@ -1,0 +1,199 @@
+"""A request to run an agent, as it is asked for over HTTP and as it travels on the queue."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
+
+from pydantic import ConfigDict, Field, StringConstraints, ValidationError
+
+from kernel import ids
+from kernel.errors import AppError, InvalidInput, TooLarge
+from kernel.foreign_json import parse_json
+from kernel.validation import NO_SUCH_FIELD, LeavesOut, expected, wrong_places
+from lifecycle.conversations.priority import Priority
+
+if TYPE_CHECKING:
+    from lifecycle.conversations.run import Run
+
+Send = Callable[["Submission"], Awaitable[None]]
+"""Puts a submission on the queue; returns once the broker has accepted it, raises Unavailable otherwise."""
+
+MetadataKey = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+MetadataValue = Annotated[str, StringConstraints(max_length=512)]
+Topic = Annotated[str, StringConstraints(min_length=1, max_length=128)]
+
+
+MAX_REQUEST_BYTES = 240_000
+"""A queue message of the standard tier holds 256 KiB, headers and ids included; JSON makes up to 6 bytes of one."""
+
+
+class RunRequest(LeavesOut):
+    """What a caller asks of an agent.
+
+    Attributes:
+        query: The message to the agent; not blank.
+        session_id: The conversation to go on with, or an id of the caller's choosing for a new one; None starts one.
+        user_id: Who asks; None for nobody in particular.
+        expected_topics: What a good answer speaks of; used to score the answer.
+        context: What the answer must be borne out by; the model is told it with the query.
+        metadata: At most 16 strings that come back with the run.
+        stream: Whether the answer is told as `run.delta` events while the model writes it.
+        pin_version: Whether a session that starts with this run goes on with the agent as it is declared now.
+        priority: The session's priority; None for its own, and for normal where it starts with this run.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+    query: str
+    session_id: str | None = None
+    user_id: str | None = None
+    expected_topics: tuple[Topic, ...] = Field(default=(), max_length=32)
+    context: str | None = Field(default=None, max_length=100_000)
+    metadata: Mapping[MetadataKey, MetadataValue] = Field(default={}, max_length=16)
+    stream: bool = False
+    pin_version: bool = False
+    priority: Priority | None = None
+
+    def digest(self, agent: str) -> str:
+        """Return the SHA-256 (hex) of the request, equal for equal requests to the same agent."""
+        # What requests did not always have counts only where it says something, or an old one could not be repeated.
+        later = {name for name in ("context", "stream", "pin_version") if not getattr(self, name)}
+        if self.priority is not Priority.HIGH:
+            later.add("priority")
+        text = json.dumps([agent, self.model_dump(mode="json", exclude=later)], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+class Submission(RunRequest):
+    """A run request with its ids: the body of a queue message, version 1.
+
+    Attributes:
+        v: Version of this format.
+        workspace: Workspace of the agent.
+        agent: The agent asked.
+        run_id: The run; the message's MessageId stands in for it when it is left out.
+        session_id: The conversation; the same as the message's SessionId.
+        call: The resumption of the session that sent the message (`Run.call`); 0 when it was submitted.
+        priority: The session's, and so that of the queue; left out, it is the queue's.
+    """
+
+    v: Literal[1] = 1
+    workspace: str = "default"
+    agent: str
+    run_id: str
+    call: int = Field(default=0, ge=0)
+    session_id: str  # pyright: ignore[reportIncompatibleVariableOverride, reportGeneralTypeIssues] - narrowed
+    priority: Priority = Priority.NORMAL  # pyright: ignore[reportIncompatibleVariableOverride] - narrowed
+
+    @property
+    def request(self) -> RunRequest:
+        """The request as the caller made it."""
+        return RunRequest.model_validate(self.model_dump(include=set(RunRequest.model_fields)))
+
+    def to_json(self) -> str:
+        """Return the message body, without the priority: the queue says that, whichever version of the app sent it."""
+        return self.model_dump_json(exclude={"priority"})
+
+
+def submission_of(run: Run) -> Submission:
+    """Return the message body that queues the run."""
+    return Submission(
+        workspace=run.workspace,
+        agent=run.agent,
+        run_id=run.id,
+        session_id=run.session_id,
+        query=run.query,
+        user_id=run.user_id,
+        expected_topics=run.expected_topics,
+        context=run.context,
+        metadata=run.metadata,
+        stream=run.stream,
+        priority=run.priority,
+        call=run.call,
+    )
+
+
+def check(request: RunRequest, max_query_bytes: int) -> None:
+    """Check what the types cannot say.
+
+    Raises:
+        TooLarge: The query is over the limit (UTF-8 bytes), or the request is too large for a queue message.
+        InvalidInput: The query is blank, or an id is not valid.
+    """
+    if not request.query.strip():
+        raise InvalidInput("The query is empty.", code="empty_query", fields={"/query": "must not be blank"})
+    size = len(request.query.encode())
+    if size > max_query_bytes:
+        msg = f"The query is {size} bytes; at most {max_query_bytes} are allowed."
+        raise TooLarge(msg, code="query_too_large", fields={"/query": msg})
+    if size > MAX_REQUEST_BYTES // 6 and len(request.model_dump_json()) > MAX_REQUEST_BYTES:
+        msg = f"The request is over {MAX_REQUEST_BYTES} bytes once its query is written as JSON."
+        raise TooLarge(msg, code="query_too_large", fields={"/query": msg})
+    if request.session_id is not None:
+        ids.session_id(request.session_id)
+    if request.user_id is not None:
+        ids.user_id(request.user_id)
+
+
+def parse_message(
+    body: bytes,
+    *,
+    message_id: str | None,
+    session_id: str | None,
+    sequence_number: int,
+    priority: Priority,
+    max_query_bytes: int,
+) -> Submission:
+    """Return the submission that a queue message carries, whoever sent it.
+
+    Args:
+        body: The message's body.
+        message_id: Its MessageId; the run's idempotency key unless the body has a `run_id`.
+        session_id: Its SessionId; the conversation.
+        sequence_number: Its number in the queue; stands in for a missing MessageId, being the same at redelivery.
+        priority: That of the queue.
+        max_query_bytes: Limit of the query.
+
+    Raises:
+        InvalidInput: It is no message of ours; the detail says what is wrong and repeats nothing of it.
+    """
+    try:
+        values = parse_json(body)
+    except ValueError:
+        raise _unreadable("The body is not JSON.") from None
+    if not isinstance(values, dict):
+        raise _unreadable("The body is not a JSON object.")
+    values = {name: value for name, value in cast("dict[str, Any]", values).items() if value is not None}
+    if session_id is None or values.setdefault("session_id", session_id) != session_id:
+        raise _unreadable("The body's session_id is not the message's SessionId.")
+    if values.setdefault("priority", priority.value) != priority:
+        raise _unreadable("The body's priority is not that of the queue it came by.")
+    # Each queue counts for itself.
+    unnamed = f"sequence-{sequence_number}" if priority is Priority.NORMAL else f"{priority}-sequence-{sequence_number}"
+    values.setdefault("run_id", message_id or unnamed)
+    try:
+        submission = Submission.model_validate(values)
+        ids.workspace_name(submission.workspace)
+        ids.agent_name(submission.agent)
+        check(submission, max_query_bytes)
+        run_id = ids.run_id(submission.workspace, submission.run_id)
+    except ValidationError as error:
+        raise _unreadable(_in_words(error)) from None
+    except AppError as error:
+        raise _unreadable(error.detail) from None
+    return submission.model_copy(update={"run_id": run_id})
+
+
+def _unreadable(detail: str) -> InvalidInput:
+    return InvalidInput(detail, code="invalid_message")
+
+
+def _in_words(error: ValidationError) -> str:
+    """Return which fields are wrong and how; of unknown ones the names, never a value."""
+    unknown = expected(error, Submission)
+    wrong = [f"{place} ({what})" for place, what in wrong_places(error).items() if what != NO_SUCH_FIELD]
+    found = [f"The body is not valid: {', '.join(wrong[:5])}." if wrong else "", unknown]
+    return " ".join(filter(None, found))

@@ -1,0 +1,122 @@
+"""What a step of a run changes in its session: counters, spend, history and events, as rules of values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from kernel.journal import Event
+from lifecycle.conversations import session as sessions
+from lifecycle.conversations.run import Run, RunState, Stage
+from lifecycle.conversations.session import Held, Session, SessionState
+from lifecycle.conversations.store import Change, Turn
+from llmops.budgets.waits import APPROVAL
+
+_ENDS_OF_STREAMS = {
+    RunState.SUCCEEDED: "completed",
+    RunState.FAILED: "failed",
+    RunState.CANCELLED: "cancelled",
+    RunState.QUEUED: "failed",
+}
+
+
+def stage_event(run: Run, stage: Stage, now: datetime, code: str | None = None) -> Event:
+    """Return the event of a run entering a stage."""
+    data = {"run_id": run.id, "stage": stage.value, "attempt": run.attempt}
+    return Event("run.stage", data | ({"code": code} if code else {}), now)
+
+
+def state_event(session: Session, now: datetime, reason: str | None = None) -> Event:
+    """Return the event of a session entering its state."""
+    return Event("session.state_changed", {"state": session.state.value} | ({"reason": reason} if reason else {}), now)
+
+
+def session_ended(session: Session, reason: str, now: datetime) -> Change:
+    """Return the change that ends a session for the reason."""
+    after = sessions.ended(session, reason, now)
+    return Change(after, events=[state_event(after, now, reason)])
+
+
+def outcome(
+    session: Session,
+    before: Run,
+    after: Run,
+    noted: Sequence[Event],
+    turns: Sequence[Turn],
+    now: datetime,
+    held: Held | None = None,
+) -> Change:
+    """Return the change of a run and its session: counters, spend, history and events, all from the two runs.
+
+    An attempt that ends, however it does, leaves the session with the provider's conversation in `held`: what one that
+    failed or died may have added to a conversation is not known. In a session that is being erased nothing is added.
+    """
+    if session.state is SessionState.ERASED:
+        return Change(run=after)
+    superseded = after.attempt > before.attempt
+    attempt_ended = before.state is RunState.RUNNING and (after.state is not RunState.RUNNING or superseded)
+    events = list(noted)
+    if attempt_ended and before.stream:
+        at = 0 if superseded else len(events)
+        events.insert(at, _stream_ended(before, after, now))
+    if after.stage is not None and after.finished:
+        events.append(stage_event(after, after.stage, now, after.error.code if after.error else None))
+    elif after.state is RunState.QUEUED and after.error is not None:
+        events.append(
+            Event("run.retrying", {"run_id": after.id, "attempt": after.attempt, "code": after.error.code}, now)
+        )
+    elif after.state is RunState.WAITING and before.state is not RunState.WAITING:
+        reason = after.error.code if after.error else session.pause_reason or ("retry" if session.retry else None)
+        events.append(Event("run.waiting", {"run_id": after.id, "reason": reason}, now))
+        if reason == APPROVAL:
+            events.append(Event("approval.requested", {"run_id": after.id, "attempt": after.attempt}, now))
+    if not events and after.spend == before.spend and not turns:
+        return Change(run=after)
+    others = session.pending - 1
+    if session.retry is not None and session.retry.run_id == after.id and after.state is not RunState.QUEUED:
+        session = sessions.gone_on(session, others)
+    elif attempt_ended and after.state is RunState.QUEUED and after.dispatch.not_before is not None:
+        session = sessions.retrying(session, after.id, after.dispatch.not_before)
+    if attempt_ended:
+        session = replace(session, at_provider=replace(session.at_provider, held=held))
+    if after.finished:
+        session = replace(session.counting(pending=-1), last_activity=now)
+    session = replace(session, spend=session.spend + (after.spend - before.spend))
+    session, changed = _moved(session, after, len(turns), now)
+    return Change(session, after, turns, [*events, *changed])
+
+
+def _moved(session: Session, run: Run, turns: int, now: datetime) -> tuple[Session, Sequence[Event]]:
+    """Return the session as the run's end leaves it by the session's own limits, and the events of that."""
+    if run.state is RunState.SUCCEEDED:
+        session = replace(session, counters=replace(session.counters, failures=0))
+        most = session.limits.max_turns
+        if most is not None and session.turns + turns + 2 > most and not session.over:
+            session = sessions.ended(session, sessions.MAX_TURNS, now)
+            return session, [state_event(session, now, sessions.MAX_TURNS)]
+        if session.state is SessionState.STARTED:
+            session = replace(session, state=SessionState.ACTIVE)
+            return session, [state_event(session, now)]
+    if run.state is RunState.FAILED:
+        session = replace(session, counters=replace(session.counters, failures=session.failures + 1))
+        most = session.limits.max_failures
+        if most is not None and session.failures >= most and not (session.over or session.on_hold):
+            session = sessions.paused(session, sessions.FAILING)
+            return session, [state_event(session, now, sessions.FAILING)]
+    if run.state is RunState.WAITING and run.error is not None and _may_wait(session):
+        session = sessions.paused(session, sessions.BUDGET, SessionState.WAITING)
+        return session, [state_event(session, now, sessions.BUDGET)]
+    return session, ()
+
+
+def _may_wait(session: Session) -> bool:
+    return not session.over and session.state is not SessionState.PAUSED
+
+
+def _stream_ended(before: Run, after: Run, now: datetime) -> Event:
+    """Return the event that ends a streamed attempt: whoever followed it keeps its text only when it is completed."""
+    superseded = after.attempt > before.attempt or after.state is RunState.WAITING
+    how = "superseded" if superseded else _ENDS_OF_STREAMS[after.state]
+    code = {"code": after.error.code} if after.error and not superseded else {}
+    return Event("run.stream_ended", {"run_id": before.id, "attempt": before.attempt, "outcome": how} | code, now)

@@ -1,0 +1,1 @@
+"""How a change of what agents are composed of reaches them."""

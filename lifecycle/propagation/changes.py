@@ -1,0 +1,175 @@
+"""What an owner does to templates, personalities, capabilities and overrides: checked, then made, then followed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from kernel.errors import Conflict, EtagMismatch, InvalidInput
+from lifecycle.configuration.composing import Composer
+from lifecycle.configuration.dependents import Dependent, DependentKind, Dependents
+from lifecycle.configuration.items import Item, Items, unknown
+from lifecycle.configuration.kinds import Kind, Ref, references
+from lifecycle.configuration.layers import Content
+from lifecycle.configuration.presets import preset
+from lifecycle.propagation.following import Followed, Following, config_of
+from lifecycle.registry.catalog import Agent, Catalog
+from lifecycle.registry.signals import AgentSignals
+
+FOLLOW_AT_ONCE = 200
+"""Most agents that the request which changes an item changes itself; the timer changes the others."""
+MOST_NAMED = 20
+"""Most agents that an error names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """An item after a change.
+
+    Attributes:
+        item: The item as it is now.
+        new: Whether the workspace had none of its own before.
+        followed: What became of the agents that are composed of it.
+    """
+
+    item: Item
+    new: bool
+    followed: Followed
+
+
+class Changes:
+    """Changes items. A change that an agent could not follow is refused, and changes nothing."""
+
+    def __init__(
+        self,
+        items: Items,
+        dependents: Dependents,
+        composer: Composer,
+        following: Following,
+        catalog: Catalog,
+    ) -> None:
+        self._items = items
+        self._dependents = dependents
+        self._composer = composer
+        self._following = following
+        self._catalog = catalog
+
+    async def put(
+        self, workspace: str, ref: Ref, content: Content, signals: AgentSignals, if_match: str | None = None
+    ) -> Changed:
+        """Make the item say this from now on. Saying the same again changes nothing.
+
+        Raises:
+            InvalidInput: It refers to what there is not, or goes on from itself; see `Sources.resolve`.
+            Conflict: An agent could not follow (code `dependents_invalid`); `fields` says which, and why.
+            EtagMismatch: `if_match` is given and the item is another one.
+            TooLarge: It is more than can be stored.
+        """
+        while True:
+            current = await self._items.find(workspace, ref)
+            own = not current.builtin and current.content is not None
+            if if_match is not None and (current.content is None or if_match not in ("*", current.etag)):
+                raise EtagMismatch
+            if own and content == current.content:
+                return Changed(current, new=False, followed=Followed())
+            changed = await self._changed(current, content, content, signals)
+            if changed is not None:
+                return replace(changed, new=not own)
+
+    async def delete(self, workspace: str, ref: Ref, signals: AgentSignals, if_match: str | None = None) -> None:
+        """Delete the workspace's item; the app's own of that name, if there is one, is back then.
+
+        Raises:
+            NotFound: The workspace has none of its own.
+            Conflict: Something depends on it (code `item_in_use`), or could not follow it back to the app's own.
+            EtagMismatch: `if_match` is given and the item is another one.
+        """
+        while True:
+            current = await self._items.find(workspace, ref)
+            if current.content is None or current.builtin:
+                raise unknown(ref)
+            if if_match not in (None, "*", current.etag):
+                raise EtagMismatch
+            builtin = preset(ref)
+            if builtin is None and ref.kind is not Kind.OVERRIDES:
+                await self._check_unused(workspace, ref)
+            if await self._changed(current, None, builtin, signals) is not None:
+                return
+
+    async def dependents(
+        self, workspace: str, ref: Ref, limit: int, after: str | None = None
+    ) -> tuple[Sequence[Dependent], str | None]:
+        """Return who depends on the item, by kind and name, and the key to continue after; None when these were all.
+
+        A page may hold fewer than `limit` while there are more.
+        """
+        found, after = await self._dependents.page(workspace, ref, limit, after)
+        real = await asyncio.gather(*(self._depends(workspace, who, ref) for who in found))
+        return [who for who, depends in zip(found, real, strict=True) if depends], after
+
+    async def _changed(
+        self, current: Item, content: Content | None, comes_to: Content | None, signals: AgentSignals
+    ) -> Changed | None:
+        """Write the content, of which `comes_to` is what agents will see; None when somebody else was faster."""
+        workspace, ref = current.workspace, current.ref
+        proposed = replace(current, content=comes_to, version=current.version + 1, builtin=content is None)
+        if content is not None:
+            await self._composer.sources(workspace, proposed).check(content)
+        await self._check_followable(proposed)
+        if content is not None and ref.kind in (Kind.TEMPLATE, Kind.OVERRIDES):
+            await self._dependents.enter(
+                workspace, Dependent(DependentKind(ref.kind.value), ref.name), references(content)
+            )
+        noted = await self._following.note(workspace, ref, proposed.version)
+        written = await self._items.write(current, content)
+        if written is None:
+            return None
+        followed = await self._following.follow(noted, signals, FOLLOW_AT_ONCE)
+        return Changed(written, new=False, followed=followed)
+
+    async def _check_followable(self, proposed: Item) -> None:
+        """Check that no agent that can be composed now could not be any more."""
+        would, now = self._composer.sources(proposed.workspace, proposed), self._composer.sources(proposed.workspace)
+        broken: dict[str, str] = {}
+
+        async def judge(who: Dependent) -> None:
+            agent = await self._catalog.find(proposed.workspace, who.name)
+            if agent is None or agent.declaration.deleted:
+                return
+            try:
+                await would.resolve(config_of(agent))
+            except InvalidInput as error:
+                try:
+                    await now.resolve(config_of(agent))
+                except InvalidInput:
+                    return
+                broken[agent.name] = "; ".join(f"{at}: {why}" for at, why in error.fields.items()) or error.detail
+
+        async for batch in self._following.agents(proposed.workspace, proposed.ref):
+            await asyncio.gather(*map(judge, batch))
+        if broken:
+            names = sorted(broken)
+            more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+            msg = f"Agents could not follow this change: {', '.join(names[:MOST_NAMED])}{more}. Nothing was changed."
+            fields = {f"/agents/{name}": broken[name] for name in names[:MOST_NAMED]}
+            raise Conflict(msg, code="dependents_invalid", fields=fields)
+
+    async def _check_unused(self, workspace: str, ref: Ref) -> None:
+        after: str | None = None
+        while True:
+            found, after = await self.dependents(workspace, ref, MOST_NAMED, after)
+            if found:
+                named = ", ".join(f"{who.kind.value} {who.name}" for who in found)
+                more = ", and more" if after else ""
+                msg = f"The {ref.kind.value} {ref.name!r} is in use by {named}{more}. See its dependents for all."
+                raise Conflict(msg, code="item_in_use")
+            if after is None:
+                return
+
+    async def _depends(self, workspace: str, who: Dependent, ref: Ref) -> bool:
+        if who.kind is DependentKind.AGENT:
+            agent: Agent | None = await self._catalog.find(workspace, who.name)
+            return agent is not None and not agent.declaration.deleted and str(ref) in agent.declaration.sources
+        item = await self._items.find(workspace, Ref(Kind(who.kind.value), who.name))
+        return item.content is not None and ref in references(item.content)

@@ -1,0 +1,325 @@
+"""One attempt at a run: get the agent, give it the conversation, have it answer, score the answer."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from kernel.clock import Clock
+from kernel.errors import AppError, InternalError, Unavailable
+from kernel.ids import new_id
+from lifecycle.conversations.run import Answer, Effort, Run, Stage
+from lifecycle.conversations.session import Held, Kept, Session
+from lifecycle.conversations.store import Conversations, Stored, Turn
+from lifecycle.loader.resolver import LiveAgent
+from lifecycle.loader.uses import UsedAgents
+from lifecycle.registry.operations import Keep, Verify
+from lifecycle.registry.providers import AttemptId
+from lifecycle.registry.signals import AgentSignals
+from lifecycle.runs.guard import GuardPolicy
+from lifecycle.runs.history import compacted, estimate, token_limit, wishes
+from lifecycle.runs.lease import RunLease
+from lifecycle.runs.metering import CallMeter, Metered, MeterPolicy, charged, estimated
+from lifecycle.runs.progress import dumped, loaded
+from lifecycle.runs.streaming import told_on_the_way
+from llmops.budgets.call_budget import BudgetService, reserve_for
+from llmops.budgets.rules import Amounts, BudgetBlocked
+from llmops.budgets.waits import Wait
+from llmops.evaluation.scoring import Score
+from llmops.facts.model import Call
+from llmops.spend.rates import RateBook
+from llmops.spend.usage import Usage
+
+if TYPE_CHECKING:
+    from agent_framework import AgentResponse, Message
+
+log = logging.getLogger(__name__)
+
+_OVERHEAD_BYTES = 16
+_BYTES_A_TOKEN = 4
+
+
+ScoreAnswer = Callable[[Run, LiveAgent, Sequence["Message"]], Awaitable[Score | None]]
+"""Scores a run's answer, which stands in the messages; None where it is not to be scored."""
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptPolicy:
+    """How attempts are made.
+
+    Attributes:
+        timeout: How long one may take.
+        history_turns: Most messages of the history that the model is given.
+        history_tokens: Most tokens of the history that the model is given, where the session does not say.
+        output_tokens: Most tokens of a model call's answer within budgets, where the agent does not say.
+        guard: When a run has run away, where the agent does not say.
+    """
+
+    timeout: timedelta
+    history_turns: int
+    history_tokens: int
+    output_tokens: int
+    guard: GuardPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What can be known of an attempt before the run is claimed.
+
+    Attributes:
+        history: The latest messages of the session, from the number `first` on, where it has `turns` in all.
+        call: The first model call at its estimate; None where the agent is not at hand.
+        stage: The stage that the attempt begins with, where the agent is at hand.
+    """
+
+    first: int = 0
+    turns: int = -1
+    history: Sequence[Turn] = ()
+    call: Call | None = None
+    stage: Stage = Stage.INITIALIZING
+
+
+class AttemptMaker:
+    """What every attempt works with."""
+
+    def __init__(
+        self,
+        conversations: Conversations,
+        agents: UsedAgents,
+        budgets: BudgetService,
+        rates: RateBook,
+        score: ScoreAnswer,
+        clock: Clock,
+        policy: AttemptPolicy,
+    ) -> None:
+        self.conversations = conversations
+        self.agents = agents
+        self.budgets = budgets
+        self.rates = rates
+        self.score = score
+        self.clock = clock
+        self.policy = policy
+
+    async def prepare(self, stored: Stored) -> Prepared:
+        """Return what an attempt at the run will need, where its agent is at hand and it is the first attempt."""
+        run, session = stored.run, stored.session
+        if run is None or session is None or run.attempt or run.cancel_requested:
+            return Prepared()
+        live = self.agents.at_hand(run.workspace, run.agent, run.input.revision, session.pin)
+        if live is None:
+            return Prepared()
+        held = self._usable(session)
+        first = self.first_turn(session, held)
+        history = await self.turns(session, first)
+        most = token_limit(session, self.policy.history_tokens)
+        said = min(sum(len(turn.text.encode()) + _OVERHEAD_BYTES for turn in history), most * _BYTES_A_TOKEN)
+        given = said + len(told(run).encode()) + len(live.spec.instructions.encode()) + _OVERHEAD_BYTES
+        kept = held.tokens * _BYTES_A_TOKEN if held else 0
+        usage = Usage(input_tokens=given + kept, output_tokens=live.spec.max_output_tokens or self.policy.output_tokens)
+        call = estimated(await self.rates.of(run.workspace), live.spec, live.spec.model, usage, self.clock())
+        limited = await self.budgets.of(charged(run), 1).limits()
+        return Prepared(first, session.turns, history, call, Stage.CHECKING_BUDGET if limited else Stage.RUNNING)
+
+    def begin(self, lease: RunLease, signals: AgentSignals, prepared: Prepared) -> RunAttempt:
+        """Return an attempt at the run that the lease holds."""
+        return RunAttempt(self, lease, signals, prepared)
+
+    async def turns(self, session: Session, first: int) -> Sequence[Turn]:
+        """Return the messages of the session from the number `first` on."""
+        count = session.turns - first
+        return await self.conversations.turns(session.workspace, session.id, first, count) if count > 0 else ()
+
+    def first_turn(self, session: Session, held: Held | None) -> int:
+        """Return the first message that the model is given, where a conversation at the provider holds those before."""
+        return max(held.turns if held else 0, session.turns - self.policy.history_turns)
+
+    def _usable(self, session: Session) -> Held | None:
+        held = session.held
+        too_long = held is not None and held.tokens > token_limit(session, self.policy.history_tokens)
+        return None if too_long else held
+
+
+class RunAttempt:
+    """One try at a run; `answer` is called once."""
+
+    def __init__(self, maker: AttemptMaker, lease: RunLease, signals: AgentSignals, prepared: Prepared) -> None:
+        self._maker = maker
+        self._lease = lease
+        self._signals = signals
+        self._prepared = prepared
+        self._conversation: str | None = None
+        self._done: Sequence[Message] = ()
+        self._tokens = 0
+        self._meter: CallMeter | None = None
+        self._version = ""
+
+    @property
+    def effort(self) -> Effort:
+        """What it did so far: its calls, of which one that is open may have been made, and its tools' calls."""
+        meter = self._meter
+        metered = meter.metered if meter else Metered()
+        open_call = (metered.open,) if metered.open else ()
+        return Effort(
+            (*metered.calls, *open_call),
+            tuple(meter.tools) if meter else (),
+            self._version,
+            metered.finish_reason,
+            self.went_on,
+        )
+
+    def wait(self, error: BudgetBlocked) -> Wait:
+        """Return what the run waits for whose next call a budget does not allow."""
+        metered = self._meter.metered if self._meter else Metered()
+        need = reserve_for(metered.wanted) if metered.wanted else Amounts(calls=1)
+        model = metered.wanted.model if metered.wanted else ""
+        return Wait(charged(self._lease.run), error.code, need, model, metered.waits_below)
+
+    @property
+    def progress(self) -> str | None:
+        """How far the run has come, for another attempt to go on from; None for its beginning."""
+        metered = self._meter.metered if self._meter else Metered()
+        if not metered.spend.calls:
+            return self._lease.run.costs.progress if self.went_on else None
+        if self._conversation is not None:
+            return dumped(metered.messages, self._conversation)
+        return dumped([*self._done, *metered.messages[metered.given :]], None)
+
+    @property
+    def went_on(self) -> bool:
+        """Whether it has gone on from where an earlier one was stopped."""
+        return bool(self._done)
+
+    async def answer(self) -> Answer:
+        """Return the model's answer, scored.
+
+        Raises:
+            AppError: There is none; retriable if another attempt may bring one.
+        """
+        maker, lease = self._maker, self._lease
+        run = lease.run
+        live = await maker.agents.use(
+            run.workspace, run.agent, self._signals, run.input.revision, pin=lease.session.pin
+        )
+        self._version = live.version.version
+        try:
+            said = await self._said_before(live)
+            self._done = loaded(run.costs.progress, self._conversation)
+            within = bool(self._done) and self._conversation is not None
+            messages = self._done if within else [*said, told(run), *self._done]
+            meter = self._meter = await self._metering(live)
+            lease.enter(Stage.RUNNING)
+            response = await self._asked(live, messages, meter)
+        except Exception as error:
+            raise await self._let_go(live, _translated(live, error)) from error
+        text = lease.text if run.stream else response.text
+        self._tokens += estimate(told(run)) + estimate(text)
+        lease.enter(Stage.EVALUATING)
+        model = meter.metered.model
+        score = await maker.score(run, live, response.messages)
+        return Answer(text, score, model, live.version.version)
+
+    def held_after(self, turns: int) -> Held | None:
+        """Return the provider's conversation once the answer stands in the history, of so many turns in all."""
+        return Held(self._conversation, turns, self._tokens) if self._conversation else None
+
+    def held_after_failure(self, error: AppError) -> Held | None:
+        """Return the provider's conversation if it surely is what it was before, else None.
+
+        A refusal for too many requests added nothing to it, nor did a call that a budget did not allow, before which it
+        holds what was answered; of any other failure that cannot be said.
+        """
+        called = bool(self.effort.spend.calls)
+        if isinstance(error, BudgetBlocked) and called and self._conversation is not None:
+            return Held(self._conversation, self._lease.session.turns, self._tokens)
+        refused = isinstance(error, BudgetBlocked) or error.code == "provider_throttled"
+        return self._lease.session.held if refused and not called else None
+
+    async def _said_before(self, live: LiveAgent) -> Sequence[Message]:
+        """Return the part of the history that the model must be given, and take up the provider's conversation."""
+        maker, session = self._maker, self._lease.session
+        most = token_limit(session, maker.policy.history_tokens)
+        known = session.held
+        if known is not None and known.tokens > most:
+            known = None  # it has grown too long: another one is begun, with the latest part of the history
+        key = f"{session.workspace}/{session.id}"
+        self._conversation = await live.provider.conversation(live.version, key, known.id if known else None)
+        goes_on = known is not None and self._conversation == known.id
+        if self._conversation is not None and not goes_on:
+            await self._lease.keep(Kept(live.spec.provider, self._conversation))
+            most = max(1, most // 2)  # room to go on in it
+        first = maker.first_turn(session, known if goes_on else None)
+        messages = [] if goes_on else [*wishes(session)]
+        if first < session.turns:
+            turns = await self._turns(first)
+            latest = await compacted(turns, most)
+            if len(latest) < len(turns):
+                self._lease.note("run.history_compacted", {"told": len(latest), "of": len(turns)})
+            messages += latest
+        self._tokens = (known.tokens if goes_on and known else 0) + sum(estimate(each.text) for each in messages)
+        return messages
+
+    async def _turns(self, first: int) -> Sequence[Turn]:
+        session, prepared = self._lease.session, self._prepared
+        if (prepared.first, prepared.turns) == (first, session.turns):
+            return prepared.history
+        return await self._maker.turns(session, first)
+
+    async def _asked(self, live: LiveAgent, messages: Sequence[Message | str], meter: CallMeter) -> AgentResponse[Any]:
+        run, agent = self._lease.run, live.framework_agent
+        how: dict[str, Any] = {
+            "session": agent.get_session(self._conversation) if self._conversation else None,
+            "middleware": meter.middleware(),
+            "client_kwargs": {"attempt": AttemptId(run.id, run.attempt)},
+        }
+        async with meter.within(self._maker.policy.timeout.total_seconds()):
+            if run.stream:
+                return await told_on_the_way(agent.run(messages, stream=True, **how), self._lease)
+            return await agent.run(messages, **how)
+
+    async def _metering(self, live: LiveAgent) -> CallMeter:
+        """Return what meters the attempt's calls, after what earlier attempts have left reserved is settled."""
+        maker, run, held = self._maker, self._lease.run, self._lease.session.held
+        budget = maker.budgets.of(charged(run), run.attempt)
+        if run.attempt > 1:
+            await budget.take_over()
+        if await budget.limits():
+            self._lease.enter(Stage.CHECKING_BUDGET)
+        # Its estimate takes a token for four characters; what is reserved must not be less than what is sent.
+        held_tokens = held.tokens * _BYTES_A_TOKEN if held and held.id == self._conversation else 0
+        policy = MeterPolicy(
+            maker.policy.guard.of(live.spec.runaway), maker.policy.output_tokens, held_tokens, run.dispatch.approved
+        )
+        return CallMeter(run.workspace, live, budget, maker.rates, self._lease, maker.clock, policy)
+
+    async def _let_go(self, live: LiveAgent, failure: AppError) -> AppError:
+        """Have the next attempt look the agent up, and its actor make what is gone; return what the failure is."""
+        pin, agents = self._lease.session.pin, self._maker.agents
+        agents.forget(live.workspace, live.name, pin)
+        if failure.code == "agent_version_gone":
+            operation = Keep(new_id(), pin.spec) if pin else Verify(new_id())
+            await self._signals.send(live.workspace, live.name, operation)
+        if failure.code == "provider_disabled" and await agents.put_away_since(live):
+            msg = "The agent was put away while the run began; it is brought back."
+            return Unavailable(msg, code="agent_put_away")
+        return failure
+
+
+def told(run: Run) -> str:
+    """Return what the model is given of a run, and what stands in the history for it: the query, and its context."""
+    return run.query if run.context is None else f"{run.query}\n\n<context>\n{run.context}\n</context>"
+
+
+def _translated(live: LiveAgent, error: Exception) -> AppError:
+    translated = error if isinstance(error, AppError) else live.provider.translate(error)
+    return defect(error) if isinstance(translated, InternalError) else translated
+
+
+def defect(error: Exception) -> InternalError:
+    """Log where an unexpected exception came from; not its text, which may quote a prompt."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    log.error("%s at %s:%d", type(error).__name__, frame.filename, frame.lineno or 0, extra={"event": "run.defect"})
+    return InternalError()

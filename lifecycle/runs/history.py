@@ -1,0 +1,62 @@
+"""What a model is told of a session's history: the latest part of it, by the Agent Framework's own compaction.
+
+The whole transcript stays; only what is told is cut, oldest first. No model is asked to sum up what is left out, so
+that compaction costs nothing and the same history is always cut the same way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from lifecycle.configuration.preferences import preference_text
+from lifecycle.conversations.session import Session
+from lifecycle.conversations.store import Turn
+
+if TYPE_CHECKING:
+    from agent_framework import Message
+
+_CHARACTERS_PER_TOKEN = 4  # as the framework's CharacterEstimatorTokenizer has it
+
+
+def estimate(text: str) -> int:
+    """Return about how many tokens the text is."""
+    return max(1, len(text) // _CHARACTERS_PER_TOKEN)
+
+
+def token_limit(session: Session, usual: int) -> int:
+    """Return the most tokens of the session's history that a model is told."""
+    own = session.limits.max_history_tokens
+    return usual if own is None else own
+
+
+def wishes(session: Session) -> Sequence[Message]:
+    """Return what the model is told of the user's preferences: as words of the user's, before all others."""
+    text = preference_text(session.preferences) if session.preferences else ""
+    if not text:
+        return []
+    from agent_framework import Message  # noqa: PLC0415 - cold start
+
+    return [Message("user", [text])]
+
+
+async def compacted(turns: Sequence[Turn], most_tokens: int) -> Sequence[Message]:
+    """Return the latest turns that come to at most so many tokens as messages; the last one always.
+
+    A message counts with what surrounds it, some 20 tokens.
+    """
+    if not turns:
+        return []
+    from agent_framework import (  # noqa: PLC0415 - cold start
+        CharacterEstimatorTokenizer,
+        Message,
+        TruncationStrategy,
+        apply_compaction,
+    )
+
+    tokenizer = CharacterEstimatorTokenizer()
+    strategy = TruncationStrategy(max_n=most_tokens, compact_to=most_tokens, tokenizer=tokenizer)
+    messages = [Message(turn.role, [turn.text]) for turn in turns]
+    told = await apply_compaction(messages, strategy=strategy, tokenizer=tokenizer)
+    # The strategy leaves its notes on the messages, which are no business of a provider's.
+    return [Message(message.role, [message.text]) for message in told]

@@ -1,0 +1,85 @@
+"""Reading and cancelling runs by their id."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+from kernel.clock import Clock
+from kernel.errors import NotFound
+from kernel.journal import Event
+from lifecycle.conversations import run as runs
+from lifecycle.conversations.directory import Directory
+from lifecycle.conversations.run import Run, RunState
+from lifecycle.conversations.session import SessionState
+from lifecycle.conversations.store import Change, Conversations, Stored
+from lifecycle.conversations.transitions import outcome
+from lifecycle.runs.waiters import Waiters
+
+_FIRST_LOOK_S = 0.2
+_LONGEST_LOOK_S = 1.0
+
+
+class RunDesk:
+    """Reads and cancels runs by their id."""
+
+    def __init__(self, conversations: Conversations, directory: Directory, notices: Waiters, clock: Clock) -> None:
+        self._conversations = conversations
+        self._directory = directory
+        self._notices = notices
+        self._clock = clock
+
+    async def get(self, workspace: str, run_id: str) -> Run:
+        """Return the run.
+
+        Raises:
+            NotFound: There is no such run.
+        """
+        place = await self._directory.find_run(workspace, run_id)
+        run = await self._conversations.run(workspace, place.session_id, run_id) if place else None
+        if run is None:
+            raise _no_run(run_id)
+        return run
+
+    async def finished(self, run: Run, within_s: float) -> Run:
+        """Return the run as soon as it has finished or waits for others, or as it is after so many seconds."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + within_s
+        pause = _FIRST_LOOK_S
+        while not run.finished and run.state is not RunState.WAITING and (left := deadline - loop.time()) > 0:
+            await self._notices.wait(run.id, min(pause, left))
+            pause = min(pause * 1.5, _LONGEST_LOOK_S)
+            run = await self._conversations.run(run.workspace, run.session_id, run.id) or run
+        return run
+
+    async def cancel(self, workspace: str, run_id: str) -> Run:
+        """Cancel the run and return it: at once while it is queued or kept, soon when it is running.
+
+        A run that accepted the request ends as cancelled, whatever its model call brings. One that is finished stays.
+
+        Raises:
+            NotFound: There is no such run.
+        """
+        place = await self._directory.find_run(workspace, run_id)
+        if place is None:
+            raise _no_run(run_id)
+
+        def decide(stored: Stored) -> Change | None:
+            if stored.run is None or stored.session is None or stored.session.state is SessionState.ERASED:
+                raise _no_run(run_id)
+            now = self._clock()
+            if stored.run.finished or stored.run.cancel_requested:
+                return None
+            if stored.run.state in (RunState.QUEUED, RunState.WAITING):
+                return outcome(stored.session, stored.run, runs.cancelled(stored.run, now), (), (), now)
+            event = Event("run.cancel_requested", {"run_id": run_id}, now)
+            return Change(stored.session, replace(stored.run, cancel_requested=True), events=[event])
+
+        stored = await self._conversations.update(workspace, place.session_id, run_id, decide)
+        if stored.run is None:
+            raise _no_run(run_id)
+        return stored.run
+
+
+def _no_run(run_id: str) -> NotFound:
+    return NotFound(f"There is no run {run_id!r}.", code="run_not_found")

@@ -1,0 +1,91 @@
+"""What came of a run: the fact of each attempt, from the run as it is committed.
+
+The run keeps its latest attempt, and the one before where its worker died, until the next is begun. So whoever finds a
+run, after a crash or twice, writes the same fact under the same key, and a fact is never forgotten: the worker that
+ended the attempt writes it, the next delivery of the message, the next attempt before it begins, or a timer.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+
+from lifecycle.conversations.run import Attempt, Run, RunState
+from lifecycle.conversations.store import Conversations
+from lifecycle.runs.waiters import Waiters
+from llmops.budgets.holds import Intent
+from llmops.facts.model import AttemptFact, Attribution, Call, Continuation, Ending, Timing
+from llmops.facts.store import Facts
+
+log = logging.getLogger(__name__)
+
+
+def over(run: Run) -> Iterator[Attempt]:
+    """Yield the attempts that the run keeps and that nobody can add anything to any more."""
+    if run.lost is not None:
+        yield run.lost
+    if run.last.ending is not None and (run.last.number or run.finished) and not run.never_queued:
+        yield run.last
+
+
+def fact_of(run: Run, attempt: Attempt) -> AttemptFact:
+    """Return the fact of an attempt that is over; always the same, as it is made of what is committed alone."""
+    if attempt.ending is None or attempt.ended_at is None:
+        msg = "an attempt that is not over has no fact"
+        raise ValueError(msg)
+    effort, times = attempt.effort, run.times
+    answered = attempt is run.last and run.state is RunState.SUCCEEDED
+    return AttemptFact(
+        who=Attribution(run.workspace, run.agent, run.session_id, run.id, run.user_id or "", effort.version),
+        attempt=attempt.number,
+        timing=Timing(times.accepted, times.started, attempt.claimed_at, attempt.ended_at),
+        ending=attempt.ending,
+        calls=effort.calls,
+        tools=effort.tools,
+        code=attempt.code if attempt.ending is not Ending.CANCELLED else "",
+        dead=attempt.dead,
+        finish_reason=effort.finish_reason,
+        score=run.score if answered else None,
+        continuation=Continuation(attempt.carried_micro_usd, effort.went_on, attempt.continues),
+    )
+
+
+class RunRecorder:
+    """Writes the facts of runs, and wakes who waits for them."""
+
+    def __init__(self, facts: Facts, conversations: Conversations, waiters: Waiters) -> None:
+        self._facts = facts
+        self._conversations = conversations
+        self._waiters = waiters
+
+    async def record(self, run: Run) -> None:
+        """Write the facts of the run's attempts that are over; those that are written already stay as they are.
+
+        Raises:
+            Unavailable: One may not be written; call it again.
+        """
+        self._waiters.finished(run.id)
+        for attempt in over(run):
+            await self._facts.record(fact_of(run, attempt))
+
+    async def call(self, intent: Intent) -> Call | None:
+        """Return a call as its run or its fact has it; None where nothing is known of it.
+
+        Calls of attempt 0 are those of judges, whose numbers are unique among all that judge the run's answers.
+        """
+        who = intent.who
+        run = await self._conversations.run(who.workspace, who.session_id, who.run_id)
+        if run is None:
+            return None
+        for attempt in (run.last, run.lost):
+            if attempt is not None and attempt.number == intent.attempt:
+                return _numbered(attempt.effort.calls, intent.call.number)
+        facts = await self._facts.of_run(who.workspace, who.agent, who.run_id, run.created_at, intent.call.at)
+        of_judges = intent.attempt == 0
+        found = [kept.fact for kept in facts if bool(kept.fact.judge) is of_judges]
+        calls = [call for fact in found if of_judges or fact.attempt == intent.attempt for call in fact.calls]
+        return _numbered(calls, intent.call.number)
+
+
+def _numbered(calls: tuple[Call, ...] | list[Call], number: int) -> Call | None:
+    return next((call for call in calls if call.number == number), None)

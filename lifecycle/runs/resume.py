@@ -1,0 +1,97 @@
+"""Letting runs go on that a budget has stopped: when there is room again, or when an operator says so."""
+
+from __future__ import annotations
+
+import logging
+
+from kernel.clock import Clock
+from kernel.errors import AppError, Conflict, NotFound
+from kernel.journal import Event
+from lifecycle.conversations import run as runs
+from lifecycle.conversations.run import Run, RunState
+from lifecycle.conversations.session import SessionState
+from lifecycle.conversations.store import Change, Conversations, Stored
+from lifecycle.conversations.submission import Send
+from lifecycle.runs.queries import RunDesk
+from lifecycle.sessions.pause import SessionPause
+from llmops.budgets.waits import Wait, Waits
+
+log = logging.getLogger(__name__)
+
+
+class RunResume:
+    """Resumes waiting runs: each goes on with its session, which queues what it kept in order."""
+
+    def __init__(
+        self, waits: Waits, conversations: Conversations, desk: RunDesk, pause: SessionPause, clock: Clock
+    ) -> None:
+        self._waits = waits
+        self._conversations = conversations
+        self._desk = desk
+        self._pause = pause
+        self._clock = clock
+
+    async def resume(self, workspace: str, run_id: str, send: Send, by: str = "") -> Run:
+        """Let the run go on, and past the steps of its agent's ladder that ask for approval; return it.
+
+        It is attempted again; where there is still no room in its budgets, it waits again. A run that is queued or
+        running already stays as it is. The approval is told once, and by whom where that is known.
+
+        Raises:
+            NotFound: There is no such run.
+            Conflict: It is finished.
+            Unavailable: The broker did not accept the message; the timer sends it, or the same call.
+        """
+        run = await self._desk.get(workspace, run_id)
+
+        def decide(stored: Stored) -> Change | None:
+            session = stored.session
+            if stored.run is None or session is None or session.state is SessionState.ERASED:
+                raise NotFound(f"There is no run {run_id!r}.", code="run_not_found")
+            if stored.run.finished:
+                msg = f"The run is {stored.run.state.value}; only one that waits can be resumed."
+                raise Conflict(msg, code="run_not_waiting")
+            if stored.run.state is not RunState.WAITING or stored.run.dispatch.approved:
+                return None
+            granted = Event("approval.granted", {"run_id": run_id} | ({"by": by} if by else {}), self._clock())
+            return Change(session, runs.approved(stored.run), events=[granted])
+
+        await self._conversations.update(workspace, run.session_id, run_id, decide)
+        await self._pause.resume(workspace, run.session_id, send)
+        return await self._desk.get(workspace, run_id)
+
+    async def resume_all(self, send: Send) -> int:
+        """Resume every run whose budgets have room again, in all workspaces, and return how many."""
+        return sum([await self.resume_in(workspace, send) async for workspace in self._waits.workspaces()])
+
+    async def resume_in(self, workspace: str, send: Send) -> int:
+        """Resume every run of the workspace whose budgets have room again, and return how many.
+
+        One that cannot be resumed holds up no other; it is tried again the next time.
+        """
+        count = 0
+        async for wait, etag in self._waits.every(workspace):
+            try:
+                count += await self._resumed(wait, etag, send)
+            except AppError as error:
+                log.warning("run %s not resumed: %s", wait.who.run_id, error.code, extra={"event": "run.not_resumed"})
+        return count
+
+    async def _resumed(self, wait: Wait, etag: str, send: Send) -> bool:
+        """Resume the run if there is room and return whether it was; its entry goes last, or nobody would try again."""
+        who = wait.who
+        stored = await self._conversations.load(who.workspace, who.session_id, who.run_id)
+        run, waiting = stored.run, stored.session is not None and stored.session.state is SessionState.WAITING
+        if run is None or run.finished:
+            # It was cancelled or erased; what was kept behind it goes on.
+            if waiting:
+                await self._pause.resume(who.workspace, who.session_id, send)
+            await self._waits.drop(wait, etag)
+            return waiting
+        if run.state is not RunState.WAITING or not waiting:
+            return False  # it is about to wait, goes on already, or its session was paused as well
+        if not await self._waits.over(wait):
+            return False
+        await self._pause.resume(who.workspace, who.session_id, send)
+        await self._waits.drop(wait, etag)
+        return True

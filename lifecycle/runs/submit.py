@@ -1,0 +1,312 @@
+"""Accepting runs: from a request to stored rows and a message on the queue."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from kernel.clock import Clock
+from kernel.errors import AppError, Conflict, InvalidInput, NotFound, Unavailable
+from kernel.ids import new_id
+from kernel.journal import Event
+from kernel.tracing import span, traceparent
+from lifecycle.configuration.preferences import Preferences
+from lifecycle.conversations import run as runs
+from lifecycle.conversations import session as sessions
+from lifecycle.conversations.directory import Directory, RunPlace
+from lifecycle.conversations.dispatch import misuse
+from lifecycle.conversations.priority import Priority, check_priority
+from lifecycle.conversations.run import NOT_QUEUED, Dispatch, Run, RunInput, RunState, Times
+from lifecycle.conversations.session import Session, Terms
+from lifecycle.conversations.store import Change, Conversations, Stored
+from lifecycle.conversations.submission import RunRequest, Send, Submission, submission_of
+from lifecycle.conversations.transitions import session_ended, state_event
+from lifecycle.registry.catalog import Agent, Catalog, disabled
+from lifecycle.registry.operations import Ensure
+from lifecycle.registry.signals import AgentSignals
+from lifecycle.sessions.start import SessionStart
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A run that is stored, and whether this call created it."""
+
+    run: Run
+    created: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SubmitPolicy:
+    """How runs are taken in.
+
+    Attributes:
+        session_idle_after: How long a session may be idle that does not say.
+        agent_trust: For how long a run of a session that goes on is taken in with its agent as it was read before. A
+            new session, and one that is pinned to the agent's version, always read it.
+    """
+
+    session_idle_after: timedelta
+    agent_trust: timedelta
+
+
+class Intake:
+    """Stores runs before anything else happens to them."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        conversations: Conversations,
+        directory: Directory,
+        start: SessionStart,
+        *,
+        policy: SubmitPolicy,
+        clock: Clock,
+    ) -> None:
+        self._catalog = catalog
+        self._conversations = conversations
+        self._directory = directory
+        self._start = start
+        self._policy = policy
+        self._clock = clock
+
+    async def submit(
+        self, workspace: str, agent_name: str, request: RunRequest, run_id: str, signals: AgentSignals, send: Send
+    ) -> Accepted:
+        """Store the run and queue it; the same run id again returns the same run.
+
+        Raises:
+            NotFound: No such agent, or the session is another user's.
+            Conflict: The agent is disabled, the session ended, is with another agent or has another priority, or the
+                run id was used for another request.
+            Unavailable: The broker did not accept the message; the run is not queued.
+        """
+        attributes = {"gen_ai.agent.name": agent_name, "agent.workspace": workspace, "agent.run.id": run_id}
+        with span(f"submit {agent_name}", attributes) as current:
+            accepted = await self._submit(workspace, agent_name, request, run_id, signals, send)
+            current.set_attribute("gen_ai.conversation.id", accepted.run.session_id)
+            current.set_attribute("agent.run.created", accepted.created)
+            return accepted
+
+    async def _submit(
+        self, workspace: str, agent_name: str, request: RunRequest, run_id: str, signals: AgentSignals, send: Send
+    ) -> Accepted:
+        try:
+            agent, known = await self._looked_up(workspace, agent_name, request)
+        except (NotFound, Conflict):
+            # What was answered before the agent was switched off or deleted stays answered.
+            if (run := await self._accepted_before(workspace, agent_name, request, run_id)) is None:
+                raise
+            return Accepted(run, created=False)
+        if not agent.ready:
+            # Provisioning now overlaps with the time the message takes.
+            await signals.send(workspace, agent_name, _ensure(agent))
+        accepted = await self.accept(agent, request, run_id, known)
+        if accepted.run.state is not RunState.QUEUED:
+            return accepted
+        try:
+            await send(submission_of(accepted.run))
+        except AppError as error:
+            await self._not_queued(accepted.run, error)
+            raise
+        return accepted
+
+    async def stored(self, submission: Submission, found: Stored) -> Stored:
+        """Return the run of a message with its session, stored first where nobody has done that.
+
+        Raises:
+            InvalidInput: The message can never be run (code `invalid_message`).
+            AppError: The run cannot be taken in, as for `submit`.
+        """
+        if found.run is None:
+            agent = await self._catalog.get(submission.workspace, submission.agent)
+            await self.accept(agent, submission.request, submission.run_id)
+            found = await self._conversations.load(submission.workspace, submission.session_id, submission.run_id)
+        if found.run is None:
+            msg = "The run id was used for a run of another session."
+            raise InvalidInput(msg, code="invalid_message")
+        if (why := misuse(submission, found)) is not None:
+            raise InvalidInput(why, code="invalid_message")
+        return found
+
+    async def accept(self, agent: Agent, request: RunRequest, run_id: str, session: Stored | None = None) -> Accepted:
+        """Store the run without queueing it; `session` is the one it asks for, where that was read before."""
+        workspace = agent.workspace
+        session = session or await self._known(workspace, request.session_id)
+        if session is not None:
+            await self._check(session, agent, request, run_id)
+        wanted = RunPlace(request.session_id or new_id(), agent.name, request.digest(agent.name))
+        new_session = session is None or session.session is None
+        now = self._clock()
+        (place, new), _, preferences = await asyncio.gather(
+            self._directory.claim_run(workspace, run_id, wanted),
+            self._start.enter(_new_session(agent, wanted.session_id, request, now)) if new_session else _nothing(),
+            self._start.preferred(workspace, request.user_id) if new_session else _nothing(),
+        )
+        if place.session_id != wanted.session_id and request.session_id is None:
+            await self._directory.close_session(workspace, agent.name, wanted.session_id)
+        if place.digest != wanted.digest:
+            msg = "This idempotency key was used before, for a different request."
+            raise Conflict(msg, code="idempotency_conflict")
+        # A run whose place is new has no row yet, so there is nothing to read.
+        known = (session or Stored(None, None)) if new else None
+        created = False
+
+        def decide(stored: Stored) -> Change | None:
+            nonlocal created
+            created = stored.run is None
+            if stored.run is not None:
+                return _resubmitted(stored, stored.run)
+            if (ended := self._ended_by_now(stored.session, agent, request)) is not None:
+                return ended
+            return _queued(agent, request, run_id, place.session_id, stored, now, preferences)
+
+        stored = await self._conversations.update(workspace, place.session_id, run_id, decide, known=known)
+        if stored.run is None:
+            if stored.session is None:
+                msg = "the run was not stored"
+                raise RuntimeError(msg)
+            await self._directory.close_session(workspace, agent.name, stored.session.id)
+            sessions.check_usable(stored.session, agent.name, request.user_id)
+            msg = "the run was neither stored nor refused"
+            raise RuntimeError(msg)
+        return Accepted(stored.run, created)
+
+    async def _looked_up(self, workspace: str, name: str, request: RunRequest) -> tuple[Agent, Stored | None]:
+        """Return the agent and the session that the request names."""
+        recent = self._catalog.recent(workspace, name, self._policy.agent_trust)
+        if recent is not None and recent.declaration.enabled and request.session_id and not request.pin_version:
+            known = await self._known(workspace, request.session_id)
+            if known is not None and known.session is not None:
+                return recent, known
+            return await self._usable_agent(workspace, name), known
+        return await asyncio.gather(self._usable_agent(workspace, name), self._known(workspace, request.session_id))
+
+    async def _known(self, workspace: str, session_id: str | None) -> Stored | None:
+        return None if session_id is None else await self._conversations.load(workspace, session_id)
+
+    async def _check(self, stored: Stored, agent: Agent, request: RunRequest, run_id: str) -> None:
+        """Check that the session takes the run, unless it has taken it before."""
+        if stored.session is None:
+            return
+        try:
+            _check_session(stored.session, agent, request)
+        except AppError:
+            if await self._directory.find_run(agent.workspace, run_id) is None:
+                raise
+
+    async def _accepted_before(self, workspace: str, agent: str, request: RunRequest, run_id: str) -> Run | None:
+        place = await self._directory.find_run(workspace, run_id)
+        if place is None or place.digest != request.digest(agent):
+            return None
+        return await self._conversations.run(workspace, place.session_id, run_id)
+
+    async def _usable_agent(self, workspace: str, name: str) -> Agent:
+        agent = await self._catalog.get(workspace, name)
+        if not agent.declaration.enabled:
+            raise disabled(agent)
+        return agent
+
+    def _ended_by_now(self, session: Session | None, agent: Agent, request: RunRequest) -> Change | None:
+        """Return the change that ends a session whose time is over, though no timer has come by yet."""
+        if session is None:
+            return None
+        _check_session(session, agent, request)
+        now = self._clock()
+        reason = sessions.overdue(session, now, self._policy.session_idle_after)
+        if reason is None or (reason == sessions.IDLE_TIMEOUT and session.pending):
+            return None
+        return session_ended(session, reason, now)
+
+    async def _not_queued(self, run: Run, error: AppError) -> None:
+        """Fail a run whose message was not accepted, so that it does not look as if it were waiting."""
+
+        def decide(stored: Stored) -> Change | None:
+            if stored.session is None or stored.run is None or stored.run.state is not RunState.QUEUED:
+                return None
+            now = self._clock()
+            lost = runs.failed(stored.run, Unavailable(error.detail, code=NOT_QUEUED), now)
+            event = Event("run.stage", {"run_id": run.id, "stage": lost.stage, "code": NOT_QUEUED}, now)
+            return Change(stored.session.counting(pending=-1), lost, events=[event])
+
+        await self._conversations.update(run.workspace, run.session_id, run.id, decide)
+
+
+def _check_session(session: Session, agent: Agent, request: RunRequest) -> None:
+    sessions.check_usable(session, agent.name, request.user_id)
+    check_priority(session.id, session.priority, request.priority)
+
+
+def _new_session(agent: Agent, session_id: str, request: RunRequest, now: datetime) -> Session:
+    pin = agent.declaration.pin if request.pin_version else None
+    return Session(
+        agent.workspace,
+        session_id,
+        agent.name,
+        request.user_id,
+        created_at=now,
+        last_activity=now,
+        terms=Terms(pin=pin, priority=request.priority or Priority.NORMAL),
+    )
+
+
+def _queued(
+    agent: Agent,
+    request: RunRequest,
+    run_id: str,
+    session_id: str,
+    stored: Stored,
+    now: datetime,
+    preferences: Preferences | None,
+) -> Change:
+    """Return the change that takes up the run: on the queue from now on, or kept if its session is on hold."""
+    session = stored.session
+    events: list[Event] = []
+    if session is None:
+        session = _new_session(agent, session_id, request, now)
+        session = replace(session, terms=replace(session.terms, preferences=preferences))
+        events.append(state_event(session, now))
+    sessions.check_room(session)
+    run = Run(
+        run_id,
+        agent.workspace,
+        session_id,
+        agent.name,
+        RunInput(
+            request.query,
+            agent.declaration.revision,
+            request.user_id,
+            request.metadata,
+            request.expected_topics,
+            request.context,
+            request.stream,
+        ),
+        Times(now),
+        Dispatch(session.priority, session.runs + 1, traceparent=traceparent()),
+    )
+    if session.on_hold:
+        run = runs.kept(run)
+        events.append(Event("run.waiting", {"run_id": run_id, "reason": session.pause_reason}, now))
+    else:
+        events.append(Event("run.queued", {"run_id": run_id}, now))
+    session = replace(session.counting(runs=1, pending=1), last_activity=now)
+    return Change(session, run, events=events)
+
+
+def _ensure(agent: Agent) -> Ensure:
+    return Ensure(new_id(), agent.declaration.revision, agent.declaration.spec)
+
+
+def _resubmitted(stored: Stored, run: Run) -> Change | None:
+    """Queue a run again that never reached the queue; leave any other as it is."""
+    if stored.session is None or not run.never_queued:
+        return None
+    sessions.check_usable(stored.session, run.agent, run.user_id)
+    event = Event("run.queued", {"run_id": run.id}, run.created_at)
+    again = runs.requeued(run, run.redriven)
+    again = runs.kept(again) if stored.session.on_hold else again
+    return Change(stored.session.counting(pending=1), again, events=[event])
+
+
+async def _nothing() -> None:
+    return

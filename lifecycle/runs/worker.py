@@ -1,0 +1,346 @@
+"""Carrying runs out: claim, attempt, commit what came of it. Idempotent under redelivery."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from functools import partial
+
+from kernel.clock import Clock
+from kernel.errors import AppError, Cancelled, NotFound, TooLarge, Unavailable
+from kernel.ids import new_id
+from lifecycle.conversations import accounting, dispatch
+from lifecycle.conversations import run as runs
+from lifecycle.conversations import session as sessions
+from lifecycle.conversations.dispatch import Verdict
+from lifecycle.conversations.run import Answer, Run, RunState, Stage
+from lifecycle.conversations.session import SessionState
+from lifecycle.conversations.store import Change, Conversations, Stored, Turn
+from lifecycle.conversations.submission import Submission
+from lifecycle.conversations.transitions import outcome, stage_event
+from lifecycle.registry.signals import AgentSignals
+from lifecycle.runs import attempt as attempts
+from lifecycle.runs import spans
+from lifecycle.runs.attempt import AttemptMaker, Prepared, RunAttempt
+from lifecycle.runs.blocked import BlockedRuns
+from lifecycle.runs.lease import RunLease
+from lifecycle.runs.record import RunRecorder, over
+from lifecycle.runs.requeue import Requeue
+from lifecycle.runs.submit import Intake
+from llmops.budgets.rules import BudgetBlocked
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class RunPolicy:
+    """How runs are carried out.
+
+    Attributes:
+        lease: How long a worker holds a run without a sign of life.
+        look_every: How often a worker checks for cancellation and renews its lease.
+        max_attempts: Attempts before a run that keeps failing is given up.
+        retry_base_s: Wait before the second attempt, in seconds; it doubles from there.
+        retry_longest_s: Longest wait that a provider can ask for, in seconds.
+    """
+
+    lease: timedelta
+    look_every: timedelta
+    max_attempts: int
+    retry_base_s: float
+    retry_longest_s: float
+
+
+class RunWorker:
+    """Carries out one run per call; any number of calls may go on at once."""
+
+    def __init__(
+        self,
+        conversations: Conversations,
+        intake: Intake,
+        attempts: AttemptMaker,
+        recorder: RunRecorder,
+        blocked: BlockedRuns,
+        clock: Clock,
+        policy: RunPolicy,
+    ) -> None:
+        self._conversations = conversations
+        self._intake = intake
+        self._attempts = attempts
+        self._recorder = recorder
+        self._blocked = blocked
+        self._clock = clock
+        self._policy = policy
+
+    async def process(
+        self,
+        submission: Submission,
+        signals: AgentSignals,
+        *,
+        requeue: Requeue | None = None,
+        last_delivery: bool = False,
+    ) -> Run | None:
+        """Bring the run to an end, or one attempt nearer to it; None for one that was erased.
+
+        A run that is to be attempted again is put back on the queue for when that is due. A run whose session is on
+        hold is left waiting; whoever lets the session go on queues it again.
+
+        Args:
+            submission: What the message says. A run nobody has stored yet is stored first.
+            signals: The way to the agents' actors.
+            requeue: The way back to the queue; None where the caller itself attempts again, after the pause.
+            last_delivery: Whether the queue will not deliver the message again if this fails.
+
+        Raises:
+            AppError: A retriable one: another worker has the run, what came of it could not be recorded, the run has
+                failed at its last attempt, or there is no `requeue`; deliver again. Any other: the message cannot
+                become a run.
+        """
+        found = await self._conversations.load(submission.workspace, submission.session_id, submission.run_id)
+        if found.session is not None and found.session.state is SessionState.ERASED:
+            return None
+        with spans.delivery(submission, found.run):
+            stored = await self._intake.stored(submission, found)
+            claimed = await self._claim(stored, submission, requeue)
+            if isinstance(claimed, Run):
+                spans.settled(claimed, here=stored.run is not None and not stored.run.finished)
+                if claimed.finished:
+                    await self._recorder.record(claimed)
+                if claimed.dead and requeue is not None and claimed.error is not None:
+                    # Refused until the broker gives it up, so that it is among the dead messages, too.
+                    raise Unavailable(claimed.error.detail, code=claimed.error.code)
+                return claimed
+            spans.claimed(claimed.lease.run)
+            return await self._attempt(claimed, signals, requeue, last_delivery=last_delivery)
+
+    async def _claim(self, stored: Stored, submission: Submission, requeue: Requeue | None) -> Claimed | Run:
+        """Return a claimed run, or the run if it is finished or it is not its turn."""
+        give_up = self._clock() + self._policy.lease * 2
+        holder = new_id()
+        prepared = await self._prepared(stored, submission.call)
+        while True:
+            turn = _Turn(holder, submission.call, prepared, await self._recorded(stored), self._policy.lease)
+            before = stored.run
+            if before is None:
+                raise NotFound
+            stored = await self._conversations.update(
+                before.workspace,
+                before.session_id,
+                before.id,
+                partial(turn.decided, self._clock),
+                known=stored,
+            )
+            run = stored.run
+            if turn.verdict is Verdict.AGAIN:
+                continue
+            if turn.verdict is Verdict.PAUSE and run is not None and requeue is not None:
+                await requeue.send(run)
+            if run is None or run.finished or turn.verdict is not Verdict.RUN:
+                return run or before
+            if run.held_by(holder):
+                if run.lost is not None:
+                    await self._recorder.record(run)
+                retried = run.attempt > 1 and stored.session is not None and stored.session.resuming
+                if requeue is not None and retried:
+                    await requeue.release(run)
+                return Claimed(self._lease(stored, holder), prepared)
+            # A live worker, or one that died a moment ago, has it. Its lease ends the wait, or its answer does.
+            if self._clock() >= give_up:
+                msg = "Another worker is running this run."
+                raise Unavailable(msg, code="run_busy")
+            await asyncio.sleep(self._policy.look_every.total_seconds())
+            stored = await self._conversations.load(run.workspace, run.session_id, run.id)
+
+    async def _prepared(self, stored: Stored, call: int) -> Prepared:
+        run, session, now = stored.run, stored.session, self._clock()
+        if run is None or session is None or run.finished or runs.busy_until(run, now):
+            return Prepared()
+        if dispatch.verdict(session, run, call, now) is not Verdict.RUN:
+            return Prepared()
+        return await self._attempts.prepare(stored)
+
+    async def _recorded(self, stored: Stored) -> frozenset[int]:
+        """Record the attempts that are over before another one is begun; return which they are."""
+        run = stored.run
+        if run is None or run.finished or run.attempt == 0 or not any(over(run)):
+            return frozenset()
+        await self._recorder.record(run)
+        return frozenset(attempt.number for attempt in over(run))
+
+    def _lease(self, stored: Stored, holder: str) -> RunLease:
+        policy = self._policy
+        return RunLease(
+            self._conversations,
+            stored,
+            holder,
+            clock=self._clock,
+            lasts=policy.lease,
+            look_every=policy.look_every,
+        )
+
+    async def _attempt(
+        self, claimed: Claimed, signals: AgentSignals, requeue: Requeue | None, *, last_delivery: bool
+    ) -> Run:
+        lease = claimed.lease
+        attempt = self._attempts.begin(lease, signals, claimed.prepared)
+        work = asyncio.create_task(attempt.answer())
+        watch = asyncio.create_task(lease.watch(work))
+        try:
+            came = await work
+        except asyncio.CancelledError:
+            if not (lease.lost or lease.cancelled):
+                raise  # this worker is being stopped; the lease runs out and the run is delivered again
+            came = Cancelled()
+        except AppError as failure:
+            came = failure
+        except Exception as defect:  # noqa: BLE001 - recorded with the run, and tried again
+            came = attempts.defect(defect)
+        finally:
+            work.cancel()
+            await asyncio.gather(work, watch, return_exceptions=True)  # never in the middle of a write of the lease
+        if isinstance(came, Answer):
+            try:
+                return await self._answered(lease, attempt, came)
+            except TooLarge as error:
+                came = error
+        if isinstance(came, BudgetBlocked):
+            return await self._stopped(lease, attempt, came)
+        return await self._failed(lease, attempt, came, requeue, last_delivery=last_delivery)
+
+    async def _answered(self, lease: RunLease, attempt: RunAttempt, answer: Answer) -> Run:
+        now = self._clock()
+        said = (("user", attempts.told(lease.run)), ("assistant", answer.text))
+        turns = [Turn(role, text, lease.run.id, now) for role, text in said]
+        effort = attempt.effort
+        held = attempt.held_after(lease.session.turns + len(turns))
+        run = await lease.end(lambda run, now: runs.answered(run, effort, answer, now), turns, held)
+        return await self._ended(lease, run)
+
+    async def _stopped(self, lease: RunLease, attempt: RunAttempt, error: BudgetBlocked) -> Run:
+        """Have the run wait until there is room in its budgets, and its session with it."""
+        await self._blocked.enter(attempt.wait(error))  # before the run waits, or nobody would find it
+        effort, progress = attempt.effort, attempt.progress
+        held = attempt.held_after_failure(error)
+        run = await lease.end(lambda run, now: runs.blocked(run, effort, error, progress, now), held=held)
+        run = await self._ended(lease, run)
+        if run.state is RunState.WAITING and not lease.lost:
+            await self._blocked.announce(run, error)
+        return run
+
+    async def _failed(
+        self,
+        lease: RunLease,
+        attempt: RunAttempt,
+        error: AppError,
+        requeue: Requeue | None,
+        *,
+        last_delivery: bool,
+    ) -> Run:
+        run, effort = lease.run, attempt.effort
+        counts = {"redriven": run.redriven, "waits": run.dispatch.waits}
+        last = accounting.last_attempt(run.attempt, self._policy.max_attempts, **counts)
+        again = error.retriable and not last and not (last_delivery and requeue is None)
+        tries = accounting.tries(run.attempt, self._policy.max_attempts, **counts)
+        wait_s = accounting.retry_delay_s(
+            tries, self._policy.retry_base_s, error.retry_after_s, self._policy.retry_longest_s
+        )
+
+        if again and requeue is not None:
+            await requeue.announce(run)
+
+        def step(run: Run, now: datetime) -> Run:
+            if isinstance(error, Cancelled):
+                return runs.cancelled(run, now, effort)
+            if again:
+                due = now + timedelta(seconds=wait_s) if requeue is not None else None
+                return runs.released(run, effort, error, now, due)
+            return runs.failed(run, error, now, effort, dead=error.retriable)
+
+        run = await lease.end(step, held=attempt.held_after_failure(error))
+        run = await self._ended(lease, run)
+        if lease.lost:
+            return run
+        log.warning("run %s attempt %d: %s", run.id, run.attempt, error.code, extra={"event": "run.attempt_failed"})
+        if run.state is RunState.QUEUED and requeue is not None:
+            await requeue.send(run)
+            return run
+        if run.state is RunState.QUEUED:
+            await asyncio.sleep(wait_s)
+        if run.state is RunState.QUEUED or run.dead:
+            raise error
+        return run
+
+    async def _ended(self, lease: RunLease, run: Run) -> Run:
+        if not lease.lost:
+            await self._recorder.record(run)
+        return run
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A run that this worker holds, and what was prepared for the attempt at it."""
+
+    lease: RunLease
+    prepared: Prepared
+
+
+@dataclass(slots=True)
+class _Turn:
+    """Decides whether a run whose message has come is claimed.
+
+    Attributes:
+        holder: Who claims it.
+        call: The resumption that sent the message; 0 for a submission.
+        prepared: What is known of the attempt.
+        recorded: The earlier attempts whose facts are written.
+        lease: How long it is held.
+        verdict: What was decided last; RUN also where another worker has it.
+    """
+
+    holder: str
+    call: int
+    prepared: Prepared
+    recorded: frozenset[int]
+    lease: timedelta
+    verdict: Verdict = Verdict.RUN
+
+    def decided(self, clock: Clock, stored: Stored) -> Change | None:
+        """Return the change as of now."""
+        return self.decide(stored, clock())
+
+    def decide(self, stored: Stored, now: datetime) -> Change | None:
+        """Return the change that claims the run, keeps it for later or gives it up; None where nothing is to change."""
+        self.verdict = Verdict.RUN
+        if stored.run is None or stored.session is None:
+            raise NotFound
+        session, run = stored.session, stored.run
+        if run.never_queued:  # it was, after all: only the broker's answer was lost
+            session, run = session.counting(pending=1), runs.requeued(run, run.redriven)
+        if run.finished or runs.busy_until(run, now):
+            return None
+        if run.cancel_requested:
+            return outcome(session, run, runs.cancelled(run, now), (), (), now)
+        self.verdict = dispatch.verdict(session, run, self.call, now)
+        match self.verdict:
+            case Verdict.KEEP:
+                return dispatch.kept(session, run, now)
+            case Verdict.EXPIRE:
+                return dispatch.expired(session, run, now)
+            case Verdict.RUN:
+                return self._claim(session, run, now)
+            case _:
+                return None
+
+    def _claim(self, session: sessions.Session, run: Run, now: datetime) -> Change | None:
+        if run.attempt and not {attempt.number for attempt in over(run)} <= self.recorded:
+            self.verdict = Verdict.AGAIN
+            return None
+        fits = self.prepared.turns == session.turns and run.attempt == 0
+        claimed = runs.claimed(run, self.holder, now, self.lease, self.call, self.prepared.call if fits else None)
+        events = [stage_event(claimed, Stage.INITIALIZING, now)]
+        if fits:
+            claimed = replace(claimed, stage=self.prepared.stage)
+            events.append(stage_event(claimed, self.prepared.stage, now))
+        return outcome(session, run, claimed, events, (), now)

@@ -1,0 +1,149 @@
+"""Ending sessions: on request, and when their time is over."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from kernel.clock import Clock, hour_bucket
+from kernel.due import DueIndex, Entry
+from kernel.errors import Conflict, NotFound
+from lifecycle.conversations import run as runs
+from lifecycle.conversations.directory import Directory
+from lifecycle.conversations.dispatch import SESSION_EXPIRED, too_late
+from lifecycle.conversations.pins import Pins
+from lifecycle.conversations.run import Run, RunState
+from lifecycle.conversations.session import BY_REQUEST, IDLE_TIMEOUT, Session, SessionState, next_look, overdue
+from lifecycle.conversations.store import Change, Conversations, Stored
+from lifecycle.conversations.transitions import outcome, session_ended
+
+Record = Callable[[Run], Awaitable[None]]
+"""Writes the facts of a run's attempts that are over."""
+
+Settle = Callable[[str, str], Awaitable[None]]
+"""Has all that was committed in a workspace's session published, also what a process that died left behind."""
+
+
+class SessionEnd:
+    """Ends sessions and cleans up after them."""
+
+    def __init__(
+        self,
+        conversations: Conversations,
+        directory: Directory,
+        pins: Pins,
+        due: DueIndex,
+        *,
+        settle: Settle,
+        record: Record,
+        idle_after: timedelta,
+        clock: Clock,
+    ) -> None:
+        self._settle = settle
+        self._record = record
+        self._conversations = conversations
+        self._directory = directory
+        self._pins = pins
+        self._due = due
+        self._idle_after = idle_after
+        self._clock = clock
+
+    async def end(self, workspace: str, session_id: str) -> Session:
+        """End the session on request; one that has ended stays as it is.
+
+        Raises:
+            NotFound: There is no such session.
+            Conflict: A run of it is not finished.
+        """
+
+        def decide(stored: Stored) -> Change | None:
+            if stored.session is None or stored.session.state is SessionState.ERASED:
+                msg = f"There is no session {session_id!r}."
+                raise NotFound(msg, code="session_not_found")
+            if stored.session.over:
+                return None
+            if stored.session.pending:
+                msg = "A run of the session is not finished; cancel it or wait for it first."
+                raise Conflict(msg, code="session_busy")
+            return session_ended(stored.session, BY_REQUEST, self._clock())
+
+        stored = await self._conversations.update(workspace, session_id, None, decide)
+        if stored.session is None:
+            raise NotFound(code="session_not_found")
+        await self._directory.close_session(workspace, stored.session.agent, session_id)
+        return stored.session
+
+    async def expire(self) -> int:
+        """End every session whose time is over, and return how many. What it reads is what is due."""
+        now = self._clock()
+        count = 0
+        async for entry in self._due.until(now):
+            stored = await self._conversations.load(entry.workspace, entry.name)
+            if stored.session is None and entry.hour >= hour_bucket(now):
+                continue  # entered before the session is stored, which may be this very moment
+            if stored.session is not None and not stored.session.over:
+                reason = overdue(stored.session, now, self._idle_after)
+                if reason is None:
+                    await self._look_again(entry, next_look(stored.session, now, self._idle_after))
+                    continue
+                stored = await self._end(stored.session, reason, now)
+                if stored.session is None or not stored.session.over:
+                    continue
+                count += 1
+            if stored.session is None or await self._cleared(stored.session):
+                if stored.session is not None:
+                    await self._pins.drop(stored.session)
+                await self._settle(entry.workspace, entry.name)
+                await self._directory.close_session(entry.workspace, entry.note, entry.name)
+                await self._due.drop(entry.workspace, entry.name, entry.hour)
+        return count
+
+    async def _look_again(self, entry: Entry, due: datetime) -> None:
+        if hour_bucket(due) != entry.hour:
+            await self._settle(entry.workspace, entry.name)
+            await self._due.add(entry.workspace, entry.name, due, entry.note)
+            await self._due.drop(entry.workspace, entry.name, entry.hour)
+
+    async def _end(self, session: Session, reason: str, now: datetime) -> Stored:
+        """End the session unless it turns out to be in use."""
+        if reason == IDLE_TIMEOUT and session.pending:
+            # Runs whose message never came, or came to a worker that died for good: nothing else will finish them.
+            await self._lose_runs(session)
+
+        def decide(stored: Stored) -> Change | None:
+            if stored.session is None or stored.session.over:
+                return None
+            why = overdue(stored.session, now, self._idle_after)
+            if why is None or (why == IDLE_TIMEOUT and stored.session.pending):
+                return None
+            return session_ended(stored.session, why, now)
+
+        return await self._conversations.update(session.workspace, session.id, None, decide)
+
+    async def _cleared(self, session: Session) -> bool:
+        """Give up the runs of an ended session that nobody is running; return whether none is left."""
+        if not session.pending or session.state is SessionState.ERASED:
+            return True
+        await self._lose_runs(session)
+        after = (await self._conversations.load(session.workspace, session.id)).session
+        return after is None or not after.pending
+
+    async def _lose_runs(self, session: Session) -> None:
+        unfinished = (RunState.WAITING, RunState.QUEUED, RunState.RUNNING)
+        async for run in self._conversations.runs_in(session.workspace, session.id, *unfinished):
+            stored = await self._conversations.update(session.workspace, session.id, run.id, self._lose)
+            if stored.run is not None and stored.run.finished:
+                await self._record(stored.run)
+
+    def _lose(self, stored: Stored) -> Change | None:
+        now = self._clock()
+        if stored.session is None or stored.run is None or stored.run.finished or runs.busy_until(stored.run, now):
+            return None
+        idle = Conflict("Its session was idle for too long.", code=SESSION_EXPIRED)
+        error = too_late(stored.session) if stored.session.over else idle
+        change = outcome(stored.session, stored.run, runs.lost(stored.run, error, now), (), (), now)
+        # An expiry is no activity, or the session would never be idle.
+        return replace(
+            change, session=replace(change.session or stored.session, last_activity=stored.session.last_activity)
+        )

@@ -1,0 +1,193 @@
+"""Erasing sessions: what was said, who said it, and what a provider keeps of it; amounts stay in the ledger.
+
+The session's row is made a tombstone first, so that from then on no run, message or worker adds anything, and the rest
+is removed after it. Every step can be done twice, and the index `due` has an entry until the last is done: a call that
+was cut short is finished by the next call or by the timer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+
+from kernel.clock import Clock
+from kernel.due import DueIndex, Entry
+from kernel.errors import AppError, NotFound, Unavailable
+from kernel.journal import Event, Journal
+from lifecycle.conversations import run as runs
+from lifecycle.conversations.directory import Directory
+from lifecycle.conversations.run import Run, RunState
+from lifecycle.conversations.session import Receipt, Session, SessionState, erased, erasing
+from lifecycle.conversations.store import Change, Conversations, Stored
+from lifecycle.registry.providers import Providers
+from lifecycle.sessions.end import Record
+from llmops.budgets.call_budget import BudgetService
+from llmops.budgets.waits import Waits
+from llmops.evaluation.scoring import Score
+from llmops.facts.forgetting import RunForgetting
+
+log = logging.getLogger(__name__)
+
+_PATIENCE_S = 5.0
+_LOOK_EVERY_S = 0.1
+
+
+class SessionErasure:
+    """Erases sessions."""
+
+    def __init__(
+        self,
+        conversations: Conversations,
+        directory: Directory,
+        due: DueIndex,
+        *,
+        providers: Providers,
+        forgetting: RunForgetting,
+        treasury: BudgetService,
+        waits: Waits,
+        journal: Journal,
+        record: Record,
+        clock: Clock,
+    ) -> None:
+        self._conversations = conversations
+        self._directory = directory
+        self._due = due
+        self._providers = providers
+        self._forgetting = forgetting
+        self._treasury = treasury
+        self._waits = waits
+        self._journal = journal
+        self._record = record
+        self._clock = clock
+
+    async def erase(self, workspace: str, session_id: str) -> Receipt:
+        """Erase the session and return the receipt; it is not completed while a worker is being stopped.
+
+        Runs that are not finished are cancelled. Erasing it again finishes what is left, or returns the same receipt.
+
+        Raises:
+            NotFound: There is no such session.
+            Unavailable: A provider or the storage cannot be reached; the timer goes on from there, or the same call.
+        """
+        await self._due.add(workspace, session_id, self._clock())
+        stored = await self._conversations.update(workspace, session_id, None, self._condemn)
+        session = stored.session
+        if session is None:
+            raise NotFound(f"There is no session {session_id!r}.", code="session_not_found")
+        await self._stop_runs(session)
+        return await self._finish(session)
+
+    async def finish(self) -> int:
+        """Finish the erasures that were cut short, and return how many were completed."""
+        count = 0
+        async for entry in self._due.until(self._clock()):
+            try:
+                count += await self._finish_entered(entry)
+            except AppError as error:
+                log.warning("erasure not finished: %s", error.code, extra={"event": "session.erase_unfinished"})
+        return count
+
+    async def _finish_entered(self, entry: Entry) -> bool:
+        session = (await self._conversations.load(entry.workspace, entry.name)).session
+        condemned = session is not None and session.state is SessionState.ERASED
+        if session is not None and condemned and (await self._finish(session)).completed_at is None:
+            return False
+        await self._due.drop(entry.workspace, entry.name, entry.hour)
+        return condemned
+
+    def _condemn(self, stored: Stored) -> Change | None:
+        if stored.session is None or stored.session.state is SessionState.ERASED:
+            return None
+        return Change(erasing(stored.session, self._clock()))
+
+    async def _stop_runs(self, session: Session) -> None:
+        """Have the workers stop that run something of the session, and wait a little for them."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + _PATIENCE_S
+        while (busy := await self._busy(session)) and loop.time() < deadline:
+            for run in busy:
+                if not run.cancel_requested:
+                    await self._conversations.update(session.workspace, session.id, run.id, _cancel)
+            await asyncio.sleep(_LOOK_EVERY_S)
+
+    async def _busy(self, session: Session) -> Sequence[Run]:
+        now = self._clock()
+        found = self._conversations.runs_in(session.workspace, session.id, RunState.RUNNING)
+        return [run async for run in found if runs.busy_until(run, now)]
+
+    async def _finish(self, session: Session) -> Receipt:
+        """Remove what is left of a condemned session, unless a worker is still at it."""
+        receipt = session.receipt
+        if receipt is None:
+            msg = "an erased session has a receipt"
+            raise RuntimeError(msg)
+        if receipt.completed_at is not None or await self._busy(session):
+            return receipt
+        found = [run async for run in self._conversations.runs(session.workspace, session.id)]
+        found = [await self._given_up(run) for run in found]
+        if found or session.kept:
+            receipt = await self._forget_elsewhere(session, found, receipt)
+            # Counted before the runs are gone, or a repetition would count what is left.
+            stored = await self._note(session, replace(session, receipt=receipt))
+            session = stored.session or session
+        await self._conversations.clear(session.workspace, session.id)
+        await self._directory.leave(session)
+        receipt = replace(receipt, completed_at=self._clock())
+        told = Event("session.erased", {"session_id": session.id, "agent": session.agent}, receipt.requested_at)
+        await self._journal.record(session.workspace, f"erasure:{session.id}", told)
+        await self._note(session, erased(session, receipt))
+        return receipt
+
+    async def _given_up(self, run: Run) -> Run:
+        """Return the run, ended if its worker died, once what its attempts did is recorded."""
+
+        def decide(stored: Stored) -> Change | None:
+            if stored.run is None or stored.run.finished or runs.busy_until(stored.run, self._clock()):
+                return None
+            return Change(run=runs.cancelled(stored.run, self._clock()))
+
+        stored = await self._conversations.update(run.workspace, run.session_id, run.id, decide)
+        run = stored.run or run
+        # What its worker has not written yet is written without a name, which it then finds there.
+        nameless = replace(run.input, user_id=None)
+        await self._record(replace(run, input=nameless, result=replace(run.result, score=_plain(run.score))))
+        return run
+
+    async def _forget_elsewhere(self, session: Session, found: Sequence[Run], receipt: Receipt) -> Receipt:
+        for kept in session.kept:
+            provider = self._providers.get(kept.provider)
+            if provider is None:
+                msg = f"The provider {kept.provider!r}, which keeps a conversation of the session, is not configured."
+                raise Unavailable(msg, code="provider_not_configured")
+            await provider.forget_conversation(kept.id)
+        counts = [await self._forget_asker(run) for run in found]
+        for run in found:
+            await self._directory.forget_run(session.workspace, run.id)
+        return replace(receipt, conversations=len(session.kept), ledger_lines=sum(counts))
+
+    async def _forget_asker(self, run: Run) -> int:
+        """Take who asked, and what is said of the answer, out of what stays; return how many model calls there are.
+
+        What a judge that is still at it brings later is taken out by `lifecycle.evaluation.judging`.
+        """
+        workspace = run.workspace
+        await self._waits.forget(workspace, run.id)
+        # Reservations of the dead become lines one day: now, rather than after the user is forgotten.
+        await self._treasury.free(workspace, run.id, run.attempt + 1)
+        last = run.finished_at or self._clock()
+        return await self._forgetting.forget(workspace, run.agent, run.id, run.created_at, last)
+
+    async def _note(self, session: Session, after: Session) -> Stored:
+        return await self._conversations.update(session.workspace, session.id, None, lambda _: Change(after))
+
+
+def _plain(score: Score | None) -> Score | None:
+    return score and replace(score, reasons={}, pending=())
+
+
+def _cancel(stored: Stored) -> Change | None:
+    if stored.run is None or stored.run.finished or stored.run.cancel_requested:
+        return None
+    return Change(run=replace(stored.run, cancel_requested=True))

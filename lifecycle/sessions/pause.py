@@ -1,0 +1,159 @@
+"""Pausing and resuming sessions: what is submitted meanwhile is kept, and queued in order when the session goes on."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from functools import partial
+
+from kernel.clock import Clock
+from kernel.due import DueIndex
+from kernel.errors import AppError, Conflict, NotFound
+from lifecycle.conversations import run as runs
+from lifecycle.conversations import session as sessions
+from lifecycle.conversations.run import RunState
+from lifecycle.conversations.session import Session, SessionState
+from lifecycle.conversations.store import Change, Conversations, Stored
+from lifecycle.conversations.submission import Send, submission_of
+from lifecycle.conversations.transitions import state_event
+
+log = logging.getLogger(__name__)
+
+BY_OPERATOR = "operator"
+_OVERDUE = timedelta(minutes=2)
+"""How long after its time a run's message is waited for before it is sent once more."""
+_ROUNDS = 50
+"""How often one resumption looks for runs that came while it was queueing others, before it leaves them to a timer."""
+
+
+class SessionPause:
+    """Pauses sessions and lets them go on.
+
+    A resumption is entered in the index `due` before it begins and removed after it has queued everything, so that one
+    that was cut short is finished by the timer; a message it sent twice finds a run that has been taken.
+    """
+
+    def __init__(self, conversations: Conversations, due: DueIndex, clock: Clock) -> None:
+        self._conversations = conversations
+        self._due = due
+        self._clock = clock
+
+    async def pause(self, workspace: str, session_id: str, reason: str = BY_OPERATOR) -> Session:
+        """Pause the session, now: the run under way is finished, those after it are kept. Pausing again is no error.
+
+        Raises:
+            NotFound: There is no such session.
+            Conflict: It has ended.
+        """
+
+        def decide(stored: Stored) -> Change | None:
+            session = _open(stored, session_id)
+            if session.state is SessionState.PAUSED:
+                return None
+            after = sessions.paused(session, reason)
+            return Change(after, events=[state_event(after, self._clock(), reason)])
+
+        return _session(await self._conversations.update(workspace, session_id, None, decide), session_id)
+
+    async def resume(self, workspace: str, session_id: str, send: Send) -> Session:
+        """Let a session that is paused or waits go on, and queue what was kept, in the order it was submitted.
+
+        Raises:
+            NotFound: There is no such session.
+            Conflict: It has ended.
+            Unavailable: The broker did not accept a message; the timer goes on from there, or the same call.
+        """
+        session = _open(await self._conversations.load(workspace, session_id), session_id)
+        if not session.on_hold:
+            return session
+        await self._due.add(workspace, session_id, self._clock(), session.agent)
+
+        def decide(stored: Stored) -> Change | None:
+            session = _open(stored, session_id)
+            if session.state not in (SessionState.PAUSED, SessionState.WAITING):
+                return None
+            now = self._clock()
+            after = sessions.resumed(session, now)
+            return Change(after, events=[state_event(after, now)])
+
+        await self._conversations.update(workspace, session_id, None, decide)
+        await self.queue_kept(workspace, session_id, send)
+        return _session(await self._conversations.load(workspace, session_id), session_id)
+
+    async def finish(self, send: Send) -> int:
+        """Finish the resumptions that were cut short, and return how many sessions were settled."""
+        count = 0
+        async for entry in self._due.until(self._clock()):
+            try:
+                if await self.queue_kept(entry.workspace, entry.name, send):
+                    await self._due.drop(entry.workspace, entry.name, entry.hour)
+            except AppError as error:
+                log.warning("resumption not finished: %s", error.code, extra={"event": "session.resume_unfinished"})
+                continue  # the next one may be luckier, and this one the next time
+            count += 1
+        return count
+
+    async def announce(self, workspace: str, session_id: str, agent: str) -> None:
+        """Enter a session that is about to wait where the timer looks."""
+        await self._due.add(workspace, session_id, self._clock(), agent)
+
+    async def queue_kept(self, workspace: str, session_id: str, send: Send) -> bool:
+        """Queue what has waited in the session, in order; return whether nothing is left to do."""
+        for _ in range(_ROUNDS):
+            stored = await self._conversations.load(workspace, session_id)
+            session = stored.session
+            if session is not None and session.retry is not None:
+                await self._remind(stored.session, send)
+                return False
+            if session is None or not session.resuming:
+                return True
+            found = self._conversations.runs_in(workspace, session_id, RunState.WAITING, RunState.QUEUED)
+            kept = [run async for run in found if run.call < session.resumes]
+            for run in sorted(kept, key=lambda run: run.number):
+                await send(submission_of(runs.called(run, session.resumes)))
+                await self._conversations.update(workspace, session_id, run.id, partial(_called, resumed=session))
+            after = await self._conversations.update(workspace, session_id, None, partial(_done, resumed=session))
+            if after.session is None or not after.session.resuming:
+                return True
+        return False
+
+    async def _remind(self, session: Session | None, send: Send) -> None:
+        """Send the message of the run that the session waits for, if it should have come by now."""
+        retry = session.retry if session else None
+        if session is None or retry is None or retry.at + _OVERDUE > self._clock():
+            return
+        run = await self._conversations.run(session.workspace, session.id, retry.run_id)
+        if run is not None and run.state is RunState.QUEUED:
+            await send(submission_of(run))
+
+
+def _called(stored: Stored, resumed: Session) -> Change | None:
+    """Note that the run was queued by the resumption, unless that is known or the session is on hold again."""
+    session, run = stored.session, stored.run
+    if session is None or run is None or not session.resuming or session.resumes != resumed.resumes:
+        return None
+    if run.finished or run.call >= resumed.resumes:
+        return None
+    return Change(run=runs.called(run, resumed.resumes))
+
+
+def _done(stored: Stored, resumed: Session) -> Change | None:
+    """Note that everything was queued, unless a run came that was not looked at."""
+    session = stored.session
+    if session is None or not session.resuming or (session.resumes, session.runs) != (resumed.resumes, resumed.runs):
+        return None
+    return Change(sessions.settled(session))
+
+
+def _open(stored: Stored, session_id: str) -> Session:
+    session = _session(stored, session_id)
+    if session.over:
+        msg = f"Session {session_id!r} has ended ({session.end_reason}); start a new one."
+        raise Conflict(msg, code="session_ended")
+    return session
+
+
+def _session(stored: Stored, session_id: str) -> Session:
+    if stored.session is None or stored.session.state is SessionState.ERASED:
+        raise NotFound(f"There is no session {session_id!r}.", code="session_not_found")
+    return stored.session

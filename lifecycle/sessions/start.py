@@ -1,0 +1,149 @@
+"""Starting sessions: entered in every index first, so that what exists is found."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from kernel.errors import Conflict
+from kernel.ids import new_id
+from lifecycle.configuration.preferences import Preferences, preferring
+from lifecycle.conversations import session as sessions
+from lifecycle.conversations.priority import Priority
+from lifecycle.conversations.session import Limits, Session, Terms
+from lifecycle.conversations.store import Change, Stored
+from lifecycle.conversations.transitions import state_event
+from lifecycle.registry.catalog import disabled
+
+if TYPE_CHECKING:
+    from kernel.clock import Clock
+    from kernel.due import DueIndex
+    from lifecycle.configuration.users import Users
+    from lifecycle.conversations.directory import Directory
+    from lifecycle.conversations.pins import Pins
+    from lifecycle.conversations.store import Conversations
+    from lifecycle.registry.catalog import Catalog
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a caller wants of a new session.
+
+    Attributes:
+        user_id: Whose it is; None for nobody in particular.
+        limits: Its own limits.
+        preferences: How the user likes to be answered in it, where that is not as usual.
+        pin_version: Whether its runs are to go on with the agent as it is declared now.
+        priority: Which queue its runs travel on; None for no wish: normal, or as it is where it exists.
+    """
+
+    user_id: str | None = None
+    limits: Limits = field(default_factory=Limits)
+    preferences: Preferences | None = None
+    pin_version: bool = False
+    priority: Priority | None = None
+
+
+class SessionStart:
+    """Starts sessions."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        conversations: Conversations,
+        directory: Directory,
+        pins: Pins,
+        due: DueIndex,
+        users: Users,
+        *,
+        idle_after: timedelta,
+        clock: Clock,
+    ) -> None:
+        self._catalog = catalog
+        self._conversations = conversations
+        self._directory = directory
+        self._pins = pins
+        self._due = due
+        self._users = users
+        self._idle_after = idle_after
+        self._clock = clock
+
+    async def start(
+        self, workspace: str, agent_name: str, session_id: str | None = None, wish: Wish | None = None
+    ) -> tuple[Session, bool]:
+        """Start a session with the agent and return it and whether it is new; the same id again is the same session.
+
+        Raises:
+            NotFound: No such agent, or the session is another user's.
+            Conflict: The agent is disabled; or the session is with another agent, has ended or was erased, or has
+                other limits, preferences or priority than are asked for.
+        """
+        agent = await self._catalog.get(workspace, agent_name)
+        if not agent.declaration.enabled:
+            raise disabled(agent)
+        wish = wish or Wish()
+        ident = session_id or new_id()
+        now = self._clock()
+        wanted = Session(
+            workspace,
+            ident,
+            agent.name,
+            wish.user_id,
+            now,
+            now,
+            terms=Terms(
+                wish.limits,
+                await self.preferred(workspace, wish.user_id, wish.preferences),
+                agent.declaration.pin if wish.pin_version else None,
+                wish.priority or Priority.NORMAL,
+            ),
+        )
+        known = await self._conversations.load(workspace, ident) if session_id else Stored(None, None)
+        if known.session is None:
+            await self.enter(wanted)
+        new = False
+
+        def decide(stored: Stored) -> Change | None:
+            nonlocal new
+            new = stored.session is None
+            if stored.session is None:
+                return Change(wanted, events=[state_event(wanted, now)])
+            sessions.check_usable(stored.session, agent.name, wish.user_id)
+            _check_same(stored.session, wish)
+            return None
+
+        stored = await self._conversations.update(workspace, ident, None, decide, known=known)
+        if stored.session is None:
+            msg = "the session was not stored"
+            raise RuntimeError(msg)
+        return stored.session, new
+
+    async def preferred(
+        self, workspace: str, user_id: str | None, asked: Preferences | None = None
+    ) -> Preferences | None:
+        """Return how a user likes to be answered in a new session: as asked for it, else as usual; None for anyhow."""
+        nothing = Preferences()
+        usual = (await self._users.find(workspace, user_id)).preferences if user_id else nothing
+        wanted = preferring(usual, asked or nothing)
+        return None if wanted == nothing else wanted
+
+    async def enter(self, session: Session) -> None:
+        """Enter a session that is about to be stored in the indexes."""
+        due = sessions.next_look(session, session.created_at, self._idle_after)
+        await asyncio.gather(
+            self._directory.enter_session(session),
+            self._pins.add(session),
+            self._due.add(session.workspace, session.id, due, session.agent),
+        )
+
+
+def _check_same(session: Session, wish: Wish) -> None:
+    other_limits = wish.limits not in (Limits(), session.limits)
+    held = session.preferences or Preferences()
+    other_preferences = preferring(held, wish.preferences or Preferences()) != held
+    other_priority = wish.priority not in (None, session.priority)
+    if other_limits or other_preferences or other_priority:
+        msg = f"Session {session.id!r} exists, with other limits, preferences or priority."
+        raise Conflict(msg, code="session_differs")

@@ -1,0 +1,222 @@
+"""What the model calls of one attempt may spend: each is reserved before it is made, and settled after it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from kernel.clock import Clock
+from kernel.errors import Unavailable
+from llmops.budgets.accounts import Accounts
+from llmops.budgets.book import Book
+from llmops.budgets.holds import Ask, Hold, Intent, Settled
+from llmops.budgets.news import BudgetNews
+from llmops.budgets.rules import Amounts, Applied, BudgetBlocked, Charged, Refusal, applying, percent, says
+from llmops.facts.model import Call
+
+log = logging.getLogger(__name__)
+
+UNPRICED = "model_unpriced"
+"""Why a run waits whose model has no known price, where a budget is in USD."""
+
+Recorded = Callable[[Intent], Awaitable[Call | None]]
+"""Returns a call as it is recorded with its run or in its fact; None where nothing is known of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetPolicy:
+    """How calls are reserved.
+
+    Attributes:
+        hold_for: How long a call may stay unsettled; longer than any attempt.
+        wait_for: How long a call waits for others' reservations to be given back.
+        longest_call: The wall time reserved for a call and the tools after it.
+    """
+
+    hold_for: timedelta
+    wait_for: timedelta
+    longest_call: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetService:
+    """What the budgets of all attempts draw on.
+
+    Attributes:
+        book: The budgets.
+        accounts: What is spent and reserved of them.
+        recorded: Says what came of a call.
+        news: Publishes what happens.
+        clock: Tells the time.
+        policy: How calls are reserved.
+    """
+
+    book: Book
+    accounts: Accounts
+    recorded: Recorded
+    news: BudgetNews
+    clock: Clock
+    policy: BudgetPolicy
+
+    def of(self, who: Charged, attempt: int) -> CallBudget:
+        """Return the budget of an attempt."""
+        return CallBudget(self, who, attempt)
+
+    async def free(self, workspace: str, run_id: str | None = None, before_attempt: int = 0) -> int:
+        """Settle reservations that have expired, or those of a run's earlier attempts, and return how many.
+
+        Each is settled as what is recorded of its call; where that is nothing, at its estimate.
+        """
+        now = self.clock()
+        count = 0
+        async for hold in self.accounts.holds(workspace, run_id):
+            if hold.until <= now or hold.intent.attempt < before_attempt:
+                call = await self.recorded(hold.intent) or replace(hold.intent.call, outcome="unsettled")
+                await self.accounts.change(workspace, Settled(hold, spent_of(call, hold.amounts.ms)), None)
+                count += 1
+        return count
+
+
+class CallBudget:
+    """Reserves and settles the model calls of one attempt, one after the other.
+
+    What a call leaves of its reservation is given back with the next call's, in one transaction, or by `close`.
+
+    Attributes:
+        until: Until when (`time.monotonic`) the wall time lasts that is reserved; None when it is not limited.
+    """
+
+    def __init__(self, service: BudgetService, who: Charged, attempt: int) -> None:
+        self._service = service
+        self._who = who
+        self._attempt = attempt
+        self._hold: Hold | None = None
+        self._call: Call | None = None
+        self._began = 0.0
+        self.until: float | None = None
+
+    @property
+    def out_of_time(self) -> bool:
+        """Whether the wall time is over that a budget had left."""
+        if self._hold is None or self.until is None or time.monotonic() < self.until:
+            return False
+        return self._hold.amounts.ms < round(self._service.policy.longest_call.total_seconds() * 1000)
+
+    async def take_over(self) -> None:
+        """Settle what earlier attempts of the run, whose workers died, have left reserved."""
+        if await self._service.book.of(self._who.workspace):
+            await self._service.free(self._who.workspace, self._who.run_id, self._attempt)
+
+    async def limits(self, *, anew: bool = False) -> Sequence[Applied]:
+        """Return the limits that the run's calls have to keep."""
+        service = self._service
+        return applying(await service.book.of(self._who.workspace, anew=anew), self._who, service.clock())
+
+    async def percent(self) -> int:
+        """Return how much is spent of the limit that is nearest to its end, in percent; 0 without limits."""
+        limits = await self.limits()
+        keys = list(dict.fromkeys(each.counter for each in limits))
+        counters = await self._service.accounts.counters(self._who.workspace, keys)
+        return max((percent(each, counters) for each in limits), default=0)
+
+    async def degraded(self, step: str, spent_percent: int, model: str | None) -> None:
+        """Publish that the agent takes a degradation step."""
+        await self._service.news.degraded(self._who, step, spent_percent, model, self._service.clock())
+
+    async def begin(self, call: Call) -> None:
+        """Reserve what the call may come to; nothing where no budget applies to it.
+
+        Args:
+            call: The call at its estimate: the most that it may take and cost.
+
+        Raises:
+            BudgetBlocked: A budget does not allow it.
+            Unavailable: It cannot be reserved.
+        """
+        limits = await self.limits()
+        if not limits:
+            await self.close()
+            return
+        if call.cost_micro_usd is None and any(each.limit.unit == "usd" for each in limits):
+            msg = f"The model {call.model!r} has no known price, so that no budget in USD can hold; give it a price."
+            raise BudgetBlocked(msg, code=UNPRICED)
+        longest = self._service.policy.longest_call
+        need = replace(reserve_for(call), ms=round(longest.total_seconds() * 1000))
+        self._hold = await self._reserved(Intent(self._who, self._attempt, call), need, limits)
+        self._began = time.monotonic()
+        limited = any(each.limit.unit == "seconds" for each in limits)
+        self.until = self._began + self._hold.amounts.ms / 1000 if limited else None
+
+    def record(self, call: Call) -> None:
+        """Note what came of the call that was begun; its reservation is settled as that with the next one, or last."""
+        self._call = call
+
+    async def close(self) -> None:
+        """Give back what is reserved and was not spent; if that fails, the reservation expires.
+
+        The answer is paid for and is not lost over it.
+        """
+        if (settled := self._settled()) is None:
+            return
+        service = self._service
+        try:
+            outcome = await service.accounts.change(self._who.workspace, settled, None)
+            self._hold = self._call = None
+            limits = await self.limits()
+        except Unavailable as error:
+            log.warning("a reservation is left to expire: %s", error.code, extra={"event": "budget.left_over"})
+            return
+        known = [each for each in limits if each.counter in outcome.counters]
+        await service.news.thresholds(self._who.workspace, known, outcome.counters, service.clock())
+
+    async def _reserved(self, intent: Intent, need: Amounts, limits: Sequence[Applied]) -> Hold:
+        service, workspace = self._service, self._who.workspace
+        give_up = time.monotonic() + service.policy.wait_for.total_seconds()
+        settled, looked = self._settled(), False
+        while True:
+            ask = Ask(intent, need, limits, service.clock() + service.policy.hold_for)
+            outcome = await service.accounts.change(workspace, settled, ask)
+            if settled is not None:
+                settled = self._hold = self._call = None
+            known = [each for each in limits if each.counter in outcome.counters]
+            await service.news.thresholds(workspace, known, outcome.counters, service.clock())
+            if outcome.hold is not None:
+                return outcome.hold
+            if not looked:  # they may just have been raised
+                looked, limits = True, await self.limits(anew=True)
+                await service.free(workspace)
+                continue
+            full = [refusal for refusal in outcome.refusals if refusal.full]
+            if full or time.monotonic() >= give_up:
+                raise blocked(full or outcome.refusals)
+            await asyncio.sleep(random.uniform(0.02, 0.2))  # noqa: S311 - spreads those who wait
+
+    def _settled(self) -> Settled | None:
+        """Return the last call's reservation with what was spent of it; None when there is none to settle.
+
+        One of whose call nothing is known stays until it expires.
+        """
+        if self._hold is None or self._call is None:
+            return None
+        return Settled(self._hold, spent_of(self._call, round((time.monotonic() - self._began) * 1000)))
+
+
+def reserve_for(call: Call) -> Amounts:
+    """Return what a call at its estimate may take, but for its time."""
+    return Amounts(1, call.usage.input_tokens + call.usage.output_tokens, call.cost_micro_usd or 0)
+
+
+def blocked(refusals: Sequence[Refusal]) -> BudgetBlocked:
+    """Return the error of a call that these limits do not allow."""
+    return BudgetBlocked(says(refusals[0]), refusals=refusals)
+
+
+def spent_of(call: Call, ms: int) -> Amounts:
+    """Return what a call came to, for counters."""
+    spend = call.spend
+    return Amounts(spend.calls, spend.input_tokens + spend.output_tokens, spend.cost_micro_usd, ms)
