@@ -12,7 +12,7 @@ from datetime import date, datetime
 from typing import Any
 
 from kernel.clock import Clock
-from kernel.codec import JsonCodec, all_readable
+from kernel.codec import all_readable
 from kernel.errors import Unavailable
 from kernel.ids import newest_first
 from kernel.tables import Delete, Insert, Replace, Row, RowChanged, RowExists, Span, Tables, every
@@ -21,10 +21,20 @@ from llmops.evaluation.scoring import Part, Score, with_parts
 from llmops.facts.figures import Figures
 from llmops.facts.folding import DAY_SUM, Folding, score_change_row, scores_home
 from llmops.facts.model import Call
-from llmops.facts.store import SHARDS, TABLE, KeptFact, days, kept_of, kept_row, partition, shard
+from llmops.facts.store import (
+    NOTED_CALLS,
+    SHARDS,
+    TABLE,
+    KeptFact,
+    days,
+    kept_of,
+    kept_row,
+    noted_calls,
+    partition,
+    shard,
+)
 from llmops.facts.sums import DaySum, added, changes
 
-_CALLS: JsonCodec[tuple[Call, ...]] = JsonCodec(tuple[Call, ...])
 _CURSOR = re.compile(r"\d{4}-\d{2}-\d{2}![0-9a-f]{12}![0-9a-f-]{36}!\d{4}")
 
 
@@ -284,11 +294,10 @@ def by_version(sums: Sequence[DaySum]) -> dict[str, dict[str, Moments]]:
 
 
 def _values(waiting: Waiting) -> dict[str, Any]:
-    calls = _CALLS.dump(waiting.calls) if waiting.calls else None
+    calls = NOTED_CALLS.dump(waiting.calls) if waiting.calls else None
     return {"tries": waiting.tries, "claimed_until": waiting.claimed_until, "calls": calls}
 
 
 def _waiting(row: Row) -> Waiting:
     _, workspace, agent, *_, judge = row.key.split("!")
-    calls = _CALLS.load(row.text("calls")) if row.values.get("calls") else ()
-    return Waiting(judge, workspace, agent, row.integer("tries"), row.moment("claimed_until"), calls, row)
+    return Waiting(judge, workspace, agent, row.integer("tries"), row.moment("claimed_until"), noted_calls(row), row)
