@@ -73,8 +73,9 @@ class JudgingCharges:
             yield meter.middleware()
         finally:
             metered = meter.metered
-            await budget.close()
+            # First: a reservation whose worker dies is settled as what is recorded.
             await self.record(run, JUDGE, (*metered.calls, metered.open) if metered.open else metered.calls)
+            await budget.close()
 
     @asynccontextmanager
     async def of_service(
@@ -127,9 +128,9 @@ class JudgingCharges:
         try:
             yield settle
         finally:
+            await self.record(run, provider, [call])
             budget.record(call)
             await budget.close()
-            await self.record(run, provider, [call])
 
     async def record(self, run: Run, judge: str, calls: Sequence[Call]) -> None:
         """Write what a try to ask a judge took, beside the fact of the answer; doing so again changes nothing."""

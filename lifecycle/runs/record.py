@@ -73,8 +73,8 @@ class RunRecorder:
     async def call(self, intent: Intent) -> Call | None:
         """Return a call as its run or its fact has it; None where nothing is known of its attempt.
 
-        One that its attempt has no note of was reserved and never made, and cost nothing. Calls of attempt 0 are those of
-        judges, whose numbers are unique among all that judge the run's answers.
+        One that its attempt has no note of was reserved and never made, and cost nothing. Calls of attempt 0 are those
+        of judges, whose numbers are unique among all that judge the run's answers.
         """
         who = intent.who
         run = await self._conversations.run(who.workspace, who.session_id, who.run_id)

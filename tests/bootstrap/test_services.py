@@ -38,7 +38,7 @@ async def test_in_memory_services_do_the_whole_job() -> None:
     await services.aclose()
 
     assert run.state == "succeeded"
-    assert done.lines == 1
+    assert done.folded == 1
     assert report.total == run.spend
     assert [verdict.retire for verdict in verdicts] == [True]
 

@@ -13,15 +13,14 @@ from agent_framework import Message
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lifecycle.conversations.run import RunState
 from lifecycle.runs.estimating import Sent, charge_of_answer, charge_of_unfinished, sent
-from lifecycle.runs.rules import RunState
 from llmops.spend.costs import costs_of
-from llmops.spend.ledger import Line
 from llmops.spend.pricing import Rate
 from llmops.spend.tokens import count_tokens
 from llmops.spend.usage import Usage
 from tests.fakes.openai_server import FakeOpenAI
-from tests.lifecycle.app import App
+from tests.lifecycle.app import App, Line
 from tests.lifecycle.doubles import spec
 from tests.lifecycle.test_budgets import limit, spent
 

@@ -58,7 +58,7 @@ async def test_a_judge_is_heard_after_the_run_and_charged_to_its_agent() -> None
     heard = await app.services.judges.run(app.signals)
     again = await app.services.judges.run(app.signals)
     after, _ = await app.stored(run)
-    [answer] = await app.lines(run)
+    [answer] = [kept.fact for kept in await app.facts(run) if not kept.fact.judge]
     [judging] = await judging_calls(app, run)
 
     assert first is not None
@@ -200,7 +200,9 @@ async def judgements(app: App, *runs: Run) -> list[Call]:
     """Return the calls of judging, once dead workers' reservations are over; the counters match all calls."""
     app.clock.move(days=1)
     await app.services.tending.tend()
-    answering = [call for run in runs for fact in await app.attempts(run) for call in fact.calls]
+    answering = [
+        call for run in runs for kept in await app.facts(run) if not kept.fact.judge for call in kept.fact.calls
+    ]
     judging = [call for run in runs for call in await judging_calls(app, run)]
     calls = [*answering, *judging]
     counter = (await app.services.accounts.counters("default", ["workspace!total"]))["workspace!total"]
@@ -255,8 +257,9 @@ async def test_a_judge_whose_workers_die_is_given_up() -> None:
     async with JudgingModel() as model:
         app = await model.app()
         run = await app.ask()
-        for _ in range(TRIES + 2):
-            fate = Fate(4)  # after claim, reservation and call
+        for number in range(TRIES + 2):
+            # After claim, reservation, note and call; before them, what the one before was asked is recorded.
+            fate = Fate(5 if number else 4)
             struck = app.worker(fate)
             with contextlib.suppress(Crash):
                 await struck.judges.run(app.signals)
@@ -406,6 +409,23 @@ async def test_foundrys_evaluators_judge_and_are_paid_for() -> None:
     assert after.score.parts["foundry_relevance"] == 50
     assert (call.usage.input_tokens, call.usage.output_tokens, call.outcome) == (300, 40, "answered")
     assert (call.provider, call.model) == ("foundry", "gpt-5-mini")
+
+
+async def test_evaluators_that_say_no_usable_usage_are_charged_what_was_reserved() -> None:
+    async with FakeFoundry() as foundry:
+        usage = {"prompt_tokens": 300.5, "completion_tokens": 40, "total_tokens": 9}
+        foundry.evals.polls, foundry.evals.usage = 0, usage
+        app = App(FOUNDRY_PROJECT_ENDPOINT=foundry.endpoint)
+        asked = FoundryPolicy(model="gpt-5-mini", evaluators=("relevance",), share=1)
+        await app.declare(declared=spec(evaluation=EvaluationPolicy(foundry=asked)))
+        run = await app.ask()
+        await app.services.judges.run(app.signals)
+        await app.services.aclose()
+    [call] = await judging_calls(app, run)
+
+    assert call.outcome == "unmetered"
+    assert call.cost_micro_usd
+    assert call.usage.output_tokens > 0
 
 
 async def test_an_evaluation_that_fails_at_foundry_is_charged_as_unsettled() -> None:
