@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from lifecycle.runs.endings import Endings
     from lifecycle.runs.intake import Intake
     from lifecycle.runs.notices import Notices
+    from lifecycle.runs.provenance import Provenance
     from lifecycle.runs.queue import RunQueue
     from lifecycle.runs.resuming import RunResume
     from lifecycle.runs.runner import Runner
@@ -172,8 +173,22 @@ class RunParts(EvaluationParts, BudgetParts, PerformanceParts):
         """Return what looks after the queue's dead letters."""
         from lifecycle.runs.deadletters import DeadLetters
 
-        limit = self.settings.max_query_bytes
-        return DeadLetters(queue, self.conversations, self._endings, max_query_bytes=limit, clock=self.clock)
+        return DeadLetters(
+            queue,
+            self.conversations,
+            self._endings,
+            provenance=self.provenance,
+            max_query_bytes=self.settings.max_query_bytes,
+            clock=self.clock,
+        )
+
+    @cached_property
+    def provenance(self) -> Provenance:
+        """Whose workspaces messages may name."""
+        from lifecycle.runs.provenance import Provenance, parse_pins
+
+        key = self.settings.queue_signing_key.get_secret_value()
+        return Provenance(key, parse_pins(self.settings.queue_workspaces))
 
     @cached_property
     def _endings(self) -> Endings:

@@ -14,6 +14,7 @@ from lifecycle.runs import rules as runs
 from lifecycle.runs.admission import misuse
 from lifecycle.runs.changes import outcome
 from lifecycle.runs.endings import Endings
+from lifecycle.runs.provenance import Provenance
 from lifecycle.runs.queue import DeadMessage, RunQueue
 from lifecycle.runs.rules import Run, RunState
 from lifecycle.runs.submissions import Submission, parse_message
@@ -32,8 +33,9 @@ class DeadLetter:
     Attributes:
         id: Names it in `redrive`.
         workspace: Whose it is; what cannot be read belongs to `default`.
-        code: Why it is here: the run's error code, `invalid_message` for what cannot be read, `not_accepted` for what
-            never became a run, or `not_needed` when its run goes on or has ended without it.
+        code: Why it is here: the run's error code, `invalid_message` for what cannot be read,
+            `workspace_not_allowed` or `invalid_signature` for what may not name the workspace that it names,
+            `not_accepted` for what never became a run, or `not_needed` when its run goes on or has ended without it.
         detail: The same in a sentence.
         redrivable: Whether redriving makes sense: False for what is no message of ours.
         run_id: Its run; None when it cannot be read.
@@ -59,11 +61,19 @@ class DeadLetters:
     """Lists, redrives and accounts for dead messages."""
 
     def __init__(
-        self, queue: RunQueue, conversations: Conversations, endings: Endings, *, max_query_bytes: int, clock: Clock
+        self,
+        queue: RunQueue,
+        conversations: Conversations,
+        endings: Endings,
+        *,
+        provenance: Provenance,
+        max_query_bytes: int,
+        clock: Clock,
     ) -> None:
         self._queue = queue
         self._conversations = conversations
         self._endings = endings
+        self._provenance = provenance
         self._max_query_bytes = max_query_bytes
         self._clock = clock
 
@@ -187,7 +197,7 @@ class DeadLetters:
 
     def _parse(self, message: DeadMessage) -> Submission | InvalidInput:
         try:
-            return parse_message(
+            submission = parse_message(
                 message.body,
                 message_id=message.message_id,
                 session_id=message.session_id,
@@ -195,8 +205,10 @@ class DeadLetters:
                 priority=message.priority,
                 max_query_bytes=self._max_query_bytes,
             )
+            self._provenance.check(message.origin, submission.workspace, message.body)
         except InvalidInput as error:
             return error
+        return submission
 
 
 def _why(run: Run | None) -> tuple[str, str]:

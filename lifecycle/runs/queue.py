@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from lifecycle.runs.provenance import Origin
 from lifecycle.runs.submissions import Submission
 from lifecycle.sessions.priority import Priority
 
@@ -26,6 +27,7 @@ class DeadMessage:
         deliveries: How often it was delivered.
         enqueued_at: When it was first put on the queue, aware UTC.
         priority: That of the queue it was on.
+        origin: What it says of where it comes from.
     """
 
     id: int
@@ -38,6 +40,7 @@ class DeadMessage:
     deliveries: int
     enqueued_at: datetime
     priority: Priority
+    origin: Origin
 
 
 class RunQueue(Protocol):

@@ -20,6 +20,7 @@ from kernel.tables import Page, Row, RowTooLarge, Span, Tables, Write, every
 from lifecycle.registry.actor import AgentActor
 from lifecycle.registry.due_times import LookAfter
 from lifecycle.registry.providers import ProviderVersion, Wanted
+from lifecycle.runs.provenance import Origin
 from lifecycle.runs.queue import DeadMessage
 from lifecycle.runs.submissions import Submission
 from lifecycle.specs.spec import AgentSpec
@@ -227,6 +228,7 @@ class MemoryQueue:
             5,
             NOW,
             submission.priority,
+            Origin("agent-runs", "agent.run", submission.run_id),
         )
         return number
 
