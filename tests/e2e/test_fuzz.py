@@ -14,9 +14,8 @@ from tests.e2e.support import Stack
 
 SECONDS = 45
 SEED = "20261121"
-PROGRAM = os.environ.get("SCHEMATHESIS") or shutil.which(
-    "st", path=str(Path(__file__).parents[2] / ".venv-fuzz" / "bin")
-)
+_OWN = Path(__file__).parents[2] / ".venv-fuzz" / "bin"
+PROGRAM = os.environ.get("SCHEMATHESIS") or shutil.which("st", path=str(_OWN))
 """Schemathesis is of an environment of its own (requirements-fuzz.txt): it and the app pin one library differently."""
 CONFIG = """
 [checks.positive_data_acceptance]
