@@ -59,7 +59,7 @@ async def never(_: Call) -> Reply:
     raise AssertionError
 
 
-@pytest.mark.parametrize(("text", "limit"), [("1", 1), ("200", 200), ("007", 7)])
+@pytest.mark.parametrize(("text", "limit"), [("1", 1), ("200", 200), ("007", 7), ("", DEFAULT_LIMIT)])
 def test_a_limit_is_a_number_in_range(text: str, limit: int) -> None:
     """Any spelling of 1 to 200, and the default without one."""
     assert call().limit() == DEFAULT_LIMIT

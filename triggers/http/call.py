@@ -60,8 +60,8 @@ class Call:
         return self.request.route_params[name].replace("%2F", "/").replace("%2f", "/")
 
     def query(self, name: str) -> str | None:
-        """Return a query parameter, or None when it is absent."""
-        return self.request.params.get(name)
+        """Return a query parameter, or None when it is absent or empty: some hosts leave out the empty ones."""
+        return self.request.params.get(name) or None
 
     def header(self, name: str) -> str | None:
         """Return a header, or None when it is absent or empty."""

@@ -29,7 +29,12 @@ class Parameter:
 
 
 _DAY = {"type": "string", "format": "date", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"}
-USER_ID = {"type": "string", "minLength": 1, "maxLength": 128}
+TEXT_ID = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": 128,
+    "pattern": r"^(?![~ ]|\.{1,2}$)[^!%\u0000-\u001f\u007f-\u00a0]*$",
+}
 AGENT_NAME = {"type": "string", "pattern": "^[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?$"}
 
 PAGING = {
@@ -39,7 +44,7 @@ PAGING = {
     ),
     "next": Parameter("The `next` of the page before."),
 }
-FOR_USER = {"user_id": Parameter("The user it is done for: another user's session is not found.", USER_ID)}
+FOR_USER = {"user_id": Parameter("The user it is done for: another user's session is not found.", TEXT_ID)}
 
 
 def days(first: str) -> dict[str, Parameter]:

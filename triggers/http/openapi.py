@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from triggers.http.api import Operation
-from triggers.http.endpoint import AGENT_NAME, LONGEST_WAIT_S, USER_ID, Endpoint
+from triggers.http.endpoint import AGENT_NAME, LONGEST_WAIT_S, TEXT_ID, Endpoint
 from triggers.http.problems import CONTENT_TYPE
 from triggers.http.system.views import ProblemView
 
@@ -49,8 +49,8 @@ _PLACES: Mapping[str, Mapping[str, Any]] = {
     "evaluations": AGENT_NAME,
     "performance": AGENT_NAME,
     "runs": _UUID,
-    "sessions": {"type": "string", "minLength": 1, "maxLength": 128},
-    "users": USER_ID,
+    "sessions": TEXT_ID,
+    "users": TEXT_ID,
     "dead-letters": {"type": "integer", "minimum": 0, "maximum": 999_999_999_999_999_999},
     "prices": {"type": "string", "minLength": 1, "maxLength": 128},
     "reports": {"type": "string", "pattern": f"^{_YEAR}-(?:[0-9]{{2}}-[0-9]{{2}}|W[0-9]{{2}}|[0-9]{{2}})$"},
@@ -133,7 +133,8 @@ def _parameters(endpoint: Endpoint) -> list[dict[str, Any]]:
         if _PARAMETER.fullmatch(name)
     ]
     for name, declared in endpoint.query.items():
-        found.append(parameter(name, "query", declared.schema, declared.text, required=declared.required))
+        described = parameter(name, "query", declared.schema, declared.text, required=declared.required)
+        found.append(described | {"allowEmptyValue": not declared.required})  # as if it were left out
     if endpoint.creates:
         key = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"}
         found.append(header("Idempotency-Key", key, "The same key is the same run."))

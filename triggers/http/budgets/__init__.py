@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from triggers.http.endpoint import AGENT_NAME, PAGING, USER_ID, Endpoint, Parameter
+from triggers.http.endpoint import AGENT_NAME, PAGING, TEXT_ID, Endpoint, Parameter
 
 _CHARGED = {
     "agent": Parameter("Only what applies to this agent …", AGENT_NAME),
-    "user": Parameter("… to this user …", USER_ID),
-    "session": Parameter("… to this session …"),
+    "user": Parameter("… to this user …", TEXT_ID),
+    "session": Parameter("… to this session …", TEXT_ID),
     "run": Parameter("… and to this run.", {"type": "string", "format": "uuid"}),
 }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from triggers.http.endpoint import AGENT_NAME, FOR_USER, PAGING, USER_ID, Endpoint, Parameter, choice
+from triggers.http.endpoint import AGENT_NAME, FOR_USER, PAGING, TEXT_ID, Endpoint, Parameter, choice
 
 SESSION_STATES = ("started", "active", "paused", "waiting", "ended")
 """What a list can be filtered by: every state but that of erased sessions, which are in no list."""
@@ -38,7 +38,7 @@ ENDPOINTS = (
         query=PAGING
         | {
             "agent": Parameter("Only with this agent.", AGENT_NAME),
-            "user_id": Parameter("Only of this user.", USER_ID),
+            "user_id": Parameter("Only of this user.", TEXT_ID),
             "state": choice("Only in this state.", *SESSION_STATES),
         },
     ),
