@@ -11,6 +11,7 @@ from benchmarks.events import measure_events
 from benchmarks.imports import cold_start
 from benchmarks.overhead import measure_overhead
 from benchmarks.runs import measure_runs
+from benchmarks.tables import measure_tables
 
 
 def main() -> None:
@@ -18,6 +19,7 @@ def main() -> None:
     table = Table("Measured", "Figure", "Beside", "Ratio")
     for result in [
         *cold_start(),
+        *asyncio.run(measure_tables()),
         *asyncio.run(measure_runs()),
         *asyncio.run(measure_overhead()),
         *asyncio.run(measure_budgets()),

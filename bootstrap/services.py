@@ -37,9 +37,9 @@ class Services(StatusParts, AlertParts, DriftParts, ReportParts):
         Raises:
             InvalidSettings: They name none.
         """
-        from bootstrap.azure import azure_tables
+        from bootstrap.azure import azure_tables, azure_texts
 
-        return cls(azure_tables(settings), settings, clock)
+        return cls(azure_tables(settings), settings, clock, lambda: azure_texts(settings))
 
     def manager(self, workspace: str = "default") -> ProductionAgentManager:
         """Return the registry as a library, with the actors inside this process."""
@@ -73,4 +73,6 @@ class Services(StatusParts, AlertParts, DriftParts, ReportParts):
             await self.webhooks.aclose()
         if "metrics" in made:
             await self.metrics.aclose()
+        if "large_texts" in made:
+            await self.large_texts.aclose()
         await self.tables.aclose()

@@ -30,6 +30,8 @@ class Settings(BaseModel):
     """Connection string of the storage account that holds the tables."""
     tables_endpoint: str = Field(default="", alias="TablesConnection__endpoint")
     """Table endpoint to reach with the app's identity instead, like https://NAME.table.core.windows.net."""
+    blob_endpoint: str = Field(default="", alias="BLOB_ENDPOINT")
+    """Blob endpoint of that account, for texts that are too long for a row; empty: as the table endpoint's."""
     service_bus_connection: SecretStr = Field(default=SecretStr(""), alias="ServiceBusConnection")
     """Connection string of the Service Bus namespace."""
     service_bus_namespace: str = Field(default="", alias="ServiceBusConnection__fullyQualifiedNamespace")
