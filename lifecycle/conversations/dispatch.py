@@ -51,7 +51,7 @@ def misuse(submission: Submission, stored: Stored) -> str | None:
     run, session = stored.run, stored.session
     if session is not None and session.priority is not submission.priority:
         return _WRONG_QUEUE.format(session.priority.value)
-    if run is not None and (run.agent, run.query) != (submission.agent, submission.query):
+    if run is not None and (run.agent != submission.agent or submission.query not in (None, run.query)):
         return _ID_REUSED
     return None
 

@@ -138,6 +138,7 @@ class Session:
         receipt: What was erased; None unless erased.
         pin: The declaration of the agent that its runs use; None for the current one.
         priority: Which queue its runs travel on, for all its life.
+        long_texts: Whether texts of it are, or may be, kept apart from their rows.
     """
 
     workspace: str
@@ -166,6 +167,7 @@ class Session:
     receipt: Receipt | None = None
     pin: Pin | None = None
     priority: Priority = Priority.NORMAL
+    long_texts: bool = False
 
     @property
     def over(self) -> bool:

@@ -124,7 +124,7 @@ class SessionErasure:
             raise RuntimeError(msg)
         if receipt.completed_at is not None or await self._busy(session):
             return receipt
-        found = [run async for run in self._conversations.runs(session.workspace, session.id)]
+        found = [run async for run in self._conversations.runs(session.workspace, session.id, texts=False)]
         found = [await self._given_up(run) for run in found]
         if found or session.kept:
             receipt = await self._forget_elsewhere(session, found, receipt)
@@ -132,6 +132,8 @@ class SessionErasure:
             stored = await self._note(session, replace(session, receipt=receipt))
             session = stored.session or session
         await self._conversations.clear(session.workspace, session.id)
+        if session.long_texts:
+            await self._conversations.erase_texts(session.workspace, session.id)
         await self._directory.leave(session)
         receipt = replace(receipt, completed_at=self._clock())
         told = Event("session.erased", {"session_id": session.id, "agent": session.agent}, receipt.requested_at)
