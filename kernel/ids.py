@@ -16,6 +16,7 @@ _SESSION = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,62}[A-Za-z0-9])?")
 _USER = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.@+:-]{0,126}[A-Za-z0-9])?")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _KEYS = uuid.UUID("6f0f6a3e-6f2d-5b52-9d0b-0f1c0a7f4c11")  # namespace of run ids made from callers' own keys
+_SESSIONS = uuid.UUID("0b8d5f0e-8a4c-5f43-9a57-3f5a8a3c3d52")  # namespace of ids of sessions that a run starts
 
 
 def new_id() -> str:
@@ -58,6 +59,11 @@ def run_id(workspace: str, key: str) -> str:
         msg = "An idempotency key is 1-255 printable ASCII characters."
         raise InvalidInput(msg, code="invalid_idempotency_key")
     return str(uuid.uuid5(_KEYS, f"{workspace}:{key}"))
+
+
+def session_of_run(workspace: str, run_id: str) -> str:
+    """Return the id of the session that a run starts which names none: the same whenever the run is asked for again."""
+    return str(uuid.uuid5(_SESSIONS, f"{workspace}:{run_id}"))
 
 
 def parse_run_id(text: str) -> str:

@@ -97,7 +97,7 @@ class SessionParts(EventParts, SpendParts):
         """Where runs and sessions are found."""
         from lifecycle.conversations.directory import Directory
 
-        return Directory(self.tables)
+        return Directory(self.tables, self.clock)
 
     @cached_property
     def pins(self) -> Pins:

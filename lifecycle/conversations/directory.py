@@ -14,9 +14,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
+from kernel.clock import Clock
 from kernel.ids import newest_first
 from kernel.tables import Delete, Insert, Row, RowChanged, RowExists, Span, Tables, Upsert, every, first_rows
-from lifecycle.conversations.session import Session
+from lifecycle.conversations.rows import TABLE, partition_of
+from lifecycle.conversations.session import Session, SessionState
 
 RUNS = "runs"
 SESSIONS = "sessions"
@@ -25,6 +27,8 @@ SHARDS = 8
 """Partitions a workspace's sessions are spread over, so that none passes the service's 2,000 rows a second."""
 
 _AT_THE_SAME_TIME = timedelta(hours=1)
+_LOOKED_AT = 10
+_OVER = frozenset({SessionState.ENDED.value, SessionState.ERASED.value})
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +55,9 @@ class Entry:
 class Directory:
     """Enters and finds runs and sessions."""
 
-    def __init__(self, tables: Tables) -> None:
+    def __init__(self, tables: Tables, clock: Clock) -> None:
         self._tables = tables
+        self._clock = clock
 
     async def claim_run(self, workspace: str, run_id: str, place: RunPlace) -> tuple[RunPlace, bool]:
         """Enter the run and return its place and True, or the place under which it was entered before and False."""
@@ -72,9 +77,10 @@ class Directory:
         """Enter the session; entering it again changes nothing."""
         values = {"session_id": session.id, "agent": session.agent, "user_id": session.user_id or ""}
         key = newest_first(session.created_at, session.id)
+        entered = {"at": session.created_at}
         await asyncio.gather(
             self._tables.commit(SESSIONS, [Upsert(Row(_home(session.workspace, session.id), key, values))]),
-            self._tables.commit(OPEN, [Upsert(Row(f"{session.workspace}!{session.agent}", session.id, {}))]),
+            self._tables.commit(OPEN, [Upsert(Row(f"{session.workspace}!{session.agent}", session.id, entered))]),
         )
 
     async def close_session(self, workspace: str, agent: str, session_id: str) -> None:
@@ -108,8 +114,22 @@ class Directory:
                 continue
 
     async def has_open_session(self, workspace: str, agent: str) -> bool:
-        """Return whether any session with the agent is open."""
-        return bool(await first_rows(self._tables, OPEN, Span(f"{workspace}!{agent}"), 1))
+        """Return whether any session with the agent is open, or is being started.
+
+        An entry is made before its session; that of one that never came to be, or has ended, is removed.
+        """
+        async for row in every(self._tables, OPEN, Span(f"{workspace}!{agent}"), page=_LOOKED_AT):
+            entered = row.moment("at")
+            if entered is not None and entered + _AT_THE_SAME_TIME > self._clock():
+                return True
+            session = await self._tables.get(TABLE, partition_of(workspace, row.key), "session")
+            if session is not None and session.text("state") not in _OVER:
+                return True
+            try:
+                await self._tables.commit(OPEN, [Delete(row.partition, row.key, row.etag)])
+            except RowChanged:
+                return True  # it is being started after all
+        return False
 
     async def sessions(
         self, workspace: str, *, agent: str | None, user_id: str | None, limit: int, after: str | None
