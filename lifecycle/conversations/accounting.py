@@ -26,7 +26,7 @@ class Costs:
     progress: str | None = None
 
 
-def after(before: Costs, own: Spend, ending: Ending, progress: str | None, went_on: bool) -> Costs:  # noqa: FBT001
+def after(before: Costs, own: Spend, ending: Ending, progress: str | None, *, went_on: bool) -> Costs:
     """Return the costs after an attempt.
 
     Args:

@@ -570,7 +570,9 @@ def _attempt_over(
         dead=dead,
         continues=progress is not None,
     )
-    return replace(run, last=last, costs=accounting.after(run.costs, effort.spend, ending, progress, effort.went_on))
+    return replace(
+        run, last=last, costs=accounting.after(run.costs, effort.spend, ending, progress, went_on=effort.went_on)
+    )
 
 
 def _finished(run: Run, state: RunState, stage: Stage, now: datetime) -> Run:

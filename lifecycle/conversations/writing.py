@@ -111,8 +111,7 @@ class _Merged:
         if change.run is not None:
             self.runs.append((seen, change.run))
         if change.session is not None:
-            turns, events = change.session.turns + len(change.turns), change.session.events + len(change.events)
-            self.session = replace(change.session, turns=turns, events=events)
+            self.session = change.session.counting(turns=len(change.turns), events=len(change.events))
             self.changed = True
             self.turns += change.turns
             self.events += change.events

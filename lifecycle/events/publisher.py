@@ -73,6 +73,7 @@ class Publisher:
         self._last: dict[tuple[str, str], _Last] = {}
         self._locks: dict[Place, asyncio.Lock] = {}
         self._round: asyncio.Task[None] | None = None
+        self._settled_at = float("-inf")
 
     def committed(self, session: Session, events: Sequence[Event]) -> None:
         """Note the session's last events, which were just committed; they are published soon."""
@@ -111,11 +112,13 @@ class Publisher:
     async def settle(self, workspace: str, session_id: str) -> None:
         """Return once all that was committed in the session so far is published, whoever committed it.
 
-        Where the last commit was this process's own since it last settled the session, nothing is read.
+        Where the last commit was this process's own since it last settled the session, nothing is read. While sessions
+        are settled one after the other, they wait up to `linger` for one another, to be published in one write.
 
         Raises:
             AppError: It could not be published.
         """
+        await self._together()
         last = self._last.pop((workspace, session_id), None)
         if last is not None:
             await self._publish_noted(last.place)
@@ -135,6 +138,13 @@ class Publisher:
             await self.flush()
         except AppError as error:
             log.warning("events left unpublished: %s", error.code, extra={"event": "events.unpublished"})
+
+    async def _together(self) -> None:
+        """Wait for the next moment at which sessions are settled together, unless this one is alone."""
+        now = asyncio.get_running_loop().time()
+        alone, self._settled_at = now - self._settled_at > self._linger_s, now
+        if not alone and self._linger_s:
+            await asyncio.sleep(self._linger_s - now % self._linger_s)
 
     async def _soon(self) -> None:
         while any(pending.wanted for pending in self._pending.values()):

@@ -296,7 +296,7 @@ class RunAttempt:
         return CallMeter(run.workspace, live, budget, maker.rates, self._lease, maker.clock, policy)
 
     async def _let_go(self, live: LiveAgent, failure: AppError) -> AppError:
-        """Have the next attempt look the agent up again, and its actor make what is gone; return what the failure is."""
+        """Have the next attempt look the agent up, and its actor make what is gone; return what the failure is."""
         pin, agents = self._lease.session.pin, self._maker.agents
         agents.forget(live.workspace, live.name, pin)
         if failure.code == "agent_version_gone":

@@ -18,7 +18,7 @@ from lifecycle.conversations.directory import Directory, RunPlace
 from lifecycle.conversations.dispatch import may_have_overtaken, misuse
 from lifecycle.conversations.priority import Priority, check_priority
 from lifecycle.conversations.run import NOT_QUEUED, Dispatch, Run, RunInput, RunState, Times
-from lifecycle.conversations.session import Limits, Session
+from lifecycle.conversations.session import Limits, Session, Terms
 from lifecycle.conversations.store import Change, Conversations, Stored
 from lifecycle.conversations.submission import RunRequest, Send, Submission, submission_of
 from lifecycle.conversations.transitions import session_ended, state_event
@@ -171,7 +171,7 @@ class Intake:
             if (ended := self._ended_by_now(stored.session, agent, request)) is not None:
                 return ended
             started = self._new_session(agent, place.session_id, request, now)
-            started = replace(started, preferences=preferences)
+            started = replace(started, terms=replace(started.terms, preferences=preferences))
             return _queued(agent, request, run_id, stored.session, started, now)
 
         stored = await self._conversations.update(workspace, place.session_id, run_id, decide, known=known)
@@ -244,9 +244,11 @@ class Intake:
             request.user_id,
             created_at=now,
             last_activity=now,
-            limits=Limits(idle_timeout_s=float(own)) if short and own is not None else Limits(),
-            pin=agent.declaration.pin if request.pin_version else None,
-            priority=request.priority or Priority.NORMAL,
+            terms=Terms(
+                limits=Limits(idle_timeout_s=float(own)) if short and own is not None else Limits(),
+                pin=agent.declaration.pin if request.pin_version else None,
+                priority=request.priority or Priority.NORMAL,
+            ),
         )
 
     async def _not_queued(self, run: Run, error: AppError) -> None:
@@ -263,7 +265,7 @@ class Intake:
                 return Change(run=unsent)
             lost = runs.failed(unsent, Unavailable(error.detail, code=NOT_QUEUED), now)
             event = Event("run.stage", {"run_id": run.id, "stage": lost.stage, "code": NOT_QUEUED}, now)
-            return Change(replace(stored.session, pending=stored.session.pending - 1), lost, events=[event])
+            return Change(stored.session.counting(pending=-1), lost, events=[event])
 
         await self._conversations.update(run.workspace, run.session_id, run.id, decide)
 
@@ -304,7 +306,7 @@ def _queued(
         events.append(Event("run.waiting", {"run_id": run_id, "reason": session.pause_reason}, now))
     else:
         events.append(Event("run.queued", {"run_id": run_id}, now))
-    session = replace(session, runs=session.runs + 1, pending=session.pending + 1, last_activity=now)
+    session = replace(session.counting(runs=1, pending=1), last_activity=now)
     return Change(session, run, events=events)
 
 
@@ -324,7 +326,7 @@ def _resubmitted(stored: Stored, run: Run) -> Change | None:
     event = Event("run.queued", {"run_id": run.id}, run.created_at)
     again = runs.sending(runs.requeued(run, run.redriven))
     again = runs.kept(again) if stored.session.on_hold else again
-    return Change(replace(stored.session, pending=stored.session.pending + 1), again, events=[event])
+    return Change(stored.session.counting(pending=1), again, events=[event])
 
 
 async def _nothing() -> None:

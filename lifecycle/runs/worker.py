@@ -6,6 +6,7 @@ import asyncio
 import logging
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 
 from kernel.clock import Clock
 from kernel.errors import AppError, Cancelled, NotFound, TooLarge, Unavailable
@@ -130,7 +131,7 @@ class RunWorker:
                 before.workspace,
                 before.session_id,
                 before.id,
-                lambda found: turn.decide(found, self._clock()),
+                partial(turn.decided, self._clock),
                 known=stored,
             )
             run = stored.run
@@ -143,7 +144,8 @@ class RunWorker:
             if run.held_by(holder):
                 if run.lost is not None:
                     await self._recorder.record(run)
-                if requeue is not None and stored.session is not None and stored.session.resuming:
+                retried = run.attempt > 1 and stored.session is not None and stored.session.resuming
+                if requeue is not None and retried:
                     await requeue.release(run)
                 return Claimed(self._lease(stored, holder), prepared)
             # A live worker, or one that died a moment ago, has it. Its lease ends the wait, or its answer does.
@@ -306,6 +308,10 @@ class _Turn:
     lease: timedelta
     verdict: Verdict = Verdict.RUN
 
+    def decided(self, clock: Clock, stored: Stored) -> Change | None:
+        """Return the change as of now."""
+        return self.decide(stored, clock())
+
     def decide(self, stored: Stored, now: datetime) -> Change | None:
         """Return the change that claims the run, keeps it for later or gives it up; None where nothing is to change."""
         self.verdict = Verdict.RUN
@@ -313,7 +319,7 @@ class _Turn:
             raise NotFound
         session, run = stored.session, stored.run
         if run.never_queued:  # it was, after all: only the broker's answer was lost
-            session, run = replace(session, pending=session.pending + 1), runs.requeued(run, run.redriven)
+            session, run = session.counting(pending=1), runs.requeued(run, run.redriven)
         if run.finished or runs.busy_until(run, now):
             return None
         if run.cancel_requested:

@@ -25,6 +25,7 @@ from lifecycle.registry.providers import Providers
 from lifecycle.sessions.end import Record
 from llmops.budgets.call_budget import BudgetService
 from llmops.budgets.waits import Waits
+from llmops.evaluation.scoring import Score
 from llmops.facts.forgetting import RunForgetting
 
 log = logging.getLogger(__name__)
@@ -151,7 +152,9 @@ class SessionErasure:
 
         stored = await self._conversations.update(run.workspace, run.session_id, run.id, decide)
         run = stored.run or run
-        await self._record(run)
+        # What its worker has not written yet is written without a name, which it then finds there.
+        nameless = replace(run.input, user_id=None)
+        await self._record(replace(run, input=nameless, result=replace(run.result, score=_plain(run.score))))
         return run
 
     async def _forget_elsewhere(self, session: Session, found: Sequence[Run], receipt: Receipt) -> Receipt:
@@ -180,6 +183,10 @@ class SessionErasure:
 
     async def _note(self, session: Session, after: Session) -> Stored:
         return await self._conversations.update(session.workspace, session.id, None, lambda _: Change(after))
+
+
+def _plain(score: Score | None) -> Score | None:
+    return score and replace(score, reasons={}, pending=())
 
 
 def _cancel(stored: Stored) -> Change | None:

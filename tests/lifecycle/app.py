@@ -23,6 +23,7 @@ from lifecycle.registry.signals import LocalSignals
 from lifecycle.runs.submit import Accepted
 from lifecycle.specs.spec import AgentSpec
 from llmops.facts.model import AttemptFact, Call
+from llmops.facts.store import KeptFact
 from llmops.spend.usage import Spend
 from tests.lifecycle.doubles import (
     Crash,
@@ -160,6 +161,11 @@ class App:
         """Deliver a message and return what its run came to; None for one that was erased."""
         return await (worker or self.services).runner.process(submission, self.signals, last_delivery=last)
 
+    async def requeued(self, submission: Submission, *, worker: Services | None = None) -> Run | None:
+        """Deliver a message as the trigger does: a run that is to be attempted again goes back to the queue."""
+        services = worker or self.services
+        return await services.runner.process(submission, self.signals, requeue=services.requeue(self.queue.send))
+
     async def process(self, submission: Submission, *, worker: Services | None = None, last: bool = False) -> Run:
         run = await self.deliver(submission, worker=worker, last=last)
         assert run is not None
@@ -189,14 +195,18 @@ class App:
     async def turns(self, run: Run) -> list[Turn]:
         return list(await self.services.conversations.turns(run.workspace, run.session_id, 0, 1000))
 
-    async def facts(self, run: Run) -> list[AttemptFact]:
+    async def attempts(self, run: Run) -> list[AttemptFact]:
         """Return the facts of the run's attempts, in order."""
-        kept = await self.services.facts.of_run(run.workspace, run.agent, run.id, run.created_at, self.clock())
-        return [each.fact for each in kept if not each.fact.judge]
+        return [each.fact for each in await self.facts(run) if not each.fact.judge]
 
     async def lines(self, run: Run) -> list[Line]:
         """Return the model calls of the run's attempts, in order."""
-        return [Line(fact.attempt, call) for fact in await self.facts(run) for call in fact.calls]
+        return [Line(fact.attempt, call) for fact in await self.attempts(run) for call in fact.calls]
+
+    async def facts(self, run: Run) -> list[KeptFact]:
+        """Return the facts of the run's attempts, and of the judges of its answer."""
+        facts = self.services.facts
+        return list(await facts.of_run(run.workspace, run.agent, run.id, run.created_at, self.clock()))
 
     async def event_names(self, run: Run) -> list[str]:
         events = await self.services.conversations.events(run.workspace, run.session_id, 0, 1000)

@@ -19,7 +19,7 @@ from kernel.errors import AppError, Conflict, Unavailable
 from kernel.tables import Delete, Page, Row, Span, Write, every
 from lifecycle.conversations.run import Run, RunState
 from lifecycle.conversations.submission import Submission
-from lifecycle.runs.progress import MOST_BYTES, dumped, loaded
+from lifecycle.runs.costs.progress import MOST_BYTES, dumped, loaded
 from lifecycle.specs.tools import Tools
 from llmops.budgets.rules import Budget, Limit, parse_scope
 from llmops.spend.pricing import Rate
@@ -145,7 +145,7 @@ async def test_a_run_stopped_in_the_middle_of_a_tool_loop_goes_on_from_there(str
     assert "found" in (done.answer or "")
     assert len(asked) == 1
     assert [(line.attempt, line.call) for line in lines] == [(1, 1), (2, 1)]
-    assert (done.spend.calls, done.wasted, done.progress) == (2, Spend(), None)
+    assert (done.spend.calls, done.wasted, done.costs.progress) == (2, Spend(), None)
 
 
 class Equipped(Services):

@@ -176,7 +176,7 @@ async def test_a_run_that_is_running_is_not_lost(app: App) -> None:
     await app.submit()
     message = app.queue.sent.pop()
     stored = await app.services.conversations.load("default", message.session_id, message.run_id)
-    await app.services.runner._claim(stored)
+    await app.services.runner._claim(stored, message, None)
     app.queue.bury(message)
 
     assert await letters(app).account() == 0

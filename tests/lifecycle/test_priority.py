@@ -11,16 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.priority_queues import PriorityQueues
-from kernel.codec import JsonCodec
 from kernel.errors import AppError, Conflict, InvalidInput, NotFound, Unavailable
 from kernel.ids import new_id
 from lifecycle.conversations.priority import Priority
-from lifecycle.conversations.run import Run, RunState
-from lifecycle.conversations.session import Session
+from lifecycle.conversations.run import RunState
 from lifecycle.conversations.submission import RunRequest, Submission, parse_message
 from lifecycle.sessions.start import Wish
 from tests.lifecycle.app import App
-from tests.lifecycle.doubles import NOW, MemoryQueue, spec
+from tests.lifecycle.doubles import MemoryQueue, spec
 
 HIGH = Wish(priority=Priority.HIGH)
 
@@ -94,14 +92,8 @@ async def test_kept_runs_are_queued_with_their_priority(app: App) -> None:
     assert [(sent.run_id, sent.priority) for sent in app.queue.sent] == [(kept.id, Priority.HIGH)]
 
 
-def test_what_was_stored_before_there_were_priorities_is_normal() -> None:
-    """Rows; a message does not say its priority, so that one of another version of the app is read as well."""
-    session = Session("default", "s", "bot", None, NOW, NOW)
-    run = Run("r", "default", "s", "bot", "Hi", 1, NOW)
-    for codec, value in ((JsonCodec(Session), session), (JsonCodec(Run), run)):
-        old = json.loads(codec.dump(value))  # pyright: ignore[reportArgumentType] - each its own
-        del old["priority"]
-        assert codec.load(json.dumps(old)).priority is Priority.NORMAL
+def test_a_message_does_not_say_its_priority() -> None:
+    """The queue that it is on says it."""
     assert "priority" not in json.loads(message("s", Priority.HIGH).to_json())
 
 

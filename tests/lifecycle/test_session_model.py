@@ -13,14 +13,30 @@ from lifecycle.conversations import run as runs
 from lifecycle.conversations import session as sessions
 from lifecycle.conversations import transitions as changes
 from lifecycle.conversations.dispatch import Verdict
-from lifecycle.conversations.run import Answer, Run
-from lifecycle.conversations.session import Limits, Session, SessionState
+from lifecycle.conversations.run import Answer, Dispatch, Effort, Run, RunInput, Times
+from lifecycle.conversations.session import Limits, Session, SessionState, Terms
 from tests.lifecycle.doubles import NOW
 
 IDLE = timedelta(hours=1)
 FAILURE = Conflict("no", code="no")
 STEPS = st.lists(
-    st.sampled_from(["submit", "deliver", "answer", "fail", "pause", "resume", "queue kept", "wait", "end"]),
+    st.sampled_from(
+        [
+            "submit",
+            "deliver",
+            "answer",
+            "fail",
+            "retry",
+            "die",
+            "due",
+            "cancel",
+            "pause",
+            "resume",
+            "queue kept",
+            "wait",
+            "end",
+        ]
+    ),
     max_size=40,
 )
 LIMITS = st.builds(
@@ -37,17 +53,17 @@ class Model:
 
     def __init__(self, limits: Limits) -> None:
         self.now = NOW
-        self.session = Session("w", "s", "a", None, NOW, NOW, limits=limits)
+        self.session = Session("w", "s", "a", None, NOW, NOW, terms=Terms(limits))
         self.runs: dict[int, Run] = {}
         self.queue: list[tuple[int, int]] = []
+        self.scheduled: list[tuple[int, int]] = []
         self.answered: list[int] = []
 
     def take(self, change: changes.Change | None, number: int) -> None:
         if change is None:
             return
         if change.session is not None:
-            turns = change.session.turns + len(change.turns)
-            self.session = sessions.replace(change.session, turns=turns)
+            self.session = change.session.counting(turns=len(change.turns))
         if change.run is not None:
             self.runs[number] = change.run
 
@@ -58,15 +74,13 @@ class Model:
         except Conflict:
             return
         number = len(self.runs) + 1
-        run = Run(str(number), "w", "s", "a", "?", 1, self.now, number=number)
+        run = Run(str(number), "w", "s", "a", RunInput("?", 1), Times(self.now), Dispatch(number=number))
         if self.session.on_hold:
             run = runs.kept(run)
         else:
             self.queue.append((number, 0))
         self.runs[number] = run
-        self.session = sessions.replace(
-            self.session, runs=number, pending=self.session.pending + 1, last_activity=self.now
-        )
+        self.session = sessions.replace(self.session.counting(runs=1, pending=1), last_activity=self.now)
 
     def deliver(self) -> None:
         if not self.queue or any(run.state == "running" for run in self.runs.values()):
@@ -83,14 +97,16 @@ class Model:
                 self.take(admission.kept(self.session, run, self.now), number)
             case Verdict.EXPIRE:
                 self.take(admission.expired(self.session, run, self.now), number)
-            case Verdict.FORGET:
+            case Verdict.PAUSE:
+                self.scheduled.append((number, run.call))
+            case _:
                 pass
 
     def finish(self, *, well: bool) -> None:
         for number, run in self.runs.items():
             if run.state == "running":
                 after = (
-                    runs.answered(run, Answer("!", None, None, "1"), self.now)
+                    runs.answered(run, Effort(), Answer("!", None, None, "1"), self.now)
                     if well
                     else runs.failed(run, FAILURE, self.now)
                 )
@@ -98,6 +114,30 @@ class Model:
                 self.take(changes.outcome(self.session, run, after, (), turns, self.now), number)
                 if well:
                     self.answered.append(number)
+                return
+
+    def retry(self, *, dies: bool = False) -> None:
+        """The attempt failed and is to be repeated; a worker that dies leaves its message to be delivered again."""
+        for number, run in self.runs.items():
+            if run.state == "running":
+                after = runs.released(run, Effort(), FAILURE, self.now, self.now + timedelta(minutes=5))
+                self.take(changes.outcome(self.session, run, after, (), (), self.now), number)
+                if dies:
+                    self.queue.insert(0, (number, run.call))
+                else:
+                    self.scheduled.append((number, after.call))
+                return
+
+    def due(self) -> None:
+        self.now += timedelta(minutes=5)
+        self.queue += self.scheduled
+        self.scheduled = []
+
+    def cancel(self) -> None:
+        for number, run in self.runs.items():
+            if run.state == "queued":
+                after = runs.cancelled(run, self.now)
+                self.take(changes.outcome(self.session, run, after, (), (), self.now), number)
                 return
 
     def pause(self) -> None:
@@ -109,7 +149,7 @@ class Model:
             self.session = sessions.resumed(self.session, self.now)
 
     def queue_kept(self) -> None:
-        if not self.session.resuming:
+        if not self.session.resuming or self.session.retry is not None:
             return
         call = self.session.resumes
         for number, run in sorted(self.runs.items()):
@@ -138,7 +178,7 @@ class Model:
         assert (session.pause_reason is not None) == (session.state is SessionState.PAUSED)
         assert sum(run.state == "running" for run in unfinished) <= 1
         assert self.answered == sorted(self.answered), "never out of order"
-        queued = {number for number, _ in self.queue}
+        queued = {number for number, _ in (*self.queue, *self.scheduled)}
         for number, run in self.runs.items():
             if run.state == "queued":
                 assert number in queued or session.resuming, "a queued run has a message"
@@ -154,6 +194,10 @@ def test_every_run_is_decided_in_order_whatever_happens(limits: Limits, steps: l
         "deliver": model.deliver,
         "answer": lambda: model.finish(well=True),
         "fail": lambda: model.finish(well=False),
+        "retry": model.retry,
+        "die": lambda: model.retry(dies=True),
+        "due": model.due,
+        "cancel": model.cancel,
         "pause": model.pause,
         "resume": model.resume,
         "queue kept": model.queue_kept,
@@ -166,6 +210,7 @@ def test_every_run_is_decided_in_order_whatever_happens(limits: Limits, steps: l
     for _ in range(len(model.runs) * 3 + 3):
         model.resume()
         model.queue_kept()
+        model.due()
         while model.queue or any(run.state == "running" for run in model.runs.values()):
             model.finish(well=True)
             model.deliver()

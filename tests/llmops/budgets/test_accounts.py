@@ -17,7 +17,7 @@ from llmops.budgets.accounts import Accounts
 from llmops.budgets.holds import Ask, Hold, Outcome, Settled
 from llmops.budgets.rules import Amounts, Applied, Limit
 from tests.lifecycle.doubles import NOW, CountingTables, Crash, Fate, FatefulTables, ManualClock
-from tests.llmops.conftest import line
+from tests.llmops.conftest import intent
 
 CLOCK = ManualClock()
 UNTIL = NOW + timedelta(minutes=11)
@@ -28,7 +28,7 @@ def limit(amount: int, counter: str = "workspace!total", unit: str = "tokens") -
 
 
 def ask(run: str, tokens: int, limits: Sequence[Applied], call: int = 1) -> Ask:
-    return Ask(line(run, call=call), Amounts(1, tokens, tokens * 10), limits, UNTIL)
+    return Ask(intent(run, call=call), Amounts(1, tokens, tokens * 10), limits, UNTIL)
 
 
 def granted(outcome: Outcome) -> Hold:
@@ -144,14 +144,14 @@ async def spend(tables: Tables, worker: int, cap: int, seed: int) -> int:
         try:
             for call in itertools.count(1):
                 wanted = Ask(
-                    line(f"run-{worker}", attempt=attempt, call=call), Amounts(1, 50, 500), [limit(cap)], UNTIL
+                    intent(f"run-{worker}", attempt=attempt, call=call), Amounts(1, 50, 500), [limit(cap)], UNTIL
                 )
                 outcome = await accounts.change("default", None, wanted)
                 if outcome.hold is None:
                     if outcome.refusals[0].full:
                         return spent
                     async for left in Accounts(tables, CLOCK).holds("default"):
-                        if left.intent.run_id == f"run-{worker}" and left.intent.attempt < attempt:
+                        if left.intent.who.run_id == f"run-{worker}" and left.intent.attempt < attempt:
                             await Accounts(tables, CLOCK).change("default", Settled(left, left.amounts), None)
                     await asyncio.sleep(0)
                     if call > 200:
