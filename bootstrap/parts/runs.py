@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from lifecycle.evaluation.judging import Judges
     from lifecycle.runs.attempt import AttemptMaker
     from lifecycle.runs.dead_letters import DeadLetters
+    from lifecycle.runs.failed_runs import FailedRunLetters
     from lifecycle.runs.queries import RunDesk
     from lifecycle.runs.queue import RunQueue
     from lifecycle.runs.requeue import Requeue, SendAt
@@ -162,5 +163,19 @@ class RunParts(EvaluationParts, BudgetParts, PerformanceParts):
         """Return what looks after the queue's dead letters."""
         from lifecycle.runs.dead_letters import DeadLetters
 
-        limit = self.settings.max_query_bytes
-        return DeadLetters(queue, self.conversations, self.run_recorder, max_query_bytes=limit, clock=self.clock)
+        return DeadLetters(
+            queue,
+            self.conversations,
+            self._failed_run_letters,
+            self.run_recorder,
+            self.journal,
+            max_query_bytes=self.settings.max_query_bytes,
+            clock=self.clock,
+        )
+
+    @cached_property
+    def _failed_run_letters(self) -> FailedRunLetters:
+        from lifecycle.conversations.failures import FailedRuns
+        from lifecycle.runs.failed_runs import FailedRunLetters
+
+        return FailedRunLetters(FailedRuns(self.tables), self.conversations, self.directory, self.clock)

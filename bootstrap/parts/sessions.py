@@ -41,7 +41,9 @@ class SessionParts(EventParts, SpendParts):
         from lifecycle.conversations.long_texts import LongTexts
         from lifecycle.conversations.store import Conversations
 
-        return Conversations(self.tables, LongTexts(self.texts), self._committed, self.measures.run_changed, self._doubted)
+        return Conversations(
+            self.tables, LongTexts(self.texts), self._committed, self.measures.run_changed, self._doubted
+        )
 
     @cached_property
     def publisher(self) -> Publisher:

@@ -17,6 +17,7 @@ from lifecycle.conversations.changes import (
     Stored,
     Turn,
 )
+from lifecycle.conversations.failures import FailedRuns
 from lifecycle.conversations.long_texts import LongTexts
 from lifecycle.conversations.rows import TABLE, SessionRows, partition_of
 from lifecycle.conversations.run import Run, RunState
@@ -39,7 +40,7 @@ class Conversations:
         """Set where they are kept, and who is told of events and of changed runs once they are committed."""
         self._tables = tables
         self._rows = SessionRows(texts)
-        self._writer = SessionWriter(tables, self._rows, self.load, committed, run_changed, doubted)
+        self._writer = SessionWriter(tables, self._rows, FailedRuns(tables), self.load, committed, run_changed, doubted)
 
     async def load(self, workspace: str, session_id: str, run_id: str | None = None) -> Stored:
         """Return the session and the run (two point reads side by side)."""

@@ -22,6 +22,7 @@ from lifecycle.conversations.rows import TABLE, long_events, partition_of
 
 if TYPE_CHECKING:
     from kernel.tables import Tables
+    from lifecycle.conversations.failures import FailedRuns
     from lifecycle.conversations.rows import SessionRows
     from lifecycle.conversations.run import Run
     from lifecycle.conversations.session import Session
@@ -124,6 +125,7 @@ class SessionWriter:
         self,
         tables: Tables,
         rows: SessionRows,
+        failed: FailedRuns,
         load: Load,
         committed: Committed | None,
         run_changed: RunChanged | None,
@@ -131,6 +133,7 @@ class SessionWriter:
     ) -> None:
         self._tables = tables
         self._rows = rows
+        self._failed = failed
         self._load = load
         self._committed = committed
         self._run_changed = run_changed
@@ -253,6 +256,9 @@ class SessionWriter:
                     merged.changed = True
         elif before is not None and before.long_texts and not session.long_texts:
             session = merged.session = replace(session, long_texts=True)
+        for seen, run in merged.runs:
+            if run.dead and not (seen.run and seen.run.dead):
+                await self._failed.enter(run)
         writes: list[Write] = [_put(await self._rows.run_row(run, seen.run_etag)) for seen, run in merged.runs]
         if merged.changed:
             writes.append(_put(self._rows.session_row(session, session_etag)))

@@ -138,7 +138,7 @@ async def test_erasing_an_ordinary_session_asks_for_no_texts(app: App) -> None:
 
 
 @pytest.mark.parametrize("after", [False, True])
-async def test_no_long_text_outlives_its_session_whatever_dies(after: bool) -> None:  # noqa: FBT001
+async def test_no_long_text_outlives_its_session_whatever_dies(after: bool) -> None:
     """The session says that it has long texts before the first is kept."""
     number, died = 0, True
     while died:
@@ -151,7 +151,7 @@ async def test_no_long_text_outlives_its_session_whatever_dies(after: bool) -> N
             await app.process(app.queue.sent[-1], worker=dying)
         except Crash:
             died = True
-        died = died or fate.dead
+        died = died or fate.struck
         await abandon(dying)
         app.clock.move(hours=1)
         await app.services.session_erasure.erase("default", "chat")

@@ -40,9 +40,9 @@ class RunView(View):
 
 
 class DeadLetterView(View):
-    """A message that the queue gave up on."""
+    """A run that failed for good, or a message that the queue gave up on; `id` is the run's, or a number."""
 
-    id: int
+    id: str
     code: str
     detail: str
     redrivable: bool
