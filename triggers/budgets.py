@@ -25,6 +25,9 @@ from triggers.views.budgets import (
 )
 from triggers.views.runs import RunView
 
+WAITING = "Waiting-Runs"
+"""Header: how many runs waited for a budget as the answer was made; they go on in the background where there is room."""
+
 _NAMED = {
     "agent": "Only what applies to this agent …",
     "user": "… to this user …",
@@ -97,8 +100,8 @@ def _register_budgets(api: Api, services: Services, queue: RunQueue) -> None:
         body: BudgetBody = call.body
         budget = body.of(scope)
         etag, new = await services.budgets.put(call.workspace, budget, call.header("if-match"))
-        await services.run_resume.resume_in(call.workspace, queue.send)
-        return Reply(BudgetView.from_budget(budget), 201 if new else 200, {"ETag": etag})
+        waiting = await services.run_resume.begin(call.workspace, queue.send)
+        return Reply(BudgetView.from_budget(budget), 201 if new else 200, {"ETag": etag, WAITING: str(waiting)})
 
     @api.handle(
         Endpoint("DELETE", "budgets/{scope}", "budgets_delete", "Delete a budget.", status=204, errors=(404, 412))
@@ -106,8 +109,8 @@ def _register_budgets(api: Api, services: Services, queue: RunQueue) -> None:
     async def delete(call: Call) -> Reply:
         scope = parse_scope(call.route("scope"))
         await services.budgets.delete(call.workspace, scope, call.header("if-match"))
-        await services.run_resume.resume_in(call.workspace, queue.send)
-        return Reply(status=204)
+        waiting = await services.run_resume.begin(call.workspace, queue.send)
+        return Reply(status=204, headers={WAITING: str(waiting)})
 
 
 def _register_prices(api: Api, services: Services) -> None:

@@ -3,17 +3,33 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from bootstrap.services import Services
 from kernel.errors import InvalidInput
-from kernel.ids import agent_name, new_id, parse_run_id, run_id
+from kernel.ids import agent_name, new_id, parse_run_id, run_id, session_id, user_id
+from lifecycle.conversations.run import RunState
 from lifecycle.conversations.submission import RunRequest, check
+from lifecycle.runs.list import RunFilter
 from lifecycle.runs.queue import RunQueue
-from triggers.api import Api, Call, Endpoint, Reply
+from triggers.agents import PAGING
+from triggers.api import Api, Call, Endpoint, Reply, index, page_token
+from triggers.views.base import Page
 from triggers.views.runs import RunView
 
 LONGEST_WAIT_S = 25
+_FILTERS = {
+    "state": "Only runs in this state …",
+    "agent": "… of this agent …",
+    "session": "… in this session …",
+    "user": "… and of this user.",
+}
+_KEY = re.compile(r"[0-9a-f]{12}![0-9a-f-]{36}")
 _PREFERENCE = re.compile(r'\s*wait\s*(?:=\s*"?([^";]*)"?\s*)?(?:;.*)?', re.IGNORECASE)
+
+
+class RunPage(Page[RunView]):
+    """Runs, newest first."""
 
 
 def register(api: Api, services: Services, queue: RunQueue) -> None:
@@ -47,6 +63,32 @@ def register(api: Api, services: Services, queue: RunQueue) -> None:
             headers["Preference-Applied"] = f"wait={wait_s}"
         return Reply(RunView.of(run), 200 if run.finished else 202, headers)
 
+    @api.handle(
+        Endpoint(
+            "GET",
+            "runs",
+            "runs_list",
+            "List runs, newest first, in a page those in flight before others; of long texts, the beginning. A page of "
+            "a `state` can be short, even empty, while there is a `next`.",
+            returns=RunPage,
+            query=PAGING | _FILTERS,
+        )
+    )
+    async def listing(call: Call) -> Reply:
+        agent, user, session = call.query("agent"), call.query("user"), call.query("session")
+        wanted = RunFilter(
+            state_named(call.query("state")), agent_name(agent) if agent else None, user_id(user) if user else None
+        )
+        after: str | int | None
+        if session:
+            of = session_id(session)
+            found, after = await services.run_list.of_session(
+                call.workspace, of, wanted, call.limit(), call.cursor(index)
+            )
+        else:
+            found, after = await services.run_list.page(call.workspace, wanted, call.limit(), call.cursor(_key))
+        return Reply(RunPage(items=[RunView.of(run) for run in found], next=page_token(after)))
+
     @api.handle(Endpoint("GET", "runs/{run_id}", "runs_get", "Get a run.", returns=RunView, errors=(404,)))
     async def get(call: Call) -> Reply:
         return Reply(RunView.of(await services.desk.get(call.workspace, parse_run_id(call.route("run_id")))))
@@ -66,6 +108,28 @@ def register(api: Api, services: Services, queue: RunQueue) -> None:
     async def cancel(call: Call) -> Reply:
         run = await services.desk.cancel(call.workspace, parse_run_id(call.route("run_id")))
         return Reply(RunView.of(run), 200 if run.finished else 202)
+
+
+def state_named(text: str | None) -> RunState | None:
+    """Return the state of a run that is named; None for any.
+
+    Raises:
+        InvalidInput: There is none of that name.
+    """
+    if text is None:
+        return None
+    try:
+        return RunState(text)
+    except ValueError:
+        rule = f"one of {', '.join(RunState)}"
+        raise InvalidInput(f"'state' is {rule}.", code="invalid_state", fields={"state": rule}) from None
+
+
+def _key(value: Any) -> str:
+    if not _KEY.fullmatch(value):
+        msg = "no position"
+        raise ValueError(msg)
+    return value
 
 
 def wait_of(prefer: str | None) -> int:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from lifecycle.runs.attempt import AttemptMaker
     from lifecycle.runs.dead_letters import DeadLetters
     from lifecycle.runs.failed_runs import FailedRunLetters
+    from lifecycle.runs.list import RunList
     from lifecycle.runs.queries import RunDesk
     from lifecycle.runs.queue import RunQueue
     from lifecycle.runs.requeue import Requeue, SendAt
@@ -151,6 +152,13 @@ class RunParts(EvaluationParts, BudgetParts, PerformanceParts):
         from lifecycle.runs.queries import RunDesk
 
         return RunDesk(self.conversations, self.directory, self._notices, self.clock)
+
+    @cached_property
+    def run_list(self) -> RunList:
+        """Lists runs."""
+        from lifecycle.runs.list import RunList
+
+        return RunList(self.conversations, self.directory)
 
     @cached_property
     def run_resume(self) -> RunResume:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from kernel.codec import JsonCodec
-from kernel.large_texts import LargeText, Owner, fits_in_row
+from kernel.large_texts import LargeText, Owner, fits_in_row, shown
 from lifecycle.conversations.run import Run
 
 if TYPE_CHECKING:
@@ -99,6 +99,12 @@ class LongTexts:
         texts = await asyncio.gather(*(self._fetched(owner, kind, found[kind]) for kind in found))
         for kind, text in zip(found, texts, strict=True):
             run = FIELDS[kind].put(run, text)
+        return run
+
+    def begun(self, run: Run, where: str) -> Run:
+        """Return the run with the beginnings of its long texts, which its row holds."""
+        for kind, large in _WHERE.load(where).items() if where else ():
+            run = FIELDS[kind].put(run, shown(large))
         return run
 
     async def packed_text(self, owner: Owner, kind: str, text: str) -> tuple[str, str | None]:

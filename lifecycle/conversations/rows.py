@@ -55,9 +55,9 @@ class SessionRows:
         return Row(partition_of(session.workspace, session.id), "session", values, etag)
 
     async def run(self, row: Row, *, texts: bool = True) -> Run:
-        """Return the run of a row, with its long texts, or with empty ones in their places."""
-        run = _RUN.load(row.text("run"))
-        return await self._texts.whole(run, row.text(PROPERTY)) if texts else run
+        """Return the run of a row, with its long texts, or with their beginnings."""
+        run, where = _RUN.load(row.text("run")), row.text(PROPERTY)
+        return await self._texts.whole(run, where) if texts else self._texts.begun(run, where)
 
     async def run_row(self, run: Run, etag: str) -> Row:
         """Return the row of a run, once its long texts are kept."""

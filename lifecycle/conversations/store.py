@@ -90,20 +90,20 @@ class Conversations:
                 break
         return found[:limit]
 
-    async def run(self, workspace: str, session_id: str, run_id: str) -> Run | None:
-        """Return the run, or None when there is none."""
+    async def run(self, workspace: str, session_id: str, run_id: str, *, texts: bool = True) -> Run | None:
+        """Return the run, or None when there is none; without `texts`, with the beginnings of long ones."""
         row = await self._tables.get(TABLE, partition_of(workspace, session_id), f"run!{run_id}")
-        return await self._rows.run(row) if row else None
+        return await self._rows.run(row, texts=texts) if row else None
 
     async def runs(self, workspace: str, session_id: str, *, texts: bool = True) -> AsyncIterator[Run]:
-        """Yield the session's runs; without `texts`, long ones are left out."""
+        """Yield the session's runs; without `texts`, with the beginnings of long ones."""
         async for row in every(self._tables, TABLE, Span.prefix(partition_of(workspace, session_id), "run!")):
             yield await self._rows.run(row, texts=texts)
 
     async def runs_in(self, workspace: str, session_id: str, *states: RunState) -> AsyncIterator[Run]:
         """Yield the session's runs in the states, one state after the other; only these cross the wire.
 
-        Long texts are left out: what is changed of a run is decided on it as `update` reads it.
+        Of long texts there is the beginning: what is changed of a run is decided on it as `update` reads it.
         """
         of_runs = Span.prefix(partition_of(workspace, session_id), "run!")
         for state in states:

@@ -150,7 +150,7 @@ class Intake:
         new_session = session is None or session.session is None
         now = self._clock()
         (place, new), _, preferences = await asyncio.gather(
-            self._directory.claim_run(workspace, run_id, wanted),
+            self._directory.claim_run(workspace, run_id, wanted, request.user_id),
             self._start.enter(self._new_session(agent, wanted.session_id, request, now)) if new_session else _nothing(),
             self._start.preferred(workspace, request.user_id) if new_session else _nothing(),
         )

@@ -225,7 +225,7 @@ async def test_a_dead_letter_of_it_is_purged_when_it_is_redriven(app: App) -> No
     letter = app.queue.bury(app.queue.sent[-1])
     await erase(app)
     assert await app.services.dead_letters(app.queue).account() == 0
-    await app.services.dead_letters(app.queue).redrive("default", letter)
+    await app.services.dead_letters(app.queue).redrive("default", str(letter))
     [(message, _)] = app.queue.redriven
 
     assert message.run_id == accepted.run.id
@@ -343,4 +343,5 @@ async def test_one_erasure_that_cannot_be_finished_holds_up_no_other(app: App) -
 def _condemn(stored: Stored, name: str) -> Change:
     assert stored.session is not None
     kept = (Kept("lost", "conv_1"),) if name == "a-stuck" else ()
-    return Change(replace(erasing(stored.session, NOW), kept=kept))
+    session = erasing(stored.session, NOW)
+    return Change(replace(session, at_provider=replace(session.at_provider, kept=kept)))

@@ -256,7 +256,7 @@ async def test_a_dead_letter_is_redriven_into_a_session_that_was_resumed(app: Ap
     await resume(app)
     await deliver(app)
     letter = app.queue.bury(old)
-    await app.services.dead_letters(app.queue).redrive("default", letter)
+    await app.services.dead_letters(app.queue).redrive("default", str(letter))
     [(message, _)] = app.queue.redriven
     await app.process(message)
 
