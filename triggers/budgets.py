@@ -26,7 +26,7 @@ from triggers.views.budgets import (
 from triggers.views.runs import RunView
 
 WAITING = "Waiting-Runs"
-"""Header: how many runs waited for a budget as the answer was made; they go on in the background where there is room."""
+"""Header: how many runs wait for a budget; those that have room again go on in the background."""
 
 _NAMED = {
     "agent": "Only what applies to this agent …",

@@ -12,7 +12,14 @@ from lifecycle.sessions.transcript import transcript_of
 from triggers.agents import PAGING
 from triggers.api import Api, Call, Endpoint, Reply, index, page_token
 from triggers.views.base import Page
-from triggers.views.sessions import NewSession, ReceiptView, SessionView, TranscriptView, TurnView
+from triggers.views.sessions import (
+    NewSession,
+    ReceiptView,
+    SessionView,
+    TranscriptView,
+    TurnView,
+    UserReceiptView,
+)
 from triggers.views.transcripts import as_markdown, as_view, export_format
 
 _STATES = tuple(state.value for state in SessionState if state is not SessionState.ERASED)
@@ -146,6 +153,28 @@ def register(api: Api, services: Services, queue: RunQueue) -> None:
         receipt = await services.session_erasure.erase(call.workspace, ident)
         names = ReceiptView.model_fields.keys() - {"session_id", "kept"}
         view = ReceiptView.model_validate({name: getattr(receipt, name) for name in names} | {"session_id": ident})
+        return Reply(view, 200 if receipt.completed_at else 202)
+
+    @api.handle(
+        Endpoint(
+            "DELETE",
+            "users/{user_id}",
+            "users_erase",
+            "Erase a user: sessions, preferences, and the id wherever it was noted: 200 once that is done, 202 before.",
+            returns=UserReceiptView,
+            also=202,
+        )
+    )
+    async def erase_user(call: Call) -> Reply:
+        who = user_id(call.route("user_id"))
+        receipt = await services.user_erasure.erase(call.workspace, who)
+        view = UserReceiptView(
+            user_id=who,
+            requested_at=receipt.requested_at,
+            completed_at=receipt.completed_at,
+            sessions=receipt.sessions,
+            runs=receipt.runs,
+        )
         return Reply(view, 200 if receipt.completed_at else 202)
 
     @api.handle(

@@ -76,7 +76,7 @@ def register(blueprint: df.Blueprint, services: Services, queue: RunQueue, make_
     async def expire_sessions(timer: func.TimerRequest) -> None:  # pyright: ignore[reportUnusedFunction] - registered
         ended = await services.session_end.expire()
         resumed = await services.session_pause.finish(queue.send)
-        erased = await services.session_erasure.finish()
+        erased = await services.session_erasure.finish() + await services.user_erasure.finish()
         log.info(
             "ended %d sessions; finished what was begun: %d resumed, %d erased",
             ended,

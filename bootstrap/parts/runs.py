@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from lifecycle.runs.submit import Intake
     from lifecycle.runs.worker import RunWorker
     from lifecycle.sessions.erase import SessionErasure
+    from lifecycle.sessions.erase_user import UserErasure
     from lifecycle.sessions.start import SessionStart
     from llmops.facts.forgetting import RunForgetting
 
@@ -76,6 +77,22 @@ class RunParts(EvaluationParts, BudgetParts, PerformanceParts):
             journal=self.journal,
             record=self.run_recorder.record,
             clock=self.clock,
+        )
+
+    @cached_property
+    def user_erasure(self) -> UserErasure:
+        """Erases users."""
+        from lifecycle.sessions.erase_user import UserErasure
+
+        return UserErasure(
+            self.session_erasure,
+            self.conversations,
+            self.directory,
+            self.users,
+            self._due("usererasure"),
+            self.journal,
+            self.session_erasure.forget_asker,
+            self.clock,
         )
 
     @cached_property

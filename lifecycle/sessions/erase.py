@@ -164,12 +164,12 @@ class SessionErasure:
                 msg = f"The provider {kept.provider!r}, which keeps a conversation of the session, is not configured."
                 raise Unavailable(msg, code="provider_not_configured")
             await provider.forget_conversation(kept.id)
-        counts = [await self._forget_asker(run) for run in found]
+        counts = [await self.forget_asker(run) for run in found]
         for run in found:
             await self._directory.forget_run(session.workspace, run.id)
         return replace(receipt, conversations=len(session.kept), ledger_lines=sum(counts))
 
-    async def _forget_asker(self, run: Run) -> int:
+    async def forget_asker(self, run: Run) -> int:
         """Take who asked, and what is said of the answer, out of what stays; return how many model calls there are.
 
         What a judge that is still at it brings later is taken out by `lifecycle.evaluation.judging`.
