@@ -91,7 +91,6 @@ class RunParts(EvaluationParts, BudgetParts, PerformanceParts):
             self.users,
             self._due("usererasure"),
             self.journal,
-            self.session_erasure.forget_asker,
             self.clock,
         )
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 
 from kernel.clock import Clock
-from kernel.errors import Conflict, InternalError, InvalidInput, NotFound
+from kernel.errors import AppError, Conflict, InternalError, InvalidInput, NotFound
 from kernel.journal import Event, Journal
 from lifecycle.conversations import run as runs
 from lifecycle.conversations.dispatch import misuse
-from lifecycle.conversations.run import WORKER_LOST, RunState
+from lifecycle.conversations.run import WORKER_LOST, Run, RunState
 from lifecycle.conversations.session import SessionState
 from lifecycle.conversations.store import Change, Conversations, Stored
 from lifecycle.conversations.submission import Submission, parse_message, submission_of
@@ -20,6 +21,7 @@ from lifecycle.runs.queue import DeadMessage, RunQueue
 from lifecycle.runs.record import RunRecorder
 
 _PAGE = 100
+_REMOVED_AT_ONCE = 20
 _NOT_NEEDED = "not_needed"
 
 
@@ -146,20 +148,29 @@ class DeadLetters:
         return message, submission
 
     async def account(self) -> int:
-        """Fail the runs of dead messages that no worker could fail, because each died; return how many."""
-        after = count = 0
+        """Fail the runs of dead messages that no worker could fail, because each died; return how many.
+
+        Messages whose runs have gone on or ended without them are removed, some of them each time.
+        """
+        after = count = removed = 0
         while True:
             page = await self._queue.dead(_PAGE, after + 1)
             for message in page:
                 after = message.id
-                count += await self._lose(message)
+                lost, run = await self._lose(message)
+                count += lost
+                if removed < _REMOVED_AT_ONCE and run is not None and _goes_without(run, message, self._parse(message)):
+                    removed += 1
+                    with contextlib.suppress(AppError):  # somebody else has it; it is looked at the next time
+                        await self._queue.discard(message.id)
             if not page:
                 return count
 
-    async def _lose(self, message: DeadMessage) -> bool:
+    async def _lose(self, message: DeadMessage) -> tuple[bool, Run | None]:
+        """Fail the message's run if its workers died; return whether they did, and the run if it is the message's."""
         submission = self._parse(message)
         if isinstance(submission, InvalidInput):
-            return False
+            return False, None
         lost = False
 
         def decide(stored: Stored) -> Change | None:
@@ -182,7 +193,7 @@ class DeadLetters:
         stored = await self._conversations.update(*ids, decide)
         if lost and stored.run is not None:
             await self._recorder.record(stored.run)
-        return lost
+        return lost, None if misuse(submission, stored) is not None else stored.run
 
     async def _letter(self, message: DeadMessage) -> DeadLetter | None:
         """Return the message as a dead letter; None where its run is listed as a failed one."""
@@ -213,7 +224,7 @@ class DeadLetters:
             code,
             detail,
             redrivable=misused is None and code != _NOT_NEEDED,
-            run_id=submission.run_id,
+            run_id=None if submission.query is None and stored.run is None else submission.run_id,
             session_id=submission.session_id,
             agent=submission.agent,
             deliveries=message.deliveries,
@@ -225,6 +236,8 @@ class DeadLetters:
         session_id = await self._failed.session_of(submission.workspace, submission.run_id)
         if session_id not in (None, submission.session_id):
             return "The run id was used for a run of another session."
+        if session_id is None and submission.query is None:
+            return "The body has no query, and there is no run of that id."
         return None
 
     def _parse(self, message: DeadMessage) -> Submission | InvalidInput:
@@ -239,6 +252,12 @@ class DeadLetters:
             )
         except InvalidInput as error:
             return error
+
+
+def _goes_without(run: Run, message: DeadMessage, submission: Submission | InvalidInput) -> bool:
+    """Return whether the run has ended, or was queued again, so that nothing is to be made of its dead message."""
+    sent = 0 if isinstance(submission, InvalidInput) else submission.redriven
+    return (run.finished and not run.dead) or run.redriven > max(message.redriven, sent)
 
 
 def _why(stored: Stored) -> tuple[str, str]:

@@ -12,7 +12,7 @@ import contextlib
 import hashlib
 import json
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -22,15 +22,11 @@ from kernel.errors import AppError, NotFound
 from kernel.journal import Event, Journal
 from lifecycle.configuration.users import Users
 from lifecycle.conversations.directory import Directory, RunEntry
-from lifecycle.conversations.run import Run
 from lifecycle.conversations.session import SessionState
 from lifecycle.conversations.store import Change, Conversations, Stored
 from lifecycle.sessions.erase import SessionErasure
 
 log = logging.getLogger(__name__)
-
-ForgetRun = Callable[[Run], Awaitable[int]]
-"""Takes who asked out of what is kept of a run elsewhere."""
 
 PATIENCE_S = 20.0
 _PAGE = 50
@@ -64,7 +60,6 @@ class UserErasure:
         users: Users,
         due: DueIndex,
         journal: Journal,
-        forget: ForgetRun,
         clock: Clock,
     ) -> None:
         self._sessions = sessions
@@ -73,7 +68,6 @@ class UserErasure:
         self._users = users
         self._due = due
         self._journal = journal
-        self._forget = forget
         self._clock = clock
 
     async def erase(self, workspace: str, user_id: str, patience_s: float = PATIENCE_S) -> UserReceipt:
@@ -163,7 +157,7 @@ class UserErasure:
             return Change(run=replace(stored.run, input=replace(stored.run.input, user_id=None)))
 
         await self._conversations.update(workspace, entry.session_id, entry.run_id, decide)
-        await self._forget(stored.run)
+        await self._sessions.forget_asker(stored.run)
         await self._directory.forget_user(workspace, entry.run_id)
         return 1
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any, cast
 
 import pytest
 
 from adapters.memory_texts import MemoryTexts
 from bootstrap.services import Services
+from kernel.errors import NotFound
 from kernel.ids import new_id
 from kernel.tables import Span, every
 from lifecycle.conversations.run import RunState
 from lifecycle.conversations.store import TABLE
+from lifecycle.conversations.submission import RunRequest
 from lifecycle.sessions.transcript import transcript_of
 from tests.lifecycle.app import App, abandon
 from tests.lifecycle.doubles import Crash, Fate, FatefulProvider, spec
@@ -170,3 +173,23 @@ async def test_many_long_runs_of_one_session_at_once(app: App) -> None:
 
     assert (session.runs, session.pending) == (40, 40)
     assert sorted(each.run.number for each in accepted) == list(range(1, 41))
+
+
+async def test_a_long_text_of_a_session_that_never_came_to_be_goes_with_its_entry(app: App) -> None:
+    """The text is kept before the session is stored; the timer that removes its entries removes it, too."""
+    died = 0
+    for number in range(1, 7):
+        dying = wordy(app, app.worker(fate := Fate(number)))
+        request = RunRequest(query="2 + 3", session_id=f"s-{number}", context=CONTEXT)
+        with contextlib.suppress(Crash):
+            await dying.intake.submit("default", "bot", request, new_id(), app.signals, app.queue.send)
+        died += fate.dead
+        await abandon(dying)
+    app.clock.move(days=3)
+    await app.services.session_end.expire()
+    for number in range(1, 7):
+        with contextlib.suppress(NotFound):
+            await app.services.session_erasure.erase("default", f"s-{number}")
+
+    assert died
+    assert kept(app) == 0
