@@ -212,9 +212,9 @@ class DeadLetters:
                 enqueued_at=message.enqueued_at,
             )
         stored = await self._conversations.load(submission.workspace, submission.session_id, submission.run_id)
-        if stored.run is not None and stored.run.dead:
-            return None
         misused = misuse(submission, stored)
+        if misused is None and stored.run is not None and stored.run.dead:
+            return None
         if misused is None and stored.run is None:
             misused = await self._elsewhere(submission)
         code, detail = ("invalid_message", misused) if misused is not None else _why(stored)

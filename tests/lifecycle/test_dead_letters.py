@@ -379,3 +379,15 @@ async def test_what_can_never_be_run_degrades_nothing_for_ever(app: App) -> None
     await failed_run(app)
 
     assert (before, after, await health()) == ("degraded", "healthy", "degraded")
+
+
+async def test_a_message_that_misuses_a_failed_runs_id_is_listed_besides_it(app: App) -> None:
+    """The run is redrivable, the message is not."""
+    run = await failed_run(app)
+    app.queue.bury(Submission(agent="broken", query="another", run_id=run.id, session_id=run.session_id))
+    found = (await letters(app).list("default", 10))[0]
+
+    assert [(letter.code, letter.redrivable) for letter in found] == [
+        ("provider_unavailable", True),
+        ("invalid_message", False),
+    ]
