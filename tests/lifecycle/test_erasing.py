@@ -16,7 +16,7 @@ import pytest
 from kernel.errors import Conflict, NotFound, Unavailable
 from kernel.tables import Span, every
 from lifecycle.conversations.run import Run
-from lifecycle.conversations.session import Kept, Receipt, erasing
+from lifecycle.conversations.session import AtProvider, Kept, Receipt, erasing
 from lifecycle.conversations.store import Change, Stored
 from lifecycle.sessions.start import Wish
 from llmops.budgets.rules import Budget, Limit, Scope
@@ -343,5 +343,4 @@ async def test_one_erasure_that_cannot_be_finished_holds_up_no_other(app: App) -
 def _condemn(stored: Stored, name: str) -> Change:
     assert stored.session is not None
     kept = (Kept("lost", "conv_1"),) if name == "a-stuck" else ()
-    session = erasing(stored.session, NOW)
-    return Change(replace(session, at_provider=replace(session.at_provider, kept=kept)))
+    return Change(replace(erasing(stored.session, NOW), at_provider=AtProvider(kept=kept)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,7 @@ from tests.lifecycle.doubles import NOW, Crash, Fate, FatefulTables, ManualClock
 from tests.llmops.conftest import fact
 
 
-def answer(number: int = 0, *, version: str = "1", overall: int = 80, judge: str = "", **fields: object) -> AttemptFact:
+def answer(number: int = 0, *, version: str = "1", overall: int = 80, judge: str = "", **fields: Any) -> AttemptFact:
     at = fields.pop("at", NOW + timedelta(seconds=number))
     score = Score(overall, {"answered": overall}, pending=(judge,) if judge else ())
     run = f"00000000-0000-7000-8000-{number:012d}"
