@@ -1,6 +1,6 @@
 """Finding runs by id and sessions by age, agent or user.
 
-Table `runs`, partition `{workspace}!{shard}`, row `run!{run}`: which session a run is in, and what was asked; and, in
+Table `runs`, partition `{workspace}!{shard}`, row `id!{run}`: which session a run is in, and what was asked; and, in
 the same transaction, row `at!` with a key that sorts newest first: which runs there are.
 Table `sessions`, partition `{workspace}!{shard}`, row key newest first: which sessions there are.
 Table `opensessions`, partition `{workspace}!{agent}`, row `{session}`: which sessions keep an agent from being retired.
@@ -75,7 +75,7 @@ class Directory:
         """Enter the run and return its place and True, or the place under which it was entered before and False."""
         home, listed = _home(workspace, run_id), f"at!{newest_first(self._clock(), run_id)}"
         where = {"session_id": place.session_id, "agent": place.agent}
-        claim = Row(home, f"run!{run_id}", {**where, "digest": place.digest, "listed": listed})
+        claim = Row(home, f"id!{run_id}", {**where, "digest": place.digest, "listed": listed})
         try:
             await self._tables.commit(RUNS, [Insert(claim), Insert(Row(home, listed, where | {"user_id": user_id}))])
         except RowExists:
@@ -84,7 +84,7 @@ class Directory:
 
     async def find_run(self, workspace: str, run_id: str) -> RunPlace | None:
         """Return where the run is, or None."""
-        row = await self._tables.get(RUNS, _home(workspace, run_id), f"run!{run_id}")
+        row = await self._tables.get(RUNS, _home(workspace, run_id), f"id!{run_id}")
         return RunPlace(row.text("session_id"), row.text("agent"), row.text("digest")) if row else None
 
     async def enter_session(self, session: Session) -> None:
@@ -107,7 +107,7 @@ class Directory:
     async def forget_run(self, workspace: str, run_id: str) -> None:
         """Remove the run's entries; one that is gone is no error."""
         home = _home(workspace, run_id)
-        claim = await self._tables.get(RUNS, home, f"run!{run_id}")
+        claim = await self._tables.get(RUNS, home, f"id!{run_id}")
         if claim is None:
             return
         try:
@@ -118,7 +118,7 @@ class Directory:
     async def forget_user(self, workspace: str, run_id: str) -> None:
         """Take the user out of the run's entry in the list."""
         home = _home(workspace, run_id)
-        claim = await self._tables.get(RUNS, home, f"run!{run_id}")
+        claim = await self._tables.get(RUNS, home, f"id!{run_id}")
         listed = await self._tables.get(RUNS, home, claim.text("listed")) if claim else None
         if listed is not None:
             values = {name: value for name, value in listed.values.items() if name != "user_id"}

@@ -103,7 +103,9 @@ class DeadLetters:
                 raise Conflict(f"It cannot be run: {why}", code="dead_letter_invalid")
             return redriven(stored, self._clock())
 
-        if (why := await self._elsewhere(submission)) is not None:
+        at = await self._conversations.load(submission.workspace, submission.session_id)
+        erased = at.session is not None and at.session.state is SessionState.ERASED  # then the message just goes
+        if not erased and (why := await self._elsewhere(submission)) is not None:
             raise Conflict(f"It cannot be run: {why}", code="dead_letter_invalid")
         stored = await self._conversations.update(workspace, submission.session_id, submission.run_id, decide)
         run = stored.run

@@ -11,14 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.priority_queues import PriorityQueues
-from kernel.errors import AppError, Conflict, InvalidInput, NotFound, Unavailable
+from kernel.errors import AppError, Conflict, InvalidInput, NotFound
 from kernel.ids import new_id
 from lifecycle.conversations.priority import Priority
 from lifecycle.conversations.run import RunState
 from lifecycle.conversations.submission import RunRequest, Submission, parse_message
+from lifecycle.runs.failed_runs import DeadLetter
 from lifecycle.sessions.start import Wish
 from tests.lifecycle.app import App
-from tests.lifecycle.doubles import MemoryQueue, spec
+from tests.lifecycle.doubles import MemoryQueue
 
 HIGH = Wish(priority=Priority.HIGH)
 

@@ -114,7 +114,7 @@ async def test_a_send_that_fails_late_leaves_a_queued_run_alone() -> None:
 
     request = RunRequest(query="2 + 3", session_id="chat")
     first = asyncio.create_task(app.services.intake.submit("default", "bot", request, key, app.signals, hangs))
-    while (await app.services.conversations.load("default", "chat", key)).run is None:
+    while (await app.services.conversations.load("default", "chat", key)).run is None:  # noqa: ASYNC110 - no event tells it
         await asyncio.sleep(0)
     await app.submit(run_id=key, session_id="chat")
     hung.set()
