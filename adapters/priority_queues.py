@@ -49,6 +49,15 @@ class PriorityQueues:
         number, place = divmod(letter_id, _COUNT)
         await self._queues[place].redrive(number, submission, redriven)
 
+    async def discard(self, letter_id: int) -> None:
+        """Remove a dead message for good.
+
+        Raises:
+            NotFound: It is no longer there.
+        """
+        number, place = divmod(letter_id, _COUNT)
+        await self._queues[place].discard(number)
+
     async def aclose(self) -> None:
         """Close the connections."""
         await asyncio.gather(*(queue.aclose() for queue in self._queues))

@@ -87,7 +87,7 @@ async def _aggregate(now: Round) -> Done:
 async def _expire_sessions(now: Round) -> Done:
     ended = await now.services.session_end.expire()
     resumed = await now.services.session_pause.finish(now.queue.send)
-    erased = await now.services.session_erasure.finish()
+    erased = await now.services.session_erasure.finish() + await now.services.user_erasure.finish()
     text = "ended %d sessions; finished what was begun: %d resumed, %d erased"
     return Done("sessions.expired", text, (ended, resumed, erased))
 

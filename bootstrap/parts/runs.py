@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from lifecycle.evaluation.judging import Judges
     from lifecycle.runs.attempt import AttemptMaker
     from lifecycle.runs.dead_letters import DeadLetters
+    from lifecycle.runs.failed_runs import FailedRunLetters
+    from lifecycle.runs.list import RunList
     from lifecycle.runs.provenance import Provenance
     from lifecycle.runs.queries import RunDesk
     from lifecycle.runs.queue import RunQueue
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from lifecycle.runs.submit import Intake
     from lifecycle.runs.worker import RunWorker
     from lifecycle.sessions.erase import SessionErasure
+    from lifecycle.sessions.erase_user import UserErasure
     from lifecycle.sessions.start import SessionStart
     from llmops.facts.forgetting import RunForgetting
     from llmops.facts.scores import Evaluation
@@ -76,6 +79,21 @@ class RunParts(EvaluationParts, BudgetParts, PerformanceParts):
             journal=self.journal,
             record=self.run_recorder.record,
             clock=self.clock,
+        )
+
+    @cached_property
+    def user_erasure(self) -> UserErasure:
+        """Erases users."""
+        from lifecycle.sessions.erase_user import UserErasure
+
+        return UserErasure(
+            self.session_erasure,
+            self.conversations,
+            self.directory,
+            self.users,
+            self._due("usererasure"),
+            self.journal,
+            self.clock,
         )
 
     @cached_property
@@ -159,6 +177,13 @@ class RunParts(EvaluationParts, BudgetParts, PerformanceParts):
         return RunDesk(self.conversations, self.directory, self._notices, self.clock)
 
     @cached_property
+    def run_list(self) -> RunList:
+        """Lists runs."""
+        from lifecycle.runs.list import RunList
+
+        return RunList(self.conversations, self.directory)
+
+    @cached_property
     def run_resume(self) -> RunResume:
         """Lets runs go on that a budget has stopped."""
         from lifecycle.runs.resume import RunResume
@@ -172,7 +197,9 @@ class RunParts(EvaluationParts, BudgetParts, PerformanceParts):
         return DeadLetters(
             queue,
             self.conversations,
+            self._failed_run_letters,
             self.run_recorder,
+            self.journal,
             provenance=self.provenance,
             max_query_bytes=self.settings.max_query_bytes,
             clock=self.clock,
@@ -185,3 +212,10 @@ class RunParts(EvaluationParts, BudgetParts, PerformanceParts):
 
         key = self.settings.queue_signing_key.get_secret_value()
         return Provenance(key, parse_pins(self.settings.queue_workspaces))
+
+    @cached_property
+    def _failed_run_letters(self) -> FailedRunLetters:
+        from lifecycle.conversations.failures import FailedRuns
+        from lifecycle.runs.failed_runs import FailedRunLetters
+
+        return FailedRunLetters(FailedRuns(self.tables), self.conversations, self.directory, self.clock)

@@ -93,6 +93,8 @@ class Dispatch:
         call: The resumption of its session that queued it last (`Session.resumes`); 0 when it was queued by submission.
         redriven: How many times it was put back after it had failed.
         waits: How many attempts ended because a budget did not let them go on.
+        sends: How many requests for it have set out to send its message.
+        unsent: Of these, how many failed; the run is not queued only when all have.
         approved: Whether an operator lets it go on where its agent's degradation steps ask.
         not_before: When its next attempt is due; None for at once.
         traceparent: The trace it was submitted in, which every attempt goes on with; None outside a trace.
@@ -103,6 +105,8 @@ class Dispatch:
     call: int = 0
     redriven: int = 0
     waits: int = 0
+    sends: int = 1
+    unsent: int = 0
     approved: bool = False
     not_before: datetime | None = None
     traceparent: str | None = None
@@ -506,9 +510,25 @@ def requeued(run: Run, redriven: int) -> Run:
         state=RunState.QUEUED,
         stage=None,
         last=run.last if run.last.number else Attempt(),
+        result=replace(run.result, error=None),
         times=replace(run.times, finished=None),
         dispatch=replace(run.dispatch, redriven=redriven, not_before=None),
     )
+
+
+def needs_message(run: Run) -> bool:
+    """Return whether nothing shows that the broker has a message of the run: it is queued, and nobody has had it."""
+    return run.state is RunState.QUEUED and run.attempt == 0 and run.call == 0
+
+
+def sending(run: Run) -> Run:
+    """Return the run with one more request that sends its message."""
+    return replace(run, dispatch=replace(run.dispatch, sends=run.dispatch.sends + 1))
+
+
+def unsent(run: Run) -> Run:
+    """Return the run with one more request that could not send its message."""
+    return replace(run, dispatch=replace(run.dispatch, unsent=run.dispatch.unsent + 1))
 
 
 def scored(run: Run, score: Score) -> Run:

@@ -200,6 +200,7 @@ class Session:
         at_provider: Its conversations at the provider.
         end: Why and when it ended; None while it has not.
         receipt: What was erased; None unless erased.
+        long_texts: Whether texts of it are, or may be, kept apart from their rows.
     """
 
     workspace: str
@@ -216,6 +217,7 @@ class Session:
     at_provider: AtProvider = field(default_factory=AtProvider)
     end: End | None = None
     receipt: Receipt | None = None
+    long_texts: bool = False
 
     @property
     def runs(self) -> int:

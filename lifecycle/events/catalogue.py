@@ -56,6 +56,13 @@ CATALOGUE: Mapping[str, Kind] = MappingProxyType(
         "session.erased": Kind(
             "A session was erased; its own stream is gone", {"session_id": "its id", "agent": "whom it was with"}
         ),
+        "dead_letter.discarded": Kind(
+            "A dead letter was thrown away",
+            {"id": "the failed run's id, or the message's number", "code": "why it was there", "by": "who did it"},
+        ),
+        "user.erased": Kind(
+            "A user was erased", {"sessions": "sessions erased with it", "runs": "runs that no longer name the user"}
+        ),
         "run.queued": Kind(
             "A run was accepted, or put back on the queue", _RUN | {"redriven": "how often it was redriven, if it was"}
         ),

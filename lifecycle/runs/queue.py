@@ -68,6 +68,14 @@ class RunQueue(Protocol):
         """
         ...
 
+    async def discard(self, letter_id: int) -> None:
+        """Remove a dead message for good.
+
+        Raises:
+            NotFound: It is no longer there.
+        """
+        ...
+
     async def aclose(self) -> None:
         """Close the connection."""
         ...

@@ -103,6 +103,8 @@ class RunWorker:
             return None
         with spans.delivery(submission, found.run):
             stored = await self._intake.stored(submission, found)
+            for earlier in await self._intake.overtaken(stored):
+                await self.process(earlier, signals, requeue=requeue)
             claimed = await self._claim(stored, submission, requeue)
             if isinstance(claimed, Run):
                 spans.settled(claimed, here=stored.run is not None and not stored.run.finished)

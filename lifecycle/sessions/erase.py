@@ -125,7 +125,7 @@ class SessionErasure:
             raise RuntimeError(msg)
         if receipt.completed_at is not None or await self._busy(session):
             return receipt
-        found = [run async for run in self._conversations.runs(session.workspace, session.id)]
+        found = [run async for run in self._conversations.runs(session.workspace, session.id, texts=False)]
         found = [await self._given_up(run) for run in found]
         if found or session.kept:
             receipt = await self._forget_elsewhere(session, found, receipt)
@@ -133,6 +133,8 @@ class SessionErasure:
             stored = await self._note(session, replace(session, receipt=receipt))
             session = stored.session or session
         await self._conversations.clear(session.workspace, session.id)
+        if session.long_texts:
+            await self._conversations.erase_texts(session.workspace, session.id)
         await self._directory.leave(session)
         receipt = replace(receipt, completed_at=self._clock())
         told = Event("session.erased", {"session_id": session.id, "agent": session.agent}, receipt.requested_at)
@@ -162,12 +164,12 @@ class SessionErasure:
                 msg = f"The provider {kept.provider!r}, which keeps a conversation of the session, is not configured."
                 raise Unavailable(msg, code="provider_not_configured")
             await provider.forget_conversation(kept.id)
-        counts = [await self._forget_asker(run) for run in found]
+        counts = [await self.forget_asker(run) for run in found]
         for run in found:
             await self._directory.forget_run(session.workspace, run.id)
         return replace(receipt, conversations=len(session.kept), ledger_lines=sum(counts))
 
-    async def _forget_asker(self, run: Run) -> int:
+    async def forget_asker(self, run: Run) -> int:
         """Take who asked, and what is said of the answer, out of what stays; return how many model calls there are.
 
         What a judge that is still at it brings later is taken out by `lifecycle.evaluation.judging`.

@@ -79,7 +79,7 @@ class SystemStatus:
         components = await asyncio.gather(
             _asked("tables", self._reached_tables(), Health.CRITICAL),
             _asked("queue", _reached(queue), Health.CRITICAL),
-            _asked("dead_letters", _letters(workspace, dead)),
+            _asked("dead_letters", _letters(workspace, dead, now)),
             _asked("timers", self._timers(now)),
             _asked("agents", self._agents(workspace, now)),
             _asked("providers", self._providers(workspace, now)),
@@ -116,9 +116,9 @@ async def _reached(queue: RunQueue) -> Component:
     return Component("queue", Health.HEALTHY)
 
 
-async def _letters(workspace: str, dead: DeadLetters) -> Component:
+async def _letters(workspace: str, dead: DeadLetters, now: datetime) -> Component:
     found, more = await dead.list(workspace, _LETTERS)
-    return rules.letters(len(found), more=more is not None)
+    return rules.letters(found, now, more=more is not None)
 
 
 async def _asked(name: str, question: Awaitable[Component], otherwise: Health = Health.DEGRADED) -> Component:

@@ -84,6 +84,10 @@ class Waits:
         async for wait in all_readable(rows, lambda row: (_WAIT.load(row.text("wait")), row.etag), "waiting run"):
             yield wait
 
+    async def count(self, workspace: str) -> int:
+        """Return how many runs of the workspace wait."""
+        return len([row async for row in every(self._tables, TABLE, Span.prefix(workspace, "wait!"))])
+
     async def workspaces(self) -> AsyncIterator[str]:
         """Yield every workspace in which a run may wait."""
         async for workspace in self._book.workspaces():

@@ -214,6 +214,11 @@ class MemoryQueue:
         self.redriven.append((submission, redriven))
         del self.letters[letter_id]
 
+    async def discard(self, letter_id: int) -> None:
+        if letter_id not in self.letters:
+            raise NotFound
+        del self.letters[letter_id]
+
     async def aclose(self) -> None:
         return
 

@@ -225,7 +225,7 @@ async def test_a_dead_letter_of_it_is_purged_when_it_is_redriven(app: App) -> No
     letter = app.queue.bury(app.queue.sent[-1])
     await erase(app)
     assert await app.services.dead_letters(app.queue).account() == 0
-    await app.services.dead_letters(app.queue).redrive("default", letter)
+    await app.services.dead_letters(app.queue).redrive("default", str(letter))
     [(message, _)] = app.queue.redriven
 
     assert message.run_id == accepted.run.id

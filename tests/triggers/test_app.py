@@ -21,6 +21,8 @@ DELETE sessions/{id} sessions_erase function
 DELETE agents/{name} agents_delete function
 DELETE alerts/{name} alerts_delete function
 DELETE channels/{name} channels_delete function
+DELETE dead-letters/{id} dead_letters_discard function
+DELETE users/{user_id} users_erase function
 GET    agents agents_list function
 GET    agents/{name} agents_get function
 GET    agents/{name}/effective agents_effective function
@@ -82,6 +84,7 @@ GET    performance/{agent} performance_get function
 GET    performance/{agent}/insights performance_insights function
 GET    reports reports_list function
 GET    reports/{period} reports_get function
+GET    runs runs_list function
 GET    runs/{run_id} runs_get function
 GET    sessions sessions_list function
 GET    sessions/{id} sessions_get function
