@@ -15,13 +15,14 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+from llmops.spend.rollup import Group, Rollup, group_of
+
 from adapters.azure_tables import AzureTables
 from adapters.memory_tables import MemoryTables
 from benchmarks.measure import CountingTables, Result
 from devhost.services import start_azurite
 from kernel.tables import Insert, Row, Span, Tables, every
 from llmops.spend.ledger import SHARDS, TABLE, Line, days, from_row, partition, shard, to_values
-from llmops.spend.rollup import Group, Rollup, group_of
 from llmops.spend.usage import Spend, Usage
 
 DAY = date(2026, 11, 20)

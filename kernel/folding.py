@@ -2,6 +2,8 @@
 
 A partition's `new!` rows are added to its sum rows and deleted in one transaction. A crash before it leaves the rows to
 be added, a crash after it leaves none, and two that fold at the same time collide on an ETag: the slower starts over.
+A row that cannot be read, and one that belongs to a sum that cannot be, is left where it is, counted, and keeps no
+other from being added.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from kernel.codec import Unreadable, skip
 from kernel.tables import (
     MAX_WRITES,
     Delete,
@@ -40,8 +43,8 @@ class Sums(Generic[A]):
 
     Attributes:
         table: The table of both.
-        parts: Returns what a new row adds, by the key of the sum's row.
-        load: Returns the amount that a sum's row holds.
+        parts: Returns what a new row adds, by the key of the sum's row; raises Unreadable.
+        load: Returns the amount that a sum's row holds; raises Unreadable.
         dump: Returns an amount as the properties of a sum's row.
         add: Returns two amounts together.
         new: What the keys of the rows that are to be added start with.
@@ -58,47 +61,91 @@ class Sums(Generic[A]):
 async def fold(tables: Tables, sums: Sums[A], partition: str) -> int:
     """Add all new rows of the partition to its sums and return how many there were.
 
-    Each sum is read once, however many rows are added to it; what is kept in memory is the partition's sums.
+    Each sum is read once, however many rows are added to it; what is kept in memory is the partition's sums and a page
+    of rows.
     """
-    folded = 0
-    known: dict[str, tuple[A, str]] = {}
-    while True:
-        new = await first_rows(tables, sums.table, Span.prefix(partition, sums.new), _AT_ONCE)
-        if not new:
-            return folded
-        try:
-            # Rows that add to the same sum side by side: so each transaction writes few sums and holds many rows.
-            waiting = sorted(((row, sums.parts(row)) for row in new), key=lambda one: [key for key, _ in one[1]])
-            while waiting:
-                count, totals = _fitting(waiting, sums)
-                await _commit(tables, sums, partition, [row for row, _ in waiting[:count]], totals, known)
-                waiting = waiting[count:]
-                folded += count
-        except (RowChanged, RowExists):
-            known.clear()  # somebody else took these rows first, or our own earlier try took effect
+    return await _Fold(tables, sums, partition).all()
 
 
-async def _commit(
-    tables: Tables,
-    sums: Sums[A],
-    partition: str,
-    rows: Sequence[Row],
-    totals: dict[str, A],
-    known: dict[str, tuple[A, str]],
-) -> None:
-    """Add the totals to the sums and delete the rows; `known` are the sums as last seen, with their ETags."""
-    added: dict[str, A] = {}
-    writes: list[Write] = []
-    for key, amount in totals.items():
-        if key not in known and (stored := await tables.get(sums.table, partition, key)) is not None:
-            known[key] = sums.load(stored), stored.etag
-        before = known.get(key)
-        added[key] = amount if before is None else sums.add(before[0], amount)
-        row = Row(partition, key, sums.dump(added[key]), before[1] if before else "")
-        writes.append(Replace(row) if before else Insert(row))
-    writes += [Delete(partition, row.key, row.etag) for row in rows]
-    etags = await tables.commit(sums.table, writes)
-    known.update({key: (amount, etag) for (key, amount), etag in zip(added.items(), etags, strict=False)})
+class _Fold(Generic[A]):
+    def __init__(self, tables: Tables, sums: Sums[A], partition: str) -> None:
+        self._tables = tables
+        self._sums = sums
+        self._partition = partition
+        self._known: dict[str, tuple[A, str]] = {}
+        """The sums as last seen, with their ETags."""
+        self._closed: set[str] = set()
+        """Sums that cannot be read."""
+        self._folded = 0
+
+    async def all(self) -> int:
+        after: str | None = None
+        while True:
+            span = Span.prefix(self._partition, self._sums.new, after=after)
+            new = await first_rows(self._tables, self._sums.table, span, _AT_ONCE)
+            if not new:
+                return self._folded
+            try:
+                await self._page(new)
+            except (RowChanged, RowExists):
+                self._known.clear()  # somebody else took these rows first, or our own earlier try took effect
+                continue
+            after = new[-1].key  # what is left of them cannot be added
+
+    async def _page(self, new: Sequence[Row]) -> None:
+        # Rows that add to the same sum side by side: so each transaction writes few sums and holds many rows.
+        waiting = sorted(self._readable(new), key=lambda one: [key for key, _ in one[1]])
+        while waiting := self._without_closed(waiting):
+            count, totals = _fitting(waiting, self._sums)
+            if not await self._seen(totals):
+                continue
+            await self._commit([row for row, _ in waiting[:count]], totals)
+            waiting = waiting[count:]
+            self._folded += count
+
+    def _readable(self, rows: Sequence[Row]) -> list[tuple[Row, Parts[A]]]:
+        found: list[tuple[Row, Parts[A]]] = []
+        for row in rows:
+            try:
+                found.append((row, self._sums.parts(row)))
+            except Unreadable as error:
+                skip(row, f"new row of {self._sums.table}", error)
+        return found
+
+    def _without_closed(self, waiting: list[tuple[Row, Parts[A]]]) -> list[tuple[Row, Parts[A]]]:
+        if not self._closed:
+            return waiting
+        return [(row, parts) for row, parts in waiting if not any(key in self._closed for key, _ in parts)]
+
+    async def _seen(self, totals: Mapping[str, A]) -> bool:
+        """Read the sums that are not known yet; return whether all can be read."""
+        whole = True
+        for key in totals:
+            if key in self._known:
+                continue
+            stored = await self._tables.get(self._sums.table, self._partition, key)
+            if stored is None:
+                continue
+            try:
+                self._known[key] = self._sums.load(stored), stored.etag
+            except Unreadable as error:
+                skip(stored, f"sum of {self._sums.table}", error)
+                self._closed.add(key)
+                whole = False
+        return whole
+
+    async def _commit(self, rows: Sequence[Row], totals: Mapping[str, A]) -> None:
+        """Add the totals to the sums and delete the rows."""
+        added: dict[str, A] = {}
+        writes: list[Write] = []
+        for key, amount in totals.items():
+            before = self._known.get(key)
+            added[key] = amount if before is None else self._sums.add(before[0], amount)
+            row = Row(self._partition, key, self._sums.dump(added[key]), before[1] if before else "")
+            writes.append(Replace(row) if before else Insert(row))
+        writes += [Delete(self._partition, row.key, row.etag) for row in rows]
+        etags = await self._tables.commit(self._sums.table, writes)
+        self._known.update({key: (amount, etag) for (key, amount), etag in zip(added.items(), etags, strict=False)})
 
 
 def _fitting(waiting: Sequence[tuple[Row, Parts[A]]], sums: Sums[A]) -> tuple[int, dict[str, A]]:

@@ -106,8 +106,10 @@ class Settings(BaseModel):
     """How long an agent that was seen intact at its provider is not looked at again."""
     verify_sample: int = Field(default=50, ge=1, le=10_000, alias="VERIFY_SAMPLE")
     """How many agents are verified at a time, those not seen for longest first."""
+    aggregation_schedule: Name = Field(default="35 * * * * *", alias="AGGREGATION_SCHEDULE")
+    """When new facts of attempts are added up (NCRONTAB, UTC)."""
     report_schedule: Name = Field(default="0 */5 * * * *", alias="REPORT_SCHEDULE")
-    """When the ledger is aggregated into reports (NCRONTAB, UTC)."""
+    """When reports are brought up to what facts add up to (NCRONTAB, UTC)."""
     configuration_schedule: Name = Field(default="50 * * * * *", alias="CONFIGURATION_SCHEDULE")
     """When agents are made to follow what is left of changed templates, personalities and so on (NCRONTAB, UTC)."""
     drift_schedule: Name = Field(default="0 23 * * * *", alias="DRIFT_SCHEDULE")
@@ -127,7 +129,7 @@ class Settings(BaseModel):
     """How long events are kept."""
 
     alert_schedule: Name = Field(default="45 * * * * *", alias="ALERT_SCHEDULE")
-    """When outcomes are added up and alert rules are evaluated (NCRONTAB, UTC)."""
+    """When alert rules are evaluated (NCRONTAB, UTC)."""
     sla_latency_ms: int = Field(default=30_000, ge=1, le=86_400_000, alias="SLA_LATENCY_MS")
     """Time in which an agent is to answer 95 % of its runs, unless its spec says otherwise, in milliseconds."""
     sla_availability: Annotated[float, Field(gt=0, le=1)] = Field(default=0.99, alias="SLA_AVAILABILITY")

@@ -73,11 +73,15 @@ async def _verify(now: Round) -> Done:
     return Done("agents.verifying", "%d agents are verified", (await now.services.verification.run(now.actors),))
 
 
-async def _aggregate(now: Round) -> Done:
+async def _aggregate_facts(now: Round) -> Done:
+    return Done("facts.aggregated", "%d new facts", (await now.services.folding.fold(now.services.clock()),))
+
+
+async def _aggregate_costs(now: Round) -> Done:
     done = await now.services.daily_costs.aggregate(now.services.clock())
     announced = await now.services.reports.announce()
-    text = "%d new ledger lines, %d days changed, %d reports announced"
-    return Done("costs.aggregated", text, (done.lines, done.changed, announced))
+    text = "%d new facts, %d days changed, %d reports announced"
+    return Done("costs.aggregated", text, (done.folded, done.changed, announced))
 
 
 async def _expire_sessions(now: Round) -> Done:
@@ -95,8 +99,7 @@ async def _account_dead_letters(now: Round) -> Done:
 
 async def _evaluate_answers(now: Round) -> Done:
     done = await now.services.judges.hear(now.actors)
-    text = "%d scores summed, %d judges heard, %d put off"
-    return Done("evaluation.done", text, (done.folded, done.heard, done.put_off))
+    return Done("evaluation.done", "%d judges heard, %d put off", (done.heard, done.put_off))
 
 
 async def _reconcile(now: Round) -> Done:
@@ -158,7 +161,8 @@ class Timer:
 TIMERS = (
     Timer("prune_idle_agents", "PRUNE_SCHEDULE", _prune, signals=True),
     Timer("verify_agents", "VERIFY_SCHEDULE", _verify, signals=True),
-    Timer("aggregate_costs", "REPORT_SCHEDULE", _aggregate),
+    Timer("aggregate_facts", "AGGREGATION_SCHEDULE", _aggregate_facts),
+    Timer("aggregate_costs", "REPORT_SCHEDULE", _aggregate_costs),
     Timer("expire_sessions", "SESSION_EXPIRY_SCHEDULE", _expire_sessions),
     Timer("account_dead_letters", "DEAD_LETTER_SCHEDULE", _account_dead_letters),
     Timer("evaluate_answers", "EVALUATION_SCHEDULE", _evaluate_answers, signals=True),

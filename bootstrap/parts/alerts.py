@@ -32,5 +32,5 @@ class AlertParts(EventParts, NotificationParts, PerformanceParts):
         from llmops.alerts.evaluation import Evaluator, Sources
 
         registry = RegistryAlarms(self.lifecycle_counts, PlanStore(self.tables))
-        sources = Sources(self.performance_rollup, self.daily_costs, registry.figures)
+        sources = Sources(self.figures, self.daily_costs, registry.figures)
         return Evaluator(self.alerts, sources, self.outbox, self.journal, self.clock)

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from adapters.providers.foundry_evaluation import FoundryEvaluation
     from lifecycle.evaluation.comparison import VersionComparison
     from lifecycle.evaluation.scorer import AnswerScorer
-    from llmops.evaluation.history import Evaluations
     from llmops.evaluation.policy import FoundryPolicy
+    from llmops.facts.scores import Evaluations
 
 
 class EvaluationParts(RegistryParts):
@@ -23,9 +23,9 @@ class EvaluationParts(RegistryParts):
     @cached_property
     def evaluations(self) -> Evaluations:
         """The scores of answers."""
-        from llmops.evaluation.history import Evaluations
+        from llmops.facts.scores import Evaluations
 
-        return Evaluations(self.tables)
+        return Evaluations(self.tables, self.clock)
 
     @cached_property
     def comparison(self) -> VersionComparison:
@@ -47,8 +47,5 @@ class EvaluationParts(RegistryParts):
         return AnswerScorer(
             self.checks,
             CheckRunner(timedelta(seconds=self.settings.check_timeout)),
-            self.evaluations,
-            self._due("evaluation"),
-            policy=ScoringPolicy(self.settings.evaluation_share),
-            clock=self.clock,
+            ScoringPolicy(self.settings.evaluation_share),
         )

@@ -10,8 +10,6 @@ from bootstrap.parts.spend import SpendParts
 if TYPE_CHECKING:
     from llmops.performance.insights import Insights
     from llmops.performance.monitor import Monitor
-    from llmops.performance.outcomes import Outcomes
-    from llmops.performance.rollup import Rollup
     from llmops.performance.sla import Target
 
 
@@ -19,25 +17,11 @@ class PerformanceParts(SpendParts):
     """Makes what tells how agents perform."""
 
     @cached_property
-    def outcomes(self) -> Outcomes:
-        """Every attempt that ended."""
-        from llmops.performance.outcomes import Outcomes
-
-        return Outcomes(self.tables)
-
-    @cached_property
-    def performance_rollup(self) -> Rollup:
-        """What outcomes come to."""
-        from llmops.performance.rollup import Rollup
-
-        return Rollup(self.tables)
-
-    @cached_property
     def monitor(self) -> Monitor:
         """How agents perform."""
         from llmops.performance.monitor import Monitor
 
-        return Monitor(self.performance_rollup)
+        return Monitor(self.figures)
 
     @cached_property
     def insights(self) -> Insights:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from lifecycle.runs.runner import Runner
     from lifecycle.sessions.erasing import SessionErasure
     from lifecycle.sessions.starting import SessionStart
-    from llmops.spend.forgetting import UserErasure
+    from llmops.facts.forgetting import RunForgetting
 
 
 class RunParts(EvaluationParts, BudgetParts, PerformanceParts):
@@ -69,19 +69,19 @@ class RunParts(EvaluationParts, BudgetParts, PerformanceParts):
             self.directory,
             self._due("erasure"),
             providers=self.providers,
-            users=self._user_erasure,
+            forgetting=self._forgetting,
+            complete=self._endings.found,
             treasury=self.treasury,
             waits=self.waits,
-            evaluations=self.evaluations,
             journal=self.journal,
             clock=self.clock,
         )
 
     @cached_property
-    def _user_erasure(self) -> UserErasure:
-        from llmops.spend.forgetting import UserErasure
+    def _forgetting(self) -> RunForgetting:
+        from llmops.facts.forgetting import RunForgetting
 
-        return UserErasure(self.tables, self.daily_costs.rewrite)
+        return RunForgetting(self.tables, self.daily_costs.rewrite)
 
     @cached_property
     def runner(self) -> Runner:
@@ -137,20 +137,19 @@ class RunParts(EvaluationParts, BudgetParts, PerformanceParts):
     @cached_property
     def judges(self) -> Judges:
         """Hears judges of answers."""
-        from lifecycle.evaluation.charging import JudgingCharges
+        from lifecycle.evaluation.charging import JUDGE, JudgingCharges
         from lifecycle.evaluation.judges import agent_judge, foundry_judge
         from lifecycle.evaluation.judging import Judges
-        from lifecycle.evaluation.scorer import FOUNDRY, JUDGE
+        from lifecycle.evaluation.scorer import FOUNDRY
 
-        charges = JudgingCharges(self.treasury, self.rates, self.clock)
+        charges = JudgingCharges(self.treasury, self.facts, self.rates, self.clock)
         return Judges(
             {JUDGE: agent_judge(self.resolver, charges), FOUNDRY: foundry_judge(self._foundry_evaluator, charges)},
             self.evaluations,
             self.catalog,
             self.conversations,
-            self._due("evaluation"),
             treasury=self.treasury,
-            users=self._user_erasure,
+            forgetting=self._forgetting,
             clock=self.clock,
         )
 
@@ -179,7 +178,7 @@ class RunParts(EvaluationParts, BudgetParts, PerformanceParts):
     def _endings(self) -> Endings:
         from lifecycle.runs.endings import Endings
 
-        return Endings(self.outcomes, self._notices, self.clock)
+        return Endings(self.facts, self.treasury, self._notices, self.clock)
 
     @cached_property
     def _notices(self) -> Notices:

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 from bootstrap.parts.metrics import MetricParts
 
 if TYPE_CHECKING:
+    from llmops.facts.figures import Figures
+    from llmops.facts.folding import Folding
+    from llmops.facts.store import Facts
     from llmops.reports.daily import DailyCosts
     from llmops.spend.ledger import Ledger
 
@@ -17,10 +20,31 @@ class SpendParts(MetricParts):
 
     @cached_property
     def ledger(self) -> Ledger:
-        """Every model call."""
+        """The notes of model calls."""
         from llmops.spend.ledger import Ledger
 
         return Ledger(self.tables, self.measures.call_recorded)
+
+    @cached_property
+    def facts(self) -> Facts:
+        """What every attempt did."""
+        from llmops.facts.store import Facts
+
+        return Facts(self.tables)
+
+    @cached_property
+    def folding(self) -> Folding:
+        """Adds facts up."""
+        from llmops.facts.folding import Folding
+
+        return Folding(self.tables)
+
+    @cached_property
+    def figures(self) -> Figures:
+        """What facts add up to."""
+        from llmops.facts.figures import Figures
+
+        return Figures(self.tables)
 
     @cached_property
     def daily_costs(self) -> DailyCosts:

@@ -25,7 +25,7 @@ class StatusParts(RunParts):
             self.tables,
             self.heartbeats,
             self.lifecycle_counts,
-            self.performance_rollup,
+            self.figures,
             self._spent_today,
             started_at=self.started_at,
             clock=self.clock,

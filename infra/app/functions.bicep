@@ -91,6 +91,7 @@ var appSettings = {
   // The host resolves %NAME% in bindings from app settings only; the defaults in the code are not seen by it.
   PRUNE_SCHEDULE: '0 */15 * * * *'
   VERIFY_SCHEDULE: '0 10,40 * * * *'
+  AGGREGATION_SCHEDULE: '35 * * * * *'
   REPORT_SCHEDULE: '0 */5 * * * *'
   CONFIGURATION_SCHEDULE: '50 * * * * *'
   DRIFT_SCHEDULE: '0 23 * * * *'

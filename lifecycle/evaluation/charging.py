@@ -9,16 +9,22 @@ from typing import Any
 
 from kernel.clock import Clock
 from lifecycle.loader.resolver import LiveAgent
+from lifecycle.runs.endings import calls_of
 from lifecycle.runs.guard import Guard, GuardPolicy
 from lifecycle.runs.metering import Meter, charged
 from lifecycle.runs.rules import Run
-from llmops.budgets.purse import Purse, Treasury
+from llmops.budgets.purse import Treasury
+from llmops.facts.model import AttemptFact, Attribution, Ending, Timing
+from llmops.facts.store import Facts
 from llmops.spend.ledger import Line
 from llmops.spend.rates import RateBook
 from llmops.spend.usage import Usage
 
 ATTEMPT = 0
 """The attempt that judging counts as in the ledger: attempts that answer are numbered from 1."""
+
+JUDGE = "judge"
+"""The judge that is an agent."""
 
 VERDICT_TOKENS = 4000
 """Tokens that a judge's verdict may take within budgets where the judge does not say, its reasoning included."""
@@ -30,8 +36,9 @@ Settle = Callable[[Usage], Awaitable[None]]
 class JudgingCharges:
     """Pays for judges."""
 
-    def __init__(self, treasury: Treasury, rates: RateBook, clock: Clock) -> None:
+    def __init__(self, treasury: Treasury, facts: Facts, rates: RateBook, clock: Clock) -> None:
         self._treasury = treasury
+        self._facts = facts
         self._rates = rates
         self._clock = clock
 
@@ -55,6 +62,7 @@ class JudgingCharges:
             yield meter.middleware()
         finally:
             await purse.close()
+            await self._note(run, JUDGE, meter.lines)
 
     @asynccontextmanager
     async def of_service(self, run: Run, provider: str, model: str, at_most: Usage) -> AsyncIterator[Settle]:
@@ -79,11 +87,14 @@ class JudgingCharges:
         try:
             yield settle
         finally:
-            await self._close(purse, line)
+            line = await purse.record(line)
+            await purse.close()
+            await self._note(run, provider, [line])
 
-    async def _close(self, purse: Purse, line: Line) -> None:
-        await purse.record(line)
-        await purse.close()
+    async def _note(self, run: Run, judge: str, lines: Sequence[Line]) -> None:
+        """Write what a try to hear a judge took, beside the fact of the answer."""
+        if lines:
+            await self._facts.record(judging_of(run, judge, lines))
 
     async def _intent(self, run: Run, provider: str, model: str, at_most: Usage) -> Line:
         rates, now = await self._rates.of(run.workspace), self._clock()
@@ -109,3 +120,17 @@ class JudgingCharges:
     async def _latest_call(self, run: Run) -> int:
         first = (run.finished_at or run.created_at).date()
         return await self._treasury.ledger.latest_call(run.workspace, run.id, ATTEMPT, first, self._clock().date())
+
+
+def judging_of(run: Run, judge: str, lines: Sequence[Line]) -> AttemptFact:
+    """Return the fact of a judge's calls about the answer of a run."""
+    ended = run.finished_at or run.created_at
+    failed = any(line.outcome in ("refused", "unsettled") for line in lines)
+    return AttemptFact(
+        Attribution(run.workspace, run.agent, run.session_id, run.id, run.user_id or "", run.version or ""),
+        run.attempt,
+        Timing(run.created_at, run.started_at, run.started_at, ended),
+        Ending.FAILED if failed else Ending.SUCCEEDED,
+        calls_of(lines),
+        judge=judge,
+    )

@@ -8,9 +8,10 @@ from datetime import date
 
 from kernel.errors import NotFound
 from lifecycle.registry.catalog import Catalog
-from llmops.evaluation.history import DaySum, Evaluations, Parts, by_version
 from llmops.evaluation.moments import Moments
 from llmops.evaluation.regression import Change, compare
+from llmops.facts.scores import Evaluations, by_version
+from llmops.facts.sums import DaySum, Parts
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
 
 from kernel.errors import Unavailable
-from lifecycle.evaluation.charging import JudgingCharges
+from lifecycle.evaluation.charging import JUDGE, JudgingCharges
 from lifecycle.evaluation.judge import BEST, AgentJudge
-from lifecycle.evaluation.scorer import FOUNDRY, JUDGE
+from lifecycle.evaluation.scorer import FOUNDRY
 from lifecycle.loader.resolver import AgentResolver
 from lifecycle.registry.signals import AgentSignals
 from lifecycle.runs.rules import Run

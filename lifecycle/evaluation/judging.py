@@ -8,8 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from kernel.clock import Clock, hour_bucket
-from kernel.due import DueIndex, Entry
+from kernel.clock import Clock
 from kernel.errors import AppError, InternalError
 from lifecycle.evaluation.charging import ATTEMPT
 from lifecycle.evaluation.scorer import item_of
@@ -19,10 +18,10 @@ from lifecycle.runs.rules import Run
 from lifecycle.sessions.conversations import Change, Conversations, Event, Stored
 from lifecycle.sessions.rules import SessionState
 from llmops.budgets.purse import Treasury
-from llmops.evaluation.history import Evaluation, Evaluations, Waiting
 from llmops.evaluation.policy import EvaluationPolicy
 from llmops.evaluation.scoring import Part
-from llmops.spend.forgetting import UserErasure
+from llmops.facts.forgetting import RunForgetting
+from llmops.facts.scores import Evaluation, Evaluations, Waiting
 
 if TYPE_CHECKING:
     from agent_framework import EvalItem
@@ -40,15 +39,14 @@ Judge = Callable[[EvaluationPolicy, Run, "EvalItem", AgentSignals], Awaitable[Se
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """What one round did: scores added to sums, judges heard, and judges that could not be."""
+    """What one round did: judges heard, and judges that could not be."""
 
-    folded: int
     heard: int
     put_off: int
 
 
 class Judges:
-    """Adds new scores to the sums and hears the judges that wait, of the agents that have answered."""
+    """Hears the judges that wait, of the agents that have answered."""
 
     def __init__(
         self,
@@ -56,19 +54,17 @@ class Judges:
         history: Evaluations,
         catalog: Catalog,
         conversations: Conversations,
-        due: DueIndex,
         *,
         treasury: Treasury,
-        users: UserErasure,
+        forgetting: RunForgetting,
         clock: Clock,
     ) -> None:
         self._judges = judges
         self._history = history
         self._catalog = catalog
         self._conversations = conversations
-        self._due = due
         self._treasury = treasury
-        self._users = users
+        self._forgetting = forgetting
         self._clock = clock
 
     async def hear(self, signals: AgentSignals) -> Heard:
@@ -76,22 +72,17 @@ class Judges:
 
         A crash between a judge's answer and its record has the judge asked again, and paid again.
         """
-        now, folded, heard, put_off = self._clock(), 0, 0, 0
-        async for entry in self._due.until(now):
-            folded += await self._history.fold(entry.workspace, entry.name)
-            waiting = await self._history.waiting(entry.workspace, entry.name, _A_ROUND)
-            results = await self._round(entry, waiting, signals)
+        heard = put_off = 0
+        for (workspace, agent), waiting in (await self._history.waiting(_A_ROUND)).items():
+            results = await self._round(workspace, agent, waiting, signals)
             heard += sum(results)
             put_off += len(results) - sum(results)
-            folded += await self._history.fold(entry.workspace, entry.name)
-            if entry.hour < hour_bucket(now) and not await self._history.waiting(entry.workspace, entry.name, 1):
-                await self._due.drop(entry.workspace, entry.name, entry.hour)
-        return Heard(folded, heard, put_off)
+        return Heard(heard, put_off)
 
-    async def _round(self, entry: Entry, waiting: Sequence[Waiting], signals: AgentSignals) -> Sequence[bool]:
-        if not waiting:
-            return []
-        agent = await self._catalog.find(entry.workspace, entry.name)
+    async def _round(
+        self, workspace: str, name: str, waiting: Sequence[Waiting], signals: AgentSignals
+    ) -> Sequence[bool]:
+        agent = await self._catalog.find(workspace, name)
         policy = (agent.declaration.spec.evaluation if agent else None) or EvaluationPolicy()
         turns = asyncio.Semaphore(_AT_ONCE)
 
@@ -107,21 +98,22 @@ class Judges:
         return await asyncio.gather(*(one(waits) for waits in waiting))
 
     async def _heard(self, waits: Waiting, policy: EvaluationPolicy, signals: AgentSignals) -> bool:
-        of = waits.evaluation
-        judged = await self._history.get(of.workspace, of.agent, of.key)
+        judged = await self._history.of(waits)
         if judged is not None and waits.judge not in judged.judged:
-            judged = await self._judged(waits, policy, signals)
+            judged = await self._judged(waits, judged, policy, signals)
             if judged is None:
                 return False
         if judged is not None and not await self._tell(judged, waits.judge):
-            await self._forget_asker(of)
+            await self._forget_asker(judged)
         await self._history.settle(waits)
         return True
 
-    async def _judged(self, waits: Waiting, policy: EvaluationPolicy, signals: AgentSignals) -> Evaluation | None:
+    async def _judged(
+        self, waits: Waiting, of: Evaluation, policy: EvaluationPolicy, signals: AgentSignals
+    ) -> Evaluation | None:
         """Return the evaluation with what the judge found; None where it could not be asked this time."""
         try:
-            parts = await self._asked(waits, policy, signals)
+            parts = await self._asked(waits, of, policy, signals)
         except AppError as error:
             if error.retriable and waits.tries + 1 < TRIES:
                 await self._history.put_off(waits)
@@ -130,8 +122,9 @@ class Judges:
             parts = [Part(waits.judge, None, f"Left out: {error.code}.")]
         return await self._history.judged(waits, parts, policy.weights, self._clock())
 
-    async def _asked(self, waits: Waiting, policy: EvaluationPolicy, signals: AgentSignals) -> Sequence[Part]:
-        of = waits.evaluation
+    async def _asked(
+        self, waits: Waiting, of: Evaluation, policy: EvaluationPolicy, signals: AgentSignals
+    ) -> Sequence[Part]:
         run = await self._conversations.run(of.workspace, of.session_id, of.run_id)
         if run is None or run.answer is None or run.attempt != of.attempt:
             return [Part(waits.judge, None, "Left out: the answer is gone.")]
@@ -154,7 +147,7 @@ class Judges:
     async def _forget_asker(self, of: Evaluation) -> None:
         """Take who asked out of what judging an erased run has cost, also what a judge spent that died."""
         await self._treasury.free(of.workspace, of.run_id, ATTEMPT + 1)
-        await self._users.forget(of.workspace, of.run_id, of.at.date(), self._clock().date())
+        await self._forgetting.forget(of.workspace, of.agent, of.run_id, of.accepted_at, self._clock())
 
     async def _tell(self, judged: Evaluation, judge: str) -> bool:
         """Show the score at the run, and that it changed; return whether the run is there, and was not erased."""

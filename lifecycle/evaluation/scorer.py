@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from kernel.clock import Clock, hour_bucket
-from kernel.due import DueIndex
-from kernel.errors import AppError
 from lifecycle.evaluation.builtin import builtin_checks
+from lifecycle.evaluation.charging import JUDGE
 from lifecycle.evaluation.checks import CheckRunner, Checks
 from lifecycle.evaluation.framework import acknowledge
 from lifecycle.loader.resolver import LiveAgent
 from lifecycle.runs.rules import Run
 from lifecycle.specs.spec import AgentSpec
-from llmops.evaluation.history import Evaluation, Evaluations
 from llmops.evaluation.policy import EvaluationPolicy
 from llmops.evaluation.scoring import Score, sampled, score_of
 
 if TYPE_CHECKING:
     from agent_framework import EvalItem, Message
 
-log = logging.getLogger(__name__)
-
-JUDGE = "judge"
 FOUNDRY = "foundry"
 
 
@@ -42,28 +34,20 @@ class ScoringPolicy:
 
 
 class AnswerScorer:
-    """Scores answers and keeps the scores."""
+    """Scores answers."""
 
     def __init__(
         self,
         own: Checks,
         runner: CheckRunner,
-        history: Evaluations,
-        due: DueIndex,
-        *,
         policy: ScoringPolicy,
-        clock: Clock,
     ) -> None:
         self._own = own
         self._runner = runner
-        self._history = history
-        self._due = due
         self._policy = policy
-        self._clock = clock
-        self._announced: dict[tuple[str, str], str] = {}
 
-    async def score(self, run: Run, live: LiveAgent, model: str | None, messages: Sequence[Message]) -> Score | None:
-        """Return the score of the answer that the messages are, kept in the agent's history; None when not sampled."""
+    async def score(self, run: Run, live: LiveAgent, messages: Sequence[Message]) -> Score | None:
+        """Return the score of the answer that the messages are, with the judges to be heard; None when not sampled."""
         policy = live.spec.evaluation or EvaluationPolicy()
         share = self._policy.share if policy.share is None else policy.share
         if not sampled(run.id, share):
@@ -72,34 +56,7 @@ class AnswerScorer:
         checks = builtin_checks(policy, run.expected_topics, schema)
         checks += [self._own[name] for name in policy.checks if name in self._own]
         score = score_of(await self._runner.run(checks, item_of(run, messages)), policy.weights)
-        if score is None:
-            return None
-        now = self._clock()
-        evaluation = Evaluation(
-            run.workspace,
-            run.agent,
-            live.version.version,
-            run.id,
-            run.session_id,
-            run.attempt,
-            now,
-            score,
-            model=model or "",
-        )
-        try:
-            await self._announce(run.workspace, run.agent, now)
-            await self._history.record(evaluation, judges_of(live.spec, run.id))
-        except AppError as error:
-            # The answer is paid for: it is not given up because its score cannot be kept apart from the run.
-            log.warning("score not kept: %s", error.code, extra={"event": "evaluation.not_recorded"})
-        return score
-
-    async def _announce(self, workspace: str, agent: str, now: datetime) -> None:
-        """Enter the agent for the timer that folds and judges; once an hour for each agent and worker."""
-        hour = hour_bucket(now)
-        if self._announced.get((workspace, agent)) != hour:
-            await self._due.add(workspace, agent, now)
-            self._announced[workspace, agent] = hour
+        return score and replace(score, pending=tuple(judges_of(live.spec, run.id)))
 
 
 def judges_of(spec: AgentSpec, run_id: str) -> Sequence[str]:

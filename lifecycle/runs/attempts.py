@@ -115,7 +115,7 @@ class Attempt:
     def effort(self) -> Effort:
         """What it was made with so far."""
         meter = self._meter
-        return Effort(self._version, (meter.model if meter else None) or "", meter.model_ms if meter else 0)
+        return Effort(self._version, tuple(meter.lines) if meter else (), self.went_on)
 
     def wait(self, error: BudgetBlocked) -> Wait:
         """Return what the run waits for whose next call a budget does not allow."""
@@ -165,7 +165,7 @@ class Attempt:
         text = lease.text if run.stream else response.text
         self._tokens += estimate(told(run)) + estimate(text)
         lease.enter(Stage.EVALUATING)
-        score = await parts.scorer.score(run, live, meter.model, response.messages)
+        score = await parts.scorer.score(run, live, response.messages)
         return Answer(text, score, meter.model, live.version.version)
 
     def held_after(self, turns: int) -> Held | None:

@@ -62,6 +62,7 @@ class Meter:
         first: How many of these the first call was told already.
         purpose: What the calls are for.
         calls: How many of the attempt have been begun.
+        lines: What became of them; of one that could not be recorded, its estimate.
         limit: What ends the attempt, which a budget of wall time may bring forward; `latest` is when it would anyway.
     """
 
@@ -85,6 +86,7 @@ class Meter:
     first: int = 0
     purpose: Purpose = "answer"
     calls: int = 0
+    lines: list[Line] = field(default_factory=list[Line])
 
     def middleware(self) -> list[Any]:
         """Return middleware for Agent Framework: of model calls, which it makes one by one, and of function tools."""
@@ -216,7 +218,9 @@ class Meter:
     async def _record(self, line: Line, started: float) -> None:
         took = round((time.perf_counter() - started) * 1000)
         self.model_ms += took
+        self.lines.append(replace(self.intent or line, latency_ms=took))
         stored = await self.purse.record(replace(line, latency_ms=took))
+        self.lines[-1] = stored
         self.spend += stored.spend
         self.guard.spent(stored.spend.cost_micro_usd, time.monotonic())
 

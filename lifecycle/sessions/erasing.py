@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
 from kernel.clock import Clock
@@ -24,8 +24,8 @@ from lifecycle.sessions.directory import Directory
 from lifecycle.sessions.rules import Receipt, Session, SessionState, erased, erasing
 from llmops.budgets.purse import Treasury
 from llmops.budgets.waits import Waits
-from llmops.evaluation.history import Evaluations
-from llmops.spend.forgetting import UserErasure
+from llmops.evaluation.scoring import Score
+from llmops.facts.forgetting import RunForgetting
 
 log = logging.getLogger(__name__)
 
@@ -43,10 +43,10 @@ class SessionErasure:
         due: DueIndex,
         *,
         providers: Providers,
-        users: UserErasure,
+        forgetting: RunForgetting,
+        complete: Callable[[Run], Awaitable[None]],
         treasury: Treasury,
         waits: Waits,
-        evaluations: Evaluations,
         journal: Journal,
         clock: Clock,
     ) -> None:
@@ -54,10 +54,10 @@ class SessionErasure:
         self._directory = directory
         self._due = due
         self._providers = providers
-        self._users = users
+        self._forgetting = forgetting
+        self._complete = complete
         self._treasury = treasury
         self._waits = waits
-        self._evaluations = evaluations
         self._journal = journal
         self._clock = clock
 
@@ -151,20 +151,25 @@ class SessionErasure:
         return replace(receipt, conversations=len(session.kept), ledger_lines=sum(counts))
 
     async def _forget_asker(self, run: Run) -> int:
-        """Take who asked, and what is said of the answer, out of what stays; return how many ledger lines there are.
+        """Take who asked, and what is said of the answer, out of what stays; return how many model calls there are.
 
         What a judge that is still at it brings later is taken out by `lifecycle.evaluation.judging`.
         """
-        workspace, first = run.workspace, run.created_at
-        last = run.finished_at or self._clock()
+        workspace = run.workspace
         await self._waits.forget(workspace, run.id)
-        judged = await self._evaluations.erase(workspace, run.agent, run.id, first, last)
         # Reservations of the dead become lines one day: now, rather than after the user is forgotten.
         await self._treasury.free(workspace, run.id, run.attempt + 1)
-        return await self._users.forget(workspace, run.id, first.date(), max(last, judged or last).date())
+        # What its worker has not written yet is written without a name, which it then finds there.
+        await self._complete(replace(run, user_id=None, score=_plain(run.score)))
+        last = run.finished_at or self._clock()
+        return await self._forgetting.forget(workspace, run.agent, run.id, run.created_at, last)
 
     async def _note(self, session: Session, after: Session) -> Stored:
         return await self._conversations.update(session.workspace, session.id, None, lambda _: Change(after))
+
+
+def _plain(score: Score | None) -> Score | None:
+    return score and replace(score, reasons={}, pending=())
 
 
 def _cancel(stored: Stored) -> Change | None:

@@ -10,8 +10,8 @@ from datetime import date
 from kernel.clock import Clock
 from lifecycle.events.tally import Tally
 from lifecycle.registry.counts import Lifecycle, LifecycleCounts
+from llmops.facts.summary import Summary
 from llmops.performance.monitor import Monitor
-from llmops.performance.summary import Summary
 
 _STARTED = "session.state_changed:started"
 _ENDED = "session.state_changed:ended"

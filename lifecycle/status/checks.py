@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from kernel.clock import Clock
+from kernel.codec import skipped
 from kernel.errors import AppError
 from kernel.heartbeats import Heartbeats
 from kernel.tables import Span, Tables
@@ -16,8 +17,8 @@ from lifecycle.runs.deadletters import DeadLetters
 from lifecycle.runs.queue import RunQueue
 from lifecycle.status import rules
 from lifecycle.status.rules import Component, Health, overall
-from llmops.performance.rollup import Rollup
-from llmops.performance.summary import Summary
+from llmops.facts.figures import Figures
+from llmops.facts.summary import Summary
 from llmops.spend.usage import Spend
 
 _PATIENCE_S = 5
@@ -58,7 +59,7 @@ class SystemStatus:
         tables: Tables,
         heartbeats: Heartbeats,
         counts: LifecycleCounts,
-        rollup: Rollup,
+        figures: Figures,
         spent_today: SpentToday,
         *,
         started_at: datetime,
@@ -67,7 +68,7 @@ class SystemStatus:
         self._tables = tables
         self._heartbeats = heartbeats
         self._counts = counts
-        self._rollup = rollup
+        self._figures = figures
         self._spent_today = spent_today
         self._clock = clock
         self._started_at = started_at
@@ -83,6 +84,7 @@ class SystemStatus:
             _asked("agents", self._agents(workspace, now)),
             _asked("providers", self._providers(workspace, now)),
             _asked("prices", self._prices(workspace)),
+            _asked("stored_values", _stored_values()),
         )
         return Status(overall(components), tuple(components), now, self._started_at)
 
@@ -97,11 +99,15 @@ class SystemStatus:
         return rules.agents((await self._counts.read(workspace, now, 1)).states)
 
     async def _providers(self, workspace: str, now: datetime) -> Component:
-        cells = await self._rollup.window(workspace, None, now - _RECENTLY, now)
+        cells = await self._figures.window(workspace, None, now - _RECENTLY, now)
         return rules.providers(sum((cell.summary for cell in cells), Summary()))
 
     async def _prices(self, workspace: str) -> Component:
         return rules.prices((await self._spent_today(workspace)).unpriced_calls)
+
+
+async def _stored_values() -> Component:
+    return rules.stored(skipped)
 
 
 async def _reached(queue: RunQueue) -> Component:

@@ -12,7 +12,7 @@ from kernel.clock import rfc3339
 
 if TYPE_CHECKING:
     from kernel.heartbeats import Heartbeat
-    from llmops.performance.summary import Summary
+    from llmops.facts.summary import Summary
 
 
 class Health(StrEnum):
@@ -74,6 +74,14 @@ def providers(recent: Summary) -> Component:
     told = ", ".join(f"{count} {code}" for code, count in sorted(codes.items()))
     unanswered = recent.succeeded == 0 and failures >= _FEW
     return Component("providers", Health.CRITICAL if unanswered else Health.DEGRADED, f"attempts failed: {told}")
+
+
+def stored(skipped: Mapping[str, int]) -> Component:
+    """Return the state of what is stored, by the rows that this worker has passed over because it cannot read them."""
+    said = ", ".join(f"{what}: {count}" for what, count in sorted(skipped.items()))
+    if not said:
+        return Component("stored_values", Health.HEALTHY)
+    return Component("stored_values", Health.DEGRADED, f"rows that could not be read are left out; {said}")
 
 
 def prices(unpriced: int) -> Component:

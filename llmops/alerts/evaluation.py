@@ -15,13 +15,14 @@ from kernel.journal import Event, Journal
 from llmops.alerts.metrics import FIGURES, FROM_LEDGER, FROM_REGISTRY, Metric, value_of, written
 from llmops.alerts.rules import WORDS, Resolution, State, Status, closed, evaluated
 from llmops.alerts.store import Alert, Alerts, Firing, Standing
+from llmops.facts.figures import Figures
+from llmops.facts.summary import Summary
+from llmops.facts.sums import Cell
 from llmops.notifications.notification import Notification
 from llmops.notifications.outbox import Outbox
 from llmops.performance.monitor import total
-from llmops.performance.rollup import Cell, Rollup
-from llmops.performance.summary import Summary
 from llmops.reports.daily import DailyCosts
-from llmops.spend.rollup import Group
+from llmops.spend.groups import Group
 from llmops.spend.usage import Spend
 
 log = logging.getLogger(__name__)
@@ -44,9 +45,9 @@ class Evaluated:
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """Where metrics come from: outcomes, the ledger's sums, and the registry."""
+    """Where metrics come from: what facts add up to, by the minute and by the day, and the registry."""
 
-    rollup: Rollup
+    figures: Figures
     costs: DailyCosts
     registry: RegistryFigures
 
@@ -77,7 +78,7 @@ class Readings:
             if window not in self._windows:
                 since = now - timedelta(seconds=rule.window_s)
                 self._windows[window] = asyncio.create_task(
-                    self._sources.rollup.window(alert.workspace, rule.agent, since, now)
+                    self._sources.figures.window(alert.workspace, rule.agent, since, now)
                 )
             cells: list[Cell] = await self._windows[window]
             summary = total(cells)
@@ -95,12 +96,11 @@ class Evaluator:
         self._clock = clock
 
     async def evaluate(self) -> Evaluated:
-        """Add up what is new and evaluate every rule. Doing it again, or after a crash, fires and tells nothing twice.
+        """Evaluate every rule. Doing it again, or after a crash, fires and tells nothing twice.
 
         One rule's failure keeps no other from being evaluated, and is raised in the end.
         """
         now = self._clock()
-        await self._sources.rollup.fold(now)
         readings, turnstile = Readings(self._sources, now), asyncio.Semaphore(_AT_ONCE)
 
         async def one(alert: Alert) -> tuple[Status | None, bool]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from kernel.money import MICRO_USD_PER_USD
-from llmops.performance.summary import Summary
+from llmops.facts.summary import Summary
 
 Metric = Literal[
     "latency_p50_ms",

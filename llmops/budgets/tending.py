@@ -43,7 +43,7 @@ class Tending:
         parts = self._treasury
         now = parts.clock()
         thorough = now.minute == 0
-        unsettled = await parts.ledger.expire(now, LOOK_BACK_DAYS if thorough else EXPIRY_DAYS)
+        unsettled = len(await parts.ledger.expire(now, LOOK_BACK_DAYS if thorough else EXPIRY_DAYS))
         freed = forgotten = 0
         async for workspace in parts.book.workspaces():
             try:

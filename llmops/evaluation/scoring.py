@@ -30,11 +30,13 @@ class Score:
         overall: 0-100, the weighted mean of the parts.
         parts: Each check's result, 0-100; a check that does not apply is left out.
         reasons: Why, of the checks that say so, also of those that could not be made.
+        pending: Judges that are still to be heard of the answer.
     """
 
     overall: int
     parts: Mapping[str, int]
     reasons: Mapping[str, str] = field(default_factory=dict[str, str])
+    pending: tuple[str, ...] = ()
 
 
 def score_of(parts: Sequence[Part], weights: Mapping[str, float]) -> Score | None:

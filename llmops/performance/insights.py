@@ -13,10 +13,10 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from kernel.money import format_usd
+from llmops.facts.summary import Summary
 from llmops.notifications.notification import Severity
 from llmops.performance.monitor import Performance
-from llmops.performance.summary import Summary
-from llmops.spend.rollup import add_up
+from llmops.spend.groups import add_up
 from llmops.spend.usage import Spend
 
 if TYPE_CHECKING:

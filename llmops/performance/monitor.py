@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from kernel.errors import InvalidInput
-from llmops.performance.rollup import Cell, Rollup, versions_of
+from llmops.facts.figures import Figures
+from llmops.facts.summary import Summary
+from llmops.facts.sums import Cell
 from llmops.performance.sla import Attainment, Target, attainment
-from llmops.performance.summary import Summary
 
 LONGEST_RANGE_DAYS = 92
 _HOURLY_UP_TO_DAYS = 3
@@ -74,6 +75,16 @@ def total(cells: Sequence[Cell]) -> Summary:
     return sum((cell.summary for cell in cells), Summary())
 
 
+def versions_of(cells: Sequence[Cell]) -> Iterator[tuple[str, datetime, Summary]]:
+    """Yield each version with when it was first seen in these cells and what it did, in that order."""
+    sums: dict[str, tuple[datetime, Summary]] = {}
+    for cell in cells:
+        start, summary = sums.get(cell.version, (cell.start, Summary()))
+        sums[cell.version] = (min(start, cell.start), summary + cell.summary)
+    for version, (start, summary) in sorted(sums.items(), key=lambda item: (item[1][0], item[0])):
+        yield version, start, summary
+
+
 def performance_of(agent: str, cells: Sequence[Cell], first: date, last: date, target: Target) -> Performance:
     """Return how an agent performed, from its cells of these days."""
     hourly = (last - first).days < _HOURLY_UP_TO_DAYS
@@ -90,23 +101,23 @@ def performance_of(agent: str, cells: Sequence[Cell], first: date, last: date, t
 class Monitor:
     """Reads how agents perform."""
 
-    def __init__(self, rollup: Rollup) -> None:
-        self._rollup = rollup
+    def __init__(self, figures: Figures) -> None:
+        self._figures = figures
 
     async def agent(self, workspace: str, agent: str, first: date, last: date, target: Target) -> Performance:
         """Return how the agent performed from the first to the last UTC day, up to this moment."""
-        return performance_of(agent, await self._rollup.hours(workspace, agent, first, last), first, last, target)
+        return performance_of(agent, await self._figures.hours(workspace, agent, first, last), first, last, target)
 
     async def before(self, workspace: str, agent: str, first: date, last: date) -> Summary:
         """Return what the agent did in as many days just before these."""
         count = (last - first).days + 1
         return total(
-            await self._rollup.hours(workspace, agent, first - timedelta(days=count), first - timedelta(days=1))
+            await self._figures.hours(workspace, agent, first - timedelta(days=count), first - timedelta(days=1))
         )
 
     async def agents(self, workspace: str, first: date, last: date) -> Sequence[tuple[str, Summary]]:
         """Return what every agent of the workspace that had attempts did, by name."""
         found: dict[str, Summary] = {}
-        for cell in await self._rollup.hours(workspace, None, first, last):
+        for cell in await self._figures.hours(workspace, None, first, last):
             found[cell.agent] = found.get(cell.agent, Summary()) + cell.summary
         return sorted(found.items())

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from llmops.performance.summary import Summary
+from llmops.facts.summary import Summary
 
 LATENCY_SHARE = 0.95
 """Share of the answers that are to come in time."""

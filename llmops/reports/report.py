@@ -10,7 +10,7 @@ from llmops.budgets.positions import Position
 from llmops.reports.changes import Anomaly, Mover, anomalies, movers
 from llmops.reports.forecast import Forecast, forecast
 from llmops.reports.periods import Period, period_of
-from llmops.spend.rollup import Group, add_up
+from llmops.spend.groups import Group, add_up
 from llmops.spend.usage import Spend
 
 MOST_NAMES = 100

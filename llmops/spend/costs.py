@@ -8,7 +8,7 @@ from datetime import date
 from typing import Literal, get_args
 
 from kernel.errors import InvalidInput
-from llmops.spend.rollup import Group, add_up
+from llmops.spend.groups import Group, add_up
 from llmops.spend.usage import Spend
 
 GroupBy = Literal["agent", "model", "provider", "user", "purpose", "day"]

@@ -1,12 +1,10 @@
-"""The ledger: one line per model call, written once by a key that the call determines.
+"""The notes of model calls, from which the facts of attempts are made whose workers died.
 
 Table `ledger`, partition `{day}!{shard}`; all of a run's lines of a day share a shard. Rows:
-`line!{workspace}!{run}!{attempt}!{call}`  the call, kept;
-`new!{workspace}!{run}!{attempt}!{call}`   the same call until `llmops.spend.reports` has added it to a sum;
-`open!{workspace}!{run}!{attempt}!{call}`  a call that was begun, at its estimate, until it is settled;
-`sum!{workspace}!{digest}`                 what the calls of one group came to (`llmops.spend.rollup`).
-A line and its `new!` row are inserted in one transaction, so each call is counted once, whenever it is aggregated. That
-transaction also ends the `open!` row; one whose worker died is ended by others, as a line that says so.
+`line!{workspace}!{run}!{attempt}!{call}`  the call;
+`open!{workspace}!{run}!{attempt}!{call}`  a call that was begun, at its estimate, until it is settled.
+The transaction that writes a line ends the `open!` row; one whose worker died is ended by others, as a line that says
+so. Who asked stands in none: that is with the run.
 """
 
 from __future__ import annotations
@@ -119,11 +117,11 @@ def to_values(line: Line) -> dict[str, str | int | datetime | None]:
     values: dict[str, str | int | datetime | None] = {
         name: getattr(line, name) for name in line.__slots__ if name != "usage"
     }
-    return values | {name: getattr(line.usage, name) for name in line.usage.__slots__}
+    return values | {name: getattr(line.usage, name) for name in line.usage.__slots__} | {"user_id": ""}
 
 
 def from_row(row: Row) -> Line:
-    """Return the line that a `line!`, `new!` or `open!` row holds."""
+    """Return the line that a `line!` or `open!` row holds."""
     defaults = {"purpose": "answer", "outcome": "answered", "tool_micro_usd": 0}
     values = {name: row.values.get(name, defaults.get(name)) for name in Line.__slots__ if name != "usage"}
     usage = Usage(**{name: row.integer(name) for name in Usage.__slots__})
@@ -153,13 +151,11 @@ class Ledger:
         """Write the line and return the one that stands: the first that was written of this call.
 
         Args:
-            line: The call; of a refused one nothing is added to any sum.
+            line: The call.
             begun: Whether `begin` noted the call, which ends here.
         """
         values = to_values(line)
         writes: list[Write] = [Insert(Row(line.home, f"line!{line.key}", values))]
-        if line.outcome != "refused":
-            writes.append(Insert(Row(line.home, f"new!{line.key}", values)))
         if begun:
             writes.append(Delete(line.home, f"open!{line.key}"))
         try:
@@ -191,24 +187,23 @@ class Ledger:
             await self.record(unsettled(line), begun=True)
         return len(lost)
 
-    async def expire(self, now: datetime, look_back: int = EXPIRY_DAYS) -> int:
-        """Record every call that was begun in so many last days and was not settled in time, and return how many."""
+    async def expire(self, now: datetime, look_back: int = EXPIRY_DAYS) -> Sequence[Line]:
+        """Record every call that was begun in so many last days and was not settled in time, and return the lines."""
         today = now.date()
         spans = [
             Span.prefix(partition(day, number), "open!")
             for day in days(today - timedelta(days=look_back - 1), today)
             for number in range(SHARDS)
         ]
-        return sum(await asyncio.gather(*(self._expire(span, now) for span in spans)))
+        return [line for found in await asyncio.gather(*(self._expire(span, now) for span in spans)) for line in found]
 
-    async def _expire(self, span: Span, now: datetime) -> int:
-        count = 0
+    async def _expire(self, span: Span, now: datetime) -> Sequence[Line]:
+        found: list[Line] = []
         async for row in every(self._tables, TABLE, span):
             until = row.moment("until")
             if until is None or until <= now:
-                await self.record(unsettled(from_row(row)), begun=True)
-                count += 1
-        return count
+                found.append(await self.record(unsettled(from_row(row)), begun=True))
+        return found
 
     async def _of_run(self, kind: str, workspace: str, run_id: str, first: date, last: date) -> Sequence[Row]:
         prefix = f"{kind}!{workspace}!{run_id}!"

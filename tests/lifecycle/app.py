@@ -22,6 +22,7 @@ from lifecycle.runs.submissions import RunRequest, Submission
 from lifecycle.sessions.conversations import Turn
 from lifecycle.sessions.rules import Session
 from lifecycle.specs.spec import AgentSpec
+from llmops.facts.store import KeptFact
 from llmops.spend.ledger import Line
 from llmops.spend.usage import Spend
 from tests.lifecycle.doubles import (
@@ -177,6 +178,11 @@ class App:
     async def lines(self, run: Run) -> list[Line]:
         day = run.created_at.date()
         return list(await self.services.ledger.lines(run.workspace, run.id, day, self.clock().date()))
+
+    async def facts(self, run: Run) -> list[KeptFact]:
+        """Return the facts of the run's attempts, and of the judges of its answer."""
+        facts = self.services.facts
+        return list(await facts.of_run(run.workspace, run.agent, run.id, run.created_at, self.clock()))
 
     async def event_names(self, run: Run) -> list[str]:
         events = await self.services.conversations.events(run.workspace, run.session_id, 0, 1000)

@@ -14,16 +14,15 @@ from tests.lifecycle.doubles import CountingTables, spec
 SUBMITTED = Counter({"query agents": 1, "commit runs": 1, "commit conversations": 1})
 SESSION_READ = Counter({"get conversations": 1})
 SESSION_ENTERED = Counter({"commit due": 1, "commit sessions": 1, "commit opensessions": 1})
-RUN = Counter({"get conversations": 2, "commit conversations": 2, "commit outcomes": 1})
+RUN = Counter({"get conversations": 2, "commit conversations": 2, "commit facts": 1})
 HISTORY = Counter({"query conversations": 1})
-SCORED = Counter({"commit evaluations": 1})
 CALL = Counter({"commit ledger": 2})
 CALL_WITHIN_BUDGETS = Counter({"commit ledger": 1, "commit budgets": 1})
 BUDGETS_CLOSED = Counter({"commit budgets": 1})
 PUBLISHED = Counter({"commit events": 1})
 
-FIRST = SUBMITTED + SESSION_ENTERED + RUN + SCORED + CALL
-NEXT = SUBMITTED + SESSION_READ + RUN + HISTORY + SCORED + CALL
+FIRST = SUBMITTED + SESSION_ENTERED + RUN + CALL
+NEXT = SUBMITTED + SESSION_READ + RUN + HISTORY + CALL
 
 
 async def started(declared: AgentSpec | None = None) -> tuple[App, CountingTables]:
@@ -38,7 +37,7 @@ async def started(declared: AgentSpec | None = None) -> tuple[App, CountingTable
 
 
 async def counted(app: App, tables: CountingTables, **more: object) -> Counter[str]:
-    """Return what a run requests until it is recorded and its outcome noted; its events are published apart from it."""
+    """Return what a run requests until it is recorded and its fact written; its events are published apart from it."""
     await app.ask(**more)  # pyright: ignore[reportArgumentType] - fields of a request
     found = Counter({name: n for name, n in tables.operations.items() if not name.endswith(" events")})
     await app.services.publisher.flush()
@@ -76,10 +75,11 @@ async def test_a_streamed_run_that_is_over_at_once() -> None:
 
 
 async def test_a_run_that_is_not_scored() -> None:
+    """A score takes no request of its own."""
     app, tables = await started(spec(evaluation={"share": 0}))
     session = await in_session(app, tables)
 
-    assert await counted(app, tables, session_id=session) == NEXT - SCORED
+    assert await counted(app, tables, session_id=session) == NEXT
 
 
 async def test_every_further_model_call() -> None:
@@ -115,11 +115,11 @@ async def test_what_publishing_a_runs_events_takes() -> None:
 
 
 async def test_a_message_that_comes_twice() -> None:
-    """The run is found ended; its outcome is offered once more, in case the first worker died before it noted it."""
+    """The run is found ended; its fact is looked for, in case the first worker died before it was written."""
     app, tables = await started()
     await app.ask()
     tables.reset()
     await app.process(app.queue.sent[-1])
 
-    assert tables.operations == Counter({"get conversations": 2, "commit outcomes": 1})
+    assert tables.operations == Counter({"get conversations": 2, "query facts": 1})
     await app.aclose()

@@ -32,7 +32,9 @@ async def test_a_run_is_answered_and_accounted_for() -> None:
 
     await app.check_answered_once(run)
     assert [(line.attempt, line.call) for line in lines] == [(1, 1), (1, 2)]
-    assert {(line.user_id, line.provider, line.model) for line in lines} == {("ann", "offline", "gpt-4o-mini")}
+    assert {(line.provider, line.model) for line in lines} == {("offline", "gpt-4o-mini")}
+    (kept,) = await app.facts(run)
+    assert (kept.fact.who.user_id, kept.fact.spend, kept.fact.score) == ("ann", run.spend, run.score)
     assert run.spend.cost_micro_usd > 0
     assert run.wasted == Spend()
     assert run.score is not None

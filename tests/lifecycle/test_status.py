@@ -13,7 +13,7 @@ from kernel.tables import Span, every
 from lifecycle.events.tally import Tally, kind_of
 from lifecycle.status import rules
 from lifecycle.status.rules import Component, Health, overall
-from llmops.performance.summary import Summary
+from llmops.facts.summary import Summary
 from tests.lifecycle.app import App
 from tests.lifecycle.doubles import NOW
 from triggers.heartbeats import every_of

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from kernel.errors import InvalidInput
 from kernel.money import to_micro_usd
 from llmops.spend.costs import GroupBy, check_range, costs_of, group_by
+from llmops.spend.groups import Group, add_up
 from llmops.spend.pricing import UNPRICED, price
-from llmops.spend.rollup import Group, add_up
 from llmops.spend.usage import Spend, Usage, spend_of
 from tests.lifecycle.doubles import NOW
 

@@ -241,6 +241,7 @@ def test_other_functions(functions: dict[str, list[dict[str, Any]]]) -> None:
         "prune_idle_agents": {"type": "timerTrigger", "schedule": "%PRUNE_SCHEDULE%"},
         "verify_agents": {"type": "timerTrigger", "schedule": "%VERIFY_SCHEDULE%"},
         "follow_configuration": {"type": "timerTrigger", "schedule": "%CONFIGURATION_SCHEDULE%"},
+        "aggregate_facts": {"type": "timerTrigger", "schedule": "%AGGREGATION_SCHEDULE%"},
         "aggregate_costs": {"type": "timerTrigger", "schedule": "%REPORT_SCHEDULE%"},
         "reconcile_agents": {"type": "timerTrigger", "schedule": "%DRIFT_SCHEDULE%"},
         "expire_sessions": {"type": "timerTrigger", "schedule": "%SESSION_EXPIRY_SCHEDULE%"},

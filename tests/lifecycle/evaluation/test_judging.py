@@ -19,8 +19,8 @@ from kernel.tables import RowTooLarge, Write
 from lifecycle.evaluation.checks import Check, Checks, check
 from lifecycle.evaluation.judge import question, verdict
 from lifecycle.runs.rules import Run
-from llmops.evaluation.history import by_version
 from llmops.evaluation.policy import EvaluationPolicy, FoundryPolicy, JudgePolicy
+from llmops.facts.scores import by_version
 from llmops.spend.costs import costs_of, group_by
 from tests.fakes.foundry_server import FakeFoundry
 from tests.lifecycle.app import App
@@ -49,7 +49,7 @@ async def test_a_judge_is_heard_after_the_run_and_charged_to_its_agent() -> None
 
     assert first is not None
     assert first.parts == {"answered": 100}
-    assert (heard.heard, heard.put_off, again.heard, again.folded) == (1, 0, 0, 0)
+    assert (heard.heard, heard.put_off, again.heard) == (1, 0, 0)
     assert after.score is not None
     assert after.score.parts == {"answered": 100, "judge": 25}
     assert after.score.overall == 62

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from kernel.errors import InvalidInput
 from llmops.alerts.metrics import FIGURES, FROM_REGISTRY, Metric, value_of, written
 from llmops.alerts.rules import AlertRule, State, Status, alert_name, breached, closed, evaluated
-from llmops.performance.summary import Summary
+from llmops.facts.summary import Summary
 from tests.lifecycle.doubles import NOW
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from kernel.errors import InvalidInput
 from kernel.ids import agent_name
 from lifecycle.evaluation.comparison import Comparison, VersionScores
-from llmops.evaluation.history import after_key
+from llmops.facts.scores import cursor
 from llmops.evaluation.moments import Moments
 from triggers.http.call import Call, Reply, page_token
 from triggers.http.evaluations.views import (
@@ -56,7 +56,7 @@ async def evaluations_list(call: Call) -> Reply:
         raise InvalidInput("Say which agent: ?agent=NAME.", code="agent_required", fields={"agent": "is required"})
     agent = await call.services.catalog.get(call.workspace, agent_name(name))
     found, after = await call.services.evaluations.list(
-        call.workspace, agent.name, call.limit(), after=call.cursor(after_key), version=call.query("version")
+        call.workspace, agent.name, call.limit(), after=call.cursor(cursor), version=call.query("version")
     )
     items = [EvaluationView.of(one) for one in found]
     return Reply(EvaluationPage(items=items, next=page_token(after)))

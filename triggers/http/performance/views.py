@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 from triggers.http.views import Page, View
 
 if TYPE_CHECKING:
+    from llmops.facts.sketch import Sketch
+    from llmops.facts.summary import Summary
     from llmops.performance.insights import Insight
     from llmops.performance.monitor import Performance, Point
-    from llmops.performance.sketch import Sketch
     from llmops.performance.sla import Attainment
-    from llmops.performance.summary import Summary
 
 
 class QuantilesView(View):

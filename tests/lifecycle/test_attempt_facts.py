@@ -1,4 +1,4 @@
-"""How attempts end is noted: once each, with what they took, and never in anybody's way."""
+"""What attempts did is written: one fact each, whatever dies, and never in anybody's way."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from kernel.errors import AppError, Unavailable
 from kernel.tables import Span, Write, every
 from lifecycle.runs.rules import Run
 from llmops.budgets.rules import Budget, Limit, parse_scope
-from llmops.performance.outcomes import Outcome, outcome_of
+from llmops.facts.model import AttemptFact
+from llmops.facts.store import kept_of
 from llmops.spend.usage import Spend
 from tests.lifecycle.app import TOOLED, App, abandon
 from tests.lifecycle.doubles import CountingTables, Crash, Fate, spec
 
 
-async def outcomes(app: App) -> list[Outcome]:
-    rows = every(app.tables, "outcomes", Span("0", partition_before=":"))
-    found = [outcome_of(row) async for row in rows if row.key.startswith("end!")]
+async def facts(app: App) -> list[AttemptFact]:
+    rows = every(app.tables, "facts", Span("0", partition_before=":"))
+    found = [kept_of(row).fact async for row in rows if row.key.startswith("fact!")]
     return sorted(found, key=lambda each: each.attempt)
 
 
@@ -36,15 +37,15 @@ async def test_an_answered_run() -> None:
     await app.submit()
     app.clock.move(seconds=2)
     run = await app.process(app.queue.sent[-1])
-    (outcome,) = await outcomes(app)
+    (fact,) = await facts(app)
 
-    assert (outcome.ending, outcome.code, outcome.dead, outcome.attempt) == ("succeeded", "", False, 1)
-    assert (outcome.agent, outcome.version, outcome.model) == ("bot", run.version, run.model)
-    assert (outcome.queue_ms, outcome.total_ms) == (2000, 2000)
-    assert (outcome.spend, outcome.wasted) == (run.spend, 0)
-    assert outcome.spend.calls == 2
+    assert (fact.ending, fact.code, fact.dead, fact.attempt) == ("succeeded", "", False, 1)
+    assert (fact.who.agent, fact.who.version, fact.model) == ("bot", run.version, run.model)
+    assert (fact.timing.queue_ms, fact.timing.total_ms) == (2000, 2000)
+    assert (fact.spend, fact.wasted_micro_usd) == (run.spend, 0)
+    assert fact.spend.calls == 2
     assert run.score is not None
-    assert outcome.quality == run.score.overall
+    assert fact.score == run.score
     await app.aclose()
 
 
@@ -52,7 +53,7 @@ async def test_attempts_that_fail_add_up_to_the_run() -> None:
     """Each has its own; the spends of all are the run's."""
     app = App()
     run = await performed(app, spec(simulate={"fail_first": 2, "fail_with": "throttled"}))
-    found = await outcomes(app)
+    found = await facts(app)
 
     assert [(each.attempt, each.ending, each.code) for each in found] == [
         (1, "retried", "provider_throttled"),
@@ -60,7 +61,7 @@ async def test_attempts_that_fail_add_up_to_the_run() -> None:
         (3, "succeeded", ""),
     ]
     assert sum((each.spend for each in found), Spend()) == run.spend
-    assert sum(each.wasted for each in found) == run.wasted.cost_micro_usd
+    assert sum(each.wasted_micro_usd for each in found) == run.wasted.cost_micro_usd
     await app.aclose()
 
 
@@ -69,11 +70,11 @@ async def test_a_run_that_fails_for_good(failure: str, attempts: int, dead: bool
     """What might have helped to try again is a dead letter."""
     app = App(RUN_MAX_ATTEMPTS=2)
     await performed(app, spec(simulate={"fail_first": 9, "fail_with": failure}))
-    found = await outcomes(app)
+    found = await facts(app)
 
     assert len(found) == attempts
     assert (found[-1].ending, found[-1].dead, found[-1].code) == ("failed", dead, f"provider_{failure}")
-    assert found[-1].version
+    assert found[-1].who.version
     await app.aclose()
 
 
@@ -86,7 +87,7 @@ async def test_a_cancelled_run_is_no_failure() -> None:
     for _ in range(2):
         await app.process(app.queue.sent[-1])
 
-    assert [(each.ending, each.attempt) for each in await outcomes(app)] == [("cancelled", 0)]
+    assert [(each.ending, each.attempt) for each in await facts(app)] == [("cancelled", 0)]
     await app.aclose()
 
 
@@ -97,22 +98,22 @@ async def test_a_run_that_a_budget_stops() -> None:
     await app.services.budgets.put("default", Budget(parse_scope("workspace"), (Limit("calls", "total", 1),)), None)
     accepted = await app.submit()
     run = await app.process(app.queue.sent[-1])
-    (outcome,) = await outcomes(app)
+    (fact,) = await facts(app)
 
     assert run is not None
     assert (run.id, run.state) == (accepted.run.id, "waiting")
-    assert (outcome.ending, outcome.code, outcome.final) == ("paused", "budget_exceeded", False)
-    assert outcome.spend == run.spend
-    assert outcome.spend.calls == 1
+    assert (fact.ending, fact.code, fact.final) == ("paused", "budget_exceeded", False)
+    assert fact.spend == run.spend
+    assert fact.spend.calls == 1
 
     await app.services.budgets.put("default", Budget(parse_scope("workspace"), (Limit("calls", "total", 9),)), None)
     await app.services.run_resume.resume_in("default", app.queue.send)
     ended = await app.process(app.queue.sent[-1])
-    found = await outcomes(app)
+    found = await facts(app)
     assert ended is not None
     assert [each.ending for each in found] == ["paused", "succeeded"]
     assert sum((each.spend for each in found), Spend()) == ended.spend
-    assert sum(each.wasted for each in found) == ended.wasted.cost_micro_usd
+    assert sum(each.wasted_micro_usd for each in found) == ended.wasted.cost_micro_usd
     await app.aclose()
 
 
@@ -125,9 +126,9 @@ async def test_a_run_whose_workers_died() -> None:
     app.clock.move(minutes=5)
     for _ in range(2):
         await app.services.dead_letters(app.queue).account()
-    (outcome,) = await outcomes(app)
+    (fact,) = await facts(app)
 
-    assert (outcome.ending, outcome.code, outcome.dead) == ("failed", "worker_lost", True)
+    assert (fact.ending, fact.code, fact.dead) == ("failed", "worker_lost", True)
 
 
 @pytest.mark.parametrize("after", [False, True])
@@ -151,31 +152,45 @@ async def test_dying_anywhere_an_answered_run_is_noted_once(after: bool) -> None
         for _ in range(2):
             with contextlib.suppress(AppError):
                 await app.process(submission)
-        found = [each for each in await outcomes(app) if each.run_id == submission.run_id]
+        found = [each for each in await facts(app) if each.who.run_id == submission.run_id]
 
-        assert [each.ending for each in found] == ["succeeded"], number
+        lost = [("retried", "worker_lost")] * (len(found) - 1)
+        assert [(each.ending, each.code) for each in found] == [*lost, ("succeeded", "")], number
         run = await app.services.desk.get("default", submission.run_id)
-        assert found[0].spend == run.spend
+        assert sum((each.spend for each in found), Spend()) == run.spend
+        assert sum(each.wasted_micro_usd for each in found) == run.wasted.cost_micro_usd
         await app.aclose()
 
 
-class NoOutcomes(MemoryTables):
-    """Memory tables that cannot take outcomes."""
+class NoFacts(MemoryTables):
+    """Memory tables that cannot take facts for a while."""
+
+    away = True
 
     async def commit(self, table: str, writes: Sequence[Write]) -> Sequence[str]:
-        if table == "outcomes":
+        if table == "facts" and self.away:
             raise Unavailable
         return await super().commit(table, writes)
 
 
-async def test_what_cannot_be_noted_fails_no_run(caplog: pytest.LogCaptureFixture) -> None:
-    """It is said in the log."""
-    app = App(NoOutcomes())
-    run = await performed(app)
+async def test_a_fact_that_cannot_be_written_is_written_by_the_next_delivery(caplog: pytest.LogCaptureFixture) -> None:
+    """The run is answered all the same, and once; that is said in the log."""
+    tables = NoFacts()
+    app = App(tables)
+    await app.declare()
+    accepted = await app.submit()
+    with pytest.raises(Unavailable):
+        await app.process(app.queue.sent[-1])
+    answered = await app.services.desk.get("default", accepted.run.id)
+    tables.away = False
+    run = await app.process(app.queue.sent[-1])
+    (fact,) = await facts(app)
 
-    assert run.state == "succeeded"
-    assert [record.__dict__["event"] for record in caplog.records if "not noted" in record.getMessage()] == [
-        "outcome.not_noted"
+    assert answered.state == "succeeded"
+    assert run is not None
+    assert (fact.spend, fact.score, fact.ending) == (run.spend, run.score, "succeeded")
+    assert [record.__dict__["event"] for record in caplog.records if "not written" in record.getMessage()] == [
+        "fact.not_written"
     ]
     await app.aclose()
 
@@ -186,5 +201,5 @@ async def test_it_takes_one_request_an_attempt() -> None:
     app = App(tables)
     await performed(app)
 
-    assert {name: count for name, count in tables.operations.items() if "outcomes" in name} == {"commit outcomes": 1}
+    assert {name: count for name, count in tables.operations.items() if "facts" in name} == {"commit facts": 1}
     await app.aclose()

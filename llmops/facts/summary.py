@@ -1,18 +1,18 @@
-"""What a number of outcomes come to: a value that adds up, and the figures that are read from it."""
+"""What a number of attempts come to: a value that adds up, and the figures that are read from it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from llmops.performance.outcomes import Ending, Outcome
-from llmops.performance.sketch import Sketch
+from llmops.facts.model import AttemptFact, Ending
+from llmops.facts.sketch import Sketch
 from llmops.spend.usage import Spend
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What some outcomes come to.
+    """What some attempts come to.
 
     Attributes:
         succeeded: Runs answered.
@@ -118,23 +118,24 @@ class Summary:
         return self.spend.input_tokens + self.spend.output_tokens
 
 
-def summary_of(outcome: Outcome) -> Summary:
-    """Return what one outcome comes to."""
-    ending = outcome.ending
+def summary_of(fact: AttemptFact) -> Summary:
+    """Return what one attempt comes to."""
+    ending = fact.ending
     failed = ending in (Ending.FAILED, Ending.RETRIED)
+    scored = fact.score is not None and ending is Ending.SUCCEEDED
     return Summary(
         succeeded=int(ending is Ending.SUCCEEDED),
         failed=int(ending is Ending.FAILED),
         cancelled=int(ending is Ending.CANCELLED),
         retried=int(ending is Ending.RETRIED),
         paused=int(ending is Ending.PAUSED),
-        dead=int(outcome.dead),
-        spend=outcome.spend,
-        wasted=outcome.wasted,
-        scored=int(outcome.quality is not None),
-        quality_sum=outcome.quality or 0,
-        latency=Sketch.of([outcome.total_ms] if ending is Ending.SUCCEEDED else []),
-        model=Sketch.of([outcome.model_ms] if outcome.model_ms else []),
-        queue=Sketch.of([outcome.queue_ms] if outcome.final else []),
-        codes={outcome.code: 1} if failed and outcome.code else {},
+        dead=int(fact.dead),
+        spend=fact.spend,
+        wasted=fact.wasted_micro_usd,
+        scored=int(scored),
+        quality_sum=fact.score.overall if fact.score is not None and scored else 0,
+        latency=Sketch.of([fact.timing.total_ms] if ending is Ending.SUCCEEDED else []),
+        model=Sketch.of([fact.model_ms] if fact.model_ms else []),
+        queue=Sketch.of([fact.timing.queue_ms] if fact.final else []),
+        codes={fact.code: 1} if failed and fact.code else {},
     )

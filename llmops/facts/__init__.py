@@ -1,0 +1,1 @@
+"""What every attempt did, one fact each, and what the facts add up to."""

@@ -1,0 +1,104 @@
+"""Reading what facts add up to: the sums, and beside them what is not added yet."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from datetime import UTC, date, datetime, timedelta
+from typing import TypeVar
+
+from kernel.codec import all_readable
+from kernel.folding import NEW
+from kernel.tables import Row, Span, Tables, every
+from llmops.facts import sums
+from llmops.facts.folding import DAY_SUM, parts_of
+from llmops.facts.store import SHARDS, TABLE, days, new_of, partition, shard
+from llmops.facts.sums import HOUR, MINUTE, Cell, CostSum, DaySum, cell_of
+from llmops.spend.groups import Group, add_up
+from llmops.spend.usage import Spend
+
+MINUTES_UP_TO = timedelta(hours=6)
+"""Longest window that is read by the minute; a longer one is read by the hour."""
+_AT_ONCE = 16
+
+T = TypeVar("T")
+
+
+class Figures:
+    """Reads costs and cells. A fact that is being folded at this moment may be missing; none is counted twice."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+    async def costs(self, day: date, workspace: str | None = None, *, new: bool = True) -> dict[Group, Spend]:
+        """Return what was spent on the day by group, in one workspace or in all.
+
+        Args:
+            day: The UTC day on which the attempts ended.
+            workspace: The workspace; None for all.
+            new: Whether with what is not folded yet.
+        """
+        below = "" if workspace is None else f"{workspace}!"
+
+        async def one(home: str) -> list[tuple[Group, Spend]]:
+            found = [each async for each in self._rows(home, f"cost!{below}", sums.cost_of)]
+            if new:
+                async for parts in self._rows(home, f"{NEW}{below}", parts_of):
+                    found += [(part.group, part.spend) for _, part in parts if isinstance(part, CostSum)]
+            return found
+
+        return add_up(await self._gathered(one, [partition(day, number) for number in range(SHARDS)]))
+
+    async def hours(self, workspace: str, agent: str | None, first: date, last: date) -> Sequence[Cell]:
+        """Return what an agent, or every agent of the workspace, did from the first to the last day, by the hour."""
+        return await self._cells("hour", HOUR, workspace, agent, list(days(first, last)))
+
+    async def window(self, workspace: str, agent: str | None, since: datetime, now: datetime) -> Sequence[Cell]:
+        """Return what an agent, or every agent, did since then: by the minute, or by the hour if that is long ago.
+
+        The minute or hour that `since` falls in is part of it.
+        """
+        kind, form = ("slot", MINUTE) if now - since <= MINUTES_UP_TO else ("hour", HOUR)
+        cells = await self._cells(kind, form, workspace, agent, list(days(since.date(), now.date())))
+        start = since.astimezone(UTC).strftime(form)
+        return [cell for cell in cells if cell.start.strftime(form) >= start]
+
+    async def scores(self, workspace: str, agent: str, wanted: Sequence[date]) -> Sequence[DaySum]:
+        """Return what the agent's answers of these days were scored."""
+
+        async def one(home: str) -> list[DaySum]:
+            below = f"{workspace}!{agent}!"
+            found = [
+                each async for each in self._rows(home, f"score!{below}", lambda row: DAY_SUM.load(row.text("sum")))
+            ]
+            async for parts in self._rows(home, f"{NEW}{below}", parts_of):
+                found += [part for _, part in parts if isinstance(part, DaySum)]
+            return found
+
+        return await self._gathered(one, [partition(day, shard(workspace, agent)) for day in wanted])
+
+    async def _cells(
+        self, kind: str, form: str, workspace: str, agent: str | None, wanted: Sequence[date]
+    ) -> Sequence[Cell]:
+        shards = range(SHARDS) if agent is None else [shard(workspace, agent)]
+        below = f"{workspace}!" if agent is None else f"{workspace}!{agent}!"
+
+        async def one(home: str) -> list[Cell]:
+            found = [cell async for cell in self._rows(home, f"{kind}!{below}", sums.load) if isinstance(cell, Cell)]
+            new = self._rows(home, f"{NEW}{below}", lambda row: None if "scores" in row.values else new_of(row))
+            return found + [cell_of(fact, form) async for fact in new if fact is not None and not fact.judge]
+
+        return await self._gathered(one, [partition(day, number) for day in wanted for number in shards])
+
+    def _rows(self, home: str, prefix: str, read: Callable[[Row], T]) -> AsyncIterator[T]:
+        # Sums are read first: a fact folded in between is missed for a moment rather than counted twice.
+        return all_readable(every(self._tables, TABLE, Span.prefix(home, prefix)), read, "row of facts")
+
+    async def _gathered(self, one: Callable[[str], Awaitable[list[T]]], homes: Sequence[str]) -> list[T]:
+        turnstile = asyncio.Semaphore(_AT_ONCE)
+
+        async def waiting(home: str) -> list[T]:
+            async with turnstile:
+                return await one(home)
+
+        return [each for found in await asyncio.gather(*map(waiting, homes)) for each in found]

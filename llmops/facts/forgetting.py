@@ -1,0 +1,103 @@
+"""Taking who asked, and what is said of an answer, out of a run's facts: amounts stay, in a group that names nobody.
+
+A fact and the sums it is in are changed in one transaction; a report's rows follow with the values that the sums then
+have. So it can be stopped anywhere and done again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from datetime import date, datetime
+
+from kernel.tables import Delete, Insert, Replace, Row, RowChanged, RowExists, Tables, Write
+from llmops.facts import sums
+from llmops.facts.model import AttemptFact
+from llmops.facts.store import TABLE, Facts, KeptFact, kept_of, kept_row, key_of, new_row
+from llmops.facts.sums import CostSum
+from llmops.spend.usage import Spend
+
+_NOBODY = ""
+
+Rewrite = Callable[[str, date], Awaitable[None]]
+"""Writes a workspace's report rows of a day anew."""
+
+
+class RunForgetting:
+    """Takes users and reasons out of facts."""
+
+    def __init__(self, tables: Tables, rewrite: Rewrite) -> None:
+        """Set where the facts are, and what brings the reports of a day up to what the sums then are."""
+        self._tables = tables
+        self._facts = Facts(tables)
+        self._rewrite = rewrite
+
+    async def forget(self, workspace: str, agent: str, run_id: str, accepted_at: datetime, last: datetime) -> int:
+        """Take the user's id and the scores' reasons out of the facts of a run; return how many calls these hold.
+
+        Args:
+            workspace: The run's workspace.
+            agent: The agent asked.
+            run_id: The run.
+            accepted_at: When it was accepted.
+            last: When its last attempt ended, at the latest.
+        """
+        rows = await self._facts.rows_of_run(workspace, agent, run_id, accepted_at, last)
+        calls = 0
+        for row in rows:
+            calls += await self._forget(row.partition, row.key)
+        for day in sorted({row.partition[:10] for row in rows}):
+            await self._rewrite(workspace, date.fromisoformat(day))
+        return calls
+
+    async def _forget(self, home: str, key: str) -> int:
+        while True:
+            row = await self._tables.get(TABLE, home, key)
+            if row is None:
+                return 0
+            kept = kept_of(row)
+            calls = sum(call.count for call in kept.fact.calls)
+            after = _forgotten(kept)
+            if after == kept:
+                return calls
+            writes: list[Write] = [Replace(kept_row(home, after, row.etag))]
+            if kept.fact.who.user_id != _NOBODY:
+                new = await self._tables.get(TABLE, home, f"new!{key_of(kept.fact)}")
+                if new is None:
+                    writes += await self._moved(home, kept.fact)
+                else:
+                    writes.append(Replace(replace(new_row(home, _nameless(kept.fact)), etag=new.etag)))
+            try:
+                await self._tables.commit(TABLE, writes)
+            except (RowChanged, RowExists):
+                continue  # it was being added to its sums, or our own earlier try took effect
+            return calls
+
+    async def _moved(self, home: str, fact: AttemptFact) -> list[Write]:
+        """Return the writes that move what the calls came to from their user's sums to nobody's."""
+        writes: list[Write] = []
+        for group, spend in sums.costs_of(fact).items():
+            nobody = replace(group, user_id=_NOBODY)
+            own, other = [await self._tables.get(TABLE, home, sums.cost_key(each)) for each in (group, nobody)]
+            if own is None or spend == Spend():
+                continue
+            rest = sums.cost_of(own)[1] - spend
+            if rest == Spend():
+                writes.append(Delete(home, own.key, own.etag))
+            else:
+                writes.append(Replace(Row(home, own.key, sums.dump(CostSum(group, rest)), own.etag)))
+            total = spend + (sums.cost_of(other)[1] if other else Spend())
+            row = Row(home, sums.cost_key(nobody), sums.dump(CostSum(nobody, total)), other.etag if other else "")
+            writes.append(Replace(row) if other else Insert(row))
+        return writes
+
+
+def _forgotten(kept: KeptFact) -> KeptFact:
+    fact = _nameless(kept.fact)
+    if fact.score is not None:
+        fact = replace(fact, score=replace(fact.score, reasons={}))
+    return replace(kept, fact=fact, erased=True)
+
+
+def _nameless(fact: AttemptFact) -> AttemptFact:
+    return replace(fact, who=replace(fact.who, user_id=_NOBODY))

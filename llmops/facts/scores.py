@@ -1,0 +1,245 @@
+"""The scores of an agent's answers: those judges are still to be heard of, what they change, one by one and by day.
+
+The rows are those of `llmops.facts.store`; an answer's fact holds its score as it is now.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+
+from kernel.clock import Clock
+from kernel.codec import all_readable
+from kernel.ids import newest_first
+from kernel.tables import Delete, Insert, Replace, Row, RowChanged, RowExists, Span, Tables, every
+from llmops.evaluation.moments import Moments
+from llmops.evaluation.scoring import Part, Score, with_parts
+from llmops.facts.figures import Figures
+from llmops.facts.folding import DAY_SUM, Folding, score_change_row, scores_home
+from llmops.facts.store import SHARDS, TABLE, KeptFact, days, kept_of, kept_row, partition, shard
+from llmops.facts.sums import DaySum, added, changes
+
+_CURSOR = re.compile(r"\d{4}-\d{2}-\d{2}![0-9a-f]{12}![0-9a-f-]{36}!\d{4}")
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """A scored answer.
+
+    Attributes:
+        workspace: Workspace of the agent.
+        agent: Who answered.
+        version: Its version at the provider.
+        run_id: The run.
+        session_id: The run's session.
+        attempt: The attempt that gave the answer.
+        at: When it was given, aware UTC.
+        score: The score; parts that judges add later are in it once they are there.
+        judged: Judges that have been heard, or given up.
+        model: The model that answered; empty when unknown.
+        judged_at: When a judge was heard last; None before.
+        erased: Whether the run was erased: reasons, which may tell of the answer, are not kept.
+        accepted_at: When the run was accepted, aware UTC.
+    """
+
+    workspace: str
+    agent: str
+    version: str
+    run_id: str
+    session_id: str
+    attempt: int
+    at: datetime
+    score: Score
+    judged: tuple[str, ...]
+    model: str
+    judged_at: datetime | None
+    erased: bool
+    accepted_at: datetime
+
+    @property
+    def cursor(self) -> str:
+        """What a list continues after."""
+        return f"{self.at.date().isoformat()}!{newest_first(self.accepted_at, self.run_id)}!{self.attempt:04d}"
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A judge to be heard of an answer, how often that was tried in vain, and the row of that."""
+
+    judge: str
+    workspace: str
+    agent: str
+    tries: int
+    row: Row
+
+    @property
+    def answer_key(self) -> str:
+        """The key of the row that keeps the answer's fact."""
+        return f"fact!{self.row.key.removeprefix('judge!').rpartition('!')[0]}"
+
+
+class Evaluations:
+    """Reads scores, and changes them by what judges find."""
+
+    def __init__(self, tables: Tables, clock: Clock) -> None:
+        self._tables = tables
+        self._clock = clock
+        self._figures = Figures(tables)
+        self._folding = Folding(tables)
+
+    async def waiting(self, limit: int) -> Mapping[tuple[str, str], Sequence[Waiting]]:
+        """Return, by workspace and agent, up to `limit` judges of each agent that are to be heard of answers."""
+        today = self._clock().date()
+        found: dict[tuple[str, str], list[Waiting]] = {}
+        for day in days(await self._folding.first_open_day(today), today):
+            for number in range(SHARDS):
+                async for row in every(self._tables, TABLE, Span.prefix(partition(day, number), "judge!")):
+                    waits = _waiting(row)
+                    of_agent = found.setdefault((waits.workspace, waits.agent), [])
+                    if len(of_agent) < limit:
+                        of_agent.append(waits)
+        return found
+
+    async def of(self, waiting: Waiting) -> Evaluation | None:
+        """Return the evaluation that the judge is to add to; None when it is gone."""
+        row = await self._tables.get(TABLE, waiting.row.partition, waiting.answer_key)
+        kept = kept_of(row) if row else None
+        return evaluation_of(kept) if kept else None
+
+    async def put_off(self, waiting: Waiting) -> None:
+        """Note that the judge could not be heard this time."""
+        row = waiting.row
+        try:
+            await self._tables.commit(TABLE, [Replace(replace(row, values={"tries": waiting.tries + 1}))])
+        except RowChanged:
+            return  # somebody else heard it, or noted it
+
+    async def judged(
+        self, waiting: Waiting, parts: Sequence[Part], weights: Mapping[str, float], now: datetime
+    ) -> Evaluation | None:
+        """Add what a judge found to the evaluation and return it; None when it is gone.
+
+        A judge is heard once: later findings of it change nothing.
+        """
+        judge = waiting.judge
+        while True:
+            row = await self._tables.get(TABLE, waiting.row.partition, waiting.answer_key)
+            stored = kept_of(row) if row else None
+            if row is None or stored is None or stored.fact.score is None:
+                return None
+            if judge in stored.judged:
+                return evaluation_of(stored)
+            fact = stored.fact
+            before = stored.fact.score
+            after = with_parts(before, parts, weights)
+            after = replace(after, pending=tuple(each for each in before.pending if each != judge))
+            if stored.erased:
+                after = replace(after, reasons={})
+            heard = replace(stored, fact=replace(fact, score=after), judged=(*stored.judged, judge), judged_at=now)
+            change = DaySum(fact.who.version, fact.timing.ended_at.date(), changes(before, after))
+            writes = [
+                Replace(kept_row(row.partition, heard, row.etag)),
+                Insert(score_change_row(fact, judge, change)),
+            ]
+            try:
+                await self._tables.commit(TABLE, writes)
+            except (RowChanged, RowExists):
+                continue
+            return evaluation_of(heard)
+
+    async def settle(self, waiting: Waiting) -> None:
+        """Note that nothing more is to be done about the judge."""
+        try:
+            await self._tables.commit(TABLE, [Delete(waiting.row.partition, waiting.row.key)])
+        except RowChanged:
+            return  # it was noted before
+
+    async def list(
+        self, workspace: str, agent: str, limit: int, *, after: str | None = None, version: str | None = None
+    ) -> tuple[Sequence[Evaluation], str | None]:
+        """Return up to `limit` evaluations, the day of the latest first, and the cursor to continue after, or None."""
+        last, _, key = (after or "").partition("!")
+        where: dict[str, str | int | bool] = {"scored": True}
+        if version is not None:
+            where["version"] = version
+        found: list[Evaluation] = []
+        for day in sorted({one.day for one in await self.sums(workspace, agent, version)}, reverse=True):
+            if last and day.isoformat() > last:
+                continue
+            home, prefix = partition(day, shard(workspace, agent)), f"fact!{workspace}!{agent}!"
+            start = prefix + key if day.isoformat() == last else None
+            span = replace(Span.prefix(home, prefix, after=start), where=where)
+            rows = every(self._tables, TABLE, span, page=min(limit + 1, 1000))
+            async for kept in all_readable(rows, kept_of, "row of facts"):
+                if (one := evaluation_of(kept)) is None:
+                    continue
+                if len(found) == limit:
+                    return found, found[-1].cursor
+                found.append(one)
+        return found, None
+
+    async def sums(self, workspace: str, agent: str, version: str | None = None) -> Sequence[DaySum]:
+        """Return the sums of every version and day, or of one version, with what is new."""
+        today = self._clock().date()
+        first_open = await self._folding.first_open_day(today)
+        published = every(self._tables, TABLE, Span(scores_home(workspace, agent)))
+        closed = [
+            one async for one in all_readable(published, lambda row: DAY_SUM.load(row.text("sum")), "sum of facts")
+        ]
+        opened = await self._figures.scores(workspace, agent, list(days(first_open, today)))
+        found: dict[tuple[str, date], DaySum] = {}
+        for one in [*(each for each in closed if each.day < first_open), *opened]:
+            if version in (None, one.version):
+                key = one.version, one.day
+                found[key] = found[key] + one if key in found else one
+        return list(found.values())
+
+
+def evaluation_of(kept: KeptFact) -> Evaluation | None:
+    """Return the fact as a scored answer; None when it is none."""
+    fact = kept.fact
+    if fact.score is None or fact.judge:
+        return None
+    who = fact.who
+    return Evaluation(
+        who.workspace,
+        who.agent,
+        who.version,
+        who.run_id,
+        who.session_id,
+        fact.attempt,
+        fact.timing.ended_at,
+        fact.score,
+        kept.judged,
+        fact.model,
+        kept.judged_at,
+        kept.erased,
+        fact.timing.accepted_at,
+    )
+
+
+def cursor(text: str) -> str:
+    """Return the text if a list can continue after it.
+
+    Raises:
+        ValueError: It cannot.
+    """
+    if not _CURSOR.fullmatch(text):
+        msg = "no cursor of evaluations"
+        raise ValueError(msg)
+    return text
+
+
+def by_version(sums: Sequence[DaySum]) -> dict[str, dict[str, Moments]]:
+    """Return the sums of all days by version and part."""
+    found: dict[str, dict[str, Moments]] = {}
+    for one in sums:
+        found[one.version] = added(found.get(one.version, {}), one.parts)
+    return found
+
+
+def _waiting(row: Row) -> Waiting:
+    _, workspace, agent, *_, judge = row.key.split("!")
+    return Waiting(judge, workspace, agent, row.integer("tries"), row)

@@ -1,0 +1,152 @@
+"""Facts: one row for each attempt that ended, written once by a key that the attempt determines.
+
+Table `facts`, partition `{day}!{shard}`: the UTC day the attempt ended, the shard of its agent. A judge's fact and all
+that is added to a score later are in the partition of the answer's attempt. Rows, `{key}` being
+`{workspace}!{agent}!{newest first by acceptance}!{run}!{attempt}` and, of an evaluation, `!{judge}.{first call}`:
+`fact!{key}`    the fact, kept; of an answer, with the score as it is now;
+`new!{key}`     the same fact until `llmops.facts.folding` has added it to the sums;
+`judge!{key}!{judge}`   a judge that is to be heard of the answer, until it was;
+`cost!…`, `hour!…`, `slot!…`, `score!…`   the sums.
+The first two are inserted in one transaction, so each fact is counted once, whenever it is added up.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+
+from kernel.codec import JsonCodec
+from kernel.ids import newest_first
+from kernel.tables import Insert, Row, RowExists, Span, Tables, Write, every
+from llmops.facts.model import AttemptFact, bounded
+
+TABLE = "facts"
+SHARDS = 8
+"""Partitions a day's facts are spread over, by agent, so that none passes the service's 2,000 rows a second."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeptFact:
+    """A fact as it is kept, with what became of its score.
+
+    Attributes:
+        fact: The fact.
+        judged: Judges that have been heard of the answer, or given up.
+        judged_at: When a judge was heard last, aware UTC; None before.
+        erased: Whether the run was erased: reasons, which may tell of the answer, are not kept.
+    """
+
+    fact: AttemptFact
+    judged: tuple[str, ...] = ()
+    judged_at: datetime | None = None
+    erased: bool = False
+
+
+FACT = JsonCodec(AttemptFact)
+_KEPT = JsonCodec(KeptFact)
+
+
+def shard(workspace: str, agent: str) -> int:
+    """Return the shard of an agent's facts."""
+    return int(hashlib.sha256(f"{workspace}\n{agent}".encode()).hexdigest()[:8], 16) % SHARDS
+
+
+def partition(day: date, number: int) -> str:
+    """Return the partition of a day's shard."""
+    return f"{day.isoformat()}!{number}"
+
+
+def days(first: date, last: date) -> Iterator[date]:
+    """Yield the days from first to last, both included."""
+    for offset in range((last - first).days + 1):
+        yield first + timedelta(days=offset)
+
+
+def home_of(fact: AttemptFact) -> str:
+    """Return the partition of an attempt's rows; a judge's are in that of the attempt that answered."""
+    return partition(fact.timing.ended_at.date(), shard(fact.who.workspace, fact.who.agent))
+
+
+def key_of(fact: AttemptFact) -> str:
+    """Return what the keys of the fact's rows end with."""
+    which = newest_first(fact.timing.accepted_at, fact.who.run_id)
+    judge = f"!{fact.judge}.{fact.calls[0].number if fact.calls else 0}" if fact.judge else ""
+    return f"{fact.who.workspace}!{fact.who.agent}!{which}!{fact.attempt:04d}{judge}"
+
+
+def kept_row(home: str, kept: KeptFact, etag: str = "") -> Row:
+    """Return the row that keeps the fact."""
+    fact = kept.fact
+    scored = fact.score is not None and not fact.judge
+    values = {"fact": _KEPT.dump(kept), "version": fact.who.version, "scored": scored}
+    return Row(home, f"fact!{key_of(fact)}", values, etag)
+
+
+def new_row(home: str, fact: AttemptFact) -> Row:
+    """Return the row that has the fact added to the sums; it holds no reasons."""
+    plain = replace(fact, score=replace(fact.score, reasons={})) if fact.score else fact
+    return Row(home, f"new!{key_of(fact)}", {"fact": FACT.dump(plain)})
+
+
+def kept_of(row: Row) -> KeptFact:
+    """Return the fact that a `fact!` row keeps."""
+    return _KEPT.load(row.text("fact"))
+
+
+def new_of(row: Row) -> AttemptFact:
+    """Return the fact that a `new!` row holds."""
+    return FACT.load(row.text("fact"))
+
+
+class Facts:
+    """Writes facts, and reads those of a run."""
+
+    def __init__(self, tables: Tables, recorded: Callable[[AttemptFact], None] | None = None) -> None:
+        """Set the tables, and who is given every fact once it is written."""
+        self._tables = tables
+        self._recorded = recorded
+
+    async def record(self, fact: AttemptFact) -> AttemptFact:
+        """Write the fact and return the one that stands: the first that was written of this attempt.
+
+        It is one request. What the key is made of (workspace, agent, run, attempt, acceptance and end) must be read
+        from the run as it is committed, so that whoever writes the fact again, after a crash, writes it at the same
+        place. Judges that are pending in an answer's score are noted with it.
+
+        Raises:
+            Unavailable: It cannot be written; it may have been.
+        """
+        fact, home = bounded(fact), home_of(fact)
+        writes: list[Write] = [Insert(kept_row(home, KeptFact(fact))), Insert(new_row(home, fact))]
+        if fact.score is not None and not fact.judge:
+            writes += [Insert(Row(home, f"judge!{key_of(fact)}!{judge}", {"tries": 0})) for judge in fact.score.pending]
+        try:
+            await self._tables.commit(TABLE, writes)
+        except RowExists:
+            # Recorded before, perhaps by this very call, whose answer was lost.
+            row = await self._tables.get(TABLE, home, f"fact!{key_of(fact)}")
+            return kept_of(row).fact if row else fact
+        if self._recorded is not None:
+            self._recorded(fact)
+        return fact
+
+    async def of_run(
+        self, workspace: str, agent: str, run_id: str, accepted_at: datetime, last: datetime
+    ) -> Sequence[KeptFact]:
+        """Return the facts of a run that was accepted then and ended at `last` at the latest, in order of attempt."""
+        rows = await self.rows_of_run(workspace, agent, run_id, accepted_at, last)
+        return sorted((kept_of(row) for row in rows), key=lambda kept: (kept.fact.attempt, kept.fact.judge))
+
+    async def rows_of_run(
+        self, workspace: str, agent: str, run_id: str, accepted_at: datetime, last: datetime
+    ) -> Sequence[Row]:
+        """Return the rows that `of_run` reads."""
+        prefix = f"fact!{workspace}!{agent}!{newest_first(accepted_at, run_id)}!"
+        number = shard(workspace, agent)
+        return [
+            row
+            for day in days(accepted_at.date(), last.date())
+            async for row in every(self._tables, TABLE, Span.prefix(partition(day, number), prefix))
+        ]

@@ -1,0 +1,202 @@
+"""What facts add up to, as values: costs by group, what an agent's version did by hour and minute, and its scores.
+
+Every sum is a row of the partition that its facts are in, `{kind}!…` with the kind its key begins with:
+`cost!{workspace}!{digest}`                     what the calls of one group came to;
+`hour!{workspace}!{agent}!{hour}!{version}`     what an agent's version did in an hour;
+`slot!{workspace}!{agent}!{minute}!{version}`   the same by the minute;
+`score!{workspace}!{agent}!{version}`           what the day's answers of a version were scored;
+`folded!`                                       how many facts and changes of scores were added in this partition.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from typing import Any
+
+from kernel.codec import JsonCodec, Unreadable
+from kernel.tables import Row, Scalar
+from llmops.evaluation.moments import Moments
+from llmops.evaluation.scoring import Score
+from llmops.facts.model import AttemptFact, Call
+from llmops.facts.summary import Summary, summary_of
+from llmops.spend.groups import Group, add_up
+from llmops.spend.usage import Spend
+
+HOUR, MINUTE = "%Y-%m-%dT%H", "%Y-%m-%dT%H:%M"
+OVERALL = "overall"
+FOLDED = "folded!"
+MAX_GROUPS = 30
+"""Models of a fact that are summed apart: a fact is added to its sums in one transaction, whatever a provider says."""
+OTHER_MODELS = "(other)"
+
+Parts = Mapping[str, Moments]
+
+
+@dataclass(frozen=True, slots=True)
+class CostSum:
+    """What the calls of one group came to."""
+
+    group: Group
+    spend: Spend
+
+    def __add__(self, other: CostSum) -> CostSum:
+        return CostSum(self.group, self.spend + other.spend)
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """What an agent's version did in an hour or a minute.
+
+    Attributes:
+        agent: The agent.
+        version: Its version at the provider; empty when attempts did not come as far as having one.
+        start: The hour's or minute's begin, aware UTC.
+        summary: What it did.
+    """
+
+    agent: str
+    version: str
+    start: datetime
+    summary: Summary
+
+    def __add__(self, other: Cell) -> Cell:
+        return Cell(self.agent, self.version, self.start, self.summary + other.summary)
+
+
+@dataclass(frozen=True, slots=True)
+class DaySum:
+    """What the answers of a version on a UTC day were scored, by part (`overall` among them)."""
+
+    version: str
+    day: date
+    parts: Parts = field(default_factory=dict[str, Moments])
+
+    def __add__(self, other: DaySum) -> DaySum:
+        return DaySum(self.version, self.day, added(self.parts, other.parts))
+
+
+Sum = CostSum | Cell | DaySum | int
+
+_CODECS: Mapping[str, JsonCodec[Any]] = {
+    "cost": JsonCodec(CostSum),
+    "hour": JsonCodec(Cell),
+    "slot": JsonCodec(Cell),
+    "score": JsonCodec(DaySum),
+    "folded": JsonCodec(int),
+}
+
+
+def added(one: Parts, other: Parts) -> dict[str, Moments]:
+    """Return the moments of both by part."""
+    return {name: one.get(name, Moments()) + other.get(name, Moments()) for name in one.keys() | other.keys()}
+
+
+def values_of(score: Score) -> dict[str, int]:
+    """Return the values of a score by part, `overall` among them."""
+    return {**score.parts, OVERALL: score.overall}
+
+
+def changes(before: Score | None, after: Score | None) -> Parts:
+    """Return what is to be added to sums of scores when a score becomes another."""
+    was, now = (values_of(score) if score else {} for score in (before, after))
+    return {
+        name: (Moments.of(now[name]) if name in now else Moments())
+        + (-Moments.of(was[name]) if name in was else Moments())
+        for name in was.keys() | now.keys()
+        if was.get(name) != now.get(name)
+    }
+
+
+def costs_of(fact: AttemptFact) -> dict[Group, Spend]:
+    """Return what the fact's calls came to by group; models beyond MAX_GROUPS count as OTHER_MODELS."""
+    who = fact.who
+    named = list(dict.fromkeys((call.provider, call.model) for call in fact.calls))[:MAX_GROUPS]
+
+    def group(call: Call) -> Group:
+        model = call.model if (call.provider, call.model) in named else OTHER_MODELS
+        return Group(who.workspace, who.agent, call.provider, model, who.user_id, fact.purpose)
+
+    return add_up((group(call), call.spend) for call in fact.calls if call.outcome != "refused")
+
+
+def cell_of(fact: AttemptFact, form: str) -> Cell:
+    """Return the hour (HOUR) or minute (MINUTE) that the attempt ended in, with what it did."""
+    start = datetime.strptime(fact.timing.ended_at.astimezone(UTC).strftime(form), form).replace(tzinfo=UTC)
+    return Cell(fact.who.agent, fact.who.version, start, summary_of(fact))
+
+
+def cost_key(group: Group) -> str:
+    """Return the key of the group's sum."""
+    return f"cost!{group.workspace}!{group.digest}"
+
+
+def score_key(workspace: str, agent: str, version: str) -> str:
+    """Return the key of the sum of a version's scores."""
+    return f"score!{workspace}!{agent}!{_digest(version)}"
+
+
+def sums_of(fact: AttemptFact) -> Sequence[tuple[str, Sum]]:
+    """Return what a new fact adds to which sums. An evaluation adds to costs; its score is added where it changes."""
+    return list(_sums_of(fact))
+
+
+def _sums_of(fact: AttemptFact) -> Iterator[tuple[str, Sum]]:
+    who = fact.who
+    yield FOLDED, 1
+    for group, spend in costs_of(fact).items():
+        yield cost_key(group), CostSum(group, spend)
+    if fact.judge:
+        return
+    version = _digest(who.version)
+    for kind, form in (("hour", HOUR), ("slot", MINUTE)):
+        cell = cell_of(fact, form)
+        yield f"{kind}!{who.workspace}!{who.agent}!{cell.start.strftime(form)}!{version}", cell
+    if (score := day_sum_of(fact)) is not None:
+        yield score_key(who.workspace, who.agent, who.version), score
+
+
+def day_sum_of(fact: AttemptFact) -> DaySum | None:
+    """Return what an answer was scored; None where it was not, and of an evaluation."""
+    if fact.score is None or fact.judge:
+        return None
+    return DaySum(fact.who.version, fact.timing.ended_at.date(), changes(None, fact.score))
+
+
+def dump(amount: Sum) -> Mapping[str, Scalar | None]:
+    """Return a sum as the properties of its row."""
+    match amount:
+        case CostSum():
+            kind = "cost"
+        case Cell():
+            kind = "hour"
+        case DaySum():
+            kind = "score"
+        case int():
+            kind = "folded"
+    return {"sum": _CODECS[kind].dump(amount)}
+
+
+def load(row: Row) -> Sum:
+    """Return the sum that a row holds.
+
+    Raises:
+        Unreadable: It holds none.
+    """
+    codec = _CODECS.get(row.key.partition("!")[0])
+    if codec is None:
+        raise Unreadable
+    return codec.load(row.text("sum"))
+
+
+def cost_of(row: Row) -> tuple[Group, Spend]:
+    """Return the group and amount that a `cost!` row holds."""
+    found: CostSum = _CODECS["cost"].load(row.text("sum"))
+    return found.group, found.spend
+
+
+def _digest(version: str) -> str:
+    # Versions may hold what keys may not.
+    return hashlib.sha256(version.encode("utf-8", "surrogatepass")).hexdigest()[:16]
