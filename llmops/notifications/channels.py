@@ -16,15 +16,14 @@ from kernel.codec import JsonCodec, all_readable
 from kernel.errors import Conflict, EtagMismatch, InvalidInput, NotFound
 from kernel.tables import Delete, Insert, Replace, Row, RowChanged, RowExists, Span, Tables, every
 from llmops.notifications.bodies import Format, format_of
-from llmops.notifications.notification import Notification, matches
+from llmops.notifications.catalogue import check_patterns, matches
+from llmops.notifications.notification import Notification
 from llmops.notifications.signing import check_secret
 
 TABLE = "channels"
 MOST = 20
 """Channels a workspace may have; a notification's deliveries are written in one transaction."""
-MAX_PATTERNS = 50
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?")
-_PATTERN = re.compile(r"\*|[a-z0-9_]+(?:\.[a-z0-9_]+)*(?:\.\*)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +106,7 @@ def changed(current: Channel | None, name: str, wish: Wish, now: datetime) -> Ch
         InvalidInput: Format, events or secret are not valid.
     """
     kind = format_of(wish.format)
-    if not 1 <= len(wish.events) <= MAX_PATTERNS or not all(_PATTERN.fullmatch(event) for event in wish.events):
-        rule = f"1 to {MAX_PATTERNS} patterns like 'budget.*', 'alert.fired' or '*'"
-        raise InvalidInput(f"events holds {rule}.", code="invalid_events", fields={"/events": rule})
+    check_patterns(wish.events)
     if wish.secret:
         check_secret(wish.secret)
     if current is None:

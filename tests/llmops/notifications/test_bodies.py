@@ -70,7 +70,7 @@ def test_teams_gets_an_adaptive_card() -> None:
 def test_json_is_the_whole_notification() -> None:
     """Type, timestamp and data, as Standard Webhooks has it."""
     assert body("json") == {
-        "type": "budget.exceeded",
+        "type": "budget.blocked",
         "timestamp": "2026-11-21T08:30:00.000Z",
         "data": {
             "id": "n-1",
@@ -120,11 +120,11 @@ def test_a_secret_that_is_none(secret: str) -> None:
     ("pattern", "event", "expected"),
     [
         ("*", "a.b", True),
-        ("budget.*", "budget.exceeded", True),
+        ("budget.*", "budget.blocked", True),
         ("budget.*", "budgets.exceeded", False),
         ("budget.*", "budget", False),
-        ("budget.exceeded", "budget.exceeded", True),
-        ("budget.exceeded", "budget.exceeded.twice", False),
+        ("budget.blocked", "budget.blocked", True),
+        ("budget.blocked", "budget.blocked.twice", False),
     ],
 )
 def test_patterns(pattern: str, event: str, expected: bool) -> None:
