@@ -1,8 +1,9 @@
 """How many agents there are in which state, and how often what happened to them: kept beside the records.
 
-Whatever declares or deletes an agent, changes a record's state or adds a step to its trail puts a row of its own into the same transaction, so each
-is counted exactly once, however often an operation comes or a worker dies. These rows are added up a little later, and
-reading looks at the sums and at what is not added yet: it costs the same with ten agents and with ten thousand.
+Whatever declares or deletes an agent, changes a record's state or adds a step to its trail puts a row of its own into
+the same transaction, so each is counted exactly once, however often an operation comes or a worker dies. These rows are
+added up a little later, and reading looks at the sums and at what is not added yet: it costs the same with ten agents
+and with ten thousand.
 
 Rows in the workspace's partition of table `agents`: `!new!{id}` a change · `!sum!all` what they came to ·
 `!sum!{hour}` the same by hour, and of which agents how many versions were made.
@@ -100,7 +101,7 @@ def change(before: AgentRecord | None, after: AgentRecord) -> Counts:
 
 
 def declaration_change(*, existed: bool, exists: bool) -> Counts:
-    """Return what a change of a declaration adds to the counts: whether there was such an agent, and whether there is."""
+    """Return what a change of a declaration adds to the counts, by whether there was such an agent and there is."""
     return {DECLARED: exists - existed} if exists is not existed else {}
 
 

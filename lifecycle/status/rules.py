@@ -27,6 +27,7 @@ _ORDER = (Health.HEALTHY, Health.DEGRADED, Health.CRITICAL)
 _FAILURES_SHOWN = 3
 _FAILING_SHARE = 0.2
 _FEW = 5
+_NAMED = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,14 @@ def prices(unpriced: int) -> Component:
     if not unpriced:
         return Component("prices", Health.HEALTHY)
     return Component("prices", Health.DEGRADED, f"{unpriced} model calls of today have no known price")
+
+
+def alerts(misconfigured: Sequence[str]) -> Component:
+    """Return the state of alert rules by the names of those that name an agent or a channel that is not there."""
+    if not misconfigured:
+        return Component("alerts", Health.HEALTHY)
+    shown = ", ".join(misconfigured[:_NAMED]) + (", …" if len(misconfigured) > _NAMED else "")
+    return Component("alerts", Health.DEGRADED, f"rules name what is not there: {shown}; see GET alerts")
 
 
 def _timer(beat: Heartbeat) -> str:

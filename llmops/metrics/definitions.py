@@ -53,6 +53,8 @@ UNPRICED = Metric("agent.model.unpriced_calls", "counter", "Model calls without 
 LOOKUPS = Metric("agent.cache.lookups", "counter", "Look-ups of agents ready to run: hit or miss.", ("result",))
 BLOCKED = Metric("agent.budget.blocks", "counter", "Runs that a budget made wait.", ("agent",))
 
+RUNNING = Metric("agent.runs.running", "gauge", "Runs that run, by agent.", ("agent",))
+
 COUNTED = (
     RUNS,
     RUN_DURATION,
@@ -64,6 +66,7 @@ COUNTED = (
     UNPRICED,
     LOOKUPS,
     BLOCKED,
+    RUNNING,
 )
 """What workers count in their own memory and share by `llmops.metrics.shared`."""
 

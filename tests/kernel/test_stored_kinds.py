@@ -31,7 +31,9 @@ from tests.lifecycle.doubles import CountingTables, spec
 TEXTS = st.sampled_from(["", "bot", "x" * 40_000, "half \ud800 a pair", "nul \x00", "\u202e", "é" * 3, '","value":{'])
 NUMBERS = st.sampled_from([0, 1, -5, 2**63, -(2**70), 10**400, 20.5, 20.0, float("nan"), float("inf"), True, None, "7"])
 FLOATS = st.sampled_from([0.0, 1.5, -2.0, float("nan"), float("-inf"), 10**400])
-MOMENTS = st.sampled_from([datetime(2026, 11, 21, tzinfo=UTC), datetime.max.replace(tzinfo=UTC), datetime(1, 1, 1, tzinfo=UTC)])
+MOMENTS = st.sampled_from(
+    [datetime(2026, 11, 21, tzinfo=UTC), datetime.max.replace(tzinfo=UTC), datetime(1, 1, 1, tzinfo=UTC)]
+)
 SAMPLES: Mapping[str, Any] = {
     "AgentSpec": spec(),
     "AlertRule": AlertRule(metric="error_rate", condition="gt", threshold=0.5, window_s=600),

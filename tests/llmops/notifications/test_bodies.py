@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from kernel.errors import InvalidInput
 from llmops.notifications.bodies import body_of
+from llmops.notifications.catalogue import matches
 from llmops.notifications.channels import Wish, changed
-from llmops.notifications.notification import matches
 from llmops.notifications.signing import check_secret, signed
 from tests.lifecycle.doubles import NOW
 from tests.llmops.notifications.support import SECRET, note

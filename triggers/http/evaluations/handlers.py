@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from kernel.errors import InvalidInput
 from kernel.ids import agent_name
 from lifecycle.evaluation.comparison import Comparison, VersionScores
-from llmops.facts.scores import cursor
 from llmops.evaluation.moments import Moments
+from llmops.facts.scores import cursor
 from triggers.http.call import Call, Reply, page_token
 from triggers.http.evaluations.views import (
     ChangeView,
