@@ -115,7 +115,13 @@ class AzureMailer:
             # The outbox has retries of its own, which a caller can see.
             options: dict[str, Any] = {"retry_total": 0}
             if self._connection:
-                self._client = EmailClient.from_connection_string(self._connection, **options)
+                from azure.core.credentials import AzureKeyCredential  # noqa: PLC0415 - see the class
+
+                # The SDK's own reading of it makes https of whatever it says, and so knows no stand-in.
+                parts = dict(part.split("=", 1) for part in self._connection.split(";") if "=" in part)
+                named = {name.strip().lower(): value.strip() for name, value in parts.items()}
+                key = AzureKeyCredential(named.get("accesskey", ""))
+                self._client = EmailClient(named.get("endpoint", ""), key, **options)
             elif self._identity is not None:
                 self._client = EmailClient(self._endpoint, self._identity, **options)
             else:

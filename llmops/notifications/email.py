@@ -23,7 +23,7 @@ from llmops.notifications.notification import Notification
 MAX_RECIPIENTS = 20
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 _SUBJECT = 200
-_TEXT, _FACTS = 10_000, 20
+_TITLE, _TEXT, _FACTS = 500, 10_000, 20
 _ADDRESS = re.compile(
     r"(?=.{3,254}\Z)[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*"
     r"@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)*[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
@@ -83,11 +83,11 @@ def email_of(note: Notification, ident: str, to: tuple[str, ...], at: datetime) 
     subject = f"[{note.severity}] {note.title}"
     origin = f"{note.event} in workspace {note.workspace}, {rfc3339(note.at)}"
     facts = list(note.facts.items())[:_FACTS]
-    body = note.text[:_TEXT]
-    lines = [note.title, "", body, "", *(f"{name}: {value}" for name, value in facts), "", origin, ""]
+    title, body = note.title[:_TITLE], note.text[:_TEXT]
+    lines = [title, "", body, "", *(f"{name}: {value}" for name, value in facts), "", origin, ""]
     rows = "".join(f"<tr><th align=left>{escape(name)}</th><td>{escape(value)}</td></tr>" for name, value in facts)
     html = (
-        f"<!doctype html><html><body><h2>{escape(note.title)}</h2><p>{escape(body)}</p>"
+        f"<!doctype html><html><body><h2>{escape(title)}</h2><p>{escape(body)}</p>"
         f"<table cellpadding=4>{rows}</table><p><small>{escape(origin)}</small></p></body></html>"
     )
     return Email(ident, to, _one_line(subject), "\n".join(_printable(line) for line in lines), html, at)
