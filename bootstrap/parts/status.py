@@ -29,7 +29,7 @@ class StatusParts(RunParts, AlertParts):
             self.lifecycle_counts,
             self.figures,
             self._spent_today,
-            self._misconfigured_alerts,
+            self.misconfigured_alerts,
             started_at=self.started_at,
             clock=self.clock,
         )
@@ -41,7 +41,8 @@ class StatusParts(RunParts, AlertParts):
 
         return AnalyticsReader(self.tally, self.monitor, self.lifecycle_counts, self.activity, self.clock)
 
-    async def _misconfigured_alerts(self, workspace: str) -> Sequence[str]:
+    async def misconfigured_alerts(self, workspace: str) -> Sequence[str]:
+        """Return the names of the alert rules that are switched on and name what is not there."""
         from llmops.alerts.store import MOST
 
         alerts, _ = await self.alerts.list(workspace, MOST * 2)

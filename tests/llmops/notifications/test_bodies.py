@@ -12,12 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from adapters.memory_tables import MemoryTables
 from kernel.errors import InvalidInput
 from llmops.notifications.bodies import body_of
 from llmops.notifications.catalogue import matches
 from llmops.notifications.channels import Wish, changed
+from llmops.notifications.outbox import Outbox
 from llmops.notifications.signing import check_secret, signed
-from tests.lifecycle.doubles import NOW
+from tests.lifecycle.doubles import NOW, ManualClock
 from tests.llmops.notifications.support import SECRET, note
 
 
@@ -157,3 +159,28 @@ def test_a_secret_stays_until_it_is_taken_away() -> None:
     assert (kept.secret, kept.revision) == (SECRET, 2)
     assert changed(kept, "ops", Wish("u2"), NOW) is kept
     assert changed(kept, "ops", Wish("u2", secret=""), NOW).secret == ""
+
+
+@pytest.mark.parametrize(
+    ("pattern", "instead"),
+    [
+        ("alerts.*", "alert.*"),
+        ("alert.fire", "alert.fired"),
+        ("budget.exceeded", "budget.blocked"),
+        ("run.stage", "alert.fired, alert.resolved, budget.threshold"),
+        ("report", "report.ready"),
+    ],
+)
+def test_a_pattern_that_nothing_ever_matches_is_refused(pattern: str, instead: str) -> None:
+    """Events that only the stream has included; what is spelt nearly so is said."""
+    with pytest.raises(InvalidInput) as refused:
+        changed(None, "ops", Wish("u", events=("alert.*", pattern)), NOW)
+
+    assert (refused.value.code, list(refused.value.fields)) == ("unknown_event", ["/events/1"])
+    assert instead in refused.value.fields["/events/1"]
+
+
+async def test_no_notification_is_put_that_no_channel_could_ask_for(tables: MemoryTables) -> None:
+    """Whoever adds one adds it to the catalogue."""
+    with pytest.raises(ValueError, match="catalogue"):
+        await Outbox(tables, ManualClock()).put(note(event="budget.exceeded"))
