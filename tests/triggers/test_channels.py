@@ -58,8 +58,8 @@ async def test_a_secret_is_kept_replaced_and_removed_but_never_shown() -> None:
 
 async def test_email_channels_show_their_addresses() -> None:
     """Where the app can send email, to where it may; a URL is none of it."""
-    settings = Settings(email_from="a@example.org", smtp_host="127.0.0.1", email_domains="example.com, Example.org")
-    edge = Edge(channels, settings=settings)
+    values = {"EMAIL_FROM": "a@example.org", "SMTP_HOST": "127.0.0.1", "EMAIL_DOMAINS": "Example.com, example.org"}
+    edge = Edge(channels, settings=Settings.from_environment(values))
     answers = [
         await put(edge, {"format": "email", "to": ["ada@example.com"], "events": ["alert.*"]}),
         await put(edge, {"format": "email", "to": ["eve@evil.test"]}),

@@ -95,7 +95,7 @@ async def smtp_server(
 
     def authenticate(server: Any, session: Any, envelope: Any, mechanism: str, data: Any) -> AuthResult:
         right = data.login == b"app" and data.password == password.encode()
-        return AuthResult(success=right, handled=right or None)
+        return AuthResult(success=right, handled=right)
 
     spoken: list[SMTP] = []
 
@@ -118,7 +118,7 @@ async def smtp_server(
     finally:
         server.close()
         for each in spoken:
-            if each.transport is not None:
+            if isinstance(each.transport, asyncio.Transport):
                 each.transport.abort()
         await asyncio.sleep(0)
         await server.wait_closed()
