@@ -48,6 +48,13 @@ READ_BY_THE_PLATFORM = {
 MAY_BE_EMPTY = {
     "APPLICATIONINSIGHTS_CONNECTION_STRING": "the platform's settings have it, for the host and for the app",
     "AZURE_OPENAI_API_VERSION": "the SDK's own default",
+    "EMAIL_DOMAINS": "email is sent where an operator sets a way to",
+    "EMAIL_FROM": "email is sent where an operator sets a way to",
+    "EmailConnection": "email is sent where an operator sets a way to",
+    "EmailConnection__endpoint": "email is sent where an operator sets a way to",
+    "SMTP_HOST": "email is sent where an operator sets a way to",
+    "SMTP_PASSWORD": "email is sent where an operator sets a way to",
+    "SMTP_USERNAME": "email is sent where an operator sets a way to",
     "OTEL_EXPORTER_OTLP_ENDPOINT": "traces go to Application Insights",
     "OPENAI_API_KEY": "in Azure the identity is used; a key would come as a Key Vault reference",
     "ServiceBusConnection": "the namespace is reached with the identity",
