@@ -55,8 +55,8 @@ async def test_an_alert_fires_is_told_and_resolves(stack: Stack, api: Api) -> No
         put = await api.call("PUT", "channels/ops", channel)
         assert (put.status, put.json()["signed"]) == (201, True)
         assert SECRET not in put.body.decode()
-        assert (await api.call("PUT", "alerts/frail-fails", RULE)).status == 201
         await fails(api, 2, fail=True)
+        assert (await api.call("PUT", "alerts/frail-fails", RULE)).status == 201
         await noted(api, 2)
         await tick(stack)
         await tick(stack)
