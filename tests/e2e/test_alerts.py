@@ -106,7 +106,7 @@ async def test_bad_channels_alerts_and_ranges(api: Api) -> None:
         ("PUT", "channels/ops", ok | {"format": "xml"}, 400, "invalid_format"),
         ("PUT", "channels/ops", ok | {"events": ["bud*"]}, 400, "invalid_events"),
         ("PUT", "channels/ops", ok | {"secret": "hunter2"}, 400, "invalid_webhook_secret"),
-        ("PUT", "channels/ops", {}, 400, "invalid_input"),
+        ("PUT", "channels/ops", {}, 400, "invalid_webhook_url"),
         ("PUT", "channels/OPS", ok, 400, "invalid_channel_name"),
         ("GET", "channels/none", None, 404, "channel_not_found"),
         ("GET", "channels/none/deliveries", None, 404, "channel_not_found"),
