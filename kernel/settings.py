@@ -16,6 +16,7 @@ ProjectEndpoint = Annotated[str, Field(pattern=r"^(?:https://.+|http://(?:127\.0
 
 _RULE = r"[^/=\s,]+(?:/[^=\s,]+)?=[^=\s]+"
 _QUEUE_WORKSPACES = re.compile(rf"\s*(?:\*|{_RULE}(?:\s+{_RULE})*)\s*")
+_THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
 
 
 class InvalidSettings(Exception):
@@ -143,6 +144,8 @@ class Settings(BaseModel):
 
     alert_schedule: Name = Field(default="45 * * * * *", alias="ALERT_SCHEDULE")
     """When alert rules are evaluated (NCRONTAB, UTC)."""
+    alert_defaults: bool = Field(default=True, alias="ALERT_DEFAULTS")
+    """Whether the default alert rules are switched on; each workspace can set them otherwise."""
     sla_latency_ms: int = Field(default=30_000, ge=1, le=86_400_000, alias="SLA_LATENCY_MS")
     """Time in which an agent is to answer 95 % of its runs, unless its spec says otherwise, in milliseconds."""
     sla_availability: Annotated[float, Field(gt=0, le=1)] = Field(default=0.99, alias="SLA_AVAILABILITY")
@@ -151,6 +154,25 @@ class Settings(BaseModel):
     """When notifications are delivered to channels (NCRONTAB, UTC)."""
     webhooks_allow_private: bool = Field(default=False, alias="WEBHOOKS_ALLOW_PRIVATE")
     """Whether webhooks may be plain http and go to private addresses; only for local use."""
+
+    email_from: str = Field(default="", alias="EMAIL_FROM")
+    """Address that email is from; empty for no email. With it, SMTP_HOST or EmailConnection."""
+    email_domains: str = Field(default="", alias="EMAIL_DOMAINS")
+    """Domains that email may go to, separated by commas; empty for any."""
+    email_connection: SecretStr = Field(default=SecretStr(""), alias="EmailConnection")
+    """Connection string of an Azure Communication Services resource that sends email."""
+    email_endpoint: str = Field(default="", alias="EmailConnection__endpoint")
+    """Endpoint of that resource to reach with the app's identity instead, like https://NAME.communication.azure.com."""
+    smtp_host: str = Field(default="", alias="SMTP_HOST")
+    """Mail server that sends email instead."""
+    smtp_port: int = Field(default=587, ge=1, le=65535, alias="SMTP_PORT")
+    """Its port: 587 for STARTTLS, 465 for TLS from the first byte, as a rule."""
+    smtp_security: Literal["starttls", "tls", "none"] = Field(default="starttls", alias="SMTP_SECURITY")
+    """How the connection to it is encrypted; `none` only for a server on the same machine."""
+    smtp_username: str = Field(default="", alias="SMTP_USERNAME")
+    """Whom to sign in to it as; empty for nobody."""
+    smtp_password: SecretStr = Field(default=SecretStr(""), alias="SMTP_PASSWORD")
+    """Password for that, in Azure a Key Vault reference."""
 
     budget_trust: Seconds = Field(default=5, alias="BUDGET_TRUST_S")
     """How long a worker keeps to budgets and rates without looking whether they were changed."""
@@ -197,6 +219,13 @@ class Settings(BaseModel):
         key = self.queue_signing_key.get_secret_value()
         if 0 < len(key) < 32 or (not key and self.queue_workspaces.strip() != "*"):
             msg = "QUEUE_SIGNING_KEY: 32 characters at least, and never empty while QUEUE_WORKSPACES pins a queue"
+            raise ValueError(msg)
+        services = [self.smtp_host, self.email_endpoint or self.email_connection.get_secret_value()]
+        if sum(map(bool, services)) != bool(self.email_from):
+            msg = "EMAIL_FROM: goes together with just one of SMTP_HOST, EmailConnection and EmailConnection__endpoint"
+            raise ValueError(msg)
+        if self.smtp_username and self.smtp_security == "none" and self.smtp_host not in _THIS_MACHINE:
+            msg = "SMTP_SECURITY: a password is not sent in the clear; use starttls or tls"
             raise ValueError(msg)
         return self
 

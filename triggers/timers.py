@@ -77,7 +77,7 @@ async def _aggregate_facts(now: Round) -> Done:
     return Done("facts.aggregated", "%d new facts", (await now.services.folding.fold(now.services.clock()),))
 
 
-async def _aggregate(now: Round) -> Done:
+async def _aggregate_costs(now: Round) -> Done:
     done = await now.services.daily_costs.aggregate(now.services.clock())
     announced = await now.services.reports.announce()
     text = "%d new facts, %d days changed, %d reports announced"
@@ -162,7 +162,7 @@ TIMERS = (
     Timer("prune_idle_agents", "PRUNE_SCHEDULE", _prune, signals=True),
     Timer("verify_agents", "VERIFY_SCHEDULE", _verify, signals=True),
     Timer("aggregate_facts", "AGGREGATION_SCHEDULE", _aggregate_facts),
-    Timer("aggregate_costs", "REPORT_SCHEDULE", _aggregate),
+    Timer("aggregate_costs", "REPORT_SCHEDULE", _aggregate_costs),
     Timer("expire_sessions", "SESSION_EXPIRY_SCHEDULE", _expire_sessions),
     Timer("account_dead_letters", "DEAD_LETTER_SCHEDULE", _account_dead_letters),
     Timer("evaluate_answers", "EVALUATION_SCHEDULE", _evaluate_answers, signals=True),

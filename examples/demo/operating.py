@@ -79,9 +79,9 @@ async def alert(kit: Kit) -> None:
     async with _receiver() as (url, received):
         await kit.call("PUT", "/api/channels/ops", {"url": url, "events": ["alert.*"]})
         rule = {"metric": "error_rate", "agent": "broken", "condition": "gt", "threshold": 0.5}
-        await kit.call("PUT", "/api/alerts/broken", rule)
         broken = {"model": "gpt-5-mini", "simulate": {"fail_first": 1, "fail_with": "rejected"}}
         await kit.call("PUT", "/api/agents/broken", broken)
+        await kit.call("PUT", "/api/alerts/broken", rule)
         await kit.ask("broken", "Will you fail?")
 
         async def look() -> Any:

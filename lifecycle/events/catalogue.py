@@ -54,7 +54,8 @@ CATALOGUE: Mapping[str, Kind] = MappingProxyType(
         ),
         "session.unpinned": Kind("A session goes on with the agent as it is now"),
         "session.erased": Kind(
-            "A session was erased; its own stream is gone", {"session_id": "its id", "agent": "whom it was with"}
+            "A session was erased; its own stream is gone",
+            {"session_id": "its id", "agent": "whom it was with", "state": "what it was before: open or ended"},
         ),
         "dead_letter.discarded": Kind(
             "A dead letter was thrown away",

@@ -137,7 +137,9 @@ class SessionErasure:
             await self._conversations.erase_texts(session.workspace, session.id)
         await self._directory.leave(session)
         receipt = replace(receipt, completed_at=self._clock())
-        told = Event("session.erased", {"session_id": session.id, "agent": session.agent}, receipt.requested_at)
+        was = "ended" if session.end_reason else "open"
+        data = {"session_id": session.id, "agent": session.agent, "state": was}
+        told = Event("session.erased", data, receipt.requested_at)
         await self._journal.record(session.workspace, f"erasure:{session.id}", told)
         await self._note(session, erased(session, receipt))
         return receipt

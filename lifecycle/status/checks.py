@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -25,6 +25,8 @@ _PATIENCE_S = 5
 _RECENTLY = timedelta(minutes=15)
 _LETTERS = 100
 
+Misconfigured = Callable[[str], Awaitable[Sequence[str]]]
+"""Returns the names of a workspace's alert rules that name what is not there."""
 SpentToday = Callable[[str], Awaitable[Spend]]
 """Returns what a workspace has spent today."""
 
@@ -61,6 +63,7 @@ class SystemStatus:
         counts: LifecycleCounts,
         figures: Figures,
         spent_today: SpentToday,
+        misconfigured_alerts: Misconfigured,
         *,
         started_at: datetime,
         clock: Clock,
@@ -70,6 +73,7 @@ class SystemStatus:
         self._counts = counts
         self._figures = figures
         self._spent_today = spent_today
+        self._misconfigured_alerts = misconfigured_alerts
         self._clock = clock
         self._started_at = started_at
 
@@ -84,6 +88,7 @@ class SystemStatus:
             _asked("agents", self._agents(workspace, now)),
             _asked("providers", self._providers(workspace, now)),
             _asked("prices", self._prices(workspace)),
+            _asked("alerts", self._alerts(workspace)),
             _asked("stored_values", _stored_values()),
         )
         return Status(overall(components), tuple(components), now, self._started_at)
@@ -101,6 +106,9 @@ class SystemStatus:
     async def _providers(self, workspace: str, now: datetime) -> Component:
         cells = await self._figures.window(workspace, None, now - _RECENTLY, now)
         return rules.providers(sum((cell.summary for cell in cells), Summary()))
+
+    async def _alerts(self, workspace: str) -> Component:
+        return rules.alerts(await self._misconfigured_alerts(workspace))
 
     async def _prices(self, workspace: str) -> Component:
         spent = await self._spent_today(workspace)

@@ -30,6 +30,7 @@ _ORDER = (Health.HEALTHY, Health.DEGRADED, Health.CRITICAL)
 _FAILURES_SHOWN = 3
 _FAILING_SHARE = 0.2
 _FEW = 5
+_NAMED = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +98,14 @@ def prices(unpriced: int, unmetered: int) -> Component:
     if unmetered:
         wrong.append(f"{unmetered} were answered without a usable usage and stand at an estimate")
     return Component("prices", Health.DEGRADED if wrong else Health.HEALTHY, "; ".join(wrong))
+
+
+def alerts(misconfigured: Sequence[str]) -> Component:
+    """Return the state of alert rules by the names of those that name an agent or a channel that is not there."""
+    if not misconfigured:
+        return Component("alerts", Health.HEALTHY)
+    shown = ", ".join(misconfigured[:_NAMED]) + (", …" if len(misconfigured) > _NAMED else "")
+    return Component("alerts", Health.DEGRADED, f"rules name what is not there: {shown}; see GET alerts")
 
 
 def _timer(beat: Heartbeat) -> str:

@@ -56,6 +56,8 @@ UNMETERED = Metric(
 LOOKUPS = Metric("agent.cache.lookups", "counter", "Look-ups of agents ready to run: hit or miss.", ("result",))
 BLOCKED = Metric("agent.budget.blocks", "counter", "Runs that a budget made wait.", ("agent",))
 
+RUNNING = Metric("agent.runs.running", "gauge", "Runs that run, by agent.", ("agent",))
+
 COUNTED = (
     RUNS,
     RUN_DURATION,
@@ -68,6 +70,7 @@ COUNTED = (
     UNMETERED,
     LOOKUPS,
     BLOCKED,
+    RUNNING,
 )
 """What workers count in their own memory and share by `llmops.metrics.shared`."""
 

@@ -157,7 +157,7 @@ async def test_a_message_that_may_not_name_its_workspace_is_nobodys_run() -> Non
     number = app.queue.bury(Submission(workspace="team", agent="a", query="b", run_id="c", session_id="d"))
     (refused,), _ = await letters(app).list("default", 10)
     with pytest.raises(Conflict):
-        await letters(app).redrive("default", number)
+        await letters(app).redrive("default", str(number))
 
     assert (refused.code, refused.redrivable, refused.run_id) == ("workspace_not_allowed", False, None)
     assert await letters(app).account() == 0

@@ -113,6 +113,19 @@ async def test_statistics_say_how_often_agents_are_reused(manager: ProductionAge
     assert stats.cache_hits > 0
 
 
+async def test_the_first_run_of_each_version_made_is_no_reuse(manager: ProductionAgentManager) -> None:
+    """A changed spec makes a version, and its first run has to wait for it like the very first one."""
+    for model in ("offline-a", "offline-b", "offline-c"):
+        agent = await manager.get_or_create("helper", SPEC.model_copy(update={"model": model}))
+        for _ in range(2):
+            await agent.run("Hello?")
+        await manager.stats()  # uses are counted now
+
+    stats = await manager.stats()
+
+    assert (stats.created, stats.runs, stats.reused) == (3, 6, 3)
+
+
 async def test_prewarmed_agents_are_ready(services: Services, manager: ProductionAgentManager) -> None:
     """They are made before anybody asks them; one that nobody declared cannot be."""
     signals = services.local_signals()
