@@ -128,7 +128,7 @@ def test_a_worker_that_dies_is_replaced(fresh: Callable[..., Any], eventually: C
     assert app.call("GET", "/api/die").status == 500
     assert app.call("GET", "/api/pid").status == 200
     eventually(lambda: len(_workers(app) - before) == 1 and "starting another" in app.host_log(), TIMEOUT_S)
-    eventually(lambda: {answer.json()["pid"] for answer in _at_once(app, 8)} == _workers(app), TIMEOUT_S)
+    eventually(lambda: {answer.json()["pid"] for answer in _at_once(app, 8)} == _workers(app))
     assert len(_workers(app)) == 2
 
 

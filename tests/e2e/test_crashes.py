@@ -30,10 +30,10 @@ async def test_every_submitted_run_has_one_answer_after_the_host_was_killed(fres
     stack.start_host()
     for number in range(12, 24):
         await submit(number)
-    await eventually(lambda: _any_in(api, submitted[12:], "running"), 40)
+    await eventually(lambda: _any_in(api, submitted[12:], "running"))
     stack.kill_host()
     stack.start_host()
-    ended = [await api.ended(run["id"], 90) for run in submitted]
+    ended = [await api.ended(run["id"]) for run in submitted]
     sessions = [await api.get(f"sessions/s{n}") for n in range(6)]
     lines = Counter(str(row["run_id"]) for row in await stack.rows("ledger") if row["RowKey"].startswith("line!"))
 
@@ -105,7 +105,7 @@ async def _ended_when_back(api: Api, run_id: str) -> Any:
         reply = await api.call("GET", f"runs/{run_id}")
         return reply.json() if reply.status == 200 and reply.json()["finished_at"] else None
 
-    return await eventually(look, 60)
+    return await eventually(look)
 
 
 async def test_a_run_the_broker_did_not_take_is_queued_by_asking_again(fresh_api: Api, fresh_stack: Stack) -> None:
@@ -126,7 +126,7 @@ async def test_a_run_the_broker_did_not_take_is_queued_by_asking_again(fresh_api
         reply = await api.call("POST", "agents/a/runs", {"query": PROMPT, "session_id": "s"}, **key)
         return reply.json() if reply.status in (200, 202) else None
 
-    run = await api.ended((await eventually(accepted, 60))["id"])
+    run = await api.ended((await eventually(accepted))["id"])
     after = await api.get("sessions/s")
 
     assert (refused.status, refused.code, "retry-after" in refused.headers) == (503, "queue_unavailable", True)

@@ -68,7 +68,7 @@ async def test_order_is_kept_in_each_session_of_either_queue(api: Api, stack: St
     assert (made.status, made.json()["priority"], paused.json()["priority"]) == (201, "high", "high")
     assert {run["priority"] for run in kept} == {"high"}
     for session_id, count in (("vip", 9), ("bulk", 6)):
-        turns = await eventually(lambda s=session_id, n=count: _answered(api, s, n), 60)
+        turns = await eventually(lambda s=session_id, n=count: _answered(api, s, n))
         assert [turn["text"] for turn in turns if turn["role"] == "user"] == [f"{PROMPT} {n}" for n in range(count)]
 
 
@@ -87,7 +87,7 @@ async def test_dead_letters_of_both_queues(api: Api, stack: Stack) -> None:
         found = {letter["session_id"]: letter for letter in await api.everything("dead-letters", 1)}
         return found if set(found) == names else None
 
-    letters = await eventually(all_dead, 60)
+    letters = await eventually(all_dead)
     listed = [letter["id"] for letter in await api.everything("dead-letters", 2)]
     stray = letters.pop("vip")
     refused = await api.call("POST", f"dead-letters/{stray['id']}/redrive")
