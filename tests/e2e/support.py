@@ -231,16 +231,19 @@ class Stack:
 
 
 class Api:
-    """The app's HTTP API as one workspace sees it; a workspace of None sends no header."""
+    """The app's HTTP API as one workspace sees it; a workspace of None sends no header, a URL is another way to it."""
 
-    def __init__(self, http: aiohttp.ClientSession, stack: Stack, workspace: str | None) -> None:
+    def __init__(
+        self, http: aiohttp.ClientSession, stack: Stack, workspace: str | None, url: str | None = None
+    ) -> None:
         self.workspace = workspace
+        self._url = url
         self._http = http
         self._stack = stack
 
     def elsewhere(self, workspace: str | None = None) -> Api:
         """Return the API as another workspace sees it; a new one unless named."""
-        return Api(self._http, self._stack, workspace or f"ws-{uuid.uuid4().hex[:12]}")
+        return Api(self._http, self._stack, workspace or f"ws-{uuid.uuid4().hex[:12]}", self._url)
 
     async def call(self, method: str, path: str, body: Any = None, **headers: str) -> Reply:
         """Send a request: a body that is not bytes is written as JSON, `_` in a header's name stands for `-`."""
@@ -250,7 +253,7 @@ class Api:
         if body is not None:
             sent.setdefault("Content-Type", "application/json")
         content = body if isinstance(body, bytes | None) else json.dumps(body).encode()
-        url = f"{self._stack.host.url}/api/{path}"
+        url = f"{self._url or self._stack.host.url}/api/{path}"
         async with self._http.request(method, url, data=content, headers=sent) as response:
             return Reply(response.status, {k.lower(): v for k, v in response.headers.items()}, await response.read())
 
