@@ -19,11 +19,12 @@ from azure.servicebus import ServiceBusMessage
 from azure.servicebus.aio import ServiceBusClient
 
 from devhost.services import PROJECT, ServiceBus, start_host, start_service_bus
+from tests.waiting import QUIET_S
 
 APP = Path(__file__).parent / "apps/pool"
 LIMITS = {"LockDuration": "PT30S", "MaxDeliveryCount": 5, "RequiresSession": True}
 TOPOLOGY = {"UserConfig": {"Namespaces": [{"Name": "ns", "Queues": [{"Name": "sessions", "Properties": LIMITS}]}]}}
-TIMEOUT_S = 60
+TIMEOUT_S = QUIET_S
 
 
 @pytest.fixture(scope="module")

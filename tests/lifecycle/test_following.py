@@ -23,6 +23,7 @@ from lifecycle.events.positions import (
 )
 from lifecycle.events.streams import Stream
 from lifecycle.events.tail import News
+from tests.waiting import QUIET_S
 
 NOW = datetime(2026, 11, 21, 8, 30, tzinfo=UTC)
 
@@ -202,7 +203,7 @@ async def test_two_hundred_followers_read_as_much_as_one() -> None:
 
 async def test_a_commit_of_this_process_is_told_at_once() -> None:
     """Without a read, and to all who wait."""
-    stream, process = ListedStream(1, "w!s"), Followers(look_every_s=30)
+    stream, process = ListedStream(1, "w!s"), Followers(look_every_s=3600)
     stream.add(0)
     first = await process.follow(stream, None, wait_s=0)
     last = stream.id_of(first.position)
@@ -212,7 +213,7 @@ async def test_a_commit_of_this_process_is_told_at_once() -> None:
 
     session = Session("w", "s", "bot", None, NOW, NOW, counters=Counters(events=2))
     process.committed(session, [stream.add(0)])
-    news = await asyncio.wait_for(asyncio.gather(*waiting), 1)
+    news = await asyncio.wait_for(asyncio.gather(*waiting), QUIET_S)
 
     assert [len(each.events) for each in news] == [1, 1, 1]
     assert stream.reads == 0
