@@ -30,6 +30,7 @@ async def test_64_runs_against_one_cap_never_spend_more(fresh_api: Api, fresh_st
     seen: list[list[str]] = []
     await eventually(settled, progress=lambda: seen[-1], what="64 runs")
     await fresh_stack.run_timer("tend_budgets")
+    await eventually(settled, progress=lambda: seen[-1], what="what the timer has resumed")
     ended = [await api.get(f"runs/{run['id']}") for run in runs]
     usage = (await api.get("usage"))["items"][0]
     costs = (await api.get("costs"))["total"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from typing import Any
 
 import aiohttp
@@ -35,7 +34,6 @@ async def test_every_submitted_run_has_one_answer_after_the_host_was_killed(fres
     stack.start_host()
     ended = [await api.ended(run["id"]) for run in submitted]
     sessions = [await api.get(f"sessions/s{n}") for n in range(6)]
-    lines = Counter(str(row["run_id"]) for row in await stack.rows("ledger") if row["RowKey"].startswith("line!"))
 
     assert [run["state"] for run in ended] == ["succeeded"] * 24
     for number, session in enumerate(sessions):
@@ -47,9 +45,8 @@ async def test_every_submitted_run_has_one_answer_after_the_host_was_killed(fres
         spent = [run["spend"]["cost_micro_usd"] for run in ended if run["session_id"] == session["id"]]
         assert session["spend"]["cost_micro_usd"] == sum(spent)
     for run in ended:
-        assert run["spend"]["calls"] == lines[run["id"]]
         assert run["wasted"]["calls"] == run["spend"]["calls"] - 1 >= 0
-    assert (await api.get("costs"))["total"]["calls"] == sum(lines.values())
+    assert (await api.get("costs"))["total"]["calls"] == sum(run["spend"]["calls"] for run in ended)
     assert any(run["attempt"] > 1 for run in ended)
     stats = [await api.get(f"agents/{name}/stats") for name in ("fast", "slow")]
     assert [(each["versions_created"] + each["versions_adopted"]) for each in stats] == [1, 1]

@@ -421,8 +421,7 @@ async def test_a_call_whose_worker_died_is_in_the_ledger_once(app: App) -> None:
             if within:
                 await limit(app, "workspace", "tokens", 1_000_000)
             accepted = await app.submit()
-            worker = app.worker(Fate(number, after), model=Fate())
-            fate = worker.tables.fate  # pyright: ignore[reportAttributeAccessIssue] - made so by `worker`
+            worker = app.worker(fate := Fate(number, after), model=Fate())
             with contextlib.suppress(Crash):
                 await app.process(app.queue.sent[-1], worker=worker)
             if not fate.dead:
