@@ -68,9 +68,9 @@ class Bus:
             await asyncio.sleep(patience.look(len(found)))
         return found
 
-    async def empty(self, queue: str, **session: str) -> bool:
-        """Tell whether the queue, or a session of it, has no message left."""
-        async with self.client.get_queue_receiver(queue, **session) as receiver:
+    async def empty(self, queue: str) -> bool:
+        """Tell whether the queue has no message left."""
+        async with self.client.get_queue_receiver(queue) as receiver:
             return await receiver.peek_messages() == []
 
     def notes(self, **wanted: Any) -> list[dict[str, Any]]:

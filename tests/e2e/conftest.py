@@ -46,9 +46,9 @@ def stack(emulators: None, openai_url: str) -> Iterator[Stack]:
         assert leaks == []
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def fresh_stack(emulators: None) -> Iterator[Stack]:
-    """Run a stack whose parts may be killed by the tests of a module, each of which starts again what it stopped."""
+    """Run a stack whose parts tests may kill, each of which starts again what it stopped, one after another."""
     with tempfile.TemporaryDirectory(prefix="e2e-") as directory, Stack(Path(directory)) as running:
         yield running
 
@@ -70,6 +70,7 @@ async def default_api(stack: Stack) -> AsyncIterator[Api]:
 @pytest_asyncio.fixture
 async def fresh_api(fresh_stack: Stack) -> AsyncIterator[Api]:
     """Yield the API of the stack that may be killed, as a workspace of the test's own sees it."""
+    fresh_stack.mend()
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(QUIET_S)) as http:
         yield Api(http, fresh_stack, f"ws-{uuid.uuid4().hex[:12]}")
 

@@ -136,6 +136,16 @@ class Stack:
             part.stop()
             assert part.child.exit_code == 0, f"{part.child.name} had to be killed: it hung"
 
+    def mend(self) -> None:
+        """Start again what a test that failed has left dead."""
+        if self.azurite.child.exit_code is not None:
+            self.restart_azurite()
+        if self.bus.child.exit_code is not None:
+            self.start_bus()
+        if self.host.child.exit_code is not None:
+            self._old_log += self.host.child.output()
+            self.start_host()
+
     def restart_azurite(self) -> None:
         """Start Azurite on what it has kept, on the ports it had."""
         old = self.azurite

@@ -135,9 +135,10 @@ async def test_a_session_is_exported_and_erased(api: Api, stack: Stack) -> None:
     assert (refused.status, refused.code) == (400, "invalid_format")
     assert {(reply.status, reply.code) for reply in foreign} == {(404, "session_not_found")}
     assert erased.status == 200
-    assert {name: erased.json()[name] for name in ("runs", "messages")} == {
+    assert {name: erased.json()[name] for name in ("runs", "messages", "ledger_lines")} == {
         "runs": 2,
         "messages": 4,
+        "ledger_lines": 2,
     }
     assert set(erased.json()["kept"]) == {"facts", "scores", "events", "budgets"}
     assert again.json() == erased.json()

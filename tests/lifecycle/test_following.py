@@ -104,7 +104,7 @@ ACTIONS = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(actions=ACTIONS, lanes=st.integers(1, 4))
 def test_every_reader_gets_every_event_once_and_in_order(actions: list[tuple[str, int, int]], lanes: int) -> None:
     """Three readers over two processes that see the lanes' events in different orders; connections break anywhere."""
@@ -145,7 +145,7 @@ def test_a_position_travels_as_text(numbers: list[int]) -> None:
         workspace_position("other", text, LANES)
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(st.text(max_size=60))
 def test_any_other_text_is_refused(text: str) -> None:
     """With a code, and by nothing else."""
