@@ -175,7 +175,7 @@ class Intake:
     async def _went_on(
         self, agent: Agent, request: RunRequest, session_id: str, claimed_session_id: str, now: datetime
     ) -> None:
-        """Drop the session just entered for that of an earlier try, which may have died before it had entered its own."""
+        """Leave the session just entered for that of an earlier try, which may have died before it entered its own."""
         await self._directory.close_session(agent.workspace, agent.name, session_id)
         if (await self._conversations.load(agent.workspace, claimed_session_id)).session is None:
             await self._start.enter(_new_session(agent, claimed_session_id, request, now))
