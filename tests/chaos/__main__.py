@@ -28,7 +28,7 @@ def main() -> int:
         try:
             timeline = asyncio.run(storm(plan(seed, options.runs, rounds), stop_faults=options.calm))
         except AssertionError as broken:
-            print(broken, file=sys.stderr)
+            print(broken.__context__ or "", broken, sep="\n", file=sys.stderr)
             return 1
         print("\n".join(line for line in timeline.lines if options.verbose or "is accepted" not in line))
     return 0

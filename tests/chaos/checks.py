@@ -72,7 +72,7 @@ class Checks:
                 # A message that waits behind others of its session has no run yet.
                 self._runs[run_id] = reply.json() if reply.status == 200 else {"state": f"HTTP {reply.status}"}
             if left:
-                await asyncio.sleep(0.3)
+                await asyncio.sleep(1)
             return not left
 
         def progress() -> object:

@@ -133,7 +133,7 @@ class Stack:
     def _stop(self, name: str) -> None:
         part: Service | None = getattr(self, name, None)
         if part is not None:
-            part.stop()
+            part.child.stop(grace_s=QUIET_S)
             assert part.child.exit_code == 0, f"{part.child.name} had to be killed: it hung"
 
     def mend(self) -> None:
