@@ -155,7 +155,7 @@ class Intake:
             self._start.preferred(workspace, request.user_id) if new_session else _nothing(),
         )
         if place.session_id != wanted.session_id and request.session_id is None:
-            await self._directory.close_session(workspace, agent.name, wanted.session_id)
+            await self._went_on(agent, request, wanted.session_id, place.session_id, now)
         if place.digest != wanted.digest:
             msg = "This idempotency key was used before, for a different request."
             raise Conflict(msg, code="idempotency_conflict")
@@ -186,6 +186,14 @@ class Intake:
         if new_session and not created and stored.session is not None and stored.session.over:
             await self._directory.close_session(workspace, agent.name, stored.session.id)  # it was over before
         return Accepted(stored.run, created)
+
+    async def _went_on(
+        self, agent: Agent, request: RunRequest, session_id: str, claimed_session_id: str, now: datetime
+    ) -> None:
+        """Leave the session just entered for that of an earlier try, which may have died before it entered its own."""
+        await self._directory.close_session(agent.workspace, agent.name, session_id)
+        if (await self._conversations.load(agent.workspace, claimed_session_id)).session is None:
+            await self._start.enter(_new_session(agent, claimed_session_id, request, now))
 
     async def _looked_up(self, workspace: str, name: str, request: RunRequest) -> tuple[Agent, Stored | None]:
         """Return the agent and the session that the request names."""

@@ -68,7 +68,7 @@ async def test_garbage_is_dead_lettered_with_what_is_wrong(default_api: Api, sta
         mine = [letters.get(f"{session_id}-{name.replace(' ', '-')[:20]}") for name in GARBAGE]
         return mine if all(mine) else None
 
-    for (name, (_, said)), letter in zip(GARBAGE.items(), await eventually(all_dead, 30), strict=True):
+    for (name, (_, said)), letter in zip(GARBAGE.items(), await eventually(all_dead), strict=True):
         assert letter["code"] == "invalid_message", name
         assert said in letter["detail"], (name, letter)
         assert SECRET not in json.dumps(letter), name

@@ -123,6 +123,10 @@ async def test_a_submission_survives_dying_at_any_write(session_id: str | None) 
             for message in app.queue.sent:
                 await app.process(message)
             await app.check_answered_once(accepted.run)
+            _, session = await app.stored(accepted.run)
+            listed, _ = await app.services.directory.sessions("default", agent="bot", user_id=None, limit=9, after=None)
+            assert [entry.session_id for entry in listed if entry.is_of(session)] == [session.id]
+            assert await app.tables.get(OPEN, "default!bot", session.id) is not None
 
     assert number > 4
 
