@@ -193,10 +193,14 @@ async def main(options: argparse.Namespace) -> None:
             shown = table(sides)
             if options.long:
                 for side in sides:
-                    shown.add_row(f"a run after 1,000 and 10 turns, ms: {side.name}", *_row(list(await long_session(side))[::-1]))
+                    shown.add_row(
+                        f"a run after 1,000 and 10 turns, ms: {side.name}", *_row(list(await long_session(side))[::-1])
+                    )
             if options.many:
                 for side in sides:
-                    shown.add_row(f"MiB after 10,000 and 1,000 runs: {side.name}", *_row(list(await memory(side))[::-1]))
+                    shown.add_row(
+                        f"MiB after 10,000 and 1,000 runs: {side.name}", *_row(list(await memory(side))[::-1])
+                    )
         finally:
             for side in sides:
                 await side.http.close()
@@ -205,8 +209,12 @@ async def main(options: argparse.Namespace) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--against", metavar="REV", help="the commit to compare with; without it only this tree is measured")
-    parser.add_argument("--rounds", type=int, default=5, help="rounds of each side at 1, 8 and 32 in flight (default 5)")
+    parser.add_argument(
+        "--against", metavar="REV", help="the commit to compare with; without it only this tree is measured"
+    )
+    parser.add_argument(
+        "--rounds", type=int, default=5, help="rounds of each side at 1, 8 and 32 in flight (default 5)"
+    )
     parser.add_argument("--runs", type=int, default=64, help="runs of a round (default 64)")
     parser.add_argument("--long", action="store_true", help="also a session of 1,000 turns beside one of 10")
     parser.add_argument("--many", action="store_true", help="also memory after 10,000 runs beside 1,000")
