@@ -6,10 +6,13 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from lifecycle.conversations.priority import Priority
-from lifecycle.conversations.submission import Submission
 from lifecycle.runs.queue import DeadMessage, RunQueue
+
+if TYPE_CHECKING:
+    from lifecycle.conversations.submission import Submission
 
 _ORDER = (Priority.NORMAL, Priority.HIGH)
 _COUNT = len(_ORDER)

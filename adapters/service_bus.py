@@ -11,7 +11,6 @@ from kernel.errors import AppError, NotFound, Unavailable
 from kernel.ids import new_id
 from kernel.tracing import PRODUCER, carrier, span
 from lifecycle.conversations.priority import Priority
-from lifecycle.conversations.submission import Submission
 from lifecycle.runs.provenance import SIGNATURE, Origin, sign
 from lifecycle.runs.queue import DeadMessage
 
@@ -19,6 +18,8 @@ if TYPE_CHECKING:
     from azure.core.credentials_async import AsyncTokenCredential
     from azure.servicebus import ServiceBusMessage, ServiceBusReceivedMessage
     from azure.servicebus.aio import ServiceBusClient, ServiceBusReceiver, ServiceBusSender
+
+    from lifecycle.conversations.submission import Submission
 
 SUBJECT = "agent.run"
 CONTENT_TYPE = "application/json"

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from lifecycle.conversations.priority import Priority
-from lifecycle.conversations.submission import Submission
 from lifecycle.runs.provenance import Origin
+
+if TYPE_CHECKING:
+    from lifecycle.conversations.submission import Submission
 
 
 @dataclass(frozen=True, slots=True)

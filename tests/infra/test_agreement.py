@@ -22,7 +22,7 @@ FUNCTIONS = bicep.read(INFRA / "app/functions.bicep")
 RUNS = bicep.read(INFRA / "main.bicep").variables["runs"]
 QUEUES = bicep.read(INFRA / "app/servicebus.bicep").resource("queues")
 QUEUE = QUEUES.body["properties"]
-SETTINGS = Settings.model_validate({})
+SETTINGS = Settings.of({})
 
 APP_SETTINGS = FUNCTIONS.choices["appSettings"]
 PLATFORM_SETTINGS = {
@@ -266,7 +266,7 @@ def test_the_worker_sends_telemetry_exactly_when_its_package_is_there() -> None:
 
 
 def _defaults() -> dict[str, str]:
-    values = SETTINGS.model_dump(by_alias=True)
+    values = SETTINGS.by_alias()
     plain = {
         name: value.get_secret_value() if hasattr(value, "get_secret_value") else value
         for name, value in values.items()

@@ -118,7 +118,7 @@ def test_alert_rules_are_counted() -> None:
 
 def test_runs_of_timers_are_counted() -> None:
     """The bill has them as often as the default schedules say, in a month of 730 hours."""
-    settings = Settings.model_validate({}).model_dump(by_alias=True)
+    settings = Settings.of({}).by_alias()
     schedules = [Schedule.parse(value) for name, value in settings.items() if name.endswith("_SCHEDULE")]
     begin = datetime(2026, 11, 21, 12, tzinfo=UTC) - timedelta(microseconds=1)
     hourly = 0

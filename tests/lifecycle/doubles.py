@@ -263,7 +263,7 @@ def spec(**fields: Any) -> AgentSpec:
 
 def quick_settings(**fields: Any) -> Settings:
     """Return settings for runs that wait for next to nothing."""
-    return Settings.model_validate(
+    return Settings.of(
         {
             "RUN_LOOK_EVERY_S": 0.02,
             "RUN_RETRY_BASE_S": 0.001,

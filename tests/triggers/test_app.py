@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -266,7 +267,7 @@ def test_only_functions_that_signal_get_a_client(functions: dict[str, list[dict[
 
 def test_with_entra_no_key_is_asked_for(settings: Settings) -> None:
     """App Service authentication stands in front then; a function key would be a second, shared secret."""
-    functions = index(settings.model_copy(update={"auth_mode": "entra"}))
+    functions = index(replace(settings, auth_mode="entra"))
 
     assert {
         trigger["authLevel"].name
