@@ -13,6 +13,7 @@ from lifecycle.conversations.run import Run
 from lifecycle.loader.resolver import LiveAgent
 from lifecycle.runs.guard import GuardPolicy
 from lifecycle.runs.metering import CallMeter, MeterPolicy, charged
+from lifecycle.runs.tool_calls import ToolCalls, ToolRules
 from llmops.budgets.call_budget import BudgetService
 from llmops.facts.model import AttemptFact, Attribution, Call, Ending, Timing
 from llmops.facts.store import Facts
@@ -25,6 +26,9 @@ ATTEMPT = 0
 
 JUDGE = "judge"
 """The judge that is an agent."""
+
+JUDGING_LASTS = timedelta(minutes=5)
+"""How long a judge's tools may expect to have."""
 
 VERDICT_TOKENS = 4000
 """Tokens that a judge's verdict may take within budgets where the judge does not say, its reasoning included."""
@@ -52,7 +56,8 @@ class JudgingCharges:
         policy = MeterPolicy(guard, VERDICT_TOKENS, first=await self._latest_call(run) + 1)
         meter = CallMeter(run.workspace, judge, budget, self._rates, notes, self._clock, policy)
         try:
-            yield meter.middleware()
+            calls = ToolCalls(meter.guard, run, judge.version.version, ToolRules(), self._clock, JUDGING_LASTS)
+            yield [*meter.middleware(), calls.middleware()]
         finally:
             await notes.settled(meter.metered.calls)
             await budget.close()

@@ -26,6 +26,8 @@ from lifecycle.runs.lease import RunLease
 from lifecycle.runs.metering import CallMeter, Metered, MeterPolicy, charged, estimated
 from lifecycle.runs.progress import dumped, loaded
 from lifecycle.runs.streaming import told_on_the_way
+from lifecycle.runs.tool_calls import ToolCalls, ToolRules
+from lifecycle.tools.context import CURRENT
 from llmops.budgets.call_budget import BudgetService, reserve_for
 from llmops.budgets.rules import Amounts, BudgetBlocked
 from llmops.budgets.waits import Wait
@@ -57,6 +59,7 @@ class AttemptPolicy:
         history_tokens: Most tokens of the history that the model is given, where the session does not say.
         output_tokens: Most tokens of a model call's answer within budgets, where the agent does not say.
         guard: When a run has run away, where the agent does not say.
+        tools: What tool calls are subject to.
     """
 
     timeout: timedelta
@@ -64,6 +67,7 @@ class AttemptPolicy:
     history_tokens: int
     output_tokens: int
     guard: GuardPolicy
+    tools: ToolRules = ToolRules()
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +159,7 @@ class RunAttempt:
         self._done: Sequence[Message] = ()
         self._tokens = 0
         self._meter: CallMeter | None = None
+        self._tools: ToolCalls | None = None
         self._version = ""
 
     @property
@@ -165,7 +170,7 @@ class RunAttempt:
         open_call = (metered.open,) if metered.open else ()
         return Effort(
             (*metered.calls, *open_call),
-            tuple(meter.tools) if meter else (),
+            tuple(self._tools.made) if self._tools else (),
             self._version,
             metered.finish_reason,
             self.went_on,
@@ -269,16 +274,23 @@ class RunAttempt:
         return await self._maker.turns(session, first)
 
     async def _asked(self, live: LiveAgent, messages: Sequence[Message | str], meter: CallMeter) -> AgentResponse[Any]:
-        run, agent = self._lease.run, live.framework_agent
+        run, agent, policy = self._lease.run, live.framework_agent, self._maker.policy
+        calls = self._tools = ToolCalls(
+            meter.guard, run, live.version.version, policy.tools, self._maker.clock, policy.timeout
+        )
         how: dict[str, Any] = {
             "session": agent.get_session(self._conversation) if self._conversation else None,
-            "middleware": meter.middleware(),
+            "middleware": [*meter.middleware(), calls.middleware()],
             "client_kwargs": {"attempt": AttemptId(run.id, run.attempt)},
         }
-        async with meter.within(self._maker.policy.timeout.total_seconds()):
-            if run.stream:
-                return await told_on_the_way(agent.run(messages, stream=True, **how), self._lease)
-            return await agent.run(messages, **how)
+        token = CURRENT.set(calls.context)
+        try:
+            async with meter.within(policy.timeout.total_seconds()):
+                if run.stream:
+                    return await told_on_the_way(agent.run(messages, stream=True, **how), self._lease)
+                return await agent.run(messages, **how)
+        finally:
+            CURRENT.reset(token)
 
     async def _metering(self, live: LiveAgent) -> CallMeter:
         """Return what meters the attempt's calls, after what earlier attempts have left reserved is settled."""

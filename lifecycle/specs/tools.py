@@ -1,18 +1,4 @@
-"""The function tools a spec can name, and the place to add your own.
-
-A tool is a plain function (sync or async) whose docstring and annotated parameters are what the model sees, or an
-`agent_framework.FunctionTool` for what a function cannot say. To add one, put it into the mapping that `bootstrap`
-gives to the providers:
-
-    def order_status(order_id: Annotated[str, "As printed on the invoice"]) -> str:
-        '''Look up where an order is.'''
-        ...
-
-    tools = builtin_tools(clock) | {"order_status": order_status}
-
-What a tool raises never reaches the model: the framework answers with a general error, so a tool that wants to be asked
-again in another way returns a sentence that says how.
-"""
+"""The function tools a spec can name: those of every app, and those that extensions bring (`lifecycle.extensions`)."""
 
 from __future__ import annotations
 
@@ -25,11 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 from kernel.clock import Clock, rfc3339
 from kernel.errors import InvalidInput, one_of
 from lifecycle.specs.hosted_tools import HostedTool
+from lifecycle.tools.definition import Tool, defined
 
 if TYPE_CHECKING:
     from agent_framework import FunctionTool
 
-Tools = Mapping[str, "Callable[..., Any] | FunctionTool"]
+Tools = Mapping[str, "Callable[..., Any] | Tool | FunctionTool"]
 """The tools by the name that a spec uses for them."""
 
 _EXPRESSION = re.compile(r"[0-9eE.+\-*/%()\s]{1,200}")
@@ -93,10 +80,14 @@ class Toolbox:
         return [self._wrapped.get(name) or self._wrap(name) for name in wanted if isinstance(name, str)]
 
     def _wrap(self, name: str) -> FunctionTool:
-        from agent_framework import FunctionTool, tool  # noqa: PLC0415 - cold start
+        from agent_framework import FunctionTool  # noqa: PLC0415 - cold start
+
+        from lifecycle.tools.framework import framework_tool  # noqa: PLC0415 - cold start
 
         given = self._tools[name]
-        wrapped = given if isinstance(given, FunctionTool) else tool(given, name=name)
+        if not isinstance(given, FunctionTool):
+            given = framework_tool(given if isinstance(given, Tool) else defined(given, name))
+        wrapped = given
         if wrapped.name != name:
             msg = f"the FunctionTool {wrapped.name!r} cannot be registered under another name, {name!r}"
             raise ValueError(msg)
