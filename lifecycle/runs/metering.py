@@ -163,8 +163,10 @@ class CallMeter:
                 raise BudgetBlocked("The wall time that a budget allows is over.") from None
             msg = f"The attempt took longer than {timeout_s:g} s."
             raise Unavailable(msg, code="run_timeout") from None
-        finally:
-            await self._budget.close()
+
+    async def close(self) -> None:
+        """Give back what the last call has left of its reservation; once its cost is committed with the run."""
+        await self._budget.close()
 
     async def _call(self, context: ChatContext, call_next: CallNext) -> None:
         call = await self._begin(context)

@@ -89,8 +89,8 @@ def test_every_package_has_a_place_in_the_layers() -> None:
 
 @pytest.mark.parametrize("path", list(modules(PACKAGES)), ids=lambda path: str(path.relative_to(ROOT)))
 def test_a_module_is_short_enough_to_read(path: Path) -> None:
-    """At most 300 lines."""
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= 300
+    """At most 400 lines."""
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 400
 
 
 @pytest.mark.parametrize("path", list(modules(DOMAIN)), ids=lambda path: str(path.relative_to(ROOT)))

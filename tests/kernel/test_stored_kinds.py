@@ -31,6 +31,7 @@ from tests.lifecycle.doubles import CountingTables, spec
 TEXTS = st.sampled_from(["", "bot", "x" * 40_000, "half \ud800 a pair", "nul \x00", "\u202e", "é" * 3, '","value":{'])
 NUMBERS = st.sampled_from([0, 1, -5, 2**63, -(2**70), 10**400, 20.5, 20.0, float("nan"), float("inf"), True, None, "7"])
 FLOATS = st.sampled_from([0.0, 1.5, -2.0, float("nan"), float("-inf")])
+SLOW = (HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example)
 MOMENTS = st.sampled_from([datetime(2026, 11, 21, tzinfo=UTC), datetime.max.replace(tzinfo=UTC)])
 SAMPLES: Mapping[str, Any] = {
     "AgentSpec": spec(),
@@ -131,7 +132,7 @@ def test_all_kinds_are_found() -> None:
 @settings(
     max_examples=25,
     deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
+    suppress_health_check=SLOW,
 )
 @given(data=st.data())
 def test_what_is_written_is_read(name: str, data: st.DataObject) -> None:
