@@ -6,7 +6,7 @@ from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from bootstrap.parts.budgets import BudgetParts
+from bootstrap.parts.approvals import ApprovalParts
 from bootstrap.parts.evaluation import EvaluationParts
 from bootstrap.parts.performance import PerformanceParts
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from llmops.facts.forgetting import RunForgetting
 
 
-class RunParts(EvaluationParts, BudgetParts, PerformanceParts):
+class RunParts(EvaluationParts, ApprovalParts, PerformanceParts):
     """Makes sessions and runs."""
 
     @cached_property
@@ -96,7 +96,7 @@ class RunParts(EvaluationParts, BudgetParts, PerformanceParts):
             retry_base_s=settings.run_retry_base,
             retry_longest_s=settings.run_retry_longest,
         )
-        blocked = BlockedRuns(self.waits, self.budget_news, self.clock)
+        blocked = BlockedRuns(self.waits, self.budget_news, self._approval_requests, self.clock)
         return RunWorker(self.conversations, self.intake, self.attempts, self.run_recorder, blocked, self.clock, policy)
 
     def requeue(self, send: SendAt) -> Requeue:
@@ -111,6 +111,7 @@ class RunParts(EvaluationParts, BudgetParts, PerformanceParts):
         from lifecycle.loader.uses import UsedAgents
         from lifecycle.runs.attempt import AttemptMaker, AttemptPolicy
         from lifecycle.runs.guard import GuardPolicy
+        from lifecycle.runs.tool_calls import ToolRules
 
         settings = self.settings
         policy = AttemptPolicy(
@@ -119,6 +120,7 @@ class RunParts(EvaluationParts, BudgetParts, PerformanceParts):
             settings.history_tokens,
             settings.budget_output_tokens,
             GuardPolicy(settings.runaway_same_tool_calls, round(settings.runaway_usd_per_minute * 1_000_000)),
+            ToolRules(approvals=self._approval_gate),
         )
         agents = UsedAgents(self.resolver, self.uses)
         return AttemptMaker(

@@ -84,7 +84,7 @@ class Metered:
         waits_below: The degradation step that stopped the run, in percent of a budget; None where none did.
         finish_reason: Why the model stopped last; empty when unknown.
         messages: What the last call was given.
-        given: How many of these the first call was given already.
+        given: How many of these the attempt began with; None before its first call.
     """
 
     calls: list[Call] = field(default_factory=list[Call])
@@ -93,7 +93,7 @@ class Metered:
     waits_below: int | None = None
     finish_reason: str = ""
     messages: list[Message] = field(default_factory=list["Message"])
-    given: int = 0
+    given: int | None = None
 
     @property
     def model(self) -> str | None:
@@ -213,7 +213,7 @@ class CallMeter:
         self.guard.check(time.monotonic())
         metered, spec = self.metered, self._live.spec
         metered.messages = list(context.messages)
-        if metered.wanted is None:
+        if metered.given is None:
             metered.given = len(metered.messages)
         options: dict[str, Any] = context.options if isinstance(context.options, dict) else {}
         limited = bool(await self._budget.limits())
