@@ -70,11 +70,15 @@ class RunParts(EvaluationParts, ApprovalParts, PerformanceParts):
             providers=self.providers,
             forgetting=self._forgetting,
             treasury=self.treasury,
-            waits=self.waits,
+            forget_waiting=self._forget_waiting,
             journal=self.journal,
             record=self.run_recorder.record,
             clock=self.clock,
         )
+
+    async def _forget_waiting(self, workspace: str, run_id: str) -> None:
+        await self.waits.forget(workspace, run_id)
+        await self.approvals.erase(workspace, run_id)
 
     @cached_property
     def _forgetting(self) -> RunForgetting:

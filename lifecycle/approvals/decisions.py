@@ -168,7 +168,12 @@ class ApprovalDecisions:
         return replace(record, approval=approval, arguments=canonical(ruling.arguments), asked=record.arguments)
 
     async def _check_wanted(self, approval: Approval) -> None:
-        """Withdraw an approval whose run has ended, or waits for something else, before it is decided."""
+        """Withdraw an approval whose run has ended, or waits for something else, before it is decided.
+
+        Raises:
+            Conflict: There is nothing to decide any more.
+            Unavailable: The run is about to wait for it, or to ask again.
+        """
         if not approval.open:
             return
         place = approval.place
@@ -179,6 +184,9 @@ class ApprovalDecisions:
                 gone = model.withdrawn(record.approval, self._clock())
                 await self._approvals.save(record, replace(record, approval=gone))
                 raise model.too_late(gone)
+        elif approval.id not in _awaits(stored.run):
+            msg = "The run is about to wait for this; try again in a moment."
+            raise Unavailable(msg, code="approval_not_waiting", retry_after_s=2)
 
     async def _stand(self, approval: Approval, always: str) -> None:
         place, subject = approval.place, approval.subject
@@ -225,7 +233,7 @@ class ApprovalDecisions:
             return Change(session, left, events=[event])
         if approval.state is State.APPROVED:
             return Change(session, runs.approved(left), events=[event])
-        if approval.state is State.WITHDRAWN:
+        if approval.state is State.WITHDRAWN or run.state is not RunState.WAITING:
             return Change(session, left, events=[event])
         reason = model.rejection(approval)
         failure = RunFailed(f"It was to go on beyond a share of its budget, but {reason}.", code="approval_rejected")
@@ -246,21 +254,26 @@ def _event(approval: Approval, run: Run) -> Event:
     subject, decision = approval.subject, approval.decision
     data: dict[str, Any] = {"run_id": run.id, "approval_id": approval.id, "tool": subject.tool}
     at = approval.closed_at or approval.requested_at
+    if approval.state is State.EXPIRED:
+        return Event("approval.expired", data, at)
     if decision is None:
-        return Event("approval.expired" if approval.state is State.EXPIRED else "approval.withdrawn", data, at)
+        return Event("approval.withdrawn", data, at)
     data |= {"decision": decision.decision} | ({"by": decision.by} if decision.by else {})
     return Event("approval.decided", data, at)
 
 
 def _awaits(run: Run | None) -> Sequence[str]:
-    return () if run is None or run.state is not RunState.WAITING else run.dispatch.awaits
+    return () if run is None or run.finished else run.dispatch.awaits
 
 
 def _wanted(approval: Approval, run: Run | None) -> bool:
-    """Return whether there is still something to decide."""
+    """Return whether there is something to decide, or may be in a moment."""
     if run is None or run.finished:
         return False
-    return run.state is not RunState.WAITING or not run.dispatch.asked or approval.id in run.dispatch.awaits
+    waits = run.state is RunState.WAITING
+    if approval.id in run.dispatch.awaits:
+        return waits or approval.subject.kind != "budget"  # which has found room again
+    return not (waits and run.dispatch.asked)
 
 
 def _check(ruling: Ruling) -> None:

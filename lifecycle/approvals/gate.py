@@ -178,7 +178,8 @@ class ApprovalGate:
             for _ in range(_CHANGES_BEFORE_GIVING_UP):
                 record = await self._approvals.get(workspace, approval_id)
                 after = replace(record, approval=finished(record.approval, self._clock()), result=cut(result))
-                if record.result is not None or await self._approvals.save(record, after):
+                erased = not record.arguments
+                if erased or record.result is not None or await self._approvals.save(record, after):
                     return
         except AppError as error:
             log.warning("result not noted: %s", error.code, extra={"event": "approval.result_not_noted"})
