@@ -155,7 +155,9 @@ def test_roles_are_counted() -> None:
 def test_dead_letter_codes_are_those_of_the_code() -> None:
     """The runbook's codes are the ones that a list of dead letters shows."""
     section = (DOCS / "operations.md").read_text().split("## Dead letters")[1].split("## ")[0]
-    source = (ROOT / "lifecycle/runs/dead_letters.py").read_text() + (ROOT / "lifecycle/conversations/run.py").read_text()
+    source = "".join(
+        (ROOT / "lifecycle" / name).read_text() for name in ("runs/dead_letters.py", "conversations/run.py")
+    )
 
     codes = re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)
 
