@@ -31,15 +31,16 @@ def azure_queue(settings: Settings) -> PriorityQueues:
     Raises:
         InvalidSettings: They name no namespace.
     """
+    key = settings.queue_signing_key.get_secret_value()
     names = {Priority.NORMAL: settings.run_queue, Priority.HIGH: settings.run_queue_priority}
     if settings.service_bus_namespace:
         namespace, identity = settings.service_bus_namespace, AppIdentity()
         return PriorityQueues(
-            {each: ServiceBusQueue.from_namespace(namespace, identity, name, each) for each, name in names.items()}
+            {each: ServiceBusQueue.from_namespace(namespace, identity, name, each, key) for each, name in names.items()}
         )
     connection = settings.service_bus_connection.get_secret_value()
     if not connection:
         raise InvalidSettings("Set ServiceBusConnection or ServiceBusConnection__fullyQualifiedNamespace.")
     return PriorityQueues(
-        {each: ServiceBusQueue.from_connection_string(connection, name, each) for each, name in names.items()}
+        {each: ServiceBusQueue.from_connection_string(connection, name, each, key) for each, name in names.items()}
     )

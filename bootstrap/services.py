@@ -6,6 +6,7 @@ HTTP functions, the queue, a timer, the entities), and its cold start should not
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from bootstrap.parts.alerts import AlertParts
@@ -25,10 +26,18 @@ class Services(StatusParts, AlertParts, DriftParts, ReportParts):
 
     @classmethod
     def in_memory(cls, settings: Settings | None = None, clock: Clock = system_clock) -> Services:
-        """Return services that keep everything in this process, for scripts, notebooks and tests."""
+        """Return services that keep everything in this process, for scripts, notebooks and tests.
+
+        Args:
+            settings: The settings; those of the environment unless given.
+            clock: What tells the time.
+
+        Raises:
+            InvalidSettings: One in the environment is wrong.
+        """
         from adapters.memory_tables import MemoryTables
 
-        return cls(MemoryTables(), settings or Settings(), clock)
+        return cls(MemoryTables(), settings or Settings.from_environment(os.environ), clock)
 
     @classmethod
     def for_azure(cls, settings: Settings, clock: Clock = system_clock) -> Services:

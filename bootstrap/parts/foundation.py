@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from kernel.clock import Clock
+from kernel.key_encoding import AnyKeys
 from kernel.settings import Settings
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ class Foundation:
     """
 
     def __init__(self, tables: Tables, settings: Settings, clock: Clock = system_clock) -> None:
-        self.tables = tables
+        self.tables: Tables = AnyKeys(tables)
         self.settings = settings
         self.clock = clock
         self.started_at = clock()

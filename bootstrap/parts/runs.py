@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from lifecycle.evaluation.judging import Judges
     from lifecycle.runs.attempt import AttemptMaker
     from lifecycle.runs.dead_letters import DeadLetters
+    from lifecycle.runs.provenance import Provenance
     from lifecycle.runs.queries import RunDesk
     from lifecycle.runs.queue import RunQueue
     from lifecycle.runs.requeue import Requeue, SendAt
@@ -168,5 +169,19 @@ class RunParts(EvaluationParts, ApprovalParts, PerformanceParts):
         """Return what looks after the queue's dead letters."""
         from lifecycle.runs.dead_letters import DeadLetters
 
-        limit = self.settings.max_query_bytes
-        return DeadLetters(queue, self.conversations, self.run_recorder, max_query_bytes=limit, clock=self.clock)
+        return DeadLetters(
+            queue,
+            self.conversations,
+            self.run_recorder,
+            provenance=self.provenance,
+            max_query_bytes=self.settings.max_query_bytes,
+            clock=self.clock,
+        )
+
+    @cached_property
+    def provenance(self) -> Provenance:
+        """Whose workspaces messages may name."""
+        from lifecycle.runs.provenance import Provenance, parse_pins
+
+        key = self.settings.queue_signing_key.get_secret_value()
+        return Provenance(key, parse_pins(self.settings.queue_workspaces))

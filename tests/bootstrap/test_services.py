@@ -105,3 +105,15 @@ async def test_many_managers_make_one_agent(times: int) -> None:
     assert agent.record is not None
 
     assert (agent.record.created, agent.record.adopted) == (1, 0)
+
+
+async def test_a_library_takes_its_settings_from_the_environment_or_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a reader would try it; what is misspelt is an error."""
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:11434/v1")
+    services = Services.in_memory()
+
+    assert services.settings.openai_base_url == "http://127.0.0.1:11434/v1"
+    assert Settings.model_validate({"openai_base_url": "http://x/v1"}).openai_base_url == "http://x/v1"
+    with pytest.raises(ValueError, match="opena_base_url"):
+        Settings.model_validate({"opena_base_url": "http://x/v1"})
+    await services.aclose()

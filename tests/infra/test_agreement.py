@@ -46,6 +46,7 @@ READ_BY_THE_PLATFORM = {
 """Documented settings of the Functions host, its extensions, azure-identity and the Azure Monitor distribution."""
 
 MAY_BE_EMPTY = {
+    "QUEUE_SIGNING_KEY": "signs messages only where queues are pinned to workspaces",
     "APPLICATIONINSIGHTS_CONNECTION_STRING": "the platform's settings have it, for the host and for the app",
     "AZURE_OPENAI_API_VERSION": "the SDK's own default",
     "OTEL_EXPORTER_OTLP_ENDPOINT": "traces go to Application Insights",
