@@ -51,6 +51,13 @@ class Settings(BaseModel):
     queue_signing_key: SecretStr = Field(default=SecretStr(""), alias="QUEUE_SIGNING_KEY")
     """Key, of 32 characters at least, that messages on the queues are signed with; empty for no signatures."""
 
+    public_url: str = Field(default="", alias="PUBLIC_URL")
+    """Where the app's API is reached from outside, like `https://app.example.com/api`; empty for no links to it."""
+    approval_link_key: SecretStr = Field(default=SecretStr(""), alias="APPROVAL_LINK_KEY")
+    """Key, of 32 characters at least, that links which decide approvals are signed with; empty for no such links."""
+    approval_schedule: Name = Field(default="15 * * * * *", alias="APPROVAL_SCHEDULE")
+    """When approvals expire or go to the next level, and runs that were decided go on (NCRONTAB, UTC)."""
+
     openai_base_url: Name = Field(default="https://api.openai.com/v1", alias="OPENAI_BASE_URL")
     """Base URL of an OpenAI-compatible endpoint, like http://127.0.0.1:11434/v1 for Ollama."""
     openai_api_key: SecretStr = Field(default=SecretStr(""), alias="OPENAI_API_KEY")
@@ -191,6 +198,12 @@ class Settings(BaseModel):
             raise ValueError(msg)
         if not _QUEUE_WORKSPACES.fullmatch(self.queue_workspaces):
             msg = "QUEUE_WORKSPACES: rules are QUEUE=WORKSPACE,… or QUEUE/SUBJECT=WORKSPACE,…, spaces between; or *"
+            raise ValueError(msg)
+        if 0 < len(self.approval_link_key.get_secret_value()) < 32:
+            msg = "APPROVAL_LINK_KEY: 32 characters at least, or empty"
+            raise ValueError(msg)
+        if self.public_url and not self.public_url.startswith(("https://", "http://127.0.0.1", "http://localhost")):
+            msg = "PUBLIC_URL: an https:// URL, or empty"
             raise ValueError(msg)
         key = self.queue_signing_key.get_secret_value()
         if 0 < len(key) < 32 or (not key and self.queue_workspaces.strip() != "*"):

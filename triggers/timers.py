@@ -135,6 +135,11 @@ async def _tend_budgets(now: Round) -> Done:
     return Done("budgets.tended", text, (done.freed, resumed, done.forgotten))
 
 
+async def _settle_approvals(now: Round) -> Done:
+    count = await now.services.approval_decisions.sweep(now.queue.send)
+    return Done("approvals.settled", "looked at the approvals of %d runs", (count,))
+
+
 async def _expire_events(now: Round) -> Done:
     done = await now.services.event_retention.apply()
     text = "deleted %d appends to streams, and the events of %d sessions"
@@ -171,6 +176,7 @@ TIMERS = (
     Timer("evaluate_alerts", "ALERT_SCHEDULE", _evaluate_alerts),
     Timer("deliver_notifications", "NOTIFY_SCHEDULE", _deliver_notifications),
     Timer("tend_budgets", "BUDGET_SCHEDULE", _tend_budgets),
+    Timer("settle_approvals", "APPROVAL_SCHEDULE", _settle_approvals),
     Timer("expire_events", "EVENTS_SCHEDULE", _expire_events),
 )
 

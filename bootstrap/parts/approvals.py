@@ -12,18 +12,10 @@ if TYPE_CHECKING:
     from lifecycle.approvals.gate import ApprovalGate
     from lifecycle.approvals.policy import Policies
     from lifecycle.approvals.requests import ApprovalRequests
-    from lifecycle.approvals.store import Approvals
 
 
 class ApprovalParts(BudgetParts):
     """Makes what lets people decide."""
-
-    @cached_property
-    def approvals(self) -> Approvals:
-        """What waits for a decision, and what was decided."""
-        from lifecycle.approvals.store import Approvals
-
-        return Approvals(self.tables)
 
     @cached_property
     def approval_policies(self) -> Policies:

@@ -9,6 +9,8 @@ from bootstrap.parts.foundation import Foundation
 
 if TYPE_CHECKING:
     from adapters.webhooks import HttpWebhooks
+    from lifecycle.approvals.links import ApprovalLinks
+    from lifecycle.approvals.store import Approvals
     from llmops.notifications.channels import Channels
     from llmops.notifications.delivery import Courier
     from llmops.notifications.history import Deliveries
@@ -51,4 +53,21 @@ class NotificationParts(Foundation):
         """Delivers notifications."""
         from llmops.notifications.delivery import Courier
 
-        return Courier(self.outbox, self.channels, self.deliveries, self.webhooks, self.clock)
+        return Courier(
+            self.outbox, self.channels, self.deliveries, self.webhooks, self.clock, self.approval_links.completed
+        )
+
+    @cached_property
+    def approvals(self) -> Approvals:
+        """What waits for a decision, and what was decided."""
+        from lifecycle.approvals.store import Approvals
+
+        return Approvals(self.tables)
+
+    @cached_property
+    def approval_links(self) -> ApprovalLinks:
+        """Links that decide approvals."""
+        from lifecycle.approvals.links import ApprovalLinks, LinkPolicy
+
+        policy = LinkPolicy(self.settings.approval_link_key.get_secret_value(), self.settings.public_url)
+        return ApprovalLinks(self.approvals, policy, self.clock)

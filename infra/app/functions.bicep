@@ -100,6 +100,7 @@ var appSettings = {
   EVALUATION_SCHEDULE: '45 * * * * *'
   EVENTS_SCHEDULE: '0 20 * * * *'
   BUDGET_SCHEDULE: '20 * * * * *'
+  APPROVAL_SCHEDULE: '15 * * * * *'
   ALERT_SCHEDULE: '45 * * * * *'
   NOTIFY_SCHEDULE: '*/30 * * * * *'
 }

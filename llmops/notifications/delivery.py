@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -94,17 +94,28 @@ def next_attempt(tried: Tried, attempts: int, happened: datetime, now: datetime)
     return at if at - happened < GIVE_UP_AFTER else None
 
 
+Completed = Callable[[Notification], Awaitable[Notification]]
+"""Returns a notification with what is added when it is sent, and not stored before."""
+
+
 class Courier:
     """Delivers what is due. Two at the same time do not send the same thing, unless one of them takes too long."""
 
     def __init__(
-        self, outbox: Outbox, channels: Channels, deliveries: Deliveries, webhooks: Webhooks, clock: Clock
+        self,
+        outbox: Outbox,
+        channels: Channels,
+        deliveries: Deliveries,
+        webhooks: Webhooks,
+        clock: Clock,
+        completed: Completed | None = None,
     ) -> None:
         self._outbox = outbox
         self._channels = channels
         self._deliveries = deliveries
         self._webhooks = webhooks
         self._clock = clock
+        self._completed = completed
 
     async def deliver(self) -> Delivered:
         """Deliver what is due, each channel's in order; a channel that fails is left alone until the next round."""
@@ -195,6 +206,8 @@ class Courier:
         return state
 
     async def _try(self, channel: Channel, notification: Notification) -> Tried:
+        if self._completed is not None:
+            notification = await self._completed(notification)
         body = body_of(notification, channel.format)
         headers = {
             "content-type": "application/json; charset=utf-8",

@@ -248,6 +248,7 @@ def test_other_functions(functions: dict[str, list[dict[str, Any]]]) -> None:
         "account_dead_letters": {"type": "timerTrigger", "schedule": "%DEAD_LETTER_SCHEDULE%"},
         "evaluate_answers": {"type": "timerTrigger", "schedule": "%EVALUATION_SCHEDULE%"},
         "tend_budgets": {"type": "timerTrigger", "schedule": "%BUDGET_SCHEDULE%"},
+        "settle_approvals": {"type": "timerTrigger", "schedule": "%APPROVAL_SCHEDULE%"},
         "expire_events": {"type": "timerTrigger", "schedule": "%EVENTS_SCHEDULE%"},
         "evaluate_alerts": {"type": "timerTrigger", "schedule": "%ALERT_SCHEDULE%"},
         "deliver_notifications": {"type": "timerTrigger", "schedule": "%NOTIFY_SCHEDULE%"},
