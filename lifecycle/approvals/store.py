@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from kernel.codec import JsonCodec, readable
@@ -18,6 +19,7 @@ from lifecycle.approvals.policy import TABLE
 
 MAX_RESULT_CHARS = 200_000
 """Most of a result that is kept; a longer one is cut, and says so."""
+_MOST_COUNTED = 1_000
 _APPROVAL = JsonCodec(Approval)
 _CUT = "\n[cut off: the rest of the result was not kept]"
 
@@ -119,6 +121,12 @@ class Approvals:
         rows = await first_rows(self._tables, TABLE, span, limit + 1)
         found = list(readable(rows[:limit], _record, "approval"))
         return found, rows[limit - 1].key.removeprefix(prefix) if len(rows) > limit else None
+
+    async def waiting(self, workspace: str) -> tuple[int, datetime | None]:
+        """Return how many approvals wait, a thousand at most, and since when the longest of these does."""
+        rows = await first_rows(self._tables, TABLE, Span.prefix(workspace, "pending!"), _MOST_COUNTED)
+        found = [record.approval.requested_at for record in readable(rows, _record, "approval")]
+        return len(rows), min(found, default=None)
 
     async def erase(self, workspace: str, run_id: str) -> int:
         """Take arguments, excerpts, results and the user out of a run's approvals; the decisions stay."""

@@ -22,6 +22,10 @@ class Measures:
         waited = after.state is RunState.WAITING and (before is None or before.state is not RunState.WAITING)
         if waited and after.stage is Stage.CHECKING_BUDGET:
             self._count(after.workspace, metrics.BLOCKED, 1, after.agent)
+        old, new = set(before.dispatch.awaits if before else ()), set(after.dispatch.awaits)
+        for metric, count in ((metrics.APPROVALS_REQUESTED, len(new - old)), (metrics.APPROVALS_CLOSED, len(old - new))):
+            if count:
+                self._count(after.workspace, metric, count, after.agent)
         if after.finished and not (before and before.finished):
             self._run_ended(after)
 

@@ -35,6 +35,8 @@ Metric = Literal[
     "delete_failures",
     "drift",
     "leaks",
+    "approvals_pending",
+    "approval_wait_s",
 ]
 
 FROM_LEDGER: frozenset[Metric] = frozenset({"cost_today_usd"})
@@ -42,9 +44,17 @@ FROM_LEDGER: frozenset[Metric] = frozenset({"cost_today_usd"})
 
 
 FROM_REGISTRY: frozenset[Metric] = frozenset(
-    {"versions_created", "create_failures", "delete_failures", "drift", "leaks"}
+    {
+        "versions_created",
+        "create_failures",
+        "delete_failures",
+        "drift",
+        "leaks",
+        "approvals_pending",
+        "approval_wait_s",
+    }
 )
-"""Metrics of the workspace's agents at their providers, by the hour."""
+"""Metrics of the workspace's agents at their providers, by the hour, and of what waits for people now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +109,8 @@ FIGURES: Mapping[Metric, Figure] = {
     "delete_failures": Figure("failures to delete a version", None),
     "drift": Figure("differences between registry and providers", None),
     "leaks": Figure("versions at providers that nobody needs", None),
+    "approvals_pending": Figure("approvals that wait for a decision", None),
+    "approval_wait_s": Figure("seconds that an approval has waited", None),
 }
 
 

@@ -52,6 +52,8 @@ COST = Metric("agent.model.cost", "counter", "Cost of priced model calls.", ("ag
 UNPRICED = Metric("agent.model.unpriced_calls", "counter", "Model calls without a known price.", ("model",))
 LOOKUPS = Metric("agent.cache.lookups", "counter", "Look-ups of agents ready to run: hit or miss.", ("result",))
 BLOCKED = Metric("agent.budget.blocks", "counter", "Runs that a budget made wait.", ("agent",))
+APPROVALS_REQUESTED = Metric("agent.approvals.requested", "counter", "Decisions that runs came to need.", ("agent",))
+APPROVALS_CLOSED = Metric("agent.approvals.closed", "counter", "Decisions that runs need no more.", ("agent",))
 
 COUNTED = (
     RUNS,
@@ -64,6 +66,8 @@ COUNTED = (
     UNPRICED,
     LOOKUPS,
     BLOCKED,
+    APPROVALS_REQUESTED,
+    APPROVALS_CLOSED,
 )
 """What workers count in their own memory and share by `llmops.metrics.shared`."""
 

@@ -12,6 +12,7 @@ from adapters.memory_tables import MemoryTables
 from kernel.errors import Conflict, EtagMismatch, NotFound, Unavailable
 from kernel.journal import LANES, Journal
 from kernel.tables import Insert, Span, Tables, every
+from lifecycle.approvals.store import Approvals
 from lifecycle.drift.differences import DriftKind
 from lifecycle.drift.store import PlanStore, Summary
 from lifecycle.measures.alarms import RegistryAlarms
@@ -31,7 +32,7 @@ from tests.llmops.performance.makers import failure, outcome
 
 def sources(tables: Tables) -> Sources:
     """Return where metrics come from, over these tables."""
-    registry = RegistryAlarms(LifecycleCounts(tables), PlanStore(tables))
+    registry = RegistryAlarms(LifecycleCounts(tables), PlanStore(tables), Approvals(tables))
     return Sources(Figures(tables), DailyCosts(tables), registry.figures)
 
 
@@ -49,7 +50,7 @@ class World:
         return Evaluator(
             Alerts(tables, self.clock),
             Sources(
-                Figures(tables), DailyCosts(tables), RegistryAlarms(LifecycleCounts(tables), PlanStore(tables)).figures
+                Figures(tables), DailyCosts(tables), RegistryAlarms(LifecycleCounts(tables), PlanStore(tables), Approvals(tables)).figures
             ),
             Outbox(tables, self.clock),
             Journal(tables),
@@ -290,7 +291,7 @@ async def test_one_rule_s_failure_keeps_no_other_back(tables: MemoryTables) -> N
 
     clock = world.clock
     sources = Sources(
-        Figures(tables), Broken(tables), RegistryAlarms(LifecycleCounts(tables), PlanStore(tables)).figures
+        Figures(tables), Broken(tables), RegistryAlarms(LifecycleCounts(tables), PlanStore(tables), Approvals(tables)).figures
     )
     evaluator = Evaluator(world.alerts, sources, Outbox(tables, clock), Journal(tables), clock)
     with pytest.raises(Unavailable):
