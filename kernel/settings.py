@@ -55,8 +55,6 @@ class Settings(BaseModel):
     """Where the app's API is reached from outside, like `https://app.example.com/api`; empty for no links to it."""
     approval_link_key: SecretStr = Field(default=SecretStr(""), alias="APPROVAL_LINK_KEY")
     """Key, of 32 characters at least, that links which decide approvals are signed with; empty for no such links."""
-    approval_schedule: Name = Field(default="15 * * * * *", alias="APPROVAL_SCHEDULE")
-    """When approvals expire or go to the next level, and runs that were decided go on (NCRONTAB, UTC)."""
 
     openai_base_url: Name = Field(default="https://api.openai.com/v1", alias="OPENAI_BASE_URL")
     """Base URL of an OpenAI-compatible endpoint, like http://127.0.0.1:11434/v1 for Ollama."""

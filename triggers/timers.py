@@ -131,13 +131,9 @@ async def _deliver_notifications(now: Round) -> Done:
 async def _tend_budgets(now: Round) -> Done:
     done = await now.services.tending.tend()
     resumed = await now.services.run_resume.resume_all(now.queue.send)
-    text = "%d reservations freed, %d runs resumed, %d counters forgotten"
-    return Done("budgets.tended", text, (done.freed, resumed, done.forgotten))
-
-
-async def _settle_approvals(now: Round) -> Done:
-    count = await now.services.approval_decisions.sweep(now.queue.send)
-    return Done("approvals.settled", "looked at the approvals of %d runs", (count,))
+    settled = await now.services.approval_decisions.sweep(now.queue.send)
+    text = "%d reservations freed, %d runs resumed, %d runs' approvals looked at, %d counters forgotten"
+    return Done("budgets.tended", text, (done.freed, resumed, settled, done.forgotten))
 
 
 async def _expire_events(now: Round) -> Done:
@@ -176,7 +172,6 @@ TIMERS = (
     Timer("evaluate_alerts", "ALERT_SCHEDULE", _evaluate_alerts),
     Timer("deliver_notifications", "NOTIFY_SCHEDULE", _deliver_notifications),
     Timer("tend_budgets", "BUDGET_SCHEDULE", _tend_budgets),
-    Timer("settle_approvals", "APPROVAL_SCHEDULE", _settle_approvals),
     Timer("expire_events", "EVENTS_SCHEDULE", _expire_events),
 )
 

@@ -100,7 +100,6 @@ var appSettings = {
   EVALUATION_SCHEDULE: '45 * * * * *'
   EVENTS_SCHEDULE: '0 20 * * * *'
   BUDGET_SCHEDULE: '20 * * * * *'
-  APPROVAL_SCHEDULE: '15 * * * * *'
   ALERT_SCHEDULE: '45 * * * * *'
   NOTIFY_SCHEDULE: '*/30 * * * * *'
 }
@@ -181,7 +180,7 @@ resource app 'Microsoft.Web/sites@2024-04-01' = {
       globalValidation: {
         requireAuthentication: true
         unauthenticatedClientAction: 'Return401'
-        excludedPaths: ['/api/health', '/api/openapi.json'] // anonymous with keys, too
+        excludedPaths: ['/api/health', '/api/openapi.json', '/api/approval-links/*'] // anonymous with keys, too
       }
       httpSettings: { requireHttps: true }
       login: { tokenStore: { enabled: false } } // callers bring a token; nobody signs in here

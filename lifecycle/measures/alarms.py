@@ -1,4 +1,4 @@
-"""What alert rules can look at besides runs: agents made too often, left behind, not cleaned up; what waits for people."""
+"""What alert rules can look at besides runs: agents made too often or left behind, and what waits for people."""
 
 from __future__ import annotations
 

@@ -23,9 +23,10 @@ class Measures:
         if waited and after.stage is Stage.CHECKING_BUDGET:
             self._count(after.workspace, metrics.BLOCKED, 1, after.agent)
         old, new = set(before.dispatch.awaits if before else ()), set(after.dispatch.awaits)
-        for metric, count in ((metrics.APPROVALS_REQUESTED, len(new - old)), (metrics.APPROVALS_CLOSED, len(old - new))):
-            if count:
-                self._count(after.workspace, metric, count, after.agent)
+        if asked := len(new - old):
+            self._count(after.workspace, metrics.APPROVALS_REQUESTED, asked, after.agent)
+        if closed := len(old - new):
+            self._count(after.workspace, metrics.APPROVALS_CLOSED, closed, after.agent)
         if after.finished and not (before and before.finished):
             self._run_ended(after)
 

@@ -59,6 +59,15 @@ GET    budgets/{scope} budgets_get function
 PUT    budgets/{scope} budgets_put function
 DELETE budgets/{scope} budgets_delete function
 GET    usage usage function
+GET    approvals approvals_list function
+GET    approvals/{id} approvals_get function
+POST   approvals/{id}/decision approvals_decide function
+GET    approval-policy approval_policy_get function
+PUT    approval-policy approval_policy_put function
+GET    approval-rules approval_rules_list function
+DELETE approval-rules/{agent}/{id} approval_rules_delete function
+GET    approval-links/{token} approval_links_show anonymous
+POST   approval-links/{token} approval_links_decide anonymous
 GET    prices prices_list function
 GET    prices/{name} prices_get function
 PUT    prices/{name} prices_put function
@@ -248,7 +257,6 @@ def test_other_functions(functions: dict[str, list[dict[str, Any]]]) -> None:
         "account_dead_letters": {"type": "timerTrigger", "schedule": "%DEAD_LETTER_SCHEDULE%"},
         "evaluate_answers": {"type": "timerTrigger", "schedule": "%EVALUATION_SCHEDULE%"},
         "tend_budgets": {"type": "timerTrigger", "schedule": "%BUDGET_SCHEDULE%"},
-        "settle_approvals": {"type": "timerTrigger", "schedule": "%APPROVAL_SCHEDULE%"},
         "expire_events": {"type": "timerTrigger", "schedule": "%EVENTS_SCHEDULE%"},
         "evaluate_alerts": {"type": "timerTrigger", "schedule": "%ALERT_SCHEDULE%"},
         "deliver_notifications": {"type": "timerTrigger", "schedule": "%NOTIFY_SCHEDULE%"},

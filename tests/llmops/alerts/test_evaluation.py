@@ -30,9 +30,14 @@ from tests.llmops.conftest import fact
 from tests.llmops.performance.makers import failure, outcome
 
 
+def alarms(tables: Tables) -> RegistryAlarms:
+    """Return what alert rules can look at besides runs."""
+    return RegistryAlarms(LifecycleCounts(tables), PlanStore(tables), Approvals(tables))
+
+
 def sources(tables: Tables) -> Sources:
     """Return where metrics come from, over these tables."""
-    registry = RegistryAlarms(LifecycleCounts(tables), PlanStore(tables), Approvals(tables))
+    registry = alarms(tables)
     return Sources(Figures(tables), DailyCosts(tables), registry.figures)
 
 
@@ -50,7 +55,7 @@ class World:
         return Evaluator(
             Alerts(tables, self.clock),
             Sources(
-                Figures(tables), DailyCosts(tables), RegistryAlarms(LifecycleCounts(tables), PlanStore(tables), Approvals(tables)).figures
+                Figures(tables), DailyCosts(tables), alarms(tables).figures
             ),
             Outbox(tables, self.clock),
             Journal(tables),
@@ -291,7 +296,7 @@ async def test_one_rule_s_failure_keeps_no_other_back(tables: MemoryTables) -> N
 
     clock = world.clock
     sources = Sources(
-        Figures(tables), Broken(tables), RegistryAlarms(LifecycleCounts(tables), PlanStore(tables), Approvals(tables)).figures
+        Figures(tables), Broken(tables), alarms(tables).figures
     )
     evaluator = Evaluator(world.alerts, sources, Outbox(tables, clock), Journal(tables), clock)
     with pytest.raises(Unavailable):
