@@ -41,6 +41,13 @@ class Services(StatusParts, AlertParts, DriftParts, ReportParts):
 
         return cls(azure_tables(settings), settings, clock)
 
+    def load_extensions(self) -> None:
+        """Load extensions now, so that what is wrong with them is logged at start; the app is served all the same."""
+        from bootstrap.parts.extensions import ROOT, configured
+
+        if configured(self.settings.extensions, ROOT):
+            _ = self.extensions
+
     def manager(self, workspace: str = "default") -> ProductionAgentManager:
         """Return the registry as a library, with the actors inside this process."""
         from lifecycle.production import ProductionAgentManager

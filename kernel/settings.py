@@ -63,6 +63,11 @@ class Settings(BaseModel):
     record_use_every: Seconds = Field(default=5, alias="RECORD_USE_EVERY_S")
     """How often at most a worker tells an agent's actor that the agent is used."""
 
+    extensions: Annotated[str, Field(pattern=r"^(?:[A-Za-z_][\w.]*(?:\s*,\s*[A-Za-z_][\w.]*)*)?$")] = Field(
+        default="", alias="EXTENSIONS"
+    )
+    """Modules with the app's own tools, checks and so on, a comma list; empty for the folder `extensions`, if any."""
+
     max_query_bytes: int = Field(default=65_536, ge=1, le=196_608, alias="MAX_QUERY_BYTES")
     """Largest query, in UTF-8 bytes; a queue message of the standard tier holds 256 KiB in all."""
     run_lease: Seconds = Field(default=60, alias="RUN_LEASE_S")

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, cast
 from urllib.parse import urlsplit
 
-from agent_framework import Agent, FunctionTool, Message
+from agent_framework import Agent, ContextProvider, FunctionTool, Message
 from agent_framework.openai import OpenAIChatCompletionClient
 from openai import AsyncAzureOpenAI, AsyncOpenAI
 
@@ -52,7 +52,12 @@ def connect(endpoint: Endpoint, clock: Clock) -> AsyncOpenAI:
 
 
 def open_agent(
-    client: AsyncOpenAI, endpoint: Endpoint, version: ProviderVersion, spec: AgentSpec, tools: Sequence[FunctionTool]
+    client: AsyncOpenAI,
+    endpoint: Endpoint,
+    version: ProviderVersion,
+    spec: AgentSpec,
+    tools: Sequence[FunctionTool],
+    context: Sequence[ContextProvider] = (),
 ) -> Agent[Any]:
     """Return an agent over the shared client of the endpoint."""
     chat_client = OpenAIChatCompletionClient if _is_openai(endpoint) else _CompatibleChatClient
@@ -69,6 +74,7 @@ def open_agent(
         id=version.id,
         name=version.name,
         tools=list(tools),
+        context_providers=list(context),
         default_options=cast("Any", options),
     )
 

@@ -111,6 +111,7 @@ class RunParts(EvaluationParts, BudgetParts, PerformanceParts):
         from lifecycle.loader.uses import UsedAgents
         from lifecycle.runs.attempt import AttemptMaker, AttemptPolicy
         from lifecycle.runs.guard import GuardPolicy
+        from lifecycle.runs.tool_calls import ToolRules
 
         settings = self.settings
         policy = AttemptPolicy(
@@ -119,6 +120,7 @@ class RunParts(EvaluationParts, BudgetParts, PerformanceParts):
             settings.history_tokens,
             settings.budget_output_tokens,
             GuardPolicy(settings.runaway_same_tool_calls, round(settings.runaway_usd_per_minute * 1_000_000)),
+            ToolRules(setting=self.setting),
         )
         agents = UsedAgents(self.resolver, self.uses)
         return AttemptMaker(

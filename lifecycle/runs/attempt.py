@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import traceback
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -67,7 +67,7 @@ class AttemptPolicy:
     history_tokens: int
     output_tokens: int
     guard: GuardPolicy
-    tools: ToolRules = ToolRules()
+    tools: ToolRules = field(default_factory=ToolRules)
 
 
 @dataclass(frozen=True, slots=True)

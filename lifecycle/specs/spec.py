@@ -16,7 +16,7 @@ from lifecycle.specs.spending import Runaway, Rung, check_ladder
 from llmops.evaluation.policy import EvaluationPolicy
 from llmops.performance.sla import SlaPolicy
 
-ProviderKind = Literal["offline", "openai", "foundry"]
+ProviderKind = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 ModelName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:/-]{0,127}$")]
 Label = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 
@@ -25,7 +25,7 @@ _DIGESTED = re.compile(r"-[0-9a-f]{16}\Z")
 POLICY_FIELDS = frozenset({"description", "labels", "pinned", "idle_after_s", "evaluation", "sla", "ladder", "runaway"})
 """Fields of a spec that say how an agent is kept, not what it is: changing them makes no new version."""
 
-_LATER_FIELDS = frozenset({"response_format"})
+_LATER_FIELDS = frozenset({"response_format", "context_providers"})
 """Fields that specs did not always have: where they say nothing, a fingerprint is what it was without them."""
 
 _HOSTING = frozenset({"foundry"})
@@ -60,8 +60,8 @@ class AgentSpec(BaseModel):
     """An agent as its owner declares it.
 
     Attributes:
-        provider: Who runs the model: `offline` (no model, for trials and tests), `openai` (any compatible endpoint) or
-            `foundry` (an agent in a Microsoft Foundry project).
+        provider: Who runs the model: `offline` (no model, for trials and tests), `openai` (any compatible endpoint),
+            `foundry` (an agent in a Microsoft Foundry project), or a chat client that an extension brings.
         model: Model or deployment name at the provider.
         instructions: System prompt, at most 100,000 characters.
         description: What the agent is for, shown in lists.
@@ -70,6 +70,7 @@ class AgentSpec(BaseModel):
         max_output_tokens: Most tokens one model call may produce; None for the provider's default.
         tools: What the model may call: names of function tools, and objects for tools that the provider runs
             (`lifecycle.specs.hosted_tools`), which only `foundry` has.
+        context_providers: What adds to what the model is given before each run, by name; an extension brings them.
         response_format: The JSON Schema that answers follow; None for text. Not with `offline`.
         simulate: What the `offline` provider should do; only allowed there.
         labels: At most 16 free key-value pairs to find and group agents by.
@@ -91,6 +92,7 @@ class AgentSpec(BaseModel):
     top_p: float | None = Field(default=None, gt=0, le=1)
     max_output_tokens: int | None = Field(default=None, ge=1, le=1_000_000)
     tools: tuple[SpecTool, ...] = Field(default=(), max_length=128)
+    context_providers: tuple[ToolName, ...] = Field(default=(), max_length=16)
     response_format: ResponseFormat | None = None
     simulate: Simulation | None = None
     labels: Mapping[Label, Annotated[str, StringConstraints(max_length=256)]] = Field(default={}, max_length=16)
@@ -132,7 +134,7 @@ def content(spec: AgentSpec) -> str:
     fields = spec.model_dump(mode="json", exclude=set(POLICY_FIELDS))
     if spec.simulate is not None and not spec.simulate.stream_chunk_ms:
         del fields["simulate"]["stream_chunk_ms"]  # as for _LATER_FIELDS
-    said = {name: value for name, value in fields.items() if value is not None or name not in _LATER_FIELDS}
+    said = {name: value for name, value in fields.items() if value not in (None, []) or name not in _LATER_FIELDS}
     return json.dumps(said, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from agent_framework import Message
+from lifecycle.runs.costs.progress import MOST_BYTES, dumped, loaded
 
 from adapters.memory_tables import MemoryTables
 from bootstrap.services import Services
@@ -19,7 +20,6 @@ from kernel.errors import AppError, Conflict, Unavailable
 from kernel.tables import Delete, Page, Row, Span, Write, every
 from lifecycle.conversations.run import Run, RunState
 from lifecycle.conversations.submission import Submission
-from lifecycle.runs.costs.progress import MOST_BYTES, dumped, loaded
 from lifecycle.specs.tools import Tools
 from llmops.budgets.rules import Budget, Limit, parse_scope
 from llmops.spend.pricing import Rate
