@@ -76,6 +76,8 @@ class Services(StatusParts, AlertParts, DriftParts, ReportParts):
         if "providers" in made:
             for provider in self.providers.values():
                 await provider.aclose()
+        if "tool_servers" in made:
+            await self.tool_servers.aclose()
         if "webhooks" in made:
             await self.webhooks.aclose()
         if "metrics" in made:

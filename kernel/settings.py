@@ -67,6 +67,8 @@ class Settings(BaseModel):
         default="", alias="EXTENSIONS"
     )
     """Modules with the app's own tools, checks and so on, a comma list; empty for the folder `extensions`, if any."""
+    mcp_allow_private: bool = Field(default=False, alias="MCP_ALLOW_PRIVATE")
+    """Whether MCP servers may be reached by plain http and at private addresses; only for local use."""
 
     max_query_bytes: int = Field(default=65_536, ge=1, le=196_608, alias="MAX_QUERY_BYTES")
     """Largest query, in UTF-8 bytes; a queue message of the standard tier holds 256 KiB in all."""

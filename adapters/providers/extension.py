@@ -31,10 +31,9 @@ class ExtensionProvider(InSpec):
     """Agents that call models by an extension's chat client; a client is made once for each model."""
 
     def __init__(self, maker: ChatClientMaker, setting: Setting, clock: Clock, toolbox: Toolbox) -> None:
-        super().__init__(maker.name, clock)
+        super().__init__(maker.name, clock, toolbox)
         self._maker = maker
         self._setting = setting
-        self._toolbox = toolbox
         self._clients: dict[str, Any] = {}
         self._making = threading.Lock()
 

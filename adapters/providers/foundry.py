@@ -18,6 +18,7 @@ from lifecycle.specs.spec import AgentSpec
 from lifecycle.specs.tools import Toolbox, builtin_tools
 
 if TYPE_CHECKING:
+    from agent_framework import FunctionTool
     from agent_framework.foundry import FoundryAgent
     from azure.core.credentials_async import AsyncTokenCredential
 
@@ -160,6 +161,10 @@ class FoundryProvider:
         from adapters.providers.foundry_evaluation import FoundryEvaluation  # noqa: PLC0415 - imports the SDKs
 
         return FoundryEvaluation(clients.openai, model, evaluators, self.translate)
+
+    async def run_tools(self, spec: AgentSpec) -> Sequence[FunctionTool]:
+        """Return none: Foundry calls MCP servers itself."""
+        return ()
 
     def translate(self, error: Exception) -> AppError:
         """Return the error of our tree that an exception from the opened agent's `run` means; never the raw text."""

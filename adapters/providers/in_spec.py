@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kernel.clock import Clock
 from lifecycle.registry.providers import Found, ProviderVersion, Wanted
+from lifecycle.specs.spec import AgentSpec
+from lifecycle.specs.tools import Toolbox
+
+if TYPE_CHECKING:
+    from agent_framework import FunctionTool
 
 
 class InSpec:
     """The part of `AgentProvider` that is the same for them: there is nothing to make, find or delete."""
 
-    def __init__(self, kind: str, clock: Clock) -> None:
-        """Set what the ids of versions begin with, and what tells when they were made."""
+    def __init__(self, kind: str, clock: Clock, toolbox: Toolbox) -> None:
+        """Set what the ids of versions begin with, what tells when they were made, and what specs may name."""
         self._kind = kind
         self._clock = clock
+        self._toolbox = toolbox
 
     async def find(self, wanted: Wanted) -> Sequence[ProviderVersion]:
         """Return none: the endpoint keeps no agents, so there is never one to adopt."""
@@ -62,3 +68,12 @@ class InSpec:
 
     async def forget_conversation(self, conversation: str) -> None:
         """Do nothing: there are no conversations."""
+
+    async def run_tools(self, spec: AgentSpec) -> Sequence[FunctionTool]:
+        """Return the tools of the spec's MCP servers, which the app calls.
+
+        Raises:
+            Unavailable: One cannot be reached (code `mcp_unavailable`).
+            RunFailed: Something is missing in the app's settings (code `mcp_not_configured`).
+        """
+        return await self._toolbox.remote(spec.mcp_servers)

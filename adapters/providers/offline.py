@@ -21,7 +21,7 @@ from lifecycle.specs.spec import AgentSpec, content
 from lifecycle.specs.tools import Toolbox, builtin_tools
 
 if TYPE_CHECKING:
-    from agent_framework import Agent
+    from agent_framework import Agent, FunctionTool
 
 TABLE = "offlineagents"
 """The provider's side. Partition = provider name, row key = version; counters are in the partition `<name>!counts`."""
@@ -126,6 +126,15 @@ class OfflineProvider:
 
         tools, context = self._toolbox.pick(spec.tools), self._toolbox.context(spec.context_providers)
         return open_agent(version, spec, tools, self._clock, context)
+
+    async def run_tools(self, spec: AgentSpec) -> Sequence[FunctionTool]:
+        """Return the tools of the spec's MCP servers, which the app calls.
+
+        Raises:
+            Unavailable: One cannot be reached (code `mcp_unavailable`).
+            RunFailed: Something is missing in the app's settings (code `mcp_not_configured`).
+        """
+        return await self._toolbox.remote(spec.mcp_servers)
 
     def translate(self, error: Exception) -> AppError:
         """Return the simulated failure, or `internal_error` for anything else."""

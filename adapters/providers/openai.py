@@ -68,9 +68,8 @@ class OpenAIProvider(InSpec):
     """
 
     def __init__(self, endpoint: Endpoint, clock: Clock, toolbox: Toolbox | None = None) -> None:
-        super().__init__("openai", clock)
+        super().__init__("openai", clock, toolbox or Toolbox(builtin_tools(clock)))
         self._endpoint = endpoint
-        self._toolbox = toolbox or Toolbox(builtin_tools(clock))
         self._client: AsyncOpenAI | None = None
         self._connecting = threading.Lock()
 

@@ -46,5 +46,5 @@ class ConfigurationParts(SessionParts, ExtensionParts):
         from lifecycle.configuration.sources import SpecNames
 
         providers = ("offline", "openai", "foundry", *self.extensions.clients)
-        names = SpecNames(self.tools, self.checks, self.extensions.context, providers)
+        names = SpecNames(self.tools, self.checks, self.extensions.context, providers, self.tool_servers)
         return Composer(self.items, self.dependents, names)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from lifecycle.extensions.loading import Extensions
     from lifecycle.specs.tools import Toolbox, Tools
     from lifecycle.tools.context import Setting
+    from lifecycle.tools.remote import ToolServers
 
 ROOT = Path(__file__).parents[2]
 """Where `function_app.py` is, and the app's own folder of extensions may be."""
@@ -46,7 +47,14 @@ class ExtensionParts(Foundation):
         """Tools and context providers as agents take them."""
         from lifecycle.specs.tools import Toolbox
 
-        return Toolbox(self.tools, self.extensions.context)
+        return Toolbox(self.tools, self.extensions.context, self.tool_servers)
+
+    @cached_property
+    def tool_servers(self) -> ToolServers:
+        """Connects to MCP servers."""
+        from adapters.mcp_servers import McpServers
+
+        return McpServers(self.setting, allow_private=self.settings.mcp_allow_private)
 
     @property
     def setting(self) -> Setting:

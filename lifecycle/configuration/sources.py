@@ -14,6 +14,7 @@ from lifecycle.configuration.layers import AgentConfig, Capability, Content, Ove
 from lifecycle.configuration.merging import NOTHING, Merged, Origin
 from lifecycle.specs.spec import AgentSpec
 from lifecycle.specs.tools import Tools, check_context, check_tools
+from lifecycle.tools.remote import ToolServers
 from llmops.evaluation.policy import EvaluationPolicy
 
 T = TypeVar("T", bound=Content)
@@ -31,18 +32,21 @@ class SpecNames:
         checks: The app's own checks of answers.
         context: The context providers.
         providers: The providers of models.
+        servers: What connects to MCP servers; None where nothing does.
     """
 
     tools: Tools
     checks: Collection[str] = ()
     context: Collection[str] = ()
     providers: Collection[str] = ("offline", "openai", "foundry")
+    servers: ToolServers | None = None
 
     def check(self, spec: AgentSpec) -> None:
         """Check that what the spec names is there.
 
         Raises:
-            InvalidInput: It is not (`unknown_tool`, `unknown_check`, `unknown_context_provider`, `unknown_provider`).
+            InvalidInput: It is not (`unknown_tool`, `unknown_check`, `unknown_context_provider`, `unknown_provider`),
+                or an MCP server may not be connected to (`mcp_url_refused`).
         """
         if spec.provider not in self.providers:
             msg = f"Unknown provider: {spec.provider}. This app has: {one_of(sorted(self.providers))}."
@@ -50,6 +54,9 @@ class SpecNames:
         check_tools(self.tools, spec.tools)
         check_context(self.context, spec.context_providers)
         _check_checks(self.checks, spec.evaluation)
+        if self.servers is not None and spec.provider != "foundry":
+            for server in spec.mcp_servers:
+                self.servers.check(server)
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,11 @@ class Problem:
     line: int
     what: str
 
+    @property
+    def where(self) -> str:
+        """The file's name and the line, without the path that tells of the machine; the module where there is none."""
+        return f"{Path(self.file).name}:{self.line}" if self.file else self.module
+
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}" if self.file else self.module
         return f"{place}: {self.what}"

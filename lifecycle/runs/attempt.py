@@ -286,6 +286,8 @@ class RunAttempt:
         token = CURRENT.set(calls.context)
         try:
             async with meter.within(policy.timeout.total_seconds()):
+                if more := await live.provider.run_tools(live.spec):
+                    how["tools"] = more
                 if run.stream:
                     return await told_on_the_way(agent.run(messages, stream=True, **how), self._lease)
                 return await agent.run(messages, **how)

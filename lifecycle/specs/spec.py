@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from lifecycle.specs.hosted_tools import HostedTool, SpecTool, ToolName, repeated
+from lifecycle.specs.hosted_tools import HostedTool, Mcp, SpecTool, ToolName, repeated
 from lifecycle.specs.output_format import ResponseFormat
 from lifecycle.specs.spending import Runaway, Rung, check_ladder
 from llmops.evaluation.policy import EvaluationPolicy
@@ -68,8 +68,8 @@ class AgentSpec(BaseModel):
         temperature: Sampling temperature 0-2; None for the provider's default.
         top_p: Nucleus sampling 0-1; None for the provider's default.
         max_output_tokens: Most tokens one model call may produce; None for the provider's default.
-        tools: What the model may call: names of function tools, and objects for tools that the provider runs
-            (`lifecycle.specs.hosted_tools`), which only `foundry` has.
+        tools: What the model may call: names of function tools, MCP servers, and objects for tools that the provider
+            runs (`lifecycle.specs.hosted_tools`), which only `foundry` has.
         context_providers: What adds to what the model is given before each run, by name; an extension brings them.
         response_format: The JSON Schema that answers follow; None for text. Not with `offline`.
         simulate: What the `offline` provider should do; only allowed there.
@@ -114,9 +114,11 @@ class AgentSpec(BaseModel):
         if repeated(self.tools):
             msg = "tools must not repeat a name, nor a type of hosted tool (mcp: a server_label)"
             raise ValueError(msg)
-        if self.hosted_tools and self.provider not in _HOSTING:
+        if self.provider not in _HOSTING and any(not isinstance(tool, Mcp) for tool in self.hosted_tools):
             msg = f"the provider {self.provider!r} runs no tools itself; name function tools, or use 'foundry'"
             raise ValueError(msg)
+        if unfit := next(filter(None, (server.unfit(self.provider) for server in self.mcp_servers)), None):
+            raise ValueError(unfit)
         if self.response_format is not None and self.provider not in _FORMATTING:
             msg = f"the provider {self.provider!r} has no structured output; leave out response_format"
             raise ValueError(msg)
@@ -127,6 +129,11 @@ class AgentSpec(BaseModel):
     def hosted_tools(self) -> tuple[HostedTool, ...]:
         """The tools among `tools` that the provider runs."""
         return tuple(tool for tool in self.tools if not isinstance(tool, str))
+
+    @property
+    def mcp_servers(self) -> tuple[Mcp, ...]:
+        """The MCP servers among `tools`."""
+        return tuple(tool for tool in self.tools if isinstance(tool, Mcp))
 
 
 def content(spec: AgentSpec) -> str:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import ast
 import operator
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 from kernel.clock import Clock, rfc3339
-from kernel.errors import InvalidInput, one_of
-from lifecycle.specs.hosted_tools import HostedTool
+from kernel.errors import InvalidInput, RunFailed, one_of
+from lifecycle.specs.hosted_tools import HostedTool, Mcp
 from lifecycle.tools.definition import Tool, defined
+from lifecycle.tools.remote import ToolServers
 from lifecycle.tools.sources import ContextSource
 
 if TYPE_CHECKING:
@@ -83,10 +84,16 @@ def check_context(known: Collection[str], wanted: Iterable[str]) -> None:
 class Toolbox:
     """The tools as the Agent Framework takes them, each wrapped once: that costs more than opening an agent."""
 
-    def __init__(self, tools: Tools, context: Mapping[str, ContextSource] | None = None) -> None:
-        """Set the tools, and the context providers, that specs can name."""
+    def __init__(
+        self,
+        tools: Tools,
+        context: Mapping[str, ContextSource] | None = None,
+        servers: ToolServers | None = None,
+    ) -> None:
+        """Set the tools and context providers that specs can name, and what connects to MCP servers."""
         self._tools = tools
         self._context = context or {}
+        self._servers = servers
         self._wrapped: dict[str, FunctionTool] = {}
 
     def pick(self, wanted: Iterable[str | HostedTool]) -> list[FunctionTool]:
@@ -98,6 +105,20 @@ class Toolbox:
         wanted = list(wanted)
         check_tools(self._tools, wanted)
         return [self._wrapped.get(name) or self._wrap(name) for name in wanted if isinstance(name, str)]
+
+    async def remote(self, servers: Sequence[Mcp]) -> list[FunctionTool]:
+        """Return the tools of MCP servers that the app calls.
+
+        Raises:
+            Unavailable: One cannot be reached (code `mcp_unavailable`).
+            RunFailed: Something is missing here (code `mcp_not_configured`).
+        """
+        if not servers:
+            return []
+        if self._servers is None:
+            msg = "This app connects to no MCP servers."
+            raise RunFailed(msg, code="mcp_not_configured")
+        return [tool for server in servers for tool in await self._servers.tools(server)]
 
     def context(self, wanted: Iterable[str]) -> list[ContextProvider]:
         """Return the named context providers in that order.

@@ -84,6 +84,13 @@ def stored(skipped: Mapping[str, int]) -> Component:
     return Component("stored_values", Health.DEGRADED, f"rows that could not be read are left out; {said}")
 
 
+def extensions(problems: Sequence[str]) -> Component:
+    """Return the state of this worker's extensions by what is wrong with them."""
+    if not problems:
+        return Component("extensions", Health.HEALTHY)
+    return Component("extensions", Health.DEGRADED, "; ".join(problems))
+
+
 def prices(unpriced: int) -> Component:
     """Return the state of pricing by today's calls without a known price."""
     if not unpriced:
