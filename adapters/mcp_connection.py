@@ -116,7 +116,7 @@ class McpConnection:
         for _ in range(_MOST_PAGES):
             try:
                 page = await self._there().list_tools(cursor=cursor, cache_mode="bypass")
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - the SDK raises many kinds
                 raise self._meant(error, "") from None
             found += [_described(tool) for tool in page.tools]
             cursor = page.next_cursor
@@ -137,7 +137,7 @@ class McpConnection:
             result = await self._there().call_tool(
                 name, dict(arguments), timeout_s, meta=mcp_types.RequestParamsMeta(**{KEY: key})
             )
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - the SDK raises many kinds
             raise self._meant(error, key) from None
         text = _text_of(result)
         if result.is_error:

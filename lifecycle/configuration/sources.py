@@ -12,6 +12,7 @@ from lifecycle.configuration.items import Item, Items
 from lifecycle.configuration.kinds import OVERRIDES, Kind, Ref, references
 from lifecycle.configuration.layers import AgentConfig, Capability, Content, Overrides, Personality, Template
 from lifecycle.configuration.merging import NOTHING, Merged, Origin
+from lifecycle.specs.output_format import check_response_format
 from lifecycle.specs.spec import AgentSpec
 from lifecycle.specs.tools import Tools, check_context, check_tools
 from lifecycle.tools.remote import ToolServers
@@ -88,7 +89,8 @@ class Sources:
         Raises:
             InvalidInput: It refers to what there is not (`unknown_template`, `unknown_personality`,
                 `unknown_capability`), its templates extend one another in a circle (`template_cycle`) or too often
-                (`template_chain_too_long`), it makes no valid spec, or names what there is not (see `SpecNames.check`).
+                (`template_chain_too_long`), it makes no valid spec, names what there is not (see `SpecNames.check`), or
+                its answers could not be validated (`invalid_schema`).
         """
         chain = await self.chain(config.template, "/template") if config.template else []
         overrides = await self._find(OVERRIDES)
@@ -114,6 +116,7 @@ class Sources:
             used.append(item)
         effective = composed(merged, personality, capabilities)
         self._names.check(effective.spec)
+        await check_response_format(effective.spec.response_format)
         return Resolved(effective, {str(item.ref): item.version for item in used})
 
     async def check(self, content: Content) -> None:
@@ -131,6 +134,7 @@ class Sources:
         check_tools(self._names.tools, tools or ())
         check_context(self._names.context, getattr(content, "context_providers", None) or ())
         _check_checks(self._names.checks, getattr(content, "evaluation", None))
+        await check_response_format(getattr(content, "response_format", None))
 
     async def chain(self, template: str, pointer: str) -> Sequence[Item]:
         """Return the template and those it goes on from, the root first.

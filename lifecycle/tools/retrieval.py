@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, cast
 
 from agent_framework import AgentSession, ContextProvider, Message, SessionContext, SupportsAgentRun
 
@@ -25,8 +25,9 @@ def framework_providers(known: Mapping[str, ContextSource], names: Iterable[str]
 
 
 def _made(source: ContextSource) -> ContextProvider:
-    make: Any = source.make
-    return make(source.name) if inspect.isclass(make) else _Retrieved(source)
+    if inspect.isclass(source.make):
+        return cast("Callable[[str], ContextProvider]", source.make)(source.name)
+    return _Retrieved(source)
 
 
 class _Retrieved(ContextProvider):

@@ -44,8 +44,20 @@ TOOLED = spec(tools=("calculator",), simulate={"call_tool": "calculator"})
 class Line:
     """A model call in the facts of a run, with its attempt."""
 
-    attempt: int
+    fact: AttemptFact
     one: Call
+
+    @property
+    def attempt(self) -> int:
+        return 0 if self.fact.judge else self.fact.attempt
+
+    @property
+    def purpose(self) -> str:
+        return self.fact.purpose
+
+    @property
+    def agent(self) -> str:
+        return self.fact.who.agent
 
     @property
     def call(self) -> int:
@@ -200,8 +212,8 @@ class App:
         return [each.fact for each in await self.facts(run) if not each.fact.judge]
 
     async def lines(self, run: Run) -> list[Line]:
-        """Return the model calls of the run's attempts, in order."""
-        return [Line(fact.attempt, call) for fact in await self.attempts(run) for call in fact.calls]
+        """Return the model calls of the run's attempts, in order, and of its answer's judges."""
+        return [Line(kept.fact, call) for kept in await self.facts(run) for call in kept.fact.calls]
 
     async def facts(self, run: Run) -> list[KeptFact]:
         """Return the facts of the run's attempts, and of the judges of its answer."""
