@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from lifecycle.runs.queue import RunQueue
     from lifecycle.runs.requeue import Requeue, SendAt
     from lifecycle.runs.resume import RunResume
+    from lifecycle.runs.steps import RunSteps
     from lifecycle.runs.submit import Intake
     from lifecycle.runs.worker import RunWorker
     from lifecycle.sessions.erase import SessionErasure
@@ -159,6 +160,13 @@ class RunParts(EvaluationParts, BudgetParts, PerformanceParts):
         from lifecycle.runs.queries import RunDesk
 
         return RunDesk(self.conversations, self.directory, self._notices, self.clock)
+
+    @cached_property
+    def run_steps(self) -> RunSteps:
+        """Reads the steps of runs."""
+        from lifecycle.runs.steps import RunSteps
+
+        return RunSteps(self.desk, self.facts, self.clock)
 
     @cached_property
     def run_resume(self) -> RunResume:

@@ -174,7 +174,7 @@ def hostile() -> Any:
 
     lists = {
         "pages": lambda params: {"tools": [tool(f"t{params.get('cursor', '0')}")], "nextCursor": str(int(params.get("cursor", "0")) + 1)},
-        "many": lambda _: {"tools": [tool(f"t{n}") for n in range(1000)]},
+        "many": lambda _: {"tools": [tool(f"t{n}", description="d" * 5000) for n in range(1000)]},
         "same": lambda _: {"tools": [tool("a.b"), tool("a/b"), tool("ü" * 100)]},
         "huge": lambda _: {"tools": [tool("t", title="z" * 20_000_000)]},
         "nothing": lambda _: {"tools": "none"},

@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 from agent_framework import Message
-from lifecycle.runs.costs.progress import MOST_BYTES, dumped, loaded
 
 from adapters.memory_tables import MemoryTables
 from bootstrap.services import Services

@@ -79,10 +79,10 @@ def stateful(tmp_path: Path) -> Iterator[ServerProcess]:
     made.kill()
 
 
-@pytest.fixture
-def hostile(tmp_path: Path) -> Iterator[ServerProcess]:
-    """One that misbehaves."""
-    made = ServerProcess(tmp_path, "hostile")
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """One that misbehaves; it keeps nothing."""
+    made = ServerProcess(tmp_path_factory.mktemp("hostile"), "hostile")
     made.start()
     yield made
     made.kill()
