@@ -46,9 +46,16 @@ class Services(StatusParts, AlertParts, DriftParts, ReportParts):
         Raises:
             InvalidSettings: They name none.
         """
-        from bootstrap.azure import azure_tables
+        from bootstrap.azure import azure_tables, azure_texts
 
-        return cls(azure_tables(settings), settings, clock)
+        return cls(azure_tables(settings), settings, clock, lambda: azure_texts(settings))
+
+    def load_extensions(self) -> None:
+        """Load extensions now, so that what is wrong with them is logged at start; the app is served all the same."""
+        from bootstrap.parts.extensions import ROOT, configured
+
+        if configured(self.settings.extensions, ROOT):
+            _ = self.extensions
 
     def manager(self, workspace: str = "default") -> ProductionAgentManager:
         """Return the registry as a library, with the actors inside this process."""
@@ -73,13 +80,20 @@ class Services(StatusParts, AlertParts, DriftParts, ReportParts):
         made = self.__dict__
         if "uses" in made:
             await self.uses.aclose()
+        if "check_processes" in made:
+            for pool in self.check_processes:
+                await pool.aclose()
         if "publisher" in made:
             await self.publisher.aclose()
         if "providers" in made:
             for provider in self.providers.values():
                 await provider.aclose()
+        if "tool_servers" in made:
+            await self.tool_servers.aclose()
         if "webhooks" in made:
             await self.webhooks.aclose()
         if "metrics" in made:
             await self.metrics.aclose()
+        if "large_texts" in made:
+            await self.large_texts.aclose()
         await self.tables.aclose()

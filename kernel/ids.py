@@ -10,6 +10,10 @@ import uuid6
 
 from kernel.errors import InvalidInput
 
+MODEL_NAME = r"[A-Za-z0-9@~/][A-Za-z0-9_.:/@~+-]{0,127}"
+"""A model or deployment as its provider names it: `gpt-5-mini`, `@cf/meta/…`, `claude-3-5-sonnet@20240620`,
+`/models/x.gguf`, `~anthropic/…`; also the name of a tool's rate, `tool:web_search`."""
+
 _AGENT = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?")
 _WORKSPACE = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _TEXT = re.compile(r"(?![~ ]|\.{1,2}\Z)[^!%]*(?<! )")

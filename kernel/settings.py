@@ -38,6 +38,8 @@ class Settings(BaseModel):
     """Connection string of the storage account that holds the tables."""
     tables_endpoint: str = Field(default="", alias="TablesConnection__endpoint")
     """Table endpoint to reach with the app's identity instead, like https://NAME.table.core.windows.net."""
+    blob_endpoint: str = Field(default="", alias="BLOB_ENDPOINT")
+    """Blob endpoint of that account, for texts that are too long for a row; empty: as the table endpoint's."""
     service_bus_connection: SecretStr = Field(default=SecretStr(""), alias="ServiceBusConnection")
     """Connection string of the Service Bus namespace."""
     service_bus_namespace: str = Field(default="", alias="ServiceBusConnection__fullyQualifiedNamespace")
@@ -79,6 +81,13 @@ class Settings(BaseModel):
     """How long a run waits for its agent to be provisioned before it is retried."""
     record_use_every: Seconds = Field(default=5, alias="RECORD_USE_EVERY_S")
     """How often at most a worker tells an agent's actor that the agent is used."""
+
+    extensions: Annotated[str, Field(pattern=r"^(?:[A-Za-z_][\w.]*(?:\s*,\s*[A-Za-z_][\w.]*)*)?$")] = Field(
+        default="", alias="EXTENSIONS"
+    )
+    """Modules with the app's own tools, checks and so on, a comma list; empty for the folder `extensions`, if any."""
+    mcp_allow_private: bool = Field(default=False, alias="MCP_ALLOW_PRIVATE")
+    """Whether MCP servers may be reached by plain http and at private addresses; only for local use."""
 
     max_query_bytes: int = Field(default=65_536, ge=1, le=196_608, alias="MAX_QUERY_BYTES")
     """Largest query, in UTF-8 bytes; a queue message of the standard tier holds 256 KiB in all."""

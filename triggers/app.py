@@ -53,6 +53,7 @@ def create_app(settings: Settings) -> df.DFApp:
     """Return the Functions app. Nothing is connected before a function runs."""
     start_telemetry(settings)
     services = Services.for_azure(settings)
+    services.load_extensions()
     run_queue = azure_queue(settings)
 
     background = df.Blueprint()

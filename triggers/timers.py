@@ -98,8 +98,8 @@ async def _account_dead_letters(now: Round) -> Done:
 
 
 async def _evaluate_answers(now: Round) -> Done:
-    done = await now.services.judges.hear(now.actors)
-    return Done("evaluation.done", "%d judges heard, %d put off", (done.heard, done.put_off))
+    done = await now.services.judges.run(now.actors)
+    return Done("evaluation.done", "%d judges asked, %d deferred", (done.judged, done.deferred))
 
 
 async def _reconcile(now: Round) -> Done:

@@ -19,11 +19,13 @@ if TYPE_CHECKING:
     from lifecycle.runs.queue import RunQueue
     from lifecycle.runs.requeue import Requeue, SendAt
     from lifecycle.runs.resume import RunResume
+    from lifecycle.runs.steps import RunSteps
     from lifecycle.runs.submit import Intake
     from lifecycle.runs.worker import RunWorker
     from lifecycle.sessions.erase import SessionErasure
     from lifecycle.sessions.start import SessionStart
     from llmops.facts.forgetting import RunForgetting
+    from llmops.facts.scores import Evaluation
 
 
 class RunParts(EvaluationParts, ApprovalParts, PerformanceParts):
@@ -125,7 +127,7 @@ class RunParts(EvaluationParts, ApprovalParts, PerformanceParts):
             settings.history_tokens,
             settings.budget_output_tokens,
             GuardPolicy(settings.runaway_same_tool_calls, round(settings.runaway_usd_per_minute * 1_000_000)),
-            ToolRules(approvals=self._approval_gate),
+            ToolRules(setting=self.setting, approvals=self._approval_gate),
         )
         agents = UsedAgents(self.resolver, self.uses)
         return AttemptMaker(
@@ -134,21 +136,26 @@ class RunParts(EvaluationParts, ApprovalParts, PerformanceParts):
 
     @cached_property
     def judges(self) -> Judges:
-        """Hears judges of answers."""
-        from lifecycle.evaluation.charging import JUDGE, JudgingCharges
+        """Asks judges about answers."""
+        from lifecycle.evaluation.charging import ATTEMPT, JUDGE, JudgingCharges
         from lifecycle.evaluation.judges import agent_judge, foundry_judge
         from lifecycle.evaluation.judging import Judges
         from lifecycle.evaluation.scorer import FOUNDRY
 
-        charges = JudgingCharges(self.treasury, self.facts, self.rates, self.ledger, self.clock)
+        charges = JudgingCharges(self.treasury, self.facts, self.rates, self.clock)
+
+        async def forget_user(of: Evaluation) -> None:
+            await self.treasury.free(of.workspace, of.run_id, ATTEMPT + 1)
+            await self._forgetting.forget(of.workspace, of.agent, of.run_id, of.accepted_at, self.clock())
+
         return Judges(
             {JUDGE: agent_judge(self.resolver, charges), FOUNDRY: foundry_judge(self._foundry_evaluator, charges)},
             self.evaluations,
             self.catalog,
             self.conversations,
-            treasury=self.treasury,
-            forgetting=self._forgetting,
-            clock=self.clock,
+            charges,
+            forget_user,
+            self.clock,
         )
 
     @cached_property
@@ -157,6 +164,13 @@ class RunParts(EvaluationParts, ApprovalParts, PerformanceParts):
         from lifecycle.runs.queries import RunDesk
 
         return RunDesk(self.conversations, self.directory, self._notices, self.clock)
+
+    @cached_property
+    def run_steps(self) -> RunSteps:
+        """Reads the steps of runs."""
+        from lifecycle.runs.steps import RunSteps
+
+        return RunSteps(self.desk, self.facts, self.clock)
 
     @cached_property
     def run_resume(self) -> RunResume:

@@ -29,6 +29,7 @@ class StatusParts(RunParts):
             self._spent_today,
             started_at=self.started_at,
             clock=self.clock,
+            problems=[f"{problem.where}: {problem.what}" for problem in self.extensions.problems],
         )
 
     @cached_property

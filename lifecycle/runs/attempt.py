@@ -127,7 +127,7 @@ class AttemptMaker:
         given = said + len(told(run).encode()) + len(live.spec.instructions.encode()) + _OVERHEAD_BYTES
         kept = held.tokens * _BYTES_A_TOKEN if held else 0
         usage = Usage(input_tokens=given + kept, output_tokens=live.spec.max_output_tokens or self.policy.output_tokens)
-        call = await estimated(self.rates, run.workspace, live.spec, live.spec.model, usage, self.clock())
+        call = estimated(await self.rates.of(run.workspace), live.spec, live.spec.model, usage, self.clock())
         if await self.budgets.of(charged(run), 1).limits():
             # Noted once it is reserved, so that the budgets and the run never differ in whether it may have been made.
             return Prepared(first, session.turns, history, None, Stage.CHECKING_BUDGET)
@@ -307,6 +307,8 @@ class RunAttempt:
         token = CURRENT.set(calls.context)
         try:
             async with meter.within(policy.timeout.total_seconds()):
+                if more := await live.provider.run_tools(live.spec):
+                    how["tools"] = more
                 if run.stream:
                     return await told_on_the_way(agent.run(messages, stream=True, **how), self._lease)
                 return await agent.run(messages, **how)

@@ -73,16 +73,23 @@ class RunRecorder:
     async def call(self, intent: Intent) -> Call | None:
         """Return a call as its run or its fact has it; None where nothing is known of its attempt.
 
-        One that its attempt has no note of was reserved and never made, and cost nothing.
+        One that its attempt has no note of was reserved and never made, and cost nothing. Calls of attempt 0 are those
+        of judges, whose numbers are unique among all that judge the run's answers.
         """
         who = intent.who
         run = await self._conversations.run(who.workspace, who.session_id, who.run_id)
-        if run is None or not intent.attempt:
+        if run is None:
             return None
         for attempt in (run.last, run.lost):
             if attempt is not None and attempt.number == intent.attempt:
                 return _numbered(attempt.noted.calls, intent.call)
         facts = await self._facts.of_run(who.workspace, who.agent, who.run_id, run.created_at, intent.call.at)
+        if not intent.attempt:
+            of_judges = [call for kept in facts if kept.fact.judge for call in kept.fact.calls]
+            noted = await self._facts.noted_by_judges(
+                who.workspace, who.agent, who.run_id, run.created_at, intent.call.at
+            )
+            return _numbered([*of_judges, *noted], intent.call)
         found = [kept.fact for kept in facts if kept.fact.attempt == intent.attempt and not kept.fact.judge]
         return _numbered(found[0].calls, intent.call) if found else None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -64,7 +64,9 @@ class SystemStatus:
         *,
         started_at: datetime,
         clock: Clock,
+        problems: Sequence[str] = (),
     ) -> None:
+        """Set what is asked, and what is known to be wrong with this worker's extensions."""
         self._tables = tables
         self._heartbeats = heartbeats
         self._counts = counts
@@ -72,6 +74,7 @@ class SystemStatus:
         self._spent_today = spent_today
         self._clock = clock
         self._started_at = started_at
+        self._problems = problems
 
     async def look(self, workspace: str, queue: RunQueue, dead: DeadLetters) -> Status:
         """Return how the system is now. Never fails: what cannot be asked is not well."""
@@ -85,6 +88,7 @@ class SystemStatus:
             _asked("providers", self._providers(workspace, now)),
             _asked("prices", self._prices(workspace)),
             _asked("stored_values", _stored_values()),
+            _asked("extensions", self._extensions()),
         )
         return Status(overall(components), tuple(components), now, self._started_at)
 
@@ -102,8 +106,12 @@ class SystemStatus:
         cells = await self._figures.window(workspace, None, now - _RECENTLY, now)
         return rules.providers(sum((cell.summary for cell in cells), Summary()))
 
+    async def _extensions(self) -> Component:
+        return rules.extensions(self._problems)
+
     async def _prices(self, workspace: str) -> Component:
-        return rules.prices((await self._spent_today(workspace)).unpriced_calls)
+        spent = await self._spent_today(workspace)
+        return rules.prices(spent.unpriced_calls, spent.unmetered_calls)
 
 
 async def _stored_values() -> Component:

@@ -58,7 +58,7 @@ def _shown(tool: Tool) -> Callable[..., Any]:
     def shown() -> None: ...
 
     signature = inspect.signature(tool.function)
-    shown.__signature__ = signature.replace(  # pyright: ignore[reportFunctionMemberAccess]
+    shown.__signature__ = signature.replace(  # pyright: ignore[reportAttributeAccessIssue] - what `inspect` reads
         parameters=[one for name, one in signature.parameters.items() if name != tool.context_parameter]
     )
     return shown

@@ -33,7 +33,7 @@ class RunForgetting:
         self._rewrite = rewrite
 
     async def forget(self, workspace: str, agent: str, run_id: str, accepted_at: datetime, last: datetime) -> int:
-        """Take the user's id, the scores' reasons and the tools' arguments out of the facts of a run; return how many calls these hold.
+        """Take the user's id, reasons and tools' arguments out of a run's facts; return how many calls these hold.
 
         Args:
             workspace: The run's workspace.

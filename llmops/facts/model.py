@@ -93,7 +93,8 @@ class Call:
         """What it came to; nothing when it was refused."""
         if self.outcome == "refused":
             return Spend()
-        spend = spend_of(self.usage, self.cost_micro_usd, unsettled=self.outcome == "unsettled")
+        unsettled, unmetered = self.outcome == "unsettled", self.outcome == "unmetered"
+        spend = spend_of(self.usage, self.cost_micro_usd, unsettled=unsettled, unmetered=unmetered)
         if self.count == 1:
             return spend
         return replace(
@@ -101,6 +102,7 @@ class Call:
             calls=self.count,
             unpriced_calls=spend.unpriced_calls * self.count,
             unsettled_calls=spend.unsettled_calls * self.count,
+            unmetered_calls=spend.unmetered_calls * self.count,
         )
 
 

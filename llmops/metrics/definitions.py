@@ -50,6 +50,9 @@ MODEL_CALLS = _duration("agent.model.call_duration", "Time a model call took.", 
 TOKENS = Metric("agent.model.tokens", "counter", "Tokens; cached ones are part of the input.", ("model", "type"))
 COST = Metric("agent.model.cost", "counter", "Cost of priced model calls.", ("agent",), "usd", scale=1e-6)
 UNPRICED = Metric("agent.model.unpriced_calls", "counter", "Model calls without a known price.", ("model",))
+UNMETERED = Metric(
+    "agent.model.unmetered_calls", "counter", "Model calls answered without a usable usage; at an estimate.", ("model",)
+)
 LOOKUPS = Metric("agent.cache.lookups", "counter", "Look-ups of agents ready to run: hit or miss.", ("result",))
 BLOCKED = Metric("agent.budget.blocks", "counter", "Runs that a budget made wait.", ("agent",))
 APPROVALS_REQUESTED = Metric("agent.approvals.requested", "counter", "Decisions that runs came to need.", ("agent",))
@@ -64,6 +67,7 @@ COUNTED = (
     TOKENS,
     COST,
     UNPRICED,
+    UNMETERED,
     LOOKUPS,
     BLOCKED,
     APPROVALS_REQUESTED,

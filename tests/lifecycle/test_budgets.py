@@ -374,7 +374,7 @@ async def test_a_model_without_a_price_is_not_run_on_a_budget_in_usd(app: App) -
     line = (await app.lines(run))[0]
     usage = line.usage
     assert line.cost_micro_usd == usage.input_tokens + 2 * usage.output_tokens
-    assert line.rate.startswith("own rate: $1/input MTok")
+    assert line.rate.startswith("own rate of home-grown: $1/input MTok")
 
 
 async def test_the_ladder_goes_to_a_cheaper_model_then_asks_then_stops(app: App) -> None:

@@ -147,12 +147,12 @@ async def test_a_judge_that_is_at_an_answer_when_it_is_erased_brings_nothing_bac
     await app.declare(declared=spec(evaluation=EvaluationPolicy(judge=JudgePolicy(agent="judge"))))
     app.clock.now = NOW.replace(hour=23, minute=59)
     judged = await ask(app)
-    await app.services.judges.hear(app.signals)
+    await app.services.judges.run(app.signals)
     assert (await app.stored(judged))[0].score != judged.score
     await ask(app)
     app.clock.move(minutes=2)
     gate = Gate()
-    hearing = asyncio.create_task(app.worker(gate=gate).judges.hear(app.signals))
+    hearing = asyncio.create_task(app.worker(gate=gate).judges.run(app.signals))
     await gate.entered.wait()
     await erase(app)
     gate.open.set()
@@ -160,7 +160,7 @@ async def test_a_judge_that_is_at_an_answer_when_it_is_erased_brings_nothing_bac
     left = await everything(app)
     await app.aclose()
 
-    assert (heard.heard, heard.put_off) == (1, 0)
+    assert (heard.judged, heard.deferred) == (1, 0)
     assert "treasure" not in "\n".join(row for row in left.splitlines() if row.startswith("evaluations"))
     assert USER not in left
 
@@ -173,7 +173,7 @@ async def test_what_judging_cost_on_the_next_day_names_nobody_either() -> None:
     app.clock.now = NOW.replace(hour=23, minute=59)
     await ask(app)
     app.clock.move(minutes=2)
-    await app.services.judges.hear(app.signals)
+    await app.services.judges.run(app.signals)
     app.clock.move(days=30)
     receipt = await erase(app)
     left = await everything(app)

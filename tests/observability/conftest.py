@@ -127,7 +127,7 @@ class Functions:
         signals = services.local_signals()
         api = Api(services.settings, services, run_queue, lambda _: signals, (agents, runs, system))
         background = df.Blueprint()
-        queue.register(background, services, lambda _: signals)
+        queue.register(background, services, run_queue, lambda _: signals)
         app = df.DFApp()
         app.register_functions(api.blueprint())
         app.register_functions(background)

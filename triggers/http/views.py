@@ -54,7 +54,8 @@ class FailureView(View):
 class SpendView(View):
     """Model calls, their tokens and cost: the sum of the priced calls, exact to the micro-dollar.
 
-    `unsettled_calls` are counted at their estimate, because worker or connection died before their usage was known.
+    Counted at an estimate are `unsettled_calls`, because worker or connection died before their usage was known, and
+    `unmetered_calls`, because the provider answered without a usage that can be booked.
     """
 
     calls: int
@@ -66,3 +67,4 @@ class SpendView(View):
     cost_micro_usd: int
     unpriced_calls: int
     unsettled_calls: int
+    unmetered_calls: int

@@ -12,7 +12,7 @@ import pytest
 
 from adapters.memory_tables import MemoryTables
 from kernel.errors import Unavailable
-from kernel.tables import Tables
+from kernel.tables import Row, Tables, Write
 from llmops.budgets.accounts import Accounts
 from llmops.budgets.holds import Ask, Hold, Outcome, Settled
 from llmops.budgets.rules import Amounts, Applied, Limit
@@ -206,3 +206,57 @@ async def test_counters_that_nobody_uses_are_forgotten() -> None:
     assert await total(tables, "run:a") == (0, 0)
     assert await total(tables, "run:b") == (0, 5)
     assert await total(tables, "agent:bot!total") == (5, 0)
+
+
+async def test_two_callers_that_free_one_reservation_at_once() -> None:
+    """It is settled once, and what others want of the same transaction comes about."""
+    tables = MemoryTables()
+    accounts = Accounts(tables, CLOCK)
+    hold = granted(await accounts.change("default", None, ask("a", 60, [limit(100)])))
+    freed = Settled(hold, Amounts(1, 25))
+    outcomes = await asyncio.gather(
+        accounts.change("default", freed, None),
+        accounts.change("default", freed, None),
+        accounts.change("default", None, ask("b", 40, [limit(100)])),
+    )
+
+    assert granted(outcomes[2]).amounts.tokens == 40
+    assert await total(tables) == (25, 40)
+
+
+class DistantTables(MemoryTables):
+    """Tables whose every request takes a moment, so that those of several processes overlap."""
+
+    async def get(self, table: str, partition: str, key: str) -> Row | None:
+        await asyncio.sleep(0.001)
+        return await super().get(table, partition, key)
+
+    async def commit(self, table: str, writes: Sequence[Write]) -> Sequence[str]:
+        await asyncio.sleep(0.001)
+        return await super().commit(table, writes)
+
+
+async def test_no_process_keeps_another_from_the_counters() -> None:
+    """Both commit one transaction after the other; each gets as far as the other can wait for."""
+    tables = DistantTables()
+    done = [0, 0]
+
+    async def caller(process: int, accounts: Accounts, number: int) -> None:
+        for call in itertools.count(1):
+            wanted = ask(f"run-{process}-{number}", 1, [limit(10**9)], call)
+            hold = granted(await accounts.change("default", None, wanted))
+            await accounts.change("default", Settled(hold, Amounts(1, 1)), None)
+            done[process] += 1
+
+    callers: list[asyncio.Task[None]] = []
+    for process in range(2):
+        accounts = Accounts(tables, CLOCK)
+        callers += [asyncio.create_task(caller(process, accounts, number)) for number in range(8)]
+    try:
+        while min(done) < 32:
+            assert max(done) < 32_000, f"one process made {max(done)} calls, the other {min(done)}"
+            await asyncio.sleep(0.01)
+    finally:
+        for task in callers:
+            task.cancel()
+        await asyncio.gather(*callers, return_exceptions=True)

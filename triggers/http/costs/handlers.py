@@ -7,12 +7,13 @@ from typing import Any
 from urllib.parse import unquote
 
 from kernel.errors import InvalidInput
+from kernel.ids import MODEL_NAME
 from llmops.spend.costs import check_range, costs_of, group_by
 from triggers.http.call import Call, Reply, page_token
 from triggers.http.costs.views import CostsView, PriceBody, PricePage, PriceView
 from triggers.http.days import day_range
 
-_PRICED = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/-]{0,127}")
+_PRICED = re.compile(MODEL_NAME)
 _RATE_KEY = re.compile(r"rate![0-9a-f]{32}")
 
 

@@ -58,6 +58,7 @@ class FiguresView(View):
     wasted_micro_usd: int
     wasted_share: float | None
     unpriced_calls: int
+    unmetered_calls: int
     codes: Mapping[str, int]
 
     @classmethod
@@ -84,6 +85,7 @@ class FiguresView(View):
             wasted_micro_usd=summary.wasted,
             wasted_share=_short(summary.wasted_share, 4),
             unpriced_calls=summary.spend.unpriced_calls,
+            unmetered_calls=summary.spend.unmetered_calls,
             codes=summary.codes,
         )
 

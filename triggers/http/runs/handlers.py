@@ -9,7 +9,7 @@ from kernel.ids import agent_name, new_id, parse_run_id, run_id
 from lifecycle.conversations.submission import RunRequest, check
 from triggers.http.call import Call, Reply, index, page_token
 from triggers.http.endpoint import LONGEST_WAIT_S
-from triggers.http.runs.views import DeadLetterPage, DeadLetterView, RedrivenView, RunView
+from triggers.http.runs.views import DeadLetterPage, DeadLetterView, RedrivenView, RunView, StepPage, StepView
 
 _PREFERENCE = re.compile(r'\s*wait\s*(?:=\s*"?([^";]*)"?\s*)?(?:;.*)?', re.IGNORECASE)
 
@@ -69,6 +69,11 @@ async def runs_submit(call: Call) -> Reply:
 
 async def runs_get(call: Call) -> Reply:
     return Reply(RunView.of(await call.services.desk.get(call.workspace, parse_run_id(call.route("run_id")))))
+
+
+async def runs_steps(call: Call) -> Reply:
+    found = await call.services.run_steps.of(call.workspace, parse_run_id(call.route("run_id")))
+    return Reply(StepPage(items=[StepView.of(step) for step in found], next=None))
 
 
 async def runs_cancel(call: Call) -> Reply:
