@@ -70,10 +70,12 @@ class PayingApp(App):
 
     Attributes:
         payments: The keys of the payments that were made, in order.
+        looks: What was looked at, which needs nobody.
     """
 
     def __init__(self, **settings: Any) -> None:
         self.payments: list[str] = []
+        self.looks: list[str] = []
         super().__init__(**settings)
 
     def worker(self, fate: Fate | None = None, model: Fate | None = None, gate: Gate | None = None) -> Services:
@@ -90,5 +92,10 @@ class PayingApp(App):
             await (fate.effect(made) if fate else made())
             return f"paid {to}"
 
-        services.__dict__["tools"] = {"pay": tool(pay)}
+        def look(at: str) -> str:
+            """Look something up."""
+            self.looks.append(at)
+            return "looked"
+
+        services.__dict__["tools"] = {"pay": tool(pay), "look": tool(look)}
         return services
