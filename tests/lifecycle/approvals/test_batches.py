@@ -17,7 +17,10 @@ from tests.lifecycle.approvals.kit import ANN, APPROVE, REJECT, PayingApp, drain
 
 CALLS = [("call_1", "pay", {"to": "ann"}), ("call_2", "pay", {"to": "bob"}), ("call_3", "look", {"at": "rates"})]
 PAYING = AgentSpec(
-    provider="openai", model="gpt-4o-mini", tools=("pay", "look"), approvals=[{"tools": ["pay"]}]  # pyright: ignore[reportArgumentType]
+    provider="openai",
+    model="gpt-4o-mini",
+    tools=("pay", "look"),
+    approvals=[{"tools": ["pay"]}],  # pyright: ignore[reportArgumentType]
 )
 
 

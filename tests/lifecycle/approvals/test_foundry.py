@@ -17,7 +17,9 @@ GUARDED = spec(provider="foundry", tools=("calculator",), approvals=[{"tools": [
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize(("ruling", "said"), [(APPROVE, "5"), (REJECT, "too much")])
-async def test_the_conversation_is_gone_on_in_with_what_the_call_came_to(ruling: object, said: str, stream: bool) -> None:
+async def test_the_conversation_is_gone_on_in_with_what_the_call_came_to(
+    ruling: object, said: str, stream: bool
+) -> None:
     """The model is sent the result, and no more; nothing that was paid for is wasted."""
     async with FakeFoundry() as fake:
         app = App(FOUNDRY_PROJECT_ENDPOINT=fake.endpoint)
