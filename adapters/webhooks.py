@@ -7,7 +7,6 @@ a name that resolves to something else a moment later gains nothing. No proxy is
 from __future__ import annotations
 
 import asyncio
-import socket
 import ssl
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from ipaddress import ip_address
@@ -15,6 +14,7 @@ from typing import Any
 
 import httpcore2
 
+from adapters.addresses import look_up
 from kernel.errors import Unavailable
 from llmops.notifications.delivery import Answer
 from llmops.notifications.urls import is_public, refused, target_of
@@ -38,7 +38,7 @@ class HttpWebhooks:
 
     def __init__(self, *, allow_private: bool, resolve: Resolve | None = None, timeout_s: float = _TIMEOUT_S) -> None:
         self._allow_private = allow_private
-        self._resolve = resolve or _look_up
+        self._resolve = resolve or look_up
         self._timeout_s = timeout_s
         backend = _Guarded(self.addresses)
         # Kept connections save little at a few webhooks a minute; a new one is looked up and checked each time.
@@ -131,11 +131,6 @@ class _Guarded(httpcore2.AsyncNetworkBackend):
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
-
-
-async def _look_up(host: str, port: int) -> Sequence[str]:
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(address[0]) for *_, address in found))
 
 
 def _retry_after_s(headers: Sequence[tuple[bytes, bytes]]) -> float | None:

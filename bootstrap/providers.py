@@ -2,24 +2,47 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
+
 from adapters.identity import AppIdentity
+from adapters.providers.extension import ExtensionProvider
 from adapters.providers.foundry import FoundryProvider, Project
 from adapters.providers.offline import OfflineProvider
 from adapters.providers.openai import Endpoint, OpenAIProvider
 from kernel.clock import Clock
+from kernel.errors import ProviderRejected
 from kernel.settings import Settings
 from kernel.tables import Tables
-from lifecycle.registry.providers import Providers
-from lifecycle.specs.tools import Tools
+from lifecycle.extensions.definition import ChatClientMaker
+from lifecycle.registry.providers import AgentProvider, Providers
+from lifecycle.specs.tools import Toolbox
 
 
-def make_providers(settings: Settings, tables: Tables, tools: Tools, clock: Clock) -> Providers:
-    """Return the providers by the name that specs use."""
-    return {
-        "offline": OfflineProvider(tables, clock, tools),
-        "openai": OpenAIProvider(_openai_endpoint(settings), clock, tools),
-        "foundry": FoundryProvider(_foundry_project(settings), clock, tools),
+class KnownProviders(dict[str, AgentProvider]):
+    """The providers by the name that specs use."""
+
+    def __missing__(self, name: str) -> AgentProvider:
+        """Refuse what a stored spec names that this app has no longer.
+
+        Raises:
+            ProviderRejected: Always (code `unknown_provider`).
+        """
+        msg = f"This app has no provider {name!r}; the extension that brings it is not loaded."
+        raise ProviderRejected(msg, code="unknown_provider")
+
+
+def make_providers(
+    settings: Settings, tables: Tables, toolbox: Toolbox, clients: Mapping[str, ChatClientMaker], clock: Clock
+) -> Providers:
+    """Return the providers by the name that specs use: the app's own, and one for each chat client of an extension."""
+    own: dict[str, AgentProvider] = {
+        "offline": OfflineProvider(tables, clock, toolbox),
+        "openai": OpenAIProvider(_openai_endpoint(settings), clock, toolbox),
+        "foundry": FoundryProvider(_foundry_project(settings), clock, toolbox),
     }
+    more = {name: ExtensionProvider(maker, os.environ.get, clock, toolbox) for name, maker in clients.items()}
+    return KnownProviders(more | own)
 
 
 def _foundry_project(settings: Settings) -> Project | None:

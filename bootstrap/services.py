@@ -49,6 +49,13 @@ class Services(StatusParts, DriftParts, ReportParts):
 
         return cls(azure_tables(settings), settings, clock, lambda: azure_texts(settings))
 
+    def load_extensions(self) -> None:
+        """Load extensions now, so that what is wrong with them is logged at start; the app is served all the same."""
+        from bootstrap.parts.extensions import ROOT, configured
+
+        if configured(self.settings.extensions, ROOT):
+            _ = self.extensions
+
     def manager(self, workspace: str = "default") -> ProductionAgentManager:
         """Return the registry as a library, with the actors inside this process."""
         from lifecycle.production import ProductionAgentManager
@@ -80,6 +87,8 @@ class Services(StatusParts, DriftParts, ReportParts):
         if "providers" in made:
             for provider in self.providers.values():
                 await provider.aclose()
+        if "tool_servers" in made:
+            await self.tool_servers.aclose()
         if "webhooks" in made:
             await self.webhooks.aclose()
         if made.get("mailer") is not None:

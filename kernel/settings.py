@@ -16,6 +16,7 @@ _RULE = r"[^/=\s,]+(?:/[^=\s,]+)?=[^=\s]+"
 _QUEUE_WORKSPACES = re.compile(rf"\s*(?:\*|{_RULE}(?:\s+{_RULE})*)\s*")
 _THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
 _ENDPOINT = re.compile(r"(?:https://.+|http://(?:127\.0\.0\.1|localhost)[:/].+)?")
+_MODULES = re.compile(r"(?:[A-Za-z_][\w.]*(?:\s*,\s*[A-Za-z_][\w.]*)*)?")
 _URL = re.compile(r"(?:https?://\S+)?")
 _FLAGS = {
     **dict.fromkeys(("1", "true", "t", "yes", "y", "on"), True),
@@ -143,6 +144,11 @@ class Settings:
     queue_signing_key: Secret = _setting(_NO_SECRET, "QUEUE_SIGNING_KEY", _secret)  # noqa: RUF009 - a field
     """Key, of 32 characters at least, that messages on the queues are signed with; empty for no signatures."""
 
+    public_url: str = _setting("", "PUBLIC_URL", _text())
+    """Where the app's API is reached from outside, like `https://app.example.com/api`; empty for no links to it."""
+    approval_link_key: Secret = _setting(_NO_SECRET, "APPROVAL_LINK_KEY", _secret)  # noqa: RUF009 - a field
+    """Key, of 32 characters at least, that links which decide approvals are signed with; empty for no such links."""
+
     openai_base_url: str = _setting("https://api.openai.com/v1", "OPENAI_BASE_URL", _name)
     """Base URL of an OpenAI-compatible endpoint, like http://127.0.0.1:11434/v1 for Ollama."""
     openai_api_key: Secret = _setting(_NO_SECRET, "OPENAI_API_KEY", _secret)  # noqa: RUF009 - a field
@@ -166,6 +172,11 @@ class Settings:
     """How long a run waits for its agent to be provisioned before it is retried."""
     record_use_every: float = _setting(5, "RECORD_USE_EVERY_S", _seconds)
     """How often at most a worker tells an agent's actor that the agent is used."""
+
+    extensions: str = _setting("", "EXTENSIONS", _text(_MODULES))
+    """Modules with the app's own tools, checks and so on, a comma list; empty for the folder `extensions`, if any."""
+    mcp_allow_private: bool = _setting(False, "MCP_ALLOW_PRIVATE", _flag)
+    """Whether MCP servers may be reached by plain http and at private addresses; only for local use."""
 
     max_query_bytes: int = _setting(65_536, "MAX_QUERY_BYTES", _whole(1, 196_608))
     """Largest query, in UTF-8 bytes; a queue message of the standard tier holds 256 KiB in all."""
@@ -316,6 +327,10 @@ class Settings:
             yield "RUN_QUEUE_PRIORITY: not the queue that RUN_QUEUE names, or no message says what priority it has"
         if not _QUEUE_WORKSPACES.fullmatch(self.queue_workspaces):
             yield "QUEUE_WORKSPACES: rules are QUEUE=WORKSPACE,… or QUEUE/SUBJECT=WORKSPACE,…, spaces between; or *"
+        if 0 < len(self.approval_link_key.get_secret_value()) < 32:
+            yield "APPROVAL_LINK_KEY: 32 characters at least, or empty"
+        if self.public_url and not self.public_url.startswith(("https://", "http://127.0.0.1", "http://localhost")):
+            yield "PUBLIC_URL: an https:// URL, or empty"
         key = self.queue_signing_key.get_secret_value()
         if 0 < len(key) < 32 or (not key and self.queue_workspaces.strip() != "*"):
             yield "QUEUE_SIGNING_KEY: 32 characters at least, and never empty while QUEUE_WORKSPACES pins a queue"

@@ -14,6 +14,7 @@ from triggers import entities, queue, timers
 from triggers.http import (
     agents,
     alerts,
+    approvals,
     budgets,
     channels,
     configuration,
@@ -37,6 +38,7 @@ RESOURCES = (
     events,
     costs,
     budgets,
+    approvals,
     evaluations,
     reports,
     performance,
@@ -51,6 +53,7 @@ def create_app(settings: Settings) -> df.DFApp:
     """Return the Functions app. Nothing is connected before a function runs."""
     start_telemetry(settings)
     services = Services.for_azure(settings)
+    services.load_extensions()
     run_queue = azure_queue(settings)
 
     background = df.Blueprint()

@@ -131,8 +131,9 @@ async def _deliver_notifications(now: Round) -> Done:
 async def _tend_budgets(now: Round) -> Done:
     done = await now.services.tending.tend()
     resumed = await now.services.run_resume.resume_all(now.queue.send)
-    text = "%d reservations freed, %d runs resumed, %d counters forgotten"
-    return Done("budgets.tended", text, (done.freed, resumed, done.forgotten))
+    settled = await now.services.approval_decisions.sweep(now.queue.send)
+    text = "%d reservations freed, %d runs resumed, %d runs' approvals looked at, %d counters forgotten"
+    return Done("budgets.tended", text, (done.freed, resumed, settled, done.forgotten))
 
 
 async def _expire_events(now: Round) -> Done:

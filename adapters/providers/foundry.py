@@ -15,9 +15,10 @@ from kernel.clock import Clock
 from kernel.errors import AppError, ProviderRejected
 from lifecycle.registry.providers import Found, ProviderVersion, Wanted
 from lifecycle.specs.spec import AgentSpec
-from lifecycle.specs.tools import Toolbox, Tools, builtin_tools
+from lifecycle.specs.tools import Toolbox, builtin_tools
 
 if TYPE_CHECKING:
+    from agent_framework import FunctionTool
     from agent_framework.foundry import FoundryAgent
     from azure.core.credentials_async import AsyncTokenCredential
 
@@ -55,13 +56,13 @@ class FoundryProvider:
     Attributes:
         project: Where the agents are; None where the app has no project.
         clock: Tells the time to the built-in tools and to what reads a `Retry-After`.
-        tools: Tools that specs may name; None for the built-in ones.
+        toolbox: What specs may name; None for the built-in tools.
     """
 
-    def __init__(self, project: Project | None, clock: Clock, tools: Tools | None = None) -> None:
+    def __init__(self, project: Project | None, clock: Clock, toolbox: Toolbox | None = None) -> None:
         self._project = project
         self._clock = clock
-        self._toolbox = Toolbox(builtin_tools(clock) if tools is None else tools)
+        self._toolbox = toolbox or Toolbox(builtin_tools(clock))
         self._lock = threading.Lock()  # `open` is called in threads
         self._clients: FoundryClients | None = None
 
@@ -151,8 +152,8 @@ class FoundryProvider:
         Raises:
             InvalidInput: The spec names a tool the app does not have (code `unknown_tool`).
         """
-        tools = self._toolbox.pick(spec.tools)
-        return self._connected().open_agent(version, spec, tools)
+        tools, context = self._toolbox.pick(spec.tools), self._toolbox.context(spec.context_providers)
+        return self._connected().open_agent(version, spec, tools, context)
 
     async def evaluator(self, model: str, evaluators: Sequence[str]) -> FoundryEvaluation:
         """Return the project's evaluators of these names, which use the model deployment to judge."""
@@ -160,6 +161,10 @@ class FoundryProvider:
         from adapters.providers.foundry_evaluation import FoundryEvaluation  # noqa: PLC0415 - imports the SDKs
 
         return FoundryEvaluation(clients.openai, model, evaluators, self.translate)
+
+    async def run_tools(self, spec: AgentSpec) -> Sequence[FunctionTool]:
+        """Return none: Foundry calls MCP servers itself."""
+        return ()
 
     def translate(self, error: Exception) -> AppError:
         """Return the error of our tree that an exception from the opened agent's `run` means; never the raw text."""

@@ -7,7 +7,13 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, cast
 
-from agent_framework import ChatMiddlewareLayer, FunctionInvocationLayer, FunctionTool, UsageDetails
+from agent_framework import (
+    ChatMiddlewareLayer,
+    ContextProvider,
+    FunctionInvocationLayer,
+    FunctionTool,
+    UsageDetails,
+)
 from agent_framework.foundry import FoundryAgent, RawFoundryAgentChatClient
 from agent_framework.observability import ChatTelemetryLayer
 from azure.ai.projects.aio import AIProjectClient
@@ -43,7 +49,13 @@ class FoundryClients:
         """The client for responses and conversations."""
         return self._client.openai
 
-    def open_agent(self, version: ProviderVersion, spec: AgentSpec, tools: Sequence[FunctionTool]) -> FoundryAgent[Any]:
+    def open_agent(
+        self,
+        version: ProviderVersion,
+        spec: AgentSpec,
+        tools: Sequence[FunctionTool],
+        context: Sequence[ContextProvider] = (),
+    ) -> FoundryAgent[Any]:
         """Return an agent pinned to the version, over the shared connections.
 
         The model is named because the framework would otherwise send an empty one from a conversation's second call on.
@@ -57,6 +69,7 @@ class FoundryClients:
             agent_version=version.version,
             id=version.id,
             tools=list(tools) or None,
+            context_providers=list(context) or None,
             default_options=cast("Any", options),
             middleware=[WHOLE_ANSWER],
             client_type=_ChatClient,

@@ -18,10 +18,10 @@ from kernel.errors import AppError, Unavailable
 from kernel.tables import Delete, Insert, Replace, Row, RowChanged, RowExists, Span, Tables, every
 from lifecycle.registry.providers import Found, ProviderVersion, Wanted
 from lifecycle.specs.spec import AgentSpec, content
-from lifecycle.specs.tools import Toolbox, Tools, builtin_tools
+from lifecycle.specs.tools import Toolbox, builtin_tools
 
 if TYPE_CHECKING:
-    from agent_framework import Agent
+    from agent_framework import Agent, FunctionTool
 
 TABLE = "offlineagents"
 """The provider's side. Partition = provider name, row key = version; counters are in the partition `<name>!counts`."""
@@ -33,13 +33,13 @@ class OfflineProvider:
     Attributes:
         tables: Where the provider keeps its agents.
         clock: Gives creation times and the built-in tools' time.
-        tools: Tools that specs may name; None for the built-in ones.
+        toolbox: What specs may name; None for the built-in tools.
     """
 
-    def __init__(self, tables: Tables, clock: Clock, tools: Tools | None = None) -> None:
+    def __init__(self, tables: Tables, clock: Clock, toolbox: Toolbox | None = None) -> None:
         self._tables = tables
         self._clock = clock
-        self._toolbox = Toolbox(builtin_tools(clock) if tools is None else tools)
+        self._toolbox = toolbox or Toolbox(builtin_tools(clock))
 
     async def find(self, wanted: Wanted) -> Sequence[ProviderVersion]:
         """Return the versions that carry the owner and the fingerprint, oldest first."""
@@ -124,7 +124,17 @@ class OfflineProvider:
         """
         from adapters.providers.offline_client import open_agent  # noqa: PLC0415 - imports the Agent Framework
 
-        return open_agent(version, spec, self._toolbox.pick(spec.tools), self._clock)
+        tools, context = self._toolbox.pick(spec.tools), self._toolbox.context(spec.context_providers)
+        return open_agent(version, spec, tools, self._clock, context)
+
+    async def run_tools(self, spec: AgentSpec) -> Sequence[FunctionTool]:
+        """Return the tools of the spec's MCP servers, which the app calls.
+
+        Raises:
+            Unavailable: One cannot be reached (code `mcp_unavailable`).
+            RunFailed: Something is missing in the app's settings (code `mcp_not_configured`).
+        """
+        return await self._toolbox.remote(spec.mcp_servers)
 
     def translate(self, error: Exception) -> AppError:
         """Return the simulated failure, or `internal_error` for anything else."""

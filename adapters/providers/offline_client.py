@@ -20,6 +20,7 @@ from agent_framework import (
     ChatResponse,
     ChatResponseUpdate,
     Content,
+    ContextProvider,
     FunctionInvocationLayer,
     FunctionTool,
     Message,
@@ -38,7 +39,13 @@ _PIECE = 24  # characters of one streamed update
 _FIRST = AttemptId("", 1)
 
 
-def open_agent(version: ProviderVersion, spec: AgentSpec, tools: Sequence[FunctionTool], clock: Clock) -> Agent:
+def open_agent(
+    version: ProviderVersion,
+    spec: AgentSpec,
+    tools: Sequence[FunctionTool],
+    clock: Clock,
+    context: Sequence[ContextProvider] = (),
+) -> Agent:
     """Return an agent over an offline client for the version."""
     options = {"model": spec.model, "max_tokens": spec.max_output_tokens}
     return Agent(
@@ -47,6 +54,7 @@ def open_agent(version: ProviderVersion, spec: AgentSpec, tools: Sequence[Functi
         id=version.id,
         name=version.name,
         tools=list(tools),
+        context_providers=list(context),
         default_options=cast("Any", options),
     )
 

@@ -7,15 +7,16 @@ nothing to make, find or delete there, and the "version" is a name for what the 
 from __future__ import annotations
 
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from adapters.providers.in_spec import InSpec
 from kernel.clock import Clock
 from kernel.errors import AppError
-from lifecycle.registry.providers import Found, ProviderVersion, Wanted
+from lifecycle.registry.providers import ProviderVersion
 from lifecycle.specs.spec import AgentSpec
-from lifecycle.specs.tools import Toolbox, Tools, builtin_tools
+from lifecycle.specs.tools import Toolbox, builtin_tools
 
 if TYPE_CHECKING:
     from agent_framework import Agent
@@ -57,67 +58,20 @@ class Endpoint:
         return f"Endpoint({self.base_url or self.azure_endpoint})"
 
 
-class OpenAIProvider:
+class OpenAIProvider(InSpec):
     """Agents that live in their specs and call one endpoint, through one pool of connections.
 
     Attributes:
         endpoint: Where the models are.
         clock: Gives creation times and the built-in tools' time.
-        tools: Tools that specs may name; None for the built-in ones.
+        toolbox: What specs may name; None for the built-in tools.
     """
 
-    def __init__(self, endpoint: Endpoint, clock: Clock, tools: Tools | None = None) -> None:
+    def __init__(self, endpoint: Endpoint, clock: Clock, toolbox: Toolbox | None = None) -> None:
+        super().__init__("openai", clock, toolbox or Toolbox(builtin_tools(clock)))
         self._endpoint = endpoint
-        self._clock = clock
-        self._toolbox = Toolbox(builtin_tools(clock) if tools is None else tools)
         self._client: AsyncOpenAI | None = None
         self._connecting = threading.Lock()
-
-    async def find(self, wanted: Wanted) -> Sequence[ProviderVersion]:
-        """Return none: the endpoint keeps no agents, so there is never one to adopt."""
-        return ()
-
-    async def create(self, wanted: Wanted) -> ProviderVersion:
-        """Return the version that the spec's fingerprint names; no I/O, and the same for the same spec."""
-        version = wanted.fingerprint[:12]
-        return ProviderVersion(
-            wanted.name,
-            version,
-            f"openai:{wanted.name}:{version}",
-            self._clock(),
-            owner=wanted.owner,
-            fingerprint=wanted.fingerprint,
-        )
-
-    async def delete(self, version: ProviderVersion) -> None:
-        """Do nothing: there is nothing at the endpoint to delete."""
-
-    async def exists(self, version: ProviderVersion) -> bool:
-        """Return True: what lives in its spec cannot get lost at the endpoint."""
-        return True
-
-    async def inventory(self, owner: str) -> AsyncIterator[Found]:
-        """Yield nothing: the endpoint keeps no agents."""
-        for nothing in ():
-            yield nothing
-
-    async def definition(self, version: ProviderVersion) -> Mapping[str, Any] | None:
-        """Return None: the endpoint holds nothing of an agent."""
-        return None
-
-    async def disable(self, name: str, owner: str) -> bool:
-        """Return False: the endpoint has no switch for what it does not know."""
-        return False
-
-    async def enable(self, name: str) -> None:
-        """Do nothing: there is no switch."""
-
-    async def conversation(self, version: ProviderVersion, session_key: str, known: str | None) -> str | None:
-        """Return None: Chat Completions remember nothing, every run is given its history."""
-        return None
-
-    async def forget_conversation(self, conversation: str) -> None:
-        """Do nothing: there are no conversations."""
 
     def open(self, version: ProviderVersion, spec: AgentSpec) -> Agent:
         """Return an agent that calls the endpoint; does no I/O.
@@ -127,12 +81,12 @@ class OpenAIProvider:
         """
         from adapters.providers import openai_client  # noqa: PLC0415 - imports the Agent Framework and openai
 
-        tools = self._toolbox.pick(spec.tools)
+        tools, context = self._toolbox.pick(spec.tools), self._toolbox.context(spec.context_providers)
         with self._connecting:  # agents are opened in threads
             if self._client is None:
                 self._client = openai_client.connect(self._endpoint, self._clock)
             client = self._client
-        return openai_client.open_agent(client, self._endpoint, version, spec, tools)
+        return openai_client.open_agent(client, self._endpoint, version, spec, tools, context)
 
     def translate(self, error: Exception) -> AppError:
         """Return the error of our tree that an exception from the opened agent's `run` means; never the raw text."""

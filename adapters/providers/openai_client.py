@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, cast
 from urllib.parse import urlsplit
 
-from agent_framework import Agent, FunctionTool, Message, UsageDetails
+from agent_framework import Agent, ContextProvider, FunctionTool, Message, UsageDetails
 from agent_framework.openai import OpenAIChatCompletionClient
 from openai import AsyncAzureOpenAI, AsyncOpenAI
 
@@ -54,7 +54,12 @@ def connect(endpoint: Endpoint, clock: Clock) -> AsyncOpenAI:
 
 
 def open_agent(
-    client: AsyncOpenAI, endpoint: Endpoint, version: ProviderVersion, spec: AgentSpec, tools: Sequence[FunctionTool]
+    client: AsyncOpenAI,
+    endpoint: Endpoint,
+    version: ProviderVersion,
+    spec: AgentSpec,
+    tools: Sequence[FunctionTool],
+    context: Sequence[ContextProvider] = (),
 ) -> Agent[Any]:
     """Return an agent over the shared client of the endpoint."""
     chat_client = _ChatClient if _is_openai(endpoint) else _CompatibleChatClient
@@ -71,6 +76,7 @@ def open_agent(
         id=version.id,
         name=version.name,
         tools=list(tools),
+        context_providers=list(context),
         default_options=cast("Any", options),
     )
 

@@ -53,7 +53,7 @@ class AlertParts(RegistryParts, BudgetParts, PerformanceParts):
         from lifecycle.measures.alarms import RegistryAlarms
         from lifecycle.measures.state import WorkspaceState
 
-        registry = RegistryAlarms(self.lifecycle_counts, PlanStore(self.tables))
+        registry = RegistryAlarms(self.lifecycle_counts, PlanStore(self.tables), self.approvals)
         return WorkspaceState(self.activity, registry, self.lifecycle_counts, self.positions, self.heartbeats)
 
     @cached_property

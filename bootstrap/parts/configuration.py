@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from bootstrap.parts.extensions import ExtensionParts
 from bootstrap.parts.sessions import SessionParts
 
 if TYPE_CHECKING:
@@ -12,24 +13,10 @@ if TYPE_CHECKING:
     from lifecycle.configuration.dependents import Dependents
     from lifecycle.configuration.items import Items
     from lifecycle.configuration.users import Users
-    from lifecycle.evaluation.checks import Checks
-    from lifecycle.specs.tools import Tools
 
 
-class ConfigurationParts(SessionParts):
+class ConfigurationParts(SessionParts, ExtensionParts):
     """Makes what agents are composed of."""
-
-    @cached_property
-    def tools(self) -> Tools:
-        """The function tools that specs can name. Add your own here (`lifecycle.specs.tools` says how)."""
-        from lifecycle.specs.tools import builtin_tools
-
-        return builtin_tools(self.clock)
-
-    @cached_property
-    def checks(self) -> Checks:
-        """The checks that specs can name. Add your own here (`lifecycle.evaluation.checks` says how)."""
-        return {}
 
     @cached_property
     def items(self) -> Items:
@@ -56,5 +43,8 @@ class ConfigurationParts(SessionParts):
     def composer(self) -> Composer:
         """Composes agents of them."""
         from lifecycle.configuration.composing import Composer
+        from lifecycle.configuration.sources import SpecNames
 
-        return Composer(self.items, self.dependents, self.tools, self.checks)
+        providers = ("offline", "openai", "foundry", *self.extensions.clients)
+        names = SpecNames(self.tools, self.checks, self.extensions.context, providers, self.tool_servers)
+        return Composer(self.items, self.dependents, names)

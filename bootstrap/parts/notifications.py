@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from adapters.email_azure import AzureMailer
     from adapters.email_smtp import SmtpMailer
     from adapters.webhooks import HttpWebhooks
+    from lifecycle.approvals.links import ApprovalLinks
+    from lifecycle.approvals.store import Approvals
     from llmops.notifications.channels import Channels, EmailPolicy
     from llmops.notifications.delivery import Courier
     from llmops.notifications.history import Deliveries
@@ -67,4 +69,27 @@ class NotificationParts(Foundation):
         """Delivers notifications."""
         from llmops.notifications.delivery import Courier
 
-        return Courier(self.outbox, self.channels, self.deliveries, self.webhooks, self.clock, self.mailer)
+        return Courier(
+            self.outbox,
+            self.channels,
+            self.deliveries,
+            self.webhooks,
+            self.clock,
+            self.mailer,
+            self.approval_links.completed,
+        )
+
+    @cached_property
+    def approvals(self) -> Approvals:
+        """What waits for a decision, and what was decided."""
+        from lifecycle.approvals.store import Approvals
+
+        return Approvals(self.tables)
+
+    @cached_property
+    def approval_links(self) -> ApprovalLinks:
+        """Links that decide approvals."""
+        from lifecycle.approvals.links import ApprovalLinks, LinkPolicy
+
+        policy = LinkPolicy(self.settings.approval_link_key.get_secret_value(), self.settings.public_url)
+        return ApprovalLinks(self.approvals, policy, self.clock)

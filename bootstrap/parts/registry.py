@@ -33,7 +33,7 @@ class RegistryParts(ConfigurationParts):
         """The providers by the name that specs use."""
         from bootstrap.providers import make_providers
 
-        return make_providers(self.settings, self.tables, self.tools, self.clock)
+        return make_providers(self.settings, self.tables, self.toolbox, self.extensions.clients, self.clock)
 
     @cached_property
     def catalog(self) -> Catalog:

@@ -6,7 +6,7 @@ from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from bootstrap.parts.budgets import BudgetParts
+from bootstrap.parts.approvals import ApprovalParts
 from bootstrap.parts.evaluation import EvaluationParts
 from bootstrap.parts.performance import PerformanceParts
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from lifecycle.runs.queue import RunQueue
     from lifecycle.runs.requeue import Requeue, SendAt
     from lifecycle.runs.resume import RunResume
+    from lifecycle.runs.steps import RunSteps
     from lifecycle.runs.submit import Intake
     from lifecycle.runs.worker import RunWorker
     from lifecycle.sessions.erase import SessionErasure
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from llmops.facts.scores import Evaluation
 
 
-class RunParts(EvaluationParts, BudgetParts, PerformanceParts):
+class RunParts(EvaluationParts, ApprovalParts, PerformanceParts):
     """Makes sessions and runs."""
 
     @cached_property
@@ -75,11 +76,15 @@ class RunParts(EvaluationParts, BudgetParts, PerformanceParts):
             providers=self.providers,
             forgetting=self._forgetting,
             treasury=self.treasury,
-            waits=self.waits,
+            forget_waiting=self._forget_waiting,
             journal=self.journal,
             record=self.run_recorder.record,
             clock=self.clock,
         )
+
+    async def _forget_waiting(self, workspace: str, run_id: str) -> None:
+        await self.waits.forget(workspace, run_id)
+        await self.approvals.erase(workspace, run_id)
 
     @cached_property
     def user_erasure(self) -> UserErasure:
@@ -116,7 +121,7 @@ class RunParts(EvaluationParts, BudgetParts, PerformanceParts):
             retry_base_s=settings.run_retry_base,
             retry_longest_s=settings.run_retry_longest,
         )
-        blocked = BlockedRuns(self.waits, self.budget_news, self.clock)
+        blocked = BlockedRuns(self.waits, self.budget_news, self._approval_requests, self.clock)
         return RunWorker(self.conversations, self.intake, self.attempts, self.run_recorder, blocked, self.clock, policy)
 
     def requeue(self, send: SendAt) -> Requeue:
@@ -131,6 +136,7 @@ class RunParts(EvaluationParts, BudgetParts, PerformanceParts):
         from lifecycle.loader.uses import UsedAgents
         from lifecycle.runs.attempt import AttemptMaker, AttemptPolicy
         from lifecycle.runs.guard import GuardPolicy
+        from lifecycle.runs.tool_calls import ToolRules
 
         settings = self.settings
         policy = AttemptPolicy(
@@ -139,6 +145,7 @@ class RunParts(EvaluationParts, BudgetParts, PerformanceParts):
             settings.history_tokens,
             settings.budget_output_tokens,
             GuardPolicy(settings.runaway_same_tool_calls, round(settings.runaway_usd_per_minute * 1_000_000)),
+            ToolRules(setting=self.setting, approvals=self._approval_gate),
         )
         agents = UsedAgents(self.resolver, self.uses)
         return AttemptMaker(
@@ -182,6 +189,13 @@ class RunParts(EvaluationParts, BudgetParts, PerformanceParts):
         from lifecycle.runs.list import RunList
 
         return RunList(self.conversations, self.directory)
+
+    @cached_property
+    def run_steps(self) -> RunSteps:
+        """Reads the steps of runs."""
+        from lifecycle.runs.steps import RunSteps
+
+        return RunSteps(self.desk, self.facts, self.clock)
 
     @cached_property
     def run_resume(self) -> RunResume:

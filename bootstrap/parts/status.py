@@ -32,6 +32,7 @@ class StatusParts(RunParts, AlertParts):
             self.misconfigured_alerts,
             started_at=self.started_at,
             clock=self.clock,
+            problems=[f"{problem.where}: {problem.what}" for problem in self.extensions.problems],
         )
 
     @cached_property

@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 
 from lifecycle.configuration.dependents import Dependent, DependentKind, Dependents
 from lifecycle.configuration.items import Item, Items
 from lifecycle.configuration.kinds import Kind, Ref
 from lifecycle.configuration.layers import AgentConfig
-from lifecycle.configuration.sources import Resolved, Sources
-from lifecycle.specs.tools import Tools
+from lifecycle.configuration.sources import Resolved, Sources, SpecNames
 
 
 class Composer:
     """Composes agents from what is stored now."""
 
-    def __init__(self, items: Items, dependents: Dependents, tools: Tools, checks: Collection[str]) -> None:
-        """Set where items are, and the tools and checks of answers that specs can name."""
+    def __init__(self, items: Items, dependents: Dependents, names: SpecNames) -> None:
+        """Set where items are, and what specs can name."""
         self._items = items
         self._dependents = dependents
-        self._tools = tools
-        self._checks = checks
+        self._names = names
 
     def sources(self, workspace: str, assuming: Item | None = None) -> Sources:
         """Return the items of a workspace as they are from now on, one of them perhaps taken for granted."""
-        return Sources(self._items, self._tools, self._checks, workspace, assuming=assuming)
+        return Sources(self._items, self._names, workspace, assuming=assuming)
 
     async def compose(self, workspace: str, name: str, config: AgentConfig) -> Resolved:
         """Return what a declaration comes to, once the agent is entered as depending on what it is composed of.

@@ -13,13 +13,51 @@ from lifecycle.configuration.kinds import OVERRIDES, Kind, Ref, references
 from lifecycle.configuration.layers import AgentConfig, Capability, Content, Overrides, Personality, Template
 from lifecycle.configuration.merging import NOTHING, Merged, Origin
 from lifecycle.specs.output_format import check_response_format
-from lifecycle.specs.tools import Tools, check_tools
+from lifecycle.specs.spec import AgentSpec
+from lifecycle.specs.tools import Tools, check_context, check_tools
+from lifecycle.tools.remote import ToolServers
 from llmops.evaluation.policy import EvaluationPolicy
 
 T = TypeVar("T", bound=Content)
 
 MAX_CHAIN = 8
 """Most templates that may extend one another in a row."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpecNames:
+    """What specs can name.
+
+    Attributes:
+        tools: The function tools.
+        checks: The app's own checks of answers.
+        context: The context providers.
+        providers: The providers of models.
+        servers: What connects to MCP servers; None where nothing does.
+    """
+
+    tools: Tools
+    checks: Collection[str] = ()
+    context: Collection[str] = ()
+    providers: Collection[str] = ("offline", "openai", "foundry")
+    servers: ToolServers | None = None
+
+    def check(self, spec: AgentSpec) -> None:
+        """Check that what the spec names is there.
+
+        Raises:
+            InvalidInput: It is not (`unknown_tool`, `unknown_check`, `unknown_context_provider`, `unknown_provider`),
+                or an MCP server may not be connected to (`mcp_url_refused`).
+        """
+        if spec.provider not in self.providers:
+            msg = f"Unknown provider: {spec.provider}. This app has: {one_of(sorted(self.providers))}."
+            raise InvalidInput(msg, code="unknown_provider", fields={"/provider": "This app has no such provider."})
+        check_tools(self.tools, spec.tools)
+        check_context(self.context, spec.context_providers)
+        _check_checks(self.checks, spec.evaluation)
+        if self.servers is not None and spec.provider != "foundry":
+            for server in spec.mcp_servers:
+                self.servers.check(server)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +76,10 @@ class Resolved:
 class Sources:
     """The items of a workspace as they were when each was first asked for; make another one to see them anew."""
 
-    def __init__(
-        self, items: Items, tools: Tools, checks: Collection[str], workspace: str, *, assuming: Item | None = None
-    ) -> None:
+    def __init__(self, items: Items, names: SpecNames, workspace: str, *, assuming: Item | None = None) -> None:
         """Set what specs can name, whose items these are, and one to take for granted, whatever is stored."""
         self._items = items
-        self._tools = tools
-        self._checks = checks
+        self._names = names
         self._workspace = workspace
         self._found: dict[Ref, Item] = {assuming.ref: assuming} if assuming else {}
 
@@ -54,8 +89,8 @@ class Sources:
         Raises:
             InvalidInput: It refers to what there is not (`unknown_template`, `unknown_personality`,
                 `unknown_capability`), its templates extend one another in a circle (`template_cycle`) or too often
-                (`template_chain_too_long`), it makes no valid spec, names a tool or a check that there is
-                not (`unknown_tool`, `unknown_check`), or its answers could not be validated (`invalid_schema`).
+                (`template_chain_too_long`), it makes no valid spec, names what there is not (see `SpecNames.check`), or
+                its answers could not be validated (`invalid_schema`).
         """
         chain = await self.chain(config.template, "/template") if config.template else []
         overrides = await self._find(OVERRIDES)
@@ -80,8 +115,7 @@ class Sources:
             capabilities.append((_content(item, Capability), _origin(item)))
             used.append(item)
         effective = composed(merged, personality, capabilities)
-        check_tools(self._tools, effective.spec.tools)
-        _check_checks(self._checks, effective.spec.evaluation)
+        self._names.check(effective.spec)
         await check_response_format(effective.spec.response_format)
         return Resolved(effective, {str(item.ref): item.version for item in used})
 
@@ -97,8 +131,9 @@ class Sources:
             else:
                 await self._known(ref, pointer)
         tools = content.tools if isinstance(content, Capability) else getattr(content, "tools", None)
-        check_tools(self._tools, tools or ())
-        _check_checks(self._checks, getattr(content, "evaluation", None))
+        check_tools(self._names.tools, tools or ())
+        check_context(self._names.context, getattr(content, "context_providers", None) or ())
+        _check_checks(self._names.checks, getattr(content, "evaluation", None))
         await check_response_format(getattr(content, "response_format", None))
 
     async def chain(self, template: str, pointer: str) -> Sequence[Item]:

@@ -32,6 +32,8 @@ FAILING = "failing"
 """Why a session was paused by its own limit of failures."""
 BUDGET = "budget"
 """Why a session waits whose run a budget has stopped."""
+APPROVAL = "approval"
+"""Why a session waits whose run's tool calls wait for a decision."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any
 
 from kernel.clock import Clock
@@ -12,6 +13,7 @@ from lifecycle.conversations.run import Run
 from lifecycle.loader.resolver import LiveAgent
 from lifecycle.runs.guard import GuardPolicy
 from lifecycle.runs.metering import CallMeter, MeterPolicy, charged
+from lifecycle.runs.tool_calls import ToolCalls, ToolRules
 from llmops.budgets.call_budget import BudgetService
 from llmops.facts.model import AttemptFact, Attribution, Call, Ending, Timing
 from llmops.facts.store import Facts
@@ -27,6 +29,9 @@ TRIES = 5
 """How often a judge is asked about an answer before it is given up."""
 _CALLS = 100
 """Numbers kept for the model calls of one judgement, well above what Agent Framework's loop makes of one request."""
+
+JUDGING_LASTS = timedelta(minutes=5)
+"""How long a judge's tools may expect to have."""
 
 VERDICT_TOKENS = 4000
 """Tokens that a judge's verdict may take within budgets where the judge does not say, its reasoning included."""
@@ -70,7 +75,8 @@ class JudgingCharges:
         policy = MeterPolicy(guard, VERDICT_TOKENS, first=judgement.before + 1)
         meter = CallMeter(run.workspace, judge, budget, self._rates, judgement, self._clock, policy)
         try:
-            yield meter.middleware()
+            calls = ToolCalls(meter.guard, run, judge.version.version, ToolRules(), self._clock, JUDGING_LASTS)
+            yield [*meter.middleware(), calls.middleware()]
         finally:
             metered = meter.metered
             # First: a reservation whose worker dies is settled as what is recorded.

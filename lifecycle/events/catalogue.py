@@ -26,6 +26,7 @@ class Kind:
 
 _RUN = {"run_id": "the run"}
 _ATTEMPT = _RUN | {"attempt": "number of the attempt"}
+_APPROVAL = _RUN | {"approval_id": "the approval", "tool": "the tool; empty where a budget's step asks"}
 _CODE = {"code": "stable code of the failure, where there is one"}
 _AGENT = {"agent": "the agent"}
 _VERSION = _AGENT | {"version": "the version's label at the provider"}
@@ -123,7 +124,14 @@ CATALOGUE: Mapping[str, Kind] = MappingProxyType(
             "A run goes on with less, because much of a budget is used up",
             _RUN | _AGENT | {"step": "with what", "percent": "how much is used up", "model": "the model, if another"},
         ),
-        "approval.requested": Kind("A run waits for an operator's approval", _ATTEMPT),
+        "approval.requested": Kind("A run waits for a decision", _ATTEMPT | {"approval_id": "the approval"}),
+        "approval.decided": Kind(
+            "An approval was decided",
+            _APPROVAL
+            | {"decision": "approve, amend or reject", "by": "who decided, where the platform's sign-in names them"},
+        ),
+        "approval.expired": Kind("Nobody decided an approval in time, which rejects it", _APPROVAL),
+        "approval.withdrawn": Kind("There is nothing to decide any more", _APPROVAL),
         "approval.granted": Kind(
             "An operator lets a run go on, also past the steps of its agent's ladder that ask",
             _RUN | {"by": "the operator, where the platform's sign-in names one"},

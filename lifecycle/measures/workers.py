@@ -29,6 +29,11 @@ class Measures:
         if waited and after.stage is Stage.CHECKING_BUDGET:
             self._count(after.workspace, metrics.BLOCKED, 1, after.agent)
         self._runs_here(after)
+        old, new = set(before.dispatch.awaits if before else ()), set(after.dispatch.awaits)
+        if asked := len(new - old):
+            self._count(after.workspace, metrics.APPROVALS_REQUESTED, asked, after.agent)
+        if closed := len(old - new):
+            self._count(after.workspace, metrics.APPROVALS_CLOSED, closed, after.agent)
         if after.finished and not (before and before.finished):
             self._run_ended(after)
 

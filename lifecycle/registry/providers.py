@@ -11,7 +11,7 @@ from kernel.errors import AppError
 from lifecycle.specs.spec import AgentSpec
 
 if TYPE_CHECKING:
-    from agent_framework import SupportsAgentRun
+    from agent_framework import FunctionTool, SupportsAgentRun
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +163,15 @@ class AgentProvider(Protocol):
 
     def open(self, version: ProviderVersion, spec: AgentSpec) -> SupportsAgentRun:
         """Return a Microsoft Agent Framework agent bound to the version; does no I/O and can be shared by runs."""
+        ...
+
+    async def run_tools(self, spec: AgentSpec) -> Sequence[FunctionTool]:
+        """Return tools that a run of the spec is given beside those of the opened agent: of MCP servers.
+
+        Raises:
+            Unavailable: One cannot be reached (code `mcp_unavailable`).
+            RunFailed: Something is missing in the app's settings (code `mcp_not_configured`).
+        """
         ...
 
     def translate(self, error: Exception) -> AppError:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import traceback
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from kernel.clock import Clock
 from kernel.errors import AppError, InternalError, Unavailable
 from kernel.ids import new_id
+from lifecycle.approvals.gate import ApprovalPending
 from lifecycle.conversations.run import Answer, Effort, Run, Stage
 from lifecycle.conversations.session import Held, Kept, Session
 from lifecycle.conversations.store import Conversations, Stored, Turn
@@ -22,10 +23,13 @@ from lifecycle.registry.providers import AttemptId
 from lifecycle.registry.signals import AgentSignals
 from lifecycle.runs.guard import GuardPolicy
 from lifecycle.runs.history import compacted, estimate, token_limit, wishes
+from lifecycle.runs.holding import Holding
 from lifecycle.runs.lease import RunLease
 from lifecycle.runs.metering import CallMeter, Metered, MeterPolicy, charged, estimated
-from lifecycle.runs.progress import dumped, loaded
+from lifecycle.runs.progress import Progress, dumped, loaded
 from lifecycle.runs.streaming import told_on_the_way
+from lifecycle.runs.tool_calls import ToolCalls, ToolRules
+from lifecycle.tools.context import CURRENT
 from llmops.budgets.call_budget import BudgetService, reserve_for
 from llmops.budgets.rules import Amounts, BudgetBlocked
 from llmops.budgets.waits import Wait
@@ -35,7 +39,7 @@ from llmops.spend.rates import RateBook
 from llmops.spend.usage import Usage
 
 if TYPE_CHECKING:
-    from agent_framework import AgentResponse, Message
+    from agent_framework import AgentResponse, ChatResponse, Message
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +61,7 @@ class AttemptPolicy:
         history_tokens: Most tokens of the history that the model is given, where the session does not say.
         output_tokens: Most tokens of a model call's answer within budgets, where the agent does not say.
         guard: When a run has run away, where the agent does not say.
+        tools: What tool calls are subject to.
     """
 
     timeout: timedelta
@@ -64,6 +69,7 @@ class AttemptPolicy:
     history_tokens: int
     output_tokens: int
     guard: GuardPolicy
+    tools: ToolRules = field(default_factory=ToolRules)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,9 +161,11 @@ class RunAttempt:
         self._signals = signals
         self._prepared = prepared
         self._conversation: str | None = None
-        self._done: Sequence[Message] = ()
+        self._before = Progress()
+        self._holding: Holding | None = None
         self._tokens = 0
         self._meter: CallMeter | None = None
+        self._tools: ToolCalls | None = None
         self._version = ""
 
     @property
@@ -168,7 +176,7 @@ class RunAttempt:
         open_call = (metered.open,) if metered.open else ()
         return Effort(
             (*metered.calls, *open_call),
-            tuple(meter.tools) if meter else (),
+            tuple(self._tools.made) if self._tools else (),
             self._version,
             metered.finish_reason,
             self.went_on,
@@ -184,17 +192,20 @@ class RunAttempt:
     @property
     def progress(self) -> str | None:
         """How far the run has come, for another attempt to go on from; None for its beginning."""
+        return self._progress(self._holding.response if self._holding else None)
+
+    def _progress(self, held: ChatResponse[Any] | None) -> str | None:
         metered = self._meter.metered if self._meter else Metered()
         if not metered.spend.calls:
             return self._lease.run.costs.progress if self.went_on else None
         if self._conversation is not None:
-            return dumped(metered.messages, self._conversation)
-        return dumped([*self._done, *metered.messages[metered.given :]], None)
+            return dumped([] if held else metered.messages, self._conversation, held)
+        return dumped([*self._before.messages, *metered.messages[metered.given :]], None, held)
 
     @property
     def went_on(self) -> bool:
         """Whether it has gone on from where an earlier one was stopped."""
-        return bool(self._done)
+        return self._before.begun
 
     async def answer(self) -> Answer:
         """Return the model's answer, scored.
@@ -210,9 +221,9 @@ class RunAttempt:
         self._version = live.version.version
         try:
             said = await self._said_before(live)
-            self._done = loaded(run.costs.progress, self._conversation)
-            within = bool(self._done) and self._conversation is not None
-            messages = self._done if within else [*said, told(run), *self._done]
+            before = self._before = loaded(run.costs.progress, self._conversation)
+            within = bool(before.messages) and self._conversation is not None
+            messages = before.messages if within else [*said, told(run), *before.messages]
             meter = self._meter = await self._metering(live)
             lease.enter(Stage.RUNNING)
             response = await self._asked(live, messages, meter)
@@ -238,12 +249,14 @@ class RunAttempt:
         """Return the provider's conversation if it surely is what it was before, else None.
 
         A refusal for too many requests added nothing to it, nor did a call that a budget did not allow, before which it
-        holds what was answered; of any other failure that cannot be said.
+        holds what was answered. Where tool calls wait for a decision it holds them, and is gone on in with their
+        results. Of any other failure that cannot be said.
         """
         called = bool(self.effort.spend.calls)
-        if isinstance(error, BudgetBlocked) and called and self._conversation is not None:
+        waits = isinstance(error, (BudgetBlocked, ApprovalPending))
+        if waits and called and self._conversation is not None:
             return Held(self._conversation, self._lease.session.turns, self._tokens)
-        refused = isinstance(error, BudgetBlocked) or error.code == "provider_throttled"
+        refused = waits or error.code == "provider_throttled"
         return self._lease.session.held if refused and not called else None
 
     async def _said_before(self, live: LiveAgent) -> Sequence[Message]:
@@ -277,16 +290,30 @@ class RunAttempt:
         return await self._maker.turns(session, first)
 
     async def _asked(self, live: LiveAgent, messages: Sequence[Message | str], meter: CallMeter) -> AgentResponse[Any]:
-        run, agent = self._lease.run, live.framework_agent
+        run, agent, policy = self._lease.run, live.framework_agent, self._maker.policy
+        rules, chat, function = policy.tools, [*meter.middleware()], []
+        if rules.approvals is not None:
+            holding = self._holding = Holding(rules.approvals, run, live, meter, self._before.held, self._progress)
+            rules = replace(rules, gate=holding.gate)
+            chat, function = [holding.chat_middleware(), *chat], [holding.function_middleware()]
+        calls = self._tools = ToolCalls(
+            meter.guard, run, live.version.version, rules, self._maker.clock, policy.timeout
+        )
         how: dict[str, Any] = {
             "session": agent.get_session(self._conversation) if self._conversation else None,
-            "middleware": meter.middleware(),
+            "middleware": [*chat, calls.middleware(), *function],
             "client_kwargs": {"attempt": AttemptId(run.id, run.attempt)},
         }
-        async with meter.within(self._maker.policy.timeout.total_seconds()):
-            if run.stream:
-                return await told_on_the_way(agent.run(messages, stream=True, **how), self._lease)
-            return await agent.run(messages, **how)
+        token = CURRENT.set(calls.context)
+        try:
+            async with meter.within(policy.timeout.total_seconds()):
+                if more := await live.provider.run_tools(live.spec):
+                    how["tools"] = more
+                if run.stream:
+                    return await told_on_the_way(agent.run(messages, stream=True, **how), self._lease)
+                return await agent.run(messages, **how)
+        finally:
+            CURRENT.reset(token)
 
     async def _metering(self, live: LiveAgent) -> CallMeter:
         """Return what meters the attempt's calls, after what earlier attempts have left reserved is settled."""

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import json
-import time
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from kernel.errors import AppError, RunFailed
+from kernel.errors import RunFailed
 from kernel.money import format_usd
-from llmops.facts.model import ToolCall
 
 if TYPE_CHECKING:
-    from agent_framework import FunctionInvocationContext
-
     from lifecycle.specs.spending import Runaway
 
 LOOP = "runaway_loop"
@@ -47,16 +42,11 @@ class GuardPolicy:
 
 
 class Guard:
-    """Watches one attempt.
-
-    Attributes:
-        tools: The calls of function tools that were made, in order.
-    """
+    """Watches one attempt."""
 
     def __init__(self, policy: GuardPolicy) -> None:
         self._policy = policy
         self._calls: Counter[str] = Counter()
-        self.tools: list[ToolCall] = []
         self._spent: deque[tuple[float, int]] = deque()
 
     def called(self, tool: str, arguments: object) -> None:
@@ -88,31 +78,3 @@ class Guard:
         if most and total > most:
             msg = f"The run was stopped: it spent {format_usd(total)} within a minute; {format_usd(most)} are allowed."
             raise RunFailed(msg, code=SPEND)
-
-    def middleware(self) -> Callable[[FunctionInvocationContext, Callable[[], Awaitable[None]]], Awaitable[None]]:
-        """Return function middleware for Agent Framework, which calls it before every function tool."""
-        from agent_framework import MiddlewareFailure, function_middleware  # noqa: PLC0415 - cold start
-
-        @function_middleware
-        async def guard(context: FunctionInvocationContext, call_next: Callable[[], Awaitable[None]]) -> None:
-            try:
-                self.called(context.function.name, _plain(context.arguments))
-            except RunFailed as error:
-                # Anything else that a function raises is told to the model, which would go on.
-                raise MiddlewareFailure(error.detail) from error
-            started, outcome = time.perf_counter(), "ok"
-            try:
-                await call_next()
-            except BaseException as error:
-                outcome = error.code if isinstance(error, AppError) else type(error).__name__
-                raise
-            finally:
-                took = round((time.perf_counter() - started) * 1000)
-                self.tools.append(ToolCall(context.function.name, outcome, took))
-
-        return guard
-
-
-def _plain(arguments: Any) -> object:
-    """Return a tool's arguments as JSON has them; the framework gives them as a model or as a mapping."""
-    return arguments.model_dump(mode="json") if hasattr(arguments, "model_dump") else dict(arguments or {})

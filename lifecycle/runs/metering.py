@@ -19,7 +19,7 @@ from lifecycle.specs.spending import reached
 from llmops.budgets.call_budget import CallBudget
 from llmops.budgets.rules import BudgetBlocked, Charged
 from llmops.budgets.waits import APPROVAL
-from llmops.facts.model import Call, ToolCall
+from llmops.facts.model import Call
 from llmops.spend.pricing import Rates
 from llmops.spend.rates import RateBook
 from llmops.spend.usage import Spend, Usage
@@ -80,7 +80,7 @@ class Metered:
         waits_below: The degradation step that stopped the run, in percent of a budget; None where none did.
         finish_reason: Why the model stopped last; empty when unknown.
         messages: What the last call was given.
-        given: How many of these the first call was given already.
+        given: How many of these the attempt began with; None before its first call.
     """
 
     calls: list[Call] = field(default_factory=list[Call])
@@ -89,7 +89,7 @@ class Metered:
     waits_below: int | None = None
     finish_reason: str = ""
     messages: list[Message] = field(default_factory=list["Message"])
-    given: int = 0
+    given: int | None = None
 
     @property
     def model(self) -> str | None:
@@ -107,7 +107,7 @@ class CallMeter:
 
     Attributes:
         metered: What they have come to.
-        tools: The calls of function tools.
+        guard: Stops a run that has run away.
     """
 
     def __init__(
@@ -127,25 +127,20 @@ class CallMeter:
         self._notes = notes
         self._clock = clock
         self._policy = policy
-        self._guard = Guard(policy.guard)
+        self.guard = Guard(policy.guard)
         self._limit: asyncio.Timeout | None = None
         self._latest = 0.0
         self.metered = Metered()
 
-    @property
-    def tools(self) -> Sequence[ToolCall]:
-        """The calls of function tools, in order."""
-        return self._guard.tools
-
     def middleware(self) -> list[Any]:
-        """Return middleware for Agent Framework: of model calls, which it makes one by one, and of function tools."""
+        """Return middleware for Agent Framework, which makes model calls one by one."""
         from agent_framework import chat_middleware  # noqa: PLC0415 - cold start
 
         @chat_middleware
         async def meter(context: ChatContext, call_next: CallNext) -> None:
             await self._call(context, call_next)
 
-        return [meter, self._guard.middleware()]
+        return [meter]
 
     @asynccontextmanager
     async def within(self, timeout_s: float) -> AsyncIterator[None]:
@@ -213,10 +208,10 @@ class CallMeter:
             RunFailed: The run has run away.
             Unavailable: It cannot be noted.
         """
-        self._guard.check(time.monotonic())
+        self.guard.check(time.monotonic())
         state, spec = self.metered, self._live.spec
         state.messages = list(context.messages)
-        if state.wanted is None:
+        if state.given is None:
             state.given = len(state.messages)
         options: dict[str, Any] = context.options if isinstance(context.options, dict) else {}
         limited = bool(await self._budget.limits())
@@ -273,7 +268,7 @@ class CallMeter:
         self.metered.calls.append(call)
         self.metered.open = None
         self._budget.record(call)
-        self._guard.spent(call.spend.cost_micro_usd, time.monotonic())
+        self.guard.spent(call.spend.cost_micro_usd, time.monotonic())
 
     async def _degrade(self, options: dict[str, Any]) -> None:
         """Take the agent's degradation steps as far as its budgets are used up.

@@ -9,7 +9,7 @@ from kernel.clock import Clock
 from kernel.errors import AppError, Conflict, NotFound
 from kernel.journal import Event
 from lifecycle.conversations import run as runs
-from lifecycle.conversations.run import Run, RunState
+from lifecycle.conversations.run import APPROVAL_NEEDED, Run, RunState
 from lifecycle.conversations.session import SessionState
 from lifecycle.conversations.store import Change, Conversations, Stored
 from lifecycle.conversations.submission import Send
@@ -57,10 +57,12 @@ class RunResume:
             if stored.run.finished:
                 msg = f"The run is {stored.run.state.value}; only one that waits can be resumed."
                 raise Conflict(msg, code="run_not_waiting")
-            if stored.run.state is not RunState.WAITING or stored.run.dispatch.approved:
+            run = stored.run
+            undecided = run.error is not None and run.error.code == APPROVAL_NEEDED  # which resuming does not decide
+            if run.state is not RunState.WAITING or run.dispatch.approved or undecided:
                 return None
             granted = Event("approval.granted", {"run_id": run_id} | ({"by": by} if by else {}), self._clock())
-            return Change(session, runs.approved(stored.run), events=[granted])
+            return Change(session, runs.approved(run), events=[granted])
 
         await self._conversations.update(workspace, run.session_id, run_id, decide)
         await self._pause.resume(workspace, run.session_id, send)

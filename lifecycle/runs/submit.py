@@ -193,7 +193,7 @@ class Intake:
         """Leave the session just entered for that of an earlier try, which may have died before it entered its own."""
         await self._directory.close_session(agent.workspace, agent.name, session_id)
         if (await self._conversations.load(agent.workspace, claimed_session_id)).session is None:
-            await self._start.enter(_new_session(agent, claimed_session_id, request, now))
+            await self._start.enter(self._new_session(agent, claimed_session_id, request, now))
 
     async def _looked_up(self, workspace: str, name: str, request: RunRequest) -> tuple[Agent, Stored | None]:
         """Return the agent and the session that the request names."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
 from kernel.clock import Clock
@@ -24,11 +24,13 @@ from lifecycle.conversations.store import Change, Conversations, Stored
 from lifecycle.registry.providers import Providers
 from lifecycle.sessions.end import Record
 from llmops.budgets.call_budget import BudgetService
-from llmops.budgets.waits import Waits
 from llmops.evaluation.scoring import Score
 from llmops.facts.forgetting import RunForgetting
 
 log = logging.getLogger(__name__)
+
+ForgetWaiting = Callable[[str, str], Awaitable[object]]
+"""Takes out what a workspace's run waits for, and what people were shown of it; what they decided stays."""
 
 _PATIENCE_S = 5.0
 _LOOK_EVERY_S = 0.1
@@ -46,7 +48,7 @@ class SessionErasure:
         providers: Providers,
         forgetting: RunForgetting,
         treasury: BudgetService,
-        waits: Waits,
+        forget_waiting: ForgetWaiting,
         journal: Journal,
         record: Record,
         clock: Clock,
@@ -57,7 +59,7 @@ class SessionErasure:
         self._providers = providers
         self._forgetting = forgetting
         self._treasury = treasury
-        self._waits = waits
+        self._forget_waiting = forget_waiting
         self._journal = journal
         self._record = record
         self._clock = clock
@@ -177,7 +179,7 @@ class SessionErasure:
         What a judge that is still at it brings later is taken out by `lifecycle.evaluation.judging`.
         """
         workspace = run.workspace
-        await self._waits.forget(workspace, run.id)
+        await self._forget_waiting(workspace, run.id)
         # Reservations of the dead become lines one day: now, rather than after the user is forgotten.
         await self._treasury.free(workspace, run.id, run.attempt + 1)
         last = run.finished_at or self._clock()

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -17,6 +18,8 @@ from pydantic import (
     model_validator,
 )
 from pydantic_core import PydanticCustomError
+
+from lifecycle.tools.conditions import MAX_LENGTH, check_condition
 
 ToolName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:/-]{0,255}$")]
@@ -40,6 +43,14 @@ class _HostedTool(_Options):
     def label(self) -> str:
         """What a spec may hold only one of."""
         return str(getattr(self, "type"))  # noqa: B009 - each kind declares its own
+
+
+class ApprovalWhen(BaseModel):
+    """A rule over a call's arguments that says when it needs an approval."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+    when: Annotated[str, Field(max_length=MAX_LENGTH), AfterValidator(check_condition)]
 
 
 class Place(_Options):
@@ -93,24 +104,40 @@ class FileSearch(_HostedTool):
 
 
 class Mcp(_HostedTool):
-    """Tools of a Model Context Protocol server that the provider calls, without asking for approval.
+    """Tools of a Model Context Protocol server: `foundry` calls it itself, for every other provider this app does.
 
-    A spec holds no secrets: a server that needs any is reached through a connection of the project.
+    A spec holds no secrets. With `foundry`, a server that needs any is reached through a connection of the project;
+    else `headers_setting` names the app setting that has them.
 
     Attributes:
         server_label: Names the server among the spec's.
-        server_url: Where it is; HTTPS.
-        project_connection_id: The connection of the project that knows how to reach it.
-        server_description: What the model is told of it.
+        server_url: Where it is; can be given as `url`.
+        project_connection_id: The connection of the project that knows how to reach it; only with `foundry`.
+        server_description: What the model is told of it; only with `foundry`.
         allowed_tools: The only tools of it to offer; none for all.
+        headers_setting: The app setting with the headers to send and the origin to send them to; not with `foundry`.
+        approval: When a call needs an approval; None for never.
+        timeout_s: How long a call may take, in seconds; None for 30. Not with `foundry`.
     """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     type: Literal["mcp"]
     server_label: Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,63}$")]
-    server_url: Annotated[str, StringConstraints(pattern=r"^https://[^\s@]{1,2000}$")] | None = None
+    server_url: Annotated[str, StringConstraints(pattern=r"^https?://[^\s@]{1,2000}$")] | None = None
     project_connection_id: Id | None = None
     server_description: Words | None = None
     allowed_tools: Annotated[tuple[Words, ...], Field(max_length=128)] = ()
+    headers_setting: Annotated[str, StringConstraints(pattern=r"^MCP_HEADERS_[A-Z0-9_]{1,64}$")] | None = None
+    approval: Literal["never", "always"] | ApprovalWhen | None = None
+    timeout_s: Annotated[float, Field(gt=0, le=600)] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _url(cls, value: Any) -> Any:
+        if isinstance(value, Mapping) and "url" in value and "server_url" not in value:
+            return {"server_url" if name == "url" else name: each for name, each in value.items()}
+        return value
 
     @model_validator(mode="after")
     def _reachable(self) -> Mcp:
@@ -123,6 +150,21 @@ class Mcp(_HostedTool):
     def label(self) -> str:
         """What a spec may hold only one of."""
         return f"mcp {self.server_label}"
+
+    def unfit(self, provider: str) -> str | None:
+        """Return why the provider cannot have the server described like this; None where it can."""
+        if provider == "foundry":
+            own = [name for name in ("headers_setting", "timeout_s") if getattr(self, name) is not None]
+            if own:
+                return f"foundry reaches MCP servers itself: leave out {' and '.join(own)}"
+            if self.approval not in (None, "never"):
+                return "a tool that foundry calls itself cannot wait for an approval"
+            if self.server_url is not None and not self.server_url.startswith("https://"):
+                return "foundry reaches MCP servers by https only"
+            return None
+        if self.server_url is None or self.project_connection_id is not None:
+            return f"with the provider {provider!r} an mcp tool needs a server_url, and no project_connection_id"
+        return None
 
 
 HostedTool = WebSearch | CodeInterpreter | FileSearch | Mcp

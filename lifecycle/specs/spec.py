@@ -11,22 +11,25 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from kernel.ids import MODEL_NAME
-from lifecycle.specs.hosted_tools import HostedTool, SpecTool, ToolName, repeated
+from lifecycle.specs.approvals import ApprovalRule
+from lifecycle.specs.hosted_tools import HostedTool, Mcp, SpecTool, ToolName, repeated
 from lifecycle.specs.output_format import ResponseFormat
 from lifecycle.specs.spending import Runaway, Rung, check_ladder
 from llmops.evaluation.policy import EvaluationPolicy
 from llmops.performance.sla import SlaPolicy
 
-ProviderKind = Literal["offline", "openai", "foundry"]
+ProviderKind = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 ModelName = Annotated[str, StringConstraints(pattern=f"^{MODEL_NAME}$")]
 Label = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 
 _DIGESTED = re.compile(r"-[0-9a-f]{16}\Z")
 
-POLICY_FIELDS = frozenset({"description", "labels", "pinned", "idle_after_s", "evaluation", "sla", "ladder", "runaway"})
+POLICY_FIELDS = frozenset(
+    {"description", "labels", "pinned", "idle_after_s", "evaluation", "sla", "ladder", "runaway", "approvals"}
+)
 """Fields of a spec that say how an agent is kept, not what it is: changing them makes no new version."""
 
-_LATER_FIELDS = frozenset({"response_format"})
+_LATER_FIELDS = frozenset({"response_format", "context_providers"})
 """Fields that specs did not always have: where they say nothing, a fingerprint is what it was without them."""
 
 _HOSTING = frozenset({"foundry"})
@@ -61,16 +64,17 @@ class AgentSpec(BaseModel):
     """An agent as its owner declares it.
 
     Attributes:
-        provider: Who runs the model: `offline` (no model, for trials and tests), `openai` (any compatible endpoint) or
-            `foundry` (an agent in a Microsoft Foundry project).
+        provider: Who runs the model: `offline` (no model, for trials and tests), `openai` (any compatible endpoint),
+            `foundry` (an agent in a Microsoft Foundry project), or a chat client that an extension brings.
         model: Model or deployment name at the provider.
         instructions: System prompt, at most 100,000 characters.
         description: What the agent is for, shown in lists.
         temperature: Sampling temperature 0-2; None for the provider's default.
         top_p: Nucleus sampling 0-1; None for the provider's default.
         max_output_tokens: Most tokens one model call may produce; None for the provider's default.
-        tools: What the model may call: names of function tools, and objects for tools that the provider runs
-            (`lifecycle.specs.hosted_tools`), which only `foundry` has.
+        tools: What the model may call: names of function tools, MCP servers, and objects for tools that the provider
+            runs (`lifecycle.specs.hosted_tools`), which only `foundry` has.
+        context_providers: What adds to what the model is given before each run, by name; an extension brings them.
         response_format: The JSON Schema that answers follow; None for text. Not with `offline`.
         simulate: What the `offline` provider should do; only allowed there.
         labels: At most 16 free key-value pairs to find and group agents by.
@@ -80,6 +84,7 @@ class AgentSpec(BaseModel):
         sla: What service level it is to keep; None for the app's settings.
         ladder: What the agent does as its budgets are used up, in ascending steps.
         runaway: When a run of it has run away; None for the app's settings.
+        approvals: Which tool calls need an approval, beside those that the workspace's policy names.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
@@ -92,6 +97,7 @@ class AgentSpec(BaseModel):
     top_p: float | None = Field(default=None, gt=0, le=1)
     max_output_tokens: int | None = Field(default=None, ge=1, le=1_000_000)
     tools: tuple[SpecTool, ...] = Field(default=(), max_length=128)
+    context_providers: tuple[ToolName, ...] = Field(default=(), max_length=16)
     response_format: ResponseFormat | None = None
     simulate: Simulation | None = None
     labels: Mapping[Label, Annotated[str, StringConstraints(max_length=256)]] = Field(default={}, max_length=16)
@@ -101,6 +107,7 @@ class AgentSpec(BaseModel):
     sla: SlaPolicy | None = None
     ladder: tuple[Rung, ...] = Field(default=(), max_length=16)
     runaway: Runaway | None = None
+    approvals: tuple[ApprovalRule, ...] = Field(default=(), max_length=32)
 
     @model_validator(mode="after")
     def _consistent(self) -> AgentSpec:
@@ -113,9 +120,11 @@ class AgentSpec(BaseModel):
         if repeated(self.tools):
             msg = "tools must not repeat a name, nor a type of hosted tool (mcp: a server_label)"
             raise ValueError(msg)
-        if self.hosted_tools and self.provider not in _HOSTING:
+        if self.provider not in _HOSTING and any(not isinstance(tool, Mcp) for tool in self.hosted_tools):
             msg = f"the provider {self.provider!r} runs no tools itself; name function tools, or use 'foundry'"
             raise ValueError(msg)
+        if unfit := next(filter(None, (server.unfit(self.provider) for server in self.mcp_servers)), None):
+            raise ValueError(unfit)
         if self.response_format is not None and self.provider not in _FORMATTING:
             msg = f"the provider {self.provider!r} has no structured output; leave out response_format"
             raise ValueError(msg)
@@ -127,13 +136,18 @@ class AgentSpec(BaseModel):
         """The tools among `tools` that the provider runs."""
         return tuple(tool for tool in self.tools if not isinstance(tool, str))
 
+    @property
+    def mcp_servers(self) -> tuple[Mcp, ...]:
+        """The MCP servers among `tools`."""
+        return tuple(tool for tool in self.tools if isinstance(tool, Mcp))
+
 
 def content(spec: AgentSpec) -> str:
     """Return what the spec makes an agent be, as JSON with sorted keys; POLICY_FIELDS do not count."""
     fields = spec.model_dump(mode="json", exclude=set(POLICY_FIELDS))
     if spec.simulate is not None and not spec.simulate.stream_chunk_ms:
         del fields["simulate"]["stream_chunk_ms"]  # as for _LATER_FIELDS
-    said = {name: value for name, value in fields.items() if value is not None or name not in _LATER_FIELDS}
+    said = {name: value for name, value in fields.items() if value not in (None, []) or name not in _LATER_FIELDS}
     return json.dumps(said, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 

@@ -1,36 +1,28 @@
-"""The function tools a spec can name, and the place to add your own.
-
-A tool is a plain function (sync or async) whose docstring and annotated parameters are what the model sees, or an
-`agent_framework.FunctionTool` for what a function cannot say. To add one, put it into the mapping that `bootstrap`
-gives to the providers:
-
-    def order_status(order_id: Annotated[str, "As printed on the invoice"]) -> str:
-        '''Look up where an order is.'''
-        ...
-
-    tools = builtin_tools(clock) | {"order_status": order_status}
-
-What a tool raises never reaches the model: the framework answers with a general error, so a tool that wants to be asked
-again in another way returns a sentence that says how.
-"""
+"""The function tools a spec can name: those of every app, and those that extensions bring (`lifecycle.extensions`)."""
 
 from __future__ import annotations
 
 import ast
 import operator
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 from kernel.clock import Clock, rfc3339
-from kernel.errors import InvalidInput, one_of
-from lifecycle.specs.hosted_tools import HostedTool
+from kernel.errors import InvalidInput, RunFailed, one_of
+from lifecycle.specs.hosted_tools import HostedTool, Mcp
+from lifecycle.tools.definition import Tool, defined
+from lifecycle.tools.remote import ToolServers
+from lifecycle.tools.sources import ContextSource
 
 if TYPE_CHECKING:
-    from agent_framework import FunctionTool
+    from agent_framework import ContextProvider, FunctionTool
 
-Tools = Mapping[str, "Callable[..., Any] | FunctionTool"]
+Tools = Mapping[str, "Callable[..., Any] | Tool | FunctionTool"]
 """The tools by the name that a spec uses for them."""
+
+BUILTIN_TOOLS = ("current_time", "calculator")
+"""The tools that every app has."""
 
 _EXPRESSION = re.compile(r"[0-9eE.+\-*/%()\s]{1,200}")
 _MAX_BITS = 2048  # of an integer result, about 600 digits
@@ -75,11 +67,33 @@ def check_tools(tools: Tools, wanted: Iterable[str | HostedTool]) -> None:
         raise InvalidInput(msg, code="unknown_tool", fields=dict.fromkeys(unknown, "This app has no such tool."))
 
 
+def check_context(known: Collection[str], wanted: Iterable[str]) -> None:
+    """Check that every name is a known context provider.
+
+    Raises:
+        InvalidInput: Some are not (code `unknown_context_provider`).
+    """
+    unknown = {f"/context_providers/{at}": name for at, name in enumerate(wanted) if name not in known}
+    if unknown:
+        said, has = one_of(list(unknown.values())), one_of(sorted(known)) or "none"
+        msg = f"Unknown context providers: {said}. This app has: {has}."
+        fields = dict.fromkeys(unknown, "This app has no such context provider.")
+        raise InvalidInput(msg, code="unknown_context_provider", fields=fields)
+
+
 class Toolbox:
     """The tools as the Agent Framework takes them, each wrapped once: that costs more than opening an agent."""
 
-    def __init__(self, tools: Tools) -> None:
+    def __init__(
+        self,
+        tools: Tools,
+        context: Mapping[str, ContextSource] | None = None,
+        servers: ToolServers | None = None,
+    ) -> None:
+        """Set the tools and context providers that specs can name, and what connects to MCP servers."""
         self._tools = tools
+        self._context = context or {}
+        self._servers = servers
         self._wrapped: dict[str, FunctionTool] = {}
 
     def pick(self, wanted: Iterable[str | HostedTool]) -> list[FunctionTool]:
@@ -92,11 +106,43 @@ class Toolbox:
         check_tools(self._tools, wanted)
         return [self._wrapped.get(name) or self._wrap(name) for name in wanted if isinstance(name, str)]
 
+    async def remote(self, servers: Sequence[Mcp]) -> list[FunctionTool]:
+        """Return the tools of MCP servers that the app calls.
+
+        Raises:
+            Unavailable: One cannot be reached (code `mcp_unavailable`).
+            RunFailed: Something is missing here (code `mcp_not_configured`).
+        """
+        if not servers:
+            return []
+        if self._servers is None:
+            msg = "This app connects to no MCP servers."
+            raise RunFailed(msg, code="mcp_not_configured")
+        return [tool for server in servers for tool in await self._servers.tools(server)]
+
+    def context(self, wanted: Iterable[str]) -> list[ContextProvider]:
+        """Return the named context providers in that order.
+
+        Raises:
+            InvalidInput: There is no such context provider (code `unknown_context_provider`).
+        """
+        wanted = list(wanted)
+        check_context(self._context, wanted)
+        if not wanted:
+            return []
+        from lifecycle.tools.retrieval import framework_providers  # noqa: PLC0415 - cold start
+
+        return framework_providers(self._context, wanted)
+
     def _wrap(self, name: str) -> FunctionTool:
-        from agent_framework import FunctionTool, tool  # noqa: PLC0415 - cold start
+        from agent_framework import FunctionTool  # noqa: PLC0415 - cold start
+
+        from lifecycle.tools.framework import framework_tool  # noqa: PLC0415 - cold start
 
         given = self._tools[name]
-        wrapped = given if isinstance(given, FunctionTool) else tool(given, name=name)
+        if not isinstance(given, FunctionTool):
+            given = framework_tool(given if isinstance(given, Tool) else defined(given, name))
+        wrapped = given
         if wrapped.name != name:
             msg = f"the FunctionTool {wrapped.name!r} cannot be registered under another name, {name!r}"
             raise ValueError(msg)

@@ -67,7 +67,9 @@ class SystemStatus:
         *,
         started_at: datetime,
         clock: Clock,
+        problems: Sequence[str] = (),
     ) -> None:
+        """Set what is asked, and what is known to be wrong with this worker's extensions."""
         self._tables = tables
         self._heartbeats = heartbeats
         self._counts = counts
@@ -76,6 +78,7 @@ class SystemStatus:
         self._misconfigured_alerts = misconfigured_alerts
         self._clock = clock
         self._started_at = started_at
+        self._problems = problems
 
     async def look(self, workspace: str, queue: RunQueue, dead: DeadLetters) -> Status:
         """Return how the system is now. Never fails: what cannot be asked is not well."""
@@ -90,6 +93,7 @@ class SystemStatus:
             _asked("prices", self._prices(workspace)),
             _asked("alerts", self._alerts(workspace)),
             _asked("stored_values", _stored_values()),
+            _asked("extensions", self._extensions()),
         )
         return Status(overall(components), tuple(components), now, self._started_at)
 
@@ -109,6 +113,9 @@ class SystemStatus:
 
     async def _alerts(self, workspace: str) -> Component:
         return rules.alerts(await self._misconfigured_alerts(workspace))
+
+    async def _extensions(self) -> Component:
+        return rules.extensions(self._problems)
 
     async def _prices(self, workspace: str) -> Component:
         spent = await self._spent_today(workspace)

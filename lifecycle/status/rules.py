@@ -92,6 +92,13 @@ def stored(skipped: Mapping[str, int]) -> Component:
     return Component("stored_values", Health.DEGRADED, f"rows that could not be read are left out; {said}")
 
 
+def extensions(problems: Sequence[str]) -> Component:
+    """Return the state of this worker's extensions by what is wrong with them."""
+    if not problems:
+        return Component("extensions", Health.HEALTHY)
+    return Component("extensions", Health.DEGRADED, "; ".join(problems))
+
+
 def prices(unpriced: int, unmetered: int) -> Component:
     """Return the state of pricing by today's calls without a known price, and those without a usable usage."""
     wrong = [f"{unpriced} model calls of today have no known price"] if unpriced else []

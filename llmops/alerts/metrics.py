@@ -50,6 +50,8 @@ Metric = Literal[
     "agents_failed",
     "budget_used_share",
     "timers_failing",
+    "approvals_pending",
+    "approval_wait_s",
 ]
 
 FROM_LEDGER: frozenset[Metric] = frozenset({"cost_today_usd"})
@@ -57,9 +59,17 @@ FROM_LEDGER: frozenset[Metric] = frozenset({"cost_today_usd"})
 
 
 FROM_REGISTRY: frozenset[Metric] = frozenset(
-    {"versions_created", "create_failures", "delete_failures", "drift", "leaks"}
+    {
+        "versions_created",
+        "create_failures",
+        "delete_failures",
+        "drift",
+        "leaks",
+        "approvals_pending",
+        "approval_wait_s",
+    }
 )
-"""Metrics of the workspace's agents at their providers, by the hour."""
+"""Metrics of the workspace's agents at their providers, by the hour, and of what waits for people now."""
 
 NOW: frozenset[Metric] = frozenset(
     {
@@ -151,6 +161,8 @@ FIGURES: Mapping[Metric, Figure] = {
     "agents_failed": Figure("agents that could not be made", None),
     "budget_used_share": Figure("used share of the budget nearest to its limit", None, "share"),
     "timers_failing": Figure("timers that fail or are late", None),
+    "approvals_pending": Figure("approvals that wait for a decision", None),
+    "approval_wait_s": Figure("seconds that an approval has waited", None),
 }
 
 

@@ -12,7 +12,7 @@ from datetime import date, datetime
 
 from kernel.tables import Delete, Insert, Replace, Row, RowChanged, RowExists, Tables, Write
 from llmops.facts import sums
-from llmops.facts.model import AttemptFact
+from llmops.facts.model import AttemptFact, without_arguments
 from llmops.facts.store import TABLE, Facts, KeptFact, kept_of, kept_row, key_of, new_row
 from llmops.facts.sums import CostSum
 from llmops.spend.usage import Spend
@@ -24,7 +24,7 @@ Rewrite = Callable[[str, date], Awaitable[None]]
 
 
 class RunForgetting:
-    """Takes users and reasons out of facts."""
+    """Takes users, reasons and arguments out of facts."""
 
     def __init__(self, tables: Tables, rewrite: Rewrite) -> None:
         """Set where the facts are, and what brings the reports of a day up to what the sums then are."""
@@ -33,7 +33,7 @@ class RunForgetting:
         self._rewrite = rewrite
 
     async def forget(self, workspace: str, agent: str, run_id: str, accepted_at: datetime, last: datetime) -> int:
-        """Take the user's id and the scores' reasons out of the facts of a run; return how many calls these hold.
+        """Take the user's id, reasons and tools' arguments out of a run's facts; return how many calls these hold.
 
         Args:
             workspace: The run's workspace.
@@ -94,6 +94,7 @@ class RunForgetting:
 
 def _forgotten(kept: KeptFact) -> KeptFact:
     fact = _nameless(kept.fact)
+    fact = replace(fact, tools=without_arguments(fact.tools))
     if fact.score is not None:
         fact = replace(fact, score=replace(fact.score, reasons={}))
     return replace(kept, fact=fact, erased=True)

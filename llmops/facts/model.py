@@ -108,11 +108,25 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """A call of a function tool: which, whether it brought a result (`ok` or an error's code), and how long it took."""
+    """A call of a function tool.
+
+    Attributes:
+        name: Which tool.
+        outcome: `ok`, or the code of why it brought no result.
+        ms: How long it took, the wait for the gate included.
+        at: When it began, aware UTC; None where nobody noted it.
+        call_id: The model's id of the call; empty where nobody noted it.
+        arguments: Its arguments as JSON, those hidden that the tool does not show; empty where there are too many.
+        result_bytes: How many bytes of text the model was given; None when it brought no result.
+    """
 
     name: str
     outcome: str
     ms: int
+    at: datetime | None = None
+    call_id: str = ""
+    arguments: str = ""
+    result_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +181,7 @@ class AttemptFact:
         timing: When what happened.
         ending: How it ended.
         calls: Its model calls in order.
-        tools: Its function tools' calls in order, without arguments.
+        tools: Its function tools' calls in order.
         code: Why it did not succeed; empty when it did.
         dead: Whether the run failed though trying again might have helped: its message is a dead letter.
         finish_reason: Why the model stopped, as the provider said; empty when unknown.
@@ -250,6 +264,11 @@ def bounded(fact: AttemptFact) -> AttemptFact:
             merged[key] = _merged(merged[key], call) if key in merged else call
         calls = (*calls[:MAX_CALLS], *merged.values())
     return replace(fact, calls=calls, tools=fact.tools[:MAX_TOOLS])
+
+
+def without_arguments(tools: tuple[ToolCall, ...]) -> tuple[ToolCall, ...]:
+    """Return the calls without what their tools were given."""
+    return tuple(replace(tool, arguments="") for tool in tools)
 
 
 def _merged(one: Call, other: Call) -> Call:

@@ -20,7 +20,7 @@ from datetime import date, datetime, timedelta
 from kernel.codec import JsonCodec
 from kernel.ids import newest_first
 from kernel.tables import Insert, Row, RowExists, Span, Tables, Write, every
-from llmops.facts.model import AttemptFact, Call, bounded
+from llmops.facts.model import AttemptFact, Call, bounded, without_arguments
 
 TABLE = "facts"
 SHARDS = 8
@@ -86,8 +86,9 @@ def kept_row(home: str, kept: KeptFact, etag: str = "") -> Row:
 
 
 def new_row(home: str, fact: AttemptFact) -> Row:
-    """Return the row that has the fact added to the sums; it holds no reasons."""
+    """Return the row that has the fact added to the sums; it holds no reasons and no arguments."""
     plain = replace(fact, score=replace(fact.score, reasons={})) if fact.score else fact
+    plain = replace(plain, tools=without_arguments(plain.tools))
     return Row(home, f"new!{key_of(fact)}", {"fact": FACT.dump(plain)})
 
 

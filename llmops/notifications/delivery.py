@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -102,6 +102,10 @@ def next_attempt(tried: Tried, attempts: int, happened: datetime, now: datetime)
     return at if at - happened < GIVE_UP_AFTER else None
 
 
+Completed = Callable[[Notification], Awaitable[Notification]]
+"""Returns a notification with what is added when it is sent, and not stored before."""
+
+
 class Courier:
     """Delivers what is due. Two at the same time do not send the same thing, unless one of them takes too long."""
 
@@ -113,6 +117,7 @@ class Courier:
         webhooks: Webhooks,
         clock: Clock,
         mailer: Mailer | None = None,
+        completed: Completed | None = None,
     ) -> None:
         self._outbox = outbox
         self._channels = channels
@@ -120,6 +125,7 @@ class Courier:
         self._webhooks = webhooks
         self._clock = clock
         self._mailer = mailer
+        self._completed = completed
 
     async def deliver(self) -> Delivered:
         """Deliver what is due, each channel's in order; a channel that fails is left alone until the next round."""
@@ -210,6 +216,8 @@ class Courier:
         return state
 
     async def _try(self, channel: Channel, notification: Notification) -> Tried:
+        if self._completed is not None:
+            notification = await self._completed(notification)
         if channel.format == "email":
             return await self._try_email(channel, notification)
         body = body_of(notification, channel.format)

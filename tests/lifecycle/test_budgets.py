@@ -19,7 +19,7 @@ from kernel.errors import AppError, Conflict, Unavailable
 from kernel.tables import Delete, Page, Row, Span, Write, every
 from lifecycle.conversations.run import Run, RunState
 from lifecycle.conversations.submission import Submission
-from lifecycle.runs.progress import MOST_BYTES, dumped, loaded
+from lifecycle.runs.progress import MOST_BYTES, Progress, dumped, loaded
 from lifecycle.specs.tools import Tools
 from llmops.budgets.rules import Budget, Limit, parse_scope
 from llmops.spend.pricing import Rate
@@ -167,8 +167,8 @@ async def test_what_is_too_long_is_not_kept() -> None:
 async def test_what_is_kept_belongs_to_one_conversation() -> None:
     kept = dumped([Message("user", ["x"])], "conv_1")
 
-    assert [message.text for message in loaded(kept, "conv_1")] == ["x"]
-    assert loaded(kept, "conv_2") == loaded(kept, None) == loaded(None, None) == []
+    assert [message.text for message in loaded(kept, "conv_1").messages] == ["x"]
+    assert loaded(kept, "conv_2") == loaded(kept, None) == loaded(None, None) == Progress()
 
 
 async def test_a_period_that_is_over_lets_the_run_go_on(app: App) -> None:

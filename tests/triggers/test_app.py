@@ -62,6 +62,15 @@ GET    budgets/{scope} budgets_get function
 PUT    budgets/{scope} budgets_put function
 DELETE budgets/{scope} budgets_delete function
 GET    usage usage function
+GET    approvals approvals_list function
+GET    approvals/{id} approvals_get function
+POST   approvals/{id}/decision approvals_decide function
+GET    approval-policy approval_policy_get function
+PUT    approval-policy approval_policy_put function
+GET    approval-rules approval_rules_list function
+DELETE approval-rules/{agent}/{id} approval_rules_delete function
+GET    approval-links/{token} approval_links_show anonymous
+POST   approval-links/{token} approval_links_decide anonymous
 GET    prices prices_list function
 GET    prices/{name} prices_get function
 PUT    prices/{name} prices_put function

@@ -101,7 +101,7 @@ def test_only_names_are_looked_up() -> None:
         ({"type": "file_search", "vector_store_ids": ["v"], "max_num_results": 51}, ("tools", 0, "max_num_results")),
         ({"type": "code_interpreter", "memory_limit": "2g"}, ("tools", 0, "memory_limit")),
         ({"type": "mcp", "server_label": "d"}, ("tools", 0)),
-        ({"type": "mcp", "server_label": "d", "server_url": "http://x.org"}, ("tools", 0, "server_url")),
+        ({"type": "mcp", "server_label": "d", "server_url": "ftp://x.org"}, ("tools", 0, "server_url")),
         ({"type": "mcp", "server_label": "d", "server_url": "https://me:pw@x.org"}, ("tools", 0, "server_url")),
         ({"type": "mcp", "server_label": "d", "server_url": "https://x", "headers": {}}, ("tools", 0, "headers")),
         ({"type": "telepathy"}, ("tools", 0)),

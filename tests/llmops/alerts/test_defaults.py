@@ -23,7 +23,7 @@ from llmops.budgets.waits import Wait
 from llmops.facts.store import Facts
 from llmops.notifications.channels import Wish
 from tests.lifecycle.doubles import CountingTables, ManualClock, quick_settings, spec
-from tests.llmops.conftest import fact
+from tests.llmops.conftest import fact, intent
 from tests.llmops.performance.makers import failure, outcome
 
 DEFAULTS = default_rules(latency_ms=30_000)

@@ -71,6 +71,14 @@ ENDPOINTS = (
     ),
     Endpoint("GET", "runs/{run_id}", "runs_get", "Get a run.", returns="RunView", errors=(404,)),
     Endpoint(
+        "GET",
+        "runs/{run_id}/steps",
+        "runs_steps",
+        "List what a run did: model calls, tool calls and waits, in order, over all its attempts.",
+        returns="StepPage",
+        errors=(404,),
+    ),
+    Endpoint(
         "POST",
         "runs/{run_id}/cancel",
         "runs_cancel",

@@ -12,7 +12,15 @@ from lifecycle.conversations.submission import RunRequest, check
 from lifecycle.runs.list import RunFilter
 from triggers.http.call import Call, Reply, index, page_token
 from triggers.http.endpoint import LONGEST_WAIT_S
-from triggers.http.runs.views import DeadLetterPage, DeadLetterView, RedrivenView, RunPage, RunView
+from triggers.http.runs.views import (
+    DeadLetterPage,
+    DeadLetterView,
+    RedrivenView,
+    RunPage,
+    RunView,
+    StepPage,
+    StepView,
+)
 
 _KEY = re.compile(r"[0-9a-f]{12}![0-9a-f-]{36}")
 _PREFERENCE = re.compile(r'\s*wait\s*(?:=\s*"?([^";]*)"?\s*)?(?:;.*)?', re.IGNORECASE)
@@ -132,6 +140,11 @@ async def runs_submit(call: Call) -> Reply:
 
 async def runs_get(call: Call) -> Reply:
     return Reply(RunView.of(await call.services.desk.get(call.workspace, parse_run_id(call.route("run_id")))))
+
+
+async def runs_steps(call: Call) -> Reply:
+    found = await call.services.run_steps.of(call.workspace, parse_run_id(call.route("run_id")))
+    return Reply(StepPage(items=[StepView.of(step) for step in found], next=None))
 
 
 async def runs_cancel(call: Call) -> Reply:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 from lifecycle.conversations.priority import Priority
 from lifecycle.conversations.run import RunError, RunState, Stage
+from lifecycle.runs.steps import StepKind
 from llmops.evaluation.scoring import Score
 from triggers.http.views import Page, SpendView, View
 
@@ -25,6 +27,7 @@ class RunView(View):
     redriven: int
     cancel_requested: bool
     answer: str | None
+    finish_reason: str | None
     score: Score | None
     model: str | None
     version: str | None
@@ -37,6 +40,30 @@ class RunView(View):
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+
+
+class StepView(View):
+    """A step of a run: a model call, a tool call, or a wait; `ms` is null while it is not over.
+
+    Arguments are `[hidden]` unless the tool shows them, and null where they are gone.
+    """
+
+    kind: StepKind
+    attempt: int
+    at: datetime | None
+    ms: int | None
+    name: str
+    outcome: str
+    call_id: str | None
+    arguments: Mapping[str, Any] | None
+    result_bytes: int | None
+    input_tokens: int | None
+    output_tokens: int | None
+    cost_micro_usd: int | None
+
+
+class StepPage(Page[StepView]):
+    """The steps of a run, in order; there is only one page."""
 
 
 class DeadLetterView(View):

@@ -1,0 +1,243 @@
+"""A connection to an MCP server, over streamable HTTP.
+
+Agent Framework's `MCPStreamableHTTPTool` is not used: it makes a call again after the connection broke, whether the
+first one took effect or not, and keeps the schema that a tool had when it was first listed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import httpx2
+from mcp import Client, MCPError
+from mcp import types as mcp_types
+from mcp.client.streamable_http import streamable_http_client
+from mcp_types import CONNECTION_CLOSED, REQUEST_TIMEOUT
+from pydantic import ValidationError
+
+from adapters.mcp_http import KEY, GuardedTransport, Resolve
+from lifecycle.tools.remote import RemoteTool
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+log = logging.getLogger(__name__)
+# It logs what servers answer, which may be anything, when it cannot be read.
+logging.getLogger("mcp.client.streamable_http").setLevel(logging.CRITICAL)
+
+_OPEN_S = 15.0
+_CLOSE_S = 5.0
+_MOST_PAGES = 20
+MOST_TOOLS = 128
+_MOST_DESCRIPTION = 4_096
+_MOST_SCHEMA = 65_536
+
+
+class Broken(Exception):
+    """The connection is of no more use.
+
+    Attributes:
+        made: Whether the call may have been made.
+    """
+
+    def __init__(self, reason: str, *, made: bool = False) -> None:
+        super().__init__(reason)
+        self.made = made
+
+
+class Refused(Exception):
+    """The server answered that it will not; the connection is as good as before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """How a server is reached."""
+
+    url: str
+    headers: Mapping[str, str]
+    allow_private: bool
+    resolve: Resolve
+
+
+class McpConnection:
+    """An open connection. It lives in a task of its own: the SDK wants it closed where it was opened.
+
+    Attributes:
+        stale: Whether the server said that its list of tools has changed.
+    """
+
+    def __init__(self, reach: Reach) -> None:
+        self._reach = reach
+        self._transport = GuardedTransport(allow_private=reach.allow_private, resolve=reach.resolve)
+        self._closing = asyncio.Event()
+        self._client: Client | None = None
+        self._task: asyncio.Task[None] | None = None
+        self.stale = False
+
+    @property
+    def alive(self) -> bool:
+        """Whether it is open, as far as is known here."""
+        return self._task is not None and not self._task.done() and self._client is not None
+
+    async def open(self) -> None:
+        """Connect.
+
+        Raises:
+            Broken: There is no server, or none that speaks the protocol.
+        """
+        opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._task = asyncio.create_task(self._live(opened))
+        try:
+            async with asyncio.timeout(_OPEN_S):
+                await asyncio.shield(opened)
+        except TimeoutError:
+            await self.aclose()
+            msg = "it did not answer in time"
+            raise Broken(msg) from None
+        except asyncio.CancelledError:
+            self._task.cancel()
+            raise
+
+    async def tools(self) -> Sequence[RemoteTool]:
+        """Return what the server offers.
+
+        Raises:
+            Broken: The connection broke.
+            Refused: The server gave no list.
+        """
+        self.stale = False
+        found: list[RemoteTool] = []
+        cursor: str | None = None
+        for _ in range(_MOST_PAGES):
+            try:
+                page = await self._there().list_tools(cursor=cursor, cache_mode="bypass")
+            except Exception as error:  # noqa: BLE001 - the SDK raises many kinds
+                raise self._meant(error, "") from None
+            found += [_described(tool) for tool in page.tools]
+            cursor = page.next_cursor
+            if cursor is None or len(found) >= MOST_TOOLS:
+                break
+        if len(found) > MOST_TOOLS:
+            log.warning("an MCP server offers more than %d tools; the rest is left out", MOST_TOOLS)
+        return found[:MOST_TOOLS]
+
+    async def call(self, name: str, arguments: Mapping[str, Any], key: str, timeout_s: float) -> str:
+        """Call a tool and return its result as text.
+
+        Raises:
+            Broken: The connection broke, or there was no answer in time.
+            Refused: The server, or its tool, answered that it will not.
+        """
+        try:
+            result = await self._there().call_tool(
+                name, dict(arguments), timeout_s, meta=mcp_types.RequestParamsMeta(**{KEY: key})
+            )
+        except Exception as error:  # noqa: BLE001 - the SDK raises many kinds
+            raise self._meant(error, key) from None
+        text = _text_of(result)
+        if result.is_error:
+            raise Refused(text)
+        return text
+
+    async def aclose(self) -> None:
+        """Close it, within some seconds."""
+        self._closing.set()
+        if self._task is not None:
+            await asyncio.wait({self._task}, timeout=_CLOSE_S)
+            self._task.cancel()
+            await asyncio.wait({self._task}, timeout=_CLOSE_S)
+
+    async def _live(self, opened: asyncio.Future[None]) -> None:
+        try:
+            async with AsyncExitStack() as stack:
+                http = httpx2.AsyncClient(
+                    transport=self._transport,
+                    headers=dict(self._reach.headers),
+                    timeout=httpx2.Timeout(30.0, read=300.0),
+                    trust_env=False,
+                )
+                await stack.enter_async_context(http)
+                transport = streamable_http_client(self._reach.url, http_client=http)
+                client = Client(transport, read_timeout_seconds=_OPEN_S, message_handler=self._heard, cache=None)
+                self._client = await stack.enter_async_context(client)
+                opened.set_result(None)
+                listening = asyncio.create_task(self._listen(self._client))
+                try:
+                    await self._closing.wait()
+                finally:
+                    listening.cancel()
+        except BaseException as error:
+            if not opened.done():
+                opened.set_exception(Broken(f"it cannot be connected to ({_name_of(error)})"))
+                opened.exception()  # seen, also where nobody waits any more
+            else:
+                log.info("an MCP connection ended: %s", _name_of(error), extra={"event": "mcp.connection_ended"})
+            if not isinstance(error, Exception | BaseExceptionGroup):
+                raise
+        finally:
+            self._client = None
+
+    async def _listen(self, client: Client) -> None:
+        """Note changes of the list, from servers whose protocol has a stream for that."""
+        try:
+            async with client.listen(tools_list_changed=True) as changes:
+                async for _ in changes:
+                    self.stale = True
+        except Exception as error:  # noqa: BLE001 - not to be told of changes is no fault: the list is read again soon
+            log.debug("no changes of an MCP server's list: %s", type(error).__name__)
+
+    async def _heard(self, message: Any) -> None:
+        if isinstance(message, mcp_types.ToolListChangedNotification):
+            self.stale = True
+
+    def _there(self) -> Client:
+        if not self.alive or self._client is None:
+            msg = "it is closed"
+            raise Broken(msg)
+        return self._client
+
+    def _meant(self, error: Exception, key: str) -> Exception:
+        if isinstance(error, Broken):
+            return error
+        made = key not in self._transport.not_made
+        self._transport.not_made.discard(key)
+        if not made:
+            return Broken("it did not take the call")
+        if isinstance(error, MCPError) and error.error.code not in (CONNECTION_CLOSED, REQUEST_TIMEOUT):
+            if "terminated" in error.error.message.lower():
+                return Broken("its session is over")
+            return Refused("The server refused the call.")
+        if isinstance(error, ValidationError | RuntimeError) and self.alive:
+            return Refused("The server's answer cannot be read.")
+        return Broken(f"the connection broke ({type(error).__name__})", made=True)
+
+
+def _described(tool: mcp_types.Tool) -> RemoteTool:
+    schema = dict(tool.input_schema or {})
+    schema.setdefault("type", "object")
+    schema.setdefault("properties", {})
+    hints = tool.annotations
+    repeatable = bool(hints and (hints.read_only_hint or hints.idempotent_hint))
+    return RemoteTool(tool.name, (tool.description or "")[:_MOST_DESCRIPTION], schema, repeatable)
+
+
+def _text_of(result: mcp_types.CallToolResult) -> str:
+    texts: list[str] = []
+    for part in result.content:
+        if isinstance(part, mcp_types.TextContent):
+            texts.append(part.text)
+        else:
+            texts.append(f"[{part.type}, not shown]")
+    return "\n".join(texts)
+
+
+def _name_of(error: BaseException) -> str:
+    """Return the name of what went wrong; of a group, the first in it."""
+    while isinstance(error, BaseExceptionGroup) and error.exceptions:
+        error = error.exceptions[0]
+    return type(error).__name__

@@ -1,0 +1,109 @@
+"""HTTP to MCP servers: to public addresses only, of bounded size, and noting which calls certainly were not made.
+
+A name is looked up for each request, every address found is checked, and the request goes to a checked one, so a name
+that resolves to something else a moment later gains nothing. No proxy is used, and nothing of another origin followed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from ipaddress import ip_address
+from typing import Any
+
+import httpx2
+
+from llmops.notifications.urls import is_public
+
+KEY = "agent-lifecycle/idempotency-key"
+"""The key of a request's `_meta` that names a call; the same for a call that is made again."""
+MOST_BYTES = 8 * 1024 * 1024
+"""Most that a server may answer to one request."""
+_GONE = 404
+
+Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
+
+
+class AddressRefused(httpx2.ConnectError):
+    """The server's name resolves to an address that is not public."""
+
+
+class GuardedTransport(httpx2.AsyncBaseTransport):
+    """Sends a server's requests; one for each server, as connections are kept by address.
+
+    Attributes:
+        not_made: Calls, by their keys, that did not reach the server, or that it refused for an unknown session.
+    """
+
+    def __init__(self, *, allow_private: bool, resolve: Resolve) -> None:
+        self._allow_private = allow_private
+        self._resolve = resolve
+        self._inner = httpx2.AsyncHTTPTransport(trust_env=False)
+        self.not_made: set[str] = set()
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        """Send the request to a checked address of its host."""
+        key = _key_of(request)
+        try:
+            sent = await self._addressed(request)
+            response = await self._inner.handle_async_request(sent)
+        except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout):
+            self.not_made.add(key)
+            raise
+        if response.status_code == _GONE and "mcp-session-id" in request.headers:
+            self.not_made.add(key)
+        if request.method == "POST" and isinstance(response.stream, httpx2.AsyncByteStream):
+            response.stream = _Bounded(response.stream)
+        return response
+
+    async def aclose(self) -> None:
+        """Release connections."""
+        await self._inner.aclose()
+
+    async def _addressed(self, request: httpx2.Request) -> httpx2.Request:
+        host, port = request.url.host, request.url.port or (443 if request.url.scheme == "https" else 80)
+        try:
+            found = await self._resolve(host, port)
+        except OSError as error:
+            msg = "its name cannot be looked up"
+            raise httpx2.ConnectError(msg, request=request) from error
+        if not found or (not self._allow_private and not all(is_public(ip_address(one)) for one in found)):
+            msg = "it has no public address"
+            raise AddressRefused(msg, request=request)
+        address = f"[{found[0]}]" if ":" in found[0] else found[0]
+        return httpx2.Request(
+            request.method,
+            request.url.copy_with(host=address),
+            headers=request.headers,  # its Host is still the name
+            stream=request.stream,
+            extensions={**request.extensions, "sni_hostname": host},
+        )
+
+
+class _Bounded(httpx2.AsyncByteStream):
+    """A response's bytes, which end with an error where there are too many."""
+
+    def __init__(self, inner: httpx2.AsyncByteStream) -> None:
+        self._inner = inner
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        size = 0
+        async for piece in self._inner:
+            size += len(piece)
+            if size > MOST_BYTES:
+                msg = "the server's answer is too large"
+                raise httpx2.ReadError(msg)
+            yield piece
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+
+def _key_of(request: httpx2.Request) -> str:
+    if request.method != "POST":
+        return ""
+    try:
+        said: Any = json.loads(request.content)
+        return str(said["params"]["_meta"][KEY])
+    except (ValueError, KeyError, TypeError, httpx2.StreamError):
+        return ""

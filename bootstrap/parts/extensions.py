@@ -1,0 +1,79 @@
+"""The parts that a team brings itself."""
+
+from __future__ import annotations
+
+import os
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bootstrap.parts.foundation import Foundation
+
+if TYPE_CHECKING:
+    from lifecycle.evaluation.checks import Checks
+    from lifecycle.extensions.loading import Extensions
+    from lifecycle.specs.tools import Toolbox, Tools
+    from lifecycle.tools.context import Setting
+    from lifecycle.tools.remote import ToolServers
+
+ROOT = Path(__file__).parents[2]
+"""Where `function_app.py` is, and the app's own folder of extensions may be."""
+
+FOLDER = "extensions"
+
+
+class ExtensionParts(Foundation):
+    """Loads extensions, and puts what they bring beside what every app has."""
+
+    @cached_property
+    def extensions(self) -> Extensions:
+        """What extensions bring."""
+        return loaded(self.settings.extensions, ROOT)
+
+    @cached_property
+    def tools(self) -> Tools:
+        """The function tools that specs can name."""
+        from lifecycle.specs.tools import builtin_tools
+
+        return {**self.extensions.tools, **builtin_tools(self.clock)}
+
+    @cached_property
+    def checks(self) -> Checks:
+        """The checks of answers that specs can name."""
+        return self.extensions.checks
+
+    @cached_property
+    def toolbox(self) -> Toolbox:
+        """Tools and context providers as agents take them."""
+        from lifecycle.specs.tools import Toolbox
+
+        return Toolbox(self.tools, self.extensions.context, self.tool_servers)
+
+    @cached_property
+    def tool_servers(self) -> ToolServers:
+        """Connects to MCP servers."""
+        from adapters.mcp_servers import McpServers
+
+        return McpServers(self.setting, allow_private=self.settings.mcp_allow_private)
+
+    @property
+    def setting(self) -> Setting:
+        """Returns app settings by their names, to what extensions ask for."""
+        return os.environ.get
+
+
+def configured(setting: str, root: Path) -> list[str]:
+    """Return the modules to load: those that the setting names, else the app's own folder, if it is there."""
+    named = [name.strip() for name in setting.split(",") if name.strip()]
+    return named or ([FOLDER] if (root / FOLDER).is_dir() else [])
+
+
+@lru_cache(maxsize=16)
+def loaded(setting: str, root: Path) -> Extensions:
+    """Return what the modules bring that the setting names; they are imported once in a process."""
+    from lifecycle.extensions.loading import Extensions, load
+    from lifecycle.specs.tools import BUILTIN_TOOLS
+    from lifecycle.tools.definition import Tool
+
+    names = configured(setting, root)
+    return load(names, {Tool: BUILTIN_TOOLS}) if names else Extensions()

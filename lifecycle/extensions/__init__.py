@@ -1,0 +1,18 @@
+"""A team's own tools, checks of answers, context providers and chat clients: modules that the app loads.
+
+    from lifecycle.extensions import ToolContext, chat_client, check, context_provider, tool
+
+    @tool
+    def order_status(order_id: Annotated[str, "As printed on the invoice"], context: ToolContext) -> str:
+        '''Look up where an order is.'''
+
+The setting EXTENSIONS names the modules; docs/tools.md describes them.
+"""
+
+from lifecycle.evaluation.checks import check
+from lifecycle.extensions.definition import chat_client
+from lifecycle.tools.context import ToolContext
+from lifecycle.tools.definition import tool
+from lifecycle.tools.sources import context_provider
+
+__all__ = ["ToolContext", "chat_client", "check", "context_provider", "tool"]

@@ -1,0 +1,153 @@
+"""What a run did, step by step, over all its attempts and waits: what a person reads when something went wrong.
+
+It is read from the facts of its attempts, and of the one that is under way from the run, so nothing is stored for it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from kernel.clock import Clock
+from lifecycle.conversations.run import Run
+from lifecycle.runs.queries import RunDesk
+from lifecycle.runs.record import fact_of, over
+from llmops.facts.model import AttemptFact, Call, Ending, ToolCall
+from llmops.facts.store import Facts
+
+_WAITS = {Ending.PAUSED: "budget", Ending.RETRIED: "retry"}
+
+
+class StepKind(StrEnum):
+    """What a step is."""
+
+    MODEL_CALL = "model_call"
+    TOOL_CALL = "tool_call"
+    WAIT = "wait"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A step of a run.
+
+    Attributes:
+        kind: What it is.
+        attempt: The attempt; of a wait, the one before it.
+        at: When it began, aware UTC; None where nobody noted it.
+        ms: How long it took, in ms; None while it is not over.
+        name: The model, the tool, or what was waited for: `queue`, `budget` or `retry`.
+        outcome: `ok`, `answered`, or why it brought nothing; of a wait, the code of why the attempt before it ended.
+        call_id: The model's id of a tool's call; None for others.
+        arguments: A tool's arguments, those hidden that it does not show; None for others, and where they are gone.
+        result_bytes: The size of a tool's result; None where there is none.
+        input_tokens: What a model was given; None for others.
+        output_tokens: What it wrote; None for others.
+        cost_micro_usd: What it cost; None for others, and where no price is known.
+    """
+
+    kind: StepKind
+    attempt: int
+    at: datetime | None
+    ms: int | None
+    name: str
+    outcome: str = ""
+    call_id: str | None = None
+    arguments: Mapping[str, Any] | None = None
+    result_bytes: int | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cost_micro_usd: int | None = None
+
+
+class RunSteps:
+    """Reads the steps of runs."""
+
+    def __init__(self, desk: RunDesk, facts: Facts, clock: Clock) -> None:
+        self._desk = desk
+        self._facts = facts
+        self._clock = clock
+
+    async def of(self, workspace: str, run_id: str) -> Sequence[Step]:
+        """Return the steps of a run so far, in order.
+
+        Raises:
+            NotFound: There is no such run.
+        """
+        run = await self._desk.get(workspace, run_id)
+        last = run.finished_at or self._clock()
+        kept = await self._facts.of_run(workspace, run.agent, run.id, run.created_at, last)
+        return steps(run, [each.fact for each in kept if not each.fact.judge])
+
+
+def steps(run: Run, facts: Iterable[AttemptFact]) -> Sequence[Step]:
+    """Return the steps of a run, from the facts that are written and from what the run itself holds."""
+    by_attempt = {fact.attempt: fact for fact in facts}
+    for attempt in over(run):
+        by_attempt.setdefault(attempt.number, fact_of(run, attempt))
+    found: list[Step] = []
+    waited_since, why, code, before = run.created_at, "queue", "", 0
+    for number, fact in sorted(by_attempt.items()):
+        begun = fact.timing.claimed_at
+        if begun is not None:
+            found.append(_wait(before, waited_since, begun, why, code))
+        found += _of_attempt(number, fact.calls, fact.tools)
+        waited_since, why, code, before = fact.timing.ended_at, _WAITS.get(fact.ending, ""), fact.code, number
+    current = run.last
+    if current.ending is None and current.number and current.number not in by_attempt:
+        if current.claimed_at is not None:
+            found.append(_wait(before, waited_since, current.claimed_at, why or "retry", code))
+        found += _of_attempt(current.number, current.noted.calls, current.noted.tools)
+    elif not run.finished and why:
+        found.append(Step(StepKind.WAIT, before, waited_since, None, why, code))
+    return found
+
+
+def _of_attempt(attempt: int, calls: Iterable[Call], tools: Iterable[ToolCall]) -> Iterator[Step]:
+    """Yield model calls and tool calls as they followed one another; a tool whose time is not known comes last."""
+    # Of one moment the model comes first: it is what asks for the tool.
+    both: list[tuple[bool, datetime | None, int, Step]] = [
+        (False, call.at, 0, _model_step(attempt, call)) for call in calls
+    ]
+    both += [(tool.at is None, tool.at, 1, _tool_step(attempt, tool)) for tool in tools]
+    timeless = [step for unknown, _, _, step in both if unknown]
+    timed = sorted(((at, order, step) for unknown, at, order, step in both if not unknown and at), key=lambda x: x[:2])
+    yield from (step for _, _, step in timed)
+    yield from timeless
+
+
+def _model_step(attempt: int, call: Call) -> Step:
+    return Step(
+        StepKind.MODEL_CALL,
+        attempt,
+        call.at,
+        call.latency_ms,
+        call.model,
+        call.outcome,
+        input_tokens=call.usage.input_tokens,
+        output_tokens=call.usage.output_tokens,
+        cost_micro_usd=call.cost_micro_usd,
+    )
+
+
+def _tool_step(attempt: int, tool: ToolCall) -> Step:
+    arguments = json.loads(tool.arguments) if tool.arguments else None
+    return Step(
+        StepKind.TOOL_CALL,
+        attempt,
+        tool.at,
+        tool.ms,
+        tool.name,
+        tool.outcome,
+        tool.call_id or None,
+        arguments,
+        tool.result_bytes,
+    )
+
+
+def _wait(attempt: int, since: datetime, until: datetime, why: str, code: str) -> Step:
+    took = max(0, round((until - since).total_seconds() * 1000))
+    return Step(StepKind.WAIT, attempt, since, took, why or "retry", code)

@@ -1,0 +1,179 @@
+"""The function tools' calls of an attempt: each passes the guard and the gate, is made, and is noted as a step."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from kernel.clock import Clock
+from kernel.errors import AppError, RunFailed
+from lifecycle.approvals.gate import Allowed, ApprovalGate, Gate, Pending, Rejected, RequestedCall, no_approvals
+from lifecycle.conversations.run import Run
+from lifecycle.runs.guard import Guard
+from lifecycle.tools.calling import ToolFailed
+from lifecycle.tools.context import CURRENT, Setting, ToolContext
+from lifecycle.tools.definition import ToolTerms
+from llmops.facts.model import ToolCall
+
+if TYPE_CHECKING:
+    from agent_framework import FunctionInvocationContext
+
+HIDDEN = "[hidden]"
+"""What stands for an argument that is not shown."""
+_MOST_SHOWN = 2_048
+_MOST_SHOWN_IN_ALL = 32_768
+
+
+@dataclass(frozen=True, slots=True)
+class ToolRules:
+    """What tool calls are subject to.
+
+    Attributes:
+        gate: Decides whether a call is made.
+        setting: Returns app settings to tools that ask for them.
+        approvals: Finds out which calls wait for a decision; an attempt then has a gate of its own.
+    """
+
+    gate: Gate = no_approvals
+    setting: Setting = lambda _: None
+    approvals: ApprovalGate | None = None
+
+
+class ToolCalls:
+    """Makes and notes the calls of one attempt.
+
+    Attributes:
+        made: Them, in order.
+    """
+
+    def __init__(self, guard: Guard, run: Run, version: str, rules: ToolRules, clock: Clock, lasts: timedelta) -> None:
+        """Set whose calls these are.
+
+        Args:
+            guard: Stops a run that has run away.
+            run: The run.
+            version: The agent's version.
+            rules: What calls are subject to.
+            clock: The time.
+            lasts: How long the attempt may take from now on.
+        """
+        self._guard = guard
+        self._run = run
+        self._version = version
+        self._rules = rules
+        self._clock = clock
+        self._until = clock() + lasts
+        self._shown = 0
+        self.made: list[ToolCall] = []
+
+    @property
+    def context(self) -> ToolContext:
+        """What is known of the run outside of tool calls."""
+        run = self._run
+        return ToolContext(
+            run.workspace,
+            run.agent,
+            run.session_id,
+            run.id,
+            run.user_id,
+            run.attempt,
+            "",
+            self._until,
+            self._rules.setting,
+        )
+
+    def middleware(self) -> Callable[[FunctionInvocationContext, Callable[[], Awaitable[None]]], Awaitable[None]]:
+        """Return function middleware for Agent Framework, which calls it before every function tool."""
+        from agent_framework import MiddlewareFailure, function_middleware  # noqa: PLC0415 - cold start
+
+        @function_middleware
+        async def step(context: FunctionInvocationContext, call_next: Callable[[], Awaitable[None]]) -> None:
+            try:
+                await self._step(context, call_next)
+            except RunFailed as error:
+                # Anything else that a function raises is told to the model, which would go on.
+                raise MiddlewareFailure(error.detail) from error
+
+        return step
+
+    async def _step(self, context: FunctionInvocationContext, call_next: Callable[[], Awaitable[None]]) -> None:
+        from lifecycle.tools.framework import call_id_of, terms_of  # noqa: PLC0415 - cold start
+
+        name, terms, arguments = context.function.name, terms_of(context.function), _plain(context.arguments)
+        self._guard.called(name, arguments)
+        call = RequestedCall(name, call_id_of(context), arguments, terms.approval, self._version)
+        noted = ToolCall(name, "ok", 0, self._clock(), call.call_id, self._shown_of(terms, arguments))
+        started = time.perf_counter()
+        try:
+            verdict = await self._rules.gate(self._run, call)
+            if isinstance(verdict, Pending):
+                msg = f"The tool {name!r} waits for an approval."
+                raise RunFailed(msg, code="approval_pending")  # noqa: TRY301 - noted as the step's outcome
+            if isinstance(verdict, Rejected):
+                context.result = f"The call was not made: {verdict.reason}"
+                noted = replace(noted, outcome="rejected")
+                return
+            noted = await self._made(context, call_next, noted, terms, verdict)
+        except BaseException as error:
+            noted = replace(noted, outcome=_outcome(error))
+            raise
+        finally:
+            took = round((time.perf_counter() - started) * 1000)
+            self.made.append(replace(noted, ms=took))
+
+    async def _made(
+        self,
+        context: FunctionInvocationContext,
+        call_next: Callable[[], Awaitable[None]],
+        noted: ToolCall,
+        terms: ToolTerms,
+        allowed: Allowed,
+    ) -> ToolCall:
+        if allowed.arguments != _plain(context.arguments):
+            context.arguments = dict(allowed.arguments)
+        until = min(self._until, self._clock() + timedelta(seconds=terms.timeout_s))
+        token = CURRENT.set(replace(self.context, call_id=noted.call_id, deadline=until))
+        try:
+            await call_next()
+        except ToolFailed as error:
+            context.result = f"Error: {error}"
+            return replace(noted, outcome=error.code)
+        finally:
+            CURRENT.reset(token)
+        return replace(noted, result_bytes=_size(context.result))
+
+    def _shown_of(self, terms: ToolTerms, arguments: Mapping[str, Any]) -> str:
+        show = terms.show_arguments
+        visible = {
+            name: value if show is True or (isinstance(show, tuple) and name in show) else HIDDEN
+            for name, value in arguments.items()
+        }
+        text = json.dumps(visible, default=str)
+        if len(text) > min(_MOST_SHOWN, _MOST_SHOWN_IN_ALL - self._shown):
+            return ""
+        self._shown += len(text)
+        return text
+
+
+def _outcome(error: BaseException) -> str:
+    if isinstance(error, AppError):
+        return error.code
+    name = type(error).__name__
+    return "invalid_arguments" if "ArgumentValidation" in name else name
+
+
+def _size(result: Any) -> int:
+    """Return how many bytes of text the model is given."""
+    if isinstance(result, str):
+        return len(result.encode())
+    parts = result if isinstance(result, list) else [result]
+    return sum(len(str(getattr(part, "text", None) or "").encode()) for part in parts)
+
+
+def _plain(arguments: Any) -> dict[str, Any]:
+    """Return a tool's arguments as JSON has them; the framework gives them as a model or as a mapping."""
+    return arguments.model_dump(mode="json") if hasattr(arguments, "model_dump") else dict(arguments or {})

@@ -1,0 +1,67 @@
+"""Context providers: what a model is given before a run, beside the conversation."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, overload
+
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
+
+
+@dataclass(frozen=True, slots=True)
+class ContextSource:
+    """Adds to what a model is given, before each run: retrieval, memory.
+
+    Attributes:
+        name: What specs call it, in `context_providers`.
+        make: An async function of the query and perhaps of the `ToolContext` that returns text, or None for nothing;
+            or a subclass of Agent Framework's `ContextProvider`, which is made with its name.
+        timeout_s: How long the function may take, in seconds.
+    """
+
+    name: str
+    make: Callable[..., Any]
+    timeout_s: float = 10.0
+
+
+@overload
+def context_provider(made: Callable[..., Any], /) -> ContextSource: ...
+@overload
+def context_provider(*, name: str = "", timeout_s: float = 10.0) -> Callable[[Callable[..., Any]], ContextSource]: ...
+def context_provider(
+    made: Callable[..., Any] | None = None, /, *, name: str = "", timeout_s: float = 10.0
+) -> ContextSource | Callable[[Callable[..., Any]], ContextSource]:
+    """Make the function, or the class, a context provider, named like it in small letters unless a name is given.
+
+    Raises:
+        TypeError: It is no class and no async function, or asks for what there is not.
+        ValueError: The name is not possible.
+    """
+
+    def decorated(given: Callable[..., Any]) -> ContextSource:
+        if not inspect.isclass(given):
+            if not inspect.iscoroutinefunction(given):
+                msg = f"the context provider {given.__name__} is no class and no async function"
+                raise TypeError(msg)
+            unknown = set(inspect.signature(given).parameters) - {"query", "context"}
+            if unknown:
+                msg = f"a context provider can ask for query and context; not for {', '.join(sorted(unknown))}"
+                raise TypeError(msg)
+        return ContextSource(named(name or given.__name__.lower()), given, timeout_s)
+
+    return decorated(made) if made is not None else decorated
+
+
+def named(name: str) -> str:
+    """Return the name if an extension can have it.
+
+    Raises:
+        ValueError: It cannot.
+    """
+    if not _NAME.fullmatch(name):
+        msg = f"a name is of a-z, 0-9 and _, begins with a letter and has at most 64 characters; not {name!r}"
+        raise ValueError(msg)
+    return name
