@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from lifecycle.approvals.decisions import Ruling
-from lifecycle.approvals.decisions import Ruling
 from lifecycle.conversations.run import RunState
 from llmops.spend.usage import Spend
 from tests.fakes.foundry_server import FakeFoundry
