@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
-from kernel.clock import Clock
-from kernel.due import DueIndex, Entry
+from kernel.clock import Clock, hour_bucket
+from kernel.due import DueIndex, Entry, outlasted
 from kernel.errors import AppError, InvalidInput, RunFailed, Unavailable
 from kernel.journal import Event
 from lifecycle.approvals import model
@@ -144,8 +144,8 @@ class ApprovalDecisions:
             now = self._clock()
             later = min([approval.due for approval in open_ones if approval.due] + [now + _LOOK_AGAIN])
             await self._due.add(entry.workspace, entry.name, max(later, now))
-            if later.astimezone(now.tzinfo).strftime("%Y%m%d%H") == now.strftime("%Y%m%d%H"):
-                return  # under the same hour, where it stands already
+            if hour_bucket(max(later, now)) == entry.hour:
+                return  # it stands there already
         elif not await self._gone_on(entry):
             return
         await self._due.drop(entry.workspace, entry.name, entry.hour)
@@ -154,7 +154,7 @@ class ApprovalDecisions:
         """Return whether the run does not wait any more, nor is about to."""
         records = await self._approvals.of_run(entry.workspace, entry.name)
         if not records:
-            return entry.hour < (self._clock() - _LOOK_AGAIN).strftime("%Y%m%d%H")
+            return outlasted(entry, self._clock())
         place = records[0].approval.place
         run = await self._conversations.run(entry.workspace, place.session_id, entry.name)
         return run is None or not (run.state is RunState.RUNNING or _awaits(run))

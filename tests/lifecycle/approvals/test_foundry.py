@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from lifecycle.approvals.decisions import Ruling
 from lifecycle.conversations.run import RunState
 from llmops.spend.usage import Spend
 from tests.fakes.foundry_server import FakeFoundry
@@ -17,15 +18,13 @@ GUARDED = spec(provider="foundry", tools=("calculator",), approvals=[{"tools": [
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize(("ruling", "said"), [(APPROVE, "5"), (REJECT, "too much")])
-async def test_the_conversation_is_gone_on_in_with_what_the_call_came_to(
-    ruling: object, said: str, stream: bool
-) -> None:
+async def test_the_conversation_is_gone_on_in_with_the_result(ruling: Ruling, said: str, stream: bool) -> None:
     """The model is sent the result, and no more; nothing that was paid for is wasted."""
     async with FakeFoundry() as fake:
         app = App(FOUNDRY_PROJECT_ENDPOINT=fake.endpoint)
         await app.declare(declared=GUARDED)
         run = await waiting(app, ASKS, stream=stream)
-        done = await decide(app, run, ruling)  # pyright: ignore[reportArgumentType]
+        done = await decide(app, run, ruling)
         bodies = fake.bodies("create_response")
         await app.aclose()
         await app.services.aclose()

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from kernel.due import DueIndex
 from kernel.errors import Conflict, Forbidden, NotFound
 from lifecycle.approvals.decisions import Ruling
 from lifecycle.approvals.model import Person, State
@@ -289,4 +290,23 @@ async def test_erasing_removes_the_arguments_and_keeps_the_decision() -> None:
     assert (record.arguments, record.excerpt, record.result, record.approval.place.user_id) == ("", "", None, "")
     assert record.approval.decision
     assert record.approval.decision.by == "ann@example.com"
+    await app.aclose()
+
+
+async def test_the_timer_looks_at_what_waits_by_the_hour_and_at_nothing_else() -> None:
+    """A wait of days costs a look an hour; what is decided, or never came to wait, costs none."""
+    app = await app_of(asking(expires_s=200_000))
+    run = await waiting(app)
+    due, decisions = DueIndex(app.tables, "approval"), app.services.approval_decisions
+    await due.add("default", "01900000-0000-7000-8000-000000000001", app.clock())  # its worker died before it asked
+    looks = []
+    for _ in range(3):
+        looks.append(await decisions.sweep(app.queue.send))
+        looks.append(len([entry async for entry in due.until(app.clock())]))
+        app.clock.move(hours=2)
+    await decide(app, run)
+    await decisions.sweep(app.queue.send)
+
+    assert looks == [2, 1, 2, 0, 1, 0]
+    assert [entry async for entry in due.until(app.clock() + timedelta(days=9))] == []
     await app.aclose()
