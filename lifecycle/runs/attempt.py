@@ -284,7 +284,7 @@ class RunAttempt:
     async def _asked(self, live: LiveAgent, messages: Sequence[Message | str], meter: CallMeter) -> AgentResponse[Any]:
         run, agent, policy = self._lease.run, live.framework_agent, self._maker.policy
         calls = self._tools = ToolCalls(
-            meter.guard, run, live.version.version, policy.tools, self._maker.clock, policy.timeout
+            meter, run, live.version.version, policy.tools, self._maker.clock, policy.timeout
         )
         how: dict[str, Any] = {
             "session": agent.get_session(self._conversation) if self._conversation else None,
