@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -96,3 +97,32 @@ def test_a_spec_says_only_what_its_provider_can_do(fields: dict[str, Any], said:
     """An approval that nobody asks for, or a key of something else, is refused when it is declared."""
     with pytest.raises(ValueError, match=said):
         spec(**fields)
+
+
+async def test_what_servers_offer_is_noted_when_the_agent_is_declared_and_compared_later(
+    stateful: ServerProcess,
+) -> None:
+    """With the schemas; another schema, or a server that is away, is shown, and declaring does not wait for it."""
+    app = App(MCP_ALLOW_PRIVATE=True)
+    declared = spec(tools=[mcp(stateful.url)])
+    await app.declare(declared=declared)
+    servers: Any = app.services.tool_servers
+    offers = app.services.offered_tools
+    [before] = await offers.compare("default", "bot", declared)
+    evolve = next(tool for tool in await servers.tools(declared.mcp_servers[0]) if tool.name == "orders_evolve")
+    await evolve.invoke(arguments={})
+    for _ in range(500):
+        [changed] = await offers.compare("default", "bot", declared)
+        if changed.changes:
+            break
+        await asyncio.sleep(0.02)
+    stateful.kill()
+    other = spec(tools=[mcp("http://127.0.0.1:9/mcp")])
+    await app.declare("other", other)
+    [away] = await offers.compare("default", "other", other)
+    await app.services.aclose()
+
+    assert (before.changes, before.problem) == ({}, "")
+    assert '"a"' in next(tool.schema for tool in before.declared.tools if tool.name == "add")
+    assert changed.changes == {"add": "changed"}
+    assert (away.problem, away.declared.problem) == ("mcp_unavailable", "mcp_unavailable")
