@@ -13,8 +13,8 @@ from kernel.codec import JsonCodec
 from kernel.errors import AppError
 from kernel.tables import Row, RowTooLarge, Tables, Upsert
 from lifecycle.specs.hosted_tools import Mcp
+from lifecycle.specs.servers import RemoteTool, ToolServers
 from lifecycle.specs.spec import AgentSpec
-from lifecycle.tools.remote import RemoteTool, ToolServers
 
 TABLE = "offeredtools"
 """Partition: the workspace; row key: the agent."""
