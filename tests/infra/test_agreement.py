@@ -50,6 +50,7 @@ MAY_BE_EMPTY = {
     "QUEUE_SIGNING_KEY": "signs messages only where queues are pinned to workspaces",
     "APPLICATIONINSIGHTS_CONNECTION_STRING": "the platform's settings have it, for the host and for the app",
     "AZURE_OPENAI_API_VERSION": "the SDK's own default",
+    "EXTENSIONS": "the folder of extensions that is deployed with the app, if there is one",
     "OTEL_EXPORTER_OTLP_ENDPOINT": "traces go to Application Insights",
     "OPENAI_API_KEY": "in Azure the identity is used; a key would come as a Key Vault reference",
     "ServiceBusConnection": "the namespace is reached with the identity",
