@@ -150,7 +150,7 @@ class OfferedToolView(View):
 
     name: str
     description: str
-    schema_json: str
+    parameters_json: str
 
 
 class McpServerView(View):
@@ -168,7 +168,7 @@ class McpServerView(View):
     def from_compared(cls, one: Compared) -> McpServerView:
         """Return the view of what was found."""
         tools = [
-            OfferedToolView(name=tool.name, description=tool.description, schema_json=tool.schema)
+            OfferedToolView(name=tool.name, description=tool.description, parameters_json=tool.schema)
             for tool in one.declared.tools
         ]
         return cls(server_label=one.declared.server_label, tools=tools, changes=one.changes, problem=one.problem)
