@@ -21,7 +21,7 @@ from mcp_types import CONNECTION_CLOSED, REQUEST_TIMEOUT
 from pydantic import ValidationError
 
 from adapters.mcp_http import KEY, GuardedTransport, Resolve
-from lifecycle.tools.remote import RemoteTool
+from lifecycle.specs.servers import RemoteTool
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

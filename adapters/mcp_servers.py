@@ -16,10 +16,10 @@ from adapters.addresses import look_up
 from kernel.errors import InvalidInput, RunFailed, Unavailable
 from kernel.ids import new_id
 from lifecycle.specs.hosted_tools import ApprovalWhen, Mcp
+from lifecycle.specs.servers import RemoteTool
 from lifecycle.tools.calling import ToolFailed
 from lifecycle.tools.context import CURRENT, Setting
 from lifecycle.tools.definition import TIMEOUT_S, Tool, ToolTerms, When
-from lifecycle.tools.remote import RemoteTool
 from llmops.notifications.urls import target_of
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ _LONGEST_NAME = 64
 
 
 class McpServers:
-    """Connects to servers and calls their tools. It implements `lifecycle.tools.remote.ToolServers`."""
+    """Connects to servers and calls their tools. It implements `lifecycle.specs.servers.ToolServers`."""
 
     def __init__(self, setting: Setting, *, allow_private: bool, resolve: Resolve = look_up) -> None:
         """Set what reads app settings, and whether plain http and private addresses will do."""

@@ -12,9 +12,9 @@ from bootstrap.parts.foundation import Foundation
 if TYPE_CHECKING:
     from lifecycle.evaluation.checks import Checks
     from lifecycle.extensions.loading import Extensions
+    from lifecycle.specs.servers import ToolServers
     from lifecycle.specs.tools import Toolbox, Tools
     from lifecycle.tools.context import Setting
-    from lifecycle.tools.remote import ToolServers
 
 ROOT = Path(__file__).parents[2]
 """Where `function_app.py` is, and the app's own folder of extensions may be."""

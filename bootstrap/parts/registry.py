@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from lifecycle.registry.administration import Administration
     from lifecycle.registry.catalog import Catalog
     from lifecycle.registry.due_times import LookAfter
+    from lifecycle.registry.offers import OfferedTools
     from lifecycle.registry.providers import AgentProvider
     from lifecycle.registry.prune import Prune
     from lifecycle.registry.signals import LocalSignals
@@ -69,7 +70,17 @@ class RegistryParts(ConfigurationParts):
         """What owners and operators do to agents."""
         from lifecycle.registry.administration import Administration
 
-        return Administration(self.catalog, self.composer, self.clock, grace=self._grace, forget=self.resolver.forget)
+        forget = self.resolver.forget
+        return Administration(
+            self.catalog, self.composer, self.clock, grace=self._grace, forget=forget, offers=self.offered_tools
+        )
+
+    @cached_property
+    def offered_tools(self) -> OfferedTools:
+        """Notes and compares what MCP servers offer."""
+        from lifecycle.registry.offers import OfferedTools
+
+        return OfferedTools(self.tables, self.tool_servers)
 
     @cached_property
     def following(self) -> Following:

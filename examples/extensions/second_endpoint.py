@@ -9,7 +9,7 @@ from lifecycle.extensions import chat_client
 @chat_client("second_endpoint")
 def second_endpoint(model: str, setting: Callable[[str], str | None]) -> Any:
     """Return the client for a model; import its package here, so that only who uses it pays for that."""
-    from agent_framework.openai import OpenAIChatCompletionClient
+    from agent_framework.openai import OpenAIChatCompletionClient  # noqa: PLC0415 - as the docstring says
 
     return OpenAIChatCompletionClient(
         model,

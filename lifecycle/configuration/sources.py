@@ -13,9 +13,9 @@ from lifecycle.configuration.kinds import OVERRIDES, Kind, Ref, references
 from lifecycle.configuration.layers import AgentConfig, Capability, Content, Overrides, Personality, Template
 from lifecycle.configuration.merging import NOTHING, Merged, Origin
 from lifecycle.specs.output_format import check_response_format
+from lifecycle.specs.servers import ToolServers
 from lifecycle.specs.spec import AgentSpec
 from lifecycle.specs.tools import Tools, check_context, check_tools
-from lifecycle.tools.remote import ToolServers
 from llmops.evaluation.policy import EvaluationPolicy
 
 T = TypeVar("T", bound=Content)

@@ -8,8 +8,8 @@ A check is one decorated function of a module. It takes any of `query`, `respons
         return 1.0 if "please" in response.lower() else 0.3
 
 True and False are 100 and 0, a number from 0 to 1 its percentage, None "does not apply", and a pair of one of these and
-a sentence says why; the sentence is stored, so it should quote nothing of the answer. Put the check into the mapping
-that `bootstrap.parts.configuration` makes, and name it in an agent's `evaluation.checks`.
+a sentence says why; the sentence is stored, so it should quote nothing of the answer. Put the check into a module
+that the setting EXTENSIONS names, and name it in an agent's `evaluation.checks`.
 
 A check of your own runs in another process, which imports its module; it shares no objects with the app. One that
 raises, or takes longer than it may, is left out of the score, which says so; the run is not harmed.

@@ -12,6 +12,7 @@ from lifecycle.configuration.composing import Composer
 from lifecycle.configuration.layers import AgentConfig
 from lifecycle.registry.agents import AgentState, kept
 from lifecycle.registry.catalog import Agent, Catalog, disabled
+from lifecycle.registry.offers import OfferedTools
 from lifecycle.registry.operations import Disable, Enable, Ensure, Remove, Restore, Retire, Verify
 from lifecycle.registry.signals import AgentSignals
 from lifecycle.registry.trail import Step
@@ -29,13 +30,24 @@ class Administration:
         *,
         grace: timedelta,
         forget: Callable[[str, str], None],
+        offers: OfferedTools,
     ) -> None:
-        """Set for how long a retired agent's versions are left at its provider, and what empties caches of an agent."""
+        """Set what declaring needs.
+
+        Args:
+            catalog: Where declarations are kept.
+            composer: Composes specs.
+            clock: The time.
+            grace: For how long a retired agent's versions are left at its provider.
+            forget: Empties caches of an agent.
+            offers: Notes what its MCP servers offer.
+        """
         self._catalog = catalog
         self._composer = composer
         self._clock = clock
         self._grace = grace
         self._forget = forget
+        self._offers = offers
 
     async def declare(
         self,
@@ -66,6 +78,7 @@ class Administration:
         if agent.state in (AgentState.ACTIVE, AgentState.FAILED) and not agent.ready:
             await signals.send(workspace, name, Ensure(new_id(), agent.declaration.revision, spec))
         self._forget(workspace, name)
+        await self._offers.note(workspace, name, spec)
         return agent, new
 
     async def prewarm(self, workspace: str, name: str, signals: AgentSignals) -> Agent:

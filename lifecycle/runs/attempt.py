@@ -296,9 +296,7 @@ class RunAttempt:
             holding = self._holding = Holding(rules.approvals, run, live, meter, self._before.held, self._progress)
             rules = replace(rules, gate=holding.gate)
             chat, function = [holding.chat_middleware(), *chat], [holding.function_middleware()]
-        calls = self._tools = ToolCalls(
-            meter.guard, run, live.version.version, rules, self._maker.clock, policy.timeout
-        )
+        calls = self._tools = ToolCalls(meter, run, live.version.version, rules, self._maker.clock, policy.timeout)
         how: dict[str, Any] = {
             "session": agent.get_session(self._conversation) if self._conversation else None,
             "middleware": [*chat, calls.middleware(), *function],

@@ -132,6 +132,11 @@ class CallMeter:
         self._latest = 0.0
         self.metered = Metered()
 
+    @property
+    def latest(self) -> int:
+        """The number of the last call that was settled; 0 before the first."""
+        return self.metered.calls[-1].number if self.metered.calls else 0
+
     def middleware(self) -> list[Any]:
         """Return middleware for Agent Framework, which makes model calls one by one."""
         from agent_framework import chat_middleware  # noqa: PLC0415 - cold start

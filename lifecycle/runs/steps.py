@@ -106,17 +106,14 @@ def steps(run: Run, facts: Iterable[AttemptFact]) -> Sequence[Step]:
     return found
 
 
-def _of_attempt(attempt: int, calls: Iterable[Call], tools: Iterable[ToolCall]) -> Iterator[Step]:
-    """Yield model calls and tool calls as they followed one another; a tool whose time is not known comes last."""
-    # Of one moment the model comes first: it is what asks for the tool.
-    both: list[tuple[bool, datetime | None, int, Step]] = [
-        (False, call.at, 0, _model_step(attempt, call)) for call in calls
-    ]
-    both += [(tool.at is None, tool.at, 1, _tool_step(attempt, tool)) for tool in tools]
-    timeless = [step for unknown, _, _, step in both if unknown]
-    timed = sorted(((at, order, step) for unknown, at, order, step in both if not unknown and at), key=lambda x: x[:2])
-    yield from (step for _, _, step in timed)
-    yield from timeless
+def _of_attempt(attempt: int, calls: Sequence[Call], tools: Sequence[ToolCall]) -> Iterator[Step]:
+    """Yield model calls, each followed by the tool calls that it asked for; those of nobody come first."""
+    yield from (_tool_step(attempt, tool) for tool in tools if not tool.asked_by)
+    numbers = [call.number for call in calls]
+    for call in calls:
+        yield _model_step(attempt, call)
+        yield from (_tool_step(attempt, tool) for tool in tools if tool.asked_by == call.number)
+    yield from (_tool_step(attempt, tool) for tool in tools if tool.asked_by and tool.asked_by not in numbers)
 
 
 def _model_step(attempt: int, call: Call) -> Step:

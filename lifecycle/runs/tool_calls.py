@@ -13,7 +13,7 @@ from kernel.clock import Clock
 from kernel.errors import AppError, RunFailed
 from lifecycle.approvals.gate import Allowed, ApprovalGate, Gate, Pending, Rejected, RequestedCall, no_approvals
 from lifecycle.conversations.run import Run
-from lifecycle.runs.guard import Guard
+from lifecycle.runs.metering import CallMeter
 from lifecycle.tools.calling import ToolFailed
 from lifecycle.tools.context import CURRENT, Setting, ToolContext
 from lifecycle.tools.definition import ToolTerms
@@ -50,18 +50,20 @@ class ToolCalls:
         made: Them, in order.
     """
 
-    def __init__(self, guard: Guard, run: Run, version: str, rules: ToolRules, clock: Clock, lasts: timedelta) -> None:
+    def __init__(
+        self, meter: CallMeter, run: Run, version: str, rules: ToolRules, clock: Clock, lasts: timedelta
+    ) -> None:
         """Set whose calls these are.
 
         Args:
-            guard: Stops a run that has run away.
+            meter: Meters the model's calls, which ask for these, and stops a run that has run away.
             run: The run.
             version: The agent's version.
             rules: What calls are subject to.
             clock: The time.
             lasts: How long the attempt may take from now on.
         """
-        self._guard = guard
+        self._meter = meter
         self._run = run
         self._version = version
         self._rules = rules
@@ -104,9 +106,10 @@ class ToolCalls:
         from lifecycle.tools.framework import call_id_of, terms_of  # noqa: PLC0415 - cold start
 
         name, terms, arguments = context.function.name, terms_of(context.function), _plain(context.arguments)
-        self._guard.called(name, arguments)
+        self._meter.guard.called(name, arguments)
         call = RequestedCall(name, call_id_of(context), arguments, terms.approval, self._version)
         noted = ToolCall(name, "ok", 0, self._clock(), call.call_id, self._shown_of(terms, arguments))
+        noted = replace(noted, asked_by=self._meter.latest)
         started = time.perf_counter()
         try:
             verdict = await self._rules.gate(self._run, call)

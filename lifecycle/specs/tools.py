@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 from kernel.clock import Clock, rfc3339
 from kernel.errors import InvalidInput, RunFailed, one_of
 from lifecycle.specs.hosted_tools import HostedTool, Mcp
+from lifecycle.specs.servers import ToolServers
 from lifecycle.tools.definition import Tool, defined
-from lifecycle.tools.remote import ToolServers
 from lifecycle.tools.sources import ContextSource
 
 if TYPE_CHECKING:

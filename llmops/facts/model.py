@@ -118,6 +118,7 @@ class ToolCall:
         call_id: The model's id of the call; empty where nobody noted it.
         arguments: Its arguments as JSON, those hidden that the tool does not show; empty where there are too many.
         result_bytes: How many bytes of text the model was given; None when it brought no result.
+        asked_by: The number of the model call that asked for it; 0 where nobody noted it.
     """
 
     name: str
@@ -127,6 +128,7 @@ class ToolCall:
     call_id: str = ""
     arguments: str = ""
     result_bytes: int | None = None
+    asked_by: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,8 +58,8 @@ def official(log: Path | None, mode: str, key: str) -> Any:
     async def look(marker: str, context: Context) -> str:
         """Look something up; dies once if its marker is a file that is not there yet."""
         note("look", context)
-        if marker and not Path(marker).exists():
-            Path(marker).touch()
+        if marker and not Path(marker).exists():  # noqa: ASYNC240 - it dies of it
+            Path(marker).touch()  # noqa: ASYNC240
             os._exit(1)
         return "found"
 
@@ -126,7 +126,7 @@ def guarded(app: Any, *, before_2026: bool, key: str) -> Any:
     return asgi
 
 
-def hostile() -> Any:
+def hostile() -> Any:  # noqa: C901 - many small ways
     def answering(tools: Any) -> Any:
         async def answer(request: Request) -> Response:
             if request.method != "POST":
@@ -172,13 +172,17 @@ def hostile() -> Any:
 
         return StreamingResponse(pieces(), media_type="text/event-stream")
 
+    def page(params: dict[str, Any]) -> dict[str, Any]:
+        at = int(params.get("cursor", "0"))
+        return {"tools": [tool(f"t{at}")], "nextCursor": str(at + 1)}
+
     lists = {
-        "pages": lambda params: {"tools": [tool(f"t{params.get('cursor', '0')}")], "nextCursor": str(int(params.get("cursor", "0")) + 1)},
+        "pages": page,
         "many": lambda _: {"tools": [tool(f"t{n}", description="d" * 5000) for n in range(1000)]},
         "same": lambda _: {"tools": [tool("a.b"), tool("a/b"), tool("ü" * 100)]},
         "huge": lambda _: {"tools": [tool("t", title="z" * 20_000_000)]},
         "nothing": lambda _: {"tools": "none"},
-    }  # fmt: skip
+    }
     ways = {"hang": hang, "html": html, "redirect": redirect, "endless": endless}
     ways |= {name: answering(tools) for name, tools in lists.items()}
     return Starlette(routes=[Route(f"/{name}", way, methods=["GET", "POST", "DELETE"]) for name, way in ways.items()])

@@ -59,6 +59,7 @@ MAY_BE_EMPTY = {
     "SMTP_HOST": "email is sent where an operator sets a way to",
     "SMTP_PASSWORD": "email is sent where an operator sets a way to",
     "SMTP_USERNAME": "email is sent where an operator sets a way to",
+    "EXTENSIONS": "the folder of extensions that is deployed with the app, if there is one",
     "OTEL_EXPORTER_OTLP_ENDPOINT": "traces go to Application Insights",
     "OPENAI_API_KEY": "in Azure the identity is used; a key would come as a Key Vault reference",
     "ServiceBusConnection": "the namespace is reached with the identity",

@@ -90,7 +90,7 @@ async def test_a_sync_tool_that_hangs_is_left_and_then_not_called_any_more() -> 
     hanging = named(hangs, timeout_s=0.05)
     codes = [(await failure(hanging)).code for _ in range(MAX_STUCK + 2)]
     gate.set()
-    while calling._stuck["thing"]:
+    while calling._stuck["thing"]:  # noqa: ASYNC110 - counted down by threads
         await asyncio.sleep(0.01)
 
     assert codes == ["tool_timeout"] * MAX_STUCK + ["tool_stuck"] * 2
@@ -196,7 +196,7 @@ async def test_a_result_of_five_megabytes_is_cut_with_a_note() -> None:
 async def test_a_result_that_cannot_be_read_is_no_result() -> None:
     """It is told by a code of its own; one that contains itself ends where it does."""
 
-    class Odd(str):
+    class Odd(str):  # noqa: SLOT000 - of no matter here
         def encode(self, *_: Any, **__: Any) -> bytes:
             raise RuntimeError(SECRET)
 

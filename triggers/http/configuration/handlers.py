@@ -71,7 +71,8 @@ async def agents_effective(call: Call) -> Reply:
         resolved = await call.services.composer.sources(call.workspace).resolve(declared)
     except InvalidInput as error:
         return Reply(EffectiveView.from_problem(agent, declared, FailureView.of(error)))
-    return Reply(EffectiveView.from_resolved(agent, declared, resolved))
+    servers = await call.services.offered_tools.compare(call.workspace, agent.name, agent.declaration.spec)
+    return Reply(EffectiveView.from_resolved(agent, declared, resolved, servers))
 
 
 async def preferences_get(call: Call) -> Reply:

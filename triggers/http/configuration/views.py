@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from lifecycle.configuration.kinds import Ref
 from lifecycle.configuration.layers import AgentConfig, Capability, Overrides, Personality, Template
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from lifecycle.configuration.sources import Resolved
     from lifecycle.propagation.following import Followed
     from lifecycle.registry.catalog import Agent
+    from lifecycle.registry.offers import Compared
 
 
 class FollowedView(View):
@@ -144,10 +145,40 @@ class SourceView(View):
     version: int
 
 
+class OfferedToolView(View):
+    """A tool of an MCP server; its schema is JSON text, empty where the server's offer is too large to keep."""
+
+    name: str
+    description: str
+    parameters_json: str
+
+
+class McpServerView(View):
+    """What an MCP server offered when the agent was declared, and what is different now, by tool.
+
+    `problem` says why the server cannot be asked now; empty when it can.
+    """
+
+    server_label: str
+    tools: Sequence[OfferedToolView]
+    changes: Mapping[str, Literal["added", "removed", "changed"]]
+    problem: str
+
+    @classmethod
+    def from_compared(cls, one: Compared) -> McpServerView:
+        """Return the view of what was found."""
+        tools = [
+            OfferedToolView(name=tool.name, description=tool.description, parameters_json=tool.schema)
+            for tool in one.declared.tools
+        ]
+        return cls(server_label=one.declared.server_label, tools=tools, changes=one.changes, problem=one.problem)
+
+
 class EffectiveView(View):
     """What an agent comes to, and where everything in it comes from.
 
-    `current` says whether the agent is already declared so; `problem`, why it stays as it was.
+    `current` says whether the agent is already declared so; `problem`, why it stays as it was. `mcp` are the
+    MCP servers that this app calls for it.
     """
 
     name: str
@@ -161,9 +192,12 @@ class EffectiveView(View):
     instructions: Sequence[SectionView]
     choices: Sequence[ValueView]
     sources: Sequence[SourceView]
+    mcp: Sequence[McpServerView]
 
     @classmethod
-    def from_resolved(cls, agent: Agent, declared: AgentConfig, resolved: Resolved) -> EffectiveView:
+    def from_resolved(
+        cls, agent: Agent, declared: AgentConfig, resolved: Resolved, servers: Sequence[Compared] = ()
+    ) -> EffectiveView:
         """Return the view of an agent that can be composed."""
         effective = resolved.effective
         spec = effective.spec
@@ -179,6 +213,7 @@ class EffectiveView(View):
             instructions=[_section(section) for section in effective.sections],
             choices=[_value(pointer, each) for pointer, each in effective.chosen.items()],
             sources=_sources(resolved.versions),
+            mcp=[McpServerView.from_compared(one) for one in servers],
         )
 
     @classmethod
@@ -197,6 +232,7 @@ class EffectiveView(View):
             instructions=[],
             choices=[],
             sources=_sources(agent.declaration.sources),
+            mcp=[],
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -56,6 +56,3 @@ class ToolServers(Protocol):
     async def aclose(self) -> None:
         """Close the connections."""
         ...
-
-
-Invoke = Callable[..., Awaitable[Any]]

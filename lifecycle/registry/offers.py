@@ -1,0 +1,140 @@
+"""What the MCP servers of agents offered when the agents were declared, and what of it has changed since."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from kernel.codec import JsonCodec
+from kernel.errors import AppError
+from kernel.tables import Row, RowTooLarge, Tables, Upsert
+from lifecycle.specs.hosted_tools import Mcp
+from lifecycle.specs.servers import RemoteTool, ToolServers
+from lifecycle.specs.spec import AgentSpec
+
+TABLE = "offeredtools"
+"""Partition: the workspace; row key: the agent."""
+_PATIENCE_S = 10.0
+
+Change = Literal["added", "removed", "changed"]
+
+
+@dataclass(frozen=True, slots=True)
+class OfferedTool:
+    """A tool as its server described it.
+
+    Attributes:
+        name: What the server calls it.
+        description: What the model is told of it; empty where the offer was too large to keep.
+        schema: The JSON Schema of its arguments as JSON; empty where the offer was too large to keep.
+        digest: SHA-256 of both.
+    """
+
+    name: str
+    description: str
+    schema: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What one server offered, or the code of why it could not be asked."""
+
+    server_label: str
+    tools: tuple[OfferedTool, ...] = ()
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Offers:
+    """What an agent's servers offered."""
+
+    servers: tuple[Offer, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """What a server offered when the agent was declared, and what is different now.
+
+    Attributes:
+        declared: The offer at that time.
+        changes: What is different, by tool.
+        problem: The code of why the server cannot be asked now; empty where it can.
+    """
+
+    declared: Offer
+    changes: Mapping[str, Change]
+    problem: str = ""
+
+
+_OFFERS = JsonCodec(Offers)
+
+
+class OfferedTools:
+    """Notes and compares what servers offer."""
+
+    def __init__(self, tables: Tables, servers: ToolServers) -> None:
+        self._tables = tables
+        self._servers = servers
+
+    async def note(self, workspace: str, agent: str, spec: AgentSpec) -> None:
+        """Write what the servers that the app calls for the agent offer now; nothing where it has none."""
+        if servers := _called(spec):
+            offers = Offers(tuple(await asyncio.gather(*map(self._now, servers))))
+            try:
+                await self._write(workspace, agent, offers)
+            except RowTooLarge:
+                await self._write(workspace, agent, Offers(tuple(map(_short, offers.servers))))
+
+    async def compare(self, workspace: str, agent: str, spec: AgentSpec) -> Sequence[Compared]:
+        """Return, for each server that the app calls for the agent, what has changed since it was declared."""
+        servers = _called(spec)
+        if not servers:
+            return ()
+        row = await self._tables.get(TABLE, workspace, agent)
+        known = {one.server_label: one for one in (_OFFERS.load(row.text("offers")).servers if row else ())}
+        found = await asyncio.gather(*map(self._now, servers))
+        return [_compared(known.get(now.server_label), now) for now in found]
+
+    async def _write(self, workspace: str, agent: str, offers: Offers) -> None:
+        await self._tables.commit(TABLE, [Upsert(Row(workspace, agent, {"offers": _OFFERS.dump(offers)}))])
+
+    async def _now(self, server: Mcp) -> Offer:
+        try:
+            async with asyncio.timeout(_PATIENCE_S):
+                offered = await self._servers.offered(server)
+        except AppError as error:
+            return Offer(server.server_label, problem=error.code)
+        except TimeoutError:
+            return Offer(server.server_label, problem="mcp_unavailable")
+        return Offer(server.server_label, tuple(map(_plain, offered)))
+
+
+def _called(spec: AgentSpec) -> Sequence[Mcp]:
+    return () if spec.provider == "foundry" else spec.mcp_servers
+
+
+def _plain(tool: RemoteTool) -> OfferedTool:
+    schema = json.dumps(tool.schema, sort_keys=True)
+    digest = hashlib.sha256(f"{tool.description}\n{schema}".encode()).hexdigest()
+    return OfferedTool(tool.name, tool.description, schema, digest)
+
+
+def _short(offer: Offer) -> Offer:
+    return replace(offer, tools=tuple(replace(tool, description="", schema="") for tool in offer.tools))
+
+
+def _compared(before: Offer | None, now: Offer) -> Compared:
+    if before is None or before.problem or now.problem:
+        return Compared(before or now, {}, now.problem)
+    old, new = ({tool.name: tool for tool in offer.tools} for offer in (before, now))
+    changes: dict[str, Change] = dict.fromkeys(old.keys() - new.keys(), "removed")
+    changes |= dict.fromkeys(new.keys() - old.keys(), "added")
+    changes |= dict.fromkeys(
+        (name for name in old.keys() & new.keys() if old[name].digest != new[name].digest), "changed"
+    )
+    return Compared(before, dict(sorted(changes.items())))

@@ -1,0 +1,128 @@
+"""Runs whose agents call tools of MCP servers, in the whole app in memory."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from kernel.errors import InvalidInput
+from lifecycle.conversations.run import RunState
+from tests.fakes.openai_server import FakeOpenAI
+from tests.lifecycle.app import App
+from tests.lifecycle.doubles import spec
+from tests.lifecycle.mcp.conftest import ServerProcess
+
+
+def mcp(url: str, **more: Any) -> dict[str, Any]:
+    return {"type": "mcp", "server_label": "orders", "url": url, **more}
+
+
+async def test_runs_call_a_servers_tools_and_the_connection_outlives_them(stateful: ServerProcess) -> None:
+    """Two runs, a restart between them; the call carries a key that names run and call, and is a step of the run."""
+    async with FakeOpenAI() as fake:
+        app = App(OPENAI_BASE_URL=fake.base_url, MCP_ALLOW_PRIVATE=True)
+        await app.declare(declared=spec(provider="openai", tools=[mcp(stateful.url)]))
+        first = await app.ask('/tool orders_book {"item": "a", "tool_name": "t"}')
+        stateful.kill()
+        stateful.start()
+        second = await app.ask('/tool orders_book {"item": "b", "tool_name": "t"}')
+        steps = await app.services.run_steps.of("default", first.id)
+        offered = [tool["function"]["name"] for tool in fake.requests[0].body["tools"]]
+        await app.services.aclose()
+
+    assert (first.state, second.state) == (RunState.SUCCEEDED, RunState.SUCCEEDED)
+    assert "booked a for t" in (first.answer or "")
+    assert "booked b for t" in (second.answer or "")
+    assert [call["key"].split(".")[0] for call in stateful.calls] == [first.id, second.id]
+    assert [(step.name, step.outcome, dict(step.arguments or {})) for step in steps if step.kind == "tool_call"] == [
+        ("orders_book", "ok", {"item": "[hidden]", "tool_name": "[hidden]"})
+    ]
+    assert "orders_add" in offered
+
+
+async def test_a_run_whose_server_is_away_is_tried_again(stateful: ServerProcess) -> None:
+    """An answer without the tools would be a guess; the run waits for its next attempt."""
+    async with FakeOpenAI() as fake:
+        app = App(OPENAI_BASE_URL=fake.base_url, MCP_ALLOW_PRIVATE=True)
+        await app.declare(declared=spec(provider="openai", tools=[mcp(stateful.url)]))
+        stateful.kill()
+        await app.submit()
+        run = await app.requeued(app.queue.sent[-1])
+        asked = len(fake.requests)
+        await app.services.aclose()
+
+    assert run is not None
+    assert run.error is not None
+    assert (run.state, run.error.code, asked) == (RunState.QUEUED, "mcp_unavailable", 0)
+
+
+async def test_a_call_that_needs_an_approval_is_not_made(stateful: ServerProcess) -> None:
+    """The rule is the spec's."""
+    async with FakeOpenAI() as fake:
+        app = App(OPENAI_BASE_URL=fake.base_url, MCP_ALLOW_PRIVATE=True)
+        await app.declare(declared=spec(provider="openai", tools=[mcp(stateful.url, approval="always")]))
+        run = await app.ask('/tool orders_book {"item": "a", "tool_name": "t"}')
+        await app.services.aclose()
+
+    assert run.error is not None
+    assert (run.state, run.error.code, stateful.calls) == (RunState.FAILED, "approval_unavailable", [])
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1/mcp", "https://169.254.169.254/", "http://mcp.example.com/"])
+async def test_a_server_inside_the_network_is_refused_when_it_is_declared(url: str) -> None:
+    """Unless the setting allows it; nothing is changed."""
+    app = App()
+    with pytest.raises(InvalidInput) as caught:
+        await app.declare(declared=spec(tools=[mcp(url)]))
+
+    assert caught.value.code == "mcp_url_refused"
+    assert await app.services.catalog.find("default", "bot") is None
+    await app.aclose()
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"provider": "foundry", "tools": [mcp("https://x.org", headers_setting="MCP_HEADERS_X")]}, "headers_setting"),
+        ({"provider": "foundry", "tools": [mcp("https://x.org", timeout_s=3)]}, "timeout_s"),
+        ({"provider": "foundry", "tools": [mcp("https://x.org", approval="always")]}, "approval"),
+        ({"provider": "foundry", "tools": [mcp("http://x.org")]}, "https"),
+        ({"tools": [{"type": "mcp", "server_label": "a", "project_connection_id": "c"}]}, "server_url"),
+        ({"tools": [mcp("https://x.org", headers_setting="OPENAI_API_KEY")]}, "MCP_HEADERS"),
+    ],
+)
+def test_a_spec_says_only_what_its_provider_can_do(fields: dict[str, Any], said: str) -> None:
+    """An approval that nobody asks for, or a key of something else, is refused when it is declared."""
+    with pytest.raises(ValueError, match=said):
+        spec(**fields)
+
+
+async def test_what_servers_offer_is_noted_when_the_agent_is_declared_and_compared_later(
+    stateful: ServerProcess,
+) -> None:
+    """With the schemas; another schema, or a server that is away, is shown, and declaring does not wait for it."""
+    app = App(MCP_ALLOW_PRIVATE=True)
+    declared = spec(tools=[mcp(stateful.url)])
+    await app.declare(declared=declared)
+    servers: Any = app.services.tool_servers
+    offers = app.services.offered_tools
+    [before] = await offers.compare("default", "bot", declared)
+    evolve = next(tool for tool in await servers.tools(declared.mcp_servers[0]) if tool.name == "orders_evolve")
+    await evolve.invoke(arguments={})
+    for _ in range(500):
+        [changed] = await offers.compare("default", "bot", declared)
+        if changed.changes:
+            break
+        await asyncio.sleep(0.02)
+    stateful.kill()
+    other = spec(tools=[mcp("http://127.0.0.1:9/mcp")])
+    await app.declare("other", other)
+    [away] = await offers.compare("default", "other", other)
+    await app.services.aclose()
+
+    assert (before.changes, before.problem) == ({}, "")
+    assert '"a"' in next(tool.schema for tool in before.declared.tools if tool.name == "add")
+    assert changed.changes == {"add": "changed"}
+    assert (away.problem, away.declared.problem) == ("mcp_unavailable", "mcp_unavailable")
