@@ -162,12 +162,12 @@ async def test_messages_of_a_killed_worker_come_again(
             for session in sessions:
                 for n in range(2):
                     await sender.send_messages(ServiceBusMessage(json.dumps({"n": n}), session_id=session))
-        begun = await asyncio.to_thread(eventually, lambda: _all_began(app, sessions), TIMEOUT_S)
+        begun = await asyncio.to_thread(eventually, lambda: _all_began(app, sessions))
         victim = begun[0]["pid"]
         os.kill(victim, signal.SIGKILL)
-        await asyncio.to_thread(eventually, lambda: "starting another" in app.host_log(), TIMEOUT_S)
+        await asyncio.to_thread(eventually, lambda: "starting another" in app.host_log())
         (tmp_path / "gate").touch()
-        await asyncio.to_thread(eventually, lambda: len(app.notes(event="ended")) >= 16, TIMEOUT_S)
+        await asyncio.to_thread(eventually, lambda: len(app.notes(event="ended")) >= 16)
 
     hurt = {note["session"] for note in begun if note["pid"] == victim}
     for session in sessions:
