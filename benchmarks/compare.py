@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 from rich.console import Console
@@ -59,6 +60,7 @@ class Side:
         http: Asks it.
         sessions: The session of each caller; each goes on in its own.
         rounds: What was measured, by how many were in flight.
+        first_s: How long the fresh host took to declare an agent and answer its first run, in seconds.
     """
 
     name: str
@@ -66,6 +68,7 @@ class Side:
     http: aiohttp.ClientSession
     sessions: dict[int, str] = field(default_factory=dict[int, str])
     rounds: dict[int, list[Round]] = field(default_factory=dict[int, list[Round]])
+    first_s: float = 0.0
 
     def cpu_s(self) -> float:
         """Return the CPU time of the host's process until now, in seconds."""
@@ -120,9 +123,11 @@ async def started(name: str, root: Path, data: Path, parts: ExitStack) -> Side:
     }
     host = parts.enter_context(start_host(root, settings, state_dir=data / "host", timeout_s=180))
     http = aiohttp.ClientSession(host.url, connector=aiohttp.TCPConnector(limit=0))
+    began = time.perf_counter()
     async with http.put("/api/agents/bench", json=SPEC.model_dump(mode="json")) as declared:
         declared.raise_for_status()
-    return Side(name, host, http)
+    await ask(http, None)
+    return Side(name, host, http, first_s=time.perf_counter() - began)
 
 
 async def compare(sides: list[Side], rounds: int, runs: int) -> None:
@@ -161,7 +166,7 @@ async def long_session(side: Side) -> tuple[float, float]:
     return took[0], took[1]
 
 
-async def _session(side: Side, session: str) -> dict[str, object]:
+async def _session(side: Side, session: str) -> dict[str, Any]:
     async with side.http.get(f"/api/sessions/{session}") as response:
         return await response.json()
 
@@ -169,6 +174,7 @@ async def _session(side: Side, session: str) -> dict[str, object]:
 def table(sides: list[Side]) -> Table:
     """Return the figures; the ratio is the first side's to the second's."""
     shown = Table("Measured", *(side.name for side in sides), "Ratio")
+    shown.add_row("first answer of a fresh host, s", *_row([side.first_s for side in sides]))
     for figure, what in (("cpu_ms", "CPU a run, ms"), ("rate", "runs/s"), ("p95_ms", "p95, ms")):
         for in_flight in IN_FLIGHT:
             figures = [side.median(in_flight, figure) for side in sides]

@@ -11,7 +11,6 @@ from bootstrap.services import Services
 from kernel.errors import AppError
 from kernel.tracing import attached
 from lifecycle.conversations.priority import Priority
-from lifecycle.conversations.submission import parse_message
 from lifecycle.runs.provenance import SIGNATURE, Origin
 from lifecycle.runs.queue import RunQueue
 from triggers.http.api import MakeSignals
@@ -59,6 +58,8 @@ def register(blueprint: df.Blueprint, services: Services, run_queue: RunQueue, m
         context: func.Context,
         priority: Priority,
     ) -> None:
+        from lifecycle.conversations.submission import parse_message  # noqa: PLC0415 - imports pydantic: cold start
+
         deliveries = message.delivery_count or 1
         requeue = services.requeue(run_queue.send)
         try:

@@ -36,6 +36,7 @@ def test_importing_the_app_imports_nothing_it_may_not_need() -> None:
         "azure.data",
         "azure.servicebus",
         "jsonschema_rs",
+        "pydantic",
     )
     code = (
         f"import function_app, sys; print([m for m in sys.modules if m.startswith({heavy!r}) or m == 'genai_prices'])"
