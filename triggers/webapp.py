@@ -19,8 +19,11 @@ from urllib.parse import urlsplit
 
 import azure.functions as func
 
+from triggers.http.problems import not_allowed
+
 ROOT = Path(__file__).parents[1] / "webapp"
 _INDEX = "index.html"
+_METHODS = ("GET", "HEAD")
 _TYPES = {".js": "text/javascript", ".mjs": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 _COMPRESSED = ("text/", "image/svg")
 _YEAR = "public, max-age=31536000, immutable"
@@ -80,8 +83,8 @@ class Asset:
 class WebApp:
     """The web app's files, read once on first use.
 
-    All but the page itself stand below `v/{version}/`, where the version is a digest of them all: they can be cached for
-    ever, and a new deployment is a new address.
+    All but the page itself stand below `v/{version}/`, where the version is a digest of them all: they can be cached
+    for ever, and a new deployment is a new address.
     """
 
     def __init__(self, root: Path = ROOT) -> None:
@@ -131,7 +134,7 @@ class WebApp:
         asset = self.files.get(name) if path.startswith("v/") else None
         if asset is None:
             return func.HttpResponse("Not found", status_code=404, headers=_SECURITY | {"Cache-Control": "no-store"})
-        # While a deployment is rolled out, an old worker is asked for what it does not have: nobody may keep its answer.
+        # While a deployment is rolled out, a worker is asked for what another version has: nobody may keep its answer.
         return _response(asset, headers, _YEAR if version == self.version else "no-store")
 
 
@@ -140,17 +143,19 @@ def register(blueprint: func.Blueprint, web_app: WebApp | None = None) -> None:
     app = web_app or WebApp()
 
     @blueprint.function_name("web_app")
-    @blueprint.route("app", methods=["GET", "HEAD"], auth_level=func.AuthLevel.ANONYMOUS)
+    @blueprint.route("app", auth_level=func.AuthLevel.ANONYMOUS)
     def web_app_page(req: func.HttpRequest) -> func.HttpResponse:  # pyright: ignore[reportUnusedFunction]
         return _answered(app, req)
 
     @blueprint.function_name("web_app_files")
-    @blueprint.route("app/{*path}", methods=["GET", "HEAD"], auth_level=func.AuthLevel.ANONYMOUS)
+    @blueprint.route("app/{*path}", auth_level=func.AuthLevel.ANONYMOUS)
     def web_app_files(req: func.HttpRequest) -> func.HttpResponse:  # pyright: ignore[reportUnusedFunction]
         return _answered(app, req)
 
 
 def _answered(app: WebApp, req: func.HttpRequest) -> func.HttpResponse:
+    if req.method.upper() not in _METHODS:
+        return not_allowed(_METHODS)
     headers = {name.lower(): value for name, value in req.headers.items()}
     return app.answer((req.route_params.get("path") or "").strip("/"), req.url, headers)
 

@@ -32,6 +32,8 @@ export function Chart({ title, x, label, series, format, axis = format, onPick, 
 
   useEffect(() => {
     if (!x.length) return;
+    const frame = place.current;
+    const width = () => Math.max(200, frame.clientWidth);
     const bars = series.filter((each) => each.kind === "bar");
     const sums = bars.length ? stackedUp(bars) : [];
     // The tallest first, so that each that follows is drawn over it.
@@ -41,11 +43,11 @@ export function Chart({ title, x, label, series, format, axis = format, onPick, 
     ];
     const grid = { stroke: color("line"), width: 1 };
     const options = {
-      width: Math.max(200, place.current.clientWidth),
+      width: width(),
       height: HEIGHT,
       legend: { show: false },
       cursor: { drag: { x: false, y: false }, points: { size: 7 } },
-      scales: { x: { time: true, range: padded }, y: { range: (_, low, high) => [Math.min(0, low), high > 0 ? high * 1.08 : 1] } },
+      scales: { x: { time: true, range: () => ends(x.map(seconds)) }, y: { range: (_, low, high) => [Math.min(0, low), high > 0 ? high * 1.08 : 1] } },
       axes: [
         { stroke: color("muted"), grid: { show: false }, ticks: grid, values: (_, splits) => splits.map((t) => label(new Date(t * 1000).toISOString())), space: 64 },
         { stroke: color("muted"), grid, ticks: { show: false }, values: (_, splits) => splits.map(axis), size: 66, space: 34 },
@@ -65,9 +67,9 @@ export function Chart({ title, x, label, series, format, axis = format, onPick, 
       ],
       hooks: { setCursor: [(plot) => setAt(plot.cursor.idx ?? null)] },
     };
-    const plot = new uPlot(options, [x.map(seconds), ...shown.map((each) => each.values)], place.current);
-    const watch = new ResizeObserver(() => plot.setSize({ width: Math.max(200, place.current.clientWidth), height: HEIGHT }));
-    watch.observe(place.current);
+    const plot = new uPlot(options, [x.map(seconds), ...shown.map((each) => each.values)], frame);
+    const watch = new ResizeObserver(() => plot.setSize({ width: width(), height: HEIGHT }));
+    watch.observe(frame);
     if (onPick) plot.over.addEventListener("click", () => plot.cursor.idx != null && onPick(plot.cursor.idx));
     return () => {
       watch.disconnect();
@@ -99,8 +101,8 @@ function order(series, index) {
   return kind ? among + 1 : bars.length + among + 1;
 }
 
-function padded(_, low, high) {
-  // Half a day on each side: a bar stands on its point.
-  const pad = Math.max(43_200, (high - low) * 0.02);
-  return [low - pad, high + pad];
+/** Half a step on each side: a bar stands on its point. */
+function ends(times) {
+  const step = times.length > 1 ? times[1] - times[0] : 86_400;
+  return [times[0] - step / 2, times.at(-1) + step / 2];
 }

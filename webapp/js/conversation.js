@@ -13,8 +13,8 @@ const asked = (key, query) => ({ key, id: null, query, stage: null, attempt: 0, 
 /** What a turn is after an event of its run. */
 export function after(turn, { name, data }) {
   if (name === "run.stage") {
-    const anew = data.attempt > turn.attempt;
-    return { ...turn, stage: data.stage, attempt: data.attempt ?? turn.attempt, text: anew ? "" : turn.text, gap: anew ? false : turn.gap };
+    const again = data.attempt > turn.attempt;
+    return { ...turn, stage: data.stage, attempt: data.attempt ?? turn.attempt, text: again ? "" : turn.text, gap: again ? false : turn.gap };
   }
   if (name === "run.delta") {
     if (data.attempt < turn.attempt) return turn;

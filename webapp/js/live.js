@@ -107,7 +107,7 @@ async function lead(abort) {
       if (abort.aborted) return;
       failures += 1;
       if (error instanceof ApiError && error.code === "invalid_last_event_id") {
-        lastId = null; // another workspace, or a server that was begun anew
+        lastId = null; // another workspace, or a server that has started over
         missed();
       }
       state("lost");
@@ -118,7 +118,7 @@ async function lead(abort) {
   }
 }
 
-function hear(message) {
+function receive(message) {
   if (message.event) take(message.event);
   if (message.state) {
     connection.value = message.state;
@@ -149,7 +149,7 @@ export async function start() {
   const name = `agent-lifecycle-events-${await nameOf(`${key.value}|${location.host}`)}`;
   channel?.close();
   channel = new BroadcastChannel(name);
-  channel.onmessage = ({ data }) => hear(data);
+  channel.onmessage = ({ data }) => receive(data);
   channel.postMessage({ hello: true });
   try {
     await navigator.locks.request(name, { signal: abort.signal }, run);

@@ -171,7 +171,7 @@ export function Confirmations() {
     <p>${question.text}</p>
     ${question.type && html`<label class="field">Type ${question.type} to confirm<input value=${typed} onInput=${(event) => setTyped(event.target.value)} /></label>`}
     <div class="row end">
-      <button onClick=${() => answer(false)}>Keep it</button>
+      <button onClick=${() => answer(false)}>Cancel</button>
       <button class=${question.danger ? "danger" : "primary"} disabled=${question.type && typed !== question.type} onClick=${() => answer(true)}>${question.action}</button>
     </div>
   <//>`;

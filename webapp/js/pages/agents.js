@@ -54,15 +54,16 @@ function List() {
 const value = (what) => (typeof what === "string" ? what : JSON.stringify(what));
 
 function Spec({ name }) {
+  const [defaults, setDefaults] = useState(false);
   const from = useResource(`agents/${encodeURIComponent(name)}/effective`, {}, ["agent."]);
   return html`<${Loaded} from=${from}>${({ values, choices, instructions, problem }) => html`<div class="stack">
     ${problem && html`<div class="note bad" role="alert">${problem.detail} <code>${problem.code}</code></div>`}
-    <${Card} title="Values, and where each comes from"><${Table} caption="Effective spec" rows=${[...values, ...choices]} keyOf=${(row) => row.pointer} columns=${[
+    <${Card} title="Values, and where each comes from" actions=${html`<label class="row small"><input type="checkbox" checked=${defaults} onChange=${(event) => setDefaults(event.target.checked)} /> with defaults</label>`}><${Table} caption="Effective spec" rows=${[...values, ...choices].filter((each) => defaults || each.origin.kind !== "default")} keyOf=${(row) => row.pointer} columns=${[
       { label: "Field", value: (row) => row.pointer, show: (row) => html`<code>${row.pointer}</code>` },
       { label: "Value", value: (row) => value(row.value) },
       { label: "From", value: (row) => `${row.origin.kind} ${row.origin.name}`, show: (row) => html`${format.words(row.origin.kind)} ${row.origin.name}${row.origin.version ? html` <span class="muted">v${row.origin.version}</span>` : ""}` },
     ]} /><//>
-    ${instructions.length > 0 && html`<${Card} title="Instructions, by where each part comes from"><dl class="stack">${instructions.map((each) => html`<div><dt class="small muted">${each.origins.map((one) => `${format.words(one.kind)} ${one.name}`).join(", ")}</dt><dd>${each.text}</dd></div>`)}</dl><//>`}
+    ${instructions.length > 0 && html`<${Card} title="Instructions, by where each part comes from"><dl class="stack">${instructions.map((each) => html`<div><dt class="small muted">${each.origins.map((one) => `${format.words(one.kind)} ${one.name}`).join(", ")}</dt><dd class="verbatim">${each.text}</dd></div>`)}</dl><//>`}
   </div>`}<//>`;
 }
 

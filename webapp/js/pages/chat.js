@@ -19,7 +19,7 @@ function Turn({ turn, talk }) {
       ${!run && !turn.error && html`
         ${turn.waiting
           ? html`<div class="note warn row" role="status"><span>It waits: a budget is used up, or somebody has to approve.</span>
-              <${Action} run=${() => talk.resume(turn)}>Let it go on<//></div>`
+              <${Action} run=${() => talk.resume(turn)}>Resume<//></div>`
           : html`<${Stages} stage=${turn.stage} />`}
         ${turn.notes.map((note) => html`<p class="small muted">${note}</p>`)}
         ${turn.text && !turn.gap && html`<${Markdown} text=${turn.text} pending />`}

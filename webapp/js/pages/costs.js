@@ -28,7 +28,7 @@ const shown = (value) => format.exactMoney(Math.round((value ?? 0) * 1e6));
 function Breakdown({ by, groups, total }) {
   const share = (row) => (total.cost_micro_usd ? row.spend.cost_micro_usd / total.cost_micro_usd : 0);
   return html`<${Table} caption=${`Spend by ${by}`} name=${`costs-by-${by}`} rows=${groups} keyOf=${(row) => row.name} columns=${[
-    { label: format.words(by), value: (row) => row.name, show: (row) => (by === "agent" ? html`<a href=${link("agents", row.name)}>${row.name}</a>` : row.name || html`<span class="muted">nobody in particular</span>`) },
+    { label: format.words(by), value: (row) => row.name, show: (row) => (by === "agent" ? html`<a href=${link("agents", row.name)}>${row.name}</a>` : row.name || html`<span class="muted">no user</span>`) },
     { label: "Cost (USD)", num: true, value: (row) => usd(row.spend), show: (row) => html`<${Money} micro=${row.spend.cost_micro_usd} unpriced=${row.spend.unpriced_calls} exact />` },
     { label: "Share", num: true, value: share, show: (row) => html`${format.percent(share(row))}<div class="bar" aria-hidden="true"><i ref=${(node) => node && (node.style.width = `${share(row) * 100}%`)}></i></div>` },
     { label: "Calls", num: true, value: (row) => row.spend.calls, show: (row) => format.count(row.spend.calls) },
@@ -53,7 +53,7 @@ function Budgets() {
         <div class=${`bar ${share(row) >= 1 ? "bad" : share(row) >= 0.8 ? "warn" : ""}`} aria-hidden="true"><i ref=${(node) => node && (node.style.width = `${Math.min(100, share(row) * 100)}%`)}></i></div>` },
       { label: "Reserved", num: true, value: (row) => row.reserved, show: (row) => amount(row, row.reserved) },
       { label: "Left", num: true, value: (row) => row.remaining, show: (row) => amount(row, row.remaining) },
-      { label: "Begins anew", value: (row) => row.resets_at, show: (row) => format.exactTime(row.resets_at) },
+      { label: "Resets", value: (row) => row.resets_at, show: (row) => format.exactTime(row.resets_at) },
     ]} /><//>`;
 }
 

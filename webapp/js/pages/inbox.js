@@ -35,7 +35,7 @@ function Waiting({ session }) {
     <${Loaded} from=${run}>${(found) => html`<div class="stack">
       ${found ? html`<p>“${found.query.length > 240 ? `${found.query.slice(0, 240)}…` : found.query}”</p><p class="small muted">${found.error?.detail ?? "It waits for a budget or an approval."} · since <${Ago} at=${session.last_activity} /></p>` : html`<p class="muted">Its run goes on already.</p>`}
       <div class="row">
-        ${found && html`<${Action} class="primary" run=${() => send("POST", `runs/${found.id}/resume`)} done="It goes on." after=${lookAgain}>Let it go on<//>
+        ${found && html`<${Action} class="primary" run=${() => send("POST", `runs/${found.id}/resume`)} done="Resumed." after=${lookAgain}>Resume<//>
           <${Action} class="danger" run=${() => send("POST", `runs/${found.id}/cancel`)} done="It is cancelled." after=${lookAgain}>Cancel it<//>`}
         <a class="button" href=${link("chat", session.agent, { session: session.id })}>Open</a>
       </div></div>`}<//>

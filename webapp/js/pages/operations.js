@@ -18,8 +18,8 @@ function Drift() {
     await post("registry/apply", { plan_id: plan.id, destructive });
     setPlan(await get(`registry/plan/${encodeURIComponent(plan.id)}`));
   };
-  return html`<${Card} title="Drift from the providers" actions=${html`<${Action} run=${look}>${plan ? "Look again" : "Look"}<//>`}>
-    ${!plan && html`<p class="muted">How agents differ from what is at their providers, with the reason for each line. Looking changes nothing.</p>`}
+  return html`<${Card} title="Drift from the providers" actions=${html`<${Action} run=${look}>${plan ? "Check again" : "Check"}<//>`}>
+    ${!plan && html`<p class="muted">How agents differ from what is at their providers, with the reason for each line. Checking changes nothing.</p>`}
     ${plan && html`<div class="stack">
       <p>${Object.entries(plan.counts).map(([kind, n]) => `${format.count(n)} ${format.words(kind).toLowerCase()}`).join(", ") || "No difference"}; ${format.count(plan.unchanged)} unchanged. <span class="muted">Plan ${plan.id}, <${Ago} at=${plan.at} /></span></p>
       ${Object.entries(plan.unseen).map(([provider, why]) => html`<div class="note warn">${provider} could not be looked at: ${why}</div>`)}

@@ -2,7 +2,7 @@
 import { html } from "../html.js";
 import { all, get } from "../api.js";
 import { useData } from "../data.js";
-import { link, refine, route } from "../route.js";
+import { link, route } from "../route.js";
 import * as format from "../format.js";
 import { Badge, Card, Empty, Head, Loaded, Table } from "../ui.js";
 import { Chart } from "../chart.js";
@@ -87,7 +87,7 @@ export function Quality() {
     <div class="stack">
       <${Card} title="Agents"><${Loaded} from=${from} empty=${html`<${Empty} title="No runs in these days" />`}>${({ items }) => html`
         <${Table} caption="Agents by quality and speed" name="performance" rows=${items} keyOf=${(row) => row.agent} columns=${[
-          { label: "Agent", value: (row) => row.agent, show: (row) => html`<button class="quiet" aria-pressed=${String(row.agent === agent)} onClick=${() => refine({ agent: row.agent === agent ? "" : row.agent })}>${row.agent}</button>` }, ...FIGURES,
+          { label: "Agent", value: (row) => row.agent, show: (row) => html`<a href=${link("quality", null, { ...route.value.query, agent: row.agent })} aria-current=${row.agent === agent ? "true" : undefined}>${row.agent}</a>` }, ...FIGURES,
         ]} />`}<//><//>
       ${agent && html`<div class="row"><h2>${agent}</h2><a href=${link("agents", agent)}>The agent</a></div><${AgentTrends} agent=${agent} days=${days} />`}
       ${!agent && html`<p class="muted">Choose an agent to see its trends, versions and what stands out.</p>`}

@@ -23,7 +23,7 @@ export function Runs({ id }) {
     <${Head} title="Run">${from.data && html`<a class="button" href=${link("sessions", from.data.run.session_id)}>Its session</a>`}<//>
     <${Loaded} from=${from}>${({ run, events }) => html`<div class="stack">
       <${Card} title=${html`${run.agent} <${Badge} state=${run.state} />`} label="Question and answer" actions=${html`
-        ${run.state === "waiting" && html`<${Action} class="primary" run=${own("resume")} done="It goes on." after=${from.reload}>Let it go on<//>`}
+        ${run.state === "waiting" && html`<${Action} class="primary" run=${own("resume")} done="Resumed." after=${from.reload}>Resume<//>`}
         ${!run.finished_at && html`<${Action} class="danger" run=${own("cancel")} done="It is being cancelled." after=${from.reload}>Cancel<//>`}`}>
         <div class="stack"><p><strong>${run.query}</strong></p>${run.finished_at ? html`<div class="message agent"><${Ended} run=${run} /></div>` : html`<${Stages} stage=${run.stage} />`}</div>
       <//>

@@ -76,12 +76,12 @@ function One({ id }) {
     <${Loaded} from=${from}>${({ session, runs, events }) => html`<div class="stack">
       <div class="stats">
         <${Stat} label="State" value=${html`<${Badge} state=${session.state} />`} note=${format.words(session.end_reason ?? session.pause_reason ?? "") || html`started <${Ago} at=${session.created_at} />`} />
-        <${Stat} label="Agent" value=${html`<a href=${link("agents", session.agent)}>${session.agent}</a>`} note=${session.user_id ? `for ${session.user_id}` : "for nobody in particular"} />
+        <${Stat} label="Agent" value=${html`<a href=${link("agents", session.agent)}>${session.agent}</a>`} note=${session.user_id ? `for ${session.user_id}` : "no user"} />
         <${Stat} label="Runs" value=${format.count(session.runs)} note=${`${format.count(session.pending)} not finished · ${format.count(session.turns)} messages`} />
         <${Stat} label="Cost" value=${format.money(session.spend.cost_micro_usd)} title=${format.exactMoney(session.spend.cost_micro_usd)} note=${session.spend.unpriced_calls ? `and ${session.spend.unpriced_calls} calls without a price` : `${format.count(session.spend.calls)} model calls`} />
       </div>
       <div class="row">
-        ${session.state === "paused" ? html`<${Action} run=${act("resume")} done="It goes on." after=${from.reload}>Resume<//>` : session.state !== "ended" && html`<${Action} run=${act("pause")} done="It is paused." after=${from.reload}>Pause<//>`}
+        ${session.state === "paused" ? html`<${Action} run=${act("resume")} done="Resumed." after=${from.reload}>Resume<//>` : session.state !== "ended" && html`<${Action} run=${act("pause")} done="It is paused." after=${from.reload}>Pause<//>`}
         ${session.state !== "ended" && html`<${Action} run=${act("end")} done="It has ended." after=${from.reload} ask=${{ title: "End this session?", text: "It takes no more runs. What was said is kept.", action: "End it" }}>End<//>`}
         <${Action} class="danger" run=${erase} ask=${{ title: "Erase this session?", text: "Its messages, runs and events are removed for good, here and at the provider. Amounts and scores are kept, without texts or user.", action: "Erase it", danger: true, type: "erase" }}>Erase…<//>
       </div>
