@@ -16,7 +16,9 @@ from playwright.async_api import Browser, async_playwright
 from devhost.errors import StartupError
 from devhost.services import node
 from tests.e2e.support import Api, Stack
-from tests.webapp.support import HOSTILE, Reader
+from tests.webapp.support import HOSTILE, LINKS, Reader
+
+_NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
 
 def missing(what: str) -> None:
@@ -27,7 +29,7 @@ def missing(what: str) -> None:
 @pytest.fixture(scope="session")
 def chromium() -> str:
     """Return the path of the browser."""
-    found = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, _NAMES)), None)
     if not found:
         missing("Chromium is missing: apt-get install chromium, or set CHROMIUM to the path of a Chrome or Chromium.")
     return str(found)
@@ -73,5 +75,5 @@ async def reader(browser: Browser, app_stack: Stack) -> AsyncIterator[Reader]:
 @pytest_asyncio.fixture(loop_scope="session")
 async def hostile(api: Api) -> str:
     """Declare an agent whose name is harmless and whose words are not, and return its name."""
-    await api.declare("mallory", description=f"{HOSTILE} agent", simulate={"reply": HOSTILE})
+    await api.declare("mallory", description=f"{HOSTILE} agent", simulate={"reply": f"{HOSTILE}\n\n{LINKS}"})
     return "mallory"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,10 @@ from tests.e2e.support import Stack
 
 PATIENCE_MS = 40_000
 """How long a busy machine may take to show something."""
-HOSTILE = (
-    "<script>alert(1)</script><img src=x onerror=alert(2)> [click](javascript:alert(3)) "
-    "![pixel](https://example.invalid/p.png) [ok](https://example.com/a) <style>*{display:none}</style> \"'>"
+HOSTILE = """<script>alert(1)</script><img src=x onerror=alert(2)> <style>*{display:none}</style> "'>"""
+LINKS = (
+    "[click](javascript:alert(3)) ![pixel](https://example.invalid/p.png) [ok](https://example.com/a) "
+    "<img src=https://example.invalid/q.png onerror=alert(4)>"
 )
 _RUN_AXE = """
 axe.run({resultTypes: ["violations"]}).then(({violations}) => JSON.stringify(
@@ -54,6 +56,12 @@ class Reader:
         await self.page.locator("h1").first.wait_for(state="attached")
         await self.page.locator(".skeleton").first.wait_for(state="detached")
 
+    def asked(self) -> list[str]:
+        """Return what the page has asked of the API, but for what every page asks (see docs/web-app.md)."""
+        paths = [url.partition("/api/")[2] for url in self.requests if "/api/" in url]
+        shared = re.compile(r"app|openapi|events\?|alerts/fired|sessions\?state=waiting")
+        return [path for path in paths if not shared.match(path)]
+
     def button(self, name: str) -> Locator:
         """Return the button of that name."""
         return self.page.get_by_role("button", name=name, exact=True)
@@ -82,6 +90,13 @@ class Reader:
         )
         await session.detach()
         return json.loads(found["result"]["value"])
+
+    async def painted(self) -> None:
+        """Wait until what was changed is drawn, canvases included."""
+        frames = (
+            "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done))))"
+        )
+        await self.page.evaluate(frames)
 
     async def picture(self, name: str) -> None:
         """Keep a picture of the page, where SCREENSHOTS names a directory."""

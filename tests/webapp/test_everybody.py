@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from playwright.async_api import Browser, expect
+from playwright.async_api import Browser, ViewportSize, expect
 
 from tests.e2e.support import Api, Stack
 from tests.webapp.support import PATIENCE_MS, Reader
@@ -13,34 +13,39 @@ expect.set_options(timeout=PATIENCE_MS)
 
 
 REPLY = "# Yes\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n```\ncode\n```"
-LAPTOP, PHONE = {"width": 1280, "height": 860}, {"width": 360, "height": 740}
+LAPTOP, PHONE = ViewportSize(width=1280, height=860), ViewportSize(width=360, height=740)
 
 
 async def test_every_page_is_accessible_and_fits(browser: Browser, api: Api, app_stack: Stack) -> None:
-    """Axe finds nothing in either theme, nothing is wider than a phone (or a laptop at 200 %), no script fails."""
+    """Axe finds nothing in either theme, nothing is wider than a phone (or a laptop at 200 %), no script fails, and each page
+    asks for no more than docs/web-app.md says.
+    """
     await api.declare("everybody", description="For everybody", simulate={"reply": REPLY})
     await api.call("PUT", "budgets/agent:everybody", {"limits": [{"unit": "tokens", "period": "day", "limit": 100000}]})
     run = await api.answer("everybody", session_id="for-all", expected_topics=["yes"])
     places = {
-        "now": "now",
-        "conversation": "chat/everybody?session=for-all",
-        "inbox": "inbox",
-        "sessions": "sessions",
-        "session": "sessions/for-all",
-        "run": f"runs/{run['id']}",
-        "costs": "costs",
-        "quality": "quality?agent=everybody",
-        "agents": "agents",
-        "agent": "agents/everybody",
-        "operations": "operations",
+        "now": ("now", 6),
+        "conversation": ("chat/everybody?session=for-all", 4),
+        "inbox": ("inbox", 0),
+        "sessions": ("sessions", 1),
+        "session": ("sessions/for-all", 1),
+        "run": (f"runs/{run['id']}", 2),
+        "costs": ("costs", 6),
+        "quality": ("quality?agent=everybody", 4),
+        "agents": ("agents", 2),
+        "agent": ("agents/everybody", 2),
+        "operations": ("operations", 2),
     }
     context = await browser.new_context(reduced_motion="reduce")
     reader = Reader(await context.new_page(), app_stack)
-    for name, place in places.items():
+    for name, (place, most) in places.items():
         await reader.page.set_viewport_size(LAPTOP)
+        reader.requests.clear()
         await reader.open(place)
+        assert len(reader.asked()) <= most, (name, reader.asked())
         for theme in ("light", "dark"):
             await reader.page.emulate_media(color_scheme=theme)
+            await reader.painted()
             await reader.picture(f"{name}-{theme}")
 
             assert await reader.violations() == [], (name, theme)

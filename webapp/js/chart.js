@@ -49,7 +49,7 @@ export function Chart({ title, x, label, series, format, axis = format, onPick, 
       cursor: { drag: { x: false, y: false }, points: { size: 7 } },
       scales: { x: { time: true, range: () => ends(x.map(seconds)) }, y: { range: (_, low, high) => [Math.min(0, low), high > 0 ? high * 1.08 : 1] } },
       axes: [
-        { stroke: color("muted"), grid: { show: false }, ticks: grid, values: (_, splits) => splits.map((t) => label(new Date(t * 1000).toISOString())), space: 64 },
+        { stroke: color("muted"), grid: { show: false }, ticks: grid, splits: () => marks(x.map(seconds), width()), values: (_, splits) => splits.map((t) => label(new Date(t * 1000).toISOString())) },
         { stroke: color("muted"), grid, ticks: { show: false }, values: (_, splits) => splits.map(axis), size: 66, space: 34 },
       ],
       series: [
@@ -99,6 +99,12 @@ function order(series, index) {
   const kind = series[index].kind === "bar";
   const among = series.slice(0, index).filter((each) => (each.kind === "bar") === kind).length;
   return kind ? among + 1 : bars.length + among + 1;
+}
+
+/** The points that there is room to name. */
+function marks(times, width) {
+  const step = Math.ceil(times.length / Math.max(1, Math.floor((width - 66) / 70)));
+  return times.filter((_, at) => at % step === 0);
 }
 
 /** Half a step on each side: a bar stands on its point. */
