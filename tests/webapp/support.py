@@ -24,6 +24,8 @@ axe.run({resultTypes: ["violations"]}).then(({violations}) => JSON.stringify(
     violations.map(({id, nodes}) => `${id}: ${nodes.slice(0, 3).map(({html}) => html).join(" | ")}`)
 ))
 """
+_TWO_FRAMES = """() => new Promise((done) =>
+    requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done))))"""
 AXE = Path(__file__).parents[2] / "node_modules/axe-core/axe.min.js"
 
 
