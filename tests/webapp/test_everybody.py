@@ -17,7 +17,7 @@ LAPTOP, PHONE = ViewportSize(width=1280, height=860), ViewportSize(width=360, he
 
 
 async def test_every_page_is_accessible_and_fits(browser: Browser, api: Api, app_stack: Stack) -> None:
-    """Axe finds nothing in either theme, nothing is wider than a phone, and no page asks for more than is written down."""
+    """Axe finds nothing in either theme, nothing is wider than a phone, and no page asks for more than documented."""
     await api.declare("everybody", description="For everybody", simulate={"reply": REPLY})
     await api.call("PUT", "budgets/agent:everybody", {"limits": [{"unit": "tokens", "period": "day", "limit": 100000}]})
     run = await api.answer("everybody", session_id="for-all", expected_topics=["yes"])
