@@ -28,7 +28,7 @@ async def test_every_page_is_accessible_and_fits(browser: Browser, api: Api, app
         "sessions": ("sessions", 1),
         "session": ("sessions/for-all", 1),
         "run": (f"runs/{run['id']}", 2),
-        "costs": ("costs", 6),
+        "costs": ("costs", 7),
         "quality": ("quality?agent=everybody", 4),
         "agents": ("agents", 2),
         "agent": ("agents/everybody", 2),

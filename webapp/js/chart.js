@@ -18,7 +18,7 @@ function stackedUp(series) {
  * @param title  What it shows.
  * @param x  Points in time (RFC 3339).
  * @param label  Returns what a point in time is called.
- * @param series  {label, values, kind: "bar" or "line", dashed?}; bars are stacked upon each other.
+ * @param series  {label, values, kind: "bar" or "line", dashed?, plain? (without points)}; bars are stacked upon each other.
  * @param format  Returns a value as text, in the table and the legend.
  * @param axis  The same for the axis, where there is little room.
  * @param onPick  Called with the index of the point that is clicked.
@@ -62,7 +62,7 @@ export function Chart({ title, x, label, series, format, axis = format, onPick, 
           dash: each.dashed ? [6, 4] : undefined,
           spanGaps: true,
           paths: each.kind === "bar" ? uPlot.paths.bars({ size: [0.7, 44] }) : undefined,
-          points: { show: each.kind !== "bar" && x.length < 40, size: 5 },
+          points: { show: each.kind !== "bar" && !each.plain && x.length < 40, size: 5 },
         })),
       ],
       hooks: { setCursor: [(plot) => setAt(plot.cursor.idx ?? null)] },

@@ -39,7 +39,8 @@ export function decimal(value, digits = 1) {
 export function percent(share) {
   if (share == null) return none;
   if (share > 0 && share < 0.001) return `< ${number({ style: "percent", maximumFractionDigits: 1 }).format(0.001)}`;
-  const digits = share > 0 && share < 0.1 ? 1 : 0;
+  // 98.8 % of a wanted 99 % is not 99 %.
+  const digits = share > 0.9 && share < 1 ? 2 : share > 0 && share < 0.1 ? 1 : 0;
   return number({ style: "percent", maximumFractionDigits: digits }).format(share);
 }
 

@@ -59,7 +59,7 @@ function Figures({ costs }) {
     <${Stat} label="This month" value=${format.money(monthly)} title=${format.exactMoney(monthly)}
       note=${forecast ? `forecast ${format.money(forecast.expected)} (${format.money(forecast.low)} – ${format.money(forecast.high)})` : `${format.money(Math.round(pace))} at this pace`} />
     <${Stat} label="Runs ended today" value=${format.count(performance.runs)} note=${`${format.count(performance.failed)} failed, ${format.count(performance.cancelled)} cancelled · ${format.count(sessions.started)} sessions started`} />
-    <${Stat} label="Answer time, half within" value=${format.duration(performance.latency_ms.p50)} note=${`95 % within ${format.duration(performance.latency_ms.p95)}`} />
+    <${Stat} label="Median answer time" value=${format.duration(performance.latency_ms.p50)} note=${`95 % within ${format.duration(performance.latency_ms.p95)}`} />
     <${Stat} label="Quality today" value=${format.decimal(performance.quality)} note="mean score of answers, 0–100" />
     <${Stat} label="Agents" value=${format.count(agents.reduce((sum, [, n]) => sum + n, 0))} note=${agents.map(([state, n]) => `${format.count(n)} ${state}`).join(", ") || "none declared"} />
   </div>`;
@@ -108,6 +108,8 @@ function Underway() {
 const NOTABLE = /^(agent\.|alert\.|budget\.|approval\.|session\.erased|run\.retrying)/;
 
 function sentence({ name, data }) {
+  if (name === "run.stage") return { title: `Run ${format.words(data.stage).toLowerCase()}`, about: data.agent ?? data.run_id, how: data.code ?? "" };
+  if (name === "session.state_changed") return { title: `Session ${data.state}`, about: data.session_id ?? data.agent, how: data.reason ? format.words(data.reason) : "" };
   const about = data.agent ?? data.alert ?? data.scope ?? data.session_id ?? "";
   const how = data.stage ?? data.state ?? data.code ?? data.reason ?? data.why ?? "";
   return { title: format.words(name), about, how: how ? format.words(how) : "" };
@@ -152,8 +154,8 @@ export function Now() {
     <${Banner} />
     <div class="stack">
       <${Figures} costs=${costs} />
-      <div class="cols"><${Spend} from=${costs} /><${Underway} /></div>
-      <div class="cols"><div class="stack"><${SinceLast} /><${Health} /></div><${Feed} /></div>
+      <div class="cols"><${Spend} from=${costs} /><div class="stack"><${Underway} /><${Health} /></div></div>
+      <div class="cols"><${Feed} /><${SinceLast} /></div>
     </div>
   `;
 }

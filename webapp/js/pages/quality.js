@@ -71,7 +71,9 @@ export function AgentTrends({ agent, days }) {
 function trendOfVersions(versions) {
   const overall = (parts) => parts.find((each) => each.part === "overall")?.mean ?? null;
   const days = [...new Set(versions.flatMap((each) => each.days.map((point) => point.day)))].sort();
-  const series = versions.slice(-5).map((each) => {
+  const begun = (version) => version.days.reduce((first, each) => (each.day < first ? each.day : first), "9999");
+  const latest = [...versions].sort((a, b) => (begun(a) < begun(b) ? -1 : 1)).slice(-5);
+  const series = latest.map((each) => {
     const byDay = new Map(each.days.map((point) => [point.day, overall(point.parts)]));
     return { label: `Version ${each.version}${each.current ? " (current)" : ""}`, values: days.map((day) => byDay.get(day) ?? null) };
   });
