@@ -101,7 +101,7 @@ export function csv(columns, rows) {
 
 /**
  * A table that sorts and exports itself.
- * @param columns  {label, value(row): what sorts and is exported, show(row)?: what is seen, num?}
+ * @param columns  {label, value(row): what sorts and is exported, show(row)?: what is seen, num?, wrap?: may be broken into lines}
  */
 export function Table({ caption, columns, rows, name, keyOf, foot, sortable = true }) {
   const [sort, setSort] = useState(null);
@@ -116,7 +116,7 @@ export function Table({ caption, columns, rows, name, keyOf, foot, sortable = tr
             ${sortable ? html`<button onClick=${() => by(at)}>${column.label}${sort?.at === at ? (sort.way > 0 ? " ↑" : " ↓") : ""}</button>` : column.label}
           </th>`)}</tr></thead>
         <tbody>${ordered.map((row, at) => html`<tr key=${keyOf?.(row) ?? at}>
-          ${columns.map((column) => html`<td class=${column.num ? "num" : ""}>${column.show ? column.show(row) : (column.value(row) ?? format.none)}</td>`)}
+          ${columns.map((column) => html`<td class=${`${column.num ? "num" : ""} ${column.wrap ? "wrap" : ""}`}>${column.show ? column.show(row) : (column.value(row) ?? format.none)}</td>`)}
         </tr>`)}</tbody>
         ${foot && html`<tfoot>${foot}</tfoot>`}
       </table>

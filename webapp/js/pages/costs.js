@@ -80,10 +80,9 @@ function Budgets({ list }) {
     empty=${html`<${Empty} title="No shared budgets"><span>Without a budget nothing stops a run for what it costs. Declare one with PUT /api/budgets/workspace.</span><//>`}
     columns=${[
       { label: "Scope", value: (row) => row.scope },
-      { label: "Used", num: true, value: (row) => row.used, show: (row) => html`${amount(row, row.used)} of ${amount(row, row.limit)} <span class="muted">${row.unit === "usd" ? "" : row.unit} a ${row.period}</span>
+      { label: "Used", num: true, wrap: true, value: (row) => row.used, show: (row) => html`${amount(row, row.used)} of ${amount(row, row.limit)} <span class="muted">${row.unit === "usd" ? "" : row.unit} a ${row.period} · ${format.percent(share(row))}</span>
         <div class=${`bar ${share(row) >= 1 ? "bad" : share(row) >= 0.8 ? "warn" : ""}`} aria-hidden="true"><i ref=${(node) => node && (node.style.width = `${Math.min(100, share(row) * 100)}%`)}></i></div>` },
-      { label: "Share", num: true, value: share, show: (row) => format.percent(share(row)) },
-      { label: "Left", num: true, value: (row) => row.remaining, show: (row) => html`${amount(row, row.remaining)}<div class="small muted">${row.reserved ? `${amount(row, row.reserved)} reserved` : ""} ${row.resets_at ? html`resets <${Ago} at=${row.resets_at} />` : ""}</div>` },
+      { label: "Left", num: true, wrap: true, value: (row) => row.remaining, show: (row) => html`${amount(row, row.remaining)}<div class="small muted">${row.reserved ? `${amount(row, row.reserved)} reserved` : ""} ${row.resets_at ? html`resets <${Ago} at=${row.resets_at} />` : ""}</div>` },
     ]} /><//>`;
 }
 
