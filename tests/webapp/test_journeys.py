@@ -55,6 +55,25 @@ async def test_asking_an_agent(api: Api, reader: Reader) -> None:
     assert (await api.get(f"sessions/{run['session_id']}"))["runs"] == 2
 
 
+async def test_saying_what_one_thinks_of_an_answer(api: Api, reader: Reader) -> None:
+    """A verdict and a comment become a score of their own, and stay with the answer."""
+    if "/runs/{run_id}/feedback" not in (await api.get("openapi.json"))["paths"]:
+        pytest.skip("the API takes no feedback")
+    session = named()
+    await api.declare("rated")
+    run = await api.answer("rated", session_id=session)
+    await reader.open(f"chat/rated?session={session}")
+    await reader.button("Not helpful").click()
+    await reader.page.get_by_label("Comment").fill("Too short.")
+    await reader.button("Send").click()
+
+    await reader.see("Found not helpful")
+    score = (await api.get(f"runs/{run['id']}"))["score"]
+    assert (score["parts"]["feedback"], score["reasons"]["feedback"]) == (0, "Too short.")
+    await reader.page.reload()
+    await reader.see("Found not helpful")
+
+
 async def test_stopping_an_answer(api: Api, reader: Reader) -> None:
     """Escape or the button; the run is cancelled, and one can ask again."""
     await api.declare("slow", simulate={"reply": LONG, "stream_chunk_ms": 300})

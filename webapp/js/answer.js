@@ -4,7 +4,7 @@ import { html } from "./html.js";
 import { offers, send } from "./api.js";
 import { link } from "./route.js";
 import * as format from "./format.js";
-import { Action, Badge, Money, copy, say } from "./ui.js";
+import { Action, Badge, Money, copy } from "./ui.js";
 import { Markdown } from "./markdown.js";
 
 const STAGES = ["INITIALIZING", "CHECKING_BUDGET", "RUNNING", "EVALUATING", "COMPLETED"];
@@ -44,18 +44,23 @@ export function Metrics({ run }) {
   </dl>`;
 }
 
+const VERDICTS = [[true, "👍", "Helpful"], [false, "👎", "Not helpful"]];
+
+/** A verdict is given once: the comment goes with it. */
 function Feedback({ run }) {
-  const [given, setGiven] = useState(null);
+  const known = run.score?.parts.feedback;
+  const [given, setGiven] = useState(known == null ? null : known >= 50);
+  const [chosen, setChosen] = useState(null);
   const [comment, setComment] = useState("");
-  const give = async (value) => {
-    await send("POST", `runs/${run.id}/feedback`, { body: { helpful: value, comment: comment || undefined } });
-    setGiven(value);
-    say("Thank you: your verdict is recorded.");
+  if (given != null) return html`<${Badge} state=${given ? "Found helpful" : "Found not helpful"} tone=${given ? "ok" : "warn"} />`;
+  const give = async () => {
+    await send("POST", `runs/${run.id}/feedback`, { body: { helpful: chosen, comment: comment.trim() || undefined } });
+    setGiven(chosen);
   };
   return html`<span class="row" role="group" aria-label="Was this helpful?">
-    <${Action} class="quiet small" run=${() => give(true)} aria-pressed=${String(given === true)} aria-label="Helpful">👍<//>
-    <${Action} class="quiet small" run=${() => give(false)} aria-pressed=${String(given === false)} aria-label="Not helpful">👎<//>
-    ${given != null && html`<input aria-label="Comment" placeholder="What was right or wrong?" value=${comment} onInput=${(event) => setComment(event.target.value)} /><${Action} class="quiet small" run=${() => give(given)}>Send comment<//>`}
+    ${VERDICTS.map(([value, sign, label]) => html`<button class="quiet small" aria-pressed=${String(chosen === value)} aria-label=${label} onClick=${() => setChosen(value)}>${sign}</button>`)}
+    ${chosen != null && html`<input aria-label="Comment" maxlength="2000" placeholder=${chosen ? "What was good? (optional)" : "What was wrong? (optional)"} value=${comment} onInput=${(event) => setComment(event.target.value)} />
+      <${Action} class="small" run=${give} done="Your verdict is recorded.">Send<//>`}
   </span>`;
 }
 
@@ -75,7 +80,7 @@ export function Ended({ run, onRetry }) {
       <button class="quiet small" aria-expanded=${String(open)} onClick=${() => setOpen(!open)}>Details</button>
       ${run.answer != null && html`<button class="quiet small" onClick=${() => copy(run.answer)}>Copy</button>`}
       ${onRetry && html`<button class="quiet small" onClick=${onRetry}>Ask again</button>`}
-      ${feedback && run.state === "succeeded" && html`<${Feedback} run=${run} />`}
+      ${feedback && run.score && run.state === "succeeded" && html`<${Feedback} run=${run} />`}
     </footer>
     ${open && html`<div class="card stack"><${Metrics} run=${run} />${run.score && html`<${Parts} score=${run.score} />`}</div>`}
   `;
