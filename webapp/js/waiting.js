@@ -19,8 +19,10 @@ async function look(abort, withApprovals) {
     get("alerts/fired", { limit: 50 }, options),
     withApprovals ? get("approvals", { state: "pending", limit: 50 }, options) : { items: [] },
   ]);
+  const asked = new Set(approvals.items.map((each) => each.session_id));
   return {
-    sessions: sessions.items,
+    // A session whose approval is listed waits for that.
+    sessions: sessions.items.filter((each) => !asked.has(each.id)),
     alerts: fired.items.filter((each) => !each.resolved_at),
     approvals: approvals.items,
   };

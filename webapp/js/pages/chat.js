@@ -1,22 +1,25 @@
 // Talking to agents.
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { html } from "../html.js";
-import { all, get, send } from "../api.js";
+import { all, offers, send } from "../api.js";
 import { useData, useResource } from "../data.js";
 import { go, link, refine, route } from "../route.js";
 import * as format from "../format.js";
 import { Action, Ago, Badge, Card, Empty, Loaded, Problem, Skeleton, download } from "../ui.js";
 import { Conversation } from "../conversation.js";
 import { Ended, Stages } from "../answer.js";
+import { ApprovalsOf } from "../approvals.js";
 import { Markdown } from "../markdown.js";
 
 function Turn({ turn, talk }) {
+  const withApprovals = offers("GET approvals");
   const { run } = turn;
   return html`
     <div class="message user"><span class="sr">You asked: </span>${turn.query}</div>
     <article class="message agent" aria-label="Answer" aria-busy=${String(!run && !turn.error)}>
       ${run && html`<${Ended} run=${run} onRetry=${talk.busy ? null : () => talk.ask(turn.query)} />`}
       ${!run && !turn.error && html`
+        ${turn.waiting && withApprovals && html`<${ApprovalsOf} run=${turn.id} />`}
         ${turn.waiting
           ? html`<div class="note warn row" role="status"><span>It waits: a budget is used up, or somebody has to approve.</span>
               <${Action} run=${() => talk.resume(turn)}>Resume<//></div>`

@@ -1,28 +1,12 @@
 // What waits for a person, the most urgent first.
-import { useState } from "preact/hooks";
 import { html } from "../html.js";
 import { get, offers, send } from "../api.js";
 import { useData } from "../data.js";
 import { inbox, inboxError, lookAgain } from "../waiting.js";
+import { Approval } from "../approvals.js";
 import { link } from "../route.js";
 import * as format from "../format.js";
 import { Action, Ago, Badge, Card, Empty, Head, Loaded, Problem, Skeleton, Table } from "../ui.js";
-
-function Approval({ approval }) {
-  const [reason, setReason] = useState("");
-  const decide = (decision) => send("POST", `approvals/${encodeURIComponent(approval.id)}/decision`, { body: { decision, reason: reason || undefined } });
-  const shown = approval.arguments ?? {};
-  return html`<${Card} title=${`${approval.tool ?? "A tool call"} · ${approval.agent ?? ""}`} actions=${html`<${Badge} state=${approval.state ?? "pending"} />`}>
-    <div class="stack">
-      <pre class="mono small" tabindex="0">${JSON.stringify(shown, null, 2)}</pre>
-      <p class="small muted">Asked <${Ago} at=${approval.requested_at ?? approval.created_at} />${approval.expires_at ? html`, expires <${Ago} at=${approval.expires_at} />` : ""}
-        ${approval.run_id && html` · <a href=${link("runs", approval.run_id)}>run</a>`}</p>
-      <label class="field">Reason<input value=${reason} onInput=${(event) => setReason(event.target.value)} /></label>
-      <div class="row"><${Action} class="primary" run=${() => decide("approve")} done="Approved." after=${lookAgain}>Approve<//>
-        <${Action} class="danger" run=${() => decide("reject")} done="Rejected." after=${lookAgain}>Reject<//></div>
-    </div>
-  <//>`;
-}
 
 async function waitingRun(session, abort) {
   const { runs } = await get(`sessions/${encodeURIComponent(session)}/export`, { format: "json" }, { signal: abort });

@@ -2,8 +2,9 @@
 import { useState } from "preact/hooks";
 import { html } from "../html.js";
 import { get, offers, post, send } from "../api.js";
-import { useData, useList, useResource } from "../data.js";
+import { useData, useList } from "../data.js";
 import { link } from "../route.js";
+import { Loader } from "./loader.js";
 import * as format from "../format.js";
 import { Action, Ago, Badge, Card, Empty, Head, ListTable, Loaded, Stat, Table, say } from "../ui.js";
 
@@ -59,12 +60,6 @@ function DeadLetters() {
     { label: "Tries", num: true, value: (row) => row.deliveries },
     { label: "", value: () => "", show: (row) => (row.redrivable ? html`<${Action} run=${() => send("POST", `dead-letters/${row.id}/redrive`)} done="It is back on the queue." after=${list.reload}>Redrive<//>` : html`<span class="small muted">cannot be redriven</span>`) },
   ]} /><//>`;
-}
-
-function Loader() {
-  const from = useResource("loader", {}, ["run.stage"]);
-  return html`<${Card} title="Loader"><${Loaded} from=${from}>${(found) => html`<div class="stack">${Object.entries(found).filter(([, each]) => each && typeof each === "object" && !Array.isArray(each)).map(([name, block]) => html`
-    <h3>${format.words(name)}</h3><dl class="pairs">${Object.entries(block).filter(([, each]) => typeof each !== "object").map(([field, each]) => html`<dt>${format.words(field)}</dt><dd class="num">${typeof each === "number" ? format.decimal(each, 3) : String(each)}</dd>`)}</dl>`)}</div>`}<//><//>`;
 }
 
 function Lifecycle() {

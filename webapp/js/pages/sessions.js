@@ -10,6 +10,7 @@ import { Ended, Stages } from "../answer.js";
 import { Timeline } from "../timeline.js";
 import { AllRuns } from "./runs.js";
 
+const RUN_STATES = ["", "queued", "running", "waiting", "succeeded", "failed", "cancelled"];
 const STATES = ["", "started", "active", "waiting", "paused", "ended"];
 
 function List() {
@@ -24,11 +25,11 @@ function List() {
     <section class="card stack" aria-label="List">
       <div class="row">
         ${withRuns && html`<${Tabs} label="What to list" value=${view} options=${[["sessions", "Sessions"], ["runs", "Runs"]]} onChange=${(next) => refine({ view: next, state: "" })} />`}
-        ${view === "sessions" && html`<label class="field">State<select value=${state} onChange=${(event) => refine({ state: event.target.value })}>${STATES.map((each) => html`<option value=${each}>${each ? format.words(each) : "Any"}</option>`)}</select></label>`}
+        ${html`<label class="field">State<select value=${state} onChange=${(event) => refine({ state: event.target.value })}>${(view === "runs" ? RUN_STATES : STATES).map((each) => html`<option value=${each}>${each ? format.words(each) : "Any"}</option>`)}</select></label>`}
         <label class="field">Agent<input value=${agent} onChange=${(event) => refine({ agent: event.target.value.trim() })} /></label>
         <label class="field">User<input value=${user} onChange=${(event) => refine({ user: event.target.value.trim() })} /></label>
       </div>
-      ${view === "runs" && withRuns ? html`<${AllRuns} agent=${agent} user=${user} />` : html`<${AllSessions} state=${state} agent=${agent} user=${user} />`}
+      ${view === "runs" && withRuns ? html`<${AllRuns} state=${state} agent=${agent} user=${user} />` : html`<${AllSessions} state=${state} agent=${agent} user=${user} />`}
     </section>
   `;
 }
