@@ -114,9 +114,16 @@ class WebApp:
         below = f"{base}v/{self.version}/"
         imports = json.dumps({"imports": {name: f"./{below}{path}" for name, path in _IMPORTS.items()}})
         text = (self._root / _INDEX).read_text(encoding="utf-8")
-        text = text.replace("{below}", below).replace("{importmap}", imports)
+        text = (
+            text.replace("{below}", below).replace("{importmap}", imports).replace("{preloads}", self._preloads(below))
+        )
         digest = base64.b64encode(hashlib.sha256(imports.encode()).digest()).decode()
         return Asset(text.encode(), "text/html"), digest
+
+    def _preloads(self, below: str) -> str:
+        """Return links to all modules, so that a browser asks for them at once and not as it finds the imports."""
+        modules = [name for name in self.files if name.startswith("js/") or name in _IMPORTS.values()]
+        return "".join(f'<link rel="modulepreload" href="{below}{name}" />' for name in modules)
 
     def answer(self, path: str, url: str, headers: Mapping[str, str]) -> func.HttpResponse:
         """Return what is answered to a request.

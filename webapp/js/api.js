@@ -6,6 +6,7 @@ export const base = new URL("../../../../", import.meta.url);
 
 const KEY = "agent-lifecycle-key";
 const OPERATIONS = "agent-lifecycle-operations";
+const KNOWN_FOR_MS = 600_000;
 
 /** Kept in this tab's session storage only; sent as a header, never in an address. */
 export const key = signal(sessionStorage.getItem(KEY) ?? "");
@@ -104,17 +105,18 @@ export async function all(path, query = {}, most = 1000, options) {
   return { items, complete: !next };
 }
 
-/** Learn what this server offers: pages show what there is, and no more. */
+/** Learn what this server offers: pages show what there is, and no more. Asked at most every ten minutes by all tabs. */
 export async function discover() {
-  const stored = sessionStorage.getItem(OPERATIONS);
-  if (stored) operations.value = new Set(JSON.parse(stored));
   try {
+    const known = JSON.parse(localStorage.getItem(OPERATIONS) ?? "null");
+    if (known) operations.value = new Set(known.found);
+    if (known && Date.now() - known.at < KNOWN_FOR_MS) return;
     const found = [];
     for (const [path, methods] of Object.entries((await get("openapi.json")).paths)) {
       for (const method of Object.keys(methods)) found.push(`${method.toUpperCase()} ${path.slice(1)}`);
     }
     operations.value = new Set(found);
-    sessionStorage.setItem(OPERATIONS, JSON.stringify(found));
+    localStorage.setItem(OPERATIONS, JSON.stringify({ at: Date.now(), found }));
   } catch {
     // Unreachable: the connection line says so, and what was known before still counts.
   }

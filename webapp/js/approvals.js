@@ -32,9 +32,7 @@ export function Approval({ approval, after }) {
       ${approval.arguments && (amended == null
         ? html`<pre class="mono small verbatim" tabindex="0" aria-label="Arguments">${written}</pre>`
         : html`<label class="field">Arguments to call it with instead (JSON)<textarea rows="6" class="mono" spellcheck="false" value=${amended} onInput=${(event) => setAmended(event.target.value)}></textarea></label>`)}
-      <p class="small muted">Asked <${Ago} at=${approval.requested_at} />${approval.user_id ? ` for ${approval.user_id}` : ""}${approval.expires_at ? html`; expires <${Ago} at=${approval.expires_at} />` : ""}.
-        ${approval.approvers?.length > 0 && ` ${approval.approvers.join(", ")} may decide.`} Spent so far <${Money} micro=${approval.cost_micro_usd} />.
-        <a href=${link("runs", approval.run_id)}>The run</a></p>
+      <p class="small muted">Asked <${Ago} at=${approval.requested_at} />${approval.user_id ? ` for ${approval.user_id}` : ""}${approval.expires_at ? html` · expires <${Ago} at=${approval.expires_at} />` : ""}${approval.approvers?.length > 0 ? ` · may decide: ${approval.approvers.join(", ")}` : ""} · spent so far <${Money} micro=${approval.cost_micro_usd} />${" · "}<a href=${link("runs", approval.run_id)}>the run</a></p>
       <label class="field">Reason<input maxlength="1000" value=${reason} onInput=${(event) => setReason(event.target.value)} /></label>
       <div class="row">
         ${amended == null

@@ -134,5 +134,6 @@ function Shell() {
 const root = document.getElementById("app");
 root.replaceChildren();
 render(html`<${Shell} />`, root);
-discover();
 start();
+// What is on the page comes first.
+setTimeout(discover, 1000);
