@@ -242,6 +242,18 @@ async def test_a_key_is_asked_for_and_stays_in_the_tab(chromium: str, browser: B
         locked.stop()
 
 
+async def test_an_access_token_is_sent_as_one(reader: Reader) -> None:
+    """Where the platform takes sign-ins, what is entered is a bearer token and no function key."""
+    await reader.open("agents")
+    await reader.page.evaluate("sessionStorage.setItem('agent-lifecycle-key', 'eyJhbGciOiJub25lIn0.e30.')")
+    async with reader.page.expect_request("**/api/agents?*") as asked:
+        await reader.page.reload()
+    sent = await (await asked.value).all_headers()
+
+    assert sent["authorization"] == "Bearer eyJhbGciOiJub25lIn0.e30."
+    assert "x-functions-key" not in sent
+
+
 async def test_a_slow_network_shows_that_it_loads(reader: Reader, api: Api) -> None:
     """Something stands where the answer will, and nothing of the page is lost."""
     await api.declare("patient")

@@ -39,8 +39,11 @@ export function signOut() {
   location.reload();
 }
 
+const TOKEN = /^eyJ[\w-]+\.[\w-]+\.[\w-]*$/;
+
 export function headers(more = {}) {
-  return key.value ? { "x-functions-key": key.value, ...more } : more;
+  if (!key.value) return more;
+  return TOKEN.test(key.value) ? { authorization: `Bearer ${key.value}`, ...more } : { "x-functions-key": key.value, ...more };
 }
 
 export function address(path, query = {}) {

@@ -42,8 +42,8 @@ function SignIn() {
   };
   return html`<${Dialog} title=${key.value ? "This key is not accepted" : "Sign in"}>
     <form onSubmit=${enter}>
-      <p class="muted">Enter a function key of this app. It stays in this tab, until you close it, and is sent to this app only.</p>
-      <label class="field">Function key<input type="password" autocomplete="off" required value=${value} onInput=${(event) => setValue(event.target.value)} /></label>
+      <p class="muted">Enter a function key of this app or, where it takes sign-ins by Microsoft Entra, an access token for it. It stays in this tab, until you close it, and is sent to this app only.</p>
+      <label class="field">Function key or access token<input type="password" autocomplete="off" required value=${value} onInput=${(event) => setValue(event.target.value)} /></label>
       <div class="row end"><button class="primary" type="submit">Sign in</button></div>
     </form>
   <//>`;
