@@ -17,6 +17,7 @@ from functools import cached_property
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import azure.durable_functions as df
 import azure.functions as func
 
 from triggers.http.problems import not_allowed
@@ -145,7 +146,7 @@ class WebApp:
         return _response(asset, headers, _YEAR if version == self.version else "no-store")
 
 
-def register(blueprint: func.Blueprint, web_app: WebApp | None = None) -> None:
+def register(blueprint: df.Blueprint, web_app: WebApp | None = None) -> None:
     """Add the functions that serve the web app."""
     app = web_app or WebApp()
 
