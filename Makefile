@@ -1,6 +1,6 @@
 # Every target makes or updates the environment first; all are safe to repeat.
 .DEFAULT_GOAL := help
-.PHONY: help setup start demo test check lint bench chaos lock clean
+.PHONY: help setup start demo test check lint bench chaos lock webapp clean
 PY := .venv/bin/python
 
 help: ## Show the targets
@@ -36,6 +36,9 @@ lock: setup ## Pin what pyproject.toml allows, anew
 	@$(PY) -m pip install --quiet uv
 	@$(PY) -m uv pip compile --quiet --universal --python-version 3.11 --upgrade --no-header --no-annotate pyproject.toml -o requirements.txt
 	@$(PY) -m uv pip compile --quiet --universal --python-version 3.11 --upgrade --no-header --no-annotate --group dev -c requirements.txt pyproject.toml -o requirements-dev.txt
+
+webapp: setup ## Copy the web app's libraries from npm, as package-lock.json pins them
+	@scripts/vendor
 
 clean: ## Remove the environment and all local data
 	@rm -rf .venv node_modules .devhost .pytest_cache .pytest_tmp .ruff_cache .hypothesis .import_linter_cache

@@ -48,6 +48,7 @@ def main() -> None:
     print(f"  curl -s {url}/api/agents/tech_advisor/runs -H 'Prefer: wait=20' \\")
     print("    -H 'Content-Type: application/json' \\")
     print("""    -d '{"query": "Compare Table Storage and Cosmos DB for a registry of agents."}'""")
+    print(f"\nOr open the web app:\n\n  {url}/api/app")
 
 
 if __name__ == "__main__":

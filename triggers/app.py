@@ -10,7 +10,7 @@ from bootstrap.azure import azure_queue
 from bootstrap.services import Services
 from bootstrap.telemetry import start_telemetry
 from kernel.settings import Settings
-from triggers import entities, queue, timers
+from triggers import entities, queue, timers, webapp
 from triggers.http import (
     agents,
     alerts,
@@ -60,6 +60,7 @@ def create_app(settings: Settings) -> df.DFApp:
     entities.register(background, Actors(settings))
     queue.register(background, services, run_queue, durable_signals)
     timers.register(background, services, run_queue, durable_signals)
+    webapp.register(background)
 
     app = df.DFApp(http_auth_level=func.AuthLevel.FUNCTION)
     app.register_functions(Api(settings, services, run_queue, durable_signals, RESOURCES).blueprint())

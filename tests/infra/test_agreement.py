@@ -228,7 +228,7 @@ def test_paths_open_to_anyone_are_the_anonymous_ones(indexed: list[dict[str, Any
     """What needs no key needs no sign-in either, and nothing else is open."""
     auth = FUNCTIONS.resource("auth").body["properties"]["globalValidation"]["excludedPaths"]
     routes = {
-        f"/api/{binding['route']}"
+        f"/api/{binding['route'].replace('{*path}', '*')}"
         for binding in _bindings(indexed)
         if binding["type"] == "httpTrigger" and binding["authLevel"].upper() == "ANONYMOUS"
     }

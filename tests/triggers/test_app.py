@@ -128,6 +128,7 @@ PUT    agents/{name} agents_declare function
 PUT    alerts/{name} alerts_put function
 PUT    channels/{name} channels_put function
 """
+WEB_APP = {("app", "anonymous"), ("app/{*path}", "anonymous")}
 SIGNALLING = {
     "agents_disable",
     "agents_enable",
@@ -179,7 +180,8 @@ def test_http_functions(functions: dict[str, list[dict[str, Any]]]) -> None:
         if (trigger := _trigger(bindings))["type"] == "httpTrigger"
     }
 
-    assert {(route, level) for route, _, level, _ in found} == {(route, level) for _, route, _, level in operations}
+    routes = {(route, level) for _, route, _, level in operations}
+    assert {(route, level) for route, _, level, _ in found} == routes | WEB_APP
     assert {methods for *_, methods in found} == {None}, "the app answers every method, and says 405 itself"
     assert sorted(
         (endpoint.method, endpoint.path, endpoint.name) for each in RESOURCES for endpoint in each.ENDPOINTS
@@ -197,6 +199,8 @@ def test_http_functions(functions: dict[str, list[dict[str, Any]]]) -> None:
         "sessions",
         "sessions_item",
         "templates_item",
+        "web_app",
+        "web_app_files",
     }
 
 

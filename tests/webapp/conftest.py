@@ -1,0 +1,79 @@
+"""What the tests of the web app share: a stack with real runs, and a real browser that looks at it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, async_playwright
+
+from devhost.errors import StartupError
+from devhost.services import node
+from tests.e2e.support import Api, Stack
+from tests.webapp.support import HOSTILE, LINKS, Reader
+
+_NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
+
+
+def missing(what: str) -> None:
+    """Skip at home, where not everybody has everything; fail in CI."""
+    pytest.fail(what) if os.environ.get("CI") else pytest.skip(what)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """Return the path of the browser."""
+    found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, _NAMES)), None)
+    if not found:
+        missing("Chromium is missing: apt-get install chromium, or set CHROMIUM to the path of a Chrome or Chromium.")
+    return str(found)
+
+
+@pytest.fixture(scope="session")
+def app_stack(chromium: str) -> Iterator[Stack]:
+    """Run the stack that the browser looks at."""
+    try:
+        node()
+    except StartupError as error:
+        missing(str(error))
+    with tempfile.TemporaryDirectory(prefix="webapp-") as directory, Stack(Path(directory), RUN_LEASE_S="2") as running:
+        yield running
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def api(app_stack: Stack) -> AsyncIterator[Api]:
+    """Yield the API as the page's reader sees it: the default workspace."""
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(60)) as http:
+        yield Api(http, app_stack, None)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def browser(chromium: str) -> AsyncIterator[Browser]:
+    """Yield the browser; each test has a context of its own in it."""
+    async with async_playwright() as driver:
+        found = await driver.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        yield found
+        await found.close()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def reader(browser: Browser, app_stack: Stack) -> AsyncIterator[Reader]:
+    """Yield somebody with a page open; errors of the page fail the test."""
+    context = await browser.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
+    opened = Reader(await context.new_page(), app_stack)
+    yield opened
+    await context.close()
+    assert opened.errors == []
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def hostile(api: Api) -> str:
+    """Declare an agent whose name is harmless and whose words are not, and return its name."""
+    await api.declare("mallory", description=f"{HOSTILE} agent", simulate={"reply": f"{HOSTILE}\n\n{LINKS}"})
+    return "mallory"

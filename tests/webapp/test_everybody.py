@@ -1,0 +1,91 @@
+"""The web app for everybody: in both themes, on a phone, at 200 %, by keyboard, without motion."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.async_api import Browser, ViewportSize, expect
+
+from tests.e2e.support import Api, Stack
+from tests.webapp.support import PATIENCE_MS, Reader
+
+pytestmark = [pytest.mark.xdist_group("webapp"), pytest.mark.timeout(180), pytest.mark.asyncio(loop_scope="session")]
+expect.set_options(timeout=PATIENCE_MS)
+
+
+REPLY = "# Yes\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n```\ncode\n```"
+LAPTOP, PHONE = ViewportSize(width=1280, height=860), ViewportSize(width=360, height=740)
+
+
+async def test_every_page_is_accessible_and_fits(browser: Browser, api: Api, app_stack: Stack) -> None:
+    """Axe finds nothing in either theme, nothing is wider than a phone, and no page asks for more than documented."""
+    await api.declare("everybody", description="For everybody", simulate={"reply": REPLY})
+    await api.call("PUT", "budgets/agent:everybody", {"limits": [{"unit": "tokens", "period": "day", "limit": 100000}]})
+    run = await api.answer("everybody", session_id="for-all", expected_topics=["yes"])
+    places = {
+        "now": ("now", 6),
+        "conversation": ("chat/everybody?session=for-all", 4),
+        "inbox": ("inbox", 0),
+        "sessions": ("sessions", 1),
+        "session": ("sessions/for-all", 1),
+        "run": (f"runs/{run['id']}", 2),
+        "costs": ("costs", 7),
+        "quality": ("quality?agent=everybody", 4),
+        "agents": ("agents", 2),
+        "agent": ("agents/everybody", 2),
+        "operations": ("operations", 2),
+    }
+    context = await browser.new_context(reduced_motion="reduce")
+    reader = Reader(await context.new_page(), app_stack)
+    for name, (place, most) in places.items():
+        await reader.page.set_viewport_size(LAPTOP)
+        reader.requests.clear()
+        await reader.open(place)
+        assert len(reader.asked()) <= most, (name, reader.asked())
+        for theme in ("light", "dark"):
+            await reader.page.emulate_media(color_scheme=theme)
+            await reader.painted()
+            await reader.picture(f"{name}-{theme}")
+
+            assert await reader.violations() == [], (name, theme)
+        await reader.page.set_viewport_size(PHONE)
+        wide = await reader.page.locator("html").evaluate("html => html.scrollWidth - innerWidth")
+        assert wide <= 0, f"{name} is {wide} px wider than a phone"
+        await reader.picture(f"{name}-phone")
+    await context.close()
+    assert reader.errors == []
+
+
+async def test_axe_would_find_something(reader: Reader) -> None:
+    """What looks at the pages sees a picture without words."""
+    await reader.open("inbox")
+    await reader.page.locator("main").evaluate("main => main.append(new Image())")
+
+    assert [found.partition(":")[0] for found in await reader.violations()] == ["image-alt"]
+
+
+async def test_the_keyboard_goes_everywhere(reader: Reader) -> None:
+    """A link past the navigation comes first; shortcuts are listed, and can be switched off."""
+    page = reader.page
+    await reader.open("now")
+    await page.keyboard.press("Tab")
+    await expect(page.get_by_role("link", name="Skip to content")).to_be_focused()
+    await page.keyboard.press("Enter")
+    await expect(page.locator("#main")).to_be_focused()
+    await page.keyboard.press("g")
+    await page.keyboard.press("m")
+    await expect(page.get_by_role("heading", name="Costs", level=1)).to_be_focused()
+    await page.keyboard.press("?")
+    await expect(page.get_by_role("dialog", name="Keyboard shortcuts")).to_be_visible()
+    await page.get_by_label("Single-key shortcuts").uncheck()
+    await page.keyboard.press("Escape")
+    await page.keyboard.press("g")
+    await page.keyboard.press("n")
+    await expect(page.get_by_role("heading", name="Costs", level=1)).to_be_visible()
+
+
+async def test_what_cannot_be_had_is_said(reader: Reader) -> None:
+    """A page of something that does not exist says so, and offers to try again."""
+    await reader.open("sessions/there-is-no-such-session")
+
+    await expect(reader.page.get_by_role("alert")).to_contain_text("not_found")
+    await expect(reader.button("Try again")).to_be_visible()

@@ -1,0 +1,267 @@
+"""What people do in the web app, in a real browser, against the running stack."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import uuid
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Browser, Download, expect
+
+from devhost.services import start_host
+from tests.e2e.support import PROJECT, Api, Stack, eventually
+from tests.webapp.support import HOSTILE, PATIENCE_MS, Reader
+
+pytestmark = [pytest.mark.xdist_group("webapp"), pytest.mark.timeout(180), pytest.mark.asyncio(loop_scope="session")]
+LONG = " ".join(f"word{number}" for number in range(160))
+
+expect.set_options(timeout=PATIENCE_MS)
+
+
+def named() -> str:
+    """Return a session id of the test's own."""
+    return f"s-{uuid.uuid4().hex[:8]}"
+
+
+async def text_of(download: Download) -> list[str]:
+    """Return the lines of a file that was saved."""
+    return (await asyncio.to_thread(Path(await download.path()).read_text)).splitlines()
+
+
+async def test_asking_an_agent(api: Api, reader: Reader) -> None:
+    """The answer comes while it is written, with its stages; then with what it cost; and is there after a reload."""
+    await api.declare("helper", description="Helps", simulate={"reply": f"**Hello.** {LONG}", "stream_chunk_ms": 20})
+    await reader.open("chat/helper")
+    await reader.ask("Who are you?")
+
+    await reader.page.locator(".prose.pending").wait_for()
+    await expect(reader.page.get_by_role("list", name="Progress")).to_contain_text("Running")
+    await reader.button("Details").click()
+
+    run_id = await reader.page.locator("dd a.mono").inner_text()
+    run = await api.get(f"runs/{run_id}")
+    details = reader.page.locator(".message.agent dl")
+    await expect(details).to_contain_text(f"${run['spend']['cost_micro_usd'] / 1e6:.6f}".rstrip("0"))
+    await expect(details).to_contain_text(run["model"])
+    await expect(reader.page.locator(".prose strong").first).to_have_text("Hello.")
+    await reader.picture("chat")
+
+    await reader.page.reload()
+    await expect(reader.page.locator(".message.agent")).to_contain_text("word159")
+    await reader.ask("And again?")
+    await expect(reader.page.locator(".message.agent footer")).to_have_count(2)
+    assert (await api.get(f"sessions/{run['session_id']}"))["runs"] == 2
+
+
+async def test_saying_what_one_thinks_of_an_answer(api: Api, reader: Reader) -> None:
+    """A verdict and a comment become a score of their own, and stay with the answer."""
+    if "/runs/{run_id}/feedback" not in (await api.get("openapi.json"))["paths"]:
+        pytest.skip("the API takes no feedback")
+    session = named()
+    await api.declare("rated")
+    run = await api.answer("rated", session_id=session)
+    await reader.open(f"chat/rated?session={session}")
+    await reader.button("Not helpful").click()
+    await reader.page.get_by_label("Comment").fill("Too short.")
+    await reader.button("Send").click()
+
+    await reader.see("Found not helpful")
+    score = (await api.get(f"runs/{run['id']}"))["score"]
+    assert (score["parts"]["feedback"], score["reasons"]["feedback"]) == (0, "Too short.")
+    await reader.page.reload()
+    await reader.see("Found not helpful")
+
+
+async def test_stopping_an_answer(api: Api, reader: Reader) -> None:
+    """Escape or the button; the run is cancelled, and one can ask again."""
+    await api.declare("slow", simulate={"reply": LONG, "stream_chunk_ms": 300})
+    await reader.open("chat/slow")
+    await reader.ask("Take your time.")
+    await reader.page.locator(".prose.pending").wait_for()
+    await reader.button("Stop").click()
+
+    await reader.see("Stopped")
+    await expect(reader.button("Ask again")).to_be_visible()
+
+
+async def test_what_agents_say_and_are_called_is_text(hostile: str, api: Api, reader: Reader) -> None:
+    """Markup of a model, a user or a spec never becomes the page's: no script, no picture, no link that runs."""
+    session = named()
+    await api.answer(hostile, HOSTILE, session_id=session, metadata={"<i>k</i>": HOSTILE})
+    outside: list[str] = []
+    reader.page.on("request", lambda request: outside.append(request.url) if "invalid" in request.url else None)
+    for place in ("agents", f"agents/{hostile}", f"sessions/{session}", f"chat/{hostile}?session={session}"):
+        await reader.open(place)
+        await expect(reader.page.locator("main")).to_contain_text("<script>alert(1)</script>")
+        assert await reader.page.locator("main :is(script, img, style)").count() == 0
+    links = reader.page.locator(".prose a[href]")
+    await expect(links).to_have_count(2)
+
+    found = await links.evaluate_all("all => all.map(({href}) => href)")
+    assert found == ["https://example.invalid/p.png", "https://example.com/a"]
+    assert await links.last.get_attribute("rel") == "noopener noreferrer nofollow"
+    assert outside == []
+
+
+async def test_a_server_that_dies_while_it_answers(api: Api, app_stack: Stack, reader: Reader) -> None:
+    """The page says so, and goes on by itself with the whole answer once the server is back."""
+    await api.declare("steady", simulate={"reply": LONG, "stream_chunk_ms": 60})
+    await reader.open("chat/steady")
+    await reader.ask("Tell me everything.")
+    await reader.page.locator(".prose.pending").wait_for()
+    port = int(app_stack.host.url.rpartition(":")[2])
+    app_stack.kill_host()
+    await reader.see("Connection lost")
+    state = app_stack._directory / "host"
+    app_stack.host = start_host(PROJECT, app_stack.environment(), port, state)
+
+    await reader.button("Details").wait_for()
+    await expect(reader.page.locator(".prose")).to_have_text(LONG)
+    await expect(reader.page.locator(".conn")).to_have_text("Live")
+    await expect(reader.page.get_by_text("Connection lost")).to_have_count(0)
+
+
+async def test_what_a_budget_stops_waits_in_the_inbox(api: Api, reader: Reader) -> None:
+    """It shows while the page is open, in badge, title and banner; once there is room it can be resumed there."""
+    agent, session = "thrifty", named()
+    await api.declare(agent)
+    await api.call("PUT", f"budgets/agent:{agent}", {"limits": [{"unit": "calls", "period": "total", "limit": 1}]})
+    await api.answer(agent, session_id=session)
+    await reader.open("now")
+    await api.submit(agent, "One more, please.", session_id=session)
+
+    await expect(reader.page.get_by_role("link", name="Open the inbox")).to_be_visible()
+    await expect(reader.page).to_have_title(re.compile(r"^\(\d+\) "))
+    await reader.page.keyboard.press("g")
+    await reader.page.keyboard.press("i")
+    card = reader.page.get_by_role("region", name=f"Session {session}")
+    await expect(card).to_contain_text("One more, please.")
+    await api.call("PUT", f"budgets/agent:{agent}", {"limits": [{"unit": "calls", "period": "total", "limit": 100}]})
+    if await card.get_by_role("button", name="Resume").count():  # raising the limit may have resumed it already
+        await card.get_by_role("button", name="Resume").click()
+    await expect(card).to_have_count(0)
+
+
+async def test_erasing_a_session(api: Api, reader: Reader) -> None:
+    """Asked for twice, and answered with a receipt."""
+    session = named()
+    await api.declare("forgetful")
+    await api.answer("forgetful", session_id=session)
+    await reader.open(f"sessions/{session}")
+    await expect(reader.page.locator(".timeline .lane")).not_to_have_count(0)
+    await reader.button("Erase…").click()
+    await expect(reader.button("Erase it")).to_be_disabled()
+    await reader.page.get_by_label("Type erase to confirm").fill("erase")
+    await reader.button("Erase it").click()
+
+    await expect(reader.page.get_by_role("dialog")).to_contain_text("Kept")
+    await reader.button("Close").click()
+    assert (await api.call("GET", f"sessions/{session}")).status == 404
+
+
+async def test_money_is_what_the_api_says(api: Api, reader: Reader) -> None:
+    """The total to the micro-dollar, and the same numbers as a file."""
+    await api.declare("costly")
+    await api.answer("costly")
+    await reader.open("costs")
+    total = (await api.get("costs?group_by=agent"))["total"]["cost_micro_usd"]
+
+    await expect(reader.page.locator("tfoot")).to_contain_text(f"${total / 1e6:.6f}".rstrip("0"))
+    async with reader.page.expect_download() as saved:
+        await reader.page.get_by_role("region", name="Where it goes").get_by_role("button", name="Export CSV").click()
+    lines = await text_of(await saved.value)
+    assert lines[0].startswith("Agent,Cost (USD),")
+    assert any(line.startswith("costly,") for line in lines[1:])
+
+
+async def test_switching_an_agent_off_and_on(api: Api, reader: Reader) -> None:
+    """With a question before, by keyboard alone; the page follows the actor."""
+    await api.declare("switch")
+    await api.answer("switch")
+    await reader.open("agents/switch")
+    await reader.button("Disable").focus()
+    await reader.page.keyboard.press("Enter")
+    await reader.button("Disable it").focus()
+    await reader.page.keyboard.press("Enter")
+    await api.agent_in("switch", "disabled")
+    await reader.button("Enable").click()
+
+    await api.agent_in("switch", "active")
+    await reader.button("Disable").wait_for()
+
+
+async def test_many_tabs_follow_at_the_cost_of_one(browser: Browser, api: Api, app_stack: Stack) -> None:
+    """One tab asks for all; when it is closed another goes on, and none misses what happened."""
+    context = await browser.new_context()
+    readers = [Reader(await context.new_page(), app_stack) for _ in range(6)]
+    for each in readers:
+        await each.open("operations")
+        await expect(each.page.locator(".conn")).to_have_text("Live")
+
+    def followed() -> list[int]:
+        return [sum("/api/events?" in url for url in each.requests) for each in readers]
+
+    leaders = [at for at, number in enumerate(followed()) if number]
+    assert len(leaders) == 1
+    await readers[leaders[0]].page.close()
+    await eventually(lambda: len([number for number in followed() if number]) == 2)
+    name = f"new-{uuid.uuid4().hex[:6]}"
+    await api.declare(name)
+    await api.answer(name)
+
+    for each in readers:
+        if not each.page.is_closed():
+            await each.page.evaluate("location.hash = '#/now'")
+            await expect(each.page.locator(".feed").last).to_contain_text(name)
+    await context.close()
+
+
+async def test_a_key_is_asked_for_and_stays_in_the_tab(chromium: str, browser: Browser, app_stack: Stack) -> None:
+    """In session storage and a header, never in an address; a wrong one is refused in words."""
+    state = app_stack._directory / "locked"
+    environment = app_stack.environment() | {"RUN_QUEUE": "worker-runs"}
+    locked = start_host(PROJECT, environment, 0, state, options=("--enforce-keys",))
+    try:
+        key = re.findall(r"host: (\S+)", locked.child.output())[0]
+        page = await (await browser.new_context()).new_page()
+        addresses: list[str] = []
+        page.on("request", lambda request: addresses.append(request.url))
+        await page.goto(f"{locked.url}/api/app/")
+        for attempt, title in (("wrong", "This key is not accepted"), (key, "")):
+            await page.get_by_label("Function key").fill(attempt)
+            await page.get_by_role("button", name="Sign in").click()
+            if title:
+                await expect(page.get_by_role("dialog", name=title)).to_be_visible()
+
+        await expect(page.get_by_text("Spent today")).to_be_visible()
+        await expect(page.locator(".conn")).to_have_text("Live")
+        assert not [address for address in addresses if key in address]
+    finally:
+        locked.stop()
+
+
+async def test_an_access_token_is_sent_as_one(reader: Reader) -> None:
+    """Where the platform takes sign-ins, what is entered is a bearer token and no function key."""
+    await reader.open("agents")
+    await reader.page.evaluate("sessionStorage.setItem('agent-lifecycle-key', 'eyJhbGciOiJub25lIn0.e30.')")
+    async with reader.page.expect_request("**/api/agents?*") as asked:
+        await reader.page.reload()
+    sent = await (await asked.value).all_headers()
+
+    assert sent["authorization"] == "Bearer eyJhbGciOiJub25lIn0.e30."
+    assert "x-functions-key" not in sent
+
+
+async def test_a_slow_network_shows_that_it_loads(reader: Reader, api: Api) -> None:
+    """Something stands where the answer will, and nothing of the page is lost."""
+    await api.declare("patient")
+    session = await reader.page.context.new_cdp_session(reader.page)
+    await session.send("Network.enable")
+    slow = {"offline": False, "latency": 400, "downloadThroughput": 60_000, "uploadThroughput": 30_000}
+    await session.send("Network.emulateNetworkConditions", slow)
+    await reader.page.goto(f"{reader._stack.host.url}/api/app/#/agents")
+    await reader.page.get_by_role("status").get_by_text("Loading").first.wait_for(state="attached")
+
+    await expect(reader.page.get_by_role("link", name="patient")).to_be_visible()

@@ -1,0 +1,61 @@
+// An approval: what an agent asks to do, and the decision of whoever may give it.
+import { useState } from "preact/hooks";
+import { html } from "./html.js";
+import { get, send } from "./api.js";
+import { useData } from "./data.js";
+import { lookAgain } from "./waiting.js";
+import { link } from "./route.js";
+import { Action, Ago, Badge, Card, Money } from "./ui.js";
+
+const NOW = [["", "Once"], ["call", "Always with these arguments"], ["tool", "Always for this tool"]];
+
+export function Approval({ approval, after }) {
+  const [reason, setReason] = useState("");
+  const [always, setAlways] = useState("");
+  const [amended, setAmended] = useState(null);
+  const written = JSON.stringify(approval.arguments ?? {}, null, 2);
+  const done = () => {
+    lookAgain();
+    after?.();
+  };
+  const decide = (decision) => async () => {
+    const body = { decision, reason: reason.trim() };
+    if (decision === "amend") body.arguments = parsed(amended);
+    if (decision === "approve" && always) body.always = always;
+    await send("POST", `approvals/${encodeURIComponent(approval.id)}/decision`, { body });
+  };
+  const title = approval.tool ? html`${approval.agent} asks to call <code>${approval.tool}</code>` : html`${approval.agent} asks to go on`;
+  return html`<${Card} title=${title} label=${`Approval of ${approval.tool || approval.kind}`} actions=${html`<${Badge} state=${approval.state} tone="warn" />`}>
+    <div class="stack">
+      ${approval.why && html`<p>${approval.why}</p>`}
+      ${approval.excerpt && html`<p class="muted">“${approval.excerpt}”</p>`}
+      ${approval.arguments && (amended == null
+        ? html`<pre class="mono small verbatim" tabindex="0" aria-label="Arguments">${written}</pre>`
+        : html`<label class="field">Arguments to call it with instead (JSON)<textarea rows="6" class="mono" spellcheck="false" value=${amended} onInput=${(event) => setAmended(event.target.value)}></textarea></label>`)}
+      <p class="small muted">Asked <${Ago} at=${approval.requested_at} />${approval.user_id ? ` for ${approval.user_id}` : ""}${approval.expires_at ? html` · expires <${Ago} at=${approval.expires_at} />` : ""}${approval.approvers?.length > 0 ? ` · may decide: ${approval.approvers.join(", ")}` : ""} · spent so far <${Money} micro=${approval.cost_micro_usd} />${" · "}<a href=${link("runs", approval.run_id)}>the run</a></p>
+      <label class="field">Reason<input maxlength="1000" value=${reason} onInput=${(event) => setReason(event.target.value)} /></label>
+      <div class="row">
+        ${amended == null
+          ? html`<${Action} class="primary" run=${decide("approve")} done="Approved." after=${done}>Approve<//>
+              ${approval.tool && html`<label class="row small"><span class="sr">How long</span><select value=${always} onChange=${(event) => setAlways(event.target.value)}>${NOW.map(([key, text]) => html`<option value=${key}>${text}</option>`)}</select></label>`}
+              <${Action} class="danger" run=${decide("reject")} done="Rejected." after=${done}>Reject<//>
+              ${approval.arguments && html`<button class="quiet" onClick=${() => setAmended(written)}>Amend…</button>`}`
+          : html`<${Action} class="primary" run=${decide("amend")} done="Approved as amended." after=${done}>Approve as amended<//><button onClick=${() => setAmended(null)}>Keep the arguments</button>`}
+      </div>
+    </div>
+  <//>`;
+}
+
+function parsed(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new Error("The arguments are not JSON.");
+  }
+}
+
+/** What one run waits for, decided where it is looked at. */
+export function ApprovalsOf({ run, after }) {
+  const found = useData((abort) => get("approvals", { run, limit: 20 }, { signal: abort }), ["approval."], [run]);
+  return found.data?.items.map((each) => html`<${Approval} key=${each.id} approval=${each} after=${after} />`) ?? null;
+}

@@ -1,0 +1,102 @@
+// What a page has asked for, and asking again when it changes.
+import { useCallback, useEffect, useRef, useState } from "preact/hooks";
+import { get, key } from "./api.js";
+import { generation, onEvent } from "./live.js";
+
+const AT_MOST_EVERY_MS = 3000;
+
+/**
+ * Return {data, error, loading, reload} of a request, and ask again when one of the named events happens.
+ *
+ * What is shown stays until there is something newer. A hidden tab asks for nothing until it is looked at.
+ * @param load  Asks; gets an AbortSignal. Null for nothing to ask yet.
+ * @param on  Names of events after which the answer may be another, like "run." or "agent.created".
+ * @param inputs  What the request depends on.
+ */
+export function useData(load, on = [], inputs = []) {
+  const [result, setResult] = useState({ data: null, error: null, loading: true });
+  const current = useRef({ at: 0, timer: null, abort: null, stale: false });
+  const latest = useRef(load);
+  latest.current = load;
+
+  const run = useCallback(async () => {
+    const now = current.current;
+    now.abort?.abort();
+    clearTimeout(now.timer);
+    now.timer = null;
+    now.stale = false;
+    if (!latest.current) return setResult({ data: null, error: null, loading: false });
+    const abort = (now.abort = new AbortController());
+    now.at = Date.now();
+    setResult((old) => ({ ...old, loading: true }));
+    try {
+      const data = await latest.current(abort.signal);
+      if (!abort.signal.aborted) setResult({ data, error: null, loading: false });
+    } catch (error) {
+      if (!abort.signal.aborted) setResult((old) => ({ data: old.data, error, loading: false }));
+    }
+  }, []);
+
+  const soon = useCallback(() => {
+    const now = current.current;
+    if (document.hidden) return void (now.stale = true);
+    now.timer ??= setTimeout(run, Math.max(300, now.at + AT_MOST_EVERY_MS - Date.now()));
+  }, [run]);
+
+  useEffect(() => {
+    setResult({ data: null, error: null, loading: true });
+    run();
+    return () => current.current.abort?.abort();
+  }, [run, key.value, ...inputs]);
+
+  useEffect(() => {
+    const off = onEvent((event) => on.some((name) => event.name.startsWith(name)) && soon());
+    const look = () => !document.hidden && current.current.stale && run();
+    document.addEventListener("visibilitychange", look);
+    return () => {
+      off();
+      document.removeEventListener("visibilitychange", look);
+      clearTimeout(current.current.timer);
+      current.current.timer = null;
+    };
+  }, [run, soon, on.join()]);
+
+  const age = generation.value;
+  const born = useRef(age);
+  useEffect(() => {
+    if (age !== born.current) soon();
+  }, [age]);
+
+  return { ...result, reload: run };
+}
+
+/** The same, of one resource. */
+export function useResource(path, query = {}, on = []) {
+  const asked = path && JSON.stringify([path, query]);
+  return useData(path ? (signal) => get(path, query, { signal }) : null, on, [asked]);
+}
+
+/** Pages of a list, with `more()` to read the next. */
+export function useList(path, query = {}, on = []) {
+  const first = useResource(path, query, on);
+  const [rest, setRest] = useState({ of: null, items: [], next: null, loading: false, error: null });
+  const extended = rest.of === first.data ? rest : { items: [], next: first.data?.next, loading: false, error: null };
+  const more = async () => {
+    const of = first.data;
+    setRest({ ...extended, of, loading: true });
+    try {
+      const page = await get(path, { ...query, next: extended.next });
+      setRest({ of, items: [...extended.items, ...page.items], next: page.next, loading: false, error: null });
+    } catch (error) {
+      setRest({ ...extended, of, loading: false, error });
+    }
+  };
+  return {
+    ...first,
+    items: first.data ? [...first.data.items, ...extended.items] : null,
+    next: extended.next,
+    loadingMore: extended.loading,
+    moreError: extended.error,
+    more,
+  };
+}

@@ -1,0 +1,161 @@
+// The first page: what it costs, what runs, what waits, what is wrong, what changed.
+import { useEffect, useState } from "preact/hooks";
+import { html } from "../html.js";
+import { get } from "../api.js";
+import { useData, useResource } from "../data.js";
+import { follow, recent, seenBefore } from "../live.js";
+import { inbox, waiting } from "../waiting.js";
+import { link } from "../route.js";
+import * as format from "../format.js";
+import { Ago, Badge, Card, Empty, Head, Loaded, Money, Problem, Skeleton, Stat, Table } from "../ui.js";
+import { monthly } from "../reports.js";
+import { Chart } from "../chart.js";
+
+const SHOWN_DAYS = 30;
+
+async function spent(abort) {
+  const today = format.isoDay(new Date());
+  const month = today.slice(0, 7);
+  const options = { signal: abort };
+  const [costs, report] = await Promise.all([
+    get("costs", { from: format.addDays(today, 1 - SHOWN_DAYS), to: today, group_by: "day" }, options),
+    monthly(month, options),
+  ]);
+  const byDay = new Map(costs.groups.map((each) => [each.name, each.spend]));
+  return { today, month, byDay, total: costs.total, forecast: report?.forecast ?? null };
+}
+
+function Spend({ from }) {
+  return html`<${Card} title="Spend, last 30 days" actions=${html`<a href=${link("costs")}>Costs</a>`}>
+    <${Loaded} from=${from}>${({ today, byDay, total }) => {
+      const days = format.daysBetween(format.addDays(today, 1 - SHOWN_DAYS), today);
+      const values = days.map((each) => (byDay.get(each)?.cost_micro_usd ?? 0) / 1e6);
+      return html`<${Chart} title="Spend by day, last 30 days" name="spend-by-day" x=${days} label=${(x) => format.day(x.slice(0, 10))}
+        series=${[{ label: "Spend", kind: "bar", values }]} format=${(value) => format.exactMoney(Math.round((value ?? 0) * 1e6))}
+        axis=${(value) => format.money(Math.round(value * 1e6))}
+        summary=${html`<${Money} micro=${total.cost_micro_usd} unpriced=${total.unpriced_calls} /> in ${format.count(total.calls)} model calls. Days are UTC.`} />`;
+    }}<//>
+  <//>`;
+}
+
+function Figures({ costs }) {
+  const analytics = useResource("analytics", {}, ["run.stage", "session.state_changed", "agent."]);
+  if (!costs.data || !analytics.data) {
+    const error = costs.error ?? analytics.error;
+    return error ? html`<${Problem} error=${error} retry=${() => { costs.reload(); analytics.reload(); }} />` : html`<${Skeleton} />`;
+  }
+  const { today, month, byDay, forecast } = costs.data;
+  const now = new Date();
+  const hours = Math.max(now.getUTCHours() + now.getUTCMinutes() / 60, 1 / 60);
+  const todays = byDay.get(today)?.cost_micro_usd ?? 0;
+  const first = `${month}-01`;
+  const monthly = [...byDay].filter(([name]) => name >= first).reduce((sum, [, each]) => sum + each.cost_micro_usd, 0);
+  const days = new Date(Date.UTC(now.getUTCFullYear(), now.getUTCMonth() + 1, 0)).getUTCDate();
+  const pace = (monthly / (now.getUTCDate() - 1 + hours / 24)) * days;
+  const { performance, resources, sessions } = analytics.data;
+  const agents = Object.entries(resources.agents).filter(([, n]) => n > 0);
+  return html`<div class="stats">
+    <${Stat} label="Spent today" value=${format.money(todays)} title=${format.exactMoney(todays)} note=${`${format.money(Math.round(todays / hours))} an hour so far (UTC day)`} />
+    <${Stat} label="This month" value=${format.money(monthly)} title=${format.exactMoney(monthly)}
+      note=${forecast ? `forecast ${format.money(forecast.expected)} (${format.money(forecast.low)} – ${format.money(forecast.high)})` : `${format.money(Math.round(pace))} at this pace`} />
+    <${Stat} label="Runs ended today" value=${format.count(performance.runs)} note=${`${format.count(performance.failed)} failed, ${format.count(performance.cancelled)} cancelled · ${format.count(sessions.started)} sessions started`} />
+    <${Stat} label="Median answer time" value=${format.duration(performance.latency_ms.p50)} note=${`95 % within ${format.duration(performance.latency_ms.p95)}`} />
+    <${Stat} label="Quality today" value=${format.decimal(performance.quality)} note="mean score of answers, 0–100" />
+    <${Stat} label="Agents" value=${format.count(agents.reduce((sum, [, n]) => sum + n, 0))} note=${agents.map(([state, n]) => `${format.count(n)} ${state}`).join(", ") || "none declared"} />
+  </div>`;
+}
+
+function Banner() {
+  if (!waiting.value) return null;
+  const { approvals, sessions, alerts } = inbox.value;
+  const parts = [
+    approvals.length && `${approvals.length} to approve`,
+    sessions.length && `${sessions.length} ${sessions.length === 1 ? "session waits" : "sessions wait"} for a budget or an approval`,
+    alerts.length && `${alerts.length} ${alerts.length === 1 ? "alert has" : "alerts have"} fired`,
+  ].filter(Boolean);
+  const bad = alerts.some((each) => each.severity === "critical");
+  return html`<div class=${`banner ${bad ? "bad" : "warn"}`} role="status"><span>${parts.join(" · ")}</span><a href=${link("inbox")}>Open the inbox</a></div>`;
+}
+
+function Health() {
+  const status = useResource("status", {}, ["alert."]);
+  return html`<${Card} title="Health" actions=${status.data && html`<${Badge} state=${status.data.status} />`}>
+    <${Loaded} from=${status}>${({ components }) => {
+      const wrong = components.filter((each) => each.health !== "healthy");
+      if (!wrong.length) return html`<p class="muted">All ${components.length} parts are healthy: ${components.map((each) => format.words(each.name).toLowerCase()).join(", ")}.</p>`;
+      return html`<dl class="pairs">${wrong.map((each) => html`<dt><${Badge} state=${each.health} /></dt><dd><strong>${format.words(each.name)}</strong> ${each.reason}</dd>`)}</dl>`;
+    }}<//>
+  <//>`;
+}
+
+function Underway() {
+  const list = useResource("sessions", { limit: 100 }, ["session.", "run.stage", "run.queued"]);
+  return html`<${Card} title="Under way" actions=${html`<a href=${link("sessions")}>All sessions</a>`}>
+    <${Loaded} from=${list}>${({ items }) => {
+      const busy = items.filter((each) => each.pending > 0);
+      if (!busy.length) return html`<${Empty} title="Nothing is running"><span>Runs appear here while they are queued, running or waiting.</span><//>`;
+      return html`<${Table} caption="Sessions with unfinished runs" rows=${busy.slice(0, 12)} keyOf=${(row) => row.id} columns=${[
+        { label: "Session", value: (row) => row.id, show: (row) => html`<a href=${link("sessions", row.id)}>${row.id}</a>` },
+        { label: "Agent", value: (row) => row.agent },
+        { label: "State", value: (row) => row.state, show: (row) => html`<${Badge} state=${row.state === "waiting" ? "waiting" : "running"} />` },
+        { label: "Unfinished", num: true, value: (row) => row.pending },
+        { label: "Since", value: (row) => row.last_activity, show: (row) => html`<${Ago} at=${row.last_activity} />` },
+      ]} />`;
+    }}<//>
+  <//>`;
+}
+
+const NOTABLE = /^(agent\.|alert\.|budget\.|approval\.|session\.erased|run\.retrying)/;
+
+function sentence({ name, data }) {
+  if (name === "run.stage") return { title: `Run ${format.words(data.stage).toLowerCase()}`, about: data.agent ?? data.run_id, how: data.code ?? "" };
+  if (name === "session.state_changed") return { title: `Session ${data.state}`, about: data.session_id ?? data.agent, how: data.reason ? format.words(data.reason) : "" };
+  const about = data.agent ?? data.alert ?? data.scope ?? data.session_id ?? "";
+  const how = data.stage ?? data.state ?? data.code ?? data.reason ?? data.why ?? "";
+  return { title: format.words(name), about, how: how ? format.words(how) : "" };
+}
+
+const Line = ({ event }) => {
+  const { title, about, how } = sentence(event);
+  return html`<li><time class="muted num" datetime=${event.data.at} title=${format.exactTime(event.data.at)}>${format.clockTime(event.data.at)}</time>
+    <span>${title} ${about && html`<strong>${about}</strong>`} ${how && html`<span class="muted">${how}</span>`}</span></li>`;
+};
+
+function SinceLast() {
+  const [missed, setMissed] = useState(null);
+  useEffect(() => {
+    if (!seenBefore) return;
+    // At most one answer of 200 events: it is a reminder, not the record.
+    follow("events", { after: seenBefore, wait: 0 }).then(({ events }) => setMissed(events), () => setMissed([]));
+  }, []);
+  if (!missed?.length) return null;
+  const ended = missed.filter((each) => each.name === "run.stage" && ["COMPLETED", "FAILED"].includes(each.data.stage));
+  const failed = ended.filter((each) => each.data.stage === "FAILED").length;
+  const notable = missed.filter((each) => NOTABLE.test(each.name)).slice(-8).reverse();
+  return html`<${Card} title="Since you last looked">
+    <p class="muted">${missed.length >= 200 ? "Among the first 200 events: " : ""}${format.count(ended.length)} runs ended, ${format.count(failed)} of them failed; ${format.count(missed.length)} events in all.</p>
+    <ul class="feed">${notable.map((each) => html`<${Line} key=${each.id} event=${each} />`)}</ul>
+  <//>`;
+}
+
+function Feed() {
+  const events = recent.value.filter((each) => each.name !== "run.delta");
+  return html`<${Card} title="As it happens">
+    ${events.length
+      ? html`<ul class="feed" tabindex="0" aria-label="Events, newest first">${events.slice(0, 40).map((each) => html`<${Line} key=${each.id} event=${each} />`)}</ul>`
+      : html`<${Empty} title="Nothing has happened since this page was opened" />`}
+  <//>`;
+}
+
+export function Now() {
+  const costs = useData(spent, ["run.stage"]);
+  return html`
+    <${Head} title="Now"><a class="button" href=${link("chat")}>Ask an agent</a><//>
+    <${Banner} />
+    <div class="stack">
+      <${Figures} costs=${costs} />
+      <div class="cols"><${Spend} from=${costs} /><div class="stack"><${Underway} /><${Health} /></div></div>
+      <div class="cols"><${Feed} /><${SinceLast} /></div>
+    </div>
+  `;
+}

@@ -1,0 +1,8 @@
+// The month's report, where the timer has written one.
+import { get } from "./api.js";
+
+/** Return the report of a month like 2026-11, or null: asked for only if the list names it. */
+export async function monthly(month, options) {
+  const { items } = await get("reports", { period: "month", limit: 1 }, options);
+  return items[0]?.period.key === month ? get(`reports/${month}`, {}, options) : null;
+}
