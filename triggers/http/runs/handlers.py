@@ -9,7 +9,7 @@ from kernel.ids import agent_name, new_id, parse_run_id, run_id
 from lifecycle.conversations.submission import RunRequest, check
 from triggers.http.call import Call, Reply, index, page_token
 from triggers.http.endpoint import LONGEST_WAIT_S
-from triggers.http.runs.views import DeadLetterPage, DeadLetterView, RedrivenView, RunView
+from triggers.http.runs.views import DeadLetterPage, DeadLetterView, FeedbackBody, RedrivenView, RunView
 
 _PREFERENCE = re.compile(r'\s*wait\s*(?:=\s*"?([^";]*)"?\s*)?(?:;.*)?', re.IGNORECASE)
 
@@ -65,6 +65,12 @@ async def runs_submit(call: Call) -> Reply:
     if wait_s:
         headers["Preference-Applied"] = f"wait={wait_s}"
     return Reply(RunView.of(run), 200 if run.finished else 202, headers)
+
+
+async def runs_feedback(call: Call) -> Reply:
+    body: FeedbackBody = call.body
+    run = await call.services.desk.get(call.workspace, parse_run_id(call.route("run_id")))
+    return Reply(RunView.of(await call.services.feedback.give(run, helpful=body.helpful, comment=body.comment or "")))
 
 
 async def runs_get(call: Call) -> Reply:

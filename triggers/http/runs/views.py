@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
+from pydantic import Field
+
 from lifecycle.conversations.priority import Priority
 from lifecycle.conversations.run import RunError, RunState, Stage
 from llmops.evaluation.scoring import Score
-from triggers.http.views import Page, SpendView, View
+from triggers.http.views import Body, Page, SpendView, View
 
 
 class RunView(View):
@@ -37,6 +39,13 @@ class RunView(View):
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+
+
+class FeedbackBody(Body):
+    """What somebody thinks of an answer; `comment` is kept as the reason of the score, and erased with the session."""
+
+    helpful: bool
+    comment: str | None = Field(default=None, max_length=2000)
 
 
 class DeadLetterView(View):
