@@ -1,6 +1,6 @@
 # Every target makes or updates the environment first; all are safe to repeat.
 .DEFAULT_GOAL := help
-.PHONY: help setup start demo test check lint bench chaos lock webapp clean
+.PHONY: help setup start demo sample unsample test check lint bench chaos lock webapp clean
 PY := .venv/bin/python
 
 help: ## Show the targets
@@ -14,6 +14,12 @@ start: setup ## Run everything on this machine, with the example agents, until C
 
 demo: setup ## Run the main job once and print what happened
 	@$(PY) -m examples.demo
+
+sample: setup ## Run everything on a directory of its own, filled with a month of sample data
+	@exec $(PY) -m devhost.stack --data .devhost/sample --after "$(PY) -m examples.register && $(PY) -m examples.sample" $(ARGS)
+
+unsample: ## Remove the sample data
+	@rm -rf .devhost/sample
 
 test: setup ## Run all tests
 	@$(PY) -m pytest -n 2 --dist loadgroup $(ARGS)

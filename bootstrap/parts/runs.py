@@ -11,6 +11,7 @@ from bootstrap.parts.evaluation import EvaluationParts
 from bootstrap.parts.performance import PerformanceParts
 
 if TYPE_CHECKING:
+    from lifecycle.evaluation.feedback import RunFeedback
     from lifecycle.evaluation.judging import Judges
     from lifecycle.runs.attempt import AttemptMaker
     from lifecycle.runs.dead_letters import DeadLetters
@@ -151,6 +152,13 @@ class RunParts(EvaluationParts, ApprovalParts, PerformanceParts):
         return AttemptMaker(
             self.conversations, agents, self.treasury, self.rates, self.scorer.score, self.clock, policy
         )
+
+    @cached_property
+    def feedback(self) -> RunFeedback:
+        """Records what people think of answers."""
+        from lifecycle.evaluation.feedback import RunFeedback
+
+        return RunFeedback(self.facts, self.evaluations, self.conversations, self.clock)
 
     @cached_property
     def judges(self) -> Judges:

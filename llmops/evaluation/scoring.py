@@ -6,6 +6,9 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+FEEDBACK = "feedback"
+"""The part that people give. It is a score of its own: it weighs nothing in the overall one unless a policy says so."""
+
 
 @dataclass(frozen=True, slots=True)
 class Part:
@@ -40,12 +43,12 @@ class Score:
 
 
 def score_of(parts: Sequence[Part], weights: Mapping[str, float]) -> Score | None:
-    """Return the score that the parts come to; a part without a weight counts 1.
+    """Return the score that the parts come to; a part without a weight counts 1, FEEDBACK nothing.
 
     None where no part with a weight above 0 has a value: nothing can be said of the answer.
     """
     values = {part.name: part.value for part in parts if part.value is not None}
-    weighed = [(value, weights.get(name, 1.0)) for name, value in values.items()]
+    weighed = [(value, weights.get(name, 0.0 if name == FEEDBACK else 1.0)) for name, value in values.items()]
     total = sum(weight for _, weight in weighed)
     if total <= 0:
         return None

@@ -6,7 +6,7 @@ The rows are those of `llmops.facts.store`; an answer's fact holds its score as 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any
@@ -168,9 +168,27 @@ class Evaluations:
 
         A judge counts once: later findings of it change nothing.
         """
-        judge = waiting.judge
+
+        def add(before: Score) -> Score:
+            after = with_parts(before, parts, weights)
+            return replace(after, pending=tuple(each for each in before.pending if each != waiting.judge))
+
+        return await self.change(waiting.row.partition, waiting.answer_key, waiting.judge, add, now)
+
+    async def change(
+        self, home: str, key: str, judge: str, add: Callable[[Score], Score], now: datetime
+    ) -> Evaluation | None:
+        """Change an answer's score by what somebody finds, and return the evaluation; None when it is gone.
+
+        Args:
+            home: Partition of the answer's fact.
+            key: Key of the row that keeps it.
+            judge: Who finds it. It counts once: what the same one finds later changes nothing.
+            add: Returns the score with it.
+            now: The time, aware UTC.
+        """
         while True:
-            row = await self._tables.get(TABLE, waiting.row.partition, waiting.answer_key)
+            row = await self._tables.get(TABLE, home, key)
             stored = kept_of(row) if row else None
             if row is None or stored is None or stored.fact.score is None:
                 return None
@@ -178,8 +196,7 @@ class Evaluations:
                 return evaluation_of(stored)
             fact = stored.fact
             before = stored.fact.score
-            after = with_parts(before, parts, weights)
-            after = replace(after, pending=tuple(each for each in before.pending if each != judge))
+            after = add(before)
             if stored.erased:
                 after = replace(after, reasons={})
             heard = replace(stored, fact=replace(fact, score=after), judged=(*stored.judged, judge), judged_at=now)

@@ -76,6 +76,7 @@ GET    prices/{name} prices_get function
 PUT    prices/{name} prices_put function
 DELETE prices/{name} prices_delete function
 POST   runs/{run_id}/resume runs_resume function
+POST   runs/{run_id}/feedback runs_feedback function
 GET    channels channels_list function
 GET    channels/{name} channels_get function
 GET    channels/{name}/deliveries channels_deliveries function

@@ -69,6 +69,15 @@ ENDPOINTS = (
         creates=True,
         signals=True,
     ),
+    Endpoint(
+        "POST",
+        "runs/{run_id}/feedback",
+        "runs_feedback",
+        "Say whether an answer was helpful, and why: a score of its own, `feedback`, beside the others.",
+        body="FeedbackBody",
+        returns="RunView",
+        errors=(404, 409),
+    ),
     Endpoint("GET", "runs/{run_id}", "runs_get", "Get a run.", returns="RunView", errors=(404,)),
     Endpoint(
         "GET",

@@ -15,6 +15,7 @@ from triggers.http.endpoint import LONGEST_WAIT_S
 from triggers.http.runs.views import (
     DeadLetterPage,
     DeadLetterView,
+    FeedbackBody,
     RedrivenView,
     RunPage,
     RunView,
@@ -136,6 +137,12 @@ async def runs_submit(call: Call) -> Reply:
     if wait_s:
         headers["Preference-Applied"] = f"wait={wait_s}"
     return Reply(RunView.of(run), 200 if run.finished else 202, headers)
+
+
+async def runs_feedback(call: Call) -> Reply:
+    body: FeedbackBody = call.body
+    run = await call.services.desk.get(call.workspace, parse_run_id(call.route("run_id")))
+    return Reply(RunView.of(await call.services.feedback.give(run, helpful=body.helpful, comment=body.comment or "")))
 
 
 async def runs_get(call: Call) -> Reply:

@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from pydantic import Field
+
 from lifecycle.conversations.priority import Priority
 from lifecycle.conversations.run import RunError, RunState, Stage
 from lifecycle.runs.steps import StepKind
 from llmops.evaluation.scoring import Score
-from triggers.http.views import Page, SpendView, View
+from triggers.http.views import Body, Page, SpendView, View
 
 
 class RunView(View):
@@ -40,6 +42,13 @@ class RunView(View):
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+
+
+class FeedbackBody(Body):
+    """What somebody thinks of an answer; `comment` is kept as the reason of the score, and erased with the session."""
+
+    helpful: bool
+    comment: str | None = Field(default=None, max_length=2000)
 
 
 class StepView(View):

@@ -1,0 +1,86 @@
+"""What people think of an answer: a score of its own beside those of checks and judges."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from kernel.clock import Clock
+from kernel.errors import Conflict, NotFound, Unavailable
+from lifecycle.conversations import run as runs
+from lifecycle.conversations.run import Run, RunState
+from lifecycle.conversations.session import SessionState
+from lifecycle.conversations.store import Change, Conversations, Event, Stored
+from llmops.evaluation.scoring import FEEDBACK, Score
+from llmops.facts.scores import Evaluation, Evaluations
+from llmops.facts.store import Facts, kept_of
+
+HELPFUL, NOT_HELPFUL = 100, 0
+
+
+class RunFeedback:
+    """Records what people think of answers."""
+
+    def __init__(self, facts: Facts, evaluations: Evaluations, conversations: Conversations, clock: Clock) -> None:
+        self._facts = facts
+        self._evaluations = evaluations
+        self._conversations = conversations
+        self._clock = clock
+
+    async def give(self, run: Run, *, helpful: bool, comment: str = "") -> Run:
+        """Record the verdict on a run's answer and return the run. The same verdict again changes nothing.
+
+        The comment is kept as the reason of the part, and is erased with the session.
+
+        Raises:
+            Conflict: The run has no scored answer, or another verdict was given before.
+            NotFound: The run is gone.
+            Unavailable: It cannot be written; or the run has only just ended, and what it did is not recorded yet.
+        """
+        if run.state is not RunState.SUCCEEDED or run.score is None:
+            msg = "There is no scored answer to say something of."
+            raise Conflict(msg, code="not_scored")
+        value = HELPFUL if helpful else NOT_HELPFUL
+
+        def add(before: Score) -> Score:
+            reasons = dict(before.reasons) | ({FEEDBACK: comment} if comment else {})
+            return replace(before, parts=dict(before.parts) | {FEEDBACK: value}, reasons=reasons)
+
+        home, key = await self._answer(run)
+        found = await self._evaluations.change(home, key, FEEDBACK, add, self._clock())
+        if found is None:
+            raise _gone()
+        if found.score.parts.get(FEEDBACK) != value:
+            msg = "Another verdict was given on this answer."
+            raise Conflict(msg, code="feedback_given")
+        return await self._publish(run, found)
+
+    async def _answer(self, run: Run) -> tuple[str, str]:
+        """Return the partition and the key of the row that keeps the answer's fact."""
+        ended = run.times.finished or self._clock()
+        for row in await self._facts.rows_of_run(run.workspace, run.agent, run.id, run.times.accepted, ended):
+            fact = kept_of(row).fact
+            if fact.attempt == run.attempt and not fact.judge:
+                return row.partition, row.key
+        msg = "What the run did is not recorded yet; try again."
+        raise Unavailable(msg, code="not_recorded")
+
+    async def _publish(self, run: Run, found: Evaluation) -> Run:
+        """Show the score at the run, and that it changed."""
+        data = {"run_id": run.id, "judge": FEEDBACK, "overall": found.score.overall}
+        event = Event("run.evaluated", data, self._clock())
+
+        def decide(stored: Stored) -> Change | None:
+            if stored.session is None or stored.session.state is SessionState.ERASED:
+                return None
+            if stored.run is None or stored.run.score == found.score:
+                return None
+            return Change(stored.session, runs.scored(stored.run, found.score), events=[event])
+
+        stored = await self._conversations.update(run.workspace, run.session_id, run.id, decide)
+        if stored.run is None:
+            raise _gone()
+        return stored.run
+
+
+def _gone() -> NotFound:
+    return NotFound("The run is gone.")
