@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-_VERSIONED = re.compile(r'\{"v":(\d{1,9}),"value":')
+_VERSIONED = re.compile(r'\s*\{\s*"v"\s*:\s*(\d{1,9})\s*,\s*"value"\s*:')
 
 
 class Unreadable(InternalError):
@@ -77,7 +77,7 @@ class JsonCodec(Generic[T]):
             if int(found[1]) > self._version:
                 msg = f"It is of version {found[1]}; this app reads {self._kind.__name__} up to {self._version}."
                 raise Unreadable(msg)
-            text = text[found.end() : -1]
+            text = text.rstrip()[found.end() : -1]
         try:
             return self._adapter.validate_json(text)
         except ValidationError as error:

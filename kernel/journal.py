@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from kernel.codec import JsonCodec
+from kernel.codec import JsonCodec, readable
 from kernel.errors import Unavailable
 from kernel.tables import Insert, Replace, Row, RowChanged, RowExists, Span, Tables, Upsert, Write, first_rows
 
@@ -245,7 +245,12 @@ def event_key(number: int) -> str:
 
 
 def _numbered(row: Row) -> Sequence[tuple[int, Event]]:
-    return list(enumerate(_EVENTS.load(row.text("events")), row.integer("first")))
+    events = [event for found in readable([row], _events, "events") for event in found]
+    return list(enumerate(events, row.integer("first")))
+
+
+def _events(row: Row) -> Sequence[Event]:
+    return _EVENTS.load(row.text("events"))
 
 
 def _put(row: Row) -> Write:

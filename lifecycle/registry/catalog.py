@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from kernel.clock import Clock
-from kernel.codec import JsonCodec
+from kernel.codec import JsonCodec, readable
 from kernel.errors import Conflict, EtagMismatch, NotFound, TooLarge
 from kernel.tables import Insert, Replace, Row, RowChanged, RowExists, RowTooLarge, Span, Tables, every
 from lifecycle.configuration.layers import AgentConfig
@@ -125,14 +125,14 @@ class Catalog:
             for row in page.rows:
                 if not row.key.endswith(SUFFIX):
                     if pending is not None:
-                        found.append(_agent(pending, None))
+                        found += _readable(pending, None)
                     pending = row
                 elif pending is not None and row.key == pending.key + SUFFIX:
-                    found.append(_agent(pending, row))
+                    found += _readable(pending, row)
                     pending = None
             token = page.next
             if token is None and pending is not None:
-                found.append(_agent(pending, None))
+                found += _readable(pending, None)
             kept = [agent for agent in found if not agent.declaration.deleted]
             if len(kept) > limit:
                 return kept[:limit], kept[limit - 1].name
@@ -146,14 +146,16 @@ class Catalog:
         async for row in every(self._tables, TABLE, span):
             if pending is not None:
                 records = (row.partition, row.key) == (pending.partition, pending.key + SUFFIX)
-                yield _agent(pending, row if records else None)
+                for agent in _readable(pending, row if records else None):
+                    yield agent
                 pending = None
                 if records:
                     continue
             if not row.key.endswith(SUFFIX):
                 pending = row
         if pending is not None:
-            yield _agent(pending, None)
+            for agent in _readable(pending, None):
+                yield agent
 
     async def declare(
         self,
@@ -265,6 +267,10 @@ class Catalog:
             raise TooLarge(msg) from None
         await self._news.tell_if_possible(workspace, name, [declaration.line])
         return Agent(workspace, name, declaration, agent.record if agent else None, etags[0])
+
+
+def _readable(row: Row, record: Row | None) -> Sequence[Agent]:
+    return list(readable([row], lambda row: _agent(row, record), "agent"))
 
 
 def _agent(row: Row, record: Row | None) -> Agent:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from kernel.codec import JsonCodec
+from kernel.codec import JsonCodec, readable
 from kernel.ids import newest_first
 from kernel.tables import Delete, Row, RowChanged, Span, Tables, Upsert, Write, first_rows
 from lifecycle.registry.providers import ProviderVersion
@@ -63,7 +63,8 @@ class History:
     async def trail(self, workspace: str, name: str, limit: int, after: str | None = None) -> Sequence[Line]:
         """Return up to `limit` lines of the trail, newest first, from just after the key `after` on."""
         span = Span.prefix(f"{workspace}!{name}", "audit!", after=f"audit!{after}" if after else None)
-        return [_LINE.load(row.text("line")) for row in await first_rows(self._tables, TABLE, span, limit)]
+        rows = await first_rows(self._tables, TABLE, span, limit)
+        return list(readable(rows, lambda row: _LINE.load(row.text("line")), "line of an agent's trail"))
 
     async def declared(self, workspace: str, name: str, earlier: Earlier, line: Line) -> None:
         """Keep a declaration that another one is about to replace, with its line of the trail; forget the oldest."""
@@ -75,7 +76,7 @@ class History:
     async def declarations(self, workspace: str, name: str) -> Sequence[Earlier]:
         """Return the declarations before the current one, newest first."""
         rows = await self._rows(workspace, name, "declared!", DECLARATIONS_KEPT)
-        return [_EARLIER.load(row.text("declared")) for row in rows]
+        return list(readable(rows, lambda row: _EARLIER.load(row.text("declared")), "earlier declaration"))
 
     async def archive(
         self, workspace: str, name: str, version: ProviderVersion, definition: Mapping[str, Any] | None
@@ -90,7 +91,7 @@ class History:
     async def archived(self, workspace: str, name: str) -> Sequence[Archived]:
         """Return the archived versions, the newest first."""
         rows = await self._rows(workspace, name, "archive!", ARCHIVED_KEPT)
-        return [Archived(_VERSION.load(row.text("version")), json.loads(row.text("definition"))) for row in rows]
+        return list(readable(rows, _archived, "archived version"))
 
     async def _rows(self, workspace: str, name: str, kind: str, limit: int) -> Sequence[Row]:
         return await first_rows(self._tables, TABLE, Span.prefix(f"{workspace}!{name}", kind), limit)
@@ -109,3 +110,7 @@ class History:
 def line_key(line: Line) -> str:
     """Return the row key of a line: its position in the trail behind `audit!`."""
     return f"audit!{newest_first(line.at, line.id)}"
+
+
+def _archived(row: Row) -> Archived:
+    return Archived(_VERSION.load(row.text("version")), json.loads(row.text("definition")))

@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import AwareDatetime, Field, ValidationError
+from pydantic import AwareDatetime, Field
 
 from kernel.clock import rfc3339
-from kernel.codec import JsonCodec
+from kernel.codec import JsonCodec, Unreadable
 from lifecycle.registry.providers import ProviderVersion
 from lifecycle.specs.spec import AgentSpec
 
@@ -176,7 +176,7 @@ def from_signal(name: str, values: Mapping[str, Any]) -> Operation:
         raise ValueError(msg)
     try:
         return kind.load(json.dumps(values))
-    except (ValidationError, TypeError, RecursionError):
+    except (Unreadable, TypeError, RecursionError):
         msg = f"the input of {name!r} is not valid"
         raise ValueError(msg) from None
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from kernel.clock import Clock
+from kernel.codec import skipped
 from kernel.errors import AppError
 from kernel.heartbeats import Heartbeats
 from kernel.tables import Span, Tables
@@ -83,6 +84,7 @@ class SystemStatus:
             _asked("agents", self._agents(workspace, now)),
             _asked("providers", self._providers(workspace, now)),
             _asked("prices", self._prices(workspace)),
+            _asked("stored_values", _stored_values()),
         )
         return Status(overall(components), tuple(components), now, self._started_at)
 
@@ -102,6 +104,10 @@ class SystemStatus:
 
     async def _prices(self, workspace: str) -> Component:
         return rules.prices((await self._spent_today(workspace)).unpriced_calls)
+
+
+async def _stored_values() -> Component:
+    return rules.stored(skipped)
 
 
 async def _reached(queue: RunQueue) -> Component:

@@ -76,6 +76,14 @@ def providers(recent: Summary) -> Component:
     return Component("providers", Health.CRITICAL if unanswered else Health.DEGRADED, f"attempts failed: {told}")
 
 
+def stored(skipped: Mapping[str, int]) -> Component:
+    """Return the state of what is stored, by the rows that this worker has passed over because it cannot read them."""
+    said = ", ".join(f"{what}: {count}" for what, count in sorted(skipped.items()))
+    if not said:
+        return Component("stored_values", Health.HEALTHY)
+    return Component("stored_values", Health.DEGRADED, f"rows that could not be read are left out; {said}")
+
+
 def prices(unpriced: int) -> Component:
     """Return the state of pricing by today's calls without a known price."""
     if not unpriced:

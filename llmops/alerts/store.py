@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from kernel.clock import Clock
-from kernel.codec import JsonCodec
+from kernel.codec import JsonCodec, all_readable, readable
 from kernel.errors import Conflict, EtagMismatch, NotFound
 from kernel.ids import newest_first
 from kernel.tables import (
@@ -199,8 +199,9 @@ class Alerts:
 
     async def all(self) -> AsyncIterator[Alert]:
         """Yield every rule of every workspace, those that were removed and not cleared away yet included."""
-        async for row in every(self._tables, TABLE, Span(_RULES)):
-            yield _ALERT.load(row.text("alert"))
+        rows = every(self._tables, TABLE, Span(_RULES))
+        async for alert in all_readable(rows, lambda row: _ALERT.load(row.text("alert")), "alert rule"):
+            yield alert
 
     async def standing(self, workspace: str, name: str) -> Standing | None:
         """Return how the rule stands; None when it was never evaluated."""
@@ -216,7 +217,7 @@ class Alerts:
         """Return up to `limit` (1-999) firings, newest first, and the position to continue after; None at the end."""
         span = Span.prefix(workspace, _FIRED, after=None if after is None else _FIRED + after)
         rows = await first_rows(self._tables, TABLE, span, limit + 1)
-        found = [_FIRING.load(row.text("firing")) for row in rows[:limit]]
+        found = list(readable(rows[:limit], lambda row: _FIRING.load(row.text("firing")), "firing of an alert"))
         return found, rows[limit - 1].key.removeprefix(_FIRED) if len(rows) > limit else None
 
     async def save(self, alert: Alert, before: Standing | None, state: State, firing: Firing | None) -> Standing | None:

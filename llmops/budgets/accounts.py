@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from kernel.clock import Clock
-from kernel.codec import JsonCodec
+from kernel.codec import JsonCodec, all_readable
 from kernel.errors import Unavailable
 from kernel.tables import (
     MAX_WRITES,
@@ -117,8 +117,9 @@ class Accounts:
     async def holds(self, workspace: str, run_id: str | None = None) -> AsyncIterator[Hold]:
         """Yield the workspace's reservations, or those of one run."""
         prefix = "held!" if run_id is None else f"held!{run_id}!"
-        async for row in every(self._tables, TABLE, Span.prefix(workspace, prefix)):
-            yield _HOLD.load(row.text("hold"))
+        rows = every(self._tables, TABLE, Span.prefix(workspace, prefix))
+        async for hold in all_readable(rows, lambda row: _HOLD.load(row.text("hold")), "reservation"):
+            yield hold
 
     async def forget(self, workspace: str, untouched_since: datetime) -> int:
         """Delete counters of runs, sessions, days and months that nobody touched since then; return how many."""

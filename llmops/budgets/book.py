@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import datetime, timedelta
 
 from kernel.clock import Clock
-from kernel.codec import JsonCodec
+from kernel.codec import JsonCodec, readable
 from kernel.errors import EtagMismatch, NotFound
 from kernel.tables import Delete, Insert, Replace, Row, RowChanged, RowExists, Span, Tables, Upsert, every, first_rows
 from llmops.budgets.rules import Budget, Scope, check
@@ -56,8 +56,8 @@ class Book:
         """Return up to `limit` budgets with their ETags by scope, and the scope to continue after; None at the end."""
         span = Span.prefix(workspace, "limit!", after=f"limit!{after}" if after else None)
         rows = await first_rows(self._tables, TABLE, span, limit + 1)
-        found = [(_BUDGET.load(row.text("budget")), row.etag) for row in rows[:limit]]
-        return found, str(found[-1][0].scope) if len(rows) > limit else None
+        found = list(readable(rows[:limit], lambda row: (_BUDGET.load(row.text("budget")), row.etag), "budget"))
+        return found, rows[limit - 1].key.removeprefix("limit!") if len(rows) > limit else None
 
     async def put(self, workspace: str, budget: Budget, if_match: str | None) -> tuple[str, bool]:
         """Keep the budget and return its ETag and whether it is new; all workers keep it within `trust_for`.

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from kernel.codec import JsonCodec
+from kernel.codec import JsonCodec, all_readable
 from kernel.tables import Delete, Row, RowChanged, Span, Upsert, every
 from llmops.budgets.book import TABLE
 from llmops.budgets.call_budget import UNPRICED
@@ -80,8 +80,9 @@ class Waits:
 
     async def every(self, workspace: str) -> AsyncIterator[tuple[Wait, str]]:
         """Yield the workspace's runs that wait, with their ETags."""
-        async for row in every(self._tables, TABLE, Span.prefix(workspace, "wait!")):
-            yield _WAIT.load(row.text("wait")), row.etag
+        rows = every(self._tables, TABLE, Span.prefix(workspace, "wait!"))
+        async for wait in all_readable(rows, lambda row: (_WAIT.load(row.text("wait")), row.etag), "waiting run"):
+            yield wait
 
     async def workspaces(self) -> AsyncIterator[str]:
         """Yield every workspace in which a run may wait."""

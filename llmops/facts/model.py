@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
@@ -177,8 +176,8 @@ class AttemptFact:
     attempt: int
     timing: Timing
     ending: Ending
-    calls: Sequence[Call] = ()
-    tools: Sequence[ToolCall] = ()
+    calls: tuple[Call, ...] = ()
+    tools: tuple[ToolCall, ...] = ()
     code: str = ""
     dead: bool = False
     finish_reason: str = ""
@@ -240,8 +239,8 @@ def bounded(fact: AttemptFact) -> AttemptFact:
         for call in calls[MAX_CALLS:]:
             key = (call.provider, call.model, call.outcome, call.cost_micro_usd is None)
             merged[key] = _merged(merged[key], call) if key in merged else call
-        calls = [*calls[:MAX_CALLS], *merged.values()]
-    return replace(fact, calls=tuple(calls), tools=tuple(fact.tools[:MAX_TOOLS]))
+        calls = (*calls[:MAX_CALLS], *merged.values())
+    return replace(fact, calls=calls, tools=fact.tools[:MAX_TOOLS])
 
 
 def _merged(one: Call, other: Call) -> Call:

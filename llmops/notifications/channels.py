@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Protocol
 
 from kernel.clock import Clock
-from kernel.codec import JsonCodec
+from kernel.codec import JsonCodec, all_readable
 from kernel.errors import Conflict, EtagMismatch, InvalidInput, NotFound
 from kernel.tables import Delete, Insert, Replace, Row, RowChanged, RowExists, Span, Tables, every
 from llmops.notifications.bodies import Format, format_of
@@ -167,7 +167,7 @@ class Channels:
     async def list(self, workspace: str) -> Sequence[Channel]:
         """Return the workspace's channels by name."""
         rows = every(self._tables, TABLE, Span(workspace))
-        return [_CHANNEL.load(row.text("channel")) async for row in rows]
+        return [one async for one in all_readable(rows, lambda row: _CHANNEL.load(row.text("channel")), "channel")]
 
     async def delete(self, workspace: str, name: str, if_match: str | None = None) -> None:
         """Remove the channel; what is not delivered to it yet never will be.

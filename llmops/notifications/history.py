@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from kernel.codec import JsonCodec
+from kernel.codec import JsonCodec, readable
 from kernel.ids import newest_first
 from kernel.tables import Delete, Row, RowChanged, Span, Tables, Upsert, first_rows
 from llmops.notifications.notification import Notification
@@ -78,7 +78,7 @@ class Deliveries:
         """Return up to `limit` (1-999) deliveries, the newest first, and the key to continue after; None at the end."""
         span = Span(_partition(workspace, channel), key_from=None if after is None else f"{after}\x20")
         rows = await first_rows(self._tables, TABLE, span, limit + 1)
-        found = [_DELIVERY.load(row.text("delivery")) for row in rows[:limit]]
+        found = list(readable(rows[:limit], lambda row: _DELIVERY.load(row.text("delivery")), "delivery"))
         return found, rows[limit - 1].key if len(rows) > limit else None
 
     async def forget(self, channel: str, notification: Notification) -> None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from kernel.clock import Clock
+from kernel.codec import readable
 from kernel.tables import Delete, Insert, Replace, Row, RowChanged, RowExists, Span, Tables, Write, every, first_rows
 from llmops.notifications.notification import NOTIFICATION, Notification
 
@@ -77,9 +78,10 @@ class Outbox:
             yield _due(row)
 
     async def notification(self, digest: str) -> Notification | None:
-        """Return the notification, or None when it is not kept any more."""
+        """Return the notification, or None when it is not kept any more, or cannot be read."""
         row = await self._tables.get(TABLE, _PARTITION, f"note!{digest}")
-        return NOTIFICATION.load(row.text("notification")) if row else None
+        rows = [row] if row else []
+        return next(readable(rows, lambda row: NOTIFICATION.load(row.text("notification")), "notification"), None)
 
     async def fan_out(self, due: Due, channels: Sequence[str], now: datetime) -> None:
         """Replace the notification's own step by one for each channel, due now; done already is fine."""

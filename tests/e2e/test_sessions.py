@@ -123,8 +123,7 @@ async def test_a_session_is_exported_and_erased(api: Api, stack: Stack) -> None:
             "opensessions",
             "ledger",
             "events",
-            "outcomes",
-            "evaluations",
+            "facts",
         )
         for row in await stack.rows(table)
         if f"{PROMPT} gdpr" in str(row) or "lovelace" in str(row)
@@ -142,7 +141,7 @@ async def test_a_session_is_exported_and_erased(api: Api, stack: Stack) -> None:
         "messages": 4,
         "ledger_lines": 2,
     }
-    assert set(erased.json()["kept"]) == {"ledger", "scores", "outcomes", "events", "budgets"}
+    assert set(erased.json()["kept"]) == {"facts", "scores", "events", "budgets"}
     assert again.json() == erased.json()
     assert (gone.status, late.status, late.code) == (404, 409, "session_erased")
     assert left == []

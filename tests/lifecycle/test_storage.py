@@ -35,7 +35,7 @@ async def test_short_and_empty_pages_hide_nothing() -> None:
     assert await app.services.directory.has_open_session("default", "bot")
     await app.aclose()
     done = await app.services.daily_costs.aggregate(app.clock.now)
-    assert (done.lines, done.changed) == (3, 1)
+    assert (done.folded, done.changed) == (3, 1)
     app.clock.move(days=9)
     assert await app.services.session_end.expire() == 1
     verdicts = await app.services.prune.run(app.signals)

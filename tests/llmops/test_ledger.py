@@ -23,13 +23,15 @@ async def everything(tables: MemoryTables) -> list[str]:
 
 
 async def test_a_line_is_read_as_it_was_written(tables: MemoryTables) -> None:
-    """Every field, also where the price or the user is not known."""
+    """Every field but who asked, also where the price is not known."""
     ledger = Ledger(tables)
     lines = [line(call=1), line(call=2, cost_micro_usd=None, rate="", user_id="", at=NOW + timedelta(seconds=1))]
     for each in reversed(lines):
         await ledger.record(each)
 
-    assert await ledger.lines("default", "run-1", NOW.date(), NOW.date()) == lines
+    assert await ledger.lines("default", "run-1", NOW.date(), NOW.date()) == [
+        replace(each, user_id="") for each in lines
+    ]
 
 
 async def test_writing_a_line_again_changes_nothing(tables: MemoryTables) -> None:
@@ -38,7 +40,7 @@ async def test_writing_a_line_again_changes_nothing(tables: MemoryTables) -> Non
     for _ in range(3):
         await ledger.record(line())
 
-    assert len(await everything(tables)) == 2
+    assert len(await everything(tables)) == 1
 
 
 async def test_a_line_whose_answer_was_lost_is_one_line(tables: MemoryTables) -> None:
@@ -47,7 +49,7 @@ async def test_a_line_whose_answer_was_lost_is_one_line(tables: MemoryTables) ->
         await Ledger(FatefulTables(tables, Fate(1, after=True, error=Unavailable))).record(line())
     await Ledger(tables).record(line())
 
-    assert len(await everything(tables)) == 2
+    assert len(await everything(tables)) == 1
 
 
 async def test_lines_are_found_across_days_in_order(tables: MemoryTables) -> None:
@@ -114,4 +116,4 @@ async def test_lines_written_at_once_are_all_there(tables: MemoryTables) -> None
     ledger = Ledger(tables)
     await asyncio.gather(*(ledger.record(replace(line(), run_id=f"run-{n % 20}", call=n)) for n in range(100)))
 
-    assert len(await everything(tables)) == 200
+    assert len(await everything(tables)) == 100

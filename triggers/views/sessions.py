@@ -100,9 +100,8 @@ class TranscriptView(View):
 
 
 _KEPT = {
-    "ledger": "What was spent, for the accounts; it names the run and the session, and no user.",
+    "facts": "What attempts spent, took and came to, for the accounts; with run and session, without user.",
     "scores": "How good the answers were, as numbers by agent and version; no reasons, which could quote.",
-    "outcomes": "How runs ended and how long they took, for the agent's figures; no texts, no user.",
     "events": "The workspace's events, until their time is over; no texts, no user.",
     "budgets": "What the user has spent in all, where a budget of the user's counts it; not by session.",
 }

@@ -49,7 +49,7 @@ async def test_a_judge_is_heard_after_the_run_and_charged_to_its_agent() -> None
 
     assert first is not None
     assert first.parts == {"answered": 100}
-    assert (heard.heard, heard.put_off, again.heard, again.folded) == (1, 0, 0, 0)
+    assert (heard.heard, heard.put_off, again.heard) == (1, 0, 0)
     assert after.score is not None
     assert after.score.parts == {"answered": 100, "judge": 25}
     assert after.score.overall == 62

@@ -7,8 +7,6 @@ import contextlib
 from typing import Any
 
 import pytest
-from llmops.performance.outcomes import Outcomes
-from llmops.performance.rollup import Rollup
 
 from adapters.memory_tables import MemoryTables
 from kernel.errors import Conflict, EtagMismatch, NotFound, Unavailable
@@ -21,19 +19,20 @@ from lifecycle.registry.counts import LifecycleCounts, change_row
 from llmops.alerts.evaluation import Evaluated, Evaluator, Sources
 from llmops.alerts.rules import AlertRule
 from llmops.alerts.store import MOST, Alerts
+from llmops.facts.figures import Figures
+from llmops.facts.store import Facts
 from llmops.notifications.notification import NOTIFICATION, Notification
 from llmops.notifications.outbox import Outbox
 from llmops.reports.daily import DailyCosts
-from llmops.spend.ledger import Ledger
 from tests.lifecycle.doubles import CountingTables, Crash, Fate, FatefulTables, ManualClock
-from tests.llmops.conftest import line
+from tests.llmops.conftest import fact
 from tests.llmops.performance.makers import failure, outcome
 
 
 def sources(tables: Tables) -> Sources:
     """Return where metrics come from, over these tables."""
     registry = RegistryAlarms(LifecycleCounts(tables), PlanStore(tables))
-    return Sources(Rollup(tables), DailyCosts(tables), registry.figures)
+    return Sources(Figures(tables), DailyCosts(tables), registry.figures)
 
 
 class World:
@@ -50,7 +49,7 @@ class World:
         return Evaluator(
             Alerts(tables, self.clock),
             Sources(
-                Rollup(tables), DailyCosts(tables), RegistryAlarms(LifecycleCounts(tables), PlanStore(tables)).figures
+                Figures(tables), DailyCosts(tables), RegistryAlarms(LifecycleCounts(tables), PlanStore(tables)).figures
             ),
             Outbox(tables, self.clock),
             Journal(tables),
@@ -63,11 +62,11 @@ class World:
 
     async def fail(self, run: str = "bad", count: int = 3, **fields: Any) -> None:
         for n in range(count):
-            await Outcomes(self.tables).record(failure(f"{run}-{n}", at=self.clock(), **fields))
+            await Facts(self.tables).record(failure(f"{run}-{n}", at=self.clock(), **fields))
 
     async def succeed(self, run: str = "good", count: int = 5, **fields: Any) -> None:
         for n in range(count):
-            await Outcomes(self.tables).record(outcome(f"{run}-{n}", at=self.clock(), **fields))
+            await Facts(self.tables).record(outcome(f"{run}-{n}", at=self.clock(), **fields))
 
     async def told(self) -> list[Notification]:
         rows = [row async for row in every(self.tables, "outbox", Span.prefix("outbox", "note!"))]
@@ -225,7 +224,7 @@ async def test_the_spend_of_the_day_is_the_ledger_s(tables: MemoryTables) -> Non
     """In USD; of one agent or all."""
     world = World(tables)
     for n in range(3):
-        await Ledger(tables).record(line(f"r{n}", agent="bot" if n else "other", cost_micro_usd=1_000_000))
+        await Facts(tables).record(fact(f"r{n}", agent="bot" if n else "other", cost_micro_usd=1_000_000))
     await world.rule("all", metric="cost_today_usd", threshold=2.5)
     await world.rule("bot", metric="cost_today_usd", threshold=2.5, agent="bot")
     await world.rule("low", metric="cost_today_usd", threshold=1.5, agent="bot")
@@ -291,7 +290,7 @@ async def test_one_rule_s_failure_keeps_no_other_back(tables: MemoryTables) -> N
 
     clock = world.clock
     sources = Sources(
-        Rollup(tables), Broken(tables), RegistryAlarms(LifecycleCounts(tables), PlanStore(tables)).figures
+        Figures(tables), Broken(tables), RegistryAlarms(LifecycleCounts(tables), PlanStore(tables)).figures
     )
     evaluator = Evaluator(world.alerts, sources, Outbox(tables, clock), Journal(tables), clock)
     with pytest.raises(Unavailable):

@@ -6,42 +6,41 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from llmops.performance.outcomes import Ending, Outcome, Outcomes
-from llmops.performance.rollup import Rollup
 
 from adapters.memory_tables import MemoryTables
 from kernel.errors import InvalidInput
+from llmops.facts.figures import Figures
+from llmops.facts.model import AttemptFact, Ending
+from llmops.facts.store import Facts as FactStore
 from llmops.facts.summary import Summary, summary_of
 from llmops.performance.insights import Facts, Insights, insights_of
 from llmops.performance.monitor import Monitor, check_days, performance_of
 from llmops.performance.sla import SlaPolicy, Target, attainment
 from llmops.reports.daily import DailyCosts
-from llmops.spend.ledger import Ledger
 from llmops.spend.usage import Spend
 from tests.lifecycle.doubles import NOW
-from tests.llmops.conftest import line
 from tests.llmops.performance.makers import SPEND, failure, outcome
 
 DAY = NOW.date()
 TARGET = Target(2000, 0.9)
 
 
-async def performance(outcomes: list[Outcome], days: int = 1, before: Summary | None = None, **users: int) -> Facts:
+async def performance(outcomes: list[AttemptFact], days: int = 1, before: Summary | None = None, **users: int) -> Facts:
     tables = MemoryTables()
     for each in outcomes:
-        await Outcomes(tables).record(each)
+        await FactStore(tables).record(each)
     first = DAY - timedelta(days=days - 1)
-    cells = await Rollup(tables).hours("default", "bot", first, DAY)
+    cells = await Figures(tables).hours("default", "bot", first, DAY)
     spent = {user: Spend(calls=1, cost_micro_usd=cost) for user, cost in users.items()}
     return Facts(performance_of("bot", cells, first, DAY, TARGET), before or Summary(), spent)
 
 
-def runs(version: str, count: int = 25, **fields: Any) -> list[Outcome]:
+def runs(version: str, count: int = 25, **fields: Any) -> list[AttemptFact]:
     start = NOW - timedelta(hours=6 - int(version))
     return [outcome(f"v{version}-{n}", version=version, at=start, **fields) for n in range(count)]
 
 
-async def codes(outcomes: list[Outcome], before: Summary | None = None, **users: int) -> list[str]:
+async def codes(outcomes: list[AttemptFact], before: Summary | None = None, **users: int) -> list[str]:
     return [insight.code for insight in insights_of(await performance(outcomes, before=before, **users))]
 
 
@@ -76,7 +75,7 @@ async def test_over_many_days_by_the_day() -> None:
         ([outcome("a", ending=Ending.CANCELLED)], None),
     ],
 )
-def test_service_levels(outcomes: list[Outcome], kept: bool | None) -> None:
+def test_service_levels(outcomes: list[AttemptFact], kept: bool | None) -> None:
     """Availability and time; a cancelled run says nothing."""
     assert attainment(sum(map(summary_of, outcomes), Summary()), TARGET).kept is kept
 
@@ -124,14 +123,12 @@ async def test_slower_since_a_version() -> None:
 async def test_what_else_the_figures_say() -> None:
     """Each rule on figures that are just enough for it."""
     dear = SPEND + Spend(cost_micro_usd=600)
-    retried = [
-        outcome(f"r{n}", ending=Ending.RETRIED, code="provider_throttled", quality=None, wasted=1000) for n in range(10)
-    ]
+    retried = [outcome(f"r{n}", ending=Ending.RETRIED, code="provider_throttled", quality=None) for n in range(10)]
     cached = Summary(spend=Spend(input_tokens=20_000, cached_tokens=10_000))
     uncached = SPEND + Spend(input_tokens=900, cached_tokens=-20)
     queued = {"queue_ms": 5000, "total_ms": 6000}
     waiting = [outcome(f"q{n}", **queued) for n in range(25)]
-    unpriced = runs("1", spend=Spend(calls=1, unpriced_calls=1))
+    unpriced = runs("1", spend=None, cost_micro_usd=None)
 
     assert await codes(runs("1") + runs("2", spend=dear)) == ["dearer_since_version"]
     assert await codes(runs("1") + runs("2", quality=69)) == ["worse_since_version"]
@@ -156,19 +153,23 @@ async def test_failures_with_one_cause_name_it() -> None:
     assert rest[0].cause.startswith("44% of the spend is retries and failed runs: $0.020000.")
 
 
-async def test_facts_are_read_from_outcomes_and_the_ledger(tables: MemoryTables) -> None:
+async def test_what_the_rules_look_at_is_read_from_facts(tables: MemoryTables) -> None:
     """The days asked for, as many before them, and the agent's users."""
-    for each in (outcome("a"), outcome("b", at=NOW - timedelta(days=2)), outcome("c", at=NOW - timedelta(days=4))):
-        await Outcomes(tables).record(each)
-    for each in (line("a"), line("b", user_id="bob", agent="other"), line("c", user_id="eve")):
-        await Ledger(tables).record(each)
-    monitor = Monitor(Rollup(tables))
+    for each in (
+        outcome("a"),
+        outcome("b", at=NOW - timedelta(days=2)),
+        outcome("c", at=NOW - timedelta(days=4)),
+        outcome("d", user_id="bob", agent="other"),
+        outcome("e", user_id="eve"),
+    ):
+        await FactStore(tables).record(each)
+    monitor = Monitor(Figures(tables))
     first = DAY - timedelta(days=1)
     facts = await Insights(monitor, DailyCosts(tables), lambda: NOW).facts("default", "bot", first, DAY, TARGET)
 
-    assert (facts.performance.summary.runs, facts.before.runs) == (1, 1)
+    assert (facts.performance.summary.runs, facts.before.runs) == (2, 1)
     assert sorted(facts.users) == ["ann", "eve"]
-    assert [name for name, _ in await monitor.agents("default", first, DAY)] == ["bot"]
+    assert [name for name, _ in await monitor.agents("default", first, DAY)] == ["bot", "other"]
 
 
 @pytest.mark.parametrize(("back", "code"), [(-1, "invalid_range"), (92, "invalid_range"), (91, None)])

@@ -12,13 +12,13 @@ from adapters.memory_tables import MemoryTables
 from kernel.errors import NotFound
 from kernel.tables import Tables
 from llmops.budgets.positions import Position
+from llmops.facts.store import Facts
 from llmops.notifications.notification import Notification
 from llmops.reports.daily import DailyCosts
 from llmops.reports.periods import parse_period
 from llmops.reports.store import Reports
-from llmops.spend.ledger import Ledger
 from tests.lifecycle.doubles import Crash, Fate, FatefulTables, ManualClock
-from tests.llmops.conftest import line
+from tests.llmops.conftest import fact
 
 NOW = datetime(2026, 11, 21, 15, tzinfo=UTC)
 BUDGET = Position("workspace", "usd", "month", 100, 40, 0, None)
@@ -37,7 +37,7 @@ class Office:
     async def spend(self, days_ago: int, cost: int = 1_000_000, workspace: str = "default") -> None:
         at = NOW - timedelta(days=days_ago)
         ident = f"{workspace}-{days_ago}-{cost}"
-        await Ledger(self.tables).record(line(ident, at=at, cost_micro_usd=cost, workspace=workspace))
+        await Facts(self.tables).record(fact(ident, at=at, cost_micro_usd=cost, workspace=workspace))
 
     async def _standing(self, workspace: str) -> Sequence[Position]:
         return [BUDGET] if workspace == "default" else []
@@ -47,7 +47,7 @@ class Office:
 
 
 async def test_a_report_is_of_what_was_spent_until_now() -> None:
-    """A line that comes later is in the day's, the week's and the month's."""
+    """A fact that comes later is in the day's, the week's and the month's."""
     office = Office()
     await office.spend(0)
     await office.daily.aggregate(NOW)

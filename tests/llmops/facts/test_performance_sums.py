@@ -1,4 +1,4 @@
-"""Outcomes added up: each once, whatever crashes and whoever else is at it; windows, versions, old days."""
+"""What attempts did, added up: each once, whatever crashes and whoever else is at it; windows, versions, old days."""
 
 from __future__ import annotations
 
@@ -7,21 +7,23 @@ import contextlib
 from datetime import timedelta
 
 import pytest
-from llmops.performance.outcomes import Ending, Outcome, Outcomes
-from llmops.performance.rollup import OPEN_DAYS, Rollup, versions_of
 
 from adapters.memory_tables import MemoryTables
 from kernel.errors import Unavailable
 from kernel.tables import Span, every
+from llmops.facts.figures import Figures
+from llmops.facts.folding import OPEN_DAYS, Folding
+from llmops.facts.model import AttemptFact, Continuation, Ending
+from llmops.facts.store import Facts
 from llmops.facts.summary import Summary, summary_of
-from llmops.performance.monitor import total
+from llmops.performance.monitor import total, versions_of
 from tests.lifecycle.doubles import NOW, CountingTables, Crash, Fate, FatefulTables
 from tests.llmops.performance.makers import SPEND, failure, outcome
 
 DAY = NOW.date()
 
 
-def some(count: int) -> list[Outcome]:
+def some(count: int) -> list[AttemptFact]:
     return [
         outcome(
             f"run-{n}",
@@ -36,20 +38,20 @@ def some(count: int) -> list[Outcome]:
     ]
 
 
-def expected(outcomes: list[Outcome]) -> Summary:
+def expected(outcomes: list[AttemptFact]) -> Summary:
     return sum(map(summary_of, outcomes), Summary())
 
 
-async def record(tables: MemoryTables, outcomes: list[Outcome]) -> None:
+async def record(tables: MemoryTables, outcomes: list[AttemptFact]) -> None:
     for each in outcomes:
-        await Outcomes(tables).record(each)
+        await Facts(tables).record(each)
 
 
 async def read(tables: MemoryTables, agent: str | None = None) -> tuple[Summary, Summary]:
     """Return what all outcomes of the day come to, by the hour and by the minute."""
-    rollup = Rollup(tables)
-    hours = total(await rollup.hours("default", agent, DAY, DAY))
-    return hours, total(await rollup.window("default", agent, NOW - timedelta(hours=3), NOW))
+    figures = Figures(tables)
+    hours = total(await figures.hours("default", agent, DAY, DAY))
+    return hours, total(await figures.window("default", agent, NOW - timedelta(hours=3), NOW))
 
 
 async def test_each_is_counted_once_folded_or_not(tables: MemoryTables) -> None:
@@ -57,11 +59,11 @@ async def test_each_is_counted_once_folded_or_not(tables: MemoryTables) -> None:
     outcomes = some(60)
     await record(tables, outcomes)
     found = [await read(tables)]
-    folded = [await Rollup(tables).fold(NOW)]
+    folded = [await Folding(tables).fold(NOW)]
     found.append(await read(tables))
-    folded.append(await Rollup(tables).fold(NOW))
+    folded.append(await Folding(tables).fold(NOW))
     await record(tables, outcomes)
-    folded.append(await Rollup(tables).fold(NOW))
+    folded.append(await Folding(tables).fold(NOW))
     found.append(await read(tables))
 
     assert found == [(expected(outcomes),) * 2] * 3
@@ -74,7 +76,7 @@ async def test_agents_and_workspaces_apart(tables: MemoryTables) -> None:
     for _ in range(2):
         assert (await read(tables, "bot"))[0] == expected([outcome("a")])
         assert (await read(tables))[0] == expected([outcome("a"), outcome("b")])
-        await Rollup(tables).fold(NOW)
+        await Folding(tables).fold(NOW)
 
 
 @pytest.mark.parametrize("error", [Crash, Unavailable])
@@ -89,11 +91,11 @@ async def test_dying_at_any_write_loses_and_doubles_nothing(
         tables = MemoryTables()
         await record(tables, outcomes)
         with contextlib.suppress(Crash, Unavailable):
-            await Rollup(FatefulTables(tables, Fate(number, after, error))).fold(NOW)
-        await Rollup(tables).fold(NOW)
+            await Folding(FatefulTables(tables, Fate(number, after, error))).fold(NOW)
+        await Folding(tables).fold(NOW)
 
         assert await read(tables) == (expected(outcomes[:-1]),) * 2
-        old = await Rollup(tables).hours("default", None, DAY - timedelta(days=5), DAY - timedelta(days=5))
+        old = await Figures(tables).hours("default", None, DAY - timedelta(days=5), DAY - timedelta(days=5))
         assert total(old) == expected(outcomes[-1:])
 
 
@@ -102,9 +104,9 @@ async def test_dying_while_recording(after: bool) -> None:
     """Whoever records again after it adds nothing to what is there."""
     tables = MemoryTables()
     with pytest.raises(Crash):
-        await Outcomes(FatefulTables(tables, Fate(1, after))).record(outcome())
+        await Facts(FatefulTables(tables, Fate(1, after))).record(outcome())
     await record(tables, [outcome()])
-    await Rollup(tables).fold(NOW)
+    await Folding(tables).fold(NOW)
     await record(tables, [outcome()])
 
     assert (await read(tables))[0] == expected([outcome()])
@@ -114,9 +116,9 @@ async def test_several_at_once(tables: MemoryTables) -> None:
     """Folds collide with each other and with what comes in."""
     outcomes = some(150)
     await asyncio.gather(
-        record(tables, outcomes[:70]), record(tables, outcomes[70:]), *(Rollup(tables).fold(NOW) for _ in range(4))
+        record(tables, outcomes[:70]), record(tables, outcomes[70:]), *(Folding(tables).fold(NOW) for _ in range(4))
     )
-    await Rollup(tables).fold(NOW)
+    await Folding(tables).fold(NOW)
 
     assert (await read(tables))[0] == expected(outcomes)
 
@@ -125,63 +127,70 @@ async def test_it_reads_what_is_new() -> None:
     """What was folded long ago costs nothing but the look."""
     tables = CountingTables()
     await record(tables, some(1000))
-    await Rollup(tables).fold(NOW)
+    await Folding(tables).fold(NOW)
     await record(tables, [outcome(f"late-{n}") for n in range(3)])
     tables.reset()
 
-    assert await Rollup(tables).fold(NOW) == 3
-    assert tables.rows_read <= 3 * 4 + 4
+    assert await Folding(tables).fold(NOW) == 3
+    assert tables.rows_read <= 3 * 7 + 4
 
 
 async def test_a_window_takes_what_is_in_it(tables: MemoryTables) -> None:
     """By the minute; a long one by the hour; over midnight, too."""
     minutes = [outcome(f"m{n}", at=NOW - timedelta(minutes=n)) for n in range(0, 600, 10)]
     await record(tables, minutes)
-    rollup = Rollup(tables)
+    figures = Figures(tables)
     for _ in range(2):
-        quarter = await rollup.window("default", "bot", NOW - timedelta(minutes=15), NOW)
-        long = await rollup.window("default", "bot", NOW - timedelta(hours=9), NOW)
-        midnight = await rollup.window("default", "bot", NOW - timedelta(minutes=525), NOW - timedelta(hours=8))
+        quarter = await figures.window("default", "bot", NOW - timedelta(minutes=15), NOW)
+        long = await figures.window("default", "bot", NOW - timedelta(hours=9), NOW)
+        midnight = await figures.window("default", "bot", NOW - timedelta(minutes=525), NOW - timedelta(hours=8))
         assert total(quarter).runs == 2
         assert total(midnight).runs == 53, "all since 23:45 of the day before"
         assert total(long).runs == 58, "08:30 back to 23:00, the hour that 23:30 falls in"
-        await rollup.fold(NOW)
+        await Folding(tables).fold(NOW)
 
 
 async def test_old_days_are_closed_and_lose_their_details(tables: MemoryTables) -> None:
-    """Their hours stay, and a row for each attempt does not; an outcome that comes even later is read all the same."""
+    """Their hours stay, their minutes do not; a fact that comes even later is read all the same, and added at last."""
     await record(tables, some(20))
     later = NOW + timedelta(days=OPEN_DAYS)
-    await Rollup(tables).fold(NOW)
-    await Rollup(tables).fold(later)
+    await Folding(tables).fold(NOW)
+    await Folding(tables).fold(later)
     await record(tables, [outcome("late")])
-    await Rollup(tables).fold(later)
+    await Folding(tables).fold(later)
 
-    rows = [row.key async for row in every(tables, "outcomes", Span("0", partition_before=":"))]
-    hours = total(await Rollup(tables).hours("default", None, DAY, DAY))
-    assert {key.split("!")[0] for key in rows} == {"hour", "end", "new"}
-    assert [key for key in rows if key.startswith("end!")] == ["end!default!late!0001"]
+    rows = [row.key async for row in every(tables, "facts", Span("0", partition_before=":"))]
+    hours = total(await Figures(tables).hours("default", None, DAY, DAY))
+    assert {key.split("!")[0] for key in rows} == {"fact", "cost", "hour", "score", "folded", "new"}
     assert hours == expected([*some(20), outcome("late")])
+    assert await Folding(tables).fold(later + timedelta(days=1)) == 1, "once a day what is late is added"
+    assert total(await Figures(tables).hours("default", None, DAY, DAY)) == hours
 
 
 async def test_versions_in_the_order_they_were_seen(tables: MemoryTables) -> None:
     """Not by name: version 10 comes after version 9."""
     await record(tables, [outcome("a", version="10"), outcome("b", version="9", at=NOW - timedelta(hours=2))])
-    versions = list(versions_of(await Rollup(tables).hours("default", "bot", DAY, DAY)))
+    versions = list(versions_of(await Figures(tables).hours("default", "bot", DAY, DAY)))
 
     assert [(version, summary.runs) for version, _, summary in versions] == [("9", 1), ("10", 1)]
 
 
 def test_what_an_outcome_comes_to() -> None:
     """Runs, attempts, money, time and codes, each where it belongs."""
-    retried = outcome("a", ending=Ending.RETRIED, code="provider_throttled", quality=None, wasted=1000)
+    retried = outcome("a", ending=Ending.RETRIED, code="provider_throttled", quality=None)
     summary = expected(
         [
             retried,
             outcome("a", 2),
             failure("b", dead=True),
             outcome("c", ending=Ending.CANCELLED, quality=None, spend=SPEND - SPEND, model_ms=0),
-            outcome("d", ending=Ending.PAUSED, code="budget_exceeded", quality=None),
+            outcome(
+                "d",
+                ending=Ending.PAUSED,
+                code="budget_exceeded",
+                quality=None,
+                continuation=Continuation(continues=True),
+            ),
         ]
     )
 
