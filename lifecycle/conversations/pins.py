@@ -69,7 +69,10 @@ class Pins:
             if session.pending:
                 msg = "A run of the session is not finished; cancel it or wait for it first."
                 raise Conflict(msg, code="session_busy")
-            return Change(replace(session, pin=None), events=[Event("session.unpinned", {}, self._clock())])
+            return Change(
+                replace(session, terms=replace(session.terms, pin=None)),
+                events=[Event("session.unpinned", {}, self._clock())],
+            )
 
         after = (await self._conversations.update(workspace, session_id, None, decide)).session
         if after is None:

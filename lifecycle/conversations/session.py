@@ -108,6 +108,80 @@ class Retry:
 
 
 @dataclass(frozen=True, slots=True)
+class Counters:
+    """How much of what there is in a session.
+
+    Attributes:
+        runs: Runs submitted.
+        pending: Of these, not yet finished.
+        turns: Messages in the history; also the sequence number of the next one.
+        events: Events recorded; also the sequence number of the next one.
+        failures: Runs that failed since one was last answered.
+    """
+
+    runs: int = 0
+    pending: int = 0
+    turns: int = 0
+    events: int = 0
+    failures: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a session was started with.
+
+    Attributes:
+        limits: Its own limits.
+        preferences: How the user likes to be answered; the model is told. None once it is erased.
+        pin: The declaration of the agent that its runs use; None for the current one.
+        priority: Which queue its runs travel on, for all its life.
+    """
+
+    limits: Limits = field(default_factory=Limits)
+    preferences: Preferences | None = None
+    pin: Pin | None = None
+    priority: Priority = Priority.NORMAL
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Why the runs of a session wait, and how they go on.
+
+    Attributes:
+        reason: Why it is paused or waits; None while it is neither.
+        resumes: How often it was resumed: runs queued by a resumption carry its number.
+        resuming: Whether the last resumption has not queued yet all the runs that have waited.
+        retry: The run that it waits for to be attempted again; None for none.
+    """
+
+    reason: str | None = None
+    resumes: int = 0
+    resuming: bool = False
+    retry: Retry | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """Why a session ended (`ended_by_request`, `idle_timeout`, …; None where it was erased), and when."""
+
+    reason: str | None
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class AtProvider:
+    """A session's conversations at its agent's provider.
+
+    Attributes:
+        held: The one that holds the history; None where nothing is known to hold it.
+        kept: All that were made for it, those given up included.
+    """
+
+    held: Held | None = None
+    kept: tuple[Kept, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Session:
     """One conversation.
 
@@ -119,25 +193,13 @@ class Session:
         created_at: Aware UTC.
         last_activity: When a run was last submitted or finished.
         state: See SessionState.
-        end_reason: Why it ended: `ended_by_request`, `idle_timeout`, `max_duration` or `max_turns`; None before.
-        ended_at: When it ended; None while it has not.
-        runs: Runs submitted.
-        pending: Of these, not yet finished.
-        turns: Messages in the history; also the sequence number of the next one.
-        events: Events recorded; also the sequence number of the next one.
+        counters: How much of what there is in it.
         spend: Of all its runs' model calls.
-        held: The conversation at the provider that holds the history; None where nothing is known to hold it.
-        limits: Its own limits.
-        preferences: How the user likes to be answered; the model is told.
-        pause_reason: Why it is paused or waits; None while it is neither.
-        resumes: How often it was resumed: runs queued by a resumption carry its number.
-        resuming: Whether the last resumption has not queued yet all the runs that were kept.
-        retry: The run that it waits for to be attempted again; None for none.
-        failures: Runs that failed since one was last answered.
-        kept: The conversations made for it at providers, those given up included.
+        terms: What it was started with.
+        pause: Why its runs wait.
+        at_provider: Its conversations at the provider.
+        end: Why and when it ended; None while it has not.
         receipt: What was erased; None unless erased.
-        pin: The declaration of the agent that its runs use; None for the current one.
-        priority: Which queue its runs travel on, for all its life.
     """
 
     workspace: str
@@ -147,25 +209,110 @@ class Session:
     created_at: datetime
     last_activity: datetime
     state: SessionState = SessionState.STARTED
-    end_reason: str | None = None
-    ended_at: datetime | None = None
-    runs: int = 0
-    pending: int = 0
-    turns: int = 0
-    events: int = 0
+    counters: Counters = field(default_factory=Counters)
     spend: Spend = field(default_factory=Spend)
-    held: Held | None = None
-    limits: Limits = field(default_factory=Limits)
-    preferences: Preferences | None = None
-    pause_reason: str | None = None
-    resumes: int = 0
-    resuming: bool = False
-    retry: Retry | None = None
-    failures: int = 0
-    kept: tuple[Kept, ...] = ()
+    terms: Terms = field(default_factory=Terms)
+    pause: Pause = field(default_factory=Pause)
+    at_provider: AtProvider = field(default_factory=AtProvider)
+    end: End | None = None
     receipt: Receipt | None = None
-    pin: Pin | None = None
-    priority: Priority = Priority.NORMAL
+
+    @property
+    def runs(self) -> int:
+        """Runs submitted."""
+        return self.counters.runs
+
+    @property
+    def pending(self) -> int:
+        """Runs that are not finished yet."""
+        return self.counters.pending
+
+    @property
+    def turns(self) -> int:
+        """Messages in the history."""
+        return self.counters.turns
+
+    @property
+    def events(self) -> int:
+        """Events recorded."""
+        return self.counters.events
+
+    @property
+    def failures(self) -> int:
+        """Runs that failed since one was last answered."""
+        return self.counters.failures
+
+    @property
+    def limits(self) -> Limits:
+        """Its own limits."""
+        return self.terms.limits
+
+    @property
+    def preferences(self) -> Preferences | None:
+        """How the user likes to be answered."""
+        return self.terms.preferences
+
+    @property
+    def pin(self) -> Pin | None:
+        """The declaration of the agent that its runs use; None for the current one."""
+        return self.terms.pin
+
+    @property
+    def priority(self) -> Priority:
+        """Which queue its runs travel on."""
+        return self.terms.priority
+
+    @property
+    def pause_reason(self) -> str | None:
+        """Why it is paused or waits."""
+        return self.pause.reason
+
+    @property
+    def resumes(self) -> int:
+        """How often it was resumed."""
+        return self.pause.resumes
+
+    @property
+    def resuming(self) -> bool:
+        """Whether a resumption is still queueing what has waited."""
+        return self.pause.resuming
+
+    @property
+    def retry(self) -> Retry | None:
+        """The run that it waits for to be attempted again."""
+        return self.pause.retry
+
+    @property
+    def held(self) -> Held | None:
+        """The conversation at the provider that holds the history."""
+        return self.at_provider.held
+
+    @property
+    def kept(self) -> tuple[Kept, ...]:
+        """The conversations made for it at providers."""
+        return self.at_provider.kept
+
+    @property
+    def end_reason(self) -> str | None:
+        """Why it ended; None while it has not."""
+        return self.end.reason if self.end else None
+
+    @property
+    def ended_at(self) -> datetime | None:
+        """When it ended; None while it has not."""
+        return self.end.at if self.end else None
+
+    def counting(self, *, runs: int = 0, pending: int = 0, turns: int = 0, events: int = 0) -> Session:
+        """Return the session with so many more of each."""
+        old = self.counters
+        counters = replace(
+            old,
+            runs=old.runs + runs,
+            pending=old.pending + pending,
+            turns=old.turns + turns,
+            events=old.events + events,
+        )
+        return replace(self, counters=counters)
 
     @property
     def over(self) -> bool:
@@ -249,7 +396,7 @@ def next_look(session: Session, now: datetime, usual: timedelta) -> datetime:
 
 def paused(session: Session, reason: str, state: SessionState = SessionState.PAUSED) -> Session:
     """Return the session, on hold for the reason."""
-    return replace(session, state=state, pause_reason=reason, resuming=False, retry=None)
+    return replace(session, state=state, pause=Pause(reason, session.resumes))
 
 
 def resumed(session: Session, now: datetime) -> Session:
@@ -257,22 +404,25 @@ def resumed(session: Session, now: datetime) -> Session:
     return replace(
         session,
         state=SessionState.ACTIVE if session.turns else SessionState.STARTED,
-        pause_reason=None,
-        resumes=session.resumes + 1,
-        resuming=session.pending > 0,
-        failures=0,
+        pause=Pause(None, session.resumes + 1, session.pending > 0),
+        counters=replace(session.counters, failures=0),
         last_activity=now,
     )
 
 
 def retrying(session: Session, run_id: str, at: datetime) -> Session:
     """Return the session, waiting for a run of it to be attempted again."""
-    return session if session.stopped or session.over else replace(session, retry=Retry(run_id, at))
+    return (
+        session
+        if session.stopped or session.over
+        else replace(session, pause=replace(session.pause, retry=Retry(run_id, at)))
+    )
 
 
 def gone_on(session: Session, others: int) -> Session:
     """Return the session once the run that it waited for goes on or has ended; `others` are not finished yet."""
-    return replace(session, retry=None, resumes=session.resumes + 1, resuming=session.resuming or others > 0)
+    pause = Pause(session.pause_reason, session.resumes + 1, session.resuming or others > 0)
+    return replace(session, pause=pause)
 
 
 def erasing(session: Session, now: datetime) -> Session:
@@ -281,12 +431,10 @@ def erasing(session: Session, now: datetime) -> Session:
     return replace(
         session,
         state=SessionState.ERASED,
-        ended_at=session.ended_at or now,
-        preferences=None,
-        pause_reason=None,
-        resuming=False,
-        retry=None,
-        held=None,
+        end=session.end or End(None, now),
+        terms=replace(session.terms, preferences=None),
+        pause=Pause(resumes=session.resumes),
+        at_provider=replace(session.at_provider, held=None),
         receipt=receipt,
     )
 
@@ -301,25 +449,17 @@ def erased(session: Session, receipt: Receipt) -> Session:
         session.created_at,
         receipt.requested_at,
         state=SessionState.ERASED,
-        ended_at=session.ended_at,
+        end=End(None, session.ended_at) if session.ended_at else None,
         receipt=receipt,
-        priority=session.priority,
+        terms=Terms(priority=session.priority),
     )
 
 
 def settled(session: Session) -> Session:
     """Return a resumed session once all that was kept is queued."""
-    return replace(session, resuming=False)
+    return replace(session, pause=replace(session.pause, resuming=False))
 
 
 def ended(session: Session, reason: str, now: datetime) -> Session:
     """Return the session, ended for the reason."""
-    return replace(
-        session,
-        state=SessionState.ENDED,
-        end_reason=reason,
-        ended_at=now,
-        pause_reason=None,
-        resuming=False,
-        retry=None,
-    )
+    return replace(session, state=SessionState.ENDED, end=End(reason, now), pause=Pause(resumes=session.resumes))

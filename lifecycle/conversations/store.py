@@ -198,7 +198,7 @@ class Conversations:
         session = change.session
         if session is not None:
             first_turn, first_event = session.turns, session.events
-            session = replace(session, turns=first_turn + len(change.turns), events=first_event + len(change.events))
+            session = session.counting(turns=len(change.turns), events=len(change.events))
             values = {"session": _SESSION.dump(session), "state": session.state.value}
             writes.append(_put(Row(partition, "session", values, stored.session_etag)))
             writes += [

@@ -79,9 +79,9 @@ def outcome(
     elif attempt_ended and after.state is RunState.QUEUED and after.dispatch.not_before is not None:
         session = sessions.retrying(session, after.id, after.dispatch.not_before)
     if attempt_ended:
-        session = replace(session, held=held)
+        session = replace(session, at_provider=replace(session.at_provider, held=held))
     if after.finished:
-        session = replace(session, pending=session.pending - 1, last_activity=now)
+        session = replace(session.counting(pending=-1), last_activity=now)
     session = replace(session, spend=session.spend + (after.spend - before.spend))
     session, changed = _moved(session, after, len(turns), now)
     return Change(session, after, turns, [*events, *changed])
@@ -90,7 +90,7 @@ def outcome(
 def _moved(session: Session, run: Run, turns: int, now: datetime) -> tuple[Session, Sequence[Event]]:
     """Return the session as the run's end leaves it by the session's own limits, and the events of that."""
     if run.state is RunState.SUCCEEDED:
-        session = replace(session, failures=0)
+        session = replace(session, counters=replace(session.counters, failures=0))
         most = session.limits.max_turns
         if most is not None and session.turns + turns + 2 > most and not session.over:
             session = sessions.ended(session, sessions.MAX_TURNS, now)
@@ -99,7 +99,7 @@ def _moved(session: Session, run: Run, turns: int, now: datetime) -> tuple[Sessi
             session = replace(session, state=SessionState.ACTIVE)
             return session, [state_event(session, now)]
     if run.state is RunState.FAILED:
-        session = replace(session, failures=session.failures + 1)
+        session = replace(session, counters=replace(session.counters, failures=session.failures + 1))
         most = session.limits.max_failures
         if most is not None and session.failures >= most and not (session.over or session.on_hold):
             session = sessions.paused(session, sessions.FAILING)

@@ -108,7 +108,7 @@ class DeadLetters:
             if stored.session is None or stored.run is None or stored.run.state is not RunState.FAILED:
                 return None
             now = self._clock()
-            session = replace(stored.session, pending=stored.session.pending + 1, last_activity=now)
+            session = replace(stored.session.counting(pending=1), last_activity=now)
             event = Event("run.queued", {"run_id": stored.run.id, "redriven": redriven}, now)
             return Change(session, runs.requeued(stored.run, redriven), events=[event])
 

@@ -204,7 +204,9 @@ class RunLease:
             if kept is not None:
                 session = change.session or stored.session
                 known = tuple(each for each in session.kept if each != kept)  # an earlier try may have taken effect
-                change = replace(change, session=replace(session, kept=(*known, kept)))
+                change = replace(
+                    change, session=replace(session, at_provider=replace(session.at_provider, kept=(*known, kept)))
+                )
             return change
 
         found = await self._conversations.update(run.workspace, run.session_id, run.id, decide, known=self._stored)

@@ -18,7 +18,7 @@ from lifecycle.conversations.directory import Directory, RunPlace
 from lifecycle.conversations.dispatch import misuse
 from lifecycle.conversations.priority import Priority, check_priority
 from lifecycle.conversations.run import NOT_QUEUED, Dispatch, Run, RunInput, RunState, Times
-from lifecycle.conversations.session import Session
+from lifecycle.conversations.session import Session, Terms
 from lifecycle.conversations.store import Change, Conversations, Stored
 from lifecycle.conversations.submission import RunRequest, Send, Submission, submission_of
 from lifecycle.conversations.transitions import session_ended, state_event
@@ -227,7 +227,7 @@ class Intake:
             now = self._clock()
             lost = runs.failed(stored.run, Unavailable(error.detail, code=NOT_QUEUED), now)
             event = Event("run.stage", {"run_id": run.id, "stage": lost.stage, "code": NOT_QUEUED}, now)
-            return Change(replace(stored.session, pending=stored.session.pending - 1), lost, events=[event])
+            return Change(stored.session.counting(pending=-1), lost, events=[event])
 
         await self._conversations.update(run.workspace, run.session_id, run.id, decide)
 
@@ -246,8 +246,7 @@ def _new_session(agent: Agent, session_id: str, request: RunRequest, now: dateti
         request.user_id,
         created_at=now,
         last_activity=now,
-        pin=pin,
-        priority=request.priority or Priority.NORMAL,
+        terms=Terms(pin=pin, priority=request.priority or Priority.NORMAL),
     )
 
 
@@ -264,7 +263,8 @@ def _queued(
     session = stored.session
     events: list[Event] = []
     if session is None:
-        session = replace(_new_session(agent, session_id, request, now), preferences=preferences)
+        session = _new_session(agent, session_id, request, now)
+        session = replace(session, terms=replace(session.terms, preferences=preferences))
         events.append(state_event(session, now))
     sessions.check_room(session)
     run = Run(
@@ -289,7 +289,7 @@ def _queued(
         events.append(Event("run.waiting", {"run_id": run_id, "reason": session.pause_reason}, now))
     else:
         events.append(Event("run.queued", {"run_id": run_id}, now))
-    session = replace(session, runs=session.runs + 1, pending=session.pending + 1, last_activity=now)
+    session = replace(session.counting(runs=1, pending=1), last_activity=now)
     return Change(session, run, events=events)
 
 
@@ -305,7 +305,7 @@ def _resubmitted(stored: Stored, run: Run) -> Change | None:
     event = Event("run.queued", {"run_id": run.id}, run.created_at)
     again = runs.requeued(run, run.redriven)
     again = runs.kept(again) if stored.session.on_hold else again
-    return Change(replace(stored.session, pending=stored.session.pending + 1), again, events=[event])
+    return Change(stored.session.counting(pending=1), again, events=[event])
 
 
 async def _nothing() -> None:

@@ -317,7 +317,7 @@ class _Turn:
             raise NotFound
         session, run = stored.session, stored.run
         if run.never_queued:  # it was, after all: only the broker's answer was lost
-            session, run = replace(session, pending=session.pending + 1), runs.requeued(run, run.redriven)
+            session, run = session.counting(pending=1), runs.requeued(run, run.redriven)
         if run.finished or runs.busy_until(run, now):
             return None
         if run.cancel_requested:

@@ -12,7 +12,7 @@ from kernel.ids import new_id
 from lifecycle.configuration.preferences import Preferences, preferring
 from lifecycle.conversations import session as sessions
 from lifecycle.conversations.priority import Priority
-from lifecycle.conversations.session import Limits, Session
+from lifecycle.conversations.session import Limits, Session, Terms
 from lifecycle.conversations.store import Change, Stored
 from lifecycle.conversations.transitions import state_event
 from lifecycle.registry.catalog import disabled
@@ -93,10 +93,12 @@ class SessionStart:
             wish.user_id,
             now,
             now,
-            limits=wish.limits,
-            preferences=await self.preferred(workspace, wish.user_id, wish.preferences),
-            pin=agent.declaration.pin if wish.pin_version else None,
-            priority=wish.priority or Priority.NORMAL,
+            terms=Terms(
+                wish.limits,
+                await self.preferred(workspace, wish.user_id, wish.preferences),
+                agent.declaration.pin if wish.pin_version else None,
+                wish.priority or Priority.NORMAL,
+            ),
         )
         known = await self._conversations.load(workspace, ident) if session_id else Stored(None, None)
         if known.session is None:

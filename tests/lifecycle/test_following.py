@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from kernel.errors import InvalidInput, NotFound
 from kernel.journal import LANES, Event
-from lifecycle.conversations.session import Session
+from lifecycle.conversations.session import Counters, Session
 from lifecycle.events.following import AT_ONCE, Followers
 from lifecycle.events.positions import (
     Position,
@@ -210,7 +210,7 @@ async def test_a_commit_of_this_process_is_told_at_once() -> None:
     await asyncio.sleep(0.01)
     stream.reads = 0
 
-    session = Session("w", "s", "bot", None, NOW, NOW, events=2)
+    session = Session("w", "s", "bot", None, NOW, NOW, counters=Counters(events=2))
     process.committed(session, [stream.add(0)])
     news = await asyncio.wait_for(asyncio.gather(*waiting), 1)
 

@@ -9,7 +9,7 @@ import pytest
 from kernel.errors import Conflict, TooLarge
 from lifecycle.configuration.preferences import Preferences
 from lifecycle.conversations.run import Run
-from lifecycle.conversations.session import Limits, Session, SessionState, is_idle
+from lifecycle.conversations.session import Limits, Session, SessionState, Terms, is_idle
 from lifecycle.conversations.store import Turn
 from lifecycle.runs.history import compacted
 from lifecycle.sessions.list import Filter
@@ -260,7 +260,7 @@ async def test_a_transcript_is_whole_and_bounded(app: App) -> None:
 
 def test_limits_are_the_sessions_own_before_the_apps() -> None:
     """Time is compared to the second it is over."""
-    session = Session("w", "s", "a", None, NOW, NOW, limits=Limits(idle_timeout_s=10))
+    session = Session("w", "s", "a", None, NOW, NOW, terms=Terms(Limits(idle_timeout_s=10)))
 
     assert not is_idle(session, NOW + timedelta(seconds=9.9), timedelta(0))
     assert is_idle(session, NOW + timedelta(seconds=10), timedelta(days=9))

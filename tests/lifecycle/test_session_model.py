@@ -14,7 +14,7 @@ from lifecycle.conversations import session as sessions
 from lifecycle.conversations import transitions as changes
 from lifecycle.conversations.dispatch import Verdict
 from lifecycle.conversations.run import Answer, Dispatch, Effort, Run, RunInput, Times
-from lifecycle.conversations.session import Limits, Session, SessionState
+from lifecycle.conversations.session import Limits, Session, SessionState, Terms
 from tests.lifecycle.doubles import NOW
 
 IDLE = timedelta(hours=1)
@@ -53,7 +53,7 @@ class Model:
 
     def __init__(self, limits: Limits) -> None:
         self.now = NOW
-        self.session = Session("w", "s", "a", None, NOW, NOW, limits=limits)
+        self.session = Session("w", "s", "a", None, NOW, NOW, terms=Terms(limits))
         self.runs: dict[int, Run] = {}
         self.queue: list[tuple[int, int]] = []
         self.scheduled: list[tuple[int, int]] = []
@@ -63,8 +63,7 @@ class Model:
         if change is None:
             return
         if change.session is not None:
-            turns = change.session.turns + len(change.turns)
-            self.session = sessions.replace(change.session, turns=turns)
+            self.session = change.session.counting(turns=len(change.turns))
         if change.run is not None:
             self.runs[number] = change.run
 
@@ -81,9 +80,7 @@ class Model:
         else:
             self.queue.append((number, 0))
         self.runs[number] = run
-        self.session = sessions.replace(
-            self.session, runs=number, pending=self.session.pending + 1, last_activity=self.now
-        )
+        self.session = sessions.replace(self.session.counting(runs=1, pending=1), last_activity=self.now)
 
     def deliver(self) -> None:
         if not self.queue or any(run.state == "running" for run in self.runs.values()):
