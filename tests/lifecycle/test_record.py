@@ -1,8 +1,4 @@
-<<<<<<<< HEAD:tests/lifecycle/test_record.py
 """What attempts do is recorded: one fact each, with what they took, whatever dies in between."""
-========
-"""What attempts did is written: one fact each, whatever dies, and never in anybody's way."""
->>>>>>>> facts:tests/lifecycle/test_attempt_facts.py
 
 from __future__ import annotations
 
@@ -23,11 +19,7 @@ from tests.lifecycle.app import TOOLED, App, abandon
 from tests.lifecycle.doubles import CountingTables, Crash, Fate, spec
 
 
-<<<<<<<< HEAD:tests/lifecycle/test_record.py
 async def outcomes(app: App) -> list[AttemptFact]:
-========
-async def facts(app: App) -> list[AttemptFact]:
->>>>>>>> facts:tests/lifecycle/test_attempt_facts.py
     rows = every(app.tables, "facts", Span("0", partition_before=":"))
     found = [kept_of(row).fact async for row in rows if row.key.startswith("fact!")]
     return sorted(found, key=lambda each: each.attempt)
@@ -45,9 +37,8 @@ async def test_an_answered_run() -> None:
     await app.submit()
     app.clock.move(seconds=2)
     run = await app.process(app.queue.sent[-1])
-    (fact,) = await facts(app)
+    (outcome,) = await outcomes(app)
 
-<<<<<<<< HEAD:tests/lifecycle/test_record.py
     assert (outcome.ending, outcome.code, outcome.dead, outcome.attempt) == ("succeeded", "", False, 1)
     assert (outcome.who.agent, outcome.who.version, outcome.model) == ("bot", run.version, run.model)
     assert (outcome.timing.queue_ms, outcome.timing.total_ms) == (2000, 2000)
@@ -55,15 +46,6 @@ async def test_an_answered_run() -> None:
     assert outcome.spend.calls == 2
     assert run.score is not None
     assert outcome.score == run.score
-========
-    assert (fact.ending, fact.code, fact.dead, fact.attempt) == ("succeeded", "", False, 1)
-    assert (fact.who.agent, fact.who.version, fact.model) == ("bot", run.version, run.model)
-    assert (fact.timing.queue_ms, fact.timing.total_ms) == (2000, 2000)
-    assert (fact.spend, fact.wasted_micro_usd) == (run.spend, 0)
-    assert fact.spend.calls == 2
-    assert run.score is not None
-    assert fact.score == run.score
->>>>>>>> facts:tests/lifecycle/test_attempt_facts.py
     await app.aclose()
 
 
@@ -71,7 +53,7 @@ async def test_attempts_that_fail_add_up_to_the_run() -> None:
     """Each has its own; the spends of all are the run's."""
     app = App()
     run = await performed(app, spec(simulate={"fail_first": 2, "fail_with": "throttled"}))
-    found = await facts(app)
+    found = await outcomes(app)
 
     assert [(each.attempt, each.ending, each.code) for each in found] == [
         (1, "retried", "provider_throttled"),
@@ -88,7 +70,7 @@ async def test_a_run_that_fails_for_good(failure: str, attempts: int, dead: bool
     """What might have helped to try again is a dead letter."""
     app = App(RUN_MAX_ATTEMPTS=2)
     await performed(app, spec(simulate={"fail_first": 9, "fail_with": failure}))
-    found = await facts(app)
+    found = await outcomes(app)
 
     assert len(found) == attempts
     assert (found[-1].ending, found[-1].dead, found[-1].code) == ("failed", dead, f"provider_{failure}")
@@ -105,7 +87,7 @@ async def test_a_cancelled_run_is_no_failure() -> None:
     for _ in range(2):
         await app.process(app.queue.sent[-1])
 
-    assert [(each.ending, each.attempt) for each in await facts(app)] == [("cancelled", 0)]
+    assert [(each.ending, each.attempt) for each in await outcomes(app)] == [("cancelled", 0)]
     await app.aclose()
 
 
@@ -116,18 +98,18 @@ async def test_a_run_that_a_budget_stops() -> None:
     await app.services.budgets.put("default", Budget(parse_scope("workspace"), (Limit("calls", "total", 1),)), None)
     accepted = await app.submit()
     run = await app.process(app.queue.sent[-1])
-    (fact,) = await facts(app)
+    (outcome,) = await outcomes(app)
 
     assert run is not None
     assert (run.id, run.state) == (accepted.run.id, "waiting")
-    assert (fact.ending, fact.code, fact.final) == ("paused", "budget_exceeded", False)
-    assert fact.spend == run.spend
-    assert fact.spend.calls == 1
+    assert (outcome.ending, outcome.code, outcome.final) == ("paused", "budget_exceeded", False)
+    assert outcome.spend == run.spend
+    assert outcome.spend.calls == 1
 
     await app.services.budgets.put("default", Budget(parse_scope("workspace"), (Limit("calls", "total", 9),)), None)
     await app.services.run_resume.resume_in("default", app.queue.send)
     ended = await app.process(app.queue.sent[-1])
-    found = await facts(app)
+    found = await outcomes(app)
     assert ended is not None
     assert [each.ending for each in found] == ["paused", "succeeded"]
     assert sum((each.spend for each in found), Spend()) == ended.spend
@@ -144,9 +126,9 @@ async def test_a_run_whose_workers_died() -> None:
     app.clock.move(minutes=5)
     for _ in range(2):
         await app.services.dead_letters(app.queue).account()
-    (fact,) = await facts(app)
+    (outcome,) = await outcomes(app)
 
-    assert (fact.ending, fact.code, fact.dead) == ("failed", "worker_lost", True)
+    assert (outcome.ending, outcome.code, outcome.dead) == ("failed", "worker_lost", True)
 
 
 @pytest.mark.parametrize("after", [False, True])
@@ -170,22 +152,12 @@ async def test_dying_anywhere_an_answered_run_is_noted_once(after: bool) -> None
         for _ in range(2):
             with contextlib.suppress(AppError):
                 await app.process(submission)
-<<<<<<<< HEAD:tests/lifecycle/test_record.py
         found = [each for each in await outcomes(app) if each.who.run_id == submission.run_id]
 
         assert [(each.ending, each.code) for each in found][-1:] == [("succeeded", "")], number
         assert {(each.ending, each.code) for each in found[:-1]} <= {("retried", "worker_lost")}, number
         run = await app.services.desk.get("default", submission.run_id)
         assert sum((each.spend for each in found), Spend()) == run.spend
-========
-        found = [each for each in await facts(app) if each.who.run_id == submission.run_id]
-
-        lost = [("retried", "worker_lost")] * (len(found) - 1)
-        assert [(each.ending, each.code) for each in found] == [*lost, ("succeeded", "")], number
-        run = await app.services.desk.get("default", submission.run_id)
-        assert sum((each.spend for each in found), Spend()) == run.spend
-        assert sum(each.wasted_micro_usd for each in found) == run.wasted.cost_micro_usd
->>>>>>>> facts:tests/lifecycle/test_attempt_facts.py
         await app.aclose()
 
 
@@ -200,18 +172,12 @@ class NoFacts(MemoryTables):
         return await super().commit(table, writes)
 
 
-<<<<<<<< HEAD:tests/lifecycle/test_record.py
 async def test_an_answer_whose_fact_cannot_be_written_is_delivered_again_until_it_is() -> None:
     """The run is answered, and is not run again: what it cost stands with it until it is recorded."""
-========
-async def test_a_fact_that_cannot_be_written_is_written_by_the_next_delivery(caplog: pytest.LogCaptureFixture) -> None:
-    """The run is answered all the same, and once; that is said in the log."""
->>>>>>>> facts:tests/lifecycle/test_attempt_facts.py
     tables = NoFacts()
     app = App(tables)
     await app.declare()
     accepted = await app.submit()
-<<<<<<<< HEAD:tests/lifecycle/test_record.py
     for _ in range(2):
         with pytest.raises(Unavailable):
             await app.process(app.queue.sent[-1])
@@ -224,21 +190,6 @@ async def test_a_fact_that_cannot_be_written_is_written_by_the_next_delivery(cap
     assert fact.spend == answered.spend
     assert fact.spend.calls == 1
     await app.check_answered_once(accepted.run)
-========
-    with pytest.raises(Unavailable):
-        await app.process(app.queue.sent[-1])
-    answered = await app.services.desk.get("default", accepted.run.id)
-    tables.away = False
-    run = await app.process(app.queue.sent[-1])
-    (fact,) = await facts(app)
-
-    assert answered.state == "succeeded"
-    assert run is not None
-    assert (fact.spend, fact.score, fact.ending) == (run.spend, run.score, "succeeded")
-    assert [record.__dict__["event"] for record in caplog.records if "not written" in record.getMessage()] == [
-        "fact.not_written"
-    ]
->>>>>>>> facts:tests/lifecycle/test_attempt_facts.py
     await app.aclose()
 
 
