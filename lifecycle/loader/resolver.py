@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from kernel.clock import Clock
 from kernel.errors import AppError, ProviderRejected, Unavailable
 from kernel.ids import new_id
-from lifecycle.loader.cache import SieveCache
+from lifecycle.loader.cache import AgentCache
 from lifecycle.registry.agents import AgentState, Failure
 from lifecycle.registry.catalog import Agent, Catalog, disabled
 from lifecycle.registry.declarations import Pin
@@ -92,7 +92,7 @@ class AgentResolver:
         self._trust_for = trust_for
         self._wait_for = wait_for
         self._looks: dict[tuple[str, str], asyncio.Task[LiveAgent]] = {}
-        self.cache: SieveCache[tuple[str, str], LiveAgent] = SieveCache(capacity)
+        self.cache: AgentCache[tuple[str, str], LiveAgent] = AgentCache(capacity)
 
     async def resolve(
         self, workspace: str, name: str, signals: AgentSignals, min_revision: int = 0, *, pin: Pin | None = None
