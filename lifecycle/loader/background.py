@@ -49,7 +49,8 @@ class Background(Generic[A]):
         """Wait until the agents that nobody holds are closed."""
         await asyncio.sleep(0)  # those released a moment ago are being closed from now on
         while self._closings:
-            await asyncio.gather(*self._closings, return_exceptions=True)
+            done, _ = await asyncio.wait(self._closings)
+            self._closings -= done  # at once: their callbacks have not run yet
 
     async def _repeat(self, interval_s: float, work: Callable[[], Awaitable[object]]) -> None:
         while True:

@@ -88,11 +88,18 @@ class AgentCache(Generic[K, V]):
             self._evicted(victim)
 
     def put_if_room(self, key: K, value: V) -> bool:
-        """Hold the value unless another would have to go; return whether it is held."""
+        """Hold the value as if it had been used, unless another would have to go; return whether it is held.
+
+        Without that mark what is only passed through would push out what was preloaded: of a worker's first hundred
+        requests 53 % would be hits, where with it 58 % are (`benchmarks.loader`).
+        """
         if key not in self._values and self.full:
             return False
         self.put(key, value)
-        return key in self._values
+        if key not in self._values:
+            return False
+        self._touch(key)
+        return True
 
     def drop(self, key: K) -> None:
         """Let go of the value, if it is there."""

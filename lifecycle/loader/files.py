@@ -174,6 +174,8 @@ class LoaderFiles:
         try:
             there.parent.mkdir(parents=True, exist_ok=True)
             place.replace(there)
+        except FileNotFoundError:
+            return  # another reader has set it aside
         except OSError as error:
             raise _unavailable("set aside", error) from error
         self.set_aside = [*self.set_aside[-99:], str(there)]

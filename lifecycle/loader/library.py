@@ -58,7 +58,7 @@ class LazyAgentLoader(Generic[A]):
         open_agent: Callable[[AgentConfiguration], Awaitable[A]],
         close_agent: Callable[[A], Awaitable[None]] | None = None,
         policy: PolicyName = "sieve",
-        preload_share: float = 0.5,
+        preload_share: float = 0.8,
         clock: Clock | None = None,
     ) -> None:
         """Make a loader; nothing is read or opened yet.
@@ -94,6 +94,7 @@ class LazyAgentLoader(Generic[A]):
         self._total: int | None = None
         self._opening: dict[str, asyncio.Task[ActiveAgent[A]]] = {}
         self._changing = asyncio.Lock()
+        self._reading = asyncio.Lock()
         self._loads = 0
         self._failures = 0
         self._uses: list[tuple[str, object]] = []
@@ -263,7 +264,6 @@ class LazyAgentLoader(Generic[A]):
         self._background.every(self._interval, self.optimize_cache)
         book = self._book
         if book is None:
-            self._background.start(self._activity())
             return
         for agent_id, _ in self._drain(book):
             likely = [other[1] for other, _ in companions(book.agents, _key(agent_id), _LEAST_SHARE)]
@@ -308,6 +308,7 @@ class LazyAgentLoader(Generic[A]):
 
     async def _opened(self, agent_id: str) -> ActiveAgent[A]:
         agent_name(agent_id)
+        await self._loaded()
         configuration = await asyncio.to_thread(self._files.load, agent_id)
         if configuration is None:
             raise _not_found(agent_id)
@@ -328,6 +329,7 @@ class LazyAgentLoader(Generic[A]):
         for agent_id in agent_ids:
             while others := list(self._opening.values()):  # somebody waits for an agent: that one goes first
                 await asyncio.wait(others)
+                await asyncio.sleep(0)  # for it to be taken off the list
             if agent_id in self._cache or (not strict and self._preloads.hopeless(_key(agent_id))):
                 continue
             if self._cache.full:
@@ -348,11 +350,16 @@ class LazyAgentLoader(Generic[A]):
         return opened
 
     async def _activity(self) -> ActivityBook:
-        if self._book is None:
-            agents = await asyncio.to_thread(self._files.load_activity)
-            if self._book is None:  # or another call has read it meanwhile
+        book = await self._loaded()
+        self._drain(book)
+        return book
+
+    async def _loaded(self) -> ActivityBook:
+        """Return what is known of uses, read before the first agent is opened."""
+        async with self._reading:
+            if self._book is None:
+                agents = await asyncio.to_thread(self._files.load_activity)
                 self._book = ActivityBook(_BOOK, {_key(agent_id): found for agent_id, found in agents.items()})
-        self._drain(self._book)
         return self._book
 
     async def _count(self) -> int:

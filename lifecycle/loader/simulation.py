@@ -42,7 +42,7 @@ def replay(
         requests: The keys asked for, in order.
         policy: The policy of each cache.
         capacity: The size of each.
-        held: Keys that each holds before the first request.
+        held: Keys that each is preloaded with before the first request, as `AgentCache.put_if_room` does.
         workers: Number of caches; requests go to them in turn.
 
     Raises:
@@ -55,6 +55,8 @@ def replay(
     for cache in caches:
         for key in list(dict.fromkeys(held))[:capacity]:
             cache.add(key)
+            if key in cache:
+                cache.touch(key)
     count = hits = evictions = 0
     for count, key in enumerate(requests, 1):
         cache = caches[count % workers]
