@@ -62,6 +62,8 @@ class Services(StatusParts, AlertParts, DriftParts, ReportParts):
     async def aclose(self) -> None:
         """Release every connection."""
         made = self.__dict__
+        if "preloader" in made:
+            await self.preloader.aclose()
         if "uses" in made:
             await self.uses.aclose()
         if "publisher" in made:

@@ -58,6 +58,18 @@ class Settings(BaseModel):
     """Agents a worker keeps ready to run."""
     agent_cache_trust: Seconds = Field(default=10, alias="AGENT_CACHE_TRUST_S")
     """How long a worker uses a cached agent without looking whether it was changed or disabled."""
+    agent_cache_policy: Literal["sieve", "lru", "s3-fifo", "w-tinylfu"] = Field(
+        default="sieve", alias="AGENT_CACHE_POLICY"
+    )
+    """Which agent goes when a worker keeps as many as it may."""
+    preload_share: Annotated[float, Field(ge=0, le=1)] = Field(default=0.8, alias="PRELOAD_SHARE")
+    """Share of AGENT_CACHE_SIZE that a worker may fill at first with agents nobody has asked it for, 0-1; 0: none."""
+    preload_threshold: Annotated[float, Field(ge=0, le=1)] = Field(default=0.7, alias="PRELOAD_THRESHOLD")
+    """Least priority of an agent that is preloaded, 0-1."""
+    preload_every: Seconds = Field(default=300, alias="PRELOAD_EVERY_S")
+    """How often a worker looks which agents to preload."""
+    loader_schedule: Name = Field(default="0 4-59/10 * * * *", alias="LOADER_SCHEDULE")
+    """When it is learnt which agents are used, and with which others (NCRONTAB, UTC)."""
     provision_wait: Seconds = Field(default=20, alias="PROVISION_WAIT_S")
     """How long a run waits for its agent to be provisioned before it is retried."""
     record_use_every: Seconds = Field(default=5, alias="RECORD_USE_EVERY_S")

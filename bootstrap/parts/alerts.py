@@ -31,6 +31,6 @@ class AlertParts(EventParts, PerformanceParts, NotificationParts):
         from lifecycle.measures.alarms import RegistryAlarms
         from llmops.alerts.evaluation import Evaluator, Sources
 
-        registry = RegistryAlarms(self.lifecycle_counts, PlanStore(self.tables))
+        registry = RegistryAlarms(self.lifecycle_counts, PlanStore(self.tables), self.hit_rates)
         sources = Sources(self.figures, self.daily_costs, registry.figures)
         return Evaluator(self.alerts, sources, self.outbox, self.journal, self.clock)

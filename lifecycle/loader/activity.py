@@ -186,6 +186,11 @@ class ActivityBook:
         if len(self.agents) > self.capacity + self.capacity // 4:
             self.trim(use.at)
 
+    def seen(self, use: Use) -> None:
+        """Remember a use that is noted already, so that what comes after it is known to."""
+        if use.user is not None:
+            self._latest[use.key[0], use.user] = (use.at, use.key)
+
     def add_all(self, uses: Iterable[Use]) -> None:
         """Note uses, in order of time."""
         for use in sorted(uses, key=lambda use: use.at):

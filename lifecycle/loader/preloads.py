@@ -69,9 +69,9 @@ class Preloads:
         self.allowance = self.allowance.after_waste()
         return True
 
-    def expire(self, now: float) -> int:
-        """Count preloaded agents that were not used for an hour as preloaded in vain; return how many."""
+    def expire(self, now: float) -> list[Key]:
+        """Count preloaded agents that were not used for an hour as preloaded in vain; return them."""
         late = [key for key, since in self._unproven.items() if since < now - UNUSED_AFTER_S]
         for key in late:
             self.removed(key)
-        return len(late)
+        return late

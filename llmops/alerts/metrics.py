@@ -35,6 +35,7 @@ Metric = Literal[
     "delete_failures",
     "drift",
     "leaks",
+    "cache_hit_rate",
 ]
 
 FROM_LEDGER: frozenset[Metric] = frozenset({"cost_today_usd"})
@@ -42,9 +43,9 @@ FROM_LEDGER: frozenset[Metric] = frozenset({"cost_today_usd"})
 
 
 FROM_REGISTRY: frozenset[Metric] = frozenset(
-    {"versions_created", "create_failures", "delete_failures", "drift", "leaks"}
+    {"versions_created", "create_failures", "delete_failures", "drift", "leaks", "cache_hit_rate"}
 )
-"""Metrics of the workspace's agents at their providers, by the hour."""
+"""Metrics of the workspace's agents at their providers, by the hour, and of the workers' look-ups of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +100,7 @@ FIGURES: Mapping[Metric, Figure] = {
     "delete_failures": Figure("failures to delete a version", None),
     "drift": Figure("differences between registry and providers", None),
     "leaks": Figure("versions at providers that nobody needs", None),
+    "cache_hit_rate": Figure("share of look-ups of agents that found them ready", None, "share"),
 }
 
 

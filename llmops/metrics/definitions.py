@@ -51,6 +51,11 @@ TOKENS = Metric("agent.model.tokens", "counter", "Tokens; cached ones are part o
 COST = Metric("agent.model.cost", "counter", "Cost of priced model calls.", ("agent",), "usd", scale=1e-6)
 UNPRICED = Metric("agent.model.unpriced_calls", "counter", "Model calls without a known price.", ("model",))
 LOOKUPS = Metric("agent.cache.lookups", "counter", "Look-ups of agents ready to run: hit or miss.", ("result",))
+LOADS = Metric("agent.cache.loads", "counter", "Agents opened: for a run, or preloaded.", ("cause",))
+REMOVALS = Metric("agent.cache.removals", "counter", "Agents let go: evicted, or dropped after a change.", ("cause",))
+PRELOADS = Metric(
+    "agent.cache.preloads", "counter", "What became of preloaded agents: used, wasted or failed.", ("result",)
+)
 BLOCKED = Metric("agent.budget.blocks", "counter", "Runs that a budget made wait.", ("agent",))
 
 COUNTED = (
@@ -63,6 +68,9 @@ COUNTED = (
     COST,
     UNPRICED,
     LOOKUPS,
+    LOADS,
+    REMOVALS,
+    PRELOADS,
     BLOCKED,
 )
 """What workers count in their own memory and share by `llmops.metrics.shared`."""

@@ -197,8 +197,8 @@ def test_what_is_not_used_for_an_hour_was_preloaded_in_vain() -> None:
     preloads = Preloads(10, 0.5)
     preloads.add(("w", "a"), 0)
 
-    assert preloads.expire(UNUSED_AFTER_S) == 0
-    assert preloads.expire(UNUSED_AFTER_S + 1) == 1
+    assert preloads.expire(UNUSED_AFTER_S) == []
+    assert preloads.expire(UNUSED_AFTER_S + 1) == [("w", "a")]
     assert preloads.allowance.wasted == 1
 
 

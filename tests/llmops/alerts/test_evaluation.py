@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from kernel.journal import LANES, Journal
 from kernel.tables import Insert, Span, Tables, every
 from lifecycle.drift.differences import DriftKind
 from lifecycle.drift.store import PlanStore, Summary
+from lifecycle.loader.hit_rates import HitRates
 from lifecycle.measures.alarms import RegistryAlarms
 from lifecycle.registry.counts import LifecycleCounts, change_row
 from llmops.alerts.evaluation import Evaluated, Evaluator, Sources
@@ -21,6 +23,7 @@ from llmops.alerts.rules import AlertRule
 from llmops.alerts.store import MOST, Alerts
 from llmops.facts.figures import Figures
 from llmops.facts.store import Facts
+from llmops.metrics.shared import SharedMetrics
 from llmops.notifications.notification import NOTIFICATION, Notification
 from llmops.notifications.outbox import Outbox
 from llmops.reports.daily import DailyCosts
@@ -29,9 +32,16 @@ from tests.llmops.conftest import fact
 from tests.llmops.performance.makers import failure, outcome
 
 
+def alarms(tables: Tables) -> RegistryAlarms:
+    """Return the alarms of the registry and of the workers' look-ups over these tables."""
+    clock = ManualClock()
+    shared = SharedMetrics(tables, clock, timedelta(seconds=15), lambda *_: None)
+    return RegistryAlarms(LifecycleCounts(tables), PlanStore(tables), HitRates(tables, shared, clock))
+
+
 def sources(tables: Tables) -> Sources:
     """Return where metrics come from, over these tables."""
-    registry = RegistryAlarms(LifecycleCounts(tables), PlanStore(tables))
+    registry = alarms(tables)
     return Sources(Figures(tables), DailyCosts(tables), registry.figures)
 
 
@@ -48,9 +58,7 @@ class World:
         tables = self.tables if fate is None else FatefulTables(self.tables, fate)
         return Evaluator(
             Alerts(tables, self.clock),
-            Sources(
-                Figures(tables), DailyCosts(tables), RegistryAlarms(LifecycleCounts(tables), PlanStore(tables)).figures
-            ),
+            Sources(Figures(tables), DailyCosts(tables), alarms(tables).figures),
             Outbox(tables, self.clock),
             Journal(tables),
             self.clock,
@@ -289,9 +297,7 @@ async def test_one_rule_s_failure_keeps_no_other_back(tables: MemoryTables) -> N
             raise Unavailable
 
     clock = world.clock
-    sources = Sources(
-        Figures(tables), Broken(tables), RegistryAlarms(LifecycleCounts(tables), PlanStore(tables)).figures
-    )
+    sources = Sources(Figures(tables), Broken(tables), alarms(tables).figures)
     evaluator = Evaluator(world.alerts, sources, Outbox(tables, clock), Journal(tables), clock)
     with pytest.raises(Unavailable):
         await evaluator.evaluate()
