@@ -12,7 +12,6 @@ import pytest
 from bootstrap.services import Services
 from kernel.errors import InvalidInput
 from kernel.tables import Span, every
-from lifecycle.conversations.submission import RunRequest
 from lifecycle.loader.ranking import RANKED, AccessHistory
 from llmops.facts.accesses import MAX_ACCESSES, Access, AccessSum
 from llmops.facts.store import SHARDS, partition
@@ -145,7 +144,7 @@ async def test_it_is_never_more_than_there_is_room_for_and_evicts_nothing() -> N
     assert held(worker) == {"a", "b"}
 
 
-@pytest.mark.parametrize("change", ["retire", "disable", "delete"])
+@pytest.mark.parametrize("change", ["retire", "delete"])
 async def test_an_agent_that_is_put_away_is_not_brought_back(change: str) -> None:
     """Preloading has no agent made; only a run does."""
     app = App()
@@ -189,7 +188,7 @@ async def test_optimising_says_what_it_would_do_for_the_workspace_alone() -> Non
     app = App()
     await used(app, "a")
     await app.declare("a", workspace="other")
-    await app.services.intake.submit("other", "a", RunRequest(query="1"), None, app.signals, app.queue.send)  # pyright: ignore[reportArgumentType]
+    await app.submit(agent="a", workspace="other")
     worker = app.worker()
     plan = await worker.preloader.optimize(dry_run=True, only=W)
     assert [(step.action, step.key, step.reason) for step in plan.steps] == [("preload", (W, "a"), "high_priority")]
