@@ -30,7 +30,7 @@ from kernel.tables import (
 )
 from lifecycle.loader.activity import TOGETHER_WITHIN_S, Activity, ActivityBook, Key, Use
 from llmops.facts import sums
-from llmops.facts.accesses import Access, AccessSum, access_key
+from llmops.facts.accesses import Access, AccessSum, access_key, in_order
 from llmops.facts.store import SHARDS, days, partition
 from llmops.facts.store import TABLE as FACTS
 
@@ -108,7 +108,7 @@ class AccessHistory:
                 async for total in all_readable(every(self._tables, FACTS, span), sums.load, "sum of accesses"):
                     if isinstance(total, AccessSum):
                         found += total.accesses
-        return sorted(found)
+        return sorted(found, key=in_order)
 
     async def forget(self, day: datetime) -> int:
         """Delete the accesses of a day; return how many rows that were."""

@@ -17,7 +17,7 @@ SLOT = timedelta(minutes=10)
 _ANSWERED = {Ending.SUCCEEDED: True, Ending.FAILED: False, Ending.RETRIED: False}
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class Access:
     """An attempt's use of its agent.
 
@@ -43,6 +43,12 @@ class Access:
     mark: int = 0
 
 
+def in_order(access: Access) -> tuple[object, ...]:
+    """Return what accesses are ordered by: time first, then all the rest, so that any two orders come to the same."""
+    rest = (access.user, access.ms, access.micro_usd, str(access.answered))
+    return (access.at, access.mark, access.workspace, access.agent, *rest)
+
+
 @dataclass(frozen=True, slots=True)
 class AccessSum:
     """The accesses of ten minutes in order of time.
@@ -57,9 +63,9 @@ class AccessSum:
 
     def __add__(self, other: AccessSum) -> AccessSum:
         together = [*self.accesses, *other.accesses]
-        kept = sorted(together, key=lambda access: (access.mark, access))[:MAX_ACCESSES]
+        kept = sorted(together, key=lambda access: (access.mark, in_order(access)))[:MAX_ACCESSES]
         left_out = self.left_out + other.left_out + len(together) - len(kept)
-        return AccessSum(tuple(sorted(kept)), left_out)
+        return AccessSum(tuple(sorted(kept, key=in_order)), left_out)
 
 
 def access_key(moment: datetime) -> str:
