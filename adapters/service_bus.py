@@ -12,6 +12,7 @@ from kernel.ids import new_id
 from kernel.tracing import PRODUCER, carrier, span
 from lifecycle.conversations.priority import Priority
 from lifecycle.conversations.submission import Submission
+from lifecycle.runs.provenance import SIGNATURE, Origin, sign
 from lifecycle.runs.queue import DeadMessage
 
 if TYPE_CHECKING:
@@ -35,8 +36,11 @@ class ServiceBusQueue:
     The client and its connection are made on first use and kept.
     """
 
-    def __init__(self, connect: Callable[[], ServiceBusClient], queue: str, priority: Priority) -> None:
+    def __init__(
+        self, connect: Callable[[], ServiceBusClient], queue: str, priority: Priority, signing_key: str = ""
+    ) -> None:
         self._connect = connect
+        self._signing_key = signing_key
         self._queue = queue
         self._priority = priority
         self._slots = asyncio.Semaphore(_SENDERS)
@@ -48,7 +52,7 @@ class ServiceBusQueue:
 
     @classmethod
     def from_connection_string(
-        cls, connection: str, queue: str, priority: Priority = Priority.NORMAL
+        cls, connection: str, queue: str, priority: Priority = Priority.NORMAL, signing_key: str = ""
     ) -> ServiceBusQueue:
         """Return the queue in the namespace of the connection string."""
 
@@ -57,11 +61,16 @@ class ServiceBusQueue:
 
             return ServiceBusClient.from_connection_string(connection)
 
-        return cls(connect, queue, priority)
+        return cls(connect, queue, priority, signing_key)
 
     @classmethod
     def from_namespace(
-        cls, namespace: str, credential: AsyncTokenCredential, queue: str, priority: Priority = Priority.NORMAL
+        cls,
+        namespace: str,
+        credential: AsyncTokenCredential,
+        queue: str,
+        priority: Priority = Priority.NORMAL,
+        signing_key: str = "",
     ) -> ServiceBusQueue:
         """Return the queue in the namespace, reached with the credential."""
 
@@ -70,7 +79,7 @@ class ServiceBusQueue:
 
             return ServiceBusClient(namespace, credential)
 
-        return cls(connect, queue, priority)
+        return cls(connect, queue, priority, signing_key)
 
     async def send(self, submission: Submission, at: datetime | None = None) -> None:
         """Put the submission on the queue, as one message with SessionId = session; the run's id is in its body.
@@ -92,7 +101,7 @@ class ServiceBusQueue:
                 await receiver.close()
                 raise _unavailable() from error
             self._peeker = receiver
-        return [_dead_message(message, self._priority) for message in peeked]
+        return [_dead_message(message, self._queue, self._priority) for message in peeked]
 
     async def redrive(self, letter_id: int, submission: Submission, redriven: int) -> None:
         """Send a copy and then remove the dead message: stopped in between, both exist, and the run still runs once.
@@ -131,7 +140,7 @@ class ServiceBusQueue:
         """
         attributes = {"messaging.system": "servicebus", "messaging.destination.name": self._queue}
         with span(f"send {self._queue}", {**attributes, "messaging.operation.type": "send"}, kind=PRODUCER):
-            await self._send_message(_message(submission, redriven, at))
+            await self._send_message(_message(submission, redriven, self._signing_key, at))
 
     async def _send_message(self, message: ServiceBusMessage) -> None:
         async with self._slots:
@@ -155,7 +164,7 @@ class ServiceBusQueue:
         return self._connected().get_queue_receiver(self._queue, sub_queue=ServiceBusSubQueue.DEAD_LETTER)
 
 
-def _message(submission: Submission, redriven: int, at: datetime | None = None) -> ServiceBusMessage:
+def _message(submission: Submission, redriven: int, signing_key: str, at: datetime | None = None) -> ServiceBusMessage:
     """Return the message for a submission; it carries the current trace context, as the SDK's own tracing would."""
     from azure.servicebus import ServiceBusMessage  # noqa: PLC0415 - see ServiceBusQueue.from_connection_string
 
@@ -165,9 +174,12 @@ def _message(submission: Submission, redriven: int, at: datetime | None = None) 
         properties[name.encode()] = value
         if name == "traceparent":
             properties[b"Diagnostic-Id"] = value  # what the Functions host reads
+    body, message_id = submission.to_json().encode(), f"{submission.run_id}:{new_id()}"
+    if signing_key:
+        properties[SIGNATURE] = sign(signing_key, message_id, submission.workspace, body)
     return ServiceBusMessage(
-        submission.to_json(),
-        message_id=f"{submission.run_id}:{new_id()}",
+        body,
+        message_id=message_id,
         session_id=submission.session_id,
         subject=SUBJECT,
         content_type=CONTENT_TYPE,
@@ -205,9 +217,11 @@ async def _not_free(receiver: ServiceBusReceiver, sequence_number: int) -> AppEr
     return NotFound("There is no such dead letter any more.", code="dead_letter_not_found")
 
 
-def _dead_message(message: ServiceBusReceivedMessage, priority: Priority) -> DeadMessage:
+def _dead_message(message: ServiceBusReceivedMessage, queue: str, priority: Priority) -> DeadMessage:
     properties = message.application_properties or {}
     redriven = properties.get(REDRIVEN.encode(), properties.get(REDRIVEN, 0))
+    signature = properties.get(SIGNATURE.encode(), properties.get(SIGNATURE, ""))
+    signature = signature.decode(errors="replace") if isinstance(signature, bytes) else str(signature)
     number = message.sequence_number or 0
     return DeadMessage(
         number,
@@ -220,6 +234,7 @@ def _dead_message(message: ServiceBusReceivedMessage, priority: Priority) -> Dea
         (message.delivery_count or 0),
         message.enqueued_time_utc or datetime.fromtimestamp(0, UTC),
         priority,
+        Origin(queue, message.subject or "", message.message_id or "", signature),
     )
 
 

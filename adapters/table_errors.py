@@ -1,19 +1,12 @@
-"""What the errors of the Azure Tables SDK mean to callers of the Tables seam."""
+"""What a Table service's refusals mean to callers of the Tables seam."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Awaitable
 from contextlib import suppress
-from typing import TYPE_CHECKING, TypeVar
 
+from adapters.table_answers import Answer
 from kernel.errors import Unavailable
 from kernel.tables import RowChanged, RowExists, RowTooLarge
-
-if TYPE_CHECKING:
-    from azure.core.exceptions import AzureError
-
-T = TypeVar("T")
 
 _ABSENT = frozenset({"ResourceNotFound", "EntityNotFound"})
 _TAKEN = frozenset({"EntityAlreadyExists", "TableAlreadyExists"})
@@ -30,35 +23,14 @@ class NoTable(Unavailable):
     code = "storage_unavailable"
 
 
-async def answer(call: Awaitable[T]) -> T:
-    """Return what the SDK's call returns, and raise its errors as the seam's.
+def meaning(answer: Answer) -> Exception:
+    """Return the seam's error for an answer that is no success: alone, or an operation's within a transaction.
 
-    Raises:
-        NoRow: There is no such row.
-        NoTable: There is no such table.
-        RowExists: The key is taken.
-        RowChanged: The row's ETag is another now.
-        RowTooLarge: The service found the row or the commit too large.
-        Unavailable: The service could not be reached, is throttling, or refused our credentials.
-        ValueError: The service found the request malformed.
+    NoTable: there is no such table. NoRow: there is no such row. RowExists: the key is taken. RowChanged: the row's
+    ETag is another now. RowTooLarge: the service found the row or the commit too large. ValueError: it found the
+    request malformed. Unavailable: it is throttling, failing, or refuses our credentials.
     """
-    from azure.core.exceptions import AzureError  # noqa: PLC0415 - the SDK is imported on first use
-
-    try:
-        return await call
-    except AzureError as error:
-        raise meaning(error) from None  # the SDK's texts hold URLs and, for refused requests, what was signed
-    except AttributeError as error:
-        if isinstance(error.__context__, AzureError):  # SDK 12.7 stumbles over an insert whose answer broke off
-            raise meaning(error.__context__) from None
-        raise
-
-
-def meaning(error: AzureError) -> Exception:
-    """Return the seam's error for the SDK's."""
-    from azure.data.tables import RequestTooLargeError  # noqa: PLC0415 - the SDK is imported on first use
-
-    status, code = getattr(error, "status_code", None), _code(error)
+    status, code = answer.status, answer.code
     if code == "TableNotFound":
         return NoTable()
     if status == 404 and code in _ABSENT:
@@ -67,27 +39,24 @@ def meaning(error: AzureError) -> Exception:
         return RowChanged()
     if code in _TAKEN:
         return RowExists()
-    if code in _TOO_LARGE or status == 413 or isinstance(error, RequestTooLargeError):
+    if code in _TOO_LARGE or status == 413:
         return RowTooLarge(code)
     if status == 400:
         return ValueError(f"the table service refused the request: {code}")
-    reason = " ".join(str(part) for part in (status or type(error).__name__, code) if part)
+    return _unavailable(" ".join(str(part) for part in (status, code) if part), _retry_after_s(answer))
+
+
+def unreachable(error: Exception) -> Unavailable:
+    """Return the seam's error for a request that got no whole answer; it names the kind of failure only."""
+    return _unavailable(type(error).__name__)
+
+
+def _unavailable(reason: str, retry_after_s: float | None = None) -> Unavailable:
     detail = f"The table service is unavailable ({reason}); try again later."
-    return Unavailable(detail, code="storage_unavailable", retry_after_s=_retry_after_s(error))
+    return Unavailable(detail, code="storage_unavailable", retry_after_s=retry_after_s)
 
 
-def _code(error: AzureError) -> str | None:
-    """Return the service's error code, from the body where the SDK leaves it there, as it does for inserts."""
-    code = getattr(error, "error_code", None)
-    response = getattr(error, "response", None)
-    if code is None and response is not None:
-        with suppress(ValueError, LookupError, TypeError, AttributeError):
-            code = json.loads(response.text())["odata.error"]["code"]
-    return getattr(code, "value", code)
-
-
-def _retry_after_s(error: AzureError) -> float | None:
-    headers = getattr(getattr(error, "response", None), "headers", {})
+def _retry_after_s(answer: Answer) -> float | None:
     with suppress(ValueError):
-        return float(headers.get("Retry-After", ""))
+        return float(answer.headers.get("retry-after", ""))
     return None

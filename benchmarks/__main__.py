@@ -11,6 +11,8 @@ from benchmarks.events import measure_events
 from benchmarks.imports import cold_start
 from benchmarks.overhead import measure_overhead
 from benchmarks.runs import measure_runs
+from benchmarks.tables import measure_tables
+from benchmarks.workers import measure_workers
 
 
 def main() -> None:
@@ -18,11 +20,13 @@ def main() -> None:
     table = Table("Measured", "Figure", "Beside", "Ratio")
     for result in [
         *cold_start(),
+        *asyncio.run(measure_tables()),
         *asyncio.run(measure_runs()),
         *asyncio.run(measure_overhead()),
         *asyncio.run(measure_budgets()),
         *asyncio.run(measure_events()),
         *asyncio.run(measure_aggregation()),
+        *asyncio.run(measure_workers()),
     ]:
         table.add_row(result.what, result.figure, result.beside, result.ratio)
     Console(width=160).print(table)

@@ -1,6 +1,6 @@
-"""A day of the ledger, aggregated: how many lines a second, what is read for it, and that memory does not grow with it.
+"""A day of facts, added up: how many a second, what is read for each, and that memory does not grow with the day.
 
-python -m benchmarks.aggregation --lines 1000000
+python -m benchmarks.aggregation --facts 1000000
 """
 
 from __future__ import annotations
@@ -15,111 +15,120 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-from llmops.spend.rollup import Group, Rollup, group_of
-
 from adapters.azure_tables import AzureTables
 from adapters.memory_tables import MemoryTables
 from benchmarks.measure import CountingTables, Result
 from devhost.services import start_azurite
-from kernel.tables import Insert, Row, Span, Tables, every
-from llmops.spend.ledger import SHARDS, TABLE, Line, days, from_row, partition, shard, to_values
+from kernel.tables import Insert, Span, Tables, every
+from llmops.evaluation.scoring import Score
+from llmops.facts.figures import Figures
+from llmops.facts.folding import Folding
+from llmops.facts.model import AttemptFact, Attribution, Call, Ending, Timing
+from llmops.facts.store import SHARDS, TABLE, KeptFact, home_of, kept_of, kept_row, new_row, partition
+from llmops.facts.sums import costs_of
+from llmops.spend.groups import Group
 from llmops.spend.usage import Spend, Usage
 
 DAY = date(2026, 11, 20)
+END = datetime(DAY.year, DAY.month, DAY.day, 23, 59, 59, tzinfo=UTC)
 AGENTS, MODELS, USERS = 20, 3, 10
-"""600 groups: what a report is broken down by."""
+"""600 groups of costs: what a report is broken down by."""
 
 
-def lines(count: int) -> Iterator[Line]:
-    """Yield the lines of a synthetic day, in order of time."""
+def facts(count: int) -> Iterator[AttemptFact]:
+    """Yield the facts of a synthetic day, in order of time: answered and scored, after two model calls."""
     chance = random.Random(1)
     start = datetime(DAY.year, DAY.month, DAY.day, tzinfo=UTC)
     for number in range(count):
-        usage = Usage(input_tokens=chance.randrange(50, 8000), output_tokens=chance.randrange(1, 2000))
-        yield Line(
-            workspace="default",
-            run_id=f"00000000-0000-7000-8000-{number // 2:012x}",
-            attempt=1,
-            call=number % 2 + 1,
-            at=start + timedelta(seconds=86_400 * number / count),
-            agent=f"agent-{chance.randrange(AGENTS)}",
-            session_id=f"session-{number // 8}",
-            user_id=f"user-{chance.randrange(USERS)}",
-            provider="offline",
-            model=f"model-{chance.randrange(MODELS)}",
-            usage=usage,
-            cost_micro_usd=usage.input_tokens + 4 * usage.output_tokens,
-            rate="synthetic",
-            latency_ms=chance.randrange(200, 20_000),
+        at = start + timedelta(seconds=86_399 * number / count)
+        model = f"model-{chance.randrange(MODELS)}"
+        calls: list[Call] = []
+        for call in (1, 2):
+            usage = Usage(input_tokens=chance.randrange(50, 8000), output_tokens=chance.randrange(1, 2000))
+            cost = usage.input_tokens + 4 * usage.output_tokens
+            calls.append(Call(call, at, "offline", model, usage, cost, "synthetic", chance.randrange(200, 20_000)))
+        quality = chance.randrange(101)
+        yield AttemptFact(
+            Attribution(
+                "default",
+                f"agent-{chance.randrange(AGENTS)}",
+                f"session-{number // 4}",
+                f"00000000-0000-7000-8000-{number:012x}",
+                f"user-{chance.randrange(USERS)}",
+                "1",
+            ),
+            1,
+            Timing(at, at, at, at),
+            Ending.SUCCEEDED,
+            tuple(calls),
+            score=Score(quality, {"answered": quality}),
         )
 
 
 async def fill(tables: Tables, count: int) -> None:
-    """Write the day's lines as the ledger does, only more of them in each transaction."""
-    waiting: dict[int, list[Insert]] = {number: [] for number in range(SHARDS)}
-    for line in lines(count):
-        number, values = shard(line.run_id), to_values(line)
-        waiting[number] += [Insert(Row(line.home, f"{kind}!{line.key}", values)) for kind in ("line", "new")]
-        if len(waiting[number]) == 100:
-            await tables.commit(TABLE, waiting[number])
-            waiting[number] = []
+    """Write the day's facts as they are recorded, only more of them in each transaction."""
+    waiting: dict[str, list[Insert]] = {partition(DAY, number): [] for number in range(SHARDS)}
+    for fact in facts(count):
+        home = home_of(fact)
+        waiting[home] += [Insert(kept_row(home, KeptFact(fact))), Insert(new_row(home, fact))]
+        if len(waiting[home]) == 100:
+            await tables.commit(TABLE, waiting[home])
+            waiting[home] = []
     for writes in waiting.values():
         if writes:
             await tables.commit(TABLE, writes)
 
 
 async def aggregate(tables: Tables, count: int, where: str) -> Sequence[Result]:
-    """Return how fast the day is aggregated, beside a plain loop over the same rows."""
+    """Return how fast the day is added up, beside a plain loop over the same rows that adds up costs only."""
     await fill(tables, count)
-    plain_s, plain = await _plain_loop(tables, count)
+    plain_s, plain = await _plain_loop(tables)
     counting = CountingTables(tables)
     started = time.perf_counter()
-    folded = await Rollup(counting).fold(DAY)
+    folded = await Folding(counting).fold(END)
     took = time.perf_counter() - started
     read, counting.read = counting.read, 0
-    again = await Rollup(counting).fold(DAY)
-    sums = await Rollup(tables).sums(DAY)
+    again = await Folding(counting).fold(END)
+    sums = await Figures(tables).costs(DAY, new=False)
     if (folded, again, sums) != (count, 0, plain):
         msg = "the aggregation is wrong"
         raise RuntimeError(msg)
     return [
         Result(
-            f"aggregate {count:,} ledger lines, {where}",
-            f"{count / took:,.0f} lines/s, {read:,} entities read",
-            f"plain loop over the rows {count / plain_s:,.0f} lines/s",
+            f"add up {count:,} facts, {where}",
+            f"{count / took:,.0f} facts/s, {read / count:.2f} entities read for each",
+            f"plain loop over the rows, costs only, {count / plain_s:,.0f} facts/s",
             f"{took / plain_s:.2f}×",
         ),
         Result("… and again, with nothing new", f"{counting.read} entities read"),
     ]
 
 
-async def _plain_loop(tables: Tables, count: int) -> tuple[float, dict[Group, Spend]]:
-    """Return how long reading every line and adding it up takes, and the sums."""
+async def _plain_loop(tables: Tables) -> tuple[float, dict[Group, Spend]]:
+    """Return how long reading every fact and adding up its costs takes, and the sums."""
     started = time.perf_counter()
     sums: dict[Group, Spend] = {}
-    for day in days(DAY, DAY):
-        for number in range(SHARDS):
-            async for row in every(tables, TABLE, Span.prefix(partition(day, number), "line!")):
-                line = from_row(row)
-                group = group_of(line)
-                sums[group] = sums.get(group, Spend()) + line.spend
+    for number in range(SHARDS):
+        async for row in every(tables, TABLE, Span.prefix(partition(DAY, number), "fact!")):
+            for group, spend in costs_of(kept_of(row).fact).items():
+                sums[group] = sums.get(group, Spend()) + spend
     return time.perf_counter() - started, sums
 
 
 async def memory(few: int, many: int) -> Result:
-    """Return the most memory that aggregating takes at once, for few and for many lines."""
+    """Return the most memory that adding up takes at once, for few and for many facts."""
     peaks: list[float] = []
     for count in (few, many):
         tables = MemoryTables()
         await fill(tables, count)
         tracemalloc.start()
-        await Rollup(tables).fold(DAY)
+        await Folding(tables).fold(END)
         peaks.append(tracemalloc.get_traced_memory()[1] / 2**20)
         tracemalloc.stop()
     return Result(
-        f"memory while aggregating {many:,} lines",
+        f"memory while adding up {many:,} facts",
         f"{peaks[1]:.1f} MiB at most",
-        f"{few:,} lines {peaks[0]:.1f} MiB",
+        f"{few:,} facts {peaks[0]:.1f} MiB",
         f"{peaks[1] / peaks[0]:.2f}×",
     )
 
@@ -138,10 +147,10 @@ async def measure_aggregation(in_memory: int = 100_000, in_azurite: int = 5_000)
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--lines", type=int, default=1_000_000, help="of the day in memory")
-    parser.add_argument("--azurite-lines", type=int, default=20_000, help="of the day in Azurite")
+    parser.add_argument("--facts", type=int, default=1_000_000, help="of the day in memory")
+    parser.add_argument("--azurite-facts", type=int, default=20_000, help="of the day in Azurite")
     arguments = parser.parse_args()
-    for result in asyncio.run(measure_aggregation(arguments.lines, arguments.azurite_lines)):
+    for result in asyncio.run(measure_aggregation(arguments.facts, arguments.azurite_facts)):
         print(f"{result.what:60}  {result.figure:46}  {result.beside:48}  {result.ratio}")
 
 

@@ -15,9 +15,9 @@ from kernel.errors import Unavailable
 from kernel.ids import new_id
 from kernel.tables import Insert, Replace, Row, RowChanged, RowExists, Tables
 from llmops.budgets.accounts import Accounts
-from llmops.budgets.holds import Ask, Outcome, Settled
-from llmops.budgets.rules import Amounts, Applied, Limit
-from llmops.spend.ledger import Line
+from llmops.budgets.holds import Ask, Intent, Outcome, Settled
+from llmops.budgets.rules import Amounts, Applied, Charged, Limit
+from llmops.facts.model import Call
 from llmops.spend.usage import Usage
 
 _WORKERS = (1, 8, 64)
@@ -113,23 +113,9 @@ async def _rate(workers: Sequence[_Bare | _Reserving]) -> float:
     return done / _SECONDS
 
 
-def _intent() -> Line:
-    return Line(
-        "bench",
-        new_id(),
-        1,
-        1,
-        _NOW,
-        "bench",
-        "s",
-        "",
-        "offline",
-        "gpt-5-mini",
-        Usage(600, output_tokens=400),
-        1000,
-        "",
-        0,
-    )
+def _intent() -> Intent:
+    call = Call(1, _NOW, "offline", "gpt-5-mini", Usage(600, output_tokens=400), 1000)
+    return Intent(Charged("bench", "bench", "s", new_id()), 1, call)
 
 
 def _now() -> datetime:

@@ -10,7 +10,6 @@ import asyncio
 import statistics
 import time
 from collections.abc import Sequence
-from datetime import timedelta
 
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
@@ -25,7 +24,7 @@ from lifecycle.conversations.submission import RunRequest, Submission
 from lifecycle.registry.signals import AgentSignals
 from lifecycle.specs.spec import AgentSpec
 from llmops.budgets.rules import Budget, Limit, parse_scope
-from llmops.spend.ledger import Line
+from llmops.facts.model import AttemptFact, Attribution, Call, Ending, Timing
 from llmops.spend.usage import Usage
 
 _RUNS = 150
@@ -49,7 +48,7 @@ async def measure_overhead() -> list[Result]:
     for warm in (services, scoring):
         await _runs(warm, signals, 20)  # what is made once per process
     bare_ms = await _runs(services, signals, _RUNS)
-    ledger_ms = await _ledger_ms(services)
+    fact_ms = await _fact_ms(services)
     scored_ms = await _runs(scoring, signals, _RUNS)
     budget = Budget(parse_scope("workspace"), (Limit("usd", "month", 10**12), Limit("tokens", "day", 10**12)))
     await scoring.budgets.put("default", budget, None)
@@ -68,9 +67,7 @@ async def measure_overhead() -> list[Result]:
         return Result(f"a run's own work, {what}", f"{took:.2f} ms", f"bare {bare_ms:.2f} ms", f"{took / bare_ms:.2f}×")
 
     return [
-        Result(
-            "a call's place in the ledger", f"{ledger_ms:.2f} ms", "a bare run's own work", f"{ledger_ms / bare_ms:.1%}"
-        ),
+        Result("an attempt's fact", f"{fact_ms:.2f} ms", "a bare run's own work", f"{fact_ms / bare_ms:.1%}"),
         Result(
             "a run's spans, none recorded",
             f"{idle_us:.0f} µs",
@@ -83,15 +80,15 @@ async def measure_overhead() -> list[Result]:
     ]
 
 
-async def _ledger_ms(services: Services) -> float:
-    """Return what noting a call before it is made and recording it afterwards takes, in milliseconds."""
+async def _fact_ms(services: Services) -> float:
+    """Return what writing the fact of an attempt takes, in milliseconds."""
     now = services.clock()
     usage = Usage(input_tokens=100, output_tokens=50)
 
     async def once() -> None:
-        line = Line("default", new_id(), 1, 1, now, "bench", "s", "", "offline", "gpt-5-mini", usage, 10, "rate", 0)
-        await services.ledger.begin(line, now + timedelta(minutes=1))
-        await services.ledger.record(line, begun=True)
+        who = Attribution("default", "bench", "s", new_id())
+        call = Call(1, now, "offline", "gpt-5-mini", usage, 10)
+        await services.facts.record(AttemptFact(who, 1, Timing(now, now, now, now), Ending.SUCCEEDED, (call,)))
 
     return await median_ms(once, _RUNS)
 

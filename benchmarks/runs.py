@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import statistics
 import tempfile
 import time
@@ -62,7 +61,7 @@ async def measure_runs() -> list[Result]:
         }
         host = parts.enter_context(start_host(ROOT, settings, state_dir=Path(data) / "host"))
         async with aiohttp.ClientSession(host.url, connector=aiohttp.TCPConnector(limit=0)) as http:
-            await http.put("/api/agents/bench", data=SPEC.model_dump_json())
+            await http.put("/api/agents/bench", json=SPEC.model_dump(mode="json"))
             run_ms = await _overhead(http)
             rates = {n: await _throughput(http, n) for n in (1, 8, 32)}
     reads, writes = follow_up["read"], follow_up["write"]
@@ -183,7 +182,7 @@ async def _throughput(http: aiohttp.ClientSession, in_flight: int) -> float:
 
 async def _ask(http: aiohttp.ClientSession, session: str | None) -> dict[str, Any]:
     body = {"query": "How much?", "session_id": session}
-    async with http.post("/api/agents/bench/runs", data=json.dumps(body), headers={"Prefer": "wait=25"}) as response:
+    async with http.post("/api/agents/bench/runs", json=body, headers={"Prefer": "wait=25"}) as response:
         run = await response.json()
     if run.get("state") != "succeeded":
         msg = f"a run was not answered: {run}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from adapters.azure_tables import AzureTables
 from adapters.identity import AppIdentity
 from adapters.priority_queues import PriorityQueues
@@ -9,6 +11,9 @@ from adapters.service_bus import ServiceBusQueue
 from kernel.settings import InvalidSettings, Settings
 from kernel.tables import Tables
 from lifecycle.conversations.priority import Priority
+
+if TYPE_CHECKING:
+    from kernel.large_texts import LargeTexts
 
 
 def azure_tables(settings: Settings) -> Tables:
@@ -25,21 +30,39 @@ def azure_tables(settings: Settings) -> Tables:
     return AzureTables.from_connection_string(connection)
 
 
+def azure_texts(settings: Settings) -> LargeTexts:
+    """Return the place for large texts in the storage account that holds the tables.
+
+    Raises:
+        InvalidSettings: The settings name none.
+    """
+    from adapters.azure_texts import BlobTexts  # noqa: PLC0415 - few processes ever meet a large text
+
+    if settings.tables_endpoint:
+        url = settings.blob_endpoint or settings.tables_endpoint.replace(".table.", ".blob.", 1)
+        return BlobTexts.from_endpoint(url, AppIdentity())
+    connection = settings.tables_connection.get_secret_value()
+    if not connection:
+        raise InvalidSettings("Set TablesConnection or TablesConnection__endpoint.")
+    return BlobTexts.from_connection_string(connection)
+
+
 def azure_queue(settings: Settings) -> PriorityQueues:
     """Return the two queues that the settings name, as one.
 
     Raises:
         InvalidSettings: They name no namespace.
     """
+    key = settings.queue_signing_key.get_secret_value()
     names = {Priority.NORMAL: settings.run_queue, Priority.HIGH: settings.run_queue_priority}
     if settings.service_bus_namespace:
         namespace, identity = settings.service_bus_namespace, AppIdentity()
         return PriorityQueues(
-            {each: ServiceBusQueue.from_namespace(namespace, identity, name, each) for each, name in names.items()}
+            {each: ServiceBusQueue.from_namespace(namespace, identity, name, each, key) for each, name in names.items()}
         )
     connection = settings.service_bus_connection.get_secret_value()
     if not connection:
         raise InvalidSettings("Set ServiceBusConnection or ServiceBusConnection__fullyQualifiedNamespace.")
     return PriorityQueues(
-        {each: ServiceBusQueue.from_connection_string(connection, name, each) for each, name in names.items()}
+        {each: ServiceBusQueue.from_connection_string(connection, name, each, key) for each, name in names.items()}
     )

@@ -6,6 +6,7 @@ HTTP functions, the queue, a timer, the entities), and its cold start should not
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from bootstrap.parts.alerts import AlertParts
@@ -25,10 +26,18 @@ class Services(StatusParts, AlertParts, DriftParts, ReportParts):
 
     @classmethod
     def in_memory(cls, settings: Settings | None = None, clock: Clock = system_clock) -> Services:
-        """Return services that keep everything in this process, for scripts, notebooks and tests."""
+        """Return services that keep everything in this process, for scripts, notebooks and tests.
+
+        Args:
+            settings: The settings; those of the environment unless given.
+            clock: What tells the time.
+
+        Raises:
+            InvalidSettings: One in the environment is wrong.
+        """
         from adapters.memory_tables import MemoryTables
 
-        return cls(MemoryTables(), settings or Settings(), clock)
+        return cls(MemoryTables(), settings or Settings.from_environment(os.environ), clock)
 
     @classmethod
     def for_azure(cls, settings: Settings, clock: Clock = system_clock) -> Services:
@@ -37,9 +46,9 @@ class Services(StatusParts, AlertParts, DriftParts, ReportParts):
         Raises:
             InvalidSettings: They name none.
         """
-        from bootstrap.azure import azure_tables
+        from bootstrap.azure import azure_tables, azure_texts
 
-        return cls(azure_tables(settings), settings, clock)
+        return cls(azure_tables(settings), settings, clock, lambda: azure_texts(settings))
 
     def manager(self, workspace: str = "default") -> ProductionAgentManager:
         """Return the registry as a library, with the actors inside this process."""
@@ -66,6 +75,9 @@ class Services(StatusParts, AlertParts, DriftParts, ReportParts):
             await self.preloader.aclose()
         if "uses" in made:
             await self.uses.aclose()
+        if "check_processes" in made:
+            for pool in self.check_processes:
+                await pool.aclose()
         if "publisher" in made:
             await self.publisher.aclose()
         if "providers" in made:
@@ -75,4 +87,6 @@ class Services(StatusParts, AlertParts, DriftParts, ReportParts):
             await self.webhooks.aclose()
         if "metrics" in made:
             await self.metrics.aclose()
+        if "large_texts" in made:
+            await self.large_texts.aclose()
         await self.tables.aclose()

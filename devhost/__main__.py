@@ -39,6 +39,22 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--enforce-keys", action="store_true", help="demand function keys, as in Azure; they are printed once"
     )
+    parser.add_argument(
+        "--allow-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="another host name by which this host may be called, such as that of a proxy before it; repeatable",
+    )
+    parser.add_argument(
+        "--workers",
+        type=int,
+        metavar="N",
+        help="processes that run functions (default: FUNCTIONS_WORKER_PROCESS_COUNT, or 1: the host's own process)",
+    )
+    parser.add_argument(
+        "--verbose", "-v", action="store_true", help="also log each timer's run and what libraries tell of their work"
+    )
     parser.add_argument("--ready-file", type=Path, help='write {"url", "pid"} to this file when ready')
     return parser.parse_args(argv)
 
@@ -61,6 +77,9 @@ async def _run(options: argparse.Namespace) -> None:
         rpc_port=options.rpc_port,
         state=options.state,
         enforce_keys=options.enforce_keys,
+        allowed_hosts=tuple(options.allow_host),
+        workers=options.workers,
+        verbose=options.verbose,
     )
     await run(arguments, options.ready_file, stopping, lambda line: print(line, flush=True))
 
@@ -68,7 +87,7 @@ async def _run(options: argparse.Namespace) -> None:
 def main() -> int:
     """Run the host and return the exit code: 0 after a stop, 2 when it cannot start."""
     options = parse()
-    configure_logging()
+    configure_logging(verbose=options.verbose)
     try:
         asyncio.run(_run(options))
     except StartupError as error:

@@ -70,7 +70,7 @@ async def _run_logged(name: str, runner: Runner, text: str) -> None:
     try:
         await runner(text)
     except ValueError as error:
-        _log.error("Running 'Functions.%s' now failed: %s", name, error)
+        _log.error("%s could not be run now: %s", name, error)
 
 
 async def _input(request: web.Request) -> str:

@@ -30,6 +30,8 @@ def input_converter(function: str, param: str, kind: str, hints: Mapping[str, An
     hint = hints[param]
     if hint in {str, bytes} and not has_implicit_output(kind):
         return "generic"
+    if extension := _extension_of(hint):
+        raise StartupError(_not_emulated(function, hint, extension))
     if not isinstance(hint, type) or not _converter(kind).check_input_type_annotation(hint):
         raise StartupError(
             f"Function '{function}': the annotation {_name(hint)} of '{param}' does not fit a {kind} binding"
@@ -62,8 +64,27 @@ def check_return(function: str, kind: str | None, hints: Mapping[str, Any]) -> N
     if kind is None or "return" not in hints:
         return
     hint = hints["return"]
+    if extension := _extension_of(hint):
+        raise StartupError(_not_emulated(function, hint, extension))
     if not isinstance(hint, type) or not _converter(kind).check_output_type_annotation(hint):
         raise StartupError(f"Function '{function}': the return annotation {_name(hint)} does not fit a {kind} binding")
+
+
+def _extension_of(hint: Any) -> str | None:
+    """Return the package that a type needs on the platform, None for a type of azure-functions itself or any other."""
+    modules = [getattr(base, "__module__", "") for base in getattr(hint, "__mro__", (hint,))]
+    if any(module.partition(".")[0] in {"starlette", "fastapi"} for module in modules):
+        return "azurefunctions-extensions-http-fastapi"
+    extension = next((module for module in modules if module.startswith("azurefunctions.extensions.")), None)
+    return ".".join(extension.split(".")[:4]).replace(".", "-") if extension else None
+
+
+def _not_emulated(function: str, hint: Any, extension: str) -> str:
+    return (
+        f"Function '{function}' uses {_name(hint)} of the extension {extension}, which devhost does not emulate: it"
+        " hands over azure.functions.HttpRequest, HttpResponse, ServiceBusMessage, TimerRequest and entity contexts."
+        " Annotate with these, or run the app with Azure Functions Core Tools (`func start`)."
+    )
 
 
 def _converter(kind: str) -> Any:

@@ -1,41 +1,95 @@
-"""What the host shows: its log on stderr, its functions on stdout."""
+"""What the host shows: its log on stderr, its functions on stdout.
+
+An idle host shows problems only. Requests, runs and operations of entities are a line each. Timers on their schedule,
+what they log below a warning, and what libraries tell of their own work are shown with `--verbose`.
+"""
 
 import logging
+import os
 import sys
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
+from devhost.context import QUIET
+from devhost.errors import StartupError
 from devhost.http_trigger import full_route, methods
-from devhost.index import HTTP, Function
+from devhost.index import ENTITY, HTTP, SERVICE_BUS, TIMER, Function
+from devhost.settings import expand
 
-_QUIET = ("azure", "uamqp", "aiohttp", "asyncio", "urllib3", "httpx", "httpcore")
+#: Libraries whose information is about every request they send or receive.
+_QUIET = (
+    "azure", "uamqp", "aiohttp", "asyncio", "urllib3", "httpx", "httpcore", "openai", "opentelemetry", "mcp",
+)  # fmt: skip
 # Its connection errors are reported by the trigger, once for each outage.
 _SILENT = ("azure.servicebus._pyamqp",)
+_TITLES = {SERVICE_BUS: "Service Bus queues", TIMER: "Timers", ENTITY: "Durable entities"}
+#: The binding's property that tells one function from another.
+_WHAT = {SERVICE_BUS: "queueName", TIMER: "schedule", ENTITY: "entityName"}
 
 
 class _Formatter(logging.Formatter):
+    """Plain lines for what the host does, and level and logger for everything else."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        plain = record.levelno == logging.INFO and record.name.startswith("devhost.")
+        self._style._fmt = (  # noqa: SLF001 - two formats, chosen for each record
+            "[%(asctime)s] %(message)s" if plain else "[%(asctime)s] %(levelname)s %(name)s: %(message)s"
+        )
+        return super().format(record)
+
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802 - the base class's name
         return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def configure_logging(level: int = logging.INFO) -> None:
-    """Send every log record to stderr, libraries from WARNING up."""
+def configure_logging(*, verbose: bool = False) -> None:
+    """Send log records to stderr: the host's and the app's from INFO up, libraries' from WARNING; more if verbose."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Formatter("[%(asctime)s] %(levelname)s %(name)s: %(message)s"))
-    logging.basicConfig(level=level, handlers=[handler], force=True)
+    handler.setFormatter(_Formatter())
+    if not verbose:
+        handler.addFilter(lambda record: record.levelno >= logging.WARNING or not QUIET.get())
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    logging.getLogger("devhost").setLevel(logging.DEBUG if verbose else logging.INFO)
     for name in _QUIET:
-        logging.getLogger(name).setLevel(logging.WARNING)
+        logging.getLogger(name).setLevel(logging.INFO if verbose else logging.WARNING)
     for name in _SILENT:
         logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def function_list(functions: Iterable[Function], disabled: frozenset[str], prefix: str, url: str) -> list[str]:
-    """Return the lines that list an app's functions, HTTP ones with their URLs first, as `func start` does."""
-    ordered = sorted(functions, key=lambda function: function.type != HTTP)
-    lines = ["", "Functions:", ""]
-    for function in ordered:
-        what = function.type
-        if function.type == HTTP:
-            what = f"[{','.join(sorted(methods(function))) or 'ANY'}] {url}/{full_route(function, prefix)}"
-        lines.append(f"  {function.name}: {what}{' (disabled)' if function.name in disabled else ''}")
+    """Return the lines that list an app's functions: HTTP ones by the first part of their route, then by trigger."""
+    named = sorted(functions, key=lambda function: function.name)
+    lines = [""]
+    if https := [function for function in named if function.type == HTTP]:
+        lines.append(f"HTTP ({len(https)}), below {url}{'/' * bool(prefix)}{prefix}")
+        routes = sorted((full_route(function, "") or "/", _methods(function), function) for function in https)
+        widest = max(len(verbs) for _, verbs, _ in routes)
+        group = None
+        for route, verbs, function in routes:
+            if (first := route.partition("/")[0]) != group:
+                group = first
+                lines.append(f"  {group}")
+            lines.append(f"    {verbs:<{widest}}  /{route}  {function.name}{_mark(function, disabled)}")
+    for kind, title in _TITLES.items():
+        if of_kind := [function for function in named if function.type == kind]:
+            lines.append(f"{title} ({len(of_kind)})")
+            widest = max(len(function.name) for function in of_kind)
+            lines += [
+                f"    {function.name:<{widest}}  {_what(function)}{_mark(function, disabled)}" for function in of_kind
+            ]
     return [*lines, ""]
+
+
+def _methods(function: Function) -> str:
+    return ",".join(sorted(methods(function))) or "ANY"
+
+
+def _what(function: Function) -> str:
+    text = str(function.trigger.get(_WHAT[function.type]) or function.name)
+    try:
+        return expand(text, os.environ)
+    except StartupError:  # of a disabled function
+        return text
+
+
+def _mark(function: Function, disabled: frozenset[str]) -> str:
+    return "  (disabled)" if function.name in disabled else ""

@@ -1,5 +1,6 @@
 """The invocation context a function receives when it declares an unbound `context` parameter."""
 
+import contextvars
 import secrets
 import threading
 from collections.abc import Mapping
@@ -7,6 +8,8 @@ from collections.abc import Mapping
 import azure.functions as func
 from azure.functions import _abc
 
+#: Whether this is the run of a timer on its schedule, of which the log shows problems only unless it is verbose.
+QUIET: contextvars.ContextVar[bool] = contextvars.ContextVar("quiet", default=False)
 #: Shared by all invocations; a worker thread finds its invocation's id here.
 THREAD_LOCAL = threading.local()
 

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import math
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -19,7 +20,7 @@ def string(text: str) -> Datum:
 
 def as_json(value: Any) -> Datum:
     """Make a JSON value: the host sends numbers, dates and dictionaries this way."""
-    return Datum(json.dumps(value, default=_plain), "json")
+    return Datum(json.dumps(_plain(value), allow_nan=False), "json")
 
 
 def http(
@@ -122,8 +123,21 @@ def _joined(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
 
 
 def _plain(value: Any) -> Any:
+    """Make a value of JSON's types, as the host's serialiser does: bytes in base64, NaN and infinities as text."""
+    if isinstance(value, Mapping):
+        return {_name(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
     if isinstance(value, bytes | bytearray | memoryview):
         return base64.b64encode(bytes(value)).decode("ascii")
     if isinstance(value, datetime):
         return value.isoformat()
-    return float(value) if isinstance(value, Decimal) else str(value)
+    if isinstance(value, Decimal):
+        value = float(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    return value if value is None or isinstance(value, str | int | float) else str(value)
+
+
+def _name(key: Any) -> str:
+    return key.decode("utf-8", errors="replace") if isinstance(key, bytes) else str(key)

@@ -1,11 +1,13 @@
 """The host: puts the triggers of one app together, starts them in order and stops them in order."""
 
 import asyncio
+import dataclasses
+import functools
+import importlib
 import itertools
 import json
 import logging
 import os
-import socket
 import zoneinfo
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -22,19 +24,28 @@ from devhost.durable.protocol import client_binding
 from devhost.durable.rpc import DurableRoutes
 from devhost.durable.store import EntityStore
 from devhost.errors import StartupError
-from devhost.http_trigger import MAX_BODY, HttpTrigger, authorised
+from devhost.fence import Fence, fenced
+from devhost.http_trigger import MAX_BODY, HttpTrigger
 from devhost.index import ENTITY, HTTP, SERVICE_BUS, TIMER, Function, load_app
-from devhost.invoke import Invoker
+from devhost.invoke import Dispatcher, Invoker
 from devhost.keys import Keys
 from devhost.ncrontab import Schedule
 from devhost.ports import bind, bind_first, port_of
-from devhost.settings import expand, is_disabled, load_app_settings, load_host_options, service_bus_connection
+from devhost.serving import WEBHOOKS, guard_webhooks, serve
+from devhost.settings import (
+    ServiceBusConnection,
+    expand,
+    is_disabled,
+    load_app_settings,
+    load_host_options,
+    service_bus_connection,
+    worker_count,
+)
 from devhost.timer_trigger import StatusFile, TimerTrigger
 
 if TYPE_CHECKING:
     from devhost.servicebus_trigger import ServiceBusTrigger
 
-_WEBHOOKS = "/runtime/webhooks/durabletask"
 #: Ports the Durable extension falls back to when its own is taken.
 _RPC_FALLBACK = range(30000, 31001)
 #: Seconds running invocations get to finish when the host stops.
@@ -54,13 +65,19 @@ class HostArguments:
     #: Directory of the host's own state, below the root unless absolute.
     state: Path = Path(".devhost")
     enforce_keys: bool = False
+    #: Names by which the host may be called besides those of this machine.
+    allowed_hosts: tuple[str, ...] = ()
+    #: Processes that run functions; None leaves it to the setting FUNCTIONS_WORKER_PROCESS_COUNT.
+    workers: int | None = None
+    #: Tell of everything in the log.
+    verbose: bool = False
 
 
 class Host:
     """One app, running."""
 
     def __init__(self, arguments: HostArguments) -> None:
-        """Read the settings, bind the ports and index the app.
+        """Read the settings and bind the ports.
 
         Raises:
             StartupError: The app cannot run here; the message says why.
@@ -74,43 +91,62 @@ class Host:
         self._rpc_listener = bind_first("127.0.0.1", rpc_ports, "--rpc-port")
         shown = "localhost" if arguments.host in {"0.0.0.0", "::"} else arguments.host  # noqa: S104 - compared, not bound
         self.url = f"http://{f'[{shown}]' if ':' in shown else shown}:{port_of(self._listener)}"
-        self.functions = load_app(arguments.root)
-        self.disabled = frozenset(item.name for item in self.functions if is_disabled(item.name, os.environ))
-        self._enabled = [item for item in self.functions if item.name not in self.disabled]
+        self.workers = worker_count(arguments.workers, os.environ)
+        try:
+            self._fence = Fence.around(arguments.host, arguments.allowed_hosts)
+        except ValueError as error:
+            raise StartupError(f"--allow-host: {error}") from error
 
     def describe(self) -> list[str]:
         """Return the lines that list the app's functions."""
         return function_list(self.functions, self.disabled, self._options.route_prefix, self.url)
 
     async def start(self) -> None:
-        """Start listening, then every other trigger.
+        """Load the app, start listening, then start every other trigger.
 
         Raises:
-            StartupError: A setting is missing or a binding is malformed.
+            StartupError: The app cannot run here; the message says why.
         """
         durable = self._options.durable
         rpc_url = f"http://127.0.0.1:{port_of(self._rpc_listener)}/durabletask/"
-        client = client_binding(durable.hub_name, self.url + _WEBHOOKS, rpc_url)
-        self._invoker = Invoker(timeout_s=self._options.function_timeout_s, client_value=client)
+        client = client_binding(durable.hub_name, self.url + WEBHOOKS, rpc_url)
+        self._invoker = await self._load(client)
+        try:
+            await self._start_triggers()
+        except BaseException:
+            await self._invoker.aclose()
+            raise
+
+    async def _start_triggers(self) -> None:
         self._timers = [self._timer(item) for item in self._of_type(TIMER)]
-        self._buses = [self._bus(item) for item in self._of_type(SERVICE_BUS)]
+        queues = [self._queue(item) for item in self._of_type(SERVICE_BUS)]
+        self._buses: list[ServiceBusTrigger] = []
+        self._buses_made = asyncio.Event()
         self._store = EntityStore(self._state / "entities.sqlite")
         self._mailboxes = Mailboxes(
             {str(item.trigger.get("entityName") or item.name).lower(): item for item in self._of_type(ENTITY)},
             self._store,
             self._invoker,
-            max_concurrent=durable.max_concurrent_entities,
-            max_batch_size=durable.max_entity_batch_size,
+            max_concurrent=self._options.durable.max_concurrent_entities,
+            max_batch_size=self._options.durable.max_entity_batch_size,
             now=lambda: datetime.now(UTC),
         )
         routes = DurableRoutes(self._store, self._mailboxes)
-        rpc = web.Application(client_max_size=MAX_BODY)
+        # Only the SDK's client calls this port: no link leads here.
+        rpc_fence = dataclasses.replace(self._fence, links=False)
+        rpc = web.Application(client_max_size=MAX_BODY, middlewares=[fenced(rpc_fence)])
         routes.add_routes(rpc.router, "/durabletask")
-        self._runners = [await _serve(self._web_app(routes), self._listener), await _serve(rpc, self._rpc_listener)]
+        self._runners = [await serve(self._web_app(routes), self._listener), await serve(rpc, self._rpc_listener)]
         self._mailboxes.start()
+        self._timer_tasks = [asyncio.create_task(timer.run()) for timer in self._timers]
+        if queues:
+            # Requests are answered from here on. The SDK takes a fifth of the host's start, so it comes after that, and
+            # beside the answers.
+            await asyncio.to_thread(importlib.import_module, "devhost.servicebus_trigger")
+            self._buses = [self._bus(*queue) for queue in queues]
+        self._buses_made.set()
         for bus in self._buses:
             bus.start()
-        self._timer_tasks = [asyncio.create_task(timer.run()) for timer in self._timers]
 
     async def stop(self) -> None:
         """Take no new work, let running invocations finish for a few seconds, then end everything."""
@@ -134,8 +170,34 @@ class Host:
         await asyncio.gather(*stops, return_exceptions=True)
         for runner in self._runners:
             await runner.cleanup()
-        self._invoker.close()
+        await self._invoker.aclose()
         self._store.close()
+
+    async def _load(self, client_value: str) -> Dispatcher:
+        """Load the app, here or in worker processes, and return what runs its functions."""
+        timeout_s = self._options.function_timeout_s
+        if self.workers == 1:
+            self._index(load_app(self._arguments.root))
+            return Invoker(timeout_s=timeout_s, client_value=client_value)
+        from devhost.workers.pool import WorkerPool  # noqa: PLC0415 - few use it
+        from devhost.workers.wire import Start  # noqa: PLC0415
+
+        pool = WorkerPool(
+            self.workers,
+            Start(
+                root=str(self._arguments.root),
+                timeout_s=timeout_s,
+                client_value=client_value,
+                verbose=self._arguments.verbose,
+            ),
+        )
+        self._index(await pool.start())
+        return pool
+
+    def _index(self, functions: list[Function]) -> None:
+        self.functions = functions
+        self.disabled = frozenset(item.name for item in functions if is_disabled(item.name, os.environ))
+        self._enabled = [item for item in functions if item.name not in self.disabled]
 
     def _of_type(self, kind: str) -> list[Function]:
         return [item for item in self._enabled if item.type == kind]
@@ -147,10 +209,11 @@ class Host:
         except ValueError as error:
             raise StartupError(str(error)) from error
         runners: dict[str, Runner] = {timer.name: timer.run_now for timer in self._timers}
-        runners.update({bus.name: bus.run_now for bus in self._buses})
-        app = web.Application(client_max_size=MAX_BODY, middlewares=[_guard_webhooks(keys)] if keys else [])
+        runners.update({item.name: functools.partial(self._run_bus, item.name) for item in self._of_type(SERVICE_BUS)})
+        guards = [fenced(self._fence), *([guard_webhooks(keys)] if keys else [])]
+        app = web.Application(client_max_size=MAX_BODY, middlewares=guards)
         Admin({item.name.lower(): item for item in self.functions}, runners, keys).add_routes(app.router)
-        durable.add_routes(app.router, _WEBHOOKS)
+        durable.add_routes(app.router, WEBHOOKS)
         app.router.add_route("*", "/{path:.*}", http.handle)
         return app
 
@@ -175,20 +238,28 @@ class Host:
             function, schedule, StatusFile(self._state / "timers.json"), self._invoker, lambda: datetime.now(zone)
         )
 
-    def _bus(self, function: Function) -> "ServiceBusTrigger":
-        # A third of the host's start would go into this SDK, for apps without such a trigger too.
-        from devhost.servicebus_client import connect  # noqa: PLC0415
-        from devhost.servicebus_trigger import ServiceBusTrigger  # noqa: PLC0415
-
-        options = self._options.service_bus
-        if not function.trigger.get("autoCompleteMessages", options.auto_complete_messages):
+    def _queue(self, function: Function) -> tuple[Function, str, ServiceBusConnection]:
+        """Return a Service Bus function with its queue and where that is."""
+        if not function.trigger.get("autoCompleteMessages", self._options.service_bus.auto_complete_messages):
             raise StartupError(f"Function '{function.name}': autoCompleteMessages=false is not supported by devhost")
         try:
             connection = service_bus_connection(str(function.trigger["connection"]), os.environ)
-            queue = expand(str(function.trigger["queueName"]), os.environ)
-            return ServiceBusTrigger(function, queue, connect(connection), options, self._invoker)
-        except (StartupError, ValueError) as error:
+            return function, expand(str(function.trigger["queueName"]), os.environ), connection
+        except StartupError as error:
             raise StartupError(f"Function '{function.name}': {error}") from error
+
+    def _bus(self, function: Function, queue: str, connection: ServiceBusConnection) -> "ServiceBusTrigger":
+        from devhost.servicebus_client import connect  # noqa: PLC0415 - see _start_triggers
+        from devhost.servicebus_trigger import ServiceBusTrigger  # noqa: PLC0415
+
+        try:
+            return ServiceBusTrigger(function, queue, connect(connection), self._options.service_bus, self._invoker)
+        except ValueError as error:
+            raise StartupError(f"Function '{function.name}': {error}") from error
+
+    async def _run_bus(self, name: str, text: str) -> None:
+        await self._buses_made.wait()
+        await next(bus for bus in self._buses if bus.name == name).run_now(text)
 
 
 async def run(
@@ -210,6 +281,10 @@ async def run(
     try:
         for line in host.describe():
             say(line)
+        if host.workers > 1:
+            say(f"{host.workers} worker processes run the functions.")
+        if not arguments.verbose:
+            say("Idle, the log shows problems only; --verbose shows the runs of timers, and what they log, too.")
         if ready_file:
             scratch = ready_file.with_name(f"{ready_file.name}.{os.getpid()}.tmp")
             scratch.write_text(json.dumps({"url": host.url, "pid": os.getpid()}), encoding="utf-8")
@@ -218,22 +293,3 @@ async def run(
         await stopping.wait()
     finally:
         await host.stop()
-
-
-async def _serve(app: web.Application, listener: socket.socket) -> web.AppRunner:
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
-    await runner.setup()
-    await web.SockSite(runner, listener).start()
-    return runner
-
-
-def _guard_webhooks(keys: Keys) -> Callable[..., Awaitable[web.StreamResponse]]:
-    @web.middleware
-    async def guard(
-        request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-    ) -> web.StreamResponse:
-        if request.path.startswith(_WEBHOOKS) and not authorised(keys, request, "ADMIN", None):
-            return web.Response(status=401)
-        return await handler(request)
-
-    return guard

@@ -1,6 +1,5 @@
 """The HTTP trigger: an aiohttp request becomes the host's datum, the function's datum becomes the response."""
 
-import logging
 from collections.abc import Iterable
 from urllib.parse import parse_qsl
 
@@ -9,7 +8,7 @@ from azure.functions.meta import Datum
 
 from devhost import datums
 from devhost.index import Function
-from devhost.invoke import Invoker
+from devhost.invoke import Dispatcher
 from devhost.keys import Keys
 from devhost.routes import RouteTable
 
@@ -17,13 +16,12 @@ from devhost.routes import RouteTable
 MAX_BODY = 100 * 1024 * 1024
 # The server computes these itself; a function's own value would contradict it.
 _HOP_HEADERS = {"content-length", "transfer-encoding", "connection", "keep-alive"}
-_log = logging.getLogger("devhost.http")
 
 
 class HttpTrigger:
     """Serves the HTTP-triggered functions of an app."""
 
-    def __init__(self, functions: Iterable[Function], prefix: str, invoker: Invoker, keys: Keys | None) -> None:
+    def __init__(self, functions: Iterable[Function], prefix: str, invoker: Dispatcher, keys: Keys | None) -> None:
         """Build the route table.
 
         Args:
@@ -63,11 +61,9 @@ class HttpTrigger:
             datum,
             trace_parent=request.headers.get("traceparent"),
             trace_state=request.headers.get("tracestate", ""),
+            about=f"{request.method} {request.rel_url.raw_path}",
         )
-        if outcome.error:
-            return web.Response(status=500)
-        value = outcome.value or next(iter(outcome.outputs.values()), None)
-        return to_response(value)
+        return web.Response(status=500) if outcome.error else to_response(outcome.response)
 
 
 def full_route(function: Function, prefix: str) -> str:

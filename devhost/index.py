@@ -19,6 +19,7 @@ from devhost.errors import StartupError
 HTTP, TIMER, SERVICE_BUS, ENTITY = "httpTrigger", "timerTrigger", "serviceBusTrigger", "entityTrigger"
 DURABLE_CLIENT = "durableClient"
 _TRIGGERS = {HTTP, TIMER, SERVICE_BUS, ENTITY}
+_ORCHESTRATION = {"orchestrationTrigger", "activityTrigger"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +36,7 @@ class Function:
     """One indexed function: what triggers it and how its arguments are made."""
 
     name: str
+    #: The code; `unloaded` in a host whose worker processes run it.
     call: Callable[..., Any]
     is_async: bool
     directory: str
@@ -61,6 +63,15 @@ class Function:
     def trigger_param(self) -> str:
         """The parameter that receives the trigger's value."""
         return self.trigger["name"]
+
+
+def unloaded(*_: object, **__: object) -> None:
+    """Stand for the code of a function that another process runs.
+
+    Raises:
+        RuntimeError: Always.
+    """
+    raise RuntimeError("this function runs in a worker process")
 
 
 def load_app(root: Path) -> list[Function]:
@@ -93,8 +104,16 @@ def _index(function: Any) -> Function:
     call = function.get_user_function()
     bindings = [json.loads(raw) for raw in function.get_raw_bindings()]
     trigger = next(raw for raw in bindings if raw["type"] == function.get_trigger().type)
+    if trigger["type"] in _ORCHESTRATION:
+        raise StartupError(
+            f"Function '{name}' has an {trigger['type']}: devhost emulates durable entities, not orchestrations or"
+            " activities. Run the app with Azure Functions Core Tools (`func start`) instead."
+        )
     if trigger["type"] not in _TRIGGERS:
-        raise StartupError(f"Function '{name}': trigger type '{trigger['type']}' is not supported by devhost")
+        raise StartupError(
+            f"Function '{name}': trigger type '{trigger['type']}' is not supported by devhost, which emulates"
+            " HTTP, timer, Service Bus queue and durable entity triggers"
+        )
     parameters = dict(inspect.signature(call).parameters)
     hints = typing.get_type_hints(call)
     converters: dict[str, str] = {}

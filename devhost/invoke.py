@@ -1,4 +1,9 @@
-"""The one place where user functions run: arguments in, outcome out, one log line per invocation."""
+"""The one place where user functions run: arguments in, outcome out, one log line per invocation.
+
+The line of a request reads `POST /api/orders: 201 in 12 ms (add_order)`, that of any other invocation
+`add_order: succeeded in 12 ms (what set it off)`. A failure's line ends with the error; the traceback follows the first
+time that a function fails so at that place, for a message that is delivered ten times fails ten times.
+"""
 
 import asyncio
 import concurrent.futures.thread
@@ -12,13 +17,13 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 import azure.functions as func
 from azure.functions.meta import Datum
 
-from devhost.context import THREAD_LOCAL, Context, RetryContext, TraceContext, child_trace_parent
-from devhost.index import Function
+from devhost.context import QUIET, THREAD_LOCAL, Context, RetryContext, TraceContext, child_trace_parent
+from devhost.index import HTTP, Function
 
 _HOST_FILES = {__file__, concurrent.futures.thread.__file__}
 _log = logging.getLogger("devhost.invoke")
@@ -35,9 +40,73 @@ class Outcome:
     #: Encoded `func.Out` values by parameter.
     outputs: Mapping[str, Datum] = field(default_factory=dict)
 
+    @property
+    def response(self) -> Datum | None:
+        """The value of an HTTP function's response, None if there is none."""
+        return self.value or next(iter(self.outputs.values()), None)
+
+    @property
+    def status(self) -> int:
+        """The HTTP status of an HTTP function's response; text is 200, no value 204."""
+        value = self.response
+        if value is None or value.type is None:
+            return 204
+        return int(value.value["status_code"].value) if value.type == "http" else 200
+
 
 class FunctionTimeoutError(TimeoutError):
     """A function ran longer than host.json's `functionTimeout`."""
+
+
+class Dispatcher(Protocol):
+    """What triggers hand their invocations to: this process's own invoker, or worker processes."""
+
+    async def invoke(
+        self,
+        function: Function,
+        value: Datum,
+        *,
+        metadata: Mapping[str, Datum] | None = None,
+        trace_parent: str | None = None,
+        trace_state: str = "",
+        retry: RetryContext | None = None,
+        about: str = "",
+        quiet: bool = False,
+    ) -> Outcome:
+        """Execute a function once; see Invoker.invoke."""
+        ...
+
+    async def drain(self, timeout_s: float) -> int:
+        """Wait for running invocations, at most `timeout_s`, and return how many are left."""
+        ...
+
+    async def aclose(self) -> None:
+        """Give up what still runs, and everything that ran it."""
+        ...
+
+
+class Running:
+    """Counts what runs, as a context manager around each piece of work."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def __enter__(self) -> None:
+        self._count += 1
+        self._idle.clear()
+
+    def __exit__(self, *_: object) -> None:
+        self._count -= 1
+        if not self._count:
+            self._idle.set()
+
+    async def drain(self, timeout_s: float) -> int:
+        """Wait until nothing runs, at most `timeout_s`, and return how much is left."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._idle.wait(), timeout_s)
+        return self._count
 
 
 class Out(func.Out[Any]):
@@ -69,15 +138,16 @@ class Invoker:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="function")
         self._timeout_s = timeout_s
         self._client_value = client_value
-        self._running = 0
-        self._idle = asyncio.Event()
-        self._idle.set()
+        self._running = Running()
+        self._traced: set[tuple[str, str, str, int]] = set()
 
     async def drain(self, timeout_s: float) -> int:
         """Wait for running invocations, at most `timeout_s`, and return how many are left."""
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._idle.wait(), timeout_s)
-        return self._running
+        return await self._running.drain(timeout_s)
+
+    async def aclose(self) -> None:
+        """Close, as a dispatcher."""
+        self.close()
 
     def close(self) -> None:
         """Give the thread pool up without waiting for threads that still run."""
@@ -92,7 +162,8 @@ class Invoker:
         trace_parent: str | None = None,
         trace_state: str = "",
         retry: RetryContext | None = None,
-        reason: str = "",
+        about: str = "",
+        quiet: bool = False,
     ) -> Outcome:
         """Execute a function once.
 
@@ -106,31 +177,43 @@ class Invoker:
             trace_parent: The caller's W3C `traceparent`.
             trace_state: The caller's W3C `tracestate`.
             retry: The place in the retry policy, for functions that have one.
-            reason: What set it off, for the log.
+            about: What set it off, for the log; for HTTP the method and path.
+            quiet: Only problems are logged unless the log is verbose, as for a timer on its schedule.
         """
         trace = TraceContext(child_trace_parent(trace_parent), trace_state)
         context = Context(function.name, function.directory, str(uuid.uuid4()), trace, retry or RetryContext())
+        _log.debug("%s: started (%s; id %s)", function.name, about, context.invocation_id)
         started = time.perf_counter()
-        self._running += 1
-        self._idle.clear()
-        try:
-            outcome = await self._attempt(function, value, metadata or {}, context)
-        finally:
-            self._running -= 1
-            if not self._running:
-                self._idle.set()
-        _log.info(
-            "Executed 'Functions.%s' (%s, Id=%s, Duration=%dms%s)",
-            function.name,
-            "Failed" if outcome.error else "Succeeded",
-            context.invocation_id,
-            round((time.perf_counter() - started) * 1000),
-            f", Reason='{reason}'" if reason else "",
-        )
-        if outcome.error:
-            error = outcome.error.with_traceback(_from_user_code(outcome.error.__traceback__))
-            _log.error("Exception in 'Functions.%s'", function.name, exc_info=error)
+        with self._running:
+            token = QUIET.set(quiet)
+            try:
+                outcome = await self._attempt(function, value, metadata or {}, context)
+            finally:
+                QUIET.reset(token)
+        self._tell(function, outcome, about, round((time.perf_counter() - started) * 1000), quiet=quiet)
         return outcome
+
+    def _tell(self, function: Function, outcome: Outcome, about: str, took_ms: int, *, quiet: bool) -> None:
+        is_http = function.type == HTTP
+        subject, remark = (about, function.name) if is_http else (function.name, about)
+        remark = f" ({remark})" if remark else ""
+        error = outcome.error
+        if error is None:
+            ended = str(outcome.status) if is_http else "succeeded"
+            _log.log(logging.DEBUG if quiet else logging.INFO, "%s: %s in %d ms%s", subject, ended, took_ms, remark)
+            return
+        trace = _from_user_code(error.__traceback__)
+        place = _place(function, error)
+        is_new = place not in self._traced
+        self._traced.add(place)
+        _log.error(
+            "%s: failed in %d ms%s: %s",
+            subject,
+            took_ms,
+            remark,
+            " ".join(f"{type(error).__name__}: {error}".split()),
+            exc_info=error.with_traceback(trace) if is_new or _log.isEnabledFor(logging.DEBUG) else None,
+        )
 
     async def _attempt(
         self, function: Function, value: Datum, metadata: Mapping[str, Datum], context: Context
@@ -201,6 +284,15 @@ def _from_user_code(trace: TracebackType | None) -> TracebackType | None:
     while shown and shown.tb_frame.f_code.co_filename in _HOST_FILES:
         shown = shown.tb_next
     return shown or trace
+
+
+def _place(function: Function, error: BaseException) -> tuple[str, str, str, int]:
+    """Return what tells one kind of failure from another: the function, the error's type, and where it was raised."""
+    trace = error.__traceback__
+    while trace and trace.tb_next:
+        trace = trace.tb_next
+    file, line = (trace.tb_frame.f_code.co_filename, trace.tb_lineno) if trace else ("", 0)
+    return function.name, type(error).__name__, file, line
 
 
 def _in_thread(call: Any, arguments: dict[str, Any], invocation_id: str) -> Any:

@@ -4,15 +4,18 @@ import asyncio
 import contextlib
 import functools
 import logging
+import ssl
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
 
+import certifi
 from azure.servicebus import ServiceBusReceivedMessage
 from azure.servicebus.aio import ServiceBusClient, ServiceBusReceiver
 from azure.servicebus.exceptions import ServiceBusError
 
+from devhost.servicebus_types import complete_decoder
 from devhost.settings import ServiceBusConnection
 
 #: What the SDK raises when the broker is away, besides its own errors.
@@ -23,12 +26,18 @@ _log = logging.getLogger("devhost.servicebus")
 
 
 def connect(connection: ServiceBusConnection) -> ServiceBusClient:
-    """Make a client; errors surface at once, for the trigger has its own retry and log policy."""
+    """Make a client; errors surface at once, for the trigger has its own retry and log policy.
+
+    The TLS context is made once: left to itself the SDK makes one for every connection, reading all certificates anew,
+    even for a plain port.
+    """
+    complete_decoder()
+    options: dict[str, Any] = {"retry_total": 0, "ssl_context": ssl.create_default_context(cafile=certifi.where())}
     if connection.connection_string:
-        return ServiceBusClient.from_connection_string(connection.connection_string, retry_total=0)
+        return ServiceBusClient.from_connection_string(connection.connection_string, **options)
     from azure.identity.aio import DefaultAzureCredential  # noqa: PLC0415 - slow to import and seldom needed
 
-    return ServiceBusClient(connection.fully_qualified_namespace or "", DefaultAzureCredential(), retry_total=0)
+    return ServiceBusClient(connection.fully_qualified_namespace or "", DefaultAzureCredential(), **options)
 
 
 class Outage:
@@ -137,12 +146,12 @@ async def keep_locked(
         if done:
             return True
         if time.monotonic() - started >= limit_s:
-            _log.warning("'Functions.%s' outlives maxAutoLockRenewalDuration: its lock may expire", what)
+            _log.warning("%s outlives maxAutoLockRenewalDuration: its lock may expire", what)
             break
         try:
             locked_until = await renew()
         except (*BROKER_ERRORS, ValueError) as error:
-            _log.warning("The lock of a message for 'Functions.%s' is lost: %s", what, brief(error))
+            _log.warning("The lock of a message for %s is lost: %s", what, brief(error))
             break
     await asyncio.wait({work})
     return False

@@ -1,6 +1,10 @@
-"""A received Service Bus message as the host's trigger value and metadata."""
+"""A received Service Bus message as the host's trigger value and metadata.
 
-import json
+Only a body of data sections is handed over. The real host reads a message with the .NET SDK, whose `Body` throws
+NotSupportedException for an AMQP value or sequence section ("… cannot be retrieved using the Body property"): the
+function never runs, the message is abandoned, and after MaxDeliveryCount deliveries the broker dead-letters it.
+"""
+
 import uuid
 from collections.abc import Mapping
 from datetime import timedelta
@@ -13,9 +17,26 @@ from azure.servicebus.amqp import AmqpMessageBodyType
 from devhost import datums
 
 
+class UnreadableMessageError(ValueError):
+    """A message that the host cannot hand to a function; it counts as a failed delivery."""
+
+
 def trigger_value(message: ServiceBusReceivedMessage) -> tuple[Datum, dict[str, Datum]]:
-    """Return the body and the metadata the host sends for a message."""
-    return datums.service_bus_body(_body(message)), _metadata(message)
+    """Return the body and the metadata the host sends for a message.
+
+    Raises:
+        UnreadableMessageError: The real host could not read it either, or its properties make no sense.
+    """
+    kind = message.body_type
+    if kind is not AmqpMessageBodyType.DATA:
+        raise UnreadableMessageError(
+            f"its body is an AMQP {kind.value} section, which the Functions host cannot read:"
+            " send bytes or text (a data section), such as json.dumps(…) in a ServiceBusMessage"
+        )
+    try:
+        return datums.service_bus_body(b"".join(message.body)), _metadata(message)
+    except (TypeError, ValueError, ArithmeticError, AttributeError, RecursionError) as error:
+        raise UnreadableMessageError(f"its properties cannot be read: {error!r}") from error
 
 
 def trace_parent(message: ServiceBusReceivedMessage) -> str | None:
@@ -25,6 +46,16 @@ def trace_parent(message: ServiceBusReceivedMessage) -> str | None:
         if value:
             return _text(value)
     return None
+
+
+def shown(message: ServiceBusReceivedMessage) -> str:
+    """Return what the log calls a message: its id and session, and the number of a repeated delivery."""
+    parts = [str(message.message_id)[:100]]
+    if message.session_id is not None:
+        parts.append(f"session {message.session_id[:100]}")
+    if message.delivery_count:
+        parts.append(f"delivery {message.delivery_count + 1}")
+    return ", ".join(parts)
 
 
 def manual_value(text: str) -> tuple[Datum, dict[str, Datum]]:
@@ -38,17 +69,6 @@ def manual_value(text: str) -> tuple[Datum, dict[str, Datum]]:
         properties={},
     )
     return datums.string(text), metadata
-
-
-def _body(message: ServiceBusReceivedMessage) -> bytes:
-    if message.body_type is AmqpMessageBodyType.DATA:
-        return b"".join(message.body)
-    value = message.body
-    if message.body_type is AmqpMessageBodyType.SEQUENCE:
-        value = list(value)
-    if isinstance(value, bytes):
-        return value
-    return value.encode() if isinstance(value, str) else json.dumps(value, default=str).encode()
 
 
 def _metadata(message: ServiceBusReceivedMessage) -> dict[str, Datum]:
@@ -75,9 +95,7 @@ def _metadata(message: ServiceBusReceivedMessage) -> dict[str, Datum]:
         sequence_number=message.sequence_number or 0,
         enqueued=message.enqueued_time_utc,
         time_to_live=_time_to_live(message.time_to_live),
-        properties={
-            _text(name): _text(value) if isinstance(value, bytes) else value for name, value in properties.items()
-        },
+        properties={_text(name): _textual(value) for name, value in properties.items()},
     )
 
 
@@ -89,3 +107,12 @@ def _time_to_live(value: timedelta | float | None) -> timedelta | None:
 
 def _text(value: Any) -> str:
     return value.decode("utf-8", errors="replace") if isinstance(value, bytes) else str(value)
+
+
+def _textual(value: Any) -> Any:
+    """Return a property's value with text for bytes: the SDK leaves AMQP strings and symbols undecoded."""
+    if isinstance(value, Mapping):
+        return {_text(name): _textual(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_textual(item) for item in value]
+    return _text(value) if isinstance(value, bytes) else value

@@ -18,12 +18,13 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime
 
+from azure.functions.meta import Datum
 from azure.servicebus import NEXT_AVAILABLE_SESSION, ServiceBusReceivedMessage
 from azure.servicebus.aio import ServiceBusClient, ServiceBusReceiver
 from azure.servicebus.exceptions import OperationTimeoutError, SessionLockLostError
 
 from devhost.index import Function
-from devhost.invoke import Invoker
+from devhost.invoke import Dispatcher, Outcome
 from devhost.servicebus_client import (
     BROKER_ERRORS,
     Outage,
@@ -35,7 +36,7 @@ from devhost.servicebus_client import (
     receive_one,
     this_task,
 )
-from devhost.servicebus_message import manual_value, trace_parent, trigger_value
+from devhost.servicebus_message import UnreadableMessageError, manual_value, shown, trace_parent, trigger_value
 from devhost.settings import ServiceBusOptions
 
 #: Seconds of one long poll for a session or a message.
@@ -66,7 +67,7 @@ class ServiceBusTrigger:
     """Feeds the messages of one queue to one function."""
 
     def __init__(
-        self, function: Function, queue: str, client: ServiceBusClient, options: ServiceBusOptions, invoker: Invoker
+        self, function: Function, queue: str, client: ServiceBusClient, options: ServiceBusOptions, invoker: Dispatcher
     ) -> None:
         """Prepare a trigger.
 
@@ -126,11 +127,7 @@ class ServiceBusTrigger:
     async def run_now(self, text: str) -> None:
         """Run the function with a message made from `text`, outside the queue."""
         value, metadata = manual_value(text)
-        await self._invoker.invoke(
-            self._function, value, metadata=metadata, reason="programmatically called via the host APIs"
-        )
-
-    # --- slots
+        await self._invoker.invoke(self._function, value, metadata=metadata, about="run through /admin")
 
     def _add_slot(self) -> None:
         slot = asyncio.create_task(self._slot())
@@ -184,8 +181,6 @@ class ServiceBusTrigger:
         elif len(self._waiting) < _SPARE and (idle := [held for held in self._held if held.idle_since is not None]):
             min(idle, key=lambda held: held.idle_since or 0.0).release.set()
 
-    # --- sessions
-
     async def _serve_session(self) -> None:
         # Polls of different length: were they to end together, for a moment nobody would wait.
         poll_s = _POLL_S - 2.0 * len(self._waiting)
@@ -235,8 +230,6 @@ class ServiceBusTrigger:
                 await receiver.session.renew_lock()
         return None
 
-    # --- queues without sessions
-
     async def _serve_messages(self) -> None:
         receiver = self._client.get_queue_receiver(self._queue)
         async with self._open(receiver):
@@ -255,8 +248,6 @@ class ServiceBusTrigger:
 
                     await self._process(receiver, message, renew, message.locked_until_utc)
 
-    # --- one message
-
     async def _process(
         self,
         receiver: ServiceBusReceiver,
@@ -265,23 +256,13 @@ class ServiceBusTrigger:
         locked_until: datetime | None,
     ) -> bool:
         """Run the function for a message, settle it, and return whether the lock was kept."""
-        value, metadata = trigger_value(message)
-        run = asyncio.create_task(
-            self._invoker.invoke(
-                self._function,
-                value,
-                metadata=metadata,
-                trace_parent=trace_parent(message),
-                reason="New ServiceBus message",
-            )
-        )
         try:
-            await keep_locked(run, renew, locked_until, self._options.max_auto_lock_renewal_s, self.name)
-            outcome = await run
-        except asyncio.CancelledError:
-            run.cancel()
-            await asyncio.gather(run, return_exceptions=True)
-            raise
+            value, metadata = trigger_value(message)
+        except UnreadableMessageError as error:
+            _log.error("%s: message %s cannot be handed over: %s", self.name, shown(message), error)
+            outcome = Outcome(error=error)
+        else:
+            outcome = await self._run(message, value, metadata, renew, locked_until)
         try:
             await (receiver.abandon_message(message) if outcome.error else receiver.complete_message(message))
         except (*BROKER_ERRORS, ValueError) as error:
@@ -292,3 +273,24 @@ class ServiceBusTrigger:
             # A session whose settlement failed is taken anew: its lock, or its connection, is gone.
             return not self._sessions
         return True
+
+    async def _run(
+        self,
+        message: ServiceBusReceivedMessage,
+        value: Datum,
+        metadata: dict[str, Datum],
+        renew: Callable[[], Awaitable[datetime]],
+        locked_until: datetime | None,
+    ) -> Outcome:
+        run = asyncio.create_task(
+            self._invoker.invoke(
+                self._function, value, metadata=metadata, trace_parent=trace_parent(message), about=shown(message)
+            )
+        )
+        try:
+            await keep_locked(run, renew, locked_until, self._options.max_auto_lock_renewal_s, self.name)
+            return await run
+        except asyncio.CancelledError:
+            run.cancel()
+            await asyncio.gather(run, return_exceptions=True)
+            raise

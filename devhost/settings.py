@@ -11,6 +11,7 @@ from typing import Any
 from devhost.errors import StartupError
 from devhost.timespan import parse_timespan
 
+_MAX_WORKERS = 10
 _PERCENT_NAME = re.compile(r"%([^%\s]+)%")
 
 
@@ -122,6 +123,19 @@ def is_disabled(function: str, environ: Mapping[str, str]) -> bool:
         if environ.get(name, "").strip().lower() in {"1", "true"}:
             return True
     return False
+
+
+def worker_count(asked: int | None, environ: Mapping[str, str]) -> int:
+    """Return how many processes run functions: what was asked for, else FUNCTIONS_WORKER_PROCESS_COUNT, else 1.
+
+    Raises:
+        StartupError: It is no whole number from 1 to 10, the platform's limits.
+    """
+    text = str(asked) if asked is not None else environ.get("FUNCTIONS_WORKER_PROCESS_COUNT") or "1"
+    if not text.strip().isdecimal() or not 1 <= int(text) <= _MAX_WORKERS:
+        what = "--workers" if asked is not None else "FUNCTIONS_WORKER_PROCESS_COUNT"
+        raise StartupError(f"{what} must be a whole number from 1 to {_MAX_WORKERS}, not {text!r}")
+    return int(text)
 
 
 def load_host_options(root: Path, cpu_count: int) -> HostOptions:

@@ -56,6 +56,11 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--data", type=Path, default=Path(".devhost"), help="directory of everything kept (default: ROOT/%(default)s)"
     )
+    parser.add_argument("--workers", type=int, metavar="N", help="processes that run the app's functions (default: 1)")
+    parser.add_argument(
+        "--allow-host", action="append", default=[], metavar="NAME", help="another host name the app may be called by"
+    )
+    parser.add_argument("--verbose", "-v", action="store_true", help="log each timer's run and more")
     parser.add_argument(
         "--after", metavar="CMD", help="shell command to run once everything is up; DEVHOST_URL holds the app's address"
     )
@@ -122,7 +127,15 @@ def start(options: argparse.Namespace, parts: ExitStack, say: Callable[[str], No
     say("Starting the app …")
     settings = emulator_settings(root, azurite, bus)
     host = parts.enter_context(
-        start_host(root, settings, options.port, data, rpc_port=options.rpc_port, show_output=True)
+        start_host(
+            root,
+            settings,
+            options.port,
+            data,
+            rpc_port=options.rpc_port,
+            options=_host_options(options),
+            show_output=True,
+        )
     )
     if options.after:
         environment = {**os.environ, **settings, "DEVHOST_URL": host.url}
@@ -131,8 +144,17 @@ def start(options: argparse.Namespace, parts: ExitStack, say: Callable[[str], No
             say(f"--after ended with exit code {code}")
     if options.try_line:
         say(f"\nTry it:\n  {options.try_line}")
-    say("\nCtrl-C stops everything.")
+    say("\nCtrl-C stops everything. More in the log: --verbose (with make: make start ARGS=--verbose).")
     return [azurite, bus, host]
+
+
+def _host_options(options: argparse.Namespace) -> tuple[str, ...]:
+    found = ["--verbose"] if options.verbose else []
+    if options.workers is not None:
+        found += ["--workers", str(options.workers)]
+    for name in options.allow_host:
+        found += ["--allow-host", name]
+    return tuple(found)
 
 
 def watch(services: list[Service]) -> None:

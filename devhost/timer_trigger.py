@@ -12,7 +12,7 @@ from typing import Any
 from devhost import datums
 from devhost.context import RetryContext
 from devhost.index import Function, RetryPolicy
-from devhost.invoke import Invoker
+from devhost.invoke import Dispatcher
 from devhost.ncrontab import Schedule
 from devhost.settings import read_json
 from devhost.timespan import parse_timespan
@@ -83,7 +83,7 @@ class TimerTrigger:
         function: Function,
         schedule: Schedule,
         statuses: StatusFile,
-        invoker: Invoker,
+        invoker: Dispatcher,
         now: Callable[[], datetime],
     ) -> None:
         """Prepare a timer.
@@ -121,7 +121,7 @@ class TimerTrigger:
         self._status = self._statuses.read(self._function.name) if self._monitored else None
         past_due = is_past_due(self._schedule, self._status, self._now())
         if past_due or self._function.trigger.get("runOnStartup"):
-            await self._fire(past_due=past_due, reason="Timer fired at startup")
+            await self._fire(past_due=past_due, about="timer at start-up", quiet=True)
         while not self._stopping.is_set():
             due = self._schedule.next_after(self._now())
             if self._monitored and (self._status is None or self._status.next != due):
@@ -130,13 +130,13 @@ class TimerTrigger:
                 # Short naps keep to the wall clock when a laptop sleeps.
                 if await self._nap(min(wait_s, 30.0)):
                     return
-            await self._fire(past_due=False, reason="Timer fired")
+            await self._fire(past_due=False, about="timer", quiet=True)
 
     async def run_now(self, _text: str = "") -> None:
         """Run outside the schedule, once a running execution has ended."""
-        await self._fire(past_due=False, reason="This function was programmatically called via the host APIs.")
+        await self._fire(past_due=False, about="run through /admin", quiet=False)
 
-    async def _fire(self, *, past_due: bool, reason: str) -> None:
+    async def _fire(self, *, past_due: bool, about: str, quiet: bool) -> None:
         async with self._turn:
             started = self._now()
             due = self._schedule.next_after(started)
@@ -148,23 +148,23 @@ class TimerTrigger:
                 past_due=past_due,
                 has_status=self._monitored,
             )
-            await self._execute(value, reason)
+            await self._execute(value, about, quiet=quiet)
             if self._monitored:
                 self._keep(started, self._schedule.next_after(self._now()))
 
-    async def _execute(self, value: Any, reason: str) -> None:
+    async def _execute(self, value: Any, about: str, *, quiet: bool) -> None:
         policy = self._function.retry
         limit = policy.max_retry_count if policy else 0
         attempt = 0
         while True:
             outcome = await self._invoker.invoke(
-                self._function, value, reason=reason, retry=RetryContext(attempt, limit)
+                self._function, value, about=about, quiet=quiet, retry=RetryContext(attempt, limit)
             )
             if outcome.error is None or policy is None or (limit >= 0 and attempt >= limit):
                 return
             attempt += 1
             delay = retry_delay(policy, attempt)
-            _log.warning("Retry %d of 'Functions.%s' in %s", attempt, self._function.name, delay)
+            _log.warning("%s: retry %d in %s", self._function.name, attempt, delay)
             if await self._nap(delay.total_seconds()):
                 return
 

@@ -23,7 +23,10 @@ def register(url: str) -> list[str]:
     for path in sorted(AGENTS.glob("*.yaml")):
         agent = yaml.safe_load(path.read_text(encoding="utf-8"))
         request = urllib.request.Request(  # noqa: S310 - the user's own address
-            f"{url}/api/agents/{agent['name']}", json.dumps(agent["spec"]).encode(), method="PUT"
+            f"{url}/api/agents/{agent['name']}",
+            json.dumps(agent["spec"]).encode(),
+            {"Content-Type": "application/json"},
+            method="PUT",
         )
         with urllib.request.urlopen(request) as response:  # noqa: S310 - the user's own address
             print(f"  {agent['name']}: {'declared' if response.status == 201 else 'up to date'}")
@@ -43,6 +46,7 @@ def main() -> None:
         sys.exit(f"The app at {url} cannot be reached: {error}")
     print("\nTry it:\n")
     print(f"  curl -s {url}/api/agents/tech_advisor/runs -H 'Prefer: wait=20' \\")
+    print("    -H 'Content-Type: application/json' \\")
     print("""    -d '{"query": "Compare Table Storage and Cosmos DB for a registry of agents."}'""")
 
 

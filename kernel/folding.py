@@ -32,6 +32,8 @@ NEW = "new!"
 """What the keys of rows that are to be added start with."""
 
 _AT_ONCE = 1000
+_REMEMBERED = 1000
+"""Most sums of a partition that are kept in memory; others are read again when rows are added to them."""
 
 A = TypeVar("A")
 Parts = Sequence[tuple[str, A]]
@@ -61,8 +63,8 @@ class Sums(Generic[A]):
 async def fold(tables: Tables, sums: Sums[A], partition: str) -> int:
     """Add all new rows of the partition to its sums and return how many there were.
 
-    Each sum is read once, however many rows are added to it; what is kept in memory is the partition's sums and a page
-    of rows.
+    A sum is read once, however many rows are added to it, as long as there are not too many others: what is kept in
+    memory is bounded.
     """
     return await _Fold(tables, sums, partition).all()
 
@@ -146,6 +148,8 @@ class _Fold(Generic[A]):
         writes += [Delete(self._partition, row.key, row.etag) for row in rows]
         etags = await self._tables.commit(self._sums.table, writes)
         self._known.update({key: (amount, etag) for (key, amount), etag in zip(added.items(), etags, strict=False)})
+        while len(self._known) > _REMEMBERED:
+            del self._known[next(iter(self._known))]
 
 
 def _fitting(waiting: Sequence[tuple[Row, Parts[A]]], sums: Sums[A]) -> tuple[int, dict[str, A]]:

@@ -10,10 +10,13 @@ import uuid6
 
 from kernel.errors import InvalidInput
 
+MODEL_NAME = r"[A-Za-z0-9@~/][A-Za-z0-9_.:/@~+-]{0,127}"
+"""A model or deployment as its provider names it: `gpt-5-mini`, `@cf/meta/…`, `claude-3-5-sonnet@20240620`,
+`/models/x.gguf`, `~anthropic/…`; also the name of a tool's rate, `tool:web_search`."""
+
 _AGENT = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?")
 _WORKSPACE = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
-_SESSION = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,62}[A-Za-z0-9])?")
-_USER = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.@+:-]{0,126}[A-Za-z0-9])?")
+_TEXT = re.compile(r"(?![~ ]|\.{1,2}\Z)[^!%]*(?<! )")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _KEYS = uuid.UUID("6f0f6a3e-6f2d-5b52-9d0b-0f1c0a7f4c11")  # namespace of run ids made from callers' own keys
 
@@ -34,13 +37,24 @@ def workspace_name(text: str) -> str:
 
 
 def session_id(text: str) -> str:
-    """Return the id if it is a valid session id: a UUIDv7 of ours or 1-64 characters of the caller's choosing."""
-    return _checked(_SESSION, text, "session id", "1-64 characters of A-Z, a-z, 0-9, '_', '.' and '-'")
+    """Return the id if it is a valid session id: a UUIDv7 of ours, or a text of the caller's choosing (`is_text`)."""
+    return _text_id(text, "session id")
 
 
 def user_id(text: str) -> str:
-    """Return the id if it is a valid user id: 1-128 characters, e-mail addresses allowed."""
-    return _checked(_USER, text, "user id", "1-128 characters of A-Z, a-z, 0-9 and '_.@+:-'")
+    """Return the id if it is a valid user id, as any identity provider gives them (`is_text`)."""
+    return _text_id(text, "user id")
+
+
+def is_text(text: str) -> bool:
+    """Return whether a text can be a session's or user's id; two ids are the same only if they are equal exactly.
+
+    It has 1-128 characters, the most of a Service Bus SessionId. None is a control or another unprintable character,
+    `!`, which parts the ids within a key, or `%`, because hosts hand over a `/` in a route as `%2F`. It does not begin
+    with `~`, which ends a range of keys, neither begins nor ends with a space, and is not `.` or `..`, which URLs
+    resolve.
+    """
+    return 1 <= len(text) <= 128 and text.isprintable() and _TEXT.fullmatch(text) is not None
 
 
 def run_id(workspace: str, key: str) -> str:
@@ -87,6 +101,15 @@ def newest_first(created: datetime, ident: str) -> str:
     """Return a row key that sorts newest first: the complement of the 48-bit creation time in ms, then the id."""
     ms = int(created.timestamp() * 1000)
     return f"{(1 << 48) - 1 - ms:012x}!{ident}"
+
+
+def _text_id(text: str, what: str) -> str:
+    if not is_text(text):
+        rule = (
+            "1-128 printable characters other than '!' and '%', no '~' first, no space at either end, not '.' or '..'"
+        )
+        raise InvalidInput(f"Not a valid {what}: use {rule}.", code=f"invalid_{what.replace(' ', '_')}")
+    return text
 
 
 def _checked(pattern: re.Pattern[str], text: str, what: str, rule: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Annotated, Literal
@@ -13,23 +14,32 @@ Name = Annotated[str, Field(min_length=1, max_length=128)]
 ProjectEndpoint = Annotated[str, Field(pattern=r"^(?:https://.+|http://(?:127\.0\.0\.1|localhost)[:/].+)?$")]
 
 
+_RULE = r"[^/=\s,]+(?:/[^=\s,]+)?=[^=\s]+"
+_QUEUE_WORKSPACES = re.compile(rf"\s*(?:\*|{_RULE}(?:\s+{_RULE})*)\s*")
+
+
 class InvalidSettings(Exception):
     """A setting is missing or wrong; the text names each and says what is wrong, never its value."""
 
 
 class Settings(BaseModel):
-    """The settings. Each is an app setting (an environment variable) of the name given as its alias.
+    """The settings. Each is an app setting (an environment variable) of the name that it validates by.
+
+    In Python they go by their own names, `Settings(openai_base_url="http://127.0.0.1:11434/v1")`; an unknown one is an
+    error.
 
     Durations are in seconds. Connections are connection strings, or, for a managed identity, the settings with
     `__endpoint` and `__fullyQualifiedNamespace`.
     """
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
     tables_connection: SecretStr = Field(default=SecretStr(""), alias="TablesConnection")
     """Connection string of the storage account that holds the tables."""
     tables_endpoint: str = Field(default="", alias="TablesConnection__endpoint")
     """Table endpoint to reach with the app's identity instead, like https://NAME.table.core.windows.net."""
+    blob_endpoint: str = Field(default="", alias="BLOB_ENDPOINT")
+    """Blob endpoint of that account, for texts that are too long for a row; empty: as the table endpoint's."""
     service_bus_connection: SecretStr = Field(default=SecretStr(""), alias="ServiceBusConnection")
     """Connection string of the Service Bus namespace."""
     service_bus_namespace: str = Field(default="", alias="ServiceBusConnection__fullyQualifiedNamespace")
@@ -38,6 +48,10 @@ class Settings(BaseModel):
     """The queue of runs; sessions must be enabled on it."""
     run_queue_priority: Name = Field(default="agent-runs-priority", alias="RUN_QUEUE_PRIORITY")
     """The queue of runs of high priority; a queue of its own, with the same properties."""
+    queue_workspaces: str = Field(default="*", alias="QUEUE_WORKSPACES")
+    """Workspaces that unsigned messages may name, like `agent-runs=acme,contoso agent-runs/SUBJECT=hr`; `*` for any."""
+    queue_signing_key: SecretStr = Field(default=SecretStr(""), alias="QUEUE_SIGNING_KEY")
+    """Key, of 32 characters at least, that messages on the queues are signed with; empty for no signatures."""
 
     openai_base_url: Name = Field(default="https://api.openai.com/v1", alias="OPENAI_BASE_URL")
     """Base URL of an OpenAI-compatible endpoint, like http://127.0.0.1:11434/v1 for Ollama."""
@@ -188,6 +202,13 @@ class Settings(BaseModel):
             raise ValueError(msg)
         if self.run_queue.casefold() == self.run_queue_priority.casefold():
             msg = "RUN_QUEUE_PRIORITY: not the queue that RUN_QUEUE names, or no message says what priority it has"
+            raise ValueError(msg)
+        if not _QUEUE_WORKSPACES.fullmatch(self.queue_workspaces):
+            msg = "QUEUE_WORKSPACES: rules are QUEUE=WORKSPACE,… or QUEUE/SUBJECT=WORKSPACE,…, spaces between; or *"
+            raise ValueError(msg)
+        key = self.queue_signing_key.get_secret_value()
+        if 0 < len(key) < 32 or (not key and self.queue_workspaces.strip() != "*"):
+            msg = "QUEUE_SIGNING_KEY: 32 characters at least, and never empty while QUEUE_WORKSPACES pins a queue"
             raise ValueError(msg)
         return self
 

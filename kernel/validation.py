@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, cast
 
-from pydantic import ValidationError
+from pydantic import BaseModel, GetJsonSchemaHandler, ValidationError, model_validator
+
+from kernel.text import shown
 
 if TYPE_CHECKING:
-    from pydantic_core import ErrorDetails
+    from pydantic_core import CoreSchema, ErrorDetails
 
+NO_SUCH_FIELD = "There is no such field"
+_MOST_NAMED = 5
+_CLOUD_EVENT = "specversion"
 _OBJECTS = frozenset({"dict_type", "model_type", "model_attributes_type", "dataclass_type", "mapping_type"})
 _LISTS = frozenset({"list_type", "tuple_type"})
 
@@ -21,10 +27,46 @@ def wrong_places(error: ValidationError) -> dict[str, str]:
     found = error.errors(include_url=False, include_context=True, include_input=False)
     places = [item["loc"] for item in found]
     return {
-        _pointer(item["loc"]): in_words(item)
+        _pointer(tuple(shown(step) if isinstance(step, str) else step for step in item["loc"])): in_words(item)
         for item in found
         if item["type"] != "too_short" or not any(_below(place, item["loc"]) for place in places)
     }
+
+
+def expected(error: ValidationError, model: type[BaseModel]) -> str:
+    """Return a sentence that names the unknown fields, five at most, and those that there are; empty without any."""
+    places = [item["loc"] for item in error.errors() if item["type"] == "extra_forbidden"]
+    if not places:
+        return ""
+    names = ", ".join(shown(".".join(map(str, place))) for place in places[:_MOST_NAMED])
+    more = f" and {len(places) - _MOST_NAMED} more" if len(places) > _MOST_NAMED else ""
+    known = f"; known are {', '.join(model.model_fields)}" if any(len(place) == 1 for place in places) else ""
+    hint = " What a CloudEvents envelope carries is the body: send its 'data' alone." if _CLOUD_EVENT in names else ""
+    return f"There is no {names}{more}{known}.{hint}"
+
+
+class LeavesOut(BaseModel):
+    """A model in which null is as good as left out, for serializers that write every field."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping):
+            return values
+        return {name: value for name, value in cast("Mapping[str, Any]", values).items() if value is not None}
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """Return the schema, in which optional fields may be null."""
+        schema = handler.resolve_ref_schema(handler(core_schema))
+        null = {"type": "null"}
+        for name, each in schema.get("properties", {}).items():
+            if name in schema.get("required", ()) or null in each.get("anyOf", ()):
+                continue
+            about = {key: each[key] for key in ("title", "description", "default") if key in each}
+            kinds = {key: value for key, value in each.items() if key not in about}
+            schema["properties"][name] = about | {"anyOf": [kinds, null]}
+        return schema
 
 
 def in_words(item: ErrorDetails) -> str:
@@ -33,7 +75,7 @@ def in_words(item: ErrorDetails) -> str:
     if kind == "value_error":
         return str(context.get("error", item["msg"]))
     if kind == "extra_forbidden":
-        return "There is no such field"
+        return NO_SUCH_FIELD
     if kind in _OBJECTS:
         return "Input should be an object"
     if kind in _LISTS:

@@ -1,4 +1,4 @@
-"""All blueprints of the app, over one set of services."""
+"""All functions of the app, over one set of services."""
 
 from __future__ import annotations
 
@@ -10,30 +10,41 @@ from bootstrap.azure import azure_queue
 from bootstrap.services import Services
 from bootstrap.telemetry import start_telemetry
 from kernel.settings import Settings
-from triggers import (
+from triggers import entities, queue, timers
+from triggers.http import (
     agents,
     alerts,
     budgets,
     channels,
     configuration,
     costs,
-    dead_letters,
     drift,
-    entities,
     evaluations,
     events,
-    metrics,
     performance,
-    queue,
     reports,
     runs,
     sessions,
-    status,
     system,
-    timers,
-    versions,
 )
-from triggers.api import Api
+from triggers.http.api import Api
+
+RESOURCES = (
+    agents,
+    configuration,
+    runs,
+    sessions,
+    events,
+    costs,
+    budgets,
+    evaluations,
+    reports,
+    performance,
+    alerts,
+    channels,
+    drift,
+    system,
+)
 
 
 def create_app(settings: Settings) -> df.DFApp:
@@ -42,32 +53,12 @@ def create_app(settings: Settings) -> df.DFApp:
     services = Services.for_azure(settings)
     run_queue = azure_queue(settings)
 
-    api = Api(settings, durable_signals)
-    agents.register(api, services)
-    versions.register(api, services)
-    configuration.register(api, services)
-    runs.register(api, services, run_queue)
-    sessions.register(api, services, run_queue)
-    events.register(api, services)
-    costs.register(api, services)
-    budgets.register(api, services, run_queue)
-    evaluations.register(api, services)
-    reports.register(api, services)
-    performance.register(api, services)
-    alerts.register(api, services)
-    channels.register(api, services)
-    dead_letters.register(api, services, run_queue)
-    drift.register(api, services)
-    metrics.register(api, services)
-    status.register(api, services, run_queue)
-    system.register(api, services, run_queue)
-
     background = df.Blueprint()
     entities.register(background, Actors(settings))
     queue.register(background, services, run_queue, durable_signals)
     timers.register(background, services, run_queue, durable_signals)
 
     app = df.DFApp(http_auth_level=func.AuthLevel.FUNCTION)
-    app.register_functions(api.blueprint)
+    app.register_functions(Api(settings, services, run_queue, durable_signals, RESOURCES).blueprint())
     app.register_functions(background)
     return app

@@ -20,15 +20,13 @@ Timer = Callable[..., Coroutine[Any, Any, None]]
 _FIRST_YEAR = 1971  # a timer that never ran has the year 1
 
 
-def noting(services: Services) -> Callable[[Timer], Timer]:
-    """Return a decorator for timer functions whose successes and failures are to be seen in `GET status`.
+def noting(services: Services, name: str) -> Callable[[Timer], Timer]:
+    """Return a decorator for the timer function of that name, whose ends are to be seen in `GET status`.
 
     It also has what the timer committed published before the function counts as done.
     """
 
     def noted(function: Timer) -> Timer:
-        name = function.__name__
-
         @functools.wraps(function)
         async def timed(**given: Any) -> None:
             try:

@@ -12,8 +12,9 @@ from kernel.errors import AppError
 from kernel.tracing import attached
 from lifecycle.conversations.priority import Priority
 from lifecycle.conversations.submission import parse_message
+from lifecycle.runs.provenance import SIGNATURE, Origin
 from lifecycle.runs.queue import RunQueue
-from triggers.api import MakeSignals
+from triggers.http.api import MakeSignals
 from triggers.tracing import incoming
 
 log = logging.getLogger(__name__)
@@ -49,24 +50,28 @@ def register(blueprint: df.Blueprint, services: Services, run_queue: RunQueue, m
     ) -> None:
         await run(message, client, context, Priority.HIGH)
 
+    settings = services.settings
+    names = {Priority.NORMAL: settings.run_queue, Priority.HIGH: settings.run_queue_priority}
+
     async def run(
         message: func.ServiceBusMessage,
         client: df.DurableOrchestrationClient,
         context: func.Context,
         priority: Priority,
     ) -> None:
-        settings = services.settings
         deliveries = message.delivery_count or 1
         requeue = services.requeue(run_queue.send)
         try:
+            body = message.get_body()
             submission = parse_message(
-                message.get_body(),
+                body,
                 message_id=message.message_id,
                 session_id=message.session_id,
                 sequence_number=message.sequence_number or 0,
                 priority=priority,
                 max_query_bytes=settings.max_query_bytes,
             )
+            services.provenance.check(_origin(message, names[priority]), submission.workspace, body)
             last = deliveries >= settings.run_max_attempts
             with attached(incoming(message.application_properties or {}, context)):
                 await services.runner.process(submission, make_signals(client), requeue=requeue, last_delivery=last)
@@ -76,3 +81,8 @@ def register(blueprint: df.Blueprint, services: Services, run_queue: RunQueue, m
             log.warning("delivery %d: %s", deliveries, error.code, extra={"event": "run.not_done"})
             msg = f"{error.code}: {error.detail}"
             raise NotDone(msg) from None
+
+
+def _origin(message: func.ServiceBusMessage, queue: str) -> Origin:
+    signature = (message.application_properties or {}).get(SIGNATURE, "")
+    return Origin(queue, message.label or "", message.message_id or "", str(signature))

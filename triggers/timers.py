@@ -1,191 +1,208 @@
-"""Timers: what the app does by itself."""
+"""Timers: what the app does by itself. Each can be run now: POST /admin/functions/{name}."""
 
 from __future__ import annotations
 
 import logging
 from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import azure.durable_functions as df
 import azure.functions as func
 
-from bootstrap.services import Services
-from lifecycle.registry.prune import Action
-from lifecycle.runs.queue import RunQueue
-from triggers.api import MakeSignals
 from triggers.heartbeats import noting
+from triggers.http.api import MakeSignals
+
+if TYPE_CHECKING:
+    from bootstrap.services import Services
+    from lifecycle.registry.signals import AgentSignals
+    from lifecycle.runs.queue import RunQueue
 
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Round:
+    """What a timer works with when it is due.
+
+    Attributes:
+        services: The use cases.
+        queue: Where runs are submitted to.
+        signals: The way to agents' actors; None for timers that are declared without.
+    """
+
+    services: Services
+    queue: RunQueue
+    signals: AgentSignals | None
+
+    @property
+    def actors(self) -> AgentSignals:
+        """The way to agents' actors."""
+        if self.signals is None:
+            msg = "declare the timer with signals=True"
+            raise RuntimeError(msg)
+        return self.signals
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What a timer did, for the log.
+
+    Attributes:
+        event: The log record's `event`.
+        text: What is logged, with `%` placeholders.
+        values: Their values.
+        extra: Further fields of the record.
+    """
+
+    event: str
+    text: str
+    values: tuple[object, ...] = ()
+    extra: dict[str, Any] | None = None
+
+
+async def _prune(now: Round) -> Done:
+    verdicts = await now.services.prune.run(now.actors)
+    done = Counter(verdict.action.value for verdict in verdicts)
+    text = "of %d candidates %d agents retired, %d deleted, %d trimmed"
+    return Done("prune.done", text, (len(verdicts), done["retire"], done["delete"], done["trim"]))
+
+
+async def _verify(now: Round) -> Done:
+    return Done("agents.verifying", "%d agents are verified", (await now.services.verification.run(now.actors),))
+
+
+async def _aggregate_facts(now: Round) -> Done:
+    return Done("facts.aggregated", "%d new facts", (await now.services.folding.fold(now.services.clock()),))
+
+
+async def _aggregate(now: Round) -> Done:
+    done = await now.services.daily_costs.aggregate(now.services.clock())
+    announced = await now.services.reports.announce()
+    text = "%d new facts, %d days changed, %d reports announced"
+    return Done("costs.aggregated", text, (done.folded, done.changed, announced))
+
+
+async def _expire_sessions(now: Round) -> Done:
+    ended = await now.services.session_end.expire()
+    resumed = await now.services.session_pause.finish(now.queue.send)
+    erased = await now.services.session_erasure.finish()
+    text = "ended %d sessions; finished what was begun: %d resumed, %d erased"
+    return Done("sessions.expired", text, (ended, resumed, erased))
+
+
+async def _account_dead_letters(now: Round) -> Done:
+    count = await now.services.dead_letters(now.queue).account()
+    return Done("dead_letters.accounted", "failed %d runs whose workers died", (count,))
+
+
+async def _evaluate_answers(now: Round) -> Done:
+    done = await now.services.judges.run(now.actors)
+    return Done("evaluation.done", "%d judges asked, %d deferred", (done.judged, done.deferred))
+
+
+async def _reconcile(now: Round) -> Done:
+    summaries = await now.services.plans.reconcile()
+    counts = sum((Counter(summary.counts) for summary in summaries.values()), Counter[str]())
+    by_kind = ", ".join(f"{number} {kind}" for kind, number in sorted(counts.items())) or "none"
+    extra = {f"drift_{kind}": number for kind, number in counts.items()}
+    return Done("drift.found", "drift in %d workspaces: %s", (len(summaries), by_kind), extra)
+
+
+async def _follow_configuration(now: Round) -> Done:
+    done = await now.services.following.finish(now.actors)
+    text = "looked at %d agents: %d followed, %d could not"
+    return Done("configuration.followed", text, (done.looked, done.changed, done.refused))
+
+
+async def _evaluate_alerts(now: Round) -> Done:
+    done = await now.services.evaluator.evaluate()
+    text = "%d alert rules: %d fired, %d resolved, %d without data"
+    return Done("alerts.evaluated", text, (done.rules, done.fired, done.resolved, done.no_data))
+
+
+async def _deliver_notifications(now: Round) -> Done:
+    done = await now.services.courier.deliver()
+    text = "webhooks: %d delivered, %d to be retried, %d given up"
+    return Done("notifications.delivered", text, (done.delivered, done.retrying, done.failed))
+
+
+async def _tend_budgets(now: Round) -> Done:
+    done = await now.services.tending.tend()
+    resumed = await now.services.run_resume.resume_all(now.queue.send)
+    text = "%d reservations freed, %d runs resumed, %d counters forgotten"
+    return Done("budgets.tended", text, (done.freed, resumed, done.forgotten))
+
+
+async def _expire_events(now: Round) -> Done:
+    done = await now.services.event_retention.apply()
+    text = "deleted %d appends to streams, and the events of %d sessions"
+    return Done("events.deleted", text, (done.appends, done.sessions))
+
+
+@dataclass(frozen=True, slots=True)
+class Timer:
+    """A timer function.
+
+    Attributes:
+        name: The function's name.
+        schedule: The setting that says when it runs (NCRONTAB, UTC).
+        run: What it does.
+        signals: Whether it sends operations to agents' actors.
+    """
+
+    name: str
+    schedule: str
+    run: Callable[[Round], Awaitable[Done]]
+    signals: bool = False
+
+
+TIMERS = (
+    Timer("prune_idle_agents", "PRUNE_SCHEDULE", _prune, signals=True),
+    Timer("verify_agents", "VERIFY_SCHEDULE", _verify, signals=True),
+    Timer("aggregate_facts", "AGGREGATION_SCHEDULE", _aggregate_facts),
+    Timer("aggregate_costs", "REPORT_SCHEDULE", _aggregate),
+    Timer("expire_sessions", "SESSION_EXPIRY_SCHEDULE", _expire_sessions),
+    Timer("account_dead_letters", "DEAD_LETTER_SCHEDULE", _account_dead_letters),
+    Timer("evaluate_answers", "EVALUATION_SCHEDULE", _evaluate_answers, signals=True),
+    Timer("reconcile_agents", "DRIFT_SCHEDULE", _reconcile),
+    Timer("follow_configuration", "CONFIGURATION_SCHEDULE", _follow_configuration, signals=True),
+    Timer("evaluate_alerts", "ALERT_SCHEDULE", _evaluate_alerts),
+    Timer("deliver_notifications", "NOTIFY_SCHEDULE", _deliver_notifications),
+    Timer("tend_budgets", "BUDGET_SCHEDULE", _tend_budgets),
+    Timer("expire_events", "EVENTS_SCHEDULE", _expire_events),
+)
+
+
 def register(blueprint: df.Blueprint, services: Services, queue: RunQueue, make_signals: MakeSignals) -> None:
-    """Add the timers. Each can be run now: POST /admin/functions/{name}."""
-    noted = noting(services)
+    """Add the timers."""
+    for timer in TIMERS:
+        _register(blueprint, timer, services, queue, make_signals)
 
-    @blueprint.function_name("prune_idle_agents")
-    @blueprint.timer_trigger(arg_name="timer", schedule="%PRUNE_SCHEDULE%")
-    @blueprint.durable_client_input(client_name="client")
-    @noted
-    async def prune_idle_agents(  # pyright: ignore[reportUnusedFunction] - registered
-        timer: func.TimerRequest, client: df.DurableOrchestrationClient
-    ) -> None:
-        verdicts = await services.prune.run(make_signals(client))
-        done = Counter(verdict.action for verdict in verdicts)
-        log.info(
-            "of %d candidates %d agents retired, %d deleted, %d trimmed",
-            len(verdicts),
-            done[Action.RETIRE],
-            done[Action.DELETE],
-            done[Action.TRIM],
-            extra={"event": "prune.done"},
-        )
 
-    @blueprint.function_name("verify_agents")
-    @blueprint.timer_trigger(arg_name="timer", schedule="%VERIFY_SCHEDULE%")
-    @blueprint.durable_client_input(client_name="client")
-    @noted
-    async def verify_agents(  # pyright: ignore[reportUnusedFunction] - registered
-        timer: func.TimerRequest, client: df.DurableOrchestrationClient
-    ) -> None:
-        count = await services.verification.run(make_signals(client))
-        log.info("%d agents are verified", count, extra={"event": "agents.verifying"})
+def _register(
+    blueprint: df.Blueprint, declared: Timer, services: Services, queue: RunQueue, make_signals: MakeSignals
+) -> None:
+    async def work(signals: AgentSignals | None) -> None:
+        done = await declared.run(Round(services, queue, signals))
+        log.info(done.text, *done.values, extra={"event": done.event} | (done.extra or {}))
 
-    @blueprint.function_name("aggregate_facts")
-    @blueprint.timer_trigger(arg_name="timer", schedule="%AGGREGATION_SCHEDULE%")
-    @noted
-    async def aggregate_facts(timer: func.TimerRequest) -> None:  # pyright: ignore[reportUnusedFunction] - registered
-        count = await services.folding.fold(services.clock())
-        log.info("%d new facts", count, extra={"event": "facts.aggregated"})
+    noted = noting(services, declared.name)
+    if declared.signals:
 
-    @blueprint.function_name("aggregate_costs")
-    @blueprint.timer_trigger(arg_name="timer", schedule="%REPORT_SCHEDULE%")
-    @noted
-    async def aggregate_costs(timer: func.TimerRequest) -> None:  # pyright: ignore[reportUnusedFunction] - registered
-        done = await services.daily_costs.aggregate(services.clock())
-        announced = await services.reports.announce()
-        log.info(
-            "%d new facts, %d days changed, %d reports announced",
-            done.folded,
-            done.changed,
-            announced,
-            extra={"event": "costs.aggregated"},
-        )
+        @blueprint.durable_client_input(client_name="client")
+        @noted
+        async def signalling(timer: func.TimerRequest, client: df.DurableOrchestrationClient) -> None:
+            await work(make_signals(client))
 
-    @blueprint.function_name("expire_sessions")
-    @blueprint.timer_trigger(arg_name="timer", schedule="%SESSION_EXPIRY_SCHEDULE%")
-    @noted
-    async def expire_sessions(timer: func.TimerRequest) -> None:  # pyright: ignore[reportUnusedFunction] - registered
-        ended = await services.session_end.expire()
-        resumed = await services.session_pause.finish(queue.send)
-        erased = await services.session_erasure.finish()
-        log.info(
-            "ended %d sessions; finished what was begun: %d resumed, %d erased",
-            ended,
-            resumed,
-            erased,
-            extra={"event": "sessions.expired"},
-        )
+        function: Any = signalling
+    else:
 
-    @blueprint.function_name("account_dead_letters")
-    @blueprint.timer_trigger(arg_name="timer", schedule="%DEAD_LETTER_SCHEDULE%")
-    @noted
-    async def account_dead_letters(  # pyright: ignore[reportUnusedFunction] - registered
-        timer: func.TimerRequest,
-    ) -> None:
-        count = await services.dead_letters(queue).account()
-        log.info("failed %d runs whose workers died", count, extra={"event": "dead_letters.accounted"})
+        @noted
+        async def plain(timer: func.TimerRequest) -> None:
+            await work(None)
 
-    @blueprint.function_name("evaluate_answers")
-    @blueprint.timer_trigger(arg_name="timer", schedule="%EVALUATION_SCHEDULE%")
-    @blueprint.durable_client_input(client_name="client")
-    @noted
-    async def evaluate_answers(  # pyright: ignore[reportUnusedFunction] - registered
-        timer: func.TimerRequest, client: df.DurableOrchestrationClient
-    ) -> None:
-        done = await services.judges.hear(make_signals(client))
-        log.info(
-            "%d judges heard, %d put off",
-            done.heard,
-            done.put_off,
-            extra={"event": "evaluation.done"},
-        )
-
-    @blueprint.function_name("reconcile_agents")
-    @blueprint.timer_trigger(arg_name="timer", schedule="%DRIFT_SCHEDULE%")
-    @noted
-    async def reconcile_agents(timer: func.TimerRequest) -> None:  # pyright: ignore[reportUnusedFunction] - registered
-        summaries = await services.plans.reconcile()
-        counts = sum((Counter(summary.counts) for summary in summaries.values()), Counter[str]())
-        told = ", ".join(f"{number} {kind}" for kind, number in sorted(counts.items())) or "none"
-        extra = {f"drift_{kind}": number for kind, number in counts.items()}
-        log.info("drift in %d workspaces: %s", len(summaries), told, extra={"event": "drift.found", **extra})
-
-    @blueprint.function_name("follow_configuration")
-    @blueprint.timer_trigger(arg_name="timer", schedule="%CONFIGURATION_SCHEDULE%")
-    @blueprint.durable_client_input(client_name="client")
-    @noted
-    async def follow_configuration(  # pyright: ignore[reportUnusedFunction] - registered
-        timer: func.TimerRequest, client: df.DurableOrchestrationClient
-    ) -> None:
-        done = await services.following.finish(make_signals(client))
-        log.info(
-            "looked at %d agents: %d followed, %d could not",
-            done.looked,
-            done.changed,
-            done.refused,
-            extra={"event": "configuration.followed"},
-        )
-
-    @blueprint.function_name("evaluate_alerts")
-    @blueprint.timer_trigger(arg_name="timer", schedule="%ALERT_SCHEDULE%")
-    @noted
-    async def evaluate_alerts(timer: func.TimerRequest) -> None:  # pyright: ignore[reportUnusedFunction] - registered
-        done = await services.evaluator.evaluate()
-        log.info(
-            "%d alert rules: %d fired, %d resolved, %d without data",
-            done.rules,
-            done.fired,
-            done.resolved,
-            done.no_data,
-            extra={"event": "alerts.evaluated"},
-        )
-
-    @blueprint.function_name("deliver_notifications")
-    @blueprint.timer_trigger(arg_name="timer", schedule="%NOTIFY_SCHEDULE%")
-    @noted
-    async def deliver_notifications(  # pyright: ignore[reportUnusedFunction] - registered
-        timer: func.TimerRequest,
-    ) -> None:
-        done = await services.courier.deliver()
-        log.info(
-            "webhooks: %d delivered, %d to be retried, %d given up",
-            done.delivered,
-            done.retrying,
-            done.failed,
-            extra={"event": "notifications.delivered"},
-        )
-
-    @blueprint.function_name("tend_budgets")
-    @blueprint.timer_trigger(arg_name="timer", schedule="%BUDGET_SCHEDULE%")
-    @noted
-    async def tend_budgets(timer: func.TimerRequest) -> None:  # pyright: ignore[reportUnusedFunction] - registered
-        done = await services.tending.tend()
-        resumed = await services.run_resume.resume_all(queue.send)
-        log.info(
-            "%d reservations freed, %d runs resumed, %d counters forgotten",
-            done.freed,
-            resumed,
-            done.forgotten,
-            extra={"event": "budgets.tended"},
-        )
-
-    @blueprint.function_name("expire_events")
-    @blueprint.timer_trigger(arg_name="timer", schedule="%EVENTS_SCHEDULE%")
-    @noted
-    async def expire_events(timer: func.TimerRequest) -> None:  # pyright: ignore[reportUnusedFunction] - registered
-        done = await services.event_retention.apply()
-        log.info(
-            "deleted %d appends to streams, and the events of %d sessions",
-            done.appends,
-            done.sessions,
-            extra={"event": "events.deleted"},
-        )
+        function = plain
+    triggered = blueprint.timer_trigger(arg_name="timer", schedule=f"%{declared.schedule}%")(function)
+    blueprint.function_name(declared.name)(triggered)

@@ -29,7 +29,7 @@ class WholeAnswer(ChatMiddleware):
     def _check(self, response: ChatResponse[Any]) -> ChatResponse[Any]:
         if response.finish_reason == "content_filter":
             raise content_filtered()
-        if response.finish_reason is None:
+        if response.finish_reason in (None, "error"):
             raise unusable_answer()
         return response
 

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, cast
 
-from agent_framework import FunctionTool
-from agent_framework.foundry import FoundryAgent
+from agent_framework import ChatMiddlewareLayer, FunctionInvocationLayer, FunctionTool, UsageDetails
+from agent_framework.foundry import FoundryAgent, RawFoundryAgentChatClient
+from agent_framework.observability import ChatTelemetryLayer
 from azure.ai.projects.aio import AIProjectClient
 from azure.core.pipeline.policies import SansIOHTTPPolicy
 from openai import AsyncOpenAI, NotFoundError
@@ -18,6 +19,7 @@ from adapters.providers.answers import WHOLE_ANSWER
 from adapters.providers.foundry import Project
 from adapters.providers.foundry_agents import ProjectAgents
 from adapters.providers.model_http import ModelHttp
+from adapters.providers.reported_usage import usage_details
 from kernel.clock import Clock
 from lifecycle.registry.providers import ProviderVersion
 from lifecycle.specs.spec import AgentSpec
@@ -57,6 +59,7 @@ class FoundryClients:
             tools=list(tools) or None,
             default_options=cast("Any", options),
             middleware=[WHOLE_ANSWER],
+            client_type=_ChatClient,
         )
 
     async def conversation(self, version: ProviderVersion, session_key: str) -> str:
@@ -73,6 +76,15 @@ class FoundryClients:
         """Close both clients."""
         await self.openai.close()
         await self._client.close()
+
+
+class _ChatClient(
+    FunctionInvocationLayer[Any], ChatMiddlewareLayer[Any], ChatTelemetryLayer[Any], RawFoundryAgentChatClient[Any]
+):
+    """The framework's client, composed as its own is, which reads usage as it is reported."""
+
+    def _parse_usage_from_openai(self, usage: Any) -> UsageDetails:
+        return usage_details(usage)
 
 
 class _ProjectClient(AIProjectClient):

@@ -6,13 +6,15 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, cast
 from urllib.parse import urlsplit
 
-from agent_framework import Agent, FunctionTool, Message
+from agent_framework import Agent, FunctionTool, Message, UsageDetails
 from agent_framework.openai import OpenAIChatCompletionClient
 from openai import AsyncAzureOpenAI, AsyncOpenAI
 
 from adapters.providers.answers import WHOLE_ANSWER
 from adapters.providers.model_http import ModelHttp
 from adapters.providers.openai import Endpoint
+from adapters.providers.openai_answers import mend
+from adapters.providers.reported_usage import usage_details
 from kernel.clock import Clock
 from lifecycle.registry.providers import ProviderVersion
 from lifecycle.specs.output_format import ResponseFormat
@@ -48,14 +50,14 @@ def connect(endpoint: Endpoint, clock: Clock) -> AsyncOpenAI:
             max_retries=endpoint.max_retries,
         )
     client.organization = client.project = None
-    return client
+    return mend(client)
 
 
 def open_agent(
     client: AsyncOpenAI, endpoint: Endpoint, version: ProviderVersion, spec: AgentSpec, tools: Sequence[FunctionTool]
 ) -> Agent[Any]:
     """Return an agent over the shared client of the endpoint."""
-    chat_client = OpenAIChatCompletionClient if _is_openai(endpoint) else _CompatibleChatClient
+    chat_client = _ChatClient if _is_openai(endpoint) else _CompatibleChatClient
     options: dict[str, Any] = {
         "temperature": spec.temperature,
         "top_p": spec.top_p,
@@ -73,8 +75,15 @@ def open_agent(
     )
 
 
-class _CompatibleChatClient(OpenAIChatCompletionClient[Any]):
-    """The framework's client for servers other than OpenAI's, which get the output limit under the name they obey.
+class _ChatClient(OpenAIChatCompletionClient[Any]):
+    """The framework's client, which reads usage as every provider reports it."""
+
+    def _parse_usage_from_openai(self, usage: Any) -> UsageDetails:
+        return usage_details(usage)
+
+
+class _CompatibleChatClient(_ChatClient):
+    """The client for servers other than OpenAI's, which get the output limit under the name they obey.
 
     The framework sends `max_completion_tokens`, which OpenAI's reasoning models insist on. Ollama ignores it without a
     word (github.com/ollama/ollama/issues/7125), which would break every budget; `max_tokens` is known to all of them.

@@ -9,16 +9,33 @@ import re
 from collections.abc import Mapping
 from datetime import datetime
 from email.utils import parsedate_to_datetime
+from typing import Any
 
 from agent_framework.exceptions import ChatClientContentFilterException, ChatClientException
 from azure.core.exceptions import ClientAuthenticationError
 from openai import APIConnectionError, APIError, APIStatusError, APITimeoutError, ContentFilterFinishReasonError
 
 from adapters.providers.failures import causes, own_error, unknown_error
+from adapters.providers.openai_answers import AnsweredError
 from kernel.errors import AppError, ProviderRejected, Unavailable
 
 _WORD = re.compile(r"[A-Za-z][A-Za-z0-9_.\[\]-]{0,63}")
 _FILTER_CODES = frozenset({"content_filter", "content_policy_violation", "moderation_blocked"})
+_PERMANENT_CODES = frozenset(
+    {
+        "context_length_exceeded",
+        "exceed_context_size_error",
+        "invalid_api_key",
+        "invalid_prompt",
+        "invalid_request_error",
+        "model_not_found",
+        "string_above_max_length",
+        "unsupported_parameter",
+        "unsupported_value",
+    }
+)
+"""What fails the same way however often it is tried, whatever the status that it came with."""
+_PASSING = frozenset({408, 409, 425, 429})
 _SPENT_CODES = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
 
 
@@ -33,7 +50,9 @@ def translate(error: Exception, now: datetime) -> AppError:
             case ClientAuthenticationError():
                 return _unauthorised("no token could be got for the configured identity")
             case APIStatusError():
-                return _refused(cause, now)
+                return _refused(cause, cause.status_code, named_wait_s(cause.response.headers, now))
+            case AnsweredError():
+                return _refused(cause, cause.status_code, None)
             case APITimeoutError():
                 return _unavailable("did not answer in time")
             case APIConnectionError():
@@ -72,30 +91,40 @@ def named_wait_s(headers: Mapping[str, str], now: datetime) -> float | None:
     return max(0.0, (moment - now).total_seconds()) if moment.tzinfo else None
 
 
-def _refused(error: APIStatusError, now: datetime) -> AppError:
-    """Return what an HTTP status other than success means."""
-    status, said = error.status_code, _said(error)
+def _refused(error: APIError, status: int, wait_s: float | None) -> AppError:
+    """Return what a status other than success means."""
+    said = _said(error)
     if error.code in _FILTER_CODES:
         return content_filtered()
     if status in (401, 403):
         return _unauthorised(f"it answered {status}{said}")
     if status == 429 and error.code in _SPENT_CODES:
         return ProviderRejected(f"The account at the model provider has no quota left{said}.")
-    wait_s = named_wait_s(error.response.headers, now)
     if status == 429:
         return Unavailable(f"The model provider is throttling{said}.", code="provider_throttled", retry_after_s=wait_s)
-    if status in (408, 409, 425) or status >= 500:
+    if error.code not in _PERMANENT_CODES and _may_pass(status):
         return _unavailable(f"answered {status}{said}", wait_s)
     hint = "; check the agent's model and the endpoint" if status == 404 else ""
     return ProviderRejected(f"The model provider rejected the request with {status}{said}{hint}.")
+
+
+def _may_pass(status: int) -> bool:
+    """Return whether the same request may succeed later; what is not implemented (501, 505) stays so."""
+    return status in _PASSING or (status >= 500 and status not in (501, 505))
 
 
 def _broke_off(error: APIError) -> AppError:
     """Return what an error sent in the middle of a stream means, where there is no status any more."""
     if error.code in _FILTER_CODES:
         return content_filtered()
-    if error.code == "rate_limit_exceeded":
+    if error.code in _SPENT_CODES:
+        return ProviderRejected(f"The account at the model provider has no quota left{_said(error)}.")
+    code: Any = error.code
+    status = int(code) if isinstance(code, int) or str(code).isdecimal() else 0
+    if error.code == "rate_limit_exceeded" or status == 429:
         return Unavailable(f"The model provider is throttling{_said(error)}.", code="provider_throttled")
+    if error.code in _PERMANENT_CODES or (400 <= status < 500 and not _may_pass(status)):
+        return ProviderRejected(f"The model provider rejected the request in the middle of its answer{_said(error)}.")
     return _unavailable(f"broke off its answer{_said(error)}")
 
 

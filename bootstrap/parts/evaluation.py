@@ -9,12 +9,17 @@ from typing import TYPE_CHECKING, cast
 from bootstrap.parts.registry import RegistryParts
 
 if TYPE_CHECKING:
+    from adapters.check_processes import CheckProcessPool
     from adapters.providers.foundry import FoundryProvider
     from adapters.providers.foundry_evaluation import FoundryEvaluation
     from lifecycle.evaluation.comparison import VersionComparison
     from lifecycle.evaluation.scorer import AnswerScorer
     from llmops.evaluation.policy import FoundryPolicy
     from llmops.facts.scores import Evaluations
+
+BUILTIN_PROCESSES = 2
+OWN_PROCESSES = 4
+"""Most processes of a worker for checks: of schemas and long texts, and for the app's own."""
 
 
 class EvaluationParts(RegistryParts):
@@ -39,6 +44,13 @@ class EvaluationParts(RegistryParts):
         return await provider.evaluator(policy.model, policy.evaluators)
 
     @cached_property
+    def check_processes(self) -> tuple[CheckProcessPool, CheckProcessPool]:
+        """Where built-in checks run, and where the app's own; no process is started before one is needed."""
+        from adapters.check_processes import CheckProcessPool
+
+        return CheckProcessPool(BUILTIN_PROCESSES), CheckProcessPool(OWN_PROCESSES)
+
+    @cached_property
     def scorer(self) -> AnswerScorer:
         """Scores answers."""
         from lifecycle.evaluation.checks import CheckRunner
@@ -46,6 +58,6 @@ class EvaluationParts(RegistryParts):
 
         return AnswerScorer(
             self.checks,
-            CheckRunner(timedelta(seconds=self.settings.check_timeout)),
+            CheckRunner(timedelta(seconds=self.settings.check_timeout), *self.check_processes),
             ScoringPolicy(self.settings.evaluation_share),
         )

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from lifecycle.evaluation.judging import Judges
     from lifecycle.runs.attempt import AttemptMaker
     from lifecycle.runs.dead_letters import DeadLetters
+    from lifecycle.runs.provenance import Provenance
     from lifecycle.runs.queries import RunDesk
     from lifecycle.runs.queue import RunQueue
     from lifecycle.runs.requeue import Requeue, SendAt
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from lifecycle.sessions.erase import SessionErasure
     from lifecycle.sessions.start import SessionStart
     from llmops.facts.forgetting import RunForgetting
+    from llmops.facts.scores import Evaluation
 
 
 class RunParts(EvaluationParts, BudgetParts, PerformanceParts):
@@ -127,21 +129,26 @@ class RunParts(EvaluationParts, BudgetParts, PerformanceParts):
 
     @cached_property
     def judges(self) -> Judges:
-        """Hears judges of answers."""
-        from lifecycle.evaluation.charging import JUDGE, JudgingCharges
+        """Asks judges about answers."""
+        from lifecycle.evaluation.charging import ATTEMPT, JUDGE, JudgingCharges
         from lifecycle.evaluation.judges import agent_judge, foundry_judge
         from lifecycle.evaluation.judging import Judges
         from lifecycle.evaluation.scorer import FOUNDRY
 
-        charges = JudgingCharges(self.treasury, self.facts, self.rates, self.ledger, self.clock)
+        charges = JudgingCharges(self.treasury, self.facts, self.rates, self.clock)
+
+        async def forget_user(of: Evaluation) -> None:
+            await self.treasury.free(of.workspace, of.run_id, ATTEMPT + 1)
+            await self._forgetting.forget(of.workspace, of.agent, of.run_id, of.accepted_at, self.clock())
+
         return Judges(
             {JUDGE: agent_judge(self.resolver, charges), FOUNDRY: foundry_judge(self._foundry_evaluator, charges)},
             self.evaluations,
             self.catalog,
             self.conversations,
-            treasury=self.treasury,
-            forgetting=self._forgetting,
-            clock=self.clock,
+            charges,
+            forget_user,
+            self.clock,
         )
 
     @cached_property
@@ -162,5 +169,19 @@ class RunParts(EvaluationParts, BudgetParts, PerformanceParts):
         """Return what looks after the queue's dead letters."""
         from lifecycle.runs.dead_letters import DeadLetters
 
-        limit = self.settings.max_query_bytes
-        return DeadLetters(queue, self.conversations, self.run_recorder, max_query_bytes=limit, clock=self.clock)
+        return DeadLetters(
+            queue,
+            self.conversations,
+            self.run_recorder,
+            provenance=self.provenance,
+            max_query_bytes=self.settings.max_query_bytes,
+            clock=self.clock,
+        )
+
+    @cached_property
+    def provenance(self) -> Provenance:
+        """Whose workspaces messages may name."""
+        from lifecycle.runs.provenance import Provenance, parse_pins
+
+        key = self.settings.queue_signing_key.get_secret_value()
+        return Provenance(key, parse_pins(self.settings.queue_workspaces))

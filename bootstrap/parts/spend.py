@@ -12,18 +12,10 @@ if TYPE_CHECKING:
     from llmops.facts.folding import Folding
     from llmops.facts.store import Facts
     from llmops.reports.daily import DailyCosts
-    from llmops.spend.ledger import Ledger
 
 
 class SpendParts(MetricParts):
     """Makes what runs cost."""
-
-    @cached_property
-    def ledger(self) -> Ledger:
-        """The notes of model calls."""
-        from llmops.spend.ledger import Ledger
-
-        return Ledger(self.tables)
 
     @cached_property
     def facts(self) -> Facts:

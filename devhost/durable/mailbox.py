@@ -24,7 +24,7 @@ from azure.functions.meta import Datum
 from devhost.durable.protocol import BatchResult, EntityId, ProtocolError, Signal, batch_request, batch_response
 from devhost.durable.store import EntityStore
 from devhost.index import Function
-from devhost.invoke import FunctionTimeoutError, Invoker
+from devhost.invoke import Dispatcher, FunctionTimeoutError
 
 _FIRST_BACKOFF_S, _LONGEST_BACKOFF_S = 1.0, 60.0
 _log = logging.getLogger("devhost.entities")
@@ -41,7 +41,7 @@ class Mailboxes:
         self,
         functions: Mapping[str, Function],
         store: EntityStore,
-        invoker: Invoker,
+        invoker: Dispatcher,
         *,
         max_concurrent: int,
         max_batch_size: int,
@@ -128,7 +128,7 @@ class Mailboxes:
         state = self._store.state(entity)
         signals = [signal for _, signal in batch]
         outcome = await self._invoker.invoke(
-            function, Datum(batch_request(entity, state, signals), "string"), reason=str(entity)
+            function, Datum(batch_request(entity, state, signals), "string"), about=_about(entity, signals)
         )
         if isinstance(outcome.error, FunctionTimeoutError):
             result = BatchResult(state, tuple((signal.operation, "timed out") for signal in signals), ())
@@ -138,7 +138,7 @@ class Mailboxes:
             try:
                 result = batch_response(outcome.value.value, signals)
             except ProtocolError as error:
-                _log.error("'Functions.%s': %s", function.name, error)
+                _log.error("%s: %s", function.name, error)
                 return False
         outbox = [Signal(str(uuid.uuid4()), operation, text) for _, operation, text in result.outbox]
         try:
@@ -151,3 +151,8 @@ class Mailboxes:
         for target, _, _ in result.outbox:
             self._wake(target)
         return True
+
+
+def _about(entity: EntityId, signals: list[Signal]) -> str:
+    operations = ", ".join(sorted({signal.operation for signal in signals}))
+    return f"{entity}: {operations}" if len(signals) == 1 else f"{entity}: {len(signals)} operations, {operations}"

@@ -110,8 +110,12 @@ export function parseTopology(document) {
   });
 }
 
-/** @param {any} queue @returns {QueueProperties} */
-function parseQueue({ Name: name, Properties: given = {}, ...others }) {
+/**
+ * @param {any} queue an entry of a topology: its name, and the properties that differ from the defaults
+ * @returns {QueueProperties}
+ * @throws {TopologyError}
+ */
+export function parseQueue({ Name: name, Properties: given = {}, ...others }) {
   if (typeof name !== 'string' || !QUEUE_NAME.test(name)) {
     throw new TopologyError(`Queue '${name}': Name must be 1 to 260 letters, digits, '.', '-', '_' or '/'.`);
   }

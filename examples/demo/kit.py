@@ -34,8 +34,7 @@ class Kit:
 
     async def call(self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None) -> Any:
         """Call the API and return the JSON it answers."""
-        data = None if body is None else json.dumps(body)
-        async with self._http.request(method, path, data=data, headers=headers) as response:
+        async with self._http.request(method, path, json=body, headers=headers) as response:
             text = await response.text()
             return json.loads(text) if text else None
 

@@ -78,6 +78,7 @@ var schedulerSettings = empty(schedulerEndpoint)
 // What kernel/settings.py reads and must not guess. Everything else has its default, and docs/configuration.md.
 var appSettings = {
   TablesConnection__endpoint: storage.properties.primaryEndpoints.table
+  BLOB_ENDPOINT: storage.properties.primaryEndpoints.blob
   ServiceBusConnection__fullyQualifiedNamespace: serviceBusHost
   RUN_QUEUE: queueName
   RUN_QUEUE_PRIORITY: priorityQueueName

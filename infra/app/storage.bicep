@@ -1,4 +1,4 @@
-// One account: the app's tables, the host's locks and keys (blob), the deployed package (blob), and, unless Durable
+// One account: the app's tables and long texts, the host's locks and keys (blob), the deployed package (blob), and, unless Durable
 // Task Scheduler is used, the state of Durable Entities (blob, queue, table). No shared keys, no public blobs.
 param name string
 param location string
@@ -7,6 +7,7 @@ param sku string
 param publicAccess bool
 
 var packageContainerName = 'app-package'
+var textsContainerName = 'texts'
 var recoverDays = 7
 
 resource account 'Microsoft.Storage/storageAccounts@2024-01-01' = {
@@ -42,6 +43,13 @@ resource blobs 'Microsoft.Storage/storageAccounts/blobServices@2024-01-01' = {
 resource packages 'Microsoft.Storage/storageAccounts/blobServices/containers@2024-01-01' = {
   parent: blobs
   name: packageContainerName
+  properties: { publicAccess: 'None' }
+}
+
+// Texts that are too long for a row; the app would make it, too.
+resource texts 'Microsoft.Storage/storageAccounts/blobServices/containers@2024-01-01' = {
+  parent: blobs
+  name: textsContainerName
   properties: { publicAccess: 'None' }
 }
 

@@ -12,6 +12,7 @@ from lifecycle.configuration.items import Item, Items
 from lifecycle.configuration.kinds import OVERRIDES, Kind, Ref, references
 from lifecycle.configuration.layers import AgentConfig, Capability, Content, Overrides, Personality, Template
 from lifecycle.configuration.merging import NOTHING, Merged, Origin
+from lifecycle.specs.output_format import check_response_format
 from lifecycle.specs.tools import Tools, check_tools
 from llmops.evaluation.policy import EvaluationPolicy
 
@@ -53,7 +54,8 @@ class Sources:
         Raises:
             InvalidInput: It refers to what there is not (`unknown_template`, `unknown_personality`,
                 `unknown_capability`), its templates extend one another in a circle (`template_cycle`) or too often
-                (`template_chain_too_long`), it makes no valid spec, or names a tool that there is not (`unknown_tool`).
+                (`template_chain_too_long`), it makes no valid spec, names a tool or a check that there is
+                not (`unknown_tool`, `unknown_check`), or its answers could not be validated (`invalid_schema`).
         """
         chain = await self.chain(config.template, "/template") if config.template else []
         overrides = await self._find(OVERRIDES)
@@ -80,6 +82,7 @@ class Sources:
         effective = composed(merged, personality, capabilities)
         check_tools(self._tools, effective.spec.tools)
         _check_checks(self._checks, effective.spec.evaluation)
+        await check_response_format(effective.spec.response_format)
         return Resolved(effective, {str(item.ref): item.version for item in used})
 
     async def check(self, content: Content) -> None:
@@ -96,6 +99,7 @@ class Sources:
         tools = content.tools if isinstance(content, Capability) else getattr(content, "tools", None)
         check_tools(self._tools, tools or ())
         _check_checks(self._checks, getattr(content, "evaluation", None))
+        await check_response_format(getattr(content, "response_format", None))
 
     async def chain(self, template: str, pointer: str) -> Sequence[Item]:
         """Return the template and those it goes on from, the root first.

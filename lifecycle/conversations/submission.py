@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import ConfigDict, Field, StringConstraints, ValidationError
 
 from kernel import ids
 from kernel.errors import AppError, InvalidInput, TooLarge
 from kernel.foreign_json import parse_json
+from kernel.validation import NO_SUCH_FIELD, LeavesOut, expected, wrong_places
 from lifecycle.conversations.priority import Priority
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ MAX_REQUEST_BYTES = 240_000
 """A queue message of the standard tier holds 256 KiB, headers and ids included; JSON makes up to 6 bytes of one."""
 
 
-class RunRequest(BaseModel):
+class RunRequest(LeavesOut):
     """What a caller asks of an agent.
 
     Attributes:
@@ -165,7 +166,7 @@ def parse_message(
         raise _unreadable("The body is not JSON.") from None
     if not isinstance(values, dict):
         raise _unreadable("The body is not a JSON object.")
-    values: dict[str, Any]
+    values = {name: value for name, value in cast("dict[str, Any]", values).items() if value is not None}
     if session_id is None or values.setdefault("session_id", session_id) != session_id:
         raise _unreadable("The body's session_id is not the message's SessionId.")
     if values.setdefault("priority", priority.value) != priority:
@@ -180,7 +181,7 @@ def parse_message(
         check(submission, max_query_bytes)
         run_id = ids.run_id(submission.workspace, submission.run_id)
     except ValidationError as error:
-        raise _unreadable(f"The body is not valid: {_where(error)}.") from None
+        raise _unreadable(_in_words(error)) from None
     except AppError as error:
         raise _unreadable(error.detail) from None
     return submission.model_copy(update={"run_id": run_id})
@@ -190,7 +191,9 @@ def _unreadable(detail: str) -> InvalidInput:
     return InvalidInput(detail, code="invalid_message")
 
 
-def _where(error: ValidationError) -> str:
-    """Return which fields are wrong and how; only names of ours, for a key can be as secret as a value."""
-    wrong = [(item["loc"][0], item["type"]) for item in error.errors()[:5]]
-    return ", ".join(f"{at if at in Submission.model_fields else 'an unknown field'} ({what})" for at, what in wrong)
+def _in_words(error: ValidationError) -> str:
+    """Return which fields are wrong and how; of unknown ones the names, never a value."""
+    unknown = expected(error, Submission)
+    wrong = [f"{place} ({what})" for place, what in wrong_places(error).items() if what != NO_SUCH_FIELD]
+    found = [f"The body is not valid: {', '.join(wrong[:5])}." if wrong else "", unknown]
+    return " ".join(filter(None, found))

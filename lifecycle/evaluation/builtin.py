@@ -1,61 +1,53 @@
-"""The checks that every app has: those of `llmops.evaluation.texts`, as an agent's policy asks for them."""
+"""The checks that every app has, as an agent's policy asks for them."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
+from lifecycle.evaluation import graded
 from lifecycle.evaluation.checks import Check
-from llmops.evaluation import texts
 from llmops.evaluation.policy import EvaluationPolicy
 
 
-def builtin_checks(policy: EvaluationPolicy, topics: Sequence[str], schema: Mapping[str, Any] | None) -> list[Check]:
+def builtin_checks(
+    policy: EvaluationPolicy,
+    topics: Sequence[str],
+    schema: Mapping[str, Any] | None,
+    finish_reason: str | None = None,
+) -> list[Check]:
     """Return the checks for one answer.
 
     Args:
         policy: What a good answer of the agent is.
         topics: What the answer to this question should speak of, besides the policy's topics.
         schema: The JSON Schema that the answer is to follow; None for text.
+        finish_reason: Why the model ended the answer; None where that is not known.
     """
     expected = (*policy.topics, *(topic for topic in topics if topic not in policy.topics))
-
-    async def answered(response: str) -> float:
-        return texts.answered(response) / 100
-
-    async def named(response: str) -> float | None:
-        return _share(texts.topics(response, expected))
-
-    async def citations(response: str) -> float | None:
-        return _share(texts.citations(response, policy.citations))
-
-    async def structure(response: str) -> float | None:
-        return _share(texts.structure(response, policy.structure))
-
-    async def length(response: str) -> float | None:
-        return _share(texts.length(response, policy.min_words, policy.max_words))
-
-    async def grounded(response: str, context: str | None) -> float | None:
-        return _share(texts.grounded(response, context))
-
-    async def schema_followed(response: str) -> float | None:
-        return _share(texts.follows(response, schema))
-
     functions = {
-        "answered": answered,
-        "topics": named,
-        "citations": citations,
-        "structure": structure,
-        "length": length,
-        "grounded": grounded,
-        "schema": schema_followed,
+        "answered": graded.answered,
+        "complete": partial(graded.complete, finish_reason=finish_reason),
+        "topics": partial(graded.named, expected=expected),
+        "citations": partial(graded.citations, wanted=policy.citations),
+        "structure": partial(graded.structure, wanted=policy.structure),
+        "length": partial(graded.length, least=policy.min_words, most=policy.max_words),
+        "grounded": graded.grounded,
     }
-    return [Check(name, function) for name, function in functions.items()]
+    checks = [Check(name, function, inline=True) for name, function in functions.items()]
+    return [*checks, _schema_check(schema)]
+
+
+def _schema_check(schema: Mapping[str, Any] | None) -> Check:
+    if schema is None:
+        return Check("schema", partial(graded.schema_followed, schema=None), inline=True)
+    text = json.dumps(schema, ensure_ascii=False)
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    return Check("schema", partial(graded.schema_followed, schema=text), key=f"schema {digest}")
 
 
 BUILTIN = frozenset(check.name for check in builtin_checks(EvaluationPolicy(), (), None))
 """The names that checks of one's own cannot have."""
-
-
-def _share(percentage: int | None) -> float | None:
-    return None if percentage is None else percentage / 100

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
-from datetime import timedelta
+from dataclasses import dataclass, replace
 from typing import Any
 
 from kernel.clock import Clock
@@ -16,74 +15,112 @@ from lifecycle.runs.metering import CallMeter, MeterPolicy, charged
 from llmops.budgets.call_budget import BudgetService
 from llmops.facts.model import AttemptFact, Attribution, Call, Ending, Timing
 from llmops.facts.store import Facts
-from llmops.spend.ledger import Ledger, Line
 from llmops.spend.rates import RateBook
 from llmops.spend.usage import Usage
 
 ATTEMPT = 0
-"""The attempt that judging counts as in the ledger: attempts that answer are numbered from 1."""
+"""The attempt that reservations for judging belong to: attempts that answer are numbered from 1."""
 
 JUDGE = "judge"
 """The judge that is an agent."""
+TRIES = 5
+"""How often a judge is asked about an answer before it is given up."""
+_CALLS = 100
+"""Numbers kept for the model calls of one judgement, well above what Agent Framework's loop makes of one request."""
 
 VERDICT_TOKENS = 4000
 """Tokens that a judge's verdict may take within budgets where the judge does not say, its reasoning included."""
 
-Settle = Callable[[Usage], Awaitable[None]]
-"""Records what was really used."""
+Settle = Callable[[Usage | None], Awaitable[None]]
+"""Records what was really used; None where that is not said, so that the call is unmetered, at what was reserved."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """One try to ask a judge, which its worker alone makes.
+
+    Attributes:
+        before: The number (`before_calls`) after which its model calls are numbered.
+        note: Notes its calls where others find them when this worker dies, the last of which is about to be made.
+            Raises Unavailable; the call must not be made then.
+    """
+
+    before: int
+    note: Callable[[Sequence[Call]], Awaitable[None]]
+
+    async def calling(self, calls: Sequence[Call], following: Call) -> None:
+        """Note the calls that are settled, and the one that is about to be made, at its estimate."""
+        await self.note((*calls, following))
 
 
 class JudgingCharges:
     """Pays for judges."""
 
-    def __init__(self, budgets: BudgetService, facts: Facts, rates: RateBook, ledger: Ledger, clock: Clock) -> None:
+    def __init__(self, budgets: BudgetService, facts: Facts, rates: RateBook, clock: Clock) -> None:
         self._budgets = budgets
         self._facts = facts
         self._rates = rates
-        self._ledger = ledger
         self._clock = clock
 
     @asynccontextmanager
-    async def of_agent(self, run: Run, judge: LiveAgent) -> AsyncIterator[Sequence[Any]]:
+    async def of_agent(self, run: Run, judge: LiveAgent, judgement: Judgement) -> AsyncIterator[Sequence[Any]]:
         """Provide the middleware by which the judging agent's model calls are paid for."""
         budget = self._budgets.of(charged(run), ATTEMPT)
-        notes = _Noted(self._ledger, run, self._clock)
         guard = GuardPolicy(0, 0).of(judge.spec.runaway)
-        policy = MeterPolicy(guard, VERDICT_TOKENS, first=await self._latest_call(run) + 1)
-        meter = CallMeter(run.workspace, judge, budget, self._rates, notes, self._clock, policy)
+        policy = MeterPolicy(guard, VERDICT_TOKENS, first=judgement.before + 1)
+        meter = CallMeter(run.workspace, judge, budget, self._rates, judgement, self._clock, policy)
         try:
             yield meter.middleware()
         finally:
-            await notes.settled(meter.metered.calls)
+            metered = meter.metered
+            # First: a reservation whose worker dies is settled as what is recorded.
+            await self.record(run, JUDGE, (*metered.calls, metered.open) if metered.open else metered.calls)
             await budget.close()
-            await self._note(run, JUDGE, meter.metered.calls)
 
     @asynccontextmanager
-    async def of_service(self, run: Run, provider: str, model: str, at_most: Usage) -> AsyncIterator[Settle]:
+    async def of_service(
+        self, run: Run, provider: str, model: str, at_most: Usage, judgement: Judgement
+    ) -> AsyncIterator[Settle]:
         """Reserve what a service may take to judge, and provide what records what it took.
 
-        Where that is never told, the call stands in the ledger as unsettled, at what was reserved.
+        Where there is no result, the call is unsettled, at what was reserved.
+
+        Args:
+            run: Whose answer is judged.
+            provider: The service.
+            model: The model that it uses.
+            at_most: What it may take.
+            judgement: The try to ask it.
 
         Raises:
             BudgetBlocked: The agent's budgets do not allow it.
         """
-        budget, notes = self._budgets.of(charged(run), ATTEMPT), _Noted(self._ledger, run, self._clock)
+        budget = self._budgets.of(charged(run), ATTEMPT)
         rates, now = await self._rates.of(run.workspace), self._clock()
+        priced = rates.at_most(model, at_most, now)
         intent = call = Call(
-            number=await self._latest_call(run) + 1,
+            number=judgement.before + 1,
             at=now,
             provider=provider,
             model=model,
             usage=at_most,
-            cost_micro_usd=rates.at_most(model, at_most, now),
-            rate=rates.price(model, at_most, now).rate,
+            cost_micro_usd=priced.cost_micro_usd,
+            rate=priced.rate,
             outcome="unsettled",
         )
         await budget.begin(intent)
-        await notes.calling((), intent)
+        try:
+            await judgement.note((intent,))
+        except BaseException:
+            budget.record(replace(intent, usage=Usage(), cost_micro_usd=0, outcome="refused"))  # it is never made
+            await budget.close()
+            raise
 
-        async def settle(usage: Usage) -> None:
+        async def settle(usage: Usage | None) -> None:
             nonlocal call
+            if usage is None:
+                call = replace(intent, outcome="unmetered")
+                return
             priced = (await self._rates.of(run.workspace)).price(model, usage, intent.at)
             cost, rate = priced.cost_micro_usd, priced.rate
             call = replace(intent, usage=usage, cost_micro_usd=cost, rate=rate, outcome="answered")
@@ -91,60 +128,28 @@ class JudgingCharges:
         try:
             yield settle
         finally:
-            await notes.settled([call])
+            await self.record(run, provider, [call])
             budget.record(call)
             await budget.close()
-            await self._note(run, provider, [call])
 
-    async def _note(self, run: Run, judge: str, calls: Sequence[Call]) -> None:
-        """Write what a try to ask a judge took, beside the fact of the answer."""
+    async def record(self, run: Run, judge: str, calls: Sequence[Call]) -> None:
+        """Write what a try to ask a judge took, beside the fact of the answer; doing so again changes nothing."""
         if calls:
             await self._facts.record(judging_of(run, judge, calls))
 
-    async def _latest_call(self, run: Run) -> int:
-        first = (run.finished_at or run.created_at).date()
-        return await self._ledger.latest_call(run.workspace, run.id, ATTEMPT, first, self._clock().date())
 
+def before_calls(judge: int, attempt: int, tries: int) -> int:
+    """Return the number after which the calls of a judgement are numbered.
 
-class _Noted:
-    """Notes a judge's calls in the ledger before they are made, and what came of them."""
+    It is made of what was claimed before the judge was asked. So no two judgements of a run, at whatever worker, have a
+    call in common, and each call has its own fact and reservation.
 
-    def __init__(self, ledger: Ledger, run: Run, clock: Clock) -> None:
-        self._ledger = ledger
-        self._run = run
-        self._clock = clock
-
-    async def calling(self, calls: Sequence[Call], following: Call) -> None:
-        """Record the calls that are settled, and note the one that is about to be made."""
-        await self.settled(calls)
-        await self._ledger.begin(self._line(following), self._clock() + timedelta(hours=1))
-
-    async def settled(self, calls: Sequence[Call]) -> None:
-        """Record calls; one that is recorded already stays as it is."""
-        for call in calls:
-            await self._ledger.record(self._line(call), begun=True)
-
-    def _line(self, call: Call) -> Line:
-        run = self._run
-        return Line(
-            workspace=run.workspace,
-            run_id=run.id,
-            attempt=ATTEMPT,
-            call=call.number,
-            at=call.at,
-            agent=run.agent,
-            session_id=run.session_id,
-            user_id=run.user_id or "",
-            provider=call.provider,
-            model=call.model,
-            usage=call.usage,
-            cost_micro_usd=call.cost_micro_usd,
-            rate=call.rate,
-            latency_ms=call.latency_ms,
-            purpose="evaluation",
-            outcome="answered" if call.outcome == "unmetered" else call.outcome,
-            tool_micro_usd=call.tool_micro_usd,
-        )
+    Args:
+        judge: The judge's place among `JUDGES`, 0 or 1.
+        attempt: The attempt that gave the answer, from 1.
+        tries: How often the judgement was claimed, from 1 to TRIES.
+    """
+    return (((attempt - 1) * 2 + judge) * TRIES + tries - 1) * _CALLS
 
 
 def judging_of(run: Run, judge: str, calls: Sequence[Call]) -> AttemptFact:

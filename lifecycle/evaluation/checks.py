@@ -1,6 +1,6 @@
 """Checks of an answer, and the place to add your own.
 
-A check is one decorated function. It takes any of `query`, `response`, `context`, `conversation`, `tools` and
+A check is one decorated function of a module. It takes any of `query`, `response`, `context`, `conversation` and
 `expected_output` (what they are: agent_framework.EvalItem) and returns how good the answer is:
 
     @check
@@ -11,20 +11,21 @@ True and False are 100 and 0, a number from 0 to 1 its percentage, None "does no
 a sentence says why; the sentence is stored, so it should quote nothing of the answer. Put the check into the mapping
 that `bootstrap.parts.configuration` makes, and name it in an agent's `evaluation.checks`.
 
-A check that raises, or takes longer than it may, is left out of the score, which says so; the run is not harmed.
+A check of your own runs in another process, which imports its module; it shares no objects with the app. One that
+raises, or takes longer than it may, is left out of the score, which says so; the run is not harmed.
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import inspect
 import logging
-import threading
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, overload
+from functools import lru_cache, partial
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Protocol, overload
 
 from lifecycle.evaluation.framework import acknowledge
 from llmops.evaluation.scoring import Part
@@ -32,27 +33,83 @@ from llmops.evaluation.scoring import Part
 if TYPE_CHECKING:
     from agent_framework import CheckResult, EvalItem
 
-    EvalCheck = Callable[[EvalItem], CheckResult | Awaitable[CheckResult]]
+    EvalCheck = Callable[[EvalItem], Awaitable[CheckResult]]
 
 log = logging.getLogger(__name__)
 
 Grade = bool | float | tuple[bool | float | None, str] | None
 """What a check returns."""
 
-_KNOWN = frozenset({"query", "response", "context", "conversation", "tools", "expected_output"})
+INLINE_CHARACTERS = 20_000
+"""Characters of answer and context up to which a check marked `inline` is made on the event loop: some milliseconds."""
+MAX_CHARACTERS = 1_000_000
+"""Characters of answer and context that are checked at all."""
+PAUSE_S = 60.0
+"""How long a check is left out after it took too long."""
+
+_KNOWN = frozenset({"query", "response", "context", "conversation", "expected_output"})
 _PASSED = 50
+_MAX_REASON = 500
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A check by its name in scores."""
+    """A check by its name in scores.
+
+    Attributes:
+        name: The name.
+        function: A function of a module, or a `functools.partial` of one, so that another process can find it.
+        inline: Whether its time is linear in the text and small, so that short texts need no other process.
+        key: What is left out for a while once it took too long, where that is not all that has the name.
+    """
 
     name: str
     function: Callable[..., Grade | Awaitable[Grade]]
+    inline: bool = False
+    key: str = ""
 
 
 Checks = Mapping[str, Check]
 """The checks that specs can name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call of a check as another process makes it: only values, no objects of the app.
+
+    Attributes:
+        name: The check.
+        module: Where its function is.
+        function: The function's qualified name there; what it names may be a `Check`.
+        bound: What it is given besides the answer.
+        arguments: What it asks for of question and answer; a conversation as dictionaries.
+    """
+
+    name: str
+    module: str
+    function: str
+    bound: Mapping[str, Any]
+    arguments: Mapping[str, Any]
+
+
+class CheckFailed(Exception):
+    """The other process made no part: the text, which quotes nothing of the answer, says why."""
+
+
+class TooSlow(CheckFailed):
+    """The check took longer than it may; its process was ended."""
+
+
+class CheckProcesses(Protocol):
+    """Runs calls in processes that a stuck check cannot outlast."""
+
+    async def run(self, call: Call, limit: timedelta) -> Part:
+        """Return what the check found.
+
+        Raises:
+            CheckFailed: Nothing: it was too slow (`TooSlow`), or had no process to run in.
+        """
+        ...
 
 
 @overload
@@ -65,7 +122,7 @@ def check(
     """Make the function a check, named like it unless a name is given.
 
     Raises:
-        TypeError: It asks for what there is not.
+        TypeError: It asks for what there is not, or is no function of a module.
     """
 
     def decorated(given: Callable[..., Any]) -> Check:
@@ -73,6 +130,9 @@ def check(
         unknown = [key for key, value in wanted.items() if key not in _KNOWN and value.default is value.empty]
         if unknown:
             msg = f"a check can ask for {', '.join(sorted(_KNOWN))}; not for {', '.join(unknown)}"
+            raise TypeError(msg)
+        if "<" in given.__qualname__:
+            msg = f"a check is a function of a module, so that another process can import it; not {given.__qualname__}"
             raise TypeError(msg)
         return Check(name or given.__name__, given)
 
@@ -82,10 +142,18 @@ def check(
 class CheckRunner:
     """Runs checks on Agent Framework's LocalEvaluator, each shut off from the others and from the run."""
 
-    def __init__(self, timeout: timedelta) -> None:
-        """Set how long one check may take."""
-        self._timeout = timeout.total_seconds()
-        self._stuck: set[str] = set()
+    def __init__(self, limit: timedelta, builtin: CheckProcesses, own: CheckProcesses) -> None:
+        """Set how long one check may take, and where those run that are not made on the event loop.
+
+        Args:
+            limit: How long.
+            builtin: Where built-in checks run.
+            own: Where the app's own checks run, so that slow ones hold up no built-in ones.
+        """
+        self._limit = limit
+        self._builtin = builtin
+        self._own = own
+        self._paused: dict[str, float] = {}
 
     async def run(self, checks: list[Check], item: EvalItem) -> list[Part]:
         """Return what every check found, in their order."""
@@ -107,63 +175,89 @@ class CheckRunner:
         return [parts[one.name] for one in checks]
 
     async def _part(self, one: Check, item: EvalItem) -> Part:
-        if one.name in self._stuck:
-            return Part(one.name, None, "Left out: an earlier call of this check has not returned yet.")
+        size = len(item.response) + len(item.context or "")
+        if size > MAX_CHARACTERS:
+            return left_out(one.name, f"answer and context have more than {MAX_CHARACTERS:,} characters")
+        call = _call(one, item)
+        if one.inline and size <= INLINE_CHARACTERS:
+            return grade(one.name, partial(one.function, **call.arguments))
+        key, now = one.key or one.name, time.monotonic()
+        self._paused = {name: until for name, until in self._paused.items() if until > now}
+        if key in self._paused:
+            return left_out(one.name, "the check took too long a moment ago")
         try:
-            async with asyncio.timeout(self._timeout):
-                grade = await self._grade(one, _arguments(one, item))
-            return _part_of(one.name, grade)
-        except TimeoutError:
-            return Part(one.name, None, f"Left out: the check took longer than {self._timeout:g} s.")
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - somebody's check must not cost a run its answer
+            return await (self._builtin if one.key or one.inline else self._own).run(call, self._limit)
+        except CheckFailed as error:
+            if isinstance(error, TooSlow):
+                self._paused[key] = time.monotonic() + PAUSE_S
+            log.warning("check %s: %s", one.name, error, extra={"event": "evaluation.check_failed"})
+            return left_out(one.name, str(error))
+        except Exception as error:  # noqa: BLE001 - a machine out of threads must not cost a run its answer
             log.warning("check %s: %s", one.name, type(error).__name__, extra={"event": "evaluation.check_failed"})
-            return Part(one.name, None, f"Left out: the check raised {type(error).__name__}.")
-
-    async def _grade(self, one: Check, arguments: Mapping[str, Any]) -> Any:
-        if inspect.iscoroutinefunction(one.function):
-            return await one.function(**arguments)
-        # In a thread of its own: nothing else can leave a function that does not return. A thread of a pool would be
-        # waited for when the process ends.
-        loop = asyncio.get_running_loop()
-        done: asyncio.Future[Any] = loop.create_future()
-
-        def settle(set_it: Callable[[Any], None], value: Any) -> None:
-            self._stuck.discard(one.name)
-            if not done.done():
-                set_it(value)
-
-        def work() -> None:
-            try:
-                outcome: tuple[Callable[[Any], None], Any] = (done.set_result, one.function(**arguments))
-            except BaseException as error:  # noqa: BLE001 - carried over to the loop
-                outcome = (done.set_exception, error)
-            with contextlib.suppress(RuntimeError):  # the loop is gone, and with it who waited
-                loop.call_soon_threadsafe(settle, *outcome)
-
-        threading.Thread(target=work, name=f"check-{one.name}", daemon=True).start()
-        try:
-            return await done
-        except asyncio.CancelledError:
-            self._stuck.add(one.name)
-            raise
+            return left_out(one.name, "it could not be run")
 
 
-def _arguments(one: Check, item: EvalItem) -> Mapping[str, Any]:
+def perform(call: Call) -> Part:
+    """Make the call, in the process that is there for it, and return what the check found."""
+    import asyncio  # noqa: PLC0415 - few checks need it
+
+    arguments = dict(call.arguments)
+    if "conversation" in arguments:
+        from agent_framework import Message  # noqa: PLC0415 - few checks need it
+
+        arguments["conversation"] = [Message.from_dict(dict(message)) for message in arguments["conversation"]]
+
+    def made() -> Any:
+        found: Any = import_module(call.module)
+        for name in call.function.split("."):
+            found = getattr(found, name)
+        function = found.function if isinstance(found, Check) else found
+        result = function(**call.bound, **arguments)
+        return asyncio.run(_awaited(result)) if inspect.isawaitable(result) else result
+
+    return grade(call.name, made)
+
+
+def grade(name: str, function: Callable[[], Any]) -> Part:
+    """Return what the function's grade, or its failing, comes to."""
+    try:
+        found = function()
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - somebody's check must not cost a run its answer
+        log.warning("check %s: %s", name, type(error).__name__, extra={"event": "evaluation.check_failed"})
+        return left_out(name, f"the check raised {type(error).__name__}")
+    value, reason = found if isinstance(found, tuple) and len(found) == 2 else (found, "")
+    if value is None:
+        return Part(name, None, str(reason)[:_MAX_REASON])
+    if not isinstance(value, bool | int | float) or not 0 <= value <= 1:
+        return left_out(name, "the check returned no grade from 0 to 1")
+    return Part(name, round(100 * value), str(reason)[:_MAX_REASON])
+
+
+def left_out(name: str, why: str) -> Part:
+    """Return the part of a check that could not be made."""
+    return Part(name, None, f"Left out: {why}.")
+
+
+async def _awaited(result: Awaitable[Any]) -> Any:
+    return await result
+
+
+def _call(one: Check, item: EvalItem) -> Call:
+    function = one.function
+    bound: Mapping[str, Any] = {}
+    if isinstance(function, partial):
+        bound, function = function.keywords, function.func
     values: Mapping[str, Callable[[], Any]] = {
         "query": lambda: item.query,
         "response": lambda: item.response,
         "context": lambda: item.context,
-        "conversation": lambda: item.conversation,
-        "tools": lambda: item.tools,
+        "conversation": lambda: [message.to_dict() for message in item.conversation],
         "expected_output": lambda: item.expected_output or "",
     }
-    return {name: values[name]() for name in inspect.signature(one.function).parameters if name in values}
+    arguments = {name: values[name]() for name in _asked_for(function) if name not in bound}
+    return Call(one.name, function.__module__, function.__qualname__, bound, arguments)
 
 
-def _part_of(name: str, grade: Any) -> Part:
-    value, reason = grade if isinstance(grade, tuple) else (grade, "")
-    if value is None:
-        return Part(name, None, str(reason))
-    if not isinstance(value, bool | int | float) or not 0 <= value <= 1:
-        return Part(name, None, "Left out: the check returned no grade from 0 to 1.")
-    return Part(name, round(100 * value), str(reason))
+@lru_cache(maxsize=256)
+def _asked_for(function: Callable[..., Any]) -> frozenset[str]:
+    return _KNOWN.intersection(inspect.signature(function).parameters)

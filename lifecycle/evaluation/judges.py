@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 from kernel.errors import Unavailable
 from lifecycle.conversations.run import Run
-from lifecycle.evaluation.charging import JUDGE, JudgingCharges
+from lifecycle.evaluation.charging import JUDGE, Judgement, JudgingCharges
 from lifecycle.evaluation.judge import BEST, AgentJudge
 from lifecycle.evaluation.scorer import FOUNDRY
 from lifecycle.loader.resolver import AgentResolver
 from lifecycle.registry.signals import AgentSignals
 from llmops.evaluation.policy import EvaluationPolicy, FoundryPolicy
 from llmops.evaluation.scoring import Part
-from llmops.spend.usage import Usage
+from llmops.spend.usage import Usage, read_usage
 
 if TYPE_CHECKING:
     from agent_framework import EvalItem, EvalResults, EvalScoreResult, Evaluator
@@ -32,14 +32,16 @@ _FROM_1_TO_5 = frozenset(
 
 def agent_judge(
     resolver: AgentResolver, charges: JudgingCharges
-) -> Callable[[EvaluationPolicy, Run, EvalItem, AgentSignals], Awaitable[Sequence[Part]]]:
+) -> Callable[[EvaluationPolicy, Run, EvalItem, AgentSignals, Judgement], Awaitable[Sequence[Part]]]:
     """Return the judge that an agent of the run's workspace is."""
 
-    async def judge(policy: EvaluationPolicy, run: Run, item: EvalItem, signals: AgentSignals) -> Sequence[Part]:
+    async def judge(
+        policy: EvaluationPolicy, run: Run, item: EvalItem, signals: AgentSignals, judgement: Judgement
+    ) -> Sequence[Part]:
         if policy.judge is None:
             return [Part(JUDGE, None, "Left out: the agent's policy names no judge any more.")]
         live = await resolver.resolve(run.workspace, policy.judge.agent, signals)
-        async with charges.of_agent(run, live) as middleware:
+        async with charges.of_agent(run, live, judgement) as middleware:
             evaluator = AgentJudge(JUDGE, live, policy.judge.rubric, middleware)
             return parts_of(await evaluator.evaluate([item], eval_name=run.id))
 
@@ -48,7 +50,7 @@ def agent_judge(
 
 def foundry_judge(
     evaluator: Callable[[FoundryPolicy], Awaitable[Evaluator]], charges: JudgingCharges
-) -> Callable[[EvaluationPolicy, Run, EvalItem, AgentSignals], Awaitable[Sequence[Part]]]:
+) -> Callable[[EvaluationPolicy, Run, EvalItem, AgentSignals, Judgement], Awaitable[Sequence[Part]]]:
     """Return the judge that Foundry's evaluators are.
 
     Args:
@@ -56,24 +58,32 @@ def foundry_judge(
         charges: What pays.
     """
 
-    async def judge(policy: EvaluationPolicy, run: Run, item: EvalItem, _signals: AgentSignals) -> Sequence[Part]:
+    async def judge(
+        policy: EvaluationPolicy, run: Run, item: EvalItem, _signals: AgentSignals, judgement: Judgement
+    ) -> Sequence[Part]:
         if policy.foundry is None:
             return [Part(FOUNDRY, None, "Left out: the agent's policy no longer asks for it.")]
         asked, many = await evaluator(policy.foundry), len(policy.foundry.evaluators)
         told = len(item.query.encode()) + len(item.response.encode()) + len((item.context or "").encode())
         at_most = Usage(input_tokens=many * (told + _INSTRUCTIONS), output_tokens=many * _MOST_OUTPUT)
-        async with charges.of_service(run, FOUNDRY, policy.foundry.model, at_most) as settle:
+        async with charges.of_service(run, FOUNDRY, policy.foundry.model, at_most, judgement) as settle:
             results = await asked.evaluate([item], eval_name=f"{run.agent} {run.id}")
-            if used := [found.token_usage for found in results.items if found.token_usage]:
-                await settle(
-                    Usage(
-                        input_tokens=sum(each["prompt_tokens"] for each in used),
-                        output_tokens=sum(each["completion_tokens"] for each in used),
-                    )
-                )
+            if results.items:
+                await settle(_used(results))
         return parts_of(results, f"{FOUNDRY}_")
 
     return judge
+
+
+def _used(results: EvalResults) -> Usage | None:
+    """Return what the evaluators used in all; None where one of them does not say so that it can be booked."""
+    read = [read_usage(found.token_usage) for found in results.items]
+    used = [each for each in read if isinstance(each, Usage)]
+    if len(used) < len(read):
+        return None
+    return Usage(
+        input_tokens=sum(each.input_tokens for each in used), output_tokens=sum(each.output_tokens for each in used)
+    )
 
 
 def parts_of(results: EvalResults, prefix: str = "") -> Sequence[Part]:

@@ -1,4 +1,4 @@
-"""Hearing the judges of answers that were given: apart from the runs, so that no answer waits for them."""
+"""Asking judges about answers: apart from the runs, so that no answer waits for them."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from kernel.clock import Clock
-from kernel.errors import AppError, InternalError
+from kernel.errors import AppError, InternalError, Unavailable
 from lifecycle.conversations import run as runs
 from lifecycle.conversations.run import Run
 from lifecycle.conversations.session import SessionState
 from lifecycle.conversations.store import Change, Conversations, Event, Stored
-from lifecycle.evaluation.charging import ATTEMPT
-from lifecycle.evaluation.scorer import item_of
+from lifecycle.evaluation.charging import TRIES, Judgement, JudgingCharges, before_calls
+from lifecycle.evaluation.scorer import JUDGES, item_of
 from lifecycle.registry.catalog import Catalog
 from lifecycle.registry.signals import AgentSignals
-from llmops.budgets.call_budget import BudgetService
 from llmops.evaluation.policy import EvaluationPolicy
 from llmops.evaluation.scoring import Part
-from llmops.facts.forgetting import RunForgetting
+from llmops.facts.model import Call
 from llmops.facts.scores import Evaluation, Evaluations, Waiting
 
 if TYPE_CHECKING:
@@ -29,25 +29,30 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-TRIES = 5
-"""How often a judge is asked about an answer before it is given up."""
+ASKING = timedelta(minutes=5)
+"""How long a judge may take."""
+CLAIM = timedelta(minutes=15)
+"""How long a judgement is claimed: longer than a judge may take, by more than clocks differ."""
 _AT_ONCE = 8
 _A_ROUND = 64
 
-Judge = Callable[[EvaluationPolicy, Run, "EvalItem", AgentSignals], Awaitable[Sequence[Part]]]
+Judge = Callable[[EvaluationPolicy, Run, "EvalItem", AgentSignals, Judgement], Awaitable[Sequence[Part]]]
 """Returns what a judge finds; raises an AppError when it cannot be asked."""
+
+ForgetUser = Callable[[Evaluation], Awaitable[None]]
+"""Takes who asked out of what judging an erased run has cost, also what a judge spent that died."""
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
-    """What one round did: judges heard, and judges that could not be."""
+class JudgingRound:
+    """What one round did: judges asked, and judges that could not be. What another round has claimed is in neither."""
 
-    heard: int
-    put_off: int
+    judged: int
+    deferred: int
 
 
 class Judges:
-    """Hears the judges that wait, of the agents that have answered."""
+    """Asks the judges that wait, of the agents that have answered."""
 
     def __init__(
         self,
@@ -55,76 +60,102 @@ class Judges:
         history: Evaluations,
         catalog: Catalog,
         conversations: Conversations,
-        *,
-        treasury: BudgetService,
-        forgetting: RunForgetting,
+        charges: JudgingCharges,
+        forget_user: ForgetUser,
         clock: Clock,
+        *,
+        asking: timedelta = ASKING,
     ) -> None:
         self._judges = judges
         self._history = history
         self._catalog = catalog
         self._conversations = conversations
-        self._treasury = treasury
-        self._forgetting = forgetting
+        self._charges = charges
+        self._forget_user = forget_user
         self._clock = clock
+        self._asking = asking
 
-    async def hear(self, signals: AgentSignals) -> Heard:
-        """Do a round. It reads what is new; running it twice, or again after a crash, changes nothing more.
+    async def run(self, signals: AgentSignals) -> JudgingRound:
+        """Do a round. Rounds may overlap: each judgement is claimed before its judge is asked, and asked by one.
 
-        A crash between a judge's answer and its record has the judge asked again, and paid again.
+        After a crash a judgement is claimed again when its claim is over (`CLAIM`). What its judge had been asked is
+        recorded as spent then, and it is asked again unless its finding stands; at most TRIES times.
         """
-        heard = put_off = 0
-        for (workspace, agent), waiting in (await self._history.waiting(_A_ROUND)).items():
+        judged = deferred = 0
+        for (workspace, agent), waiting in (await self._history.waiting(_A_ROUND, self._clock())).items():
             results = await self._round(workspace, agent, waiting, signals)
-            heard += sum(results)
-            put_off += len(results) - sum(results)
-        return Heard(heard, put_off)
+            judged += results.count(True)
+            deferred += results.count(False)
+        return JudgingRound(judged, deferred)
 
     async def _round(
         self, workspace: str, name: str, waiting: Sequence[Waiting], signals: AgentSignals
-    ) -> Sequence[bool]:
+    ) -> list[bool | None]:
+        """Return of each judgement whether it was made; None where another round has claimed it."""
+        if not waiting:
+            return []
         agent = await self._catalog.find(workspace, name)
         policy = (agent.declaration.spec.evaluation if agent else None) or EvaluationPolicy()
         turns = asyncio.Semaphore(_AT_ONCE)
 
-        async def one(waits: Waiting) -> bool:
+        async def one(waits: Waiting) -> bool | None:
             async with turns:
                 try:
-                    return await self._heard(waits, policy, signals)
+                    return await self._judge(waits, policy, signals)
                 except AppError as error:
                     # What cannot be written now is written the next time, and holds up no other answer.
                     log.warning("judge %s: %s", waits.judge, error.code, extra={"event": "evaluation.judge_failed"})
                     return False
 
-        return await asyncio.gather(*(one(waits) for waits in waiting))
+        return list(await asyncio.gather(*(one(waits) for waits in waiting)))
 
-    async def _heard(self, waits: Waiting, policy: EvaluationPolicy, signals: AgentSignals) -> bool:
+    async def _judge(self, waits: Waiting, policy: EvaluationPolicy, signals: AgentSignals) -> bool | None:
         judged = await self._history.of(waits)
+        if judged is not None and waits.calls:
+            await self._record_interrupted(waits, judged)
         if judged is not None and waits.judge not in judged.judged:
-            judged = await self._judged(waits, judged, policy, signals)
-            if judged is None:
-                return False
-        if judged is not None and not await self._tell(judged, waits.judge):
-            await self._forget_asker(judged)
+            if waits.tries >= TRIES:  # the last worker that asked has died
+                parts = [Part(waits.judge, None, "Left out: the judge was interrupted.")]
+                judged = await self._history.judged(waits, parts, policy.weights, self._clock())
+            elif (claimed := await self._history.claim(waits, self._clock() + CLAIM)) is None:
+                return None
+            else:
+                waits = claimed
+                if (judged := await self._judged(claimed, judged, policy, signals)) is None:
+                    return False
+        if judged is not None and not await self._publish(judged, waits.judge):
+            await self._forget_user(judged)
         await self._history.settle(waits)
         return True
+
+    async def _record_interrupted(self, waits: Waiting, of: Evaluation) -> None:
+        """Record what a judge was asked by a worker that died meanwhile: the call under way at its estimate."""
+        run = await self._conversations.run(of.workspace, of.session_id, of.run_id)
+        if run is not None and run.attempt == of.attempt:
+            await self._charges.record(run, waits.judge, waits.calls)
 
     async def _judged(
         self, waits: Waiting, of: Evaluation, policy: EvaluationPolicy, signals: AgentSignals
     ) -> Evaluation | None:
         """Return the evaluation with what the judge found; None where it could not be asked this time."""
+        claimed = [waits]  # as last written
+
+        async def note(calls: Sequence[Call]) -> None:
+            claimed[0] = await self._history.note(claimed[0], calls)
+
+        judgement = Judgement(before_calls(JUDGES.index(waits.judge), of.attempt, waits.tries), note)
         try:
-            parts = await self._asked(waits, of, policy, signals)
+            parts = await self._asked(waits, of, policy, signals, judgement)
         except AppError as error:
-            if error.retriable and waits.tries + 1 < TRIES:
-                await self._history.put_off(waits)
+            if error.retriable and waits.tries < TRIES:
+                await self._history.release(claimed[0])
                 return None
             log.warning("judge %s: %s", waits.judge, error.code, extra={"event": "evaluation.judge_failed"})
             parts = [Part(waits.judge, None, f"Left out: {error.code}.")]
         return await self._history.judged(waits, parts, policy.weights, self._clock())
 
     async def _asked(
-        self, waits: Waiting, of: Evaluation, policy: EvaluationPolicy, signals: AgentSignals
+        self, waits: Waiting, of: Evaluation, policy: EvaluationPolicy, signals: AgentSignals, judgement: Judgement
     ) -> Sequence[Part]:
         run = await self._conversations.run(of.workspace, of.session_id, of.run_id)
         if run is None or run.answer is None or run.attempt != of.attempt:
@@ -136,21 +167,20 @@ class Judges:
         if judge is None:
             return [Part(waits.judge, None, "Left out: the app has no such judge.")]
         try:
-            return await judge(policy, run, item, signals)
+            async with asyncio.timeout(self._asking.total_seconds()):
+                return await judge(policy, run, item, signals, judgement)
         except AppError:
             raise
+        except TimeoutError as error:
+            msg = "The judge took too long."
+            raise Unavailable(msg, code="judge_too_slow") from error
         except Exception as error:
             log.error(  # noqa: TRY400 - an exception's text may quote an answer
                 "judge %s: %s", waits.judge, type(error).__name__, extra={"event": "evaluation.judge_failed"}
             )
             raise InternalError from error
 
-    async def _forget_asker(self, of: Evaluation) -> None:
-        """Take who asked out of what judging an erased run has cost, also what a judge spent that died."""
-        await self._treasury.free(of.workspace, of.run_id, ATTEMPT + 1)
-        await self._forgetting.forget(of.workspace, of.agent, of.run_id, of.accepted_at, self._clock())
-
-    async def _tell(self, judged: Evaluation, judge: str) -> bool:
+    async def _publish(self, judged: Evaluation, judge: str) -> bool:
         """Show the score at the run, and that it changed; return whether the run is there, and was not erased."""
         data = {"run_id": judged.run_id, "judge": judge, "overall": judged.score.overall}
         event = Event("run.evaluated", data, self._clock())

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from lifecycle.conversations.run import Run
-from lifecycle.evaluation.builtin import builtin_checks
+from lifecycle.evaluation.builtin import BUILTIN, builtin_checks
 from lifecycle.evaluation.charging import JUDGE
 from lifecycle.evaluation.checks import CheckRunner, Checks
 from lifecycle.evaluation.framework import acknowledge
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from agent_framework import EvalItem, Message
 
 FOUNDRY = "foundry"
+JUDGES = (JUDGE, FOUNDRY)
+"""All judges; their order numbers their calls in the ledger, and never changes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,18 +44,30 @@ class AnswerScorer:
         runner: CheckRunner,
         policy: ScoringPolicy,
     ) -> None:
+        if reserved := BUILTIN & own.keys():
+            msg = f"built-in checks have these names: {', '.join(sorted(reserved))}"
+            raise ValueError(msg)
         self._own = own
         self._runner = runner
         self._policy = policy
 
-    async def score(self, run: Run, live: LiveAgent, messages: Sequence[Message]) -> Score | None:
-        """Return the score of the answer that the messages are, with the judges to be heard; None when not sampled."""
+    async def score(
+        self, run: Run, live: LiveAgent, messages: Sequence[Message], *, finish_reason: str | None = None
+    ) -> Score | None:
+        """Return the score of the answer that the messages are, with the judges to be asked; None when not sampled.
+
+        Args:
+            run: The run.
+            live: The agent that answered.
+            messages: The answer, with the tool calls before it.
+            finish_reason: Why the model ended it; None when unknown. A cut answer scores 0 for `complete`.
+        """
         policy = live.spec.evaluation or EvaluationPolicy()
         share = self._policy.share if policy.share is None else policy.share
         if not sampled(run.id, share):
             return None
         schema = live.spec.response_format.json_schema if live.spec.response_format else None
-        checks = builtin_checks(policy, run.expected_topics, schema)
+        checks = builtin_checks(policy, run.expected_topics, schema, finish_reason)
         checks += [self._own[name] for name in policy.checks if name in self._own]
         score = score_of(await self._runner.run(checks, item_of(run, messages)), policy.weights)
         return score and replace(score, pending=tuple(judges_of(live.spec, run.id)))

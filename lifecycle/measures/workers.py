@@ -43,6 +43,8 @@ class Measures:
         for kind, tokens in counts:
             if tokens:
                 self._count(who.workspace, metrics.TOKENS, tokens, call.model, kind)
+        if call.outcome == "unmetered":
+            self._count(who.workspace, metrics.UNMETERED, 1, call.model)
         if call.cost_micro_usd is None:
             self._count(who.workspace, metrics.UNPRICED, 1, call.model)
         elif call.cost_micro_usd:

@@ -51,6 +51,8 @@ class Agent:
         # A record that says deleted is of the agent's life before it was declared again.
         if self.record is None or self.record.state is AgentState.DELETED:
             return AgentState.REGISTERED
+        if self.record.state is AgentState.DISABLED:
+            return AgentState.PROVISIONING  # it was enabled; its actor has not brought it back yet
         return self.record.state
 
     @property

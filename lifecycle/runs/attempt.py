@@ -72,7 +72,8 @@ class Prepared:
 
     Attributes:
         history: The latest messages of the session, from the number `first` on, where it has `turns` in all.
-        call: The first model call at its estimate; None where the agent is not at hand.
+        call: The first model call at its estimate; None where it is noted later: the agent is not at hand, or budgets
+            apply.
         stage: The stage that the attempt begins with, where the agent is at hand.
     """
 
@@ -120,9 +121,11 @@ class AttemptMaker:
         given = said + len(told(run).encode()) + len(live.spec.instructions.encode()) + _OVERHEAD_BYTES
         kept = held.tokens * _BYTES_A_TOKEN if held else 0
         usage = Usage(input_tokens=given + kept, output_tokens=live.spec.max_output_tokens or self.policy.output_tokens)
-        call = await estimated(self.rates, run.workspace, live.spec, live.spec.model, usage, self.clock())
-        limited = await self.budgets.of(charged(run), 1).limits()
-        return Prepared(first, session.turns, history, call, Stage.CHECKING_BUDGET if limited else Stage.RUNNING)
+        call = estimated(await self.rates.of(run.workspace), live.spec, live.spec.model, usage, self.clock())
+        if await self.budgets.of(charged(run), 1).limits():
+            # Noted once it is reserved, so that the budgets and the run never differ in whether it may have been made.
+            return Prepared(first, session.turns, history, None, Stage.CHECKING_BUDGET)
+        return Prepared(first, session.turns, history, call, Stage.RUNNING)
 
     def begin(self, lease: RunLease, signals: AgentSignals, prepared: Prepared) -> RunAttempt:
         """Return an attempt at the run that the lease holds."""
@@ -221,6 +224,11 @@ class RunAttempt:
         model = meter.metered.model
         score = await maker.score(run, live, response.messages)
         return Answer(text, score, model, live.version.version)
+
+    async def close(self) -> None:
+        """Give back what is reserved and was not spent; call it once what the attempt did is committed."""
+        if self._meter is not None:
+            await self._meter.close()
 
     def held_after(self, turns: int) -> Held | None:
         """Return the provider's conversation once the answer stands in the history, of so many turns in all."""

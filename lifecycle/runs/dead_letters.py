@@ -16,6 +16,7 @@ from lifecycle.conversations.run import WORKER_LOST, Run, RunState
 from lifecycle.conversations.store import Change, Conversations, Stored
 from lifecycle.conversations.submission import Submission, parse_message
 from lifecycle.conversations.transitions import outcome
+from lifecycle.runs.provenance import Provenance
 from lifecycle.runs.queue import DeadMessage, RunQueue
 from lifecycle.runs.record import RunRecorder
 
@@ -29,8 +30,9 @@ class DeadLetter:
     Attributes:
         id: Names it in `redrive`.
         workspace: Whose it is; what cannot be read belongs to `default`.
-        code: Why it is here: the run's error code, `invalid_message` for what cannot be read, `not_accepted` for what
-            never became a run, or `not_needed` when its run goes on or has ended without it.
+        code: Why it is here: the run's error code, `invalid_message` for what cannot be read,
+            `workspace_not_allowed` or `invalid_signature` for what may not name the workspace that it names,
+            `not_accepted` for what never became a run, or `not_needed` when its run goes on or has ended without it.
         detail: The same in a sentence.
         redrivable: Whether redriving makes sense: False for what is no message of ours.
         run_id: Its run; None when it cannot be read.
@@ -61,12 +63,14 @@ class DeadLetters:
         conversations: Conversations,
         recorder: RunRecorder,
         *,
+        provenance: Provenance,
         max_query_bytes: int,
         clock: Clock,
     ) -> None:
         self._queue = queue
         self._conversations = conversations
         self._recorder = recorder
+        self._provenance = provenance
         self._max_query_bytes = max_query_bytes
         self._clock = clock
 
@@ -190,7 +194,7 @@ class DeadLetters:
 
     def _parse(self, message: DeadMessage) -> Submission | InvalidInput:
         try:
-            return parse_message(
+            submission = parse_message(
                 message.body,
                 message_id=message.message_id,
                 session_id=message.session_id,
@@ -198,8 +202,10 @@ class DeadLetters:
                 priority=message.priority,
                 max_query_bytes=self._max_query_bytes,
             )
+            self._provenance.check(message.origin, submission.workspace, message.body)
         except InvalidInput as error:
             return error
+        return submission
 
 
 def _why(run: Run | None) -> tuple[str, str]:

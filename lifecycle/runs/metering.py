@@ -3,29 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
-from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from kernel.clock import Clock
-from kernel.errors import AppError, Unavailable
-from lifecycle.runs.estimating import estimate
+from kernel.errors import Unavailable
+from lifecycle.runs.costing import PendingCall, metered, refused
+from lifecycle.runs.estimating import sent
 from lifecycle.runs.guard import Guard, GuardPolicy
 from lifecycle.specs.spending import reached
 from llmops.budgets.call_budget import CallBudget
 from llmops.budgets.rules import BudgetBlocked, Charged
 from llmops.budgets.waits import APPROVAL
 from llmops.facts.model import Call, ToolCall
+from llmops.spend.pricing import Rates
 from llmops.spend.rates import RateBook
 from llmops.spend.usage import Spend, Usage
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from agent_framework import ChatContext, ChatResponse, ChatResponseUpdate, Message, ResponseStream, UsageDetails
+    from agent_framework import ChatContext, ChatResponse, ChatResponseUpdate, Content, Message, ResponseStream
 
     from lifecycle.conversations.run import Run
     from lifecycle.loader.resolver import LiveAgent
@@ -33,13 +35,7 @@ if TYPE_CHECKING:
     from lifecycle.specs.spending import Rung
 
 CallNext = Callable[[], Awaitable[None]]
-_HOSTED = {
-    "search_tool_call": "web_search",
-    "code_interpreter_tool_call": "code_interpreter",
-    "image_generation_tool_call": "image_generation",
-    "mcp_server_tool_call": "mcp",
-}
-"""Contents that say that the provider ran a tool, and what its rate is named after."""
+log = logging.getLogger(__name__)
 
 
 class CallNotes(Protocol):
@@ -168,8 +164,10 @@ class CallMeter:
                 raise BudgetBlocked("The wall time that a budget allows is over.") from None
             msg = f"The attempt took longer than {timeout_s:g} s."
             raise Unavailable(msg, code="run_timeout") from None
-        finally:
-            await self._budget.close()
+
+    async def close(self) -> None:
+        """Give back what the last call has left of its reservation; once its cost is committed with the run."""
+        await self._budget.close()
 
     async def _call(self, context: ChatContext, call_next: CallNext) -> None:
         call = await self._begin(context)
@@ -177,7 +175,7 @@ class CallMeter:
         try:
             await call_next()
         except BaseException as error:
-            self._end_without(call, error, started)
+            await self._end_without(call, error, None, started)
             raise
         result = context.result
         if context.stream:
@@ -187,26 +185,28 @@ class CallMeter:
             await self._end(call, result, started)  # pyright: ignore[reportArgumentType] - of one that is not
 
     def _metered(
-        self, stream: ResponseStream[ChatResponseUpdate, ChatResponse[Any]], call: Call
+        self, stream: ResponseStream[ChatResponseUpdate, ChatResponse[Any]], call: PendingCall
     ) -> ResponseStream[ChatResponseUpdate, ChatResponse[Any]]:
         from agent_framework import ChatResponse, ResponseStream  # noqa: PLC0415 - cold start
 
         async def updates() -> AsyncIterator[ChatResponseUpdate]:
             started = time.perf_counter()
+            came: list[Content] = []
             try:
                 async with stream:
                     async for update in stream:
+                        came += update.contents
                         yield update
                     response = await stream.get_final_response()
             except BaseException as error:  # the reader's leaving among them
-                self._end_without(call, error, started)
+                await self._end_without(call, error, came, started)
                 raise
             await self._end(call, response, started)
 
         return ResponseStream(updates(), finalizer=ChatResponse.from_updates)
 
-    async def _begin(self, context: ChatContext) -> Call:
-        """Note and reserve the call, and return it at its estimate.
+    async def _begin(self, context: ChatContext) -> PendingCall:
+        """Note and reserve the call at the most that it may take, and return it.
 
         Raises:
             BudgetBlocked: A budget, or a degradation step of the agent, does not allow it.
@@ -214,10 +214,10 @@ class CallMeter:
             Unavailable: It cannot be noted.
         """
         self._guard.check(time.monotonic())
-        metered, spec = self.metered, self._live.spec
-        metered.messages = list(context.messages)
-        if metered.wanted is None:
-            metered.given = len(metered.messages)
+        state, spec = self.metered, self._live.spec
+        state.messages = list(context.messages)
+        if state.wanted is None:
+            state.given = len(state.messages)
         options: dict[str, Any] = context.options if isinstance(context.options, dict) else {}
         limited = bool(await self._budget.limits())
         if limited:
@@ -228,49 +228,45 @@ class CallMeter:
                 options["max_tokens"] = options["max_tokens"] or self._policy.usual_output
         model = str(options.get("model") or spec.model)
         most_output = int(options.get("max_tokens") or spec.max_output_tokens or self._policy.usual_output)
-        usage = estimate(
-            context.messages, options, spec.instructions, held=self._policy.held_tokens, most_output=most_output
+        sends = sent(context.messages, options, spec.instructions, held=self._policy.held_tokens)
+        usage = Usage(input_tokens=sends.at_most(), output_tokens=most_output)
+        rates = await self._rates.of(self._workspace)
+        call = replace(
+            estimated(rates, spec, model, usage, self._clock()), number=self._policy.first + len(state.calls)
         )
-        call = await estimated(self._rates, self._workspace, spec, model, usage, self._clock())
-        metered.wanted = call = replace(call, number=self._policy.first + len(metered.calls))
+        state.wanted = call
         await self._budget.begin(call)
         try:
-            await self._notes.calling(metered.calls, call)
+            await self._notes.calling(state.calls, call)
         except BaseException:
             self._budget.record(replace(call, usage=Usage(), cost_micro_usd=0, outcome="refused"))  # it is never made
             raise
-        metered.open = call
+        state.open = call
         if self._limit is not None and self._budget.until is not None:
             self._limit.reschedule(min(self._latest, self._budget.until))
-        return call
+        return PendingCall(call, sends, rates)
 
-    async def _end(self, call: Call, response: ChatResponse[Any], started: float) -> None:
+    async def _end(self, call: PendingCall, response: ChatResponse[Any], started: float) -> None:
         """Settle the call at what it cost."""
-        model = response.model or call.model
         self.metered.finish_reason = str(response.finish_reason or "")
-        usage = usage_of(response.usage_details)
-        rates = await self._rates.of(self._workspace)
-        priced, fees = rates.price(model, usage, call.at), rates.fees(_tools(response))
-        cost = None if priced.cost_micro_usd is None else priced.cost_micro_usd + fees
-        answered = replace(
-            call,
-            model=model,
-            usage=usage,
-            cost_micro_usd=cost,
-            rate=priced.rate,
-            tool_micro_usd=fees,
-            outcome="answered",
-            requested=call.model if call.model != model else "",
-        )
-        self._settle(answered, started)
-        if cost is None:
-            await self._rates.note_unpriced(self._workspace, model)
+        if metered(response):
+            settled, unmetered = call.answered(response)
+        else:  # counting takes a tokenizer, whose first use takes a second
+            settled, unmetered = await asyncio.to_thread(call.answered, response)
+        if unmetered:
+            msg = "the usage of an answer of %s cannot be booked, which is charged at an estimate: %s"
+            log.warning(msg, settled.model, unmetered, extra={"event": "usage.unmetered"})
+        self._settle(settled, started)
+        if settled.cost_micro_usd is None:
+            await self._rates.note_unpriced(self._workspace, call.intent.model, settled.model)
 
-    def _end_without(self, call: Call, error: BaseException, started: float) -> None:
-        """Settle a call that brought no answer: refused by the provider, or of unknown cost."""
-        if refused(error):
-            call = replace(call, usage=Usage(), cost_micro_usd=0, outcome="refused")
-        self._settle(call, started)
+    async def _end_without(
+        self, call: PendingCall, error: BaseException, came: Sequence[Content] | None, started: float
+    ) -> None:
+        """Settle a call that brought no whole answer; `came` is what was streamed of it, None where nothing is."""
+        counted = came is not None and not refused(error)
+        settled = await asyncio.to_thread(call.unfinished, error, came) if counted else call.unfinished(error, came)
+        self._settle(settled, started)
 
     def _settle(self, call: Call, started: float) -> None:
         call = replace(call, latency_ms=round((time.perf_counter() - started) * 1000))
@@ -298,19 +294,18 @@ class CallMeter:
                 raise _stopped(step, percent)
 
 
-async def estimated(rates: RateBook, workspace: str, spec: AgentSpec, model: str, usage: Usage, now: datetime) -> Call:
+def estimated(rates: Rates, spec: AgentSpec, model: str, usage: Usage, now: datetime) -> Call:
     """Return the first call of an attempt as it is noted before it is made: unsettled, at the most that it may cost."""
-    known = await rates.of(workspace)
-    fees = known.fees({tool.type: 1 for tool in spec.hosted_tools})
-    cost = known.at_most(model, usage, now)
+    fees = rates.fees({tool.type: 1 for tool in spec.hosted_tools})
+    priced = rates.at_most(model, usage, now)
     return Call(
         number=1,
         at=now,
         provider=spec.provider,
         model=model,
         usage=usage,
-        cost_micro_usd=None if cost is None else cost + fees,
-        rate=known.price(model, usage, now).rate,
+        cost_micro_usd=None if priced.cost_micro_usd is None else priced.cost_micro_usd + fees,
+        rate=priced.rate,
         outcome="unsettled",
     )
 
@@ -318,39 +313,6 @@ async def estimated(rates: RateBook, workspace: str, spec: AgentSpec, model: str
 def charged(run: Run) -> Charged:
     """Return who is charged for a run."""
     return Charged(run.workspace, run.agent, run.session_id, run.id, run.user_id or "")
-
-
-def usage_of(details: UsageDetails | None) -> Usage:
-    """Return the call's usage from the framework's standard keys; provider-specific keys repeat these amounts."""
-    counts = details or {}
-    return Usage(
-        input_tokens=counts.get("input_token_count") or 0,
-        cached_tokens=counts.get("cache_read_input_token_count") or 0,
-        cache_write_tokens=counts.get("cache_creation_input_token_count") or 0,
-        output_tokens=counts.get("output_token_count") or 0,
-        reasoning_tokens=counts.get("reasoning_output_token_count") or 0,
-    )
-
-
-def refused(error: BaseException) -> bool:
-    """Return whether the provider answered that it will not: with a status, or by an error of our own tree.
-
-    Anything else (a timeout, a broken connection, a reader that left, a worker that is stopped) leaves open what the
-    model has done.
-    """
-    seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(seen, AppError) or isinstance(getattr(seen, "status_code", None), int):
-            return True
-        seen = seen.__cause__ or seen.__context__
-    return False
-
-
-def _tools(response: ChatResponse[Any]) -> Mapping[str, int]:
-    """Return how often the provider ran each of its tools."""
-    contents = (content for message in response.messages for content in message.contents)
-    ran = (content for content in contents if content.type in _HOSTED)
-    return Counter(content.tool_name or _HOSTED[content.type] for content in ran)
 
 
 def _stopped(rung: Rung, percent: int) -> BudgetBlocked:

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from lifecycle.conversations.priority import Priority
 from lifecycle.conversations.submission import Submission
+from lifecycle.runs.provenance import Origin
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,7 @@ class DeadMessage:
         deliveries: How often it was delivered.
         enqueued_at: When it was first put on the queue, aware UTC.
         priority: That of the queue it was on.
+        origin: What it says of where it comes from.
     """
 
     id: int
@@ -38,6 +40,7 @@ class DeadMessage:
     deliveries: int
     enqueued_at: datetime
     priority: Priority
+    origin: Origin
 
 
 class RunQueue(Protocol):

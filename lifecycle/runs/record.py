@@ -8,7 +8,8 @@ ended the attempt writes it, the next delivery of the message, the next attempt 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from lifecycle.conversations.run import Attempt, Run, RunState
 from lifecycle.conversations.store import Conversations
@@ -16,6 +17,7 @@ from lifecycle.runs.waiters import Waiters
 from llmops.budgets.holds import Intent
 from llmops.facts.model import AttemptFact, Attribution, Call, Continuation, Ending, Timing
 from llmops.facts.store import Facts
+from llmops.spend.usage import Usage
 
 log = logging.getLogger(__name__)
 
@@ -69,18 +71,29 @@ class RunRecorder:
             await self._facts.record(fact_of(run, attempt))
 
     async def call(self, intent: Intent) -> Call | None:
-        """Return a call as its run or its fact has it; None where nothing is known of it."""
+        """Return a call as its run or its fact has it; None where nothing is known of its attempt.
+
+        One that its attempt has no note of was reserved and never made, and cost nothing. Calls of attempt 0 are those
+        of judges, whose numbers are unique among all that judge the run's answers.
+        """
         who = intent.who
         run = await self._conversations.run(who.workspace, who.session_id, who.run_id)
         if run is None:
             return None
         for attempt in (run.last, run.lost):
             if attempt is not None and attempt.number == intent.attempt:
-                return _numbered(attempt.effort.calls, intent.call.number)
+                return _numbered(attempt.noted.calls, intent.call)
         facts = await self._facts.of_run(who.workspace, who.agent, who.run_id, run.created_at, intent.call.at)
-        calls = [call for kept in facts if kept.fact.attempt == intent.attempt for call in kept.fact.calls]
-        return _numbered(calls, intent.call.number)
+        if not intent.attempt:
+            of_judges = [call for kept in facts if kept.fact.judge for call in kept.fact.calls]
+            noted = await self._facts.noted_by_judges(
+                who.workspace, who.agent, who.run_id, run.created_at, intent.call.at
+            )
+            return _numbered([*of_judges, *noted], intent.call)
+        found = [kept.fact for kept in facts if kept.fact.attempt == intent.attempt and not kept.fact.judge]
+        return _numbered(found[0].calls, intent.call) if found else None
 
 
-def _numbered(calls: tuple[Call, ...] | list[Call], number: int) -> Call | None:
-    return next((call for call in calls if call.number == number), None)
+def _numbered(calls: Sequence[Call], reserved: Call) -> Call:
+    never = replace(reserved, usage=Usage(), cost_micro_usd=0, outcome="refused")
+    return next((call for call in calls if call.number == reserved.number), never)

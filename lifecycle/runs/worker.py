@@ -216,7 +216,7 @@ class RunWorker:
         effort = attempt.effort
         held = attempt.held_after(lease.session.turns + len(turns))
         run = await lease.end(lambda run, now: runs.answered(run, effort, answer, now), turns, held)
-        return await self._ended(lease, run)
+        return await self._ended(lease, attempt, run)
 
     async def _stopped(self, lease: RunLease, attempt: RunAttempt, error: BudgetBlocked) -> Run:
         """Have the run wait until there is room in its budgets, and its session with it."""
@@ -224,7 +224,7 @@ class RunWorker:
         effort, progress = attempt.effort, attempt.progress
         held = attempt.held_after_failure(error)
         run = await lease.end(lambda run, now: runs.blocked(run, effort, error, progress, now), held=held)
-        run = await self._ended(lease, run)
+        run = await self._ended(lease, attempt, run)
         if run.state is RunState.WAITING and not lease.lost:
             await self._blocked.announce(run, error)
         return run
@@ -259,7 +259,7 @@ class RunWorker:
             return runs.failed(run, error, now, effort, dead=error.retriable)
 
         run = await lease.end(step, held=attempt.held_after_failure(error))
-        run = await self._ended(lease, run)
+        run = await self._ended(lease, attempt, run)
         if lease.lost:
             return run
         log.warning("run %s attempt %d: %s", run.id, run.attempt, error.code, extra={"event": "run.attempt_failed"})
@@ -272,7 +272,8 @@ class RunWorker:
             raise error
         return run
 
-    async def _ended(self, lease: RunLease, run: Run) -> Run:
+    async def _ended(self, lease: RunLease, attempt: RunAttempt, run: Run) -> Run:
+        await attempt.close()  # whoever finds the reservation of a worker that died has what the run says
         if not lease.lost:
             await self._recorder.record(run)
         return run

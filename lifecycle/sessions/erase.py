@@ -149,7 +149,9 @@ class SessionErasure:
 
         stored = await self._conversations.update(run.workspace, run.session_id, run.id, decide)
         run = stored.run or run
-        await self._record(run)
+        # What its worker has not written yet is written without a name, which it then finds there.
+        nameless = replace(run.input, user_id=None)
+        await self._record(replace(run, input=nameless, result=replace(run.result, score=_plain(run.score))))
         return run
 
     async def _forget_elsewhere(self, session: Session, found: Sequence[Run], receipt: Receipt) -> Receipt:

@@ -1,12 +1,21 @@
-"""Structured output: the JSON Schema an answer must follow, and what of JSON Schema the models obey."""
+"""Structured output: the JSON Schema an answer must follow, and what of JSON Schema the models obey.
+
+What a spec says is looked at twice. `ResponseFormat` has the rules of the models; it also reads what is stored.
+`check_response_format` has those of validating answers, for what is declared: a schema of an older declaration that
+breaks them stays readable, and its answers get a score that says why it was left out.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+
+from kernel.errors import InvalidInput
+from llmops.evaluation.json_schema import Problem, pattern_problem, patterns, structural_problem
 
 MAX_BYTES = 65_536
 MAX_DEPTH = 10
@@ -51,6 +60,31 @@ class ResponseFormat(BaseModel):
         if wrong is not None:
             raise ValueError(wrong)
         return self
+
+
+async def check_response_format(response_format: ResponseFormat | None) -> None:
+    """Check that answers can be validated by the schema: in linear time, and without fetching anything.
+
+    Between patterns, which take up to some milliseconds to compile, others have their turn.
+
+    Raises:
+        InvalidInput: They cannot (code `invalid_schema`; the field is the place in the spec).
+    """
+    if response_format is None:
+        return
+    schema = response_format.json_schema
+    if (problem := structural_problem(schema)) is not None:
+        raise _refusal(problem)
+    for pointer, pattern in patterns(schema):
+        await asyncio.sleep(0)
+        if (problem := pattern_problem(pointer, pattern)) is not None:
+            raise _refusal(problem)
+
+
+def _refusal(problem: Problem) -> InvalidInput:
+    place = f"/response_format/json_schema{problem.pointer}"
+    msg = f"{place} {problem.message}."
+    return InvalidInput(msg, code="invalid_schema", fields={place: problem.message})
 
 
 def _wrongs(schema: Mapping[str, Any], *, strict: bool) -> Iterator[str]:

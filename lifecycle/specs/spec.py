@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from kernel.ids import MODEL_NAME
 from lifecycle.specs.hosted_tools import HostedTool, SpecTool, ToolName, repeated
 from lifecycle.specs.output_format import ResponseFormat
 from lifecycle.specs.spending import Runaway, Rung, check_ladder
@@ -17,7 +18,7 @@ from llmops.evaluation.policy import EvaluationPolicy
 from llmops.performance.sla import SlaPolicy
 
 ProviderKind = Literal["offline", "openai", "foundry"]
-ModelName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:/-]{0,127}$")]
+ModelName = Annotated[str, StringConstraints(pattern=f"^{MODEL_NAME}$")]
 Label = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 
 _DIGESTED = re.compile(r"-[0-9a-f]{16}\Z")

@@ -7,7 +7,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-_Model = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:/-]{0,127}$")]
+from kernel.ids import MODEL_NAME
+
+_Model = Annotated[str, StringConstraints(pattern=f"^{MODEL_NAME}$")]
 
 
 class Rung(BaseModel):

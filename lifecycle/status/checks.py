@@ -103,7 +103,8 @@ class SystemStatus:
         return rules.providers(sum((cell.summary for cell in cells), Summary()))
 
     async def _prices(self, workspace: str) -> Component:
-        return rules.prices((await self._spent_today(workspace)).unpriced_calls)
+        spent = await self._spent_today(workspace)
+        return rules.prices(spent.unpriced_calls, spent.unmetered_calls)
 
 
 async def _stored_values() -> Component:

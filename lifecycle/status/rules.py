@@ -84,11 +84,12 @@ def stored(skipped: Mapping[str, int]) -> Component:
     return Component("stored_values", Health.DEGRADED, f"rows that could not be read are left out; {said}")
 
 
-def prices(unpriced: int) -> Component:
-    """Return the state of pricing by today's calls without a known price."""
-    if not unpriced:
-        return Component("prices", Health.HEALTHY)
-    return Component("prices", Health.DEGRADED, f"{unpriced} model calls of today have no known price")
+def prices(unpriced: int, unmetered: int) -> Component:
+    """Return the state of pricing by today's calls without a known price, and those without a usable usage."""
+    wrong = [f"{unpriced} model calls of today have no known price"] if unpriced else []
+    if unmetered:
+        wrong.append(f"{unmetered} were answered without a usable usage and stand at an estimate")
+    return Component("prices", Health.DEGRADED if wrong else Health.HEALTHY, "; ".join(wrong))
 
 
 def _timer(beat: Heartbeat) -> str:

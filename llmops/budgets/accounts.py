@@ -3,9 +3,13 @@
 Table `budgets`, partition workspace, beside the budgets (`llmops.budgets.book`):
 `count!{counter}`                what was spent, and what is reserved;
 `held!{run}!{attempt}!{call}`    a reservation: how much, in which counters, until when, and the call that it
-                                 is for.
+                                 is for;
+`turn!{process}`                 a process that waits for its turn at the counters, and since when.
 A reservation and its counters change in one transaction, guarded by the counters' ETags. What one process wants at the
 same time goes into one transaction, so that its own calls do not collide; only processes with each other do.
+
+A process that has lost the counters to another one must read them before it can try again; the other one, which knows
+them, commits again meanwhile, so that the first would never get through (`llmops.budgets.turns` is what it does then).
 """
 
 from __future__ import annotations
@@ -35,12 +39,12 @@ from kernel.tables import (
 from llmops.budgets.book import TABLE
 from llmops.budgets.holds import Ask, Hold, Outcome, Settled
 from llmops.budgets.rules import Amounts, Counter, Refusal, granted
+from llmops.budgets.turns import Turns
 
 _CONFLICTS_BEFORE_GIVING_UP = 40
-_FIRST_PAUSE_S = 0.3
-"""A process that lost the counters to another one leaves them alone for a while, in which the other one, which knows
-them, needs no reading. With shorter pauses dozens of processes keep each other from ever getting through."""
-_LONGEST_PAUSE_S = 3.0
+_CONFLICTS_BEFORE_QUEUEING = 2
+_LONGEST_PAUSE_S = 0.02
+"""Longest pause of a process that lost the counters to another one before it tries again."""
 _KNOWN_AT_MOST = 5000
 
 
@@ -73,6 +77,7 @@ class _Plan:
 class _Desk:
     """One workspace's wishes in this process, and its counters as last seen."""
 
+    turns: Turns
     wishes: list[_Wish] = field(default_factory=list[_Wish])
     known: dict[str, tuple[Counter, str]] = field(default_factory=dict[str, tuple[Counter, str]])
     worker: asyncio.Task[None] | None = None
@@ -136,7 +141,9 @@ class Accounts:
         return count
 
     def _enter(self, workspace: str, wish: _Wish) -> None:
-        desk = self._desks.setdefault(workspace, _Desk())
+        desk = self._desks.get(workspace)
+        if desk is None:
+            desk = self._desks[workspace] = _Desk(Turns(self._tables, TABLE, workspace, self._clock))
         desk.wishes.append(wish)
         if desk.worker is None or desk.worker.done():
             # A task of its own: a caller that is cancelled must not take the others' wishes with it.
@@ -172,13 +179,17 @@ class Accounts:
 
     async def _served(self, workspace: str, desk: _Desk, batch: Sequence[_Wish]) -> Sequence[_Plan]:
         """Commit what the batch wants, and return what came of every wish of it."""
+        if await desk.turns.given_way():
+            desk.known.clear()  # others have changed the counters meanwhile
         keys = set[str]().union(*(wish.counters for wish in batch))
         fresh: set[str] = set()
         lost = False
         for tries in range(_CONFLICTS_BEFORE_GIVING_UP):
-            fresh |= await self._read(workspace, desk, keys)
+            read, stored = await asyncio.gather(self._read(workspace, desk, keys), self._stored_holds(workspace, batch))
+            fresh |= read
             counters = {key: desk.known[key][0] for key in keys}
-            plans = [await self._planned(workspace, wish, counters) for wish in batch]
+            ended: set[str] = set()
+            plans = [_planned(workspace, wish, counters, stored, ended) for wish in batch]
             refused = set[str]().union(*(plan.wish.counters for plan in plans if plan.refusals))
             if stale := refused - fresh:
                 # What others have settled or freed since is looked at before anybody is refused.
@@ -196,9 +207,12 @@ class Accounts:
                     wish.in_doubt = True
                 for key in keys:
                     desk.known.pop(key, None)
-                pause = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2**tries)
-                await asyncio.sleep(random.uniform(0, pause))  # noqa: S311 - spreads writers
+                if tries + 1 >= _CONFLICTS_BEFORE_QUEUEING:
+                    await desk.turns.wait()
+                else:
+                    await asyncio.sleep(random.uniform(0, _LONGEST_PAUSE_S))  # noqa: S311 - spreads writers
                 continue
+            await desk.turns.done()
             return plans
         msg = "The budgets are being used by too many at once; try again."
         raise Unavailable(msg, code="budget_busy", retry_after_s=1)
@@ -211,28 +225,13 @@ class Accounts:
             desk.known[key] = (_counter(row), row.etag if row else "")
         return set(missing)
 
-    async def _planned(self, workspace: str, wish: _Wish, counters: dict[str, Counter]) -> _Plan:
-        """Change the counters as the wish wants, and return what else is to be written for it."""
-        plan = _Plan(wish)
-        settled, ask = wish.settled, wish.ask
-        if settled and not (wish.in_doubt and await self._tables.get(TABLE, workspace, settled.hold.key) is None):
-            for key in settled.hold.counters:
-                old = counters[key]
-                counters[key] = Counter(old.spent + settled.spent, old.reserved - settled.hold.amounts)
-            plan.writes.append(Delete(workspace, settled.hold.key))
-        if ask is None or wish.future.done():
-            return plan
-        if wish.in_doubt and (row := await self._tables.get(TABLE, workspace, ask.intent.key)):
-            plan.hold = _HOLD.load(row.text("hold"))
-            return plan
-        amounts, plan.refusals = granted(ask.need, ask.limits, counters)
-        if not plan.refusals:
-            hold = plan.hold = Hold(ask.intent, amounts, ask.counters, ask.until)
-            for key in hold.counters:
-                old = counters[key]
-                counters[key] = Counter(old.spent, old.reserved + amounts)
-            plan.writes.append(Insert(Row(workspace, hold.key, {"hold": _HOLD.dump(hold)})))
-        return plan
+    async def _stored_holds(self, workspace: str, batch: Sequence[_Wish]) -> Mapping[str, Hold]:
+        """Return the reservations, of those that a commit in doubt may have made or ended, that are there."""
+        in_doubt = [wish for wish in batch if wish.in_doubt]
+        wanted = {wish.settled.hold.key for wish in in_doubt if wish.settled}
+        wanted |= {wish.ask.intent.key for wish in in_doubt if wish.ask}
+        rows = await asyncio.gather(*(self._tables.get(TABLE, workspace, key) for key in wanted))
+        return {row.key: _HOLD.load(row.text("hold")) for row in rows if row}
 
     async def _commit(
         self, workspace: str, desk: _Desk, counters: Mapping[str, Counter], plans: Sequence[_Plan]
@@ -249,6 +248,42 @@ class Accounts:
             etags = await self._tables.commit(TABLE, writes)
             for key, etag in zip(changed, etags, strict=False):
                 desk.known[key] = (counters[key], etag)
+
+
+def _planned(
+    workspace: str, wish: _Wish, counters: dict[str, Counter], stored: Mapping[str, Hold], ended: set[str]
+) -> _Plan:
+    """Change the counters as the wish wants, and return what else is to be written for it.
+
+    Args:
+        workspace: Whose counters they are.
+        wish: What is wanted.
+        counters: The counters as they are, changed here.
+        stored: The reservations of wishes in doubt that are there.
+        ended: The reservations that this transaction settles already, added to here: two callers may free the same one.
+    """
+    plan = _Plan(wish)
+    settled, ask = wish.settled, wish.ask
+    over = settled and (settled.hold.key in ended or (wish.in_doubt and settled.hold.key not in stored))
+    if settled and not over:
+        ended.add(settled.hold.key)
+        for key in settled.hold.counters:
+            old = counters[key]
+            counters[key] = Counter(old.spent + settled.spent, old.reserved - settled.hold.amounts)
+        plan.writes.append(Delete(workspace, settled.hold.key))
+    if ask is None or wish.future.done():
+        return plan
+    if wish.in_doubt and (made := stored.get(ask.intent.key)):
+        plan.hold = made
+        return plan
+    amounts, plan.refusals = granted(ask.need, ask.limits, counters)
+    if not plan.refusals:
+        hold = plan.hold = Hold(ask.intent, amounts, ask.counters, ask.until)
+        for key in hold.counters:
+            old = counters[key]
+            counters[key] = Counter(old.spent, old.reserved + amounts)
+        plan.writes.append(Insert(Row(workspace, hold.key, {"hold": _HOLD.dump(hold)})))
+    return plan
 
 
 def _seen(future: asyncio.Future[Outcome]) -> None:

@@ -98,6 +98,7 @@ class CallBudget:
         self._hold: Hold | None = None
         self._call: Call | None = None
         self._began = 0.0
+        self._ms = 0
         self.until: float | None = None
 
     @property
@@ -154,7 +155,7 @@ class CallBudget:
 
     def record(self, call: Call) -> None:
         """Note what came of the call that was begun; its reservation is settled as that with the next one, or last."""
-        self._call = call
+        self._call, self._ms = call, round((time.monotonic() - self._began) * 1000)
 
     async def close(self) -> None:
         """Give back what is reserved and was not spent; if that fails, the reservation expires.
@@ -203,7 +204,7 @@ class CallBudget:
         """
         if self._hold is None or self._call is None:
             return None
-        return Settled(self._hold, spent_of(self._call, round((time.monotonic() - self._began) * 1000)))
+        return Settled(self._hold, spent_of(self._call, self._ms))
 
 
 def reserve_for(call: Call) -> Amounts:

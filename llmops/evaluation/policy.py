@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from llmops.evaluation.texts import Structure
+from kernel.ids import MODEL_NAME
+from llmops.evaluation.markdown import Structure
+from llmops.evaluation.texts import CUT
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Weight = Annotated[float, Field(ge=0, le=100)]
@@ -48,7 +50,7 @@ class FoundryPolicy(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
-    model: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:/-]{0,127}$")]
+    model: Annotated[str, StringConstraints(pattern=f"^{MODEL_NAME}$")]
     evaluators: tuple[PartName, ...] = Field(default=("relevance", "coherence"), min_length=1, max_length=16)
     share: Share = 0.1
 
@@ -64,6 +66,8 @@ class EvaluationPolicy(BaseModel):
         min_words: Fewest words of an answer.
         max_words: Most words of an answer.
         checks: Names of the app's own checks (`lifecycle.evaluation.checks`) to make, besides the built-in ones.
+        on_truncated: What becomes of a run whose answer was cut (`texts.CUT`): `accept` keeps the answer, with a part
+            `complete` of 0 in its score; `fail` fails the run.
         weights: How much parts count in the overall score; 1 where nothing is said, 0 to leave a part out of it.
         judge: An agent that judges answers.
         foundry: Microsoft Foundry's evaluators; they need the app's Foundry project.
@@ -80,6 +84,7 @@ class EvaluationPolicy(BaseModel):
     min_words: Words | None = None
     max_words: Words | None = None
     checks: tuple[PartName, ...] = Field(default=(), max_length=16)
+    on_truncated: Literal["accept", "fail"] = "accept"
     weights: Mapping[PartName, Weight] = Field(default={}, max_length=64)
     judge: JudgePolicy | None = None
     foundry: FoundryPolicy | None = None
@@ -90,3 +95,7 @@ class EvaluationPolicy(BaseModel):
             msg = "min_words must not be above max_words"
             raise ValueError(msg)
         return self
+
+    def refuses(self, finish_reason: str | None) -> bool:
+        """Return whether a run fails whose answer ended so: it was cut, and the policy does not accept that."""
+        return self.on_truncated == "fail" and finish_reason in CUT

@@ -26,7 +26,7 @@ LATE_DAYS = 35
 """For so many days before, what comes later still is looked for, once a day."""
 _PROGRESS = "_progress"
 _CLOSED = (_PROGRESS, "closed")
-DAY_SUM = JsonCodec(DaySum)
+DAY_SUM = JsonCodec(DaySum, whole=True)
 NOTHING = " ".join(["0"] * SHARDS)
 """What `Folding.counts` returns of a day without facts."""
 

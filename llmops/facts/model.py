@@ -93,12 +93,16 @@ class Call:
         """What it came to; nothing when it was refused."""
         if self.outcome == "refused":
             return Spend()
-        spend = spend_of(self.usage, self.cost_micro_usd, unsettled=self.outcome == "unsettled")
+        unsettled, unmetered = self.outcome == "unsettled", self.outcome == "unmetered"
+        spend = spend_of(self.usage, self.cost_micro_usd, unsettled=unsettled, unmetered=unmetered)
+        if self.count == 1:
+            return spend
         return replace(
             spend,
             calls=self.count,
             unpriced_calls=spend.unpriced_calls * self.count,
             unsettled_calls=spend.unsettled_calls * self.count,
+            unmetered_calls=spend.unmetered_calls * self.count,
         )
 
 
@@ -211,6 +215,11 @@ class AttemptFact:
         return self.ending in FINAL
 
     @property
+    def cost_micro_usd(self) -> int:
+        """What the priced ones of its calls cost, in micro-USD."""
+        return sum(call.cost_micro_usd or 0 for call in self.calls if call.outcome != "refused")
+
+    @property
     def wasted_micro_usd(self) -> int:
         """What of the run's spend is known with this ending to have brought no answer, in micro-USD.
 
@@ -218,7 +227,7 @@ class AttemptFact:
         spent for it to go on from is lost when it does not, or when the run ends without an answer. Over the facts of
         a finished run this adds up to what the run wasted.
         """
-        how, own = self.continuation, self.spend.cost_micro_usd
+        how, own = self.continuation, self.cost_micro_usd
         match self.ending:
             case Ending.SUCCEEDED:
                 return 0 if how.went_on else how.carried_micro_usd

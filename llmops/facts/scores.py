@@ -1,4 +1,4 @@
-"""The scores of an agent's answers: those judges are still to be heard of, what they change, one by one and by day.
+"""The scores of an agent's answers: those judges are still to be asked about, what they change, one by one and by day.
 
 The rows are those of `llmops.facts.store`; an answer's fact holds its score as it is now.
 """
@@ -9,16 +9,30 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
+from typing import Any
 
 from kernel.clock import Clock
 from kernel.codec import all_readable
+from kernel.errors import Unavailable
 from kernel.ids import newest_first
 from kernel.tables import Delete, Insert, Replace, Row, RowChanged, RowExists, Span, Tables, every
 from llmops.evaluation.moments import Moments
 from llmops.evaluation.scoring import Part, Score, with_parts
 from llmops.facts.figures import Figures
 from llmops.facts.folding import DAY_SUM, Folding, score_change_row, scores_home
-from llmops.facts.store import SHARDS, TABLE, KeptFact, days, kept_of, kept_row, partition, shard
+from llmops.facts.model import Call
+from llmops.facts.store import (
+    NOTED_CALLS,
+    SHARDS,
+    TABLE,
+    KeptFact,
+    days,
+    kept_of,
+    kept_row,
+    noted_calls,
+    partition,
+    shard,
+)
 from llmops.facts.sums import DaySum, added, changes
 
 _CURSOR = re.compile(r"\d{4}-\d{2}-\d{2}![0-9a-f]{12}![0-9a-f-]{36}!\d{4}")
@@ -37,9 +51,9 @@ class Evaluation:
         attempt: The attempt that gave the answer.
         at: When it was given, aware UTC.
         score: The score; parts that judges add later are in it once they are there.
-        judged: Judges that have been heard, or given up.
+        judged: Judges that have been asked, or given up.
         model: The model that answered; empty when unknown.
-        judged_at: When a judge was heard last; None before.
+        judged_at: When a judge was asked last; None before.
         erased: Whether the run was erased: reasons, which may tell of the answer, are not kept.
         accepted_at: When the run was accepted, aware UTC.
     """
@@ -66,12 +80,24 @@ class Evaluation:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A judge to be heard of an answer, how often that was tried in vain, and the row of that."""
+    """A judge to be asked about an answer.
+
+    Attributes:
+        judge: The judge.
+        workspace: Workspace of the agent.
+        agent: Who gave the answer.
+        tries: How often it was claimed, which is before each time it is asked.
+        claimed_until: Until when one worker alone may ask it; None when none may.
+        calls: The model calls of the last time it was asked, as far as they were noted; the last may be under way.
+        row: The row of this.
+    """
 
     judge: str
     workspace: str
     agent: str
     tries: int
+    claimed_until: datetime | None
+    calls: tuple[Call, ...]
     row: Row
 
     @property
@@ -89,18 +115,45 @@ class Evaluations:
         self._figures = Figures(tables)
         self._folding = Folding(tables)
 
-    async def waiting(self, limit: int) -> Mapping[tuple[str, str], Sequence[Waiting]]:
-        """Return, by workspace and agent, up to `limit` judges of each agent that are to be heard of answers."""
+    async def waiting(self, limit: int, free_at: datetime) -> Mapping[tuple[str, str], Sequence[Waiting]]:
+        """Return, by workspace and agent, up to `limit` judges of each agent that are to be asked about answers.
+
+        Those that are claimed at the time `free_at` are left out.
+        """
         today = self._clock().date()
         found: dict[tuple[str, str], list[Waiting]] = {}
         for day in days(await self._folding.first_open_day(today), today):
             for number in range(SHARDS):
-                async for row in every(self._tables, TABLE, Span.prefix(partition(day, number), "judge!")):
-                    waits = _waiting(row)
+                rows = every(self._tables, TABLE, Span.prefix(partition(day, number), "judge!"))
+                async for waits in all_readable(rows, _waiting, "row of facts"):
+                    free = waits.claimed_until is None or waits.claimed_until <= free_at
                     of_agent = found.setdefault((waits.workspace, waits.agent), [])
-                    if len(of_agent) < limit:
+                    if free and len(of_agent) < limit:
                         of_agent.append(waits)
         return found
+
+    async def claim(self, waiting: Waiting, until: datetime) -> Waiting | None:
+        """Note that one worker alone asks the judge until then, and return what it claimed; None when another did."""
+        return await self._replaced(replace(waiting, tries=waiting.tries + 1, claimed_until=until, calls=()))
+
+    async def note(self, waiting: Waiting, calls: Sequence[Call]) -> Waiting:
+        """Note the judge's model calls, the last of which is about to be made; return what is claimed.
+
+        Raises:
+            Unavailable: The claim is over, and somebody else has it.
+        """
+        noted = await self._replaced(replace(waiting, calls=tuple(calls)))
+        if noted is None:
+            msg = "Another worker asks the judge."
+            raise Unavailable(msg, code="judge_claimed")
+        return noted
+
+    async def release(self, waiting: Waiting) -> None:
+        """Give up the claim: the judge could not be asked this time, and can be again.
+
+        What is noted of its calls stays, in case that their fact could not be written.
+        """
+        await self._replaced(replace(waiting, claimed_until=None))  # or somebody else has it
 
     async def of(self, waiting: Waiting) -> Evaluation | None:
         """Return the evaluation that the judge is to add to; None when it is gone."""
@@ -108,20 +161,12 @@ class Evaluations:
         kept = kept_of(row) if row else None
         return evaluation_of(kept) if kept else None
 
-    async def put_off(self, waiting: Waiting) -> None:
-        """Note that the judge could not be heard this time."""
-        row = waiting.row
-        try:
-            await self._tables.commit(TABLE, [Replace(replace(row, values={"tries": waiting.tries + 1}))])
-        except RowChanged:
-            return  # somebody else heard it, or noted it
-
     async def judged(
         self, waiting: Waiting, parts: Sequence[Part], weights: Mapping[str, float], now: datetime
     ) -> Evaluation | None:
         """Add what a judge found to the evaluation and return it; None when it is gone.
 
-        A judge is heard once: later findings of it change nothing.
+        A judge counts once: later findings of it change nothing.
         """
         judge = waiting.judge
         while True:
@@ -196,6 +241,14 @@ class Evaluations:
                 found[key] = found[key] + one if key in found else one
         return list(found.values())
 
+    async def _replaced(self, waiting: Waiting) -> Waiting | None:
+        row = replace(waiting.row, values=_values(waiting))
+        try:
+            [etag] = await self._tables.commit(TABLE, [Replace(row)])
+        except RowChanged:
+            return None
+        return replace(waiting, row=replace(row, etag=etag))
+
 
 def evaluation_of(kept: KeptFact) -> Evaluation | None:
     """Return the fact as a scored answer; None when it is none."""
@@ -240,6 +293,11 @@ def by_version(sums: Sequence[DaySum]) -> dict[str, dict[str, Moments]]:
     return found
 
 
+def _values(waiting: Waiting) -> dict[str, Any]:
+    calls = NOTED_CALLS.dump(waiting.calls) if waiting.calls else None
+    return {"tries": waiting.tries, "claimed_until": waiting.claimed_until, "calls": calls}
+
+
 def _waiting(row: Row) -> Waiting:
     _, workspace, agent, *_, judge = row.key.split("!")
-    return Waiting(judge, workspace, agent, row.integer("tries"), row)
+    return Waiting(judge, workspace, agent, row.integer("tries"), row.moment("claimed_until"), noted_calls(row), row)

@@ -20,7 +20,7 @@ from datetime import date, datetime, timedelta
 from kernel.codec import JsonCodec
 from kernel.ids import newest_first
 from kernel.tables import Insert, Row, RowExists, Span, Tables, Write, every
-from llmops.facts.model import AttemptFact, bounded
+from llmops.facts.model import AttemptFact, Call, bounded
 
 TABLE = "facts"
 SHARDS = 8
@@ -46,6 +46,7 @@ class KeptFact:
 
 FACT = JsonCodec(AttemptFact)
 _KEPT = JsonCodec(KeptFact)
+NOTED_CALLS: JsonCodec[tuple[Call, ...]] = JsonCodec(tuple[Call, ...])
 
 
 def shard(workspace: str, agent: str) -> int:
@@ -100,6 +101,11 @@ def new_of(row: Row) -> AttemptFact:
     return FACT.load(row.text("fact"))
 
 
+def noted_calls(row: Row) -> tuple[Call, ...]:
+    """Return the model calls of a judge that a `judge!` row notes, the last of which may be under way."""
+    return NOTED_CALLS.load(row.text("calls")) if row.values.get("calls") else ()
+
+
 class Facts:
     """Writes facts, and reads those of a run."""
 
@@ -143,7 +149,19 @@ class Facts:
         self, workspace: str, agent: str, run_id: str, accepted_at: datetime, last: datetime
     ) -> Sequence[Row]:
         """Return the rows that `of_run` reads."""
-        prefix = f"fact!{workspace}!{agent}!{newest_first(accepted_at, run_id)}!"
+        return await self._of_run("fact", workspace, agent, run_id, accepted_at, last)
+
+    async def noted_by_judges(
+        self, workspace: str, agent: str, run_id: str, accepted_at: datetime, last: datetime
+    ) -> Sequence[Call]:
+        """Return the model calls that judges of the run's answers have noted and whose facts may not be written yet."""
+        rows = await self._of_run("judge", workspace, agent, run_id, accepted_at, last)
+        return [call for row in rows for call in noted_calls(row)]
+
+    async def _of_run(
+        self, kind: str, workspace: str, agent: str, run_id: str, accepted_at: datetime, last: datetime
+    ) -> Sequence[Row]:
+        prefix = f"{kind}!{workspace}!{agent}!{newest_first(accepted_at, run_id)}!"
         number = shard(workspace, agent)
         return [
             row

@@ -83,12 +83,12 @@ class DaySum:
 Sum = CostSum | Cell | DaySum | AccessSum | int
 
 _CODECS: Mapping[str, JsonCodec[Any]] = {
-    "cost": JsonCodec(CostSum),
-    "hour": JsonCodec(Cell),
-    "slot": JsonCodec(Cell),
-    "score": JsonCodec(DaySum),
-    "access": JsonCodec(AccessSum),
-    "folded": JsonCodec(int),
+    "cost": JsonCodec(CostSum, whole=True),
+    "hour": JsonCodec(Cell, whole=True),
+    "slot": JsonCodec(Cell, whole=True),
+    "score": JsonCodec(DaySum, whole=True),
+    "access": JsonCodec(AccessSum, whole=True),
+    "folded": JsonCodec(int, whole=True),
 }
 
 
@@ -127,8 +127,13 @@ def costs_of(fact: AttemptFact) -> dict[Group, Spend]:
 
 def cell_of(fact: AttemptFact, form: str) -> Cell:
     """Return the hour (HOUR) or minute (MINUTE) that the attempt ended in, with what it did."""
-    start = datetime.strptime(fact.timing.ended_at.astimezone(UTC).strftime(form), form).replace(tzinfo=UTC)
-    return Cell(fact.who.agent, fact.who.version, start, summary_of(fact))
+    return _cell_of(fact, form, summary_of(fact))
+
+
+def _cell_of(fact: AttemptFact, form: str, summary: Summary) -> Cell:
+    start = fact.timing.ended_at.astimezone(UTC).replace(second=0, microsecond=0)
+    start = start.replace(minute=0) if form == HOUR else start
+    return Cell(fact.who.agent, fact.who.version, start, summary)
 
 
 def cost_key(group: Group) -> str:
@@ -153,9 +158,9 @@ def _sums_of(fact: AttemptFact) -> Iterator[tuple[str, Sum]]:
         yield cost_key(group), CostSum(group, spend)
     if fact.judge:
         return
-    version = _digest(who.version)
+    version, summary = _digest(who.version), summary_of(fact)
     for kind, form in (("hour", HOUR), ("slot", MINUTE)):
-        cell = cell_of(fact, form)
+        cell = _cell_of(fact, form, summary)
         yield f"{kind}!{who.workspace}!{who.agent}!{cell.start.strftime(form)}!{version}", cell
     if (access := access_of(fact)) is not None:
         yield access_key(fact.timing.ended_at), AccessSum((access,))

@@ -50,6 +50,9 @@ MODEL_CALLS = _duration("agent.model.call_duration", "Time a model call took.", 
 TOKENS = Metric("agent.model.tokens", "counter", "Tokens; cached ones are part of the input.", ("model", "type"))
 COST = Metric("agent.model.cost", "counter", "Cost of priced model calls.", ("agent",), "usd", scale=1e-6)
 UNPRICED = Metric("agent.model.unpriced_calls", "counter", "Model calls without a known price.", ("model",))
+UNMETERED = Metric(
+    "agent.model.unmetered_calls", "counter", "Model calls answered without a usable usage; at an estimate.", ("model",)
+)
 LOOKUPS = Metric("agent.cache.lookups", "counter", "Look-ups of agents ready to run: hit or miss.", ("result",))
 LOADS = Metric("agent.cache.loads", "counter", "Agents opened: for a run, or preloaded.", ("cause",))
 REMOVALS = Metric("agent.cache.removals", "counter", "Agents let go: evicted, or dropped after a change.", ("cause",))
@@ -67,6 +70,7 @@ COUNTED = (
     TOKENS,
     COST,
     UNPRICED,
+    UNMETERED,
     LOOKUPS,
     LOADS,
     REMOVALS,

@@ -254,16 +254,21 @@ def _queued(facts: Facts) -> Iterator[Insight]:
         )
 
 
-def _unpriced(facts: Facts) -> Iterator[Insight]:
+def _uncounted(facts: Facts) -> Iterator[Insight]:
     spend = facts.performance.summary.spend
-    if spend.unpriced_calls:
-        yield Insight(
-            "unpriced",
-            "warning",
-            f"{spend.unpriced_calls} of {spend.calls} model calls have no known price; their cost is in no sum.",
-            "Give the model or deployment a price.",
-            {"unpriced_calls": float(spend.unpriced_calls), "calls": float(spend.calls)},
-        )
+    kinds = (
+        ("unpriced", spend.unpriced_calls, "have no known price; their cost is in no sum", "Price the model."),
+        (
+            "unmetered",
+            spend.unmetered_calls,
+            "came without a usable usage and stand at an estimate",
+            "Have the endpoint report its usage.",
+        ),
+    )
+    for code, calls, what, cure in kinds:
+        if calls:
+            figures = {f"{code}_calls": float(calls), "calls": float(spend.calls)}
+            yield Insight(code, "warning", f"{calls} of {spend.calls} model calls {what}.", cure, figures)
 
 
 _RULES: Sequence[Callable[[Facts], Iterator[Insight]]] = (
@@ -274,7 +279,7 @@ _RULES: Sequence[Callable[[Facts], Iterator[Insight]]] = (
     _wasted,
     _cache,
     _queued,
-    _unpriced,
+    _uncounted,
     _one_user,
 )
 

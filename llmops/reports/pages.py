@@ -90,10 +90,13 @@ def _figures(report: Report) -> str:
 
 
 def _notes(report: Report) -> str:
-    if not report.total.unpriced_calls:
-        return ""
-    many = f"{report.total.unpriced_calls:,}"
-    return f'<p class="note">{many} calls are of models without a known price; what they cost is in no sum.</p>'
+    unpriced, unmetered = report.total.unpriced_calls, report.total.unmetered_calls
+    notes: list[str] = []
+    if unpriced:
+        notes.append(f"{unpriced:,} calls are of models without a known price; what they cost is in no sum.")
+    if unmetered:
+        notes.append(f"{unmetered:,} calls were answered without a usable usage and stand at an estimate.")
+    return "".join(f'<p class="note">{note}</p>' for note in notes)
 
 
 def _table(title: str, label: str, sums: Mapping[str, Spend]) -> str:

@@ -12,9 +12,11 @@ from kernel.errors import InvalidInput
 
 Kind = Literal["day", "week", "month"]
 
-_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
-_WEEK = re.compile(r"(\d{4})-W(\d{2})")
-_MONTH = re.compile(r"(\d{4})-(\d{2})")
+# Of a period at the edge of what a date holds there is no previous one, no next one and no week.
+_YEAR = r"(?:19[7-9][0-9]|2[0-9]{3})"
+_DAY = re.compile(rf"{_YEAR}-[0-9]{{2}}-[0-9]{{2}}")
+_WEEK = re.compile(rf"({_YEAR})-W([0-9]{{2}})")
+_MONTH = re.compile(rf"({_YEAR})-([0-9]{{2}})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,5 +103,5 @@ def parse_period(text: str) -> Period:
             return Period("month", date(int(found[1]), int(found[2]), 1))
     except ValueError:
         pass
-    msg = "A report is named by a day (2026-11-21), a week (2026-W47) or a month (2026-11)."
+    msg = "A report is named by a day (2026-11-21), a week (2026-W47) or a month (2026-11), from 1970 to 2999."
     raise InvalidInput(msg, code="invalid_period", fields={"period": msg})

@@ -19,6 +19,7 @@ COLUMNS = (
     "output_tokens",
     "cost_usd",
     "unpriced_calls",
+    "unmetered_calls",
 )
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -55,4 +56,4 @@ def _rows(report: Report) -> Iterator[tuple[str, str, Spend]]:
 def _amounts(spend: Spend) -> tuple[str, ...]:
     counts = (spend.calls, spend.input_tokens, spend.cached_tokens, spend.output_tokens)
     cost = f"{spend.cost_micro_usd / 1_000_000:.6f}"
-    return (*map(str, counts), cost, str(spend.unpriced_calls))
+    return (*map(str, counts), cost, str(spend.unpriced_calls), str(spend.unmetered_calls))

@@ -49,6 +49,8 @@ def announcement(report: Report) -> Notification:
         facts["Stand out"] = ", ".join(f"{one.agent} on {one.day}" for one in report.anomalies[:3])
     if total.unpriced_calls:
         facts["Calls without a known price"] = f"{total.unpriced_calls:,}"
+    if total.unmetered_calls:
+        facts["Calls at an estimate, without a usable usage"] = f"{total.unmetered_calls:,}"
     return Notification(
         f"report.ready!{period.key}",
         report.workspace,

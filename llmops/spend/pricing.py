@@ -1,6 +1,14 @@
 """What a model call costs: at a workspace's own rates where it has some, else at public ones.
 
-Those are the maintained price data of genai-prices (github.com/pydantic/genai-prices).
+Those are the maintained price data of genai-prices (github.com/pydantic/genai-prices). A call has two names: the model
+or deployment that was asked for, and the model that the provider says answered. The first of these that there is holds:
+
+1. the workspace's own rate of the name that was asked for,
+2. its own rate of the name that answered,
+3. the public price of the name that answered,
+4. the public price of the name that was asked for;
+
+each under the name itself before its other spellings (`llmops.spend.model_names`).
 """
 
 from __future__ import annotations
@@ -9,9 +17,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import NamedTuple
 
 from kernel.money import to_micro_usd
+from llmops.spend.model_names import spellings
 from llmops.spend.usage import Usage
 
 _MILLION = Decimal(1_000_000)
@@ -24,7 +34,8 @@ class Price(NamedTuple):
 
     Attributes:
         cost_micro_usd: In micro-USD; None when the model has no known price. It is never guessed.
-        rate: The rate applied, as the price data words it (`$0.25/input MTok, $2/output MTok`); empty when unknown.
+        rate: Which entry was used and its rate (`gpt-5-mini: $0.25/input MTok, $2/output MTok`, or `own rate of …`);
+            empty when unknown.
     """
 
     cost_micro_usd: int | None
@@ -61,22 +72,34 @@ class Rates:
 
     own: Mapping[str, Rate] = field(default_factory=dict[str, Rate])
 
-    def price(self, model: str, usage: Usage, at: datetime) -> Price:
-        """Return what a call to the model with this usage costs at the rate of that time.
+    def price(self, asked: str, usage: Usage, at: datetime, served: str | None = None) -> Price:
+        """Return what a call with this usage costs at the rate of that time.
 
         Reasoning tokens are part of the output tokens and cached ones of the input tokens, so neither is counted twice.
-        """
-        rate = self.own.get(model)
-        return price(model, usage, at) if rate is None else _at_rate(rate, usage)
 
-    def at_most(self, model: str, usage: Usage, at: datetime) -> int | None:
-        """Return the most that the call can cost, in micro-USD, however much of its input is written to a cache."""
-        plain = self.price(model, usage, at)[0]
+        Args:
+            asked: The model or deployment that was asked for.
+            usage: Its tokens.
+            at: When the call began.
+            served: The model that the provider says answered; None where it has not answered.
+        """
+        rate = self.own_rate(asked, served)
+        return price(served or asked, usage, at, asked) if rate is None else _at_rate(rate, usage)
+
+    def own_rate(self, asked: str, served: str | None = None) -> Rate | None:
+        """Return the workspace's own rate for a call; None where it has none."""
+        names = (*spellings(asked), *spellings(served or asked)) if self.own else ()
+        return next((rate for name in names if (rate := self.own.get(name)) is not None), None)
+
+    def at_most(self, asked: str, usage: Usage, at: datetime) -> Price:
+        """Return the most that the call can cost, however much of its input is written to a cache."""
+        plain = self.price(asked, usage, at)
         all_written = Usage(
             input_tokens=usage.input_tokens, cache_write_tokens=usage.input_tokens, output_tokens=usage.output_tokens
         )
-        written = self.price(model, all_written, at)[0]
-        return plain if plain is None or written is None else max(plain, written)
+        written = self.price(asked, all_written, at).cost_micro_usd
+        cost = plain.cost_micro_usd
+        return plain if cost is None or written is None else Price(max(cost, written), plain.rate)
 
     def fees(self, tools: Mapping[str, int]) -> int:
         """Return what so many calls of these tools cost, in micro-USD; a tool without a rate costs nothing."""
@@ -84,8 +107,18 @@ class Rates:
         return to_micro_usd(sum((rate.per_1000_calls * calls / 1000 for rate, calls in rates if rate), Decimal(0)))
 
 
-def price(model: str, usage: Usage, at: datetime) -> Price:
-    """Return what a call to the model with this usage costs at the public rate of that time."""
+def price(served: str, usage: Usage, at: datetime, asked: str | None = None) -> Price:
+    """Return what a call costs at the public price of that time: of the name that answered, else of the one asked for.
+
+    Args:
+        served: The model that answered.
+        usage: Its tokens.
+        at: When the call began.
+        asked: The model that was asked for, where that is another name.
+    """
+    name = public_name(served) or public_name(asked or served)
+    if name is None:
+        return UNPRICED
     import genai_prices  # noqa: PLC0415 - 0.3 s of import that a cold start must not pay
 
     try:
@@ -95,10 +128,25 @@ def price(model: str, usage: Usage, at: datetime) -> Price:
             cache_write_tokens=usage.cache_write_tokens,
             output_tokens=usage.output_tokens,
         )
-        found = genai_prices.calc_price(tokens, model_ref=model, genai_request_timestamp=at)
-    except (LookupError, ValueError):  # an unknown model, or counts that contradict each other
+        found = genai_prices.calc_price(tokens, model_ref=name, genai_request_timestamp=at)
+    except (LookupError, ValueError):  # no price at that time, or counts that contradict each other
         return UNPRICED
-    return Price(to_micro_usd(found.total_price), str(found.model_price).removeprefix("ModelPrice(").removesuffix(")"))
+    words = str(found.model_price).removeprefix("ModelPrice(").removesuffix(")")
+    return Price(to_micro_usd(found.total_price), f"{found.model.id}: {words}")
+
+
+@lru_cache(maxsize=2048)
+def public_name(model: str) -> str | None:
+    """Return the first of the model's spellings that has a public price; None where none has."""
+    import genai_prices  # noqa: PLC0415 - 0.3 s of import that a cold start must not pay
+
+    for name in spellings(model):
+        try:
+            genai_prices.calc_price(genai_prices.Usage(input_tokens=1, output_tokens=1), model_ref=name)
+        except (LookupError, ValueError):
+            continue
+        return name
+    return None
 
 
 def _at_rate(rate: Rate, usage: Usage) -> Price:
@@ -113,7 +161,7 @@ def _at_rate(rate: Rate, usage: Usage) -> Price:
         + written * usage.cache_write_tokens
         + rate.output * usage.output_tokens
     )
-    words = f"own rate: ${rate.input:f}/input MTok, ${rate.output:f}/output MTok"
+    words = f"own rate of {rate.name}: ${rate.input:f}/input MTok, ${rate.output:f}/output MTok"
     if rate.cached_input is not None:
         words += f", ${rate.cached_input:f}/cached input MTok"
     if rate.cache_write is not None:

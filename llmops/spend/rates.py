@@ -31,7 +31,7 @@ class RateBook:
         self._clock = clock
         self._trust_for = trust_for
         self._known: dict[str, tuple[datetime, Rates]] = {}
-        self._noted: dict[tuple[str, str], datetime] = {}
+        self._noted: dict[tuple[str, str, str], datetime] = {}
 
     async def of(self, workspace: str) -> Rates:
         """Return the workspace's rates as they were at most `trust_for` ago."""
@@ -100,18 +100,25 @@ class RateBook:
             raise EtagMismatch from None
         self._known.pop(workspace, None)
 
-    async def note_unpriced(self, workspace: str, model: str) -> bool:
-        """Note that the model was called without a known price and return whether this process had not noted it today.
+    async def note_unpriced(self, workspace: str, asked: str, served: str) -> bool:
+        """Note that a model was called without a known price and return whether this process had not noted it today.
 
         Writes once an hour per model and process.
+
+        Args:
+            workspace: Whose call it was.
+            asked: The model or deployment that was asked for.
+            served: The model that the provider says answered.
         """
         now = self._clock()
-        noted = self._noted.get((workspace, model))
+        noted = self._noted.get((workspace, asked, served))
         if noted is not None and noted + timedelta(hours=1) > now:
             return False
-        self._noted[workspace, model] = now
-        row = Row(_UNPRICED, f"{workspace}!{_digest(model)}", {"model": model, "at": now})
-        await self._tables.commit(TABLE, [Upsert(row)])
+        self._noted[workspace, asked, served] = now
+        values = {"asked": asked, "model": served, "at": now}
+        await self._tables.commit(
+            TABLE, [Upsert(Row(_UNPRICED, f"{workspace}!{_digest(f'{asked} {served}')}", values))]
+        )
         return True
 
     async def unpriced(self) -> int:
@@ -119,9 +126,10 @@ class RateBook:
         now = self._clock()
         count = 0
         async for row in every(self._tables, TABLE, Span(_UNPRICED)):
-            at = row.moment("at")
+            at, served = row.moment("at"), row.text("model")
             own = await self.of(row.key.split("!", 1)[0])
-            count += at is not None and at + _UNPRICED_FOR > now and row.text("model") not in own.own
+            asked = str(row.values.get("asked") or served)
+            count += at is not None and at + _UNPRICED_FOR > now and own.own_rate(asked, served) is None
         return count
 
 

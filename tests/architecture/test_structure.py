@@ -35,6 +35,7 @@ def test_importing_the_app_imports_nothing_it_may_not_need() -> None:
         "azure.identity",
         "azure.data",
         "azure.servicebus",
+        "jsonschema_rs",
     )
     code = (
         f"import function_app, sys; print([m for m in sys.modules if m.startswith({heavy!r}) or m == 'genai_prices'])"
@@ -89,8 +90,8 @@ def test_every_package_has_a_place_in_the_layers() -> None:
 
 @pytest.mark.parametrize("path", list(modules(PACKAGES)), ids=lambda path: str(path.relative_to(ROOT)))
 def test_a_module_is_short_enough_to_read(path: Path) -> None:
-    """At most 300 lines."""
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= 300
+    """At most 400 lines."""
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 400
 
 
 @pytest.mark.parametrize("path", list(modules(DOMAIN)), ids=lambda path: str(path.relative_to(ROOT)))
@@ -100,6 +101,30 @@ def test_the_domain_is_told_the_time(path: Path) -> None:
     calls = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
 
     assert not calls & {"datetime.now", "datetime.utcnow", "datetime.today", "date.today", "time.time"}
+
+
+def test_a_run_and_its_session_can_be_taken_in_at_a_look() -> None:
+    """At most 15 fields each; what belongs together is one value."""
+    from dataclasses import fields  # noqa: PLC0415
+
+    from lifecycle.conversations.run import Attempt, Run  # noqa: PLC0415
+    from lifecycle.conversations.session import Session  # noqa: PLC0415
+
+    assert {kind.__name__: len(fields(kind)) for kind in (Run, Session, Attempt) if len(fields(kind)) > 15} == {}
+
+
+def test_what_carries_out_a_run_has_few_collaborators() -> None:
+    """At most 7 for each class of `lifecycle/runs`."""
+    found: dict[str, int] = {}
+    for path in modules(("lifecycle/runs",)):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                inits = [one for one in node.body if isinstance(one, ast.FunctionDef) and one.name == "__init__"]
+                for init in inits:
+                    found[node.name] = len(init.args.args) - 1 + len(init.args.kwonlyargs)
+
+    assert found["RunWorker"] <= 7
+    assert {name: count for name, count in found.items() if count > 7} == {}
 
 
 def test_decisions_are_numbered_once() -> None:

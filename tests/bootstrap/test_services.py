@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+from typing import cast
 
 import pytest
 
-from bootstrap.azure import azure_queue
+from adapters.azure_texts import BlobTexts
+from bootstrap.azure import azure_queue, azure_texts
 from bootstrap.services import Services, system_clock
 from kernel.clock import Clock
+from kernel.large_texts import Owner
 from kernel.settings import InvalidSettings, Settings
 from lifecycle.conversations.submission import RunRequest
 from lifecycle.specs.spec import AgentSpec
@@ -35,7 +38,7 @@ async def test_in_memory_services_do_the_whole_job() -> None:
     await services.aclose()
 
     assert run.state == "succeeded"
-    assert done.lines == 1
+    assert done.folded == 1
     assert report.total == run.spend
     assert [verdict.retire for verdict in verdicts] == [True]
 
@@ -76,6 +79,47 @@ def test_services_that_name_no_storage_say_so() -> None:
         azure_queue(Settings())
 
 
+@pytest.mark.parametrize(
+    ("more", "url"),
+    [
+        ({}, "https://name.blob.core.windows.net"),
+        ({"BLOB_ENDPOINT": "https://name.z01.blob.storage.azure.net/"}, "https://name.z01.blob.storage.azure.net"),
+    ],
+)
+async def test_large_texts_are_in_the_account_of_the_tables(more: dict[str, str], url: str) -> None:
+    """Where the settings say, or by the account's name; nothing is connected for it."""
+    settings = Settings.from_environment({"TablesConnection__endpoint": "https://name.table.core.windows.net", **more})
+    service = cast("BlobTexts", azure_texts(settings))._connect()
+    await service.close()
+
+    assert service.url.rstrip("/") == url
+    with pytest.raises(InvalidSettings, match="TablesConnection"):
+        azure_texts(Settings())
+
+
+async def test_large_texts_without_a_storage_account_stay_in_the_process() -> None:
+    """As tables do; closing what was never used is nothing."""
+    services = Services.in_memory()
+    kept = await services.texts.keep(Owner("default", "s", "r"), "answer", "x" * 100_000)
+
+    assert await services.texts.whole(kept) == "x" * 100_000
+    await services.aclose()
+    await Services.in_memory().aclose()
+
+
+def test_wiring_loads_no_blob_sdk() -> None:
+    """An app that meets no large text loads nothing for them, on Azure neither."""
+    code = (
+        "import sys; from bootstrap.services import Services; from kernel.settings import Settings;"
+        "services = Services.for_azure(Settings.from_environment({'TablesConnection': 'UseDevelopmentStorage=true'}));"
+        "services.conversations; services.runner;"
+        "print(*{'azure.storage.blob', 'adapters.azure_texts', 'kernel.large_texts'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+
+    assert (done.stdout, done.stderr) == ("\n", "")
+
+
 def test_wiring_loads_no_model_sdk() -> None:
     """A cold start pays for the Agent Framework only when an agent runs."""
     code = (
@@ -105,3 +149,15 @@ async def test_many_managers_make_one_agent(times: int) -> None:
     assert agent.record is not None
 
     assert (agent.record.created, agent.record.adopted) == (1, 0)
+
+
+async def test_a_library_takes_its_settings_from_the_environment_or_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a reader would try it; what is misspelt is an error."""
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:11434/v1")
+    services = Services.in_memory()
+
+    assert services.settings.openai_base_url == "http://127.0.0.1:11434/v1"
+    assert Settings.model_validate({"openai_base_url": "http://x/v1"}).openai_base_url == "http://x/v1"
+    with pytest.raises(ValueError, match="opena_base_url"):
+        Settings.model_validate({"opena_base_url": "http://x/v1"})
+    await services.aclose()

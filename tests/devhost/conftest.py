@@ -66,12 +66,19 @@ class Sample:
     log: Path
     state: Path
 
-    def call(self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> Answer:
-        return _call(method, self.host.url + path, body, headers)
+    def call(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        headers: dict[str, str] | None = None,
+        timeout_s: float = 10,
+    ) -> Answer:
+        return _call(method, self.host.url + path, body, headers, timeout_s)
 
     def notes(self, **wanted: Any) -> list[dict[str, Any]]:
         """Return the lines functions have written whose values are as wanted."""
-        lines = self.log.read_text().splitlines() if self.log.exists() else []
+        lines = self.log.read_text().rpartition("\n")[0].splitlines() if self.log.exists() else []
         notes = [json.loads(line) for line in lines]
         return [note for note in notes if all(note.get(key) == value for key, value in wanted.items())]
 
@@ -99,12 +106,18 @@ def eventually() -> Callable[..., Any]:
     return _eventually
 
 
+@pytest.fixture(scope="session")
+def observe() -> type[Sample]:
+    """Watch a host that a test has started itself."""
+    return Sample
+
+
 @pytest.fixture
 def launch(tmp_path: Path) -> Iterator[Launch]:
     """Start sample apps that stop with the test; the state directory may be shared between starts."""
     hosts: list[RunningHost] = []
 
-    def start(app: str = "sample", state: str = "state", options: tuple[str, ...] = (), **env: str) -> Sample:
+    def start(app: str | Path = "sample", state: str = "state", options: tuple[str, ...] = (), **env: str) -> Sample:
         log, state_dir = tmp_path / "sample.log", tmp_path / state
         settings = {"SAMPLE_LOG": str(log), "TICK_SCHEDULE": "0 0 0 1 1 *", **env}
         host = start_host(APPS / app, settings, state_dir=state_dir, options=options)

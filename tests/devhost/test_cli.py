@@ -13,6 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from devhost.services import PROJECT
 
 APPS = Path(__file__).parent / "apps"
@@ -26,11 +28,19 @@ def _run(*options: str | Path, **env: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_tells_of_its_functions_and_readiness(sample: Any) -> None:
-    """It lists HTTP functions with methods and URL, the others with their trigger, then says that it is ready."""
-    log = sample.host_log()
-    assert f"  echo: [GET,POST] {sample.host.url}/api/echo/{{id:int}}/{{op?}}" in log
-    assert "  counter: entityTrigger" in log
-    assert f"Host ready on {sample.host.url}" in log
+    """It lists its functions in groups, HTTP ones by route with methods, then says that it is ready."""
+    lines = sample.host_log().splitlines()
+    listed = [line.strip() for line in lines]
+    assert f"HTTP (10), below {sample.host.url}/api" in listed
+    assert (
+        lines.index("  counters")
+        < lines.index("  echo")
+        < lines.index("Timers (2)")
+        < lines.index("Durable entities (1)")
+    )
+    assert "GET,POST  /echo/{id:int}/{op?}  echo" in listed
+    assert lines[lines.index("Durable entities (1)") + 1].split() == ["counter", "Counter"]
+    assert f"Host ready on {sample.host.url}" in listed
     assert json.loads((sample.state / "ready.json").read_text()) == {
         "url": sample.host.url,
         "pid": sample.host.child.pid,
@@ -116,3 +126,30 @@ def test_a_second_ctrl_c_ends_at_once(launch: Callable[..., Any]) -> None:
 def _ignore(call: Callable[[], Any]) -> None:
     with contextlib.suppress(OSError):
         call()
+
+
+def test_an_idle_host_is_quiet(launch: Callable[..., Any], eventually: Callable[..., Any]) -> None:
+    """A timer that runs every second and logs leaves no line, only word of how to see more; --verbose shows all."""
+    quiet = launch(TICK_SCHEDULE="* * * * * *")
+    eventually(lambda: len(quiet.notes(event="tick")) >= 2)
+    log = quiet.host_log()
+    quiet.host.stop()
+    verbose = launch(options=("--verbose",), TICK_SCHEDULE="* * * * * *")
+
+    eventually(lambda: "tick: succeeded in" in verbose.host_log())
+    assert "the tick tells of itself" in verbose.host_log()
+    assert "--verbose shows the runs of timers" in log
+    assert "--verbose shows" not in verbose.host_log()
+    assert not [line for line in log.splitlines() if line.startswith("[")]
+
+
+@pytest.mark.parametrize(("count", "from_settings"), [("0", False), ("11", False), ("two", True), ("-1", True)])
+def test_a_senseless_number_of_workers_is_one_clear_line(tmp_path: Path, count: str, from_settings: bool) -> None:
+    """The line names what is wrong and what it may be, whether it was an option or a setting."""
+    setting = {"FUNCTIONS_WORKER_PROCESS_COUNT": count} if from_settings else {}
+    options = () if from_settings else ("--workers", count)
+
+    result = _run("--root", APPS / "sample", "--port", "0", "--rpc-port", "0", "--state", tmp_path, *options, **setting)
+
+    assert result.returncode == 2
+    assert "must be a whole number from 1 to 10" in result.stderr

@@ -1,7 +1,9 @@
 """The HTTP trigger of a running host."""
 
 import json
+import re
 import socket
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import urlsplit
@@ -78,7 +80,7 @@ def test_what_no_function_serves_is_404(sample: Any, method: str, path: str) -> 
 def test_chunked_bodies_arrive(sample: Any) -> None:
     """A body without Content-Length reaches the function, as behind the platform's front end."""
     where = urlsplit(sample.host.url)
-    head = b"POST /api/echo/1 HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+    head = b"POST /api/echo/1 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
     with socket.create_connection((where.hostname, where.port), timeout=5) as connection:
         connection.sendall(head + b"2\r\nhi\r\n0\r\n\r\n")
         raw = b"".join(iter(lambda: connection.recv(65536), b""))
@@ -106,10 +108,23 @@ def test_the_app_says_that_it_is_up(sample: Any) -> None:
     assert sample.call("GET", "/").status == 200
 
 
-def test_one_line_per_invocation_and_no_bodies(sample: Any) -> None:
-    """The log tells of each invocation as the real host does, and never what was in it."""
-    sample.call("POST", "/api/echo/1", b"very-private")
+def test_one_line_per_request_and_no_bodies(sample: Any) -> None:
+    """The log has one line for each request: method, path, status, time and function, and never what was in it."""
+    sample.call("POST", "/api/echo/4711", b"very-private")
 
-    log = sample.host_log()
-    assert "Executed 'Functions.echo' (Succeeded, Id=" in log
-    assert "very-private" not in log
+    lines = [line for line in sample.host_log().splitlines() if "/api/echo/4711" in line]
+    assert len(lines) == 1
+    assert re.fullmatch(r"\[\S+Z\] POST /api/echo/4711: 200 in \d+ ms \(echo\)", lines[0])
+    assert "very-private" not in sample.host_log()
+
+
+def test_a_repeated_failure_is_one_line(launch: Callable[..., Any]) -> None:
+    """The first failure at a place has its traceback, the same one again is a line with the error."""
+    app = launch()
+    for _ in range(3):
+        app.call("GET", "/api/boom")
+
+    lines = [line for line in app.host_log().splitlines() if "GET /api/boom: failed in" in line]
+    assert len(lines) == 3
+    assert all(line.endswith("(boom): RuntimeError: a secret of the function") for line in lines)
+    assert app.host_log().count("Traceback") == 1

@@ -76,6 +76,48 @@ def test_refuses_unsupported_triggers_by_name_and_type() -> None:
         _index(declare)
 
 
+def test_an_orchestration_is_named_as_out_of_scope() -> None:
+    """The error says that entities are emulated and orchestrations are not, and what runs the app instead."""
+
+    def orchestration(app: df.DFApp) -> None:
+        @app.orchestration_trigger(context_name="context")
+        def flow(context: df.DurableOrchestrationContext) -> Any: ...
+
+    def activity(app: df.DFApp) -> None:
+        @app.activity_trigger(input_name="name")
+        def step(name: str) -> str:
+            return name
+
+    for declare in (orchestration, activity):
+        with pytest.raises(StartupError, match=r"entities, not orchestrations or activities.*func start"):
+            _index(declare)
+
+
+def test_an_extension_that_is_not_emulated_is_named() -> None:
+    """FastAPI's requests, as Microsoft's agents runtime uses them, are an extension's; the app is not to blame."""
+    request = type("Request", (), {"__module__": "starlette.requests"})
+    own = type("Request", (request,), {"__module__": "azurefunctions.extensions.http.fastapi.request"})
+    blob = type("BlobClient", (), {"__module__": "azurefunctions.extensions.bindings.blob.blobClient"})
+
+    def declared(hint: Any, returned: Any) -> Callable[[df.DFApp], Any]:
+        def declare(app: df.DFApp) -> None:
+            def act(req: Any) -> Any: ...
+
+            act.__annotations__.update({"req": hint, "return": returned})
+            app.route(route="a")(act)
+
+        return declare
+
+    for hint, returned, name in (
+        (request, func.HttpResponse, "azurefunctions-extensions-http-fastapi"),
+        (own, func.HttpResponse, "azurefunctions-extensions-http-fastapi"),
+        (func.HttpRequest, own, "azurefunctions-extensions-http-fastapi"),
+        (blob, func.HttpResponse, "azurefunctions-extensions-bindings-blob"),
+    ):
+        with pytest.raises(StartupError, match=rf"{name}, which devhost does not emulate.*HttpRequest.*func start"):
+            _index(declared(hint, returned))
+
+
 def test_refuses_unsupported_outputs_by_name_and_type() -> None:
     """An output binding this host cannot write stops the start instead of losing data."""
 

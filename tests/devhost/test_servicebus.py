@@ -69,7 +69,7 @@ class Bus:
         return found
 
     def notes(self, **wanted: Any) -> list[dict[str, Any]]:
-        lines = self.log.read_text().splitlines() if self.log.exists() else []
+        lines = self.log.read_text().rpartition("\n")[0].splitlines() if self.log.exists() else []
         notes = [json.loads(line) for line in lines]
         return [note for note in notes if all(note[key] == value for key, value in wanted.items())]
 

@@ -61,7 +61,7 @@ def test_starts_everything_and_leaves_nothing(tmp_path: Path, eventually: Callab
     ready = re.search(r"Host ready on (\S+)", output)
     assert ready is not None
     assert ready[1] == (tmp_path / "after").read_text()
-    order = ["tables on", "AMQP on", "counter: entityTrigger", "Host ready on", "Try it:\n  curl it"]
+    order = ["tables on", "AMQP on", "Durable entities (1)", "Host ready on", "Try it:\n  curl it"]
     assert sorted(order, key=output.index) == order
 
 

@@ -69,7 +69,7 @@ class Worker:
         request = datums.http(
             method=method,
             url="http://worker/api",
-            headers=[("x-workspace", self._workspace)],
+            headers=[("x-workspace", self._workspace), ("content-type", "application/json")],
             query=[],
             params=params,
             body=b"" if body is None else json.dumps(body).encode(),
@@ -85,8 +85,8 @@ async def main(host_url: str, workspace: str) -> None:
     results: dict[str, Any] = {
         "functions": sorted(worker.bindings),
         "health": await worker.http("health", "GET", {}),
-        "declared": await worker.http("agents_declare", "PUT", agent, {"model": "gpt-4o"}),
-        "refused": await worker.http("agents_declare", "PUT", agent, {"model": 7}),
+        "declared": await worker.http("agents_item", "PUT", agent, {"model": "gpt-4o"}),
+        "refused": await worker.http("agents_item", "PUT", agent, {"model": 7}),
         "submitted": await worker.http("runs_submit", "POST", agent, {"query": "zq-prompt hello", "session_id": "s"}),
     }
     async with (

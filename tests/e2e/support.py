@@ -189,10 +189,10 @@ class Stack:
         ):
             assert response.status == 202
         ended = await eventually(lambda: self._executions(name)[before:], 30)
-        assert ended == ["Succeeded"]
+        assert ended == ["succeeded"]
 
     def _executions(self, name: str) -> list[str]:
-        return re.findall(rf"Executed 'Functions\.{name}' \((\w+),", self.host.child.output())
+        return re.findall(rf" {name}: (succeeded|failed) in", self.host.child.output())
 
     async def send(
         self,
@@ -359,7 +359,7 @@ async def plan_fault(stack: Stack, fault: str) -> None:
 def start_fake_openai(directory: Path) -> tuple[Child, str]:
     """Start the OpenAI stand-in as a process, and return it with its base URL."""
     ready = directory / "openai.url"
-    command = [sys.executable, PROJECT / "tests/fakes/openai_server.py", "--ready-file", ready]
-    child = Child("fake OpenAI", command, log=directory / "openai.log")
+    command = [sys.executable, "-m", "tests.fakes.openai_server", "--ready-file", ready]
+    child = Child("fake OpenAI", command, log=directory / "openai.log", cwd=PROJECT)
     url = child.wait_for(lambda: ready.read_text() if ready.exists() else None, 20, "its address")
     return child, url

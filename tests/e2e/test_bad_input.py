@@ -51,9 +51,9 @@ WRONG_RUNS: dict[str, tuple[Any, str]] = {
     "an empty query": ({"query": ""}, "empty_query"),
     "a blank query": ({"query": " \t\n\u2003"}, "empty_query"),
     "an unknown field": ({"query": "x", "workspace": "other"}, "invalid_input"),
-    "a bad session": ({"query": "x", "session_id": "a/b"}, "invalid_session_id"),
+    "a bad session": ({"query": "x", "session_id": "a!b"}, "invalid_session_id"),
     "an empty session": ({"query": "x", "session_id": ""}, "invalid_session_id"),
-    "a bad user": ({"query": "x", "user_id": "a b"}, "invalid_user_id"),
+    "a bad user": ({"query": "x", "user_id": " a"}, "invalid_user_id"),
     "too many topics": ({"query": "x", "expected_topics": ["t"] * 33}, "invalid_input"),
     "a long value": ({"query": "x", "metadata": {"k": "v" * 513}}, "invalid_input"),
     "a number as value": ({"query": "x", "metadata": {"k": 1}}, "invalid_input"),
@@ -61,7 +61,7 @@ WRONG_RUNS: dict[str, tuple[Any, str]] = {
 WRONG_SESSIONS: dict[str, tuple[Any, str]] = {
     "no agent": ({}, "invalid_input"),
     "a bad agent": ({"agent": "A"}, "invalid_agent_name"),
-    "a bad id": ({"agent": "a", "session_id": "-a"}, "invalid_session_id"),
+    "a bad id": ({"agent": "a", "session_id": "~a"}, "invalid_session_id"),
     "a bad user": ({"agent": "a", "user_id": "a" * 129}, "invalid_user_id"),
     "an unknown field": ({"agent": "a", "state": "ended"}, "invalid_input"),
 }
@@ -81,18 +81,30 @@ WRONG_REQUESTS: list[tuple[str, str, str]] = [
         for text in texts
     ],
     ("GET", "sessions?agent=A", "invalid_agent_name"),
-    ("GET", "sessions?user_id=a%20b", "invalid_user_id"),
-    ("GET", "sessions/a%20b", "invalid_session_id"),
-    ("GET", "sessions/a%20b/messages", "invalid_session_id"),
-    ("GET", "sessions/a%20b/events", "invalid_session_id"),
-    ("POST", "sessions/a%20b/end", "invalid_session_id"),
+    ("GET", "sessions?user_id=a%21b", "invalid_user_id"),
+    ("GET", "sessions/a%21b", "invalid_session_id"),
+    ("GET", "sessions/a%21b/messages", "invalid_session_id"),
+    ("GET", "sessions/a%21b/events", "invalid_session_id"),
+    ("POST", "sessions/a%21b/end", "invalid_session_id"),
     ("GET", "runs/7", "invalid_run_id"),
     ("POST", "runs/%27/cancel", "invalid_run_id"),
     ("GET", "costs?from=2026-13-01", "invalid_day"),
     ("GET", "costs?to=tomorrow", "invalid_day"),
     ("GET", "costs?from=2026-11-02&to=2026-11-01", "invalid_range"),
     ("GET", "costs?from=2020-01-01&to=2026-01-01", "invalid_range"),
-    ("GET", "costs?from=0001-01-01&to=9999-12-31", "invalid_range"),
+    ("GET", "costs?from=1971-01-01&to=2999-12-31", "invalid_range"),
+    ("GET", "costs?from=0001-01-01", "invalid_day"),
+    ("GET", "costs?to=9999-12-31", "invalid_day"),
+    ("GET", "analytics?from=0001-01-01&to=0001-01-01", "invalid_day"),
+    ("GET", "performance?to=0001-01-01", "invalid_day"),
+    ("GET", "reports/9999-12-31", "invalid_period"),
+    ("GET", "reports/9999-12", "invalid_period"),
+    ("GET", "reports/0001-01-01", "invalid_period"),
+    ("GET", "reports/0001-01", "invalid_period"),
+    ("GET", "reports/0001-W01", "invalid_period"),
+    ("GET", f"reports?next={cursor('0001-01-01')}", "invalid_next"),
+    ("GET", "agents?limmit=5", "unknown_parameter"),
+    ("GET", "runs/x?agent=a", "unknown_parameter"),
     ("GET", "costs?group_by=password", "invalid_group_by"),
     ("GET", "reports/2026-1-1", "invalid_period"),
     ("GET", "reports/20261121", "invalid_period"),
@@ -275,13 +287,37 @@ async def test_a_run_or_session_with_an_unknown_agent_is_404(api: Api) -> None:
     assert await api.everything("sessions", 10) == []
 
 
+@pytest.mark.parametrize("path", ["nothing", "", "agents/a/nothing"])
+async def test_an_unknown_route_is_404(api: Api, path: str) -> None:
+    """The host answers these."""
+    assert (await api.call("GET", path)).status == 404
+
+
 @pytest.mark.parametrize(
-    ("method", "path"),
-    [("GET", "nothing"), ("GET", ""), ("DELETE", "agents"), ("PATCH", "agents/a"), ("GET", "prune"), ("PUT", "health")],
+    ("method", "path", "allow"),
+    [
+        ("DELETE", "agents", "GET"),
+        ("PATCH", "agents/a", "DELETE, GET, PUT"),
+        ("GET", "prune", "POST"),
+        ("PUT", "health", "GET"),
+        ("PUT", "sessions", "GET, POST"),
+        ("PUT", "alerts/fired", "GET"),
+    ],
 )
-async def test_unknown_routes_and_methods_are_404(api: Api, method: str, path: str) -> None:
-    """The host answers these, as in Azure: an unknown route and a method that a route does not have are 404."""
-    assert (await api.call(method, path)).status == 404
+async def test_an_undeclared_method_is_405(api: Api, method: str, path: str, allow: str) -> None:
+    """With the methods that the path has."""
+    reply = await api.call(method, path, {} if method != "GET" else None)
+
+    assert (reply.status, reply.code, reply.headers["allow"]) == (405, "method_not_allowed", allow)
+
+
+@pytest.mark.parametrize("sent", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"])
+async def test_a_body_that_a_web_page_can_send_unasked_declares_nothing(api: Api, sent: str) -> None:
+    """415, whatever is in it."""
+    reply = await api.call("PUT", "agents/a", {"model": "m"}, Content_Type=sent)
+
+    assert (reply.status, reply.code) == (415, "unsupported_media_type")
+    assert (await api.call("GET", "agents/a")).status == 404
 
 
 async def test_a_bad_workspace_is_refused(api: Api) -> None:

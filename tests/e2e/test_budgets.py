@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from typing import Any
+from urllib.parse import quote
 
 from tests.e2e.support import PROMPT, Api, Stack, eventually
 
@@ -115,6 +116,15 @@ async def test_bad_budgets_and_prices_are_refused(api: Api) -> None:
     assert good.status == 201, good.json()
     assert [price["name"] for price in (await api.get("prices"))["items"]] == ["meta/my-deployment"]
     assert (await api.call("DELETE", "prices/meta%2Fmy-deployment", If_Match=good.headers["etag"])).status == 204
+
+    for name in ("@cf/meta/llama-3.1-8b-instruct", "claude-3-5-sonnet@20240620", "/models/x.gguf", "~anthropic/any"):
+        path = f"prices/{quote(name, safe='')}"
+        assert (await api.call("PUT", path, {"input": 1.5, "output": 6})).status == 201
+        assert (await api.get(path))["name"] == name
+        assert (await api.call("DELETE", path)).status == 204
+    for name in ("gpt 5", 'a"b', "ä"):
+        refused = await api.call("PUT", f"prices/{quote(name, safe='')}", {"input": 1.5, "output": 6})
+        assert (refused.status, refused.json()["code"]) == (400, "invalid_price_name")
 
 
 async def test_an_approval_is_seen_in_both_streams(api: Api) -> None:

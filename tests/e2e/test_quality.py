@@ -52,9 +52,28 @@ async def test_evaluations_of_what_there_is_not(api: Api) -> None:
     ):
         answer = await api.call("GET", path)
         assert (answer.status, answer.code) == (status, code), path
-    for wrong in ({"min_words": 9, "max_words": 1}, {"weights": {"answered": -1}}, {"judge": {}}, {"share": 2}):
+    for wrong in (
+        {"on_truncated": "retry"},
+        {"min_words": 9, "max_words": 1},
+        {"weights": {"answered": -1}},
+        {"judge": {}},
+        {"share": 2},
+    ):
         answer = await api.call("PUT", "agents/wrong", {"model": "m", "evaluation": wrong})
         assert (answer.status, answer.code) == (400, "invalid_input"), wrong
+
+
+async def test_a_schema_that_answers_could_not_be_checked_by_is_refused(api: Api) -> None:
+    """By its place, before anything is made: what would be fetched, or would not be linear."""
+    for part, place in (
+        ({"allOf": [{"$ref": "http://127.0.0.1:9/internal"}]}, "/allOf/0/$ref"),
+        ({"properties": {"a": {"type": "string", "pattern": r"^(?=a)b"}}}, "/properties/a/pattern"),
+        ({"not": {"minimum": "one"}}, "/not/minimum"),
+    ):
+        schema = {"name": "r", "strict": False, "json_schema": {"type": "object", **part}}
+        answer = await api.call("PUT", "agents/wrong", {"provider": "openai", "model": "m", "response_format": schema})
+        assert (answer.status, answer.code) == (400, "invalid_schema"), place
+        assert f"/response_format/json_schema{place}" in answer.body.decode()
 
 
 async def test_a_report_is_json_a_sheet_and_a_page(api: Api, stack: Stack) -> None:

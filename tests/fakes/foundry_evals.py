@@ -20,12 +20,16 @@ class FakeEvals:
         grades: What each evaluator gives, by its name without `builtin.`; 4 where nothing is said.
         polls: How often a run is looked at before it is done.
         outcome: How runs end.
+        usage: What each item says that it took.
         evals: What is there, by id.
     """
 
     grades: dict[str, float] = field(default_factory=dict[str, float])
     polls: int = 1
     outcome: str = "completed"
+    usage: dict[str, Any] = field(
+        default_factory=lambda: {"prompt_tokens": 300, "completion_tokens": 40, "total_tokens": 340, "cached_tokens": 0}
+    )
     evals: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
 
     def routes(self, prefix: str) -> list[tuple[str, str, str, Handler]]:
@@ -72,7 +76,7 @@ class FakeEvals:
                 "results": [self._result(criterion) for criterion in stored["testing_criteria"]],
                 "sample": {
                     "error": None,
-                    "usage": {"prompt_tokens": 300, "completion_tokens": 40, "total_tokens": 340, "cached_tokens": 0},
+                    "usage": self.usage,
                     "input": [],
                     "output": [],
                 },

@@ -27,7 +27,7 @@ import argparse
 import asyncio
 import signal
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -38,6 +38,7 @@ from aiohttp import web
 from tests.fakes.foundry_evals import FakeEvals
 from tests.fakes.foundry_faults import REFUSALS, Fault, Planned, abort, refuse, stream
 from tests.fakes.foundry_project import Project, Refused, page
+from tests.fakes.openai_shapes import ABSENT
 
 _PREFIX = "/api/projects/fake"
 _FAULT: web.RequestKey[Fault] = web.RequestKey("fault", str)  # pyright: ignore[reportAssignmentType]
@@ -81,6 +82,7 @@ class FakeFoundry:
     evals: FakeEvals = field(default_factory=FakeEvals)
     project: Project = field(init=False)
     _planned: list[Planned] = field(default_factory=list, init=False)
+    _usages: deque[Any] = field(default_factory=deque[Any], init=False)
     _runner: web.AppRunner | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
@@ -121,6 +123,10 @@ class FakeFoundry:
         if fault not in get_args(Fault):
             raise ValueError(fault)
         self._planned.extend(Planned(fault, on, retry_after_s, after) for _ in range(times))
+
+    def report_next(self, usage: Any) -> None:
+        """Have the next response report this usage, after those already told to; ABSENT for none."""
+        self._usages.append(usage)
 
     async def __aenter__(self) -> Self:
         app = web.Application(client_max_size=64 * 1024 * 1024)
@@ -248,6 +254,10 @@ class FakeFoundry:
             response |= {"status": "incomplete", "incomplete_details": {"reason": "content_filter"}}
         if fault == "failed":
             response |= {"status": "failed", "output": [], "error": {"code": "server_error", "message": "it broke"}}
+        if self._usages:
+            response["usage"] = self._usages.popleft()
+            if response["usage"] is ABSENT:
+                del response["usage"]
         if body.get("stream"):
             return await stream(request, response, keep, fault)
         keep()

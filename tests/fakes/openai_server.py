@@ -7,9 +7,9 @@ In a test:
         ...  # call fake.base_url
         assert fake.requests[0].body["model"] == "gpt-4o-mini"
 
-As a process of its own: `python tests/fakes/openai_server.py --port 0 --ready-file F` writes its base URL to F once it
+As a process of its own: `python -m tests.fakes.openai_server --port 0 --ready-file F` writes its base URL to F once it
 listens; `POST /fake/fail {"fault": "throttled", "times": 1, "retry_after_s": 7}` and `GET /fake/requests` then do what
-`fail_next` and `requests` do.
+`fail_next` and `requests` do; `POST /fake/answer {"shape": "usage:null", "times": 1}` is `answer_next`.
 
 The answer reflects what was received: `heard 3 messages (system, user, user), the last: 'Hi'`. A user message
 `/tool NAME {"argument": "value"}` makes the model call that tool first and then tell its result.
@@ -29,6 +29,8 @@ from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
 from aiohttp import web
+
+from tests.fakes.openai_shapes import ABSENT, KEEP, SHAPES, Shape
 
 REASONING = 2
 CREATED = 1_767_225_600
@@ -99,6 +101,7 @@ class FakeOpenAI:
     served_model: str | None = None
     requests: list[Received] = field(default_factory=list)
     _planned: deque[tuple[Fault, float | None]] = field(default_factory=deque, init=False)
+    _shapes: deque[Shape] = field(default_factory=deque, init=False)
     _runner: web.AppRunner | None = field(default=None, init=False)
 
     @property
@@ -117,11 +120,16 @@ class FakeOpenAI:
             raise ValueError(fault)
         self._planned.extend((fault, retry_after_s) for _ in range(times))
 
+    def answer_next(self, shape: str, *, times: int = 1) -> None:
+        """Send the next answers in a shape of `openai_shapes`, after those already told to."""
+        self._shapes.extend([SHAPES[shape]] * times)
+
     async def __aenter__(self) -> Self:
         app = web.Application(client_max_size=64 * 1024 * 1024)
         for prefix in ("/v1", "/openai/v1", "/openai/deployments/{deployment}"):
             app.router.add_post(f"{prefix}/chat/completions", self._complete)
         app.router.add_post("/fake/fail", self._plan)
+        app.router.add_post("/fake/answer", self._shape)
         app.router.add_get("/fake/requests", self._list)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
@@ -136,6 +144,10 @@ class FakeOpenAI:
 
     async def _plan(self, request: web.Request) -> web.Response:
         self.fail_next(**await request.json())
+        return web.Response(status=204)
+
+    async def _shape(self, request: web.Request) -> web.Response:
+        self.answer_next(**await request.json())
         return web.Response(status=204)
 
     async def _list(self, _: web.Request) -> web.Response:
@@ -162,13 +174,28 @@ class FakeOpenAI:
         completion = _answer(body, self.served_model, len(self.requests))
         if fault == "answer_filtered":
             completion.finish_reason = "content_filter"
-        if body.get("stream"):
-            return await _stream(request, completion, fault, body.get("stream_options") or {})
+        shape = self._shapes.popleft() if self._shapes and fault is None else Shape()
+        if body.get("stream") and shape.streams:
+            return await _stream(request, completion, fault, body.get("stream_options") or {}, shape)
         if fault == "malformed":
             return web.Response(text='{"id": "chatcmpl-1", "choices": [', content_type="application/json")
         if fault == "reset" and request.transport:
             request.transport.abort()
-        return web.json_response(_whole(completion))
+        return await _send_whole(request, completion, shape)
+
+
+async def _send_whole(request: web.Request, completion: _Completion, shape: Shape) -> web.StreamResponse:
+    answer = {"error": shape.error} if shape.error else _whole(completion, shape)
+    data = json.dumps(answer, ensure_ascii=shape.charset == "utf-8").encode(shape.charset)
+    kind = shape.content_type or "application/json"
+    named = f"{kind}; charset={shape.charset}" if shape.charset == "utf-16" else kind
+    headers = {"Content-Type": named, "Content-Length": str(len(data))}
+    response = web.StreamResponse(headers=headers)
+    await response.prepare(request)
+    await response.write(data[:-1] if shape.cut else data)
+    if shape.cut and request.transport:
+        request.transport.abort()
+    return response
 
 
 def _refuse(fault: Fault, retry_after_s: float | None, body: dict[str, Any], key: str) -> web.Response:
@@ -225,12 +252,26 @@ def _envelope(completion: _Completion, kind: str) -> dict[str, Any]:
     return {"id": f"chatcmpl-{completion.number}", "object": kind, "created": CREATED, "model": completion.model}
 
 
-def _whole(completion: _Completion) -> dict[str, Any]:
-    message: dict[str, Any] = {"role": "assistant", "content": completion.text}
+def _whole(completion: _Completion, shape: Shape) -> dict[str, Any]:
+    text = completion.text if shape.content is KEEP else shape.content
+    message: dict[str, Any] = {"role": "assistant", "content": text}
     if completion.call:
         message["tool_calls"] = [completion.call]
-    choice = {"index": 0, "message": message, "finish_reason": completion.finish_reason}
-    return {**_envelope(completion, "chat.completion"), "choices": [choice], "usage": completion.usage}
+    choice = {"index": 0, "message": message, "finish_reason": _finish(completion, shape)}
+    envelope = {**_envelope(completion, "chat.completion"), **shape.envelope}
+    answer = {**envelope, "choices": [choice], **_usage(completion, shape)}
+    return answer if shape.choices is KEEP else {**answer, "choices": shape.choices}
+
+
+def _finish(completion: _Completion, shape: Shape) -> Any:
+    return completion.finish_reason if shape.finish_reason is KEEP else shape.finish_reason
+
+
+def _usage(completion: _Completion, shape: Shape) -> dict[str, Any]:
+    """Return the usage under its name; nothing where it is absent."""
+    if shape.usage is ABSENT:
+        return {}
+    return {"usage": completion.usage if shape.usage is KEEP else shape.usage}
 
 
 def _deltas(completion: _Completion) -> list[dict[str, Any]]:
@@ -248,35 +289,45 @@ def _deltas(completion: _Completion) -> list[dict[str, Any]]:
 
 
 async def _stream(
-    request: web.Request, completion: _Completion, fault: Fault | None, options: dict[str, Any]
+    request: web.Request, completion: _Completion, fault: Fault | None, options: dict[str, Any], shape: Shape
 ) -> web.StreamResponse:
-    response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+    kind = shape.content_type or "text/event-stream"
+    response = web.StreamResponse(headers={"Content-Type": kind})
     await response.prepare(request)
+    envelope = {**_envelope(completion, "chat.completion.chunk"), **shape.envelope}
+    usage = _usage(completion, shape) if options.get("include_usage") else {}
 
     async def send(data: dict[str, Any] | str) -> None:
         await response.write(f"data: {data if isinstance(data, str) else json.dumps(data)}\n\n".encode())
 
-    async def send_choice(delta: dict[str, Any], finish_reason: str | None) -> None:
+    async def send_choice(delta: dict[str, Any], finish_reason: Any) -> None:
         choice = {"index": 0, "delta": delta, "finish_reason": finish_reason}
-        await send({**_envelope(completion, "chat.completion.chunk"), "choices": [choice]})
+        await send({**envelope, "choices": [choice], **(usage if shape.usage_on == "each" else {})})
 
-    deltas = _deltas(completion)
+    if shape.error:
+        await send({"error": shape.error})
+        return response
+    deltas = _deltas(completion) if shape.content is KEEP else [{"role": "assistant", "content": shape.content}]
     for at, delta in enumerate(deltas):
         await send_choice(delta, None)
         if at < len(deltas) // 2:
             continue
-        if fault == "reset" and request.transport:
+        if (fault == "reset" or shape.cut) and request.transport:
             request.transport.abort()
-        if fault in ("reset", "truncated"):
+        if fault in ("reset", "truncated") or shape.cut:
             return response
         if fault == "malformed":
             await send('{"id": "chatcmpl-1", "choices": [')
         if fault == "stream_error":
             await send({"error": {"message": "the engine broke", "code": "server_error"}})
-    await send_choice({}, completion.finish_reason)
-    if options.get("include_usage"):
-        await send({**_envelope(completion, "chat.completion.chunk"), "choices": [], "usage": completion.usage})
-    await send("[DONE]")
+    if shape.finishes:
+        await send_choice({}, _finish(completion, shape))
+    if usage and shape.usage_on == "end":
+        await send({**envelope, "choices": [], **usage})
+    for chunk in shape.last:
+        await send({**envelope, **chunk})
+    if shape.done:
+        await send("[DONE]")
     return response
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from adapters.azure_texts import CONTAINER
 from kernel.settings import Settings
 from tests.infra import bicep
 from tests.infra.bicep import INFRA, ROOT
@@ -46,6 +47,7 @@ READ_BY_THE_PLATFORM = {
 """Documented settings of the Functions host, its extensions, azure-identity and the Azure Monitor distribution."""
 
 MAY_BE_EMPTY = {
+    "QUEUE_SIGNING_KEY": "signs messages only where queues are pinned to workspaces",
     "APPLICATIONINSIGHTS_CONNECTION_STRING": "the platform's settings have it, for the host and for the app",
     "AZURE_OPENAI_API_VERSION": "the SDK's own default",
     "OTEL_EXPORTER_OTLP_ENDPOINT": "traces go to Application Insights",
@@ -235,6 +237,16 @@ def test_tables_are_made_from_the_list() -> None:
 
     assert tables.loop == "loadJsonContent('tables.json')"
     assert tables.body["name"] == "table"
+
+
+def test_the_container_of_long_texts_is_the_one_that_the_code_names() -> None:
+    """It is made with the account, closed, and the app never has to."""
+    storage = bicep.read(INFRA / "app/storage.bicep")
+    texts = storage.resource("texts")
+
+    assert storage.variables["textsContainerName"] == CONTAINER
+    assert texts.body["name"] == "textsContainerName"
+    assert texts.body["properties"] == {"publicAccess": "None"}
 
 
 def test_the_worker_sends_telemetry_exactly_when_its_package_is_there() -> None:

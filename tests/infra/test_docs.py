@@ -14,6 +14,7 @@ from devhost.ncrontab import Schedule
 from kernel.settings import Settings
 from tests.infra import bicep
 from tests.infra.bicep import INFRA, ROOT
+from triggers.timers import TIMERS
 
 DOCS = ROOT / "docs"
 PAGES = [DOCS / name for name in ("deploy.md", "operations.md", "security.md", "upgrade.md")]
@@ -155,7 +156,9 @@ def test_roles_are_counted() -> None:
 def test_dead_letter_codes_are_those_of_the_code() -> None:
     """The runbook's codes are the ones that a list of dead letters shows."""
     section = (DOCS / "operations.md").read_text().split("## Dead letters")[1].split("## ")[0]
-    source = (ROOT / "lifecycle/runs/dead_letters.py").read_text()
+    source = "".join(
+        (ROOT / "lifecycle" / name).read_text() for name in ("runs/dead_letters.py", "conversations/run.py")
+    )
 
     codes = re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)
 
@@ -168,7 +171,7 @@ def test_timers_in_the_runbook_exist() -> None:
     section = (DOCS / "operations.md").read_text().split("## Timers")[1].split("## ")[0]
     named = set(re.findall(r"functions/(\w+)\"", section)) | set(re.findall(r"`(\w+_\w+)`", section))
 
-    assert named == set(re.findall(r'function_name\("(\w+)"\)', (ROOT / "triggers/timers.py").read_text()))
+    assert named == {timer.name for timer in TIMERS}
 
 
 def test_numbers_of_host_json_are_those_of_the_runbook() -> None:

@@ -90,7 +90,7 @@ def test_a_worker_lets_go_of_a_quiet_conversation() -> None:
 
 
 def test_an_instance_answers_several_conversations_at_a_time() -> None:
-    """Runs wait for models, so the default of 8 leaves an instance idle; 32 histories fit into its memory."""
+    """Runs wait for models, so the default of 8 leaves an instance idle; 64 histories fit into its memory."""
     assert 8 < SERVICE_BUS["maxConcurrentSessions"] <= 64
     assert "maxConcurrentCalls" not in SERVICE_BUS, "is for queues without sessions"
     assert "maxConcurrentCallsPerSession" not in SERVICE_BUS, "more than 1 would break the order in a conversation"

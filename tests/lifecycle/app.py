@@ -23,6 +23,7 @@ from lifecycle.registry.signals import LocalSignals
 from lifecycle.runs.submit import Accepted
 from lifecycle.specs.spec import AgentSpec
 from llmops.facts.model import AttemptFact, Call
+from llmops.facts.store import KeptFact
 from llmops.spend.usage import Spend
 from tests.lifecycle.doubles import (
     Crash,
@@ -43,8 +44,20 @@ TOOLED = spec(tools=("calculator",), simulate={"call_tool": "calculator"})
 class Line:
     """A model call in the facts of a run, with its attempt."""
 
-    attempt: int
+    fact: AttemptFact
     one: Call
+
+    @property
+    def attempt(self) -> int:
+        return 0 if self.fact.judge else self.fact.attempt
+
+    @property
+    def purpose(self) -> str:
+        return self.fact.purpose
+
+    @property
+    def agent(self) -> str:
+        return self.fact.who.agent
 
     @property
     def call(self) -> int:
@@ -194,14 +207,18 @@ class App:
     async def turns(self, run: Run) -> list[Turn]:
         return list(await self.services.conversations.turns(run.workspace, run.session_id, 0, 1000))
 
-    async def facts(self, run: Run) -> list[AttemptFact]:
+    async def attempts(self, run: Run) -> list[AttemptFact]:
         """Return the facts of the run's attempts, in order."""
-        kept = await self.services.facts.of_run(run.workspace, run.agent, run.id, run.created_at, self.clock())
-        return [each.fact for each in kept if not each.fact.judge]
+        return [each.fact for each in await self.facts(run) if not each.fact.judge]
 
     async def lines(self, run: Run) -> list[Line]:
-        """Return the model calls of the run's attempts, in order."""
-        return [Line(fact.attempt, call) for fact in await self.facts(run) for call in fact.calls]
+        """Return the model calls of the run's attempts, in order, and of its answer's judges."""
+        return [Line(kept.fact, call) for kept in await self.facts(run) for call in kept.fact.calls]
+
+    async def facts(self, run: Run) -> list[KeptFact]:
+        """Return the facts of the run's attempts, and of the judges of its answer."""
+        facts = self.services.facts
+        return list(await facts.of_run(run.workspace, run.agent, run.id, run.created_at, self.clock()))
 
     async def event_names(self, run: Run) -> list[str]:
         events = await self.services.conversations.events(run.workspace, run.session_id, 0, 1000)

@@ -21,6 +21,7 @@ from lifecycle.conversations.submission import Submission
 from lifecycle.registry.actor import AgentActor
 from lifecycle.registry.due_times import LookAfter
 from lifecycle.registry.providers import ProviderVersion, Wanted
+from lifecycle.runs.provenance import Origin
 from lifecycle.runs.queue import DeadMessage
 from lifecycle.specs.spec import AgentSpec
 
@@ -231,6 +232,7 @@ class MemoryQueue:
             5,
             NOW,
             submission.priority,
+            Origin("agent-runs", "agent.run", submission.run_id),
         )
         return number
 

@@ -147,6 +147,20 @@ async def test_another_workspaces_letter_is_not_found(app: App) -> None:
     assert (await letters(app).list("team", 10))[0] == []
 
 
+async def test_a_message_that_may_not_name_its_workspace_is_nobodys_run() -> None:
+    """It is listed with its reason where unreadable ones are, is not redriven, and fails no run of that workspace."""
+    app = App(QUEUE_WORKSPACES="agent-runs=default", QUEUE_SIGNING_KEY="k" * 32)
+    number = app.queue.bury(Submission(workspace="team", agent="a", query="b", run_id="c", session_id="d"))
+    (refused,), _ = await letters(app).list("default", 10)
+    with pytest.raises(Conflict):
+        await letters(app).redrive("default", number)
+
+    assert (refused.code, refused.redrivable, refused.run_id) == ("workspace_not_allowed", False, None)
+    assert await letters(app).account() == 0
+    assert (await letters(app).list("team", 10))[0] == []
+    await app.aclose()
+
+
 async def test_a_run_whose_workers_died_is_failed(app: App) -> None:
     """Nobody could record why; once accounted for, it is not accounted for again."""
     await lost_run(app)
@@ -176,7 +190,7 @@ async def test_a_run_that_is_running_is_not_lost(app: App) -> None:
     await app.submit()
     message = app.queue.sent.pop()
     stored = await app.services.conversations.load("default", message.session_id, message.run_id)
-    await app.services.runner._claim(stored)
+    await app.services.runner._claim(stored, message, None)
     app.queue.bury(message)
 
     assert await letters(app).account() == 0

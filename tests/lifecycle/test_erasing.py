@@ -16,7 +16,7 @@ import pytest
 from kernel.errors import Conflict, NotFound, Unavailable
 from kernel.tables import Span, every
 from lifecycle.conversations.run import Run
-from lifecycle.conversations.session import Kept, Receipt, erasing
+from lifecycle.conversations.session import AtProvider, Kept, Receipt, erasing
 from lifecycle.conversations.store import Change, Stored
 from lifecycle.sessions.start import Wish
 from llmops.budgets.rules import Budget, Limit, Scope
@@ -147,12 +147,12 @@ async def test_a_judge_that_is_at_an_answer_when_it_is_erased_brings_nothing_bac
     await app.declare(declared=spec(evaluation=EvaluationPolicy(judge=JudgePolicy(agent="judge"))))
     app.clock.now = NOW.replace(hour=23, minute=59)
     judged = await ask(app)
-    await app.services.judges.hear(app.signals)
+    await app.services.judges.run(app.signals)
     assert (await app.stored(judged))[0].score != judged.score
     await ask(app)
     app.clock.move(minutes=2)
     gate = Gate()
-    hearing = asyncio.create_task(app.worker(gate=gate).judges.hear(app.signals))
+    hearing = asyncio.create_task(app.worker(gate=gate).judges.run(app.signals))
     await gate.entered.wait()
     await erase(app)
     gate.open.set()
@@ -160,7 +160,7 @@ async def test_a_judge_that_is_at_an_answer_when_it_is_erased_brings_nothing_bac
     left = await everything(app)
     await app.aclose()
 
-    assert (heard.heard, heard.put_off) == (1, 0)
+    assert (heard.judged, heard.deferred) == (1, 0)
     assert "treasure" not in "\n".join(row for row in left.splitlines() if row.startswith("evaluations"))
     assert USER not in left
 
@@ -173,7 +173,7 @@ async def test_what_judging_cost_on_the_next_day_names_nobody_either() -> None:
     app.clock.now = NOW.replace(hour=23, minute=59)
     await ask(app)
     app.clock.move(minutes=2)
-    await app.services.judges.hear(app.signals)
+    await app.services.judges.run(app.signals)
     app.clock.move(days=30)
     receipt = await erase(app)
     left = await everything(app)
@@ -343,4 +343,4 @@ async def test_one_erasure_that_cannot_be_finished_holds_up_no_other(app: App) -
 def _condemn(stored: Stored, name: str) -> Change:
     assert stored.session is not None
     kept = (Kept("lost", "conv_1"),) if name == "a-stuck" else ()
-    return Change(replace(erasing(stored.session, NOW), kept=kept))
+    return Change(replace(erasing(stored.session, NOW), at_provider=AtProvider(kept=kept)))

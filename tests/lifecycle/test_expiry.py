@@ -91,7 +91,7 @@ async def test_a_run_under_way_keeps_its_session_open(app: App) -> None:
     await app.submit(session_id="chat")
     app.clock.move(days=2)
     stored = await app.services.conversations.load("default", "chat", app.queue.sent[0].run_id)
-    claimed = await app.services.runner._claim(stored)
+    claimed = await app.services.runner._claim(stored, app.queue.sent[-1], None)
 
     assert await app.services.session_end.expire() == 0
     assert not isinstance(claimed, type(stored.run))

@@ -151,7 +151,7 @@ async def test_many_processes_commit_to_one_session() -> None:
 async def test_a_run_is_published_with_one_append() -> None:
     """A short run's submission, stages and answer go together: one write more, and nothing read of its session."""
     tables = CountingTables()
-    app = App(tables)
+    app = App(tables, RECORD_USE_EVERY_S=1000)
     await app.declare()
     await app.ask(session_id="s")
     await app.services.publisher.settle("default", "s")

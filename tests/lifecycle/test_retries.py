@@ -61,7 +61,7 @@ async def test_the_message_is_scheduled_for_when_the_attempt_is_due() -> None:
     assert session.retry is not None
     assert (done.state, done.attempt, after.retry) == (RunState.SUCCEEDED, 2, None)
     await app.check_answered_once(accepted.run)
-    assert [(fact.attempt, fact.ending) for fact in await app.facts(done)] == [(1, "retried"), (2, "succeeded")]
+    assert [(fact.attempt, fact.ending) for fact in await app.attempts(done)] == [(1, "retried"), (2, "succeeded")]
 
 
 async def test_what_comes_after_it_waits_and_keeps_its_order() -> None:
@@ -161,7 +161,7 @@ async def test_a_retry_survives_its_worker_dying_at_any_effect(after: bool) -> N
 
         assert await states(app, *runs) == [RunState.SUCCEEDED] * 2, number
         assert [turn.text for turn in await app.turns(runs[0]) if turn.role == "user"] == ["0", "1"], number
-        facts = await app.facts(runs[0])
+        facts = await app.attempts(runs[0])
         assert len({fact.attempt for fact in facts}) == len(facts)
         assert facts[-1].ending == "succeeded"
         await app.aclose()

@@ -82,7 +82,7 @@ async def test_a_call_noted_with_the_claim_is_paid_for_once(agent: str, after: b
                 break
             app.clock.move(seconds=61)
             done = await process(app, run)
-            facts = await app.facts(run)
+            facts = await app.attempts(run)
 
             await app.check_answered_once(run)
             assert [fact.attempt for fact in facts] == list(range(1, done.attempt + 1))

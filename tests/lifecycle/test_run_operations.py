@@ -106,14 +106,14 @@ async def test_every_further_model_call() -> None:
 
 @pytest.mark.parametrize(("declared", "calls"), [(None, 1), (TOOLED, 2)])
 async def test_a_run_within_budgets(declared: AgentSpec | None, calls: int) -> None:
-    """A call's reservation is given back with the next one's, or at the end."""
+    """A call is noted once it is reserved; its reservation is given back with the next one's, or at the end."""
     app, tables = await started(declared)
     for scope in ("workspace", "agent:bot"):
         await app.services.budgets.put("default", Budget(parse_scope(scope), (Limit("tokens", "day", 10**9),)), None)
     session = await in_session(app, tables)
     expected = NEXT + BUDGETS_CLOSED
-    for number in range(calls):
-        expected += RESERVED + (CALL if number else Counter())
+    for _ in range(calls):
+        expected += RESERVED + CALL
 
     assert await counted(app, tables, session_id=session) == expected
 

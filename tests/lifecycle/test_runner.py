@@ -34,7 +34,8 @@ async def test_a_run_is_answered_and_accounted_for() -> None:
     await app.check_answered_once(run)
     assert [(line.attempt, line.call) for line in lines] == [(1, 1), (1, 2)]
     assert {(line.provider, line.model) for line in lines} == {("offline", "gpt-4o-mini")}
-    assert [fact.who.user_id for fact in await app.facts(run)] == ["ann"]
+    (kept,) = await app.facts(run)
+    assert (kept.fact.who.user_id, kept.fact.spend, kept.fact.score) == ("ann", run.spend, run.score)
     assert run.spend.cost_micro_usd > 0
     assert run.wasted == Spend()
     assert run.score is not None
@@ -120,7 +121,7 @@ async def test_an_answer_that_comes_after_the_lease_is_discarded() -> None:
 
     assert (late.attempt, late.answer) == (2, None), "what the late worker returns is the run as the other one has it"
     assert done.attempt == 2
-    assert [(fact.attempt, fact.ending, fact.code) for fact in await app.facts(accepted.run)] == [
+    assert [(fact.attempt, fact.ending, fact.code) for fact in await app.attempts(accepted.run)] == [
         (1, "retried", "worker_lost"),
         (2, "succeeded", ""),
     ]

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from adapters.memory_tables import MemoryTables
+from llmops.budgets.holds import Intent
+from llmops.budgets.rules import Charged
 from llmops.evaluation.scoring import Score
 from llmops.facts.model import AttemptFact, Attribution, Call, Ending, Timing
-from llmops.spend.ledger import Line
 from llmops.spend.usage import Spend, Usage
 from tests.lifecycle.doubles import NOW
 
@@ -20,24 +21,10 @@ def tables() -> MemoryTables:
     return MemoryTables()
 
 
-def line(run: str = "run-1", attempt: int = 1, call: int = 1, **fields: Any) -> Line:
-    values: dict[str, Any] = {
-        "workspace": "default",
-        "run_id": run,
-        "attempt": attempt,
-        "call": call,
-        "at": NOW,
-        "agent": "bot",
-        "session_id": "chat",
-        "user_id": "ann",
-        "provider": "openai",
-        "model": "gpt-4o-mini",
-        "usage": Usage(input_tokens=10, cached_tokens=4, output_tokens=5, reasoning_tokens=2),
-        "cost_micro_usd": 7,
-        "rate": "$1/MTok",
-        "latency_ms": 12,
-    }
-    return Line(**values | fields)
+def intent(run: str = "run-1", attempt: int = 1, call: int = 1) -> Intent:
+    """Return a model call that is to be made, at its estimate."""
+    one = Call(call, NOW, "openai", "gpt-4o-mini", Usage(input_tokens=10, output_tokens=5), 3)
+    return Intent(Charged("default", "bot", "chat", run, "ann"), attempt, one)
 
 
 def call(number: int = 1, **fields: Any) -> Call:

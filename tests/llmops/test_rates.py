@@ -24,7 +24,7 @@ def test_cached_and_written_tokens_have_their_own_rate_and_count_once() -> None:
     found = Rates({OWN.name: OWN}).price("my-deployment", usage, NOW)
 
     assert found.cost_micro_usd == round(900 * 1.5 + 100 * 0.15 + 50 * 6)
-    assert found.rate == "own rate: $1.5/input MTok, $6/output MTok, $0.15/cached input MTok"
+    assert found.rate == "own rate of my-deployment: $1.5/input MTok, $6/output MTok, $0.15/cached input MTok"
 
 
 def test_an_own_rate_stands_before_the_public_one() -> None:
@@ -41,7 +41,7 @@ def test_the_most_that_a_call_can_cost_counts_the_dearest_input() -> None:
     """Anthropic's cache writes cost more than plain input."""
     usage = Usage(1_000_000)
     plain = price("claude-sonnet-4-5", usage, NOW).cost_micro_usd
-    most = Rates().at_most("claude-sonnet-4-5", usage, NOW)
+    most = Rates().at_most("claude-sonnet-4-5", usage, NOW).cost_micro_usd
 
     assert plain is not None
     assert most is not None
@@ -89,9 +89,9 @@ async def test_models_without_a_price_are_counted_for_a_day() -> None:
     """Until they have one."""
     clock = ManualClock()
     book = RateBook(MemoryTables(), clock, timedelta())
-    assert await book.note_unpriced("default", "my-deployment")
-    assert not await book.note_unpriced("default", "my-deployment")
-    await book.note_unpriced("team", "another")
+    assert await book.note_unpriced("default", "my-deployment", "/models/weights.gguf")
+    assert not await book.note_unpriced("default", "my-deployment", "/models/weights.gguf")
+    await book.note_unpriced("team", "another", "another")
     assert await book.unpriced() == 2
     await book.put("default", OWN, None)
     assert await book.unpriced() == 1

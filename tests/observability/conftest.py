@@ -34,8 +34,9 @@ from devhost.services import start_service_bus
 from tests.e2e.support import QUEUE, TOPOLOGY
 from tests.fakes.openai_server import FakeOpenAI
 from tests.lifecycle.doubles import quick_settings
-from triggers import agents, metrics, queue, runs
-from triggers.api import Api
+from triggers import queue
+from triggers.http import agents, runs, system
+from triggers.http.api import Api
 
 
 @dataclass
@@ -124,14 +125,11 @@ class Functions:
         self.services = services
         self._client = client
         signals = services.local_signals()
-        api = Api(services.settings, lambda _: signals)
-        agents.register(api, services)
-        metrics.register(api, services)
-        runs.register(api, services, run_queue)
+        api = Api(services.settings, services, run_queue, lambda _: signals, (agents, runs, system))
         background = df.Blueprint()
-        queue.register(background, services, lambda _: signals)
+        queue.register(background, services, run_queue, lambda _: signals)
         app = df.DFApp()
-        app.register_functions(api.blueprint)
+        app.register_functions(api.blueprint())
         app.register_functions(background)
         self._functions = {each.name: each for each in index_functions(app.get_functions())}
         binding = client_binding("Hub", "http://127.0.0.1:1/x", "http://127.0.0.1:1/x/")
@@ -144,24 +142,32 @@ class Functions:
         body: Any,
         headers: dict[str, str] | None = None,
         params: dict[str, str] | None = None,
+        *,
+        method: str = "POST",
     ) -> tuple[int, Any]:
         """Call an HTTP function, and return status and JSON body."""
-        parts = await self._call(function, route, body, headers or {}, params or {})
+        parts = await self._call(function, route, body, headers or {}, params or {}, method)
         return int(parts["status_code"].value), json.loads(parts["body"].value)
 
     async def text(self, function: str) -> str:
         """Call an HTTP function that answers text, and return it."""
-        parts = await self._call(function, {}, None, {}, {})
+        parts = await self._call(function, {}, None, {}, {}, "GET")
         assert parts["headers"]["content-type"].value == "text/plain; version=0.0.4; charset=utf-8"
         return parts["body"].value.decode()
 
     async def _call(
-        self, function: str, route: dict[str, str], body: Any, given: dict[str, str], params: dict[str, str]
+        self,
+        function: str,
+        route: dict[str, str],
+        body: Any,
+        given: dict[str, str],
+        params: dict[str, str],
+        method: str,
     ) -> Any:
         datum = datums.http(
-            method="POST",
+            method=method,
             url="http://x/",
-            headers=given.items(),
+            headers=[("Content-Type", "application/json"), *given.items()],
             query=params.items(),
             params=route,
             body=json.dumps(body).encode(),

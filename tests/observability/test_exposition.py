@@ -60,7 +60,7 @@ def test_names_are_unique_and_documented() -> None:
 
 async def test_what_the_endpoint_answers(functions: Functions) -> None:
     """Agents by state, versions and steps as soon as they are made; content type and no caching."""
-    await functions.http("agents_declare", {"name": "bot"}, {"model": "gpt-4o-mini"})
+    await functions.http("agents_item", {"name": "bot"}, {"model": "gpt-4o-mini"}, method="PUT")
     assert families(await functions.text("metrics"))["agent_versions"].samples[0].value == 0
     await functions.http("agents_prewarm", {"name": "bot"}, {})
     functions.services.metrics.count("default", metrics.LOOKUPS, 1, "hit")
@@ -75,9 +75,9 @@ async def test_what_the_endpoint_answers(functions: Functions) -> None:
 async def test_the_statistics_of_all_agents(functions: Functions) -> None:
     """Beside the page of agents, and the same on every page."""
     for name in ("a", "b"):
-        await functions.http("agents_declare", {"name": name}, {"model": "gpt-4o-mini"})
+        await functions.http("agents_item", {"name": name}, {"model": "gpt-4o-mini"}, method="PUT")
         await functions.http("agents_prewarm", {"name": name}, {})
-    _, page = await functions.http("stats", {}, {}, params={"limit": "1"})
+    _, page = await functions.http("stats", {}, {}, params={"limit": "1"}, method="GET")
 
     assert ([item["name"] for item in page["items"]], bool(page["next"])) == (["a"], True)
     assert page["lifecycle"]["agents"] == {"active": 2}

@@ -26,7 +26,7 @@ def trace_of(span: ReadableSpan) -> int:
 
 async def asked(functions: Functions, query: str, headers: dict[str, str] | None = None, **body: Any) -> Any:
     """Declare an agent, submit a run to it and return the run."""
-    status, _ = await functions.http("agents_declare", {"name": "bot"}, SPEC)
+    status, _ = await functions.http("agents_item", {"name": "bot"}, SPEC, method="PUT")
     assert status in (200, 201)
     status, run = await functions.http("runs_submit", {"name": "bot"}, {"query": query, **body}, headers)
     assert status == 202

@@ -10,7 +10,7 @@ import pytest
 
 from tests.servicebus.support import QUEUE_PROFILES, Bus, Emulator, shorten_sdk_polls
 
-QUEUES_PER_PROFILE = 30
+QUEUES_PER_PROFILE = 160
 
 
 @pytest.fixture(scope="session")

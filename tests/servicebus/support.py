@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import resource
 import selectors
 import signal
 import socket
@@ -110,6 +111,12 @@ class Emulator:
         assert self._process
         fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / 100
+
+    @property
+    def memory_bytes(self) -> int:
+        """Memory that the process holds now (Linux)."""
+        assert self._process
+        return int(Path(f"/proc/{self._process.pid}/statm").read_text().split()[1]) * resource.getpagesize()
 
     @property
     def stderr(self) -> str:

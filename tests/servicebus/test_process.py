@@ -100,7 +100,7 @@ def test_unknown_option_shows_the_usage() -> None:
 @pytest.mark.parametrize(
     "rubbish",
     [
-        b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"EHLO example.org\r\n",
         b"AMQP\x00\x00\x09\x01",
         b"AMQP\x03\x01\x00\x00" + bytes(64),
         b"AMQP\x00\x01\x00\x00" + b"\x00\x00\x00\x10\x02\x00\x00\x00\x00\x53\x10\xd0\xff\xff\xff\xff",

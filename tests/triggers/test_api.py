@@ -15,21 +15,21 @@ from pydantic import BaseModel
 
 from kernel.errors import Conflict, InvalidInput
 from kernel.ids import agent_name
-from kernel.settings import Settings
-from tests.triggers.conftest import context, request
-from triggers.api import DEFAULT_LIMIT, Api, Call, Endpoint, Reply, index, page_token
-from triggers.runs import LONGEST_WAIT_S, wait_of
+from tests.triggers.conftest import Edge, request, resource
+from triggers.http.call import Call, Reply, index, page_token
+from triggers.http.endpoint import DEFAULT_LIMIT, LONGEST_WAIT_S, Endpoint, Parameter
+from triggers.http.runs.handlers import wait_of
 
-SIGNALS: Any = object()
+NOTHING: Any = None
 
 
-class _Body(BaseModel):
+class _Body(BaseModel, extra="forbid"):
     name: str
 
 
 def call(**params: str) -> Call:
     """Return a call with these query parameters."""
-    return Call("default", request(params=params), None, SIGNALS)
+    return Call("default", request(params=params), None, NOTHING, NOTHING, NOTHING, NOTHING, NOTHING)
 
 
 def taken(token: str, parse: Any) -> Any:
@@ -40,18 +40,29 @@ def taken(token: str, parse: Any) -> Any:
         return error.code
 
 
-async def answer(settings: Settings, handler: Any, *, sent: bytes = b"", **endpoint: Any) -> func.HttpResponse:
-    """Register a handler and invoke its function as the worker does."""
-    api = Api(settings, lambda _: SIGNALS)
-    api.handle(Endpoint("POST", "x", "x", "A test.", **endpoint))(handler)
-    functions: Any = api.blueprint
-    registered = next(iter(functions._function_builders))._function
-    return await registered.get_user_function()(request(sent), context())
+async def answer(
+    handler: Any, asked: func.HttpRequest | None = None, *, method: Any = "POST", **endpoint: Any
+) -> func.HttpResponse:
+    """Declare an endpoint with a handler, and invoke its function as the worker does."""
+    declared = Endpoint(method, "x", "x", "A test.", **endpoint)
+    edge = Edge(resource("tests_x", [declared], {"x": handler}, {"Body": _Body}))
+    return await edge("x", asked or request())
+
+
+def code(response: func.HttpResponse) -> tuple[int, str]:
+    """Return a problem's status and code."""
+    return response.status_code, json.loads(response.get_body())["code"]
+
+
+async def never(_: Call) -> Reply:
+    """Fail: the request must not come this far."""
+    raise AssertionError
 
 
 @pytest.mark.parametrize(("text", "limit"), [("1", 1), ("200", 200), ("007", 7), ("", DEFAULT_LIMIT)])
 def test_a_limit_is_a_number_in_range(text: str, limit: int) -> None:
     """Any spelling of 1 to 200, and the default without one."""
+    assert call().limit() == DEFAULT_LIMIT
     assert call(limit=text).limit() == limit
 
 
@@ -98,14 +109,14 @@ def test_prefer_wait(prefer: str | None, seconds: int) -> None:
     assert wait_of(prefer) == seconds
 
 
-async def test_a_defect_is_a_500_that_says_nothing(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_defect_is_a_500_that_says_nothing(caplog: pytest.LogCaptureFixture) -> None:
     """Neither answer nor log holds the exception's text, which may quote a prompt; both hold the same reference."""
 
     async def handler(_: Call) -> Reply:
         raise RuntimeError("s3cret prompt")
 
     with caplog.at_level(logging.ERROR):
-        response = await answer(settings, handler)
+        response = await answer(handler)
     body = json.loads(response.get_body())
     reference = body["detail"].rstrip(".").rsplit(" ", 1)[1]
 
@@ -115,42 +126,100 @@ async def test_a_defect_is_a_500_that_says_nothing(settings: Settings, caplog: p
     assert "s3cret" not in caplog.text + response.get_body().decode()
 
 
-async def test_an_error_of_ours_is_its_problem(settings: Settings) -> None:
+async def test_an_error_of_ours_is_its_problem() -> None:
     """What a use case raises reaches the caller with its code."""
 
     async def handler(_: Call) -> Reply:
         raise Conflict(code="busy_now")
 
-    response = await answer(settings, handler)
+    response = await answer(handler)
 
     assert (response.status_code, json.loads(response.get_body())["code"]) == (409, "busy_now")
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"[" * 100_000, b'{"name": "\\ud800"}', b'{"name": NaN}'])
-async def test_a_body_that_is_no_json_never_reaches_the_handler(settings: Settings, body: bytes) -> None:
+async def test_a_body_that_is_no_json_never_reaches_the_handler(body: bytes) -> None:
     """Whatever it is instead, it is `malformed_json`."""
+    assert code(await answer(never, request(body), body="Body")) == (400, "malformed_json")
+
+
+@pytest.mark.parametrize(
+    "sent", ["", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "json", "*/*"]
+)
+async def test_a_body_of_another_type_never_reaches_the_handler(sent: str) -> None:
+    """A web page may send these to another site without being asked."""
+    response = await answer(never, request({"name": "x"}, headers={"Content-Type": sent}), body="Body")
+
+    assert code(response) == (415, "unsupported_media_type")
+    assert "Content-Type: application/json" in json.loads(response.get_body())["detail"]
+
+
+@pytest.mark.parametrize(
+    "sent", ["application/json", "APPLICATION/JSON", "application/json; charset=utf-8", "application/merge-patch+json"]
+)
+async def test_json_may_be_called_by_any_of_its_names(sent: str) -> None:
+    """With parameters, in any case, and as what it is the JSON of."""
+
+    async def handler(given: Call) -> Reply:
+        return Reply(given.body)
+
+    assert (
+        await answer(handler, request({"name": "x"}, headers={"Content-Type": sent}), body="Body")
+    ).status_code == 200
+
+
+async def test_a_method_that_a_path_does_not_have_is_405_and_says_which_it_has() -> None:
+    """RFC 9110 §15.5.6."""
+    for method in ("DELETE", "PATCH", "HEAD", "OPTIONS", "TRACE", "BREW"):
+        response = await answer(never, request(method=method))
+
+        assert code(response) == (405, "method_not_allowed")
+        assert response.headers["Allow"] == "POST"
+
+
+async def test_a_query_parameter_that_there_is_not_is_named() -> None:
+    """A misspelt filter would otherwise be no filter; a function's key is the host's, not ours."""
 
     async def handler(_: Call) -> Reply:
-        raise AssertionError
+        return Reply()
 
-    response = await answer(settings, handler, sent=body, body=_Body)
+    known = {"agent": Parameter("An agent."), "limit": Parameter("How many.")}
+    refused = await answer(never, request(params={"agnet": "a", "limit": "1", "\x1b" + "y" * 99: ""}), query=known)
+    taken = await answer(handler, request(params={"agent": "a", "code": "key", "clientId": "x"}), query=known)
 
-    assert (response.status_code, json.loads(response.get_body())["code"]) == (400, "malformed_json")
+    detail = json.loads(refused.get_body())["detail"]
+    assert (*code(refused), taken.status_code) == (400, "unknown_parameter", 200)
+    assert "agnet" in detail
+    assert "Known here: agent, limit." in detail
+    assert "\x1b" not in detail
+    assert len(detail) < 200
 
 
-async def test_a_body_is_parsed_into_its_model(settings: Settings) -> None:
+async def test_an_unknown_field_is_named_with_those_that_there_are() -> None:
+    """Shortened and without control characters, so that it can be shown anywhere."""
+    sent = {"name": "x", "specversion": "1.0", "\u202e" + "z" * 500: 1} | {f"f{n}": 1 for n in range(50)}
+    body = json.loads((await answer(never, request(sent), body="Body")).get_body())
+
+    assert "There is no specversion" in body["detail"]
+    assert "known are name." in body["detail"]
+    assert "\u202e" not in json.dumps(body, ensure_ascii=False)
+    assert len(body["detail"]) < 300
+    assert {"pointer": "/specversion", "detail": "There is no such field"} in body["errors"]
+
+
+async def test_a_body_is_parsed_into_its_model() -> None:
     """Escapes and any script are text like any other."""
 
     async def handler(given: Call) -> Reply:
         return Reply(given.body, 201, {"X-A": "1"})
 
-    response = await answer(settings, handler, sent=b'{"name": "\\ud83d\\ude42 \xc3\xa4"}', body=_Body)
+    response = await answer(handler, request(b'{"name": "\\ud83d\\ude42 \xc3\xa4"}'), body="Body")
 
     assert (response.status_code, response.headers["X-A"]) == (201, "1")
     assert json.loads(response.get_body()) == {"name": "🙂 ä"}
 
 
-async def test_an_endpoint_without_signals_cannot_send_any(settings: Settings) -> None:
+async def test_an_endpoint_without_signals_cannot_send_any() -> None:
     """A handler that forgot to ask for them is a defect, not a silent loss."""
 
     async def handler(given: Call) -> Reply:
@@ -158,4 +227,4 @@ async def test_an_endpoint_without_signals_cannot_send_any(settings: Settings) -
         await given.signals.send("w", "a", operation)
         return Reply()
 
-    assert (await answer(settings, handler)).status_code == 500
+    assert (await answer(handler)).status_code == 500

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from kernel.settings import Settings
-from triggers.app import create_app
+from triggers.app import RESOURCES, create_app
+from triggers.http.api import Operation
+from triggers.http.openapi import describe
+
+ROOT = Path(__file__).parents[2]
 
 ROUTES = """
 DELETE sessions/{id} sessions_erase function
@@ -109,32 +116,27 @@ PUT    alerts/{name} alerts_put function
 PUT    channels/{name} channels_put function
 """
 SIGNALLING = {
-    "agents_declare",
-    "agents_delete",
     "agents_disable",
     "agents_enable",
+    "agents_item",
     "agents_prewarm",
     "agents_prune",
     "agents_restore",
     "agents_retire",
     "agents_rollback",
     "agents_verify",
-    "capabilities_delete",
-    "capabilities_put",
-    "follow_configuration",
-    "overrides_delete",
-    "overrides_put",
-    "personalities_delete",
-    "personalities_put",
-    "templates_delete",
-    "templates_put",
+    "capabilities_item",
     "evaluate_answers",
+    "follow_configuration",
+    "overrides",
+    "personalities_item",
     "prune_idle_agents",
-    "verify_agents",
     "registry_apply",
     "run_agent",
     "run_agent_priority",
     "runs_submit",
+    "templates_item",
+    "verify_agents",
 }
 """Functions that are given a Durable client."""
 
@@ -157,13 +159,56 @@ def _trigger(bindings: list[dict[str, Any]]) -> dict[str, Any]:
 
 def test_http_functions(functions: dict[str, list[dict[str, Any]]]) -> None:
     """Routes and levels change only on purpose."""
-    found = [
-        f"{trigger['methods'][0].name:6} {trigger['route']} {name} {trigger['authLevel'].name.lower()}"
+    operations = [line.split() for line in ROUTES.strip().splitlines()]
+    found = {
+        (trigger["route"], name, trigger["authLevel"].name.lower(), trigger.get("methods"))
         for name, bindings in functions.items()
         if (trigger := _trigger(bindings))["type"] == "httpTrigger"
-    ]
+    }
 
-    assert sorted(found, key=str.split) == sorted(ROUTES.strip().splitlines(), key=str.split)
+    assert {(route, level) for route, _, level, _ in found} == {(route, level) for _, route, _, level in operations}
+    assert {methods for *_, methods in found} == {None}, "the app answers every method, and says 405 itself"
+    assert sorted(
+        (endpoint.method, endpoint.path, endpoint.name) for each in RESOURCES for endpoint in each.ENDPOINTS
+    ) == sorted((method, route, name) for method, route, name, _ in operations)
+    assert {name for _, name, *_ in found if name not in {name for *_, name, _ in operations}} == {
+        "agents_item",
+        "alerts_item",
+        "budgets_item",
+        "capabilities_item",
+        "channels_item",
+        "overrides",
+        "personalities_item",
+        "preferences",
+        "prices_item",
+        "sessions",
+        "sessions_item",
+        "templates_item",
+    }
+
+
+def test_every_endpoint_has_what_it_names() -> None:
+    """Handlers and models are loaded on first use; that they are there is seen here."""
+    operations = [Operation(endpoint, each.__name__) for each in RESOURCES for endpoint in each.ENDPOINTS]
+
+    assert all(callable(operation.handler) for operation in operations)
+    assert len(describe(operations)["paths"]) == len({operation.endpoint.path for operation in operations})
+
+
+def test_importing_the_app_loads_no_handler() -> None:
+    """Nor views, or what they stand on: a worker that is started for a timer needs none of it."""
+    statement = "import function_app, sys; print(*[name for name in sys.modules if name.startswith('triggers.http.')])"
+    environment = {
+        "TablesConnection": "UseDevelopmentStorage=true",
+        "ServiceBusConnection": "Endpoint=sb://127.0.0.1;SharedAccessKeyName=x;SharedAccessKey=y",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", statement], cwd=ROOT, env=environment, check=True, capture_output=True, text=True
+    )
+    loaded = done.stdout.split()
+
+    assert "triggers.http.budgets" in loaded
+    assert [name for name in loaded if name.endswith((".handlers", ".views", ".openapi"))] == []
 
 
 def test_other_functions(functions: dict[str, list[dict[str, Any]]]) -> None:

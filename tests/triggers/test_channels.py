@@ -8,26 +8,14 @@ from typing import Any
 import azure.functions as func
 import pytest
 
-from bootstrap.services import Services
-from kernel.settings import Settings
 from tests.llmops.notifications.support import SECRET
-from tests.triggers.conftest import context, request
-from triggers import channels
-from triggers.api import Api
+from tests.triggers.conftest import Edge, request
+from triggers.http import channels
 
 
-def edge() -> dict[str, Any]:
-    """Return the functions of channels by name, over services in memory with the default settings."""
-    api = Api(Settings(), lambda _: pytest.fail("sends no signals"))
-    channels.register(api, Services.in_memory())
-    functions: Any = api.blueprint
-    built = [builder._function for builder in functions._function_builders]
-    return {function.get_function_name(): function.get_user_function() for function in built}
-
-
-async def put(functions: dict[str, Any], body: Any, **headers: str) -> func.HttpResponse:
+async def put(edge: Edge, body: Any, **headers: str) -> func.HttpResponse:
     """Set the channel `ops`."""
-    return await functions["channels_put"](request(body, headers=headers, route={"name": "ops"}), context())
+    return await edge("channels_item", request(body, method="PUT", headers=headers, route={"name": "ops"}))
 
 
 @pytest.mark.parametrize(
@@ -43,9 +31,9 @@ async def put(functions: dict[str, Any], body: Any, **headers: str) -> func.Http
 )
 async def test_webhooks_go_to_no_private_address_by_default(url: str, code: str) -> None:
     """Refused with a code that says why; nothing is stored."""
-    functions = edge()
-    refused = await put(functions, {"url": url, "secret": SECRET})
-    listed = await functions["channels_list"](request(), context())
+    edge = Edge(channels)
+    refused = await put(edge, {"url": url, "secret": SECRET})
+    listed = await edge("channels_list", request(method="GET"))
 
     assert (refused.status_code, json.loads(refused.get_body())["code"]) == (400, code)
     assert url not in refused.get_body().decode()
@@ -54,11 +42,11 @@ async def test_webhooks_go_to_no_private_address_by_default(url: str, code: str)
 
 async def test_a_secret_is_kept_replaced_and_removed_but_never_shown() -> None:
     """Left out it stays, null takes it away."""
-    functions, url = edge(), "https://1.1.1.1/hook"
+    edge, url = Edge(channels), "https://1.1.1.1/hook"
     answers = [
-        await put(functions, {"url": url, "secret": SECRET}),
-        await put(functions, {"url": url, "format": "slack"}),
-        await put(functions, {"url": url, "format": "slack", "secret": None}),
+        await put(edge, {"url": url, "secret": SECRET}),
+        await put(edge, {"url": url, "format": "slack"}),
+        await put(edge, {"url": url, "format": "slack", "secret": None}),
     ]
 
     assert [answer.status_code for answer in answers] == [201, 200, 200]

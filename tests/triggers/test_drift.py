@@ -8,29 +8,20 @@ from typing import Any
 import azure.functions as func
 import pytest
 
-from bootstrap.services import Services
-from kernel.settings import Settings
 from lifecycle.specs.spec import AgentSpec
-from tests.triggers.conftest import context, request
-from triggers import drift
-from triggers.api import Api, page_token
+from tests.triggers.conftest import Edge, request
+from triggers.http import drift
+from triggers.http.call import page_token
 
 AGENTS = 230
-CLIENT = json.dumps({"taskHubName": "x", "creationUrls": {}, "managementUrls": {"id": "x"}, "baseUrl": "http://x"})
-"""A Durable client as the host passes it; the actors are in this process here, and nobody calls it."""
 
 
-class Edge:
+class Plans:
     """The functions of plans, over services in memory with agents that were never used."""
 
     def __init__(self) -> None:
-        self.services = Services.in_memory()
-        self.told = self.services.local_signals()
-        api = Api(Settings(), lambda _: self.told)
-        drift.register(api, self.services)
-        functions: Any = api.blueprint
-        built = [builder._function for builder in functions._function_builders]
-        self.functions = {function.get_function_name(): function.get_user_function() for function in built}
+        self._edge = Edge(drift)
+        self.services = self._edge.services
 
     async def declare(self, count: int) -> None:
         for number in range(count):
@@ -39,12 +30,12 @@ class Edge:
 
     async def get(self, plan_id: str | None = None, **params: str) -> func.HttpResponse:
         if plan_id is None:
-            return await self.functions["registry_plan"](request(params=params), context())
-        asked = request(params=params, route={"id": plan_id})
-        return await self.functions["registry_plan_get"](asked, context())
+            return await self._edge("registry_plan", request(method="GET", params=params))
+        asked = request(method="GET", params=params, route={"id": plan_id})
+        return await self._edge("registry_plan_get", asked)
 
     async def apply(self, body: Any) -> func.HttpResponse:
-        return await self.functions["registry_apply"](request(body), client=CLIENT, context=context())
+        return await self._edge("registry_apply", request(body))
 
 
 def content(response: func.HttpResponse) -> Any:
@@ -53,7 +44,7 @@ def content(response: func.HttpResponse) -> Any:
 
 async def test_a_long_plan_is_read_and_applied_in_pages() -> None:
     """Every line comes once, whichever of the two addresses the cursor is taken to; apply answers with a page, too."""
-    edge = Edge()
+    edge = Plans()
     await edge.declare(AGENTS)
     first = content(await edge.get(limit="100"))
     second = content(await edge.get(limit="100", next=first["next"]))
@@ -78,7 +69,7 @@ async def test_a_long_plan_is_read_and_applied_in_pages() -> None:
 )
 async def test_a_cursor_of_something_else_is_refused(value: Any) -> None:
     """Whatever it is, the answer is 400 and no plan is made."""
-    edge = Edge()
+    edge = Plans()
     refused = await edge.get(next=page_token(value) or "bnVsbA==")
 
     assert (refused.status_code, content(refused)["code"]) == (400, "invalid_next")
@@ -87,7 +78,7 @@ async def test_a_cursor_of_something_else_is_refused(value: Any) -> None:
 
 async def test_a_cursor_of_a_plan_that_is_gone_is_not_found() -> None:
     """It looks like one of ours, so it is the plan that is missing."""
-    edge = Edge()
+    edge = Plans()
     gone = await edge.get(next=page_token("0193aaaa-0000-7000-8000-000000000001/50") or "")
 
     assert (gone.status_code, content(gone)["code"]) == (404, "plan_not_found")
@@ -106,7 +97,7 @@ async def test_a_cursor_of_a_plan_that_is_gone_is_not_found() -> None:
 )
 async def test_a_wrong_body_applies_nothing(body: Any, status: int, code: str) -> None:
     """What is missing or unknown is said."""
-    edge = Edge()
+    edge = Plans()
     await edge.declare(1)
     refused = await edge.apply(body)
 

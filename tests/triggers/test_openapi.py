@@ -2,35 +2,43 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from openapi_spec_validator import validate
 from pydantic import BaseModel
 
-from triggers.api import Endpoint
-from triggers.openapi import describe
+from tests.triggers.conftest import resource
+from triggers.http.api import Operation
+from triggers.http.endpoint import Endpoint, Parameter
+from triggers.http.openapi import describe
 
 
 class _Thing(BaseModel):
     name: str
 
 
+def document_of(*endpoints: Endpoint) -> Any:
+    """Return the description of some endpoints."""
+    package = resource("tests_things", endpoints, {}, {"Thing": _Thing})
+    return describe([Operation(endpoint, package.__name__) for endpoint in endpoints])
+
+
 def test_an_endpoint_is_described_whole() -> None:
     """Parameters of path, query and headers, body, answers and problems are all there, and the document is valid."""
-    document = describe(
-        [
-            Endpoint(
-                "POST",
-                "things/{id}",
-                "things_make",
-                "Make a thing.",
-                body=_Thing,
-                returns=_Thing,
-                status=202,
-                also=200,
-                query={"limit": "How many."},
-                errors=(404, 412, 413),
-                creates=True,
-            )
-        ]
+    document = document_of(
+        Endpoint(
+            "POST",
+            "things/{id}",
+            "things_make",
+            "Make a thing.",
+            body="Thing",
+            returns="Thing",
+            status=202,
+            also=200,
+            query={"limit": Parameter("How many.")},
+            errors=(404, 412, 413),
+            creates=True,
+        )
     )
     operation = document["paths"]["/things/{id}"]["post"]
 
@@ -42,7 +50,7 @@ def test_an_endpoint_is_described_whole() -> None:
         ("header", "Prefer", False),
         ("header", "If-Match", False),
     ]
-    assert sorted(operation["responses"]) == ["200", "202", "400", "401", "404", "412", "413", "500", "503"]
+    assert sorted(operation["responses"]) == ["200", "202", "400", "401", "404", "412", "413", "415", "500", "503"]
     assert operation["requestBody"]["content"]["application/json"]["schema"]["$ref"].endswith("/_Thing")
     assert operation["responses"]["200"]["content"] == operation["responses"]["202"]["content"]
     assert set(operation["responses"]["404"]["content"]) == {"application/problem+json"}
@@ -50,7 +58,7 @@ def test_an_endpoint_is_described_whole() -> None:
 
 def test_an_anonymous_endpoint_needs_no_key() -> None:
     """It has no security, and cannot answer 401."""
-    document = describe([Endpoint("GET", "up", "up", "Up?", mimetype="text/plain", anonymous=True)])
+    document = document_of(Endpoint("GET", "up", "up", "Up?", mimetype="text/plain", anonymous=True))
     operation = document["paths"]["/up"]["get"]
 
     validate(document)
@@ -61,7 +69,7 @@ def test_an_anonymous_endpoint_needs_no_key() -> None:
 
 def test_an_answer_without_a_body_has_no_content() -> None:
     """204 says nothing."""
-    document = describe([Endpoint("DELETE", "x", "x", "Delete.", status=204)])
+    document = document_of(Endpoint("DELETE", "x", "x", "Delete.", status=204))
 
     validate(document)
     assert "content" not in document["paths"]["/x"]["delete"]["responses"]["204"]

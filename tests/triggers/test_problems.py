@@ -8,7 +8,7 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from kernel import errors
-from triggers.problems import CONTENT_TYPE, Unauthorized, invalid_body, problem
+from triggers.http.problems import CONTENT_TYPE, Unauthorized, invalid_body, problem
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_a_wrong_body_names_places_and_no_values() -> None:
     with pytest.raises(ValidationError) as caught:
         _Outer.model_validate({"inner": [{"count": "s3cret"}, {"count": 1, "other": "s3cret"}, "s3cret"]})
 
-    error = invalid_body(caught.value)
+    error = invalid_body(caught.value, _Outer)
 
     assert set(error.fields) == {"/inner/0/count", "/inner/1/other", "/inner/2"}
     assert "s3cret" not in json.dumps(error.fields) + error.detail

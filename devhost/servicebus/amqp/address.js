@@ -1,5 +1,5 @@
 // @ts-check
-import { notFound, notImplemented } from '../broker/errors.js';
+import { invalidField, notFound, notImplemented } from '../broker/errors.js';
 
 const MANAGEMENT = '/$management';
 
@@ -11,7 +11,7 @@ const MANAGEMENT = '/$management';
 
 /**
  * Resolves the address of a link: `amqps://host/queue`, `queue/$DeadLetterQueue`, `queue/$management` or `$cbs`.
- * @param {string | null | undefined} address
+ * @param {unknown} address
  * @param {import('../broker/broker.js').Broker} broker
  * @returns {Address}
  * @throws {import('../broker/errors.js').ServiceBusError} if there is no such entity, or its kind is not supported
@@ -19,6 +19,7 @@ const MANAGEMENT = '/$management';
 export function resolve(address, broker) {
   if (!address)
     throw notImplemented('Links need an address: anonymous relays, dynamic nodes and transactions are not supported.');
+  if (typeof address !== 'string') throw invalidField('The address of a link must be a string.');
   const path = decoded(address.replace(/^(?:amqps?|sb):\/\/[^/]*/i, '').replace(/^\/+|\/+$/g, ''));
   if (path.toLowerCase() === '$cbs') return { kind: 'cbs' };
   const isManagement = path.toLowerCase().endsWith(MANAGEMENT);

@@ -1,9 +1,20 @@
 // @ts-check
-import { notAllowed, notImplemented, ServiceBusError } from '../broker/errors.js';
+import { invalidField, notAllowed, ServiceBusError } from '../broker/errors.js';
 import { lockTokenToTag, ticks } from './encodings.js';
 import { encodeForReceiver } from './messages.js';
-import { MAX_MESSAGE_SIZE, toAmqpError } from './producer.js';
-import { capacityOf, closeWithError, deferAttach, forbidOverdraft, outcomes, transfer, types } from './rhea.js';
+import { toAmqpError } from './producer.js';
+import {
+  capacityOf,
+  closeWithError,
+  deferAttach,
+  drainAtOnce,
+  MAX_MESSAGE_SIZE,
+  openLink,
+  outcomes,
+  transfer,
+  types,
+} from './rhea.js';
+import { settle, settlementOf } from './settlement.js';
 
 /**
  * @typedef {import('../broker/sessions.js').Session} Session
@@ -36,21 +47,22 @@ export class Consumer {
     this.#entity = entity;
     this.#report = report;
     this.destructive = link.snd_settle_mode === SETTLED;
-    link.set_source({ address: link.source.address, filter: link.source.filter ?? undefined });
+    const filter = filterOf(link);
+    link.set_source({ address: link.source.address, filter });
     link.set_target({ address: link.target?.address });
     Object.assign(link.local.attach, {
       snd_settle_mode: link.snd_settle_mode,
       rcv_settle_mode: link.rcv_settle_mode,
       max_message_size: MAX_MESSAGE_SIZE,
     });
-    forbidOverdraft(link);
+    drainAtOnce(link);
     link.on('sender_flow', () => entity.wake());
     link.on('sender_draining', () => this.#drain());
     for (const outcome of ['accepted', 'rejected', 'released', 'modified']) {
       link.on(outcome, (/** @type {any} */ { delivery }) => this.#settle(delivery, delivery.remote_state));
     }
     link.on('settled', (/** @type {any} */ { delivery }) => this.#forget(delivery));
-    this.#attach();
+    this.#attach(filter);
   }
 
   get name() {
@@ -78,7 +90,7 @@ export class Consumer {
     const link = this.#link;
     link.set_source({ address: link.source.address, filter: { [SESSION_FILTER]: session.id } });
     link.local.attach.properties = { 'com.microsoft:locked-until-utc': types.wrap_long(ticks(session.lockedUntil)) };
-    link.open();
+    openLink(link);
   }
 
   /** @param {Error} error */
@@ -92,8 +104,8 @@ export class Consumer {
     this.#entity.detach(this);
   }
 
-  #attach() {
-    const filter = this.#link.source.filter;
+  /** @param {Record<string, any> | undefined} filter */
+  #attach(filter) {
     if (!filter || !(SESSION_FILTER in filter)) {
       if (this.#entity.queue.properties.requiresSession) {
         throw notAllowed(
@@ -104,9 +116,12 @@ export class Consumer {
       return;
     }
     const sessionId = filter[SESSION_FILTER]?.value ?? filter[SESSION_FILTER];
-    const timeoutMs = this.#link.properties?.[TIMEOUT_PROPERTY] ?? DEFAULT_ACCEPT_TIMEOUT_MS;
+    if (sessionId !== null && typeof sessionId !== 'string') {
+      throw invalidField('The session id of a session filter must be a string, or null for the next session.');
+    }
+    const timeoutMs = Number(this.#link.properties?.[TIMEOUT_PROPERTY] ?? DEFAULT_ACCEPT_TIMEOUT_MS);
     deferAttach(this.#link);
-    this.#entity.acceptSession(this, sessionId, Number(timeoutMs));
+    this.#entity.acceptSession(this, sessionId, timeoutMs >= 0 ? timeoutMs : DEFAULT_ACCEPT_TIMEOUT_MS);
   }
 
   #drain() {
@@ -134,36 +149,20 @@ export class Consumer {
    * @param {any} outcome
    */
   async #apply(token, outcome) {
-    const entity = this.#entity;
+    const settlement = settlementOf(outcome);
+    await this.#entity.run((queue, now) => settle(queue, token, settlement, now));
     switch (outcome.constructor.composite_type) {
       case 'accepted':
-        await entity.run((queue) => queue.complete(token));
         return outcomes.accepted();
       case 'released':
-        await entity.run((queue, now) => queue.release(token, now));
         return outcomes.released();
-      case 'rejected': {
-        const info = outcome.error?.info ?? {};
-        const deadLetter = {
-          reason: info.DeadLetterReason ?? null,
-          description: info.DeadLetterErrorDescription ?? outcome.error?.description ?? null,
-        };
-        await entity.run((queue, now) => queue.deadLetter(token, deadLetter, now));
+      case 'rejected':
         return outcomes.rejected();
-      }
-      default: {
-        const { delivery_failed = false, undeliverable_here = false, message_annotations } = outcome;
-        if (message_annotations && Object.keys(message_annotations).length > 0) {
-          throw notImplemented('Changing message properties while settling is not supported.');
-        }
-        if (undeliverable_here) await entity.run((queue, now) => queue.defer(token, now));
-        else if (delivery_failed) await entity.run((queue, now) => queue.abandon(token, now));
-        else await entity.run((queue, now) => queue.release(token, now));
+      default:
         return outcomes.modified({
-          delivery_failed: Boolean(delivery_failed),
-          undeliverable_here: Boolean(undeliverable_here),
+          delivery_failed: Boolean(outcome.delivery_failed),
+          undeliverable_here: Boolean(outcome.undeliverable_here),
         });
-      }
     }
   }
 
@@ -189,4 +188,13 @@ export class Consumer {
     delivery.settled = delivery.remote_settled = true;
     this.#unsettled.delete(delivery);
   }
+}
+
+/** @param {any} link @returns {Record<string, any> | undefined} */
+function filterOf(link) {
+  const filter = link.source.filter ?? undefined;
+  if (filter !== undefined && (typeof filter !== 'object' || Array.isArray(filter) || Buffer.isBuffer(filter))) {
+    throw invalidField('The filter of a source must be a map.');
+  }
+  return filter;
 }

@@ -10,8 +10,9 @@ import {
 } from '../broker/errors.js';
 import { lockTokenToUuid, uuidToLockToken } from './encodings.js';
 import { encodeForReceiver, readDraft } from './messages.js';
-import { MAX_MESSAGE_SIZE, toAmqpError } from './producer.js';
-import { types } from './rhea.js';
+import { toAmqpError } from './producer.js';
+import { MAX_MESSAGE_SIZE, types } from './rhea.js';
+import { requestedSettlement, settle } from './settlement.js';
 
 /**
  * @typedef {import('./request_response.js').Request} Request
@@ -23,10 +24,12 @@ import { types } from './rhea.js';
  * @property {Entity} entity
  * @property {Iterable<Consumer>} consumers of the same connection
  * @property {string | undefined} linkName the receiver on whose behalf the client asks
+ * @property {() => any[]} typedBody the keys and values of the request's body with their AMQP types
  */
 
 const FIRST = 0;
 const MAX_PEEK = 250;
+const MAX_PEEK_BYTES = 4 * 1024 * 1024;
 const TIMESTAMP = 0x83;
 const LONG = 0x81;
 /** Later than any date: what clients send when they ask for all sessions. */
@@ -63,6 +66,7 @@ const operations = {
   async 'set-session-state'(context, body) {
     const session = heldSession(context, body);
     const state = body['session-state'] ?? null;
+    if (state !== null && !Buffer.isBuffer(state)) throw argumentError('session-state must be binary, or null.');
     if (state?.length > MAX_MESSAGE_SIZE) throw messageTooLarge(state.length, MAX_MESSAGE_SIZE);
     await context.entity.run((queue, now) => queue.store.setSessionState(session.id, state, now));
     return {};
@@ -71,18 +75,24 @@ const operations = {
   async 'get-message-sessions'({ entity }, body) {
     const after = Number(body['last-updated-time'] ?? Infinity);
     const ids = await entity.run(({ store }) => sessionIds(store, after >= MAX_DATE_MS ? Infinity : after));
-    const skip = Number(body.skip ?? 0);
-    const page = ids.slice(skip, skip + Number(body.top ?? ids.length));
+    const skip = whole(body.skip ?? 0, 'skip');
+    const page = ids.slice(skip, skip + whole(body.top ?? ids.length, 'top'));
     return page.length > 0 ? { skip: types.wrap_int(skip + page.length), 'sessions-ids': page } : undefined;
   },
 
   async 'peek-message'({ entity }, body) {
-    const count = Math.min(Number(body['message-count']), MAX_PEEK);
-    const from = Number(body['from-sequence-number']);
+    const count = Math.min(whole(body['message-count'], 'message-count'), MAX_PEEK);
+    const from = whole(body['from-sequence-number'] ?? 0, 'from-sequence-number');
     const messages = await entity.run(({ store }) => peek(store, from, count, body['session-id'] ?? null));
-    return messages.length > 0
-      ? { messages: messages.map((message) => ({ message: encodeForReceiver(message) })) }
-      : undefined;
+    const answer = [];
+    let size = 0;
+    for (const each of messages) {
+      const message = encodeForReceiver(each);
+      // A client asks again for what does not fit, from the last number that it got.
+      if (answer.length > 0 && (size += message.length) > MAX_PEEK_BYTES) break;
+      answer.push({ message });
+    }
+    return answer.length > 0 ? { messages: answer } : undefined;
   },
 
   async 'receive-by-sequence-number'(context, body) {
@@ -99,38 +109,18 @@ const operations = {
     };
   },
 
-  async 'update-disposition'({ entity }, body) {
-    if (body['properties-to-modify'])
-      throw notImplemented('Changing message properties while settling is not supported.');
-    const deadLetter = {
-      reason: body['deadletter-reason'] || null,
-      description: body['deadletter-description'] || null,
-    };
+  async 'update-disposition'({ entity, typedBody }, body) {
+    const settlement = requestedSettlement(typedBody());
     await entity.run((queue, now) => {
-      for (const token of lockTokens(body)) {
-        switch (body['disposition-status']) {
-          case 'completed':
-            queue.complete(token);
-            break;
-          case 'abandoned':
-            queue.abandon(token, now);
-            break;
-          case 'defered':
-            queue.defer(token, now);
-            break;
-          case 'suspended':
-            queue.deadLetter(token, deadLetter, now);
-            break;
-          default:
-            throw argumentError(`The disposition status '${body['disposition-status']}' is unknown.`);
-        }
-      }
+      for (const token of lockTokens(body)) settle(queue, token, settlement, now);
     });
     return {};
   },
 
   async 'schedule-message'({ entity }, body) {
-    const drafts = array(body.messages).map(({ message }) => {
+    const drafts = array(body.messages).map((each) => {
+      const message = each?.message;
+      if (!Buffer.isBuffer(message)) throw argumentError('A scheduled message must be binary.');
       if (message.length > MAX_MESSAGE_SIZE) throw messageTooLarge(message.length, MAX_MESSAGE_SIZE);
       return readDraft(message);
     });
@@ -152,16 +142,18 @@ const PREFIX = 'com.microsoft:';
  * Answers a request to an entity's `$management` node
  * (learn.microsoft.com/azure/service-bus-messaging/service-bus-amqp-request-response).
  * @param {Request} request
- * @param {Omit<Context, 'linkName'>} context
+ * @param {Omit<Context, 'linkName' | 'typedBody'>} context
  * @param {(error: unknown) => void} report for faults that are not the client's
  * @returns {Promise<Response>}
  */
-export async function answerManagement({ properties, body }, context, report) {
+export async function answerManagement({ properties, body, typedBody }, context, report) {
   try {
     const name = String(properties.operation).replace(PREFIX, '');
     const operation = Object.hasOwn(operations, name) ? operations[name] : undefined;
     if (!operation) throw notImplemented(`The management operation '${properties.operation}' is not supported.`);
-    const answer = await operation({ ...context, linkName: properties['associated-link-name'] }, body ?? {});
+    const isMap = typeof (body ?? {}) === 'object' && !Array.isArray(body) && !Buffer.isBuffer(body);
+    if (!isMap) throw argumentError('The body of a request must be a map.');
+    const answer = await operation({ ...context, linkName: properties['associated-link-name'], typedBody }, body ?? {});
     return answer ? reply(200, 'OK', answer) : reply(204, 'No content', null);
   } catch (error) {
     if (!(error instanceof ServiceBusError)) report(error);
@@ -184,12 +176,23 @@ function reply(status, description, body, more = {}) {
 
 /** @param {any} body */
 function lockTokens(body) {
-  return array(body['lock-tokens']).map((uuid) => uuidToLockToken(uuid));
+  return array(body['lock-tokens']).map((uuid) => {
+    if (!Buffer.isBuffer(uuid)) throw argumentError('lock-tokens must be UUIDs.');
+    return uuidToLockToken(uuid);
+  });
 }
 
 /** @param {any} body */
 function sequenceNumbers(body) {
-  return array(body['sequence-numbers']).map(Number);
+  return array(body['sequence-numbers']).map((number) => whole(number, 'sequence-numbers'));
+}
+
+/** @param {any} value @param {string} name @returns {number} */
+function whole(value, name) {
+  // Longs beyond what JavaScript can count in come as their bytes; no message has such a number.
+  if (Buffer.isBuffer(value)) return Number.MAX_SAFE_INTEGER;
+  if (!Number.isInteger(value)) throw argumentError(`${name} must be a whole number.`);
+  return value;
 }
 
 /** The session that the asking link, or at least its connection, holds. @param {Context} context @param {any} body */

@@ -1,4 +1,5 @@
 // @ts-check
+import { randomUUID } from 'node:crypto';
 import { argumentError, decodeError, outOfRange } from '../broker/errors.js';
 import { types } from './rhea.js';
 import { readFields, SECTION, splitSections, writeList, writeMap } from './sections.js';
@@ -20,10 +21,15 @@ const BROKER_ANNOTATIONS = new Set([
 ]);
 const STATE_CODES = { active: 0, deferred: 1, scheduled: 2 };
 const MAX_ID_LENGTH = 128;
+/** Positions in the header and the properties section. */
+const TTL = 2;
+const MESSAGE_ID = 0;
+const GROUP_ID = 10;
 const MAX_UINT = 0xffff_ffff;
 
 /**
- * Reads from an encoded message what the broker must know of it.
+ * Reads from an encoded message what the broker must know of it. One without an id gets one, as the service gives it
+ * (github.com/Azure/azure-service-bus-java/issues/69): the JavaScript SDK cannot settle a message without.
  * @param {Buffer} encoded
  * @returns {Draft}
  * @throws {import('../broker/errors.js').ServiceBusError} if it is no message, or an id is too long
@@ -35,20 +41,19 @@ export function readDraft(encoded) {
       encoded,
       sections.find((section) => section.code === code),
     );
-  const [, , ttl] = fields(SECTION.header);
+  const header = fields(SECTION.header);
   const properties = fields(SECTION.properties);
   const annotations = fields(SECTION.messageAnnotations);
-  // The application properties are rewritten if the message is dead-lettered, so they must be sound now.
-  if (annotations.length % 2 || fields(SECTION.applicationProperties).length % 2) {
-    throw decodeError('The message has a map with a key that has no value.');
-  }
+  checkRewritable(header, annotations, fields(SECTION.applicationProperties));
+  const messageId = idText(properties[MESSAGE_ID], 'MessageId');
+  const assigned = messageId ?? randomUUID().replaceAll('-', '');
   return {
-    messageId: idText(properties[0], 'MessageId'),
-    sessionId: idText(properties[10], 'SessionId'),
-    ttlMs: typeof ttl?.value === 'number' ? ttl.value : Infinity,
+    messageId: assigned,
+    sessionId: idText(properties[GROUP_ID], 'SessionId'),
+    ttlMs: timeToLive(header[TTL]),
     scheduledFor: scheduledTime(annotations),
     // A copy, because what came is a slice of a network buffer or of a batch, which it would keep alive.
-    payload: Buffer.from(encoded),
+    payload: messageId === null ? withMessageId(encoded, properties, assigned) : Buffer.from(encoded),
   };
 }
 
@@ -85,6 +90,46 @@ export function encodeForReceiver(message) {
       : raw((code) => code === SECTION.applicationProperties)),
     ...raw((code) => code > SECTION.applicationProperties),
   ]);
+}
+
+/**
+ * The encoded message with application properties set or replaced.
+ * @param {Buffer} encoded
+ * @param {any[]} changes AMQP-typed keys and values in turn
+ * @returns {Buffer}
+ * @throws {import('../broker/errors.js').ServiceBusError} if a key is no text, or a value is a list, a map or an array
+ */
+export function withApplicationProperties(encoded, changes) {
+  const own = changes.map((typed, index) => {
+    if (index % 2) {
+      if (Array.isArray(typed.value)) throw argumentError('An application property must be a simple value.');
+      return typed;
+    }
+    if (typeof typed.value !== 'string') throw argumentError('The name of an application property must be a string.');
+    return types.wrap_string(typed.value);
+  });
+  const keys = new Set(own.filter((_, index) => index % 2 === 0).map(({ value }) => value));
+  const sent = readFields(
+    encoded,
+    splitSections(encoded).find(({ code }) => code === SECTION.applicationProperties),
+  );
+  const section = writeMap(SECTION.applicationProperties, [...withoutKeys(sent, keys), ...own]);
+  return withSection(encoded, SECTION.applicationProperties, section);
+}
+
+/** @param {Buffer} encoded @param {any[]} properties typed @param {string} messageId */
+function withMessageId(encoded, properties, messageId) {
+  const fields = [...properties];
+  fields[MESSAGE_ID] = types.wrap_string(messageId);
+  return withSection(encoded, SECTION.properties, writeList(SECTION.properties, fields));
+}
+
+/** Puts a section in its place, instead of the one that was there. @param {Buffer} encoded @param {number} code @param {Buffer} section */
+function withSection(encoded, code, section) {
+  const sections = splitSections(encoded);
+  const bytes = (/** @type {(code: number) => boolean} */ wanted) =>
+    sections.filter((each) => wanted(each.code)).map(({ start, end }) => encoded.subarray(start, end));
+  return Buffer.concat([...bytes((each) => each < code), section, ...bytes((each) => each > code)]);
 }
 
 /** The delivery count is that of earlier deliveries, and always there. @param {any[]} sent @param {Message} message */
@@ -133,6 +178,28 @@ function deadLetterProperties(sent, { reason, description }) {
 /** @param {any[]} keysAndValues @param {Set<string>} keys */
 function withoutKeys(keysAndValues, keys) {
   return keysAndValues.filter((_, index) => !keys.has(keysAndValues[index - (index % 2)].value));
+}
+
+/**
+ * What is rewritten for a receiver must be sound when it is sent: nobody could receive the message otherwise.
+ * @param {any[]} header @param {any[]} annotations @param {any[]} applicationProperties
+ */
+function checkRewritable(header, annotations, applicationProperties) {
+  if (annotations.length % 2 || applicationProperties.length % 2) {
+    throw decodeError('The message has a map with a key that has no value.');
+  }
+  try {
+    writeList(SECTION.header, header);
+    writeMap(SECTION.messageAnnotations, annotations);
+    writeMap(SECTION.applicationProperties, applicationProperties);
+  } catch (error) {
+    throw decodeError(`The message holds a value that cannot be handed on: ${/** @type {Error} */ (error).message}.`);
+  }
+}
+
+/** @param {any} typed @returns {number} ms, or Infinity */
+function timeToLive(typed) {
+  return Number.isInteger(typed?.value) && typed.value >= 0 ? typed.value : Infinity;
 }
 
 /** @param {any} typed @param {string} name @returns {string | null} */

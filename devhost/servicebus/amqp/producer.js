@@ -1,10 +1,7 @@
 // @ts-check
 import { messageTooLarge, notAllowed, notImplemented, ServiceBusError } from '../broker/errors.js';
 import { readBatch, readDraft } from './messages.js';
-import { outcomes, types } from './rhea.js';
-
-/** Bytes of an encoded message or batch; the Standard tier's limit. */
-export const MAX_MESSAGE_SIZE = 262_144;
+import { MAX_MESSAGE_SIZE, outcomes, types } from './rhea.js';
 
 const MESSAGE_FORMAT = 0;
 const BATCH_FORMAT = 0x8001_3700;
@@ -22,7 +19,9 @@ export function serveProducer(link, entity, report) {
   link.local.attach.max_message_size = MAX_MESSAGE_SIZE;
   link.local.attach.properties = { 'com.microsoft:max-message-batch-size': types.wrap_uint(MAX_MESSAGE_SIZE) };
   link.on('message', async (/** @type {any} */ { message, delivery }) => {
+    const size = link.messageSize;
     try {
+      if (size > MAX_MESSAGE_SIZE) throw messageTooLarge(size, MAX_MESSAGE_SIZE);
       const drafts = readTransfer(message, delivery.format);
       await entity.run((queue, now) => queue.send(drafts, now));
       delivery.update(true, outcomes.accepted());
@@ -44,7 +43,6 @@ export function toAmqpError(error) {
 
 /** @param {Buffer} encoded @param {number | undefined} format */
 function readTransfer(encoded, format) {
-  if (encoded.length > MAX_MESSAGE_SIZE) throw messageTooLarge(encoded.length, MAX_MESSAGE_SIZE);
   if (format === BATCH_FORMAT) return readBatch(encoded).map(readDraft);
   if (!format || format === MESSAGE_FORMAT) return [readDraft(encoded)];
   throw notImplemented(`Message format 0x${format.toString(16)} is not supported.`);

@@ -1,5 +1,6 @@
 // @ts-check
-import { capacityOf, decodeMessage, encodeMessage, outcomes, transfer } from './rhea.js';
+import { decodeError, messageTooLarge, ServiceBusError } from '../broker/errors.js';
+import { capacityOf, decodeMessage, encodeMessage, MAX_MESSAGE_SIZE, outcomes, transfer } from './rhea.js';
 import { readFields, SECTION, splitSections } from './sections.js';
 
 /**
@@ -8,6 +9,7 @@ import { readFields, SECTION, splitSections } from './sections.js';
  * @property {string | null} replyTo
  * @property {Record<string, any>} properties application properties
  * @property {any} body decoded
+ * @property {() => any[]} typedBody the fields of the body with their AMQP types, which `body` does not have
  *
  * @typedef {object} Response
  * @property {Record<string, any>} properties application properties
@@ -47,12 +49,11 @@ export class RequestResponse {
     link.on('message', async (/** @type {any} */ { message: encoded, delivery }) => {
       let request;
       try {
+        if (link.messageSize > MAX_MESSAGE_SIZE) throw messageTooLarge(link.messageSize, MAX_MESSAGE_SIZE);
         request = readRequest(encoded);
-      } catch {
-        delivery.update(
-          true,
-          outcomes.rejected({ condition: 'amqp:decode-error', description: 'The request cannot be decoded.' }),
-        );
+      } catch (error) {
+        const refusal = error instanceof ServiceBusError ? error : decodeError('The request cannot be decoded.');
+        delivery.update(true, outcomes.rejected({ condition: refusal.condition, description: refusal.message }));
         return;
       }
       delivery.update(true, outcomes.accepted());
@@ -90,13 +91,19 @@ function sendReplies(link) {
 
 /** @param {Buffer} encoded @returns {Request} */
 function readRequest(encoded) {
-  const section = splitSections(encoded).find(({ code }) => code === SECTION.properties);
-  const fields = readFields(encoded, section);
+  const sections = splitSections(encoded);
+  const read = (/** @type {number} */ code) =>
+    readFields(
+      encoded,
+      sections.find((section) => section.code === code),
+    );
+  const fields = read(SECTION.properties);
   const message = decodeMessage(encoded);
   return {
     messageId: fields[PROPERTIES_MESSAGE_ID],
     replyTo: fields[PROPERTIES_REPLY_TO]?.value ?? null,
     properties: message.application_properties ?? {},
     body: message.body,
+    typedBody: () => read(SECTION.value),
   };
 }

@@ -1,9 +1,18 @@
 // @ts-check
 /** The only importer of rhea, and the one place where its habits are bent to what a Service Bus broker needs. */
 import rhea from 'rhea';
+import { guard, MAX_FRAME_SIZE } from './guards.js';
 
 /** rhea's AMQP types; its own type declarations leave half of them out. */
 export const types = /** @type {any} */ (rhea.types);
+
+const MAX_EMPTY_ITEMS = 65_536;
+const readItems = types.Reader.prototype.read_array_items;
+// The items of an array may take no bytes at all, so that rhea would read 2^32 of them out of nothing.
+types.Reader.prototype.read_array_items = function (/** @type {number} */ count, /** @type {any} */ type) {
+  if (count > Math.max(this.remaining(), MAX_EMPTY_ITEMS)) throw new RangeError(`an array of ${count} items`);
+  return readItems.call(this, count, type);
+};
 
 const decode = rhea.message.decode.bind(rhea.message);
 
@@ -24,7 +33,10 @@ export const encodeMessage = (message) => /** @type {any} */ (rhea.message.encod
  * Options that rhea reads from each connection. The buffer holds the unsettled deliveries of an AMQP session;
  * rhea throws when it overflows, so consumers count its room as credit.
  */
-const CONNECTION_OPTIONS = { session_buffer_size: 8192, max_frame_size: 65_536, idle_time_out: 240_000 };
+const CONNECTION_OPTIONS = { session_buffer_size: 8192, max_frame_size: MAX_FRAME_SIZE, idle_time_out: 240_000 };
+
+/** Bytes of an encoded message or batch; the Standard tier's limit. */
+export const MAX_MESSAGE_SIZE = 262_144;
 
 const accepts = () => ({ outcome: true, username: undefined, start() {} });
 
@@ -56,11 +68,7 @@ export function acceptConnection(container, socket) {
   for (const event of ['protocol_error', 'error']) {
     connection.on(event, (/** @type {Error} */ error) => socket.destroy(error));
   }
-  // The Python SDK ends a session and then detaches the links of it, for which rhea would drop the connection.
-  const detach = connection.on_detach;
-  connection.on_detach = (/** @type {any} */ frame) => {
-    if (connection.remote_channel_map[frame.channel]) detach.call(connection, frame);
-  };
+  guard(connection, socket, MAX_MESSAGE_SIZE);
   return connection.accept(socket);
 }
 
@@ -72,6 +80,20 @@ export function acceptConnection(container, socket) {
 export function deferAttach(link) {
   link.state.local_open = false;
   link.state.open_requests = 0;
+  link.attachIsDue = true;
+}
+
+/** Answers the detach of a link whose attach was never answered: both are due. @param {any} link */
+export function answerDetach(link) {
+  if (!link.attachIsDue) return;
+  openLink(link);
+  link.close();
+}
+
+/** Answers an attach. @param {any} link */
+export function openLink(link) {
+  link.attachIsDue = false;
+  link.open();
 }
 
 /**
@@ -88,22 +110,24 @@ export const wholeError = (error) => ({ ...error, info: null });
  */
 export function closeWithError(link, error) {
   if (!link.is_remote_open()) return;
-  link.open();
+  openLink(link);
   const attachUnsent = link.state.open_requests > 0;
   if (attachUnsent) Object.assign(link.local.attach, { source: undefined, target: undefined, properties: undefined });
   link.close(wholeError(error));
 }
 
 /**
- * Keeps rhea from draining a link without end: a client's flow that crosses with messages on their way to it can leave
- * the link with less than no credit (AMQP 2.6.7), which rhea counts down to zero.
+ * Drains a link at once, where rhea counts every credit down: of up to 2^32, or without end if a client's flow that
+ * crossed with messages on their way to it left the link with less than no credit (AMQP 2.6.7).
  * @param {any} link rhea sender
  */
-export function forbidOverdraft(link) {
-  const drain = link._get_drain;
+export function drainAtOnce(link) {
   link._get_drain = () => {
-    link.credit = Math.max(0, link.credit);
-    return drain.call(link);
+    const credit = Math.max(0, link.credit) || 0;
+    link.credit = 0;
+    if (!link._draining || !link._drained || credit === 0) return false;
+    link.delivery_count = (link.delivery_count + credit) >>> 0;
+    return true;
   };
 }
 
@@ -126,6 +150,8 @@ export function capacityOf(link) {
  * @returns {any} rhea delivery
  */
 export function transfer(link, encoded, { tag, settled }) {
+  // A client that gives credit right behind its attach must get the answer to the attach first.
+  if (link.state.open_requests > 0) link.connection._process();
   const delivery = link.send(encoded, tag, 0);
   delivery.settled = settled;
   link.session.outgoing.process();

@@ -10,6 +10,7 @@ export const SECTION = {
   properties: 0x73,
   applicationProperties: 0x74,
   data: 0x75,
+  value: 0x77,
 };
 
 /**
@@ -50,7 +51,9 @@ export function splitSections(encoded) {
 export function readFields(encoded, section) {
   if (!section) return [];
   try {
-    return new types.Reader(encoded.subarray(section.valueStart, section.end)).read().value ?? [];
+    const { value } = new types.Reader(encoded.subarray(section.valueStart, section.end)).read();
+    if (value !== null && value !== undefined && !Array.isArray(value)) throw new Error('a section is no list or map');
+    return value ?? [];
   } catch (error) {
     throw decodeError(`The message cannot be decoded: ${/** @type {Error} */ (error).message}.`);
   }
@@ -85,11 +88,19 @@ function readDescriptor(encoded, at) {
   throw decodeError('The message has a section whose descriptor is not a number.');
 }
 
-/** @param {Buffer} encoded @param {number} at offset of a constructor @returns {number} offset after its value */
-function skipValue(encoded, at) {
+const MAX_DEPTH = 16;
+
+/**
+ * @param {Buffer} encoded
+ * @param {number} at offset of a constructor
+ * @param {number} [depth] of descriptors in one another
+ * @returns {number} offset after its value
+ */
+function skipValue(encoded, at, depth = 0) {
   if (at >= encoded.length) throw decodeError('The message ends in the middle of a section.');
+  if (depth > MAX_DEPTH) throw decodeError(`The message has more than ${MAX_DEPTH} descriptors in one another.`);
   const constructor = encoded[at];
-  if (constructor === 0x00) return skipValue(encoded, skipValue(encoded, at + 1));
+  if (constructor === 0x00) return skipValue(encoded, skipValue(encoded, at + 1, depth + 1), depth + 1);
   const end = at + 1 + widthOf(encoded, constructor, at + 1);
   if (end > encoded.length) throw decodeError('The message ends in the middle of a section.');
   return end;

@@ -1,5 +1,6 @@
 // @ts-check
 import { createServer } from 'node:net';
+import { createAdministration } from '../admin/server.js';
 import { ServiceBusError } from '../broker/errors.js';
 import { resolve } from './address.js';
 import { answerCbs } from './cbs.js';
@@ -7,11 +8,16 @@ import { Consumer } from './consumer.js';
 import { answerManagement } from './management.js';
 import { serveProducer, toAmqpError } from './producer.js';
 import { RequestResponse } from './request_response.js';
-import { acceptConnection, closeWithError, createContainer, wholeError } from './rhea.js';
+import { acceptConnection, answerDetach, closeWithError, createContainer, wholeError } from './rhea.js';
 
 /** @typedef {import('../broker/broker.js').Broker} Broker */
 
 const GOODBYE_MS = 500;
+/** How long a client may take from connecting to opening an AMQP connection. */
+const HANDSHAKE_MS = 60_000;
+const TLS_HANDSHAKE = 0x16;
+/** First letters of HTTP's methods; AMQP begins with an A. */
+const HTTP_METHOD = /^[CDGHOPT]/;
 
 /** What the server keeps for each connection. */
 class Client {
@@ -48,13 +54,14 @@ export async function bind(address) {
 }
 
 /**
- * Serves a broker over AMQP 1.0.
+ * Serves a broker over AMQP 1.0 and, on the same port, its administration over HTTP.
  * @param {import('node:net').Server} server
  * @param {Broker} broker
  * @param {{debug: (text: string) => void, error: (text: string) => void}} log
+ * @param {number} [handshakeMs] how long a client may take from connecting to opening an AMQP connection
  * @returns {() => Promise<void>} stops serving
  */
-export function serve(server, broker, log) {
+export function serve(server, broker, log, handshakeMs = HANDSHAKE_MS) {
   const container = createContainer();
   /** @type {Map<any, Client>} by rhea connection */
   const clients = new Map();
@@ -104,7 +111,10 @@ export function serve(server, broker, log) {
     }),
   );
 
-  container.on('sender_close', (/** @type {any} */ { sender, connection }) => clients.get(connection)?.release(sender));
+  container.on('sender_close', (/** @type {any} */ { sender, connection }) => {
+    clients.get(connection)?.release(sender);
+    answerDetach(sender);
+  });
   container.on('session_close', (/** @type {any} */ { session, connection }) =>
     clients.get(connection)?.releaseAll(session),
   );
@@ -120,17 +130,44 @@ export function serve(server, broker, log) {
   /** @type {Set<import('node:net').Socket>} */
   const sockets = new Set();
   server.on('error', report);
+  const administration = createAdministration(broker, report);
+  let hasWarned = false;
+  const warnOfTls = () => {
+    if (hasWarned) return;
+    hasWarned = true;
+    log.error(
+      'A client speaks TLS to the Service Bus emulator, which has none: connection strings need ' +
+        'UseDevelopmentEmulator=true, and administration clients plain HTTP (see docs/service-bus-emulator.md).',
+    );
+  };
+  const serveAmqp = (/** @type {import('node:net').Socket} */ socket) => {
+    const connection = acceptConnection(container, socket);
+    const timer = setTimeout(() => connection.is_open() || socket.destroy(), handshakeMs);
+    socket.on('close', () => {
+      clearTimeout(timer);
+      forget({ connection });
+    });
+  };
   server.on('connection', (socket) => {
     sockets.add(socket);
-    const connection = acceptConnection(container, socket);
-    socket.on('close', () => {
-      sockets.delete(socket);
-      forget({ connection });
+    socket.on('close', () => sockets.delete(socket));
+    socket.on('error', (error) => log.debug(`a connection failed: ${error}`));
+    const timer = setTimeout(() => socket.destroy(), handshakeMs);
+    socket.on('close', () => clearTimeout(timer));
+    socket.once('data', (bytes) => {
+      clearTimeout(timer);
+      if (bytes[0] === TLS_HANDSHAKE) warnOfTls();
+      socket.pause();
+      socket.unshift(bytes);
+      if (HTTP_METHOD.test(bytes.toString('latin1', 0, 1))) administration.emit('connection', socket);
+      else serveAmqp(socket);
+      socket.resume();
     });
   });
 
   return async () => {
     const closed = new Promise((resolved) => server.close(resolved));
+    administration.closeAllConnections();
     for (const connection of clients.keys()) {
       connection.close(
         wholeError({ condition: 'amqp:connection:forced', description: 'The emulator is shutting down.' }),

@@ -1,5 +1,6 @@
 // @ts-check
 import { Entity } from './entity.js';
+import { alreadyExists, notFound } from './errors.js';
 import { Queue } from './queue.js';
 
 /**
@@ -19,6 +20,9 @@ export class Broker {
   #entities = new Map();
   /** @type {Map<string, Queue>} all that the journal knows, by lower-case path */
   #queues = new Map();
+  /** @type {Map<string, QueueProperties>} of the queues that were made by a call, by lower-case name */
+  #created = new Map();
+  #topology;
   #environment;
 
   /**
@@ -28,11 +32,14 @@ export class Broker {
    */
   constructor(topology, journal, now = Date.now) {
     this.#environment = { now, commit: () => journal.commit(), write: journal.append.bind(journal) };
-    for (const properties of topology) {
-      for (const queue of this.#add(properties)) {
-        this.#entities.set(queue.properties.name.toLowerCase(), new Entity(queue, this.#environment));
-      }
-    }
+    this.#topology = topology;
+    for (const properties of topology) this.#serve(properties);
+  }
+
+  /** The queues that are served, dead-letter queues apart, by name. @returns {Entity[]} */
+  get entities() {
+    const paths = [...this.#entities.keys()].sort();
+    return paths.map((path) => /** @type {Entity} */ (this.find(path))).filter(({ queue }) => queue.deadLetterQueue);
   }
 
   /** Queues found in the journal but not in the topology: kept on disk, not served. */
@@ -47,15 +54,55 @@ export class Broker {
     return this.#entities.get(path.toLowerCase());
   }
 
+  /**
+   * Makes a queue, which is there again after a restart.
+   * @param {QueueProperties} properties
+   * @throws {import('./errors.js').ServiceBusError} if there is one of this name
+   */
+  async create(properties) {
+    const { name } = properties;
+    if (this.find(name)) throw alreadyExists(name);
+    this.#environment.write({ op: 'create-queue', q: name, properties: toStored(properties) });
+    this.#create(properties);
+    await this.#environment.commit();
+  }
+
+  /**
+   * Deletes a queue with all its messages; one of the topology file is there again, empty, after a restart.
+   * @param {string} name
+   * @throws {import('./errors.js').ServiceBusError} if there is no such queue
+   */
+  async delete(name) {
+    const entity = this.find(name);
+    if (!entity?.queue.deadLetterQueue) throw notFound(`The messaging entity '${name}' could not be found.`);
+    this.#environment.write({ op: 'delete-queue', q: entity.queue.properties.name });
+    this.#delete(name);
+    await this.#environment.commit();
+  }
+
   /** Repeats one journalled change. @param {JournalRecord} record */
   restore(record) {
     const path = record.q.toLowerCase();
+    if (record.op === 'create-queue') {
+      // A queue that is in the topology file now has the properties of the file.
+      if (!this.find(path)) this.#create(fromStored(record.properties));
+      return;
+    }
+    if (record.op === 'delete-queue') {
+      this.#delete(path);
+      const declared = this.#topology.find(({ name }) => name.toLowerCase() === path);
+      if (declared) this.#serve(declared);
+      return;
+    }
     if (!this.#queues.has(path)) this.#add(unservedProperties(record.q.replace(DEAD_LETTER_SUFFIX, '')));
     /** @type {Queue} */ (this.#queues.get(path)).store.restore(record);
   }
 
   /** The shortest list of records that restores everything. @returns {Iterable<JournalRecord>} */
   *snapshot() {
+    for (const properties of this.#created.values()) {
+      yield { op: 'create-queue', q: properties.name, properties: toStored(properties) };
+    }
     for (const { store } of this.#queues.values()) yield* store.snapshot();
   }
 
@@ -80,6 +127,29 @@ export class Broker {
 
   close() {
     for (const entity of this.#entities.values()) entity.close();
+  }
+
+  /** @param {QueueProperties} properties */
+  #serve(properties) {
+    for (const queue of this.#add(properties)) {
+      this.#entities.set(queue.properties.name.toLowerCase(), new Entity(queue, this.#environment));
+    }
+  }
+
+  /** @param {QueueProperties} properties */
+  #create(properties) {
+    this.#created.set(properties.name.toLowerCase(), properties);
+    this.#serve(properties);
+  }
+
+  /** @param {string} name */
+  #delete(name) {
+    this.#created.delete(name.toLowerCase());
+    for (const path of [name, name + DEAD_LETTER_SUFFIX].map((each) => each.toLowerCase())) {
+      this.#entities.get(path)?.delete();
+      this.#entities.delete(path);
+      this.#queues.delete(path);
+    }
   }
 
   /** @param {QueueProperties} properties */
@@ -108,6 +178,15 @@ function deadLetterProperties({ name, lockDurationMs }) {
     deadLetterOnExpiry: false,
   };
 }
+
+/** JSON has no infinity. @param {QueueProperties} properties */
+const toStored = (properties) => ({
+  ...properties,
+  defaultTtlMs: properties.defaultTtlMs === Infinity ? null : properties.defaultTtlMs,
+});
+
+/** @param {any} stored @returns {QueueProperties} */
+const fromStored = (stored) => ({ ...stored, defaultTtlMs: stored.defaultTtlMs ?? Infinity });
 
 /** @param {string} name @returns {QueueProperties} */
 function unservedProperties(name) {

@@ -1,5 +1,5 @@
 // @ts-check
-import { noSessionAvailable, notAllowed, sessionLockLost } from './errors.js';
+import { entityDeleted, noSessionAvailable, notAllowed, sessionLockLost } from './errors.js';
 
 /**
  * @typedef {import('./queue.js').Queue} Queue
@@ -40,12 +40,15 @@ export class Entity {
    */
   constructor(queue, { now, commit }) {
     this.queue = queue;
+    /** ISO 8601; of a queue of the topology file, when the emulator started */
+    this.createdAt = new Date(now()).toISOString();
     this.#now = now;
     this.#commit = commit;
   }
 
   #now;
   #commit;
+  #isDeleted = false;
 
   /**
    * Applies one operation to the queue, and resolves to its result once that is durable.
@@ -54,6 +57,7 @@ export class Entity {
    * @returns {Promise<T>}
    */
   async run(operation) {
+    if (this.#isDeleted) throw entityDeleted(this.queue.properties.name);
     const now = this.#advance();
     try {
       const result = operation(this.queue, now);
@@ -99,6 +103,7 @@ export class Entity {
     this.#receivers.delete(receiver);
     this.#sessionReceivers.delete(receiver);
     const { session } = receiver;
+    if (this.#isDeleted) return;
     if (session?.owner === receiver) {
       this.queue.releaseSession(session, this.#advance());
       this.wake();
@@ -107,6 +112,7 @@ export class Entity {
 
   /** Hands out what can be handed out; to be called when a receiver has got credit. */
   wake() {
+    if (this.#isDeleted) return;
     const now = this.#advance();
     for (const receiver of this.#waiting.keys()) if (!this.#grant(receiver, null)) break;
     for (const receiver of this.#sessionReceivers) {
@@ -116,6 +122,17 @@ export class Entity {
     this.#arm();
     // Nobody waits for changes that no client asked for, such as an expiry; a failure to keep them is fatal elsewhere.
     this.#commit().catch(() => {});
+  }
+
+  /** Ends the queue and the links of all who receive from it. */
+  delete() {
+    this.#isDeleted = true;
+    this.close();
+    const receivers = [...this.#receivers, ...this.#sessionReceivers, ...this.#waiting.keys()];
+    for (const receiver of receivers) receiver.refused(entityDeleted(this.queue.properties.name));
+    this.#receivers.clear();
+    this.#sessionReceivers.clear();
+    this.#waiting.clear();
   }
 
   /** Stops the timers; the queue changes no more by itself. */

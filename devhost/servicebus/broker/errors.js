@@ -69,11 +69,22 @@ export const sessionIdMissing = () =>
 /** There is no such entity. @param {string} description */
 export const notFound = (description) => new ServiceBusError('amqp:not-found', description, 404);
 
+/** An entity of this name is there already. @param {string} name */
+export const alreadyExists = (name) =>
+  new ServiceBusError('com.microsoft:entity-already-exists', `The messaging entity '${name}' already exists.`, 409);
+
+/** The entity was deleted while a client used it. @param {string} name */
+export const entityDeleted = (name) =>
+  new ServiceBusError('amqp:not-found', `The messaging entity '${name}' has been deleted.`, 404);
+
 /** Service Bus can do it, this emulator cannot. @param {string} description */
 export const notImplemented = (description) => new ServiceBusError('amqp:not-implemented', description, 501);
 
 /** The bytes are not what AMQP says they should be. @param {string} description */
 export const decodeError = (description) => new ServiceBusError('amqp:decode-error', description, 400);
+
+/** A field of an AMQP frame is not what it must be. @param {string} description */
+export const invalidField = (description) => new ServiceBusError('amqp:invalid-field', description, 400);
 
 /** An argument is missing or of the wrong kind. @param {string} description */
 export const argumentError = (description) => new ServiceBusError('com.microsoft:argument-error', description, 400);

@@ -107,6 +107,16 @@ export class Queue {
     this.store.remove(this.#unlock(token));
   }
 
+  /**
+   * Replaces the stored bytes of a locked message, which stays locked.
+   * @param {string} token
+   * @param {(payload: Buffer) => Buffer} change
+   */
+  rewrite(token, change) {
+    const { message } = this.#locks.find(token);
+    this.store.rewrite(message, change(message.payload));
+  }
+
   /** Gives a message back after a failure; the delivery counts. @param {string} token @param {number} now */
   abandon(token, now) {
     this.#giveBack(this.#unlock(token), now, { failed: true });

@@ -52,6 +52,12 @@ export class MessageStore {
     this.#emit({ op: 'count', seq: message.sequenceNumber, n: deliveryCount });
   }
 
+  /** @param {Message} message @param {Buffer} payload */
+  rewrite(message, payload) {
+    message.payload = payload;
+    this.#emit({ op: 'rewrite', seq: message.sequenceNumber, payload: payload.toString('base64') });
+  }
+
   /** @param {Message} message */
   defer(message) {
     message.state = 'deferred';
@@ -155,6 +161,9 @@ export class MessageStore {
         break;
       case 'count':
         this.count(this.#existing(record), record.n);
+        break;
+      case 'rewrite':
+        this.rewrite(this.#existing(record), Buffer.from(record.payload, 'base64'));
         break;
       case 'defer':
         this.defer(this.#existing(record));

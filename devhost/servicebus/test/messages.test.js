@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { encodeForReceiver, readBatch, readDraft } from '../amqp/messages.js';
+import { encodeForReceiver, readBatch, readDraft, withApplicationProperties } from '../amqp/messages.js';
 import { decodeMessage, encodeMessage, types } from '../amqp/rhea.js';
-import { splitSections } from '../amqp/sections.js';
+import { readFields, splitSections } from '../amqp/sections.js';
 import { lockTokenToTag, lockTokenToUuid, ticks, uuidToLockToken } from '../amqp/encodings.js';
 
 const UUID = '00112233-4455-6677-8899-aabbccddeeff';
@@ -63,7 +63,35 @@ describe('a message', () => {
     const idOf = (message_id) => readDraft(encodeMessage({ message_id, body: '' })).messageId;
     assert.equal(idOf(types.wrap_uuid(lockTokenToUuid(UUID))), 'Uuid:00112233445566778899aabbccddeeff');
     assert.notEqual(idOf(5), idOf('5'));
-    assert.equal(idOf(''), null);
+  });
+
+  it('is given an id if its sender gave none, and is otherwise left as it was', () => {
+    for (const message_id of [undefined, '']) {
+      const sent = encodeMessage({ message_id, group_id: 's', application_properties: { a: 1 }, body: 'hello' });
+      const [first, second] = [readDraft(sent), readDraft(sent)];
+      assert.match(first.messageId, /^[0-9a-f]{32}$/);
+      assert.notEqual(first.messageId, second.messageId);
+      const { message_id: stored, group_id, application_properties, body } = decodeMessage(first.payload);
+      assert.deepEqual(
+        { stored, group_id, application_properties, body },
+        { stored: first.messageId, group_id: 's', application_properties: { a: 1 }, body: 'hello' },
+      );
+    }
+    assert.match(decodeMessage(readDraft(encodeMessage({ body: 'bare' })).payload).message_id, /^[0-9a-f]{32}$/);
+  });
+
+  it('takes application properties with their types, in place of those of the same name', () => {
+    const changes = [types.wrap_symbol('long'), types.wrap_double(1), types.wrap_symbol('new'), types.wrap_long(2)];
+    const result = withApplicationProperties(sent, changes);
+    const { application_properties, message_id, body } = decodeMessage(result);
+    assert.deepEqual(application_properties, { DeadLetterReason: 'theirs', long: 1, new: 2 });
+    assert.deepEqual([message_id, body], ['m', 'hello']);
+    const typed = readFields(result, splitSections(result).find(({ code }) => code === 0x74));
+    assert.deepEqual(typed.map(({ type }) => type.name), ['Str8', 'Str8', 'Str8', 'Double', 'Str8', 'SmallLong']);
+    const bare = encodeMessage({ body: 'bare' });
+    assert.deepEqual(decodeMessage(withApplicationProperties(bare, changes)).application_properties, { long: 1, new: 2 });
+    const list = [types.wrap_symbol('list'), types.wrap_list([])];
+    assert.throws(() => withApplicationProperties(sent, list), { condition: 'com.microsoft:argument-error' });
   });
 
   it('is refused when it is cut or is not AMQP', () => {

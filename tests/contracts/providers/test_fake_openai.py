@@ -16,24 +16,27 @@ from tests.fakes.openai_server import FakeOpenAI
 async def test_it_runs_alone_and_is_told_to_fail(tmp_path: Path) -> None:
     """The command line writes its URL once it listens, takes faults and shows requests over HTTP, and ends cleanly."""
     ready = tmp_path / "ready"
-    script = Path(__file__).parents[2] / "fakes" / "openai_server.py"
+    command = ("-m", "tests.fakes.openai_server", "--ready-file", str(ready))
     process = await asyncio.create_subprocess_exec(
-        sys.executable, str(script), "--ready-file", str(ready), stdout=asyncio.subprocess.PIPE
+        sys.executable, *command, stdout=asyncio.subprocess.PIPE, cwd=Path(__file__).parents[3]
     )
     assert process.stdout is not None
     url = (await process.stdout.readline()).decode().strip()
     body = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
     async with ClientSession(base_url=url.removesuffix("v1")) as client:
         await client.post("fake/fail", json={"fault": "throttled", "retry_after_s": 7})
+        await client.post("fake/answer", json={"shape": "usage:null"})
         failed = await client.post("v1/chat/completions", json=body)
         answered = await client.post("v1/chat/completions", json=body)
         listed = await (await client.get("fake/requests")).json()
-        text = (await answered.json())["choices"][0]["message"]["content"]
+        said = await answered.json()
+        text = said["choices"][0]["message"]["content"]
     process.send_signal(signal.SIGTERM)
 
     assert await process.wait() == 0
     assert ready.read_text() == url
     assert (failed.status, failed.headers["Retry-After"]) == (429, "7")
+    assert said["usage"] is None
     assert text == "heard 1 messages (user), the last: 'Hi'"
     assert [each["body"] for each in listed] == [body, body]
 

@@ -227,13 +227,14 @@ async def test_an_error_of_ours_from_middleware_comes_through(world: World, stre
     assert world.provider.translate(caught.value) is caught.value
 
 
-async def test_the_output_limit_is_kept(world: World) -> None:
+@pytest.mark.parametrize("stream", [False, True])
+async def test_the_output_limit_is_kept(world: World, stream: bool) -> None:
     """An answer never has more tokens than the spec allows, and says that it was cut."""
     agent, meter = await world.open(world.spec(max_output_tokens=5)), Meter()
-    response = await agent.run("Tell me everything about trees.", middleware=[meter])
+    response = await ask(agent, "Tell me everything about trees.", meter, stream=stream)
 
     assert (tokens(response.usage_details)[1] or 99) <= 5
-    assert meter.calls[0].finish_reason == "length"
+    assert response.finish_reason == meter.calls[0].finish_reason == "length"
 
 
 @pytest.mark.parametrize("stream", [False, True])

@@ -27,7 +27,7 @@ def azurite() -> Iterator[int]:
     if shutil.which("node") is None or not _AZURITE.exists():
         missing = "Azurite is not installed: `npm ci` with Node 20 or later"
         pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)
-    process, port = _start()
+    process, port = start()
     yield port
     process.terminate()
     try:
@@ -66,7 +66,7 @@ def connection_string(port: int) -> str:
     return f"AccountName=devstoreaccount1;AccountKey={_KEY};TableEndpoint={endpoint};"
 
 
-def _start() -> tuple[subprocess.Popen[bytes], int]:
+def start(*more: str) -> tuple[subprocess.Popen[bytes], int]:
     """Start Azurite on a free port; another process can take the port in between, so try again then."""
     for _ in range(5):
         with socket.socket() as probe:
@@ -74,7 +74,7 @@ def _start() -> tuple[subprocess.Popen[bytes], int]:
             port = probe.getsockname()[1]
         flags = "--silent --disableTelemetry --inMemoryPersistence --skipApiVersionCheck --tableHost 127.0.0.1"
         process = subprocess.Popen(
-            ["node", str(_AZURITE), *flags.split(), "--tablePort", str(port)], stdout=subprocess.DEVNULL
+            ["node", str(_AZURITE), *flags.split(), *more, "--tablePort", str(port)], stdout=subprocess.DEVNULL
         )
         deadline = time.monotonic() + 30
         while process.poll() is None and time.monotonic() < deadline:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -137,6 +138,83 @@ async def test_a_throttling_service_says_when_to_come_back(monkeypatch: pytest.M
             await tables.get("table", "p", "a")
 
     assert caught.value.retry_after_s == 1.0
+
+
+@pytest.mark.parametrize("status", [429, 503])
+async def test_a_service_that_wants_a_long_pause_is_not_waited_for(status: int) -> None:
+    """The caller is told at once how long it is to be, for its own time is limited; nothing is asked again."""
+    asked: list[bytes] = []
+
+    def answer(head: bytes) -> bytes:
+        asked.append(head)
+        return http(status, "ServerBusy", "Retry-After: 3600")
+
+    async with serving(answer) as tables:
+        failures = await outcomes(tables)
+
+    assert len(asked) == len(failures)
+    assert [cast("Unavailable", failure).retry_after_s for failure in failures] == [3600.0] * len(failures)
+
+
+@pytest.mark.parametrize("status", [429, 503])
+async def test_a_throttled_commit_is_made_when_the_service_says(status: int) -> None:
+    """Each attempt is dated and signed; the pause that the service asks for is kept."""
+    heads: list[bytes] = []
+
+    def answer(head: bytes) -> bytes:
+        heads.append(head)
+        busy = http(status, "ServerBusy", "Retry-After: 1")
+        return busy if len(heads) == 1 else http(204, "", f"ETag: {ETAG}")
+
+    async with serving(answer) as tables:
+        etags = await tables.commit("table", [Upsert(ROW)])
+    dates = [re.findall(rb"(?im)^x-ms-date: (.*)\r$", head) for head in heads]
+
+    assert etags == [ETAG]
+    assert [len(each) for each in dates] == [1, 1]
+    assert dates[0] != dates[1]
+    assert len({re.findall(rb"(?im)^authorization: (.*)\r$", head)[0] for head in heads}) == 2
+
+
+def batch(*responses: bytes) -> bytes:
+    """Return the answer to a transaction."""
+    start = b"--c\r\nContent-Type: application/http\r\n\r\n"
+    body = b"--b\r\nContent-Type: multipart/mixed; boundary=c\r\n\r\n"
+    body += b"".join(start + response + b"\r\n" for response in responses) + b"--c--\r\n--b--\r\n"
+    head = f"HTTP/1.1 202 Accepted\r\nContent-Length: {len(body)}\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n"
+    return head.encode() + body
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        batch(http(204)),
+        batch(http(204), http(204), http(204)),
+        batch(),
+        batch(http(204), http(503, "ServerBusy")),
+        http(202),
+        http(204),
+        b"HTTP/1.1 301 Moved\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n",
+    ],
+    ids=["too few", "too many", "none", "busy", "no parts", "no body", "moved"],
+)
+async def test_a_transaction_that_is_not_answered_for_each_write_is_unavailable(answer: bytes) -> None:
+    """Whether it took place is open."""
+    async with serving(lambda _: answer) as tables:
+        with pytest.raises(Unavailable):
+            await tables.commit("table", [Upsert(ROW), Upsert(Row("p", "b", {}))])
+
+
+@pytest.mark.parametrize("body", ["", "{", "[]", "null", "secret words"])
+async def test_rows_that_cannot_be_read_are_unavailable(body: str) -> None:
+    """A proxy's page in place of the service's answer is no row, and not passed on."""
+    text = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}"
+    async with serving(lambda _: text.encode()) as tables:
+        reads = [tables.get("table", "p", "a"), tables.query("table", Span("p"))]
+        failures = await asyncio.gather(*reads, return_exceptions=True)
+
+    check_unavailable([failure for failure in failures if isinstance(failure, BaseException)])
+    assert len(failures) == 2
 
 
 @pytest.mark.parametrize(

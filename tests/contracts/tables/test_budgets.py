@@ -14,7 +14,7 @@ from llmops.budgets.accounts import Accounts
 from llmops.budgets.holds import Ask, Settled
 from llmops.budgets.rules import Amounts, Applied, Limit
 from tests.lifecycle.doubles import NOW, Crash, Fate, FatefulTables, ManualClock
-from tests.llmops.conftest import line
+from tests.llmops.conftest import intent
 
 CAP = 1000
 LIMITS = [Applied(scope, Limit("tokens", "total", CAP), f"{scope}!total", None) for scope in ("workspace", "agent:bot")]
@@ -30,7 +30,7 @@ async def test_workers_that_die_never_spend_more_than_the_cap(tables: Tables) ->
         accounts = Accounts(FatefulTables(tables, fate), clock)
         with contextlib.suppress(Crash, Unavailable):
             for call in range(1, 12):
-                ask = Ask(line(f"run-{worker}", call=call), Amounts(1, 40), LIMITS, NOW + timedelta(minutes=1))
+                ask = Ask(intent(f"run-{worker}", call=call), Amounts(1, 40), LIMITS, NOW + timedelta(minutes=1))
                 hold = (await accounts.change(workspace, None, ask)).hold
                 if hold is None:
                     break

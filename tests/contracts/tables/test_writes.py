@@ -210,3 +210,45 @@ async def test_what_was_read_is_the_readers_own(tables: Tables, table: str) -> N
         found.values["n"] = 3  # pyright: ignore[reportIndexIssue] - on purpose
 
     assert await stored(tables, table) == {"a": 1}
+
+
+@pytest.mark.parametrize("at", [0, 1, 49, 98, 99])
+@pytest.mark.parametrize(
+    ("failing", "error"),
+    [
+        (lambda key: Insert(row(key)), RowExists),
+        (lambda key: Replace(row(key, 2, etag=NEVER)), RowChanged),
+        (lambda key: Delete("p", key, NEVER), RowChanged),
+        (lambda key: Replace(row(f"{key}-missing", 2, etag=NEVER)), RowChanged),
+        (lambda key: Delete("p", f"{key}-missing"), RowChanged),
+    ],
+    ids=["taken", "replaced", "deleted", "replace missing", "delete missing"],
+)
+async def test_the_write_that_fails_decides_wherever_it_stands(
+    tables: Tables, table: str, at: int, failing: Callable[[str], Write], error: type[Exception]
+) -> None:
+    """Among a hundred writes, first, last or between, it fails all of them, and as it would alone."""
+    await tables.commit(table, [Insert(row(f"{at:02}", 1))])
+    writes: list[Write] = [Upsert(row(f"{number:02}", 2)) for number in range(MAX_WRITES)]
+    writes[at] = failing(f"{at:02}")
+
+    with pytest.raises(error):
+        await tables.commit(table, writes)
+
+    assert await stored(tables, table) == {f"{at:02}": 1}
+
+
+@pytest.mark.parametrize("key", ["o'brien", "''", "a b+c%20&=", "zoë😀", '"', "~!*()", "a:b@c", "$batch,'"])
+async def test_any_key_is_the_same_key_alone_and_in_a_transaction(tables: Tables, table: str, key: str) -> None:
+    """Quotes, blanks, percent signs and characters of any script are neither lost nor doubled on the way."""
+    writes = [Insert(Row(key, key, {"n": 1})), Insert(Row(key, "other", {"n": 1}))]
+    first, _ = await tables.commit(table, writes)
+    [second] = await tables.commit(table, [Replace(Row(key, key, {"n": 2}, first))])
+    await tables.commit(table, [Replace(Row(key, key, {"n": 3}, second)), Delete(key, "other")])
+    found, page = await tables.get(table, key, key), await tables.query(table, Span(key, key_from=key))
+
+    assert found is not None
+    assert (found.partition, found.key, found.integer("n")) == (key, key, 3)
+    assert [each.key for each in page.rows] == [key]
+    await tables.commit(table, [Delete(key, key, found.etag)])
+    assert await tables.get(table, key, key) is None

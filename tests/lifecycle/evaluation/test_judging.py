@@ -2,33 +2,46 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
-import threading
 from collections.abc import Sequence
+from datetime import timedelta
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import pytest
+from aiohttp import web
 
 from adapters.memory_tables import MemoryTables
 from adapters.table_rules import place
 from bootstrap.services import Services
 from kernel.errors import InvalidInput, Unavailable
-from kernel.tables import RowTooLarge, Write
+from kernel.tables import Page, RowTooLarge, Span, Write
 from lifecycle.conversations.run import Run
-from lifecycle.evaluation.checks import Check, Checks, check
+from lifecycle.evaluation.charging import TRIES, JudgingCharges, before_calls
+from lifecycle.evaluation.checks import Checks
 from lifecycle.evaluation.judge import question, verdict
+from lifecycle.evaluation.judging import ASKING, CLAIM, Judges
+from llmops.budgets.rules import Amounts, Budget, Limit, parse_scope
 from llmops.evaluation.policy import EvaluationPolicy, FoundryPolicy, JudgePolicy
-from llmops.facts.scores import by_version
+from llmops.evaluation.scoring import Part
+from llmops.facts.model import Call
+from llmops.facts.scores import Evaluation, by_version
 from llmops.spend.costs import costs_of, group_by
 from tests.fakes.foundry_server import FakeFoundry
-from tests.lifecycle.app import App
+from tests.lifecycle.app import App, Gate
 from tests.lifecycle.doubles import Crash, Fate, quick_settings, spec
+from tests.lifecycle.evaluation import own_checks
 
 
 def judged(**policy: Any) -> EvaluationPolicy:
     return EvaluationPolicy(judge=JudgePolicy(agent="judge", **policy))
+
+
+async def judging_calls(app: App, run: Run) -> list[Call]:
+    """Return the calls that judging the run's answers took."""
+    return [call for kept in await app.facts(run) if kept.fact.judge for call in kept.fact.calls]
 
 
 async def app_with(reply: str = '{"score": 2, "reason": "Too short."}', policy: EvaluationPolicy | None = None) -> App:
@@ -42,28 +55,27 @@ async def test_a_judge_is_heard_after_the_run_and_charged_to_its_agent() -> None
     app = await app_with()
     run = await app.ask("Why?")
     first = run.score
-    heard = await app.services.judges.hear(app.signals)
-    again = await app.services.judges.hear(app.signals)
+    heard = await app.services.judges.run(app.signals)
+    again = await app.services.judges.run(app.signals)
     after, _ = await app.stored(run)
-    lines = await app.lines(run)
+    [answer] = [kept.fact for kept in await app.facts(run) if not kept.fact.judge]
+    [judging] = await judging_calls(app, run)
 
     assert first is not None
     assert first.parts == {"answered": 100}
-    assert (heard.heard, heard.put_off, again.heard) == (1, 0, 0)
+    assert (heard.judged, heard.deferred, again.judged) == (1, 0, 0)
     assert after.score is not None
     assert after.score.parts == {"answered": 100, "judge": 25}
     assert after.score.overall == 62
     assert after.score.reasons == {"judge": "Too short."}
     assert (await app.event_names(run))[-1] == "run.evaluated"
-    [answer, judging] = sorted(lines, key=lambda line: line.purpose)
-    assert (answer.purpose, answer.attempt) == ("answer", 1)
-    assert (judging.purpose, judging.attempt, judging.call, judging.agent) == ("evaluation", 0, 1, "bot")
+    assert judging.number == 1
     assert (judging.cost_micro_usd or 0) > 0
     today = app.clock.now.date()
     by_day = await app.services.daily_costs.sums("default", today, today, today)
     purposes = costs_of(by_day, today, today, group_by("purpose")).groups
     assert {name: spend.cost_micro_usd for name, spend in purposes} == {
-        "answer": answer.cost_micro_usd,
+        "answer": answer.spend.cost_micro_usd,
         "evaluation": judging.cost_micro_usd,
     }
     sums = by_version(await app.services.evaluations.sums("default", "bot"))
@@ -74,14 +86,14 @@ async def test_a_judge_is_heard_after_the_run_and_charged_to_its_agent() -> None
 async def test_a_judge_that_says_nothing_is_asked_again_and_then_left_out() -> None:
     app = await app_with("I like it.")
     run = await app.ask()
-    rounds = [await app.services.judges.hear(app.signals) for _ in range(6)]
+    rounds = [await app.services.judges.run(app.signals) for _ in range(6)]
     after, _ = await app.stored(run)
 
-    assert [one.put_off for one in rounds] == [1, 1, 1, 1, 0, 0]
+    assert [one.deferred for one in rounds] == [1, 1, 1, 1, 0, 0]
     assert after.score is not None
     assert after.score.parts == {"answered": 100}
     assert after.score.reasons == {"judge": "Left out: judge_unreadable."}
-    assert len([line for line in await app.lines(run) if line.purpose == "evaluation"]) == 5
+    assert len(await judging_calls(app, run)) == 5
 
 
 class FullRun(MemoryTables):
@@ -101,10 +113,10 @@ async def test_an_answer_that_cannot_be_shown_its_score_holds_up_no_other() -> N
     await app.declare(declared=spec(evaluation=judged()))
     runs = [await app.ask("Why?") for _ in range(3)]
     app.tables.run_id = runs[0].id  # pyright: ignore[reportAttributeAccessIssue] - made above
-    heard = await app.services.judges.hear(app.signals)
+    heard = await app.services.judges.run(app.signals)
     parts = [(await app.stored(run))[0].score for run in runs]
 
-    assert (heard.heard, heard.put_off) == (2, 1)
+    assert (heard.judged, heard.deferred) == (2, 1)
     assert ["judge" in part.parts for part in parts if part] == [False, True, True]
 
 
@@ -112,10 +124,10 @@ async def test_a_judge_that_is_not_there_is_left_out_at_once() -> None:
     app = App()
     await app.declare(declared=spec(evaluation=judged()))
     run = await app.ask()
-    heard = await app.services.judges.hear(app.signals)
+    heard = await app.services.judges.run(app.signals)
     after, _ = await app.stored(run)
 
-    assert (heard.heard, heard.put_off) == (1, 0)
+    assert (heard.judged, heard.deferred) == (1, 0)
     assert after.score is not None
     assert after.score.reasons == {"judge": "Left out: agent_not_found."}
 
@@ -124,9 +136,9 @@ async def test_a_sample_is_judged() -> None:
     app = await app_with(policy=judged(share=0.5))
     for number in range(40):
         await app.ask(f"Question {number}")
-    heard = await app.services.judges.hear(app.signals)
+    heard = await app.services.judges.run(app.signals)
 
-    assert 8 < heard.heard < 32
+    assert 8 < heard.judged < 32
 
 
 async def test_no_answer_is_scored_where_none_is_asked_for() -> None:
@@ -138,23 +150,246 @@ async def test_no_answer_is_scored_where_none_is_asked_for() -> None:
     assert await app.services.evaluations.list("default", "bot", 10) == ([], None)
 
 
+VERDICT = {"role": "assistant", "content": '{"score": 2, "reason": "Too short."}'}
+
+
+class JudgingModel:
+    """A model on the wire that judges whatever it is asked, and counts how often it was."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.url = ""
+
+    async def __aenter__(self) -> Self:
+        app = web.Application()
+        app.router.add_post("/v1/chat/completions", self._judge)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}/v1"
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._runner.cleanup()
+
+    async def _judge(self, request: web.Request) -> web.Response:
+        self.calls += 1
+        body = await request.json()
+        return web.json_response(
+            {
+                "id": f"chatcmpl-{self.calls}",
+                "object": "chat.completion",
+                "created": 1_767_225_600,
+                "model": body["model"],
+                "choices": [{"index": 0, "message": VERDICT, "finish_reason": "stop"}],
+                "usage": {"prompt_tokens": 90, "completion_tokens": 10, "total_tokens": 100},
+            }
+        )
+
+    async def app(self, tables: MemoryTables | None = None) -> App:
+        """Return an app whose answers it judges, within a budget."""
+        app = App(tables, OPENAI_BASE_URL=self.url, OPENAI_API_KEY="k")
+        await app.declare("judge", spec(provider="openai", model="gpt-5-mini"))
+        await app.declare(declared=spec(evaluation=judged()))
+        budget = Budget(parse_scope("workspace"), (Limit("tokens", "total", 10_000_000),))
+        await app.services.budgets.put("default", budget, None)
+        return app
+
+
+async def judgements(app: App, *runs: Run) -> list[Call]:
+    """Return the calls of judging, once dead workers' reservations are over; the counters match all calls."""
+    app.clock.move(days=1)
+    await app.services.tending.tend()
+    answering = [
+        call for run in runs for kept in await app.facts(run) if not kept.fact.judge for call in kept.fact.calls
+    ]
+    judging = [call for run in runs for call in await judging_calls(app, run)]
+    calls = [*answering, *judging]
+    counter = (await app.services.accounts.counters("default", ["workspace!total"]))["workspace!total"]
+
+    assert counter.reserved == Amounts()
+    assert counter.spent.calls == len(calls)
+    assert counter.spent.tokens == sum(call.usage.input_tokens + call.usage.output_tokens for call in calls)
+    return judging
+
+
 @pytest.mark.parametrize("after", [False, True])
-@pytest.mark.parametrize("at", range(1, 14))
+@pytest.mark.parametrize("at", range(1, 16))
 async def test_a_crash_anywhere_leaves_the_judge_heard_once(at: int, after: bool) -> None:
-    app = await app_with()
-    run = await app.ask()
-    struck = app.worker(Fate(at, after=after))
-    with contextlib.suppress(Crash, Unavailable):
-        await struck.judges.hear(app.signals)
-    for _ in range(2):
-        await app.services.judges.hear(app.signals)
-    stored, _ = await app.stored(run)
-    sums = by_version(await app.services.evaluations.sums("default", "bot"))
+    """Before the claim, between claim and call, between call and record, or after: one score, and every call paid.
+
+    The call that a worker noted and did not live to make is charged, too, at its estimate.
+    """
+    async with JudgingModel() as model:
+        app = await model.app()
+        run = await app.ask()
+        fate = Fate(at, after=after)
+        struck = app.worker(fate)
+        with contextlib.suppress(Crash, Unavailable):
+            await struck.judges.run(app.signals)
+        workers = [app.worker(), app.worker()]
+        for worker in workers:
+            await worker.judges.run(app.signals)
+        soon = model.calls
+        app.clock.move(seconds=CLAIM.total_seconds())
+        for worker in workers:
+            await worker.judges.run(app.signals)
+        stored, _ = await app.stored(run)
+        sums = by_version(await app.services.evaluations.sums("default", "bot"))
+        lines = await judgements(app, run)
+        fate.at, fate.dead = None, False  # so that what it has open can be closed
+        for worker in (app.services, struck, *workers):
+            await worker.aclose()
 
     assert stored.score is not None
     assert stored.score.parts == {"answered": 100, "judge": 25}
     assert {part: found.count for part, found in sums["1"].items()} == {"answered": 1, "judge": 1, "overall": 1}
     assert sums["1"]["overall"].total == 62
+    assert soon <= 1, "what was claimed is not asked again before the claim is over"
+    assert 1 <= model.calls <= len(lines) <= 2
+    assert [line.outcome for line in lines if line.outcome != "answered"] in ([], ["unsettled"])
+    if model.calls == 2:
+        assert lines[0].usage.output_tokens >= 10
+
+
+async def test_a_judge_whose_workers_die_is_given_up() -> None:
+    """Each time it is asked counts before it is asked: an answer that kills workers is judged no more."""
+    async with JudgingModel() as model:
+        app = await model.app()
+        run = await app.ask()
+        for number in range(TRIES + 2):
+            # After claim, reservation, note and call; before them, what the one before was asked is recorded.
+            fate = Fate(5 if number else 4)
+            struck = app.worker(fate)
+            with contextlib.suppress(Crash):
+                await struck.judges.run(app.signals)
+            fate.at, fate.dead = None, False
+            await struck.aclose()
+            app.clock.move(seconds=CLAIM.total_seconds())
+        await app.services.judges.run(app.signals)
+        stored, _ = await app.stored(run)
+        lines = await judgements(app, run)
+        await app.services.aclose()
+
+    assert stored.score is not None
+    assert stored.score.reasons == {"judge": "Left out: the judge was interrupted."}
+    assert model.calls == len(lines) == TRIES
+
+
+class TogetherTables(MemoryTables):
+    """Tables in which the first two rounds see the same judgements waiting."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.barrier: asyncio.Barrier | None = None
+        self.looks = 0
+
+    async def query(self, table: str, span: Span, *, limit: int = 1000, token: str | None = None) -> Page:
+        page = await super().query(table, span, limit=limit, token=token)
+        if self.barrier is not None and table == "facts" and page.rows and "judge!" in str(span) and self.looks < 2:
+            self.looks += 1
+            await self.barrier.wait()
+        return page
+
+
+async def test_rounds_that_overlap_ask_each_judge_once() -> None:
+    """Two workers find the same judgements; each is asked by one of them, and every call is paid for."""
+    tables = TogetherTables()
+    async with JudgingModel() as model:
+        app = await model.app(tables)
+        runs = [await app.ask(f"Why {number}?") for number in range(4)]
+        tables.barrier = asyncio.Barrier(2)
+        workers = [app.worker(), app.worker()]
+        first, second = await asyncio.gather(*(worker.judges.run(app.signals) for worker in workers))
+        lines = await judgements(app, *runs)
+        for worker in (app.services, *workers):
+            await worker.aclose()
+
+    assert tables.looks == 2
+    assert model.calls == len(lines) == len(runs)
+    assert first.judged + second.judged == len(runs)
+    assert first.deferred + second.deferred == 0
+    assert {line.outcome for line in lines} == {"answered"}
+
+
+async def test_a_round_passes_over_what_another_is_at() -> None:
+    """A judge that takes long is asked once, however many rounds begin meanwhile."""
+    app = await app_with()
+    run = await app.ask()
+    gate, calls = Gate(), Fate()
+    hearing = asyncio.create_task(app.worker(model=calls, gate=gate).judges.run(app.signals))
+    await gate.entered.wait()
+    others = [await app.worker(model=calls).judges.run(app.signals) for _ in range(3)]
+    gate.open.set()
+    heard = await hearing
+    after, _ = await app.stored(run)
+
+    assert [(one.judged, one.deferred) for one in others] == [(0, 0)] * 3
+    assert (heard.judged, calls.count) == (1, 1)
+    assert after.score is not None
+    assert after.score.parts == {"answered": 100, "judge": 25}
+
+
+async def test_two_judges_of_one_answer_have_a_fact_each() -> None:
+    """They are asked at once, and number their calls apart."""
+    async with FakeFoundry() as foundry:
+        foundry.evals.polls, foundry.evals.grades = 0, {"relevance": 3}
+        app = App(FOUNDRY_PROJECT_ENDPOINT=foundry.endpoint)
+        await app.declare("judge", spec(simulate={"reply": '{"score": 2, "reason": "Too short."}'}))
+        asked = FoundryPolicy(model="gpt-5-mini", evaluators=("relevance",), share=1)
+        policy = EvaluationPolicy(foundry=asked, judge=JudgePolicy(agent="judge"))
+        await app.declare(declared=spec(evaluation=policy))
+        run = await app.ask()
+        heard = await app.services.judges.run(app.signals)
+        await app.services.aclose()
+    calls = await judging_calls(app, run)
+
+    assert heard.judged == 2
+    assert sorted(call.provider for call in calls) == ["foundry", "offline"]
+    assert len({call.number for call in calls}) == 2
+
+
+def test_no_two_judgements_share_a_number() -> None:
+    """Of a run's judges, attempts and tries."""
+    numbers = [
+        before_calls(judge, attempt, tries)
+        for judge in (0, 1)
+        for attempt in (1, 2, 3)
+        for tries in range(1, TRIES + 1)
+    ]
+
+    assert sorted(numbers) == list(range(0, 100 * len(numbers), 100))
+
+
+async def test_a_judge_that_takes_too_long_is_asked_again_later() -> None:
+    """Long before its claim is over, so that no other round can ask it meanwhile."""
+
+    async def slow(*_: Any) -> Sequence[Part]:
+        await asyncio.Event().wait()
+        return []
+
+    async def never(_: Evaluation) -> None:
+        pytest.fail("nothing was erased")
+
+    app = await app_with()
+    await app.ask()
+    services = app.services
+    judges = Judges(
+        {"judge": slow},
+        services.evaluations,
+        services.catalog,
+        services.conversations,
+        JudgingCharges(services.treasury, services.facts, services.rates, app.clock),
+        never,
+        app.clock,
+        asking=timedelta(seconds=0.05),
+    )
+    first = await judges.run(app.signals)
+    second = await services.judges.run(app.signals)
+
+    assert (first.judged, first.deferred) == (0, 1)
+    assert second.judged == 1
+    assert ASKING < CLAIM
 
 
 async def test_foundrys_evaluators_judge_and_are_paid_for() -> None:
@@ -164,30 +399,47 @@ async def test_foundrys_evaluators_judge_and_are_paid_for() -> None:
         asked = FoundryPolicy(model="gpt-5-mini", evaluators=("relevance",), share=1)
         await app.declare(declared=spec(evaluation=EvaluationPolicy(foundry=asked)))
         run = await app.ask()
-        heard = await app.services.judges.hear(app.signals)
+        heard = await app.services.judges.run(app.signals)
         await app.services.aclose()
     after, _ = await app.stored(run)
-    [line] = [line for line in await app.lines(run) if line.purpose == "evaluation"]
+    [call] = await judging_calls(app, run)
 
-    assert heard.heard == 1
+    assert heard.judged == 1
     assert after.score is not None
     assert after.score.parts["foundry_relevance"] == 50
-    assert (line.usage.input_tokens, line.usage.output_tokens, line.outcome) == (300, 40, "answered")
-    assert (line.provider, line.model, line.agent) == ("foundry", "gpt-5-mini", "bot")
+    assert (call.usage.input_tokens, call.usage.output_tokens, call.outcome) == (300, 40, "answered")
+    assert (call.provider, call.model) == ("foundry", "gpt-5-mini")
 
 
-async def test_an_evaluation_that_fails_at_foundry_stays_in_the_ledger_as_unsettled() -> None:
+async def test_evaluators_that_say_no_usable_usage_are_charged_what_was_reserved() -> None:
+    async with FakeFoundry() as foundry:
+        usage = {"prompt_tokens": 300.5, "completion_tokens": 40, "total_tokens": 9}
+        foundry.evals.polls, foundry.evals.usage = 0, usage
+        app = App(FOUNDRY_PROJECT_ENDPOINT=foundry.endpoint)
+        asked = FoundryPolicy(model="gpt-5-mini", evaluators=("relevance",), share=1)
+        await app.declare(declared=spec(evaluation=EvaluationPolicy(foundry=asked)))
+        run = await app.ask()
+        await app.services.judges.run(app.signals)
+        await app.services.aclose()
+    [call] = await judging_calls(app, run)
+
+    assert call.outcome == "unmetered"
+    assert call.cost_micro_usd
+    assert call.usage.output_tokens > 0
+
+
+async def test_an_evaluation_that_fails_at_foundry_is_charged_as_unsettled() -> None:
     async with FakeFoundry() as foundry:
         app = App(FOUNDRY_PROJECT_ENDPOINT=foundry.endpoint)
         asked = FoundryPolicy(model="gpt-5-mini", evaluators=("relevance",), share=1)
         await app.declare(declared=spec(evaluation=EvaluationPolicy(foundry=asked)))
         run = await app.ask()
         foundry.fail_next("unavailable", on="create_eval", times=2)
-        heard = await app.services.judges.hear(app.signals)
+        heard = await app.services.judges.run(app.signals)
         await app.services.aclose()
 
-    assert heard.put_off == 1
-    assert [line.outcome for line in await app.lines(run) if line.purpose == "evaluation"] == ["unsettled"]
+    assert heard.deferred == 1
+    assert [call.outcome for call in await judging_calls(app, run)] == ["unsettled"]
 
 
 class Checked(Services):
@@ -195,33 +447,18 @@ class Checked(Services):
 
     @cached_property
     def checks(self) -> Checks:
-        return {one.name: one for one in (POLITE, BROKEN, HANGING)}
-
-
-@check(name="polite")
-def POLITE(response: str) -> tuple[float, str]:  # noqa: N802 - a check, not a function
-    return 0.4, "It never says please."
-
-
-@check(name="broken")
-async def BROKEN(response: str) -> bool:  # noqa: N802
-    raise ValueError(response)
-
-
-@check(name="hanging")
-def HANGING(response: str) -> bool:  # noqa: N802
-    return threading.Event().wait(2)
+        return {one.name: one for one in (own_checks.polite, own_checks.broken, own_checks.hanging)}
 
 
 async def test_ones_own_checks_count_and_cannot_harm_a_run() -> None:
     """One works, one raises, one hangs: the run succeeds, and the score says why two are missing."""
-    assert isinstance(POLITE, Check)
     app = App()
-    app.services = Checked(MemoryTables(), quick_settings(CHECK_TIMEOUT_S=0.05), app.clock)
+    app.services = Checked(MemoryTables(), quick_settings(CHECK_TIMEOUT_S=5), app.clock)
     app.tables, app.signals = app.services.tables, app.services.local_signals()
     policy = EvaluationPolicy(checks=("polite", "broken", "hanging"), weights={"answered": 0})
     await app.declare(declared=spec(evaluation=policy))
     run: Run = await app.ask()
+    await app.services.aclose()
 
     assert run.state == "succeeded"
     assert run.score is not None
@@ -229,7 +466,7 @@ async def test_ones_own_checks_count_and_cannot_harm_a_run() -> None:
     assert run.score.reasons == {
         "polite": "It never says please.",
         "broken": "Left out: the check raised ValueError.",
-        "hanging": "Left out: the check took longer than 0.05 s.",
+        "hanging": "Left out: the check took longer than 5 s.",
     }
 
 

@@ -12,12 +12,12 @@ import pytest
 
 from adapters.memory_tables import MemoryTables
 from kernel.errors import Unavailable
-from kernel.tables import Tables
+from kernel.tables import Row, Tables, Write
 from llmops.budgets.accounts import Accounts
 from llmops.budgets.holds import Ask, Hold, Outcome, Settled
 from llmops.budgets.rules import Amounts, Applied, Limit
 from tests.lifecycle.doubles import NOW, CountingTables, Crash, Fate, FatefulTables, ManualClock
-from tests.llmops.conftest import line
+from tests.llmops.conftest import intent
 
 CLOCK = ManualClock()
 UNTIL = NOW + timedelta(minutes=11)
@@ -28,7 +28,7 @@ def limit(amount: int, counter: str = "workspace!total", unit: str = "tokens") -
 
 
 def ask(run: str, tokens: int, limits: Sequence[Applied], call: int = 1) -> Ask:
-    return Ask(line(run, call=call), Amounts(1, tokens, tokens * 10), limits, UNTIL)
+    return Ask(intent(run, call=call), Amounts(1, tokens, tokens * 10), limits, UNTIL)
 
 
 def granted(outcome: Outcome) -> Hold:
@@ -144,14 +144,14 @@ async def spend(tables: Tables, worker: int, cap: int, seed: int) -> int:
         try:
             for call in itertools.count(1):
                 wanted = Ask(
-                    line(f"run-{worker}", attempt=attempt, call=call), Amounts(1, 50, 500), [limit(cap)], UNTIL
+                    intent(f"run-{worker}", attempt=attempt, call=call), Amounts(1, 50, 500), [limit(cap)], UNTIL
                 )
                 outcome = await accounts.change("default", None, wanted)
                 if outcome.hold is None:
                     if outcome.refusals[0].full:
                         return spent
                     async for left in Accounts(tables, CLOCK).holds("default"):
-                        if left.intent.run_id == f"run-{worker}" and left.intent.attempt < attempt:
+                        if left.intent.who.run_id == f"run-{worker}" and left.intent.attempt < attempt:
                             await Accounts(tables, CLOCK).change("default", Settled(left, left.amounts), None)
                     await asyncio.sleep(0)
                     if call > 200:
@@ -206,3 +206,57 @@ async def test_counters_that_nobody_uses_are_forgotten() -> None:
     assert await total(tables, "run:a") == (0, 0)
     assert await total(tables, "run:b") == (0, 5)
     assert await total(tables, "agent:bot!total") == (5, 0)
+
+
+async def test_two_callers_that_free_one_reservation_at_once() -> None:
+    """It is settled once, and what others want of the same transaction comes about."""
+    tables = MemoryTables()
+    accounts = Accounts(tables, CLOCK)
+    hold = granted(await accounts.change("default", None, ask("a", 60, [limit(100)])))
+    freed = Settled(hold, Amounts(1, 25))
+    outcomes = await asyncio.gather(
+        accounts.change("default", freed, None),
+        accounts.change("default", freed, None),
+        accounts.change("default", None, ask("b", 40, [limit(100)])),
+    )
+
+    assert granted(outcomes[2]).amounts.tokens == 40
+    assert await total(tables) == (25, 40)
+
+
+class DistantTables(MemoryTables):
+    """Tables whose every request takes a moment, so that those of several processes overlap."""
+
+    async def get(self, table: str, partition: str, key: str) -> Row | None:
+        await asyncio.sleep(0.001)
+        return await super().get(table, partition, key)
+
+    async def commit(self, table: str, writes: Sequence[Write]) -> Sequence[str]:
+        await asyncio.sleep(0.001)
+        return await super().commit(table, writes)
+
+
+async def test_no_process_keeps_another_from_the_counters() -> None:
+    """Both commit one transaction after the other; each gets as far as the other can wait for."""
+    tables = DistantTables()
+    done = [0, 0]
+
+    async def caller(process: int, accounts: Accounts, number: int) -> None:
+        for call in itertools.count(1):
+            wanted = ask(f"run-{process}-{number}", 1, [limit(10**9)], call)
+            hold = granted(await accounts.change("default", None, wanted))
+            await accounts.change("default", Settled(hold, Amounts(1, 1)), None)
+            done[process] += 1
+
+    callers: list[asyncio.Task[None]] = []
+    for process in range(2):
+        accounts = Accounts(tables, CLOCK)
+        callers += [asyncio.create_task(caller(process, accounts, number)) for number in range(8)]
+    try:
+        while min(done) < 32:
+            assert max(done) < 32_000, f"one process made {max(done)} calls, the other {min(done)}"
+            await asyncio.sleep(0.01)
+    finally:
+        for task in callers:
+            task.cancel()
+        await asyncio.gather(*callers, return_exceptions=True)

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from llmops.evaluation import texts
+from llmops.evaluation.grounding import grounded
+from llmops.evaluation.policy import EvaluationPolicy
+
+ALL: tuple[texts.Structure, ...] = ("paragraphs", "bullets", "headings", "table", "code", "json")
 
 
 @pytest.mark.parametrize(
@@ -48,6 +55,8 @@ def test_topics_are_whole_words_in_any_case(answer: str, expected: tuple[str, ..
         ("As found【4:0†source】.", 1, 100),
         ("[1][2][3]", 2, 100),
         ("An array: a[x], and [note].", 1, 0),
+        ("[the report](https://example.org/a), https://example.org/a.", 2, 50),
+        ("As said [1, 2], and [^3].", 3, 100),
     ],
 )
 def test_different_sources_count(answer: str, wanted: int | None, value: int | None) -> None:
@@ -59,6 +68,8 @@ def test_different_sources_count(answer: str, wanted: int | None, value: int | N
     [
         ("one\n\ntwo", "paragraphs", 100),
         ("one\ntwo", "paragraphs", 0),
+        ("one\n \r\ntwo", "paragraphs", 100),
+        ("one\n\n", "paragraphs", 0),
         ("- a\n- b", "bullets", 100),
         ("1. a\n2) b", "bullets", 100),
         ("- alone", "bullets", 0),
@@ -68,6 +79,7 @@ def test_different_sources_count(answer: str, wanted: int | None, value: int | N
         ("a | b", "table", 0),
         ("```python\nx = 1\n```", "code", 100),
         ("```python\nx = 1", "code", 0),
+        ("text ```x```", "code", 0),
         ('{"a": 1}', "json", 100),
         ("17", "json", 0),
         ('Here: {"a": 1}', "json", 0),
@@ -97,30 +109,35 @@ def test_length_counts_words(words: int, least: int | None, most: int | None, va
     assert texts.length("word " * words, least, most) == value
 
 
-CONTEXT = "The invoice of 14 March comes to 1,250 euros. It is payable within thirty days by bank transfer."
+@pytest.mark.parametrize(
+    ("finish_reason", "value"),
+    [("length", 0), ("content_filter", 0), ("stop", 100), ("tool_calls", 100), (None, None), ("", None)],
+)
+def test_an_answer_that_was_cut_is_not_complete(finish_reason: str | None, value: int | None) -> None:
+    """Where the provider does not say how the answer ended, nothing is said of it."""
+    assert texts.complete(finish_reason) == value
 
 
 @pytest.mark.parametrize(
-    ("answer", "value"),
+    ("on_truncated", "finish_reason", "refused"),
     [
-        ("The invoice comes to 1,250 euros.", 100),
-        ("The invoice comes to 1,260 euros.", 0),
-        ("The invoice is payable within thirty days. Dogs bark loudly at night.", 50),
-        ("Yes.", None),
+        ("fail", "length", True),
+        ("fail", "content_filter", True),
+        ("fail", "stop", False),
+        ("fail", None, False),
+        ("accept", "length", False),
     ],
 )
-def test_what_the_context_does_not_bear_out_is_found(answer: str, value: int | None) -> None:
-    assert texts.grounded(answer, CONTEXT) == value
-    assert texts.grounded(answer, None) is None
+def test_a_policy_says_whether_a_cut_answer_fails_its_run(
+    on_truncated: Literal["accept", "fail"], finish_reason: str | None, refused: bool
+) -> None:
+    assert EvaluationPolicy(on_truncated=on_truncated).refuses(finish_reason) is refused
 
 
-def test_an_answer_follows_its_schema_or_not() -> None:
-    schema = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
-
-    assert texts.follows('{"a": 1}', schema) == 100
-    assert texts.follows('{"a": "1"}', schema) == 0
-    assert texts.follows("no JSON", schema) == 0
-    assert texts.follows("no JSON", None) is None
+def test_a_cut_answer_is_accepted_unless_the_policy_says_otherwise() -> None:
+    assert EvaluationPolicy().on_truncated == "accept"
+    with pytest.raises(ValidationError):
+        EvaluationPolicy.model_validate({"on_truncated": "retry"})
 
 
 @given(answer=st.text(max_size=200), expected=st.lists(st.text(min_size=1, max_size=10), max_size=4))
@@ -129,20 +146,10 @@ def test_every_rule_says_a_percentage_of_any_text(answer: str, expected: list[st
         texts.answered(answer),
         texts.topics(answer, expected),
         texts.citations(answer, 2),
-        texts.structure(answer, ["paragraphs", "bullets", "headings", "table", "code", "json"]),
+        texts.structure(answer, ALL),
         texts.length(answer, 3, 10),
-        texts.grounded(answer, answer or "x"),
+        grounded(answer, answer or "x"),
     ]
 
     assert all(value is None or 0 <= value <= 100 for value in values)
-    assert texts.grounded(answer, answer or "x") in (None, 100)
-
-
-@pytest.mark.parametrize(
-    "text", ["[" * 50_000, "- " * 50_000, "|" * 100_000, "```" * 30_000, "#" * 100_000, "a." * 50_000]
-)
-def test_hostile_answers_do_not_take_long(text: str) -> None:
-    """The suite's own time limit is the judge: a rule that backtracks would take hours."""
-    texts.citations(text, 1)
-    texts.structure(text, ["paragraphs", "bullets", "headings", "table", "code", "json"])
-    texts.grounded(text, text)
+    assert grounded(answer, answer or "x") in (None, 100)

@@ -89,7 +89,7 @@ class World:
                 self.now += timedelta(days=1 + one % 4)
             case "judge":
                 history = Evaluations(tables, self.clock)
-                for waits in [each for found in (await history.waiting(9)).values() for each in found]:
+                for waits in [each for found in (await history.waiting(9, self.now)).values() for each in found]:
                     await history.judged(waits, [Part("judge", 20 + one, "Wrong.")], {}, self.now)
                     await history.settle(waits)
             case _:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
 from adapters.memory_tables import MemoryTables
+from kernel.errors import Unavailable
 from kernel.tables import Tables
 from llmops.evaluation.moments import Moments
 from llmops.evaluation.scoring import Part, Score
@@ -16,10 +18,10 @@ from llmops.facts.model import AttemptFact
 from llmops.facts.scores import Evaluations, Waiting, by_version, cursor
 from llmops.facts.store import Facts
 from tests.lifecycle.doubles import NOW, Crash, Fate, FatefulTables, ManualClock
-from tests.llmops.conftest import fact
+from tests.llmops.conftest import call, fact
 
 
-def answer(number: int = 0, *, version: str = "1", overall: int = 80, judge: str = "", **fields: object) -> AttemptFact:
+def answer(number: int = 0, *, version: str = "1", overall: int = 80, judge: str = "", **fields: Any) -> AttemptFact:
     at = fields.pop("at", NOW + timedelta(seconds=number))
     score = Score(overall, {"answered": overall}, pending=(judge,) if judge else ())
     run = f"00000000-0000-7000-8000-{number:012d}"
@@ -30,8 +32,8 @@ def history_of(tables: Tables, days: int = 0) -> Evaluations:
     return Evaluations(tables, ManualClock(NOW + timedelta(days=days)))
 
 
-async def waiting_in(history: Evaluations) -> list[Waiting]:
-    return list((await history.waiting(10)).get(("default", "helper"), []))
+async def waiting_in(history: Evaluations, free_at: datetime = NOW) -> list[Waiting]:
+    return list((await history.waiting(10, free_at)).get(("default", "helper"), []))
 
 
 @pytest.mark.parametrize("closed", [False, True])
@@ -99,16 +101,23 @@ async def test_a_judge_is_heard_once_and_changes_the_sums() -> None:
         await Folding(tables).fold(NOW)
 
 
-async def test_a_judge_that_cannot_be_heard_waits_and_counts() -> None:
+async def test_a_judgement_is_claimed_by_one_and_free_again_when_the_claim_is_over() -> None:
     tables = MemoryTables()
     history = history_of(tables)
     await Facts(tables).record(answer(judge="judge"))
     (waiting,) = await waiting_in(history)
+    until = NOW + timedelta(minutes=15)
 
-    await history.put_off(waiting)
-    await history.put_off(waiting)  # the ETag is an old one: somebody noted it already
-
-    assert [one.tries for one in await waiting_in(history)] == [1]
+    claimed = await history.claim(waiting, until)
+    assert claimed is not None
+    assert await history.claim(waiting, until) is None  # the ETag is an old one: somebody else has it
+    assert await waiting_in(history) == []
+    assert [one.tries for one in await waiting_in(history, until)] == [1]
+    noted = await history.note(claimed, [call(7)])
+    with pytest.raises(Unavailable):
+        await history.note(claimed, [])
+    await history.release(noted)
+    assert [(one.tries, [each.number for each in one.calls]) for one in await waiting_in(history)] == [(1, [7])]
 
 
 @pytest.mark.parametrize("after", [False, True])

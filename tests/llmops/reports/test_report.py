@@ -102,7 +102,7 @@ def test_a_sheet_holds_every_sum_and_no_formula() -> None:
 
     assert tuple(rows[0]) == COLUMNS
     assert [row[1] for row in rows[1:]] == ["total", "day", "agent", "model", "user"]
-    assert rows[5] == ["2026-11-21", "user", "'" + HOSTILE, "1", "10", "0", "5", "0.000001", "1"]
+    assert rows[5] == ["2026-11-21", "user", "'" + HOSTILE, "1", "10", "0", "5", "0.000001", "1", "0"]
 
 
 class Checker(HTMLParser):

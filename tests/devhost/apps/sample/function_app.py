@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import os
 import time
 from pathlib import Path
@@ -86,6 +87,12 @@ async def read_counter(req: func.HttpRequest, client: df.DurableOrchestrationCli
     )
 
 
+@app.route(route="rpc", methods=["GET"], auth_level=func.AuthLevel.ANONYMOUS)
+@app.durable_client_input(client_name="client")
+async def rpc_address(req: func.HttpRequest, client: df.DurableOrchestrationClient) -> func.HttpResponse:
+    return func.HttpResponse(json.dumps({"url": client._orchestration_bindings.rpc_base_url}))
+
+
 @app.entity_trigger(context_name="context", entity_name="Counter")
 def counter(context: df.DurableEntityContext) -> None:
     value = context.get_state(lambda: 0)
@@ -110,6 +117,7 @@ def counter(context: df.DurableEntityContext) -> None:
 
 @app.timer_trigger(schedule="%TICK_SCHEDULE%", arg_name="timer")
 def tick(timer: func.TimerRequest) -> None:
+    logging.getLogger("sample").info("the tick tells of itself")
     note(event="tick", past_due=timer.past_due, status=timer.schedule_status)  # pyright: ignore[reportAttributeAccessIssue]
 
 

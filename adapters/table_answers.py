@@ -1,0 +1,129 @@
+"""Answers of a Table service, and what stands in the multipart answer to an entity group transaction.
+
+The answer is multipart/mixed with one change set response, which holds an HTTP response for each operation, or a single
+one for the operation that failed (learn.microsoft.com/rest/api/storageservices/performing-entity-group-transactions).
+RFC 2046 allows a preamble, an epilogue and blanks after a boundary; lines may end in LF alone.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+_BOUNDARY = re.compile(r'multipart/mixed\s*;(?:.*;)?\s*boundary=(?:"([^"]+)"|([^\s;"]+))', re.IGNORECASE)
+_DASHES = re.compile(rb"(?:\A|\r?\n)--([^\r\n]*)")  # a pattern with the boundary in it would be compiled each time
+_BLANK_LINE = re.compile(rb"\r?\n\r?\n")
+_STATUS = re.compile(rb"HTTP/1\.[01] ([1-5][0-9]{2})(?:[ \r\n]|\Z)")
+_XML_CODE = re.compile(rb"<(?:\w+:)?code>(\w+)<", re.IGNORECASE)
+
+
+class UnreadableAnswer(Exception):
+    """An answer that breaks the protocol."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An HTTP response.
+
+    Attributes:
+        status: The status code.
+        headers: By name; look them up as `header` does.
+        body: Its bytes.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether the operation took effect."""
+        return 200 <= self.status < 300
+
+    @property
+    def etag(self) -> str:
+        """The new version of a row that was written; empty for none."""
+        return self.headers.get("etag", "")
+
+    @property
+    def code(self) -> str | None:
+        """The service's error code, from the body in JSON or XML or else the header; None for none."""
+        with suppress(ValueError, LookupError, TypeError):
+            return str(json.loads(self.body)["odata.error"]["code"])
+        found = _XML_CODE.search(self.body)
+        return found[1].decode() if found else self.headers.get("x-ms-error-code")
+
+
+def parts(answer: Answer) -> Sequence[Answer]:
+    """Return the responses to the operations of a transaction in their order.
+
+    Raises:
+        UnreadableAnswer: The body is not what the protocol says, or broke off.
+    """
+    found = _responses(answer.headers.get("content-type", ""), answer.body)
+    if not found:
+        raise UnreadableAnswer
+    return found
+
+
+def _responses(content_type: str, body: bytes) -> list[Answer]:
+    matched = _BOUNDARY.match(content_type)
+    if matched is None:
+        raise UnreadableAnswer
+    found: list[Answer] = []
+    for section in _sections(body, (matched[1] or matched[2]).encode()):
+        headers, content = _headed(section)
+        kind = headers.get("content-type", "")
+        if kind.lower().startswith("multipart/mixed"):
+            found += _responses(kind, content)
+        elif kind.lower().startswith("application/http"):
+            found.append(_response(content))
+        else:
+            raise UnreadableAnswer
+    return found
+
+
+def _sections(body: bytes, boundary: bytes) -> list[bytes]:
+    """Return what stands between the lines of the boundary; the last of them is closed."""
+    sections: list[bytes] = []
+    start: int | None = None
+    for found in _DASHES.finditer(body):
+        line = found[1].rstrip(b" \t")
+        if line not in (boundary, boundary + b"--"):
+            continue
+        if start is not None:
+            sections.append(body[start : found.start()])
+        if line != boundary:
+            return sections
+        start = found.end()
+    raise UnreadableAnswer
+
+
+def _headed(section: bytes) -> tuple[dict[str, str], bytes]:
+    """Return the headers of a section, by names in lower case, and what follows the first empty line."""
+    head, separator, content = _cut(section.lstrip(b"\r\n"))
+    if not separator:
+        raise UnreadableAnswer
+    return _headers(head), content
+
+
+def _response(content: bytes) -> Answer:
+    content = content.lstrip(b"\r\n")
+    status = _STATUS.match(content)
+    if status is None:
+        raise UnreadableAnswer
+    head, _, body = _cut(content)
+    return Answer(int(status[1]), _headers(head.partition(b"\n")[2]), body)
+
+
+def _cut(text: bytes) -> tuple[bytes, bytes, bytes]:
+    found = _BLANK_LINE.search(text)
+    return (text[: found.start()], found[0], text[found.end() :]) if found else (text, b"", b"")
+
+
+def _headers(head: bytes) -> dict[str, str]:
+    pairs = (line.partition(b":") for line in head.split(b"\n"))
+    return {name.strip().lower().decode("latin-1"): value.strip().decode("latin-1") for name, _, value in pairs}

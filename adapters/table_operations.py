@@ -1,0 +1,95 @@
+"""Operations on tables as HTTP requests: one alone, or several as the body of an entity group transaction.
+
+learn.microsoft.com/rest/api/storageservices: insert-entity, update-entity2, insert-or-replace-entity, delete-entity1,
+query-entities, performing-entity-group-transactions.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from urllib.parse import quote
+from uuid import uuid4
+
+from adapters.table_entities import to_entity, to_filter
+from adapters.table_rules import place
+from kernel.tables import Delete, Insert, Replace, Row, Span, Upsert, Write
+
+_READ = {"Accept": "application/json;odata=minimalmetadata"}  # with less, Int64 and datetimes come as mere texts
+_WRITE = {**_READ, "Content-Type": "application/json"}
+_CREATE = {**_WRITE, "Prefer": "return-no-content"}  # or the answer repeats the whole row
+_PART = "Content-Type: application/http\r\nContent-Transfer-Encoding: binary\r\n\r\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """An HTTP request.
+
+    Attributes:
+        method: GET, POST, PUT or DELETE.
+        path: From the service's endpoint, with the query, percent-encoded.
+        headers: Those of this operation.
+        body: None for none.
+    """
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: bytes | None = None
+
+
+def reading(table: str, partition: str, key: str) -> Operation:
+    """Return the request for one row."""
+    return Operation("GET", _row_path(table, partition, key), _READ)
+
+
+def querying(table: str, span: Span, limit: int, position: tuple[str | None, str | None]) -> Operation:
+    """Return the request for a page of rows from a position on, as the service gave it; (None, None) is the start."""
+    asked = {"$top": str(limit), "$filter": to_filter(span), "NextPartitionKey": position[0], "NextRowKey": position[1]}
+    query = "&".join(f"{name}={quote(value, safe='')}" for name, value in asked.items() if value is not None)
+    return Operation("GET", f"/{table}()?{query}", _READ)
+
+
+def writing(table: str, write: Write) -> Operation:
+    """Return the request that makes one write on its own."""
+    if isinstance(write, Insert):
+        return Operation("POST", f"/{table}", _CREATE, _json(write.row))
+    path = _row_path(table, *place(write))
+    match write:
+        case Replace(row):
+            return Operation("PUT", path, _WRITE | {"If-Match": row.etag}, _json(row))
+        case Upsert(row):
+            return Operation("PUT", path, _WRITE, _json(row))
+        case Delete(etag=etag):
+            return Operation("DELETE", path, _READ | {"If-Match": etag or "*"})
+
+
+def transaction(url: str, table: str, writes: Sequence[Write]) -> Operation:
+    """Return the request that makes all writes or none, to the service at the URL.
+
+    Its body is one batch of one change set. A boundary cannot occur in what it bounds: it is random.
+    """
+    number = uuid4()
+    start = f"--changeset_{number}\r\n{_PART}"
+    body = [f"--batch_{number}\r\nContent-Type: multipart/mixed; boundary=changeset_{number}\r\n\r\n".encode()]
+    for write in writes:
+        one = writing(table, write)
+        headers = "".join(f"{name}: {value}\r\n" for name, value in one.headers.items())
+        head = f"{start}{one.method} {url}{one.path} HTTP/1.1\r\n{headers}DataServiceVersion: 3.0\r\n\r\n"
+        body += [head.encode(), one.body or b"", b"\r\n"]
+    body.append(f"--changeset_{number}--\r\n\r\n--batch_{number}--\r\n".encode())
+    headers = _READ | {"Content-Type": f"multipart/mixed; boundary=batch_{number}"}
+    return Operation("POST", "/$batch", headers, b"".join(body))
+
+
+def _row_path(table: str, partition: str, key: str) -> str:
+    return f"/{table}(PartitionKey='{_quoted(partition)}',RowKey='{_quoted(key)}')"
+
+
+def _quoted(key: str) -> str:
+    return quote(key.replace("'", "''"), safe="")
+
+
+def _json(row: Row) -> bytes:
+    return json.dumps(to_entity(row), separators=(",", ":")).encode()

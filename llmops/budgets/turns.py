@@ -1,0 +1,110 @@
+"""Taking turns at a workspace's counters, where several processes change them at once.
+
+Nothing but fairness depends on it: what is committed is guarded by ETags. A process that has lost the counters to
+others twice enters a queue, as a row, and tries again when no process that is still there has waited for longer. One
+that commits without a break looks for such rows now and then, and enters the queue behind them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from kernel.clock import Clock
+from kernel.errors import Unavailable
+from kernel.ids import new_id
+from kernel.tables import MAX_WRITES, Delete, Row, RowChanged, Span, Tables, Upsert, first_rows
+
+_PREFIX = "turn!"
+_LOOK_EVERY_S = 0.15
+"""How long a process commits without a break before it looks whether others wait."""
+_PAUSE_S = 0.01
+"""How long to wait before the next look at the queue, for each process ahead."""
+_LONGEST_PAUSE_S = 0.2
+_LONGEST_WAIT_S = 5.0
+"""Longest wait for a turn; whoever has waited so long tries without one."""
+_BELIEVED_FOR = timedelta(seconds=2)
+"""How long a row says that its process waits; one that still does renews it, one that died does not."""
+
+
+class Turns:
+    """One process's turns at the counters of a workspace."""
+
+    def __init__(self, tables: Tables, table: str, workspace: str, clock: Clock) -> None:
+        self._tables = tables
+        self._table = table
+        self._workspace = workspace
+        self._clock = clock
+        self._key = f"{_PREFIX}{new_id()}"
+        self._since: datetime | None = None  # when this process entered the queue; None while it is not in it
+        self._renewed = 0.0  # monotonic seconds
+        self._looked = 0.0
+        self._committed = 0.0
+        self._others = False
+
+    async def given_way(self) -> bool:
+        """Let others that wait have their turn first; return whether there were any.
+
+        Costs nothing while this process commits now and then only, and a read each `_LOOK_EVERY_S` while it commits
+        without a break.
+        """
+        now = time.monotonic()
+        if now - self._committed > _LOOK_EVERY_S:
+            self._looked, self._others = now, False
+        if not self._others and now - self._looked < _LOOK_EVERY_S:
+            return False
+        self._looked = now
+        self._others = any(row.key != self._key for row in await self._queue())
+        if self._others:
+            await self.wait()
+        return self._others
+
+    async def wait(self) -> None:
+        """Enter the queue, and return when it is this process's turn, or has been waiting for too long."""
+        if self._since is None:
+            self._since = self._clock()
+            await self._enter()
+        give_up = time.monotonic() + _LONGEST_WAIT_S
+        while time.monotonic() < give_up:
+            queue = await self._queue()
+            ahead = next((place for place, row in enumerate(queue) if row.key == self._key), 0)
+            if not ahead:
+                return
+            if time.monotonic() - self._renewed > _BELIEVED_FOR.total_seconds() / 2:
+                await self._enter()
+            pause = min(_LONGEST_PAUSE_S, _PAUSE_S * ahead)
+            await asyncio.sleep(random.uniform(pause / 2, pause))  # noqa: S311 - spreads readers
+
+    async def done(self) -> None:
+        """Note that a transaction was committed, and leave the queue."""
+        self._committed = time.monotonic()
+        if self._since is None:
+            return
+        self._since = None
+        try:
+            await self._tables.commit(self._table, [Delete(self._workspace, self._key)])
+        except (RowChanged, Unavailable):
+            return  # it is gone, or will not be believed soon
+
+    async def _queue(self) -> Sequence[Row]:
+        """Return the rows of the processes that wait, those that have waited longest first."""
+        oldest = self._clock() - _BELIEVED_FOR
+        try:
+            rows = await first_rows(self._tables, self._table, Span.prefix(self._workspace, _PREFIX), MAX_WRITES)
+        except Unavailable:
+            return []
+        waiting = [(row.moment("since"), row) for row in rows if (at := row.moment("renewed")) and at > oldest]
+        return [
+            row for since, row in sorted(((s, r) for s, r in waiting if s), key=lambda item: (item[0], item[1].key))
+        ]
+
+    async def _enter(self) -> None:
+        self._renewed = time.monotonic()
+        values = {"since": self._since, "renewed": self._clock()}
+        try:
+            await self._tables.commit(self._table, [Upsert(Row(self._workspace, self._key, values))])
+        except Unavailable:
+            return  # it tries its luck without

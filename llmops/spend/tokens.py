@@ -1,0 +1,42 @@
+"""Counting a text's tokens where no provider does: with the model's own tokenizer where it is known, else by a rule.
+
+OpenAI's encodings are public and come with the package `toktok-rs`, so that counting needs no network. Of any other
+model a token is taken for every three bytes of UTF-8: English has about four to a token, code and other scripts three,
+so that what is not known is rather counted too high.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from llmops.spend.model_names import spellings
+
+BYTES_PER_TOKEN = 3
+_ENCODINGS = (
+    ("o200k_harmony", re.compile(r"gpt-oss")),
+    ("o200k_base", re.compile(r"gpt-4o|gpt-4\.[15]|gpt-[5-9]|chatgpt-4o|o[134](?:-|$)")),
+    ("cl100k_base", re.compile(r"gpt-4(?:-|$)|gpt-3\.5|gpt-35")),
+)
+
+
+def count_tokens(texts: Sequence[str], model: str) -> int:
+    """Return how many tokens the texts have together, as well as it can be said of the model.
+
+    The first use of an encoding takes up to a second and is best made in a thread.
+    """
+    encoded = [text.encode(errors="replace") for text in texts]  # JSON can hold half a surrogate pair
+    if (encoding := encoding_of(model)) is not None:
+        import toktok  # noqa: PLC0415 - 8 MB of tables that only few calls need
+
+        return sum(toktok.batch_count([text.decode() for text in encoded], encoding, threads=1))
+    return -(-sum(map(len, encoded)) // BYTES_PER_TOKEN)
+
+
+def encoding_of(model: str) -> str | None:
+    """Return the name of the model's encoding; None where its tokenizer is not known."""
+    for name in spellings(model):
+        for encoding, pattern in _ENCODINGS:
+            if pattern.match(name):
+                return encoding
+    return None

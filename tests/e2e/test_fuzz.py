@@ -1,0 +1,57 @@
+"""A fuzzer of another maker (schemathesis) holds the API to its own description."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import uuid
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.support import Stack
+
+SECONDS = 45
+SEED = "20261121"
+_OWN = Path(__file__).parents[2] / ".venv-fuzz" / "bin"
+PROGRAM = os.environ.get("SCHEMATHESIS") or shutil.which("st", path=str(_OWN))
+"""Schemathesis is of an environment of its own (requirements-fuzz.txt): it and the app pin one library differently."""
+CONFIG = """
+[checks.positive_data_acceptance]
+# Names that exist nowhere, states that forbid it, and rules over several fields, which no schema can say.
+expected-statuses = ["2xx", "400", "404", "409", "412", "413", "503"]
+"""
+
+
+@pytest.mark.skipif(PROGRAM is None, reason="python -m venv .venv-fuzz; pip install -r requirements-fuzz.txt")
+@pytest.mark.timeout(300)
+def test_a_fuzzer_finds_no_answer_that_is_not_as_described(stack: Stack, tmp_path: Path) -> None:
+    """All of its checks on every operation: a status, a type or a body that the document does not have fails."""
+    (tmp_path / "schemathesis.toml").write_text(CONFIG)
+    program = [PROGRAM or "", "--config-file", str(tmp_path / "schemathesis.toml"), "run"]
+    done = subprocess.run(
+        [
+            *program,
+            f"{stack.host.url}/api/openapi.json",
+            *("--url", f"{stack.host.url}/api"),
+            *("--header", f"X-Workspace: ws-{uuid.uuid4().hex[:12]}"),
+            *("--checks", "all"),
+            # Keys are the host's to ask for, and a local one does not.
+            *("--exclude-checks", "ignored_auth", "--generation-with-security-parameters", "false"),
+            *("--phases", "examples,coverage,fuzzing"),
+            *("--max-examples", "4"),
+            *("--max-time", str(SECONDS)),
+            *("--seed", SEED),
+            *("--exclude-path-regex", "events$"),
+            *("--request-timeout", "30"),
+            *("--continue-on-failure", "--no-shrink", "--generation-deterministic"),
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stdout[-30_000:] + done.stderr[-2000:]

@@ -1,0 +1,184 @@
+"""What the API answers of agents."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from lifecycle.registry.agents import AgentRecord, AgentState
+from lifecycle.registry.catalog import Agent
+from lifecycle.registry.prune import Action
+from lifecycle.registry.trail import Step
+from lifecycle.specs.spec import AgentSpec
+from triggers.http.views import FailureView, Page, View
+
+
+class ProviderVersionView(View):
+    """An agent's version at its provider."""
+
+    name: str
+    version: str
+    id: str
+    created_at: datetime
+
+
+class AgentVersionView(ProviderVersionView):
+    """A version of an agent; `current` is the one that runs use unless their session is pinned to another."""
+
+    provider: str
+    fingerprint: str
+    current: bool
+    pinned_sessions: int
+    kept_because: str
+
+
+class ProviderHealthView(View):
+    """How the provider's side of an agent was last found.
+
+    `verified_at` is when its version was last seen as it was made; `status` is `ok`, `throttled`, `unavailable` or
+    `failing`, and `trouble` the code of the provider's last failure, which lasts since `trouble_since`.
+    """
+
+    status: str
+    looked_at: datetime
+    verified_at: datetime | None
+    trouble: str
+    trouble_since: datetime | None
+
+
+class RetirementView(View):
+    """What becomes of a retired agent's versions: switched off and archived, and deleted by prune after a time."""
+
+    put_away: bool
+    delete_after: datetime | None
+    versions: int
+
+
+class RollBack(View):
+    """The version to go back (or forward) to, or the revision of the declaration; one of the two."""
+
+    version: Annotated[str, Field(min_length=1, max_length=128)] | None = None
+    revision: Annotated[int, Field(ge=1)] | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.version is None) == (self.revision is None):
+            msg = "give either version or revision"
+            raise ValueError(msg)
+        return self
+
+
+class StepView(View):
+    """A step of an agent's life: what, when, of which version, asked for by whom (empty for the app), and why."""
+
+    at: datetime
+    step: Step
+    version: str
+    by: str
+    why: str
+
+
+class AgentView(View):
+    """An agent: what was declared, and what became of it."""
+
+    name: str
+    workspace: str
+    state: AgentState
+    spec: AgentSpec
+    revision: int
+    current: bool
+    version: ProviderVersionView | None
+    superseded_versions: int
+    failure: FailureView | None
+    health: ProviderHealthView | None
+    retirement: RetirementView | None
+    created_at: datetime
+    updated_at: datetime
+    last_used: datetime | None
+    uses: int
+
+    @classmethod
+    def from_agent(cls, agent: Agent) -> AgentView:
+        """Return the view of an agent."""
+        record = agent.record
+        return cls.of(
+            agent,
+            agent.declaration,
+            record,
+            current=agent.ready,
+            version=record.version if record else None,
+            superseded_versions=len(record.superseded) if record else 0,
+            failure=record.failure if record else None,
+            health=record.health if record else None,
+            retirement=_retirement(record) if record and agent.state is AgentState.IDLE else None,
+            last_used=record.last_used if record else None,
+            uses=record.uses if record else 0,
+        )
+
+
+def _retirement(record: AgentRecord) -> RetirementView:
+    return RetirementView(put_away=record.put_away, delete_after=record.delete_after, versions=len(record.held))
+
+
+class AgentStatsView(View):
+    """How an agent is used: runs counted by the registry, versions made and found there.
+
+    `reused` counts the runs that found it made: all but the first, where it was made for that one.
+    """
+
+    name: str
+    state: AgentState
+    uses: int
+    last_used: datetime | None
+    versions_created: int
+    versions_adopted: int
+    reused: int
+
+    @classmethod
+    def from_agent(cls, agent: Agent) -> AgentStatsView:
+        """Return the statistics of an agent."""
+        record = agent.record
+        uses = record.uses if record else 0
+        created = record.created if record else 0
+        return cls(
+            name=agent.name,
+            state=agent.state,
+            uses=uses,
+            last_used=record.last_used if record else None,
+            versions_created=created,
+            versions_adopted=record.adopted if record else 0,
+            reused=max(0, uses - bool(created)),
+        )
+
+
+class VerdictView(View):
+    """What prune makes of one candidate; `retire` says whether the agent as a whole goes, now or after its grace."""
+
+    agent: str
+    action: Action
+    retire: bool
+    reason: str
+    idle_since: datetime | None
+    versions: Sequence[ProviderVersionView]
+
+
+class PruneView(View):
+    """What prune found, and whether it acted on it."""
+
+    dry_run: bool
+    items: Sequence[VerdictView]
+
+
+class AgentPage(Page[AgentView]):
+    """Agents by name."""
+
+
+class VersionPage(Page[AgentVersionView]):
+    """An agent's versions, newest first."""
+
+
+class TrailPage(Page[StepView]):
+    """What happened to an agent, newest first."""

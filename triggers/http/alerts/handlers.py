@@ -1,0 +1,46 @@
+"""Handlers of alerts."""
+
+from __future__ import annotations
+
+import asyncio
+
+from kernel.ids import newest_first_key
+from llmops.alerts.rules import alert_name
+from llmops.alerts.store import Alert, Standing
+from triggers.http.alerts.views import AlertPage, AlertView, FiringPage, FiringView
+from triggers.http.call import Call, Reply, page_token
+
+
+def _view(alert: Alert, standing: Standing | None) -> AlertView:
+    return AlertView.of(alert, state=standing.state if standing else None)
+
+
+async def alerts_put(call: Call) -> Reply:
+    name = alert_name(call.route("name"))
+    alert, new = await call.services.alerts.put(call.workspace, name, call.body, call.header("if-match"))
+    standing = await call.services.alerts.standing(call.workspace, name)
+    headers = {"ETag": alert.etag} | ({"Location": f"/api/alerts/{name}"} if new else {})
+    return Reply(_view(alert, standing), 201 if new else 200, headers)
+
+
+async def alerts_delete(call: Call) -> Reply:
+    await call.services.alerts.delete(call.workspace, alert_name(call.route("name")), call.header("if-match"))
+    return Reply(status=204)
+
+
+async def alerts_list(call: Call) -> Reply:
+    alerts, after = await call.services.alerts.list(call.workspace, call.limit(), call.cursor(alert_name))
+    standings = await asyncio.gather(*(call.services.alerts.standing(call.workspace, each.name) for each in alerts))
+    items = [_view(alert, standing) for alert, standing in zip(alerts, standings, strict=True)]
+    return Reply(AlertPage(items=items, next=page_token(after)))
+
+
+async def alerts_fired(call: Call) -> Reply:
+    firings, after = await call.services.alerts.fired(call.workspace, call.limit(), call.cursor(newest_first_key))
+    return Reply(FiringPage(items=[FiringView.of(each) for each in firings], next=page_token(after)))
+
+
+async def alerts_get(call: Call) -> Reply:
+    alert = await call.services.alerts.get(call.workspace, alert_name(call.route("name")))
+    standing = await call.services.alerts.standing(call.workspace, alert.name)
+    return Reply(_view(alert, standing), headers={"ETag": alert.etag})

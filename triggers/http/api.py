@@ -1,0 +1,217 @@
+"""Answering HTTP requests: what is common to all endpoints, from the path to the problem."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import re
+import traceback
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import azure.durable_functions as df
+import azure.functions as func
+
+from kernel.errors import AppError, InternalError, InvalidInput
+from kernel.foreign_json import parse_json
+from kernel.ids import new_id
+from kernel.settings import Settings
+from kernel.text import shown
+from kernel.tracing import failed, span
+from triggers.http.call import Call, Reply
+from triggers.http.endpoint import Endpoint, function_name
+from triggers.http.principal import workspace_of
+from triggers.http.problems import UnsupportedMediaType, invalid_body, not_allowed, problem
+from triggers.tracing import incoming
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from bootstrap.services import Services
+    from lifecycle.registry.signals import AgentSignals
+    from lifecycle.runs.queue import RunQueue
+
+log = logging.getLogger(__name__)
+
+_KEYS = frozenset({"code", "clientId"})
+"""What the Functions host takes from a query: a key and its name."""
+_JSON = re.compile(r"application/(?:[a-z0-9!#$&^_.-]+\+)?json", re.IGNORECASE)
+
+
+Handler = Callable[[Call], Awaitable[Reply]]
+MakeSignals = Callable[[df.DurableOrchestrationClient], "AgentSignals"]
+
+
+@dataclass(frozen=True)
+class Operation:
+    """An endpoint and the package that declares it."""
+
+    endpoint: Endpoint
+    package: str
+
+    @cached_property
+    def handler(self) -> Handler:
+        """What answers it; loaded when it is first asked for."""
+        module = importlib.import_module(f"{self.package}.handlers")
+        return getattr(module, self.endpoint.handler or self.endpoint.name)
+
+    def model(self, name: str) -> type[BaseModel]:
+        """Return the resource's model of that name."""
+        module, _, cls = name.rpartition(":")
+        return getattr(importlib.import_module(module or f"{self.package}.views"), cls)
+
+
+class Api:
+    """Makes the functions of the API: one per path, which answers every method, and 405 where there is none.
+
+    The Functions host answers 404 where a path is known for other methods only (RFC 9110 §15.5.6 wants 405), so that no
+    method is left to it.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        services: Services,
+        queue: RunQueue,
+        make_signals: MakeSignals,
+        packages: Sequence[ModuleType],
+    ) -> None:
+        """Take the packages that declare endpoints, each in its `ENDPOINTS`."""
+        self.operations = [Operation(endpoint, each.__name__) for each in packages for endpoint in each.ENDPOINTS]
+        self._settings = settings
+        self._services = services
+        self._queue = queue
+        self._make_signals = make_signals
+
+    def blueprint(self) -> df.Blueprint:
+        """Return the functions."""
+        blueprint = df.Blueprint()
+        paths: dict[str, list[Operation]] = {}
+        for operation in self.operations:
+            paths.setdefault(operation.endpoint.path, []).append(operation)
+        for path, operations in paths.items():
+            self._add(blueprint, path, operations)
+        return blueprint
+
+    def _add(self, blueprint: df.Blueprint, path: str, operations: Sequence[Operation]) -> None:
+        endpoints = [operation.endpoint for operation in operations]
+        if any(endpoint.signals for endpoint in endpoints):
+
+            async def signalling(
+                req: func.HttpRequest, client: df.DurableOrchestrationClient, context: func.Context
+            ) -> func.HttpResponse:
+                return await self._traced(path, operations, req, context, self._make_signals(client))
+
+            function: Any = blueprint.durable_client_input(client_name="client")(signalling)
+        else:
+
+            async def plain(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
+                return await self._traced(path, operations, req, context, _NoSignals())
+
+            function = plain
+        keys = self._settings.auth_mode == "keys" and not any(endpoint.anonymous for endpoint in endpoints)
+        level = func.AuthLevel.FUNCTION if keys else func.AuthLevel.ANONYMOUS
+        routed = blueprint.route(route=path, auth_level=level)(function)
+        blueprint.function_name(function_name(path, endpoints))(routed)
+
+    async def _traced(
+        self,
+        path: str,
+        operations: Sequence[Operation],
+        req: func.HttpRequest,
+        context: func.Context,
+        signals: AgentSignals,
+    ) -> func.HttpResponse:
+        # The host records the request itself; this is what happens inside of it.
+        method = req.method.upper()
+        found = next((each for each in operations if each.endpoint.method == method), None)
+        known = (
+            method if found else "_OTHER"
+        )  # opentelemetry.io/docs/specs/semconv/http: an unknown one is no attribute
+        attributes = {"http.request.method": known, "http.route": f"/api/{path}"}
+        with span(f"{known} {path}", attributes, parent=incoming(req.headers, context)) as current:
+            if found is None:
+                response = not_allowed(sorted(each.endpoint.method for each in operations))
+            else:
+                response = await self._answer(found, req, signals)
+            current.set_attribute("http.response.status_code", response.status_code)
+            if response.status_code >= 500:
+                failed(current, str(response.status_code))
+            return response
+
+    async def _answer(self, operation: Operation, req: func.HttpRequest, signals: AgentSignals) -> func.HttpResponse:
+        endpoint = operation.endpoint
+        try:
+            headers = {name.lower(): value for name, value in req.headers.items()}
+            workspace = "" if endpoint.anonymous else workspace_of(headers, self._settings)
+            _check_query(endpoint, req.params)
+            body = _parsed(req, headers, operation.model(endpoint.body)) if endpoint.body else None
+            call = Call(workspace, req, body, signals, self._services, self._queue, endpoint, self)
+            return _response(await operation.handler(call))
+        except AppError as error:
+            return problem(error)
+        except Exception as error:  # noqa: BLE001 - the edge: a defect becomes a 500 that says nothing but where to look it up
+            reference = new_id()
+            frame = traceback.extract_tb(error.__traceback__)[-1]
+            log.error(  # noqa: TRY400 - an exception's text may quote a prompt
+                "%s failed: %s at %s:%d (%s)",
+                endpoint.name,
+                type(error).__name__,
+                frame.filename,
+                frame.lineno or 0,
+                reference,
+                extra={"event": "http.defect"},
+            )
+            return problem(InternalError(f"Something went wrong on our side; reference {reference}."))
+
+
+class _NoSignals:
+    async def send(self, workspace: str, name: str, operation: object) -> None:
+        msg = "declare the endpoint with signals=True"
+        raise RuntimeError(msg)
+
+
+def _check_query(endpoint: Endpoint, given: Mapping[str, str]) -> None:
+    """Check that a request has only query parameters that are known, so that a misspelt filter is no filter at all.
+
+    Raises:
+        InvalidInput: It has another; or one that is required is missing.
+    """
+    unknown = sorted(given.keys() - endpoint.query.keys() - _KEYS)
+    if unknown:
+        known = ", ".join(endpoint.query) or "none"
+        names = [shown(name) for name in unknown[:5]]
+        raise InvalidInput(
+            f"Unknown query parameters: {', '.join(names)}. Known here: {known}.",
+            code="unknown_parameter",
+            fields=dict.fromkeys(names, "There is no such parameter"),
+        )
+
+
+def _parsed(req: func.HttpRequest, headers: Mapping[str, str], model: type[BaseModel]) -> BaseModel:
+    sent = headers.get("content-type", "")
+    if not _JSON.fullmatch(sent.partition(";")[0].strip()):
+        # Other types any web page may send to another site, unasked (fetch.spec.whatwg.org, "simple" requests).
+        raise UnsupportedMediaType
+    try:
+        values = parse_json(req.get_body() or b"")
+    except ValueError:
+        raise InvalidInput("The body is not JSON.", code="malformed_json") from None
+    from pydantic import ValidationError  # noqa: PLC0415 - cold start
+
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise invalid_body(error, model) from None
+
+
+def _response(reply: Reply) -> func.HttpResponse:
+    body = reply.body
+    if body is not None and not isinstance(body, str):
+        body = body.model_dump_json()
+    return func.HttpResponse(
+        body, status_code=reply.status, headers=dict(reply.headers), mimetype=reply.mimetype if body else None
+    )

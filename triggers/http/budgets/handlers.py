@@ -1,0 +1,67 @@
+"""Handlers of budgets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kernel.ids import agent_name, parse_run_id, session_id, user_id
+from llmops.budgets.rules import Charged, parse_scope
+from triggers.http.budgets.views import (
+    BudgetBody,
+    BudgetPage,
+    BudgetView,
+    UsagePage,
+    UsageView,
+)
+from triggers.http.call import Call, Reply, page_token
+
+
+def _charged(call: Call) -> Charged:
+    agent, user, session, run = (call.query(name) for name in ("agent", "user", "session", "run"))
+    return Charged(
+        call.workspace,
+        agent_name(agent) if agent is not None else "",
+        session_id(session) if session is not None else "",
+        parse_run_id(run) if run is not None else "",
+        user_id(user) if user is not None else "",
+    )
+
+
+def _scope_text(value: Any) -> str:
+    return str(parse_scope(value))
+
+
+async def usage(call: Call) -> Reply:
+    if any(call.query(name) is not None for name in ("agent", "user", "session", "run")):
+        found, after = await call.services.positions.of(_charged(call)), None
+    else:
+        found, after = await call.services.positions.list(call.workspace, call.limit(), call.cursor(_scope_text))
+    items = [UsageView.from_position(position) for position in found]
+    return Reply(UsagePage(items=items, next=page_token(after)), headers={"Cache-Control": "no-store"})
+
+
+async def budgets_list(call: Call) -> Reply:
+    found, after = await call.services.budgets.list(call.workspace, call.limit(), call.cursor(_scope_text))
+    items = [BudgetView.from_budget(budget) for budget, _ in found]
+    return Reply(BudgetPage(items=items, next=page_token(after)))
+
+
+async def budgets_get(call: Call) -> Reply:
+    budget, etag = await call.services.budgets.get(call.workspace, parse_scope(call.route("scope")))
+    return Reply(BudgetView.from_budget(budget), headers={"ETag": etag})
+
+
+async def budgets_put(call: Call) -> Reply:
+    scope = parse_scope(call.route("scope"))
+    body: BudgetBody = call.body
+    budget = body.of(scope)
+    etag, new = await call.services.budgets.put(call.workspace, budget, call.header("if-match"))
+    await call.services.run_resume.resume_in(call.workspace, call.queue.send)
+    return Reply(BudgetView.from_budget(budget), 201 if new else 200, {"ETag": etag})
+
+
+async def budgets_delete(call: Call) -> Reply:
+    scope = parse_scope(call.route("scope"))
+    await call.services.budgets.delete(call.workspace, scope, call.header("if-match"))
+    await call.services.run_resume.resume_in(call.workspace, call.queue.send)
+    return Reply(status=204)

@@ -1,0 +1,120 @@
+"""What the API takes and answers of budgets and prices."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field, model_validator
+
+from llmops.budgets.rules import Budget, Limit, Period, Unit, shown
+from triggers.http.views import Body, Page, View
+
+if TYPE_CHECKING:
+    from llmops.budgets.positions import Position
+    from llmops.budgets.rules import Scope
+
+Percent = Annotated[int, Field(ge=1, le=100)]
+_PARTS = {"tokens": 1, "calls": 1, "usd": 1_000_000, "seconds": 1000}
+"""How many of a unit's smallest part make one."""
+
+
+class LimitBody(Body):
+    """The most that may be spent in a period.
+
+    Attributes:
+        unit: What is counted: tokens (input and output), usd, model calls, or seconds of wall time.
+        period: run and session have a counter for each; day and month are UTC; total never starts anew.
+        limit: How much: whole tokens and calls, USD to the micro-dollar, seconds to the millisecond.
+        soft: Percentages that are told when they are reached, ascending.
+    """
+
+    unit: Unit
+    period: Period
+    limit: Annotated[Decimal, Field(gt=0, le=1_000_000_000_000)]
+    soft: Annotated[tuple[Percent, ...], Field(max_length=10)] = (50, 80, 100)
+
+    @model_validator(mode="after")
+    def _whole(self) -> LimitBody:
+        if self.limit * _PARTS[self.unit] % 1:
+            msg = f"limit has more decimal places than {self.unit} have"
+            raise ValueError(msg)
+        return self
+
+
+class BudgetBody(Body):
+    """A budget, as it is declared: one limit for each unit and period."""
+
+    limits: Annotated[tuple[LimitBody, ...], Field(min_length=1, max_length=20)]
+
+    def of(self, scope: Scope) -> Budget:
+        """Return the scope's budget."""
+        return Budget(
+            scope,
+            tuple(
+                Limit(each.unit, each.period, int(each.limit * _PARTS[each.unit]), each.soft) for each in self.limits
+            ),
+        )
+
+
+class LimitView(View):
+    """The most that may be spent in a period."""
+
+    unit: Unit
+    period: Period
+    limit: float
+    soft: Sequence[int]
+
+
+class BudgetView(View):
+    """A budget."""
+
+    scope: str
+    limits: Sequence[LimitView]
+
+    @classmethod
+    def from_budget(cls, budget: Budget) -> BudgetView:
+        """Return the view of a budget."""
+        limits = [
+            LimitView(unit=each.unit, period=each.period, limit=shown(each.unit, each.amount), soft=each.soft)
+            for each in budget.limits
+        ]
+        return cls(scope=str(budget.scope), limits=limits)
+
+
+class BudgetPage(Page[BudgetView]):
+    """Budgets by scope."""
+
+
+class UsageView(View):
+    """How much of a limit is used; `resets_at` is null where that is never."""
+
+    scope: str
+    unit: Unit
+    period: Period
+    limit: float
+    used: float
+    reserved: float
+    remaining: float
+    resets_at: datetime | None
+
+    @classmethod
+    def from_position(cls, position: Position) -> UsageView:
+        """Return the view of a position."""
+        left = max(0, position.limit - position.spent - position.reserved)
+        return cls(
+            scope=position.scope,
+            unit=position.unit,
+            period=position.period,
+            limit=shown(position.unit, position.limit),
+            used=shown(position.unit, position.spent),
+            reserved=shown(position.unit, position.reserved),
+            remaining=shown(position.unit, left),
+            resets_at=position.resets_at,
+        )
+
+
+class UsagePage(Page[UsageView]):
+    """How much of each limit is used."""

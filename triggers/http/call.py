@@ -1,0 +1,132 @@
+"""One request and its answer, as a handler sees them."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import quote
+
+import azure.functions as func
+
+from kernel.errors import InvalidInput
+from triggers.http.endpoint import DEFAULT_LIMIT, MAX_LIMIT, Endpoint
+from triggers.http.principal import caller_of
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from bootstrap.services import Services
+    from lifecycle.registry.signals import AgentSignals
+    from lifecycle.runs.queue import RunQueue
+    from triggers.http.api import Api
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request, as a handler sees it.
+
+    Attributes:
+        workspace: The caller's workspace.
+        request: The request itself.
+        body: The parsed body; None when the endpoint takes none.
+        signals: The way to agents' actors; only on endpoints declared with `signals`.
+        services: The use cases.
+        queue: Where runs are submitted to.
+        endpoint: The endpoint that is called.
+        api: All of them.
+    """
+
+    workspace: str
+    request: func.HttpRequest
+    body: Any
+    signals: AgentSignals
+    services: Services
+    queue: RunQueue
+    endpoint: Endpoint
+    api: Api
+
+    @property
+    def caller(self) -> str:
+        """Who calls, as the platform's authentication names them; empty where it does not."""
+        return caller_of(self.header("x-ms-client-principal-name"))
+
+    def route(self, name: str) -> str:
+        """Return a route parameter. The host decodes it but for a slash, which would part it."""
+        return self.request.route_params[name].replace("%2F", "/").replace("%2f", "/")
+
+    def query(self, name: str) -> str | None:
+        """Return a query parameter, or None when it is absent or empty: some hosts leave out the empty ones."""
+        return self.request.params.get(name) or None
+
+    def header(self, name: str) -> str | None:
+        """Return a header, or None when it is absent or empty."""
+        return self.request.headers.get(name) or None
+
+    def limit(self) -> int:
+        """Return how many items are asked for.
+
+        Raises:
+            InvalidInput: `limit` is not a number from 1 to MAX_LIMIT.
+        """
+        text = self.query("limit")
+        if text is None:
+            return DEFAULT_LIMIT
+        if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MAX_LIMIT):
+            rule = f"a number from 1 to {MAX_LIMIT}"
+            raise InvalidInput(f"'limit' is {rule}.", code="invalid_limit", fields={"limit": rule})
+        return int(text)
+
+    def cursor(self, parse: Callable[[Any], T]) -> T | None:
+        """Return where to continue a list, as `page_token` wrote it; None at the start.
+
+        Args:
+            parse: Returns the position that a JSON value stands for, or raises if that is none of this list.
+
+        Raises:
+            InvalidInput: `next` is no cursor of this list.
+        """
+        text = self.query("next")
+        if text is None:
+            return None
+        try:
+            return parse(json.loads(base64.urlsafe_b64decode(text.encode("ascii"))))
+        except (ValueError, TypeError, AttributeError, RecursionError, InvalidInput):
+            msg = "'next' is not a cursor of this list."
+            raise InvalidInput(msg, code="invalid_next", fields={"next": "unknown"}) from None
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a handler answers: a model, or text of another type."""
+
+    body: BaseModel | str | None = None
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    mimetype: str = "application/json"
+
+
+def at(*path: str) -> dict[str, str]:
+    """Return the `Location` of a resource, by the parts of its path below the prefix."""
+    return {"Location": "/".join(["/api", *(quote(part, safe=":@") for part in path)])}
+
+
+def index(value: Any) -> int:
+    """Return a position in a numbered list, for `Call.cursor`.
+
+    Raises:
+        ValueError: It is none.
+    """
+    if type(value) is not int or not 0 <= value < 1 << 53:
+        msg = "no position"
+        raise ValueError(msg)
+    return value
+
+
+def page_token(value: str | int | None) -> str | None:
+    """Return a list's position as the opaque `next` of its answer."""
+    return None if value is None else base64.urlsafe_b64encode(json.dumps(value).encode()).decode()

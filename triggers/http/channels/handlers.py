@@ -1,0 +1,54 @@
+"""Handlers of channels."""
+
+from __future__ import annotations
+
+from kernel.ids import new_id, newest_first_key
+from llmops.notifications.channels import Channel, channel_name
+from llmops.notifications.notification import Notification
+from triggers.http.call import Call, Reply, page_token
+from triggers.http.channels.views import ChannelPage, ChannelView, DeliveryPage, DeliveryView
+
+
+def _view(channel: Channel) -> ChannelView:
+    return ChannelView.of(channel, signed=bool(channel.secret))
+
+
+async def channels_put(call: Call) -> Reply:
+    name, body = channel_name(call.route("name")), call.body
+    channel, new = await call.services.channels.put(call.workspace, name, body.wish(), call.header("if-match"))
+    headers = {"ETag": channel.etag} | ({"Location": f"/api/channels/{name}"} if new else {})
+    return Reply(_view(channel), 201 if new else 200, headers)
+
+
+async def channels_delete(call: Call) -> Reply:
+    name = channel_name(call.route("name"))
+    await call.services.channels.delete(call.workspace, name, call.header("if-match"))
+    await call.services.deliveries.clear(call.workspace, name)
+    return Reply(status=204)
+
+
+async def channels_test(call: Call) -> Reply:
+    channel = await call.services.channels.get(call.workspace, channel_name(call.route("name")))
+    text = "If you can read this, notifications reach this channel."
+    note = Notification(
+        new_id(), call.workspace, "channel.test", "info", "Test notification", text, at=call.services.clock()
+    )
+    await call.services.outbox.put(note, only=(channel.name,))
+    return Reply(status=202, headers={"Location": f"/api/channels/{channel.name}/deliveries"})
+
+
+async def channels_list(call: Call) -> Reply:
+    channels = await call.services.channels.list(call.workspace)
+    return Reply(ChannelPage(items=[_view(channel) for channel in channels], next=None))
+
+
+async def channels_get(call: Call) -> Reply:
+    channel = await call.services.channels.get(call.workspace, channel_name(call.route("name")))
+    return Reply(_view(channel), headers={"ETag": channel.etag})
+
+
+async def channels_deliveries(call: Call) -> Reply:
+    channel = await call.services.channels.get(call.workspace, channel_name(call.route("name")))
+    after = call.cursor(newest_first_key)
+    found, following = await call.services.deliveries.list(call.workspace, channel.name, call.limit(), after)
+    return Reply(DeliveryPage(items=[DeliveryView.of(each) for each in found], next=page_token(following)))

@@ -1,0 +1,66 @@
+"""What the API takes and answers of channels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from pydantic import Field
+
+from llmops.notifications.channels import Wish
+from triggers.http.views import Page, View
+
+
+class ChannelBody(View):
+    """Where a workspace's notifications are to go.
+
+    `url` is a webhook. `format` is json (default), slack or teams. `events` are patterns of the events it wants, `*`
+    unless given. `secret` is `whsec_` and 24 to 64 bytes in base64; left out it stays what it is, null or empty removes
+    it. It is never shown again.
+    """
+
+    url: str
+    format: str = "json"
+    events: Sequence[str] = ("*",)
+    secret: str | None = Field(default=None, json_schema_extra={"writeOnly": True})
+
+    def wish(self) -> Wish:
+        """Return what the user wants."""
+        secret = (self.secret or "") if "secret" in self.model_fields_set else None
+        return Wish(self.url, self.format, tuple(self.events), secret)
+
+
+class ChannelView(View):
+    """Where notifications go, and whether its webhooks are signed."""
+
+    name: str
+    url: str
+    format: str
+    events: Sequence[str]
+    signed: bool
+    created_at: datetime
+    updated_at: datetime
+
+
+class DeliveryView(View):
+    """What became of a notification on its way to a channel: `retrying`, `delivered` or `failed` (given up)."""
+
+    id: str
+    notification: str
+    event: str
+    title: str
+    at: datetime
+    state: str
+    attempts: int
+    status: int | None
+    error: str | None
+    last_at: datetime | None
+    next_at: datetime | None
+
+
+class ChannelPage(Page[ChannelView]):
+    """Channels by name."""
+
+
+class DeliveryPage(Page[DeliveryView]):
+    """Deliveries, newest notification first."""

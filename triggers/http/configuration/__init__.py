@@ -1,0 +1,118 @@
+"""What agents are composed of: templates, personalities, capabilities, overrides, users' preferences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from triggers.http.endpoint import PAGING, Endpoint
+
+
+def _item(kind: str, resource: str, path: str, what: str, errors: Sequence[int]) -> Sequence[Endpoint]:
+    """Return the endpoints of one item; their handlers are told by the path what kind it is of."""
+    return (
+        Endpoint(
+            "GET", path, f"{resource}_get", f"Get {what}.", returns=f"{kind}View", errors=errors, handler="item_get"
+        ),
+        Endpoint(
+            "PUT",
+            path,
+            f"{resource}_put",
+            f"Set {what}; the agents composed of it follow. A change that one could not follow is refused.",
+            body=f"lifecycle.configuration.layers:{kind}",
+            returns=f"{kind}View",
+            also=201,
+            errors=(409, 412, 413),
+            signals=True,
+            handler="item_put",
+        ),
+        Endpoint(
+            "DELETE",
+            path,
+            f"{resource}_delete",
+            f"Delete {what}; of what the app brings, its own is back then. What is in use is kept.",
+            status=204,
+            errors=(404, 409, 412),
+            signals=True,
+            handler="item_delete",
+        ),
+        Endpoint(
+            "GET",
+            f"{path}/versions",
+            f"{resource}_versions",
+            f"List the versions of {what}, newest first.",
+            returns=f"{kind}Page",
+            query=PAGING,
+            errors=errors,
+            handler="item_versions",
+        ),
+    )
+
+
+def _named(kind: str, resource: str) -> Sequence[Endpoint]:
+    """Return the endpoints of a kind of items that have names."""
+    return (
+        Endpoint(
+            "GET",
+            resource,
+            f"{resource}_list",
+            f"List {resource} by name, the app's own included.",
+            returns=f"{kind}Page",
+            query=PAGING,
+            handler="items_list",
+        ),
+        *_item(kind, resource, f"{resource}/{{name}}", f"a {kind.lower()}", (404,)),
+        Endpoint(
+            "GET",
+            f"{resource}/{{name}}/dependents",
+            f"{resource}_dependents",
+            f"List who is composed of a {kind.lower()}.",
+            returns="DependentPage",
+            query=PAGING,
+            errors=(404,),
+            handler="item_dependents",
+        ),
+    )
+
+
+_PREFERENCES = "users/{user_id}/preferences"
+
+ENDPOINTS = (
+    *_named("Template", "templates"),
+    *_named("Personality", "personalities"),
+    *_named("Capability", "capabilities"),
+    *_item("Overrides", "overrides", "overrides", "the workspace's overrides", ()),
+    Endpoint(
+        "GET",
+        "agents/{name}/effective",
+        "agents_effective",
+        "What an agent comes to, with the origin of every value.",
+        returns="EffectiveView",
+        errors=(404,),
+    ),
+    Endpoint(
+        "GET",
+        _PREFERENCES,
+        "preferences_get",
+        "Get what a user usually prefers.",
+        returns="PreferencesView",
+        errors=(404,),
+    ),
+    Endpoint(
+        "PUT",
+        _PREFERENCES,
+        "preferences_put",
+        "Set what a user usually prefers, for the sessions that start from now on.",
+        body="lifecycle.configuration.preferences:Preferences",
+        returns="PreferencesView",
+        also=201,
+        errors=(412,),
+    ),
+    Endpoint(
+        "DELETE",
+        _PREFERENCES,
+        "preferences_delete",
+        "Forget what a user usually prefers.",
+        status=204,
+        errors=(404, 412),
+    ),
+)

@@ -1,0 +1,217 @@
+"""What the API answers of what agents are composed of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Self
+
+from lifecycle.configuration.kinds import Ref
+from lifecycle.configuration.layers import AgentConfig, Capability, Overrides, Personality, Template
+from lifecycle.configuration.preferences import Preferences
+from lifecycle.specs.spec import AgentSpec, fingerprint
+from triggers.http.views import FailureView, Page, View
+
+if TYPE_CHECKING:
+    from lifecycle.configuration.items import Item
+    from lifecycle.configuration.merging import Origin, Sourced
+    from lifecycle.configuration.rendering import Section
+    from lifecycle.configuration.sources import Resolved
+    from lifecycle.propagation.following import Followed
+    from lifecycle.registry.catalog import Agent
+
+
+class FollowedView(View):
+    """What a change did: agents looked at, changed, and unable to follow; `complete` is false while a timer goes on."""
+
+    looked: int
+    changed: int
+    refused: int
+    complete: bool
+
+
+class ItemView(View):
+    """An item and its version; `builtin` ones are the app's. `followed` is only said after a change."""
+
+    name: str
+    version: int
+    builtin: bool
+    updated_at: datetime | None
+    followed: FollowedView | None = None
+
+    @classmethod
+    def from_item(cls, item: Item, followed: Followed | None = None) -> Self:
+        """Return the view of an item."""
+        return cls.model_validate(
+            {
+                "name": item.ref.name,
+                "version": item.version,
+                "builtin": item.builtin,
+                "updated_at": item.updated_at,
+                "content": item.content,
+                "followed": FollowedView.of(followed) if followed else None,
+            }
+        )
+
+
+class TemplateView(ItemView):
+    """A template; `builtin` ones are the app's."""
+
+    content: Template | None
+
+
+class PersonalityView(ItemView):
+    """A personality; `builtin` ones are the app's."""
+
+    content: Personality | None
+
+
+class CapabilityView(ItemView):
+    """A capability; `builtin` ones are the app's."""
+
+    content: Capability | None
+
+
+class OverridesView(ItemView):
+    """What a workspace says for all its agents; version 0 without content before the first time."""
+
+    content: Overrides | None
+
+
+class TemplatePage(Page[TemplateView]):
+    """Templates by name, or the versions of one, newest first; one without content was a deletion."""
+
+
+class PersonalityPage(Page[PersonalityView]):
+    """Personalities by name, or the versions of one, newest first; one without content was a deletion."""
+
+
+class CapabilityPage(Page[CapabilityView]):
+    """Capabilities by name, or the versions of one, newest first; one without content was a deletion."""
+
+
+class OverridesPage(Page[OverridesView]):
+    """Versions of a workspace's overrides, newest first; one without content was a deletion."""
+
+
+class DependentView(View):
+    """Something that is composed of an item: an `agent`, a `template` or the workspace's `overrides`."""
+
+    kind: str
+    name: str
+
+
+class DependentPage(Page[DependentView]):
+    """Who is composed of an item."""
+
+
+class PreferencesView(View):
+    """What a user usually prefers."""
+
+    user_id: str
+    version: int
+    preferences: Preferences
+
+
+class OriginView(View):
+    """Where a value comes from: what said it, its name, and its version (0 for what the app brings)."""
+
+    kind: str
+    name: str
+    version: int
+
+
+class ValueView(View):
+    """A value by JSON pointer, and where it comes from."""
+
+    pointer: str
+    value: Any
+    origin: OriginView
+
+
+class SectionView(View):
+    """A part of the instructions, and what it was made from."""
+
+    text: str
+    origins: Sequence[OriginView]
+
+
+class SourceView(View):
+    """An item that an agent is composed of, and its version."""
+
+    kind: str
+    name: str
+    version: int
+
+
+class EffectiveView(View):
+    """What an agent comes to, and where everything in it comes from.
+
+    `current` says whether the agent is already declared so; `problem`, why it stays as it was.
+    """
+
+    name: str
+    revision: int
+    current: bool
+    problem: FailureView | None
+    declared: AgentConfig
+    spec: AgentSpec
+    fingerprint: str
+    values: Sequence[ValueView]
+    instructions: Sequence[SectionView]
+    choices: Sequence[ValueView]
+    sources: Sequence[SourceView]
+
+    @classmethod
+    def from_resolved(cls, agent: Agent, declared: AgentConfig, resolved: Resolved) -> EffectiveView:
+        """Return the view of an agent that can be composed."""
+        effective = resolved.effective
+        spec = effective.spec
+        return cls(
+            name=agent.name,
+            revision=agent.declaration.revision,
+            current=spec == agent.declaration.spec,
+            problem=None,
+            declared=declared,
+            spec=spec,
+            fingerprint=fingerprint(spec),
+            values=[_value(pointer, each) for pointer, each in effective.values.items()],
+            instructions=[_section(section) for section in effective.sections],
+            choices=[_value(pointer, each) for pointer, each in effective.chosen.items()],
+            sources=_sources(resolved.versions),
+        )
+
+    @classmethod
+    def from_problem(cls, agent: Agent, declared: AgentConfig, problem: FailureView) -> EffectiveView:
+        """Return the view of an agent that cannot be composed any more, and stays what it was."""
+        spec = agent.declaration.spec
+        return cls(
+            name=agent.name,
+            revision=agent.declaration.revision,
+            current=True,
+            problem=problem,
+            declared=declared,
+            spec=spec,
+            fingerprint=fingerprint(spec),
+            values=[],
+            instructions=[],
+            choices=[],
+            sources=_sources(agent.declaration.sources),
+        )
+
+
+def _value(pointer: str, each: Sourced) -> ValueView:
+    return ValueView(pointer=pointer, value=each.value, origin=_origin(each.origin))
+
+
+def _section(section: Section) -> SectionView:
+    return SectionView(text=section.text, origins=[_origin(origin) for origin in section.origins])
+
+
+def _origin(origin: Origin) -> OriginView:
+    return OriginView.of(origin)
+
+
+def _sources(versions: Mapping[str, int]) -> Sequence[SourceView]:
+    refs = [(Ref.parse(text), version) for text, version in versions.items()]
+    return [SourceView(kind=ref.kind.value, name=ref.name, version=version) for ref, version in refs]

@@ -1,0 +1,66 @@
+"""Handlers of costs."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+from urllib.parse import unquote
+
+from kernel.errors import InvalidInput
+from kernel.ids import MODEL_NAME
+from llmops.spend.costs import check_range, costs_of, group_by
+from triggers.http.call import Call, Reply, page_token
+from triggers.http.costs.views import CostsView, PriceBody, PricePage, PriceView
+from triggers.http.days import day_range
+
+_PRICED = re.compile(MODEL_NAME)
+_RATE_KEY = re.compile(r"rate![0-9a-f]{32}")
+
+
+def _priced(call: Call) -> str:
+    name = unquote(call.route("name"))  # a slash in it comes as %2F, which hosts leave as it is
+    if not _PRICED.fullmatch(name):
+        msg = "A price is of a model as its provider names it, or of 'tool:' and a tool's name."
+        raise InvalidInput(msg, code="invalid_price_name")
+    return name
+
+
+def _rate_key(value: Any) -> str:
+    if not _RATE_KEY.fullmatch(value):
+        msg = "no position"
+        raise ValueError(msg)
+    return value
+
+
+async def prices_list(call: Call) -> Reply:
+    found, after = await call.services.rates.list(call.workspace, call.limit(), call.cursor(_rate_key))
+    return Reply(PricePage(items=[PriceView.from_rate(rate) for rate, _ in found], next=page_token(after)))
+
+
+async def prices_get(call: Call) -> Reply:
+    rate, etag = await call.services.rates.get(call.workspace, _priced(call))
+    return Reply(PriceView.from_rate(rate), headers={"ETag": etag})
+
+
+async def prices_put(call: Call) -> Reply:
+    body: PriceBody = call.body
+    rate = body.of(_priced(call))
+    if rate is None:
+        msg = "A model is priced by input and output, a name with 'tool:' by per_1000_calls."
+        raise InvalidInput(msg, code="invalid_price")
+    etag, new = await call.services.rates.put(call.workspace, rate, call.header("if-match"))
+    return Reply(PriceView.from_rate(rate), 201 if new else 200, {"ETag": etag})
+
+
+async def prices_delete(call: Call) -> Reply:
+    await call.services.rates.delete(call.workspace, _priced(call), call.header("if-match"))
+    return Reply(status=204)
+
+
+async def costs(call: Call) -> Reply:
+    today = call.services.clock().date()
+    first, last = day_range(call)
+    check_range(first, last)
+    grouping = group_by(call.query("group_by") or "agent")
+    sums = await call.services.daily_costs.sums(call.workspace, first, last, today)
+    return Reply(CostsView.from_costs(costs_of(sums, first, last, grouping)))

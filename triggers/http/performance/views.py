@@ -1,0 +1,217 @@
+"""What the API answers of how agents perform."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+from typing import TYPE_CHECKING
+
+from triggers.http.views import Page, View
+
+if TYPE_CHECKING:
+    from llmops.facts.sketch import Sketch
+    from llmops.facts.summary import Summary
+    from llmops.performance.insights import Insight
+    from llmops.performance.monitor import Performance, Point
+    from llmops.performance.sla import Attainment
+
+
+class QuantilesView(View):
+    """Half, 95 % and 99 % of the values are up to these, in ms, each exact to 2 %; null without values."""
+
+    p50: float | None
+    p95: float | None
+    p99: float | None
+
+    @classmethod
+    def from_sketch(cls, sketch: Sketch) -> QuantilesView:
+        """Return the view of a sketch."""
+        p50, p95, p99 = (sketch.quantile(share) for share in (0.5, 0.95, 0.99))
+        return cls(p50=_short(p50), p95=_short(p95), p99=_short(p99))
+
+
+class FiguresView(View):
+    """What some runs come to. Shares are 0-1 and null without anything to take a share of.
+
+    `latency_ms` is from a run's acceptance to its answer, `model_ms` the attempt's model calls, `queue_ms` the wait for
+    the first attempt. `cost_per_run_micro_usd` is null, too, when a call has no known price. `codes` says why attempts
+    failed.
+    """
+
+    runs: int
+    succeeded: int
+    failed: int
+    cancelled: int
+    retried_attempts: int
+    dead_letters: int
+    error_rate: float | None
+    retry_rate: float | None
+    latency_ms: QuantilesView
+    model_ms: QuantilesView
+    queue_ms: QuantilesView
+    quality: float | None
+    calls: int
+    tokens: int
+    cached_share: float | None
+    cost_micro_usd: int
+    cost_per_run_micro_usd: float | None
+    wasted_micro_usd: int
+    wasted_share: float | None
+    unpriced_calls: int
+    unmetered_calls: int
+    codes: Mapping[str, int]
+
+    @classmethod
+    def from_summary(cls, summary: Summary) -> FiguresView:
+        """Return the view of a summary."""
+        return cls(
+            runs=summary.runs,
+            succeeded=summary.succeeded,
+            failed=summary.failed,
+            cancelled=summary.cancelled,
+            retried_attempts=summary.retried,
+            dead_letters=summary.dead,
+            error_rate=_short(summary.error_rate, 4),
+            retry_rate=_short(summary.retry_rate, 4),
+            latency_ms=QuantilesView.from_sketch(summary.latency),
+            model_ms=QuantilesView.from_sketch(summary.model),
+            queue_ms=QuantilesView.from_sketch(summary.queue),
+            quality=_short(summary.quality),
+            calls=summary.spend.calls,
+            tokens=summary.tokens,
+            cached_share=_short(summary.cached_share, 4),
+            cost_micro_usd=summary.spend.cost_micro_usd,
+            cost_per_run_micro_usd=_short(summary.cost_per_run),
+            wasted_micro_usd=summary.wasted,
+            wasted_share=_short(summary.wasted_share, 4),
+            unpriced_calls=summary.spend.unpriced_calls,
+            unmetered_calls=summary.spend.unmetered_calls,
+            codes=summary.codes,
+        )
+
+
+class SlaView(View):
+    """What an agent is to keep, and whether it did; null where there were no runs.
+
+    It is kept when `availability` of the runs were answered, and 95 % of the answers came within `latency_ms`.
+    """
+
+    target_latency_ms: int
+    target_availability: float
+    availability: float | None
+    in_time: float | None
+    kept: bool | None
+
+    @classmethod
+    def from_attainment(cls, attainment: Attainment) -> SlaView:
+        """Return the view of an attainment."""
+        return cls(
+            target_latency_ms=attainment.target.latency_ms,
+            target_availability=attainment.target.availability,
+            availability=_short(attainment.availability, 4),
+            in_time=_short(attainment.in_time, 4),
+            kept=attainment.kept,
+        )
+
+
+class VersionFiguresView(View):
+    """What one version of an agent did; `version` is empty for attempts that did not come as far as having one."""
+
+    version: str
+    since: datetime
+    figures: FiguresView
+
+
+class PointView(View):
+    """What an agent did in the hour or day that begins with `start`."""
+
+    start: datetime
+    runs: int
+    error_rate: float | None
+    p95_ms: float | None
+    quality: float | None
+    cost_micro_usd: int
+
+    @classmethod
+    def from_point(cls, point: Point) -> PointView:
+        """Return the view of a point."""
+        summary = point.summary
+        return cls(
+            start=point.start,
+            runs=summary.runs,
+            error_rate=_short(summary.error_rate, 4),
+            p95_ms=_short(summary.latency.quantile(0.95)),
+            quality=_short(summary.quality),
+            cost_micro_usd=summary.spend.cost_micro_usd,
+        )
+
+
+class PerformanceView(View):
+    """How an agent performed from the first to the last UTC day, in all, by version and over time."""
+
+    agent: str
+    first: date
+    last: date
+    runs_per_hour: float
+    figures: FiguresView
+    sla: SlaView
+    versions: Sequence[VersionFiguresView]
+    trend: Sequence[PointView]
+
+    @classmethod
+    def from_performance(cls, performance: Performance, hours: float) -> PerformanceView:
+        """Return the view of an agent's performance over so many hours."""
+        return cls(
+            agent=performance.agent,
+            first=performance.first,
+            last=performance.last,
+            runs_per_hour=round(performance.summary.runs / hours, 2),
+            figures=FiguresView.from_summary(performance.summary),
+            sla=SlaView.from_attainment(performance.sla),
+            versions=[
+                VersionFiguresView(
+                    version=each.version, since=each.since, figures=FiguresView.from_summary(each.summary)
+                )
+                for each in performance.versions
+            ],
+            trend=[PointView.from_point(point) for point in performance.trend],
+        )
+
+
+class AgentFiguresView(View):
+    """What an agent did."""
+
+    agent: str
+    figures: FiguresView
+
+
+class InsightView(View):
+    """Something worth knowing of an agent: the rule that found it, what the figures say and what to do about it."""
+
+    code: str
+    severity: str
+    cause: str
+    recommendation: str
+    figures: Mapping[str, float]
+
+
+class InsightsView(View):
+    """What an agent's figures say, the worst first; empty where there is too little to go by."""
+
+    agent: str
+    first: date
+    last: date
+    items: Sequence[InsightView]
+
+    @classmethod
+    def from_insights(cls, agent: str, first: date, last: date, insights: Sequence[Insight]) -> InsightsView:
+        """Return the view of insights."""
+        return cls(agent=agent, first=first, last=last, items=[InsightView.of(each) for each in insights])
+
+
+def _short(value: float | None, digits: int = 1) -> float | None:
+    return None if value is None else round(value, digits)
+
+
+class PerformancePage(Page[AgentFiguresView]):
+    """Agents by name, with what they did."""

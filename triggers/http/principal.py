@@ -1,0 +1,57 @@
+"""Who calls, and whose workspace that is. It never comes from a body."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+
+from kernel.errors import InvalidInput
+from kernel.foreign_json import parse_json
+from kernel.ids import workspace_name
+from kernel.settings import Settings
+from triggers.http.problems import Unauthorized
+
+DEFAULT_WORKSPACE = "default"
+
+
+def workspace_of(headers: dict[str, str], settings: Settings) -> str:
+    """Return the caller's workspace.
+
+    With AUTH_MODE `entra` it is a claim of the principal that App Service authentication puts in
+    `X-MS-CLIENT-PRINCIPAL` (learn.microsoft.com/azure/app-service/configure-authentication-user-identities); the
+    platform removes that header from what callers send. With `keys` it is `default`, or the `X-Workspace` header where
+    a gateway is trusted to set it.
+
+    Args:
+        headers: The request's headers, by lower-case name.
+        settings: Says which of these holds.
+
+    Raises:
+        Unauthorized: The principal is missing, or has no claim that names a workspace.
+        InvalidInput: The header names no valid workspace.
+    """
+    if settings.auth_mode == "entra":
+        return _claimed(headers.get("x-ms-client-principal", ""), settings.workspace_claim)
+    if settings.trust_workspace_header:
+        return workspace_name(headers.get("x-workspace", DEFAULT_WORKSPACE))
+    return DEFAULT_WORKSPACE
+
+
+def caller_of(name: str | None) -> str:
+    """Return what the audit trail calls whoever App Service authentication has signed in; empty where it has not.
+
+    Args:
+        name: The header `X-MS-CLIENT-PRINCIPAL-NAME`. The platform removes it from what callers send; without its
+            authentication anybody may send it, so it is told in the trail and grants nothing.
+    """
+    return "".join(char for char in name or "" if char.isprintable())[:128]
+
+
+def _claimed(principal: str, claim: str) -> str:
+    try:
+        claims = parse_json(base64.b64decode(principal, validate=True))["claims"]
+        value = next(str(item["val"]) for item in claims if item["typ"] == claim)
+        return workspace_name(value.lower())
+    except (binascii.Error, ValueError, LookupError, TypeError, StopIteration, InvalidInput):
+        msg = f"The signed-in principal has no usable claim {claim!r}."
+        raise Unauthorized(msg, code="no_workspace") from None

@@ -1,0 +1,91 @@
+"""Errors as HTTP answers: RFC 9457 problem details with a stable `code`."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import azure.functions as func
+
+from kernel.errors import (
+    AppError,
+    Conflict,
+    EtagMismatch,
+    InvalidInput,
+    NotFound,
+    ProviderRejected,
+    TooLarge,
+    Unavailable,
+)
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel, ValidationError
+
+CONTENT_TYPE = "application/problem+json"
+
+
+class Unauthorized(AppError):
+    """Sign in first."""
+
+    code = "unauthorized"
+
+
+class UnsupportedMediaType(InvalidInput):
+    """Send the body as JSON, with the header `Content-Type: application/json`."""
+
+    code = "unsupported_media_type"
+
+
+class MethodNotAllowed(AppError):
+    """This path is there for other methods only; see `Allow`."""
+
+    code = "method_not_allowed"
+
+
+_STATUS: tuple[tuple[type[AppError], int, str], ...] = (
+    (Unauthorized, 401, "Unauthorized"),
+    (MethodNotAllowed, 405, "Method not allowed"),
+    (UnsupportedMediaType, 415, "Unsupported media type"),
+    (TooLarge, 413, "Too large"),
+    (InvalidInput, 400, "Invalid input"),
+    (NotFound, 404, "Not found"),
+    (EtagMismatch, 412, "Precondition failed"),
+    (Conflict, 409, "Conflict"),
+    (Unavailable, 503, "Temporarily unavailable"),
+    (ProviderRejected, 502, "The model provider refused"),
+)
+
+
+def problem(error: AppError) -> func.HttpResponse:
+    """Return the answer for an error; one that is not in the table is our own fault and says nothing."""
+    status, title = next(((s, t) for kind, s, t in _STATUS if isinstance(error, kind)), (500, "Internal error"))
+    body: dict[str, object] = {
+        "type": "about:blank",
+        "title": title,
+        "status": status,
+        "code": error.code,
+        "detail": error.detail,
+    }
+    if error.fields:
+        body["errors"] = [{"pointer": pointer, "detail": detail} for pointer, detail in error.fields.items()]
+    headers = {}
+    if error.retry_after_s is not None:
+        headers["Retry-After"] = str(math.ceil(error.retry_after_s))
+    return func.HttpResponse(json.dumps(body), status_code=status, headers=headers, mimetype=CONTENT_TYPE)
+
+
+def not_allowed(methods: Sequence[str]) -> func.HttpResponse:
+    """Return the answer to a method that a path does not have (RFC 9110 §15.5.6)."""
+    response = problem(MethodNotAllowed())
+    response.headers["Allow"] = ", ".join(methods)
+    return response
+
+
+def invalid_body(error: ValidationError, model: type[BaseModel]) -> InvalidInput:
+    """Return the error for a body that does not fit its model; it names places, never the values found there."""
+    from kernel.validation import expected, wrong_places  # noqa: PLC0415 - cold start
+
+    detail = f"The body is not valid; see errors. {expected(error, model)}".rstrip()
+    return InvalidInput(detail, fields=wrong_places(error))

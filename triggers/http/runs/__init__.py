@@ -1,0 +1,58 @@
+"""Runs, and dead letters."""
+
+from __future__ import annotations
+
+from triggers.http.endpoint import PAGING, Endpoint
+
+ENDPOINTS = (
+    Endpoint(
+        "POST",
+        "runs/{run_id}/resume",
+        "runs_resume",
+        "Let a run go on that waits for a budget or for approval; if there is still no room, it waits again.",
+        returns="RunView",
+        status=202,
+        errors=(404, 409),
+    ),
+    Endpoint(
+        "GET",
+        "dead-letters",
+        "dead_letters_list",
+        "List messages that the queue gave up on, and why.",
+        returns="DeadLetterPage",
+        query=PAGING,
+    ),
+    Endpoint(
+        "POST",
+        "dead-letters/{id}/redrive",
+        "dead_letters_redrive",
+        "Put a dead letter's run back on the queue.",
+        returns="RedrivenView",
+        status=202,
+        errors=(404, 409),
+    ),
+    Endpoint(
+        "POST",
+        "agents/{name}/runs",
+        "runs_submit",
+        "Ask an agent: 202 once the run is queued; with `Prefer: wait=N`, 200 if it ends within N seconds.",
+        body="lifecycle.conversations.submission:RunRequest",
+        returns="RunView",
+        status=202,
+        also=200,
+        errors=(404, 409, 413),
+        creates=True,
+        signals=True,
+    ),
+    Endpoint("GET", "runs/{run_id}", "runs_get", "Get a run.", returns="RunView", errors=(404,)),
+    Endpoint(
+        "POST",
+        "runs/{run_id}/cancel",
+        "runs_cancel",
+        "Cancel a run: at once while it is queued, at the next opportunity while it is running.",
+        returns="RunView",
+        status=202,
+        also=200,
+        errors=(404,),
+    ),
+)

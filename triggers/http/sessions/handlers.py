@@ -1,0 +1,139 @@
+"""Handlers of sessions."""
+
+from __future__ import annotations
+
+import re
+
+from kernel.errors import InvalidInput, NotFound
+from kernel.ids import agent_name, newest_first_key, session_id, user_id
+from lifecycle.conversations.session import Session, SessionState
+from lifecycle.sessions.list import Filter
+from lifecycle.sessions.transcript import transcript_of
+from triggers.http.call import Call, Reply, at, index, page_token
+from triggers.http.sessions import SESSION_STATES
+from triggers.http.sessions.transcripts import as_markdown, as_view, export_format
+from triggers.http.sessions.views import (
+    NewSession,
+    ReceiptView,
+    SessionPage,
+    SessionView,
+    TurnPage,
+    TurnView,
+)
+
+
+def _state(call: Call) -> SessionState | None:
+    text = call.query("state")
+    if text is None:
+        return None
+    if text not in SESSION_STATES:
+        rule = f"one of: {', '.join(SESSION_STATES)}"
+        raise InvalidInput(f"'state' is {rule}.", code="invalid_state", fields={"state": rule})
+    return SessionState(text)
+
+
+async def visible_session(call: Call) -> Session:
+    """Return the session that the call names.
+
+    Raises:
+        NotFound: There is none, it is erased, or it is another user's than the one the call is for.
+    """
+    ident = session_id(call.route("id"))
+    session = (await call.services.conversations.load(call.workspace, ident)).session
+    if session is None or session.state is SessionState.ERASED or not _is_for(call, session):
+        raise _not_found(ident)
+    return session
+
+
+async def _erasable(call: Call) -> str:
+    """Return the id of a session that the caller may erase, or has erased."""
+    ident = session_id(call.route("id"))
+    session = (await call.services.conversations.load(call.workspace, ident)).session
+    if session is None or not (session.state is SessionState.ERASED or _is_for(call, session)):
+        raise _not_found(ident)
+    return ident
+
+
+def _is_for(call: Call, session: Session) -> bool:
+    user = call.query("user_id")
+    return user is None or session.user_id in (None, user)
+
+
+def _not_found(ident: str) -> NotFound:
+    return NotFound(f"There is no session {ident!r}.", code="session_not_found")
+
+
+_UNSAFE = re.compile(r"[^A-Za-z0-9_.@-]")
+
+
+async def sessions_unpin(call: Call) -> Reply:
+    found = await visible_session(call)
+    session = await call.services.pins.unpin(call.workspace, found.id)
+    return Reply(SessionView.of(session))
+
+
+async def sessions_create(call: Call) -> Reply:
+    from lifecycle.sessions.start import Wish  # noqa: PLC0415 - cold start
+
+    new: NewSession = call.body
+    ident = session_id(new.session_id) if new.session_id is not None else None
+    user = user_id(new.user_id) if new.user_id is not None else None
+    wish = Wish(user, new.limits.limits(), new.preferences, new.pin_version, new.priority)
+    session, created = await call.services.session_start.start(call.workspace, agent_name(new.agent), ident, wish)
+    return Reply(SessionView.of(session), 201 if created else 200, at("sessions", session.id))
+
+
+async def sessions_list(call: Call) -> Reply:
+    agent, user = call.query("agent"), call.query("user_id")
+    wanted = Filter(agent_name(agent) if agent else None, user_id(user) if user else None, _state(call))
+    found, after = await call.services.session_list.page(
+        call.workspace, wanted, call.limit(), call.cursor(newest_first_key)
+    )
+    return Reply(SessionPage(items=[SessionView.of(session) for session in found], next=page_token(after)))
+
+
+async def sessions_get(call: Call) -> Reply:
+    return Reply(SessionView.of(await visible_session(call)))
+
+
+async def sessions_pause(call: Call) -> Reply:
+    session = await visible_session(call)
+    return Reply(SessionView.of(await call.services.session_pause.pause(call.workspace, session.id)))
+
+
+async def sessions_resume(call: Call) -> Reply:
+    session = await visible_session(call)
+    return Reply(SessionView.of(await call.services.session_pause.resume(call.workspace, session.id, call.queue.send)))
+
+
+async def sessions_end(call: Call) -> Reply:
+    session = await visible_session(call)
+    return Reply(SessionView.of(await call.services.session_end.end(call.workspace, session.id)))
+
+
+async def sessions_erase(call: Call) -> Reply:
+    ident = await _erasable(call)
+    receipt = await call.services.session_erasure.erase(call.workspace, ident)
+    view = ReceiptView.of(receipt, session_id=ident)
+    return Reply(view, 200 if receipt.completed_at else 202)
+
+
+async def sessions_messages(call: Call) -> Reply:
+    session = await visible_session(call)
+    first, limit = call.cursor(index) or 0, call.limit()
+    turns = await call.services.conversations.turns(call.workspace, session.id, first, limit)
+    after = first + len(turns)
+    next_one = after if after < session.turns and turns else None
+    return Reply(TurnPage(items=[TurnView.of(turn) for turn in turns], next=page_token(next_one)))
+
+
+async def sessions_export(call: Call) -> Reply:
+    wanted = export_format(call.query("format"))
+    found = await transcript_of(call.services.conversations, await visible_session(call))
+    ending = "md" if wanted == "markdown" else "json"
+    safe = _UNSAFE.sub("_", found.session.id)
+    name = f'attachment; filename="session-{safe}.{ending}"'
+    headers = {"Content-Disposition": name}
+    if wanted == "markdown":
+        return Reply(as_markdown(found), 200, headers, "text/markdown")
+    return Reply(as_view(found), 200, headers)

@@ -1,0 +1,42 @@
+"""The whole: health, status, metrics, analytics, and the description of this API."""
+
+from __future__ import annotations
+
+from triggers.http.endpoint import PAGING, Endpoint, days
+
+ENDPOINTS = (
+    Endpoint("GET", "metrics", "metrics", "The workspace's metrics as Prometheus text.", mimetype="text/plain"),
+    Endpoint("GET", "stats", "stats", "How agents are used, by name and in all.", returns="StatsPage", query=PAGING),
+    Endpoint(
+        "GET",
+        "status",
+        "status",
+        "How the system is: healthy, degraded or critical, with the reason for each part that is not healthy.",
+        returns="StatusView",
+    ),
+    Endpoint(
+        "GET",
+        "analytics",
+        "analytics",
+        "What happened over some days: sessions, performance, resources, health.",
+        returns="AnalyticsView",
+        query=days("today"),
+    ),
+    Endpoint(
+        "GET",
+        "health",
+        "health",
+        "Whether the app and what it stands on can be reached; 503 when not.",
+        returns="HealthView",
+        also=503,
+        anonymous=True,
+    ),
+    Endpoint(
+        "GET",
+        "openapi.json",
+        "openapi",
+        "This API as an OpenAPI 3.1 document.",
+        mimetype="application/json",
+        anonymous=True,
+    ),
+)

@@ -1,0 +1,110 @@
+"""Handlers of system."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Mapping, Sequence
+
+from bootstrap.services import Services
+from kernel.errors import AppError
+from kernel.ids import agent_name
+from kernel.tables import Span
+from lifecycle.registry.counts import Lifecycle
+from lifecycle.status.checks import Status
+from llmops.spend.costs import check_range
+from triggers.http.agents.views import AgentStatsView
+from triggers.http.call import Call, Reply, page_token
+from triggers.http.days import day_range
+from triggers.http.system.views import AnalyticsView, HealthView, LifecycleView, StatsPage, StatusView
+
+_HOURS = 24
+
+
+async def _registry(call: Call) -> tuple[Lifecycle, Mapping[str, int]]:
+    lifecycle, plan = await asyncio.gather(
+        call.services.lifecycle_counts.read(call.workspace, call.services.clock(), _HOURS),
+        call.services.plans.latest(call.workspace),
+    )
+    return lifecycle, plan.counts if plan else {}
+
+
+async def _look(call: Call) -> Status:
+    return await call.services.system_status.look(call.workspace, call.queue, call.services.dead_letters(call.queue))
+
+
+_PATIENCE_S = 5
+
+
+async def _warnings(services: Services) -> Sequence[str]:
+    try:
+        async with asyncio.timeout(_PATIENCE_S):
+            unpriced = await services.rates.unpriced()
+    except (AppError, TimeoutError):
+        return ()  # that the tables cannot be reached is said already
+    return (f"{unpriced} models without a known price were called in the last day",) if unpriced else ()
+
+
+async def _reachable(question: Awaitable[object]) -> str:
+    try:
+        async with asyncio.timeout(_PATIENCE_S):
+            await question
+    except AppError as error:
+        return error.code
+    except TimeoutError:
+        return "timeout"
+    return "ok"
+
+
+async def metrics(call: Call) -> Reply:
+    from lifecycle.measures.gauges import samples  # noqa: PLC0415 - 0.1 s that only this one answer needs
+    from llmops.metrics.definitions import BY_NAME  # noqa: PLC0415 - see above
+    from llmops.metrics.exposition import CONTENT_TYPE, exposition  # noqa: PLC0415 - see above
+
+    counted, (lifecycle, drift) = await asyncio.gather(call.services.metrics.read(call.workspace), _registry(call))
+    text = exposition(
+        [
+            *((BY_NAME[key[0]], key[1:], numbers) for key, numbers in counted.items()),
+            *samples(lifecycle, drift),
+        ]
+    )
+    return Reply(text, headers={"Cache-Control": "no-store"}, mimetype=CONTENT_TYPE)
+
+
+async def stats(call: Call) -> Reply:
+    (agents, after), (lifecycle, drift) = await asyncio.gather(
+        call.services.catalog.list(call.workspace, call.limit(), call.cursor(agent_name)),
+        _registry(call),
+    )
+    items = [AgentStatsView.from_agent(agent) for agent in agents]
+    view = LifecycleView.from_counts(lifecycle, drift)
+    return Reply(StatsPage(items=items, next=page_token(after), lifecycle=view))
+
+
+async def status(call: Call) -> Reply:
+    return Reply(StatusView.from_status(await _look(call)), 200, {"Cache-Control": "no-store"})
+
+
+async def analytics(call: Call) -> Reply:
+    first, last = day_range(call)
+    check_range(first, last)
+    found = await call.services.analytics.read(call.workspace, first, last)
+    return Reply(AnalyticsView.from_analytics(found, await _look(call)))
+
+
+async def health(call: Call) -> Reply:
+    tables, messages, warnings = await asyncio.gather(
+        _reachable(call.services.tables.query("agents", Span("_health"), limit=1)),
+        _reachable(call.queue.dead(1)),
+        _warnings(call.services),
+    )
+    components = {"tables": tables, "queue": messages}
+    healthy = all(state == "ok" for state in components.values())
+    view = HealthView(status="healthy" if healthy else "unhealthy", components=components, warnings=warnings)
+    return Reply(view, 200 if healthy else 503, {"Cache-Control": "no-store"})
+
+
+async def openapi(call: Call) -> Reply:
+    from triggers.http.openapi import describe  # noqa: PLC0415 - only this one answer needs it
+
+    return Reply(json.dumps(describe(call.api.operations)))

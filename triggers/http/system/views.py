@@ -1,0 +1,150 @@
+"""What the API answers of how the whole is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+from typing import Any
+
+from lifecycle.registry.counts import Lifecycle
+from lifecycle.status.analytics import Analytics
+from lifecycle.status.checks import Status
+from lifecycle.status.rules import Health
+from triggers.http.agents.views import AgentStatsView
+from triggers.http.performance.views import FiguresView
+from triggers.http.views import Page, View
+
+
+class ComponentView(View):
+    """A part of the system; `reason` is empty when it is healthy."""
+
+    name: str
+    health: Health
+    reason: str
+
+
+class StatusView(View):
+    """How the system is: as well as its worst part. The uptime is that of the worker that answers."""
+
+    status: Health
+    components: Sequence[ComponentView]
+    at: datetime
+    started_at: datetime
+    uptime_s: float
+
+    @classmethod
+    def from_status(cls, status: Status) -> StatusView:
+        """Return the view of a status."""
+        return cls.of(status, status=status.health)
+
+
+class SessionCountsView(View):
+    """Sessions started, and ended by reason."""
+
+    started: int
+    ended: int
+    ended_by_reason: Mapping[str, int]
+
+
+class ResourcesView(View):
+    """The agents as they are now, by state, and the versions that are kept for them at providers."""
+
+    agents: Mapping[str, int]
+    versions: int
+
+
+class AnalyticsView(View):
+    """What happened over some UTC days. `events` counts events by name and by the state, stage and reason they tell."""
+
+    first: date
+    last: date
+    sessions: SessionCountsView
+    performance: FiguresView
+    performance_by_agent: Mapping[str, FiguresView]
+    resources: ResourcesView
+    health: StatusView
+    events: Mapping[str, int]
+
+    @classmethod
+    def from_analytics(cls, found: Analytics, status: Status) -> AnalyticsView:
+        """Return the view of what happened, and of how the system is now."""
+        sessions = SessionCountsView(
+            started=found.sessions_started,
+            ended=sum(found.sessions_ended.values()),
+            ended_by_reason=found.sessions_ended,
+        )
+        return cls.of(
+            found,
+            sessions=sessions,
+            performance=FiguresView.from_summary(found.total),
+            performance_by_agent={name: FiguresView.from_summary(each) for name, each in found.agents.items()},
+            resources=ResourcesView(agents=found.lifecycle.states, versions=found.lifecycle.versions),
+            health=StatusView.from_status(status),
+        )
+
+
+class HourView(View):
+    """What happened to agents in a UTC hour, like `2026-11-21T08`; steps are those of an agent's audit trail."""
+
+    hour: str
+    steps: Mapping[str, int]
+
+
+class MadeView(View):
+    """How many versions of an agent were made in the hours shown."""
+
+    agent: str
+    versions: int
+
+
+class LifecycleView(View):
+    """What has become of a workspace's agents: in all, in the last 24 hours, and at the latest look for drift."""
+
+    agents: Mapping[str, int]
+    versions: int
+    mean_active_age_s: float
+    mean_provisioning_s: float | None
+    steps: Mapping[str, int]
+    hours: Sequence[HourView]
+    most_made: Sequence[MadeView]
+    drift: Mapping[str, int]
+
+    @classmethod
+    def from_counts(cls, lifecycle: Lifecycle, drift: Mapping[str, int]) -> LifecycleView:
+        """Return the view of what was counted."""
+        times = lifecycle.provisioned
+        return cls(
+            agents=lifecycle.states,
+            versions=lifecycle.versions,
+            mean_active_age_s=round(lifecycle.active_age_s, 3),
+            mean_provisioning_s=round(lifecycle.provisioning_s / times, 3) if times else None,
+            steps=lifecycle.steps,
+            hours=[HourView(hour=hour, steps=steps) for hour, steps in lifecycle.hours],
+            most_made=[MadeView(agent=agent, versions=versions) for agent, versions in lifecycle.made[:10]],
+            drift=drift,
+        )
+
+
+class HealthView(View):
+    """Whether the app and what it stands on can be reached; `warnings` do not make it unhealthy."""
+
+    status: str
+    components: Mapping[str, str]
+    warnings: Sequence[str]
+
+
+class ProblemView(View):
+    """An error (RFC 9457); `code` is stable, `errors` says which fields are wrong."""
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str
+    errors: Sequence[Mapping[str, Any]] = ()
+
+
+class StatsPage(Page[AgentStatsView]):
+    """Statistics of agents by name, and of all of them together."""
+
+    lifecycle: LifecycleView
