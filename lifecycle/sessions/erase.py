@@ -25,6 +25,7 @@ from lifecycle.registry.providers import Providers
 from lifecycle.sessions.end import Record
 from llmops.budgets.call_budget import BudgetService
 from llmops.budgets.waits import Waits
+from llmops.evaluation.scoring import Score
 from llmops.facts.forgetting import RunForgetting
 
 log = logging.getLogger(__name__)
@@ -180,6 +181,10 @@ class SessionErasure:
 
     async def _note(self, session: Session, after: Session) -> Stored:
         return await self._conversations.update(session.workspace, session.id, None, lambda _: Change(after))
+
+
+def _plain(score: Score | None) -> Score | None:
+    return score and replace(score, reasons={}, pending=())
 
 
 def _cancel(stored: Stored) -> Change | None:
