@@ -121,6 +121,12 @@ class Preloader:
                 log.warning("agent not preloaded: %s", error.code, extra={"event": "loader.preload_failed"})
         return opened
 
+    async def finished(self) -> None:
+        """Wait until what is being preloaded is."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+            await asyncio.sleep(0)  # for them to be taken off
+
     async def aclose(self) -> None:
         """Stop preloading."""
         tasks = list(self._tasks)

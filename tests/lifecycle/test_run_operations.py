@@ -39,7 +39,7 @@ async def started(declared: AgentSpec | None = None) -> tuple[App, CountingTable
 
 
 async def counted(app: App, tables: CountingTables, **more: object) -> Counter[str]:
-    """Return what a run requests until it is recorded and its outcome noted; its events are published apart from it."""
+    """Return what a run requests until it is recorded and its fact written; its events are published apart from it."""
     await app.ask(**more)  # pyright: ignore[reportArgumentType] - fields of a request
     found = Counter({name: n for name, n in tables.operations.items() if not name.endswith(" events")})
     await app.services.publisher.flush()
@@ -91,6 +91,7 @@ async def test_a_streamed_run_that_is_over_at_once() -> None:
 
 
 async def test_a_run_that_is_not_scored() -> None:
+    """A score takes no request of its own."""
     app, tables = await started(spec(evaluation={"share": 0}))
     session = await in_session(app, tables)
 

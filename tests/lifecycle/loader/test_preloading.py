@@ -53,9 +53,7 @@ async def woken(app: App, **settings: object) -> Services:
     app.settings.update(settings)
     worker = app.worker()
     worker.preloader.wake()
-    looking = worker.preloader._looking
-    assert looking is not None
-    await looking
+    await worker.preloader.finished()
     return worker
 
 
