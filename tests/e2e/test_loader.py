@@ -46,7 +46,7 @@ async def test_agents_are_preloaded_on_request_and_optimised(api: Api) -> None:
     ("method", "path", "body", "status", "code"),
     [
         ("POST", "loader/preload", {"agents": ["nobody"]}, 404, "agent_not_found"),
-        ("POST", "loader/preload", {"agents": []}, 400, "invalid_body"),
+        ("POST", "loader/preload", {"agents": []}, 400, "invalid_input"),
         ("POST", "loader/optimize?dry_run=perhaps", None, 400, "invalid_flag"),
         ("GET", "loader/what-if?policy=mru", None, 400, "invalid_setting"),
         ("GET", "loader/what-if?capacity=-1", None, 400, "invalid_setting"),
