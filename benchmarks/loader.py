@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from benchmarks.measure import Result
@@ -74,8 +74,8 @@ asyncio.run(main(sys.argv[1]))
 """
 
 
-def hit_rates(count: int = 200_000) -> list[Result]:
-    """Return the hit rate of each policy with 50 places of 1,000 agents, beside the optima."""
+def hit_rates(count: int = 200_000) -> Iterator[Result]:
+    """Yield the hit rate of each policy with 50 places of 1,000 agents, beside the optima."""
     kinds = {
         "Zipf 0.7": zipf(0.7, count),
         "Zipf 1.0": zipf(1.0, count),
@@ -84,14 +84,12 @@ def hit_rates(count: int = 200_000) -> list[Result]:
         "Zipf 1.0, shifting": shifting(count),
         "two populations, daily": daily(count),
     }
-    results: list[Result] = []
     for name, keys in kinds.items():
         rates = {policy: replay(keys, policy, PLACES).hit_rate or 0.0 for policy in POLICIES}
         best, fixed = clairvoyant(keys, PLACES).hit_rate or 0.0, static(keys, PLACES).hit_rate or 0.0
         found = ", ".join(f"{policy} {rate:.1%}" for policy, rate in rates.items())
         beside = f"static optimum {fixed:.1%}, clairvoyant {best:.1%}"
-        results.append(Result(f"hit rate, {name}", found, beside, f"sieve {rates['sieve'] - fixed:+.1%}"))
-    return results
+        yield Result(f"hit rate, {name}", found, beside, f"sieve {rates['sieve'] - fixed:+.1%}")
 
 
 def cold_workers(lives: int = 200, requests: int = 100) -> Result:
@@ -206,7 +204,16 @@ def learning(count: int = 100_000) -> Result:
 
 def measure_loader() -> Sequence[Result]:
     """Return all figures."""
-    return [*hit_rates(), cold_workers(), *first_agents(), asyncio.run(hit()), learning(), *library()]
+    return list(_measured())
+
+
+def _measured() -> Iterator[Result]:
+    yield asyncio.run(hit())
+    yield learning()
+    yield from first_agents()
+    yield cold_workers()
+    yield from hit_rates()
+    yield from library()
 
 
 def _python(script: str, *arguments: str) -> str:
@@ -218,7 +225,7 @@ def _python(script: str, *arguments: str) -> str:
 
 def main() -> None:
     """Measure and print."""
-    for result in measure_loader():
+    for result in _measured():
         print(f"{result.what:52}  {result.figure:72}  {result.beside:46}  {result.ratio}", flush=True)
 
 

@@ -67,7 +67,10 @@ class RegistryParts(ConfigurationParts):
         from lifecycle.loader.preloads import Preloads
         from lifecycle.loader.watch import CacheWatch
 
-        return CacheWatch(Preloads(self.settings.agent_cache_size, self.settings.preload_share), self.measures)
+        preloads = Preloads(self.settings.agent_cache_size, self.settings.preload_share)
+        watch = CacheWatch(preloads, self.measures)
+        self.metrics.add_source(watch.flush)
+        return watch
 
     @cached_property
     def rankings(self) -> Rankings:

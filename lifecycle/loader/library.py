@@ -154,7 +154,7 @@ class LazyAgentLoader(Generic[A]):
             active = await self._load(agent_id)
             if self._alive.get(agent_id) is active:  # else its configuration was changed meanwhile
                 self._cache.put(agent_id, active)
-        if self._preloads.unproven:
+        if self._preloads.waiting:
             self._preloads.used(_key(agent_id))
         self._uses.append((agent_id, user))
         if len(self._uses) == 1:

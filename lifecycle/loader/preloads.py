@@ -18,6 +18,7 @@ class Preloads:
         allowance: How many may be held that nobody has used.
         loaded: Agents that were preloaded.
         failed: Agents that could not be.
+        waiting: Those that are held and were not used yet, and since when, in seconds since 1970 UTC.
     """
 
     def __init__(self, capacity: int, share: float) -> None:
@@ -25,24 +26,24 @@ class Preloads:
         self.allowance = Allowance.of(capacity, share)
         self.loaded = 0
         self.failed = 0
-        self._unproven: dict[Key, float] = {}
+        self.waiting: dict[Key, float] = {}
         self._failed: Counter[Key] = Counter()
 
     @property
     def unproven(self) -> int:
         """Preloaded agents that are held and were not used yet."""
-        return len(self._unproven)
+        return len(self.waiting)
 
     @property
     def left(self) -> int:
         """How many more may be preloaded now."""
-        return self.allowance.left(len(self._unproven))
+        return self.allowance.left(len(self.waiting))
 
     def add(self, key: Key, now: float) -> None:
         """Note that the agent was preloaded."""
         self.loaded += 1
         self._failed.pop(key, None)
-        self._unproven[key] = now
+        self.waiting[key] = now
 
     def fail(self, key: Key) -> None:
         """Note that it could not be. One that fails again and again is not tried for ever."""
@@ -57,21 +58,21 @@ class Preloads:
 
     def used(self, key: Key) -> bool:
         """Note a use of an agent; return whether that is what it was preloaded for."""
-        if not self._unproven or self._unproven.pop(key, None) is None:
+        if not self.waiting or self.waiting.pop(key, None) is None:
             return False
         self.allowance = self.allowance.after_use()
         return True
 
     def removed(self, key: Key) -> bool:
         """Note that an agent is not held any more; return whether it was preloaded in vain."""
-        if self._unproven.pop(key, None) is None:
+        if self.waiting.pop(key, None) is None:
             return False
         self.allowance = self.allowance.after_waste()
         return True
 
     def expire(self, now: float) -> list[Key]:
         """Count preloaded agents that were not used for an hour as preloaded in vain; return them."""
-        late = [key for key, since in self._unproven.items() if since < now - UNUSED_AFTER_S]
+        late = [key for key, since in self.waiting.items() if since < now - UNUSED_AFTER_S]
         for key in late:
             self.removed(key)
         return late

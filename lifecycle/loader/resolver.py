@@ -43,6 +43,7 @@ class LiveAgent:
         provider: Where it runs.
         framework_agent: The Microsoft Agent Framework agent bound to the version; shared by runs.
         checked_at: When the table last said that it is current.
+        trusted_until: Until when it is used without asking again.
     """
 
     workspace: str
@@ -53,6 +54,7 @@ class LiveAgent:
     provider: AgentProvider
     framework_agent: SupportsAgentRun
     checked_at: datetime
+    trusted_until: datetime
 
 
 class AgentResolver:
@@ -109,12 +111,14 @@ class AgentResolver:
             ProviderRejected: The provider refuses to make it.
             Unavailable: It is not ready in time, or the provider is not available; try again.
         """
-        key = _key(workspace, name, pin)
-        min_revision = 0 if pin else min_revision
+        if pin is None:
+            key = (workspace, name)
+        else:
+            key, min_revision = _key(workspace, name, pin), 0
         live = self.cache.get(key)
-        hit = live is not None and live.revision >= min_revision and self._clock() < live.checked_at + self._trust_for
+        hit = live is not None and live.revision >= min_revision and self._clock() < live.trusted_until
         if self._watch is not None:
-            self._watch.looked_up(key, hit=hit)
+            self._watch.looked_up(key, hit)
         if live is not None and hit:
             return live
         while True:
@@ -126,7 +130,7 @@ class AgentResolver:
     def at_hand(self, workspace: str, name: str, min_revision: int, pin: Pin | None) -> LiveAgent | None:
         """Return the agent if `resolve` would return it without any I/O, else None."""
         live = self.cache.peek(_key(workspace, name, pin))
-        fresh = live is not None and self._clock() < live.checked_at + self._trust_for
+        fresh = live is not None and self._clock() < live.trusted_until
         return live if live is not None and fresh and (pin or live.revision >= min_revision) else None
 
     @property
@@ -259,11 +263,13 @@ class AgentResolver:
     ) -> LiveAgent:
         now = self._clock()
         if cached is not None and (cached.version, cached.spec) == (version, spec):
-            return replace(cached, revision=revision, checked_at=now)
+            return replace(cached, revision=revision, checked_at=now, trusted_until=now + self._trust_for)
         provider = self._providers[spec.provider]
         # In a thread: a process's first agent imports its SDK, for up to a second.
         opened = await asyncio.to_thread(provider.open, version, spec)
-        return LiveAgent(agent.workspace, agent.name, revision, spec, version, provider, opened, now)
+        return LiveAgent(
+            agent.workspace, agent.name, revision, spec, version, provider, opened, now, now + self._trust_for
+        )
 
 
 def _key(workspace: str, name: str, pin: Pin | None) -> Key:

@@ -17,10 +17,6 @@ class Measures:
     def __init__(self, shared: SharedMetrics) -> None:
         self._shared = shared
         self._count = shared.count
-        self._hits: dict[str, int] = {}
-        self._misses: dict[str, int] = {}
-        self._quiet = True
-        shared.add_source(self._flush)
 
     def run_changed(self, before: Run | None, after: Run) -> None:
         """Measure a change of a run that was committed; `before` is None for a run that was not stored."""
@@ -50,17 +46,13 @@ class Measures:
         elif call.cost_micro_usd:
             self._count(who.workspace, metrics.COST, call.cost_micro_usd, who.agent)
 
-    def looked_up(self, workspace: str, *, hit: bool) -> None:
-        """Count a look-up of an agent to run: whether this worker had it ready.
+    def soon(self) -> None:
+        """Have counts stored a little later."""
+        self._shared.soon()
 
-        It is added up here and counted when metrics are stored: otherwise counting a hit takes several times as long as
-        the hit.
-        """
-        counts = self._hits if hit else self._misses
-        counts[workspace] = counts.get(workspace, 0) + 1
-        if self._quiet:
-            self._quiet = False
-            self._shared.soon()
+    def looked_up(self, workspace: str, count: int, *, hit: bool) -> None:
+        """Count look-ups of agents to run: whether this worker had them ready."""
+        self._count(workspace, metrics.LOOKUPS, count, "hit" if hit else "miss")
 
     def loaded(self, workspace: str, cause: str) -> None:
         """Count an agent that was opened, for a `run` or by a `preload`."""
@@ -73,13 +65,6 @@ class Measures:
     def preloaded(self, workspace: str, result: str) -> None:
         """Count what became of a preloaded agent: `used`, `wasted` or `failed`."""
         self._count(workspace, metrics.PRELOADS, 1, result)
-
-    def _flush(self) -> None:
-        self._quiet = True
-        for counts, result in ((self._hits, "hit"), (self._misses, "miss")):
-            for workspace, count in counts.items():
-                self._count(workspace, metrics.LOOKUPS, count, result)
-            counts.clear()
 
     def _run_ended(self, run: Run) -> None:
         self._count(run.workspace, metrics.RUNS, 1, run.agent, run.state.value)

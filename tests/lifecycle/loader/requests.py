@@ -6,7 +6,11 @@ import math
 import random
 from functools import cache
 
+from hypothesis import HealthCheck, settings
+
 AGENTS = 1000
+SLOW = settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
+"""For properties: a busy machine makes no example wrong."""
 
 
 @cache

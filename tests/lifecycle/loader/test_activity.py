@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lifecycle.loader.activity import (
@@ -30,6 +30,7 @@ uses = st.builds(
     ms=st.floats(0, 1e6) | st.none(),
     micro_usd=st.integers(0, 10**9),
 )
+from tests.lifecycle.loader.requests import SLOW
 
 
 def use(agent: str, at: float, user: object = "ann", **more: object) -> Use:
@@ -42,6 +43,7 @@ def book(*noted: Use) -> ActivityBook:
     return found
 
 
+@settings(SLOW)
 @given(noted=st.lists(uses, max_size=60), later=st.floats(0, 60 * DAY))
 def test_a_priority_is_always_a_share(noted: list[Use], later: float) -> None:
     """Whatever happened, and however long ago; and so are success and companions."""
@@ -54,6 +56,7 @@ def test_a_priority_is_always_a_share(noted: list[Use], later: float) -> None:
         assert one.key[1] not in dict(one.activity.companions), "an agent is no companion of itself"
 
 
+@settings(SLOW)
 @given(noted=st.lists(uses, min_size=1, max_size=40), capacity=st.integers(1, 4))
 def test_what_is_held_is_bounded(noted: list[Use], capacity: int) -> None:
     """Never more agents than the capacity and a quarter."""
@@ -153,6 +156,7 @@ def test_a_plan_never_evicts_what_is_as_important() -> None:
     assert plan_of(found, {("default", "a"): now}, now, capacity=1) == []
 
 
+@settings(SLOW)
 @given(noted=st.lists(uses, max_size=40), held=st.lists(keys, unique=True), capacity=st.integers(1, 5), data=st.data())
 def test_a_plan_keeps_to_the_capacity(noted: list[Use], held: list[Key], capacity: int, data: st.DataObject) -> None:
     """Whatever is known, held, requested and busy: what it preloads fits, and it evicts only what is held."""

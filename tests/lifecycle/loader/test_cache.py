@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from lifecycle.loader.cache import AgentCache
 from lifecycle.loader.policies import POLICIES, PolicyName
+from tests.lifecycle.loader.requests import SLOW
 
 
 class NaiveSieve:
@@ -59,7 +60,7 @@ class NaiveSieve:
 steps = st.lists(st.tuples(st.sampled_from(["get", "put", "put", "drop"]), st.integers(0, 7)), max_size=80)
 
 
-@settings(max_examples=400)
+@settings(SLOW, max_examples=400)
 @example(capacity=2, steps=[("put", 1), ("get", 1), ("put", 2), ("put", 0), ("put", 2)])
 @given(capacity=st.integers(1, 5), steps=steps)
 def test_it_keeps_what_sieve_keeps(capacity: int, steps: list[tuple[str, int]]) -> None:
@@ -114,7 +115,7 @@ actions = st.lists(
 
 
 @pytest.mark.parametrize("policy", POLICIES)
-@settings(max_examples=150)
+@settings(SLOW, max_examples=150)
 @given(capacity=st.integers(1, 6), actions=actions)
 def test_whatever_is_asked_no_value_is_lost_unseen(
     policy: PolicyName, capacity: int, actions: list[tuple[str, int]]

@@ -15,6 +15,7 @@ from kernel.tables import Span, every
 from lifecycle.loader.ranking import RANKED, AccessHistory
 from llmops.facts.accesses import MAX_ACCESSES, Access, AccessSum
 from llmops.facts.store import SHARDS, partition
+from llmops.metrics.definitions import LOOKUPS
 from tests.lifecycle.app import App, Gate
 from tests.lifecycle.doubles import CountingTables, spec
 
@@ -82,6 +83,24 @@ async def test_a_run_costs_no_request_more() -> None:
     worker.preloader.wake()
     await asyncio.sleep(0)
     assert tables.operations == Counter(), "nor again before PRELOAD_EVERY_S"
+
+
+async def test_counting_a_hit_is_left_to_when_metrics_are_stored() -> None:
+    """A thousand hits are one count; counting each at once took several times as long as the hit."""
+    app = App()
+    await app.declare("a")
+    services = app.services
+    await services.resolver.resolve(W, "a", app.signals)
+    counted: list[float] = []
+    services.metrics._push = lambda metric, value, _: counted.append(value) if metric.name == LOOKUPS.name else None
+    for _ in range(1000):
+        await services.resolver.resolve(W, "a", app.signals)
+    assert counted == []
+
+    series = await services.metrics.read(W)
+    assert sorted(counted) == [1, 1000]
+    assert (series[LOOKUPS.name, "hit"], series[LOOKUPS.name, "miss"]) == ((1000,), (1,))
+    await services.aclose()
 
 
 async def test_each_access_is_learnt_once() -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from lifecycle.loader.policies import POLICIES, PolicyName
 from lifecycle.loader.simulation import clairvoyant, fitting_capacity, replay, static
-from tests.lifecycle.loader.requests import daily, scanned, shifting, zipf
+from tests.lifecycle.loader.requests import SLOW, daily, scanned, shifting, zipf
 
 requests = st.lists(st.integers(0, 6), max_size=9)
 
@@ -35,14 +35,14 @@ def most_hits(keys: list[int], capacity: int) -> int:
     return max(states.values())
 
 
-@settings(max_examples=150)
+@settings(SLOW, max_examples=150)
 @given(keys=requests, capacity=st.integers(1, 3))
 def test_the_clairvoyant_hits_the_most_there_can_be(keys: list[int], capacity: int) -> None:
     """As often as the best of all choices."""
     assert clairvoyant(keys, capacity).hits == most_hits(keys, capacity)
 
 
-@settings(max_examples=100)
+@settings(SLOW, max_examples=100)
 @given(keys=st.lists(st.integers(0, 30), max_size=200), capacity=st.integers(1, 12))
 def test_no_policy_hits_more_than_the_clairvoyant(keys: list[int], capacity: int) -> None:
     """Nor does it evict more than it missed."""
