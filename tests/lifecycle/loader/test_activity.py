@@ -18,6 +18,7 @@ from lifecycle.loader.activity import (
 )
 from lifecycle.loader.plan import INACTIVE_AFTER_S, Allowance, optimized
 from lifecycle.loader.preloads import UNUSED_AFTER_S, Preloads
+from tests.lifecycle.loader.requests import SLOW
 
 DAY = 86_400.0
 keys = st.tuples(st.just("default"), st.sampled_from("abcdef"))
@@ -30,7 +31,6 @@ uses = st.builds(
     ms=st.floats(0, 1e6) | st.none(),
     micro_usd=st.integers(0, 10**9),
 )
-from tests.lifecycle.loader.requests import SLOW
 
 
 def use(agent: str, at: float, user: object = "ann", **more: object) -> Use:

@@ -227,7 +227,7 @@ async def test_what_another_cache_would_have_hit() -> None:
     assert (await app.services.loader_overview.what_if("other")).accesses == 0
     for wrong in ({"capacity": 0}, {"policy": "mru"}, {"workers": 65}, {"hours": 0}, {"most": 10_001}):
         with pytest.raises(InvalidInput) as invalid:
-            await app.services.loader_overview.what_if(W, **wrong)
+            await app.services.loader_overview.what_if(W, **wrong)  # pyright: ignore[reportArgumentType] - one of them each
         assert (invalid.value.code, list(invalid.value.fields)) == ("invalid_setting", [f"/{next(iter(wrong))}"])
 
 
