@@ -52,7 +52,7 @@ asyncio.run(main(sys.argv[1], sys.argv[2] == "preload"))
 """
 
 _LIBRARY = """
-import asyncio, sys, time, tracemalloc
+import asyncio, gc, sys, time, tracemalloc
 from lifecycle import LazyAgentLoader
 
 async def open_agent(configuration):
@@ -67,6 +67,7 @@ async def main(directory):
     for number in range(1000):
         await loader.get_agent(f"a{number}")
     await loader.get_cache_metrics()
+    gc.collect()
     print(took, tracemalloc.get_traced_memory()[0])
     await loader.close()
 

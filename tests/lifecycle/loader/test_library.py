@@ -431,7 +431,7 @@ async def test_twenty_thousand_agents_through_fifty_places_leave_nothing_behind(
     port = server.sockets[0].getsockname()[1]
 
     async def open_agent(_: AgentConfiguration) -> tuple[asyncio.StreamWriter, asyncio.Task[bool], bytearray]:
-        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        _, writer = await asyncio.open_connection("127.0.0.1", port)  # pyright: ignore[reportAssignmentType]
         return writer, asyncio.create_task(asyncio.Event().wait()), bytearray(50_000)
 
     async def close_agent(agent: tuple[asyncio.StreamWriter, asyncio.Task[bool], bytearray]) -> None:
