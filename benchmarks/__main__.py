@@ -9,6 +9,7 @@ from benchmarks.aggregation import measure_aggregation
 from benchmarks.budgets import measure_budgets
 from benchmarks.events import measure_events
 from benchmarks.imports import cold_start
+from benchmarks.loader import measure_loader
 from benchmarks.overhead import measure_overhead
 from benchmarks.runs import measure_runs
 from benchmarks.tables import measure_tables
@@ -27,6 +28,7 @@ def main() -> None:
         *asyncio.run(measure_events()),
         *asyncio.run(measure_aggregation()),
         *asyncio.run(measure_workers()),
+        *measure_loader(),
     ]:
         table.add_row(result.what, result.figure, result.beside, result.ratio)
     Console(width=160).print(table)

@@ -77,6 +77,8 @@ class Services(StatusParts, DriftParts, ReportParts):
     async def aclose(self) -> None:
         """Release every connection."""
         made = self.__dict__
+        if "preloader" in made:
+            await self.preloader.aclose()
         if "uses" in made:
             await self.uses.aclose()
         if "check_processes" in made:

@@ -168,6 +168,18 @@ class Settings:
     """Agents a worker keeps ready to run."""
     agent_cache_trust: float = _setting(10, "AGENT_CACHE_TRUST_S", _seconds)
     """How long a worker uses a cached agent without looking whether it was changed or disabled."""
+    agent_cache_policy: Literal["sieve", "lru", "s3-fifo", "w-tinylfu"] = _setting(
+        "sieve", "AGENT_CACHE_POLICY", _choice("sieve", "lru", "s3-fifo", "w-tinylfu")
+    )
+    """Which agent goes when a worker keeps as many as it may."""
+    preload_share: float = _setting(0.8, "PRELOAD_SHARE", _number(0, 1))
+    """Share of AGENT_CACHE_SIZE that a worker may fill at first with agents nobody has asked it for, 0-1; 0: none."""
+    preload_threshold: float = _setting(0.7, "PRELOAD_THRESHOLD", _number(0, 1))
+    """Least priority of an agent that is preloaded, 0-1."""
+    preload_every: float = _setting(300, "PRELOAD_EVERY_S", _seconds)
+    """How often a worker looks which agents to preload."""
+    loader_schedule: str = _setting("0 4-59/10 * * * *", "LOADER_SCHEDULE", _name)
+    """When it is learnt which agents are used, and with which others (NCRONTAB, UTC)."""
     provision_wait: float = _setting(20, "PROVISION_WAIT_S", _seconds)
     """How long a run waits for its agent to be provisioned before it is retried."""
     record_use_every: float = _setting(5, "RECORD_USE_EVERY_S", _seconds)

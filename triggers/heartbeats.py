@@ -36,6 +36,7 @@ def noting(services: Services, name: str) -> Callable[[Timer], Timer]:
                 await _failed(services, name, error)
                 raise
             await _noted(services, name, given.get("timer"))
+            services.preloader.wake()
 
         return timed
 

@@ -74,7 +74,7 @@ def register(blueprint: df.Blueprint, services: Services, run_queue: RunQueue, m
             )
             services.provenance.check(_origin(message, names[priority]), submission.workspace, body)
             last = deliveries >= settings.run_max_attempts
-            with attached(incoming(message.application_properties or {}, context)):
+            with attached(incoming(message.application_properties or {}, context)), services.preloader.run():
                 await services.runner.process(submission, make_signals(client), requeue=requeue, last_delivery=last)
             await services.publisher.settle(submission.workspace, submission.session_id)
         except AppError as error:

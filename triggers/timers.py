@@ -142,6 +142,11 @@ async def _expire_events(now: Round) -> Done:
     return Done("events.deleted", text, (done.appends, done.sessions))
 
 
+async def _learn_accesses(now: Round) -> Done:
+    done = await now.services.learn_accesses()
+    return Done("loader.learned", "%d uses of agents read, %d agents ranked", (done.accesses, done.agents))
+
+
 @dataclass(frozen=True, slots=True)
 class Timer:
     """A timer function.
@@ -173,6 +178,7 @@ TIMERS = (
     Timer("deliver_notifications", "NOTIFY_SCHEDULE", _deliver_notifications),
     Timer("tend_budgets", "BUDGET_SCHEDULE", _tend_budgets),
     Timer("expire_events", "EVENTS_SCHEDULE", _expire_events),
+    Timer("learn_accesses", "LOADER_SCHEDULE", _learn_accesses),
 )
 
 

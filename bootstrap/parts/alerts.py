@@ -53,7 +53,7 @@ class AlertParts(RegistryParts, BudgetParts, PerformanceParts):
         from lifecycle.measures.alarms import RegistryAlarms
         from lifecycle.measures.state import WorkspaceState
 
-        registry = RegistryAlarms(self.lifecycle_counts, PlanStore(self.tables), self.approvals)
+        registry = RegistryAlarms(self.lifecycle_counts, PlanStore(self.tables), self.approvals, self.hit_rates)
         return WorkspaceState(self.activity, registry, self.lifecycle_counts, self.positions, self.heartbeats)
 
     @cached_property

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from bootstrap.parts.foundation import Foundation
 
 if TYPE_CHECKING:
+    from lifecycle.loader.hit_rates import HitRates
     from lifecycle.measures.workers import Measures
     from lifecycle.registry.counts import LifecycleCounts
     from llmops.metrics.shared import SharedMetrics
@@ -33,6 +34,13 @@ class MetricParts(Foundation):
         from lifecycle.measures.workers import Measures
 
         return Measures(self.metrics, self.clock, timedelta(seconds=self.settings.run_timeout))
+
+    @cached_property
+    def hit_rates(self) -> HitRates:
+        """How often look-ups of agents take no I/O."""
+        from lifecycle.loader.hit_rates import HitRates
+
+        return HitRates(self.tables, self.metrics, self.clock)
 
     @cached_property
     def lifecycle_counts(self) -> LifecycleCounts:

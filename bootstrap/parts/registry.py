@@ -10,8 +10,12 @@ from typing import TYPE_CHECKING
 from bootstrap.parts.configuration import ConfigurationParts
 
 if TYPE_CHECKING:
+    from lifecycle.loader.overview import LoaderOverview
+    from lifecycle.loader.preloader import Preloader
+    from lifecycle.loader.ranking import Learned, Rankings
     from lifecycle.loader.resolver import AgentResolver
     from lifecycle.loader.uses import UseRecorder
+    from lifecycle.loader.watch import CacheWatch
     from lifecycle.propagation.changes import Changes
     from lifecycle.propagation.following import Following
     from lifecycle.registry.actor import AgentActor
@@ -55,8 +59,61 @@ class RegistryParts(ConfigurationParts):
             capacity=self.settings.agent_cache_size,
             trust_for=timedelta(seconds=self.settings.agent_cache_trust),
             wait_for=timedelta(seconds=self.settings.provision_wait),
-            looked_up=self.measures.looked_up,
+            policy=self.settings.agent_cache_policy,
+            watch=self._cache_watch,
         )
+
+    @cached_property
+    def _cache_watch(self) -> CacheWatch:
+        from lifecycle.loader.preloads import Preloads
+        from lifecycle.loader.watch import CacheWatch
+
+        preloads = Preloads(self.settings.agent_cache_size, self.settings.preload_share)
+        watch = CacheWatch(preloads, self.measures)
+        self.metrics.add_source(watch.flush)
+        return watch
+
+    @cached_property
+    def rankings(self) -> Rankings:
+        """Which agents are worth holding."""
+        from lifecycle.loader.ranking import Rankings
+
+        return Rankings(self.tables, self.clock)
+
+    @cached_property
+    def preloader(self) -> Preloader:
+        """Opens agents before they are asked for."""
+        from lifecycle.loader.preloader import Preloader, PreloadPolicy
+
+        settings = self.settings
+        policy = PreloadPolicy(
+            settings.preload_share > 0, settings.preload_threshold, timedelta(seconds=settings.preload_every)
+        )
+        return Preloader(self.resolver, self.rankings, self._cache_watch, policy, self.clock)
+
+    @cached_property
+    def loader_overview(self) -> LoaderOverview:
+        """How well the workers' caches do."""
+        from lifecycle.loader.overview import LoaderOverview
+        from lifecycle.loader.ranking import AccessHistory
+
+        return LoaderOverview(
+            self.rankings,
+            AccessHistory(self.tables),
+            self.metrics,
+            self.lifecycle_counts,
+            self.resolver,
+            self.clock,
+            policy=self.settings.agent_cache_policy,
+            threshold=self.settings.preload_threshold,
+        )
+
+    async def learn_accesses(self) -> Learned:
+        """Bring the ranking up to the accesses, and note the hit rates of its workspaces."""
+        learned = await self.rankings.learn()
+        ranking = await self.rankings.read()
+        await self.hit_rates.note(sorted({key[0] for key in ranking.book.agents}))
+        return learned
 
     @cached_property
     def uses(self) -> UseRecorder:

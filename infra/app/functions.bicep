@@ -102,6 +102,7 @@ var appSettings = {
   EVENTS_SCHEDULE: '0 20 * * * *'
   BUDGET_SCHEDULE: '20 * * * * *'
   ALERT_SCHEDULE: '45 * * * * *'
+  LOADER_SCHEDULE: '0 4-59/10 * * * *'
   NOTIFY_SCHEDULE: '*/30 * * * * *'
 }
 

@@ -1,1 +1,1 @@
-"""Agents ready to run: the cache in front of the registry, and telling it of uses."""
+"""Agents ready to run: the cache in front of the registry, what it learns from uses, and the loader as a library."""

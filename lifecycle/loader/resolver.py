@@ -6,12 +6,15 @@ import asyncio
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from kernel.clock import Clock
 from kernel.errors import AppError, ProviderRejected, Unavailable
 from kernel.ids import new_id
-from lifecycle.loader.cache import SieveCache
+from lifecycle.loader.activity import Key
+from lifecycle.loader.cache import AgentCache, Cause
+from lifecycle.loader.policies import PolicyName
+from lifecycle.loader.watch import CacheWatch
 from lifecycle.registry.agents import AgentState, Failure
 from lifecycle.registry.catalog import Agent, Catalog, disabled
 from lifecycle.registry.declarations import Pin
@@ -27,14 +30,6 @@ _FIRST_LOOK_S = 0.01
 _LONGEST_LOOK_S = 0.25
 
 
-class LookedUp(Protocol):
-    """Is told of a look-up."""
-
-    def __call__(self, workspace: str, *, hit: bool) -> None:
-        """Note a look-up of an agent of the workspace."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class LiveAgent:
     """An agent ready to run.
@@ -48,6 +43,7 @@ class LiveAgent:
         provider: Where it runs.
         framework_agent: The Microsoft Agent Framework agent bound to the version; shared by runs.
         checked_at: When the table last said that it is current.
+        trusted_until: Until when it is used without asking again.
     """
 
     workspace: str
@@ -58,6 +54,7 @@ class LiveAgent:
     provider: AgentProvider
     framework_agent: SupportsAgentRun
     checked_at: datetime
+    trusted_until: datetime
 
 
 class AgentResolver:
@@ -72,7 +69,8 @@ class AgentResolver:
         capacity: int,
         trust_for: timedelta,
         wait_for: timedelta,
-        looked_up: LookedUp | None = None,
+        policy: PolicyName = "sieve",
+        watch: CacheWatch | None = None,
     ) -> None:
         """Make the resolver.
 
@@ -83,16 +81,17 @@ class AgentResolver:
             capacity: The cache's size, in agents.
             trust_for: How long an entry is used without a read.
             wait_for: How long to wait for the actor.
-            looked_up: Is told of every look-up whose agent it was and whether it took no I/O.
+            policy: Which agent goes when the cache is full.
+            watch: Notes every look-up, load and removal; None for nobody.
         """
-        self._looked_up = looked_up
+        self._watch = watch
         self._catalog = catalog
         self._providers = providers
         self._clock = clock
         self._trust_for = trust_for
         self._wait_for = wait_for
-        self._looks: dict[tuple[str, str], asyncio.Task[LiveAgent]] = {}
-        self.cache: SieveCache[tuple[str, str], LiveAgent] = SieveCache(capacity)
+        self._looks: dict[Key, asyncio.Task[LiveAgent]] = {}
+        self.cache: AgentCache[Key, LiveAgent] = AgentCache(capacity, policy, self._removed)
 
     async def resolve(
         self, workspace: str, name: str, signals: AgentSignals, min_revision: int = 0, *, pin: Pin | None = None
@@ -112,12 +111,14 @@ class AgentResolver:
             ProviderRejected: The provider refuses to make it.
             Unavailable: It is not ready in time, or the provider is not available; try again.
         """
-        key = _key(workspace, name, pin)
-        min_revision = 0 if pin else min_revision
+        if pin is None:
+            key = (workspace, name)
+        else:
+            key, min_revision = _key(workspace, name, pin), 0
         live = self.cache.get(key)
-        hit = live is not None and live.revision >= min_revision and self._clock() < live.checked_at + self._trust_for
-        if self._looked_up is not None:
-            self._looked_up(workspace, hit=hit)
+        hit = live is not None and live.revision >= min_revision and self._clock() < live.trusted_until
+        if self._watch is not None:
+            self._watch.looked_up(key, hit)
         if live is not None and hit:
             return live
         while True:
@@ -129,8 +130,35 @@ class AgentResolver:
     def at_hand(self, workspace: str, name: str, min_revision: int, pin: Pin | None) -> LiveAgent | None:
         """Return the agent if `resolve` would return it without any I/O, else None."""
         live = self.cache.peek(_key(workspace, name, pin))
-        fresh = live is not None and self._clock() < live.checked_at + self._trust_for
+        fresh = live is not None and self._clock() < live.trusted_until
         return live if live is not None and fresh and (pin or live.revision >= min_revision) else None
+
+    @property
+    def looking(self) -> bool:
+        """Whether somebody waits for an agent."""
+        return bool(self._looks)
+
+    async def preload(self, workspace: str, name: str) -> bool:
+        """Open an agent that nobody has asked for yet, if it is ready at its provider; return whether it is held now.
+
+        It never has an agent made, evicts none, and leaves to a look-up under way what that is about to open.
+
+        Raises:
+            AppError: It cannot be read or opened.
+        """
+        key = _key(workspace, name, None)
+        if key in self.cache or key in self._looks or self.cache.full:
+            return False
+        agent = await self._catalog.find(workspace, name)
+        record = agent.record if agent is not None and agent.ready else None
+        if agent is None or record is None or record.version is None or record.spec is None:
+            return False
+        live = await self._open(agent, record.version, record.spec, record.revision, None)
+        if key in self._looks or key in self.cache or not self.cache.put_if_room(key, live):
+            return False
+        if self._watch is not None:
+            self._watch.loaded(key, self._clock().timestamp(), preload=True)
+        return True
 
     def forget(self, workspace: str, name: str, pin: Pin | None = None) -> None:
         """Drop the cached agent, so that the next resolve asks the table."""
@@ -143,7 +171,7 @@ class AgentResolver:
         return record is not None and (record.state is not AgentState.ACTIVE or record.since >= live.checked_at)
 
     async def _shared_look(
-        self, key: tuple[str, str], cached: LiveAgent | None, signals: AgentSignals, pin: Pin | None
+        self, key: Key, cached: LiveAgent | None, signals: AgentSignals, pin: Pin | None
     ) -> LiveAgent:
         """Look up once, with one signal and one wait, for however many runs of this process ask meanwhile."""
         look = self._looks.get(key)
@@ -152,14 +180,12 @@ class AgentResolver:
             look.add_done_callback(partial(self._looked, key))
         return await asyncio.shield(look)  # one run that is cancelled takes nothing from the others
 
-    def _looked(self, key: tuple[str, str], look: asyncio.Task[LiveAgent]) -> None:
+    def _looked(self, key: Key, look: asyncio.Task[LiveAgent]) -> None:
         del self._looks[key]
         if not look.cancelled():
             look.exception()  # seen, even when nobody is left to raise it to
 
-    async def _look_up(
-        self, key: tuple[str, str], cached: LiveAgent | None, signals: AgentSignals, pin: Pin | None
-    ) -> LiveAgent:
+    async def _look_up(self, key: Key, cached: LiveAgent | None, signals: AgentSignals, pin: Pin | None) -> LiveAgent:
         agent = await self._catalog.get(key[0], key[1].partition("!")[0])
         if not agent.declaration.enabled:
             self.cache.drop(key)
@@ -175,8 +201,15 @@ class AgentResolver:
                 msg = "resolved an agent without a version"
                 raise RuntimeError(msg)
             live = await self._open(agent, record.version, record.spec, record.revision, cached)
+        new = key not in self.cache
         self.cache.put(key, live)
+        if new and self._watch is not None:
+            self._watch.loaded(key, self._clock().timestamp(), preload=False)
         return live
+
+    def _removed(self, key: Key, _live: LiveAgent, cause: Cause) -> None:
+        if self._watch is not None:
+            self._watch.removed(key, cause)
 
     async def _ensured(self, agent: Agent, signals: AgentSignals) -> Agent:
         deadline = self._clock() + self._wait_for
@@ -230,14 +263,16 @@ class AgentResolver:
     ) -> LiveAgent:
         now = self._clock()
         if cached is not None and (cached.version, cached.spec) == (version, spec):
-            return replace(cached, revision=revision, checked_at=now)
+            return replace(cached, revision=revision, checked_at=now, trusted_until=now + self._trust_for)
         provider = self._providers[spec.provider]
         # In a thread: a process's first agent imports its SDK, for up to a second.
         opened = await asyncio.to_thread(provider.open, version, spec)
-        return LiveAgent(agent.workspace, agent.name, revision, spec, version, provider, opened, now)
+        return LiveAgent(
+            agent.workspace, agent.name, revision, spec, version, provider, opened, now, now + self._trust_for
+        )
 
 
-def _key(workspace: str, name: str, pin: Pin | None) -> tuple[str, str]:
+def _key(workspace: str, name: str, pin: Pin | None) -> Key:
     return (workspace, name if pin is None else f"{name}!{pin.fingerprint}")  # no agent's name holds a `!`
 
 

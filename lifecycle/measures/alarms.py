@@ -12,6 +12,7 @@ from kernel.clock import hour_bucket
 from lifecycle.approvals.store import Approvals
 from lifecycle.drift.differences import DriftKind
 from lifecycle.drift.store import PlanStore
+from lifecycle.loader.hit_rates import HitRates
 from lifecycle.registry.counts import LifecycleCounts
 from lifecycle.registry.trail import Step
 from llmops.alerts.metrics import Metric
@@ -27,10 +28,11 @@ _LEAKS = (DriftKind.ORPHAN, DriftKind.TAIL)
 class RegistryAlarms:
     """Reads the metrics FROM_REGISTRY for alert rules."""
 
-    def __init__(self, counts: LifecycleCounts, plans: PlanStore, approvals: Approvals) -> None:
+    def __init__(self, counts: LifecycleCounts, plans: PlanStore, approvals: Approvals, hit_rates: HitRates) -> None:
         self._counts = counts
         self._plans = plans
         self._approvals = approvals
+        self._hit_rates = hit_rates
 
     async def figures(self, workspace: str, since: datetime, now: datetime) -> Mapping[Metric, float]:
         """Return the metrics since then, the hour of `since` included; no drift before the first look for it.
@@ -38,8 +40,11 @@ class RegistryAlarms:
         An agent that is declared and not made yet is no drift: it is made when it is needed.
         """
         hours = math.ceil((now - since).total_seconds() / 3600) + 1
-        lifecycle, latest, (pending, oldest) = await asyncio.gather(
-            self._counts.read(workspace, now, hours), self._plans.latest(workspace), self._approvals.waiting(workspace)
+        lifecycle, latest, (pending, oldest), hit_rate = await asyncio.gather(
+            self._counts.read(workspace, now, hours),
+            self._plans.latest(workspace),
+            self._approvals.waiting(workspace),
+            self._hit_rates.read(workspace, since),
         )
         steps: Counter[str] = Counter()
         for hour, counts in lifecycle.hours:
@@ -48,6 +53,8 @@ class RegistryAlarms:
         found: dict[Metric, float] = {metric: float(steps[step]) for metric, step in _STEPS.items()}
         found["approvals_pending"] = float(pending)
         found["approval_wait_s"] = max(0.0, (now - oldest).total_seconds()) if oldest else 0.0
+        if hit_rate is not None:
+            found["cache_hit_rate"] = hit_rate
         if latest is not None:
             found["leaks"] = float(sum(latest.counts.get(kind, 0) for kind in _LEAKS))
             found["drift"] = float(sum(count for kind, count in latest.counts.items() if kind != DriftKind.CREATE))

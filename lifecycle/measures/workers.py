@@ -18,6 +18,7 @@ class Measures:
     """Turns what happens into metrics."""
 
     def __init__(self, shared: SharedMetrics, clock: Clock, run_timeout: timedelta) -> None:
+        self._shared = shared
         self._count = shared.count
         self._clock = clock
         self._run_timeout = run_timeout
@@ -57,9 +58,25 @@ class Measures:
         elif call.cost_micro_usd:
             self._count(who.workspace, metrics.COST, call.cost_micro_usd, who.agent)
 
-    def looked_up(self, workspace: str, *, hit: bool) -> None:
-        """Count a look-up of an agent to run: whether this worker had it ready."""
-        self._count(workspace, metrics.LOOKUPS, 1, "hit" if hit else "miss")
+    def soon(self) -> None:
+        """Have counts stored a little later."""
+        self._shared.soon()
+
+    def looked_up(self, workspace: str, count: int, *, hit: bool) -> None:
+        """Count look-ups of agents to run: whether this worker had them ready."""
+        self._count(workspace, metrics.LOOKUPS, count, "hit" if hit else "miss")
+
+    def loaded(self, workspace: str, cause: str) -> None:
+        """Count an agent that was opened, for a `run` or by a `preload`."""
+        self._count(workspace, metrics.LOADS, 1, cause)
+
+    def removed(self, workspace: str, cause: str) -> None:
+        """Count an agent that is not held any more: `evicted` or `dropped`."""
+        self._count(workspace, metrics.REMOVALS, 1, cause)
+
+    def preloaded(self, workspace: str, result: str) -> None:
+        """Count what became of a preloaded agent: `used`, `wasted` or `failed`."""
+        self._count(workspace, metrics.PRELOADS, 1, result)
 
     def _runs_here(self, run: Run) -> None:
         """Keep account of the runs that this process runs; one that another took over is known by its time."""

@@ -52,6 +52,7 @@ Metric = Literal[
     "timers_failing",
     "approvals_pending",
     "approval_wait_s",
+    "cache_hit_rate",
 ]
 
 FROM_LEDGER: frozenset[Metric] = frozenset({"cost_today_usd"})
@@ -67,9 +68,11 @@ FROM_REGISTRY: frozenset[Metric] = frozenset(
         "leaks",
         "approvals_pending",
         "approval_wait_s",
+        "cache_hit_rate",
     }
 )
-"""Metrics of the workspace's agents at their providers, by the hour, and of what waits for people now."""
+"""Metrics of the workspace's agents at their providers, by the hour, of what waits for people now, and of
+the workers' look-ups of agents."""
 
 NOW: frozenset[Metric] = frozenset(
     {
@@ -163,6 +166,7 @@ FIGURES: Mapping[Metric, Figure] = {
     "timers_failing": Figure("timers that fail or are late", None),
     "approvals_pending": Figure("approvals that wait for a decision", None),
     "approval_wait_s": Figure("seconds that an approval has waited", None),
+    "cache_hit_rate": Figure("share of look-ups of agents that found them ready", None, "share"),
 }
 
 

@@ -6,7 +6,7 @@ that is added to a score later are in the partition of the answer's attempt. Row
 `fact!{key}`    the fact, kept; of an answer, with the score as it is now;
 `new!{key}`     the same fact until `llmops.facts.folding` has added it to the sums;
 `judge!{key}!{judge}`   a judge that is to be heard of the answer, until it was;
-`cost!…`, `hour!…`, `slot!…`, `score!…`   the sums.
+`cost!…`, `hour!…`, `slot!…`, `score!…`, `access!…`   the sums.
 The first two are inserted in one transaction, so each fact is counted once, whenever it is added up.
 """
 

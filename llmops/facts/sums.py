@@ -5,6 +5,7 @@ Every sum is a row of the partition that its facts are in, `{kind}!…` with the
 `hour!{workspace}!{agent}!{hour}!{version}`     what an agent's version did in an hour;
 `slot!{workspace}!{agent}!{minute}!{version}`   the same by the minute;
 `score!{workspace}!{agent}!{version}`           what the day's answers of a version were scored;
+`access!{ten minutes}`                          which agents were used, in order (`llmops.facts.accesses`);
 `folded!`                                       how many facts and changes of scores were added in this partition.
 """
 
@@ -20,6 +21,7 @@ from kernel.codec import JsonCodec, Unreadable
 from kernel.tables import Row, Scalar
 from llmops.evaluation.moments import Moments
 from llmops.evaluation.scoring import Score
+from llmops.facts.accesses import AccessSum, access_key, access_of
 from llmops.facts.model import AttemptFact, Call
 from llmops.facts.summary import Summary, summary_of
 from llmops.spend.groups import Group, add_up
@@ -78,13 +80,14 @@ class DaySum:
         return DaySum(self.version, self.day, added(self.parts, other.parts))
 
 
-Sum = CostSum | Cell | DaySum | int
+Sum = CostSum | Cell | DaySum | AccessSum | int
 
 _CODECS: Mapping[str, JsonCodec[Any]] = {
     "cost": JsonCodec(CostSum, whole=True),
     "hour": JsonCodec(Cell, whole=True),
     "slot": JsonCodec(Cell, whole=True),
     "score": JsonCodec(DaySum, whole=True),
+    "access": JsonCodec(AccessSum, whole=True),
     "folded": JsonCodec(int, whole=True),
 }
 
@@ -159,6 +162,8 @@ def _sums_of(fact: AttemptFact) -> Iterator[tuple[str, Sum]]:
     for kind, form in (("hour", HOUR), ("slot", MINUTE)):
         cell = _cell_of(fact, form, summary)
         yield f"{kind}!{who.workspace}!{who.agent}!{cell.start.strftime(form)}!{version}", cell
+    if (access := access_of(fact)) is not None:
+        yield access_key(fact.timing.ended_at), AccessSum((access,))
     if (score := day_sum_of(fact)) is not None:
         yield score_key(who.workspace, who.agent, who.version), score
 
@@ -179,6 +184,8 @@ def dump(amount: Sum) -> Mapping[str, Scalar | None]:
             kind = "hour"
         case DaySum():
             kind = "score"
+        case AccessSum():
+            kind = "access"
         case int():
             kind = "folded"
     return {"sum": _CODECS[kind].dump(amount)}

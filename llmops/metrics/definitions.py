@@ -54,6 +54,11 @@ UNMETERED = Metric(
     "agent.model.unmetered_calls", "counter", "Model calls answered without a usable usage; at an estimate.", ("model",)
 )
 LOOKUPS = Metric("agent.cache.lookups", "counter", "Look-ups of agents ready to run: hit or miss.", ("result",))
+LOADS = Metric("agent.cache.loads", "counter", "Agents opened: for a run, or preloaded.", ("cause",))
+REMOVALS = Metric("agent.cache.removals", "counter", "Agents let go: evicted, or dropped after a change.", ("cause",))
+PRELOADS = Metric(
+    "agent.cache.preloads", "counter", "What became of preloaded agents: used, wasted or failed.", ("result",)
+)
 BLOCKED = Metric("agent.budget.blocks", "counter", "Runs that a budget made wait.", ("agent",))
 APPROVALS_REQUESTED = Metric("agent.approvals.requested", "counter", "Decisions that runs came to need.", ("agent",))
 APPROVALS_CLOSED = Metric("agent.approvals.closed", "counter", "Decisions that runs need no more.", ("agent",))
@@ -71,6 +76,9 @@ COUNTED = (
     UNPRICED,
     UNMETERED,
     LOOKUPS,
+    LOADS,
+    REMOVALS,
+    PRELOADS,
     BLOCKED,
     RUNNING,
     APPROVALS_REQUESTED,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -72,6 +72,7 @@ class SharedMetrics:
         self._push = push
         self._gauges_last = gauges_last
         self._mine: dict[str, _Mine] = {}
+        self._sources: list[Callable[[], None]] = []
         self._timer: asyncio.TimerHandle | None = None
         self._storing: asyncio.Task[None] | None = None
 
@@ -81,12 +82,27 @@ class SharedMetrics:
         counted = self._mine.setdefault(workspace, _Mine()).counted
         key = limited(counted, (metric.name, *labels))
         counted.update(added({key: counted[key]} if key in counted else {}, {key: observed(metric, value)}))
+        self.soon()
+
+    def add_source(self, source: Callable[[], None]) -> None:
+        """Have the function called before counts are read or stored, to `count` what it has added up meanwhile."""
+        self._sources.append(source)
+
+    def soon(self) -> None:
+        """Have counts stored a little later."""
         if self._timer is None:
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(self._interval.total_seconds(), self._store_soon)
 
+    async def by_worker(self, workspace: str) -> Sequence[tuple[str, datetime, Series]]:
+        """Return what each worker has counted lately, and when it stored that last; its id is random."""
+        await self.store()
+        rows = [row async for row in every(self._tables, TABLE, Span.prefix(workspace, _WORKER))]
+        return [(row.key.removeprefix(_WORKER), _at(row), load(row.text("series"))) for row in rows]
+
     async def read(self, workspace: str) -> dict[Key, Numbers]:
         """Return what all workers have counted in the workspace, this one up to this moment."""
+        self._collect()
         mine = self._mine.get(workspace, _Mine())
         rows = {row.key: row async for row in every(self._tables, TABLE, Span(workspace))}
         is_past = bool(mine.etag) and mine.row not in rows
@@ -100,7 +116,10 @@ class SharedMetrics:
 
     async def store(self) -> None:
         """Store what was counted since the last time."""
-        self._timer = None
+        self._collect()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         for workspace, mine in list(self._mine.items()):
             if mine.counted == mine.stored:
                 continue
@@ -112,11 +131,16 @@ class SharedMetrics:
 
     async def aclose(self) -> None:
         """Store what is not stored yet."""
+        self._collect()
         if self._timer is not None:
             self._timer.cancel()
         if self._storing is not None:
             await self._storing
         await self.store()
+
+    def _collect(self) -> None:
+        for source in self._sources:
+            source()
 
     def _store_soon(self) -> None:
         self._storing = asyncio.get_running_loop().create_task(self.store())

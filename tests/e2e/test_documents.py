@@ -30,6 +30,7 @@ def commands(document: str, kind: str) -> str:
         ("docs/configuration-framework.md", '"state":"succeeded"'),
         ("docs/events.md", '"state": "ended"'),
         ("docs/llmops.md", '"kind":"month"'),
+        ("docs/loader.md", '"cache_performance"'),
         ("docs/observability.md", "# TYPE agent_runs_total counter"),
         ("docs/sessions.md", '"state":"succeeded"'),
         ("docs/tools.md", '"name":"order_status"'),

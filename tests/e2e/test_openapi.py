@@ -99,6 +99,10 @@ async def _compose(call: Callable[..., Awaitable[Reply]]) -> None:
 
 async def _operate(call: Callable[..., Awaitable[Reply]], run_id: str) -> None:
     """Call every operation on what watches and limits agents, and on sessions' lives."""
+    for body in ({"agents": ["a"]}, {"agents": ["nobody"]}, {"no": "such field"}):
+        await call("POST", "loader/preload", body)
+    for flag in ("true", "false", "perhaps"):
+        await call("POST", f"loader/optimize?dry_run={flag}")
     limits = {"limits": [{"unit": "calls", "period": "day", "limit": 100}]}
     bodies: dict[str, Any] = {
         "budgets/agent:a": limits,
@@ -118,6 +122,10 @@ async def _operate(call: Callable[..., Awaitable[Reply]], run_id: str) -> None:
         "channels/ops/deliveries",
         "channels/none/deliveries",
         "alerts/fired",
+        "loader",
+        "loader/activity",
+        "loader/what-if?hours=1&workers=2",
+        "loader/what-if?capacity=0",
         "performance",
         "performance/a",
         "performance/nobody",

@@ -90,6 +90,11 @@ GET    metrics metrics function
 GET    openapi.json openapi anonymous
 GET    registry/plan registry_plan function
 GET    registry/plan/{id} registry_plan_get function
+GET    loader loader function
+GET    loader/activity loader_activity function
+GET    loader/what-if loader_what_if function
+POST   loader/optimize loader_optimize function
+POST   loader/preload loader_preload function
 GET    performance performance_list function
 GET    performance/{agent} performance_get function
 GET    performance/{agent}/insights performance_insights function
@@ -267,6 +272,7 @@ def test_other_functions(functions: dict[str, list[dict[str, Any]]]) -> None:
         "evaluate_answers": {"type": "timerTrigger", "schedule": "%EVALUATION_SCHEDULE%"},
         "tend_budgets": {"type": "timerTrigger", "schedule": "%BUDGET_SCHEDULE%"},
         "expire_events": {"type": "timerTrigger", "schedule": "%EVENTS_SCHEDULE%"},
+        "learn_accesses": {"type": "timerTrigger", "schedule": "%LOADER_SCHEDULE%"},
         "evaluate_alerts": {"type": "timerTrigger", "schedule": "%ALERT_SCHEDULE%"},
         "deliver_notifications": {"type": "timerTrigger", "schedule": "%NOTIFY_SCHEDULE%"},
     }

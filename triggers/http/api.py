@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import logging
 import re
@@ -137,10 +138,14 @@ class Api:
                 response = not_allowed(sorted(each.endpoint.method for each in operations))
             else:
                 response = await self._answer(found, req, signals)
+                asyncio.get_running_loop().call_soon(self._preload)  # after the answer is on its way
             current.set_attribute("http.response.status_code", response.status_code)
             if response.status_code >= 500:
                 failed(current, str(response.status_code))
             return response
+
+    def _preload(self) -> None:
+        self._services.preloader.wake()
 
     async def _answer(self, operation: Operation, req: func.HttpRequest, signals: AgentSignals) -> func.HttpResponse:
         endpoint = operation.endpoint

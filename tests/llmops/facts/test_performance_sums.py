@@ -161,7 +161,7 @@ async def test_old_days_are_closed_and_lose_their_details(tables: MemoryTables) 
 
     rows = [row.key async for row in every(tables, "facts", Span("0", partition_before=":"))]
     hours = total(await Figures(tables).hours("default", None, DAY, DAY))
-    assert {key.split("!")[0] for key in rows} == {"fact", "cost", "hour", "score", "folded", "new"}
+    assert {key.split("!")[0] for key in rows} == {"access", "fact", "cost", "hour", "score", "folded", "new"}
     assert hours == expected([*some(20), outcome("late")])
     assert await Folding(tables).fold(later + timedelta(days=1)) == 1, "once a day what is late is added"
     assert total(await Figures(tables).hours("default", None, DAY, DAY)) == hours

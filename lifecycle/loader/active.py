@@ -1,0 +1,52 @@
+"""A live agent in the hands of whoever uses it."""
+
+from __future__ import annotations
+
+import asyncio
+from types import TracebackType
+from typing import Generic, Protocol, TypeVar
+
+from lifecycle.loader.files import AgentConfiguration
+
+A = TypeVar("A")
+
+
+class Note(Protocol):
+    """Notes how a use of an agent went."""
+
+    def __call__(self, agent_id: str, *, answered: bool, ms: float | None, cost_micro_usd: int) -> None:
+        """Note it."""
+        ...
+
+
+class ActiveAgent(Generic[A]):
+    """A live agent, in use as long as somebody holds this object: until then it is not closed, evicted or not.
+
+    As a context manager it yields the agent, and notes how long it was used and whether that raised.
+
+    Attributes:
+        configuration: What it was opened from.
+        agent: What `open_agent` returned. Do not hold it longer than this object.
+    """
+
+    __slots__ = ("__weakref__", "_began", "_note", "agent", "configuration")
+
+    def __init__(self, configuration: AgentConfiguration, agent: A, note: Note) -> None:
+        self._note = note
+        self._began: list[float] = []
+        self.configuration = configuration
+        self.agent = agent
+
+    def report(self, *, answered: bool, ms: float | None = None, cost_micro_usd: int = 0) -> None:
+        """Say how a use went: whether it was answered, how long it took in milliseconds, and what it cost."""
+        self._note(self.configuration.agent_id, answered=answered, ms=ms, cost_micro_usd=cost_micro_usd)
+
+    async def __aenter__(self) -> A:
+        self._began.append(asyncio.get_running_loop().time())
+        return self.agent
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        ms = (asyncio.get_running_loop().time() - self._began.pop()) * 1000
+        self.report(answered=exc is None, ms=ms)

@@ -1,0 +1,411 @@
+"""A lazy loader of agents as a library: many configurations on disk, few agents live, in one process.
+
+async with LazyAgentLoader(cache_directory="agents", open_agent=open_agent) as loader:
+    await loader.add_agent_configuration(AgentConfiguration("legal", system_prompt="You know contracts."))
+    async with await loader.get_agent("legal") as agent:
+        print(await agent.run("May I sublet?"))
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Generic, Self, TypeVar
+from weakref import WeakValueDictionary
+
+from kernel.clock import Clock
+from kernel.errors import Conflict, InvalidInput, NotFound, Unavailable
+from kernel.ids import agent_name
+from lifecycle.loader.active import ActiveAgent
+from lifecycle.loader.activity import ActivityBook, Key, Use, companions, ended
+from lifecycle.loader.background import Background
+from lifecycle.loader.cache import AgentCache, Cause
+from lifecycle.loader.files import AgentConfiguration, LoaderFiles, checked
+from lifecycle.loader.metrics import ActivityReport, LoaderMetrics, reported
+from lifecycle.loader.plan import Plan, optimized
+from lifecycle.loader.policies import POLICIES, PolicyName
+from lifecycle.loader.preloads import Preloads
+
+log = logging.getLogger(__name__)
+
+A = TypeVar("A")
+RETENTION_S = 30 * 86_400.0
+"""How long an agent's activity is kept after its last use, in seconds."""
+_SAVE_EVERY = 500
+"""Uses after which the activity is saved: a process that is killed loses so many at most."""
+_LEAST_SHARE = 0.3
+"""A companion is preloaded if it is used after the agent at least so often, 0-1."""
+_BOOK = 2048
+
+
+class LazyAgentLoader(Generic[A]):
+    """Opens agents on their first use, and holds those worth holding. Belongs to one event loop and one directory."""
+
+    def __init__(
+        self,
+        max_active_agents: int = 50,
+        max_total_configurations: int = 1000,
+        cache_directory: str | Path = "agents",
+        preload_threshold: float = 0.7,
+        cleanup_interval: float = 3600,
+        *,
+        open_agent: Callable[[AgentConfiguration], Awaitable[A]],
+        close_agent: Callable[[A], Awaitable[None]] | None = None,
+        policy: PolicyName = "sieve",
+        preload_share: float = 0.8,
+        clock: Clock | None = None,
+    ) -> None:
+        """Make a loader; nothing is read or opened yet.
+
+        Args:
+            max_active_agents: Most agents held; those beyond it are closed once nobody uses them.
+            max_total_configurations: Most configurations.
+            cache_directory: Where configurations and activity are kept; made when it is missing.
+            preload_threshold: Least priority of an agent to be preloaded, 0-1.
+            cleanup_interval: How often the cache is optimised and the activity saved, in seconds.
+            open_agent: Returns a live agent for a configuration.
+            close_agent: Releases a live agent; None where there is nothing to release.
+            policy: Which agent goes when there is no room.
+            preload_share: Share of the places that may hold preloaded agents at first, 0-1; 0 switches preloading off.
+            clock: The time; None for the system's.
+
+        Raises:
+            InvalidInput: A number is out of its bounds (code `invalid_setting`).
+        """
+        _check(max_active_agents, max_total_configurations, preload_threshold, cleanup_interval, preload_share, policy)
+        self._max_total = max_total_configurations
+        self._threshold = preload_threshold
+        self._interval = cleanup_interval
+        self._open_agent = open_agent
+        self._close_agent = close_agent
+        self._clock = clock or (lambda: datetime.now(UTC))
+        self._files = LoaderFiles(Path(cache_directory))
+        self._cache: AgentCache[str, ActiveAgent[A]] = AgentCache(max_active_agents, policy, self._removed)
+        self._background = Background(self._closing)
+        self._alive: WeakValueDictionary[str, ActiveAgent[A]] = WeakValueDictionary()
+        self._preloads = Preloads(max_active_agents, preload_share)
+        self._book: ActivityBook | None = None
+        self._total: int | None = None
+        self._opening: dict[str, asyncio.Task[ActiveAgent[A]]] = {}
+        self._changing = asyncio.Lock()
+        self._reading = asyncio.Lock()
+        self._loads = 0
+        self._failures = 0
+        self._uses: list[tuple[str, object]] = []
+        self._unsaved = 0
+        self._closed = False
+
+    async def add_agent_configuration(self, configuration: AgentConfiguration) -> None:
+        """Add or replace a configuration. An agent that is live with the earlier one is not used again.
+
+        Raises:
+            InvalidInput: It is not valid; nothing is changed.
+            Conflict: There are as many as there may be (code `too_many_configurations`).
+            Unavailable: It cannot be written.
+        """
+        checked(configuration)
+        configuration = replace(configuration, created_at=configuration.created_at or self._clock())
+        async with self._changing:
+            total = await self._count()
+            known = await asyncio.to_thread(self._files.load, configuration.agent_id)
+            if known is None and total >= self._max_total:
+                msg = f"There are {total} configurations, which is as many as there may be."
+                raise Conflict(msg, code="too_many_configurations")
+            if await asyncio.to_thread(self._files.save, configuration):
+                self._total = total + 1
+            self._let_go(configuration.agent_id)
+
+    async def remove_agent_configuration(self, agent_id: str) -> None:
+        """Remove a configuration and its activity; an agent in use is closed when it is not any more.
+
+        Raises:
+            NotFound: There is none of the id.
+        """
+        agent_name(agent_id)
+        async with self._changing:
+            total = await self._count()
+            if not await asyncio.to_thread(self._files.delete, agent_id):
+                raise _not_found(agent_id)
+            self._total = total - 1
+            self._let_go(agent_id)
+            (await self._activity()).forget(_key(agent_id))
+
+    async def get_agent(self, agent_id: str, *, user: object = None) -> ActiveAgent[A]:
+        """Return the live agent, opened if it was not.
+
+        Args:
+            agent_id: Its configuration's id.
+            user: On whose behalf; agents that one user uses in turn are learnt as companions. None for nobody's.
+
+        Raises:
+            NotFound: There is no such configuration.
+            Conflict: The loader is closed.
+        """
+        if self._closed:
+            raise Conflict("The loader is closed.", code="loader_closed")
+        active = self._cache.get(agent_id)
+        if active is None:
+            active = await self._load(agent_id)
+            if self._alive.get(agent_id) is active:  # else its configuration was changed meanwhile
+                self._cache.put(agent_id, active)
+        if self._preloads.waiting:
+            self._preloads.used(_key(agent_id))
+        self._uses.append((agent_id, user))
+        if len(self._uses) == 1:
+            asyncio.get_running_loop().call_soon(self._learn)
+        return active
+
+    async def preload_agents(self, agent_ids: Iterable[str] | None = None) -> Sequence[str]:
+        """Open agents that are not live, without evicting any; return those that were opened.
+
+        Args:
+            agent_ids: Which; None for those whose priority reaches the threshold, within what preloading has earned.
+
+        Raises:
+            NotFound: One of `agent_ids` has no configuration.
+        """
+        if agent_ids is None:
+            ranked = (await self._activity()).ranked(self._now)
+            wanted = [one.key[1] for one in ranked if one.priority >= self._threshold and one.key[1] not in self._cache]
+            return await self._preload(wanted[: self._preloads.left], strict=False)
+        return await self._preload(list(dict.fromkeys(agent_ids)), strict=True)
+
+    async def optimize_cache(self, *, dry_run: bool = False) -> Plan:
+        """Evict agents not used for a day or of low priority, preload those of high priority, and return what and why.
+
+        Args:
+            dry_run: Whether only to say it.
+        """
+        book = await self._activity()
+        now = self._now
+        self._preloads.expire(now)
+        plan = optimized(
+            book.ranked(now),
+            {_key(agent_id): 0.0 for agent_id in self._cache},
+            capacity=self._cache.capacity,
+            threshold=self._threshold,
+            allowance=self._preloads.left,
+            now=now,
+            busy=[_key(agent_id) for agent_id in self._opening],
+        )
+        if dry_run:
+            return plan
+        for step in plan.evictions:
+            self._cache.drop(step.key[1])
+        await self._preload([step.key[1] for step in plan.preloads], strict=False)
+        book.forget_before(now - RETENTION_S)
+        await self._save()
+        return plan
+
+    async def get_cache_metrics(self) -> LoaderMetrics:
+        """Return how well the cache does."""
+        ranked = (await self._activity()).ranked(self._now)
+        return LoaderMetrics(
+            hits=self._cache.hits,
+            misses=self._cache.misses,
+            loads=self._loads,
+            failures=self._failures,
+            evictions=self._cache.evictions,
+            active=len(self._cache),
+            max_active=self._cache.capacity,
+            configurations=await self._count(),
+            preloaded=self._preloads.loaded,
+            preload_failures=self._preloads.failed,
+            preloads_used=self._preloads.allowance.used,
+            preloads_wasted=self._preloads.allowance.wasted,
+            candidates=sum(one.priority >= self._threshold and one.key[1] not in self._cache for one in ranked),
+            set_aside=tuple(self._files.set_aside),
+        )
+
+    async def get_agent_activity_report(self) -> Sequence[ActivityReport]:
+        """Return the agents used in the last 30 days, those of the highest priority first."""
+        book = await self._activity()
+        book.forget_before(self._now - RETENTION_S)
+        return [reported(one, active=one.key[1] in self._cache, now=self._now) for one in book.ranked(self._now)]
+
+    async def close(self) -> None:
+        """Stop what runs in the background, save the activity, and close the agents that nobody uses.
+
+        Those still in use are closed when they are not any more. Closing twice is no error.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        await self._background.stop()
+        for agent_id in self._cache:
+            self._cache.drop(agent_id)
+        if self._uses:
+            await self._activity()
+        await self._save()
+        await self._background.closed()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    @property
+    def _now(self) -> float:
+        return self._clock().timestamp()
+
+    def _learn(self) -> None:
+        """Add the latest uses to what is known, and preload what is likely to be used next."""
+        if self._closed:
+            return
+        self._background.every(self._interval, self.optimize_cache)
+        book = self._book
+        if book is None:
+            return
+        for agent_id, _ in self._drain(book):
+            likely = [other[1] for other, _ in companions(book.agents, _key(agent_id), _LEAST_SHARE)]
+            wanted = [other for other in likely if other not in self._cache][: self._preloads.left]
+            if wanted and not self._cache.full:
+                self._background.start(self._preload(wanted, strict=False))
+        if self._unsaved >= _SAVE_EVERY:
+            self._unsaved = 0
+            self._background.start(self._save())
+
+    def _note(self, agent_id: str, *, answered: bool, ms: float | None, cost_micro_usd: int) -> None:
+        book = self._book
+        if book is None:
+            return
+        self._drain(book)
+        if (known := book.agents.get(_key(agent_id))) is not None:
+            book.agents[_key(agent_id)] = ended(known, answered=answered, ms=ms, micro_usd=cost_micro_usd)
+
+    def _drain(self, book: ActivityBook) -> Sequence[tuple[str, object]]:
+        uses, self._uses = self._uses, []
+        now = self._now
+        for agent_id, user in uses:
+            book.add(Use(now, _key(agent_id), user))
+        self._unsaved += len(uses)
+        return uses
+
+    async def _load(self, agent_id: str) -> ActiveAgent[A]:
+        """Open once, for however many callers ask meanwhile; one that is evicted and still in use is taken again."""
+        if (alive := self._alive.get(agent_id)) is not None:
+            return alive
+        opening = self._opening.get(agent_id)
+        if opening is None:
+            opening = self._opening[agent_id] = asyncio.create_task(self._opened(agent_id))
+            opening.add_done_callback(partial(self._opening_done, agent_id))
+        return await asyncio.shield(opening)  # a caller that is cancelled takes nothing from the others
+
+    def _opening_done(self, agent_id: str, opening: asyncio.Task[ActiveAgent[A]]) -> None:
+        if self._opening.get(agent_id) is opening:
+            del self._opening[agent_id]
+        if not opening.cancelled():
+            opening.exception()  # seen, even when nobody is left to raise it to
+
+    async def _opened(self, agent_id: str) -> ActiveAgent[A]:
+        agent_name(agent_id)
+        await self._loaded()
+        configuration = await asyncio.to_thread(self._files.load, agent_id)
+        if configuration is None:
+            raise _not_found(agent_id)
+        try:
+            agent = await self._open_agent(configuration)
+        except Exception:
+            self._failures += 1
+            raise
+        self._loads += 1
+        active = ActiveAgent(configuration, agent, self._note)
+        self._background.watch(active, agent)
+        if self._opening.get(agent_id) is asyncio.current_task():  # else its configuration was changed meanwhile
+            self._alive[agent_id] = active
+        return active
+
+    async def _preload(self, agent_ids: Sequence[str], *, strict: bool) -> Sequence[str]:
+        opened: list[str] = []
+        for agent_id in agent_ids:
+            while others := list(self._opening.values()):  # somebody waits for an agent: that one goes first
+                await asyncio.wait(others)
+                await asyncio.sleep(0)  # for it to be taken off the list
+            if agent_id in self._cache or (not strict and self._preloads.hopeless(_key(agent_id))):
+                continue
+            if self._cache.full:
+                break
+            try:
+                active = await self._load(agent_id)
+            except Exception as error:  # agents are opened by code that is not ours
+                self._preloads.fail(_key(agent_id))
+                if strict:
+                    raise
+                log.warning(
+                    "preloading %s failed: %s", agent_id, type(error).__name__, extra={"event": "loader.preload_failed"}
+                )
+                continue
+            if self._alive.get(agent_id) is active and self._cache.put_if_room(agent_id, active):
+                self._preloads.add(_key(agent_id), self._now)
+                opened.append(agent_id)
+        return opened
+
+    async def _activity(self) -> ActivityBook:
+        book = await self._loaded()
+        self._drain(book)
+        return book
+
+    async def _loaded(self) -> ActivityBook:
+        """Return what is known of uses, read before the first agent is opened."""
+        async with self._reading:
+            if self._book is None:
+                agents = await asyncio.to_thread(self._files.load_activity)
+                self._book = ActivityBook(_BOOK, {_key(agent_id): found for agent_id, found in agents.items()})
+        return self._book
+
+    async def _count(self) -> int:
+        if self._total is None:
+            self._total = await asyncio.to_thread(self._files.count)
+        return self._total
+
+    async def _save(self) -> None:
+        if self._book is not None:
+            agents = {key[1]: activity for key, activity in self._book.agents.items()}
+            try:
+                await asyncio.to_thread(self._files.save_activity, agents)
+            except Unavailable as error:
+                log.warning("activity not saved: %s", error.detail, extra={"event": "loader.activity_not_saved"})
+
+    def _let_go(self, agent_id: str) -> None:
+        self._cache.drop(agent_id)
+        self._alive.pop(agent_id, None)
+        self._opening.pop(agent_id, None)
+
+    def _removed(self, agent_id: str, _active: ActiveAgent[A], _cause: Cause) -> None:
+        self._preloads.removed(_key(agent_id))
+
+    async def _closing(self, agent: A) -> None:
+        if self._close_agent is not None:
+            await self._close_agent(agent)
+
+
+def _key(agent_id: str) -> Key:
+    return ("", agent_id)
+
+
+def _not_found(agent_id: str) -> NotFound:
+    return NotFound(f"There is no configuration {agent_id!r}.", code="configuration_not_found")
+
+
+def _check(max_active: int, max_total: int, threshold: float, interval_s: float, share: float, policy: str) -> None:
+    wrong: Mapping[str, tuple[bool, str]] = {
+        "max_active_agents": (max_active >= 1, "must be at least 1"),
+        "max_total_configurations": (max_total >= 1, "must be at least 1"),
+        "preload_threshold": (0 <= threshold <= 1, "must be from 0 to 1"),
+        "cleanup_interval": (0 < interval_s <= 366 * 86_400, "must be above 0 and at most 366 days"),
+        "preload_share": (0 <= share <= 1, "must be from 0 to 1"),
+        "policy": (policy in POLICIES, f"must be one of {', '.join(POLICIES)}"),
+    }
+    fields = {f"/{name}": text for name, (right, text) in wrong.items() if not right}
+    if fields:
+        msg = "The loader's settings are not valid: " + "; ".join(f"{at[1:]} {text}" for at, text in fields.items())
+        raise InvalidInput(msg, code="invalid_setting", fields=fields)

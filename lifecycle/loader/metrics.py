@@ -1,0 +1,112 @@
+"""What is said of a loader: how well it does, and how agents are used. Values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from lifecycle.loader.activity import Ranked
+
+
+@dataclass(frozen=True, slots=True)
+class LoaderMetrics:
+    """How well a loader's cache does.
+
+    Attributes:
+        hits: Agents that were live when they were asked for.
+        misses: Agents that had to be opened first.
+        loads: Agents opened, preloaded ones included.
+        failures: Agents that could not be opened.
+        evictions: Agents that went for want of room.
+        active: Agents held now.
+        max_active: Most agents held.
+        configurations: Agents that can be loaded; None where they are not counted.
+        preloaded: Agents opened before anybody asked for them.
+        preload_failures: Agents that could not be.
+        preloads_used: Preloaded agents that were used.
+        preloads_wasted: Preloaded agents that went, or stayed for an hour, without a use.
+        candidates: Agents worth preloading that are not held.
+        set_aside: Files that could not be read, and where they are now.
+    """
+
+    hits: int = 0
+    misses: int = 0
+    loads: int = 0
+    failures: int = 0
+    evictions: int = 0
+    active: int = 0
+    max_active: int = 0
+    configurations: int | None = None
+    preloaded: int = 0
+    preload_failures: int = 0
+    preloads_used: int = 0
+    preloads_wasted: int = 0
+    candidates: int = 0
+    set_aside: Sequence[str] = ()
+
+    @property
+    def hit_rate(self) -> float | None:
+        """Hits over look-ups, 0-1; None without any."""
+        asked = self.hits + self.misses
+        return self.hits / asked if asked else None
+
+    @property
+    def utilization(self) -> float:
+        """Share of the places that are taken, 0-1."""
+        return self.active / self.max_active if self.max_active else 0.0
+
+    @property
+    def load_efficiency(self) -> float | None:
+        """Share of the attempts to open an agent that succeeded, 0-1; None without any."""
+        tried = self.loads + self.failures
+        return self.loads / tried if tried else None
+
+
+@dataclass(frozen=True, slots=True)
+class ActivityReport:
+    """How an agent is used.
+
+    Attributes:
+        workspace: Its workspace; empty in the library, which has none.
+        agent_id: The agent.
+        active: Whether it is held now.
+        last_used: Aware UTC.
+        usage_count: Uses since it is known.
+        recent_uses: The same, a use three days ago counting half.
+        success_rate: Share of the recent uses that succeeded, 0-1; None where nothing is known.
+        average_response_time_ms: Of the recent uses; None where nothing is known.
+        total_cost_micro_usd: What its uses cost.
+        priority_score: How much it is worth holding, 0-1.
+        companions: Agents used after it by the same user, and how often, 0-1.
+    """
+
+    workspace: str
+    agent_id: str
+    active: bool
+    last_used: datetime
+    usage_count: int
+    recent_uses: float
+    success_rate: float | None
+    average_response_time_ms: float | None
+    total_cost_micro_usd: int
+    priority_score: float
+    companions: Sequence[tuple[str, float]] = ()
+
+
+def reported(ranked: Ranked, *, active: bool, now: float) -> ActivityReport:
+    """Return what is said of an agent's use; `now` in seconds since 1970 UTC."""
+    activity = ranked.activity
+    return ActivityReport(
+        workspace=ranked.key[0],
+        agent_id=ranked.key[1],
+        active=active,
+        last_used=datetime.fromtimestamp(activity.last_used, UTC),
+        usage_count=activity.total,
+        recent_uses=activity.uses_at(now),
+        success_rate=activity.success_rate,
+        average_response_time_ms=activity.average_ms,
+        total_cost_micro_usd=activity.micro_usd,
+        priority_score=ranked.priority,
+        companions=[(agent, activity.companion_share(agent)) for agent, _ in activity.companions],
+    )

@@ -1,0 +1,226 @@
+"""How well the workers' caches do for a workspace, how its agents are used, and what another cache would hit."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from functools import reduce
+
+from kernel.clock import Clock
+from kernel.errors import InvalidInput
+from lifecycle.loader.metrics import ActivityReport, LoaderMetrics, reported
+from lifecycle.loader.policies import POLICIES, PolicyName
+from lifecycle.loader.ranking import AccessHistory, Rankings
+from lifecycle.loader.resolver import AgentResolver
+from lifecycle.loader.simulation import Replay, clairvoyant, fitting_capacity, replay, static
+from lifecycle.registry.counts import LifecycleCounts
+from llmops.metrics.definitions import LOADS, LOOKUPS, PRELOADS, REMOVALS
+from llmops.metrics.series import Series
+from llmops.metrics.shared import SharedMetrics
+
+MAX_CAPACITY = 10_000
+MAX_WORKERS = 64
+MAX_HOURS = 30 * 24
+MAX_REPLAYED = 200_000
+"""Most accesses that are replayed, the latest ones: some seconds of work."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerMetrics:
+    """A worker's part.
+
+    Attributes:
+        worker: A random id.
+        at: Until when it has counted, aware UTC.
+        metrics: What it has come to, since the worker started.
+    """
+
+    worker: str
+    at: datetime
+    metrics: LoaderMetrics
+
+
+@dataclass(frozen=True, slots=True)
+class LoaderState:
+    """How the caches of a workspace's agents do.
+
+    Attributes:
+        policy: Which agent goes when a cache is full.
+        total: All workers that reported lately together; `max_active` is that of each, times the workers.
+        workers: Each of them.
+        learned_until: Until when accesses are part of the ranking; None before the first.
+    """
+
+    policy: PolicyName
+    total: LoaderMetrics
+    workers: Sequence[WorkerMetrics]
+    learned_until: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class WhatIf:
+    """What caches would have hit of the recorded accesses.
+
+    Attributes:
+        accesses: How many were replayed.
+        capacity: The size of each worker's cache.
+        workers: How many caches.
+        replays: What each policy would have come to.
+        clairvoyant: The most any policy could have hit, with one worker.
+        static: What the agents used most would have hit, held from the beginning, with one worker.
+        suggested_capacity: The smallest size that hits as often as `most`, within one point; with one worker.
+    """
+
+    accesses: int
+    capacity: int
+    workers: int
+    replays: dict[PolicyName, Replay]
+    clairvoyant: Replay
+    static: Replay
+    suggested_capacity: int
+
+
+class LoaderOverview:
+    """Reads what there is to say of the workers' caches."""
+
+    def __init__(
+        self,
+        rankings: Rankings,
+        history: AccessHistory,
+        metrics: SharedMetrics,
+        counts: LifecycleCounts,
+        resolver: AgentResolver,
+        clock: Clock,
+        *,
+        policy: PolicyName,
+        threshold: float,
+    ) -> None:
+        self._rankings = rankings
+        self._history = history
+        self._metrics = metrics
+        self._counts = counts
+        self._resolver = resolver
+        self._clock = clock
+        self._policy: PolicyName = policy
+        self._threshold = threshold
+
+    async def state(self, workspace: str) -> LoaderState:
+        """Return how the caches do for the workspace's agents, by worker and in all."""
+        ranking, rows, lifecycle = await asyncio.gather(
+            self._rankings.read(),
+            self._metrics.by_worker(workspace),
+            self._counts.read(workspace, self._clock(), 1),
+        )
+        capacity = self._resolver.cache.capacity
+        workers = [WorkerMetrics(worker, at, _metrics(series, capacity)) for worker, at, series in rows]
+        total = reduce(_added, (worker.metrics for worker in workers), LoaderMetrics())
+        candidates = [
+            one
+            for one in ranking.book.ranked(self._clock().timestamp())
+            if one.key[0] == workspace and one.priority >= self._threshold and one.key not in self._resolver.cache
+        ]
+        total = replace(total, configurations=sum(lifecycle.states.values()), candidates=len(candidates))
+        return LoaderState(self._policy, total, workers, ranking.learned_until)
+
+    async def activity(self, workspace: str) -> Sequence[ActivityReport]:
+        """Return how the workspace's agents are used that are ranked, those of the highest priority first.
+
+        `active` says whether this worker holds the agent.
+        """
+        ranking = await self._rankings.read()
+        now = self._clock().timestamp()
+        return [
+            reported(one, active=one.key in self._resolver.cache, now=now)
+            for one in ranking.book.ranked(now)
+            if one.key[0] == workspace
+        ]
+
+    async def what_if(
+        self,
+        workspace: str,
+        *,
+        policy: str | None = None,
+        capacity: int | None = None,
+        workers: int = 1,
+        hours: int = 24,
+        most: int = 500,
+    ) -> WhatIf:
+        """Return what caches would have hit of the workspace's accesses of the last hours.
+
+        Args:
+            workspace: The workspace.
+            policy: One policy; None for all.
+            capacity: The size of each cache; None for that of this worker's.
+            workers: Number of caches, each with its share of the accesses.
+            hours: How far back, at most 30 days.
+            most: The largest cache there may be memory for.
+
+        Raises:
+            InvalidInput: One is out of its bounds (code `invalid_setting`).
+        """
+        capacity = self._resolver.cache.capacity if capacity is None else capacity
+        bounds = {"capacity": (capacity, MAX_CAPACITY), "workers": (workers, MAX_WORKERS), "hours": (hours, MAX_HOURS)}
+        for name, (value, limit) in {**bounds, "most": (most, MAX_CAPACITY)}.items():
+            if not 1 <= value <= limit:
+                raise InvalidInput(
+                    f"{name} must be from 1 to {limit}.", code="invalid_setting", fields={f"/{name}": "out of bounds"}
+                )
+        if policy is not None and policy not in POLICIES:
+            text = f"must be one of {', '.join(POLICIES)}"
+            raise InvalidInput(f"policy {text}.", code="invalid_setting", fields={"/policy": text})
+        now = self._clock()
+        accesses = await self._history.read(now - timedelta(hours=hours), now)
+        keys = [access.agent for access in accesses if access.workspace == workspace][-MAX_REPLAYED:]
+        wanted: list[PolicyName] = [name for name in POLICIES if policy in (None, name)]
+        return await asyncio.to_thread(_what_if, keys, wanted, capacity, workers, max(most, capacity))
+
+
+def _what_if(keys: Sequence[str], policies: Sequence[PolicyName], capacity: int, workers: int, most: int) -> WhatIf:
+    return WhatIf(
+        len(keys),
+        capacity,
+        workers,
+        {policy: replay(keys, policy, capacity, workers=workers) for policy in policies},
+        clairvoyant(keys, capacity),
+        static(keys, capacity),
+        fitting_capacity(keys, policies[0], 1, most),
+    )
+
+
+def _metrics(series: Series, capacity: int) -> LoaderMetrics:
+    def count(*key: str) -> int:
+        return round(series.get(key, (0.0,))[0])
+
+    loads = count(LOADS.name, "run") + count(LOADS.name, "preload")
+    evictions = count(REMOVALS.name, "evicted")
+    return LoaderMetrics(
+        hits=count(LOOKUPS.name, "hit"),
+        misses=count(LOOKUPS.name, "miss"),
+        loads=loads,
+        failures=count(PRELOADS.name, "failed"),
+        evictions=evictions,
+        active=max(0, loads - evictions - count(REMOVALS.name, "dropped")),
+        max_active=capacity,
+        preloaded=count(LOADS.name, "preload"),
+        preload_failures=count(PRELOADS.name, "failed"),
+        preloads_used=count(PRELOADS.name, "used"),
+        preloads_wasted=count(PRELOADS.name, "wasted"),
+    )
+
+
+def _added(one: LoaderMetrics, other: LoaderMetrics) -> LoaderMetrics:
+    return LoaderMetrics(
+        hits=one.hits + other.hits,
+        misses=one.misses + other.misses,
+        loads=one.loads + other.loads,
+        failures=one.failures + other.failures,
+        evictions=one.evictions + other.evictions,
+        active=one.active + other.active,
+        max_active=one.max_active + other.max_active,
+        preloaded=one.preloaded + other.preloaded,
+        preload_failures=one.preload_failures + other.preload_failures,
+        preloads_used=one.preloads_used + other.preloads_used,
+        preloads_wasted=one.preloads_wasted + other.preloads_wasted,
+    )

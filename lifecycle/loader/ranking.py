@@ -1,0 +1,228 @@
+"""Which agents are worth holding, shared by all workers: a bounded set of rows that a timer brings up to date.
+
+Table `loader`, partition `ranking`: `progress` up to which ten minutes accesses were read; `agents!{number}` a hundred
+agents each, with their activity; `requested!{workspace}!{agent}` an agent that somebody asked to have preloaded, until
+`until`. A worker reads the partition in one request. What the timer writes, it writes in one transaction, so that each
+access counts once whatever dies and however many do it at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from kernel.clock import Clock
+from kernel.codec import JsonCodec, all_readable, readable
+from kernel.tables import (
+    MAX_WRITES,
+    Delete,
+    Insert,
+    Replace,
+    Row,
+    RowChanged,
+    RowExists,
+    Span,
+    Tables,
+    Upsert,
+    Write,
+    every,
+)
+from lifecycle.loader.activity import TOGETHER_WITHIN_S, Activity, ActivityBook, Key, Use
+from llmops.facts import sums
+from llmops.facts.accesses import Access, AccessSum, access_key, in_order
+from llmops.facts.store import SHARDS, days, partition
+from llmops.facts.store import TABLE as FACTS
+
+TABLE = "loader"
+RANKED = 512
+"""Most agents that are ranked, of all workspaces together."""
+RETENTION = timedelta(days=30)
+"""How long accesses are kept."""
+REQUESTED_FOR = timedelta(hours=24)
+"""How long workers preload an agent that somebody asked for."""
+MAX_REQUESTED = 100
+_SETTLED = timedelta(minutes=3)
+"""Accesses are read once their ten minutes are over for so long: by then facts are added up."""
+_FIRST = timedelta(hours=24)
+_PARTITION = "ranking"
+_PROGRESS = "progress"
+_A_ROW = 100
+
+
+@dataclass(frozen=True, slots=True)
+class RankedAgent:
+    """An agent and its activity."""
+
+    workspace: str
+    agent: str
+    activity: Activity
+
+
+@dataclass(frozen=True, slots=True)
+class RankedAgents:
+    """A hundred of them."""
+
+    agents: tuple[RankedAgent, ...]
+
+
+_CODEC = JsonCodec(RankedAgents)
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """What workers go by.
+
+    Attributes:
+        book: The activity of the agents used most.
+        requested: Agents that are to be preloaded because somebody asked for it.
+        learned_until: Until when accesses are part of it; None before the first.
+    """
+
+    book: ActivityBook = field(default_factory=lambda: ActivityBook(RANKED))
+    requested: Sequence[Key] = ()
+    learned_until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """What a pass of the timer did: how many accesses it read, and how many agents are ranked."""
+
+    accesses: int
+    agents: int
+
+
+class AccessHistory:
+    """Reads who used which agents when. Costs what was used, not what is registered."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+    async def read(self, since: datetime, before: datetime) -> Sequence[Access]:
+        """Return the accesses of the ten minutes that begin from `since` on and before `before`, in order of time."""
+        found: list[Access] = []
+        last = before - timedelta(microseconds=1)
+        for day in days(since.date(), last.date()):
+            for number in range(SHARDS):
+                span = Span(partition(day, number), key_from=access_key(since), key_before=access_key(last) + "\x20")
+                async for total in all_readable(every(self._tables, FACTS, span), sums.load, "sum of accesses"):
+                    if isinstance(total, AccessSum):
+                        found += total.accesses
+        return sorted(found, key=in_order)
+
+    async def forget(self, day: datetime) -> int:
+        """Delete the accesses of a day; return how many rows that were."""
+        count = 0
+        for number in range(SHARDS):
+            home = partition(day.date(), number)
+            rows = [row async for row in every(self._tables, FACTS, Span.prefix(home, "access!"))]
+            for begin in range(0, len(rows), MAX_WRITES):
+                part = rows[begin : begin + MAX_WRITES]
+                try:
+                    await self._tables.commit(FACTS, [Delete(home, row.key) for row in part])
+                except RowChanged:
+                    continue  # another timer is at it; the next pass finds what is left
+                count += len(part)
+        return count
+
+
+class Rankings:
+    """Keeps the ranking."""
+
+    def __init__(self, tables: Tables, clock: Clock) -> None:
+        self._tables = tables
+        self._history = AccessHistory(tables)
+        self._clock = clock
+
+    async def read(self) -> Ranking:
+        """Return the ranking as it is; one request."""
+        return _ranking([row async for row in every(self._tables, TABLE, Span(_PARTITION))], self._clock())
+
+    async def learn(self) -> Learned:
+        """Add the accesses that are new to the ranking. Doing it again, or at the same time, adds nothing twice."""
+        now = self._clock()
+        rows = [row async for row in every(self._tables, TABLE, Span(_PARTITION))]
+        ranking = _ranking(rows, now)
+        until = _slot(now - _SETTLED)
+        since = max(ranking.learned_until or until - _FIRST, until - _FIRST)
+        if since >= until:
+            return Learned(0, len(ranking.book.agents))
+        together = timedelta(seconds=TOGETHER_WITHIN_S)
+        accesses = await self._history.read(since - together, until)
+        new = [access for access in accesses if access.at >= since.timestamp()]
+        for access in accesses:
+            if access.at < since.timestamp():
+                ranking.book.seen(_use(access))
+        ranking.book.add_all(_use(access) for access in new)
+        ranking.book.trim(now.timestamp())
+        ranking.book.forget_before((now - RETENTION).timestamp())
+        try:
+            await self._tables.commit(TABLE, _writes(ranking.book, rows, until))
+        except (RowChanged, RowExists):
+            return Learned(0, len(ranking.book.agents))  # another timer has read the same
+        if until.date() != since.date():
+            await self._history.forget(until - RETENTION - timedelta(days=1))
+        return Learned(len(new), len(ranking.book.agents))
+
+    async def request(self, keys: Sequence[Key]) -> None:
+        """Have every worker preload these agents from its next look at the ranking on, for a day."""
+        until = self._clock() + REQUESTED_FOR
+        writes: list[Write] = [
+            Upsert(Row(_PARTITION, f"requested!{workspace}!{agent}", {"until": until}))
+            for workspace, agent in keys[:MAX_WRITES]
+        ]
+        if writes:
+            await self._tables.commit(TABLE, writes)
+
+
+def _use(access: Access) -> Use:
+    return Use(
+        float(access.at),
+        (access.workspace, access.agent),
+        access.user,
+        access.answered,
+        float(access.ms) if access.answered else None,
+        access.micro_usd,
+    )
+
+
+def _slot(moment: datetime) -> datetime:
+    """Return the begin of the ten minutes that the moment falls in."""
+    utc = moment.astimezone(UTC)
+    return utc - timedelta(minutes=utc.minute % 10, seconds=utc.second, microseconds=utc.microsecond)
+
+
+def _ranking(rows: Sequence[Row], now: datetime) -> Ranking:
+    book = ActivityBook(RANKED)
+    agents = [row for row in rows if row.key.startswith("agents!")]
+    for found in readable(agents, lambda row: _CODEC.load(row.text("agents")), "ranked agents"):
+        book.agents.update({(one.workspace, one.agent): one.activity for one in found.agents})
+    requested: list[Key] = []
+    for row in rows:
+        until = row.moment("until")
+        if row.key.startswith("requested!") and until is not None and until > now:
+            _, workspace, agent = row.key.split("!")
+            requested.append((workspace, agent))
+    progress = next((row for row in rows if row.key == _PROGRESS), None)
+    return Ranking(book, requested[:MAX_REQUESTED], progress.moment("until") if progress else None)
+
+
+def _writes(book: ActivityBook, rows: Sequence[Row], until: datetime) -> list[Write]:
+    known = {row.key: row for row in rows}
+    progress = known.get(_PROGRESS)
+    row = Row(_PARTITION, _PROGRESS, {"until": until}, progress.etag if progress else "")
+    writes: list[Write] = [Replace(row) if progress else Insert(row)]
+    agents = [RankedAgent(*key, activity) for key, activity in book.agents.items()]
+    keys: set[str] = set()
+    for number, begin in enumerate(range(0, len(agents), _A_ROW)):
+        key = f"agents!{number:03d}"
+        keys.add(key)
+        values = {"agents": _CODEC.dump(RankedAgents(tuple(agents[begin : begin + _A_ROW])))}
+        writes.append(Upsert(Row(_PARTITION, key, values)))
+    gone = [key for key in known if key.startswith("agents!") and key not in keys]
+    gone += [
+        key
+        for key, row in known.items()
+        if (end := row.moment("until")) and key.startswith("requested!") and end < until
+    ]
+    return writes + [Delete(_PARTITION, key) for key in gone[: MAX_WRITES - len(writes)]]

@@ -1,0 +1,90 @@
+"""Handlers of the loader."""
+
+from __future__ import annotations
+
+import asyncio
+
+from kernel.errors import InvalidInput
+from triggers.http.call import Call, Reply, index, page_token
+from triggers.http.loader.views import (
+    ActivityPage,
+    ActivityView,
+    LoaderMetricsView,
+    LoaderView,
+    OptimizeView,
+    PreloadView,
+    ReplayView,
+    StepView,
+    WhatIfView,
+    WorkerView,
+)
+
+
+async def loader(call: Call) -> Reply:
+    state = await call.services.loader_overview.state(call.workspace)
+    workers = [
+        WorkerView(worker=one.worker, at=one.at, metrics=LoaderMetricsView.from_metrics(one.metrics))
+        for one in state.workers
+    ]
+    total = LoaderMetricsView.from_metrics(state.total)
+    return Reply(LoaderView.of(state, total=total, workers=workers))
+
+
+async def loader_activity(call: Call) -> Reply:
+    first, limit = call.cursor(index) or 0, call.limit()
+    found = await call.services.loader_overview.activity(call.workspace)
+    items = [ActivityView.from_report(one) for one in found[first : first + limit]]
+    more = page_token(first + limit) if len(found) > first + limit else None
+    return Reply(ActivityPage(items=items, next=more))
+
+
+async def loader_what_if(call: Call) -> Reply:
+    found = await call.services.loader_overview.what_if(
+        call.workspace,
+        policy=call.query("policy"),
+        capacity=_number(call, "capacity"),
+        workers=_number(call, "workers") or 1,
+        hours=_number(call, "hours") or 24,
+        most=_number(call, "most") or 500,
+    )
+    replays = [ReplayView.from_replay(policy, one) for policy, one in found.replays.items()]
+    return Reply(
+        WhatIfView.of(
+            found,
+            replays=replays,
+            clairvoyant_hit_rate=found.clairvoyant.hit_rate,
+            static_hit_rate=found.static.hit_rate,
+        )
+    )
+
+
+async def loader_preload(call: Call) -> Reply:
+    services = call.services
+    if call.body.agents is None:
+        plan = await services.preloader.optimize(only=call.workspace)
+        asked = [step.key for step in plan.preloads]
+    else:
+        asked = [(call.workspace, name) for name in dict.fromkeys(call.body.agents)]
+        await asyncio.gather(*(services.catalog.get(*key) for key in asked))
+        await services.rankings.request(asked)
+        await services.preloader.preload(asked)
+    held = [name for workspace, name in asked if (workspace, name) in services.resolver.cache]
+    return Reply(PreloadView(asked=[name for _, name in asked], held=held))
+
+
+async def loader_optimize(call: Call) -> Reply:
+    text = call.query("dry_run") or "true"
+    if text not in ("true", "false"):
+        raise InvalidInput("'dry_run' is true or false.", code="invalid_flag", fields={"dry_run": "true or false"})
+    plan = await call.services.preloader.optimize(dry_run=text == "true", only=call.workspace)
+    return Reply(OptimizeView(dry_run=text == "true", items=[StepView.from_step(step) for step in plan.steps]))
+
+
+def _number(call: Call, name: str) -> int | None:
+    text = call.query(name)
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit() and int(text[:9]) >= 1):
+        rule = "a whole number of at least 1"
+        raise InvalidInput(f"'{name}' is {rule}.", code="invalid_setting", fields={f"/{name}": rule})
+    return int(text[:9])

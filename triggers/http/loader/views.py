@@ -1,0 +1,204 @@
+"""What the API answers and takes of the loader."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field
+
+from triggers.http.views import Body, Page, View
+
+if TYPE_CHECKING:
+    from lifecycle.loader.metrics import ActivityReport, LoaderMetrics
+    from lifecycle.loader.plan import Step
+    from lifecycle.loader.simulation import Replay
+
+Policy = Literal["sieve", "lru", "s3-fifo", "w-tinylfu"]
+
+
+class CachePerformanceView(View):
+    """Look-ups since the workers started. A hit took no I/O; null shares: there is nothing to take a share of."""
+
+    hit_rate: float | None
+    cache_hits: int
+    cache_misses: int
+    total_loads: int
+    evictions: int
+    load_efficiency: float | None
+
+
+class AgentStatusView(View):
+    """Agents held, and how many there are; `total_configurations` is null for one worker."""
+
+    active_agents: int
+    total_configurations: int | None
+    max_active: int
+    cache_utilization: float
+
+
+class PreloadingView(View):
+    """Agents opened before anybody asked for them, and what became of them."""
+
+    preload_successes: int
+    preload_failures: int
+    used: int
+    wasted: int
+    candidates_for_preload: int
+
+
+class LoaderMetricsView(View):
+    """How well a cache does."""
+
+    cache_performance: CachePerformanceView
+    agent_status: AgentStatusView
+    preloading: PreloadingView
+
+    @classmethod
+    def from_metrics(cls, metrics: LoaderMetrics) -> LoaderMetricsView:
+        """Return the view of a loader's metrics."""
+        return cls(
+            cache_performance=CachePerformanceView(
+                hit_rate=metrics.hit_rate,
+                cache_hits=metrics.hits,
+                cache_misses=metrics.misses,
+                total_loads=metrics.loads,
+                evictions=metrics.evictions,
+                load_efficiency=metrics.load_efficiency,
+            ),
+            agent_status=AgentStatusView(
+                active_agents=metrics.active,
+                total_configurations=metrics.configurations,
+                max_active=metrics.max_active,
+                cache_utilization=metrics.utilization,
+            ),
+            preloading=PreloadingView(
+                preload_successes=metrics.preloaded,
+                preload_failures=metrics.preload_failures,
+                used=metrics.preloads_used,
+                wasted=metrics.preloads_wasted,
+                candidates_for_preload=metrics.candidates,
+            ),
+        )
+
+
+class WorkerView(View):
+    """A worker that has reported lately: a random id, and until when it has counted."""
+
+    worker: str
+    at: datetime
+    metrics: LoaderMetricsView
+
+
+class LoaderView(View):
+    """How the workers' caches of the workspace's agents do.
+
+    `learned_until` is until when uses are part of the ranking; null before the first.
+    """
+
+    policy: Policy
+    total: LoaderMetricsView
+    workers: Sequence[WorkerView]
+    learned_until: datetime | None
+
+
+class CompanionView(View):
+    """An agent that one user used after another one, and in what share of its uses, 0-1."""
+
+    agent: str
+    share: float
+
+
+class ActivityView(View):
+    """How an agent is used. `recent_uses` counts a use three days ago half; `active`: this worker holds it."""
+
+    agent: str
+    active: bool
+    last_used: datetime
+    usage_count: int
+    recent_uses: float
+    success_rate: float | None
+    average_response_time_ms: float | None
+    total_cost_micro_usd: int
+    priority_score: float
+    companions: Sequence[CompanionView]
+
+    @classmethod
+    def from_report(cls, report: ActivityReport) -> ActivityView:
+        """Return the view of a report."""
+        companions = [CompanionView(agent=agent, share=round(share, 4)) for agent, share in report.companions]
+        return cls.of(report, agent=report.agent_id, companions=companions)
+
+
+class ActivityPage(Page[ActivityView]):
+    """Agents by priority, the highest first."""
+
+
+class ReplayView(View):
+    """What caches of a policy would have come to."""
+
+    policy: Policy
+    hit_rate: float | None
+    hits: int
+    evictions: int
+
+    @classmethod
+    def from_replay(cls, policy: Policy, replay: Replay) -> ReplayView:
+        """Return the view of a policy's replay."""
+        return cls(policy=policy, hit_rate=replay.hit_rate, hits=replay.hits, evictions=replay.evictions)
+
+
+class WhatIfView(View):
+    """What caches would have hit of the recorded accesses; null rates without any.
+
+    `clairvoyant_hit_rate` is the most that any policy could have hit, `static_hit_rate` that of the agents used most,
+    held from the beginning. `suggested_capacity` is the smallest size that hits as often as `most`, within one point.
+    These three are for one worker.
+    """
+
+    accesses: int
+    capacity: int
+    workers: int
+    replays: Sequence[ReplayView]
+    clairvoyant_hit_rate: float | None
+    static_hit_rate: float | None
+    suggested_capacity: int
+
+
+class PreloadBody(Body):
+    """What to preload.
+
+    Attributes:
+        agents: These agents, at most 100; null for those that are worth it.
+    """
+
+    agents: Annotated[tuple[str, ...], Field(min_length=1, max_length=100)] | None = None
+
+
+class PreloadView(View):
+    """The agents that were to be opened, and those of them that this worker holds now."""
+
+    asked: Sequence[str]
+    held: Sequence[str]
+
+
+class StepView(View):
+    """An agent that goes or is opened, why, and its score, 0-1."""
+
+    action: Literal["evict", "preload"]
+    agent: str
+    reason: Literal["unused_for_a_day", "low_priority", "high_priority", "requested", "used_together"]
+    score: float
+
+    @classmethod
+    def from_step(cls, step: Step) -> StepView:
+        """Return the view of a step."""
+        return cls(action=step.action, agent=step.key[1], reason=step.reason, score=step.score)
+
+
+class OptimizeView(View):
+    """What was, or with `dry_run` would be, done to this worker's cache, in order."""
+
+    dry_run: bool
+    items: Sequence[StepView]
