@@ -1,6 +1,6 @@
 # Every target makes or updates the environment first; all are safe to repeat.
 .DEFAULT_GOAL := help
-.PHONY: help setup start demo test check lint bench lock clean
+.PHONY: help setup start demo test check lint bench chaos lock clean
 PY := .venv/bin/python
 
 help: ## Show the targets
@@ -28,6 +28,9 @@ check: lint test ## Everything that must hold before a change is merged
 
 bench: setup ## Measure, as ratios
 	@$(PY) -m benchmarks
+
+chaos: setup ## Break everything, again and again, for long (ARGS='--storms 10')
+	@$(PY) -m tests.chaos $(ARGS)
 
 lock: setup ## Pin what pyproject.toml allows, anew
 	@$(PY) -m pip install --quiet uv

@@ -6,10 +6,13 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from lifecycle.conversations.priority import Priority
-from lifecycle.conversations.submission import Submission
 from lifecycle.runs.queue import DeadMessage, RunQueue
+
+if TYPE_CHECKING:
+    from lifecycle.conversations.submission import Submission
 
 _ORDER = (Priority.NORMAL, Priority.HIGH)
 _COUNT = len(_ORDER)
@@ -48,6 +51,15 @@ class PriorityQueues:
         """
         number, place = divmod(letter_id, _COUNT)
         await self._queues[place].redrive(number, submission, redriven)
+
+    async def discard(self, letter_id: int) -> None:
+        """Remove a dead message for good.
+
+        Raises:
+            NotFound: It is no longer there.
+        """
+        number, place = divmod(letter_id, _COUNT)
+        await self._queues[place].discard(number)
 
     async def aclose(self) -> None:
         """Close the connections."""

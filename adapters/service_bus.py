@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,6 @@ from kernel.errors import AppError, NotFound, Unavailable
 from kernel.ids import new_id
 from kernel.tracing import PRODUCER, carrier, span
 from lifecycle.conversations.priority import Priority
-from lifecycle.conversations.submission import Submission
 from lifecycle.runs.provenance import SIGNATURE, Origin, sign
 from lifecycle.runs.queue import DeadMessage
 
@@ -19,6 +18,8 @@ if TYPE_CHECKING:
     from azure.core.credentials_async import AsyncTokenCredential
     from azure.servicebus import ServiceBusMessage, ServiceBusReceivedMessage
     from azure.servicebus.aio import ServiceBusClient, ServiceBusReceiver, ServiceBusSender
+
+    from lifecycle.conversations.submission import Submission
 
 SUBJECT = "agent.run"
 CONTENT_TYPE = "application/json"
@@ -110,13 +111,26 @@ class ServiceBusQueue:
             NotFound: It is no longer there, or among the first thousand.
             Unavailable: Somebody else holds it for a moment, redriving or looking at it.
         """
+        await self._remove(letter_id, lambda: self._send(submission, redriven))
+
+    async def discard(self, letter_id: int) -> None:
+        """Remove a dead message for good.
+
+        Raises:
+            NotFound: It is no longer there, or among the first thousand.
+            Unavailable: Somebody else holds it for a moment, redriving or looking at it.
+        """
+        await self._remove(letter_id)
+
+    async def _remove(self, letter_id: int, first: Callable[[], Awaitable[None]] | None = None) -> None:
         try:
             # One at a time, because the search locks others on its way.
             async with self._redriving, self._dead_letters() as receiver:
                 message = await _locked(receiver, letter_id)
                 if message is None:
                     raise await _not_free(receiver, letter_id)
-                await self._send(submission, redriven)
+                if first is not None:
+                    await first()
                 await receiver.complete_message(message)
         except _failures() as error:
             raise _unavailable() from error

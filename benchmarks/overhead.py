@@ -41,7 +41,7 @@ class _Nowhere(SpanExporter):
 
 async def measure_overhead() -> list[Result]:
     """Return a run's time bare, and with scores, budgets and traces one after the other added to it."""
-    services = Services.in_memory(Settings.model_validate({"EVALUATION_SHARE": 0}))
+    services = Services.in_memory(Settings.of({"EVALUATION_SHARE": 0}))
     scoring = Services(services.tables, Settings())
     signals = services.local_signals()
     await services.administration.declare("default", "bench", AgentSpec(model="gpt-5-mini"), signals)

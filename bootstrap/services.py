@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from bootstrap.parts.alerts import AlertParts
 from bootstrap.parts.drift import DriftParts
 from bootstrap.parts.foundation import system_clock
 from bootstrap.parts.reports import ReportParts
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from lifecycle.production import ProductionAgentManager
 
 
-class Services(StatusParts, AlertParts, DriftParts, ReportParts):
+class Services(StatusParts, DriftParts, ReportParts):
     """The use cases and what they stand on. Belongs to one event loop; makes no connection before it is used."""
 
     @classmethod
@@ -92,6 +91,8 @@ class Services(StatusParts, AlertParts, DriftParts, ReportParts):
             await self.tool_servers.aclose()
         if "webhooks" in made:
             await self.webhooks.aclose()
+        if made.get("mailer") is not None:
+            await made["mailer"].aclose()
         if "metrics" in made:
             await self.metrics.aclose()
         if "large_texts" in made:

@@ -109,7 +109,7 @@ def node() -> str:
 
 
 def start_azurite(
-    data_dir: Path, *, blob_port: int = 0, queue_port: int = 0, table_port: int = 0, timeout_s: float = 30.0
+    data_dir: Path, *, blob_port: int = 0, queue_port: int = 0, table_port: int = 0, timeout_s: float = 120.0
 ) -> Azurite:
     """Start Azurite; a port of 0 takes a free one.
 
@@ -143,7 +143,7 @@ def start_azurite(
 
 
 def start_service_bus(
-    topology: Path | Mapping[str, Any], data_dir: Path, port: int = 0, *, timeout_s: float = 15.0
+    topology: Path | Mapping[str, Any], data_dir: Path, port: int = 0, *, timeout_s: float = 120.0
 ) -> ServiceBus:
     """Start the Service Bus emulator.
 
@@ -187,7 +187,7 @@ def start_host(
     rpc_port: int = 0,
     options: tuple[str, ...] = (),
     show_output: bool = False,
-    timeout_s: float = 60.0,
+    timeout_s: float = 120.0,
 ) -> RunningHost:
     """Start devhost on an app.
 

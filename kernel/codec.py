@@ -62,7 +62,8 @@ class JsonCodec(Generic[T]):
             except PydanticSerializationError:
                 pass  # something in it is none of its type's, but may yet be written as such
             else:
-                return f'{{"v":{self._version},"value":{text}}}'
+                if "null" not in text:  # which no type is warned of
+                    return f'{{"v":{self._version},"value":{text}}}'
         try:
             text = self._written(value)
         except PydanticSerializationError:

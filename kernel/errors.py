@@ -3,6 +3,7 @@
 AppError
 ├── InvalidInput          the request itself is wrong; changing nothing, say what to mend
 │   └── TooLarge          …because it is over a documented limit
+├── Forbidden             the caller is known, and may not
 ├── NotFound              no such thing in the caller's workspace
 ├── Conflict              the thing exists but its state or content forbids this
 │   └── EtagMismatch      …because somebody changed it since the caller read it
@@ -58,6 +59,12 @@ class TooLarge(InvalidInput):
     """The request is over a size limit."""
 
     code = "too_large"
+
+
+class Forbidden(AppError):
+    """You may not do this."""
+
+    code = "forbidden"
 
 
 class NotFound(AppError):

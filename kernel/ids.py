@@ -19,6 +19,7 @@ _WORKSPACE = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _TEXT = re.compile(r"(?![~ ]|\.{1,2}\Z)[^!%]*(?<! )")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _KEYS = uuid.UUID("6f0f6a3e-6f2d-5b52-9d0b-0f1c0a7f4c11")  # namespace of run ids made from callers' own keys
+_SESSIONS = uuid.UUID("0b8d5f0e-8a4c-5f43-9a57-3f5a8a3c3d52")  # namespace of ids of sessions that a run starts
 
 
 def new_id() -> str:
@@ -72,6 +73,11 @@ def run_id(workspace: str, key: str) -> str:
         msg = "An idempotency key is 1-255 printable ASCII characters."
         raise InvalidInput(msg, code="invalid_idempotency_key")
     return str(uuid.uuid5(_KEYS, f"{workspace}:{key}"))
+
+
+def session_of_run(workspace: str, run_id: str) -> str:
+    """Return the id of the session that a run starts which names none: the same whenever the run is asked for again."""
+    return str(uuid.uuid5(_SESSIONS, f"{workspace}:{run_id}"))
 
 
 def parse_run_id(text: str) -> str:

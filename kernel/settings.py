@@ -1,231 +1,375 @@
-"""Every setting of the app, read once from the environment and checked before anything starts."""
+"""Every setting of the app, read once from the environment and checked before anything starts.
+
+Checked by rules of its own: pydantic, which everything else is checked with, is two thirds of what a cold start would
+import, and needed only once there is something to do.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
 from datetime import timedelta
-from typing import Annotated, Literal
-
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
-
-Seconds = Annotated[float, Field(gt=0, le=366 * 86400)]
-Name = Annotated[str, Field(min_length=1, max_length=128)]
-ProjectEndpoint = Annotated[str, Field(pattern=r"^(?:https://.+|http://(?:127\.0\.0\.1|localhost)[:/].+)?$")]
-
+from typing import Any, Literal, Self
 
 _RULE = r"[^/=\s,]+(?:/[^=\s,]+)?=[^=\s]+"
 _QUEUE_WORKSPACES = re.compile(rf"\s*(?:\*|{_RULE}(?:\s+{_RULE})*)\s*")
+_THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
+_ENDPOINT = re.compile(r"(?:https://.+|http://(?:127\.0\.0\.1|localhost)[:/].+)?")
+_MODULES = re.compile(r"(?:[A-Za-z_][\w.]*(?:\s*,\s*[A-Za-z_][\w.]*)*)?")
+_URL = re.compile(r"(?:https?://\S+)?")
+_FLAGS = {
+    **dict.fromkeys(("1", "true", "t", "yes", "y", "on"), True),
+    **dict.fromkeys(("0", "false", "f", "no", "n", "off"), False),
+}
 
 
 class InvalidSettings(Exception):
     """A setting is missing or wrong; the text names each and says what is wrong, never its value."""
 
 
-class Settings(BaseModel):
-    """The settings. Each is an app setting (an environment variable) of the name that it validates by.
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A text that is never shown, whatever it is printed or logged with."""
 
-    In Python they go by their own names, `Settings(openai_base_url="http://127.0.0.1:11434/v1")`; an unknown one is an
-    error.
+    _value: str = field(repr=False)
+
+    def get_secret_value(self) -> str:
+        """Return the text."""
+        return self._value
+
+
+_NO_SECRET = Secret("")
+
+
+def _setting(default: Any, alias: str, read: Callable[[Any], Any]) -> Any:
+    return field(default=default, metadata={"alias": alias, "read": read})
+
+
+def _text(pattern: re.Pattern[str] | None = None) -> Callable[[Any], str]:
+    def read(value: Any) -> str:
+        if not isinstance(value, str):
+            raise ValueError("not a text")  # noqa: TRY004 - told with the setting, like any other mistake
+        if pattern is not None and not pattern.fullmatch(value):
+            msg = f"not of the form {pattern.pattern}"
+            raise ValueError(msg)
+        return value
+
+    return read
+
+
+def _name(value: Any) -> str:
+    if not isinstance(value, str) or not 1 <= len(value) <= 128:
+        raise ValueError("not a text of 1-128 characters")
+    return value
+
+
+def _secret(value: Any) -> Secret:
+    return value if isinstance(value, Secret) else Secret(_text()(value))
+
+
+def _flag(value: Any) -> bool:
+    flag = _FLAGS.get(str(value).strip().lower())
+    if flag is None:
+        raise ValueError("neither true nor false")
+    return flag
+
+
+def _choice(*choices: str) -> Callable[[Any], str]:
+    def read(value: Any) -> str:
+        if value not in choices:
+            msg = f"none of {', '.join(choices)}"
+            raise ValueError(msg)
+        return value
+
+    return read
+
+
+def _number(least: float, most: float, *, above: bool = False) -> Callable[[Any], float]:
+    def read(value: Any) -> float:
+        try:
+            number = float(value)
+        except (TypeError, ValueError, OverflowError):
+            raise ValueError("not a number") from None
+        if not least <= number <= most or (above and number == least):
+            msg = f"not a number {'above' if above else 'from'} {least} to {most}"
+            raise ValueError(msg)
+        return value if isinstance(value, int) else number
+
+    return read
+
+
+def _whole(least: int, most: int) -> Callable[[Any], int]:
+    read_number = _number(least, most)
+
+    def read(value: Any) -> int:
+        number = float(read_number(value))
+        if not number.is_integer():
+            raise ValueError("not a whole number")
+        return int(number)
+
+    return read
+
+
+_seconds = _number(0, 366 * 86400, above=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The settings. Each is an app setting (an environment variable) of the name that stands with it.
+
+    In Python they go by their own names, `Settings(openai_base_url="http://127.0.0.1:11434/v1")`, or in a mapping by
+    either (`of`); an unknown one is an error.
 
     Durations are in seconds. Connections are connection strings, or, for a managed identity, the settings with
     `__endpoint` and `__fullyQualifiedNamespace`.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
-
-    tables_connection: SecretStr = Field(default=SecretStr(""), alias="TablesConnection")
+    tables_connection: Secret = _setting(_NO_SECRET, "TablesConnection", _secret)  # noqa: RUF009 - a field
     """Connection string of the storage account that holds the tables."""
-    tables_endpoint: str = Field(default="", alias="TablesConnection__endpoint")
+    tables_endpoint: str = _setting("", "TablesConnection__endpoint", _text())
     """Table endpoint to reach with the app's identity instead, like https://NAME.table.core.windows.net."""
-    blob_endpoint: str = Field(default="", alias="BLOB_ENDPOINT")
+    blob_endpoint: str = _setting("", "BLOB_ENDPOINT", _text())
     """Blob endpoint of that account, for texts that are too long for a row; empty: as the table endpoint's."""
-    service_bus_connection: SecretStr = Field(default=SecretStr(""), alias="ServiceBusConnection")
+    service_bus_connection: Secret = _setting(_NO_SECRET, "ServiceBusConnection", _secret)  # noqa: RUF009 - a field
     """Connection string of the Service Bus namespace."""
-    service_bus_namespace: str = Field(default="", alias="ServiceBusConnection__fullyQualifiedNamespace")
+    service_bus_namespace: str = _setting("", "ServiceBusConnection__fullyQualifiedNamespace", _text())
     """Namespace to reach with the app's identity instead, like NAME.servicebus.windows.net."""
-    run_queue: Name = Field(default="agent-runs", alias="RUN_QUEUE")
+    run_queue: str = _setting("agent-runs", "RUN_QUEUE", _name)
     """The queue of runs; sessions must be enabled on it."""
-    run_queue_priority: Name = Field(default="agent-runs-priority", alias="RUN_QUEUE_PRIORITY")
+    run_queue_priority: str = _setting("agent-runs-priority", "RUN_QUEUE_PRIORITY", _name)
     """The queue of runs of high priority; a queue of its own, with the same properties."""
-    queue_workspaces: str = Field(default="*", alias="QUEUE_WORKSPACES")
+    queue_workspaces: str = _setting("*", "QUEUE_WORKSPACES", _text())
     """Workspaces that unsigned messages may name, like `agent-runs=acme,contoso agent-runs/SUBJECT=hr`; `*` for any."""
-    queue_signing_key: SecretStr = Field(default=SecretStr(""), alias="QUEUE_SIGNING_KEY")
+    queue_signing_key: Secret = _setting(_NO_SECRET, "QUEUE_SIGNING_KEY", _secret)  # noqa: RUF009 - a field
     """Key, of 32 characters at least, that messages on the queues are signed with; empty for no signatures."""
 
-    openai_base_url: Name = Field(default="https://api.openai.com/v1", alias="OPENAI_BASE_URL")
+    public_url: str = _setting("", "PUBLIC_URL", _text())
+    """Where the app's API is reached from outside, like `https://app.example.com/api`; empty for no links to it."""
+    approval_link_key: Secret = _setting(_NO_SECRET, "APPROVAL_LINK_KEY", _secret)  # noqa: RUF009 - a field
+    """Key, of 32 characters at least, that links which decide approvals are signed with; empty for no such links."""
+
+    openai_base_url: str = _setting("https://api.openai.com/v1", "OPENAI_BASE_URL", _name)
     """Base URL of an OpenAI-compatible endpoint, like http://127.0.0.1:11434/v1 for Ollama."""
-    openai_api_key: SecretStr = Field(default=SecretStr(""), alias="OPENAI_API_KEY")
+    openai_api_key: Secret = _setting(_NO_SECRET, "OPENAI_API_KEY", _secret)  # noqa: RUF009 - a field
     """Key of that endpoint, or of Azure OpenAI; empty with Azure OpenAI means the app's identity."""
-    azure_openai_endpoint: str = Field(default="", alias="AZURE_OPENAI_ENDPOINT")
+    azure_openai_endpoint: str = _setting("", "AZURE_OPENAI_ENDPOINT", _text())
     """Azure OpenAI resource to use instead, like https://NAME.openai.azure.com."""
-    azure_openai_api_version: str = Field(default="", alias="AZURE_OPENAI_API_VERSION")
+    azure_openai_api_version: str = _setting("", "AZURE_OPENAI_API_VERSION", _text())
     """API version of that resource; empty for the SDK's default."""
-    foundry_project_endpoint: ProjectEndpoint = Field(default="", alias="FOUNDRY_PROJECT_ENDPOINT")
+    foundry_project_endpoint: str = _setting("", "FOUNDRY_PROJECT_ENDPOINT", _text(_ENDPOINT))
     """Foundry project for agents of the provider `foundry`, like https://NAME.services.ai.azure.com/api/projects/PROJECT."""
-    model_timeout: Seconds = Field(default=120, alias="MODEL_TIMEOUT_S")
+    model_timeout: float = _setting(120, "MODEL_TIMEOUT_S", _seconds)
     """How long one model call may take."""
 
-    registry_owner: Name = Field(default="agent-lifecycle", alias="REGISTRY_OWNER")
+    registry_owner: str = _setting("agent-lifecycle", "REGISTRY_OWNER", _name)
     """Marks agents at a provider as this app's; two apps that share a provider need two owners."""
-    agent_cache_size: int = Field(default=50, ge=1, le=100_000, alias="AGENT_CACHE_SIZE")
+    agent_cache_size: int = _setting(50, "AGENT_CACHE_SIZE", _whole(1, 100_000))
     """Agents a worker keeps ready to run."""
-    agent_cache_trust: Seconds = Field(default=10, alias="AGENT_CACHE_TRUST_S")
+    agent_cache_trust: float = _setting(10, "AGENT_CACHE_TRUST_S", _seconds)
     """How long a worker uses a cached agent without looking whether it was changed or disabled."""
-    provision_wait: Seconds = Field(default=20, alias="PROVISION_WAIT_S")
+    provision_wait: float = _setting(20, "PROVISION_WAIT_S", _seconds)
     """How long a run waits for its agent to be provisioned before it is retried."""
-    record_use_every: Seconds = Field(default=5, alias="RECORD_USE_EVERY_S")
+    record_use_every: float = _setting(5, "RECORD_USE_EVERY_S", _seconds)
     """How often at most a worker tells an agent's actor that the agent is used."""
 
-    extensions: Annotated[str, Field(pattern=r"^(?:[A-Za-z_][\w.]*(?:\s*,\s*[A-Za-z_][\w.]*)*)?$")] = Field(
-        default="", alias="EXTENSIONS"
-    )
+    extensions: str = _setting("", "EXTENSIONS", _text(_MODULES))
     """Modules with the app's own tools, checks and so on, a comma list; empty for the folder `extensions`, if any."""
-    mcp_allow_private: bool = Field(default=False, alias="MCP_ALLOW_PRIVATE")
+    mcp_allow_private: bool = _setting(False, "MCP_ALLOW_PRIVATE", _flag)
     """Whether MCP servers may be reached by plain http and at private addresses; only for local use."""
 
-    max_query_bytes: int = Field(default=65_536, ge=1, le=196_608, alias="MAX_QUERY_BYTES")
+    max_query_bytes: int = _setting(65_536, "MAX_QUERY_BYTES", _whole(1, 196_608))
     """Largest query, in UTF-8 bytes; a queue message of the standard tier holds 256 KiB in all."""
-    run_lease: Seconds = Field(default=60, alias="RUN_LEASE_S")
+    run_lease: float = _setting(60, "RUN_LEASE_S", _seconds)
     """How long a worker that gives no sign of life keeps a run from others."""
-    run_look_every: Seconds = Field(default=1, alias="RUN_LOOK_EVERY_S")
+    run_look_every: float = _setting(1, "RUN_LOOK_EVERY_S", _seconds)
     """How often a running run is looked at, to cancel it, to write its progress and to renew its lease."""
-    run_timeout: Seconds = Field(default=600, alias="RUN_TIMEOUT_S")
+    run_timeout: float = _setting(600, "RUN_TIMEOUT_S", _seconds)
     """How long one attempt of a run may take."""
-    run_max_attempts: int = Field(default=5, ge=1, le=100, alias="RUN_MAX_ATTEMPTS")
+    run_max_attempts: int = _setting(5, "RUN_MAX_ATTEMPTS", _whole(1, 100))
     """Attempts before a run is given up; the same as the queue's maximum delivery count."""
-    run_retry_base: Seconds = Field(default=0.5, alias="RUN_RETRY_BASE_S")
+    run_retry_base: float = _setting(0.5, "RUN_RETRY_BASE_S", _seconds)
     """Wait before a run's second attempt; it doubles from there, up to 30 s."""
-    run_retry_longest: Seconds = Field(default=900, alias="RUN_RETRY_LONGEST_S")
+    run_retry_longest: float = _setting(900, "RUN_RETRY_LONGEST_S", _seconds)
     """Longest wait before a run's next attempt that a provider can ask for (`Retry-After`)."""
-    history_turns: int = Field(default=40, ge=0, le=1000, alias="HISTORY_TURNS")
+    history_turns: int = _setting(40, "HISTORY_TURNS", _whole(0, 1000))
     """Most messages of a conversation that the model is told."""
-    history_tokens: int = Field(default=32_000, ge=100, le=10_000_000, alias="HISTORY_TOKENS")
+    history_tokens: int = _setting(32_000, "HISTORY_TOKENS", _whole(100, 10_000_000))
     """Most tokens of a conversation that the model is told, by estimate; the oldest messages are left out first."""
 
-    evaluation_share: Annotated[float, Field(ge=0, le=1)] = Field(default=1, alias="EVALUATION_SHARE")
+    evaluation_share: float = _setting(1, "EVALUATION_SHARE", _number(0, 1))
     """Share of the answers that are scored, unless the agent's evaluation policy says otherwise, 0-1."""
-    evaluation_schedule: Name = Field(default="45 * * * * *", alias="EVALUATION_SCHEDULE")
+    evaluation_schedule: str = _setting("45 * * * * *", "EVALUATION_SCHEDULE", _name)
     """When judges are heard of answers, and scores summed up (NCRONTAB, UTC)."""
-    check_timeout: Seconds = Field(default=5, alias="CHECK_TIMEOUT_S")
+    check_timeout: float = _setting(5, "CHECK_TIMEOUT_S", _seconds)
     """How long one check of an answer may take before it is left out of the score."""
 
-    prune_schedule: Name = Field(default="0 */15 * * * *", alias="PRUNE_SCHEDULE")
+    prune_schedule: str = _setting("0 */15 * * * *", "PRUNE_SCHEDULE", _name)
     """When idle agents are retired (NCRONTAB, UTC)."""
-    idle_after: Seconds = Field(default=7 * 86400, alias="IDLE_AFTER_S")
+    idle_after: float = _setting(604_800, "IDLE_AFTER_S", _seconds)
     """Time without use after which an agent is retired, unless its spec says otherwise."""
-    keep_new_for: Annotated[float, Field(ge=0, le=366 * 86400)] = Field(default=3600, alias="KEEP_NEW_FOR_S")
+    keep_new_for: float = _setting(3600, "KEEP_NEW_FOR_S", _number(0, 366 * 86400))
     """An agent declared less than this ago is never retired by the timer."""
-    prune_grace: Annotated[float, Field(ge=0, le=366 * 86400)] = Field(default=86400, alias="PRUNE_GRACE_S")
+    prune_grace: float = _setting(86400, "PRUNE_GRACE_S", _number(0, 366 * 86400))
     """How long a retired agent's versions are left at the provider, switched off and archived, before they go."""
-    versions_kept: int = Field(default=3, ge=0, le=100, alias="VERSIONS_KEPT")
+    versions_kept: int = _setting(3, "VERSIONS_KEPT", _whole(0, 100))
     """How many superseded versions of an agent are kept; older ones go unless a session is pinned to them."""
-    verify_schedule: Name = Field(default="0 10,40 * * * *", alias="VERIFY_SCHEDULE")
+    verify_schedule: str = _setting("0 10,40 * * * *", "VERIFY_SCHEDULE", _name)
     """When agents are verified at their providers (NCRONTAB, UTC)."""
-    verify_after: Seconds = Field(default=86400, alias="VERIFY_AFTER_S")
+    verify_after: float = _setting(86400, "VERIFY_AFTER_S", _seconds)
     """How long an agent that was seen intact at its provider is not looked at again."""
-    verify_sample: int = Field(default=50, ge=1, le=10_000, alias="VERIFY_SAMPLE")
+    verify_sample: int = _setting(50, "VERIFY_SAMPLE", _whole(1, 10_000))
     """How many agents are verified at a time, those not seen for longest first."""
-    aggregation_schedule: Name = Field(default="35 * * * * *", alias="AGGREGATION_SCHEDULE")
+    aggregation_schedule: str = _setting("35 * * * * *", "AGGREGATION_SCHEDULE", _name)
     """When new facts of attempts are added up (NCRONTAB, UTC)."""
-    report_schedule: Name = Field(default="0 */5 * * * *", alias="REPORT_SCHEDULE")
+    report_schedule: str = _setting("0 */5 * * * *", "REPORT_SCHEDULE", _name)
     """When reports are brought up to what facts add up to (NCRONTAB, UTC)."""
-    configuration_schedule: Name = Field(default="50 * * * * *", alias="CONFIGURATION_SCHEDULE")
+    configuration_schedule: str = _setting("50 * * * * *", "CONFIGURATION_SCHEDULE", _name)
     """When agents are made to follow what is left of changed templates, personalities and so on (NCRONTAB, UTC)."""
-    drift_schedule: Name = Field(default="0 23 * * * *", alias="DRIFT_SCHEDULE")
+    drift_schedule: str = _setting("0 23 * * * *", "DRIFT_SCHEDULE", _name)
     """When agents are compared with what is at their providers, for the counts of drift (NCRONTAB, UTC)."""
-    session_expiry_schedule: Name = Field(default="30 */5 * * * *", alias="SESSION_EXPIRY_SCHEDULE")
+    session_expiry_schedule: str = _setting("30 */5 * * * *", "SESSION_EXPIRY_SCHEDULE", _name)
     """When idle sessions are ended (NCRONTAB, UTC)."""
-    session_idle_after: Seconds = Field(default=86400, alias="SESSION_IDLE_AFTER_S")
+    session_idle_after: float = _setting(86400, "SESSION_IDLE_AFTER_S", _seconds)
     """Time without a run after which a session is ended."""
-    dead_letter_schedule: Name = Field(default="15 * * * * *", alias="DEAD_LETTER_SCHEDULE")
+    dead_letter_schedule: str = _setting("15 * * * * *", "DEAD_LETTER_SCHEDULE", _name)
     """When runs whose workers died at every attempt are looked for among the dead letters (NCRONTAB, UTC)."""
 
-    events_schedule: Name = Field(default="0 20 * * * *", alias="EVENTS_SCHEDULE")
+    events_schedule: str = _setting("0 20 * * * *", "EVENTS_SCHEDULE", _name)
     """When events that are old enough are deleted (NCRONTAB, UTC)."""
-    events_retention: Annotated[float, Field(ge=3600, le=10 * 366 * 86400)] = Field(
-        default=7 * 86400, alias="EVENTS_RETENTION_S"
-    )
+    events_retention: float = _setting(604_800, "EVENTS_RETENTION_S", _number(3600, 10 * 366 * 86400))
     """How long events are kept."""
 
-    alert_schedule: Name = Field(default="45 * * * * *", alias="ALERT_SCHEDULE")
+    alert_schedule: str = _setting("45 * * * * *", "ALERT_SCHEDULE", _name)
     """When alert rules are evaluated (NCRONTAB, UTC)."""
-    sla_latency_ms: int = Field(default=30_000, ge=1, le=86_400_000, alias="SLA_LATENCY_MS")
+    alert_defaults: bool = _setting(True, "ALERT_DEFAULTS", _flag)
+    """Whether the default alert rules are switched on; each workspace can set them otherwise."""
+    sla_latency_ms: int = _setting(30_000, "SLA_LATENCY_MS", _whole(1, 86_400_000))
     """Time in which an agent is to answer 95 % of its runs, unless its spec says otherwise, in milliseconds."""
-    sla_availability: Annotated[float, Field(gt=0, le=1)] = Field(default=0.99, alias="SLA_AVAILABILITY")
+    sla_availability: float = _setting(0.99, "SLA_AVAILABILITY", _number(0, 1, above=True))
     """Share of its runs that an agent is to answer, unless its spec says otherwise, 0-1."""
-    notify_schedule: Name = Field(default="*/30 * * * * *", alias="NOTIFY_SCHEDULE")
+    notify_schedule: str = _setting("*/30 * * * * *", "NOTIFY_SCHEDULE", _name)
     """When notifications are delivered to channels (NCRONTAB, UTC)."""
-    webhooks_allow_private: bool = Field(default=False, alias="WEBHOOKS_ALLOW_PRIVATE")
+    webhooks_allow_private: bool = _setting(False, "WEBHOOKS_ALLOW_PRIVATE", _flag)
     """Whether webhooks may be plain http and go to private addresses; only for local use."""
 
-    budget_trust: Seconds = Field(default=5, alias="BUDGET_TRUST_S")
+    email_from: str = _setting("", "EMAIL_FROM", _text())
+    """Address that email is from; empty for no email. With it, SMTP_HOST or EmailConnection."""
+    email_domains: str = _setting("", "EMAIL_DOMAINS", _text())
+    """Domains that email may go to, separated by commas; empty for any."""
+    email_connection: Secret = _setting(_NO_SECRET, "EmailConnection", _secret)  # noqa: RUF009 - a field
+    """Connection string of an Azure Communication Services resource that sends email."""
+    email_endpoint: str = _setting("", "EmailConnection__endpoint", _text())
+    """Endpoint of that resource to reach with the app's identity instead, like https://NAME.communication.azure.com."""
+    smtp_host: str = _setting("", "SMTP_HOST", _text())
+    """Mail server that sends email instead."""
+    smtp_port: int = _setting(587, "SMTP_PORT", _whole(1, 65535))
+    """Its port: 587 for STARTTLS, 465 for TLS from the first byte, as a rule."""
+    smtp_security: Literal["starttls", "tls", "none"] = _setting(
+        "starttls", "SMTP_SECURITY", _choice("starttls", "tls", "none")
+    )
+    """How the connection to it is encrypted; `none` only for a server on the same machine."""
+    smtp_username: str = _setting("", "SMTP_USERNAME", _text())
+    """Whom to sign in to it as; empty for nobody."""
+    smtp_password: Secret = _setting(_NO_SECRET, "SMTP_PASSWORD", _secret)  # noqa: RUF009 - a field
+    """Password for that, in Azure a Key Vault reference."""
+
+    budget_trust: float = _setting(5, "BUDGET_TRUST_S", _seconds)
     """How long a worker keeps to budgets and rates without looking whether they were changed."""
-    budget_wait: Seconds = Field(default=5, alias="BUDGET_WAIT_S")
+    budget_wait: float = _setting(5, "BUDGET_WAIT_S", _seconds)
     """How long a model call waits for what others have reserved of a budget, before its run waits."""
-    budget_output_tokens: int = Field(default=4096, ge=1, le=1_000_000, alias="BUDGET_OUTPUT_TOKENS")
+    budget_output_tokens: int = _setting(4096, "BUDGET_OUTPUT_TOKENS", _whole(1, 1_000_000))
     """Most tokens of a model call's answer within budgets, where the agent's spec does not say."""
-    budget_schedule: Name = Field(default="20 * * * * *", alias="BUDGET_SCHEDULE")
+    budget_schedule: str = _setting("20 * * * * *", "BUDGET_SCHEDULE", _name)
     """When expired reservations are freed and waiting runs looked at (NCRONTAB, UTC)."""
-    runaway_same_tool_calls: int = Field(default=10, ge=0, le=10_000, alias="RUNAWAY_SAME_TOOL_CALLS")
+    runaway_same_tool_calls: int = _setting(10, "RUNAWAY_SAME_TOOL_CALLS", _whole(0, 10_000))
     """Calls of one tool with the same arguments in an attempt before the run is failed; 0 for any number."""
-    runaway_usd_per_minute: float = Field(default=10, ge=0, le=1_000_000, alias="RUNAWAY_USD_PER_MINUTE")
+    runaway_usd_per_minute: float = _setting(10, "RUNAWAY_USD_PER_MINUTE", _number(0, 1_000_000))
     """What a run may spend within a minute, in USD, before it is failed; 0 for anything."""
 
-    auth_mode: Literal["keys", "entra"] = Field(default="keys", alias="AUTH_MODE")
+    auth_mode: Literal["keys", "entra"] = _setting("keys", "AUTH_MODE", _choice("keys", "entra"))
     """Who may call: holders of a function key, or users that App Service authentication has signed in."""
-    workspace_claim: Name = Field(default="tid", alias="WORKSPACE_CLAIM")
+    workspace_claim: str = _setting("tid", "WORKSPACE_CLAIM", _name)
     """With `entra`: the claim whose value is the caller's workspace."""
-    trust_workspace_header: bool = Field(default=False, alias="TRUST_WORKSPACE_HEADER")
+    trust_workspace_header: bool = _setting(False, "TRUST_WORKSPACE_HEADER", _flag)
     """With `keys`: whether the X-Workspace header names the workspace; only behind a gateway that sets it."""
 
-    application_insights: SecretStr = Field(default=SecretStr(""), alias="APPLICATIONINSIGHTS_CONNECTION_STRING")
+    application_insights: Secret = _setting(_NO_SECRET, "APPLICATIONINSIGHTS_CONNECTION_STRING", _secret)  # noqa: RUF009 - a field
     """Application Insights to send traces, logs and metrics to; empty for none."""
-    otlp_endpoint: Annotated[str, Field(pattern=r"^(?:https?://\S+)?$")] = Field(
-        default="", alias="OTEL_EXPORTER_OTLP_ENDPOINT"
-    )
+    otlp_endpoint: str = _setting("", "OTEL_EXPORTER_OTLP_ENDPOINT", _text(_URL))
     """Base URL of an OTLP/HTTP receiver of the same, like http://127.0.0.1:4318; empty for none."""
-    telemetry_content: bool = Field(default=False, alias="ENABLE_SENSITIVE_DATA")
+    telemetry_content: bool = _setting(False, "ENABLE_SENSITIVE_DATA", _flag)
     """Whether prompts, answers and tool arguments are part of the traces."""
-    metrics_every: Seconds = Field(default=15, alias="METRICS_EVERY_S")
+    metrics_every: float = _setting(15, "METRICS_EVERY_S", _seconds)
     """How often at most a worker stores its metrics for `GET metrics`."""
 
-    @model_validator(mode="after")
-    def _consistent(self) -> Settings:
+    def __post_init__(self) -> None:
+        """Check each, then what they say together.
+
+        Raises:
+            InvalidSettings: One is wrong.
+        """
+        wrong: list[str] = []
+        for each in fields(self):
+            try:
+                object.__setattr__(self, each.name, each.metadata["read"](getattr(self, each.name)))
+            except ValueError as error:
+                wrong.append(f"{each.metadata['alias']}: {error}")
+        if not wrong:
+            wrong = list(self._contradictions())
+        if wrong:
+            raise InvalidSettings("Settings are not valid. " + "; ".join(wrong))
+
+    def _contradictions(self) -> Iterator[str]:
         if self.run_look_every * 3 > self.run_lease:
-            msg = "RUN_LOOK_EVERY_S: at most a third of RUN_LEASE_S, or a lease runs out before it is renewed"
-            raise ValueError(msg)
+            yield "RUN_LOOK_EVERY_S: at most a third of RUN_LEASE_S, or a lease runs out before it is renewed"
         if self.run_queue.casefold() == self.run_queue_priority.casefold():
-            msg = "RUN_QUEUE_PRIORITY: not the queue that RUN_QUEUE names, or no message says what priority it has"
-            raise ValueError(msg)
+            yield "RUN_QUEUE_PRIORITY: not the queue that RUN_QUEUE names, or no message says what priority it has"
         if not _QUEUE_WORKSPACES.fullmatch(self.queue_workspaces):
-            msg = "QUEUE_WORKSPACES: rules are QUEUE=WORKSPACE,… or QUEUE/SUBJECT=WORKSPACE,…, spaces between; or *"
-            raise ValueError(msg)
+            yield "QUEUE_WORKSPACES: rules are QUEUE=WORKSPACE,… or QUEUE/SUBJECT=WORKSPACE,…, spaces between; or *"
+        if 0 < len(self.approval_link_key.get_secret_value()) < 32:
+            yield "APPROVAL_LINK_KEY: 32 characters at least, or empty"
+        if self.public_url and not self.public_url.startswith(("https://", "http://127.0.0.1", "http://localhost")):
+            yield "PUBLIC_URL: an https:// URL, or empty"
         key = self.queue_signing_key.get_secret_value()
         if 0 < len(key) < 32 or (not key and self.queue_workspaces.strip() != "*"):
-            msg = "QUEUE_SIGNING_KEY: 32 characters at least, and never empty while QUEUE_WORKSPACES pins a queue"
-            raise ValueError(msg)
-        return self
+            yield "QUEUE_SIGNING_KEY: 32 characters at least, and never empty while QUEUE_WORKSPACES pins a queue"
+        services = [self.smtp_host, self.email_endpoint or self.email_connection.get_secret_value()]
+        if sum(map(bool, services)) != bool(self.email_from):
+            yield "EMAIL_FROM: goes together with just one of SMTP_HOST, EmailConnection and EmailConnection__endpoint"
+        if self.smtp_username and self.smtp_security == "none" and self.smtp_host not in _THIS_MACHINE:
+            yield "SMTP_SECURITY: a password is not sent in the clear; use starttls or tls"
 
     @classmethod
-    def from_environment(cls, environment: Mapping[str, str]) -> Settings:
+    def of(cls, values: Mapping[str, Any]) -> Self:
+        """Return the settings with these values, each by its name in the environment or in Python.
+
+        Raises:
+            InvalidSettings: One is wrong, or there is no such setting.
+        """
+        names = {each.metadata["alias"]: each.name for each in fields(cls)}
+        known = {names.get(name, name): value for name, value in values.items()}
+        if unknown := sorted(known.keys() - set(names.values())):
+            raise InvalidSettings(f"There is no setting {', '.join(unknown)}.")
+        return cls(**known)
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Self:
         """Return the settings that the environment holds; an empty value means the default.
 
         Raises:
             InvalidSettings: One is wrong.
         """
-        names = cls.names()
-        values = {name: environment[name] for name in names if environment.get(name)}
-        try:
-            return cls.model_validate(values)
-        except ValidationError as error:
-            wrong = [": ".join([*(str(step) for step in item["loc"]), item["msg"]]) for item in error.errors()]
-            raise InvalidSettings("Settings are not valid. " + "; ".join(wrong)) from None
+        return cls.of({name: environment[name] for name in cls.names() if environment.get(name)})
 
     @classmethod
     def names(cls) -> list[str]:
         """Return the names of all settings, as the environment has them."""
-        return [str(field.alias) for field in cls.model_fields.values()]
+        return [each.metadata["alias"] for each in fields(cls)]
+
+    def by_alias(self) -> dict[str, Any]:
+        """Return each by its name in the environment."""
+        return {each.metadata["alias"]: getattr(self, each.name) for each in fields(self)}
 
     @property
     def use_lag(self) -> timedelta:

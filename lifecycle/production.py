@@ -240,7 +240,7 @@ class ProductionAgentManager:
             active=sum(record.state is AgentState.ACTIVE for record in records),
             created=created,
             runs=runs,
-            reused=sum(max(0, record.uses - bool(record.created)) for record in records),
+            reused=sum(record.reused for record in records),
             cache_hits=self._resolver.cache.hits,
             cache_misses=self._resolver.cache.misses,
         )

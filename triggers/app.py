@@ -14,6 +14,7 @@ from triggers import entities, queue, timers
 from triggers.http import (
     agents,
     alerts,
+    approvals,
     budgets,
     channels,
     configuration,
@@ -37,6 +38,7 @@ RESOURCES = (
     events,
     costs,
     budgets,
+    approvals,
     evaluations,
     reports,
     performance,

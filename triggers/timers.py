@@ -77,7 +77,7 @@ async def _aggregate_facts(now: Round) -> Done:
     return Done("facts.aggregated", "%d new facts", (await now.services.folding.fold(now.services.clock()),))
 
 
-async def _aggregate(now: Round) -> Done:
+async def _aggregate_costs(now: Round) -> Done:
     done = await now.services.daily_costs.aggregate(now.services.clock())
     announced = await now.services.reports.announce()
     text = "%d new facts, %d days changed, %d reports announced"
@@ -87,7 +87,7 @@ async def _aggregate(now: Round) -> Done:
 async def _expire_sessions(now: Round) -> Done:
     ended = await now.services.session_end.expire()
     resumed = await now.services.session_pause.finish(now.queue.send)
-    erased = await now.services.session_erasure.finish()
+    erased = await now.services.session_erasure.finish() + await now.services.user_erasure.finish()
     text = "ended %d sessions; finished what was begun: %d resumed, %d erased"
     return Done("sessions.expired", text, (ended, resumed, erased))
 
@@ -131,8 +131,9 @@ async def _deliver_notifications(now: Round) -> Done:
 async def _tend_budgets(now: Round) -> Done:
     done = await now.services.tending.tend()
     resumed = await now.services.run_resume.resume_all(now.queue.send)
-    text = "%d reservations freed, %d runs resumed, %d counters forgotten"
-    return Done("budgets.tended", text, (done.freed, resumed, done.forgotten))
+    settled = await now.services.approval_decisions.sweep(now.queue.send)
+    text = "%d reservations freed, %d runs resumed, %d runs' approvals looked at, %d counters forgotten"
+    return Done("budgets.tended", text, (done.freed, resumed, settled, done.forgotten))
 
 
 async def _expire_events(now: Round) -> Done:
@@ -162,7 +163,7 @@ TIMERS = (
     Timer("prune_idle_agents", "PRUNE_SCHEDULE", _prune, signals=True),
     Timer("verify_agents", "VERIFY_SCHEDULE", _verify, signals=True),
     Timer("aggregate_facts", "AGGREGATION_SCHEDULE", _aggregate_facts),
-    Timer("aggregate_costs", "REPORT_SCHEDULE", _aggregate),
+    Timer("aggregate_costs", "REPORT_SCHEDULE", _aggregate_costs),
     Timer("expire_sessions", "SESSION_EXPIRY_SCHEDULE", _expire_sessions),
     Timer("account_dead_letters", "DEAD_LETTER_SCHEDULE", _account_dead_letters),
     Timer("evaluate_answers", "EVALUATION_SCHEDULE", _evaluate_answers, signals=True),

@@ -2,35 +2,80 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from bootstrap.parts.events import EventParts
-from bootstrap.parts.notifications import NotificationParts
+from bootstrap.parts.budgets import BudgetParts
 from bootstrap.parts.performance import PerformanceParts
+from bootstrap.parts.registry import RegistryParts
 
 if TYPE_CHECKING:
+    from lifecycle.measures.activity import Activity
+    from lifecycle.measures.state import WorkspaceState
     from llmops.alerts.evaluation import Evaluator
+    from llmops.alerts.readings import Sources
+    from llmops.alerts.references import References
     from llmops.alerts.store import Alerts
 
 
-class AlertParts(EventParts, PerformanceParts, NotificationParts):
+class AlertParts(RegistryParts, BudgetParts, PerformanceParts):
     """Makes alerts."""
 
     @cached_property
     def alerts(self) -> Alerts:
         """Alert rules and what they did."""
+        from llmops.alerts.defaults import default_rules
         from llmops.alerts.store import Alerts
 
-        return Alerts(self.tables, self.clock)
+        settings = self.settings
+        defaults = default_rules(latency_ms=settings.sla_latency_ms, enabled=settings.alert_defaults)
+        return Alerts(self.tables, self.clock, defaults)
+
+    @cached_property
+    def alert_references(self) -> References:
+        """Whether what alert rules name is there."""
+        from llmops.alerts.references import References
+
+        return References(self.channels, self._agent_exists)
+
+    @cached_property
+    def activity(self) -> Activity:
+        """What goes on in a workspace."""
+        from lifecycle.measures.activity import Activity
+
+        return Activity(self.tally, self.metrics, self.waits)
+
+    @cached_property
+    def workspace_state(self) -> WorkspaceState:
+        """How a workspace is at the moment."""
+        from lifecycle.drift.store import PlanStore
+        from lifecycle.measures.alarms import RegistryAlarms
+        from lifecycle.measures.state import WorkspaceState
+
+        registry = RegistryAlarms(self.lifecycle_counts, PlanStore(self.tables), self.approvals)
+        return WorkspaceState(self.activity, registry, self.lifecycle_counts, self.positions, self.heartbeats)
+
+    @cached_property
+    def alert_sources(self) -> Sources:
+        """What alert rules look at."""
+        from llmops.alerts.readings import Sources
+
+        return Sources(self.figures, self.daily_costs, self.workspace_state.sources, self._workspaces)
 
     @cached_property
     def evaluator(self) -> Evaluator:
         """Evaluates alert rules."""
-        from lifecycle.drift.store import PlanStore
-        from lifecycle.measures.alarms import RegistryAlarms
-        from llmops.alerts.evaluation import Evaluator, Sources
+        from llmops.alerts.evaluation import Evaluator
 
-        registry = RegistryAlarms(self.lifecycle_counts, PlanStore(self.tables))
-        sources = Sources(self.figures, self.daily_costs, registry.figures)
-        return Evaluator(self.alerts, sources, self.outbox, self.journal, self.clock)
+        return Evaluator(self.alerts, self.alert_sources, self.outbox, self.journal, self.clock)
+
+    async def _agent_exists(self, workspace: str, name: str) -> bool:
+        agent = await self.catalog.find(workspace, name)
+        return agent is not None and not agent.declaration.deleted
+
+    async def _workspaces(self) -> AsyncIterator[str]:
+        """Yield the workspaces that have spent anything, or have a budget or a channel."""
+        for found in (self.daily_costs.workspaces(), self.budgets.workspaces(), self.channels.workspaces()):
+            async for workspace in found:
+                yield workspace

@@ -24,14 +24,15 @@ class MetricParts(Foundation):
         from llmops.metrics.shared import SharedMetrics
 
         interval = timedelta(seconds=self.settings.metrics_every)
-        return SharedMetrics(self.tables, self.clock, interval, Instruments().push)
+        longest = timedelta(seconds=self.settings.run_timeout) + interval  # no run of a worker that died goes on
+        return SharedMetrics(self.tables, self.clock, interval, Instruments().push, gauges_last=longest)
 
     @cached_property
     def measures(self) -> Measures:
         """Turns what happens into metrics."""
         from lifecycle.measures.workers import Measures
 
-        return Measures(self.metrics)
+        return Measures(self.metrics, self.clock, timedelta(seconds=self.settings.run_timeout))
 
     @cached_property
     def lifecycle_counts(self) -> LifecycleCounts:

@@ -8,8 +8,12 @@ from typing import TYPE_CHECKING
 from bootstrap.parts.foundation import Foundation
 
 if TYPE_CHECKING:
+    from adapters.email_azure import AzureMailer
+    from adapters.email_smtp import SmtpMailer
     from adapters.webhooks import HttpWebhooks
-    from llmops.notifications.channels import Channels
+    from lifecycle.approvals.links import ApprovalLinks
+    from lifecycle.approvals.store import Approvals
+    from llmops.notifications.channels import Channels, EmailPolicy
     from llmops.notifications.delivery import Courier
     from llmops.notifications.history import Deliveries
     from llmops.notifications.outbox import Outbox
@@ -26,11 +30,25 @@ class NotificationParts(Foundation):
         return HttpWebhooks(allow_private=self.settings.webhooks_allow_private)
 
     @cached_property
+    def mailer(self) -> SmtpMailer | AzureMailer | None:
+        """Sends email; None where no way to is set."""
+        from bootstrap.email import make_mailer
+
+        return make_mailer(self.settings)
+
+    @property
+    def _email_policy(self) -> EmailPolicy | None:
+        from llmops.notifications.channels import EmailPolicy
+
+        domains = (domain.strip().lower() for domain in self.settings.email_domains.split(","))
+        return EmailPolicy(tuple(filter(None, domains))) if self.settings.email_from else None
+
+    @cached_property
     def channels(self) -> Channels:
         """Where notifications go."""
         from llmops.notifications.channels import Channels
 
-        return Channels(self.tables, self.webhooks, self.clock)
+        return Channels(self.tables, self.webhooks, self.clock, self._email_policy)
 
     @cached_property
     def outbox(self) -> Outbox:
@@ -51,4 +69,27 @@ class NotificationParts(Foundation):
         """Delivers notifications."""
         from llmops.notifications.delivery import Courier
 
-        return Courier(self.outbox, self.channels, self.deliveries, self.webhooks, self.clock)
+        return Courier(
+            self.outbox,
+            self.channels,
+            self.deliveries,
+            self.webhooks,
+            self.clock,
+            self.mailer,
+            self.approval_links.completed,
+        )
+
+    @cached_property
+    def approvals(self) -> Approvals:
+        """What waits for a decision, and what was decided."""
+        from lifecycle.approvals.store import Approvals
+
+        return Approvals(self.tables)
+
+    @cached_property
+    def approval_links(self) -> ApprovalLinks:
+        """Links that decide approvals."""
+        from lifecycle.approvals.links import ApprovalLinks, LinkPolicy
+
+        policy = LinkPolicy(self.settings.approval_link_key.get_secret_value(), self.settings.public_url)
+        return ApprovalLinks(self.approvals, policy, self.clock)

@@ -6,7 +6,7 @@ from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from bootstrap.parts.budgets import BudgetParts
+from bootstrap.parts.approvals import ApprovalParts
 from bootstrap.parts.evaluation import EvaluationParts
 from bootstrap.parts.performance import PerformanceParts
 
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from lifecycle.evaluation.judging import Judges
     from lifecycle.runs.attempt import AttemptMaker
     from lifecycle.runs.dead_letters import DeadLetters
+    from lifecycle.runs.failed_runs import FailedRunLetters
+    from lifecycle.runs.list import RunList
     from lifecycle.runs.provenance import Provenance
     from lifecycle.runs.queries import RunDesk
     from lifecycle.runs.queue import RunQueue
@@ -23,12 +25,13 @@ if TYPE_CHECKING:
     from lifecycle.runs.submit import Intake
     from lifecycle.runs.worker import RunWorker
     from lifecycle.sessions.erase import SessionErasure
+    from lifecycle.sessions.erase_user import UserErasure
     from lifecycle.sessions.start import SessionStart
     from llmops.facts.forgetting import RunForgetting
     from llmops.facts.scores import Evaluation
 
 
-class RunParts(EvaluationParts, BudgetParts, PerformanceParts):
+class RunParts(EvaluationParts, ApprovalParts, PerformanceParts):
     """Makes sessions and runs."""
 
     @cached_property
@@ -73,10 +76,29 @@ class RunParts(EvaluationParts, BudgetParts, PerformanceParts):
             providers=self.providers,
             forgetting=self._forgetting,
             treasury=self.treasury,
-            waits=self.waits,
+            forget_waiting=self._forget_waiting,
             journal=self.journal,
             record=self.run_recorder.record,
             clock=self.clock,
+        )
+
+    async def _forget_waiting(self, workspace: str, run_id: str) -> None:
+        await self.waits.forget(workspace, run_id)
+        await self.approvals.erase(workspace, run_id)
+
+    @cached_property
+    def user_erasure(self) -> UserErasure:
+        """Erases users."""
+        from lifecycle.sessions.erase_user import UserErasure
+
+        return UserErasure(
+            self.session_erasure,
+            self.conversations,
+            self.directory,
+            self.users,
+            self._due("usererasure"),
+            self.journal,
+            self.clock,
         )
 
     @cached_property
@@ -99,7 +121,7 @@ class RunParts(EvaluationParts, BudgetParts, PerformanceParts):
             retry_base_s=settings.run_retry_base,
             retry_longest_s=settings.run_retry_longest,
         )
-        blocked = BlockedRuns(self.waits, self.budget_news, self.clock)
+        blocked = BlockedRuns(self.waits, self.budget_news, self._approval_requests, self.clock)
         return RunWorker(self.conversations, self.intake, self.attempts, self.run_recorder, blocked, self.clock, policy)
 
     def requeue(self, send: SendAt) -> Requeue:
@@ -123,7 +145,7 @@ class RunParts(EvaluationParts, BudgetParts, PerformanceParts):
             settings.history_tokens,
             settings.budget_output_tokens,
             GuardPolicy(settings.runaway_same_tool_calls, round(settings.runaway_usd_per_minute * 1_000_000)),
-            ToolRules(setting=self.setting),
+            ToolRules(setting=self.setting, approvals=self._approval_gate),
         )
         agents = UsedAgents(self.resolver, self.uses)
         return AttemptMaker(
@@ -162,6 +184,13 @@ class RunParts(EvaluationParts, BudgetParts, PerformanceParts):
         return RunDesk(self.conversations, self.directory, self._notices, self.clock)
 
     @cached_property
+    def run_list(self) -> RunList:
+        """Lists runs."""
+        from lifecycle.runs.list import RunList
+
+        return RunList(self.conversations, self.directory)
+
+    @cached_property
     def run_steps(self) -> RunSteps:
         """Reads the steps of runs."""
         from lifecycle.runs.steps import RunSteps
@@ -182,7 +211,9 @@ class RunParts(EvaluationParts, BudgetParts, PerformanceParts):
         return DeadLetters(
             queue,
             self.conversations,
+            self._failed_run_letters,
             self.run_recorder,
+            self.journal,
             provenance=self.provenance,
             max_query_bytes=self.settings.max_query_bytes,
             clock=self.clock,
@@ -195,3 +226,10 @@ class RunParts(EvaluationParts, BudgetParts, PerformanceParts):
 
         key = self.settings.queue_signing_key.get_secret_value()
         return Provenance(key, parse_pins(self.settings.queue_workspaces))
+
+    @cached_property
+    def _failed_run_letters(self) -> FailedRunLetters:
+        from lifecycle.conversations.failures import FailedRuns
+        from lifecycle.runs.failed_runs import FailedRunLetters
+
+        return FailedRunLetters(FailedRuns(self.tables), self.conversations, self.directory, self.clock)

@@ -38,9 +38,12 @@ class SessionParts(EventParts, SpendParts):
     @cached_property
     def conversations(self) -> Conversations:
         """Sessions with their runs, turns and events."""
+        from lifecycle.conversations.long_texts import LongTexts
         from lifecycle.conversations.store import Conversations
 
-        return Conversations(self.tables, self._committed, self.measures.run_changed, self._doubted)
+        return Conversations(
+            self.tables, LongTexts(self.texts), self._committed, self.measures.run_changed, self._doubted
+        )
 
     @cached_property
     def publisher(self) -> Publisher:
@@ -96,7 +99,7 @@ class SessionParts(EventParts, SpendParts):
         """Where runs and sessions are found."""
         from lifecycle.conversations.directory import Directory
 
-        return Directory(self.tables)
+        return Directory(self.tables, self.clock)
 
     @cached_property
     def pins(self) -> Pins:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from bootstrap.parts.alerts import AlertParts
 from bootstrap.parts.runs import RunParts
 
 if TYPE_CHECKING:
@@ -13,7 +15,7 @@ if TYPE_CHECKING:
     from llmops.spend.usage import Spend
 
 
-class StatusParts(RunParts):
+class StatusParts(RunParts, AlertParts):
     """Makes what says how the whole is."""
 
     @cached_property
@@ -27,6 +29,7 @@ class StatusParts(RunParts):
             self.lifecycle_counts,
             self.figures,
             self._spent_today,
+            self.misconfigured_alerts,
             started_at=self.started_at,
             clock=self.clock,
             problems=[f"{problem.where}: {problem.what}" for problem in self.extensions.problems],
@@ -37,7 +40,15 @@ class StatusParts(RunParts):
         """Reads what happened over some days."""
         from lifecycle.status.analytics import AnalyticsReader
 
-        return AnalyticsReader(self.tally, self.monitor, self.lifecycle_counts, self.clock)
+        return AnalyticsReader(self.tally, self.monitor, self.lifecycle_counts, self.activity, self.clock)
+
+    async def misconfigured_alerts(self, workspace: str) -> Sequence[str]:
+        """Return the names of the alert rules that are switched on and name what is not there."""
+        from llmops.alerts.store import MOST
+
+        alerts, _ = await self.alerts.list(workspace, MOST * 2)
+        aims = await self.alert_references.aims(workspace, [alert.rule for alert in alerts])
+        return [alert.name for alert, aim in zip(alerts, aims, strict=True) if aim.missing and alert.rule.enabled]
 
     async def _spent_today(self, workspace: str) -> Spend:
         from llmops.spend.usage import Spend

@@ -18,7 +18,7 @@ from rich.console import Console
 from devhost.services import start_azurite, start_host, start_service_bus
 from examples.demo.job import main_job, prune
 from examples.demo.kit import Kit
-from examples.demo.operating import alert, budget, live, quality
+from examples.demo.operating import alert, approvals, budget, live, quality
 from examples.register import register
 
 ROOT = Path(__file__).parents[2]
@@ -63,6 +63,7 @@ async def main() -> int:
             await main_job(kit)
             await live(kit)
             await budget(kit)
+            await approvals(kit)
             await quality(kit)
             await alert(kit)
             await prune(kit)

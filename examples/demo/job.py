@@ -6,7 +6,7 @@ from typing import Any
 from examples.demo.kit import Kit
 from kernel.money import format_usd
 
-IDLE = 8
+IDLE = 9
 """Agents that the demo uses and does not pin."""
 
 

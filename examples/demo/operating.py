@@ -56,6 +56,27 @@ async def budget(kit: Kit) -> None:
     kit.note("raising the budget", "the same run goes on", answered["state"], true=answered["state"] == "succeeded")
 
 
+async def approvals(kit: Kit) -> None:
+    """Have a tool's calls wait for a person, who allows one and refuses the other."""
+    rule = {"tools": ["calculator"], "when": "size(expression) > 4"}
+    cashier = {"model": "gpt-5-mini", "tools": ["calculator"], "simulate": {"call_tool": "calculator"}}
+    await kit.call("PUT", "/api/agents/cashier", cashier | {"approvals": [rule]})
+    for query, decision, shows, said in (
+        ("120 + 3", {"decision": "approve"}, "the tool is called", "returned '123'"),
+        ("500 + 1", {"decision": "reject", "reason": "over the limit"}, "it is not called", "over the limit"),
+    ):
+        waiting = await kit.ask("cashier", query)
+        found = await kit.call("GET", f"/api/approvals?run={waiting['id']}")
+        for item in found["items"]:
+            await kit.call("POST", f"/api/approvals/{item['id']}/decision", decision)
+        done = await kit.until(
+            lambda run=waiting: kit.call("GET", f"/api/runs/{run['id']}"), lambda run: run["state"] == "succeeded"
+        )
+        told = f"{waiting['state']}, then {done['state']}"
+        true = (waiting["state"], len(found["items"])) == ("waiting", 1) and said in (done["answer"] or "")
+        kit.note(f"a tool call that needs an approval: {decision['decision']}", shows, told, true=true)
+
+
 async def quality(kit: Kit) -> None:
     """Have another agent judge an answer."""
     verdict = '{"score": 4, "reason": "It names no date."}'
@@ -79,9 +100,9 @@ async def alert(kit: Kit) -> None:
     async with _receiver() as (url, received):
         await kit.call("PUT", "/api/channels/ops", {"url": url, "events": ["alert.*"]})
         rule = {"metric": "error_rate", "agent": "broken", "condition": "gt", "threshold": 0.5}
-        await kit.call("PUT", "/api/alerts/broken", rule)
         broken = {"model": "gpt-5-mini", "simulate": {"fail_first": 1, "fail_with": "rejected"}}
         await kit.call("PUT", "/api/agents/broken", broken)
+        await kit.call("PUT", "/api/alerts/broken", rule)
         await kit.ask("broken", "Will you fail?")
 
         async def look() -> Any:

@@ -181,7 +181,7 @@ resource app 'Microsoft.Web/sites@2024-04-01' = {
       globalValidation: {
         requireAuthentication: true
         unauthenticatedClientAction: 'Return401'
-        excludedPaths: ['/api/health', '/api/openapi.json'] // anonymous with keys, too
+        excludedPaths: ['/api/health', '/api/openapi.json', '/api/approval-links/*'] // anonymous with keys, too
       }
       httpSettings: { requireHttps: true }
       login: { tokenStore: { enabled: false } } // callers bring a token; nobody signs in here

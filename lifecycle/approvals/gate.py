@@ -2,13 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+import json
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-from kernel.errors import RunFailed
-from lifecycle.conversations.run import Run
+from kernel.clock import Clock
+from kernel.errors import AppError, RunFailed, Unavailable
+from lifecycle.approvals.model import (
+    MAX_ARGUMENTS_BYTES,
+    Place,
+    State,
+    Subject,
+    approval_id,
+    begun,
+    canonical,
+    digest,
+    finished,
+    rejection,
+    requested,
+    too_late,
+)
+from lifecycle.approvals.policy import Policies, need
+from lifecycle.approvals.store import Approvals, Record, cut
+from lifecycle.conversations.run import APPROVAL_NEEDED, Run
+from lifecycle.specs.approvals import ApprovalRule
 from lifecycle.tools.definition import Approval
+
+log = logging.getLogger(__name__)
+
+_EXCERPT = 500
+_CHANGES_BEFORE_GIVING_UP = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +57,15 @@ class RequestedCall:
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """The call may be made, with these arguments."""
+    """The call may be made.
+
+    Attributes:
+        arguments: With these.
+        approval_id: The approval that allows it; empty where it needs none.
+    """
 
     arguments: Mapping[str, Any]
+    approval_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,3 +96,137 @@ async def no_approvals(run: Run, call: RequestedCall) -> Allowed:
         return Allowed(call.arguments)
     msg = f"The tool {call.tool!r} needs an approval, and this app has nobody who could give it."
     raise RunFailed(msg, code="approval_unavailable")
+
+
+class ApprovalPending(AppError):
+    """Tool calls of the run wait for a decision."""
+
+    code = APPROVAL_NEEDED
+
+    def __init__(self, records: Sequence[Record]) -> None:
+        """Set what is to be decided."""
+        super().__init__()
+        self.records = records
+
+
+class ApprovalGate:
+    """Finds out which calls of a run wait, and notes what becomes of those that were approved."""
+
+    def __init__(self, approvals: Approvals, policies: Policies, clock: Clock) -> None:
+        self._approvals = approvals
+        self._policies = policies
+        self._clock = clock
+
+    async def judge(
+        self, run: Run, call: RequestedCall, rules: Sequence[ApprovalRule], *, held: bool = False
+    ) -> Allowed | Rejected | Record:
+        """Return whether the call may be made; a record where that is to be decided, stored if it has an ETag.
+
+        Args:
+            run: The run.
+            call: The call.
+            rules: What the agent's spec demands.
+            held: Whether it was looked at before: what was decided then holds, whatever is demanded by now.
+        """
+        if held and (decided := await self._known(run, call)) is not None:
+            return _verdict(decided)
+        policy = await self._policies.of(run.workspace)
+        needed = need(run.agent, call.tool, call.arguments, policy, rules, call.approval)
+        if needed is None:
+            return Allowed(call.arguments)
+        try:
+            arguments = canonical(call.arguments)
+        except (ValueError, TypeError, RecursionError):
+            return Rejected("its arguments are no JSON")
+        if len(arguments) > MAX_ARGUMENTS_BYTES:
+            msg = f"it needs an approval, and nobody can review {len(arguments)} bytes of arguments; "
+            return Rejected(f"{msg}at most {MAX_ARGUMENTS_BYTES} are possible")
+        found = await self._known(run, call)
+        if found is not None:
+            return _verdict(found)
+        subject = _subject(call, needed.why)
+        if needed.waivable and await self._stands(run, subject):
+            return Allowed(call.arguments)
+        asked = requested(place_of(run), subject, needed.terms, run.spend.cost_micro_usd, self._clock())
+        return Record(asked, arguments, excerpt=excerpt_of(run))
+
+    async def begin(self, workspace: str, approval_id: str) -> str | None:
+        """Note that an approved call is about to be made; return its result where it was made before.
+
+        Raises:
+            Conflict: It is not approved any more.
+            NotFound: There is no such approval any more.
+            Unavailable: It cannot be noted; the call must not be made.
+        """
+        for _ in range(_CHANGES_BEFORE_GIVING_UP):
+            record = await self._approvals.get(workspace, approval_id)
+            if record.result is not None:
+                return record.result
+            if record.approval.state is not State.APPROVED:
+                raise too_late(record.approval)
+            if await self._approvals.save(record, replace(record, approval=begun(record.approval, self._clock()))):
+                return None
+        msg = "The approval is being changed by too many at once."
+        raise Unavailable(msg, code="approval_busy")
+
+    async def finish(self, workspace: str, approval_id: str, result: str) -> None:
+        """Note what an approved call returned, for an attempt that comes after this one.
+
+        Where that cannot be noted, such an attempt makes the call again, with the same idempotency key.
+        """
+        try:
+            for _ in range(_CHANGES_BEFORE_GIVING_UP):
+                record = await self._approvals.get(workspace, approval_id)
+                after = replace(record, approval=finished(record.approval, self._clock()), result=cut(result))
+                erased = not record.arguments
+                if erased or record.result is not None or await self._approvals.save(record, after):
+                    return
+        except AppError as error:
+            log.warning("result not noted: %s", error.code, extra={"event": "approval.result_not_noted"})
+
+    async def _known(self, run: Run, call: RequestedCall) -> Record | None:
+        try:
+            ident = approval_id(run.id, _subject(call))
+        except (ValueError, TypeError, RecursionError):
+            return None
+        return await self._approvals.find(run.workspace, ident)
+
+    async def _stands(self, run: Run, subject: Subject) -> bool:
+        found = await self._policies.standing(
+            run.workspace, run.agent, subject.version, subject.tool, subject.arguments_hash
+        )
+        if found is None:
+            return False
+        log.info(
+            "run %s: a standing rule of approval %s allows %s",
+            run.id,
+            found.approval_id,
+            subject.tool,
+            extra={"event": "approval.waived"},
+        )
+        return True
+
+
+def place_of(run: Run) -> Place:
+    """Return whose run waits."""
+    return Place(run.workspace, run.agent, run.session_id, run.id, run.user_id or "")
+
+
+def excerpt_of(run: Run) -> str:
+    """Return what the user asked, as an approval shows it."""
+    return run.query if len(run.query) <= _EXCERPT else run.query[: _EXCERPT - 1] + "…"
+
+
+def _subject(call: RequestedCall, why: str = "") -> Subject:
+    return Subject("tool", call.tool, call.call_id, digest(call.arguments), call.version, why)
+
+
+def _verdict(record: Record) -> Allowed | Rejected | Record:
+    approval = record.approval
+    match approval.state:
+        case State.APPROVED:
+            return Allowed(json.loads(record.arguments or "{}"), approval.id)
+        case State.PENDING:
+            return record
+        case _:
+            return Rejected(rejection(approval))

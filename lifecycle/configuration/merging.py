@@ -1,8 +1,8 @@
 """Layers over one another: of what two layers say, the higher one's counts. `composition` makes a spec of the result.
 
 For each field of the spec, each label, each guideline, each capability's switch and the choice of a personality, what a
-higher layer says replaces what a lower one says. Added instructions and prohibitions accumulate: no layer takes back
-another's.
+higher layer says replaces what a lower one says. Added instructions, prohibitions and rules of approvals accumulate: no
+layer takes back another's.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from lifecycle.configuration.layers import Guideline, Layer
 
 _BY_KEY = ("labels", "guidelines", "capabilities")
 _ADDED = ("more_instructions", "prohibited")
+_JOINED = ("approvals",)
 _NO_SETTINGS = ("template", "extends", "category", "overrides")
 
 
@@ -75,7 +76,12 @@ class Merged:
         """Return what both say, where the higher one counts; associative, with NOTHING as its identity."""
         names = self.added.keys() | higher.added.keys()
         added = {name: (*self.added.get(name, ()), *higher.added.get(name, ())) for name in names}
-        return Merged({**self.values, **higher.values}, added)
+        both = [path for path in higher.values.keys() & self.values.keys() if path[0] in _JOINED]
+        joined = {
+            path: Sourced((*self.values[path].value, *higher.values[path].value), higher.values[path].origin)
+            for path in both
+        }
+        return Merged({**self.values, **higher.values, **joined}, added)
 
     def keyed(self, field: str) -> Mapping[str, Sourced]:
         """Return what is said of a field that is merged by key."""

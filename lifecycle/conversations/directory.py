@@ -1,6 +1,7 @@
 """Finding runs by id and sessions by age, agent or user.
 
-Table `runs`, partition `{workspace}!{run}`, row `run`: which session a run is in, and what was asked.
+Table `runs`, partition `{workspace}!{shard}`, row `id!{run}`: which session a run is in, and what was asked; and, in
+the same transaction, row `at!` with a key that sorts newest first: which runs there are.
 Table `sessions`, partition `{workspace}!{shard}`, row key newest first: which sessions there are.
 Table `opensessions`, partition `{workspace}!{agent}`, row `{session}`: which sessions keep an agent from being retired.
 All are written before the session itself, so what exists can always be found; what is found may not exist (yet).
@@ -10,13 +11,15 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
+from kernel.clock import Clock
 from kernel.ids import newest_first
 from kernel.tables import Delete, Insert, Row, RowChanged, RowExists, Span, Tables, Upsert, every, first_rows
-from lifecycle.conversations.session import Session
+from lifecycle.conversations.rows import TABLE, partition_of
+from lifecycle.conversations.session import Session, SessionState
 
 RUNS = "runs"
 SESSIONS = "sessions"
@@ -25,6 +28,8 @@ SHARDS = 8
 """Partitions a workspace's sessions are spread over, so that none passes the service's 2,000 rows a second."""
 
 _AT_THE_SAME_TIME = timedelta(hours=1)
+_LOOKED_AT = 10
+_OVER = frozenset({SessionState.ENDED.value, SessionState.ERASED.value})
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,33 +53,48 @@ class Entry:
         return self.key == newest_first(session.created_at, session.id)
 
 
+@dataclass(frozen=True, slots=True)
+class RunEntry:
+    """A run as listed: its session, its id, and where it stands in the list."""
+
+    session_id: str
+    run_id: str
+    key: str
+
+
 class Directory:
     """Enters and finds runs and sessions."""
 
-    def __init__(self, tables: Tables) -> None:
+    def __init__(self, tables: Tables, clock: Clock) -> None:
         self._tables = tables
+        self._clock = clock
 
-    async def claim_run(self, workspace: str, run_id: str, place: RunPlace) -> tuple[RunPlace, bool]:
+    async def claim_run(
+        self, workspace: str, run_id: str, place: RunPlace, user_id: str | None = None
+    ) -> tuple[RunPlace, bool]:
         """Enter the run and return its place and True, or the place under which it was entered before and False."""
-        values = {"session_id": place.session_id, "agent": place.agent, "digest": place.digest}
+        home, listed = _home(workspace, run_id), f"at!{newest_first(self._clock(), run_id)}"
+        where = {"session_id": place.session_id, "agent": place.agent}
+        claim = Row(home, f"id!{run_id}", {**where, "digest": place.digest, "listed": listed})
         try:
-            await self._tables.commit(RUNS, [Insert(Row(f"{workspace}!{run_id}", "run", values))])
+            await self._tables.commit(RUNS, [Insert(claim), Insert(Row(home, listed, where | {"user_id": user_id}))])
         except RowExists:
             return await self.find_run(workspace, run_id) or place, False
         return place, True
 
     async def find_run(self, workspace: str, run_id: str) -> RunPlace | None:
         """Return where the run is, or None."""
-        row = await self._tables.get(RUNS, f"{workspace}!{run_id}", "run")
+        row = await self._tables.get(RUNS, _home(workspace, run_id), f"id!{run_id}")
         return RunPlace(row.text("session_id"), row.text("agent"), row.text("digest")) if row else None
 
     async def enter_session(self, session: Session) -> None:
         """Enter the session; entering it again changes nothing."""
         values = {"session_id": session.id, "agent": session.agent, "user_id": session.user_id or ""}
         key = newest_first(session.created_at, session.id)
+        entered = {"at": session.created_at}
         await asyncio.gather(
             self._tables.commit(SESSIONS, [Upsert(Row(_home(session.workspace, session.id), key, values))]),
-            self._tables.commit(OPEN, [Upsert(Row(f"{session.workspace}!{session.agent}", session.id, {}))]),
+            self._tables.commit(OPEN, [Upsert(Row(f"{session.workspace}!{session.agent}", session.id, entered))]),
         )
 
     async def close_session(self, workspace: str, agent: str, session_id: str) -> None:
@@ -85,11 +105,24 @@ class Directory:
             return
 
     async def forget_run(self, workspace: str, run_id: str) -> None:
-        """Remove the run's entry; one that is gone is no error."""
+        """Remove the run's entries; one that is gone is no error."""
+        home = _home(workspace, run_id)
+        claim = await self._tables.get(RUNS, home, f"id!{run_id}")
+        if claim is None:
+            return
         try:
-            await self._tables.commit(RUNS, [Delete(f"{workspace}!{run_id}", "run")])
+            await self._tables.commit(RUNS, [Delete(home, claim.key), Delete(home, claim.text("listed"))])
         except RowChanged:
             return
+
+    async def forget_user(self, workspace: str, run_id: str) -> None:
+        """Take the user out of the run's entry in the list."""
+        home = _home(workspace, run_id)
+        claim = await self._tables.get(RUNS, home, f"id!{run_id}")
+        listed = await self._tables.get(RUNS, home, claim.text("listed")) if claim else None
+        if listed is not None:
+            values = {name: value for name, value in listed.values.items() if name != "user_id"}
+            await self._tables.commit(RUNS, [Upsert(Row(home, listed.key, values))])
 
     async def leave(self, session: Session) -> None:
         """Remove the session's entries, also those of callers who were at it at the same time as its maker."""
@@ -108,8 +141,22 @@ class Directory:
                 continue
 
     async def has_open_session(self, workspace: str, agent: str) -> bool:
-        """Return whether any session with the agent is open."""
-        return bool(await first_rows(self._tables, OPEN, Span(f"{workspace}!{agent}"), 1))
+        """Return whether any session with the agent is open, or is being started.
+
+        An entry is made before its session; that of one that never came to be, or has ended, is removed.
+        """
+        async for row in every(self._tables, OPEN, Span(f"{workspace}!{agent}"), page=_LOOKED_AT):
+            entered = row.moment("at")
+            if entered is not None and entered + _AT_THE_SAME_TIME > self._clock():
+                return True
+            session = await self._tables.get(TABLE, partition_of(workspace, row.key), "session")
+            if session is not None and session.text("state") not in _OVER:
+                return True
+            try:
+                await self._tables.commit(OPEN, [Delete(row.partition, row.key, row.etag)])
+            except RowChanged:
+                return True  # it is being started after all
+        return False
 
     async def sessions(
         self, workspace: str, *, agent: str | None, user_id: str | None, limit: int, after: str | None
@@ -119,24 +166,35 @@ class Directory:
         Callers that were at it at the same time may each have entered a session: see `Entry.is_of`.
         """
         where = {"agent": agent, "user_id": user_id}
-        pages = await asyncio.gather(
-            *(
-                first_rows(
-                    self._tables,
-                    SESSIONS,
-                    Span(
-                        f"{workspace}!{shard}",
-                        key_from=f"{after} " if after else None,
-                        where={name: value for name, value in where.items() if value is not None},
-                    ),
-                    limit + 1,
-                )
-                for shard in range(SHARDS)
+        rows, more = await self._newest(SESSIONS, workspace, "", where, limit, after)
+        return [Entry(row.text("session_id"), row.key) for row in rows], rows[-1].key if more else None
+
+    async def runs(
+        self, workspace: str, *, agent: str | None, user_id: str | None, limit: int, after: str | None
+    ) -> tuple[Sequence[RunEntry], str | None]:
+        """Return up to `limit` runs, newest first, and the token to continue after; None at the end."""
+        where = {"agent": agent, "user_id": user_id}
+        rows, more = await self._newest(RUNS, workspace, "at!", where, limit, f"at!{after}" if after else None)
+        entries = [RunEntry(row.text("session_id"), row.key.rpartition("!")[2], row.key[3:]) for row in rows]
+        return entries, entries[-1].key if more else None
+
+    async def _newest(
+        self, table: str, workspace: str, prefix: str, where: Mapping[str, str | None], limit: int, after: str | None
+    ) -> tuple[Sequence[Row], bool]:
+        """Return the first rows of all shards in the order of their keys, and whether there are more."""
+        wanted = {name: value for name, value in where.items() if value is not None}
+        spans = [
+            Span(
+                f"{workspace}!{shard}",
+                key_from=f"{after} " if after else prefix or None,
+                key_before=f"{prefix}~" if prefix else None,
+                where=wanted,
             )
-        )
+            for shard in range(SHARDS)
+        ]
+        pages = await asyncio.gather(*(first_rows(self._tables, table, span, limit + 1) for span in spans))
         rows = sorted((row for page in pages for row in page), key=lambda row: row.key)
-        shown = rows[:limit]
-        return [Entry(row.text("session_id"), row.key) for row in shown], shown[-1].key if len(rows) > limit else None
+        return rows[:limit], len(rows) > limit
 
 
 def _home(workspace: str, session_id: str) -> str:

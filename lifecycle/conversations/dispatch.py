@@ -51,9 +51,21 @@ def misuse(submission: Submission, stored: Stored) -> str | None:
     run, session = stored.run, stored.session
     if session is not None and session.priority is not submission.priority:
         return _WRONG_QUEUE.format(session.priority.value)
-    if run is not None and (run.agent, run.query) != (submission.agent, submission.query):
+    if run is not None and (run.agent != submission.agent or submission.query not in (None, run.query)):
         return _ID_REUSED
     return None
+
+
+def may_have_overtaken(stored: Stored) -> bool:
+    """Return whether a run that was accepted before this one may not be finished, though this one's message has come.
+
+    Messages are sent after runs are accepted, so the later run's can be first. Runs of a session that is on hold are
+    sent in order when it goes on.
+    """
+    session, run = stored.session, stored.run
+    if session is None or run is None or run.finished or session.on_hold or session.over:
+        return False
+    return session.runs - session.pending < run.number - 1
 
 
 def verdict(session: Session, run: Run, call: int, now: datetime) -> Verdict:
@@ -69,6 +81,8 @@ def verdict(session: Session, run: Run, call: int, now: datetime) -> Verdict:
         return Verdict.FORGET
     if session.over or sessions.outlived(session, now):
         return Verdict.EXPIRE
+    if call < run.call:
+        return Verdict.FORGET  # also where the session is on hold: the later message is there, or has been
     if session.retry is not None and not session.stopped:
         if run.id != session.retry.run_id:
             return Verdict.KEEP
@@ -76,7 +90,7 @@ def verdict(session: Session, run: Run, call: int, now: datetime) -> Verdict:
     called = session.resuming and call == session.resumes
     if session.on_hold and not called:
         return Verdict.KEEP
-    return Verdict.RUN if call >= run.call else Verdict.FORGET
+    return Verdict.RUN
 
 
 def kept(session: Session, run: Run, now: datetime) -> Change | None:

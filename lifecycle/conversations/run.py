@@ -46,6 +46,8 @@ class Stage(StrEnum):
 
 NOT_QUEUED = "not_queued"
 """Error code of a run whose message the broker did not accept; submitting it again queues it."""
+APPROVAL_NEEDED = "approval_needed"
+"""Error code of a run whose tool calls wait for decisions."""
 WORKER_LOST = "worker_lost"
 """Error code of an attempt whose worker died, so that it could not record why."""
 
@@ -93,8 +95,12 @@ class Dispatch:
         call: The resumption of its session that queued it last (`Session.resumes`); 0 when it was queued by submission.
         redriven: How many times it was put back after it had failed.
         waits: How many attempts ended because a budget did not let them go on.
+        sends: How many requests for it have set out to send its message.
+        unsent: Of these, how many failed; the run is not queued only when all have.
         approved: Whether an operator lets it go on where its agent's degradation steps ask.
         not_before: When its next attempt is due; None for at once.
+        awaits: Ids of the approvals that are yet to be decided before it goes on.
+        asked: Whether it waits, or has waited last, for such decisions.
         traceparent: The trace it was submitted in, which every attempt goes on with; None outside a trace.
     """
 
@@ -103,9 +109,13 @@ class Dispatch:
     call: int = 0
     redriven: int = 0
     waits: int = 0
+    sends: int = 1
+    unsent: int = 0
     approved: bool = False
     not_before: datetime | None = None
     traceparent: str | None = None
+    awaits: tuple[str, ...] = ()
+    asked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -480,17 +490,35 @@ def kept(run: Run) -> Run:
     return replace(run, state=RunState.WAITING, lease=None, result=replace(run.result, error=None))
 
 
-def blocked(run: Run, effort: Effort, error: AppError, progress: str | None, now: datetime) -> Run:
-    """Return the run, waiting because a budget does not let it go on; its session waits with it."""
+def blocked(
+    run: Run, effort: Effort, error: AppError, progress: str | None, now: datetime, awaits: Sequence[str] = ()
+) -> Run:
+    """Return the run, waiting because it may not go on; its session waits with it.
+
+    Args:
+        run: The run.
+        effort: What its attempt did.
+        error: Why it may not.
+        progress: How far it came.
+        now: The time.
+        awaits: Ids of the approvals that it waits for; none where it waits for room in its budgets.
+    """
+    held = run.stage if error.code == APPROVAL_NEEDED else Stage.CHECKING_BUDGET
     run = _attempt_over(run, effort, Ending.PAUSED, now, error.code, progress)
     return replace(
         run,
         state=RunState.WAITING,
-        stage=Stage.CHECKING_BUDGET,
+        stage=held,
         lease=None,
         result=replace(run.result, error=RunError(error.code, error.detail)),
-        dispatch=replace(run.dispatch, waits=run.dispatch.waits + 1),
+        dispatch=replace(run.dispatch, waits=run.dispatch.waits + 1, awaits=tuple(awaits), asked=bool(awaits)),
     )
+
+
+def decided(run: Run, approval_id: str) -> Run:
+    """Return the run, which does not wait for that approval any more."""
+    left = tuple(ident for ident in run.dispatch.awaits if ident != approval_id)
+    return replace(run, dispatch=replace(run.dispatch, awaits=left))
 
 
 def called(run: Run, call: int) -> Run:
@@ -506,9 +534,25 @@ def requeued(run: Run, redriven: int) -> Run:
         state=RunState.QUEUED,
         stage=None,
         last=run.last if run.last.number else Attempt(),
+        result=replace(run.result, error=None),
         times=replace(run.times, finished=None),
         dispatch=replace(run.dispatch, redriven=redriven, not_before=None),
     )
+
+
+def needs_message(run: Run) -> bool:
+    """Return whether nothing shows that the broker has a message of the run: it is queued, and nobody has had it."""
+    return run.state is RunState.QUEUED and run.attempt == 0 and run.call == 0
+
+
+def sending(run: Run) -> Run:
+    """Return the run with one more request that sends its message."""
+    return replace(run, dispatch=replace(run.dispatch, sends=run.dispatch.sends + 1))
+
+
+def unsent(run: Run) -> Run:
+    """Return the run with one more request that could not send its message."""
+    return replace(run, dispatch=replace(run.dispatch, unsent=run.dispatch.unsent + 1))
 
 
 def scored(run: Run, score: Score) -> Run:

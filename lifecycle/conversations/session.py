@@ -32,6 +32,8 @@ FAILING = "failing"
 """Why a session was paused by its own limit of failures."""
 BUDGET = "budget"
 """Why a session waits whose run a budget has stopped."""
+APPROVAL = "approval"
+"""Why a session waits whose run's tool calls wait for a decision."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +202,7 @@ class Session:
         at_provider: Its conversations at the provider.
         end: Why and when it ended; None while it has not.
         receipt: What was erased; None unless erased.
+        long_texts: Whether texts of it are, or may be, kept apart from their rows.
     """
 
     workspace: str
@@ -216,6 +219,7 @@ class Session:
     at_provider: AtProvider = field(default_factory=AtProvider)
     end: End | None = None
     receipt: Receipt | None = None
+    long_texts: bool = False
 
     @property
     def runs(self) -> int:

@@ -26,10 +26,6 @@ MetadataValue = Annotated[str, StringConstraints(max_length=512)]
 Topic = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 
 
-MAX_REQUEST_BYTES = 240_000
-"""A queue message of the standard tier holds 256 KiB, headers and ids included; JSON makes up to 6 bytes of one."""
-
-
 class RunRequest(LeavesOut):
     """What a caller asks of an agent.
 
@@ -70,13 +66,18 @@ class RunRequest(LeavesOut):
 class Submission(RunRequest):
     """A run request with its ids: the body of a queue message, version 1.
 
+    Our own messages name a run that is stored and say nothing of what was asked, so that whatever can be stored can be
+    queued. Those of other producers carry the request.
+
     Attributes:
+        query: The message to the agent; None where the run is stored.
         v: Version of this format.
         workspace: Workspace of the agent.
         agent: The agent asked.
         run_id: The run; the message's MessageId stands in for it when it is left out.
         session_id: The conversation; the same as the message's SessionId.
         call: The resumption of the session that sent the message (`Run.call`); 0 when it was submitted.
+        redriven: How often the run had been redriven when the message was sent.
         priority: The session's, and so that of the queue; left out, it is the queue's.
     """
 
@@ -85,34 +86,38 @@ class Submission(RunRequest):
     agent: str
     run_id: str
     call: int = Field(default=0, ge=0)
+    redriven: int = Field(default=0, ge=0)
+    query: str | None = None  # pyright: ignore[reportIncompatibleVariableOverride, reportGeneralTypeIssues] - widened
     session_id: str  # pyright: ignore[reportIncompatibleVariableOverride, reportGeneralTypeIssues] - narrowed
     priority: Priority = Priority.NORMAL  # pyright: ignore[reportIncompatibleVariableOverride] - narrowed
 
     @property
     def request(self) -> RunRequest:
-        """The request as the caller made it."""
+        """The request as the caller made it.
+
+        Raises:
+            InvalidInput: The message only names a run (code `invalid_message`).
+        """
+        if self.query is None:
+            raise _unreadable("The body has no query, and there is no run of that id in the session.")
         return RunRequest.model_validate(self.model_dump(include=set(RunRequest.model_fields)))
 
     def to_json(self) -> str:
         """Return the message body, without the priority: the queue says that, whichever version of the app sent it."""
-        return self.model_dump_json(exclude={"priority"})
+        return self.model_dump_json(exclude={"priority"}, exclude_unset=True)
 
 
 def submission_of(run: Run) -> Submission:
-    """Return the message body that queues the run."""
+    """Return the message body that queues a stored run: its ids."""
     return Submission(
+        v=1,
         workspace=run.workspace,
         agent=run.agent,
         run_id=run.id,
         session_id=run.session_id,
-        query=run.query,
-        user_id=run.user_id,
-        expected_topics=run.expected_topics,
-        context=run.context,
-        metadata=run.metadata,
-        stream=run.stream,
         priority=run.priority,
         call=run.call,
+        redriven=run.redriven,
     )
 
 
@@ -120,22 +125,23 @@ def check(request: RunRequest, max_query_bytes: int) -> None:
     """Check what the types cannot say.
 
     Raises:
-        TooLarge: The query is over the limit (UTF-8 bytes), or the request is too large for a queue message.
+        TooLarge: The query is over the limit (UTF-8 bytes).
         InvalidInput: The query is blank, or an id is not valid.
     """
-    if not request.query.strip():
-        raise InvalidInput("The query is empty.", code="empty_query", fields={"/query": "must not be blank"})
-    size = len(request.query.encode())
-    if size > max_query_bytes:
-        msg = f"The query is {size} bytes; at most {max_query_bytes} are allowed."
-        raise TooLarge(msg, code="query_too_large", fields={"/query": msg})
-    if size > MAX_REQUEST_BYTES // 6 and len(request.model_dump_json()) > MAX_REQUEST_BYTES:
-        msg = f"The request is over {MAX_REQUEST_BYTES} bytes once its query is written as JSON."
-        raise TooLarge(msg, code="query_too_large", fields={"/query": msg})
+    _check_query(request.query, max_query_bytes)
     if request.session_id is not None:
         ids.session_id(request.session_id)
     if request.user_id is not None:
         ids.user_id(request.user_id)
+
+
+def _check_query(query: str, max_query_bytes: int) -> None:
+    if not query.strip():
+        raise InvalidInput("The query is empty.", code="empty_query", fields={"/query": "must not be blank"})
+    size = len(query.encode())
+    if size > max_query_bytes:
+        msg = f"The query is {size} bytes; at most {max_query_bytes} are allowed."
+        raise TooLarge(msg, code="query_too_large", fields={"/query": msg})
 
 
 def parse_message(
@@ -178,7 +184,11 @@ def parse_message(
         submission = Submission.model_validate(values)
         ids.workspace_name(submission.workspace)
         ids.agent_name(submission.agent)
-        check(submission, max_query_bytes)
+        if submission.query is not None:
+            _check_query(submission.query, max_query_bytes)
+        ids.session_id(submission.session_id)
+        if submission.user_id is not None:
+            ids.user_id(submission.user_id)
         run_id = ids.run_id(submission.workspace, submission.run_id)
     except ValidationError as error:
         raise _unreadable(_in_words(error)) from None

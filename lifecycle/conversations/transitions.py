@@ -8,10 +8,9 @@ from datetime import datetime
 
 from kernel.journal import Event
 from lifecycle.conversations import session as sessions
-from lifecycle.conversations.run import Run, RunState, Stage
+from lifecycle.conversations.run import APPROVAL_NEEDED, Run, RunState, Stage
 from lifecycle.conversations.session import Held, Session, SessionState
 from lifecycle.conversations.store import Change, Turn
-from llmops.budgets.waits import APPROVAL
 
 _ENDS_OF_STREAMS = {
     RunState.SUCCEEDED: "completed",
@@ -69,8 +68,9 @@ def outcome(
     elif after.state is RunState.WAITING and before.state is not RunState.WAITING:
         reason = after.error.code if after.error else session.pause_reason or ("retry" if session.retry else None)
         events.append(Event("run.waiting", {"run_id": after.id, "reason": reason}, now))
-        if reason == APPROVAL:
-            events.append(Event("approval.requested", {"run_id": after.id, "attempt": after.attempt}, now))
+        asked = [ident for ident in after.dispatch.awaits if ident not in before.dispatch.awaits]
+        data = {"run_id": after.id, "attempt": after.attempt}
+        events += [Event("approval.requested", data | {"approval_id": ident}, now) for ident in asked]
     if not events and after.spend == before.spend and not turns:
         return Change(run=after)
     others = session.pending - 1
@@ -78,7 +78,8 @@ def outcome(
         session = sessions.gone_on(session, others)
     elif attempt_ended and after.state is RunState.QUEUED and after.dispatch.not_before is not None:
         session = sessions.retrying(session, after.id, after.dispatch.not_before)
-    if attempt_ended:
+    given_up = before.state is RunState.WAITING and after.finished and before.attempt > 0
+    if attempt_ended or given_up:  # the provider's conversation holds tool calls that nobody answers any more
         session = replace(session, at_provider=replace(session.at_provider, held=held))
     if after.finished:
         session = replace(session.counting(pending=-1), last_activity=now)
@@ -105,8 +106,9 @@ def _moved(session: Session, run: Run, turns: int, now: datetime) -> tuple[Sessi
             session = sessions.paused(session, sessions.FAILING)
             return session, [state_event(session, now, sessions.FAILING)]
     if run.state is RunState.WAITING and run.error is not None and _may_wait(session):
-        session = sessions.paused(session, sessions.BUDGET, SessionState.WAITING)
-        return session, [state_event(session, now, sessions.BUDGET)]
+        why = sessions.APPROVAL if run.error.code == APPROVAL_NEEDED else sessions.BUDGET
+        session = sessions.paused(session, why, SessionState.WAITING)
+        return session, [state_event(session, now, why)]
     return session, ()
 
 

@@ -26,6 +26,7 @@ class Kind:
 
 _RUN = {"run_id": "the run"}
 _ATTEMPT = _RUN | {"attempt": "number of the attempt"}
+_APPROVAL = _RUN | {"approval_id": "the approval", "tool": "the tool; empty where a budget's step asks"}
 _CODE = {"code": "stable code of the failure, where there is one"}
 _AGENT = {"agent": "the agent"}
 _VERSION = _AGENT | {"version": "the version's label at the provider"}
@@ -54,7 +55,15 @@ CATALOGUE: Mapping[str, Kind] = MappingProxyType(
         ),
         "session.unpinned": Kind("A session goes on with the agent as it is now"),
         "session.erased": Kind(
-            "A session was erased; its own stream is gone", {"session_id": "its id", "agent": "whom it was with"}
+            "A session was erased; its own stream is gone",
+            {"session_id": "its id", "agent": "whom it was with", "state": "what it was before: open or ended"},
+        ),
+        "dead_letter.discarded": Kind(
+            "A dead letter was thrown away",
+            {"id": "the failed run's id, or the message's number", "code": "why it was there", "by": "who did it"},
+        ),
+        "user.erased": Kind(
+            "A user was erased", {"sessions": "sessions erased with it", "runs": "runs that no longer name the user"}
         ),
         "run.queued": Kind(
             "A run was accepted, or put back on the queue", _RUN | {"redriven": "how often it was redriven, if it was"}
@@ -115,7 +124,14 @@ CATALOGUE: Mapping[str, Kind] = MappingProxyType(
             "A run goes on with less, because much of a budget is used up",
             _RUN | _AGENT | {"step": "with what", "percent": "how much is used up", "model": "the model, if another"},
         ),
-        "approval.requested": Kind("A run waits for an operator's approval", _ATTEMPT),
+        "approval.requested": Kind("A run waits for a decision", _ATTEMPT | {"approval_id": "the approval"}),
+        "approval.decided": Kind(
+            "An approval was decided",
+            _APPROVAL
+            | {"decision": "approve, amend or reject", "by": "who decided, where the platform's sign-in names them"},
+        ),
+        "approval.expired": Kind("Nobody decided an approval in time, which rejects it", _APPROVAL),
+        "approval.withdrawn": Kind("There is nothing to decide any more", _APPROVAL),
         "approval.granted": Kind(
             "An operator lets a run go on, also past the steps of its agent's ladder that ask",
             _RUN | {"by": "the operator, where the platform's sign-in names one"},

@@ -1,7 +1,7 @@
 """How often what happened, by day: counted from the workspace's stream, each event once.
 
 In each lane's partition of table `events`: `tally!next` the number of the first event not counted, `tally!{day}` the
-counts of a UTC day. Counting some more changes both in one transaction.
+counts of a UTC day, `tally!all` those since the beginning. Counting some more changes them in one transaction.
 """
 
 from __future__ import annotations
@@ -17,6 +17,10 @@ from kernel.journal import LANES, TABLE, Event, Journal
 from kernel.tables import Insert, Replace, Row, RowChanged, RowExists, Span, Tables, Write, every
 
 _NEXT = "tally!next"
+_ALL = "tally!all"
+_STARTED = "session.state_changed:started"
+_ENDED = "session.state_changed:ended"
+_ERASED = "session.erased:open"
 _AT_ONCE = 500
 
 
@@ -55,6 +59,14 @@ class Tally:
         )
         return sum(parts, Counter[str]())
 
+    async def open_sessions(self, workspace: str) -> int:
+        """Return how many sessions were started and have neither ended nor been erased, up to this moment."""
+        await self.count(workspace)
+        rows = await asyncio.gather(*(self._tables.get(TABLE, f"{workspace}!{lane}", _ALL) for lane in range(LANES)))
+        total = sum([Counter(_counts(row)) for row in rows if row], Counter[str]())
+        over = sum(count for kind, count in total.items() if kind.startswith(_ENDED) or kind == _ERASED)
+        return max(0, total[_STARTED] - over)
+
     async def _lane(self, partition: str, first: str, last: str) -> Counter[str]:
         span = Span(partition, key_from=f"tally!{first}", key_before=f"tally!{last}~")
         return sum([Counter(_counts(row)) async for row in every(self._tables, TABLE, span)], Counter[str]())
@@ -66,8 +78,9 @@ class Tally:
         days = await asyncio.gather(*(self._tables.get(TABLE, partition, f"tally!{day}") for day in by_day))
         writes: list[Write] = [_put(partition, _NEXT, {"next": end}, position)]
         for (day, counts), row in zip(by_day.items(), days, strict=True):
-            total = counts + Counter(_counts(row)) if row else counts
-            writes.append(_put(partition, f"tally!{day}", {"counts": json.dumps(total)}, row))
+            writes.append(_added(partition, f"tally!{day}", counts, row))
+        ever = await self._tables.get(TABLE, partition, _ALL)
+        writes.append(_added(partition, _ALL, sum(by_day.values(), Counter[str]()), ever))
         await self._tables.commit(TABLE, writes)
 
 
@@ -81,6 +94,11 @@ def kind_of(event: Event) -> str:
 
 def _counts(row: Row) -> Mapping[str, int]:
     return json.loads(row.text("counts"))
+
+
+def _added(partition: str, key: str, counts: Counter[str], before: Row | None) -> Write:
+    total = counts + Counter(_counts(before)) if before else counts
+    return _put(partition, key, {"counts": json.dumps(total)}, before)
 
 
 def _put(partition: str, key: str, values: dict[str, str | int], before: Row | None) -> Write:

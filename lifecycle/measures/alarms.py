@@ -1,4 +1,4 @@
-"""What alert rules can look at of the registry: agents made too often, left behind, or not cleaned up."""
+"""What alert rules can look at besides runs: agents made too often or left behind, and what waits for people."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from kernel.clock import hour_bucket
+from lifecycle.approvals.store import Approvals
 from lifecycle.drift.differences import DriftKind
 from lifecycle.drift.store import PlanStore
 from lifecycle.registry.counts import LifecycleCounts
@@ -24,11 +25,12 @@ _LEAKS = (DriftKind.ORPHAN, DriftKind.TAIL)
 
 
 class RegistryAlarms:
-    """Reads the registry's metrics for alert rules."""
+    """Reads the metrics FROM_REGISTRY for alert rules."""
 
-    def __init__(self, counts: LifecycleCounts, plans: PlanStore) -> None:
+    def __init__(self, counts: LifecycleCounts, plans: PlanStore, approvals: Approvals) -> None:
         self._counts = counts
         self._plans = plans
+        self._approvals = approvals
 
     async def figures(self, workspace: str, since: datetime, now: datetime) -> Mapping[Metric, float]:
         """Return the metrics since then, the hour of `since` included; no drift before the first look for it.
@@ -36,14 +38,16 @@ class RegistryAlarms:
         An agent that is declared and not made yet is no drift: it is made when it is needed.
         """
         hours = math.ceil((now - since).total_seconds() / 3600) + 1
-        lifecycle, latest = await asyncio.gather(
-            self._counts.read(workspace, now, hours), self._plans.latest(workspace)
+        lifecycle, latest, (pending, oldest) = await asyncio.gather(
+            self._counts.read(workspace, now, hours), self._plans.latest(workspace), self._approvals.waiting(workspace)
         )
         steps: Counter[str] = Counter()
         for hour, counts in lifecycle.hours:
             if hour >= hour_bucket(since):
                 steps.update(counts)
         found: dict[Metric, float] = {metric: float(steps[step]) for metric, step in _STEPS.items()}
+        found["approvals_pending"] = float(pending)
+        found["approval_wait_s"] = max(0.0, (now - oldest).total_seconds()) if oldest else 0.0
         if latest is not None:
             found["leaks"] = float(sum(latest.counts.get(kind, 0) for kind in _LEAKS))
             found["drift"] = float(sum(count for kind, count in latest.counts.items() if kind != DriftKind.CREATE))

@@ -5,6 +5,9 @@ A run's end is counted by whoever commits it, and only then; a duplicate that fi
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+
+from kernel.clock import Clock
 from lifecycle.conversations.run import Run, RunState, Stage
 from llmops.facts.model import AttemptFact, Attribution, Call
 from llmops.metrics import definitions as metrics
@@ -14,14 +17,23 @@ from llmops.metrics.shared import SharedMetrics
 class Measures:
     """Turns what happens into metrics."""
 
-    def __init__(self, shared: SharedMetrics) -> None:
+    def __init__(self, shared: SharedMetrics, clock: Clock, run_timeout: timedelta) -> None:
         self._count = shared.count
+        self._clock = clock
+        self._run_timeout = run_timeout
+        self._running: dict[str, tuple[str, str, datetime]] = {}
 
     def run_changed(self, before: Run | None, after: Run) -> None:
         """Measure a change of a run that was committed; `before` is None for a run that was not stored."""
         waited = after.state is RunState.WAITING and (before is None or before.state is not RunState.WAITING)
         if waited and after.stage is Stage.CHECKING_BUDGET:
             self._count(after.workspace, metrics.BLOCKED, 1, after.agent)
+        self._runs_here(after)
+        old, new = set(before.dispatch.awaits if before else ()), set(after.dispatch.awaits)
+        if asked := len(new - old):
+            self._count(after.workspace, metrics.APPROVALS_REQUESTED, asked, after.agent)
+        if closed := len(old - new):
+            self._count(after.workspace, metrics.APPROVALS_CLOSED, closed, after.agent)
         if after.finished and not (before and before.finished):
             self._run_ended(after)
 
@@ -48,6 +60,19 @@ class Measures:
     def looked_up(self, workspace: str, *, hit: bool) -> None:
         """Count a look-up of an agent to run: whether this worker had it ready."""
         self._count(workspace, metrics.LOOKUPS, 1, "hit" if hit else "miss")
+
+    def _runs_here(self, run: Run) -> None:
+        """Keep account of the runs that this process runs; one that another took over is known by its time."""
+        now = self._clock()
+        if run.state is RunState.RUNNING:
+            if run.id not in self._running:
+                self._count(run.workspace, metrics.RUNNING, 1, run.agent)
+            self._running[run.id] = (run.workspace, run.agent, now)
+        over = [name for name, (_, _, seen) in self._running.items() if seen + self._run_timeout < now]
+        over += [run.id] if run.state is not RunState.RUNNING and run.id in self._running else []
+        for name in set(over):
+            workspace, agent, _ = self._running.pop(name)
+            self._count(workspace, metrics.RUNNING, -1, agent)
 
     def _run_ended(self, run: Run) -> None:
         self._count(run.workspace, metrics.RUNS, 1, run.agent, run.state.value)

@@ -75,6 +75,8 @@ class AgentRecord:
         last_used: Latest use known here (it may lag by the coalescing window); None before the first.
         created: How many versions were created at the provider for it.
         adopted: How many versions of ours were found there and taken over instead.
+        unused: Whether a version was created or taken over and no use was counted since.
+        first_uses: How many of the counted uses were the first since a version was created or taken over.
         failure: Why the last provisioning failed; None unless the state is FAILED.
         keep_failure: Why a version that a session is pinned to could not be had; None once it could.
         off: Providers at which it is, or may be, switched off.
@@ -101,6 +103,8 @@ class AgentRecord:
     last_used: datetime | None = None
     created: int = 0
     adopted: int = 0
+    unused: bool = False
+    first_uses: int = 0
     failure: Failure | None = None
     keep_failure: Failure | None = None
     off: tuple[str, ...] = ()
@@ -119,6 +123,11 @@ class AgentRecord:
     def usable(self) -> bool:
         """Whether runs may use the version: active, and made from the spec as declared now."""
         return self.state is AgentState.ACTIVE and self.made_from == self.fingerprint
+
+    @property
+    def reused(self) -> int:
+        """How many of the counted uses found a version that had been used before."""
+        return self.uses - self.first_uses
 
     @property
     def holds_versions(self) -> bool:

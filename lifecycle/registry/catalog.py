@@ -14,9 +14,10 @@ from datetime import datetime, timedelta
 from kernel.clock import Clock
 from kernel.codec import JsonCodec, readable
 from kernel.errors import Conflict, EtagMismatch, NotFound, TooLarge
-from kernel.tables import Insert, Replace, Row, RowChanged, RowExists, RowTooLarge, Span, Tables, every
+from kernel.tables import Insert, Replace, Row, RowChanged, RowExists, RowTooLarge, Span, Tables, Write, every
 from lifecycle.configuration.layers import AgentConfig
 from lifecycle.registry.agents import AgentRecord, AgentState
+from lifecycle.registry.counts import change_row, declaration_change
 from lifecycle.registry.declarations import Declaration, declared
 from lifecycle.registry.history import Earlier, History
 from lifecycle.registry.news import AgentNews
@@ -260,8 +261,12 @@ class Catalog:
         self._recent.pop((workspace, name), None)
         values = {"declaration": _DECLARATION.dump(declaration)}
         row = Row(workspace, name, values, agent.row_etag if agent else "")
+        writes: list[Write] = [Replace(row) if agent else Insert(row)]
+        existed = agent is not None and not agent.declaration.deleted
+        if counts := declaration_change(existed=existed, exists=not declaration.deleted):
+            writes.append(Insert(change_row(workspace, counts, self._clock())))
         try:
-            etags = await self._tables.commit(TABLE, [Replace(row) if agent else Insert(row)])
+            etags = await self._tables.commit(TABLE, writes)
         except (RowChanged, RowExists):
             return None
         except RowTooLarge:

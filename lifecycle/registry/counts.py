@@ -1,8 +1,9 @@
 """How many agents there are in which state, and how often what happened to them: kept beside the records.
 
-Whatever changes a record's state or adds a step to its trail puts a row of its own into the same transaction, so each
-is counted exactly once, however often an operation comes or a worker dies. These rows are added up a little later, and
-reading looks at the sums and at what is not added yet: it costs the same with ten agents and with ten thousand.
+Whatever declares or deletes an agent, changes a record's state or adds a step to its trail puts a row of its own into
+the same transaction, so each is counted exactly once, however often an operation comes or a worker dies. These rows are
+added up a little later, and reading looks at the sums and at what is not added yet: it costs the same with ten agents
+and with ten thousand.
 
 Rows in the workspace's partition of table `agents`: `!new!{id}` a change · `!sum!all` what they came to ·
 `!sum!{hour}` the same by hour, and of which agents how many versions were made.
@@ -31,6 +32,8 @@ log = logging.getLogger(__name__)
 TABLE = "agents"
 Counts = Mapping[str, int]
 """What is counted: `state.…`, `step.…`, in an hour's also `made.{agent}`, and the sums below."""
+DECLARED = "declared"
+"""Agents that are declared and not deleted, those without a record included."""
 VERSIONS = "versions"
 """Versions at providers that records hold."""
 ACTIVE_SINCE = "active_since"
@@ -44,6 +47,8 @@ _ALL = f"{_SUM}all"
 _MAX_AGENTS = 100
 _OTHERS = "made._other"
 _FOLD_AFTER_S = 10.0
+_MANY = 100
+"""Changes that a reader adds up itself, and no more: declarations alone are added up by nobody else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +56,8 @@ class Lifecycle:
     """What has become of a workspace's agents.
 
     Attributes:
-        states: Agents by the state their record is in; deleted ones are not among them.
+        states: Agents by the state their record is in, those that are declared and not yet made as `registered`;
+            deleted ones are not among them.
         versions: Versions at providers that the records hold.
         active_age_s: For how long those that are active have been so, on average, in seconds.
         provisioned: How often an agent that was being made ended up made or failed.
@@ -94,6 +100,11 @@ def change(before: AgentRecord | None, after: AgentRecord) -> Counts:
     return {name: count for name, count in counts.items() if count}
 
 
+def declaration_change(*, existed: bool, exists: bool) -> Counts:
+    """Return what a change of a declaration adds to the counts, by whether there was such an agent and there is."""
+    return {DECLARED: exists - existed} if exists is not existed else {}
+
+
 def change_row(workspace: str, counts: Counts, now: datetime) -> Row:
     """Return the row that stands for a change until it is added up."""
     return Row(workspace, f"{_NEW}{new_id()}", {"hour": hour_bucket(now), "counts": json.dumps(counts)})
@@ -116,6 +127,9 @@ def lifecycle_of(total: Counts, by_hour: Mapping[str, Counts], now: datetime) ->
         made = add(made, {name: count for name, count in counts.items() if name.startswith("made.")})
     states = _named(total, "state.")
     states.pop(AgentState.DELETED, None)
+    # Of those that no actor has dealt with, not since they were declared again either, no record says a state.
+    if (unmade := total.get(DECLARED, 0) - sum(states.values())) > 0:
+        states[AgentState.REGISTERED] = states.get(AgentState.REGISTERED, 0) + unmade
     active = states.get(AgentState.ACTIVE, 0)
     return Lifecycle(
         states,
@@ -145,9 +159,13 @@ class LifecycleCounts:
         sums = {row.key: _load(row) async for row in every(self._tables, TABLE, hourly)}
         total = await self._tables.get(TABLE, workspace, _ALL)
         sums[_ALL] = _load(total) if total else {}
+        new = 0
         async for row in every(self._tables, TABLE, Span.prefix(workspace, _NEW)):
+            new += 1
             for key, counts in _parts(row):
                 sums[key] = add(sums.get(key, {}), counts)
+        if new > _MANY:
+            self.fold_soon(workspace)
         overall = sums.pop(_ALL)
         by_hour = {key.removeprefix(_SUM): counts for key, counts in sums.items() if key >= f"{_SUM}{first}"}
         return lifecycle_of(overall, by_hour, now)

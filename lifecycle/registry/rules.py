@@ -43,7 +43,13 @@ def apply(record: AgentRecord, operation: Operation, now: datetime) -> Decision:
     match operation:
         case RecordUse():
             latest = max(record.last_used, operation.last_used) if record.last_used else operation.last_used
-            used = replace(record, uses=record.uses + operation.uses, last_used=latest)
+            used = replace(
+                record,
+                uses=record.uses + operation.uses,
+                last_used=latest,
+                unused=False,
+                first_uses=record.first_uses + record.unused,
+            )
             return Decision(remember(used, operation))
         case Retire():
             return _retire(record, operation, now)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import traceback
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from kernel.clock import Clock
 from kernel.errors import AppError, InternalError, Unavailable
 from kernel.ids import new_id
+from lifecycle.approvals.gate import ApprovalPending
 from lifecycle.conversations.run import Answer, Effort, Run, Stage
 from lifecycle.conversations.session import Held, Kept, Session
 from lifecycle.conversations.store import Conversations, Stored, Turn
@@ -22,9 +23,10 @@ from lifecycle.registry.providers import AttemptId
 from lifecycle.registry.signals import AgentSignals
 from lifecycle.runs.guard import GuardPolicy
 from lifecycle.runs.history import compacted, estimate, token_limit, wishes
+from lifecycle.runs.holding import Holding
 from lifecycle.runs.lease import RunLease
 from lifecycle.runs.metering import CallMeter, Metered, MeterPolicy, charged, estimated
-from lifecycle.runs.progress import dumped, loaded
+from lifecycle.runs.progress import Progress, dumped, loaded
 from lifecycle.runs.streaming import told_on_the_way
 from lifecycle.runs.tool_calls import ToolCalls, ToolRules
 from lifecycle.tools.context import CURRENT
@@ -37,7 +39,7 @@ from llmops.spend.rates import RateBook
 from llmops.spend.usage import Usage
 
 if TYPE_CHECKING:
-    from agent_framework import AgentResponse, Message
+    from agent_framework import AgentResponse, ChatResponse, Message
 
 log = logging.getLogger(__name__)
 
@@ -159,7 +161,8 @@ class RunAttempt:
         self._signals = signals
         self._prepared = prepared
         self._conversation: str | None = None
-        self._done: Sequence[Message] = ()
+        self._before = Progress()
+        self._holding: Holding | None = None
         self._tokens = 0
         self._meter: CallMeter | None = None
         self._tools: ToolCalls | None = None
@@ -189,17 +192,20 @@ class RunAttempt:
     @property
     def progress(self) -> str | None:
         """How far the run has come, for another attempt to go on from; None for its beginning."""
+        return self._progress(self._holding.response if self._holding else None)
+
+    def _progress(self, held: ChatResponse[Any] | None) -> str | None:
         metered = self._meter.metered if self._meter else Metered()
         if not metered.spend.calls:
             return self._lease.run.costs.progress if self.went_on else None
         if self._conversation is not None:
-            return dumped(metered.messages, self._conversation)
-        return dumped([*self._done, *metered.messages[metered.given :]], None)
+            return dumped([] if held else metered.messages, self._conversation, held)
+        return dumped([*self._before.messages, *metered.messages[metered.given :]], None, held)
 
     @property
     def went_on(self) -> bool:
         """Whether it has gone on from where an earlier one was stopped."""
-        return bool(self._done)
+        return self._before.begun
 
     async def answer(self) -> Answer:
         """Return the model's answer, scored.
@@ -215,9 +221,9 @@ class RunAttempt:
         self._version = live.version.version
         try:
             said = await self._said_before(live)
-            self._done = loaded(run.costs.progress, self._conversation)
-            within = bool(self._done) and self._conversation is not None
-            messages = self._done if within else [*said, told(run), *self._done]
+            before = self._before = loaded(run.costs.progress, self._conversation)
+            within = bool(before.messages) and self._conversation is not None
+            messages = before.messages if within else [*said, told(run), *before.messages]
             meter = self._meter = await self._metering(live)
             lease.enter(Stage.RUNNING)
             response = await self._asked(live, messages, meter)
@@ -243,12 +249,14 @@ class RunAttempt:
         """Return the provider's conversation if it surely is what it was before, else None.
 
         A refusal for too many requests added nothing to it, nor did a call that a budget did not allow, before which it
-        holds what was answered; of any other failure that cannot be said.
+        holds what was answered. Where tool calls wait for a decision it holds them, and is gone on in with their
+        results. Of any other failure that cannot be said.
         """
         called = bool(self.effort.spend.calls)
-        if isinstance(error, BudgetBlocked) and called and self._conversation is not None:
+        waits = isinstance(error, (BudgetBlocked, ApprovalPending))
+        if waits and called and self._conversation is not None:
             return Held(self._conversation, self._lease.session.turns, self._tokens)
-        refused = isinstance(error, BudgetBlocked) or error.code == "provider_throttled"
+        refused = waits or error.code == "provider_throttled"
         return self._lease.session.held if refused and not called else None
 
     async def _said_before(self, live: LiveAgent) -> Sequence[Message]:
@@ -283,12 +291,15 @@ class RunAttempt:
 
     async def _asked(self, live: LiveAgent, messages: Sequence[Message | str], meter: CallMeter) -> AgentResponse[Any]:
         run, agent, policy = self._lease.run, live.framework_agent, self._maker.policy
-        calls = self._tools = ToolCalls(
-            meter, run, live.version.version, policy.tools, self._maker.clock, policy.timeout
-        )
+        rules, chat, function = policy.tools, [*meter.middleware()], []
+        if rules.approvals is not None:
+            holding = self._holding = Holding(rules.approvals, run, live, meter, self._before.held, self._progress)
+            rules = replace(rules, gate=holding.gate)
+            chat, function = [holding.chat_middleware(), *chat], [holding.function_middleware()]
+        calls = self._tools = ToolCalls(meter, run, live.version.version, rules, self._maker.clock, policy.timeout)
         how: dict[str, Any] = {
             "session": agent.get_session(self._conversation) if self._conversation else None,
-            "middleware": [*meter.middleware(), calls.middleware()],
+            "middleware": [*chat, calls.middleware(), *function],
             "client_kwargs": {"attempt": AttemptId(run.id, run.attempt)},
         }
         token = CURRENT.set(calls.context)

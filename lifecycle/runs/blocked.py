@@ -1,27 +1,51 @@
-"""Runs that a budget stops: entered where they are found when there is room again, and announced."""
+"""Runs that may not go on: entered where they are found when they may again, and announced."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from kernel.clock import Clock
+from lifecycle.approvals.gate import ApprovalPending
+from lifecycle.approvals.model import Approval
+from lifecycle.approvals.requests import ApprovalRequests
 from lifecycle.conversations.run import Run
+from lifecycle.runs.attempt import RunAttempt
 from lifecycle.runs.metering import charged
 from llmops.budgets.news import BudgetNews
 from llmops.budgets.rules import BudgetBlocked
-from llmops.budgets.waits import Wait, Waits
+from llmops.budgets.waits import APPROVAL, Waits
+
+Blocked = BudgetBlocked | ApprovalPending
+"""Why a run may not go on."""
 
 
 class BlockedRuns:
-    """Enters and announces runs that a budget stops."""
+    """Enters and announces runs that may not go on."""
 
-    def __init__(self, waits: Waits, news: BudgetNews, clock: Clock) -> None:
+    def __init__(self, waits: Waits, news: BudgetNews, requests: ApprovalRequests, clock: Clock) -> None:
         self._waits = waits
         self._news = news
+        self._requests = requests
         self._clock = clock
 
-    async def enter(self, wait: Wait) -> None:
-        """Enter the run among those that wait for a budget; entering it again replaces why it waits."""
-        await self._waits.enter(wait)
+    async def enter(self, run: Run, attempt: RunAttempt, error: Blocked) -> Sequence[Approval]:
+        """Enter the run among those that wait, and return the approvals that it waits for.
 
-    async def announce(self, run: Run, error: BudgetBlocked) -> None:
-        """Publish that the run waits."""
-        await self._news.blocked(charged(run), run.attempt, error, self._clock())
+        Entering it again replaces why it waits.
+        """
+        if isinstance(error, ApprovalPending):
+            records = error.records
+        else:
+            await self._waits.enter(attempt.wait(error))
+            if error.code != APPROVAL:
+                return ()
+            why = "a degradation step of the agent"
+            records = [self._requests.budget(run, attempt.effort.version, why)]
+        await self._requests.enter(run, records)
+        return [record.approval for record in records]
+
+    async def announce(self, run: Run, error: Blocked, asked: Sequence[Approval]) -> None:
+        """Publish that the run waits, and for what."""
+        if isinstance(error, BudgetBlocked):
+            await self._news.blocked(charged(run), run.attempt, error, self._clock())
+        await self._requests.announce(asked)

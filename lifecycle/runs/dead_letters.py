@@ -1,57 +1,29 @@
-"""Runs that the queue gave up on: why each failed, and how it is tried again."""
+"""What could not be run: failed runs, and messages that the queue gave up on and that have no failed run."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
 
 from kernel.clock import Clock
-from kernel.errors import Conflict, InternalError, InvalidInput, NotFound
-from kernel.journal import Event
+from kernel.errors import AppError, Conflict, InternalError, InvalidInput, NotFound
+from kernel.journal import Event, Journal
 from lifecycle.conversations import run as runs
 from lifecycle.conversations.dispatch import misuse
 from lifecycle.conversations.run import WORKER_LOST, Run, RunState
+from lifecycle.conversations.session import SessionState
 from lifecycle.conversations.store import Change, Conversations, Stored
-from lifecycle.conversations.submission import Submission, parse_message
+from lifecycle.conversations.submission import Submission, parse_message, submission_of
 from lifecycle.conversations.transitions import outcome
+from lifecycle.runs.failed_runs import DeadLetter, FailedRunLetters, redriven
 from lifecycle.runs.provenance import Provenance
 from lifecycle.runs.queue import DeadMessage, RunQueue
 from lifecycle.runs.record import RunRecorder
 
 _PAGE = 100
-
-
-@dataclass(frozen=True, slots=True)
-class DeadLetter:
-    """A dead message as its workspace sees it.
-
-    Attributes:
-        id: Names it in `redrive`.
-        workspace: Whose it is; what cannot be read belongs to `default`.
-        code: Why it is here: the run's error code, `invalid_message` for what cannot be read,
-            `workspace_not_allowed` or `invalid_signature` for what may not name the workspace that it names,
-            `not_accepted` for what never became a run, or `not_needed` when its run goes on or has ended without it.
-        detail: The same in a sentence.
-        redrivable: Whether redriving makes sense: False for what is no message of ours.
-        run_id: Its run; None when it cannot be read.
-        session_id: Its session, if it has one.
-        agent: The agent asked; None when it cannot be read.
-        deliveries: How often it was delivered.
-        enqueued_at: When it was put on the queue.
-    """
-
-    id: int
-    workspace: str
-    code: str
-    detail: str
-    redrivable: bool
-    run_id: str | None
-    session_id: str | None
-    agent: str | None
-    deliveries: int
-    enqueued_at: datetime
+_REMOVED_AT_ONCE = 20
+_NOT_NEEDED = "not_needed"
 
 
 class DeadLetters:
@@ -61,7 +33,9 @@ class DeadLetters:
         self,
         queue: RunQueue,
         conversations: Conversations,
+        failed: FailedRunLetters,
         recorder: RunRecorder,
+        journal: Journal,
         *,
         provenance: Provenance,
         max_query_bytes: int,
@@ -69,74 +43,139 @@ class DeadLetters:
     ) -> None:
         self._queue = queue
         self._conversations = conversations
+        self._failed = failed
         self._recorder = recorder
         self._provenance = provenance
+        self._journal = journal
         self._max_query_bytes = max_query_bytes
         self._clock = clock
 
-    async def list(self, workspace: str, limit: int, after: int = 0) -> tuple[Sequence[DeadLetter], int | None]:
-        """Return up to `limit` of the workspace's dead letters by id, and the id to continue after."""
+    async def list(
+        self, workspace: str, limit: int, after: str | int | None = None
+    ) -> tuple[Sequence[DeadLetter], str | int | None]:
+        """Return up to `limit` of the workspace's dead letters, and the position to continue after; None at the end.
+
+        Failed runs come first, those accepted first before others; then messages, by their numbers.
+        """
         found: list[DeadLetter] = []
+        while not isinstance(after, int):
+            page, following = await self._failed.page(workspace, after or "", min(_PAGE, limit + 1 - len(found)))
+            for key, letter in page:
+                if len(found) == limit:
+                    return found, after
+                found.append(letter)
+                after = key
+            after = 0 if following is None else following
+        return await self._messages(workspace, limit, after, found)
+
+    async def _messages(
+        self, workspace: str, limit: int, after: int, found: list[DeadLetter]
+    ) -> tuple[Sequence[DeadLetter], int | None]:
         while True:
             page = await self._queue.dead(_PAGE, after + 1)
             letters = await asyncio.gather(*(self._letter(message) for message in page))
-            for letter in letters:
-                after = letter.id
-                if letter.workspace == workspace:
+            for message, letter in zip(page, letters, strict=True):
+                if letter is not None and letter.workspace == workspace:
+                    if len(found) == limit:
+                        return found, after
                     found.append(letter)
-                if len(found) > limit:
-                    return found[:limit], found[limit - 1].id
+                after = message.id
             if not page:
                 return found, None
 
-    async def redrive(self, workspace: str, letter_id: int) -> Submission:
+    async def redrive(self, workspace: str, letter_id: str) -> Submission:
         """Put the run back on the queue: it is attempted as often again as a new one, and its attempts go on counting.
+
+        Args:
+            workspace: Whose it is.
+            letter_id: A failed run's id, or a message's number.
 
         Raises:
             NotFound: There is no such dead letter in the workspace.
-            Conflict: It is no message of ours; there is nothing to run.
+            Conflict: It can never be run, or its session has ended.
+            Unavailable: The broker did not accept the message.
         """
-        page = await self._queue.dead(1, letter_id)
-        message = page[0] if page and page[0].id == letter_id else None
-        submission = self._parse(message) if message else None
-        if isinstance(submission, InvalidInput) and workspace == "default":
+        if not letter_id.isdigit():
+            return await self._failed.redrive(workspace, letter_id, self._queue.send)
+        message, submission = await self._message(workspace, letter_id)
+        if isinstance(submission, InvalidInput):
             raise Conflict(f"It cannot be run: {submission.detail}", code="dead_letter_invalid")
-        if message is None or not isinstance(submission, Submission) or submission.workspace != workspace:
-            raise NotFound(f"There is no dead letter {letter_id}.", code="dead_letter_not_found")
-
-        redriven = message.redriven + 1
 
         def decide(stored: Stored) -> Change | None:
             if (why := misuse(submission, stored)) is not None:
                 raise Conflict(f"It cannot be run: {why}", code="dead_letter_invalid")
-            if stored.session is None or stored.run is None or stored.run.state is not RunState.FAILED:
-                return None
-            now = self._clock()
-            session = replace(stored.session.counting(pending=1), last_activity=now)
-            event = Event("run.queued", {"run_id": stored.run.id, "redriven": redriven}, now)
-            return Change(session, runs.requeued(stored.run, redriven), events=[event])
+            return redriven(stored, self._clock())
 
+        at = await self._conversations.load(submission.workspace, submission.session_id)
+        erased = at.session is not None and at.session.state is SessionState.ERASED  # then the message just goes
+        if not erased and (why := await self._elsewhere(submission)) is not None:
+            raise Conflict(f"It cannot be run: {why}", code="dead_letter_invalid")
         stored = await self._conversations.update(workspace, submission.session_id, submission.run_id, decide)
+        run = stored.run
         # The latest message of its run, whatever the dead one was sent by.
-        latest = submission.model_copy(update={"call": stored.run.call}) if stored.run else submission
-        await self._queue.redrive(letter_id, latest, redriven)
+        latest = submission_of(run) if run else submission
+        await self._queue.redrive(message.id, latest, run.redriven if run else message.redriven + 1)
+        if run is not None:
+            await self._failed.forget(run)
         return latest
 
+    async def discard(self, workspace: str, letter_id: str, by: str = "") -> None:
+        """Throw a dead letter away: a failed run stays failed and is listed no more, a message is removed.
+
+        Who did it is recorded in the workspace's events first.
+
+        Raises:
+            NotFound: There is no such dead letter in the workspace.
+            Unavailable: Somebody else holds it for a moment; try again.
+        """
+        if letter_id.isdigit():
+            message, _ = await self._message(workspace, letter_id)
+            letter = await self._letter(message)
+            await self._audit(workspace, letter_id, letter.code if letter else "", by)
+            await self._queue.discard(message.id)
+            return
+        letter = await self._failed.dismiss(workspace, letter_id)
+        await self._audit(workspace, letter_id, letter.code, by)
+
+    async def _audit(self, workspace: str, letter_id: str, code: str, by: str) -> None:
+        data = {"id": letter_id, "code": code} | ({"by": by} if by else {})
+        await self._journal.record(
+            workspace, f"discarded:{letter_id}", Event("dead_letter.discarded", data, self._clock())
+        )
+
+    async def _message(self, workspace: str, letter_id: str) -> tuple[DeadMessage, Submission | InvalidInput]:
+        page = await self._queue.dead(1, int(letter_id))
+        message = page[0] if page and page[0].id == int(letter_id) else None
+        submission = self._parse(message) if message else None
+        own = "default" if isinstance(submission, InvalidInput) else submission and submission.workspace
+        if message is None or submission is None or own != workspace:
+            raise NotFound(f"There is no dead letter {letter_id}.", code="dead_letter_not_found")
+        return message, submission
+
     async def account(self) -> int:
-        """Fail the runs of dead messages that no worker could fail, because each died; return how many."""
-        after = count = 0
+        """Fail the runs of dead messages that no worker could fail, because each died; return how many.
+
+        Messages whose runs have gone on or ended without them are removed, some of them each time.
+        """
+        after = count = removed = 0
         while True:
             page = await self._queue.dead(_PAGE, after + 1)
             for message in page:
                 after = message.id
-                count += await self._lose(message)
+                lost, run = await self._lose(message)
+                count += lost
+                if removed < _REMOVED_AT_ONCE and run is not None and _goes_without(run, message, self._parse(message)):
+                    removed += 1
+                    with contextlib.suppress(AppError):  # somebody else has it; it is looked at the next time
+                        await self._queue.discard(message.id)
             if not page:
                 return count
 
-    async def _lose(self, message: DeadMessage) -> bool:
+    async def _lose(self, message: DeadMessage) -> tuple[bool, Run | None]:
+        """Fail the message's run if its workers died; return whether they did, and the run if it is the message's."""
         submission = self._parse(message)
         if isinstance(submission, InvalidInput):
-            return False
+            return False, None
         lost = False
 
         def decide(stored: Stored) -> Change | None:
@@ -149,7 +188,7 @@ class DeadLetters:
                 return None
             if run.state is RunState.WAITING or run.dispatch.not_before is not None or submission.call < run.call:
                 return None  # its session keeps it, or another message stands for it
-            if run.redriven > message.redriven:
+            if run.redriven > max(message.redriven, submission.redriven):
                 return None  # it is back on the queue; only this copy is still to be removed
             lost = True
             error = InternalError("The worker died at every attempt.", code=WORKER_LOST)
@@ -159,13 +198,14 @@ class DeadLetters:
         stored = await self._conversations.update(*ids, decide)
         if lost and stored.run is not None:
             await self._recorder.record(stored.run)
-        return lost
+        return lost, None if misuse(submission, stored) is not None else stored.run
 
-    async def _letter(self, message: DeadMessage) -> DeadLetter:
+    async def _letter(self, message: DeadMessage) -> DeadLetter | None:
+        """Return the message as a dead letter; None where its run is listed as a failed one."""
         submission = self._parse(message)
         if isinstance(submission, InvalidInput):
             return DeadLetter(
-                message.id,
+                str(message.id),
                 "default",
                 submission.code,
                 submission.detail,
@@ -178,19 +218,32 @@ class DeadLetters:
             )
         stored = await self._conversations.load(submission.workspace, submission.session_id, submission.run_id)
         misused = misuse(submission, stored)
-        code, detail = ("invalid_message", misused) if misused is not None else _why(stored.run)
+        if misused is None and stored.run is not None and stored.run.dead:
+            return None
+        if misused is None and stored.run is None:
+            misused = await self._elsewhere(submission)
+        code, detail = ("invalid_message", misused) if misused is not None else _why(stored)
         return DeadLetter(
-            message.id,
+            str(message.id),
             submission.workspace,
             code,
             detail,
-            redrivable=misused is None,
-            run_id=submission.run_id,
+            redrivable=misused is None and code != _NOT_NEEDED,
+            run_id=None if submission.query is None and stored.run is None else submission.run_id,
             session_id=submission.session_id,
             agent=submission.agent,
             deliveries=message.deliveries,
             enqueued_at=message.enqueued_at,
         )
+
+    async def _elsewhere(self, submission: Submission) -> str | None:
+        """Return why a message can never be run whose run is not in its session; None where that is not so."""
+        session_id = await self._failed.session_of(submission.workspace, submission.run_id)
+        if session_id not in (None, submission.session_id):
+            return "The run id was used for a run of another session."
+        if session_id is None and submission.query is None:
+            return "The body has no query, and there is no run of that id."
+        return None
 
     def _parse(self, message: DeadMessage) -> Submission | InvalidInput:
         try:
@@ -208,9 +261,18 @@ class DeadLetters:
         return submission
 
 
-def _why(run: Run | None) -> tuple[str, str]:
+def _goes_without(run: Run, message: DeadMessage, submission: Submission | InvalidInput) -> bool:
+    """Return whether the run has ended, or was queued again, so that nothing is to be made of its dead message."""
+    sent = 0 if isinstance(submission, InvalidInput) else submission.redriven
+    return (run.finished and not run.dead) or run.redriven > max(message.redriven, sent)
+
+
+def _why(stored: Stored) -> tuple[str, str]:
+    run, session = stored.run, stored.session
+    if session is not None and session.state is SessionState.ERASED:
+        return _NOT_NEEDED, "Its session was erased."
     if run is None:
         return "not_accepted", "It never became a run: its agent or session did not allow it."
-    if run.error is None:
-        return "not_needed", f"Its run is {run.state.value}."
+    if run.error is None or run.state is not RunState.FAILED:
+        return _NOT_NEEDED, f"Its run is {run.state.value}."
     return run.error.code, run.error.detail

@@ -80,7 +80,7 @@ class Metered:
         waits_below: The degradation step that stopped the run, in percent of a budget; None where none did.
         finish_reason: Why the model stopped last; empty when unknown.
         messages: What the last call was given.
-        given: How many of these the first call was given already.
+        given: How many of these the attempt began with; None before its first call.
     """
 
     calls: list[Call] = field(default_factory=list[Call])
@@ -89,7 +89,7 @@ class Metered:
     waits_below: int | None = None
     finish_reason: str = ""
     messages: list[Message] = field(default_factory=list["Message"])
-    given: int = 0
+    given: int | None = None
 
     @property
     def model(self) -> str | None:
@@ -216,7 +216,7 @@ class CallMeter:
         self.guard.check(time.monotonic())
         state, spec = self.metered, self._live.spec
         state.messages = list(context.messages)
-        if state.wanted is None:
+        if state.given is None:
             state.given = len(state.messages)
         options: dict[str, Any] = context.options if isinstance(context.options, dict) else {}
         limited = bool(await self._budget.limits())

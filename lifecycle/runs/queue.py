@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from lifecycle.conversations.priority import Priority
-from lifecycle.conversations.submission import Submission
 from lifecycle.runs.provenance import Origin
+
+if TYPE_CHECKING:
+    from lifecycle.conversations.submission import Submission
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,14 @@ class RunQueue(Protocol):
 
     async def redrive(self, letter_id: int, submission: Submission, redriven: int) -> None:
         """Put a dead message back on the queue as the submission, and remove it from the dead ones.
+
+        Raises:
+            NotFound: It is no longer there.
+        """
+        ...
+
+    async def discard(self, letter_id: int) -> None:
+        """Remove a dead message for good.
 
         Raises:
             NotFound: It is no longer there.

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 
 from kernel.clock import Clock
 from kernel.errors import AppError, Conflict, NotFound
 from kernel.journal import Event
 from lifecycle.conversations import run as runs
-from lifecycle.conversations.run import Run, RunState
+from lifecycle.conversations.run import APPROVAL_NEEDED, Run, RunState
 from lifecycle.conversations.session import SessionState
 from lifecycle.conversations.store import Change, Conversations, Stored
 from lifecycle.conversations.submission import Send
@@ -17,6 +18,9 @@ from lifecycle.sessions.pause import SessionPause
 from llmops.budgets.waits import Wait, Waits
 
 log = logging.getLogger(__name__)
+
+_AT_ONCE = 8
+"""Runs of different sessions that are resumed at the same time."""
 
 
 class RunResume:
@@ -30,6 +34,8 @@ class RunResume:
         self._desk = desk
         self._pause = pause
         self._clock = clock
+        self._wanted: set[str] = set()
+        self._tasks: dict[str, asyncio.Task[None]] = {}
 
     async def resume(self, workspace: str, run_id: str, send: Send, by: str = "") -> Run:
         """Let the run go on, and past the steps of its agent's ladder that ask for approval; return it.
@@ -51,10 +57,12 @@ class RunResume:
             if stored.run.finished:
                 msg = f"The run is {stored.run.state.value}; only one that waits can be resumed."
                 raise Conflict(msg, code="run_not_waiting")
-            if stored.run.state is not RunState.WAITING or stored.run.dispatch.approved:
+            run = stored.run
+            undecided = run.error is not None and run.error.code == APPROVAL_NEEDED  # which resuming does not decide
+            if run.state is not RunState.WAITING or run.dispatch.approved or undecided:
                 return None
             granted = Event("approval.granted", {"run_id": run_id} | ({"by": by} if by else {}), self._clock())
-            return Change(session, runs.approved(stored.run), events=[granted])
+            return Change(session, runs.approved(run), events=[granted])
 
         await self._conversations.update(workspace, run.session_id, run_id, decide)
         await self._pause.resume(workspace, run.session_id, send)
@@ -69,13 +77,48 @@ class RunResume:
 
         One that cannot be resumed holds up no other; it is tried again the next time.
         """
-        count = 0
+        count, under_way = 0, set[asyncio.Task[bool]]()
         async for wait, etag in self._waits.every(workspace):
-            try:
-                count += await self._resumed(wait, etag, send)
-            except AppError as error:
-                log.warning("run %s not resumed: %s", wait.who.run_id, error.code, extra={"event": "run.not_resumed"})
-        return count
+            if len(under_way) == _AT_ONCE:
+                done, under_way = await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
+                count += sum(task.result() for task in done)
+            under_way.add(asyncio.create_task(self._tried(wait, etag, send)))
+        return count + sum(await asyncio.gather(*under_way))
+
+    async def begin(self, workspace: str, send: Send) -> int:
+        """Have the workspace's runs that have room again resumed in the background; return how many runs wait.
+
+        What this process does not come to is done by the timer, which looks at the same runs.
+        """
+        waiting = await self._waits.count(workspace)
+        if waiting:
+            self._wanted.add(workspace)
+            if workspace not in self._tasks:
+                self._tasks[workspace] = asyncio.create_task(self._resuming(workspace, send))
+        return waiting
+
+    async def settled(self) -> None:
+        """Return once nothing is resumed in the background any more."""
+        while self._tasks:
+            await asyncio.gather(*self._tasks.values())
+
+    async def _resuming(self, workspace: str, send: Send) -> None:
+        try:
+            while workspace in self._wanted:  # a budget that changes meanwhile is looked at again
+                self._wanted.discard(workspace)
+                await self.resume_in(workspace, send)
+        except AppError as error:
+            log.warning("runs not resumed: %s", error.code, extra={"event": "run.not_resumed"})
+        finally:
+            self._wanted.discard(workspace)
+            del self._tasks[workspace]
+
+    async def _tried(self, wait: Wait, etag: str, send: Send) -> bool:
+        try:
+            return await self._resumed(wait, etag, send)
+        except AppError as error:
+            log.warning("run %s not resumed: %s", wait.who.run_id, error.code, extra={"event": "run.not_resumed"})
+            return False
 
     async def _resumed(self, wait: Wait, etag: str, send: Send) -> bool:
         """Resume the run if there is room and return whether it was; its entry goes last, or nobody would try again."""

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from kernel.clock import Clock
 from kernel.errors import AppError, Conflict, InvalidInput, NotFound, Unavailable
-from kernel.ids import new_id
+from kernel.ids import new_id, session_of_run
 from kernel.journal import Event
 from kernel.tracing import span, traceparent
-from lifecycle.configuration.preferences import Preferences
 from lifecycle.conversations import run as runs
 from lifecycle.conversations import session as sessions
 from lifecycle.conversations.directory import Directory, RunPlace
-from lifecycle.conversations.dispatch import misuse
+from lifecycle.conversations.dispatch import may_have_overtaken, misuse
 from lifecycle.conversations.priority import Priority, check_priority
 from lifecycle.conversations.run import NOT_QUEUED, Dispatch, Run, RunInput, RunState, Times
-from lifecycle.conversations.session import Session, Terms
+from lifecycle.conversations.session import Limits, Session, Terms
 from lifecycle.conversations.store import Change, Conversations, Stored
 from lifecycle.conversations.submission import RunRequest, Send, Submission, submission_of
 from lifecycle.conversations.transitions import session_ended, state_event
@@ -102,7 +102,7 @@ class Intake:
             # Provisioning now overlaps with the time the message takes.
             await signals.send(workspace, agent_name, _ensure(agent))
         accepted = await self.accept(agent, request, run_id, known)
-        if accepted.run.state is not RunState.QUEUED:
+        if not runs.needs_message(accepted.run):
             return accepted
         try:
             await send(submission_of(accepted.run))
@@ -129,22 +129,33 @@ class Intake:
             raise InvalidInput(why, code="invalid_message")
         return found
 
+    async def overtaken(self, stored: Stored) -> Sequence[Submission]:
+        """Return the messages of runs that were accepted before this one and are still queued, in order."""
+        session, run = stored.session, stored.run
+        if session is None or run is None or not may_have_overtaken(stored):
+            return ()
+        found = self._conversations.runs_in(session.workspace, session.id, RunState.QUEUED)
+        earlier = [each async for each in found if each.number < run.number]
+        return [submission_of(each) for each in sorted(earlier, key=lambda each: each.number)]
+
     async def accept(self, agent: Agent, request: RunRequest, run_id: str, session: Stored | None = None) -> Accepted:
         """Store the run without queueing it; `session` is the one it asks for, where that was read before."""
         workspace = agent.workspace
         session = session or await self._known(workspace, request.session_id)
         if session is not None:
             await self._check(session, agent, request, run_id)
-        wanted = RunPlace(request.session_id or new_id(), agent.name, request.digest(agent.name))
+        wanted = RunPlace(
+            request.session_id or session_of_run(workspace, run_id), agent.name, request.digest(agent.name)
+        )
         new_session = session is None or session.session is None
         now = self._clock()
         (place, new), _, preferences = await asyncio.gather(
-            self._directory.claim_run(workspace, run_id, wanted),
-            self._start.enter(_new_session(agent, wanted.session_id, request, now)) if new_session else _nothing(),
+            self._directory.claim_run(workspace, run_id, wanted, request.user_id),
+            self._start.enter(self._new_session(agent, wanted.session_id, request, now)) if new_session else _nothing(),
             self._start.preferred(workspace, request.user_id) if new_session else _nothing(),
         )
         if place.session_id != wanted.session_id and request.session_id is None:
-            await self._directory.close_session(workspace, agent.name, wanted.session_id)
+            await self._went_on(agent, request, wanted.session_id, place.session_id, now)
         if place.digest != wanted.digest:
             msg = "This idempotency key was used before, for a different request."
             raise Conflict(msg, code="idempotency_conflict")
@@ -159,7 +170,9 @@ class Intake:
                 return _resubmitted(stored, stored.run)
             if (ended := self._ended_by_now(stored.session, agent, request)) is not None:
                 return ended
-            return _queued(agent, request, run_id, place.session_id, stored, now, preferences)
+            started = self._new_session(agent, place.session_id, request, now)
+            started = replace(started, terms=replace(started.terms, preferences=preferences))
+            return _queued(agent, request, run_id, stored.session, started, now)
 
         stored = await self._conversations.update(workspace, place.session_id, run_id, decide, known=known)
         if stored.run is None:
@@ -170,7 +183,17 @@ class Intake:
             sessions.check_usable(stored.session, agent.name, request.user_id)
             msg = "the run was neither stored nor refused"
             raise RuntimeError(msg)
+        if new_session and not created and stored.session is not None and stored.session.over:
+            await self._directory.close_session(workspace, agent.name, stored.session.id)  # it was over before
         return Accepted(stored.run, created)
+
+    async def _went_on(
+        self, agent: Agent, request: RunRequest, session_id: str, claimed_session_id: str, now: datetime
+    ) -> None:
+        """Leave the session just entered for that of an earlier try, which may have died before it entered its own."""
+        await self._directory.close_session(agent.workspace, agent.name, session_id)
+        if (await self._conversations.load(agent.workspace, claimed_session_id)).session is None:
+            await self._start.enter(self._new_session(agent, claimed_session_id, request, now))
 
     async def _looked_up(self, workspace: str, name: str, request: RunRequest) -> tuple[Agent, Stored | None]:
         """Return the agent and the session that the request names."""
@@ -218,14 +241,37 @@ class Intake:
             return None
         return session_ended(session, reason, now)
 
+    def _new_session(self, agent: Agent, session_id: str, request: RunRequest, now: datetime) -> Session:
+        """Return the session that a run starts; one that the caller did not name lasts no longer than an idle agent."""
+        own, usual = agent.declaration.spec.idle_after_s, self._policy.session_idle_after.total_seconds()
+        short = request.session_id is None and own is not None and own < usual
+        return Session(
+            agent.workspace,
+            session_id,
+            agent.name,
+            request.user_id,
+            created_at=now,
+            last_activity=now,
+            terms=Terms(
+                limits=Limits(idle_timeout_s=float(own)) if short and own is not None else Limits(),
+                pin=agent.declaration.pin if request.pin_version else None,
+                priority=request.priority or Priority.NORMAL,
+            ),
+        )
+
     async def _not_queued(self, run: Run, error: AppError) -> None:
-        """Fail a run whose message was not accepted, so that it does not look as if it were waiting."""
+        """Fail a run whose message was not accepted, so that it does not look as if it were waiting.
+
+        Another request for the same run may have sent its message, or be about to: the last one that fails says so.
+        """
 
         def decide(stored: Stored) -> Change | None:
-            if stored.session is None or stored.run is None or stored.run.state is not RunState.QUEUED:
+            if stored.session is None or stored.run is None or not runs.needs_message(stored.run):
                 return None
-            now = self._clock()
-            lost = runs.failed(stored.run, Unavailable(error.detail, code=NOT_QUEUED), now)
+            now, unsent = self._clock(), runs.unsent(stored.run)
+            if unsent.dispatch.unsent < unsent.dispatch.sends:
+                return Change(run=unsent)
+            lost = runs.failed(unsent, Unavailable(error.detail, code=NOT_QUEUED), now)
             event = Event("run.stage", {"run_id": run.id, "stage": lost.stage, "code": NOT_QUEUED}, now)
             return Change(stored.session.counting(pending=-1), lost, events=[event])
 
@@ -237,40 +283,19 @@ def _check_session(session: Session, agent: Agent, request: RunRequest) -> None:
     check_priority(session.id, session.priority, request.priority)
 
 
-def _new_session(agent: Agent, session_id: str, request: RunRequest, now: datetime) -> Session:
-    pin = agent.declaration.pin if request.pin_version else None
-    return Session(
-        agent.workspace,
-        session_id,
-        agent.name,
-        request.user_id,
-        created_at=now,
-        last_activity=now,
-        terms=Terms(pin=pin, priority=request.priority or Priority.NORMAL),
-    )
-
-
 def _queued(
-    agent: Agent,
-    request: RunRequest,
-    run_id: str,
-    session_id: str,
-    stored: Stored,
-    now: datetime,
-    preferences: Preferences | None,
+    agent: Agent, request: RunRequest, run_id: str, session: Session | None, started: Session, now: datetime
 ) -> Change:
     """Return the change that takes up the run: on the queue from now on, or kept if its session is on hold."""
-    session = stored.session
     events: list[Event] = []
     if session is None:
-        session = _new_session(agent, session_id, request, now)
-        session = replace(session, terms=replace(session.terms, preferences=preferences))
+        session = started
         events.append(state_event(session, now))
     sessions.check_room(session)
     run = Run(
         run_id,
         agent.workspace,
-        session_id,
+        session.id,
         agent.name,
         RunInput(
             request.query,
@@ -298,12 +323,16 @@ def _ensure(agent: Agent) -> Ensure:
 
 
 def _resubmitted(stored: Stored, run: Run) -> Change | None:
-    """Queue a run again that never reached the queue; leave any other as it is."""
-    if stored.session is None or not run.never_queued:
+    """Have the run's message sent once more where it may not be on the queue; leave any other run as it is."""
+    if stored.session is None:
+        return None
+    if runs.needs_message(run):
+        return Change(run=runs.sending(run))
+    if not run.never_queued:
         return None
     sessions.check_usable(stored.session, run.agent, run.user_id)
     event = Event("run.queued", {"run_id": run.id}, run.created_at)
-    again = runs.requeued(run, run.redriven)
+    again = runs.sending(runs.requeued(run, run.redriven))
     again = runs.kept(again) if stored.session.on_hold else again
     return Change(stored.session.counting(pending=1), again, events=[event])
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from kernel.clock import Clock
 from kernel.errors import AppError, RunFailed
-from lifecycle.approvals.gate import Allowed, Gate, Pending, Rejected, RequestedCall, no_approvals
+from lifecycle.approvals.gate import Allowed, ApprovalGate, Gate, Pending, Rejected, RequestedCall, no_approvals
 from lifecycle.conversations.run import Run
 from lifecycle.runs.metering import CallMeter
 from lifecycle.tools.calling import ToolFailed
@@ -35,10 +35,12 @@ class ToolRules:
     Attributes:
         gate: Decides whether a call is made.
         setting: Returns app settings to tools that ask for them.
+        approvals: Finds out which calls wait for a decision; an attempt then has a gate of its own.
     """
 
     gate: Gate = no_approvals
     setting: Setting = lambda _: None
+    approvals: ApprovalGate | None = None
 
 
 class ToolCalls:

@@ -11,6 +11,7 @@ from functools import partial
 from kernel.clock import Clock
 from kernel.errors import AppError, Cancelled, NotFound, TooLarge, Unavailable
 from kernel.ids import new_id
+from lifecycle.approvals.gate import ApprovalPending
 from lifecycle.conversations import accounting, dispatch
 from lifecycle.conversations import run as runs
 from lifecycle.conversations import session as sessions
@@ -24,7 +25,7 @@ from lifecycle.registry.signals import AgentSignals
 from lifecycle.runs import attempt as attempts
 from lifecycle.runs import spans
 from lifecycle.runs.attempt import AttemptMaker, Prepared, RunAttempt
-from lifecycle.runs.blocked import BlockedRuns
+from lifecycle.runs.blocked import Blocked, BlockedRuns
 from lifecycle.runs.lease import RunLease
 from lifecycle.runs.record import RunRecorder, over
 from lifecycle.runs.requeue import Requeue
@@ -103,6 +104,8 @@ class RunWorker:
             return None
         with spans.delivery(submission, found.run):
             stored = await self._intake.stored(submission, found)
+            for earlier in await self._intake.overtaken(stored):
+                await self.process(earlier, signals, requeue=requeue)
             claimed = await self._claim(stored, submission, requeue)
             if isinstance(claimed, Run):
                 spans.settled(claimed, here=stored.run is not None and not stored.run.finished)
@@ -205,7 +208,7 @@ class RunWorker:
                 return await self._answered(lease, attempt, came)
             except TooLarge as error:
                 came = error
-        if isinstance(came, BudgetBlocked):
+        if isinstance(came, (BudgetBlocked, ApprovalPending)):
             return await self._stopped(lease, attempt, came)
         return await self._failed(lease, attempt, came, requeue, last_delivery=last_delivery)
 
@@ -218,15 +221,16 @@ class RunWorker:
         run = await lease.end(lambda run, now: runs.answered(run, effort, answer, now), turns, held)
         return await self._ended(lease, attempt, run)
 
-    async def _stopped(self, lease: RunLease, attempt: RunAttempt, error: BudgetBlocked) -> Run:
-        """Have the run wait until there is room in its budgets, and its session with it."""
-        await self._blocked.enter(attempt.wait(error))  # before the run waits, or nobody would find it
+    async def _stopped(self, lease: RunLease, attempt: RunAttempt, error: Blocked) -> Run:
+        """Have the run wait until there is room in its budgets, or its tool calls are decided; its session with it."""
+        asked = await self._blocked.enter(lease.run, attempt, error)  # before it waits, or nobody would find it
         effort, progress = attempt.effort, attempt.progress
         held = attempt.held_after_failure(error)
-        run = await lease.end(lambda run, now: runs.blocked(run, effort, error, progress, now), held=held)
+        ids = [approval.id for approval in asked]
+        run = await lease.end(lambda run, now: runs.blocked(run, effort, error, progress, now, ids), held=held)
         run = await self._ended(lease, attempt, run)
         if run.state is RunState.WAITING and not lease.lost:
-            await self._blocked.announce(run, error)
+            await self._blocked.announce(run, error, asked)
         return run
 
     async def _failed(

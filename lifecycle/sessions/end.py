@@ -94,6 +94,8 @@ class SessionEnd:
             if stored.session is None or await self._cleared(stored.session):
                 if stored.session is not None:
                     await self._pins.drop(stored.session)
+                else:  # it never came to be; a text may have been kept for it
+                    await self._conversations.erase_texts(entry.workspace, entry.name)
                 await self._settle(entry.workspace, entry.name)
                 await self._directory.close_session(entry.workspace, entry.note, entry.name)
                 await self._due.drop(entry.workspace, entry.name, entry.hour)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
 from kernel.clock import Clock
@@ -24,11 +24,13 @@ from lifecycle.conversations.store import Change, Conversations, Stored
 from lifecycle.registry.providers import Providers
 from lifecycle.sessions.end import Record
 from llmops.budgets.call_budget import BudgetService
-from llmops.budgets.waits import Waits
 from llmops.evaluation.scoring import Score
 from llmops.facts.forgetting import RunForgetting
 
 log = logging.getLogger(__name__)
+
+ForgetWaiting = Callable[[str, str], Awaitable[object]]
+"""Takes out what a workspace's run waits for, and what people were shown of it; what they decided stays."""
 
 _PATIENCE_S = 5.0
 _LOOK_EVERY_S = 0.1
@@ -46,7 +48,7 @@ class SessionErasure:
         providers: Providers,
         forgetting: RunForgetting,
         treasury: BudgetService,
-        waits: Waits,
+        forget_waiting: ForgetWaiting,
         journal: Journal,
         record: Record,
         clock: Clock,
@@ -57,7 +59,7 @@ class SessionErasure:
         self._providers = providers
         self._forgetting = forgetting
         self._treasury = treasury
-        self._waits = waits
+        self._forget_waiting = forget_waiting
         self._journal = journal
         self._record = record
         self._clock = clock
@@ -125,7 +127,7 @@ class SessionErasure:
             raise RuntimeError(msg)
         if receipt.completed_at is not None or await self._busy(session):
             return receipt
-        found = [run async for run in self._conversations.runs(session.workspace, session.id)]
+        found = [run async for run in self._conversations.runs(session.workspace, session.id, texts=False)]
         found = [await self._given_up(run) for run in found]
         if found or session.kept:
             receipt = await self._forget_elsewhere(session, found, receipt)
@@ -133,9 +135,13 @@ class SessionErasure:
             stored = await self._note(session, replace(session, receipt=receipt))
             session = stored.session or session
         await self._conversations.clear(session.workspace, session.id)
+        if session.long_texts:
+            await self._conversations.erase_texts(session.workspace, session.id)
         await self._directory.leave(session)
         receipt = replace(receipt, completed_at=self._clock())
-        told = Event("session.erased", {"session_id": session.id, "agent": session.agent}, receipt.requested_at)
+        was = "ended" if session.end_reason else "open"
+        data = {"session_id": session.id, "agent": session.agent, "state": was}
+        told = Event("session.erased", data, receipt.requested_at)
         await self._journal.record(session.workspace, f"erasure:{session.id}", told)
         await self._note(session, erased(session, receipt))
         return receipt
@@ -162,18 +168,18 @@ class SessionErasure:
                 msg = f"The provider {kept.provider!r}, which keeps a conversation of the session, is not configured."
                 raise Unavailable(msg, code="provider_not_configured")
             await provider.forget_conversation(kept.id)
-        counts = [await self._forget_asker(run) for run in found]
+        counts = [await self.forget_asker(run) for run in found]
         for run in found:
             await self._directory.forget_run(session.workspace, run.id)
         return replace(receipt, conversations=len(session.kept), ledger_lines=sum(counts))
 
-    async def _forget_asker(self, run: Run) -> int:
+    async def forget_asker(self, run: Run) -> int:
         """Take who asked, and what is said of the answer, out of what stays; return how many model calls there are.
 
         What a judge that is still at it brings later is taken out by `lifecycle.evaluation.judging`.
         """
         workspace = run.workspace
-        await self._waits.forget(workspace, run.id)
+        await self._forget_waiting(workspace, run.id)
         # Reservations of the dead become lines one day: now, rather than after the user is forgotten.
         await self._treasury.free(workspace, run.id, run.attempt + 1)
         last = run.finished_at or self._clock()

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -17,6 +18,8 @@ from pydantic import (
     model_validator,
 )
 from pydantic_core import PydanticCustomError
+
+from lifecycle.tools.conditions import MAX_LENGTH, check_condition
 
 ToolName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:/-]{0,255}$")]
@@ -47,7 +50,7 @@ class ApprovalWhen(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
-    when: Annotated[str, StringConstraints(min_length=1, max_length=500)]
+    when: Annotated[str, Field(max_length=MAX_LENGTH), AfterValidator(check_condition)]
 
 
 class Place(_Options):

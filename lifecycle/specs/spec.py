@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from kernel.ids import MODEL_NAME
+from lifecycle.specs.approvals import ApprovalRule
 from lifecycle.specs.hosted_tools import HostedTool, Mcp, SpecTool, ToolName, repeated
 from lifecycle.specs.output_format import ResponseFormat
 from lifecycle.specs.spending import Runaway, Rung, check_ladder
@@ -23,7 +24,9 @@ Label = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 
 _DIGESTED = re.compile(r"-[0-9a-f]{16}\Z")
 
-POLICY_FIELDS = frozenset({"description", "labels", "pinned", "idle_after_s", "evaluation", "sla", "ladder", "runaway"})
+POLICY_FIELDS = frozenset(
+    {"description", "labels", "pinned", "idle_after_s", "evaluation", "sla", "ladder", "runaway", "approvals"}
+)
 """Fields of a spec that say how an agent is kept, not what it is: changing them makes no new version."""
 
 _LATER_FIELDS = frozenset({"response_format", "context_providers"})
@@ -81,6 +84,7 @@ class AgentSpec(BaseModel):
         sla: What service level it is to keep; None for the app's settings.
         ladder: What the agent does as its budgets are used up, in ascending steps.
         runaway: When a run of it has run away; None for the app's settings.
+        approvals: Which tool calls need an approval, beside those that the workspace's policy names.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
@@ -103,6 +107,7 @@ class AgentSpec(BaseModel):
     sla: SlaPolicy | None = None
     ladder: tuple[Rung, ...] = Field(default=(), max_length=16)
     runaway: Runaway | None = None
+    approvals: tuple[ApprovalRule, ...] = Field(default=(), max_length=32)
 
     @model_validator(mode="after")
     def _consistent(self) -> AgentSpec:

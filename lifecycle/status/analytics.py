@@ -9,6 +9,7 @@ from datetime import date
 
 from kernel.clock import Clock
 from lifecycle.events.tally import Tally
+from lifecycle.measures.activity import Activity, Current
 from lifecycle.registry.counts import Lifecycle, LifecycleCounts
 from llmops.facts.summary import Summary
 from llmops.performance.monitor import Monitor
@@ -29,6 +30,7 @@ class Analytics:
         events: How often what happened, by the event and what it tells.
         agents: What the agents that were asked did, by name.
         lifecycle: The agents as they are now, and what became of them so far.
+        current: What goes on now.
     """
 
     first: date
@@ -38,6 +40,7 @@ class Analytics:
     events: Mapping[str, int]
     agents: Mapping[str, Summary]
     lifecycle: Lifecycle
+    current: Current
 
     @property
     def total(self) -> Summary:
@@ -48,19 +51,24 @@ class Analytics:
 class AnalyticsReader:
     """Reads what happened. Costs what the days asked for hold, not what is stored."""
 
-    def __init__(self, tally: Tally, monitor: Monitor, counts: LifecycleCounts, clock: Clock) -> None:
+    def __init__(
+        self, tally: Tally, monitor: Monitor, counts: LifecycleCounts, activity: Activity, clock: Clock
+    ) -> None:
         self._tally = tally
         self._monitor = monitor
         self._counts = counts
+        self._activity = activity
         self._clock = clock
 
     async def read(self, workspace: str, first: date, last: date) -> Analytics:
         """Return what happened from the first to the last day, up to this moment."""
         await self._tally.count(workspace)
-        events, agents, lifecycle = await asyncio.gather(
+        now = self._clock()
+        events, agents, lifecycle, current = await asyncio.gather(
             self._tally.between(workspace, first, last),
             self._monitor.agents(workspace, first, last),
-            self._counts.read(workspace, self._clock(), 1),
+            self._counts.read(workspace, now, 1),
+            self._activity.read(workspace, now),
         )
         ended = {
             kind.removeprefix(_ENDED).lstrip(":") or "unknown": count
@@ -68,5 +76,5 @@ class AnalyticsReader:
             if kind.startswith(_ENDED)
         }
         return Analytics(
-            first, last, events.get(_STARTED, 0), ended, dict(sorted(events.items())), dict(agents), lifecycle
+            first, last, events.get(_STARTED, 0), ended, dict(sorted(events.items())), dict(agents), lifecycle, current
         )

@@ -25,6 +25,8 @@ _PATIENCE_S = 5
 _RECENTLY = timedelta(minutes=15)
 _LETTERS = 100
 
+Misconfigured = Callable[[str], Awaitable[Sequence[str]]]
+"""Returns the names of a workspace's alert rules that name what is not there."""
 SpentToday = Callable[[str], Awaitable[Spend]]
 """Returns what a workspace has spent today."""
 
@@ -61,6 +63,7 @@ class SystemStatus:
         counts: LifecycleCounts,
         figures: Figures,
         spent_today: SpentToday,
+        misconfigured_alerts: Misconfigured,
         *,
         started_at: datetime,
         clock: Clock,
@@ -72,6 +75,7 @@ class SystemStatus:
         self._counts = counts
         self._figures = figures
         self._spent_today = spent_today
+        self._misconfigured_alerts = misconfigured_alerts
         self._clock = clock
         self._started_at = started_at
         self._problems = problems
@@ -82,11 +86,12 @@ class SystemStatus:
         components = await asyncio.gather(
             _asked("tables", self._reached_tables(), Health.CRITICAL),
             _asked("queue", _reached(queue), Health.CRITICAL),
-            _asked("dead_letters", _letters(workspace, dead)),
+            _asked("dead_letters", _letters(workspace, dead, now)),
             _asked("timers", self._timers(now)),
             _asked("agents", self._agents(workspace, now)),
             _asked("providers", self._providers(workspace, now)),
             _asked("prices", self._prices(workspace)),
+            _asked("alerts", self._alerts(workspace)),
             _asked("stored_values", _stored_values()),
             _asked("extensions", self._extensions()),
         )
@@ -106,6 +111,9 @@ class SystemStatus:
         cells = await self._figures.window(workspace, None, now - _RECENTLY, now)
         return rules.providers(sum((cell.summary for cell in cells), Summary()))
 
+    async def _alerts(self, workspace: str) -> Component:
+        return rules.alerts(await self._misconfigured_alerts(workspace))
+
     async def _extensions(self) -> Component:
         return rules.extensions(self._problems)
 
@@ -123,9 +131,9 @@ async def _reached(queue: RunQueue) -> Component:
     return Component("queue", Health.HEALTHY)
 
 
-async def _letters(workspace: str, dead: DeadLetters) -> Component:
+async def _letters(workspace: str, dead: DeadLetters, now: datetime) -> Component:
     found, more = await dead.list(workspace, _LETTERS)
-    return rules.letters(len(found), more=more is not None)
+    return rules.letters(found, now, more=more is not None)
 
 
 async def _asked(name: str, question: Awaitable[Component], otherwise: Health = Health.DEGRADED) -> Component:

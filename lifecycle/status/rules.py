@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,10 @@ from kernel.clock import rfc3339
 
 if TYPE_CHECKING:
     from kernel.heartbeats import Heartbeat
+    from lifecycle.runs.failed_runs import DeadLetter
     from llmops.facts.summary import Summary
+
+_NEWS = timedelta(days=1)
 
 
 class Health(StrEnum):
@@ -27,6 +30,7 @@ _ORDER = (Health.HEALTHY, Health.DEGRADED, Health.CRITICAL)
 _FAILURES_SHOWN = 3
 _FAILING_SHARE = 0.2
 _FEW = 5
+_NAMED = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +47,12 @@ def overall(components: Sequence[Component]) -> Health:
     return max((component.health for component in components), key=_ORDER.index, default=Health.HEALTHY)
 
 
-def letters(count: int, *, more: bool) -> Component:
-    """Return the state of the dead-letter queue by the workspace's letters in it."""
+def letters(found: Sequence[DeadLetter], now: datetime, *, more: bool) -> Component:
+    """Return the state of what could not be run, by the workspace's dead letters.
+
+    What can never be run counts for a day: it is for its producer to mend, and nothing here makes it better.
+    """
+    count = sum(letter.redrivable or letter.enqueued_at + _NEWS > now for letter in found)
     if not count:
         return Component("dead_letters", Health.HEALTHY)
     said = f"{'at least ' if more else ''}{count} {'message' if count == 1 else 'messages'}"
@@ -97,6 +105,14 @@ def prices(unpriced: int, unmetered: int) -> Component:
     if unmetered:
         wrong.append(f"{unmetered} were answered without a usable usage and stand at an estimate")
     return Component("prices", Health.DEGRADED if wrong else Health.HEALTHY, "; ".join(wrong))
+
+
+def alerts(misconfigured: Sequence[str]) -> Component:
+    """Return the state of alert rules by the names of those that name an agent or a channel that is not there."""
+    if not misconfigured:
+        return Component("alerts", Health.HEALTHY)
+    shown = ", ".join(misconfigured[:_NAMED]) + (", …" if len(misconfigured) > _NAMED else "")
+    return Component("alerts", Health.DEGRADED, f"rules name what is not there: {shown}; see GET alerts")
 
 
 def _timer(beat: Heartbeat) -> str:

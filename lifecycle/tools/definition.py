@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, TypedDict, overload
 
+from lifecycle.tools.conditions import check_condition
 from lifecycle.tools.context import ToolContext
 
 MAX_RESULT_BYTES = 65_536
@@ -57,6 +58,8 @@ class ToolTerms:
         if rule not in ("never", "always") and not (isinstance(rule, dict) and set(rule) == {"when"}):
             msg = 'approval is "never", "always" or {"when": "…"}'
             raise ValueError(msg)
+        if isinstance(rule, dict):
+            check_condition(rule["when"])
 
 
 @dataclass(frozen=True, slots=True)

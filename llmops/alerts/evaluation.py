@@ -4,33 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from kernel.clock import Clock
 from kernel.ids import new_id
 from kernel.journal import Event, Journal
-from llmops.alerts.metrics import FIGURES, FROM_LEDGER, FROM_REGISTRY, Metric, value_of, written
+from llmops.alerts.firing import Firing
+from llmops.alerts.metrics import FIGURES, written
+from llmops.alerts.readings import Readings, Sources
 from llmops.alerts.rules import WORDS, Resolution, State, Status, closed, evaluated
-from llmops.alerts.store import Alert, Alerts, Firing, Standing
-from llmops.facts.figures import Figures
-from llmops.facts.summary import Summary
-from llmops.facts.sums import Cell
+from llmops.alerts.store import Alert, Alerts, Standing
 from llmops.notifications.notification import Notification
 from llmops.notifications.outbox import Outbox
-from llmops.performance.monitor import total
-from llmops.reports.daily import DailyCosts
-from llmops.spend.groups import Group
-from llmops.spend.usage import Spend
 
 log = logging.getLogger(__name__)
 
-RegistryFigures = Callable[[str, datetime, datetime], Awaitable[Mapping[Metric, float]]]
-"""Returns the metrics FROM_REGISTRY of a workspace since a time, up to now; what is not known is left out."""
-
 _AT_ONCE = 8
+_WORKSPACES_AT_ONCE = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,48 +34,6 @@ class Evaluated:
     fired: int
     resolved: int
     no_data: int
-
-
-@dataclass(frozen=True, slots=True)
-class Sources:
-    """Where metrics come from: what facts add up to, by the minute and by the day, and the registry."""
-
-    figures: Figures
-    costs: DailyCosts
-    registry: RegistryFigures
-
-
-class Readings:
-    """What rules look at, at one moment; what several look at is read once."""
-
-    def __init__(self, sources: Sources, now: datetime) -> None:
-        self._sources = sources
-        self._now = now
-        self._windows: dict[tuple[str, str | None, int], asyncio.Task[Any]] = {}
-        self._days: dict[str, asyncio.Task[Any]] = {}
-
-    async def value(self, alert: Alert) -> float | None:
-        """Return the rule's metric; None when there is no data."""
-        rule, now = alert.rule, self._now
-        if rule.metric in FROM_REGISTRY:
-            figures = await self._sources.registry(alert.workspace, now - timedelta(seconds=rule.window_s), now)
-            return figures.get(rule.metric)
-        if rule.metric in FROM_LEDGER:
-            if alert.workspace not in self._days:
-                today = now.date()
-                sums = self._sources.costs.sums(alert.workspace, today, today, today)
-                self._days[alert.workspace] = asyncio.create_task(sums)
-            summary = Summary(spend=_spent(await self._days[alert.workspace], rule.agent))
-        else:
-            window = (alert.workspace, rule.agent, rule.window_s)
-            if window not in self._windows:
-                since = now - timedelta(seconds=rule.window_s)
-                self._windows[window] = asyncio.create_task(
-                    self._sources.figures.window(alert.workspace, rule.agent, since, now)
-                )
-            cells: list[Cell] = await self._windows[window]
-            summary = total(cells)
-        return value_of(rule.metric, summary, rule.window_s, rule.min_runs)
 
 
 class Evaluator:
@@ -101,16 +52,25 @@ class Evaluator:
         One rule's failure keeps no other from being evaluated, and is raised in the end.
         """
         now = self._clock()
-        readings, turnstile = Readings(self._sources, now), asyncio.Semaphore(_AT_ONCE)
+        readings = Readings(self._sources, now)
+        workspaces, turnstile = asyncio.Semaphore(_WORKSPACES_AT_ONCE), asyncio.Semaphore(_AT_ONCE)
 
-        async def one(alert: Alert) -> tuple[Status | None, bool]:
+        async def one(alert: Alert, standing: Standing | None) -> tuple[Status | None, bool]:
             async with turnstile:
-                return await self._evaluate(alert, readings, now)
+                return await self._evaluate(alert, standing, readings, now)
 
-        rules = [one(alert) async for alert in self._alerts.all()]
-        ended = await asyncio.gather(*rules, return_exceptions=True)
-        done = [each for each in ended if not isinstance(each, BaseException)]
-        for failure in ended:
+        async def of(workspace: str, rules: Sequence[Alert]) -> Sequence[tuple[Status | None, bool] | BaseException]:
+            async with workspaces:
+                standings = await self._alerts.standings(workspace)
+                alerts = [alert for alert in rules if _matters(alert, standings.get(alert.name))]
+                each = (one(alert, standings.get(alert.name)) for alert in alerts)
+                return await asyncio.gather(*each, return_exceptions=True)
+
+        by_workspace = await self._rules()
+        ended = await asyncio.gather(*(of(*each) for each in by_workspace.items()), return_exceptions=True)
+        found = [one for each in ended for one in ([each] if isinstance(each, BaseException) else each)]
+        done = [each for each in found if not isinstance(each, BaseException)]
+        for failure in found:
             if isinstance(failure, BaseException):
                 raise failure
         changes = [change for change, _ in done]
@@ -118,9 +78,24 @@ class Evaluator:
             len(done), changes.count(Status.FIRING), changes.count(Status.OK), sum(no_data for _, no_data in done)
         )
 
-    async def _evaluate(self, alert: Alert, readings: Readings, now: datetime) -> tuple[Status | None, bool]:
+    async def _rules(self) -> Mapping[str, Sequence[Alert]]:
+        """Return every workspace's rules, the default ones included."""
+        found: dict[str, list[Alert]] = {}
+        async for alert in self._alerts.all():
+            found.setdefault(alert.workspace, []).append(alert)
+        if self._alerts.has_defaults:
+            async for workspace in self._sources.workspaces():
+                found.setdefault(workspace, [])
+        defaults = self._alerts.defaults
+        return {
+            workspace: [*rules, *defaults(workspace, but={rule.name for rule in rules})]
+            for workspace, rules in found.items()
+        }
+
+    async def _evaluate(
+        self, alert: Alert, standing: Standing | None, readings: Readings, now: datetime
+    ) -> tuple[Status | None, bool]:
         """Return the status the rule changed to, None if it did not, and whether it had no data."""
-        standing = await self._alerts.standing(alert.workspace, alert.name)
         if standing is not None and standing.state.untold:
             standing = await self._told(alert, standing)  # whoever changed it died before it was told
             if standing is None:
@@ -129,7 +104,8 @@ class Evaluator:
         off = alert.deleted or not alert.rule.enabled
         after = closed(before, now) if off else evaluated(alert.rule, before, await readings.value(alert), now)
         changed = after.status is not before.status
-        if after != before or (standing is None and not off):
+        # Of a default rule only its changes of status are stored: nothing in a workspace where it never fires.
+        if changed or (not alert.default and (after != before or (standing is None and not off))):
             firing = await self._firing(alert, before, after) if changed else None
             if firing is not None:
                 after = replace(after, firing=firing.key)
@@ -178,6 +154,11 @@ class Evaluator:
             await self._outbox.put(note, only=firing.channels)
             log.warning("%s: %s of %s", note.event, alert.name, alert.workspace, extra={"event": note.event})
         return await self._alerts.save(alert, standing, replace(standing.state, untold=False), None)
+
+
+def _matters(alert: Alert, standing: Standing | None) -> bool:
+    """Return whether there is anything to evaluate or to close: not with a default rule that is off and never fired."""
+    return alert.rule.enabled or not alert.default or standing is not None
 
 
 def notification_of(workspace: str, firing: Firing) -> Notification:
@@ -230,8 +211,3 @@ def _data(firing: Firing) -> dict[str, Any]:
     if firing.resolved_at is not None:
         data |= {"resolved_value": firing.resolved_value, "resolution": firing.resolution}
     return data
-
-
-def _spent(by_day: dict[date, dict[Group, Spend]], agent: str | None) -> Spend:
-    sums = [item for groups in by_day.values() for item in groups.items()]
-    return sum((spend for group, spend in sums if agent in (None, group.agent)), Spend())

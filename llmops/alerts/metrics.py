@@ -10,6 +10,7 @@ from kernel.money import MICRO_USD_PER_USD
 from llmops.facts.summary import Summary
 
 Metric = Literal[
+    "latency_mean_ms",
     "latency_p50_ms",
     "latency_p95_ms",
     "latency_p99_ms",
@@ -36,6 +37,21 @@ Metric = Literal[
     "delete_failures",
     "drift",
     "leaks",
+    "sessions_open",
+    "runs_running",
+    "runs_waiting",
+    "longest_wait_s",
+    "agents",
+    "agents_registered",
+    "agents_provisioning",
+    "agents_active",
+    "agents_idle",
+    "agents_disabled",
+    "agents_failed",
+    "budget_used_share",
+    "timers_failing",
+    "approvals_pending",
+    "approval_wait_s",
 ]
 
 FROM_LEDGER: frozenset[Metric] = frozenset({"cost_today_usd"})
@@ -43,9 +59,39 @@ FROM_LEDGER: frozenset[Metric] = frozenset({"cost_today_usd"})
 
 
 FROM_REGISTRY: frozenset[Metric] = frozenset(
-    {"versions_created", "create_failures", "delete_failures", "drift", "leaks"}
+    {
+        "versions_created",
+        "create_failures",
+        "delete_failures",
+        "drift",
+        "leaks",
+        "approvals_pending",
+        "approval_wait_s",
+    }
 )
-"""Metrics of the workspace's agents at their providers, by the hour."""
+"""Metrics of the workspace's agents at their providers, by the hour, and of what waits for people now."""
+
+NOW: frozenset[Metric] = frozenset(
+    {
+        "sessions_open",
+        "runs_running",
+        "runs_waiting",
+        "longest_wait_s",
+        "agents",
+        "agents_registered",
+        "agents_provisioning",
+        "agents_active",
+        "agents_idle",
+        "agents_disabled",
+        "agents_failed",
+        "budget_used_share",
+        "timers_failing",
+    }
+)
+"""Metrics of how the workspace is at the moment; their rules' windows do not matter."""
+
+WHOLE_WORKSPACE = FROM_REGISTRY | NOW
+"""Metrics of the workspace as a whole, never of one agent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +102,13 @@ class Figure:
         words: What it is, for people.
         read: Returns it from a window's summary and the window in seconds, or None when there is nothing to say; None
             for what is not read from outcomes.
-        unit: `ms`, `usd`, `share` (0-1), `points` or nothing for a number.
+        unit: `ms`, `s`, `usd`, `share` (0-1), `points` or nothing for a number.
         rests_on_runs: Whether it needs runs to say anything; a count does not: no runs are none.
     """
 
     words: str
     read: Callable[[Summary, float], float | None] | None
-    unit: Literal["ms", "usd", "share", "points", ""] = ""
+    unit: Literal["ms", "s", "usd", "share", "points", ""] = ""
     rests_on_runs: bool = False
 
 
@@ -75,6 +121,7 @@ def _usd(micro_usd: float | None) -> float | None:
 
 
 FIGURES: Mapping[Metric, Figure] = {
+    "latency_mean_ms": Figure("mean latency", lambda s, _: s.latency.mean, "ms", rests_on_runs=True),
     "latency_p50_ms": Figure("median latency", _quantile(0.5), "ms", rests_on_runs=True),
     "latency_p95_ms": Figure("p95 latency", _quantile(0.95), "ms", rests_on_runs=True),
     "latency_p99_ms": Figure("p99 latency", _quantile(0.99), "ms", rests_on_runs=True),
@@ -101,6 +148,21 @@ FIGURES: Mapping[Metric, Figure] = {
     "delete_failures": Figure("failures to delete a version", None),
     "drift": Figure("differences between registry and providers", None),
     "leaks": Figure("versions at providers that nobody needs", None),
+    "sessions_open": Figure("open sessions", None),
+    "runs_running": Figure("running runs", None),
+    "runs_waiting": Figure("runs that wait for a budget or an approval", None),
+    "longest_wait_s": Figure("longest wait for a budget or an approval", None, "s"),
+    "agents": Figure("agents", None),
+    "agents_registered": Figure("agents declared and not made", None),
+    "agents_provisioning": Figure("agents being made", None),
+    "agents_active": Figure("active agents", None),
+    "agents_idle": Figure("retired agents", None),
+    "agents_disabled": Figure("agents switched off", None),
+    "agents_failed": Figure("agents that could not be made", None),
+    "budget_used_share": Figure("used share of the budget nearest to its limit", None, "share"),
+    "timers_failing": Figure("timers that fail or are late", None),
+    "approvals_pending": Figure("approvals that wait for a decision", None),
+    "approval_wait_s": Figure("seconds that an approval has waited", None),
 }
 
 
@@ -126,6 +188,8 @@ def written(metric: Metric, value: float | None) -> str:
     match FIGURES[metric].unit:
         case "ms":
             return f"{value / 1000:.2f} s"
+        case "s":
+            return f"{value:.0f} s"
         case "usd":
             return f"${value:.4f}"
         case "share":

@@ -15,11 +15,14 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from kernel.errors import InvalidInput
-from llmops.alerts.metrics import FROM_REGISTRY, Metric
+from llmops.alerts.metrics import WHOLE_WORKSPACE, Metric
 from llmops.notifications.notification import Severity
 
 Condition = Literal["gt", "gte", "lt", "lte"]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?$")]
+AgentPattern = Annotated[
+    str, StringConstraints(pattern=r"^(?:[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?|(?:[a-z0-9][a-z0-9_-]{0,61})?\*)$")
+]
 Number = Annotated[float, Field(ge=-1e15, le=1e15, allow_inf_nan=False)]
 
 RESERVED = frozenset({"fired"})
@@ -32,7 +35,8 @@ class AlertRule(BaseModel):
 
     Attributes:
         metric: What to look at.
-        agent: Whose; None for all agents of the workspace together.
+        agent: Whose; `support-*` for all whose names begin so together, those that are declared later included; None or
+            `*` for all agents of the workspace together.
         condition: How it compares with the threshold when it is bad: `gt`, `gte`, `lt` or `lte`.
         threshold: What it is compared with; times in ms, shares 0-1, money in USD.
         recover_at: What it must be back at, beyond the threshold, before the alert resolves; None for the threshold.
@@ -49,7 +53,7 @@ class AlertRule(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     metric: Metric
-    agent: Name | None = None
+    agent: AgentPattern | None = None
     condition: Condition
     threshold: Number
     recover_at: Number | None = None
@@ -66,10 +70,21 @@ class AlertRule(BaseModel):
         if self.recover_at is not None and breached(self.condition, self.recover_at, self.threshold):
             msg = "recover_at must not itself meet the condition"
             raise ValueError(msg)
-        if self.agent is not None and self.metric in FROM_REGISTRY:
+        if self.agent is not None and self.metric in WHOLE_WORKSPACE:
             msg = f"{self.metric} is of the whole workspace; leave out agent"
             raise ValueError(msg)
         return self
+
+    @property
+    def of_several(self) -> bool:
+        """Whether it is of more than one agent, together."""
+        return self.agent is None or self.agent.endswith("*")
+
+    def covers(self, agent: str) -> bool:
+        """Return whether what the agent does counts."""
+        if self.agent is None or not self.agent.endswith("*"):
+            return self.agent in (None, agent)
+        return agent.startswith(self.agent[:-1])
 
 
 class Status(StrEnum):

@@ -7,14 +7,13 @@ firing are one transaction.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from kernel.clock import Clock
 from kernel.codec import JsonCodec, all_readable, readable
 from kernel.errors import Conflict, EtagMismatch, NotFound
-from kernel.ids import newest_first
 from kernel.tables import (
     Delete,
     Insert,
@@ -29,15 +28,14 @@ from kernel.tables import (
     every,
     first_rows,
 )
-from llmops.alerts.metrics import Metric
-from llmops.alerts.rules import AlertRule, Condition, Resolution, State
-from llmops.notifications.notification import Severity
+from llmops.alerts.firing import FIRED, Firing
+from llmops.alerts.rules import AlertRule, State
 
 TABLE = "alerts"
 MOST = 200
 """Rules a workspace may have."""
 _RULES = "!rules"  # no workspace has such a name
-_FIRED = "fired!"
+_STATE_OF = "state!"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +46,10 @@ class Alert:
         workspace: Whose it is.
         name: Its name in the workspace.
         rule: The rule.
-        revision: Counts its changes, from 1.
+        revision: Counts its changes, from 1; 0 for a default rule, which is not stored.
         deleted: True once it was removed; the row goes when the timer has closed what was open.
-        created_at: When it was first set, aware UTC.
-        updated_at: When it last changed.
+        created_at: When it was first set, aware UTC; None for a default rule.
+        updated_at: When it last changed; None for a default rule.
     """
 
     workspace: str
@@ -59,57 +57,18 @@ class Alert:
     rule: AlertRule
     revision: int
     deleted: bool
-    created_at: datetime
-    updated_at: datetime
+    created_at: datetime | None
+    updated_at: datetime | None
+
+    @property
+    def default(self) -> bool:
+        """Whether it is there by default and was not set."""
+        return self.revision == 0
 
     @property
     def etag(self) -> str:
         """Its revision, as an HTTP entity tag."""
         return f'"{self.revision}"'
-
-
-@dataclass(frozen=True, slots=True)
-class Firing:
-    """An alert that fired.
-
-    Attributes:
-        id: Unique.
-        alert: The rule's name.
-        metric: What it looked at, as all that follows at the time of firing.
-        agent: Whose; None for all agents together.
-        condition: How the value compared with the threshold.
-        threshold: What it was compared with.
-        window_s: The time looked at, in seconds.
-        severity: How bad it is.
-        channels: Where it is told; empty for every channel that wants it.
-        description: The rule's.
-        value: The metric when it fired.
-        fired_at: When, aware UTC.
-        resolved_at: When it resolved; None while it is open.
-        resolved_value: The metric when it resolved; None when that is not why.
-        resolution: Why it resolved.
-    """
-
-    id: str
-    alert: str
-    metric: Metric
-    agent: str | None
-    condition: Condition
-    threshold: float
-    window_s: int
-    severity: Severity
-    channels: tuple[str, ...]
-    description: str
-    value: float
-    fired_at: datetime
-    resolved_at: datetime | None = None
-    resolved_value: float | None = None
-    resolution: Resolution | None = None
-
-    @property
-    def key(self) -> str:
-        """Its row key."""
-        return _FIRED + newest_first(self.fired_at, self.id)
 
 
 _ALERT = JsonCodec(Alert)
@@ -126,14 +85,28 @@ class Standing:
 
 
 class Alerts:
-    """Sets and reads rules, their states and their firings."""
+    """Sets and reads rules, their states and their firings.
 
-    def __init__(self, tables: Tables, clock: Clock) -> None:
+    A workspace has the default rules as long as it sets none of their names itself.
+    """
+
+    def __init__(self, tables: Tables, clock: Clock, defaults: Mapping[str, AlertRule] | None = None) -> None:
         self._tables = tables
         self._clock = clock
+        self._defaults = defaults or {}
+
+    @property
+    def has_defaults(self) -> bool:
+        """Whether there are default rules."""
+        return bool(self._defaults)
+
+    def defaults(self, workspace: str, but: Container[str] = ()) -> Sequence[Alert]:
+        """Return the default rules of the workspace, without those of some names, by name."""
+        rules = sorted(self._defaults.items())
+        return [Alert(workspace, name, rule, 0, False, None, None) for name, rule in rules if name not in but]
 
     async def put(self, workspace: str, name: str, rule: AlertRule, if_match: str | None = None) -> tuple[Alert, bool]:
-        """Set the rule and return it and whether it is new. Setting it to the same again changes nothing.
+        """Set the rule and return it and whether it is new. Setting it to what it is changes nothing.
 
         Raises:
             EtagMismatch: `if_match` is given and the rule is another one, or there is none.
@@ -142,10 +115,11 @@ class Alerts:
         while True:
             row, current = await self._find(workspace, name)
             fresh = current is None or current.deleted
-            if if_match is not None and (current is None or fresh or if_match not in ("*", current.etag)):
+            known = self._default(workspace, name) if fresh else current
+            if if_match is not None and (known is None or if_match not in ("*", known.etag)):
                 raise EtagMismatch
-            if current is not None and not fresh and current.rule == rule:
-                return current, False
+            if known is not None and known.rule == rule:
+                return known, False
             if fresh and len(await self._rows(workspace, MOST)) >= MOST:
                 raise Conflict(f"A workspace has at most {MOST} alert rules.", code="too_many_alerts")
             now = self._clock()
@@ -153,7 +127,7 @@ class Alerts:
             revision = current.revision + 1 if current else 1
             alert = Alert(workspace, name, rule, revision, deleted=False, created_at=created, updated_at=now)
             if await self._write(alert, row):
-                return alert, fresh
+                return alert, known is None
 
     async def get(self, workspace: str, name: str) -> Alert:
         """Return the rule.
@@ -163,31 +137,39 @@ class Alerts:
         """
         _, alert = await self._find(workspace, name)
         if alert is None or alert.deleted:
+            alert = self._default(workspace, name)
+        if alert is None:
             raise NotFound(f"There is no alert {name!r}.", code="alert_not_found")
         return alert
 
     async def list(self, workspace: str, limit: int, after: str | None = None) -> tuple[Sequence[Alert], str | None]:
         """Return up to `limit` rules by name, and the name to continue after; None when these were the last."""
-        found: list[Alert] = []
+        stored: list[Alert] = []
         span = Span.prefix(_RULES, f"{workspace}!", after=None if after is None else f"{workspace}!{after}")
-        async for row in every(self._tables, TABLE, span, page=limit + 1):
-            alert = _ALERT.load(row.text("alert"))
-            if alert.deleted:
-                continue
-            if len(found) == limit:
-                return found, found[-1].name
-            found.append(alert)
-        return found, None
+        rows = every(self._tables, TABLE, span, page=limit + 1)
+        async for alert in all_readable(rows, lambda row: _ALERT.load(row.text("alert")), "alert rule"):
+            stored += [] if alert.deleted else [alert]
+            if len(stored) > limit:
+                break
+        # Defaults that come after the last one read are cut off below, unless all were read.
+        defaults = self.defaults(workspace, but={alert.name for alert in stored})
+        defaults = [alert for alert in defaults if after is None or alert.name > after]
+        found = sorted([*stored, *defaults], key=lambda alert: alert.name)
+        return found[:limit], found[limit - 1].name if len(found) > limit else None
 
     async def delete(self, workspace: str, name: str, if_match: str | None = None) -> None:
         """Remove the rule; the timer resolves it first if it fires.
 
         Raises:
             NotFound: There is none of that name.
+            Conflict: It is there by default: it can be switched off, not removed.
             EtagMismatch: `if_match` is given and the rule is another one.
         """
         while True:
             alert = await self.get(workspace, name)
+            if alert.default:
+                msg = f"The alert {name!r} is there by default; set it with 'enabled': false to switch it off."
+                raise Conflict(msg, code="default_alert")
             row, stored = await self._find(workspace, name)
             if if_match not in (None, "*", alert.etag):
                 raise EtagMismatch
@@ -203,9 +185,18 @@ class Alerts:
         async for alert in all_readable(rows, lambda row: _ALERT.load(row.text("alert")), "alert rule"):
             yield alert
 
+    async def standings(self, workspace: str) -> Mapping[str, Standing]:
+        """Return how the workspace's rules stand, by name, as far as they were evaluated."""
+        rows = every(self._tables, TABLE, Span.prefix(workspace, _STATE_OF))
+
+        def read(row: Row) -> tuple[str, Standing]:
+            return row.key.removeprefix(_STATE_OF), Standing(_STATE.load(row.text("state")), row.etag)
+
+        return dict([each async for each in all_readable(rows, read, "state of an alert")])
+
     async def standing(self, workspace: str, name: str) -> Standing | None:
         """Return how the rule stands; None when it was never evaluated."""
-        row = await self._tables.get(TABLE, workspace, f"state!{name}")
+        row = await self._tables.get(TABLE, workspace, f"{_STATE_OF}{name}")
         return Standing(_STATE.load(row.text("state")), row.etag) if row else None
 
     async def firing(self, workspace: str, key: str) -> Firing | None:
@@ -215,10 +206,10 @@ class Alerts:
 
     async def fired(self, workspace: str, limit: int, after: str | None = None) -> tuple[Sequence[Firing], str | None]:
         """Return up to `limit` (1-999) firings, newest first, and the position to continue after; None at the end."""
-        span = Span.prefix(workspace, _FIRED, after=None if after is None else _FIRED + after)
+        span = Span.prefix(workspace, FIRED, after=None if after is None else FIRED + after)
         rows = await first_rows(self._tables, TABLE, span, limit + 1)
         found = list(readable(rows[:limit], lambda row: _FIRING.load(row.text("firing")), "firing of an alert"))
-        return found, rows[limit - 1].key.removeprefix(_FIRED) if len(rows) > limit else None
+        return found, rows[limit - 1].key.removeprefix(FIRED) if len(rows) > limit else None
 
     async def save(self, alert: Alert, before: Standing | None, state: State, firing: Firing | None) -> Standing | None:
         """Write how the rule stands and the firing that this changed, in one transaction.
@@ -227,7 +218,7 @@ class Alerts:
             What was written; None if somebody else evaluated the rule meanwhile.
         """
         etag = before.etag if before else ""
-        row = Row(alert.workspace, f"state!{alert.name}", {"state": _STATE.dump(state)}, etag)
+        row = Row(alert.workspace, f"{_STATE_OF}{alert.name}", {"state": _STATE.dump(state)}, etag)
         writes: list[Write] = [Replace(row) if etag else Insert(row)]
         if firing is not None:
             writes.append(Upsert(Row(alert.workspace, firing.key, {"firing": _FIRING.dump(firing)})))
@@ -244,11 +235,14 @@ class Alerts:
             return
         try:
             if standing is not None:
-                state = Delete(alert.workspace, f"state!{alert.name}", standing.etag)
+                state = Delete(alert.workspace, f"{_STATE_OF}{alert.name}", standing.etag)
                 await self._tables.commit(TABLE, [state])
             await self._tables.commit(TABLE, [Delete(_RULES, row.key, row.etag)])
         except RowChanged:
             return  # the next evaluation sees what it is now
+
+    def _default(self, workspace: str, name: str) -> Alert | None:
+        return next((alert for alert in self.defaults(workspace) if alert.name == name), None)
 
     async def _find(self, workspace: str, name: str) -> tuple[Row | None, Alert | None]:
         row = await self._tables.get(TABLE, _RULES, f"{workspace}!{name}")

@@ -161,7 +161,7 @@ def parse_scope(text: str) -> Scope:
     if colon and subject == ANY and kind in ("agent", "user"):
         return Scope(kind, ANY)
     checks = {"agent": agent_name, "user": user_id, "session": session_id, "run": parse_run_id}
-    if not colon or kind not in checks:
+    if not colon or kind not in checks or subject == ANY:
         msg = "A budget is of: workspace, agent:NAME, user:ID, session:ID, run:ID, agent:* or user:*."
         raise InvalidInput(msg, code="invalid_scope", fields={"scope": msg})
     return Scope(kind, checks[kind](subject))  # pyright: ignore[reportArgumentType] - checked above

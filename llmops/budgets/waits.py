@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from kernel.codec import JsonCodec, all_readable
@@ -39,6 +40,7 @@ class Wait:
         need: What the next call may take.
         model: The model of the next call.
         below: The step of the agent's ladder that stopped it, in percent; None where a limit did.
+        since: Since when; set when it is entered.
     """
 
     who: Charged
@@ -46,6 +48,7 @@ class Wait:
     need: Amounts
     model: str
     below: int | None = None
+    since: datetime | None = None
 
 
 _WAIT = JsonCodec(Wait)
@@ -63,8 +66,10 @@ class Waits:
 
     async def enter(self, wait: Wait) -> None:
         """Enter the run; entering it again replaces why it waits."""
-        row = Row(wait.who.workspace, f"wait!{wait.who.run_id}", {"wait": _WAIT.dump(wait)})
-        await self._tables.commit(TABLE, [Upsert(row)])
+        entered = _WAIT.dump(replace(wait, since=self._clock()))
+        await self._tables.commit(
+            TABLE, [Upsert(Row(wait.who.workspace, f"wait!{wait.who.run_id}", {"wait": entered}))]
+        )
 
     async def drop(self, wait: Wait, etag: str) -> None:
         """Remove the run, unless it was entered again since the ETag was read."""
@@ -83,6 +88,10 @@ class Waits:
         rows = every(self._tables, TABLE, Span.prefix(workspace, "wait!"))
         async for wait in all_readable(rows, lambda row: (_WAIT.load(row.text("wait")), row.etag), "waiting run"):
             yield wait
+
+    async def count(self, workspace: str) -> int:
+        """Return how many runs of the workspace wait."""
+        return len([row async for row in every(self._tables, TABLE, Span.prefix(workspace, "wait!"))])
 
     async def workspaces(self) -> AsyncIterator[str]:
         """Yield every workspace in which a run may wait."""

@@ -51,6 +51,12 @@ class Sketch:
         """How many values there were."""
         return self.zeros + sum(self.buckets.values())
 
+    @property
+    def mean(self) -> float | None:
+        """The mean of the values, exact to ACCURACY; None when there are none."""
+        count = self.count
+        return sum(n * _middle(bucket) for bucket, n in self.buckets.items()) / count if count else None
+
     def quantile(self, share: float) -> float | None:
         """Return the value below or at which this share (0-1) of the values lie; None when there are none."""
         count = self.count
@@ -62,7 +68,7 @@ class Sketch:
         for bucket in sorted(self.buckets):
             seen += self.buckets[bucket]
             if rank < seen:
-                return 2 * _GAMMA**bucket / (_GAMMA + 1)
+                return _middle(bucket)
         msg = "a rank beyond the count"
         raise AssertionError(msg)
 
@@ -75,3 +81,8 @@ class Sketch:
             return self.zeros / count
         last = math.ceil(math.log(limit) / _LOG_GAMMA)
         return (self.zeros + sum(n for bucket, n in self.buckets.items() if bucket <= last)) / count
+
+
+def _middle(bucket: int) -> float:
+    """Return the value that is at most ACCURACY off from all of the bucket's."""
+    return 2 * _GAMMA**bucket / (_GAMMA + 1)

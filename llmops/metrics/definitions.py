@@ -55,6 +55,10 @@ UNMETERED = Metric(
 )
 LOOKUPS = Metric("agent.cache.lookups", "counter", "Look-ups of agents ready to run: hit or miss.", ("result",))
 BLOCKED = Metric("agent.budget.blocks", "counter", "Runs that a budget made wait.", ("agent",))
+APPROVALS_REQUESTED = Metric("agent.approvals.requested", "counter", "Decisions that runs came to need.", ("agent",))
+APPROVALS_CLOSED = Metric("agent.approvals.closed", "counter", "Decisions that runs need no more.", ("agent",))
+
+RUNNING = Metric("agent.runs.running", "gauge", "Runs that run, by agent.", ("agent",))
 
 COUNTED = (
     RUNS,
@@ -68,6 +72,9 @@ COUNTED = (
     UNMETERED,
     LOOKUPS,
     BLOCKED,
+    RUNNING,
+    APPROVALS_REQUESTED,
+    APPROVALS_CLOSED,
 )
 """What workers count in their own memory and share by `llmops.metrics.shared`."""
 

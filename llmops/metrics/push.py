@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from opentelemetry.metrics import Counter, Histogram, get_meter
+from opentelemetry.metrics import Counter, Histogram, UpDownCounter, get_meter
 
 from kernel.tracing import SCOPE
 from llmops.metrics.definitions import Metric
@@ -15,7 +15,7 @@ class Instruments:
 
     def __init__(self) -> None:
         self._meter = get_meter(SCOPE)
-        self._made: dict[str, Counter | Histogram] = {}
+        self._made: dict[str, Counter | Histogram | UpDownCounter] = {}
 
     def push(self, metric: Metric, value: float, labels: tuple[str, ...]) -> None:
         """Record a value with the values of the metric's labels."""
@@ -28,11 +28,13 @@ class Instruments:
         else:
             instrument.add(value * metric.scale, attributes)
 
-    def _make(self, metric: Metric) -> Counter | Histogram:
+    def _make(self, metric: Metric) -> Counter | Histogram | UpDownCounter:
         unit = _UNITS.get(metric.unit, "1")
         if metric.kind == "histogram":
             bounds = list(metric.buckets)
             return self._meter.create_histogram(
                 metric.name, unit, metric.help, explicit_bucket_boundaries_advisory=bounds
             )
+        if metric.kind == "gauge":
+            return self._meter.create_up_down_counter(metric.name, unit, metric.help)
         return self._meter.create_counter(metric.name, unit, metric.help)

@@ -13,7 +13,7 @@ from llmops.metrics.definitions import BY_NAME, Metric
 Key = tuple[str, ...]
 """The metric's name, then the values of its labels in order."""
 Numbers = tuple[float, ...]
-"""A counter's sum; or a histogram's count, sum, and the number of values in each bucket."""
+"""A counter's or gauge's sum; or a histogram's count, sum, and the number of values in each bucket."""
 Series = Mapping[Key, Numbers]
 
 MAX_SERIES = 200
@@ -55,6 +55,11 @@ def without(series: Series, earlier: Series) -> dict[Key, Numbers]:
         for key, numbers in series.items()
         if earlier.get(key) != numbers
     }
+
+
+def lasting(series: Series) -> dict[Key, Numbers]:
+    """Return the series without gauges: what a worker that is gone leaves behind, for it runs nothing any more."""
+    return {key: numbers for key, numbers in series.items() if BY_NAME[key[0]].kind != "gauge"}
 
 
 def limited(series: Mapping[Key, Numbers], key: Key) -> Key:

@@ -18,7 +18,7 @@ from kernel.errors import Unavailable
 from kernel.ids import new_id
 from kernel.tables import Delete, Insert, Replace, Row, RowChanged, RowExists, RowTooLarge, Span, Tables, every
 from llmops.metrics.definitions import Metric
-from llmops.metrics.series import Key, Numbers, Series, added, dump, gathered, limited, load, observed, without
+from llmops.metrics.series import Key, Numbers, Series, added, dump, gathered, lasting, limited, load, observed, without
 
 log = logging.getLogger(__name__)
 
@@ -48,11 +48,29 @@ class _Mine:
 class SharedMetrics:
     """Counts, and reads what all workers have counted. Belongs to one event loop."""
 
-    def __init__(self, tables: Tables, clock: Clock, interval: timedelta, push: Push) -> None:
+    def __init__(
+        self,
+        tables: Tables,
+        clock: Clock,
+        interval: timedelta,
+        push: Push,
+        *,
+        gauges_last: timedelta = SILENT_AFTER,
+    ) -> None:
+        """Take what counts need.
+
+        Args:
+            tables: Where they are shared.
+            clock: What tells the time.
+            interval: How often at most they are stored.
+            push: Who else counts.
+            gauges_last: How long a worker's gauges are believed after it stored them last.
+        """
         self._tables = tables
         self._clock = clock
         self._interval = interval
         self._push = push
+        self._gauges_last = gauges_last
         self._mine: dict[str, _Mine] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._storing: asyncio.Task[None] | None = None
@@ -72,10 +90,12 @@ class SharedMetrics:
         mine = self._mine.get(workspace, _Mine())
         rows = {row.key: row async for row in every(self._tables, TABLE, Span(workspace))}
         is_past = bool(mine.etag) and mine.row not in rows
-        total = without(mine.counted, mine.stored if is_past else mine.base)
+        total = without(mine.counted, lasting(mine.stored) if is_past else mine.base)
+        believed = self._clock() - self._gauges_last
         for key, row in rows.items():
             if key != mine.row:
-                total = added(total, load(row.text("series")))
+                series = load(row.text("series"))
+                total = added(total, lasting(series) if key == _PAST or _at(row) < believed else series)
         return total
 
     async def store(self) -> None:
@@ -115,7 +135,7 @@ class SharedMetrics:
             if there is not None:  # our own earlier write, whose answer was lost
                 mine.etag = there.etag
             else:  # we were silent for so long that our row was added to the past
-                mine.base, mine.row, mine.etag = mine.stored, "", ""
+                mine.base, mine.row, mine.etag = lasting(mine.stored), "", ""
             return await self._store(workspace, mine)
         mine.stored = counted
         return None
@@ -130,7 +150,7 @@ class SharedMetrics:
         if not gone:
             return
         for row in gone:
-            total = gathered(total, load(row.text("series")))
+            total = gathered(total, lasting(load(row.text("series"))))
         row = Row(workspace, _PAST, {"series": dump(total)}, past.etag if past else "")
         deletions = [Delete(workspace, each.key, each.etag) for each in gone]
         try:

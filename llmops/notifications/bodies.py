@@ -16,7 +16,8 @@ from kernel.clock import rfc3339
 from kernel.errors import InvalidInput
 from llmops.notifications.notification import Notification, Severity
 
-Format = Literal["slack", "teams", "json"]
+Format = Literal["slack", "teams", "json", "email"]
+WebhookFormat = Literal["slack", "teams", "json"]
 
 _MARKS: Mapping[Severity, str] = {"info": "\u2139\ufe0f", "warning": "\u26a0\ufe0f", "critical": "\U0001f6a8"}
 _COLORS: Mapping[Severity, str] = {"info": "Accent", "warning": "Warning", "critical": "Attention"}
@@ -37,7 +38,7 @@ def format_of(text: str) -> Format:
     raise InvalidInput(f"format is one of: {allowed}.", code="invalid_format", fields={"/format": allowed})
 
 
-def body_of(notification: Notification, kind: Format) -> bytes:
+def body_of(notification: Notification, kind: WebhookFormat) -> bytes:
     """Return the notification as the body of a webhook."""
     return json.dumps(_MAKERS[kind](notification), ensure_ascii=False, separators=(",", ":")).encode()
 
@@ -97,7 +98,11 @@ def _json(note: Notification) -> dict[str, Any]:
     return {"type": note.event, "timestamp": rfc3339(note.at), "data": data}
 
 
-_MAKERS: Mapping[Format, Callable[[Notification], dict[str, Any]]] = {"slack": _slack, "teams": _teams, "json": _json}
+_MAKERS: Mapping[WebhookFormat, Callable[[Notification], dict[str, Any]]] = {
+    "slack": _slack,
+    "teams": _teams,
+    "json": _json,
+}
 
 
 def _origin(note: Notification) -> str:

@@ -6,7 +6,7 @@ Table `channels`, partition = workspace, row key = name.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
@@ -16,15 +16,14 @@ from kernel.codec import JsonCodec, all_readable
 from kernel.errors import Conflict, EtagMismatch, InvalidInput, NotFound
 from kernel.tables import Delete, Insert, Replace, Row, RowChanged, RowExists, Span, Tables, every
 from llmops.notifications.bodies import Format, format_of
-from llmops.notifications.notification import Notification, matches
+from llmops.notifications.catalogue import check_patterns, matches
+from llmops.notifications.email import check_recipients
 from llmops.notifications.signing import check_secret
 
 TABLE = "channels"
 MOST = 20
 """Channels a workspace may have; a notification's deliveries are written in one transaction."""
-MAX_PATTERNS = 50
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?")
-_PATTERN = re.compile(r"\*|[a-z0-9_]+(?:\.[a-z0-9_]+)*(?:\.\*)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +32,14 @@ class Channel:
 
     Attributes:
         name: Its name in the workspace.
-        url: The webhook; itself a secret with many receivers, so it appears in no log and no history.
-        format: What the body looks like.
+        url: The webhook; itself a secret with many receivers, so it appears in no log and no history. Empty for email.
+        format: What the body looks like, `email` for an email.
         events: Patterns of the events it wants, like `budget.*`.
         secret: What its webhooks are signed with; empty for no signature.
         revision: Counts its changes, from 1.
         created_at: When it was set first, aware UTC.
         updated_at: When it last changed.
+        to: The addresses of an email.
     """
 
     name: str
@@ -50,17 +50,18 @@ class Channel:
     revision: int
     created_at: datetime
     updated_at: datetime
+    to: tuple[str, ...] = ()
 
     @property
     def etag(self) -> str:
         """Its revision, as an HTTP entity tag."""
         return f'"{self.revision}"'
 
-    def wants(self, notification: Notification, only: Sequence[str]) -> bool:
-        """Return whether the notification goes here: it is named by `only`, or, if that is empty, wants the event."""
+    def wants(self, event: str, only: Sequence[str]) -> bool:
+        """Return whether an event's notification goes here: it is named by `only`, or, if that is empty, wants it."""
         if only:
             return self.name in only
-        return any(matches(pattern, notification.event) for pattern in self.events)
+        return any(matches(pattern, event) for pattern in self.events)
 
 
 _CHANNEL = JsonCodec(Channel)
@@ -70,10 +71,18 @@ _CHANNEL = JsonCodec(Channel)
 class Wish:
     """What a user wants a channel to be; a secret of None leaves the one it has, an empty one removes it."""
 
-    url: str
+    url: str = ""
     format: str = "json"
     events: tuple[str, ...] = ("*",)
     secret: str | None = None
+    to: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class EmailPolicy:
+    """Whom email may go to: addresses of these domains, in lower case, or of any where there are none."""
+
+    domains: tuple[str, ...] = ()
 
 
 class UrlCheck(Protocol):
@@ -107,25 +116,24 @@ def changed(current: Channel | None, name: str, wish: Wish, now: datetime) -> Ch
         InvalidInput: Format, events or secret are not valid.
     """
     kind = format_of(wish.format)
-    if not 1 <= len(wish.events) <= MAX_PATTERNS or not all(_PATTERN.fullmatch(event) for event in wish.events):
-        rule = f"1 to {MAX_PATTERNS} patterns like 'budget.*', 'alert.fired' or '*'"
-        raise InvalidInput(f"events holds {rule}.", code="invalid_events", fields={"/events": rule})
+    check_patterns(wish.events)
     if wish.secret:
         check_secret(wish.secret)
     if current is None:
-        return Channel(name, wish.url, kind, wish.events, wish.secret or "", 1, now, now)
-    secret = current.secret if wish.secret is None else wish.secret
-    wished = replace(current, url=wish.url, format=kind, events=wish.events, secret=secret)
+        return Channel(name, wish.url, kind, wish.events, wish.secret or "", 1, now, now, wish.to)
+    secret = current.secret if wish.secret is None and kind != "email" else wish.secret or ""
+    wished = replace(current, url=wish.url, format=kind, events=wish.events, secret=secret, to=wish.to)
     return current if wished == current else replace(wished, revision=current.revision + 1, updated_at=now)
 
 
 class Channels:
     """Sets and reads channels."""
 
-    def __init__(self, tables: Tables, urls: UrlCheck, clock: Clock) -> None:
+    def __init__(self, tables: Tables, urls: UrlCheck, clock: Clock, email: EmailPolicy | None = None) -> None:
         self._tables = tables
         self._urls = urls
         self._clock = clock
+        self._email = email
 
     async def put(self, workspace: str, name: str, wish: Wish, if_match: str | None = None) -> tuple[Channel, bool]:
         """Set the channel and return it and whether it is new. Setting it to the same again changes nothing.
@@ -135,7 +143,7 @@ class Channels:
             EtagMismatch: `if_match` is given and the channel is another one, or there is none.
             Conflict: The workspace has as many channels as it may.
         """
-        await self._urls.check(wish.url)
+        await self._check_address(wish)
         while True:
             row = await self._tables.get(TABLE, workspace, name)
             current = _CHANNEL.load(row.text("channel")) if row else None
@@ -169,6 +177,25 @@ class Channels:
         rows = every(self._tables, TABLE, Span(workspace))
         return [one async for one in all_readable(rows, lambda row: _CHANNEL.load(row.text("channel")), "channel")]
 
+    async def _check_address(self, wish: Wish) -> None:
+        """Check where the channel leads: an email to addresses, everything else to a URL."""
+        if wish.format != "email":
+            if wish.to:
+                raise _misplaced("to", "is for channels of format email")
+            await self._urls.check(wish.url)
+            return
+        if wish.url or wish.secret:
+            raise _misplaced("url" if wish.url else "secret", "is not for channels of format email")
+        if self._email is None:
+            msg = "The app is not set up to send email: see EMAIL_FROM."
+            raise InvalidInput(msg, code="email_not_configured", fields={"/format": msg})
+        check_recipients(wish.to, self._email.domains)
+
+    async def workspaces(self) -> AsyncIterator[str]:
+        """Yield every workspace that has a channel, once for each channel."""
+        async for row in every(self._tables, TABLE, Span(" ", partition_before="~")):
+            yield row.partition
+
     async def delete(self, workspace: str, name: str, if_match: str | None = None) -> None:
         """Remove the channel; what is not delivered to it yet never will be.
 
@@ -187,3 +214,7 @@ class Channels:
             except RowChanged:
                 continue
             return
+
+
+def _misplaced(field: str, why: str) -> InvalidInput:
+    return InvalidInput(f"{field!r} {why}.", code="invalid_channel", fields={f"/{field}": why})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -14,6 +14,7 @@ from kernel.clock import Clock
 from kernel.errors import AppError, NotFound
 from llmops.notifications.bodies import body_of
 from llmops.notifications.channels import Channel, Channels
+from llmops.notifications.email import Mailer, email_of
 from llmops.notifications.history import Deliveries, Delivery, DeliveryState
 from llmops.notifications.notification import Notification
 from llmops.notifications.outbox import Due, Outbox
@@ -55,7 +56,14 @@ class Webhooks(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """How an attempt ended: the status, a code of what went wrong (None if nothing did), whether to try again."""
+    """How an attempt ended.
+
+    Attributes:
+        status: HTTP's, or SMTP's reply code; None when there was no answer.
+        error: A code of what went wrong; None if nothing did.
+        again: Whether to try again.
+        retry_after_s: How long the receiver asks us to wait, in seconds; None if it does not say.
+    """
 
     status: int | None
     error: str | None
@@ -94,17 +102,30 @@ def next_attempt(tried: Tried, attempts: int, happened: datetime, now: datetime)
     return at if at - happened < GIVE_UP_AFTER else None
 
 
+Completed = Callable[[Notification], Awaitable[Notification]]
+"""Returns a notification with what is added when it is sent, and not stored before."""
+
+
 class Courier:
     """Delivers what is due. Two at the same time do not send the same thing, unless one of them takes too long."""
 
     def __init__(
-        self, outbox: Outbox, channels: Channels, deliveries: Deliveries, webhooks: Webhooks, clock: Clock
+        self,
+        outbox: Outbox,
+        channels: Channels,
+        deliveries: Deliveries,
+        webhooks: Webhooks,
+        clock: Clock,
+        mailer: Mailer | None = None,
+        completed: Completed | None = None,
     ) -> None:
         self._outbox = outbox
         self._channels = channels
         self._deliveries = deliveries
         self._webhooks = webhooks
         self._clock = clock
+        self._mailer = mailer
+        self._completed = completed
 
     async def deliver(self) -> Delivered:
         """Deliver what is due, each channel's in order; a channel that fails is left alone until the next round."""
@@ -131,7 +152,7 @@ class Courier:
         wanting: list[str] = []
         if notification is not None:
             channels = await self._channels.list(due.workspace)
-            wanting = [channel.name for channel in channels if channel.wants(notification, due.only)]
+            wanting = [channel.name for channel in channels if channel.wants(notification.event, due.only)]
         await self._outbox.fan_out(due, wanting, self._clock())
 
     async def _channel(
@@ -167,13 +188,13 @@ class Courier:
         if tried.error:
             state = DeliveryState.RETRYING if again else DeliveryState.FAILED
             log.warning(
-                "webhook to channel %s of %s: %s, attempt %d, %s",
+                "delivery to channel %s of %s: %s, attempt %d, %s",
                 channel.name,
                 due.workspace,
                 tried.error,
                 due.attempts,
                 state.value,
-                extra={"event": "webhook.failed"},
+                extra={"event": "notification.failed"},
             )
         delivery = Delivery(
             id=_message_id(notification),
@@ -195,6 +216,10 @@ class Courier:
         return state
 
     async def _try(self, channel: Channel, notification: Notification) -> Tried:
+        if self._completed is not None:
+            notification = await self._completed(notification)
+        if channel.format == "email":
+            return await self._try_email(channel, notification)
         body = body_of(notification, channel.format)
         headers = {
             "content-type": "application/json; charset=utf-8",
@@ -204,6 +229,15 @@ class Courier:
             return judged(await self._webhooks.post(channel.url, headers, body))
         except AppError as error:
             return Tried(None, error.code, again=error.retriable)
+
+    async def _try_email(self, channel: Channel, notification: Notification) -> Tried:
+        if self._mailer is None:
+            return Tried(None, "email_not_configured", again=True)
+        email = email_of(notification, _message_id(notification), channel.to, self._clock())
+        try:
+            return Tried(await self._mailer.send(email), None, again=False)
+        except AppError as error:
+            return Tried(None, error.code, again=error.retriable, retry_after_s=error.retry_after_s)
 
     async def _forget(self) -> None:
         """Remove the oldest notifications that need not be kept any more, their deliveries first."""

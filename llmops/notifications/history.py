@@ -31,14 +31,14 @@ class Delivery:
     """What became of a notification on its way to a channel.
 
     Attributes:
-        id: What its webhook says as `webhook-id`.
+        id: What its webhook says as `webhook-id`, and its email in `Message-ID`.
         notification: The notification's id.
         event: Its event.
         title: Its title.
         at: When it happened, aware UTC.
         state: See DeliveryState.
         attempts: How often it was sent.
-        status: HTTP status of the last answer; None when there was none.
+        status: HTTP status of the last answer, SMTP's reply code for an email that went; None when there was none.
         error: Why the last attempt failed, as a code; None after a success.
         last_at: When it was sent last; None when it never was, or was given up as too old to be sent (again).
         next_at: When it is sent again; None for never.

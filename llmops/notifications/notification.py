@@ -20,7 +20,7 @@ class Notification:
     Attributes:
         id: Unique in the workspace; the same id is the same notification and is sent once.
         workspace: Whose channels it goes to.
-        event: A stable name like `budget.exceeded`, by which channels choose.
+        event: One of `llmops.notifications.catalogue`, by which channels choose.
         severity: How bad it is.
         title: One line.
         text: One or a few sentences; holds no prompt, answer or secret.
@@ -44,8 +44,3 @@ class Notification:
 
 
 NOTIFICATION = JsonCodec(Notification)
-
-
-def matches(pattern: str, event: str) -> bool:
-    """Return whether a channel's pattern names the event: `*` any, `budget.*` any below, else the very name."""
-    return pattern in ("*", event) or (pattern.endswith(".*") and event.startswith(pattern[:-1]))

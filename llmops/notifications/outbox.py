@@ -16,6 +16,7 @@ from datetime import UTC, datetime, timedelta
 from kernel.clock import Clock
 from kernel.codec import readable
 from kernel.tables import Delete, Insert, Replace, Row, RowChanged, RowExists, Span, Tables, Write, every, first_rows
+from llmops.notifications.catalogue import EVENTS
 from llmops.notifications.notification import NOTIFICATION, Notification
 
 TABLE = "outbox"
@@ -58,7 +59,13 @@ class Outbox:
         Args:
             notification: What to tell.
             only: The channels to tell, whatever events they want otherwise; empty for every one that wants the event.
+
+        Raises:
+            ValueError: Its event is not in the catalogue.
         """
+        if notification.event not in EVENTS:
+            msg = f"{notification.event} is not in the catalogue: no channel could ask for it"
+            raise ValueError(msg)
         now, digest = self._clock(), notification.digest
         due = {"workspace": notification.workspace, "only": "\n".join(only)}
         writes = [

@@ -1,20 +1,19 @@
-"""What the devhost tests share: sample apps run by a real host process, HTTP calls, and waiting with a deadline."""
+"""What the devhost tests share: sample apps run by a real host process, HTTP calls, and waiting."""
 
 import json
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 
 from devhost.services import RunningHost, start_host
+from tests.waiting import QUIET_S, eventually_now
 
 APPS = Path(__file__).parent / "apps"
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,7 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
 
 def _call(
-    method: str, url: str, body: bytes | None = None, headers: dict[str, str] | None = None, timeout_s: float = 10
+    method: str, url: str, body: bytes | None = None, headers: dict[str, str] | None = None, timeout_s: float = QUIET_S
 ) -> Answer:
     request = urllib.request.Request(url, body, headers or {}, method=method)
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _NoRedirect())
@@ -45,17 +44,6 @@ def _call(
     except urllib.error.HTTPError as error:
         with error:
             return Answer(error.code, {k.lower(): v for k, v in error.headers.items()}, error.read())
-
-
-def _eventually(probe: Callable[[], T | None], timeout_s: float = 10.0) -> T:
-    deadline = time.monotonic() + timeout_s
-    while True:
-        answer = probe()
-        if answer:
-            return answer
-        if time.monotonic() > deadline:
-            raise AssertionError(f"still {answer!r} after {timeout_s} s")
-        time.sleep(0.02)
 
 
 @dataclass
@@ -72,7 +60,7 @@ class Sample:
         path: str,
         body: bytes | None = None,
         headers: dict[str, str] | None = None,
-        timeout_s: float = 10,
+        timeout_s: float = QUIET_S,
     ) -> Answer:
         return _call(method, self.host.url + path, body, headers, timeout_s)
 
@@ -102,8 +90,8 @@ Launch = Callable[..., Sample]
 
 @pytest.fixture(scope="session")
 def eventually() -> Callable[..., Any]:
-    """Poll until a probe answers something true, or fail at the deadline."""
-    return _eventually
+    """Poll until a probe answers something true."""
+    return eventually_now
 
 
 @pytest.fixture(scope="session")

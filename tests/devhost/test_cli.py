@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from devhost.services import PROJECT
+from tests.waiting import QUIET_S
 
 APPS = Path(__file__).parent / "apps"
 
@@ -23,7 +24,7 @@ APPS = Path(__file__).parent / "apps"
 def _run(*options: str | Path, **env: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "devhost", *map(str, options)]
     return subprocess.run(
-        command, cwd=PROJECT, env={**os.environ, **env}, capture_output=True, text=True, timeout=30, check=False
+        command, cwd=PROJECT, env={**os.environ, **env}, capture_output=True, text=True, timeout=QUIET_S, check=False
     )
 
 
@@ -96,31 +97,29 @@ def test_ctrl_c_lets_running_invocations_finish(launch: Callable[..., Any], even
     answers: list[Any] = []
     request = threading.Thread(target=lambda: answers.append(app.call("GET", "/api/slow?s=1")))
     request.start()
-    time.sleep(0.3)
+    eventually(lambda: app.notes(event="slow"))
 
     os.kill(app.host.child.pid, signal.SIGINT)
-    request.join(10)
+    request.join(QUIET_S)
 
     assert answers[0].status == 200
-    assert app.host.child.wait_for_end(10) == 0
+    assert app.host.child.wait_for_end(QUIET_S) == 0
 
 
-def test_a_second_ctrl_c_ends_at_once(launch: Callable[..., Any]) -> None:
+def test_a_second_ctrl_c_ends_at_once(launch: Callable[..., Any], eventually: Callable[..., Any]) -> None:
     """Nobody has to wait for a slow function twice."""
     app = launch()
-    request = threading.Thread(target=lambda: _ignore(lambda: app.call("GET", "/api/slow?s=60")))
+    request = threading.Thread(target=lambda: _ignore(lambda: app.call("GET", "/api/slow?s=3600")))
     request.start()
-    time.sleep(0.3)
-    begun = time.monotonic()
+    eventually(lambda: app.notes(event="slow"))
 
     os.kill(app.host.child.pid, signal.SIGINT)
-    time.sleep(0.2)
+    time.sleep(0.2)  # two signals at once are one
     os.kill(app.host.child.pid, signal.SIGINT)
-    code = app.host.child.wait_for_end(5)
+    code = app.host.child.wait_for_end(QUIET_S)
 
     assert code == 130
-    assert time.monotonic() - begun < 3
-    request.join(10)
+    request.join(QUIET_S)
 
 
 def _ignore(call: Callable[[], Any]) -> None:

@@ -80,7 +80,7 @@ def test_acknowledged_signals_survive_a_kill(launch: Callable[..., Any], eventua
     again = launch()
 
     assert acknowledged == 45
-    eventually(lambda: [again.state_of(f"k{number}") for number in range(3)] == [15, 15, 15], 20)
+    eventually(lambda: [again.state_of(f"k{number}") for number in range(3)] == [15, 15, 15])
 
 
 def test_the_log_names_failed_operations(sample: Any, eventually: Callable[..., Any]) -> None:

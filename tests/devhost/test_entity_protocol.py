@@ -27,6 +27,7 @@ from devhost.durable.store import EntityStore
 from devhost.errors import StartupError
 from devhost.index import Function, index_functions
 from devhost.invoke import Invoker
+from tests.waiting import QUIET_S
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 ID = EntityId("counter", "k")
@@ -207,7 +208,7 @@ def _mailboxes(function: Function, store: EntityStore, invoker: Invoker, batch: 
 
 
 async def _drained(store: EntityStore) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(QUIET_S):
         while store.entities_with_signals():  # noqa: ASYNC110 - looks into a database
             await asyncio.sleep(0.005)
 

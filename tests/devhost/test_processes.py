@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import pytest
 
 from devhost.processes import Child, ChildFailedError
 from devhost.services import PROJECT
+from tests.waiting import QUIET_S
 
 
 def _child(tmp_path: Path, code: str) -> Child:
@@ -30,7 +30,7 @@ def _runs(pid: int) -> bool:
 def test_waits_until_it_is_ready(tmp_path: Path) -> None:
     """A probe sees what the child writes; the block's end stops the child."""
     with _child(tmp_path, "import time; time.sleep(0.1); print('port 7'); time.sleep(60)") as child:
-        answer = child.wait_for(lambda: "port 7" if "port 7" in child.output() else None, 5, "its port")
+        answer = child.wait_for(lambda: "port 7" if "port 7" in child.output() else None, QUIET_S, "its port")
         assert child.exit_code is None
 
     assert answer == "port 7"
@@ -42,7 +42,7 @@ def test_an_early_end_shows_the_log(tmp_path: Path) -> None:
     child = _child(tmp_path, "import sys; sys.exit('the disk is full')")
 
     with pytest.raises(ChildFailedError, match=r"(?s)helper ended with exit code 1 before its port.*the disk is full"):
-        child.wait_for(lambda: None, 5, "its port")
+        child.wait_for(lambda: None, QUIET_S, "its port")
 
 
 def test_a_deadline_stops_the_child(tmp_path: Path) -> None:
@@ -59,7 +59,7 @@ def test_a_child_that_ignores_termination_is_killed(tmp_path: Path) -> None:
     child = _child(
         tmp_path, "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf'); time.sleep(60)"
     )
-    child.wait_for(lambda: child.output() or None, 5, "its word")
+    child.wait_for(lambda: child.output() or None, QUIET_S, "its word")
 
     assert child.stop(grace_s=0.2) == -signal.SIGKILL
 
@@ -82,7 +82,6 @@ def test_children_die_with_a_killed_parent(tmp_path: Path, eventually: Callable[
     assert parent.stdout is not None
     with parent.stdout:
         grandchild = int(parent.stdout.readline())
-    time.sleep(0.2)
     assert _runs(grandchild)
 
     os.kill(parent.pid, signal.SIGKILL)

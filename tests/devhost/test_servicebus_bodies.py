@@ -18,6 +18,7 @@ from azure.servicebus.amqp import AmqpAnnotatedMessage, AmqpMessageHeader, AmqpM
 
 from devhost.servicebus_types import complete_decoder, decimal_of
 from devhost.services import PROJECT, RunningHost, node, start_host, start_service_bus
+from tests.waiting import QUIET_S
 
 APP = Path(__file__).parent / "apps/bus"
 
@@ -41,7 +42,7 @@ class Bus:
         return [note for note in notes if all(note[key] == value for key, value in wanted.items())]
 
     async def handled(self, count: int = 1, **wanted: Any) -> list[dict[str, Any]]:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(QUIET_S):
             while len(found := self.notes(**wanted)) < count:  # noqa: ASYNC110 - watches another process
                 await asyncio.sleep(0.02)
         return found

@@ -12,6 +12,7 @@ from devhost.index import Function, RetryPolicy, index_functions
 from devhost.invoke import Invoker
 from devhost.ncrontab import Schedule
 from devhost.timer_trigger import Status, StatusFile, TimerTrigger, is_past_due, retry_delay
+from tests.waiting import QUIET_S
 
 NOW = datetime(2026, 11, 21, 12, 0, 30, tzinfo=UTC)
 HOURLY = Schedule.parse("0 0 * * * *")
@@ -91,7 +92,7 @@ async def test_runs_never_overlap_and_failures_do_not_end_them(tmp_path: Path) -
         lambda: datetime.now(UTC),
     )
     task = asyncio.create_task(timer.run())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(QUIET_S):
         await asyncio.gather(*(timer.run_now() for _ in range(3)))
         while runs < 6:  # noqa: ASYNC110 - a count, not an event
             await asyncio.sleep(0.01)
@@ -115,7 +116,7 @@ async def test_run_on_startup(tmp_path: Path) -> None:
     function = _function(tick, run_on_startup=True)
     timer = TimerTrigger(function, HOURLY, StatusFile(tmp_path / "t.json"), invoker, lambda: datetime.now(UTC))
     task = asyncio.create_task(timer.run())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(QUIET_S):
         await ran.wait()
         timer.quiesce()
         await task

@@ -19,11 +19,12 @@ from azure.servicebus import ServiceBusMessage
 from azure.servicebus.aio import ServiceBusClient
 
 from devhost.services import PROJECT, ServiceBus, start_host, start_service_bus
+from tests.waiting import QUIET_S
 
 APP = Path(__file__).parent / "apps/pool"
 LIMITS = {"LockDuration": "PT30S", "MaxDeliveryCount": 5, "RequiresSession": True}
 TOPOLOGY = {"UserConfig": {"Namespaces": [{"Name": "ns", "Queues": [{"Name": "sessions", "Properties": LIMITS}]}]}}
-TIMEOUT_S = 60
+TIMEOUT_S = QUIET_S
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +104,7 @@ def test_an_entity_runs_one_operation_at_a_time_whichever_worker(pool: Any, even
     with ThreadPoolExecutor(6) as threads:
         sent = list(threads.map(lambda key: pool.call("POST", f"/api/counters/{key}").status, keys * 10))
 
-    eventually(lambda: [pool.state_of(key) for key in keys] == [10, 10, 10], TIMEOUT_S)
+    eventually(lambda: [pool.state_of(key) for key in keys] == [10, 10, 10])
     events = [note for note in pool.notes() if note.get("key")]
     assert set(sent) == {202}
     for key in keys:
@@ -115,7 +116,7 @@ def test_a_timer_runs_in_one_worker(pool: Any, eventually: Callable[..., Any]) -
     """A run on demand is one run, not one for each worker."""
     assert pool.call("POST", "/admin/functions/tick").status == 202
 
-    eventually(lambda: "tick: succeeded in" in pool.host_log(), TIMEOUT_S)
+    eventually(lambda: "tick: succeeded in" in pool.host_log())
     assert len(pool.notes(event="tick")) == 1
 
 
@@ -127,8 +128,8 @@ def test_a_worker_that_dies_is_replaced(fresh: Callable[..., Any], eventually: C
 
     assert app.call("GET", "/api/die").status == 500
     assert app.call("GET", "/api/pid").status == 200
-    eventually(lambda: len(_workers(app) - before) == 1 and "starting another" in app.host_log(), TIMEOUT_S)
-    eventually(lambda: {answer.json()["pid"] for answer in _at_once(app, 8)} == _workers(app), TIMEOUT_S)
+    eventually(lambda: len(_workers(app) - before) == 1 and "starting another" in app.host_log())
+    eventually(lambda: {answer.json()["pid"] for answer in _at_once(app, 8)} == _workers(app))
     assert len(_workers(app)) == 2
 
 
@@ -139,7 +140,7 @@ def test_a_request_waits_while_no_worker_is_there(fresh: Callable[..., Any], eve
     before = _workers(app)
     for pid in before:
         os.kill(pid, signal.SIGKILL)
-    eventually(lambda: app.host_log().count("starting another") == 2, TIMEOUT_S)
+    eventually(lambda: app.host_log().count("starting another") == 2)
 
     answer = _call_slowly(app, "/api/pid")
 
@@ -190,7 +191,7 @@ def test_entity_operations_of_killed_workers_count_once(
         if number in {10, 20}:
             os.kill(min(_workers(app)), signal.SIGKILL)
 
-    eventually(lambda: [app.state_of(f"k{number}") for number in range(3)] == [10, 10, 10], TIMEOUT_S)
+    eventually(lambda: [app.state_of(f"k{number}") for number in range(3)] == [10, 10, 10])
 
 
 def test_a_function_that_never_yields_takes_its_worker_at_the_limit(
@@ -205,7 +206,7 @@ def test_a_function_that_never_yields_takes_its_worker_at_the_limit(
 
     hung = app.notes(event="hang")[0]["pid"]
     assert answer.status == 500
-    eventually(lambda: not _lives(hung) and len(_workers(app)) == 2, TIMEOUT_S)
+    eventually(lambda: not _lives(hung) and len(_workers(app)) == 2)
     assert f"Worker process {hung} does not answer and is replaced" in app.host_log()
     assert _call_slowly(app, "/api/pid").status == 200
 
@@ -218,7 +219,7 @@ def test_no_worker_outlives_its_host(fresh: Callable[..., Any], how: str, eventu
     workers = _workers(app)
     hanging = threading.Thread(target=_ignore, args=(app, "/api/hang"))
     hanging.start()
-    eventually(lambda: app.notes(event="hang"), TIMEOUT_S)
+    eventually(lambda: app.notes(event="hang"))
 
     if how == "stop":
         app.host.stop()
@@ -227,7 +228,7 @@ def test_no_worker_outlives_its_host(fresh: Callable[..., Any], how: str, eventu
     hanging.join()
 
     assert len(workers) == 2
-    eventually(lambda: not [pid for pid in workers if _lives(pid)], TIMEOUT_S)
+    eventually(lambda: not [pid for pid in workers if _lives(pid)])
 
 
 def test_running_requests_are_answered_before_the_end(
@@ -239,7 +240,7 @@ def test_running_requests_are_answered_before_the_end(
     threads = [threading.Thread(target=lambda: answers.append(_call_slowly(app, "/api/pid?s=2"))) for _ in range(2)]
     for thread in threads:
         thread.start()
-    eventually(lambda: len(app.notes(event="sleeping")) == 2, TIMEOUT_S)
+    eventually(lambda: len(app.notes(event="sleeping")) == 2)
 
     code = app.host.child.stop()
     for thread in threads:

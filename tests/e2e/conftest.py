@@ -15,6 +15,7 @@ import pytest_asyncio
 from devhost.errors import StartupError
 from devhost.services import node
 from tests.e2e.support import OPENAI_KEY, PROMPT, Api, Stack, start_fake_openai
+from tests.waiting import QUIET_S
 
 
 @pytest.fixture(scope="session")
@@ -45,9 +46,9 @@ def stack(emulators: None, openai_url: str) -> Iterator[Stack]:
         assert leaks == []
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def fresh_stack(emulators: None) -> Iterator[Stack]:
-    """Run a stack whose parts may be killed by the tests of a module, each of which starts again what it stopped."""
+    """Run a stack whose parts tests may kill, each of which starts again what it stopped, one after another."""
     with tempfile.TemporaryDirectory(prefix="e2e-") as directory, Stack(Path(directory)) as running:
         yield running
 
@@ -55,21 +56,22 @@ def fresh_stack(emulators: None) -> Iterator[Stack]:
 @pytest_asyncio.fixture
 async def api(stack: Stack) -> AsyncIterator[Api]:
     """Yield the API as a workspace of the test's own sees it."""
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(60)) as http:
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(QUIET_S)) as http:
         yield Api(http, stack, f"ws-{uuid.uuid4().hex[:12]}")
 
 
 @pytest_asyncio.fixture
 async def default_api(stack: Stack) -> AsyncIterator[Api]:
     """Yield the API as the workspace `default` sees it, which the tests share."""
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(60)) as http:
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(QUIET_S)) as http:
         yield Api(http, stack, None)
 
 
 @pytest_asyncio.fixture
 async def fresh_api(fresh_stack: Stack) -> AsyncIterator[Api]:
     """Yield the API of the stack that may be killed, as a workspace of the test's own sees it."""
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(60)) as http:
+    fresh_stack.mend()
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(QUIET_S)) as http:
         yield Api(http, fresh_stack, f"ws-{uuid.uuid4().hex[:12]}")
 
 

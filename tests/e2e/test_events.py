@@ -12,6 +12,7 @@ import pytest
 
 from devhost.services import node
 from tests.e2e.support import PROMPT, Api, Reply, Stack, eventually
+from tests.waiting import Patience
 
 Told = tuple[str, dict[str, Any]]
 
@@ -51,11 +52,11 @@ class Follower:
         self.last = last or self.last
         return reply
 
-    async def until(self, count: int, name: str, timeout_s: float = 90, **data: Any) -> None:
+    async def until(self, count: int, name: str, **data: Any) -> None:
         """Follow until so many events with this name and data have come."""
-        deadline = asyncio.get_running_loop().time() + timeout_s
+        patience = Patience(f"{count} × {name} {data}")
         while self.count(name, **data) < count:
-            assert asyncio.get_running_loop().time() < deadline, self.told
+            patience.look(len(self.told))
             await self.ask()
 
     def count(self, name: str, **data: Any) -> int:
@@ -72,11 +73,11 @@ async def test_a_workspace_is_followed_while_its_host_dies(fresh_api: Api, fresh
         asyncio.create_task(workspace.until(4, "run.stage", stage="COMPLETED")),
         asyncio.create_task(session.until(2, "run.stage", stage="COMPLETED")),
     ]
-    await eventually(lambda: workspace.count("run.stage", stage="RUNNING"), 30)
+    await eventually(lambda: workspace.count("run.stage", stage="RUNNING"))
     stack.kill_host()
     stack.start_host()
     for run in runs:
-        await api.ended(run["id"], 90)
+        await api.ended(run["id"])
     await asyncio.gather(*following)
     await workspace.ask()
 
@@ -212,7 +213,7 @@ async def test_the_status_names_what_is_not_well(api: Api, stack: Stack) -> None
         found = await api.get("analytics")
         return found if found["sessions"]["ended"] else None
 
-    found = await eventually(counted, 20)
+    found = await eventually(counted)
 
     assert status["uptime_s"] > 0
     assert (parts["tables"]["health"], parts["queue"]["health"]) == ("healthy", "healthy")

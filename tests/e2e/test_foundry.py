@@ -17,6 +17,7 @@ import pytest_asyncio
 
 from devhost.processes import Child
 from tests.e2e.support import PROJECT, Api, Stack, eventually
+from tests.waiting import QUIET_S
 
 
 class Project:
@@ -55,7 +56,7 @@ def project(emulators: None) -> Iterator[Project]:
         ready = Path(directory) / "foundry.url"
         command = [sys.executable, "-m", "tests.fakes.foundry_server", "--ready-file", ready]
         with Child("fake Foundry", command, log=Path(directory) / "foundry.log", cwd=PROJECT) as child:
-            yield Project(child.wait_for(lambda: ready.read_text() if ready.exists() else None, 20, "its address"))
+            yield Project(child.wait_for(lambda: ready.read_text() if ready.exists() else None, QUIET_S, "its address"))
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +73,7 @@ def foundry_stack(project: Project) -> Iterator[Stack]:
 async def foundry(foundry_stack: Stack) -> AsyncIterator[Api]:
     """Yield the API as a workspace of the test's own sees it."""
     connector = aiohttp.TCPConnector(limit=0)
-    timeout = aiohttp.ClientTimeout(180)
+    timeout = aiohttp.ClientTimeout(QUIET_S * 3)
     async with aiohttp.ClientSession(timeout=timeout, connector=connector) as http:
         yield Api(http, foundry_stack, f"ws-{uuid.uuid4().hex[:12]}")
 
@@ -101,7 +102,7 @@ async def test_a_thousand_first_uses_make_one_agent(foundry: Api, project: Proje
         agent = await foundry.get("agents/wanted")
         return agent if agent["health"]["looked_at"] > made["health"]["looked_at"] else None
 
-    agent = await eventually(verified, 60)
+    agent = await eventually(verified)
     counts = Counter(await project.shown("counts"))
 
     assert Counter(run["state"] for run in ended) == {"succeeded": 50}
@@ -126,10 +127,11 @@ async def test_two_hundred_agents_in_a_storm_make_two_hundred_versions(foundry: 
         for agent in agents:
             if agent["state"] == "failed":
                 await foundry.call("POST", f"agents/{agent['name']}/prewarm")
-        await asyncio.sleep(1)
-        return sum(agent["state"] == "active" for agent in agents) == 200
+        made.append(sum(agent["state"] == "active" for agent in agents))
+        return made[-1] == 200
 
-    await eventually(active, 100)
+    made: list[int] = []
+    await eventually(active, progress=lambda: max(made), what="active agents")
     versions = await project.versions(f"{foundry.workspace}-storm-")
 
     assert len({version["name"] for version in versions}) == len(versions) == 200

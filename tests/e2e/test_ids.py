@@ -70,7 +70,7 @@ async def test_what_a_serializer_of_nulls_sends_is_a_run(api: Api, stack: Stack)
         reply = await api.call("GET", f"runs/{run_id}")
         return reply.json() if reply.status == 200 and reply.json()["state"] == "succeeded" else None
 
-    queued = await eventually(look, 60)
+    queued = await eventually(look)
     assert (over_http["metadata"], queued["metadata"], queued["session_id"]) == ({}, {}, session)
 
 

@@ -26,7 +26,7 @@ async def session_turns(api: Api, session_id: str, count: int) -> list[Any]:
         turns = await api.everything(f"sessions/{session_id}/messages", 200)
         return turns if len(turns) >= count else None
 
-    return await eventually(look, 40)
+    return await eventually(look)
 
 
 async def test_a_plain_message_is_answered(api: Api, stack: Stack) -> None:

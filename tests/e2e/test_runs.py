@@ -142,7 +142,7 @@ async def test_a_running_run_is_cancelled_soon(api: Api) -> None:
     await api.run_in(run["id"], "running")
 
     accepted = await api.call("POST", f"runs/{run['id']}/cancel")
-    ended = await api.ended(run["id"], 10)
+    ended = await api.ended(run["id"])
     again = await api.call("POST", f"runs/{run['id']}/cancel")
     await api.declare("a")
 

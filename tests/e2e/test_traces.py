@@ -19,6 +19,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.e2e.support import PROMPT, Api, Stack, eventually
+from tests.waiting import QUIET_S
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 SENT = f"00-{TRACE}-b7ad6b7169203331-01"
@@ -105,7 +106,7 @@ def exporting(emulators: None, openai_url: str, receiver: Receiver) -> Iterator[
 
 async def test_a_run_is_one_trace_and_holds_no_prompt(exporting: Stack, receiver: Receiver) -> None:
     """Request, actor, queue run, model calls and tool, from several functions of the host, and logs with them."""
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(60)) as http:
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(QUIET_S)) as http:
         api = Api(http, exporting, None)
         await api.declare("bot", provider="openai", tools=["calculator"], instructions=f"{PROMPT} instructions")
         query = f'/tool calculator {{"expression": "2 + {PROMPT}"}}'

@@ -118,7 +118,7 @@ def test_alert_rules_are_counted() -> None:
 
 def test_runs_of_timers_are_counted() -> None:
     """The bill has them as often as the default schedules say, in a month of 730 hours."""
-    settings = Settings.model_validate({}).model_dump(by_alias=True)
+    settings = Settings.of({}).by_alias()
     schedules = [Schedule.parse(value) for name, value in settings.items() if name.endswith("_SCHEDULE")]
     begin = datetime(2026, 11, 21, 12, tzinfo=UTC) - timedelta(microseconds=1)
     hourly = 0
@@ -153,12 +153,13 @@ def test_roles_are_counted() -> None:
     assert f"{numbers[len(roles)]} roles at most" in (DOCS / "security.md").read_text()
 
 
+_DEAD = ("runs/dead_letters", "runs/failed_runs", "conversations/run")
+
+
 def test_dead_letter_codes_are_those_of_the_code() -> None:
     """The runbook's codes are the ones that a list of dead letters shows."""
     section = (DOCS / "operations.md").read_text().split("## Dead letters")[1].split("## ")[0]
-    source = "".join(
-        (ROOT / "lifecycle" / name).read_text() for name in ("runs/dead_letters.py", "conversations/run.py")
-    )
+    source = "".join((ROOT / f"lifecycle/{name}.py").read_text() for name in _DEAD)
 
     codes = re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)
 

@@ -18,7 +18,7 @@ from tests.infra.bicep import INFRA, ROOT
 HOST = bicep.host_json()
 SERVICE_BUS = HOST["extensions"]["serviceBus"]
 DURABLE = HOST["extensions"]["durableTask"]
-SETTINGS = Settings.model_validate({})
+SETTINGS = Settings.of({})
 
 DOCUMENTED: dict[str, set[str]] = {
     "": {

@@ -35,6 +35,7 @@ from tests.lifecycle.doubles import (
     make_services,
     spec,
 )
+from tests.waiting import eventually
 
 TOOLED = spec(tools=("calculator",), simulate={"call_tool": "calculator"})
 """An agent whose runs take two model calls."""
@@ -247,11 +248,12 @@ class App:
 
     async def renewed(self, run: Run) -> None:
         """Return once the run's lease lasts as long from now as a lease can."""
-        for _ in range(1000):
-            if (lease := (await self.stored(run))[0].lease) and lease.until == self.clock.now + timedelta(seconds=60):
-                return
-            await asyncio.sleep(0.005)
-        raise AssertionError
+
+        async def look() -> bool:
+            lease = (await self.stored(run))[0].lease
+            return lease is not None and lease.until == self.clock.now + timedelta(seconds=60)
+
+        await eventually(look)
 
     async def aclose(self) -> None:
         await self.services.uses.aclose(self.signals)

@@ -214,6 +214,11 @@ class MemoryQueue:
         self.redriven.append((submission, redriven))
         del self.letters[letter_id]
 
+    async def discard(self, letter_id: int) -> None:
+        if letter_id not in self.letters:
+            raise NotFound
+        del self.letters[letter_id]
+
     async def aclose(self) -> None:
         return
 
@@ -258,7 +263,7 @@ def spec(**fields: Any) -> AgentSpec:
 
 def quick_settings(**fields: Any) -> Settings:
     """Return settings for runs that wait for next to nothing."""
-    return Settings.model_validate(
+    return Settings.of(
         {
             "RUN_LOOK_EVERY_S": 0.02,
             "RUN_RETRY_BASE_S": 0.001,

@@ -51,7 +51,8 @@ async def test_an_approval_is_asked_for_and_granted_once_in_both_streams() -> No
     asked, granted = await told(app, run)
 
     assert (waits.state, again.state, done.state) == (RunState.WAITING, RunState.WAITING, RunState.SUCCEEDED)
-    assert (asked.name, asked.data) == ("approval.requested", {"run_id": run.id, "attempt": 1})
+    (ident,) = waits.dispatch.awaits
+    assert (asked.name, asked.data) == ("approval.requested", {"run_id": run.id, "attempt": 1, "approval_id": ident})
     assert (granted.name, granted.data) == ("approval.granted", {"run_id": run.id, "by": "ops@example.com"})
     assert await announced(app, run) == ["approval.requested", "approval.granted"]
     await app.aclose()

@@ -19,7 +19,7 @@ from kernel.errors import AppError, Conflict, Unavailable
 from kernel.tables import Delete, Page, Row, Span, Write, every
 from lifecycle.conversations.run import Run, RunState
 from lifecycle.conversations.submission import Submission
-from lifecycle.runs.progress import MOST_BYTES, dumped, loaded
+from lifecycle.runs.progress import MOST_BYTES, Progress, dumped, loaded
 from lifecycle.specs.tools import Tools
 from llmops.budgets.rules import Budget, Limit, parse_scope
 from llmops.spend.pricing import Rate
@@ -27,6 +27,7 @@ from llmops.spend.usage import Spend
 from tests.fakes.foundry_server import FakeFoundry
 from tests.lifecycle.app import TOOLED, App
 from tests.lifecycle.doubles import Crash, Fate, ManualClock, quick_settings, spec
+from tests.waiting import eventually
 
 
 async def limit(app: App, scope: str, unit: Any, amount: int, period: Any = "total", **more: Any) -> None:
@@ -166,8 +167,8 @@ async def test_what_is_too_long_is_not_kept() -> None:
 async def test_what_is_kept_belongs_to_one_conversation() -> None:
     kept = dumped([Message("user", ["x"])], "conv_1")
 
-    assert [message.text for message in loaded(kept, "conv_1")] == ["x"]
-    assert loaded(kept, "conv_2") == loaded(kept, None) == loaded(None, None) == []
+    assert [message.text for message in loaded(kept, "conv_1").messages] == ["x"]
+    assert loaded(kept, "conv_2") == loaded(kept, None) == loaded(None, None) == Progress()
 
 
 async def test_a_period_that_is_over_lets_the_run_go_on(app: App) -> None:
@@ -420,8 +421,7 @@ async def test_a_call_whose_worker_died_is_in_the_ledger_once(app: App) -> None:
             if within:
                 await limit(app, "workspace", "tokens", 1_000_000)
             accepted = await app.submit()
-            worker = app.worker(Fate(number, after), model=Fate())
-            fate = worker.tables.fate  # pyright: ignore[reportAttributeAccessIssue] - made so by `worker`
+            worker = app.worker(fate := Fate(number, after), model=Fate())
             with contextlib.suppress(Crash):
                 await app.process(app.queue.sent[-1], worker=worker)
             if not fate.dead:
@@ -447,10 +447,11 @@ async def test_a_run_cancelled_while_its_model_works_is_charged_what_it_may_have
     await limit(app, "workspace", "tokens", 1_000_000)
     accepted = await app.submit()
     working = asyncio.create_task(app.process(app.queue.sent[-1]))
-    for _ in range(200):
-        await asyncio.sleep(0.005)
-        if [hold async for hold in app.services.accounts.holds("default")]:
-            break
+
+    async def reserved() -> bool:
+        return [hold async for hold in app.services.accounts.holds("default")] != []
+
+    await eventually(reserved)
     await asyncio.sleep(0.02)
     await app.services.desk.cancel("default", accepted.run.id)
     run = await working
@@ -508,15 +509,16 @@ async def test_64_runs_at_once_by_workers_that_die_stay_below_the_cap() -> None:
 async def test_a_call_under_way_when_its_worker_dies_is_charged_its_estimate(within: bool, again: bool) -> None:
     """By the next attempt, or by the timer where there is none; once, and the budget has the same."""
     app = App(BUDGET_WAIT_S=0.05)
-    await app.declare(declared=spec(simulate={"latency_ms": 150}))
+    await app.declare(declared=spec(simulate={"latency_ms": 1500}))
     if within:
         await limit(app, "workspace", "tokens", 1_000_000)
     accepted, fate = await app.submit(), Fate()
     working = asyncio.create_task(app.process(app.queue.sent[-1], worker=app.worker(fate, model=Fate())))
-    for _ in range(2000):
-        await asyncio.sleep(0.005)
-        if (await app.stored(accepted.run))[0].last.open is not None:
-            break
+
+    async def calling() -> bool:
+        return (await app.stored(accepted.run))[0].last.open is not None
+
+    await eventually(calling)
     fate.dead = True
     with pytest.raises(Crash):
         await working

@@ -301,3 +301,16 @@ def test_a_middling_trait_says_nothing(personality: Personality) -> None:
 
     assert len(said) == len(strong)
     assert len(set(said)) == len(said)
+
+
+def test_rules_of_approvals_accumulate_over_the_layers() -> None:
+    """No agent takes back what its template demands."""
+    lower = Template.model_validate({"approvals": [{"tools": ["refund"]}]})
+    higher = AgentConfig.model_validate({"model": "m", "approvals": [{"tools": ["pay"]}]})
+    merged = Merged.of(lower, Origin("template", "t")).under(Merged.of(higher, Origin("agent")))
+
+    assert [rule.tools for rule in merged.values["approvals",].value] == [("refund",), ("pay",)]
+    assert (
+        merged.under(Merged.of(AgentConfig.model_validate({"model": "m"}), Origin("agent"))).values["approvals",].value
+        == merged.values["approvals",].value
+    )

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+from typing import Any
+
 import pytest
 
 from kernel.errors import Conflict, NotFound, Unavailable
 from kernel.ids import new_id
-from lifecycle.conversations.run import RunState
+from kernel.tables import Span, every
+from lifecycle.conversations.run import Run, RunState
 from lifecycle.conversations.submission import Submission
 from lifecycle.runs.dead_letters import DeadLetters
 from tests.lifecycle.app import App, abandon
@@ -63,7 +67,7 @@ async def test_a_dead_letter_says_why(app: App) -> None:
         "not_accepted",
         "invalid_message",
     ]
-    assert [letter.redrivable for letter in found] == [True, True, True, False]
+    assert [letter.redrivable for letter in found] == [True, False, True, False]
     assert (found[1].run_id, found[0].agent, found[3].run_id, after) == (run.id, "broken", None, None)
     assert "SECRET" not in repr(found)
 
@@ -75,19 +79,19 @@ async def test_letters_are_listed_by_pages_however_the_broker_pages(app: App) ->
         workspace = "team" if number % 5 == 0 else "default"
         app.queue.bury(Submission(agent="bot", query="Hi", run_id=new_id(), session_id="s", workspace=workspace))
     seen: list[int] = []
-    after: int | None = 0
+    after: str | int | None = 0
     while after is not None:
         page, after = await letters(app).list("default", 4, after)
-        seen += [letter.id for letter in page]
+        seen += [int(letter.id) for letter in page]
 
     assert seen == [number for number in range(1, 26) if (number - 1) % 5]
-    assert [letter.id for letter in (await letters(app).list("team", 99))[0]] == [1, 6, 11, 16, 21]
+    assert [letter.id for letter in (await letters(app).list("team", 99))[0]] == ["1", "6", "11", "16", "21"]
 
 
 async def test_a_redriven_run_has_all_its_attempts_again(app: App) -> None:
     """They go on counting, and the answer is one."""
     number = await dead_run(app)
-    submission = await letters(app).redrive("default", number)
+    submission = await letters(app).redrive("default", str(number))
     run = await app.services.desk.get("default", submission.run_id)
     _, session = await app.stored(run)
     assert (run.state, run.redriven, session.pending) == (RunState.QUEUED, 1, 1)
@@ -102,7 +106,7 @@ async def test_a_redriven_run_has_all_its_attempts_again(app: App) -> None:
 async def test_a_redriven_run_that_fails_again_is_given_up_again(app: App) -> None:
     """After as many attempts as before."""
     number = await dead_run(app, fail_first=9)
-    submission = await letters(app).redrive("default", number)
+    submission = await letters(app).redrive("default", str(number))
     states: list[str] = []
     for _ in range(2):
         with pytest.raises(Unavailable):
@@ -117,13 +121,13 @@ async def test_redriving_twice_counts_once(app: App) -> None:
     number = await dead_run(app)
     letter = app.queue.letters.pop(number)
     with pytest.raises(NotFound):
-        await letters(app).redrive("default", number)
+        await letters(app).redrive("default", str(number))
     app.queue.letters[number] = letter
     original, app.queue.redrive = app.queue.redrive, broken  # type: ignore[method-assign]
     with pytest.raises(Unavailable):
-        await letters(app).redrive("default", number)
+        await letters(app).redrive("default", str(number))
     app.queue.redrive = original  # type: ignore[method-assign]
-    submission = await letters(app).redrive("default", number)
+    submission = await letters(app).redrive("default", str(number))
     run = await app.services.desk.get("default", submission.run_id)
 
     assert (run.redriven, (await app.stored(run))[1].pending) == (1, 1)
@@ -139,9 +143,9 @@ async def test_another_workspaces_letter_is_not_found(app: App) -> None:
     unreadable = app.queue.bury(Submission(agent="a", query="b", run_id="c", session_id="d"), body=b"x")
     for which in (number, unreadable):
         with pytest.raises(NotFound):
-            await letters(app).redrive("team", which)
+            await letters(app).redrive("team", str(which))
     with pytest.raises(Conflict) as caught:
-        await letters(app).redrive("default", unreadable)
+        await letters(app).redrive("default", str(unreadable))
 
     assert caught.value.code == "dead_letter_invalid"
     assert (await letters(app).list("team", 10))[0] == []
@@ -153,7 +157,7 @@ async def test_a_message_that_may_not_name_its_workspace_is_nobodys_run() -> Non
     number = app.queue.bury(Submission(workspace="team", agent="a", query="b", run_id="c", session_id="d"))
     (refused,), _ = await letters(app).list("default", 10)
     with pytest.raises(Conflict):
-        await letters(app).redrive("default", number)
+        await letters(app).redrive("default", str(number))
 
     assert (refused.code, refused.redrivable, refused.run_id) == ("workspace_not_allowed", False, None)
     assert await letters(app).account() == 0
@@ -180,7 +184,8 @@ async def test_a_lost_run_that_was_cancelled_ends_as_cancelled(app: App) -> None
     run_id = (await letters(app).list("default", 1))[0][0].run_id or ""
     await app.services.desk.cancel("default", run_id)
     await letters(app).account()
-    await letters(app).redrive("default", number)
+    with pytest.raises(NotFound):
+        await letters(app).redrive("default", str(number))  # nothing is to be made of it: it was removed
 
     assert (await app.services.desk.get("default", run_id)).state is RunState.CANCELLED
 
@@ -202,7 +207,7 @@ async def test_a_run_that_was_redriven_is_not_lost_by_its_old_copy(app: App) -> 
     """Redriving sends the copy first and removes the dead message then."""
     number = await dead_run(app)
     old = app.queue.letters[number]
-    await letters(app).redrive("default", number)
+    await letters(app).redrive("default", str(number))
     app.queue.letters[number] = old
 
     assert await letters(app).account() == 0
@@ -225,7 +230,178 @@ async def test_a_lost_run_can_be_redriven(app: App) -> None:
     """And is answered once."""
     number = await lost_run(app)
     await letters(app).account()
-    submission = await letters(app).redrive("default", number)
+    submission = await letters(app).redrive("default", str(number))
     run = await app.process(submission)
 
     await app.check_answered_once(run)
+
+
+async def failed_run(app: App, **more: Any) -> Run:
+    """Fail a run's every attempt; its message is gone, as after a delivery that found the run finished."""
+    await app.declare("broken", spec(simulate={"fail_first": more.pop("fail_first", 2)}))
+    run = (await app.submit(agent="broken", **more)).run
+    message = app.queue.sent.pop()
+    for _ in range(2):
+        with pytest.raises(Unavailable):
+            await app.process(message)
+    return run
+
+
+async def test_a_failed_run_is_listed_whatever_became_of_its_message(app: App) -> None:
+    """From its row, with why it failed."""
+    run = await failed_run(app)
+    found, after = await letters(app).list("default", 10)
+
+    assert [(letter.id, letter.code, letter.redrivable, letter.deliveries) for letter in found] == [
+        (run.id, "provider_unavailable", True, 2)
+    ]
+    assert after is None
+    assert (await letters(app).list("team", 10))[0] == []
+
+
+async def test_a_failed_run_is_redriven_without_its_message(app: App) -> None:
+    """It gets a new one, leaves the list, and is answered once."""
+    run = await failed_run(app)
+    submission = await letters(app).redrive("default", run.id)
+    listed = (await letters(app).list("default", 10))[0]
+    done = await app.process(app.queue.sent[-1])
+
+    assert (submission.run_id, submission.redriven, listed) == (run.id, 1, [])
+    assert (done.attempt, done.state) == (3, RunState.SUCCEEDED)
+    with pytest.raises(NotFound):
+        await letters(app).redrive("default", run.id)
+
+
+async def test_a_run_that_fails_again_is_listed_again(app: App) -> None:
+    """After a redrive, too."""
+    run = await failed_run(app, fail_first=9)
+    message = await letters(app).redrive("default", run.id)
+    for _ in range(2):
+        with pytest.raises(Unavailable):
+            await app.process(message)
+    found = (await letters(app).list("default", 10))[0]
+
+    assert [(letter.id, letter.redrivable, letter.deliveries) for letter in found] == [(run.id, True, 4)]
+
+
+async def test_a_run_with_a_dead_message_is_listed_once(app: App) -> None:
+    """And redriven by either name; the message that is left then says that it is not needed."""
+    number = await dead_run(app)
+    found = (await letters(app).list("default", 10))[0]
+    await letters(app).redrive("default", found[0].id)
+    left = (await letters(app).list("default", 10))[0]
+
+    assert [letter.id for letter in found] == [found[0].run_id]
+    assert [(letter.id, letter.code, letter.redrivable) for letter in left] == [(str(number), "not_needed", False)]
+
+
+async def test_a_redrive_whose_message_was_not_accepted_can_be_repeated(app: App) -> None:
+    """The run is queued already; it stays on the list until the broker has its message."""
+    run = await failed_run(app)
+    app.queue.refuse = True
+    with pytest.raises(Unavailable):
+        await letters(app).redrive("default", run.id)
+    listed = (await letters(app).list("default", 10))[0]
+    app.queue.refuse = False
+    await letters(app).redrive("default", run.id)
+    _, session = await app.stored(run)
+
+    assert [(letter.id, letter.code) for letter in listed] == [(run.id, "redriven")]
+    assert ((await app.stored(run))[0].redriven, session.pending) == (1, 1)
+
+
+@pytest.mark.parametrize("after", [False, True])
+async def test_no_failed_run_is_lost_from_the_list_whatever_dies(after: bool) -> None:
+    """Its entry is written before its row says that it failed."""
+    number, died = 0, True
+    while died:
+        number, died = number + 1, False
+        app = App(RUN_MAX_ATTEMPTS=1)
+        await app.declare("broken", spec(simulate={"fail_first": 9}))
+        run = (await app.submit(agent="broken")).run
+        dying = app.worker(fate := Fate(number, after))
+        with contextlib.suppress(Unavailable):
+            try:
+                await app.process(app.queue.sent[-1], worker=dying)
+            except Crash:
+                died = True
+        died = died or fate.struck
+        await abandon(dying)
+        app.clock.move(minutes=5)
+        stored, _ = await app.stored(run)
+        listed = {letter.id for letter in (await letters(app).list("default", 10))[0]}
+
+        assert (stored.state is RunState.FAILED) == (run.id in listed)
+
+    assert number > 2
+
+
+async def test_a_failed_run_of_an_ended_session_is_not_redrivable(app: App) -> None:
+    """It says so, rather than fail once more."""
+    run = await failed_run(app)
+    await app.services.session_end.end("default", run.session_id)
+    found = (await letters(app).list("default", 10))[0]
+    with pytest.raises(Conflict) as caught:
+        await letters(app).redrive("default", run.id)
+
+    assert ([letter.redrivable for letter in found], caught.value.code) == ([False], "session_ended")
+
+
+async def test_a_run_id_of_another_session_cannot_be_redriven(app: App) -> None:
+    """Such a message can never be run."""
+    run = await app.ask(session_id="first")
+    number = app.queue.bury(Submission(agent="bot", query="2 + 3", run_id=run.id, session_id="second"))
+    found = (await letters(app).list("default", 10))[0]
+    with pytest.raises(Conflict) as caught:
+        await letters(app).redrive("default", str(number))
+
+    assert [(letter.code, letter.redrivable) for letter in found] == [("invalid_message", False)]
+    assert caught.value.code == "dead_letter_invalid"
+
+
+async def test_dead_letters_are_thrown_away_by_call_and_audited(app: App) -> None:
+    """An unreadable message is removed, a failed run stays failed and is listed no more; another workspace's stays."""
+    run = await failed_run(app)
+    number = app.queue.bury(Submission(agent="bot", query="x", run_id=new_id(), session_id="s"), body=b"SECRET {")
+    with pytest.raises(NotFound):
+        await letters(app).discard("team", str(number), "ann")
+    with pytest.raises(NotFound):
+        await letters(app).discard("team", run.id, "ann")
+    await letters(app).discard("default", str(number), "ann")
+    await letters(app).discard("default", run.id, "ann")
+    found = (await letters(app).list("default", 10))[0]
+    rows = [str(dict(row.values)) async for row in every(app.tables, "events", Span("0", partition_before="~"))]
+    audited = [text for text in rows if "dead_letter.discarded" in text]
+
+    assert (found, app.queue.letters) == ([], {})
+    assert (await app.stored(run))[0].state is RunState.FAILED
+    assert sum(text.count("dead_letter.discarded") for text in audited) == 2
+    assert all("ann" in text and "SECRET" not in text for text in audited)
+
+
+async def test_what_can_never_be_run_degrades_nothing_for_ever(app: App) -> None:
+    """Its producer has a day to hear of it; a failed run counts until somebody sees to it."""
+    app.queue.bury(Submission(agent="bot", query="x", run_id=new_id(), session_id="s"), body=b"{")
+
+    async def health() -> str:
+        status = await app.services.system_status.look("default", app.queue, letters(app))
+        return next(part.health for part in status.components if part.name == "dead_letters")
+
+    before = await health()
+    app.clock.move(days=2)
+    after = await health()
+    await failed_run(app)
+
+    assert (before, after, await health()) == ("degraded", "healthy", "degraded")
+
+
+async def test_a_message_that_misuses_a_failed_runs_id_is_listed_besides_it(app: App) -> None:
+    """The run is redrivable, the message is not."""
+    run = await failed_run(app)
+    app.queue.bury(Submission(agent="broken", query="another", run_id=run.id, session_id=run.session_id))
+    found = (await letters(app).list("default", 10))[0]
+
+    assert [(letter.code, letter.redrivable) for letter in found] == [
+        ("provider_unavailable", True),
+        ("invalid_message", False),
+    ]

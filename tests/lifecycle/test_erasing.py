@@ -24,6 +24,7 @@ from llmops.evaluation.policy import EvaluationPolicy, JudgePolicy
 from tests.fakes.foundry_server import FakeFoundry
 from tests.lifecycle.app import App, Gate, abandon
 from tests.lifecycle.doubles import NOW, Crash, Fate, spec
+from tests.waiting import QUIET_S
 
 SECRET = "my-secret-question"
 USER = "ann.the-user"
@@ -225,7 +226,7 @@ async def test_a_dead_letter_of_it_is_purged_when_it_is_redriven(app: App) -> No
     letter = app.queue.bury(app.queue.sent[-1])
     await erase(app)
     assert await app.services.dead_letters(app.queue).account() == 0
-    await app.services.dead_letters(app.queue).redrive("default", letter)
+    await app.services.dead_letters(app.queue).redrive("default", str(letter))
     [(message, _)] = app.queue.redriven
 
     assert message.run_id == accepted.run.id
@@ -242,7 +243,7 @@ async def test_a_worker_at_it_is_stopped_first(app: App) -> None:
         if (await app.stored(accepted.run))[0].state == "running":
             break
         await asyncio.sleep(0.01)
-    receipt = await asyncio.wait_for(erase(app), 10)
+    receipt = await asyncio.wait_for(erase(app), QUIET_S)
     await working
 
     assert receipt.completed_at is not None

@@ -23,6 +23,7 @@ from lifecycle.events.positions import (
 )
 from lifecycle.events.streams import Stream
 from lifecycle.events.tail import News
+from tests.waiting import QUIET_S
 
 NOW = datetime(2026, 11, 21, 8, 30, tzinfo=UTC)
 
@@ -103,7 +104,7 @@ ACTIONS = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(actions=ACTIONS, lanes=st.integers(1, 4))
 def test_every_reader_gets_every_event_once_and_in_order(actions: list[tuple[str, int, int]], lanes: int) -> None:
     """Three readers over two processes that see the lanes' events in different orders; connections break anywhere."""
@@ -144,7 +145,7 @@ def test_a_position_travels_as_text(numbers: list[int]) -> None:
         workspace_position("other", text, LANES)
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(st.text(max_size=60))
 def test_any_other_text_is_refused(text: str) -> None:
     """With a code, and by nothing else."""
@@ -202,7 +203,7 @@ async def test_two_hundred_followers_read_as_much_as_one() -> None:
 
 async def test_a_commit_of_this_process_is_told_at_once() -> None:
     """Without a read, and to all who wait."""
-    stream, process = ListedStream(1, "w!s"), Followers(look_every_s=30)
+    stream, process = ListedStream(1, "w!s"), Followers(look_every_s=3600)
     stream.add(0)
     first = await process.follow(stream, None, wait_s=0)
     last = stream.id_of(first.position)
@@ -212,7 +213,7 @@ async def test_a_commit_of_this_process_is_told_at_once() -> None:
 
     session = Session("w", "s", "bot", None, NOW, NOW, counters=Counters(events=2))
     process.committed(session, [stream.add(0)])
-    news = await asyncio.wait_for(asyncio.gather(*waiting), 1)
+    news = await asyncio.wait_for(asyncio.gather(*waiting), QUIET_S)
 
     assert [len(each.events) for each in news] == [1, 1, 1]
     assert stream.reads == 0

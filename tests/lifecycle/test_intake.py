@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import itertools
 
 import pytest
 
@@ -13,6 +15,7 @@ from lifecycle.conversations.directory import OPEN
 from lifecycle.conversations.run import RunState
 from lifecycle.conversations.store import TABLE as CONVERSATIONS
 from lifecycle.conversations.submission import RunRequest
+from lifecycle.sessions.list import Filter
 from lifecycle.sessions.start import Wish
 from tests.lifecycle.app import App, abandon
 from tests.lifecycle.doubles import Crash, Fate, SmallTables, spec
@@ -120,6 +123,10 @@ async def test_a_submission_survives_dying_at_any_write(session_id: str | None) 
             for message in app.queue.sent:
                 await app.process(message)
             await app.check_answered_once(accepted.run)
+            _, session = await app.stored(accepted.run)
+            listed, _ = await app.services.directory.sessions("default", agent="bot", user_id=None, limit=9, after=None)
+            assert [entry.session_id for entry in listed if entry.is_of(session)] == [session.id]
+            assert await app.tables.get(OPEN, "default!bot", session.id) is not None
 
     assert number > 4
 
@@ -285,3 +292,58 @@ async def test_a_key_that_was_answered_stays_answered_when_its_agent_is_gone(app
     assert (again.run.id, again.run.answer, again.created) == (run.id, run.answer, False)
     with pytest.raises(NotFound):
         await app.submit("Something else", run_id=ident)
+
+
+async def test_a_keyed_run_enters_the_same_session_however_often_it_dies() -> None:
+    """The session that a run starts is named by the run, so no session is stored that no index knows."""
+    for number, after in itertools.product(range(1, 7), (False, True)):
+        app, key = App(), new_id()
+        await app.declare()
+        dying = app.worker(Fate(number, after))
+        with contextlib.suppress(Crash):
+            await dying.intake.submit("default", "bot", RunRequest(query="2"), key, app.signals, app.queue.send)
+        await abandon(dying)
+        app.clock.move(minutes=5)
+        accepted = await app.submit("2", run_id=key)
+        rows = every(app.tables, CONVERSATIONS, Span("0", partition_before="~"))
+        stored = {row.partition for row in [row async for row in rows]}
+        page, _ = await app.services.session_list.page("default", Filter(), 10, None)
+
+        assert stored == {f"default!{accepted.run.session_id}"}
+        assert [session.id for session in page] == [accepted.run.session_id]
+        assert await app.tables.get(OPEN, "default!bot", accepted.run.session_id) is not None
+
+
+async def test_a_session_that_never_came_to_be_keeps_no_agent(app: App) -> None:
+    """Its entry counts for the hour in which it may yet come; then it is removed."""
+    dying = app.worker(Fate(5))
+    with pytest.raises(Crash):
+        await dying.intake.submit(
+            "default", "bot", RunRequest(query="2", session_id="chat"), new_id(), app.signals, app.queue.send
+        )
+    await abandon(dying)
+    assert (await app.services.conversations.load("default", "chat")).session is None
+    before = await app.services.directory.has_open_session("default", "bot")
+    app.clock.move(minutes=61)
+    after = await app.services.directory.has_open_session("default", "bot")
+
+    assert (before, after) == (True, False)
+    assert await count(app, OPEN) == 0
+
+
+async def test_a_session_that_a_run_started_lasts_no_longer_than_its_idle_agent() -> None:
+    """One that the caller named lasts as long as sessions do."""
+    app = App()
+    await app.declare(declared=spec(idle_after_s=600))
+    started = (await app.ask()).session_id
+    await app.ask(session_id="named")
+    app.clock.move(minutes=11)
+    ended = await app.services.session_end.expire()
+    states = [
+        session.state
+        for name in (started, "named")
+        if (session := (await app.services.conversations.load("default", name)).session) is not None
+    ]
+
+    assert ended == 1
+    assert states == ["ended", "active"]

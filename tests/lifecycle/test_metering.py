@@ -17,6 +17,7 @@ from llmops.spend.usage import Spend
 from tests.lifecycle.app import TOOLED, App
 from tests.lifecycle.doubles import CountingTables, spec
 from tests.lifecycle.test_budgets import limit
+from tests.waiting import eventually
 
 REQUEST = Request("POST", "http://127.0.0.1/")
 
@@ -41,10 +42,14 @@ async def test_streamed_runs_are_in_the_ledger_as_others_are() -> None:
 async def test_a_stream_that_is_left_in_the_middle_is_charged_its_estimate() -> None:
     """The run is cancelled between two updates."""
     app = App(RUN_LOOK_EVERY_S=0.02)
-    await app.declare(declared=spec(simulate={"latency_ms": 4000}))
+    await app.declare(declared=spec(simulate={"latency_ms": 600_000}))
     accepted = await app.submit(stream=True)
     working = asyncio.create_task(app.process(app.queue.sent[-1]))
-    await asyncio.sleep(0.5)
+
+    async def calling() -> bool:
+        return (await app.stored(accepted.run))[0].last.open is not None
+
+    await eventually(calling)
     await app.services.desk.cancel("default", accepted.run.id)
     run = await working
     assert run is not None

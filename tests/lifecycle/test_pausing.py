@@ -79,7 +79,8 @@ async def test_a_run_cannot_get_ahead_of_one_that_was_kept(app: App) -> None:
     await app.process(app.queue.sent.pop(0))
     await resume(app)
     await app.submit("Q2", session_id="chat")
-    assert [message.query for message in app.queue.sent] == ["Q1", "Q0", "Q1", "Q2"]
+    queries = [(await app.services.desk.get("default", message.run_id)).query for message in app.queue.sent]
+    assert queries == ["Q1", "Q0", "Q1", "Q2"]
     await deliver(app)
 
     assert await asked(app, first) == ["Q0", "Q1", "Q2"]
@@ -255,7 +256,7 @@ async def test_a_dead_letter_is_redriven_into_a_session_that_was_resumed(app: Ap
     await resume(app)
     await deliver(app)
     letter = app.queue.bury(old)
-    await app.services.dead_letters(app.queue).redrive("default", letter)
+    await app.services.dead_letters(app.queue).redrive("default", str(letter))
     [(message, _)] = app.queue.redriven
     await app.process(message)
 

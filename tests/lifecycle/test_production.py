@@ -15,6 +15,7 @@ from kernel.tables import Span
 from lifecycle import ProductionAgentManager
 from lifecycle.conversations.submission import RunRequest
 from lifecycle.specs.spec import AgentSpec, Simulation
+from tests.waiting import QUIET_S, eventually
 
 SPEC = AgentSpec(model="gpt-5-mini", instructions="Be brief.")
 QUICK = Settings.from_environment({"RUN_RETRY_BASE_S": "0.001", "RUN_LOOK_EVERY_S": "0.02", "RUN_MAX_ATTEMPTS": "3"})
@@ -111,6 +112,19 @@ async def test_statistics_say_how_often_agents_are_reused(manager: ProductionAge
 
     assert (stats.agents, stats.active, stats.created, stats.runs, stats.reused) == (1, 1, 1, 5, 4)
     assert stats.cache_hits > 0
+
+
+async def test_the_first_run_of_each_version_made_is_no_reuse(manager: ProductionAgentManager) -> None:
+    """A changed spec makes a version, and its first run has to wait for it like the very first one."""
+    for model in ("offline-a", "offline-b", "offline-c"):
+        agent = await manager.get_or_create("helper", SPEC.model_copy(update={"model": model}))
+        for _ in range(2):
+            await agent.run("Hello?")
+        await manager.stats()  # uses are counted now
+
+    stats = await manager.stats()
+
+    assert (stats.created, stats.runs, stats.reused) == (3, 6, 3)
 
 
 async def test_prewarmed_agents_are_ready(services: Services, manager: ProductionAgentManager) -> None:
@@ -232,17 +246,21 @@ async def test_a_reader_who_stops_before_the_run_has_its_turn_does_not_wait_for_
     manager: ProductionAgentManager,
 ) -> None:
     """Another run of the conversation is at work; the one that nobody reads is never begun."""
-    agent = await manager.get_or_create("writer", AgentSpec(model="x", simulate=Simulation(latency_ms=3000)))
+    agent = await manager.get_or_create("writer", AgentSpec(model="x", simulate=Simulation(latency_ms=5000)))
     first = asyncio.create_task(agent.run("First."))
-    await asyncio.sleep(0.1)
-    began = asyncio.get_running_loop().time()
+
+    async def begun() -> bool:
+        session = await agent.session()
+        return session is not None and session.pending == 1
+
+    await eventually(begun)
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(anext(agent.stream("Second.")), 0.2)
-    waited = asyncio.get_running_loop().time() - began
+    still_at_work = not first.done()
     await first
     session = await agent.session()
 
-    assert waited < 2
+    assert still_at_work
     assert session is not None
     assert (session.runs, session.pending) == (1, 0)
 
@@ -263,6 +281,6 @@ async def test_a_run_of_a_paused_session_does_not_hang(services: Services, manag
     await agent.run("One")
     await services.session_pause.pause("default", agent.session_id)
     with pytest.raises(RunFailed) as caught:
-        await asyncio.wait_for(agent.run("Two"), 5)
+        await asyncio.wait_for(agent.run("Two"), QUIET_S)
 
     assert caught.value.code == "run_waiting"

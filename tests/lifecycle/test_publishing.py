@@ -22,6 +22,7 @@ from lifecycle.conversations.submission import RunRequest, submission_of
 from lifecycle.events.pending import Pending, Stretch
 from tests.lifecycle.app import TOOLED, App, abandon
 from tests.lifecycle.doubles import NOW, CountingTables, Crash, Fate
+from tests.waiting import eventually
 
 
 async def published(app: App, workspace: str = "default") -> list[Event]:
@@ -65,10 +66,13 @@ async def test_what_nobody_waits_for_is_published_soon() -> None:
     await app.declare()
     accepted = await app.submit(session_id="s")
     before = await published(app)
-    await asyncio.sleep(0.4)
+    wanted = await committed(app, accepted.run.session_id)
 
+    async def soon() -> bool:
+        return await published(app) == wanted
+
+    await eventually(soon)
     assert before == []
-    assert await published(app) == await committed(app, accepted.run.session_id)
     await app.aclose()
 
 

@@ -227,7 +227,7 @@ def test_only_so_many_operations_are_remembered() -> None:
     assert record.uses == REMEMBERED_OPERATIONS + 9
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(operations=operation_lists(), data=st.data())
 def test_batches_duplicates_and_crashes_end_like_one_by_one(
     operations: Sequence[Operation], data: st.DataObject

@@ -203,5 +203,5 @@ class Registry(RuleBasedStateMachine):
         self.runner.close()
 
 
-Registry.TestCase.settings = settings(max_examples=200, stateful_step_count=30, deadline=None)
+Registry.TestCase.settings = settings(max_examples=80, stateful_step_count=30, deadline=None)
 TestRegistry = Registry.TestCase

@@ -14,6 +14,7 @@ from lifecycle.conversations.submission import Submission
 from llmops.spend.usage import Spend
 from tests.lifecycle.app import TOOLED, App, Gate
 from tests.lifecycle.doubles import Fate, SmallTables, spec
+from tests.waiting import QUIET_S
 
 
 async def take_over(app: App) -> tuple[asyncio.Task[Run], Gate]:
@@ -100,7 +101,7 @@ async def test_a_sign_of_life_keeps_the_lease() -> None:
     accepted, working, gate = await app.held()
     for _ in range(3):
         app.clock.move(seconds=30)
-        await asyncio.wait_for(app.renewed(accepted.run), 5)
+        await asyncio.wait_for(app.renewed(accepted.run), QUIET_S)
     gate.open.set()
 
     assert (await working).attempt == 1
@@ -152,7 +153,7 @@ async def test_a_passing_failure_is_tried_again() -> None:
     accepted = await app.submit()
     started = asyncio.get_running_loop().time()
     with pytest.raises(Unavailable) as caught:
-        await asyncio.wait_for(app.process(app.queue.sent[0]), 5)
+        await asyncio.wait_for(app.process(app.queue.sent[0]), QUIET_S)
     waited = asyncio.get_running_loop().time() - started
     run, session = await app.stored(accepted.run)
 
@@ -340,7 +341,7 @@ async def test_a_running_run_is_cancelled_soon() -> None:
     await app.declare()
     accepted, working, _ = await app.held()
     asked = await app.services.desk.cancel("default", accepted.run.id)
-    run = await asyncio.wait_for(working, 5)
+    run = await asyncio.wait_for(working, QUIET_S)
     _, session = await app.stored(run)
 
     assert (asked.state, asked.cancel_requested) == (RunState.RUNNING, True)

@@ -5,13 +5,15 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from kernel.errors import Conflict, TooLarge
 from lifecycle.configuration.preferences import Preferences
 from lifecycle.conversations.run import Run
 from lifecycle.conversations.session import Limits, Session, SessionState, Terms, is_idle
 from lifecycle.conversations.store import Turn
-from lifecycle.runs.history import compacted
+from lifecycle.runs.history import compacted, fits
 from lifecycle.sessions.list import Filter
 from lifecycle.sessions.start import Wish
 from lifecycle.sessions.transcript import transcript_of
@@ -233,6 +235,30 @@ async def test_compaction_keeps_the_latest_and_changes_no_text() -> None:
     assert len(huge) == 1
     assert await compacted([], 10) == []
     assert len(await compacted(turns, 10_000)) == 20
+
+
+@given(
+    texts=st.lists(st.text(max_size=300) | st.text('\x01"\\é😀', max_size=300), min_size=1, max_size=8),
+    most=st.integers(1, 1500),
+)
+async def test_a_history_that_fits_by_our_count_fits_by_the_frameworks(texts: list[str], most: int) -> None:
+    """Its count is asked for only where ours leaves it open; so ours may say that it fits only where it does."""
+    from agent_framework import (  # noqa: PLC0415
+        CharacterEstimatorTokenizer,
+        Message,
+        TruncationStrategy,
+        apply_compaction,
+    )
+
+    turns = [Turn("user" if n % 2 == 0 else "assistant", text, "r", NOW) for n, text in enumerate(texts)]
+    tokenizer = CharacterEstimatorTokenizer()
+    strategy = TruncationStrategy(max_n=most, compact_to=most, tokenizer=tokenizer)
+    messages = [Message(turn.role, [turn.text]) for turn in turns]
+    told = await apply_compaction(messages, strategy=strategy, tokenizer=tokenizer)
+
+    assert len(told) == len(turns) or not fits(turns, most)
+    assert fits(turns, 100 * len(turns) + 2 * sum(map(len, texts)))
+    assert [message.text for message in await compacted(turns, most)] == [message.text for message in told]
 
 
 async def test_the_model_is_told_what_the_user_prefers(app: App) -> None:

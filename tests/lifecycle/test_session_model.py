@@ -185,7 +185,7 @@ class Model:
 
 
 @given(LIMITS, STEPS)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_every_run_is_decided_in_order_whatever_happens(limits: Limits, steps: list[str]) -> None:
     """Counters hold after every step; and once the session goes on and all is delivered, nothing is left."""
     model = Model(limits)

@@ -16,6 +16,7 @@ from lifecycle.conversations.submission import RunRequest, submission_of
 from tests.fakes.foundry_server import FakeFoundry
 from tests.lifecycle.app import TOOLED, App, abandon
 from tests.lifecycle.doubles import Crash, Fate, spec
+from tests.waiting import QUIET_S, eventually
 
 REPLY = "The quick brown fox jumps over the lazy dog. " * 12
 SLOW = spec(simulate={"reply": REPLY, "stream_chunk_ms": 30})
@@ -98,12 +99,13 @@ async def test_a_cancelled_stream_ends() -> None:
     await app.declare(declared=spec(simulate={"reply": REPLY, "stream_chunk_ms": 100}))
     accepted = await app.submit(stream=True)
     working = asyncio.create_task(app.process(app.queue.sent[-1]))
-    for _ in range(500):
-        if told(await events(app, accepted.run), 1):
-            break
-        await asyncio.sleep(0.02)
+
+    async def streams() -> bool:
+        return bool(told(await events(app, accepted.run), 1))
+
+    await eventually(streams)
     await app.services.desk.cancel("default", accepted.run.id)
-    run = await asyncio.wait_for(working, 5)
+    run = await asyncio.wait_for(working, QUIET_S)
     found = await events(app, run)
 
     assert (run.state, run.answer) == ("cancelled", None)

@@ -168,3 +168,39 @@ def test_a_change_of_nothing_that_is_counted_is_no_row() -> None:
 
     assert change(active, replace(active, uses=7, last_used=NOW)) == {}
     assert add({"state.active": 1}, {"state.active": -1}) == {}
+
+
+async def test_agents_that_are_declared_and_not_made_are_counted() -> None:
+    """From the declaration on, through deleting and declaring again, and once it is added up."""
+    tables, clock = MemoryTables(), ManualClock()
+    app = services(tables, clock)
+    signals, seen = app.local_signals(), list[dict[str, int]]()
+
+    async def look() -> None:
+        seen.append(dict((await read(tables, clock)).states))
+
+    for name in ("a", "b"):
+        await app.catalog.declare("default", name, spec())
+    await look()
+    await app.catalog.declare("default", "a", spec(model="gpt-4o"))
+    await app.administration.prewarm("default", "a", signals)
+    await look()
+    await app.administration.delete("default", "a", signals)
+    await LifecycleCounts(tables).fold("default")
+    await look()
+    await app.catalog.declare("default", "a", spec())
+    await look()
+
+    assert seen == [{"registered": 2}, {"active": 1, "registered": 1}, {"registered": 1}, {"registered": 2}]
+
+
+async def test_a_declaration_whose_answer_is_lost_is_counted_once() -> None:
+    """Struck before or after the write, and declared again."""
+    for after in (False, True):
+        tables, clock = MemoryTables(), ManualClock()
+        struck = services(FatefulTables(tables, Fate(at=1, after=after, error=Crash)), clock)
+        with pytest.raises(Crash):
+            await struck.catalog.declare("default", "a", spec())
+        await services(tables, clock).catalog.declare("default", "a", spec())
+
+        assert (await read(tables, clock)).states == {"registered": 1}

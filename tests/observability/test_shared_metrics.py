@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from adapters.memory_tables import MemoryTables
 from kernel.errors import Unavailable
 from kernel.tables import Span, Tables, every
-from llmops.metrics.definitions import BY_NAME, LOOKUPS, QUALITY, RUN_DURATION, RUNS
+from llmops.metrics.definitions import BY_NAME, LOOKUPS, QUALITY, RUN_DURATION, RUNNING, RUNS
 from llmops.metrics.series import MAX_SERIES, OTHER, Series, added, dump, load, observed, without
 from llmops.metrics.shared import SILENT_AFTER, TABLE, SharedMetrics
 from tests.e2e.support import eventually
@@ -192,3 +192,36 @@ async def test_the_past_does_not_grow_with_all_agents_that_ever_were() -> None:
     assert len([row async for row in every(tables, TABLE, Span("w"))]) == 2
     assert sum(numbers[0] for key, numbers in total.items() if key[0] == RUNS.name) == 60 * (MAX_SERIES - 1)
     assert sum(key[0] == RUNS.name for key in total) == MAX_SERIES + 1
+
+
+async def test_what_runs_now_is_what_workers_that_live_say() -> None:
+    """A worker that is gone runs nothing: its gauges are believed for a while, and are no part of the past."""
+    tables, clock = MemoryTables(), ManualClock()
+    believed = timedelta(minutes=10)
+
+    def made() -> SharedMetrics:
+        return SharedMetrics(tables, clock, LONG, lambda *_: None, gauges_last=believed)
+
+    async def running() -> float:
+        return (await made().read("w")).get((RUNNING.name, "bot"), (0.0,))[0]
+
+    dead, alive = made(), made()
+    for each, count in ((dead, 2), (alive, 3)):
+        for _ in range(count):
+            each.count("w", RUNNING, 1, "bot")
+        await each.store()
+    together = await running()
+    clock.now += believed * 2
+    alive.count("w", RUNNING, -1, "bot")
+    await alive.store()
+    left = await running()
+    clock.now += SILENT_AFTER * 2
+    newcomer = made()
+    newcomer.count("w", LOOKUPS, 1, "hit")
+    await newcomer.store()  # adds those that were silent to the past
+    none = await running()
+    alive.count("w", RUNNING, -1, "bot")
+    await alive.store()  # was not gone after all, and begins a new row
+
+    assert (together, left, none) == (5, 2, 0)
+    assert await running() == 1

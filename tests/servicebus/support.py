@@ -24,10 +24,12 @@ from azure.servicebus import (
     ServiceBusSender,
 )
 
+from tests.waiting import QUIET_S, Patience, eventually_now
+
 Handler = TypeVar("Handler", ServiceBusSender, ServiceBusReceiver)
 
 EMULATOR = Path(__file__).parents[2] / "devhost" / "servicebus" / "main.js"
-DEADLINE_S = 10.0
+DEADLINE_S = QUIET_S
 SDK_POLL_S = 0.002
 
 QUEUE_PROFILES: dict[str, dict[str, Any]] = {
@@ -204,17 +206,17 @@ def shorten_sdk_polls(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def receive(receiver: ServiceBusReceiver, count: int = 1) -> list[ServiceBusReceivedMessage]:
-    """Receive exactly `count` messages, or fail at the deadline."""
+    """Receive exactly `count` messages, or fail when none comes any more."""
     messages: list[ServiceBusReceivedMessage] = []
-    deadline = time.monotonic() + DEADLINE_S
+    patience = Patience(f"{count} messages")
     while len(messages) < count:
-        assert time.monotonic() < deadline, f"only {len(messages)} of {count} messages came"
+        patience.look(len(messages))
         messages += receiver.receive_messages(count - len(messages), max_wait_time=1)
     return messages
 
 
 def one(receiver: ServiceBusReceiver) -> ServiceBusReceivedMessage:
-    """Receive one message, or fail at the deadline."""
+    """Receive one message, or fail when none comes any more."""
     return receive(receiver)[0]
 
 
@@ -229,9 +231,5 @@ def texts(messages: Sequence[ServiceBusReceivedMessage]) -> list[str]:
 
 
 def eventually(condition: Callable[[], Any], what: str) -> Any:
-    """Poll a condition until it holds and return what it gave, or fail at the deadline."""
-    deadline = time.monotonic() + DEADLINE_S
-    while not (result := condition()):
-        assert time.monotonic() < deadline, f"did not happen: {what}"
-        time.sleep(0.05)
-    return result
+    """Poll a condition until it holds and return what it gave, or fail when none comes any more."""
+    return eventually_now(condition, what=what)

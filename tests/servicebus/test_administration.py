@@ -21,6 +21,7 @@ from azure.servicebus.exceptions import MessagingEntityNotFoundError, ServiceBus
 from azure.servicebus.management import ServiceBusAdministrationClient
 
 from tests.servicebus.support import Bus, Emulator, eventually, one, receive
+from tests.waiting import QUIET_S
 
 
 class PlainHttp(RequestsTransport):
@@ -182,7 +183,7 @@ def test_refusals_are_those_of_the_service(admin: ServiceBusAdministrationClient
 
 def test_queues_can_be_looked_at_without_a_client(running: Emulator) -> None:
     """The port answers plain HTTP: a browser or curl shows the queues and their counts as JSON."""
-    with urllib.request.urlopen(address(running, ""), timeout=10) as answer:
+    with urllib.request.urlopen(address(running, ""), timeout=QUIET_S) as answer:
         (queue,) = json.load(answer)["queues"]
 
     assert (queue["name"], queue["messages"]["total"]) == ("declared", 0)
@@ -205,7 +206,7 @@ def test_odd_requests_are_refused(
     """Web pages, foreign hosts and malformed requests get an error and change nothing."""
     request = urllib.request.Request(address(running, path), method=method, headers=headers, data=b"<entry/>")
     with pytest.raises(urllib.error.HTTPError) as refusal:
-        urllib.request.urlopen(request, timeout=10)
+        urllib.request.urlopen(request, timeout=QUIET_S)
 
     assert refusal.value.code == status
     assert b"<Detail>" in refusal.value.read()
@@ -215,7 +216,7 @@ def test_odd_requests_are_refused(
 def test_body_without_end_is_refused(running: Emulator) -> None:
     """A description of more than 64 KB is not read on."""
     head = b"PUT /q HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n"
-    with socket.create_connection(("127.0.0.1", running.ready["port"]), timeout=30) as plain:
+    with socket.create_connection(("127.0.0.1", running.ready["port"]), timeout=QUIET_S) as plain:
         plain.sendall(head + bytes(70_000))
         assert plain.recv(100).startswith(b"HTTP/1.1 413")
 
@@ -226,7 +227,7 @@ def test_client_with_tls_is_explained_once(running: Emulator) -> None:
     for _ in range(3):
         with (
             suppress(ssl.SSLError, ConnectionError),
-            socket.create_connection(("127.0.0.1", running.ready["port"]), timeout=10) as plain,
+            socket.create_connection(("127.0.0.1", running.ready["port"]), timeout=QUIET_S) as plain,
             context.wrap_socket(plain, server_hostname="localhost"),
         ):
             pass

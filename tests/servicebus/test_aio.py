@@ -15,7 +15,8 @@ from azure.servicebus.exceptions import (
     SessionLockLostError,
 )
 
-from tests.servicebus.support import DEADLINE_S, Emulator, texts
+from tests.servicebus.support import Emulator, texts
+from tests.waiting import Patience
 
 
 class AsyncBus:
@@ -54,11 +55,12 @@ async def aio(emulator: Emulator) -> AsyncIterator[AsyncBus]:
 
 
 async def receive(receiver: ServiceBusReceiver, count: int = 1) -> list[ServiceBusReceivedMessage]:
-    """Receive exactly `count` messages, or fail at the deadline."""
+    """Receive exactly `count` messages, or fail when none comes any more."""
     messages: list[ServiceBusReceivedMessage] = []
-    async with asyncio.timeout(DEADLINE_S):
-        while len(messages) < count:
-            messages += await receiver.receive_messages(count - len(messages), max_wait_time=1)
+    patience = Patience(f"{count} messages")
+    while len(messages) < count:
+        patience.look(len(messages))
+        messages += await receiver.receive_messages(count - len(messages), max_wait_time=1)
     return messages
 
 

@@ -10,6 +10,7 @@ from azure.servicebus import ServiceBusMessage
 from azure.servicebus.exceptions import ServiceBusError
 
 from tests.servicebus.support import Bus, Emulator, nothing_left, one, receive, texts
+from tests.waiting import QUIET_S
 
 QUEUE = {"MaxDeliveryCount": 3, "RequiresDuplicateDetection": True}
 SESSIONS = {"RequiresSession": True}
@@ -81,7 +82,7 @@ def test_no_accepted_message_is_lost_by_kill(start_emulator: StartEmulator, conn
     def send_until_it_breaks() -> None:
         with suppress(ServiceBusError):
             while True:
-                sender.send_messages(ServiceBusMessage(str(len(accepted))), timeout=5)
+                sender.send_messages(ServiceBusMessage(str(len(accepted))), timeout=QUIET_S)
                 accepted.append(str(len(accepted)))
                 if len(accepted) == 200:
                     enough.set()

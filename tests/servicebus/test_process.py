@@ -15,6 +15,7 @@ import pytest
 from azure.servicebus import ServiceBusMessage
 
 from tests.servicebus.support import EMULATOR, Bus, Emulator, one, topology
+from tests.waiting import QUIET_S
 
 USAGE_ERROR = 2
 HEADERS = [b"", b"AMQP\x00\x01\x00\x00", b"AMQP\x03\x01\x00\x00"]
@@ -22,7 +23,8 @@ HEADERS = [b"", b"AMQP\x00\x01\x00\x00", b"AMQP\x03\x01\x00\x00"]
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the emulator with arguments that it should refuse."""
-    return subprocess.run(["node", str(EMULATOR), *arguments], capture_output=True, text=True, timeout=10, check=False)
+    command = ["node", str(EMULATOR), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=QUIET_S, check=False)
 
 
 def test_ready_line_names_the_port_and_the_queues(start_emulator: Callable[..., Emulator]) -> None:
@@ -31,14 +33,14 @@ def test_ready_line_names_the_port_and_the_queues(start_emulator: Callable[..., 
     port = emulator.ready["port"]
 
     assert emulator.ready == {"event": "ready", "host": "127.0.0.1", "port": port, "queues": ["a", "b"]}
-    with socket.create_connection(("127.0.0.1", port), timeout=2):
+    with socket.create_connection(("127.0.0.1", port), timeout=QUIET_S):
         pass
 
 
 def test_stops_cleanly_when_asked(start_emulator: Callable[..., Emulator]) -> None:
     """SIGTERM ends the process with code 0 and no word on stderr, even with an open connection."""
     emulator = start_emulator(q={})
-    with socket.create_connection(("127.0.0.1", emulator.ready["port"]), timeout=2):
+    with socket.create_connection(("127.0.0.1", emulator.ready["port"]), timeout=QUIET_S):
         assert emulator.stop() == 0
     assert emulator.stderr == ""
 
@@ -109,7 +111,7 @@ def test_unknown_option_shows_the_usage() -> None:
 )
 def test_stranger_is_cut_off(emulator: Emulator, rubbish: bytes) -> None:
     """Who does not speak AMQP is dropped at once, without a word on stderr."""
-    with socket.create_connection(("127.0.0.1", emulator.ready["port"]), timeout=5) as stranger:
+    with socket.create_connection(("127.0.0.1", emulator.ready["port"]), timeout=QUIET_S) as stranger:
         stranger.sendall(rubbish)
         with suppress(ConnectionResetError):
             while stranger.recv(4096):
@@ -123,7 +125,7 @@ def test_serves_on_after_rubbish(bus: Bus, emulator: Emulator, queue: Callable[[
     """A client that was connected while strangers sent rubbish does not notice."""
     sender, receiver = bus.pair(queue("plain"))
     for _ in range(30):
-        with socket.create_connection(("127.0.0.1", emulator.ready["port"]), timeout=2) as stranger:
+        with socket.create_connection(("127.0.0.1", emulator.ready["port"]), timeout=QUIET_S) as stranger:
             stranger.sendall(random.choice(HEADERS) + os.urandom(200))
     sender.send_messages(ServiceBusMessage("x"))
 

@@ -14,6 +14,7 @@ from azure.servicebus.exceptions import (
 )
 
 from tests.servicebus.support import Bus, eventually, nothing_left, one, receive, texts
+from tests.waiting import QUIET_S
 
 
 def in_session(session_id: str, *bodies: str) -> list[ServiceBusMessage]:
@@ -25,12 +26,13 @@ def test_next_available_session_is_one_with_messages(bus: Bus, queue: Callable[[
     """Accepting without an id gives a session that has messages, its id and the end of its lock."""
     name = queue("sessions")
     bus.send(name, *in_session("s1", "a"))
+    before = time.time()
 
     receiver = bus.next_session(name)
 
     assert receiver.session.session_id == "s1"
     assert receiver.session.locked_until_utc
-    assert 55 < receiver.session.locked_until_utc.timestamp() - time.time() < 65
+    assert before + 59 < receiver.session.locked_until_utc.timestamp() < time.time() + 61
     message = one(receiver)
     assert (str(message), message.session_id) == ("a", "s1")
 
@@ -40,7 +42,7 @@ def test_accepting_waits_for_a_session(bus: Bus, queue: Callable[[str], str]) ->
     name = queue("sessions")
     sender = bus.sender(name)
     with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(lambda: bus.next_session(name, max_wait_time=8))
+        waiting = pool.submit(lambda: bus.next_session(name, max_wait_time=QUIET_S))
         time.sleep(0.7)
         assert not waiting.done()
         sender.send_messages(in_session("late", "a"))
@@ -50,11 +52,8 @@ def test_accepting_waits_for_a_session(bus: Bus, queue: Callable[[str], str]) ->
 
 def test_accepting_times_out_without_a_session(bus: Bus, queue: Callable[[str], str]) -> None:
     """When no session has messages the client's own timeout ends the wait."""
-    started = time.monotonic()
     with pytest.raises(OperationTimeoutError, match="No session with messages"):
         bus.next_session(queue("sessions"), max_wait_time=1)
-
-    assert time.monotonic() - started < 4
 
 
 def test_two_receivers_never_hold_one_session(bus: Bus, queue: Callable[[str], str]) -> None:

@@ -52,10 +52,9 @@ def context(trace_parent: str | None = None) -> Context:
 class Edge:
     """The functions of some resources, over services in memory."""
 
-    def __init__(self, *packages: ModuleType, settings: Settings | None = None) -> None:
+    def __init__(self, *packages: ModuleType, settings: Settings | None = None, queue: Any = None) -> None:
         self.services = Services.in_memory(settings or Settings())
         self.signals = self.services.local_signals()
-        queue: Any = None
         self.api = Api(self.services.settings, self.services, queue, lambda _: self.signals, packages)
         made: Any = self.api.blueprint()
         built = [builder._function for builder in made._function_builders]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ DELETE sessions/{id} sessions_erase function
 DELETE agents/{name} agents_delete function
 DELETE alerts/{name} alerts_delete function
 DELETE channels/{name} channels_delete function
+DELETE dead-letters/{id} dead_letters_discard function
+DELETE users/{user_id} users_erase function
 GET    agents agents_list function
 GET    agents/{name} agents_get function
 GET    agents/{name}/effective agents_effective function
@@ -59,6 +62,15 @@ GET    budgets/{scope} budgets_get function
 PUT    budgets/{scope} budgets_put function
 DELETE budgets/{scope} budgets_delete function
 GET    usage usage function
+GET    approvals approvals_list function
+GET    approvals/{id} approvals_get function
+POST   approvals/{id}/decision approvals_decide function
+GET    approval-policy approval_policy_get function
+PUT    approval-policy approval_policy_put function
+GET    approval-rules approval_rules_list function
+DELETE approval-rules/{agent}/{id} approval_rules_delete function
+GET    approval-links/{token} approval_links_show anonymous
+POST   approval-links/{token} approval_links_decide anonymous
 GET    prices prices_list function
 GET    prices/{name} prices_get function
 PUT    prices/{name} prices_put function
@@ -82,6 +94,7 @@ GET    performance/{agent} performance_get function
 GET    performance/{agent}/insights performance_insights function
 GET    reports reports_list function
 GET    reports/{period} reports_get function
+GET    runs runs_list function
 GET    runs/{run_id} runs_get function
 GET    sessions sessions_list function
 GET    sessions/{id} sessions_get function
@@ -263,7 +276,7 @@ def test_only_functions_that_signal_get_a_client(functions: dict[str, list[dict[
 
 def test_with_entra_no_key_is_asked_for(settings: Settings) -> None:
     """App Service authentication stands in front then; a function key would be a second, shared secret."""
-    functions = index(settings.model_copy(update={"auth_mode": "entra"}))
+    functions = index(replace(settings, auth_mode="entra"))
 
     assert {
         trigger["authLevel"].name

@@ -8,6 +8,7 @@ from typing import Any
 import azure.functions as func
 import pytest
 
+from kernel.settings import Settings
 from tests.llmops.notifications.support import SECRET
 from tests.triggers.conftest import Edge, request
 from triggers.http import channels
@@ -53,3 +54,21 @@ async def test_a_secret_is_kept_replaced_and_removed_but_never_shown() -> None:
     assert [json.loads(answer.get_body())["signed"] for answer in answers] == [True, True, False]
     assert all(SECRET not in answer.get_body().decode() for answer in answers)
     assert [answer.headers["ETag"] for answer in answers] == ['"1"', '"2"', '"3"']
+
+
+async def test_email_channels_show_their_addresses() -> None:
+    """Where the app can send email, to where it may; a URL is none of it."""
+    values = {"EMAIL_FROM": "a@example.org", "SMTP_HOST": "127.0.0.1", "EMAIL_DOMAINS": "Example.com, example.org"}
+    edge = Edge(channels, settings=Settings.from_environment(values))
+    answers = [
+        await put(edge, {"format": "email", "to": ["ada@example.com"], "events": ["alert.*"]}),
+        await put(edge, {"format": "email", "to": ["eve@evil.test"]}),
+        await put(edge, {"format": "email", "to": ["ada@example.com"], "url": "https://1.1.1.1/"}),
+        await put(edge, {"url": "https://1.1.1.1/", "events": ["alerts.*"]}),
+    ]
+    bodies = [json.loads(answer.get_body()) for answer in answers]
+
+    assert [answer.status_code for answer in answers] == [201, 400, 400, 400]
+    assert (bodies[0]["to"], bodies[0]["url"], bodies[0]["signed"]) == (["ada@example.com"], "", False)
+    assert [body["code"] for body in bodies[1:]] == ["invalid_recipients", "invalid_channel", "unknown_event"]
+    assert "did you mean alert.*" in bodies[3]["errors"][0]["detail"]

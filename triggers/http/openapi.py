@@ -20,6 +20,7 @@ _PARAMETER = re.compile(r"\{(\w+)\}")
 _ERRORS = {
     400: "The request is not valid.",
     401: "No valid key or principal.",
+    403: "The caller may not do this.",
     404: "There is no such thing in the workspace.",
     409: "The current state does not allow it.",
     412: "It was changed since it was read.",

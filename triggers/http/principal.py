@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Mapping
 
 from kernel.errors import InvalidInput
 from kernel.foreign_json import parse_json
 from kernel.ids import workspace_name
 from kernel.settings import Settings
+from lifecycle.approvals.model import Person
 from triggers.http.problems import Unauthorized
 
 DEFAULT_WORKSPACE = "default"
+_IDS = frozenset(
+    {"oid", "http://schemas.microsoft.com/identity/claims/objectidentifier", "preferred_username", "email", "upn"}
+)
+_ROLES = frozenset({"roles", "http://schemas.microsoft.com/ws/2008/06/identity/claims/role"})
 
 
 def workspace_of(headers: dict[str, str], settings: Settings) -> str:
@@ -45,6 +51,26 @@ def caller_of(name: str | None) -> str:
             authentication anybody may send it, so it is told in the trail and grants nothing.
     """
     return "".join(char for char in name or "" if char.isprintable())[:128]
+
+
+def person_of(headers: Mapping[str, str], settings: Settings) -> Person:
+    """Return who calls, as far as App Service authentication vouches for it: with AUTH_MODE `keys` nobody does.
+
+    Args:
+        headers: The request's headers, by lower-case name.
+        settings: Says what vouches.
+    """
+    name = caller_of(headers.get("x-ms-client-principal-name"))
+    if settings.auth_mode != "entra":
+        return Person(name)
+    try:
+        claims = parse_json(base64.b64decode(headers.get("x-ms-client-principal", ""), validate=True))["claims"]
+        found = [(str(item["typ"]), str(item["val"])) for item in claims]
+    except (binascii.Error, ValueError, LookupError, TypeError):
+        return Person(name)
+    ids = {value for kind, value in found if kind in _IDS} | ({name} if name else set())
+    roles = frozenset(value for kind, value in found if kind in _ROLES)
+    return Person(name, frozenset(ids), roles, frozenset(value for kind, value in found if kind == "groups"))
 
 
 def _claimed(principal: str, claim: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
@@ -36,10 +37,12 @@ class Meter(ChatMiddleware):
 
     def __init__(self) -> None:
         self.calls: list[Call] = []
+        self.begun = asyncio.Event()
 
     async def process(self, context: ChatContext, call_next: Callable[[], Awaitable[None]]) -> None:
         asked = str((context.options or {})["model"])
         started = time.monotonic()
+        self.begun.set()
         if context.stream:
             await call_next()  # only makes the stream: nothing is sent before it is read
             context.result = self._metered(cast("ChatStream", context.result), asked, started)

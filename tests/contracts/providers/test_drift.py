@@ -23,7 +23,7 @@ AGENTS = 200
 @pytest.fixture
 async def services(foundry: FakeFoundry) -> AsyncIterator[Services]:
     """Return services over the fake project, closed afterwards."""
-    settings = Settings.model_validate({"FOUNDRY_PROJECT_ENDPOINT": foundry.endpoint})
+    settings = Settings.of({"FOUNDRY_PROJECT_ENDPOINT": foundry.endpoint})
     services = Services(MemoryTables(), settings, lambda: NOW)
     yield services
     await services.aclose()

@@ -308,7 +308,7 @@ async def test_the_framework_does_not_warn_of_what_is_by_design(
 
 async def test_the_app_makes_an_agent_once_and_runs_it(foundry: FakeFoundry) -> None:
     """Through the registry, with the one setting: declared, made at its first use, reused, and priced."""
-    settings = Settings.model_validate({"FOUNDRY_PROJECT_ENDPOINT": f"{foundry.endpoint}/"})
+    settings = Settings.of({"FOUNDRY_PROJECT_ENDPOINT": f"{foundry.endpoint}/"})
     services = Services.in_memory(settings)
     async with services.manager() as manager:
         agent = await manager.get_or_create("tech_advisor", spec(tools=["calculator"]))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from kernel.errors import AppError, ProviderRejected, Unavailable
@@ -65,7 +63,6 @@ async def test_every_fault_of_the_registry_has_its_meaning(
 ) -> None:
     """So it is for what manages agents; a create above all is never repeated, as its first try may have worked."""
     foundry.fail_next(fault, on="create_version", retry_after_s=30)
-    started = time.monotonic()
     async with foundry_at(foundry) as provider:
         with pytest.raises(AppError) as caught:
             await provider.create(wanted(SPEC.model_copy(update={"instructions": "my secret diary"})))
@@ -74,7 +71,6 @@ async def test_every_fault_of_the_registry_has_its_meaning(
     assert "diary" not in caught.value.detail
     assert (caught.value.retry_after_s == 30) == (fault in ("throttled", "server_error", "unavailable", "conflict"))
     assert foundry.counts["create_version"] == 1
-    assert time.monotonic() - started < 3
 
 
 @pytest.mark.parametrize("fault", ["truncated", "stream_error"])

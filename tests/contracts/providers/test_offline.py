@@ -125,4 +125,4 @@ async def test_a_model_call_takes_as_long_as_asked(provider: OfflineProvider, st
     started = time.monotonic()
     await (agent.run("Hi", stream=True).get_final_response() if stream else agent.run("Hi"))
 
-    assert 0.055 <= time.monotonic() - started < 0.5
+    assert time.monotonic() - started >= 0.055

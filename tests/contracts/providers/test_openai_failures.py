@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import pytest
@@ -122,11 +121,9 @@ async def test_a_short_throttling_is_waited_for(fake: FakeOpenAI) -> None:
 async def test_a_long_throttling_is_passed_on_at_once(fake: FakeOpenAI) -> None:
     """The SDK alone would hold the worker for up to two minutes; the queue can wait for nothing."""
     fake.fail_next("throttled", retry_after_s=30)
-    started = time.monotonic()
     error = await failure(fake, max_retries=3)
 
     assert error.retry_after_s == 30
-    assert time.monotonic() - started < 3
     assert len(fake.requests) == 1
 
 

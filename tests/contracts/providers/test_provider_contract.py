@@ -16,6 +16,7 @@ from lifecycle.specs.spec import Simulation
 from tests.contracts.providers.conftest import NOW, Failure, World, ask, wanted
 from tests.contracts.providers.metering import Meter
 from tests.fakes.foundry_server import FakeFoundry
+from tests.waiting import QUIET_S
 
 
 def tokens(usage: UsageDetails | None) -> tuple[int | None, int | None]:
@@ -287,14 +288,15 @@ async def test_a_stream_left_early_is_metered(world: World) -> None:
 
 async def test_a_cancelled_run_ends_at_once(world: World) -> None:
     """Cancelling a run in the middle of a model call ends it there, is no failure of the provider, and is metered."""
-    agent, meter = await world.open(world.spec(Simulation(latency_ms=30_000))), Meter()
+    agent, meter = await world.open(world.spec(Simulation(latency_ms=600_000))), Meter()
     world.hang_next()
     task = asyncio.ensure_future(agent.run("Hi", middleware=[meter]))
-    await asyncio.sleep(0.1)
+    await meter.begun.wait()
+    await asyncio.sleep(0.1)  # in the middle of the call, where the machine is quick enough
     task.cancel()
 
     with pytest.raises(asyncio.CancelledError):
-        await asyncio.wait_for(task, 1)
+        await asyncio.wait_for(task, QUIET_S)
     assert [call.usage for call in meter.calls] == [None]
 
 

@@ -16,6 +16,7 @@ import pytest
 from adapters.azure_tables import AzureTables
 from adapters.memory_tables import MemoryTables
 from kernel.tables import Tables
+from tests.waiting import QUIET_S
 
 _AZURITE = Path(__file__).parents[3] / "node_modules/azurite/dist/src/table/main.js"
 _KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="  # Azurite's, public
@@ -76,7 +77,7 @@ def start(*more: str) -> tuple[subprocess.Popen[bytes], int]:
         process = subprocess.Popen(
             ["node", str(_AZURITE), *flags.split(), *more, "--tablePort", str(port)], stdout=subprocess.DEVNULL
         )
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + QUIET_S
         while process.poll() is None and time.monotonic() < deadline:
             try:
                 socket.create_connection(("127.0.0.1", port), timeout=1).close()

@@ -19,6 +19,7 @@ from adapters.azure_tables import AzureTables
 from kernel.errors import Unavailable
 from kernel.tables import Delete, Insert, Replace, Row, RowChanged, RowExists, RowTooLarge, Span, Upsert, Write
 from tests.contracts.tables.conftest import connection_string
+from tests.waiting import QUIET_S
 
 ROW = Row("p", "a", {"n": 1})
 ETAG = 'W/"1"'
@@ -99,7 +100,7 @@ def check_unavailable(failures: list[BaseException]) -> None:
 async def test_a_dead_endpoint_is_unavailable_within_seconds() -> None:
     """Nobody listens: every method says so after a few short retries."""
     tables = AzureTables.from_connection_string(connection_string(1))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(QUIET_S):
         failures = await outcomes(tables)
     await tables.aclose()
 

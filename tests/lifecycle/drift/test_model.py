@@ -157,7 +157,7 @@ STARTS = st.sampled_from(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(STARTS, st.lists(EVENTS, min_size=1, max_size=10), st.booleans())
 def test_applying_a_plan_leaves_nothing_to_do(
     start: list[tuple[Any, ...]], events: list[tuple[Any, ...]], harmless_first: bool

@@ -4,35 +4,36 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from adapters.memory_tables import MemoryTables
+from bootstrap.services import Services
 from kernel.errors import Conflict, EtagMismatch, NotFound, Unavailable
 from kernel.journal import LANES, Journal
 from kernel.tables import Insert, Span, Tables, every
 from lifecycle.drift.differences import DriftKind
 from lifecycle.drift.store import PlanStore, Summary
-from lifecycle.measures.alarms import RegistryAlarms
-from lifecycle.registry.counts import LifecycleCounts, change_row
-from llmops.alerts.evaluation import Evaluated, Evaluator, Sources
+from lifecycle.registry.counts import change_row
+from llmops.alerts.evaluation import Evaluated, Evaluator
+from llmops.alerts.readings import Sources
 from llmops.alerts.rules import AlertRule
 from llmops.alerts.store import MOST, Alerts
-from llmops.facts.figures import Figures
 from llmops.facts.store import Facts
 from llmops.notifications.notification import NOTIFICATION, Notification
 from llmops.notifications.outbox import Outbox
 from llmops.reports.daily import DailyCosts
-from tests.lifecycle.doubles import CountingTables, Crash, Fate, FatefulTables, ManualClock
+from tests.lifecycle.doubles import CountingTables, Crash, Fate, FatefulTables, ManualClock, quick_settings
 from tests.llmops.conftest import fact
 from tests.llmops.performance.makers import failure, outcome
 
 
-def sources(tables: Tables) -> Sources:
+def sources(tables: Tables, clock: ManualClock | None = None, costs: DailyCosts | None = None) -> Sources:
     """Return where metrics come from, over these tables."""
-    registry = RegistryAlarms(LifecycleCounts(tables), PlanStore(tables))
-    return Sources(Figures(tables), DailyCosts(tables), registry.figures)
+    app = Services(tables, quick_settings(alert_defaults=False), clock or ManualClock())
+    return replace(app.alert_sources, costs=costs) if costs else app.alert_sources
 
 
 class World:
@@ -48,9 +49,7 @@ class World:
         tables = self.tables if fate is None else FatefulTables(self.tables, fate)
         return Evaluator(
             Alerts(tables, self.clock),
-            Sources(
-                Figures(tables), DailyCosts(tables), RegistryAlarms(LifecycleCounts(tables), PlanStore(tables)).figures
-            ),
+            sources(tables, self.clock),
             Outbox(tables, self.clock),
             Journal(tables),
             self.clock,
@@ -289,10 +288,8 @@ async def test_one_rule_s_failure_keeps_no_other_back(tables: MemoryTables) -> N
             raise Unavailable
 
     clock = world.clock
-    sources = Sources(
-        Figures(tables), Broken(tables), RegistryAlarms(LifecycleCounts(tables), PlanStore(tables)).figures
-    )
-    evaluator = Evaluator(world.alerts, sources, Outbox(tables, clock), Journal(tables), clock)
+    broken = sources(tables, clock, Broken(tables))
+    evaluator = Evaluator(world.alerts, broken, Outbox(tables, clock), Journal(tables), clock)
     with pytest.raises(Unavailable):
         await evaluator.evaluate()
     assert [firing.alert for firing in (await world.alerts.fired("default", 10))[0]] == ["a"]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from kernel.errors import InvalidInput
-from llmops.alerts.metrics import FIGURES, FROM_REGISTRY, Metric, value_of, written
+from llmops.alerts.metrics import FIGURES, WHOLE_WORKSPACE, Metric, value_of, written
 from llmops.alerts.rules import AlertRule, State, Status, alert_name, breached, closed, evaluated
 from llmops.facts.summary import Summary
 from tests.lifecycle.doubles import NOW
@@ -151,7 +151,7 @@ def test_every_metric_can_be_read_and_written() -> None:
     assert set(FIGURES) == set(get_args(Metric))
     for metric, figure in FIGURES.items():
         value = value_of(metric, Summary(), 60, 1)
-        silent = figure.rests_on_runs or metric == "wasted_share" or metric in FROM_REGISTRY
+        silent = figure.rests_on_runs or metric == "wasted_share" or metric in WHOLE_WORKSPACE
         assert value == (None if silent else 0)
         assert written(metric, value)
         assert written(metric, 1.0)

@@ -18,6 +18,7 @@ from llmops.spend.groups import Group, add_up
 from llmops.spend.usage import Spend
 from tests.lifecycle.doubles import NOW, CountingTables, Crash, Fate, FatefulTables, ShortPageTables
 from tests.llmops.conftest import fact
+from tests.waiting import QUIET_S
 
 DAY = NOW.date()
 
@@ -139,7 +140,7 @@ async def test_short_pages_are_no_end() -> None:
     facts = some_facts(25)
     await record(tables, facts)
 
-    assert await asyncio.wait_for(Folding(tables).fold(NOW), 5) == 25
+    assert await asyncio.wait_for(Folding(tables).fold(NOW), QUIET_S) == 25
     assert await folded_sums(tables) == expected(facts)
 
 

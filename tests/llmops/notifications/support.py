@@ -64,7 +64,7 @@ class Receiver:
 def note(ident: str = "n-1", workspace: str = "default", **fields: Any) -> Notification:
     severity: Severity = "warning"
     values: dict[str, Any] = {
-        "event": "budget.exceeded",
+        "event": "budget.blocked",
         "severity": severity,
         "title": "Budget exceeded",
         "text": "It is.",

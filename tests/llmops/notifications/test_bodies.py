@@ -12,12 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from adapters.memory_tables import MemoryTables
 from kernel.errors import InvalidInput
 from llmops.notifications.bodies import body_of
+from llmops.notifications.catalogue import matches
 from llmops.notifications.channels import Wish, changed
-from llmops.notifications.notification import matches
+from llmops.notifications.outbox import Outbox
 from llmops.notifications.signing import check_secret, signed
-from tests.lifecycle.doubles import NOW
+from tests.lifecycle.doubles import NOW, ManualClock
 from tests.llmops.notifications.support import SECRET, note
 
 
@@ -70,7 +72,7 @@ def test_teams_gets_an_adaptive_card() -> None:
 def test_json_is_the_whole_notification() -> None:
     """Type, timestamp and data, as Standard Webhooks has it."""
     assert body("json") == {
-        "type": "budget.exceeded",
+        "type": "budget.blocked",
         "timestamp": "2026-11-21T08:30:00.000Z",
         "data": {
             "id": "n-1",
@@ -120,11 +122,11 @@ def test_a_secret_that_is_none(secret: str) -> None:
     ("pattern", "event", "expected"),
     [
         ("*", "a.b", True),
-        ("budget.*", "budget.exceeded", True),
+        ("budget.*", "budget.blocked", True),
         ("budget.*", "budgets.exceeded", False),
         ("budget.*", "budget", False),
-        ("budget.exceeded", "budget.exceeded", True),
-        ("budget.exceeded", "budget.exceeded.twice", False),
+        ("budget.blocked", "budget.blocked", True),
+        ("budget.blocked", "budget.blocked.twice", False),
     ],
 )
 def test_patterns(pattern: str, event: str, expected: bool) -> None:
@@ -157,3 +159,28 @@ def test_a_secret_stays_until_it_is_taken_away() -> None:
     assert (kept.secret, kept.revision) == (SECRET, 2)
     assert changed(kept, "ops", Wish("u2"), NOW) is kept
     assert changed(kept, "ops", Wish("u2", secret=""), NOW).secret == ""
+
+
+@pytest.mark.parametrize(
+    ("pattern", "instead"),
+    [
+        ("alerts.*", "alert.*"),
+        ("alert.fire", "alert.fired"),
+        ("budget.exceeded", "budget.blocked"),
+        ("run.stage", "alert.fired, alert.resolved, budget.threshold"),
+        ("report", "report.ready"),
+    ],
+)
+def test_a_pattern_that_nothing_ever_matches_is_refused(pattern: str, instead: str) -> None:
+    """Events that only the stream has included; what is spelt nearly so is said."""
+    with pytest.raises(InvalidInput) as refused:
+        changed(None, "ops", Wish("u", events=("alert.*", pattern)), NOW)
+
+    assert (refused.value.code, list(refused.value.fields)) == ("unknown_event", ["/events/1"])
+    assert instead in refused.value.fields["/events/1"]
+
+
+async def test_no_notification_is_put_that_no_channel_could_ask_for(tables: MemoryTables) -> None:
+    """Whoever adds one adds it to the catalogue."""
+    with pytest.raises(ValueError, match="catalogue"):
+        await Outbox(tables, ManualClock()).put(note(event="budget.exceeded"))

@@ -56,7 +56,7 @@ async def test_a_notification_reaches_the_channels_that_want_it(
     (delivery,) = await post.history("ops")
     assert done == [Delivered(1, 0, 0), Delivered(0, 0, 0)]
     assert webhook.path == "/hook"
-    assert webhook.json()["type"] == "budget.exceeded"
+    assert webhook.json()["type"] == "budget.blocked"
     assert webhook.headers["content-type"] == "application/json; charset=utf-8"
     assert webhook.headers["webhook-id"] == delivery.id
     assert webhook.headers["webhook-signature"].startswith("v1,")

@@ -126,7 +126,7 @@ async def agents_versions(call: Call) -> Reply:
     held = await call.services.versions.held(call.workspace, agent_name(call.route("name")))
     return Reply(
         VersionPage(
-            items=[AgentVersionView.of(each, each.version, pinned_sessions=each.pinned) for each in held], next=None
+            items=[AgentVersionView.of(each.version, each, pinned_sessions=each.pinned) for each in held], next=None
         )
     )
 

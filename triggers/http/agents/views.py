@@ -126,7 +126,7 @@ def _retirement(record: AgentRecord) -> RetirementView:
 class AgentStatsView(View):
     """How an agent is used: runs counted by the registry, versions made and found there.
 
-    `reused` counts the runs that found it made: all but the first, where it was made for that one.
+    `reused` counts the runs that found a version used before: all but the first of each version made.
     """
 
     name: str
@@ -141,16 +141,14 @@ class AgentStatsView(View):
     def from_agent(cls, agent: Agent) -> AgentStatsView:
         """Return the statistics of an agent."""
         record = agent.record
-        uses = record.uses if record else 0
-        created = record.created if record else 0
         return cls(
             name=agent.name,
             state=agent.state,
-            uses=uses,
+            uses=record.uses if record else 0,
             last_used=record.last_used if record else None,
-            versions_created=created,
+            versions_created=record.created if record else 0,
             versions_adopted=record.adopted if record else 0,
-            reused=max(0, uses - bool(created)),
+            reused=record.reused if record else 0,
         )
 
 

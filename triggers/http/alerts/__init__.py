@@ -9,7 +9,7 @@ ENDPOINTS = (
         "PUT",
         "alerts/{name}",
         "alerts_put",
-        "Set an alert rule. Setting it to the same again changes nothing.",
+        "Set an alert rule, in the place of a default one too. Setting it to what it is changes nothing.",
         body="llmops.alerts.rules:AlertRule",
         returns="AlertView",
         also=201,
@@ -21,7 +21,7 @@ ENDPOINTS = (
         "alerts_delete",
         "Remove an alert rule; if it fires, the next evaluation resolves it. What fired stays in the history.",
         status=204,
-        errors=(404, 412),
+        errors=(404, 409, 412),
     ),
     Endpoint("GET", "alerts", "alerts_list", "List alert rules by name.", returns="AlertPage", query=PAGING),
     Endpoint(

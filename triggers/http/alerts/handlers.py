@@ -5,22 +5,36 @@ from __future__ import annotations
 import asyncio
 
 from kernel.ids import newest_first_key
+from llmops.alerts.references import Aim
 from llmops.alerts.rules import alert_name
 from llmops.alerts.store import Alert, Standing
 from triggers.http.alerts.views import AlertPage, AlertView, FiringPage, FiringView
 from triggers.http.call import Call, Reply, page_token
 
 
-def _view(alert: Alert, standing: Standing | None) -> AlertView:
-    return AlertView.of(alert, state=standing.state if standing else None)
+def _view(alert: Alert, standing: Standing | None, aim: Aim) -> AlertView:
+    return AlertView.of(
+        alert,
+        state=standing.state if standing else None,
+        recipients=aim.recipients,
+        misconfigured=aim.missing,
+    )
+
+
+async def _shown(call: Call, alert: Alert) -> AlertView:
+    standing, (aim,) = await asyncio.gather(
+        call.services.alerts.standing(call.workspace, alert.name),
+        call.services.alert_references.aims(call.workspace, [alert.rule]),
+    )
+    return _view(alert, standing, aim)
 
 
 async def alerts_put(call: Call) -> Reply:
     name = alert_name(call.route("name"))
+    await call.services.alert_references.check(call.workspace, call.body)
     alert, new = await call.services.alerts.put(call.workspace, name, call.body, call.header("if-match"))
-    standing = await call.services.alerts.standing(call.workspace, name)
     headers = {"ETag": alert.etag} | ({"Location": f"/api/alerts/{name}"} if new else {})
-    return Reply(_view(alert, standing), 201 if new else 200, headers)
+    return Reply(await _shown(call, alert), 201 if new else 200, headers)
 
 
 async def alerts_delete(call: Call) -> Reply:
@@ -30,8 +44,11 @@ async def alerts_delete(call: Call) -> Reply:
 
 async def alerts_list(call: Call) -> Reply:
     alerts, after = await call.services.alerts.list(call.workspace, call.limit(), call.cursor(alert_name))
-    standings = await asyncio.gather(*(call.services.alerts.standing(call.workspace, each.name) for each in alerts))
-    items = [_view(alert, standing) for alert, standing in zip(alerts, standings, strict=True)]
+    standings, aims = await asyncio.gather(
+        call.services.alerts.standings(call.workspace),
+        call.services.alert_references.aims(call.workspace, [alert.rule for alert in alerts]),
+    )
+    items = [_view(alert, standings.get(alert.name), aim) for alert, aim in zip(alerts, aims, strict=True)]
     return Reply(AlertPage(items=items, next=page_token(after)))
 
 
@@ -42,5 +59,4 @@ async def alerts_fired(call: Call) -> Reply:
 
 async def alerts_get(call: Call) -> Reply:
     alert = await call.services.alerts.get(call.workspace, alert_name(call.route("name")))
-    standing = await call.services.alerts.standing(call.workspace, alert.name)
-    return Reply(_view(alert, standing), headers={"ETag": alert.etag})
+    return Reply(await _shown(call, alert), headers={"ETag": alert.etag})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from llmops.alerts.rules import AlertRule
@@ -23,13 +23,21 @@ class AlertStateView(View):
 
 
 class AlertView(View):
-    """A rule, and how it stands; `state` is null until it is evaluated for the first time."""
+    """A rule, how it stands, and the channels it is told to.
+
+    `default` says that it is there without being set. `misconfigured` names, by JSON pointer into the rule, an agent or
+    a channel that is not there (any more). `state` is null until the rule is evaluated for the first time, a default
+    rule's until it fires for the first time.
+    """
 
     name: str
+    default: bool
+    recipients: Sequence[str]
+    misconfigured: Mapping[str, str]
     rule: AlertRule
     state: AlertStateView | None
-    created_at: datetime
-    updated_at: datetime
+    created_at: datetime | None
+    updated_at: datetime | None
 
 
 class FiringView(View):

@@ -15,6 +15,9 @@ from triggers.http.budgets.views import (
 )
 from triggers.http.call import Call, Reply, page_token
 
+WAITING = "Waiting-Runs"
+"""Header: how many runs wait for a budget; those that have room again go on in the background."""
+
 
 def _charged(call: Call) -> Charged:
     agent, user, session, run = (call.query(name) for name in ("agent", "user", "session", "run"))
@@ -56,12 +59,12 @@ async def budgets_put(call: Call) -> Reply:
     body: BudgetBody = call.body
     budget = body.of(scope)
     etag, new = await call.services.budgets.put(call.workspace, budget, call.header("if-match"))
-    await call.services.run_resume.resume_in(call.workspace, call.queue.send)
-    return Reply(BudgetView.from_budget(budget), 201 if new else 200, {"ETag": etag})
+    waiting = await call.services.run_resume.begin(call.workspace, call.queue.send)
+    return Reply(BudgetView.from_budget(budget), 201 if new else 200, {"ETag": etag, WAITING: str(waiting)})
 
 
 async def budgets_delete(call: Call) -> Reply:
     scope = parse_scope(call.route("scope"))
     await call.services.budgets.delete(call.workspace, scope, call.header("if-match"))
-    await call.services.run_resume.resume_in(call.workspace, call.queue.send)
-    return Reply(status=204)
+    waiting = await call.services.run_resume.begin(call.workspace, call.queue.send)
+    return Reply(status=204, headers={WAITING: str(waiting)})

@@ -14,12 +14,13 @@ from triggers.http.views import Page, View
 class ChannelBody(View):
     """Where a workspace's notifications are to go.
 
-    `url` is a webhook. `format` is json (default), slack or teams. `events` are patterns of the events it wants, `*`
-    unless given. `secret` is `whsec_` and 24 to 64 bytes in base64; left out it stays what it is, null or empty removes
-    it. It is never shown again.
+    `url` is a webhook, `format` json (default), slack or teams; or `format` is email, and `to` has 1 to 20 addresses.
+    `events` are patterns of the events it wants, `*` unless given. `secret`, of webhooks only, is `whsec_` and 24 to 64
+    bytes in base64; left out it stays what it is, null or empty removes it. It is never shown again.
     """
 
-    url: str
+    url: str = ""
+    to: Sequence[str] = ()
     format: str = "json"
     events: Sequence[str] = ("*",)
     secret: str | None = Field(default=None, json_schema_extra={"writeOnly": True})
@@ -27,14 +28,15 @@ class ChannelBody(View):
     def wish(self) -> Wish:
         """Return what the user wants."""
         secret = (self.secret or "") if "secret" in self.model_fields_set else None
-        return Wish(self.url, self.format, tuple(self.events), secret)
+        return Wish(self.url, self.format, tuple(self.events), secret, tuple(self.to))
 
 
 class ChannelView(View):
-    """Where notifications go, and whether its webhooks are signed."""
+    """Where notifications go: a URL, or addresses; and whether its webhooks are signed."""
 
     name: str
     url: str
+    to: Sequence[str]
     format: str
     events: Sequence[str]
     signed: bool

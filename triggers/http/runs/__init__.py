@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from triggers.http.endpoint import PAGING, Endpoint
+from triggers.http.endpoint import AGENT_NAME, PAGING, TEXT_ID, Endpoint, Parameter, choice
+
+_STATES = ("queued", "running", "waiting", "succeeded", "failed", "cancelled")
 
 ENDPOINTS = (
     Endpoint(
@@ -18,7 +20,7 @@ ENDPOINTS = (
         "GET",
         "dead-letters",
         "dead_letters_list",
-        "List messages that the queue gave up on, and why.",
+        "List runs that failed for good and messages that the queue gave up on, and why.",
         returns="DeadLetterPage",
         query=PAGING,
     ),
@@ -30,6 +32,29 @@ ENDPOINTS = (
         returns="RedrivenView",
         status=202,
         errors=(404, 409),
+    ),
+    Endpoint(
+        "DELETE",
+        "dead-letters/{id}",
+        "dead_letters_discard",
+        "Throw a dead letter away: a message is removed, a failed run stays as it is and is listed no more.",
+        status=204,
+        errors=(404,),
+    ),
+    Endpoint(
+        "GET",
+        "runs",
+        "runs_list",
+        "List runs, newest first, in a page those in flight before others; of long texts, the beginning. A page of a "
+        "`state` can be short, even empty, while there is a `next`.",
+        returns="RunPage",
+        query=PAGING
+        | {
+            "state": choice("Only runs in this state …", *_STATES),
+            "agent": Parameter("… of this agent …", AGENT_NAME),
+            "session": Parameter("… in this session …", TEXT_ID),
+            "user": Parameter("… and of this user.", TEXT_ID),
+        },
     ),
     Endpoint(
         "POST",

@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from kernel.errors import InvalidInput
-from kernel.ids import agent_name, new_id, parse_run_id, run_id
+from kernel.ids import agent_name, new_id, parse_run_id, run_id, session_id, user_id
+from lifecycle.conversations.run import RunState
 from lifecycle.conversations.submission import RunRequest, check
+from lifecycle.runs.list import RunFilter
 from triggers.http.call import Call, Reply, index, page_token
 from triggers.http.endpoint import LONGEST_WAIT_S
-from triggers.http.runs.views import DeadLetterPage, DeadLetterView, RedrivenView, RunView, StepPage, StepView
+from triggers.http.runs.views import (
+    DeadLetterPage,
+    DeadLetterView,
+    RedrivenView,
+    RunPage,
+    RunView,
+    StepPage,
+    StepView,
+)
 
+_KEY = re.compile(r"[0-9a-f]{12}![0-9a-f-]{36}")
 _PREFERENCE = re.compile(r'\s*wait\s*(?:=\s*"?([^";]*)"?\s*)?(?:;.*)?', re.IGNORECASE)
 
 
@@ -37,19 +49,78 @@ async def runs_resume(call: Call) -> Reply:
 
 async def dead_letters_list(call: Call) -> Reply:
     letters, after = await call.services.dead_letters(call.queue).list(
-        call.workspace, call.limit(), call.cursor(index) or 0
+        call.workspace, call.limit(), call.cursor(_position)
     )
     items = [DeadLetterView.of(letter) for letter in letters]
     return Reply(DeadLetterPage(items=items, next=page_token(after)))
 
 
 async def dead_letters_redrive(call: Call) -> Reply:
-    text = call.route("id")
-    if not (text.isascii() and text.isdigit() and len(text) <= 18):
-        raise InvalidInput("A dead letter's id is a number.", code="invalid_dead_letter_id")
-    submission = await call.services.dead_letters(call.queue).redrive(call.workspace, int(text))
+    submission = await call.services.dead_letters(call.queue).redrive(call.workspace, _letter_id(call))
     view = RedrivenView(run_id=submission.run_id, session_id=submission.session_id, agent=submission.agent)
     return Reply(view, 202, {"Location": f"/api/runs/{view.run_id}"})
+
+
+async def dead_letters_discard(call: Call) -> Reply:
+    await call.services.dead_letters(call.queue).discard(call.workspace, _letter_id(call), call.caller)
+    return Reply(status=204)
+
+
+def _letter_id(call: Call) -> str:
+    text = call.route("id")
+    if text.isascii() and text.isdigit() and len(text) <= 18:
+        return text
+    try:
+        return parse_run_id(text)
+    except InvalidInput:
+        msg = "A dead letter's id is a run's id or a number."
+        raise InvalidInput(msg, code="invalid_dead_letter_id") from None
+
+
+def _position(value: Any) -> str | int:
+    if isinstance(value, str) and _KEY.fullmatch(value):
+        return value
+    return index(value)
+
+
+def _key(value: Any) -> str:
+    if not _KEY.fullmatch(value):
+        msg = "no position"
+        raise ValueError(msg)
+    return value
+
+
+async def runs_list(call: Call) -> Reply:
+    state, agent, session, user = (call.query(name) for name in ("state", "agent", "session", "user"))
+    wanted = RunFilter(
+        state_named(state),
+        agent_name(agent) if agent is not None else None,
+        user_id(user) if user is not None else None,
+    )
+    after: str | int | None
+    if session is not None:
+        of = session_id(session)
+        found, after = await call.services.run_list.of_session(
+            call.workspace, of, wanted, call.limit(), call.cursor(index)
+        )
+    else:
+        found, after = await call.services.run_list.page(call.workspace, wanted, call.limit(), call.cursor(_key))
+    return Reply(RunPage(items=[RunView.of(run) for run in found], next=page_token(after)))
+
+
+def state_named(text: str | None) -> RunState | None:
+    """Return the state of a run that is named; None for any.
+
+    Raises:
+        InvalidInput: There is none of that name.
+    """
+    if text is None:
+        return None
+    try:
+        return RunState(text)
+    except ValueError:
+        rule = f"one of {', '.join(RunState)}"
+        raise InvalidInput(f"'state' is {rule}.", code="invalid_state", fields={"state": rule}) from None
 
 
 async def runs_submit(call: Call) -> Reply:

@@ -67,9 +67,9 @@ class StepPage(Page[StepView]):
 
 
 class DeadLetterView(View):
-    """A message that the queue gave up on."""
+    """A run that failed for good, or a message that the queue gave up on; `id` is the run's, or a number."""
 
-    id: int
+    id: str
     code: str
     detail: str
     redrivable: bool
@@ -89,4 +89,8 @@ class RedrivenView(View):
 
 
 class DeadLetterPage(Page[DeadLetterView]):
-    """Dead letters by id: those of each queue in the order they came."""
+    """Failed runs in the order they were accepted, then messages in the order they came."""
+
+
+class RunPage(Page[RunView]):
+    """Runs, newest first."""

@@ -83,6 +83,14 @@ ENDPOINTS = (
         errors=(404,),
     ),
     Endpoint(
+        "DELETE",
+        "users/{user_id}",
+        "users_erase",
+        "Erase a user: sessions, preferences, and the id wherever it was noted: 200 once that is done, 202 before.",
+        returns="UserReceiptView",
+        also=202,
+    ),
+    Endpoint(
         "GET",
         "sessions/{id}/messages",
         "sessions_messages",

@@ -19,6 +19,7 @@ from triggers.http.sessions.views import (
     SessionView,
     TurnPage,
     TurnView,
+    UserReceiptView,
 )
 
 
@@ -116,6 +117,12 @@ async def sessions_erase(call: Call) -> Reply:
     receipt = await call.services.session_erasure.erase(call.workspace, ident)
     view = ReceiptView.of(receipt, session_id=ident)
     return Reply(view, 200 if receipt.completed_at else 202)
+
+
+async def users_erase(call: Call) -> Reply:
+    who = user_id(call.route("user_id"))
+    receipt = await call.services.user_erasure.erase(call.workspace, who)
+    return Reply(UserReceiptView.of(receipt, user_id=who), 200 if receipt.completed_at else 202)
 
 
 async def sessions_messages(call: Call) -> Reply:

@@ -121,6 +121,16 @@ class ReceiptView(View):
     kept: Mapping[str, str] = _KEPT
 
 
+class UserReceiptView(View):
+    """What this call erased of a user; `completed_at` is null while the rest goes on in the background."""
+
+    user_id: str
+    requested_at: datetime
+    completed_at: datetime | None
+    sessions: int
+    runs: int
+
+
 class SessionPage(Page[SessionView]):
     """Sessions, newest first."""
 

@@ -61,11 +61,17 @@ async def metrics(call: Call) -> Reply:
     from llmops.metrics.definitions import BY_NAME  # noqa: PLC0415 - see above
     from llmops.metrics.exposition import CONTENT_TYPE, exposition  # noqa: PLC0415 - see above
 
-    counted, (lifecycle, drift) = await asyncio.gather(call.services.metrics.read(call.workspace), _registry(call))
+    activity = call.services.activity
+    counted, (lifecycle, drift), sessions_open, waiting = await asyncio.gather(
+        call.services.metrics.read(call.workspace),
+        _registry(call),
+        activity.sessions_open(call.workspace),
+        activity.waiting(call.workspace, call.services.clock()),
+    )
     text = exposition(
         [
             *((BY_NAME[key[0]], key[1:], numbers) for key, numbers in counted.items()),
-            *samples(lifecycle, drift),
+            *samples(lifecycle, drift, sessions_open, waiting),
         ]
     )
     return Reply(text, headers={"Cache-Control": "no-store"}, mimetype=CONTENT_TYPE)

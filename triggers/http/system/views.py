@@ -39,11 +39,20 @@ class StatusView(View):
 
 
 class SessionCountsView(View):
-    """Sessions started, and ended by reason."""
+    """Sessions that are open now; those started in the days asked for, and those ended, by reason."""
 
+    open: int
     started: int
     ended: int
     ended_by_reason: Mapping[str, int]
+
+
+class RunCountsView(View):
+    """Runs that run now, as each worker last said, and those that wait for a budget or an approval."""
+
+    running: int
+    waiting: int
+    longest_wait_s: float
 
 
 class ResourcesView(View):
@@ -59,6 +68,7 @@ class AnalyticsView(View):
     first: date
     last: date
     sessions: SessionCountsView
+    runs: RunCountsView
     performance: FiguresView
     performance_by_agent: Mapping[str, FiguresView]
     resources: ResourcesView
@@ -68,7 +78,9 @@ class AnalyticsView(View):
     @classmethod
     def from_analytics(cls, found: Analytics, status: Status) -> AnalyticsView:
         """Return the view of what happened, and of how the system is now."""
+        current = found.current
         sessions = SessionCountsView(
+            open=current.sessions_open,
             started=found.sessions_started,
             ended=sum(found.sessions_ended.values()),
             ended_by_reason=found.sessions_ended,
@@ -76,6 +88,11 @@ class AnalyticsView(View):
         return cls.of(
             found,
             sessions=sessions,
+            runs=RunCountsView(
+                running=current.runs_running,
+                waiting=current.waiting.runs,
+                longest_wait_s=round(current.waiting.longest_s, 3),
+            ),
             performance=FiguresView.from_summary(found.total),
             performance_by_agent={name: FiguresView.from_summary(each) for name, each in found.agents.items()},
             resources=ResourcesView(agents=found.lifecycle.states, versions=found.lifecycle.versions),

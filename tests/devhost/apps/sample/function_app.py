@@ -55,6 +55,7 @@ async def nothing(req: func.HttpRequest) -> func.HttpResponse:
 
 @app.route(route="slow", auth_level=func.AuthLevel.ANONYMOUS)
 async def slow(req: func.HttpRequest) -> func.HttpResponse:
+    note(event="slow")
     await asyncio.sleep(float(req.params["s"]))
     return func.HttpResponse("slept")
 

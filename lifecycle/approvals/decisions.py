@@ -1,0 +1,285 @@
+"""Deciding approvals, and letting the runs go on that wait for them.
+
+A decision is first stored with the approval, where it is final, and then taken to the run: the run's row lists what it
+waits for (`Dispatch.awaits`), and loses an entry in the transaction that adds the event. When the list is empty its
+session goes on. Whoever dies in between leaves an entry in the index `due`, by which `sweep` finds the run.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any
+
+from kernel.clock import Clock
+from kernel.due import DueIndex, Entry
+from kernel.errors import AppError, InvalidInput, RunFailed, Unavailable
+from kernel.journal import Event
+from lifecycle.approvals import model
+from lifecycle.approvals.model import MAX_REASON, Approval, Person, State, Verb, canonical
+from lifecycle.approvals.policy import Policies, Standing
+from lifecycle.approvals.requests import ApprovalRequests
+from lifecycle.approvals.store import Approvals, Record
+from lifecycle.conversations import run as runs
+from lifecycle.conversations.run import Run, RunState
+from lifecycle.conversations.session import SessionState
+from lifecycle.conversations.store import Change, Conversations, Stored
+from lifecycle.conversations.submission import Send
+from lifecycle.conversations.transitions import outcome
+from lifecycle.sessions.pause import SessionPause
+
+log = logging.getLogger(__name__)
+
+_CHANGES_BEFORE_GIVING_UP = 20
+_LOOK_AGAIN = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """What somebody decides.
+
+    Attributes:
+        verb: What.
+        reason: Why, at most MAX_REASON characters.
+        arguments: The arguments to call the tool with instead, for `amend`; else None.
+        always: Whether the same call needs nobody from now on: `call` with these arguments, `tool` with any; None for
+            this once. It ends with the agent's version.
+    """
+
+    verb: Verb
+    reason: str = ""
+    arguments: Mapping[str, Any] | None = None
+    always: str | None = None
+
+
+class ApprovalDecisions:
+    """Decides approvals."""
+
+    def __init__(
+        self,
+        approvals: Approvals,
+        policies: Policies,
+        requests: ApprovalRequests,
+        conversations: Conversations,
+        pause: SessionPause,
+        due: DueIndex,
+        clock: Clock,
+    ) -> None:
+        self._approvals = approvals
+        self._policies = policies
+        self._requests = requests
+        self._conversations = conversations
+        self._pause = pause
+        self._due = due
+        self._clock = clock
+
+    async def decide(self, workspace: str, ident: str, person: Person, ruling: Ruling, send: Send) -> Record:
+        """Decide the approval, let its run go on if nothing else is to be decided, and return the approval.
+
+        The same decision again changes nothing, and finishes what an earlier call could not.
+
+        Raises:
+            NotFound: There is no such approval.
+            Forbidden: The person may not decide.
+            InvalidInput: The arguments or the reason do not fit.
+            Conflict: It is decided otherwise, the time is over, or there is nothing to decide any more.
+            Unavailable: Decided, but the run could not be queued; the timer does it, or the same call.
+        """
+        _check(ruling)
+        record = await self._approvals.get(workspace, ident)
+        await self._due.add(workspace, record.approval.place.run_id, self._clock())
+        for _ in range(_CHANGES_BEFORE_GIVING_UP):
+            await self._check_wanted(record.approval)
+            after = self._ruled(record, person, ruling)
+            if after.approval is record.approval or await self._approvals.save(record, after):
+                if ruling.always and after.approval.state is State.APPROVED:
+                    await self._stand(after.approval, ruling.always)
+                await self.settle(workspace, after.approval.place.run_id, send)
+                return await self._approvals.get(workspace, ident)
+            record = await self._approvals.get(workspace, ident)
+        msg = "The approval is being decided by too many at once."
+        raise Unavailable(msg, code="approval_busy", retry_after_s=1)
+
+    async def settle(self, workspace: str, run_id: str, send: Send) -> bool:
+        """Do what is to be done about a run's approvals: expire, withdraw, take decisions to the run, let it go on.
+
+        Returns:
+            Whether something of it still waits.
+        """
+        records = await self._approvals.of_run(workspace, run_id)
+        if not records:
+            return False
+        place = records[0].approval.place
+        stored = await self._conversations.load(workspace, place.session_id, run_id)
+        current = [await self._aged(record, stored) for record in records]
+        for record in current:
+            if not record.approval.open and record.approval.id in _awaits(stored.run):
+                stored = await self._conversations.update(
+                    workspace, place.session_id, run_id, lambda found, one=record.approval: self._taken(found, one)
+                )
+        session = stored.session
+        if session is not None and self._over(stored) and session.state is SessionState.WAITING:
+            await self._pause.resume(workspace, place.session_id, send)
+        return any(record.approval.open for record in current)
+
+    async def sweep(self, send: Send) -> int:
+        """Settle every run that something of is due, and return how many approvals' runs were looked at."""
+        count = 0
+        async for entry in self._due.until(self._clock()):
+            try:
+                await self._swept(entry, send)
+            except AppError as error:
+                log.warning("run not settled: %s", error.code, extra={"event": "approval.not_settled"})
+                continue
+            count += 1
+        return count
+
+    async def _swept(self, entry: Entry, send: Send) -> None:
+        if await self.settle(entry.workspace, entry.name, send):
+            records = await self._approvals.of_run(entry.workspace, entry.name)
+            open_ones = [record.approval for record in records if record.approval.open]
+            await self._requests.announce(open_ones)
+            now = self._clock()
+            later = min([approval.due for approval in open_ones if approval.due] + [now + _LOOK_AGAIN])
+            await self._due.add(entry.workspace, entry.name, max(later, now))
+            if later.astimezone(now.tzinfo).strftime("%Y%m%d%H") == now.strftime("%Y%m%d%H"):
+                return  # under the same hour, where it stands already
+        elif not await self._gone_on(entry):
+            return
+        await self._due.drop(entry.workspace, entry.name, entry.hour)
+
+    async def _gone_on(self, entry: Entry) -> bool:
+        """Return whether the run does not wait any more, nor is about to."""
+        records = await self._approvals.of_run(entry.workspace, entry.name)
+        if not records:
+            return entry.hour < (self._clock() - _LOOK_AGAIN).strftime("%Y%m%d%H")
+        place = records[0].approval.place
+        run = await self._conversations.run(entry.workspace, place.session_id, entry.name)
+        return run is None or not (run.state is RunState.RUNNING or _awaits(run))
+
+    def _ruled(self, record: Record, person: Person, ruling: Ruling) -> Record:
+        approval = model.decided(record.approval, ruling.verb, person, ruling.reason, ruling.arguments, self._clock())
+        if approval is record.approval:
+            return record
+        if ruling.arguments is None:
+            return replace(record, approval=approval)
+        return replace(record, approval=approval, arguments=canonical(ruling.arguments), asked=record.arguments)
+
+    async def _check_wanted(self, approval: Approval) -> None:
+        """Withdraw an approval whose run has ended, or waits for something else, before it is decided.
+
+        Raises:
+            Conflict: There is nothing to decide any more.
+            Unavailable: The run is about to wait for it, or to ask again.
+        """
+        if not approval.open:
+            return
+        place = approval.place
+        stored = await self._conversations.load(place.workspace, place.session_id, place.run_id)
+        if not _wanted(approval, stored.run):
+            record = await self._approvals.get(place.workspace, approval.id)
+            if record.approval.open:
+                gone = model.withdrawn(record.approval, self._clock())
+                await self._approvals.save(record, replace(record, approval=gone))
+                raise model.too_late(gone)
+        elif approval.id not in _awaits(stored.run):
+            msg = "The run is about to wait for this; try again in a moment."
+            raise Unavailable(msg, code="approval_not_waiting", retry_after_s=2)
+
+    async def _stand(self, approval: Approval, always: str) -> None:
+        place, subject = approval.place, approval.subject
+        decision = approval.decision
+        standing = Standing(
+            place.agent,
+            subject.version,
+            subject.tool,
+            "" if always == "tool" else subject.arguments_hash,
+            decision.by if decision else "",
+            approval.id,
+            self._clock(),
+        )
+        await self._policies.stand(place.workspace, standing)
+
+    async def _aged(self, record: Record, stored: Stored) -> Record:
+        """Return the approval as it is by now: withdrawn or expired where it is to be."""
+        now = self._clock()
+        for _ in range(_CHANGES_BEFORE_GIVING_UP):
+            approval = record.approval
+            if not approval.open:
+                return record
+            if not _wanted(approval, stored.run):
+                after = model.withdrawn(approval, now)
+            elif model.overdue(approval, now):
+                after = model.expired(approval, now)
+            else:
+                return record
+            if await self._approvals.save(record, replace(record, approval=after)) and after.open:
+                await self._requests.announce([after])
+            record = await self._approvals.get(approval.place.workspace, approval.id)
+        return record
+
+    def _taken(self, stored: Stored, approval: Approval) -> Change | None:
+        """Return the change that takes what became of an approval to its run, with the event of it."""
+        run, session = stored.run, stored.session
+        if run is None or session is None or session.state is SessionState.ERASED:
+            return None
+        if run.finished or approval.id not in run.dispatch.awaits:
+            return None
+        event = _event(approval, run)
+        left = runs.decided(run, approval.id)
+        if approval.subject.kind != "budget":
+            return Change(session, left, events=[event])
+        if approval.state is State.APPROVED:
+            return Change(session, runs.approved(left), events=[event])
+        if approval.state is State.WITHDRAWN or run.state is not RunState.WAITING:
+            return Change(session, left, events=[event])
+        reason = model.rejection(approval)
+        failure = RunFailed(f"It was to go on beyond a share of its budget, but {reason}.", code="approval_rejected")
+        now = self._clock()
+        return outcome(session, run, runs.failed(left, failure, now), [event], (), now)
+
+    def _over(self, stored: Stored) -> bool:
+        """Return whether the session waits for nothing that is decided here any more."""
+        run, session = stored.run, stored.session
+        if run is None or session is None:
+            return False
+        if run.finished:
+            return True
+        return run.state is RunState.WAITING and not run.dispatch.awaits and run.dispatch.asked
+
+
+def _event(approval: Approval, run: Run) -> Event:
+    subject, decision = approval.subject, approval.decision
+    data: dict[str, Any] = {"run_id": run.id, "approval_id": approval.id, "tool": subject.tool}
+    at = approval.closed_at or approval.requested_at
+    if approval.state is State.EXPIRED:
+        return Event("approval.expired", data, at)
+    if decision is None:
+        return Event("approval.withdrawn", data, at)
+    data |= {"decision": decision.decision} | ({"by": decision.by} if decision.by else {})
+    return Event("approval.decided", data, at)
+
+
+def _awaits(run: Run | None) -> Sequence[str]:
+    return () if run is None or run.finished else run.dispatch.awaits
+
+
+def _wanted(approval: Approval, run: Run | None) -> bool:
+    """Return whether there is something to decide, or may be in a moment."""
+    if run is None or run.finished:
+        return False
+    waits = run.state is RunState.WAITING
+    if approval.id in run.dispatch.awaits:
+        return waits or approval.subject.kind != "budget"  # which has found room again
+    return not (waits and run.dispatch.asked)
+
+
+def _check(ruling: Ruling) -> None:
+    if len(ruling.reason) > MAX_REASON:
+        msg = f"A reason has at most {MAX_REASON} characters."
+        raise InvalidInput(msg, code="reason_too_long", fields={"/reason": msg})
+    if ruling.always is not None and ruling.verb != "approve":
+        msg = "Only what is approved as it was asked for can be approved from now on."
+        raise InvalidInput(msg, code="nothing_to_repeat", fields={"/always": msg})

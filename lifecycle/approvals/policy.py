@@ -1,0 +1,219 @@
+"""What a workspace demands approvals for, whatever its agents' specs say; and its standing rules.
+
+Table `approvals`, partition `{workspace}`: `policy`, and `standing!{agent}!{digest}` for calls that may pass.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from fnmatch import fnmatchcase
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from kernel.clock import Clock
+from kernel.codec import JsonCodec, readable
+from kernel.errors import EtagMismatch, NotFound
+from kernel.tables import Delete, Insert, Replace, Row, RowChanged, RowExists, Span, Tables, Upsert, first_rows
+from lifecycle.approvals.model import Terms
+from lifecycle.specs.approvals import ApprovalRule, Pattern, covering
+from lifecycle.tools.conditions import holds
+from lifecycle.tools.definition import Approval as ToolApproval
+
+TABLE = "approvals"
+_MOST_STANDING = 1_000
+
+
+class PolicyRule(ApprovalRule):
+    """Tool calls of a workspace's agents that need an approval.
+
+    Attributes:
+        agents: Names of agents; `*` and `?` stand for any characters, and any one.
+    """
+
+    agents: Annotated[tuple[Pattern, ...], Field(min_length=1, max_length=64)] = ("*",)
+
+
+class Policy(BaseModel):
+    """What a workspace demands. No spec can weaken it.
+
+    Attributes:
+        rules: Which calls need an approval; the first that covers a call says on what terms.
+        standing: Whether standing rules may let calls pass that these rules cover.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+    rules: Annotated[tuple[PolicyRule, ...], Field(max_length=64)] = ()
+    standing: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """Why a call needs an approval, and on what terms.
+
+    Attributes:
+        terms: On what terms it is decided.
+        why: What demands it, in words.
+        waivable: Whether a standing rule may let the call pass.
+    """
+
+    terms: Terms
+    why: str
+    waivable: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A call that needs nobody's decision any more, for as long as the agent's version lasts.
+
+    Attributes:
+        agent: The agent.
+        version: Its version; the rule ends with it.
+        tool: The tool.
+        arguments_hash: The arguments; empty for any.
+        by: Who has said so.
+        approval_id: Deciding which approval.
+        at: When, aware UTC.
+    """
+
+    agent: str
+    version: str
+    tool: str
+    arguments_hash: str
+    by: str
+    approval_id: str
+    at: datetime
+
+    @property
+    def digest(self) -> str:
+        """What it is found by: the same for the same call."""
+        return standing_digest(self.version, self.tool, self.arguments_hash)
+
+
+def standing_digest(version: str, tool: str, arguments_hash: str) -> str:
+    """Return what a standing rule of an agent is found by; an empty hash stands for any arguments."""
+    return hashlib.sha256(f"{version}\n{tool}\n{arguments_hash}".encode()).hexdigest()[:32]
+
+
+def need(
+    agent: str,
+    tool: str,
+    arguments: Mapping[str, Any],
+    policy: Policy,
+    rules: Sequence[ApprovalRule],
+    own: ToolApproval,
+) -> Need | None:
+    """Return why a call needs an approval; None where it does not.
+
+    Whatever demands one is enough. The terms are the policy's where it does, else the spec's, else the usual ones; that
+    the requester may not decide holds if either says so.
+
+    Args:
+        agent: The agent.
+        tool: The tool.
+        arguments: The call's arguments.
+        policy: What the workspace demands.
+        rules: What the agent's spec demands.
+        own: What the tool itself demands.
+    """
+    by_policy = covering(
+        [rule for rule in policy.rules if any(fnmatchcase(agent, pattern) for pattern in rule.agents)], tool, arguments
+    )
+    by_spec = covering(rules, tool, arguments)
+    if by_policy is not None:
+        strict = by_policy.not_requester or bool(by_spec and by_spec.not_requester)
+        return Need(_terms(by_policy, not_requester=strict), "the workspace's policy", policy.standing)
+    if by_spec is not None:
+        return Need(_terms(by_spec, not_requester=by_spec.not_requester), "the agent's spec")
+    if own == "always" or (isinstance(own, dict) and holds(own["when"], arguments)):
+        return Need(Terms(), "the tool")
+    return None
+
+
+class Policies:
+    """Keeps workspaces' policies and standing rules."""
+
+    def __init__(self, tables: Tables, clock: Clock, trust_for: timedelta) -> None:
+        self._tables = tables
+        self._clock = clock
+        self._trust_for = trust_for
+        self._known: dict[str, tuple[datetime, Policy]] = {}
+
+    async def of(self, workspace: str) -> Policy:
+        """Return the workspace's policy as it was at most `trust_for` ago; one that says nothing where it has none."""
+        now = self._clock()
+        known = self._known.get(workspace)
+        if known is None or known[0] + self._trust_for <= now:
+            row = await self._tables.get(TABLE, workspace, "policy")
+            known = self._known[workspace] = (now, _read(row))
+        return known[1]
+
+    async def get(self, workspace: str) -> tuple[Policy, str]:
+        """Return the workspace's policy and its ETag; one that says nothing and no ETag where it has none."""
+        row = await self._tables.get(TABLE, workspace, "policy")
+        return _read(row), row.etag if row else ""
+
+    async def put(self, workspace: str, policy: Policy, if_match: str | None) -> str:
+        """Set the policy and return its ETag; every worker goes by it within `trust_for`.
+
+        Raises:
+            EtagMismatch: It is not as the caller has read it.
+        """
+        _, etag = await self.get(workspace)
+        if if_match is not None and if_match != etag:
+            raise EtagMismatch
+        row = Row(workspace, "policy", {"policy": policy.model_dump_json()}, etag)
+        try:
+            (etag,) = await self._tables.commit(TABLE, [Replace(row) if etag else Insert(row)])
+        except (RowChanged, RowExists):
+            raise EtagMismatch from None
+        self._known.pop(workspace, None)
+        return etag
+
+    async def stand(self, workspace: str, standing: Standing) -> None:
+        """Let calls pass from now on; saying so again changes nothing."""
+        key = f"standing!{standing.agent}!{standing.digest}"
+        await self._tables.commit(TABLE, [Upsert(Row(workspace, key, {"standing": _STANDING.dump(standing)}))])
+
+    async def standing(
+        self, workspace: str, agent: str, version: str, tool: str, arguments_hash: str
+    ) -> Standing | None:
+        """Return the standing rule that lets a call pass; None where there is none."""
+        for hashed in (arguments_hash, ""):
+            key = f"standing!{agent}!{standing_digest(version, tool, hashed)}"
+            row = await self._tables.get(TABLE, workspace, key)
+            for found in readable([row] if row else [], lambda row: _STANDING.load(row.text("standing")), "rule"):
+                if (found.agent, found.version, found.tool) == (agent, version, tool):
+                    return found
+        return None
+
+    async def all_standing(self, workspace: str) -> Sequence[Standing]:
+        """Return the workspace's standing rules by agent, at most a thousand."""
+        rows = await first_rows(self._tables, TABLE, Span.prefix(workspace, "standing!"), _MOST_STANDING)
+        return list(readable(rows, lambda row: _STANDING.load(row.text("standing")), "rule"))
+
+    async def revoke(self, workspace: str, agent: str, digest: str) -> None:
+        """End a standing rule.
+
+        Raises:
+            NotFound: There is none.
+        """
+        try:
+            await self._tables.commit(TABLE, [Delete(workspace, f"standing!{agent}!{digest}")])
+        except RowChanged:
+            raise NotFound("There is no such standing rule.", code="standing_rule_not_found") from None
+
+
+_STANDING = JsonCodec(Standing)
+
+
+def _read(row: Row | None) -> Policy:
+    return Policy.model_validate_json(row.text("policy")) if row else Policy()
+
+
+def _terms(rule: ApprovalRule, *, not_requester: bool) -> Terms:
+    return Terms(rule.approvers, rule.expires_s, rule.on_expiry, not_requester)

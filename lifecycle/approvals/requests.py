@@ -1,0 +1,69 @@
+"""Asking for decisions: stored before the run waits, announced once it does."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from kernel.clock import Clock
+from kernel.due import DueIndex
+from kernel.errors import Unavailable
+from lifecycle.approvals.gate import excerpt_of, place_of
+from lifecycle.approvals.model import Approval, Subject, Terms, requested
+from lifecycle.approvals.store import Approvals, Record
+from lifecycle.conversations.run import Run
+from llmops.notifications.notification import Notification
+from llmops.notifications.outbox import Outbox
+
+log = logging.getLogger(__name__)
+
+REQUESTED = "approval.requested"
+
+
+class ApprovalRequests:
+    """Asks for decisions."""
+
+    def __init__(self, approvals: Approvals, due: DueIndex, outbox: Outbox, clock: Clock) -> None:
+        self._approvals = approvals
+        self._due = due
+        self._outbox = outbox
+        self._clock = clock
+
+    async def enter(self, run: Run, records: Sequence[Record]) -> None:
+        """Store what is asked for; call it before the run waits, or nobody would find it."""
+        # First of all, so that whatever dies from here on, the timer looks at the run.
+        await self._due.add(run.workspace, run.id, self._clock())
+        await self._approvals.add([record for record in records if not record.etag])
+
+    def budget(self, run: Run, version: str, why: str) -> Record:
+        """Return the request to let the run past a degradation step of its agent."""
+        subject = Subject("budget", "", f"wait-{run.dispatch.waits + 1}", "", version, why)
+        asked = requested(place_of(run), subject, Terms(on_expiry="keep"), run.spend.cost_micro_usd, self._clock())
+        return Record(asked, excerpt=excerpt_of(run))
+
+    async def announce(self, approvals: Sequence[Approval]) -> None:
+        """Tell the workspace's channels of what waits; the same again, at the same level, tells nothing."""
+        for approval in approvals:
+            try:
+                await self._outbox.put(notification_of(approval))
+            except Unavailable as error:
+                log.warning("approval not announced: %s", error.code, extra={"event": "approval.not_announced"})
+
+
+def notification_of(approval: Approval) -> Notification:
+    """Return what channels are told of an approval that waits; whoever sends it adds the link that decides."""
+    place, subject = approval.place, approval.subject
+    what = f"call {subject.tool}" if subject.kind == "tool" else "go on beyond a share of its budget"
+    facts = {"Approval": approval.id, "Agent": place.agent, "Run": place.run_id, "Session": place.session_id}
+    if approval.due is not None:
+        facts["Decide by"] = f"{approval.due:%Y-%m-%d %H:%M} UTC"
+    return Notification(
+        f"{REQUESTED}/{approval.id}/{approval.level}",
+        place.workspace,
+        REQUESTED,
+        "warning",
+        f"{place.agent} asks to {what}",
+        f"A run waits for a decision, which {subject.why} demands.",
+        facts,
+        at=approval.requested_at,
+    )

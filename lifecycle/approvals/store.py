@@ -1,0 +1,180 @@
+"""Storage of approvals. A decision is one transaction guarded by an ETag, so that there is one.
+
+Table `approvals`, partition `{workspace}`: `pending!{id}` until it is decided, then `closed!{id}`. An id begins with
+its run's. Arguments, excerpt and result stand in properties of their own, which erasing empties.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from kernel.codec import JsonCodec, readable
+from kernel.errors import NotFound
+from kernel.tables import Delete, Insert, Replace, Row, RowChanged, RowExists, Span, Tables, Write, every, first_rows
+from lifecycle.approvals.model import Approval, State
+from lifecycle.approvals.policy import TABLE
+
+MAX_RESULT_CHARS = 200_000
+"""Most of a result that is kept; a longer one is cut, and says so."""
+_MOST_COUNTED = 1_000
+_APPROVAL = JsonCodec(Approval)
+_CUT = "\n[cut off: the rest of the result was not kept]"
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """An approval as stored.
+
+    Attributes:
+        approval: It.
+        arguments: What it is about, as JSON; for an amended one, what was decided. Empty for a budget, or once erased.
+        asked: The arguments that the model asked for where others were decided; else empty.
+        excerpt: What the user had said last; empty once erased.
+        result: What the call returned; None before it did.
+        etag: The version that was read; empty for a new one.
+    """
+
+    approval: Approval
+    arguments: str = ""
+    asked: str = ""
+    excerpt: str = ""
+    result: str | None = None
+    etag: str = ""
+
+
+class Approvals:
+    """Reads and changes approvals."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+    async def add(self, records: Sequence[Record]) -> None:
+        """Store approvals that are asked for; those that are known already stay as they are."""
+        for record in records:
+            if await self.find(record.approval.place.workspace, record.approval.id) is None:
+                try:
+                    await self._tables.commit(TABLE, [Insert(_row(record))])
+                except RowExists:
+                    continue
+
+    async def find(self, workspace: str, ident: str) -> Record | None:
+        """Return the approval; None when there is none."""
+        for prefix in ("pending!", "closed!", "pending!"):  # it may be moved on between two looks
+            row = await self._tables.get(TABLE, workspace, f"{prefix}{ident}")
+            if row is not None:
+                return _record(row)
+        return None
+
+    async def get(self, workspace: str, ident: str) -> Record:
+        """Return the approval.
+
+        Raises:
+            NotFound: There is none.
+        """
+        found = await self.find(workspace, ident)
+        if found is None:
+            raise NotFound("There is no such approval.", code="approval_not_found")
+        return found
+
+    async def save(self, before: Record, after: Record) -> bool:
+        """Store a change of an approval, and return whether it was stored: nobody has changed it in between."""
+        row = _row(replace(after, etag=before.etag))
+        if before.approval.open and not after.approval.open:
+            old = f"pending!{before.approval.id}"
+            writes: list[Write] = [
+                Delete(row.partition, old, before.etag),
+                Insert(replace(row, etag="")),
+            ]
+        else:
+            writes = [Replace(row)]
+        try:
+            await self._tables.commit(TABLE, writes)
+        except (RowChanged, RowExists):
+            return False
+        return True
+
+    async def of_run(self, workspace: str, run_id: str) -> Sequence[Record]:
+        """Return the approvals that a run has asked for."""
+        found: list[Record] = []
+        for prefix in ("pending!", "closed!"):
+            rows = every(self._tables, TABLE, Span.prefix(workspace, f"{prefix}{run_id}."))
+            found += readable([row async for row in rows], _record, "approval")
+        return list({record.approval.id: record for record in found}.values())
+
+    async def list(
+        self, workspace: str, limit: int, after: str | None = None, *, pending: bool, where: Mapping[str, str]
+    ) -> tuple[Sequence[Record], str | None]:
+        """Return up to `limit` approvals in the order of their runs, and the id to continue after; None at the end.
+
+        Args:
+            workspace: Whose.
+            limit: How many.
+            after: The id to continue after.
+            pending: Those that wait, or those that do not any more.
+            where: `state`, `agent`, `run` or `session` that they must have.
+        """
+        prefix = "pending!" if pending else "closed!"
+        span = replace(Span.prefix(workspace, prefix, after=prefix + after if after else None), where=where)
+        rows = await first_rows(self._tables, TABLE, span, limit + 1)
+        found = list(readable(rows[:limit], _record, "approval"))
+        return found, rows[limit - 1].key.removeprefix(prefix) if len(rows) > limit else None
+
+    async def waiting(self, workspace: str) -> tuple[int, datetime | None]:
+        """Return how many approvals wait, a thousand at most, and since when the longest of these does."""
+        rows = await first_rows(self._tables, TABLE, Span.prefix(workspace, "pending!"), _MOST_COUNTED)
+        found = [record.approval.requested_at for record in readable(rows, _record, "approval")]
+        return len(rows), min(found, default=None)
+
+    async def erase(self, workspace: str, run_id: str) -> int:
+        """Take arguments, excerpts, results and the user out of a run's approvals; the decisions stay."""
+        count = 0
+        for found in await self.of_run(workspace, run_id):
+            record: Record | None = found
+            while record is not None:
+                approval = record.approval
+                place = replace(approval.place, user_id="")
+                if approval.open:
+                    approval = replace(approval, state=State.WITHDRAWN)
+                bare = Record(replace(approval, place=place))
+                if await self.save(record, bare):
+                    count += 1
+                    break
+                record = await self.find(workspace, approval.id)
+        return count
+
+
+def cut(result: str) -> str:
+    """Return the result as it is kept."""
+    return result if len(result) <= MAX_RESULT_CHARS else result[:MAX_RESULT_CHARS] + _CUT
+
+
+def _row(record: Record) -> Row:
+    approval = record.approval
+    prefix = "pending!" if approval.open else "closed!"
+    values: dict[str, Any] = {
+        "approval": _APPROVAL.dump(approval),
+        "arguments": record.arguments,
+        "asked": record.asked,
+        "excerpt": record.excerpt,
+        "result": record.result,
+        "state": approval.state.value,
+        "agent": approval.place.agent,
+        "run": approval.place.run_id,
+        "session": approval.place.session_id,
+    }
+    return Row(approval.place.workspace, prefix + approval.id, values, record.etag)
+
+
+def _record(row: Row) -> Record:
+    result = row.values.get("result")
+    return Record(
+        _APPROVAL.load(row.text("approval")),
+        row.text("arguments"),
+        row.text("asked"),
+        row.text("excerpt"),
+        None if result is None else str(result),
+        row.etag,
+    )

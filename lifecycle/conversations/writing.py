@@ -1,0 +1,290 @@
+"""Changing sessions: many changes at once to one session are committed together, in the order they were asked for.
+
+A session's row is written by whoever submits to it and by whoever runs a run of it, guarded by its ETag. Within a
+process the changes of a session form a queue, and its head commits as many of them as one transaction takes; between
+processes whoever was faster makes the others decide anew, each after a pause that grows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from kernel.errors import TooLarge, Unavailable
+from kernel.journal import Event
+from kernel.tables import Insert, Replace, Row, RowChanged, RowExists, RowTooLarge, Write
+from lifecycle.conversations.changes import Change, Committed, Decide, Doubted, RunChanged, Stored, Turn
+from lifecycle.conversations.long_texts import has_long, is_long
+from lifecycle.conversations.rows import TABLE, long_events, partition_of
+
+if TYPE_CHECKING:
+    from kernel.tables import Tables
+    from lifecycle.conversations.failures import FailedRuns
+    from lifecycle.conversations.rows import SessionRows
+    from lifecycle.conversations.run import Run
+    from lifecycle.conversations.session import Session
+
+Load = Callable[[str, str, str | None], Awaitable[Stored]]
+
+_AT_ONCE = 24
+"""Changes that are committed together: few enough for a transaction's 100 rows and 4 MiB."""
+_MOST_WRITES = 90
+_FIRST_PAUSE_S = 0.02
+_LONGEST_PAUSE_S = 0.5
+_PATIENCE_S = 30.0
+
+
+@dataclass(eq=False, slots=True)
+class Update:
+    """A change that somebody waits for: how it is decided, and what became of it."""
+
+    run_id: str | None
+    decide: Decide
+    known: Stored | None
+    result: Stored | None = None
+    error: Exception | None = None
+
+    @property
+    def settled(self) -> bool:
+        """Whether it is known what became of it."""
+        return self.result is not None or self.error is not None
+
+
+@dataclass(slots=True)
+class _Lane:
+    """The changes of one session that this process has to make, in order."""
+
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    waiting: list[Update] = field(default_factory=list[Update])
+    latest: tuple[Session | None, str] | None = None
+
+    def batch(self, first: Update) -> Sequence[Update]:
+        """Return the changes to make together: of each run one, as a transaction writes each row once."""
+        found, runs = [first], {first.run_id}
+        for each in self.waiting:
+            if each is not first and (each.run_id is None or each.run_id not in runs):
+                found.append(each)
+                runs.add(each.run_id)
+        return found[:_AT_ONCE]
+
+    def forget(self) -> None:
+        """Forget what is known: somebody else has changed the session."""
+        self.latest = None
+        for each in self.waiting:
+            each.known = None
+
+
+@dataclass(slots=True)
+class _Merged:
+    """Several changes as one."""
+
+    before: Session | None
+    session: Session | None
+    changed: bool = False
+    runs: list[tuple[Stored, Run]] = field(default_factory=list["tuple[Stored, Run]"])
+    turns: list[Turn] = field(default_factory=list[Turn])
+    events: list[Event] = field(default_factory=list[Event])
+
+    @property
+    def size(self) -> int:
+        """How many rows it writes."""
+        return len(self.runs) + len(self.turns) + 2
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to write."""
+        return not (self.changed or self.runs)
+
+    @property
+    def long(self) -> bool:
+        """Whether a text of it is kept apart from its row."""
+        return (
+            any(has_long(run) for _, run in self.runs)
+            or any(is_long(turn.text) for turn in self.turns)
+            or long_events(self.events)
+        )
+
+    def add(self, seen: Stored, change: Change) -> None:
+        """Add a change that was decided on what the ones before make of the session."""
+        if change.run is not None:
+            self.runs.append((seen, change.run))
+        if change.session is not None:
+            self.session = change.session.counting(turns=len(change.turns), events=len(change.events))
+            self.changed = True
+            self.turns += change.turns
+            self.events += change.events
+
+
+class SessionWriter:
+    """Commits what is decided."""
+
+    def __init__(
+        self,
+        tables: Tables,
+        rows: SessionRows,
+        failed: FailedRuns,
+        load: Load,
+        committed: Committed | None,
+        run_changed: RunChanged | None,
+        doubted: Doubted | None,
+    ) -> None:
+        self._tables = tables
+        self._rows = rows
+        self._failed = failed
+        self._load = load
+        self._committed = committed
+        self._run_changed = run_changed
+        self._doubted = doubted
+        self._lanes: dict[str, _Lane] = {}
+
+    async def update(self, workspace: str, session_id: str, own: Update) -> Stored:
+        """Commit what is decided and return what is then stored.
+
+        Raises:
+            Unavailable: Others kept changing the session, or the storage cannot be reached.
+            TooLarge: The run or the session is too large to be stored.
+        """
+        key = partition_of(workspace, session_id)
+        lane = self._lanes.setdefault(key, _Lane())
+        lane.waiting.append(own)
+        try:
+            async with lane.lock:
+                if not own.settled:
+                    await self._lead(workspace, session_id, lane, own)
+        finally:
+            if own in lane.waiting:
+                lane.waiting.remove(own)
+            if not lane.waiting:
+                self._lanes.pop(key, None)
+        if own.error is not None:
+            raise own.error
+        if own.result is None:
+            msg = "a change came to nothing"
+            raise RuntimeError(msg)
+        return own.result
+
+    async def _lead(self, workspace: str, session_id: str, lane: _Lane, own: Update) -> None:
+        """Make the change, and those behind it with it, whose callers then find them made."""
+        loop = asyncio.get_running_loop()
+        give_up, pause, alone = loop.time() + _PATIENCE_S, _FIRST_PAUSE_S, False
+        while True:
+            batch = [own] if alone else lane.batch(own)
+            try:
+                await self._together(workspace, session_id, lane, batch)
+            except (RowChanged, RowExists):
+                lane.forget()
+                if loop.time() >= give_up:
+                    msg = "The session is being changed by too many at once; try again."
+                    raise Unavailable(msg, code="session_busy", retry_after_s=1) from None
+                await asyncio.sleep(random.uniform(0, pause))  # noqa: S311 - spreads writers, guards nothing
+                pause = min(pause * 2, _LONGEST_PAUSE_S)
+            except RowTooLarge:
+                if len(batch) == 1:
+                    msg = "The query and its answer are too large to be stored."
+                    raise TooLarge(msg) from None
+                alone = True
+            except Exception as error:
+                lane.forget()
+                for each in batch:
+                    each.error = error
+                lane.waiting = [each for each in lane.waiting if not each.settled]
+                raise
+            except BaseException:
+                lane.forget()  # whether it took effect is not known
+                raise
+            else:
+                lane.waiting = [each for each in lane.waiting if not each.settled]
+                return
+
+    async def _together(self, workspace: str, session_id: str, lane: _Lane, batch: Sequence[Update]) -> None:
+        seen = await self._seen(workspace, session_id, lane, batch)
+        merged = _Merged(seen[0].session, seen[0].session)
+        refused: dict[Update, Exception] = {}
+        decided: list[tuple[Update, Stored, Run | None]] = []
+        for update, found in zip(batch, seen, strict=True):
+            if merged.size >= _MOST_WRITES:
+                break  # its turn is with the next ones
+            found = replace(found, session=merged.session)  # noqa: PLW2901 - as those before it leave it
+            try:
+                change = update.decide(found)
+            except Exception as error:  # noqa: BLE001 - its caller's alone
+                refused[update] = error
+                continue
+            if change is not None:
+                merged.add(found, change)
+            decided.append((update, found, change.run if change else None))
+        etags = await self._commit(merged, seen[0].session_etag) if not merged.empty else {}
+        session_etag = etags.get("", seen[0].session_etag)
+        lane.latest = (merged.session, session_etag)
+        for update, error in refused.items():
+            update.error = error
+        for update, found, run in decided:
+            run_etag = etags[run.id] if run is not None else found.run_etag
+            update.result = Stored(merged.session, run or found.run, session_etag, run_etag)
+
+    async def _seen(self, workspace: str, session_id: str, lane: _Lane, batch: Sequence[Update]) -> Sequence[Stored]:
+        """Return the session and each change's run, reading only what is not known."""
+        first = batch[0]
+        if lane.latest is None:
+            known = first.known or await self._load(workspace, session_id, first.run_id)
+            first.known = known
+            lane.latest = (known.session, known.session_etag)
+        session, etag = lane.latest
+        unknown = [each for each in batch if each.known is None and each.run_id is not None]
+        loaded = await asyncio.gather(*(self._load(workspace, session_id, each.run_id) for each in unknown))
+        for each, stored in zip(unknown, loaded, strict=True):
+            each.known = stored
+        nothing = Stored(None, None)
+        return [replace(each.known or nothing, session=session, session_etag=etag) for each in batch]
+
+    async def _commit(self, merged: _Merged, session_etag: str) -> dict[str, str]:
+        """Commit the changes in one transaction; return the new ETags by run, and the session's under ''."""
+        before, session = merged.before, merged.session
+        if session is None:
+            msg = "a run without a session"
+            raise RuntimeError(msg)
+        if merged.long and not (before or session).long_texts:
+            session = merged.session = replace(session, long_texts=True)
+            if before is not None:
+                # Before the first long text is kept, or erasing the session would not look for it.
+                flagged = self._rows.session_row(replace(before, long_texts=True), session_etag)
+                [session_etag] = await self._tables.commit(TABLE, [_put(flagged)])
+                if not merged.changed:
+                    merged.changed = True
+        elif before is not None and before.long_texts and not session.long_texts:
+            session = merged.session = replace(session, long_texts=True)
+        for seen, run in merged.runs:
+            if run.dead and not (seen.run and seen.run.dead):
+                await self._failed.enter(run)
+        writes: list[Write] = [_put(await self._rows.run_row(run, seen.run_etag)) for seen, run in merged.runs]
+        if merged.changed:
+            writes.append(_put(self._rows.session_row(session, session_etag)))
+            first = session.turns - len(merged.turns)
+            for number, turn in enumerate(merged.turns, first):
+                writes.append(Insert(await self._rows.turn_row(session, number, turn)))
+            if merged.events:
+                first = session.events - len(merged.events)
+                writes.append(Insert(await self._rows.event_row(session, first, merged.events)))
+        try:
+            etags = await self._tables.commit(TABLE, writes)
+        except BaseException:
+            if self._doubted is not None:
+                self._doubted(session.workspace, session.id)
+            raise
+        self._announce(merged, session)
+        found = {run.id: etag for (_, run), etag in zip(merged.runs, etags, strict=False)}
+        return found | ({"": etags[len(merged.runs)]} if merged.changed else {})
+
+    def _announce(self, merged: _Merged, session: Session) -> None:
+        if merged.events and self._committed is not None:
+            self._committed(session, merged.events)
+        if self._run_changed is not None:
+            for seen, run in merged.runs:
+                self._run_changed(seen.run, run)
+
+
+def _put(row: Row) -> Write:
+    return Replace(row) if row.etag else Insert(row)

@@ -1,0 +1,72 @@
+"""What goes on in a workspace at the moment: sessions that are open, runs that run, runs that wait."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from datetime import datetime
+
+from lifecycle.events.tally import Tally
+from llmops.budgets.waits import Waits
+from llmops.metrics.definitions import RUNNING
+from llmops.metrics.shared import SharedMetrics
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Runs that wait for a budget or an approval.
+
+    Attributes:
+        runs: How many.
+        longest_s: How long the first of them has, in seconds; 0 without any.
+    """
+
+    runs: int
+    longest_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Current:
+    """What goes on.
+
+    Attributes:
+        sessions_open: Sessions that were started and have not ended.
+        runs_running: Runs that run, as each worker last said: some seconds ago, as METRICS_EVERY_S has it.
+        waiting: Runs that wait.
+    """
+
+    sessions_open: int
+    runs_running: int
+    waiting: Waiting
+
+
+class Activity:
+    """Reads what goes on. Costs what runs and waits, not what is stored."""
+
+    def __init__(self, tally: Tally, metrics: SharedMetrics, waits: Waits) -> None:
+        self._tally = tally
+        self._metrics = metrics
+        self._waits = waits
+
+    async def read(self, workspace: str, now: datetime) -> Current:
+        """Return what goes on in the workspace."""
+        return Current(
+            *await asyncio.gather(
+                self.sessions_open(workspace), self.runs_running(workspace), self.waiting(workspace, now)
+            )
+        )
+
+    async def sessions_open(self, workspace: str) -> int:
+        """Return how many sessions are open."""
+        return await self._tally.open_sessions(workspace)
+
+    async def runs_running(self, workspace: str) -> int:
+        """Return how many runs run."""
+        series = await self._metrics.read(workspace)
+        return max(0, round(sum(value for key, (value, *_) in series.items() if key[0] == RUNNING.name)))
+
+    async def waiting(self, workspace: str, now: datetime) -> Waiting:
+        """Return which runs wait for a budget or an approval."""
+        begun = [wait.since async for wait, _ in self._waits.every(workspace)]
+        waits = [(now - moment).total_seconds() for moment in begun if moment is not None]
+        return Waiting(len(begun), max([0.0, *waits]))

@@ -1,0 +1,88 @@
+"""What alert rules can look at of a workspace as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from kernel.heartbeats import Heartbeats
+from lifecycle.measures.activity import Activity
+from lifecycle.measures.alarms import RegistryAlarms
+from lifecycle.registry.agents import AgentState
+from lifecycle.registry.counts import LifecycleCounts
+from llmops.alerts.metrics import FROM_REGISTRY, Metric
+from llmops.alerts.readings import WorkspaceFigures
+from llmops.budgets.positions import Positions
+
+_BUDGETS_A_PAGE = 100
+_AGENTS: Mapping[AgentState, Metric] = {
+    AgentState.REGISTERED: "agents_registered",
+    AgentState.PROVISIONING: "agents_provisioning",
+    AgentState.ACTIVE: "agents_active",
+    AgentState.IDLE: "agents_idle",
+    AgentState.DISABLED: "agents_disabled",
+    AgentState.FAILED: "agents_failed",
+}
+
+
+class WorkspaceState:
+    """Reads every metric of a workspace as a whole."""
+
+    def __init__(
+        self,
+        activity: Activity,
+        registry: RegistryAlarms,
+        counts: LifecycleCounts,
+        positions: Positions,
+        heartbeats: Heartbeats,
+    ) -> None:
+        self._activity = activity
+        self._registry = registry
+        self._counts = counts
+        self._positions = positions
+        self._heartbeats = heartbeats
+
+    @property
+    def sources(self) -> Mapping[Metric, WorkspaceFigures]:
+        """Where each metric comes from."""
+        agents: list[Metric] = ["agents", *_AGENTS.values()]
+        return {
+            **dict.fromkeys(FROM_REGISTRY, self._registry.figures),
+            **dict.fromkeys(agents, self._agents),
+            "sessions_open": self._sessions,
+            "runs_running": self._running,
+            "runs_waiting": self._waiting,
+            "longest_wait_s": self._waiting,
+            "budget_used_share": self._budgets,
+            "timers_failing": self._timers,
+        }
+
+    async def _sessions(self, workspace: str, since: datetime, now: datetime) -> Mapping[Metric, float]:
+        return {"sessions_open": float(await self._activity.sessions_open(workspace))}
+
+    async def _running(self, workspace: str, since: datetime, now: datetime) -> Mapping[Metric, float]:
+        return {"runs_running": float(await self._activity.runs_running(workspace))}
+
+    async def _waiting(self, workspace: str, since: datetime, now: datetime) -> Mapping[Metric, float]:
+        waiting = await self._activity.waiting(workspace, now)
+        return {"runs_waiting": float(waiting.runs), "longest_wait_s": waiting.longest_s}
+
+    async def _agents(self, workspace: str, since: datetime, now: datetime) -> Mapping[Metric, float]:
+        states = (await self._counts.read(workspace, now, 1)).states
+        found: dict[Metric, float] = {metric: float(states.get(state, 0)) for state, metric in _AGENTS.items()}
+        found["agents"] = float(sum(states.values()))
+        return found
+
+    async def _budgets(self, workspace: str, since: datetime, now: datetime) -> Mapping[Metric, float]:
+        """Return the used share of the limit that is nearest to its end; nothing without any."""
+        shares: list[float] = []
+        after: str | None = None
+        while True:
+            positions, after = await self._positions.list(workspace, _BUDGETS_A_PAGE, after)
+            shares += [each.spent / each.limit if each.limit else 1.0 for each in positions]
+            if after is None:
+                return {"budget_used_share": max(shares)} if shares else {}
+
+    async def _timers(self, workspace: str, since: datetime, now: datetime) -> Mapping[Metric, float]:
+        beats = await self._heartbeats.all()
+        return {"timers_failing": float(sum(beat.failing or beat.overdue(now) for beat in beats))}

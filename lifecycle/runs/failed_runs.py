@@ -1,0 +1,183 @@
+"""Failed runs, from their rows: listed, redriven and dismissed, whatever became of their messages."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from kernel.clock import Clock
+from kernel.errors import Conflict, NotFound
+from kernel.journal import Event
+from lifecycle.conversations import run as runs
+from lifecycle.conversations.directory import Directory
+from lifecycle.conversations.failures import FailedRun, FailedRuns
+from lifecycle.conversations.run import Run, RunState
+from lifecycle.conversations.session import SessionState
+from lifecycle.conversations.store import Change, Conversations, Stored
+from lifecycle.conversations.submission import Send, Submission, submission_of
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A failed run, or a message that the queue gave up on, as its workspace sees it.
+
+    Attributes:
+        id: Names it in `redrive` and `discard`: the run's id, or the number of a message that has no failed run.
+        workspace: Whose it is; what cannot be read belongs to `default`.
+        code: Why it is here: the run's error code, `redriven` for a run that is queued again, `invalid_message` for
+            what can never be run, `not_accepted` for what never became a run, `workspace_not_allowed` or
+            `invalid_signature` for what may not name the workspace that it names, or `not_needed` when its run goes on
+            or has ended without it.
+        detail: The same in a sentence.
+        redrivable: Whether redriving makes sense.
+        run_id: Its run; None when it cannot be read.
+        session_id: Its session, if it has one.
+        agent: The agent asked; None when it cannot be read.
+        deliveries: How often the run was attempted, or the message delivered.
+        enqueued_at: When the run was accepted, or the message put on the queue.
+    """
+
+    id: str
+    workspace: str
+    code: str
+    detail: str
+    redrivable: bool
+    run_id: str | None
+    session_id: str | None
+    agent: str | None
+    deliveries: int
+    enqueued_at: datetime
+
+
+class FailedRunLetters:
+    """Lists, redrives and dismisses failed runs."""
+
+    def __init__(self, index: FailedRuns, conversations: Conversations, directory: Directory, clock: Clock) -> None:
+        self._index = index
+        self._conversations = conversations
+        self._directory = directory
+        self._clock = clock
+
+    async def page(self, workspace: str, after: str, limit: int) -> tuple[Sequence[tuple[str, DeadLetter]], str | None]:
+        """Return up to `limit` failed runs with their positions, and the position to continue after; None at the end.
+
+        A page can be short, even empty, before the end: entries of runs that go on are passed over, and removed.
+        """
+        entries = await self._index.after(workspace, after, limit)
+        found = await asyncio.gather(*(self._letter(entry) for entry in entries))
+        letters = [(entry.key, letter) for entry, letter in zip(entries, found, strict=True) if letter is not None]
+        return letters, entries[-1].key if len(entries) == limit else None
+
+    async def session_of(self, workspace: str, run_id: str) -> str | None:
+        """Return the session that a run is in, or None when there is no such run."""
+        place = await self._directory.find_run(workspace, run_id)
+        return place.session_id if place else None
+
+    async def redrive(self, workspace: str, run_id: str, send: Send) -> Submission:
+        """Queue the run again: it is attempted as often again as a new one, and its attempts go on counting.
+
+        The run is queued first and leaves the list last: stopped in between, it is listed and can be redriven again.
+
+        Raises:
+            NotFound: There is no such failed run.
+            Conflict: Its session has ended.
+            Unavailable: The broker did not accept the message.
+        """
+        session_id = await self.session_of(workspace, run_id)
+        if session_id is None:
+            raise _none(run_id)
+
+        def decide(stored: Stored) -> Change | None:
+            run, session = stored.run, stored.session
+            if run is None or session is None or session.state is SessionState.ERASED:
+                raise _none(run_id)
+            if run.state is not RunState.FAILED:
+                return None
+            if not run.dead:
+                raise _none(run_id)
+            return redriven(stored, self._clock())
+
+        stored = await self._conversations.update(workspace, session_id, run_id, decide)
+        run = stored.run
+        entry = await self._index.find(run) if run else None
+        if run is None or entry is None:
+            raise _none(run_id)
+        submission = submission_of(run)
+        if run.state is RunState.QUEUED:
+            await send(submission)
+        await self._index.remove(entry)
+        return submission
+
+    async def forget(self, run: Run) -> None:
+        """Take a run that was redriven otherwise off the list."""
+        if (entry := await self._index.find(run)) is not None:
+            await self._index.remove(entry)
+
+    async def dismiss(self, workspace: str, run_id: str) -> DeadLetter:
+        """Take the run off the list for good and return it as it stood there; it stays failed.
+
+        Raises:
+            NotFound: There is no such failed run.
+        """
+        session_id = await self.session_of(workspace, run_id)
+        stored = await self._conversations.load(workspace, session_id, run_id) if session_id else Stored(None, None)
+        entry = await self._index.find(stored.run) if stored.run else None
+        letter = await self._letter(entry) if entry else None
+        if session_id is None or entry is None or letter is None:
+            raise _none(run_id)
+
+        def decide(stored: Stored) -> Change | None:
+            if stored.run is None or not stored.run.dead:
+                return None
+            return Change(run=replace(stored.run, last=replace(stored.run.last, dead=False)))
+
+        await self._conversations.update(workspace, session_id, run_id, decide)
+        await self._index.remove(entry)
+        return letter
+
+    async def _letter(self, entry: FailedRun) -> DeadLetter | None:
+        stored = await self._conversations.load(entry.workspace, entry.session_id, entry.run_id)
+        run, session = stored.run, stored.session
+        again = run is not None and run.state is RunState.QUEUED and run.redriven > 0
+        if run is None or session is None or not (run.dead or again):
+            if run is None or run.finished:
+                await self._index.remove(entry)
+            return None
+        code, detail = "redriven", "It is queued again; redrive it once more if its message was lost."
+        if not again and run.error is not None:
+            code, detail = run.error.code, run.error.detail
+        return DeadLetter(
+            run.id,
+            run.workspace,
+            code,
+            detail,
+            redrivable=not session.over,
+            run_id=run.id,
+            session_id=run.session_id,
+            agent=run.agent,
+            deliveries=run.attempt,
+            enqueued_at=run.created_at,
+        )
+
+
+def redriven(stored: Stored, now: datetime) -> Change | None:
+    """Return the change that queues a failed run again; None where it is not failed.
+
+    Raises:
+        Conflict: Its session has ended.
+    """
+    run, session = stored.run, stored.session
+    if run is None or session is None or run.state is not RunState.FAILED:
+        return None
+    if session.over:
+        msg = f"Its session has ended ({session.end_reason}); submit the query to a new one."
+        raise Conflict(msg, code="session_ended")
+    times = run.redriven + 1
+    event = Event("run.queued", {"run_id": run.id, "redriven": times}, now)
+    return Change(replace(session.counting(pending=1), last_activity=now), runs.requeued(run, times), events=[event])
+
+
+def _none(run_id: str) -> NotFound:
+    return NotFound(f"There is no failed run {run_id!r} to be redriven.", code="dead_letter_not_found")

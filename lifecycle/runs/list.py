@@ -1,0 +1,86 @@
+"""Listing runs by agent, session, user and state, at a bounded cost a page."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lifecycle.conversations.directory import Directory
+    from lifecycle.conversations.run import Run, RunState
+    from lifecycle.conversations.store import Conversations
+
+MOST_LOOKED_AT = 200
+"""Runs that one page looks at for those in a state, which only the runs themselves know."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunFilter:
+    """Which runs to list; None for any."""
+
+    state: RunState | None = None
+    agent: str | None = None
+    user_id: str | None = None
+
+
+class RunList:
+    """Lists runs; of their long texts there is the beginning."""
+
+    def __init__(self, conversations: Conversations, directory: Directory) -> None:
+        self._conversations = conversations
+        self._directory = directory
+
+    async def page(
+        self, workspace: str, wanted: RunFilter, limit: int, after: str | None
+    ) -> tuple[Sequence[Run], str | None]:
+        """Return up to `limit` runs, newest first, and the token to continue after; None at the end.
+
+        In a page those in flight come first. A page can be short, even empty, before the end: runs in a state are
+        looked for among a bounded number.
+        """
+        found: list[Run] = []
+        looked_at = 0
+        while True:
+            entries, following = await self._directory.runs(
+                workspace, agent=wanted.agent, user_id=wanted.user_id, limit=limit, after=after
+            )
+            loaded = await asyncio.gather(
+                *(self._conversations.run(workspace, entry.session_id, entry.run_id, texts=False) for entry in entries)
+            )
+            for entry, run in zip(entries, loaded, strict=True):
+                if run is None or wanted.state not in (None, run.state):
+                    continue
+                found.append(run)
+                if len(found) == limit:
+                    last = entry is entries[-1] and following is None
+                    return in_flight_first(found), None if last else entry.key
+            after = following
+            looked_at += len(entries)
+            if after is None or wanted.state is None or looked_at >= MOST_LOOKED_AT:
+                return in_flight_first(found), after
+
+    async def of_session(
+        self, workspace: str, session_id: str, wanted: RunFilter, limit: int, after: int | None
+    ) -> tuple[Sequence[Run], int | None]:
+        """Return up to `limit` of the session's runs, newest first, and the number to continue below; None at the end.
+
+        It reads all runs of the session, however many are wanted.
+        """
+        found = [
+            run
+            async for run in self._conversations.runs(workspace, session_id, texts=False)
+            if (after is None or run.number < after)
+            and wanted.state in (None, run.state)
+            and wanted.agent in (None, run.agent)
+            and wanted.user_id in (None, run.user_id)
+        ]
+        found.sort(key=lambda run: -run.number)
+        shown = found[:limit]
+        return in_flight_first(shown), shown[-1].number if len(found) > limit else None
+
+
+def in_flight_first(runs: Sequence[Run]) -> Sequence[Run]:
+    """Return the runs with those that are not finished before the others, else in the order they are in."""
+    return sorted(runs, key=lambda run: run.finished)

@@ -1,0 +1,55 @@
+"""Which tool calls need an approval, as specs and a workspace's policy say it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+
+from lifecycle.tools.conditions import MAX_LENGTH, check_condition, holds
+
+OnExpiry = Literal["reject", "escalate", "keep"]
+LINK = "link"
+"""Among approvers: whoever has the link that the notification carries."""
+
+Pattern = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.*?-]{1,128}$")]
+Approver = Annotated[str, StringConstraints(pattern=r"^(?:link|(?:user|role|group):[^\s:][^\n]{0,255})$")]
+Condition = Annotated[str, Field(max_length=MAX_LENGTH), AfterValidator(check_condition)]
+
+
+class ApprovalRule(BaseModel):
+    """Tool calls that need an approval, and on what terms it is decided.
+
+    Attributes:
+        tools: Names of tools; `*` and `?` stand for any characters, and any one.
+        when: A condition in CEL over the call's arguments, like `amount > 100`; None for every call.
+        approvers: Who may decide, level by level: `user:…`, `role:…`, `group:…`, or `link` for whoever has the link of
+            the notification; none for anybody in the workspace.
+        expires_s: Seconds that each level has to decide.
+        on_expiry: What then: `reject` the call, `escalate` to the next level and reject after the last, or `keep`
+            waiting.
+        not_requester: Whether whoever asked the agent may not decide.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+    tools: Annotated[tuple[Pattern, ...], Field(min_length=1, max_length=64)]
+    when: Condition | None = None
+    approvers: Annotated[
+        tuple[Annotated[tuple[Approver, ...], Field(min_length=1, max_length=32)], ...], Field(max_length=5)
+    ] = ()
+    expires_s: int = Field(default=86_400, ge=1, le=31_536_000)
+    on_expiry: OnExpiry = "reject"
+    not_requester: bool = False
+
+    def covers(self, tool: str, arguments: Mapping[str, Any]) -> bool:
+        """Return whether a call needs an approval by this rule."""
+        named = any(fnmatchcase(tool, pattern) for pattern in self.tools)
+        return named and (self.when is None or holds(self.when, arguments))
+
+
+def covering(rules: Sequence[ApprovalRule], tool: str, arguments: Mapping[str, Any]) -> ApprovalRule | None:
+    """Return the first rule by which a call needs an approval; None where none says so."""
+    return next((rule for rule in rules if rule.covers(tool, arguments)), None)

@@ -1,0 +1,80 @@
+"""The rules that every workspace has without setting any. docs/llmops.md shows this table.
+
+Nothing is stored of them: setting a rule of the same name takes the place of one, and removing that brings it back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from llmops.alerts.rules import AlertRule
+
+_HOUR = 3600
+_DAY = 86400
+_QUARTER = 900
+
+
+def default_rules(*, latency_ms: int, enabled: bool = True) -> Mapping[str, AlertRule]:
+    """Return the default rules by name.
+
+    Args:
+        latency_ms: What agents are to answer 95 % of their runs in, unless their specs say otherwise.
+        enabled: Whether they are switched on.
+    """
+
+    def rule(description: str, **fields: object) -> AlertRule:
+        values = {"window_s": _QUARTER, "cooldown_s": _HOUR, "enabled": enabled, "description": description}
+        return AlertRule.model_validate(values | fields)
+
+    return {
+        "default-budget": rule(
+            "See GET usage for which budget it is; runs wait when it is used up.",
+            metric="budget_used_share",
+            condition="gte",
+            threshold=0.9,
+            cooldown_s=_DAY,
+        ),
+        "default-dead-letters": rule(
+            "See GET dead-letters for why; redrive them once that is mended.",
+            metric="dead_letters",
+            condition="gt",
+            threshold=0,
+            severity="critical",
+        ),
+        "default-error-rate": rule(
+            "See GET performance and the runs' error codes.",
+            metric="error_rate",
+            condition="gt",
+            threshold=0.05,
+            window_s=_HOUR,
+            min_runs=20,
+        ),
+        "default-latency": rule(
+            "See GET performance for which agent it is, and its insights for why.",
+            metric="latency_p95_ms",
+            condition="gt",
+            threshold=latency_ms,
+            min_runs=5,
+        ),
+        "default-timers": rule(
+            "See GET status for which timer it is, and the logs for why.",
+            metric="timers_failing",
+            condition="gt",
+            threshold=0,
+            severity="critical",
+        ),
+        "default-unpriced": rule(
+            "Their costs are in no sum; set a rate with PUT prices/MODEL.",
+            metric="unpriced_calls",
+            condition="gt",
+            threshold=0,
+            window_s=_HOUR,
+            cooldown_s=_DAY,
+        ),
+        "default-waiting": rule(
+            "Raise the budget they wait for, or approve them.",
+            metric="longest_wait_s",
+            condition="gt",
+            threshold=_HOUR,
+        ),
+    }

@@ -1,0 +1,86 @@
+"""Reading what rules look at."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from llmops.alerts.metrics import FROM_LEDGER, WHOLE_WORKSPACE, Metric, value_of
+from llmops.alerts.rules import AlertRule
+from llmops.alerts.store import Alert
+from llmops.facts.figures import Figures
+from llmops.facts.summary import Summary
+from llmops.facts.sums import Cell
+from llmops.performance.monitor import total
+from llmops.reports.daily import DailyCosts
+from llmops.spend.groups import Group
+from llmops.spend.usage import Spend
+
+WorkspaceFigures = Callable[[str, datetime, datetime], Awaitable[Mapping[Metric, float]]]
+"""Returns metrics of a workspace since a time, up to now; what is not known is left out."""
+Workspaces = Callable[[], AsyncIterator[str]]
+"""Yields the workspaces in which the default rules are evaluated; one may come more than once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Where metrics come from.
+
+    Attributes:
+        figures: What facts add up to, by the minute and by the hour.
+        costs: What facts add up to by the day.
+        others: Where each metric of WHOLE_WORKSPACE comes from.
+        workspaces: See Workspaces.
+    """
+
+    figures: Figures
+    costs: DailyCosts
+    others: Mapping[Metric, WorkspaceFigures]
+    workspaces: Workspaces
+
+
+class Readings:
+    """What rules look at, at one moment; what several look at is read once."""
+
+    def __init__(self, sources: Sources, now: datetime) -> None:
+        self._sources = sources
+        self._now = now
+        self._windows: dict[tuple[str, str | None, int], asyncio.Future[Sequence[Cell]]] = {}
+        self._days: dict[str, asyncio.Future[dict[date, dict[Group, Spend]]]] = {}
+        self._others: dict[tuple[WorkspaceFigures, str, int], asyncio.Future[Mapping[Metric, float]]] = {}
+
+    async def value(self, alert: Alert) -> float | None:
+        """Return the rule's metric; None when there is no data."""
+        rule = alert.rule
+        if rule.metric in WHOLE_WORKSPACE:
+            return (await self._other(alert.workspace, rule)).get(rule.metric)
+        if rule.metric in FROM_LEDGER:
+            summary = Summary(spend=await self._spent_today(alert.workspace, rule))
+        else:
+            summary = total([cell for cell in await self._cells(alert.workspace, rule) if rule.covers(cell.agent)])
+        return value_of(rule.metric, summary, rule.window_s, rule.min_runs)
+
+    async def _other(self, workspace: str, rule: AlertRule) -> Mapping[Metric, float]:
+        source = self._sources.others[rule.metric]
+        key = (source, workspace, rule.window_s)
+        if key not in self._others:
+            reading = source(workspace, self._now - timedelta(seconds=rule.window_s), self._now)
+            self._others[key] = asyncio.ensure_future(reading)
+        return await self._others[key]
+
+    async def _cells(self, workspace: str, rule: AlertRule) -> Sequence[Cell]:
+        agent = None if rule.of_several else rule.agent
+        key = (workspace, agent, rule.window_s)
+        if key not in self._windows:
+            since = self._now - timedelta(seconds=rule.window_s)
+            self._windows[key] = asyncio.ensure_future(self._sources.figures.window(workspace, agent, since, self._now))
+        return await self._windows[key]
+
+    async def _spent_today(self, workspace: str, rule: AlertRule) -> Spend:
+        if workspace not in self._days:
+            today = self._now.date()
+            self._days[workspace] = asyncio.ensure_future(self._sources.costs.sums(workspace, today, today, today))
+        sums = [item for groups in (await self._days[workspace]).values() for item in groups.items()]
+        return sum((spend for group, spend in sums if rule.covers(group.agent)), Spend())

@@ -1,0 +1,60 @@
+"""Every event that channels can be sent: its name, and when it comes. docs/llmops.md shows this table.
+
+The stream of events has more of them (docs/events.md); what is here is for people.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from types import MappingProxyType
+
+from kernel.errors import InvalidInput
+
+EVENTS: Mapping[str, str] = MappingProxyType(
+    {
+        "alert.fired": "An alert rule's condition holds",
+        "alert.resolved": "It does not any more, or the rule was switched off or removed",
+        "budget.threshold": "A share of a budget is spent",
+        "budget.blocked": "A run waits because a budget is used up",
+        "budget.degraded": "A run goes on with less, because much of a budget is used up",
+        "approval.requested": "A tool call, or a step of a budget, waits for a decision",
+        "report.ready": "A day, week or month has ended and its report is complete",
+        "channel.test": "Somebody asked for a test of the channel",
+    }
+)
+MAX_PATTERNS = 50
+_PATTERN = re.compile(r"\*|[a-z0-9_]+(?:\.[a-z0-9_]+)*(?:\.\*)?")
+_NEAR = 3
+
+
+def matches(pattern: str, event: str) -> bool:
+    """Return whether a channel's pattern names the event: `*` any, `budget.*` any below, else the very name."""
+    return pattern in ("*", event) or (pattern.endswith(".*") and event.startswith(pattern[:-1]))
+
+
+def check_patterns(patterns: Sequence[str]) -> None:
+    """Check that there are patterns, not too many, and that each matches an event that there is.
+
+    Raises:
+        InvalidInput: `invalid_events` for what is no pattern, `unknown_event` for one that nothing matches.
+    """
+    if not 1 <= len(patterns) <= MAX_PATTERNS or not all(_PATTERN.fullmatch(pattern) for pattern in patterns):
+        rule = f"1 to {MAX_PATTERNS} patterns like 'budget.*', 'alert.fired' or '*'"
+        raise InvalidInput(f"events holds {rule}.", code="invalid_events", fields={"/events": rule})
+    unknown = {
+        f"/events/{number}": _instead(pattern)
+        for number, pattern in enumerate(patterns)
+        if not any(matches(pattern, event) for event in EVENTS)
+    }
+    if unknown:
+        msg = "No notification has such an event: nothing would ever come of it."
+        raise InvalidInput(msg, code="unknown_event", fields=unknown)
+
+
+def _instead(pattern: str) -> str:
+    """Return what can be asked for instead: what is spelt nearly so, or else everything there is."""
+    families = sorted({f"{event.split('.')[0]}.*" for event in EVENTS})
+    near = get_close_matches(pattern, [*EVENTS, *families], _NEAR, 0.6)
+    return f"matches no event; did you mean {' or '.join(near)}?" if near else f"matches none of {', '.join(EVENTS)}"

@@ -1,0 +1,98 @@
+"""Listing runs: newest first, those in flight before others, at a bounded cost a page."""
+
+from __future__ import annotations
+
+from kernel.tables import Span, every
+from lifecycle.conversations.run import RunState
+from lifecycle.runs.list import MOST_LOOKED_AT, RunFilter
+from tests.lifecycle.app import App
+from tests.lifecycle.doubles import CountingTables, spec
+
+
+async def several(app: App, count: int = 12) -> list[str]:
+    """Submit runs of two agents, users and sessions, answer all but the second, and return their ids in order."""
+    await app.declare()
+    await app.declare("other", spec())
+    ids: list[str] = []
+    for n in range(count):
+        agent = "bot" if n % 2 else "other"
+        accepted = await app.submit(f"Q{n}", agent=agent, session_id=f"s-{agent}", user_id="ann" if n % 2 else "bob")
+        ids.append(accepted.run.id)
+        if n != 1:
+            await app.deliver(app.queue.sent[-1])
+        app.clock.move(seconds=1)
+    return ids
+
+
+async def pages(app: App, wanted: RunFilter, limit: int) -> list[list[str]]:
+    found: list[list[str]] = []
+    after: str | None = None
+    while True:
+        page, after = await app.services.run_list.page("default", wanted, limit, after)
+        found.append([run.id for run in page])
+        if after is None:
+            return found
+
+
+async def test_every_run_is_listed_once_newest_first() -> None:
+    """However long the pages are; another workspace sees none."""
+    app = App()
+    ids = await several(app)
+    for limit in (1, 5, 12, 50):
+        listed = [run for page in await pages(app, RunFilter(), limit) for run in page]
+        assert sorted(listed) == sorted(ids)
+    assert [run for page in await pages(app, RunFilter(), 1) for run in page] == ids[::-1]
+    assert await app.services.run_list.page("team", RunFilter(), 10, None) == ([], None)
+
+
+async def test_runs_in_flight_come_first() -> None:
+    """In a page, whenever they were accepted."""
+    app = App()
+    ids = await several(app)
+    (page,) = await pages(app, RunFilter(), 50)
+    in_session, _ = await app.services.run_list.of_session("default", "s-bot", RunFilter(), 50, None)
+
+    # The second run was queued; what came later in its session had it run first.
+    states = [(await app.services.desk.get("default", run)).state for run in page]
+    assert states == sorted(states, key=lambda state: state in {RunState.SUCCEEDED, RunState.FAILED})
+    assert [run.id for run in in_session] == [run for run in ids[::-1] if run in {each.id for each in in_session}]
+
+
+async def test_runs_are_filtered_by_agent_user_session_and_state() -> None:
+    """Each narrows the list."""
+    app = App()
+    ids = await several(app)
+    waiting = (await app.submit("Q", session_id="new")).run.id
+    odd = [run for n, run in enumerate(ids) if n % 2]
+
+    assert [run for page in await pages(app, RunFilter(agent="bot"), 4) for run in page] == [waiting, *odd[::-1]]
+    assert [run for page in await pages(app, RunFilter(user_id="ann"), 4) for run in page] == odd[::-1]
+    assert [run for page in await pages(app, RunFilter(RunState.QUEUED), 4) for run in page] == [waiting]
+    first, after = await app.services.run_list.of_session("default", "s-bot", RunFilter(), 2, None)
+    rest, _ = await app.services.run_list.of_session("default", "s-bot", RunFilter(), 50, after)
+    assert [run.id for run in [*first, *rest]] == odd[::-1]
+
+
+async def test_a_page_reads_a_bounded_number_of_runs() -> None:
+    """Also when none is in the state that is asked for."""
+    tables = CountingTables()
+    app = App(tables)
+    await app.declare()
+    for _ in range(MOST_LOOKED_AT + 60):
+        await app.submit()
+    tables.reset()
+    found, after = await app.services.run_list.page("default", RunFilter(RunState.FAILED), 50, None)
+
+    assert (found, after is not None) == ([], True)
+    assert tables.operations["get conversations"] <= MOST_LOOKED_AT + 50
+
+
+async def test_an_erased_run_is_not_listed() -> None:
+    """Nor does an entry of it stay."""
+    app = App()
+    await several(app, 4)
+    for session in ("s-bot", "s-other"):
+        await app.services.session_erasure.erase("default", session)
+
+    assert await pages(app, RunFilter(), 10) == [[]]
+    assert [row async for row in every(app.tables, "runs", Span("0", partition_before="~"))] == []

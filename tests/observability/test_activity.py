@@ -1,0 +1,98 @@
+"""What goes on at the moment: open sessions, running and waiting runs, wherever they begin and end."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+from lifecycle.conversations.run import RunState
+from lifecycle.measures.activity import Current, Waiting
+from llmops.alerts.metrics import WHOLE_WORKSPACE
+from llmops.budgets.rules import Budget, Limit, Scope
+from tests.lifecycle.app import App, Gate
+
+
+async def current(app: App) -> Current:
+    await app.services.publisher.flush()
+    return await app.services.activity.read("default", app.clock())
+
+
+async def test_open_sessions_are_those_that_have_not_ended() -> None:
+    """By request, by erasing while open, by erasing afterwards; counted from the beginning, events deleted or not."""
+    app = App(EVENTS_RETENTION_S=3600)
+    await app.declare()
+    for name in ("a", "b", "c", "d"):
+        await app.ask(session_id=name)
+    seen = [(await current(app)).sessions_open]
+    for name in ("a", "b"):
+        await app.services.session_end.end("default", name)
+        seen.append((await current(app)).sessions_open)
+    for name in ("b", "c"):  # one that had ended, and one that is open
+        await app.services.session_erasure.erase("default", name)
+        seen.append((await current(app)).sessions_open)
+    app.clock.move(days=3)
+    await app.services.event_retention.apply()
+    seen.append((await current(app)).sessions_open)
+
+    assert seen == [4, 3, 2, 2, 1, 1]
+    await app.aclose()
+
+
+async def test_running_runs_are_counted_while_they_run() -> None:
+    """As the worker itself and, once it has stored it, all others say; and no longer."""
+    app, gate = App(METRICS_EVERY_S=0.01), Gate()
+    await app.declare()
+    await app.submit()
+    worker = app.worker(gate=gate)
+    running = asyncio.create_task(app.process(app.queue.sent[-1], worker=worker))
+    await gate.entered.wait()
+    await worker.metrics.store()
+    during = [(await each.activity.read("default", app.clock())).runs_running for each in (worker, app.services)]
+    gate.open.set()
+    done = await running
+    await worker.metrics.store()
+    after = [(await each.activity.read("default", app.clock())).runs_running for each in (worker, app.services)]
+
+    assert done.state is RunState.SUCCEEDED
+    assert (during, after) == ([1, 1], [0, 0])
+    await worker.aclose()
+    await app.aclose()
+
+
+async def test_waiting_runs_are_counted_until_they_go_on() -> None:
+    """With how long the first of them has waited, by rules' metrics too."""
+    app = App(BUDGET_WAIT_S=0.05)
+    await app.declare()
+    budgets = app.services.budgets
+    await budgets.put("default", Budget(Scope("workspace"), (Limit("calls", "total", 1),)), None)
+    await app.ask()
+    await app.submit()
+    waits = await app.process(app.queue.sent[-1])
+    app.clock.move(minutes=5)
+    during = await current(app)
+    metrics = await _metrics(app)
+    await budgets.put("default", Budget(Scope("workspace"), (Limit("calls", "total", 9),)), None)
+    await app.services.run_resume.resume_in("default", app.queue.send)
+    after = await current(app)
+
+    assert waits.state is RunState.WAITING
+    assert (during.waiting, during.runs_running) == (Waiting(1, 300.0), 0)
+    assert after.waiting == Waiting(0, 0.0)
+    assert {
+        name: metrics[name] for name in ("runs_waiting", "longest_wait_s", "budget_used_share", "agents_active")
+    } == {
+        "runs_waiting": 1.0,
+        "longest_wait_s": 300.0,
+        "budget_used_share": 1.0,
+        "agents_active": 1.0,
+    }
+    assert set(metrics) | {"drift", "leaks"} == WHOLE_WORKSPACE, "drift is known after a look for it"
+    await app.aclose()
+
+
+async def _metrics(app: App) -> dict[str, float]:
+    found: dict[str, float] = {}
+    now = app.clock()
+    for source in set(app.services.workspace_state.sources.values()):
+        found |= dict(await source("default", now - timedelta(hours=1), now))
+    return found

@@ -1,0 +1,65 @@
+"""Alert rules at the edge: what they name is there or refused, and whom they reach is said."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import azure.functions as func
+
+from tests.triggers.conftest import Edge, request
+from triggers.http import alerts, channels
+
+RULE = {"metric": "runs", "condition": "gt", "threshold": 1}
+
+
+async def put(edge: Edge, name: str, body: Any) -> func.HttpResponse:
+    """Set the rule."""
+    return await edge("alerts_item", request(body, method="PUT", route={"name": name}))
+
+
+async def get(edge: Edge, name: str) -> Any:
+    """Return the rule as it is shown."""
+    answer = await edge("alerts_item", request(method="GET", route={"name": name}))
+    return json.loads(answer.get_body())
+
+
+async def test_a_rule_that_would_tell_nobody_is_refused() -> None:
+    """With each place that is wrong; nothing is stored."""
+    edge = Edge(alerts)
+    refused = await put(edge, "a", RULE | {"agent": "nobody", "channels": ["ops"]})
+    problem = json.loads(refused.get_body())
+    absent = await get(edge, "a")
+
+    assert (refused.status_code, problem["code"]) == (400, "unknown_reference")
+    assert [error["pointer"] for error in problem["errors"]] == ["/agent", "/channels/0"]
+    assert absent["code"] == "alert_not_found"
+
+
+async def test_whom_a_rule_reaches_is_shown_as_long_as_that_is_so() -> None:
+    """A channel that is removed later makes the rule misconfigured, for all to see."""
+    edge = Edge(alerts, channels)
+    channel = request({"url": "https://1.1.1.1/hook"}, method="PUT", route={"name": "ops"})
+    await edge("channels_item", channel)
+    before = json.loads((await put(edge, "a", RULE | {"channels": ["ops"]})).get_body())
+    await edge.services.channels.delete("default", "ops")
+    after = await get(edge, "a")
+
+    assert (before["recipients"], before["misconfigured"], before["default"]) == (["ops"], {}, False)
+    assert (after["recipients"], list(after["misconfigured"])) == ([], ["/channels/0"])
+
+
+async def test_default_rules_are_listed_and_can_be_set_otherwise() -> None:
+    """They cannot be removed; the one that took a default's place can, and the default is back."""
+    edge = Edge(alerts)
+    listed = json.loads((await edge("alerts_list", request(method="GET"))).get_body())["items"]
+    kept = await edge("alerts_item", request(method="DELETE", route={"name": "default-latency"}))
+    changed = await put(edge, "default-latency", RULE)
+    gone = await edge("alerts_item", request(method="DELETE", route={"name": "default-latency"}))
+    back = await get(edge, "default-latency")
+
+    assert all(each["default"] and each["created_at"] is None for each in listed)
+    assert "default-latency" in [each["name"] for each in listed]
+    assert (kept.status_code, changed.status_code, gone.status_code) == (409, 200, 204)
+    assert json.loads(kept.get_body())["code"] == "default_alert"
+    assert (back["default"], back["rule"]["metric"]) == (True, "latency_p95_ms")

@@ -1,0 +1,129 @@
+"""What the API takes and answers of approvals."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Literal, Self
+
+from pydantic import Field
+
+from lifecycle.approvals.decisions import Ruling
+from lifecycle.approvals.model import MAX_REASON, State
+from lifecycle.approvals.policy import Standing
+from lifecycle.approvals.store import Record
+from triggers.http.views import Body, Page, View
+
+
+class DecisionBody(Body):
+    """A decision: `approve`, `reject`, or `amend` with the arguments to call the tool with instead.
+
+    The model is told the reason of a rejection. `always` lets the same call pass from now on, `call` with the same
+    arguments and `tool` with any, until the agent's version changes; with `approve` only.
+    """
+
+    decision: Literal["approve", "reject", "amend"]
+    reason: str = Field(default="", max_length=MAX_REASON)
+    arguments: Mapping[str, Any] | None = None
+    always: Literal["call", "tool"] | None = None
+
+    def ruling(self) -> Ruling:
+        """Return what is decided."""
+        return Ruling(self.decision, self.reason, self.arguments, self.always)
+
+
+class DecisionView(View):
+    """What was decided, by whom and why; the hash is that of the arguments that it is about."""
+
+    decision: str
+    by: str
+    reason: str
+    at: datetime
+    arguments_hash: str
+
+
+class ExecutionView(View):
+    """What became of an approved call. `times` is more than 1 where a worker died before it could note the result."""
+
+    times: int
+    started_at: datetime
+    finished_at: datetime | None
+
+
+class ApprovalView(View):
+    """Something that waits for a person's decision, or did.
+
+    `arguments` are those to call the tool with, `asked_arguments` those that the model asked for where they were
+    amended; both are null once the session is erased. `approvers` may decide now; none are named for anybody in the
+    workspace.
+    """
+
+    id: str
+    state: State
+    kind: str
+    agent: str
+    version: str
+    tool: str
+    call_id: str
+    arguments: Mapping[str, Any] | None
+    asked_arguments: Mapping[str, Any] | None
+    arguments_hash: str
+    why: str
+    session_id: str
+    run_id: str
+    user_id: str | None
+    excerpt: str
+    cost_micro_usd: int
+    approvers: Sequence[str]
+    level: int
+    not_requester: bool
+    on_expiry: str
+    requested_at: datetime
+    expires_at: datetime | None
+    closed_at: datetime | None
+    decision: DecisionView | None
+    execution: ExecutionView | None
+
+    @classmethod
+    def of_record(cls, record: Record) -> Self:
+        """Return the view of a stored approval."""
+        approval = record.approval
+        return cls.of(
+            approval,
+            approval.subject,
+            approval.place,
+            approval.terms,
+            arguments=json.loads(record.arguments) if record.arguments else None,
+            asked_arguments=json.loads(record.asked) if record.asked else None,
+            user_id=approval.place.user_id or None,
+            excerpt=record.excerpt,
+            expires_at=approval.due,
+            approvers=approval.approvers,
+        )
+
+
+class ApprovalPage(Page[ApprovalView]):
+    """Approvals, those of the oldest runs first."""
+
+
+class StandingView(View):
+    """A call that needs nobody's decision while the agent has this version; an empty hash stands for any arguments."""
+
+    id: str
+    agent: str
+    version: str
+    tool: str
+    arguments_hash: str
+    by: str
+    approval_id: str
+    at: datetime
+
+    @classmethod
+    def of_standing(cls, standing: Standing) -> Self:
+        """Return the view of a standing rule."""
+        return cls.of(standing, id=standing.digest)
+
+
+class StandingPage(Page[StandingView]):
+    """Standing rules by agent; never more than a thousand."""
