@@ -55,17 +55,16 @@ async def test_arguments_are_hidden_unless_the_tool_shows_them() -> None:
     await app.aclose()
 
 
-async def test_a_call_that_needs_an_approval_is_not_made_without_one() -> None:
-    """The run fails for good and says why; the tool is not called."""
+async def test_a_call_that_its_tools_rule_lets_through_is_made() -> None:
+    """The rule looks at the arguments; the key that the tool is given names run and call."""
     app = extended()
     await app.declare(declared=spec(tools=("refund_order",), simulate={"call_tool": "refund_order"}))
     run = await app.ask("Refund A1001")
     [step] = await tools_of(app, run)
 
-    assert run.state is RunState.FAILED
-    assert run.error is not None
-    assert (run.error.code, run.attempt) == ("approval_unavailable", 1)
-    assert (step.outcome, step.result_bytes) == ("approval_unavailable", None)
+    assert run.state is RunState.SUCCEEDED
+    assert step.outcome == "ok"
+    assert f"{run.id}.{step.call_id}" in (run.answer or "")
     await app.aclose()
 
 

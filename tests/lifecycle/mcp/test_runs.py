@@ -59,15 +59,14 @@ async def test_a_run_whose_server_is_away_is_tried_again(stateful: ServerProcess
 
 
 async def test_a_call_that_needs_an_approval_is_not_made(stateful: ServerProcess) -> None:
-    """The rule is the spec's."""
+    """The rule is the spec's; the run waits for who decides."""
     async with FakeOpenAI() as fake:
         app = App(OPENAI_BASE_URL=fake.base_url, MCP_ALLOW_PRIVATE=True)
         await app.declare(declared=spec(provider="openai", tools=[mcp(stateful.url, approval="always")]))
         run = await app.ask('/tool orders_book {"item": "a", "tool_name": "t"}')
         await app.services.aclose()
 
-    assert run.error is not None
-    assert (run.state, run.error.code, stateful.calls) == (RunState.FAILED, "approval_unavailable", [])
+    assert (run.state, stateful.calls) == (RunState.WAITING, [])
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1/mcp", "https://169.254.169.254/", "http://mcp.example.com/"])
