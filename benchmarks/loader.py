@@ -137,7 +137,7 @@ def first_agents(times: int = 3) -> list[Result]:
 
 async def hit(count: int = 100_000) -> Result:
     """Return what a hit costs in processor time, with everything that is counted, less an await of nothing."""
-    services = Services.in_memory(Settings.model_validate({"AGENT_CACHE_TRUST_S": 3600}))
+    services = Services.in_memory(Settings.of({"AGENT_CACHE_TRUST_S": 3600}))
     signals = services.local_signals()
     await services.administration.declare("default", "a", AgentSpec(model="gpt-5-mini"), signals)
     await services.resolver.resolve("default", "a", signals)

@@ -22,7 +22,7 @@ from lifecycle.approvals.model import MAX_REASON, Approval, Person, State, Verb,
 from lifecycle.approvals.policy import Policies, Standing
 from lifecycle.approvals.requests import ApprovalRequests
 from lifecycle.approvals.store import Approvals, Record
-from lifecycle.conversations import run as runs
+from lifecycle.conversations import run_rules as runs
 from lifecycle.conversations.run import Run, RunState
 from lifecycle.conversations.session import SessionState
 from lifecycle.conversations.store import Change, Conversations, Stored

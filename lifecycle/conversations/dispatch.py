@@ -13,10 +13,10 @@ from enum import StrEnum
 
 from kernel.errors import Conflict
 from kernel.journal import Event
-from lifecycle.conversations import run as runs
-from lifecycle.conversations import session as sessions
+from lifecycle.conversations import run_rules as runs
+from lifecycle.conversations import session_rules as sessions
 from lifecycle.conversations.run import Run, RunState
-from lifecycle.conversations.session import Session, SessionState
+from lifecycle.conversations.session import MAX_DURATION, Session, SessionState
 from lifecycle.conversations.store import Change, Stored
 from lifecycle.conversations.submission import Submission
 from lifecycle.conversations.transitions import outcome, state_event
@@ -104,8 +104,8 @@ def expired(session: Session, run: Run, now: datetime) -> Change:
     """Return the change that gives the run up because its session has ended, and ends it if that is yet to be done."""
     noted: Sequence[Event] = ()
     if not session.over:
-        session = sessions.ended(session, sessions.MAX_DURATION, now)
-        noted = [state_event(session, now, sessions.MAX_DURATION)]
+        session = sessions.ended(session, MAX_DURATION, now)
+        noted = [state_event(session, now, MAX_DURATION)]
     return outcome(session, run, runs.lost(run, too_late(session), now), noted, (), now)
 
 

@@ -7,9 +7,9 @@ from dataclasses import replace
 from datetime import datetime
 
 from kernel.journal import Event
-from lifecycle.conversations import session as sessions
+from lifecycle.conversations import session_rules as sessions
 from lifecycle.conversations.run import APPROVAL_NEEDED, Run, RunState, Stage
-from lifecycle.conversations.session import Held, Session, SessionState
+from lifecycle.conversations.session import APPROVAL, BUDGET, FAILING, MAX_TURNS, Held, Session, SessionState
 from lifecycle.conversations.store import Change, Turn
 
 _ENDS_OF_STREAMS = {
@@ -94,8 +94,8 @@ def _moved(session: Session, run: Run, turns: int, now: datetime) -> tuple[Sessi
         session = replace(session, counters=replace(session.counters, failures=0))
         most = session.limits.max_turns
         if most is not None and session.turns + turns + 2 > most and not session.over:
-            session = sessions.ended(session, sessions.MAX_TURNS, now)
-            return session, [state_event(session, now, sessions.MAX_TURNS)]
+            session = sessions.ended(session, MAX_TURNS, now)
+            return session, [state_event(session, now, MAX_TURNS)]
         if session.state is SessionState.STARTED:
             session = replace(session, state=SessionState.ACTIVE)
             return session, [state_event(session, now)]
@@ -103,10 +103,10 @@ def _moved(session: Session, run: Run, turns: int, now: datetime) -> tuple[Sessi
         session = replace(session, counters=replace(session.counters, failures=session.failures + 1))
         most = session.limits.max_failures
         if most is not None and session.failures >= most and not (session.over or session.on_hold):
-            session = sessions.paused(session, sessions.FAILING)
-            return session, [state_event(session, now, sessions.FAILING)]
+            session = sessions.paused(session, FAILING)
+            return session, [state_event(session, now, FAILING)]
     if run.state is RunState.WAITING and run.error is not None and _may_wait(session):
-        why = sessions.APPROVAL if run.error.code == APPROVAL_NEEDED else sessions.BUDGET
+        why = APPROVAL if run.error.code == APPROVAL_NEEDED else BUDGET
         session = sessions.paused(session, why, SessionState.WAITING)
         return session, [state_event(session, now, why)]
     return session, ()

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from kernel.clock import Clock
 from kernel.errors import Conflict, NotFound, Unavailable
-from lifecycle.conversations import run as runs
+from lifecycle.conversations import run_rules as runs
 from lifecycle.conversations.run import Run, RunState
 from lifecycle.conversations.session import SessionState
 from lifecycle.conversations.store import Change, Conversations, Event, Stored

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from kernel.clock import Clock
 from kernel.errors import AppError, InternalError, Unavailable
-from lifecycle.conversations import run as runs
+from lifecycle.conversations import run_rules as runs
 from lifecycle.conversations.run import Run
 from lifecycle.conversations.session import SessionState
 from lifecycle.conversations.store import Change, Conversations, Event, Stored

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -20,16 +20,17 @@ from typing import Generic, Self, TypeVar
 from weakref import WeakValueDictionary
 
 from kernel.clock import Clock
-from kernel.errors import Conflict, InvalidInput, NotFound, Unavailable
+from kernel.errors import Conflict, NotFound, Unavailable
 from kernel.ids import agent_name
 from lifecycle.loader.active import ActiveAgent
 from lifecycle.loader.activity import ActivityBook, Key, Use, companions, ended
 from lifecycle.loader.background import Background
 from lifecycle.loader.cache import AgentCache, Cause
 from lifecycle.loader.files import AgentConfiguration, LoaderFiles, checked
+from lifecycle.loader.limits import check_limits
 from lifecycle.loader.metrics import ActivityReport, LoaderMetrics, reported
 from lifecycle.loader.plan import Plan, optimized
-from lifecycle.loader.policies import POLICIES, PolicyName
+from lifecycle.loader.policies import PolicyName
 from lifecycle.loader.preloads import Preloads
 
 log = logging.getLogger(__name__)
@@ -78,7 +79,9 @@ class LazyAgentLoader(Generic[A]):
         Raises:
             InvalidInput: A number is out of its bounds (code `invalid_setting`).
         """
-        _check(max_active_agents, max_total_configurations, preload_threshold, cleanup_interval, preload_share, policy)
+        check_limits(
+            max_active_agents, max_total_configurations, preload_threshold, cleanup_interval, preload_share, policy
+        )
         self._max_total = max_total_configurations
         self._threshold = preload_threshold
         self._interval = cleanup_interval
@@ -394,18 +397,3 @@ def _key(agent_id: str) -> Key:
 
 def _not_found(agent_id: str) -> NotFound:
     return NotFound(f"There is no configuration {agent_id!r}.", code="configuration_not_found")
-
-
-def _check(max_active: int, max_total: int, threshold: float, interval_s: float, share: float, policy: str) -> None:
-    wrong: Mapping[str, tuple[bool, str]] = {
-        "max_active_agents": (max_active >= 1, "must be at least 1"),
-        "max_total_configurations": (max_total >= 1, "must be at least 1"),
-        "preload_threshold": (0 <= threshold <= 1, "must be from 0 to 1"),
-        "cleanup_interval": (0 < interval_s <= 366 * 86_400, "must be above 0 and at most 366 days"),
-        "preload_share": (0 <= share <= 1, "must be from 0 to 1"),
-        "policy": (policy in POLICIES, f"must be one of {', '.join(POLICIES)}"),
-    }
-    fields = {f"/{name}": text for name, (right, text) in wrong.items() if not right}
-    if fields:
-        msg = "The loader's settings are not valid: " + "; ".join(f"{at[1:]} {text}" for at, text in fields.items())
-        raise InvalidInput(msg, code="invalid_setting", fields=fields)

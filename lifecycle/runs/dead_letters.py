@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from kernel.clock import Clock
 from kernel.errors import AppError, Conflict, InternalError, InvalidInput, NotFound
 from kernel.journal import Event, Journal
-from lifecycle.conversations import run as runs
+from lifecycle.conversations import run_rules as runs
 from lifecycle.conversations.dispatch import misuse
 from lifecycle.conversations.run import WORKER_LOST, Run, RunState
 from lifecycle.conversations.session import SessionState

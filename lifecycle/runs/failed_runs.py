@@ -10,7 +10,7 @@ from datetime import datetime
 from kernel.clock import Clock
 from kernel.errors import Conflict, NotFound
 from kernel.journal import Event
-from lifecycle.conversations import run as runs
+from lifecycle.conversations import run_rules as runs
 from lifecycle.conversations.directory import Directory
 from lifecycle.conversations.failures import FailedRun, FailedRuns
 from lifecycle.conversations.run import Run, RunState

@@ -13,7 +13,7 @@ from kernel.clock import Clock
 from kernel.errors import Unavailable
 from kernel.journal import Event
 from kernel.tracing import event
-from lifecycle.conversations import run as runs
+from lifecycle.conversations import run_rules as runs
 from lifecycle.conversations.run import Run, RunState, Stage
 from lifecycle.conversations.session import Held, Kept, Session
 from lifecycle.conversations.store import Change, Conversations, Stored, Turn

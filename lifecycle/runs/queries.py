@@ -8,7 +8,7 @@ from dataclasses import replace
 from kernel.clock import Clock
 from kernel.errors import NotFound
 from kernel.journal import Event
-from lifecycle.conversations import run as runs
+from lifecycle.conversations import run_rules as runs
 from lifecycle.conversations.directory import Directory
 from lifecycle.conversations.run import Run, RunState
 from lifecycle.conversations.session import SessionState

@@ -8,7 +8,7 @@ import logging
 from kernel.clock import Clock
 from kernel.errors import AppError, Conflict, NotFound
 from kernel.journal import Event
-from lifecycle.conversations import run as runs
+from lifecycle.conversations import run_rules as runs
 from lifecycle.conversations.run import APPROVAL_NEEDED, Run, RunState
 from lifecycle.conversations.session import SessionState
 from lifecycle.conversations.store import Change, Conversations, Stored

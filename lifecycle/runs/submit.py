@@ -12,13 +12,13 @@ from kernel.errors import AppError, Conflict, InvalidInput, NotFound, Unavailabl
 from kernel.ids import new_id, session_of_run
 from kernel.journal import Event
 from kernel.tracing import span, traceparent
-from lifecycle.conversations import run as runs
-from lifecycle.conversations import session as sessions
+from lifecycle.conversations import run_rules as runs
+from lifecycle.conversations import session_rules as sessions
 from lifecycle.conversations.directory import Directory, RunPlace
 from lifecycle.conversations.dispatch import may_have_overtaken, misuse
 from lifecycle.conversations.priority import Priority, check_priority
 from lifecycle.conversations.run import NOT_QUEUED, Dispatch, Run, RunInput, RunState, Times
-from lifecycle.conversations.session import Limits, Session, Terms
+from lifecycle.conversations.session import IDLE_TIMEOUT, Limits, Session, Terms
 from lifecycle.conversations.store import Change, Conversations, Stored
 from lifecycle.conversations.submission import RunRequest, Send, Submission, submission_of
 from lifecycle.conversations.transitions import session_ended, state_event
@@ -237,7 +237,7 @@ class Intake:
         _check_session(session, agent, request)
         now = self._clock()
         reason = sessions.overdue(session, now, self._policy.session_idle_after)
-        if reason is None or (reason == sessions.IDLE_TIMEOUT and session.pending):
+        if reason is None or (reason == IDLE_TIMEOUT and session.pending):
             return None
         return session_ended(session, reason, now)
 

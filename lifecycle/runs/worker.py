@@ -13,11 +13,10 @@ from kernel.errors import AppError, Cancelled, NotFound, TooLarge, Unavailable
 from kernel.ids import new_id
 from lifecycle.approvals.gate import ApprovalPending
 from lifecycle.conversations import accounting, dispatch
-from lifecycle.conversations import run as runs
-from lifecycle.conversations import session as sessions
+from lifecycle.conversations import run_rules as runs
 from lifecycle.conversations.dispatch import Verdict
 from lifecycle.conversations.run import Answer, Run, RunState, Stage
-from lifecycle.conversations.session import SessionState
+from lifecycle.conversations.session import Session, SessionState
 from lifecycle.conversations.store import Change, Conversations, Stored, Turn
 from lifecycle.conversations.submission import Submission
 from lifecycle.conversations.transitions import outcome, stage_event
@@ -338,7 +337,7 @@ class _Turn:
             case _:
                 return None
 
-    def _claim(self, session: sessions.Session, run: Run, now: datetime) -> Change | None:
+    def _claim(self, session: Session, run: Run, now: datetime) -> Change | None:
         if run.attempt and not {attempt.number for attempt in over(run)} <= self.recorded:
             self.verdict = Verdict.AGAIN
             return None

@@ -9,12 +9,13 @@ from datetime import datetime, timedelta
 from kernel.clock import Clock, hour_bucket
 from kernel.due import DueIndex, Entry
 from kernel.errors import Conflict, NotFound
-from lifecycle.conversations import run as runs
+from lifecycle.conversations import run_rules as runs
 from lifecycle.conversations.directory import Directory
 from lifecycle.conversations.dispatch import SESSION_EXPIRED, too_late
 from lifecycle.conversations.pins import Pins
 from lifecycle.conversations.run import Run, RunState
-from lifecycle.conversations.session import BY_REQUEST, IDLE_TIMEOUT, Session, SessionState, next_look, overdue
+from lifecycle.conversations.session import BY_REQUEST, IDLE_TIMEOUT, Session, SessionState
+from lifecycle.conversations.session_rules import next_look, overdue
 from lifecycle.conversations.store import Change, Conversations, Stored
 from lifecycle.conversations.transitions import outcome, session_ended
 

@@ -16,10 +16,11 @@ from kernel.clock import Clock
 from kernel.due import DueIndex, Entry
 from kernel.errors import AppError, NotFound, Unavailable
 from kernel.journal import Event, Journal
-from lifecycle.conversations import run as runs
+from lifecycle.conversations import run_rules as runs
 from lifecycle.conversations.directory import Directory
 from lifecycle.conversations.run import Run, RunState
-from lifecycle.conversations.session import Receipt, Session, SessionState, erased, erasing
+from lifecycle.conversations.session import Receipt, Session, SessionState
+from lifecycle.conversations.session_rules import erased, erasing
 from lifecycle.conversations.store import Change, Conversations, Stored
 from lifecycle.registry.providers import Providers
 from lifecycle.sessions.end import Record

@@ -9,8 +9,8 @@ from functools import partial
 from kernel.clock import Clock
 from kernel.due import DueIndex
 from kernel.errors import AppError, Conflict, NotFound
-from lifecycle.conversations import run as runs
-from lifecycle.conversations import session as sessions
+from lifecycle.conversations import run_rules as runs
+from lifecycle.conversations import session_rules as sessions
 from lifecycle.conversations.run import RunState
 from lifecycle.conversations.session import Session, SessionState
 from lifecycle.conversations.store import Change, Conversations, Stored

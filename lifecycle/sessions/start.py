@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from kernel.errors import Conflict
 from kernel.ids import new_id
 from lifecycle.configuration.preferences import Preferences, preferring
-from lifecycle.conversations import session as sessions
+from lifecycle.conversations import session_rules as sessions
 from lifecycle.conversations.priority import Priority
 from lifecycle.conversations.session import Limits, Session, Terms
 from lifecycle.conversations.store import Change, Stored

@@ -30,7 +30,7 @@ async def test_a_run_waits_through_the_end_of_every_worker_and_goes_on_once_it_i
     other = await api.call("POST", f"approvals/{item['id']}/decision", {"decision": "reject"})
     elsewhere = await api.elsewhere().call("GET", f"approvals/{item['id']}")
     done = await api.ended(submitted["id"])
-    await eventually(lambda: _waiting(api, behind["id"]), 60)
+    await eventually(lambda: _waiting(api, behind["id"]))
     after = await api.get(f"approvals/{item['id']}")
     named = [event["name"] for event in (await api.get("sessions/till/export"))["events"]]
 

@@ -14,6 +14,7 @@ import asyncio
 import json
 import os
 import socket
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -166,7 +167,7 @@ def hostile() -> Any:  # noqa: C901 - many small ways
         return RedirectResponse("http://169.254.169.254/metadata", 307)
 
     async def endless(_: Request) -> Response:
-        async def pieces() -> Any:
+        async def pieces() -> AsyncIterator[bytes]:
             while True:
                 yield b"data: " + b"x" * 65_536 + b"\n"
 

@@ -16,7 +16,8 @@ import pytest
 from kernel.errors import Conflict, NotFound, Unavailable
 from kernel.tables import Span, every
 from lifecycle.conversations.run import Run
-from lifecycle.conversations.session import AtProvider, Kept, Receipt, erasing
+from lifecycle.conversations.session import AtProvider, Kept, Receipt
+from lifecycle.conversations.session_rules import erasing
 from lifecycle.conversations.store import Change, Stored
 from lifecycle.sessions.start import Wish
 from llmops.budgets.rules import Budget, Limit, Scope

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from kernel.errors import Conflict, TooLarge
 from lifecycle.configuration.preferences import Preferences
 from lifecycle.conversations.run import Run
-from lifecycle.conversations.session import Limits, Session, SessionState, Terms, is_idle
+from lifecycle.conversations.session import Limits, Session, SessionState, Terms
+from lifecycle.conversations.session_rules import is_idle
 from lifecycle.conversations.store import Turn
 from lifecycle.runs.history import compacted, fits
 from lifecycle.sessions.list import Filter

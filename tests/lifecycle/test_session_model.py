@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 
 from kernel.errors import Conflict
 from lifecycle.conversations import dispatch as admission
-from lifecycle.conversations import run as runs
-from lifecycle.conversations import session as sessions
+from lifecycle.conversations import run_rules as runs
+from lifecycle.conversations import session_rules as sessions
 from lifecycle.conversations import transitions as changes
 from lifecycle.conversations.dispatch import Verdict
 from lifecycle.conversations.run import Answer, Dispatch, Effort, Run, RunInput, Times
-from lifecycle.conversations.session import Limits, Session, SessionState, Terms
+from lifecycle.conversations.session import BY_REQUEST, IDLE_TIMEOUT, Limits, Session, SessionState, Terms
 from tests.lifecycle.doubles import NOW
 
 IDLE = timedelta(hours=1)
@@ -161,12 +161,12 @@ class Model:
     def wait(self) -> None:
         self.now += timedelta(minutes=20)
         reason = sessions.overdue(self.session, self.now, IDLE)
-        if reason and not (reason == sessions.IDLE_TIMEOUT and self.session.pending):
+        if reason and not (reason == IDLE_TIMEOUT and self.session.pending):
             self.session = sessions.ended(self.session, reason, self.now)
 
     def end(self) -> None:
         if not self.session.over and not self.session.pending:
-            self.session = sessions.ended(self.session, sessions.BY_REQUEST, self.now)
+            self.session = sessions.ended(self.session, BY_REQUEST, self.now)
 
     def check(self) -> None:
         session = self.session

@@ -42,7 +42,7 @@ class Office:
 
     def __init__(self, mode: str = "entra") -> None:
         self.queue = MemoryQueue()
-        settings = Settings(auth_mode=mode, approval_link_key=KEY, public_url=URL)  # pyright: ignore[reportCallIssue]
+        settings = Settings.of({"auth_mode": mode, "approval_link_key": KEY, "public_url": URL})
         self.edge = Edge(approvals, settings=settings, queue=self.queue)
         self.services = self.edge.services
         self.workspace = "acme" if mode == "entra" else "default"

@@ -262,7 +262,9 @@ async def test_the_hit_rate_of_a_window_is_there_for_alert_rules() -> None:
         await app.services.resolver.resolve(W, "a", app.signals)
 
     assert await rates.read(W, app.clock()) == 0.75
-    assert (await app.services.evaluator._sources.registry(W, app.clock(), app.clock()))["cache_hit_rate"] == 0.75
+    assert (await app.services.alert_sources.others["cache_hit_rate"](W, app.clock(), app.clock()))[
+        "cache_hit_rate"
+    ] == 0.75
 
 
 async def test_ranking_costs_what_was_used_not_what_is_registered() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import pytest
@@ -13,6 +12,7 @@ from tests.fakes.openai_server import FakeOpenAI
 from tests.lifecycle.app import App
 from tests.lifecycle.doubles import spec
 from tests.lifecycle.mcp.conftest import ServerProcess
+from tests.waiting import eventually
 
 
 def mcp(url: str, **more: Any) -> dict[str, Any]:
@@ -110,11 +110,12 @@ async def test_what_servers_offer_is_noted_when_the_agent_is_declared_and_compar
     [before] = await offers.compare("default", "bot", declared)
     evolve = next(tool for tool in await servers.tools(declared.mcp_servers[0]) if tool.name == "orders_evolve")
     await evolve.invoke(arguments={})
-    for _ in range(500):
-        [changed] = await offers.compare("default", "bot", declared)
-        if changed.changes:
-            break
-        await asyncio.sleep(0.02)
+
+    async def compared() -> Any:
+        [found] = await offers.compare("default", "bot", declared)
+        return found if found.changes else None
+
+    changed = await eventually(compared)
     stateful.kill()
     other = spec(tools=[mcp("http://127.0.0.1:9/mcp")])
     await app.declare("other", other)

@@ -19,6 +19,7 @@ from lifecycle.specs.hosted_tools import Mcp
 from lifecycle.tools.calling import ToolFailed
 from lifecycle.tools.framework import terms_of
 from tests.lifecycle.mcp.conftest import ServerProcess
+from tests.waiting import eventually
 
 
 def mcp(url: str, **more: Any) -> Mcp:
@@ -143,11 +144,12 @@ async def test_a_changed_list_is_read_again_when_the_server_says_so(server: Serv
         evolve = await tool_of(servers, wanted, "evolve")
         before = await tool_of(servers, wanted, "add")
         await said(evolve)
-        for _ in range(500):
-            after = await tool_of(servers, wanted, "add")
-            if "c" in after.parameters()["properties"]:
-                break
-            await asyncio.sleep(0.02)
+
+        async def evolved() -> Any:
+            found = await tool_of(servers, wanted, "add")
+            return found if "c" in found.parameters()["properties"] else None
+
+        after = await eventually(evolved)
 
     assert list(before.parameters()["properties"]) == ["a", "b"]
     assert list(after.parameters()["properties"]) == ["a", "b", "c"]

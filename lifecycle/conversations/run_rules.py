@@ -1,0 +1,241 @@
+"""What becomes of a run: pure rules from one state of it to the next (`lifecycle.conversations.run` has the values)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from kernel.errors import AppError
+from lifecycle.conversations import accounting
+from lifecycle.conversations.run import (
+    APPROVAL_NEEDED,
+    WORKER_LOST,
+    Answer,
+    Attempt,
+    Effort,
+    Lease,
+    Result,
+    Run,
+    RunError,
+    RunState,
+    Stage,
+)
+from llmops.evaluation.scoring import Score
+from llmops.facts.model import Call, Ending
+
+
+def busy_until(run: Run, now: datetime) -> datetime | None:
+    """Return until when another worker's lease keeps the run from being claimed; None when it can be."""
+    if run.state is RunState.RUNNING and run.lease is not None and run.lease.until > now:
+        return run.lease.until
+    return None
+
+
+def claimed(run: Run, worker: str, now: datetime, lease: timedelta, call: int = 0, first: Call | None = None) -> Run:
+    """Return the run, held by the worker for the lease, one attempt on.
+
+    Args:
+        run: The run; an attempt at it whose worker died becomes `lost`, and what it may have spent is counted.
+        worker: Who claims it.
+        now: The time.
+        lease: How long.
+        call: The resumption that sent the message.
+        first: The model call that the attempt is about to make, at its estimate; None where that is noted later.
+    """
+    lost = None
+    if run.state is RunState.RUNNING:
+        run = _attempt_over(run, run.last.noted, Ending.RETRIED, now, WORKER_LOST)
+        lost = run.last
+    return replace(
+        run,
+        state=RunState.RUNNING,
+        stage=Stage.INITIALIZING,
+        last=Attempt(run.last.number + 1, now, open=first, carried_micro_usd=run.costs.carried.cost_micro_usd),
+        lost=lost,
+        lease=Lease(worker, now + lease),
+        times=replace(run.times, started=run.times.started or now),
+        result=replace(run.result, error=None),
+        dispatch=replace(run.dispatch, call=max(run.call, call), not_before=None),
+    )
+
+
+def renewed(run: Run, now: datetime, lease: timedelta) -> Run:
+    """Return the run with its lease extended from now."""
+    return run if run.lease is None else replace(run, lease=replace(run.lease, until=now + lease))
+
+
+def calling(run: Run, calls: Sequence[Call], following: Call) -> Run:
+    """Return the run with the calls of its attempt that are settled, and the one that is about to be made."""
+    effort = replace(run.last.effort, calls=tuple(calls))
+    return replace(run, last=replace(run.last, effort=effort, open=following))
+
+
+def answered(run: Run, effort: Effort, answer: Answer, now: datetime) -> Run:
+    """Return the run with its answer."""
+    done = _finished(_attempt_over(run, effort, Ending.SUCCEEDED, now), RunState.SUCCEEDED, Stage.COMPLETED, now)
+    result = Result(answer.text, answer.model, answer.version, answer.score, effort.finish_reason or None)
+    return replace(done, result=result)
+
+
+def failed(run: Run, error: AppError, now: datetime, effort: Effort | None = None, *, dead: bool = False) -> Run:
+    """Return the run, failed for good.
+
+    Args:
+        run: The run.
+        error: Why.
+        now: The time.
+        effort: What its attempt did; None where only what was noted is known, or there was none.
+        dead: Whether trying again might help.
+    """
+    run = _over(run, effort, Ending.FAILED, now, error.code, dead=dead)
+    done = _finished(run, RunState.FAILED, Stage.FAILED, now)
+    return replace(done, result=replace(done.result, error=RunError(error.code, error.detail)))
+
+
+def cancelled(run: Run, now: datetime, effort: Effort | None = None) -> Run:
+    """Return the run, cancelled."""
+    run = _over(run, effort, Ending.CANCELLED, now, "cancelled")
+    return replace(_finished(run, RunState.CANCELLED, Stage.FAILED, now), cancel_requested=True)
+
+
+def lost(run: Run, error: AppError, now: datetime, *, dead: bool = False) -> Run:
+    """Return a run that no worker will finish any more: failed, or cancelled where that was accepted before."""
+    return cancelled(run, now) if run.cancel_requested else failed(run, error, now, dead=dead)
+
+
+def released(run: Run, effort: Effort, error: AppError, now: datetime, not_before: datetime | None = None) -> Run:
+    """Return the run, queued for its next attempt, with why this one failed and when the next one is due."""
+    run = _attempt_over(run, effort, Ending.RETRIED, now, error.code)
+    return replace(
+        run,
+        state=RunState.QUEUED,
+        lease=None,
+        result=replace(run.result, error=RunError(error.code, error.detail)),
+        dispatch=replace(run.dispatch, not_before=not_before),
+    )
+
+
+def kept(run: Run) -> Run:
+    """Return the run, waiting until its session goes on."""
+    return replace(run, state=RunState.WAITING, lease=None, result=replace(run.result, error=None))
+
+
+def blocked(
+    run: Run, effort: Effort, error: AppError, progress: str | None, now: datetime, awaits: Sequence[str] = ()
+) -> Run:
+    """Return the run, waiting because it may not go on; its session waits with it.
+
+    Args:
+        run: The run.
+        effort: What its attempt did.
+        error: Why it may not.
+        progress: How far it came.
+        now: The time.
+        awaits: Ids of the approvals that it waits for; none where it waits for room in its budgets.
+    """
+    held = run.stage if error.code == APPROVAL_NEEDED else Stage.CHECKING_BUDGET
+    run = _attempt_over(run, effort, Ending.PAUSED, now, error.code, progress)
+    return replace(
+        run,
+        state=RunState.WAITING,
+        stage=held,
+        lease=None,
+        result=replace(run.result, error=RunError(error.code, error.detail)),
+        dispatch=replace(run.dispatch, waits=run.dispatch.waits + 1, awaits=tuple(awaits), asked=bool(awaits)),
+    )
+
+
+def decided(run: Run, approval_id: str) -> Run:
+    """Return the run, which does not wait for that approval any more."""
+    left = tuple(ident for ident in run.dispatch.awaits if ident != approval_id)
+    return replace(run, dispatch=replace(run.dispatch, awaits=left))
+
+
+def called(run: Run, call: int) -> Run:
+    """Return the run, queued by its session's resumption of that number unless a worker has it already."""
+    state = RunState.QUEUED if run.state is RunState.WAITING else run.state
+    return replace(run, dispatch=replace(run.dispatch, call=call), state=state)
+
+
+def requeued(run: Run, redriven: int) -> Run:
+    """Return a failed run, queued again, redriven so many times in all; its attempts go on counting."""
+    return replace(
+        run,
+        state=RunState.QUEUED,
+        stage=None,
+        last=run.last if run.last.number else Attempt(),
+        result=replace(run.result, error=None),
+        times=replace(run.times, finished=None),
+        dispatch=replace(run.dispatch, redriven=redriven, not_before=None),
+    )
+
+
+def needs_message(run: Run) -> bool:
+    """Return whether nothing shows that the broker has a message of the run: it is queued, and nobody has had it."""
+    return run.state is RunState.QUEUED and run.attempt == 0 and run.call == 0
+
+
+def sending(run: Run) -> Run:
+    """Return the run with one more request that sends its message."""
+    return replace(run, dispatch=replace(run.dispatch, sends=run.dispatch.sends + 1))
+
+
+def unsent(run: Run) -> Run:
+    """Return the run with one more request that could not send its message."""
+    return replace(run, dispatch=replace(run.dispatch, unsent=run.dispatch.unsent + 1))
+
+
+def scored(run: Run, score: Score) -> Run:
+    """Return the run with the score that its answer has now."""
+    return replace(run, result=replace(run.result, score=score))
+
+
+def approved(run: Run) -> Run:
+    """Return the run, let past the degradation steps of its agent that ask for approval."""
+    return replace(run, dispatch=replace(run.dispatch, approved=True))
+
+
+def _over(run: Run, effort: Effort | None, ending: Ending, now: datetime, code: str, *, dead: bool = False) -> Run:
+    """Return the run with its attempt ended, if one is under way; with how it ended at all if there never was one."""
+    if run.state is RunState.RUNNING:
+        return _attempt_over(run, effort or run.last.noted, ending, now, code, dead=dead)
+    if run.last.number == 0:
+        return replace(run, last=Attempt(ending=ending, ended_at=now, code=code, dead=dead))
+    return replace(run, last=replace(run.last, dead=dead))
+
+
+def _attempt_over(
+    run: Run,
+    effort: Effort,
+    ending: Ending,
+    now: datetime,
+    code: str = "",
+    progress: str | None = None,
+    *,
+    dead: bool = False,
+) -> Run:
+    last = replace(
+        run.last,
+        effort=effort,
+        open=None,
+        ending=ending,
+        ended_at=now,
+        code=code,
+        dead=dead,
+        continues=progress is not None,
+    )
+    return replace(
+        run, last=last, costs=accounting.after(run.costs, effort.spend, ending, progress, went_on=effort.went_on)
+    )
+
+
+def _finished(run: Run, state: RunState, stage: Stage, now: datetime) -> Run:
+    return replace(
+        run,
+        state=state,
+        stage=stage,
+        lease=None,
+        times=replace(run.times, finished=now),
+        costs=replace(run.costs, progress=None),
+    )

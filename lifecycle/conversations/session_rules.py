@@ -1,0 +1,154 @@
+"""What becomes of a session: who may use it and when it ends, as pure rules (`lifecycle.conversations.session`)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from kernel.errors import Conflict, NotFound
+from lifecycle.conversations.session import (
+    IDLE_TIMEOUT,
+    MAX_DURATION,
+    End,
+    Pause,
+    Receipt,
+    Retry,
+    Session,
+    SessionState,
+    Terms,
+)
+
+
+def check_usable(session: Session, agent: str, user_id: str | None) -> None:
+    """Check that a run with this agent, for this user, may be submitted to the session.
+
+    Raises:
+        NotFound: It is another user's; told as if it did not exist.
+        Conflict: It is with another agent, has ended or was erased.
+    """
+    if session.state is SessionState.ERASED:
+        msg = f"Session {session.id!r} was erased; its id is not used again."
+        raise Conflict(msg, code="session_erased")
+    if session.user_id is not None and user_id != session.user_id:
+        msg = f"There is no session {session.id!r}."
+        raise NotFound(msg, code="session_not_found")
+    if session.agent != agent:
+        msg = f"Session {session.id!r} is with another agent; a session keeps its agent."
+        raise Conflict(msg, code="session_agent_mismatch")
+    if session.state is SessionState.ENDED:
+        msg = f"Session {session.id!r} has ended ({session.end_reason}); start a new one."
+        raise Conflict(msg, code="session_ended")
+
+
+def check_room(session: Session) -> None:
+    """Check that the history can take one run more, once those not finished yet are answered.
+
+    Raises:
+        Conflict: It cannot; a run that fails makes room again.
+    """
+    most = session.limits.max_turns
+    if most is not None and session.turns + 2 * (session.pending + 1) > most:
+        msg = f"Session {session.id!r} takes {most} messages; the runs that are not finished will fill it."
+        raise Conflict(msg, code="session_full")
+
+
+def idle_timeout(session: Session, usual: timedelta) -> timedelta:
+    """Return how long nothing may happen in the session."""
+    own = session.limits.idle_timeout_s
+    return usual if own is None else timedelta(seconds=own)
+
+
+def is_idle(session: Session, now: datetime, usual: timedelta) -> bool:
+    """Return whether nothing happened in an open session for its idle timeout; time on hold does not count."""
+    return not (session.over or session.on_hold) and session.last_activity + idle_timeout(session, usual) <= now
+
+
+def outlived(session: Session, now: datetime) -> bool:
+    """Return whether an open session has lasted as long as it may."""
+    most = session.limits.max_duration_s
+    return not session.over and most is not None and session.created_at + timedelta(seconds=most) <= now
+
+
+def overdue(session: Session, now: datetime, usual: timedelta) -> str | None:
+    """Return the reason to end the session now, or None."""
+    if outlived(session, now):
+        return MAX_DURATION
+    return IDLE_TIMEOUT if is_idle(session, now, usual) else None
+
+
+def next_look(session: Session, now: datetime, usual: timedelta) -> datetime:
+    """Return when an open session is to be looked at again."""
+    timeout, most = idle_timeout(session, usual), session.limits.max_duration_s
+    idle = max(session.last_activity, now if session.on_hold else session.last_activity) + timeout
+    return idle if most is None else min(idle, session.created_at + timedelta(seconds=most))
+
+
+def paused(session: Session, reason: str, state: SessionState = SessionState.PAUSED) -> Session:
+    """Return the session, on hold for the reason."""
+    return replace(session, state=state, pause=Pause(reason, session.resumes))
+
+
+def resumed(session: Session, now: datetime) -> Session:
+    """Return the session, going on; what was kept is yet to be queued."""
+    return replace(
+        session,
+        state=SessionState.ACTIVE if session.turns else SessionState.STARTED,
+        pause=Pause(None, session.resumes + 1, session.pending > 0),
+        counters=replace(session.counters, failures=0),
+        last_activity=now,
+    )
+
+
+def retrying(session: Session, run_id: str, at: datetime) -> Session:
+    """Return the session, waiting for a run of it to be attempted again."""
+    return (
+        session
+        if session.stopped or session.over
+        else replace(session, pause=replace(session.pause, retry=Retry(run_id, at)))
+    )
+
+
+def gone_on(session: Session, others: int) -> Session:
+    """Return the session once the run that it waited for goes on or has ended; `others` are not finished yet."""
+    pause = Pause(session.pause_reason, session.resumes + 1, session.resuming or others > 0)
+    return replace(session, pause=pause)
+
+
+def erasing(session: Session, now: datetime) -> Session:
+    """Return the session, condemned: it takes nothing any more, and what it held is to be removed."""
+    receipt = Receipt(now, runs=session.runs, messages=session.turns, events=session.events)
+    return replace(
+        session,
+        state=SessionState.ERASED,
+        end=session.end or End(None, now),
+        terms=replace(session.terms, preferences=None),
+        pause=Pause(resumes=session.resumes),
+        at_provider=replace(session.at_provider, held=None),
+        receipt=receipt,
+    )
+
+
+def erased(session: Session, receipt: Receipt) -> Session:
+    """Return what stays of an erased session: that it was here, and what was removed."""
+    return Session(
+        session.workspace,
+        session.id,
+        session.agent,
+        None,
+        session.created_at,
+        receipt.requested_at,
+        state=SessionState.ERASED,
+        end=End(None, session.ended_at) if session.ended_at else None,
+        receipt=receipt,
+        terms=Terms(priority=session.priority),
+    )
+
+
+def settled(session: Session) -> Session:
+    """Return a resumed session once all that was kept is queued."""
+    return replace(session, pause=replace(session.pause, resuming=False))
+
+
+def ended(session: Session, reason: str, now: datetime) -> Session:
+    """Return the session, ended for the reason."""
+    return replace(session, state=SessionState.ENDED, end=End(reason, now), pause=Pause(resumes=session.resumes))
