@@ -214,7 +214,7 @@ class RunParts(EvaluationParts, ApprovalParts, PerformanceParts):
 
     def dead_letters(self, queue: RunQueue) -> DeadLetters:
         """Return what looks after the queue's dead letters."""
-        from lifecycle.runs.dead_letters import DeadLetters
+        from lifecycle.runs.dead_letters import DeadLetters, DeadMessageReader
 
         return DeadLetters(
             queue,
@@ -222,9 +222,8 @@ class RunParts(EvaluationParts, ApprovalParts, PerformanceParts):
             self._failed_run_letters,
             self.run_recorder,
             self.journal,
-            provenance=self.provenance,
-            max_query_bytes=self.settings.max_query_bytes,
-            clock=self.clock,
+            DeadMessageReader(self.provenance, self.settings.max_query_bytes),
+            self.clock,
         )
 
     @cached_property

@@ -11,6 +11,11 @@ from lifecycle.loader.policies import POLICIES
 def check_limits(
     max_active: int, max_total: int, threshold: float, interval_s: float, share: float, policy: str
 ) -> None:
+    """Check what a loader was given.
+
+    Raises:
+        InvalidInput: Some of it is out of bounds; the fields say which.
+    """
     wrong: Mapping[str, tuple[bool, str]] = {
         "max_active_agents": (max_active >= 1, "must be at least 1"),
         "max_total_configurations": (max_total >= 1, "must be at least 1"),

@@ -26,6 +26,30 @@ _REMOVED_AT_ONCE = 20
 _NOT_NEEDED = "not_needed"
 
 
+class DeadMessageReader:
+    """Reads what dead messages submit."""
+
+    def __init__(self, provenance: Provenance, max_query_bytes: int) -> None:
+        self._provenance = provenance
+        self._max_query_bytes = max_query_bytes
+
+    def read(self, message: DeadMessage) -> Submission | InvalidInput:
+        """Return what the message submits, or why it is no message of ours or may not name its workspace."""
+        try:
+            submission = parse_message(
+                message.body,
+                message_id=message.message_id,
+                session_id=message.session_id,
+                sequence_number=message.sequence_number,
+                priority=message.priority,
+                max_query_bytes=self._max_query_bytes,
+            )
+            self._provenance.check(message.origin, submission.workspace, message.body)
+        except InvalidInput as error:
+            return error
+        return submission
+
+
 class DeadLetters:
     """Lists, redrives and accounts for dead messages."""
 
@@ -36,18 +60,15 @@ class DeadLetters:
         failed: FailedRunLetters,
         recorder: RunRecorder,
         journal: Journal,
-        *,
-        provenance: Provenance,
-        max_query_bytes: int,
+        reader: DeadMessageReader,
         clock: Clock,
     ) -> None:
         self._queue = queue
         self._conversations = conversations
         self._failed = failed
         self._recorder = recorder
-        self._provenance = provenance
         self._journal = journal
-        self._max_query_bytes = max_query_bytes
+        self._reader = reader
         self._clock = clock
 
     async def list(
@@ -146,7 +167,7 @@ class DeadLetters:
     async def _message(self, workspace: str, letter_id: str) -> tuple[DeadMessage, Submission | InvalidInput]:
         page = await self._queue.dead(1, int(letter_id))
         message = page[0] if page and page[0].id == int(letter_id) else None
-        submission = self._parse(message) if message else None
+        submission = self._reader.read(message) if message else None
         own = "default" if isinstance(submission, InvalidInput) else submission and submission.workspace
         if message is None or submission is None or own != workspace:
             raise NotFound(f"There is no dead letter {letter_id}.", code="dead_letter_not_found")
@@ -164,7 +185,11 @@ class DeadLetters:
                 after = message.id
                 lost, run = await self._lose(message)
                 count += lost
-                if removed < _REMOVED_AT_ONCE and run is not None and _goes_without(run, message, self._parse(message)):
+                if (
+                    removed < _REMOVED_AT_ONCE
+                    and run is not None
+                    and _goes_without(run, message, self._reader.read(message))
+                ):
                     removed += 1
                     with contextlib.suppress(AppError):  # somebody else has it; it is looked at the next time
                         await self._queue.discard(message.id)
@@ -173,7 +198,7 @@ class DeadLetters:
 
     async def _lose(self, message: DeadMessage) -> tuple[bool, Run | None]:
         """Fail the message's run if its workers died; return whether they did, and the run if it is the message's."""
-        submission = self._parse(message)
+        submission = self._reader.read(message)
         if isinstance(submission, InvalidInput):
             return False, None
         lost = False
@@ -202,7 +227,7 @@ class DeadLetters:
 
     async def _letter(self, message: DeadMessage) -> DeadLetter | None:
         """Return the message as a dead letter; None where its run is listed as a failed one."""
-        submission = self._parse(message)
+        submission = self._reader.read(message)
         if isinstance(submission, InvalidInput):
             return DeadLetter(
                 str(message.id),
@@ -244,21 +269,6 @@ class DeadLetters:
         if session_id is None and submission.query is None:
             return "The body has no query, and there is no run of that id."
         return None
-
-    def _parse(self, message: DeadMessage) -> Submission | InvalidInput:
-        try:
-            submission = parse_message(
-                message.body,
-                message_id=message.message_id,
-                session_id=message.session_id,
-                sequence_number=message.sequence_number,
-                priority=message.priority,
-                max_query_bytes=self._max_query_bytes,
-            )
-            self._provenance.check(message.origin, submission.workspace, message.body)
-        except InvalidInput as error:
-            return error
-        return submission
 
 
 def _goes_without(run: Run, message: DeadMessage, submission: Submission | InvalidInput) -> bool:

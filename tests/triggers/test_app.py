@@ -102,6 +102,7 @@ GET    reports reports_list function
 GET    reports/{period} reports_get function
 GET    runs runs_list function
 GET    runs/{run_id} runs_get function
+GET    runs/{run_id}/steps runs_steps function
 GET    sessions sessions_list function
 GET    sessions/{id} sessions_get function
 GET    sessions/{id}/events sessions_events function

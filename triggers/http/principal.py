@@ -5,13 +5,16 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from kernel.errors import InvalidInput
 from kernel.foreign_json import parse_json
 from kernel.ids import workspace_name
 from kernel.settings import Settings
-from lifecycle.approvals.model import Person
 from triggers.http.problems import Unauthorized
+
+if TYPE_CHECKING:
+    from lifecycle.approvals.model import Person
 
 DEFAULT_WORKSPACE = "default"
 _IDS = frozenset(
@@ -60,6 +63,8 @@ def person_of(headers: Mapping[str, str], settings: Settings) -> Person:
         headers: The request's headers, by lower-case name.
         settings: Says what vouches.
     """
+    from lifecycle.approvals.model import Person  # noqa: PLC0415 - it imports pydantic
+
     name = caller_of(headers.get("x-ms-client-principal-name"))
     if settings.auth_mode != "entra":
         return Person(name)
