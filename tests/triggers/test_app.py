@@ -195,6 +195,8 @@ def test_http_functions(functions: dict[str, list[dict[str, Any]]]) -> None:
     ) == sorted((method, route, name) for method, route, name, _ in operations)
     assert {name for _, name, *_ in found if name not in {name for *_, name, _ in operations}} == {
         "agents_item",
+        "approval_links_item",
+        "approval_policy",
         "alerts_item",
         "budgets_item",
         "capabilities_item",
