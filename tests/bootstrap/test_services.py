@@ -113,7 +113,7 @@ def test_wiring_loads_no_blob_sdk() -> None:
         "import sys; from bootstrap.services import Services; from kernel.settings import Settings;"
         "services = Services.for_azure(Settings.from_environment({'TablesConnection': 'UseDevelopmentStorage=true'}));"
         "services.conversations; services.runner;"
-        "print(*{'azure.storage.blob', 'adapters.azure_texts', 'kernel.large_texts'} & set(sys.modules))"
+        "print(*{'azure.storage.blob', 'adapters.azure_texts'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
 

@@ -111,7 +111,7 @@ async def test_bad_channels_alerts_and_ranges(api: Api) -> None:
         ("GET", "channels/none", None, 404, "channel_not_found"),
         ("GET", "channels/none/deliveries", None, 404, "channel_not_found"),
         ("POST", "channels/none/test", None, 404, "channel_not_found"),
-        ("PUT", "alerts/fired", RUNS, 400, "invalid_alert_name"),
+        ("PUT", "alerts/fired", RUNS, 405, "method_not_allowed"),
         ("PUT", "alerts/a", RUNS | {"metric": "luck"}, 400, "invalid_input"),
         ("PUT", "alerts/a", RUNS | {"threshold": "high"}, 400, "invalid_input"),
         ("PUT", "alerts/a", RUNS | {"window_s": 1}, 400, "invalid_input"),

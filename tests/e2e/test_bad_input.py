@@ -27,6 +27,7 @@ BODIES: dict[str, bytes] = {
     "half a surrogate pair": b'{"model": "x", "query": "\\ud800", "agent": "\\udfff"}',
     "NaN": b'{"model": NaN, "query": NaN, "agent": NaN}',
 }
+UNKNOWN = {"an unknown tool": "unknown_tool", "an unknown provider": "unknown_provider"}
 WRONG_SPECS: dict[str, Any] = {
     "a list": [],
     "null": None,
@@ -168,7 +169,7 @@ async def test_a_wrong_spec_is_refused(api: Api, unchanged: None, name: str) -> 
     for agent in ("a", "b"):
         reply = await api.call("PUT", f"agents/{agent}", json.dumps(WRONG_SPECS[name]).encode())
 
-        assert (reply.status, reply.code) == (400, "unknown_tool" if name == "an unknown tool" else "invalid_input")
+        assert (reply.status, reply.code) == (400, UNKNOWN.get(name, "invalid_input"))
         assert all(set(error) == {"pointer", "detail"} for error in reply.json()["errors"])
 
 
@@ -182,9 +183,9 @@ async def test_a_wrong_run_is_refused(api: Api, unchanged: None, name: str) -> N
     assert (reply.status, reply.code) == (400, code)
 
 
-@pytest.mark.parametrize("query", ["x" * 65_537, "é" * 32_769, "\u0001" * 65_000], ids=["bytes", "UTF-8", "escaped"])
+@pytest.mark.parametrize("query", ["x" * 65_537, "é" * 32_769], ids=["bytes", "UTF-8"])
 async def test_an_oversized_query_is_refused(api: Api, unchanged: None, query: str) -> None:
-    """What is over the limit, or would not fit a queue message once it is written as JSON, is 413."""
+    """What is over the limit, in bytes of UTF-8, is 413."""
     reply = await api.call("POST", "agents/a/runs", {"query": query})
 
     assert (reply.status, reply.code) == (413, "query_too_large")
