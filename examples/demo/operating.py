@@ -110,11 +110,15 @@ async def alert(kit: Kit) -> None:
             await kit.run_timer("deliver_notifications")
             return await kit.call("GET", "/api/alerts/fired")
 
-        fired = await kit.until(look, lambda found: bool(found["items"] and received))
-    names = [item["alert"] for item in fired["items"]]
-    kit.note("an agent that fails", "an alert fires", ", ".join(names) or "none", true=names == ["broken"])
-    title = received[0]["data"]["title"] if received else "nothing"
-    kit.note("", "a webhook tells of it", title, true=bool(received))
+        def ours() -> list[str]:  # default rules fire, too: the demo has used up a budget before
+            return [each["data"]["title"] for each in received if each["data"]["title"].startswith("broken")]
+
+        fired = await kit.until(
+            look, lambda found: "broken" in [item["alert"] for item in found["items"]] and bool(ours())
+        )
+    names = sorted(item["alert"] for item in fired["items"])
+    kit.note("an agent that fails", "an alert fires", ", ".join(names) or "none", true="broken" in names)
+    kit.note("", "a webhook tells of it", ours()[0] if ours() else "nothing", true=bool(ours()))
 
 
 async def _events(kit: Kit, path: str) -> list[tuple[str, str, Any]]:
