@@ -306,7 +306,7 @@ async def test_a_run_id_stands_for_one_request() -> None:
             await app.process(message)
         errors.append(type(caught.value))
 
-    assert errors == [InvalidInput, Conflict]
+    assert errors == [InvalidInput, InvalidInput]
     await app.check_answered_once(run)
 
 
