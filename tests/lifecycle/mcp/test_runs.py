@@ -49,8 +49,10 @@ async def test_a_run_whose_server_is_away_is_tried_again(stateful: ServerProcess
         await app.declare(declared=spec(provider="openai", tools=[mcp(stateful.url)]))
         stateful.kill()
         await app.submit()
-        run = await app.requeued(app.queue.sent[-1])
+        other = app.worker()  # the one that declared the agent knows what the server offered
+        run = await app.requeued(app.queue.sent[-1], worker=other)
         asked = len(fake.requests)
+        await other.aclose()
         await app.services.aclose()
 
     assert run is not None
