@@ -27,7 +27,7 @@ BODIES: dict[str, bytes] = {
     "half a surrogate pair": b'{"model": "x", "query": "\\ud800", "agent": "\\udfff"}',
     "NaN": b'{"model": NaN, "query": NaN, "agent": NaN}',
 }
-UNKNOWN = {"an unknown tool": "unknown_tool", "an unknown provider": "unknown_provider"}
+OF_ITS_OWN = {"an unknown tool": "unknown_tool", "an unknown provider": "unknown_provider"}
 WRONG_SPECS: dict[str, Any] = {
     "a list": [],
     "null": None,
@@ -169,7 +169,7 @@ async def test_a_wrong_spec_is_refused(api: Api, unchanged: None, name: str) -> 
     for agent in ("a", "b"):
         reply = await api.call("PUT", f"agents/{agent}", json.dumps(WRONG_SPECS[name]).encode())
 
-        assert (reply.status, reply.code) == (400, UNKNOWN.get(name, "invalid_input"))
+        assert (reply.status, reply.code) == (400, OF_ITS_OWN.get(name, "invalid_input"))
         assert all(set(error) == {"pointer", "detail"} for error in reply.json()["errors"])
 
 

@@ -217,7 +217,7 @@ async def test_the_status_names_what_is_not_well(api: Api, stack: Stack) -> None
 
     assert status["uptime_s"] > 0
     assert (parts["tables"]["health"], parts["queue"]["health"]) == ("healthy", "healthy")
-    assert found["sessions"] == {"started": 1, "ended": 1, "ended_by_reason": {"ended_by_request": 1}}
+    assert found["sessions"] == {"open": 0, "started": 1, "ended": 1, "ended_by_reason": {"ended_by_request": 1}}
     assert found["resources"]["agents"] == {"active": 1}
     assert found["events"]["run.stage:COMPLETED"] == 1
     assert found["events"]["agent.created"] == 1
