@@ -6,7 +6,7 @@ from typing import Any
 from examples.demo.kit import Kit
 from kernel.money import format_usd
 
-IDLE = 9
+IDLE = 11
 """Agents that the demo uses and does not pin."""
 
 

@@ -114,7 +114,9 @@ class AgentSpec(BaseModel):
         if self.simulate is not None and self.provider != "offline":
             msg = "simulate is only allowed with provider 'offline'"
             raise ValueError(msg)
-        if self.simulate is not None and self.simulate.call_tool not in (None, *self.tools):
+        called = self.simulate.call_tool if self.simulate is not None else None
+        of_server = called is not None and called.startswith(tuple(f"{one.server_label}_" for one in self.mcp_servers))
+        if called not in (None, *self.tools) and not of_server:
             msg = "simulate.call_tool must name one of tools"
             raise ValueError(msg)
         if repeated(self.tools):
