@@ -1,4 +1,4 @@
-"""What a timer does for budgets and the ledger: settle what the dead have left, and forget what is over."""
+"""What a timer does for budgets: settle what workers that died have reserved, and delete counters that are over."""
 
 from __future__ import annotations
 

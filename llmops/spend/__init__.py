@@ -1,1 +1,1 @@
-"""What was spent: usage, prices, the ledger, its sums, cost queries and reports."""
+"""What was spent: usage, prices, and answers to cost queries."""
