@@ -149,7 +149,7 @@ class ServiceBusQueue:
     async def _send(self, submission: Submission, redriven: int, at: datetime | None = None) -> None:
         """Send a message whose MessageId is never used again: what we are told to send is no duplicate for the broker.
 
-        A run that could not be queued, or was dead-lettered, has to be sent anew within the broker's detection window;
+        A run that could not be queued, or was dead-lettered, has to be sent again within the broker's detection window;
         and the same run id is another run in another workspace. Repeated requests are recognised by the run's row.
         """
         attributes = {"messaging.system": "servicebus", "messaging.destination.name": self._queue}

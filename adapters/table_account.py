@@ -66,7 +66,7 @@ class SharedKey(SansIOHTTPPolicy[Any, Any]):
 
 
 class Dated(SansIOHTTPPolicy[Any, Any]):
-    """Dates each attempt anew: the service refuses what is older than 15 minutes."""
+    """Dates each attempt again: the service refuses what is older than 15 minutes."""
 
     def on_request(self, request: PipelineRequest[Any]) -> None:
         """Set x-ms-date."""

@@ -49,7 +49,7 @@ class TableService:
         self.url = account.url
         self._pipeline: AsyncPipeline[HttpRequest, AsyncHttpResponse] = AsyncPipeline(
             AioHttpTransport(**options),
-            [  # retries first, so that each attempt is dated and signed anew
+            [  # retries first, so that each attempt is dated and signed again
                 _Retries(**options),
                 Dated(),
                 account.authorize,

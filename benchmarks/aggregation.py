@@ -22,9 +22,9 @@ from devhost.services import start_azurite
 from kernel.tables import Insert, Span, Tables, every
 from llmops.evaluation.scoring import Score
 from llmops.facts.figures import Figures
-from llmops.facts.folding import Folding
+from llmops.facts.folding import FactAggregation
 from llmops.facts.model import AttemptFact, Attribution, Call, Ending, Timing
-from llmops.facts.store import SHARDS, TABLE, KeptFact, home_of, kept_of, kept_row, new_row, partition
+from llmops.facts.store import SHARDS, TABLE, StoredFact, home_of, kept_of, kept_row, new_row, partition
 from llmops.facts.sums import costs_of
 from llmops.spend.groups import Group
 from llmops.spend.usage import Spend, Usage
@@ -70,7 +70,7 @@ async def fill(tables: Tables, count: int) -> None:
     waiting: dict[str, list[Insert]] = {partition(DAY, number): [] for number in range(SHARDS)}
     for fact in facts(count):
         home = home_of(fact)
-        waiting[home] += [Insert(kept_row(home, KeptFact(fact))), Insert(new_row(home, fact))]
+        waiting[home] += [Insert(kept_row(home, StoredFact(fact))), Insert(new_row(home, fact))]
         if len(waiting[home]) == 100:
             await tables.commit(TABLE, waiting[home])
             waiting[home] = []
@@ -85,10 +85,10 @@ async def aggregate(tables: Tables, count: int, where: str) -> Sequence[Result]:
     plain_s, plain = await _plain_loop(tables)
     counting = CountingTables(tables)
     started = time.perf_counter()
-    folded = await Folding(counting).fold(END)
+    folded = await FactAggregation(counting).run(END)
     took = time.perf_counter() - started
     read, counting.read = counting.read, 0
-    again = await Folding(counting).fold(END)
+    again = await FactAggregation(counting).run(END)
     sums = await Figures(tables).costs(DAY, new=False)
     if (folded, again, sums) != (count, 0, plain):
         msg = "the aggregation is wrong"
@@ -122,7 +122,7 @@ async def memory(few: int, many: int) -> Result:
         tables = MemoryTables()
         await fill(tables, count)
         tracemalloc.start()
-        await Folding(tables).fold(END)
+        await FactAggregation(tables).run(END)
         peaks.append(tracemalloc.get_traced_memory()[1] / 2**20)
         tracemalloc.stop()
     return Result(

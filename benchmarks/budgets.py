@@ -14,9 +14,9 @@ from devhost.services import start_azurite
 from kernel.errors import Unavailable
 from kernel.ids import new_id
 from kernel.tables import Insert, Replace, Row, RowChanged, RowExists, Tables
-from llmops.budgets.accounts import Accounts
-from llmops.budgets.holds import Ask, Intent, Outcome, Settled
-from llmops.budgets.rules import Amounts, Applied, Charged, Limit
+from llmops.budgets.counters import BudgetCounters
+from llmops.budgets.reservations import Intent, ReservationRequest, ReservationResult, Settlement
+from llmops.budgets.rules import Amounts, AppliedLimit, CostAttribution, Limit
 from llmops.facts.model import Call
 from llmops.spend.usage import Usage
 
@@ -24,7 +24,8 @@ _WORKERS = (1, 8, 64)
 _SECONDS = 3.0
 _NOW = datetime.now(UTC)
 _LIMITS = [
-    Applied(scope, Limit("tokens", "month", 10**12), f"{scope}!2026-11", None) for scope in ("workspace", "agent:bench")
+    AppliedLimit(scope, Limit("tokens", "month", 10**12), f"{scope}!2026-11", None)
+    for scope in ("workspace", "agent:bench")
 ]
 
 
@@ -35,9 +36,9 @@ async def measure_budgets() -> list[Result]:
         tables = AzureTables.from_connection_string(azurite.connection_string)
         for workers in _WORKERS:
             bare = await _rate([_Bare(tables, f"bare{workers}")] * workers)
-            shared = _Reserving(Accounts(tables, _now), f"one{workers}")
+            shared = _Reserving(BudgetCounters(tables, _now), f"one{workers}")
             one = await _rate([shared] * workers)
-            own = await _rate([_Reserving(Accounts(tables, _now), f"own{workers}") for _ in range(workers)])
+            own = await _rate([_Reserving(BudgetCounters(tables, _now), f"own{workers}") for _ in range(workers)])
             beside = f"two bare ETag updates of one row: {bare:.0f}/s"
             results += [
                 Result(f"reserve + settle/s, {workers} in one process", f"{one:.0f}", beside, f"{one / bare:.2f}×"),
@@ -73,19 +74,19 @@ class _Bare:
 class _Reserving:
     """Reserves a call in two scopes and settles it."""
 
-    def __init__(self, accounts: Accounts, workspace: str) -> None:
+    def __init__(self, accounts: BudgetCounters, workspace: str) -> None:
         self._accounts = accounts
         self._workspace = workspace
 
     async def once(self) -> None:
-        ask = Ask(_intent(), Amounts(1, 1000, 1000), _LIMITS, _NOW + timedelta(hours=1))
+        ask = ReservationRequest(_intent(), Amounts(1, 1000, 1000), _LIMITS, _NOW + timedelta(hours=1))
         hold = (await self._change(None, ask)).hold
         if hold is None:
             msg = "a reservation was refused"
             raise RuntimeError(msg)
-        await self._change(Settled(hold, Amounts(1, 400, 400)), None)
+        await self._change(Settlement(hold, Amounts(1, 400, 400)), None)
 
-    async def _change(self, settled: Settled | None, ask: Ask | None) -> Outcome:
+    async def _change(self, settled: Settlement | None, ask: ReservationRequest | None) -> ReservationResult:
         while True:
             try:
                 return await self._accounts.change(self._workspace, settled, ask)
@@ -115,7 +116,7 @@ async def _rate(workers: Sequence[_Bare | _Reserving]) -> float:
 
 def _intent() -> Intent:
     call = Call(1, _NOW, "offline", "gpt-5-mini", Usage(600, output_tokens=400), 1000)
-    return Intent(Charged("bench", "bench", "s", new_id()), 1, call)
+    return Intent(CostAttribution("bench", "bench", "s", new_id()), 1, call)
 
 
 def _now() -> datetime:

@@ -16,7 +16,7 @@ from devhost.services import Azurite, start_azurite
 from kernel.journal import Entry, Event, Journal
 from kernel.settings import Settings
 from lifecycle.conversations.session import Session
-from lifecycle.conversations.store import Change, Stored
+from lifecycle.conversations.store import ConversationChange, StoredConversation
 from lifecycle.events.streams import SessionStream, Stream, WorkspaceStream
 
 _FOLLOWERS = (1, 50, 200)
@@ -87,10 +87,10 @@ async def _reads(azurite: Azurite, followers: int, *, of_session: bool) -> float
 
 
 async def _tell(writer: Services, workspace: str, session_id: str) -> None:
-    def decide(stored: Stored) -> Change:
+    def decide(stored: StoredConversation) -> ConversationChange:
         now = datetime.now(UTC)
         session = stored.session or Session(workspace, session_id, "bench", None, created_at=now, last_activity=now)
-        return Change(session, events=[Event("run.stage", {"run_id": "r", "stage": "RUNNING"}, now)])
+        return ConversationChange(session, events=[Event("run.stage", {"run_id": "r", "stage": "RUNNING"}, now)])
 
     await writer.conversations.update(workspace, session_id, None, decide)
     await writer.publisher.flush()

@@ -66,7 +66,7 @@ class Services(StatusParts, DriftParts, ReportParts):
             self.resolver,
             self.intake,
             self.runner,
-            self.desk,
+            self.run_queries,
             self.conversations,
             uses=self.uses,
             signals=self.local_signals(),

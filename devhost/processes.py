@@ -53,7 +53,7 @@ class Child:
         Args:
             name: What messages call it.
             command: Program and arguments.
-            log: File that takes its output, written anew; None shows the output on this process's own.
+            log: File that takes its output, written again; None shows the output on this process's own.
             env: Settings on top of this process's environment.
             cwd: Its working directory.
         """

@@ -28,7 +28,7 @@ _log = logging.getLogger("devhost.servicebus")
 def connect(connection: ServiceBusConnection) -> ServiceBusClient:
     """Make a client; errors surface at once, for the trigger has its own retry and log policy.
 
-    The TLS context is made once: left to itself the SDK makes one for every connection, reading all certificates anew,
+    The TLS context is made once: left to itself the SDK makes one for every connection, reading all certificates again,
     even for a plain port.
     """
     complete_decoder()

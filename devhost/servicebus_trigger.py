@@ -47,7 +47,7 @@ _GRACE_S = 0.02
 _STANDBY = 8
 #: Slots of a session queue beyond `maxConcurrentSessions`; with fewer waiting, idle sessions are let go.
 _SPARE = 2
-#: Seconds between taking a session and making room for the next: connecting anew would delay the first message.
+#: Seconds between taking a session and making room for the next: connecting again would delay the first message.
 _MAKE_ROOM_S = 0.05
 #: Seconds settlements get when the host stops.
 _SETTLE_S = 2.0
@@ -270,7 +270,7 @@ class ServiceBusTrigger:
             _log.warning(
                 "Message %s could not be %s and will be delivered again: %s", message.message_id, verb, brief(error)
             )
-            # A session whose settlement failed is taken anew: its lock, or its connection, is gone.
+            # A session whose settlement failed is taken again: its lock, or its connection, is gone.
             return not self._sessions
         return True
 

@@ -1,10 +1,10 @@
 """What happened in a workspace: a stream whose readers miss no event and see none twice.
 
-Table `events`, partition `{workspace}!{lane}`:
-`head` how many events the lane has had · `event!{n}` the events of one append, under the last one's number ·
-`source!{digest}` up to which number a source's events are in. Partition `lanes` has a row for every lane there is.
+Table `events`, partition `{workspace}!{shard}`:
+`head` how many events the shard has had · `event!{n}` the events of one append, under the last one's number ·
+`source!{digest}` up to which number a source's events are in. Partition `shards` has a row for every shard there is.
 
-An append changes all three in one transaction, guarded by the head's ETag. So the events of a lane become visible in
+An append changes all three in one transaction, guarded by the head's ETag. So the events of a shard become visible in
 the order of their numbers, and what a source has numbered is in once, however often it is appended.
 """
 
@@ -24,9 +24,9 @@ from kernel.errors import Unavailable
 from kernel.tables import Insert, Replace, Row, RowChanged, RowExists, Span, Tables, Upsert, Write, first_rows
 
 TABLE = "events"
-LANES = 4
+SHARDS = 4
 """Lanes of a workspace. More take more appends a second, and make each look for news cost more reads."""
-LANES_PARTITION = "lanes"
+SHARDS_PARTITION = "shards"
 
 _HEAD = "head"
 _MOST_ENTRIES = 48  # of one append; with head and events they stay below a transaction's limit
@@ -46,7 +46,7 @@ class Event:
 _EVENTS: JsonCodec[tuple[Event, ...]] = JsonCodec(tuple[Event, ...])
 
 
-class Behind(Exception):
+class OutOfOrder(Exception):
     """Events of the source from `number` on are missing before those that were to be appended."""
 
     def __init__(self, number: int) -> None:
@@ -59,7 +59,7 @@ class Entry:
     """Events that a source has numbered.
 
     Attributes:
-        source: What numbers them. Sources that are alike up to the first `/` share a lane, and so an order.
+        source: What numbers them. Sources that are alike up to the first `/` share a shard, and so an order.
         first: The first number that the entry accounts for.
         events: The events with their numbers, rising; a number without an event is left out of the stream.
         end: The number after the last one accounted for.
@@ -77,12 +77,12 @@ class Entry:
 class _Waiting:
     entry: Entry
     done: bool = False
-    failure: Behind | None = None
+    failure: OutOfOrder | None = None
 
 
 @dataclass(slots=True)
-class _Lane:
-    """A lane as this process knows it: its head's row and its sources' rows, as last written or read."""
+class _Shard:
+    """A shard as this process knows it: its head's row and its sources' rows, as last written or read."""
 
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     waiting: list[_Waiting] = field(default_factory=list[_Waiting])
@@ -95,7 +95,7 @@ class Journal:
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
-        self._lanes: dict[str, _Lane] = {}
+        self._shards: dict[str, _Shard] = {}
 
     async def record(self, workspace: str, key: str, event: Event, *, again: bool = False) -> None:
         """Append the event, once for its key: the same key again changes nothing, as long as the event is kept.
@@ -118,79 +118,81 @@ class Journal:
             Behind: Earlier events of the source are not in yet.
             Unavailable: It cannot be said whether the events are in; append them again.
         """
-        partition = f"{workspace}!{lane_of(entry.source)}"
-        lane = self._lanes.setdefault(partition, _Lane())
+        partition = f"{workspace}!{shard_of(entry.source)}"
+        shard = self._shards.setdefault(partition, _Shard())
         mine = _Waiting(entry)
-        lane.waiting.append(mine)
+        shard.waiting.append(mine)
         try:
             await asyncio.sleep(0)  # those who come at the same moment go together
             while not mine.done:
-                async with lane.lock:
+                async with shard.lock:
                     if not mine.done:
-                        await self._append(partition, lane, lane.waiting[:_MOST_ENTRIES])
+                        await self._append(partition, shard, shard.waiting[:_MOST_ENTRIES])
         finally:
-            lane.waiting = [each for each in lane.waiting if each is not mine and not each.done]
+            shard.waiting = [each for each in shard.waiting if each is not mine and not each.done]
         if mine.failure is not None:
             raise mine.failure
 
-    async def read(self, workspace: str, lane: int, first: int, limit: int) -> Sequence[tuple[int, Event]]:
-        """Return up to `limit` (1-1000) events of the lane with their numbers, from number `first` on.
+    async def read(self, workspace: str, shard: int, first: int, limit: int) -> Sequence[tuple[int, Event]]:
+        """Return up to `limit` (1-1000) events of the shard with their numbers, from number `first` on.
 
         They follow one another without a gap; where the first is a later one, what was before is kept no longer.
         """
-        span = Span(f"{workspace}!{lane}", key_from=event_key(first), key_before="event!~")
+        span = Span(f"{workspace}!{shard}", key_from=event_key(first), key_before="event!~")
         rows = await first_rows(self._tables, TABLE, span, limit)
         return [each for row in rows for each in _numbered(row) if each[0] >= first][:limit]
 
     async def ends(self, workspace: str) -> Sequence[int]:
-        """Return of every lane the number that its next event will have."""
-        heads = await asyncio.gather(*(self._tables.get(TABLE, f"{workspace}!{lane}", _HEAD) for lane in range(LANES)))
+        """Return of every shard the number that its next event will have."""
+        heads = await asyncio.gather(
+            *(self._tables.get(TABLE, f"{workspace}!{shard}", _HEAD) for shard in range(SHARDS))
+        )
         return [head.integer("next") if head else 0 for head in heads]
 
-    async def _append(self, partition: str, lane: _Lane, batch: Sequence[_Waiting]) -> None:
+    async def _append(self, partition: str, shard: _Shard, batch: Sequence[_Waiting]) -> None:
         """Append the batch; whoever of it waits for the lock finds itself done."""
         sure = False
         for _ in range(_CONFLICTS_BEFORE_GIVING_UP):
             try:
-                await self._try(partition, lane, batch, sure=sure)
+                await self._try(partition, shard, batch, sure=sure)
             except (RowChanged, RowExists):
-                # Somebody else was faster, or our own earlier try took effect: what is known of the lane is old.
-                lane.head, sure = None, True
-                lane.sources.clear()
+                # Somebody else was faster, or our own earlier try took effect: what is known of the shard is old.
+                shard.head, sure = None, True
+                shard.sources.clear()
                 await asyncio.sleep(random.uniform(0, 0.02))  # noqa: S311 - spreads writers, guards nothing
             except BaseException:
-                lane.head = None
-                lane.sources.clear()
+                shard.head = None
+                shard.sources.clear()
                 raise
             else:
                 return
         msg = "Too many append to the stream at once; try again."
         raise Unavailable(msg, code="stream_busy", retry_after_s=1)
 
-    async def _try(self, partition: str, lane: _Lane, batch: Sequence[_Waiting], *, sure: bool) -> None:
+    async def _try(self, partition: str, shard: _Shard, batch: Sequence[_Waiting], *, sure: bool) -> None:
         new = {each.entry.source: each.entry.first == 0 and not each.entry.again for each in reversed(batch)}
         head, *rows = await asyncio.gather(
-            self._head(partition, lane),
-            *(self._source(partition, lane, source, new=blind and not sure) for source, blind in new.items()),
+            self._head(partition, shard),
+            *(self._source(partition, shard, source, new=blind and not sure) for source, blind in new.items()),
         )
         sources = dict(zip(new, rows, strict=True))
         nexts = {source: row.integer("next") for source, row in sources.items()}
         events: list[Event] = []
-        failures: list[Behind | None] = []
+        failures: list[OutOfOrder | None] = []
         for entry in (each.entry for each in batch):
             known = nexts[entry.source]
-            failures.append(Behind(known) if entry.first > known else None)
+            failures.append(OutOfOrder(known) if entry.first > known else None)
             if entry.first <= known:
                 events += [event for number, event in entry.events if number >= known]
                 nexts[entry.source] = max(known, entry.end)
         moved = {key: number for key, number in nexts.items() if number != sources[key].integer("next")}
         if events:
-            await self._commit(lane, head, events, {source: (sources[source], end) for source, end in moved.items()})
+            await self._commit(shard, head, events, {source: (sources[source], end) for source, end in moved.items()})
         for each, failure in zip(batch, failures, strict=True):
             each.failure, each.done = failure, True
 
     async def _commit(
-        self, lane: _Lane, head: Row, events: Sequence[Event], moved: Mapping[str, tuple[Row, int]]
+        self, shard: _Shard, head: Row, events: Sequence[Event], moved: Mapping[str, tuple[Row, int]]
     ) -> None:
         """Write the events and up to where each source's are in."""
         partition, first = head.partition, head.integer("next")
@@ -202,24 +204,24 @@ class Journal:
         rows = [Row(partition, row.key, {"next": end, "last": last}, row.etag) for row, end in moved.values()]
         writes: list[Write] = [_put(ahead), Insert(Row(partition, event_key(last), values | stamped)), *map(_put, rows)]
         etags = await self._tables.commit(TABLE, writes)
-        lane.head = _tagged(ahead, etags[0])
+        shard.head = _tagged(ahead, etags[0])
         for source, row, etag in zip(moved, rows, etags[2:], strict=True):
-            lane.sources[source] = _tagged(row, etag)
-            lane.sources.move_to_end(source)
-        while len(lane.sources) > _SOURCES_KNOWN:
-            lane.sources.popitem(last=False)
+            shard.sources[source] = _tagged(row, etag)
+            shard.sources.move_to_end(source)
+        while len(shard.sources) > _SOURCES_KNOWN:
+            shard.sources.popitem(last=False)
 
-    async def _head(self, partition: str, lane: _Lane) -> Row:
-        if lane.head is not None:
-            return lane.head
+    async def _head(self, partition: str, shard: _Shard) -> Row:
+        if shard.head is not None:
+            return shard.head
         if row := await self._tables.get(TABLE, partition, _HEAD):
             return row
-        await self._tables.commit(TABLE, [Upsert(Row(LANES_PARTITION, partition, {}))])
+        await self._tables.commit(TABLE, [Upsert(Row(SHARDS_PARTITION, partition, {}))])
         return Row(partition, _HEAD, {})
 
-    async def _source(self, partition: str, lane: _Lane, source: str, *, new: bool) -> Row:
+    async def _source(self, partition: str, shard: _Shard, source: str, *, new: bool) -> Row:
         key = _SOURCE + digest(source)
-        if (known := lane.sources.get(source)) is not None:
+        if (known := shard.sources.get(source)) is not None:
             return known
         if new:
             return Row(partition, key, {})  # the insert fails if it is not
@@ -229,9 +231,9 @@ class Journal:
 _SOURCE = "source!"
 
 
-def lane_of(source: str) -> int:
-    """Return the lane of a source's events."""
-    return hashlib.sha256(source.partition("/")[0].encode()).digest()[0] % LANES
+def shard_of(source: str) -> int:
+    """Return the shard of a source's events."""
+    return hashlib.sha256(source.partition("/")[0].encode()).digest()[0] % SHARDS
 
 
 def digest(source: str) -> str:

@@ -45,7 +45,7 @@ def expected(error: ValidationError, model: type[BaseModel]) -> str:
     return f"There is no {names}{more}{known}.{hint}"
 
 
-class LeavesOut(BaseModel):
+class NullsAsAbsent(BaseModel):
     """A model in which null is as good as left out, for serializers that write every field."""
 
     @model_validator(mode="before")

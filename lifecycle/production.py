@@ -20,17 +20,17 @@ from kernel.errors import AppError, NotFound, RunFailed
 from kernel.ids import agent_name, new_id
 from lifecycle.conversations.run import Run, RunState
 from lifecycle.conversations.session import Session
-from lifecycle.conversations.store import Conversations, Turn
+from lifecycle.conversations.store import ConversationStore, Turn
 from lifecycle.conversations.submission import RunRequest, Submission, check, submission_of
 from lifecycle.loader.resolver import AgentResolver
 from lifecycle.loader.uses import UseRecorder
 from lifecycle.registry.administration import Administration
-from lifecycle.registry.agents import AgentState
 from lifecycle.registry.catalog import Agent, Catalog
+from lifecycle.registry.record import AgentState
 from lifecycle.registry.signals import AgentSignals
-from lifecycle.runs.pieces import Piece, pieces
-from lifecycle.runs.queries import RunDesk
-from lifecycle.runs.submit import Intake
+from lifecycle.runs.deltas import Delta, deltas
+from lifecycle.runs.queries import RunQueries
+from lifecycle.runs.submit import RunSubmission
 from lifecycle.runs.worker import RunWorker
 from lifecycle.specs.spec import AgentSpec
 
@@ -81,7 +81,7 @@ class ProductionAgent:
         )
         return await self._manager.run(self.name, request)
 
-    def stream(self, query: str, *, user_id: str | None = None) -> AsyncGenerator[Piece]:
+    def stream(self, query: str, *, user_id: str | None = None) -> AsyncGenerator[Delta]:
         """Ask, and yield the answer as it is written; closing the iterator early cancels the run.
 
         Raises:
@@ -107,10 +107,10 @@ class ProductionAgentManager:
         catalog: Catalog,
         administration: Administration,
         resolver: AgentResolver,
-        intake: Intake,
+        intake: RunSubmission,
         runner: RunWorker,
-        desk: RunDesk,
-        conversations: Conversations,
+        run_queries: RunQueries,
+        conversations: ConversationStore,
         *,
         uses: UseRecorder,
         signals: AgentSignals,
@@ -122,7 +122,7 @@ class ProductionAgentManager:
         self._resolver = resolver
         self._intake = intake
         self._runner = runner
-        self._desk = desk
+        self._run_queries = run_queries
         self._conversations = conversations
         self._uses = uses
         self._signals = signals
@@ -170,7 +170,7 @@ class ProductionAgentManager:
         session_id = request.session_id or new_id()
         return await self._run(name, request.model_copy(update={"session_id": session_id}), new_id())
 
-    async def stream(self, name: str, request: RunRequest) -> AsyncGenerator[Piece]:
+    async def stream(self, name: str, request: RunRequest) -> AsyncGenerator[Delta]:
         """Run the request, and yield its text as it is written; closing the iterator early cancels the run.
 
         Raises:
@@ -182,7 +182,7 @@ class ProductionAgentManager:
         first = session.events if session else 0
         work = asyncio.create_task(self._run(name, request, run_id))
         try:
-            async for piece in pieces(self._conversations, self._workspace, session_id, run_id, first, work):
+            async for piece in deltas(self._conversations, self._workspace, session_id, run_id, first, work):
                 yield piece
             await work
         finally:
@@ -192,12 +192,12 @@ class ProductionAgentManager:
     async def _stop(self, work: asyncio.Task[Run], run_id: str) -> None:
         """Cancel the run, also one whose turn has not come, and return when nothing is at it any more."""
         try:
-            await self._desk.cancel(self._workspace, run_id)
+            await self._run_queries.cancel(self._workspace, run_id)
         except NotFound:
             work.cancel()
         await asyncio.gather(work, return_exceptions=True)
         with suppress(NotFound):  # it may have been stored at that moment
-            await self._desk.cancel(self._workspace, run_id)
+            await self._run_queries.cancel(self._workspace, run_id)
 
     async def session(self, session_id: str) -> Session | None:
         """Return a conversation's state, limits and costs; None where there is none."""
@@ -220,7 +220,7 @@ class ProductionAgentManager:
                 except AppError as error:
                     if not error.retriable:
                         raise
-                run = await self._desk.get(self._workspace, run.id)
+                run = await self._run_queries.get(self._workspace, run.id)
                 if run.state is RunState.WAITING:
                     msg = "The run waits until its session goes on."
                     raise RunFailed(run.error.detail if run.error else msg, code="run_waiting")

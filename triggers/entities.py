@@ -2,7 +2,7 @@
 
 The Durable SDK 1.x rolls nothing back, repeats nothing, and loses an operation that raises (platform facts of the SDK,
 not of the protocol). So an operation here never raises: what can pass is tried again here, and what cannot is logged;
-the next use of the agent sends `ensure` anew.
+the next use of the agent sends `ensure` again.
 """
 
 from __future__ import annotations
@@ -65,13 +65,13 @@ async def _handle(actors: Actors, state: ActorState | None, key: str, operation:
 
 
 def _dump(state: ActorState) -> dict[str, str]:
-    from lifecycle.registry.records import dump_record  # noqa: PLC0415 - cold start
+    from lifecycle.registry.record_store import dump_record  # noqa: PLC0415 - cold start
 
     return {"record": dump_record(state.record), "etag": state.etag}
 
 
 def _load(value: Any) -> ActorState | None:
     from lifecycle.registry.actor import ActorState  # noqa: PLC0415 - cold start
-    from lifecycle.registry.records import load_record  # noqa: PLC0415 - cold start
+    from lifecycle.registry.record_store import load_record  # noqa: PLC0415 - cold start
 
     return ActorState(load_record(value["record"]), value["etag"]) if value else None

@@ -46,7 +46,7 @@ def noting(services: Services, name: str) -> Callable[[Timer], Timer]:
 async def _failed(services: Services, name: str, error: Exception) -> None:
     failure = error.code if isinstance(error, AppError) else type(error).__name__
     try:
-        await services.heartbeats.failed(name, services.clock(), failure)
+        await services.timer_statuses.failed(name, services.clock(), failure)
     except AppError as unavailable:
         log.warning("%s: %s", name, unavailable.code, extra={"event": "timer.not_noted"})
 
@@ -54,7 +54,7 @@ async def _failed(services: Services, name: str, error: Exception) -> None:
 async def _noted(services: Services, name: str, timer: func.TimerRequest | None) -> None:
     now = services.clock()
     try:
-        await services.heartbeats.succeeded(name, now, every_of(timer, now))
+        await services.timer_statuses.succeeded(name, now, every_of(timer, now))
     except AppError as unavailable:
         log.warning("%s: %s", name, unavailable.code, extra={"event": "timer.not_noted"})
 

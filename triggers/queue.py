@@ -76,7 +76,7 @@ def register(blueprint: df.Blueprint, services: Services, run_queue: RunQueue, m
             last = deliveries >= settings.run_max_attempts
             with attached(incoming(message.application_properties or {}, context)), services.preloader.run():
                 await services.runner.process(submission, make_signals(client), requeue=requeue, last_delivery=last)
-            await services.publisher.settle(submission.workspace, submission.session_id)
+            await services.publisher.publish_all_of(submission.workspace, submission.session_id)
         except AppError as error:
             # Raising abandons the message; the broker counts deliveries and dead-letters it in the end.
             log.warning("delivery %d: %s", deliveries, error.code, extra={"event": "run.not_done"})

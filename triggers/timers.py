@@ -74,7 +74,7 @@ async def _verify(now: Round) -> Done:
 
 
 async def _aggregate_facts(now: Round) -> Done:
-    return Done("facts.aggregated", "%d new facts", (await now.services.folding.fold(now.services.clock()),))
+    return Done("facts.aggregated", "%d new facts", (await now.services.folding.run(now.services.clock()),))
 
 
 async def _aggregate_costs(now: Round) -> Done:
@@ -129,7 +129,7 @@ async def _deliver_notifications(now: Round) -> Done:
 
 
 async def _tend_budgets(now: Round) -> Done:
-    done = await now.services.tending.tend()
+    done = await now.services.budget_maintenance.run()
     resumed = await now.services.run_resume.resume_all(now.queue.send)
     settled = await now.services.approval_decisions.sweep(now.queue.send)
     text = "%d reservations freed, %d runs resumed, %d runs' approvals looked at, %d counters forgotten"

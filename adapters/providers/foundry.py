@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from adapters.providers.foundry_versions import definition_of, metadata_of
 from kernel.clock import Clock
 from kernel.errors import AppError, ProviderRejected
-from lifecycle.registry.providers import Found, ProviderVersion, Wanted
+from lifecycle.registry.providers import ProviderAgent, ProviderVersion, VersionRequest
 from lifecycle.specs.spec import AgentSpec
 from lifecycle.specs.tools import Toolbox, builtin_tools
 
@@ -66,7 +66,7 @@ class FoundryProvider:
         self._lock = threading.Lock()  # `open` is called in threads
         self._clients: FoundryClients | None = None
 
-    async def find(self, wanted: Wanted) -> Sequence[ProviderVersion]:
+    async def find(self, wanted: VersionRequest) -> Sequence[ProviderVersion]:
         """Return the versions that carry the owner and the fingerprint and are unchanged, oldest first."""
         with self._told():
             clients = await self._ready()
@@ -77,7 +77,7 @@ class FoundryProvider:
             ]
         return found[::-1]
 
-    async def create(self, wanted: Wanted) -> ProviderVersion:
+    async def create(self, wanted: VersionRequest) -> ProviderVersion:
         """Make the version; an answer that gets lost on its way here may leave one that only `find` finds.
 
         Raises:
@@ -102,7 +102,7 @@ class FoundryProvider:
         with self._told():
             return await (await self._ready()).agents.get(version) is not None
 
-    async def inventory(self, owner: str) -> AsyncIterator[Found]:
+    async def inventory(self, owner: str) -> AsyncIterator[ProviderAgent]:
         """Yield every version, newest first, of every prompt agent that has at least one version of the owner's.
 
         Takes a request or two for each agent of the project that has more than one version or whose only one is ours.

@@ -13,7 +13,7 @@ from azure.ai.projects.models import AgentVersionDetails, PromptAgentDefinition
 from azure.core.exceptions import ResourceNotFoundError
 
 from adapters.providers.foundry_versions import AGENT, DEFINITION, FINGERPRINT, OWNER, WORKSPACE, digest
-from lifecycle.registry.providers import Found, ProviderVersion
+from lifecycle.registry.providers import ProviderAgent, ProviderVersion
 
 _PAGE = 100
 _AT_ONCE = 8
@@ -23,7 +23,7 @@ _AT_ONCE = 8
 class Stored:
     """A version as the project has it: what we note of any version, and all that it holds."""
 
-    found: Found
+    found: ProviderAgent
     definition: Mapping[str, Any]
     metadata: Mapping[str, str]
     description: str
@@ -84,7 +84,7 @@ class ProjectAgents:
             if await anext(listed, None) is None:  # one is enough to know, and each takes a request
                 await self._agents.delete(version.name)
 
-    async def inventory(self, owner: str) -> AsyncIterator[Found]:
+    async def inventory(self, owner: str) -> AsyncIterator[ProviderAgent]:
         """Yield every version of every prompt agent that has one of the owner's."""
         waiting: list[str] = []
         async for agent in self._agents.list(kind="prompt", limit=_PAGE, order="asc"):
@@ -114,8 +114,8 @@ class ProjectAgents:
         with suppress(ResourceNotFoundError):
             await self._agents.enable(name)
 
-    async def _all_of(self, owner: str, names: Sequence[str]) -> list[Found]:
-        async def one(name: str) -> list[Found]:
+    async def _all_of(self, owner: str, names: Sequence[str]) -> list[ProviderAgent]:
+        async def one(name: str) -> list[ProviderAgent]:
             versions = [stored.found async for stored in self.versions(name)]
             return versions if any(found.owner == owner for found in versions) else []
 
@@ -134,5 +134,5 @@ def _stored(details: AgentVersionDetails) -> Stored:
         fingerprint=metadata.get(FINGERPRINT, ""),
     )
     intact = metadata.get(DEFINITION) == digest(definition)
-    found = Found(version, metadata.get(WORKSPACE, ""), metadata.get(AGENT, ""), intact)
+    found = ProviderAgent(version, metadata.get(WORKSPACE, ""), metadata.get(AGENT, ""), intact)
     return Stored(found, definition, metadata, details.description or "")

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from kernel.errors import InvalidInput
-from lifecycle.registry.providers import Wanted
+from lifecycle.registry.providers import VersionRequest
 from lifecycle.specs.hosted_tools import CodeInterpreter, FileSearch, HostedTool, Mcp, WebSearch
 from lifecycle.specs.output_format import ResponseFormat
 from lifecycle.specs.spec import AgentSpec
@@ -61,7 +61,7 @@ def definition_of(spec: AgentSpec, tools: Sequence[FunctionTool]) -> dict[str, A
     return {name: value for name, value in definition.items() if value is not None}
 
 
-def metadata_of(wanted: Wanted, definition: Mapping[str, Any]) -> dict[str, str]:
+def metadata_of(wanted: VersionRequest, definition: Mapping[str, Any]) -> dict[str, str]:
     """Return the metadata of a version that is made for what is wanted.
 
     Raises:

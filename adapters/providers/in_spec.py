@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from kernel.clock import Clock
-from lifecycle.registry.providers import Found, ProviderVersion, Wanted
+from lifecycle.registry.providers import ProviderAgent, ProviderVersion, VersionRequest
 from lifecycle.specs.spec import AgentSpec
 from lifecycle.specs.tools import Toolbox
 
@@ -23,11 +23,11 @@ class InSpec:
         self._clock = clock
         self._toolbox = toolbox
 
-    async def find(self, wanted: Wanted) -> Sequence[ProviderVersion]:
+    async def find(self, wanted: VersionRequest) -> Sequence[ProviderVersion]:
         """Return none: the endpoint keeps no agents, so there is never one to adopt."""
         return ()
 
-    async def create(self, wanted: Wanted) -> ProviderVersion:
+    async def create(self, wanted: VersionRequest) -> ProviderVersion:
         """Return the version that the spec's fingerprint names; no I/O, and the same for the same spec."""
         version = wanted.fingerprint[:12]
         return ProviderVersion(
@@ -46,7 +46,7 @@ class InSpec:
         """Return True: what lives in its spec cannot get lost at the endpoint."""
         return True
 
-    async def inventory(self, owner: str) -> AsyncIterator[Found]:
+    async def inventory(self, owner: str) -> AsyncIterator[ProviderAgent]:
         """Yield nothing: the endpoint keeps no agents."""
         for nothing in ():
             yield nothing

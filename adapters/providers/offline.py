@@ -16,7 +16,7 @@ from adapters.providers.failures import own_error, unknown_error
 from kernel.clock import Clock
 from kernel.errors import AppError, Unavailable
 from kernel.tables import Delete, Insert, Replace, Row, RowChanged, RowExists, Span, Tables, every
-from lifecycle.registry.providers import Found, ProviderVersion, Wanted
+from lifecycle.registry.providers import ProviderAgent, ProviderVersion, VersionRequest
 from lifecycle.specs.spec import AgentSpec, content
 from lifecycle.specs.tools import Toolbox, builtin_tools
 
@@ -41,13 +41,13 @@ class OfflineProvider:
         self._clock = clock
         self._toolbox = toolbox or Toolbox(builtin_tools(clock))
 
-    async def find(self, wanted: Wanted) -> Sequence[ProviderVersion]:
+    async def find(self, wanted: VersionRequest) -> Sequence[ProviderVersion]:
         """Return the versions that carry the owner and the fingerprint, oldest first."""
         span = Span(wanted.name, where={"owner": wanted.owner, "fingerprint": wanted.fingerprint})
         rows = [row async for row in every(self._tables, TABLE, span)]
         return [_version(row) for row in sorted(rows, key=lambda row: int(row.key))]
 
-    async def create(self, wanted: Wanted) -> ProviderVersion:
+    async def create(self, wanted: VersionRequest) -> ProviderVersion:
         """Make a new version, as often as it is asked; version numbers are never used again.
 
         Raises:
@@ -83,9 +83,9 @@ class OfflineProvider:
         """Return whether the version is still there; a version number never comes back for another."""
         return await self._tables.get(TABLE, version.name, version.version) is not None
 
-    async def inventory(self, owner: str) -> AsyncIterator[Found]:
+    async def inventory(self, owner: str) -> AsyncIterator[ProviderAgent]:
         """Yield every version of every agent that has at least one version of the owner's."""
-        agent: list[Found] = []
+        agent: list[ProviderAgent] = []
         async for row in every(self._tables, TABLE, Span(" ", partition_before="~")):
             if row.partition.endswith("!counts"):
                 continue
@@ -170,12 +170,14 @@ def _version(row: Row) -> ProviderVersion:
     )
 
 
-def _found(row: Row) -> Found:
+def _found(row: Row) -> ProviderAgent:
     digest = hashlib.sha256(row.text("definition").encode()).hexdigest()
-    return Found(_version(row), row.text("workspace"), row.text("agent"), intact=digest == row.text("fingerprint"))
+    return ProviderAgent(
+        _version(row), row.text("workspace"), row.text("agent"), intact=digest == row.text("fingerprint")
+    )
 
 
-def _if_of(owner: str, agent: list[Found]) -> list[Found]:
+def _if_of(owner: str, agent: list[ProviderAgent]) -> list[ProviderAgent]:
     """Return the agent's versions, oldest first, if one of them is the owner's."""
     ordered = sorted(agent, key=lambda found: int(found.version.version))
     return ordered if any(found.owner == owner for found in agent) else []

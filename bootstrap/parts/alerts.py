@@ -16,21 +16,21 @@ if TYPE_CHECKING:
     from llmops.alerts.evaluation import Evaluator
     from llmops.alerts.readings import Sources
     from llmops.alerts.references import References
-    from llmops.alerts.store import Alerts
+    from llmops.alerts.store import AlertStore
 
 
 class AlertParts(RegistryParts, BudgetParts, PerformanceParts):
     """Makes alerts."""
 
     @cached_property
-    def alerts(self) -> Alerts:
+    def alerts(self) -> AlertStore:
         """Alert rules and what they did."""
         from llmops.alerts.defaults import default_rules
-        from llmops.alerts.store import Alerts
+        from llmops.alerts.store import AlertStore
 
         settings = self.settings
         defaults = default_rules(latency_ms=settings.sla_latency_ms, enabled=settings.alert_defaults)
-        return Alerts(self.tables, self.clock, defaults)
+        return AlertStore(self.tables, self.clock, defaults)
 
     @cached_property
     def alert_references(self) -> References:
@@ -44,7 +44,7 @@ class AlertParts(RegistryParts, BudgetParts, PerformanceParts):
         """What goes on in a workspace."""
         from lifecycle.measures.activity import Activity
 
-        return Activity(self.tally, self.metrics, self.waits)
+        return Activity(self.daily_counts, self.metrics, self.waits)
 
     @cached_property
     def workspace_state(self) -> WorkspaceState:
@@ -54,7 +54,7 @@ class AlertParts(RegistryParts, BudgetParts, PerformanceParts):
         from lifecycle.measures.state import WorkspaceState
 
         registry = RegistryAlarms(self.lifecycle_counts, PlanStore(self.tables), self.approvals, self.hit_rates)
-        return WorkspaceState(self.activity, registry, self.lifecycle_counts, self.positions, self.heartbeats)
+        return WorkspaceState(self.activity, registry, self.lifecycle_counts, self.positions, self.timer_statuses)
 
     @cached_property
     def alert_sources(self) -> Sources:

@@ -10,7 +10,7 @@ from bootstrap.parts.budgets import BudgetParts
 if TYPE_CHECKING:
     from lifecycle.approvals.decisions import ApprovalDecisions
     from lifecycle.approvals.gate import ApprovalGate
-    from lifecycle.approvals.policy import Policies
+    from lifecycle.approvals.policy import PolicyStore
     from lifecycle.approvals.requests import ApprovalRequests
 
 
@@ -18,11 +18,11 @@ class ApprovalParts(BudgetParts):
     """Makes what lets people decide."""
 
     @cached_property
-    def approval_policies(self) -> Policies:
+    def approval_policies(self) -> PolicyStore:
         """What workspaces demand approvals for."""
-        from lifecycle.approvals.policy import Policies
+        from lifecycle.approvals.policy import PolicyStore
 
-        return Policies(self.tables, self.clock, self._budget_trust)
+        return PolicyStore(self.tables, self.clock, self._budget_trust)
 
     @cached_property
     def approval_decisions(self) -> ApprovalDecisions:

@@ -10,49 +10,49 @@ from bootstrap.parts.notifications import NotificationParts
 from bootstrap.parts.sessions import SessionParts
 
 if TYPE_CHECKING:
-    from llmops.budgets.accounts import Accounts
-    from llmops.budgets.book import Book
+    from llmops.budgets.blocked_runs import BudgetWaits
     from llmops.budgets.call_budget import BudgetService
-    from llmops.budgets.news import BudgetNews
-    from llmops.budgets.positions import Positions
-    from llmops.budgets.tending import Tending
-    from llmops.budgets.waits import Waits
-    from llmops.spend.rates import RateBook
+    from llmops.budgets.counters import BudgetCounters
+    from llmops.budgets.events import BudgetEvents
+    from llmops.budgets.maintenance import BudgetMaintenance
+    from llmops.budgets.store import BudgetStore
+    from llmops.budgets.usage import BudgetUsageReader
+    from llmops.spend.rates import RateStore
 
 
 class BudgetParts(SessionParts, NotificationParts):
     """Makes what may be spent."""
 
     @cached_property
-    def budgets(self) -> Book:
+    def budgets(self) -> BudgetStore:
         """The budgets as they are declared."""
-        from llmops.budgets.book import Book
+        from llmops.budgets.store import BudgetStore
 
-        return Book(self.tables, self.clock, self._budget_trust)
+        return BudgetStore(self.tables, self.clock, self._budget_trust)
 
     @cached_property
-    def accounts(self) -> Accounts:
+    def accounts(self) -> BudgetCounters:
         """What is spent and reserved of them."""
-        from llmops.budgets.accounts import Accounts
+        from llmops.budgets.counters import BudgetCounters
 
-        return Accounts(self.tables, self.clock)
+        return BudgetCounters(self.tables, self.clock)
 
     @cached_property
-    def rates(self) -> RateBook:
+    def rates(self) -> RateStore:
         """The workspaces' own rates."""
-        from llmops.spend.rates import RateBook
+        from llmops.spend.rates import RateStore
 
-        return RateBook(self.tables, self.clock, self._budget_trust)
+        return RateStore(self.tables, self.clock, self._budget_trust)
 
     @cached_property
-    def budget_news(self) -> BudgetNews:
+    def budget_events(self) -> BudgetEvents:
         """Tells what happens at budgets."""
-        from llmops.budgets.news import BudgetNews
+        from llmops.budgets.events import BudgetEvents
 
-        return BudgetNews(self.journal, self.outbox)
+        return BudgetEvents(self.journal, self.outbox)
 
     @cached_property
-    def treasury(self) -> BudgetService:
+    def budget_service(self) -> BudgetService:
         """What runs' model calls are paid from."""
         from llmops.budgets.call_budget import BudgetPolicy, BudgetService
 
@@ -61,7 +61,7 @@ class BudgetParts(SessionParts, NotificationParts):
             self.budgets,
             self.accounts,
             self.run_recorder.call,
-            self.budget_news,
+            self.budget_events,
             self.clock,
             BudgetPolicy(
                 hold_for=timedelta(seconds=settings.run_timeout + settings.run_lease),
@@ -71,25 +71,25 @@ class BudgetParts(SessionParts, NotificationParts):
         )
 
     @cached_property
-    def tending(self) -> Tending:
+    def budget_maintenance(self) -> BudgetMaintenance:
         """Settles what the dead have left, and forgets what is over."""
-        from llmops.budgets.tending import Tending
+        from llmops.budgets.maintenance import BudgetMaintenance
 
-        return Tending(self.treasury)
+        return BudgetMaintenance(self.budget_service)
 
     @cached_property
-    def waits(self) -> Waits:
+    def waits(self) -> BudgetWaits:
         """Runs that wait for a budget."""
-        from llmops.budgets.waits import Waits
+        from llmops.budgets.blocked_runs import BudgetWaits
 
-        return Waits(self.tables, self.budgets, self.accounts, self.rates, self.clock)
+        return BudgetWaits(self.tables, self.budgets, self.accounts, self.rates, self.clock)
 
     @cached_property
-    def positions(self) -> Positions:
+    def positions(self) -> BudgetUsageReader:
         """How much of each budget is used."""
-        from llmops.budgets.positions import Positions
+        from llmops.budgets.usage import BudgetUsageReader
 
-        return Positions(self.budgets, self.accounts, self.clock)
+        return BudgetUsageReader(self.budgets, self.accounts, self.clock)
 
     @property
     def _budget_trust(self) -> timedelta:

@@ -11,19 +11,19 @@ from bootstrap.parts.sessions import SessionParts
 if TYPE_CHECKING:
     from lifecycle.configuration.composing import Composer
     from lifecycle.configuration.dependents import Dependents
-    from lifecycle.configuration.items import Items
-    from lifecycle.configuration.users import Users
+    from lifecycle.configuration.store import ConfigurationStore
+    from lifecycle.configuration.user_preferences import UserPreferenceStore
 
 
 class ConfigurationParts(SessionParts, ExtensionParts):
     """Makes what agents are composed of."""
 
     @cached_property
-    def items(self) -> Items:
+    def items(self) -> ConfigurationStore:
         """Templates, personalities, capabilities and overrides."""
-        from lifecycle.configuration.items import Items
+        from lifecycle.configuration.store import ConfigurationStore
 
-        return Items(self.tables, self.clock)
+        return ConfigurationStore(self.tables, self.clock)
 
     @cached_property
     def dependents(self) -> Dependents:
@@ -33,11 +33,11 @@ class ConfigurationParts(SessionParts, ExtensionParts):
         return Dependents(self.tables, self.clock)
 
     @cached_property
-    def users(self) -> Users:
+    def users(self) -> UserPreferenceStore:
         """What users prefer."""
-        from lifecycle.configuration.users import Users
+        from lifecycle.configuration.user_preferences import UserPreferenceStore
 
-        return Users(self.tables)
+        return UserPreferenceStore(self.tables)
 
     @cached_property
     def composer(self) -> Composer:

@@ -17,9 +17,9 @@ class DriftParts(RegistryParts):
     @cached_property
     def plans(self) -> Plans:
         """Plans of what differs, and their application."""
+        from lifecycle.drift.inventory import Inventory
         from lifecycle.drift.plans import Plans
         from lifecycle.drift.store import PlanStore
-        from lifecycle.drift.survey import Survey
 
-        survey = Survey(self.catalog, self.providers, self.settings.registry_owner)
-        return Plans(PlanStore(self.tables), survey, self.catalog, self.providers, self.clock)
+        inventory = Inventory(self.catalog, self.providers, self.settings.registry_owner)
+        return Plans(PlanStore(self.tables), inventory, self.catalog, self.providers, self.clock)

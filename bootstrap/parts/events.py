@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from bootstrap.parts.foundation import Foundation
 
 if TYPE_CHECKING:
-    from kernel.heartbeats import Heartbeats
     from kernel.journal import Journal
-    from lifecycle.events.tally import Tally
+    from kernel.timer_status import TimerStatusStore
+    from lifecycle.events.daily_counts import DailyEventCounts
 
 
 class EventParts(Foundation):
@@ -25,18 +25,18 @@ class EventParts(Foundation):
         return Journal(self.tables)
 
     @cached_property
-    def tally(self) -> Tally:
+    def daily_counts(self) -> DailyEventCounts:
         """How often what happened."""
-        from lifecycle.events.tally import Tally
+        from lifecycle.events.daily_counts import DailyEventCounts
 
-        return Tally(self.tables, self.journal)
+        return DailyEventCounts(self.tables, self.journal)
 
     @cached_property
-    def heartbeats(self) -> Heartbeats:
+    def timer_statuses(self) -> TimerStatusStore:
         """When each timer last did its work."""
-        from kernel.heartbeats import Heartbeats
+        from kernel.timer_status import TimerStatusStore
 
-        return Heartbeats(self.tables)
+        return TimerStatusStore(self.tables)
 
     @property
     def _events_kept_for(self) -> timedelta:

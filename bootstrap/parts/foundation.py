@@ -12,7 +12,7 @@ from kernel.key_encoding import AnyKeys
 from kernel.settings import Settings
 
 if TYPE_CHECKING:
-    from kernel.due import DueIndex
+    from kernel.due_index import DueIndex
     from kernel.large_texts import LargeTexts, Texts
     from kernel.tables import Tables
 
@@ -63,6 +63,6 @@ class Foundation:
         return Texts(self.large_texts)
 
     def _due(self, kind: str) -> DueIndex:
-        from kernel.due import DueIndex
+        from kernel.due_index import DueIndex
 
         return DueIndex(self.tables, kind)

@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from adapters.email_smtp import SmtpMailer
     from adapters.webhooks import HttpWebhooks
     from lifecycle.approvals.links import ApprovalLinks
-    from lifecycle.approvals.store import Approvals
-    from llmops.notifications.channels import Channels, EmailPolicy
-    from llmops.notifications.delivery import Courier
-    from llmops.notifications.history import Deliveries
+    from lifecycle.approvals.store import ApprovalStore
+    from llmops.notifications.channels import ChannelStore, EmailPolicy
+    from llmops.notifications.delivery import NotificationDelivery
+    from llmops.notifications.history import DeliveryHistory
     from llmops.notifications.outbox import Outbox
 
 
@@ -44,11 +44,11 @@ class NotificationParts(Foundation):
         return EmailPolicy(tuple(filter(None, domains))) if self.settings.email_from else None
 
     @cached_property
-    def channels(self) -> Channels:
+    def channels(self) -> ChannelStore:
         """Where notifications go."""
-        from llmops.notifications.channels import Channels
+        from llmops.notifications.channels import ChannelStore
 
-        return Channels(self.tables, self.webhooks, self.clock, self._email_policy)
+        return ChannelStore(self.tables, self.webhooks, self.clock, self._email_policy)
 
     @cached_property
     def outbox(self) -> Outbox:
@@ -58,18 +58,18 @@ class NotificationParts(Foundation):
         return Outbox(self.tables, self.clock)
 
     @cached_property
-    def deliveries(self) -> Deliveries:
+    def deliveries(self) -> DeliveryHistory:
         """What became of notifications."""
-        from llmops.notifications.history import Deliveries
+        from llmops.notifications.history import DeliveryHistory
 
-        return Deliveries(self.tables)
+        return DeliveryHistory(self.tables)
 
     @cached_property
-    def courier(self) -> Courier:
+    def courier(self) -> NotificationDelivery:
         """Delivers notifications."""
-        from llmops.notifications.delivery import Courier
+        from llmops.notifications.delivery import NotificationDelivery
 
-        return Courier(
+        return NotificationDelivery(
             self.outbox,
             self.channels,
             self.deliveries,
@@ -80,11 +80,11 @@ class NotificationParts(Foundation):
         )
 
     @cached_property
-    def approvals(self) -> Approvals:
+    def approvals(self) -> ApprovalStore:
         """What waits for a decision, and what was decided."""
-        from lifecycle.approvals.store import Approvals
+        from lifecycle.approvals.store import ApprovalStore
 
-        return Approvals(self.tables)
+        return ApprovalStore(self.tables)
 
     @cached_property
     def approval_links(self) -> ApprovalLinks:

@@ -9,19 +9,19 @@ from bootstrap.parts.spend import SpendParts
 
 if TYPE_CHECKING:
     from llmops.performance.insights import Insights
-    from llmops.performance.monitor import Monitor
-    from llmops.performance.sla import Target
+    from llmops.performance.monitor import PerformanceReader
+    from llmops.performance.sla import SlaTarget
 
 
 class PerformanceParts(SpendParts):
     """Makes what tells how agents perform."""
 
     @cached_property
-    def monitor(self) -> Monitor:
+    def monitor(self) -> PerformanceReader:
         """How agents perform."""
-        from llmops.performance.monitor import Monitor
+        from llmops.performance.monitor import PerformanceReader
 
-        return Monitor(self.figures)
+        return PerformanceReader(self.figures)
 
     @cached_property
     def insights(self) -> Insights:
@@ -31,8 +31,8 @@ class PerformanceParts(SpendParts):
         return Insights(self.monitor, self.daily_costs, self.clock)
 
     @property
-    def sla(self) -> Target:
+    def sla(self) -> SlaTarget:
         """What agents are to keep unless their specs say otherwise."""
-        from llmops.performance.sla import Target
+        from llmops.performance.sla import SlaTarget
 
-        return Target(self.settings.sla_latency_ms, self.settings.sla_availability)
+        return SlaTarget(self.settings.sla_latency_ms, self.settings.sla_availability)

@@ -16,15 +16,15 @@ if TYPE_CHECKING:
     from lifecycle.loader.resolver import AgentResolver
     from lifecycle.loader.uses import UseRecorder
     from lifecycle.loader.watch import CacheWatch
-    from lifecycle.propagation.changes import Changes
-    from lifecycle.propagation.following import Following
+    from lifecycle.propagation.changes import ConfigurationChanges
+    from lifecycle.propagation.propagation import Propagation
     from lifecycle.registry.actor import AgentActor
     from lifecycle.registry.administration import Administration
     from lifecycle.registry.catalog import Catalog
-    from lifecycle.registry.due_times import LookAfter
     from lifecycle.registry.offers import OfferedTools
     from lifecycle.registry.providers import AgentProvider
     from lifecycle.registry.prune import Prune
+    from lifecycle.registry.retention import RetentionPolicy
     from lifecycle.registry.signals import LocalSignals
     from lifecycle.registry.verification import Verification
     from lifecycle.registry.versions import Versions
@@ -140,25 +140,25 @@ class RegistryParts(ConfigurationParts):
         return OfferedTools(self.tables, self.tool_servers)
 
     @cached_property
-    def following(self) -> Following:
+    def following(self) -> Propagation:
         """Has agents follow what they are composed of."""
-        from lifecycle.propagation.following import Following
+        from lifecycle.propagation.propagation import Propagation
 
         due = self._due("configuration")
-        return Following(self.catalog, self.composer, self.dependents, self.resolver, due, self.clock)
+        return Propagation(self.catalog, self.composer, self.dependents, self.resolver, due, self.clock)
 
     @cached_property
-    def changes(self) -> Changes:
+    def changes(self) -> ConfigurationChanges:
         """Changes what agents are composed of."""
-        from lifecycle.propagation.changes import Changes
+        from lifecycle.propagation.changes import ConfigurationChanges
 
-        return Changes(self.items, self.dependents, self.composer, self.following, self.catalog)
+        return ConfigurationChanges(self.items, self.dependents, self.composer, self.following, self.catalog)
 
     @cached_property
     def prune(self) -> Prune:
         """Retires idle agents."""
-        from lifecycle.registry.due_times import IDLE, SURPLUS
         from lifecycle.registry.prune import Prune, PrunePolicy
+        from lifecycle.registry.retention import IDLE, SURPLUS
 
         settings = self.settings
         # A worker may use what it has cached without a look: what is retired is unused for longer than it may.
@@ -182,7 +182,7 @@ class RegistryParts(ConfigurationParts):
     @cached_property
     def verification(self) -> Verification:
         """Has agents verified at their providers."""
-        from lifecycle.registry.due_times import UNVERIFIED
+        from lifecycle.registry.retention import UNVERIFIED
         from lifecycle.registry.verification import Verification
 
         due, sample = self._due(UNVERIFIED), self.settings.verify_sample
@@ -191,10 +191,10 @@ class RegistryParts(ConfigurationParts):
     @cached_property
     def versions(self) -> Versions:
         """The versions of agents, what is known of them, and their audit trails."""
-        from lifecycle.registry.history import History
+        from lifecycle.registry.agent_history import AgentHistory
         from lifecycle.registry.versions import Versions
 
-        return Versions(self.catalog, History(self.tables), self.pins.counts, self._look_after, self.clock)
+        return Versions(self.catalog, AgentHistory(self.tables), self.pins.counts, self._look_after, self.clock)
 
     def actor(self) -> AgentActor:
         """Return an actor of agents over the same tables and providers."""
@@ -214,13 +214,13 @@ class RegistryParts(ConfigurationParts):
         return LocalSignals(self.actor())
 
     @cached_property
-    def _look_after(self) -> LookAfter:
-        from lifecycle.registry.due_times import LookAfter
+    def _look_after(self) -> RetentionPolicy:
+        from lifecycle.registry.retention import RetentionPolicy
 
         settings = self.settings
         # A run goes on with the version it began with, which its worker may have had cached.
         in_use = settings.run_timeout + settings.agent_cache_trust + settings.provision_wait
-        return LookAfter(
+        return RetentionPolicy(
             self._idle_after,
             superseded=timedelta(seconds=in_use),
             verified=timedelta(seconds=settings.verify_after),

@@ -12,23 +12,23 @@ from bootstrap.parts.performance import PerformanceParts
 
 if TYPE_CHECKING:
     from lifecycle.evaluation.feedback import RunFeedback
-    from lifecycle.evaluation.judging import Judges
-    from lifecycle.runs.attempt import AttemptMaker
+    from lifecycle.evaluation.judging import JudgeEvaluation
+    from lifecycle.runs.attempt import AttemptFactory
     from lifecycle.runs.dead_letters import DeadLetters
-    from lifecycle.runs.failed_runs import FailedRunLetters
+    from lifecycle.runs.failed_runs import FailedRunStore
     from lifecycle.runs.list import RunList
     from lifecycle.runs.provenance import Provenance
-    from lifecycle.runs.queries import RunDesk
+    from lifecycle.runs.queries import RunQueries
     from lifecycle.runs.queue import RunQueue
     from lifecycle.runs.requeue import Requeue, SendAt
     from lifecycle.runs.resume import RunResume
     from lifecycle.runs.steps import RunSteps
-    from lifecycle.runs.submit import Intake
+    from lifecycle.runs.submit import RunSubmission
     from lifecycle.runs.worker import RunWorker
     from lifecycle.sessions.erase import SessionErasure
     from lifecycle.sessions.erase_user import UserErasure
     from lifecycle.sessions.start import SessionStart
-    from llmops.facts.forgetting import RunForgetting
+    from llmops.facts.forgetting import RunRedaction
     from llmops.facts.scores import Evaluation
 
 
@@ -36,11 +36,11 @@ class RunParts(EvaluationParts, ApprovalParts, PerformanceParts):
     """Makes sessions and runs."""
 
     @cached_property
-    def intake(self) -> Intake:
+    def intake(self) -> RunSubmission:
         """Accepts runs."""
-        from lifecycle.runs.submit import Intake, SubmitPolicy
+        from lifecycle.runs.submit import RunSubmission, SubmitPolicy
 
-        return Intake(
+        return RunSubmission(
             self.catalog,
             self.conversations,
             self.directory,
@@ -76,7 +76,7 @@ class RunParts(EvaluationParts, ApprovalParts, PerformanceParts):
             self._due("erasure"),
             providers=self.providers,
             forgetting=self._forgetting,
-            treasury=self.treasury,
+            budget_service=self.budget_service,
             forget_waiting=self._forget_waiting,
             journal=self.journal,
             record=self.run_recorder.record,
@@ -103,15 +103,15 @@ class RunParts(EvaluationParts, ApprovalParts, PerformanceParts):
         )
 
     @cached_property
-    def _forgetting(self) -> RunForgetting:
-        from llmops.facts.forgetting import RunForgetting
+    def _forgetting(self) -> RunRedaction:
+        from llmops.facts.forgetting import RunRedaction
 
-        return RunForgetting(self.tables, self.daily_costs.rewrite)
+        return RunRedaction(self.tables, self.daily_costs.rewrite)
 
     @cached_property
     def runner(self) -> RunWorker:
         """Runs runs."""
-        from lifecycle.runs.blocked import BlockedRuns
+        from lifecycle.runs.blocked import WaitingRuns
         from lifecycle.runs.worker import RunPolicy, RunWorker
 
         settings = self.settings
@@ -122,7 +122,7 @@ class RunParts(EvaluationParts, ApprovalParts, PerformanceParts):
             retry_base_s=settings.run_retry_base,
             retry_longest_s=settings.run_retry_longest,
         )
-        blocked = BlockedRuns(self.waits, self.budget_news, self._approval_requests, self.clock)
+        blocked = WaitingRuns(self.waits, self.budget_events, self._approval_requests, self.clock)
         return RunWorker(self.conversations, self.intake, self.attempts, self.run_recorder, blocked, self.clock, policy)
 
     def requeue(self, send: SendAt) -> Requeue:
@@ -132,10 +132,10 @@ class RunParts(EvaluationParts, ApprovalParts, PerformanceParts):
         return Requeue(send, self.session_pause)
 
     @cached_property
-    def attempts(self) -> AttemptMaker:
+    def attempts(self) -> AttemptFactory:
         """Makes attempts at runs."""
         from lifecycle.loader.uses import UsedAgents
-        from lifecycle.runs.attempt import AttemptMaker, AttemptPolicy
+        from lifecycle.runs.attempt import AttemptFactory, AttemptPolicy
         from lifecycle.runs.guard import GuardPolicy
         from lifecycle.runs.tool_calls import ToolRules
 
@@ -149,8 +149,8 @@ class RunParts(EvaluationParts, ApprovalParts, PerformanceParts):
             ToolRules(setting=self.setting, approvals=self._approval_gate),
         )
         agents = UsedAgents(self.resolver, self.uses)
-        return AttemptMaker(
-            self.conversations, agents, self.treasury, self.rates, self.scorer.score, self.clock, policy
+        return AttemptFactory(
+            self.conversations, agents, self.budget_service, self.rates, self.scorer.score, self.clock, policy
         )
 
     @cached_property
@@ -161,20 +161,20 @@ class RunParts(EvaluationParts, ApprovalParts, PerformanceParts):
         return RunFeedback(self.facts, self.evaluations, self.conversations, self.clock)
 
     @cached_property
-    def judges(self) -> Judges:
+    def judges(self) -> JudgeEvaluation:
         """Asks judges about answers."""
         from lifecycle.evaluation.charging import ATTEMPT, JUDGE, JudgingCharges
         from lifecycle.evaluation.judges import agent_judge, foundry_judge
-        from lifecycle.evaluation.judging import Judges
+        from lifecycle.evaluation.judging import JudgeEvaluation
         from lifecycle.evaluation.scorer import FOUNDRY
 
-        charges = JudgingCharges(self.treasury, self.facts, self.rates, self.clock)
+        charges = JudgingCharges(self.budget_service, self.facts, self.rates, self.clock)
 
         async def forget_user(of: Evaluation) -> None:
-            await self.treasury.free(of.workspace, of.run_id, ATTEMPT + 1)
-            await self._forgetting.forget(of.workspace, of.agent, of.run_id, of.accepted_at, self.clock())
+            await self.budget_service.free(of.workspace, of.run_id, ATTEMPT + 1)
+            await self._forgetting.redact(of.workspace, of.agent, of.run_id, of.accepted_at, self.clock())
 
-        return Judges(
+        return JudgeEvaluation(
             {JUDGE: agent_judge(self.resolver, charges), FOUNDRY: foundry_judge(self._foundry_evaluator, charges)},
             self.evaluations,
             self.catalog,
@@ -185,11 +185,11 @@ class RunParts(EvaluationParts, ApprovalParts, PerformanceParts):
         )
 
     @cached_property
-    def desk(self) -> RunDesk:
+    def run_queries(self) -> RunQueries:
         """Reads and cancels runs by their id."""
-        from lifecycle.runs.queries import RunDesk
+        from lifecycle.runs.queries import RunQueries
 
-        return RunDesk(self.conversations, self.directory, self._notices, self.clock)
+        return RunQueries(self.conversations, self.directory, self._waiters, self.clock)
 
     @cached_property
     def run_list(self) -> RunList:
@@ -203,14 +203,14 @@ class RunParts(EvaluationParts, ApprovalParts, PerformanceParts):
         """Reads the steps of runs."""
         from lifecycle.runs.steps import RunSteps
 
-        return RunSteps(self.desk, self.facts, self.clock)
+        return RunSteps(self.run_queries, self.facts, self.clock)
 
     @cached_property
     def run_resume(self) -> RunResume:
         """Lets runs go on that a budget has stopped."""
         from lifecycle.runs.resume import RunResume
 
-        return RunResume(self.waits, self.conversations, self.desk, self.session_pause, self.clock)
+        return RunResume(self.waits, self.conversations, self.run_queries, self.session_pause, self.clock)
 
     def dead_letters(self, queue: RunQueue) -> DeadLetters:
         """Return what looks after the queue's dead letters."""
@@ -229,14 +229,14 @@ class RunParts(EvaluationParts, ApprovalParts, PerformanceParts):
     @cached_property
     def provenance(self) -> Provenance:
         """Whose workspaces messages may name."""
-        from lifecycle.runs.provenance import Provenance, parse_pins
+        from lifecycle.runs.provenance import Provenance, parse_queue_pins
 
         key = self.settings.queue_signing_key.get_secret_value()
-        return Provenance(key, parse_pins(self.settings.queue_workspaces))
+        return Provenance(key, parse_queue_pins(self.settings.queue_workspaces))
 
     @cached_property
-    def _failed_run_letters(self) -> FailedRunLetters:
+    def _failed_run_letters(self) -> FailedRunStore:
         from lifecycle.conversations.failures import FailedRuns
-        from lifecycle.runs.failed_runs import FailedRunLetters
+        from lifecycle.runs.failed_runs import FailedRunStore
 
-        return FailedRunLetters(FailedRuns(self.tables), self.conversations, self.directory, self.clock)
+        return FailedRunStore(FailedRuns(self.tables), self.conversations, self.directory, self.clock)

@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from lifecycle.conversations.directory import Directory
     from lifecycle.conversations.pins import Pins
     from lifecycle.conversations.session import Session
-    from lifecycle.conversations.store import Conversations
-    from lifecycle.events.following import Followers
+    from lifecycle.conversations.store import ConversationStore
     from lifecycle.events.publisher import Publisher
     from lifecycle.events.retention import EventRetention
+    from lifecycle.events.subscriptions import Subscribers
     from lifecycle.runs.record import RunRecorder
-    from lifecycle.runs.waiters import Waiters
+    from lifecycle.runs.waiters import CompletionWaiters
     from lifecycle.sessions.end import SessionEnd
     from lifecycle.sessions.list import SessionList
     from lifecycle.sessions.pause import SessionPause
@@ -36,12 +36,12 @@ class SessionParts(EventParts, SpendParts):
     """Makes sessions."""
 
     @cached_property
-    def conversations(self) -> Conversations:
+    def conversations(self) -> ConversationStore:
         """Sessions with their runs, turns and events."""
         from lifecycle.conversations.long_texts import LongTexts
-        from lifecycle.conversations.store import Conversations
+        from lifecycle.conversations.store import ConversationStore
 
-        return Conversations(
+        return ConversationStore(
             self.tables, LongTexts(self.texts), self._committed, self.measures.run_changed, self._doubted
         )
 
@@ -65,34 +65,36 @@ class SessionParts(EventParts, SpendParts):
         from lifecycle.events.retention import EventRetention
 
         due, kept_for = self._due(_EVENTS), self._events_kept_for
-        return EventRetention(self.tables, self.conversations, due, self.tally, kept_for=kept_for, clock=self.clock)
+        return EventRetention(
+            self.tables, self.conversations, due, self.daily_counts, kept_for=kept_for, clock=self.clock
+        )
 
     def _committed(self, session: Session, events: Sequence[Event]) -> None:
         self.publisher.committed(session, events)
         self.followers.committed(session, events)
 
     def _doubted(self, workspace: str, session_id: str) -> None:
-        self.publisher.doubted(workspace, session_id)
+        self.publisher.uncertain(workspace, session_id)
 
     @cached_property
-    def followers(self) -> Followers:
+    def followers(self) -> Subscribers:
         """Whoever follows a stream of events in this process."""
-        from lifecycle.events.following import Followers
+        from lifecycle.events.subscriptions import Subscribers
 
-        return Followers(look_every_s=_LOOK_EVERY_S)
+        return Subscribers(look_every_s=_LOOK_EVERY_S)
 
     @cached_property
     def run_recorder(self) -> RunRecorder:
         """Writes what came of runs."""
         from lifecycle.runs.record import RunRecorder
 
-        return RunRecorder(self.facts, self.conversations, self._notices)
+        return RunRecorder(self.facts, self.conversations, self._waiters)
 
     @cached_property
-    def _notices(self) -> Waiters:
-        from lifecycle.runs.waiters import Waiters
+    def _waiters(self) -> CompletionWaiters:
+        from lifecycle.runs.waiters import CompletionWaiters
 
-        return Waiters()
+        return CompletionWaiters()
 
     @cached_property
     def directory(self) -> Directory:
@@ -118,7 +120,7 @@ class SessionParts(EventParts, SpendParts):
             self.directory,
             self.pins,
             self._due("session"),
-            settle=self.publisher.settle,
+            settle=self.publisher.publish_all_of,
             record=self.run_recorder.record,
             idle_after=self._session_idle_after,
             clock=self.clock,

@@ -9,7 +9,7 @@ from bootstrap.parts.metrics import MetricParts
 
 if TYPE_CHECKING:
     from llmops.facts.figures import Figures
-    from llmops.facts.folding import Folding
+    from llmops.facts.folding import FactAggregation
     from llmops.facts.store import Facts
     from llmops.reports.daily import DailyCosts
 
@@ -25,11 +25,11 @@ class SpendParts(MetricParts):
         return Facts(self.tables, self.measures.attempt_recorded)
 
     @cached_property
-    def folding(self) -> Folding:
+    def folding(self) -> FactAggregation:
         """Adds facts up."""
-        from llmops.facts.folding import Folding
+        from llmops.facts.folding import FactAggregation
 
-        return Folding(self.tables)
+        return FactAggregation(self.tables)
 
     @cached_property
     def figures(self) -> Figures:

@@ -25,7 +25,7 @@ class StatusParts(RunParts, AlertParts):
 
         return SystemStatus(
             self.tables,
-            self.heartbeats,
+            self.timer_statuses,
             self.lifecycle_counts,
             self.figures,
             self._spent_today,
@@ -40,14 +40,14 @@ class StatusParts(RunParts, AlertParts):
         """Reads what happened over some days."""
         from lifecycle.status.analytics import AnalyticsReader
 
-        return AnalyticsReader(self.tally, self.monitor, self.lifecycle_counts, self.activity, self.clock)
+        return AnalyticsReader(self.daily_counts, self.monitor, self.lifecycle_counts, self.activity, self.clock)
 
     async def misconfigured_alerts(self, workspace: str) -> Sequence[str]:
         """Return the names of the alert rules that are switched on and name what is not there."""
         from llmops.alerts.store import MOST
 
         alerts, _ = await self.alerts.list(workspace, MOST * 2)
-        aims = await self.alert_references.aims(workspace, [alert.rule for alert in alerts])
+        aims = await self.alert_references.targets(workspace, [alert.rule for alert in alerts])
         return [alert.name for alert, aim in zip(alerts, aims, strict=True) if aim.missing and alert.rule.enabled]
 
     async def _spent_today(self, workspace: str) -> Spend:

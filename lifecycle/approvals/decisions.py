@@ -14,18 +14,18 @@ from datetime import timedelta
 from typing import Any
 
 from kernel.clock import Clock, hour_bucket
-from kernel.due import DueIndex, Entry, outlasted
+from kernel.due_index import DueIndex, Entry, outlasted
 from kernel.errors import AppError, InvalidInput, RunFailed, Unavailable
 from kernel.journal import Event
 from lifecycle.approvals import model
 from lifecycle.approvals.model import MAX_REASON, Approval, Person, State, Verb, canonical
-from lifecycle.approvals.policy import Policies, Standing
+from lifecycle.approvals.policy import PolicyStore, StandingRule
 from lifecycle.approvals.requests import ApprovalRequests
-from lifecycle.approvals.store import Approvals, Record
+from lifecycle.approvals.store import ApprovalStore, Record
 from lifecycle.conversations import run_rules as runs
 from lifecycle.conversations.run import Run, RunState
 from lifecycle.conversations.session import SessionState
-from lifecycle.conversations.store import Change, Conversations, Stored
+from lifecycle.conversations.store import ConversationChange, ConversationStore, StoredConversation
 from lifecycle.conversations.submission import Send
 from lifecycle.conversations.transitions import outcome
 from lifecycle.sessions.pause import SessionPause
@@ -37,7 +37,7 @@ _LOOK_AGAIN = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Ruling:
+class DecisionRequest:
     """What somebody decides.
 
     Attributes:
@@ -59,10 +59,10 @@ class ApprovalDecisions:
 
     def __init__(
         self,
-        approvals: Approvals,
-        policies: Policies,
+        approvals: ApprovalStore,
+        policies: PolicyStore,
         requests: ApprovalRequests,
-        conversations: Conversations,
+        conversations: ConversationStore,
         pause: SessionPause,
         due: DueIndex,
         clock: Clock,
@@ -75,7 +75,7 @@ class ApprovalDecisions:
         self._due = due
         self._clock = clock
 
-    async def decide(self, workspace: str, ident: str, person: Person, ruling: Ruling, send: Send) -> Record:
+    async def decide(self, workspace: str, ident: str, person: Person, ruling: DecisionRequest, send: Send) -> Record:
         """Decide the approval, let its run go on if nothing else is to be decided, and return the approval.
 
         The same decision again changes nothing, and finishes what an earlier call could not.
@@ -159,7 +159,7 @@ class ApprovalDecisions:
         run = await self._conversations.run(entry.workspace, place.session_id, entry.name)
         return run is None or not (run.state is RunState.RUNNING or _awaits(run))
 
-    def _ruled(self, record: Record, person: Person, ruling: Ruling) -> Record:
+    def _ruled(self, record: Record, person: Person, ruling: DecisionRequest) -> Record:
         approval = model.decided(record.approval, ruling.verb, person, ruling.reason, ruling.arguments, self._clock())
         if approval is record.approval:
             return record
@@ -191,7 +191,7 @@ class ApprovalDecisions:
     async def _stand(self, approval: Approval, always: str) -> None:
         place, subject = approval.place, approval.subject
         decision = approval.decision
-        standing = Standing(
+        standing = StandingRule(
             place.agent,
             subject.version,
             subject.tool,
@@ -200,9 +200,9 @@ class ApprovalDecisions:
             approval.id,
             self._clock(),
         )
-        await self._policies.stand(place.workspace, standing)
+        await self._policies.add_standing(place.workspace, standing)
 
-    async def _aged(self, record: Record, stored: Stored) -> Record:
+    async def _aged(self, record: Record, stored: StoredConversation) -> Record:
         """Return the approval as it is by now: withdrawn or expired where it is to be."""
         now = self._clock()
         for _ in range(_CHANGES_BEFORE_GIVING_UP):
@@ -220,7 +220,7 @@ class ApprovalDecisions:
             record = await self._approvals.get(approval.place.workspace, approval.id)
         return record
 
-    def _taken(self, stored: Stored, approval: Approval) -> Change | None:
+    def _taken(self, stored: StoredConversation, approval: Approval) -> ConversationChange | None:
         """Return the change that takes what became of an approval to its run, with the event of it."""
         run, session = stored.run, stored.session
         if run is None or session is None or session.state is SessionState.ERASED:
@@ -230,17 +230,17 @@ class ApprovalDecisions:
         event = _event(approval, run)
         left = runs.decided(run, approval.id)
         if approval.subject.kind != "budget":
-            return Change(session, left, events=[event])
+            return ConversationChange(session, left, events=[event])
         if approval.state is State.APPROVED:
-            return Change(session, runs.approved(left), events=[event])
+            return ConversationChange(session, runs.approved(left), events=[event])
         if approval.state is State.WITHDRAWN or run.state is not RunState.WAITING:
-            return Change(session, left, events=[event])
+            return ConversationChange(session, left, events=[event])
         reason = model.rejection(approval)
         failure = RunFailed(f"It was to go on beyond a share of its budget, but {reason}.", code="approval_rejected")
         now = self._clock()
         return outcome(session, run, runs.failed(left, failure, now), [event], (), now)
 
-    def _over(self, stored: Stored) -> bool:
+    def _over(self, stored: StoredConversation) -> bool:
         """Return whether the session waits for nothing that is decided here any more."""
         run, session = stored.run, stored.session
         if run is None or session is None:
@@ -276,7 +276,7 @@ def _wanted(approval: Approval, run: Run | None) -> bool:
     return not (waits and run.dispatch.asked)
 
 
-def _check(ruling: Ruling) -> None:
+def _check(ruling: DecisionRequest) -> None:
     if len(ruling.reason) > MAX_REASON:
         msg = f"A reason has at most {MAX_REASON} characters."
         raise InvalidInput(msg, code="reason_too_long", fields={"/reason": msg})

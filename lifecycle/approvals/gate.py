@@ -12,7 +12,7 @@ from kernel.clock import Clock
 from kernel.errors import AppError, RunFailed, Unavailable
 from lifecycle.approvals.model import (
     MAX_ARGUMENTS_BYTES,
-    Place,
+    RunRef,
     State,
     Subject,
     approval_id,
@@ -24,8 +24,8 @@ from lifecycle.approvals.model import (
     requested,
     too_late,
 )
-from lifecycle.approvals.policy import Policies, need
-from lifecycle.approvals.store import Approvals, Record, cut
+from lifecycle.approvals.policy import PolicyStore, need
+from lifecycle.approvals.store import ApprovalStore, Record, cut
 from lifecycle.conversations.run import APPROVAL_NEEDED, Run
 from lifecycle.specs.approvals import ApprovalRule
 from lifecycle.tools.definition import Approval
@@ -112,7 +112,7 @@ class ApprovalPending(AppError):
 class ApprovalGate:
     """Finds out which calls of a run wait, and notes what becomes of those that were approved."""
 
-    def __init__(self, approvals: Approvals, policies: Policies, clock: Clock) -> None:
+    def __init__(self, approvals: ApprovalStore, policies: PolicyStore, clock: Clock) -> None:
         self._approvals = approvals
         self._policies = policies
         self._clock = clock
@@ -207,9 +207,9 @@ class ApprovalGate:
         return True
 
 
-def place_of(run: Run) -> Place:
+def place_of(run: Run) -> RunRef:
     """Return whose run waits."""
-    return Place(run.workspace, run.agent, run.session_id, run.id, run.user_id or "")
+    return RunRef(run.workspace, run.agent, run.session_id, run.id, run.user_id or "")
 
 
 def excerpt_of(run: Run) -> str:

@@ -17,7 +17,7 @@ from kernel.clock import Clock
 from kernel.errors import Conflict, NotFound
 from lifecycle.approvals.model import Approval, Person
 from lifecycle.approvals.requests import REQUESTED
-from lifecycle.approvals.store import Approvals, Record
+from lifecycle.approvals.store import ApprovalStore, Record
 from llmops.notifications.notification import Notification
 
 _LONGEST = timedelta(days=7)
@@ -45,7 +45,7 @@ class LinkPolicy:
 class ApprovalLinks:
     """Makes links and finds what they are for."""
 
-    def __init__(self, approvals: Approvals, policy: LinkPolicy, clock: Clock) -> None:
+    def __init__(self, approvals: ApprovalStore, policy: LinkPolicy, clock: Clock) -> None:
         self._approvals = approvals
         self._policy = policy
         self._clock = clock

@@ -38,7 +38,7 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class ApprovalTerms:
     """On what terms it is decided.
 
     Attributes:
@@ -76,7 +76,7 @@ class Subject:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class RunRef:
     """Whose run waits.
 
     Attributes:
@@ -148,9 +148,9 @@ class Approval:
     """
 
     id: str
-    place: Place
+    place: RunRef
     subject: Subject
-    terms: Terms
+    terms: ApprovalTerms
     requested_at: datetime
     due: datetime | None
     level: int = 0
@@ -223,7 +223,7 @@ def approval_id(run_id: str, subject: Subject) -> str:
     return f"{run_id}.{hashlib.sha256(said.encode()).hexdigest()[:16]}"
 
 
-def requested(place: Place, subject: Subject, terms: Terms, cost_micro_usd: int, now: datetime) -> Approval:
+def requested(place: RunRef, subject: Subject, terms: ApprovalTerms, cost_micro_usd: int, now: datetime) -> Approval:
     """Return the approval that is asked for."""
     ident = approval_id(place.run_id, subject)
     return Approval(ident, place, subject, terms, now, _due(terms, now), cost_micro_usd=cost_micro_usd)
@@ -345,5 +345,5 @@ def _check_amended(approval: Approval, verb: Verb, amended: Mapping[str, Any] | 
         raise InvalidInput(msg, code="arguments_too_large", fields={"/arguments": msg})
 
 
-def _due(terms: Terms, now: datetime) -> datetime:
+def _due(terms: ApprovalTerms, now: datetime) -> datetime:
     return now + timedelta(seconds=terms.expires_s)

@@ -18,7 +18,7 @@ from kernel.clock import Clock
 from kernel.codec import JsonCodec, readable
 from kernel.errors import EtagMismatch, NotFound
 from kernel.tables import Delete, Insert, Replace, Row, RowChanged, RowExists, Span, Tables, Upsert, first_rows
-from lifecycle.approvals.model import Terms
+from lifecycle.approvals.model import ApprovalTerms
 from lifecycle.specs.approvals import ApprovalRule, Pattern, covering
 from lifecycle.tools.conditions import holds
 from lifecycle.tools.definition import Approval as ToolApproval
@@ -61,13 +61,13 @@ class Need:
         waivable: Whether a standing rule may let the call pass.
     """
 
-    terms: Terms
+    terms: ApprovalTerms
     why: str
     waivable: bool = True
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class StandingRule:
     """A call that needs nobody's decision any more, for as long as the agent's version lasts.
 
     Attributes:
@@ -130,11 +130,11 @@ def need(
     if by_spec is not None:
         return Need(_terms(by_spec, not_requester=by_spec.not_requester), "the agent's spec")
     if own == "always" or (isinstance(own, dict) and holds(own["when"], arguments)):
-        return Need(Terms(), "the tool")
+        return Need(ApprovalTerms(), "the tool")
     return None
 
 
-class Policies:
+class PolicyStore:
     """Keeps workspaces' policies and standing rules."""
 
     def __init__(self, tables: Tables, clock: Clock, trust_for: timedelta) -> None:
@@ -174,14 +174,14 @@ class Policies:
         self._known.pop(workspace, None)
         return etag
 
-    async def stand(self, workspace: str, standing: Standing) -> None:
+    async def add_standing(self, workspace: str, standing: StandingRule) -> None:
         """Let calls pass from now on; saying so again changes nothing."""
         key = f"standing!{standing.agent}!{standing.digest}"
         await self._tables.commit(TABLE, [Upsert(Row(workspace, key, {"standing": _STANDING.dump(standing)}))])
 
     async def standing(
         self, workspace: str, agent: str, version: str, tool: str, arguments_hash: str
-    ) -> Standing | None:
+    ) -> StandingRule | None:
         """Return the standing rule that lets a call pass; None where there is none."""
         for hashed in (arguments_hash, ""):
             key = f"standing!{agent}!{standing_digest(version, tool, hashed)}"
@@ -191,7 +191,7 @@ class Policies:
                     return found
         return None
 
-    async def all_standing(self, workspace: str) -> Sequence[Standing]:
+    async def all_standing(self, workspace: str) -> Sequence[StandingRule]:
         """Return the workspace's standing rules by agent, at most a thousand."""
         rows = await first_rows(self._tables, TABLE, Span.prefix(workspace, "standing!"), _MOST_STANDING)
         return list(readable(rows, lambda row: _STANDING.load(row.text("standing")), "rule"))
@@ -208,12 +208,12 @@ class Policies:
             raise NotFound("There is no such standing rule.", code="standing_rule_not_found") from None
 
 
-_STANDING = JsonCodec(Standing)
+_STANDING = JsonCodec(StandingRule)
 
 
 def _read(row: Row | None) -> Policy:
     return Policy.model_validate_json(row.text("policy")) if row else Policy()
 
 
-def _terms(rule: ApprovalRule, *, not_requester: bool) -> Terms:
-    return Terms(rule.approvers, rule.expires_s, rule.on_expiry, not_requester)
+def _terms(rule: ApprovalRule, *, not_requester: bool) -> ApprovalTerms:
+    return ApprovalTerms(rule.approvers, rule.expires_s, rule.on_expiry, not_requester)

@@ -6,11 +6,11 @@ import logging
 from collections.abc import Sequence
 
 from kernel.clock import Clock
-from kernel.due import DueIndex
+from kernel.due_index import DueIndex
 from kernel.errors import Unavailable
 from lifecycle.approvals.gate import excerpt_of, place_of
-from lifecycle.approvals.model import Approval, Subject, Terms, requested
-from lifecycle.approvals.store import Approvals, Record
+from lifecycle.approvals.model import Approval, ApprovalTerms, Subject, requested
+from lifecycle.approvals.store import ApprovalStore, Record
 from lifecycle.conversations.run import Run
 from llmops.notifications.notification import Notification
 from llmops.notifications.outbox import Outbox
@@ -23,7 +23,7 @@ REQUESTED = "approval.requested"
 class ApprovalRequests:
     """Asks for decisions."""
 
-    def __init__(self, approvals: Approvals, due: DueIndex, outbox: Outbox, clock: Clock) -> None:
+    def __init__(self, approvals: ApprovalStore, due: DueIndex, outbox: Outbox, clock: Clock) -> None:
         self._approvals = approvals
         self._due = due
         self._outbox = outbox
@@ -38,7 +38,9 @@ class ApprovalRequests:
     def budget(self, run: Run, version: str, why: str) -> Record:
         """Return the request to let the run past a degradation step of its agent."""
         subject = Subject("budget", "", f"wait-{run.dispatch.waits + 1}", "", version, why)
-        asked = requested(place_of(run), subject, Terms(on_expiry="keep"), run.spend.cost_micro_usd, self._clock())
+        asked = requested(
+            place_of(run), subject, ApprovalTerms(on_expiry="keep"), run.spend.cost_micro_usd, self._clock()
+        )
         return Record(asked, excerpt=excerpt_of(run))
 
     async def announce(self, approvals: Sequence[Approval]) -> None:

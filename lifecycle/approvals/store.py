@@ -45,7 +45,7 @@ class Record:
     etag: str = ""
 
 
-class Approvals:
+class ApprovalStore:
     """Reads and changes approvals."""
 
     def __init__(self, tables: Tables) -> None:

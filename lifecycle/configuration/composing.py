@@ -5,22 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from lifecycle.configuration.dependents import Dependent, DependentKind, Dependents
-from lifecycle.configuration.items import Item, Items
 from lifecycle.configuration.kinds import Kind, Ref
 from lifecycle.configuration.layers import AgentConfig
 from lifecycle.configuration.sources import Resolved, Sources, SpecNames
+from lifecycle.configuration.store import ConfigurationItem, ConfigurationStore
 
 
 class Composer:
     """Composes agents from what is stored now."""
 
-    def __init__(self, items: Items, dependents: Dependents, names: SpecNames) -> None:
+    def __init__(self, items: ConfigurationStore, dependents: Dependents, names: SpecNames) -> None:
         """Set where items are, and what specs can name."""
         self._items = items
         self._dependents = dependents
         self._names = names
 
-    def sources(self, workspace: str, assuming: Item | None = None) -> Sources:
+    def sources(self, workspace: str, assuming: ConfigurationItem | None = None) -> Sources:
         """Return the items of a workspace as they are from now on, one of them perhaps taken for granted."""
         return Sources(self._items, self._names, workspace, assuming=assuming)
 

@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from kernel.errors import InvalidInput
 from kernel.validation import wrong_places
 from lifecycle.configuration.layers import Capability, Personality
-from lifecycle.configuration.merging import DEFAULT, Merged, Origin, Sourced
+from lifecycle.configuration.merging import DEFAULT, Merged, Origin, OriginValue
 from lifecycle.configuration.rendering import Section, as_text, sections
 from lifecycle.specs.hosted_tools import HostedTool
 from lifecycle.specs.spec import AgentSpec
@@ -39,9 +39,9 @@ class Effective:
     """
 
     spec: AgentSpec
-    values: Mapping[str, Sourced]
+    values: Mapping[str, OriginValue]
     sections: Sequence[Section]
-    chosen: Mapping[str, Sourced]
+    chosen: Mapping[str, OriginValue]
 
 
 def composed(
@@ -65,7 +65,7 @@ def composed(
     said |= {"instructions": as_text(parts)} if parts else {}
     spec = _valid(said)
     values = {
-        f"/{name}": Sourced(getattr(spec, name), given[name].origin if name in given else DEFAULT)
+        f"/{name}": OriginValue(getattr(spec, name), given[name].origin if name in given else DEFAULT)
         for name in AgentSpec.model_fields
         if name not in ("instructions", "labels", "tools")
     }
@@ -79,12 +79,12 @@ def escaped(key: str) -> str:
     return key.replace("~", "~0").replace("/", "~1")
 
 
-def _tools(merged: Merged, capabilities: Iterable[tuple[Capability, Origin]]) -> Sequence[Sourced]:
+def _tools(merged: Merged, capabilities: Iterable[tuple[Capability, Origin]]) -> Sequence[OriginValue]:
     own = merged.values.get(("tools",))
-    found = [Sourced(tool, own.origin) for tool in own.value] if own else []
+    found = [OriginValue(tool, own.origin) for tool in own.value] if own else []
     for capability, origin in capabilities:
         held = [_label(tool.value) for tool in found]
-        found += [Sourced(tool, origin) for tool in capability.tools if _label(tool) not in held]
+        found += [OriginValue(tool, origin) for tool in capability.tools if _label(tool) not in held]
     return found
 
 
@@ -92,8 +92,8 @@ def _label(tool: str | HostedTool) -> tuple[bool, str]:
     return (isinstance(tool, str), tool if isinstance(tool, str) else tool.label)
 
 
-def _chosen(merged: Merged) -> Mapping[str, Sourced]:
-    found: dict[str, Sourced] = {}
+def _chosen(merged: Merged) -> Mapping[str, OriginValue]:
+    found: dict[str, OriginValue] = {}
     if ("personality",) in merged.values:
         found["/personality"] = merged.values["personality",]
     for field in ("capabilities", "guidelines"):

@@ -15,8 +15,8 @@ from enum import StrEnum
 
 from kernel.clock import Clock
 from kernel.tables import Delete, Row, RowChanged, Span, Tables, Upsert, every, first_rows
-from lifecycle.configuration.items import TABLE
 from lifecycle.configuration.kinds import Kind, Ref, item_name
+from lifecycle.configuration.store import TABLE
 
 
 class DependentKind(StrEnum):

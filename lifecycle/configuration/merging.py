@@ -38,7 +38,7 @@ DEFAULT = Origin("default")
 
 
 @dataclass(frozen=True, slots=True)
-class Sourced:
+class OriginValue:
     """A value and where it comes from."""
 
     value: Any
@@ -54,22 +54,22 @@ class Merged:
         added: What accumulates, by field, lowest layer first.
     """
 
-    values: Mapping[tuple[str, ...], Sourced]
-    added: Mapping[str, Sequence[Sourced]]
+    values: Mapping[tuple[str, ...], OriginValue]
+    added: Mapping[str, Sequence[OriginValue]]
 
     @classmethod
     def of(cls, layer: Layer, origin: Origin) -> Merged:
         """Return what one layer says."""
-        values: dict[tuple[str, ...], Sourced] = {}
-        added: dict[str, Sequence[Sourced]] = {}
+        values: dict[tuple[str, ...], OriginValue] = {}
+        added: dict[str, Sequence[OriginValue]] = {}
         for name, value in layer.given.items():
             if name in _BY_KEY:
-                values |= {(name, key): Sourced(each, origin) for key, each in value.items()}
+                values |= {(name, key): OriginValue(each, origin) for key, each in value.items()}
             elif name in _ADDED:
                 each = [value] if isinstance(value, str) else value
-                added[name] = tuple(Sourced(one, origin) for one in each)
+                added[name] = tuple(OriginValue(one, origin) for one in each)
             elif name not in _NO_SETTINGS:
-                values[name,] = Sourced(value, origin)
+                values[name,] = OriginValue(value, origin)
         return cls(values, added)
 
     def under(self, higher: Merged) -> Merged:
@@ -78,12 +78,12 @@ class Merged:
         added = {name: (*self.added.get(name, ()), *higher.added.get(name, ())) for name in names}
         both = [path for path in higher.values.keys() & self.values.keys() if path[0] in _JOINED]
         joined = {
-            path: Sourced((*self.values[path].value, *higher.values[path].value), higher.values[path].origin)
+            path: OriginValue((*self.values[path].value, *higher.values[path].value), higher.values[path].origin)
             for path in both
         }
         return Merged({**self.values, **higher.values, **joined}, added)
 
-    def keyed(self, field: str) -> Mapping[str, Sourced]:
+    def keyed(self, field: str) -> Mapping[str, OriginValue]:
         """Return what is said of a field that is merged by key."""
         return {path[1]: value for path, value in self.values.items() if path[0] == field and len(path) > 1}
 

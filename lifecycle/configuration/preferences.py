@@ -82,13 +82,13 @@ def preference_text(preferences: Preferences) -> str:
     The note asks for a form and says that the agent's instructions come first. It is one of the user's own words, and
     belongs where the user's words are: not among the instructions, which a user must not be able to change.
     """
-    wishes = [f"- {wish}" for wish in _wishes(preferences)]
-    if not wishes:
+    lines = [f"- {line}" for line in _lines(preferences)]
+    if not lines:
         return ""
-    return "\n".join(["How I like to be answered, as far as your instructions allow:", *wishes])
+    return "\n".join(["How I like to be answered, as far as your instructions allow:", *lines])
 
 
-def _wishes(preferences: Preferences) -> Iterable[str]:
+def _lines(preferences: Preferences) -> Iterable[str]:
     if preferences.language:
         yield f"Answer in the language with the tag {preferences.language}, whatever language I write in."
     for name, sentences in _SENTENCES.items():

@@ -8,10 +8,10 @@ from typing import TypeVar
 
 from kernel.errors import InvalidInput, one_of
 from lifecycle.configuration.composition import Effective, composed
-from lifecycle.configuration.items import Item, Items
 from lifecycle.configuration.kinds import OVERRIDES, Kind, Ref, references
 from lifecycle.configuration.layers import AgentConfig, Capability, Content, Overrides, Personality, Template
 from lifecycle.configuration.merging import NOTHING, Merged, Origin
+from lifecycle.configuration.store import ConfigurationItem, ConfigurationStore
 from lifecycle.specs.output_format import check_response_format
 from lifecycle.specs.servers import ToolServers
 from lifecycle.specs.spec import AgentSpec
@@ -74,14 +74,16 @@ class Resolved:
 
 
 class Sources:
-    """The items of a workspace as they were when each was first asked for; make another one to see them anew."""
+    """The items of a workspace as they were when each was first asked for; make another one to see them again."""
 
-    def __init__(self, items: Items, names: SpecNames, workspace: str, *, assuming: Item | None = None) -> None:
+    def __init__(
+        self, items: ConfigurationStore, names: SpecNames, workspace: str, *, assuming: ConfigurationItem | None = None
+    ) -> None:
         """Set what specs can name, whose items these are, and one to take for granted, whatever is stored."""
         self._items = items
         self._names = names
         self._workspace = workspace
-        self._found: dict[Ref, Item] = {assuming.ref: assuming} if assuming else {}
+        self._found: dict[Ref, ConfigurationItem] = {assuming.ref: assuming} if assuming else {}
 
     async def resolve(self, config: AgentConfig) -> Resolved:
         """Return what the declaration comes to.
@@ -136,13 +138,13 @@ class Sources:
         _check_checks(self._names.checks, getattr(content, "evaluation", None))
         await check_response_format(getattr(content, "response_format", None))
 
-    async def chain(self, template: str, pointer: str) -> Sequence[Item]:
+    async def chain(self, template: str, pointer: str) -> Sequence[ConfigurationItem]:
         """Return the template and those it goes on from, the root first.
 
         Raises:
             InvalidInput: See `resolve`; `pointer` is the place that says `template`.
         """
-        chain: list[Item] = []
+        chain: list[ConfigurationItem] = []
         name: str | None = template
         while name:
             names = [item.ref.name for item in chain]
@@ -158,28 +160,28 @@ class Sources:
             name = _content(item, Template).extends
         return chain[::-1]
 
-    async def _known(self, ref: Ref, pointer: str) -> Item:
+    async def _known(self, ref: Ref, pointer: str) -> ConfigurationItem:
         item = await self._find(ref)
         if item.content is None:
             msg = f"There is no {ref.kind.value} {ref.name!r}."
             raise InvalidInput(msg, code=f"unknown_{ref.kind.value}", fields={pointer: msg})
         return item
 
-    async def _find(self, ref: Ref) -> Item:
+    async def _find(self, ref: Ref) -> ConfigurationItem:
         found = self._found.get(ref)
         if found is None:
             found = self._found[ref] = await self._items.find(self._workspace, ref)
         return found
 
 
-def _content(item: Item, kind: type[T]) -> T:
+def _content(item: ConfigurationItem, kind: type[T]) -> T:
     if not isinstance(item.content, kind):
         msg = f"{item.ref} is no {kind.__name__}"
         raise TypeError(msg)
     return item.content
 
 
-def _origin(item: Item) -> Origin:
+def _origin(item: ConfigurationItem) -> Origin:
     kind = item.ref.kind
     if kind is Kind.OVERRIDES:
         return Origin("overrides", "", item.version)

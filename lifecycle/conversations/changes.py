@@ -22,7 +22,7 @@ class Turn:
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class StoredConversation:
     """A session and one of its runs as read, with the ETags that a change is guarded by; None where there is no row."""
 
     session: Session | None
@@ -32,7 +32,7 @@ class Stored:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class ConversationChange:
     """What a decision changes, committed whole or not at all; None leaves the session or run untouched.
 
     Turns and events are numbered by the session's counters, so a change that adds any changes the session too.
@@ -44,7 +44,7 @@ class Change:
     events: Sequence[Event] = field(default=())
 
 
-Decide = Callable[[Stored], Change | None]
+Decide = Callable[[StoredConversation], ConversationChange | None]
 """Returns the change to commit, or None when there is nothing (left) to do; called again when somebody was faster."""
 
 

@@ -17,7 +17,7 @@ from lifecycle.conversations import run_rules as runs
 from lifecycle.conversations import session_rules as sessions
 from lifecycle.conversations.run import Run, RunState
 from lifecycle.conversations.session import MAX_DURATION, Session, SessionState
-from lifecycle.conversations.store import Change, Stored
+from lifecycle.conversations.store import ConversationChange, StoredConversation
 from lifecycle.conversations.submission import Submission
 from lifecycle.conversations.transitions import outcome, state_event
 
@@ -30,7 +30,7 @@ _WRONG_QUEUE = "Its session has {} priority: its messages go to the queue of tha
 _ID_REUSED = "The run id was used for another request."
 
 
-class Verdict(StrEnum):
+class DispatchDecision(StrEnum):
     """What is to be done with a run whose message has come."""
 
     RUN = "run"
@@ -41,7 +41,7 @@ class Verdict(StrEnum):
     AGAIN = "again"  # what earlier attempts did is to be recorded first
 
 
-def misuse(submission: Submission, stored: Stored) -> str | None:
+def misuse(submission: Submission, stored: StoredConversation) -> str | None:
     """Return why the message can never be run, whatever else happens; None when it can.
 
     Args:
@@ -56,7 +56,7 @@ def misuse(submission: Submission, stored: Stored) -> str | None:
     return None
 
 
-def may_have_overtaken(stored: Stored) -> bool:
+def may_have_overtaken(stored: StoredConversation) -> bool:
     """Return whether a run that was accepted before this one may not be finished, though this one's message has come.
 
     Messages are sent after runs are accepted, so the later run's can be first. Runs of a session that is on hold are
@@ -68,7 +68,7 @@ def may_have_overtaken(stored: Stored) -> bool:
     return session.runs - session.pending < run.number - 1
 
 
-def verdict(session: Session, run: Run, call: int, now: datetime) -> Verdict:
+def decide(session: Session, run: Run, call: int, now: datetime) -> DispatchDecision:
     """Return what is to be done with a run that is not finished and that nobody is running.
 
     Args:
@@ -78,29 +78,29 @@ def verdict(session: Session, run: Run, call: int, now: datetime) -> Verdict:
         now: The current time.
     """
     if session.state is SessionState.ERASED:
-        return Verdict.FORGET
+        return DispatchDecision.FORGET
     if session.over or sessions.outlived(session, now):
-        return Verdict.EXPIRE
+        return DispatchDecision.EXPIRE
     if call < run.call:
-        return Verdict.FORGET  # also where the session is on hold: the later message is there, or has been
+        return DispatchDecision.FORGET  # also where the session is on hold: the later message is there, or has been
     if session.retry is not None and not session.stopped:
         if run.id != session.retry.run_id:
-            return Verdict.KEEP
-        return Verdict.RUN if session.retry.at <= now + _EARLY else Verdict.PAUSE
+            return DispatchDecision.KEEP
+        return DispatchDecision.RUN if session.retry.at <= now + _EARLY else DispatchDecision.PAUSE
     called = session.resuming and call == session.resumes
     if session.on_hold and not called:
-        return Verdict.KEEP
-    return Verdict.RUN
+        return DispatchDecision.KEEP
+    return DispatchDecision.RUN
 
 
-def kept(session: Session, run: Run, now: datetime) -> Change | None:
+def kept(session: Session, run: Run, now: datetime) -> ConversationChange | None:
     """Return the change that keeps the run until its session goes on; None where that is done."""
     if run.state is RunState.WAITING:
         return None
-    return outcome(session, run, runs.kept(run), (), (), now)
+    return outcome(session, run, runs.deferred(run), (), (), now)
 
 
-def expired(session: Session, run: Run, now: datetime) -> Change:
+def expired(session: Session, run: Run, now: datetime) -> ConversationChange:
     """Return the change that gives the run up because its session has ended, and ends it if that is yet to be done."""
     noted: Sequence[Event] = ()
     if not session.over:

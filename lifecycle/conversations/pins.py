@@ -19,7 +19,7 @@ from kernel.journal import Event
 from kernel.tables import Delete, Row, RowChanged, Span, Tables, Upsert, every
 from lifecycle.conversations.directory import OPEN
 from lifecycle.conversations.session import Session
-from lifecycle.conversations.store import Change, Conversations, Stored
+from lifecycle.conversations.store import ConversationChange, ConversationStore, StoredConversation
 
 _YOUNG = timedelta(hours=1)
 """For so long a row without its session may belong to one that is about to be stored."""
@@ -29,7 +29,7 @@ _AT_ONCE = 16
 class Pins:
     """Enters, counts and lets go of pinned sessions."""
 
-    def __init__(self, tables: Tables, conversations: Conversations, clock: Clock) -> None:
+    def __init__(self, tables: Tables, conversations: ConversationStore, clock: Clock) -> None:
         self._tables = tables
         self._conversations = conversations
         self._clock = clock
@@ -55,7 +55,7 @@ class Pins:
         """
         pinned: Session | None = None
 
-        def decide(stored: Stored) -> Change | None:
+        def decide(stored: StoredConversation) -> ConversationChange | None:
             nonlocal pinned
             session, pinned = stored.session, stored.session
             if session is None:
@@ -69,7 +69,7 @@ class Pins:
             if session.pending:
                 msg = "A run of the session is not finished; cancel it or wait for it first."
                 raise Conflict(msg, code="session_busy")
-            return Change(
+            return ConversationChange(
                 replace(session, terms=replace(session.terms, pin=None)),
                 events=[Event("session.unpinned", {}, self._clock())],
             )

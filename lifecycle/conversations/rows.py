@@ -14,7 +14,7 @@ from kernel.codec import JsonCodec
 from kernel.journal import Event
 from kernel.large_texts import Owner
 from kernel.tables import Row
-from lifecycle.conversations.changes import Stored, Turn
+from lifecycle.conversations.changes import StoredConversation, Turn
 from lifecycle.conversations.long_texts import PROPERTY, LongTexts, is_long
 from lifecycle.conversations.run import Run
 from lifecycle.conversations.session import Session
@@ -40,9 +40,9 @@ class SessionRows:
         """Delete the session's long texts and return how many there were; call it once nothing can add any."""
         return await self._texts.erase(workspace, session_id)
 
-    async def stored(self, session: Row | None, run: Row | None) -> Stored:
+    async def stored(self, session: Row | None, run: Row | None) -> StoredConversation:
         """Return a session and one of its runs as read."""
-        return Stored(
+        return StoredConversation(
             _SESSION.load(session.text("session")) if session else None,
             await self.run(run) if run else None,
             session.etag if session else "",

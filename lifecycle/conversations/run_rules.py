@@ -88,14 +88,14 @@ def failed(run: Run, error: AppError, now: datetime, effort: Effort | None = Non
         effort: What its attempt did; None where only what was noted is known, or there was none.
         dead: Whether trying again might help.
     """
-    run = _over(run, effort, Ending.FAILED, now, error.code, dead=dead)
+    run = _ended(run, effort, Ending.FAILED, now, error.code, dead=dead)
     done = _finished(run, RunState.FAILED, Stage.FAILED, now)
     return replace(done, result=replace(done.result, error=RunError(error.code, error.detail)))
 
 
 def cancelled(run: Run, now: datetime, effort: Effort | None = None) -> Run:
     """Return the run, cancelled."""
-    run = _over(run, effort, Ending.CANCELLED, now, "cancelled")
+    run = _ended(run, effort, Ending.CANCELLED, now, "cancelled")
     return replace(_finished(run, RunState.CANCELLED, Stage.FAILED, now), cancel_requested=True)
 
 
@@ -116,7 +116,7 @@ def released(run: Run, effort: Effort, error: AppError, now: datetime, not_befor
     )
 
 
-def kept(run: Run) -> Run:
+def deferred(run: Run) -> Run:
     """Return the run, waiting until its session goes on."""
     return replace(run, state=RunState.WAITING, lease=None, result=replace(run.result, error=None))
 
@@ -196,7 +196,7 @@ def approved(run: Run) -> Run:
     return replace(run, dispatch=replace(run.dispatch, approved=True))
 
 
-def _over(run: Run, effort: Effort | None, ending: Ending, now: datetime, code: str, *, dead: bool = False) -> Run:
+def _ended(run: Run, effort: Effort | None, ending: Ending, now: datetime, code: str, *, dead: bool = False) -> Run:
     """Return the run with its attempt ended, if one is under way; with how it ended at all if there never was one."""
     if run.state is RunState.RUNNING:
         return _attempt_over(run, effort or run.last.noted, ending, now, code, dead=dead)

@@ -78,7 +78,7 @@ class Receipt:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class ProviderConversation:
     """The conversation at the provider that holds a session's history.
 
     Attributes:
@@ -93,7 +93,7 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class RetainedConversation:
     """A conversation that was made at a provider for a session, and may hold what was said in it."""
 
     provider: str
@@ -128,7 +128,7 @@ class Counters:
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class SessionTerms:
     """What a session was started with.
 
     Attributes:
@@ -170,7 +170,7 @@ class End:
 
 
 @dataclass(frozen=True, slots=True)
-class AtProvider:
+class ProviderConversations:
     """A session's conversations at its agent's provider.
 
     Attributes:
@@ -178,8 +178,8 @@ class AtProvider:
         kept: All that were made for it, those given up included.
     """
 
-    held: Held | None = None
-    kept: tuple[Kept, ...] = ()
+    held: ProviderConversation | None = None
+    kept: tuple[RetainedConversation, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,9 +213,9 @@ class Session:
     state: SessionState = SessionState.STARTED
     counters: Counters = field(default_factory=Counters)
     spend: Spend = field(default_factory=Spend)
-    terms: Terms = field(default_factory=Terms)
+    terms: SessionTerms = field(default_factory=SessionTerms)
     pause: Pause = field(default_factory=Pause)
-    at_provider: AtProvider = field(default_factory=AtProvider)
+    at_provider: ProviderConversations = field(default_factory=ProviderConversations)
     end: End | None = None
     receipt: Receipt | None = None
     long_texts: bool = False
@@ -286,12 +286,12 @@ class Session:
         return self.pause.retry
 
     @property
-    def held(self) -> Held | None:
+    def held(self) -> ProviderConversation | None:
         """The conversation at the provider that holds the history."""
         return self.at_provider.held
 
     @property
-    def kept(self) -> tuple[Kept, ...]:
+    def kept(self) -> tuple[RetainedConversation, ...]:
         """The conversations made for it at providers."""
         return self.at_provider.kept
 

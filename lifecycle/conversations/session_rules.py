@@ -15,7 +15,7 @@ from lifecycle.conversations.session import (
     Retry,
     Session,
     SessionState,
-    Terms,
+    SessionTerms,
 )
 
 
@@ -108,7 +108,7 @@ def retrying(session: Session, run_id: str, at: datetime) -> Session:
     )
 
 
-def gone_on(session: Session, others: int) -> Session:
+def resumed_run(session: Session, others: int) -> Session:
     """Return the session once the run that it waited for goes on or has ended; `others` are not finished yet."""
     pause = Pause(session.pause_reason, session.resumes + 1, session.resuming or others > 0)
     return replace(session, pause=pause)
@@ -140,7 +140,7 @@ def erased(session: Session, receipt: Receipt) -> Session:
         state=SessionState.ERASED,
         end=End(None, session.ended_at) if session.ended_at else None,
         receipt=receipt,
-        terms=Terms(priority=session.priority),
+        terms=SessionTerms(priority=session.priority),
     )
 
 

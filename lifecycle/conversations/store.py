@@ -9,12 +9,12 @@ from dataclasses import replace
 from kernel.journal import Event
 from kernel.tables import MAX_WRITES, Delete, RowChanged, Span, Tables, every, first_rows
 from lifecycle.conversations.changes import (
-    Change,
     Committed,
+    ConversationChange,
     Decide,
     Doubted,
     RunChanged,
-    Stored,
+    StoredConversation,
     Turn,
 )
 from lifecycle.conversations.failures import FailedRuns
@@ -23,10 +23,20 @@ from lifecycle.conversations.rows import TABLE, SessionRows, partition_of
 from lifecycle.conversations.run import Run, RunState
 from lifecycle.conversations.writing import SessionWriter, Update
 
-__all__ = ["TABLE", "Change", "Committed", "Conversations", "Decide", "Doubted", "RunChanged", "Stored", "Turn"]
+__all__ = [
+    "TABLE",
+    "Committed",
+    "ConversationChange",
+    "ConversationStore",
+    "Decide",
+    "Doubted",
+    "RunChanged",
+    "StoredConversation",
+    "Turn",
+]
 
 
-class Conversations:
+class ConversationStore:
     """Reads and changes sessions."""
 
     def __init__(
@@ -42,7 +52,7 @@ class Conversations:
         self._rows = SessionRows(texts)
         self._writer = SessionWriter(tables, self._rows, FailedRuns(tables), self.load, committed, run_changed, doubted)
 
-    async def load(self, workspace: str, session_id: str, run_id: str | None = None) -> Stored:
+    async def load(self, workspace: str, session_id: str, run_id: str | None = None) -> StoredConversation:
         """Return the session and the run (two point reads side by side)."""
         partition = partition_of(workspace, session_id)
         if run_id is None:
@@ -54,9 +64,15 @@ class Conversations:
         return await self._rows.stored(session_row, run_row)
 
     async def update(
-        self, workspace: str, session_id: str, run_id: str | None, decide: Decide, *, known: Stored | None = None
-    ) -> Stored:
-        """Commit what `decide` decides on the current state, deciding anew whenever it was changed in between.
+        self,
+        workspace: str,
+        session_id: str,
+        run_id: str | None,
+        decide: Decide,
+        *,
+        known: StoredConversation | None = None,
+    ) -> StoredConversation:
+        """Commit what `decide` decides on the current state, deciding again whenever it was changed in between.
 
         Args:
             workspace: Workspace of the session.

@@ -11,8 +11,8 @@ from pydantic import ConfigDict, Field, StringConstraints, ValidationError
 
 from kernel import ids
 from kernel.errors import AppError, InvalidInput, TooLarge
-from kernel.foreign_json import parse_json
-from kernel.validation import NO_SUCH_FIELD, LeavesOut, expected, wrong_places
+from kernel.strict_json import parse_json
+from kernel.validation import NO_SUCH_FIELD, NullsAsAbsent, expected, wrong_places
 from lifecycle.conversations.priority import Priority
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ MetadataValue = Annotated[str, StringConstraints(max_length=512)]
 Topic = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 
 
-class RunRequest(LeavesOut):
+class RunRequest(NullsAsAbsent):
     """What a caller asks of an agent.
 
     Attributes:

@@ -9,8 +9,16 @@ from datetime import datetime
 from kernel.journal import Event
 from lifecycle.conversations import session_rules as sessions
 from lifecycle.conversations.run import APPROVAL_NEEDED, Run, RunState, Stage
-from lifecycle.conversations.session import APPROVAL, BUDGET, FAILING, MAX_TURNS, Held, Session, SessionState
-from lifecycle.conversations.store import Change, Turn
+from lifecycle.conversations.session import (
+    APPROVAL,
+    BUDGET,
+    FAILING,
+    MAX_TURNS,
+    ProviderConversation,
+    Session,
+    SessionState,
+)
+from lifecycle.conversations.store import ConversationChange, Turn
 
 _ENDS_OF_STREAMS = {
     RunState.SUCCEEDED: "completed",
@@ -31,10 +39,10 @@ def state_event(session: Session, now: datetime, reason: str | None = None) -> E
     return Event("session.state_changed", {"state": session.state.value} | ({"reason": reason} if reason else {}), now)
 
 
-def session_ended(session: Session, reason: str, now: datetime) -> Change:
+def session_ended(session: Session, reason: str, now: datetime) -> ConversationChange:
     """Return the change that ends a session for the reason."""
     after = sessions.ended(session, reason, now)
-    return Change(after, events=[state_event(after, now, reason)])
+    return ConversationChange(after, events=[state_event(after, now, reason)])
 
 
 def outcome(
@@ -44,15 +52,15 @@ def outcome(
     noted: Sequence[Event],
     turns: Sequence[Turn],
     now: datetime,
-    held: Held | None = None,
-) -> Change:
+    held: ProviderConversation | None = None,
+) -> ConversationChange:
     """Return the change of a run and its session: counters, spend, history and events, all from the two runs.
 
     An attempt that ends, however it does, leaves the session with the provider's conversation in `held`: what one that
     failed or died may have added to a conversation is not known. In a session that is being erased nothing is added.
     """
     if session.state is SessionState.ERASED:
-        return Change(run=after)
+        return ConversationChange(run=after)
     superseded = after.attempt > before.attempt
     attempt_ended = before.state is RunState.RUNNING and (after.state is not RunState.RUNNING or superseded)
     events = list(noted)
@@ -72,10 +80,10 @@ def outcome(
         data = {"run_id": after.id, "attempt": after.attempt}
         events += [Event("approval.requested", data | {"approval_id": ident}, now) for ident in asked]
     if not events and after.spend == before.spend and not turns:
-        return Change(run=after)
+        return ConversationChange(run=after)
     others = session.pending - 1
     if session.retry is not None and session.retry.run_id == after.id and after.state is not RunState.QUEUED:
-        session = sessions.gone_on(session, others)
+        session = sessions.resumed_run(session, others)
     elif attempt_ended and after.state is RunState.QUEUED and after.dispatch.not_before is not None:
         session = sessions.retrying(session, after.id, after.dispatch.not_before)
     given_up = before.state is RunState.WAITING and after.finished and before.attempt > 0
@@ -85,7 +93,7 @@ def outcome(
         session = replace(session.counting(pending=-1), last_activity=now)
     session = replace(session, spend=session.spend + (after.spend - before.spend))
     session, changed = _moved(session, after, len(turns), now)
-    return Change(session, after, turns, [*events, *changed])
+    return ConversationChange(session, after, turns, [*events, *changed])
 
 
 def _moved(session: Session, run: Run, turns: int, now: datetime) -> tuple[Session, Sequence[Event]]:

@@ -2,7 +2,7 @@
 
 A session's row is written by whoever submits to it and by whoever runs a run of it, guarded by its ETag. Within a
 process the changes of a session form a queue, and its head commits as many of them as one transaction takes; between
-processes whoever was faster makes the others decide anew, each after a pause that grows.
+processes whoever was faster makes the others decide again, each after a pause that grows.
 """
 
 from __future__ import annotations
@@ -16,7 +16,15 @@ from typing import TYPE_CHECKING
 from kernel.errors import TooLarge, Unavailable
 from kernel.journal import Event
 from kernel.tables import Insert, Replace, Row, RowChanged, RowExists, RowTooLarge, Write
-from lifecycle.conversations.changes import Change, Committed, Decide, Doubted, RunChanged, Stored, Turn
+from lifecycle.conversations.changes import (
+    Committed,
+    ConversationChange,
+    Decide,
+    Doubted,
+    RunChanged,
+    StoredConversation,
+    Turn,
+)
 from lifecycle.conversations.long_texts import has_long, is_long
 from lifecycle.conversations.rows import TABLE, long_events, partition_of
 
@@ -27,7 +35,7 @@ if TYPE_CHECKING:
     from lifecycle.conversations.run import Run
     from lifecycle.conversations.session import Session
 
-Load = Callable[[str, str, str | None], Awaitable[Stored]]
+Load = Callable[[str, str, str | None], Awaitable[StoredConversation]]
 
 _AT_ONCE = 24
 """Changes that are committed together: few enough for a transaction's 100 rows and 4 MiB."""
@@ -43,8 +51,8 @@ class Update:
 
     run_id: str | None
     decide: Decide
-    known: Stored | None
-    result: Stored | None = None
+    known: StoredConversation | None
+    result: StoredConversation | None = None
     error: Exception | None = None
 
     @property
@@ -54,7 +62,7 @@ class Update:
 
 
 @dataclass(slots=True)
-class _Lane:
+class _CommitQueue:
     """The changes of one session that this process has to make, in order."""
 
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -78,13 +86,13 @@ class _Lane:
 
 
 @dataclass(slots=True)
-class _Merged:
+class _Batch:
     """Several changes as one."""
 
     before: Session | None
     session: Session | None
     changed: bool = False
-    runs: list[tuple[Stored, Run]] = field(default_factory=list["tuple[Stored, Run]"])
+    runs: list[tuple[StoredConversation, Run]] = field(default_factory=list["tuple[StoredConversation, Run]"])
     turns: list[Turn] = field(default_factory=list[Turn])
     events: list[Event] = field(default_factory=list[Event])
 
@@ -107,7 +115,7 @@ class _Merged:
             or long_events(self.events)
         )
 
-    def add(self, seen: Stored, change: Change) -> None:
+    def add(self, seen: StoredConversation, change: ConversationChange) -> None:
         """Add a change that was decided on what the ones before make of the session."""
         if change.run is not None:
             self.runs.append((seen, change.run))
@@ -138,9 +146,9 @@ class SessionWriter:
         self._committed = committed
         self._run_changed = run_changed
         self._doubted = doubted
-        self._lanes: dict[str, _Lane] = {}
+        self._shards: dict[str, _CommitQueue] = {}
 
-    async def update(self, workspace: str, session_id: str, own: Update) -> Stored:
+    async def update(self, workspace: str, session_id: str, own: Update) -> StoredConversation:
         """Commit what is decided and return what is then stored.
 
         Raises:
@@ -148,17 +156,17 @@ class SessionWriter:
             TooLarge: The run or the session is too large to be stored.
         """
         key = partition_of(workspace, session_id)
-        lane = self._lanes.setdefault(key, _Lane())
-        lane.waiting.append(own)
+        shard = self._shards.setdefault(key, _CommitQueue())
+        shard.waiting.append(own)
         try:
-            async with lane.lock:
+            async with shard.lock:
                 if not own.settled:
-                    await self._lead(workspace, session_id, lane, own)
+                    await self._lead(workspace, session_id, shard, own)
         finally:
-            if own in lane.waiting:
-                lane.waiting.remove(own)
-            if not lane.waiting:
-                self._lanes.pop(key, None)
+            if own in shard.waiting:
+                shard.waiting.remove(own)
+            if not shard.waiting:
+                self._shards.pop(key, None)
         if own.error is not None:
             raise own.error
         if own.result is None:
@@ -166,16 +174,16 @@ class SessionWriter:
             raise RuntimeError(msg)
         return own.result
 
-    async def _lead(self, workspace: str, session_id: str, lane: _Lane, own: Update) -> None:
+    async def _lead(self, workspace: str, session_id: str, shard: _CommitQueue, own: Update) -> None:
         """Make the change, and those behind it with it, whose callers then find them made."""
         loop = asyncio.get_running_loop()
         give_up, pause, alone = loop.time() + _PATIENCE_S, _FIRST_PAUSE_S, False
         while True:
-            batch = [own] if alone else lane.batch(own)
+            batch = [own] if alone else shard.batch(own)
             try:
-                await self._together(workspace, session_id, lane, batch)
+                await self._together(workspace, session_id, shard, batch)
             except (RowChanged, RowExists):
-                lane.forget()
+                shard.forget()
                 if loop.time() >= give_up:
                     msg = "The session is being changed by too many at once; try again."
                     raise Unavailable(msg, code="session_busy", retry_after_s=1) from None
@@ -187,23 +195,23 @@ class SessionWriter:
                     raise TooLarge(msg) from None
                 alone = True
             except Exception as error:
-                lane.forget()
+                shard.forget()
                 for each in batch:
                     each.error = error
-                lane.waiting = [each for each in lane.waiting if not each.settled]
+                shard.waiting = [each for each in shard.waiting if not each.settled]
                 raise
             except BaseException:
-                lane.forget()  # whether it took effect is not known
+                shard.forget()  # whether it took effect is not known
                 raise
             else:
-                lane.waiting = [each for each in lane.waiting if not each.settled]
+                shard.waiting = [each for each in shard.waiting if not each.settled]
                 return
 
-    async def _together(self, workspace: str, session_id: str, lane: _Lane, batch: Sequence[Update]) -> None:
-        seen = await self._seen(workspace, session_id, lane, batch)
-        merged = _Merged(seen[0].session, seen[0].session)
+    async def _together(self, workspace: str, session_id: str, shard: _CommitQueue, batch: Sequence[Update]) -> None:
+        seen = await self._seen(workspace, session_id, shard, batch)
+        merged = _Batch(seen[0].session, seen[0].session)
         refused: dict[Update, Exception] = {}
-        decided: list[tuple[Update, Stored, Run | None]] = []
+        decided: list[tuple[Update, StoredConversation, Run | None]] = []
         for update, found in zip(batch, seen, strict=True):
             if merged.size >= _MOST_WRITES:
                 break  # its turn is with the next ones
@@ -218,29 +226,31 @@ class SessionWriter:
             decided.append((update, found, change.run if change else None))
         etags = await self._commit(merged, seen[0].session_etag) if not merged.empty else {}
         session_etag = etags.get("", seen[0].session_etag)
-        lane.latest = (merged.session, session_etag)
+        shard.latest = (merged.session, session_etag)
         for update, error in refused.items():
             update.error = error
         for update, found, run in decided:
             run_etag = etags[run.id] if run is not None else found.run_etag
-            update.result = Stored(merged.session, run or found.run, session_etag, run_etag)
+            update.result = StoredConversation(merged.session, run or found.run, session_etag, run_etag)
 
-    async def _seen(self, workspace: str, session_id: str, lane: _Lane, batch: Sequence[Update]) -> Sequence[Stored]:
+    async def _seen(
+        self, workspace: str, session_id: str, shard: _CommitQueue, batch: Sequence[Update]
+    ) -> Sequence[StoredConversation]:
         """Return the session and each change's run, reading only what is not known."""
         first = batch[0]
-        if lane.latest is None:
+        if shard.latest is None:
             known = first.known or await self._load(workspace, session_id, first.run_id)
             first.known = known
-            lane.latest = (known.session, known.session_etag)
-        session, etag = lane.latest
+            shard.latest = (known.session, known.session_etag)
+        session, etag = shard.latest
         unknown = [each for each in batch if each.known is None and each.run_id is not None]
         loaded = await asyncio.gather(*(self._load(workspace, session_id, each.run_id) for each in unknown))
         for each, stored in zip(unknown, loaded, strict=True):
             each.known = stored
-        nothing = Stored(None, None)
+        nothing = StoredConversation(None, None)
         return [replace(each.known or nothing, session=session, session_etag=etag) for each in batch]
 
-    async def _commit(self, merged: _Merged, session_etag: str) -> dict[str, str]:
+    async def _commit(self, merged: _Batch, session_etag: str) -> dict[str, str]:
         """Commit the changes in one transaction; return the new ETags by run, and the session's under ''."""
         before, session = merged.before, merged.session
         if session is None:
@@ -278,7 +288,7 @@ class SessionWriter:
         found = {run.id: etag for (_, run), etag in zip(merged.runs, etags, strict=False)}
         return found | ({"": etags[len(merged.runs)]} if merged.changed else {})
 
-    def _announce(self, merged: _Merged, session: Session) -> None:
+    def _announce(self, merged: _Batch, session: Session) -> None:
         if merged.events and self._committed is not None:
             self._committed(session, merged.events)
         if self._run_changed is not None:

@@ -1,6 +1,6 @@
 """Drift: what was declared, what the registry's records say and what is at the providers, held against each other.
 
-Pure: `plan_of` makes the plan, `lifecycle.drift.survey` looks around, `lifecycle.drift.plans` keeps and applies.
+Pure: `plan_of` makes the plan, `lifecycle.drift.inventory` looks around, `lifecycle.drift.plans` keeps and applies.
 Applying a plan that was made of what there is leaves a plan without anything to do; only remarks stay
 (DriftAction.NONE), on what others made and this app therefore leaves alone.
 """
@@ -11,11 +11,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
-from lifecycle.drift.belongings import Belongings, newer, sorted_out
-from lifecycle.drift.differences import DriftAction, DriftKind, Line, Plan
-from lifecycle.registry.agents import AgentState, same
+from lifecycle.drift.ownership import Ownership, newer, ownership_of
+from lifecycle.drift.plan import DriftAction, DriftKind, Plan, PlanLine
 from lifecycle.registry.catalog import Agent
-from lifecycle.registry.providers import Found
+from lifecycle.registry.providers import ProviderAgent
+from lifecycle.registry.record import AgentState, same
 from lifecycle.specs.spec import fingerprint
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ MOST_VERSIONS = 50
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class ProviderSnapshot:
     """What was seen at the providers.
 
     Attributes:
@@ -37,12 +37,12 @@ class Sight:
         unseen: Providers that could not be looked at, with the code of the reason.
     """
 
-    found: Sequence[Found]
+    found: Sequence[ProviderAgent]
     confirmed: frozenset[tuple[str, str]] = frozenset()
     unseen: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
-def plan_of(workspace: str, owner: str, agents: Iterable[Agent], sight: Sight) -> Plan:
+def plan_of(workspace: str, owner: str, agents: Iterable[Agent], sight: ProviderSnapshot) -> Plan:
     """Return how the workspace's agents differ from what is at the providers.
 
     Args:
@@ -52,14 +52,14 @@ def plan_of(workspace: str, owner: str, agents: Iterable[Agent], sight: Sight) -
         sight: What is at the providers, whoever made it.
     """
     known = {agent.name: agent for agent in agents}
-    belongings = sorted_out(workspace, owner, known, sight.found)
-    lines: list[Line] = []
+    ownership = ownership_of(workspace, owner, known, sight.found)
+    lines: list[PlanLine] = []
     unchanged = 0
-    for name in sorted({*known, *belongings}):
+    for name in sorted({*known, *ownership}):
         agent = known.get(name)
         if agent is not None and agent.declaration.spec.provider in sight.unseen:
             continue
-        case = _Case.of(name, agent, belongings.get(name, Belongings()), sight.confirmed)
+        case = _Case.of(name, agent, ownership.get(name, Ownership()), sight.confirmed)
         of_agent = [*case.made(), *case.left(), *case.remarks()]
         lines += of_agent
         unchanged += agent is not None and not agent.declaration.deleted and not of_agent
@@ -80,17 +80,17 @@ class _Case:
 
     name: str
     agent: Agent | None
-    there: Belongings
+    there: Ownership
     confirmed: frozenset[tuple[str, str]]
     wanted: str
 
     @classmethod
-    def of(cls, name: str, agent: Agent | None, there: Belongings, confirmed: frozenset[tuple[str, str]]) -> Self:
+    def of(cls, name: str, agent: Agent | None, there: Ownership, confirmed: frozenset[tuple[str, str]]) -> Self:
         """Return the case of an agent."""
         wanted = "" if agent is None or agent.state in AWAY else fingerprint(agent.declaration.spec)
         return cls(name, agent, there, confirmed, wanted)
 
-    def made(self) -> Iterable[Line]:
+    def made(self) -> Iterable[PlanLine]:
         """Yield what is missing of a declared agent: one line at most."""
         agent, wanted = self.agent, self.wanted
         if agent is None or not wanted:
@@ -114,7 +114,7 @@ class _Case:
                 kind, why = DriftKind.UPDATE, f"It is declared in another way than its version was made{unlike}."
             yield self._line(kind, DriftAction.ENSURE, why, would, *filter(None, (current, chosen)))
 
-    def left(self) -> Iterable[Line]:
+    def left(self) -> Iterable[PlanLine]:
         """Yield what of ours is there and should not be."""
         record = self.agent.record if self.agent else None
         held = [each for each in self.there.ours if self.holds(each)]
@@ -133,7 +133,7 @@ class _Case:
             yield from self._sweeps(DriftKind.ORPHAN, f"It carries our mark, but {unknown}.", others)
             yield from self._sweeps(DriftKind.TAIL, "It is the same as a version that the registry holds.", twins)
 
-    def remarks(self) -> Iterable[Line]:
+    def remarks(self) -> Iterable[PlanLine]:
         """Yield what others made, which stays as it is: edits on top of what runs use, and copies of our mark."""
         current = self.current
         base = current if current is not None and self._there(current) else self.chosen
@@ -176,7 +176,7 @@ class _Case:
     def _there(self, version: ProviderVersion) -> bool:
         return self.good(version) or any(same(version, each) for each in self.there.edited)
 
-    def _missing(self, current: ProviderVersion) -> Line:
+    def _missing(self, current: ProviderVersion) -> PlanLine:
         """Return what to do about a version that is as declared, but not (so) at the provider."""
         chosen = self.chosen
         would = f"Go on with version {chosen.version}, which is the same." if chosen else "Make it again."
@@ -188,21 +188,21 @@ class _Case:
         kind = DriftKind.ADOPT if chosen is not None and not self.holds(chosen) else DriftKind.RECREATE
         return self._line(kind, DriftAction.RENEW, why, would, *filter(None, (current, chosen)))
 
-    def _sweeps(self, kind: DriftKind, why: str, versions: Sequence[ProviderVersion]) -> Iterable[Line]:
+    def _sweeps(self, kind: DriftKind, why: str, versions: Sequence[ProviderVersion]) -> Iterable[PlanLine]:
         for start in range(0, len(versions), MOST_VERSIONS):
             part = versions[start : start + MOST_VERSIONS]
             yield self._line(kind, DriftAction.SWEEP, why, f"Delete {_listed(part)}.", *part)
 
-    def _line(self, kind: DriftKind, action: DriftAction, why: str, would: str, *versions: ProviderVersion) -> Line:
+    def _line(self, kind: DriftKind, action: DriftAction, why: str, would: str, *versions: ProviderVersion) -> PlanLine:
         at = self.agent.declaration.spec.provider if self.agent else ""
         revision = self.agent.declaration.revision if self.agent else 0
         if action not in (DriftAction.ENSURE, DriftAction.RENEW):
-            return Line(self.name, kind, action, versions[0].provider, why, would, revision, versions)
+            return PlanLine(self.name, kind, action, versions[0].provider, why, would, revision, versions)
         # The actor leaves one version of a spec, whatever it is asked to make.
         chosen = self.chosen
         twins = [each for each in self.there.made_from(self.wanted) if each != chosen and not self.holds(each)]
         would = f"{would} Delete {_listed(twins)}, which {'are' if twins[1:] else 'is'} the same." if twins else would
-        return Line(self.name, kind, action, at, why, would, revision, versions, clears=bool(twins))
+        return PlanLine(self.name, kind, action, at, why, would, revision, versions, clears=bool(twins))
 
 
 def _listed(versions: Sequence[ProviderVersion]) -> str:

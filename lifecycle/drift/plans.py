@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 
 from kernel.errors import Conflict
 from kernel.ids import new_id
-from lifecycle.drift.differences import DriftAction, Line
+from lifecycle.drift.plan import DriftAction, PlanLine
 from lifecycle.drift.planner import AWAY
 from lifecycle.drift.store import summary_of
 
 if TYPE_CHECKING:
     from kernel.clock import Clock
+    from lifecycle.drift.inventory import Inventory
     from lifecycle.drift.store import PlanStore, StoredPlan, Summary
-    from lifecycle.drift.survey import Survey
     from lifecycle.registry.catalog import Agent, Catalog
     from lifecycle.registry.operations import Operation
     from lifecycle.registry.providers import Providers
@@ -39,14 +39,14 @@ class LineOutcome(StrEnum):
     PENDING = "pending"  # the actor was told and has not done it yet
     DONE = "done"
     FAILED = "failed"
-    OVERTAKEN = "overtaken"  # the agent was declared anew, put away or switched off since
+    OVERTAKEN = "overtaken"  # the agent was declared again, put away or switched off since
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class PlanStep:
     """A line of a plan, and what has become of it; `detail` is the reason where it failed."""
 
-    line: Line
+    line: PlanLine
     outcome: LineOutcome
     detail: str = ""
 
@@ -54,9 +54,11 @@ class Step:
 class Plans:
     """Makes, shows and applies plans."""
 
-    def __init__(self, store: PlanStore, survey: Survey, catalog: Catalog, providers: Providers, clock: Clock) -> None:
+    def __init__(
+        self, store: PlanStore, inventory: Inventory, catalog: Catalog, providers: Providers, clock: Clock
+    ) -> None:
         self._store = store
-        self._survey = survey
+        self._inventory = inventory
         self._catalog = catalog
         self._providers = providers
         self._clock = clock
@@ -67,7 +69,7 @@ class Plans:
         Raises:
             AppError: A provider that the app is connected to could not be looked at.
         """
-        plan = await self._survey.plan(workspace)
+        plan = await self._inventory.plan(workspace)
         stored = await self._store.save(workspace, new_id(), plan, self._clock())
         await self._store.note(workspace, stored.summary)
         return stored
@@ -80,7 +82,7 @@ class Plans:
         """
         return await self._store.read(workspace, plan_id)
 
-    async def steps(self, stored: StoredPlan, first: int, limit: int) -> Sequence[Step]:
+    async def steps(self, stored: StoredPlan, first: int, limit: int) -> Sequence[PlanStep]:
         """Return up to `limit` lines from number `first` on, with what has become of them by now.
 
         Reads a record for each line, and asks the provider of those that delete whether the versions are still there.
@@ -91,7 +93,7 @@ class Plans:
         lines = await self._store.lines(stored, first, limit)
         free = asyncio.Semaphore(_AT_ONCE)
 
-        async def look(number: int, line: Line) -> Step:
+        async def look(number: int, line: PlanLine) -> PlanStep:
             async with free:
                 return await self._look(stored, number, line)
 
@@ -99,7 +101,7 @@ class Plans:
 
     async def apply(
         self, workspace: str, plan_id: str, signals: AgentSignals, *, destructive: bool = False, by: str = ""
-    ) -> tuple[StoredPlan, Sequence[Step]]:
+    ) -> tuple[StoredPlan, Sequence[PlanStep]]:
         """Tell the actors what the plan says, and return the plan and what was done about each line.
 
         Lines that no longer differ are done, whoever did it: applying a plan again, also after it was cut off, does
@@ -118,7 +120,7 @@ class Plans:
             AppError: A provider that the app is connected to could not be looked at.
         """
         lines = await self._store.lines(await self._store.read(workspace, plan_id))
-        now = await self._survey.plan(workspace)
+        now = await self._inventory.plan(workspace)
         known = frozenset[tuple[str, ...]]().union(*(line.claims for line in lines))
         claims = now.claims
         if claims - known:
@@ -127,10 +129,10 @@ class Plans:
         stored = await self._store.begin(workspace, plan_id, destructive=destructive)
         free = asyncio.Semaphore(_AT_ONCE)
 
-        async def tell(number: int, line: Line) -> Step:
+        async def tell(number: int, line: PlanLine) -> PlanStep:
             async with free:
                 if line.destructive and not destructive and line.claims & claims:
-                    return Step(line, LineOutcome.SKIPPED)
+                    return PlanStep(line, LineOutcome.SKIPPED)
                 return await self._tell(stored, number, line, claims, signals, by)
 
         return stored, await asyncio.gather(*(tell(number, line) for number, line in enumerate(lines)))
@@ -138,7 +140,7 @@ class Plans:
     async def reconcile(self) -> Mapping[str, Summary]:
         """Look around in all workspaces, keep the summaries for `latest`, and return them. Changes nothing else."""
         summaries: dict[str, Summary] = {}
-        async for workspace, plan in self._survey.plans():
+        async for workspace, plan in self._inventory.plans():
             summaries[workspace] = summary_of(plan, self._clock())
             await self._store.note(workspace, summaries[workspace])
         return summaries
@@ -151,43 +153,43 @@ class Plans:
         self,
         stored: StoredPlan,
         number: int,
-        line: Line,
+        line: PlanLine,
         claims: frozenset[tuple[str, ...]],
         signals: AgentSignals,
         by: str,
-    ) -> Step:
+    ) -> PlanStep:
         if line.action is DriftAction.NONE:
-            return Step(line, LineOutcome.REMARK)
+            return PlanStep(line, LineOutcome.REMARK)
         if not line.claims & claims:
-            return Step(line, LineOutcome.DONE)
+            return PlanStep(line, LineOutcome.DONE)
         agent = await self._catalog.find(stored.workspace, line.agent)
         operation = _operation(_operation_id(stored, number), line, agent, claims, by)
         if operation is None:
-            return Step(line, LineOutcome.OVERTAKEN)
+            return PlanStep(line, LineOutcome.OVERTAKEN)
         await signals.send(stored.workspace, line.agent, operation)
-        return Step(line, LineOutcome.SENT)
+        return PlanStep(line, LineOutcome.SENT)
 
-    async def _look(self, stored: StoredPlan, number: int, line: Line) -> Step:
+    async def _look(self, stored: StoredPlan, number: int, line: PlanLine) -> PlanStep:
         if line.action is DriftAction.NONE:
-            return Step(line, LineOutcome.REMARK)
+            return PlanStep(line, LineOutcome.REMARK)
         if not stored.applied:
-            return Step(line, LineOutcome.PLANNED)
+            return PlanStep(line, LineOutcome.PLANNED)
         if line.destructive and not stored.destructive:
-            return Step(line, LineOutcome.SKIPPED)
+            return PlanStep(line, LineOutcome.SKIPPED)
         agent = await self._catalog.find(stored.workspace, line.agent)
         operation_id = _operation_id(stored, number)
         if line.action in (DriftAction.SWEEP, DriftAction.REMOVE):
             return await self._look_for(line, settled=_settled(agent, operation_id))
         return _made(line, agent, operation_id)
 
-    async def _look_for(self, line: Line, *, settled: bool) -> Step:
+    async def _look_for(self, line: PlanLine, *, settled: bool) -> PlanStep:
         """Return whether what was to be deleted is gone."""
         there = [await self._providers[each.provider].exists(each) for each in line.versions]
         if not any(there):
-            return Step(line, LineOutcome.DONE)
+            return PlanStep(line, LineOutcome.DONE)
         if settled:
-            return Step(line, LineOutcome.FAILED, f"{sum(there)} of {len(there)} versions are still there.")
-        return Step(line, LineOutcome.PENDING)
+            return PlanStep(line, LineOutcome.FAILED, f"{sum(there)} of {len(there)} versions are still there.")
+        return PlanStep(line, LineOutcome.PENDING)
 
 
 def _operation_id(stored: StoredPlan, number: int) -> str:
@@ -195,9 +197,9 @@ def _operation_id(stored: StoredPlan, number: int) -> str:
 
 
 def _operation(
-    operation_id: str, line: Line, agent: Agent | None, claims: frozenset[tuple[str, ...]], by: str
+    operation_id: str, line: PlanLine, agent: Agent | None, claims: frozenset[tuple[str, ...]], by: str
 ) -> Operation | None:
-    """Return what to ask the actor for; None when the agent was declared anew meanwhile."""
+    """Return what to ask the actor for; None when the agent was declared again meanwhile."""
     from lifecycle.registry.operations import Ensure, Remove, Renew, Sweep  # noqa: PLC0415 - cold start
 
     if line.action is DriftAction.SWEEP:
@@ -212,18 +214,22 @@ def _operation(
     return Ensure(operation_id, line.revision, agent.declaration.spec)
 
 
-def _made(line: Line, agent: Agent | None, operation_id: str) -> Step:
+def _made(line: PlanLine, agent: Agent | None, operation_id: str) -> PlanStep:
     """Return whether the agent is as the line would have it."""
     if agent is None or agent.declaration.revision != line.revision or agent.state in AWAY:
-        return Step(line, LineOutcome.OVERTAKEN)
+        return PlanStep(line, LineOutcome.OVERTAKEN)
     record, settled = agent.record, _settled(agent, operation_id)
     if record is not None and record.failure is not None and record.failure.operation_id == operation_id:
-        return Step(line, LineOutcome.FAILED, record.failure.detail)
+        return PlanStep(line, LineOutcome.FAILED, record.failure.detail)
     if agent.ready and record is not None:
         # A renewed agent was ready before, too, with the version that the line complains of.
         renewed = settled or not line.versions or record.version != line.versions[0]
-        return Step(line, LineOutcome.DONE if renewed or line.action is DriftAction.ENSURE else LineOutcome.PENDING)
-    return Step(line, LineOutcome.FAILED, f"It is {agent.state.value}.") if settled else Step(line, LineOutcome.PENDING)
+        return PlanStep(line, LineOutcome.DONE if renewed or line.action is DriftAction.ENSURE else LineOutcome.PENDING)
+    return (
+        PlanStep(line, LineOutcome.FAILED, f"It is {agent.state.value}.")
+        if settled
+        else PlanStep(line, LineOutcome.PENDING)
+    )
 
 
 def _settled(agent: Agent | None, operation_id: str) -> bool:

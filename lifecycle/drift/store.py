@@ -14,7 +14,7 @@ from datetime import datetime
 from kernel.codec import JsonCodec
 from kernel.errors import NotFound
 from kernel.tables import Delete, Insert, Replace, Row, RowChanged, Span, Tables, Upsert, every
-from lifecycle.drift.differences import Line, Plan
+from lifecycle.drift.plan import Plan, PlanLine
 
 TABLE = "plans"
 KEPT = 20
@@ -31,7 +31,7 @@ class Summary:
 
     Attributes:
         at: When it was, aware UTC.
-        counts: How many lines of each kind (`lifecycle.drift.differences.DriftKind`) there were; none that are 0.
+        counts: How many lines of each kind (`lifecycle.drift.plan.DriftKind`) there were; none that are 0.
         unchanged: How many agents were as they should be.
         unseen: Providers that could not be looked at, with the code of the reason.
     """
@@ -68,7 +68,7 @@ class StoredPlan:
 
 
 _PLAN = JsonCodec(StoredPlan)
-_LINES: JsonCodec[tuple[Line, ...]] = JsonCodec(tuple[Line, ...])
+_LINES: JsonCodec[tuple[PlanLine, ...]] = JsonCodec(tuple[PlanLine, ...])
 _SUMMARY = JsonCodec(Summary)
 
 
@@ -102,7 +102,7 @@ class PlanStore:
         """
         return (await self._read(workspace, plan_id))[0]
 
-    async def lines(self, stored: StoredPlan, first: int = 0, limit: int | None = None) -> Sequence[Line]:
+    async def lines(self, stored: StoredPlan, first: int = 0, limit: int | None = None) -> Sequence[PlanLine]:
         """Return up to `limit` of the plan's lines, from number `first` on; all that follow when it is None.
 
         Raises:

@@ -17,7 +17,7 @@ from lifecycle.runs.tool_calls import ToolCalls, ToolRules
 from llmops.budgets.call_budget import BudgetService
 from llmops.facts.model import AttemptFact, Attribution, Call, Ending, Timing
 from llmops.facts.store import Facts
-from llmops.spend.rates import RateBook
+from llmops.spend.rates import RateStore
 from llmops.spend.usage import Usage
 
 ATTEMPT = 0
@@ -61,7 +61,7 @@ class Judgement:
 class JudgingCharges:
     """Pays for judges."""
 
-    def __init__(self, budgets: BudgetService, facts: Facts, rates: RateBook, clock: Clock) -> None:
+    def __init__(self, budgets: BudgetService, facts: Facts, rates: RateStore, clock: Clock) -> None:
         self._budgets = budgets
         self._facts = facts
         self._rates = rates

@@ -8,8 +8,8 @@ from datetime import date
 
 from kernel.errors import NotFound
 from lifecycle.registry.catalog import Catalog
-from llmops.evaluation.moments import Moments
-from llmops.evaluation.regression import Change, compare
+from llmops.evaluation.regression import ScoreChange, compare
+from llmops.evaluation.score_distribution import ScoreDistribution
 from llmops.facts.scores import Evaluations, by_version
 from llmops.facts.sums import DaySum, Parts
 
@@ -20,7 +20,7 @@ class VersionScores:
 
     version: str
     current: bool
-    total: Mapping[str, Moments]
+    total: Mapping[str, ScoreDistribution]
     days: Sequence[tuple[date, Parts]]
 
 
@@ -31,7 +31,7 @@ class Comparison:
     agent: str
     base: str
     new: str
-    changes: Sequence[Change]
+    changes: Sequence[ScoreChange]
 
 
 class VersionComparison:

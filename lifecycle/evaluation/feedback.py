@@ -9,7 +9,7 @@ from kernel.errors import Conflict, NotFound, Unavailable
 from lifecycle.conversations import run_rules as runs
 from lifecycle.conversations.run import Run, RunState
 from lifecycle.conversations.session import SessionState
-from lifecycle.conversations.store import Change, Conversations, Event, Stored
+from lifecycle.conversations.store import ConversationChange, ConversationStore, Event, StoredConversation
 from llmops.evaluation.scoring import FEEDBACK, Score
 from llmops.facts.scores import Evaluation, Evaluations
 from llmops.facts.store import Facts, kept_of
@@ -20,7 +20,7 @@ HELPFUL, NOT_HELPFUL = 100, 0
 class RunFeedback:
     """Records what people think of answers."""
 
-    def __init__(self, facts: Facts, evaluations: Evaluations, conversations: Conversations, clock: Clock) -> None:
+    def __init__(self, facts: Facts, evaluations: Evaluations, conversations: ConversationStore, clock: Clock) -> None:
         self._facts = facts
         self._evaluations = evaluations
         self._conversations = conversations
@@ -69,12 +69,12 @@ class RunFeedback:
         data = {"run_id": run.id, "judge": FEEDBACK, "overall": found.score.overall}
         event = Event("run.evaluated", data, self._clock())
 
-        def decide(stored: Stored) -> Change | None:
+        def decide(stored: StoredConversation) -> ConversationChange | None:
             if stored.session is None or stored.session.state is SessionState.ERASED:
                 return None
             if stored.run is None or stored.run.score == found.score:
                 return None
-            return Change(stored.session, runs.scored(stored.run, found.score), events=[event])
+            return ConversationChange(stored.session, runs.scored(stored.run, found.score), events=[event])
 
         stored = await self._conversations.update(run.workspace, run.session_id, run.id, decide)
         if stored.run is None:

@@ -1,45 +1,45 @@
 """The functions of the built-in checks, apart from the policy that binds them, so that another process starts fast.
 
-Those of text are linear, and made on the event loop for short texts. A JSON Schema can ask for more than linear time,
-so that its check always runs in another process.
+Those of text are linear, and made on the event loop for short texts. A JSON Schema can ask for more than linear time, so
+that its check always runs in another process.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from llmops.evaluation import grounding, texts
+from llmops.evaluation import grounding, text_checks
 from llmops.evaluation.markdown import Structure
 
 
 def answered(response: str) -> float:
     """Grade whether it answers."""
-    return texts.answered(response) / 100
+    return text_checks.answered(response) / 100
 
 
 def complete(finish_reason: str | None) -> float | None:
     """Grade whether it was cut."""
-    return _share(texts.complete(finish_reason))
+    return _share(text_checks.complete(finish_reason))
 
 
 def named(response: str, expected: Sequence[str]) -> float | None:
     """Grade the topics it names."""
-    return _share(texts.topics(response, expected))
+    return _share(text_checks.topics(response, expected))
 
 
 def citations(response: str, wanted: int | None) -> float | None:
     """Grade the sources it cites."""
-    return _share(texts.citations(response, wanted))
+    return _share(text_checks.citations(response, wanted))
 
 
 def structure(response: str, wanted: Sequence[Structure]) -> float | None:
     """Grade the elements it has."""
-    return _share(texts.structure(response, wanted))
+    return _share(text_checks.structure(response, wanted))
 
 
 def length(response: str, least: int | None, most: int | None) -> float | None:
     """Grade how long it is."""
-    return _share(texts.length(response, least, most))
+    return _share(text_checks.length(response, least, most))
 
 
 def grounded(response: str, context: str | None) -> float | None:

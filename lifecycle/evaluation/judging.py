@@ -14,7 +14,7 @@ from kernel.errors import AppError, InternalError, Unavailable
 from lifecycle.conversations import run_rules as runs
 from lifecycle.conversations.run import Run
 from lifecycle.conversations.session import SessionState
-from lifecycle.conversations.store import Change, Conversations, Event, Stored
+from lifecycle.conversations.store import ConversationChange, ConversationStore, Event, StoredConversation
 from lifecycle.evaluation.charging import TRIES, Judgement, JudgingCharges, before_calls
 from lifecycle.evaluation.scorer import JUDGES, item_of
 from lifecycle.registry.catalog import Catalog
@@ -22,7 +22,7 @@ from lifecycle.registry.signals import AgentSignals
 from llmops.evaluation.policy import EvaluationPolicy
 from llmops.evaluation.scoring import Part
 from llmops.facts.model import Call
-from llmops.facts.scores import Evaluation, Evaluations, Waiting
+from llmops.facts.scores import Evaluation, Evaluations, PendingEvaluation
 
 if TYPE_CHECKING:
     from agent_framework import EvalItem
@@ -51,7 +51,7 @@ class JudgingRound:
     deferred: int
 
 
-class Judges:
+class JudgeEvaluation:
     """Asks the judges that wait, of the agents that have answered."""
 
     def __init__(
@@ -59,7 +59,7 @@ class Judges:
         judges: Mapping[str, Judge],
         history: Evaluations,
         catalog: Catalog,
-        conversations: Conversations,
+        conversations: ConversationStore,
         charges: JudgingCharges,
         forget_user: ForgetUser,
         clock: Clock,
@@ -89,7 +89,7 @@ class Judges:
         return JudgingRound(judged, deferred)
 
     async def _round(
-        self, workspace: str, name: str, waiting: Sequence[Waiting], signals: AgentSignals
+        self, workspace: str, name: str, waiting: Sequence[PendingEvaluation], signals: AgentSignals
     ) -> list[bool | None]:
         """Return of each judgement whether it was made; None where another round has claimed it."""
         if not waiting:
@@ -98,7 +98,7 @@ class Judges:
         policy = (agent.declaration.spec.evaluation if agent else None) or EvaluationPolicy()
         turns = asyncio.Semaphore(_AT_ONCE)
 
-        async def one(waits: Waiting) -> bool | None:
+        async def one(waits: PendingEvaluation) -> bool | None:
             async with turns:
                 try:
                     return await self._judge(waits, policy, signals)
@@ -109,7 +109,7 @@ class Judges:
 
         return list(await asyncio.gather(*(one(waits) for waits in waiting)))
 
-    async def _judge(self, waits: Waiting, policy: EvaluationPolicy, signals: AgentSignals) -> bool | None:
+    async def _judge(self, waits: PendingEvaluation, policy: EvaluationPolicy, signals: AgentSignals) -> bool | None:
         judged = await self._history.of(waits)
         if judged is not None and waits.calls:
             await self._record_interrupted(waits, judged)
@@ -128,14 +128,14 @@ class Judges:
         await self._history.settle(waits)
         return True
 
-    async def _record_interrupted(self, waits: Waiting, of: Evaluation) -> None:
+    async def _record_interrupted(self, waits: PendingEvaluation, of: Evaluation) -> None:
         """Record what a judge was asked by a worker that died meanwhile: the call under way at its estimate."""
         run = await self._conversations.run(of.workspace, of.session_id, of.run_id)
         if run is not None and run.attempt == of.attempt:
             await self._charges.record(run, waits.judge, waits.calls)
 
     async def _judged(
-        self, waits: Waiting, of: Evaluation, policy: EvaluationPolicy, signals: AgentSignals
+        self, waits: PendingEvaluation, of: Evaluation, policy: EvaluationPolicy, signals: AgentSignals
     ) -> Evaluation | None:
         """Return the evaluation with what the judge found; None where it could not be asked this time."""
         claimed = [waits]  # as last written
@@ -155,7 +155,12 @@ class Judges:
         return await self._history.judged(waits, parts, policy.weights, self._clock())
 
     async def _asked(
-        self, waits: Waiting, of: Evaluation, policy: EvaluationPolicy, signals: AgentSignals, judgement: Judgement
+        self,
+        waits: PendingEvaluation,
+        of: Evaluation,
+        policy: EvaluationPolicy,
+        signals: AgentSignals,
+        judgement: Judgement,
     ) -> Sequence[Part]:
         run = await self._conversations.run(of.workspace, of.session_id, of.run_id)
         if run is None or run.answer is None or run.attempt != of.attempt:
@@ -185,14 +190,14 @@ class Judges:
         data = {"run_id": judged.run_id, "judge": judge, "overall": judged.score.overall}
         event = Event("run.evaluated", data, self._clock())
 
-        def decide(stored: Stored) -> Change | None:
+        def decide(stored: StoredConversation) -> ConversationChange | None:
             if _gone(stored) or stored.session is None or stored.run is None or stored.run.score == judged.score:
                 return None
-            return Change(stored.session, runs.scored(stored.run, judged.score), events=[event])
+            return ConversationChange(stored.session, runs.scored(stored.run, judged.score), events=[event])
 
         return not _gone(await self._conversations.update(judged.workspace, judged.session_id, judged.run_id, decide))
 
 
-def _gone(stored: Stored) -> bool:
+def _gone(stored: StoredConversation) -> bool:
     """Return whether the run was erased, or is about to be."""
     return stored.run is None or stored.session is None or stored.session.state is SessionState.ERASED

@@ -11,7 +11,7 @@ Numbered = tuple[int, Event]
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
+class EventRange:
     """Numbers without a gap, and the events among them that are to be published.
 
     Attributes:
@@ -29,7 +29,7 @@ class Stretch:
 class Pending:
     """What is still to be published of one session, as far as this process committed it."""
 
-    _stretches: list[Stretch] = field(default_factory=list[Stretch])
+    _stretches: list[EventRange] = field(default_factory=list[EventRange])
 
     @property
     def wanted(self) -> bool:
@@ -41,20 +41,20 @@ class Pending:
         """Whether nothing is noted."""
         return not self._stretches
 
-    def add(self, stretch: Stretch) -> None:
+    def add(self, stretch: EventRange) -> None:
         """Add what was committed; numbers that are there already are added once."""
         self._stretches = list(_joined([*self._stretches, stretch]))
 
-    def take(self) -> Sequence[Stretch]:
+    def take(self) -> Sequence[EventRange]:
         """Return the stretches up to the last one with an event, in order, and leave the others."""
         last = max((place for place, stretch in enumerate(self._stretches) if stretch.events), default=-1)
         taken, self._stretches = self._stretches[: last + 1], self._stretches[last + 1 :]
         return taken
 
 
-def _joined(stretches: Sequence[Stretch]) -> Iterator[Stretch]:
+def _joined(stretches: Sequence[EventRange]) -> Iterator[EventRange]:
     """Yield the stretches in order, those that touch or overlap as one."""
-    current: Stretch | None = None
+    current: EventRange | None = None
     for stretch in sorted(stretches, key=lambda each: (each.first, each.end)):
         if current is None or stretch.first > current.end:
             if current is not None:
@@ -62,6 +62,6 @@ def _joined(stretches: Sequence[Stretch]) -> Iterator[Stretch]:
             current = stretch
         elif stretch.end > current.end:
             more = tuple(each for each in stretch.events if each[0] >= current.end)
-            current = Stretch(current.first, stretch.end, current.events + more)
+            current = EventRange(current.first, stretch.end, current.events + more)
     if current is not None:
         yield current

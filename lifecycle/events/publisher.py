@@ -14,13 +14,13 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from kernel.clock import Clock
-from kernel.due import DueIndex
+from kernel.due_index import DueIndex
 from kernel.errors import AppError
-from kernel.journal import Behind, Entry, Event, Journal
+from kernel.journal import Entry, Event, Journal, OutOfOrder
 from lifecycle.conversations.session import Session, SessionState
-from lifecycle.conversations.store import Conversations
+from lifecycle.conversations.store import ConversationStore
 from lifecycle.events.catalogue import in_workspace_stream
-from lifecycle.events.pending import Numbered, Pending, Stretch
+from lifecycle.events.pending import EventRange, Numbered, Pending
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ _MOST_REMEMBERED = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class SessionRef:
     """The session that events are of."""
 
     workspace: str
@@ -42,7 +42,7 @@ class Place:
 class _Last:
     """The number after the last event that this process committed in a session."""
 
-    place: Place
+    place: SessionRef
     end: int
 
 
@@ -52,7 +52,7 @@ class Publisher:
     def __init__(
         self,
         journal: Journal,
-        conversations: Conversations,
+        conversations: ConversationStore,
         due: DueIndex,
         *,
         linger: timedelta,
@@ -69,19 +69,19 @@ class Publisher:
         self._linger_s = linger.total_seconds()
         self._kept_for = kept_for
         self._clock = clock
-        self._pending: dict[Place, Pending] = {}
+        self._pending: dict[SessionRef, Pending] = {}
         self._last: dict[tuple[str, str], _Last] = {}
-        self._locks: dict[Place, asyncio.Lock] = {}
+        self._locks: dict[SessionRef, asyncio.Lock] = {}
         self._round: asyncio.Task[None] | None = None
         self._settled_at = float("-inf")
 
     def committed(self, session: Session, events: Sequence[Event]) -> None:
         """Note the session's last events, which were just committed; they are published soon."""
-        key, end = Place(session.workspace, session.id, session.agent), session.events
+        key, end = SessionRef(session.workspace, session.id, session.agent), session.events
         first = end - len(events)
         numbered = tuple((n, event) for n, event in enumerate(events, first) if in_workspace_stream(event.name))
         pending = self._pending.setdefault(key, Pending())
-        pending.add(Stretch(first, end, numbered))
+        pending.add(EventRange(first, end, numbered))
         self._last[session.workspace, session.id] = _Last(key, end)
         if len(self._pending) > _MOST_REMEMBERED:
             self._pending.pop(next(iter(self._pending)))  # found again as a gap
@@ -90,7 +90,7 @@ class Publisher:
         if pending.wanted and (self._round is None or self._round.done()):
             self._round = asyncio.create_task(self._soon())
 
-    def doubted(self, workspace: str, session_id: str) -> None:
+    def uncertain(self, workspace: str, session_id: str) -> None:
         """Note that more may have been committed in the session than is known."""
         self._last.pop((workspace, session_id), None)
 
@@ -109,7 +109,7 @@ class Publisher:
         if failures:
             raise failures[0]
 
-    async def settle(self, workspace: str, session_id: str) -> None:
+    async def publish_all_of(self, workspace: str, session_id: str) -> None:
         """Return once all that was committed in the session so far is published, whoever committed it.
 
         Where the last commit was this process's own since it last settled the session, nothing is read. While sessions
@@ -126,8 +126,8 @@ class Publisher:
             session = (await self._conversations.load(workspace, session_id)).session
             if session is None:
                 return
-            last = _Last(Place(workspace, session_id, session.agent), session.events)
-        await self._publish(last.place, Stretch(last.end, last.end, ()))
+            last = _Last(SessionRef(workspace, session_id, session.agent), session.events)
+        await self._publish(last.place, EventRange(last.end, last.end, ()))
 
     async def aclose(self) -> None:
         """Publish what is noted, and end the task in the background."""
@@ -155,7 +155,7 @@ class Publisher:
                 log.warning("events not published yet: %s", error.code, extra={"event": "events.unpublished"})
                 await asyncio.sleep(_TRY_AGAIN_AFTER_S)
 
-    async def _publish_noted(self, key: Place) -> None:
+    async def _publish_noted(self, key: SessionRef) -> None:
         lock = self._locks.setdefault(key, asyncio.Lock())
         async with lock:
             pending = self._pending.get(key)
@@ -172,20 +172,20 @@ class Publisher:
         if not lock.locked() and key not in self._pending:
             self._locks.pop(key, None)
 
-    async def _publish(self, key: Place, stretch: Stretch) -> None:
+    async def _publish(self, key: SessionRef, stretch: EventRange) -> None:
         while True:
             try:
                 return await self._append(key, stretch)
-            except Behind as behind:
+            except OutOfOrder as behind:
                 missing = await self._missing(key, behind.number, stretch.first)
             if missing.end < stretch.first:
                 await self._append(key, missing)
             else:
-                stretch = Stretch(missing.first, stretch.end, missing.events + stretch.events)
+                stretch = EventRange(missing.first, stretch.end, missing.events + stretch.events)
                 if not stretch.events:
                     return None
 
-    async def _append(self, key: Place, stretch: Stretch) -> None:
+    async def _append(self, key: SessionRef, stretch: EventRange) -> None:
         workspace, session_id = key.workspace, key.session_id
         ended = [event.at for _, event in stretch.events if event.data.get("state") == SessionState.ENDED]
         if ended:
@@ -194,7 +194,7 @@ class Publisher:
         events = [(number, replace(event, data=where | event.data)) for number, event in stretch.events]
         await self._journal.append(workspace, Entry(source_of(session_id), stretch.first, events, stretch.end))
 
-    async def _missing(self, key: Place, first: int, end: int) -> Stretch:
+    async def _missing(self, key: SessionRef, first: int, end: int) -> EventRange:
         """Return the events to publish from `first` on, of as many numbers before `end` as one append should hold."""
         oldest = self._clock() - self._kept_for
         events: list[Numbered] = []
@@ -203,9 +203,9 @@ class Publisher:
             found = [each for each in await self._read(key, number) if each[0] < end]
             events += [each for each in found if in_workspace_stream(each[1].name) and each[1].at >= oldest]
             number = found[-1][0] + 1 if found else end
-        return Stretch(first, number, tuple(events))
+        return EventRange(first, number, tuple(events))
 
-    async def _read(self, key: Place, first: int) -> Sequence[Numbered]:
+    async def _read(self, key: SessionRef, first: int) -> Sequence[Numbered]:
         return await self._conversations.events(key.workspace, key.session_id, first, _AT_ONCE)
 
 

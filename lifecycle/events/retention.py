@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from kernel.clock import Clock, hour_bucket
-from kernel.due import DueIndex, Entry
+from kernel.due_index import DueIndex, Entry
+from kernel.journal_retention import shards, trim
 from kernel.tables import Tables
-from kernel.trimming import lanes, trim
 from lifecycle.conversations.session import SessionState
-from lifecycle.conversations.store import Conversations
-from lifecycle.events.tally import Tally
+from lifecycle.conversations.store import ConversationStore
+from lifecycle.events.daily_counts import DailyEventCounts
 
 _LONGER = timedelta(minutes=10)
 """How much longer events are kept than the publisher may publish them, so that none is published after its deletion."""
@@ -31,9 +31,9 @@ class EventRetention:
     def __init__(
         self,
         tables: Tables,
-        conversations: Conversations,
+        conversations: ConversationStore,
         due: DueIndex,
-        tally: Tally,
+        daily_counts: DailyEventCounts,
         *,
         kept_for: timedelta,
         clock: Clock,
@@ -41,7 +41,7 @@ class EventRetention:
         self._tables = tables
         self._conversations = conversations
         self._due = due
-        self._tally = tally
+        self._daily_counts = daily_counts
         self._kept_for = kept_for + _LONGER
         self._clock = clock
 
@@ -49,10 +49,10 @@ class EventRetention:
         """Delete what is old enough, once it is counted; a pass that is cut short is gone on with by the next one."""
         before = self._clock() - self._kept_for
         appends = 0
-        async for lane in lanes(self._tables):
-            workspace, number = lane.split("!")
-            await self._tally.count_lane(workspace, int(number))
-            appends += await trim(self._tables, lane, before)
+        async for shard in shards(self._tables):
+            workspace, number = shard.split("!")
+            await self._daily_counts.count_lane(workspace, int(number))
+            appends += await trim(self._tables, shard, before)
         sessions = sum([await self._of_session(entry) async for entry in self._due.until(self._clock())])
         return Deleted(appends, sessions)
 

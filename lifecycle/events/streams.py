@@ -1,4 +1,4 @@
-"""The streams that can be followed: a session's, of one lane, and a workspace's, of several."""
+"""The streams that can be followed: a session's, of one shard, and a workspace's, of several."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from kernel.errors import NotFound
-from kernel.journal import LANES, Event, Journal
+from kernel.journal import SHARDS, Event, Journal
 from lifecycle.conversations.session import SessionState
-from lifecycle.conversations.store import Conversations
-from lifecycle.events.positions import Position, session_id_of, session_position, workspace_id_of, workspace_position
+from lifecycle.conversations.store import ConversationStore
+from lifecycle.events.cursors import Position, session_id_of, session_position, workspace_id_of, workspace_position
 
 Numbered = tuple[int, Event]
 
 
 class Stream(Protocol):
-    """Numbered events in lanes, each lane in order."""
+    """Numbered events in shards, each shard in order."""
 
     @property
     def key(self) -> str:
@@ -23,15 +23,15 @@ class Stream(Protocol):
         ...
 
     async def ends(self) -> Sequence[int]:
-        """Return of every lane the number its next event will have.
+        """Return of every shard the number its next event will have.
 
         Raises:
             NotFound: There is no such stream (any more).
         """
         ...
 
-    async def read(self, lane: int, first: int, limit: int) -> Sequence[Numbered]:
-        """Return up to `limit` events of the lane with their numbers, from number `first` on."""
+    async def read(self, shard: int, first: int, limit: int) -> Sequence[Numbered]:
+        """Return up to `limit` events of the shard with their numbers, from number `first` on."""
         ...
 
     def id_of(self, position: Position) -> str:
@@ -50,7 +50,7 @@ class Stream(Protocol):
 class SessionStream(Stream):
     """A session's events."""
 
-    def __init__(self, conversations: Conversations, workspace: str, session_id: str) -> None:
+    def __init__(self, conversations: ConversationStore, workspace: str, session_id: str) -> None:
         self._conversations = conversations
         self._workspace = workspace
         self._session_id = session_id
@@ -67,8 +67,8 @@ class SessionStream(Stream):
             raise NotFound(f"There is no session {self._session_id!r}.", code="session_not_found")
         return [session.events]
 
-    async def read(self, lane: int, first: int, limit: int) -> Sequence[Numbered]:
-        """Return up to `limit` events from number `first` on; there is one lane."""
+    async def read(self, shard: int, first: int, limit: int) -> Sequence[Numbered]:
+        """Return up to `limit` events from number `first` on; there is one shard."""
         return await self._conversations.events(self._workspace, self._session_id, first, limit)
 
     def id_of(self, position: Position) -> str:
@@ -93,12 +93,12 @@ class WorkspaceStream(Stream):
         return self._workspace
 
     async def ends(self) -> Sequence[int]:
-        """Return of every lane the number its next event will have; a workspace always has a stream."""
+        """Return of every shard the number its next event will have; a workspace always has a stream."""
         return await self._journal.ends(self._workspace)
 
-    async def read(self, lane: int, first: int, limit: int) -> Sequence[Numbered]:
-        """Return up to `limit` events of the lane from number `first` on."""
-        return await self._journal.read(self._workspace, lane, first, limit)
+    async def read(self, shard: int, first: int, limit: int) -> Sequence[Numbered]:
+        """Return up to `limit` events of the shard from number `first` on."""
+        return await self._journal.read(self._workspace, shard, first, limit)
 
     def id_of(self, position: Position) -> str:
         """Return the position as opaque text that is this workspace's only."""
@@ -106,7 +106,7 @@ class WorkspaceStream(Stream):
 
     def position(self, text: str) -> Position:
         """Return the position in an opaque text of this workspace."""
-        return workspace_position(self._workspace, text, LANES)
+        return workspace_position(self._workspace, text, SHARDS)
 
 
 def session_key(workspace: str, session_id: str) -> str:

@@ -15,11 +15,11 @@ from lifecycle.loader.activity import Key
 from lifecycle.loader.cache import AgentCache, Cause
 from lifecycle.loader.policies import PolicyName
 from lifecycle.loader.watch import CacheWatch
-from lifecycle.registry.agents import AgentState, Failure
 from lifecycle.registry.catalog import Agent, Catalog, disabled
 from lifecycle.registry.declarations import Pin
-from lifecycle.registry.operations import Ensure, Keep
+from lifecycle.registry.operations import Ensure, KeepVersion
 from lifecycle.registry.providers import AgentProvider, Providers, ProviderVersion
+from lifecycle.registry.record import AgentState, Failure
 from lifecycle.registry.signals import AgentSignals
 from lifecycle.specs.spec import AgentSpec
 
@@ -238,7 +238,7 @@ class AgentResolver:
         pause = _FIRST_LOOK_S
         if agent.record is None or agent.record.retired:
             agent = await self._ensured(agent, signals)  # the provider runs no version of a retired agent
-        operation = Keep(new_id(), pin.spec)
+        operation = KeepVersion(new_id(), pin.spec)
         await signals.send(agent.workspace, agent.name, operation)
         while True:
             agent = await self._catalog.get(agent.workspace, agent.name)

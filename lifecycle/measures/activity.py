@@ -6,8 +6,8 @@ import asyncio
 from dataclasses import dataclass
 from datetime import datetime
 
-from lifecycle.events.tally import Tally
-from llmops.budgets.waits import Waits
+from lifecycle.events.daily_counts import DailyEventCounts
+from llmops.budgets.blocked_runs import BudgetWaits
 from llmops.metrics.definitions import RUNNING
 from llmops.metrics.shared import SharedMetrics
 
@@ -43,8 +43,8 @@ class Current:
 class Activity:
     """Reads what goes on. Costs what runs and waits, not what is stored."""
 
-    def __init__(self, tally: Tally, metrics: SharedMetrics, waits: Waits) -> None:
-        self._tally = tally
+    def __init__(self, daily_counts: DailyEventCounts, metrics: SharedMetrics, waits: BudgetWaits) -> None:
+        self._daily_counts = daily_counts
         self._metrics = metrics
         self._waits = waits
 
@@ -58,7 +58,7 @@ class Activity:
 
     async def sessions_open(self, workspace: str) -> int:
         """Return how many sessions are open."""
-        return await self._tally.open_sessions(workspace)
+        return await self._daily_counts.open_sessions(workspace)
 
     async def runs_running(self, workspace: str) -> int:
         """Return how many runs run."""

@@ -9,18 +9,18 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from kernel.clock import hour_bucket
-from lifecycle.approvals.store import Approvals
-from lifecycle.drift.differences import DriftKind
+from lifecycle.approvals.store import ApprovalStore
+from lifecycle.drift.plan import DriftKind
 from lifecycle.drift.store import PlanStore
 from lifecycle.loader.hit_rates import HitRates
+from lifecycle.registry.audit import AuditStep
 from lifecycle.registry.counts import LifecycleCounts
-from lifecycle.registry.trail import Step
 from llmops.alerts.metrics import Metric
 
-_STEPS: Mapping[Metric, Step] = {
-    "versions_created": Step.CREATED,
-    "create_failures": Step.CREATE_FAILED,
-    "delete_failures": Step.DELETE_FAILED,
+_STEPS: Mapping[Metric, AuditStep] = {
+    "versions_created": AuditStep.CREATED,
+    "create_failures": AuditStep.CREATE_FAILED,
+    "delete_failures": AuditStep.DELETE_FAILED,
 }
 _LEAKS = (DriftKind.ORPHAN, DriftKind.TAIL)
 
@@ -28,7 +28,9 @@ _LEAKS = (DriftKind.ORPHAN, DriftKind.TAIL)
 class RegistryAlarms:
     """Reads the metrics FROM_REGISTRY for alert rules."""
 
-    def __init__(self, counts: LifecycleCounts, plans: PlanStore, approvals: Approvals, hit_rates: HitRates) -> None:
+    def __init__(
+        self, counts: LifecycleCounts, plans: PlanStore, approvals: ApprovalStore, hit_rates: HitRates
+    ) -> None:
         self._counts = counts
         self._plans = plans
         self._approvals = approvals

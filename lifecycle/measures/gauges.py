@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from lifecycle.measures.activity import Waiting
-from lifecycle.registry.counts import Lifecycle
+from lifecycle.registry.counts import LifecycleTotals
 from llmops.metrics.definitions import Metric
 
 AGENTS = Metric("agent.agents", "gauge", "Agents by the state of their record.", ("state",))
@@ -24,7 +24,7 @@ STORED = (AGENTS, VERSIONS, ACTIVE_AGE, STEPS, PROVISIONED, PROVISIONING, DRIFT,
 
 
 def samples(
-    lifecycle: Lifecycle, drift: Mapping[str, int], sessions_open: int, waiting: Waiting
+    lifecycle: LifecycleTotals, drift: Mapping[str, int], sessions_open: int, waiting: Waiting
 ) -> Iterator[tuple[Metric, tuple[str, ...], tuple[float, ...]]]:
     """Yield each metric with the values of its labels and its number."""
     for state, count in lifecycle.states.items():

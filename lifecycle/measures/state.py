@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
-from kernel.heartbeats import Heartbeats
+from kernel.timer_status import TimerStatusStore
 from lifecycle.measures.activity import Activity
 from lifecycle.measures.alarms import RegistryAlarms
-from lifecycle.registry.agents import AgentState
 from lifecycle.registry.counts import LifecycleCounts
+from lifecycle.registry.record import AgentState
 from llmops.alerts.metrics import FROM_REGISTRY, Metric
 from llmops.alerts.readings import WorkspaceFigures
-from llmops.budgets.positions import Positions
+from llmops.budgets.usage import BudgetUsageReader
 
 _BUDGETS_A_PAGE = 100
 _AGENTS: Mapping[AgentState, Metric] = {
@@ -33,14 +33,14 @@ class WorkspaceState:
         activity: Activity,
         registry: RegistryAlarms,
         counts: LifecycleCounts,
-        positions: Positions,
-        heartbeats: Heartbeats,
+        positions: BudgetUsageReader,
+        timer_statuses: TimerStatusStore,
     ) -> None:
         self._activity = activity
         self._registry = registry
         self._counts = counts
         self._positions = positions
-        self._heartbeats = heartbeats
+        self._timer_statuses = timer_statuses
 
     @property
     def sources(self) -> Mapping[Metric, WorkspaceFigures]:
@@ -84,5 +84,5 @@ class WorkspaceState:
                 return {"budget_used_share": max(shares)} if shares else {}
 
     async def _timers(self, workspace: str, since: datetime, now: datetime) -> Mapping[Metric, float]:
-        beats = await self._heartbeats.all()
+        beats = await self._timer_statuses.all()
         return {"timers_failing": float(sum(beat.failing or beat.overdue(now) for beat in beats))}

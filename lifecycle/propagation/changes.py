@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from kernel.errors import Conflict, EtagMismatch, InvalidInput
 from lifecycle.configuration.composing import Composer
 from lifecycle.configuration.dependents import Dependent, DependentKind, Dependents
-from lifecycle.configuration.items import Item, Items, unknown
 from lifecycle.configuration.kinds import Kind, Ref, references
 from lifecycle.configuration.layers import Content
 from lifecycle.configuration.presets import preset
-from lifecycle.propagation.following import Followed, Following, config_of
+from lifecycle.configuration.store import ConfigurationItem, ConfigurationStore, unknown
+from lifecycle.propagation.propagation import Propagated, Propagation, config_of
 from lifecycle.registry.catalog import Agent, Catalog
 from lifecycle.registry.signals import AgentSignals
 
@@ -33,20 +33,20 @@ class Changed:
         followed: What became of the agents that are composed of it.
     """
 
-    item: Item
+    item: ConfigurationItem
     new: bool
-    followed: Followed
+    followed: Propagated
 
 
-class Changes:
+class ConfigurationChanges:
     """Changes items. A change that an agent could not follow is refused, and changes nothing."""
 
     def __init__(
         self,
-        items: Items,
+        items: ConfigurationStore,
         dependents: Dependents,
         composer: Composer,
-        following: Following,
+        following: Propagation,
         catalog: Catalog,
     ) -> None:
         self._items = items
@@ -72,7 +72,7 @@ class Changes:
             if if_match is not None and (current.content is None or if_match not in ("*", current.etag)):
                 raise EtagMismatch
             if own and content == current.content:
-                return Changed(current, new=False, followed=Followed())
+                return Changed(current, new=False, followed=Propagated())
             changed = await self._changed(current, content, content, signals)
             if changed is not None:
                 return replace(changed, new=not own)
@@ -109,7 +109,7 @@ class Changes:
         return [who for who, depends in zip(found, real, strict=True) if depends], after
 
     async def _changed(
-        self, current: Item, content: Content | None, comes_to: Content | None, signals: AgentSignals
+        self, current: ConfigurationItem, content: Content | None, comes_to: Content | None, signals: AgentSignals
     ) -> Changed | None:
         """Write the content, of which `comes_to` is what agents will see; None when somebody else was faster."""
         workspace, ref = current.workspace, current.ref
@@ -125,10 +125,10 @@ class Changes:
         written = await self._items.write(current, content)
         if written is None:
             return None
-        followed = await self._following.follow(noted, signals, FOLLOW_AT_ONCE)
+        followed = await self._following.propagate(noted, signals, FOLLOW_AT_ONCE)
         return Changed(written, new=False, followed=followed)
 
-    async def _check_followable(self, proposed: Item) -> None:
+    async def _check_followable(self, proposed: ConfigurationItem) -> None:
         """Check that no agent that can be composed now could not be any more."""
         would, now = self._composer.sources(proposed.workspace, proposed), self._composer.sources(proposed.workspace)
         broken: dict[str, str] = {}

@@ -11,29 +11,29 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from kernel.clock import Clock, hour_bucket
-from kernel.due import DueIndex
+from kernel.due_index import DueIndex
 from kernel.errors import AppError
 from kernel.tables import RowChanged, RowExists, Tables
 from kernel.tracing import Attributes, span
-from lifecycle.registry.agents import AgentRecord, Failure, blank
-from lifecycle.registry.due_times import IDLE, SURPLUS, UNVERIFIED, LookAfter, due_times
+from lifecycle.registry.agent_events import AgentEvents
+from lifecycle.registry.agent_history import AgentHistory
+from lifecycle.registry.audit import AuditStep
 from lifecycle.registry.effects import Decision, Effect
-from lifecycle.registry.history import History
-from lifecycle.registry.news import AgentNews
 from lifecycle.registry.operations import Operation, Sweep
-from lifecycle.registry.performer import Performer
+from lifecycle.registry.provider_effects import ProviderEffects
 from lifecycle.registry.providers import Providers, ProviderVersion
-from lifecycle.registry.records import RecordStore
+from lifecycle.registry.record import AgentRecord, Failure, new_record
+from lifecycle.registry.record_store import RecordStore
+from lifecycle.registry.retention import IDLE, SURPLUS, UNVERIFIED, RetentionPolicy, due_times
 from lifecycle.registry.rules import apply
-from lifecycle.registry.settling import failed, failure_step, remember
-from lifecycle.registry.trail import Step
+from lifecycle.registry.transitions import failed, failure_step, remember
 
 log = logging.getLogger(__name__)
 
 _FAILURES = {
-    Step.CREATE_FAILED: "agent.create_failed",
-    Step.DELETE_FAILED: "agent.delete_failed",
-    Step.VERIFY_FAILED: "agent.verify_failed",
+    AuditStep.CREATE_FAILED: "agent.create_failed",
+    AuditStep.DELETE_FAILED: "agent.delete_failed",
+    AuditStep.VERIFY_FAILED: "agent.verify_failed",
 }
 """The log's events of failures at a provider."""
 
@@ -53,15 +53,15 @@ class AgentActor:
     """
 
     def __init__(
-        self, tables: Tables, providers: Providers, *, owner: str, look_after: LookAfter, clock: Clock
+        self, tables: Tables, providers: Providers, *, owner: str, look_after: RetentionPolicy, clock: Clock
     ) -> None:
         """Set whose agents these are at the provider, and how long timers leave them alone."""
         self._records = RecordStore(tables)
-        self._history = History(tables)
-        self._news = AgentNews(tables)
+        self._history = AgentHistory(tables)
+        self._news = AgentEvents(tables)
         self._due = {kind: DueIndex(tables, kind) for kind in (IDLE, SURPLUS, UNVERIFIED)}
         self._providers = providers
-        self._performer = Performer(providers, self._history, owner=owner, clock=clock)
+        self._performer = ProviderEffects(providers, self._history, owner=owner, clock=clock)
         self._look_after = look_after
         self._owner = owner
         self._clock = clock
@@ -89,7 +89,7 @@ class AgentActor:
                 # The row is ahead of the state: an earlier try was cut off after writing it. The row is right.
                 state = None
             else:
-                await self._news.tell_if_possible(workspace, name, state.record.untold)
+                await self._news.publish_if_possible(workspace, name, state.record.untold)
                 return state
 
     def _is_ours(self, version: ProviderVersion) -> bool:
@@ -108,7 +108,7 @@ class AgentActor:
         """Have the effect, and return what follows from it."""
         try:
             with span(f"{type(effect).__name__.lower()} {record.name}", _attributes(record)):
-                decision = await self._performer.perform(record, operation, effect)
+                decision = await self._performer.execute(record, operation, effect)
         except AppError as error:
             log.warning("agent %s: %s", record.name, error.code, extra={"event": _FAILURES[failure_step(effect)]})
             failure = Failure(error.code, error.detail, error.retriable, operation.operation_id, error.retry_after_s)
@@ -117,7 +117,7 @@ class AgentActor:
 
     async def _read(self, workspace: str, name: str) -> ActorState:
         stored = await self._records.read(workspace, name)
-        return ActorState(*stored) if stored else ActorState(blank(workspace, name, self._clock()), "")
+        return ActorState(*stored) if stored else ActorState(new_record(workspace, name, self._clock()), "")
 
     async def _write(self, state: ActorState, record: AgentRecord, *, always: bool = False) -> ActorState:
         """Write the record if it changed, keeping the due indices supersets of what their timers may take.
@@ -127,10 +127,10 @@ class AgentActor:
         if record == state.record and not always:
             return state
         told = state.record.untold
-        await self._news.tell(record.workspace, record.name, told, again=True)
+        await self._news.publish(record.workspace, record.name, told, again=True)
         before, after = due_times(state.record, self._look_after), due_times(record, self._look_after)
         moved = {kind for kind in before if _hour(before[kind]) != _hour(after[kind])}
-        await self._history.tell(record.workspace, record.name, told)
+        await self._history.record(record.workspace, record.name, told)
         for kind in moved:
             if (due := after[kind]) is not None:
                 await self._due[kind].add(record.workspace, record.name, due)

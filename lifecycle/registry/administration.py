@@ -10,12 +10,12 @@ from kernel.errors import Conflict
 from kernel.ids import new_id
 from lifecycle.configuration.composing import Composer
 from lifecycle.configuration.layers import AgentConfig
-from lifecycle.registry.agents import AgentState, kept
+from lifecycle.registry.audit import AuditStep
 from lifecycle.registry.catalog import Agent, Catalog, disabled
 from lifecycle.registry.offers import OfferedTools
 from lifecycle.registry.operations import Disable, Enable, Ensure, Remove, Restore, Retire, Verify
+from lifecycle.registry.record import AgentState, retained
 from lifecycle.registry.signals import AgentSignals
-from lifecycle.registry.trail import Step
 from lifecycle.specs.spec import AgentSpec
 
 
@@ -58,7 +58,7 @@ class Administration:
         if_match: str | None = None,
         *,
         by: str = "",
-        step: Step = Step.DECLARED,
+        step: AuditStep = AuditStep.DECLARED,
     ) -> tuple[Agent, bool]:
         """Declare the agent and return it and whether it is new.
 
@@ -112,8 +112,8 @@ class Administration:
             EtagMismatch: `if_match` is given and the current declaration is another one.
         """
         await self._catalog.get(workspace, name)
-        exactly = AgentConfig.exactly(spec)  # composing it anew could come to something else
-        agent, _ = await self.declare(workspace, name, exactly, signals, if_match, by=by, step=Step.ROLLED_BACK)
+        exactly = AgentConfig.exactly(spec)  # composing it again could come to something else
+        agent, _ = await self.declare(workspace, name, exactly, signals, if_match, by=by, step=AuditStep.ROLLED_BACK)
         return agent
 
     async def retire(
@@ -133,7 +133,7 @@ class Administration:
             Conflict: It is pinned.
         """
         agent = await self._catalog.get(workspace, name)
-        if kept(agent.declaration.spec):
+        if retained(agent.declaration.spec):
             raise Conflict(f"Agent {name!r} is pinned, or labelled to be kept; unpin it first.", code="agent_pinned")
         # A use that is told late must not undo what an operator asks for.
         unused_since = self._clock() + timedelta(minutes=1)

@@ -16,13 +16,13 @@ from kernel.codec import JsonCodec, readable
 from kernel.errors import Conflict, EtagMismatch, NotFound, TooLarge
 from kernel.tables import Insert, Replace, Row, RowChanged, RowExists, RowTooLarge, Span, Tables, Write, every
 from lifecycle.configuration.layers import AgentConfig
-from lifecycle.registry.agents import AgentRecord, AgentState
+from lifecycle.registry.agent_events import AgentEvents
+from lifecycle.registry.agent_history import AgentHistory, EarlierDeclaration
+from lifecycle.registry.audit import AuditStep
 from lifecycle.registry.counts import change_row, declaration_change
 from lifecycle.registry.declarations import Declaration, declared
-from lifecycle.registry.history import Earlier, History
-from lifecycle.registry.news import AgentNews
-from lifecycle.registry.records import SUFFIX, TABLE, load_record
-from lifecycle.registry.trail import Step
+from lifecycle.registry.record import AgentRecord, AgentState
+from lifecycle.registry.record_store import SUFFIX, TABLE, load_record
 from lifecycle.specs.spec import AgentSpec
 
 _DECLARATION = JsonCodec(Declaration)
@@ -80,8 +80,8 @@ class Catalog:
 
     def __init__(self, tables: Tables, clock: Clock) -> None:
         self._tables = tables
-        self._history = History(tables)
-        self._news = AgentNews(tables)
+        self._history = AgentHistory(tables)
+        self._news = AgentEvents(tables)
         self._clock = clock
         self._recent: dict[tuple[str, str], tuple[datetime, Agent]] = {}
 
@@ -142,7 +142,7 @@ class Catalog:
             if token is None:
                 return kept, None
 
-    async def everyone(self, workspace: str | None = None) -> AsyncIterator[Agent]:
+    async def all(self, workspace: str | None = None) -> AsyncIterator[Agent]:
         """Yield every agent that was ever declared, the deleted ones included, of one workspace or of all."""
         span = Span(workspace or " ", partition_before=None if workspace else "~", key_from=_FIRST)
         pending: Row | None = None
@@ -170,7 +170,7 @@ class Catalog:
         config: AgentConfig | None = None,
         sources: Mapping[str, int] | None = None,
         by: str = "",
-        step: Step = Step.DECLARED,
+        step: AuditStep = AuditStep.DECLARED,
     ) -> tuple[Agent, bool]:
         """Declare the agent and return it and whether it is new. Declaring the same again changes nothing.
 
@@ -213,7 +213,7 @@ class Catalog:
         if declaration == current:
             return agent
         if declaration.revision != current.revision:
-            declaration = replace(declaration, step=Step.DECLARED, by="")
+            declaration = replace(declaration, step=AuditStep.DECLARED, by="")
         return await self._write(agent.workspace, agent.name, agent, declaration)
 
     async def switch(self, workspace: str, name: str, *, enabled: bool, by: str = "") -> Agent:
@@ -222,7 +222,7 @@ class Catalog:
         Raises:
             NotFound: There is no such agent.
         """
-        step = Step.SWITCHED_ON if enabled else Step.SWITCHED_OFF
+        step = AuditStep.SWITCHED_ON if enabled else AuditStep.SWITCHED_OFF
         return await self._change(workspace, name, None, step, by, enabled=enabled)
 
     async def delete(self, workspace: str, name: str, if_match: str | None = None, by: str = "") -> Agent:
@@ -232,10 +232,10 @@ class Catalog:
             NotFound: There is no such agent.
             EtagMismatch: `if_match` is given and its declaration is another one.
         """
-        return await self._change(workspace, name, if_match, Step.DELETED, by, deleted=True)
+        return await self._change(workspace, name, if_match, AuditStep.DELETED, by, deleted=True)
 
     async def _change(
-        self, workspace: str, name: str, if_match: str | None, step: Step, by: str, **values: bool
+        self, workspace: str, name: str, if_match: str | None, step: AuditStep, by: str, **values: bool
     ) -> Agent:
         while True:
             agent = await self.get(workspace, name)
@@ -254,10 +254,10 @@ class Catalog:
         if agent is not None and declaration.revision != agent.declaration.revision:
             # What is replaced is kept first; should the change fail, that was said of a declaration that still holds.
             before = agent.declaration
-            earlier = Earlier(before.revision, before.spec, before.updated_at)
-            await self._history.declared(workspace, name, earlier, before.line)
+            earlier = EarlierDeclaration(before.revision, before.spec, before.updated_at)
+            await self._history.declared(workspace, name, earlier, before.audit_entry)
             # Whoever declared it may have died before it could be told.
-            await self._news.tell(workspace, name, [before.line], again=True)
+            await self._news.publish(workspace, name, [before.audit_entry], again=True)
         self._recent.pop((workspace, name), None)
         values = {"declaration": _DECLARATION.dump(declaration)}
         row = Row(workspace, name, values, agent.row_etag if agent else "")
@@ -272,7 +272,7 @@ class Catalog:
         except RowTooLarge:
             msg = "The declaration is too large: at most 1 MiB can be stored, of which a character takes 2 bytes."
             raise TooLarge(msg) from None
-        await self._news.tell_if_possible(workspace, name, [declaration.line])
+        await self._news.publish_if_possible(workspace, name, [declaration.audit_entry])
         return Agent(workspace, name, declaration, agent.record if agent else None, etags[0])
 
 

@@ -19,13 +19,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from kernel.aggregation import Sums, aggregate
 from kernel.clock import hour_bucket
 from kernel.errors import Unavailable
-from kernel.folding import Sums, fold
 from kernel.ids import new_id
 from kernel.tables import Row, Span, Tables, every
-from lifecycle.registry.agents import AgentRecord, AgentState
-from lifecycle.registry.trail import Step
+from lifecycle.registry.audit import AuditStep
+from lifecycle.registry.record import AgentRecord, AgentState
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ _MANY = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Lifecycle:
+class LifecycleTotals:
     """What has become of a workspace's agents.
 
     Attributes:
@@ -94,7 +94,7 @@ def change(before: AgentRecord | None, after: AgentRecord) -> Counts:
     if before is not None and before.state is AgentState.PROVISIONING and before.state is not after.state:
         counts[PROVISIONED] = 1
         counts[PROVISIONING_MS] = round((after.since - before.since).total_seconds() * 1000)
-    made = counts[f"step.{Step.CREATED}"]
+    made = counts[f"step.{AuditStep.CREATED}"]
     if made:
         counts[f"made.{after.name}"] += made
     return {name: count for name, count in counts.items() if count}
@@ -120,7 +120,7 @@ def add(counts: Counts, more: Counts) -> Counts:
     return {name: count for name, count in total.items() if count}
 
 
-def lifecycle_of(total: Counts, by_hour: Mapping[str, Counts], now: datetime) -> Lifecycle:
+def lifecycle_of(total: Counts, by_hour: Mapping[str, Counts], now: datetime) -> LifecycleTotals:
     """Return what the counts come to."""
     made: Counts = {}
     for counts in by_hour.values():
@@ -131,7 +131,7 @@ def lifecycle_of(total: Counts, by_hour: Mapping[str, Counts], now: datetime) ->
     if (unmade := total.get(DECLARED, 0) - sum(states.values())) > 0:
         states[AgentState.REGISTERED] = states.get(AgentState.REGISTERED, 0) + unmade
     active = states.get(AgentState.ACTIVE, 0)
-    return Lifecycle(
+    return LifecycleTotals(
         states,
         total.get(VERSIONS, 0),
         max(0.0, now.timestamp() - total.get(ACTIVE_SINCE, 0) / active) if active else 0.0,
@@ -151,7 +151,7 @@ class LifecycleCounts:
         self._waiting: dict[str, asyncio.TimerHandle] = {}
         self._folding: set[asyncio.Task[None]] = set()
 
-    async def read(self, workspace: str, now: datetime, hours: int) -> Lifecycle:
+    async def read(self, workspace: str, now: datetime, hours: int) -> LifecycleTotals:
         """Return what has become of the workspace's agents, up to this moment, by hour for the last so many hours."""
         first = hour_bucket(now - timedelta(hours=hours - 1))
         # Sums first: a change that is added up in between is missed for a moment rather than counted twice.
@@ -172,7 +172,7 @@ class LifecycleCounts:
 
     async def fold(self, workspace: str) -> int:
         """Add up what is new, and return how many changes that were."""
-        return await fold(self._tables, _SUMS, workspace)
+        return await aggregate(self._tables, _SUMS, workspace)
 
     def fold_soon(self, workspace: str) -> None:
         """Add up what is new a little later, together with what comes until then."""

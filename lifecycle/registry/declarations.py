@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from lifecycle.configuration.layers import AgentConfig
-from lifecycle.registry.trail import Line, Step
+from lifecycle.registry.audit import AuditEntry, AuditStep
 from lifecycle.specs.spec import AgentSpec, fingerprint
 
 
@@ -51,7 +51,7 @@ class Declaration:
     updated_at: datetime
     config: AgentConfig | None = None
     sources: Mapping[str, int] = field(default_factory=dict[str, int])
-    step: Step = Step.DECLARED
+    step: AuditStep = AuditStep.DECLARED
     by: str = ""
 
     @property
@@ -60,10 +60,10 @@ class Declaration:
         return Pin(self.revision, fingerprint(self.spec), self.spec)
 
     @property
-    def line(self) -> Line:
+    def audit_entry(self) -> AuditEntry:
         """Its last change, as a line of the audit trail."""
         revision = f"revision {self.revision}"
-        return Line(revision.replace(" ", "-"), self.updated_at, self.step, by=self.by, why=revision)
+        return AuditEntry(revision.replace(" ", "-"), self.updated_at, self.step, by=self.by, why=revision)
 
 
 def declared(

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lifecycle.registry.agents import AgentRecord, Intent
 from lifecycle.registry.providers import ProviderVersion
+from lifecycle.registry.record import AgentRecord, Intent
 from lifecycle.specs.spec import AgentSpec
 
 
@@ -18,7 +18,7 @@ class Provision:
 
 
 @dataclass(frozen=True, slots=True)
-class Hold:
+class MakePinnedVersion:
     """Find or create a version for `spec` beside the current one."""
 
     spec: AgentSpec
@@ -33,7 +33,7 @@ class Inspect:
 
 
 @dataclass(frozen=True, slots=True)
-class PutAway:
+class Deactivate:
     """Have the provider no longer run the agent, and archive the definitions of these versions."""
 
     versions: Sequence[ProviderVersion]
@@ -55,7 +55,7 @@ class Discard:
     versions: Sequence[ProviderVersion]
 
 
-Effect = Provision | Hold | Inspect | PutAway | Deprovision | Discard
+Effect = Provision | MakePinnedVersion | Inspect | Deactivate | Deprovision | Discard
 
 
 @dataclass(frozen=True, slots=True)

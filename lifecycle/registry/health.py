@@ -40,7 +40,7 @@ def answered(health: Health | None, now: datetime) -> Health:
     return Health(now, verified_at=health.verified_at if health else None)
 
 
-def troubled(health: Health | None, code: str, now: datetime) -> Health:
+def degraded(health: Health | None, code: str, now: datetime) -> Health:
     """Return the health after the provider failed."""
     before = health or Health(now)
     return replace(before, looked_at=now, trouble=code, trouble_since=before.trouble_since or now)

@@ -107,7 +107,7 @@ class Renew:
 
 
 @dataclass(frozen=True, slots=True)
-class Keep:
+class KeepVersion:
     """Have a version of this spec at the provider besides the current one: a session is pinned to it."""
 
     operation_id: OperationId
@@ -136,7 +136,9 @@ class Sweep:
     by: Who = ""
 
 
-Operation = Ensure | RecordUse | Retire | Restore | Disable | Enable | Remove | Verify | Renew | Keep | Trim | Sweep
+Operation = (
+    Ensure | RecordUse | Retire | Restore | Disable | Enable | Remove | Verify | Renew | KeepVersion | Trim | Sweep
+)
 
 _KINDS: Mapping[str, type[Operation]] = {
     "ensure": Ensure,
@@ -148,7 +150,7 @@ _KINDS: Mapping[str, type[Operation]] = {
     "delete": Remove,
     "verify": Verify,
     "renew": Renew,
-    "keep": Keep,
+    "keep": KeepVersion,
     "trim": Trim,
     "sweep": Sweep,
 }

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class VersionRequest:
     """The provider agent a spec calls for.
 
     Attributes:
@@ -60,7 +60,7 @@ class ProviderVersion:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class ProviderAgent:
     """A version as an inventory finds it at the provider.
 
     Attributes:
@@ -97,14 +97,14 @@ class AttemptId:
 class AgentProvider(Protocol):
     """A place where agents are made and run. All errors raised are `AppError`s (see `translate`)."""
 
-    async def find(self, wanted: Wanted) -> Sequence[ProviderVersion]:
+    async def find(self, wanted: VersionRequest) -> Sequence[ProviderVersion]:
         """Return the versions of ours that carry the wanted fingerprint and are unchanged, oldest first.
 
         There is more than one only where two made it at the same time.
         """
         ...
 
-    async def create(self, wanted: Wanted) -> ProviderVersion:
+    async def create(self, wanted: VersionRequest) -> ProviderVersion:
         """Make the version; not idempotent by itself, so look with `find` first."""
         ...
 
@@ -116,7 +116,7 @@ class AgentProvider(Protocol):
         """Return whether the version is still there and still is the one that was made."""
         ...
 
-    def inventory(self, owner: str) -> AsyncIterator[Found]:
+    def inventory(self, owner: str) -> AsyncIterator[ProviderAgent]:
         """Yield every version of every agent that has at least one version of the owner's; agents one by one.
 
         Versions of others are among them: a colleague's change in the provider's portal makes one. Nothing is yielded

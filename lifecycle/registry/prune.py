@@ -8,15 +8,15 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from kernel.due import outlasted
+from kernel.due_index import outlasted
 from kernel.ids import new_id
-from lifecycle.registry.agents import AgentState, kept
-from lifecycle.registry.due_times import LookAfter, surplus_due
 from lifecycle.registry.providers import ProviderVersion
+from lifecycle.registry.record import AgentState, retained
+from lifecycle.registry.retention import RetentionPolicy, surplus_due
 
 if TYPE_CHECKING:
     from kernel.clock import Clock
-    from kernel.due import DueIndex, Entry
+    from kernel.due_index import DueIndex, Entry
     from lifecycle.registry.catalog import Agent, Catalog
     from lifecycle.registry.signals import AgentSignals
 
@@ -33,7 +33,7 @@ class PrunePolicy:
         grace: How long a retired agent's versions are left at the provider.
     """
 
-    look_after: LookAfter
+    look_after: RetentionPolicy
     keep_new_for: timedelta
     use_lag: timedelta
     grace: timedelta
@@ -80,7 +80,7 @@ class Verdict:
         return self.action in (Action.RETIRE, Action.DELETE)
 
 
-def judge(agent: Agent, now: datetime, policy: PrunePolicy, *, has_open_session: bool) -> Verdict:
+def prune_verdict(agent: Agent, now: datetime, policy: PrunePolicy, *, has_open_session: bool) -> Verdict:
     """Return what becomes of an agent that is due because it is idle, or was retired."""
     record, spec = agent.record, agent.declaration.spec
     idle_after = policy.look_after.idle if spec.idle_after_s is None else timedelta(seconds=spec.idle_after_s)
@@ -103,7 +103,7 @@ def judge(agent: Agent, now: datetime, policy: PrunePolicy, *, has_open_session:
         return verdict("is retired, but a version was left at the provider", Action.RETIRE)
     if record.retired:
         return verdict("was retired, and its grace period is over", Action.DELETE)
-    if kept(spec):
+    if retained(spec):
         return verdict("is pinned")
     if agent.declaration.created_at > now - policy.keep_new_for:
         return verdict("was declared only recently")
@@ -112,7 +112,9 @@ def judge(agent: Agent, now: datetime, policy: PrunePolicy, *, has_open_session:
     return verdict(f"was not used since {since:%Y-%m-%d %H:%M:%S}Z", Action.RETIRE)
 
 
-def judge_surplus(agent: Agent, now: datetime, look_after: LookAfter, pinned: Mapping[str, int]) -> Sequence[Verdict]:
+def surplus_verdicts(
+    agent: Agent, now: datetime, look_after: RetentionPolicy, pinned: Mapping[str, int]
+) -> Sequence[Verdict]:
     """Return what becomes of the superseded versions that an agent has to spare.
 
     Args:
@@ -203,7 +205,7 @@ class Prune:
         if due is not None and due > now:
             return None  # entered earlier in this hour than it is due, or left over from before its latest use
         has_open = await self._has_open_session(entry.workspace, entry.name)
-        return judge(agent, now, self._policy, has_open_session=has_open)
+        return prune_verdict(agent, now, self._policy, has_open_session=has_open)
 
     async def _judged_surplus(self, entry: Entry, now: datetime) -> Sequence[Verdict]:
         agent = await self._catalog.find(entry.workspace, entry.name)
@@ -214,7 +216,7 @@ class Prune:
         if due > now:
             return ()
         pinned = await self._pinned(entry.workspace, entry.name)
-        return judge_surplus(agent, now, self._policy.look_after, pinned)
+        return surplus_verdicts(agent, now, self._policy.look_after, pinned)
 
     async def _forget(self, index: DueIndex, entry: Entry, now: datetime) -> None:
         if outlasted(entry, now):

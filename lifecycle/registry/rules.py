@@ -1,8 +1,8 @@
 """The rules of one agent's life: a pure state machine over its record.
 
-`lifecycle.registry.actor` does the I/O, `lifecycle.registry.settling` says what comes of it. Operations arrive at least
-once and in any order (a signal is neither de-duplicated nor ordered by the backend), so each carries an operation id
-that is applied once, and the declaring ones a revision that makes an older one void.
+`lifecycle.registry.actor` does the I/O, `lifecycle.registry.transitions` says what comes of it. Operations arrive at
+least once and in any order (a signal is neither de-duplicated nor ordered by the backend), so each carries an operation
+id that is applied once, and the declaring ones a revision that makes an older one void.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from lifecycle.registry.agents import AgentRecord, AgentState, Intent, same
-from lifecycle.registry.effects import Decision, Deprovision, Discard, Hold, Inspect, Provision, PutAway
+from lifecycle.registry.audit import AuditStep
+from lifecycle.registry.effects import Deactivate, Decision, Deprovision, Discard, Inspect, MakePinnedVersion, Provision
 from lifecycle.registry.operations import (
     Disable,
     Enable,
     Ensure,
-    Keep,
+    KeepVersion,
     Operation,
     RecordUse,
     Remove,
@@ -29,8 +29,8 @@ from lifecycle.registry.operations import (
     Verify,
 )
 from lifecycle.registry.providers import ProviderVersion
-from lifecycle.registry.settling import enter, noted, remember
-from lifecycle.registry.trail import Step
+from lifecycle.registry.record import AgentRecord, AgentState, Intent, same
+from lifecycle.registry.transitions import audited, enter, remember
 from lifecycle.specs.spec import AgentSpec, fingerprint
 
 
@@ -55,7 +55,7 @@ def apply(record: AgentRecord, operation: Operation, now: datetime) -> Decision:
             return _retire(record, operation, now)
         case Verify():
             return _verify(record, operation, now)
-        case Keep():
+        case KeepVersion():
             return _keep(record, operation)
         case Trim():
             unused = record.superseded_since is None or record.superseded_since <= operation.unused_since
@@ -118,14 +118,14 @@ def _verify(record: AgentRecord, operation: Verify, now: datetime) -> Decision:
     return Decision(remember(record, operation))
 
 
-def _keep(record: AgentRecord, operation: Keep) -> Decision:
+def _keep(record: AgentRecord, operation: KeepVersion) -> Decision:
     if record.retired or not record.enabled:
         return Decision(remember(record, operation))
     made_from = fingerprint(operation.spec)
     if record.version is not None and record.usable and record.made_from == made_from:
         return Decision(record, Inspect(record.version, operation.spec))
     begun = replace(record, intents=_with(record.intents, Intent(operation.spec.provider, made_from)))
-    return Decision(begun, Hold(operation.spec))
+    return Decision(begun, MakePinnedVersion(operation.spec))
 
 
 def _enable(record: AgentRecord, operation: Enable, now: datetime) -> AgentRecord:
@@ -139,17 +139,17 @@ def _retire(record: AgentRecord, operation: Retire, now: datetime) -> Decision:
     delete_after = now + timedelta(seconds=operation.grace_s)
     if record.retired:
         sooner = min(record.delete_after or now, delete_after)
-        return put_away(replace(record, delete_after=sooner), operation, now)
+        return deactivate(replace(record, delete_after=sooner), operation, now)
     idle_since = record.idle_since
     if idle_since is None or idle_since > operation.unused_since:
         return Decision(remember(record, operation))
     idle = replace(enter(record, AgentState.IDLE, now), failure=None, put_away=False, delete_after=delete_after)
     label = record.version.version if record.version else ""
-    idle = noted(idle, Step.RETIRED, now, operation, version=label, by=operation.by, why=operation.why)
-    return put_away(_give_up_versions(idle), operation, now)
+    idle = audited(idle, AuditStep.RETIRED, now, operation, version=label, by=operation.by, why=operation.why)
+    return deactivate(_give_up_versions(idle), operation, now)
 
 
-def put_away(record: AgentRecord, operation: Operation, now: datetime) -> Decision:
+def deactivate(record: AgentRecord, operation: Operation, now: datetime) -> Decision:
     """Return the next step of what becomes of a retired agent's versions: switched off and archived, then deleted."""
     if record.spec is None or not record.holds_versions:
         return Decision(remember(record, operation))
@@ -157,7 +157,7 @@ def put_away(record: AgentRecord, operation: Operation, now: datetime) -> Decisi
         # Noted before it is done: whoever brings the agent back must know that it may be off.
         providers = {version.provider for version in record.superseded}
         off = tuple(sorted({*record.off, *providers}))
-        return Decision(replace(record, off=off), PutAway(record.superseded))
+        return Decision(replace(record, off=off), Deactivate(record.superseded))
     if record.delete_after is not None and record.delete_after > now:
         return Decision(remember(record, operation))
     return Decision(record, Deprovision(record.spec, record.superseded, record.intents))
@@ -166,7 +166,7 @@ def put_away(record: AgentRecord, operation: Operation, now: datetime) -> Decisi
 def _remove(record: AgentRecord, operation: Remove, now: datetime) -> Decision:
     gone = replace(enter(record, AgentState.DELETED, now), revision=operation.revision, enabled=True, failure=None)
     gone = replace(_give_up_versions(gone), put_away=True, delete_after=None)
-    return put_away(gone, operation, now)
+    return deactivate(gone, operation, now)
 
 
 def _give_up_versions(record: AgentRecord) -> AgentRecord:

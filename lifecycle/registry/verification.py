@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from kernel.clock import Clock
-from kernel.due import DueIndex, outlasted
+from kernel.due_index import DueIndex, outlasted
 from kernel.ids import new_id
 from lifecycle.registry.catalog import Catalog
-from lifecycle.registry.due_times import LookAfter, verify_due
 from lifecycle.registry.operations import Verify
+from lifecycle.registry.retention import RetentionPolicy, verify_due
 from lifecycle.registry.signals import AgentSignals
 
 
 class Verification:
     """Sends `Verify` to the actors of agents that are due for it. It reads what is due, not all agents."""
 
-    def __init__(self, catalog: Catalog, due: DueIndex, look_after: LookAfter, *, sample: int, clock: Clock) -> None:
+    def __init__(
+        self, catalog: Catalog, due: DueIndex, look_after: RetentionPolicy, *, sample: int, clock: Clock
+    ) -> None:
         """Set how many agents are verified at a time at most."""
         self._catalog = catalog
         self._due = due

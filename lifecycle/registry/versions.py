@@ -8,18 +8,18 @@ from datetime import datetime
 
 from kernel.clock import Clock, rfc3339
 from kernel.errors import Conflict, NotFound
-from lifecycle.registry.agents import AgentRecord
+from lifecycle.registry.agent_history import AgentHistory, line_key
+from lifecycle.registry.audit import AuditEntry
 from lifecycle.registry.catalog import Agent, Catalog
-from lifecycle.registry.due_times import LookAfter
-from lifecycle.registry.history import History, line_key
 from lifecycle.registry.providers import ProviderVersion
 from lifecycle.registry.prune import Pinned
-from lifecycle.registry.trail import Line
+from lifecycle.registry.record import AgentRecord
+from lifecycle.registry.retention import RetentionPolicy
 from lifecycle.specs.spec import AgentSpec, fingerprint
 
 
 @dataclass(frozen=True, slots=True)
-class HeldVersion:
+class StoredVersion:
     """A version at the provider.
 
     Attributes:
@@ -35,9 +35,9 @@ class HeldVersion:
     kept_because: str
 
 
-def held_versions(
-    record: AgentRecord, pinned: Mapping[str, int], look_after: LookAfter, now: datetime
-) -> Sequence[HeldVersion]:
+def stored_versions(
+    record: AgentRecord, pinned: Mapping[str, int], look_after: RetentionPolicy, now: datetime
+) -> Sequence[StoredVersion]:
     """Return the versions that the record holds, newest first.
 
     Args:
@@ -61,7 +61,7 @@ def held_versions(
         return "a run may still use it" if in_use_until > now else "deleted by the next prune"
 
     return [
-        HeldVersion(version, version is record.version, pinned.get(version.fingerprint, 0), why(version))
+        StoredVersion(version, version is record.version, pinned.get(version.fingerprint, 0), why(version))
         for version in reversed(record.held)
     ]
 
@@ -69,14 +69,16 @@ def held_versions(
 class Versions:
     """Reads what there is of an agent and what was."""
 
-    def __init__(self, catalog: Catalog, history: History, pinned: Pinned, look_after: LookAfter, clock: Clock) -> None:
+    def __init__(
+        self, catalog: Catalog, history: AgentHistory, pinned: Pinned, look_after: RetentionPolicy, clock: Clock
+    ) -> None:
         self._catalog = catalog
         self._history = history
         self._pinned = pinned
         self._look_after = look_after
         self._clock = clock
 
-    async def held(self, workspace: str, name: str) -> Sequence[HeldVersion]:
+    async def stored(self, workspace: str, name: str) -> Sequence[StoredVersion]:
         """Return the agent's versions at its provider, newest first.
 
         Raises:
@@ -85,7 +87,7 @@ class Versions:
         record = (await self._catalog.get(workspace, name)).record
         if record is None or not record.held:
             return ()
-        return held_versions(record, await self._pinned(workspace, name), self._look_after, self._clock())
+        return stored_versions(record, await self._pinned(workspace, name), self._look_after, self._clock())
 
     async def made_from(self, workspace: str, name: str, version: str) -> AgentSpec:
         """Return the spec that the version of this label was made from; of several with the label, the newest.
@@ -107,7 +109,7 @@ class Versions:
         for spec in specs:
             if fingerprint(spec) == found.fingerprint:
                 return spec
-        msg = f"Version {version!r} was declared too long ago: its spec is no longer kept. Declare it anew."
+        msg = f"Version {version!r} was declared too long ago: its spec is no longer kept. Declare it again."
         raise Conflict(msg, code="version_spec_unknown")
 
     async def declared_as(self, workspace: str, name: str, revision: int) -> AgentSpec:
@@ -125,9 +127,9 @@ class Versions:
         msg = f"Agent {name!r} has no revision {revision} that is still kept."
         raise NotFound(msg, code="revision_not_found")
 
-    async def trail(
+    async def audit(
         self, workspace: str, name: str, limit: int, after: str | None = None
-    ) -> tuple[Sequence[Line], str | None]:
+    ) -> tuple[Sequence[AuditEntry], str | None]:
         """Return up to `limit` steps of the agent's life, newest first, and the key to continue after; None at the end.
 
         Raises:
@@ -137,7 +139,7 @@ class Versions:
         if agent is None:
             msg = f"There is no agent {name!r}."
             raise NotFound(msg, code="agent_not_found")
-        told = await self._history.trail(workspace, name, limit + 1, after)
+        told = await self._history.audit(workspace, name, limit + 1, after)
         lines = {line_key(line): line for line in (*_untold(agent), *told)}
         keys = sorted(key for key in lines if after is None or key > f"audit!{after}")
         shown = keys[:limit]
@@ -145,6 +147,6 @@ class Versions:
         return [lines[key] for key in shown], shown[-1].removeprefix("audit!") if more else None
 
 
-def _untold(agent: Agent) -> Sequence[Line]:
+def _untold(agent: Agent) -> Sequence[AuditEntry]:
     """Return the steps that stand in the agent's own rows until the next one takes their place."""
-    return (agent.declaration.line, *(agent.record.untold if agent.record else ()))
+    return (agent.declaration.audit_entry, *(agent.record.untold if agent.record else ()))

@@ -14,28 +14,28 @@ from kernel.errors import AppError, InternalError, Unavailable
 from kernel.ids import new_id
 from lifecycle.approvals.gate import ApprovalPending
 from lifecycle.conversations.run import Answer, Effort, Run, Stage
-from lifecycle.conversations.session import Held, Kept, Session
-from lifecycle.conversations.store import Conversations, Stored, Turn
+from lifecycle.conversations.session import ProviderConversation, RetainedConversation, Session
+from lifecycle.conversations.store import ConversationStore, StoredConversation, Turn
 from lifecycle.loader.resolver import LiveAgent
 from lifecycle.loader.uses import UsedAgents
-from lifecycle.registry.operations import Keep, Verify
+from lifecycle.registry.operations import KeepVersion, Verify
 from lifecycle.registry.providers import AttemptId
 from lifecycle.registry.signals import AgentSignals
 from lifecycle.runs.guard import GuardPolicy
-from lifecycle.runs.history import compacted, estimate, token_limit, wishes
-from lifecycle.runs.holding import Holding
+from lifecycle.runs.history import compacted, estimate, history_limits, token_limit
 from lifecycle.runs.lease import RunLease
 from lifecycle.runs.metering import CallMeter, Metered, MeterPolicy, charged, estimated
+from lifecycle.runs.pending_tool_calls import PendingToolCalls
 from lifecycle.runs.progress import Progress, dumped, loaded
-from lifecycle.runs.streaming import told_on_the_way
+from lifecycle.runs.streaming import stream_updates
 from lifecycle.runs.tool_calls import ToolCalls, ToolRules
 from lifecycle.tools.context import CURRENT
+from llmops.budgets.blocked_runs import BudgetWait
 from llmops.budgets.call_budget import BudgetService, reserve_for
 from llmops.budgets.rules import Amounts, BudgetBlocked
-from llmops.budgets.waits import Wait
 from llmops.evaluation.scoring import Score
 from llmops.facts.model import Call
-from llmops.spend.rates import RateBook
+from llmops.spend.rates import RateStore
 from llmops.spend.usage import Usage
 
 if TYPE_CHECKING:
@@ -90,15 +90,15 @@ class Prepared:
     stage: Stage = Stage.INITIALIZING
 
 
-class AttemptMaker:
+class AttemptFactory:
     """What every attempt works with."""
 
     def __init__(
         self,
-        conversations: Conversations,
+        conversations: ConversationStore,
         agents: UsedAgents,
         budgets: BudgetService,
-        rates: RateBook,
+        rates: RateStore,
         score: ScoreAnswer,
         clock: Clock,
         policy: AttemptPolicy,
@@ -111,7 +111,7 @@ class AttemptMaker:
         self.clock = clock
         self.policy = policy
 
-    async def prepare(self, stored: Stored) -> Prepared:
+    async def prepare(self, stored: StoredConversation) -> Prepared:
         """Return what an attempt at the run will need, where its agent is at hand and it is the first attempt."""
         run, session = stored.run, stored.session
         if run is None or session is None or run.attempt or run.cancel_requested:
@@ -124,7 +124,7 @@ class AttemptMaker:
         history = await self.turns(session, first)
         most = token_limit(session, self.policy.history_tokens)
         said = min(sum(len(turn.text.encode()) + _OVERHEAD_BYTES for turn in history), most * _BYTES_A_TOKEN)
-        given = said + len(told(run).encode()) + len(live.spec.instructions.encode()) + _OVERHEAD_BYTES
+        given = said + len(user_message(run).encode()) + len(live.spec.instructions.encode()) + _OVERHEAD_BYTES
         kept = held.tokens * _BYTES_A_TOKEN if held else 0
         usage = Usage(input_tokens=given + kept, output_tokens=live.spec.max_output_tokens or self.policy.output_tokens)
         call = estimated(await self.rates.of(run.workspace), live.spec, live.spec.model, usage, self.clock())
@@ -142,11 +142,11 @@ class AttemptMaker:
         count = session.turns - first
         return await self.conversations.turns(session.workspace, session.id, first, count) if count > 0 else ()
 
-    def first_turn(self, session: Session, held: Held | None) -> int:
+    def first_turn(self, session: Session, held: ProviderConversation | None) -> int:
         """Return the first message that the model is given, where a conversation at the provider holds those before."""
         return max(held.turns if held else 0, session.turns - self.policy.history_turns)
 
-    def _usable(self, session: Session) -> Held | None:
+    def _usable(self, session: Session) -> ProviderConversation | None:
         held = session.held
         too_long = held is not None and held.tokens > token_limit(session, self.policy.history_tokens)
         return None if too_long else held
@@ -155,14 +155,14 @@ class AttemptMaker:
 class RunAttempt:
     """One try at a run; `answer` is called once."""
 
-    def __init__(self, maker: AttemptMaker, lease: RunLease, signals: AgentSignals, prepared: Prepared) -> None:
+    def __init__(self, maker: AttemptFactory, lease: RunLease, signals: AgentSignals, prepared: Prepared) -> None:
         self._maker = maker
         self._lease = lease
         self._signals = signals
         self._prepared = prepared
         self._conversation: str | None = None
         self._before = Progress()
-        self._holding: Holding | None = None
+        self._holding: PendingToolCalls | None = None
         self._tokens = 0
         self._meter: CallMeter | None = None
         self._tools: ToolCalls | None = None
@@ -179,15 +179,15 @@ class RunAttempt:
             tuple(self._tools.made) if self._tools else (),
             self._version,
             metered.finish_reason,
-            self.went_on,
+            self.resumed,
         )
 
-    def wait(self, error: BudgetBlocked) -> Wait:
+    def wait(self, error: BudgetBlocked) -> BudgetWait:
         """Return what the run waits for whose next call a budget does not allow."""
         metered = self._meter.metered if self._meter else Metered()
         need = reserve_for(metered.wanted) if metered.wanted else Amounts(calls=1)
         model = metered.wanted.model if metered.wanted else ""
-        return Wait(charged(self._lease.run), error.code, need, model, metered.waits_below)
+        return BudgetWait(charged(self._lease.run), error.code, need, model, metered.waits_below)
 
     @property
     def progress(self) -> str | None:
@@ -197,13 +197,13 @@ class RunAttempt:
     def _progress(self, held: ChatResponse[Any] | None) -> str | None:
         metered = self._meter.metered if self._meter else Metered()
         if not metered.spend.calls:
-            return self._lease.run.costs.progress if self.went_on else None
+            return self._lease.run.costs.progress if self.resumed else None
         if self._conversation is not None:
             return dumped([] if held else metered.messages, self._conversation, held)
         return dumped([*self._before.messages, *metered.messages[metered.given :]], None, held)
 
     @property
-    def went_on(self) -> bool:
+    def resumed(self) -> bool:
         """Whether it has gone on from where an earlier one was stopped."""
         return self._before.begun
 
@@ -223,14 +223,14 @@ class RunAttempt:
             said = await self._said_before(live)
             before = self._before = loaded(run.costs.progress, self._conversation)
             within = bool(before.messages) and self._conversation is not None
-            messages = before.messages if within else [*said, told(run), *before.messages]
+            messages = before.messages if within else [*said, user_message(run), *before.messages]
             meter = self._meter = await self._metering(live)
             lease.enter(Stage.RUNNING)
             response = await self._asked(live, messages, meter)
         except Exception as error:
             raise await self._let_go(live, _translated(live, error)) from error
         text = lease.text if run.stream else response.text
-        self._tokens += estimate(told(run)) + estimate(text)
+        self._tokens += estimate(user_message(run)) + estimate(text)
         lease.enter(Stage.EVALUATING)
         model = meter.metered.model
         score = await maker.score(run, live, response.messages)
@@ -241,11 +241,11 @@ class RunAttempt:
         if self._meter is not None:
             await self._meter.close()
 
-    def held_after(self, turns: int) -> Held | None:
+    def provider_conversation_after(self, turns: int) -> ProviderConversation | None:
         """Return the provider's conversation once the answer stands in the history, of so many turns in all."""
-        return Held(self._conversation, turns, self._tokens) if self._conversation else None
+        return ProviderConversation(self._conversation, turns, self._tokens) if self._conversation else None
 
-    def held_after_failure(self, error: AppError) -> Held | None:
+    def provider_conversation_after_failure(self, error: AppError) -> ProviderConversation | None:
         """Return the provider's conversation if it surely is what it was before, else None.
 
         A refusal for too many requests added nothing to it, nor did a call that a budget did not allow, before which it
@@ -255,7 +255,7 @@ class RunAttempt:
         called = bool(self.effort.spend.calls)
         waits = isinstance(error, (BudgetBlocked, ApprovalPending))
         if waits and called and self._conversation is not None:
-            return Held(self._conversation, self._lease.session.turns, self._tokens)
+            return ProviderConversation(self._conversation, self._lease.session.turns, self._tokens)
         refused = waits or error.code == "provider_throttled"
         return self._lease.session.held if refused and not called else None
 
@@ -270,10 +270,10 @@ class RunAttempt:
         self._conversation = await live.provider.conversation(live.version, key, known.id if known else None)
         goes_on = known is not None and self._conversation == known.id
         if self._conversation is not None and not goes_on:
-            await self._lease.keep(Kept(live.spec.provider, self._conversation))
+            await self._lease.renew_until(RetainedConversation(live.spec.provider, self._conversation))
             most = max(1, most // 2)  # room to go on in it
         first = maker.first_turn(session, known if goes_on else None)
-        messages = [] if goes_on else [*wishes(session)]
+        messages = [] if goes_on else [*history_limits(session)]
         if first < session.turns:
             turns = await self._turns(first)
             latest = await compacted(turns, most)
@@ -293,7 +293,9 @@ class RunAttempt:
         run, agent, policy = self._lease.run, live.framework_agent, self._maker.policy
         rules, chat, function = policy.tools, [*meter.middleware()], []
         if rules.approvals is not None:
-            holding = self._holding = Holding(rules.approvals, run, live, meter, self._before.held, self._progress)
+            holding = self._holding = PendingToolCalls(
+                rules.approvals, run, live, meter, self._before.held, self._progress
+            )
             rules = replace(rules, gate=holding.gate)
             chat, function = [holding.chat_middleware(), *chat], [holding.function_middleware()]
         calls = self._tools = ToolCalls(meter, run, live.version.version, rules, self._maker.clock, policy.timeout)
@@ -308,7 +310,7 @@ class RunAttempt:
                 if more := await live.provider.run_tools(live.spec):
                     how["tools"] = more
                 if run.stream:
-                    return await told_on_the_way(agent.run(messages, stream=True, **how), self._lease)
+                    return await stream_updates(agent.run(messages, stream=True, **how), self._lease)
                 return await agent.run(messages, **how)
         finally:
             CURRENT.reset(token)
@@ -333,7 +335,7 @@ class RunAttempt:
         pin, agents = self._lease.session.pin, self._maker.agents
         agents.forget(live.workspace, live.name, pin)
         if failure.code == "agent_version_gone":
-            operation = Keep(new_id(), pin.spec) if pin else Verify(new_id())
+            operation = KeepVersion(new_id(), pin.spec) if pin else Verify(new_id())
             await self._signals.send(live.workspace, live.name, operation)
         if failure.code == "provider_disabled" and await agents.put_away_since(live):
             msg = "The agent was put away while the run began; it is brought back."
@@ -341,7 +343,7 @@ class RunAttempt:
         return failure
 
 
-def told(run: Run) -> str:
+def user_message(run: Run) -> str:
     """Return what the model is given of a run, and what stands in the history for it: the query, and its context."""
     return run.query if run.context is None else f"{run.query}\n\n<context>\n{run.context}\n</context>"
 

@@ -11,20 +11,20 @@ from lifecycle.approvals.requests import ApprovalRequests
 from lifecycle.conversations.run import Run
 from lifecycle.runs.attempt import RunAttempt
 from lifecycle.runs.metering import charged
-from llmops.budgets.news import BudgetNews
+from llmops.budgets.blocked_runs import APPROVAL, BudgetWaits
+from llmops.budgets.events import BudgetEvents
 from llmops.budgets.rules import BudgetBlocked
-from llmops.budgets.waits import APPROVAL, Waits
 
 Blocked = BudgetBlocked | ApprovalPending
 """Why a run may not go on."""
 
 
-class BlockedRuns:
+class WaitingRuns:
     """Enters and announces runs that may not go on."""
 
-    def __init__(self, waits: Waits, news: BudgetNews, requests: ApprovalRequests, clock: Clock) -> None:
+    def __init__(self, waits: BudgetWaits, events: BudgetEvents, requests: ApprovalRequests, clock: Clock) -> None:
         self._waits = waits
-        self._news = news
+        self._events = events
         self._requests = requests
         self._clock = clock
 
@@ -47,5 +47,5 @@ class BlockedRuns:
     async def announce(self, run: Run, error: Blocked, asked: Sequence[Approval]) -> None:
         """Publish that the run waits, and for what."""
         if isinstance(error, BudgetBlocked):
-            await self._news.blocked(charged(run), run.attempt, error, self._clock())
+            await self._events.blocked(charged(run), run.attempt, error, self._clock())
         await self._requests.announce(asked)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from kernel.errors import AppError
-from lifecycle.runs.estimating import Sent, charge_of_answer, charge_of_unfinished, texts_of
+from lifecycle.runs.estimating import SentInput, charge_of_answer, charge_of_unfinished, texts_of
 from llmops.facts.model import Call, CallOutcome
 from llmops.spend.pricing import Rates
 from llmops.spend.usage import Usage, read_usage
@@ -36,7 +36,7 @@ class PendingCall:
     """
 
     intent: Call
-    sent: Sent
+    sent: SentInput
     rates: Rates
 
     def answered(self, response: ChatResponse[Any]) -> tuple[Call, str]:

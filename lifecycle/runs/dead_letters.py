@@ -13,10 +13,10 @@ from lifecycle.conversations import run_rules as runs
 from lifecycle.conversations.dispatch import misuse
 from lifecycle.conversations.run import WORKER_LOST, Run, RunState
 from lifecycle.conversations.session import SessionState
-from lifecycle.conversations.store import Change, Conversations, Stored
+from lifecycle.conversations.store import ConversationChange, ConversationStore, StoredConversation
 from lifecycle.conversations.submission import Submission, parse_message, submission_of
 from lifecycle.conversations.transitions import outcome
-from lifecycle.runs.failed_runs import DeadLetter, FailedRunLetters, redriven
+from lifecycle.runs.failed_runs import DeadLetter, FailedRunStore, redriven
 from lifecycle.runs.provenance import Provenance
 from lifecycle.runs.queue import DeadMessage, RunQueue
 from lifecycle.runs.record import RunRecorder
@@ -56,8 +56,8 @@ class DeadLetters:
     def __init__(
         self,
         queue: RunQueue,
-        conversations: Conversations,
-        failed: FailedRunLetters,
+        conversations: ConversationStore,
+        failed: FailedRunStore,
         recorder: RunRecorder,
         journal: Journal,
         reader: DeadMessageReader,
@@ -122,7 +122,7 @@ class DeadLetters:
         if isinstance(submission, InvalidInput):
             raise Conflict(f"It cannot be run: {submission.detail}", code="dead_letter_invalid")
 
-        def decide(stored: Stored) -> Change | None:
+        def decide(stored: StoredConversation) -> ConversationChange | None:
             if (why := misuse(submission, stored)) is not None:
                 raise Conflict(f"It cannot be run: {why}", code="dead_letter_invalid")
             return redriven(stored, self._clock())
@@ -203,7 +203,7 @@ class DeadLetters:
             return False, None
         lost = False
 
-        def decide(stored: Stored) -> Change | None:
+        def decide(stored: StoredConversation) -> ConversationChange | None:
             nonlocal lost
             lost = False
             run, now = stored.run, self._clock()
@@ -277,7 +277,7 @@ def _goes_without(run: Run, message: DeadMessage, submission: Submission | Inval
     return (run.finished and not run.dead) or run.redriven > max(message.redriven, sent)
 
 
-def _why(stored: Stored) -> tuple[str, str]:
+def _why(stored: StoredConversation) -> tuple[str, str]:
     run, session = stored.run, stored.session
     if session is not None and session.state is SessionState.ERASED:
         return _NOT_NEEDED, "Its session was erased."

@@ -19,7 +19,7 @@ _BYTES_PER_HELD_TOKEN = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
+class SentInput:
     """What a model call sends.
 
     Attributes:
@@ -50,7 +50,7 @@ class Sent:
         return min(self.at_most(), count_tokens(self.texts, model) + self.frames * _PER_MESSAGE + held)
 
 
-def sent(messages: Sequence[Message], options: Mapping[str, Any], instructions: str, *, held: int) -> Sent:
+def sent(messages: Sequence[Message], options: Mapping[str, Any], instructions: str, *, held: int) -> SentInput:
     """Return what a call sends.
 
     Args:
@@ -64,7 +64,7 @@ def sent(messages: Sequence[Message], options: Mapping[str, Any], instructions: 
     said = max(
         str(options.get("instructions") or ""), instructions, key=lambda text: len(text.encode(errors="surrogatepass"))
     )
-    return Sent((*texts, *tools, said), len(messages) + len(tools), held)
+    return SentInput((*texts, *tools, said), len(messages) + len(tools), held)
 
 
 def texts_of(content: Content) -> Iterable[str]:
@@ -73,14 +73,14 @@ def texts_of(content: Content) -> Iterable[str]:
     return [value if isinstance(value, str) else json.dumps(value, default=str) for value in values if value]
 
 
-def charge_of_answer(bound: Usage, sent: Sent, answered: Sequence[str], model: str) -> Usage:
+def charge_of_answer(bound: Usage, sent: SentInput, answered: Sequence[str], model: str) -> Usage:
     """Return the estimate for a call that was answered without a usage: what was sent and what came, counted."""
     return Usage(
         input_tokens=min(bound.input_tokens, sent.likely(model)), output_tokens=max(1, count_tokens(answered, model))
     )
 
 
-def charge_of_unfinished(bound: Usage, sent: Sent, streamed: Sequence[str] | None, model: str) -> Usage:
+def charge_of_unfinished(bound: Usage, sent: SentInput, streamed: Sequence[str] | None, model: str) -> Usage:
     """Return the estimate for a call that was cancelled or broke off.
 
     A streamed one costs what was sent and what had come, counted; never more than its bound. What a model thinks and

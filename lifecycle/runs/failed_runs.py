@@ -15,7 +15,7 @@ from lifecycle.conversations.directory import Directory
 from lifecycle.conversations.failures import FailedRun, FailedRuns
 from lifecycle.conversations.run import Run, RunState
 from lifecycle.conversations.session import SessionState
-from lifecycle.conversations.store import Change, Conversations, Stored
+from lifecycle.conversations.store import ConversationChange, ConversationStore, StoredConversation
 from lifecycle.conversations.submission import Send, Submission, submission_of
 
 
@@ -51,10 +51,10 @@ class DeadLetter:
     enqueued_at: datetime
 
 
-class FailedRunLetters:
+class FailedRunStore:
     """Lists, redrives and dismisses failed runs."""
 
-    def __init__(self, index: FailedRuns, conversations: Conversations, directory: Directory, clock: Clock) -> None:
+    def __init__(self, index: FailedRuns, conversations: ConversationStore, directory: Directory, clock: Clock) -> None:
         self._index = index
         self._conversations = conversations
         self._directory = directory
@@ -89,7 +89,7 @@ class FailedRunLetters:
         if session_id is None:
             raise _none(run_id)
 
-        def decide(stored: Stored) -> Change | None:
+        def decide(stored: StoredConversation) -> ConversationChange | None:
             run, session = stored.run, stored.session
             if run is None or session is None or session.state is SessionState.ERASED:
                 raise _none(run_id)
@@ -122,16 +122,20 @@ class FailedRunLetters:
             NotFound: There is no such failed run.
         """
         session_id = await self.session_of(workspace, run_id)
-        stored = await self._conversations.load(workspace, session_id, run_id) if session_id else Stored(None, None)
+        stored = (
+            await self._conversations.load(workspace, session_id, run_id)
+            if session_id
+            else StoredConversation(None, None)
+        )
         entry = await self._index.find(stored.run) if stored.run else None
         letter = await self._letter(entry) if entry else None
         if session_id is None or entry is None or letter is None:
             raise _none(run_id)
 
-        def decide(stored: Stored) -> Change | None:
+        def decide(stored: StoredConversation) -> ConversationChange | None:
             if stored.run is None or not stored.run.dead:
                 return None
-            return Change(run=replace(stored.run, last=replace(stored.run.last, dead=False)))
+            return ConversationChange(run=replace(stored.run, last=replace(stored.run.last, dead=False)))
 
         await self._conversations.update(workspace, session_id, run_id, decide)
         await self._index.remove(entry)
@@ -162,7 +166,7 @@ class FailedRunLetters:
         )
 
 
-def redriven(stored: Stored, now: datetime) -> Change | None:
+def redriven(stored: StoredConversation, now: datetime) -> ConversationChange | None:
     """Return the change that queues a failed run again; None where it is not failed.
 
     Raises:
@@ -176,7 +180,9 @@ def redriven(stored: Stored, now: datetime) -> Change | None:
         raise Conflict(msg, code="session_ended")
     times = run.redriven + 1
     event = Event("run.queued", {"run_id": run.id, "redriven": times}, now)
-    return Change(replace(session.counting(pending=1), last_activity=now), runs.requeued(run, times), events=[event])
+    return ConversationChange(
+        replace(session.counting(pending=1), last_activity=now), runs.requeued(run, times), events=[event]
+    )
 
 
 def _none(run_id: str) -> NotFound:

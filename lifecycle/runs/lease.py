@@ -15,8 +15,8 @@ from kernel.journal import Event
 from kernel.tracing import event
 from lifecycle.conversations import run_rules as runs
 from lifecycle.conversations.run import Run, RunState, Stage
-from lifecycle.conversations.session import Held, Kept, Session
-from lifecycle.conversations.store import Change, Conversations, Stored, Turn
+from lifecycle.conversations.session import ProviderConversation, RetainedConversation, Session
+from lifecycle.conversations.store import ConversationChange, ConversationStore, StoredConversation, Turn
 from lifecycle.conversations.transitions import outcome, stage_event
 from lifecycle.runs import spans
 from llmops.facts.model import Call
@@ -37,8 +37,8 @@ class RunLease:
 
     def __init__(
         self,
-        conversations: Conversations,
-        stored: Stored,
+        conversations: ConversationStore,
+        stored: StoredConversation,
         holder: str,
         *,
         clock: Clock,
@@ -91,11 +91,11 @@ class RunLease:
         """All that was said."""
         return self._text
 
-    def say(self, text: str) -> None:
+    def set_stage(self, text: str) -> None:
         """Note a piece of the answer's text; it is told as an event with the next write."""
         self._text += text
 
-    async def tell(self) -> None:
+    async def stream(self) -> None:
         """Write what was said and is not told yet, if anything."""
         async with self._lock:
             if len(self._text) > self.run.last.streamed and not self.lost:
@@ -120,7 +120,7 @@ class RunLease:
         if self.lost:
             raise Unavailable("Another worker took the run over.", code="run_busy")
 
-    async def keep(self, kept: Kept) -> None:
+    async def renew_until(self, kept: RetainedConversation) -> None:
         """Note the conversation with the session before anything is said in it, so that it can be forgotten one day."""
         async with self._lock:
             await self._write(lambda run, now: run, kept=kept)
@@ -142,7 +142,7 @@ class RunLease:
                 work.cancel()
                 return
 
-    async def end(self, step: Step, turns: Sequence[Turn] = (), held: Held | None = None) -> Run:
+    async def end(self, step: Step, turns: Sequence[Turn] = (), held: ProviderConversation | None = None) -> Run:
         """Write how the attempt ended, with the stages not written yet, in one transaction.
 
         A request to cancel that was accepted before wins over the attempt's outcome. When the run was lost, nothing is
@@ -178,12 +178,16 @@ class RunLease:
         return until is not None and until - self._clock() < self._lasts * 2 / 3
 
     async def _write(
-        self, step: Step, turns: Sequence[Turn] = (), held: Held | None = None, kept: Kept | None = None
+        self,
+        step: Step,
+        turns: Sequence[Turn] = (),
+        held: ProviderConversation | None = None,
+        kept: RetainedConversation | None = None,
     ) -> None:
         run = self.run
         written = False
 
-        def decide(stored: Stored) -> Change | None:
+        def decide(stored: StoredConversation) -> ConversationChange | None:
             nonlocal written
             written = False
             if stored.run is None or stored.session is None or not stored.run.held_by(self._holder):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from lifecycle.conversations.directory import Directory
     from lifecycle.conversations.run import Run, RunState
-    from lifecycle.conversations.store import Conversations
+    from lifecycle.conversations.store import ConversationStore
 
 MOST_LOOKED_AT = 200
 """Runs that one page looks at for those in a state, which only the runs themselves know."""
@@ -28,7 +28,7 @@ class RunFilter:
 class RunList:
     """Lists runs; of their long texts there is the beginning."""
 
-    def __init__(self, conversations: Conversations, directory: Directory) -> None:
+    def __init__(self, conversations: ConversationStore, directory: Directory) -> None:
         self._conversations = conversations
         self._directory = directory
 

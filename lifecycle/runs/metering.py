@@ -16,12 +16,12 @@ from lifecycle.runs.costing import PendingCall, metered, refused
 from lifecycle.runs.estimating import sent
 from lifecycle.runs.guard import Guard, GuardPolicy
 from lifecycle.specs.spending import reached
+from llmops.budgets.blocked_runs import APPROVAL
 from llmops.budgets.call_budget import CallBudget
-from llmops.budgets.rules import BudgetBlocked, Charged
-from llmops.budgets.waits import APPROVAL
+from llmops.budgets.rules import BudgetBlocked, CostAttribution
 from llmops.facts.model import Call
 from llmops.spend.pricing import Rates
-from llmops.spend.rates import RateBook
+from llmops.spend.rates import RateStore
 from llmops.spend.usage import Spend, Usage
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ class CallMeter:
         workspace: str,
         live: LiveAgent,
         budget: CallBudget,
-        rates: RateBook,
+        rates: RateStore,
         notes: CallNotes,
         clock: Clock,
         policy: MeterPolicy,
@@ -310,9 +310,9 @@ def estimated(rates: Rates, spec: AgentSpec, model: str, usage: Usage, now: date
     )
 
 
-def charged(run: Run) -> Charged:
+def charged(run: Run) -> CostAttribution:
     """Return who is charged for a run."""
-    return Charged(run.workspace, run.agent, run.session_id, run.id, run.user_id or "")
+    return CostAttribution(run.workspace, run.agent, run.session_id, run.id, run.user_id or "")
 
 
 def _stopped(rung: Rung, percent: int) -> BudgetBlocked:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from agent_framework import ChatResponse, Message
 
 MOST_BYTES = 262_144
-"""What is longer than this is not kept, for it has to fit into the run's row; the run then begins anew."""
+"""What is longer than this is not kept, for it has to fit into the run's row; the run then begins again."""
 
 
 @dataclass(frozen=True, slots=True)

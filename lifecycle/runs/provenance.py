@@ -39,7 +39,7 @@ class Origin:
 
 
 @dataclass(frozen=True, slots=True)
-class Pin:
+class QueuePin:
     """The workspaces that unsigned messages of a queue may name; of one subject only, where it says one."""
 
     queue: str
@@ -47,7 +47,7 @@ class Pin:
     workspaces: frozenset[str]
 
 
-def parse_pins(text: str) -> Sequence[Pin] | None:
+def parse_queue_pins(text: str) -> Sequence[QueuePin] | None:
     """Return the pins of a setting like `agent-runs=acme,contoso agent-runs/billing=finance`; None for no restriction.
 
     Raises:
@@ -55,13 +55,13 @@ def parse_pins(text: str) -> Sequence[Pin] | None:
     """
     if text.strip() == _ANY:
         return None
-    pins: list[Pin] = []
+    pins: list[QueuePin] = []
     for rule in text.split():
         found = _RULE.fullmatch(rule)
         if found is None:
             msg = "rules are QUEUE=WORKSPACE,… or QUEUE/SUBJECT=WORKSPACE,…, with spaces between them; * for any"
             raise ValueError(msg)
-        pins.append(Pin(found["queue"], found["subject"] or "", frozenset(found["names"].split(","))))
+        pins.append(QueuePin(found["queue"], found["subject"] or "", frozenset(found["names"].split(","))))
     return pins
 
 
@@ -81,7 +81,7 @@ class Provenance:
     """
 
     key: str = field(default="", repr=False)
-    pins: Sequence[Pin] | None = None
+    pins: Sequence[QueuePin] | None = None
 
     def check(self, origin: Origin, workspace: str, body: bytes) -> None:
         """Check that a message may name the workspace that its body names.
@@ -100,7 +100,7 @@ class Provenance:
             raise InvalidInput(msg, code="workspace_not_allowed")
 
 
-def _fits(pin: Pin, origin: Origin, workspace: str) -> bool:
+def _fits(pin: QueuePin, origin: Origin, workspace: str) -> bool:
     if pin.queue.casefold() != origin.queue.casefold() or pin.subject not in ("", origin.subject):
         return False
     return workspace in pin.workspaces or _ANY in pin.workspaces

@@ -12,21 +12,23 @@ from lifecycle.conversations import run_rules as runs
 from lifecycle.conversations.directory import Directory
 from lifecycle.conversations.run import Run, RunState
 from lifecycle.conversations.session import SessionState
-from lifecycle.conversations.store import Change, Conversations, Stored
+from lifecycle.conversations.store import ConversationChange, ConversationStore, StoredConversation
 from lifecycle.conversations.transitions import outcome
-from lifecycle.runs.waiters import Waiters
+from lifecycle.runs.waiters import CompletionWaiters
 
 _FIRST_LOOK_S = 0.2
 _LONGEST_LOOK_S = 1.0
 
 
-class RunDesk:
+class RunQueries:
     """Reads and cancels runs by their id."""
 
-    def __init__(self, conversations: Conversations, directory: Directory, notices: Waiters, clock: Clock) -> None:
+    def __init__(
+        self, conversations: ConversationStore, directory: Directory, waiters: CompletionWaiters, clock: Clock
+    ) -> None:
         self._conversations = conversations
         self._directory = directory
-        self._notices = notices
+        self._waiters = waiters
         self._clock = clock
 
     async def get(self, workspace: str, run_id: str) -> Run:
@@ -47,7 +49,7 @@ class RunDesk:
         deadline = loop.time() + within_s
         pause = _FIRST_LOOK_S
         while not run.finished and run.state is not RunState.WAITING and (left := deadline - loop.time()) > 0:
-            await self._notices.wait(run.id, min(pause, left))
+            await self._waiters.wait(run.id, min(pause, left))
             pause = min(pause * 1.5, _LONGEST_LOOK_S)
             run = await self._conversations.run(run.workspace, run.session_id, run.id) or run
         return run
@@ -64,7 +66,7 @@ class RunDesk:
         if place is None:
             raise _no_run(run_id)
 
-        def decide(stored: Stored) -> Change | None:
+        def decide(stored: StoredConversation) -> ConversationChange | None:
             if stored.run is None or stored.session is None or stored.session.state is SessionState.ERASED:
                 raise _no_run(run_id)
             now = self._clock()
@@ -73,7 +75,7 @@ class RunDesk:
             if stored.run.state in (RunState.QUEUED, RunState.WAITING):
                 return outcome(stored.session, stored.run, runs.cancelled(stored.run, now), (), (), now)
             event = Event("run.cancel_requested", {"run_id": run_id}, now)
-            return Change(stored.session, replace(stored.run, cancel_requested=True), events=[event])
+            return ConversationChange(stored.session, replace(stored.run, cancel_requested=True), events=[event])
 
         stored = await self._conversations.update(workspace, place.session_id, run_id, decide)
         if stored.run is None:

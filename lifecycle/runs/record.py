@@ -12,9 +12,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from lifecycle.conversations.run import Attempt, Run, RunState
-from lifecycle.conversations.store import Conversations
-from lifecycle.runs.waiters import Waiters
-from llmops.budgets.holds import Intent
+from lifecycle.conversations.store import ConversationStore
+from lifecycle.runs.waiters import CompletionWaiters
+from llmops.budgets.reservations import Intent
 from llmops.facts.model import AttemptFact, Attribution, Call, Continuation, Ending, Timing
 from llmops.facts.store import Facts
 from llmops.spend.usage import Usage
@@ -55,7 +55,7 @@ def fact_of(run: Run, attempt: Attempt) -> AttemptFact:
 class RunRecorder:
     """Writes the facts of runs, and wakes who waits for them."""
 
-    def __init__(self, facts: Facts, conversations: Conversations, waiters: Waiters) -> None:
+    def __init__(self, facts: Facts, conversations: ConversationStore, waiters: CompletionWaiters) -> None:
         self._facts = facts
         self._conversations = conversations
         self._waiters = waiters

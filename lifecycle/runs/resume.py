@@ -11,11 +11,11 @@ from kernel.journal import Event
 from lifecycle.conversations import run_rules as runs
 from lifecycle.conversations.run import APPROVAL_NEEDED, Run, RunState
 from lifecycle.conversations.session import SessionState
-from lifecycle.conversations.store import Change, Conversations, Stored
+from lifecycle.conversations.store import ConversationChange, ConversationStore, StoredConversation
 from lifecycle.conversations.submission import Send
-from lifecycle.runs.queries import RunDesk
+from lifecycle.runs.queries import RunQueries
 from lifecycle.sessions.pause import SessionPause
-from llmops.budgets.waits import Wait, Waits
+from llmops.budgets.blocked_runs import BudgetWait, BudgetWaits
 
 log = logging.getLogger(__name__)
 
@@ -27,11 +27,16 @@ class RunResume:
     """Resumes waiting runs: each goes on with its session, which queues what it kept in order."""
 
     def __init__(
-        self, waits: Waits, conversations: Conversations, desk: RunDesk, pause: SessionPause, clock: Clock
+        self,
+        waits: BudgetWaits,
+        conversations: ConversationStore,
+        run_queries: RunQueries,
+        pause: SessionPause,
+        clock: Clock,
     ) -> None:
         self._waits = waits
         self._conversations = conversations
-        self._desk = desk
+        self._run_queries = run_queries
         self._pause = pause
         self._clock = clock
         self._wanted: set[str] = set()
@@ -48,9 +53,9 @@ class RunResume:
             Conflict: It is finished.
             Unavailable: The broker did not accept the message; the timer sends it, or the same call.
         """
-        run = await self._desk.get(workspace, run_id)
+        run = await self._run_queries.get(workspace, run_id)
 
-        def decide(stored: Stored) -> Change | None:
+        def decide(stored: StoredConversation) -> ConversationChange | None:
             session = stored.session
             if stored.run is None or session is None or session.state is SessionState.ERASED:
                 raise NotFound(f"There is no run {run_id!r}.", code="run_not_found")
@@ -62,11 +67,11 @@ class RunResume:
             if run.state is not RunState.WAITING or run.dispatch.approved or undecided:
                 return None
             granted = Event("approval.granted", {"run_id": run_id} | ({"by": by} if by else {}), self._clock())
-            return Change(session, runs.approved(run), events=[granted])
+            return ConversationChange(session, runs.approved(run), events=[granted])
 
         await self._conversations.update(workspace, run.session_id, run_id, decide)
         await self._pause.resume(workspace, run.session_id, send)
-        return await self._desk.get(workspace, run_id)
+        return await self._run_queries.get(workspace, run_id)
 
     async def resume_all(self, send: Send) -> int:
         """Resume every run whose budgets have room again, in all workspaces, and return how many."""
@@ -113,14 +118,14 @@ class RunResume:
             self._wanted.discard(workspace)
             del self._tasks[workspace]
 
-    async def _tried(self, wait: Wait, etag: str, send: Send) -> bool:
+    async def _tried(self, wait: BudgetWait, etag: str, send: Send) -> bool:
         try:
             return await self._resumed(wait, etag, send)
         except AppError as error:
             log.warning("run %s not resumed: %s", wait.who.run_id, error.code, extra={"event": "run.not_resumed"})
             return False
 
-    async def _resumed(self, wait: Wait, etag: str, send: Send) -> bool:
+    async def _resumed(self, wait: BudgetWait, etag: str, send: Send) -> bool:
         """Resume the run if there is room and return whether it was; its entry goes last, or nobody would try again."""
         who = wait.who
         stored = await self._conversations.load(who.workspace, who.session_id, who.run_id)

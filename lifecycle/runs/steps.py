@@ -14,7 +14,7 @@ from typing import Any
 
 from kernel.clock import Clock
 from lifecycle.conversations.run import Run
-from lifecycle.runs.queries import RunDesk
+from lifecycle.runs.queries import RunQueries
 from lifecycle.runs.record import fact_of, over
 from llmops.facts.model import AttemptFact, Call, Ending, ToolCall
 from llmops.facts.store import Facts
@@ -66,8 +66,8 @@ class Step:
 class RunSteps:
     """Reads the steps of runs."""
 
-    def __init__(self, desk: RunDesk, facts: Facts, clock: Clock) -> None:
-        self._desk = desk
+    def __init__(self, run_queries: RunQueries, facts: Facts, clock: Clock) -> None:
+        self._run_queries = run_queries
         self._facts = facts
         self._clock = clock
 
@@ -77,7 +77,7 @@ class RunSteps:
         Raises:
             NotFound: There is no such run.
         """
-        run = await self._desk.get(workspace, run_id)
+        run = await self._run_queries.get(workspace, run_id)
         last = run.finished_at or self._clock()
         kept = await self._facts.of_run(workspace, run.agent, run.id, run.created_at, last)
         return steps(run, [each.fact for each in kept if not each.fact.judge])

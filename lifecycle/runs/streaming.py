@@ -18,7 +18,7 @@ TELL_EVERY_S = 0.25
 """How long there is at least between two writes of a run's text."""
 
 
-async def told_on_the_way(
+async def stream_updates(
     stream: ResponseStream[AgentResponseUpdate, AgentResponse[Any]], lease: RunLease
 ) -> AgentResponse[Any]:
     """Return the response once the stream has ended; its text is written to the session's events on the way.
@@ -30,7 +30,7 @@ async def told_on_the_way(
     teller = asyncio.create_task(_tell(lease, ended))
     try:
         async for update in stream:
-            lease.say(update.text)
+            lease.set_stage(update.text)
         return await stream.get_final_response()
     finally:
         ended.set()
@@ -40,7 +40,7 @@ async def told_on_the_way(
 async def _tell(lease: RunLease, ended: asyncio.Event) -> None:
     while not ended.is_set():
         try:
-            await lease.tell()
+            await lease.stream()
         except AppError as error:
             log.warning("text not told yet: %s", error.code, extra={"event": "run.delta_unavailable"})
         try:

@@ -18,8 +18,8 @@ from lifecycle.conversations.directory import Directory, RunPlace
 from lifecycle.conversations.dispatch import may_have_overtaken, misuse
 from lifecycle.conversations.priority import Priority, check_priority
 from lifecycle.conversations.run import NOT_QUEUED, Dispatch, Run, RunInput, RunState, Times
-from lifecycle.conversations.session import IDLE_TIMEOUT, Limits, Session, Terms
-from lifecycle.conversations.store import Change, Conversations, Stored
+from lifecycle.conversations.session import IDLE_TIMEOUT, Limits, Session, SessionTerms
+from lifecycle.conversations.store import ConversationChange, ConversationStore, StoredConversation
 from lifecycle.conversations.submission import RunRequest, Send, Submission, submission_of
 from lifecycle.conversations.transitions import session_ended, state_event
 from lifecycle.registry.catalog import Agent, Catalog, disabled
@@ -50,13 +50,13 @@ class SubmitPolicy:
     agent_trust: timedelta
 
 
-class Intake:
+class RunSubmission:
     """Stores runs before anything else happens to them."""
 
     def __init__(
         self,
         catalog: Catalog,
-        conversations: Conversations,
+        conversations: ConversationStore,
         directory: Directory,
         start: SessionStart,
         *,
@@ -111,7 +111,7 @@ class Intake:
             raise
         return accepted
 
-    async def stored(self, submission: Submission, found: Stored) -> Stored:
+    async def stored(self, submission: Submission, found: StoredConversation) -> StoredConversation:
         """Return the run of a message with its session, stored first where nobody has done that.
 
         Raises:
@@ -129,7 +129,7 @@ class Intake:
             raise InvalidInput(why, code="invalid_message")
         return found
 
-    async def overtaken(self, stored: Stored) -> Sequence[Submission]:
+    async def overtaken(self, stored: StoredConversation) -> Sequence[Submission]:
         """Return the messages of runs that were accepted before this one and are still queued, in order."""
         session, run = stored.session, stored.run
         if session is None or run is None or not may_have_overtaken(stored):
@@ -138,7 +138,9 @@ class Intake:
         earlier = [each async for each in found if each.number < run.number]
         return [submission_of(each) for each in sorted(earlier, key=lambda each: each.number)]
 
-    async def accept(self, agent: Agent, request: RunRequest, run_id: str, session: Stored | None = None) -> Accepted:
+    async def accept(
+        self, agent: Agent, request: RunRequest, run_id: str, session: StoredConversation | None = None
+    ) -> Accepted:
         """Store the run without queueing it; `session` is the one it asks for, where that was read before."""
         workspace = agent.workspace
         session = session or await self._known(workspace, request.session_id)
@@ -160,10 +162,10 @@ class Intake:
             msg = "This idempotency key was used before, for a different request."
             raise Conflict(msg, code="idempotency_conflict")
         # A run whose place is new has no row yet, so there is nothing to read.
-        known = (session or Stored(None, None)) if new else None
+        known = (session or StoredConversation(None, None)) if new else None
         created = False
 
-        def decide(stored: Stored) -> Change | None:
+        def decide(stored: StoredConversation) -> ConversationChange | None:
             nonlocal created
             created = stored.run is None
             if stored.run is not None:
@@ -195,7 +197,9 @@ class Intake:
         if (await self._conversations.load(agent.workspace, claimed_session_id)).session is None:
             await self._start.enter(self._new_session(agent, claimed_session_id, request, now))
 
-    async def _looked_up(self, workspace: str, name: str, request: RunRequest) -> tuple[Agent, Stored | None]:
+    async def _looked_up(
+        self, workspace: str, name: str, request: RunRequest
+    ) -> tuple[Agent, StoredConversation | None]:
         """Return the agent and the session that the request names."""
         recent = self._catalog.recent(workspace, name, self._policy.agent_trust)
         if recent is not None and recent.declaration.enabled and request.session_id and not request.pin_version:
@@ -205,10 +209,10 @@ class Intake:
             return await self._usable_agent(workspace, name), known
         return await asyncio.gather(self._usable_agent(workspace, name), self._known(workspace, request.session_id))
 
-    async def _known(self, workspace: str, session_id: str | None) -> Stored | None:
+    async def _known(self, workspace: str, session_id: str | None) -> StoredConversation | None:
         return None if session_id is None else await self._conversations.load(workspace, session_id)
 
-    async def _check(self, stored: Stored, agent: Agent, request: RunRequest, run_id: str) -> None:
+    async def _check(self, stored: StoredConversation, agent: Agent, request: RunRequest, run_id: str) -> None:
         """Check that the session takes the run, unless it has taken it before."""
         if stored.session is None:
             return
@@ -230,7 +234,7 @@ class Intake:
             raise disabled(agent)
         return agent
 
-    def _ended_by_now(self, session: Session | None, agent: Agent, request: RunRequest) -> Change | None:
+    def _ended_by_now(self, session: Session | None, agent: Agent, request: RunRequest) -> ConversationChange | None:
         """Return the change that ends a session whose time is over, though no timer has come by yet."""
         if session is None:
             return None
@@ -252,7 +256,7 @@ class Intake:
             request.user_id,
             created_at=now,
             last_activity=now,
-            terms=Terms(
+            terms=SessionTerms(
                 limits=Limits(idle_timeout_s=float(own)) if short and own is not None else Limits(),
                 pin=agent.declaration.pin if request.pin_version else None,
                 priority=request.priority or Priority.NORMAL,
@@ -265,15 +269,15 @@ class Intake:
         Another request for the same run may have sent its message, or be about to: the last one that fails says so.
         """
 
-        def decide(stored: Stored) -> Change | None:
+        def decide(stored: StoredConversation) -> ConversationChange | None:
             if stored.session is None or stored.run is None or not runs.needs_message(stored.run):
                 return None
             now, unsent = self._clock(), runs.unsent(stored.run)
             if unsent.dispatch.unsent < unsent.dispatch.sends:
-                return Change(run=unsent)
+                return ConversationChange(run=unsent)
             lost = runs.failed(unsent, Unavailable(error.detail, code=NOT_QUEUED), now)
             event = Event("run.stage", {"run_id": run.id, "stage": lost.stage, "code": NOT_QUEUED}, now)
-            return Change(stored.session.counting(pending=-1), lost, events=[event])
+            return ConversationChange(stored.session.counting(pending=-1), lost, events=[event])
 
         await self._conversations.update(run.workspace, run.session_id, run.id, decide)
 
@@ -285,7 +289,7 @@ def _check_session(session: Session, agent: Agent, request: RunRequest) -> None:
 
 def _queued(
     agent: Agent, request: RunRequest, run_id: str, session: Session | None, started: Session, now: datetime
-) -> Change:
+) -> ConversationChange:
     """Return the change that takes up the run: on the queue from now on, or kept if its session is on hold."""
     events: list[Event] = []
     if session is None:
@@ -310,31 +314,31 @@ def _queued(
         Dispatch(session.priority, session.runs + 1, traceparent=traceparent()),
     )
     if session.on_hold:
-        run = runs.kept(run)
+        run = runs.deferred(run)
         events.append(Event("run.waiting", {"run_id": run_id, "reason": session.pause_reason}, now))
     else:
         events.append(Event("run.queued", {"run_id": run_id}, now))
     session = replace(session.counting(runs=1, pending=1), last_activity=now)
-    return Change(session, run, events=events)
+    return ConversationChange(session, run, events=events)
 
 
 def _ensure(agent: Agent) -> Ensure:
     return Ensure(new_id(), agent.declaration.revision, agent.declaration.spec)
 
 
-def _resubmitted(stored: Stored, run: Run) -> Change | None:
+def _resubmitted(stored: StoredConversation, run: Run) -> ConversationChange | None:
     """Have the run's message sent once more where it may not be on the queue; leave any other run as it is."""
     if stored.session is None:
         return None
     if runs.needs_message(run):
-        return Change(run=runs.sending(run))
+        return ConversationChange(run=runs.sending(run))
     if not run.never_queued:
         return None
     sessions.check_usable(stored.session, run.agent, run.user_id)
     event = Event("run.queued", {"run_id": run.id}, run.created_at)
     again = runs.sending(runs.requeued(run, run.redriven))
-    again = runs.kept(again) if stored.session.on_hold else again
-    return Change(stored.session.counting(pending=1), again, events=[event])
+    again = runs.deferred(again) if stored.session.on_hold else again
+    return ConversationChange(stored.session.counting(pending=1), again, events=[event])
 
 
 async def _nothing() -> None:

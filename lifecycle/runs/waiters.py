@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 
-class Waiters:
+class CompletionWaiters:
     """Wakes who waits for a run. Who waits elsewhere is not told; so a wait is always bounded."""
 
     def __init__(self) -> None:

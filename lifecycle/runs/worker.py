@@ -14,21 +14,21 @@ from kernel.ids import new_id
 from lifecycle.approvals.gate import ApprovalPending
 from lifecycle.conversations import accounting, dispatch
 from lifecycle.conversations import run_rules as runs
-from lifecycle.conversations.dispatch import Verdict
+from lifecycle.conversations.dispatch import DispatchDecision
 from lifecycle.conversations.run import Answer, Run, RunState, Stage
 from lifecycle.conversations.session import Session, SessionState
-from lifecycle.conversations.store import Change, Conversations, Stored, Turn
+from lifecycle.conversations.store import ConversationChange, ConversationStore, StoredConversation, Turn
 from lifecycle.conversations.submission import Submission
 from lifecycle.conversations.transitions import outcome, stage_event
 from lifecycle.registry.signals import AgentSignals
 from lifecycle.runs import attempt as attempts
 from lifecycle.runs import spans
-from lifecycle.runs.attempt import AttemptMaker, Prepared, RunAttempt
-from lifecycle.runs.blocked import Blocked, BlockedRuns
+from lifecycle.runs.attempt import AttemptFactory, Prepared, RunAttempt
+from lifecycle.runs.blocked import Blocked, WaitingRuns
 from lifecycle.runs.lease import RunLease
 from lifecycle.runs.record import RunRecorder, over
 from lifecycle.runs.requeue import Requeue
-from lifecycle.runs.submit import Intake
+from lifecycle.runs.submit import RunSubmission
 from llmops.budgets.rules import BudgetBlocked
 
 log = logging.getLogger(__name__)
@@ -58,11 +58,11 @@ class RunWorker:
 
     def __init__(
         self,
-        conversations: Conversations,
-        intake: Intake,
-        attempts: AttemptMaker,
+        conversations: ConversationStore,
+        intake: RunSubmission,
+        attempts: AttemptFactory,
         recorder: RunRecorder,
-        blocked: BlockedRuns,
+        blocked: WaitingRuns,
         clock: Clock,
         policy: RunPolicy,
     ) -> None:
@@ -117,13 +117,15 @@ class RunWorker:
             spans.claimed(claimed.lease.run)
             return await self._attempt(claimed, signals, requeue, last_delivery=last_delivery)
 
-    async def _claim(self, stored: Stored, submission: Submission, requeue: Requeue | None) -> Claimed | Run:
+    async def _claim(
+        self, stored: StoredConversation, submission: Submission, requeue: Requeue | None
+    ) -> Claimed | Run:
         """Return a claimed run, or the run if it is finished or it is not its turn."""
         give_up = self._clock() + self._policy.lease * 2
         holder = new_id()
         prepared = await self._prepared(stored, submission.call)
         while True:
-            turn = _Turn(holder, submission.call, prepared, await self._recorded(stored), self._policy.lease)
+            turn = _Delivery(holder, submission.call, prepared, await self._recorded(stored), self._policy.lease)
             before = stored.run
             if before is None:
                 raise NotFound
@@ -135,11 +137,11 @@ class RunWorker:
                 known=stored,
             )
             run = stored.run
-            if turn.verdict is Verdict.AGAIN:
+            if turn.verdict is DispatchDecision.AGAIN:
                 continue
-            if turn.verdict is Verdict.PAUSE and run is not None and requeue is not None:
+            if turn.verdict is DispatchDecision.PAUSE and run is not None and requeue is not None:
                 await requeue.send(run)
-            if run is None or run.finished or turn.verdict is not Verdict.RUN:
+            if run is None or run.finished or turn.verdict is not DispatchDecision.RUN:
                 return run or before
             if run.held_by(holder):
                 if run.lost is not None:
@@ -155,15 +157,15 @@ class RunWorker:
             await asyncio.sleep(self._policy.look_every.total_seconds())
             stored = await self._conversations.load(run.workspace, run.session_id, run.id)
 
-    async def _prepared(self, stored: Stored, call: int) -> Prepared:
+    async def _prepared(self, stored: StoredConversation, call: int) -> Prepared:
         run, session, now = stored.run, stored.session, self._clock()
         if run is None or session is None or run.finished or runs.busy_until(run, now):
             return Prepared()
-        if dispatch.verdict(session, run, call, now) is not Verdict.RUN:
+        if dispatch.decide(session, run, call, now) is not DispatchDecision.RUN:
             return Prepared()
         return await self._attempts.prepare(stored)
 
-    async def _recorded(self, stored: Stored) -> frozenset[int]:
+    async def _recorded(self, stored: StoredConversation) -> frozenset[int]:
         """Record the attempts that are over before another one is begun; return which they are."""
         run = stored.run
         if run is None or run.finished or run.attempt == 0 or not any(over(run)):
@@ -171,7 +173,7 @@ class RunWorker:
         await self._recorder.record(run)
         return frozenset(attempt.number for attempt in over(run))
 
-    def _lease(self, stored: Stored, holder: str) -> RunLease:
+    def _lease(self, stored: StoredConversation, holder: str) -> RunLease:
         policy = self._policy
         return RunLease(
             self._conversations,
@@ -213,10 +215,10 @@ class RunWorker:
 
     async def _answered(self, lease: RunLease, attempt: RunAttempt, answer: Answer) -> Run:
         now = self._clock()
-        said = (("user", attempts.told(lease.run)), ("assistant", answer.text))
+        said = (("user", attempts.user_message(lease.run)), ("assistant", answer.text))
         turns = [Turn(role, text, lease.run.id, now) for role, text in said]
         effort = attempt.effort
-        held = attempt.held_after(lease.session.turns + len(turns))
+        held = attempt.provider_conversation_after(lease.session.turns + len(turns))
         run = await lease.end(lambda run, now: runs.answered(run, effort, answer, now), turns, held)
         return await self._ended(lease, attempt, run)
 
@@ -224,7 +226,7 @@ class RunWorker:
         """Have the run wait until there is room in its budgets, or its tool calls are decided; its session with it."""
         asked = await self._blocked.enter(lease.run, attempt, error)  # before it waits, or nobody would find it
         effort, progress = attempt.effort, attempt.progress
-        held = attempt.held_after_failure(error)
+        held = attempt.provider_conversation_after_failure(error)
         ids = [approval.id for approval in asked]
         run = await lease.end(lambda run, now: runs.blocked(run, effort, error, progress, now, ids), held=held)
         run = await self._ended(lease, attempt, run)
@@ -261,7 +263,7 @@ class RunWorker:
                 return runs.released(run, effort, error, now, due)
             return runs.failed(run, error, now, effort, dead=error.retriable)
 
-        run = await lease.end(step, held=attempt.held_after_failure(error))
+        run = await lease.end(step, held=attempt.provider_conversation_after_failure(error))
         run = await self._ended(lease, attempt, run)
         if lease.lost:
             return run
@@ -291,7 +293,7 @@ class Claimed:
 
 
 @dataclass(slots=True)
-class _Turn:
+class _Delivery:
     """Decides whether a run whose message has come is claimed.
 
     Attributes:
@@ -308,15 +310,15 @@ class _Turn:
     prepared: Prepared
     recorded: frozenset[int]
     lease: timedelta
-    verdict: Verdict = Verdict.RUN
+    verdict: DispatchDecision = DispatchDecision.RUN
 
-    def decided(self, clock: Clock, stored: Stored) -> Change | None:
+    def decided(self, clock: Clock, stored: StoredConversation) -> ConversationChange | None:
         """Return the change as of now."""
         return self.decide(stored, clock())
 
-    def decide(self, stored: Stored, now: datetime) -> Change | None:
+    def decide(self, stored: StoredConversation, now: datetime) -> ConversationChange | None:
         """Return the change that claims the run, keeps it for later or gives it up; None where nothing is to change."""
-        self.verdict = Verdict.RUN
+        self.verdict = DispatchDecision.RUN
         if stored.run is None or stored.session is None:
             raise NotFound
         session, run = stored.session, stored.run
@@ -326,20 +328,20 @@ class _Turn:
             return None
         if run.cancel_requested:
             return outcome(session, run, runs.cancelled(run, now), (), (), now)
-        self.verdict = dispatch.verdict(session, run, self.call, now)
+        self.verdict = dispatch.decide(session, run, self.call, now)
         match self.verdict:
-            case Verdict.KEEP:
+            case DispatchDecision.KEEP:
                 return dispatch.kept(session, run, now)
-            case Verdict.EXPIRE:
+            case DispatchDecision.EXPIRE:
                 return dispatch.expired(session, run, now)
-            case Verdict.RUN:
+            case DispatchDecision.RUN:
                 return self._claim(session, run, now)
             case _:
                 return None
 
-    def _claim(self, session: Session, run: Run, now: datetime) -> Change | None:
+    def _claim(self, session: Session, run: Run, now: datetime) -> ConversationChange | None:
         if run.attempt and not {attempt.number for attempt in over(run)} <= self.recorded:
-            self.verdict = Verdict.AGAIN
+            self.verdict = DispatchDecision.AGAIN
             return None
         fits = self.prepared.turns == session.turns and run.attempt == 0
         claimed = runs.claimed(run, self.holder, now, self.lease, self.call, self.prepared.call if fits else None)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from kernel.clock import Clock, hour_bucket
-from kernel.due import DueIndex, Entry
+from kernel.due_index import DueIndex, Entry
 from kernel.errors import Conflict, NotFound
 from lifecycle.conversations import run_rules as runs
 from lifecycle.conversations.directory import Directory
@@ -16,7 +16,7 @@ from lifecycle.conversations.pins import Pins
 from lifecycle.conversations.run import Run, RunState
 from lifecycle.conversations.session import BY_REQUEST, IDLE_TIMEOUT, Session, SessionState
 from lifecycle.conversations.session_rules import next_look, overdue
-from lifecycle.conversations.store import Change, Conversations, Stored
+from lifecycle.conversations.store import ConversationChange, ConversationStore, StoredConversation
 from lifecycle.conversations.transitions import outcome, session_ended
 
 Record = Callable[[Run], Awaitable[None]]
@@ -31,7 +31,7 @@ class SessionEnd:
 
     def __init__(
         self,
-        conversations: Conversations,
+        conversations: ConversationStore,
         directory: Directory,
         pins: Pins,
         due: DueIndex,
@@ -58,7 +58,7 @@ class SessionEnd:
             Conflict: A run of it is not finished.
         """
 
-        def decide(stored: Stored) -> Change | None:
+        def decide(stored: StoredConversation) -> ConversationChange | None:
             if stored.session is None or stored.session.state is SessionState.ERASED:
                 msg = f"There is no session {session_id!r}."
                 raise NotFound(msg, code="session_not_found")
@@ -108,13 +108,13 @@ class SessionEnd:
             await self._due.add(entry.workspace, entry.name, due, entry.note)
             await self._due.drop(entry.workspace, entry.name, entry.hour)
 
-    async def _end(self, session: Session, reason: str, now: datetime) -> Stored:
+    async def _end(self, session: Session, reason: str, now: datetime) -> StoredConversation:
         """End the session unless it turns out to be in use."""
         if reason == IDLE_TIMEOUT and session.pending:
             # Runs whose message never came, or came to a worker that died for good: nothing else will finish them.
             await self._lose_runs(session)
 
-        def decide(stored: Stored) -> Change | None:
+        def decide(stored: StoredConversation) -> ConversationChange | None:
             if stored.session is None or stored.session.over:
                 return None
             why = overdue(stored.session, now, self._idle_after)
@@ -139,7 +139,7 @@ class SessionEnd:
             if stored.run is not None and stored.run.finished:
                 await self._record(stored.run)
 
-    def _lose(self, stored: Stored) -> Change | None:
+    def _lose(self, stored: StoredConversation) -> ConversationChange | None:
         now = self._clock()
         if stored.session is None or stored.run is None or stored.run.finished or runs.busy_until(stored.run, now):
             return None

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
 from kernel.clock import Clock
-from kernel.due import DueIndex, Entry
+from kernel.due_index import DueIndex, Entry
 from kernel.errors import AppError, NotFound, Unavailable
 from kernel.journal import Event, Journal
 from lifecycle.conversations import run_rules as runs
@@ -21,12 +21,12 @@ from lifecycle.conversations.directory import Directory
 from lifecycle.conversations.run import Run, RunState
 from lifecycle.conversations.session import Receipt, Session, SessionState
 from lifecycle.conversations.session_rules import erased, erasing
-from lifecycle.conversations.store import Change, Conversations, Stored
+from lifecycle.conversations.store import ConversationChange, ConversationStore, StoredConversation
 from lifecycle.registry.providers import Providers
 from lifecycle.sessions.end import Record
 from llmops.budgets.call_budget import BudgetService
 from llmops.evaluation.scoring import Score
-from llmops.facts.forgetting import RunForgetting
+from llmops.facts.forgetting import RunRedaction
 
 log = logging.getLogger(__name__)
 
@@ -42,13 +42,13 @@ class SessionErasure:
 
     def __init__(
         self,
-        conversations: Conversations,
+        conversations: ConversationStore,
         directory: Directory,
         due: DueIndex,
         *,
         providers: Providers,
-        forgetting: RunForgetting,
-        treasury: BudgetService,
+        forgetting: RunRedaction,
+        budget_service: BudgetService,
         forget_waiting: ForgetWaiting,
         journal: Journal,
         record: Record,
@@ -59,7 +59,7 @@ class SessionErasure:
         self._due = due
         self._providers = providers
         self._forgetting = forgetting
-        self._treasury = treasury
+        self._budget_service = budget_service
         self._forget_waiting = forget_waiting
         self._journal = journal
         self._record = record
@@ -100,10 +100,10 @@ class SessionErasure:
         await self._due.drop(entry.workspace, entry.name, entry.hour)
         return condemned
 
-    def _condemn(self, stored: Stored) -> Change | None:
+    def _condemn(self, stored: StoredConversation) -> ConversationChange | None:
         if stored.session is None or stored.session.state is SessionState.ERASED:
             return None
-        return Change(erasing(stored.session, self._clock()))
+        return ConversationChange(erasing(stored.session, self._clock()))
 
     async def _stop_runs(self, session: Session) -> None:
         """Have the workers stop that run something of the session, and wait a little for them."""
@@ -150,10 +150,10 @@ class SessionErasure:
     async def _given_up(self, run: Run) -> Run:
         """Return the run, ended if its worker died, once what its attempts did is recorded."""
 
-        def decide(stored: Stored) -> Change | None:
+        def decide(stored: StoredConversation) -> ConversationChange | None:
             if stored.run is None or stored.run.finished or runs.busy_until(stored.run, self._clock()):
                 return None
-            return Change(run=runs.cancelled(stored.run, self._clock()))
+            return ConversationChange(run=runs.cancelled(stored.run, self._clock()))
 
         stored = await self._conversations.update(run.workspace, run.session_id, run.id, decide)
         run = stored.run or run
@@ -182,19 +182,21 @@ class SessionErasure:
         workspace = run.workspace
         await self._forget_waiting(workspace, run.id)
         # Reservations of the dead become lines one day: now, rather than after the user is forgotten.
-        await self._treasury.free(workspace, run.id, run.attempt + 1)
+        await self._budget_service.free(workspace, run.id, run.attempt + 1)
         last = run.finished_at or self._clock()
-        return await self._forgetting.forget(workspace, run.agent, run.id, run.created_at, last)
+        return await self._forgetting.redact(workspace, run.agent, run.id, run.created_at, last)
 
-    async def _note(self, session: Session, after: Session) -> Stored:
-        return await self._conversations.update(session.workspace, session.id, None, lambda _: Change(after))
+    async def _note(self, session: Session, after: Session) -> StoredConversation:
+        return await self._conversations.update(
+            session.workspace, session.id, None, lambda _: ConversationChange(after)
+        )
 
 
 def _plain(score: Score | None) -> Score | None:
     return score and replace(score, reasons={}, pending=())
 
 
-def _cancel(stored: Stored) -> Change | None:
+def _cancel(stored: StoredConversation) -> ConversationChange | None:
     if stored.run is None or stored.run.finished or stored.run.cancel_requested:
         return None
-    return Change(run=replace(stored.run, cancel_requested=True))
+    return ConversationChange(run=replace(stored.run, cancel_requested=True))

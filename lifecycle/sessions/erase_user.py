@@ -17,13 +17,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from kernel.clock import Clock, hour_bucket, rfc3339
-from kernel.due import DueIndex
+from kernel.due_index import DueIndex
 from kernel.errors import AppError, NotFound
 from kernel.journal import Event, Journal
-from lifecycle.configuration.users import Users
+from lifecycle.configuration.user_preferences import UserPreferenceStore
 from lifecycle.conversations.directory import Directory, RunEntry
 from lifecycle.conversations.session import SessionState
-from lifecycle.conversations.store import Change, Conversations, Stored
+from lifecycle.conversations.store import ConversationChange, ConversationStore, StoredConversation
 from lifecycle.sessions.erase import SessionErasure
 
 log = logging.getLogger(__name__)
@@ -55,9 +55,9 @@ class UserErasure:
     def __init__(
         self,
         sessions: SessionErasure,
-        conversations: Conversations,
+        conversations: ConversationStore,
         directory: Directory,
-        users: Users,
+        users: UserPreferenceStore,
         due: DueIndex,
         journal: Journal,
         clock: Clock,
@@ -151,10 +151,10 @@ class UserErasure:
         if stored.run is None or erased:
             return 0
 
-        def decide(stored: Stored) -> Change | None:
+        def decide(stored: StoredConversation) -> ConversationChange | None:
             if stored.run is None or stored.run.user_id != user_id:
                 return None
-            return Change(run=replace(stored.run, input=replace(stored.run.input, user_id=None)))
+            return ConversationChange(run=replace(stored.run, input=replace(stored.run.input, user_id=None)))
 
         await self._conversations.update(workspace, entry.session_id, entry.run_id, decide)
         await self._sessions.forget_asker(stored.run)

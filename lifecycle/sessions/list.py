@@ -12,7 +12,7 @@ from lifecycle.conversations.session import SessionState
 if TYPE_CHECKING:
     from lifecycle.conversations.directory import Directory
     from lifecycle.conversations.session import Session
-    from lifecycle.conversations.store import Conversations
+    from lifecycle.conversations.store import ConversationStore
 
 MOST_LOOKED_AT = 200
 """Sessions that one page looks at for those in a state, which only the sessions themselves know."""
@@ -30,7 +30,7 @@ class Filter:
 class SessionList:
     """Lists sessions."""
 
-    def __init__(self, conversations: Conversations, directory: Directory) -> None:
+    def __init__(self, conversations: ConversationStore, directory: Directory) -> None:
         self._conversations = conversations
         self._directory = directory
 

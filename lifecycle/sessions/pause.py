@@ -7,13 +7,13 @@ from datetime import timedelta
 from functools import partial
 
 from kernel.clock import Clock
-from kernel.due import DueIndex
+from kernel.due_index import DueIndex
 from kernel.errors import AppError, Conflict, NotFound
 from lifecycle.conversations import run_rules as runs
 from lifecycle.conversations import session_rules as sessions
 from lifecycle.conversations.run import RunState
 from lifecycle.conversations.session import Session, SessionState
-from lifecycle.conversations.store import Change, Conversations, Stored
+from lifecycle.conversations.store import ConversationChange, ConversationStore, StoredConversation
 from lifecycle.conversations.submission import Send, submission_of
 from lifecycle.conversations.transitions import state_event
 
@@ -33,7 +33,7 @@ class SessionPause:
     that was cut short is finished by the timer; a message it sent twice finds a run that has been taken.
     """
 
-    def __init__(self, conversations: Conversations, due: DueIndex, clock: Clock) -> None:
+    def __init__(self, conversations: ConversationStore, due: DueIndex, clock: Clock) -> None:
         self._conversations = conversations
         self._due = due
         self._clock = clock
@@ -46,12 +46,12 @@ class SessionPause:
             Conflict: It has ended.
         """
 
-        def decide(stored: Stored) -> Change | None:
+        def decide(stored: StoredConversation) -> ConversationChange | None:
             session = _open(stored, session_id)
             if session.state is SessionState.PAUSED:
                 return None
             after = sessions.paused(session, reason)
-            return Change(after, events=[state_event(after, self._clock(), reason)])
+            return ConversationChange(after, events=[state_event(after, self._clock(), reason)])
 
         return _session(await self._conversations.update(workspace, session_id, None, decide), session_id)
 
@@ -68,13 +68,13 @@ class SessionPause:
             return session
         await self._due.add(workspace, session_id, self._clock(), session.agent)
 
-        def decide(stored: Stored) -> Change | None:
+        def decide(stored: StoredConversation) -> ConversationChange | None:
             session = _open(stored, session_id)
             if session.state not in (SessionState.PAUSED, SessionState.WAITING):
                 return None
             now = self._clock()
             after = sessions.resumed(session, now)
-            return Change(after, events=[state_event(after, now)])
+            return ConversationChange(after, events=[state_event(after, now)])
 
         await self._conversations.update(workspace, session_id, None, decide)
         await self.queue_kept(workspace, session_id, send)
@@ -127,25 +127,25 @@ class SessionPause:
             await send(submission_of(run))
 
 
-def _called(stored: Stored, resumed: Session) -> Change | None:
+def _called(stored: StoredConversation, resumed: Session) -> ConversationChange | None:
     """Note that the run was queued by the resumption, unless that is known or the session is on hold again."""
     session, run = stored.session, stored.run
     if session is None or run is None or not session.resuming or session.resumes != resumed.resumes:
         return None
     if run.finished or run.call >= resumed.resumes:
         return None
-    return Change(run=runs.called(run, resumed.resumes))
+    return ConversationChange(run=runs.called(run, resumed.resumes))
 
 
-def _done(stored: Stored, resumed: Session) -> Change | None:
+def _done(stored: StoredConversation, resumed: Session) -> ConversationChange | None:
     """Note that everything was queued, unless a run came that was not looked at."""
     session = stored.session
     if session is None or not session.resuming or (session.resumes, session.runs) != (resumed.resumes, resumed.runs):
         return None
-    return Change(sessions.settled(session))
+    return ConversationChange(sessions.settled(session))
 
 
-def _open(stored: Stored, session_id: str) -> Session:
+def _open(stored: StoredConversation, session_id: str) -> Session:
     session = _session(stored, session_id)
     if session.over:
         msg = f"Session {session_id!r} has ended ({session.end_reason}); start a new one."
@@ -153,7 +153,7 @@ def _open(stored: Stored, session_id: str) -> Session:
     return session
 
 
-def _session(stored: Stored, session_id: str) -> Session:
+def _session(stored: StoredConversation, session_id: str) -> Session:
     if stored.session is None or stored.session.state is SessionState.ERASED:
         raise NotFound(f"There is no session {session_id!r}.", code="session_not_found")
     return stored.session

@@ -12,23 +12,23 @@ from kernel.ids import new_id
 from lifecycle.configuration.preferences import Preferences, preferring
 from lifecycle.conversations import session_rules as sessions
 from lifecycle.conversations.priority import Priority
-from lifecycle.conversations.session import Limits, Session, Terms
-from lifecycle.conversations.store import Change, Stored
+from lifecycle.conversations.session import Limits, Session, SessionTerms
+from lifecycle.conversations.store import ConversationChange, StoredConversation
 from lifecycle.conversations.transitions import state_event
 from lifecycle.registry.catalog import disabled
 
 if TYPE_CHECKING:
     from kernel.clock import Clock
-    from kernel.due import DueIndex
-    from lifecycle.configuration.users import Users
+    from kernel.due_index import DueIndex
+    from lifecycle.configuration.user_preferences import UserPreferenceStore
     from lifecycle.conversations.directory import Directory
     from lifecycle.conversations.pins import Pins
-    from lifecycle.conversations.store import Conversations
+    from lifecycle.conversations.store import ConversationStore
     from lifecycle.registry.catalog import Catalog
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class SessionOptions:
     """What a caller wants of a new session.
 
     Attributes:
@@ -36,7 +36,7 @@ class Wish:
         limits: Its own limits.
         preferences: How the user likes to be answered in it, where that is not as usual.
         pin_version: Whether its runs are to go on with the agent as it is declared now.
-        priority: Which queue its runs travel on; None for no wish: normal, or as it is where it exists.
+        priority: Which queue its runs travel on; None for no preference: normal, or as it is where it exists.
     """
 
     user_id: str | None = None
@@ -52,11 +52,11 @@ class SessionStart:
     def __init__(
         self,
         catalog: Catalog,
-        conversations: Conversations,
+        conversations: ConversationStore,
         directory: Directory,
         pins: Pins,
         due: DueIndex,
-        users: Users,
+        users: UserPreferenceStore,
         *,
         idle_after: timedelta,
         clock: Clock,
@@ -71,7 +71,7 @@ class SessionStart:
         self._clock = clock
 
     async def start(
-        self, workspace: str, agent_name: str, session_id: str | None = None, wish: Wish | None = None
+        self, workspace: str, agent_name: str, session_id: str | None = None, options: SessionOptions | None = None
     ) -> tuple[Session, bool]:
         """Start a session with the agent and return it and whether it is new; the same id again is the same session.
 
@@ -83,35 +83,35 @@ class SessionStart:
         agent = await self._catalog.get(workspace, agent_name)
         if not agent.declaration.enabled:
             raise disabled(agent)
-        wish = wish or Wish()
+        options = options or SessionOptions()
         ident = session_id or new_id()
         now = self._clock()
         wanted = Session(
             workspace,
             ident,
             agent.name,
-            wish.user_id,
+            options.user_id,
             now,
             now,
-            terms=Terms(
-                wish.limits,
-                await self.preferred(workspace, wish.user_id, wish.preferences),
-                agent.declaration.pin if wish.pin_version else None,
-                wish.priority or Priority.NORMAL,
+            terms=SessionTerms(
+                options.limits,
+                await self.preferred(workspace, options.user_id, options.preferences),
+                agent.declaration.pin if options.pin_version else None,
+                options.priority or Priority.NORMAL,
             ),
         )
-        known = await self._conversations.load(workspace, ident) if session_id else Stored(None, None)
+        known = await self._conversations.load(workspace, ident) if session_id else StoredConversation(None, None)
         if known.session is None:
             await self.enter(wanted)
         new = False
 
-        def decide(stored: Stored) -> Change | None:
+        def decide(stored: StoredConversation) -> ConversationChange | None:
             nonlocal new
             new = stored.session is None
             if stored.session is None:
-                return Change(wanted, events=[state_event(wanted, now)])
-            sessions.check_usable(stored.session, agent.name, wish.user_id)
-            _check_same(stored.session, wish)
+                return ConversationChange(wanted, events=[state_event(wanted, now)])
+            sessions.check_usable(stored.session, agent.name, options.user_id)
+            _check_same(stored.session, options)
             return None
 
         stored = await self._conversations.update(workspace, ident, None, decide, known=known)
@@ -139,11 +139,11 @@ class SessionStart:
         )
 
 
-def _check_same(session: Session, wish: Wish) -> None:
-    other_limits = wish.limits not in (Limits(), session.limits)
+def _check_same(session: Session, options: SessionOptions) -> None:
+    other_limits = options.limits not in (Limits(), session.limits)
     held = session.preferences or Preferences()
-    other_preferences = preferring(held, wish.preferences or Preferences()) != held
-    other_priority = wish.priority not in (None, session.priority)
+    other_preferences = preferring(held, options.preferences or Preferences()) != held
+    other_priority = options.priority not in (None, session.priority)
     if other_limits or other_preferences or other_priority:
         msg = f"Session {session.id!r} exists, with other limits, preferences or priority."
         raise Conflict(msg, code="session_differs")

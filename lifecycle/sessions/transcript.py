@@ -10,7 +10,7 @@ from kernel.errors import TooLarge
 from kernel.journal import Event
 from lifecycle.conversations.run import Run
 from lifecycle.conversations.session import Session
-from lifecycle.conversations.store import Conversations, Turn
+from lifecycle.conversations.store import ConversationStore, Turn
 
 T = TypeVar("T")
 
@@ -33,7 +33,7 @@ class Transcript:
 
 
 async def transcript_of(
-    conversations: Conversations,
+    conversations: ConversationStore,
     session: Session,
     *,
     most_items: int = MAX_ITEMS,
@@ -70,7 +70,7 @@ async def transcript_of(
     return Transcript(session, turns, runs, events)
 
 
-async def _turns(conversations: Conversations, session: Session) -> AsyncIterator[Turn]:
+async def _turns(conversations: ConversationStore, session: Session) -> AsyncIterator[Turn]:
     first = 0
     while page := await conversations.turns(session.workspace, session.id, first, _PAGE):
         for turn in page:
@@ -78,7 +78,7 @@ async def _turns(conversations: Conversations, session: Session) -> AsyncIterato
         first += len(page)
 
 
-async def _events(conversations: Conversations, session: Session) -> AsyncIterator[tuple[int, Event]]:
+async def _events(conversations: ConversationStore, session: Session) -> AsyncIterator[tuple[int, Event]]:
     first = 0
     while page := await conversations.events(session.workspace, session.id, first, _PAGE):
         for numbered in page:

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from datetime import date
 
 from kernel.clock import Clock
-from lifecycle.events.tally import Tally
+from lifecycle.events.daily_counts import DailyEventCounts
 from lifecycle.measures.activity import Activity, Current
-from lifecycle.registry.counts import Lifecycle, LifecycleCounts
-from llmops.facts.summary import Summary
-from llmops.performance.monitor import Monitor
+from lifecycle.registry.counts import LifecycleCounts, LifecycleTotals
+from llmops.facts.summary import PerformanceSummary
+from llmops.performance.monitor import PerformanceReader
 
 _STARTED = "session.state_changed:started"
 _ENDED = "session.state_changed:ended"
@@ -38,23 +38,28 @@ class Analytics:
     sessions_started: int
     sessions_ended: Mapping[str, int]
     events: Mapping[str, int]
-    agents: Mapping[str, Summary]
-    lifecycle: Lifecycle
+    agents: Mapping[str, PerformanceSummary]
+    lifecycle: LifecycleTotals
     current: Current
 
     @property
-    def total(self) -> Summary:
+    def total(self) -> PerformanceSummary:
         """What all agents did together."""
-        return sum(self.agents.values(), Summary())
+        return sum(self.agents.values(), PerformanceSummary())
 
 
 class AnalyticsReader:
     """Reads what happened. Costs what the days asked for hold, not what is stored."""
 
     def __init__(
-        self, tally: Tally, monitor: Monitor, counts: LifecycleCounts, activity: Activity, clock: Clock
+        self,
+        daily_counts: DailyEventCounts,
+        monitor: PerformanceReader,
+        counts: LifecycleCounts,
+        activity: Activity,
+        clock: Clock,
     ) -> None:
-        self._tally = tally
+        self._daily_counts = daily_counts
         self._monitor = monitor
         self._counts = counts
         self._activity = activity
@@ -62,10 +67,10 @@ class AnalyticsReader:
 
     async def read(self, workspace: str, first: date, last: date) -> Analytics:
         """Return what happened from the first to the last day, up to this moment."""
-        await self._tally.count(workspace)
+        await self._daily_counts.count(workspace)
         now = self._clock()
         events, agents, lifecycle, current = await asyncio.gather(
-            self._tally.between(workspace, first, last),
+            self._daily_counts.between(workspace, first, last),
             self._monitor.agents(workspace, first, last),
             self._counts.read(workspace, now, 1),
             self._activity.read(workspace, now),

@@ -10,15 +10,15 @@ from datetime import datetime, timedelta
 from kernel.clock import Clock
 from kernel.codec import skipped
 from kernel.errors import AppError
-from kernel.heartbeats import Heartbeats
 from kernel.tables import Span, Tables
+from kernel.timer_status import TimerStatusStore
 from lifecycle.registry.counts import LifecycleCounts
 from lifecycle.runs.dead_letters import DeadLetters
 from lifecycle.runs.queue import RunQueue
 from lifecycle.status import rules
 from lifecycle.status.rules import Component, Health, overall
 from llmops.facts.figures import Figures
-from llmops.facts.summary import Summary
+from llmops.facts.summary import PerformanceSummary
 from llmops.spend.usage import Spend
 
 _PATIENCE_S = 5
@@ -59,7 +59,7 @@ class SystemStatus:
     def __init__(
         self,
         tables: Tables,
-        heartbeats: Heartbeats,
+        timer_statuses: TimerStatusStore,
         counts: LifecycleCounts,
         figures: Figures,
         spent_today: SpentToday,
@@ -71,7 +71,7 @@ class SystemStatus:
     ) -> None:
         """Set what is asked, and what is known to be wrong with this worker's extensions."""
         self._tables = tables
-        self._heartbeats = heartbeats
+        self._timer_statuses = timer_statuses
         self._counts = counts
         self._figures = figures
         self._spent_today = spent_today
@@ -102,14 +102,14 @@ class SystemStatus:
         return Component("tables", Health.HEALTHY)
 
     async def _timers(self, now: datetime) -> Component:
-        return rules.timers(await self._heartbeats.all(), now)
+        return rules.timers(await self._timer_statuses.all(), now)
 
     async def _agents(self, workspace: str, now: datetime) -> Component:
         return rules.agents((await self._counts.read(workspace, now, 1)).states)
 
     async def _providers(self, workspace: str, now: datetime) -> Component:
         cells = await self._figures.window(workspace, None, now - _RECENTLY, now)
-        return rules.providers(sum((cell.summary for cell in cells), Summary()))
+        return rules.providers(sum((cell.summary for cell in cells), PerformanceSummary()))
 
     async def _alerts(self, workspace: str) -> Component:
         return rules.alerts(await self._misconfigured_alerts(workspace))

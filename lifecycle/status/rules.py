@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from kernel.clock import rfc3339
 
 if TYPE_CHECKING:
-    from kernel.heartbeats import Heartbeat
+    from kernel.timer_status import TimerStatus
     from lifecycle.runs.failed_runs import DeadLetter
-    from llmops.facts.summary import Summary
+    from llmops.facts.summary import PerformanceSummary
 
 _NEWS = timedelta(days=1)
 
@@ -59,7 +59,7 @@ def letters(found: Sequence[DeadLetter], now: datetime, *, more: bool) -> Compon
     return Component("dead_letters", Health.DEGRADED, f"{said} could not be processed; see GET dead-letters")
 
 
-def timers(beats: Sequence[Heartbeat], now: datetime) -> Component:
+def timers(beats: Sequence[TimerStatus], now: datetime) -> Component:
     """Return the state of the timers: each should have succeeded when it last was to."""
     wrong = [_timer(beat) for beat in beats if beat.failing or beat.overdue(now)]
     return Component("timers", Health.DEGRADED if wrong else Health.HEALTHY, "; ".join(wrong))
@@ -73,7 +73,7 @@ def agents(states: Mapping[str, int]) -> Component:
     return Component("agents", Health.DEGRADED, f"{failed} could not be made at their provider; see GET agents")
 
 
-def providers(recent: Summary) -> Component:
+def providers(recent: PerformanceSummary) -> Component:
     """Return the state of the model providers by the attempts of the last minutes."""
     codes = {code: count for code, count in recent.codes.items() if code.startswith("provider_")}
     failures = sum(codes.values())
@@ -115,6 +115,6 @@ def alerts(misconfigured: Sequence[str]) -> Component:
     return Component("alerts", Health.DEGRADED, f"rules name what is not there: {shown}; see GET alerts")
 
 
-def _timer(beat: Heartbeat) -> str:
+def _timer(beat: TimerStatus) -> str:
     last = f"last succeeded at {rfc3339(beat.succeeded_at)}" if beat.succeeded_at else "has never succeeded"
     return f"{beat.timer} {last}" + (f", failed with {beat.failure}" if beat.failing else "")

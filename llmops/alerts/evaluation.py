@@ -14,9 +14,9 @@ from kernel.ids import new_id
 from kernel.journal import Event, Journal
 from llmops.alerts.firing import Firing
 from llmops.alerts.metrics import FIGURES, written
-from llmops.alerts.readings import Readings, Sources
-from llmops.alerts.rules import WORDS, Resolution, State, Status, closed, evaluated
-from llmops.alerts.store import Alert, Alerts, Standing
+from llmops.alerts.readings import MetricReader, Sources
+from llmops.alerts.rules import WORDS, Resolution, RuleStatus, State, closed, evaluated
+from llmops.alerts.store import Alert, AlertStatus, AlertStore
 from llmops.notifications.notification import Notification
 from llmops.notifications.outbox import Outbox
 
@@ -39,7 +39,7 @@ class Evaluated:
 class Evaluator:
     """Evaluates all rules."""
 
-    def __init__(self, alerts: Alerts, sources: Sources, outbox: Outbox, journal: Journal, clock: Clock) -> None:
+    def __init__(self, alerts: AlertStore, sources: Sources, outbox: Outbox, journal: Journal, clock: Clock) -> None:
         self._alerts = alerts
         self._sources = sources
         self._outbox = outbox
@@ -52,14 +52,16 @@ class Evaluator:
         One rule's failure keeps no other from being evaluated, and is raised in the end.
         """
         now = self._clock()
-        readings = Readings(self._sources, now)
+        readings = MetricReader(self._sources, now)
         workspaces, turnstile = asyncio.Semaphore(_WORKSPACES_AT_ONCE), asyncio.Semaphore(_AT_ONCE)
 
-        async def one(alert: Alert, standing: Standing | None) -> tuple[Status | None, bool]:
+        async def one(alert: Alert, standing: AlertStatus | None) -> tuple[RuleStatus | None, bool]:
             async with turnstile:
                 return await self._evaluate(alert, standing, readings, now)
 
-        async def of(workspace: str, rules: Sequence[Alert]) -> Sequence[tuple[Status | None, bool] | BaseException]:
+        async def of(
+            workspace: str, rules: Sequence[Alert]
+        ) -> Sequence[tuple[RuleStatus | None, bool] | BaseException]:
             async with workspaces:
                 standings = await self._alerts.standings(workspace)
                 alerts = [alert for alert in rules if _matters(alert, standings.get(alert.name))]
@@ -75,7 +77,10 @@ class Evaluator:
                 raise failure
         changes = [change for change, _ in done]
         return Evaluated(
-            len(done), changes.count(Status.FIRING), changes.count(Status.OK), sum(no_data for _, no_data in done)
+            len(done),
+            changes.count(RuleStatus.FIRING),
+            changes.count(RuleStatus.OK),
+            sum(no_data for _, no_data in done),
         )
 
     async def _rules(self) -> Mapping[str, Sequence[Alert]]:
@@ -93,14 +98,14 @@ class Evaluator:
         }
 
     async def _evaluate(
-        self, alert: Alert, standing: Standing | None, readings: Readings, now: datetime
-    ) -> tuple[Status | None, bool]:
+        self, alert: Alert, standing: AlertStatus | None, readings: MetricReader, now: datetime
+    ) -> tuple[RuleStatus | None, bool]:
         """Return the status the rule changed to, None if it did not, and whether it had no data."""
         if standing is not None and standing.state.untold:
             standing = await self._told(alert, standing)  # whoever changed it died before it was told
             if standing is None:
                 return None, False
-        before = standing.state if standing else State(Status.OK, now)
+        before = standing.state if standing else State(RuleStatus.OK, now)
         off = alert.deleted or not alert.rule.enabled
         after = closed(before, now) if off else evaluated(alert.rule, before, await readings.value(alert), now)
         changed = after.status is not before.status
@@ -121,7 +126,7 @@ class Evaluator:
     async def _firing(self, alert: Alert, before: State, after: State) -> Firing | None:
         """Return the firing that begins with this change of status, or the open one, ended."""
         rule = alert.rule
-        if after.status is Status.FIRING:
+        if after.status is RuleStatus.FIRING:
             return Firing(
                 id=new_id(),
                 alert=alert.name,
@@ -145,7 +150,7 @@ class Evaluator:
         value = after.value if reason is Resolution.RECOVERED else None
         return replace(firing, resolved_at=after.since, resolved_value=value, resolution=reason)
 
-    async def _told(self, alert: Alert, standing: Standing) -> Standing | None:
+    async def _told(self, alert: Alert, standing: AlertStatus) -> AlertStatus | None:
         """Tell the change that is not told yet, and note that it is; None if somebody else was faster to."""
         firing = await self._alerts.firing(alert.workspace, standing.state.firing)
         if firing is not None:
@@ -156,7 +161,7 @@ class Evaluator:
         return await self._alerts.save(alert, standing, replace(standing.state, untold=False), None)
 
 
-def _matters(alert: Alert, standing: Standing | None) -> bool:
+def _matters(alert: Alert, standing: AlertStatus | None) -> bool:
     """Return whether there is anything to evaluate or to close: not with a default rule that is off and never fired."""
     return alert.rule.enabled or not alert.default or standing is not None
 

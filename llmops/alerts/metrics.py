@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from kernel.money import MICRO_USD_PER_USD
-from llmops.facts.summary import Summary
+from llmops.facts.summary import PerformanceSummary
 
 Metric = Literal[
     "latency_mean_ms",
@@ -110,12 +110,12 @@ class Figure:
     """
 
     words: str
-    read: Callable[[Summary, float], float | None] | None
+    read: Callable[[PerformanceSummary, float], float | None] | None
     unit: Literal["ms", "s", "usd", "share", "points", ""] = ""
     rests_on_runs: bool = False
 
 
-def _quantile(share: float) -> Callable[[Summary, float], float | None]:
+def _quantile(share: float) -> Callable[[PerformanceSummary, float], float | None]:
     return lambda summary, _: summary.latency.quantile(share)
 
 
@@ -170,7 +170,7 @@ FIGURES: Mapping[Metric, Figure] = {
 }
 
 
-def value_of(metric: Metric, summary: Summary, window_s: float, min_runs: int) -> float | None:
+def value_of(metric: Metric, summary: PerformanceSummary, window_s: float, min_runs: int) -> float | None:
     """Return the metric of a window, or None when there is too little to say anything.
 
     Args:

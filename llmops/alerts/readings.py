@@ -11,7 +11,7 @@ from llmops.alerts.metrics import FROM_LEDGER, WHOLE_WORKSPACE, Metric, value_of
 from llmops.alerts.rules import AlertRule
 from llmops.alerts.store import Alert
 from llmops.facts.figures import Figures
-from llmops.facts.summary import Summary
+from llmops.facts.summary import PerformanceSummary
 from llmops.facts.sums import Cell
 from llmops.performance.monitor import total
 from llmops.reports.daily import DailyCosts
@@ -41,7 +41,7 @@ class Sources:
     workspaces: Workspaces
 
 
-class Readings:
+class MetricReader:
     """What rules look at, at one moment; what several look at is read once."""
 
     def __init__(self, sources: Sources, now: datetime) -> None:
@@ -57,7 +57,7 @@ class Readings:
         if rule.metric in WHOLE_WORKSPACE:
             return (await self._other(alert.workspace, rule)).get(rule.metric)
         if rule.metric in FROM_LEDGER:
-            summary = Summary(spend=await self._spent_today(alert.workspace, rule))
+            summary = PerformanceSummary(spend=await self._spent_today(alert.workspace, rule))
         else:
             summary = total([cell for cell in await self._cells(alert.workspace, rule) if rule.covers(cell.agent)])
         return value_of(rule.metric, summary, rule.window_s, rule.min_runs)

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 
 from kernel.errors import InvalidInput
 from llmops.alerts.rules import AlertRule
-from llmops.notifications.channels import Channel, Channels
+from llmops.notifications.channels import Channel, ChannelStore
 
 AgentExists = Callable[[str, str], Awaitable[bool]]
 """Returns whether a workspace has an agent of that name."""
 
 
 @dataclass(frozen=True, slots=True)
-class Aim:
+class AlertTarget:
     """Whom a rule reaches.
 
     Attributes:
@@ -30,7 +30,7 @@ class Aim:
 class References:
     """Looks whether what rules name is there."""
 
-    def __init__(self, channels: Channels, agent_exists: AgentExists) -> None:
+    def __init__(self, channels: ChannelStore, agent_exists: AgentExists) -> None:
         self._channels = channels
         self._agent_exists = agent_exists
 
@@ -40,12 +40,12 @@ class References:
         Raises:
             InvalidInput: `unknown_reference`: it is not; the fields say what.
         """
-        (aim,) = await self.aims(workspace, [rule])
+        (aim,) = await self.targets(workspace, [rule])
         if aim.missing:
             msg = "The rule names what the workspace does not have."
             raise InvalidInput(msg, code="unknown_reference", fields=aim.missing)
 
-    async def aims(self, workspace: str, rules: Sequence[AlertRule]) -> Sequence[Aim]:
+    async def targets(self, workspace: str, rules: Sequence[AlertRule]) -> Sequence[AlertTarget]:
         """Return whom each of the rules reaches."""
         agents = sorted({rule.agent for rule in rules if rule.agent is not None and not rule.of_several})
         channels, found = await asyncio.gather(
@@ -56,7 +56,7 @@ class References:
         return [_aim(rule, channels, unknown) for rule in rules]
 
 
-def _aim(rule: AlertRule, channels: Sequence[Channel], unknown: set[str]) -> Aim:
+def _aim(rule: AlertRule, channels: Sequence[Channel], unknown: set[str]) -> AlertTarget:
     names = [channel.name for channel in channels]
     missing: dict[str, str] = {}
     if rule.agent in unknown:
@@ -65,4 +65,4 @@ def _aim(rule: AlertRule, channels: Sequence[Channel], unknown: set[str]) -> Aim
         if name not in names:
             missing[f"/channels/{number}"] = f"there is no such channel; there are: {', '.join(names) or 'none'}"
     wanted = [channel.name for channel in channels if channel.wants("alert.fired", rule.channels)]
-    return Aim(wanted, missing)
+    return AlertTarget(wanted, missing)

@@ -87,7 +87,7 @@ class AlertRule(BaseModel):
         return agent.startswith(self.agent[:-1])
 
 
-class Status(StrEnum):
+class RuleStatus(StrEnum):
     """How a rule stands."""
 
     OK = "ok"
@@ -116,7 +116,7 @@ class State:
         untold: Whether the change to this status is still to be told.
     """
 
-    status: Status
+    status: RuleStatus
     since: datetime
     value: float | None = None
     no_data: bool = False
@@ -144,20 +144,20 @@ def evaluated(rule: AlertRule, state: State, value: float | None, now: datetime)
         return state if state.no_data else replace(state, no_data=True)
     seen = replace(state, value=value, no_data=False)
     bad = breached(rule.condition, value, rule.threshold)
-    if state.status is Status.FIRING:
+    if state.status is RuleStatus.FIRING:
         back = not bad and (rule.recover_at is None or not _short_of(rule.condition, value, rule.recover_at))
-        return replace(seen, status=Status.OK, since=now, untold=True) if back else seen
+        return replace(seen, status=RuleStatus.OK, since=now, untold=True) if back else seen
     rested = state.fired_at is None or now - state.fired_at >= timedelta(seconds=rule.cooldown_s)
     if bad and rested:
-        return replace(seen, status=Status.FIRING, since=now, fired_at=now, untold=True)
+        return replace(seen, status=RuleStatus.FIRING, since=now, fired_at=now, untold=True)
     return seen
 
 
 def closed(state: State, now: datetime) -> State:
     """Return the state of a rule that is not evaluated any more: nothing of it fires."""
-    if state.status is Status.OK:
+    if state.status is RuleStatus.OK:
         return state
-    return replace(state, status=Status.OK, since=now, untold=True)
+    return replace(state, status=RuleStatus.OK, since=now, untold=True)
 
 
 def alert_name(text: str) -> str:

@@ -77,14 +77,14 @@ _FIRING = JsonCodec(Firing)
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class AlertStatus:
     """A rule's state as read, and the ETag a change is guarded by; empty where there is no row yet."""
 
     state: State
     etag: str
 
 
-class Alerts:
+class AlertStore:
     """Sets and reads rules, their states and their firings.
 
     A workspace has the default rules as long as it sets none of their names itself.
@@ -185,19 +185,19 @@ class Alerts:
         async for alert in all_readable(rows, lambda row: _ALERT.load(row.text("alert")), "alert rule"):
             yield alert
 
-    async def standings(self, workspace: str) -> Mapping[str, Standing]:
+    async def standings(self, workspace: str) -> Mapping[str, AlertStatus]:
         """Return how the workspace's rules stand, by name, as far as they were evaluated."""
         rows = every(self._tables, TABLE, Span.prefix(workspace, _STATE_OF))
 
-        def read(row: Row) -> tuple[str, Standing]:
-            return row.key.removeprefix(_STATE_OF), Standing(_STATE.load(row.text("state")), row.etag)
+        def read(row: Row) -> tuple[str, AlertStatus]:
+            return row.key.removeprefix(_STATE_OF), AlertStatus(_STATE.load(row.text("state")), row.etag)
 
         return dict([each async for each in all_readable(rows, read, "state of an alert")])
 
-    async def standing(self, workspace: str, name: str) -> Standing | None:
+    async def standing(self, workspace: str, name: str) -> AlertStatus | None:
         """Return how the rule stands; None when it was never evaluated."""
         row = await self._tables.get(TABLE, workspace, f"{_STATE_OF}{name}")
-        return Standing(_STATE.load(row.text("state")), row.etag) if row else None
+        return AlertStatus(_STATE.load(row.text("state")), row.etag) if row else None
 
     async def firing(self, workspace: str, key: str) -> Firing | None:
         """Return the firing of that storage key."""
@@ -211,7 +211,9 @@ class Alerts:
         found = list(readable(rows[:limit], lambda row: _FIRING.load(row.text("firing")), "firing of an alert"))
         return found, rows[limit - 1].key.removeprefix(FIRED) if len(rows) > limit else None
 
-    async def save(self, alert: Alert, before: Standing | None, state: State, firing: Firing | None) -> Standing | None:
+    async def save(
+        self, alert: Alert, before: AlertStatus | None, state: State, firing: Firing | None
+    ) -> AlertStatus | None:
         """Write how the rule stands and the firing that this changed, in one transaction.
 
         Returns:
@@ -226,9 +228,9 @@ class Alerts:
             etags = await self._tables.commit(TABLE, writes)
         except (RowChanged, RowExists):
             return None
-        return Standing(state, etags[0])
+        return AlertStatus(state, etags[0])
 
-    async def clear(self, alert: Alert, standing: Standing | None) -> None:
+    async def clear(self, alert: Alert, standing: AlertStatus | None) -> None:
         """Remove what is left of a removed rule, unless it was set again."""
         row, stored = await self._find(alert.workspace, alert.name)
         if row is None or stored != alert:

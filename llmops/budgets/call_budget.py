@@ -12,11 +12,20 @@ from datetime import timedelta
 
 from kernel.clock import Clock
 from kernel.errors import Unavailable
-from llmops.budgets.accounts import Accounts
-from llmops.budgets.book import Book
-from llmops.budgets.holds import Ask, Hold, Intent, Settled
-from llmops.budgets.news import BudgetNews
-from llmops.budgets.rules import Amounts, Applied, BudgetBlocked, Charged, Refusal, applying, percent, says
+from llmops.budgets.counters import BudgetCounters
+from llmops.budgets.events import BudgetEvents
+from llmops.budgets.reservations import Intent, Reservation, ReservationRequest, Settlement
+from llmops.budgets.rules import (
+    Amounts,
+    AppliedLimit,
+    BudgetBlocked,
+    CostAttribution,
+    Refusal,
+    applying,
+    percent,
+    refusal_text,
+)
+from llmops.budgets.store import BudgetStore
 from llmops.facts.model import Call
 
 log = logging.getLogger(__name__)
@@ -51,19 +60,19 @@ class BudgetService:
         book: The budgets.
         accounts: What is spent and reserved of them.
         recorded: Says what came of a call.
-        news: Publishes what happens.
+        events: Publishes what happens.
         clock: Tells the time.
         policy: How calls are reserved.
     """
 
-    book: Book
-    accounts: Accounts
+    book: BudgetStore
+    accounts: BudgetCounters
     recorded: Recorded
-    news: BudgetNews
+    events: BudgetEvents
     clock: Clock
     policy: BudgetPolicy
 
-    def of(self, who: Charged, attempt: int) -> CallBudget:
+    def of(self, who: CostAttribution, attempt: int) -> CallBudget:
         """Return the budget of an attempt."""
         return CallBudget(self, who, attempt)
 
@@ -74,10 +83,10 @@ class BudgetService:
         """
         now = self.clock()
         count = 0
-        async for hold in self.accounts.holds(workspace, run_id):
+        async for hold in self.accounts.reservations(workspace, run_id):
             if hold.until <= now or hold.intent.attempt < before_attempt:
                 call = await self.recorded(hold.intent) or replace(hold.intent.call, outcome="unsettled")
-                await self.accounts.change(workspace, Settled(hold, spent_of(call, hold.amounts.ms)), None)
+                await self.accounts.change(workspace, Settlement(hold, spent_of(call, hold.amounts.ms)), None)
                 count += 1
         return count
 
@@ -91,11 +100,11 @@ class CallBudget:
         until: Until when (`time.monotonic`) the wall time lasts that is reserved; None when it is not limited.
     """
 
-    def __init__(self, service: BudgetService, who: Charged, attempt: int) -> None:
+    def __init__(self, service: BudgetService, who: CostAttribution, attempt: int) -> None:
         self._service = service
         self._who = who
         self._attempt = attempt
-        self._hold: Hold | None = None
+        self._hold: Reservation | None = None
         self._call: Call | None = None
         self._began = 0.0
         self._ms = 0
@@ -113,10 +122,10 @@ class CallBudget:
         if await self._service.book.of(self._who.workspace):
             await self._service.free(self._who.workspace, self._who.run_id, self._attempt)
 
-    async def limits(self, *, anew: bool = False) -> Sequence[Applied]:
+    async def limits(self, *, refresh: bool = False) -> Sequence[AppliedLimit]:
         """Return the limits that the run's calls have to keep."""
         service = self._service
-        return applying(await service.book.of(self._who.workspace, anew=anew), self._who, service.clock())
+        return applying(await service.book.of(self._who.workspace, refresh=refresh), self._who, service.clock())
 
     async def percent(self) -> int:
         """Return how much is spent of the limit that is nearest to its end, in percent; 0 without limits."""
@@ -127,7 +136,7 @@ class CallBudget:
 
     async def degraded(self, step: str, spent_percent: int, model: str | None) -> None:
         """Publish that the agent takes a degradation step."""
-        await self._service.news.degraded(self._who, step, spent_percent, model, self._service.clock())
+        await self._service.events.degraded(self._who, step, spent_percent, model, self._service.clock())
 
     async def begin(self, call: Call) -> None:
         """Reserve what the call may come to; nothing where no budget applies to it.
@@ -173,23 +182,23 @@ class CallBudget:
             log.warning("a reservation is left to expire: %s", error.code, extra={"event": "budget.left_over"})
             return
         known = [each for each in limits if each.counter in outcome.counters]
-        await service.news.thresholds(self._who.workspace, known, outcome.counters, service.clock())
+        await service.events.thresholds(self._who.workspace, known, outcome.counters, service.clock())
 
-    async def _reserved(self, intent: Intent, need: Amounts, limits: Sequence[Applied]) -> Hold:
+    async def _reserved(self, intent: Intent, need: Amounts, limits: Sequence[AppliedLimit]) -> Reservation:
         service, workspace = self._service, self._who.workspace
         give_up = time.monotonic() + service.policy.wait_for.total_seconds()
         settled, looked = self._settled(), False
         while True:
-            ask = Ask(intent, need, limits, service.clock() + service.policy.hold_for)
+            ask = ReservationRequest(intent, need, limits, service.clock() + service.policy.hold_for)
             outcome = await service.accounts.change(workspace, settled, ask)
             if settled is not None:
                 settled = self._hold = self._call = None
             known = [each for each in limits if each.counter in outcome.counters]
-            await service.news.thresholds(workspace, known, outcome.counters, service.clock())
+            await service.events.thresholds(workspace, known, outcome.counters, service.clock())
             if outcome.hold is not None:
                 return outcome.hold
             if not looked:  # they may just have been raised
-                looked, limits = True, await self.limits(anew=True)
+                looked, limits = True, await self.limits(refresh=True)
                 await service.free(workspace)
                 continue
             full = [refusal for refusal in outcome.refusals if refusal.full]
@@ -197,14 +206,14 @@ class CallBudget:
                 raise blocked(full or outcome.refusals)
             await asyncio.sleep(random.uniform(0.02, 0.2))  # noqa: S311 - spreads those who wait
 
-    def _settled(self) -> Settled | None:
+    def _settled(self) -> Settlement | None:
         """Return the last call's reservation with what was spent of it; None when there is none to settle.
 
         One of whose call nothing is known stays until it expires.
         """
         if self._hold is None or self._call is None:
             return None
-        return Settled(self._hold, spent_of(self._call, self._ms))
+        return Settlement(self._hold, spent_of(self._call, self._ms))
 
 
 def reserve_for(call: Call) -> Amounts:
@@ -214,7 +223,7 @@ def reserve_for(call: Call) -> Amounts:
 
 def blocked(refusals: Sequence[Refusal]) -> BudgetBlocked:
     """Return the error of a call that these limits do not allow."""
-    return BudgetBlocked(says(refusals[0]), refusals=refusals)
+    return BudgetBlocked(refusal_text(refusals[0]), refusals=refusals)
 
 
 def spent_of(call: Call, ms: int) -> Amounts:

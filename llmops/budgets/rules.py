@@ -103,7 +103,7 @@ class Budget:
 
 
 @dataclass(frozen=True, slots=True)
-class Charged:
+class CostAttribution:
     """Who is charged for a model call."""
 
     workspace: str
@@ -114,7 +114,7 @@ class Charged:
 
 
 @dataclass(frozen=True, slots=True)
-class Applied:
+class AppliedLimit:
     """A limit that applies to a call: of which scope, over which counter, until when (None: for good)."""
 
     scope: str
@@ -186,12 +186,12 @@ def check(budget: Budget) -> None:
         seen[over, limit.unit] = at
 
 
-def applying(budgets: Sequence[Budget], who: Charged, now: datetime) -> Sequence[Applied]:
+def applying(budgets: Sequence[Budget], who: CostAttribution, now: datetime) -> Sequence[AppliedLimit]:
     """Return the limits that a call has to keep, the strictest where several are over the same.
 
     A budget of one agent or user stands instead of the one of each (`*`), where they have the same unit and period.
     """
-    found: dict[tuple[str, Unit], Applied] = {}
+    found: dict[tuple[str, Unit], AppliedLimit] = {}
     own: set[tuple[Kind, Unit, Period]] = set()
     for budget in sorted(budgets, key=lambda each: each.scope.subject == ANY):
         scope = _concrete(budget.scope, who)
@@ -205,12 +205,12 @@ def applying(budgets: Sequence[Budget], who: Charged, now: datetime) -> Sequence
             key, resets_at = counter_of(scope, limit.period, who, now)
             known = found.get((key, limit.unit))
             if known is None or limit.amount < known.limit.amount:
-                found[key, limit.unit] = Applied(str(scope), limit, key, resets_at)
+                found[key, limit.unit] = AppliedLimit(str(scope), limit, key, resets_at)
     return list(found.values())
 
 
-def counter_of(scope: Scope, period: Period, who: Charged, now: datetime) -> tuple[str, datetime | None]:
-    """Return the key of a limit's counter and when it starts anew; None for never."""
+def counter_of(scope: Scope, period: Period, who: CostAttribution, now: datetime) -> tuple[str, datetime | None]:
+    """Return the key of a limit's counter and when it starts again; None for never."""
     moment = now.astimezone(UTC)
     if period == "run" or scope.kind == "run":
         return f"run:{who.run_id}", None
@@ -225,7 +225,7 @@ def counter_of(scope: Scope, period: Period, who: Charged, now: datetime) -> tup
 
 
 def granted(
-    need: Amounts, limits: Sequence[Applied], counters: Mapping[str, Counter]
+    need: Amounts, limits: Sequence[AppliedLimit], counters: Mapping[str, Counter]
 ) -> tuple[Amounts, Sequence[Refusal]]:
     """Return what a call gets, and why it may not be made: every limit has room, or it gets nothing at all.
 
@@ -245,7 +245,7 @@ def granted(
     return (Amounts(), refusals) if refusals else (Amounts(need.calls, need.tokens, need.micro_usd, ms), ())
 
 
-def percent(each: Applied, counters: Mapping[str, Counter]) -> int:
+def percent(each: AppliedLimit, counters: Mapping[str, Counter]) -> int:
     """Return how many percent of a limit are spent, rounded down."""
     spent = counters.get(each.counter, Counter()).spent.of(each.limit.unit)
     return spent * 100 // each.limit.amount
@@ -256,7 +256,7 @@ def shown(unit: Unit, amount: int) -> float | int:
     return {"usd": amount / 1_000_000, "seconds": amount / 1000}.get(unit, amount)
 
 
-def says(refusal: Refusal) -> str:
+def refusal_text(refusal: Refusal) -> str:
     """Return the refusal as a sentence."""
     spent, reserved, need, limit = (
         f"{shown(refusal.unit, amount):g}" for amount in (refusal.spent, refusal.reserved, refusal.need, refusal.limit)
@@ -268,7 +268,7 @@ def says(refusal: Refusal) -> str:
     )
 
 
-def _concrete(scope: Scope, who: Charged) -> Scope | None:
+def _concrete(scope: Scope, who: CostAttribution) -> Scope | None:
     """Return the scope with the caller's own name in it, or None when the scope does not hold the caller."""
     if scope.kind == "workspace":
         return scope

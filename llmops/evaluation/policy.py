@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 
 from kernel.ids import MODEL_NAME
 from llmops.evaluation.markdown import Structure
-from llmops.evaluation.texts import CUT
+from llmops.evaluation.text_checks import CUT
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Weight = Annotated[float, Field(ge=0, le=100)]

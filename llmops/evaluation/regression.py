@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from llmops.evaluation.moments import Moments, probability_equal
+from llmops.evaluation.score_distribution import ScoreDistribution, probability_equal
 
 FEWEST = 30
 """Answers of each version below which nothing is said."""
@@ -19,7 +19,7 @@ Verdict = Literal["worse", "better", "same", "too_few"]
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class ScoreChange:
     """How one part of the score differs between two versions.
 
     Attributes:
@@ -43,13 +43,13 @@ class Change:
     verdict: Verdict
 
 
-def compare(base: Mapping[str, Moments], new: Mapping[str, Moments]) -> Sequence[Change]:
+def compare(base: Mapping[str, ScoreDistribution], new: Mapping[str, ScoreDistribution]) -> Sequence[ScoreChange]:
     """Return how every part differs, `overall` first."""
     names = sorted(base.keys() | new.keys(), key=lambda name: (name != "overall", name))
-    return [_change(name, base.get(name, Moments()), new.get(name, Moments())) for name in names]
+    return [_change(name, base.get(name, ScoreDistribution()), new.get(name, ScoreDistribution())) for name in names]
 
 
-def _change(part: str, base: Moments, new: Moments) -> Change:
+def _change(part: str, base: ScoreDistribution, new: ScoreDistribution) -> ScoreChange:
     difference = None if base.mean is None or new.mean is None else new.mean - base.mean
     p_value = probability_equal(base, new)
     verdict: Verdict = "same"
@@ -57,4 +57,4 @@ def _change(part: str, base: Moments, new: Moments) -> Change:
         verdict = "too_few"
     elif abs(difference) >= TELLING and p_value < CERTAINTY:
         verdict = "better" if difference > 0 else "worse"
-    return Change(part, base.mean, new.mean, difference, p_value, base.count, new.count, verdict)
+    return ScoreChange(part, base.mean, new.mean, difference, p_value, base.count, new.count, verdict)

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import TypeVar
 
+from kernel.aggregation import NEW
 from kernel.codec import all_readable
-from kernel.folding import NEW
 from kernel.tables import Row, Span, Tables, every
 from llmops.facts import sums
 from llmops.facts.folding import DAY_SUM, parts_of

@@ -12,8 +12,8 @@ import asyncio
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 
+from kernel.aggregation import NEW, Sums, aggregate
 from kernel.codec import JsonCodec, readable
-from kernel.folding import NEW, Sums, fold
 from kernel.tables import MAX_WRITES, Delete, Row, RowChanged, Span, Tables, Upsert, every, first_rows
 from llmops.facts import sums
 from llmops.facts.model import AttemptFact
@@ -52,13 +52,13 @@ def _added(one: Sum, other: Sum) -> Sum:
 _SUMS: Sums[Sum] = Sums(TABLE, parts_of, sums.load, sums.dump, _added)
 
 
-class Folding:
+class FactAggregation:
     """Adds facts to sums, and closes days."""
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
 
-    async def fold(self, now: datetime) -> int:
+    async def run(self, now: datetime) -> int:
         """Add what is new to the sums and return how much that was. Doing it again, or after a crash, adds nothing."""
         today = now.date()
         first = await self.first_open_day(today)
@@ -96,7 +96,7 @@ class Folding:
 
     async def _fold(self, day: date) -> int:
         return sum(
-            await asyncio.gather(*(fold(self._tables, _SUMS, partition(day, number)) for number in range(SHARDS)))
+            await asyncio.gather(*(aggregate(self._tables, _SUMS, partition(day, number)) for number in range(SHARDS)))
         )
 
     async def _fold_late(self, day: date) -> int:

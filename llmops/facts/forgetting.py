@@ -13,17 +13,17 @@ from datetime import date, datetime
 from kernel.tables import Delete, Insert, Replace, Row, RowChanged, RowExists, Tables, Write
 from llmops.facts import sums
 from llmops.facts.model import AttemptFact, without_arguments
-from llmops.facts.store import TABLE, Facts, KeptFact, kept_of, kept_row, key_of, new_row
+from llmops.facts.store import TABLE, Facts, StoredFact, kept_of, kept_row, key_of, new_row
 from llmops.facts.sums import CostSum
 from llmops.spend.usage import Spend
 
 _NOBODY = ""
 
 Rewrite = Callable[[str, date], Awaitable[None]]
-"""Writes a workspace's report rows of a day anew."""
+"""Writes a workspace's report rows of a day again."""
 
 
-class RunForgetting:
+class RunRedaction:
     """Takes users, reasons and arguments out of facts."""
 
     def __init__(self, tables: Tables, rewrite: Rewrite) -> None:
@@ -32,7 +32,7 @@ class RunForgetting:
         self._facts = Facts(tables)
         self._rewrite = rewrite
 
-    async def forget(self, workspace: str, agent: str, run_id: str, accepted_at: datetime, last: datetime) -> int:
+    async def redact(self, workspace: str, agent: str, run_id: str, accepted_at: datetime, last: datetime) -> int:
         """Take the user's id, reasons and tools' arguments out of a run's facts; return how many calls these hold.
 
         Args:
@@ -92,7 +92,7 @@ class RunForgetting:
         return writes
 
 
-def _forgotten(kept: KeptFact) -> KeptFact:
+def _forgotten(kept: StoredFact) -> StoredFact:
     fact = _nameless(kept.fact)
     fact = replace(fact, tools=without_arguments(fact.tools))
     if fact.score is not None:

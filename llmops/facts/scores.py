@@ -16,16 +16,16 @@ from kernel.codec import all_readable
 from kernel.errors import Unavailable
 from kernel.ids import newest_first
 from kernel.tables import Delete, Insert, Replace, Row, RowChanged, RowExists, Span, Tables, every
-from llmops.evaluation.moments import Moments
+from llmops.evaluation.score_distribution import ScoreDistribution
 from llmops.evaluation.scoring import Part, Score, with_parts
 from llmops.facts.figures import Figures
-from llmops.facts.folding import DAY_SUM, Folding, score_change_row, scores_home
+from llmops.facts.folding import DAY_SUM, FactAggregation, score_change_row, scores_home
 from llmops.facts.model import Call
 from llmops.facts.store import (
     NOTED_CALLS,
     SHARDS,
     TABLE,
-    KeptFact,
+    StoredFact,
     days,
     kept_of,
     kept_row,
@@ -79,7 +79,7 @@ class Evaluation:
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class PendingEvaluation:
     """A judge to be asked about an answer.
 
     Attributes:
@@ -113,15 +113,15 @@ class Evaluations:
         self._tables = tables
         self._clock = clock
         self._figures = Figures(tables)
-        self._folding = Folding(tables)
+        self._folding = FactAggregation(tables)
 
-    async def waiting(self, limit: int, free_at: datetime) -> Mapping[tuple[str, str], Sequence[Waiting]]:
+    async def waiting(self, limit: int, free_at: datetime) -> Mapping[tuple[str, str], Sequence[PendingEvaluation]]:
         """Return, by workspace and agent, up to `limit` judges of each agent that are to be asked about answers.
 
         Those that are claimed at the time `free_at` are left out.
         """
         today = self._clock().date()
-        found: dict[tuple[str, str], list[Waiting]] = {}
+        found: dict[tuple[str, str], list[PendingEvaluation]] = {}
         for day in days(await self._folding.first_open_day(today), today):
             for number in range(SHARDS):
                 rows = every(self._tables, TABLE, Span.prefix(partition(day, number), "judge!"))
@@ -132,11 +132,11 @@ class Evaluations:
                         of_agent.append(waits)
         return found
 
-    async def claim(self, waiting: Waiting, until: datetime) -> Waiting | None:
+    async def claim(self, waiting: PendingEvaluation, until: datetime) -> PendingEvaluation | None:
         """Note that one worker alone asks the judge until then, and return what it claimed; None when another did."""
         return await self._replaced(replace(waiting, tries=waiting.tries + 1, claimed_until=until, calls=()))
 
-    async def note(self, waiting: Waiting, calls: Sequence[Call]) -> Waiting:
+    async def note(self, waiting: PendingEvaluation, calls: Sequence[Call]) -> PendingEvaluation:
         """Note the judge's model calls, the last of which is about to be made; return what is claimed.
 
         Raises:
@@ -148,21 +148,21 @@ class Evaluations:
             raise Unavailable(msg, code="judge_claimed")
         return noted
 
-    async def release(self, waiting: Waiting) -> None:
+    async def release(self, waiting: PendingEvaluation) -> None:
         """Give up the claim: the judge could not be asked this time, and can be again.
 
         What is noted of its calls stays, in case that their fact could not be written.
         """
         await self._replaced(replace(waiting, claimed_until=None))  # or somebody else has it
 
-    async def of(self, waiting: Waiting) -> Evaluation | None:
+    async def of(self, waiting: PendingEvaluation) -> Evaluation | None:
         """Return the evaluation that the judge is to add to; None when it is gone."""
         row = await self._tables.get(TABLE, waiting.row.partition, waiting.answer_key)
         kept = kept_of(row) if row else None
         return evaluation_of(kept) if kept else None
 
     async def judged(
-        self, waiting: Waiting, parts: Sequence[Part], weights: Mapping[str, float], now: datetime
+        self, waiting: PendingEvaluation, parts: Sequence[Part], weights: Mapping[str, float], now: datetime
     ) -> Evaluation | None:
         """Add what a judge found to the evaluation and return it; None when it is gone.
 
@@ -211,7 +211,7 @@ class Evaluations:
                 continue
             return evaluation_of(heard)
 
-    async def settle(self, waiting: Waiting) -> None:
+    async def settle(self, waiting: PendingEvaluation) -> None:
         """Note that nothing more is to be done about the judge."""
         try:
             await self._tables.commit(TABLE, [Delete(waiting.row.partition, waiting.row.key)])
@@ -258,7 +258,7 @@ class Evaluations:
                 found[key] = found[key] + one if key in found else one
         return list(found.values())
 
-    async def _replaced(self, waiting: Waiting) -> Waiting | None:
+    async def _replaced(self, waiting: PendingEvaluation) -> PendingEvaluation | None:
         row = replace(waiting.row, values=_values(waiting))
         try:
             [etag] = await self._tables.commit(TABLE, [Replace(row)])
@@ -267,7 +267,7 @@ class Evaluations:
         return replace(waiting, row=replace(row, etag=etag))
 
 
-def evaluation_of(kept: KeptFact) -> Evaluation | None:
+def evaluation_of(kept: StoredFact) -> Evaluation | None:
     """Return the fact as a scored answer; None when it is none."""
     fact = kept.fact
     if fact.score is None or fact.judge:
@@ -302,19 +302,21 @@ def cursor(text: str) -> str:
     return text
 
 
-def by_version(sums: Sequence[DaySum]) -> dict[str, dict[str, Moments]]:
+def by_version(sums: Sequence[DaySum]) -> dict[str, dict[str, ScoreDistribution]]:
     """Return the sums of all days by version and part."""
-    found: dict[str, dict[str, Moments]] = {}
+    found: dict[str, dict[str, ScoreDistribution]] = {}
     for one in sums:
         found[one.version] = added(found.get(one.version, {}), one.parts)
     return found
 
 
-def _values(waiting: Waiting) -> dict[str, Any]:
+def _values(waiting: PendingEvaluation) -> dict[str, Any]:
     calls = NOTED_CALLS.dump(waiting.calls) if waiting.calls else None
     return {"tries": waiting.tries, "claimed_until": waiting.claimed_until, "calls": calls}
 
 
-def _waiting(row: Row) -> Waiting:
+def _waiting(row: Row) -> PendingEvaluation:
     _, workspace, agent, *_, judge = row.key.split("!")
-    return Waiting(judge, workspace, agent, row.integer("tries"), row.moment("claimed_until"), noted_calls(row), row)
+    return PendingEvaluation(
+        judge, workspace, agent, row.integer("tries"), row.moment("claimed_until"), noted_calls(row), row
+    )

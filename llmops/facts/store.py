@@ -28,7 +28,7 @@ SHARDS = 8
 
 
 @dataclass(frozen=True, slots=True)
-class KeptFact:
+class StoredFact:
     """A fact as it is kept, with what became of its score.
 
     Attributes:
@@ -45,7 +45,7 @@ class KeptFact:
 
 
 FACT = JsonCodec(AttemptFact)
-_KEPT = JsonCodec(KeptFact)
+_KEPT = JsonCodec(StoredFact)
 NOTED_CALLS: JsonCodec[tuple[Call, ...]] = JsonCodec(tuple[Call, ...])
 
 
@@ -77,7 +77,7 @@ def key_of(fact: AttemptFact) -> str:
     return f"{fact.who.workspace}!{fact.who.agent}!{which}!{fact.attempt:04d}{judge}"
 
 
-def kept_row(home: str, kept: KeptFact, etag: str = "") -> Row:
+def kept_row(home: str, kept: StoredFact, etag: str = "") -> Row:
     """Return the row that keeps the fact."""
     fact = kept.fact
     scored = fact.score is not None and not fact.judge
@@ -92,7 +92,7 @@ def new_row(home: str, fact: AttemptFact) -> Row:
     return Row(home, f"new!{key_of(fact)}", {"fact": FACT.dump(plain)})
 
 
-def kept_of(row: Row) -> KeptFact:
+def kept_of(row: Row) -> StoredFact:
     """Return the fact that a `fact!` row keeps."""
     return _KEPT.load(row.text("fact"))
 
@@ -126,7 +126,7 @@ class Facts:
             Unavailable: It cannot be written; it may have been.
         """
         fact, home = bounded(fact), home_of(fact)
-        writes: list[Write] = [Insert(kept_row(home, KeptFact(fact))), Insert(new_row(home, fact))]
+        writes: list[Write] = [Insert(kept_row(home, StoredFact(fact))), Insert(new_row(home, fact))]
         if fact.score is not None and not fact.judge:
             writes += [Insert(Row(home, f"judge!{key_of(fact)}!{judge}", {"tries": 0})) for judge in fact.score.pending]
         try:
@@ -141,7 +141,7 @@ class Facts:
 
     async def of_run(
         self, workspace: str, agent: str, run_id: str, accepted_at: datetime, last: datetime
-    ) -> Sequence[KeptFact]:
+    ) -> Sequence[StoredFact]:
         """Return the facts of a run that was accepted then and ended at `last` at the latest, in order of attempt."""
         rows = await self.rows_of_run(workspace, agent, run_id, accepted_at, last)
         return sorted((kept_of(row) for row in rows), key=lambda kept: (kept.fact.attempt, kept.fact.judge))

@@ -11,7 +11,7 @@ from llmops.spend.usage import Spend
 
 
 @dataclass(frozen=True, slots=True)
-class Summary:
+class PerformanceSummary:
     """What some attempts come to.
 
     Attributes:
@@ -46,11 +46,11 @@ class Summary:
     queue: Sketch = field(default_factory=Sketch)
     codes: Mapping[str, int] = field(default_factory=dict[str, int])
 
-    def __add__(self, other: Summary) -> Summary:
+    def __add__(self, other: PerformanceSummary) -> PerformanceSummary:
         codes = dict(self.codes)
         for code, count in other.codes.items():
             codes[code] = codes.get(code, 0) + count
-        return Summary(
+        return PerformanceSummary(
             self.succeeded + other.succeeded,
             self.failed + other.failed,
             self.cancelled + other.cancelled,
@@ -118,12 +118,12 @@ class Summary:
         return self.spend.input_tokens + self.spend.output_tokens
 
 
-def summary_of(fact: AttemptFact) -> Summary:
+def summary_of(fact: AttemptFact) -> PerformanceSummary:
     """Return what one attempt comes to."""
     ending = fact.ending
     failed = ending in (Ending.FAILED, Ending.RETRIED)
     scored = fact.score is not None and ending is Ending.SUCCEEDED
-    return Summary(
+    return PerformanceSummary(
         succeeded=int(ending is Ending.SUCCEEDED),
         failed=int(ending is Ending.FAILED),
         cancelled=int(ending is Ending.CANCELLED),

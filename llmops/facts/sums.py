@@ -19,11 +19,11 @@ from typing import Any
 
 from kernel.codec import JsonCodec, Unreadable
 from kernel.tables import Row, Scalar
-from llmops.evaluation.moments import Moments
+from llmops.evaluation.score_distribution import ScoreDistribution
 from llmops.evaluation.scoring import Score
 from llmops.facts.accesses import AccessSum, access_key, access_of
 from llmops.facts.model import AttemptFact, Call
-from llmops.facts.summary import Summary, summary_of
+from llmops.facts.summary import PerformanceSummary, summary_of
 from llmops.spend.groups import Group, add_up
 from llmops.spend.usage import Spend
 
@@ -34,7 +34,7 @@ MAX_GROUPS = 30
 """Models of a fact that are summed apart: a fact is added to its sums in one transaction, whatever a provider says."""
 OTHER_MODELS = "(other)"
 
-Parts = Mapping[str, Moments]
+Parts = Mapping[str, ScoreDistribution]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class Cell:
     agent: str
     version: str
     start: datetime
-    summary: Summary
+    summary: PerformanceSummary
 
     def __add__(self, other: Cell) -> Cell:
         return Cell(self.agent, self.version, self.start, self.summary + other.summary)
@@ -74,7 +74,7 @@ class DaySum:
 
     version: str
     day: date
-    parts: Parts = field(default_factory=dict[str, Moments])
+    parts: Parts = field(default_factory=dict[str, ScoreDistribution])
 
     def __add__(self, other: DaySum) -> DaySum:
         return DaySum(self.version, self.day, added(self.parts, other.parts))
@@ -92,9 +92,12 @@ _CODECS: Mapping[str, JsonCodec[Any]] = {
 }
 
 
-def added(one: Parts, other: Parts) -> dict[str, Moments]:
+def added(one: Parts, other: Parts) -> dict[str, ScoreDistribution]:
     """Return the moments of both by part."""
-    return {name: one.get(name, Moments()) + other.get(name, Moments()) for name in one.keys() | other.keys()}
+    return {
+        name: one.get(name, ScoreDistribution()) + other.get(name, ScoreDistribution())
+        for name in one.keys() | other.keys()
+    }
 
 
 def values_of(score: Score) -> dict[str, int]:
@@ -106,8 +109,8 @@ def changes(before: Score | None, after: Score | None) -> Parts:
     """Return what is to be added to sums of scores when a score becomes another."""
     was, now = (values_of(score) if score else {} for score in (before, after))
     return {
-        name: (Moments.of(now[name]) if name in now else Moments())
-        + (-Moments.of(was[name]) if name in was else Moments())
+        name: (ScoreDistribution.of(now[name]) if name in now else ScoreDistribution())
+        + (-ScoreDistribution.of(was[name]) if name in was else ScoreDistribution())
         for name in was.keys() | now.keys()
         if was.get(name) != now.get(name)
     }
@@ -130,7 +133,7 @@ def cell_of(fact: AttemptFact, form: str) -> Cell:
     return _cell_of(fact, form, summary_of(fact))
 
 
-def _cell_of(fact: AttemptFact, form: str, summary: Summary) -> Cell:
+def _cell_of(fact: AttemptFact, form: str, summary: PerformanceSummary) -> Cell:
     start = fact.timing.ended_at.astimezone(UTC).replace(second=0, microsecond=0)
     start = start.replace(minute=0) if form == HOUR else start
     return Cell(fact.who.agent, fact.who.version, start, summary)

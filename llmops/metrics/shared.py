@@ -35,7 +35,7 @@ Push = Callable[[Metric, float, tuple[str, ...]], None]
 
 
 @dataclass(slots=True)
-class _Mine:
+class _WorkerSeries:
     """What this worker has counted in a workspace, and what of it is stored in which row."""
 
     counted: dict[Key, Numbers] = field(default_factory=dict[Key, Numbers])
@@ -71,7 +71,7 @@ class SharedMetrics:
         self._interval = interval
         self._push = push
         self._gauges_last = gauges_last
-        self._mine: dict[str, _Mine] = {}
+        self._mine: dict[str, _WorkerSeries] = {}
         self._sources: list[Callable[[], None]] = []
         self._timer: asyncio.TimerHandle | None = None
         self._storing: asyncio.Task[None] | None = None
@@ -79,7 +79,7 @@ class SharedMetrics:
     def count(self, workspace: str, metric: Metric, value: float, *labels: str) -> None:
         """Count a value; it is stored a little later."""
         self._push(metric, value, labels)
-        counted = self._mine.setdefault(workspace, _Mine()).counted
+        counted = self._mine.setdefault(workspace, _WorkerSeries()).counted
         key = limited(counted, (metric.name, *labels))
         counted.update(added({key: counted[key]} if key in counted else {}, {key: observed(metric, value)}))
         self.soon()
@@ -103,7 +103,7 @@ class SharedMetrics:
     async def read(self, workspace: str) -> dict[Key, Numbers]:
         """Return what all workers have counted in the workspace, this one up to this moment."""
         self._collect()
-        mine = self._mine.get(workspace, _Mine())
+        mine = self._mine.get(workspace, _WorkerSeries())
         rows = {row.key: row async for row in every(self._tables, TABLE, Span(workspace))}
         is_past = bool(mine.etag) and mine.row not in rows
         total = without(mine.counted, lasting(mine.stored) if is_past else mine.base)
@@ -145,7 +145,7 @@ class SharedMetrics:
     def _store_soon(self) -> None:
         self._storing = asyncio.get_running_loop().create_task(self.store())
 
-    async def _store(self, workspace: str, mine: _Mine) -> None:
+    async def _store(self, workspace: str, mine: _WorkerSeries) -> None:
         if not mine.row:
             await self._tidy(workspace)
             mine.row = f"{_WORKER}{new_id()}"

@@ -68,7 +68,7 @@ _CHANNEL = JsonCodec(Channel)
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class ChannelRequest:
     """What a user wants a channel to be; a secret of None leaves the one it has, an empty one removes it."""
 
     url: str = ""
@@ -109,24 +109,30 @@ def channel_name(text: str) -> str:
     return text
 
 
-def changed(current: Channel | None, name: str, wish: Wish, now: datetime) -> Channel:
-    """Return the channel as wished; the current one when that changes nothing.
+def changed(current: Channel | None, name: str, request: ChannelRequest, now: datetime) -> Channel:
+    """Return the channel as changed_channel; the current one when that changes nothing.
 
     Raises:
         InvalidInput: Format, events or secret are not valid.
     """
-    kind = format_of(wish.format)
-    check_patterns(wish.events)
-    if wish.secret:
-        check_secret(wish.secret)
+    kind = format_of(request.format)
+    check_patterns(request.events)
+    if request.secret:
+        check_secret(request.secret)
     if current is None:
-        return Channel(name, wish.url, kind, wish.events, wish.secret or "", 1, now, now, wish.to)
-    secret = current.secret if wish.secret is None and kind != "email" else wish.secret or ""
-    wished = replace(current, url=wish.url, format=kind, events=wish.events, secret=secret, to=wish.to)
-    return current if wished == current else replace(wished, revision=current.revision + 1, updated_at=now)
+        return Channel(name, request.url, kind, request.events, request.secret or "", 1, now, now, request.to)
+    secret = current.secret if request.secret is None and kind != "email" else request.secret or ""
+    changed_channel = replace(
+        current, url=request.url, format=kind, events=request.events, secret=secret, to=request.to
+    )
+    return (
+        current
+        if changed_channel == current
+        else replace(changed_channel, revision=current.revision + 1, updated_at=now)
+    )
 
 
-class Channels:
+class ChannelStore:
     """Sets and reads channels."""
 
     def __init__(self, tables: Tables, urls: UrlCheck, clock: Clock, email: EmailPolicy | None = None) -> None:
@@ -135,21 +141,23 @@ class Channels:
         self._clock = clock
         self._email = email
 
-    async def put(self, workspace: str, name: str, wish: Wish, if_match: str | None = None) -> tuple[Channel, bool]:
+    async def put(
+        self, workspace: str, name: str, request: ChannelRequest, if_match: str | None = None
+    ) -> tuple[Channel, bool]:
         """Set the channel and return it and whether it is new. Setting it to the same again changes nothing.
 
         Raises:
-            InvalidInput: The wish is not valid.
+            InvalidInput: The request is not valid.
             EtagMismatch: `if_match` is given and the channel is another one, or there is none.
             Conflict: The workspace has as many channels as it may.
         """
-        await self._check_address(wish)
+        await self._check_address(request)
         while True:
             row = await self._tables.get(TABLE, workspace, name)
             current = _CHANNEL.load(row.text("channel")) if row else None
             if if_match is not None and (current is None or if_match not in ("*", current.etag)):
                 raise EtagMismatch
-            channel = changed(current, name, wish, self._clock())
+            channel = changed(current, name, request, self._clock())
             if channel == current:
                 return channel, False
             if current is None and len(await self.list(workspace)) >= MOST:
@@ -177,19 +185,19 @@ class Channels:
         rows = every(self._tables, TABLE, Span(workspace))
         return [one async for one in all_readable(rows, lambda row: _CHANNEL.load(row.text("channel")), "channel")]
 
-    async def _check_address(self, wish: Wish) -> None:
+    async def _check_address(self, request: ChannelRequest) -> None:
         """Check where the channel leads: an email to addresses, everything else to a URL."""
-        if wish.format != "email":
-            if wish.to:
+        if request.format != "email":
+            if request.to:
                 raise _misplaced("to", "is for channels of format email")
-            await self._urls.check(wish.url)
+            await self._urls.check(request.url)
             return
-        if wish.url or wish.secret:
-            raise _misplaced("url" if wish.url else "secret", "is not for channels of format email")
+        if request.url or request.secret:
+            raise _misplaced("url" if request.url else "secret", "is not for channels of format email")
         if self._email is None:
             msg = "The app is not set up to send email: see EMAIL_FROM."
             raise InvalidInput(msg, code="email_not_configured", fields={"/format": msg})
-        check_recipients(wish.to, self._email.domains)
+        check_recipients(request.to, self._email.domains)
 
     async def workspaces(self) -> AsyncIterator[str]:
         """Yield every workspace that has a channel, once for each channel."""

@@ -13,9 +13,9 @@ from typing import Protocol
 from kernel.clock import Clock
 from kernel.errors import AppError, NotFound
 from llmops.notifications.bodies import body_of
-from llmops.notifications.channels import Channel, Channels
+from llmops.notifications.channels import Channel, ChannelStore
 from llmops.notifications.email import Mailer, email_of
-from llmops.notifications.history import Deliveries, Delivery, DeliveryState
+from llmops.notifications.history import Delivery, DeliveryHistory, DeliveryState
 from llmops.notifications.notification import Notification
 from llmops.notifications.outbox import Due, Outbox
 from llmops.notifications.signing import signed
@@ -55,7 +55,7 @@ class Webhooks(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Tried:
+class DeliveryAttempt:
     """How an attempt ended.
 
     Attributes:
@@ -71,12 +71,12 @@ class Tried:
     retry_after_s: float | None = None
 
 
-TOO_OLD = Tried(None, "too_old", again=False)
+TOO_OLD = DeliveryAttempt(None, "too_old", again=False)
 """How it ends with what is given up without being sent."""
 
 
 @dataclass(frozen=True, slots=True)
-class Delivered:
+class DeliveryRound:
     """What one round did: deliveries made, failed so far, and given up."""
 
     delivered: int
@@ -84,15 +84,15 @@ class Delivered:
     failed: int
 
 
-def judged(answer: Answer) -> Tried:
+def attempt_of(answer: Answer) -> DeliveryAttempt:
     """Return what an answer means: any 2xx is a success; a redirect and 410 will not change, all else may pass."""
     if 200 <= answer.status < 300:
-        return Tried(answer.status, None, again=False)
+        return DeliveryAttempt(answer.status, None, again=False)
     final = 300 <= answer.status < 400 or answer.status == 410
-    return Tried(answer.status, f"http_{answer.status}", again=not final, retry_after_s=answer.retry_after_s)
+    return DeliveryAttempt(answer.status, f"http_{answer.status}", again=not final, retry_after_s=answer.retry_after_s)
 
 
-def next_attempt(tried: Tried, attempts: int, happened: datetime, now: datetime) -> datetime | None:
+def next_attempt(tried: DeliveryAttempt, attempts: int, happened: datetime, now: datetime) -> datetime | None:
     """Return when a delivery that failed is tried again; None when it is given up."""
     if not tried.again or attempts >= MAX_ATTEMPTS:
         return None
@@ -106,14 +106,14 @@ Completed = Callable[[Notification], Awaitable[Notification]]
 """Returns a notification with what is added when it is sent, and not stored before."""
 
 
-class Courier:
+class NotificationDelivery:
     """Delivers what is due. Two at the same time do not send the same thing, unless one of them takes too long."""
 
     def __init__(
         self,
         outbox: Outbox,
-        channels: Channels,
-        deliveries: Deliveries,
+        channels: ChannelStore,
+        deliveries: DeliveryHistory,
         webhooks: Webhooks,
         clock: Clock,
         mailer: Mailer | None = None,
@@ -127,7 +127,7 @@ class Courier:
         self._mailer = mailer
         self._completed = completed
 
-    async def deliver(self) -> Delivered:
+    async def deliver(self) -> DeliveryRound:
         """Deliver what is due, each channel's in order; a channel that fails is left alone until the next round."""
         async for due in self._outbox.due(self._clock()):
             if due.channel is None:
@@ -145,7 +145,7 @@ class Courier:
         await self._forget()
         counts = Counter(state for states in ended if not isinstance(states, BaseException) for state in states)
         kinds = (DeliveryState.DELIVERED, DeliveryState.RETRYING, DeliveryState.FAILED)
-        return Delivered(*(counts[kind] for kind in kinds))
+        return DeliveryRound(*(counts[kind] for kind in kinds))
 
     async def _fan_out(self, due: Due) -> None:
         notification = await self._outbox.notification(due.digest)
@@ -180,7 +180,9 @@ class Courier:
                     break
         return states
 
-    async def _settle(self, channel: Channel, notification: Notification, due: Due, tried: Tried) -> DeliveryState:
+    async def _settle(
+        self, channel: Channel, notification: Notification, due: Due, tried: DeliveryAttempt
+    ) -> DeliveryState:
         sent = tried is not TOO_OLD
         now = self._clock()
         again = next_attempt(tried, due.attempts, notification.at, now) if tried.error else None
@@ -212,10 +214,10 @@ class Courier:
         # The history first: dying in between sends once more, which the receiver sees by the id; the other way round
         # a delivery could be missing from the history for ever.
         await self._deliveries.record(channel.name, notification, delivery)
-        await (self._outbox.again(due, again) if again else self._outbox.done(due))
+        await (self._outbox.reschedule(due, again) if again else self._outbox.done(due))
         return state
 
-    async def _try(self, channel: Channel, notification: Notification) -> Tried:
+    async def _try(self, channel: Channel, notification: Notification) -> DeliveryAttempt:
         if self._completed is not None:
             notification = await self._completed(notification)
         if channel.format == "email":
@@ -226,18 +228,18 @@ class Courier:
             **signed(channel.secret, _message_id(notification), self._clock(), body),
         }
         try:
-            return judged(await self._webhooks.post(channel.url, headers, body))
+            return attempt_of(await self._webhooks.post(channel.url, headers, body))
         except AppError as error:
-            return Tried(None, error.code, again=error.retriable)
+            return DeliveryAttempt(None, error.code, again=error.retriable)
 
-    async def _try_email(self, channel: Channel, notification: Notification) -> Tried:
+    async def _try_email(self, channel: Channel, notification: Notification) -> DeliveryAttempt:
         if self._mailer is None:
-            return Tried(None, "email_not_configured", again=True)
+            return DeliveryAttempt(None, "email_not_configured", again=True)
         email = email_of(notification, _message_id(notification), channel.to, self._clock())
         try:
-            return Tried(await self._mailer.send(email), None, again=False)
+            return DeliveryAttempt(await self._mailer.send(email), None, again=False)
         except AppError as error:
-            return Tried(None, error.code, again=error.retriable, retry_after_s=error.retry_after_s)
+            return DeliveryAttempt(None, error.code, again=error.retriable, retry_after_s=error.retry_after_s)
 
     async def _forget(self) -> None:
         """Remove the oldest notifications that need not be kept any more, their deliveries first."""

@@ -60,7 +60,7 @@ class Delivery:
 _DELIVERY = JsonCodec(Delivery)
 
 
-class Deliveries:
+class DeliveryHistory:
     """Writes and reads the history of deliveries."""
 
     def __init__(self, tables: Tables) -> None:

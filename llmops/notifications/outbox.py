@@ -103,7 +103,7 @@ class Outbox:
         """Begin the delivery: nobody else will before `until`. None if somebody else has begun it."""
         return await self._move(due, until, due.attempts + 1)
 
-    async def again(self, due: Due, at: datetime) -> None:
+    async def reschedule(self, due: Due, at: datetime) -> None:
         """Have a claimed delivery tried again at that time."""
         await self._move(due, at, due.attempts)
 

@@ -24,7 +24,7 @@ _DOCUMENTATION = IPv6Network("3fff::/20")  # RFC 9637
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class WebhookTarget:
     """A webhook's URL, taken apart once, so that what is checked is what is connected to.
 
     Attributes:
@@ -42,7 +42,7 @@ class Target:
     authority: str
 
 
-def target_of(url: str, *, allow_private: bool) -> Target:
+def target_of(url: str, *, allow_private: bool) -> WebhookTarget:
     """Return the URL's parts, if it may be a webhook as far as its text tells.
 
     Args:
@@ -74,7 +74,7 @@ def target_of(url: str, *, allow_private: bool) -> Target:
         if inside or (address is not None and not is_public(address)):
             raise refused()
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    return Target(parts.scheme, host, port or (443 if parts.scheme == "https" else 80), path, parts.netloc)
+    return WebhookTarget(parts.scheme, host, port or (443 if parts.scheme == "https" else 80), path, parts.netloc)
 
 
 def is_public(address: IPv4Address | IPv6Address) -> bool:

@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from kernel.money import format_usd
-from llmops.facts.summary import Summary
+from llmops.facts.summary import PerformanceSummary
 from llmops.notifications.notification import Severity
 from llmops.performance.monitor import Performance
 from llmops.spend.groups import add_up
@@ -21,8 +21,8 @@ from llmops.spend.usage import Spend
 
 if TYPE_CHECKING:
     from kernel.clock import Clock
-    from llmops.performance.monitor import Monitor, VersionPerformance
-    from llmops.performance.sla import Target
+    from llmops.performance.monitor import PerformanceReader, VersionPerformance
+    from llmops.performance.sla import SlaTarget
     from llmops.reports.daily import DailyCosts
 
 MIN_RUNS = 20
@@ -78,23 +78,23 @@ class Insight:
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class InsightInput:
     """What the rules look at: an agent's performance, what it did in the days before, and its spend by user."""
 
     performance: Performance
-    before: Summary
+    before: PerformanceSummary
     users: Mapping[str, Spend]
 
 
 class Insights:
     """Gathers what the rules look at."""
 
-    def __init__(self, monitor: Monitor, costs: DailyCosts, clock: Clock) -> None:
+    def __init__(self, monitor: PerformanceReader, costs: DailyCosts, clock: Clock) -> None:
         self._monitor = monitor
         self._costs = costs
         self._clock = clock
 
-    async def facts(self, workspace: str, agent: str, first: date, last: date, target: Target) -> Facts:
+    async def facts(self, workspace: str, agent: str, first: date, last: date, target: SlaTarget) -> InsightInput:
         """Return the facts of an agent from the first to the last UTC day, up to this moment."""
         performance, before, sums = await asyncio.gather(
             self._monitor.agent(workspace, agent, first, last, target),
@@ -103,23 +103,23 @@ class Insights:
         )
         spent = [item for groups in sums.values() for item in groups.items()]
         users = add_up((group.user_id, spend) for group, spend in spent if group.agent == agent)
-        return Facts(performance, before, users)
+        return InsightInput(performance, before, users)
 
 
-def insights_of(facts: Facts) -> Sequence[Insight]:
+def insights_of(facts: InsightInput) -> Sequence[Insight]:
     """Return what the facts say, the worst first."""
     found = [insight for rule in _RULES for insight in rule(facts)]
     order: Sequence[Severity] = ("critical", "warning", "info")
     return sorted(found, key=lambda insight: order.index(insight.severity))
 
 
-def _pairs(facts: Facts) -> Iterator[tuple[VersionPerformance, VersionPerformance]]:
+def _pairs(facts: InsightInput) -> Iterator[tuple[VersionPerformance, VersionPerformance]]:
     """Yield each version that has enough runs with the one before it that has."""
     known = [each for each in facts.performance.versions if each.version and each.summary.runs >= MIN_RUNS]
     return pairwise(known)
 
 
-def _slower(facts: Facts) -> Iterator[Insight]:
+def _slower(facts: InsightInput) -> Iterator[Insight]:
     for before, after in _pairs(facts):
         was, now = before.summary.latency.quantile(0.95), after.summary.latency.quantile(0.95)
         if was and now and now >= SLOWER * was:
@@ -135,7 +135,7 @@ def _slower(facts: Facts) -> Iterator[Insight]:
             )
 
 
-def _why_slower(before: Summary, after: Summary, rise: float) -> str:
+def _why_slower(before: PerformanceSummary, after: PerformanceSummary, rise: float) -> str:
     """Return what explains at least half of the rise, or most likely does, and what to do about it."""
     model, queue = (
         (now.quantile(0.95) or 0) - (was.quantile(0.95) or 0)
@@ -151,7 +151,7 @@ def _why_slower(before: Summary, after: Summary, rise: float) -> str:
     return "Its model calls do not explain it: look at its tools, and at the traces of slow runs."
 
 
-def _dearer(facts: Facts) -> Iterator[Insight]:
+def _dearer(facts: InsightInput) -> Iterator[Insight]:
     for before, after in _pairs(facts):
         was, now = before.summary.cost_per_run, after.summary.cost_per_run
         if was and now and now >= DEARER * was:
@@ -165,7 +165,7 @@ def _dearer(facts: Facts) -> Iterator[Insight]:
             )
 
 
-def _worse(facts: Facts) -> Iterator[Insight]:
+def _worse(facts: InsightInput) -> Iterator[Insight]:
     for before, after in _pairs(facts):
         was, now = before.summary.quality, after.summary.quality
         enough = min(before.summary.scored, after.summary.scored) >= MIN_RUNS
@@ -179,7 +179,7 @@ def _worse(facts: Facts) -> Iterator[Insight]:
             )
 
 
-def _failing(facts: Facts) -> Iterator[Insight]:
+def _failing(facts: InsightInput) -> Iterator[Insight]:
     summary = facts.performance.summary
     rate = summary.error_rate
     if rate is None or summary.runs < MIN_RUNS or rate < ERRORS:
@@ -194,7 +194,7 @@ def _failing(facts: Facts) -> Iterator[Insight]:
     yield Insight("failing", "critical", cause, cure, {"error_rate": rate, "runs": float(summary.runs)})
 
 
-def _wasted(facts: Facts) -> Iterator[Insight]:
+def _wasted(facts: InsightInput) -> Iterator[Insight]:
     summary = facts.performance.summary
     share = summary.wasted_share
     if share is not None and summary.runs >= MIN_RUNS and share >= WASTED:
@@ -210,7 +210,7 @@ def _wasted(facts: Facts) -> Iterator[Insight]:
         )
 
 
-def _cache(facts: Facts) -> Iterator[Insight]:
+def _cache(facts: InsightInput) -> Iterator[Insight]:
     was, now = facts.before, facts.performance.summary
     enough = min(was.spend.input_tokens, now.spend.input_tokens) >= MIN_TOKENS
     share_was, share_now = was.cached_share, now.cached_share
@@ -224,7 +224,7 @@ def _cache(facts: Facts) -> Iterator[Insight]:
         )
 
 
-def _one_user(facts: Facts) -> Iterator[Insight]:
+def _one_user(facts: InsightInput) -> Iterator[Insight]:
     users = {user: spend.cost_micro_usd for user, spend in facts.users.items() if spend.cost_micro_usd > 0}
     spent = sum(users.values())
     if len(users) < MIN_USERS or facts.performance.summary.runs < MIN_RUNS:
@@ -240,7 +240,7 @@ def _one_user(facts: Facts) -> Iterator[Insight]:
         )
 
 
-def _queued(facts: Facts) -> Iterator[Insight]:
+def _queued(facts: InsightInput) -> Iterator[Insight]:
     summary = facts.performance.summary
     queue, latency = summary.queue.quantile(0.95), summary.latency.quantile(0.95)
     enough = summary.runs >= MIN_RUNS and queue is not None and queue >= MIN_QUEUE_MS
@@ -254,7 +254,7 @@ def _queued(facts: Facts) -> Iterator[Insight]:
         )
 
 
-def _uncounted(facts: Facts) -> Iterator[Insight]:
+def _uncounted(facts: InsightInput) -> Iterator[Insight]:
     spend = facts.performance.summary.spend
     kinds = (
         ("unpriced", spend.unpriced_calls, "have no known price; their cost is in no sum", "Price the model."),
@@ -271,7 +271,7 @@ def _uncounted(facts: Facts) -> Iterator[Insight]:
             yield Insight(code, "warning", f"{calls} of {spend.calls} model calls {what}.", cure, figures)
 
 
-_RULES: Sequence[Callable[[Facts], Iterator[Insight]]] = (
+_RULES: Sequence[Callable[[InsightInput], Iterator[Insight]]] = (
     _failing,
     _slower,
     _worse,
@@ -284,7 +284,7 @@ _RULES: Sequence[Callable[[Facts], Iterator[Insight]]] = (
 )
 
 
-def _commonest(summary: Summary) -> str:
+def _commonest(summary: PerformanceSummary) -> str:
     """Return the code that most attempts failed with; empty when none has one."""
     return max(summary.codes.items(), key=lambda item: (item[1], item[0]), default=("", 0))[0]
 

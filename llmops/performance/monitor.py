@@ -8,9 +8,9 @@ from datetime import date, datetime, timedelta
 
 from kernel.errors import InvalidInput
 from llmops.facts.figures import Figures
-from llmops.facts.summary import Summary
+from llmops.facts.summary import PerformanceSummary
 from llmops.facts.sums import Cell
-from llmops.performance.sla import Attainment, Target, attainment
+from llmops.performance.sla import Attainment, SlaTarget, attainment
 
 LONGEST_RANGE_DAYS = 92
 _HOURLY_UP_TO_DAYS = 3
@@ -22,7 +22,7 @@ class VersionPerformance:
 
     version: str
     since: datetime
-    summary: Summary
+    summary: PerformanceSummary
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Point:
     """What an agent did in a stretch of time that begins with `start`."""
 
     start: datetime
-    summary: Summary
+    summary: PerformanceSummary
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Performance:
     agent: str
     first: date
     last: date
-    summary: Summary
+    summary: PerformanceSummary
     sla: Attainment
     versions: Sequence[VersionPerformance]
     trend: Sequence[Point]
@@ -70,54 +70,54 @@ def check_days(first: date, last: date) -> None:
         raise InvalidInput(msg, code="invalid_range", fields={"from": msg})
 
 
-def total(cells: Sequence[Cell]) -> Summary:
+def total(cells: Sequence[Cell]) -> PerformanceSummary:
     """Return what the cells come to."""
-    return sum((cell.summary for cell in cells), Summary())
+    return sum((cell.summary for cell in cells), PerformanceSummary())
 
 
-def versions_of(cells: Sequence[Cell]) -> Iterator[tuple[str, datetime, Summary]]:
+def versions_of(cells: Sequence[Cell]) -> Iterator[tuple[str, datetime, PerformanceSummary]]:
     """Yield each version with when it was first seen in these cells and what it did, in that order."""
-    sums: dict[str, tuple[datetime, Summary]] = {}
+    sums: dict[str, tuple[datetime, PerformanceSummary]] = {}
     for cell in cells:
-        start, summary = sums.get(cell.version, (cell.start, Summary()))
+        start, summary = sums.get(cell.version, (cell.start, PerformanceSummary()))
         sums[cell.version] = (min(start, cell.start), summary + cell.summary)
     for version, (start, summary) in sorted(sums.items(), key=lambda item: (item[1][0], item[0])):
         yield version, start, summary
 
 
-def performance_of(agent: str, cells: Sequence[Cell], first: date, last: date, target: Target) -> Performance:
+def performance_of(agent: str, cells: Sequence[Cell], first: date, last: date, target: SlaTarget) -> Performance:
     """Return how an agent performed, from its cells of these days."""
     hourly = (last - first).days < _HOURLY_UP_TO_DAYS
-    points: dict[datetime, Summary] = {}
+    points: dict[datetime, PerformanceSummary] = {}
     for cell in cells:
         start = cell.start if hourly else cell.start.replace(hour=0)
-        points[start] = points.get(start, Summary()) + cell.summary
+        points[start] = points.get(start, PerformanceSummary()) + cell.summary
     summary = total(cells)
     versions = [VersionPerformance(*each) for each in versions_of(cells)]
     trend = [Point(start, points[start]) for start in sorted(points)]
     return Performance(agent, first, last, summary, attainment(summary, target), versions, trend)
 
 
-class Monitor:
+class PerformanceReader:
     """Reads how agents perform."""
 
     def __init__(self, figures: Figures) -> None:
         self._figures = figures
 
-    async def agent(self, workspace: str, agent: str, first: date, last: date, target: Target) -> Performance:
+    async def agent(self, workspace: str, agent: str, first: date, last: date, target: SlaTarget) -> Performance:
         """Return how the agent performed from the first to the last UTC day, up to this moment."""
         return performance_of(agent, await self._figures.hours(workspace, agent, first, last), first, last, target)
 
-    async def before(self, workspace: str, agent: str, first: date, last: date) -> Summary:
+    async def before(self, workspace: str, agent: str, first: date, last: date) -> PerformanceSummary:
         """Return what the agent did in as many days just before these."""
         count = (last - first).days + 1
         return total(
             await self._figures.hours(workspace, agent, first - timedelta(days=count), first - timedelta(days=1))
         )
 
-    async def agents(self, workspace: str, first: date, last: date) -> Sequence[tuple[str, Summary]]:
+    async def agents(self, workspace: str, first: date, last: date) -> Sequence[tuple[str, PerformanceSummary]]:
         """Return what every agent of the workspace that had attempts did, by name."""
-        found: dict[str, Summary] = {}
+        found: dict[str, PerformanceSummary] = {}
         for cell in await self._figures.hours(workspace, None, first, last):
-            found[cell.agent] = found.get(cell.agent, Summary()) + cell.summary
+            found[cell.agent] = found.get(cell.agent, PerformanceSummary()) + cell.summary
         return sorted(found.items())

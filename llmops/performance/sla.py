@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from llmops.facts.summary import Summary
+from llmops.facts.summary import PerformanceSummary
 
 LATENCY_SHARE = 0.95
 """Share of the answers that are to come in time."""
@@ -27,17 +27,17 @@ class SlaPolicy(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class SlaTarget:
     """What an agent is to keep, in milliseconds and as a share 0-1."""
 
     latency_ms: int
     availability: float
 
-    def but(self, policy: SlaPolicy | None) -> Target:
+    def but(self, policy: SlaPolicy | None) -> SlaTarget:
         """Return the target with what the policy says instead."""
         if policy is None:
             return self
-        return Target(policy.latency_ms or self.latency_ms, policy.availability or self.availability)
+        return SlaTarget(policy.latency_ms or self.latency_ms, policy.availability or self.availability)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +51,13 @@ class Attainment:
         kept: Whether both are as they should be; None without runs.
     """
 
-    target: Target
+    target: SlaTarget
     availability: float | None
     in_time: float | None
     kept: bool | None
 
 
-def attainment(summary: Summary, target: Target) -> Attainment:
+def attainment(summary: PerformanceSummary, target: SlaTarget) -> Attainment:
     """Return whether the target was kept."""
     availability, in_time = summary.availability, summary.latency.share_within(target.latency_ms)
     if availability is None:

@@ -17,7 +17,7 @@ LEAST_MICRO_USD = 100_000
 
 
 @dataclass(frozen=True, slots=True)
-class Mover:
+class SpendChange:
     """Somebody whose spending changed: what it was before and is now, in micro-USD."""
 
     name: str
@@ -49,9 +49,9 @@ class Anomaly:
     score: float
 
 
-def movers(before: Mapping[str, int], now: Mapping[str, int]) -> Sequence[Mover]:
+def movers(before: Mapping[str, int], now: Mapping[str, int]) -> Sequence[SpendChange]:
     """Return those whose cost (micro-USD) changed most, the largest change first; who did not change is none."""
-    changed = [Mover(name, before.get(name, 0), now.get(name, 0)) for name in before.keys() | now.keys()]
+    changed = [SpendChange(name, before.get(name, 0), now.get(name, 0)) for name in before.keys() | now.keys()]
     ordered = sorted(changed, key=lambda mover: (-abs(mover.change), mover.name))
     return [mover for mover in ordered if mover.change][:MOST_MOVERS]
 

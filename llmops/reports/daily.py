@@ -5,8 +5,8 @@ Table `reports`, partition = workspace. Rows:
 `sheet!{day}`            the day by agent, model and user;
 `day!{newest first}`     the day in all, and the digest of what it was made from.
 Partition `_aggregation`: `closed` holds the last day that is looked at no more; `summed!{day}` how many facts of each
-shard the rows of a day hold; `rewritten!{day}!{workspace}` that a workspace's rows of the day were made anew. Partition
-`_workspaces` names every workspace that ever spent anything.
+shard the rows of a day hold; `rewritten!{day}!{workspace}` that a workspace's rows of the day were made again.
+Partition `_workspaces` names every workspace that ever spent anything.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from kernel.ids import new_id
 from kernel.tables import MAX_WRITES, Delete, Row, RowChanged, Span, Tables, Upsert, Write, every
 from llmops.facts import sums as facts
 from llmops.facts.figures import Figures
-from llmops.facts.folding import LATE_DAYS, NOTHING, OPEN_DAYS, Folding
+from llmops.facts.folding import LATE_DAYS, NOTHING, OPEN_DAYS, FactAggregation
 from llmops.facts.store import days
 from llmops.facts.sums import CostSum
 from llmops.reports.report import Day, day_of
@@ -53,13 +53,13 @@ class DailyCosts:
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
-        self._folding = Folding(tables)
+        self._folding = FactAggregation(tables)
         self._figures = Figures(tables)
 
     async def aggregate(self, now: datetime) -> Aggregated:
         """Add new facts to the sums, and the sums to the reports. Again, or after a crash, it changes nothing more."""
         today = now.date()
-        folded = await self._folding.fold(now)
+        folded = await self._folding.run(now)
         first = await self._first_open_day(today)
         looked_at = list(days(first, today))
         closed = today - timedelta(days=OPEN_DAYS)
@@ -74,7 +74,7 @@ class DailyCosts:
         return Aggregated(looked_at, folded, changed)
 
     async def rewrite(self, workspace: str, day: date) -> None:
-        """Write the workspace's rows of the day anew, from the sums as they are; rows of no sum are deleted."""
+        """Write the workspace's rows of the day again, from the sums as they are; rows of no sum are deleted."""
         # Noted first: an aggregation that read the sums before they were changed does the same once it has written.
         note = Row(_AGGREGATION, f"{_rewritten(day)}{workspace}", {"id": new_id()})
         await self._tables.commit(TABLE, [Upsert(note)])
@@ -89,9 +89,9 @@ class DailyCosts:
                 await self._tables.commit(TABLE, [Delete(workspace, key)])
             except RowChanged:
                 continue  # somebody else deleted it
-        stored = (await self.sheets(workspace, day, day)).get(day)
+        stored = (await self.daily_sums(workspace, day, day)).get(day)
         if stored is not None:
-            await self._write(workspace, day, sums, stored.updated_at, anew=True)
+            await self._write(workspace, day, sums, stored.updated_at, force=True)
 
     async def sums(self, workspace: str, first: date, last: date, today: date) -> dict[date, dict[Group, Spend]]:
         """Return a workspace's sums by day: of closed days as kept, of open ones from the facts as they are now.
@@ -110,7 +110,7 @@ class DailyCosts:
             found[day] = await self._figures.costs(day, workspace)
         return found
 
-    async def sheets(self, workspace: str, first: date, last: date) -> dict[date, Day]:
+    async def daily_sums(self, workspace: str, first: date, last: date) -> dict[date, Day]:
         """Return the sheets of the days, both included, on which anything was spent."""
         end = last + timedelta(days=1)
         span = Span(workspace, key_from=f"sheet!{first.isoformat()}", key_before=f"sheet!{end.isoformat()}")
@@ -169,13 +169,13 @@ class DailyCosts:
         return {row.key.removeprefix(prefix): row.text("id") async for row in rows}
 
     async def _write(
-        self, workspace: str, day: date, sums: Mapping[Group, Spend], now: datetime, *, anew: bool = False
+        self, workspace: str, day: date, sums: Mapping[Group, Spend], now: datetime, *, force: bool = False
     ) -> bool:
         """Write the day's rows, unless they are made from these very sums; return whether that was needed."""
         ordered = sorted((group, asdict(spend)) for group, spend in sums.items())
         digest = hashlib.sha256(repr(ordered).encode()).hexdigest()
         stored = await self._tables.get(TABLE, workspace, _day_key(day))
-        if stored is not None and stored.text("digest") == digest and not anew:
+        if stored is not None and stored.text("digest") == digest and not force:
             return False
         if stored is None:
             await self._tables.commit(TABLE, [Upsert(Row(_WORKSPACES, workspace, {}))])

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-from llmops.budgets.positions import Position
-from llmops.reports.changes import Anomaly, Mover, anomalies, movers
+from llmops.budgets.usage import BudgetUsage
+from llmops.reports.changes import Anomaly, SpendChange, anomalies, movers
 from llmops.reports.forecast import Forecast, forecast
 from llmops.reports.periods import Period, period_of
 from llmops.spend.groups import Group, add_up
@@ -73,9 +73,9 @@ class Report:
     by_model: Mapping[str, Spend]
     by_user: Mapping[str, Spend]
     forecast: Forecast | None
-    movers: Sequence[Mover]
+    movers: Sequence[SpendChange]
     anomalies: Sequence[Anomaly]
-    budgets: Sequence[Position]
+    budgets: Sequence[BudgetUsage]
     updated_at: datetime
 
 
@@ -94,7 +94,7 @@ def day_of(sums: Mapping[Group, Spend], most_names: int, now: datetime) -> Day:
     )
 
 
-def report_of(workspace: str, period: Period, days: Days, now: datetime, budgets: Sequence[Position] = ()) -> Report:
+def report_of(workspace: str, period: Period, days: Days, now: datetime, budgets: Sequence[BudgetUsage] = ()) -> Report:
     """Return the report of a period.
 
     Args:

@@ -13,7 +13,7 @@ from typing import get_args
 from kernel.clock import Clock
 from kernel.errors import NotFound
 from kernel.tables import Row, Tables, Upsert
-from llmops.budgets.positions import Position
+from llmops.budgets.usage import BudgetUsage
 from llmops.notifications.notification import Notification
 from llmops.reports.daily import TABLE, DailyCosts
 from llmops.reports.periods import Kind, Period, period_of
@@ -29,7 +29,7 @@ _LOOK_BACK = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Summary:
+class ReportSummary:
     """A period and what was spent in it."""
 
     period: Period
@@ -37,14 +37,14 @@ class Summary:
     total: Spend
 
 
-class Reports:
+class ReportStore:
     """Reads and announces the reports of periods."""
 
     def __init__(
         self,
         tables: Tables,
         daily: DailyCosts,
-        positions: Callable[[str], Awaitable[Sequence[Position]]],
+        positions: Callable[[str], Awaitable[Sequence[BudgetUsage]]],
         put: Callable[[Notification], Awaitable[None]],
         clock: Clock,
     ) -> None:
@@ -63,7 +63,7 @@ class Reports:
         """
         now = self._clock()
         history = period.last - timedelta(days=HISTORY_DAYS)
-        sheets = await self._daily.sheets(workspace, min(history, period.previous.first), period.last)
+        sheets = await self._daily.daily_sums(workspace, min(history, period.previous.first), period.last)
         if not any(day in period for day in sheets):
             raise NotFound(f"There is no report of {period.key} (yet).", code="report_not_found")
         budgets = await self._positions(workspace) if now.date() in period else ()
@@ -71,7 +71,7 @@ class Reports:
 
     async def list(
         self, workspace: str, kind: Kind, limit: int, before: date | None = None
-    ) -> tuple[Sequence[Summary], date | None]:
+    ) -> tuple[Sequence[ReportSummary], date | None]:
         """Return up to `limit` periods in which anything was spent, newest first, and the day to continue before."""
         today, found = self._clock().date(), dict[Period, Spend]()
         async for day, total in self._daily.totals(workspace, before):
@@ -114,5 +114,5 @@ class Reports:
         return 1
 
 
-def _summaries(found: dict[Period, Spend], today: date) -> Sequence[Summary]:
-    return [Summary(period, period.last < today, total) for period, total in found.items()]
+def _summaries(found: dict[Period, Spend], today: date) -> Sequence[ReportSummary]:
+    return [ReportSummary(period, period.last < today, total) for period, total in found.items()]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from llmops.budgets.positions import Position
+from llmops.budgets.usage import BudgetUsage
 from llmops.notifications.notification import Notification
 from llmops.reports.report import Report
 
@@ -29,7 +29,7 @@ def quantity(unit: str, amount: int) -> str:
             return f"{amount:,} {unit}"
 
 
-def share(position: Position) -> str:
+def share(position: BudgetUsage) -> str:
     """Return how much of a budget is spent, in percent."""
     return f"{100 * position.spent / position.limit:.0f} %" if position.limit else "–"
 

@@ -23,7 +23,7 @@ _UNPRICED_FOR = timedelta(days=1)
 _CHANGES_BEFORE_GIVING_UP = 5
 
 
-class RateBook:
+class RateStore:
     """Keeps rates, and reads them once in a while for everybody in this process."""
 
     def __init__(self, tables: Tables, clock: Clock, trust_for: timedelta) -> None:

@@ -216,7 +216,7 @@ class Checks:
             raise BrokenError(f"the agent's runs spent {tokens} tokens, its budget has {looks[-1]}") from None
 
     async def _pins(self) -> None:
-        """Pinned sessions stay with the version of their start, though the agent was declared anew."""
+        """Pinned sessions stay with the version of their start, though the agent was declared again."""
         for talk, runs in self._kept().items():
             if talk.pins:
                 session = await self._api.get(f"sessions/{talk.name}")

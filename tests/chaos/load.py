@@ -46,7 +46,7 @@ class Accepted:
 
 
 class Producer:
-    """Sends to both queues until the broker has taken the message, over connections that it makes anew."""
+    """Sends to both queues until the broker has taken the message, over connections that it makes again."""
 
     def __init__(self, stack: Stack) -> None:
         self._stack = stack

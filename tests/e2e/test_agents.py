@@ -122,7 +122,7 @@ async def test_a_queued_run_of_an_agent_disabled_meanwhile_fails(api: Api) -> No
 
 
 async def test_a_deleted_agent_is_gone_and_can_be_declared_again(api: Api, stack: Stack) -> None:
-    """Deleted, it is 404 everywhere and gone at the provider; declared again, it starts anew."""
+    """Deleted, it is 404 everywhere and gone at the provider; declared again, it starts again."""
     await api.declare("a")
     old = await api.answer("a")
 
@@ -194,7 +194,7 @@ async def test_a_retired_agent_can_be_restored_by_a_call(api: Api) -> None:
 
 
 async def test_an_agent_lost_at_the_provider_is_made_again(api: Api, stack: Stack) -> None:
-    """Somebody deletes our version behind our back: verify notices and makes it again, and the next run has it."""
+    """Somebody deletes our version behind our back: verify waiters and makes it again, and the next run has it."""
     from azure.data.tables.aio import TableClient  # noqa: PLC0415
 
     await api.declare("a")

@@ -54,7 +54,7 @@ async def _some_spent(api: Api) -> bool:
 
 
 async def test_a_budget_is_declared_listed_changed_and_deleted(api: Api) -> None:
-    """With ETags; its usage says what is left, and when it starts anew."""
+    """With ETags; its usage says what is left, and when it starts again."""
     body = {
         "limits": [{"unit": "usd", "period": "month", "limit": 12.5}, {"unit": "calls", "period": "day", "limit": 9}]
     }

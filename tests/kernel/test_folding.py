@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from kernel.folding import NEW, Sums, fold
+from kernel.aggregation import NEW, Sums, aggregate
 from kernel.tables import MAX_WRITES, Insert, Row, Write
 from tests.lifecycle.doubles import CountingTables
 
@@ -46,7 +46,7 @@ async def test_every_sum_is_read_once_however_many_rows_are_added() -> None:
     tables = CheckedTables()
     await fill(tables, 2500, 7)
 
-    assert await fold(tables, SUMS, "p") == 2500
+    assert await aggregate(tables, SUMS, "p") == 2500
     assert tables.operations["get ledger"] == 7
     assert max(tables.sizes) <= MAX_WRITES
     assert len(tables.sizes) == 27 + 1  # 93 rows and 7 sums a transaction; a thousand rows at a time
@@ -57,7 +57,7 @@ async def test_where_every_row_has_its_own_sum_it_still_fits() -> None:
     tables = CheckedTables()
     await fill(tables, 130, 130)
 
-    assert await fold(tables, SUMS, "p") == 130
+    assert await aggregate(tables, SUMS, "p") == 130
     assert max(tables.sizes) == MAX_WRITES
     assert await total(tables, 130) == sum(range(130))
 
@@ -65,5 +65,5 @@ async def test_where_every_row_has_its_own_sum_it_still_fits() -> None:
 async def test_nothing_new_is_one_look() -> None:
     tables = CheckedTables()
 
-    assert await fold(tables, SUMS, "p") == 0
+    assert await aggregate(tables, SUMS, "p") == 0
     assert (tables.operations, tables.sizes) == ({"query ledger": 1}, [])

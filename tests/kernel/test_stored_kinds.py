@@ -22,8 +22,8 @@ from pydantic import BaseModel
 import kernel
 import lifecycle
 import llmops
+from kernel.aggregation import NEW, Sums, aggregate
 from kernel.codec import JsonCodec, Unreadable, Unwritable, readable, skipped
-from kernel.folding import NEW, Sums, fold
 from kernel.tables import Insert, Row, Span
 from llmops.alerts.rules import AlertRule
 from tests.lifecycle.doubles import CountingTables, spec
@@ -205,7 +205,7 @@ async def test_a_fold_passes_over_rows_and_sums_that_it_cannot_read() -> None:
         amount = '{"v":999,"value":1}' if bad else "1"
         row = Row("p", f"{NEW}{number:05d}", {"sum": f"sum!{'ab'[number % 2]}", "amount": amount})
         await tables.commit("facts", [Insert(row)])
-    counts = [await asyncio.wait_for(fold(tables, SUMS, "p"), 60) for _ in range(2)]
+    counts = [await asyncio.wait_for(aggregate(tables, SUMS, "p"), 60) for _ in range(2)]
     total = await tables.get("facts", "p", "sum!a")
     left = (await tables.query("facts", Span.prefix("p", NEW))).rows
 

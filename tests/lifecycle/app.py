@@ -23,7 +23,7 @@ from lifecycle.registry.signals import LocalSignals
 from lifecycle.runs.submit import Accepted
 from lifecycle.specs.spec import AgentSpec
 from llmops.facts.model import AttemptFact, Call
-from llmops.facts.store import KeptFact
+from llmops.facts.store import StoredFact
 from llmops.spend.usage import Spend
 from tests.lifecycle.doubles import (
     Crash,
@@ -216,7 +216,7 @@ class App:
         """Return the model calls of the run's attempts, in order, and of its answer's judges."""
         return [Line(kept.fact, call) for kept in await self.facts(run) for call in kept.fact.calls]
 
-    async def facts(self, run: Run) -> list[KeptFact]:
+    async def facts(self, run: Run) -> list[StoredFact]:
         """Return the facts of the run's attempts, and of the judges of its answer."""
         facts = self.services.facts
         return list(await facts.of_run(run.workspace, run.agent, run.id, run.created_at, self.clock()))

@@ -19,8 +19,8 @@ from kernel.settings import Settings
 from kernel.tables import Page, Row, RowTooLarge, Span, Tables, Write, every
 from lifecycle.conversations.submission import Submission
 from lifecycle.registry.actor import AgentActor
-from lifecycle.registry.due_times import LookAfter
-from lifecycle.registry.providers import ProviderVersion, Wanted
+from lifecycle.registry.providers import ProviderVersion, VersionRequest
+from lifecycle.registry.retention import RetentionPolicy
 from lifecycle.runs.provenance import Origin
 from lifecycle.runs.queue import DeadMessage
 from lifecycle.specs.spec import AgentSpec
@@ -28,7 +28,7 @@ from lifecycle.specs.spec import AgentSpec
 T = TypeVar("T")
 NOW = datetime(2026, 11, 21, 8, 30, tzinfo=UTC)
 IDLE_AFTER = timedelta(days=7)
-LOOK_AFTER = LookAfter(IDLE_AFTER, superseded=timedelta(minutes=15), verified=timedelta(days=1), versions_kept=3)
+LOOK_AFTER = RetentionPolicy(IDLE_AFTER, superseded=timedelta(minutes=15), verified=timedelta(days=1), versions_kept=3)
 
 
 class Crash(BaseException):
@@ -118,7 +118,7 @@ class FatefulProvider:
         self.inner = inner
         self.fate = fate
 
-    async def create(self, wanted: Wanted) -> ProviderVersion:
+    async def create(self, wanted: VersionRequest) -> ProviderVersion:
         return await self.fate.effect(lambda: self.inner.create(wanted))
 
     async def delete(self, version: ProviderVersion) -> None:

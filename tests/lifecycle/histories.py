@@ -8,12 +8,12 @@ from datetime import timedelta
 
 from hypothesis import strategies as st
 
-from lifecycle.registry.agents import AgentRecord
+from lifecycle.registry.audit import AuditStep
 from lifecycle.registry.operations import (
     Disable,
     Enable,
     Ensure,
-    Keep,
+    KeepVersion,
     Operation,
     RecordUse,
     Remove,
@@ -22,7 +22,7 @@ from lifecycle.registry.operations import (
     Retire,
     Verify,
 )
-from lifecycle.registry.trail import Step
+from lifecycle.registry.record import AgentRecord
 from tests.lifecycle.doubles import NOW, spec
 
 SPECS = [spec(instructions=text) for text in ("one", "two", "three")]
@@ -84,8 +84,8 @@ UNDECLARED: list[Make] = [
     lambda ident: Retire(ident, NOW - timedelta(hours=1)),
     lambda ident: Retire(ident, NOW + timedelta(hours=1), grace_s=60),
     Verify,
-    lambda ident: Keep(ident, SPECS[0]),
-    lambda ident: Keep(ident, SPECS[1]),
+    lambda ident: KeepVersion(ident, SPECS[0]),
+    lambda ident: KeepVersion(ident, SPECS[1]),
 ]
 
 
@@ -100,6 +100,7 @@ def operation_lists(draw: st.DrawFn, *, most: int = 10) -> list[Operation]:
 def comparable(record: AgentRecord) -> AgentRecord:
     """Return the record without what a crash may change: whether a version was created or, after one, adopted."""
     told = tuple(
-        replace(line, step=Step.CREATED if line.step is Step.ADOPTED else line.step, id="") for line in record.untold
+        replace(line, step=AuditStep.CREATED if line.step is AuditStep.ADOPTED else line.step, id="")
+        for line in record.untold
     )
     return replace(record, created=record.created + record.adopted, adopted=0, untold=told)

@@ -11,15 +11,14 @@ import pytest
 from adapters.memory_tables import MemoryTables
 from adapters.providers.offline import OfflineProvider
 from kernel.clock import hour_bucket
-from kernel.due import TABLE as DUE
+from kernel.due_index import TABLE as DUE
 from kernel.errors import ProviderRejected, Unavailable
 from kernel.tables import Span, every
 from lifecycle.registry.actor import ActorState, AgentActor
-from lifecycle.registry.agents import AgentRecord, AgentState
 from lifecycle.registry.operations import (
     Disable,
     Ensure,
-    Keep,
+    KeepVersion,
     Operation,
     Remove,
     Renew,
@@ -29,7 +28,8 @@ from lifecycle.registry.operations import (
     Trim,
     Verify,
 )
-from lifecycle.registry.providers import ProviderVersion, Wanted
+from lifecycle.registry.providers import ProviderVersion, VersionRequest
+from lifecycle.registry.record import AgentRecord, AgentState
 from lifecycle.specs.spec import AgentSpec, fingerprint
 from tests.lifecycle.doubles import (
     IDLE_AFTER,
@@ -50,7 +50,7 @@ ONE, TWO = spec(instructions="one"), spec(instructions="two")
 ENSURE, CHANGE = Ensure("ensure", 1, ONE), Ensure("change", 2, TWO)
 RETIRE, RESTORE, REMOVE = Retire("retire", NOW), Restore("restore", 2, TWO), Remove("remove", 3)
 AWAY = Retire("away", NOW, grace_s=3600)
-KEEP, RENEW = Keep("keep", ONE), Renew("renew", 2, TWO)
+KEEP, RENEW = KeepVersion("keep", ONE), Renew("renew", 2, TWO)
 
 
 def version(number: int, made_from: AgentSpec) -> ProviderVersion:
@@ -134,7 +134,7 @@ async def happens(provider: OfflineProvider, event: Elsewhere) -> None:
     if event.delete is not None:
         await provider.delete(event.delete)
     if event.create is not None:
-        await provider.create(Wanted("us", "default", "bot", "bot", fingerprint(event.create), event.create))
+        await provider.create(VersionRequest("us", "default", "bot", "bot", fingerprint(event.create), event.create))
 
 
 async def due_hours(tables: MemoryTables) -> set[str]:

@@ -9,7 +9,7 @@ import pytest
 
 from kernel.errors import Conflict, InvalidInput, NotFound, RunFailed
 from lifecycle.conversations.submission import RunRequest
-from lifecycle.registry.agents import AgentState
+from lifecycle.registry.record import AgentState
 from tests.lifecycle.app import App
 from tests.lifecycle.doubles import live_versions, spec
 

@@ -34,8 +34,8 @@ async def told(app: App, run: Run) -> list[Event]:
 
 async def announced(app: App, run: Run) -> list[str]:
     """Return the events of approvals in the workspace's stream, once all has been appended."""
-    await app.services.publisher.settle("default", run.session_id)
-    read = [event for lane in range(4) for _, event in await app.services.journal.read("default", lane, 0, 1000)]
+    await app.services.publisher.publish_all_of("default", run.session_id)
+    read = [event for shard in range(4) for _, event in await app.services.journal.read("default", shard, 0, 1000)]
     return [event.name for event in read if event.name.startswith("approval.")]
 
 

@@ -69,7 +69,7 @@ async def test_a_run_within_its_budgets_is_settled_to_the_token(app: App) -> Non
     assert await spent(app, "agent:bot!2026-11-21") == (2, tokens, 0)
     assert [line.outcome for line in lines] == ["answered", "answered"]
     assert "run.stage CHECKING_BUDGET" in await app.event_names(run)
-    assert [hold async for hold in app.services.accounts.holds("default")] == []
+    assert [hold async for hold in app.services.accounts.reservations("default")] == []
 
 
 async def test_without_budgets_there_is_no_such_stage(app: App) -> None:
@@ -180,7 +180,7 @@ async def test_a_period_that_is_over_lets_the_run_go_on(app: App) -> None:
     await app.process(app.queue.sent[-1])
     assert await app.services.run_resume.resume_all(app.queue.send) == 0
 
-    told = [event for lane in range(4) for _, event in await app.services.journal.read("default", lane, 0, 1000)]
+    told = [event for shard in range(4) for _, event in await app.services.journal.read("default", shard, 0, 1000)]
     assert {"budget.threshold", "budget.blocked"} <= {event.name for event in told}
     assert "user:ann" not in str(told), "the stream of events names no user"
     [blocked] = [row async for row in every(app.tables, "outbox", Span("outbox", key_from="due!")) if _blocked(row)]
@@ -215,7 +215,7 @@ async def test_what_the_provider_holds_is_gone_on_with_after_a_wait_that_began_b
 
 @pytest.mark.parametrize("forgotten", [False, True])
 async def test_at_foundry_a_stopped_run_goes_on_in_its_conversation(forgotten: bool) -> None:
-    """It sends what the tool returned, and no more; where the conversation is gone, it begins anew in another."""
+    """It sends what the tool returned, and no more; where the conversation is gone, it begins again in another."""
     async with FakeFoundry() as fake:
         app = App(FOUNDRY_PROJECT_ENDPOINT=fake.endpoint, BUDGET_WAIT_S=0.05)
         await app.declare(declared=spec(provider="foundry", tools=("calculator",)))
@@ -279,7 +279,7 @@ async def test_what_waits_behind_a_cancelled_run_goes_on(app: App) -> None:
     second = (await app.submit("second", session_id="s")).run
     third = (await app.submit("third", session_id="s")).run
     await deliver(app, 1)
-    await app.services.desk.cancel("default", second.id)
+    await app.services.run_queries.cancel("default", second.id)
     await limit(app, "workspace", "calls", 10)
     since = len(app.queue.sent)
     await app.services.run_resume.resume_all(app.queue.send)
@@ -297,7 +297,7 @@ async def test_what_waits_behind_a_cancelled_run_is_not_forgotten_when_the_broke
     second = (await app.submit("second", session_id="s")).run
     third = (await app.submit("third", session_id="s")).run
     await deliver(app, 1)
-    await app.services.desk.cancel("default", second.id)
+    await app.services.run_queries.cancel("default", second.id)
     await limit(app, "workspace", "calls", 10)
     fate = Fate(2, error=Unavailable)
     assert await app.worker(fate).run_resume.resume_all(app.queue.send) == 0
@@ -407,7 +407,7 @@ async def test_the_ladder_goes_to_a_cheaper_model_then_asks_then_stops(app: App)
     waits = await app.process(app.queue.sent[-1])
     assert waits is not None
     assert (waits.state, waits.error and waits.error.code) == (RunState.WAITING, "budget_exceeded")
-    told = [event.name for lane in range(4) for _, event in await app.services.journal.read("default", lane, 0, 1000)]
+    told = [event.name for shard in range(4) for _, event in await app.services.journal.read("default", shard, 0, 1000)]
     assert {"budget.degraded", "budget.threshold", "budget.blocked"} <= set(told)
 
 
@@ -430,7 +430,7 @@ async def test_a_call_whose_worker_died_is_in_the_ledger_once(app: App) -> None:
             await app.process(app.queue.sent[-1])
             run, _ = await app.stored(accepted.run)
             app.clock.move(hours=1)
-            await app.services.tending.tend()
+            await app.services.budget_maintenance.run()
             lines = await app.lines(run)
             assert len({(line.attempt, line.call) for line in lines}) == len(lines)
             assert run.spend == sum((line.spend for line in lines), Spend())
@@ -449,11 +449,11 @@ async def test_a_run_cancelled_while_its_model_works_is_charged_what_it_may_have
     working = asyncio.create_task(app.process(app.queue.sent[-1]))
 
     async def reserved() -> bool:
-        return [hold async for hold in app.services.accounts.holds("default")] != []
+        return [hold async for hold in app.services.accounts.reservations("default")] != []
 
     await eventually(reserved)
     await asyncio.sleep(0.02)
-    await app.services.desk.cancel("default", accepted.run.id)
+    await app.services.run_queries.cancel("default", accepted.run.id)
     run = await working
     assert run is not None
     lines = await app.lines(run)
@@ -494,7 +494,7 @@ async def test_64_runs_at_once_by_workers_that_die_stay_below_the_cap() -> None:
         with contextlib.suppress(AppError):
             await app.process(messages[run.id])
     app.clock.move(hours=1)
-    await app.services.tending.tend()
+    await app.services.budget_maintenance.run()
     stored = [(await app.stored(run))[0] for run in runs]
     lines = [line for run in stored for line in await app.lines(run)]
     tokens = sum(line.spend.input_tokens + line.spend.output_tokens for line in lines)
@@ -531,7 +531,7 @@ async def test_a_call_under_way_when_its_worker_dies_is_charged_its_estimate(wit
         app.queue.bury(app.queue.sent[-1])
     app.clock.move(hours=1)
     for _ in range(2):
-        await app.services.tending.tend()
+        await app.services.budget_maintenance.run()
         await app.services.dead_letters(app.queue).account()
     lines = await app.lines(accepted.run)
 

@@ -11,13 +11,13 @@ import pytest
 
 from kernel.errors import InvalidInput
 from lifecycle.events.catalogue import CATALOGUE, chosen_names, in_workspace_stream
-from lifecycle.registry.trail import Step
+from lifecycle.registry.audit import AuditStep
 
 ROOT = Path(__file__).parents[2]
 NAMED_ELSEWHERE = {
     "lifecycle/runs/lease.py": "by those who call `note`, which are looked at",
-    "lifecycle/registry/news.py": "after the steps of the audit trail, which are looked at",
-    "llmops/budgets/news.py": "after its notifications, which are looked at",
+    "lifecycle/registry/agent_events.py": "after the steps of the audit trail, which are looked at",
+    "llmops/budgets/events.py": "after its notifications, which are looked at",
     "llmops/alerts/evaluation.py": "after its notifications, which are looked at",
 }
 
@@ -65,7 +65,7 @@ def test_every_event_that_is_told_is_in_the_catalogue() -> None:
             keys = {key for key in map(text, data.keys) if key}
             assert keys <= CATALOGUE[name].data.keys(), f"{path}:{call.lineno}: {keys}"
 
-    told |= {f"agent.{step}" for step in Step}
+    told |= {f"agent.{step}" for step in AuditStep}
     assert told == set(CATALOGUE), "an event that nobody tells"
 
 

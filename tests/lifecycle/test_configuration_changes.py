@@ -15,7 +15,7 @@ from kernel.tables import RowChanged, RowExists, Span, Tables, every
 from lifecycle.configuration.kinds import CONTENT, OVERRIDES, Kind, Ref
 from lifecycle.configuration.layers import AgentConfig
 from lifecycle.propagation.changes import Changed
-from lifecycle.propagation.following import SETTLED
+from lifecycle.propagation.propagation import SETTLED
 from lifecycle.registry.catalog import Agent
 from lifecycle.registry.operations import Operation
 from lifecycle.specs.spec import AgentSpec

@@ -92,7 +92,7 @@ async def test_a_redriven_run_has_all_its_attempts_again(app: App) -> None:
     """They go on counting, and the answer is one."""
     number = await dead_run(app)
     submission = await letters(app).redrive("default", str(number))
-    run = await app.services.desk.get("default", submission.run_id)
+    run = await app.services.run_queries.get("default", submission.run_id)
     _, session = await app.stored(run)
     assert (run.state, run.redriven, session.pending) == (RunState.QUEUED, 1, 1)
     assert app.queue.redriven == [(submission, 1)]
@@ -111,7 +111,7 @@ async def test_a_redriven_run_that_fails_again_is_given_up_again(app: App) -> No
     for _ in range(2):
         with pytest.raises(Unavailable):
             await app.process(submission)
-        states.append((await app.services.desk.get("default", submission.run_id)).state)
+        states.append((await app.services.run_queries.get("default", submission.run_id)).state)
 
     assert states == ["queued", "failed"]
 
@@ -128,7 +128,7 @@ async def test_redriving_twice_counts_once(app: App) -> None:
         await letters(app).redrive("default", str(number))
     app.queue.redrive = original  # type: ignore[method-assign]
     submission = await letters(app).redrive("default", str(number))
-    run = await app.services.desk.get("default", submission.run_id)
+    run = await app.services.run_queries.get("default", submission.run_id)
 
     assert (run.redriven, (await app.stored(run))[1].pending) == (1, 1)
 
@@ -171,7 +171,7 @@ async def test_a_run_whose_workers_died_is_failed(app: App) -> None:
     await dead_run(app)
     first, second = await letters(app).account(), await letters(app).account()
     found, _ = await letters(app).list("default", 10)
-    run = await app.services.desk.get("default", found[0].run_id or "")
+    run = await app.services.run_queries.get("default", found[0].run_id or "")
 
     assert (first, second) == (1, 0)
     assert (found[0].code, run.state) == ("worker_lost", RunState.FAILED)
@@ -182,12 +182,12 @@ async def test_a_lost_run_that_was_cancelled_ends_as_cancelled(app: App) -> None
     """A cancellation that was accepted wins here too, and is not undone by redriving."""
     number = await lost_run(app)
     run_id = (await letters(app).list("default", 1))[0][0].run_id or ""
-    await app.services.desk.cancel("default", run_id)
+    await app.services.run_queries.cancel("default", run_id)
     await letters(app).account()
     with pytest.raises(NotFound):
         await letters(app).redrive("default", str(number))  # nothing is to be made of it: it was removed
 
-    assert (await app.services.desk.get("default", run_id)).state is RunState.CANCELLED
+    assert (await app.services.run_queries.get("default", run_id)).state is RunState.CANCELLED
 
 
 async def test_a_run_that_is_running_is_not_lost(app: App) -> None:

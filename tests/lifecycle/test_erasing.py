@@ -16,10 +16,10 @@ import pytest
 from kernel.errors import Conflict, NotFound, Unavailable
 from kernel.tables import Span, every
 from lifecycle.conversations.run import Run
-from lifecycle.conversations.session import AtProvider, Kept, Receipt
+from lifecycle.conversations.session import ProviderConversations, Receipt, RetainedConversation
 from lifecycle.conversations.session_rules import erasing
-from lifecycle.conversations.store import Change, Stored
-from lifecycle.sessions.start import Wish
+from lifecycle.conversations.store import ConversationChange, StoredConversation
+from lifecycle.sessions.start import SessionOptions
 from llmops.budgets.rules import Budget, Limit, Scope
 from llmops.evaluation.policy import EvaluationPolicy, JudgePolicy
 from tests.fakes.foundry_server import FakeFoundry
@@ -83,7 +83,7 @@ async def test_nothing_is_left_but_that_it_was_here(app: App) -> None:
     assert receipt.completed_at == app.clock.now
     assert left.count("session.erased") == 1
     with pytest.raises(NotFound):
-        await app.services.desk.get("default", run.id)
+        await app.services.run_queries.get("default", run.id)
     assert [turn.text for turn in await app.turns(other)] == ["Hello", other.answer]
     assert "bob" in left
 
@@ -127,7 +127,7 @@ async def test_what_a_worker_that_died_held_of_a_budget_never_brings_the_user_ba
         receipt = await erase(app)
         left = await everything(app)
         app.clock.move(hours=1)
-        await app.services.tending.tend()
+        await app.services.budget_maintenance.run()
         later = await everything(app)
         await app.aclose()
 
@@ -208,7 +208,7 @@ async def test_no_late_message_brings_it_back(app: App) -> None:
     for call in (
         app.submit(SECRET, session_id="chat", user_id=USER),
         app.submit(SECRET, session_id="chat", user_id=USER, run_id=waiting.run.id),
-        app.services.session_start.start("default", "bot", "chat", Wish(USER)),
+        app.services.session_start.start("default", "bot", "chat", SessionOptions(USER)),
     ):
         with pytest.raises(Conflict) as caught:
             await call
@@ -342,7 +342,7 @@ async def test_one_erasure_that_cannot_be_finished_holds_up_no_other(app: App) -
     assert (await app.services.session_erasure.erase("default", "b-free")).completed_at is not None
 
 
-def _condemn(stored: Stored, name: str) -> Change:
+def _condemn(stored: StoredConversation, name: str) -> ConversationChange:
     assert stored.session is not None
-    kept = (Kept("lost", "conv_1"),) if name == "a-stuck" else ()
-    return Change(replace(erasing(stored.session, NOW), at_provider=AtProvider(kept=kept)))
+    kept = (RetainedConversation("lost", "conv_1"),) if name == "a-stuck" else ()
+    return ConversationChange(replace(erasing(stored.session, NOW), at_provider=ProviderConversations(kept=kept)))

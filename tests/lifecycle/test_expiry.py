@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kernel.due import TABLE as DUE
+from kernel.due_index import TABLE as DUE
 from kernel.errors import Conflict, NotFound
 from kernel.ids import new_id
 from kernel.tables import Span, every
@@ -74,7 +74,7 @@ async def test_runs_that_nobody_will_finish_do_not_keep_a_session_open(app: App)
     dying = app.worker(Fate(3, after=True))
     with pytest.raises(Crash):
         await app.process(app.queue.sent[-1], worker=dying)
-    await app.services.desk.cancel("default", cancelled.run.id)
+    await app.services.run_queries.cancel("default", cancelled.run.id)
     app.clock.move(days=2)
     count = await app.services.session_end.expire()
     first, session = await app.stored(lost.run)
@@ -141,7 +141,7 @@ async def test_a_session_with_a_run_is_not_ended_on_request(app: App) -> None:
     accepted = await app.submit(session_id="chat")
     with pytest.raises(Conflict) as caught:
         await app.services.session_end.end("default", "chat")
-    await app.services.desk.cancel("default", accepted.run.id)
+    await app.services.run_queries.cancel("default", accepted.run.id)
 
     assert caught.value.code == "session_busy"
     assert (await app.services.session_end.end("default", "chat")).state is SessionState.ENDED

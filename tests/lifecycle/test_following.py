@@ -11,10 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kernel.errors import InvalidInput, NotFound
-from kernel.journal import LANES, Event
+from kernel.journal import SHARDS, Event
 from lifecycle.conversations.session import Counters, Session
-from lifecycle.events.following import AT_ONCE, Followers
-from lifecycle.events.positions import (
+from lifecycle.events.cursors import (
     Position,
     session_id_of,
     session_position,
@@ -22,7 +21,8 @@ from lifecycle.events.positions import (
     workspace_position,
 )
 from lifecycle.events.streams import Stream
-from lifecycle.events.tail import News
+from lifecycle.events.subscriptions import AT_ONCE, Subscribers
+from lifecycle.events.tail import NewEvents
 from tests.waiting import QUIET_S
 
 NOW = datetime(2026, 11, 21, 8, 30, tzinfo=UTC)
@@ -31,9 +31,9 @@ NOW = datetime(2026, 11, 21, 8, 30, tzinfo=UTC)
 class ListedStream(Stream):
     """A stream of lists, which counts how often it is read."""
 
-    def __init__(self, lanes: int, name: str = "w") -> None:
-        self.lanes: list[list[tuple[int, Event]]] = [[] for _ in range(lanes)]
-        self.next = [0] * lanes
+    def __init__(self, shards: int, name: str = "w") -> None:
+        self.shards: list[list[tuple[int, Event]]] = [[] for _ in range(shards)]
+        self.next = [0] * shards
         self.reads = 0
         self.gone = False
         self._name = name
@@ -42,11 +42,11 @@ class ListedStream(Stream):
     def key(self) -> str:
         return self._name
 
-    def add(self, lane: int, name: str = "run.stage") -> Event:
-        number = self.next[lane]
-        event = Event(name, {"lane": lane, "number": number}, NOW + timedelta(seconds=sum(self.next)))
-        self.lanes[lane].append((number, event))
-        self.next[lane] += 1
+    def add(self, shard: int, name: str = "run.stage") -> Event:
+        number = self.next[shard]
+        event = Event(name, {"shard": shard, "number": number}, NOW + timedelta(seconds=sum(self.next)))
+        self.shards[shard].append((number, event))
+        self.next[shard] += 1
         return event
 
     async def ends(self) -> Sequence[int]:
@@ -56,16 +56,16 @@ class ListedStream(Stream):
             raise NotFound
         return list(self.next)
 
-    async def read(self, lane: int, first: int, limit: int) -> Sequence[tuple[int, Event]]:
+    async def read(self, shard: int, first: int, limit: int) -> Sequence[tuple[int, Event]]:
         self.reads += 1
         await asyncio.sleep(0)
-        return [each for each in self.lanes[lane] if each[0] >= first][:limit]
+        return [each for each in self.shards[shard] if each[0] >= first][:limit]
 
     def id_of(self, position: Position) -> str:
         return workspace_id_of(self._name, position)
 
     def position(self, text: str) -> Position:
-        return workspace_position(self._name, text, len(self.lanes))
+        return workspace_position(self._name, text, len(self.shards))
 
 
 class Reader:
@@ -77,7 +77,7 @@ class Reader:
         self.seen: list[Event] = []
         self.last: str | None = None
 
-    async def ask(self, process: Followers, cut: int | None = None, wait_s: float = 0) -> News:
+    async def ask(self, process: Subscribers, cut: int | None = None, wait_s: float = 0) -> NewEvents:
         """Take what there is, or only the first few of it, as when a connection breaks."""
         news = await process.follow(self.stream, self.last, wait_s=wait_s, names=self.names)
         took = news.events[:cut]
@@ -89,8 +89,8 @@ class Reader:
         return news
 
 
-def by_lane(events: Sequence[Event], lanes: int) -> list[list[int]]:
-    return [[event.data["number"] for event in events if event.data["lane"] == lane] for lane in range(lanes)]
+def by_lane(events: Sequence[Event], shards: int) -> list[list[int]]:
+    return [[event.data["number"] for event in events if event.data["shard"] == shard] for shard in range(shards)]
 
 
 ACTIONS = st.lists(
@@ -105,18 +105,18 @@ ACTIONS = st.lists(
 
 
 @settings(max_examples=60, deadline=None)
-@given(actions=ACTIONS, lanes=st.integers(1, 4))
-def test_every_reader_gets_every_event_once_and_in_order(actions: list[tuple[str, int, int]], lanes: int) -> None:
-    """Three readers over two processes that see the lanes' events in different orders; connections break anywhere."""
+@given(actions=ACTIONS, shards=st.integers(1, 4))
+def test_every_reader_gets_every_event_once_and_in_order(actions: list[tuple[str, int, int]], shards: int) -> None:
+    """Three readers over two processes that see the shards' events in different orders; connections break anywhere."""
 
     async def play() -> None:
-        stream = ListedStream(lanes)
-        processes = [Followers(look_every_s=0), Followers(look_every_s=0)]
+        stream = ListedStream(shards)
+        processes = [Subscribers(look_every_s=0), Subscribers(look_every_s=0)]
         readers = [Reader(stream) for _ in range(3)]
         for action, who, number in actions:
             if action == "add":
                 for _ in range(number):
-                    stream.add(who % lanes)
+                    stream.add(who % shards)
             elif action == "look":
                 await processes[0].follow(stream, None, wait_s=0)
             else:
@@ -126,23 +126,23 @@ def test_every_reader_gets_every_event_once_and_in_order(actions: list[tuple[str
                 if len(reader.seen) < sum(stream.next):
                     await reader.ask(processes[0], wait_s=0.002)
             await reader.ask(processes[0])
-            assert by_lane(reader.seen, lanes) == [list(range(end)) for end in stream.next]
+            assert by_lane(reader.seen, shards) == [list(range(end)) for end in stream.next]
 
     asyncio.run(play())
 
 
 @settings(max_examples=200)
-@given(st.lists(st.integers(0, (1 << 53) - 1), min_size=LANES, max_size=LANES))
+@given(st.lists(st.integers(0, (1 << 53) - 1), min_size=SHARDS, max_size=SHARDS))
 def test_a_position_travels_as_text(numbers: list[int]) -> None:
     """What is given is understood again, by the same workspace only."""
     position = tuple(numbers)
     text = workspace_id_of("w", position)
 
-    assert workspace_position("w", text, LANES) == position
+    assert workspace_position("w", text, SHARDS) == position
     assert text.isascii()
     assert text.replace("-", "").replace("_", "").isalnum()
     with pytest.raises(InvalidInput):
-        workspace_position("other", text, LANES)
+        workspace_position("other", text, SHARDS)
 
 
 @settings(max_examples=100)
@@ -151,7 +151,7 @@ def test_any_other_text_is_refused(text: str) -> None:
     """With a code, and by nothing else."""
 
     def of_workspace() -> Position:
-        return workspace_position("w", text, LANES)
+        return workspace_position("w", text, SHARDS)
 
     for parse in (of_workspace, lambda: session_position(text)):
         if text.isascii() and text.isdigit() and len(text) <= 10 and parse is not of_workspace:
@@ -164,7 +164,7 @@ def test_any_other_text_is_refused(text: str) -> None:
 
 async def test_an_id_of_the_future_is_refused() -> None:
     """Of what is known after a look at the stream."""
-    stream, process = ListedStream(2), Followers(look_every_s=10)
+    stream, process = ListedStream(2), Subscribers(look_every_s=10)
     await process.follow(stream, None, wait_s=0)
     stream.add(0)
     assert (await process.follow(stream, stream.id_of((1, 0)), wait_s=0)).events == []
@@ -179,13 +179,13 @@ async def test_two_hundred_followers_read_as_much_as_one() -> None:
     """The stream is looked at once for all of them, and those who come back find what came meanwhile."""
     reads: dict[int, int] = {}
     for count in (1, 200):
-        stream, process = ListedStream(1), Followers(look_every_s=0.05)
+        stream, process = ListedStream(1), Subscribers(look_every_s=0.05)
         readers = [Reader(stream) for _ in range(count)]
         stream.add(0)
         await asyncio.gather(*(reader.ask(process) for reader in readers))
         stream.reads = 0
 
-        async def follow(reader: Reader, process: Followers = process, stream: ListedStream = stream) -> None:
+        async def follow(reader: Reader, process: Subscribers = process, stream: ListedStream = stream) -> None:
             while len(reader.seen) < 11:
                 await reader.ask(process, wait_s=5)
 
@@ -203,7 +203,7 @@ async def test_two_hundred_followers_read_as_much_as_one() -> None:
 
 async def test_a_commit_of_this_process_is_told_at_once() -> None:
     """Without a read, and to all who wait."""
-    stream, process = ListedStream(1, "w!s"), Followers(look_every_s=3600)
+    stream, process = ListedStream(1, "w!s"), Subscribers(look_every_s=3600)
     stream.add(0)
     first = await process.follow(stream, None, wait_s=0)
     last = stream.id_of(first.position)
@@ -221,7 +221,7 @@ async def test_a_commit_of_this_process_is_told_at_once() -> None:
 
 async def test_what_is_not_wanted_is_passed_over_for_good() -> None:
     """The reader waits on, and goes on from behind what it did not want."""
-    stream, process = ListedStream(2), Followers(look_every_s=0.01)
+    stream, process = ListedStream(2), Subscribers(look_every_s=0.01)
     reader = Reader(stream, frozenset({"agent.created"}))
     for _ in range(AT_ONCE * 2 + 3):
         stream.add(0)
@@ -237,7 +237,7 @@ async def test_what_is_not_wanted_is_passed_over_for_good() -> None:
 
 async def test_beginning_with_now_passes_over_what_was() -> None:
     """And with the position it is given, nothing that comes later is lost."""
-    stream, process = ListedStream(2), Followers(look_every_s=0.01)
+    stream, process = ListedStream(2), Subscribers(look_every_s=0.01)
     stream.add(0)
 
     news = await process.follow(stream, None, wait_s=0, from_now=True)
@@ -254,13 +254,13 @@ async def test_who_comes_too_late_is_told_so() -> None:
         stream.add(0)
         stream.add(1)
     early = stream.id_of((1, 4))
-    stream.lanes[0] = stream.lanes[0][3:]
+    stream.shards[0] = stream.shards[0][3:]
 
-    late = await Followers(look_every_s=1).follow(stream, early, wait_s=0)
-    fresh, process = Reader(stream), Followers(look_every_s=1)
+    late = await Subscribers(look_every_s=1).follow(stream, early, wait_s=0)
+    fresh, process = Reader(stream), Subscribers(look_every_s=1)
     told = [(await fresh.ask(process)).expired for _ in range(3)]
-    stream.lanes[0] = []
-    gone = await Followers(look_every_s=1).follow(stream, early, wait_s=0)
+    stream.shards[0] = []
+    gone = await Subscribers(look_every_s=1).follow(stream, early, wait_s=0)
 
     assert (late.expired, [event.data["number"] for _, event in late.events]) == (True, [3])
     assert (any(told), by_lane(fresh.seen, 2)) == (False, [[3], [0, 1, 2, 3]])
@@ -269,7 +269,7 @@ async def test_who_comes_too_late_is_told_so() -> None:
 
 async def test_a_stream_that_is_gone_is_not_found() -> None:
     """Once what is known of it is too old."""
-    stream, process = ListedStream(1), Followers(look_every_s=1, trusted_for_s=0)
+    stream, process = ListedStream(1), Subscribers(look_every_s=1, trusted_for_s=0)
     await process.follow(stream, None, wait_s=0)
     stream.gone = True
 

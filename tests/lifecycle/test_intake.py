@@ -16,7 +16,7 @@ from lifecycle.conversations.run import RunState
 from lifecycle.conversations.store import TABLE as CONVERSATIONS
 from lifecycle.conversations.submission import RunRequest
 from lifecycle.sessions.list import Filter
-from lifecycle.sessions.start import Wish
+from lifecycle.sessions.start import SessionOptions
 from tests.lifecycle.app import App, abandon
 from tests.lifecycle.doubles import Crash, Fate, SmallTables, spec
 
@@ -137,7 +137,7 @@ async def test_an_unaccepted_message_fails_the_run(app: App) -> None:
     app.queue.refuse = True
     with pytest.raises(Unavailable):
         await app.submit(run_id=key)
-    run = await app.services.desk.get("default", key)
+    run = await app.services.run_queries.get("default", key)
     _, session = await app.stored(run)
 
     assert (run.state, run.error and run.error.code) == (RunState.FAILED, "not_queued")
@@ -172,7 +172,7 @@ async def test_a_message_that_was_accepted_after_all_is_run(app: App) -> None:
         await app.services.intake.submit("default", "bot", RunRequest(query="2 + 3"), key, app.signals, send)
     await app.process(kept[0])
 
-    await app.check_answered_once(await app.services.desk.get("default", key))
+    await app.check_answered_once(await app.services.run_queries.get("default", key))
 
 
 async def test_an_unqueued_run_of_an_ended_session_stays_failed(app: App) -> None:
@@ -221,9 +221,9 @@ async def test_a_session_keeps_its_agent_and_its_user(app: App) -> None:
 async def test_starting_a_session_twice_is_one_session(app: App) -> None:
     """The same id returns the same session, and the list shows it once."""
     start, directory = app.services.session_start, app.services.directory
-    first, new = await start.start("default", "bot", "chat", Wish("ann"))
+    first, new = await start.start("default", "bot", "chat", SessionOptions("ann"))
     app.clock.move(seconds=5)
-    second, again = await start.start("default", "bot", "chat", Wish("ann"))
+    second, again = await start.start("default", "bot", "chat", SessionOptions("ann"))
     listed, after = await directory.sessions("default", agent=None, user_id=None, limit=10, after=None)
 
     assert first == second
@@ -239,7 +239,7 @@ async def test_sessions_are_listed_newest_first_by_pages(app: App) -> None:
     for number in range(25):
         app.clock.move(seconds=1)
         await app.services.session_start.start(
-            "default", "bot" if number % 5 else "other", f"s{number}", Wish("ann" if number % 2 else "bob")
+            "default", "bot" if number % 5 else "other", f"s{number}", SessionOptions("ann" if number % 2 else "bob")
         )
     seen: list[str] = []
     after: str | None = None

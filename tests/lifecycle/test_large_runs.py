@@ -103,7 +103,7 @@ async def test_a_long_answer_comes_back_whole_everywhere(app: App) -> None:
     """From the run, the messages, the export, and to the model as history."""
     services = wordy(app, app.services)
     run = await app.ask(session_id="chat")
-    again = await app.services.desk.get("default", run.id)
+    again = await app.services.run_queries.get("default", run.id)
     turns = await app.turns(run)
     session = (await app.stored(run))[1]
     other = wordy(app, app.worker())

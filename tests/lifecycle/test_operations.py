@@ -14,7 +14,7 @@ from lifecycle.registry.operations import (
     Disable,
     Enable,
     Ensure,
-    Keep,
+    KeepVersion,
     Operation,
     RecordUse,
     Remove,
@@ -63,7 +63,7 @@ operations = st.one_of(
     st.builds(Verify, ids, who),
     st.builds(Retire, ids, moments, st.integers(0, 10**8), who, why),
     st.builds(Renew, ids, revisions, specs, who),
-    st.builds(Keep, ids, specs),
+    st.builds(KeepVersion, ids, specs),
     st.builds(Trim, ids, versions, moments, why),
     st.builds(Sweep, ids, versions, who),
 )

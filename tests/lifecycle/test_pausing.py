@@ -12,7 +12,7 @@ from kernel.errors import AppError, Conflict, NotFound, Unavailable
 from lifecycle.conversations.run import Run
 from lifecycle.conversations.session import Limits, SessionState
 from lifecycle.conversations.submission import Submission
-from lifecycle.sessions.start import Wish
+from lifecycle.sessions.start import SessionOptions
 from tests.lifecycle.app import App
 from tests.lifecycle.doubles import Crash, Fate, spec
 
@@ -79,7 +79,7 @@ async def test_a_run_cannot_get_ahead_of_one_that_was_kept(app: App) -> None:
     await app.process(app.queue.sent.pop(0))
     await resume(app)
     await app.submit("Q2", session_id="chat")
-    queries = [(await app.services.desk.get("default", message.run_id)).query for message in app.queue.sent]
+    queries = [(await app.services.run_queries.get("default", message.run_id)).query for message in app.queue.sent]
     assert queries == ["Q1", "Q0", "Q1", "Q2"]
     await deliver(app)
 
@@ -122,7 +122,7 @@ async def test_a_kept_run_is_cancelled_at_once(app: App) -> None:
     await app.submit("Q0", session_id="chat")
     await pause(app)
     kept = await app.submit("Q1", session_id="chat")
-    cancelled = await app.services.desk.cancel("default", kept.run.id)
+    cancelled = await app.services.run_queries.cancel("default", kept.run.id)
     await deliver(app)
     await resume(app)
     await deliver(app)
@@ -163,7 +163,7 @@ async def test_what_cannot_be_paused(app: App) -> None:
 async def test_a_session_is_paused_by_its_own_limit_of_failures(app: App) -> None:
     """So many in a row; what is behind them is kept until somebody has looked."""
     await app.declare("bad", spec(simulate={"fail_first": 9, "fail_with": "rejected"}))
-    await app.services.session_start.start("default", "bad", "chat", Wish(limits=Limits(max_failures=2)))
+    await app.services.session_start.start("default", "bad", "chat", SessionOptions(limits=Limits(max_failures=2)))
     runs = [(await app.submit(f"Q{n}", session_id="chat", agent="bad")).run for n in range(3)]
     await deliver(app)
     states = [(await app.stored(run))[0].state for run in runs]

@@ -13,7 +13,7 @@ async def looked(app: App, tables: CountingTables) -> tuple[Counter[str], int]:
     """Return the requests of everything that is polled, once the timers have added up, and the rows they read."""
     services, today = app.services, app.clock().date()
     await services.publisher.flush()
-    await services.folding.fold(app.clock())
+    await services.folding.run(app.clock())
     await services.daily_costs.aggregate(app.clock())
     for _ in range(2):  # the first looks may add up something themselves
         tables.reset()

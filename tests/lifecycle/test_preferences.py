@@ -15,8 +15,8 @@ from adapters.memory_tables import MemoryTables
 from kernel.errors import Conflict, EtagMismatch, NotFound
 from kernel.tables import Span
 from lifecycle.configuration.preferences import MAX_NOTE, MAX_TEXT, Preferences, preference_text, preferring
-from lifecycle.configuration.users import Users
-from lifecycle.sessions.start import Wish
+from lifecycle.configuration.user_preferences import UserPreferenceStore
+from lifecycle.sessions.start import SessionOptions
 from tests.lifecycle.app import App
 
 PREFERENCES = st.builds(
@@ -84,7 +84,7 @@ def test_what_is_no_preference_is_refused(body: dict[str, Any]) -> None:
 async def test_what_users_prefer_is_kept_by_workspace() -> None:
     """Versions count, conditions hold, and what is deleted is gone without a trace."""
     tables = MemoryTables()
-    users = Users(tables)
+    users = UserPreferenceStore(tables)
     brief, formal = Preferences(verbosity="brief"), Preferences(formality="formal")
     first, new = await users.put("a", "ada@x.org", brief)
     same, again = await users.put("a", "ada@x.org", brief)
@@ -110,9 +110,9 @@ async def test_what_users_prefer_is_kept_by_workspace() -> None:
 
 async def test_many_at_once_agree_on_what_a_user_prefers() -> None:
     """Each change is a version; none is lost."""
-    users = Users(MemoryTables())
+    users = UserPreferenceStore(MemoryTables())
     wishes = [Preferences(note=f"{at}") for at in range(8)]
-    await asyncio.gather(*(users.put("a", "ada", wish) for wish in wishes))
+    await asyncio.gather(*(users.put("a", "ada", options) for options in wishes))
 
     assert (await users.get("a", "ada")).version == 8
 
@@ -131,18 +131,18 @@ async def test_a_session_takes_up_what_its_user_usually_prefers(app: App) -> Non
     await app.services.users.put("default", "ada", usual)
     accepted = await app.submit(user_id="ada")
     _, by_run = await app.stored(accepted.run)
-    start, asked = app.services.session_start, Wish("ada", preferences=Preferences(verbosity="detailed"))
+    start, asked = app.services.session_start, SessionOptions("ada", preferences=Preferences(verbosity="detailed"))
     beforehand, new = await start.start("default", "bot", "s1", asked)
-    again, anew = await start.start("default", "bot", "s1", asked)
+    repeated, created_again = await start.start("default", "bot", "s1", asked)
     with pytest.raises(Conflict):
-        await start.start("default", "bot", "s1", Wish("ada", preferences=Preferences(format="table")))
+        await start.start("default", "bot", "s1", SessionOptions("ada", preferences=Preferences(format="table")))
     await app.services.users.delete("default", "ada")
-    later, _ = await start.start("default", "bot", "s2", Wish("ada"))
+    later, _ = await start.start("default", "bot", "s2", SessionOptions("ada"))
     nobodys, _ = await start.start("default", "bot", "s3")
 
     assert by_run.preferences == usual
     assert beforehand.preferences == Preferences(language="de", verbosity="detailed")
-    assert (new, anew, again.preferences) == (True, False, beforehand.preferences)
+    assert (new, created_again, repeated.preferences) == (True, False, beforehand.preferences)
     assert (later.preferences, nobodys.preferences) == (None, None)
 
 

@@ -17,11 +17,11 @@ from lifecycle.conversations.priority import Priority
 from lifecycle.conversations.run import RunState
 from lifecycle.conversations.submission import RunRequest, Submission, parse_message
 from lifecycle.runs.failed_runs import DeadLetter
-from lifecycle.sessions.start import Wish
+from lifecycle.sessions.start import SessionOptions
 from tests.lifecycle.app import App
 from tests.lifecycle.doubles import MemoryQueue
 
-HIGH = Wish(priority=Priority.HIGH)
+HIGH = SessionOptions(priority=Priority.HIGH)
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ async def app() -> Any:
     await app.aclose()
 
 
-def lanes() -> tuple[PriorityQueues, MemoryQueue, MemoryQueue]:
+def shards() -> tuple[PriorityQueues, MemoryQueue, MemoryQueue]:
     normal, high = MemoryQueue(), MemoryQueue()
     return PriorityQueues({Priority.NORMAL: normal, Priority.HIGH: high}), normal, high
 
@@ -76,7 +76,7 @@ async def test_the_same_session_with_another_priority_differs(app: App) -> None:
     await app.services.session_start.start("default", "bot", "s", HIGH)
     again, new = await app.services.session_start.start("default", "bot", "s")
     with pytest.raises(Conflict) as refused:
-        await app.services.session_start.start("default", "bot", "s", Wish(priority=Priority.NORMAL))
+        await app.services.session_start.start("default", "bot", "s", SessionOptions(priority=Priority.NORMAL))
 
     assert (again.priority, new) == (Priority.HIGH, False)
     assert refused.value.code == "session_differs"
@@ -130,7 +130,7 @@ async def test_a_producer_s_message_starts_a_session_of_its_queue_s_priority(app
 @pytest.mark.parametrize("known", [False, True])
 async def test_a_message_on_the_wrong_queue_is_never_run(app: App, *, known: bool) -> None:
     """Be it of a run that exists or not: it becomes a dead letter that says why, and the run goes on without it."""
-    queues, normal, _ = lanes()
+    queues, normal, _ = shards()
     accepted = (await app.submit(session_id="s", priority="high")).run
     stray = message("s", Priority.NORMAL, **({"run_id": accepted.id} if known else {}))
     for last in (False, True):
@@ -167,7 +167,7 @@ async def test_of_first_messages_on_both_queues_one_starts_the_session(app: App)
 
 async def test_dead_letters_of_both_queues_are_listed_accounted_and_redriven(app: App) -> None:
     """Their numbers are the same in both queues; their ids are not, and lead back to the queue they were on."""
-    queues, normal, high = lanes()
+    queues, normal, high = shards()
     for priority, queue in ((Priority.NORMAL, normal), (Priority.HIGH, high)):
         for n in range(3):
             queue.bury(message(f"{priority}-{n}", priority))
@@ -200,7 +200,7 @@ def test_pages_over_both_queues_have_every_letter_once(
     normals: set[int], highs: set[int], short: int, shorter: int, limit: int
 ) -> None:
     """However short the pages are that a queue gives; and a page that is not full is the last, as lists take it."""
-    queues, normal, high = lanes()
+    queues, normal, high = shards()
     normal.page, high.page = short, shorter
     for queue, held, priority in ((normal, normals, Priority.NORMAL), (high, highs, Priority.HIGH)):
         for number in held:

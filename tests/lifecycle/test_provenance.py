@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from kernel.errors import InvalidInput
 from kernel.settings import InvalidSettings, Settings
-from lifecycle.runs.provenance import Origin, Provenance, parse_pins, sign
+from lifecycle.runs.provenance import Origin, Provenance, parse_queue_pins, sign
 
 KEY = "k" * 32
 BODY = b'{"agent":"a"}'
-PINS = parse_pins("agent-runs=acme,contoso agent-runs/billing=finance agent-runs-priority=*")
+PINS = parse_queue_pins("agent-runs=acme,contoso agent-runs/billing=finance agent-runs-priority=*")
 UNSIGNED = Origin("agent-runs", "agent.run", "m-1")
 SIGNED = replace(UNSIGNED, signature=sign(KEY, "m-1", "secret", BODY))
 
@@ -80,4 +80,4 @@ def test_pins_need_a_key() -> None:
     with pytest.raises(InvalidSettings, match="QUEUE_SIGNING_KEY"):
         Settings.from_environment({"QUEUE_WORKSPACES": "agent-runs=acme"})
 
-    assert parse_pins(" * ") is None
+    assert parse_queue_pins(" * ") is None

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from kernel.due import TABLE as DUE
-from kernel.due import DueIndex
+from kernel.due_index import TABLE as DUE
+from kernel.due_index import DueIndex
 from kernel.errors import Unavailable
 from kernel.tables import Span, every
-from lifecycle.registry.agents import AgentState
-from lifecycle.registry.due_times import IDLE
 from lifecycle.registry.operations import RecordUse, Remove, Retire
 from lifecycle.registry.prune import Action, Verdict
+from lifecycle.registry.record import AgentState
+from lifecycle.registry.retention import IDLE
 from tests.lifecycle.app import App
 from tests.lifecycle.doubles import CountingTables, Fate, FatefulProvider, live_versions, make_actor, spec
 

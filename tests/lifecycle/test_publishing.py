@@ -15,20 +15,20 @@ from hypothesis import strategies as st
 from bootstrap.services import Services
 from kernel.errors import Unavailable
 from kernel.ids import new_id
-from kernel.journal import LANES, Event
+from kernel.journal import SHARDS, Event
 from lifecycle.conversations.run import Run
-from lifecycle.conversations.store import Change, Stored
+from lifecycle.conversations.store import ConversationChange, StoredConversation
 from lifecycle.conversations.submission import RunRequest, submission_of
-from lifecycle.events.pending import Pending, Stretch
+from lifecycle.events.pending import EventRange, Pending
 from tests.lifecycle.app import TOOLED, App, abandon
 from tests.lifecycle.doubles import NOW, CountingTables, Crash, Fate
 from tests.waiting import eventually
 
 
 async def published(app: App, workspace: str = "default") -> list[Event]:
-    """Return what the workspace's stream tells of sessions and runs, lane by lane."""
+    """Return what the workspace's stream tells of sessions and runs, shard by shard."""
     journal = app.services.journal
-    told = [event for lane in range(LANES) for _, event in await journal.read(workspace, lane, 0, 1000)]
+    told = [event for shard in range(SHARDS) for _, event in await journal.read(workspace, shard, 0, 1000)]
     return [event for event in told if event.name.startswith(("session.", "run."))]
 
 
@@ -42,7 +42,7 @@ async def committed(app: App, session_id: str, workspace: str = "default") -> li
 async def deliver(app: App, run: Run, worker: Services) -> None:
     """Do with a run's message what the queue trigger does."""
     await worker.runner.process(submission_of(run), worker.local_signals())
-    await worker.publisher.settle(run.workspace, run.session_id)
+    await worker.publisher.publish_all_of(run.workspace, run.session_id)
 
 
 async def test_a_runs_events_are_published_in_order() -> None:
@@ -135,9 +135,9 @@ async def test_many_processes_commit_to_one_session() -> None:
             name = "run.delta" if (number + step) % 3 == 0 else "run.stage"
             event = Event(name, {"run_id": f"{number}", "step": step}, NOW)
 
-            def decide(stored: Stored, event: Event = event) -> Change:
+            def decide(stored: StoredConversation, event: Event = event) -> ConversationChange:
                 assert stored.session is not None
-                return Change(stored.session, events=[event])
+                return ConversationChange(stored.session, events=[event])
 
             await worker.conversations.update("default", "s", None, decide)
             if random.random() < 0.5:
@@ -145,7 +145,7 @@ async def test_many_processes_commit_to_one_session() -> None:
 
     await asyncio.gather(*(act(worker, number) for number, worker in enumerate(workers)))
     await asyncio.gather(*(worker.publisher.flush() for worker in workers), app.services.publisher.flush())
-    await app.services.publisher.settle("default", "s")
+    await app.services.publisher.publish_all_of("default", "s")
 
     assert await published(app) == await committed(app, "s")
     await asyncio.gather(*(worker.publisher.aclose() for worker in workers))
@@ -158,11 +158,11 @@ async def test_a_run_is_published_with_one_append() -> None:
     app = App(tables, RECORD_USE_EVERY_S=1000)
     await app.declare()
     await app.ask(session_id="s")
-    await app.services.publisher.settle("default", "s")
+    await app.services.publisher.publish_all_of("default", "s")
     run = (await app.submit(session_id="s")).run
     await app.process(submission_of(run))
     tables.reset()
-    await app.services.publisher.settle("default", "s")
+    await app.services.publisher.publish_all_of("default", "s")
 
     assert dict(tables.operations) == {"commit events": 1}
     await app.aclose()
@@ -182,7 +182,7 @@ def test_what_is_noted_is_taken_once_and_in_order(parts: list[tuple[int, int, bo
     for place, (first, length, _) in enumerate(parts):
         numbers = range(first, first + length)
         events = tuple((n, Event("run.stage", {"n": n}, NOW)) for n in numbers if wanted[n])
-        pending.add(Stretch(first, first + length, events))
+        pending.add(EventRange(first, first + length, events))
         noted.update(numbers)
         if place in takes:
             for stretch in pending.take():

@@ -83,7 +83,7 @@ async def test_a_cancelled_run_is_no_failure() -> None:
     app = App()
     await app.declare()
     accepted = await app.submit()
-    await app.services.desk.cancel("default", accepted.run.id)
+    await app.services.run_queries.cancel("default", accepted.run.id)
     for _ in range(2):
         await app.process(app.queue.sent[-1])
 
@@ -156,7 +156,7 @@ async def test_dying_anywhere_an_answered_run_is_noted_once(after: bool) -> None
 
         assert [(each.ending, each.code) for each in found][-1:] == [("succeeded", "")], number
         assert {(each.ending, each.code) for each in found[:-1]} <= {("retried", "worker_lost")}, number
-        run = await app.services.desk.get("default", submission.run_id)
+        run = await app.services.run_queries.get("default", submission.run_id)
         assert sum((each.spend for each in found), Spend()) == run.spend
         await app.aclose()
 

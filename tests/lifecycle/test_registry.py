@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 
 from adapters.memory_tables import MemoryTables
 from lifecycle.registry.actor import ActorState, AgentActor
-from lifecycle.registry.agents import AgentRecord, AgentState, Failure, blank
-from lifecycle.registry.effects import Deprovision, Inspect, Provision, PutAway
+from lifecycle.registry.effects import Deactivate, Deprovision, Inspect, Provision
 from lifecycle.registry.operations import Disable, Enable, Ensure, Operation, RecordUse, Remove, Restore, Retire, Verify
 from lifecycle.registry.providers import ProviderVersion
+from lifecycle.registry.record import AgentRecord, AgentState, Failure, new_record
 from lifecycle.registry.rules import apply
-from lifecycle.registry.settling import REMEMBERED_OPERATIONS, failed, provisioned, remember, stored_away
+from lifecycle.registry.transitions import REMEMBERED_OPERATIONS, deactivated, failed, provisioned, remember
 from lifecycle.specs.spec import AgentSpec, fingerprint
 from tests.lifecycle.doubles import (
     NOW,
@@ -42,7 +42,7 @@ V2 = ProviderVersion("bot", "2", "offline:bot:2", NOW, "offline")
 
 def active(declared: AgentSpec = ONE, revision: int = 1, version: ProviderVersion = V1) -> AgentRecord:
     return replace(
-        blank("default", "bot", NOW),
+        new_record("default", "bot", NOW),
         state=AgentState.ACTIVE,
         revision=revision,
         spec=declared,
@@ -66,7 +66,7 @@ def after(record: AgentRecord, *operations: Operation) -> AgentRecord:
 def test_the_first_ensure_provisions_and_is_done_only_then() -> None:
     """The intent is noted before the provider is asked, and the operation counts once the version is known."""
     operation = Ensure("a", 1, ONE)
-    decision = apply(blank("default", "bot", NOW), operation, LATER)
+    decision = apply(new_record("default", "bot", NOW), operation, LATER)
     record = remember(provisioned(decision.record, operation, V1, LATER, adopted=False), operation)
 
     assert decision.effect == Provision(ONE)
@@ -135,7 +135,7 @@ def test_enabling_brings_back_what_was_there() -> None:
 def test_an_enable_that_overtakes_its_disable_changes_no_state() -> None:
     """A failed agent is not active because somebody enabled it."""
     broken = failed(
-        apply(blank("default", "bot", NOW), Ensure("a", 1, ONE), NOW).record,
+        apply(new_record("default", "bot", NOW), Ensure("a", 1, ONE), NOW).record,
         Ensure("a", 1, ONE),
         Provision(ONE),
         Failure("provider_unavailable", "", retriable=True, operation_id="a"),
@@ -175,7 +175,7 @@ def test_retiring_gives_up_every_version_before_any_is_deleted() -> None:
     record = replace(active(TWO, 2, V2), superseded=(V1,))
     decision = apply(record, Retire("b", NOW), LATER)
 
-    assert decision.effect == PutAway((V1, V2))
+    assert decision.effect == Deactivate((V1, V2))
     assert (decision.record.state, decision.record.version, decision.record.usable) == (AgentState.IDLE, None, False)
 
 
@@ -191,14 +191,14 @@ def test_what_a_failed_deletion_left_is_tried_again_at_once() -> None:
     left = failed(
         apply(active(), Retire("a", NOW), LATER).record,
         Retire("a", NOW),
-        PutAway((V1,)),
+        Deactivate((V1,)),
         Failure("provider_unavailable", "", retriable=True, operation_id="a"),
         LATER,
     )
-    away = stored_away(left, Retire("b", NOW), (V1,), LATER, [])
+    away = deactivated(left, Retire("b", NOW), (V1,), LATER, [])
 
     assert left.superseded == (V1,)
-    assert apply(left, Retire("b", NOW - timedelta(days=1)), LATER).effect == PutAway((V1,))
+    assert apply(left, Retire("b", NOW - timedelta(days=1)), LATER).effect == Deactivate((V1,))
     assert apply(away, Retire("b", NOW - timedelta(days=1)), LATER).effect == Deprovision(ONE, (V1,), ())
 
 
@@ -206,7 +206,7 @@ def test_what_a_failed_deletion_left_is_tried_again_at_once() -> None:
 def test_what_may_have_been_made_is_looked_for_when_the_agent_is_deleted(retriable: bool) -> None:
     """A creation that timed out may have taken place; one that was refused has not."""
     ensure = Ensure("a", 1, ONE)
-    begun = apply(blank("default", "bot", NOW), ensure, NOW).record
+    begun = apply(new_record("default", "bot", NOW), ensure, NOW).record
     broken = failed(begun, ensure, Provision(ONE), Failure("x", "", retriable=retriable, operation_id="a"), NOW)
     effect = apply(broken, Remove("b", 2), NOW).effect
 

@@ -10,14 +10,14 @@ import pytest
 from kernel.clock import Clock
 from kernel.errors import Conflict, NotFound, ProviderRejected, Unavailable
 from lifecycle.loader.resolver import AgentResolver
-from lifecycle.registry.agents import AgentRecord, AgentState, Failure, blank
 from lifecycle.registry.catalog import Agent, Catalog
 from lifecycle.registry.effects import Provision
 from lifecycle.registry.operations import Disable, Enable, Ensure, Operation, Remove, Retire
-from lifecycle.registry.records import RecordStore
+from lifecycle.registry.record import AgentRecord, AgentState, Failure, new_record
+from lifecycle.registry.record_store import RecordStore
 from lifecycle.registry.rules import apply
-from lifecycle.registry.settling import failed
 from lifecycle.registry.signals import AgentSignals, LocalSignals
+from lifecycle.registry.transitions import failed
 from lifecycle.specs.spec import AgentSpec
 from tests.lifecycle.doubles import CountingTables, ManualClock, live_versions, make_actor, offline, settle, spec
 
@@ -113,7 +113,7 @@ async def test_a_miss_on_a_ready_agent_costs_one_read(world: World) -> None:
 
 
 async def test_an_entry_is_trusted_for_a_while_only(world: World) -> None:
-    """After it, the table is asked; an unchanged agent is not opened anew."""
+    """After it, the table is asked; an unchanged agent is not opened again."""
     await world.declare()
     first = await world.resolver.resolve("default", "bot", world.signals)
     world.tables.reset()
@@ -343,7 +343,7 @@ def loop_clock() -> Clock:
 
 
 def make_record(world: World, *operations: Ensure) -> AgentRecord:
-    record = blank("default", "bot", world.clock.now)
+    record = new_record("default", "bot", world.clock.now)
     for operation in operations:
         begun = apply(record, operation, world.clock.now).record
         failure = Failure("provider_auth", "No.", retriable=False, operation_id=operation.operation_id)

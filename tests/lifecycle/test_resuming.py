@@ -47,7 +47,7 @@ async def test_the_answer_does_not_wait_for_those_who_waited(app: App) -> None:
     assert (waiting, app.queue.sent) == (WAITING, [])
     sending.set()
     await app.services.run_resume.settled()
-    runs = [await app.services.desk.get("default", message.run_id) for message in app.queue.sent]
+    runs = [await app.services.run_queries.get("default", message.run_id) for message in app.queue.sent]
 
     assert len({run.id for run in runs}) == WAITING
     assert {run.state for run in runs} == {RunState.QUEUED}

@@ -125,7 +125,7 @@ async def test_a_cancelled_retry_lets_the_others_go_on() -> None:
     first, second = [(await app.submit(f"{n}", session_id="s")).run for n in range(2)]
     await app.requeued(app.queue.sent[0])
     await deliver(app, 1)
-    await app.services.desk.cancel("default", first.id)
+    await app.services.run_queries.cancel("default", first.id)
     since = len(app.queue.sent)
     await app.services.session_pause.finish(app.queue.send)
     await deliver(app, since)

@@ -53,7 +53,7 @@ async def test_runs_in_flight_come_first() -> None:
     in_session, _ = await app.services.run_list.of_session("default", "s-bot", RunFilter(), 50, None)
 
     # The second run was queued; what came later in its session had it run first.
-    states = [(await app.services.desk.get("default", run)).state for run in page]
+    states = [(await app.services.run_queries.get("default", run)).state for run in page]
     assert states == sorted(states, key=lambda state: state in {RunState.SUCCEEDED, RunState.FAILED})
     assert [run.id for run in in_session] == [run for run in ids[::-1] if run in {each.id for each in in_session}]
 

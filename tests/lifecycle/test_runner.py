@@ -109,7 +109,7 @@ async def test_a_sign_of_life_keeps_the_lease() -> None:
 
 
 async def test_an_answer_that_comes_after_the_lease_is_discarded() -> None:
-    """A stalled worker's run was taken over: it notices before it calls the model, and what it did is recorded."""
+    """A stalled worker's run was taken over: it waiters before it calls the model, and what it did is recorded."""
     app = App(RUN_LOOK_EVERY_S=5)
     await app.declare()
     accepted, stalled, gate = await app.held()
@@ -284,7 +284,7 @@ async def test_a_run_of_another_producer_is_stored_first() -> None:
 
     assert again == run
     await app.check_answered_once(run)
-    assert await app.services.desk.get("default", message.run_id) == run
+    assert await app.services.run_queries.get("default", message.run_id) == run
 
 
 async def test_a_message_for_nobody_is_an_error_that_stays() -> None:
@@ -326,7 +326,7 @@ async def test_a_queued_run_is_cancelled_at_once() -> None:
     app = App()
     await app.declare()
     accepted = await app.submit()
-    cancelled = await app.services.desk.cancel("default", accepted.run.id)
+    cancelled = await app.services.run_queries.cancel("default", accepted.run.id)
     run = await app.process(app.queue.sent[0])
     _, session = await app.stored(run)
 
@@ -340,7 +340,7 @@ async def test_a_running_run_is_cancelled_soon() -> None:
     app = App()
     await app.declare()
     accepted, working, _ = await app.held()
-    asked = await app.services.desk.cancel("default", accepted.run.id)
+    asked = await app.services.run_queries.cancel("default", accepted.run.id)
     run = await asyncio.wait_for(working, QUIET_S)
     _, session = await app.stored(run)
 
@@ -353,7 +353,7 @@ async def test_a_cancellation_that_was_accepted_wins_over_the_answer() -> None:
     app = App(RUN_LOOK_EVERY_S=5)
     await app.declare()
     accepted, working, gate = await app.held()
-    await app.services.desk.cancel("default", accepted.run.id)
+    await app.services.run_queries.cancel("default", accepted.run.id)
     gate.open.set()
     run = await working
     _, session = await app.stored(run)
@@ -370,7 +370,7 @@ async def test_a_cancellation_that_was_accepted_wins_over_a_failure(fail_with: s
     app = App(RUN_LOOK_EVERY_S=5)
     await app.declare(declared=spec(simulate={"fail_first": 9, "fail_with": fail_with}))
     accepted, working, gate = await app.held()
-    await app.services.desk.cancel("default", accepted.run.id)
+    await app.services.run_queries.cancel("default", accepted.run.id)
     gate.open.set()
 
     assert (await working).state is RunState.CANCELLED
@@ -384,7 +384,7 @@ async def test_a_cancelled_run_of_a_dead_worker_is_not_started_again() -> None:
     accepted, working, _ = await app.held()
     working.cancel()
     await asyncio.gather(working, return_exceptions=True)
-    await app.services.desk.cancel("default", accepted.run.id)
+    await app.services.run_queries.cancel("default", accepted.run.id)
     app.clock.move(seconds=61)
     run = await app.process(app.queue.sent[0])
 
@@ -397,9 +397,9 @@ async def test_a_finished_run_cannot_be_cancelled() -> None:
     await app.declare()
     run = await app.ask()
 
-    assert await app.services.desk.cancel("default", run.id) == run
+    assert await app.services.run_queries.cancel("default", run.id) == run
     with pytest.raises(NotFound):
-        await app.services.desk.cancel("default", new_id())
+        await app.services.run_queries.cancel("default", new_id())
 
 
 async def test_a_worker_that_is_stopped_leaves_the_run_to_the_next() -> None:

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from kernel.errors import Conflict, TooLarge
 from lifecycle.configuration.preferences import Preferences
 from lifecycle.conversations.run import Run
-from lifecycle.conversations.session import Limits, Session, SessionState, Terms
+from lifecycle.conversations.session import Limits, Session, SessionState, SessionTerms
 from lifecycle.conversations.session_rules import is_idle
 from lifecycle.conversations.store import Turn
 from lifecycle.runs.history import compacted, fits
 from lifecycle.sessions.list import Filter
-from lifecycle.sessions.start import Wish
+from lifecycle.sessions.start import SessionOptions
 from lifecycle.sessions.transcript import transcript_of
 from tests.lifecycle.app import App, Gate
 from tests.lifecycle.doubles import NOW, CountingTables
@@ -30,8 +30,8 @@ async def app() -> App:
 
 
 async def start(app: App, name: str = "chat", **limits: float) -> Session:
-    wish = Wish(limits=Limits(**limits))  # pyright: ignore[reportArgumentType]
-    return (await app.services.session_start.start("default", "bot", name, wish))[0]
+    options = SessionOptions(limits=Limits(**limits))  # pyright: ignore[reportArgumentType]
+    return (await app.services.session_start.start("default", "bot", name, options))[0]
 
 
 async def refused(app: App, **more: str) -> str:
@@ -67,7 +67,7 @@ async def test_a_run_that_fails_makes_room_again(app: App) -> None:
     """Only what stands in the history counts."""
     await start(app, max_turns=2)
     first = await app.submit("Q0", session_id="chat")
-    await app.services.desk.cancel("default", first.run.id)
+    await app.services.run_queries.cancel("default", first.run.id)
 
     assert (await app.ask("Q1", session_id="chat")).state == "succeeded"
 
@@ -117,7 +117,7 @@ async def test_repeating_an_accepted_request_is_no_use(app: App) -> None:
 
 async def test_another_user_ends_nothing(app: App) -> None:
     """Whose session it is comes first."""
-    await app.services.session_start.start("default", "bot", "chat", Wish("ann", Limits(max_duration_s=60)))
+    await app.services.session_start.start("default", "bot", "chat", SessionOptions("ann", Limits(max_duration_s=60)))
     app.clock.move(seconds=61)
     with pytest.raises(Exception, match="no session"):
         await app.submit("Hi", session_id="chat", user_id="bob")
@@ -264,8 +264,8 @@ async def test_a_history_that_fits_by_our_count_fits_by_the_frameworks(texts: li
 
 async def test_the_model_is_told_what_the_user_prefers(app: App) -> None:
     """As words of the user's, before what was said; never in the history."""
-    wish = Wish("ann", preferences=Preferences(language="de", verbosity="brief"))
-    await app.services.session_start.start("default", "bot", "chat", wish)
+    options = SessionOptions("ann", preferences=Preferences(language="de", verbosity="brief"))
+    await app.services.session_start.start("default", "bot", "chat", options)
     run = await app.ask("Hello", session_id="chat", user_id="ann")
 
     assert "in turn 2; the turn before began 'How I like" in (run.answer or "")
@@ -287,7 +287,7 @@ async def test_a_transcript_is_whole_and_bounded(app: App) -> None:
 
 def test_limits_are_the_sessions_own_before_the_apps() -> None:
     """Time is compared to the second it is over."""
-    session = Session("w", "s", "a", None, NOW, NOW, terms=Terms(Limits(idle_timeout_s=10)))
+    session = Session("w", "s", "a", None, NOW, NOW, terms=SessionTerms(Limits(idle_timeout_s=10)))
 
     assert not is_idle(session, NOW + timedelta(seconds=9.9), timedelta(0))
     assert is_idle(session, NOW + timedelta(seconds=10), timedelta(days=9))

@@ -12,9 +12,9 @@ from lifecycle.conversations import dispatch as admission
 from lifecycle.conversations import run_rules as runs
 from lifecycle.conversations import session_rules as sessions
 from lifecycle.conversations import transitions as changes
-from lifecycle.conversations.dispatch import Verdict
+from lifecycle.conversations.dispatch import DispatchDecision
 from lifecycle.conversations.run import Answer, Dispatch, Effort, Run, RunInput, Times
-from lifecycle.conversations.session import BY_REQUEST, IDLE_TIMEOUT, Limits, Session, SessionState, Terms
+from lifecycle.conversations.session import BY_REQUEST, IDLE_TIMEOUT, Limits, Session, SessionState, SessionTerms
 from tests.lifecycle.doubles import NOW
 
 IDLE = timedelta(hours=1)
@@ -53,13 +53,13 @@ class Model:
 
     def __init__(self, limits: Limits) -> None:
         self.now = NOW
-        self.session = Session("w", "s", "a", None, NOW, NOW, terms=Terms(limits))
+        self.session = Session("w", "s", "a", None, NOW, NOW, terms=SessionTerms(limits))
         self.runs: dict[int, Run] = {}
         self.queue: list[tuple[int, int]] = []
         self.scheduled: list[tuple[int, int]] = []
         self.answered: list[int] = []
 
-    def take(self, change: changes.Change | None, number: int) -> None:
+    def take(self, change: changes.ConversationChange | None, number: int) -> None:
         if change is None:
             return
         if change.session is not None:
@@ -76,7 +76,7 @@ class Model:
         number = len(self.runs) + 1
         run = Run(str(number), "w", "s", "a", RunInput("?", 1), Times(self.now), Dispatch(number=number))
         if self.session.on_hold:
-            run = runs.kept(run)
+            run = runs.deferred(run)
         else:
             self.queue.append((number, 0))
         self.runs[number] = run
@@ -89,15 +89,15 @@ class Model:
         run = self.runs[number]
         if run.finished:
             return
-        match admission.verdict(self.session, run, call, self.now):
-            case Verdict.RUN:
+        match admission.decide(self.session, run, call, self.now):
+            case DispatchDecision.RUN:
                 claimed = runs.claimed(run, "me", self.now, IDLE, call)
                 self.take(changes.outcome(self.session, run, claimed, (), (), self.now), number)
-            case Verdict.KEEP:
+            case DispatchDecision.KEEP:
                 self.take(admission.kept(self.session, run, self.now), number)
-            case Verdict.EXPIRE:
+            case DispatchDecision.EXPIRE:
                 self.take(admission.expired(self.session, run, self.now), number)
-            case Verdict.PAUSE:
+            case DispatchDecision.PAUSE:
                 self.scheduled.append((number, run.call))
             case _:
                 pass

@@ -7,13 +7,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from azure.functions.timer import TimerRequest
 
-from kernel.heartbeats import Heartbeat
-from kernel.journal import LANES, TABLE, Event
+from kernel.journal import SHARDS, TABLE, Event
 from kernel.tables import Span, every
-from lifecycle.events.tally import Tally, kind_of
+from kernel.timer_status import TimerStatus
+from lifecycle.events.daily_counts import DailyEventCounts, kind_of
 from lifecycle.status import rules
 from lifecycle.status.rules import Component, Health, overall
-from llmops.facts.summary import Summary
+from llmops.facts.summary import PerformanceSummary
 from tests.lifecycle.app import App
 from tests.lifecycle.doubles import NOW
 from triggers.heartbeats import every_of
@@ -30,16 +30,16 @@ def test_the_whole_is_as_well_as_its_worst_part() -> None:
 @pytest.mark.parametrize(
     ("beat", "health"),
     [
-        (Heartbeat("t", NOW - timedelta(minutes=9), timedelta(minutes=5)), "healthy"),
-        (Heartbeat("t", NOW - timedelta(minutes=11), timedelta(minutes=5)), "degraded"),
-        (Heartbeat("t", NOW - timedelta(minutes=59)), "healthy"),
-        (Heartbeat("t", NOW - timedelta(minutes=66)), "degraded"),
-        (Heartbeat("t", NOW - timedelta(minutes=2), None, NOW - timedelta(minutes=1), "x"), "degraded"),
-        (Heartbeat("t", NOW - timedelta(minutes=1), None, NOW - timedelta(minutes=2), "x"), "healthy"),
-        (Heartbeat("t", None, None, NOW, "x"), "degraded"),
+        (TimerStatus("t", NOW - timedelta(minutes=9), timedelta(minutes=5)), "healthy"),
+        (TimerStatus("t", NOW - timedelta(minutes=11), timedelta(minutes=5)), "degraded"),
+        (TimerStatus("t", NOW - timedelta(minutes=59)), "healthy"),
+        (TimerStatus("t", NOW - timedelta(minutes=66)), "degraded"),
+        (TimerStatus("t", NOW - timedelta(minutes=2), None, NOW - timedelta(minutes=1), "x"), "degraded"),
+        (TimerStatus("t", NOW - timedelta(minutes=1), None, NOW - timedelta(minutes=2), "x"), "healthy"),
+        (TimerStatus("t", None, None, NOW, "x"), "degraded"),
     ],
 )
-def test_a_timer_is_late_or_fails(beat: Heartbeat, health: str) -> None:
+def test_a_timer_is_late_or_fails(beat: TimerStatus, health: str) -> None:
     """Five minutes late, or an hour and five where nobody knows how often it runs; or its last run failed."""
     found = rules.timers([beat], NOW)
 
@@ -50,15 +50,15 @@ def test_a_timer_is_late_or_fails(beat: Heartbeat, health: str) -> None:
 @pytest.mark.parametrize(
     ("recent", "health"),
     [
-        (Summary(), "healthy"),
-        (Summary(succeeded=20, retried=3, codes={"provider_unavailable": 3}), "healthy"),
-        (Summary(succeeded=9, retried=3, codes={"provider_throttled": 3}), "degraded"),
-        (Summary(failed=2, codes={"provider_unavailable": 2}), "healthy"),
-        (Summary(failed=5, codes={"provider_unavailable": 5}), "critical"),
-        (Summary(failed=9, codes={"tool_failed": 9}), "healthy"),
+        (PerformanceSummary(), "healthy"),
+        (PerformanceSummary(succeeded=20, retried=3, codes={"provider_unavailable": 3}), "healthy"),
+        (PerformanceSummary(succeeded=9, retried=3, codes={"provider_throttled": 3}), "degraded"),
+        (PerformanceSummary(failed=2, codes={"provider_unavailable": 2}), "healthy"),
+        (PerformanceSummary(failed=5, codes={"provider_unavailable": 5}), "critical"),
+        (PerformanceSummary(failed=9, codes={"tool_failed": 9}), "healthy"),
     ],
 )
-def test_providers_are_judged_by_what_attempts_met(recent: Summary, health: str) -> None:
+def test_providers_are_judged_by_what_attempts_met(recent: PerformanceSummary, health: str) -> None:
     """A few failures among many answers are normal; what is no provider's failure says nothing of them."""
     assert rules.providers(recent).health == health
 
@@ -82,7 +82,7 @@ def test_how_often_a_timer_runs_is_taken_from_its_host(last: str, following: str
 
 async def test_heartbeats_are_kept() -> None:
     """A run that does not say how often leaves what was known; a failure stays until the next success."""
-    beats = App().services.heartbeats
+    beats = App().services.timer_statuses
     await beats.succeeded("t", NOW, timedelta(minutes=5))
     await beats.succeeded("t", NOW + timedelta(minutes=1), None)
     await beats.failed("t", NOW + timedelta(minutes=2), "storage_unavailable")
@@ -101,7 +101,7 @@ async def test_the_status_says_what_is_wrong() -> None:
     await app.ask()
     dead = app.services.dead_letters(app.queue)
     well = await app.services.system_status.look("default", app.queue, dead)
-    await app.services.heartbeats.failed("aggregate_costs", app.clock(), "storage_unavailable")
+    await app.services.timer_statuses.failed("aggregate_costs", app.clock(), "storage_unavailable")
     app.queue.bury(app.queue.sent[0])
     app.clock.move(seconds=90)
     ill = await app.services.system_status.look("default", app.queue, dead)
@@ -124,14 +124,14 @@ async def test_what_happened_is_counted_once() -> None:
     for n in range(30):
         at = NOW + timedelta(hours=n)
         await journal.record("w", f"k{n}/", Event("run.stage", {"stage": "COMPLETED"}, at))
-    tallies = [Tally(tables, journal), Tally(tables, journal)]
-    counted = [await tally.count("w") for tally in tallies]
+    tallies = [DailyEventCounts(tables, journal), DailyEventCounts(tables, journal)]
+    counted = [await daily_counts.count("w") for daily_counts in tallies]
     app.clock.move(days=3)
     deleted = await app.services.event_retention.apply()
     await journal.record("w", "late/", Event("agent.created", {}, app.clock()))
     await tallies[0].count("w")
     days = [await tallies[1].between("w", day, day) for day in ((NOW + timedelta(days=n)).date() for n in range(4))]
-    left = [row.key async for row in every(tables, TABLE, Span("w!0", partition_before=f"w!{LANES}"))]
+    left = [row.key async for row in every(tables, TABLE, Span("w!0", partition_before=f"w!{SHARDS}"))]
 
     assert counted == [30, 0]
     assert days == [{"run.stage:COMPLETED": 16}, {"run.stage:COMPLETED": 14}, {}, {"agent.created": 1}]

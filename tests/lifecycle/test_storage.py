@@ -9,7 +9,7 @@ import pytest
 
 from kernel.errors import Conflict, NotFound
 from kernel.ids import new_id
-from lifecycle.registry.agents import AgentState
+from lifecycle.registry.record import AgentState
 from lifecycle.specs.spec import provider_name
 from llmops.reports.periods import period_of
 from tests.lifecycle.app import App
@@ -67,7 +67,7 @@ async def test_workspaces_never_meet() -> None:
         report = await app.services.reports.get(workspace, period_of("day", DAY))
         assert report.total.calls == 1
     with pytest.raises(NotFound):
-        await app.services.desk.get("nobody", ident)
+        await app.services.run_queries.get("nobody", ident)
 
 
 def test_no_agent_can_take_anothers_name_at_the_provider() -> None:

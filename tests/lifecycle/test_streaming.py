@@ -104,7 +104,7 @@ async def test_a_cancelled_stream_ends() -> None:
         return bool(told(await events(app, accepted.run), 1))
 
     await eventually(streams)
-    await app.services.desk.cancel("default", accepted.run.id)
+    await app.services.run_queries.cancel("default", accepted.run.id)
     run = await asyncio.wait_for(working, QUIET_S)
     found = await events(app, run)
 
@@ -115,7 +115,7 @@ async def test_a_cancelled_stream_ends() -> None:
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 async def test_a_stream_survives_its_worker_dying_at_any_write(after: bool) -> None:
-    """The next worker ends what the dead one had begun to tell, tells it anew, and no piece is told twice."""
+    """The next worker ends what the dead one had begun to tell, tells it again, and no piece is told twice."""
     number = 0
     for number in itertools.count(1):
         app = App()

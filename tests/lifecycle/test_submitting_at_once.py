@@ -120,7 +120,7 @@ async def test_a_send_that_fails_late_leaves_a_queued_run_alone() -> None:
     hung.set()
     with pytest.raises(Unavailable):
         await first
-    run = await app.services.desk.get("default", key)
+    run = await app.services.run_queries.get("default", key)
 
     assert (run.state, run.error) == (RunState.QUEUED, None)
     await app.process(app.queue.sent[-1])
@@ -133,7 +133,7 @@ async def test_a_run_none_of_whose_messages_was_accepted_is_not_queued() -> None
     await app.declare()
     app.queue.refuse = True
     results = await asyncio.gather(*(app.submit(run_id=key) for _ in range(4)), return_exceptions=True)
-    run = await app.services.desk.get("default", key)
+    run = await app.services.run_queries.get("default", key)
     app.queue.refuse = False
     again = (await app.submit(run_id=key)).run
 

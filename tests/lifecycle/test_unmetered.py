@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lifecycle.conversations.run import RunState
-from lifecycle.runs.estimating import Sent, charge_of_answer, charge_of_unfinished, sent
+from lifecycle.runs.estimating import SentInput, charge_of_answer, charge_of_unfinished, sent
 from llmops.spend.costs import costs_of
 from llmops.spend.pricing import Rate
 from llmops.spend.tokens import count_tokens
@@ -150,7 +150,7 @@ async def test_a_cancelled_stream_costs_what_was_sent_and_what_had_come() -> Non
     working = asyncio.create_task(app.process(app.queue.sent[-1]))
     while not any("run.delta" in name for name in await app.event_names(accepted.run)):  # noqa: ASYNC110 - in storage
         await asyncio.sleep(0.02)
-    await app.services.desk.cancel("default", accepted.run.id)
+    await app.services.run_queries.cancel("default", accepted.run.id)
     run = await working
     (line,) = await app.lines(run)
     told = (await app.stored(accepted.run))[0]
@@ -170,7 +170,7 @@ TEXTS = st.lists(st.text(max_size=200), max_size=8)
 @given(texts=TEXTS, answer=TEXTS, model=st.sampled_from([MODEL, "gpt-4", "claude-sonnet-4-5", "/models/x.gguf"]))
 def test_an_estimate_never_exceeds_what_was_reserved(texts: list[str], answer: list[str], model: str) -> None:
     """Neither of the input nor, of a call that did not end, of the output; and more text is never fewer tokens."""
-    what = Sent(tuple(texts), len(texts), 40)
+    what = SentInput(tuple(texts), len(texts), 40)
     bound = Usage(input_tokens=what.at_most(), output_tokens=30)
     ended, left = charge_of_answer(bound, what, answer, model), charge_of_unfinished(bound, what, answer, model)
 

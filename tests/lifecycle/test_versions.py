@@ -11,10 +11,10 @@ import pytest
 from kernel.errors import Conflict, NotFound, ProviderRejected, Unavailable
 from kernel.tables import Span, every
 from lifecycle.conversations.run import Run
-from lifecycle.registry.history import DECLARATIONS_KEPT, TABLE
-from lifecycle.registry.operations import Keep, Retire
+from lifecycle.registry.agent_history import DECLARATIONS_KEPT, TABLE
+from lifecycle.registry.operations import KeepVersion, Retire
 from lifecycle.registry.prune import Action
-from lifecycle.sessions.start import Wish
+from lifecycle.sessions.start import SessionOptions
 from lifecycle.specs.spec import fingerprint
 from tests.lifecycle.app import App
 from tests.lifecycle.doubles import CountingTables, Fate, FatefulProvider, live_versions, make_actor, spec
@@ -31,7 +31,7 @@ def app() -> App:
 
 
 async def declare(app: App, *texts: str) -> None:
-    """Declare the agent anew with each text, and have each version made."""
+    """Declare the agent again with each text, and have each version made."""
     for text in texts:
         await app.declare("bot", said(text))
         await app.services.resolver.resolve("default", "bot", app.signals)
@@ -42,17 +42,17 @@ async def labels(app: App) -> list[str]:
 
 
 async def reasons(app: App) -> dict[str, str]:
-    held = await app.services.versions.held("default", "bot")
+    held = await app.services.versions.stored("default", "bot")
     return {each.version.version: each.kept_because for each in held}
 
 
 async def pinned(app: App) -> str:
-    session, _ = await app.services.session_start.start("default", "bot", None, Wish(pin_version=True))
+    session, _ = await app.services.session_start.start("default", "bot", None, SessionOptions(pin_version=True))
     return session.id
 
 
 async def steps(app: App) -> list[tuple[str, str]]:
-    lines, _ = await app.services.versions.trail("default", "bot", 200)
+    lines, _ = await app.services.versions.audit("default", "bot", 200)
     return [(line.step.value, line.version) for line in reversed(lines)]
 
 
@@ -161,7 +161,7 @@ async def test_a_pinned_version_that_got_lost_is_made_again_from_the_spec_of_the
     assert record is not None
     await app.services.providers["offline"].delete(record.superseded[0])
     # What a run tells the actor that finds its version gone.
-    await app.signals.send("default", "bot", Keep("gone", said("a")))
+    await app.signals.send("default", "bot", KeepVersion("gone", said("a")))
     run = await app.ask(session_id=session)
 
     assert (run.answer, run.version) == ("a", "3")
@@ -206,7 +206,7 @@ async def test_a_pinned_version_that_cannot_be_had_is_a_clear_error(
     provider = app.services.providers["offline"]
     await provider.delete(record.superseded[0])
     failing = make_actor(app.tables, FatefulProvider(provider, Fate(1, error=error)), app.clock)
-    state = await failing.handle(None, "default", "bot", Keep("keep", said("a")))
+    state = await failing.handle(None, "default", "bot", KeepVersion("keep", said("a")))
 
     assert state.record.keep_failure is not None
     assert (state.record.keep_failure.code, state.record.usable) == (code, True)
@@ -326,7 +326,7 @@ async def test_the_trail_tells_every_step(app: App) -> None:
     await admin.restore("default", "bot", app.signals, by="cid")
     app.clock.move(seconds=1)
     await admin.delete("default", "bot", app.signals, by="dan")
-    found, _ = await app.services.versions.trail("default", "bot", 200)
+    found, _ = await app.services.versions.audit("default", "bot", 200)
     lines = list(reversed(found))
     who = {line.step.value: line.by for line in lines if line.by}
 
@@ -364,12 +364,12 @@ async def test_the_trail_tells_every_step(app: App) -> None:
 async def test_the_trail_has_pages(app: App) -> None:
     """Page by page it is what it is as a whole, wherever the pages end."""
     await declare(app, "a", "b", "c")
-    whole, last = await app.services.versions.trail("default", "bot", 200)
+    whole, last = await app.services.versions.audit("default", "bot", 200)
     paged: list[Any] = []
     after: str | None = None
     pages = 0
     while True:
-        page, after = await app.services.versions.trail("default", "bot", 3, after)
+        page, after = await app.services.versions.audit("default", "bot", 3, after)
         paged += page
         pages += 1
         if after is None:
@@ -377,7 +377,7 @@ async def test_the_trail_has_pages(app: App) -> None:
 
     assert (paged, last, pages) == (list(whole), None, 3)
     with pytest.raises(NotFound):
-        await app.services.versions.trail("default", "nobody", 3)
+        await app.services.versions.audit("default", "nobody", 3)
 
 
 async def test_a_repeated_operation_tells_nothing_twice(app: App) -> None:
@@ -388,7 +388,7 @@ async def test_a_repeated_operation_tells_nothing_twice(app: App) -> None:
     for _ in range(3):
         await failing.handle(None, "default", "bot", Retire("away", app.clock.now))
     told = await steps(app)
-    lines, _ = await app.services.versions.trail("default", "bot", 200)
+    lines, _ = await app.services.versions.audit("default", "bot", 200)
 
     assert [step for step, _ in told].count("retired") == 1
     assert [(line.step.value, line.why) for line in lines if line.step == "delete_failed"] == [

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from adapters.memory_tables import MemoryTables
-from llmops.budgets.holds import Intent
-from llmops.budgets.rules import Charged
+from llmops.budgets.reservations import Intent
+from llmops.budgets.rules import CostAttribution
 from llmops.evaluation.scoring import Score
 from llmops.facts.model import AttemptFact, Attribution, Call, Ending, Timing
 from llmops.spend.usage import Spend, Usage
@@ -24,7 +24,7 @@ def tables() -> MemoryTables:
 def intent(run: str = "run-1", attempt: int = 1, call: int = 1) -> Intent:
     """Return a model call that is to be made, at its estimate."""
     one = Call(call, NOW, "openai", "gpt-4o-mini", Usage(input_tokens=10, output_tokens=5), 3)
-    return Intent(Charged("default", "bot", "chat", run, "ann"), attempt, one)
+    return Intent(CostAttribution("default", "bot", "chat", run, "ann"), attempt, one)
 
 
 def call(number: int = 1, **fields: Any) -> Call:

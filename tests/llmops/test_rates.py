@@ -10,7 +10,7 @@ import pytest
 from adapters.memory_tables import MemoryTables
 from kernel.errors import EtagMismatch, NotFound
 from llmops.spend.pricing import Rate, Rates, price
-from llmops.spend.rates import RateBook
+from llmops.spend.rates import RateStore
 from llmops.spend.usage import Usage
 from tests.lifecycle.doubles import NOW, CountingTables, ManualClock
 
@@ -54,7 +54,7 @@ def test_tools_have_fees_where_they_are_priced() -> None:
 
 
 async def test_rates_are_kept_with_etags_and_are_the_workspaces_own() -> None:
-    book = RateBook(MemoryTables(), ManualClock(), timedelta(seconds=5))
+    book = RateStore(MemoryTables(), ManualClock(), timedelta(seconds=5))
     etag, new = await book.put("default", OWN, None)
     assert new
     assert await book.put("default", OWN, etag) == (etag, False)
@@ -76,11 +76,11 @@ async def test_rates_are_kept_with_etags_and_are_the_workspaces_own() -> None:
 async def test_rates_are_read_once_in_a_while() -> None:
     """A call does not read them; a change is used within the time of trust."""
     tables, clock = CountingTables(), ManualClock()
-    book = RateBook(tables, clock, timedelta(seconds=5))
+    book = RateStore(tables, clock, timedelta(seconds=5))
     for _ in range(10):
         await book.of("default")
     assert tables.operations.total() == 1
-    await RateBook(tables, clock, timedelta()).put("default", OWN, None)
+    await RateStore(tables, clock, timedelta()).put("default", OWN, None)
     clock.move(seconds=5)
     assert OWN.name in (await book.of("default")).own
 
@@ -88,7 +88,7 @@ async def test_rates_are_read_once_in_a_while() -> None:
 async def test_models_without_a_price_are_counted_for_a_day() -> None:
     """Until they have one."""
     clock = ManualClock()
-    book = RateBook(MemoryTables(), clock, timedelta())
+    book = RateStore(MemoryTables(), clock, timedelta())
     assert await book.note_unpriced("default", "my-deployment", "/models/weights.gguf")
     assert not await book.note_unpriced("default", "my-deployment", "/models/weights.gguf")
     await book.note_unpriced("team", "another", "another")

@@ -10,9 +10,9 @@ import pytest
 from adapters.memory_tables import MemoryTables
 from bootstrap.services import Services
 from kernel.tables import Span, Tables, every
-from lifecycle.registry.agents import AgentState, blank
-from lifecycle.registry.counts import TABLE, Lifecycle, LifecycleCounts, add, change
+from lifecycle.registry.counts import TABLE, LifecycleCounts, LifecycleTotals, add, change
 from lifecycle.registry.operations import Ensure, Remove, Retire
+from lifecycle.registry.record import AgentState, new_record
 from lifecycle.registry.signals import LocalSignals
 from tests.lifecycle.doubles import NOW, CountingTables, Crash, Fate, FatefulTables, ManualClock, quick_settings, spec
 
@@ -21,7 +21,7 @@ def services(tables: Tables, clock: ManualClock) -> Services:
     return Services(tables, quick_settings(), clock)
 
 
-async def read(tables: Tables, clock: ManualClock, hours: int = 24) -> Lifecycle:
+async def read(tables: Tables, clock: ManualClock, hours: int = 24) -> LifecycleTotals:
     return await LifecycleCounts(tables).read("default", clock(), hours)
 
 
@@ -80,8 +80,8 @@ async def test_the_rows_beside_the_records_are_no_agents() -> None:
     await app.administration.prewarm("default", "new", app.local_signals())
 
     assert [agent.name for agent in (await app.catalog.list("default", 10))[0]] == ["0", "new"]
-    assert [agent.name async for agent in app.catalog.everyone()] == ["0", "new"]
-    assert [agent.name async for agent in app.catalog.everyone("default")] == ["0", "new"]
+    assert [agent.name async for agent in app.catalog.all()] == ["0", "new"]
+    assert [agent.name async for agent in app.catalog.all("default")] == ["0", "new"]
 
 
 @pytest.mark.parametrize("after", [False, True])
@@ -164,7 +164,7 @@ async def test_the_age_of_active_agents() -> None:
 
 def test_a_change_of_nothing_that_is_counted_is_no_row() -> None:
     """A use is no change of state: the busiest operation costs no more than it did."""
-    active = replace(blank("w", "a", NOW), state=AgentState.ACTIVE)
+    active = replace(new_record("w", "a", NOW), state=AgentState.ACTIVE)
 
     assert change(active, replace(active, uses=7, last_used=NOW)) == {}
     assert add({"state.active": 1}, {"state.active": -1}) == {}

@@ -75,7 +75,7 @@ async def test_ends_that_no_worker_brings_are_counted_too() -> None:
     app = App()
     await app.declare()
     accepted = await app.submit()
-    await app.services.desk.cancel("default", accepted.run.id)
+    await app.services.run_queries.cancel("default", accepted.run.id)
     app.queue.refuse = True
     with pytest.raises(Unavailable):
         await app.submit()

@@ -17,9 +17,9 @@ import azure.durable_functions as df
 import azure.functions as func
 
 from kernel.errors import AppError, InternalError, InvalidInput
-from kernel.foreign_json import parse_json
 from kernel.ids import new_id
 from kernel.settings import Settings
+from kernel.strict_json import parse_json
 from kernel.text import shown
 from kernel.tracing import failed, span
 from triggers.http.call import Call, Reply

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from kernel.errors import InvalidInput
-from kernel.foreign_json import parse_json
 from kernel.ids import workspace_name
 from kernel.settings import Settings
+from kernel.strict_json import parse_json
 from triggers.http.problems import Unauthorized
 
 if TYPE_CHECKING:

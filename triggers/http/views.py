@@ -7,7 +7,7 @@ from typing import Generic, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
-from kernel.validation import LeavesOut
+from kernel.validation import NullsAsAbsent
 
 T = TypeVar("T")
 
@@ -31,7 +31,7 @@ class View(BaseModel):
         return cls.model_validate({name: getattr(source, name) for name, source in named.items()} | given)
 
 
-class Body(LeavesOut):
+class Body(NullsAsAbsent):
     """What the API takes, null being as good as left out; its validator is built on first use."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)

@@ -16,7 +16,7 @@ from adapters.memory_tables import MemoryTables
 from adapters.providers.foundry import FoundryProvider, Project
 from adapters.providers.offline import OfflineProvider
 from adapters.providers.openai import Endpoint, OpenAIProvider
-from lifecycle.registry.providers import AgentProvider, Wanted
+from lifecycle.registry.providers import AgentProvider, VersionRequest
 from lifecycle.specs.spec import AgentSpec, Simulation, fingerprint, provider_name
 from tests.fakes.foundry_server import FakeFoundry
 from tests.fakes.openai_server import FakeOpenAI, Fault
@@ -33,9 +33,9 @@ _FAULTS: dict[Failure, Fault] = {
 }
 
 
-def wanted(spec: AgentSpec, agent: str = "helper", owner: str = "tests") -> Wanted:
+def wanted(spec: AgentSpec, agent: str = "helper", owner: str = "tests") -> VersionRequest:
     """Return what a registry would want for the spec."""
-    return Wanted(owner, "default", agent, provider_name("default", agent), fingerprint(spec), spec)
+    return VersionRequest(owner, "default", agent, provider_name("default", agent), fingerprint(spec), spec)
 
 
 async def ask(

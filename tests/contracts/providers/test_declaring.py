@@ -53,7 +53,7 @@ def nested(levels: int) -> dict[str, Any]:
     ],
 )
 def test_fingerprints_of_older_specs_stay(fields: dict[str, Any], digest: str) -> None:
-    """A fingerprint names an agent at a provider for good: a new field must not make all agents anew."""
+    """A fingerprint names an agent at a provider for good: a new field must not make all agents again."""
     assert fingerprint(AgentSpec.model_validate(fields)) == digest
 
 

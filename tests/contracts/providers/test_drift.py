@@ -12,7 +12,7 @@ from adapters.memory_tables import MemoryTables
 from bootstrap.services import Services
 from kernel.errors import Unavailable
 from kernel.settings import Settings
-from lifecycle.drift.plans import Step
+from lifecycle.drift.plans import PlanStep
 from lifecycle.specs.spec import AgentSpec
 from tests.contracts.providers.conftest import NOW
 from tests.fakes.foundry_server import FakeFoundry
@@ -49,7 +49,7 @@ async def control(foundry: FakeFoundry, what: str, **told: object) -> None:
         (await http.post(f"{foundry.url}/fake/{what}", json=told)).raise_for_status()
 
 
-async def planned(services: Services) -> list[Step]:
+async def planned(services: Services) -> list[PlanStep]:
     stored = await services.plans.make("default")
     return list(await services.plans.steps(stored, 0, stored.lines or 1))
 

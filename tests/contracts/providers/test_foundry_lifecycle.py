@@ -13,9 +13,20 @@ import pytest
 from adapters.memory_tables import MemoryTables
 from adapters.providers.foundry import FoundryProvider, Project
 from lifecycle.registry.actor import ActorState, AgentActor
-from lifecycle.registry.agents import AgentRecord, AgentState
-from lifecycle.registry.history import History
-from lifecycle.registry.operations import Ensure, Keep, Operation, Remove, Renew, Restore, Retire, Sweep, Trim, Verify
+from lifecycle.registry.agent_history import AgentHistory
+from lifecycle.registry.operations import (
+    Ensure,
+    KeepVersion,
+    Operation,
+    Remove,
+    Renew,
+    Restore,
+    Retire,
+    Sweep,
+    Trim,
+    Verify,
+)
+from lifecycle.registry.record import AgentRecord, AgentState
 from tests.contracts.providers.conftest import FOUNDRY_SPEC as SPEC
 from tests.fakes.foundry_server import FakeFoundry
 from tests.lifecycle.doubles import LOOK_AFTER, NOW, Crash, Fate, FatefulProvider, FatefulTables, ManualClock
@@ -71,7 +82,7 @@ async def test_an_agent_is_switched_off_archived_and_deleted_after_its_grace(fou
         assert (early.delete_after, registry.there) == (record.delete_after, {"1": False, "2": False})
         registry.clock.move(hours=2)
         after = await registry.apply(Retire("late", NOW))
-        archived = await History(registry.tables).archived("default", "helper")
+        archived = await AgentHistory(registry.tables).archived("default", "helper")
 
     assert (after.held, foundry.project.agents) == ((), {})
     assert {each.version.version: (each.definition or {})["definition"]["instructions"] for each in archived} == {
@@ -194,7 +205,7 @@ async def test_superseded_versions_are_trimmed_and_kept_ones_made_again(foundry:
         record = await registry.apply(ENSURE, CHANGE)
         trimmed = await registry.apply(Trim("trim", record.superseded, NOW))
         assert sorted(registry.there) == ["2"]
-        kept = await registry.apply(Keep("keep", SPEC))
+        kept = await registry.apply(KeepVersion("keep", SPEC))
 
     assert trimmed.superseded == ()
     assert [version.version for version in kept.held] == ["3", "2"]

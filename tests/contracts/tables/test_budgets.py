@@ -10,14 +10,16 @@ from datetime import timedelta
 
 from kernel.errors import Unavailable
 from kernel.tables import Tables
-from llmops.budgets.accounts import Accounts
-from llmops.budgets.holds import Ask, Settled
-from llmops.budgets.rules import Amounts, Applied, Limit
+from llmops.budgets.counters import BudgetCounters
+from llmops.budgets.reservations import ReservationRequest, Settlement
+from llmops.budgets.rules import Amounts, AppliedLimit, Limit
 from tests.lifecycle.doubles import NOW, Crash, Fate, FatefulTables, ManualClock
 from tests.llmops.conftest import intent
 
 CAP = 1000
-LIMITS = [Applied(scope, Limit("tokens", "total", CAP), f"{scope}!total", None) for scope in ("workspace", "agent:bot")]
+LIMITS = [
+    AppliedLimit(scope, Limit("tokens", "total", CAP), f"{scope}!total", None) for scope in ("workspace", "agent:bot")
+]
 
 
 async def test_workers_that_die_never_spend_more_than_the_cap(tables: Tables) -> None:
@@ -27,22 +29,24 @@ async def test_workers_that_die_never_spend_more_than_the_cap(tables: Tables) ->
     async def work(worker: int) -> int:
         spent = 0
         fate = Fate(dice.randrange(4, 14), dice.random() < 0.5) if worker % 2 else Fate()
-        accounts = Accounts(FatefulTables(tables, fate), clock)
+        accounts = BudgetCounters(FatefulTables(tables, fate), clock)
         with contextlib.suppress(Crash, Unavailable):
             for call in range(1, 12):
-                ask = Ask(intent(f"run-{worker}", call=call), Amounts(1, 40), LIMITS, NOW + timedelta(minutes=1))
+                ask = ReservationRequest(
+                    intent(f"run-{worker}", call=call), Amounts(1, 40), LIMITS, NOW + timedelta(minutes=1)
+                )
                 hold = (await accounts.change(workspace, None, ask)).hold
                 if hold is None:
                     break
                 used = dice.randrange(20, 41)
                 spent += used
-                await accounts.change(workspace, Settled(hold, Amounts(1, used)), None)
+                await accounts.change(workspace, Settlement(hold, Amounts(1, used)), None)
         return spent
 
     spent = sum(await asyncio.gather(*map(work, range(8))))
-    accounts = Accounts(tables, clock)
-    async for hold in accounts.holds(workspace):
-        await accounts.change(workspace, Settled(hold, hold.amounts), None)
+    accounts = BudgetCounters(tables, clock)
+    async for hold in accounts.reservations(workspace):
+        await accounts.change(workspace, Settlement(hold, hold.amounts), None)
     counters = await accounts.counters(workspace, [each.counter for each in LIMITS])
 
     assert len(set(counters.values())) == 1

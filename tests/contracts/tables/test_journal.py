@@ -13,9 +13,9 @@ import pytest
 
 from adapters.memory_tables import MemoryTables
 from kernel.errors import Unavailable
-from kernel.journal import LANES, TABLE, Behind, Entry, Event, Journal, lane_of
+from kernel.journal import SHARDS, TABLE, Entry, Event, Journal, OutOfOrder, shard_of
+from kernel.journal_retention import shards, trim
 from kernel.tables import Span, Tables, every
-from kernel.trimming import lanes, trim
 from tests.lifecycle.doubles import Crash, Fate, FatefulTables
 
 NOW = datetime(2026, 11, 21, 8, 30, tzinfo=UTC)
@@ -35,18 +35,18 @@ def entry(source: str, first: int, *texts: str) -> Entry:
     return Entry(source, first, [(n, event(text)) for n, text in enumerate(texts, first)], first + len(texts))
 
 
-async def told(journal: Journal, workspace: str, lane: int, *, at_once: int = 7) -> list[str]:
-    """Return what a lane tells, read in pieces, after having checked that its numbers have no gap."""
+async def told(journal: Journal, workspace: str, shard: int, *, at_once: int = 7) -> list[str]:
+    """Return what a shard tells, read in pieces, after having checked that its numbers have no gap."""
     found: list[tuple[int, Event]] = []
-    while more := await journal.read(workspace, lane, len(found), at_once):
+    while more := await journal.read(workspace, shard, len(found), at_once):
         found += more
     assert [number for number, _ in found] == list(range(len(found)))
-    assert (await journal.ends(workspace))[lane] == len(found)
+    assert (await journal.ends(workspace))[shard] == len(found)
     return [each.data["text"] for _, each in found]
 
 
 async def all_told(journal: Journal, workspace: str) -> list[str]:
-    return [text for lane in range(LANES) for text in await told(journal, workspace, lane)]
+    return [text for shard in range(SHARDS) for text in await told(journal, workspace, shard)]
 
 
 async def test_a_key_is_recorded_once(tables: Tables, workspace: str) -> None:
@@ -60,7 +60,7 @@ async def test_a_key_is_recorded_once(tables: Tables, workspace: str) -> None:
         *(journal.record(workspace, f"alert/{n}", event(str(n))) for journal in journals for n in "bc")
     )
 
-    texts = await told(journals[0], workspace, lane_of("alert"))
+    texts = await told(journals[0], workspace, shard_of("alert"))
     assert (texts[0], sorted(texts)) == ("one", ["b", "c", "one"])
 
 
@@ -70,7 +70,7 @@ async def test_writers_that_race_lose_nothing(tables: Tables, workspace: str) ->
 
     async def write(journal: Journal, source: str) -> None:
         for n in range(6):
-            with contextlib.suppress(Behind):
+            with contextlib.suppress(OutOfOrder):
                 await journal.append(workspace, entry(source, n, f"{source} {n}"))
 
     sources = [f"session:{n}/" for n in range(10)]
@@ -91,20 +91,20 @@ async def test_those_who_append_at_once_share_transactions(workspace: str) -> No
     await asyncio.gather(*(journal.record(workspace, f"a/{n}", event(str(n))) for n in range(40)))
 
     assert fate.count <= 2
-    assert len(await told(journal, workspace, lane_of("a"))) == 41
+    assert len(await told(journal, workspace, shard_of("a"))) == 41
 
 
 async def test_events_before_must_be_in(tables: Tables, workspace: str) -> None:
     """What a gap hides is asked for; what overlaps is added where it goes on."""
     journal = Journal(tables)
     await journal.append(workspace, entry("s/", 0, "0", "1"))
-    with pytest.raises(Behind) as behind:
+    with pytest.raises(OutOfOrder) as behind:
         await journal.append(workspace, entry("s/", 4, "4"))
     await journal.append(workspace, Entry("s/", 1, [(1, event("1")), (3, event("3"))], 4))
     await Journal(tables).append(workspace, entry("s/", 4, "4"))
 
     assert behind.value.number == 2
-    assert await told(journal, workspace, lane_of("s")) == ["0", "1", "3", "4"]
+    assert await told(journal, workspace, shard_of("s")) == ["0", "1", "3", "4"]
 
 
 async def test_workspaces_have_streams_of_their_own(tables: Tables, workspace: str) -> None:
@@ -155,7 +155,7 @@ async def test_a_cancelled_writer_leaves_the_others_to_go_on(workspace: str) -> 
         await asyncio.gather(*others)
         await journal.record(workspace, "a/0", event("0"))
 
-        assert sorted(await told(journal, workspace, lane_of("a"))) == ["0", "1", "2", "3", "4", "warm"]
+        assert sorted(await told(journal, workspace, shard_of("a"))) == ["0", "1", "2", "3", "4", "warm"]
 
 
 async def test_what_is_old_goes_with_what_it_was_known_by(tables: Tables, workspace: str) -> None:
@@ -166,15 +166,15 @@ async def test_what_is_old_goes_with_what_it_was_known_by(tables: Tables, worksp
     await journal.append(workspace, Entry("s/", 0, [(0, event("old", NOW))], 1))
     before = NOW + timedelta(minutes=100)
 
-    deleted = sum([await trim(tables, lane, before) async for lane in lanes(tables) if lane.startswith(workspace)])
-    found = await journal.read(workspace, lane_of("s"), 0, 1000)
-    rows = [row.key async for row in every(tables, TABLE, Span(f"{workspace}!{lane_of('s')}"))]
+    deleted = sum([await trim(tables, shard, before) async for shard in shards(tables) if shard.startswith(workspace)])
+    found = await journal.read(workspace, shard_of("s"), 0, 1000)
+    rows = [row.key async for row in every(tables, TABLE, Span(f"{workspace}!{shard_of('s')}"))]
     await Journal(tables).record(workspace, "s/119", event("again"))
 
     assert deleted == 100
     assert [(number, each.data["text"]) for number, each in found] == [*_numbered(range(100, 120)), (120, "old")]
     assert len([key for key in rows if key.startswith("source!")]) == 21
-    assert (await journal.ends(workspace))[lane_of("s")] == 121
+    assert (await journal.ends(workspace))[shard_of("s")] == 121
 
 
 def _numbered(numbers: Sequence[int]) -> list[tuple[int, str]]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from bootstrap.services import Services
 from kernel.errors import AppError
-from lifecycle.approvals.decisions import Ruling
+from lifecycle.approvals.decisions import DecisionRequest
 from lifecycle.approvals.model import Person
 from lifecycle.approvals.store import Record
 from lifecycle.conversations.run import Run, RunState
@@ -19,7 +19,7 @@ from tests.lifecycle.doubles import Fate, FatefulTables, make_services, spec
 
 ANN = Person("ann@example.com", frozenset({"ann@example.com"}), frozenset({"finance"}))
 BOB = Person("bob@example.com", frozenset({"bob@example.com"}))
-APPROVE, REJECT = Ruling("approve"), Ruling("reject", "too much")
+APPROVE, REJECT = DecisionRequest("approve"), DecisionRequest("reject", "too much")
 
 
 def asking(**rule: Any) -> AgentSpec:
@@ -39,7 +39,7 @@ async def waiting(app: App, query: str = "2 + 3", **more: Any) -> Run:
     return run
 
 
-async def decide(app: App, run: Run, ruling: Ruling = APPROVE, person: Person = ANN) -> Run:
+async def decide(app: App, run: Run, ruling: DecisionRequest = APPROVE, person: Person = ANN) -> Run:
     """Decide all that the run waits for, and return it as it then comes out."""
     decisions = app.services.approval_decisions
     for ident in run.dispatch.awaits:

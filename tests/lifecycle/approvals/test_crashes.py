@@ -8,7 +8,7 @@ import itertools
 import pytest
 
 from kernel.errors import AppError
-from lifecycle.approvals.decisions import Ruling
+from lifecycle.approvals.decisions import DecisionRequest
 from lifecycle.conversations.run import Run, RunState
 from tests.lifecycle.app import abandon
 from tests.lifecycle.approvals.kit import ANN, APPROVE, PayingApp, drained, records, told
@@ -19,16 +19,16 @@ PAYING = spec(
 )
 
 
-async def decided(app: PayingApp, run: Run, ruling: Ruling) -> None:
+async def decided(app: PayingApp, run: Run, ruling: DecisionRequest) -> None:
     """Decide whatever of the run waits, as often as that is asked for."""
     for record in await records(app, run):
         with contextlib.suppress(AppError):
             await app.services.approval_decisions.decide("default", record.approval.id, ANN, ruling, app.queue.send)
 
 
-@pytest.mark.parametrize("ruling", [APPROVE, Ruling("reject", "no")], ids=["approved", "rejected"])
+@pytest.mark.parametrize("ruling", [APPROVE, DecisionRequest("reject", "no")], ids=["approved", "rejected"])
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-async def test_it_is_decided_and_made_once_wherever_a_worker_dies(ruling: Ruling, *, after: bool) -> None:
+async def test_it_is_decided_and_made_once_wherever_a_worker_dies(ruling: DecisionRequest, *, after: bool) -> None:
     """But between the call and the note of its result: then it is made again, with the same idempotency key."""
     doubtful = number = 0
     for number in itertools.count(1):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lifecycle.approvals.decisions import Ruling
+from lifecycle.approvals.decisions import DecisionRequest
 from lifecycle.conversations.run import RunState
 from llmops.spend.usage import Spend
 from tests.fakes.foundry_server import FakeFoundry
@@ -18,7 +18,7 @@ GUARDED = spec(provider="foundry", tools=("calculator",), approvals=[{"tools": [
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize(("ruling", "said"), [(APPROVE, "5"), (REJECT, "too much")])
-async def test_the_conversation_is_gone_on_in_with_the_result(ruling: Ruling, said: str, stream: bool) -> None:
+async def test_the_conversation_is_gone_on_in_with_the_result(ruling: DecisionRequest, said: str, stream: bool) -> None:
     """The model is sent the result, and no more; nothing that was paid for is wasted."""
     async with FakeFoundry() as fake:
         app = App(FOUNDRY_PROJECT_ENDPOINT=fake.endpoint)
@@ -42,7 +42,7 @@ async def test_what_comes_after_a_cancelled_wait_begins_another_conversation() -
         app = App(FOUNDRY_PROJECT_ENDPOINT=fake.endpoint)
         await app.declare(declared=GUARDED)
         run = await waiting(app, ASKS, session_id="s")
-        await app.services.desk.cancel("default", run.id)
+        await app.services.run_queries.cancel("default", run.id)
         await app.services.approval_decisions.sweep(app.queue.send)
         after = await app.ask("Hi", session_id="s")
         bodies = fake.bodies("create_response")

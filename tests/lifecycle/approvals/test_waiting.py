@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from kernel.due import DueIndex
+from kernel.due_index import DueIndex
 from kernel.errors import Conflict, Forbidden, NotFound
-from lifecycle.approvals.decisions import Ruling
+from lifecycle.approvals.decisions import DecisionRequest
 from lifecycle.approvals.model import Person, State
 from lifecycle.approvals.policy import Policy, PolicyRule
 from lifecycle.conversations.run import RunState
@@ -59,7 +59,7 @@ async def test_amended_arguments_are_what_the_tool_is_called_with() -> None:
     """Both are in the record, with a hash of each."""
     app = await app_of()
     run = await waiting(app)
-    done = await decide(app, run, Ruling("amend", "less", {"expression": "20 + 1"}))
+    done = await decide(app, run, DecisionRequest("amend", "less", {"expression": "20 + 1"}))
     (record,) = await records(app, run)
     decision = record.approval.decision
 
@@ -167,7 +167,7 @@ async def test_the_same_decision_again_returns_the_record_and_another_is_a_confl
 
     assert again.approval.decision
     assert again.approval.decision.by == "ann@example.com"
-    for other in (REJECT, Ruling("amend", "", {"expression": "1"})):
+    for other in (REJECT, DecisionRequest("amend", "", {"expression": "1"})):
         with pytest.raises(Conflict) as caught:
             await decisions.decide("default", ident, ANN, other, app.queue.send)
         assert caught.value.code == "approval_decided"
@@ -242,7 +242,7 @@ async def test_whoever_asked_may_not_decide_where_the_rule_says_so() -> None:
 async def test_a_cancelled_run_takes_its_approvals_with_it_and_lets_its_session_go_on() -> None:
     app = await app_of()
     run = await waiting(app)
-    await app.services.desk.cancel("default", run.id)
+    await app.services.run_queries.cancel("default", run.id)
     with pytest.raises(Conflict) as caught:
         await decide(app, run)
     await app.services.approval_decisions.sweep(app.queue.send)
@@ -256,7 +256,7 @@ async def test_a_cancelled_run_takes_its_approvals_with_it_and_lets_its_session_
 async def test_a_standing_rule_lets_the_same_call_pass_until_the_version_ends() -> None:
     app = await app_of()
     run = await waiting(app)
-    await decide(app, run, Ruling("approve", always="call"))
+    await decide(app, run, DecisionRequest("approve", always="call"))
     passed = await app.ask("2 + 3")
     held = await waiting(app, "7 + 7")
     await app.declare(declared=asking().model_copy(update={"instructions": "Be brief."}))

@@ -9,7 +9,7 @@ import pytest
 from adapters.providers.offline import TABLE
 from kernel.errors import Unavailable
 from kernel.tables import Delete
-from lifecycle.drift.differences import DriftAction
+from lifecycle.drift.plan import DriftAction
 from tests.lifecycle.app import App
 from tests.lifecycle.doubles import spec
 from tests.lifecycle.drift.world import World, unconfigured
@@ -124,7 +124,7 @@ async def test_a_ghost_whose_twin_is_there_is_not_made_again(world: World) -> No
 
 
 async def test_a_number_that_is_somebody_elses_is_a_ghost(world: World) -> None:
-    """The agent was deleted and made anew by a person: its version 1 is not ours, and stays."""
+    """The agent was deleted and made again by a person: its version 1 is not ours, and stays."""
     await world.declare("a")
     world.stray("a", "an old one")
     found = world.portal.versions["a:1"]

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kernel.errors import Conflict, NotFound
-from lifecycle.drift.differences import DriftAction
-from lifecycle.registry.agents import AgentState
-from lifecycle.registry.providers import Found
+from lifecycle.drift.plan import DriftAction
+from lifecycle.registry.providers import ProviderAgent
+from lifecycle.registry.record import AgentState
 from tests.lifecycle.drift.world import OWNER, World
 
 AGENTS = ("a", "b_1")
@@ -72,7 +72,7 @@ async def happen(world: World, what: str, agent: str, more: Any = None) -> None:
             meddle(world, what, there, more)
 
 
-def meddle(world: World, what: str, there: list[Found], more: Any) -> None:
+def meddle(world: World, what: str, there: list[ProviderAgent], more: Any) -> None:
     """Have somebody change at the provider what is there of an agent."""
     portal, one = world.portal, there[(more or 0) % len(there)]
     match what:

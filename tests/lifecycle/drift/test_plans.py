@@ -10,7 +10,7 @@ from adapters.memory_tables import MemoryTables
 from kernel.errors import Conflict, NotFound, Unavailable
 from kernel.ids import new_id
 from kernel.tables import Span, every
-from lifecycle.drift.differences import DriftAction, DriftKind, Line, Plan
+from lifecycle.drift.plan import DriftAction, DriftKind, Plan, PlanLine
 from lifecycle.drift.planner import MOST_VERSIONS
 from lifecycle.drift.store import KEPT, TABLE, PlanStore
 from lifecycle.registry.operations import Ensure
@@ -283,7 +283,7 @@ async def test_a_plan_that_sweeps_as_much_as_it_can_is_kept(world: World) -> Non
         ProviderVersion(name, str(number), f"{name}:{number}:{label}", NOW, "foundry", "o" * 64, "f" * 64)
         for number in range(MOST_VERSIONS)
     )
-    line = Line(name, DriftKind.ORPHAN, DriftAction.SWEEP, "foundry", "w" * 200, "w" * 200, 0, versions)
+    line = PlanLine(name, DriftKind.ORPHAN, DriftAction.SWEEP, "foundry", "w" * 200, "w" * 200, 0, versions)
     store = PlanStore(world.tables)
     stored = await store.save("default", new_id(), Plan((line,) * 100, 0), NOW)
 

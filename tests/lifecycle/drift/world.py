@@ -11,10 +11,10 @@ from adapters.memory_tables import MemoryTables
 from bootstrap.services import Services
 from kernel.errors import AppError, ProviderRejected
 from kernel.tables import Tables
-from lifecycle.drift.plans import Plans, Step
-from lifecycle.registry.agents import AgentRecord
+from lifecycle.drift.plans import Plans, PlanStep
 from lifecycle.registry.operations import Operation
-from lifecycle.registry.providers import Found, ProviderVersion, Wanted
+from lifecycle.registry.providers import ProviderAgent, ProviderVersion, VersionRequest
+from lifecycle.registry.record import AgentRecord
 from lifecycle.registry.signals import LocalSignals
 from lifecycle.specs.spec import fingerprint, provider_name
 from tests.lifecycle.doubles import ManualClock, make_services, spec
@@ -33,7 +33,7 @@ class Portal:
     """
 
     clock: ManualClock
-    versions: dict[str, Found] = field(default_factory=dict[str, Found])
+    versions: dict[str, ProviderAgent] = field(default_factory=dict[str, ProviderAgent])
     failing: AppError | None = None
     removed: list[tuple[str | None, bool]] = field(default_factory=list[tuple[str | None, bool]])
     numbers: dict[str, int] = field(default_factory=dict[str, int])
@@ -51,7 +51,7 @@ class Portal:
         """Add a version, whoever makes it."""
         number = self.numbers[name] = self.numbers.get(name, 0) + 1
         version = ProviderVersion(name, str(number), f"{name}:{number}", self.clock(), "", owner, made_from)
-        self.versions[version.id] = Found(version, workspace, agent, intact)
+        self.versions[version.id] = ProviderAgent(version, workspace, agent, intact)
         return version
 
     def edit(self, name: str, *, keep_mark: bool = False) -> ProviderVersion:
@@ -68,15 +68,15 @@ class Portal:
         """Change a version itself, as a provider might allow it."""
         self.versions[version.id] = replace(self.versions[version.id], intact=False)
 
-    def of(self, name: str) -> list[Found]:
+    def of(self, name: str) -> list[ProviderAgent]:
         return [found for found in self.versions.values() if found.version.name == name]
 
-    async def find(self, wanted: Wanted) -> Sequence[ProviderVersion]:
+    async def find(self, wanted: VersionRequest) -> Sequence[ProviderVersion]:
         mark = (wanted.owner, wanted.fingerprint)
         found = [each for each in self.of(wanted.name) if each.intact]
         return [each.version for each in found if (each.version.owner, each.version.fingerprint) == mark]
 
-    async def create(self, wanted: Wanted) -> ProviderVersion:
+    async def create(self, wanted: VersionRequest) -> ProviderVersion:
         return self.put(
             wanted.name,
             owner=wanted.owner,
@@ -98,7 +98,7 @@ class Portal:
             return False
         return (found.version.owner, found.version.fingerprint) == (version.owner, version.fingerprint)
 
-    async def inventory(self, owner: str) -> AsyncIterator[Found]:
+    async def inventory(self, owner: str) -> AsyncIterator[ProviderAgent]:
         if self.failing is not None:
             raise self.failing
         ours = {found.version.name for found in self.versions.values() if found.owner == owner}
@@ -166,7 +166,7 @@ class World:
     def name(self, agent: str) -> str:
         return provider_name(self.workspace, agent)
 
-    async def steps(self, plan_id: str | None = None) -> list[Step]:
+    async def steps(self, plan_id: str | None = None) -> list[PlanStep]:
         """Return every line of a plan; of a new one unless its id is given."""
         stored = await (self.plans.find(self.workspace, plan_id) if plan_id else self.plans.make(self.workspace))
         return list(await self.plans.steps(stored, 0, stored.lines or 1))

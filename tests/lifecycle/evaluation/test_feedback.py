@@ -48,7 +48,7 @@ async def test_a_verdict_counts_once() -> None:
     await asyncio.gather(*(app.services.feedback.give(run, helpful=True) for _ in range(8)))
     with pytest.raises(Conflict) as refused:
         await app.services.feedback.give(run, helpful=False)
-    await app.services.folding.fold(app.clock())
+    await app.services.folding.run(app.clock())
     [parts] = by_version(await app.services.evaluations.sums("default", "bot")).values()
 
     assert refused.value.code == "feedback_given"

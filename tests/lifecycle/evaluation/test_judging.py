@@ -22,7 +22,7 @@ from lifecycle.conversations.run import Run
 from lifecycle.evaluation.charging import TRIES, JudgingCharges, before_calls
 from lifecycle.evaluation.checks import Checks
 from lifecycle.evaluation.judge import question, verdict
-from lifecycle.evaluation.judging import ASKING, CLAIM, Judges
+from lifecycle.evaluation.judging import ASKING, CLAIM, JudgeEvaluation
 from llmops.budgets.rules import Amounts, Budget, Limit, parse_scope
 from llmops.evaluation.policy import EvaluationPolicy, FoundryPolicy, JudgePolicy
 from llmops.evaluation.scoring import Part
@@ -199,7 +199,7 @@ class JudgingModel:
 async def judgements(app: App, *runs: Run) -> list[Call]:
     """Return the calls of judging, once dead workers' reservations are over; the counters match all calls."""
     app.clock.move(days=1)
-    await app.services.tending.tend()
+    await app.services.budget_maintenance.run()
     answering = [
         call for run in runs for kept in await app.facts(run) if not kept.fact.judge for call in kept.fact.calls
     ]
@@ -374,12 +374,12 @@ async def test_a_judge_that_takes_too_long_is_asked_again_later() -> None:
     app = await app_with()
     await app.ask()
     services = app.services
-    judges = Judges(
+    judges = JudgeEvaluation(
         {"judge": slow},
         services.evaluations,
         services.catalog,
         services.conversations,
-        JudgingCharges(services.treasury, services.facts, services.rates, app.clock),
+        JudgingCharges(services.budget_service, services.facts, services.rates, app.clock),
         never,
         app.clock,
         asking=timedelta(seconds=0.05),

@@ -40,7 +40,7 @@ async def used(app: App, *names: str, user: str = "ann", times: int = 1) -> None
 
 
 async def learn(app: App) -> int:
-    await app.services.folding.fold(app.clock())
+    await app.services.folding.run(app.clock())
     app.clock.move(minutes=15)
     return (await app.services.learn_accesses()).accesses
 

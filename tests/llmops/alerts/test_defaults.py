@@ -17,11 +17,11 @@ from lifecycle.status.rules import Component
 from lifecycle.status.rules import alerts as alerts_component
 from llmops.alerts.defaults import default_rules
 from llmops.alerts.rules import AlertRule
-from llmops.budgets.holds import Ask, Settled
-from llmops.budgets.rules import Amounts, Budget, Charged, Limit, Scope, applying
-from llmops.budgets.waits import Wait
+from llmops.budgets.blocked_runs import BudgetWait
+from llmops.budgets.reservations import ReservationRequest, Settlement
+from llmops.budgets.rules import Amounts, Budget, CostAttribution, Limit, Scope, applying
 from llmops.facts.store import Facts
-from llmops.notifications.channels import Wish
+from llmops.notifications.channels import ChannelRequest
 from tests.lifecycle.doubles import CountingTables, ManualClock, quick_settings, spec
 from tests.llmops.conftest import fact, intent
 from tests.llmops.performance.makers import failure, outcome
@@ -39,7 +39,7 @@ class World:
         self.app = Services(self.tables, quick_settings(WEBHOOKS_ALLOW_PRIVATE=True, **settings), self.clock)
 
     async def channel(self, name: str = "ops", *events: str) -> None:
-        await self.app.channels.put("default", name, Wish(HOOK, events=events or ("*",)))
+        await self.app.channels.put("default", name, ChannelRequest(HOOK, events=events or ("*",)))
 
     async def fired(self) -> list[str]:
         """Evaluate, and return the names of the rules that have fired so far."""
@@ -77,21 +77,23 @@ async def _unpriced(world: World) -> None:
 async def _budget(world: World) -> None:
     budget = Budget(Scope("workspace"), (Limit("tokens", "day", 100),))
     await world.app.budgets.put("default", budget, None)
-    now, who = world.clock(), Charged("default", "bot", "s", "r")
+    now, who = world.clock(), CostAttribution("default", "bot", "s", "r")
     spent = Amounts(tokens=95)
-    ask = Ask(intent(), spent, applying([budget], who, now), now + timedelta(hours=1))
+    ask = ReservationRequest(intent(), spent, applying([budget], who, now), now + timedelta(hours=1))
     hold = (await world.app.accounts.change("default", None, ask)).hold
     assert hold is not None
-    await world.app.accounts.change("default", Settled(hold, spent), None)
+    await world.app.accounts.change("default", Settlement(hold, spent), None)
 
 
 async def _waiting(world: World) -> None:
-    await world.app.waits.enter(Wait(Charged("default", "bot", "s", "r", ""), "budget_exceeded", Amounts(), "m"))
+    await world.app.waits.enter(
+        BudgetWait(CostAttribution("default", "bot", "s", "r", ""), "budget_exceeded", Amounts(), "m")
+    )
     world.clock.move(hours=1, seconds=1)
 
 
 async def _timer(world: World) -> None:
-    await world.app.heartbeats.failed("prune", world.clock(), "x")
+    await world.app.timer_statuses.failed("prune", world.clock(), "x")
 
 
 @pytest.mark.parametrize(
@@ -224,11 +226,11 @@ async def test_whom_a_rule_reaches() -> None:
     await world.channel("ops", "alert.*")
     await world.channel("costs", "budget.*")
     rules = [rule(), rule(channels=["costs"]), rule(channels=["ops", "costs"])]
-    before = await world.app.alert_references.aims("default", rules)
+    before = await world.app.alert_references.targets("default", rules)
     await world.app.alerts.put("default", "mine", rules[1])
     well = (await _component(world)).reason
     await world.app.channels.delete("default", "costs")
-    after = await world.app.alert_references.aims("default", rules)
+    after = await world.app.alert_references.targets("default", rules)
 
     assert [(aim.recipients, aim.missing) for aim in before] == [(["ops"], {}), (["costs"], {}), (["costs", "ops"], {})]
     assert [(aim.recipients, list(aim.missing)) for aim in after] == [

@@ -12,15 +12,15 @@ import pytest
 from adapters.memory_tables import MemoryTables
 from bootstrap.services import Services
 from kernel.errors import Conflict, EtagMismatch, NotFound, Unavailable
-from kernel.journal import LANES, Journal
+from kernel.journal import SHARDS, Journal
 from kernel.tables import Insert, Span, Tables, every
-from lifecycle.drift.differences import DriftKind
+from lifecycle.drift.plan import DriftKind
 from lifecycle.drift.store import PlanStore, Summary
 from lifecycle.registry.counts import change_row
 from llmops.alerts.evaluation import Evaluated, Evaluator
 from llmops.alerts.readings import Sources
 from llmops.alerts.rules import AlertRule
-from llmops.alerts.store import MOST, Alerts
+from llmops.alerts.store import MOST, AlertStore
 from llmops.facts.store import Facts
 from llmops.notifications.notification import NOTIFICATION, Notification
 from llmops.notifications.outbox import Outbox
@@ -42,13 +42,13 @@ class World:
     def __init__(self, tables: Tables | None = None, clock: ManualClock | None = None) -> None:
         self.tables = MemoryTables() if tables is None else tables
         self.clock = clock or ManualClock()
-        self.alerts = Alerts(self.tables, self.clock)
+        self.alerts = AlertStore(self.tables, self.clock)
 
     def evaluator(self, fate: Fate | None = None) -> Evaluator:
         """Return an evaluator; each call another process's, whose writes can be struck."""
         tables = self.tables if fate is None else FatefulTables(self.tables, fate)
         return Evaluator(
-            Alerts(tables, self.clock),
+            AlertStore(tables, self.clock),
             sources(tables, self.clock),
             Outbox(tables, self.clock),
             Journal(tables),
@@ -73,7 +73,7 @@ class World:
 
     async def events(self, workspace: str = "default") -> list[str]:
         journal = Journal(self.tables)
-        return [event.name for lane in range(LANES) for _, event in await journal.read(workspace, lane, 0, 1000)]
+        return [event.name for shard in range(SHARDS) for _, event in await journal.read(workspace, shard, 0, 1000)]
 
     async def check_told_once(self) -> None:
         """Check that one alert fired and resolved, and that it is recorded and told once."""

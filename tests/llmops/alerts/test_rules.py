@@ -14,8 +14,8 @@ from pydantic import ValidationError
 
 from kernel.errors import InvalidInput
 from llmops.alerts.metrics import FIGURES, WHOLE_WORKSPACE, Metric, value_of, written
-from llmops.alerts.rules import AlertRule, State, Status, alert_name, breached, closed, evaluated
-from llmops.facts.summary import Summary
+from llmops.alerts.rules import AlertRule, RuleStatus, State, alert_name, breached, closed, evaluated
+from llmops.facts.summary import PerformanceSummary
 from tests.lifecycle.doubles import NOW
 
 
@@ -26,7 +26,7 @@ def rule(**fields: Any) -> AlertRule:
 
 def play(declared: AlertRule, values: list[float | None], step: timedelta = timedelta(minutes=1)) -> list[State]:
     """Return the state after each evaluation."""
-    state, states = State(Status.OK, NOW), list[State]()
+    state, states = State(RuleStatus.OK, NOW), list[State]()
     for n, value in enumerate(values):
         state = evaluated(declared, state, value, NOW + step * n)
         states.append(state)
@@ -34,7 +34,7 @@ def play(declared: AlertRule, values: list[float | None], step: timedelta = time
 
 
 def shown(states: list[State]) -> str:
-    return "".join("!" if state.status is Status.FIRING else "." for state in states)
+    return "".join("!" if state.status is RuleStatus.FIRING else "." for state in states)
 
 
 def test_it_fires_when_bad_and_resolves_when_not() -> None:
@@ -74,12 +74,12 @@ def test_no_data_changes_nothing_and_is_said() -> None:
 def test_any_history(values: list[float | None], cooldown_s: int) -> None:
     """It fires only on a bad value, never twice within the cooldown, and resolves only on a good one."""
     declared = rule(cooldown_s=cooldown_s, recover_at=0.4)
-    before, fired = State(Status.OK, NOW), list[datetime]()
+    before, fired = State(RuleStatus.OK, NOW), list[datetime]()
     for value, state in zip(values, play(declared, values), strict=True):
         if state.status is not before.status:
             assert value is not None
             assert state.untold
-            if state.status is Status.FIRING:
+            if state.status is RuleStatus.FIRING:
                 assert value > 0.5
                 fired.append(state.since)
             else:
@@ -93,8 +93,8 @@ def test_what_is_not_evaluated_any_more_does_not_fire() -> None:
     (firing,) = play(rule(), [0.6])
     ended = closed(firing, NOW)
 
-    assert (ended.status, ended.untold) == (Status.OK, True)
-    assert closed(State(Status.OK, NOW), NOW) == State(Status.OK, NOW)
+    assert (ended.status, ended.untold) == (RuleStatus.OK, True)
+    assert closed(State(RuleStatus.OK, NOW), NOW) == State(RuleStatus.OK, NOW)
 
 
 @pytest.mark.parametrize(
@@ -150,14 +150,14 @@ def test_every_metric_can_be_read_and_written() -> None:
     """Without runs, counts are 0 and the rest has no data; without data, a person is told so."""
     assert set(FIGURES) == set(get_args(Metric))
     for metric, figure in FIGURES.items():
-        value = value_of(metric, Summary(), 60, 1)
+        value = value_of(metric, PerformanceSummary(), 60, 1)
         silent = figure.rests_on_runs or metric == "wasted_share" or metric in WHOLE_WORKSPACE
         assert value == (None if silent else 0)
         assert written(metric, value)
         assert written(metric, 1.0)
-    assert value_of("error_rate", Summary(failed=4), 60, 5) is None
-    assert value_of("error_rate", Summary(failed=5), 60, 5) == 1
-    assert value_of("runs_per_minute", Summary(failed=5), 300, 5) == 1
+    assert value_of("error_rate", PerformanceSummary(failed=4), 60, 5) is None
+    assert value_of("error_rate", PerformanceSummary(failed=5), 60, 5) == 1
+    assert value_of("runs_per_minute", PerformanceSummary(failed=5), 300, 5) == 1
     assert [written("error_rate", 0.5), written("latency_p95_ms", 1500), written("quality", None)] == [
         "50.0%",
         "1.50 s",

@@ -12,21 +12,21 @@ from hypothesis import strategies as st
 from kernel.errors import InvalidInput
 from llmops.budgets.rules import (
     Amounts,
-    Applied,
+    AppliedLimit,
     Budget,
-    Charged,
+    CostAttribution,
     Counter,
     Limit,
     applying,
     check,
     granted,
     parse_scope,
-    says,
+    refusal_text,
 )
 
 NOW = datetime(2026, 12, 31, 23, 59, tzinfo=UTC)
 RUN = "01900000-0000-7000-8000-000000000001"
-WHO = Charged("default", "bot", "chat", RUN, "ann")
+WHO = CostAttribution("default", "bot", "chat", RUN, "ann")
 
 
 def budget(scope: str, *limits: tuple[Any, Any, int]) -> Budget:
@@ -68,7 +68,7 @@ def test_only_budgets_of_the_caller_apply() -> None:
     """Another agent's, user's, session's or run's do not; nobody in particular has no budget of a user."""
     others = ["agent:other", "user:bob", "session:other", "run:01900000-0000-7000-8000-000000000002"]
     assert applying([budget(scope, ("calls", "total", 1)) for scope in others], WHO, NOW) == []
-    nobody = Charged("default", "bot", "chat", RUN)
+    nobody = CostAttribution("default", "bot", "chat", RUN)
     assert applying([budget("user:*", ("calls", "day", 1))], nobody, NOW) == []
 
 
@@ -111,7 +111,7 @@ def test_limits_that_overlap_or_mean_nothing_are_refused(scope: str, limits: Any
 @given(st.integers(1, 1000), st.integers(0, 1200), st.integers(0, 1200), st.integers(0, 1200))
 def test_what_is_granted_never_exceeds_the_limit(amount: int, spent: int, reserved: int, need: int) -> None:
     """Whatever is spent and reserved already."""
-    applied = Applied("workspace", Limit("tokens", "total", amount), "c", None)
+    applied = AppliedLimit("workspace", Limit("tokens", "total", amount), "c", None)
     counter = Counter(Amounts(tokens=spent), Amounts(tokens=reserved))
     given_, refusals = granted(Amounts(1, need), [applied], {"c": counter})
 
@@ -119,12 +119,12 @@ def test_what_is_granted_never_exceeds_the_limit(amount: int, spent: int, reserv
     if refusals:
         assert given_ == Amounts()
         assert refusals[0].full == (spent + need > amount)
-        assert "workspace" in says(refusals[0])
+        assert "workspace" in refusal_text(refusals[0])
 
 
 def test_wall_time_is_given_as_far_as_there_is_any() -> None:
     """A call can be cut short; below a second it is not begun."""
-    applied = Applied("workspace", Limit("seconds", "day", 10_000), "c", None)
+    applied = AppliedLimit("workspace", Limit("seconds", "day", 10_000), "c", None)
     some = granted(Amounts(1, ms=120_000), [applied], {"c": Counter(Amounts(ms=7_000), Amounts(ms=1_500))})
     none = granted(Amounts(1, ms=120_000), [applied], {"c": Counter(Amounts(ms=9_500))})
 

@@ -16,16 +16,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llmops.evaluation import texts
+from llmops.evaluation import text_checks
 from llmops.evaluation.grounding import grounded
 
-ALL: tuple[texts.Structure, ...] = ("paragraphs", "bullets", "headings", "table", "code", "json")
+ALL: tuple[text_checks.Structure, ...] = ("paragraphs", "bullets", "headings", "table", "code", "json")
 RULES: dict[str, Callable[[str], Any]] = {
-    "answered": texts.answered,
-    "topics": lambda text: texts.topics(text, ["a", "[1]", "http://a", "a a a b"]),
-    "citations": lambda text: texts.citations(text, 100),
-    "structure": lambda text: texts.structure(text, ALL),
-    "length": lambda text: texts.length(text, 1, 2),
+    "answered": text_checks.answered,
+    "topics": lambda text: text_checks.topics(text, ["a", "[1]", "http://a", "a a a b"]),
+    "citations": lambda text: text_checks.citations(text, 100),
+    "structure": lambda text: text_checks.structure(text, ALL),
+    "length": lambda text: text_checks.length(text, 1, 2),
     "grounded": lambda text: grounded(text, text[: len(text) // 2]),
 }
 HOSTILE = [

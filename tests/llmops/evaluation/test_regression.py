@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmops.evaluation.moments import Moments, probability_equal
 from llmops.evaluation.regression import FEWEST, compare
+from llmops.evaluation.score_distribution import ScoreDistribution, probability_equal
 
 VALUES = st.lists(st.integers(0, 100), max_size=30)
 
 
-def moments(values: list[int]) -> Moments:
-    return reduce(Moments.__add__, map(Moments.of, values), Moments())
+def moments(values: list[int]) -> ScoreDistribution:
+    return reduce(ScoreDistribution.__add__, map(ScoreDistribution.of, values), ScoreDistribution())
 
 
 @given(first=VALUES, second=VALUES)
@@ -32,17 +32,19 @@ def test_moments_are_those_of_the_textbook() -> None:
 
     assert found.mean == 5
     assert found.variance == pytest.approx(32 / 7)
-    assert Moments().mean is None
-    assert Moments.of(3).variance is None
+    assert ScoreDistribution().mean is None
+    assert ScoreDistribution.of(3).variance is None
 
 
 def test_the_p_value_is_that_of_the_normal_distribution() -> None:
     """Means 1.96 standard errors apart: 5 %."""
-    one = Moments(100, 5000, 5000 * 50 + 99 * 100)  # mean 50, variance 100: standard error of the difference 1.414
-    other = Moments(100, 5277, round(5277 * 52.77) + 99 * 100)  # mean 52.77
+    one = ScoreDistribution(
+        100, 5000, 5000 * 50 + 99 * 100
+    )  # mean 50, variance 100: standard error of the difference 1.414
+    other = ScoreDistribution(100, 5277, round(5277 * 52.77) + 99 * 100)  # mean 52.77
 
     assert probability_equal(one, other) == pytest.approx(0.05, abs=0.001)
-    assert probability_equal(Moments.of(1), one) is None
+    assert probability_equal(ScoreDistribution.of(1), one) is None
 
 
 @pytest.mark.parametrize(("new_mean", "verdict"), [(60, "worse"), (90, "better"), (75, "same")])

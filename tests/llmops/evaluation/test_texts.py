@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from llmops.evaluation import texts
+from llmops.evaluation import text_checks
 from llmops.evaluation.grounding import grounded
 from llmops.evaluation.policy import EvaluationPolicy
 
-ALL: tuple[texts.Structure, ...] = ("paragraphs", "bullets", "headings", "table", "code", "json")
+ALL: tuple[text_checks.Structure, ...] = ("paragraphs", "bullets", "headings", "table", "code", "json")
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ ALL: tuple[texts.Structure, ...] = ("paragraphs", "bullets", "headings", "table"
     ],
 )
 def test_a_refusal_is_no_answer(answer: str, value: int) -> None:
-    assert texts.answered(answer) == value
+    assert text_checks.answered(answer) == value
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_a_refusal_is_no_answer(answer: str, value: int) -> None:
     ],
 )
 def test_topics_are_whole_words_in_any_case(answer: str, expected: tuple[str, ...], value: int | None) -> None:
-    assert texts.topics(answer, expected) == value
+    assert text_checks.topics(answer, expected) == value
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_topics_are_whole_words_in_any_case(answer: str, expected: tuple[str, ..
     ],
 )
 def test_different_sources_count(answer: str, wanted: int | None, value: int | None) -> None:
-    assert texts.citations(answer, wanted) == value
+    assert text_checks.citations(answer, wanted) == value
 
 
 @pytest.mark.parametrize(
@@ -85,13 +85,13 @@ def test_different_sources_count(answer: str, wanted: int | None, value: int | N
         ('Here: {"a": 1}', "json", 0),
     ],
 )
-def test_structure_is_that_of_markdown(answer: str, element: texts.Structure, value: int) -> None:
-    assert texts.structure(answer, [element]) == value
+def test_structure_is_that_of_markdown(answer: str, element: text_checks.Structure, value: int) -> None:
+    assert text_checks.structure(answer, [element]) == value
 
 
 def test_structure_is_the_share_of_what_is_wanted() -> None:
-    assert texts.structure("# A\n\ntext", ["headings", "table"]) == 50
-    assert texts.structure("anything", []) is None
+    assert text_checks.structure("# A\n\ntext", ["headings", "table"]) == 50
+    assert text_checks.structure("anything", []) is None
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_structure_is_the_share_of_what_is_wanted() -> None:
     ],
 )
 def test_length_counts_words(words: int, least: int | None, most: int | None, value: int | None) -> None:
-    assert texts.length("word " * words, least, most) == value
+    assert text_checks.length("word " * words, least, most) == value
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_length_counts_words(words: int, least: int | None, most: int | None, va
 )
 def test_an_answer_that_was_cut_is_not_complete(finish_reason: str | None, value: int | None) -> None:
     """Where the provider does not say how the answer ended, nothing is said of it."""
-    assert texts.complete(finish_reason) == value
+    assert text_checks.complete(finish_reason) == value
 
 
 @pytest.mark.parametrize(
@@ -143,11 +143,11 @@ def test_a_cut_answer_is_accepted_unless_the_policy_says_otherwise() -> None:
 @given(answer=st.text(max_size=200), expected=st.lists(st.text(min_size=1, max_size=10), max_size=4))
 def test_every_rule_says_a_percentage_of_any_text(answer: str, expected: list[str]) -> None:
     values = [
-        texts.answered(answer),
-        texts.topics(answer, expected),
-        texts.citations(answer, 2),
-        texts.structure(answer, ALL),
-        texts.length(answer, 3, 10),
+        text_checks.answered(answer),
+        text_checks.topics(answer, expected),
+        text_checks.citations(answer, 2),
+        text_checks.structure(answer, ALL),
+        text_checks.length(answer, 3, 10),
         grounded(answer, answer or "x"),
     ]
 

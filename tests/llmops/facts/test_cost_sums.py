@@ -10,7 +10,7 @@ from adapters.memory_tables import MemoryTables
 from kernel.errors import Unavailable
 from kernel.tables import Span, every
 from llmops.facts.figures import Figures
-from llmops.facts.folding import Folding
+from llmops.facts.folding import FactAggregation
 from llmops.facts.model import AttemptFact
 from llmops.facts.store import Facts
 from llmops.facts.sums import costs_of
@@ -52,7 +52,7 @@ async def test_facts_are_added_once(tables: MemoryTables) -> None:
     """Folding again finds nothing to add."""
     facts = some_facts(40)
     await record(tables, facts)
-    folded = [await Folding(tables).fold(NOW), await Folding(tables).fold(NOW)]
+    folded = [await FactAggregation(tables).run(NOW), await FactAggregation(tables).run(NOW)]
 
     assert folded == [40, 0]
     assert await folded_sums(tables) == expected(facts)
@@ -66,7 +66,7 @@ async def test_later_facts_are_added_to_the_sums(tables: MemoryTables) -> None:
     facts = some_facts(60)
     for start in range(0, 60, 20):
         await record(tables, facts[start : start + 20])
-        await Folding(tables).fold(NOW)
+        await FactAggregation(tables).run(NOW)
 
     assert await folded_sums(tables) == expected(facts)
 
@@ -78,7 +78,7 @@ async def test_more_facts_than_fit_in_a_transaction(tables: MemoryTables) -> Non
         facts = [fact(f"run-{n}", user_id=f"user{n % groups}") for n in range(300)]
         await record(fresh, facts)
 
-        assert await Folding(fresh).fold(NOW) == 300
+        assert await FactAggregation(fresh).run(NOW) == 300
         assert await folded_sums(fresh) == expected(facts)
 
 
@@ -91,8 +91,8 @@ async def test_dying_at_any_write_loses_and_doubles_nothing(tables: MemoryTables
                 fresh = MemoryTables()
                 await record(fresh, facts)
                 with contextlib.suppress(Crash, Unavailable):
-                    await Folding(FatefulTables(fresh, Fate(number, after, error))).fold(NOW)
-                await Folding(fresh).fold(NOW)
+                    await FactAggregation(FatefulTables(fresh, Fate(number, after, error))).run(NOW)
+                await FactAggregation(fresh).run(NOW)
 
                 assert await folded_sums(fresh) == expected(facts)
 
@@ -101,7 +101,7 @@ async def test_two_aggregators_at_once_add_each_fact_once(tables: MemoryTables) 
     """They collide, and the slower one starts over."""
     facts = some_facts(200)
     await record(tables, facts)
-    folded = await asyncio.gather(*(Folding(tables).fold(NOW) for _ in range(4)))
+    folded = await asyncio.gather(*(FactAggregation(tables).run(NOW) for _ in range(4)))
 
     assert sum(folded) == 200
     assert await folded_sums(tables) == expected(facts)
@@ -113,10 +113,10 @@ async def test_folding_while_facts_come_in(tables: MemoryTables) -> None:
 
     async def fold() -> None:
         for _ in range(10):
-            await Folding(tables).fold(NOW)
+            await FactAggregation(tables).run(NOW)
 
     await asyncio.gather(record(tables, facts[:75]), record(tables, facts[75:]), fold(), fold())
-    await Folding(tables).fold(NOW)
+    await FactAggregation(tables).run(NOW)
 
     assert await folded_sums(tables) == expected(facts)
 
@@ -125,11 +125,11 @@ async def test_it_reads_what_is_new_and_not_what_there_is() -> None:
     """Two thousand facts folded long ago cost nothing; three new ones cost a few reads."""
     tables = CountingTables()
     await record(tables, some_facts(2000))
-    await Folding(tables).fold(NOW)
+    await FactAggregation(tables).run(NOW)
     await record(tables, [fact(f"late-{n}") for n in range(3)])
     tables.reset()
 
-    assert await Folding(tables).fold(NOW) == 3
+    assert await FactAggregation(tables).run(NOW) == 3
     assert tables.rows_read <= 3 * 2 + 4
     assert tables.operations.total() <= 8 * 2 + 3 * 5
 
@@ -140,7 +140,7 @@ async def test_short_pages_are_no_end() -> None:
     facts = some_facts(25)
     await record(tables, facts)
 
-    assert await asyncio.wait_for(Folding(tables).fold(NOW), QUIET_S) == 25
+    assert await asyncio.wait_for(FactAggregation(tables).run(NOW), QUIET_S) == 25
     assert await folded_sums(tables) == expected(facts)
 
 
@@ -149,7 +149,7 @@ async def test_workspaces_are_summed_apart(tables: MemoryTables) -> None:
     facts = [fact("run-1"), fact("run-2", workspace="default-2"), fact("run-3", workspace="a")]
     await record(tables, facts)
     unfolded = await Figures(tables).costs(DAY, "default")
-    await Folding(tables).fold(NOW)
+    await FactAggregation(tables).run(NOW)
 
     assert unfolded == expected(facts[:1])
     assert await folded_sums(tables, "default") == expected(facts[:1])

@@ -16,12 +16,12 @@ from kernel.errors import Unavailable
 from kernel.tables import Span, Tables, every
 from llmops.evaluation.scoring import Part, Score
 from llmops.facts.figures import Figures
-from llmops.facts.folding import Folding
-from llmops.facts.forgetting import RunForgetting
+from llmops.facts.folding import FactAggregation
+from llmops.facts.forgetting import RunRedaction
 from llmops.facts.model import AttemptFact, Ending
 from llmops.facts.scores import Evaluations
 from llmops.facts.store import Facts, kept_of
-from llmops.facts.summary import Summary, summary_of
+from llmops.facts.summary import PerformanceSummary, summary_of
 from llmops.facts.sums import Parts, added, changes, costs_of
 from llmops.performance.monitor import total
 from llmops.reports.daily import DailyCosts
@@ -79,9 +79,9 @@ class World:
                     if any(fact.who.run_id == each.who.run_id for fact in await self.stored(each.attempt)):
                         self.recorded[one % 12, each.attempt] = each
             case "fold":
-                await Folding(tables).fold(self.now)
+                await FactAggregation(tables).run(self.now)
             case "both":
-                folds = [Folding(each).fold(self.now) for each in (tables, self.tables)]
+                folds = [FactAggregation(each).run(self.now) for each in (tables, self.tables)]
                 await asyncio.gather(*folds, return_exceptions=True)
             case "report":
                 await DailyCosts(tables).aggregate(self.now)
@@ -94,7 +94,7 @@ class World:
                     await history.settle(waits)
             case _:
                 each = self.fact(one % 12, 1)
-                await RunForgetting(tables, DailyCosts(tables).rewrite).forget(
+                await RunRedaction(tables, DailyCosts(tables).rewrite).redact(
                     "default", each.who.agent, each.who.run_id, each.timing.accepted_at, NOW
                 )
 
@@ -113,13 +113,13 @@ class World:
         assert _some(costs) == _some(add_up(item for each in stored for item in costs_of(each).items()))
         hours = total(await figures.hours("default", None, first, last))
         # An agent's figures take the score that its answer was given with.
-        assert hours == sum(map(summary_of, self.recorded.values()), Summary())
+        assert hours == sum(map(summary_of, self.recorded.values()), PerformanceSummary())
 
     async def check_settled(self) -> None:
         """Check that what closed days keep for readers is that, too, once all was added that is late."""
         for _ in range(2):
             self.now += timedelta(days=1)
-            await Folding(self.tables).fold(self.now)
+            await FactAggregation(self.tables).run(self.now)
             await DailyCosts(self.tables).aggregate(self.now)
         stored = await self.stored()
         today = self.now.date()

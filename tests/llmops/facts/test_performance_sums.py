@@ -12,10 +12,10 @@ from adapters.memory_tables import MemoryTables
 from kernel.errors import Unavailable
 from kernel.tables import Span, every
 from llmops.facts.figures import Figures
-from llmops.facts.folding import OPEN_DAYS, Folding
+from llmops.facts.folding import OPEN_DAYS, FactAggregation
 from llmops.facts.model import AttemptFact, Continuation, Ending
 from llmops.facts.store import Facts
-from llmops.facts.summary import Summary, summary_of
+from llmops.facts.summary import PerformanceSummary, summary_of
 from llmops.performance.monitor import total, versions_of
 from tests.lifecycle.doubles import NOW, CountingTables, Crash, Fate, FatefulTables
 from tests.llmops.performance.makers import SPEND, failure, outcome
@@ -38,8 +38,8 @@ def some(count: int) -> list[AttemptFact]:
     ]
 
 
-def expected(outcomes: list[AttemptFact]) -> Summary:
-    return sum(map(summary_of, outcomes), Summary())
+def expected(outcomes: list[AttemptFact]) -> PerformanceSummary:
+    return sum(map(summary_of, outcomes), PerformanceSummary())
 
 
 async def record(tables: MemoryTables, outcomes: list[AttemptFact]) -> None:
@@ -47,7 +47,7 @@ async def record(tables: MemoryTables, outcomes: list[AttemptFact]) -> None:
         await Facts(tables).record(each)
 
 
-async def read(tables: MemoryTables, agent: str | None = None) -> tuple[Summary, Summary]:
+async def read(tables: MemoryTables, agent: str | None = None) -> tuple[PerformanceSummary, PerformanceSummary]:
     """Return what all outcomes of the day come to, by the hour and by the minute."""
     figures = Figures(tables)
     hours = total(await figures.hours("default", agent, DAY, DAY))
@@ -59,11 +59,11 @@ async def test_each_is_counted_once_folded_or_not(tables: MemoryTables) -> None:
     outcomes = some(60)
     await record(tables, outcomes)
     found = [await read(tables)]
-    folded = [await Folding(tables).fold(NOW)]
+    folded = [await FactAggregation(tables).run(NOW)]
     found.append(await read(tables))
-    folded.append(await Folding(tables).fold(NOW))
+    folded.append(await FactAggregation(tables).run(NOW))
     await record(tables, outcomes)
-    folded.append(await Folding(tables).fold(NOW))
+    folded.append(await FactAggregation(tables).run(NOW))
     found.append(await read(tables))
 
     assert found == [(expected(outcomes),) * 2] * 3
@@ -76,7 +76,7 @@ async def test_agents_and_workspaces_apart(tables: MemoryTables) -> None:
     for _ in range(2):
         assert (await read(tables, "bot"))[0] == expected([outcome("a")])
         assert (await read(tables))[0] == expected([outcome("a"), outcome("b")])
-        await Folding(tables).fold(NOW)
+        await FactAggregation(tables).run(NOW)
 
 
 @pytest.mark.parametrize("error", [Crash, Unavailable])
@@ -91,8 +91,8 @@ async def test_dying_at_any_write_loses_and_doubles_nothing(
         tables = MemoryTables()
         await record(tables, outcomes)
         with contextlib.suppress(Crash, Unavailable):
-            await Folding(FatefulTables(tables, Fate(number, after, error))).fold(NOW)
-        await Folding(tables).fold(NOW)
+            await FactAggregation(FatefulTables(tables, Fate(number, after, error))).run(NOW)
+        await FactAggregation(tables).run(NOW)
 
         assert await read(tables) == (expected(outcomes[:-1]),) * 2
         old = await Figures(tables).hours("default", None, DAY - timedelta(days=5), DAY - timedelta(days=5))
@@ -106,7 +106,7 @@ async def test_dying_while_recording(after: bool) -> None:
     with pytest.raises(Crash):
         await Facts(FatefulTables(tables, Fate(1, after))).record(outcome())
     await record(tables, [outcome()])
-    await Folding(tables).fold(NOW)
+    await FactAggregation(tables).run(NOW)
     await record(tables, [outcome()])
 
     assert (await read(tables))[0] == expected([outcome()])
@@ -116,9 +116,11 @@ async def test_several_at_once(tables: MemoryTables) -> None:
     """Folds collide with each other and with what comes in."""
     outcomes = some(150)
     await asyncio.gather(
-        record(tables, outcomes[:70]), record(tables, outcomes[70:]), *(Folding(tables).fold(NOW) for _ in range(4))
+        record(tables, outcomes[:70]),
+        record(tables, outcomes[70:]),
+        *(FactAggregation(tables).run(NOW) for _ in range(4)),
     )
-    await Folding(tables).fold(NOW)
+    await FactAggregation(tables).run(NOW)
 
     assert (await read(tables))[0] == expected(outcomes)
 
@@ -127,11 +129,11 @@ async def test_it_reads_what_is_new() -> None:
     """What was folded long ago costs nothing but the look."""
     tables = CountingTables()
     await record(tables, some(1000))
-    await Folding(tables).fold(NOW)
+    await FactAggregation(tables).run(NOW)
     await record(tables, [outcome(f"late-{n}") for n in range(3)])
     tables.reset()
 
-    assert await Folding(tables).fold(NOW) == 3
+    assert await FactAggregation(tables).run(NOW) == 3
     assert tables.rows_read <= 3 * 7 + 4
 
 
@@ -147,23 +149,23 @@ async def test_a_window_takes_what_is_in_it(tables: MemoryTables) -> None:
         assert total(quarter).runs == 2
         assert total(midnight).runs == 53, "all since 23:45 of the day before"
         assert total(long).runs == 58, "08:30 back to 23:00, the hour that 23:30 falls in"
-        await Folding(tables).fold(NOW)
+        await FactAggregation(tables).run(NOW)
 
 
 async def test_old_days_are_closed_and_lose_their_details(tables: MemoryTables) -> None:
     """Their hours stay, their minutes do not; a fact that comes even later is read all the same, and added at last."""
     await record(tables, some(20))
     later = NOW + timedelta(days=OPEN_DAYS)
-    await Folding(tables).fold(NOW)
-    await Folding(tables).fold(later)
+    await FactAggregation(tables).run(NOW)
+    await FactAggregation(tables).run(later)
     await record(tables, [outcome("late")])
-    await Folding(tables).fold(later)
+    await FactAggregation(tables).run(later)
 
     rows = [row.key async for row in every(tables, "facts", Span("0", partition_before=":"))]
     hours = total(await Figures(tables).hours("default", None, DAY, DAY))
     assert {key.split("!")[0] for key in rows} == {"access", "fact", "cost", "hour", "score", "folded", "new"}
     assert hours == expected([*some(20), outcome("late")])
-    assert await Folding(tables).fold(later + timedelta(days=1)) == 1, "once a day what is late is added"
+    assert await FactAggregation(tables).run(later + timedelta(days=1)) == 1, "once a day what is late is added"
     assert total(await Figures(tables).hours("default", None, DAY, DAY)) == hours
 
 
@@ -201,4 +203,9 @@ def test_what_an_outcome_comes_to() -> None:
     assert (summary.latency.count, summary.model.count, summary.queue.count) == (1, 4, 3)
     assert (summary.quality, summary.cost_per_run, summary.wasted_share) == (80, 2000, 0.5)
     assert summary.cached_share == 0.2
-    assert (Summary().quality, Summary().cost_per_run, Summary().error_rate, Summary().wasted_share) == (None,) * 4
+    assert (
+        PerformanceSummary().quality,
+        PerformanceSummary().cost_per_run,
+        PerformanceSummary().error_rate,
+        PerformanceSummary().wasted_share,
+    ) == (None,) * 4

@@ -11,11 +11,11 @@ import pytest
 from adapters.memory_tables import MemoryTables
 from kernel.errors import Unavailable
 from kernel.tables import Tables
-from llmops.evaluation.moments import Moments
+from llmops.evaluation.score_distribution import ScoreDistribution
 from llmops.evaluation.scoring import Part, Score
-from llmops.facts.folding import OPEN_DAYS, Folding
+from llmops.facts.folding import OPEN_DAYS, FactAggregation
 from llmops.facts.model import AttemptFact
-from llmops.facts.scores import Evaluations, Waiting, by_version, cursor
+from llmops.facts.scores import Evaluations, PendingEvaluation, by_version, cursor
 from llmops.facts.store import Facts
 from tests.lifecycle.doubles import NOW, Crash, Fate, FatefulTables, ManualClock
 from tests.llmops.conftest import call, fact
@@ -32,7 +32,7 @@ def history_of(tables: Tables, days: int = 0) -> Evaluations:
     return Evaluations(tables, ManualClock(NOW + timedelta(days=days)))
 
 
-async def waiting_in(history: Evaluations, free_at: datetime = NOW) -> list[Waiting]:
+async def waiting_in(history: Evaluations, free_at: datetime = NOW) -> list[PendingEvaluation]:
     return list((await history.waiting(10, free_at)).get(("default", "helper"), []))
 
 
@@ -44,7 +44,7 @@ async def test_evaluations_are_listed_newest_first_and_paged(closed: bool) -> No
         await Facts(tables).record(answer(number, version=str(number % 2), at=NOW - timedelta(days=4 - number)))
     await Facts(tables).record(fact("unscored", agent="helper"))
     days = OPEN_DAYS + 3 if closed else 0
-    await Folding(tables).fold(NOW + timedelta(days=days))
+    await FactAggregation(tables).run(NOW + timedelta(days=days))
     history = history_of(tables, days)
     first, after = await history.list("default", "helper", 2)
     rest, end = await history.list("default", "helper", 9, after=after)
@@ -64,7 +64,7 @@ async def test_sums_are_by_version_day_and_part(closed: bool) -> None:
         await Facts(tables).record(answer(number, version="a/1" if number < 50 else "2"))
     await Facts(tables).record(answer(999, at=NOW + timedelta(days=1), version="2"))
     if closed:
-        await Folding(tables).fold(NOW + timedelta(days=9))
+        await FactAggregation(tables).run(NOW + timedelta(days=9))
     history = history_of(tables, 9 if closed else 1)
     sums = await history.sums("default", "helper")
 
@@ -73,7 +73,7 @@ async def test_sums_are_by_version_day_and_part(closed: bool) -> None:
         ("2", str((NOW + timedelta(days=1)).date()), 1),
         ("a/1", str(NOW.date()), 50),
     ]
-    assert by_version(sums)["2"]["answered"] == Moments(71, 71 * 80, 71 * 6400)
+    assert by_version(sums)["2"]["answered"] == ScoreDistribution(71, 71 * 80, 71 * 6400)
     assert await history.sums("default", "helper", "2") == [one for one in sums if one.version == "2"]
 
 
@@ -94,11 +94,11 @@ async def test_a_judge_is_heard_once_and_changes_the_sums() -> None:
     assert await waiting_in(history) == []
     for _ in range(2):
         assert by_version(await history.sums("default", "helper"))["1"] == {
-            "overall": Moments.of(50),
-            "answered": Moments.of(80),
-            "judge": Moments.of(20),
+            "overall": ScoreDistribution.of(50),
+            "answered": ScoreDistribution.of(80),
+            "judge": ScoreDistribution.of(20),
         }
-        await Folding(tables).fold(NOW)
+        await FactAggregation(tables).run(NOW)
 
 
 async def test_a_judgement_is_claimed_by_one_and_free_again_when_the_claim_is_over() -> None:
@@ -131,11 +131,11 @@ async def test_a_crash_anywhere_counts_every_score_once(strike: int, after: bool
         history = history_of(tables)
         for number in range(3):
             await Facts(tables).record(answer(number, judge="judge"))
-        await Folding(tables).fold(NOW)
+        await FactAggregation(tables).run(NOW)
         for waiting in await waiting_in(history):
             await history.judged(waiting, [Part("judge", 20)], {}, NOW)
             await history.settle(waiting)
-        await Folding(tables).fold(NOW)
+        await FactAggregation(tables).run(NOW)
 
     try:
         await work(FatefulTables(tables, fate))
@@ -143,9 +143,9 @@ async def test_a_crash_anywhere_counts_every_score_once(strike: int, after: bool
         await work(tables)
 
     sums = by_version(await history_of(tables).sums("default", "helper"))["1"]
-    assert sums["answered"] == Moments(3, 240, 3 * 6400)
-    assert sums["judge"] == Moments(3, 60, 1200)
-    assert sums["overall"] == Moments(3, 150, 7500)
+    assert sums["answered"] == ScoreDistribution(3, 240, 3 * 6400)
+    assert sums["judge"] == ScoreDistribution(3, 60, 1200)
+    assert sums["overall"] == ScoreDistribution(3, 150, 7500)
 
 
 async def test_two_judges_at_once_both_count() -> None:
@@ -159,4 +159,4 @@ async def test_two_judges_at_once_both_count() -> None:
     (one,), _ = await history.list("default", "helper", 9)
 
     assert one.score == Score(40, {"answered": 80, "judge": 20, "foundry": 20})
-    assert by_version(await history.sums("default", "helper"))["1"]["overall"] == Moments.of(40)
+    assert by_version(await history.sums("default", "helper"))["1"]["overall"] == ScoreDistribution.of(40)

@@ -11,9 +11,9 @@ from aiohttp import web
 
 from adapters.webhooks import HttpWebhooks
 from kernel.tables import Tables
-from llmops.notifications.channels import Channels, Wish
-from llmops.notifications.delivery import Courier
-from llmops.notifications.history import Deliveries, Delivery
+from llmops.notifications.channels import ChannelRequest, ChannelStore
+from llmops.notifications.delivery import NotificationDelivery
+from llmops.notifications.history import Delivery, DeliveryHistory
 from llmops.notifications.notification import Notification, Severity
 from llmops.notifications.outbox import Outbox
 from tests.lifecycle.doubles import NOW, ManualClock
@@ -80,13 +80,13 @@ class Post:
     def __init__(self, tables: Tables, clock: ManualClock) -> None:
         self.clock = clock
         self.webhooks = HttpWebhooks(allow_private=True, timeout_s=2)
-        self.channels = Channels(tables, self.webhooks, clock)
+        self.channels = ChannelStore(tables, self.webhooks, clock)
         self.outbox = Outbox(tables, clock)
-        self.deliveries = Deliveries(tables)
-        self.courier = Courier(self.outbox, self.channels, self.deliveries, self.webhooks, clock)
+        self.deliveries = DeliveryHistory(tables)
+        self.courier = NotificationDelivery(self.outbox, self.channels, self.deliveries, self.webhooks, clock)
 
-    async def channel(self, name: str, url: str, *events: str, workspace: str = "default", **wish: Any) -> None:
-        await self.channels.put(workspace, name, Wish(url, events=events or ("*",), **wish))
+    async def channel(self, name: str, url: str, *events: str, workspace: str = "default", **request: Any) -> None:
+        await self.channels.put(workspace, name, ChannelRequest(url, events=events or ("*",), **request))
 
     async def history(self, channel: str, workspace: str = "default") -> list[Delivery]:
         return list((await self.deliveries.list(workspace, channel, 100))[0])

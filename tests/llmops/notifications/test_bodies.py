@@ -16,7 +16,7 @@ from adapters.memory_tables import MemoryTables
 from kernel.errors import InvalidInput
 from llmops.notifications.bodies import body_of
 from llmops.notifications.catalogue import matches
-from llmops.notifications.channels import Wish, changed
+from llmops.notifications.channels import ChannelRequest, changed
 from llmops.notifications.outbox import Outbox
 from llmops.notifications.signing import check_secret, signed
 from tests.lifecycle.doubles import NOW, ManualClock
@@ -135,30 +135,30 @@ def test_patterns(pattern: str, event: str, expected: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wish", "code"),
+    ("request", "code"),
     [
-        (Wish("u", format="xml"), "invalid_format"),
-        (Wish("u", events=()), "invalid_events"),
-        (Wish("u", events=("bud*",)), "invalid_events"),
-        (Wish("u", events=("a.b",) * 51), "invalid_events"),
-        (Wish("u", secret="x"), "invalid_webhook_secret"),
+        (ChannelRequest("u", format="xml"), "invalid_format"),
+        (ChannelRequest("u", events=()), "invalid_events"),
+        (ChannelRequest("u", events=("bud*",)), "invalid_events"),
+        (ChannelRequest("u", events=("a.b",) * 51), "invalid_events"),
+        (ChannelRequest("u", secret="x"), "invalid_webhook_secret"),
     ],
 )
-def test_wishes_that_are_not_valid(wish: Wish, code: str) -> None:
+def test_wishes_that_are_not_valid(request: ChannelRequest, code: str) -> None:
     """Each with its code."""
     with pytest.raises(InvalidInput) as error:
-        changed(None, "ops", wish, NOW)
+        changed(None, "ops", request, NOW)
     assert error.value.code == code
 
 
 def test_a_secret_stays_until_it_is_taken_away() -> None:
     """It cannot be read back, so a change that leaves it out keeps it."""
-    first = changed(None, "ops", Wish("u", secret=SECRET), NOW)
-    kept = changed(first, "ops", Wish("u2"), NOW)
+    first = changed(None, "ops", ChannelRequest("u", secret=SECRET), NOW)
+    kept = changed(first, "ops", ChannelRequest("u2"), NOW)
 
     assert (kept.secret, kept.revision) == (SECRET, 2)
-    assert changed(kept, "ops", Wish("u2"), NOW) is kept
-    assert changed(kept, "ops", Wish("u2", secret=""), NOW).secret == ""
+    assert changed(kept, "ops", ChannelRequest("u2"), NOW) is kept
+    assert changed(kept, "ops", ChannelRequest("u2", secret=""), NOW).secret == ""
 
 
 @pytest.mark.parametrize(
@@ -174,7 +174,7 @@ def test_a_secret_stays_until_it_is_taken_away() -> None:
 def test_a_pattern_that_nothing_ever_matches_is_refused(pattern: str, instead: str) -> None:
     """Events that only the stream has included; what is spelt nearly so is said."""
     with pytest.raises(InvalidInput) as refused:
-        changed(None, "ops", Wish("u", events=("alert.*", pattern)), NOW)
+        changed(None, "ops", ChannelRequest("u", events=("alert.*", pattern)), NOW)
 
     assert (refused.value.code, list(refused.value.fields)) == ("unknown_event", ["/events/1"])
     assert instead in refused.value.fields["/events/1"]

@@ -14,8 +14,8 @@ from aiohttp import web
 from adapters.memory_tables import MemoryTables
 from kernel.errors import Conflict, EtagMismatch, InvalidInput, NotFound, Unavailable
 from kernel.tables import Span, every
-from llmops.notifications.channels import MOST, Wish
-from llmops.notifications.delivery import Delivered, Tried, next_attempt
+from llmops.notifications.channels import MOST, ChannelRequest
+from llmops.notifications.delivery import DeliveryAttempt, DeliveryRound, next_attempt
 from llmops.notifications.outbox import KEEP_FOR
 from tests.lifecycle.doubles import NOW, Crash, Fate, FatefulTables, ManualClock
 from tests.llmops.notifications.support import SECRET, Post, Receiver, note
@@ -54,7 +54,7 @@ async def test_a_notification_reaches_the_channels_that_want_it(
 
     (webhook,) = receiver.received
     (delivery,) = await post.history("ops")
-    assert done == [Delivered(1, 0, 0), Delivered(0, 0, 0)]
+    assert done == [DeliveryRound(1, 0, 0), DeliveryRound(0, 0, 0)]
     assert webhook.path == "/hook"
     assert webhook.json()["type"] == "budget.blocked"
     assert webhook.headers["content-type"] == "application/json; charset=utf-8"
@@ -107,8 +107,8 @@ async def test_what_fails_is_tried_again_later(post: Post, receiver: Receiver, c
 
     (delivery,) = await post.history("ops")
     assert (failed.state, failed.error, failed.next_at) == ("retrying", "http_500", NOW + timedelta(seconds=30))
-    assert [first, early, second] == [Delivered(0, 1, 0), Delivered(0, 0, 0), Delivered(0, 1, 0)]
-    assert [asked_to_wait, third] == [Delivered(0, 0, 0), Delivered(1, 0, 0)]
+    assert [first, early, second] == [DeliveryRound(0, 1, 0), DeliveryRound(0, 0, 0), DeliveryRound(0, 1, 0)]
+    assert [asked_to_wait, third] == [DeliveryRound(0, 0, 0), DeliveryRound(1, 0, 0)]
     assert (delivery.state, delivery.attempts) == ("delivered", 3)
     assert len({webhook.headers["webhook-id"] for webhook in receiver.received}) == 1
 
@@ -137,18 +137,20 @@ async def test_what_will_not_change_is_given_up_at_once(post: Post, receiver: Re
     receiver.answers = [web.Response(status=status)]
     await post.outbox.put(note())
 
-    assert await post.courier.deliver() == Delivered(0, 0, 1)
+    assert await post.courier.deliver() == DeliveryRound(0, 0, 1)
 
 
 def test_pauses_double_up_to_an_hour_and_old_news_is_none() -> None:
     """Rule of the retries."""
-    failed = Tried(500, "http_500", again=True)
+    failed = DeliveryAttempt(500, "http_500", again=True)
     pauses = [next_attempt(failed, n, NOW, NOW) for n in range(1, 12)]
     seconds = [round((at - NOW).total_seconds()) if at else None for at in pauses]
 
     assert seconds == [30, 60, 120, 240, 480, 960, 1920, 3600, 3600, None, None]
     assert next_attempt(failed, 1, NOW, NOW + timedelta(days=1)) is None
-    assert next_attempt(Tried(429, "http_429", again=True, retry_after_s=1e9), 1, NOW, NOW) == NOW + timedelta(hours=1)
+    assert next_attempt(
+        DeliveryAttempt(429, "http_429", again=True, retry_after_s=1e9), 1, NOW, NOW
+    ) == NOW + timedelta(hours=1)
 
 
 async def test_a_channel_that_fails_is_left_alone_and_holds_up_no_other(post: Post, receiver: Receiver) -> None:
@@ -156,11 +158,11 @@ async def test_a_channel_that_fails_is_left_alone_and_holds_up_no_other(post: Po
     await post.channel("bad", receiver.url + "/bad")
     await post.channel("good", receiver.url + "/good")
     gone = "http://127.0.0.1:9/"
-    await post.channels.put("default", "bad", Wish(gone))
+    await post.channels.put("default", "bad", ChannelRequest(gone))
     for n in range(5):
         await post.outbox.put(note(f"n-{n}"))
 
-    assert await post.courier.deliver() == Delivered(5, 1, 0)
+    assert await post.courier.deliver() == DeliveryRound(5, 1, 0)
     assert len(receiver.received) == 5
 
 
@@ -244,28 +246,28 @@ async def test_a_channel_that_is_removed_gets_nothing_more(
 async def test_channels_are_guarded_by_their_etag(post: Post) -> None:
     """As agents are; and there are only so many."""
     url = "http://127.0.0.1:9/"
-    channel, new = await post.channels.put("default", "ops", Wish(url))
-    again, newly = await post.channels.put("default", "ops", Wish(url))
+    channel, new = await post.channels.put("default", "ops", ChannelRequest(url))
+    again, newly = await post.channels.put("default", "ops", ChannelRequest(url))
     assert (channel, new, newly) == (again, True, False)
     for refused in (
-        post.channels.put("default", "ops", Wish(url + "x"), '"7"'),
+        post.channels.put("default", "ops", ChannelRequest(url + "x"), '"7"'),
         post.channels.delete("default", "ops", '"7"'),
     ):
         with pytest.raises(EtagMismatch):
             await refused
     with pytest.raises(EtagMismatch):
-        await post.channels.put("default", "none", Wish(url), "*")
+        await post.channels.put("default", "none", ChannelRequest(url), "*")
     for n in range(MOST - 1):
-        await post.channels.put("default", f"c{n}", Wish(url))
+        await post.channels.put("default", f"c{n}", ChannelRequest(url))
     with pytest.raises(Conflict) as full:
-        await post.channels.put("default", "more", Wish(url))
+        await post.channels.put("default", "more", ChannelRequest(url))
     assert full.value.code == "too_many_channels"
     await post.channels.delete("default", "ops", channel.etag)
     for gone in (post.channels.get("default", "ops"), post.channels.delete("default", "ops")):
         with pytest.raises(NotFound):
             await gone
     with pytest.raises(InvalidInput):
-        await post.channels.put("default", "ops", Wish("https://2130706433/"))
+        await post.channels.put("default", "ops", ChannelRequest("https://2130706433/"))
 
 
 async def test_history_in_pages(post: Post, receiver: Receiver) -> None:
@@ -297,7 +299,7 @@ async def test_a_channel_that_is_gone_for_days_holds_nobody_up(
     done = await post.courier.deliver()
     newest, *older = await post.history("dead")
 
-    assert done == Delivered(1, 0, 5)
+    assert done == DeliveryRound(1, 0, 5)
     assert len(receiver.received) == 1
     assert (newest.state, newest.attempts) == ("delivered", 1)
     assert {(each.state, each.error, each.attempts, each.last_at) for each in older} == {("failed", "too_old", 0, None)}
@@ -312,4 +314,4 @@ async def test_a_refusal_for_good_ends_a_channels_round(post: Post, receiver: Re
     receiver.answers = [web.Response(status=410) for _ in range(3)]
     done = [await post.courier.deliver() for _ in range(3)]
 
-    assert done == [Delivered(0, 0, 1)] * 3
+    assert done == [DeliveryRound(0, 0, 1)] * 3

@@ -17,8 +17,8 @@ from adapters.email_smtp import SmtpMailer, SmtpServer
 from adapters.memory_tables import MemoryTables
 from kernel.errors import AppError, InvalidInput
 from kernel.settings import InvalidSettings, Settings
-from llmops.notifications.channels import Channels, EmailPolicy, Wish
-from llmops.notifications.delivery import Courier, Delivered
+from llmops.notifications.channels import ChannelRequest, ChannelStore, EmailPolicy
+from llmops.notifications.delivery import DeliveryRound, NotificationDelivery
 from llmops.notifications.email import Email, Mailer, check_recipients, email_of, message_of
 from tests.lifecycle.doubles import NOW, ManualClock
 from tests.llmops.notifications.mail_servers import KEY, EmailService, certificate, email_service, smtp_server
@@ -48,11 +48,11 @@ class Mail(Post):
 
     def __init__(self, tables: MemoryTables, clock: ManualClock, mailer: Mailer, domains: Sequence[str] = ()) -> None:
         super().__init__(tables, clock)
-        self.channels = Channels(tables, self.webhooks, clock, EmailPolicy(tuple(domains)))
-        self.courier = Courier(self.outbox, self.channels, self.deliveries, self.webhooks, clock, mailer)
+        self.channels = ChannelStore(tables, self.webhooks, clock, EmailPolicy(tuple(domains)))
+        self.courier = NotificationDelivery(self.outbox, self.channels, self.deliveries, self.webhooks, clock, mailer)
 
     async def mail_channel(self, *to: str) -> None:
-        await self.channels.put("default", "mail", Wish(format="email", to=to or (ADA,)))
+        await self.channels.put("default", "mail", ChannelRequest(format="email", to=to or (ADA,)))
 
 
 async def test_an_email_says_what_a_webhook_does(tables: MemoryTables) -> None:
@@ -66,7 +66,7 @@ async def test_an_email_says_what_a_webhook_does(tables: MemoryTables) -> None:
     ((to, message),) = server.received
     text, html = (part.get_content() for part in message.iter_parts())
     (delivery,) = await mail.history("mail")
-    assert done == Delivered(1, 0, 0)
+    assert done == DeliveryRound(1, 0, 0)
     assert (to, message["From"], message["To"]) == ([ADA, BOB], FROM, f"{ADA}, {BOB}")
     assert message["Subject"] == "[warning] Grün & <b>"
     assert message["Message-ID"] == f"<{delivery.id}@example.org>"
@@ -183,7 +183,7 @@ async def test_an_email_that_does_not_go_is_tried_again_as_webhooks_are(tables: 
 
     history = {each.notification: (each.state, each.error, each.attempts) for each in await mail.history("mail")}
     assert [first, at_once, again, never] == [
-        *(Delivered(0, 1, 0), Delivered(0, 0, 0), Delivered(1, 0, 0), Delivered(0, 0, 1))
+        *(DeliveryRound(0, 1, 0), DeliveryRound(0, 0, 0), DeliveryRound(1, 0, 0), DeliveryRound(0, 0, 1))
     ]
     assert history == {"one": ("delivered", None, 2), "two": ("failed", "smtp_554", 1)}
 
@@ -204,7 +204,7 @@ async def test_email_by_azure_communication_services(tables: MemoryTables) -> No
         await mailer.send(email_of(note(title="Over\r\nbudget"), delivery.id, (ADA, BOB), NOW))
 
     (sent,) = service.received.values()
-    assert done == Delivered(1, 0, 0)
+    assert done == DeliveryRound(1, 0, 0)
     assert (delivery.state, delivery.status) == ("delivered", 202)
     assert sent["senderAddress"] == FROM
     assert sent["recipients"] == {"to": [{"address": ADA}, {"address": BOB}]}
@@ -242,20 +242,22 @@ async def test_what_the_email_service_answers() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wish", "code", "field"),
+    ("request", "code", "field"),
     [
-        (Wish(format="email"), "invalid_recipients", "/to"),
-        (Wish(format="email", to=("x",)), "invalid_recipients", "/to/0"),
-        (Wish("https://1.1.1.1/", format="email", to=(ADA,)), "invalid_channel", "/url"),
-        (Wish(format="email", to=(ADA,), secret="whsec_x"), "invalid_channel", "/secret"),
-        (Wish("https://1.1.1.1/", to=(ADA,)), "invalid_channel", "/to"),
+        (ChannelRequest(format="email"), "invalid_recipients", "/to"),
+        (ChannelRequest(format="email", to=("x",)), "invalid_recipients", "/to/0"),
+        (ChannelRequest("https://1.1.1.1/", format="email", to=(ADA,)), "invalid_channel", "/url"),
+        (ChannelRequest(format="email", to=(ADA,), secret="whsec_x"), "invalid_channel", "/secret"),
+        (ChannelRequest("https://1.1.1.1/", to=(ADA,)), "invalid_channel", "/to"),
     ],
 )
-async def test_wishes_for_email_that_are_not_valid(tables: MemoryTables, wish: Wish, code: str, field: str) -> None:
+async def test_wishes_for_email_that_are_not_valid(
+    tables: MemoryTables, request: ChannelRequest, code: str, field: str
+) -> None:
     """Each with its code and the field; nothing is stored."""
     mail = Mail(tables, ManualClock(), plain(1))
     with pytest.raises(InvalidInput) as refused:
-        await mail.channels.put("default", "mail", wish)
+        await mail.channels.put("default", "mail", request)
 
     assert (refused.value.code, list(refused.value.fields)) == (code, [field])
     assert await mail.channels.list("default") == []
@@ -266,14 +268,14 @@ async def test_email_is_refused_where_the_app_cannot_send_any(tables: MemoryTabl
     clock = ManualClock()
     able, unable = Mail(tables, clock, plain(1)), Post(tables, clock)
     with pytest.raises(InvalidInput) as refused:
-        await unable.channels.put("default", "mail", Wish(format="email", to=(ADA,)))
+        await unable.channels.put("default", "mail", ChannelRequest(format="email", to=(ADA,)))
     await able.mail_channel()
     await unable.outbox.put(note())
     done = await unable.courier.deliver()
 
     (delivery,) = await able.history("mail")
     assert refused.value.code == "email_not_configured"
-    assert (done, delivery.state, delivery.error) == (Delivered(0, 1, 0), "retrying", "email_not_configured")
+    assert (done, delivery.state, delivery.error) == (DeliveryRound(0, 1, 0), "retrying", "email_not_configured")
 
 
 @pytest.mark.parametrize(

@@ -12,27 +12,29 @@ from kernel.errors import InvalidInput
 from llmops.facts.figures import Figures
 from llmops.facts.model import AttemptFact, Ending
 from llmops.facts.store import Facts as FactStore
-from llmops.facts.summary import Summary, summary_of
-from llmops.performance.insights import Facts, Insights, insights_of
-from llmops.performance.monitor import Monitor, check_days, performance_of
-from llmops.performance.sla import SlaPolicy, Target, attainment
+from llmops.facts.summary import PerformanceSummary, summary_of
+from llmops.performance.insights import InsightInput, Insights, insights_of
+from llmops.performance.monitor import PerformanceReader, check_days, performance_of
+from llmops.performance.sla import SlaPolicy, SlaTarget, attainment
 from llmops.reports.daily import DailyCosts
 from llmops.spend.usage import Spend
 from tests.lifecycle.doubles import NOW
 from tests.llmops.performance.makers import SPEND, failure, outcome
 
 DAY = NOW.date()
-TARGET = Target(2000, 0.9)
+TARGET = SlaTarget(2000, 0.9)
 
 
-async def performance(outcomes: list[AttemptFact], days: int = 1, before: Summary | None = None, **users: int) -> Facts:
+async def performance(
+    outcomes: list[AttemptFact], days: int = 1, before: PerformanceSummary | None = None, **users: int
+) -> InsightInput:
     tables = MemoryTables()
     for each in outcomes:
         await FactStore(tables).record(each)
     first = DAY - timedelta(days=days - 1)
     cells = await Figures(tables).hours("default", "bot", first, DAY)
     spent = {user: Spend(calls=1, cost_micro_usd=cost) for user, cost in users.items()}
-    return Facts(performance_of("bot", cells, first, DAY, TARGET), before or Summary(), spent)
+    return InsightInput(performance_of("bot", cells, first, DAY, TARGET), before or PerformanceSummary(), spent)
 
 
 def runs(version: str, count: int = 25, **fields: Any) -> list[AttemptFact]:
@@ -40,7 +42,7 @@ def runs(version: str, count: int = 25, **fields: Any) -> list[AttemptFact]:
     return [outcome(f"v{version}-{n}", version=version, at=start, **fields) for n in range(count)]
 
 
-async def codes(outcomes: list[AttemptFact], before: Summary | None = None, **users: int) -> list[str]:
+async def codes(outcomes: list[AttemptFact], before: PerformanceSummary | None = None, **users: int) -> list[str]:
     return [insight.code for insight in insights_of(await performance(outcomes, before=before, **users))]
 
 
@@ -77,14 +79,14 @@ async def test_over_many_days_by_the_day() -> None:
 )
 def test_service_levels(outcomes: list[AttemptFact], kept: bool | None) -> None:
     """Availability and time; a cancelled run says nothing."""
-    assert attainment(sum(map(summary_of, outcomes), Summary()), TARGET).kept is kept
+    assert attainment(sum(map(summary_of, outcomes), PerformanceSummary()), TARGET).kept is kept
 
 
 def test_an_agent_s_own_target() -> None:
     """What its policy leaves out is the app's."""
     assert TARGET.but(None) == TARGET
-    assert TARGET.but(SlaPolicy(latency_ms=5)) == Target(5, 0.9)
-    assert TARGET.but(SlaPolicy(availability=0.5)) == Target(2000, 0.5)
+    assert TARGET.but(SlaPolicy(latency_ms=5)) == SlaTarget(5, 0.9)
+    assert TARGET.but(SlaPolicy(availability=0.5)) == SlaTarget(2000, 0.5)
 
 
 async def test_no_insight_without_data() -> None:
@@ -124,7 +126,7 @@ async def test_what_else_the_figures_say() -> None:
     """Each rule on figures that are just enough for it."""
     dear = SPEND + Spend(cost_micro_usd=600)
     retried = [outcome(f"r{n}", ending=Ending.RETRIED, code="provider_throttled", quality=None) for n in range(10)]
-    cached = Summary(spend=Spend(input_tokens=20_000, cached_tokens=10_000))
+    cached = PerformanceSummary(spend=Spend(input_tokens=20_000, cached_tokens=10_000))
     uncached = SPEND + Spend(input_tokens=900, cached_tokens=-20)
     queued = {"queue_ms": 5000, "total_ms": 6000}
     waiting = [outcome(f"q{n}", **queued) for n in range(25)]
@@ -163,7 +165,7 @@ async def test_what_the_rules_look_at_is_read_from_facts(tables: MemoryTables) -
         outcome("e", user_id="eve"),
     ):
         await FactStore(tables).record(each)
-    monitor = Monitor(Figures(tables))
+    monitor = PerformanceReader(Figures(tables))
     first = DAY - timedelta(days=1)
     facts = await Insights(monitor, DailyCosts(tables), lambda: NOW).facts("default", "bot", first, DAY, TARGET)
 

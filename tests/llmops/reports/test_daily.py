@@ -10,7 +10,7 @@ from adapters.memory_tables import MemoryTables
 from kernel.errors import Unavailable
 from kernel.tables import Delete, Span, Write, every
 from llmops.facts.folding import LATE_DAYS, OPEN_DAYS
-from llmops.facts.forgetting import RunForgetting
+from llmops.facts.forgetting import RunRedaction
 from llmops.facts.store import Facts
 from llmops.reports.daily import DailyCosts
 from llmops.spend.usage import Spend
@@ -26,7 +26,7 @@ async def test_a_report_adds_up(tables: MemoryTables) -> None:
     for number, (agent, model, cost) in enumerate([("a", "x", 5), ("a", "y", None), ("b", "x", 7)]):
         await facts.record(fact(f"run-{number}", agent=agent, model=model, cost_micro_usd=cost))
     done = await daily.aggregate(NOW)
-    sheet = (await daily.sheets("default", DAY, DAY))[DAY]
+    sheet = (await daily.daily_sums("default", DAY, DAY))[DAY]
 
     assert (done.folded, done.changed) == (3, 1)
     assert (sheet.total.calls, sheet.total.cost_micro_usd, sheet.total.unpriced_calls) == (3, 12, 1)
@@ -55,7 +55,7 @@ async def test_late_facts_change_an_open_day(tables: MemoryTables) -> None:
     await daily.aggregate(NOW)
     await Facts(tables).record(fact("run-2", at=days_ago(1)))
     done = await daily.aggregate(NOW + timedelta(minutes=5))
-    sheets = await daily.sheets("default", days_ago(1).date(), DAY)
+    sheets = await daily.daily_sums("default", days_ago(1).date(), DAY)
 
     assert (done.folded, done.changed) == (1, 1)
     assert {day: sheet.total.calls for day, sheet in sheets.items()} == {days_ago(1).date(): 2}
@@ -73,7 +73,7 @@ async def test_days_are_closed_in_time(tables: MemoryTables) -> None:
     assert len(first.days) == 6
     assert list(second.days) == [DAY - timedelta(days=n) for n in reversed(range(OPEN_DAYS))]
     assert (next_day.days[0], later.days[0]) == (second.days[0], second.days[1])
-    assert list(await daily.sheets("default", days_ago(9).date(), DAY)) == [days_ago(5).date()]
+    assert list(await daily.daily_sums("default", days_ago(9).date(), DAY)) == [days_ago(5).date()]
 
 
 async def test_an_aggregator_that_was_off_catches_up(tables: MemoryTables) -> None:
@@ -106,7 +106,7 @@ async def test_dying_at_any_write_is_made_good_by_the_next(tables: MemoryTables)
 
                 calls = {day: sum((s for s in sums.values()), Spend()).calls for day, sums in by_day.items() if sums}
                 assert calls == {days_ago(n).date(): 3 if n < 2 else 2 for n in range(5)}
-                sheets = await DailyCosts(fresh).sheets("default", days_ago(9).date(), DAY)
+                sheets = await DailyCosts(fresh).daily_sums("default", days_ago(9).date(), DAY)
                 assert {day: sheet.total.calls for day, sheet in sheets.items()} == calls
 
 
@@ -178,7 +178,7 @@ async def test_facts_that_come_to_a_closed_day_are_added_with_the_next_day(table
     await Facts(tables).record(fact("too-late", at=days_ago(LATE_DAYS + 20)))
     same_day = await daily.aggregate(NOW)
     next_day = await daily.aggregate(NOW + timedelta(days=1))
-    sheets = await daily.sheets("default", days_ago(400).date(), DAY)
+    sheets = await daily.daily_sums("default", days_ago(400).date(), DAY)
     sums = await daily.sums("default", days_ago(10).date(), days_ago(10).date(), DAY)
 
     assert (same_day.folded, next_day.folded) == (0, 1)
@@ -191,7 +191,7 @@ async def test_nothing_spent_is_no_day(tables: MemoryTables) -> None:
     done = await DailyCosts(tables).aggregate(NOW)
 
     assert (done.folded, done.changed, list(done.days)) == (0, 0, [DAY])
-    assert await DailyCosts(tables).sheets("default", DAY, DAY) == {}
+    assert await DailyCosts(tables).daily_sums("default", DAY, DAY) == {}
 
 
 class Interrupted(MemoryTables):
@@ -216,7 +216,7 @@ async def test_who_is_forgotten_in_the_middle_of_an_aggregation_stays_forgotten(
     """The aggregation has read the sums before they lost the name, and writes them after."""
 
     async def forget() -> None:
-        await RunForgetting(tables, DailyCosts(tables).rewrite).forget(
+        await RunRedaction(tables, DailyCosts(tables).rewrite).redact(
             "default", "bot", "run-2", fact().timing.accepted_at, NOW
         )
 
@@ -224,7 +224,7 @@ async def test_who_is_forgotten_in_the_middle_of_an_aggregation_stays_forgotten(
     await Facts(tables).record(fact("run-1", user_id="eve"))
     happens, tables.happens = tables.happens, None
     await DailyCosts(tables).aggregate(NOW)
-    await RunForgetting(tables, DailyCosts(tables).rewrite).forget(
+    await RunRedaction(tables, DailyCosts(tables).rewrite).redact(
         "default", "bot", "run-1", fact().timing.accepted_at, NOW
     )
     await Facts(tables).record(fact("run-2", user_id="eve"))
@@ -234,4 +234,4 @@ async def test_who_is_forgotten_in_the_middle_of_an_aggregation_stays_forgotten(
 
     assert tables.happens is None
     assert not [row.key for row in rows if "eve" in str(row.values)]
-    assert (await DailyCosts(tables).sheets("default", DAY, DAY))[DAY].by_user[""].calls == 2
+    assert (await DailyCosts(tables).daily_sums("default", DAY, DAY))[DAY].by_user[""].calls == 2

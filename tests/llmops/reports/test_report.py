@@ -7,11 +7,11 @@ import io
 from datetime import UTC, date, datetime, timedelta
 from html.parser import HTMLParser
 
-from llmops.budgets.positions import Position
-from llmops.reports.pages import to_html
+from llmops.budgets.usage import BudgetUsage
+from llmops.reports.csv_report import COLUMNS, to_csv
+from llmops.reports.html_report import to_html
 from llmops.reports.periods import parse_period
 from llmops.reports.report import MOST_NAMES, Day, Report, day_of, report_of
-from llmops.reports.sheets import COLUMNS, to_csv
 from llmops.spend.groups import Group
 from llmops.spend.usage import Spend
 
@@ -130,7 +130,7 @@ class Checker(HTMLParser):
 
 def test_a_page_is_whole_and_holds_no_script() -> None:
     sums = month_so_far() | {NOW.date(): {group(HOSTILE, user=""): spend(2, unpriced_calls=3)}}
-    budget = Position(HOSTILE, "usd", "month", 50 * USD, 40 * USD, 0, None)
+    budget = BudgetUsage(HOSTILE, "usd", "month", 50 * USD, 40 * USD, 0, None)
     page = Checker()
     page.feed(to_html(report_of("default", parse_period("2026-11"), days_of(sums), NOW, [budget])))
 

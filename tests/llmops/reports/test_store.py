@@ -11,17 +11,17 @@ import pytest
 from adapters.memory_tables import MemoryTables
 from kernel.errors import NotFound
 from kernel.tables import Tables
-from llmops.budgets.positions import Position
+from llmops.budgets.usage import BudgetUsage
 from llmops.facts.store import Facts
 from llmops.notifications.notification import Notification
 from llmops.reports.daily import DailyCosts
 from llmops.reports.periods import parse_period
-from llmops.reports.store import Reports
+from llmops.reports.store import ReportStore
 from tests.lifecycle.doubles import Crash, Fate, FatefulTables, ManualClock
 from tests.llmops.conftest import fact
 
 NOW = datetime(2026, 11, 21, 15, tzinfo=UTC)
-BUDGET = Position("workspace", "usd", "month", 100, 40, 0, None)
+BUDGET = BudgetUsage("workspace", "usd", "month", 100, 40, 0, None)
 
 
 class Office:
@@ -32,14 +32,14 @@ class Office:
         self.clock = ManualClock(now)
         self.daily = DailyCosts(self.tables)
         self.sent: list[Notification] = []
-        self.reports = Reports(self.tables, self.daily, self._standing, self._put, self.clock)
+        self.reports = ReportStore(self.tables, self.daily, self._standing, self._put, self.clock)
 
     async def spend(self, days_ago: int, cost: int = 1_000_000, workspace: str = "default") -> None:
         at = NOW - timedelta(days=days_ago)
         ident = f"{workspace}-{days_ago}-{cost}"
         await Facts(self.tables).record(fact(ident, at=at, cost_micro_usd=cost, workspace=workspace))
 
-    async def _standing(self, workspace: str) -> Sequence[Position]:
+    async def _standing(self, workspace: str) -> Sequence[BudgetUsage]:
         return [BUDGET] if workspace == "default" else []
 
     async def _put(self, notification: Notification) -> None:

@@ -123,7 +123,7 @@ async def agents_prune(call: Call) -> Reply:
 
 
 async def agents_versions(call: Call) -> Reply:
-    held = await call.services.versions.held(call.workspace, agent_name(call.route("name")))
+    held = await call.services.versions.stored(call.workspace, agent_name(call.route("name")))
     return Reply(
         VersionPage(
             items=[AgentVersionView.of(each.version, each, pinned_sessions=each.pinned) for each in held], next=None
@@ -145,5 +145,5 @@ async def agents_rollback(call: Call) -> Reply:
 
 async def agents_audit(call: Call) -> Reply:
     name = agent_name(call.route("name"))
-    lines, after = await call.services.versions.trail(call.workspace, name, call.limit(), call.cursor(newest_first_key))
+    lines, after = await call.services.versions.audit(call.workspace, name, call.limit(), call.cursor(newest_first_key))
     return Reply(TrailPage(items=[StepView.of(line) for line in lines], next=page_token(after)))

@@ -8,10 +8,10 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from lifecycle.registry.agents import AgentRecord, AgentState
+from lifecycle.registry.audit import AuditStep
 from lifecycle.registry.catalog import Agent
 from lifecycle.registry.prune import Action
-from lifecycle.registry.trail import Step
+from lifecycle.registry.record import AgentRecord, AgentState
 from lifecycle.specs.spec import AgentSpec
 from triggers.http.views import FailureView, Page, View
 
@@ -75,7 +75,7 @@ class StepView(View):
     """A step of an agent's life: what, when, of which version, asked for by whom (empty for the app), and why."""
 
     at: datetime
-    step: Step
+    step: AuditStep
     version: str
     by: str
     why: str

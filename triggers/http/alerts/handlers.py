@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 
 from kernel.ids import newest_first_key
-from llmops.alerts.references import Aim
+from llmops.alerts.references import AlertTarget
 from llmops.alerts.rules import alert_name
-from llmops.alerts.store import Alert, Standing
+from llmops.alerts.store import Alert, AlertStatus
 from triggers.http.alerts.views import AlertPage, AlertView, FiringPage, FiringView
 from triggers.http.call import Call, Reply, page_token
 
 
-def _view(alert: Alert, standing: Standing | None, aim: Aim) -> AlertView:
+def _view(alert: Alert, standing: AlertStatus | None, aim: AlertTarget) -> AlertView:
     return AlertView.of(
         alert,
         state=standing.state if standing else None,
@@ -24,7 +24,7 @@ def _view(alert: Alert, standing: Standing | None, aim: Aim) -> AlertView:
 async def _shown(call: Call, alert: Alert) -> AlertView:
     standing, (aim,) = await asyncio.gather(
         call.services.alerts.standing(call.workspace, alert.name),
-        call.services.alert_references.aims(call.workspace, [alert.rule]),
+        call.services.alert_references.targets(call.workspace, [alert.rule]),
     )
     return _view(alert, standing, aim)
 
@@ -46,7 +46,7 @@ async def alerts_list(call: Call) -> Reply:
     alerts, after = await call.services.alerts.list(call.workspace, call.limit(), call.cursor(alert_name))
     standings, aims = await asyncio.gather(
         call.services.alerts.standings(call.workspace),
-        call.services.alert_references.aims(call.workspace, [alert.rule for alert in alerts]),
+        call.services.alert_references.targets(call.workspace, [alert.rule for alert in alerts]),
     )
     items = [_view(alert, standings.get(alert.name), aim) for alert, aim in zip(alerts, aims, strict=True)]
     return Reply(AlertPage(items=items, next=page_token(after)))

@@ -8,7 +8,7 @@ from urllib.parse import parse_qs
 
 from kernel.errors import InvalidInput, NotFound
 from kernel.ids import agent_name, parse_run_id
-from lifecycle.approvals.decisions import Ruling
+from lifecycle.approvals.decisions import DecisionRequest
 from lifecycle.approvals.model import MAX_REASON
 from triggers.http.approvals.page import decided_page, decision_page
 from triggers.http.approvals.views import ApprovalPage, ApprovalView, DecisionBody, StandingPage, StandingView
@@ -115,7 +115,7 @@ async def approval_links_decide(call: Call) -> Reply:
     record, person = await call.services.approval_links.find(call.route("token"))
     verb, reason = _form(call.request.get_body() or b"")
     decided = await call.services.approval_decisions.decide(
-        record.approval.place.workspace, record.approval.id, person, Ruling(verb, reason), call.queue.send
+        record.approval.place.workspace, record.approval.id, person, DecisionRequest(verb, reason), call.queue.send
     )
     return Reply(decided_page(decided), headers=_PAGE, mimetype="text/html")
 

@@ -9,9 +9,9 @@ from typing import Any, Literal, Self
 
 from pydantic import Field
 
-from lifecycle.approvals.decisions import Ruling
+from lifecycle.approvals.decisions import DecisionRequest
 from lifecycle.approvals.model import MAX_REASON, State
-from lifecycle.approvals.policy import Standing
+from lifecycle.approvals.policy import StandingRule
 from lifecycle.approvals.store import Record
 from triggers.http.views import Body, Page, View
 
@@ -28,9 +28,9 @@ class DecisionBody(Body):
     arguments: Mapping[str, Any] | None = None
     always: Literal["call", "tool"] | None = None
 
-    def ruling(self) -> Ruling:
+    def ruling(self) -> DecisionRequest:
         """Return what is decided."""
-        return Ruling(self.decision, self.reason, self.arguments, self.always)
+        return DecisionRequest(self.decision, self.reason, self.arguments, self.always)
 
 
 class DecisionView(View):
@@ -120,7 +120,7 @@ class StandingView(View):
     at: datetime
 
     @classmethod
-    def of_standing(cls, standing: Standing) -> Self:
+    def of_standing(cls, standing: StandingRule) -> Self:
         """Return the view of a standing rule."""
         return cls.of(standing, id=standing.digest)
 

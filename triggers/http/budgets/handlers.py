@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kernel.ids import agent_name, parse_run_id, session_id, user_id
-from llmops.budgets.rules import Charged, parse_scope
+from llmops.budgets.rules import CostAttribution, parse_scope
 from triggers.http.budgets.views import (
     BudgetBody,
     BudgetPage,
@@ -19,9 +19,9 @@ WAITING = "Waiting-Runs"
 """Header: how many runs wait for a budget; those that have room again go on in the background."""
 
 
-def _charged(call: Call) -> Charged:
+def _charged(call: Call) -> CostAttribution:
     agent, user, session, run = (call.query(name) for name in ("agent", "user", "session", "run"))
-    return Charged(
+    return CostAttribution(
         call.workspace,
         agent_name(agent) if agent is not None else "",
         session_id(session) if session is not None else "",

@@ -13,8 +13,8 @@ from llmops.budgets.rules import Budget, Limit, Period, Unit, shown
 from triggers.http.views import Body, Page, View
 
 if TYPE_CHECKING:
-    from llmops.budgets.positions import Position
     from llmops.budgets.rules import Scope
+    from llmops.budgets.usage import BudgetUsage
 
 Percent = Annotated[int, Field(ge=1, le=100)]
 _PARTS = {"tokens": 1, "calls": 1, "usd": 1_000_000, "seconds": 1000}
@@ -26,7 +26,7 @@ class LimitBody(Body):
 
     Attributes:
         unit: What is counted: tokens (input and output), usd, model calls, or seconds of wall time.
-        period: run and session have a counter for each; day and month are UTC; total never starts anew.
+        period: run and session have a counter for each; day and month are UTC; total never starts again.
         limit: How much: whole tokens and calls, USD to the micro-dollar, seconds to the millisecond.
         soft: Percentages that are told when they are reached, ascending.
     """
@@ -101,7 +101,7 @@ class UsageView(View):
     resets_at: datetime | None
 
     @classmethod
-    def from_position(cls, position: Position) -> UsageView:
+    def from_position(cls, position: BudgetUsage) -> UsageView:
         """Return the view of a position."""
         left = max(0, position.limit - position.spent - position.reserved)
         return cls(

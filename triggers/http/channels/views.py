@@ -7,7 +7,7 @@ from datetime import datetime
 
 from pydantic import Field
 
-from llmops.notifications.channels import Wish
+from llmops.notifications.channels import ChannelRequest
 from triggers.http.views import Page, View
 
 
@@ -25,10 +25,10 @@ class ChannelBody(View):
     events: Sequence[str] = ("*",)
     secret: str | None = Field(default=None, json_schema_extra={"writeOnly": True})
 
-    def wish(self) -> Wish:
+    def wish(self) -> ChannelRequest:
         """Return what the user wants."""
         secret = (self.secret or "") if "secret" in self.model_fields_set else None
-        return Wish(self.url, self.format, tuple(self.events), secret, tuple(self.to))
+        return ChannelRequest(self.url, self.format, tuple(self.events), secret, tuple(self.to))
 
 
 class ChannelView(View):

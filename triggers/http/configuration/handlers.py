@@ -9,9 +9,9 @@ from typing import Any
 from kernel.errors import InvalidInput
 from kernel.ids import agent_name, user_id
 from lifecycle.configuration.dependents import dependent_key
-from lifecycle.configuration.items import Item
 from lifecycle.configuration.kinds import OVERRIDES, Kind, Ref, item_name
-from lifecycle.propagation.following import config_of
+from lifecycle.configuration.store import ConfigurationItem
+from lifecycle.propagation.propagation import config_of
 from triggers.http.call import Call, Reply, at, index, page_token
 from triggers.http.configuration.views import (
     CapabilityPage,
@@ -60,7 +60,7 @@ def _asked(call: Call) -> _Resource:
     return _RESOURCES[call.endpoint.path.partition("/")[0]]
 
 
-def _page(resource: _Resource, items: Sequence[Item], after: str | int | None) -> Page[Any]:
+def _page(resource: _Resource, items: Sequence[ConfigurationItem], after: str | int | None) -> Page[Any]:
     return resource.page(items=[resource.view.from_item(item) for item in items], next=page_token(after))
 
 

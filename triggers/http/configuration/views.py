@@ -13,11 +13,11 @@ from lifecycle.specs.spec import AgentSpec, fingerprint
 from triggers.http.views import FailureView, Page, View
 
 if TYPE_CHECKING:
-    from lifecycle.configuration.items import Item
-    from lifecycle.configuration.merging import Origin, Sourced
+    from lifecycle.configuration.merging import Origin, OriginValue
     from lifecycle.configuration.rendering import Section
     from lifecycle.configuration.sources import Resolved
-    from lifecycle.propagation.following import Followed
+    from lifecycle.configuration.store import ConfigurationItem
+    from lifecycle.propagation.propagation import Propagated
     from lifecycle.registry.catalog import Agent
     from lifecycle.registry.offers import Compared
 
@@ -41,7 +41,7 @@ class ItemView(View):
     followed: FollowedView | None = None
 
     @classmethod
-    def from_item(cls, item: Item, followed: Followed | None = None) -> Self:
+    def from_item(cls, item: ConfigurationItem, followed: Propagated | None = None) -> Self:
         """Return the view of an item."""
         return cls.model_validate(
             {
@@ -236,7 +236,7 @@ class EffectiveView(View):
         )
 
 
-def _value(pointer: str, each: Sourced) -> ValueView:
+def _value(pointer: str, each: OriginValue) -> ValueView:
     return ValueView(pointer=pointer, value=each.value, origin=_origin(each.origin))
 
 

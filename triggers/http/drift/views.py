@@ -7,8 +7,8 @@ from datetime import datetime
 
 from pydantic import Field
 
-from lifecycle.drift.differences import DriftAction, DriftKind
-from lifecycle.drift.plans import LineOutcome, Step
+from lifecycle.drift.plan import DriftAction, DriftKind
+from lifecycle.drift.plans import LineOutcome, PlanStep
 from lifecycle.drift.store import StoredPlan
 from triggers.http.agents.views import ProviderVersionView
 from triggers.http.views import View
@@ -51,7 +51,7 @@ class PlanView(View):
     next: str | None
 
     @classmethod
-    def from_plan(cls, plan: StoredPlan, steps: Sequence[Step], after: str | None) -> PlanView:
+    def from_plan(cls, plan: StoredPlan, steps: Sequence[PlanStep], after: str | None) -> PlanView:
         """Return the view of a plan and some of its lines."""
         items = [PlanLineView.of(step, step.line) for step in steps]
         return cls.of(plan, plan.summary, total=plan.lines, items=items, next=after)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from kernel.errors import InvalidInput
 from kernel.ids import agent_name
 from lifecycle.evaluation.comparison import Comparison, VersionScores
-from llmops.evaluation.moments import Moments
+from llmops.evaluation.score_distribution import ScoreDistribution
 from llmops.facts.scores import cursor
 from triggers.http.call import Call, Reply, page_token
 from triggers.http.evaluations.views import (
@@ -31,7 +31,7 @@ def _version(scores: VersionScores) -> VersionScoresView:
     )
 
 
-def _means(parts: Mapping[str, Moments]) -> Sequence[MeanView]:
+def _means(parts: Mapping[str, ScoreDistribution]) -> Sequence[MeanView]:
     ordered = sorted(parts.items(), key=lambda item: (item[0] != "overall", item[0]))
     return [
         MeanView(part=name, mean=round(found.mean, 2), count=found.count)

@@ -9,7 +9,7 @@ from kernel.errors import InvalidInput
 from kernel.ids import session_id
 from lifecycle.events.catalogue import LOST, chosen_names
 from lifecycle.events.streams import SessionStream, Stream, WorkspaceStream
-from lifecycle.events.tail import News
+from lifecycle.events.tail import NewEvents
 from triggers.http.call import Call, Reply
 from triggers.http.endpoint import LONGEST_WAIT_S
 from triggers.http.sessions.handlers import visible_session
@@ -27,7 +27,7 @@ async def _followed(call: Call, stream: Stream) -> Reply:
     return Reply(event_stream(stream, news), 200, {"Cache-Control": "no-store"}, "text/event-stream")
 
 
-def event_stream(stream: Stream, news: News) -> str:
+def event_stream(stream: Stream, news: NewEvents) -> str:
     """Return the news in the text/event-stream format (html.spec.whatwg.org/multipage/server-sent-events.html)."""
     parts = ["retry: 250\n\n"]
     if news.expired:

@@ -10,7 +10,7 @@ from triggers.http.views import Page, View
 
 if TYPE_CHECKING:
     from llmops.facts.sketch import Sketch
-    from llmops.facts.summary import Summary
+    from llmops.facts.summary import PerformanceSummary
     from llmops.performance.insights import Insight
     from llmops.performance.monitor import Performance, Point
     from llmops.performance.sla import Attainment
@@ -63,7 +63,7 @@ class FiguresView(View):
     codes: Mapping[str, int]
 
     @classmethod
-    def from_summary(cls, summary: Summary) -> FiguresView:
+    def from_summary(cls, summary: PerformanceSummary) -> FiguresView:
         """Return the view of a summary."""
         return cls(
             runs=summary.runs,

@@ -28,12 +28,12 @@ async def reports_get(call: Call) -> Reply:
         raise InvalidInput(f"format is one of: {allowed}.", code="invalid_format", fields={"format": allowed})
     report = await call.services.reports.get(call.workspace, parse_period(call.route("period")))
     if wanted == "csv":
-        from llmops.reports.sheets import to_csv  # noqa: PLC0415 - only this answer needs it
+        from llmops.reports.csv_report import to_csv  # noqa: PLC0415 - only this answer needs it
 
         disposition = f'attachment; filename="costs-{report.period.key}.csv"'
         return Reply(to_csv(report), 200, {"Content-Disposition": disposition}, "text/csv")
     if wanted == "html":
-        from llmops.reports.pages import to_html  # noqa: PLC0415 - only this answer needs it
+        from llmops.reports.html_report import to_html  # noqa: PLC0415 - only this answer needs it
 
         return Reply(to_html(report), 200, {"Content-Security-Policy": _PAGE_POLICY}, "text/html")
     return Reply(ReportView.of(report))

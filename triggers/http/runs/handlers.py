@@ -132,7 +132,7 @@ async def runs_submit(call: Call) -> Reply:
     ident = run_id(call.workspace, key) if key else new_id()
     wait_s = wait_of(call.header("prefer"))
     accepted = await call.services.intake.submit(call.workspace, name, request, ident, call.signals, call.queue.send)
-    run = await call.services.desk.finished(accepted.run, wait_s) if wait_s else accepted.run
+    run = await call.services.run_queries.finished(accepted.run, wait_s) if wait_s else accepted.run
     headers = {"Location": f"/api/runs/{run.id}"}
     if wait_s:
         headers["Preference-Applied"] = f"wait={wait_s}"
@@ -141,12 +141,12 @@ async def runs_submit(call: Call) -> Reply:
 
 async def runs_feedback(call: Call) -> Reply:
     body: FeedbackBody = call.body
-    run = await call.services.desk.get(call.workspace, parse_run_id(call.route("run_id")))
+    run = await call.services.run_queries.get(call.workspace, parse_run_id(call.route("run_id")))
     return Reply(RunView.of(await call.services.feedback.give(run, helpful=body.helpful, comment=body.comment or "")))
 
 
 async def runs_get(call: Call) -> Reply:
-    return Reply(RunView.of(await call.services.desk.get(call.workspace, parse_run_id(call.route("run_id")))))
+    return Reply(RunView.of(await call.services.run_queries.get(call.workspace, parse_run_id(call.route("run_id")))))
 
 
 async def runs_steps(call: Call) -> Reply:
@@ -155,5 +155,5 @@ async def runs_steps(call: Call) -> Reply:
 
 
 async def runs_cancel(call: Call) -> Reply:
-    run = await call.services.desk.cancel(call.workspace, parse_run_id(call.route("run_id")))
+    run = await call.services.run_queries.cancel(call.workspace, parse_run_id(call.route("run_id")))
     return Reply(RunView.of(run), 200 if run.finished else 202)

@@ -74,13 +74,13 @@ async def sessions_unpin(call: Call) -> Reply:
 
 
 async def sessions_create(call: Call) -> Reply:
-    from lifecycle.sessions.start import Wish  # noqa: PLC0415 - cold start
+    from lifecycle.sessions.start import SessionOptions  # noqa: PLC0415 - cold start
 
     new: NewSession = call.body
     ident = session_id(new.session_id) if new.session_id is not None else None
     user = user_id(new.user_id) if new.user_id is not None else None
-    wish = Wish(user, new.limits.limits(), new.preferences, new.pin_version, new.priority)
-    session, created = await call.services.session_start.start(call.workspace, agent_name(new.agent), ident, wish)
+    options = SessionOptions(user, new.limits.limits(), new.preferences, new.pin_version, new.priority)
+    session, created = await call.services.session_start.start(call.workspace, agent_name(new.agent), ident, options)
     return Reply(SessionView.of(session), 201 if created else 200, at("sessions", session.id))
 
 

@@ -10,7 +10,7 @@ from bootstrap.services import Services
 from kernel.errors import AppError
 from kernel.ids import agent_name
 from kernel.tables import Span
-from lifecycle.registry.counts import Lifecycle
+from lifecycle.registry.counts import LifecycleTotals
 from lifecycle.status.checks import Status
 from llmops.spend.costs import check_range
 from triggers.http.agents.views import AgentStatsView
@@ -21,7 +21,7 @@ from triggers.http.system.views import AnalyticsView, HealthView, LifecycleView,
 _HOURS = 24
 
 
-async def _registry(call: Call) -> tuple[Lifecycle, Mapping[str, int]]:
+async def _registry(call: Call) -> tuple[LifecycleTotals, Mapping[str, int]]:
     lifecycle, plan = await asyncio.gather(
         call.services.lifecycle_counts.read(call.workspace, call.services.clock(), _HOURS),
         call.services.plans.latest(call.workspace),

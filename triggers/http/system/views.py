@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
 
-from lifecycle.registry.counts import Lifecycle
+from lifecycle.registry.counts import LifecycleTotals
 from lifecycle.status.analytics import Analytics
 from lifecycle.status.checks import Status
 from lifecycle.status.rules import Health
@@ -127,7 +127,7 @@ class LifecycleView(View):
     drift: Mapping[str, int]
 
     @classmethod
-    def from_counts(cls, lifecycle: Lifecycle, drift: Mapping[str, int]) -> LifecycleView:
+    def from_counts(cls, lifecycle: LifecycleTotals, drift: Mapping[str, int]) -> LifecycleView:
         """Return the view of what was counted."""
         times = lifecycle.provisioned
         return cls(

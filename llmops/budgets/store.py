@@ -1,6 +1,6 @@
 """Budgets as they are declared.
 
-Table `budgets`, partition workspace: `limit!{scope}` a budget (`llmops.budgets.accounts` keeps the counters beside it);
+Table `budgets`, partition workspace: `limit!{scope}` a budget (`llmops.budgets.counters` keeps the counters beside it);
 partition `_workspaces`: `{workspace}`, every workspace that ever had a budget.
 """
 
@@ -21,7 +21,7 @@ _WORKSPACES = "_workspaces"
 _CHANGES_BEFORE_GIVING_UP = 5
 
 
-class Book:
+class BudgetStore:
     """Keeps budgets, and reads them once in a while for everybody in this process."""
 
     def __init__(self, tables: Tables, clock: Clock, trust_for: timedelta) -> None:
@@ -30,11 +30,11 @@ class Book:
         self._trust_for = trust_for
         self._known: dict[str, tuple[datetime, Sequence[Budget]]] = {}
 
-    async def of(self, workspace: str, *, anew: bool = False) -> Sequence[Budget]:
-        """Return the workspace's budgets as they were at most `trust_for` ago; with `anew`, as they are."""
+    async def of(self, workspace: str, *, refresh: bool = False) -> Sequence[Budget]:
+        """Return the workspace's budgets as they were at most `trust_for` ago; with `refresh`, as they are."""
         now = self._clock()
         known = self._known.get(workspace)
-        if anew or known is None or known[0] + self._trust_for <= now:
+        if refresh or known is None or known[0] + self._trust_for <= now:
             rows = every(self._tables, TABLE, Span.prefix(workspace, "limit!"))
             known = self._known[workspace] = (now, [_BUDGET.load(row.text("budget")) async for row in rows])
         return known[1]

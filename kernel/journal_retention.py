@@ -1,4 +1,4 @@
-"""Deleting what journals keep no longer: the oldest events of every lane, and what was kept to know them by."""
+"""Deleting what journals keep no longer: the oldest events of every shard, and what was kept to know them by."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 
-from kernel.journal import LANES_PARTITION, TABLE
+from kernel.journal import SHARDS_PARTITION, TABLE
 from kernel.tables import MAX_WRITES, Delete, Row, RowChanged, Span, Tables, every, first_rows
 
 
-async def lanes(tables: Tables) -> AsyncIterator[str]:
-    """Yield the partition of every lane there is."""
-    async for row in every(tables, TABLE, Span(LANES_PARTITION)):
+async def shards(tables: Tables) -> AsyncIterator[str]:
+    """Yield the partition of every shard there is."""
+    async for row in every(tables, TABLE, Span(SHARDS_PARTITION)):
         yield row.key
 
 
 async def trim(tables: Tables, partition: str, before: datetime) -> int:
-    """Delete the lane's appends up to the first one with an event that is not older, and return how many.
+    """Delete the shard's appends up to the first one with an event that is not older, and return how many.
 
-    An event that comes later under the key of one that was deleted is recorded anew.
+    An event that comes later under the key of one that was deleted is recorded again.
     """
     count = 0
     while True:

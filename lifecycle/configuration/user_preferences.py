@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from kernel.errors import EtagMismatch, NotFound
 from kernel.tables import Delete, Insert, Replace, Row, RowChanged, RowExists, Tables
-from lifecycle.configuration.items import TABLE
 from lifecycle.configuration.preferences import Preferences
+from lifecycle.configuration.store import TABLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class UserPreferences:
         return f'"{self.version}"'
 
 
-class Users:
+class UserPreferenceStore:
     """Keeps what users prefer."""
 
     def __init__(self, tables: Tables) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from llmops.budgets.rules import Amounts, Applied, Charged, Counter, Refusal
+from llmops.budgets.rules import Amounts, AppliedLimit, CostAttribution, Counter, Refusal
 from llmops.facts.model import Call
 
 
@@ -14,7 +14,7 @@ from llmops.facts.model import Call
 class Intent:
     """A model call that is to be made: who is charged, in which attempt at the run, and the call at its estimate."""
 
-    who: Charged
+    who: CostAttribution
     attempt: int
     call: Call
 
@@ -25,7 +25,7 @@ class Intent:
 
 
 @dataclass(frozen=True, slots=True)
-class Hold:
+class Reservation:
     """A reservation, as it is stored.
 
     Attributes:
@@ -47,12 +47,12 @@ class Hold:
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class ReservationRequest:
     """A reservation as it is asked for: the call at its estimate, what it may take, what it has to keep, until when."""
 
     intent: Intent
     need: Amounts
-    limits: Sequence[Applied]
+    limits: Sequence[AppliedLimit]
     until: datetime
 
     @property
@@ -62,17 +62,17 @@ class Ask:
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
+class Settlement:
     """A reservation that ends: what of it was spent."""
 
-    hold: Hold
+    hold: Reservation
     spent: Amounts
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ReservationResult:
     """What came of a change: the reservation, or why there is none; and the counters after it."""
 
-    hold: Hold | None
+    hold: Reservation | None
     refusals: Sequence[Refusal]
     counters: Mapping[str, Counter]

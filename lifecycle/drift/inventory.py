@@ -9,15 +9,15 @@ from dataclasses import replace
 
 from kernel.errors import AppError, InvalidInput
 from kernel.ids import workspace_name
-from lifecycle.drift.differences import Plan
-from lifecycle.drift.planner import Sight, plan_of
+from lifecycle.drift.plan import Plan
+from lifecycle.drift.planner import ProviderSnapshot, plan_of
 from lifecycle.registry.catalog import Agent, Catalog
-from lifecycle.registry.providers import Found, Providers, ProviderVersion
+from lifecycle.registry.providers import ProviderAgent, Providers, ProviderVersion
 
 _AT_ONCE = 8
 
 
-class Survey:
+class Inventory:
     """Compares the tables with the providers. Each look reads an inventory of each provider, and the agents."""
 
     def __init__(self, catalog: Catalog, providers: Providers, owner: str) -> None:
@@ -33,7 +33,7 @@ class Survey:
         """
         found, unseen = await self._found()
         # Read after the providers: a version that was made meanwhile is not taken for one that nobody knows.
-        agents = [agent async for agent in self._catalog.everyone(workspace)]
+        agents = [agent async for agent in self._catalog.all(workspace)]
         return await self._plan(workspace, agents, found.get(workspace, []), unseen)
 
     async def plans(self) -> AsyncIterator[tuple[str, Plan]]:
@@ -44,7 +44,7 @@ class Survey:
         """
         found, unseen = await self._found()
         agents: list[Agent] = []
-        async for agent in self._catalog.everyone():
+        async for agent in self._catalog.all():
             if agents and agents[0].workspace != agent.workspace:
                 name = agents[0].workspace
                 yield name, await self._plan(name, agents, found.pop(name, []), unseen)
@@ -57,14 +57,14 @@ class Survey:
             yield name, await self._plan(name, [], versions, unseen)
 
     async def _plan(
-        self, workspace: str, agents: Sequence[Agent], found: Sequence[Found], unseen: Mapping[str, str]
+        self, workspace: str, agents: Sequence[Agent], found: Sequence[ProviderAgent], unseen: Mapping[str, str]
     ) -> Plan:
-        sight = Sight(found, await self._confirmed(_unlisted(found, agents, unseen)), unseen)
+        sight = ProviderSnapshot(found, await self._confirmed(_unlisted(found, agents, unseen)), unseen)
         return plan_of(workspace, self._owner, agents, sight)
 
-    async def _found(self) -> tuple[dict[str, list[Found]], Mapping[str, str]]:
+    async def _found(self) -> tuple[dict[str, list[ProviderAgent]], Mapping[str, str]]:
         """Return what is at the providers by the workspace that it concerns, and the providers that are not there."""
-        found: defaultdict[str, list[Found]] = defaultdict(list)
+        found: defaultdict[str, list[ProviderAgent]] = defaultdict(list)
         unseen: dict[str, str] = {}
         for provider in self._providers:
             try:
@@ -81,8 +81,8 @@ class Survey:
                         found[workspace] += versions
         return found, unseen
 
-    async def _inventory(self, provider: str) -> Mapping[str, Sequence[Found]]:
-        agents: defaultdict[str, list[Found]] = defaultdict(list)
+    async def _inventory(self, provider: str) -> Mapping[str, Sequence[ProviderAgent]]:
+        agents: defaultdict[str, list[ProviderAgent]] = defaultdict(list)
         async for each in self._providers[provider].inventory(self._owner):
             agents[each.version.name].append(replace(each, version=replace(each.version, provider=provider)))
         return agents
@@ -99,7 +99,9 @@ class Survey:
         return frozenset((each.provider, each.id) for each, is_there in zip(versions, seen, strict=True) if is_there)
 
 
-def _unlisted(found: Sequence[Found], agents: Sequence[Agent], unseen: Mapping[str, str]) -> Sequence[ProviderVersion]:
+def _unlisted(
+    found: Sequence[ProviderAgent], agents: Sequence[Agent], unseen: Mapping[str, str]
+) -> Sequence[ProviderVersion]:
     """Return the versions that runs use and no inventory lists: gone, or at a provider that keeps no agents."""
     listed = {(each.version.provider, each.version.id) for each in found}
     current = [

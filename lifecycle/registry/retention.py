@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from lifecycle.registry.agents import AgentRecord, AgentState
+from lifecycle.registry.record import AgentRecord, AgentState
 
 IDLE, SURPLUS, UNVERIFIED = "agent", "versions", "verify"
-"""The kinds of `kernel.due.DueIndex` that the registry keeps."""
+"""The kinds of `kernel.due_index.DueIndex` that the registry keeps."""
 
 
 @dataclass(frozen=True, slots=True)
-class LookAfter:
+class RetentionPolicy:
     """How long an agent is left alone.
 
     Attributes:
@@ -29,7 +29,7 @@ class LookAfter:
     versions_kept: int
 
 
-def due_times(record: AgentRecord, look_after: LookAfter) -> Mapping[str, datetime | None]:
+def due_times(record: AgentRecord, look_after: RetentionPolicy) -> Mapping[str, datetime | None]:
     """Return when the agent is due for a look, by kind; None for never."""
     return {
         IDLE: record.prune_due(look_after.idle),
@@ -38,14 +38,14 @@ def due_times(record: AgentRecord, look_after: LookAfter) -> Mapping[str, dateti
     }
 
 
-def surplus_due(record: AgentRecord, look_after: LookAfter) -> datetime | None:
+def surplus_due(record: AgentRecord, look_after: RetentionPolicy) -> datetime | None:
     """Return when versions can be deleted that it has to spare; None while there are none."""
     if not record.surplus(look_after.versions_kept):
         return None
     return (record.superseded_since or record.since) + look_after.superseded
 
 
-def verify_due(record: AgentRecord, look_after: LookAfter) -> datetime | None:
+def verify_due(record: AgentRecord, look_after: RetentionPolicy) -> datetime | None:
     """Return when its version is to be verified; None while it has none that runs use."""
     if record.state is not AgentState.ACTIVE or record.version is None:
         return None

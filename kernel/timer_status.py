@@ -20,7 +20,7 @@ _RARELY = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Heartbeat:
+class TimerStatus:
     """What is known of a timer.
 
     Attributes:
@@ -47,8 +47,8 @@ class Heartbeat:
         return self.succeeded_at is not None and now > self.succeeded_at + (self.every or _RARELY) + _GRACE
 
 
-class Heartbeats:
-    """Keeps the heartbeats of timers."""
+class TimerStatusStore:
+    """Keeps the status of timers."""
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
@@ -64,15 +64,15 @@ class Heartbeats:
         """Note that the timer could not do its work."""
         await self._tables.commit(TABLE, [Upsert(Row(TABLE, timer + _FAILED, {"at": at, "failure": failure}))])
 
-    async def all(self) -> Sequence[Heartbeat]:
-        """Return the heartbeats of all timers that have run, by name."""
+    async def all(self) -> Sequence[TimerStatus]:
+        """Return the status of all timers that have run, by name."""
         rows = {row.key: row async for row in every(self._tables, TABLE, Span(TABLE))}
         return [_heartbeat(name, rows) for name in sorted({key.removesuffix(_FAILED) for key in rows})]
 
 
-def _heartbeat(timer: str, rows: Mapping[str, Row]) -> Heartbeat:
+def _heartbeat(timer: str, rows: Mapping[str, Row]) -> TimerStatus:
     succeeded, failed = rows.get(timer), rows.get(timer + _FAILED)
-    return Heartbeat(
+    return TimerStatus(
         timer,
         succeeded.moment("at") if succeeded else None,
         timedelta(seconds=seconds) if succeeded and (seconds := _seconds(succeeded)) else None,

@@ -24,7 +24,7 @@ _NEWEST_FIRST = 10**10
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class ConfigurationItem:
     """A named thing that agents are composed of.
 
     Attributes:
@@ -56,23 +56,25 @@ def unknown(ref: Ref) -> NotFound:
     return NotFound(f"There is no {ref.kind.value} {ref.name!r}.", code=f"{ref.kind.value}_not_found")
 
 
-class Items:
+class ConfigurationStore:
     """Reads and writes items."""
 
     def __init__(self, tables: Tables, clock: Clock) -> None:
         self._tables = tables
         self._clock = clock
 
-    async def find(self, workspace: str, ref: Ref) -> Item:
+    async def find(self, workspace: str, ref: Ref) -> ConfigurationItem:
         """Return the item, the app's own where the workspace has none; one without content where there is neither."""
         row = await self._tables.get(TABLE, workspace, _key(ref))
-        own = _item(ref, row) if row else Item(workspace, ref, None, 0, builtin=False, updated_at=None)
+        own = _item(ref, row) if row else ConfigurationItem(workspace, ref, None, 0, builtin=False, updated_at=None)
         builtin = preset(ref) if own.content is None else None
         if builtin is None:
             return own
-        return Item(workspace, ref, builtin, own.version, builtin=True, updated_at=None, row_etag=own.row_etag)
+        return ConfigurationItem(
+            workspace, ref, builtin, own.version, builtin=True, updated_at=None, row_etag=own.row_etag
+        )
 
-    async def get(self, workspace: str, ref: Ref) -> Item:
+    async def get(self, workspace: str, ref: Ref) -> ConfigurationItem:
         """Return the item.
 
         Raises:
@@ -85,10 +87,10 @@ class Items:
 
     async def list(
         self, workspace: str, kind: Kind, limit: int, after: str | None = None
-    ) -> tuple[Sequence[Item], str | None]:
+    ) -> tuple[Sequence[ConfigurationItem], str | None]:
         """Return up to `limit` items by name, and the name to continue after; None when these were the last."""
         start = after or ""
-        own: list[Item] = []
+        own: list[ConfigurationItem] = []
         gone: set[str] = set()
         while True:
             span = Span.prefix(workspace, f"{kind.value}!", after=f"{kind.value}!{start}" if start else None)
@@ -104,7 +106,9 @@ class Items:
         builtin = [
             await self.find(workspace, Ref(kind, name))
             if name in deleted
-            else Item(workspace, Ref(kind, name), preset(Ref(kind, name)), 0, builtin=True, updated_at=None)
+            else ConfigurationItem(
+                workspace, Ref(kind, name), preset(Ref(kind, name)), 0, builtin=True, updated_at=None
+            )
             for name in preset_names(kind)
             if name > (after or "") and name not in shadowed and (len(own) <= limit or name <= own[-1].ref.name)
         ]
@@ -113,7 +117,7 @@ class Items:
 
     async def versions(
         self, workspace: str, ref: Ref, limit: int, before: int | None = None
-    ) -> tuple[Sequence[Item], int | None]:
+    ) -> tuple[Sequence[ConfigurationItem], int | None]:
         """Return up to `limit` versions, newest first, and the version to continue before; None when these were all."""
         prefix = f"history!{_key(ref)}!"
         after = None if before is None else f"{prefix}{_NEWEST_FIRST - before:010d}"
@@ -121,7 +125,7 @@ class Items:
         found = [_item(ref, row) for row in rows]
         return found[:limit], found[limit - 1].version if len(found) > limit else None
 
-    async def write(self, current: Item, content: Content | None) -> Item | None:
+    async def write(self, current: ConfigurationItem, content: Content | None) -> ConfigurationItem | None:
         """Write the item's next version and return it, or None when somebody else changed it first.
 
         Args:
@@ -151,7 +155,9 @@ class Items:
             row = await self._tables.get(TABLE, current.workspace, _key(ref))
             ours = row is not None and _said(row) == _said(Row("", "", values))
             return _item(ref, row) if row and ours else None
-        return Item(current.workspace, ref, content, version, builtin=False, updated_at=now, row_etag=etags[0])
+        return ConfigurationItem(
+            current.workspace, ref, content, version, builtin=False, updated_at=now, row_etag=etags[0]
+        )
 
 
 def _said(row: Row) -> tuple[str, int, str]:
@@ -159,11 +165,11 @@ def _said(row: Row) -> tuple[str, int, str]:
     return row.text("content"), row.integer("version"), rfc3339(moment) if moment else ""
 
 
-def _item(ref: Ref, row: Row) -> Item:
+def _item(ref: Ref, row: Row) -> ConfigurationItem:
     text = row.text("content")
     content = CONTENT[ref.kind].model_validate_json(text) if text else None
     updated_at = row.moment("updated_at")
-    return Item(
+    return ConfigurationItem(
         row.partition, ref, content, row.integer("version"), builtin=False, updated_at=updated_at, row_etag=row.etag
     )
 

@@ -28,14 +28,14 @@ class DriftAction(StrEnum):
     """What applying a line does."""
 
     ENSURE = "ensure"  # make it as declared, or adopt what is there
-    RENEW = "renew"  # look at the provider anew, and make it again
+    RENEW = "renew"  # look at the provider again, and make it again
     SWEEP = "sweep"  # delete versions at the provider
     REMOVE = "remove"  # finish the deletion of the agent
     NONE = "none"  # nothing: it is not ours
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class PlanLine:
     """One difference.
 
     Attributes:
@@ -87,7 +87,7 @@ class Plan:
         unseen: Providers that could not be looked at, with the code of the reason; their agents are left out.
     """
 
-    lines: tuple[Line, ...]
+    lines: tuple[PlanLine, ...]
     unchanged: int
     unseen: Mapping[str, str] = field(default_factory=dict[str, str])
 

@@ -7,28 +7,44 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from kernel.clock import Clock
-from lifecycle.registry.agents import AgentRecord, same
-from lifecycle.registry.effects import Decision, Deprovision, Discard, Effect, Hold, Inspect, Provision, PutAway
-from lifecycle.registry.history import History
+from lifecycle.registry.agent_history import AgentHistory
+from lifecycle.registry.effects import (
+    Deactivate,
+    Decision,
+    Deprovision,
+    Discard,
+    Effect,
+    Inspect,
+    MakePinnedVersion,
+    Provision,
+)
 from lifecycle.registry.operations import Operation, Trim
-from lifecycle.registry.providers import Providers, ProviderVersion, Wanted
-from lifecycle.registry.rules import provision, put_away
-from lifecycle.registry.settling import deprovisioned, discarded, held, inspected, provisioned, stored_away
+from lifecycle.registry.providers import Providers, ProviderVersion, VersionRequest
+from lifecycle.registry.record import AgentRecord, same
+from lifecycle.registry.rules import deactivate, provision
+from lifecycle.registry.transitions import (
+    deactivated,
+    deprovisioned,
+    discarded,
+    inspected,
+    pinned_version_made,
+    provisioned,
+)
 from lifecycle.specs.spec import AgentSpec, fingerprint, provider_name
 
 log = logging.getLogger(__name__)
 
 
-class Performer:
+class ProviderEffects:
     """Has the effects of one registry. Each can be had again: what was done before is found done."""
 
-    def __init__(self, providers: Providers, history: History, *, owner: str, clock: Clock) -> None:
+    def __init__(self, providers: Providers, history: AgentHistory, *, owner: str, clock: Clock) -> None:
         self._providers = providers
         self._history = history
         self._owner = owner
         self._clock = clock
 
-    async def perform(self, record: AgentRecord, operation: Operation, effect: Effect) -> Decision:
+    async def execute(self, record: AgentRecord, operation: Operation, effect: Effect) -> Decision:
         """Have the effect and return the record after it, with the effect that is to follow.
 
         Raises:
@@ -39,17 +55,19 @@ class Performer:
                 version, adopted, strays = await self._had(record, spec)
                 ready = provisioned(record, operation, version, self._clock(), adopted=adopted)
                 return _then_discard(ready, strays)
-            case Hold(spec):
+            case MakePinnedVersion(spec):
                 version, adopted, strays = await self._had(record, spec)
-                return _then_discard(held(record, operation, version, self._clock(), adopted=adopted), strays)
+                return _then_discard(
+                    pinned_version_made(record, operation, version, self._clock(), adopted=adopted), strays
+                )
             case Inspect(version, spec):
                 return await self._inspected(record, operation, version, spec)
-            case PutAway(versions):
+            case Deactivate(versions):
                 off = await self._switched_off(record)
                 for version in versions:
                     await self._archive(record, version)
-                away = stored_away(record, operation, versions, self._clock(), off)
-                return put_away(away, operation, self._clock())
+                away = deactivated(record, operation, versions, self._clock(), off)
+                return deactivate(away, operation, self._clock())
             case Deprovision():
                 await self._deprovision(record, effect)
                 return Decision(deprovisioned(record, operation, effect.versions, self._clock()))
@@ -111,13 +129,13 @@ class Performer:
         await self._providers[version.provider].delete(version)
         _log(record, "agent.removed", version)
 
-    async def _copies(self, provider: str, wanted: Wanted) -> Sequence[ProviderVersion]:
+    async def _copies(self, provider: str, wanted: VersionRequest) -> Sequence[ProviderVersion]:
         """Return every version of ours of the wanted fingerprint, oldest first."""
         return [replace(copy, provider=provider) for copy in await self._providers[provider].find(wanted)]
 
-    def _wanted(self, record: AgentRecord, made_from: str, spec: AgentSpec) -> Wanted:
+    def _wanted(self, record: AgentRecord, made_from: str, spec: AgentSpec) -> VersionRequest:
         name = provider_name(record.workspace, record.name)
-        return Wanted(self._owner, record.workspace, record.name, name, made_from, spec)
+        return VersionRequest(self._owner, record.workspace, record.name, name, made_from, spec)
 
 
 def _strays(

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from kernel.clock import Clock
-from llmops.budgets.accounts import Accounts
-from llmops.budgets.book import Book
-from llmops.budgets.rules import ANY, Applied, Budget, Charged, Counter, Period, Unit, applying
+from llmops.budgets.counters import BudgetCounters
+from llmops.budgets.rules import ANY, AppliedLimit, Budget, CostAttribution, Counter, Period, Unit, applying
+from llmops.budgets.store import BudgetStore
 
 
 @dataclass(frozen=True, slots=True)
-class Position:
+class BudgetUsage:
     """A limit, and how much of it is used, in the unit's smallest part.
 
     Attributes:
@@ -23,7 +23,7 @@ class Position:
         limit: The most that may be spent.
         spent: What was spent.
         reserved: What is reserved for calls under way.
-        resets_at: When it starts anew; None for never.
+        resets_at: When it starts again; None for never.
     """
 
     scope: str
@@ -35,15 +35,17 @@ class Position:
     resets_at: datetime | None
 
 
-class Positions:
+class BudgetUsageReader:
     """Reads counters beside their limits."""
 
-    def __init__(self, book: Book, accounts: Accounts, clock: Clock) -> None:
+    def __init__(self, book: BudgetStore, accounts: BudgetCounters, clock: Clock) -> None:
         self._book = book
         self._accounts = accounts
         self._clock = clock
 
-    async def list(self, workspace: str, limit: int, after: str | None = None) -> tuple[Sequence[Position], str | None]:
+    async def list(
+        self, workspace: str, limit: int, after: str | None = None
+    ) -> tuple[Sequence[BudgetUsage], str | None]:
         """Return the positions of up to `limit` budgets by scope, and the scope to continue after; None at the end.
 
         Limits that have a counter for each run, session, agent or user are not among them: ask for one's own (`of`).
@@ -52,33 +54,33 @@ class Positions:
         found = [applied for budget, _ in budgets for applied in self._shared(workspace, budget)]
         return await self._read(workspace, found), further
 
-    async def of(self, who: Charged) -> Sequence[Position]:
+    async def of(self, who: CostAttribution) -> Sequence[BudgetUsage]:
         """Return the positions of all limits that apply to one agent, user, session or run."""
-        budgets = await self._book.of(who.workspace, anew=True)
+        budgets = await self._book.of(who.workspace, refresh=True)
         found = [each for each in applying(budgets, who, self._clock()) if _named(each, who)]
         return await self._read(who.workspace, found)
 
-    def _shared(self, workspace: str, budget: Budget) -> Sequence[Applied]:
+    def _shared(self, workspace: str, budget: Budget) -> Sequence[AppliedLimit]:
         scope = budget.scope
         if scope.subject == ANY:
             return ()
         names = {scope.kind: scope.subject}
-        who = Charged(
+        who = CostAttribution(
             workspace, names.get("agent", ""), names.get("session", ""), names.get("run", ""), names.get("user", "")
         )
         return [each for each in applying([budget], who, self._clock()) if _named(each, who)]
 
-    async def _read(self, workspace: str, applied: Sequence[Applied]) -> Sequence[Position]:
+    async def _read(self, workspace: str, applied: Sequence[AppliedLimit]) -> Sequence[BudgetUsage]:
         counters = await self._accounts.counters(workspace, list({each.counter: None for each in applied}))
         return [_position(each, counters[each.counter]) for each in applied]
 
 
-def _named(each: Applied, who: Charged) -> bool:
+def _named(each: AppliedLimit, who: CostAttribution) -> bool:
     """Return whether the limit's counter is known: those of a run or session are, where it is named."""
     return not each.counter.endswith(":") and (who.run_id != "" or not each.counter.startswith("run:"))
 
 
-def _position(each: Applied, counter: Counter) -> Position:
+def _position(each: AppliedLimit, counter: Counter) -> BudgetUsage:
     unit = each.limit.unit
     spent, reserved = counter.spent.of(unit), counter.reserved.of(unit)
-    return Position(each.scope, unit, each.limit.period, each.limit.amount, spent, reserved, each.resets_at)
+    return BudgetUsage(each.scope, unit, each.limit.period, each.limit.amount, spent, reserved, each.resets_at)

@@ -14,7 +14,7 @@ from llmops.notifications.notification import Notification
 
 if TYPE_CHECKING:
     from kernel.journal import Journal
-    from llmops.budgets.rules import Applied, BudgetBlocked, Charged, Counter
+    from llmops.budgets.rules import AppliedLimit, BudgetBlocked, CostAttribution, Counter
     from llmops.notifications.outbox import Outbox
 
 log = logging.getLogger(__name__)
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 _TOLD_AT_MOST = 10_000
 
 
-class BudgetNews:
+class BudgetEvents:
     """Tells each thing once: the same news has the same key, so that whoever tells it again changes nothing."""
 
     def __init__(self, journal: Journal, outbox: Outbox) -> None:
@@ -31,7 +31,7 @@ class BudgetNews:
         self._told: set[str] = set()
 
     async def thresholds(
-        self, workspace: str, limits: Sequence[Applied], counters: Mapping[str, Counter], now: datetime
+        self, workspace: str, limits: Sequence[AppliedLimit], counters: Mapping[str, Counter], now: datetime
     ) -> None:
         """Tell of every soft threshold that what was spent has reached, once per period and amount of the limit."""
         for each in limits:
@@ -40,7 +40,7 @@ class BudgetNews:
                 if soft <= reached:
                     await self._threshold(workspace, each, soft, counters[each.counter], now)
 
-    async def blocked(self, who: Charged, attempt: int, error: BudgetBlocked, now: datetime) -> None:
+    async def blocked(self, who: CostAttribution, attempt: int, error: BudgetBlocked, now: datetime) -> None:
         """Tell that a run waits."""
         data = {"run_id": who.run_id, "session_id": who.session_id, "agent": who.agent, "code": error.code}
         # The session leads to the user for as long as it is there; what is told stays, and names nobody.
@@ -59,7 +59,9 @@ class BudgetNews:
         )
         await self._tell(notification, data | scopes | {"detail": detail})
 
-    async def degraded(self, who: Charged, step: str, percent_spent: int, model: str | None, now: datetime) -> None:
+    async def degraded(
+        self, who: CostAttribution, step: str, percent_spent: int, model: str | None, now: datetime
+    ) -> None:
         """Tell that a run went down a step of its agent's ladder."""
         data = {"run_id": who.run_id, "agent": who.agent, "step": step, "percent": percent_spent, "model": model}
         notification = Notification(
@@ -74,7 +76,7 @@ class BudgetNews:
         )
         await self._tell(notification, data)
 
-    async def _threshold(self, workspace: str, each: Applied, soft: int, counter: Counter, now: datetime) -> None:
+    async def _threshold(self, workspace: str, each: AppliedLimit, soft: int, counter: Counter, now: datetime) -> None:
         unit, period = each.limit.unit, each.limit.period
         spent, limit = shown(unit, counter.spent.of(unit)), shown(unit, each.limit.amount)
         ident = f"budget.threshold/{each.scope}/{each.counter}/{unit}/{each.limit.amount}/{soft}"
@@ -119,5 +121,5 @@ def _nameless(scope: str) -> str:
     return "user" if scope.startswith("user:") else scope
 
 
-def _without(who: Charged, text: str) -> str:
+def _without(who: CostAttribution, text: str) -> str:
     return text.replace(f"user:{who.user_id}", "user") if who.user_id else text

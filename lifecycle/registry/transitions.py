@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from lifecycle.registry.agents import AgentRecord, AgentState, Failure, Intent, same
-from lifecycle.registry.effects import Deprovision, Discard, Effect, Hold, Inspect, Provision, PutAway
-from lifecycle.registry.health import answered, seen_intact, troubled
+from lifecycle.registry.audit import AuditEntry, AuditStep
+from lifecycle.registry.effects import Deactivate, Deprovision, Discard, Effect, Inspect, MakePinnedVersion, Provision
+from lifecycle.registry.health import answered, degraded, seen_intact
 from lifecycle.registry.operations import Operation
 from lifecycle.registry.providers import ProviderVersion
-from lifecycle.registry.trail import Line, Step
+from lifecycle.registry.record import AgentRecord, AgentState, Failure, Intent, same
 
 REMEMBERED_OPERATIONS = 128
 """How many operation ids a record remembers; a duplicate that comes later is caught by revisions and states."""
@@ -42,15 +42,19 @@ def provisioned(
         health=seen_intact(now),
     )
     if not (adopted and known):
-        ready = noted(ready, Step.ADOPTED if adopted else Step.CREATED, now, operation, version=version.version)
+        ready = audited(
+            ready, AuditStep.ADOPTED if adopted else AuditStep.CREATED, now, operation, version=version.version
+        )
     if replaced is not None:
-        ready = noted(ready, Step.SUPERSEDED, now, operation, version=replaced.version)
+        ready = audited(ready, AuditStep.SUPERSEDED, now, operation, version=replaced.version)
     if back:
-        ready = noted(ready, Step.RESTORED, now, operation, version=version.version, by=getattr(operation, "by", ""))
+        ready = audited(
+            ready, AuditStep.RESTORED, now, operation, version=version.version, by=getattr(operation, "by", "")
+        )
     return enter(ready, AgentState.ACTIVE, now)
 
 
-def held(
+def pinned_version_made(
     record: AgentRecord, operation: Operation, version: ProviderVersion, now: datetime, *, adopted: bool
 ) -> AgentRecord:
     """Return the record after the provider has a version that a session is pinned to."""
@@ -71,7 +75,7 @@ def held(
         off=tuple(provider for provider in record.off if provider != version.provider),
         health=answered(record.health, now),
     )
-    return has if known else noted(has, Step.KEPT, now, operation, version=version.version)
+    return has if known else audited(has, AuditStep.KEPT, now, operation, version=version.version)
 
 
 def inspected(
@@ -81,19 +85,19 @@ def inspected(
     if intact:
         return replace(record, health=seen_intact(now))
     gone = replace(record, version=None, made_from="", health=answered(None, now))
-    gone = noted(gone, Step.GONE, now, operation, version=version.version)
+    gone = audited(gone, AuditStep.GONE, now, operation, version=version.version)
     return enter(gone, AgentState.REGISTERED, now)
 
 
-def stored_away(
+def deactivated(
     record: AgentRecord, operation: Operation, versions: Sequence[ProviderVersion], now: datetime, off: Sequence[str]
 ) -> AgentRecord:
     """Return the record after the agent was switched off at these providers and the versions were archived."""
     away = replace(record, put_away=True, off=tuple(off), health=answered(record.health, now))
     for provider in off:
-        away = noted(away, Step.PROVIDER_OFF, now, operation, why=provider)
+        away = audited(away, AuditStep.PROVIDER_OFF, now, operation, why=provider)
     for version in versions:
-        away = noted(away, Step.ARCHIVED, now, operation, version=version.version)
+        away = audited(away, AuditStep.ARCHIVED, now, operation, version=version.version)
     return away
 
 
@@ -103,7 +107,7 @@ def deprovisioned(
     """Return the record after everything of it was deleted at the provider."""
     none_left = replace(record, superseded=(), intents=(), off=(), health=answered(record.health, now))
     for version in versions:
-        none_left = noted(none_left, Step.REMOVED, now, operation, version=version.version)
+        none_left = audited(none_left, AuditStep.REMOVED, now, operation, version=version.version)
     return none_left
 
 
@@ -114,7 +118,7 @@ def discarded(
     left = tuple(old for old in record.superseded if not any(same(old, version) for version in versions))
     without = replace(record, superseded=left, health=answered(record.health, now))
     for version in versions:
-        without = noted(without, Step.REMOVED, now, operation, version=version.version, why=why)
+        without = audited(without, AuditStep.REMOVED, now, operation, version=version.version, why=why)
     return without
 
 
@@ -124,30 +128,30 @@ def failed(record: AgentRecord, operation: Operation, effect: Effect, failure: F
     Only a failed provisioning makes an agent FAILED; what was refused was not made, what may pass may have been. A
     failed deletion keeps the versions as superseded, for the next prune to try again; a failed look changes nothing.
     """
-    record = replace(record, health=troubled(record.health, failure.code, now))
-    if isinstance(effect, Provision | Hold):
+    record = replace(record, health=degraded(record.health, failure.code, now))
+    if isinstance(effect, Provision | MakePinnedVersion):
         record = replace(record, intents=record.intents if failure.retriable else record.intents[:-1])
     if isinstance(effect, Provision):
         record = enter(replace(record, failure=failure), AgentState.FAILED, now)
-    if isinstance(effect, Hold):
+    if isinstance(effect, MakePinnedVersion):
         record = replace(record, keep_failure=failure)
-    return remember(noted(record, failure_step(effect), now, operation, why=failure.code), operation)
+    return remember(audited(record, failure_step(effect), now, operation, why=failure.code), operation)
 
 
-def failure_step(effect: Effect) -> Step:
+def failure_step(effect: Effect) -> AuditStep:
     """Return what the trail and the log call a failure of the effect."""
     match effect:
-        case Provision() | Hold():
-            return Step.CREATE_FAILED
-        case PutAway() | Deprovision() | Discard():
-            return Step.DELETE_FAILED
+        case Provision() | MakePinnedVersion():
+            return AuditStep.CREATE_FAILED
+        case Deactivate() | Deprovision() | Discard():
+            return AuditStep.DELETE_FAILED
         case Inspect():
-            return Step.VERIFY_FAILED
+            return AuditStep.VERIFY_FAILED
 
 
-def noted(
+def audited(
     record: AgentRecord,
-    step: Step,
+    step: AuditStep,
     now: datetime,
     operation: Operation,
     *,
@@ -159,7 +163,7 @@ def noted(
     # Steps of one moment are told in the order they were noted: the newest first.
     place = 99 - len(record.untold)
     named = hashlib.sha256(f"{operation.operation_id}/{step}/{version}".encode()).hexdigest()[:16]
-    return replace(record, untold=(*record.untold, Line(f"{place:02d}{named}", now, step, version, by, why)))
+    return replace(record, untold=(*record.untold, AuditEntry(f"{place:02d}{named}", now, step, version, by, why)))
 
 
 def enter(record: AgentRecord, state: AgentState, now: datetime) -> AgentRecord:

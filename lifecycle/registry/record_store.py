@@ -6,8 +6,8 @@ from datetime import datetime
 
 from kernel.codec import JsonCodec
 from kernel.tables import Insert, Replace, Row, Tables, Write
-from lifecycle.registry.agents import AgentRecord
 from lifecycle.registry.counts import LifecycleCounts, change, change_row
+from lifecycle.registry.record import AgentRecord
 
 TABLE = "agents"
 SUFFIX = "!record"

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from lifecycle.registry.audit import AuditEntry
 from lifecycle.registry.health import Health
 from lifecycle.registry.providers import ProviderVersion
-from lifecycle.registry.trail import Line
 from lifecycle.specs.spec import AgentSpec, fingerprint
 
 LONGEST_PAUSE = timedelta(seconds=30)
@@ -111,7 +111,7 @@ class AgentRecord:
     put_away: bool = False
     delete_after: datetime | None = None
     health: Health | None = None
-    untold: tuple[Line, ...] = ()
+    untold: tuple[AuditEntry, ...] = ()
     applied: tuple[str, ...] = ()
 
     @property
@@ -165,7 +165,7 @@ class AgentRecord:
             return None
         if self.retired:
             return self.since
-        if self.spec is not None and kept(self.spec):
+        if self.spec is not None and retained(self.spec):
             return None
         return max(self.since, self.last_used) if self.last_used else self.since
 
@@ -187,11 +187,11 @@ def same(one: ProviderVersion, other: ProviderVersion) -> bool:
     return (one.provider, one.id) == (other.provider, other.id)
 
 
-def kept(spec: AgentSpec) -> bool:
+def retained(spec: AgentSpec) -> bool:
     """Return whether its owner wants the agent kept however long it is unused: pinned, or labelled `keep: "true"`."""
     return spec.pinned or spec.labels.get("keep", "").lower() == "true"
 
 
-def blank(workspace: str, name: str, now: datetime) -> AgentRecord:
+def new_record(workspace: str, name: str, now: datetime) -> AgentRecord:
     """Return the record of an agent nobody has declared yet."""
     return AgentRecord(workspace, name, AgentState.REGISTERED, now)

@@ -60,16 +60,16 @@ class Sums(Generic[A]):
     new: str = NEW
 
 
-async def fold(tables: Tables, sums: Sums[A], partition: str) -> int:
+async def aggregate(tables: Tables, sums: Sums[A], partition: str) -> int:
     """Add all new rows of the partition to its sums and return how many there were.
 
     A sum is read once, however many rows are added to it, as long as there are not too many others: what is kept in
     memory is bounded.
     """
-    return await _Fold(tables, sums, partition).all()
+    return await _Aggregation(tables, sums, partition).all()
 
 
-class _Fold(Generic[A]):
+class _Aggregation(Generic[A]):
     def __init__(self, tables: Tables, sums: Sums[A], partition: str) -> None:
         self._tables = tables
         self._sums = sums

@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 
 
-class Step(StrEnum):
+class AuditStep(StrEnum):
     """What can happen to an agent."""
 
     DECLARED = "declared"  # its spec was declared, for the first time or another one
@@ -31,7 +31,7 @@ class Step(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class AuditEntry:
     """One step.
 
     Attributes:
@@ -45,7 +45,7 @@ class Line:
 
     id: str
     at: datetime
-    step: Step
+    step: AuditStep
     version: str = ""
     by: str = ""
     why: str = ""

@@ -36,7 +36,7 @@ CallNext = Callable[[], Awaitable[None]]
 _TOO_LONG = "the run has grown too long to wait for an approval"
 
 
-class Holding:
+class PendingToolCalls:
     """Holds the tool calls of one attempt.
 
     Attributes:

@@ -7,14 +7,14 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
-from lifecycle.conversations.store import Conversations
+from lifecycle.conversations.store import ConversationStore
 
 _LOOK_EVERY_S = 0.1
 _AT_ONCE = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class Delta:
     """A piece of an answer while it is written; the text of an attempt is void once there is a piece of a later one.
 
     Attributes:
@@ -28,9 +28,9 @@ class Piece:
     text: str
 
 
-async def pieces(
-    conversations: Conversations, workspace: str, session_id: str, run_id: str, first: int, work: asyncio.Task[Any]
-) -> AsyncIterator[Piece]:
+async def deltas(
+    conversations: ConversationStore, workspace: str, session_id: str, run_id: str, first: int, work: asyncio.Task[Any]
+) -> AsyncIterator[Delta]:
     """Yield the run's text until the work at it has ended and everything was told.
 
     Args:
@@ -47,7 +47,7 @@ async def pieces(
         for number, event in found:
             first = number + 1
             if event.name == "run.delta" and event.data["run_id"] == run_id:
-                yield Piece(event.data["attempt"], event.data["offset"], event.data["text"])
+                yield Delta(event.data["attempt"], event.data["offset"], event.data["text"])
         if ended and not found:
             return
         await asyncio.wait([work], timeout=_LOOK_EVERY_S)

@@ -16,26 +16,26 @@ COUNTERS_KEPT_FOR = timedelta(days=90)
 
 
 @dataclass(frozen=True, slots=True)
-class Tended:
+class MaintenanceResult:
     """What one round did: reservations freed, counters forgotten."""
 
     freed: int
     forgotten: int
 
 
-class Tending:
+class BudgetMaintenance:
     """Looks after the reservations and counters of all workspaces."""
 
-    def __init__(self, treasury: BudgetService) -> None:
-        self._treasury = treasury
+    def __init__(self, budget_service: BudgetService) -> None:
+        self._budget_service = budget_service
 
-    async def tend(self) -> Tended:
+    async def run(self) -> MaintenanceResult:
         """Do one round; once an hour, in a round of its first minute, counters and older days are looked through.
 
         What it reads else is what is under way: the calls begun and not settled, and reservations. One workspace that
         is too busy holds up no other.
         """
-        parts = self._treasury
+        parts = self._budget_service
         now = parts.clock()
         thorough = now.minute == 0
         freed = forgotten = 0
@@ -46,4 +46,4 @@ class Tending:
                     forgotten += await parts.accounts.forget(workspace, now - COUNTERS_KEPT_FOR)
             except Unavailable as error:
                 log.warning("budgets of %s not tended: %s", workspace, error.code, extra={"event": "budgets.untended"})
-        return Tended(freed, forgotten)
+        return MaintenanceResult(freed, forgotten)

@@ -16,8 +16,8 @@ from typing import Any
 from kernel.codec import JsonCodec, readable
 from kernel.ids import newest_first
 from kernel.tables import Delete, Row, RowChanged, Span, Tables, Upsert, Write, first_rows
+from lifecycle.registry.audit import AuditEntry
 from lifecycle.registry.providers import ProviderVersion
-from lifecycle.registry.trail import Line
 from lifecycle.specs.spec import AgentSpec
 
 TABLE = "agenthistory"
@@ -26,12 +26,12 @@ DECLARATIONS_KEPT = 50
 ARCHIVED_KEPT = 50
 """How many definitions of deleted versions of an agent are kept."""
 _NEWEST = 10**10 - 1
-_LINE = JsonCodec(Line)
+_LINE = JsonCodec(AuditEntry)
 _VERSION = JsonCodec(ProviderVersion)
 
 
 @dataclass(frozen=True, slots=True)
-class Earlier:
+class EarlierDeclaration:
     """An earlier declaration of an agent: its number, what was declared, and when."""
 
     revision: int
@@ -40,40 +40,40 @@ class Earlier:
 
 
 @dataclass(frozen=True, slots=True)
-class Archived:
+class ArchivedVersion:
     """A deleted version, and what the provider held of it; None where the provider keeps no definitions."""
 
     version: ProviderVersion
     definition: Mapping[str, Any] | None
 
 
-_EARLIER = JsonCodec(Earlier)
+_EARLIER = JsonCodec(EarlierDeclaration)
 
 
-class History:
-    """Keeps and finds what was. Writing the same again changes nothing, so whoever dies at it can begin anew."""
+class AgentHistory:
+    """Keeps and finds what was. Writing the same again changes nothing, so whoever dies at it can begin again."""
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
 
-    async def tell(self, workspace: str, name: str, lines: Sequence[Line]) -> None:
+    async def record(self, workspace: str, name: str, lines: Sequence[AuditEntry]) -> None:
         """Add lines to the agent's trail."""
         await self._put(workspace, name, [(line_key(line), {"line": _LINE.dump(line)}) for line in lines])
 
-    async def trail(self, workspace: str, name: str, limit: int, after: str | None = None) -> Sequence[Line]:
+    async def audit(self, workspace: str, name: str, limit: int, after: str | None = None) -> Sequence[AuditEntry]:
         """Return up to `limit` lines of the trail, newest first, from just after the key `after` on."""
         span = Span.prefix(f"{workspace}!{name}", "audit!", after=f"audit!{after}" if after else None)
         rows = await first_rows(self._tables, TABLE, span, limit)
         return list(readable(rows, lambda row: _LINE.load(row.text("line")), "line of an agent's trail"))
 
-    async def declared(self, workspace: str, name: str, earlier: Earlier, line: Line) -> None:
+    async def declared(self, workspace: str, name: str, earlier: EarlierDeclaration, line: AuditEntry) -> None:
         """Keep a declaration that another one is about to replace, with its line of the trail; forget the oldest."""
         declared = (f"declared!{_NEWEST - earlier.revision:010d}", {"declared": _EARLIER.dump(earlier)})
         await self._put(workspace, name, [declared, (line_key(line), {"line": _LINE.dump(line)})])
         if (outdated := earlier.revision - DECLARATIONS_KEPT) > 0:
             await self._drop(workspace, name, f"declared!{_NEWEST - outdated:010d}")
 
-    async def declarations(self, workspace: str, name: str) -> Sequence[Earlier]:
+    async def declarations(self, workspace: str, name: str) -> Sequence[EarlierDeclaration]:
         """Return the declarations before the current one, newest first."""
         rows = await self._rows(workspace, name, "declared!", DECLARATIONS_KEPT)
         return list(readable(rows, lambda row: _EARLIER.load(row.text("declared")), "earlier declaration"))
@@ -88,7 +88,7 @@ class History:
         for row in (await self._rows(workspace, name, "archive!", ARCHIVED_KEPT + 10))[ARCHIVED_KEPT:]:
             await self._drop(workspace, name, row.key)
 
-    async def archived(self, workspace: str, name: str) -> Sequence[Archived]:
+    async def archived(self, workspace: str, name: str) -> Sequence[ArchivedVersion]:
         """Return the archived versions, the newest first."""
         rows = await self._rows(workspace, name, "archive!", ARCHIVED_KEPT)
         return list(readable(rows, _archived, "archived version"))
@@ -107,10 +107,10 @@ class History:
             await self._tables.commit(TABLE, [Delete(f"{workspace}!{name}", key)])
 
 
-def line_key(line: Line) -> str:
+def line_key(line: AuditEntry) -> str:
     """Return the row key of a line: its position in the trail behind `audit!`."""
     return f"audit!{newest_first(line.at, line.id)}"
 
 
-def _archived(row: Row) -> Archived:
-    return Archived(_VERSION.load(row.text("version")), json.loads(row.text("definition")))
+def _archived(row: Row) -> ArchivedVersion:
+    return ArchivedVersion(_VERSION.load(row.text("version")), json.loads(row.text("definition")))

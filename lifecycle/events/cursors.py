@@ -1,4 +1,4 @@
-"""Where a reader of a stream is: of each lane the number of the next event, and how that travels as Last-Event-ID."""
+"""Where a reader of a stream is: of each shard the number of the next event, and how that travels as Last-Event-ID."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from collections.abc import Iterator, Sequence
 from kernel.errors import InvalidInput
 
 Position = tuple[int, ...]
-"""Of every lane the number of the next event to read."""
+"""Of every shard the number of the next event to read."""
 
 _TAG_BYTES = 4
 _MOST = 1 << 53
 
 
-def advanced(position: Position, lane: int, number: int) -> Position:
-    """Return the position after the lane's event of that number."""
-    return (*position[:lane], number + 1, *position[lane + 1 :])
+def advanced(position: Position, shard: int, number: int) -> Position:
+    """Return the position after the shard's event of that number."""
+    return (*position[:shard], number + 1, *position[shard + 1 :])
 
 
 def session_id_of(position: Position) -> str:
@@ -42,7 +42,7 @@ def workspace_id_of(workspace: str, position: Position) -> str:
     return base64.urlsafe_b64encode(_tag(workspace, numbers) + numbers).decode().rstrip("=")
 
 
-def workspace_position(workspace: str, text: str, lanes: int) -> Position:
+def workspace_position(workspace: str, text: str, shards: int) -> Position:
     """Return the position that a workspace's Last-Event-ID says.
 
     Raises:
@@ -53,7 +53,7 @@ def workspace_position(workspace: str, text: str, lanes: int) -> Position:
         position = tuple(_unpacked(content[_TAG_BYTES:]))
     except ValueError:
         raise unknown() from None
-    if len(position) != lanes or workspace_id_of(workspace, position) != text:
+    if len(position) != shards or workspace_id_of(workspace, position) != text:
         raise unknown()
     return position
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Moments:
+class ScoreDistribution:
     """Count, sum and sum of squares of whole numbers."""
 
     count: int = 0
@@ -15,17 +15,17 @@ class Moments:
     squares: int = 0
 
     @staticmethod
-    def of(value: int) -> Moments:
+    def of(value: int) -> ScoreDistribution:
         """Return the moments of one value."""
-        return Moments(1, value, value * value)
+        return ScoreDistribution(1, value, value * value)
 
-    def __add__(self, other: Moments) -> Moments:
+    def __add__(self, other: ScoreDistribution) -> ScoreDistribution:
         """Return the moments of both together."""
-        return Moments(self.count + other.count, self.total + other.total, self.squares + other.squares)
+        return ScoreDistribution(self.count + other.count, self.total + other.total, self.squares + other.squares)
 
-    def __neg__(self) -> Moments:
+    def __neg__(self) -> ScoreDistribution:
         """Return what takes these away when it is added."""
-        return Moments(-self.count, -self.total, -self.squares)
+        return ScoreDistribution(-self.count, -self.total, -self.squares)
 
     @property
     def mean(self) -> float | None:
@@ -40,7 +40,7 @@ class Moments:
         return max(0.0, (self.squares - self.total * self.total / self.count) / (self.count - 1))
 
 
-def probability_equal(first: Moments, second: Moments) -> float | None:
+def probability_equal(first: ScoreDistribution, second: ScoreDistribution) -> float | None:
     """Return the two-sided p-value of Welch's test for the means being equal, in its normal approximation.
 
     Welch, "The generalization of Student's problem", Biometrika 34 (1947). None below two values on a side. With 30 or

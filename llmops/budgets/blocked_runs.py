@@ -14,24 +14,24 @@ from typing import TYPE_CHECKING
 
 from kernel.codec import JsonCodec, all_readable
 from kernel.tables import Delete, Row, RowChanged, Span, Upsert, every
-from llmops.budgets.book import TABLE
 from llmops.budgets.call_budget import UNPRICED
-from llmops.budgets.rules import Amounts, Charged, applying, granted, percent
+from llmops.budgets.rules import Amounts, CostAttribution, applying, granted, percent
+from llmops.budgets.store import TABLE
 from llmops.spend.usage import Usage
 
 if TYPE_CHECKING:
     from kernel.clock import Clock
     from kernel.tables import Tables
-    from llmops.budgets.accounts import Accounts
-    from llmops.budgets.book import Book
-    from llmops.spend.rates import RateBook
+    from llmops.budgets.counters import BudgetCounters
+    from llmops.budgets.store import BudgetStore
+    from llmops.spend.rates import RateStore
 
 APPROVAL = "budget_approval_needed"
 """Why a run waits whose agent's ladder asks for approval."""
 
 
 @dataclass(frozen=True, slots=True)
-class Wait:
+class BudgetWait:
     """A run that waits for a budget.
 
     Attributes:
@@ -43,7 +43,7 @@ class Wait:
         since: Since when; set when it is entered.
     """
 
-    who: Charged
+    who: CostAttribution
     code: str
     need: Amounts
     model: str
@@ -51,27 +51,29 @@ class Wait:
     since: datetime | None = None
 
 
-_WAIT = JsonCodec(Wait)
+_WAIT = JsonCodec(BudgetWait)
 
 
-class Waits:
+class BudgetWaits:
     """Keeps the index of waiting runs, and says which can go on."""
 
-    def __init__(self, tables: Tables, book: Book, accounts: Accounts, rates: RateBook, clock: Clock) -> None:
+    def __init__(
+        self, tables: Tables, book: BudgetStore, accounts: BudgetCounters, rates: RateStore, clock: Clock
+    ) -> None:
         self._tables = tables
         self._book = book
         self._accounts = accounts
         self._rates = rates
         self._clock = clock
 
-    async def enter(self, wait: Wait) -> None:
+    async def enter(self, wait: BudgetWait) -> None:
         """Enter the run; entering it again replaces why it waits."""
         entered = _WAIT.dump(replace(wait, since=self._clock()))
         await self._tables.commit(
             TABLE, [Upsert(Row(wait.who.workspace, f"wait!{wait.who.run_id}", {"wait": entered}))]
         )
 
-    async def drop(self, wait: Wait, etag: str) -> None:
+    async def drop(self, wait: BudgetWait, etag: str) -> None:
         """Remove the run, unless it was entered again since the ETag was read."""
         try:
             await self._tables.commit(TABLE, [Delete(wait.who.workspace, f"wait!{wait.who.run_id}", etag)])
@@ -83,7 +85,7 @@ class Waits:
         with suppress(RowChanged):
             await self._tables.commit(TABLE, [Delete(workspace, f"wait!{run_id}")])
 
-    async def every(self, workspace: str) -> AsyncIterator[tuple[Wait, str]]:
+    async def every(self, workspace: str) -> AsyncIterator[tuple[BudgetWait, str]]:
         """Yield the workspace's runs that wait, with their ETags."""
         rows = every(self._tables, TABLE, Span.prefix(workspace, "wait!"))
         async for wait in all_readable(rows, lambda row: (_WAIT.load(row.text("wait")), row.etag), "waiting run"):
@@ -98,10 +100,10 @@ class Waits:
         async for workspace in self._book.workspaces():
             yield workspace
 
-    async def over(self, wait: Wait) -> bool:
+    async def over(self, wait: BudgetWait) -> bool:
         """Return whether what the run waits for has come to pass: there is room, or the model has a price."""
         now, workspace = self._clock(), wait.who.workspace
-        limits = applying(await self._book.of(workspace, anew=True), wait.who, now)
+        limits = applying(await self._book.of(workspace, refresh=True), wait.who, now)
         counters = await self._accounts.counters(workspace, list({each.counter for each in limits}))
         if wait.below is not None and max((percent(each, counters) for each in limits), default=0) >= wait.below:
             return False

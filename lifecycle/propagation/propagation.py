@@ -15,17 +15,17 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from kernel.clock import rfc3339
-from kernel.due import Entry
+from kernel.due_index import Entry
 from kernel.errors import InvalidInput
 from kernel.ids import new_id
 from lifecycle.configuration.dependents import Dependent, DependentKind
 from lifecycle.configuration.kinds import Kind, Ref
 from lifecycle.configuration.layers import AgentConfig
-from lifecycle.registry.agents import AgentState
+from lifecycle.registry.record import AgentState
 
 if TYPE_CHECKING:
     from kernel.clock import Clock
-    from kernel.due import DueIndex
+    from kernel.due_index import DueIndex
     from lifecycle.configuration.composing import Composer
     from lifecycle.configuration.dependents import Dependents
     from lifecycle.configuration.sources import Resolved, Sources
@@ -48,7 +48,7 @@ _MADE, _FOLLOWED = "made", "followed"  # what is noted of a change: that it is a
 
 
 @dataclass(frozen=True, slots=True)
-class Followed:
+class Propagated:
     """How many agents were looked at, how many changed, how many could not follow, and whether these were all."""
 
     looked: int = 0
@@ -56,8 +56,8 @@ class Followed:
     refused: int = 0
     complete: bool = True
 
-    def __add__(self, other: Followed) -> Followed:
-        return Followed(
+    def __add__(self, other: Propagated) -> Propagated:
+        return Propagated(
             self.looked + other.looked,
             self.changed + other.changed,
             self.refused + other.refused,
@@ -65,7 +65,7 @@ class Followed:
         )
 
 
-class Following:
+class Propagation:
     """Has agents follow what they are composed of."""
 
     def __init__(
@@ -88,22 +88,22 @@ class Following:
         """Note that a change is about to be made, so that it is followed whatever happens to this process."""
         return await self._noted(workspace, f"{ref.kind.value}!{ref.name}!{version}", _MADE, self._clock())
 
-    async def follow(self, noted: Entry, signals: AgentSignals, at_most: int) -> Followed:
+    async def propagate(self, noted: Entry, signals: AgentSignals, at_most: int) -> Propagated:
         """Have the agents follow a change that was noted, until about `at_most` of them have changed."""
         done = await self._spread(noted.workspace, _ref(noted), signals, at_most)
         if done.complete:
             await self._noted(noted.workspace, noted.name, _FOLLOWED, _told(noted)[1])
         return done
 
-    async def finish(self, signals: AgentSignals, at_most: int = AGENTS_A_RUN) -> Followed:
+    async def finish(self, signals: AgentSignals, at_most: int = AGENTS_A_RUN) -> Propagated:
         """Do what is left of the changes noted so far, until about `at_most` agents have changed; for a timer."""
-        settled, total = self._clock() - SETTLED, Followed()
+        settled, total = self._clock() - SETTLED, Propagated()
         changes: dict[tuple[str, Ref], list[Entry]] = {}
         for noted in await self._left(settled):
             changes.setdefault((noted.workspace, _ref(noted)), []).append(noted)
         for (workspace, ref), noted_of_it in changes.items():
             if total.changed >= at_most:
-                return total + Followed(complete=False)
+                return total + Propagated(complete=False)
             done = await self._spread(workspace, ref, signals, at_most - total.changed)
             total += done
             for noted in noted_of_it if done.complete else ():
@@ -136,23 +136,23 @@ class Following:
                 break
         return left
 
-    async def _spread(self, workspace: str, ref: Ref, signals: AgentSignals, at_most: int) -> Followed:
-        sources, total = self._composer.sources(workspace), Followed()
+    async def _spread(self, workspace: str, ref: Ref, signals: AgentSignals, at_most: int) -> Propagated:
+        sources, total = self._composer.sources(workspace), Propagated()
         async for batch in self.agents(workspace, ref):
             if total.changed >= at_most:
-                return total + Followed(complete=False)
+                return total + Propagated(complete=False)
             steps = (self._step(workspace, who, ref, sources, signals) for who in batch)
             total = sum(await asyncio.gather(*steps), total)
         return total
 
     async def _step(
         self, workspace: str, who: Dependent, ref: Ref, sources: Sources, signals: AgentSignals
-    ) -> Followed:
+    ) -> Propagated:
         while True:
             agent = await self._catalog.find(workspace, who.name)
             if agent is None or agent.declaration.deleted:
                 await self._forget(workspace, who, ref)
-                return Followed(looked=1)
+                return Propagated(looked=1)
             resolved = await _resolved(sources, agent)
             if resolved is None or _older(resolved, agent):
                 # What the others are composed of was read before this agent was; somebody may have been faster.
@@ -160,14 +160,14 @@ class Following:
                 resolved = await _resolved(sources, agent)
             if resolved is None:
                 log.warning("agent %s cannot follow %s", who.name, ref, extra={"event": "configuration.not_followed"})
-                return Followed(looked=1, refused=1)
+                return Propagated(looked=1, refused=1)
             after = await self._taken_over(agent, resolved, signals)
             if after is not None:
                 break
             sources = self._composer.sources(workspace)
         if ref.kind is not Kind.OVERRIDES and str(ref) not in resolved.versions:
             await self._forget(workspace, who, ref)
-        return Followed(looked=1, changed=after.declaration.revision != agent.declaration.revision)
+        return Propagated(looked=1, changed=after.declaration.revision != agent.declaration.revision)
 
     async def _taken_over(self, agent: Agent, resolved: Resolved, signals: AgentSignals) -> Agent | None:
         """Return the agent as it is declared now, or None when its declaration has changed since it was read."""

@@ -9,13 +9,13 @@ from datetime import datetime
 
 from kernel.errors import InvalidInput
 from kernel.ids import agent_name
-from lifecycle.registry.agents import same
-from lifecycle.registry.providers import Found, ProviderVersion
+from lifecycle.registry.providers import ProviderAgent, ProviderVersion
+from lifecycle.registry.record import same
 from lifecycle.specs.spec import provider_name
 
 
 @dataclass(frozen=True, slots=True)
-class Belongings:
+class Ownership:
     """What is at the providers under the name of one agent, or with our mark for it.
 
     Attributes:
@@ -45,7 +45,9 @@ def newer(one: ProviderVersion, other: ProviderVersion) -> bool:
     return one.provider == other.provider and _age(one) > _age(other)
 
 
-def sorted_out(workspace: str, owner: str, names: Collection[str], found: Iterable[Found]) -> Mapping[str, Belongings]:
+def ownership_of(
+    workspace: str, owner: str, names: Collection[str], found: Iterable[ProviderAgent]
+) -> Mapping[str, Ownership]:
     """Return what belongs to each agent.
 
     Args:
@@ -65,7 +67,7 @@ def sorted_out(workspace: str, owner: str, names: Collection[str], found: Iterab
         elif marked:
             piles[each.agent]["copies"].append(each.version)
     return {
-        agent: replace(Belongings(), **{kind: tuple(sorted(pile, key=_age)) for kind, pile in kinds.items()})
+        agent: replace(Ownership(), **{kind: tuple(sorted(pile, key=_age)) for kind, pile in kinds.items()})
         for agent, kinds in piles.items()
     }
 

@@ -10,9 +10,9 @@ from dataclasses import replace
 from kernel.errors import AppError
 from kernel.journal import Event
 from lifecycle.conversations.session import Session
-from lifecycle.events.positions import Position, unknown
+from lifecycle.events.cursors import Position, unknown
 from lifecycle.events.streams import Stream, session_key
-from lifecycle.events.tail import News, Tail, merged, passed
+from lifecycle.events.tail import NewEvents, Tail, merged, passed
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +23,7 @@ _FORGOTTEN_AFTER_S = 60.0
 Wanted = Callable[[Event], bool]
 
 
-class Watch:
+class Subscription:
     """A stream as this process follows it."""
 
     def __init__(self, stream: Stream, look_every_s: float, trusted_for_s: float) -> None:
@@ -102,10 +102,10 @@ class Watch:
         more, changed = True, False
         while more:
             found = await asyncio.gather(
-                *(self._stream.read(lane, first, AT_ONCE) for lane, first in enumerate(tail.ends))
+                *(self._stream.read(shard, first, AT_ONCE) for shard, first in enumerate(tail.ends))
             )
-            for lane, each in enumerate(found):
-                changed |= tail.add(lane, each)
+            for shard, each in enumerate(found):
+                changed |= tail.add(shard, each)
             more = any(len(each) == AT_ONCE for each in found)
         return changed
 
@@ -122,14 +122,14 @@ class Watch:
                 log.warning("stream not read: %s", error.code, extra={"event": "events.unavailable"})
 
 
-class Followers:
+class Subscribers:
     """Everybody in this process who follows a stream."""
 
     def __init__(self, *, look_every_s: float, trusted_for_s: float = 5.0) -> None:
         """Set how often a stream is looked at for news, and how long it is taken to be there without a look."""
         self._look_every_s = look_every_s
         self._trusted_for_s = trusted_for_s
-        self._watches: dict[str, Watch] = {}
+        self._watches: dict[str, Subscription] = {}
 
     def committed(self, session: Session, events: Sequence[Event]) -> None:
         """Tell who follows the session of its last events, which this process has just committed."""
@@ -144,7 +144,7 @@ class Followers:
         wait_s: float,
         names: Collection[str] | None = None,
         from_now: bool = False,
-    ) -> News:
+    ) -> NewEvents:
         """Return what comes after the event, as soon as there is something, or nothing after `wait_s` seconds.
 
         Args:
@@ -186,17 +186,17 @@ class Followers:
             if not behind and position == tail.ends:
                 await watch.wait(deadline - loop.time())
 
-    def _watch(self, stream: Stream) -> Watch:
+    def _watch(self, stream: Stream) -> Subscription:
         now = _now()
         if stream.key not in self._watches:
             for key, watch in list(self._watches.items()):
                 if not watch.in_use and watch.used_at + _FORGOTTEN_AFTER_S < now:
                     del self._watches[key]
-            self._watches[stream.key] = Watch(stream, self._look_every_s, self._trusted_for_s)
+            self._watches[stream.key] = Subscription(stream, self._look_every_s, self._trusted_for_s)
         return self._watches[stream.key]
 
 
-async def _known(position: Position, watch: Watch, tail: Tail) -> Position:
+async def _known(position: Position, watch: Subscription, tail: Tail) -> Position:
     """Return the position if the stream can have given it."""
     if any(number > end for number, end in zip(position, tail.ends, strict=True)):
         await watch.look()  # another process may have told of what is not known here yet
@@ -205,18 +205,18 @@ async def _known(position: Position, watch: Watch, tail: Tail) -> Position:
     return position
 
 
-async def _earlier(stream: Stream, tail: Tail, position: Position, lanes: Sequence[int], wanted: Wanted) -> News:
+async def _earlier(stream: Stream, tail: Tail, position: Position, shards: Sequence[int], wanted: Wanted) -> NewEvents:
     """Return what a reader gets that is too far behind for the tail: read for it alone."""
     found = dict(
         zip(
-            lanes,
-            await asyncio.gather(*(stream.read(lane, position[lane], AT_ONCE) for lane in lanes)),
+            shards,
+            await asyncio.gather(*(stream.read(shard, position[shard], AT_ONCE) for shard in shards)),
             strict=True,
         )
     )
     first = list(position)
-    for lane, events in found.items():
-        first[lane] = events[0][0] if events else tail.starts[lane]
+    for shard, events in found.items():
+        first[shard] = events[0][0] if events else tail.starts[shard]
     news = passed(tuple(first), merged(list(found.items()), AT_ONCE), wanted, AT_ONCE)
     return replace(news, expired=tuple(first) != position)
 

@@ -1,7 +1,8 @@
 """How often what happened, by day: counted from the workspace's stream, each event once.
 
-In each lane's partition of table `events`: `tally!next` the number of the first event not counted, `tally!{day}` the
-counts of a UTC day, `tally!all` those since the beginning. Counting some more changes them in one transaction.
+In each shard's partition of table `events`: `daily_counts!next` the number of the first event not counted,
+`daily_counts!{day}` the counts of a UTC day, `daily_counts!all` those since the beginning.
+Counting some more changes them in one transaction.
 """
 
 from __future__ import annotations
@@ -13,18 +14,18 @@ from collections.abc import Iterable, Mapping
 from datetime import date
 
 from kernel.clock import hour_bucket
-from kernel.journal import LANES, TABLE, Event, Journal
+from kernel.journal import SHARDS, TABLE, Event, Journal
 from kernel.tables import Insert, Replace, Row, RowChanged, RowExists, Span, Tables, Write, every
 
-_NEXT = "tally!next"
-_ALL = "tally!all"
+_NEXT = "daily_counts!next"
+_ALL = "daily_counts!all"
 _STARTED = "session.state_changed:started"
 _ENDED = "session.state_changed:ended"
 _ERASED = "session.erased:open"
 _AT_ONCE = 500
 
 
-class Tally:
+class DailyEventCounts:
     """Counts events and reads the counts."""
 
     def __init__(self, tables: Tables, journal: Journal) -> None:
@@ -33,14 +34,14 @@ class Tally:
 
     async def count(self, workspace: str) -> int:
         """Count what has happened since it was last counted, and return how many events that were."""
-        return sum(await asyncio.gather(*(self.count_lane(workspace, lane) for lane in range(LANES))))
+        return sum(await asyncio.gather(*(self.count_lane(workspace, shard) for shard in range(SHARDS))))
 
-    async def count_lane(self, workspace: str, lane: int) -> int:
-        """Count what is new in one lane, and return how many events that were."""
-        partition, counted = f"{workspace}!{lane}", 0
+    async def count_lane(self, workspace: str, shard: int) -> int:
+        """Count what is new in one shard, and return how many events that were."""
+        partition, counted = f"{workspace}!{shard}", 0
         while True:
             position = await self._tables.get(TABLE, partition, _NEXT)
-            found = await self._journal.read(workspace, lane, position.integer("next") if position else 0, _AT_ONCE)
+            found = await self._journal.read(workspace, shard, position.integer("next") if position else 0, _AT_ONCE)
             if not found:
                 return counted
             try:
@@ -55,30 +56,30 @@ class Tally:
         The keys are names of events, with the state, stage and reason that they tell: `session.state_changed:ended:…`.
         """
         parts = await asyncio.gather(
-            *(self._lane(f"{workspace}!{lane}", first.isoformat(), last.isoformat()) for lane in range(LANES))
+            *(self._shard(f"{workspace}!{shard}", first.isoformat(), last.isoformat()) for shard in range(SHARDS))
         )
         return sum(parts, Counter[str]())
 
     async def open_sessions(self, workspace: str) -> int:
         """Return how many sessions were started and have neither ended nor been erased, up to this moment."""
         await self.count(workspace)
-        rows = await asyncio.gather(*(self._tables.get(TABLE, f"{workspace}!{lane}", _ALL) for lane in range(LANES)))
+        rows = await asyncio.gather(*(self._tables.get(TABLE, f"{workspace}!{shard}", _ALL) for shard in range(SHARDS)))
         total = sum([Counter(_counts(row)) for row in rows if row], Counter[str]())
         over = sum(count for kind, count in total.items() if kind.startswith(_ENDED) or kind == _ERASED)
         return max(0, total[_STARTED] - over)
 
-    async def _lane(self, partition: str, first: str, last: str) -> Counter[str]:
-        span = Span(partition, key_from=f"tally!{first}", key_before=f"tally!{last}~")
+    async def _shard(self, partition: str, first: str, last: str) -> Counter[str]:
+        span = Span(partition, key_from=f"daily_counts!{first}", key_before=f"daily_counts!{last}~")
         return sum([Counter(_counts(row)) async for row in every(self._tables, TABLE, span)], Counter[str]())
 
     async def _add(self, partition: str, position: Row | None, end: int, events: Iterable[Event]) -> None:
         by_day: dict[str, Counter[str]] = {}
         for event in events:
             by_day.setdefault(hour_bucket(event.at)[:10], Counter())[kind_of(event)] += 1
-        days = await asyncio.gather(*(self._tables.get(TABLE, partition, f"tally!{day}") for day in by_day))
+        days = await asyncio.gather(*(self._tables.get(TABLE, partition, f"daily_counts!{day}") for day in by_day))
         writes: list[Write] = [_put(partition, _NEXT, {"next": end}, position)]
         for (day, counts), row in zip(by_day.items(), days, strict=True):
-            writes.append(_added(partition, f"tally!{day}", counts, row))
+            writes.append(_added(partition, f"daily_counts!{day}", counts, row))
         ever = await self._tables.get(TABLE, partition, _ALL)
         writes.append(_added(partition, _ALL, sum(by_day.values(), Counter[str]()), ever))
         await self._tables.commit(TABLE, writes)
