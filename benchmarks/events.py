@@ -59,15 +59,15 @@ async def _reads(azurite: Azurite, followers: int, *, of_session: bool) -> float
     writer = Services(AzureTables.from_connection_string(azurite.connection_string), Settings())
     workspace, session = f"bench-{followers}-{int(of_session)}", "s"
     await _tell(writer, workspace, session)
-    stream: Stream = SessionStream(services.conversations, workspace, session)
+    stream: Stream = SessionStream(services.conversations.store, workspace, session)
     if not of_session:
-        stream = WorkspaceStream(services.journal, workspace)
+        stream = WorkspaceStream(services.events.journal, workspace)
     ends, got = asyncio.get_running_loop().time() + _SECONDS, [0] * followers
 
     async def follow(number: int) -> None:
         last: str | None = None
         while (left := ends - asyncio.get_running_loop().time()) > 0:
-            news = await services.followers.follow(stream, last, wait_s=left)
+            news = await services.conversations.subscribers.follow(stream, last, wait_s=left)
             last, got[number] = stream.id_of(news.position), got[number] + len(news.events)
             await asyncio.sleep(0.25)  # as a browser waits before it asks again
 
@@ -92,8 +92,8 @@ async def _tell(writer: Services, workspace: str, session_id: str) -> None:
         session = stored.session or Session(workspace, session_id, "bench", None, created_at=now, last_activity=now)
         return ConversationChange(session, events=[Event("run.stage", {"run_id": "r", "stage": "RUNNING"}, now)])
 
-    await writer.conversations.update(workspace, session_id, None, decide)
-    await writer.publisher.flush()
+    await writer.conversations.store.update(workspace, session_id, None, decide)
+    await writer.conversations.publisher.flush()
 
 
 async def _appends(azurite: Azurite, *, at_once: bool) -> float:

@@ -35,16 +35,17 @@ from lifecycle.specs.spec import AgentSpec
 
 async def main(provider, preload):
     services = Services.in_memory(Settings.from_environment({}))
-    signals = services.local_signals()
-    await services.administration.declare("default", "a", AgentSpec(provider=provider, model="gpt-5-mini"), signals)
-    await services.administration.prewarm("default", "a", signals)
+    signals = services.agents.local_signals()
+    declared = AgentSpec(provider=provider, model="gpt-5-mini")
+    await services.agents.administration.declare("default", "a", declared, signals)
+    await services.agents.administration.prewarm("default", "a", signals)
     assert "agent_framework" not in sys.modules
-    await services.rankings.request([("default", "a")])
+    await services.agents.rankings.request([("default", "a")])
     if preload:
-        services.preloader.wake()
-        await services.preloader.finished()
+        services.agents.preloader.wake()
+        await services.agents.preloader.finished()
     began = time.perf_counter()
-    await services.resolver.resolve("default", "a", signals)
+    await services.agents.resolver.resolve("default", "a", signals)
     print(time.perf_counter() - began)
     await services.aclose()
 
@@ -138,9 +139,9 @@ def first_agents(times: int = 3) -> list[Result]:
 async def hit(count: int = 100_000) -> Result:
     """Return what a hit costs in processor time, with everything that is counted, less an await of nothing."""
     services = Services.in_memory(Settings.of({"AGENT_CACHE_TRUST_S": 3600}))
-    signals = services.local_signals()
-    await services.administration.declare("default", "a", AgentSpec(model="gpt-5-mini"), signals)
-    await services.resolver.resolve("default", "a", signals)
+    signals = services.agents.local_signals()
+    await services.agents.administration.declare("default", "a", AgentSpec(model="gpt-5-mini"), signals)
+    await services.agents.resolver.resolve("default", "a", signals)
 
     async def nothing(*_: object) -> None:
         return None
@@ -154,7 +155,7 @@ async def hit(count: int = 100_000) -> Result:
             best = min(best, (time.process_time() - began) / (count // 7))
         return best * 1e6
 
-    whole, bare = await timed(services.resolver.resolve), await timed(nothing)
+    whole, bare = await timed(services.agents.resolver.resolve), await timed(nothing)
     await services.aclose()
     return Result("a hit, counted", f"{whole - bare:.2f} µs", f"an await of nothing {bare:.2f} µs")
 

@@ -42,17 +42,17 @@ class _Nowhere(SpanExporter):
 async def measure_overhead() -> list[Result]:
     """Return a run's time bare, and with scores, budgets and traces one after the other added to it."""
     services = Services.in_memory(Settings.of({"EVALUATION_SHARE": 0}))
-    scoring = Services(services.tables, Settings())
-    signals = services.local_signals()
-    await services.administration.declare("default", "bench", AgentSpec(model="gpt-5-mini"), signals)
+    scoring = Services(services.core.tables, Settings())
+    signals = services.agents.local_signals()
+    await services.agents.administration.declare("default", "bench", AgentSpec(model="gpt-5-mini"), signals)
     for warm in (services, scoring):
         await _runs(warm, signals, 20)  # what is made once per process
     bare_ms = await _runs(services, signals, _RUNS)
     fact_ms = await _fact_ms(services)
     scored_ms = await _runs(scoring, signals, _RUNS)
     budget = Budget(parse_scope("workspace"), (Limit("usd", "month", 10**12), Limit("tokens", "day", 10**12)))
-    await scoring.budgets.put("default", budget, None)
-    await asyncio.sleep(scoring.settings.budget_trust)  # until the workers have heard of it
+    await scoring.budgets.store.put("default", budget, None)
+    await asyncio.sleep(scoring.core.settings.budget_trust)  # until the workers have heard of it
     budgeted_ms = await _runs(scoring, signals, _RUNS)
     idle_us = _spans_of_a_run_us()
     provider = TracerProvider()
@@ -82,13 +82,13 @@ async def measure_overhead() -> list[Result]:
 
 async def _fact_ms(services: Services) -> float:
     """Return what writing the fact of an attempt takes, in milliseconds."""
-    now = services.clock()
+    now = services.core.clock()
     usage = Usage(input_tokens=100, output_tokens=50)
 
     async def once() -> None:
         who = Attribution("default", "bench", "s", new_id())
         call = Call(1, now, "offline", "gpt-5-mini", usage, 10)
-        await services.facts.record(AttemptFact(who, 1, Timing(now, now, now, now), Ending.SUCCEEDED, (call,)))
+        await services.spend.facts.record(AttemptFact(who, 1, Timing(now, now, now, now), Ending.SUCCEEDED, (call,)))
 
     return await median_ms(once, _RUNS)
 
@@ -103,8 +103,10 @@ async def _runs(services: Services, signals: AgentSignals, times: int) -> float:
     took: list[float] = []
     for _ in range(times):
         started = time.perf_counter()
-        await services.intake.submit("default", "bench", RunRequest(query="How much?"), new_id(), signals, send)
-        await services.runner.process(queued.pop(), signals)
+        await services.runs.submission.submit(
+            "default", "bench", RunRequest(query="How much?"), new_id(), signals, send
+        )
+        await services.runs.worker.process(queued.pop(), signals)
         took.append((time.perf_counter() - started) * 1000)
     return statistics.median(took)
 

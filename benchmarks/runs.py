@@ -87,10 +87,10 @@ async def _operations(azurite: Azurite) -> tuple[dict[str, int], dict[str, int],
     """Return the requests of a run that starts a session, of one that goes on, and the rows of its commits."""
     tables = CountingTables(AzureTables.from_connection_string(azurite.connection_string))
     services = Services(tables, Settings())
-    signals = services.local_signals()
-    await services.administration.declare("ops", "bench", SPEC, signals)
-    await services.resolver.resolve("ops", "bench", signals)
-    await services.uses.record("ops", "bench", signals)
+    signals = services.agents.local_signals()
+    await services.agents.administration.declare("ops", "bench", SPEC, signals)
+    await services.agents.resolver.resolve("ops", "bench", signals)
+    await services.agents.use_recorder.record("ops", "bench", signals)
     counted: list[dict[str, int]] = []
     session: str | None = None
     queued: list[Submission] = []
@@ -102,12 +102,14 @@ async def _operations(azurite: Azurite) -> tuple[dict[str, int], dict[str, int],
         tables.requests.clear()
         tables.rows.clear()
         request = RunRequest(query="How much?", session_id=session)
-        await services.intake.submit("ops", "bench", request, new_id(), signals, send)
-        run = await services.runner.process(queued.pop(), signals)
+        await services.runs.submission.submit("ops", "bench", request, new_id(), signals, send)
+        run = await services.runs.worker.process(queued.pop(), signals)
         assert run is not None
         session = run.session_id if counted else None
         counted.append(dict(tables.requests))
-        await services.publisher.flush()  # events of the workspace follow a moment later; they are counted apart
+        await (
+            services.conversations.publisher.flush()
+        )  # events of the workspace follow a moment later; they are counted apart
     await services.aclose()
     return counted[1], counted[2], list(tables.rows)
 
@@ -115,14 +117,14 @@ async def _operations(azurite: Azurite) -> tuple[dict[str, int], dict[str, int],
 async def _hit(azurite: Azurite) -> tuple[float, int]:
     tables = CountingTables(AzureTables.from_connection_string(azurite.connection_string))
     services = Services(tables, Settings())
-    signals = services.local_signals()
-    await services.administration.declare("hits", "bench", SPEC, signals)
-    await services.resolver.resolve("hits", "bench", signals)
+    signals = services.agents.local_signals()
+    await services.agents.administration.declare("hits", "bench", SPEC, signals)
+    await services.agents.resolver.resolve("hits", "bench", signals)
     tables.requests.clear()
     times = 20_000
     started = time.perf_counter()
     for _ in range(times):
-        await services.resolver.resolve("hits", "bench", signals)
+        await services.agents.resolver.resolve("hits", "bench", signals)
     took_us = (time.perf_counter() - started) / times * 1_000_000
     await services.aclose()
     return took_us, tables.requests["read"]

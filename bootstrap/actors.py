@@ -46,5 +46,5 @@ class Actors:
     async def handle(self, state: ActorState | None, key: str, operation: Operation) -> ActorState:
         """Apply the operation to the agent of the entity key; for use within `run`."""
         if self._actor is None:
-            self._actor = Services.for_azure(self._settings).actor()
+            self._actor = Services.for_azure(self._settings).agents.actor()
         return await self._actor.handle(state, *parse_entity_key(key), operation)

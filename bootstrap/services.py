@@ -1,27 +1,61 @@
 """Everything the app is made of: for Azure (and its emulators), or in memory for use as a library.
 
-Each part is imported and made when it is first asked for. On Azure Functions a worker serves one function group (all
+`Services` lists the parts, what each stands on, and nothing else. A part (`bootstrap/parts/*.py`) offers use cases and
+stores; each is imported and made when it is first asked for. On Azure Functions a worker serves one function group (all
 HTTP functions, the queue, a timer, the entities), and its cold start should not pay for the parts of the others.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from functools import cached_property
 from typing import TYPE_CHECKING
 
-from bootstrap.parts.drift import DriftParts
-from bootstrap.parts.foundation import system_clock
-from bootstrap.parts.reports import ReportParts
-from bootstrap.parts.status import StatusParts
+from bootstrap.parts.agents import AgentServices
+from bootstrap.parts.alerts import AlertServices
+from bootstrap.parts.approvals import ApprovalServices
+from bootstrap.parts.budgets import BudgetServices
+from bootstrap.parts.configuration import ConfigurationServices
+from bootstrap.parts.conversations import ConversationServices
+from bootstrap.parts.core import Core, system_clock
+from bootstrap.parts.drift import DriftServices
+from bootstrap.parts.evaluation import EvaluationServices
+from bootstrap.parts.events import EventServices
+from bootstrap.parts.extensions import ExtensionServices
+from bootstrap.parts.metrics import MetricServices
+from bootstrap.parts.notifications import NotificationServices
+from bootstrap.parts.performance import PerformanceServices
+from bootstrap.parts.reports import ReportServices
+from bootstrap.parts.runs import RunServices
+from bootstrap.parts.sessions import SessionServices
+from bootstrap.parts.spend import SpendServices
+from bootstrap.parts.status import StatusServices
 from kernel.clock import Clock
 from kernel.settings import Settings
 
 if TYPE_CHECKING:
+    from kernel.large_texts import LargeTexts
+    from kernel.tables import Tables
     from lifecycle.production import ProductionAgentManager
 
 
-class Services(StatusParts, DriftParts, ReportParts):
-    """The use cases and what they stand on. Belongs to one event loop; makes no connection before it is used."""
+class Services:
+    """The parts of the app. Belongs to one event loop; makes no connection before it is used.
+
+    Attributes:
+        core: Storage, settings and clock, which all parts share.
+    """
+
+    def __init__(
+        self,
+        tables: Tables,
+        settings: Settings,
+        clock: Clock = system_clock,
+        large_texts: Callable[[], LargeTexts] | None = None,
+    ) -> None:
+        """Take what all parts stand on; without a store for large texts, they stay in this process."""
+        self.core = Core(tables, settings, clock, large_texts)
 
     @classmethod
     def in_memory(cls, settings: Settings | None = None, clock: Clock = system_clock) -> Services:
@@ -49,54 +83,152 @@ class Services(StatusParts, DriftParts, ReportParts):
 
         return cls(azure_tables(settings), settings, clock, lambda: azure_texts(settings))
 
+    @cached_property
+    def events(self) -> EventServices:
+        """What happened: journal, daily counts, status of timers."""
+        return EventServices(self.core)
+
+    @cached_property
+    def metrics(self) -> MetricServices:
+        """What workers count and measure."""
+        return MetricServices(self.core)
+
+    @cached_property
+    def spend(self) -> SpendServices:
+        """What attempts did and cost."""
+        return SpendServices(self.core, self.metrics)
+
+    @cached_property
+    def notifications(self) -> NotificationServices:
+        """Channels and the outbox."""
+        return NotificationServices(self.core)
+
+    @cached_property
+    def extensions(self) -> ExtensionServices:
+        """What a team brings itself: tools, checks, context providers, chat clients, MCP servers."""
+        return ExtensionServices(self.core)
+
+    @cached_property
+    def configuration(self) -> ConfigurationServices:
+        """What agents are composed of."""
+        return ConfigurationServices(self.core, self.extensions)
+
+    @cached_property
+    def conversations(self) -> ConversationServices:
+        """Sessions with their runs as stored, and their events."""
+        return ConversationServices(self.core, self.events, self.metrics, self.spend)
+
+    @cached_property
+    def budgets(self) -> BudgetServices:
+        """Limits, reservations, usage, runs that wait."""
+        return BudgetServices(self.core, self.events, self.notifications, self.conversations)
+
+    @cached_property
+    def approvals(self) -> ApprovalServices:
+        """What waits for people."""
+        return ApprovalServices(self.core, self.notifications, self.conversations)
+
+    @cached_property
+    def agents(self) -> AgentServices:
+        """The registry, its providers, and live agents."""
+        return AgentServices(self.core, self.metrics, self.extensions, self.configuration, self.conversations)
+
+    @cached_property
+    def evaluation(self) -> EvaluationServices:
+        """Scores of answers."""
+        return EvaluationServices(self.core, self.extensions, self.agents)
+
+    @cached_property
+    def performance(self) -> PerformanceServices:
+        """How agents perform."""
+        return PerformanceServices(self.core, self.spend)
+
+    @cached_property
+    def sessions(self) -> SessionServices:
+        """Start, list, end and erase sessions."""
+        return SessionServices(
+            self.core,
+            self.events,
+            self.spend,
+            self.configuration,
+            self.conversations,
+            self.budgets,
+            self.approvals,
+            self.agents,
+        )
+
+    @cached_property
+    def runs(self) -> RunServices:
+        """Submit, work at, list and redrive runs."""
+        return RunServices(
+            self.core,
+            self.events,
+            self.spend,
+            self.extensions,
+            self.conversations,
+            self.budgets,
+            self.approvals,
+            self.agents,
+            self.evaluation,
+            self.sessions,
+        )
+
+    @cached_property
+    def alerts(self) -> AlertServices:
+        """Alert rules, and the delivery of notifications."""
+        return AlertServices(
+            self.core,
+            self.events,
+            self.metrics,
+            self.spend,
+            self.notifications,
+            self.budgets,
+            self.approvals,
+            self.agents,
+        )
+
+    @cached_property
+    def status(self) -> StatusServices:
+        """Health and analytics."""
+        return StatusServices(
+            self.core, self.events, self.metrics, self.spend, self.extensions, self.performance, self.alerts
+        )
+
+    @cached_property
+    def drift(self) -> DriftServices:
+        """Plans of drift."""
+        return DriftServices(self.core, self.agents)
+
+    @cached_property
+    def reports(self) -> ReportServices:
+        """Cost reports."""
+        return ReportServices(self.core, self.spend, self.notifications, self.budgets)
+
     def load_extensions(self) -> None:
         """Load extensions now, so that what is wrong with them is logged at start; the app is served all the same."""
         from bootstrap.parts.extensions import ROOT, configured
 
-        if configured(self.settings.extensions, ROOT):
-            _ = self.extensions
+        if configured(self.core.settings.extensions, ROOT):
+            _ = self.extensions.loaded
 
     def manager(self, workspace: str = "default") -> ProductionAgentManager:
         """Return the registry as a library, with the actors inside this process."""
         from lifecycle.production import ProductionAgentManager
 
         return ProductionAgentManager(
-            self.catalog,
-            self.administration,
-            self.resolver,
-            self.intake,
-            self.runner,
-            self.run_queries,
-            self.conversations,
-            uses=self.uses,
-            signals=self.local_signals(),
-            max_query_bytes=self.settings.max_query_bytes,
+            self.agents.catalog,
+            self.agents.administration,
+            self.agents.resolver,
+            self.runs.submission,
+            self.runs.worker,
+            self.runs.queries,
+            self.conversations.store,
+            uses=self.agents.use_recorder,
+            signals=self.agents.local_signals(),
+            max_query_bytes=self.core.settings.max_query_bytes,
             workspace=workspace,
         )
 
     async def aclose(self) -> None:
         """Release every connection."""
-        made = self.__dict__
-        if "preloader" in made:
-            await self.preloader.aclose()
-        if "uses" in made:
-            await self.uses.aclose()
-        if "check_processes" in made:
-            for pool in self.check_processes:
-                await pool.aclose()
-        if "publisher" in made:
-            await self.publisher.aclose()
-        if "providers" in made:
-            for provider in self.providers.values():
-                await provider.aclose()
-        if "tool_servers" in made:
-            await self.tool_servers.aclose()
-        if "webhooks" in made:
-            await self.webhooks.aclose()
-        if made.get("mailer") is not None:
-            await made["mailer"].aclose()
-        if "metrics" in made:
-            await self.metrics.aclose()
-        if "large_texts" in made:
-            await self.large_texts.aclose()
-        await self.tables.aclose()
+        await self.core.aclose()

@@ -147,7 +147,7 @@ async def record(services: Services, now: datetime) -> int:
 
     async def write(fact: AttemptFact) -> None:
         async with room:
-            await services.facts.record(fact)
+            await services.spend.facts.record(fact)
 
     found = list(facts(now.date(), now))
     await asyncio.gather(*map(write, found))

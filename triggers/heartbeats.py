@@ -31,12 +31,12 @@ def noting(services: Services, name: str) -> Callable[[Timer], Timer]:
         async def timed(**given: Any) -> None:
             try:
                 await function(**given)
-                await services.publisher.flush()
+                await services.conversations.publisher.flush()
             except Exception as error:
                 await _failed(services, name, error)
                 raise
             await _noted(services, name, given.get("timer"))
-            services.preloader.wake()
+            services.agents.preloader.wake()
 
         return timed
 
@@ -46,15 +46,15 @@ def noting(services: Services, name: str) -> Callable[[Timer], Timer]:
 async def _failed(services: Services, name: str, error: Exception) -> None:
     failure = error.code if isinstance(error, AppError) else type(error).__name__
     try:
-        await services.timer_statuses.failed(name, services.clock(), failure)
+        await services.events.timer_statuses.failed(name, services.core.clock(), failure)
     except AppError as unavailable:
         log.warning("%s: %s", name, unavailable.code, extra={"event": "timer.not_noted"})
 
 
 async def _noted(services: Services, name: str, timer: func.TimerRequest | None) -> None:
-    now = services.clock()
+    now = services.core.clock()
     try:
-        await services.timer_statuses.succeeded(name, now, every_of(timer, now))
+        await services.events.timer_statuses.succeeded(name, now, every_of(timer, now))
     except AppError as unavailable:
         log.warning("%s: %s", name, unavailable.code, extra={"event": "timer.not_noted"})
 

@@ -49,7 +49,7 @@ def register(blueprint: df.Blueprint, services: Services, run_queue: RunQueue, m
     ) -> None:
         await run(message, client, context, Priority.HIGH)
 
-    settings = services.settings
+    settings = services.core.settings
     names = {Priority.NORMAL: settings.run_queue, Priority.HIGH: settings.run_queue_priority}
 
     async def run(
@@ -61,7 +61,7 @@ def register(blueprint: df.Blueprint, services: Services, run_queue: RunQueue, m
         from lifecycle.conversations.submission import parse_message  # noqa: PLC0415 - imports pydantic: cold start
 
         deliveries = message.delivery_count or 1
-        requeue = services.requeue(run_queue.send)
+        requeue = services.runs.requeue(run_queue.send)
         try:
             body = message.get_body()
             submission = parse_message(
@@ -72,11 +72,13 @@ def register(blueprint: df.Blueprint, services: Services, run_queue: RunQueue, m
                 priority=priority,
                 max_query_bytes=settings.max_query_bytes,
             )
-            services.provenance.check(_origin(message, names[priority]), submission.workspace, body)
+            services.runs.provenance.check(_origin(message, names[priority]), submission.workspace, body)
             last = deliveries >= settings.run_max_attempts
-            with attached(incoming(message.application_properties or {}, context)), services.preloader.run():
-                await services.runner.process(submission, make_signals(client), requeue=requeue, last_delivery=last)
-            await services.publisher.publish_all_of(submission.workspace, submission.session_id)
+            with attached(incoming(message.application_properties or {}, context)), services.agents.preloader.run():
+                await services.runs.worker.process(
+                    submission, make_signals(client), requeue=requeue, last_delivery=last
+                )
+            await services.conversations.publisher.publish_all_of(submission.workspace, submission.session_id)
         except AppError as error:
             # Raising abandons the message; the broker counts deliveries and dead-letters it in the end.
             log.warning("delivery %d: %s", deliveries, error.code, extra={"event": "run.not_done"})

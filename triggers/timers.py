@@ -63,47 +63,49 @@ class Done:
 
 
 async def _prune(now: Round) -> Done:
-    verdicts = await now.services.prune.run(now.actors)
+    verdicts = await now.services.agents.prune.run(now.actors)
     done = Counter(verdict.action.value for verdict in verdicts)
     text = "of %d candidates %d agents retired, %d deleted, %d trimmed"
     return Done("prune.done", text, (len(verdicts), done["retire"], done["delete"], done["trim"]))
 
 
 async def _verify(now: Round) -> Done:
-    return Done("agents.verifying", "%d agents are verified", (await now.services.verification.run(now.actors),))
+    return Done("agents.verifying", "%d agents are verified", (await now.services.agents.verification.run(now.actors),))
 
 
 async def _aggregate_facts(now: Round) -> Done:
-    return Done("facts.aggregated", "%d new facts", (await now.services.folding.run(now.services.clock()),))
+    return Done(
+        "facts.aggregated", "%d new facts", (await now.services.spend.aggregation.run(now.services.core.clock()),)
+    )
 
 
 async def _aggregate_costs(now: Round) -> Done:
-    done = await now.services.daily_costs.aggregate(now.services.clock())
-    announced = await now.services.reports.announce()
+    done = await now.services.spend.daily_costs.aggregate(now.services.core.clock())
+    announced = await now.services.reports.store.announce()
     text = "%d new facts, %d days changed, %d reports announced"
     return Done("costs.aggregated", text, (done.folded, done.changed, announced))
 
 
 async def _expire_sessions(now: Round) -> Done:
-    ended = await now.services.session_end.expire()
-    resumed = await now.services.session_pause.finish(now.queue.send)
-    erased = await now.services.session_erasure.finish() + await now.services.user_erasure.finish()
+    ended = await now.services.sessions.end.expire()
+    resumed = await now.services.conversations.pause.finish(now.queue.send)
+    erased = await now.services.sessions.erasure.finish() + await now.services.sessions.user_erasure.finish()
     text = "ended %d sessions; finished what was begun: %d resumed, %d erased"
     return Done("sessions.expired", text, (ended, resumed, erased))
 
 
 async def _account_dead_letters(now: Round) -> Done:
-    count = await now.services.dead_letters(now.queue).account()
+    count = await now.services.runs.dead_letters(now.queue).account()
     return Done("dead_letters.accounted", "failed %d runs whose workers died", (count,))
 
 
 async def _evaluate_answers(now: Round) -> Done:
-    done = await now.services.judges.run(now.actors)
+    done = await now.services.runs.judges.run(now.actors)
     return Done("evaluation.done", "%d judges asked, %d deferred", (done.judged, done.deferred))
 
 
 async def _reconcile(now: Round) -> Done:
-    summaries = await now.services.plans.reconcile()
+    summaries = await now.services.drift.plans.reconcile()
     counts = sum((Counter(summary.counts) for summary in summaries.values()), Counter[str]())
     by_kind = ", ".join(f"{number} {kind}" for kind, number in sorted(counts.items())) or "none"
     extra = {f"drift_{kind}": number for kind, number in counts.items()}
@@ -111,39 +113,39 @@ async def _reconcile(now: Round) -> Done:
 
 
 async def _follow_configuration(now: Round) -> Done:
-    done = await now.services.following.finish(now.actors)
+    done = await now.services.agents.propagation.finish(now.actors)
     text = "looked at %d agents: %d followed, %d could not"
     return Done("configuration.followed", text, (done.looked, done.changed, done.refused))
 
 
 async def _evaluate_alerts(now: Round) -> Done:
-    done = await now.services.evaluator.evaluate()
+    done = await now.services.alerts.evaluator.evaluate()
     text = "%d alert rules: %d fired, %d resolved, %d without data"
     return Done("alerts.evaluated", text, (done.rules, done.fired, done.resolved, done.no_data))
 
 
 async def _deliver_notifications(now: Round) -> Done:
-    done = await now.services.courier.deliver()
+    done = await now.services.alerts.delivery.deliver()
     text = "webhooks: %d delivered, %d to be retried, %d given up"
     return Done("notifications.delivered", text, (done.delivered, done.retrying, done.failed))
 
 
 async def _tend_budgets(now: Round) -> Done:
-    done = await now.services.budget_maintenance.run()
-    resumed = await now.services.run_resume.resume_all(now.queue.send)
-    settled = await now.services.approval_decisions.sweep(now.queue.send)
+    done = await now.services.budgets.maintenance.run()
+    resumed = await now.services.runs.resume.resume_all(now.queue.send)
+    settled = await now.services.approvals.decisions.sweep(now.queue.send)
     text = "%d reservations freed, %d runs resumed, %d runs' approvals looked at, %d counters forgotten"
     return Done("budgets.tended", text, (done.freed, resumed, settled, done.forgotten))
 
 
 async def _expire_events(now: Round) -> Done:
-    done = await now.services.event_retention.apply()
+    done = await now.services.conversations.event_retention.apply()
     text = "deleted %d appends to streams, and the events of %d sessions"
     return Done("events.deleted", text, (done.appends, done.sessions))
 
 
 async def _learn_accesses(now: Round) -> Done:
-    done = await now.services.learn_accesses()
+    done = await now.services.agents.learn_accesses()
     return Done("loader.learned", "%d uses of agents read, %d agents ranked", (done.accesses, done.agents))
 
 

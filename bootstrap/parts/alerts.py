@@ -1,50 +1,81 @@
-"""The parts of alerts."""
+"""Composition of alerts."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from bootstrap.parts.budgets import BudgetParts
-from bootstrap.parts.performance import PerformanceParts
-from bootstrap.parts.registry import RegistryParts
-
 if TYPE_CHECKING:
+    from bootstrap.parts.agents import AgentServices
+    from bootstrap.parts.approvals import ApprovalServices
+    from bootstrap.parts.budgets import BudgetServices
+    from bootstrap.parts.core import Core
+    from bootstrap.parts.events import EventServices
+    from bootstrap.parts.metrics import MetricServices
+    from bootstrap.parts.notifications import NotificationServices
+    from bootstrap.parts.spend import SpendServices
     from lifecycle.measures.activity import Activity
     from lifecycle.measures.state import WorkspaceState
     from llmops.alerts.evaluation import Evaluator
     from llmops.alerts.readings import Sources
     from llmops.alerts.references import References
     from llmops.alerts.store import AlertStore
+    from llmops.notifications.delivery import NotificationDelivery
 
 
-class AlertParts(RegistryParts, BudgetParts, PerformanceParts):
-    """Makes alerts."""
+@dataclass(eq=False)
+class AlertServices:
+    """Makes alert rules, their evaluation, and the delivery of notifications."""
+
+    _core: Core
+    _events: EventServices
+    _metrics: MetricServices
+    _spend: SpendServices
+    _notifications: NotificationServices
+    _budgets: BudgetServices
+    _approvals: ApprovalServices
+    _agents: AgentServices
 
     @cached_property
-    def alerts(self) -> AlertStore:
+    def delivery(self) -> NotificationDelivery:
+        """Delivers notifications."""
+        from llmops.notifications.delivery import NotificationDelivery
+
+        return NotificationDelivery(
+            self._notifications.outbox,
+            self._notifications.channels,
+            self._notifications.deliveries,
+            self._notifications.webhooks,
+            self._core.clock,
+            self._notifications.mailer,
+            self._approvals.links.completed,
+        )
+
+    @cached_property
+    def store(self) -> AlertStore:
         """Alert rules and what they did."""
         from llmops.alerts.defaults import default_rules
         from llmops.alerts.store import AlertStore
 
-        settings = self.settings
+        settings = self._core.settings
         defaults = default_rules(latency_ms=settings.sla_latency_ms, enabled=settings.alert_defaults)
-        return AlertStore(self.tables, self.clock, defaults)
+        return AlertStore(self._core.tables, self._core.clock, defaults)
 
     @cached_property
-    def alert_references(self) -> References:
+    def references(self) -> References:
         """Whether what alert rules name is there."""
         from llmops.alerts.references import References
 
-        return References(self.channels, self._agent_exists)
+        return References(self._notifications.channels, self._agent_exists)
 
     @cached_property
     def activity(self) -> Activity:
         """What goes on in a workspace."""
         from lifecycle.measures.activity import Activity
 
-        return Activity(self.daily_counts, self.metrics, self.waits)
+        return Activity(self._events.daily_counts, self._metrics.workers, self._budgets.waits)
 
     @cached_property
     def workspace_state(self) -> WorkspaceState:
@@ -53,29 +84,37 @@ class AlertParts(RegistryParts, BudgetParts, PerformanceParts):
         from lifecycle.measures.alarms import RegistryAlarms
         from lifecycle.measures.state import WorkspaceState
 
-        registry = RegistryAlarms(self.lifecycle_counts, PlanStore(self.tables), self.approvals, self.hit_rates)
-        return WorkspaceState(self.activity, registry, self.lifecycle_counts, self.positions, self.timer_statuses)
+        registry = RegistryAlarms(
+            self._metrics.lifecycle_counts, PlanStore(self._core.tables), self._approvals.store, self._metrics.hit_rates
+        )
+        return WorkspaceState(
+            self.activity, registry, self._metrics.lifecycle_counts, self._budgets.usage, self._events.timer_statuses
+        )
 
     @cached_property
-    def alert_sources(self) -> Sources:
+    def sources(self) -> Sources:
         """What alert rules look at."""
         from llmops.alerts.readings import Sources
 
-        return Sources(self.figures, self.daily_costs, self.workspace_state.sources, self._workspaces)
+        return Sources(self._spend.figures, self._spend.daily_costs, self.workspace_state.sources, self._workspaces)
 
     @cached_property
     def evaluator(self) -> Evaluator:
         """Evaluates alert rules."""
         from llmops.alerts.evaluation import Evaluator
 
-        return Evaluator(self.alerts, self.alert_sources, self.outbox, self.journal, self.clock)
+        return Evaluator(self.store, self.sources, self._notifications.outbox, self._events.journal, self._core.clock)
 
     async def _agent_exists(self, workspace: str, name: str) -> bool:
-        agent = await self.catalog.find(workspace, name)
+        agent = await self._agents.catalog.find(workspace, name)
         return agent is not None and not agent.declaration.deleted
 
     async def _workspaces(self) -> AsyncIterator[str]:
         """Yield the workspaces that have spent anything, or have a budget or a channel."""
-        for found in (self.daily_costs.workspaces(), self.budgets.workspaces(), self.channels.workspaces()):
+        for found in (
+            self._spend.daily_costs.workspaces(),
+            self._budgets.store.workspaces(),
+            self._notifications.channels.workspaces(),
+        ):
             async for workspace in found:
                 yield workspace

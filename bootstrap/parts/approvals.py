@@ -1,52 +1,78 @@
-"""The parts of approvals."""
+"""Composition of approvals."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from bootstrap.parts.budgets import BudgetParts
-
 if TYPE_CHECKING:
+    from bootstrap.parts.conversations import ConversationServices
+    from bootstrap.parts.core import Core
+    from bootstrap.parts.notifications import NotificationServices
     from lifecycle.approvals.decisions import ApprovalDecisions
     from lifecycle.approvals.gate import ApprovalGate
+    from lifecycle.approvals.links import ApprovalLinks
     from lifecycle.approvals.policy import PolicyStore
     from lifecycle.approvals.requests import ApprovalRequests
+    from lifecycle.approvals.store import ApprovalStore
 
 
-class ApprovalParts(BudgetParts):
-    """Makes what lets people decide."""
+@dataclass(eq=False)
+class ApprovalServices:
+    """Makes approvals: policies, requests, decisions, links."""
+
+    _core: Core
+    _notifications: NotificationServices
+    _conversations: ConversationServices
 
     @cached_property
-    def approval_policies(self) -> PolicyStore:
+    def policies(self) -> PolicyStore:
         """What workspaces demand approvals for."""
         from lifecycle.approvals.policy import PolicyStore
 
-        return PolicyStore(self.tables, self.clock, self._budget_trust)
+        return PolicyStore(self._core.tables, self._core.clock, self._core.budget_trust)
 
     @cached_property
-    def approval_decisions(self) -> ApprovalDecisions:
+    def decisions(self) -> ApprovalDecisions:
         """Decides approvals."""
         from lifecycle.approvals.decisions import ApprovalDecisions
 
         return ApprovalDecisions(
-            self.approvals,
-            self.approval_policies,
-            self._approval_requests,
-            self.conversations,
-            self.session_pause,
-            self._due("approval"),
-            self.clock,
+            self.store,
+            self.policies,
+            self.requests,
+            self._conversations.store,
+            self._conversations.pause,
+            self._core.due("approval"),
+            self._core.clock,
         )
 
     @cached_property
-    def _approval_gate(self) -> ApprovalGate:
+    def gate(self) -> ApprovalGate:
+        """Decides which tool calls of a run wait."""
         from lifecycle.approvals.gate import ApprovalGate
 
-        return ApprovalGate(self.approvals, self.approval_policies, self.clock)
+        return ApprovalGate(self.store, self.policies, self._core.clock)
 
     @cached_property
-    def _approval_requests(self) -> ApprovalRequests:
+    def requests(self) -> ApprovalRequests:
+        """Enters and announces requests for decisions."""
         from lifecycle.approvals.requests import ApprovalRequests
 
-        return ApprovalRequests(self.approvals, self._due("approval"), self.outbox, self.clock)
+        return ApprovalRequests(self.store, self._core.due("approval"), self._notifications.outbox, self._core.clock)
+
+    @cached_property
+    def store(self) -> ApprovalStore:
+        """What waits for a decision, and what was decided."""
+        from lifecycle.approvals.store import ApprovalStore
+
+        return ApprovalStore(self._core.tables)
+
+    @cached_property
+    def links(self) -> ApprovalLinks:
+        """Links that decide approvals."""
+        from lifecycle.approvals.links import ApprovalLinks, LinkPolicy
+
+        policy = LinkPolicy(self._core.settings.approval_link_key.get_secret_value(), self._core.settings.public_url)
+        return ApprovalLinks(self.store, policy, self._core.clock)

@@ -1,15 +1,17 @@
-"""The parts of what may be spent."""
+"""Composition of budgets."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from bootstrap.parts.notifications import NotificationParts
-from bootstrap.parts.sessions import SessionParts
-
 if TYPE_CHECKING:
+    from bootstrap.parts.conversations import ConversationServices
+    from bootstrap.parts.core import Core
+    from bootstrap.parts.events import EventServices
+    from bootstrap.parts.notifications import NotificationServices
     from llmops.budgets.blocked_runs import BudgetWaits
     from llmops.budgets.call_budget import BudgetService
     from llmops.budgets.counters import BudgetCounters
@@ -20,49 +22,55 @@ if TYPE_CHECKING:
     from llmops.spend.rates import RateStore
 
 
-class BudgetParts(SessionParts, NotificationParts):
-    """Makes what may be spent."""
+@dataclass(eq=False)
+class BudgetServices:
+    """Makes budgets: limits, reservations, usage, and the runs that wait for them."""
+
+    _core: Core
+    _events: EventServices
+    _notifications: NotificationServices
+    _conversations: ConversationServices
 
     @cached_property
-    def budgets(self) -> BudgetStore:
+    def store(self) -> BudgetStore:
         """The budgets as they are declared."""
         from llmops.budgets.store import BudgetStore
 
-        return BudgetStore(self.tables, self.clock, self._budget_trust)
+        return BudgetStore(self._core.tables, self._core.clock, self._core.budget_trust)
 
     @cached_property
-    def accounts(self) -> BudgetCounters:
+    def counters(self) -> BudgetCounters:
         """What is spent and reserved of them."""
         from llmops.budgets.counters import BudgetCounters
 
-        return BudgetCounters(self.tables, self.clock)
+        return BudgetCounters(self._core.tables, self._core.clock)
 
     @cached_property
     def rates(self) -> RateStore:
         """The workspaces' own rates."""
         from llmops.spend.rates import RateStore
 
-        return RateStore(self.tables, self.clock, self._budget_trust)
+        return RateStore(self._core.tables, self._core.clock, self._core.budget_trust)
 
     @cached_property
-    def budget_events(self) -> BudgetEvents:
+    def events(self) -> BudgetEvents:
         """Tells what happens at budgets."""
         from llmops.budgets.events import BudgetEvents
 
-        return BudgetEvents(self.journal, self.outbox)
+        return BudgetEvents(self._events.journal, self._notifications.outbox)
 
     @cached_property
-    def budget_service(self) -> BudgetService:
+    def service(self) -> BudgetService:
         """What runs' model calls are paid from."""
         from llmops.budgets.call_budget import BudgetPolicy, BudgetService
 
-        settings = self.settings
+        settings = self._core.settings
         return BudgetService(
-            self.budgets,
-            self.accounts,
-            self.run_recorder.call,
-            self.budget_events,
-            self.clock,
+            self.store,
+            self.counters,
+            self._conversations.recorder.call,
+            self.events,
+            self._core.clock,
             BudgetPolicy(
                 hold_for=timedelta(seconds=settings.run_timeout + settings.run_lease),
                 wait_for=timedelta(seconds=settings.budget_wait),
@@ -71,26 +79,22 @@ class BudgetParts(SessionParts, NotificationParts):
         )
 
     @cached_property
-    def budget_maintenance(self) -> BudgetMaintenance:
+    def maintenance(self) -> BudgetMaintenance:
         """Settles what the dead have left, and forgets what is over."""
         from llmops.budgets.maintenance import BudgetMaintenance
 
-        return BudgetMaintenance(self.budget_service)
+        return BudgetMaintenance(self.service)
 
     @cached_property
     def waits(self) -> BudgetWaits:
         """Runs that wait for a budget."""
         from llmops.budgets.blocked_runs import BudgetWaits
 
-        return BudgetWaits(self.tables, self.budgets, self.accounts, self.rates, self.clock)
+        return BudgetWaits(self._core.tables, self.store, self.counters, self.rates, self._core.clock)
 
     @cached_property
-    def positions(self) -> BudgetUsageReader:
+    def usage(self) -> BudgetUsageReader:
         """How much of each budget is used."""
         from llmops.budgets.usage import BudgetUsageReader
 
-        return BudgetUsageReader(self.budgets, self.accounts, self.clock)
-
-    @property
-    def _budget_trust(self) -> timedelta:
-        return timedelta(seconds=self.settings.budget_trust)
+        return BudgetUsageReader(self.store, self.counters, self._core.clock)

@@ -1,43 +1,47 @@
-"""The parts of what agents are composed of."""
+"""Composition of configuration."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from bootstrap.parts.extensions import ExtensionParts
-from bootstrap.parts.sessions import SessionParts
-
 if TYPE_CHECKING:
+    from bootstrap.parts.core import Core
+    from bootstrap.parts.extensions import ExtensionServices
     from lifecycle.configuration.composing import Composer
     from lifecycle.configuration.dependents import Dependents
     from lifecycle.configuration.store import ConfigurationStore
     from lifecycle.configuration.user_preferences import UserPreferenceStore
 
 
-class ConfigurationParts(SessionParts, ExtensionParts):
+@dataclass(eq=False)
+class ConfigurationServices:
     """Makes what agents are composed of."""
+
+    _core: Core
+    _extensions: ExtensionServices
 
     @cached_property
     def items(self) -> ConfigurationStore:
         """Templates, personalities, capabilities and overrides."""
         from lifecycle.configuration.store import ConfigurationStore
 
-        return ConfigurationStore(self.tables, self.clock)
+        return ConfigurationStore(self._core.tables, self._core.clock)
 
     @cached_property
     def dependents(self) -> Dependents:
         """Who is composed of them."""
         from lifecycle.configuration.dependents import Dependents
 
-        return Dependents(self.tables, self.clock)
+        return Dependents(self._core.tables, self._core.clock)
 
     @cached_property
     def users(self) -> UserPreferenceStore:
         """What users prefer."""
         from lifecycle.configuration.user_preferences import UserPreferenceStore
 
-        return UserPreferenceStore(self.tables)
+        return UserPreferenceStore(self._core.tables)
 
     @cached_property
     def composer(self) -> Composer:
@@ -45,6 +49,12 @@ class ConfigurationParts(SessionParts, ExtensionParts):
         from lifecycle.configuration.composing import Composer
         from lifecycle.configuration.sources import SpecNames
 
-        providers = ("offline", "openai", "foundry", *self.extensions.clients)
-        names = SpecNames(self.tools, self.checks, self.extensions.context, providers, self.tool_servers)
+        providers = ("offline", "openai", "foundry", *self._extensions.loaded.clients)
+        names = SpecNames(
+            self._extensions.tools,
+            self._extensions.checks,
+            self._extensions.loaded.context,
+            providers,
+            self._extensions.tool_servers,
+        )
         return Composer(self.items, self.dependents, names)

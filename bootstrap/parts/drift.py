@@ -1,18 +1,23 @@
-"""The parts of drift: what differs between the registry and the providers, and what is done about it."""
+"""Composition of drift."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from bootstrap.parts.registry import RegistryParts
-
 if TYPE_CHECKING:
+    from bootstrap.parts.agents import AgentServices
+    from bootstrap.parts.core import Core
     from lifecycle.drift.plans import Plans
 
 
-class DriftParts(RegistryParts):
-    """Makes plans of drift."""
+@dataclass(eq=False)
+class DriftServices:
+    """Makes plans of drift between the registry and the providers."""
+
+    _core: Core
+    _agents: AgentServices
 
     @cached_property
     def plans(self) -> Plans:
@@ -21,5 +26,7 @@ class DriftParts(RegistryParts):
         from lifecycle.drift.plans import Plans
         from lifecycle.drift.store import PlanStore
 
-        inventory = Inventory(self.catalog, self.providers, self.settings.registry_owner)
-        return Plans(PlanStore(self.tables), inventory, self.catalog, self.providers, self.clock)
+        inventory = Inventory(self._agents.catalog, self._agents.providers, self._core.settings.registry_owner)
+        return Plans(
+            PlanStore(self._core.tables), inventory, self._agents.catalog, self._agents.providers, self._core.clock
+        )

@@ -1,46 +1,55 @@
-"""The parts of evaluation."""
+"""Composition of evaluation."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, cast
-
-from bootstrap.parts.registry import RegistryParts
 
 if TYPE_CHECKING:
     from adapters.check_processes import CheckProcessPool
     from adapters.providers.foundry import FoundryProvider
     from adapters.providers.foundry_evaluation import FoundryEvaluation
+    from bootstrap.parts.agents import AgentServices
+    from bootstrap.parts.core import Core
+    from bootstrap.parts.extensions import ExtensionServices
     from lifecycle.evaluation.comparison import VersionComparison
     from lifecycle.evaluation.scorer import AnswerScorer
     from llmops.evaluation.policy import FoundryPolicy
     from llmops.facts.scores import Evaluations
+
 
 BUILTIN_PROCESSES = 2
 OWN_PROCESSES = 4
 """Most processes of a worker for checks: of schemas and long texts, and for the app's own."""
 
 
-class EvaluationParts(RegistryParts):
-    """Makes evaluation."""
+@dataclass(eq=False)
+class EvaluationServices:
+    """Makes the scoring of answers, and the comparison of versions."""
+
+    _core: Core
+    _extensions: ExtensionServices
+    _agents: AgentServices
 
     @cached_property
-    def evaluations(self) -> Evaluations:
+    def scores(self) -> Evaluations:
         """The scores of answers."""
         from llmops.facts.scores import Evaluations
 
-        return Evaluations(self.tables, self.clock)
+        return Evaluations(self._core.tables, self._core.clock)
 
     @cached_property
     def comparison(self) -> VersionComparison:
         """Compares versions by their scores."""
         from lifecycle.evaluation.comparison import VersionComparison
 
-        return VersionComparison(self.catalog, self.evaluations)
+        return VersionComparison(self._agents.catalog, self.scores)
 
-    async def _foundry_evaluator(self, policy: FoundryPolicy) -> FoundryEvaluation:
-        provider = cast("FoundryProvider", self.providers["foundry"])
+    async def foundry_evaluator(self, policy: FoundryPolicy) -> FoundryEvaluation:
+        """Return the evaluators of Microsoft Foundry that the policy names."""
+        provider = cast("FoundryProvider", self._agents.providers["foundry"])
         return await provider.evaluator(policy.model, policy.evaluators)
 
     @cached_property
@@ -48,7 +57,8 @@ class EvaluationParts(RegistryParts):
         """Where built-in checks run, and where the app's own; no process is started before one is needed."""
         from adapters.check_processes import CheckProcessPool
 
-        return CheckProcessPool(BUILTIN_PROCESSES), CheckProcessPool(OWN_PROCESSES)
+        closes = self._core.closes
+        return closes(CheckProcessPool(BUILTIN_PROCESSES)), closes(CheckProcessPool(OWN_PROCESSES))
 
     @cached_property
     def scorer(self) -> AnswerScorer:
@@ -57,7 +67,7 @@ class EvaluationParts(RegistryParts):
         from lifecycle.evaluation.scorer import AnswerScorer, ScoringPolicy
 
         return AnswerScorer(
-            self.checks,
-            CheckRunner(timedelta(seconds=self.settings.check_timeout), *self.check_processes),
-            ScoringPolicy(self.settings.evaluation_share),
+            self._extensions.checks,
+            CheckRunner(timedelta(seconds=self._core.settings.check_timeout), *self.check_processes),
+            ScoringPolicy(self._core.settings.evaluation_share),
         )

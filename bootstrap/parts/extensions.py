@@ -1,20 +1,21 @@
-"""The parts that a team brings itself."""
+"""Composition of extensions."""
 
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bootstrap.parts.foundation import Foundation
-
 if TYPE_CHECKING:
+    from bootstrap.parts.core import Core
     from lifecycle.evaluation.checks import Checks
     from lifecycle.extensions.loading import Extensions
     from lifecycle.specs.servers import ToolServers
     from lifecycle.specs.tools import Toolbox, Tools
     from lifecycle.tools.context import Setting
+
 
 ROOT = Path(__file__).parents[2]
 """Where `function_app.py` is, and the app's own folder of extensions may be."""
@@ -22,39 +23,42 @@ ROOT = Path(__file__).parents[2]
 FOLDER = "extensions"
 
 
-class ExtensionParts(Foundation):
+@dataclass(eq=False)
+class ExtensionServices:
     """Loads extensions, and puts what they bring beside what every app has."""
 
+    _core: Core
+
     @cached_property
-    def extensions(self) -> Extensions:
+    def loaded(self) -> Extensions:
         """What extensions bring."""
-        return loaded(self.settings.extensions, ROOT)
+        return loaded(self._core.settings.extensions, ROOT)
 
     @cached_property
     def tools(self) -> Tools:
         """The function tools that specs can name."""
         from lifecycle.specs.tools import builtin_tools
 
-        return {**self.extensions.tools, **builtin_tools(self.clock)}
+        return {**self.loaded.tools, **builtin_tools(self._core.clock)}
 
     @cached_property
     def checks(self) -> Checks:
         """The checks of answers that specs can name."""
-        return self.extensions.checks
+        return self.loaded.checks
 
     @cached_property
     def toolbox(self) -> Toolbox:
         """Tools and context providers as agents take them."""
         from lifecycle.specs.tools import Toolbox
 
-        return Toolbox(self.tools, self.extensions.context, self.tool_servers)
+        return Toolbox(self.tools, self.loaded.context, self.tool_servers)
 
     @cached_property
     def tool_servers(self) -> ToolServers:
         """Connects to MCP servers."""
         from adapters.mcp_servers import McpServers
 
-        return McpServers(self.setting, allow_private=self.settings.mcp_allow_private)
+        return self._core.closes(McpServers(self.setting, allow_private=self._core.settings.mcp_allow_private))
 
     @property
     def setting(self) -> Setting:

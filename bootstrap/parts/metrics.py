@@ -1,50 +1,55 @@
-"""The parts of metrics."""
+"""Composition of metrics."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from bootstrap.parts.foundation import Foundation
-
 if TYPE_CHECKING:
+    from bootstrap.parts.core import Core
     from lifecycle.loader.hit_rates import HitRates
     from lifecycle.measures.workers import Measures
     from lifecycle.registry.counts import LifecycleCounts
     from llmops.metrics.shared import SharedMetrics
 
 
-class MetricParts(Foundation):
-    """Makes metrics."""
+@dataclass(eq=False)
+class MetricServices:
+    """Makes what workers count and measure."""
+
+    _core: Core
 
     @cached_property
-    def metrics(self) -> SharedMetrics:
+    def workers(self) -> SharedMetrics:
         """What the workers count."""
         from llmops.metrics.push import Instruments
         from llmops.metrics.shared import SharedMetrics
 
-        interval = timedelta(seconds=self.settings.metrics_every)
-        longest = timedelta(seconds=self.settings.run_timeout) + interval  # no run of a worker that died goes on
-        return SharedMetrics(self.tables, self.clock, interval, Instruments().push, gauges_last=longest)
+        interval = timedelta(seconds=self._core.settings.metrics_every)
+        longest = timedelta(seconds=self._core.settings.run_timeout) + interval  # no run of a worker that died goes on
+        return self._core.closes(
+            SharedMetrics(self._core.tables, self._core.clock, interval, Instruments().push, gauges_last=longest)
+        )
 
     @cached_property
     def measures(self) -> Measures:
         """Turns what happens into metrics."""
         from lifecycle.measures.workers import Measures
 
-        return Measures(self.metrics, self.clock, timedelta(seconds=self.settings.run_timeout))
+        return Measures(self.workers, self._core.clock, timedelta(seconds=self._core.settings.run_timeout))
 
     @cached_property
     def hit_rates(self) -> HitRates:
         """How often look-ups of agents take no I/O."""
         from lifecycle.loader.hit_rates import HitRates
 
-        return HitRates(self.tables, self.metrics, self.clock)
+        return HitRates(self._core.tables, self.workers, self._core.clock)
 
     @cached_property
     def lifecycle_counts(self) -> LifecycleCounts:
         """How many agents there are, and what happened to them."""
         from lifecycle.registry.counts import LifecycleCounts
 
-        return LifecycleCounts(self.tables)
+        return LifecycleCounts(self._core.tables)

@@ -1,38 +1,43 @@
-"""The parts of how agents perform."""
+"""Composition of performance."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from bootstrap.parts.spend import SpendParts
-
 if TYPE_CHECKING:
+    from bootstrap.parts.core import Core
+    from bootstrap.parts.spend import SpendServices
     from llmops.performance.insights import Insights
     from llmops.performance.monitor import PerformanceReader
     from llmops.performance.sla import SlaTarget
 
 
-class PerformanceParts(SpendParts):
-    """Makes what tells how agents perform."""
+@dataclass(eq=False)
+class PerformanceServices:
+    """Makes what says how agents perform."""
+
+    _core: Core
+    _spend: SpendServices
 
     @cached_property
-    def monitor(self) -> PerformanceReader:
+    def reader(self) -> PerformanceReader:
         """How agents perform."""
         from llmops.performance.monitor import PerformanceReader
 
-        return PerformanceReader(self.figures)
+        return PerformanceReader(self._spend.figures)
 
     @cached_property
     def insights(self) -> Insights:
         """What figures say."""
         from llmops.performance.insights import Insights
 
-        return Insights(self.monitor, self.daily_costs, self.clock)
+        return Insights(self.reader, self._spend.daily_costs, self._core.clock)
 
     @property
     def sla(self) -> SlaTarget:
         """What agents are to keep unless their specs say otherwise."""
         from llmops.performance.sla import SlaTarget
 
-        return SlaTarget(self.settings.sla_latency_ms, self.settings.sla_availability)
+        return SlaTarget(self._core.settings.sla_latency_ms, self._core.settings.sla_availability)

@@ -1,29 +1,41 @@
-"""The parts of reports."""
+"""Composition of reports."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from bootstrap.parts.budgets import BudgetParts
-
 if TYPE_CHECKING:
+    from bootstrap.parts.budgets import BudgetServices
+    from bootstrap.parts.core import Core
+    from bootstrap.parts.notifications import NotificationServices
+    from bootstrap.parts.spend import SpendServices
     from llmops.budgets.usage import BudgetUsage
     from llmops.reports.store import ReportStore
+
 
 _MOST_BUDGETS = 50
 
 
-class ReportParts(BudgetParts):
-    """Makes reports."""
+@dataclass(eq=False)
+class ReportServices:
+    """Makes cost reports."""
+
+    _core: Core
+    _spend: SpendServices
+    _notifications: NotificationServices
+    _budgets: BudgetServices
 
     @cached_property
-    def reports(self) -> ReportStore:
+    def store(self) -> ReportStore:
         """Reports of days, weeks and months."""
         from llmops.reports.store import ReportStore
 
-        return ReportStore(self.tables, self.daily_costs, self._standing, self.outbox.put, self.clock)
+        return ReportStore(
+            self._core.tables, self._spend.daily_costs, self._standing, self._notifications.outbox.put, self._core.clock
+        )
 
     async def _standing(self, workspace: str) -> Sequence[BudgetUsage]:
-        return (await self.positions.list(workspace, _MOST_BUDGETS))[0]
+        return (await self._budgets.usage.list(workspace, _MOST_BUDGETS))[0]

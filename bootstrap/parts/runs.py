@@ -1,16 +1,23 @@
-"""The parts of sessions and runs."""
+"""Composition of runs."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from bootstrap.parts.approvals import ApprovalParts
-from bootstrap.parts.evaluation import EvaluationParts
-from bootstrap.parts.performance import PerformanceParts
-
 if TYPE_CHECKING:
+    from bootstrap.parts.agents import AgentServices
+    from bootstrap.parts.approvals import ApprovalServices
+    from bootstrap.parts.budgets import BudgetServices
+    from bootstrap.parts.conversations import ConversationServices
+    from bootstrap.parts.core import Core
+    from bootstrap.parts.evaluation import EvaluationServices
+    from bootstrap.parts.events import EventServices
+    from bootstrap.parts.extensions import ExtensionServices
+    from bootstrap.parts.sessions import SessionServices
+    from bootstrap.parts.spend import SpendServices
     from lifecycle.evaluation.feedback import RunFeedback
     from lifecycle.evaluation.judging import JudgeEvaluation
     from lifecycle.runs.attempt import AttemptFactory
@@ -25,96 +32,47 @@ if TYPE_CHECKING:
     from lifecycle.runs.steps import RunSteps
     from lifecycle.runs.submit import RunSubmission
     from lifecycle.runs.worker import RunWorker
-    from lifecycle.sessions.erase import SessionErasure
-    from lifecycle.sessions.erase_user import UserErasure
-    from lifecycle.sessions.start import SessionStart
-    from llmops.facts.forgetting import RunRedaction
     from llmops.facts.scores import Evaluation
 
 
-class RunParts(EvaluationParts, ApprovalParts, PerformanceParts):
-    """Makes sessions and runs."""
+@dataclass(eq=False)
+class RunServices:
+    """Makes the use cases of runs: submission, work, queries, dead letters, judges."""
+
+    _core: Core
+    _events: EventServices
+    _spend: SpendServices
+    _extensions: ExtensionServices
+    _conversations: ConversationServices
+    _budgets: BudgetServices
+    _approvals: ApprovalServices
+    _agents: AgentServices
+    _evaluation: EvaluationServices
+    _sessions: SessionServices
 
     @cached_property
-    def intake(self) -> RunSubmission:
+    def submission(self) -> RunSubmission:
         """Accepts runs."""
         from lifecycle.runs.submit import RunSubmission, SubmitPolicy
 
         return RunSubmission(
-            self.catalog,
-            self.conversations,
-            self.directory,
-            self.session_start,
-            policy=SubmitPolicy(self._session_idle_after, timedelta(seconds=self.settings.agent_cache_trust)),
-            clock=self.clock,
+            self._agents.catalog,
+            self._conversations.store,
+            self._conversations.directory,
+            self._sessions.start,
+            policy=SubmitPolicy(
+                self._core.session_idle_after, timedelta(seconds=self._core.settings.agent_cache_trust)
+            ),
+            clock=self._core.clock,
         )
 
     @cached_property
-    def session_start(self) -> SessionStart:
-        """Starts sessions."""
-        from lifecycle.sessions.start import SessionStart
-
-        return SessionStart(
-            self.catalog,
-            self.conversations,
-            self.directory,
-            self.pins,
-            self._due("session"),
-            self.users,
-            idle_after=self._session_idle_after,
-            clock=self.clock,
-        )
-
-    @cached_property
-    def session_erasure(self) -> SessionErasure:
-        """Erases sessions."""
-        from lifecycle.sessions.erase import SessionErasure
-
-        return SessionErasure(
-            self.conversations,
-            self.directory,
-            self._due("erasure"),
-            providers=self.providers,
-            forgetting=self._forgetting,
-            budget_service=self.budget_service,
-            forget_waiting=self._forget_waiting,
-            journal=self.journal,
-            record=self.run_recorder.record,
-            clock=self.clock,
-        )
-
-    async def _forget_waiting(self, workspace: str, run_id: str) -> None:
-        await self.waits.forget(workspace, run_id)
-        await self.approvals.erase(workspace, run_id)
-
-    @cached_property
-    def user_erasure(self) -> UserErasure:
-        """Erases users."""
-        from lifecycle.sessions.erase_user import UserErasure
-
-        return UserErasure(
-            self.session_erasure,
-            self.conversations,
-            self.directory,
-            self.users,
-            self._due("usererasure"),
-            self.journal,
-            self.clock,
-        )
-
-    @cached_property
-    def _forgetting(self) -> RunRedaction:
-        from llmops.facts.forgetting import RunRedaction
-
-        return RunRedaction(self.tables, self.daily_costs.rewrite)
-
-    @cached_property
-    def runner(self) -> RunWorker:
+    def worker(self) -> RunWorker:
         """Runs runs."""
         from lifecycle.runs.blocked import WaitingRuns
         from lifecycle.runs.worker import RunPolicy, RunWorker
 
-        settings = self.settings
+        settings = self._core.settings
         policy = RunPolicy(
             lease=timedelta(seconds=settings.run_lease),
             look_every=timedelta(seconds=settings.run_look_every),
@@ -122,14 +80,22 @@ class RunParts(EvaluationParts, ApprovalParts, PerformanceParts):
             retry_base_s=settings.run_retry_base,
             retry_longest_s=settings.run_retry_longest,
         )
-        blocked = WaitingRuns(self.waits, self.budget_events, self._approval_requests, self.clock)
-        return RunWorker(self.conversations, self.intake, self.attempts, self.run_recorder, blocked, self.clock, policy)
+        blocked = WaitingRuns(self._budgets.waits, self._budgets.events, self._approvals.requests, self._core.clock)
+        return RunWorker(
+            self._conversations.store,
+            self.submission,
+            self.attempts,
+            self._conversations.recorder,
+            blocked,
+            self._core.clock,
+            policy,
+        )
 
     def requeue(self, send: SendAt) -> Requeue:
         """Return the way of runs back to the queue."""
         from lifecycle.runs.requeue import Requeue
 
-        return Requeue(send, self.session_pause)
+        return Requeue(send, self._conversations.pause)
 
     @cached_property
     def attempts(self) -> AttemptFactory:
@@ -139,18 +105,24 @@ class RunParts(EvaluationParts, ApprovalParts, PerformanceParts):
         from lifecycle.runs.guard import GuardPolicy
         from lifecycle.runs.tool_calls import ToolRules
 
-        settings = self.settings
+        settings = self._core.settings
         policy = AttemptPolicy(
             timedelta(seconds=settings.run_timeout),
             settings.history_turns,
             settings.history_tokens,
             settings.budget_output_tokens,
             GuardPolicy(settings.runaway_same_tool_calls, round(settings.runaway_usd_per_minute * 1_000_000)),
-            ToolRules(setting=self.setting, approvals=self._approval_gate),
+            ToolRules(setting=self._extensions.setting, approvals=self._approvals.gate),
         )
-        agents = UsedAgents(self.resolver, self.uses)
+        agents = UsedAgents(self._agents.resolver, self._agents.use_recorder)
         return AttemptFactory(
-            self.conversations, agents, self.budget_service, self.rates, self.scorer.score, self.clock, policy
+            self._conversations.store,
+            agents,
+            self._budgets.service,
+            self._budgets.rates,
+            self._evaluation.scorer.score,
+            self._core.clock,
+            policy,
         )
 
     @cached_property
@@ -158,7 +130,7 @@ class RunParts(EvaluationParts, ApprovalParts, PerformanceParts):
         """Records what people think of answers."""
         from lifecycle.evaluation.feedback import RunFeedback
 
-        return RunFeedback(self.facts, self.evaluations, self.conversations, self.clock)
+        return RunFeedback(self._spend.facts, self._evaluation.scores, self._conversations.store, self._core.clock)
 
     @cached_property
     def judges(self) -> JudgeEvaluation:
@@ -168,49 +140,56 @@ class RunParts(EvaluationParts, ApprovalParts, PerformanceParts):
         from lifecycle.evaluation.judging import JudgeEvaluation
         from lifecycle.evaluation.scorer import FOUNDRY
 
-        charges = JudgingCharges(self.budget_service, self.facts, self.rates, self.clock)
+        charges = JudgingCharges(self._budgets.service, self._spend.facts, self._budgets.rates, self._core.clock)
 
         async def forget_user(of: Evaluation) -> None:
-            await self.budget_service.free(of.workspace, of.run_id, ATTEMPT + 1)
-            await self._forgetting.redact(of.workspace, of.agent, of.run_id, of.accepted_at, self.clock())
+            await self._budgets.service.free(of.workspace, of.run_id, ATTEMPT + 1)
+            await self._spend.redaction.redact(of.workspace, of.agent, of.run_id, of.accepted_at, self._core.clock())
 
         return JudgeEvaluation(
-            {JUDGE: agent_judge(self.resolver, charges), FOUNDRY: foundry_judge(self._foundry_evaluator, charges)},
-            self.evaluations,
-            self.catalog,
-            self.conversations,
+            {
+                JUDGE: agent_judge(self._agents.resolver, charges),
+                FOUNDRY: foundry_judge(self._evaluation.foundry_evaluator, charges),
+            },
+            self._evaluation.scores,
+            self._agents.catalog,
+            self._conversations.store,
             charges,
             forget_user,
-            self.clock,
+            self._core.clock,
         )
 
     @cached_property
-    def run_queries(self) -> RunQueries:
+    def queries(self) -> RunQueries:
         """Reads and cancels runs by their id."""
         from lifecycle.runs.queries import RunQueries
 
-        return RunQueries(self.conversations, self.directory, self._waiters, self.clock)
+        return RunQueries(
+            self._conversations.store, self._conversations.directory, self._conversations.waiters, self._core.clock
+        )
 
     @cached_property
-    def run_list(self) -> RunList:
+    def list(self) -> RunList:
         """Lists runs."""
         from lifecycle.runs.list import RunList
 
-        return RunList(self.conversations, self.directory)
+        return RunList(self._conversations.store, self._conversations.directory)
 
     @cached_property
-    def run_steps(self) -> RunSteps:
+    def steps(self) -> RunSteps:
         """Reads the steps of runs."""
         from lifecycle.runs.steps import RunSteps
 
-        return RunSteps(self.run_queries, self.facts, self.clock)
+        return RunSteps(self.queries, self._spend.facts, self._core.clock)
 
     @cached_property
-    def run_resume(self) -> RunResume:
+    def resume(self) -> RunResume:
         """Lets runs go on that a budget has stopped."""
         from lifecycle.runs.resume import RunResume
 
-        return RunResume(self.waits, self.conversations, self.run_queries, self.session_pause, self.clock)
+        return RunResume(
+            self._budgets.waits, self._conversations.store, self.queries, self._conversations.pause, self._core.clock
+        )
 
     def dead_letters(self, queue: RunQueue) -> DeadLetters:
         """Return what looks after the queue's dead letters."""
@@ -218,12 +197,12 @@ class RunParts(EvaluationParts, ApprovalParts, PerformanceParts):
 
         return DeadLetters(
             queue,
-            self.conversations,
+            self._conversations.store,
             self._failed_run_letters,
-            self.run_recorder,
-            self.journal,
-            DeadMessageReader(self.provenance, self.settings.max_query_bytes),
-            self.clock,
+            self._conversations.recorder,
+            self._events.journal,
+            DeadMessageReader(self.provenance, self._core.settings.max_query_bytes),
+            self._core.clock,
         )
 
     @cached_property
@@ -231,12 +210,14 @@ class RunParts(EvaluationParts, ApprovalParts, PerformanceParts):
         """Whose workspaces messages may name."""
         from lifecycle.runs.provenance import Provenance, parse_queue_pins
 
-        key = self.settings.queue_signing_key.get_secret_value()
-        return Provenance(key, parse_queue_pins(self.settings.queue_workspaces))
+        key = self._core.settings.queue_signing_key.get_secret_value()
+        return Provenance(key, parse_queue_pins(self._core.settings.queue_workspaces))
 
     @cached_property
     def _failed_run_letters(self) -> FailedRunStore:
         from lifecycle.conversations.failures import FailedRuns
         from lifecycle.runs.failed_runs import FailedRunStore
 
-        return FailedRunStore(FailedRuns(self.tables), self.conversations, self.directory, self.clock)
+        return FailedRunStore(
+            FailedRuns(self._core.tables), self._conversations.store, self._conversations.directory, self._core.clock
+        )

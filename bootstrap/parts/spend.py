@@ -1,46 +1,59 @@
-"""The parts of what runs cost."""
+"""Composition of spend."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from bootstrap.parts.metrics import MetricParts
-
 if TYPE_CHECKING:
+    from bootstrap.parts.core import Core
+    from bootstrap.parts.metrics import MetricServices
     from llmops.facts.figures import Figures
     from llmops.facts.folding import FactAggregation
+    from llmops.facts.forgetting import RunRedaction
     from llmops.facts.store import Facts
     from llmops.reports.daily import DailyCosts
 
 
-class SpendParts(MetricParts):
-    """Makes what runs cost."""
+@dataclass(eq=False)
+class SpendServices:
+    """Makes the facts of attempts, and what they add up to."""
+
+    _core: Core
+    _metrics: MetricServices
 
     @cached_property
     def facts(self) -> Facts:
         """What every attempt did."""
         from llmops.facts.store import Facts
 
-        return Facts(self.tables, self.measures.attempt_recorded)
+        return Facts(self._core.tables, self._metrics.measures.attempt_recorded)
 
     @cached_property
-    def folding(self) -> FactAggregation:
+    def aggregation(self) -> FactAggregation:
         """Adds facts up."""
         from llmops.facts.folding import FactAggregation
 
-        return FactAggregation(self.tables)
+        return FactAggregation(self._core.tables)
 
     @cached_property
     def figures(self) -> Figures:
         """What facts add up to."""
         from llmops.facts.figures import Figures
 
-        return Figures(self.tables)
+        return Figures(self._core.tables)
 
     @cached_property
     def daily_costs(self) -> DailyCosts:
         """What was spent, day by day."""
         from llmops.reports.daily import DailyCosts
 
-        return DailyCosts(self.tables)
+        return DailyCosts(self._core.tables)
+
+    @cached_property
+    def redaction(self) -> RunRedaction:
+        """Takes what is personal out of the facts of a run."""
+        from llmops.facts.forgetting import RunRedaction
+
+        return RunRedaction(self._core.tables, self.daily_costs.rewrite)

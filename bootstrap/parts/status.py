@@ -1,38 +1,52 @@
-"""The parts that say how the whole is."""
+"""Composition of status."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from bootstrap.parts.alerts import AlertParts
-from bootstrap.parts.runs import RunParts
-
 if TYPE_CHECKING:
+    from bootstrap.parts.alerts import AlertServices
+    from bootstrap.parts.core import Core
+    from bootstrap.parts.events import EventServices
+    from bootstrap.parts.extensions import ExtensionServices
+    from bootstrap.parts.metrics import MetricServices
+    from bootstrap.parts.performance import PerformanceServices
+    from bootstrap.parts.spend import SpendServices
     from lifecycle.status.analytics import AnalyticsReader
     from lifecycle.status.checks import SystemStatus
     from llmops.spend.usage import Spend
 
 
-class StatusParts(RunParts, AlertParts):
-    """Makes what says how the whole is."""
+@dataclass(eq=False)
+class StatusServices:
+    """Makes health checks and analytics."""
+
+    _core: Core
+    _events: EventServices
+    _metrics: MetricServices
+    _spend: SpendServices
+    _extensions: ExtensionServices
+    _performance: PerformanceServices
+    _alerts: AlertServices
 
     @cached_property
-    def system_status(self) -> SystemStatus:
+    def system(self) -> SystemStatus:
         """Looks how the system is."""
         from lifecycle.status.checks import SystemStatus
 
         return SystemStatus(
-            self.tables,
-            self.timer_statuses,
-            self.lifecycle_counts,
-            self.figures,
+            self._core.tables,
+            self._events.timer_statuses,
+            self._metrics.lifecycle_counts,
+            self._spend.figures,
             self._spent_today,
             self.misconfigured_alerts,
-            started_at=self.started_at,
-            clock=self.clock,
-            problems=[f"{problem.where}: {problem.what}" for problem in self.extensions.problems],
+            started_at=self._core.started_at,
+            clock=self._core.clock,
+            problems=[f"{problem.where}: {problem.what}" for problem in self._extensions.loaded.problems],
         )
 
     @cached_property
@@ -40,19 +54,25 @@ class StatusParts(RunParts, AlertParts):
         """Reads what happened over some days."""
         from lifecycle.status.analytics import AnalyticsReader
 
-        return AnalyticsReader(self.daily_counts, self.monitor, self.lifecycle_counts, self.activity, self.clock)
+        return AnalyticsReader(
+            self._events.daily_counts,
+            self._performance.reader,
+            self._metrics.lifecycle_counts,
+            self._alerts.activity,
+            self._core.clock,
+        )
 
     async def misconfigured_alerts(self, workspace: str) -> Sequence[str]:
         """Return the names of the alert rules that are switched on and name what is not there."""
         from llmops.alerts.store import MOST
 
-        alerts, _ = await self.alerts.list(workspace, MOST * 2)
-        aims = await self.alert_references.targets(workspace, [alert.rule for alert in alerts])
+        alerts, _ = await self._alerts.store.list(workspace, MOST * 2)
+        aims = await self._alerts.references.targets(workspace, [alert.rule for alert in alerts])
         return [alert.name for alert, aim in zip(alerts, aims, strict=True) if aim.missing and alert.rule.enabled]
 
     async def _spent_today(self, workspace: str) -> Spend:
         from llmops.spend.usage import Spend
 
-        today = self.clock().date()
-        by_day = await self.daily_costs.sums(workspace, today, today, today)
+        today = self._core.clock().date()
+        by_day = await self._spend.daily_costs.sums(workspace, today, today, today)
         return sum((spend for groups in by_day.values() for spend in groups.values()), Spend())

@@ -1,7 +1,7 @@
 """The functions of the built-in checks, apart from the policy that binds them, so that another process starts fast.
 
-Those of text are linear, and made on the event loop for short texts. A JSON Schema can ask for more than linear time, so
-that its check always runs in another process.
+Those of text are linear, and run on the event loop for short texts. A JSON Schema can ask for more than linear time:
+its check always runs in another process.
 """
 
 from __future__ import annotations

@@ -30,11 +30,11 @@ async def test_in_memory_services_do_the_whole_job() -> None:
     async with services.manager() as manager:
         agent = await manager.get_or_create("helper", SPEC)
         run = await agent.run("What is a durable entity?")
-    done = await services.daily_costs.aggregate(clock.now)
-    report = await services.reports.get("default", period_of("day", clock.now.date()))
-    await services.session_end.end("default", agent.session_id)
+    done = await services.spend.daily_costs.aggregate(clock.now)
+    report = await services.reports.store.get("default", period_of("day", clock.now.date()))
+    await services.sessions.end.end("default", agent.session_id)
     clock.move(days=8)
-    verdicts = await services.prune.run(services.local_signals())
+    verdicts = await services.agents.prune.run(services.agents.local_signals())
     await services.aclose()
 
     assert run.state == "succeeded"
@@ -46,9 +46,9 @@ async def test_in_memory_services_do_the_whole_job() -> None:
 async def test_services_in_memory_share_nothing() -> None:
     """Two of them are two worlds."""
     one, two = Services.in_memory(), Services.in_memory()
-    await one.catalog.declare("default", "bot", SPEC)
+    await one.agents.catalog.declare("default", "bot", SPEC)
 
-    assert await two.catalog.find("default", "bot") is None
+    assert await two.agents.catalog.find("default", "bot") is None
     await asyncio.gather(one.aclose(), two.aclose())
 
 
@@ -68,7 +68,7 @@ async def test_settings_reach_the_rules() -> None:
         with pytest.raises(Exception, match="at most 10"):
             await manager.run("a", RunRequest(query="x" * 11))
 
-    assert len(services.resolver.cache) == 2
+    assert len(services.agents.resolver.cache) == 2
 
 
 def test_services_that_name_no_storage_say_so() -> None:
@@ -100,9 +100,9 @@ async def test_large_texts_are_in_the_account_of_the_tables(more: dict[str, str]
 async def test_large_texts_without_a_storage_account_stay_in_the_process() -> None:
     """As tables do; closing what was never used is nothing."""
     services = Services.in_memory()
-    kept = await services.texts.keep(Owner("default", "s", "r"), "answer", "x" * 100_000)
+    kept = await services.core.texts.keep(Owner("default", "s", "r"), "answer", "x" * 100_000)
 
-    assert await services.texts.whole(kept) == "x" * 100_000
+    assert await services.core.texts.whole(kept) == "x" * 100_000
     await services.aclose()
     await Services.in_memory().aclose()
 
@@ -112,7 +112,7 @@ def test_wiring_loads_no_blob_sdk() -> None:
     code = (
         "import sys; from bootstrap.services import Services; from kernel.settings import Settings;"
         "services = Services.for_azure(Settings.from_environment({'TablesConnection': 'UseDevelopmentStorage=true'}));"
-        "services.conversations; services.runner;"
+        "services.conversations.store; services.runs.worker;"
         "print(*{'azure.storage.blob', 'adapters.azure_texts'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
@@ -145,7 +145,7 @@ async def test_many_managers_make_one_agent(times: int) -> None:
     services = Services.in_memory(quick_settings())
     managers = [services.manager() for _ in range(times)]
     await asyncio.gather(*(manager.get_or_create("helper", SPEC) for manager in managers))
-    agent = await services.catalog.get("default", "helper")
+    agent = await services.agents.catalog.get("default", "helper")
     assert agent.record is not None
 
     assert (agent.record.created, agent.record.adopted) == (1, 0)
@@ -156,7 +156,7 @@ async def test_a_library_takes_its_settings_from_the_environment_or_by_name(monk
     monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:11434/v1")
     services = Services.in_memory()
 
-    assert services.settings.openai_base_url == "http://127.0.0.1:11434/v1"
+    assert services.core.settings.openai_base_url == "http://127.0.0.1:11434/v1"
     assert Settings.of({"openai_base_url": "http://x/v1"}).openai_base_url == "http://x/v1"
     with pytest.raises(InvalidSettings, match="opena_base_url"):
         Settings.of({"opena_base_url": "http://x/v1"})

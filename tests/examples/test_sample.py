@@ -44,9 +44,9 @@ async def test_costs_count_it_once() -> None:
     await record(services, NOW)
     await record(services, NOW)
     first = date(2026, 11, 1)
-    before = await services.daily_costs.sums("default", first, NOW.date(), NOW.date())
-    await services.folding.run(NOW)
-    after = await services.daily_costs.sums("default", first, NOW.date(), NOW.date())
+    before = await services.spend.daily_costs.sums("default", first, NOW.date(), NOW.date())
+    await services.spend.aggregation.run(NOW)
+    after = await services.spend.daily_costs.sums("default", first, NOW.date(), NOW.date())
     wanted = sum(fact.cost_micro_usd for fact in facts(NOW.date(), NOW) if fact.timing.ended_at.date() >= first)
 
     assert costs_of(before, first, NOW.date(), group_by("day")).total.cost_micro_usd == wanted

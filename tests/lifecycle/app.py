@@ -140,19 +140,19 @@ class App:
         self.settings = settings
         self.queue = MemoryQueue()
         self.services = self.worker()
-        self.signals: LocalSignals = self.services.local_signals()
+        self.signals: LocalSignals = self.services.agents.local_signals()
 
     def worker(self, fate: Fate | None = None, model: Fate | None = None, gate: Gate | None = None) -> Services:
         """Return another worker, whose writes and model calls can be struck, and its model calls held."""
         tables = self.tables if fate is None else FatefulTables(self.tables, fate)
         services = make_services(tables, self.clock, **self.settings)
         if fate or model or gate:
-            struck = StruckProvider(services.providers["offline"], model or fate or Fate(), gate)
-            cast("dict[str, Any]", services.providers)["offline"] = struck
+            struck = StruckProvider(services.agents.providers["offline"], model or fate or Fate(), gate)
+            cast("dict[str, Any]", services.agents.providers)["offline"] = struck
         return services
 
     async def declare(self, name: str = "bot", declared: AgentSpec | None = None, workspace: str = "default") -> None:
-        await self.services.administration.declare(workspace, name, declared or spec(), self.signals)
+        await self.services.agents.administration.declare(workspace, name, declared or spec(), self.signals)
 
     async def submit(
         self,
@@ -164,7 +164,7 @@ class App:
         **more: Any,
     ) -> Accepted:
         request = RunRequest(query=query, **more)
-        return await self.services.intake.submit(
+        return await self.services.runs.submission.submit(
             workspace, agent, request, run_id or new_id(), self.signals, self.queue.send
         )
 
@@ -172,12 +172,14 @@ class App:
         self, submission: Submission, *, worker: Services | None = None, last: bool = False
     ) -> Run | None:
         """Deliver a message and return what its run came to; None for one that was erased."""
-        return await (worker or self.services).runner.process(submission, self.signals, last_delivery=last)
+        return await (worker or self.services).runs.worker.process(submission, self.signals, last_delivery=last)
 
     async def requeued(self, submission: Submission, *, worker: Services | None = None) -> Run | None:
         """Deliver a message as the trigger does: a run that is to be attempted again goes back to the queue."""
         services = worker or self.services
-        return await services.runner.process(submission, self.signals, requeue=services.requeue(self.queue.send))
+        return await services.runs.worker.process(
+            submission, self.signals, requeue=services.runs.requeue(self.queue.send)
+        )
 
     async def process(self, submission: Submission, *, worker: Services | None = None, last: bool = False) -> Run:
         run = await self.deliver(submission, worker=worker, last=last)
@@ -200,13 +202,13 @@ class App:
         raise AssertionError
 
     async def stored(self, run: Run) -> tuple[Run, Session]:
-        stored = await self.services.conversations.load(run.workspace, run.session_id, run.id)
+        stored = await self.services.conversations.store.load(run.workspace, run.session_id, run.id)
         assert stored.run is not None
         assert stored.session is not None
         return stored.run, stored.session
 
     async def turns(self, run: Run) -> list[Turn]:
-        return list(await self.services.conversations.turns(run.workspace, run.session_id, 0, 1000))
+        return list(await self.services.conversations.store.turns(run.workspace, run.session_id, 0, 1000))
 
     async def attempts(self, run: Run) -> list[AttemptFact]:
         """Return the facts of the run's attempts, in order."""
@@ -218,11 +220,11 @@ class App:
 
     async def facts(self, run: Run) -> list[StoredFact]:
         """Return the facts of the run's attempts, and of the judges of its answer."""
-        facts = self.services.facts
+        facts = self.services.spend.facts
         return list(await facts.of_run(run.workspace, run.agent, run.id, run.created_at, self.clock()))
 
     async def event_names(self, run: Run) -> list[str]:
-        events = await self.services.conversations.events(run.workspace, run.session_id, 0, 1000)
+        events = await self.services.conversations.store.events(run.workspace, run.session_id, 0, 1000)
         return [f"{event.name} {event.data.get('stage', event.data.get('state', ''))}".strip() for _, event in events]
 
     async def check_answered_once(self, run: Run) -> None:
@@ -256,7 +258,7 @@ class App:
         await eventually(look)
 
     async def aclose(self) -> None:
-        await self.services.uses.aclose(self.signals)
+        await self.services.agents.use_recorder.aclose(self.signals)
 
 
 async def _nothing() -> None:
@@ -265,7 +267,7 @@ async def _nothing() -> None:
 
 async def abandon(services: Services) -> None:
     """End the background tasks of a worker that died."""
-    await services.uses.aclose()
+    await services.agents.use_recorder.aclose()
     with contextlib.suppress(Crash):
-        await services.publisher.aclose()
+        await services.conversations.publisher.aclose()
     await asyncio.sleep(0)

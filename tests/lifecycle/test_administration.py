@@ -22,12 +22,12 @@ async def app() -> App:
 
 
 async def state(app: App) -> AgentState:
-    return (await app.services.catalog.get("default", "bot")).state
+    return (await app.services.agents.catalog.get("default", "bot")).state
 
 
 async def test_an_agent_lives_its_life(app: App) -> None:
     """Prewarm, retire, restore, disable, enable, delete: the state follows, and the provider with it."""
-    admin, seen = app.services.administration, []
+    admin, seen = app.services.agents.administration, []
     await admin.prewarm("default", "bot", app.signals)
     seen.append((await state(app), len(await live_versions(app.tables))))
     await admin.retire("default", "bot", app.signals, timedelta())
@@ -54,12 +54,12 @@ async def test_an_agent_lives_its_life(app: App) -> None:
 
 async def test_restoring_makes_what_is_declared_now(app: App) -> None:
     """An agent that was changed while it was retired comes back changed, without a version of what it was."""
-    admin = app.services.administration
+    admin = app.services.agents.administration
     await admin.prewarm("default", "bot", app.signals)
     await admin.retire("default", "bot", app.signals, timedelta())
     await admin.declare("default", "bot", spec(instructions="new"), app.signals)
     await admin.restore("default", "bot", app.signals)
-    agent = await app.services.catalog.get("default", "bot")
+    agent = await app.services.agents.catalog.get("default", "bot")
 
     assert agent.ready
     assert agent.record is not None
@@ -68,18 +68,18 @@ async def test_restoring_makes_what_is_declared_now(app: App) -> None:
 
 async def test_a_change_is_followed_at_once_by_an_active_agent(app: App) -> None:
     """A retired or new one waits for its next use."""
-    admin = app.services.administration
+    admin = app.services.agents.administration
     await admin.declare("default", "bot", spec(instructions="a"), app.signals)
     assert await live_versions(app.tables) == {}
     await admin.prewarm("default", "bot", app.signals)
     await admin.declare("default", "bot", spec(instructions="b"), app.signals)
 
-    assert (await app.services.catalog.get("default", "bot")).ready
+    assert (await app.services.agents.catalog.get("default", "bot")).ready
 
 
 async def test_what_is_refused(app: App) -> None:
     """Unknown tools, retiring the pinned, making the disabled ready, anything of nobody."""
-    admin = app.services.administration
+    admin = app.services.agents.administration
     with pytest.raises(InvalidInput):
         await admin.declare("default", "x", spec(tools=("telepathy",)), app.signals)
     await admin.declare("default", "bot", spec(pinned=True), app.signals)
@@ -98,12 +98,12 @@ async def test_what_is_refused(app: App) -> None:
 
 async def test_verifying_notices_what_is_gone(app: App) -> None:
     """The agent is made again at once."""
-    admin = app.services.administration
+    admin = app.services.agents.administration
     await admin.prewarm("default", "bot", app.signals)
-    agent = await app.services.catalog.get("default", "bot")
+    agent = await app.services.agents.catalog.get("default", "bot")
     assert agent.record is not None
     assert agent.record.version is not None
-    await app.services.providers["offline"].delete(agent.record.version)
+    await app.services.agents.providers["offline"].delete(agent.record.version)
     await admin.verify("default", "bot", app.signals)
 
     assert await state(app) is AgentState.ACTIVE

@@ -22,20 +22,22 @@ async def asking(**settings: Any) -> App:
     app = App(BUDGET_WAIT_S=0.05, **settings)
     await app.declare(declared=spec(ladder=LADDER))
     budget = Budget(parse_scope("agent:bot"), (Limit("calls", "total", 2),))
-    await app.services.budgets.put("default", budget, None)
+    await app.services.budgets.store.put("default", budget, None)
     await app.ask("first")
     return app
 
 
 async def told(app: App, run: Run) -> list[Event]:
-    events = await app.services.conversations.events("default", run.session_id, 0, 1000)
+    events = await app.services.conversations.store.events("default", run.session_id, 0, 1000)
     return [event for _, event in events if event.name.startswith("approval.")]
 
 
 async def announced(app: App, run: Run) -> list[str]:
     """Return the events of approvals in the workspace's stream, once all has been appended."""
-    await app.services.publisher.publish_all_of("default", run.session_id)
-    read = [event for shard in range(4) for _, event in await app.services.journal.read("default", shard, 0, 1000)]
+    await app.services.conversations.publisher.publish_all_of("default", run.session_id)
+    read = [
+        event for shard in range(4) for _, event in await app.services.events.journal.read("default", shard, 0, 1000)
+    ]
     return [event.name for event in read if event.name.startswith("approval.")]
 
 
@@ -46,7 +48,7 @@ async def test_an_approval_is_asked_for_and_granted_once_in_both_streams() -> No
     waits = await app.process(app.queue.sent[-1])
     again = await app.process(app.queue.sent[-1])
     for _ in range(2):
-        await app.services.run_resume.resume("default", run.id, app.queue.send, "ops@example.com")
+        await app.services.runs.resume.resume("default", run.id, app.queue.send, "ops@example.com")
     done = await app.process(app.queue.sent[-1])
     asked, granted = await told(app, run)
 
@@ -63,7 +65,7 @@ async def test_who_is_not_known_is_not_told() -> None:
     app = await asking()
     run = (await app.submit("asks")).run
     await app.process(app.queue.sent[-1])
-    await app.services.run_resume.resume("default", run.id, app.queue.send)
+    await app.services.runs.resume.resume("default", run.id, app.queue.send)
 
     assert (await told(app, run))[1].data == {"run_id": run.id}
     await app.aclose()
@@ -92,12 +94,12 @@ async def test_each_is_told_once_wherever_a_worker_dies(*, after: bool) -> None:
         worker = app.worker(fate, model=Fate())
         with contextlib.suppress(Crash):
             await app.process(app.queue.sent[-1], worker=worker)
-            await worker.run_resume.resume("default", run.id, app.queue.send, "ops")
+            await worker.runs.resume.resume("default", run.id, app.queue.send, "ops")
         await abandon(worker)
         app.clock.move(seconds=61)
         repeated = await app.process(app.queue.sent[-1])
         if not repeated.finished:  # or the resumption had come far enough
-            await app.services.run_resume.resume("default", run.id, app.queue.send, "ops")
+            await app.services.runs.resume.resume("default", run.id, app.queue.send, "ops")
             for message in app.queue.sent[1:]:
                 await app.process(message)
         done, _ = await app.stored(run)

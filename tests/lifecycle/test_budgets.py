@@ -32,7 +32,7 @@ from tests.waiting import eventually
 
 async def limit(app: App, scope: str, unit: Any, amount: int, period: Any = "total", **more: Any) -> None:
     budget = Budget(parse_scope(scope), (Limit(unit, period, amount, **more),))
-    await app.services.budgets.put("default", budget, None)
+    await app.services.budgets.store.put("default", budget, None)
 
 
 async def deliver(app: App, since: int = 0) -> list[Run | None]:
@@ -41,7 +41,7 @@ async def deliver(app: App, since: int = 0) -> list[Run | None]:
 
 
 async def spent(app: App, counter: str = "workspace!total") -> tuple[int, int, int]:
-    stored = (await app.services.accounts.counters("default", [counter]))[counter]
+    stored = (await app.services.budgets.counters.counters("default", [counter]))[counter]
     return stored.spent.calls, stored.spent.tokens, stored.reserved.tokens
 
 
@@ -69,7 +69,7 @@ async def test_a_run_within_its_budgets_is_settled_to_the_token(app: App) -> Non
     assert await spent(app, "agent:bot!2026-11-21") == (2, tokens, 0)
     assert [line.outcome for line in lines] == ["answered", "answered"]
     assert "run.stage CHECKING_BUDGET" in await app.event_names(run)
-    assert [hold async for hold in app.services.accounts.reservations("default")] == []
+    assert [hold async for hold in app.services.budgets.counters.reservations("default")] == []
 
 
 async def test_without_budgets_there_is_no_such_stage(app: App) -> None:
@@ -97,18 +97,18 @@ async def test_at_a_limit_the_run_waits_and_the_same_run_goes_on(app: App) -> No
     assert (waiting.error.code, waiting.stage) == ("budget_exceeded", "CHECKING_BUDGET")
     assert "allows 1 calls per total: 1 are spent" in waiting.error.detail
     assert behind.state is RunState.WAITING
-    assert await app.services.run_resume.resume_in("default", app.queue.send) == 0, "there is no room yet"
+    assert await app.services.runs.resume.resume_in("default", app.queue.send) == 0, "there is no room yet"
 
     await limit(app, "workspace", "calls", 10)
     since = len(app.queue.sent)
-    assert await app.services.run_resume.resume_in("default", app.queue.send) == 1
+    assert await app.services.runs.resume.resume_in("default", app.queue.send) == 1
     await deliver(app, since)
     turns = await app.turns(second)
 
     assert [turn.text for turn in turns if turn.role == "user"] == ["first", "second", "third"]
     assert (await app.stored(second))[0].state == (await app.stored(third))[0].state == RunState.SUCCEEDED
     assert (await app.stored(second))[1].state == "active"
-    assert [wait async for wait in app.services.waits.every("default")] == []
+    assert [wait async for wait in app.services.budgets.waits.every("default")] == []
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -124,7 +124,7 @@ async def test_a_run_stopped_in_the_middle_of_a_tool_loop_goes_on_from_there(str
 
     equipped = app.services = Equipped(app.tables, quick_settings(BUDGET_WAIT_S=0.05), app.clock)
     equipped.found = lookup
-    app.signals = app.services.local_signals()
+    app.signals = app.services.agents.local_signals()
     await app.declare(declared=spec(tools=("lookup",), simulate={"call_tool": "lookup"}))
     scope = "run:01900000-0000-7000-8000-000000000001"
     await limit(app, scope, "calls", 1, "run")
@@ -133,7 +133,7 @@ async def test_a_run_stopped_in_the_middle_of_a_tool_loop_goes_on_from_there(str
     stopped, session = await app.stored(accepted.run)
     await limit(app, scope, "calls", 2, "run")
     since = len(app.queue.sent)
-    await app.services.run_resume.resume_in("default", app.queue.send)
+    await app.services.runs.resume.resume_in("default", app.queue.send)
     await deliver(app, since)
     done, _ = await app.stored(accepted.run)
     lines = await app.lines(done)
@@ -178,16 +178,18 @@ async def test_a_period_that_is_over_lets_the_run_go_on(app: App) -> None:
     await app.ask("first", user_id="ann")
     run = (await app.submit("second", user_id="ann")).run
     await app.process(app.queue.sent[-1])
-    assert await app.services.run_resume.resume_all(app.queue.send) == 0
+    assert await app.services.runs.resume.resume_all(app.queue.send) == 0
 
-    told = [event for shard in range(4) for _, event in await app.services.journal.read("default", shard, 0, 1000)]
+    told = [
+        event for shard in range(4) for _, event in await app.services.events.journal.read("default", shard, 0, 1000)
+    ]
     assert {"budget.threshold", "budget.blocked"} <= {event.name for event in told}
     assert "user:ann" not in str(told), "the stream of events names no user"
     [blocked] = [row async for row in every(app.tables, "outbox", Span("outbox", key_from="due!")) if _blocked(row)]
     assert "user:ann" not in str(blocked.values), "nor does what is told of a run, which may be erased"
 
     app.clock.move(days=1)
-    assert await app.services.run_resume.resume_all(app.queue.send) == 1
+    assert await app.services.runs.resume.resume_all(app.queue.send) == 1
     await app.process(app.queue.sent[-1])
     assert (await app.stored(run))[0].state is RunState.SUCCEEDED
 
@@ -203,7 +205,7 @@ async def test_what_the_provider_holds_is_gone_on_with_after_a_wait_that_began_b
         await app.process(app.queue.sent[-1])
         assert (await app.stored(second))[0].state is RunState.WAITING
         await limit(app, "workspace", "calls", 2)
-        await app.services.run_resume.resume_all(app.queue.send)
+        await app.services.runs.resume.resume_all(app.queue.send)
         await app.process(app.queue.sent[-1])
         done, session = await app.stored(second)
         await app.aclose()
@@ -226,7 +228,7 @@ async def test_at_foundry_a_stopped_run_goes_on_in_its_conversation(forgotten: b
         if forgotten:
             fake.project.conversations.clear()
         await limit(app, "workspace", "calls", 9)
-        await app.services.run_resume.resume_all(app.queue.send)
+        await app.services.runs.resume.resume_all(app.queue.send)
         await deliver_until_done(app)
         done, session = await app.stored(run)
         bodies = fake.bodies("create_response")
@@ -262,13 +264,13 @@ async def test_an_operator_resumes_a_run_and_a_finished_one_not(app: App) -> Non
     run = (await app.submit("second")).run
     await app.process(app.queue.sent[-1])
     for _ in range(7):
-        resumed = await app.services.run_resume.resume("default", run.id, app.queue.send)
+        resumed = await app.services.runs.resume.resume("default", run.id, app.queue.send)
         assert resumed.state is RunState.QUEUED
         waits = await app.process(app.queue.sent[-1])
         assert waits is not None
         assert waits.state is RunState.WAITING
     with pytest.raises(Conflict, match="succeeded"):
-        await app.services.run_resume.resume("default", done.id, app.queue.send)
+        await app.services.runs.resume.resume("default", done.id, app.queue.send)
 
 
 async def test_what_waits_behind_a_cancelled_run_goes_on(app: App) -> None:
@@ -279,10 +281,10 @@ async def test_what_waits_behind_a_cancelled_run_goes_on(app: App) -> None:
     second = (await app.submit("second", session_id="s")).run
     third = (await app.submit("third", session_id="s")).run
     await deliver(app, 1)
-    await app.services.run_queries.cancel("default", second.id)
+    await app.services.runs.queries.cancel("default", second.id)
     await limit(app, "workspace", "calls", 10)
     since = len(app.queue.sent)
-    await app.services.run_resume.resume_all(app.queue.send)
+    await app.services.runs.resume.resume_all(app.queue.send)
     await deliver(app, since)
 
     assert (await app.stored(second))[0].state is RunState.CANCELLED
@@ -297,12 +299,12 @@ async def test_what_waits_behind_a_cancelled_run_is_not_forgotten_when_the_broke
     second = (await app.submit("second", session_id="s")).run
     third = (await app.submit("third", session_id="s")).run
     await deliver(app, 1)
-    await app.services.run_queries.cancel("default", second.id)
+    await app.services.runs.queries.cancel("default", second.id)
     await limit(app, "workspace", "calls", 10)
     fate = Fate(2, error=Unavailable)
-    assert await app.worker(fate).run_resume.resume_all(app.queue.send) == 0
+    assert await app.worker(fate).runs.resume.resume_all(app.queue.send) == 0
     since = len(app.queue.sent)
-    assert await app.services.run_resume.resume_all(app.queue.send) == 1
+    assert await app.services.runs.resume.resume_all(app.queue.send) == 1
     await deliver(app, since)
 
     assert (await app.stored(third))[0].state is RunState.SUCCEEDED
@@ -323,8 +325,8 @@ async def test_one_run_that_cannot_be_resumed_holds_up_no_other(app: App) -> Non
             raise Unavailable(code="queue_unavailable")
         await app.queue.send(submission)
 
-    assert await app.services.run_resume.resume_all(send) == 2
-    assert await app.services.session_pause.finish(app.queue.send) == 3, "the timer of sessions queues it"
+    assert await app.services.runs.resume.resume_all(send) == 2
+    assert await app.services.conversations.pause.finish(app.queue.send) == 3, "the timer of sessions queues it"
 
 
 class AwayAfterwards(MemoryTables):
@@ -368,8 +370,8 @@ async def test_a_model_without_a_price_is_not_run_on_a_budget_in_usd(app: App) -
     assert waits.error is not None
     assert waits.error.code == "model_unpriced"
 
-    await app.services.rates.put("default", Rate("home-grown", Decimal(1), Decimal(2)), None)
-    assert await app.services.run_resume.resume_all(app.queue.send) == 1
+    await app.services.budgets.rates.put("default", Rate("home-grown", Decimal(1), Decimal(2)), None)
+    assert await app.services.runs.resume.resume_all(app.queue.send) == 1
     done = await app.process(app.queue.sent[-1])
     assert done is not None
     line = (await app.lines(run))[0]
@@ -395,19 +397,23 @@ async def test_the_ladder_goes_to_a_cheaper_model_then_asks_then_stops(app: App)
     assert waits.error is not None
     assert models == ["gpt-4o-mini", "gpt-4o-mini", "gpt-4.1-nano"]
     assert waits.error.code == "budget_approval_needed"
-    assert await app.services.run_resume.resume_all(app.queue.send) == 0
+    assert await app.services.runs.resume.resume_all(app.queue.send) == 0
 
-    await app.services.run_resume.resume("default", run.id, app.queue.send)
+    await app.services.runs.resume.resume("default", run.id, app.queue.send)
     done = await app.process(app.queue.sent[-1])
     assert done is not None
     assert done.state is RunState.SUCCEEDED
     stopped = (await app.submit("stops")).run
     await app.process(app.queue.sent[-1])
-    await app.services.run_resume.resume("default", stopped.id, app.queue.send)
+    await app.services.runs.resume.resume("default", stopped.id, app.queue.send)
     waits = await app.process(app.queue.sent[-1])
     assert waits is not None
     assert (waits.state, waits.error and waits.error.code) == (RunState.WAITING, "budget_exceeded")
-    told = [event.name for shard in range(4) for _, event in await app.services.journal.read("default", shard, 0, 1000)]
+    told = [
+        event.name
+        for shard in range(4)
+        for _, event in await app.services.events.journal.read("default", shard, 0, 1000)
+    ]
     assert {"budget.degraded", "budget.threshold", "budget.blocked"} <= set(told)
 
 
@@ -430,7 +436,7 @@ async def test_a_call_whose_worker_died_is_in_the_ledger_once(app: App) -> None:
             await app.process(app.queue.sent[-1])
             run, _ = await app.stored(accepted.run)
             app.clock.move(hours=1)
-            await app.services.budget_maintenance.run()
+            await app.services.budgets.maintenance.run()
             lines = await app.lines(run)
             assert len({(line.attempt, line.call) for line in lines}) == len(lines)
             assert run.spend == sum((line.spend for line in lines), Spend())
@@ -449,11 +455,11 @@ async def test_a_run_cancelled_while_its_model_works_is_charged_what_it_may_have
     working = asyncio.create_task(app.process(app.queue.sent[-1]))
 
     async def reserved() -> bool:
-        return [hold async for hold in app.services.accounts.reservations("default")] != []
+        return [hold async for hold in app.services.budgets.counters.reservations("default")] != []
 
     await eventually(reserved)
     await asyncio.sleep(0.02)
-    await app.services.run_queries.cancel("default", accepted.run.id)
+    await app.services.runs.queries.cancel("default", accepted.run.id)
     run = await working
     assert run is not None
     lines = await app.lines(run)
@@ -494,7 +500,7 @@ async def test_64_runs_at_once_by_workers_that_die_stay_below_the_cap() -> None:
         with contextlib.suppress(AppError):
             await app.process(messages[run.id])
     app.clock.move(hours=1)
-    await app.services.budget_maintenance.run()
+    await app.services.budgets.maintenance.run()
     stored = [(await app.stored(run))[0] for run in runs]
     lines = [line for run in stored for line in await app.lines(run)]
     tokens = sum(line.spend.input_tokens + line.spend.output_tokens for line in lines)
@@ -531,8 +537,8 @@ async def test_a_call_under_way_when_its_worker_dies_is_charged_its_estimate(wit
         app.queue.bury(app.queue.sent[-1])
     app.clock.move(hours=1)
     for _ in range(2):
-        await app.services.budget_maintenance.run()
-        await app.services.dead_letters(app.queue).account()
+        await app.services.budgets.maintenance.run()
+        await app.services.runs.dead_letters(app.queue).account()
     lines = await app.lines(accepted.run)
 
     assert [line.outcome for line in lines] == ["unsettled", "answered"][: 2 if again else 1]

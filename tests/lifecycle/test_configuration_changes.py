@@ -45,30 +45,30 @@ class World:
         self.clock = clock or ManualClock()
         self.tables = MemoryTables() if tables is None else tables
         self.services = make_services(self.tables, self.clock)
-        self.signals = self.services.local_signals()
+        self.signals = self.services.agents.local_signals()
 
     async def put(
         self, kind: str, name: str, workspace: str = WS, if_match: str | None = None, **content: Any
     ) -> Changed:
         ref = Ref(Kind(kind), name)
         body = CONTENT[ref.kind].model_validate(content)
-        return await self.services.changes.put(workspace, ref, body, self.signals, if_match)
+        return await self.services.agents.configuration_changes.put(workspace, ref, body, self.signals, if_match)
 
     async def delete(self, kind: str, name: str, workspace: str = WS) -> None:
-        await self.services.changes.delete(workspace, Ref(Kind(kind), name), self.signals)
+        await self.services.agents.configuration_changes.delete(workspace, Ref(Kind(kind), name), self.signals)
 
     async def declare(self, name: str = "bot", workspace: str = WS, **config: Any) -> Agent:
         wanted = AgentConfig.model_validate(config)
-        return (await self.services.administration.declare(workspace, name, wanted, self.signals))[0]
+        return (await self.services.agents.administration.declare(workspace, name, wanted, self.signals))[0]
 
     async def agent(self, name: str = "bot") -> Agent:
-        return await self.services.catalog.get(WS, name)
+        return await self.services.agents.catalog.get(WS, name)
 
     async def spec(self, name: str = "bot") -> AgentSpec:
         return (await self.agent(name)).declaration.spec
 
     async def users(self, kind: str, name: str) -> Sequence[str]:
-        found, after = await self.services.changes.dependents(WS, Ref(Kind(kind), name), 200)
+        found, after = await self.services.agents.configuration_changes.dependents(WS, Ref(Kind(kind), name), 200)
         assert after is None
         return [who.name for who in found]
 
@@ -78,7 +78,7 @@ class World:
     async def settle(self) -> None:
         """Let the timer do all there is to do."""
         self.clock.move(seconds=SETTLED.total_seconds() + 1)
-        done = await self.services.following.finish(self.signals)
+        done = await self.services.agents.propagation.finish(self.signals)
         assert done.complete
         assert await self.noted() == 0
 
@@ -104,12 +104,12 @@ async def test_an_agent_is_made_of_what_it_names(world: World) -> None:
 async def test_a_plain_spec_is_what_it_was(world: World) -> None:
     """Without overrides nothing is added to it; with them, only what it does not say."""
     plain = spec(instructions="Mine.", provider="offline")
-    await world.services.administration.declare(WS, "bot", plain, world.signals)
+    await world.services.agents.administration.declare(WS, "bot", plain, world.signals)
     assert await world.spec() == plain
     await world.put("overrides", "workspace", provider="openai", model="other", max_output_tokens=7)
 
     assert await world.spec() == plain.model_copy(update={"max_output_tokens": 7})
-    await world.services.changes.delete(WS, OVERRIDES, world.signals)
+    await world.services.agents.configuration_changes.delete(WS, OVERRIDES, world.signals)
     assert await world.spec() == plain
 
 
@@ -119,7 +119,7 @@ async def test_an_agent_can_be_exactly_a_spec(world: World) -> None:
     composed = (await world.declare(model="m", instructions="Mine.")).declaration.spec
     await world.declare(model="else")
     exactly = AgentConfig.exactly(composed)
-    await world.services.administration.declare(WS, "bot", exactly, world.signals)
+    await world.services.agents.administration.declare(WS, "bot", exactly, world.signals)
     await world.put("overrides", "workspace", more_instructions="Another.")
 
     assert composed.instructions == "Mine.\n\nHouse rule."
@@ -133,7 +133,7 @@ async def test_a_changed_template_provisions_its_agents_again(world: World) -> N
     await world.declare("used", template="child")
     await world.declare("unused", template="base")
     await world.declare("other", model="m")
-    await world.services.administration.prewarm(WS, "used", world.signals)
+    await world.services.agents.administration.prewarm(WS, "used", world.signals)
     changed = await world.put("template", "base", model="m", instructions="Two.")
 
     used, unused, other = [await world.agent(name) for name in ("used", "unused", "other")]
@@ -148,10 +148,12 @@ async def test_a_change_that_makes_no_difference_provisions_nothing(world: World
     """What an agent says itself hides the template's value: same spec, same revision, no operation."""
     await world.put("template", "base", model="m1")
     await world.declare(template="base", model="mine")
-    await world.services.administration.prewarm(WS, "bot", world.signals)
+    await world.services.agents.administration.prewarm(WS, "bot", world.signals)
     told = Told()
     ref = Ref(Kind.TEMPLATE, "base")
-    await world.services.changes.put(WS, ref, CONTENT[Kind.TEMPLATE].model_validate({"model": "m2"}), told)
+    await world.services.agents.configuration_changes.put(
+        WS, ref, CONTENT[Kind.TEMPLATE].model_validate({"model": "m2"}), told
+    )
     again = await world.put("template", "base", model="m2")
 
     assert told.sent == []
@@ -215,7 +217,7 @@ async def test_what_cannot_be_declared(world: World, config: dict[str, Any], cod
         await world.declare(**config)
 
     assert (caught.value.code, list(caught.value.fields)) == (code, [pointer])
-    assert await world.services.catalog.find(WS, "bot") is None
+    assert await world.services.agents.catalog.find(WS, "bot") is None
 
 
 async def test_a_circle_is_named_and_refused(world: World) -> None:
@@ -230,7 +232,7 @@ async def test_a_circle_is_named_and_refused(world: World) -> None:
 
     assert {alone.value.code, three.value.code} == {"template_cycle"}
     assert "c → b → a → c" in three.value.detail
-    assert (await world.services.items.get(WS, Ref(Kind.TEMPLATE, "a"))).version == 1
+    assert (await world.services.configuration.items.get(WS, Ref(Kind.TEMPLATE, "a"))).version == 1
 
 
 async def test_a_chain_has_an_end(world: World) -> None:
@@ -260,7 +262,7 @@ async def test_a_change_that_an_agent_could_not_follow_is_refused_with_the_list(
     assert "and 10 more" in caught.value.detail
     assert "fits" not in caught.value.detail
     assert caught.value.fields["/agents/full00"].startswith("/instructions: ")
-    assert (await world.services.items.get(WS, Ref(Kind.TEMPLATE, "t"))).version == 1
+    assert (await world.services.configuration.items.get(WS, Ref(Kind.TEMPLATE, "t"))).version == 1
     assert (await world.spec("fits")).instructions == "Short."
     assert await world.noted() == 1, "nothing was noted but the first change"
 
@@ -275,12 +277,12 @@ async def test_what_is_in_use_is_not_deleted(world: World) -> None:
             await world.delete(kind, name)
         assert caught.value.code == "item_in_use"
         assert user in caught.value.detail
-    await world.services.administration.delete(WS, "bot", world.signals)
+    await world.services.agents.administration.delete(WS, "bot", world.signals)
     await world.delete("template", "t")
     await world.delete("personality", "p")
 
     with pytest.raises(NotFound):
-        await world.services.items.get(WS, Ref(Kind.TEMPLATE, "t"))
+        await world.services.configuration.items.get(WS, Ref(Kind.TEMPLATE, "t"))
     with pytest.raises(NotFound):
         await world.delete("template", "t")
     assert (await world.put("template", "t", model="m")).item.version == 3
@@ -293,12 +295,12 @@ async def test_a_workspace_can_have_its_own_of_what_the_app_brings(world: World)
     own = await world.put("template", "tech_advisor", model="mine")
     assert own.new
     assert (await world.spec()).model == "mine"
-    names = [item.ref.name for item in (await world.services.items.list(WS, Kind.TEMPLATE, 200))[0]]
+    names = [item.ref.name for item in (await world.services.configuration.items.list(WS, Kind.TEMPLATE, 200))[0]]
     assert names == ["customer_service", "market_analyst", "tech_advisor", "technical_support"]
     await world.delete("template", "tech_advisor")
 
     assert await world.spec() == before
-    assert (await world.services.catalog.get("other", "elsewhere")).declaration.revision == 1
+    assert (await world.services.agents.catalog.get("other", "elsewhere")).declaration.revision == 1
     with pytest.raises(NotFound):
         await world.delete("template", "tech_advisor")
 
@@ -314,8 +316,8 @@ async def test_versions_are_kept_and_conditions_hold(world: World) -> None:
         await world.put("capability", "c", if_match='"2"', instructions="late")
     await world.put("capability", "c", if_match='"3"', instructions="v3")
     await world.delete("capability", "c")
-    first, before = await world.services.items.versions(WS, ref, 2)
-    rest, end = await world.services.items.versions(WS, ref, 200, before)
+    first, before = await world.services.configuration.items.versions(WS, ref, 2)
+    rest, end = await world.services.configuration.items.versions(WS, ref, 200, before)
 
     assert [item.version for item in [*first, *rest]] == [5, 4, 3, 2, 1]
     assert (first[0].content, rest[-1].content) == (
@@ -334,7 +336,7 @@ async def test_lists_are_paged_with_what_the_app_brings_among_them(world: World)
         names: list[str] = []
         after: str | None = None
         while True:
-            page, after = await world.services.items.list(WS, Kind.PERSONALITY, limit, after)
+            page, after = await world.services.configuration.items.list(WS, Kind.PERSONALITY, limit, after)
             assert len(page) <= limit
             names += [item.ref.name for item in page]
             if after is None:
@@ -351,7 +353,7 @@ async def test_what_is_too_large_to_store_is_refused(world: World) -> None:
         await world.put("template", "t", instructions="x" * 100_000, guidelines=guidelines, tools=tools)
 
     with pytest.raises(NotFound):
-        await world.services.items.get(WS, Ref(Kind.TEMPLATE, "t"))
+        await world.services.configuration.items.get(WS, Ref(Kind.TEMPLATE, "t"))
 
 
 async def _ten_follow_among(others: int) -> int:
@@ -363,7 +365,7 @@ async def _ten_follow_among(others: int) -> int:
         await world.declare(f"plain{at:03}", model="m")
     for at in range(10):
         await world.declare(f"bot{at}", template="t")
-        await world.services.administration.prewarm(WS, f"bot{at}", world.signals)
+        await world.services.agents.administration.prewarm(WS, f"bot{at}", world.signals)
     tables.reset()
     changed = await world.put("template", "t", model="m", instructions="Two.")
     reads = tables.rows_read
@@ -387,8 +389,8 @@ async def test_more_than_a_request_changes_is_left_to_the_timer(world: World) ->
         await world.declare(f"bot{at:03}", template="t")
     changed = await world.put("template", "t", model="m2")
     assert (changed.followed.complete, changed.followed.changed) == (False, 208)
-    part = await world.services.following.finish(world.signals, 16)
-    rest = await world.services.following.finish(world.signals)
+    part = await world.services.agents.propagation.finish(world.signals, 16)
+    rest = await world.services.agents.propagation.finish(world.signals)
 
     assert (part.changed, part.complete, rest.changed, rest.complete) == (16, False, 26, True)
     assert {(await world.spec(f"bot{at:03}")).model for at in range(250)} == {"m2"}
@@ -401,13 +403,13 @@ async def _changed_under(fate: Fate) -> World:
     await world.put("template", "t", model="m", instructions="One.")
     for name in ("a", "b", "c"):
         await world.declare(name, template="t")
-    await world.services.administration.prewarm(WS, "b", world.signals)
+    await world.services.agents.administration.prewarm(WS, "b", world.signals)
     await world.settle()  # what was noted of the first change must not come to the help of the second
     dying = make_services(FatefulTables(world.tables, fate), world.clock)
     signals = _Struck(world, fate)
     ref, body = Ref(Kind.TEMPLATE, "t"), CONTENT[Kind.TEMPLATE].model_validate({"model": "m", "instructions": "Two."})
     try:
-        await dying.changes.put(WS, ref, body, signals)
+        await dying.agents.configuration_changes.put(WS, ref, body, signals)
     except Crash:
         await asyncio.sleep(0)
     return world
@@ -435,7 +437,7 @@ async def test_a_change_survives_dying_at_any_effect() -> None:
             fate = Fate(number, after)
             world = await _changed_under(fate)
             assert fate.dead or after, "only an effect that failed by itself cannot be died after"
-            item = await world.services.items.get(WS, Ref(Kind.TEMPLATE, "t"))
+            item = await world.services.configuration.items.get(WS, Ref(Kind.TEMPLATE, "t"))
             outcomes.add(item.version)
             await world.settle()
 
@@ -458,7 +460,7 @@ async def test_a_change_that_was_answered_too_late_is_followed() -> None:
     for number, error in ((2, RowChanged), (2, RowExists)):
         services = make_services(FatefulTables(world.tables, Fate(number, after=True, error=error)), world.clock)
         content = CONTENT[Kind.TEMPLATE].model_validate({"model": error.__name__})
-        changed = await services.changes.put(WS, Ref(Kind.TEMPLATE, "t"), content, world.signals)
+        changed = await services.agents.configuration_changes.put(WS, Ref(Kind.TEMPLATE, "t"), content, world.signals)
 
         assert changed.followed.changed == 1
         assert (await world.spec()).model == error.__name__
@@ -468,9 +470,9 @@ async def test_a_declaration_that_read_the_old_template_catches_up(world: World)
     """It is written after the change went by; the second look finds it by its entry in the index."""
     await world.put("template", "t", model="old")
     late = AgentConfig(template="t")
-    made = await world.services.composer.compose(WS, "late", late)
+    made = await world.services.configuration.composer.compose(WS, "late", late)
     await world.put("template", "t", model="new")
-    await world.services.catalog.declare(WS, "late", made.effective.spec, config=late, sources=made.versions)
+    await world.services.agents.catalog.declare(WS, "late", made.effective.spec, config=late, sources=made.versions)
     assert (await world.spec("late")).model == "old"
     await world.settle()
 
@@ -481,10 +483,10 @@ async def test_a_late_follower_does_not_bring_back_what_was(world: World) -> Non
     """It read the template before it changed again, and meets an agent that is ahead of it."""
     await world.put("template", "t", model="one")
     await world.declare(template="t")
-    sources = world.services.composer.sources(WS)
+    sources = world.services.configuration.composer.sources(WS)
     await sources.resolve(AgentConfig(template="t"))
     await world.put("template", "t", model="two")
-    following: Any = world.services.following
+    following: Any = world.services.agents.propagation
     found = [who async for batch in following.agents(WS, Ref(Kind.TEMPLATE, "t")) for who in batch]
     told = Told()
     step = await following._step(WS, found[0], Ref(Kind.TEMPLATE, "t"), sources, told)
@@ -499,7 +501,7 @@ async def test_two_changes_at_once_leave_all_agents_at_the_later(world: World) -
     for at in range(5):
         await world.declare(f"bot{at}", template="t")
     await asyncio.gather(*(world.put("template", "t", model=f"m{at}") for at in range(1, 9)))
-    item = await world.services.items.get(WS, Ref(Kind.TEMPLATE, "t"))
+    item = await world.services.configuration.items.get(WS, Ref(Kind.TEMPLATE, "t"))
     await world.settle()
     last = getattr(item.content, "given")["model"]  # noqa: B009 - of a template
 
@@ -511,19 +513,19 @@ async def test_an_agent_that_cannot_follow_stays_as_it_is(world: World) -> None:
     """A race has left it with a template that is gone: it is told apart, and works on."""
     await world.put("template", "t", model="m")
     await world.declare(template="t")
-    item = await world.services.items.get(WS, Ref(Kind.TEMPLATE, "t"))
-    await world.services.items.write(item, None)
+    item = await world.services.configuration.items.get(WS, Ref(Kind.TEMPLATE, "t"))
+    await world.services.configuration.items.write(item, None)
     changed = await world.put("overrides", "workspace", max_output_tokens=7)
 
     assert (changed.followed.refused, changed.followed.complete) == (1, True)
     assert (await world.spec()) == AgentSpec(model="m")
-    await world.services.administration.prewarm(WS, "bot", world.signals)
+    await world.services.agents.administration.prewarm(WS, "bot", world.signals)
     assert (await world.agent()).ready
 
 
 async def test_a_declaration_from_before_templates_can_be_read(world: World) -> None:
     """A stored declaration without what it was composed of follows the overrides, too."""
-    await world.services.catalog.declare(WS, "old", spec(instructions="Mine."))
+    await world.services.agents.catalog.declare(WS, "old", spec(instructions="Mine."))
     await world.put("overrides", "workspace", max_output_tokens=7, instructions="Theirs.")
 
     assert await world.spec("old") == spec(instructions="Mine.", max_output_tokens=7)
@@ -536,10 +538,10 @@ async def test_a_run_reads_nothing_more_for_being_composed() -> None:
         tables = CountingTables()
         world = World(tables)
         await world.declare(**config)
-        await world.services.resolver.resolve(WS, "bot", world.signals)
-        world.services.resolver.forget(WS, "bot")
+        await world.services.agents.resolver.resolve(WS, "bot", world.signals)
+        world.services.agents.resolver.forget(WS, "bot")
         tables.reset()
-        await world.services.resolver.resolve(WS, "bot", world.signals)
+        await world.services.agents.resolver.resolve(WS, "bot", world.signals)
         counted.append(dict(tables.operations))
 
     assert counted[0] == counted[1] == {"query agents": 1}

@@ -92,7 +92,7 @@ async def test_a_worker_that_died_gives_the_conversation_up(effect: int) -> None
         with contextlib.suppress(Crash):
             await app.process(app.queue.sent[-1], worker=dying)
         await abandon(dying)
-        await dying.providers["foundry"].aclose()
+        await dying.agents.providers["foundry"].aclose()
         app.clock.move(seconds=61)
         run = await app.process(app.queue.sent[-1])
         _, session = await app.stored(accepted.run)
@@ -156,7 +156,7 @@ async def test_a_session_goes_on_after_its_agent_was_retired_and_changed() -> No
     async with foundry_app() as (app, fake):
         await app.ask("Question 0", session_id="chat")
         await app.declare(declared=spec(provider="foundry", instructions="Be exact."))
-        app.services.resolver.forget("default", "bot")
+        app.services.agents.resolver.forget("default", "bot")
         run = await app.ask("Question 1", session_id="chat")
 
     assert run.version == "2"
@@ -184,12 +184,12 @@ async def test_an_agent_put_away_while_a_run_began_comes_back_with_it() -> None:
         await app.ask("Question 0", session_id="chat")
         other = app.worker()
         accepted = await app.submit("Question 1", session_id="chat")
-        await other.administration.retire("default", "bot", other.local_signals())
+        await other.agents.administration.retire("default", "bot", other.agents.local_signals())
         with pytest.raises(Unavailable) as caught:
             await app.process(app.queue.sent[-1])
         run = await app.process(app.queue.sent[-1])
         await abandon(other)
-        await other.providers["foundry"].aclose()
+        await other.agents.providers["foundry"].aclose()
 
     assert caught.value.code == "agent_put_away"
     assert (run.id, run.state) == (accepted.run.id, "succeeded")

@@ -25,7 +25,7 @@ async def app() -> App:
 
 
 def letters(app: App) -> DeadLetters:
-    return app.services.dead_letters(app.queue)
+    return app.services.runs.dead_letters(app.queue)
 
 
 async def dead_run(app: App, *, fail_first: int = 2) -> int:
@@ -92,7 +92,7 @@ async def test_a_redriven_run_has_all_its_attempts_again(app: App) -> None:
     """They go on counting, and the answer is one."""
     number = await dead_run(app)
     submission = await letters(app).redrive("default", str(number))
-    run = await app.services.run_queries.get("default", submission.run_id)
+    run = await app.services.runs.queries.get("default", submission.run_id)
     _, session = await app.stored(run)
     assert (run.state, run.redriven, session.pending) == (RunState.QUEUED, 1, 1)
     assert app.queue.redriven == [(submission, 1)]
@@ -111,7 +111,7 @@ async def test_a_redriven_run_that_fails_again_is_given_up_again(app: App) -> No
     for _ in range(2):
         with pytest.raises(Unavailable):
             await app.process(submission)
-        states.append((await app.services.run_queries.get("default", submission.run_id)).state)
+        states.append((await app.services.runs.queries.get("default", submission.run_id)).state)
 
     assert states == ["queued", "failed"]
 
@@ -128,7 +128,7 @@ async def test_redriving_twice_counts_once(app: App) -> None:
         await letters(app).redrive("default", str(number))
     app.queue.redrive = original  # type: ignore[method-assign]
     submission = await letters(app).redrive("default", str(number))
-    run = await app.services.run_queries.get("default", submission.run_id)
+    run = await app.services.runs.queries.get("default", submission.run_id)
 
     assert (run.redriven, (await app.stored(run))[1].pending) == (1, 1)
 
@@ -171,7 +171,7 @@ async def test_a_run_whose_workers_died_is_failed(app: App) -> None:
     await dead_run(app)
     first, second = await letters(app).account(), await letters(app).account()
     found, _ = await letters(app).list("default", 10)
-    run = await app.services.run_queries.get("default", found[0].run_id or "")
+    run = await app.services.runs.queries.get("default", found[0].run_id or "")
 
     assert (first, second) == (1, 0)
     assert (found[0].code, run.state) == ("worker_lost", RunState.FAILED)
@@ -182,20 +182,20 @@ async def test_a_lost_run_that_was_cancelled_ends_as_cancelled(app: App) -> None
     """A cancellation that was accepted wins here too, and is not undone by redriving."""
     number = await lost_run(app)
     run_id = (await letters(app).list("default", 1))[0][0].run_id or ""
-    await app.services.run_queries.cancel("default", run_id)
+    await app.services.runs.queries.cancel("default", run_id)
     await letters(app).account()
     with pytest.raises(NotFound):
         await letters(app).redrive("default", str(number))  # nothing is to be made of it: it was removed
 
-    assert (await app.services.run_queries.get("default", run_id)).state is RunState.CANCELLED
+    assert (await app.services.runs.queries.get("default", run_id)).state is RunState.CANCELLED
 
 
 async def test_a_run_that_is_running_is_not_lost(app: App) -> None:
     """Its worker lives, whatever became of the message."""
     await app.submit()
     message = app.queue.sent.pop()
-    stored = await app.services.conversations.load("default", message.session_id, message.run_id)
-    await app.services.runner._claim(stored, message, None)
+    stored = await app.services.conversations.store.load("default", message.session_id, message.run_id)
+    await app.services.runs.worker._claim(stored, message, None)
     app.queue.bury(message)
 
     assert await letters(app).account() == 0
@@ -339,7 +339,7 @@ async def test_no_failed_run_is_lost_from_the_list_whatever_dies(after: bool) ->
 async def test_a_failed_run_of_an_ended_session_is_not_redrivable(app: App) -> None:
     """It says so, rather than fail once more."""
     run = await failed_run(app)
-    await app.services.session_end.end("default", run.session_id)
+    await app.services.sessions.end.end("default", run.session_id)
     found = (await letters(app).list("default", 10))[0]
     with pytest.raises(Conflict) as caught:
         await letters(app).redrive("default", run.id)
@@ -384,7 +384,7 @@ async def test_what_can_never_be_run_degrades_nothing_for_ever(app: App) -> None
     app.queue.bury(Submission(agent="bot", query="x", run_id=new_id(), session_id="s"), body=b"{")
 
     async def health() -> str:
-        status = await app.services.system_status.look("default", app.queue, letters(app))
+        status = await app.services.status.system.look("default", app.queue, letters(app))
         return next(part.health for part in status.components if part.name == "dead_letters")
 
     before = await health()

@@ -41,7 +41,7 @@ async def app() -> App:
 
 
 async def erase(app: App) -> Receipt:
-    return await app.services.session_erasure.erase("default", "chat")
+    return await app.services.sessions.erasure.erase("default", "chat")
 
 
 async def ask(app: App, number: int = 1) -> Run:
@@ -61,7 +61,7 @@ async def everything(app: App) -> str:
 
 async def totals(app: App, group_by: str = "user_id") -> dict[str, Any]:
     day = app.clock.now.date()
-    sums = await app.services.daily_costs.sums("default", day, day, day)
+    sums = await app.services.spend.daily_costs.sums("default", day, day, day)
     found: dict[str, Any] = {}
     for group, spend in sums[day].items():
         name = getattr(group, group_by)
@@ -83,7 +83,7 @@ async def test_nothing_is_left_but_that_it_was_here(app: App) -> None:
     assert receipt.completed_at == app.clock.now
     assert left.count("session.erased") == 1
     with pytest.raises(NotFound):
-        await app.services.run_queries.get("default", run.id)
+        await app.services.runs.queries.get("default", run.id)
     assert [turn.text for turn in await app.turns(other)] == ["Hello", other.answer]
     assert "bob" in left
 
@@ -94,11 +94,11 @@ async def test_the_ledger_keeps_its_amounts_and_names_nobody(app: App, folded: b
     await ask(app, 2)
     await app.ask("Hello", session_id="other", user_id=USER)
     if folded:
-        await app.services.daily_costs.aggregate(app.clock.now)
+        await app.services.spend.daily_costs.aggregate(app.clock.now)
     before = await totals(app)
     await erase(app)
     after = await totals(app)
-    await app.services.daily_costs.aggregate(app.clock.now)
+    await app.services.spend.daily_costs.aggregate(app.clock.now)
     aggregated = await totals(app)
 
     assert set(before) == {USER}
@@ -115,7 +115,9 @@ async def test_what_a_worker_that_died_held_of_a_budget_never_brings_the_user_ba
     for number in itertools.count(1):
         app = App(BUDGET_WAIT_S=0.01)
         await app.declare()
-        await app.services.budgets.put("default", Budget(Scope("workspace"), (Limit("calls", "total", calls),)), None)
+        await app.services.budgets.store.put(
+            "default", Budget(Scope("workspace"), (Limit("calls", "total", calls),)), None
+        )
         await ask(app)
         await app.submit(f"{SECRET} 2", session_id="chat", user_id=USER)
         fate = Fate(number)
@@ -127,7 +129,7 @@ async def test_what_a_worker_that_died_held_of_a_budget_never_brings_the_user_ba
         receipt = await erase(app)
         left = await everything(app)
         app.clock.move(hours=1)
-        await app.services.budget_maintenance.run()
+        await app.services.budgets.maintenance.run()
         later = await everything(app)
         await app.aclose()
 
@@ -149,12 +151,12 @@ async def test_a_judge_that_is_at_an_answer_when_it_is_erased_brings_nothing_bac
     await app.declare(declared=spec(evaluation=EvaluationPolicy(judge=JudgePolicy(agent="judge"))))
     app.clock.now = NOW.replace(hour=23, minute=59)
     judged = await ask(app)
-    await app.services.judges.run(app.signals)
+    await app.services.runs.judges.run(app.signals)
     assert (await app.stored(judged))[0].score != judged.score
     await ask(app)
     app.clock.move(minutes=2)
     gate = Gate()
-    hearing = asyncio.create_task(app.worker(gate=gate).judges.run(app.signals))
+    hearing = asyncio.create_task(app.worker(gate=gate).runs.judges.run(app.signals))
     await gate.entered.wait()
     await erase(app)
     gate.open.set()
@@ -175,7 +177,7 @@ async def test_what_judging_cost_on_the_next_day_names_nobody_either() -> None:
     app.clock.now = NOW.replace(hour=23, minute=59)
     await ask(app)
     app.clock.move(minutes=2)
-    await app.services.judges.run(app.signals)
+    await app.services.runs.judges.run(app.signals)
     app.clock.move(days=30)
     receipt = await erase(app)
     left = await everything(app)
@@ -194,9 +196,9 @@ async def test_erasing_again_returns_the_same_receipt(app: App) -> None:
 
     assert await erase(app) == first
     with pytest.raises(NotFound):
-        await app.services.session_erasure.erase("default", "nothing")
+        await app.services.sessions.erasure.erase("default", "nothing")
     with pytest.raises(NotFound):
-        await app.services.session_erasure.erase("other", "chat")
+        await app.services.sessions.erasure.erase("other", "chat")
 
 
 async def test_no_late_message_brings_it_back(app: App) -> None:
@@ -208,7 +210,7 @@ async def test_no_late_message_brings_it_back(app: App) -> None:
     for call in (
         app.submit(SECRET, session_id="chat", user_id=USER),
         app.submit(SECRET, session_id="chat", user_id=USER, run_id=waiting.run.id),
-        app.services.session_start.start("default", "bot", "chat", SessionOptions(USER)),
+        app.services.sessions.start.start("default", "bot", "chat", SessionOptions(USER)),
     ):
         with pytest.raises(Conflict) as caught:
             await call
@@ -226,8 +228,8 @@ async def test_a_dead_letter_of_it_is_purged_when_it_is_redriven(app: App) -> No
     accepted = await app.submit(SECRET, session_id="chat")
     letter = app.queue.bury(app.queue.sent[-1])
     await erase(app)
-    assert await app.services.dead_letters(app.queue).account() == 0
-    await app.services.dead_letters(app.queue).redrive("default", str(letter))
+    assert await app.services.runs.dead_letters(app.queue).account() == 0
+    await app.services.runs.dead_letters(app.queue).redrive("default", str(letter))
     [(message, _)] = app.queue.redriven
 
     assert message.run_id == accepted.run.id
@@ -261,13 +263,13 @@ async def test_a_worker_that_died_is_waited_out() -> None:
     working.cancel()
     await asyncio.gather(working, return_exceptions=True)
     ident = accepted.run.session_id
-    erasing = asyncio.create_task(app.services.session_erasure.erase("default", ident))
+    erasing = asyncio.create_task(app.services.sessions.erasure.erase("default", ident))
     first = await erasing
     assert first.completed_at is None
-    assert await app.services.session_erasure.finish() == 0
+    assert await app.services.sessions.erasure.finish() == 0
     app.clock.move(seconds=61)
-    assert await app.services.session_erasure.finish() == 1
-    second = await app.services.session_erasure.erase("default", ident)
+    assert await app.services.sessions.erasure.finish() == 1
+    second = await app.services.sessions.erasure.erase("default", ident)
 
     assert second.completed_at == app.clock.now
     assert await app.deliver(app.queue.sent[-1]) is None
@@ -283,13 +285,13 @@ async def test_an_erasure_that_was_cut_short_is_finished(after: bool, folded: bo
         await app.declare()
         run = await ask(app, 2)
         if folded:
-            await app.services.daily_costs.aggregate(app.clock.now)
+            await app.services.spend.daily_costs.aggregate(app.clock.now)
         before = await totals(app, "agent")
         fate = Fate(number, after)
         with contextlib.suppress(Crash):
-            await app.worker(fate).session_erasure.erase("default", "chat")
-        await app.services.session_erasure.finish()
-        if not after and number <= 2 and (await app.services.conversations.load("default", "chat")).run is None:
+            await app.worker(fate).sessions.erasure.erase("default", "chat")
+        await app.services.sessions.erasure.finish()
+        if not after and number <= 2 and (await app.services.conversations.store.load("default", "chat")).run is None:
             await erase(app)  # it died before anything said that it was asked for
         receipt = await erase(app)
         left = await everything(app)
@@ -319,7 +321,7 @@ async def test_the_providers_conversations_are_deleted() -> None:
         with pytest.raises(Unavailable):
             await erase(app)
         for _ in range(3):
-            await app.services.session_erasure.finish()
+            await app.services.sessions.erasure.finish()
         receipt = await erase(app)
         await app.aclose()
         await app.services.aclose()
@@ -332,14 +334,14 @@ async def test_one_erasure_that_cannot_be_finished_holds_up_no_other(app: App) -
     """A provider that the app has lost keeps one session's conversation; the others are erased."""
     for name in ("a-stuck", "b-free"):
         await app.ask(SECRET, session_id=name)
-        await app.services.conversations.update("default", name, None, partial(_condemn, name=name))
-        await app.services.session_erasure._due.add("default", name, app.clock.now)
+        await app.services.conversations.store.update("default", name, None, partial(_condemn, name=name))
+        await app.services.sessions.erasure._due.add("default", name, app.clock.now)
 
-    assert await app.services.session_erasure.finish() == 1
+    assert await app.services.sessions.erasure.finish() == 1
     with pytest.raises(Unavailable) as caught:
-        await app.services.session_erasure.erase("default", "a-stuck")
+        await app.services.sessions.erasure.erase("default", "a-stuck")
     assert caught.value.code == "provider_not_configured"
-    assert (await app.services.session_erasure.erase("default", "b-free")).completed_at is not None
+    assert (await app.services.sessions.erasure.erase("default", "b-free")).completed_at is not None
 
 
 def _condemn(stored: StoredConversation, name: str) -> ConversationChange:

@@ -37,7 +37,7 @@ async def test_an_idle_session_is_ended_and_forgotten_by_the_indexes(app: App) -
     """It keeps its messages; it keeps no agent, and is not looked at again."""
     run = await app.ask(session_id="chat")
     app.clock.move(days=2)
-    count = await app.services.session_end.expire()
+    count = await app.services.sessions.end.expire()
     _, session = await app.stored(run)
 
     assert (count, session.state, session.end_reason, session.ended_at) == (
@@ -49,7 +49,7 @@ async def test_an_idle_session_is_ended_and_forgotten_by_the_indexes(app: App) -
     assert (await rows(app, OPEN), await due(app)) == ([], [])
     assert len(await app.turns(run)) == 2
     assert (await app.event_names(run))[-1] == "session.state_changed ended"
-    assert await app.services.session_end.expire() == 0
+    assert await app.services.sessions.end.expire() == 0
 
 
 async def test_a_session_in_use_is_looked_at_later(app: App) -> None:
@@ -59,24 +59,24 @@ async def test_a_session_in_use_is_looked_at_later(app: App) -> None:
     run = await app.ask(session_id="chat")
     app.clock.move(hours=5)
 
-    assert await app.services.session_end.expire() == 0
+    assert await app.services.sessions.end.expire() == 0
     assert await due(app) == ["default!chat"]
     app.clock.move(hours=20)
-    assert await app.services.session_end.expire() == 1
+    assert await app.services.sessions.end.expire() == 1
     assert (await app.stored(run))[1].state is SessionState.ENDED
 
 
 async def test_runs_that_nobody_will_finish_do_not_keep_a_session_open(app: App) -> None:
     """Their message is lost, or their worker died for good: they are failed, or cancelled if that was accepted."""
     lost = await app.submit(session_id="lost")
-    app.services.uses._interval *= 1000
+    app.services.agents.use_recorder._interval *= 1000
     cancelled = await app.submit(session_id="lost")
     dying = app.worker(Fate(3, after=True))
     with pytest.raises(Crash):
         await app.process(app.queue.sent[-1], worker=dying)
-    await app.services.run_queries.cancel("default", cancelled.run.id)
+    await app.services.runs.queries.cancel("default", cancelled.run.id)
     app.clock.move(days=2)
-    count = await app.services.session_end.expire()
+    count = await app.services.sessions.end.expire()
     first, session = await app.stored(lost.run)
     second, _ = await app.stored(cancelled.run)
 
@@ -90,10 +90,10 @@ async def test_a_run_under_way_keeps_its_session_open(app: App) -> None:
     """However long the conversation was silent before."""
     await app.submit(session_id="chat")
     app.clock.move(days=2)
-    stored = await app.services.conversations.load("default", "chat", app.queue.sent[0].run_id)
-    claimed = await app.services.runner._claim(stored, app.queue.sent[-1], None)
+    stored = await app.services.conversations.store.load("default", "chat", app.queue.sent[0].run_id)
+    claimed = await app.services.runs.worker._claim(stored, app.queue.sent[-1], None)
 
-    assert await app.services.session_end.expire() == 0
+    assert await app.services.sessions.end.expire() == 0
     assert not isinstance(claimed, type(stored.run))
     assert await due(app) == ["default!chat"]
 
@@ -102,10 +102,10 @@ async def test_what_was_entered_and_never_came_to_be_is_cleaned_up(app: App) -> 
     """A caller died between the indexes and the session: no ghost keeps the agent for ever."""
     dying = app.worker(Fate(3, after=True))
     with pytest.raises(Crash):
-        await dying.session_start.start("default", "bot", "ghost")
+        await dying.sessions.start.start("default", "bot", "ghost")
     assert "ghost" in await rows(app, OPEN)
     app.clock.move(days=2)
-    await app.services.session_end.expire()
+    await app.services.sessions.end.expire()
 
     assert (await rows(app, OPEN), await due(app)) == ([], [])
 
@@ -114,11 +114,11 @@ async def test_a_session_about_to_be_stored_is_no_ghost() -> None:
     """With a short time-out the entry is due at once; it is kept until its hour is over."""
     app = App(SESSION_IDLE_AFTER_S=1)
     await app.declare()
-    await app.services.session_start.enter(
+    await app.services.sessions.start.enter(
         Session("default", "soon", "bot", None, created_at=app.clock.now, last_activity=app.clock.now)
     )
     app.clock.move(seconds=2)
-    await app.services.session_end.expire()
+    await app.services.sessions.end.expire()
 
     assert await due(app) == ["default!soon"]
 
@@ -126,25 +126,25 @@ async def test_a_session_about_to_be_stored_is_no_ghost() -> None:
 async def test_ending_on_request(app: App) -> None:
     """It says why, it is final, ending it again is no error, and the agent may be retired."""
     run = await app.ask(session_id="chat")
-    ended = await app.services.session_end.end("default", "chat")
+    ended = await app.services.sessions.end.end("default", "chat")
 
     assert (ended.state, ended.end_reason) == (SessionState.ENDED, "ended_by_request")
-    assert await app.services.session_end.end("default", "chat") == ended
+    assert await app.services.sessions.end.end("default", "chat") == ended
     assert await rows(app, OPEN) == []
     assert (await app.stored(run))[1] == ended
     with pytest.raises(NotFound):
-        await app.services.session_end.end("default", "nothing")
+        await app.services.sessions.end.end("default", "nothing")
 
 
 async def test_a_session_with_a_run_is_not_ended_on_request(app: App) -> None:
     """The caller is told to cancel it or to wait."""
     accepted = await app.submit(session_id="chat")
     with pytest.raises(Conflict) as caught:
-        await app.services.session_end.end("default", "chat")
-    await app.services.run_queries.cancel("default", accepted.run.id)
+        await app.services.sessions.end.end("default", "chat")
+    await app.services.runs.queries.cancel("default", accepted.run.id)
 
     assert caught.value.code == "session_busy"
-    assert (await app.services.session_end.end("default", "chat")).state is SessionState.ENDED
+    assert (await app.services.sessions.end.end("default", "chat")).state is SessionState.ENDED
 
 
 async def test_expiry_costs_what_is_due(app: App) -> None:
@@ -154,11 +154,11 @@ async def test_expiry_costs_what_is_due(app: App) -> None:
     for number in range(500):
         if number == 5:
             app.clock.move(hours=12)
-        await app.services.session_start.start("default", "bot", f"s{number}")
+        await app.services.sessions.start.start("default", "bot", f"s{number}")
     app.clock.move(hours=13)
     counting.reset()
 
-    assert await app.services.session_end.expire() == 5
+    assert await app.services.sessions.end.expire() == 5
     told_elsewhere = counting.operations["commit events"]
     assert counting.operations.total() - told_elsewhere <= 5 * 6 + 5
 
@@ -172,9 +172,9 @@ async def test_dying_while_expiring_is_made_good(app: App) -> None:
             await app.submit(session_id=name, run_id=new_id())
             app.clock.move(days=2)
             with pytest.raises(Crash):
-                await app.worker(Fate(number, after)).session_end.expire()
-            await app.services.session_end.expire()
-            stored = await app.services.conversations.load("default", name)
+                await app.worker(Fate(number, after)).sessions.end.expire()
+            await app.services.sessions.end.expire()
+            stored = await app.services.conversations.store.load("default", name)
 
             assert stored.session is not None
             assert (stored.session.state, stored.session.pending) == (SessionState.ENDED, 0)

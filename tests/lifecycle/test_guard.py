@@ -46,8 +46,8 @@ class Looping:
 
 
 def looping(app: App) -> None:
-    providers = cast("dict[str, Any]", app.services.providers)
-    providers["offline"] = Looping(providers["offline"], app.services.tools, app.clock)
+    providers = cast("dict[str, Any]", app.services.agents.providers)
+    providers["offline"] = Looping(providers["offline"], app.services.extensions.tools, app.clock)
 
 
 async def test_a_run_that_calls_the_same_tool_again_and_again_is_stopped() -> None:

@@ -112,7 +112,7 @@ async def test_a_submission_survives_dying_at_any_write(session_id: str | None) 
             dying = app.worker(fate := Fate(number, after))
             request = RunRequest(query="2 + 3", session_id=session_id)
             try:
-                await dying.intake.submit("default", "bot", request, key, app.signals, app.queue.send)
+                await dying.runs.submission.submit("default", "bot", request, key, app.signals, app.queue.send)
             except Crash:
                 died = True
             dead = fate.dead
@@ -124,7 +124,9 @@ async def test_a_submission_survives_dying_at_any_write(session_id: str | None) 
                 await app.process(message)
             await app.check_answered_once(accepted.run)
             _, session = await app.stored(accepted.run)
-            listed, _ = await app.services.directory.sessions("default", agent="bot", user_id=None, limit=9, after=None)
+            listed, _ = await app.services.conversations.directory.sessions(
+                "default", agent="bot", user_id=None, limit=9, after=None
+            )
             assert [entry.session_id for entry in listed if entry.is_of(session)] == [session.id]
             assert await app.tables.get(OPEN, "default!bot", session.id) is not None
 
@@ -137,7 +139,7 @@ async def test_an_unaccepted_message_fails_the_run(app: App) -> None:
     app.queue.refuse = True
     with pytest.raises(Unavailable):
         await app.submit(run_id=key)
-    run = await app.services.run_queries.get("default", key)
+    run = await app.services.runs.queries.get("default", key)
     _, session = await app.stored(run)
 
     assert (run.state, run.error and run.error.code) == (RunState.FAILED, "not_queued")
@@ -169,10 +171,10 @@ async def test_a_message_that_was_accepted_after_all_is_run(app: App) -> None:
         raise Unavailable
 
     with pytest.raises(Unavailable):
-        await app.services.intake.submit("default", "bot", RunRequest(query="2 + 3"), key, app.signals, send)
+        await app.services.runs.submission.submit("default", "bot", RunRequest(query="2 + 3"), key, app.signals, send)
     await app.process(kept[0])
 
-    await app.check_answered_once(await app.services.run_queries.get("default", key))
+    await app.check_answered_once(await app.services.runs.queries.get("default", key))
 
 
 async def test_an_unqueued_run_of_an_ended_session_stays_failed(app: App) -> None:
@@ -181,7 +183,7 @@ async def test_an_unqueued_run_of_an_ended_session_stays_failed(app: App) -> Non
     app.queue.refuse = True
     with pytest.raises(Unavailable):
         await app.submit(run_id=key, session_id="chat")
-    await app.services.session_end.end("default", "chat")
+    await app.services.sessions.end.end("default", "chat")
     app.queue.refuse = False
     with pytest.raises(Conflict) as caught:
         await app.submit(run_id=key, session_id="chat")
@@ -191,7 +193,7 @@ async def test_an_unqueued_run_of_an_ended_session_stays_failed(app: App) -> Non
 
 async def test_a_disabled_or_unknown_agent_takes_no_runs(app: App) -> None:
     """Refused before anything is stored."""
-    await app.services.administration.switch("default", "bot", app.signals, enabled=False)
+    await app.services.agents.administration.switch("default", "bot", app.signals, enabled=False)
     with pytest.raises(Conflict, match="disabled"):
         await app.submit()
     with pytest.raises(NotFound):
@@ -209,7 +211,7 @@ async def test_a_session_keeps_its_agent_and_its_user(app: App) -> None:
         with pytest.raises((Conflict, NotFound)) as caught:
             await app.submit("Hi", session_id="chat", **more)
         codes.append(caught.value.code)
-    await app.services.session_end.end("default", "chat")
+    await app.services.sessions.end.end("default", "chat")
     with pytest.raises(Conflict) as ended:
         await app.submit("Hi", session_id="chat", user_id="ann")
 
@@ -220,7 +222,7 @@ async def test_a_session_keeps_its_agent_and_its_user(app: App) -> None:
 
 async def test_starting_a_session_twice_is_one_session(app: App) -> None:
     """The same id returns the same session, and the list shows it once."""
-    start, directory = app.services.session_start, app.services.directory
+    start, directory = app.services.sessions.start, app.services.conversations.directory
     first, new = await start.start("default", "bot", "chat", SessionOptions("ann"))
     app.clock.move(seconds=5)
     second, again = await start.start("default", "bot", "chat", SessionOptions("ann"))
@@ -238,17 +240,21 @@ async def test_sessions_are_listed_newest_first_by_pages(app: App) -> None:
     await app.declare("other")
     for number in range(25):
         app.clock.move(seconds=1)
-        await app.services.session_start.start(
+        await app.services.sessions.start.start(
             "default", "bot" if number % 5 else "other", f"s{number}", SessionOptions("ann" if number % 2 else "bob")
         )
     seen: list[str] = []
     after: str | None = None
     while True:
-        page, after = await app.services.directory.sessions("default", agent=None, user_id=None, limit=4, after=after)
+        page, after = await app.services.conversations.directory.sessions(
+            "default", agent=None, user_id=None, limit=4, after=after
+        )
         seen += [entry.session_id for entry in page]
         if after is None:
             break
-    of_ann, _ = await app.services.directory.sessions("default", agent="other", user_id="ann", limit=9, after=None)
+    of_ann, _ = await app.services.conversations.directory.sessions(
+        "default", agent="other", user_id="ann", limit=9, after=None
+    )
 
     assert seen == [f"s{number}" for number in reversed(range(25))]
     assert [entry.session_id for entry in of_ann] == ["s15", "s5"]
@@ -257,7 +263,7 @@ async def test_sessions_are_listed_newest_first_by_pages(app: App) -> None:
 async def test_submitting_makes_a_new_agent_ready(app: App) -> None:
     """Provisioning starts with the submission, not with the run."""
     await app.submit()
-    agent = await app.services.catalog.get("default", "bot")
+    agent = await app.services.agents.catalog.get("default", "bot")
 
     assert agent.ready
 
@@ -275,7 +281,7 @@ async def test_a_run_uses_the_declaration_it_was_submitted_under_or_a_newer_one(
     """A worker that has the old agent in its cache looks again."""
     await app.ask()
     worker = app.worker()
-    await worker.administration.declare("default", "bot", spec(simulate={"reply": "New."}), app.signals)
+    await worker.agents.administration.declare("default", "bot", spec(simulate={"reply": "New."}), app.signals)
     run = await app.ask()
 
     assert run.answer == "New."
@@ -285,7 +291,7 @@ async def test_a_key_that_was_answered_stays_answered_when_its_agent_is_gone(app
     """The same key returns the run, though a new one would be refused; another body under it is refused."""
     ident = new_id()
     run = await app.ask("Hi", run_id=ident)
-    await app.services.administration.delete("default", "bot", app.signals)
+    await app.services.agents.administration.delete("default", "bot", app.signals)
 
     again = await app.submit("Hi", run_id=ident)
 
@@ -301,13 +307,14 @@ async def test_a_keyed_run_enters_the_same_session_however_often_it_dies() -> No
         await app.declare()
         dying = app.worker(Fate(number, after))
         with contextlib.suppress(Crash):
-            await dying.intake.submit("default", "bot", RunRequest(query="2"), key, app.signals, app.queue.send)
+            submission = dying.runs.submission
+            await submission.submit("default", "bot", RunRequest(query="2"), key, app.signals, app.queue.send)
         await abandon(dying)
         app.clock.move(minutes=5)
         accepted = await app.submit("2", run_id=key)
         rows = every(app.tables, CONVERSATIONS, Span("0", partition_before="~"))
         stored = {row.partition for row in [row async for row in rows]}
-        page, _ = await app.services.session_list.page("default", Filter(), 10, None)
+        page, _ = await app.services.sessions.list.page("default", Filter(), 10, None)
 
         assert stored == {f"default!{accepted.run.session_id}"}
         assert [session.id for session in page] == [accepted.run.session_id]
@@ -318,14 +325,14 @@ async def test_a_session_that_never_came_to_be_keeps_no_agent(app: App) -> None:
     """Its entry counts for the hour in which it may yet come; then it is removed."""
     dying = app.worker(Fate(5))
     with pytest.raises(Crash):
-        await dying.intake.submit(
+        await dying.runs.submission.submit(
             "default", "bot", RunRequest(query="2", session_id="chat"), new_id(), app.signals, app.queue.send
         )
     await abandon(dying)
-    assert (await app.services.conversations.load("default", "chat")).session is None
-    before = await app.services.directory.has_open_session("default", "bot")
+    assert (await app.services.conversations.store.load("default", "chat")).session is None
+    before = await app.services.conversations.directory.has_open_session("default", "bot")
     app.clock.move(minutes=61)
-    after = await app.services.directory.has_open_session("default", "bot")
+    after = await app.services.conversations.directory.has_open_session("default", "bot")
 
     assert (before, after) == (True, False)
     assert await count(app, OPEN) == 0
@@ -338,11 +345,11 @@ async def test_a_session_that_a_run_started_lasts_no_longer_than_its_idle_agent(
     started = (await app.ask()).session_id
     await app.ask(session_id="named")
     app.clock.move(minutes=11)
-    ended = await app.services.session_end.expire()
+    ended = await app.services.sessions.end.expire()
     states = [
         session.state
         for name in (started, "named")
-        if (session := (await app.services.conversations.load("default", name)).session) is not None
+        if (session := (await app.services.conversations.store.load("default", name)).session) is not None
     ]
 
     assert ended == 1

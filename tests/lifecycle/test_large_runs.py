@@ -54,9 +54,11 @@ class WordyProvider(FatefulProvider):
 
 
 def wordy(app: App, services: Services, text: str = ANSWER) -> Services:
-    cast("dict[str, Any]", services.providers)["offline"] = WordyProvider(services.providers["offline"], text)
-    shared = app.services.large_texts
-    services.__dict__["large_texts"] = shared
+    cast("dict[str, Any]", services.agents.providers)["offline"] = WordyProvider(
+        services.agents.providers["offline"], text
+    )
+    shared = app.services.core.large_texts
+    services.core.__dict__["large_texts"] = shared
     return services
 
 
@@ -69,7 +71,7 @@ async def app() -> App:
 
 def kept(app: App) -> int:
     """Return how many texts are kept apart from their rows."""
-    return len(cast("MemoryTexts", app.services.large_texts)._texts)
+    return len(cast("MemoryTexts", app.services.core.large_texts)._texts)
 
 
 async def test_the_longest_context_is_queued_and_answered(app: App) -> None:
@@ -88,10 +90,10 @@ async def test_the_longest_context_is_queued_and_answered(app: App) -> None:
 async def test_the_longest_context_blocks_no_paused_session(app: App) -> None:
     """It is kept, and queued with those behind it when the session goes on."""
     await app.ask(session_id="chat")
-    await app.services.session_pause.pause("default", "chat")
+    await app.services.conversations.pause.pause("default", "chat")
     first = (await app.submit(context=CONTEXT, session_id="chat")).run
     second = (await app.submit("4 + 4", session_id="chat")).run
-    await app.services.session_pause.resume("default", "chat", app.queue.send)
+    await app.services.conversations.pause.resume("default", "chat", app.queue.send)
     for message in app.queue.sent[1:]:
         await app.process(message)
 
@@ -103,11 +105,11 @@ async def test_a_long_answer_comes_back_whole_everywhere(app: App) -> None:
     """From the run, the messages, the export, and to the model as history."""
     services = wordy(app, app.services)
     run = await app.ask(session_id="chat")
-    again = await app.services.run_queries.get("default", run.id)
+    again = await app.services.runs.queries.get("default", run.id)
     turns = await app.turns(run)
     session = (await app.stored(run))[1]
     other = wordy(app, app.worker())
-    transcript = await transcript_of(other.conversations, session)
+    transcript = await transcript_of(other.conversations.store, session)
 
     assert services is app.services
     assert again.answer == turns[1].text == transcript.turns[1].text == transcript.runs[0].answer == ANSWER
@@ -121,7 +123,7 @@ async def test_erasing_takes_the_long_texts_along(app: App) -> None:
     wordy(app, app.services)
     await app.ask(session_id="chat", context=CONTEXT)
     before = kept(app)
-    receipt = await app.services.session_erasure.erase("default", "chat")
+    receipt = await app.services.sessions.erasure.erase("default", "chat")
 
     assert before >= 2
     assert receipt.completed_at is not None
@@ -136,8 +138,8 @@ async def test_erasing_an_ordinary_session_asks_for_no_texts(app: App) -> None:
         async def delete(self, prefix: str) -> int:
             raise AssertionError
 
-    app.services.texts._large = Untouched()
-    await app.services.session_erasure.erase("default", "chat")
+    app.services.core.texts._large = Untouched()
+    await app.services.sessions.erasure.erase("default", "chat")
 
 
 @pytest.mark.parametrize("after", [False, True])
@@ -157,7 +159,7 @@ async def test_no_long_text_outlives_its_session_whatever_dies(after: bool) -> N
         died = died or fate.struck
         await abandon(dying)
         app.clock.move(hours=1)
-        await app.services.session_erasure.erase("default", "chat")
+        await app.services.sessions.erasure.erase("default", "chat")
 
         assert kept(app) == 0
 
@@ -182,14 +184,14 @@ async def test_a_long_text_of_a_session_that_never_came_to_be_goes_with_its_entr
         dying = wordy(app, app.worker(fate := Fate(number)))
         request = RunRequest(query="2 + 3", session_id=f"s-{number}", context=CONTEXT)
         with contextlib.suppress(Crash):
-            await dying.intake.submit("default", "bot", request, new_id(), app.signals, app.queue.send)
+            await dying.runs.submission.submit("default", "bot", request, new_id(), app.signals, app.queue.send)
         died += fate.dead
         await abandon(dying)
     app.clock.move(days=3)
-    await app.services.session_end.expire()
+    await app.services.sessions.end.expire()
     for number in range(1, 7):
         with contextlib.suppress(NotFound):
-            await app.services.session_erasure.erase("default", f"s-{number}")
+            await app.services.sessions.erasure.erase("default", f"s-{number}")
 
     assert died
     assert kept(app) == 0

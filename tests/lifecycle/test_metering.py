@@ -50,7 +50,7 @@ async def test_a_stream_that_is_left_in_the_middle_is_charged_its_estimate() -> 
         return (await app.stored(accepted.run))[0].last.open is not None
 
     await eventually(calling)
-    await app.services.run_queries.cancel("default", accepted.run.id)
+    await app.services.runs.queries.cancel("default", accepted.run.id)
     run = await working
     assert run is not None
     lines = await app.lines(run)

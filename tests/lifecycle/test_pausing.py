@@ -25,11 +25,11 @@ async def app() -> App:
 
 
 async def pause(app: App) -> None:
-    await app.services.session_pause.pause("default", "chat")
+    await app.services.conversations.pause.pause("default", "chat")
 
 
 async def resume(app: App) -> None:
-    await app.services.session_pause.resume("default", "chat", app.queue.send)
+    await app.services.conversations.pause.resume("default", "chat", app.queue.send)
 
 
 async def deliver(app: App) -> None:
@@ -79,7 +79,7 @@ async def test_a_run_cannot_get_ahead_of_one_that_was_kept(app: App) -> None:
     await app.process(app.queue.sent.pop(0))
     await resume(app)
     await app.submit("Q2", session_id="chat")
-    queries = [(await app.services.run_queries.get("default", message.run_id)).query for message in app.queue.sent]
+    queries = [(await app.services.runs.queries.get("default", message.run_id)).query for message in app.queue.sent]
     assert queries == ["Q1", "Q0", "Q1", "Q2"]
     await deliver(app)
 
@@ -90,13 +90,13 @@ async def test_the_run_under_way_is_finished(app: App) -> None:
     """A pause stops nothing in the middle."""
     accepted, working, gate = await app.held()
     session_id = accepted.run.session_id
-    await app.services.session_pause.pause("default", session_id)
+    await app.services.conversations.pause.pause("default", session_id)
     gate.open.set()
     run = await working
     _, session = await app.stored(accepted.run)
 
     assert (run.state, session.state, session.pause_reason) == ("succeeded", "paused", "operator")
-    resumed = await app.services.session_pause.resume("default", session_id, app.queue.send)
+    resumed = await app.services.conversations.pause.resume("default", session_id, app.queue.send)
     assert (resumed.state, resumed.pause_reason) == ("active", None)
 
 
@@ -122,7 +122,7 @@ async def test_a_kept_run_is_cancelled_at_once(app: App) -> None:
     await app.submit("Q0", session_id="chat")
     await pause(app)
     kept = await app.submit("Q1", session_id="chat")
-    cancelled = await app.services.run_queries.cancel("default", kept.run.id)
+    cancelled = await app.services.runs.queries.cancel("default", kept.run.id)
     await deliver(app)
     await resume(app)
     await deliver(app)
@@ -149,21 +149,21 @@ async def test_pausing_and_resuming_again_changes_nothing(app: App) -> None:
 async def test_what_cannot_be_paused(app: App) -> None:
     """A session that has ended, and one that is not there."""
     await app.ask("Q0", session_id="chat")
-    await app.services.session_end.end("default", "chat")
+    await app.services.sessions.end.end("default", "chat")
     for call in (pause, resume):
         with pytest.raises(Conflict) as caught:
             await call(app)
         assert caught.value.code == "session_ended"
     with pytest.raises(NotFound):
-        await app.services.session_pause.pause("default", "nothing")
+        await app.services.conversations.pause.pause("default", "nothing")
     with pytest.raises(NotFound):
-        await app.services.session_pause.pause("other", "chat")
+        await app.services.conversations.pause.pause("other", "chat")
 
 
 async def test_a_session_is_paused_by_its_own_limit_of_failures(app: App) -> None:
     """So many in a row; what is behind them is kept until somebody has looked."""
     await app.declare("bad", spec(simulate={"fail_first": 9, "fail_with": "rejected"}))
-    await app.services.session_start.start("default", "bad", "chat", SessionOptions(limits=Limits(max_failures=2)))
+    await app.services.sessions.start.start("default", "bad", "chat", SessionOptions(limits=Limits(max_failures=2)))
     runs = [(await app.submit(f"Q{n}", session_id="chat", agent="bad")).run for n in range(3)]
     await deliver(app)
     states = [(await app.stored(run))[0].state for run in runs]
@@ -190,13 +190,13 @@ async def test_a_resumption_that_was_cut_short_is_finished(after: bool) -> None:
         fate = Fate(number, after)
         dying = app.worker(fate)
         with contextlib.suppress(Crash):
-            await dying.session_pause.resume("default", "chat", partial(struck_send, app, fate))
+            await dying.conversations.pause.resume("default", "chat", partial(struck_send, app, fate))
         died = fate.dead
         with contextlib.suppress(Crash):
-            await dying.publisher.aclose()
+            await dying.conversations.publisher.aclose()
         late = await app.submit("Q3", session_id="chat")
         await deliver(app)
-        await app.services.session_pause.finish(app.queue.send)
+        await app.services.conversations.pause.finish(app.queue.send)
         if (await app.stored(first))[1].state is SessionState.PAUSED:
             await resume(app)
         await deliver(app)
@@ -222,7 +222,7 @@ async def test_the_broker_being_away_leaves_a_resumption_to_be_finished(app: App
     late = await app.submit("Q1", session_id="chat")
     app.queue.refuse = False
     assert (await app.stored(late.run))[0].state == "waiting", "or it would get ahead"
-    await app.services.session_pause.finish(app.queue.send)
+    await app.services.conversations.pause.finish(app.queue.send)
     await deliver(app)
 
     assert caught.value.code == "queue_unavailable"
@@ -256,7 +256,7 @@ async def test_a_dead_letter_is_redriven_into_a_session_that_was_resumed(app: Ap
     await resume(app)
     await deliver(app)
     letter = app.queue.bury(old)
-    await app.services.dead_letters(app.queue).redrive("default", str(letter))
+    await app.services.runs.dead_letters(app.queue).redrive("default", str(letter))
     [(message, _)] = app.queue.redriven
     await app.process(message)
 
@@ -269,9 +269,9 @@ async def test_the_dead_letters_of_a_kept_run_do_not_fail_it(app: App) -> None:
     app.queue.bury(app.queue.sent[0])
     await pause(app)
     await deliver(app)
-    assert await app.services.dead_letters(app.queue).account() == 0
+    assert await app.services.runs.dead_letters(app.queue).account() == 0
     await resume(app)
-    assert await app.services.dead_letters(app.queue).account() == 0
+    assert await app.services.runs.dead_letters(app.queue).account() == 0
     await deliver(app)
 
     assert await asked(app, accepted.run) == ["Q0"]

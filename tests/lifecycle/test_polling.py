@@ -12,15 +12,15 @@ from tests.lifecycle.doubles import CountingTables
 async def looked(app: App, tables: CountingTables) -> tuple[Counter[str], int]:
     """Return the requests of everything that is polled, once the timers have added up, and the rows they read."""
     services, today = app.services, app.clock().date()
-    await services.publisher.flush()
-    await services.folding.run(app.clock())
-    await services.daily_costs.aggregate(app.clock())
+    await services.conversations.publisher.flush()
+    await services.spend.aggregation.run(app.clock())
+    await services.spend.daily_costs.aggregate(app.clock())
     for _ in range(2):  # the first looks may add up something themselves
         tables.reset()
-        await services.system_status.look("default", app.queue, services.dead_letters(app.queue))
-        await services.analytics.read("default", today, today)
-        await services.monitor.agents("default", today, today)
-        await services.lifecycle_counts.read("default", app.clock(), 1)
+        await services.status.system.look("default", app.queue, services.runs.dead_letters(app.queue))
+        await services.status.analytics.read("default", today, today)
+        await services.performance.reader.agents("default", today, today)
+        await services.metrics.lifecycle_counts.read("default", app.clock(), 1)
     return Counter(tables.operations), tables.rows_read
 
 

@@ -128,15 +128,15 @@ async def app() -> AsyncIterator[App]:
 async def test_a_session_takes_up_what_its_user_usually_prefers(app: App) -> None:
     """Started by a run or beforehand; what the session asks for counts more; a later change is for later sessions."""
     usual = Preferences(language="de", verbosity="brief")
-    await app.services.users.put("default", "ada", usual)
+    await app.services.configuration.users.put("default", "ada", usual)
     accepted = await app.submit(user_id="ada")
     _, by_run = await app.stored(accepted.run)
-    start, asked = app.services.session_start, SessionOptions("ada", preferences=Preferences(verbosity="detailed"))
+    start, asked = app.services.sessions.start, SessionOptions("ada", preferences=Preferences(verbosity="detailed"))
     beforehand, new = await start.start("default", "bot", "s1", asked)
     repeated, created_again = await start.start("default", "bot", "s1", asked)
     with pytest.raises(Conflict):
         await start.start("default", "bot", "s1", SessionOptions("ada", preferences=Preferences(format="table")))
-    await app.services.users.delete("default", "ada")
+    await app.services.configuration.users.delete("default", "ada")
     later, _ = await start.start("default", "bot", "s2", SessionOptions("ada"))
     nobodys, _ = await start.start("default", "bot", "s3")
 
@@ -148,10 +148,10 @@ async def test_a_session_takes_up_what_its_user_usually_prefers(app: App) -> Non
 
 async def test_a_user_makes_no_version_of_an_agent(app: App) -> None:
     """Two users with preferences of their own are answered by the same version."""
-    await app.services.users.put("default", "ada", Preferences(language="de"))
-    await app.services.users.put("default", "bob", Preferences(language="fr"))
+    await app.services.configuration.users.put("default", "ada", Preferences(language="de"))
+    await app.services.configuration.users.put("default", "bob", Preferences(language="fr"))
     runs = [await app.ask(user_id=user) for user in ("ada", "bob")]
-    record = (await app.services.catalog.get("default", "bot")).record
+    record = (await app.services.agents.catalog.get("default", "bot")).record
 
     assert [run.version for run in runs] == ["1", "1"]
     assert record is not None

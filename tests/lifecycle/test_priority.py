@@ -44,7 +44,7 @@ def message(session_id: str, priority: Priority, **more: Any) -> Submission:
 
 async def test_a_session_keeps_its_priority_and_its_runs_have_it(app: App) -> None:
     """Whether it was created with it or started by a run; a run that says nothing follows."""
-    created, _ = await app.services.session_start.start("default", "bot", "s1", HIGH)
+    created, _ = await app.services.sessions.start.start("default", "bot", "s1", HIGH)
     silent = (await app.submit(session_id="s1")).run
     said = (await app.submit(session_id="s1", priority="high")).run
     starting = (await app.submit(session_id="s2", priority="high")).run
@@ -73,10 +73,10 @@ async def test_a_run_with_another_priority_is_refused_and_changes_nothing(app: A
 
 async def test_the_same_session_with_another_priority_differs(app: App) -> None:
     """Saying nothing of it is no other priority."""
-    await app.services.session_start.start("default", "bot", "s", HIGH)
-    again, new = await app.services.session_start.start("default", "bot", "s")
+    await app.services.sessions.start.start("default", "bot", "s", HIGH)
+    again, new = await app.services.sessions.start.start("default", "bot", "s")
     with pytest.raises(Conflict) as refused:
-        await app.services.session_start.start("default", "bot", "s", SessionOptions(priority=Priority.NORMAL))
+        await app.services.sessions.start.start("default", "bot", "s", SessionOptions(priority=Priority.NORMAL))
 
     assert (again.priority, new) == (Priority.HIGH, False)
     assert refused.value.code == "session_differs"
@@ -84,10 +84,10 @@ async def test_the_same_session_with_another_priority_differs(app: App) -> None:
 
 async def test_kept_runs_are_queued_with_their_priority(app: App) -> None:
     """Paused and resumed, a session goes on where it was."""
-    await app.services.session_start.start("default", "bot", "s", HIGH)
-    await app.services.session_pause.pause("default", "s")
+    await app.services.sessions.start.start("default", "bot", "s", HIGH)
+    await app.services.conversations.pause.pause("default", "s")
     kept = (await app.submit(session_id="s")).run
-    await app.services.session_pause.resume("default", "s", app.queue.send)
+    await app.services.conversations.pause.resume("default", "s", app.queue.send)
 
     assert kept.state is RunState.WAITING
     assert [(sent.run_id, sent.priority) for sent in app.queue.sent] == [(kept.id, Priority.HIGH)]
@@ -138,7 +138,7 @@ async def test_a_message_on_the_wrong_queue_is_never_run(app: App, *, known: boo
             await app.process(stray, last=last)
         assert not refused.value.retriable
     normal.bury(stray)
-    letters = app.services.dead_letters(queues)
+    letters = app.services.runs.dead_letters(queues)
     (letter,), _ = await letters.list("default", 10)
     with pytest.raises(Conflict) as kept:
         await letters.redrive("default", letter.id)
@@ -156,8 +156,8 @@ async def test_of_first_messages_on_both_queues_one_starts_the_session(app: App)
     """Whoever is first decides; the other one is refused, however close they were."""
     both = [message("s", priority) for priority in Priority]
     ends = await asyncio.gather(*(app.process(each) for each in both), return_exceptions=True)
-    runs = [run async for run in app.services.conversations.runs("default", "s")]
-    session = (await app.services.conversations.load("default", "s")).session
+    runs = [run async for run in app.services.conversations.store.runs("default", "s")]
+    session = (await app.services.conversations.store.load("default", "s")).session
 
     assert session is not None
     (run,) = runs
@@ -171,7 +171,7 @@ async def test_dead_letters_of_both_queues_are_listed_accounted_and_redriven(app
     for priority, queue in ((Priority.NORMAL, normal), (Priority.HIGH, high)):
         for n in range(3):
             queue.bury(message(f"{priority}-{n}", priority))
-    letters = app.services.dead_letters(queues)
+    letters = app.services.runs.dead_letters(queues)
     listed: list[DeadLetter] = []
     after: str | int | None = 0
     while True:

@@ -35,7 +35,7 @@ async def manager(services: Services) -> AsyncIterator[ProductionAgentManager]:
 
 async def versions(services: Services, name: str) -> int:
     """Return how many versions of an agent are at the offline provider."""
-    return len((await services.tables.query("offlineagents", Span(name))).rows)
+    return len((await services.core.tables.query("offlineagents", Span(name))).rows)
 
 
 async def test_a_thousand_callers_make_one_agent(services: Services, manager: ProductionAgentManager) -> None:
@@ -129,9 +129,9 @@ async def test_the_first_run_of_each_version_made_is_no_reuse(manager: Productio
 
 async def test_prewarmed_agents_are_ready(services: Services, manager: ProductionAgentManager) -> None:
     """They are made before anybody asks them; one that nobody declared cannot be."""
-    signals = services.local_signals()
+    signals = services.agents.local_signals()
     for name in ("one", "two"):
-        await services.administration.declare("default", name, SPEC, signals)
+        await services.agents.administration.declare("default", name, SPEC, signals)
 
     await manager.prewarm(["one", "two"])
 
@@ -279,7 +279,7 @@ async def test_a_run_of_a_paused_session_does_not_hang(services: Services, manag
     """The caller is told; the run is kept."""
     agent = await manager.get_or_create("helper", SPEC)
     await agent.run("One")
-    await services.session_pause.pause("default", agent.session_id)
+    await services.conversations.pause.pause("default", agent.session_id)
     with pytest.raises(RunFailed) as caught:
         await asyncio.wait_for(agent.run("Two"), QUIET_S)
 

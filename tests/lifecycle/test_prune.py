@@ -28,29 +28,29 @@ def app() -> App:
 
 async def ready(app: App, name: str = "bot", workspace: str = "default", **fields: Any) -> None:
     await app.declare(name, spec(**fields), workspace)
-    await app.services.resolver.resolve(workspace, name, app.signals)
+    await app.services.agents.resolver.resolve(workspace, name, app.signals)
 
 
 async def plan(app: App, workspace: str | None = None) -> dict[str, Verdict]:
-    return {verdict.agent: verdict for verdict in await app.services.prune.plan(workspace)}
+    return {verdict.agent: verdict for verdict in await app.services.agents.prune.plan(workspace)}
 
 
 async def state(app: App, name: str = "bot") -> AgentState:
-    return (await app.services.catalog.get("default", name)).state
+    return (await app.services.agents.catalog.get("default", name)).state
 
 
 async def test_an_idle_agent_is_retired_and_its_version_deleted(app: App) -> None:
     """The plan says since when it is idle; its version goes after the grace period, and the next run brings it back."""
     await ready(app)
     app.clock.move(days=8)
-    verdicts = await app.services.prune.run(app.signals)
+    verdicts = await app.services.agents.prune.run(app.signals)
     assert [(verdict.agent, verdict.action) for verdict in verdicts] == [("bot", Action.RETIRE)]
     assert "was not used since 2026-11-21" in verdicts[0].reason
     assert (await state(app), len(await live_versions(app.tables))) == (AgentState.IDLE, 1)
     app.clock.move(hours=23)
-    assert await app.services.prune.run(app.signals) == []
+    assert await app.services.agents.prune.run(app.signals) == []
     app.clock.move(hours=2)
-    verdicts = await app.services.prune.run(app.signals)
+    verdicts = await app.services.agents.prune.run(app.signals)
     assert [(verdict.action, verdict.reason) for verdict in verdicts] == [
         (Action.DELETE, "was retired, and its grace period is over")
     ]
@@ -94,11 +94,11 @@ async def test_what_is_wanted_is_kept_and_the_plan_says_why(app: App, make: str,
     await ready(app, idle_after_s=60 if make == "new" else None)
     app.clock.move(days=8) if make != "new" else app.clock.move(minutes=5)
     if make == "pinned":
-        await app.services.catalog.declare("default", "bot", spec(pinned=True))
+        await app.services.agents.catalog.declare("default", "bot", spec(pinned=True))
     if make == "open":
-        await app.services.session_start.start("default", "bot")
+        await app.services.sessions.start.start("default", "bot")
     verdicts = await plan(app)
-    await app.services.prune.run(app.signals)
+    await app.services.agents.prune.run(app.signals)
 
     assert (verdicts["bot"].retire, verdicts["bot"].reason) == (False, reason)
     assert await state(app) is AgentState.ACTIVE
@@ -149,13 +149,13 @@ async def test_what_a_failed_deletion_left_is_deleted_by_the_next_prune(app: App
     """At once, not after another week."""
     await ready(app)
     app.clock.move(days=8)
-    provider = app.services.providers["offline"]
+    provider = app.services.agents.providers["offline"]
     failing = make_actor(app.tables, FatefulProvider(provider, Fate(1, error=Unavailable)), app.clock)
     await failing.handle(None, "default", "bot", Retire("r", app.clock.now))
     assert len(await live_versions(app.tables)) == 1
     verdict = (await plan(app))["bot"]
-    fresh = app.services.local_signals()
-    await app.services.prune.run(fresh)
+    fresh = app.services.agents.local_signals()
+    await app.services.agents.prune.run(fresh)
 
     assert (verdict.action, verdict.reason) == (Action.RETIRE, "is retired, but a version was left at the provider")
     assert await live_versions(app.tables) == {}
@@ -165,9 +165,9 @@ async def test_what_a_failed_deletion_left_is_deleted_by_the_next_prune(app: App
 async def test_a_deleted_agent_whose_signal_was_lost_is_cleaned_up(app: App) -> None:
     """The declaration is deleted, the actor never heard of it: prune removes what is left."""
     await ready(app)
-    await app.services.catalog.delete("default", "bot")
+    await app.services.agents.catalog.delete("default", "bot")
     app.clock.move(days=8)
-    verdicts = await app.services.prune.run(app.signals)
+    verdicts = await app.services.agents.prune.run(app.signals)
 
     assert [(verdict.retire, verdict.reason) for verdict in verdicts] == [
         (True, "was deleted, but is still at the provider")
@@ -196,7 +196,7 @@ async def test_prune_costs_what_is_idle_not_what_there_is(app: App) -> None:
         await app.signals.send("default", f"bot-{number}", RecordUse(f"use-{number}", 1, app.clock.now))
     app.clock.move(days=1)
     counting.reset()
-    verdicts = await app.services.prune.plan()
+    verdicts = await app.services.agents.prune.plan()
 
     assert sum(verdict.retire for verdict in verdicts) == 10
     assert counting.operations.total() <= 10 * 2 + 5
@@ -207,7 +207,7 @@ async def test_entries_left_over_are_dropped_when_they_are_met(app: App) -> None
     """A crash can leave an entry too many; it does not stay for ever."""
     await ready(app)
     await app.signals.send("default", "bot", Remove("gone", 2))
-    await app.services.prune._idle.add("default", "bot", app.clock.now)
+    await app.services.agents.prune._idle.add("default", "bot", app.clock.now)
     app.clock.move(hours=2)
     await plan(app)
 
@@ -216,8 +216,8 @@ async def test_entries_left_over_are_dropped_when_they_are_met(app: App) -> None
 
 async def test_an_entry_that_is_ahead_of_its_record_is_kept(app: App) -> None:
     """The actor enters first and writes the record then; a prune in between must not drop the entry."""
-    await app.services.catalog.declare("default", "bot", spec(idle_after_s=1))
-    await app.services.prune._idle.add("default", "bot", app.clock.now + timedelta(seconds=1))
+    await app.services.agents.catalog.declare("default", "bot", spec(idle_after_s=1))
+    await app.services.agents.prune._idle.add("default", "bot", app.clock.now + timedelta(seconds=1))
     app.clock.move(seconds=2)
     await plan(app)
 

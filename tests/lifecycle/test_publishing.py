@@ -27,22 +27,22 @@ from tests.waiting import eventually
 
 async def published(app: App, workspace: str = "default") -> list[Event]:
     """Return what the workspace's stream tells of sessions and runs, shard by shard."""
-    journal = app.services.journal
+    journal = app.services.events.journal
     told = [event for shard in range(SHARDS) for _, event in await journal.read(workspace, shard, 0, 1000)]
     return [event for event in told if event.name.startswith(("session.", "run."))]
 
 
 async def committed(app: App, session_id: str, workspace: str = "default") -> list[Event]:
     """Return a session's events but its deltas, with what the workspace's stream says of the session besides."""
-    found = await app.services.conversations.events(workspace, session_id, 0, 1000)
+    found = await app.services.conversations.store.events(workspace, session_id, 0, 1000)
     where = {"session_id": session_id, "agent": "bot"}
     return [replace(event, data=where | event.data) for _, event in found if event.name != "run.delta"]
 
 
 async def deliver(app: App, run: Run, worker: Services) -> None:
     """Do with a run's message what the queue trigger does."""
-    await worker.runner.process(submission_of(run), worker.local_signals())
-    await worker.publisher.publish_all_of(run.workspace, run.session_id)
+    await worker.runs.worker.process(submission_of(run), worker.agents.local_signals())
+    await worker.conversations.publisher.publish_all_of(run.workspace, run.session_id)
 
 
 async def test_a_runs_events_are_published_in_order() -> None:
@@ -108,13 +108,13 @@ async def test_a_submitter_that_dies_is_made_up_for_when_the_session_is_looked_a
     await app.declare()
     fate = Fate()
     dead = app.worker(fate)
-    agent = await dead.catalog.get("default", "bot")
-    await dead.intake.accept(agent, RunRequest(query="2 + 3", session_id="s"), new_id())
+    agent = await dead.agents.catalog.get("default", "bot")
+    await dead.runs.submission.accept(agent, RunRequest(query="2 + 3", session_id="s"), new_id())
     fate.dead = True
     await abandon(dead)
     lost = await published(app)
     app.clock.move(days=3)
-    await app.services.session_end.expire()
+    await app.services.sessions.end.expire()
 
     told = await published(app)
     assert lost == []
@@ -139,16 +139,18 @@ async def test_many_processes_commit_to_one_session() -> None:
                 assert stored.session is not None
                 return ConversationChange(stored.session, events=[event])
 
-            await worker.conversations.update("default", "s", None, decide)
+            await worker.conversations.store.update("default", "s", None, decide)
             if random.random() < 0.5:
-                await worker.publisher.flush()
+                await worker.conversations.publisher.flush()
 
     await asyncio.gather(*(act(worker, number) for number, worker in enumerate(workers)))
-    await asyncio.gather(*(worker.publisher.flush() for worker in workers), app.services.publisher.flush())
-    await app.services.publisher.publish_all_of("default", "s")
+    await asyncio.gather(
+        *(worker.conversations.publisher.flush() for worker in workers), app.services.conversations.publisher.flush()
+    )
+    await app.services.conversations.publisher.publish_all_of("default", "s")
 
     assert await published(app) == await committed(app, "s")
-    await asyncio.gather(*(worker.publisher.aclose() for worker in workers))
+    await asyncio.gather(*(worker.conversations.publisher.aclose() for worker in workers))
     await app.aclose()
 
 
@@ -158,11 +160,11 @@ async def test_a_run_is_published_with_one_append() -> None:
     app = App(tables, RECORD_USE_EVERY_S=1000)
     await app.declare()
     await app.ask(session_id="s")
-    await app.services.publisher.publish_all_of("default", "s")
+    await app.services.conversations.publisher.publish_all_of("default", "s")
     run = (await app.submit(session_id="s")).run
     await app.process(submission_of(run))
     tables.reset()
-    await app.services.publisher.publish_all_of("default", "s")
+    await app.services.conversations.publisher.publish_all_of("default", "s")
 
     assert dict(tables.operations) == {"commit events": 1}
     await app.aclose()

@@ -83,7 +83,7 @@ async def test_a_cancelled_run_is_no_failure() -> None:
     app = App()
     await app.declare()
     accepted = await app.submit()
-    await app.services.run_queries.cancel("default", accepted.run.id)
+    await app.services.runs.queries.cancel("default", accepted.run.id)
     for _ in range(2):
         await app.process(app.queue.sent[-1])
 
@@ -95,7 +95,9 @@ async def test_a_run_that_a_budget_stops() -> None:
     """It is no failure; what was spent until then is its outcome's, not the next one's."""
     app = App(BUDGET_WAIT_S=0.05)
     await app.declare(declared=TOOLED)
-    await app.services.budgets.put("default", Budget(parse_scope("workspace"), (Limit("calls", "total", 1),)), None)
+    await app.services.budgets.store.put(
+        "default", Budget(parse_scope("workspace"), (Limit("calls", "total", 1),)), None
+    )
     accepted = await app.submit()
     run = await app.process(app.queue.sent[-1])
     (outcome,) = await outcomes(app)
@@ -106,8 +108,10 @@ async def test_a_run_that_a_budget_stops() -> None:
     assert outcome.spend == run.spend
     assert outcome.spend.calls == 1
 
-    await app.services.budgets.put("default", Budget(parse_scope("workspace"), (Limit("calls", "total", 9),)), None)
-    await app.services.run_resume.resume_in("default", app.queue.send)
+    await app.services.budgets.store.put(
+        "default", Budget(parse_scope("workspace"), (Limit("calls", "total", 9),)), None
+    )
+    await app.services.runs.resume.resume_in("default", app.queue.send)
     ended = await app.process(app.queue.sent[-1])
     found = await outcomes(app)
     assert ended is not None
@@ -125,7 +129,7 @@ async def test_a_run_whose_workers_died() -> None:
     app.queue.bury(app.queue.sent[-1])
     app.clock.move(minutes=5)
     for _ in range(2):
-        await app.services.dead_letters(app.queue).account()
+        await app.services.runs.dead_letters(app.queue).account()
     (outcome,) = await outcomes(app)
 
     assert (outcome.ending, outcome.code, outcome.dead) == ("failed", "worker_lost", True)
@@ -156,7 +160,7 @@ async def test_dying_anywhere_an_answered_run_is_noted_once(after: bool) -> None
 
         assert [(each.ending, each.code) for each in found][-1:] == [("succeeded", "")], number
         assert {(each.ending, each.code) for each in found[:-1]} <= {("retried", "worker_lost")}, number
-        run = await app.services.run_queries.get("default", submission.run_id)
+        run = await app.services.runs.queries.get("default", submission.run_id)
         assert sum((each.spend for each in found), Spend()) == run.spend
         await app.aclose()
 

@@ -20,7 +20,9 @@ WAITING = 39
 async def app() -> Any:
     app = App(BUDGET_WAIT_S=0.01)
     await app.declare()
-    await app.services.budgets.put("default", Budget(parse_scope("workspace"), (Limit("tokens", "total", 1),)), None)
+    await app.services.budgets.store.put(
+        "default", Budget(parse_scope("workspace"), (Limit("tokens", "total", 1),)), None
+    )
     for n in range(WAITING):
         await app.submit(f"Q{n}")
         await app.process(app.queue.sent[-1])
@@ -30,8 +32,8 @@ async def app() -> Any:
 
 
 async def raised(app: App) -> None:
-    _, etag = await app.services.budgets.get("default", parse_scope("workspace"))
-    await app.services.budgets.delete("default", parse_scope("workspace"), etag)
+    _, etag = await app.services.budgets.store.get("default", parse_scope("workspace"))
+    await app.services.budgets.store.delete("default", parse_scope("workspace"), etag)
 
 
 async def test_the_answer_does_not_wait_for_those_who_waited(app: App) -> None:
@@ -43,15 +45,15 @@ async def test_the_answer_does_not_wait_for_those_who_waited(app: App) -> None:
         await app.queue.send(submission)
 
     await raised(app)
-    waiting = await app.services.run_resume.begin("default", slow)
+    waiting = await app.services.runs.resume.begin("default", slow)
     assert (waiting, app.queue.sent) == (WAITING, [])
     sending.set()
-    await app.services.run_resume.settled()
-    runs = [await app.services.run_queries.get("default", message.run_id) for message in app.queue.sent]
+    await app.services.runs.resume.settled()
+    runs = [await app.services.runs.queries.get("default", message.run_id) for message in app.queue.sent]
 
     assert len({run.id for run in runs}) == WAITING
     assert {run.state for run in runs} == {RunState.QUEUED}
-    assert await app.services.run_resume.begin("default", slow) == 0
+    assert await app.services.runs.resume.begin("default", slow) == 0
 
 
 async def test_what_is_not_resumed_in_the_background_is_resumed_by_the_timer(app: App) -> None:
@@ -61,10 +63,10 @@ async def test_what_is_not_resumed_in_the_background_is_resumed_by_the_timer(app
         raise Unavailable(code="queue_unavailable")
 
     await raised(app)
-    await app.services.run_resume.begin("default", refused)
-    await app.services.run_resume.settled()
+    await app.services.runs.resume.begin("default", refused)
+    await app.services.runs.resume.settled()
     app.clock.move(hours=1)
-    await app.services.session_pause.finish(app.queue.send)
-    await app.services.run_resume.resume_all(app.queue.send)
+    await app.services.conversations.pause.finish(app.queue.send)
+    await app.services.runs.resume.resume_all(app.queue.send)
 
     assert len({message.run_id for message in app.queue.sent}) == WAITING

@@ -75,7 +75,7 @@ async def test_what_comes_after_it_waits_and_keeps_its_order() -> None:
     between = await states(app, *runs)
     for _ in range(8):
         await due(app)
-        await app.services.session_pause.finish(app.queue.send)
+        await app.services.conversations.pause.finish(app.queue.send)
         await deliver(app, len(app.queue.sent))
 
     assert between == [RunState.QUEUED, RunState.WAITING, RunState.WAITING, RunState.WAITING]
@@ -108,10 +108,10 @@ async def test_a_message_that_was_lost_is_sent_by_the_timer() -> None:
     await app.requeued(app.queue.sent[0])
     app.queue.scheduled.clear()
     since = len(app.queue.sent)
-    await app.services.session_pause.finish(app.queue.send)
+    await app.services.conversations.pause.finish(app.queue.send)
     early = len(app.queue.sent)
     app.clock.move(minutes=5)
-    await app.services.session_pause.finish(app.queue.send)
+    await app.services.conversations.pause.finish(app.queue.send)
     await deliver(app, since)
 
     assert early == since, "it is waited for first"
@@ -125,9 +125,9 @@ async def test_a_cancelled_retry_lets_the_others_go_on() -> None:
     first, second = [(await app.submit(f"{n}", session_id="s")).run for n in range(2)]
     await app.requeued(app.queue.sent[0])
     await deliver(app, 1)
-    await app.services.run_queries.cancel("default", first.id)
+    await app.services.runs.queries.cancel("default", first.id)
     since = len(app.queue.sent)
-    await app.services.session_pause.finish(app.queue.send)
+    await app.services.conversations.pause.finish(app.queue.send)
     await deliver(app, since)
     for _ in range(3):
         await due(app)
@@ -156,7 +156,7 @@ async def test_a_retry_survives_its_worker_dying_at_any_effect(after: bool) -> N
             await due(app)
             app.clock.move(minutes=3)
             since = len(app.queue.sent)
-            await app.services.session_pause.finish(app.queue.send)
+            await app.services.conversations.pause.finish(app.queue.send)
             await deliver(app, since)
 
         assert await states(app, *runs) == [RunState.SUCCEEDED] * 2, number

@@ -23,21 +23,23 @@ AGENTS = {"one call": spec(), "two calls": TOOLED}
 async def one_run(declared: AgentSpec) -> AsyncIterator[tuple[App, Run]]:
     """Give an app in which one run is queued and its agent was never made."""
     app = App()
-    await app.services.catalog.declare("default", "bot", declared)
-    agent = await app.services.catalog.get("default", "bot")
-    message = await app.services.intake.accept(agent, RunRequest(query="2 + 3"), "01900000-0000-7000-8000-000000000001")
+    await app.services.agents.catalog.declare("default", "bot", declared)
+    agent = await app.services.agents.catalog.get("default", "bot")
+    message = await app.services.runs.submission.accept(
+        agent, RunRequest(query="2 + 3"), "01900000-0000-7000-8000-000000000001"
+    )
     yield app, message.run
     await app.aclose()
 
 
 async def process(app: App, run: Run, fate: Fate | None = None, *, warm: bool = False) -> Run:
     worker = app.worker(fate) if fate else app.services
-    signals = worker.local_signals() if fate else app.signals
+    signals = worker.agents.local_signals() if fate else app.signals
     if warm:
-        await app.services.resolver.resolve("default", "bot", app.signals)
-        await worker.resolver.resolve("default", "bot", app.signals)
+        await app.services.agents.resolver.resolve("default", "bot", app.signals)
+        await worker.agents.resolver.resolve("default", "bot", app.signals)
     try:
-        done = await worker.runner.process(submission_of(run), signals)
+        done = await worker.runs.worker.process(submission_of(run), signals)
         assert done is not None
         return done
     finally:

@@ -28,7 +28,7 @@ async def pages(app: App, wanted: RunFilter, limit: int) -> list[list[str]]:
     found: list[list[str]] = []
     after: str | None = None
     while True:
-        page, after = await app.services.run_list.page("default", wanted, limit, after)
+        page, after = await app.services.runs.list.page("default", wanted, limit, after)
         found.append([run.id for run in page])
         if after is None:
             return found
@@ -42,7 +42,7 @@ async def test_every_run_is_listed_once_newest_first() -> None:
         listed = [run for page in await pages(app, RunFilter(), limit) for run in page]
         assert sorted(listed) == sorted(ids)
     assert [run for page in await pages(app, RunFilter(), 1) for run in page] == ids[::-1]
-    assert await app.services.run_list.page("team", RunFilter(), 10, None) == ([], None)
+    assert await app.services.runs.list.page("team", RunFilter(), 10, None) == ([], None)
 
 
 async def test_runs_in_flight_come_first() -> None:
@@ -50,10 +50,10 @@ async def test_runs_in_flight_come_first() -> None:
     app = App()
     ids = await several(app)
     (page,) = await pages(app, RunFilter(), 50)
-    in_session, _ = await app.services.run_list.of_session("default", "s-bot", RunFilter(), 50, None)
+    in_session, _ = await app.services.runs.list.of_session("default", "s-bot", RunFilter(), 50, None)
 
     # The second run was queued; what came later in its session had it run first.
-    states = [(await app.services.run_queries.get("default", run)).state for run in page]
+    states = [(await app.services.runs.queries.get("default", run)).state for run in page]
     assert states == sorted(states, key=lambda state: state in {RunState.SUCCEEDED, RunState.FAILED})
     assert [run.id for run in in_session] == [run for run in ids[::-1] if run in {each.id for each in in_session}]
 
@@ -68,8 +68,8 @@ async def test_runs_are_filtered_by_agent_user_session_and_state() -> None:
     assert [run for page in await pages(app, RunFilter(agent="bot"), 4) for run in page] == [waiting, *odd[::-1]]
     assert [run for page in await pages(app, RunFilter(user_id="ann"), 4) for run in page] == odd[::-1]
     assert [run for page in await pages(app, RunFilter(RunState.QUEUED), 4) for run in page] == [waiting]
-    first, after = await app.services.run_list.of_session("default", "s-bot", RunFilter(), 2, None)
-    rest, _ = await app.services.run_list.of_session("default", "s-bot", RunFilter(), 50, after)
+    first, after = await app.services.runs.list.of_session("default", "s-bot", RunFilter(), 2, None)
+    rest, _ = await app.services.runs.list.of_session("default", "s-bot", RunFilter(), 50, after)
     assert [run.id for run in [*first, *rest]] == odd[::-1]
 
 
@@ -81,7 +81,7 @@ async def test_a_page_reads_a_bounded_number_of_runs() -> None:
     for _ in range(MOST_LOOKED_AT + 60):
         await app.submit()
     tables.reset()
-    found, after = await app.services.run_list.page("default", RunFilter(RunState.FAILED), 50, None)
+    found, after = await app.services.runs.list.page("default", RunFilter(RunState.FAILED), 50, None)
 
     assert (found, after is not None) == ([], True)
     assert tables.operations["get conversations"] <= MOST_LOOKED_AT + 50
@@ -92,7 +92,7 @@ async def test_an_erased_run_is_not_listed() -> None:
     app = App()
     await several(app, 4)
     for session in ("s-bot", "s-other"):
-        await app.services.session_erasure.erase("default", session)
+        await app.services.sessions.erasure.erase("default", session)
 
     assert await pages(app, RunFilter(), 10) == [[]]
     assert [row async for row in every(app.tables, "runs", Span("0", partition_before="~"))] == []

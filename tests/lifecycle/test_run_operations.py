@@ -33,7 +33,7 @@ async def started(declared: AgentSpec | None = None) -> tuple[App, CountingTable
     app = App(tables, BUDGET_TRUST_S=1000, RECORD_USE_EVERY_S=1000, RUN_LOOK_EVERY_S=5)
     await app.declare(declared=declared)
     await app.ask()
-    await app.services.publisher.flush()
+    await app.services.conversations.publisher.flush()
     tables.reset()
     return app, tables
 
@@ -42,7 +42,7 @@ async def counted(app: App, tables: CountingTables, **more: object) -> Counter[s
     """Return what a run requests until it is recorded and its fact written; its events are published apart from it."""
     await app.ask(**more)  # pyright: ignore[reportArgumentType] - fields of a request
     found = Counter({name: n for name, n in tables.operations.items() if not name.endswith(" events")})
-    await app.services.publisher.flush()
+    await app.services.conversations.publisher.flush()
     await app.aclose()
     return found
 
@@ -50,7 +50,7 @@ async def counted(app: App, tables: CountingTables, **more: object) -> Counter[s
 async def in_session(app: App, tables: CountingTables) -> str:
     """Return a session that has had a run, whose requests are not counted."""
     session = (await app.ask()).session_id
-    await app.services.publisher.flush()
+    await app.services.conversations.publisher.flush()
     tables.reset()
     return session
 
@@ -110,7 +110,9 @@ async def test_a_run_within_budgets(declared: AgentSpec | None, calls: int) -> N
     """A call is noted once it is reserved; its reservation is given back with the next one's, or at the end."""
     app, tables = await started(declared)
     for scope in ("workspace", "agent:bot"):
-        await app.services.budgets.put("default", Budget(parse_scope(scope), (Limit("tokens", "day", 10**9),)), None)
+        await app.services.budgets.store.put(
+            "default", Budget(parse_scope(scope), (Limit("tokens", "day", 10**9),)), None
+        )
     session = await in_session(app, tables)
     expected = NEXT + BUDGETS_CLOSED
     for _ in range(calls):
@@ -124,7 +126,7 @@ async def test_what_publishing_a_runs_events_takes() -> None:
     session = await in_session(app, tables)
     await app.ask(session_id=session)
     tables.reset()
-    await app.services.publisher.flush()
+    await app.services.conversations.publisher.flush()
 
     assert tables.operations == PUBLISHED
     await app.aclose()

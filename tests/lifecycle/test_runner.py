@@ -254,7 +254,7 @@ async def test_the_next_run_of_a_session_knows_the_one_before() -> None:
     app = App()
     await app.declare()
     first = await app.ask("Remember the number seven.", session_id="chat")
-    app.services.resolver.forget("default", "bot")
+    app.services.agents.resolver.forget("default", "bot")
     second = await app.ask("Which number was it?", session_id="chat")
 
     assert "in turn 1" in (first.answer or "")
@@ -284,7 +284,7 @@ async def test_a_run_of_another_producer_is_stored_first() -> None:
 
     assert again == run
     await app.check_answered_once(run)
-    assert await app.services.run_queries.get("default", message.run_id) == run
+    assert await app.services.runs.queries.get("default", message.run_id) == run
 
 
 async def test_a_message_for_nobody_is_an_error_that_stays() -> None:
@@ -315,7 +315,7 @@ async def test_a_disabled_agent_runs_nothing_that_was_queued() -> None:
     app = App()
     await app.declare()
     await app.submit()
-    await app.services.administration.switch("default", "bot", app.signals, enabled=False)
+    await app.services.agents.administration.switch("default", "bot", app.signals, enabled=False)
     run = await app.process(app.queue.sent[0])
 
     assert (run.state, run.error and run.error.code) == (RunState.FAILED, "agent_disabled")
@@ -326,7 +326,7 @@ async def test_a_queued_run_is_cancelled_at_once() -> None:
     app = App()
     await app.declare()
     accepted = await app.submit()
-    cancelled = await app.services.run_queries.cancel("default", accepted.run.id)
+    cancelled = await app.services.runs.queries.cancel("default", accepted.run.id)
     run = await app.process(app.queue.sent[0])
     _, session = await app.stored(run)
 
@@ -340,7 +340,7 @@ async def test_a_running_run_is_cancelled_soon() -> None:
     app = App()
     await app.declare()
     accepted, working, _ = await app.held()
-    asked = await app.services.run_queries.cancel("default", accepted.run.id)
+    asked = await app.services.runs.queries.cancel("default", accepted.run.id)
     run = await asyncio.wait_for(working, QUIET_S)
     _, session = await app.stored(run)
 
@@ -353,7 +353,7 @@ async def test_a_cancellation_that_was_accepted_wins_over_the_answer() -> None:
     app = App(RUN_LOOK_EVERY_S=5)
     await app.declare()
     accepted, working, gate = await app.held()
-    await app.services.run_queries.cancel("default", accepted.run.id)
+    await app.services.runs.queries.cancel("default", accepted.run.id)
     gate.open.set()
     run = await working
     _, session = await app.stored(run)
@@ -370,7 +370,7 @@ async def test_a_cancellation_that_was_accepted_wins_over_a_failure(fail_with: s
     app = App(RUN_LOOK_EVERY_S=5)
     await app.declare(declared=spec(simulate={"fail_first": 9, "fail_with": fail_with}))
     accepted, working, gate = await app.held()
-    await app.services.run_queries.cancel("default", accepted.run.id)
+    await app.services.runs.queries.cancel("default", accepted.run.id)
     gate.open.set()
 
     assert (await working).state is RunState.CANCELLED
@@ -384,7 +384,7 @@ async def test_a_cancelled_run_of_a_dead_worker_is_not_started_again() -> None:
     accepted, working, _ = await app.held()
     working.cancel()
     await asyncio.gather(working, return_exceptions=True)
-    await app.services.run_queries.cancel("default", accepted.run.id)
+    await app.services.runs.queries.cancel("default", accepted.run.id)
     app.clock.move(seconds=61)
     run = await app.process(app.queue.sent[0])
 
@@ -397,9 +397,9 @@ async def test_a_finished_run_cannot_be_cancelled() -> None:
     await app.declare()
     run = await app.ask()
 
-    assert await app.services.run_queries.cancel("default", run.id) == run
+    assert await app.services.runs.queries.cancel("default", run.id) == run
     with pytest.raises(NotFound):
-        await app.services.run_queries.cancel("default", new_id())
+        await app.services.runs.queries.cancel("default", new_id())
 
 
 async def test_a_worker_that_is_stopped_leaves_the_run_to_the_next() -> None:

@@ -31,7 +31,7 @@ async def app() -> App:
 
 async def start(app: App, name: str = "chat", **limits: float) -> Session:
     options = SessionOptions(limits=Limits(**limits))  # pyright: ignore[reportArgumentType]
-    return (await app.services.session_start.start("default", "bot", name, options))[0]
+    return (await app.services.sessions.start.start("default", "bot", name, options))[0]
 
 
 async def refused(app: App, **more: str) -> str:
@@ -41,7 +41,7 @@ async def refused(app: App, **more: str) -> str:
 
 
 async def session_of(app: App, name: str = "chat") -> Session:
-    session = (await app.services.conversations.load("default", name)).session
+    session = (await app.services.conversations.store.load("default", name)).session
     assert session is not None
     return session
 
@@ -67,7 +67,7 @@ async def test_a_run_that_fails_makes_room_again(app: App) -> None:
     """Only what stands in the history counts."""
     await start(app, max_turns=2)
     first = await app.submit("Q0", session_id="chat")
-    await app.services.run_queries.cancel("default", first.run.id)
+    await app.services.runs.queries.cancel("default", first.run.id)
 
     assert (await app.ask("Q1", session_id="chat")).state == "succeeded"
 
@@ -82,7 +82,7 @@ async def test_a_session_outlived_is_ended_on_use(app: App) -> None:
 
     assert reason == "session_ended: Session 'chat' has ended (max_duration); start a new one."
     assert (session.state, session.end_reason, session.ended_at) == ("ended", "max_duration", app.clock.now)
-    assert not await app.services.directory.has_open_session("default", "bot")
+    assert not await app.services.conversations.directory.has_open_session("default", "bot")
 
 
 async def test_an_idle_session_is_ended_on_use(app: App) -> None:
@@ -117,7 +117,7 @@ async def test_repeating_an_accepted_request_is_no_use(app: App) -> None:
 
 async def test_another_user_ends_nothing(app: App) -> None:
     """Whose session it is comes first."""
-    await app.services.session_start.start("default", "bot", "chat", SessionOptions("ann", Limits(max_duration_s=60)))
+    await app.services.sessions.start.start("default", "bot", "chat", SessionOptions("ann", Limits(max_duration_s=60)))
     app.clock.move(seconds=61)
     with pytest.raises(Exception, match="no session"):
         await app.submit("Hi", session_id="chat", user_id="bob")
@@ -136,7 +136,7 @@ async def test_a_run_whose_turn_comes_too_late_fails_with_a_reason(app: App, by:
     await app.process(app.queue.sent[0], worker=app.worker(gate=gate))
     app.clock.move(hours=1)
     if by == "the timer":
-        assert await app.services.session_end.expire() == 1
+        assert await app.services.sessions.end.expire() == 1
     else:
         await app.process(app.queue.sent[1])
     run, session = await app.stored(late.run)
@@ -144,21 +144,21 @@ async def test_a_run_whose_turn_comes_too_late_fails_with_a_reason(app: App, by:
     assert (run.state, run.error and run.error.code, run.attempt) == ("failed", "session_expired", 0)
     assert (session.state, session.end_reason, session.pending) == ("ended", "max_duration", 0)
     assert (await app.stored(first.run))[0].state == "succeeded"
-    await app.services.session_end.expire()
-    assert not await app.services.directory.has_open_session("default", "bot")
+    await app.services.sessions.end.expire()
+    assert not await app.services.conversations.directory.has_open_session("default", "bot")
 
 
 async def test_runs_kept_by_a_paused_session_fail_when_it_has_lasted_too_long(app: App) -> None:
     """No message would ever come for them; time on hold is no idleness."""
     await start(app, max_duration_s=86400 * 3, idle_timeout_s=60)
     await app.submit("Q0", session_id="chat")
-    await app.services.session_pause.pause("default", "chat")
+    await app.services.conversations.pause.pause("default", "chat")
     kept = await app.submit("Q1", session_id="chat")
     app.clock.move(days=2)
-    assert await app.services.session_end.expire() == 0
+    assert await app.services.sessions.end.expire() == 0
     assert (await session_of(app)).state is SessionState.PAUSED
     app.clock.move(days=1)
-    assert await app.services.session_end.expire() == 1
+    assert await app.services.sessions.end.expire() == 1
     run, session = await app.stored(kept.run)
 
     assert (run.state, run.error and run.error.code) == ("failed", "session_expired")
@@ -183,7 +183,7 @@ async def test_a_short_idle_timeout_is_due_in_its_own_hour(app: App) -> None:
     await start(app, idle_timeout_s=60)
     app.clock.move(minutes=2)
 
-    assert await app.services.session_end.expire() == 1
+    assert await app.services.sessions.end.expire() == 1
     assert (await session_of(app)).end_reason == "idle_timeout"
 
 
@@ -193,14 +193,14 @@ async def test_sessions_are_listed_by_state(app: App) -> None:
         app.clock.move(seconds=1)
         await start(app, f"s{number}")
         if number % 97 == 0:
-            await app.services.session_pause.pause("default", f"s{number}")
+            await app.services.conversations.pause.pause("default", f"s{number}")
     tables = app.tables
     assert isinstance(tables, CountingTables)
     seen: list[str] = []
     after: str | None = None
     while True:
         tables.reset()
-        page, after = await app.services.session_list.page("default", Filter(state=SessionState.PAUSED), 50, after)
+        page, after = await app.services.sessions.list.page("default", Filter(state=SessionState.PAUSED), 50, after)
         assert tables.operations["get conversations"] <= 250
         seen += [session.id for session in page]
         if after is None:
@@ -213,7 +213,7 @@ async def test_the_history_is_told_up_to_a_number_of_tokens(app: App) -> None:
     """The latest of it; the transcript stays whole, and the run says what it was told."""
     await start(app, max_history_tokens=300)
     run = [await app.ask(f"Question {number} {'x' * 150}", session_id="chat") for number in range(6)][-1]
-    found = await app.services.conversations.events("default", "chat", 0, 1000)
+    found = await app.services.conversations.store.events("default", "chat", 0, 1000)
     told = [event.data for _, event in found if event.name == "run.history_compacted"]
 
     assert len(await app.turns(run)) == 12
@@ -265,7 +265,7 @@ async def test_a_history_that_fits_by_our_count_fits_by_the_frameworks(texts: li
 async def test_the_model_is_told_what_the_user_prefers(app: App) -> None:
     """As words of the user's, before what was said; never in the history."""
     options = SessionOptions("ann", preferences=Preferences(language="de", verbosity="brief"))
-    await app.services.session_start.start("default", "bot", "chat", options)
+    await app.services.sessions.start.start("default", "bot", "chat", options)
     run = await app.ask("Hello", session_id="chat", user_id="ann")
 
     assert "in turn 2; the turn before began 'How I like" in (run.answer or "")
@@ -275,13 +275,13 @@ async def test_the_model_is_told_what_the_user_prefers(app: App) -> None:
 async def test_a_transcript_is_whole_and_bounded(app: App) -> None:
     """Everything in order; over the limit it is refused, not cut."""
     runs: list[Run] = [await app.ask(f"Q{n}", session_id="chat", stream=True) for n in range(5)]
-    found = await transcript_of(app.services.conversations, await session_of(app))
+    found = await transcript_of(app.services.conversations.store, await session_of(app))
 
     assert [turn.text for turn in found.turns][::2] == [f"Q{n}" for n in range(5)]
     assert [run.id for run in found.runs] == [run.id for run in runs]
     assert "run.delta" not in {event.name for _, event in found.events}
     with pytest.raises(TooLarge) as caught:
-        await transcript_of(app.services.conversations, await session_of(app), most_items=9)
+        await transcript_of(app.services.conversations.store, await session_of(app), most_items=9)
     assert caught.value.code == "export_too_large"
 
 

@@ -82,7 +82,7 @@ def test_how_often_a_timer_runs_is_taken_from_its_host(last: str, following: str
 
 async def test_heartbeats_are_kept() -> None:
     """A run that does not say how often leaves what was known; a failure stays until the next success."""
-    beats = App().services.timer_statuses
+    beats = App().services.events.timer_statuses
     await beats.succeeded("t", NOW, timedelta(minutes=5))
     await beats.succeeded("t", NOW + timedelta(minutes=1), None)
     await beats.failed("t", NOW + timedelta(minutes=2), "storage_unavailable")
@@ -99,12 +99,12 @@ async def test_the_status_says_what_is_wrong() -> None:
     app.clock.move(seconds=30)
     await app.declare()
     await app.ask()
-    dead = app.services.dead_letters(app.queue)
-    well = await app.services.system_status.look("default", app.queue, dead)
-    await app.services.timer_statuses.failed("aggregate_costs", app.clock(), "storage_unavailable")
+    dead = app.services.runs.dead_letters(app.queue)
+    well = await app.services.status.system.look("default", app.queue, dead)
+    await app.services.events.timer_statuses.failed("aggregate_costs", app.clock(), "storage_unavailable")
     app.queue.bury(app.queue.sent[0])
     app.clock.move(seconds=90)
-    ill = await app.services.system_status.look("default", app.queue, dead)
+    ill = await app.services.status.system.look("default", app.queue, dead)
     reasons = {part.name: part.reason for part in ill.components if part.health is not Health.HEALTHY}
 
     assert (well.health, [part.reason for part in well.components if part.reason]) == ("healthy", [])
@@ -120,14 +120,14 @@ async def test_the_status_says_what_is_wrong() -> None:
 async def test_what_happened_is_counted_once() -> None:
     """By two who count at the same time, again and again, before and after events were deleted."""
     app = App(EVENTS_RETENTION_S=3600)
-    journal, tables = app.services.journal, app.services.tables
+    journal, tables = app.services.events.journal, app.services.core.tables
     for n in range(30):
         at = NOW + timedelta(hours=n)
         await journal.record("w", f"k{n}/", Event("run.stage", {"stage": "COMPLETED"}, at))
     tallies = [DailyEventCounts(tables, journal), DailyEventCounts(tables, journal)]
     counted = [await daily_counts.count("w") for daily_counts in tallies]
     app.clock.move(days=3)
-    deleted = await app.services.event_retention.apply()
+    deleted = await app.services.conversations.event_retention.apply()
     await journal.record("w", "late/", Event("agent.created", {}, app.clock()))
     await tallies[0].count("w")
     days = [await tallies[1].between("w", day, day) for day in ((NOW + timedelta(days=n)).date() for n in range(4))]
@@ -144,16 +144,16 @@ async def test_an_ended_sessions_events_go_when_it_has_ended_for_long_enough() -
     app = App(EVENTS_RETENTION_S=3600)
     await app.declare()
     await app.ask(session_id="s")
-    await app.services.session_end.end("default", "s")
-    await app.services.publisher.flush()
+    await app.services.sessions.end.end("default", "s")
+    await app.services.conversations.publisher.flush()
     app.clock.move(minutes=50)
-    early = await app.services.event_retention.apply()
+    early = await app.services.conversations.event_retention.apply()
     app.clock.move(hours=3)
-    late = await app.services.event_retention.apply()
+    late = await app.services.conversations.event_retention.apply()
 
     assert (early.sessions, late.sessions) == (0, 1)
-    assert await app.services.conversations.events("default", "s", 0, 10) == []
-    assert len(await app.services.conversations.turns("default", "s", 0, 10)) == 2
+    assert await app.services.conversations.store.events("default", "s", 0, 10) == []
+    assert len(await app.services.conversations.store.turns("default", "s", 0, 10)) == 2
     await app.aclose()
 
 

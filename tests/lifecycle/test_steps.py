@@ -20,7 +20,7 @@ def told(steps: list[Step]) -> list[tuple[str, int, str, str]]:
 
 
 async def steps_of(app: App, run_id: str) -> list[Step]:
-    return list(await app.services.run_steps.of("default", run_id))
+    return list(await app.services.runs.steps.of("default", run_id))
 
 
 async def test_steps_are_calls_and_tools_in_order_with_their_costs() -> None:

@@ -28,20 +28,22 @@ async def test_short_and_empty_pages_hide_nothing() -> None:
     run = await app.ask("Message 2", session_id="chat")
     assert "in turn 3" in (run.answer or "")
     assert len(await app.turns(run)) == 6
-    assert len(await app.services.conversations.events("default", "chat", 0, 1000)) > 6
-    listed, _ = await app.services.catalog.list("default", 10)
-    entries, _ = await app.services.directory.sessions("default", agent=None, user_id=None, limit=9, after=None)
+    assert len(await app.services.conversations.store.events("default", "chat", 0, 1000)) > 6
+    listed, _ = await app.services.agents.catalog.list("default", 10)
+    entries, _ = await app.services.conversations.directory.sessions(
+        "default", agent=None, user_id=None, limit=9, after=None
+    )
     assert ([agent.name for agent in listed], [entry.session_id for entry in entries]) == (["bot", "other"], ["chat"])
-    assert await app.services.directory.has_open_session("default", "bot")
+    assert await app.services.conversations.directory.has_open_session("default", "bot")
     await app.aclose()
-    done = await app.services.daily_costs.aggregate(app.clock.now)
+    done = await app.services.spend.daily_costs.aggregate(app.clock.now)
     assert (done.folded, done.changed) == (3, 1)
     app.clock.move(days=9)
-    assert await app.services.session_end.expire() == 1
-    verdicts = await app.services.prune.run(app.signals)
+    assert await app.services.sessions.end.expire() == 1
+    verdicts = await app.services.agents.prune.run(app.signals)
 
     assert [(verdict.agent, verdict.retire) for verdict in verdicts] == [("bot", True)]
-    assert (await app.services.daily_costs.aggregate(app.clock.now)).days[0] == DAY
+    assert (await app.services.spend.daily_costs.aggregate(app.clock.now)).days[0] == DAY
 
 
 async def test_workspaces_never_meet() -> None:
@@ -53,21 +55,21 @@ async def test_workspaces_never_meet() -> None:
     for workspace in ("default", "team"):
         await app.submit(workspace=workspace, run_id=ident, session_id="chat")
         runs.append(await app.process(app.queue.sent[-1]))
-    await app.services.daily_costs.aggregate(app.clock.now)
-    await app.services.session_end.end("team", "chat")
-    await app.services.administration.delete("team", "bot", app.signals)
+    await app.services.spend.daily_costs.aggregate(app.clock.now)
+    await app.services.sessions.end.end("team", "chat")
+    await app.services.agents.administration.delete("team", "bot", app.signals)
 
     assert [run.answer for run in runs] == ["Default's.", "Team's."]
     for run in runs:
         assert len(await app.lines(run)) == 1
     assert (await app.stored(runs[0]))[1].state == "active"
-    assert (await app.services.catalog.get("default", "bot")).state is AgentState.ACTIVE
+    assert (await app.services.agents.catalog.get("default", "bot")).state is AgentState.ACTIVE
     assert len(await live_versions(app.tables)) == 1
     for workspace in ("default", "team"):
-        report = await app.services.reports.get(workspace, period_of("day", DAY))
+        report = await app.services.reports.store.get(workspace, period_of("day", DAY))
         assert report.total.calls == 1
     with pytest.raises(NotFound):
-        await app.services.run_queries.get("nobody", ident)
+        await app.services.runs.queries.get("nobody", ident)
 
 
 def test_no_agent_can_take_anothers_name_at_the_provider() -> None:
@@ -91,12 +93,12 @@ async def test_a_catalog_of_many_is_listed_by_name_and_by_pages() -> None:
     for number in range(30):
         await app.declare(f"bot-{number:02}")
     for number in range(0, 30, 3):
-        await app.services.resolver.resolve("default", f"bot-{number:02}", app.signals)
-    await app.services.administration.delete("default", "bot-07", app.signals)
+        await app.services.agents.resolver.resolve("default", f"bot-{number:02}", app.signals)
+    await app.services.agents.administration.delete("default", "bot-07", app.signals)
     seen: list[str] = []
     after: str | None = None
     while True:
-        page, after = await app.services.catalog.list("default", 7, after)
+        page, after = await app.services.agents.catalog.list("default", 7, after)
         seen += [agent.name for agent in page]
         for agent in page:
             assert (agent.record is not None) == (int(agent.name[-2:]) % 3 == 0)
@@ -109,7 +111,7 @@ async def test_a_catalog_of_many_is_listed_by_name_and_by_pages() -> None:
 async def test_declaring_is_guarded_by_its_entity_tag() -> None:
     """Two owners that change the same declaration: the second one is told, and nothing is lost."""
     app = App()
-    catalog = app.services.catalog
+    catalog = app.services.agents.catalog
     first, new = await catalog.declare("default", "bot", spec())
     again, new_again = await catalog.declare("default", "bot", spec())
     second, _ = await catalog.declare("default", "bot", spec(instructions="x"), first.etag)

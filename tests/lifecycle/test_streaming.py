@@ -24,7 +24,7 @@ BRIEF = spec(simulate={"reply": REPLY[:240], "stream_chunk_ms": 30})
 
 
 async def events(app: App, run: Run) -> Sequence[Event]:
-    found = await app.services.conversations.events(run.workspace, run.session_id, 0, 1000)
+    found = await app.services.conversations.store.events(run.workspace, run.session_id, 0, 1000)
     return [event for _, event in found if event.data.get("run_id") == run.id]
 
 
@@ -104,7 +104,7 @@ async def test_a_cancelled_stream_ends() -> None:
         return bool(told(await events(app, accepted.run), 1))
 
     await eventually(streams)
-    await app.services.run_queries.cancel("default", accepted.run.id)
+    await app.services.runs.queries.cancel("default", accepted.run.id)
     run = await asyncio.wait_for(working, QUIET_S)
     found = await events(app, run)
 
@@ -119,14 +119,16 @@ async def test_a_stream_survives_its_worker_dying_at_any_write(after: bool) -> N
     number = 0
     for number in itertools.count(1):
         app = App()
-        await app.services.catalog.declare("default", "bot", BRIEF)
-        agent = await app.services.catalog.get("default", "bot")
+        await app.services.agents.catalog.declare("default", "bot", BRIEF)
+        agent = await app.services.agents.catalog.get("default", "bot")
         request = RunRequest(query="?", stream=True)
-        accepted = await app.services.intake.accept(agent, request, f"{number:08x}-0000-7000-8000-000000000001")
+        accepted = await app.services.runs.submission.accept(
+            agent, request, f"{number:08x}-0000-7000-8000-000000000001"
+        )
         fate = Fate(number, after)
         dying = app.worker(fate)
         with contextlib.suppress(Crash):
-            await dying.runner.process(submission_of(accepted.run), dying.local_signals())
+            await dying.runs.worker.process(submission_of(accepted.run), dying.agents.local_signals())
         await abandon(dying)
         if not fate.dead:
             break

@@ -92,7 +92,7 @@ async def test_a_refused_one_spoils_no_other() -> None:
     """What one of those committed together is refused for is its caller's alone."""
     apps = await processes(1, SlowTables())
     wrong = RunRequest(query="?", session_id="chat", priority="high")  # type: ignore[arg-type]
-    intake, app = apps[0].services.intake, apps[0]
+    intake, app = apps[0].services.runs.submission, apps[0]
     results = await asyncio.gather(
         *(app.submit(f"Q{n}", session_id="chat") for n in range(5)),
         intake.submit("default", "bot", wrong, new_id(), app.signals, app.queue.send),
@@ -113,14 +113,14 @@ async def test_a_send_that_fails_late_leaves_a_queued_run_alone() -> None:
         raise Unavailable(code="queue_unavailable")
 
     request = RunRequest(query="2 + 3", session_id="chat")
-    first = asyncio.create_task(app.services.intake.submit("default", "bot", request, key, app.signals, hangs))
-    while (await app.services.conversations.load("default", "chat", key)).run is None:  # noqa: ASYNC110 - no event tells it
+    first = asyncio.create_task(app.services.runs.submission.submit("default", "bot", request, key, app.signals, hangs))
+    while (await app.services.conversations.store.load("default", "chat", key)).run is None:  # noqa: ASYNC110 - no event tells it
         await asyncio.sleep(0)
     await app.submit(run_id=key, session_id="chat")
     hung.set()
     with pytest.raises(Unavailable):
         await first
-    run = await app.services.run_queries.get("default", key)
+    run = await app.services.runs.queries.get("default", key)
 
     assert (run.state, run.error) == (RunState.QUEUED, None)
     await app.process(app.queue.sent[-1])
@@ -133,7 +133,7 @@ async def test_a_run_none_of_whose_messages_was_accepted_is_not_queued() -> None
     await app.declare()
     app.queue.refuse = True
     results = await asyncio.gather(*(app.submit(run_id=key) for _ in range(4)), return_exceptions=True)
-    run = await app.services.run_queries.get("default", key)
+    run = await app.services.runs.queries.get("default", key)
     app.queue.refuse = False
     again = (await app.submit(run_id=key)).run
 

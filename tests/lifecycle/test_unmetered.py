@@ -78,7 +78,7 @@ async def test_unmetered_calls_show_apart_in_costs_and_status(app: App, fake: Fa
     await app.ask()
     await app.ask()
     today = app.clock().date()
-    sums = await app.services.daily_costs.sums("default", today, today, today)
+    sums = await app.services.spend.daily_costs.sums("default", today, today, today)
     total = costs_of(sums, today, today, "agent").total
 
     assert (total.calls, total.unmetered_calls) == (2, 1)
@@ -150,7 +150,7 @@ async def test_a_cancelled_stream_costs_what_was_sent_and_what_had_come() -> Non
     working = asyncio.create_task(app.process(app.queue.sent[-1]))
     while not any("run.delta" in name for name in await app.event_names(accepted.run)):  # noqa: ASYNC110 - in storage
         await asyncio.sleep(0.02)
-    await app.services.run_queries.cancel("default", accepted.run.id)
+    await app.services.runs.queries.cancel("default", accepted.run.id)
     run = await working
     (line,) = await app.lines(run)
     told = (await app.stored(accepted.run))[0]
@@ -204,11 +204,11 @@ async def test_a_deployments_own_rate_moves_its_budget(fake: FakeOpenAI, served:
     fake.served_model = served
     app = App(OPENAI_BASE_URL=fake.base_url, OPENAI_API_KEY="key-1")
     await app.declare(declared=spec(provider="openai", model="my-deployment"))
-    await app.services.rates.put("default", Rate("my-deployment", Decimal(100), Decimal(400)), None)
+    await app.services.budgets.rates.put("default", Rate("my-deployment", Decimal(100), Decimal(400)), None)
     await limit(app, "workspace", "usd", 10_000_000)
     line = await _only_line(app)
-    stored = (await app.services.accounts.counters("default", ["workspace!total"]))["workspace!total"]
-    unpriced = await app.services.rates.unpriced()
+    stored = (await app.services.budgets.counters.counters("default", ["workspace!total"]))["workspace!total"]
+    unpriced = await app.services.budgets.rates.unpriced()
     await app.aclose()
     await app.services.aclose()
 

@@ -34,7 +34,7 @@ async def declare(app: App, *texts: str) -> None:
     """Declare the agent again with each text, and have each version made."""
     for text in texts:
         await app.declare("bot", said(text))
-        await app.services.resolver.resolve("default", "bot", app.signals)
+        await app.services.agents.resolver.resolve("default", "bot", app.signals)
 
 
 async def labels(app: App) -> list[str]:
@@ -42,24 +42,24 @@ async def labels(app: App) -> list[str]:
 
 
 async def reasons(app: App) -> dict[str, str]:
-    held = await app.services.versions.stored("default", "bot")
+    held = await app.services.agents.versions.stored("default", "bot")
     return {each.version.version: each.kept_because for each in held}
 
 
 async def pinned(app: App) -> str:
-    session, _ = await app.services.session_start.start("default", "bot", None, SessionOptions(pin_version=True))
+    session, _ = await app.services.sessions.start.start("default", "bot", None, SessionOptions(pin_version=True))
     return session.id
 
 
 async def steps(app: App) -> list[tuple[str, str]]:
-    lines, _ = await app.services.versions.audit("default", "bot", 200)
+    lines, _ = await app.services.agents.versions.audit("default", "bot", 200)
     return [(line.step.value, line.version) for line in reversed(lines)]
 
 
 async def test_old_versions_are_deleted_but_the_last_ones(app: App) -> None:
     """Once no run can still use them; the dry run says the same and changes nothing."""
     await declare(app, "a", "b", "c", "d")
-    early = await app.services.prune.plan()
+    early = await app.services.agents.prune.plan()
     assert await reasons(app) == {
         "4": "current",
         "3": "among the last 1 superseded",
@@ -71,9 +71,9 @@ async def test_old_versions_are_deleted_but_the_last_ones(app: App) -> None:
     counting = app.tables
     assert isinstance(counting, CountingTables)
     counting.reset()
-    planned = await app.services.prune.plan()
+    planned = await app.services.agents.prune.plan()
     wrote = [name for name in counting.operations if name.startswith("commit")]
-    done = await app.services.prune.run(app.signals)
+    done = await app.services.agents.prune.run(app.signals)
 
     assert (early, wrote) == ([], [])
     assert planned == done
@@ -82,7 +82,7 @@ async def test_old_versions_are_deleted_but_the_last_ones(app: App) -> None:
     ]
     assert done[0].reason == "has 2 superseded version(s) more than the 1 that are kept"
     assert await labels(app) == ["3", "4"]
-    assert await app.services.prune.plan() == []
+    assert await app.services.agents.prune.plan() == []
 
 
 async def test_an_agent_in_constant_use_is_trimmed(app: App) -> None:
@@ -91,7 +91,7 @@ async def test_an_agent_in_constant_use_is_trimmed(app: App) -> None:
     for _ in range(10):
         app.clock.move(hours=20)
         assert (await app.ask()).state == "succeeded"
-        await app.services.prune.run(app.signals)
+        await app.services.agents.prune.run(app.signals)
 
     assert await labels(app) == ["2", "3"]
 
@@ -102,13 +102,13 @@ async def test_finding_what_to_trim_reads_what_there_is_to_trim(app: App) -> Non
     assert isinstance(counting, CountingTables)
     for number in range(200):
         await app.declare(f"bot-{number}", said("a"))
-        await app.services.resolver.resolve("default", f"bot-{number}", app.signals)
+        await app.services.agents.resolver.resolve("default", f"bot-{number}", app.signals)
     for number in (7, 8, 9):
         for text in "bc":
             await app.declare(f"bot-{number}", said(text))
     app.clock.move(hours=1)
     counting.reset()
-    verdicts = await app.services.prune.plan()
+    verdicts = await app.services.agents.prune.plan()
 
     assert sorted(verdict.agent for verdict in verdicts) == ["bot-7", "bot-8", "bot-9"]
     assert counting.rows_read <= 3 * 4
@@ -120,7 +120,7 @@ async def test_a_pinned_session_goes_on_with_its_version(app: App) -> None:
     session = await pinned(app)
     await declare(app, "b", "c", "d")
     app.clock.move(hours=1)
-    verdicts = await app.services.prune.run(app.signals)
+    verdicts = await app.services.agents.prune.run(app.signals)
     assert [(verdict.action, verdict.reason) for verdict in verdicts] == [
         (Action.KEEP, "has 1 open session(s) pinned to version 1"),
         (Action.TRIM, "has 1 superseded version(s) more than the 1 that are kept"),
@@ -132,9 +132,9 @@ async def test_a_pinned_session_goes_on_with_its_version(app: App) -> None:
     }
     first = await app.ask(session_id=session)
     free = await app.ask()
-    await app.services.pins.unpin("default", session)
+    await app.services.conversations.pins.unpin("default", session)
     second = await app.ask(session_id=session)
-    await app.services.prune.run(app.signals)
+    await app.services.agents.prune.run(app.signals)
 
     assert [(run.answer, run.version) for run in (first, free, second)] == [("a", "1"), ("d", "4"), ("d", "4")]
     assert [turn.text for turn in await app.turns(second)] == [first.query, "a", second.query, "d"]
@@ -157,9 +157,9 @@ async def test_a_pinned_version_that_got_lost_is_made_again_from_the_spec_of_the
     await declare(app, "a")
     session = await pinned(app)
     await declare(app, "b")
-    record = (await app.services.catalog.get("default", "bot")).record
+    record = (await app.services.agents.catalog.get("default", "bot")).record
     assert record is not None
-    await app.services.providers["offline"].delete(record.superseded[0])
+    await app.services.agents.providers["offline"].delete(record.superseded[0])
     # What a run tells the actor that finds its version gone.
     await app.signals.send("default", "bot", KeepVersion("gone", said("a")))
     run = await app.ask(session_id=session)
@@ -174,7 +174,7 @@ async def test_a_pinned_session_survives_the_retirement_of_its_agent(app: App) -
     await declare(app, "a")
     session = await pinned(app)
     await declare(app, "b")
-    await app.services.administration.retire("default", "bot", app.signals, timedelta())
+    await app.services.agents.administration.retire("default", "bot", app.signals, timedelta())
     assert await labels(app) == []
     run = await app.ask(session_id=session)
 
@@ -199,11 +199,11 @@ async def test_a_pinned_version_that_cannot_be_had_is_a_clear_error(
     await declare(app, "a")
     session = await pinned(app)
     await declare(app, "b")
-    record = (await app.services.catalog.get("default", "bot")).record
+    record = (await app.services.agents.catalog.get("default", "bot")).record
     assert record is not None
-    pin = (await app.services.conversations.load("default", session)).session
+    pin = (await app.services.conversations.store.load("default", session)).session
     assert pin is not None
-    provider = app.services.providers["offline"]
+    provider = app.services.agents.providers["offline"]
     await provider.delete(record.superseded[0])
     failing = make_actor(app.tables, FatefulProvider(provider, Fate(1, error=error)), app.clock)
     state = await failing.handle(None, "default", "bot", KeepVersion("keep", said("a")))
@@ -219,13 +219,13 @@ async def test_a_session_with_a_run_under_way_is_not_unpinned(app: App) -> None:
     session = await pinned(app)
     await app.submit(session_id=session)
     with pytest.raises(Conflict) as busy:
-        await app.services.pins.unpin("default", session)
+        await app.services.conversations.pins.unpin("default", session)
     with pytest.raises(NotFound):
-        await app.services.pins.unpin("other", session)
+        await app.services.conversations.pins.unpin("other", session)
     ended = await pinned(app)
-    await app.services.session_end.end("default", ended)
+    await app.services.sessions.end.end("default", ended)
     with pytest.raises(Conflict) as over:
-        await app.services.pins.unpin("default", ended)
+        await app.services.conversations.pins.unpin("default", ended)
 
     assert (busy.value.code, over.value.code) == ("session_busy", "session_ended")
 
@@ -234,13 +234,13 @@ async def test_sessions_that_ended_pin_nothing(app: App) -> None:
     """Nor does one that was entered and never stored, after a while."""
     await declare(app, "a")
     session = await pinned(app)
-    stored = (await app.services.conversations.load("default", session)).session
+    stored = (await app.services.conversations.store.load("default", session)).session
     assert stored is not None
-    await app.services.pins.add(stored)
+    await app.services.conversations.pins.add(stored)
     await declare(app, "b", "c")
-    await app.services.session_end.end("default", session)
+    await app.services.sessions.end.end("default", session)
     app.clock.move(hours=2)
-    await app.services.prune.run(app.signals)
+    await app.services.agents.prune.run(app.signals)
     left = [row async for row in every(app.tables, "opensessions", Span("default!bot!pins"))]
 
     assert await labels(app) == ["2", "3"]
@@ -252,7 +252,7 @@ async def test_a_session_that_expires_leaves_no_pin(app: App) -> None:
     await declare(app, "a")
     await pinned(app)
     app.clock.move(days=31)
-    ended = await app.services.session_end.expire()
+    ended = await app.services.sessions.end.expire()
     left = [row async for row in every(app.tables, "opensessions", Span("default!bot!pins"))]
 
     assert (ended, left) == (1, [])
@@ -263,25 +263,25 @@ async def test_rolling_back_takes_the_version_up_again(app: App) -> None:
     await declare(app, "a", "b")
     answers: list[Run] = []
     for wanted in ("1", "2"):
-        earlier = await app.services.versions.made_from("default", "bot", wanted)
-        agent = await app.services.administration.roll_back("default", "bot", earlier, app.signals, by="ann")
+        earlier = await app.services.agents.versions.made_from("default", "bot", wanted)
+        agent = await app.services.agents.administration.roll_back("default", "bot", earlier, app.signals, by="ann")
         answers.append(await app.ask())
         assert agent.declaration.spec == earlier
 
     assert [(run.answer, run.version) for run in answers] == [("a", "1"), ("b", "2")]
     assert await labels(app) == ["1", "2"]
-    assert (await app.services.catalog.get("default", "bot")).declaration.revision == 4
+    assert (await app.services.agents.catalog.get("default", "bot")).declaration.revision == 4
 
 
 async def test_rolling_back_to_what_was_deleted_makes_it_again(app: App) -> None:
     """Its spec is kept when its version is not; a revision will do as well as a version."""
     await declare(app, "a", "b", "c")
     app.clock.move(hours=1)
-    await app.services.prune.run(app.signals)
+    await app.services.agents.prune.run(app.signals)
     assert await labels(app) == ["2", "3"]
-    by_version = await app.services.versions.made_from("default", "bot", "1")
-    by_revision = await app.services.versions.declared_as("default", "bot", 1)
-    await app.services.administration.roll_back("default", "bot", by_version, app.signals)
+    by_version = await app.services.agents.versions.made_from("default", "bot", "1")
+    by_revision = await app.services.agents.versions.declared_as("default", "bot", 1)
+    await app.services.agents.administration.roll_back("default", "bot", by_version, app.signals)
 
     assert by_version == by_revision
     assert (await app.ask()).answer == "a"
@@ -295,10 +295,10 @@ async def test_what_cannot_be_rolled_back_to(app: App) -> None:
         await app.declare("bot", said(f"number {number}"))
     caught: list[str] = []
     for find, wanted in (
-        (app.services.versions.made_from, "99999"),
-        (app.services.versions.made_from, "1"),
-        (app.services.versions.declared_as, 1),
-        (app.services.versions.declared_as, 99999),
+        (app.services.agents.versions.made_from, "99999"),
+        (app.services.agents.versions.made_from, "1"),
+        (app.services.agents.versions.declared_as, 1),
+        (app.services.agents.versions.declared_as, 99999),
     ):
         with pytest.raises((NotFound, Conflict)) as error:
             await find("default", "bot", wanted)  # pyright: ignore[reportArgumentType] - each gets its own kind
@@ -307,12 +307,12 @@ async def test_what_cannot_be_rolled_back_to(app: App) -> None:
 
     assert caught == ["version_not_found", "version_spec_unknown", "revision_not_found", "revision_not_found"]
     assert len(rows) == DECLARATIONS_KEPT
-    assert await app.services.versions.declared_as("default", "bot", 2) == said("number 0")
+    assert await app.services.agents.versions.declared_as("default", "bot", 2) == said("number 0")
 
 
 async def test_the_trail_tells_every_step(app: App) -> None:
     """In order, with who and why, whether the rows are told already or still stand with the agent."""
-    admin = app.services.administration
+    admin = app.services.agents.administration
     await declare(app, "a", "b")
     app.clock.move(seconds=1)
     await admin.roll_back("default", "bot", said("a"), app.signals, by="ann")
@@ -326,7 +326,7 @@ async def test_the_trail_tells_every_step(app: App) -> None:
     await admin.restore("default", "bot", app.signals, by="cid")
     app.clock.move(seconds=1)
     await admin.delete("default", "bot", app.signals, by="dan")
-    found, _ = await app.services.versions.audit("default", "bot", 200)
+    found, _ = await app.services.agents.versions.audit("default", "bot", 200)
     lines = list(reversed(found))
     who = {line.step.value: line.by for line in lines if line.by}
 
@@ -364,12 +364,12 @@ async def test_the_trail_tells_every_step(app: App) -> None:
 async def test_the_trail_has_pages(app: App) -> None:
     """Page by page it is what it is as a whole, wherever the pages end."""
     await declare(app, "a", "b", "c")
-    whole, last = await app.services.versions.audit("default", "bot", 200)
+    whole, last = await app.services.agents.versions.audit("default", "bot", 200)
     paged: list[Any] = []
     after: str | None = None
     pages = 0
     while True:
-        page, after = await app.services.versions.audit("default", "bot", 3, after)
+        page, after = await app.services.agents.versions.audit("default", "bot", 3, after)
         paged += page
         pages += 1
         if after is None:
@@ -377,18 +377,18 @@ async def test_the_trail_has_pages(app: App) -> None:
 
     assert (paged, last, pages) == (list(whole), None, 3)
     with pytest.raises(NotFound):
-        await app.services.versions.audit("default", "nobody", 3)
+        await app.services.agents.versions.audit("default", "nobody", 3)
 
 
 async def test_a_repeated_operation_tells_nothing_twice(app: App) -> None:
     """Signals come more than once; a failure is told with its code."""
     await declare(app, "a")
-    provider = app.services.providers["offline"]
+    provider = app.services.agents.providers["offline"]
     failing = make_actor(app.tables, FatefulProvider(provider, Fate(1, error=Unavailable)), app.clock)
     for _ in range(3):
         await failing.handle(None, "default", "bot", Retire("away", app.clock.now))
     told = await steps(app)
-    lines, _ = await app.services.versions.audit("default", "bot", 200)
+    lines, _ = await app.services.agents.versions.audit("default", "bot", 200)
 
     assert [step for step, _ in told].count("retired") == 1
     assert [(line.step.value, line.why) for line in lines if line.step == "delete_failed"] == [

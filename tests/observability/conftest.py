@@ -124,8 +124,8 @@ class Functions:
     def __init__(self, services: Services, run_queue: ServiceBusQueue, client: ServiceBusClient) -> None:
         self.services = services
         self._client = client
-        signals = services.local_signals()
-        api = Api(services.settings, services, run_queue, lambda _: signals, (agents, runs, system))
+        signals = services.agents.local_signals()
+        api = Api(services.core.settings, services, run_queue, lambda _: signals, (agents, runs, system))
         background = df.Blueprint()
         queue.register(background, services, run_queue, lambda _: signals)
         app = df.DFApp()

@@ -13,8 +13,8 @@ from tests.lifecycle.app import App, Gate
 
 
 async def current(app: App) -> Current:
-    await app.services.publisher.flush()
-    return await app.services.activity.read("default", app.clock())
+    await app.services.conversations.publisher.flush()
+    return await app.services.alerts.activity.read("default", app.clock())
 
 
 async def test_open_sessions_are_those_that_have_not_ended() -> None:
@@ -25,13 +25,13 @@ async def test_open_sessions_are_those_that_have_not_ended() -> None:
         await app.ask(session_id=name)
     seen = [(await current(app)).sessions_open]
     for name in ("a", "b"):
-        await app.services.session_end.end("default", name)
+        await app.services.sessions.end.end("default", name)
         seen.append((await current(app)).sessions_open)
     for name in ("b", "c"):  # one that had ended, and one that is open
-        await app.services.session_erasure.erase("default", name)
+        await app.services.sessions.erasure.erase("default", name)
         seen.append((await current(app)).sessions_open)
     app.clock.move(days=3)
-    await app.services.event_retention.apply()
+    await app.services.conversations.event_retention.apply()
     seen.append((await current(app)).sessions_open)
 
     assert seen == [4, 3, 2, 2, 1, 1]
@@ -46,12 +46,12 @@ async def test_running_runs_are_counted_while_they_run() -> None:
     worker = app.worker(gate=gate)
     running = asyncio.create_task(app.process(app.queue.sent[-1], worker=worker))
     await gate.entered.wait()
-    await worker.metrics.store()
-    during = [(await each.activity.read("default", app.clock())).runs_running for each in (worker, app.services)]
+    await worker.metrics.workers.store()
+    during = [(await each.alerts.activity.read("default", app.clock())).runs_running for each in (worker, app.services)]
     gate.open.set()
     done = await running
-    await worker.metrics.store()
-    after = [(await each.activity.read("default", app.clock())).runs_running for each in (worker, app.services)]
+    await worker.metrics.workers.store()
+    after = [(await each.alerts.activity.read("default", app.clock())).runs_running for each in (worker, app.services)]
 
     assert done.state is RunState.SUCCEEDED
     assert (during, after) == ([1, 1], [0, 0])
@@ -63,7 +63,7 @@ async def test_waiting_runs_are_counted_until_they_go_on() -> None:
     """With how long the first of them has waited, by rules' metrics too."""
     app = App(BUDGET_WAIT_S=0.05)
     await app.declare()
-    budgets = app.services.budgets
+    budgets = app.services.budgets.store
     await budgets.put("default", Budget(Scope("workspace"), (Limit("calls", "total", 1),)), None)
     await app.ask()
     await app.submit()
@@ -72,7 +72,7 @@ async def test_waiting_runs_are_counted_until_they_go_on() -> None:
     during = await current(app)
     metrics = await _metrics(app)
     await budgets.put("default", Budget(Scope("workspace"), (Limit("calls", "total", 9),)), None)
-    await app.services.run_resume.resume_in("default", app.queue.send)
+    await app.services.runs.resume.resume_in("default", app.queue.send)
     after = await current(app)
 
     assert waits.state is RunState.WAITING
@@ -93,6 +93,6 @@ async def test_waiting_runs_are_counted_until_they_go_on() -> None:
 async def _metrics(app: App) -> dict[str, float]:
     found: dict[str, float] = {}
     now = app.clock()
-    for source in set(app.services.workspace_state.sources.values()):
+    for source in set(app.services.alerts.workspace_state.sources.values()):
         found |= dict(await source("default", now - timedelta(hours=1), now))
     return found

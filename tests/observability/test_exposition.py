@@ -63,8 +63,8 @@ async def test_what_the_endpoint_answers(functions: Functions) -> None:
     await functions.http("agents_item", {"name": "bot"}, {"model": "gpt-4o-mini"}, method="PUT")
     assert families(await functions.text("metrics"))["agent_versions"].samples[0].value == 0
     await functions.http("agents_prewarm", {"name": "bot"}, {})
-    functions.services.metrics.count("default", metrics.LOOKUPS, 1, "hit")
-    functions.services.metrics.count("other", metrics.LOOKUPS, 1, "miss")
+    functions.services.metrics.workers.count("default", metrics.LOOKUPS, 1, "hit")
+    functions.services.metrics.workers.count("other", metrics.LOOKUPS, 1, "miss")
     found = families(await functions.text("metrics"))
 
     assert {s.labels["state"]: s.value for s in found["agent_agents"].samples} == {"active": 1}

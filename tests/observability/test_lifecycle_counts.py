@@ -32,7 +32,7 @@ async def ensure(signals: LocalSignals, name: str, revision: int = 1, model: str
 async def test_agents_by_state_and_what_happened_to_them() -> None:
     """Made, changed, deleted: states are what they are now, steps what has been."""
     tables, clock = MemoryTables(), ManualClock()
-    signals = services(tables, clock).local_signals()
+    signals = services(tables, clock).agents.local_signals()
     for name in ("a", "b", "c"):
         await ensure(signals, name)
     await ensure(signals, "a", 2, "gpt-4o")
@@ -51,7 +51,7 @@ async def test_agents_by_state_and_what_happened_to_them() -> None:
 async def test_adding_up_changes_nothing_that_is_read() -> None:
     """Before, after and in between; and afterwards reading takes the sums alone."""
     tables, clock = CountingTables(), ManualClock()
-    signals = services(tables, clock).local_signals()
+    signals = services(tables, clock).agents.local_signals()
     counts = LifecycleCounts(tables)
     for n in range(120):
         await ensure(signals, f"agent-{n}")
@@ -73,15 +73,15 @@ async def test_the_rows_beside_the_records_are_no_agents() -> None:
     """Lists of agents do not show them."""
     tables, clock = MemoryTables(), ManualClock()
     app = services(tables, clock)
-    await app.administration.declare("default", "0", spec(), app.local_signals())
-    await app.administration.prewarm("default", "0", app.local_signals())
+    await app.agents.administration.declare("default", "0", spec(), app.agents.local_signals())
+    await app.agents.administration.prewarm("default", "0", app.agents.local_signals())
     await LifecycleCounts(tables).fold("default")
-    await app.administration.declare("default", "new", spec(), app.local_signals())
-    await app.administration.prewarm("default", "new", app.local_signals())
+    await app.agents.administration.declare("default", "new", spec(), app.agents.local_signals())
+    await app.agents.administration.prewarm("default", "new", app.agents.local_signals())
 
-    assert [agent.name for agent in (await app.catalog.list("default", 10))[0]] == ["0", "new"]
-    assert [agent.name async for agent in app.catalog.all()] == ["0", "new"]
-    assert [agent.name async for agent in app.catalog.all("default")] == ["0", "new"]
+    assert [agent.name for agent in (await app.agents.catalog.list("default", 10))[0]] == ["0", "new"]
+    assert [agent.name async for agent in app.agents.catalog.all()] == ["0", "new"]
+    assert [agent.name async for agent in app.agents.catalog.all("default")] == ["0", "new"]
 
 
 @pytest.mark.parametrize("after", [False, True])
@@ -96,18 +96,18 @@ async def test_whatever_an_actor_dies_at_each_change_is_counted_once(at: int, *,
         Ensure("two", 2, spec(model="gpt-4o")),
         Retire("three", NOW + timedelta(hours=1)),
     ]
-    signals = dying.local_signals()
+    signals = dying.agents.local_signals()
     done = 0
     try:
         for operation in operations:
             await signals.send("default", "a", operation)
             done += 1
     except Crash:
-        signals = services(tables, clock).local_signals()
+        signals = services(tables, clock).agents.local_signals()
         for operation in operations[done:]:
             await signals.send("default", "a", operation)
     found = await read(tables, clock)
-    record = (await services(tables, clock).actor()._records.read("default", "a") or (None,))[0]
+    record = (await services(tables, clock).agents.actor()._records.read("default", "a") or (None,))[0]
 
     assert record is not None
     assert found.states == {"idle": 1}
@@ -119,7 +119,7 @@ async def test_a_fold_that_dies_leaves_the_sums_right() -> None:
     """Before its transaction or after it."""
     for after in (False, True):
         tables, clock = MemoryTables(), ManualClock()
-        await ensure(services(tables, clock).local_signals(), "a")
+        await ensure(services(tables, clock).agents.local_signals(), "a")
         with pytest.raises(Crash):
             await LifecycleCounts(FatefulTables(tables, Fate(1, after=after))).fold("default")
         await LifecycleCounts(tables).fold("default")
@@ -133,7 +133,7 @@ async def test_failures_to_make_and_to_delete_are_told_apart() -> None:
     """A provider that refuses is seen in the counts of its hour."""
     tables, clock = MemoryTables(), ManualClock()
     app = services(tables, clock)
-    signals = app.local_signals()
+    signals = app.agents.local_signals()
     await signals.send("default", "a", Ensure("one", 1, spec(simulate={"fail_creates": 1})))
     clock.move(hours=2)
     await signals.send("default", "a", Ensure("two", 1, spec(simulate={"fail_creates": 1})))
@@ -151,7 +151,7 @@ async def test_failures_to_make_and_to_delete_are_told_apart() -> None:
 async def test_the_age_of_active_agents() -> None:
     """On average, as of now; who is retired does not count."""
     tables, clock = MemoryTables(), ManualClock()
-    signals = services(tables, clock).local_signals()
+    signals = services(tables, clock).agents.local_signals()
     await ensure(signals, "a")
     clock.move(seconds=100)
     await ensure(signals, "b")
@@ -174,21 +174,21 @@ async def test_agents_that_are_declared_and_not_made_are_counted() -> None:
     """From the declaration on, through deleting and declaring again, and once it is added up."""
     tables, clock = MemoryTables(), ManualClock()
     app = services(tables, clock)
-    signals, seen = app.local_signals(), list[dict[str, int]]()
+    signals, seen = app.agents.local_signals(), list[dict[str, int]]()
 
     async def look() -> None:
         seen.append(dict((await read(tables, clock)).states))
 
     for name in ("a", "b"):
-        await app.catalog.declare("default", name, spec())
+        await app.agents.catalog.declare("default", name, spec())
     await look()
-    await app.catalog.declare("default", "a", spec(model="gpt-4o"))
-    await app.administration.prewarm("default", "a", signals)
+    await app.agents.catalog.declare("default", "a", spec(model="gpt-4o"))
+    await app.agents.administration.prewarm("default", "a", signals)
     await look()
-    await app.administration.delete("default", "a", signals)
+    await app.agents.administration.delete("default", "a", signals)
     await LifecycleCounts(tables).fold("default")
     await look()
-    await app.catalog.declare("default", "a", spec())
+    await app.agents.catalog.declare("default", "a", spec())
     await look()
 
     assert seen == [{"registered": 2}, {"active": 1, "registered": 1}, {"registered": 1}, {"registered": 2}]
@@ -200,7 +200,7 @@ async def test_a_declaration_whose_answer_is_lost_is_counted_once() -> None:
         tables, clock = MemoryTables(), ManualClock()
         struck = services(FatefulTables(tables, Fate(at=1, after=after, error=Crash)), clock)
         with pytest.raises(Crash):
-            await struck.catalog.declare("default", "a", spec())
-        await services(tables, clock).catalog.declare("default", "a", spec())
+            await struck.agents.catalog.declare("default", "a", spec())
+        await services(tables, clock).agents.catalog.declare("default", "a", spec())
 
         assert (await read(tables, clock)).states == {"registered": 1}

@@ -16,7 +16,7 @@ from tests.lifecycle.doubles import CountingTables, Fate, spec
 
 
 async def counted(app: App) -> dict[Key, Numbers]:
-    return await app.services.metrics.read("default")
+    return await app.services.metrics.workers.read("default")
 
 
 async def asked(app: App, **more: Any) -> Run:
@@ -75,7 +75,7 @@ async def test_ends_that_no_worker_brings_are_counted_too() -> None:
     app = App()
     await app.declare()
     accepted = await app.submit()
-    await app.services.run_queries.cancel("default", accepted.run.id)
+    await app.services.runs.queries.cancel("default", accepted.run.id)
     app.queue.refuse = True
     with pytest.raises(Unavailable):
         await app.submit()
@@ -95,14 +95,14 @@ async def test_a_failed_attempt_is_no_end_but_its_calls_count() -> None:
     failing = app.worker(model=Fate(1, after=True, error=Unavailable))
     with pytest.raises(AppError):
         await app.process(submission, worker=failing)
-    there = await failing.metrics.read("default")
+    there = await failing.metrics.workers.read("default")
     await app.process(submission)
     here = await counted(app)
 
     assert (metrics.RUNS.name, "bot", "failed") not in there
     assert there[metrics.MODEL_CALLS.name, "gpt-4o-mini"][0] == 2
     assert here[metrics.RUNS.name, "bot", "succeeded"] == (1,)
-    await failing.uses.aclose()
+    await failing.agents.use_recorder.aclose()
     await app.aclose()
 
 
@@ -116,7 +116,7 @@ async def test_metrics_make_no_request_on_the_way_of_a_run() -> None:
     await app.ask()
 
     assert [name for name in tables.operations if name.endswith(" metrics")] == []
-    await app.services.metrics.store()
+    await app.services.metrics.workers.store()
     assert tables.operations["commit metrics"] == 1
     await app.aclose()
 
@@ -128,8 +128,8 @@ async def test_a_run_that_a_budget_makes_wait_is_counted_each_time_it_does() -> 
     run, _ = await app.stored((await app.submit()).run)
     waiting = replace(run, state=RunState.WAITING, stage=Stage.CHECKING_BUDGET)
     for before, after in ((run, waiting), (waiting, waiting), (waiting, run), (run, waiting)):
-        app.services.measures.run_changed(before, after)
-    app.services.measures.run_changed(run, replace(waiting, stage=Stage.RUNNING))
+        app.services.metrics.measures.run_changed(before, after)
+    app.services.metrics.measures.run_changed(run, replace(waiting, stage=Stage.RUNNING))
 
     assert (await counted(app))[metrics.BLOCKED.name, "bot"] == (2,)
     await app.aclose()

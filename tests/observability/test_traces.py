@@ -58,7 +58,7 @@ async def test_what_the_spans_say(functions: Functions, recorder: Recorder) -> N
     run = await asked(functions, "Hi")
     await functions.deliver(await functions.received(run["session_id"]))
     span = recorder.named("run bot")
-    stored = await functions.services.run_queries.get("default", run["id"])
+    stored = await functions.services.runs.queries.get("default", run["id"])
 
     assert dict(span.attributes or {}) == {
         "agent.workspace": "default",

@@ -54,8 +54,8 @@ class Edge:
 
     def __init__(self, *packages: ModuleType, settings: Settings | None = None, queue: Any = None) -> None:
         self.services = Services.in_memory(settings or Settings())
-        self.signals = self.services.local_signals()
-        self.api = Api(self.services.settings, self.services, queue, lambda _: self.signals, packages)
+        self.signals = self.services.agents.local_signals()
+        self.api = Api(self.services.core.settings, self.services, queue, lambda _: self.signals, packages)
         made: Any = self.api.blueprint()
         built = [builder._function for builder in made._function_builders]
         self._functions = {each.get_function_name(): each for each in built}

@@ -42,7 +42,7 @@ async def test_whom_a_rule_reaches_is_shown_as_long_as_that_is_so() -> None:
     channel = request({"url": "https://1.1.1.1/hook"}, method="PUT", route={"name": "ops"})
     await edge("channels_item", channel)
     before = json.loads((await put(edge, "a", RULE | {"channels": ["ops"]})).get_body())
-    await edge.services.channels.delete("default", "ops")
+    await edge.services.notifications.channels.delete("default", "ops")
     after = await get(edge, "a")
 
     assert (before["recipients"], before["misconfigured"], before["default"]) == (["ops"], {}, False)

@@ -50,10 +50,10 @@ class Office:
     async def waiting(self, query: str = "2 + 3", **rule: Any) -> Run:
         """Return a run that waits."""
         services, signals = self.services, self.edge.signals
-        await services.administration.declare(self.workspace, "bot", asking(**rule), signals)
+        await services.agents.administration.declare(self.workspace, "bot", asking(**rule), signals)
         asked = RunRequest(query=query, user_id="bob@example.com")
-        await services.intake.submit(self.workspace, "bot", asked, new_id(), signals, self.queue.send)
-        run = await services.runner.process(self.queue.sent[-1], signals)
+        await services.runs.submission.submit(self.workspace, "bot", asked, new_id(), signals, self.queue.send)
+        run = await services.runs.worker.process(self.queue.sent[-1], signals)
         assert run is not None
         assert run.state is RunState.WAITING
         return run
@@ -76,11 +76,11 @@ class Office:
 
     async def token(self, run: Run) -> str:
         """Return the token that a channel is sent."""
-        record = await self.services.approvals.get(self.workspace, run.dispatch.awaits[0])
-        return self.services.approval_links.token(record.approval)
+        record = await self.services.approvals.store.get(self.workspace, run.dispatch.awaits[0])
+        return self.services.approvals.links.token(record.approval)
 
     async def state(self, run: Run) -> str:
-        return (await self.services.approvals.get(self.workspace, run.dispatch.awaits[0])).approval.state.value
+        return (await self.services.approvals.store.get(self.workspace, run.dispatch.awaits[0])).approval.state.value
 
 
 def code(response: func.HttpResponse) -> tuple[int, str]:
@@ -195,7 +195,7 @@ async def test_a_link_shows_first_and_decides_on_post_only() -> None:
     state = await office.state(run)
     done = await office.link(token, "decision=reject&reason=no")
     replayed = await office.link(token, "decision=approve")
-    record = await office.services.approvals.get("acme", run.dispatch.awaits[0])
+    record = await office.services.approvals.store.get("acme", run.dispatch.awaits[0])
 
     assert (shown.status_code, shown.mimetype, state) == (200, "text/html", "pending")
     assert b"<script>alert" not in shown.get_body()
@@ -214,8 +214,8 @@ async def test_a_link_that_is_forged_expired_or_of_an_earlier_level_decides_noth
     other = base64.urlsafe_b64encode(base64.urlsafe_b64decode(said + "==").replace(b"acme", b"evil")).decode()
     for forged in (f"{said}.{signature[:-2]}AA", f"{other.rstrip('=')}.{signature}", "x", f"{said}.", f"{'é' * 9}.x"):
         assert code(await office.link(forged, "decision=approve")) == (404, "link_not_found")
-    record = await office.services.approvals.get("acme", run.dispatch.awaits[0])
-    now, links = office.services.clock(), office.services.approval_links
+    record = await office.services.approvals.store.get("acme", run.dispatch.awaits[0])
+    now, links = office.services.core.clock(), office.services.approvals.links
     expired = links.token(replace(record.approval, due=now - timedelta(seconds=1)))
     for late in (expired, links.token(replace(record.approval, level=1))):
         assert code(await office.link(late)) == (409, "link_expired")
@@ -263,10 +263,10 @@ async def test_a_channel_is_sent_the_link_and_nothing_stores_it() -> None:
     """The notification that waits to be sent holds neither the link nor the arguments."""
     office = Office()
     run = await office.waiting()
-    tables: Any = office.services.tables
+    tables: Any = office.services.core.tables
     stored = [row async for row in every(tables, "outbox", Span("outbox"))]
     (note,) = [row.text("notification") for row in stored if row.key.startswith("note!")]
-    sent = await office.services.approval_links.completed(NOTIFICATION.load(note))
+    sent = await office.services.approvals.links.completed(NOTIFICATION.load(note))
     link = sent.facts["Decide"]
     shown = await office.link(link.rpartition("/")[2])
 
@@ -280,8 +280,8 @@ async def test_a_channel_is_sent_the_link_and_nothing_stores_it() -> None:
 async def test_no_link_is_sent_where_none_may_decide() -> None:
     office = Office()
     await office.waiting(not_requester=True)
-    tables: Any = office.services.tables
+    tables: Any = office.services.core.tables
     rows = [row async for row in every(tables, "outbox", Span("outbox"))]
     (note,) = [row.text("notification") for row in rows if row.key.startswith("note!")]
 
-    assert "Decide" not in (await office.services.approval_links.completed(NOTIFICATION.load(note))).facts
+    assert "Decide" not in (await office.services.approvals.links.completed(NOTIFICATION.load(note))).facts

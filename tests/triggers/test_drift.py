@@ -26,7 +26,7 @@ class Plans:
     async def declare(self, count: int) -> None:
         for number in range(count):
             spec = AgentSpec(model="gpt-5-mini", instructions=str(number))
-            await self.services.catalog.declare("default", f"a{number:03d}", spec)
+            await self.services.agents.catalog.declare("default", f"a{number:03d}", spec)
 
     async def get(self, plan_id: str | None = None, **params: str) -> func.HttpResponse:
         if plan_id is None:
@@ -73,7 +73,7 @@ async def test_a_cursor_of_something_else_is_refused(value: Any) -> None:
     refused = await edge.get(next=page_token(value) or "bnVsbA==")
 
     assert (refused.status_code, content(refused)["code"]) == (400, "invalid_next")
-    assert await edge.services.plans.latest("default") is None
+    assert await edge.services.drift.plans.latest("default") is None
 
 
 async def test_a_cursor_of_a_plan_that_is_gone_is_not_found() -> None:
@@ -102,4 +102,4 @@ async def test_a_wrong_body_applies_nothing(body: Any, status: int, code: str) -
     refused = await edge.apply(body)
 
     assert (refused.status_code, content(refused)["code"]) == (status, code)
-    assert (await edge.services.catalog.get("default", "a000")).record is None
+    assert (await edge.services.agents.catalog.get("default", "a000")).record is None

@@ -145,7 +145,7 @@ class Api:
             return response
 
     def _preload(self) -> None:
-        self._services.preloader.wake()
+        self._services.agents.preloader.wake()
 
     async def _answer(self, operation: Operation, req: func.HttpRequest, signals: AgentSignals) -> func.HttpResponse:
         endpoint = operation.endpoint

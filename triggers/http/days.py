@@ -53,6 +53,6 @@ def day_range(call: Call, before: int = 0) -> tuple[date, date]:
     Raises:
         InvalidInput: One is no day.
     """
-    today = call.services.clock().date()
+    today = call.services.core.clock().date()
     last = day(call.query("to"), "to") or today
     return day(call.query("from"), "from") or min(today, last - timedelta(days=before)), last

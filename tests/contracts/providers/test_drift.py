@@ -37,8 +37,8 @@ async def made(services: Services, count: int) -> list[str]:
     async def make(name: str) -> None:
         async with free:
             spec = AgentSpec(provider="foundry", model="gpt-5-mini", instructions=f"You are {name}.")
-            await services.administration.declare("default", name, spec, services.local_signals())
-            await services.administration.prewarm("default", name, services.local_signals())
+            await services.agents.administration.declare("default", name, spec, services.agents.local_signals())
+            await services.agents.administration.prewarm("default", name, services.agents.local_signals())
 
     await asyncio.gather(*map(make, names))
     return names
@@ -50,12 +50,12 @@ async def control(foundry: FakeFoundry, what: str, **told: object) -> None:
 
 
 async def planned(services: Services) -> list[PlanStep]:
-    stored = await services.plans.make("default")
-    return list(await services.plans.steps(stored, 0, stored.lines or 1))
+    stored = await services.drift.plans.make("default")
+    return list(await services.drift.plans.steps(stored, 0, stored.lines or 1))
 
 
 async def provider_name(services: Services, agent: str) -> str:
-    record = (await services.catalog.get("default", agent)).record
+    record = (await services.agents.catalog.get("default", agent)).record
     assert record is not None
     assert record.version is not None
     return record.version.name
@@ -70,8 +70,8 @@ async def test_one_percent_of_edits_are_exactly_what_the_plan_names(services: Se
         await control(foundry, "edit", name=edited, keep_metadata=keep, changes={"instructions": "Be rude."})
     foundry.counts.clear()
 
-    stored = await services.plans.make("default")
-    steps = await services.plans.steps(stored, 0, 200)
+    stored = await services.drift.plans.make("default")
+    steps = await services.drift.plans.steps(stored, 0, 200)
 
     told = {step.line.agent: (step.line.kind.value, step.line.action.value) for step in steps}
     assert told == {names[17]: ("changed", "none"), names[140]: ("changed", "none")}
@@ -83,7 +83,7 @@ async def test_one_percent_of_edits_are_exactly_what_the_plan_names(services: Se
 
     # What people made is theirs: applying leaves all of it where it is, and makes nothing.
     foundry.counts.clear()
-    await services.plans.apply("default", stored.id, services.local_signals(), destructive=True)
+    await services.drift.plans.apply("default", stored.id, services.agents.local_signals(), destructive=True)
     assert not foundry.counts.keys() & {"create_version", "delete_version", "delete_agent"}
 
 
@@ -100,10 +100,12 @@ async def test_everything_at_once_comes_right(services: Services, foundry: FakeF
     project.create_version("forgotten", {"definition": lost["definition"], "metadata": metadata})
     project.create_version("somebodys", {"definition": lost["definition"], "metadata": {}})
 
-    stored = await services.plans.make("default")
-    kinds = [(s.line.agent, s.line.kind.value, s.line.destructive) for s in await services.plans.steps(stored, 0, 9)]
-    await services.plans.apply("default", stored.id, services.local_signals(), destructive=True)
-    after = await services.plans.steps(await services.plans.find("default", stored.id), 0, 9)
+    stored = await services.drift.plans.make("default")
+    kinds = [
+        (s.line.agent, s.line.kind.value, s.line.destructive) for s in await services.drift.plans.steps(stored, 0, 9)
+    ]
+    await services.drift.plans.apply("default", stored.id, services.agents.local_signals(), destructive=True)
+    after = await services.drift.plans.steps(await services.drift.plans.find("default", stored.id), 0, 9)
 
     expected = {ghost: ("recreate", False), tail: ("tail", True), edited: ("changed", False)}
     assert {agent: rest for agent, *rest in kinds} == {
@@ -124,4 +126,4 @@ async def test_an_outage_makes_no_plan(services: Services, foundry: FakeFoundry)
     foundry.fail_next("unavailable", on="list_versions", times=20)
 
     with pytest.raises(Unavailable):
-        await services.plans.make("default")
+        await services.drift.plans.make("default")

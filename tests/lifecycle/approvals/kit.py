@@ -41,7 +41,7 @@ async def waiting(app: App, query: str = "2 + 3", **more: Any) -> Run:
 
 async def decide(app: App, run: Run, ruling: DecisionRequest = APPROVE, person: Person = ANN) -> Run:
     """Decide all that the run waits for, and return it as it then comes out."""
-    decisions = app.services.approval_decisions
+    decisions = app.services.approvals.decisions
     for ident in run.dispatch.awaits:
         await decisions.decide(run.workspace, ident, person, ruling, app.queue.send)
     return await drained(app, run)
@@ -56,12 +56,12 @@ async def drained(app: App, run: Run, since: int = 0) -> Run:
 
 
 async def records(app: App, run: Run) -> list[Record]:
-    return list(await app.services.approvals.of_run(run.workspace, run.id))
+    return list(await app.services.approvals.store.of_run(run.workspace, run.id))
 
 
 async def told(app: App, run: Run) -> list[str]:
     """Return the events of the run's approvals, in order."""
-    events = await app.services.conversations.events(run.workspace, run.session_id, 0, 1000)
+    events = await app.services.conversations.store.events(run.workspace, run.session_id, 0, 1000)
     return [event.name for _, event in events if event.name.startswith("approval.")]
 
 
@@ -97,5 +97,5 @@ class PayingApp(App):
             self.looks.append(at)
             return "looked"
 
-        services.__dict__["tools"] = {"pay": tool(pay), "look": tool(look)}
+        services.extensions.__dict__["tools"] = {"pay": tool(pay), "look": tool(look)}
         return services

@@ -68,7 +68,7 @@ async def test_a_turn_s_calls_are_made_once_all_are_decided(order: tuple[int, in
         assert (app.payments, app.looks, len(sent)) == ([], [], 1)
 
         rulings = [("call_1", APPROVE), ("call_2", REJECT)]
-        decisions = app.services.approval_decisions
+        decisions = app.services.approvals.decisions
         first, second = (rulings[n] for n in order)
         await decisions.decide("default", held[first[0]], ANN, first[1], app.queue.send)
         between = await drained(app, run)
@@ -85,4 +85,4 @@ async def test_a_turn_s_calls_are_made_once_all_are_decided(order: tuple[int, in
         states = {record.approval.subject.call_id: record.approval.state for record in await records(app, run)}
         assert states == {"call_1": State.APPROVED, "call_2": State.REJECTED}
         await app.aclose()
-        await app.services.providers["openai"].aclose()
+        await app.services.agents.providers["openai"].aclose()

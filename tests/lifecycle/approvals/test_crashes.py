@@ -23,7 +23,7 @@ async def decided(app: PayingApp, run: Run, ruling: DecisionRequest) -> None:
     """Decide whatever of the run waits, as often as that is asked for."""
     for record in await records(app, run):
         with contextlib.suppress(AppError):
-            await app.services.approval_decisions.decide("default", record.approval.id, ANN, ruling, app.queue.send)
+            await app.services.approvals.decisions.decide("default", record.approval.id, ANN, ruling, app.queue.send)
 
 
 @pytest.mark.parametrize("ruling", [APPROVE, DecisionRequest("reject", "no")], ids=["approved", "rejected"])
@@ -40,14 +40,14 @@ async def test_it_is_decided_and_made_once_wherever_a_worker_dies(ruling: Decisi
         with contextlib.suppress(Crash):
             await app.process(app.queue.sent[-1], worker=worker)
             for record in await records(app, run):
-                await worker.approval_decisions.decide("default", record.approval.id, ANN, ruling, app.queue.send)
+                await worker.approvals.decisions.decide("default", record.approval.id, ANN, ruling, app.queue.send)
             await app.process(app.queue.sent[-1], worker=worker)
         await abandon(worker)
 
         for _ in range(4):  # the lease runs out, the timer looks, messages come again, the caller repeats the call
             app.clock.move(seconds=61)
-            await app.services.approval_decisions.sweep(app.queue.send)
-            await app.services.session_pause.finish(app.queue.send)
+            await app.services.approvals.decisions.sweep(app.queue.send)
+            await app.services.conversations.pause.finish(app.queue.send)
             await decided(app, run, ruling)
             await drained(app, run)
         done, session = await app.stored(run)

@@ -86,7 +86,7 @@ async def test_no_spec_weakens_the_workspace_s_policy() -> None:
     """The policy demands, the spec says nothing; and where both do, the policy says who decides."""
     app = await app_of(spec(tools=("calculator",), simulate={"call_tool": "calculator"}))
     rule = PolicyRule(tools=("calc*",), approvers=(("role:finance",),))
-    await app.services.approval_policies.put("default", Policy(rules=(rule,)), None)
+    await app.services.approvals.policies.put("default", Policy(rules=(rule,)), None)
     run = await waiting(app)
     await app.declare(declared=asking(approvers=[["user:bob@example.com"]]))
     later = await waiting(app)
@@ -119,7 +119,7 @@ async def test_other_sessions_go_on_and_the_own_one_keeps_its_order() -> None:
 async def test_resuming_without_a_decision_waits_again_and_tells_nothing_anew() -> None:
     app = await app_of()
     run = await waiting(app)
-    await app.services.run_resume.resume("default", run.id, app.queue.send)
+    await app.services.runs.resume.resume("default", run.id, app.queue.send)
     again = await app.process(app.queue.sent[-1])
 
     assert again.state is RunState.WAITING
@@ -133,7 +133,7 @@ async def test_200_decisions_on_20_approvals_decide_each_once() -> None:
     """Whoever decides the same as the first gets the record; whoever does not gets a conflict."""
     app = await app_of()
     runs = [await waiting(app, f"{n} + 1") for n in range(20)]
-    decisions = app.services.approval_decisions
+    decisions = app.services.approvals.decisions
 
     async def one(n: int) -> str:
         run, ruling = runs[n % 20], APPROVE if n // 20 % 2 else REJECT
@@ -162,7 +162,7 @@ async def test_the_same_decision_again_returns_the_record_and_another_is_a_confl
     app = await app_of()
     run = await waiting(app)
     await decide(app, run)
-    decisions, ident = app.services.approval_decisions, run.dispatch.awaits[0]
+    decisions, ident = app.services.approvals.decisions, run.dispatch.awaits[0]
     again = await decisions.decide("default", ident, BOB, APPROVE, app.queue.send)
 
     assert again.approval.decision
@@ -179,7 +179,7 @@ async def test_another_workspace_s_approval_is_not_found() -> None:
     run = await waiting(app)
 
     with pytest.raises(NotFound):
-        await app.services.approval_decisions.decide("other", run.dispatch.awaits[0], ANN, APPROVE, app.queue.send)
+        await app.services.approvals.decisions.decide("other", run.dispatch.awaits[0], ANN, APPROVE, app.queue.send)
     await app.aclose()
 
 
@@ -188,8 +188,8 @@ async def test_what_nobody_decides_in_time_is_rejected_and_the_model_is_told() -
     run = await waiting(app)
     app.clock.move(seconds=61)
     with pytest.raises(Conflict) as caught:
-        await app.services.approval_decisions.decide("default", run.dispatch.awaits[0], ANN, APPROVE, app.queue.send)
-    await app.services.approval_decisions.sweep(app.queue.send)
+        await app.services.approvals.decisions.decide("default", run.dispatch.awaits[0], ANN, APPROVE, app.queue.send)
+    await app.services.approvals.decisions.sweep(app.queue.send)
     done = await drained(app, run)
 
     assert caught.value.code == "approval_expired"
@@ -204,12 +204,12 @@ async def test_an_escalated_approval_is_the_next_level_s_and_expires_after_the_l
     )
     run, other = await waiting(app), await waiting(app, "4 + 4")
     app.clock.move(seconds=61)
-    await app.services.approval_decisions.sweep(app.queue.send)
+    await app.services.approvals.decisions.sweep(app.queue.send)
     with pytest.raises(Forbidden):
         await decide(app, run, APPROVE, ANN)
     done = await decide(app, run, APPROVE, BOB)
     app.clock.move(seconds=61)
-    await app.services.approval_decisions.sweep(app.queue.send)
+    await app.services.approvals.decisions.sweep(app.queue.send)
 
     assert done.state is RunState.SUCCEEDED
     assert (await records(app, other))[0].approval.state is State.EXPIRED
@@ -220,7 +220,7 @@ async def test_an_approval_that_is_kept_waits_on() -> None:
     app = await app_of(asking(expires_s=60, on_expiry="keep"))
     run = await waiting(app)
     app.clock.now += timedelta(days=40)
-    await app.services.approval_decisions.sweep(app.queue.send)
+    await app.services.approvals.decisions.sweep(app.queue.send)
 
     assert (await decide(app, run)).state is RunState.SUCCEEDED
     await app.aclose()
@@ -242,10 +242,10 @@ async def test_whoever_asked_may_not_decide_where_the_rule_says_so() -> None:
 async def test_a_cancelled_run_takes_its_approvals_with_it_and_lets_its_session_go_on() -> None:
     app = await app_of()
     run = await waiting(app)
-    await app.services.run_queries.cancel("default", run.id)
+    await app.services.runs.queries.cancel("default", run.id)
     with pytest.raises(Conflict) as caught:
         await decide(app, run)
-    await app.services.approval_decisions.sweep(app.queue.send)
+    await app.services.approvals.decisions.sweep(app.queue.send)
     session = (await app.stored(run))[1]
 
     assert caught.value.code == "approval_withdrawn"
@@ -284,7 +284,7 @@ async def test_erasing_removes_the_arguments_and_keeps_the_decision() -> None:
     app = await app_of()
     run = await waiting(app, user_id="bob@example.com")
     await decide(app, run)
-    await app.services.session_erasure.erase("default", run.session_id)
+    await app.services.sessions.erasure.erase("default", run.session_id)
     (record,) = await records(app, run)
 
     assert (record.arguments, record.excerpt, record.result, record.approval.place.user_id) == ("", "", None, "")
@@ -297,7 +297,7 @@ async def test_the_timer_looks_at_what_waits_by_the_hour_and_at_nothing_else() -
     """A wait of days costs a look an hour; what is decided, or never came to wait, costs none."""
     app = await app_of(asking(expires_s=200_000))
     run = await waiting(app)
-    due, decisions = DueIndex(app.tables, "approval"), app.services.approval_decisions
+    due, decisions = DueIndex(app.tables, "approval"), app.services.approvals.decisions
     await due.add("default", "01900000-0000-7000-8000-000000000001", app.clock())  # its worker died before it asked
     looks = []
     for _ in range(3):

@@ -232,7 +232,7 @@ async def test_what_is_put_away_or_switched_off_is_not_brought_back(world: World
     """A retired agent, one that is disabled, and a deleted one: nothing is missing of them."""
     for name in ("retired", "disabled", "deleted"):
         await world.declare(name)
-    admin = world.services.administration
+    admin = world.services.agents.administration
     await admin.retire("default", "retired", world.signals)
     await admin.switch("default", "disabled", world.signals, enabled=False)
     await admin.delete("default", "deleted", world.signals)
@@ -246,7 +246,7 @@ async def test_what_is_put_away_or_switched_off_is_not_brought_back(world: World
 async def test_a_deletion_that_never_arrived_is_finished(world: World) -> None:
     """Deleted here and still there: an orphan, which goes when that is asked for."""
     await world.declare("a")
-    await world.services.catalog.delete("default", "a")
+    await world.services.agents.catalog.delete("default", "a")
 
     (step,) = await world.steps()
 
@@ -280,9 +280,9 @@ async def test_providers_without_an_inventory_have_no_ghosts() -> None:
     """An OpenAI-compatible endpoint keeps no agents, so none is missing there; what was never used is still named."""
     app = App()
     await app.declare("chat", spec(provider="openai"))
-    await app.services.administration.prewarm("default", "chat", app.signals)
+    await app.services.agents.administration.prewarm("default", "chat", app.signals)
     await app.declare("unused", spec(provider="openai"))
-    plans = app.services.plans
+    plans = app.services.drift.plans
 
     stored = await plans.make("default")
 
@@ -295,11 +295,11 @@ async def test_offline_agents_are_compared_like_any(world: World) -> None:
     """The offline provider keeps its agents in a table, from which they can vanish, too."""
     app = App()
     await app.declare()
-    await app.services.administration.prewarm("default", "bot", app.signals)
-    assert (await app.services.plans.make("default")).lines == 0
+    await app.services.agents.administration.prewarm("default", "bot", app.signals)
+    assert (await app.services.drift.plans.make("default")).lines == 0
     await app.tables.commit(TABLE, [Delete("bot", "1")])
 
-    stored = await app.services.plans.make("default")
-    (step,) = await app.services.plans.steps(stored, 0, 10)
+    stored = await app.services.drift.plans.make("default")
+    (step,) = await app.services.drift.plans.steps(stored, 0, 10)
 
     assert (step.line.kind, step.line.why) == ("recreate", "Version 1 is gone.")

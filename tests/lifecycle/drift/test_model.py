@@ -42,7 +42,7 @@ EVENTS = st.one_of(
 
 async def happen(world: World, what: str, agent: str, more: Any = None) -> None:
     """Have something happen in the registry, or at the provider if it is nothing the registry knows."""
-    admin = world.services.administration
+    admin = world.services.agents.administration
     match what:
         case "declare":
             await world.declare(agent, more, ready=False)
@@ -59,7 +59,7 @@ async def happen(world: World, what: str, agent: str, more: Any = None) -> None:
         case "delete":
             await admin.delete(world.workspace, agent, world.signals)
         case "delete_unheard":
-            await world.services.catalog.delete(world.workspace, agent)
+            await world.services.agents.catalog.delete(world.workspace, agent)
         case "stray":
             world.stray(agent, more)
         case "stray_elsewhere":
@@ -132,7 +132,7 @@ async def check(world: World, name: str) -> None:
     """Check that what is at the provider of an agent is what its record holds, and what it needs to be used."""
     found = [each for each in world.portal.of(world.name(name)) if each.owner == OWNER and each.intact]
     there = {each.version.id for each in found if (each.workspace, each.agent) == (world.workspace, name)}
-    agent = await world.services.catalog.find(world.workspace, name)
+    agent = await world.services.agents.catalog.find(world.workspace, name)
     record = agent.record if agent else None
     held = {each.id for each in record.held} if record else set[str]()
     assert there <= held

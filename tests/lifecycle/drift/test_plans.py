@@ -89,7 +89,7 @@ async def test_what_came_right_by_itself_makes_no_plan_stale(world: World) -> No
     await world.declare("a", ready=False)
     await world.declare("b", ready=False)
     stored = await world.plans.make("default")
-    await world.services.administration.prewarm("default", "a", world.signals)
+    await world.services.agents.administration.prewarm("default", "a", world.signals)
 
     assert await world.apply(stored.id) == ["done", "sent"]
     assert await outcomes(world, stored.id) == ["done", "done"]
@@ -171,12 +171,12 @@ async def test_applying_can_be_cut_off_anywhere(after: bool) -> None:
         dying = world.worker(FatefulTables(world.tables, fate))
         finished = True
         try:
-            await dying.plans.apply("default", stored.id, dying.local_signals(), destructive=True)
+            await dying.drift.plans.apply("default", stored.id, dying.agents.local_signals(), destructive=True)
         except Crash:
             finished = False
 
         again = world.worker(world.tables)
-        _, steps = await again.plans.apply("default", stored.id, again.local_signals(), destructive=True)
+        _, steps = await again.drift.plans.apply("default", stored.id, again.agents.local_signals(), destructive=True)
 
         assert {step.outcome.value for step in steps} <= {"sent", "done"}
         assert await outcomes(world, stored.id) == ["done"] * 5

@@ -127,7 +127,7 @@ class World:
         self.workspace = workspace
         self.portal = Portal(self.clock)
         self.services = self.worker(self.tables)
-        self.signals: LocalSignals = self.services.local_signals()
+        self.signals: LocalSignals = self.services.agents.local_signals()
 
     def stray(self, agent: str, instructions: str = "", workspace: str | None = None) -> ProviderVersion:
         """Add a version of ours that no actor tells of, made for the agent from a spec of these instructions."""
@@ -138,28 +138,28 @@ class World:
 
     async def redeclare(self, agent: str, **changes: Any) -> None:
         """Change a declaration without a word to the actor, as when the signal is lost."""
-        declared = (await self.services.catalog.get(self.workspace, agent)).declaration.spec
-        await self.services.catalog.declare(self.workspace, agent, declared.model_copy(update=changes))
+        declared = (await self.services.agents.catalog.get(self.workspace, agent)).declaration.spec
+        await self.services.agents.catalog.declare(self.workspace, agent, declared.model_copy(update=changes))
 
     def worker(self, tables: Tables) -> Services:
         """Return other services over the same portal."""
         services = make_services(tables, self.clock, REGISTRY_OWNER=OWNER)
-        services.__dict__["providers"] = {"foundry": cast("Any", self.portal)}
+        services.agents.__dict__["providers"] = {"foundry": cast("Any", self.portal)}
         return services
 
     @property
     def plans(self) -> Plans:
-        return self.services.plans
+        return self.services.drift.plans
 
     async def declare(self, name: str, instructions: str = "", *, ready: bool = True, **fields: Any) -> None:
         """Declare an agent, and have it made unless told otherwise."""
         declared = spec(provider="foundry", instructions=instructions, **fields)
-        await self.services.administration.declare(self.workspace, name, declared, self.signals)
+        await self.services.agents.administration.declare(self.workspace, name, declared, self.signals)
         if ready:
-            await self.services.administration.prewarm(self.workspace, name, self.signals)
+            await self.services.agents.administration.prewarm(self.workspace, name, self.signals)
 
     async def record(self, name: str) -> AgentRecord:
-        record = (await self.services.catalog.get(self.workspace, name)).record
+        record = (await self.services.agents.catalog.get(self.workspace, name)).record
         assert record is not None
         return record
 

@@ -265,7 +265,7 @@ async def test_a_schema_that_no_answer_could_be_checked_by_is_refused_when_decla
     if declared_in == "agent":
         declaring = app.declare(declared=spec(provider="openai", response_format=wanted))
     else:
-        declaring = app.services.composer.sources("default").check(template)
+        declaring = app.services.configuration.composer.sources("default").check(template)
     with pytest.raises(InvalidInput) as caught:
         await declaring
 

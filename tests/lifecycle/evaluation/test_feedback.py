@@ -27,10 +27,10 @@ async def answered(**policy: Any) -> tuple[App, Run]:
 async def test_a_verdict_is_a_part_of_its_own() -> None:
     """It stands with the run, the evaluations and their sums, and leaves the overall score as it is."""
     app, run = await answered()
-    rated = await app.services.feedback.give(run, helpful=False, comment="Not what I asked.")
+    rated = await app.services.runs.feedback.give(run, helpful=False, comment="Not what I asked.")
     stored, _ = await app.stored(run)
-    [listed], _ = await app.services.evaluations.list("default", "bot", 10)
-    sums = by_version(await app.services.evaluations.sums("default", "bot"))
+    [listed], _ = await app.services.evaluation.scores.list("default", "bot", 10)
+    sums = by_version(await app.services.evaluation.scores.sums("default", "bot"))
 
     assert run.score is not None
     assert rated.score == stored.score == listed.score
@@ -45,11 +45,11 @@ async def test_a_verdict_is_a_part_of_its_own() -> None:
 async def test_a_verdict_counts_once() -> None:
     """Given again, by many at once, it changes nothing; another one is refused."""
     app, run = await answered()
-    await asyncio.gather(*(app.services.feedback.give(run, helpful=True) for _ in range(8)))
+    await asyncio.gather(*(app.services.runs.feedback.give(run, helpful=True) for _ in range(8)))
     with pytest.raises(Conflict) as refused:
-        await app.services.feedback.give(run, helpful=False)
-    await app.services.folding.run(app.clock())
-    [parts] = by_version(await app.services.evaluations.sums("default", "bot")).values()
+        await app.services.runs.feedback.give(run, helpful=False)
+    await app.services.spend.aggregation.run(app.clock())
+    [parts] = by_version(await app.services.evaluation.scores.sums("default", "bot")).values()
 
     assert refused.value.code == "feedback_given"
     assert (parts[FEEDBACK].count, parts[FEEDBACK].mean) == (1, 100)
@@ -61,8 +61,8 @@ async def test_a_judge_that_comes_later_keeps_it_and_does_not_weigh_it() -> None
     await app.declare("judge", spec(simulate={"reply": '{"score": 2, "reason": "Too short."}'}))
     await app.declare(declared=spec(evaluation=POLICY))
     run = await app.ask("Why?")
-    await app.services.feedback.give(run, helpful=False)
-    await app.services.judges.run(app.signals)
+    await app.services.runs.feedback.give(run, helpful=False)
+    await app.services.runs.judges.run(app.signals)
     after, _ = await app.stored(run)
 
     assert after.score is not None
@@ -76,9 +76,9 @@ async def test_a_worker_that_dies_at_any_write_leaves_a_verdict_that_can_be_give
         for after_effect in (False, True):
             app, run = await answered()
             with pytest.raises(Crash):
-                await app.worker(Fate(died_at, after_effect)).feedback.give(run, helpful=True)
-            rated = await app.services.feedback.give((await app.stored(run))[0], helpful=True)
-            [parts] = by_version(await app.services.evaluations.sums("default", "bot")).values()
+                await app.worker(Fate(died_at, after_effect)).runs.feedback.give(run, helpful=True)
+            rated = await app.services.runs.feedback.give((await app.stored(run))[0], helpful=True)
+            [parts] = by_version(await app.services.evaluation.scores.sums("default", "bot")).values()
 
             assert rated.score is not None
             assert rated.score.parts[FEEDBACK] == 100
@@ -91,7 +91,7 @@ async def test_what_has_no_scored_answer_takes_no_verdict() -> None:
     await app.declare()
     accepted = await app.submit()
     with pytest.raises(Conflict) as refused:
-        await app.services.feedback.give(accepted.run, helpful=True)
+        await app.services.runs.feedback.give(accepted.run, helpful=True)
 
     assert refused.value.code == "not_scored"
 
@@ -99,9 +99,9 @@ async def test_what_has_no_scored_answer_takes_no_verdict() -> None:
 async def test_a_comment_goes_with_the_session() -> None:
     """Erasing takes the words and keeps the number."""
     app, run = await answered()
-    await app.services.feedback.give(run, helpful=True, comment="Thank you, says Ada.")
-    await app.services.session_erasure.erase("default", run.session_id)
-    await app.services.session_erasure.erase("default", run.session_id)
+    await app.services.runs.feedback.give(run, helpful=True, comment="Thank you, says Ada.")
+    await app.services.sessions.erasure.erase("default", run.session_id)
+    await app.services.sessions.erasure.erase("default", run.session_id)
     kept = [each.fact for each in await app.facts(run)]
 
     assert [fact.score.parts[FEEDBACK] for fact in kept if fact.score] == [100]

@@ -55,8 +55,8 @@ async def test_a_judge_is_heard_after_the_run_and_charged_to_its_agent() -> None
     app = await app_with()
     run = await app.ask("Why?")
     first = run.score
-    heard = await app.services.judges.run(app.signals)
-    again = await app.services.judges.run(app.signals)
+    heard = await app.services.runs.judges.run(app.signals)
+    again = await app.services.runs.judges.run(app.signals)
     after, _ = await app.stored(run)
     [answer] = [kept.fact for kept in await app.facts(run) if not kept.fact.judge]
     [judging] = await judging_calls(app, run)
@@ -72,13 +72,13 @@ async def test_a_judge_is_heard_after_the_run_and_charged_to_its_agent() -> None
     assert judging.number == 1
     assert (judging.cost_micro_usd or 0) > 0
     today = app.clock.now.date()
-    by_day = await app.services.daily_costs.sums("default", today, today, today)
+    by_day = await app.services.spend.daily_costs.sums("default", today, today, today)
     purposes = costs_of(by_day, today, today, group_by("purpose")).groups
     assert {name: spend.cost_micro_usd for name, spend in purposes} == {
         "answer": answer.spend.cost_micro_usd,
         "evaluation": judging.cost_micro_usd,
     }
-    sums = by_version(await app.services.evaluations.sums("default", "bot"))
+    sums = by_version(await app.services.evaluation.scores.sums("default", "bot"))
     assert sums["1"]["judge"].mean == 25
     assert sums["1"]["overall"].mean == 62
 
@@ -86,7 +86,7 @@ async def test_a_judge_is_heard_after_the_run_and_charged_to_its_agent() -> None
 async def test_a_judge_that_says_nothing_is_asked_again_and_then_left_out() -> None:
     app = await app_with("I like it.")
     run = await app.ask()
-    rounds = [await app.services.judges.run(app.signals) for _ in range(6)]
+    rounds = [await app.services.runs.judges.run(app.signals) for _ in range(6)]
     after, _ = await app.stored(run)
 
     assert [one.deferred for one in rounds] == [1, 1, 1, 1, 0, 0]
@@ -113,7 +113,7 @@ async def test_an_answer_that_cannot_be_shown_its_score_holds_up_no_other() -> N
     await app.declare(declared=spec(evaluation=judged()))
     runs = [await app.ask("Why?") for _ in range(3)]
     app.tables.run_id = runs[0].id  # pyright: ignore[reportAttributeAccessIssue] - made above
-    heard = await app.services.judges.run(app.signals)
+    heard = await app.services.runs.judges.run(app.signals)
     parts = [(await app.stored(run))[0].score for run in runs]
 
     assert (heard.judged, heard.deferred) == (2, 1)
@@ -124,7 +124,7 @@ async def test_a_judge_that_is_not_there_is_left_out_at_once() -> None:
     app = App()
     await app.declare(declared=spec(evaluation=judged()))
     run = await app.ask()
-    heard = await app.services.judges.run(app.signals)
+    heard = await app.services.runs.judges.run(app.signals)
     after, _ = await app.stored(run)
 
     assert (heard.judged, heard.deferred) == (1, 0)
@@ -136,7 +136,7 @@ async def test_a_sample_is_judged() -> None:
     app = await app_with(policy=judged(share=0.5))
     for number in range(40):
         await app.ask(f"Question {number}")
-    heard = await app.services.judges.run(app.signals)
+    heard = await app.services.runs.judges.run(app.signals)
 
     assert 8 < heard.judged < 32
 
@@ -147,7 +147,7 @@ async def test_no_answer_is_scored_where_none_is_asked_for() -> None:
     run = await app.ask()
 
     assert run.score is None
-    assert await app.services.evaluations.list("default", "bot", 10) == ([], None)
+    assert await app.services.evaluation.scores.list("default", "bot", 10) == ([], None)
 
 
 VERDICT = {"role": "assistant", "content": '{"score": 2, "reason": "Too short."}'}
@@ -192,20 +192,20 @@ class JudgingModel:
         await app.declare("judge", spec(provider="openai", model="gpt-5-mini"))
         await app.declare(declared=spec(evaluation=judged()))
         budget = Budget(parse_scope("workspace"), (Limit("tokens", "total", 10_000_000),))
-        await app.services.budgets.put("default", budget, None)
+        await app.services.budgets.store.put("default", budget, None)
         return app
 
 
 async def judgements(app: App, *runs: Run) -> list[Call]:
     """Return the calls of judging, once dead workers' reservations are over; the counters match all calls."""
     app.clock.move(days=1)
-    await app.services.budget_maintenance.run()
+    await app.services.budgets.maintenance.run()
     answering = [
         call for run in runs for kept in await app.facts(run) if not kept.fact.judge for call in kept.fact.calls
     ]
     judging = [call for run in runs for call in await judging_calls(app, run)]
     calls = [*answering, *judging]
-    counter = (await app.services.accounts.counters("default", ["workspace!total"]))["workspace!total"]
+    counter = (await app.services.budgets.counters.counters("default", ["workspace!total"]))["workspace!total"]
 
     assert counter.reserved == Amounts()
     assert counter.spent.calls == len(calls)
@@ -226,16 +226,16 @@ async def test_a_crash_anywhere_leaves_the_judge_heard_once(at: int, after: bool
         fate = Fate(at, after=after)
         struck = app.worker(fate)
         with contextlib.suppress(Crash, Unavailable):
-            await struck.judges.run(app.signals)
+            await struck.runs.judges.run(app.signals)
         workers = [app.worker(), app.worker()]
         for worker in workers:
-            await worker.judges.run(app.signals)
+            await worker.runs.judges.run(app.signals)
         soon = model.calls
         app.clock.move(seconds=CLAIM.total_seconds())
         for worker in workers:
-            await worker.judges.run(app.signals)
+            await worker.runs.judges.run(app.signals)
         stored, _ = await app.stored(run)
-        sums = by_version(await app.services.evaluations.sums("default", "bot"))
+        sums = by_version(await app.services.evaluation.scores.sums("default", "bot"))
         lines = await judgements(app, run)
         fate.at, fate.dead = None, False  # so that what it has open can be closed
         for worker in (app.services, struck, *workers):
@@ -262,11 +262,11 @@ async def test_a_judge_whose_workers_die_is_given_up() -> None:
             fate = Fate(5 if number else 4)
             struck = app.worker(fate)
             with contextlib.suppress(Crash):
-                await struck.judges.run(app.signals)
+                await struck.runs.judges.run(app.signals)
             fate.at, fate.dead = None, False
             await struck.aclose()
             app.clock.move(seconds=CLAIM.total_seconds())
-        await app.services.judges.run(app.signals)
+        await app.services.runs.judges.run(app.signals)
         stored, _ = await app.stored(run)
         lines = await judgements(app, run)
         await app.services.aclose()
@@ -300,7 +300,7 @@ async def test_rounds_that_overlap_ask_each_judge_once() -> None:
         runs = [await app.ask(f"Why {number}?") for number in range(4)]
         tables.barrier = asyncio.Barrier(2)
         workers = [app.worker(), app.worker()]
-        first, second = await asyncio.gather(*(worker.judges.run(app.signals) for worker in workers))
+        first, second = await asyncio.gather(*(worker.runs.judges.run(app.signals) for worker in workers))
         lines = await judgements(app, *runs)
         for worker in (app.services, *workers):
             await worker.aclose()
@@ -317,9 +317,9 @@ async def test_a_round_passes_over_what_another_is_at() -> None:
     app = await app_with()
     run = await app.ask()
     gate, calls = Gate(), Fate()
-    hearing = asyncio.create_task(app.worker(model=calls, gate=gate).judges.run(app.signals))
+    hearing = asyncio.create_task(app.worker(model=calls, gate=gate).runs.judges.run(app.signals))
     await gate.entered.wait()
-    others = [await app.worker(model=calls).judges.run(app.signals) for _ in range(3)]
+    others = [await app.worker(model=calls).runs.judges.run(app.signals) for _ in range(3)]
     gate.open.set()
     heard = await hearing
     after, _ = await app.stored(run)
@@ -340,7 +340,7 @@ async def test_two_judges_of_one_answer_have_a_fact_each() -> None:
         policy = EvaluationPolicy(foundry=asked, judge=JudgePolicy(agent="judge"))
         await app.declare(declared=spec(evaluation=policy))
         run = await app.ask()
-        heard = await app.services.judges.run(app.signals)
+        heard = await app.services.runs.judges.run(app.signals)
         await app.services.aclose()
     calls = await judging_calls(app, run)
 
@@ -376,16 +376,16 @@ async def test_a_judge_that_takes_too_long_is_asked_again_later() -> None:
     services = app.services
     judges = JudgeEvaluation(
         {"judge": slow},
-        services.evaluations,
-        services.catalog,
-        services.conversations,
-        JudgingCharges(services.budget_service, services.facts, services.rates, app.clock),
+        services.evaluation.scores,
+        services.agents.catalog,
+        services.conversations.store,
+        JudgingCharges(services.budgets.service, services.spend.facts, services.budgets.rates, app.clock),
         never,
         app.clock,
         asking=timedelta(seconds=0.05),
     )
     first = await judges.run(app.signals)
-    second = await services.judges.run(app.signals)
+    second = await services.runs.judges.run(app.signals)
 
     assert (first.judged, first.deferred) == (0, 1)
     assert second.judged == 1
@@ -399,7 +399,7 @@ async def test_foundrys_evaluators_judge_and_are_paid_for() -> None:
         asked = FoundryPolicy(model="gpt-5-mini", evaluators=("relevance",), share=1)
         await app.declare(declared=spec(evaluation=EvaluationPolicy(foundry=asked)))
         run = await app.ask()
-        heard = await app.services.judges.run(app.signals)
+        heard = await app.services.runs.judges.run(app.signals)
         await app.services.aclose()
     after, _ = await app.stored(run)
     [call] = await judging_calls(app, run)
@@ -419,7 +419,7 @@ async def test_evaluators_that_say_no_usable_usage_are_charged_what_was_reserved
         asked = FoundryPolicy(model="gpt-5-mini", evaluators=("relevance",), share=1)
         await app.declare(declared=spec(evaluation=EvaluationPolicy(foundry=asked)))
         run = await app.ask()
-        await app.services.judges.run(app.signals)
+        await app.services.runs.judges.run(app.signals)
         await app.services.aclose()
     [call] = await judging_calls(app, run)
 
@@ -435,7 +435,7 @@ async def test_an_evaluation_that_fails_at_foundry_is_charged_as_unsettled() -> 
         await app.declare(declared=spec(evaluation=EvaluationPolicy(foundry=asked)))
         run = await app.ask()
         foundry.fail_next("unavailable", on="create_eval", times=2)
-        heard = await app.services.judges.run(app.signals)
+        heard = await app.services.runs.judges.run(app.signals)
         await app.services.aclose()
 
     assert heard.deferred == 1
@@ -454,7 +454,7 @@ async def test_ones_own_checks_count_and_cannot_harm_a_run() -> None:
     """One works, one raises, one hangs: the run succeeds, and the score says why two are missing."""
     app = App()
     app.services = Checked(MemoryTables(), quick_settings(CHECK_TIMEOUT_S=5), app.clock)
-    app.tables, app.signals = app.services.tables, app.services.local_signals()
+    app.tables, app.signals = app.services.core.tables, app.services.agents.local_signals()
     policy = EvaluationPolicy(checks=("polite", "broken", "hanging"), weights={"answered": 0})
     await app.declare(declared=spec(evaluation=policy))
     run: Run = await app.ask()

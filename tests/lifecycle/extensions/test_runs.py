@@ -135,7 +135,7 @@ async def test_a_chat_client_that_cannot_be_made_fails_its_runs_only(monkeypatch
     def broken(model: str, setting: Any) -> Any:
         raise ValueError("key=hunter2")
 
-    provider: Any = app.services.providers["second_endpoint"]
+    provider: Any = app.services.agents.providers["second_endpoint"]
     monkeypatch.setattr(provider, "_maker", type(provider._maker)("second_endpoint", broken))
     await app.declare("second", second())
     await app.declare("other")
@@ -165,7 +165,7 @@ async def test_what_no_extension_brings_is_refused_when_it_is_declared(
         await app.declare(declared=spec(**fields))
 
     assert (caught.value.code, list(caught.value.fields)) == (code, [pointer])
-    assert await app.services.catalog.find("default", "bot") is None
+    assert await app.services.agents.catalog.find("default", "bot") is None
     await app.aclose()
 
 
@@ -198,7 +198,7 @@ async def test_erasing_a_session_takes_what_its_tools_were_given() -> None:
     app = extended()
     await app.declare(declared=spec(tools=("order_status",), simulate={"call_tool": "order_status"}))
     run = await app.ask("Where is A1001?")
-    await app.services.session_erasure.erase("default", run.session_id)
+    await app.services.sessions.erasure.erase("default", run.session_id)
     kept = [tool for each in await app.facts(run) for tool in each.fact.tools]
 
     assert [(tool.name, tool.outcome, tool.arguments) for tool in kept] == [("order_status", "ok", "")]

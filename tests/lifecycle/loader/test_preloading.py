@@ -40,21 +40,21 @@ async def used(app: App, *names: str, user: str = "ann", times: int = 1) -> None
 
 
 async def learn(app: App) -> int:
-    await app.services.folding.run(app.clock())
+    await app.services.spend.aggregation.run(app.clock())
     app.clock.move(minutes=15)
-    return (await app.services.learn_accesses()).accesses
+    return (await app.services.agents.learn_accesses()).accesses
 
 
 def held(services: Services) -> set[str]:
-    return {name for _, name in services.resolver.cache}
+    return {name for _, name in services.agents.resolver.cache}
 
 
 async def woken(app: App, **settings: object) -> Services:
     """Return another worker that has had its first idle moment."""
     app.settings.update(settings)
     worker = app.worker()
-    worker.preloader.wake()
-    await worker.preloader.finished()
+    worker.agents.preloader.wake()
+    await worker.agents.preloader.finished()
     return worker
 
 
@@ -65,8 +65,8 @@ async def test_what_was_used_is_open_in_the_next_worker_before_it_is_asked_for()
     worker = await woken(app)
     assert held(worker) == {"a", "b"}
 
-    await worker.resolver.resolve(W, "a", app.signals)
-    state = await worker.loader_overview.state(W)
+    await worker.agents.resolver.resolve(W, "a", app.signals)
+    state = await worker.agents.loader_overview.state(W)
     assert (state.total.hits, state.total.preloaded, state.total.preloads_used) == (1, 2, 1)
 
 
@@ -80,7 +80,7 @@ async def test_a_run_costs_no_request_more() -> None:
 
     assert tables.operations == Counter({"query loader": 1, "query agents": 1})
     tables.reset()
-    worker.preloader.wake()
+    worker.agents.preloader.wake()
     await asyncio.sleep(0)
     assert tables.operations == Counter(), "nor again before PRELOAD_EVERY_S"
 
@@ -90,14 +90,16 @@ async def test_counting_a_hit_is_left_to_when_metrics_are_stored() -> None:
     app = App()
     await app.declare("a")
     services = app.services
-    await services.resolver.resolve(W, "a", app.signals)
+    await services.agents.resolver.resolve(W, "a", app.signals)
     counted: list[float] = []
-    services.metrics._push = lambda metric, value, _: counted.append(value) if metric.name == LOOKUPS.name else None
+    services.metrics.workers._push = lambda metric, value, _: (
+        counted.append(value) if metric.name == LOOKUPS.name else None
+    )
     for _ in range(1000):
-        await services.resolver.resolve(W, "a", app.signals)
+        await services.agents.resolver.resolve(W, "a", app.signals)
     assert counted == []
 
-    series = await services.metrics.read(W)
+    series = await services.metrics.workers.read(W)
     assert sorted(counted) == [1, 1000]
     assert (series[LOOKUPS.name, "hit"], series[LOOKUPS.name, "miss"]) == ((1000,), (1,))
     await services.aclose()
@@ -108,14 +110,14 @@ async def test_each_access_is_learnt_once() -> None:
     app = App()
     await used(app, "a", times=3)
     app.clock.move(minutes=30)
-    found = await asyncio.gather(*(app.worker().learn_accesses() for _ in range(4)), learn_and_die(app))
+    found = await asyncio.gather(*(app.worker().agents.learn_accesses() for _ in range(4)), learn_and_die(app))
 
     assert sum(one.accesses for one in found if one) == 0
-    assert {one.agent_id: one.usage_count for one in await app.services.loader_overview.activity(W)} == {"a": 3}
+    assert {one.agent_id: one.usage_count for one in await app.services.agents.loader_overview.activity(W)} == {"a": 3}
 
 
 async def learn_and_die(app: App) -> None:
-    await app.services.rankings.learn()
+    await app.services.agents.rankings.learn()
 
 
 async def test_companions_are_opened_while_the_run_is_under_way() -> None:
@@ -126,9 +128,9 @@ async def test_companions_are_opened_while_the_run_is_under_way() -> None:
     await used(app, "other", times=4)
     gate = Gate()
     worker = app.worker(gate=gate)
-    worker.preloader.wake()
-    await until(lambda: bool(worker.resolver._watch and worker.resolver._watch.following))
-    worker.resolver.cache.drop((W, "write"))
+    worker.agents.preloader.wake()
+    await until(lambda: bool(worker.agents.resolver._watch and worker.agents.resolver._watch.following))
+    worker.agents.resolver.cache.drop((W, "write"))
     await app.submit(agent="plan")
     running = asyncio.create_task(app.process(app.queue.sent[-1], worker=worker))
     await gate.entered.wait()
@@ -142,8 +144,8 @@ async def test_preloading_waits_for_runs() -> None:
     app = App()
     await used(app, "a")
     worker = app.worker()
-    with worker.preloader.run():
-        worker.preloader.wake()
+    with worker.agents.preloader.run():
+        worker.agents.preloader.wake()
         for _ in range(50):
             await asyncio.sleep(0.001)
         assert held(worker) == set()
@@ -156,8 +158,8 @@ async def test_it_is_never_more_than_there_is_room_for_and_evicts_nothing() -> N
     await used(app, "a", "b", "c", times=2)
     app.settings.update(AGENT_CACHE_SIZE=2, PRELOAD_SHARE=1.0)
     worker = app.worker()
-    await worker.resolver.resolve(W, "a", app.signals)
-    assert await worker.preloader.preload([(W, "b"), (W, "c")]) == [(W, "b")]
+    await worker.agents.resolver.resolve(W, "a", app.signals)
+    assert await worker.agents.preloader.preload([(W, "b"), (W, "c")]) == [(W, "b")]
     assert held(worker) == {"a", "b"}
 
 
@@ -166,11 +168,11 @@ async def test_an_agent_that_is_put_away_is_not_brought_back(change: str) -> Non
     """Preloading has no agent made; only a run does."""
     app = App()
     await used(app, "a")
-    await getattr(app.services.administration, change)(W, "a", app.signals)
+    await getattr(app.services.agents.administration, change)(W, "a", app.signals)
     worker = await woken(app)
 
     assert held(worker) == set()
-    assert not await worker.preloader.preload([(W, "never-declared")])
+    assert not await worker.agents.preloader.preload([(W, "never-declared")])
 
 
 async def test_it_can_be_switched_off() -> None:
@@ -181,7 +183,7 @@ async def test_it_can_be_switched_off() -> None:
     app.settings.update(PRELOAD_SHARE=0)
     worker = app.worker()
     tables.reset()
-    worker.preloader.wake()
+    worker.agents.preloader.wake()
     await asyncio.sleep(0)
 
     assert tables.operations == Counter()
@@ -192,8 +194,8 @@ async def test_agents_that_somebody_asks_for_are_preloaded_by_every_worker_for_a
     app = App()
     await used(app, "a")
     await app.declare("b")
-    await app.services.administration.prewarm(W, "b", app.signals)
-    await app.services.rankings.request([(W, "b")])
+    await app.services.agents.administration.prewarm(W, "b", app.signals)
+    await app.services.agents.rankings.request([(W, "b")])
     assert held(await woken(app)) == {"a", "b"}
 
     app.clock.move(hours=25)
@@ -207,12 +209,12 @@ async def test_optimising_says_what_it_would_do_for_the_workspace_alone() -> Non
     await app.declare("a", workspace="other")
     await app.submit(agent="a", workspace="other")
     worker = app.worker()
-    plan = await worker.preloader.optimize(dry_run=True, only=W)
+    plan = await worker.agents.preloader.optimize(dry_run=True, only=W)
     assert [(step.action, step.key, step.reason) for step in plan.steps] == [("preload", (W, "a"), "high_priority")]
     assert held(worker) == set()
-    await worker.preloader.optimize(only="other")
+    await worker.agents.preloader.optimize(only="other")
     assert held(worker) == set()
-    await worker.preloader.optimize(only=W)
+    await worker.agents.preloader.optimize(only=W)
     assert held(worker) == {"a"}
 
 
@@ -220,14 +222,14 @@ async def test_what_another_cache_would_have_hit() -> None:
     """The accesses that were recorded, replayed: of one workspace only."""
     app = App()
     await used(app, "a", "b", times=5)
-    found = await app.services.loader_overview.what_if(W, capacity=2)
+    found = await app.services.agents.loader_overview.what_if(W, capacity=2)
     assert found.accesses == 10
     assert {policy: one.hits for policy, one in found.replays.items()} == dict.fromkeys(found.replays, 8)
     assert (found.clairvoyant.hits, found.static.hits, found.suggested_capacity) == (8, 10, 2)
-    assert (await app.services.loader_overview.what_if("other")).accesses == 0
+    assert (await app.services.agents.loader_overview.what_if("other")).accesses == 0
     for wrong in ({"capacity": 0}, {"policy": "mru"}, {"workers": 65}, {"hours": 0}, {"most": 10_001}):
         with pytest.raises(InvalidInput) as invalid:
-            await app.services.loader_overview.what_if(W, **wrong)  # pyright: ignore[reportArgumentType] - one of them each
+            await app.services.agents.loader_overview.what_if(W, **wrong)  # pyright: ignore[reportArgumentType] - one of them each
         assert (invalid.value.code, list(invalid.value.fields)) == ("invalid_setting", [f"/{next(iter(wrong))}"])
 
 
@@ -238,7 +240,7 @@ async def test_accesses_are_kept_for_thirty_days() -> None:
     day = app.clock()
     for _ in range(32):
         app.clock.move(days=1)
-        await app.services.learn_accesses()
+        await app.services.agents.learn_accesses()
     rows = [
         row
         for number in range(SHARDS)
@@ -246,23 +248,23 @@ async def test_accesses_are_kept_for_thirty_days() -> None:
     ]
 
     assert rows == []
-    assert await app.services.loader_overview.activity(W) == []
+    assert await app.services.agents.loader_overview.activity(W) == []
     assert len(await AccessHistory(app.tables).read(day - timedelta(days=1), app.clock())) == 0
 
 
 async def test_the_hit_rate_of_a_window_is_there_for_alert_rules() -> None:
     """From note to now; None before anything was looked up."""
     app = App()
-    rates = app.services.hit_rates
+    rates = app.services.metrics.hit_rates
     assert await rates.read(W, app.clock()) is None
     await used(app, "a", times=4)
     assert await rates.read(W, app.clock()) is None, "nothing was looked up since the last note"
     await app.ask(agent="a")
     for _ in range(3):
-        await app.services.resolver.resolve(W, "a", app.signals)
+        await app.services.agents.resolver.resolve(W, "a", app.signals)
 
     assert await rates.read(W, app.clock()) == 0.75
-    assert (await app.services.alert_sources.others["cache_hit_rate"](W, app.clock(), app.clock()))[
+    assert (await app.services.alerts.sources.others["cache_hit_rate"](W, app.clock(), app.clock()))[
         "cache_hit_rate"
     ] == 0.75
 
@@ -274,11 +276,11 @@ async def test_ranking_costs_what_was_used_not_what_is_registered() -> None:
         tables = CountingTables()
         app = App(tables)
         for number in range(registered):
-            await app.services.catalog.declare(W, f"x{number}", spec())
+            await app.services.agents.catalog.declare(W, f"x{number}", spec())
         await used(app, "a", "b")
         tables.reset()
         app.clock.move(minutes=10)
-        await app.services.learn_accesses()
+        await app.services.agents.learn_accesses()
         await woken(app)
         read.append(tables.rows_read)
 

@@ -28,7 +28,7 @@ async def test_runs_call_a_servers_tools_and_the_connection_outlives_them(statef
         stateful.kill()
         stateful.start()
         second = await app.ask('/tool orders_book {"item": "b", "tool_name": "t"}')
-        steps = await app.services.run_steps.of("default", first.id)
+        steps = await app.services.runs.steps.of("default", first.id)
         offered = [tool["function"]["name"] for tool in fake.requests[0].body["tools"]]
         await app.services.aclose()
 
@@ -79,7 +79,7 @@ async def test_a_server_inside_the_network_is_refused_when_it_is_declared(url: s
         await app.declare(declared=spec(tools=[mcp(url)]))
 
     assert caught.value.code == "mcp_url_refused"
-    assert await app.services.catalog.find("default", "bot") is None
+    assert await app.services.agents.catalog.find("default", "bot") is None
     await app.aclose()
 
 
@@ -107,8 +107,8 @@ async def test_what_servers_offer_is_noted_when_the_agent_is_declared_and_compar
     app = App(MCP_ALLOW_PRIVATE=True)
     declared = spec(tools=[mcp(stateful.url)])
     await app.declare(declared=declared)
-    servers: Any = app.services.tool_servers
-    offers = app.services.offered_tools
+    servers: Any = app.services.extensions.tool_servers
+    offers = app.services.agents.offered_tools
     [before] = await offers.compare("default", "bot", declared)
     evolve = next(tool for tool in await servers.tools(declared.mcp_servers[0]) if tool.name == "orders_evolve")
     await evolve.invoke(arguments={})

@@ -39,12 +39,12 @@ class World:
         self.app = Services(self.tables, quick_settings(WEBHOOKS_ALLOW_PRIVATE=True, **settings), self.clock)
 
     async def channel(self, name: str = "ops", *events: str) -> None:
-        await self.app.channels.put("default", name, ChannelRequest(HOOK, events=events or ("*",)))
+        await self.app.notifications.channels.put("default", name, ChannelRequest(HOOK, events=events or ("*",)))
 
     async def fired(self) -> list[str]:
         """Evaluate, and return the names of the rules that have fired so far."""
-        await self.app.evaluator.evaluate()
-        return sorted(firing.alert for firing in (await self.app.alerts.fired("default", 100))[0])
+        await self.app.alerts.evaluator.evaluate()
+        return sorted(firing.alert for firing in (await self.app.alerts.store.fired("default", 100))[0])
 
     async def rows(self) -> list[str]:
         return [row.key async for row in every(self.tables, "alerts", Span(" ", partition_before="~"))]
@@ -76,24 +76,24 @@ async def _unpriced(world: World) -> None:
 
 async def _budget(world: World) -> None:
     budget = Budget(Scope("workspace"), (Limit("tokens", "day", 100),))
-    await world.app.budgets.put("default", budget, None)
+    await world.app.budgets.store.put("default", budget, None)
     now, who = world.clock(), CostAttribution("default", "bot", "s", "r")
     spent = Amounts(tokens=95)
     ask = ReservationRequest(intent(), spent, applying([budget], who, now), now + timedelta(hours=1))
-    hold = (await world.app.accounts.change("default", None, ask)).hold
+    hold = (await world.app.budgets.counters.change("default", None, ask)).hold
     assert hold is not None
-    await world.app.accounts.change("default", Settlement(hold, spent), None)
+    await world.app.budgets.counters.change("default", Settlement(hold, spent), None)
 
 
 async def _waiting(world: World) -> None:
-    await world.app.waits.enter(
+    await world.app.budgets.waits.enter(
         BudgetWait(CostAttribution("default", "bot", "s", "r", ""), "budget_exceeded", Amounts(), "m")
     )
     world.clock.move(hours=1, seconds=1)
 
 
 async def _timer(world: World) -> None:
-    await world.app.timer_statuses.failed("prune", world.clock(), "x")
+    await world.app.events.timer_statuses.failed("prune", world.clock(), "x")
 
 
 @pytest.mark.parametrize(
@@ -115,10 +115,10 @@ async def test_each_default_rule_fires(name: str, happen: Callable[[World], Awai
     before = await world.fired()
     await happen(world)
     fired = await world.fired()
-    await world.app.alerts.put("default", name, DEFAULTS[name].model_copy(update={"enabled": False}))
+    await world.app.alerts.store.put("default", name, DEFAULTS[name].model_copy(update={"enabled": False}))
     await world.fired()
 
-    (firing,) = [each for each in (await world.app.alerts.fired("default", 9))[0] if each.alert == name]
+    (firing,) = [each for each in (await world.app.alerts.store.fired("default", 9))[0] if each.alert == name]
     assert (before, name in fired, firing.resolution) == ([], True, "disabled")
     assert name in DEFAULTS
 
@@ -176,11 +176,11 @@ async def test_a_setting_switches_the_default_rules_off() -> None:
     await _dead(world)
     await _timer(world)
     off = await world.fired()
-    await world.app.alerts.put("default", "default-timers", DEFAULTS["default-timers"])
+    await world.app.alerts.store.put("default", "default-timers", DEFAULTS["default-timers"])
 
     assert off == []
     assert await world.fired() == ["default-timers"]
-    listed, _ = await world.app.alerts.list("default", 100)
+    listed, _ = await world.app.alerts.store.list("default", 100)
     assert [alert.name for alert in listed if alert.rule.enabled] == ["default-timers"]
 
 
@@ -207,10 +207,10 @@ async def test_a_rule_names_what_is_there(fields: Mapping[str, Any], wrong: Mapp
     world = World()
     await world.channel()
     for name in ("bot", "gone"):
-        await world.app.catalog.declare("default", name, spec())
-    await world.app.catalog.delete("default", "gone")
-    await world.app.catalog.declare("another", "nobody", spec())
-    references = world.app.alert_references
+        await world.app.agents.catalog.declare("default", name, spec())
+    await world.app.agents.catalog.delete("default", "gone")
+    await world.app.agents.catalog.declare("another", "nobody", spec())
+    references = world.app.alerts.references
     if not wrong:
         await references.check("default", rule(**fields))
         return
@@ -226,11 +226,11 @@ async def test_whom_a_rule_reaches() -> None:
     await world.channel("ops", "alert.*")
     await world.channel("costs", "budget.*")
     rules = [rule(), rule(channels=["costs"]), rule(channels=["ops", "costs"])]
-    before = await world.app.alert_references.targets("default", rules)
-    await world.app.alerts.put("default", "mine", rules[1])
+    before = await world.app.alerts.references.targets("default", rules)
+    await world.app.alerts.store.put("default", "mine", rules[1])
     well = (await _component(world)).reason
-    await world.app.channels.delete("default", "costs")
-    after = await world.app.alert_references.targets("default", rules)
+    await world.app.notifications.channels.delete("default", "costs")
+    after = await world.app.alerts.references.targets("default", rules)
 
     assert [(aim.recipients, aim.missing) for aim in before] == [(["ops"], {}), (["costs"], {}), (["costs", "ops"], {})]
     assert [(aim.recipients, list(aim.missing)) for aim in after] == [
@@ -242,14 +242,14 @@ async def test_whom_a_rule_reaches() -> None:
 
 
 async def _component(world: World) -> Component:
-    return alerts_component(await world.app.misconfigured_alerts("default"))
+    return alerts_component(await world.app.status.misconfigured_alerts("default"))
 
 
 async def test_a_wildcard_is_of_all_agents_whose_names_begin_so() -> None:
     """Together, those declared later included, and of no others."""
     world = World(ALERT_DEFAULTS=False)
-    await world.app.alerts.put("default", "support", rule(agent="support-*", threshold=2))
-    await world.app.alerts.put("default", "costs", rule(agent="support-*", metric="cost_today_usd", threshold=0))
+    await world.app.alerts.store.put("default", "support", rule(agent="support-*", threshold=2))
+    await world.app.alerts.store.put("default", "costs", rule(agent="support-*", metric="cost_today_usd", threshold=0))
     for agent in ("support-a", "support-b", "sales", "support"):
         await Facts(world.tables).record(outcome(agent, agent=agent, at=world.clock()))
     before = await world.fired()

@@ -33,7 +33,7 @@ from tests.llmops.performance.makers import failure, outcome
 def sources(tables: Tables, clock: ManualClock | None = None, costs: DailyCosts | None = None) -> Sources:
     """Return where metrics come from, over these tables."""
     app = Services(tables, quick_settings(alert_defaults=False), clock or ManualClock())
-    return replace(app.alert_sources, costs=costs) if costs else app.alert_sources
+    return replace(app.alerts.sources, costs=costs) if costs else app.alerts.sources
 
 
 class World:

@@ -23,40 +23,40 @@ def _view(alert: Alert, standing: AlertStatus | None, aim: AlertTarget) -> Alert
 
 async def _shown(call: Call, alert: Alert) -> AlertView:
     standing, (aim,) = await asyncio.gather(
-        call.services.alerts.standing(call.workspace, alert.name),
-        call.services.alert_references.targets(call.workspace, [alert.rule]),
+        call.services.alerts.store.standing(call.workspace, alert.name),
+        call.services.alerts.references.targets(call.workspace, [alert.rule]),
     )
     return _view(alert, standing, aim)
 
 
 async def alerts_put(call: Call) -> Reply:
     name = alert_name(call.route("name"))
-    await call.services.alert_references.check(call.workspace, call.body)
-    alert, new = await call.services.alerts.put(call.workspace, name, call.body, call.header("if-match"))
+    await call.services.alerts.references.check(call.workspace, call.body)
+    alert, new = await call.services.alerts.store.put(call.workspace, name, call.body, call.header("if-match"))
     headers = {"ETag": alert.etag} | ({"Location": f"/api/alerts/{name}"} if new else {})
     return Reply(await _shown(call, alert), 201 if new else 200, headers)
 
 
 async def alerts_delete(call: Call) -> Reply:
-    await call.services.alerts.delete(call.workspace, alert_name(call.route("name")), call.header("if-match"))
+    await call.services.alerts.store.delete(call.workspace, alert_name(call.route("name")), call.header("if-match"))
     return Reply(status=204)
 
 
 async def alerts_list(call: Call) -> Reply:
-    alerts, after = await call.services.alerts.list(call.workspace, call.limit(), call.cursor(alert_name))
+    alerts, after = await call.services.alerts.store.list(call.workspace, call.limit(), call.cursor(alert_name))
     standings, aims = await asyncio.gather(
-        call.services.alerts.standings(call.workspace),
-        call.services.alert_references.targets(call.workspace, [alert.rule for alert in alerts]),
+        call.services.alerts.store.standings(call.workspace),
+        call.services.alerts.references.targets(call.workspace, [alert.rule for alert in alerts]),
     )
     items = [_view(alert, standings.get(alert.name), aim) for alert, aim in zip(alerts, aims, strict=True)]
     return Reply(AlertPage(items=items, next=page_token(after)))
 
 
 async def alerts_fired(call: Call) -> Reply:
-    firings, after = await call.services.alerts.fired(call.workspace, call.limit(), call.cursor(newest_first_key))
+    firings, after = await call.services.alerts.store.fired(call.workspace, call.limit(), call.cursor(newest_first_key))
     return Reply(FiringPage(items=[FiringView.of(each) for each in firings], next=page_token(after)))
 
 
 async def alerts_get(call: Call) -> Reply:
-    alert = await call.services.alerts.get(call.workspace, alert_name(call.route("name")))
+    alert = await call.services.alerts.store.get(call.workspace, alert_name(call.route("name")))
     return Reply(await _shown(call, alert), headers={"ETag": alert.etag})

@@ -49,7 +49,7 @@ def _position(value: Any) -> str:
 
 def _person(call: Call) -> Any:
     headers = {name.lower(): value for name, value in call.request.headers.items()}
-    return person_of(headers, call.services.settings)
+    return person_of(headers, call.services.core.settings)
 
 
 async def approvals_list(call: Call) -> Reply:
@@ -62,7 +62,7 @@ async def approvals_list(call: Call) -> Reply:
         where["agent"] = agent_name(agent)
     if run is not None:
         where["run"] = parse_run_id(run)
-    found, after = await call.services.approvals.list(
+    found, after = await call.services.approvals.store.list(
         call.workspace, call.limit(), call.cursor(_position), pending=state == "pending", where=where
     )
     items = [ApprovalView.of_record(record) for record in found]
@@ -70,30 +70,30 @@ async def approvals_list(call: Call) -> Reply:
 
 
 async def approvals_get(call: Call) -> Reply:
-    record = await call.services.approvals.get(call.workspace, approval_id(call.route("id")))
+    record = await call.services.approvals.store.get(call.workspace, approval_id(call.route("id")))
     return Reply(ApprovalView.of_record(record), headers={"Cache-Control": "no-store"})
 
 
 async def approvals_decide(call: Call) -> Reply:
     body: DecisionBody = call.body
-    record = await call.services.approval_decisions.decide(
+    record = await call.services.approvals.decisions.decide(
         call.workspace, approval_id(call.route("id")), _person(call), body.ruling(), call.queue.send
     )
     return Reply(ApprovalView.of_record(record))
 
 
 async def approval_policy_get(call: Call) -> Reply:
-    policy, etag = await call.services.approval_policies.get(call.workspace)
+    policy, etag = await call.services.approvals.policies.get(call.workspace)
     return Reply(policy, headers={"ETag": etag} if etag else {})
 
 
 async def approval_policy_put(call: Call) -> Reply:
-    etag = await call.services.approval_policies.put(call.workspace, call.body, call.header("if-match"))
+    etag = await call.services.approvals.policies.put(call.workspace, call.body, call.header("if-match"))
     return Reply(call.body, headers={"ETag": etag})
 
 
 async def approval_rules_list(call: Call) -> Reply:
-    found = await call.services.approval_policies.all_standing(call.workspace)
+    found = await call.services.approvals.policies.all_standing(call.workspace)
     return Reply(StandingPage(items=[StandingView.of_standing(each) for each in found], next=None))
 
 
@@ -101,20 +101,20 @@ async def approval_rules_delete(call: Call) -> Reply:
     digest = call.route("id")
     if not _DIGEST.fullmatch(digest):
         raise NotFound("There is no such standing rule.", code="standing_rule_not_found")
-    await call.services.approval_policies.revoke(call.workspace, agent_name(call.route("agent")), digest)
+    await call.services.approvals.policies.revoke(call.workspace, agent_name(call.route("agent")), digest)
     return Reply(status=204)
 
 
 async def approval_links_show(call: Call) -> Reply:
-    record, _ = await call.services.approval_links.find(call.route("token"))
+    record, _ = await call.services.approvals.links.find(call.route("token"))
     page = decision_page(record) if record.approval.open else decided_page(record)
     return Reply(page, headers=_PAGE, mimetype="text/html")
 
 
 async def approval_links_decide(call: Call) -> Reply:
-    record, person = await call.services.approval_links.find(call.route("token"))
+    record, person = await call.services.approvals.links.find(call.route("token"))
     verb, reason = _form(call.request.get_body() or b"")
-    decided = await call.services.approval_decisions.decide(
+    decided = await call.services.approvals.decisions.decide(
         record.approval.place.workspace, record.approval.id, person, DecisionRequest(verb, reason), call.queue.send
     )
     return Reply(decided_page(decided), headers=_PAGE, mimetype="text/html")

@@ -36,21 +36,21 @@ def _scope_text(value: Any) -> str:
 
 async def usage(call: Call) -> Reply:
     if any(call.query(name) is not None for name in ("agent", "user", "session", "run")):
-        found, after = await call.services.positions.of(_charged(call)), None
+        found, after = await call.services.budgets.usage.of(_charged(call)), None
     else:
-        found, after = await call.services.positions.list(call.workspace, call.limit(), call.cursor(_scope_text))
+        found, after = await call.services.budgets.usage.list(call.workspace, call.limit(), call.cursor(_scope_text))
     items = [UsageView.from_position(position) for position in found]
     return Reply(UsagePage(items=items, next=page_token(after)), headers={"Cache-Control": "no-store"})
 
 
 async def budgets_list(call: Call) -> Reply:
-    found, after = await call.services.budgets.list(call.workspace, call.limit(), call.cursor(_scope_text))
+    found, after = await call.services.budgets.store.list(call.workspace, call.limit(), call.cursor(_scope_text))
     items = [BudgetView.from_budget(budget) for budget, _ in found]
     return Reply(BudgetPage(items=items, next=page_token(after)))
 
 
 async def budgets_get(call: Call) -> Reply:
-    budget, etag = await call.services.budgets.get(call.workspace, parse_scope(call.route("scope")))
+    budget, etag = await call.services.budgets.store.get(call.workspace, parse_scope(call.route("scope")))
     return Reply(BudgetView.from_budget(budget), headers={"ETag": etag})
 
 
@@ -58,13 +58,13 @@ async def budgets_put(call: Call) -> Reply:
     scope = parse_scope(call.route("scope"))
     body: BudgetBody = call.body
     budget = body.of(scope)
-    etag, new = await call.services.budgets.put(call.workspace, budget, call.header("if-match"))
-    waiting = await call.services.run_resume.begin(call.workspace, call.queue.send)
+    etag, new = await call.services.budgets.store.put(call.workspace, budget, call.header("if-match"))
+    waiting = await call.services.runs.resume.begin(call.workspace, call.queue.send)
     return Reply(BudgetView.from_budget(budget), 201 if new else 200, {"ETag": etag, WAITING: str(waiting)})
 
 
 async def budgets_delete(call: Call) -> Reply:
     scope = parse_scope(call.route("scope"))
-    await call.services.budgets.delete(call.workspace, scope, call.header("if-match"))
-    waiting = await call.services.run_resume.begin(call.workspace, call.queue.send)
+    await call.services.budgets.store.delete(call.workspace, scope, call.header("if-match"))
+    waiting = await call.services.runs.resume.begin(call.workspace, call.queue.send)
     return Reply(status=204, headers={WAITING: str(waiting)})

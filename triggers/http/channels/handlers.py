@@ -15,40 +15,44 @@ def _view(channel: Channel) -> ChannelView:
 
 async def channels_put(call: Call) -> Reply:
     name, body = channel_name(call.route("name")), call.body
-    channel, new = await call.services.channels.put(call.workspace, name, body.wish(), call.header("if-match"))
+    channel, new = await call.services.notifications.channels.put(
+        call.workspace, name, body.wish(), call.header("if-match")
+    )
     headers = {"ETag": channel.etag} | ({"Location": f"/api/channels/{name}"} if new else {})
     return Reply(_view(channel), 201 if new else 200, headers)
 
 
 async def channels_delete(call: Call) -> Reply:
     name = channel_name(call.route("name"))
-    await call.services.channels.delete(call.workspace, name, call.header("if-match"))
-    await call.services.deliveries.clear(call.workspace, name)
+    await call.services.notifications.channels.delete(call.workspace, name, call.header("if-match"))
+    await call.services.notifications.deliveries.clear(call.workspace, name)
     return Reply(status=204)
 
 
 async def channels_test(call: Call) -> Reply:
-    channel = await call.services.channels.get(call.workspace, channel_name(call.route("name")))
+    channel = await call.services.notifications.channels.get(call.workspace, channel_name(call.route("name")))
     text = "If you can read this, notifications reach this channel."
     note = Notification(
-        new_id(), call.workspace, "channel.test", "info", "Test notification", text, at=call.services.clock()
+        new_id(), call.workspace, "channel.test", "info", "Test notification", text, at=call.services.core.clock()
     )
-    await call.services.outbox.put(note, only=(channel.name,))
+    await call.services.notifications.outbox.put(note, only=(channel.name,))
     return Reply(status=202, headers={"Location": f"/api/channels/{channel.name}/deliveries"})
 
 
 async def channels_list(call: Call) -> Reply:
-    channels = await call.services.channels.list(call.workspace)
+    channels = await call.services.notifications.channels.list(call.workspace)
     return Reply(ChannelPage(items=[_view(channel) for channel in channels], next=None))
 
 
 async def channels_get(call: Call) -> Reply:
-    channel = await call.services.channels.get(call.workspace, channel_name(call.route("name")))
+    channel = await call.services.notifications.channels.get(call.workspace, channel_name(call.route("name")))
     return Reply(_view(channel), headers={"ETag": channel.etag})
 
 
 async def channels_deliveries(call: Call) -> Reply:
-    channel = await call.services.channels.get(call.workspace, channel_name(call.route("name")))
+    channel = await call.services.notifications.channels.get(call.workspace, channel_name(call.route("name")))
     after = call.cursor(newest_first_key)
-    found, following = await call.services.deliveries.list(call.workspace, channel.name, call.limit(), after)
+    found, following = await call.services.notifications.deliveries.list(
+        call.workspace, channel.name, call.limit(), after
+    )
     return Reply(DeliveryPage(items=[DeliveryView.of(each) for each in found], next=page_token(following)))

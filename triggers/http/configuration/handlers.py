@@ -65,35 +65,37 @@ def _page(resource: _Resource, items: Sequence[ConfigurationItem], after: str | 
 
 
 async def agents_effective(call: Call) -> Reply:
-    agent = await call.services.catalog.get(call.workspace, agent_name(call.route("name")))
+    agent = await call.services.agents.catalog.get(call.workspace, agent_name(call.route("name")))
     declared = config_of(agent)
     try:
-        resolved = await call.services.composer.sources(call.workspace).resolve(declared)
+        resolved = await call.services.configuration.composer.sources(call.workspace).resolve(declared)
     except InvalidInput as error:
         return Reply(EffectiveView.from_problem(agent, declared, FailureView.of(error)))
-    servers = await call.services.offered_tools.compare(call.workspace, agent.name, agent.declaration.spec)
+    servers = await call.services.agents.offered_tools.compare(call.workspace, agent.name, agent.declaration.spec)
     return Reply(EffectiveView.from_resolved(agent, declared, resolved, servers))
 
 
 async def preferences_get(call: Call) -> Reply:
-    found = await call.services.users.get(call.workspace, user_id(call.route("user_id")))
+    found = await call.services.configuration.users.get(call.workspace, user_id(call.route("user_id")))
     return Reply(PreferencesView.of(found), headers={"ETag": found.etag})
 
 
 async def preferences_put(call: Call) -> Reply:
     who = user_id(call.route("user_id"))
-    kept, new = await call.services.users.put(call.workspace, who, call.body, call.header("if-match"))
+    kept, new = await call.services.configuration.users.put(call.workspace, who, call.body, call.header("if-match"))
     headers = {"ETag": kept.etag} | (at("users", who, "preferences") if new else {})
     return Reply(PreferencesView.of(kept), 201 if new else 200, headers)
 
 
 async def preferences_delete(call: Call) -> Reply:
-    await call.services.users.delete(call.workspace, user_id(call.route("user_id")), call.header("if-match"))
+    await call.services.configuration.users.delete(
+        call.workspace, user_id(call.route("user_id")), call.header("if-match")
+    )
     return Reply(status=204)
 
 
 async def item_get(call: Call) -> Reply:
-    resource, items = _asked(call), call.services.items
+    resource, items = _asked(call), call.services.configuration.items
     named = resource.kind is not Kind.OVERRIDES
     item = await (items.get if named else items.find)(call.workspace, resource.ref(call))
     return Reply(resource.view.from_item(item), headers={"ETag": item.etag})
@@ -102,7 +104,9 @@ async def item_get(call: Call) -> Reply:
 async def item_put(call: Call) -> Reply:
     resource = _asked(call)
     ref = resource.ref(call)
-    changed = await call.services.changes.put(call.workspace, ref, call.body, call.signals, call.header("if-match"))
+    changed = await call.services.agents.configuration_changes.put(
+        call.workspace, ref, call.body, call.signals, call.header("if-match")
+    )
     location = f"/api/{call.endpoint.path.format(name=ref.name)}"
     headers = {"ETag": changed.item.etag} | ({"Location": location} if changed.new else {})
     view = resource.view.from_item(changed.item, changed.followed)
@@ -111,29 +115,31 @@ async def item_put(call: Call) -> Reply:
 
 async def item_delete(call: Call) -> Reply:
     ref = _asked(call).ref(call)
-    await call.services.changes.delete(call.workspace, ref, call.signals, call.header("if-match"))
+    await call.services.agents.configuration_changes.delete(call.workspace, ref, call.signals, call.header("if-match"))
     return Reply(status=204)
 
 
 async def item_versions(call: Call) -> Reply:
     resource = _asked(call)
     ref, limit, before = resource.ref(call), call.limit(), call.cursor(index)
-    found, earlier = await call.services.items.versions(call.workspace, ref, limit, before)
+    found, earlier = await call.services.configuration.items.versions(call.workspace, ref, limit, before)
     if not found and before is None and resource.kind is not Kind.OVERRIDES:
-        await call.services.items.get(call.workspace, ref)  # raises where there is no such item
+        await call.services.configuration.items.get(call.workspace, ref)  # raises where there is no such item
     return Reply(_page(resource, found, earlier))
 
 
 async def items_list(call: Call) -> Reply:
     resource = _asked(call)
     after = call.cursor(lambda value: item_name(resource.kind, value))
-    found, after = await call.services.items.list(call.workspace, resource.kind, call.limit(), after)
+    found, after = await call.services.configuration.items.list(call.workspace, resource.kind, call.limit(), after)
     return Reply(_page(resource, found, after))
 
 
 async def item_dependents(call: Call) -> Reply:
     ref = _asked(call).ref(call)
-    await call.services.items.get(call.workspace, ref)
-    found, after = await call.services.changes.dependents(call.workspace, ref, call.limit(), call.cursor(dependent_key))
+    await call.services.configuration.items.get(call.workspace, ref)
+    found, after = await call.services.agents.configuration_changes.dependents(
+        call.workspace, ref, call.limit(), call.cursor(dependent_key)
+    )
     items = [DependentView(kind=who.kind.value, name=who.name) for who in found]
     return Reply(DependentPage(items=items, next=page_token(after)))

@@ -33,12 +33,12 @@ def _rate_key(value: Any) -> str:
 
 
 async def prices_list(call: Call) -> Reply:
-    found, after = await call.services.rates.list(call.workspace, call.limit(), call.cursor(_rate_key))
+    found, after = await call.services.budgets.rates.list(call.workspace, call.limit(), call.cursor(_rate_key))
     return Reply(PricePage(items=[PriceView.from_rate(rate) for rate, _ in found], next=page_token(after)))
 
 
 async def prices_get(call: Call) -> Reply:
-    rate, etag = await call.services.rates.get(call.workspace, _priced(call))
+    rate, etag = await call.services.budgets.rates.get(call.workspace, _priced(call))
     return Reply(PriceView.from_rate(rate), headers={"ETag": etag})
 
 
@@ -48,19 +48,19 @@ async def prices_put(call: Call) -> Reply:
     if rate is None:
         msg = "A model is priced by input and output, a name with 'tool:' by per_1000_calls."
         raise InvalidInput(msg, code="invalid_price")
-    etag, new = await call.services.rates.put(call.workspace, rate, call.header("if-match"))
+    etag, new = await call.services.budgets.rates.put(call.workspace, rate, call.header("if-match"))
     return Reply(PriceView.from_rate(rate), 201 if new else 200, {"ETag": etag})
 
 
 async def prices_delete(call: Call) -> Reply:
-    await call.services.rates.delete(call.workspace, _priced(call), call.header("if-match"))
+    await call.services.budgets.rates.delete(call.workspace, _priced(call), call.header("if-match"))
     return Reply(status=204)
 
 
 async def costs(call: Call) -> Reply:
-    today = call.services.clock().date()
+    today = call.services.core.clock().date()
     first, last = day_range(call)
     check_range(first, last)
     grouping = group_by(call.query("group_by") or "agent")
-    sums = await call.services.daily_costs.sums(call.workspace, first, last, today)
+    sums = await call.services.spend.daily_costs.sums(call.workspace, first, last, today)
     return Reply(CostsView.from_costs(costs_of(sums, first, last, grouping)))

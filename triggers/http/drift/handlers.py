@@ -15,8 +15,8 @@ _ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 async def _page(call: Call, plan_id: str, first: int) -> Reply:
     limit = call.limit()
-    stored = await call.services.plans.find(call.workspace, plan_id)
-    steps = await call.services.plans.steps(stored, first, limit)
+    stored = await call.services.drift.plans.find(call.workspace, plan_id)
+    steps = await call.services.drift.plans.steps(stored, first, limit)
     after = first + limit if first + limit < stored.lines else None
     return Reply(PlanView.from_plan(stored, steps, page_token(f"{plan_id}/{after}") if after else None))
 
@@ -52,7 +52,7 @@ async def registry_plan(call: Call) -> Reply:
     position = call.cursor(_position)
     if position is not None:
         return await _page(call, *position)
-    made = await call.services.plans.make(call.workspace)
+    made = await call.services.drift.plans.make(call.workspace)
     return await _page(call, made.id, 0)
 
 
@@ -64,7 +64,7 @@ async def registry_plan_get(call: Call) -> Reply:
 
 async def registry_apply(call: Call) -> Reply:
     plan_id = _checked(call.body.plan_id)
-    stored, steps = await call.services.plans.apply(
+    stored, steps = await call.services.drift.plans.apply(
         call.workspace, plan_id, call.signals, destructive=call.body.destructive, by=call.caller
     )
     after = page_token(f"{plan_id}/{MAX_LIMIT}") if len(steps) > MAX_LIMIT else None

@@ -54,8 +54,8 @@ async def evaluations_list(call: Call) -> Reply:
     name = call.query("agent")
     if name is None:
         raise InvalidInput("Say which agent: ?agent=NAME.", code="agent_required", fields={"agent": "is required"})
-    agent = await call.services.catalog.get(call.workspace, agent_name(name))
-    found, after = await call.services.evaluations.list(
+    agent = await call.services.agents.catalog.get(call.workspace, agent_name(name))
+    found, after = await call.services.evaluation.scores.list(
         call.workspace, agent.name, call.limit(), after=call.cursor(cursor), version=call.query("version")
     )
     items = [EvaluationView.of(one) for one in found]
@@ -63,12 +63,16 @@ async def evaluations_list(call: Call) -> Reply:
 
 
 async def evaluations_versions(call: Call) -> Reply:
-    scores = await call.services.comparison.scores(call.workspace, agent_name(call.route("name")))
+    scores = await call.services.evaluation.comparison.scores(call.workspace, agent_name(call.route("name")))
     return Reply(ScoresView(agent=call.route("name"), versions=[_version(one) for one in scores]))
 
 
 async def evaluations_comparison(call: Call) -> Reply:
     name = agent_name(call.route("name"))
     return Reply(
-        _comparison(await call.services.comparison.compare(call.workspace, name, call.query("base"), call.query("new")))
+        _comparison(
+            await call.services.evaluation.comparison.compare(
+                call.workspace, name, call.query("base"), call.query("new")
+            )
+        )
     )

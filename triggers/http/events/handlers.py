@@ -17,7 +17,7 @@ from triggers.http.sessions.handlers import visible_session
 
 async def _followed(call: Call, stream: Stream) -> Reply:
     names = call.query("names")
-    news = await call.services.followers.follow(
+    news = await call.services.conversations.subscribers.follow(
         stream,
         call.header("last-event-id") or call.query("last_event_id"),
         wait_s=_wait(call.query("wait")),
@@ -64,8 +64,8 @@ async def sessions_events(call: Call) -> Reply:
     ident = session_id(call.route("id"))
     if call.query("user_id") is not None:
         await visible_session(call)
-    return await _followed(call, SessionStream(call.services.conversations, call.workspace, ident))
+    return await _followed(call, SessionStream(call.services.conversations.store, call.workspace, ident))
 
 
 async def events(call: Call) -> Reply:
-    return await _followed(call, WorkspaceStream(call.services.journal, call.workspace))
+    return await _followed(call, WorkspaceStream(call.services.events.journal, call.workspace))

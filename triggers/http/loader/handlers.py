@@ -21,7 +21,7 @@ from triggers.http.loader.views import (
 
 
 async def loader(call: Call) -> Reply:
-    state = await call.services.loader_overview.state(call.workspace)
+    state = await call.services.agents.loader_overview.state(call.workspace)
     workers = [
         WorkerView(worker=one.worker, at=one.at, metrics=LoaderMetricsView.from_metrics(one.metrics))
         for one in state.workers
@@ -32,14 +32,14 @@ async def loader(call: Call) -> Reply:
 
 async def loader_activity(call: Call) -> Reply:
     first, limit = call.cursor(index) or 0, call.limit()
-    found = await call.services.loader_overview.activity(call.workspace)
+    found = await call.services.agents.loader_overview.activity(call.workspace)
     items = [ActivityView.from_report(one) for one in found[first : first + limit]]
     more = page_token(first + limit) if len(found) > first + limit else None
     return Reply(ActivityPage(items=items, next=more))
 
 
 async def loader_what_if(call: Call) -> Reply:
-    found = await call.services.loader_overview.what_if(
+    found = await call.services.agents.loader_overview.what_if(
         call.workspace,
         policy=call.query("policy"),
         capacity=_number(call, "capacity"),
@@ -61,14 +61,14 @@ async def loader_what_if(call: Call) -> Reply:
 async def loader_preload(call: Call) -> Reply:
     services = call.services
     if call.body.agents is None:
-        plan = await services.preloader.optimize(only=call.workspace)
+        plan = await services.agents.preloader.optimize(only=call.workspace)
         asked = [step.key for step in plan.preloads]
     else:
         asked = [(call.workspace, name) for name in dict.fromkeys(call.body.agents)]
-        await asyncio.gather(*(services.catalog.get(*key) for key in asked))
-        await services.rankings.request(asked)
-        await services.preloader.preload(asked)
-    held = [name for workspace, name in asked if (workspace, name) in services.resolver.cache]
+        await asyncio.gather(*(services.agents.catalog.get(*key) for key in asked))
+        await services.agents.rankings.request(asked)
+        await services.agents.preloader.preload(asked)
+    held = [name for workspace, name in asked if (workspace, name) in services.agents.resolver.cache]
     return Reply(PreloadView(asked=[name for _, name in asked], held=held))
 
 
@@ -76,7 +76,7 @@ async def loader_optimize(call: Call) -> Reply:
     text = call.query("dry_run") or "true"
     if text not in ("true", "false"):
         raise InvalidInput("'dry_run' is true or false.", code="invalid_flag", fields={"dry_run": "true or false"})
-    plan = await call.services.preloader.optimize(dry_run=text == "true", only=call.workspace)
+    plan = await call.services.agents.preloader.optimize(dry_run=text == "true", only=call.workspace)
     return Reply(OptimizeView(dry_run=text == "true", items=[StepView.from_step(step) for step in plan.steps]))
 
 

@@ -34,7 +34,9 @@ def _hours(first: date, last: date, now: datetime) -> float:
 async def performance_list(call: Call) -> Reply:
     first, last = _asked(call)
     after, limit = call.cursor(agent_name) or "", call.limit()
-    found = [each for each in await call.services.monitor.agents(call.workspace, first, last) if each[0] > after]
+    found = [
+        each for each in await call.services.performance.reader.agents(call.workspace, first, last) if each[0] > after
+    ]
     items = [AgentFiguresView(agent=name, figures=FiguresView.from_summary(summary)) for name, summary in found[:limit]]
     more = page_token(items[-1].agent) if len(found) > limit else None
     return Reply(PerformancePage(items=items, next=more))
@@ -42,15 +44,15 @@ async def performance_list(call: Call) -> Reply:
 
 async def performance_get(call: Call) -> Reply:
     first, last = _asked(call)
-    agent = await call.services.catalog.get(call.workspace, agent_name(call.route("agent")))
-    target = call.services.sla.but(agent.declaration.spec.sla)
-    performance = await call.services.monitor.agent(call.workspace, agent.name, first, last, target)
-    return Reply(PerformanceView.from_performance(performance, _hours(first, last, call.services.clock())))
+    agent = await call.services.agents.catalog.get(call.workspace, agent_name(call.route("agent")))
+    target = call.services.performance.sla.but(agent.declaration.spec.sla)
+    performance = await call.services.performance.reader.agent(call.workspace, agent.name, first, last, target)
+    return Reply(PerformanceView.from_performance(performance, _hours(first, last, call.services.core.clock())))
 
 
 async def performance_insights(call: Call) -> Reply:
     first, last = _asked(call)
-    agent = await call.services.catalog.get(call.workspace, agent_name(call.route("agent")))
-    target = call.services.sla.but(agent.declaration.spec.sla)
-    facts = await call.services.insights.facts(call.workspace, agent.name, first, last, target)
+    agent = await call.services.agents.catalog.get(call.workspace, agent_name(call.route("agent")))
+    target = call.services.performance.sla.but(agent.declaration.spec.sla)
+    facts = await call.services.performance.insights.facts(call.workspace, agent.name, first, last, target)
     return Reply(InsightsView.from_insights(agent.name, first, last, insights_of(facts)))

@@ -16,7 +16,7 @@ _PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 async def reports_list(call: Call) -> Reply:
     kind, before = parse_kind(call.query("period") or "day"), call.cursor(parse_day)
-    found, earlier = await call.services.reports.list(call.workspace, kind, call.limit(), before)
+    found, earlier = await call.services.reports.store.list(call.workspace, kind, call.limit(), before)
     after = page_token(earlier.isoformat() if earlier else None)
     return Reply(ReportPage(items=[SummaryView.of(one) for one in found], next=after))
 
@@ -26,7 +26,7 @@ async def reports_get(call: Call) -> Reply:
     if wanted not in _FORMATS:
         allowed = ", ".join(_FORMATS)
         raise InvalidInput(f"format is one of: {allowed}.", code="invalid_format", fields={"format": allowed})
-    report = await call.services.reports.get(call.workspace, parse_period(call.route("period")))
+    report = await call.services.reports.store.get(call.workspace, parse_period(call.route("period")))
     if wanted == "csv":
         from llmops.reports.csv_report import to_csv  # noqa: PLC0415 - only this answer needs it
 

@@ -44,12 +44,12 @@ def wait_of(prefer: str | None) -> int:
 
 async def runs_resume(call: Call) -> Reply:
     run_id = parse_run_id(call.route("run_id"))
-    run = await call.services.run_resume.resume(call.workspace, run_id, call.queue.send, call.caller)
+    run = await call.services.runs.resume.resume(call.workspace, run_id, call.queue.send, call.caller)
     return Reply(RunView.of(run), 202, {"Location": f"/api/runs/{run.id}"})
 
 
 async def dead_letters_list(call: Call) -> Reply:
-    letters, after = await call.services.dead_letters(call.queue).list(
+    letters, after = await call.services.runs.dead_letters(call.queue).list(
         call.workspace, call.limit(), call.cursor(_position)
     )
     items = [DeadLetterView.of(letter) for letter in letters]
@@ -57,13 +57,13 @@ async def dead_letters_list(call: Call) -> Reply:
 
 
 async def dead_letters_redrive(call: Call) -> Reply:
-    submission = await call.services.dead_letters(call.queue).redrive(call.workspace, _letter_id(call))
+    submission = await call.services.runs.dead_letters(call.queue).redrive(call.workspace, _letter_id(call))
     view = RedrivenView(run_id=submission.run_id, session_id=submission.session_id, agent=submission.agent)
     return Reply(view, 202, {"Location": f"/api/runs/{view.run_id}"})
 
 
 async def dead_letters_discard(call: Call) -> Reply:
-    await call.services.dead_letters(call.queue).discard(call.workspace, _letter_id(call), call.caller)
+    await call.services.runs.dead_letters(call.queue).discard(call.workspace, _letter_id(call), call.caller)
     return Reply(status=204)
 
 
@@ -101,11 +101,11 @@ async def runs_list(call: Call) -> Reply:
     after: str | int | None
     if session is not None:
         of = session_id(session)
-        found, after = await call.services.run_list.of_session(
+        found, after = await call.services.runs.list.of_session(
             call.workspace, of, wanted, call.limit(), call.cursor(index)
         )
     else:
-        found, after = await call.services.run_list.page(call.workspace, wanted, call.limit(), call.cursor(_key))
+        found, after = await call.services.runs.list.page(call.workspace, wanted, call.limit(), call.cursor(_key))
     return Reply(RunPage(items=[RunView.of(run) for run in found], next=page_token(after)))
 
 
@@ -127,12 +127,14 @@ def state_named(text: str | None) -> RunState | None:
 async def runs_submit(call: Call) -> Reply:
     name = agent_name(call.route("name"))
     request: RunRequest = call.body
-    check(request, call.services.settings.max_query_bytes)
+    check(request, call.services.core.settings.max_query_bytes)
     key = call.header("idempotency-key")
     ident = run_id(call.workspace, key) if key else new_id()
     wait_s = wait_of(call.header("prefer"))
-    accepted = await call.services.intake.submit(call.workspace, name, request, ident, call.signals, call.queue.send)
-    run = await call.services.run_queries.finished(accepted.run, wait_s) if wait_s else accepted.run
+    accepted = await call.services.runs.submission.submit(
+        call.workspace, name, request, ident, call.signals, call.queue.send
+    )
+    run = await call.services.runs.queries.finished(accepted.run, wait_s) if wait_s else accepted.run
     headers = {"Location": f"/api/runs/{run.id}"}
     if wait_s:
         headers["Preference-Applied"] = f"wait={wait_s}"
@@ -141,19 +143,21 @@ async def runs_submit(call: Call) -> Reply:
 
 async def runs_feedback(call: Call) -> Reply:
     body: FeedbackBody = call.body
-    run = await call.services.run_queries.get(call.workspace, parse_run_id(call.route("run_id")))
-    return Reply(RunView.of(await call.services.feedback.give(run, helpful=body.helpful, comment=body.comment or "")))
+    run = await call.services.runs.queries.get(call.workspace, parse_run_id(call.route("run_id")))
+    return Reply(
+        RunView.of(await call.services.runs.feedback.give(run, helpful=body.helpful, comment=body.comment or ""))
+    )
 
 
 async def runs_get(call: Call) -> Reply:
-    return Reply(RunView.of(await call.services.run_queries.get(call.workspace, parse_run_id(call.route("run_id")))))
+    return Reply(RunView.of(await call.services.runs.queries.get(call.workspace, parse_run_id(call.route("run_id")))))
 
 
 async def runs_steps(call: Call) -> Reply:
-    found = await call.services.run_steps.of(call.workspace, parse_run_id(call.route("run_id")))
+    found = await call.services.runs.steps.of(call.workspace, parse_run_id(call.route("run_id")))
     return Reply(StepPage(items=[StepView.of(step) for step in found], next=None))
 
 
 async def runs_cancel(call: Call) -> Reply:
-    run = await call.services.run_queries.cancel(call.workspace, parse_run_id(call.route("run_id")))
+    run = await call.services.runs.queries.cancel(call.workspace, parse_run_id(call.route("run_id")))
     return Reply(RunView.of(run), 200 if run.finished else 202)

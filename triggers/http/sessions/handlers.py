@@ -40,7 +40,7 @@ async def visible_session(call: Call) -> Session:
         NotFound: There is none, it is erased, or it is another user's than the one the call is for.
     """
     ident = session_id(call.route("id"))
-    session = (await call.services.conversations.load(call.workspace, ident)).session
+    session = (await call.services.conversations.store.load(call.workspace, ident)).session
     if session is None or session.state is SessionState.ERASED or not _is_for(call, session):
         raise _not_found(ident)
     return session
@@ -49,7 +49,7 @@ async def visible_session(call: Call) -> Session:
 async def _erasable(call: Call) -> str:
     """Return the id of a session that the caller may erase, or has erased."""
     ident = session_id(call.route("id"))
-    session = (await call.services.conversations.load(call.workspace, ident)).session
+    session = (await call.services.conversations.store.load(call.workspace, ident)).session
     if session is None or not (session.state is SessionState.ERASED or _is_for(call, session)):
         raise _not_found(ident)
     return ident
@@ -69,7 +69,7 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9_.@-]")
 
 async def sessions_unpin(call: Call) -> Reply:
     found = await visible_session(call)
-    session = await call.services.pins.unpin(call.workspace, found.id)
+    session = await call.services.conversations.pins.unpin(call.workspace, found.id)
     return Reply(SessionView.of(session))
 
 
@@ -80,14 +80,14 @@ async def sessions_create(call: Call) -> Reply:
     ident = session_id(new.session_id) if new.session_id is not None else None
     user = user_id(new.user_id) if new.user_id is not None else None
     options = SessionOptions(user, new.limits.limits(), new.preferences, new.pin_version, new.priority)
-    session, created = await call.services.session_start.start(call.workspace, agent_name(new.agent), ident, options)
+    session, created = await call.services.sessions.start.start(call.workspace, agent_name(new.agent), ident, options)
     return Reply(SessionView.of(session), 201 if created else 200, at("sessions", session.id))
 
 
 async def sessions_list(call: Call) -> Reply:
     agent, user = call.query("agent"), call.query("user_id")
     wanted = Filter(agent_name(agent) if agent else None, user_id(user) if user else None, _state(call))
-    found, after = await call.services.session_list.page(
+    found, after = await call.services.sessions.list.page(
         call.workspace, wanted, call.limit(), call.cursor(newest_first_key)
     )
     return Reply(SessionPage(items=[SessionView.of(session) for session in found], next=page_token(after)))
@@ -99,36 +99,38 @@ async def sessions_get(call: Call) -> Reply:
 
 async def sessions_pause(call: Call) -> Reply:
     session = await visible_session(call)
-    return Reply(SessionView.of(await call.services.session_pause.pause(call.workspace, session.id)))
+    return Reply(SessionView.of(await call.services.conversations.pause.pause(call.workspace, session.id)))
 
 
 async def sessions_resume(call: Call) -> Reply:
     session = await visible_session(call)
-    return Reply(SessionView.of(await call.services.session_pause.resume(call.workspace, session.id, call.queue.send)))
+    return Reply(
+        SessionView.of(await call.services.conversations.pause.resume(call.workspace, session.id, call.queue.send))
+    )
 
 
 async def sessions_end(call: Call) -> Reply:
     session = await visible_session(call)
-    return Reply(SessionView.of(await call.services.session_end.end(call.workspace, session.id)))
+    return Reply(SessionView.of(await call.services.sessions.end.end(call.workspace, session.id)))
 
 
 async def sessions_erase(call: Call) -> Reply:
     ident = await _erasable(call)
-    receipt = await call.services.session_erasure.erase(call.workspace, ident)
+    receipt = await call.services.sessions.erasure.erase(call.workspace, ident)
     view = ReceiptView.of(receipt, session_id=ident)
     return Reply(view, 200 if receipt.completed_at else 202)
 
 
 async def users_erase(call: Call) -> Reply:
     who = user_id(call.route("user_id"))
-    receipt = await call.services.user_erasure.erase(call.workspace, who)
+    receipt = await call.services.sessions.user_erasure.erase(call.workspace, who)
     return Reply(UserReceiptView.of(receipt, user_id=who), 200 if receipt.completed_at else 202)
 
 
 async def sessions_messages(call: Call) -> Reply:
     session = await visible_session(call)
     first, limit = call.cursor(index) or 0, call.limit()
-    turns = await call.services.conversations.turns(call.workspace, session.id, first, limit)
+    turns = await call.services.conversations.store.turns(call.workspace, session.id, first, limit)
     after = first + len(turns)
     next_one = after if after < session.turns and turns else None
     return Reply(TurnPage(items=[TurnView.of(turn) for turn in turns], next=page_token(next_one)))
@@ -136,7 +138,7 @@ async def sessions_messages(call: Call) -> Reply:
 
 async def sessions_export(call: Call) -> Reply:
     wanted = export_format(call.query("format"))
-    found = await transcript_of(call.services.conversations, await visible_session(call))
+    found = await transcript_of(call.services.conversations.store, await visible_session(call))
     ending = "md" if wanted == "markdown" else "json"
     safe = _UNSAFE.sub("_", found.session.id)
     name = f'attachment; filename="session-{safe}.{ending}"'

@@ -23,14 +23,16 @@ _HOURS = 24
 
 async def _registry(call: Call) -> tuple[LifecycleTotals, Mapping[str, int]]:
     lifecycle, plan = await asyncio.gather(
-        call.services.lifecycle_counts.read(call.workspace, call.services.clock(), _HOURS),
-        call.services.plans.latest(call.workspace),
+        call.services.metrics.lifecycle_counts.read(call.workspace, call.services.core.clock(), _HOURS),
+        call.services.drift.plans.latest(call.workspace),
     )
     return lifecycle, plan.counts if plan else {}
 
 
 async def _look(call: Call) -> Status:
-    return await call.services.system_status.look(call.workspace, call.queue, call.services.dead_letters(call.queue))
+    return await call.services.status.system.look(
+        call.workspace, call.queue, call.services.runs.dead_letters(call.queue)
+    )
 
 
 _PATIENCE_S = 5
@@ -39,7 +41,7 @@ _PATIENCE_S = 5
 async def _warnings(services: Services) -> Sequence[str]:
     try:
         async with asyncio.timeout(_PATIENCE_S):
-            unpriced = await services.rates.unpriced()
+            unpriced = await services.budgets.rates.unpriced()
     except (AppError, TimeoutError):
         return ()  # that the tables cannot be reached is said already
     return (f"{unpriced} models without a known price were called in the last day",) if unpriced else ()
@@ -61,12 +63,12 @@ async def metrics(call: Call) -> Reply:
     from llmops.metrics.definitions import BY_NAME  # noqa: PLC0415 - see above
     from llmops.metrics.exposition import CONTENT_TYPE, exposition  # noqa: PLC0415 - see above
 
-    activity = call.services.activity
+    activity = call.services.alerts.activity
     counted, (lifecycle, drift), sessions_open, waiting = await asyncio.gather(
-        call.services.metrics.read(call.workspace),
+        call.services.metrics.workers.read(call.workspace),
         _registry(call),
         activity.sessions_open(call.workspace),
-        activity.waiting(call.workspace, call.services.clock()),
+        activity.waiting(call.workspace, call.services.core.clock()),
     )
     text = exposition(
         [
@@ -79,7 +81,7 @@ async def metrics(call: Call) -> Reply:
 
 async def stats(call: Call) -> Reply:
     (agents, after), (lifecycle, drift) = await asyncio.gather(
-        call.services.catalog.list(call.workspace, call.limit(), call.cursor(agent_name)),
+        call.services.agents.catalog.list(call.workspace, call.limit(), call.cursor(agent_name)),
         _registry(call),
     )
     items = [AgentStatsView.from_agent(agent) for agent in agents]
@@ -94,13 +96,13 @@ async def status(call: Call) -> Reply:
 async def analytics(call: Call) -> Reply:
     first, last = day_range(call)
     check_range(first, last)
-    found = await call.services.analytics.read(call.workspace, first, last)
+    found = await call.services.status.analytics.read(call.workspace, first, last)
     return Reply(AnalyticsView.from_analytics(found, await _look(call)))
 
 
 async def health(call: Call) -> Reply:
     tables, messages, warnings = await asyncio.gather(
-        _reachable(call.services.tables.query("agents", Span("_health"), limit=1)),
+        _reachable(call.services.core.tables.query("agents", Span("_health"), limit=1)),
         _reachable(call.queue.dead(1)),
         _warnings(call.services),
     )

@@ -1,15 +1,19 @@
-"""The parts of the registry: agents, their providers, and who keeps them."""
+"""Composition of agents."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from bootstrap.parts.configuration import ConfigurationParts
-
 if TYPE_CHECKING:
+    from bootstrap.parts.configuration import ConfigurationServices
+    from bootstrap.parts.conversations import ConversationServices
+    from bootstrap.parts.core import Core
+    from bootstrap.parts.extensions import ExtensionServices
+    from bootstrap.parts.metrics import MetricServices
     from lifecycle.loader.overview import LoaderOverview
     from lifecycle.loader.preloader import Preloader
     from lifecycle.loader.ranking import Learned, Rankings
@@ -30,22 +34,38 @@ if TYPE_CHECKING:
     from lifecycle.registry.versions import Versions
 
 
-class RegistryParts(ConfigurationParts):
-    """Makes the registry: agents, their providers, and who keeps them."""
+@dataclass(eq=False)
+class AgentServices:
+    """Makes the registry of agents, their providers, and the cache of live ones."""
+
+    _core: Core
+    _metrics: MetricServices
+    _extensions: ExtensionServices
+    _configuration: ConfigurationServices
+    _conversations: ConversationServices
 
     @cached_property
     def providers(self) -> Mapping[str, AgentProvider]:
         """The providers by the name that specs use."""
         from bootstrap.providers import make_providers
 
-        return make_providers(self.settings, self.tables, self.toolbox, self.extensions.clients, self.clock)
+        made = make_providers(
+            self._core.settings,
+            self._core.tables,
+            self._extensions.toolbox,
+            self._extensions.loaded.clients,
+            self._core.clock,
+        )
+        for provider in made.values():
+            self._core.closes(provider)
+        return made
 
     @cached_property
     def catalog(self) -> Catalog:
         """The declared agents."""
         from lifecycle.registry.catalog import Catalog
 
-        return Catalog(self.tables, self.clock)
+        return Catalog(self._core.tables, self._core.clock)
 
     @cached_property
     def resolver(self) -> AgentResolver:
@@ -55,11 +75,11 @@ class RegistryParts(ConfigurationParts):
         return AgentResolver(
             self.catalog,
             self.providers,
-            self.clock,
-            capacity=self.settings.agent_cache_size,
-            trust_for=timedelta(seconds=self.settings.agent_cache_trust),
-            wait_for=timedelta(seconds=self.settings.provision_wait),
-            policy=self.settings.agent_cache_policy,
+            self._core.clock,
+            capacity=self._core.settings.agent_cache_size,
+            trust_for=timedelta(seconds=self._core.settings.agent_cache_trust),
+            wait_for=timedelta(seconds=self._core.settings.provision_wait),
+            policy=self._core.settings.agent_cache_policy,
             watch=self._cache_watch,
         )
 
@@ -68,9 +88,9 @@ class RegistryParts(ConfigurationParts):
         from lifecycle.loader.preloads import Preloads
         from lifecycle.loader.watch import CacheWatch
 
-        preloads = Preloads(self.settings.agent_cache_size, self.settings.preload_share)
-        watch = CacheWatch(preloads, self.measures)
-        self.metrics.add_source(watch.flush)
+        preloads = Preloads(self._core.settings.agent_cache_size, self._core.settings.preload_share)
+        watch = CacheWatch(preloads, self._metrics.measures)
+        self._metrics.workers.add_source(watch.flush)
         return watch
 
     @cached_property
@@ -78,18 +98,18 @@ class RegistryParts(ConfigurationParts):
         """Which agents are worth holding."""
         from lifecycle.loader.ranking import Rankings
 
-        return Rankings(self.tables, self.clock)
+        return Rankings(self._core.tables, self._core.clock)
 
     @cached_property
     def preloader(self) -> Preloader:
         """Opens agents before they are asked for."""
         from lifecycle.loader.preloader import Preloader, PreloadPolicy
 
-        settings = self.settings
+        settings = self._core.settings
         policy = PreloadPolicy(
             settings.preload_share > 0, settings.preload_threshold, timedelta(seconds=settings.preload_every)
         )
-        return Preloader(self.resolver, self.rankings, self._cache_watch, policy, self.clock)
+        return self._core.closes(Preloader(self.resolver, self.rankings, self._cache_watch, policy, self._core.clock))
 
     @cached_property
     def loader_overview(self) -> LoaderOverview:
@@ -99,28 +119,28 @@ class RegistryParts(ConfigurationParts):
 
         return LoaderOverview(
             self.rankings,
-            AccessHistory(self.tables),
-            self.metrics,
-            self.lifecycle_counts,
+            AccessHistory(self._core.tables),
+            self._metrics.workers,
+            self._metrics.lifecycle_counts,
             self.resolver,
-            self.clock,
-            policy=self.settings.agent_cache_policy,
-            threshold=self.settings.preload_threshold,
+            self._core.clock,
+            policy=self._core.settings.agent_cache_policy,
+            threshold=self._core.settings.preload_threshold,
         )
 
     async def learn_accesses(self) -> Learned:
         """Bring the ranking up to the accesses, and note the hit rates of its workspaces."""
         learned = await self.rankings.learn()
         ranking = await self.rankings.read()
-        await self.hit_rates.note(sorted({key[0] for key in ranking.book.agents}))
+        await self._metrics.hit_rates.note(sorted({key[0] for key in ranking.book.agents}))
         return learned
 
     @cached_property
-    def uses(self) -> UseRecorder:
+    def use_recorder(self) -> UseRecorder:
         """Tells actors of uses."""
         from lifecycle.loader.uses import UseRecorder
 
-        return UseRecorder(self.clock, self.settings.use_lag)
+        return self._core.closes(UseRecorder(self._core.clock, self._core.settings.use_lag))
 
     @cached_property
     def administration(self) -> Administration:
@@ -129,7 +149,12 @@ class RegistryParts(ConfigurationParts):
 
         forget = self.resolver.forget
         return Administration(
-            self.catalog, self.composer, self.clock, grace=self._grace, forget=forget, offers=self.offered_tools
+            self.catalog,
+            self._configuration.composer,
+            self._core.clock,
+            grace=self._grace,
+            forget=forget,
+            offers=self.offered_tools,
         )
 
     @cached_property
@@ -137,22 +162,35 @@ class RegistryParts(ConfigurationParts):
         """Notes and compares what MCP servers offer."""
         from lifecycle.registry.offers import OfferedTools
 
-        return OfferedTools(self.tables, self.tool_servers)
+        return OfferedTools(self._core.tables, self._extensions.tool_servers)
 
     @cached_property
-    def following(self) -> Propagation:
+    def propagation(self) -> Propagation:
         """Has agents follow what they are composed of."""
         from lifecycle.propagation.propagation import Propagation
 
-        due = self._due("configuration")
-        return Propagation(self.catalog, self.composer, self.dependents, self.resolver, due, self.clock)
+        due = self._core.due("configuration")
+        return Propagation(
+            self.catalog,
+            self._configuration.composer,
+            self._configuration.dependents,
+            self.resolver,
+            due,
+            self._core.clock,
+        )
 
     @cached_property
-    def changes(self) -> ConfigurationChanges:
+    def configuration_changes(self) -> ConfigurationChanges:
         """Changes what agents are composed of."""
         from lifecycle.propagation.changes import ConfigurationChanges
 
-        return ConfigurationChanges(self.items, self.dependents, self.composer, self.following, self.catalog)
+        return ConfigurationChanges(
+            self._configuration.items,
+            self._configuration.dependents,
+            self._configuration.composer,
+            self.propagation,
+            self.catalog,
+        )
 
     @cached_property
     def prune(self) -> Prune:
@@ -160,7 +198,7 @@ class RegistryParts(ConfigurationParts):
         from lifecycle.registry.prune import Prune, PrunePolicy
         from lifecycle.registry.retention import IDLE, SURPLUS
 
-        settings = self.settings
+        settings = self._core.settings
         # A worker may use what it has cached without a look: what is retired is unused for longer than it may.
         lag = settings.use_lag + timedelta(seconds=settings.agent_cache_trust)
         policy = PrunePolicy(
@@ -171,12 +209,12 @@ class RegistryParts(ConfigurationParts):
         )
         return Prune(
             self.catalog,
-            self._due(IDLE),
-            self._due(SURPLUS),
-            has_open_session=self.directory.has_open_session,
-            pinned=self.pins.counts,
+            self._core.due(IDLE),
+            self._core.due(SURPLUS),
+            has_open_session=self._conversations.directory.has_open_session,
+            pinned=self._conversations.pins.counts,
             policy=policy,
-            clock=self.clock,
+            clock=self._core.clock,
         )
 
     @cached_property
@@ -185,8 +223,8 @@ class RegistryParts(ConfigurationParts):
         from lifecycle.registry.retention import UNVERIFIED
         from lifecycle.registry.verification import Verification
 
-        due, sample = self._due(UNVERIFIED), self.settings.verify_sample
-        return Verification(self.catalog, due, self._look_after, sample=sample, clock=self.clock)
+        due, sample = self._core.due(UNVERIFIED), self._core.settings.verify_sample
+        return Verification(self.catalog, due, self._look_after, sample=sample, clock=self._core.clock)
 
     @cached_property
     def versions(self) -> Versions:
@@ -194,14 +232,22 @@ class RegistryParts(ConfigurationParts):
         from lifecycle.registry.agent_history import AgentHistory
         from lifecycle.registry.versions import Versions
 
-        return Versions(self.catalog, AgentHistory(self.tables), self.pins.counts, self._look_after, self.clock)
+        return Versions(
+            self.catalog,
+            AgentHistory(self._core.tables),
+            self._conversations.pins.counts,
+            self._look_after,
+            self._core.clock,
+        )
 
     def actor(self) -> AgentActor:
         """Return an actor of agents over the same tables and providers."""
         from lifecycle.registry.actor import AgentActor
 
-        owner = self.settings.registry_owner
-        return AgentActor(self.tables, self.providers, owner=owner, look_after=self._look_after, clock=self.clock)
+        owner = self._core.settings.registry_owner
+        return AgentActor(
+            self._core.tables, self.providers, owner=owner, look_after=self._look_after, clock=self._core.clock
+        )
 
     def local_signals(self) -> LocalSignals:
         """Return the actors inside this process, for when there is no Functions host: always the same, one an agent."""
@@ -217,7 +263,7 @@ class RegistryParts(ConfigurationParts):
     def _look_after(self) -> RetentionPolicy:
         from lifecycle.registry.retention import RetentionPolicy
 
-        settings = self.settings
+        settings = self._core.settings
         # A run goes on with the version it began with, which its worker may have had cached.
         in_use = settings.run_timeout + settings.agent_cache_trust + settings.provision_wait
         return RetentionPolicy(
@@ -229,8 +275,8 @@ class RegistryParts(ConfigurationParts):
 
     @property
     def _grace(self) -> timedelta:
-        return timedelta(seconds=self.settings.prune_grace)
+        return timedelta(seconds=self._core.settings.prune_grace)
 
     @property
     def _idle_after(self) -> timedelta:
-        return timedelta(seconds=self.settings.idle_after)
+        return timedelta(seconds=self._core.settings.idle_after)

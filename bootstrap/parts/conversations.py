@@ -1,0 +1,132 @@
+"""Composition of conversations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bootstrap.parts.core import Core
+    from bootstrap.parts.events import EventServices
+    from bootstrap.parts.metrics import MetricServices
+    from bootstrap.parts.spend import SpendServices
+    from kernel.journal import Event
+    from lifecycle.conversations.directory import Directory
+    from lifecycle.conversations.pins import Pins
+    from lifecycle.conversations.session import Session
+    from lifecycle.conversations.store import ConversationStore
+    from lifecycle.events.publisher import Publisher
+    from lifecycle.events.retention import EventRetention
+    from lifecycle.events.subscriptions import Subscribers
+    from lifecycle.runs.record import RunRecorder
+    from lifecycle.runs.waiters import CompletionWaiters
+    from lifecycle.sessions.pause import SessionPause
+
+
+_EVENTS = "sessionevents"
+_LOOK_EVERY_S = 0.5
+_LINGER = timedelta(milliseconds=200)
+"""How long a session's events wait for others to be published with."""
+
+
+@dataclass(eq=False)
+class ConversationServices:
+    """Makes the store of sessions with their runs, and what publishes their events."""
+
+    _core: Core
+    _events: EventServices
+    _metrics: MetricServices
+    _spend: SpendServices
+
+    @cached_property
+    def store(self) -> ConversationStore:
+        """Sessions with their runs, turns and events."""
+        from lifecycle.conversations.long_texts import LongTexts
+        from lifecycle.conversations.store import ConversationStore
+
+        return ConversationStore(
+            self._core.tables,
+            LongTexts(self._core.texts),
+            self._committed,
+            self._metrics.measures.run_changed,
+            self._doubted,
+        )
+
+    @cached_property
+    def publisher(self) -> Publisher:
+        """Puts the sessions' events into their workspaces' streams."""
+        from lifecycle.events.publisher import Publisher
+
+        return self._core.closes(
+            Publisher(
+                self._events.journal,
+                self.store,
+                self._core.due(_EVENTS),
+                linger=_LINGER,
+                kept_for=self._events.kept_for,
+                clock=self._core.clock,
+            )
+        )
+
+    @cached_property
+    def event_retention(self) -> EventRetention:
+        """Deletes events that are old enough."""
+        from lifecycle.events.retention import EventRetention
+
+        due, kept_for = self._core.due(_EVENTS), self._events.kept_for
+        return EventRetention(
+            self._core.tables, self.store, due, self._events.daily_counts, kept_for=kept_for, clock=self._core.clock
+        )
+
+    def _committed(self, session: Session, events: Sequence[Event]) -> None:
+        self.publisher.committed(session, events)
+        self.subscribers.committed(session, events)
+
+    def _doubted(self, workspace: str, session_id: str) -> None:
+        self.publisher.uncertain(workspace, session_id)
+
+    @cached_property
+    def subscribers(self) -> Subscribers:
+        """Whoever follows a stream of events in this process."""
+        from lifecycle.events.subscriptions import Subscribers
+
+        return Subscribers(look_every_s=_LOOK_EVERY_S)
+
+    @cached_property
+    def recorder(self) -> RunRecorder:
+        """Writes what came of runs."""
+        from lifecycle.runs.record import RunRecorder
+
+        return RunRecorder(self._spend.facts, self.store, self.waiters)
+
+    @cached_property
+    def waiters(self) -> CompletionWaiters:
+        """Wakes what waits in this process for a run to end."""
+        from lifecycle.runs.waiters import CompletionWaiters
+
+        return CompletionWaiters()
+
+    @cached_property
+    def directory(self) -> Directory:
+        """Where runs and sessions are found."""
+        from lifecycle.conversations.directory import Directory
+
+        return Directory(self._core.tables, self._core.clock)
+
+    @cached_property
+    def pins(self) -> Pins:
+        """Which sessions are pinned to which versions."""
+        from lifecycle.conversations.pins import Pins
+
+        return Pins(self._core.tables, self.store, self._core.clock)
+
+    @cached_property
+    def pause(self) -> SessionPause:
+        """Pauses sessions and lets them go on."""
+        from lifecycle.sessions.pause import SessionPause
+
+        return SessionPause(self.store, self._core.due("resumption"), self._core.clock)
