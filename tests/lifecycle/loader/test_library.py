@@ -22,6 +22,7 @@ import lifecycle
 from kernel.errors import AppError, Conflict, InvalidInput, NotFound
 from lifecycle import ActiveAgent, AgentConfiguration, LazyAgentLoader
 from lifecycle.loader.plan import Allowance
+from tests.connections import hang_up, listening
 from tests.lifecycle.doubles import ManualClock
 from tests.waiting import eventually
 
@@ -423,11 +424,7 @@ async def test_twenty_thousand_agents_through_fifty_places_leave_nothing_behind(
         nonlocal connections, served
         connections, served = connections + 1, served + 1
         await reader.read()
-        writer.close()
         connections -= 1
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
 
     class Connected(Bot):
         def __init__(self, configuration: AgentConfiguration, writer: asyncio.StreamWriter | None) -> None:
@@ -445,27 +442,25 @@ async def test_twenty_thousand_agents_through_fifty_places_leave_nothing_behind(
     async def close_agent(agent: Connected) -> None:
         agent.task.cancel()
         if agent.writer is not None:
-            agent.writer.close()
-            await agent.writer.wait_closed()
+            await hang_up(agent.writer)
 
-    loader = LazyAgentLoader(50, 1000, tmp_path, open_agent=open_agent, close_agent=close_agent, preload_share=0)
-    for number in range(400):
-        await loader.add_agent_configuration(AgentConfiguration(f"a{number}"))
-    blocks: list[int] = []
-    for number in range(20_000):
-        await loader.get_agent(f"a{number % 400}")
-        if number in (5_000, 19_999):
-            await eventually(lambda: len(opened) == 50)
-            await eventually(lambda: connections == sum(agent.writer is not None for agent in opened))
-            await eventually(lambda: len(asyncio.all_tasks()) <= len(opened) + connections + 5)
-            gc.collect()
-            blocks.append(sys.getallocatedblocks())
-            assert len(loader._cache) == 50
-    metrics = await loader.get_cache_metrics()
-    await loader.close()
-    await eventually(lambda: connections == 0)
-    server.close()
-    await server.wait_closed()
+    async with listening(serve) as port:
+        loader = LazyAgentLoader(50, 1000, tmp_path, open_agent=open_agent, close_agent=close_agent, preload_share=0)
+        for number in range(400):
+            await loader.add_agent_configuration(AgentConfiguration(f"a{number}"))
+        blocks: list[int] = []
+        for number in range(20_000):
+            await loader.get_agent(f"a{number % 400}")
+            if number in (5_000, 19_999):
+                await eventually(lambda: len(opened) == 50)
+                await eventually(lambda: connections == sum(agent.writer is not None for agent in opened))
+                await eventually(lambda: len(asyncio.all_tasks()) <= len(opened) + connections + 5)
+                gc.collect()
+                blocks.append(sys.getallocatedblocks())
+                assert len(loader._cache) == 50
+        metrics = await loader.get_cache_metrics()
+        await loader.close()
+        await eventually(lambda: connections == 0)
 
     assert metrics.loads == 20_000
     assert served == 20_000 // 8
