@@ -108,16 +108,18 @@ async def test_large_texts_without_a_storage_account_stay_in_the_process() -> No
 
 
 def test_wiring_loads_no_blob_sdk() -> None:
-    """An app that meets no large text loads nothing for them, on Azure neither."""
+    """An app that meets no large text pays nothing for the SDK that keeps them, on Azure neither."""
     code = (
-        "import sys; from bootstrap.services import Services; from kernel.settings import Settings;"
+        "import asyncio, sys; from bootstrap.services import Services; from kernel.large_texts import Owner;"
+        "from kernel.settings import Settings;"
         "services = Services.for_azure(Settings.from_environment({'TablesConnection': 'UseDevelopmentStorage=true'}));"
         "services.conversations.store; services.runs.worker;"
-        "print(*{'azure.storage.blob', 'adapters.azure_texts'} & set(sys.modules))"
+        "print(asyncio.run(services.core.texts.keep(Owner('default', 's', 'r'), 'answer', 'short')));"
+        "print(*{'azure.storage.blob', 'azure.storage'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
 
-    assert (done.stdout, done.stderr) == ("\n", "")
+    assert (done.stdout, done.stderr) == ("short\n\n", "")
 
 
 def test_wiring_loads_no_model_sdk() -> None:

@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
+from tests.connections import connection, listening
 from tests.e2e.support import Stack
 
 SETTINGS = {
@@ -53,16 +54,12 @@ class LossyProxy:
     @contextlib.asynccontextmanager
     async def listening(self) -> AsyncIterator[int]:
         """Listen on a free port, and yield it."""
-        server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=2**20)
-        try:
-            yield server.sockets[0].getsockname()[1]
-        finally:
-            server.close()
+        async with listening(self._serve, limit=2**20) as port:
+            yield port
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError), contextlib.closing(writer):
-            answers, requests = await asyncio.open_connection("127.0.0.1", self._port_of(), limit=2**20)
-            with contextlib.closing(requests):
+        with contextlib.suppress(OSError):
+            async with connection(self._port_of(), limit=2**20) as (answers, requests):
                 asked = asyncio.Event()
                 pumps = [
                     asyncio.create_task(self._pump(reader, requests, asked)),

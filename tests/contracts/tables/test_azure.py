@@ -6,8 +6,8 @@ import asyncio
 import re
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import NoReturn, cast
 
 import pytest
@@ -18,6 +18,7 @@ from adapters import azure_tables
 from adapters.azure_tables import AzureTables
 from kernel.errors import Unavailable
 from kernel.tables import Delete, Insert, Replace, Row, RowChanged, RowExists, RowTooLarge, Span, Upsert, Write
+from tests.connections import Handle, connection, listening
 from tests.contracts.tables.conftest import connection_string
 from tests.waiting import QUIET_S
 
@@ -25,35 +26,15 @@ ROW = Row("p", "a", {"n": 1})
 ETAG = 'W/"1"'
 
 
-Handle = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-
-
 @asynccontextmanager
-async def listening(handle: Handle) -> AsyncIterator[AzureTables]:
-    """Yield tables at a server; when it ends, so have its connections, which Python 3.11 does not wait for."""
-    tasks: set[asyncio.Task[None] | None] = set()
-
-    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        tasks.add(asyncio.current_task())
+async def served(handle: Handle) -> AsyncIterator[AzureTables]:
+    """Yield tables at a server."""
+    async with listening(handle) as port:
+        tables = AzureTables.from_connection_string(connection_string(port))
         try:
-            await handle(reader, writer)
+            yield tables
         finally:
-            writer.close()
-            with suppress(ConnectionError):
-                await writer.wait_closed()
-
-    server = await asyncio.start_server(connected, "127.0.0.1", 0)
-    tables = AzureTables.from_connection_string(connection_string(server.sockets[0].getsockname()[1]))
-    try:
-        yield tables
-    finally:
-        await tables.aclose()
-        server.close()
-        running = [task for task in tasks if task is not None]
-        for task in running:
-            task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
-        await server.wait_closed()
+            await tables.aclose()
 
 
 @asynccontextmanager
@@ -69,7 +50,7 @@ async def serving(answer: Callable[[bytes], bytes], *, hang_up_after_s: float = 
         await writer.drain()
         await asyncio.sleep(hang_up_after_s)
 
-    async with listening(handle) as tables:
+    async with served(handle) as tables:
         yield tables
 
 
@@ -281,8 +262,7 @@ async def losing_answers(port: int, count: int) -> AsyncIterator[AzureTables]:
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal left
-        there, back = await asyncio.open_connection("127.0.0.1", port)
-        try:
+        async with connection(port) as (there, back):
             while request := await reader.read(1 << 16):
                 back.write(request)
                 answer = await there.read(1 << 16)
@@ -290,11 +270,8 @@ async def losing_answers(port: int, count: int) -> AsyncIterator[AzureTables]:
                     left -= 1
                     break
                 writer.write(answer)
-        finally:
-            back.close()
-            await back.wait_closed()
 
-    async with listening(handle) as tables:
+    async with served(handle) as tables:
         yield tables
 
 

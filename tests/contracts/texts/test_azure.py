@@ -14,6 +14,7 @@ from azure.storage.blob.aio import BlobServiceClient
 from adapters import azure_texts
 from adapters.azure_texts import CONTAINER, BlobTexts
 from kernel.errors import Unavailable
+from tests.connections import connection, listening
 
 KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="  # Azurite's, public
 
@@ -22,47 +23,34 @@ KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr
 async def serving(answer: bytes, upstream: int = 0) -> AsyncIterator[BlobTexts]:
     """Yield texts whose service gives these bytes; with an upstream, passes on what is asked and loses one answer."""
     lost = not upstream
-    tasks: set[asyncio.Task[None]] = set()
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal lost
-        task = asyncio.current_task()
-        assert task is not None
-        tasks.add(task)
-        with suppress(ConnectionError, asyncio.IncompleteReadError):
-            if not upstream:
-                head = await reader.readuntil(b"\r\n\r\n")
-                for line in head.lower().split(b"\r\n"):
-                    if line.startswith(b"content-length:"):
-                        await reader.readexactly(int(line.split(b":")[1]))
-                writer.write(answer)
-                await writer.drain()
-            else:
-                there, back = await asyncio.open_connection("127.0.0.1", upstream)
-                while data := await reader.read(1 << 16):
-                    back.write(data)
-                    got = await there.read(1 << 16)
-                    if data.startswith(b"PUT") and b" 201 " in got[:20] and not lost:
-                        lost = True
-                        break
-                    writer.write(got)
-                back.close()
-        writer.close()
+        if not upstream:
+            head = await reader.readuntil(b"\r\n\r\n")
+            for line in head.lower().split(b"\r\n"):
+                if line.startswith(b"content-length:"):
+                    await reader.readexactly(int(line.split(b":")[1]))
+            writer.write(answer)
+            await writer.drain()
+            return
+        async with connection(upstream) as (there, back):
+            while data := await reader.read(1 << 16):
+                back.write(data)
+                got = await there.read(1 << 16)
+                if data.startswith(b"PUT") and b" 201 " in got[:20] and not lost:
+                    lost = True
+                    break
+                writer.write(got)
 
-    server = await asyncio.start_server(handle, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    texts = BlobTexts.from_connection_string(
-        f"AccountName=devstoreaccount1;AccountKey={KEY};BlobEndpoint=http://127.0.0.1:{port}/devstoreaccount1;"
-    )
-    try:
-        yield texts
-    finally:
-        await texts.aclose()
-        server.close()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await server.wait_closed()
+    async with listening(handle) as port:
+        texts = BlobTexts.from_connection_string(
+            f"AccountName=devstoreaccount1;AccountKey={KEY};BlobEndpoint=http://127.0.0.1:{port}/devstoreaccount1;"
+        )
+        try:
+            yield texts
+        finally:
+            await texts.aclose()
 
 
 def http(status: int, code: str = "") -> bytes:

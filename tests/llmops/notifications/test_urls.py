@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from adapters.webhooks import HttpWebhooks
 from kernel.errors import InvalidInput, Unavailable
 from llmops.notifications.urls import is_public, target_of
+from tests.connections import listening
 from tests.llmops.notifications.support import Receiver
 
 PRIVATE = [
@@ -205,19 +207,12 @@ async def test_what_cannot_be_reached_says_why() -> None:
 
 async def test_a_receiver_that_says_nothing_is_not_waited_for() -> None:
     """It accepts the connection, and that is all."""
-    import asyncio  # noqa: PLC0415
-
-    done = asyncio.Event()
 
     async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await done.wait()
-        writer.close()
+        await reader.read()
 
-    server = await asyncio.start_server(silent, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    with pytest.raises(Unavailable) as error:
-        await HttpWebhooks(allow_private=True, timeout_s=0.2).post(f"http://127.0.0.1:{port}/", {}, b"{}")
-    done.set()
-    server.close()
+    async with listening(silent) as port:
+        with pytest.raises(Unavailable) as error:
+            await HttpWebhooks(allow_private=True, timeout_s=0.2).post(f"http://127.0.0.1:{port}/", {}, b"{}")
 
     assert error.value.code == "webhook_timeout"
