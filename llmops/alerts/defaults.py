@@ -63,6 +63,14 @@ def default_rules(*, latency_ms: int, enabled: bool = True) -> Mapping[str, Aler
             threshold=0,
             severity="critical",
         ),
+        "default-unmetered": rule(
+            "Their provider reported no usage, or an impossible one, so that they are booked at an estimate.",
+            metric="unmetered_calls",
+            condition="gt",
+            threshold=0,
+            window_s=_HOUR,
+            cooldown_s=_DAY,
+        ),
         "default-unpriced": rule(
             "Their costs are in no sum; set a rate with PUT prices/MODEL.",
             metric="unpriced_calls",

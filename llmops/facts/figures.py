@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import TypeVar
 
@@ -12,7 +12,7 @@ from kernel.codec import all_readable
 from kernel.tables import Row, Span, Tables, every
 from llmops.facts import sums
 from llmops.facts.folding import DAY_SUM, parts_of
-from llmops.facts.store import SHARDS, TABLE, days, new_of, partition, shard
+from llmops.facts.store import SHARDS, TABLE, days, kept_of, new_of, partition, shard
 from llmops.facts.sums import HOUR, MINUTE, Cell, CostSum, DaySum, cell_of
 from llmops.spend.groups import Group, add_up
 from llmops.spend.usage import Spend
@@ -48,6 +48,28 @@ class Figures:
             return found
 
         return add_up(await self._gathered(one, [partition(day, number) for number in range(SHARDS)]))
+
+    async def sessions(self, workspace: str, first: date, last: date, at_most: int) -> Mapping[str, Spend] | None:
+        """Return what the workspace's attempts that ended on these days, and judges of their answers, spent by session.
+
+        There are no sums by session: every fact of the days is read, so that the days are to be few. None where there
+        are more than `at_most` facts.
+        """
+        left = at_most
+
+        async def one(home: str) -> list[tuple[str, Spend]]:
+            nonlocal left
+            found: list[tuple[str, Spend]] = []
+            async for stored in self._rows(home, f"fact!{workspace}!", kept_of):
+                left -= 1
+                if left < 0:
+                    break
+                found.append((stored.fact.who.session_id, stored.fact.spend))
+            return found
+
+        homes = [partition(day, number) for day in days(first, last) for number in range(SHARDS)]
+        found = add_up(await self._gathered(one, homes))
+        return found if left >= 0 else None
 
     async def hours(self, workspace: str, agent: str | None, first: date, last: date) -> Sequence[Cell]:
         """Return what an agent, or every agent of the workspace, did from the first to the last day, by the hour."""

@@ -11,8 +11,11 @@ from kernel.errors import InvalidInput
 from llmops.spend.groups import Group, add_up
 from llmops.spend.usage import Spend
 
-GroupBy = Literal["agent", "model", "provider", "user", "purpose", "day"]
+GroupBy = Literal["agent", "model", "provider", "user", "purpose", "day", "session"]
 LONGEST_RANGE_DAYS = 366
+LONGEST_BY_SESSION_DAYS = 7
+MOST_FACTS = 20_000
+"""Attempts that are read for costs by session, which are in no sum."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +29,7 @@ class Costs:
     groups: Sequence[tuple[str, Spend]]
 
 
-def check_range(first: date, last: date) -> None:
+def check_range(first: date, last: date, longest: int = LONGEST_RANGE_DAYS) -> None:
     """Check that the days are in order and not too many.
 
     Raises:
@@ -34,8 +37,8 @@ def check_range(first: date, last: date) -> None:
     """
     if first > last:
         raise InvalidInput("'from' is after 'to'.", code="invalid_range", fields={"from": "must not be after 'to'"})
-    if (last - first).days >= LONGEST_RANGE_DAYS:
-        msg = f"At most {LONGEST_RANGE_DAYS} days can be asked for at once."
+    if (last - first).days >= longest:
+        msg = f"At most {longest} days can be asked for at once."
         raise InvalidInput(msg, code="invalid_range", fields={"from": msg})
 
 
@@ -61,6 +64,24 @@ def costs_of(by_day: Mapping[date, Mapping[Group, Spend]], first: date, last: da
         groups.items(), key=lambda item: item[0] if grouping == "day" else (-item[1].cost_micro_usd, item[0])
     )
     return Costs(first, last, grouping, sum(groups.values(), Spend()), ordered)
+
+
+def costs_by_session(spent: Mapping[str, Spend] | None, first: date, last: date) -> Costs:
+    """Return what sessions spent, the dearest first.
+
+    Args:
+        spent: By session; None where there was too much to read.
+        first: The first UTC day.
+        last: The last UTC day.
+
+    Raises:
+        InvalidInput: There was too much to read.
+    """
+    if spent is None:
+        msg = f"More than {MOST_FACTS:,} attempts ended on these days; ask for fewer days."
+        raise InvalidInput(msg, code="range_too_large", fields={"from": msg})
+    ordered = sorted(spent.items(), key=lambda item: (-item[1].cost_micro_usd, item[0]))
+    return Costs(first, last, "session", sum(spent.values(), Spend()), ordered)
 
 
 def _name(day: date, group: Group, grouping: GroupBy) -> str:

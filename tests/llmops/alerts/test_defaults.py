@@ -23,7 +23,7 @@ from llmops.budgets.rules import Amounts, Budget, CostAttribution, Limit, Scope,
 from llmops.facts.store import Facts
 from llmops.notifications.channels import ChannelRequest
 from tests.lifecycle.doubles import CountingTables, ManualClock, quick_settings, spec
-from tests.llmops.conftest import fact, intent
+from tests.llmops.conftest import call, fact, intent
 from tests.llmops.performance.makers import failure, outcome
 
 DEFAULTS = default_rules(latency_ms=30_000)
@@ -74,6 +74,10 @@ async def _unpriced(world: World) -> None:
     await Facts(world.tables).record(fact("r", cost_micro_usd=None, at=world.clock()))
 
 
+async def _unmetered(world: World) -> None:
+    await Facts(world.tables).record(fact("r", calls=(call(1, outcome="unmetered"),), at=world.clock()))
+
+
 async def _budget(world: World) -> None:
     budget = Budget(Scope("workspace"), (Limit("tokens", "day", 100),))
     await world.app.budgets.store.put("default", budget, None)
@@ -104,6 +108,7 @@ async def _timer(world: World) -> None:
         ("default-error-rate", _failing),
         ("default-latency", _slow),
         ("default-timers", _timer),
+        ("default-unmetered", _unmetered),
         ("default-unpriced", _unpriced),
         ("default-waiting", _waiting),
     ],
@@ -141,7 +146,7 @@ async def test_nothing_is_stored_of_default_rules_until_they_fire() -> None:
 async def test_a_workspace_sets_a_default_rule_otherwise_and_gets_it_back() -> None:
     """Under its name; it is listed with all others, in pages, and can be switched off, not removed."""
     world = World()
-    alerts, mine = world.app.alerts, rule(threshold=3)
+    alerts, mine = world.app.alerts.store, rule(threshold=3)
     listed = await alerts.list("default", 100)
     default = await alerts.get("default", "default-latency")
     with pytest.raises(Conflict) as refused:

@@ -34,8 +34,8 @@ ENDPOINTS = (
         query=days("today")
         | {
             "group_by": choice(
-                "What to group by; agent unless given. Purposes are answer and evaluation.",
-                *("agent", "model", "provider", "user", "purpose", "day"),
+                "What to group by; agent unless given. Purposes are answer and evaluation; by session, 7 days at most.",
+                *("agent", "model", "provider", "user", "purpose", "day", "session"),
             )
         },
     ),

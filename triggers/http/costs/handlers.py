@@ -8,7 +8,14 @@ from urllib.parse import unquote
 
 from kernel.errors import InvalidInput
 from kernel.ids import MODEL_NAME
-from llmops.spend.costs import check_range, costs_of, group_by
+from llmops.spend.costs import (
+    LONGEST_BY_SESSION_DAYS,
+    MOST_FACTS,
+    check_range,
+    costs_by_session,
+    costs_of,
+    group_by,
+)
 from triggers.http.call import Call, Reply, page_token
 from triggers.http.costs.views import CostsView, PriceBody, PricePage, PriceView
 from triggers.http.days import day_range
@@ -60,7 +67,11 @@ async def prices_delete(call: Call) -> Reply:
 async def costs(call: Call) -> Reply:
     today = call.services.core.clock().date()
     first, last = day_range(call)
-    check_range(first, last)
     grouping = group_by(call.query("group_by") or "agent")
+    if grouping == "session":
+        check_range(first, last, LONGEST_BY_SESSION_DAYS)
+        spent = await call.services.spend.figures.sessions(call.workspace, first, last, MOST_FACTS)
+        return Reply(CostsView.from_costs(costs_by_session(spent, first, last)))
+    check_range(first, last)
     sums = await call.services.spend.daily_costs.sums(call.workspace, first, last, today)
     return Reply(CostsView.from_costs(costs_of(sums, first, last, grouping)))
