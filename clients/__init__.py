@@ -1,0 +1,1 @@
+"""Clients of the app's API, made from its own description."""
