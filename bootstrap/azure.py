@@ -13,6 +13,7 @@ from kernel.tables import Tables
 from lifecycle.conversations.priority import Priority
 
 if TYPE_CHECKING:
+    from adapters.service_bus_replies import ServiceBusReplies
     from kernel.large_texts import LargeTexts
 
 
@@ -45,6 +46,16 @@ def azure_texts(settings: Settings) -> LargeTexts:
     if not connection:
         raise InvalidSettings("Set TablesConnection or TablesConnection__endpoint.")
     return BlobTexts.from_connection_string(connection)
+
+
+def azure_replies(settings: Settings) -> ServiceBusReplies | None:
+    """Return what sends messages to reply queues; None where the settings name no namespace."""
+    from adapters.service_bus_replies import ServiceBusReplies  # noqa: PLC0415 - few workers ever reply
+
+    if settings.service_bus_namespace:
+        return ServiceBusReplies.from_namespace(settings.service_bus_namespace, AppIdentity())
+    connection = settings.service_bus_connection.get_secret_value()
+    return ServiceBusReplies.from_connection_string(connection) if connection else None
 
 
 def azure_queue(settings: Settings) -> PriorityQueues:

@@ -1,6 +1,6 @@
 """An index of things by the very time they are due, so that a look costs what is due and nothing while nothing is.
 
-Table `due`, partition the kind, row key `{time}!{workspace}!{name}`. As in `kernel.due`, an entry is written before the
+Table `due`, partition the kind, row key `{time}!{workspace}!{name}`. As in `kernel.due_index`, an entry is written before the
 thing says that it is due then, and removed after it says otherwise: there may be one too many, never one too few.
 """
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from kernel.due import TABLE
+from kernel.due_index import TABLE
 from kernel.tables import Delete, Row, RowChanged, Span, Upsert, every
 
 if TYPE_CHECKING:

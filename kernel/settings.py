@@ -16,6 +16,7 @@ _RULE = r"[^/=\s,]+(?:/[^=\s,]+)?=[^=\s]+"
 _QUEUE_WORKSPACES = re.compile(rf"\s*(?:\*|{_RULE}(?:\s+{_RULE})*)\s*")
 _THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
 _ENDPOINT = re.compile(r"(?:https://.+|http://(?:127\.0\.0\.1|localhost)[:/].+)?")
+_QUEUES = re.compile(r"(?:[A-Za-z0-9][\w./-]*(?:\s*,\s*[A-Za-z0-9][\w./-]*)*)?")
 _MODULES = re.compile(r"(?:[A-Za-z_][\w.]*(?:\s*,\s*[A-Za-z_][\w.]*)*)?")
 _URL = re.compile(r"(?:https?://\S+)?")
 _FLAGS = {
@@ -139,6 +140,8 @@ class Settings:
     """The queue of runs; sessions must be enabled on it."""
     run_queue_priority: str = _setting("agent-runs-priority", "RUN_QUEUE_PRIORITY", _name)
     """The queue of runs of high priority; a queue of its own, with the same properties."""
+    reply_queues: str = _setting("", "REPLY_QUEUES", _text(_QUEUES))
+    """Queues that runs may be reported to, a comma list, never one of runs; empty for none."""
     queue_workspaces: str = _setting("*", "QUEUE_WORKSPACES", _text())
     """Workspaces that unsigned messages may name, like `agent-runs=acme,contoso agent-runs/SUBJECT=hr`; `*` for any."""
     queue_signing_key: Secret = _setting(_NO_SECRET, "QUEUE_SIGNING_KEY", _secret)  # noqa: RUF009 - a field
@@ -260,6 +263,8 @@ class Settings:
     """Time in which an agent is to answer 95 % of its runs, unless its spec says otherwise, in milliseconds."""
     sla_availability: float = _setting(0.99, "SLA_AVAILABILITY", _number(0, 1, above=True))
     """Share of its runs that an agent is to answer, unless its spec says otherwise, 0-1."""
+    planned_runs_schedule: str = _setting("*/15 * * * * *", "PLANNED_RUNS_SCHEDULE", _name)
+    """When the runs of schedules and batches are submitted that are due (NCRONTAB, UTC)."""
     notify_schedule: str = _setting("*/30 * * * * *", "NOTIFY_SCHEDULE", _name)
     """When notifications are delivered to channels (NCRONTAB, UTC)."""
     webhooks_allow_private: bool = _setting(False, "WEBHOOKS_ALLOW_PRIVATE", _flag)
@@ -337,6 +342,9 @@ class Settings:
             yield "RUN_LOOK_EVERY_S: at most a third of RUN_LEASE_S, or a lease runs out before it is renewed"
         if self.run_queue.casefold() == self.run_queue_priority.casefold():
             yield "RUN_QUEUE_PRIORITY: not the queue that RUN_QUEUE names, or no message says what priority it has"
+        runs = {self.run_queue.casefold(), self.run_queue_priority.casefold()}
+        if runs & {name.strip().casefold() for name in self.reply_queues.split(",")}:
+            yield "REPLY_QUEUES: none of the queues of runs, or a reply would be taken for a run"
         if not _QUEUE_WORKSPACES.fullmatch(self.queue_workspaces):
             yield "QUEUE_WORKSPACES: rules are QUEUE=WORKSPACE,… or QUEUE/SUBJECT=WORKSPACE,…, spaces between; or *"
         if 0 < len(self.approval_link_key.get_secret_value()) < 32:

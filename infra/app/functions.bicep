@@ -103,6 +103,7 @@ var appSettings = {
   BUDGET_SCHEDULE: '20 * * * * *'
   ALERT_SCHEDULE: '45 * * * * *'
   LOADER_SCHEDULE: '0 4-59/10 * * * *'
+  PLANNED_RUNS_SCHEDULE: '*/15 * * * * *'
   NOTIFY_SCHEDULE: '*/30 * * * * *'
 }
 

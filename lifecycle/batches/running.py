@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from lifecycle.batches.store import BatchStore, StoredBatch, StoredItem
     from lifecycle.conversations.submission import Send
     from lifecycle.registry.signals import AgentSignals
-    from lifecycle.runs.queries import RunDesk
-    from lifecycle.runs.submit import Intake
+    from lifecycle.runs.queries import RunQueries
+    from lifecycle.runs.submit import RunSubmission
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ class BatchResult:
 class Batches:
     """Batches of runs."""
 
-    def __init__(self, store: BatchStore, due: DueTimes, intake: Intake, desk: RunDesk, clock: Clock) -> None:
+    def __init__(self, store: BatchStore, due: DueTimes, intake: RunSubmission, desk: RunQueries, clock: Clock) -> None:
         self._store = store
         self._due = due
         self._intake = intake

@@ -17,7 +17,7 @@ from kernel.errors import AppError, Conflict, NotFound
 from lifecycle.callbacks.records import CallbackRecord
 from lifecycle.callbacks.targets import LARGEST_MESSAGE, event_of, no_broker, report_id, report_of, shown
 from lifecycle.conversations.callback import end_of
-from llmops.notifications.delivery import GIVE_UP_AFTER, Tried, judged, next_attempt
+from llmops.notifications.delivery import GIVE_UP_AFTER, DeliveryAttempt, attempt_of, next_attempt
 from llmops.notifications.history import DeliveryState
 from llmops.notifications.signing import signed
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from lifecycle.callbacks.targets import CallbackTargets
     from lifecycle.conversations.callback import Callback, RunEnd, RunEnds
     from lifecycle.conversations.run import Run
-    from lifecycle.conversations.store import Conversations
+    from lifecycle.conversations.store import ConversationStore
     from llmops.notifications.delivery import Webhooks
 
 log = logging.getLogger(__name__)
@@ -81,22 +81,22 @@ class CallbackSender:
         self._replies = replies
         self._clock = clock
 
-    async def send(self, callback: Callback, run: Run) -> Tried:
+    async def send(self, callback: Callback, run: Run) -> DeliveryAttempt:
         """Send the report of the run's end, and return how that ended."""
         try:
             if callback.queue:
                 await self._reply(callback, run)
-                return Tried(None, None, again=False)
+                return DeliveryAttempt(None, None, again=False)
             body, secret = report_of(run), self._targets.secret(callback.secret_setting)
             headers = {
                 "content-type": "application/json; charset=utf-8",
                 **signed(secret, report_id(run.id, run.redriven), self._clock(), body),
             }
-            return judged(await self._webhooks.post(callback.url, headers, body))
+            return attempt_of(await self._webhooks.post(callback.url, headers, body))
         except AppError as error:
             # A setting that is missing or wrong may be mended; an address that is refused stays so.
             again = error.retriable or error.code == "callback_secret_unknown"
-            return Tried(None, error.code, again=again, retry_after_s=error.retry_after_s)
+            return DeliveryAttempt(None, error.code, again=again, retry_after_s=error.retry_after_s)
 
     async def _reply(self, callback: Callback, run: Run) -> None:
         if self._replies is None:
@@ -124,7 +124,7 @@ class CallbackDelivery:
     """Reports what is due. Two at the same time do not send the same report, unless one of them takes too long."""
 
     def __init__(
-        self, ends: RunEnds, records: CallbackRecords, conversations: Conversations, sender: CallbackSender, clock: Clock
+        self, ends: RunEnds, records: CallbackRecords, conversations: ConversationStore, sender: CallbackSender, clock: Clock
     ) -> None:
         self._ends = ends
         self._records = records

@@ -13,6 +13,7 @@ from kernel import ids
 from kernel.errors import AppError, InvalidInput, TooLarge
 from kernel.strict_json import parse_json
 from kernel.validation import NO_SUCH_FIELD, NullsAsAbsent, expected, wrong_places
+from lifecycle.conversations.callback import Callback
 from lifecycle.conversations.priority import Priority
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class RunRequest(NullsAsAbsent):
         stream: Whether the answer is told as `run.delta` events while the model writes it.
         pin_version: Whether a session that starts with this run goes on with the agent as it is declared now.
         priority: The session's priority; None for its own, and for normal where it starts with this run.
+        callback: Where the run's end is to be reported, by webhook or to a reply queue; None for nowhere.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
@@ -52,11 +54,12 @@ class RunRequest(NullsAsAbsent):
     stream: bool = False
     pin_version: bool = False
     priority: Priority | None = None
+    callback: Callback | None = None
 
     def digest(self, agent: str) -> str:
         """Return the SHA-256 (hex) of the request, equal for equal requests to the same agent."""
         # What requests did not always have counts only where it says something, or an old one could not be repeated.
-        later = {name for name in ("context", "stream", "pin_version") if not getattr(self, name)}
+        later = {name for name in ("context", "stream", "pin_version", "callback") if not getattr(self, name)}
         if self.priority is not Priority.HIGH:
             later.add("priority")
         text = json.dumps([agent, self.model_dump(mode="json", exclude=later)], sort_keys=True)

@@ -309,6 +309,7 @@ def _queued(
             request.expected_topics,
             request.context,
             request.stream,
+            request.callback,
         ),
         Times(now),
         Dispatch(session.priority, session.runs + 1, traceparent=traceparent()),

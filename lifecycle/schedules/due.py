@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from kernel.due_times import DueThing, DueTimes
     from lifecycle.conversations.submission import Send
     from lifecycle.registry.signals import AgentSignals
-    from lifecycle.runs.submit import Accepted, Intake
+    from lifecycle.runs.submit import Accepted, RunSubmission
     from lifecycle.schedules.store import Schedule, Schedules
 
 log = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ def scheduled_run_id(workspace: str, name: str, due_at: datetime) -> str:
 class ScheduleRunner:
     """Submits what is due."""
 
-    def __init__(self, schedules: Schedules, due: DueTimes, intake: Intake, clock: Clock) -> None:
+    def __init__(self, schedules: Schedules, due: DueTimes, intake: RunSubmission, clock: Clock) -> None:
         self._schedules = schedules
         self._due = due
         self._intake = intake

@@ -44,6 +44,8 @@ _PLACES: Mapping[str, Mapping[str, Any]] = {
     "agents": AGENT_NAME,
     "alerts": AGENT_NAME,
     "channels": AGENT_NAME,
+    "schedules": AGENT_NAME,
+    "batches": _UUID,
     "templates": AGENT_NAME,
     "personalities": AGENT_NAME,
     "capabilities": AGENT_NAME,
@@ -88,7 +90,7 @@ def describe(operations: Sequence[Operation]) -> dict[str, Any]:
 def _operation(operation: Operation) -> dict[str, Any]:
     endpoint = operation.endpoint
     always = (400, 500, 503) if endpoint.anonymous else (400, 401, 500, 503)
-    of_body = (413, 415) if endpoint.body else ()
+    of_body = (413, 415) if endpoint.body or endpoint.raw else ()
     responses: dict[str, Any] = {
         str(status): {"description": _ERRORS[status], "content": {CONTENT_TYPE: {"schema": _ref(ProblemView)}}}
         for status in sorted({*always, *of_body, *endpoint.errors})
@@ -112,6 +114,8 @@ def _operation(operation: Operation) -> dict[str, Any]:
     if endpoint.body:
         schema = _ref(operation.model(endpoint.body))
         described["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
+    if endpoint.raw:
+        described["requestBody"] = {"required": True, "content": {endpoint.raw: {"schema": _TEXT}}}
     if endpoint.anonymous:
         described["security"] = []
     return described
@@ -138,7 +142,8 @@ def _parameters(endpoint: Endpoint) -> list[dict[str, Any]]:
         found.append(described | {"allowEmptyValue": not declared.required})  # as if it were left out
     if endpoint.creates:
         key = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"}
-        found.append(header("Idempotency-Key", key, "The same key is the same run."))
+        found.append(header("Idempotency-Key", key, "The same key creates the same thing, once."))
+    if endpoint.waits:
         wait = f"`wait=N` waits up to N seconds (at most {LONGEST_WAIT_S}) for the answer."
         found.append(header("Prefer", {"type": "string", "pattern": "^wait=[0-9]{1,9}$"}, wait))
     if endpoint.mimetype == "text/event-stream":

@@ -24,7 +24,6 @@ ENDPOINTS = (
         },
         errors=(409,),
         creates=True,
-        waits=False,
     ),
     Endpoint("GET", "batches", "batches_list", "List batches, newest first.", returns="BatchPage", query=PAGING),
     Endpoint("GET", "batches/{id}", "batches_get", "Say how far a batch is.", returns="BatchView", errors=(404,)),

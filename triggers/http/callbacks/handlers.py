@@ -19,7 +19,7 @@ async def callbacks_list(call: Call) -> Reply:
 
 
 async def runs_callback(call: Call) -> Reply:
-    run = await call.services.desk.get(call.workspace, parse_run_id(call.route("run_id")))
+    run = await call.services.run_queries.get(call.workspace, parse_run_id(call.route("run_id")))
     record = await call.services.callback_records.get(call.workspace, run.created_at, run.id)
     if record is None:
         raise no_callback(run.id)
@@ -27,7 +27,7 @@ async def runs_callback(call: Call) -> Reply:
 
 
 async def runs_callback_redeliver(call: Call) -> Reply:
-    run = await call.services.desk.get(call.workspace, parse_run_id(call.route("run_id")))
+    run = await call.services.run_queries.get(call.workspace, parse_run_id(call.route("run_id")))
     await call.services.callbacks.redeliver(run)
     return Reply(status=202, headers={"Location": f"/api/runs/{run.id}/callback"})
 

@@ -67,6 +67,7 @@ ENDPOINTS = (
         also=200,
         errors=(404, 409, 413),
         creates=True,
+        waits=True,
         signals=True,
     ),
     Endpoint(
