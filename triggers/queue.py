@@ -10,6 +10,7 @@ import azure.functions as func
 from bootstrap.services import Services
 from kernel.errors import AppError
 from kernel.tracing import attached
+from lifecycle.conversations.envelope import headers_of
 from lifecycle.conversations.priority import Priority
 from lifecycle.runs.provenance import SIGNATURE, Origin
 from lifecycle.runs.queue import RunQueue
@@ -71,6 +72,12 @@ def register(blueprint: df.Blueprint, services: Services, run_queue: RunQueue, m
                 sequence_number=message.sequence_number or 0,
                 priority=priority,
                 max_query_bytes=settings.max_query_bytes,
+                headers=headers_of(
+                    message.application_properties or {},
+                    message.reply_to if settings.reply_queues else None,  # of no meaning where nobody is replied to
+                    message.reply_to_session_id,
+                    message.correlation_id,
+                ),
             )
             services.runs.provenance.check(_origin(message, names[priority]), submission.workspace, body)
             last = deliveries >= settings.run_max_attempts
