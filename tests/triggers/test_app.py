@@ -127,6 +127,18 @@ POST   dead-letters/{id}/redrive dead_letters_redrive function
 POST   prune agents_prune function
 POST   registry/apply registry_apply function
 POST   runs/{run_id}/cancel runs_cancel function
+GET    callbacks callbacks_list function
+GET    runs/{run_id}/callback runs_callback function
+POST   runs/{run_id}/callback/redeliver runs_callback_redeliver function
+GET    schedules schedules_list function
+GET    schedules/{name} schedules_get function
+PUT    schedules/{name} schedules_put function
+DELETE schedules/{name} schedules_delete function
+POST   batches batches_create function
+GET    batches batches_list function
+GET    batches/{id} batches_get function
+GET    batches/{id}/results batches_results function
+POST   batches/{id}/cancel batches_cancel function
 POST   sessions sessions_create function
 POST   sessions/{id}/end sessions_end function
 POST   sessions/{id}/pause sessions_pause function
@@ -156,6 +168,7 @@ SIGNALLING = {
     "run_agent",
     "run_agent_priority",
     "runs_submit",
+    "submit_planned_runs",
     "templates_item",
     "verify_agents",
 }
@@ -198,6 +211,7 @@ def test_http_functions(functions: dict[str, list[dict[str, Any]]]) -> None:
         "approval_links_item",
         "approval_policy",
         "alerts_item",
+        "batches",
         "budgets_item",
         "capabilities_item",
         "channels_item",
@@ -205,6 +219,7 @@ def test_http_functions(functions: dict[str, list[dict[str, Any]]]) -> None:
         "personalities_item",
         "preferences",
         "prices_item",
+        "schedules_item",
         "sessions",
         "sessions_item",
         "templates_item",
@@ -277,6 +292,7 @@ def test_other_functions(functions: dict[str, list[dict[str, Any]]]) -> None:
         "expire_events": {"type": "timerTrigger", "schedule": "%EVENTS_SCHEDULE%"},
         "learn_accesses": {"type": "timerTrigger", "schedule": "%LOADER_SCHEDULE%"},
         "evaluate_alerts": {"type": "timerTrigger", "schedule": "%ALERT_SCHEDULE%"},
+        "submit_planned_runs": {"type": "timerTrigger", "schedule": "%PLANNED_RUNS_SCHEDULE%"},
         "deliver_notifications": {"type": "timerTrigger", "schedule": "%NOTIFY_SCHEDULE%"},
     }
 

@@ -1,6 +1,6 @@
 """Write the models of the Python client from the API's own description: `make client`.
 
-    python -m clients.generate
+    python -m scripts.client
 
 The description's limits (lengths, patterns, ranges) are left to the app, and fields that a client does not know are
 passed over, so that an older client goes on working with a newer app.
@@ -20,7 +20,7 @@ from triggers.app import RESOURCES
 from triggers.http.api import Operation
 from triggers.http.openapi import describe
 
-MODELS = Path(__file__).parent / "python/agent_lifecycle_client/models.py"
+MODELS = Path(__file__).parents[1] / "clients/python/agent_lifecycle_client/models.py"
 _HEADER = '"""The API\'s values, generated from its openapi.json by `make client`. Do not edit."""'
 _LIMITS = frozenset(
     {

@@ -1,1 +1,0 @@
-"""Clients of the app's API, made from its own description."""
