@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class ServiceBusReplies:
-    """Sends messages to queues by their names. The client and a sender for each queue are made on first use and kept."""
+    """Sends messages to queues by their names; the client and each queue's sender are made on first use and kept."""
 
     def __init__(self, connect: Callable[[], ServiceBusClient]) -> None:
         self._connect = connect

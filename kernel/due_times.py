@@ -1,7 +1,8 @@
 """An index of things by the very time they are due, so that a look costs what is due and nothing while nothing is.
 
-Table `due`, partition the kind, row key `{time}!{workspace}!{name}`. As in `kernel.due_index`, an entry is written before the
-thing says that it is due then, and removed after it says otherwise: there may be one too many, never one too few.
+Table `due`, partition the kind, row key `{time}!{workspace}!{name}`. As in `kernel.due_index`, an entry is written
+before the thing says that it is due then, and removed after it says otherwise: there may be one too many, never one too
+few.
 """
 
 from __future__ import annotations

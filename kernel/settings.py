@@ -270,6 +270,8 @@ class Settings:
     webhooks_allow_private: bool = _setting(False, "WEBHOOKS_ALLOW_PRIVATE", _flag)
     """Whether webhooks may be plain http and go to private addresses; only for local use."""
 
+    event_grid_key: Secret = _setting(_NO_SECRET, "EVENT_GRID_KEY", _secret)  # noqa: RUF009 - a field
+    """Key of Event Grid topics that channels send to; empty for the app's identity."""
     email_from: str = _setting("", "EMAIL_FROM", _text())
     """Address that email is from; empty for no email. With it, SMTP_HOST or EmailConnection."""
     email_domains: str = _setting("", "EMAIL_DOMAINS", _text())

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from bootstrap.parts.runs import RunParts
 
 if TYPE_CHECKING:
+    from adapters.event_targets import EventTargets
     from adapters.service_bus_replies import ServiceBusReplies
     from kernel.due_times import DueTimes
     from lifecycle.batches.running import Batches
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from lifecycle.callbacks.delivery import CallbackDelivery
     from lifecycle.callbacks.records import CallbackRecords
     from lifecycle.callbacks.targets import CallbackTargets
+    from lifecycle.events.forwarding import EventForwarding
     from lifecycle.schedules.due import ScheduleRunner
     from lifecycle.schedules.store import Schedules
 
@@ -36,6 +38,27 @@ class AsynchronousParts(RunParts):
 
         queues = [name.strip() for name in self.settings.reply_queues.split(",") if name.strip()]
         return CallbackTargets(self.webhooks, self.setting, queues)
+
+    @cached_property
+    def event_targets(self) -> EventTargets:
+        """Sends to channels, be they webhooks, Event Grid topics or queues."""
+        from adapters.event_targets import SCOPE, EventTargets
+        from adapters.identity import AppIdentity
+
+        identity = AppIdentity()
+
+        async def token() -> str:
+            return (await identity.get_token(SCOPE)).token
+
+        key = self.settings.event_grid_key.get_secret_value()
+        return EventTargets(self.webhooks, lambda: self.replies, self.callback_targets, key=key, token=token)
+
+    @cached_property
+    def event_forwarding(self) -> EventForwarding:
+        """Sends the workspaces' events to channels of CloudEvents."""
+        from lifecycle.events.forwarding import EventForwarding
+
+        return EventForwarding(self.tables, self.journal, self.channels, self.event_targets, self.clock)
 
     @cached_property
     def callback_records(self) -> CallbackRecords:

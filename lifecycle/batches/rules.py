@@ -11,8 +11,8 @@ from typing import Any, cast
 from pydantic import Field, ValidationError
 
 from kernel.errors import AppError, InvalidInput, TooLarge
-from kernel.strict_json import parse_json
 from kernel.ids import agent_name, run_id
+from kernel.strict_json import parse_json
 from kernel.validation import expected, wrong_places
 from lifecycle.conversations.submission import RunRequest, check
 

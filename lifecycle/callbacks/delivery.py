@@ -124,7 +124,12 @@ class CallbackDelivery:
     """Reports what is due. Two at the same time do not send the same report, unless one of them takes too long."""
 
     def __init__(
-        self, ends: RunEnds, records: CallbackRecords, conversations: ConversationStore, sender: CallbackSender, clock: Clock
+        self,
+        ends: RunEnds,
+        records: CallbackRecords,
+        conversations: ConversationStore,
+        sender: CallbackSender,
+        clock: Clock,
     ) -> None:
         self._ends = ends
         self._records = records
@@ -247,4 +252,3 @@ class CallbackDelivery:
 def no_callback(run_id: str) -> NotFound:
     """Return the error for a run whose end is not reported."""
     return NotFound(f"Run {run_id!r} has no callback.", code="callback_not_found")
-

@@ -65,7 +65,9 @@ class CallbackRecords:
     async def put(self, workspace: str, record: CallbackRecord) -> None:
         """Write how a run's callback stands; the last one written is the one that is shown."""
         values = {"record": _RECORD.dump(record), "state": record.state.value}
-        await self._tables.commit(TABLE, [Upsert(Row(_home(workspace), _key(record.created_at, record.run_id), values))])
+        await self._tables.commit(
+            TABLE, [Upsert(Row(_home(workspace), _key(record.created_at, record.run_id), values))]
+        )
 
     async def get(self, workspace: str, created_at: datetime, run_id: str) -> CallbackRecord | None:
         """Return how the run's callback stands; None before its first attempt."""

@@ -83,8 +83,8 @@ class CallbackTargets:
             raise InvalidInput(f"secret_setting is {rule}.", code="callback_secret_unknown", fields=fields) from None
         return value
 
-    def queue(self, name: str) -> str:
-        """Return the queue of that name, as the broker spells it.
+    def queue(self, name: str, place: str = "/callback/queue") -> str:
+        """Return the queue of that name, as the broker spells it; `place` says where the name stands.
 
         Raises:
             InvalidInput: Replies may not go there; a queue of runs is never one of them.
@@ -92,7 +92,7 @@ class CallbackTargets:
         found = self._queues.get(name.casefold())
         if found is None:
             known = ", ".join(sorted(self._queues.values())) or "none; see REPLY_QUEUES"
-            fields = {"/callback/queue": f"one of: {known}"}
+            fields = {place: f"one of: {known}"}
             msg = f"Replies go to queues that the app's settings name: {known}."
             raise InvalidInput(msg, code="reply_queue_not_allowed", fields=fields)
         return found

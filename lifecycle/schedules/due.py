@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+
 @dataclass(frozen=True, slots=True)
 class ScheduleRound:
     """What one round did: runs submitted, times that gave none, and times that were missed."""
@@ -36,9 +37,7 @@ class ScheduleRound:
     missed: int = 0
 
     def __add__(self, other: ScheduleRound) -> ScheduleRound:
-        return ScheduleRound(
-            self.submitted + other.submitted, self.refused + other.refused, self.missed + other.missed
-        )
+        return ScheduleRound(self.submitted + other.submitted, self.refused + other.refused, self.missed + other.missed)
 
 
 def scheduled_run_id(workspace: str, name: str, due_at: datetime) -> str:
@@ -113,4 +112,3 @@ class ScheduleRunner:
         self, workspace: str, schedule: Schedule, ident: str, signals: AgentSignals, send: Send
     ) -> Accepted:
         return await self._intake.submit(workspace, schedule.agent, schedule.run, ident, signals, send)
-

@@ -49,6 +49,7 @@ READ_BY_THE_PLATFORM = {
 MAY_BE_EMPTY = {
     "QUEUE_SIGNING_KEY": "signs messages only where queues are pinned to workspaces",
     "REPLY_QUEUES": "a team's own queues, which it creates and lets the app send to",
+    "EVENT_GRID_KEY": "topics are reached with the identity; a key would come as a Key Vault reference",
     "PUBLIC_URL": "links in notifications are wanted by some only",
     "APPROVAL_LINK_KEY": "signs such links; it would come as a Key Vault reference",
     "APPLICATIONINSIGHTS_CONNECTION_STRING": "the platform's settings have it, for the host and for the app",

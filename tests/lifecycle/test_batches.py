@@ -86,9 +86,14 @@ async def test_a_batch_runs_to_its_end_a_few_at_a_time(app: App) -> None:
 
 async def test_a_line_may_say_whom_it_asks_and_what_it_is_called(app: App) -> None:
     await app.declare("other")
-    found = parse_lines(lines({"id": "a", "query": "1"}, {"agent": "other", "query": "2", "session_id": "s"}), "bot", 99)
+    found = parse_lines(
+        lines({"id": "a", "query": "1"}, {"agent": "other", "query": "2", "session_id": "s"}), "bot", 99
+    )
 
-    assert [(each.id, each.agent, each.request.session_id) for each in found] == [("a", "bot", None), ("2", "other", "s")]
+    assert [(each.id, each.agent, each.request.session_id) for each in found] == [
+        ("a", "bot", None),
+        ("2", "other", "s"),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from kernel.errors import Conflict, InvalidInput, NotFound, Unavailable
 from lifecycle.callbacks.delivery import CallbackDelivery, CallbackSender, Reply
 from lifecycle.callbacks.records import CallbackRecord
 from lifecycle.callbacks.targets import report_of
+from lifecycle.conversations import run_rules
 from lifecycle.conversations.callback import Callback, RunEnds
 from lifecycle.conversations.run import Run
 from lifecycle.conversations.submission import RunRequest, Submission
@@ -180,8 +181,6 @@ async def test_an_entry_ahead_of_its_run_is_looked_at_again(app: App) -> None:
     async with Receiver() as receiver:
         accepted = await app.submit(callback=Callback(url=receiver.url))
         run, _ = await app.stored(accepted.run)
-        from lifecycle.conversations import run_rules
-
         await RunEnds(app.tables).enter(run_rules.cancelled(run, app.clock()))
         for _ in range(40):
             await app.services.callbacks.deliver()
@@ -203,7 +202,7 @@ async def test_a_run_without_a_callback_pays_nothing() -> None:
 
 
 async def test_what_a_callback_costs() -> None:
-    """A write ahead of the run's end, and two reads and three writes that report it; the last read is the test's own."""
+    """A write ahead of the run's end, then two reads and three writes to report it; the last read is this test's."""
     tables = CountingTables()
     app = App(tables, **SETTINGS)
     await app.declare()
@@ -284,5 +283,3 @@ def test_our_own_messages_carry_no_callback() -> None:
     message = Submission(agent="bot", run_id="r", session_id="s")
 
     assert "callback" not in message.to_json()
-
-

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 from typing import Any
 
@@ -13,14 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kernel.errors import InvalidInput
-from lifecycle.conversations.envelope import MessageHeaders, headers_of
+from lifecycle.conversations.envelope import NO_HEADERS, MessageHeaders, headers_of
 from lifecycle.conversations.priority import Priority
 from lifecycle.conversations.submission import Submission, parse_message
 
 ASKED = {"agent": "bot", "query": "Hello"}
 
 
-def parse(body: bytes, headers: MessageHeaders = MessageHeaders(), message_id: str | None = "m-1") -> Submission:
+def parse(body: bytes, headers: MessageHeaders = NO_HEADERS, message_id: str | None = "m-1") -> Submission:
     return parse_message(
         body,
         message_id=message_id,
@@ -34,7 +35,9 @@ def parse(body: bytes, headers: MessageHeaders = MessageHeaders(), message_id: s
 
 def event(**more: Any) -> CloudEvent:
     attributes = {"source": "/shop", "id": "4711", "type": "order.late", "subject": "order/7", **more}
-    return CloudEvent(attributes={"specversion": "1.0", "datacontenttype": "application/json", **attributes}, data=ASKED)
+    return CloudEvent(
+        attributes={"specversion": "1.0", "datacontenttype": "application/json", **attributes}, data=ASKED
+    )
 
 
 def structured(**more: Any) -> dict[str, Any]:
@@ -44,8 +47,12 @@ def structured(**more: Any) -> dict[str, Any]:
 def test_both_modes_are_the_run_that_they_carry() -> None:
     """One event is one run in whichever mode, and whatever MessageIds its deliveries have."""
     binary = amqp.to_binary_event(event())
-    headers = headers_of({key.encode(): value for key, value in binary.application_properties.items()}, None, None, None)
-    colons = {key.replace("cloudEvents_", "cloudEvents:"): value for key, value in binary.application_properties.items()}
+    headers = headers_of(
+        {key.encode(): value for key, value in binary.application_properties.items()}, None, None, None
+    )
+    colons = {
+        key.replace("cloudEvents_", "cloudEvents:"): value for key, value in binary.application_properties.items()
+    }
     found = [
         parse(amqp.to_structured_event(event()).application_data, message_id="m-2"),
         parse(binary.application_data, headers, "m-3"),
@@ -86,13 +93,15 @@ def test_what_is_no_cloud_event_is_refused(wrong: dict[str, Any], why: str) -> N
     assert (raised.value.code, raised.value.detail) == ("invalid_message", f"The body is not a CloudEvent: {why}.")
 
 
-@given(st.dictionaries(st.sampled_from(["source", "id", "type", "specversion", "data", "data_base64"]), st.text() | st.none()))
+@given(
+    st.dictionaries(
+        st.sampled_from(["source", "id", "type", "specversion", "data", "data_base64"]), st.text() | st.none()
+    )
+)
 def test_no_envelope_raises_anything_but_invalid_input(values: dict[str, Any]) -> None:
     body = json.dumps({"specversion": "1.0", "data": ASKED} | values).encode()
-    try:
-        parse(body)
-    except InvalidInput as error:
-        assert error.code == "invalid_message"
+    with contextlib.suppress(InvalidInput):
+        assert parse(body).query == "Hello"
 
 
 def test_reply_to_is_a_callback() -> None:

@@ -9,10 +9,10 @@ import azure.functions as func
 import pytest
 
 from kernel.settings import Settings
+from lifecycle.runs.list import RunFilter
 from tests.lifecycle.doubles import MemoryQueue, spec
 from tests.llmops.notifications.support import Receiver
 from tests.triggers.conftest import Edge, request
-from lifecycle.runs.list import RunFilter
 from triggers.http import batches, callbacks, runs, schedules
 
 _EVERY = RunFilter()
@@ -93,7 +93,12 @@ async def test_a_schedule_is_set_shown_and_removed(edge: Edge) -> None:
     found = body(made)
     assert (made.status_code, made.headers["Location"], made.headers["ETag"]) == (201, "/api/schedules/daily", '"1"')
     assert len(found["next_at"]) == 5
-    assert (found["has_callback"], found["run"]["callback"], found["missed"], found["last"]) == (True, None, "latest", None)
+    assert (found["has_callback"], found["run"]["callback"], found["missed"], found["last"]) == (
+        True,
+        None,
+        "latest",
+        None,
+    )
     assert [item["name"] for item in body(listed)["items"]] == ["daily"]
     assert (stale.status_code, gone.status_code, missing.status_code) == (412, 204, 404)
 
@@ -119,7 +124,9 @@ async def test_a_bad_schedule_changes_nothing(edge: Edge, wrong: Any, code: str)
 
 
 async def posted(edge: Edge, content: bytes, kind: str = "application/jsonl", **params: str) -> func.HttpResponse:
-    return await edge("batches", request(content, headers={"Content-Type": kind, "Idempotency-Key": "k"}, params=params))
+    return await edge(
+        "batches", request(content, headers={"Content-Type": kind, "Idempotency-Key": "k"}, params=params)
+    )
 
 
 async def test_a_batch_is_posted_run_and_read(edge: Edge) -> None:

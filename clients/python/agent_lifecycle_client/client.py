@@ -12,9 +12,10 @@ from typing import Any, Self, TypeVar
 from urllib.parse import quote
 
 import httpx
+from pydantic import BaseModel
+
 from agent_lifecycle_client.events import Event, parse
 from agent_lifecycle_client.models import AgentView, BatchResultLine, BatchView, RunView, ScheduleView
-from pydantic import BaseModel
 
 T = TypeVar("T", bound=BaseModel)
 

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from kernel.ids import new_id, newest_first_key
-from llmops.notifications.channels import Channel, channel_name
+from lifecycle.events.forwarding import Forward
+from llmops.notifications.channels import QUEUE_SCHEME, Channel, ChannelRequest, channel_name
 from llmops.notifications.notification import Notification
 from triggers.http.call import Call, Reply, page_token
-from triggers.http.channels.views import ChannelPage, ChannelView, DeliveryPage, DeliveryView
+from triggers.http.channels.views import ChannelPage, ChannelView, DeliveryPage, DeliveryView, StreamView
 
 
-def _view(channel: Channel) -> ChannelView:
-    return ChannelView.of(channel, signed=bool(channel.secret))
+def _view(channel: Channel, forward: Forward | None = None) -> ChannelView:
+    queue = channel.url.removeprefix(QUEUE_SCHEME) if channel.url.startswith(QUEUE_SCHEME) else ""
+    return ChannelView.of(
+        channel,
+        url="" if queue else channel.url,
+        queue=queue,
+        signed=bool(channel.secret),
+        stream=StreamView.of(forward) if forward else None,
+    )
 
 
 async def channels_put(call: Call) -> Reply:
