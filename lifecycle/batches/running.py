@@ -43,7 +43,7 @@ log = logging.getLogger(__name__)
 
 KEEP_FOR = timedelta(days=30)
 """How long a batch is kept once it is over; its runs are kept as any others."""
-_LOOK_AGAIN = timedelta(seconds=5)
+_LOOK_AGAIN = timedelta(seconds=1)
 _READS_AT_ONCE = 20
 
 

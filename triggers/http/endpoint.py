@@ -78,7 +78,7 @@ class Endpoint:
         returns: Model of the answer; None when it has no model.
         status: Status of the answer.
         also: Another status that the same answer can have; None for none.
-        mimetype: Content type of an answer without a model; None for an answer without a body.
+        mimetype: Content type of an answer without a model, or of lines of one; None for no body, or JSON.
         formats: Content types that an answer with a model can have instead.
         query: Query parameters; any other is refused.
         errors: Status codes it can fail with, besides those that every endpoint can.

@@ -98,7 +98,8 @@ def _operation(operation: Operation) -> dict[str, Any]:
     for status in filter(None, (endpoint.status, endpoint.also)):
         answer: dict[str, Any] = {"description": _ANSWERS[status]}
         if endpoint.returns:
-            answer["content"] = {"application/json": {"schema": _ref(operation.model(endpoint.returns))}}
+            kind = endpoint.mimetype or "application/json"
+            answer["content"] = {kind: {"schema": _ref(operation.model(endpoint.returns))}}
             answer["content"] |= {mimetype: {"schema": _TEXT} for mimetype in endpoint.formats}
         elif endpoint.mimetype:
             answer["content"] = {endpoint.mimetype: {}}

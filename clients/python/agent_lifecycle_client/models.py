@@ -206,6 +206,46 @@ class ApprovalWhen(BaseModel):
     when: str
 
 
+class BatchResultLine(BaseModel):
+    """
+    What came of a line: a run's state, or `not_submitted` or `refused`, and its answer or error.
+    """
+
+    id: str
+    index: int
+    agent: str
+    run_id: str | None
+    state: str
+    answer: str | None
+    error: str | None
+    cost_micro_usd: int | None
+
+
+class BatchView(BaseModel):
+    """
+    How far a batch is: runs submitted in order, of these on their way, and how the others ended.
+
+    `stopped_by` says why no more are submitted: `cost_cap`, or `cost_unknown` where a model's price is not known.
+    """
+
+    id: str
+    state: Literal["running", "cancelling", "completed", "cancelled", "stopped"] = (
+        Field(..., description="How a batch stands.")
+    )
+    total: int
+    submitted: int
+    underway: int
+    succeeded: int
+    failed: int
+    cancelled: int
+    cost_micro_usd: int
+    max_cost_micro_usd: int | None
+    uncosted_runs: int
+    stopped_by: str | None
+    created_at: AwareDatetime
+    finished_at: AwareDatetime | None
+
+
 class BudgetPositionView(BaseModel):
     """
     Where a budget stands, in its unit's smallest part.
@@ -233,6 +273,25 @@ class CachePerformanceView(BaseModel):
     load_efficiency: float | None
 
 
+class Callback(BaseModel):
+    """
+    Where a run's end is to be reported: a webhook's URL, or a Service Bus queue of the app's own namespace.
+
+    Attributes:
+        url: The webhook; itself a secret with many receivers, so it appears in no log and no answer.
+        secret_setting: Name of the app setting with the secret that the webhook is signed with; empty for no signature.
+        queue: The reply queue.
+        session_id: SessionId of the reply; empty for the run's own session.
+        correlation_id: CorrelationId of the reply; empty for the run's id.
+    """
+
+    url: str | None = ""
+    secret_setting: str | None = ""
+    queue: str | None = ""
+    session_id: str | None = ""
+    correlation_id: str | None = ""
+
+
 class ChangeView(BaseModel):
     """
     How one part of the score differs between two versions, and whether that is more than chance.
@@ -252,31 +311,18 @@ class ChannelBody(BaseModel):
     """
     Where a workspace's notifications are to go.
 
-    `url` is a webhook, `format` json (default), slack or teams; or `format` is email, and `to` has 1 to 20 addresses.
+    `url` is a webhook, `format` json (default), slack or teams; or `format` is email, and `to` has 1 to 20 addresses;
+    or `format` is cloudevents, and the workspace's events go to `url`, an Event Grid topic for one, or to `queue`.
     `events` are patterns of the events it wants, `*` unless given. `secret`, of webhooks only, is `whsec_` and 24 to 64
     bytes in base64; left out it stays what it is, null or empty removes it. It is never shown again.
     """
 
     url: str | None = ""
+    queue: str | None = ""
     to: list[str] | None = []
     format: str | None = "json"
     events: list[str] | None = ["*"]
     secret: str | None = None
-
-
-class ChannelView(BaseModel):
-    """
-    Where notifications go: a URL, or addresses; and whether its webhooks are signed.
-    """
-
-    name: str
-    url: str
-    to: list[str]
-    format: str
-    events: list[str]
-    signed: bool
-    created_at: AwareDatetime
-    updated_at: AwareDatetime
 
 
 class CodeInterpreter(BaseModel):
@@ -572,13 +618,23 @@ class JudgePolicy(BaseModel):
     share: float | None = 1.0
 
 
+class LastDueView(BaseModel):
+    """
+    The latest time that a schedule was due: the run of it, or why it gave none, as a code.
+    """
+
+    due_at: AwareDatetime
+    run_id: str
+    error: str | None
+
+
 class LimitBody(BaseModel):
     """
     The most that may be spent in a period.
 
     Attributes:
         unit: What is counted: tokens (input and output), usd, model calls, or seconds of wall time.
-        period: run and session have a counter for each; day and month are UTC; total never starts anew.
+        period: run and session have a counter for each; day and month are UTC; total never starts again.
         limit: How much: whole tokens and calls, USD to the micro-dollar, seconds to the millisecond.
         soft: Percentages that are told when they are reached, ascending.
     """
@@ -1071,6 +1127,7 @@ class RunRequest(BaseModel):
         stream: Whether the answer is told as `run.delta` events while the model writes it.
         pin_version: Whether a session that starts with this run goes on with the agent as it is declared now.
         priority: The session's priority; None for its own, and for normal where it starts with this run.
+        callback: Where the run's end is to be reported, by webhook or to a reply queue; None for nowhere.
     """
 
     query: str
@@ -1082,6 +1139,7 @@ class RunRequest(BaseModel):
     stream: bool | None = False
     pin_version: bool | None = False
     priority: Literal["normal", "high"] | None = None
+    callback: Callback | None = None
 
 
 class Runaway(BaseModel):
@@ -1110,6 +1168,47 @@ class Rung(BaseModel):
     at: int
     do: Literal["warn", "cheaper_model", "ask", "stop"]
     model: str | None = None
+
+
+class ScheduleBody(BaseModel):
+    """
+    Whom to ask what, and when: `cron` is an NCRONTAB expression, its times are those of `time_zone`.
+
+    `missed` says what becomes of times at which nothing could be submitted: `skip` drops them, `latest` makes up for
+    the last one, `all` for up to 100.
+    """
+
+    agent: str
+    run: RunRequest
+    cron: str
+    time_zone: str | None = "UTC"
+    missed: Literal["skip", "latest", "all"] | None = "latest"
+    paused: bool | None = False
+
+
+class ScheduleView(BaseModel):
+    """
+    A schedule; `next_at` are the next times that it is due, none while it is paused.
+
+    `run` is shown without its callback, whose address may be a secret; `has_callback` says whether there is one.
+    """
+
+    name: str
+    agent: str
+    run: RunRequest
+    has_callback: bool
+    cron: str
+    time_zone: str
+    missed: Literal["skip", "latest", "all"] = Field(
+        ...,
+        description="What becomes of times at which nothing could be submitted: the app was down, or the queue was.",
+    )
+    paused: bool
+    next_at: list[AwareDatetime]
+    last: LastDueView | None
+    missed_times: int
+    created_at: AwareDatetime
+    updated_at: AwareDatetime
 
 
 class Score(BaseModel):
@@ -1244,6 +1343,17 @@ class StandingView(BaseModel):
     by: str
     approval_id: str
     at: AwareDatetime
+
+
+class StreamView(BaseModel):
+    """
+    How a channel is sent the workspace's events: when last, and where that fails, why and when it is tried again.
+    """
+
+    sent_at: AwareDatetime | None
+    failures: int
+    error: str | None
+    next_at: AwareDatetime | None
 
 
 class SummaryView(BaseModel):
@@ -1497,6 +1607,15 @@ class ApprovalView(BaseModel):
     execution: ExecutionView | None
 
 
+class BatchPage(BaseModel):
+    """
+    Batches, newest first.
+    """
+
+    items: list[BatchView]
+    next: str | None
+
+
 class BudgetBody(BaseModel):
     """
     A budget, as it is declared: one limit for each unit and period.
@@ -1512,6 +1631,27 @@ class BudgetView(BaseModel):
 
     scope: str
     limits: list[LimitView]
+
+
+class CallbackView(BaseModel):
+    """
+    What became of the latest report of a run's end: `retrying`, `delivered` or `failed` (given up).
+
+    `id` is what the receiver knows it by: `webhook-id`, or the message's MessageId. `target` is a host or a queue.
+    """
+
+    id: str
+    run_id: str
+    agent: str
+    target: str
+    state: Literal["retrying", "delivered", "failed"] = Field(
+        ..., description="How a delivery stands."
+    )
+    attempts: int
+    status: int | None
+    error: str | None
+    last_at: AwareDatetime | None
+    next_at: AwareDatetime | None
 
 
 class Capability(BaseModel):
@@ -1544,13 +1684,23 @@ class CapabilityView(BaseModel):
     content: Capability | None
 
 
-class ChannelPage(BaseModel):
+class ChannelView(BaseModel):
     """
-    Channels by name.
+    Where notifications go: a URL, a queue, or addresses; and whether its webhooks are signed.
+
+    `stream` is there for a single channel of format cloudevents.
     """
 
-    items: list[ChannelView]
-    next: str | None
+    name: str
+    url: str
+    queue: str
+    to: list[str]
+    format: str
+    events: list[str]
+    signed: bool
+    stream: StreamView | None
+    created_at: AwareDatetime
+    updated_at: AwareDatetime
 
 
 class ComponentView(BaseModel):
@@ -1997,6 +2147,15 @@ class RunView(BaseModel):
     finished_at: AwareDatetime | None
 
 
+class SchedulePage(BaseModel):
+    """
+    Schedules by name.
+    """
+
+    items: list[ScheduleView]
+    next: str | None
+
+
 class SessionView(BaseModel):
     """
     A conversation.
@@ -2365,12 +2524,30 @@ class BudgetPage(BaseModel):
     next: str | None
 
 
+class CallbackPage(BaseModel):
+    """
+    Callbacks, newest run first.
+    """
+
+    items: list[CallbackView]
+    next: str | None
+
+
 class CapabilityPage(BaseModel):
     """
     Capabilities by name, or the versions of one, newest first; one without content was a deletion.
     """
 
     items: list[CapabilityView]
+    next: str | None
+
+
+class ChannelPage(BaseModel):
+    """
+    Channels by name.
+    """
+
+    items: list[ChannelView]
     next: str | None
 
 

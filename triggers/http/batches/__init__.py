@@ -33,6 +33,7 @@ ENDPOINTS = (
         "batches_results",
         "Read what came of a batch's runs, a JSON object a line, in the order they were posted; "
         "a `Link` header leads to the next page.",
+        returns="BatchResultLine",
         mimetype=JSON_LINES,
         query=PAGING,
         errors=(404,),
