@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from adapters.identity import AppIdentity
 from kernel.errors import Unavailable
 from lifecycle.callbacks.delivery import Replies, Reply
 from lifecycle.callbacks.targets import no_broker
@@ -41,14 +42,15 @@ class EventTargets:
         names: CallbackTargets,
         *,
         key: str,
-        token: Token | None,
+        token: Token | None = None,
     ) -> None:
-        """Set the ways out; Event Grid is sent the key, or without one the token."""
+        """Set the ways out; Event Grid is sent the key, or without one the token, by default the app's identity's."""
         self._webhooks = webhooks
         self._replies = replies
         self._names = names
         self._key = key
-        self._token = token
+        self._identity = AppIdentity()
+        self._token = token or self._identity_token
 
     async def check(self, url: str) -> None:
         """Check that a channel may lead there.
@@ -75,6 +77,13 @@ class EventTargets:
             headers = {**headers, **await self._credentials()}
         return await self._webhooks.post(url, headers, body)
 
+    async def aclose(self) -> None:
+        """Release the connections of the app's identity."""
+        await self._identity.close()
+
+    async def _identity_token(self) -> str:
+        return (await self._identity.get_token(SCOPE)).token
+
     async def _enqueue(self, queue: str, body: bytes) -> None:
         """Put the CloudEvents on the queue, each as a message of its own, in order."""
         if (replies := self._replies()) is None:
@@ -95,9 +104,6 @@ class EventTargets:
     async def _credentials(self) -> dict[str, str]:
         if self._key:
             return {"aeg-sas-key": self._key}
-        if self._token is None:
-            msg = "There is neither a key nor an identity for Event Grid."
-            raise Unavailable(msg, code="event_grid_not_configured")
         from azure.core.exceptions import AzureError  # noqa: PLC0415 - few workers ever need it
 
         try:

@@ -26,6 +26,7 @@ from bootstrap.parts.extensions import ExtensionServices
 from bootstrap.parts.metrics import MetricServices
 from bootstrap.parts.notifications import NotificationServices
 from bootstrap.parts.performance import PerformanceServices
+from bootstrap.parts.planned import PlannedRunServices
 from bootstrap.parts.reports import ReportServices
 from bootstrap.parts.runs import RunServices
 from bootstrap.parts.sessions import SessionServices
@@ -100,8 +101,8 @@ class Services:
 
     @cached_property
     def notifications(self) -> NotificationServices:
-        """Channels and the outbox."""
-        return NotificationServices(self.core)
+        """Channels, the outbox, and the ways out of the app."""
+        return NotificationServices(self.core, self.extensions)
 
     @cached_property
     def extensions(self) -> ExtensionServices:
@@ -116,7 +117,7 @@ class Services:
     @cached_property
     def conversations(self) -> ConversationServices:
         """Sessions with their runs as stored, and their events."""
-        return ConversationServices(self.core, self.events, self.metrics, self.spend)
+        return ConversationServices(self.core, self.events, self.metrics, self.spend, self.notifications)
 
     @cached_property
     def budgets(self) -> BudgetServices:
@@ -172,6 +173,11 @@ class Services:
             self.evaluation,
             self.sessions,
         )
+
+    @cached_property
+    def planned(self) -> PlannedRunServices:
+        """Runs that the app submits by itself: those of schedules and batches."""
+        return PlannedRunServices(self.core, self.runs)
 
     @cached_property
     def alerts(self) -> AlertServices:

@@ -79,6 +79,8 @@ def register(blueprint: df.Blueprint, services: Services, run_queue: RunQueue, m
                     message.correlation_id,
                 ),
             )
+            if submission.callback is not None:
+                await services.notifications.targets.check(submission.callback)
             services.runs.provenance.check(_origin(message, names[priority]), submission.workspace, body)
             last = deliveries >= settings.run_max_attempts
             with attached(incoming(message.application_properties or {}, context)), services.agents.preloader.run():

@@ -125,16 +125,19 @@ async def _evaluate_alerts(now: Round) -> Done:
 
 
 async def _submit_planned_runs(now: Round) -> Done:
-    scheduled = await now.services.schedule_runner.run(now.actors, now.queue.send)
-    batched = await now.services.batches.run(now.actors, now.queue.send)
+    scheduled = await now.services.planned.schedule_runner.run(now.actors, now.queue.send)
+    batched = await now.services.planned.batches.run(now.actors, now.queue.send)
     text = "schedules: %d runs submitted, %d refused, %d times missed; batches: %d runs submitted"
     return Done("runs.planned", text, (scheduled.submitted, scheduled.refused, scheduled.missed, batched))
 
 
 async def _deliver_notifications(now: Round) -> Done:
     done = await now.services.alerts.delivery.deliver()
-    text = "webhooks: %d delivered, %d to be retried, %d given up"
-    return Done("notifications.delivered", text, (done.delivered, done.retrying, done.failed))
+    reported = await now.services.conversations.callbacks.deliver()
+    forwarded = await now.services.alerts.forwarding.run()
+    text = "notifications: %d delivered, %d to be retried, %d given up; callbacks: %d, %d, %d; %d events sent"
+    both = (done.delivered, done.retrying, done.failed, reported.delivered, reported.retrying, reported.failed)
+    return Done("notifications.delivered", text, (*both, forwarded))
 
 
 async def _tend_budgets(now: Round) -> Done:

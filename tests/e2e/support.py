@@ -82,7 +82,8 @@ TOPOLOGY = {
             {
                 "Name": "sbemulatorns",
                 "Queues": [
-                    {"Name": name, "Properties": _QUEUE_PROPERTIES} for name in (QUEUE, PRIORITY_QUEUE, REPLY_QUEUE, WORKER_QUEUE)
+                    {"Name": name, "Properties": _QUEUE_PROPERTIES}
+                    for name in (QUEUE, PRIORITY_QUEUE, REPLY_QUEUE, WORKER_QUEUE)
                 ],
             }
         ]

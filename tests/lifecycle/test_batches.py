@@ -45,14 +45,14 @@ async def app() -> App:
 
 
 async def create(app: App, count: int, *, max_cost: int | None = None, agent: str = "bot") -> Batch:
-    batch, new = await app.services.batches.create("default", new_id(), items(count, agent), max_cost)
+    batch, new = await app.services.planned.batches.create("default", new_id(), items(count, agent), max_cost)
     assert new
     return batch
 
 
 async def move_on(app: App, services: Any = None) -> int:
     app.clock.move(seconds=6)
-    return await (services or app.services).batches.run(app.signals, app.queue.send)
+    return await (services or app.services).planned.batches.run(app.signals, app.queue.send)
 
 
 async def work(app: App) -> None:
@@ -62,7 +62,7 @@ async def work(app: App) -> None:
 
 
 async def get(app: App, batch: Batch) -> Batch:
-    return await app.services.batch_store.get("default", batch.id)
+    return await app.services.planned.batch_store.get("default", batch.id)
 
 
 async def test_a_batch_runs_to_its_end_a_few_at_a_time(app: App) -> None:
@@ -75,7 +75,7 @@ async def test_a_batch_runs_to_its_end_a_few_at_a_time(app: App) -> None:
     await work(app)
     await move_on(app)
     done = await get(app, batch)
-    results = await app.services.batches.results("default", batch.id, 0, 200)
+    results = await app.services.planned.batches.results("default", batch.id, 0, 200)
 
     assert (first, waiting, second) == (WINDOW, 0, 20)
     assert (done.state, done.progress.succeeded, done.progress.underway) == ("completed", WINDOW + 20, ())
@@ -139,12 +139,12 @@ def test_a_batch_has_limits() -> None:
 async def test_the_same_batch_again_is_the_same(app: App) -> None:
     """And another one under its id is refused."""
     ident = new_id()
-    _, first = await app.services.batches.create("default", ident, items(3), None)
-    _, again = await app.services.batches.create("default", ident, items(3), None)
+    _, first = await app.services.planned.batches.create("default", ident, items(3), None)
+    _, again = await app.services.planned.batches.create("default", ident, items(3), None)
 
     assert (first, again) == (True, False)
     with pytest.raises(Conflict):
-        await app.services.batches.create("default", ident, items(4), None)
+        await app.services.planned.batches.create("default", ident, items(4), None)
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
@@ -165,7 +165,7 @@ async def test_every_line_is_run_once_whatever_dies(after: bool) -> None:
             await work(app)
         await move_on(app)
         done = await get(app, batch)
-        results = await app.services.batches.results("default", batch.id, 0, 10)
+        results = await app.services.planned.batches.results("default", batch.id, 0, 10)
 
         assert (done.state, done.progress.succeeded) == ("completed", 3), number
         assert [each.run.attempt for each in results if each.run] == [1, 1, 1]
@@ -179,14 +179,14 @@ async def test_a_batch_that_died_as_it_was_posted_leaves_nothing(app: App) -> No
     """Nobody was told of it; what was written of it is removed."""
     dying = app.worker(Fate(3))
     with contextlib.suppress(Crash):
-        await dying.batches.create("default", new_id(), items(150), None)
+        await dying.planned.batches.create("default", new_id(), items(150), None)
     await abandon(dying)
     app.clock.move(minutes=11)
-    await app.services.batches.run(app.signals, app.queue.send)
+    await app.services.planned.batches.run(app.signals, app.queue.send)
 
     left = [row async for row in every(app.tables, TABLE, Span(" ", partition_before="~"))]
     assert [row for row in left if row.key.startswith("item!")] == []
-    assert (await app.services.batch_store.list("default", 10))[0] == []
+    assert (await app.services.planned.batch_store.list("default", 10))[0] == []
 
 
 async def test_a_cap_on_cost_holds_back_what_is_left(app: App) -> None:
@@ -199,7 +199,7 @@ async def test_a_cap_on_cost_holds_back_what_is_left(app: App) -> None:
         slices.append(await move_on(app))
         await work(app)
     done = await get(app, batch)
-    results = await app.services.batches.results("default", batch.id, 0, 200)
+    results = await app.services.planned.batches.results("default", batch.id, 0, 200)
 
     assert slices[0] == FIRST_SLICE
     assert (done.state, done.stopped_by) == ("stopped", "cost_cap")
@@ -226,26 +226,26 @@ async def test_a_cancelled_batch_submits_no_more(app: App) -> None:
     batch = await create(app, WINDOW + 5)
     await move_on(app)
     await app.process(app.queue.sent.pop(0))
-    cancelling = await app.services.batches.cancel("default", batch.id)
+    cancelling = await app.services.planned.batches.cancel("default", batch.id)
     await move_on(app)
-    done = await app.services.batches.cancel("default", batch.id)
+    done = await app.services.planned.batches.cancel("default", batch.id)
 
     assert cancelling.state is BatchState.CANCELLING
     assert (done.state, done.progress.succeeded, done.progress.cancelled) == ("cancelled", 1, WINDOW - 1)
     assert done.progress.submitted == WINDOW
     with pytest.raises(NotFound):
-        await app.services.batches.cancel("default", new_id())
+        await app.services.planned.batches.cancel("default", new_id())
 
 
 async def test_a_refused_line_is_told_and_the_others_go_on(app: App) -> None:
     """An agent that is not there is known only as its line is submitted."""
     found = parse_lines(lines({"query": "a"}, {"query": "b", "agent": "nobody"}, {"query": "c"}), "bot", 99)
-    batch, _ = await app.services.batches.create("default", new_id(), found, None)
+    batch, _ = await app.services.planned.batches.create("default", new_id(), found, None)
     await move_on(app)
     await work(app)
     await move_on(app)
     done = await get(app, batch)
-    results = await app.services.batches.results("default", batch.id, 0, 10)
+    results = await app.services.planned.batches.results("default", batch.id, 0, 10)
 
     assert (done.state, done.progress.succeeded, done.progress.failed) == ("completed", 2, 1)
     assert [each.refused for each in results] == ["", "agent_not_found", ""]
@@ -267,7 +267,7 @@ async def test_batches_go_once_they_are_old(app: App) -> None:
 async def test_an_idle_round_is_one_query() -> None:
     tables = CountingTables()
     app = App(tables)
-    await app.services.batches.run(app.signals, app.queue.send)
+    await app.services.planned.batches.run(app.signals, app.queue.send)
 
     assert (dict(tables.operations), tables.rows_read) == ({"query due": 1}, 0)
 

@@ -53,13 +53,15 @@ async def app(monkeypatch: pytest.MonkeyPatch) -> App:
 def replying(app: App, broker: Broker) -> CallbackDelivery:
     """Return what reports the app's runs by the broker."""
     services = app.services
-    sender = CallbackSender(services.callback_targets, services.webhooks, broker, app.clock)
-    return CallbackDelivery(RunEnds(app.tables), services.callback_records, services.conversations, sender, app.clock)
+    sender = CallbackSender(services.notifications.targets, services.notifications.webhooks, broker, app.clock)
+    return CallbackDelivery(
+        RunEnds(app.tables), services.conversations.callback_records, services.conversations.store, sender, app.clock
+    )
 
 
 async def reported(app: App, run: Run) -> CallbackRecord | None:
-    await app.services.callbacks.aclose()
-    return await app.services.callback_records.get(run.workspace, run.created_at, run.id)
+    await app.services.conversations.callbacks.aclose()
+    return await app.services.conversations.callback_records.get(run.workspace, run.created_at, run.id)
 
 
 async def test_an_ended_run_is_reported_at_once_signed(app: App) -> None:
@@ -69,7 +71,7 @@ async def test_an_ended_run_is_reported_at_once_signed(app: App) -> None:
         run = await app.ask(callback=callback, metadata={"order": "7"})
         record = await reported(app, run)
         app.clock.move(minutes=5)
-        again = await app.services.callbacks.deliver()
+        again = await app.services.conversations.callbacks.deliver()
 
     [sent] = receiver.received
     body = sent.json()
@@ -95,10 +97,10 @@ async def test_a_receiver_that_fails_is_tried_again_and_given_up(app: App) -> No
             assert record is not None
             states.append(record.state)
             app.clock.move(hours=1)
-            await app.services.callbacks.deliver()
-        given_up, after = await app.services.callback_records.list("default", 10)
-        await app.services.callbacks.redeliver(run)
-        done = await app.services.callbacks.deliver()
+            await app.services.conversations.callbacks.deliver()
+        given_up, after = await app.services.conversations.callback_records.list("default", 10)
+        await app.services.conversations.callbacks.redeliver(run)
+        done = await app.services.conversations.callbacks.deliver()
 
     assert states == ["retrying"] * 9 + ["failed"]
     assert ([each.run_id for each in given_up], given_up[0].error, after) == ([run.id], "http_500", None)
@@ -112,7 +114,7 @@ async def test_a_reply_goes_to_the_session_that_asks_for_it(app: App) -> None:
     delivery = replying(app, broker)
     first = await app.ask(callback=Callback(queue="Agent-Replies"))
     second = await app.ask(callback=Callback(queue="other", session_id="till-4", correlation_id="order 7"))
-    await app.services.callbacks.aclose()  # without a broker of its own it could not send them
+    await app.services.conversations.callbacks.aclose()  # without a broker of its own it could not send them
     app.clock.move(minutes=3)
     assert (await delivery.deliver()).retrying == 1
     app.clock.move(minutes=3)
@@ -133,13 +135,13 @@ async def test_every_end_is_reported_once(app: App) -> None:
         message = app.queue.sent.pop()
         with pytest.raises(Unavailable):
             await app.process(message, last=True)
-        await app.services.callbacks.aclose()
-        letters = app.services.dead_letters(app.queue)
+        await app.services.conversations.callbacks.aclose()
+        letters = app.services.runs.dead_letters(app.queue)
         await letters.redrive("default", message.run_id)
         for _ in range(10):
             with contextlib.suppress(Unavailable):
                 await app.process(app.queue.sent[-1])
-        await app.services.callbacks.aclose()
+        await app.services.conversations.callbacks.aclose()
 
     told = [(each.json()["type"], each.headers["webhook-id"][-2:]) for each in receiver.received]
     assert told == [("run.failed", "_0"), ("run.succeeded", "_1")]
@@ -158,15 +160,15 @@ async def test_a_report_survives_a_worker_dying_at_any_write(after: bool, monkey
             with contextlib.suppress(Crash):
                 await app.process(app.queue.sent[-1], worker=dying)
             with contextlib.suppress(Crash):
-                await dying.callbacks.aclose()
+                await dying.conversations.callbacks.aclose()
             await abandon(dying)
             app.clock.move(minutes=5)
             run = await app.process(app.queue.sent[-1])
-            await app.services.callbacks.aclose()
+            await app.services.conversations.callbacks.aclose()
             app.clock.move(minutes=5)
-            await app.services.callbacks.deliver()
+            await app.services.conversations.callbacks.deliver()
             app.clock.move(minutes=5)
-            await app.services.callbacks.deliver()
+            await app.services.conversations.callbacks.deliver()
 
         assert {each.headers["webhook-id"] for each in receiver.received} == {f"run_{accepted.run.id}_0"}, number
         assert {each.json()["data"]["answer"] for each in receiver.received} == {run.answer}
@@ -183,7 +185,7 @@ async def test_an_entry_ahead_of_its_run_is_looked_at_again(app: App) -> None:
         run, _ = await app.stored(accepted.run)
         await RunEnds(app.tables).enter(run_rules.cancelled(run, app.clock()))
         for _ in range(40):
-            await app.services.callbacks.deliver()
+            await app.services.conversations.callbacks.deliver()
             app.clock.move(hours=1)
 
         assert not receiver.received
@@ -233,7 +235,7 @@ async def test_what_a_callback_costs() -> None:
 async def test_a_callback_that_can_go_nowhere_is_refused(app: App, callback: Callback, code: str) -> None:
     """The error names the field, below `callback`, and repeats nothing of it."""
     with pytest.raises(InvalidInput) as raised:
-        await app.services.callback_targets.check(callback)
+        await app.services.notifications.targets.check(callback)
 
     assert raised.value.code == code.replace("invalid_session_id", "invalid_callback")
     assert all(place.startswith("/callback") for place in raised.value.fields)
@@ -243,7 +245,7 @@ async def test_private_addresses_are_refused() -> None:
     """As for any webhook; also when the name comes to lead there only later."""
     app = App()
     with pytest.raises(InvalidInput) as raised:
-        await app.services.callback_targets.check(Callback(url="https://169.254.169.254/metadata"))
+        await app.services.notifications.targets.check(Callback(url="https://169.254.169.254/metadata"))
 
     assert raised.value.code == "webhook_address_refused"
     assert list(raised.value.fields) == ["/callback/url"]
@@ -254,9 +256,9 @@ async def test_only_ended_runs_with_a_callback_are_sent_again(app: App) -> None:
     waiting = await app.submit(callback=Callback(url="http://127.0.0.1:9/x"))
 
     with pytest.raises(NotFound):
-        await app.services.callbacks.redeliver(plain)
+        await app.services.conversations.callbacks.redeliver(plain)
     with pytest.raises(Conflict):
-        await app.services.callbacks.redeliver(waiting.run)
+        await app.services.conversations.callbacks.redeliver(waiting.run)
 
 
 async def test_a_long_answer_is_left_out_of_a_message(app: App) -> None:

@@ -79,7 +79,7 @@ class World:
         self.webhooks = HttpWebhooks(allow_private=True, resolve=resolve, timeout_s=2)
         names = CallbackTargets(self.webhooks, lambda _: None, ["agent-events"])
         targets = EventTargets(self.webhooks, lambda: self.broker, names, key=key, token=token)
-        tables, clock, self.journal = self.app.tables, self.app.clock, self.app.services.journal
+        tables, clock, self.journal = self.app.tables, self.app.clock, self.app.services.events.journal
         self.channels = ChannelStore(tables, targets, clock, None, CATALOGUE)
         self.forwarding = EventForwarding(tables, self.journal, self.channels, targets, clock)
         self.outbox, history = Outbox(tables, clock), DeliveryHistory(tables)
@@ -101,7 +101,7 @@ async def test_a_topic_gets_what_happens_once_and_in_order() -> None:
         await world.channel(f"http://{TOPIC}:{grid.port}/api/events?api-version=2018-01-01", "run.*", "session.*")
         await world.app.declare()
         run = await world.app.ask()
-        await world.app.services.publisher.flush()
+        await world.app.services.conversations.publisher.flush()
         await world.record(1)
         sent = await world.forwarding.run()
         nothing = await world.forwarding.run()

@@ -43,11 +43,11 @@ async def app() -> App:
 
 async def run_due(app: App, services: Any = None) -> Any:
     services = services or app.services
-    return await services.schedule_runner.run(app.signals, app.queue.send)
+    return await services.planned.schedule_runner.run(app.signals, app.queue.send)
 
 
 async def get(app: App, name: str = "daily") -> Schedule:
-    return await app.services.schedules.get("default", name)
+    return await app.services.planned.schedules.get("default", name)
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_what_was_missed_is_made_up_for_by_policy(
 
 async def test_a_schedule_asks_once_each_time(app: App) -> None:
     """However often it is looked at; the run's id is made of schedule and time."""
-    schedule, new = await app.services.schedules.put("default", "daily", wanted())
+    schedule, new = await app.services.planned.schedules.put("default", "daily", wanted())
     early = await run_due(app)
     app.clock.now = datetime(2026, 11, 21, 9, 0, 10, tzinfo=UTC)
     rounds = [await run_due(app) for _ in range(3)]
@@ -143,7 +143,7 @@ async def test_no_time_is_lost_or_doubled_whatever_dies(after: bool) -> None:
     for number in itertools.count(1):
         app = App()
         await app.declare()
-        await app.services.schedules.put("default", "daily", wanted())
+        await app.services.planned.schedules.put("default", "daily", wanted())
         app.clock.now = datetime(2026, 11, 21, 9, 0, 10, tzinfo=UTC)
         fate = Fate(number, after)
         dying = app.worker(fate)
@@ -169,7 +169,7 @@ async def test_an_idle_round_is_one_query() -> None:
     app = App(tables)
     await app.declare()
     for number in range(5):
-        await app.services.schedules.put("default", f"s{number}", wanted())
+        await app.services.planned.schedules.put("default", f"s{number}", wanted())
     tables.reset()
     await run_due(app)
 
@@ -178,11 +178,11 @@ async def test_an_idle_round_is_one_query() -> None:
 
 async def test_a_paused_schedule_is_not_made_up_for(app: App) -> None:
     """Its times while it was paused are nobody's; it goes on with the next one."""
-    await app.services.schedules.put("default", "daily", wanted(missed=Missed.ALL))
-    paused, _ = await app.services.schedules.put("default", "daily", wanted(missed=Missed.ALL, paused=True))
+    await app.services.planned.schedules.put("default", "daily", wanted(missed=Missed.ALL))
+    paused, _ = await app.services.planned.schedules.put("default", "daily", wanted(missed=Missed.ALL, paused=True))
     app.clock.move(hours=3)
     none = await run_due(app)
-    again, _ = await app.services.schedules.put("default", "daily", wanted(missed=Missed.ALL))
+    again, _ = await app.services.planned.schedules.put("default", "daily", wanted(missed=Missed.ALL))
     app.clock.move(hours=1)
     one = await run_due(app)
 
@@ -193,8 +193,8 @@ async def test_a_paused_schedule_is_not_made_up_for(app: App) -> None:
 
 async def test_a_time_that_gives_no_run_is_told(app: App) -> None:
     """The agent is switched off: the schedule says why, and goes on."""
-    await app.services.schedules.put("default", "daily", wanted())
-    await app.services.administration.switch("default", "bot", app.signals, enabled=False)
+    await app.services.planned.schedules.put("default", "daily", wanted())
+    await app.services.agents.administration.switch("default", "bot", app.signals, enabled=False)
     app.clock.move(hours=1)
     done = await run_due(app)
     last = (await get(app)).last
@@ -206,7 +206,7 @@ async def test_a_time_that_gives_no_run_is_told(app: App) -> None:
 
 async def test_a_queue_that_is_down_misses_nothing(app: App) -> None:
     """The time is tried again in the next round."""
-    await app.services.schedules.put("default", "daily", wanted(missed=Missed.SKIP))
+    await app.services.planned.schedules.put("default", "daily", wanted(missed=Missed.SKIP))
     app.clock.now = datetime(2026, 11, 21, 9, 0, 10, tzinfo=UTC)
     app.queue.refuse = True
     await run_due(app)
@@ -218,16 +218,16 @@ async def test_a_queue_that_is_down_misses_nothing(app: App) -> None:
 
 async def test_a_schedule_that_was_changed_after_it_had_asked_is_asked_once(app: App) -> None:
     """The worker died after it had submitted, and the query was changed before the next one came: still one run."""
-    await app.services.schedules.put("default", "daily", wanted())
-    found = await app.services.schedules.stored("default", "daily")
+    await app.services.planned.schedules.put("default", "daily", wanted())
+    found = await app.services.planned.schedules.stored("default", "daily")
     app.clock.now = datetime(2026, 11, 21, 9, 0, 10, tzinfo=UTC)
     await run_due(app)
     assert found is not None
-    current = await app.services.schedules.stored("default", "daily")
+    current = await app.services.planned.schedules.stored("default", "daily")
     assert current is not None
     changed = Schedule(**{name: getattr(found.schedule, name) for name in Schedule.__slots__})
     object.__setattr__(changed, "run", RunRequest(query="Another."))
-    await app.services.schedules.replace("default", changed, current.etag)
+    await app.services.planned.schedules.replace("default", changed, current.etag)
     await DueTimes(app.tables, "schedule").add("default", "daily", datetime(2026, 11, 21, 9, tzinfo=UTC))
     done = await run_due(app)
 
@@ -236,7 +236,7 @@ async def test_a_schedule_that_was_changed_after_it_had_asked_is_asked_once(app:
 
 async def test_schedules_are_set_and_removed_with_care(app: App) -> None:
     """The same again changes nothing; ETags guard it; there is a limit."""
-    schedules = app.services.schedules
+    schedules = app.services.planned.schedules
     first, _ = await schedules.put("default", "daily", wanted())
     same, new = await schedules.put("default", "daily", wanted())
     other, _ = await schedules.put("default", "daily", wanted("0 0 12 * * *"), first.etag)

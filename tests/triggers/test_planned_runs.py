@@ -27,7 +27,7 @@ def body(response: func.HttpResponse) -> Any:
 async def edge() -> Edge:
     settings = Settings.of({"WEBHOOKS_ALLOW_PRIVATE": "true", "REPLY_QUEUES": "agent-replies"})
     edge = Edge(runs, callbacks, schedules, batches, settings=settings, queue=MemoryQueue())
-    await edge.services.administration.declare("default", "bot", spec(), edge.signals)
+    await edge.services.agents.administration.declare("default", "bot", spec(), edge.signals)
     return edge
 
 
@@ -38,7 +38,7 @@ async def submit(edge: Edge, **fields: Any) -> func.HttpResponse:
 async def run_queued(edge: Edge) -> None:
     queue: MemoryQueue = edge.api._queue  # pyright: ignore[reportAssignmentType]
     while queue.sent:
-        await edge.services.runner.process(queue.sent.pop(0), edge.signals)
+        await edge.services.runs.worker.process(queue.sent.pop(0), edge.signals)
 
 
 async def test_a_callback_is_shown_and_sent_again(edge: Edge) -> None:
@@ -47,11 +47,11 @@ async def test_a_callback_is_shown_and_sent_again(edge: Edge) -> None:
         run = body(await submit(edge, callback={"url": f"{receiver.url}?token=SECRET"}))
         before = await edge("runs_callback", request(method="GET", route={"run_id": run["id"]}))
         await run_queued(edge)
-        await edge.services.callbacks.aclose()
+        await edge.services.conversations.callbacks.aclose()
         shown = await edge("runs_callback", request(method="GET", route={"run_id": run["id"]}))
         listed = await edge("callbacks_list", request(method="GET", params={"state": "delivered"}))
         again = await edge("runs_callback_redeliver", request(route={"run_id": run["id"]}))
-        await edge.services.callbacks.deliver()
+        await edge.services.conversations.callbacks.deliver()
 
     assert (before.status_code, body(before)["code"]) == (404, "callback_not_found")
     assert (body(shown)["state"], body(shown)["target"], body(shown)["run_id"]) == ("delivered", "127.0.0.1", run["id"])
@@ -76,7 +76,7 @@ async def test_a_bad_callback_submits_nothing(edge: Edge, callback: Any, code: s
     refused = await submit(edge, callback=callback)
 
     assert (refused.status_code, body(refused)["code"]) == (400, code)
-    assert (await edge.services.run_list.page("default", _EVERY, 10, None))[0] == []
+    assert (await edge.services.runs.list.page("default", _EVERY, 10, None))[0] == []
 
 
 async def test_a_schedule_is_set_shown_and_removed(edge: Edge) -> None:
@@ -120,7 +120,7 @@ async def test_a_bad_schedule_changes_nothing(edge: Edge, wrong: Any, code: str)
     refused = await edge("schedules_item", request(SCHEDULE | wrong, method="PUT", route={"name": "daily"}))
 
     assert (refused.status_code, body(refused)["code"]) == (400, code)
-    assert await edge.services.schedules.list("default") == []
+    assert await edge.services.planned.schedules.list("default") == []
 
 
 async def posted(edge: Edge, content: bytes, kind: str = "application/jsonl", **params: str) -> func.HttpResponse:
@@ -136,7 +136,7 @@ async def test_a_batch_is_posted_run_and_read(edge: Edge) -> None:
     again = body(await posted(edge, lines, agent="bot", max_cost_usd="1.5"))
     queue: Any = edge.api._queue
     before = await edge("batches_results", request(method="GET", route={"id": made["id"]}))
-    await edge.services.batches.run(edge.signals, queue.send)
+    await edge.services.planned.batches.run(edge.signals, queue.send)
     await run_queued(edge)
     first = await edge("batches_results", request(method="GET", route={"id": made["id"]}, params={"limit": "2"}))
     shown = body(await edge("batches_get", request(method="GET", route={"id": made["id"]})))
@@ -172,7 +172,7 @@ async def test_a_bad_batch_changes_nothing(
     refused = await posted(edge, content, kind, **params)
 
     assert (refused.status_code, body(refused)["code"]) == (status, code)
-    assert (await edge.services.batch_store.list("default", 10))[0] == []
+    assert (await edge.services.planned.batch_store.list("default", 10))[0] == []
 
 
 async def test_what_is_not_there_is_not_found(edge: Edge) -> None:

@@ -30,30 +30,34 @@ def _view(batch: Batch) -> BatchView:
 
 async def batches_create(call: Call) -> Reply:
     agent = call.query("agent")
-    items = parse_lines(call.body, agent_name(agent) if agent else None, call.services.settings.max_query_bytes)
+    items = parse_lines(call.body, agent_name(agent) if agent else None, call.services.core.settings.max_query_bytes)
     key = call.header("idempotency-key")
     ident = run_id(call.workspace, key) if key else new_id()
-    batch, _ = await call.services.batches.create(call.workspace, ident, items, _micro_usd(call.query("max_cost_usd")))
+    batch, _ = await call.services.planned.batches.create(
+        call.workspace, ident, items, _micro_usd(call.query("max_cost_usd"))
+    )
     return Reply(_view(batch), 202, {"Location": f"/api/batches/{batch.id}"})
 
 
 async def batches_list(call: Call) -> Reply:
-    found, after = await call.services.batch_store.list(call.workspace, call.limit(), call.cursor(newest_first_key))
+    found, after = await call.services.planned.batch_store.list(
+        call.workspace, call.limit(), call.cursor(newest_first_key)
+    )
     return Reply(BatchPage(items=[_view(batch) for batch in found], next=page_token(after)))
 
 
 async def batches_get(call: Call) -> Reply:
-    return Reply(_view(await call.services.batch_store.get(call.workspace, _id(call))))
+    return Reply(_view(await call.services.planned.batch_store.get(call.workspace, _id(call))))
 
 
 async def batches_cancel(call: Call) -> Reply:
-    batch = await call.services.batches.cancel(call.workspace, _id(call))
+    batch = await call.services.planned.batches.cancel(call.workspace, _id(call))
     return Reply(_view(batch), 200 if batch.over else 202)
 
 
 async def batches_results(call: Call) -> Reply:
     ident, limit, first = _id(call), call.limit(), call.cursor(index) or 0
-    found = await call.services.batches.results(call.workspace, ident, first, limit)
+    found = await call.services.planned.batches.results(call.workspace, ident, first, limit)
     lines = "".join(f"{BatchResultLine.of_result(each).model_dump_json()}\n" for each in found)
     headers: dict[str, str] = {}
     if len(found) == limit:

@@ -23,9 +23,10 @@ def _view(channel: Channel, forward: Forward | None = None) -> ChannelView:
 
 async def channels_put(call: Call) -> Reply:
     name, body = channel_name(call.route("name")), call.body
-    channel, new = await call.services.notifications.channels.put(
-        call.workspace, name, body.wish(), call.header("if-match")
-    )
+    wanted: ChannelRequest = body.wish()
+    if wanted.format == "cloudevents":
+        await call.services.alerts.forwarding.begin(call.workspace, name)
+    channel, new = await call.services.notifications.channels.put(call.workspace, name, wanted, call.header("if-match"))
     headers = {"ETag": channel.etag} | ({"Location": f"/api/channels/{name}"} if new else {})
     return Reply(_view(channel), 201 if new else 200, headers)
 
@@ -54,7 +55,9 @@ async def channels_list(call: Call) -> Reply:
 
 async def channels_get(call: Call) -> Reply:
     channel = await call.services.notifications.channels.get(call.workspace, channel_name(call.route("name")))
-    return Reply(_view(channel), headers={"ETag": channel.etag})
+    streamed = channel.format == "cloudevents"
+    forward = await call.services.alerts.forwarding.state(call.workspace, channel.name) if streamed else None
+    return Reply(_view(channel, forward), headers={"ETag": channel.etag})
 
 
 async def channels_deliveries(call: Call) -> Reply:
