@@ -263,16 +263,17 @@ async def test_real_answers_are_as_described(api: Api, document: Any, stack: Sta
 
 async def _plan(call: Callable[..., Awaitable[Reply]], stack: Stack, run_id: str) -> None:
     """Call what asks agents by itself, and what reports runs."""
+    await call("PUT", "agents/planned", {"model": "gpt-5-mini"})
     replied = {"query": PROMPT, "callback": {"queue": REPLY_QUEUE}}
-    reported = (await call("POST", "agents/b/runs", replied, Prefer="wait=20")).json()
-    await call("POST", "agents/b/runs", replied | {"callback": {}})
+    reported = (await call("POST", "agents/planned/runs", replied, Prefer="wait=20")).json()
+    await call("POST", "agents/planned/runs", replied | {"callback": {}})
     await stack.run_timer("deliver_notifications")
     await call("GET", f"runs/{reported['id']}/callback")
     await call("POST", f"runs/{reported['id']}/callback/redeliver")
     await call("POST", f"runs/{run_id}/callback/redeliver")
     await call("GET", "callbacks?state=delivered")
     await call("GET", "callbacks?state=x")
-    wanted = {"agent": "b", "run": {"query": PROMPT}, "cron": "0 0 9 * * *"}
+    wanted = {"agent": "planned", "run": {"query": PROMPT}, "cron": "0 0 9 * * *"}
     for body in (wanted, wanted | {"time_zone": "Europe/Berlin"}, wanted | {"cron": "x"}):
         await call("PUT", "schedules/daily", body)
     for path in ("schedules", "schedules/daily", "schedules/x"):
@@ -280,7 +281,7 @@ async def _plan(call: Callable[..., Awaitable[Reply]], stack: Stack, run_id: str
     await call("DELETE", "schedules/daily", If_Match='"9"')
     await call("DELETE", "schedules/daily")
     line = json.dumps({"query": PROMPT}).encode()
-    batch = (await call("POST", "batches?agent=b&max_cost_usd=1", line, Content_Type="application/jsonl")).json()
+    batch = (await call("POST", "batches?agent=planned&max_cost_usd=1", line, Content_Type="application/jsonl")).json()
     await call("POST", "batches", line, Content_Type="application/jsonl")
     await call("POST", "batches", {"query": PROMPT})
     for path in ("batches", f"batches/{batch['id']}", "batches/x", f"batches/{batch['id']}/results"):

@@ -150,6 +150,7 @@ async def test_the_same_batch_again_is_the_same(app: App) -> None:
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 async def test_every_line_is_run_once_whatever_dies(after: bool) -> None:
     """A worker dies at any write of a round; those after it end with each run once and the batch complete."""
+    number = 0
     for number in itertools.count(1):
         app = App()
         await app.declare()

@@ -6,6 +6,7 @@ import contextlib
 import itertools
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -23,7 +24,7 @@ from tests.lifecycle.app import App, abandon
 from tests.lifecycle.doubles import NOW, CountingTables, Crash, Fate, spec
 from tests.llmops.notifications.support import SECRET, Receiver
 
-SETTINGS = {"WEBHOOKS_ALLOW_PRIVATE": "true", "REPLY_QUEUES": "agent-replies, other"}
+SETTINGS: dict[str, Any] = {"WEBHOOKS_ALLOW_PRIVATE": "true", "REPLY_QUEUES": "agent-replies, other"}
 
 
 @dataclass
@@ -150,6 +151,7 @@ async def test_every_end_is_reported_once(app: App) -> None:
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 async def test_a_report_survives_a_worker_dying_at_any_write(after: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """The receiver gets it, at least once and under one id."""
+    number = 0
     for number in itertools.count(1):
         app = App(**SETTINGS)
         await app.declare()

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from cloudevents.core.base import BaseCloudEvent
 from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
 
@@ -32,7 +33,7 @@ TOPIC = "orders.westeurope-1.eventgrid.azure.net"
 KEY = "topic-key"
 
 
-def parsed(body: bytes) -> list[CloudEvent]:
+def parsed(body: bytes) -> list[BaseCloudEvent]:
     found = json.loads(body)
     each = found if isinstance(found, list) else [found]
     return [JSONFormat().read(CloudEvent, json.dumps(one).encode()) for one in each]

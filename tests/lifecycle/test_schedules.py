@@ -140,6 +140,7 @@ async def test_a_schedule_asks_once_each_time(app: App) -> None:
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 async def test_no_time_is_lost_or_doubled_whatever_dies(after: bool) -> None:
     """A worker dies at any write; the next round ends with one run, and the schedule due next as it should be."""
+    number = 0
     for number in itertools.count(1):
         app = App()
         await app.declare()
