@@ -99,6 +99,10 @@ class Client:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Close its connections."""
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close its connections."""
         await self._http.aclose()
 
     async def declare(self, name: str, spec: Mapping[str, Any]) -> AgentView:
