@@ -59,13 +59,17 @@ def azure_replies(settings: Settings) -> ServiceBusReplies | None:
 
 
 def azure_queue(settings: Settings) -> PriorityQueues:
-    """Return the two queues that the settings name, as one.
+    """Return the queues that the settings name, as one.
 
     Raises:
         InvalidSettings: They name no namespace.
     """
     key = settings.queue_signing_key.get_secret_value()
-    names = {Priority.NORMAL: settings.run_queue, Priority.HIGH: settings.run_queue_priority}
+    names = {
+        Priority.NORMAL: settings.run_queue,
+        Priority.HIGH: settings.run_queue_priority,
+        Priority.LOW: settings.run_queue_low,
+    }
     if settings.service_bus_namespace:
         namespace, identity = settings.service_bus_namespace, AppIdentity()
         return PriorityQueues(

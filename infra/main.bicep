@@ -100,6 +100,7 @@ var tags = { 'azd-env-name': environmentName }
 var runs = {
   queue: 'agent-runs'
   priorityQueue: 'agent-runs-priority'
+  lowQueue: 'agent-runs-low'
   maxAttempts: 5
   leaseSeconds: 60
 }
@@ -163,7 +164,7 @@ module serviceBus 'app/servicebus.bicep' = {
     tags: tags
     sku: privateNetworking ? 'Premium' : serviceBusSku
     publicAccess: !privateNetworking
-    queueNames: [runs.queue, runs.priorityQueue]
+    queueNames: [runs.queue, runs.priorityQueue, runs.lowQueue]
     maxDeliveryCount: runs.maxAttempts
     lockSeconds: runs.leaseSeconds
   }
@@ -218,6 +219,7 @@ module roles 'app/roles.bicep' = {
     serviceBusName: serviceBus.outputs.name
     queueName: runs.queue
     priorityQueueName: runs.priorityQueue
+    lowQueueName: runs.lowQueue
     componentName: monitoring.outputs.componentName
     modelName: createModel ? model!.outputs.name : ''
     schedulerName: usesScheduler ? durable!.outputs.name : ''
@@ -245,6 +247,7 @@ module functions 'app/functions.bicep' = {
     environmentName: environmentName
     queueName: runs.queue
     priorityQueueName: runs.priorityQueue
+    lowQueueName: runs.lowQueue
     maxAttempts: runs.maxAttempts
     leaseSeconds: runs.leaseSeconds
     modelEndpoint: createModel ? model!.outputs.endpoint : existingModelEndpoint
@@ -270,7 +273,7 @@ module alerts 'app/alerts.bicep' = {
     workspaceId: monitoring.outputs.workspaceId
     storageId: storage.outputs.id
     serviceBusId: serviceBus.outputs.id
-    queueNames: [runs.queue, runs.priorityQueue]
+    queueNames: [runs.queue, runs.priorityQueue, runs.lowQueue]
     eventsExported: eventsExported
   }
 }
@@ -297,6 +300,8 @@ output SERVICE_BUS_NAMESPACE string = serviceBus.outputs.host
 output RUN_QUEUE string = runs.queue
 @description('The queue that producers send runs of high priority to.')
 output RUN_QUEUE_PRIORITY string = runs.priorityQueue
+@description('The queue of runs of low priority.')
+output RUN_QUEUE_LOW string = runs.lowQueue
 @description('Storage account with the tables.')
 output STORAGE_ACCOUNT_NAME string = storage.outputs.name
 @description('Application Insights resource.')

@@ -140,6 +140,8 @@ class Settings:
     """The queue of runs; sessions must be enabled on it."""
     run_queue_priority: str = _setting("agent-runs-priority", "RUN_QUEUE_PRIORITY", _name)
     """The queue of runs of high priority; a queue of its own, with the same properties."""
+    run_queue_low: str = _setting("agent-runs-low", "RUN_QUEUE_LOW", _name)
+    """The queue of runs of low priority, as those of batches; a queue of its own, with the same properties."""
     reply_queues: str = _setting("", "REPLY_QUEUES", _text(_QUEUES))
     """Queues that runs may be reported to, a comma list, never one of runs; empty for none."""
     queue_workspaces: str = _setting("*", "QUEUE_WORKSPACES", _text())
@@ -263,7 +265,7 @@ class Settings:
     """Time in which an agent is to answer 95 % of its runs, unless its spec says otherwise, in milliseconds."""
     sla_availability: float = _setting(0.99, "SLA_AVAILABILITY", _number(0, 1, above=True))
     """Share of its runs that an agent is to answer, unless its spec says otherwise, 0-1."""
-    planned_runs_schedule: str = _setting("*/15 * * * * *", "PLANNED_RUNS_SCHEDULE", _name)
+    planned_runs_schedule: str = _setting("1 * * * * *", "PLANNED_RUNS_SCHEDULE", _name)
     """When the runs of schedules and batches are submitted that are due (NCRONTAB, UTC)."""
     notify_schedule: str = _setting("*/30 * * * * *", "NOTIFY_SCHEDULE", _name)
     """When notifications are delivered to channels (NCRONTAB, UTC)."""
@@ -344,7 +346,9 @@ class Settings:
             yield "RUN_LOOK_EVERY_S: at most a third of RUN_LEASE_S, or a lease runs out before it is renewed"
         if self.run_queue.casefold() == self.run_queue_priority.casefold():
             yield "RUN_QUEUE_PRIORITY: not the queue that RUN_QUEUE names, or no message says what priority it has"
-        runs = {self.run_queue.casefold(), self.run_queue_priority.casefold()}
+        runs = {self.run_queue.casefold(), self.run_queue_priority.casefold(), self.run_queue_low.casefold()}
+        if self.run_queue_low.casefold() in (self.run_queue.casefold(), self.run_queue_priority.casefold()):
+            yield "RUN_QUEUE_LOW: not the queue that RUN_QUEUE or RUN_QUEUE_PRIORITY names, for the same reason"
         if runs & {name.strip().casefold() for name in self.reply_queues.split(",")}:
             yield "REPLY_QUEUES: none of the queues of runs, or a reply would be taken for a run"
         if not _QUEUE_WORKSPACES.fullmatch(self.queue_workspaces):

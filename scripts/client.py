@@ -80,6 +80,8 @@ def _plain(schema: Any) -> Any:
     for name, value in found.items():
         if name == "properties":
             kept[name] = {field: _plain(each) for field, each in value.items()}
+        elif name == "patternProperties":  # names of a form are limits, too
+            kept["additionalProperties"] = _plain(next(iter(value.values())))
         elif name not in _LIMITS and not (name == "additionalProperties" and value is False):
             kept[name] = _plain(value)
     return kept

@@ -25,7 +25,7 @@ class NotDone(Exception):
 
 
 def register(blueprint: df.Blueprint, services: Services, run_queue: RunQueue, make_signals: MakeSignals) -> None:
-    """Add the functions that run what the queues bring: two, because the host scales each function by itself."""
+    """Add the functions that run what the queues bring: one for each, for the host scales each function by itself."""
 
     @blueprint.function_name("run_agent")
     @blueprint.service_bus_queue_trigger(
@@ -50,8 +50,22 @@ def register(blueprint: df.Blueprint, services: Services, run_queue: RunQueue, m
     ) -> None:
         await run(message, client, context, Priority.HIGH)
 
+    @blueprint.function_name("run_agent_low")
+    @blueprint.service_bus_queue_trigger(
+        arg_name="message", queue_name="%RUN_QUEUE_LOW%", connection="ServiceBusConnection", is_sessions_enabled=True
+    )
+    @blueprint.durable_client_input(client_name="client")
+    async def run_agent_low(  # pyright: ignore[reportUnusedFunction] - registered
+        message: func.ServiceBusMessage, client: df.DurableOrchestrationClient, context: func.Context
+    ) -> None:
+        await run(message, client, context, Priority.LOW)
+
     settings = services.core.settings
-    names = {Priority.NORMAL: settings.run_queue, Priority.HIGH: settings.run_queue_priority}
+    names = {
+        Priority.NORMAL: settings.run_queue,
+        Priority.HIGH: settings.run_queue_priority,
+        Priority.LOW: settings.run_queue_low,
+    }
 
     async def run(
         message: func.ServiceBusMessage,

@@ -18,7 +18,7 @@ from lifecycle.conversations.submission import RunRequest, check
 
 MAX_LINES = 10_000
 MAX_BYTES = 10_000_000
-WINDOW = 50
+WINDOW = 100
 """Runs of a batch that are on their way at once."""
 FIRST_SLICE = 5
 """Of these, how many before it is known what one costs, where the batch has a cost cap."""

@@ -191,7 +191,7 @@ class Batches:
 
     async def _submit(self, workspace: str, batch: Batch, item: Item, signals: AgentSignals, send: Send) -> Batch:
         progress = batch.progress
-        request = item.request.model_copy(update={"priority": _PRIORITY})
+        request = item.request.model_copy(update={"priority": Priority.LOW})
         ident = item_run_id(workspace, batch.id, item.number)
         try:
             await self._intake.submit(workspace, item.agent, request, ident, signals, send)
@@ -238,9 +238,6 @@ class Batches:
             return await self._desk.get(workspace, ident)
         except NotFound:
             return None
-
-
-_PRIORITY = Priority.NORMAL
 
 
 def new_batch_id() -> str:

@@ -61,7 +61,7 @@ class RunRequest(NullsAsAbsent):
         """Return the SHA-256 (hex) of the request, equal for equal requests to the same agent."""
         # What requests did not always have counts only where it says something, or an old one could not be repeated.
         later = {name for name in ("context", "stream", "pin_version", "callback") if not getattr(self, name)}
-        if self.priority is not Priority.HIGH:
+        if self.priority in (None, Priority.NORMAL):
             later.add("priority")
         text = json.dumps([agent, self.model_dump(mode="json", exclude=later)], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()

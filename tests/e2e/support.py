@@ -32,6 +32,7 @@ from tests.waiting import QUIET_S, eventually
 
 QUEUE = "agent-runs"
 PRIORITY_QUEUE = "agent-runs-priority"
+LOW_QUEUE = "agent-runs-low"
 REPLY_QUEUE = "agent-replies"
 WORKER_QUEUE = "worker-runs"
 """A queue the host does not listen to."""
@@ -83,7 +84,7 @@ TOPOLOGY = {
                 "Name": "sbemulatorns",
                 "Queues": [
                     {"Name": name, "Properties": _QUEUE_PROPERTIES}
-                    for name in (QUEUE, PRIORITY_QUEUE, REPLY_QUEUE, WORKER_QUEUE)
+                    for name in (QUEUE, PRIORITY_QUEUE, LOW_QUEUE, REPLY_QUEUE, WORKER_QUEUE)
                 ],
             }
         ]

@@ -53,7 +53,7 @@ def test_service_bus_is_sent_to_and_received_from_and_not_owned() -> None:
     granted = {(role["on"], role["name"]) for role in ROLES if "Service Bus" in role["name"]}
     names = ("Azure Service Bus Data Sender", "Azure Service Bus Data Receiver")
 
-    assert granted == {(queue, name) for queue in ("queue", "priorityQueue") for name in names}
+    assert granted == {(queue, name) for queue in ("queue", "priorityQueue", "lowQueue") for name in names}
 
 
 def test_only_the_host_s_own_blobs_are_owned() -> None:

@@ -283,7 +283,7 @@ async def test_an_idle_round_is_one_query() -> None:
         (Progress(8, (5, 6, 7), 5, cost_micro_usd=50), 100, 2),
         (Progress(10, (), 10, cost_micro_usd=100), 100, 0),
         (Progress(98, (), 98), None, 2),
-        (Progress(5, (), 5), 100, WINDOW),
+        (Progress(5, (), 5), 100, 95),
     ],
 )
 def test_there_is_room_for_what_the_rest_pays_for(progress: Progress, cap: int | None, expected: int) -> None:

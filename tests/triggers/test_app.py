@@ -166,6 +166,7 @@ SIGNALLING = {
     "prune_idle_agents",
     "registry_apply",
     "run_agent",
+    "run_agent_low",
     "run_agent_priority",
     "runs_submit",
     "submit_planned_runs",
@@ -270,6 +271,12 @@ def test_other_functions(functions: dict[str, list[dict[str, Any]]]) -> None:
         "run_agent": {
             "type": "serviceBusTrigger",
             "queueName": "%RUN_QUEUE%",
+            "connection": "ServiceBusConnection",
+            "isSessionsEnabled": True,
+        },
+        "run_agent_low": {
+            "type": "serviceBusTrigger",
+            "queueName": "%RUN_QUEUE_LOW%",
             "connection": "ServiceBusConnection",
             "isSessionsEnabled": True,
         },

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 from typing import Any, Literal
-from pydantic import AwareDatetime, BaseModel, Field, constr
+from pydantic import AwareDatetime, BaseModel, Field
 from datetime import date
 
 
@@ -781,7 +781,7 @@ class Personality(BaseModel):
     creativity: int | None = None
     empathy: int | None = None
     modifiers: list[str] | None = []
-    response_templates: dict[constr(pattern=r"^[^\r\n]*\S[^\r\n]*$"), str] | None = {}
+    response_templates: dict[str, str] | None = {}
     prohibited: list[str] | None = []
 
 
@@ -1138,7 +1138,7 @@ class RunRequest(BaseModel):
     metadata: dict[str, str] | None = {}
     stream: bool | None = False
     pin_version: bool | None = False
-    priority: Literal["normal", "high"] | None = None
+    priority: Literal["normal", "high", "low"] | None = None
     callback: Callback | None = None
 
 
@@ -1802,7 +1802,7 @@ class EvaluationPolicy(BaseModel):
     max_words: int | None = None
     checks: list[str] | None = []
     on_truncated: Literal["accept", "fail"] | None = "accept"
-    weights: dict[constr(pattern=r"^[a-z0-9_]{1,64}$"), float] | None = {}
+    weights: dict[str, float] | None = {}
     judge: JudgePolicy | None = None
     foundry: FoundryPolicy | None = None
 
@@ -1923,7 +1923,7 @@ class NewSession(BaseModel):
     )
     preferences: Preferences | None = None
     pin_version: bool | None = False
-    priority: Literal["normal", "high"] | None = None
+    priority: Literal["normal", "high", "low"] | None = None
 
 
 class OptimizeView(BaseModel):
@@ -1961,15 +1961,8 @@ class Overrides(BaseModel):
     approvals: list[ApprovalRule] | None = None
     more_instructions: str | None = None
     personality: str | None = None
-    capabilities: (
-        dict[constr(pattern=r"^[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?$"), bool] | None
-    ) = {}
-    guidelines: (
-        dict[
-            constr(pattern=r"^[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?$"), Guideline | None
-        ]
-        | None
-    ) = Field({}, validate_default=True)
+    capabilities: dict[str, bool] | None = {}
+    guidelines: dict[str, Guideline | None] | None = Field({}, validate_default=True)
     prohibited: list[str] | None = []
 
 
@@ -2138,7 +2131,7 @@ class RunView(BaseModel):
     wasted: SpendView
     metadata: dict[str, str]
     stream: bool
-    priority: Literal["normal", "high"] = Field(
+    priority: Literal["normal", "high", "low"] = Field(
         ...,
         description="Which queue the runs of a session travel on, and so which workers they wait for.",
     )
@@ -2171,7 +2164,7 @@ class SessionView(BaseModel):
     end_reason: str | None
     limits: LimitsView
     preferences: Preferences | None
-    priority: Literal["normal", "high"] = Field(
+    priority: Literal["normal", "high", "low"] = Field(
         ...,
         description="Which queue the runs of a session travel on, and so which workers they wait for.",
     )
@@ -2257,15 +2250,8 @@ class Template(BaseModel):
     approvals: list[ApprovalRule] | None = None
     more_instructions: str | None = None
     personality: str | None = None
-    capabilities: (
-        dict[constr(pattern=r"^[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?$"), bool] | None
-    ) = {}
-    guidelines: (
-        dict[
-            constr(pattern=r"^[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?$"), Guideline | None
-        ]
-        | None
-    ) = Field({}, validate_default=True)
+    capabilities: dict[str, bool] | None = {}
+    guidelines: dict[str, Guideline | None] | None = Field({}, validate_default=True)
     prohibited: list[str] | None = []
     extends: str | None = None
     category: str | None = None
@@ -2392,15 +2378,8 @@ class AgentConfig(BaseModel):
     approvals: list[ApprovalRule] | None = None
     more_instructions: str | None = None
     personality: str | None = None
-    capabilities: (
-        dict[constr(pattern=r"^[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?$"), bool] | None
-    ) = {}
-    guidelines: (
-        dict[
-            constr(pattern=r"^[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?$"), Guideline | None
-        ]
-        | None
-    ) = Field({}, validate_default=True)
+    capabilities: dict[str, bool] | None = {}
+    guidelines: dict[str, Guideline | None] | None = Field({}, validate_default=True)
     prohibited: list[str] | None = []
     template: str | None = None
     overrides: bool | None = True
