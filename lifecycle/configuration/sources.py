@@ -94,7 +94,7 @@ class Sources:
                 (`template_chain_too_long`), it makes no valid spec, names what there is not (see `SpecNames.check`), or
                 its answers could not be validated (`invalid_schema`).
         """
-        chain = await self.chain(config.template, "/template") if config.template else []
+        chain = await self.chain(config.template, "/template") if config.template else ()
         overrides = await self._find(OVERRIDES)
         merged = NOTHING
         for item in chain:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from kernel.errors import Unavailable
+from kernel.strict_json import is_object
 from lifecycle.evaluation.framework import acknowledge
 from lifecycle.loader.resolver import LiveAgent
 
@@ -51,9 +52,10 @@ class AgentJudge:
         from agent_framework import EvalItemResult, EvalScoreResult  # noqa: PLC0415 - cold start
 
         try:
-            answer = await self._live.framework_agent.run(
+            run = cast("Any", self._live.framework_agent.run)  # every framework agent takes middleware
+            answer: Any = await run(
                 question(self._rubric, item.query, item.context, item.response),
-                middleware=self._middleware,  # pyright: ignore[reportCallIssue] - every framework agent takes it
+                middleware=self._middleware,
             )
         except Exception as error:
             raise self._live.provider.translate(error) from error
@@ -91,13 +93,8 @@ def verdict(text: str) -> tuple[float, str]:
         values = json.loads(found[0]) if found else None
     except (ValueError, RecursionError):
         values = None
-    score = values.get("score") if isinstance(values, dict) else None
-    if (
-        not isinstance(values, dict)
-        or isinstance(score, bool)
-        or not isinstance(score, int | float)
-        or not 1 <= score <= BEST
-    ):
+    score = values.get("score") if is_object(values) else None
+    if not is_object(values) or isinstance(score, bool) or not isinstance(score, int | float) or not 1 <= score <= BEST:
         msg = "The judge answered with no score."
         raise Unavailable(msg, code="judge_unreadable")
     return float(score), str(values.get("reason", ""))[:500]
