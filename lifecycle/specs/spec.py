@@ -33,7 +33,7 @@ _LATER_FIELDS = frozenset({"response_format", "context_providers"})
 """Fields that specs did not always have: where they say nothing, a fingerprint is what it was without them."""
 
 _HOSTING = frozenset({"foundry"})
-_FORMATTING = frozenset({"foundry", "openai"})
+_FORMATTING = frozenset({"foundry", "openai", "route"})
 
 
 class Simulation(BaseModel):
@@ -65,8 +65,9 @@ class AgentSpec(BaseModel):
 
     Attributes:
         provider: Who runs the model: `offline` (no model, for trials and tests), `openai` (any compatible endpoint),
-            `foundry` (an agent in a Microsoft Foundry project), or a chat client that an extension brings.
-        model: Model or deployment name at the provider.
+            `foundry` (an agent in a Microsoft Foundry project), `route` (the deployments of a route), or a chat client
+            that an extension brings.
+        model: Model or deployment name at the provider; with `route`, the route's name.
         instructions: System prompt, at most 100,000 characters.
         description: What the agent is for, shown in lists.
         temperature: Sampling temperature 0-2; None for the provider's default.
