@@ -87,7 +87,7 @@ class Deployments:
             await connection.close()
 
     def _made(self, call: RouteCall, one: Deployment) -> Any:
-        plain = {"function_invocation_configuration": {"enabled": False}}
+        plain: dict[str, Any] = {"function_invocation_configuration": {"enabled": False}}
         if one.provider == "offline":
             return OfflineChatClient(name=one.name, simulate=Simulation(), clock=self.clock, **plain)
         endpoint = self._reach.endpoint(one)

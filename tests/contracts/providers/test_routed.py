@@ -276,7 +276,7 @@ async def test_a_quota_that_is_reported_as_used_up_is_obeyed_before_it_refuses()
 
 async def test_sessions_stay_at_their_deployment_and_shares_follow_the_weights() -> None:
     """A conversation finds its prompt cache; of many, three quarters are where the weight is three times as much."""
-    weights = {"d1": {"priority": 1, "weight": 3}, "d2": {"priority": 1, "weight": 1}}
+    weights: dict[str, Any] = {"d1": {"priority": 1, "weight": 3}, "d2": {"priority": 1, "weight": 1}}
     async with route(**weights) as place:
         for at in range(60):
             await place.ask(session=f"s{at}")
@@ -290,7 +290,7 @@ async def test_sessions_stay_at_their_deployment_and_shares_follow_the_weights()
 
 async def test_the_key_is_shown_to_the_origin_that_its_setting_names_only() -> None:
     """A route that points elsewhere gets nothing, whoever wrote it."""
-    key = {"d1": {"key_setting": "MODEL_KEY_ONE"}, "d2": {"key_setting": "MODEL_KEY_TWO"}}
+    key: dict[str, Any] = {"d1": {"key_setting": "MODEL_KEY_ONE"}, "d2": {"key_setting": "MODEL_KEY_TWO"}}
     settings: dict[str, str] = {}
     async with route(settings=settings, **key) as place:
         settings["MODEL_KEY_ONE"] = json.dumps({"origin": "https://other.example", "key": "one-secret"})
