@@ -27,6 +27,7 @@ from bootstrap.parts.metrics import MetricServices
 from bootstrap.parts.notifications import NotificationServices
 from bootstrap.parts.performance import PerformanceServices
 from bootstrap.parts.reports import ReportServices
+from bootstrap.parts.routing import RoutingServices
 from bootstrap.parts.runs import RunServices
 from bootstrap.parts.sessions import SessionServices
 from bootstrap.parts.spend import SpendServices
@@ -129,9 +130,16 @@ class Services:
         return ApprovalServices(self.core, self.notifications, self.conversations)
 
     @cached_property
+    def routing(self) -> RoutingServices:
+        """Deployments behind one model name."""
+        return RoutingServices(self.core, self.metrics)
+
+    @cached_property
     def agents(self) -> AgentServices:
         """The registry, its providers, and live agents."""
-        return AgentServices(self.core, self.metrics, self.extensions, self.configuration, self.conversations)
+        return AgentServices(
+            self.core, self.metrics, self.extensions, self.configuration, self.conversations, self.routing
+        )
 
     @cached_property
     def evaluation(self) -> EvaluationServices:

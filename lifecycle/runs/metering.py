@@ -323,7 +323,7 @@ def _target(context: ChatContext) -> CallTarget | None:
     return chosen.target if isinstance(chosen, Try) else None
 
 
-def charged(run: Run) -> Charged:
+def charged(run: Run) -> CostAttribution:
     """Return who is charged for a run."""
     return CostAttribution(run.workspace, run.agent, run.session_id, run.id, run.user_id or "")
 

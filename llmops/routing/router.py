@@ -1,8 +1,8 @@
 """Routing the calls of one worker, by what all workers know.
 
 A route is read when it is used and was read longer than `refresh` ago, and what this worker gave to its deployments is
-published then: two requests in so many seconds, however many calls there are. What all must know (a breaker that opens,
-a deployment that says to wait) is written when it happens.
+published as often: two requests in so many seconds, however many calls there are. What all must know (a breaker that
+opens, a deployment that says to wait) is written when it happens.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ from typing import Literal
 from kernel.clock import Clock
 from kernel.errors import AppError, NotFound, ProviderRejected, Unavailable
 from llmops.routing import health as breaker
+from llmops.routing.accounts import Key, WorkerAccounts
 from llmops.routing.choice import NoneFree, Situation, choose
 from llmops.routing.health import BreakerPolicy, Health
 from llmops.routing.model import CallTarget, Deployment, Route
-from llmops.routing.quota import Account, Remaining, Used, given, minute_of
+from llmops.routing.quota import Remaining, Used, given, minute_of
 from llmops.routing.store import Known, RouteStore, Shared
 
 log = logging.getLogger(__name__)
@@ -97,29 +98,6 @@ class Try:
         return CallTarget(one.provider, one.model, f"{self.call.route}/{one.name}", one.rate)
 
 
-@dataclass(frozen=True, slots=True)
-class DeploymentStatus:
-    """How a deployment of a route is doing.
-
-    Attributes:
-        deployment: The deployment.
-        state: Its breaker.
-        health: Why, and until when.
-        minute: What all workers gave to it in the current minute.
-        recent: What they gave to it in the last minutes, the current one among them.
-        share: Its share of the route's calls in these, 0-1; None where there were none.
-        remaining: What it said is left, where that is still to be believed.
-    """
-
-    deployment: Deployment
-    state: breaker.State
-    health: Health
-    minute: Used
-    recent: Used
-    share: float | None
-    remaining: Remaining | None
-
-
 @dataclass(slots=True)
 class _View:
     """What this worker knows of a route."""
@@ -148,10 +126,9 @@ class Router:
         self._refresh = refresh
         self._policy = policy or BreakerPolicy()
         self._count = count
-        self._views: dict[tuple[str, str], _View] = {}
-        self._accounts: dict[tuple[str, str], Account] = {}
-        self._published: dict[tuple[str, str], Account] = {}
-        self._reading: dict[tuple[str, str], asyncio.Lock] = {}
+        self._accounts = WorkerAccounts(store, clock, worker, refresh)
+        self._views: dict[Key, _View] = {}
+        self._reading: dict[Key, asyncio.Lock] = {}
         self._tries = 0
 
     async def choose(self, call: RouteCall) -> Try:
@@ -217,46 +194,17 @@ class Router:
         if view is not None:
             view.remaining[deployment] = remaining
 
-    async def status(self, workspace: str, name: str) -> list[DeploymentStatus]:
-        """Return how the deployments are doing, by what all workers know.
+    async def aclose(self) -> None:
+        """Tell the others what they do not know yet."""
+        await self._accounts.aclose()
 
-        Raises:
-            NotFound: There is no such route.
-        """
-        now = self._clock()
-        known = await self._store.read(workspace, name, now)
-        accounts = self._with_own((workspace, name), known.accounts)
-        minute = minute_of(now)
-        minutes = sorted({at for account in accounts for at in account.minutes if at <= minute})
-        recent = {
-            one.name: sum((given(accounts, one.name, at) for at in minutes), Used()) for one in known.route.deployments
-        }
-        total = sum(used.requests for used in recent.values())
-        found: list[DeploymentStatus] = []
-        for one in known.route.deployments:
-            health = known.shared.health.get(one.name, Health())
-            remaining = known.shared.remaining.get(one.name)
-            found.append(
-                DeploymentStatus(
-                    one,
-                    breaker.state(health, now),
-                    health,
-                    given(accounts, one.name, minute),
-                    recent[one.name],
-                    recent[one.name].requests / total if total else None,
-                    remaining if remaining is not None and now < remaining.until else None,
-                )
-            )
-        return found
-
-    async def _view(self, key: tuple[str, str]) -> _View:
+    async def _view(self, key: Key) -> _View:
         """Return what is known of the route, read at most `refresh` ago; older only while it cannot be read."""
         async with self._reading.setdefault(key, asyncio.Lock()):
             view, now = self._views.get(key), self._clock()
             if view is not None and now - view.read_at < self._refresh:
                 return view
             try:
-                await self._publish(key, now)
                 known = await self._store.read(*key, now)
             except NotFound as error:
                 self._views.pop(key, None)
@@ -271,15 +219,9 @@ class Router:
             self._views[key] = fresh
             return fresh
 
-    async def _publish(self, key: tuple[str, str], now: datetime) -> None:
-        account = self._accounts.get(key)
-        if account is not None and self._published.get(key) is not account:
-            await self._store.publish(*key, self._worker, account, now)
-            self._published[key] = account
-
-    def _situation(self, key: tuple[str, str], view: _View, now: datetime) -> Situation:
+    def _situation(self, key: Key, view: _View, now: datetime) -> Situation:
         known = view.known
-        accounts, minute = self._with_own(key, known.accounts), minute_of(now)
+        accounts, minute = self._accounts.beside(key, known.accounts), minute_of(now)
         names = [one.name for one in known.route.deployments]
         return Situation(
             known.shared.health,
@@ -287,13 +229,9 @@ class Router:
             _least(known.shared.remaining, view.remaining, now),
         )
 
-    def _with_own(self, key: tuple[str, str], accounts: Mapping[str, Account]) -> list[Account]:
-        others = [account for worker, account in accounts.items() if worker != self._worker]
-        return [*others, self._accounts.get(key, accounts.get(self._worker, Account()))]
-
     def _add(self, one: Try, used: Used) -> None:
         key, name = (one.call.workspace, one.call.route), one.deployment.name
-        self._accounts[key] = self._accounts.get(key, Account()).adding(name, used, self._clock())
+        self._accounts.add(key, name, used)
         view = self._views.get(key)
         if view is not None and used.requests and name in view.remaining:
             view.remaining[name] = view.remaining[name].after(used)
@@ -313,7 +251,7 @@ class Router:
         msg = f"No deployment of the route {route.name!r} can take the call now: {why}."
         return Unavailable(msg, code=code, retry_after_s=wait_s)
 
-    async def _may_probe(self, key: tuple[str, str], one: Try) -> bool:
+    async def _may_probe(self, key: Key, one: Try) -> bool:
         now, name = self._clock(), one.deployment.name
 
         def step(shared: Shared) -> Shared | None:
@@ -371,7 +309,7 @@ class Router:
         if shared is not None:
             self._learn(key, shared)
 
-    def _learn(self, key: tuple[str, str], shared: Shared) -> None:
+    def _learn(self, key: Key, shared: Shared) -> None:
         view = self._views.get(key)
         if view is not None:
             view.known = replace(view.known, shared=shared)

@@ -15,7 +15,7 @@ from kernel.codec import JsonCodec, readable
 from kernel.errors import EtagMismatch, NotFound, Unavailable
 from kernel.tables import Delete, Insert, Replace, Row, RowChanged, RowExists, Span, Tables, Upsert, every, first_rows
 from llmops.routing.health import Health
-from llmops.routing.model import Route
+from llmops.routing.model import Route, check_route
 from llmops.routing.quota import Account, Remaining
 
 TABLE = "routes"
@@ -49,11 +49,13 @@ class Known:
         route: The route.
         shared: What is known of its deployments.
         accounts: What each worker gave to them of late, by worker.
+        etag: The version of the route.
     """
 
     route: Route
     shared: Shared
     accounts: Mapping[str, Account]
+    etag: str
 
 
 _ROUTE = JsonCodec(Route)
@@ -62,10 +64,16 @@ _ACCOUNT = JsonCodec(Account)
 
 
 class RouteStore:
-    """Keeps routes and what is known of them."""
+    """Keeps routes and what is known of them.
 
-    def __init__(self, tables: Tables) -> None:
+    Attributes:
+        tables: Where they are kept.
+        allow_private: Whether routes may go by plain http and to private addresses.
+    """
+
+    def __init__(self, tables: Tables, *, allow_private: bool = False) -> None:
         self._tables = tables
+        self._allow_private = allow_private
 
     async def get(self, workspace: str, name: str) -> tuple[Route, str]:
         """Return the route and its ETag.
@@ -92,8 +100,10 @@ class RouteStore:
         """Keep the route and return its ETag and whether it is new. What is known of its deployments stays.
 
         Raises:
+            InvalidInput: It makes no sense, or goes where routes may not (`llmops.routing.model.check_route`).
             EtagMismatch: It is not as the caller has read it.
         """
+        check_route(route, allow_private=self._allow_private)
         key, values = f"{route.name}!{_DECLARED}", {"route": _ROUTE.dump(route), "kind": _DECLARED}
         for _ in range(_CHANGES_BEFORE_GIVING_UP):
             stored = await self._tables.get(TABLE, workspace, key)
@@ -132,14 +142,14 @@ class RouteStore:
         Raises:
             NotFound: There is none of that name (`route_not_found`).
         """
-        route: Route | None = None
+        route, etag = None, ""
         shared, accounts = Shared(), dict[str, Account]()
         stale: list[str] = []
         prefix = f"{name}!"
         async for row in every(self._tables, TABLE, Span.prefix(workspace, prefix)):
             kind = row.key.removeprefix(prefix)
             if kind == _DECLARED:
-                route = _ROUTE.load(row.text("route"))
+                route, etag = _ROUTE.load(row.text("route")), row.etag
             elif kind == "state":
                 shared = _shared(row)
             elif (at := row.moment("at")) is not None and at + _STALE < now:
@@ -151,7 +161,7 @@ class RouteStore:
             raise not_found(name)
         for key in stale[:20]:
             await self._delete(workspace, key)
-        return Known(route, shared, accounts)
+        return Known(route, shared, accounts, etag)
 
     async def publish(self, workspace: str, name: str, worker: str, account: Account, now: datetime) -> None:
         """Tell the others what this worker gave to the route's deployments."""

@@ -122,9 +122,11 @@ async def _operate(call: Callable[..., Awaitable[Reply]], run_id: str) -> None:
     for flag in ("true", "false", "perhaps"):
         await call("POST", f"loader/optimize?dry_run={flag}")
     limits = {"limits": [{"unit": "calls", "period": "day", "limit": 100}]}
+    price = {"input": 1, "output": 2}
     bodies: dict[str, Any] = {
         "budgets/agent:a": limits,
         "prices/my-model": {"input": 1.5, "output": 6},
+        "routes/chat": {"deployments": [{"name": "one", "provider": "offline", "model": "m", "price": price}]},
         "alerts/slow": {"metric": "latency_p95_ms", "condition": "gt", "threshold": 9},
         "channels/ops": {"url": "http://127.0.0.1:9/hook", "events": ["alert.*"]},
     }

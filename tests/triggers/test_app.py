@@ -61,6 +61,10 @@ GET    budgets budgets_list function
 GET    budgets/{scope} budgets_get function
 PUT    budgets/{scope} budgets_put function
 DELETE budgets/{scope} budgets_delete function
+GET    routes routes_list function
+GET    routes/{name} routes_get function
+PUT    routes/{name} routes_put function
+DELETE routes/{name} routes_delete function
 GET    usage usage function
 GET    approvals approvals_list function
 GET    approvals/{id} approvals_get function
@@ -205,6 +209,7 @@ def test_http_functions(functions: dict[str, list[dict[str, Any]]]) -> None:
         "personalities_item",
         "preferences",
         "prices_item",
+        "routes_item",
         "sessions",
         "sessions_item",
         "templates_item",

@@ -24,6 +24,7 @@ from llmops.routing.health import (
 )
 from llmops.routing.model import Deployment, Route
 from llmops.routing.router import Failure, RouteCall, Router
+from llmops.routing.status import RouteStatuses
 from llmops.routing.store import RouteStore
 from tests.lifecycle.doubles import NOW, ManualClock
 
@@ -196,7 +197,7 @@ async def test_a_storm_of_64_workers_writes_once_for_what_is_one_thing() -> None
     tables.written = 0
     pairs = zip(workers, tries, strict=True)
     await asyncio.gather(*(w.failed(one, Failure("throttled", "provider_throttled", 60.0)) for w, one in pairs))
-    status = await workers[0].status("default", "chat")
+    status = (await RouteStatuses(RouteStore(tables), clock).of("default", "chat")).deployments
 
     assert tables.written == 1
     assert status[0].health.throttled_until == NOW + timedelta(seconds=60)
