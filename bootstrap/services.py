@@ -25,6 +25,7 @@ from bootstrap.parts.events import EventServices
 from bootstrap.parts.extensions import ExtensionServices
 from bootstrap.parts.metrics import MetricServices
 from bootstrap.parts.notifications import NotificationServices
+from bootstrap.parts.optimization import OptimizationServices
 from bootstrap.parts.performance import PerformanceServices
 from bootstrap.parts.reports import ReportServices
 from bootstrap.parts.routing import RoutingServices
@@ -211,6 +212,11 @@ class Services:
     def reports(self) -> ReportServices:
         """Cost reports."""
         return ReportServices(self.core, self.spend, self.notifications, self.budgets)
+
+    @cached_property
+    def optimization(self) -> OptimizationServices:
+        """Savings, and history under other terms."""
+        return OptimizationServices(self.core, self.spend, self.budgets, self.agents)
 
     def load_extensions(self) -> None:
         """Load extensions now, so that what is wrong with them is logged at start; the app is served all the same."""

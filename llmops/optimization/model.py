@@ -217,6 +217,11 @@ class Optimization:
     target_reached: bool
     proposals: tuple[Proposal, ...]
 
+    @property
+    def savings(self) -> Saving:
+        """What the recommended proposals are thought to save in 30 days."""
+        return sum((one.saving for one in self.proposals if one.recommended), Saving(0, 0, 0))
+
     def proposal(self, ident: str) -> Proposal | None:
         """Return the proposal of that id."""
         return next((one for one in self.proposals if one.id == ident), None)

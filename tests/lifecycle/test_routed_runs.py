@@ -45,7 +45,7 @@ async def routed(tables: Any = None, **settings: Any) -> AsyncIterator[Routed]:
             Deployment("east", "openai", "gpt-4o-mini", first.base_url),
             Deployment("west", "openai", "in-house", second.base_url, priority=2, rate=OWN),
         )
-        await app.services.routes.put("default", Route("chat", deployments), None)
+        await app.services.routing.store.put("default", Route("chat", deployments), None)
         await app.declare(declared=spec(provider="route", model="chat", max_output_tokens=50))
         try:
             yield Routed(app, first, second)
@@ -71,7 +71,7 @@ async def test_a_refused_try_is_recorded_where_it_was_made_and_costs_nothing(str
         usage = lines[1].usage
         assert lines[1].cost_micro_usd == 3 * usage.input_tokens + 7 * usage.output_tokens
         assert (run.spend.calls, run.spend.cost_micro_usd) == (1, lines[1].cost_micro_usd)
-        steps = await place.app.services.run_steps.of("default", run.id)
+        steps = await place.app.services.runs.steps.of("default", run.id)
         assert [step.deployment for step in steps if step.kind == "model_call"] == ["chat/east", "chat/west"]
 
 
@@ -124,7 +124,7 @@ async def test_each_try_is_reserved_in_the_budgets_before_it_is_made() -> None:
     async with routed() as place:
         app = place.app
         room = Budget(parse_scope("agent:bot"), (Limit("usd", "total", 400),))
-        await app.services.budgets.put("default", room, None)
+        await app.services.budgets.store.put("default", room, None)
         place.first.fail_next("throttled", retry_after_s=90)
 
         run = await app.ask()

@@ -65,6 +65,11 @@ GET    routes routes_list function
 GET    routes/{name} routes_get function
 PUT    routes/{name} routes_put function
 DELETE routes/{name} routes_delete function
+POST   optimizations optimizations_find function
+GET    optimizations optimizations_list function
+GET    optimizations/{id} optimizations_get function
+POST   optimizations/{id}/apply optimizations_apply function
+POST   what-if what_if function
 GET    usage usage function
 GET    approvals approvals_list function
 GET    approvals/{id} approvals_get function
@@ -205,6 +210,7 @@ def test_http_functions(functions: dict[str, list[dict[str, Any]]]) -> None:
         "budgets_item",
         "capabilities_item",
         "channels_item",
+        "optimizations",
         "overrides",
         "personalities_item",
         "preferences",

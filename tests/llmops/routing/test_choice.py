@@ -104,7 +104,7 @@ def test_accounts_add_up_over_workers_and_forget_what_is_old() -> None:
     ],
 )
 def test_what_is_left_is_read_as_servers_say_it(headers: dict[str, str], expected: Any) -> None:
-    """In OpenAI's durations, or not at all; nonsense is as good as nothing, and nothing is believed for over an hour."""
+    """In OpenAI's durations, or not at all; nonsense is as good as nothing, nothing is believed for over an hour."""
     read = read_remaining(headers, NOW)
 
     found = read and (read.requests, read.tokens, (read.until - NOW).total_seconds())
