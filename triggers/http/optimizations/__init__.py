@@ -46,7 +46,7 @@ ENDPOINTS = (
         "what-if",
         "what_if",
         "Say what recorded history would have been under other terms; no model is called.",
-        body="WhatIfBody",
-        returns="WhatIfView",
+        body="OtherTermsBody",
+        returns="ReplayedHistoryView",
     ),
 )

@@ -16,8 +16,8 @@ from triggers.http.optimizations.views import (
     OptimizationPage,
     OptimizationSummaryView,
     OptimizationView,
-    WhatIfBody,
-    WhatIfView,
+    OtherTermsBody,
+    ReplayedHistoryView,
 )
 
 
@@ -56,11 +56,11 @@ async def optimizations_apply(call: Call) -> Reply:
 
 
 async def what_if(call: Call) -> Reply:
-    body: WhatIfBody = call.body
-    return Reply(WhatIfView.of_replay(body, await _replayed(call, body)))
+    body: OtherTermsBody = call.body
+    return Reply(ReplayedHistoryView.of_replay(body, await _replayed(call, body)))
 
 
-async def _replayed(call: Call, body: WhatIfBody) -> Replayed:
+async def _replayed(call: Call, body: OtherTermsBody) -> Replayed:
     replay, about = call.services.optimization.what_if, (call.workspace, body.agent, body.days)
     match body.kind:
         case "prices":

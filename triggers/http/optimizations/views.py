@@ -80,7 +80,7 @@ class ApiCallView(View):
     if_match: str | None
 
 
-class ChangeView(View):
+class ProposedChangeView(View):
     """What a proposal changes.
 
     Attributes:
@@ -129,7 +129,7 @@ class ProposalView(View):
     projected_savings: SavingView
     risk: Risk
     harm: str
-    change: ChangeView
+    change: ProposedChangeView
     recommended: bool
     applied: AppliedView | None
 
@@ -149,7 +149,7 @@ class ProposalView(View):
             **{name: getattr(one, name) for name in ("id", "kind", "agent", "title", "evidence", "formula")},
             **{name: getattr(one, name) for name in ("risk", "harm", "recommended")},
             projected_savings=SavingView.of(one.saving),
-            change=ChangeView(
+            change=ProposedChangeView(
                 fields=one.change.fields,
                 call=ApiCallView.of(do) if do else None,
                 undo=ApiCallView.of(undo) if undo else None,
@@ -231,7 +231,7 @@ _NEEDS: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {
 """The fields that each kind needs, and those that it can have."""
 
 
-class WhatIfBody(Body):
+class OtherTermsBody(Body):
     """Under which other terms to look at history.
 
     Attributes:
@@ -300,7 +300,7 @@ class WhatIfBody(Body):
         return changed
 
 
-class WhatIfView(View):
+class ReplayedHistoryView(View):
     """What history would have been.
 
     Attributes:
@@ -324,7 +324,7 @@ class WhatIfView(View):
     assumptions: Sequence[str]
 
     @classmethod
-    def of_replay(cls, body: WhatIfBody, found: Replayed) -> WhatIfView:
+    def of_replay(cls, body: OtherTermsBody, found: Replayed) -> ReplayedHistoryView:
         """Return the view of a replay."""
         outcome = found.outcome
         return cls(

@@ -23,7 +23,7 @@ Usd = Annotated[Decimal, Field(ge=0, le=1_000_000, max_digits=18, decimal_places
 _KEYS = frozenset({"api_key", "apikey", "api-key", "key", "secret", "token", "password", "authorization", "headers"})
 
 
-class PriceBody(Body):
+class DeploymentPriceBody(Body):
     """What a deployment costs, in USD per million tokens; what is not given of the cache costs as input does."""
 
     input: Usd
@@ -62,7 +62,7 @@ class DeploymentBody(Body):
     weight: Annotated[int, Field(ge=1, le=1000)] = 1
     tpm: Annotated[int, Field(ge=1, le=1_000_000_000)] | None = None
     rpm: Annotated[int, Field(ge=1, le=10_000_000)] | None = None
-    price: PriceBody | None = None
+    price: DeploymentPriceBody | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -106,7 +106,7 @@ class RouteBody(Body):
         return Route(name, tuple(each.of() for each in self.deployments))
 
 
-class PriceView(View):
+class DeploymentPriceView(View):
     """What a deployment costs, in USD per million tokens."""
 
     input: float
@@ -129,7 +129,7 @@ class DeploymentView(View):
     weight: int
     tpm: int | None
     rpm: int | None
-    price: PriceView | None
+    price: DeploymentPriceView | None
 
     @classmethod
     def fields_of(cls, one: Deployment) -> dict[str, Any]:
@@ -139,7 +139,7 @@ class DeploymentView(View):
         return {
             **{name: getattr(one, name) for name in plain},
             **{name: getattr(one, name) or None for name in named},
-            "price": PriceView.of(one.rate) if one.rate else None,
+            "price": DeploymentPriceView.of(one.rate) if one.rate else None,
         }
 
 
