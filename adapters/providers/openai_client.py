@@ -86,6 +86,8 @@ def options_of(spec: AgentSpec) -> dict[str, Any]:
         "top_p": spec.top_p,
         "max_tokens": spec.max_output_tokens,
     }
+    if spec.reasoning_effort is not None:
+        options["reasoning_effort"] = spec.reasoning_effort
     if spec.response_format is not None:
         options["response_format"] = _response_format(spec.response_format)
     return options

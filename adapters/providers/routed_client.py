@@ -35,7 +35,7 @@ from adapters.providers.offline_client import OfflineChatClient
 from adapters.providers.openai_client import chat_client, connect, options_of
 from adapters.providers.openai_failures import translate
 from kernel.clock import Clock
-from kernel.errors import AppError, Unavailable
+from kernel.errors import AppError, InternalError, Unavailable
 from lifecycle.registry.providers import AttemptId, ProviderVersion
 from lifecycle.specs.spec import AgentSpec, Simulation
 from llmops.routing.model import Deployment
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 CallNext = Callable[[], Awaitable[None]]
 _BYTES_A_TOKEN = 4
 _USUAL_OUTPUT = 500
-_NOBODY = AttemptId("", 1)
+_NOBODY = AttemptId("", 1, "default")
 _ELSEWHERE = frozenset({401, 403, 404})
 """Refusals that are a deployment's own: another one may have the model, or let this app in."""
 
@@ -285,7 +285,11 @@ class _Routing(ChatMiddleware):
         if one.error is None:  # not the deployment's doing: a budget, or somebody who stops the run
             await self._over(one)
             return False
-        failure = _failure(one.error, self._translated(one.error))
+        meaning = self._translated(one.error)
+        if isinstance(meaning, InternalError):  # a defect of ours, which says nothing of the deployment
+            await self._router.dropped(one)
+            return False
+        failure = _failure(one.error, meaning)
         if failure is None:  # it has answered: the request is at fault, and would be everywhere
             one.tokens = 0
             await self._router.answered(one)

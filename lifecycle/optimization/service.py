@@ -223,6 +223,7 @@ def profile_of(agent: Agent) -> AgentProfile:
         spec.model,
         len(spec.instructions.encode()) // _BYTES_A_TOKEN,
         spec.max_output_tokens,
+        spec.reasoning_effort,
         {name: judge.share for name, judge in judges.items() if judge is not None},
         agent.state is AgentState.ACTIVE and not retained(spec),
         max(agent.declaration.updated_at, used or agent.declaration.updated_at),

@@ -9,7 +9,9 @@ from datetime import date, datetime, timedelta
 from statistics import fmean, stdev
 from typing import Any, Literal
 
-ProposalKind = Literal["cheaper_model", "output_limit", "judges", "prompt_cache", "wasted_spend", "unused_agent"]
+ProposalKind = Literal[
+    "cheaper_model", "output_limit", "reasoning_effort", "judges", "prompt_cache", "wasted_spend", "unused_agent"
+]
 Risk = Literal["low", "medium", "high"]
 ChangeKind = Literal["declare", "retire", "manual"]
 MONTH_DAYS = 30
@@ -49,6 +51,7 @@ class AgentProfile:
         model: Its model.
         instruction_tokens: Its instructions, in tokens as a rule of thumb counts them.
         max_output_tokens: Most tokens of an answer; None where it does not say.
+        reasoning_effort: How much its model thinks; None where it does not say.
         judge_shares: The share of its answers that each of its judges hears, 0-1.
         removable: Whether it is active, and neither pinned nor used by others.
         used_at: When it was declared or used last, aware UTC.
@@ -60,6 +63,7 @@ class AgentProfile:
     model: str
     instruction_tokens: int
     max_output_tokens: int | None
+    reasoning_effort: str | None
     judge_shares: Mapping[str, float]
     removable: bool
     used_at: datetime

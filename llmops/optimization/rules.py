@@ -36,6 +36,9 @@ CACHED_LITTLE = 0.2
 WASTED = 0.1
 """Share of the spend without an answer from which on it is a proposal's business."""
 _LIMIT_STEP = 50
+THOUGHT = 0.5
+"""Share of the output that is reasoning from which on the effort is in question."""
+_LESS_EFFORT: Mapping[str, str] = {"high": "medium", "medium": "low", "low": "minimal"}
 
 _CURES: Mapping[str, str] = {
     "provider_throttled": "Put the model behind a route with a second deployment: PUT /api/routes/{name}, then declare "
@@ -202,6 +205,39 @@ def output_limit(history: AgentHistory) -> Proposal | None:
     )
 
 
+def reasoning_effort(history: AgentHistory) -> Proposal | None:
+    """Return a proposal to have the model think less, where most of what is paid for is its thinking."""
+    lower = _LESS_EFFORT.get(history.profile.reasoning_effort or "medium")
+    calls = [(day, call) for day, call in history.calls() if call.cost_micro_usd is not None]
+    made = sum(call.usage.output_tokens for _, call in calls)
+    thought = sum(call.usage.reasoning_tokens for _, call in calls)
+    if history.request.preserve_performance or lower is None or len(calls) < MIN_CALLS or thought < THOUGHT * made:
+        return None
+    saved: dict[date, int] = defaultdict(int)
+    for day, call in calls:
+        usage = call.usage
+        without = replace(usage, output_tokens=usage.output_tokens - usage.reasoning_tokens, reasoning_tokens=0)
+        saved[day] += _price(history, call, usage) - _price(history, call, without)
+    proposal = history.propose("reasoning_effort", history.change(reasoning_effort=lower), saved)
+    return _worth(
+        history,
+        replace(
+            proposal,
+            title=f"Have the model think with effort {lower}.",
+            evidence={
+                "calls": len(calls),
+                "output_tokens": made,
+                "reasoning_tokens": thought,
+                "reasoning_share": round(thought / max(1, made), 4),
+            },
+            formula="the price of the recorded reasoning tokens: at most all of it; likely half, an assumption",
+            saving=replace(proposal.saving, low=0, likely=proposal.saving.likely // 2),
+            risk="high",
+            harm="Answers may be worse, and no score says by how much before it was tried.",
+        ),
+    )
+
+
 def judges(history: AgentHistory) -> Proposal | None:
     """Return a proposal to have fewer answers judged, where there are more than it takes to know the mean."""
     spent: dict[str, dict[date, int]] = defaultdict(lambda: defaultdict(int))
@@ -333,6 +369,7 @@ _LOOK = "Read some of these runs: GET /api/runs?state=failed, and their steps."
 _RULES: Sequence[Callable[[AgentHistory], Proposal | None]] = (
     cheaper_model,
     output_limit,
+    reasoning_effort,
     judges,
     prompt_cache,
     wasted_spend,

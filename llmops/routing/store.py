@@ -97,7 +97,9 @@ class RouteStore:
         return found, rows[limit - 1].key.partition("!")[0] if len(rows) > limit else None
 
     async def put(self, workspace: str, route: Route, if_match: str | None) -> tuple[str, bool]:
-        """Keep the route and return its ETag and whether it is new. What is known of its deployments stays.
+        """Keep the route and return its ETag and whether it is new.
+
+        What is known of its deployments stays, but of those that are declared otherwise than before nothing is known.
 
         Raises:
             InvalidInput: It makes no sense, or goes where routes may not (`llmops.routing.model.check_route`).
@@ -116,6 +118,8 @@ class RouteStore:
                 (etag,) = await self._tables.commit(TABLE, [Replace(row) if stored else Insert(row)])
             except (RowChanged, RowExists):
                 continue
+            if stored is not None:
+                await self._forget(workspace, route, _ROUTE.load(stored.text("route")))
             return etag, stored is None
         raise EtagMismatch
 
@@ -190,6 +194,17 @@ class RouteStore:
             return after
         msg = "Too many changes of the route's health at the same time."
         raise Unavailable(msg)
+
+    async def _forget(self, workspace: str, route: Route, before: Route) -> None:
+        """Forget the health of deployments that were changed: what failed there may have been mended by it."""
+        same = {one.name for one in route.deployments if one in before.deployments}
+
+        def step(shared: Shared) -> Shared:
+            health = {name: health for name, health in shared.health.items() if name in same}
+            remaining = {name: left for name, left in shared.remaining.items() if name in same}
+            return Shared(health, remaining)
+
+        await self.change(workspace, route.name, step)
 
     async def _delete(self, workspace: str, key: str) -> None:
         try:

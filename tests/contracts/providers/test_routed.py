@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
@@ -306,6 +306,24 @@ async def test_the_key_is_shown_to_the_origin_that_its_setting_names_only() -> N
         assert place.fakes[1].requests[0].headers["authorization"] == "Bearer two-secret"
         status = await place.status()
         assert (status[0].state, status[0].health.code) == ("open", "provider_auth")
+
+
+async def test_a_deployment_that_is_declared_otherwise_begins_anew() -> None:
+    """Whoever has mended it need not wait until its breaker lets a call through; the others' health stays."""
+    async with route() as place:
+        place.fakes[0].always = place.fakes[1].always = "auth"
+        await place.failure()
+        place.fakes[0].always = None
+        store = RouteStore(place.tables, allow_private=True)
+        declared, _ = await store.get("default", "chat")
+        first, second = declared.deployments
+        await store.put("default", Route("chat", (replace(first, weight=2), second)), None)
+        place.clock.move(seconds=3)
+
+        await place.ask()
+
+        assert place.asked == [2, 1]
+        assert [one.state for one in await place.status()] == ["closed", "open"]
 
 
 async def test_private_addresses_are_refused_when_the_connection_is_made() -> None:

@@ -31,7 +31,7 @@ from tests.llmops.conftest import call, fact
 
 DEAR, CHEAP = Rate("dear", Decimal(10), Decimal(20), Decimal(1)), Rate("cheap", Decimal(1), Decimal(2))
 RATES = Rates({"dear": DEAR, "cheap": CHEAP})
-PROFILE = AgentProfile("bot", 3, "openai", "dear", 10, None, {}, True, NOW)
+PROFILE = AgentProfile("bot", 3, "openai", "dear", 10, None, None, {}, True, NOW)
 DAYS = [(NOW - timedelta(days=back)).date() for back in range(9, -1, -1)]
 
 
@@ -109,6 +109,19 @@ def test_an_output_limit_that_cuts_many_needs_leave() -> None:
         "max_output_tokens": 100
     }
     assert "output_limit" not in found(facts, replace(PROFILE, max_output_tokens=80), preserve_performance=False)
+
+
+def test_thinking_less_is_proposed_only_where_performance_may_suffer() -> None:
+    """Nobody has scored answers with less of it; what is saved is between nothing and all of it."""
+    facts = [answered(at, output_tokens=1000, reasoning_tokens=900) for at in range(100)]
+    one = found(facts, preserve_performance=False)["reasoning_effort"]
+
+    assert "reasoning_effort" not in found(facts)
+    assert one.change.fields == {"reasoning_effort": "low"}
+    assert (one.saving.low, one.saving.likely, one.risk) == (0, 100 * 900 * 20 // 10 * 30 // 2, "high")
+    assert "reasoning_effort" not in found(
+        facts, replace(PROFILE, reasoning_effort="minimal"), preserve_performance=False
+    )
 
 
 def test_judges_hear_no_more_than_it_takes() -> None:
