@@ -25,8 +25,10 @@ from bootstrap.parts.events import EventServices
 from bootstrap.parts.extensions import ExtensionServices
 from bootstrap.parts.metrics import MetricServices
 from bootstrap.parts.notifications import NotificationServices
+from bootstrap.parts.optimization import OptimizationServices
 from bootstrap.parts.performance import PerformanceServices
 from bootstrap.parts.reports import ReportServices
+from bootstrap.parts.routing import RoutingServices
 from bootstrap.parts.runs import RunServices
 from bootstrap.parts.sessions import SessionServices
 from bootstrap.parts.spend import SpendServices
@@ -129,9 +131,16 @@ class Services:
         return ApprovalServices(self.core, self.notifications, self.conversations)
 
     @cached_property
+    def routing(self) -> RoutingServices:
+        """Deployments behind one model name."""
+        return RoutingServices(self.core, self.metrics)
+
+    @cached_property
     def agents(self) -> AgentServices:
         """The registry, its providers, and live agents."""
-        return AgentServices(self.core, self.metrics, self.extensions, self.configuration, self.conversations)
+        return AgentServices(
+            self.core, self.metrics, self.extensions, self.configuration, self.conversations, self.routing
+        )
 
     @cached_property
     def evaluation(self) -> EvaluationServices:
@@ -203,6 +212,11 @@ class Services:
     def reports(self) -> ReportServices:
         """Cost reports."""
         return ReportServices(self.core, self.spend, self.notifications, self.budgets)
+
+    @cached_property
+    def optimization(self) -> OptimizationServices:
+        """Savings, and history under other terms."""
+        return OptimizationServices(self.core, self.spend, self.budgets, self.agents)
 
     def load_extensions(self) -> None:
         """Load extensions now, so that what is wrong with them is logged at start; the app is served all the same."""

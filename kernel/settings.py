@@ -262,6 +262,11 @@ class Settings:
     """Share of its runs that an agent is to answer, unless its spec says otherwise, 0-1."""
     notify_schedule: str = _setting("*/30 * * * * *", "NOTIFY_SCHEDULE", _name)
     """When notifications are delivered to channels (NCRONTAB, UTC)."""
+    routes_allow_private: bool = _setting(False, "ROUTES_ALLOW_PRIVATE", _flag)
+    """Whether routes may go by plain http and to private addresses; only for local use."""
+    route_refresh: float = _setting(2, "ROUTE_REFRESH_S", _seconds)
+    """How old what a worker knows of a route may be: by then it obeys what another one has learnt of a deployment."""
+
     webhooks_allow_private: bool = _setting(False, "WEBHOOKS_ALLOW_PRIVATE", _flag)
     """Whether webhooks may be plain http and go to private addresses; only for local use."""
 

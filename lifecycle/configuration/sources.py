@@ -39,7 +39,7 @@ class SpecNames:
     tools: Tools
     checks: Collection[str] = ()
     context: Collection[str] = ()
-    providers: Collection[str] = ("offline", "openai", "foundry")
+    providers: Collection[str] = ("offline", "openai", "foundry", "route")
     servers: ToolServers | None = None
 
     def check(self, spec: AgentSpec) -> None:

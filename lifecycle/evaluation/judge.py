@@ -11,6 +11,7 @@ from kernel.errors import Unavailable
 from kernel.strict_json import is_object
 from lifecycle.evaluation.framework import acknowledge
 from lifecycle.loader.resolver import LiveAgent
+from lifecycle.registry.providers import AttemptId
 
 if TYPE_CHECKING:
     from agent_framework import EvalItem, EvalItemResult, EvalResults
@@ -43,12 +44,13 @@ class AgentJudge:
         from agent_framework import EvalResults  # noqa: PLC0415 - cold start
 
         acknowledge()
-        found = [await self._judged(number, item) for number, item in enumerate(items)]
+        about = AttemptId(eval_name, 1, self._live.workspace)
+        found = [await self._judged(number, item, about) for number, item in enumerate(items)]
         passed = sum(one.is_passed for one in found)
         counts = {"passed": passed, "failed": len(found) - passed, "errored": 0}
         return EvalResults(provider=self.name, run_id=eval_name, result_counts=counts, items=found)
 
-    async def _judged(self, number: int, item: EvalItem) -> EvalItemResult:
+    async def _judged(self, number: int, item: EvalItem, about: AttemptId) -> EvalItemResult:
         from agent_framework import EvalItemResult, EvalScoreResult  # noqa: PLC0415 - cold start
 
         try:
@@ -56,6 +58,7 @@ class AgentJudge:
             answer: Any = await run(
                 question(self._rubric, item.query, item.context, item.response),
                 middleware=self._middleware,
+                client_kwargs={"attempt": about},
             )
         except Exception as error:
             raise self._live.provider.translate(error) from error

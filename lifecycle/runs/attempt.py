@@ -35,6 +35,7 @@ from llmops.budgets.call_budget import BudgetService, reserve_for
 from llmops.budgets.rules import Amounts, BudgetBlocked
 from llmops.evaluation.scoring import Score
 from llmops.facts.model import Call
+from llmops.routing.model import PROVIDER
 from llmops.spend.rates import RateStore
 from llmops.spend.usage import Usage
 
@@ -126,6 +127,8 @@ class AttemptFactory:
         said = min(sum(len(turn.text.encode()) + _OVERHEAD_BYTES for turn in history), most * _BYTES_A_TOKEN)
         given = said + len(user_message(run).encode()) + len(live.spec.instructions.encode()) + _OVERHEAD_BYTES
         kept = held.tokens * _BYTES_A_TOKEN if held else 0
+        if live.spec.provider == PROVIDER:
+            return Prepared(first, session.turns, history, None, Stage.RUNNING)  # noted under the deployment it goes to
         usage = Usage(input_tokens=given + kept, output_tokens=live.spec.max_output_tokens or self.policy.output_tokens)
         call = estimated(await self.rates.of(run.workspace), live.spec, live.spec.model, usage, self.clock())
         if await self.budgets.of(charged(run), 1).limits():
@@ -302,7 +305,7 @@ class RunAttempt:
         how: dict[str, Any] = {
             "session": agent.get_session(self._conversation) if self._conversation else None,
             "middleware": [*chat, calls.middleware(), *function],
-            "client_kwargs": {"attempt": AttemptId(run.id, run.attempt)},
+            "client_kwargs": {"attempt": AttemptId(run.id, run.attempt, run.workspace, run.session_id)},
         }
         token = CURRENT.set(calls.context)
         try:

@@ -59,6 +59,12 @@ REMOVALS = Metric("agent.cache.removals", "counter", "Agents let go: evicted, or
 PRELOADS = Metric(
     "agent.cache.preloads", "counter", "What became of preloaded agents: used, wasted or failed.", ("result",)
 )
+ROUTED = Metric(
+    "agent.route.calls",
+    "counter",
+    "Tries of model calls at deployments of routes: answered, throttled, failed, denied or dropped.",
+    ("route", "deployment", "outcome"),
+)
 BLOCKED = Metric("agent.budget.blocks", "counter", "Runs that a budget made wait.", ("agent",))
 APPROVALS_REQUESTED = Metric("agent.approvals.requested", "counter", "Decisions that runs came to need.", ("agent",))
 APPROVALS_CLOSED = Metric("agent.approvals.closed", "counter", "Decisions that runs need no more.", ("agent",))
@@ -79,6 +85,7 @@ COUNTED = (
     LOADS,
     REMOVALS,
     PRELOADS,
+    ROUTED,
     BLOCKED,
     RUNNING,
     APPROVALS_REQUESTED,

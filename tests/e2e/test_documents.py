@@ -32,6 +32,8 @@ def commands(document: str, kind: str) -> str:
         ("docs/llmops.md", '"kind":"month"'),
         ("docs/loader.md", '"cache_performance"'),
         ("docs/observability.md", "# TYPE agent_runs_total counter"),
+        ("docs/routes.md", '"last_failure":"provider_unavailable"'),
+        ("docs/savings.md", '"kind":"pool"'),
         ("docs/sessions.md", '"state":"succeeded"'),
         ("docs/tools.md", '"name":"order_status"'),
     ],

@@ -115,6 +115,19 @@ async def _compose(call: Callable[..., Awaitable[Reply]]) -> None:
     await call("GET", "users/ada@x.org/preferences")
 
 
+async def _save(call: Callable[..., Awaitable[Reply]]) -> None:
+    """Call every operation on savings, and on history under other terms."""
+    found = (await call("POST", "optimizations", {"days": 3})).json()["id"]
+    for body in ({"agent": "nobody"}, {"days": 0}, {"aggressive": True, "preserve_performance": True}):
+        await call("POST", "optimizations", body)
+    for path in ("optimizations", "optimizations?limit=0", f"optimizations/{found}", "optimizations/none"):
+        await call("GET", path)
+    for body in ({"proposals": ["cheaper_model:a"]}, {"proposals": []}):
+        await call("POST", f"optimizations/{found}/apply", body)
+    for body in ({"kind": "pool", "concurrency": 2}, {"kind": "cache", "capacity": 2}, {"kind": "pool", "capacity": 2}):
+        await call("POST", "what-if", body)
+
+
 async def _operate(call: Callable[..., Awaitable[Reply]], run_id: str) -> None:
     """Call every operation on what watches and limits agents, and on sessions' lives."""
     for body in ({"agents": ["a"]}, {"agents": ["nobody"]}, {"no": "such field"}):
@@ -122,9 +135,11 @@ async def _operate(call: Callable[..., Awaitable[Reply]], run_id: str) -> None:
     for flag in ("true", "false", "perhaps"):
         await call("POST", f"loader/optimize?dry_run={flag}")
     limits = {"limits": [{"unit": "calls", "period": "day", "limit": 100}]}
+    price = {"input": 1, "output": 2}
     bodies: dict[str, Any] = {
         "budgets/agent:a": limits,
         "prices/my-model": {"input": 1.5, "output": 6},
+        "routes/chat": {"deployments": [{"name": "one", "provider": "offline", "model": "m", "price": price}]},
         "alerts/slow": {"metric": "latency_p95_ms", "condition": "gt", "threshold": 9},
         "channels/ops": {"url": "http://127.0.0.1:9/hook", "events": ["alert.*"]},
     }
@@ -162,6 +177,7 @@ async def _operate(call: Callable[..., Awaitable[Reply]], run_id: str) -> None:
         "metrics",
     ):
         await call("GET", path)
+    await _save(call)
     await call("POST", "channels/ops/test")
     await call("POST", "agents/a/rollback", {"revision": 1})
     await call("POST", "agents/a/rollback", {})

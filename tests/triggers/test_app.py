@@ -61,6 +61,15 @@ GET    budgets budgets_list function
 GET    budgets/{scope} budgets_get function
 PUT    budgets/{scope} budgets_put function
 DELETE budgets/{scope} budgets_delete function
+GET    routes routes_list function
+GET    routes/{name} routes_get function
+PUT    routes/{name} routes_put function
+DELETE routes/{name} routes_delete function
+POST   optimizations optimizations_find function
+GET    optimizations optimizations_list function
+GET    optimizations/{id} optimizations_get function
+POST   optimizations/{id}/apply optimizations_apply function
+POST   what-if what_if function
 GET    usage usage function
 GET    approvals approvals_list function
 GET    approvals/{id} approvals_get function
@@ -201,10 +210,12 @@ def test_http_functions(functions: dict[str, list[dict[str, Any]]]) -> None:
         "budgets_item",
         "capabilities_item",
         "channels_item",
+        "optimizations",
         "overrides",
         "personalities_item",
         "preferences",
         "prices_item",
+        "routes_item",
         "sessions",
         "sessions_item",
         "templates_item",

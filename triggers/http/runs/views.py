@@ -69,6 +69,7 @@ class StepView(View):
     input_tokens: int | None
     output_tokens: int | None
     cost_micro_usd: int | None
+    deployment: str | None
 
 
 class StepPage(Page[StepView]):
