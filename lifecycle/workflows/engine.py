@@ -1,0 +1,313 @@
+"""Carrying out workflow runs: what is decided is committed with its effects, and the effects are done after it.
+
+A worker that dies in between leaves them in the outbox, and an entry in the index `due`, by which `sweep` finds the
+workflow run. An effect may be done twice: a step's run is submitted under the same id, and events have their numbers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import logging
+import random
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import replace
+
+from kernel.clock import Clock, hour_bucket
+from kernel.due import DueIndex, Entry, outlasted
+from kernel.errors import AppError, Conflict, NotFound, Unavailable
+from kernel.journal import Entry as Append
+from kernel.journal import Journal
+from lifecycle.conversations.run import Run
+from lifecycle.conversations.submission import Send
+from lifecycle.registry.signals import AgentSignals
+from lifecycle.workflows import rules
+from lifecycle.workflows.definitions import Workflows
+from lifecycle.workflows.request import WorkflowRequest
+from lifecycle.workflows.rules import CancelRequested, EffectsDone, News, RunEnded, TimePassed
+from lifecycle.workflows.run import (
+    RUN_ERASED,
+    Asked,
+    Do,
+    StepState,
+    WorkflowRun,
+)
+from lifecycle.workflows.steps import StepRuns, end_of, is_over
+from lifecycle.workflows.store import StoredRun, WorkflowRuns
+
+log = logging.getLogger(__name__)
+
+_AT_ONCE = 8
+_CHANGES_BEFORE_GIVING_UP = 60
+_LONGEST_PAUSE_S = 0.2
+_MOST_NOTED = 10_000
+
+
+def asked_of(workflow: str, request: WorkflowRequest) -> Asked:
+    """Return what a request asks of a workflow, with the digest by which it is recognised."""
+    said = request.model_dump(mode="json")
+    digest = hashlib.sha256(json.dumps([workflow, said], sort_keys=True).encode()).hexdigest()
+    return Asked(request.input, request.user_id, request.metadata, request.priority, digest)
+
+
+class WorkflowEngine:
+    """Begins workflow runs, and takes them on when something happens."""
+
+    def __init__(
+        self,
+        workflows: Workflows,
+        store: WorkflowRuns,
+        steps: StepRuns,
+        due: DueIndex,
+        journal: Journal,
+        clock: Clock,
+    ) -> None:
+        self._workflows = workflows
+        self._store = store
+        self._steps = steps
+        self._due = due
+        self._journal = journal
+        self._clock = clock
+        self._noted: dict[tuple[str, str], None] = {}
+
+    async def start(
+        self, workspace: str, name: str, ident: str, request: WorkflowRequest, signals: AgentSignals, send: Send
+    ) -> tuple[WorkflowRun, bool]:
+        """Store a run of the workflow and begin it; return it, and whether this call created it.
+
+        The same id again is the same run. One that is stored is begun by the timer where that does not succeed here.
+
+        Args:
+            workspace: Whose.
+            name: The workflow.
+            ident: The workflow run's id.
+            request: What is asked.
+            signals: The way to agents' actors.
+            send: The way to the queue.
+
+        Raises:
+            NotFound: There is no such workflow.
+            Conflict: The id was used for another request (code `idempotency_conflict`).
+            Unavailable: It could not be stored.
+        """
+        asked = asked_of(name, request)
+        found = await self._store.find(workspace, ident)
+        created = found is None
+        if found is None:
+            version, plan = await self._workflows.current(workspace, name)
+            now = self._clock()
+            run = rules.begin(WorkflowRun(workspace, ident, name, version, asked, (), now), plan, now)
+            await self._due.add(workspace, ident, now)
+            found = await self._store.add(run)
+            created = found is not None
+            found = found or await self._store.find(workspace, ident)
+        if found is None:
+            msg = "a workflow run that is there is not"
+            raise RuntimeError(msg)
+        if found.run.asked.digest != asked.digest:
+            msg = "This idempotency key was used before, for a different request."
+            raise Conflict(msg, code="idempotency_conflict")
+        return await self._delivered(found, signals, send), created
+
+    async def get(self, workspace: str, ident: str) -> WorkflowRun:
+        """Return the workflow run.
+
+        Raises:
+            NotFound: There is none.
+        """
+        found = await self._store.find(workspace, ident)
+        if found is None:
+            raise NotFound(f"There is no workflow run {ident!r}.", code="workflow_run_not_found")
+        return found.run
+
+    async def cancel(self, workspace: str, ident: str, signals: AgentSignals, send: Send) -> WorkflowRun:
+        """Cancel the workflow run and what is under way of it; one that is finished stays.
+
+        Raises:
+            NotFound: There is none.
+        """
+        await self.get(workspace, ident)
+        found = await self._advanced(workspace, ident, CancelRequested())
+        return await self._delivered(found, signals, send) if found else await self.get(workspace, ident)
+
+    async def run_ended(self, run: Run) -> None:
+        """Take in the end of a step's run; what is to be done about it is done by `deliver`, or by the timer.
+
+        Raises:
+            Unavailable: It could not be noted; call it again.
+        """
+        parent = run.input.parent
+        if parent is None or not is_over(run):
+            return
+        found = await self._advanced(run.workspace, parent, end_of(run), run)
+        if found is not None and found.run.outbox:
+            self._noted[run.workspace, parent] = None
+            while len(self._noted) > _MOST_NOTED:
+                self._noted.pop(next(iter(self._noted)))  # which the timer finds
+
+    async def deliver(self, signals: AgentSignals, send: Send) -> None:
+        """Do what is to be done about the ends that this process took in; what cannot be done now the timer does."""
+        while self._noted:
+            (workspace, ident), _ = self._noted.popitem()
+            found = await self._store.find(workspace, ident)
+            if found is not None:
+                await self._delivered(found, signals, send)
+
+    async def sweep(self, signals: AgentSignals, send: Send) -> int:
+        """Take on every workflow run that is not finished, and return how many were looked at.
+
+        It finds ends of steps' runs that nobody told of, steps that take too long, and effects that were not done.
+        """
+        count, under_way = 0, set[asyncio.Task[None]]()
+        async for entry in self._due.until(self._clock()):
+            if len(under_way) == _AT_ONCE:
+                _, under_way = await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
+            under_way.add(asyncio.create_task(self._swept(entry, signals, send)))
+            count += 1
+        await asyncio.gather(*under_way)
+        return count
+
+    async def erase(self, workspace: str, ident: str) -> None:
+        """Take out what was asked and by whom, and cancel what is under way; a session of its steps is erased."""
+        for _ in range(_CHANGES_BEFORE_GIVING_UP):
+            found = await self._store.find(workspace, ident)
+            if found is None:
+                return
+            run = await self._decided(found, CancelRequested(), None)
+            nothing = replace(run.asked, input="", user_id=None, metadata={}, digest="")
+            if await self._store.save(found, replace(run, asked=nothing)):
+                await self._store.erase_texts(workspace, ident)
+                return
+        raise _busy()
+
+    async def answer_of(self, run: WorkflowRun) -> str | None:
+        """Return the workflow run's answer; None where there is none, or where it was erased."""
+        if not run.finished:
+            return None
+        plan = await self._workflows.plan(run.workspace, run.workflow, run.version)
+        name = rules.last_answer(run, plan)
+        return None if name is None else rules.joined(plan, name, await self._steps.answers(run, plan, [name]))
+
+    async def runs_of(self, run: WorkflowRun) -> Mapping[str, Run]:
+        """Return the runs of its steps as they are now, by id; of long texts, the beginning."""
+        ids = [one.run_id for step in run.steps for one in step.tries]
+        found = await asyncio.gather(*(self._steps.get(run.workspace, ident) for ident in ids))
+        return {one.id: one for one in found if one is not None}
+
+    async def _swept(self, entry: Entry, signals: AgentSignals, send: Send) -> None:
+        try:
+            found = await self._store.find(entry.workspace, entry.name)
+            if found is None:
+                if outlasted(entry, self._clock()):
+                    await self._due.drop(entry.workspace, entry.name, entry.hour)
+                return
+            await self._delivered(found, signals, send)
+            async for news in self._missed(entry.workspace, entry.name):
+                found = await self._advanced(entry.workspace, entry.name, news)
+                if found is not None:
+                    await self._delivered(found, signals, send)
+            left = await self._store.find(entry.workspace, entry.name)
+            if left is not None and left.run.finished and not left.run.outbox:
+                await self._due.drop(entry.workspace, entry.name, entry.hour)
+        except AppError as error:
+            _log(error)
+
+    async def _missed(self, workspace: str, ident: str) -> AsyncIterator[News]:
+        """Yield what has happened that the workflow run does not know: the time, and ends of its steps' runs."""
+        yield TimePassed()
+        found = await self._store.find(workspace, ident)
+        if found is None:
+            return
+        begun = {effect.run_id for effect in found.run.outbox if effect.do is Do.START}
+        for step in found.run.steps:
+            if step.open is None or step.open.run_id in begun:
+                continue
+            run = await self._steps.get(workspace, step.open.run_id)
+            if run is None:
+                yield RunEnded(step.open.run_id, StepState.FAILED, RUN_ERASED)
+            elif is_over(run):
+                yield end_of(run)
+
+    async def _advanced(self, workspace: str, ident: str, news: News, told: Run | None = None) -> StoredRun | None:
+        """Commit what the news make of a workflow run, and return it; None where there is none."""
+        for number in range(_CHANGES_BEFORE_GIVING_UP):
+            found = await self._store.find(workspace, ident)
+            if found is None:
+                return None
+            run = await self._decided(found, news, told)
+            if run == found.run:
+                return found
+            saved = await self._store.save(found, run)
+            if saved is not None:
+                return saved
+            pause = min(0.005 * 2**number, _LONGEST_PAUSE_S)
+            await asyncio.sleep(random.uniform(0, pause))  # noqa: S311 - spreads writers, guards nothing
+        raise _busy()
+
+    async def _decided(self, found: StoredRun, news: News, told: Run | None) -> WorkflowRun:
+        run = found.run
+        plan = await self._workflows.plan(run.workspace, run.workflow, run.version)
+        known: dict[str, str] = {}
+        wanted = rules.answers_needed(run, plan)
+        if wanted and not isinstance(news, EffectsDone):
+            step = run.step_of(told.id) if told else None
+            if told is not None and step is not None and told.answer is not None:
+                known[step.name] = told.answer
+            known |= await self._steps.answers(run, plan, [name for name in wanted if name not in known])
+        return rules.advance(run, plan, news, known, self._clock())
+
+    async def _delivered(self, found: StoredRun, signals: AgentSignals, send: Send) -> WorkflowRun:
+        """Do what is in the outbox, and what follows from it; return the workflow run as it is then.
+
+        What cannot be done now stays there for the timer.
+        """
+        try:
+            while found.run.outbox:
+                done, news = await self._carried_out(found.run, signals, send)
+                whole = len(done) == len(found.run.outbox)
+                for one in (*news, EffectsDone(frozenset(done))) if done else ():
+                    found = await self._advanced(found.run.workspace, found.run.id, one) or found
+                if not whole:
+                    return found.run
+            if found.run.finished:
+                await self._due.drop(found.run.workspace, found.run.id, hour_bucket(found.run.created_at))
+        except Unavailable as error:
+            _log(error)
+        return found.run
+
+    async def _carried_out(
+        self, run: WorkflowRun, signals: AgentSignals, send: Send
+    ) -> tuple[Sequence[int], Sequence[News]]:
+        """Do what is in the outbox, in order; return the numbers of what is done, and what is known by that."""
+        done: list[int] = []
+        news: list[News] = []
+        try:
+            for effect in run.outbox:
+                if effect.do is not Do.PUBLISH:
+                    plan = await self._workflows.plan(run.workspace, run.workflow, run.version)
+                    news += await self._steps.carry_out(run, plan, effect, signals, send)
+                    done.append(effect.number)
+            await self._publish(run)
+            done += [effect.number for effect in run.outbox if effect.do is Do.PUBLISH]
+        except Unavailable as error:
+            _log(error)
+        return done, news
+
+    async def _publish(self, run: WorkflowRun) -> None:
+        """Append the events to the workspace's stream, which knows their numbers and has each once."""
+        events = [(effect.number, effect.event) for effect in run.outbox if effect.event is not None]
+        if events:
+            last = events[-1][0] + 1
+            await self._journal.append(
+                run.workspace, Append(f"workflow:{run.id}/", 0, events, last, again=events[0][0] > 0)
+            )
+
+
+def _log(error: AppError) -> None:
+    log.warning("workflow run not taken on: %s", error.code, extra={"event": "workflow.not_advanced"})
+
+
+def _busy() -> Unavailable:
+    msg = "The workflow run is being changed by too many at once; try again."
+    return Unavailable(msg, code="workflow_run_busy", retry_after_s=1)

@@ -1,0 +1,108 @@
+"""Storage of workflow runs: each is one row, its outbox with it, so that a decision and its effects are one write.
+
+Table `workflowruns`, partition `{workspace}!{shard}`: `run!{id}` the workflow run · `at!{workflow}!{newest first}` that
+there is one, written with it in one transaction. A long input is kept apart from the row (`kernel.large_texts`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from kernel.codec import JsonCodec
+from kernel.ids import newest_first
+from kernel.large_texts import LargeText, Owner, Texts
+from kernel.tables import Insert, Replace, Row, RowChanged, RowExists, Span, Tables, first_rows
+from lifecycle.workflows.run import WorkflowRun
+
+TABLE = "workflowruns"
+SHARDS = 8
+"""Partitions of a workspace's workflow runs, so that none passes the service's 2,000 rows a second."""
+
+_RUN = JsonCodec(WorkflowRun)
+_WHERE = JsonCodec(LargeText)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRun:
+    """A workflow run as read, and its row's version."""
+
+    run: WorkflowRun
+    etag: str
+
+
+class WorkflowRuns:
+    """Reads and writes workflow runs."""
+
+    def __init__(self, tables: Tables, texts: Texts) -> None:
+        self._tables = tables
+        self._texts = texts
+
+    async def find(self, workspace: str, ident: str) -> StoredRun | None:
+        """Return the workflow run; None where there is none."""
+        row = await self._tables.get(TABLE, _home(workspace, ident), f"run!{ident}")
+        return await self._read(row) if row else None
+
+    async def add(self, run: WorkflowRun) -> StoredRun | None:
+        """Store a new workflow run; None where there is one of its id."""
+        row = await self._row(run, "")
+        listed = Row(row.partition, f"at!{run.workflow}!{newest_first(run.created_at, run.id)}", {"run_id": run.id})
+        try:
+            etag, _ = await self._tables.commit(TABLE, [Insert(row), Insert(listed)])
+        except RowExists:
+            return None
+        return StoredRun(run, etag)
+
+    async def save(self, before: StoredRun, run: WorkflowRun) -> StoredRun | None:
+        """Store what became of a workflow run; None where it is not as it was read."""
+        try:
+            (etag,) = await self._tables.commit(TABLE, [Replace(await self._row(run, before.etag))])
+        except RowChanged:
+            return None
+        return StoredRun(run, etag)
+
+    async def page(
+        self, workspace: str, workflow: str, limit: int, after: str | None
+    ) -> tuple[Sequence[WorkflowRun], str | None]:
+        """Return up to `limit` of a workflow's runs, newest first, and the key to continue after; None at the end."""
+        prefix = f"at!{workflow}!"
+        spans = [
+            Span.prefix(f"{workspace}!{shard}", prefix, after=f"{prefix}{after}" if after else None)
+            for shard in range(SHARDS)
+        ]
+        pages = await asyncio.gather(*(first_rows(self._tables, TABLE, span, limit + 1) for span in spans))
+        rows = sorted((row for page in pages for row in page), key=lambda row: row.key)
+        found = await asyncio.gather(*(self.find(workspace, row.text("run_id")) for row in rows[:limit]))
+        more = rows[limit - 1].key.removeprefix(prefix) if len(rows) > limit else None
+        return [stored.run for stored in found if stored is not None], more
+
+    async def erase_texts(self, workspace: str, ident: str) -> None:
+        """Delete the texts that are kept apart for a workflow run."""
+        await self._texts.erase(workspace, _session(ident))
+
+    async def _row(self, run: WorkflowRun, etag: str) -> Row:
+        text = await self._texts.keep(Owner(run.workspace, _session(run.id), run.id), "input", run.asked.input)
+        where = None
+        if not isinstance(text, str):
+            where = _WHERE.dump(text)
+            run = replace(run, asked=replace(run.asked, input=""))
+        values = {"run": _RUN.dump(run), "state": run.state.value, "input": where}
+        return Row(_home(run.workspace, run.id), f"run!{run.id}", values, etag)
+
+    async def _read(self, row: Row) -> StoredRun:
+        run, where = _RUN.load(row.text("run")), row.text("input")
+        if where:
+            text = await self._texts.whole(_WHERE.load(where))
+            run = replace(run, asked=replace(run.asked, input=text))
+        return StoredRun(run, row.etag)
+
+
+def _session(ident: str) -> str:
+    """Return what stands for a session among the owners of texts; no session's id begins with a tilde."""
+    return f"~workflow:{ident}"
+
+
+def _home(workspace: str, ident: str) -> str:
+    return f"{workspace}!{hashlib.sha256(ident.encode()).digest()[0] % SHARDS}"
