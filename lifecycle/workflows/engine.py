@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 
 from kernel.clock import Clock, hour_bucket
-from kernel.due import DueIndex, Entry, outlasted
+from kernel.due_index import DueIndex, Entry, outlasted
 from kernel.errors import AppError, Conflict, NotFound, Unavailable
 from kernel.journal import Entry as Append
 from kernel.journal import Journal
@@ -137,7 +137,7 @@ class WorkflowEngine:
         Raises:
             Unavailable: It could not be noted; call it again.
         """
-        parent = run.input.parent
+        parent = run.parent
         if parent is None or not is_over(run):
             return
         found = await self._advanced(run.workspace, parent, end_of(run), run)

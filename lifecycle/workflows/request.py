@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal, cast
 
-from kernel.strict_json import parse_json
 from pydantic import ConfigDict, Field, ValidationError
 
 from kernel import ids
 from kernel.errors import AppError, InvalidInput
-from kernel.validation import NO_SUCH_FIELD, LeavesOut, expected, wrong_places
+from kernel.strict_json import parse_json
+from kernel.validation import NO_SUCH_FIELD, NullsAsAbsent, expected, wrong_places
 from lifecycle.conversations.priority import Priority
 from lifecycle.conversations.submission import MetadataKey, MetadataValue, RunRequest, check
 
 _WORD = b'"workflow"'
 
 
-class WorkflowRequest(LeavesOut):
+class WorkflowRequest(NullsAsAbsent):
     """What a caller asks of a workflow.
 
     Attributes:

@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from kernel.errors import AppError, Conflict, NotFound, Unavailable
 from kernel.ids import session_of_run
 from lifecycle.conversations.run import Run, RunState
-from lifecycle.conversations.store import Conversations
+from lifecycle.conversations.store import ConversationStore
 from lifecycle.conversations.submission import RunRequest, Send, check
 from lifecycle.registry.signals import AgentSignals
-from lifecycle.runs.queries import RunDesk
-from lifecycle.runs.submit import Intake
+from lifecycle.runs.queries import RunQueries
+from lifecycle.runs.submit import RunSubmission
 from lifecycle.specs.workflow import Plan
 from lifecycle.workflows import rules
 from lifecycle.workflows.rules import News, RunEnded, RunRefused
@@ -31,9 +31,9 @@ _ENDS = {
 class StepRuns:
     """Submits, cancels and reads the runs of steps."""
 
-    def __init__(self, intake: Intake, desk: RunDesk, conversations: Conversations) -> None:
-        self._intake = intake
-        self._desk = desk
+    def __init__(self, submission: RunSubmission, queries: RunQueries, conversations: ConversationStore) -> None:
+        self._submission = submission
+        self._queries = queries
         self._conversations = conversations
 
     async def get(self, workspace: str, run_id: str, *, texts: bool = False) -> Run | None:
@@ -59,7 +59,7 @@ class StepRuns:
             if effect.do is Do.START:
                 await self._submit(run, plan, effect, signals, send)
                 return ()
-            ended = await self._desk.cancel(run.workspace, effect.run_id)
+            ended = await self._queries.cancel(run.workspace, effect.run_id)
         except Unavailable:
             raise
         except NotFound as error:
@@ -82,7 +82,7 @@ class StepRuns:
         asked = run.asked
         request = RunRequest(query=prompt, user_id=asked.user_id, metadata=asked.metadata, priority=asked.priority)
         check(request, MAX_PROMPT_BYTES)
-        await self._intake.submit(run.workspace, begun.agent, request, effect.run_id, signals, send, parent=run.id)
+        await self._submission.submit(run.workspace, begun.agent, request, effect.run_id, signals, send, parent=run.id)
 
 
 def is_over(run: Run) -> bool:
