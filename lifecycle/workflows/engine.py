@@ -11,7 +11,7 @@ import hashlib
 import json
 import logging
 import random
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from kernel.clock import Clock, hour_bucket
@@ -69,7 +69,7 @@ class WorkflowEngine:
         self._due = due
         self._journal = journal
         self._clock = clock
-        self._noted: dict[tuple[str, str], None] = {}
+        self._noted: dict[tuple[str, str], StoredRun] = {}
 
     async def start(
         self, workspace: str, name: str, ident: str, request: WorkflowRequest, signals: AgentSignals, send: Send
@@ -108,7 +108,7 @@ class WorkflowEngine:
         if found.run.asked.digest != asked.digest:
             msg = "This idempotency key was used before, for a different request."
             raise Conflict(msg, code="idempotency_conflict")
-        return await self._delivered(found, signals, send), created
+        return (await self._delivered(found, signals, send)).run, created
 
     async def get(self, workspace: str, ident: str) -> WorkflowRun:
         """Return the workflow run.
@@ -116,10 +116,7 @@ class WorkflowEngine:
         Raises:
             NotFound: There is none.
         """
-        found = await self._store.find(workspace, ident)
-        if found is None:
-            raise NotFound(f"There is no workflow run {ident!r}.", code="workflow_run_not_found")
-        return found.run
+        return (await self._found(workspace, ident)).run
 
     async def cancel(self, workspace: str, ident: str, signals: AgentSignals, send: Send) -> WorkflowRun:
         """Cancel the workflow run and what is under way of it; one that is finished stays.
@@ -127,9 +124,8 @@ class WorkflowEngine:
         Raises:
             NotFound: There is none.
         """
-        await self.get(workspace, ident)
-        found = await self._advanced(workspace, ident, CancelRequested())
-        return await self._delivered(found, signals, send) if found else await self.get(workspace, ident)
+        found = await self._advanced(await self._found(workspace, ident), CancelRequested())
+        return (await self._delivered(found, signals, send)).run
 
     async def run_ended(self, run: Run) -> None:
         """Take in the end of a step's run; what is to be done about it is done by `deliver`, or by the timer.
@@ -140,19 +136,17 @@ class WorkflowEngine:
         parent = run.parent
         if parent is None or not is_over(run):
             return
-        found = await self._advanced(run.workspace, parent, end_of(run), run)
-        if found is not None and found.run.outbox:
-            self._noted[run.workspace, parent] = None
+        found = await self._store.find(run.workspace, parent)
+        if found is not None and (found := await self._advanced(found, end_of(run))).run.outbox:
+            self._noted[run.workspace, parent] = found
             while len(self._noted) > _MOST_NOTED:
                 self._noted.pop(next(iter(self._noted)))  # which the timer finds
 
     async def deliver(self, signals: AgentSignals, send: Send) -> None:
         """Do what is to be done about the ends that this process took in; what cannot be done now the timer does."""
         while self._noted:
-            (workspace, ident), _ = self._noted.popitem()
-            found = await self._store.find(workspace, ident)
-            if found is not None:
-                await self._delivered(found, signals, send)
+            _, found = self._noted.popitem()
+            await self._delivered(found, signals, send)
 
     async def sweep(self, signals: AgentSignals, send: Send) -> int:
         """Take on every workflow run that is not finished, and return how many were looked at.
@@ -174,7 +168,7 @@ class WorkflowEngine:
             found = await self._store.find(workspace, ident)
             if found is None:
                 return
-            run = await self._decided(found, CancelRequested(), None)
+            run = await self._decided(found.run, CancelRequested())
             nothing = replace(run.asked, input="", user_id=None, metadata={}, digest="")
             if await self._store.save(found, replace(run, asked=nothing)):
                 await self._store.erase_texts(workspace, ident)
@@ -202,62 +196,63 @@ class WorkflowEngine:
                 if outlasted(entry, self._clock()):
                     await self._due.drop(entry.workspace, entry.name, entry.hour)
                 return
-            await self._delivered(found, signals, send)
-            async for news in self._missed(entry.workspace, entry.name):
-                found = await self._advanced(entry.workspace, entry.name, news)
-                if found is not None:
-                    await self._delivered(found, signals, send)
-            left = await self._store.find(entry.workspace, entry.name)
-            if left is not None and left.run.finished and not left.run.outbox:
+            found = await self._delivered(found, signals, send)
+            if news := await self._missed(found.run):
+                found = await self._delivered(await self._advanced(found, *news), signals, send)
+            if found.run.finished and not found.run.outbox:
                 await self._due.drop(entry.workspace, entry.name, entry.hour)
         except AppError as error:
             _log(error)
 
-    async def _missed(self, workspace: str, ident: str) -> AsyncIterator[News]:
-        """Yield what has happened that the workflow run does not know: the time, and ends of its steps' runs."""
-        yield TimePassed()
+    async def _missed(self, run: WorkflowRun) -> Sequence[News]:
+        """Return what has happened that the workflow run does not know: the time, and ends of its steps' runs."""
+        if run.finished:
+            return ()
+        begun = {effect.run_id for effect in run.outbox if effect.do is Do.START}
+        open_ids = [step.open.run_id for step in run.steps if step.open and step.open.run_id not in begun]
+        found = await asyncio.gather(*(self._steps.get(run.workspace, ident) for ident in open_ids))
+        news: list[News] = [TimePassed()]
+        for ident, one in zip(open_ids, found, strict=True):
+            if one is None:
+                news.append(RunEnded(ident, StepState.FAILED, RUN_ERASED))
+            elif is_over(one):
+                news.append(end_of(one))
+        return news
+
+    async def _found(self, workspace: str, ident: str) -> StoredRun:
         found = await self._store.find(workspace, ident)
         if found is None:
-            return
-        begun = {effect.run_id for effect in found.run.outbox if effect.do is Do.START}
-        for step in found.run.steps:
-            if step.open is None or step.open.run_id in begun:
-                continue
-            run = await self._steps.get(workspace, step.open.run_id)
-            if run is None:
-                yield RunEnded(step.open.run_id, StepState.FAILED, RUN_ERASED)
-            elif is_over(run):
-                yield end_of(run)
+            raise NotFound(f"There is no workflow run {ident!r}.", code="workflow_run_not_found")
+        return found
 
-    async def _advanced(self, workspace: str, ident: str, news: News, told: Run | None = None) -> StoredRun | None:
-        """Commit what the news make of a workflow run, and return it; None where there is none."""
+    async def _advanced(self, found: StoredRun, *news: News) -> StoredRun:
+        """Commit what the news make of a workflow run as it was read, or is by now, and return it."""
         for number in range(_CHANGES_BEFORE_GIVING_UP):
-            found = await self._store.find(workspace, ident)
-            if found is None:
-                return None
-            run = await self._decided(found, news, told)
-            if run == found.run:
-                return found
-            saved = await self._store.save(found, run)
+            run = found.run
+            for one in news:
+                run = await self._decided(run, one)
+            saved = found if run == found.run else await self._store.save(found, run)
             if saved is not None:
                 return saved
             pause = min(0.005 * 2**number, _LONGEST_PAUSE_S)
             await asyncio.sleep(random.uniform(0, pause))  # noqa: S311 - spreads writers, guards nothing
+            found = await self._found(run.workspace, run.id)
         raise _busy()
 
-    async def _decided(self, found: StoredRun, news: News, told: Run | None) -> WorkflowRun:
-        run = found.run
+    async def _decided(self, run: WorkflowRun, news: News) -> WorkflowRun:
+        """Return what one of the news makes of a workflow run; reads the answers that conditions ask for."""
+        if isinstance(news, EffectsDone):
+            return rules.advance(run, {}, news, {}, self._clock())
         plan = await self._workflows.plan(run.workspace, run.workflow, run.version)
         known: dict[str, str] = {}
-        wanted = rules.answers_needed(run, plan)
-        if wanted and not isinstance(news, EffectsDone):
-            step = run.step_of(told.id) if told else None
-            if told is not None and step is not None and told.answer is not None:
-                known[step.name] = told.answer
-            known |= await self._steps.answers(run, plan, [name for name in wanted if name not in known])
+        if wanted := rules.answers_needed(run, plan):
+            known |= await self._steps.answers(run, plan, sorted(wanted))
+            if isinstance(news, RunEnded) and news.state is StepState.SUCCEEDED:
+                ended, step = await self._steps.get(run.workspace, news.run_id, texts=True), run.step_of(news.run_id)
+                known |= {step.name: ended.answer} if step and ended and ended.answer is not None else {}
         return rules.advance(run, plan, news, known, self._clock())
 
-    async def _delivered(self, found: StoredRun, signals: AgentSignals, send: Send) -> WorkflowRun:
+    async def _delivered(self, found: StoredRun, signals: AgentSignals, send: Send) -> StoredRun:
         """Do what is in the outbox, and what follows from it; return the workflow run as it is then.
 
         What cannot be done now stays there for the timer.
@@ -266,15 +261,15 @@ class WorkflowEngine:
             while found.run.outbox:
                 done, news = await self._carried_out(found.run, signals, send)
                 whole = len(done) == len(found.run.outbox)
-                for one in (*news, EffectsDone(frozenset(done))) if done else ():
-                    found = await self._advanced(found.run.workspace, found.run.id, one) or found
+                if done:
+                    found = await self._advanced(found, *news, EffectsDone(frozenset(done)))
                 if not whole:
-                    return found.run
+                    return found
             if found.run.finished:
                 await self._due.drop(found.run.workspace, found.run.id, hour_bucket(found.run.created_at))
         except Unavailable as error:
             _log(error)
-        return found.run
+        return found
 
     async def _carried_out(
         self, run: WorkflowRun, signals: AgentSignals, send: Send
