@@ -149,10 +149,10 @@ class Parallel(BaseModel):
 def _shape(value: Any) -> str:
     """Return which kind of step it is, so that an error is told of that one alone."""
     parallel = "parallel" in cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else None
-    return "several" if parallel or isinstance(value, Parallel) else "one"
+    return "(parallel)" if parallel or isinstance(value, Parallel) else "(step)"
 
 
-AnyStep = Annotated[Annotated[Step, Tag("one")] | Annotated[Parallel, Tag("several")], Discriminator(_shape)]
+AnyStep = Annotated[Annotated[Step, Tag("(step)")] | Annotated[Parallel, Tag("(parallel)")], Discriminator(_shape)]
 
 
 class WorkflowSpec(BaseModel):

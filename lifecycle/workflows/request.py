@@ -11,6 +11,7 @@ from kernel import ids
 from kernel.errors import AppError, InvalidInput
 from kernel.strict_json import parse_json
 from kernel.validation import NO_SUCH_FIELD, NullsAsAbsent, expected, wrong_places
+from lifecycle.configuration.kinds import Kind, item_name
 from lifecycle.conversations.priority import Priority
 from lifecycle.conversations.submission import MetadataKey, MetadataValue, RunRequest, check
 
@@ -101,6 +102,7 @@ def parse_workflow_message(
     try:
         message = WorkflowMessage.model_validate(values)
         ids.workspace_name(message.workspace)
+        item_name(Kind.WORKFLOW, message.workflow)
         run_id = ids.run_id(message.workspace, message.run_id)
         message.checked(max_input_bytes)
     except ValidationError as error:

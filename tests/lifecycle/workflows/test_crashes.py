@@ -7,14 +7,12 @@ import contextlib
 import itertools
 import random
 from collections import Counter
-from collections.abc import AsyncIterator
 
 import pytest
 
 from bootstrap.services import Services
 from kernel.errors import AppError, Unavailable
 from kernel.ids import new_id
-from kernel.tables import Row, Span, every
 from tests.lifecycle.app import abandon
 from tests.lifecycle.doubles import Crash, Fate
 from tests.lifecycle.workflows.world import World, answered
@@ -150,15 +148,11 @@ async def test_a_thousand_workflow_runs_whose_workers_are_killed() -> None:
     assert all(len(step.tries) <= 1 for run in runs for step in run.steps)
     expected = {one.run_id for run in runs for step in run.steps for one in step.tries}
     assert len(expected) == 1100
-    assert {row.key[3:] async for row in rows(world, "runs") if row.key.startswith("id!")} == expected
-    ended = [row async for row in rows(world, "conversations") if row.key.startswith("run!")]
+    assert {row.key[3:] for row in await world.rows("runs") if row.key.startswith("id!")} == expected
+    ended = [row for row in await world.rows("conversations") if row.key.startswith("run!")]
     assert Counter(row.text("state") for row in ended) == {"succeeded": 1100}
-    facts = [row async for row in rows(world, "facts") if row.key.startswith("fact!")]
+    facts = [row for row in await world.rows("facts") if row.key.startswith("fact!")]
     assert len(facts) == 1100, "each was run once, and that is recorded once"
     ends = Counter(event.data["workflow_run_id"] for event in await world.events("", "workflow.ended"))
     assert ends == dict.fromkeys(idents, 1)
-    assert [row async for row in rows(world, "due") if row.partition.startswith("workflow!")] == []
-
-
-def rows(world: World, table: str) -> AsyncIterator[Row]:
-    return every(world.app.tables, table, Span(" ", partition_before="~"))
+    assert [row for row in await world.rows("due") if row.partition.startswith("workflow!")] == []

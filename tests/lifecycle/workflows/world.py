@@ -12,7 +12,7 @@ from bootstrap.services import Services
 from kernel.errors import AppError
 from kernel.ids import new_id
 from kernel.journal import SHARDS, Event
-from kernel.tables import Tables
+from kernel.tables import Row, Span, Tables, every
 from lifecycle.conversations import run_rules
 from lifecycle.conversations.run import Answer, Effort, Run
 from lifecycle.conversations.store import ConversationChange, StoredConversation
@@ -23,6 +23,7 @@ from lifecycle.specs.workflow import WorkflowSpec
 from lifecycle.workflows.engine import WorkflowEngine
 from lifecycle.workflows.request import WorkflowRequest
 from lifecycle.workflows.run import WorkflowRun
+from lifecycle.workflows.store import WorkflowRuns
 from llmops.facts.model import Call
 from llmops.spend.usage import Usage
 from tests.lifecycle.app import App, abandon
@@ -77,6 +78,12 @@ class World:
 
     async def put(self, steps: Sequence[Mapping[str, Any]], name: str = "flow") -> None:
         await self.app.services.workflows.put(WS, name, WorkflowSpec.model_validate({"steps": steps}))
+
+    def runs(self) -> WorkflowRuns:
+        return WorkflowRuns(self.app.services.tables, self.app.services.texts)
+
+    async def rows(self, table: str) -> list[Row]:
+        return [row async for row in every(self.app.tables, table, Span(" ", partition_before="~"))]
 
     def engine(self, worker: Services | None = None) -> WorkflowEngine:
         return (worker or self.app.services).workflow_engine
@@ -184,11 +191,13 @@ class World:
 
 async def answer_at_once(services: Services, message: Submission) -> None:
     """Answer the message's run unless it has ended, and record it, as a worker does."""
-    await services.run_recorder.record(await answered(services, message))
+    run = await answered(services, message)
+    if run is not None:
+        await services.run_recorder.record(run)
 
 
-async def answered(services: Services, message: Submission) -> Run:
-    """Claim the message's run and answer it, unless it has ended; and do nothing else."""
+async def answered(services: Services, message: Submission) -> Run | None:
+    """Claim the message's run and answer it, unless it has ended or was erased; and do nothing else."""
 
     def decide(stored: StoredConversation) -> ConversationChange | None:
         run, session = stored.run, stored.session
@@ -202,5 +211,4 @@ async def answered(services: Services, message: Submission) -> Run:
         return outcome(session, claimed, done, (), (), now)
 
     stored = await services.conversations.update(message.workspace, message.session_id, message.run_id, decide)
-    assert stored.run is not None
     return stored.run
