@@ -12,14 +12,14 @@ import json
 import logging
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from kernel.clock import Clock, hour_bucket
 from kernel.due_index import DueIndex, Entry, outlasted
 from kernel.errors import AppError, Conflict, NotFound, Unavailable
 from kernel.journal import Entry as Append
 from kernel.journal import Journal
-from lifecycle.conversations.run import Run
+from lifecycle.conversations.run import Run, RunState
 from lifecycle.conversations.submission import Send
 from lifecycle.registry.signals import AgentSignals
 from lifecycle.workflows import rules
@@ -31,6 +31,7 @@ from lifecycle.workflows.run import (
     Asked,
     Do,
     StepState,
+    Try,
     WorkflowRun,
 )
 from lifecycle.workflows.steps import StepRuns, end_of, is_over
@@ -49,6 +50,21 @@ def asked_of(workflow: str, request: WorkflowRequest) -> Asked:
     said = request.model_dump(mode="json")
     digest = hashlib.sha256(json.dumps([workflow, said], sort_keys=True).encode()).hexdigest()
     return Asked(request.input, request.user_id, request.metadata, request.priority, digest)
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """A workflow run as it is shown.
+
+    Attributes:
+        run: The workflow run, with what its steps' runs have spent by now and how good their answers look by now.
+        answer: Its answer; None where it has none (yet), or where that was erased.
+        states: The states of its steps' runs, by their ids; without those that were erased.
+    """
+
+    run: WorkflowRun
+    answer: str | None
+    states: Mapping[str, RunState]
 
 
 class WorkflowEngine:
@@ -175,19 +191,24 @@ class WorkflowEngine:
                 return
         raise _busy()
 
-    async def answer_of(self, run: WorkflowRun) -> str | None:
-        """Return the workflow run's answer; None where there is none, or where it was erased."""
+    async def overview(self, workspace: str, ident: str) -> Overview:
+        """Return a workflow run with its answer, and with its steps' runs as they are now.
+
+        Raises:
+            NotFound: There is none.
+        """
+        run = await self.get(workspace, ident)
+        runs, answer = await asyncio.gather(self._steps.all(run), self._answer_of(run))
+        steps = tuple(replace(step, tries=tuple(_now(one, runs) for one in step.tries)) for step in run.steps)
+        return Overview(replace(run, steps=steps), answer, {ident: one.state for ident, one in runs.items()})
+
+    async def _answer_of(self, run: WorkflowRun) -> str | None:
+        """Return the answer of a workflow run that has ended; None where there is none, or where it was erased."""
         if not run.finished:
             return None
         plan = await self._workflows.plan(run.workspace, run.workflow, run.version)
         name = rules.last_answer(run, plan)
         return None if name is None else rules.joined(plan, name, await self._steps.answers(run, plan, [name]))
-
-    async def runs_of(self, run: WorkflowRun) -> Mapping[str, Run]:
-        """Return the runs of its steps as they are now, by id; of long texts, the beginning."""
-        ids = [one.run_id for step in run.steps for one in step.tries]
-        found = await asyncio.gather(*(self._steps.get(run.workspace, ident) for ident in ids))
-        return {one.id: one for one in found if one is not None}
 
     async def _swept(self, entry: Entry, signals: AgentSignals, send: Send) -> None:
         try:
@@ -297,6 +318,14 @@ class WorkflowEngine:
             await self._journal.append(
                 run.workspace, Append(f"workflow:{run.id}/", 0, events, last, again=events[0][0] > 0)
             )
+
+
+def _now(one: Try, runs: Mapping[str, Run]) -> Try:
+    """Return a run of a step with what is known of it now: it may be under way, be scored later, or be redriven."""
+    run = runs.get(one.run_id)
+    if run is None:
+        return one
+    return replace(one, spend=run.spend, score=run.score.overall if run.score else one.score)
 
 
 def _log(error: AppError) -> None:

@@ -40,6 +40,12 @@ class StepRuns:
         """Return a step's run, which is in the session that it has started; None where it was erased."""
         return await self._conversations.run(workspace, session_of_run(workspace, run_id), run_id, texts=texts)
 
+    async def all(self, run: WorkflowRun) -> Mapping[str, Run]:
+        """Return the runs of all steps as they are now, by id; of long texts, the beginning."""
+        ids = [one.run_id for step in run.steps for one in step.tries]
+        found = await asyncio.gather(*(self.get(run.workspace, ident) for ident in ids))
+        return {one.id: one for one in found if one is not None}
+
     async def answers(self, run: WorkflowRun, plan: Plan, names: Sequence[str]) -> Mapping[str, str]:
         """Return the answers of steps, those of branches where nobody brings them together; without what is erased."""
         giving = sorted({giver for name in names for giver in rules.answering(plan, name)})
