@@ -31,12 +31,14 @@ from bootstrap.parts.runs import RunServices
 from bootstrap.parts.sessions import SessionServices
 from bootstrap.parts.spend import SpendServices
 from bootstrap.parts.status import StatusServices
+from bootstrap.parts.workflows import WorkflowServices
 from kernel.clock import Clock
 from kernel.settings import Settings
 
 if TYPE_CHECKING:
     from kernel.large_texts import LargeTexts
     from kernel.tables import Tables
+    from lifecycle.conversations.run import Run
     from lifecycle.production import ProductionAgentManager
 
 
@@ -116,7 +118,7 @@ class Services:
     @cached_property
     def conversations(self) -> ConversationServices:
         """Sessions with their runs as stored, and their events."""
-        return ConversationServices(self.core, self.events, self.metrics, self.spend)
+        return ConversationServices(self.core, self.events, self.metrics, self.spend, self._tell_parent)
 
     @cached_property
     def budgets(self) -> BudgetServices:
@@ -155,6 +157,7 @@ class Services:
             self.budgets,
             self.approvals,
             self.agents,
+            self._forget_parent,
         )
 
     @cached_property
@@ -172,6 +175,17 @@ class Services:
             self.evaluation,
             self.sessions,
         )
+
+    @cached_property
+    def workflows(self) -> WorkflowServices:
+        """Workflows, and their runs."""
+        return WorkflowServices(self.core, self.events, self.configuration, self.conversations, self.agents, self.runs)
+
+    async def _tell_parent(self, run: Run) -> None:
+        await self.workflows.engine.run_ended(run)
+
+    async def _forget_parent(self, workspace: str, workflow_run_id: str) -> None:
+        await self.workflows.engine.erase(workspace, workflow_run_id)
 
     @cached_property
     def alerts(self) -> AlertServices:

@@ -28,6 +28,7 @@ from triggers.http import (
     runs,
     sessions,
     system,
+    workflows,
 )
 from triggers.http.api import Api
 
@@ -47,6 +48,7 @@ RESOURCES = (
     alerts,
     channels,
     drift,
+    workflows,
     system,
 )
 

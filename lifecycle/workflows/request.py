@@ -15,8 +15,6 @@ from lifecycle.configuration.kinds import Kind, item_name
 from lifecycle.conversations.priority import Priority
 from lifecycle.conversations.submission import MetadataKey, MetadataValue, RunRequest, check
 
-_WORD = b'"workflow"'
-
 
 class WorkflowRequest(NullsAsAbsent):
     """What a caller asks of a workflow.
@@ -88,8 +86,6 @@ def parse_workflow_message(
     Raises:
         InvalidInput: It names a workflow and is no valid request; the detail repeats nothing of it.
     """
-    if _WORD not in body:
-        return None
     try:
         values = parse_json(body)
     except ValueError:

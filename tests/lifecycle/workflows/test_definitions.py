@@ -92,12 +92,12 @@ async def test_a_workflow_that_names_agents_that_there_are_not_is_refused() -> N
     assert refused.value.code == "unknown_agent"
     assert set(refused.value.fields) == {"/steps/0/fallback", "/steps/1/aggregator/agent"}
     with pytest.raises(NotFound):
-        await world.app.services.workflows.get(WS, "other")
+        await world.app.services.workflows.definitions.get(WS, "other")
 
 
 async def test_workflows_have_versions_and_etags() -> None:
     world = await World.begun(PAIR)
-    workflows = world.app.services.workflows
+    workflows = world.app.services.workflows.definitions
     spec = WorkflowSpec.model_validate({"steps": [A]})
     same, new = await workflows.put(WS, "flow", WorkflowSpec.model_validate({"steps": PAIR}))
     assert (same.etag, new) == ('"1"', False)

@@ -58,7 +58,7 @@ async def test_an_agent_that_is_gone_or_switched_off_leaves_the_step_to_its_fall
     world = await World.begun(PAIR)
     await world.agent("off")
     await world.put([{"name": "only", "agent": "off", "retries": 2, "fallback": "bot"}])
-    await world.app.services.administration.switch(WS, "off", world.app.signals, enabled=False)
+    await world.app.services.agents.administration.switch(WS, "off", world.app.signals, enabled=False)
     run = await world.start()
     await world.pump()
     run = await world.finish(run.id)
@@ -140,7 +140,7 @@ async def test_a_run_keeps_the_version_that_it_began_with() -> None:
     """Also when the workflow is deleted meanwhile."""
     world = await World.begun(PAIR, quick=True)
     run = await world.start()
-    await world.app.services.workflows.delete(WS, "flow")
+    await world.app.services.workflows.definitions.delete(WS, "flow")
     with pytest.raises(NotFound):
         await world.start()
     world.engine()._workflows._plans.clear()
@@ -169,7 +169,7 @@ async def test_erasing_a_session_of_a_step_erases_what_was_asked_and_stops_the_r
     run = await world.start("my secret " * 20_000, user_id="ada")
     await world.deliver(world.app.queue.sent.pop(0))
     cost = (await world.get(run.id)).spend.cost_micro_usd
-    await world.app.services.user_erasure.erase(WS, "ada")
+    await world.app.services.sessions.user_erasure.erase(WS, "ada")
     await world.finish(run.id)
 
     run = await world.get(run.id)
@@ -178,7 +178,7 @@ async def test_erasing_a_session_of_a_step_erases_what_was_asked_and_stops_the_r
     assert (await world.answer(run), run.spend.cost_micro_usd) == (None, cost)
     assert cost > 0
     assert "secret" not in repr([row.values for row in await world.rows("workflowruns")])
-    assert cast("MemoryTexts", world.app.services.large_texts)._texts == {}
+    assert cast("MemoryTexts", world.app.services.core.large_texts)._texts == {}
 
 
 async def test_an_answer_that_was_erased_fails_the_step_that_needs_it() -> None:
@@ -186,7 +186,7 @@ async def test_an_answer_that_was_erased_fails_the_step_that_needs_it() -> None:
     run = await world.start()
     await world.deliver(world.app.queue.sent.pop(0))
     first = (await world.get(run.id)).step("first").tries[0].run_id
-    await world.app.services.conversations.clear(WS, session_of_run(WS, first))
+    await world.app.services.conversations.store.clear(WS, session_of_run(WS, first))
     await world.pump()
     run = await world.finish(run.id)
 

@@ -77,16 +77,16 @@ class World:
         await self.app.declare(name, declared)
 
     async def put(self, steps: Sequence[Mapping[str, Any]], name: str = "flow") -> None:
-        await self.app.services.workflows.put(WS, name, WorkflowSpec.model_validate({"steps": steps}))
+        await self.app.services.workflows.definitions.put(WS, name, WorkflowSpec.model_validate({"steps": steps}))
 
     def runs(self) -> WorkflowRuns:
-        return WorkflowRuns(self.app.services.tables, self.app.services.texts)
+        return self.app.services.workflows.store
 
     async def rows(self, table: str) -> list[Row]:
         return [row async for row in every(self.app.tables, table, Span(" ", partition_before="~"))]
 
     def engine(self, worker: Services | None = None) -> WorkflowEngine:
-        return (worker or self.app.services).workflow_engine
+        return (worker or self.app.services).workflows.engine
 
     async def start(
         self, text: str = "tea", ident: str | None = None, *, worker: Services | None = None, **more: Any
@@ -103,7 +103,7 @@ class World:
             if self.quick:
                 await answer_at_once(services, message)
             else:
-                await services.runner.process(message, self.app.signals, requeue=services.requeue(queue.send))
+                await services.runs.worker.process(message, self.app.signals, requeue=services.runs.requeue(queue.send))
         finally:
             await self.engine(services).deliver(self.app.signals, queue.send)
 
@@ -154,22 +154,24 @@ class World:
         return await self.engine().get(WS, ident)
 
     async def answer(self, run: WorkflowRun) -> str | None:
-        return await self.engine().answer_of(run)
+        return (await self.engine().overview(WS, run.id)).answer
 
     async def events(self, ident: str, name: str = "") -> list[Event]:
         """Return events in the workspace's stream: a workflow run's, or all of that name."""
         found: list[Event] = []
         for shard in range(SHARDS):
             first = 0
-            while page := await self.app.services.journal.read(WS, shard, first, 1000):
+            while page := await self.app.services.events.journal.read(WS, shard, first, 1000):
                 found += [event for _, event in page]
                 first = page[-1][0] + 1
         return [event for event in found if event.name == name or event.data.get("workflow_run_id") == ident]
 
     async def child_runs(self, ident: str) -> list[Run]:
         """Return the runs that name the workflow run as their parent, found by the list of all runs."""
-        entries, _ = await self.app.services.directory.runs(WS, agent=None, user_id=None, limit=900, after=None)
-        found = [await self.app.services.conversations.run(WS, each.session_id, each.run_id) for each in entries]
+        entries, _ = await self.app.services.conversations.directory.runs(
+            WS, agent=None, user_id=None, limit=900, after=None
+        )
+        found = [await self.app.services.conversations.store.run(WS, each.session_id, each.run_id) for each in entries]
         return [run for run in found if run is not None and run.parent == ident]
 
     async def check_ended_once(self, ident: str) -> WorkflowRun:
@@ -193,7 +195,7 @@ async def answer_at_once(services: Services, message: Submission) -> None:
     """Answer the message's run unless it has ended, and record it, as a worker does."""
     run = await answered(services, message)
     if run is not None:
-        await services.run_recorder.record(run)
+        await services.conversations.recorder.record(run)
 
 
 async def answered(services: Services, message: Submission) -> Run | None:
@@ -203,12 +205,12 @@ async def answered(services: Services, message: Submission) -> Run | None:
         run, session = stored.run, stored.session
         if run is None or session is None or run.finished:
             return None
-        now = services.clock()
+        now = services.core.clock()
         claimed = run_rules.claimed(run, "quick", now, timedelta(seconds=60))
         call = Call(1, now, "offline", "model", Usage(10, output_tokens=5), 7)
         answer = Answer(f"about {run.query[:20]}", None, "model", "1")
         done = run_rules.answered(claimed, Effort((call,)), answer, now)
         return outcome(session, claimed, done, (), (), now)
 
-    stored = await services.conversations.update(message.workspace, message.session_id, message.run_id, decide)
+    stored = await services.conversations.store.update(message.workspace, message.session_id, message.run_id, decide)
     return stored.run

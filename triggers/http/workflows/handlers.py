@@ -50,7 +50,7 @@ async def workflows_versions(call: Call) -> Reply:
 
 async def workflow_runs_start(call: Call) -> Reply:
     request: WorkflowRequest = call.body
-    request = request.checked(call.services.settings.max_query_bytes)
+    request = request.checked(call.services.core.settings.max_query_bytes)
     key = call.header("idempotency-key")
     ident = run_id(call.workspace, key) if key else new_id()
     engine, send = call.services.workflows.engine, call.queue.send
