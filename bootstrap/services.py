@@ -118,7 +118,7 @@ class Services:
     @cached_property
     def conversations(self) -> ConversationServices:
         """Sessions with their runs as stored, and their events."""
-        return ConversationServices(self.core, self.events, self.metrics, self.spend, self._tell_parent)
+        return ConversationServices(self.core, self.events, self.metrics, self.spend, self._tell_workflow)
 
     @cached_property
     def budgets(self) -> BudgetServices:
@@ -157,7 +157,7 @@ class Services:
             self.budgets,
             self.approvals,
             self.agents,
-            self._forget_parent,
+            self._erase_workflow_run,
         )
 
     @cached_property
@@ -181,10 +181,10 @@ class Services:
         """Workflows, and their runs."""
         return WorkflowServices(self.core, self.events, self.configuration, self.conversations, self.agents, self.runs)
 
-    async def _tell_parent(self, run: Run) -> None:
+    async def _tell_workflow(self, run: Run) -> None:
         await self.workflows.engine.run_ended(run)
 
-    async def _forget_parent(self, workspace: str, workflow_run_id: str) -> None:
+    async def _erase_workflow_run(self, workspace: str, workflow_run_id: str) -> None:
         await self.workflows.engine.erase(workspace, workflow_run_id)
 
     @cached_property

@@ -37,7 +37,7 @@ class SessionServices:
     _budgets: BudgetServices
     _approvals: ApprovalServices
     _agents: AgentServices
-    _forget_parent: Callable[[str, str], Awaitable[None]]
+    _erase_workflow_run: Callable[[str, str], Awaitable[None]]
 
     @cached_property
     def end(self) -> SessionEnd:
@@ -99,8 +99,8 @@ class SessionServices:
     async def _forget_elsewhere(self, run: Run) -> None:
         await self._budgets.waits.forget(run.workspace, run.id)
         await self._approvals.store.erase(run.workspace, run.id)
-        if run.parent is not None:
-            await self._forget_parent(run.workspace, run.parent)
+        if run.workflow_run_id is not None:
+            await self._erase_workflow_run(run.workspace, run.workflow_run_id)
 
     @cached_property
     def user_erasure(self) -> UserErasure:

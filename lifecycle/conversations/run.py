@@ -72,7 +72,7 @@ class RunInput:
         expected_topics: What a good answer speaks of, for evaluation.
         context: What the answer must be borne out by; None when nothing was given.
         stream: Whether its text is published as `run.delta` events while the model writes it.
-        parent: The workflow run that it is a step of; None for none.
+        workflow_run_id: The workflow run that it is a step of; None for none.
     """
 
     query: str
@@ -82,7 +82,7 @@ class RunInput:
     expected_topics: tuple[str, ...] = ()
     context: str | None = None
     stream: bool = False
-    parent: str | None = None
+    workflow_run_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,9 +305,9 @@ class Run:
         return self.input.stream
 
     @property
-    def parent(self) -> str | None:
+    def workflow_run_id(self) -> str | None:
         """The workflow run that it is a step of; None for none."""
-        return self.input.parent
+        return self.input.workflow_run_id
 
     @property
     def priority(self) -> Priority:

@@ -52,36 +52,36 @@ def fact_of(run: Run, attempt: Attempt) -> AttemptFact:
     )
 
 
-ParentTold = Callable[[Run], Awaitable[None]]
+WorkflowTold = Callable[[Run], Awaitable[None]]
 """Takes a run that has ended to the workflow run that it is a step of; raises Unavailable where that is not sure."""
 
 
 class RunRecorder:
-    """Writes the facts of runs, tells their parents of their ends, and wakes who waits for them."""
+    """Writes the facts of runs, tells workflow runs of their ends, and wakes who waits for them."""
 
     def __init__(
         self,
         facts: Facts,
         conversations: ConversationStore,
         waiters: CompletionWaiters,
-        tell_parent: ParentTold,
+        tell_workflow: WorkflowTold,
     ) -> None:
         self._facts = facts
         self._conversations = conversations
         self._waiters = waiters
-        self._tell_parent = tell_parent
+        self._tell_workflow = tell_workflow
 
     async def record(self, run: Run) -> None:
-        """Write the facts of the run's attempts that are over, and tell its parent if it has ended; twice is once.
+        """Write the facts of the run's attempts that are over, and tell its workflow run of its end; twice is once.
 
         Raises:
-            Unavailable: One may not be written, or the parent does not know; call it again.
+            Unavailable: One may not be written, or the workflow run does not know; call it again.
         """
         self._waiters.finished(run.id)
         for attempt in over(run):
             await self._facts.record(fact_of(run, attempt))
-        if run.parent is not None and run.finished:
-            await self._tell_parent(run)
+        if run.workflow_run_id is not None and run.finished:
+            await self._tell_workflow(run)
 
     async def call(self, intent: Intent) -> Call | None:
         """Return a call as its run or its fact has it; None where nothing is known of its attempt.

@@ -79,7 +79,7 @@ class RunSubmission:
         signals: AgentSignals,
         send: Send,
         *,
-        parent: str | None = None,
+        workflow_run_id: str | None = None,
     ) -> Accepted:
         """Store the run and queue it; the same run id again returns the same run.
 
@@ -90,7 +90,7 @@ class RunSubmission:
             run_id: The run's id.
             signals: The way to the agents' actors.
             send: The way to the queue.
-            parent: The workflow run that it is a step of; None for none.
+            workflow_run_id: The workflow run that it is a step of; None for none.
 
         Raises:
             NotFound: No such agent, or the session is another user's.
@@ -100,7 +100,9 @@ class RunSubmission:
         """
         attributes = {"gen_ai.agent.name": agent_name, "agent.workspace": workspace, "agent.run.id": run_id}
         with span(f"submit {agent_name}", attributes) as current:
-            accepted = await self._submit(workspace, agent_name, request, run_id, signals, send, parent=parent)
+            accepted = await self._submit(
+                workspace, agent_name, request, run_id, signals, send, workflow_run_id=workflow_run_id
+            )
             current.set_attribute("gen_ai.conversation.id", accepted.run.session_id)
             current.set_attribute("agent.run.created", accepted.created)
             return accepted
@@ -114,7 +116,7 @@ class RunSubmission:
         signals: AgentSignals,
         send: Send,
         *,
-        parent: str | None,
+        workflow_run_id: str | None,
     ) -> Accepted:
         try:
             agent, known = await self._looked_up(workspace, agent_name, request)
@@ -126,7 +128,7 @@ class RunSubmission:
         if not agent.ready:
             # Provisioning now overlaps with the time the message takes.
             await signals.send(workspace, agent_name, _ensure(agent))
-        accepted = await self.accept(agent, request, run_id, known, parent)
+        accepted = await self.accept(agent, request, run_id, known, workflow_run_id)
         if not runs.needs_message(accepted.run):
             return accepted
         try:
@@ -169,7 +171,7 @@ class RunSubmission:
         request: RunRequest,
         run_id: str,
         session: StoredConversation | None = None,
-        parent: str | None = None,
+        workflow_run_id: str | None = None,
     ) -> Accepted:
         """Store the run without queueing it; `session` is the one it asks for, where that was read before."""
         workspace = agent.workspace
@@ -204,7 +206,7 @@ class RunSubmission:
                 return ended
             started = self._new_session(agent, place.session_id, request, now)
             started = replace(started, terms=replace(started.terms, preferences=preferences))
-            return _queued(agent, request, run_id, parent, stored.session, started, now)
+            return _queued(agent, request, run_id, workflow_run_id, stored.session, started, now)
 
         stored = await self._conversations.update(workspace, place.session_id, run_id, decide, known=known)
         if stored.run is None:
@@ -321,7 +323,7 @@ def _queued(
     agent: Agent,
     request: RunRequest,
     run_id: str,
-    parent: str | None,
+    workflow_run_id: str | None,
     session: Session | None,
     started: Session,
     now: datetime,
@@ -345,7 +347,7 @@ def _queued(
             request.expected_topics,
             request.context,
             request.stream,
-            parent,
+            workflow_run_id,
         ),
         Times(now),
         Dispatch(session.priority, session.runs + 1, traceparent=traceparent()),

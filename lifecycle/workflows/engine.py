@@ -149,12 +149,12 @@ class WorkflowEngine:
         Raises:
             Unavailable: It could not be noted; call it again.
         """
-        parent = run.parent
-        if parent is None or not is_over(run):
+        workflow_run_id = run.workflow_run_id
+        if workflow_run_id is None or not is_over(run):
             return
-        found = await self._store.find(run.workspace, parent)
+        found = await self._store.find(run.workspace, workflow_run_id)
         if found is not None and (found := await self._advanced(found, end_of(run))).run.outbox:
-            self._noted[run.workspace, parent] = found
+            self._noted[run.workspace, workflow_run_id] = found
             while len(self._noted) > _MOST_NOTED:
                 self._noted.pop(next(iter(self._noted)))  # which the timer finds
 

@@ -88,7 +88,9 @@ class StepRuns:
         asked = run.asked
         request = RunRequest(query=prompt, user_id=asked.user_id, metadata=asked.metadata, priority=asked.priority)
         check(request, MAX_PROMPT_BYTES)
-        await self._submission.submit(run.workspace, begun.agent, request, effect.run_id, signals, send, parent=run.id)
+        await self._submission.submit(
+            run.workspace, begun.agent, request, effect.run_id, signals, send, workflow_run_id=run.id
+        )
 
 
 def is_over(run: Run) -> bool:

@@ -167,12 +167,12 @@ class World:
         return [event for event in found if event.name == name or event.data.get("workflow_run_id") == ident]
 
     async def child_runs(self, ident: str) -> list[Run]:
-        """Return the runs that name the workflow run as their parent, found by the list of all runs."""
+        """Return the runs that are steps of the workflow run, found by the list of all runs."""
         entries, _ = await self.app.services.conversations.directory.runs(
             WS, agent=None, user_id=None, limit=900, after=None
         )
         found = [await self.app.services.conversations.store.run(WS, each.session_id, each.run_id) for each in entries]
-        return [run for run in found if run is not None and run.parent == ident]
+        return [run for run in found if run is not None and run.workflow_run_id == ident]
 
     async def check_ended_once(self, ident: str) -> WorkflowRun:
         """Check what must hold of any workflow run whose agents answer, whatever happened on the way."""
