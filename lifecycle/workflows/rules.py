@@ -207,7 +207,9 @@ class _Draft:
             return None
         late = last.stopping == STEP_TIMEOUT and news.state is StepState.CANCELLED
         code = STEP_TIMEOUT if late else news.code
-        over = replace(last, state=news.state, code=code, ended_at=self._now, spend=news.spend, score=news.score)
+        over = replace(
+            last, state=news.state, code=code, refused=refused, ended_at=self._now, spend=news.spend, score=news.score
+        )
         step = self._steps[step.name] = replace(step, tries=(*step.tries[:-1], over))
         if news.state is StepState.SUCCEEDED:
             return self._over(step, StepState.SUCCEEDED)
@@ -318,6 +320,9 @@ class _Draft:
         self._run = replace(
             self._run, state=_end_of(self._run), finished_at=self._now, steps=tuple(self._steps.values())
         )
+        if all(one.refused for step in self._steps.values() for one in step.tries):
+            # No session has what was asked, so that erasing one could not reach it here.
+            self._run = replace(self._run, asked=replace(self._run.asked, input="", user_id=None, metadata={}))
         run = self._run
         data: dict[str, Any] = {"state": run.state.value, "cost_micro_usd": run.spend.cost_micro_usd}
         data |= {} if run.score is None else {"score": run.score}

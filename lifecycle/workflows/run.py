@@ -61,6 +61,7 @@ class Try:
         state: `running`, and what it came to.
         code: Why it brought no answer; empty where it did, or is under way.
         stopping: Code of why it is to be cancelled; empty while it is not.
+        refused: Whether the run could not be submitted, so that there is none.
         ended_at: When its end was learnt; None while it is under way.
         spend: What its attempts spent.
         score: How good its answer looked then, 0-100; None where nothing was said of it.
@@ -72,6 +73,7 @@ class Try:
     state: StepState = StepState.RUNNING
     code: str = ""
     stopping: str = ""
+    refused: bool = False
     ended_at: datetime | None = None
     spend: Spend = field(default_factory=Spend)
     score: int | None = None

@@ -34,6 +34,7 @@ def commands(document: str, kind: str) -> str:
         ("docs/observability.md", "# TYPE agent_runs_total counter"),
         ("docs/sessions.md", '"state":"succeeded"'),
         ("docs/tools.md", '"name":"order_status"'),
+        ("docs/workflows.md", '"state":"succeeded"'),
     ],
 )
 def test_every_command_of_a_document_succeeds(stack: Stack, tmp_path: Path, document: str, shows: str) -> None:

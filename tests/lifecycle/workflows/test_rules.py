@@ -226,6 +226,7 @@ def test_an_agent_that_cannot_be_asked_is_not_asked_again() -> None:
     assert [(one.agent, one.code) for one in run.step("s").tries] == [("a", "agent_disabled"), ("z", "")]
     run = take(run, steps, RunRefused(run.step("s").tries[-1].run_id, "agent_not_found"))
     assert (run.state, run.step("s").code) == ("failed", "agent_not_found")
+    assert (run.asked.input, run.asked.user_id) == ("", None), "no session has it, so that nobody could erase it"
 
 
 def test_a_run_that_takes_too_long_is_cancelled_before_the_next_begins() -> None:
