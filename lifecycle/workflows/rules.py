@@ -85,7 +85,7 @@ News = RunEnded | RunRefused | CancelRequested | TimePassed | EffectsDone
 def begin(run: WorkflowRun, plan: Plan, now: datetime) -> WorkflowRun:
     """Return a new workflow run with its first steps begun; `run` has no steps yet."""
     draft = _Draft(replace(run, steps=tuple(StepRun(name) for name in plan)), plan, {}, now)
-    draft.publish("workflow.started", {"version": run.version})
+    draft.publish(Event("workflow.started", {"version": run.version}, now))
     return draft.settled()
 
 
@@ -188,16 +188,16 @@ class _Draft:
         self._steps = {step.name: step for step in run.steps}
         self._effects: list[Effect] = []
 
-    def publish(self, name: str, data: Mapping[str, Any]) -> None:
-        """Have an event published."""
+    def publish(self, event: Event) -> None:
+        """Have an event published, as one of this workflow run."""
         about = {"workflow_run_id": self._run.id, "workflow": self._run.workflow}
-        self._do(Do.PUBLISH, event=Event(name, {**about, **data}, self._now))
+        self._do(Do.PUBLISH, event=replace(event, data=about | event.data))
 
     def cancel(self) -> None:
         """Note that it is to be cancelled."""
         if not self._run.cancel_requested:
             self._run = replace(self._run, cancel_requested=True)
-            self.publish("workflow.cancel_requested", {})
+            self.publish(Event("workflow.cancel_requested", {}, self._now))
 
     def ended(self, news: RunEnded, *, refused: bool = False) -> None:
         """Take in the end of a step's run, unless it is known: ask again, or have the step end with it."""
@@ -283,7 +283,7 @@ class _Draft:
         self._steps[step.name] = replace(step, state=StepState.RUNNING, tries=(*step.tries, begun))
         self._do(Do.START, step.name, run_id)
         data = {"step": step.name, "run_id": run_id, "agent": agent, "try": number}
-        self.publish("workflow.step_started", data)
+        self.publish(Event("workflow.step_started", data, self._now))
 
     def _stop_late(self) -> None:
         for step in list(self._steps.values()):
@@ -304,7 +304,7 @@ class _Draft:
             data |= {"run_id": step.tries[-1].run_id, "agent": step.tries[-1].agent}
         if step.score is not None:
             data["score"] = step.score
-        self.publish("workflow.step_ended", data | ({"code": code} if code else {}))
+        self.publish(Event("workflow.step_ended", data | ({"code": code} if code else {}), self._now))
         if state is StepState.FAILED and not self._plan[step.name].tolerated and not self._run.stopping:
             self._run = replace(self._run, failed_step=step.name)
 
@@ -327,7 +327,8 @@ class _Draft:
         data: dict[str, Any] = {"state": run.state.value, "cost_micro_usd": run.spend.cost_micro_usd}
         data |= {} if run.score is None else {"score": run.score}
         data |= {"code": run.code} if run.code else {}
-        self.publish("workflow.ended", data | ({"step": run.failed_step} if run.failed_step else {}))
+        data |= {"step": run.failed_step} if run.failed_step else {}
+        self.publish(Event("workflow.ended", data, self._now))
 
     def _do(self, do: Do, step: str = "", run_id: str = "", event: Event | None = None) -> None:
         self._effects.append(Effect(self._run.numbers + len(self._effects), do, step, run_id, event))

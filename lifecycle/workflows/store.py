@@ -23,14 +23,17 @@ SHARDS = 8
 
 _RUN = JsonCodec(WorkflowRun)
 _WHERE = JsonCodec(LargeText)
+_INPUT = "input"
+"""The property of a row that says where its long input is."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoredRun:
-    """A workflow run as read, and its row's version."""
+    """A workflow run as read, its row's version, and where its input is if that is long; empty where it is not."""
 
     run: WorkflowRun
     etag: str
+    where: str = ""
 
 
 class WorkflowRuns:
@@ -47,21 +50,22 @@ class WorkflowRuns:
 
     async def add(self, run: WorkflowRun) -> StoredRun | None:
         """Store a new workflow run; None where there is one of its id."""
-        row = await self._row(run, "")
+        row = await self._row(run, None)
         listed = Row(row.partition, f"at!{run.workflow}!{newest_first(run.created_at, run.id)}", {"run_id": run.id})
         try:
             etag, _ = await self._tables.commit(TABLE, [Insert(row), Insert(listed)])
         except RowExists:
             return None
-        return StoredRun(run, etag)
+        return StoredRun(run, etag, row.text(_INPUT))
 
     async def save(self, before: StoredRun, run: WorkflowRun) -> StoredRun | None:
         """Store what became of a workflow run; None where it is not as it was read."""
+        row = await self._row(run, before)
         try:
-            (etag,) = await self._tables.commit(TABLE, [Replace(await self._row(run, before.etag))])
+            (etag,) = await self._tables.commit(TABLE, [Replace(row)])
         except RowChanged:
             return None
-        return StoredRun(run, etag)
+        return StoredRun(run, etag, row.text(_INPUT))
 
     async def page(
         self, workspace: str, workflow: str, limit: int, after: str | None
@@ -82,21 +86,27 @@ class WorkflowRuns:
         """Delete the texts that are kept apart for a workflow run."""
         await self._texts.erase(workspace, _session(ident))
 
-    async def _row(self, run: WorkflowRun, etag: str) -> Row:
-        text = await self._texts.keep(Owner(run.workspace, _session(run.id), run.id), "input", run.asked.input)
-        where = None
-        if not isinstance(text, str):
-            where = _WHERE.dump(text)
-            run = replace(run, asked=replace(run.asked, input=""))
-        values = {"run": _RUN.dump(run), "state": run.state.value, "input": where}
-        return Row(_home(run.workspace, run.id), f"run!{run.id}", values, etag)
+    async def _row(self, run: WorkflowRun, before: StoredRun | None) -> Row:
+        """Return the row of a workflow run, once its input is kept if that is long and was not kept before."""
+        text, where = run.asked.input, ""
+        if before is not None and before.run.asked.input == text:
+            where = before.where
+        elif not isinstance(kept := await self._texts.keep(_owner(run), "input", text), str):
+            where = _WHERE.dump(kept)
+        stored = replace(run, asked=replace(run.asked, input="")) if where else run
+        values = {"run": _RUN.dump(stored), "state": run.state.value, _INPUT: where or None}
+        return Row(_home(run.workspace, run.id), f"run!{run.id}", values, before.etag if before else "")
 
     async def _read(self, row: Row) -> StoredRun:
-        run, where = _RUN.load(row.text("run")), row.text("input")
+        run, where = _RUN.load(row.text("run")), row.text(_INPUT)
         if where:
             text = await self._texts.whole(_WHERE.load(where))
             run = replace(run, asked=replace(run.asked, input=text))
-        return StoredRun(run, row.etag)
+        return StoredRun(run, row.etag, where)
+
+
+def _owner(run: WorkflowRun) -> Owner:
+    return Owner(run.workspace, _session(run.id), run.id)
 
 
 def _session(ident: str) -> str:
