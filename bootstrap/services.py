@@ -33,12 +33,14 @@ from bootstrap.parts.runs import RunServices
 from bootstrap.parts.sessions import SessionServices
 from bootstrap.parts.spend import SpendServices
 from bootstrap.parts.status import StatusServices
+from bootstrap.parts.workflows import WorkflowServices
 from kernel.clock import Clock
 from kernel.settings import Settings
 
 if TYPE_CHECKING:
     from kernel.large_texts import LargeTexts
     from kernel.tables import Tables
+    from lifecycle.conversations.run import Run
     from lifecycle.production import ProductionAgentManager
 
 
@@ -118,7 +120,7 @@ class Services:
     @cached_property
     def conversations(self) -> ConversationServices:
         """Sessions with their runs as stored, and their events."""
-        return ConversationServices(self.core, self.events, self.metrics, self.spend)
+        return ConversationServices(self.core, self.events, self.metrics, self.spend, self._tell_workflow)
 
     @cached_property
     def budgets(self) -> BudgetServices:
@@ -164,6 +166,7 @@ class Services:
             self.budgets,
             self.approvals,
             self.agents,
+            self._erase_workflow_run,
         )
 
     @cached_property
@@ -181,6 +184,17 @@ class Services:
             self.evaluation,
             self.sessions,
         )
+
+    @cached_property
+    def workflows(self) -> WorkflowServices:
+        """Workflows, and their runs."""
+        return WorkflowServices(self.core, self.events, self.configuration, self.conversations, self.agents, self.runs)
+
+    async def _tell_workflow(self, run: Run) -> None:
+        await self.workflows.engine.run_ended(run)
+
+    async def _erase_workflow_run(self, workspace: str, workflow_run_id: str) -> None:
+        await self.workflows.engine.erase(workspace, workflow_run_id)
 
     @cached_property
     def alerts(self) -> AlertServices:

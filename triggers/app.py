@@ -30,6 +30,7 @@ from triggers.http import (
     runs,
     sessions,
     system,
+    workflows,
 )
 from triggers.http.api import Api
 
@@ -51,6 +52,7 @@ RESOURCES = (
     alerts,
     channels,
     drift,
+    workflows,
     system,
 )
 

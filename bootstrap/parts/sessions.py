@@ -7,6 +7,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from bootstrap.parts.agents import AgentServices
     from bootstrap.parts.approvals import ApprovalServices
     from bootstrap.parts.budgets import BudgetServices
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from bootstrap.parts.core import Core
     from bootstrap.parts.events import EventServices
     from bootstrap.parts.spend import SpendServices
+    from lifecycle.conversations.run import Run
     from lifecycle.sessions.end import SessionEnd
     from lifecycle.sessions.erase import SessionErasure
     from lifecycle.sessions.erase_user import UserErasure
@@ -34,6 +37,7 @@ class SessionServices:
     _budgets: BudgetServices
     _approvals: ApprovalServices
     _agents: AgentServices
+    _erase_workflow_run: Callable[[str, str], Awaitable[None]]
 
     @cached_property
     def end(self) -> SessionEnd:
@@ -86,15 +90,17 @@ class SessionServices:
             providers=self._agents.providers,
             forgetting=self._spend.redaction,
             budget_service=self._budgets.service,
-            forget_waiting=self._forget_waiting,
+            forget_elsewhere=self._forget_elsewhere,
             journal=self._events.journal,
             record=self._conversations.recorder.record,
             clock=self._core.clock,
         )
 
-    async def _forget_waiting(self, workspace: str, run_id: str) -> None:
-        await self._budgets.waits.forget(workspace, run_id)
-        await self._approvals.store.erase(workspace, run_id)
+    async def _forget_elsewhere(self, run: Run) -> None:
+        await self._budgets.waits.forget(run.workspace, run.id)
+        await self._approvals.store.erase(run.workspace, run.id)
+        if run.workflow_run_id is not None:
+            await self._erase_workflow_run(run.workspace, run.workflow_run_id)
 
     @cached_property
     def user_erasure(self) -> UserErasure:

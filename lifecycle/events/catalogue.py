@@ -31,6 +31,12 @@ _CODE = {"code": "stable code of the failure, where there is one"}
 _AGENT = {"agent": "the agent"}
 _VERSION = _AGENT | {"version": "the version's label at the provider"}
 _FAILED = _VERSION | {"why": "stable code of the failure"}
+_WORKFLOW = {"workflow_run_id": "the workflow run", "workflow": "the workflow"}
+_STEP = _WORKFLOW | {"step": "the step"}
+_CAME_TO = {
+    "cost_micro_usd": "what it cost, in micro-USD",
+    "score": "how good its answers look, 0-100, if that is known",
+}
 _ALERT = {
     "id": "the firing",
     "alert": "the rule",
@@ -135,6 +141,23 @@ CATALOGUE: Mapping[str, Kind] = MappingProxyType(
         "approval.granted": Kind(
             "An operator lets a run go on, also past the steps of its agent's ladder that ask",
             _RUN | {"by": "the operator, where the platform's sign-in names one"},
+        ),
+        "workflow.started": Kind("A workflow run was accepted", _WORKFLOW | {"version": "the workflow's version"}),
+        "workflow.step_started": Kind(
+            "A step of a workflow run asks an agent", _STEP | _RUN | _AGENT | {"try": "the step's run, from 1"}
+        ),
+        "workflow.step_ended": Kind(
+            "A step of a workflow run is over; what it asked last, where it asked anybody",
+            _STEP | {"state": "how it ended"} | _CAME_TO | _RUN | _AGENT | _CODE,
+        ),
+        "workflow.cancel_requested": Kind("A workflow run is to be cancelled", _WORKFLOW),
+        "workflow.ended": Kind(
+            "A workflow run is over",
+            _WORKFLOW
+            | {"state": "how it ended"}
+            | _CAME_TO
+            | _CODE
+            | {"step": "the step that has failed it, if one has"},
         ),
         "alert.fired": Kind("An alert rule holds", _ALERT),
         "alert.resolved": Kind(

@@ -36,6 +36,7 @@ def commands(document: str, kind: str) -> str:
         ("docs/savings.md", '"kind":"pool"'),
         ("docs/sessions.md", '"state":"succeeded"'),
         ("docs/tools.md", '"name":"order_status"'),
+        ("docs/workflows.md", '"state":"succeeded"'),
     ],
 )
 def test_every_command_of_a_document_succeeds(stack: Stack, tmp_path: Path, document: str, shows: str) -> None:

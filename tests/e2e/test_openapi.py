@@ -128,6 +128,30 @@ async def _save(call: Callable[..., Awaitable[Reply]]) -> None:
         await call("POST", "what-if", body)
 
 
+async def _workflows(call: Callable[..., Awaitable[Reply]]) -> None:
+    """Call every operation of workflows and their runs."""
+    branches = [{"name": name, "agent": "a", "on_failure": "continue"} for name in ("x", "y")]
+    steps = [{"name": "both", "parallel": branches, "aggregator": {"agent": "a"}}, {"name": "z", "agent": "a"}]
+    for content in ({"steps": steps}, {"steps": steps}, {"steps": []}, {"steps": [{"name": "z", "agent": "nobody"}]}):
+        await call("PUT", "workflows/w", content)
+    await call("PUT", "workflows/w", {"steps": steps}, If_Match='"9"')
+    body = {"input": PROMPT, "user_id": "ada", "metadata": {"k": "v"}, "priority": "high"}
+    started = (await call("POST", "workflows/w/runs", body, Idempotency_Key="k")).json()
+    await call("POST", "workflows/w/runs", {"input": "y"}, Idempotency_Key="k")
+    await call("POST", "workflows/w/runs", {"input": "y" * 70_000})
+    await call("POST", "workflows/none/runs", body)
+    for path in (
+        *("workflows", "workflows/w", "workflows/none", "workflows/w/versions", "workflows/none/versions"),
+        *("workflows/w/runs", "workflows/w/runs?limit=0", f"workflow-runs/{started['id']}", "workflow-runs/none"),
+    ):
+        await call("GET", path)
+    await call("POST", f"workflow-runs/{started['id']}/cancel")
+    await call("POST", "workflow-runs/none/cancel")
+    await call("DELETE", "workflows/w", If_Match='"9"')
+    for _ in range(2):
+        await call("DELETE", "workflows/w")
+
+
 async def _operate(call: Callable[..., Awaitable[Reply]], run_id: str) -> None:
     """Call every operation on what watches and limits agents, and on sessions' lives."""
     for body in ({"agents": ["a"]}, {"agents": ["nobody"]}, {"no": "such field"}):
@@ -262,6 +286,7 @@ async def test_real_answers_are_as_described(api: Api, document: Any, stack: Sta
     await call("POST", "dead-letters/0/redrive")
     await call("POST", "dead-letters/x/redrive")
     await _compose(call)
+    await _workflows(call)
     await _operate(call, run["id"])
     await _people(call, run["id"])
     await call("GET", "health")

@@ -121,6 +121,15 @@ GET    status status function
 GET    analytics analytics function
 GET    sessions/{id}/messages sessions_messages function
 GET    stats stats function
+GET    workflows workflows_list function
+GET    workflows/{name} workflows_get function
+PUT    workflows/{name} workflows_put function
+DELETE workflows/{name} workflows_delete function
+GET    workflows/{name}/versions workflows_versions function
+POST   workflows/{name}/runs workflow_runs_start function
+GET    workflows/{name}/runs workflow_runs_list function
+GET    workflow-runs/{id} workflow_runs_get function
+POST   workflow-runs/{id}/cancel workflow_runs_cancel function
 POST   agents/{name}/disable agents_disable function
 POST   agents/{name}/enable agents_enable function
 POST   agents/{name}/prewarm agents_prewarm function
@@ -166,7 +175,10 @@ SIGNALLING = {
     "run_agent_priority",
     "runs_submit",
     "templates_item",
+    "tend_budgets",
     "verify_agents",
+    "workflow_runs",
+    "workflow_runs_cancel",
 }
 """Functions that are given a Durable client."""
 
@@ -220,6 +232,8 @@ def test_http_functions(functions: dict[str, list[dict[str, Any]]]) -> None:
         "sessions_item",
         "templates_item",
         "web_app",
+        "workflow_runs",
+        "workflows_item",
         "web_app_files",
     }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Any, Literal
 
 DEFAULT_LIMIT = 50
@@ -108,9 +109,11 @@ class Endpoint:
 def function_name(path: str, endpoints: Sequence[Endpoint]) -> str:
     """Return the name of the function that serves a path.
 
-    The one operation's own; where there are several, the last word of the path, with `_item` if a parameter follows.
+    The one operation's own; where there are several, the words that their names begin with, with `_item` if the path
+    ends with a parameter.
     """
     if len(endpoints) == 1:
         return endpoints[0].name
-    words = [part for part in path.split("/") if not part.startswith("{")]
-    return words[-1].replace("-", "_") + ("_item" if path.endswith("}") else "")
+    words = zip(*(endpoint.name.split("_") for endpoint in endpoints), strict=False)
+    common = "_".join(each[0] for each in takewhile(lambda each: len(set(each)) == 1, words))
+    return common + ("_item" if path.endswith("}") else "")
