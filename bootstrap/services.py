@@ -16,6 +16,7 @@ from bootstrap.parts.agents import AgentServices
 from bootstrap.parts.alerts import AlertServices
 from bootstrap.parts.approvals import ApprovalServices
 from bootstrap.parts.budgets import BudgetServices
+from bootstrap.parts.capacity import CapacityServices
 from bootstrap.parts.configuration import ConfigurationServices
 from bootstrap.parts.conversations import ConversationServices
 from bootstrap.parts.core import Core, system_clock
@@ -119,9 +120,14 @@ class Services:
         return ConversationServices(self.core, self.events, self.metrics, self.spend)
 
     @cached_property
+    def capacity(self) -> CapacityServices:
+        """Pools, what is measured, scaling."""
+        return CapacityServices(self.core, self.conversations)
+
+    @cached_property
     def budgets(self) -> BudgetServices:
         """Limits, reservations, usage, runs that wait."""
-        return BudgetServices(self.core, self.events, self.notifications, self.conversations)
+        return BudgetServices(self.core, self.events, self.notifications, self.conversations, self.capacity)
 
     @cached_property
     def approvals(self) -> ApprovalServices:
@@ -155,6 +161,7 @@ class Services:
             self.budgets,
             self.approvals,
             self.agents,
+            self.capacity,
         )
 
     @cached_property
@@ -171,6 +178,7 @@ class Services:
             self.agents,
             self.evaluation,
             self.sessions,
+            self.capacity,
         )
 
     @cached_property

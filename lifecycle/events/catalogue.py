@@ -124,6 +124,15 @@ CATALOGUE: Mapping[str, Kind] = MappingProxyType(
             "A run goes on with less, because much of a budget is used up",
             _RUN | _AGENT | {"step": "with what", "percent": "how much is used up", "model": "the model, if another"},
         ),
+        "pool.waiting": Kind(
+            "A run is put back on the queue because its agent's pool has no room",
+            _ATTEMPT
+            | {
+                "pool": "the pool",
+                "expected_wait_s": "when there may be room for it",
+                "again_in_s": "when it looks again",
+            },
+        ),
         "approval.requested": Kind("A run waits for a decision", _ATTEMPT | {"approval_id": "the approval"}),
         "approval.decided": Kind(
             "An approval was decided",

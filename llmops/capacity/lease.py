@@ -7,6 +7,7 @@ runs are only carried out, often enough to keep their slots; when nothing is hel
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import math
 import random
@@ -20,6 +21,8 @@ from llmops.capacity.slices import LASTS_S, Grant, Request, State, Want, expecte
 
 log = logging.getLogger(__name__)
 
+_AT_ONCE = 3.0
+"""Requests to the pool that a worker may make one after the other which has made none for a while."""
 _IN_ORDER_S = 5.0
 _IN_ORDER = 0.5
 _SPARE = 1.25
@@ -54,6 +57,7 @@ class _Waiting:
     want: Want
     since: float
     future: asyncio.Future[Taken]
+    once: bool
 
     @property
     def key(self) -> float:
@@ -77,7 +81,7 @@ class _Demand:
             new = tuple(part / passed for part in self.asked.get(share, NOTHING).parts)
             old = self.a_second.get(share, (0.0, 0.0, 0.0))
             self.a_second[share] = tuple(a / 2 + b / 2 for a, b in zip(old, new, strict=True))  # pyright: ignore[reportArgumentType] - of three
-        self.a_second = {share: parts for share, parts in self.a_second.items() if max(parts) > 0.01}  # noqa: PLR2004
+        self.a_second = {share: parts for share, parts in self.a_second.items() if max(parts) > 0.01}
         self.asked, self.since = {}, now
 
     def within(self, seconds: float) -> Mapping[str, Amounts]:
@@ -126,6 +130,7 @@ class PoolLease:
         self._number = 0
         self._asked = -math.inf
         self._again_s = 1.0
+        self._credit = _AT_ONCE
         self._task: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
 
@@ -162,7 +167,8 @@ class PoolLease:
         if need == NOTHING:
             return Taken(share, need, now, self._began)
         self._demand.add(share, need)
-        waiting = _Waiting(Want(round(key, 3), share, need), now, asyncio.get_running_loop().create_future())
+        future: asyncio.Future[Taken] = asyncio.get_running_loop().create_future()
+        waiting = _Waiting(Want(round(key, 3), share, need), now, future, once=not wait_s)
         insort(self._waiting, waiting, key=lambda one: one.key)
         self._serve()
         if waiting.future.done():
@@ -170,12 +176,10 @@ class PoolLease:
             return waiting.future.result()
         self._go_on()
         try:
-            return await asyncio.wait_for(waiting.future, max(wait_s, self._again_s + _LATE_S))
+            return await asyncio.wait_for(waiting.future, wait_s or self._again_s + _LATE_S)
         except TimeoutError:
             self._leave(waiting)
-            raise PoolFull(
-                f"The pool {self.pool.name!r} has no room.", retry_after_s=self.expected_wait_s(waiting.want)
-            ) from None
+            raise PoolFull(self.pool.name, self.expected_wait_s(waiting.want)) from None
         except BaseException:
             self._leave(waiting)
             raise
@@ -275,7 +279,7 @@ class PoolLease:
         if waiting in self._waiting:
             self._waiting.remove(waiting)
         future = waiting.future
-        if future.done() and not future.cancelled():
+        if future.done() and not future.cancelled() and future.exception() is None:
             taken = future.result()
             self.settle(taken, NOTHING)
             self.release(taken)
@@ -292,12 +296,8 @@ class PoolLease:
             self._wake.clear()
             pause = due - self._now()
             if pause > 0:
-                try:
+                with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._wake.wait(), pause)
-                except TimeoutError:
-                    pass
-                if self._now() < min(due, self._asked + self._again_s):
-                    continue
             if (due := self._due()) is None or due > self._now():
                 continue
             try:
@@ -308,8 +308,8 @@ class PoolLease:
 
     def _due(self) -> float | None:
         """Return when the next request is due; None for none."""
-        soon = self._asked + self._again_s
-        if self._waiting or self._spent:
+        soon = self._asked + max(0.0, 1 - self._credit) * self._again_s
+        if self._waiting or self._spent or self._pending:
             return soon
         if any(self._running.values()):
             return self._asked + LASTS_S / 3
@@ -324,7 +324,8 @@ class PoolLease:
             self._began += 1
             self._spent, self._held, self._pending = {}, {}, None
         pending = self._pending or self._request(now)
-        self._pending, self._asked = pending, now
+        credit = self._credit + (now - self._asked) / self._again_s
+        self._pending, self._asked, self._credit = pending, now, min(_AT_ONCE, credit) - 1
         grant, self.pool, self.state = await self._exchange(self.pool.name, pending.request, now)
         self._pending = None
         self._until, self._first_other = grant.until, grant.first_other
@@ -333,6 +334,11 @@ class PoolLease:
             new = replace(held, runs=max(0, held.runs - pending.running.get(share, 0)))
             self._held[share] = self._held.get(share, NOTHING) + new
         self._serve()
+        for waiting in list(self._waiting):
+            if waiting.once and waiting.want in pending.request.wants:
+                self._waiting.remove(waiting)
+                if not waiting.future.done():
+                    waiting.future.set_exception(PoolFull(self.pool.name, self.expected_wait_s(waiting.want)))
 
     def _request(self, now: float) -> _Pending:
         self._demand.next(now)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Literal
 
-from kernel.errors import Conflict, InvalidInput, Unavailable
+from kernel.errors import Conflict, InvalidInput, RunFailed, TooManyRequests, Unavailable
 
 Strategy = Literal["aggressive", "balanced", "conservative"]
 WhenFull = Literal["wait", "refuse", "spill"]
@@ -29,18 +29,27 @@ _NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?")
 
 
 class PoolFull(Unavailable):
-    """The pool has no room; what asks for it comes again later, in its turn."""
+    """The pool has no room; what asks for it comes again later, in its turn.
+
+    Attributes:
+        pool: Its name.
+    """
 
     code = "pool_full"
 
+    def __init__(self, pool: str, retry_after_s: float) -> None:
+        super().__init__(f"The pool {pool!r} has no room.", retry_after_s=retry_after_s)
+        self.pool = pool
 
-class PoolRefused(Conflict):
+
+class PoolRefused(TooManyRequests):
     """The pool has no room, and refuses what does not fit at once."""
 
     code = "pool_full"
+    retriable = False  # a run that it comes to fails
 
 
-class NeverFits(Conflict):
+class NeverFits(RunFailed):
     """The call may take more than the pool allows in all."""
 
     code = "pool_call_too_large"
@@ -184,7 +193,9 @@ def check(pool: Pool, others: Sequence[Pool]) -> None:
     """
     wrong = dict(_wrong(pool, {other.name: other for other in others}))
     if wrong:
-        raise InvalidInput("The pool makes no sense: " + "; ".join(wrong.values()) + ".", code="invalid_pool", fields=wrong)
+        raise InvalidInput(
+            "The pool makes no sense: " + "; ".join(wrong.values()) + ".", code="invalid_pool", fields=wrong
+        )
     for other in others:
         both = sorted(set(pool.agents) & set(other.agents))
         if both:
@@ -211,7 +222,7 @@ def _wrong(pool: Pool, others: Mapping[str, Pool]) -> Sequence[tuple[str, str]]:
     ]
     found += _wrong_shares(pool)
     found += _wrong_spill(pool, others)
-    if not 0 <= pool.aging_s <= 86_400:  # noqa: PLR2004 - a day
+    if not 0 <= pool.aging_s <= 86_400:
         found.append(("/aging_s", "aging_s is 0 to 86400"))
     for one in fields(pool.thresholds):
         if not 0 < getattr(pool.thresholds, one.name) <= 1:
@@ -231,7 +242,9 @@ def _wrong_shares(pool: Pool) -> Sequence[tuple[str, str]]:
             found.append((at, "min is 0 to 1, max above 0 and at most 1"))
         elif share.least > share.most:
             found.append((at, "min is above max"))
-        elif any(math.floor(share.most * pool.limits.of(one)) < 1 for one in DIMENSIONS if pool.limits.of(one) < math.inf):
+        elif any(
+            math.floor(share.most * pool.limits.of(one)) < 1 for one in DIMENSIONS if pool.limits.of(one) < math.inf
+        ):
             found.append((at, f"max of {agent} comes to less than one of a limit, so that it could never run"))
     if sum(share.least for share in pool.shares.values()) > 1 + 1e-9:
         found.append(("/shares", "the minima come to more than the whole"))

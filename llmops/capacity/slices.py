@@ -276,14 +276,14 @@ class _Taken:
         if share is None or not share.least:
             return False
         own = self._by_share.get(want.share, NOTHING) + want.need
-        return all(
-            own.of(one) <= math.floor(share.least * self._pool.limits.of(one)) for one in self._needed(want)
-        )
+        return all(own.of(one) <= math.floor(share.least * self._pool.limits.of(one)) for one in self._needed(want))
 
     def _above_most(self, want: Want) -> bool:
         most = self._pool.shares.get(want.share, _WHOLE).most
         own = self._by_share.get(want.share, NOTHING) if most < 1 else NOTHING
-        return any((own + want.need).of(one) > math.floor(most * self._pool.limits.of(one)) for one in self._needed(want))
+        return any(
+            (own + want.need).of(one) > math.floor(most * self._pool.limits.of(one)) for one in self._needed(want)
+        )
 
     def _take(self, want: Want, *, lent_only: bool = False) -> bool:
         """Take its need, or keep what there is of it from all that comes after it."""
@@ -349,7 +349,9 @@ def _kept(request: Request, mine: Slice | None) -> dict[str, Amounts]:
     kept: dict[str, Amounts] = {}
     for share, amounts in request.kept.items():
         had = held.get(share, NOTHING)
-        kept[share] = Amounts(amounts.runs, min(amounts.tokens, had.tokens), min(amounts.requests, had.requests)).positive
+        kept[share] = Amounts(
+            amounts.runs, min(amounts.tokens, had.tokens), min(amounts.requests, had.requests)
+        ).positive
     return kept
 
 

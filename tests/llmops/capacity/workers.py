@@ -98,7 +98,7 @@ class Worker:
         self.record = record
         self.tasks: set[asyncio.Task[None]] = set()
 
-        async def exchange(pool_name, request, now):  # noqa: ANN001, ANN202 - as Exchange says
+        async def exchange(pool_name, request, now):
             return await store.exchange("default", pool_name, request, now)
 
         self.lease = PoolLease(pool, name, exchange, lambda: loop.now().timestamp() + skew)
@@ -146,8 +146,8 @@ class Worker:
         """Be gone at once, giving nothing back."""
         for task in list(self.tasks):
             task.cancel()
-        if self.lease._task is not None:  # noqa: SLF001 - the process's own task dies with it
-            self.lease._task.cancel()  # noqa: SLF001
+        if self.lease._task is not None:
+            self.lease._task.cancel()
 
 
 async def store_of(loop: VirtualLoop, tables: MemoryTables, *pools: Pool) -> PoolStore:
