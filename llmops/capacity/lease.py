@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from kernel.errors import AppError
-from llmops.capacity.pools import NOTHING, Amounts, NeverFits, Pool, PoolFull
+from llmops.capacity.pools import DIMENSIONS, NOTHING, Amounts, NeverFits, Pool, PoolFull
 from llmops.capacity.slices import LASTS_S, Grant, Request, State, Want, expected_wait_s
 
 log = logging.getLogger(__name__)
@@ -223,13 +223,12 @@ class PoolLease:
                 log.warning("a slice of a pool is left to end: %s", error.code, extra={"event": "pool.not_returned"})
 
     def _check(self, share: str, need: Amounts) -> None:
-        most = self.pool.shares[share].most if share in self.pool.shares else 1.0
-        for dimension in ("tokens", "requests", "runs"):
-            limit = self.pool.limits.of(dimension)
-            if need.of(dimension) > (math.inf if limit == math.inf else math.floor(most * limit)):
+        for dimension in DIMENSIONS:
+            most = self.pool.most_of(share, dimension)
+            if need.of(dimension) > most:
                 msg = (
                     f"It may take {need.of(dimension)} {dimension}; the pool {self.pool.name!r} allows its agent "
-                    f"{math.floor(most * limit)} in all. Lower max_output_tokens, or raise the limit."
+                    f"{most} in all. Lower max_output_tokens, or raise the limit."
                 )
                 raise NeverFits(msg)
 
@@ -245,7 +244,7 @@ class PoolLease:
             held = self._held.get(want.share, NOTHING)
             short = [
                 (want.share, one)
-                for one in ("runs", "tokens", "requests")
+                for one in DIMENSIONS
                 if want.need.of(one) and (want.need.of(one) > held.of(one) or (want.share, one) in blocked)
             ]
             if short:
@@ -320,7 +319,8 @@ class PoolLease:
     async def _ask(self) -> None:
         """Make a request of the pool; one that may have taken effect is repeated as it was."""
         now = self._now()
-        if now > self._until:  # the pool counts all that it held as used
+        if now > self._until and (self._pending or any(one != NOTHING for one in self._held.values())):
+            # The pool counts all that was held as used, and what was used of it is not accounted for any more.
             self._began += 1
             self._spent, self._held, self._pending = {}, {}, None
         pending = self._pending or self._request(now)

@@ -166,6 +166,16 @@ class Pool:
         """Return under which name the agent's use is counted: its own where it has a share, else the common one."""
         return agent if agent in self.shares else ""
 
+    def most_of(self, share: str, dimension: Dimension) -> float:
+        """Return the most of a dimension that can ever be had at once: its share, less what is reserved and not lent."""
+        limit = self.limits.of(dimension)
+        if limit == math.inf:
+            return limit
+        lent = LENT[self.strategy]
+        kept = sum(math.floor(one.least * limit) * (1 - lent) for name, one in self.shares.items() if name != share)
+        most = self.shares[share].most if share in self.shares else 1.0
+        return math.floor(min(most * limit, limit - kept))
+
     def has(self, agent: str, labels: Mapping[str, str]) -> bool:
         """Return whether the agent is one of the pool's, by name or by label."""
         return agent in self.agents or (

@@ -128,8 +128,7 @@ def divided(pool: Pool, state: State, request: Request, now: float) -> tuple[Sta
         slices[request.worker] = mine
         return replace(state, spent=spent, slices=slices), _grant(mine, slices, request.worker, math.inf)
     kept = _kept(request, mine)
-    if mine is not None:
-        _book(spent, request.spent)
+    _book(spent, request.spent)
     taken = _Taken(pool, spent, slices.values(), kept)
     theirs = [want for one in slices.values() for want in one.wants]
     granted, first_other = taken.serve(request.wants, theirs)
@@ -282,7 +281,9 @@ class _Taken:
         most = self._pool.shares.get(want.share, _WHOLE).most
         own = self._by_share.get(want.share, NOTHING) if most < 1 else NOTHING
         return any(
-            (own + want.need).of(one) > math.floor(most * self._pool.limits.of(one)) for one in self._needed(want)
+            (own + want.need).of(one) > math.floor(most * self._pool.limits.of(one))
+            or want.need.of(one) > self._pool.most_of(want.share, one)
+            for one in self._needed(want)
         )
 
     def _take(self, want: Want, *, lent_only: bool = False) -> bool:
