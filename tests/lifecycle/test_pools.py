@@ -19,7 +19,7 @@ from tests.lifecycle.doubles import spec
 async def app_with(*pools: Pool, **settings: Any) -> App:
     app = App(POOL_WAIT_S=0.1, BUDGET_TRUST_S=1000, RECORD_USE_EVERY_S=1000, **settings)
     for pool in pools:
-        await app.services.pools.put("default", pool, None)
+        await app.services.capacity.pools.put("default", pool, None)
     await app.declare()
     return app
 
@@ -42,15 +42,15 @@ async def when_due(app: App) -> Run:
 
 async def slot(app: App) -> None:
     """Take a slot of the agent's pool at a worker that is never heard of again."""
-    room = await app.worker().capacity.room(Claim("default", "bot"))
+    room = await app.worker().capacity.admission.room(Claim("default", "bot"))
     assert room is not None
     await room.enter()
 
 
 async def usage(app: App, pool: str = "p") -> PoolUsage:
     """Return how much of the pool is used once this worker has accounted for everything."""
-    await app.services.capacity.aclose()
-    return await app.services.pool_usage.read("default", pool)
+    await app.services.capacity.admission.aclose()
+    return await app.services.capacity.usage.read("default", pool)
 
 
 async def test_a_run_takes_of_its_pool_and_accounts_for_what_it_really_took() -> None:
@@ -92,7 +92,7 @@ async def test_a_run_without_room_is_put_back_and_comes_when_there_is() -> None:
     waiting = (await app.submit()).run
     await deliver(app)
     stored, session = await app.stored(waiting)
-    events = await app.services.conversations.events("default", waiting.session_id, 0, 1000)
+    events = await app.services.conversations.store.events("default", waiting.session_id, 0, 1000)
     app.clock.move(seconds=62)
     done = await when_due(app)
 
@@ -141,7 +141,7 @@ async def test_a_pool_that_refuses_says_so_when_a_run_is_submitted() -> None:
     app = await app_with(pool)
     accepted = await app.submit(run_id="01933b6e-0000-7000-8000-000000000001")
     await deliver(app)
-    await app.services.capacity.aclose()
+    await app.services.capacity.admission.aclose()
     with pytest.raises(PoolRefused) as refusal:
         await app.submit()
     again = await app.submit(run_id=accepted.run.id)
@@ -187,7 +187,7 @@ async def test_no_more_sessions_are_open_than_may_be() -> None:
     with pytest.raises(SessionsFull):
         await app.submit(session_id="s2")
     await app.ask(session_id="s0")
-    await app.services.session_end.end("default", "s0")
+    await app.services.sessions.end.end("default", "s0")
     app.clock.move(minutes=6)
     third = await app.submit(session_id="s2")
 
@@ -198,7 +198,7 @@ async def test_no_more_sessions_are_open_than_may_be() -> None:
 async def test_sessions_started_at_the_same_time_are_not_too_many() -> None:
     app = await app_with(Pool("p", agents=("bot",), limits=Limits(open_sessions=3)))
     started = await asyncio.gather(
-        *(app.worker().session_start.start("default", "bot", f"s{n}") for n in range(8)), return_exceptions=True
+        *(app.worker().sessions.start.start("default", "bot", f"s{n}") for n in range(8)), return_exceptions=True
     )
 
     assert sum(not isinstance(one, BaseException) for one in started) == 3
@@ -209,7 +209,7 @@ async def test_a_worker_that_dies_gives_its_slot_back_in_time() -> None:
     """Until then nobody has it."""
     app = await app_with(Pool("p", agents=("bot",), limits=Limits(concurrent_runs=1)))
     await slot(app)
-    before = (await app.services.pool_usage.read("default", "p")).taken.runs
+    before = (await app.services.capacity.usage.read("default", "p")).taken.runs
     app.clock.move(seconds=12)
     await app.submit()
     run = await deliver(app)

@@ -153,7 +153,7 @@ def test_whatever_waits_is_served_once_it_is_the_oldest(wants: list[tuple[int, i
         request = Request(f"w{worker}", number + 1, wants=[Want(NOW - age, "", Amounts(0, tokens, 1))])
         state, _ = divided(POOL, state, request, NOW)
     served = False
-    for second in range(70 * len(wants)):
+    for second in range(80 * len(wants)):
         now = NOW + second
         need = Amounts(0, max(tokens for _, tokens, _ in wants), 1)
         small, big = Request("small", second + 1, wants=[Want(now, "", Amounts(0, 1, 1))]), Want(NOW - 1000, "", need)
