@@ -122,7 +122,7 @@ class Services:
     @cached_property
     def capacity(self) -> CapacityServices:
         """Pools, what is measured, scaling."""
-        return CapacityServices(self.core, self.conversations)
+        return CapacityServices(self.core, self.conversations, self.events, self.metrics)
 
     @cached_property
     def budgets(self) -> BudgetServices:
@@ -193,6 +193,7 @@ class Services:
             self.budgets,
             self.approvals,
             self.agents,
+            self.capacity,
         )
 
     @cached_property

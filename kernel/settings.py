@@ -296,6 +296,8 @@ class Settings:
     """When expired reservations are freed and waiting runs looked at (NCRONTAB, UTC)."""
     pool_wait: float = _setting(5, "POOL_WAIT_S", _seconds)
     """How long a run waits in a worker for room in its agent's pool, before it is put back on the queue."""
+    capacity_schedule: str = _setting("55 * * * * *", "CAPACITY_SCHEDULE", _name)
+    """When the use of workers and pools is sampled (NCRONTAB, UTC)."""
     runaway_same_tool_calls: int = _setting(10, "RUNAWAY_SAME_TOOL_CALLS", _whole(0, 10_000))
     """Calls of one tool with the same arguments in an attempt before the run is failed; 0 for any number."""
     runaway_usd_per_minute: float = _setting(10, "RUNAWAY_USD_PER_MINUTE", _number(0, 1_000_000))

@@ -144,6 +144,11 @@ async def _expire_events(now: Round) -> Done:
     return Done("events.deleted", text, (done.appends, done.sessions))
 
 
+async def _sample_capacity(now: Round) -> Done:
+    count = await now.services.capacity.sampler.run(now.services.core.clock())
+    return Done("capacity.sampled", "resources of %d workspaces sampled", (count,))
+
+
 async def _learn_accesses(now: Round) -> Done:
     done = await now.services.agents.learn_accesses()
     return Done("loader.learned", "%d uses of agents read, %d agents ranked", (done.accesses, done.agents))
@@ -180,6 +185,7 @@ TIMERS = (
     Timer("deliver_notifications", "NOTIFY_SCHEDULE", _deliver_notifications),
     Timer("tend_budgets", "BUDGET_SCHEDULE", _tend_budgets),
     Timer("expire_events", "EVENTS_SCHEDULE", _expire_events),
+    Timer("sample_capacity", "CAPACITY_SCHEDULE", _sample_capacity),
     Timer("learn_accesses", "LOADER_SCHEDULE", _learn_accesses),
 )
 

@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from bootstrap.parts.conversations import ConversationServices
     from bootstrap.parts.core import Core
+    from bootstrap.parts.events import EventServices
+    from bootstrap.parts.metrics import MetricServices
     from llmops.capacity.admission import Capacity
+    from llmops.capacity.resources import ResourceReader, ResourceSampler
     from llmops.capacity.sessions import SessionClaims
     from llmops.capacity.store import PoolStore
     from llmops.capacity.usage import PoolUsageReader
@@ -22,6 +25,8 @@ class CapacityServices:
 
     _core: Core
     _conversations: ConversationServices
+    _events: EventServices
+    _metrics: MetricServices
 
     @cached_property
     def pools(self) -> PoolStore:
@@ -51,3 +56,17 @@ class CapacityServices:
         from llmops.capacity.usage import PoolUsageReader
 
         return PoolUsageReader(self.pools, self.sessions, self._core.clock)
+
+    @cached_property
+    def resources(self) -> ResourceReader:
+        """What is used of memory, CPU and pools."""
+        from llmops.capacity.resources import ResourceReader
+
+        return ResourceReader(self._metrics.workers, self.usage, self._core.tables, self._core.clock)
+
+    @cached_property
+    def sampler(self) -> ResourceSampler:
+        """Samples what is used."""
+        from llmops.capacity.resources import ResourceSampler
+
+        return ResourceSampler(self.resources, self.pools, self.sessions, self._core.tables, self._events.journal)

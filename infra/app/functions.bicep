@@ -101,6 +101,7 @@ var appSettings = {
   EVALUATION_SCHEDULE: '45 * * * * *'
   EVENTS_SCHEDULE: '0 20 * * * *'
   BUDGET_SCHEDULE: '20 * * * * *'
+  CAPACITY_SCHEDULE: '55 * * * * *'
   ALERT_SCHEDULE: '45 * * * * *'
   LOADER_SCHEDULE: '0 4-59/10 * * * *'
   NOTIFY_SCHEDULE: '*/30 * * * * *'

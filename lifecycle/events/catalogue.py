@@ -31,6 +31,12 @@ _CODE = {"code": "stable code of the failure, where there is one"}
 _AGENT = {"agent": "the agent"}
 _VERSION = _AGENT | {"version": "the version's label at the provider"}
 _FAILED = _VERSION | {"why": "stable code of the failure"}
+_RESOURCE = {
+    "what": "worker:ID or pool:NAME",
+    "limit": "memory, cpu, or the pool's limit",
+    "used_share": "the used share, 0-1",
+    "level": "warning or critical",
+}
 _ALERT = {
     "id": "the firing",
     "alert": "the rule",
@@ -133,6 +139,8 @@ CATALOGUE: Mapping[str, Kind] = MappingProxyType(
                 "again_in_s": "when it looks again",
             },
         ),
+        "resource.warning": Kind("A worker or pool uses much of what it has; once an hour", _RESOURCE),
+        "resource.critical": Kind("It uses nearly all of it; once an hour", _RESOURCE),
         "approval.requested": Kind("A run waits for a decision", _ATTEMPT | {"approval_id": "the approval"}),
         "approval.decided": Kind(
             "An approval was decided",

@@ -248,6 +248,12 @@ class RunAttempt:
         score = await maker.score(run, live, response.messages)
         return Answer(text, score, model, live.version.version)
 
+    def note_full(self, error: PoolFull, again_in_s: float) -> None:
+        """Note that the run is put back, with what it waits for; it is published with how the attempt ended."""
+        expected_s = round(error.retry_after_s or 0.0, 1)
+        waits = {"pool": error.pool, "expected_wait_s": expected_s, "again_in_s": round(again_in_s, 1)}
+        self._lease.note("pool.waiting", waits)
+
     async def close(self) -> None:
         """Give back what is reserved and was not spent; call it once what the attempt did is committed."""
         if self._meter is not None:

@@ -35,7 +35,7 @@ from llmops.capacity.pools import PoolFull
 log = logging.getLogger(__name__)
 
 _LONGEST_PUT_OFF_S = 60.0
-"""Longest time for which a run is put back on the queue whose agent's pool has no room: it may be sooner than expected."""
+"""Longest time for which a run without room in its agent's pool is put back: there may be some sooner than expected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,8 +259,7 @@ class RunWorker:
 
         if full:
             wait_s = min(max(1.0, error.retry_after_s or 0.0), _LONGEST_PUT_OFF_S)
-            expected = {"pool": error.pool, "expected_wait_s": round(error.retry_after_s or 0.0, 1)}
-            lease.note("pool.waiting", expected | {"again_in_s": round(wait_s, 1)})
+            attempt.note_full(error, wait_s)
         progress = attempt.progress
         if again and requeue is not None:
             await requeue.announce(run)

@@ -70,7 +70,7 @@ class Capacity:
     async def admit(self, claim: Claim) -> None:
         """Refuse a run that is submitted where its agent's pool refuses what finds no room and has none.
 
-        It looks at the pool as this worker last saw it, or reads it: what comes at the same time may still find no room.
+        It reads the pool as it is: what comes at the same time may still find no room when its turn comes.
 
         Raises:
             PoolRefused: There is none; its `retry_after_s` says when there may be.

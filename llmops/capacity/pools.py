@@ -167,7 +167,7 @@ class Pool:
         return agent if agent in self.shares else ""
 
     def most_of(self, share: str, dimension: Dimension) -> float:
-        """Return the most of a dimension that can ever be had at once: its share, less what is reserved and not lent."""
+        """Return the most of a dimension that can be had at once: the share, less what is reserved and not lent."""
         limit = self.limits.of(dimension)
         if limit == math.inf:
             return limit

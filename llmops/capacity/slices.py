@@ -241,7 +241,7 @@ class _Taken:
         return granted, first_other
 
     def spare(self, wishes: Mapping[str, Amounts], workers: int) -> Mapping[str, Amounts]:
-        """Return what can be given for what is yet to come: each worker leaves as much as it takes, and nobody waits."""
+        """Return what can be given for what is yet to come: nothing while somebody waits, and a part of what is left."""
         found: dict[str, Amounts] = {}
         for share, wish in wishes.items():
             room = self.room(share, limited=False)

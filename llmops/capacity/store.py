@@ -1,6 +1,6 @@
 """Pools and what is taken of them, as they are stored.
 
-Table `pools`, partition workspace: `pool!{name}` a pool, `agent!{name}` which pool names an agent, so that two never do;
+Table `pools`, partition workspace: `pool!{name}` a pool, `agent!{name}` which pool names it, so that two never do;
 partition `{workspace}!{pool}`: `state` what workers hold and have used (`llmops.capacity.slices`), written by workers
 about once a second; partition `_workspaces`: `{workspace}`, every workspace that ever had a pool.
 """

@@ -162,6 +162,16 @@ async def _operate(call: Callable[..., Awaitable[Reply]], run_id: str) -> None:
         "metrics",
     ):
         await call("GET", path)
+    pool = {"agents": ["a"], "limits": {"concurrent_runs": 50, "tokens_per_minute": 1_000_000}}
+    for body in (pool, pool, {"agents": ["a"], "limits": {"memory_mb": 8192}}, {"no": "such field"}):
+        await call("PUT", "pools/a", body)
+    await call("PUT", "pools/b", pool)
+    for path in ("pools", "pools/a", "pools/none", "pools/a/costs", "pools/none/costs", "pools/a/costs?from=x"):
+        await call("GET", path)
+    for path in ("resources", "resources/history", "resources/history?hours=0"):
+        await call("GET", path)
+    for _ in range(2):
+        await call("DELETE", "pools/a")
     await call("POST", "channels/ops/test")
     await call("POST", "agents/a/rollback", {"revision": 1})
     await call("POST", "agents/a/rollback", {})

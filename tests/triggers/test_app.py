@@ -62,6 +62,13 @@ GET    budgets/{scope} budgets_get function
 PUT    budgets/{scope} budgets_put function
 DELETE budgets/{scope} budgets_delete function
 GET    usage usage function
+GET    pools pools_list function
+GET    pools/{name} pools_get function
+PUT    pools/{name} pools_put function
+DELETE pools/{name} pools_delete function
+GET    pools/{name}/costs pools_costs function
+GET    resources resources function
+GET    resources/history resources_history function
 GET    approvals approvals_list function
 GET    approvals/{id} approvals_get function
 POST   approvals/{id}/decision approvals_decide function
@@ -203,6 +210,7 @@ def test_http_functions(functions: dict[str, list[dict[str, Any]]]) -> None:
         "channels_item",
         "overrides",
         "personalities_item",
+        "pools_item",
         "preferences",
         "prices_item",
         "sessions",
@@ -273,6 +281,7 @@ def test_other_functions(functions: dict[str, list[dict[str, Any]]]) -> None:
         "expire_sessions": {"type": "timerTrigger", "schedule": "%SESSION_EXPIRY_SCHEDULE%"},
         "account_dead_letters": {"type": "timerTrigger", "schedule": "%DEAD_LETTER_SCHEDULE%"},
         "evaluate_answers": {"type": "timerTrigger", "schedule": "%EVALUATION_SCHEDULE%"},
+        "sample_capacity": {"type": "timerTrigger", "schedule": "%CAPACITY_SCHEDULE%"},
         "tend_budgets": {"type": "timerTrigger", "schedule": "%BUDGET_SCHEDULE%"},
         "expire_events": {"type": "timerTrigger", "schedule": "%EVENTS_SCHEDULE%"},
         "learn_accesses": {"type": "timerTrigger", "schedule": "%LOADER_SCHEDULE%"},
