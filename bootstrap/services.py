@@ -29,6 +29,7 @@ from bootstrap.parts.notifications import NotificationServices
 from bootstrap.parts.performance import PerformanceServices
 from bootstrap.parts.reports import ReportServices
 from bootstrap.parts.runs import RunServices
+from bootstrap.parts.scaling import ScalingServices
 from bootstrap.parts.sessions import SessionServices
 from bootstrap.parts.spend import SpendServices
 from bootstrap.parts.status import StatusServices
@@ -202,6 +203,11 @@ class Services:
         return StatusServices(
             self.core, self.events, self.metrics, self.spend, self.extensions, self.performance, self.alerts
         )
+
+    @cached_property
+    def scaling(self) -> ScalingServices:
+        """How many instances there should be."""
+        return ScalingServices(self.core, self.events, self.spend, self.capacity)
 
     @cached_property
     def drift(self) -> DriftServices:

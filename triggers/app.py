@@ -27,6 +27,7 @@ from triggers.http import (
     pools,
     reports,
     runs,
+    scaling,
     sessions,
     system,
 )
@@ -45,6 +46,7 @@ RESOURCES = (
     reports,
     performance,
     pools,
+    scaling,
     loader,
     alerts,
     channels,

@@ -146,6 +146,7 @@ async def _expire_events(now: Round) -> Done:
 
 async def _sample_capacity(now: Round) -> Done:
     count = await now.services.capacity.sampler.run(now.services.core.clock())
+    await now.services.scaling.scaler.observe()
     return Done("capacity.sampled", "resources of %d workspaces sampled", (count,))
 
 

@@ -141,6 +141,15 @@ CATALOGUE: Mapping[str, Kind] = MappingProxyType(
         ),
         "resource.warning": Kind("A worker or pool uses much of what it has; once an hour", _RESOURCE),
         "resource.critical": Kind("It uses nearly all of it; once an hour", _RESOURCE),
+        "scaling.applied": Kind(
+            "The app was scaled as a plan says",
+            {
+                "plan": "the plan",
+                "instances": "instances needed at the peak",
+                "maximum": "most instances that there may be now",
+                "by": "who did it, where the platform's sign-in names them",
+            },
+        ),
         "approval.requested": Kind("A run waits for a decision", _ATTEMPT | {"approval_id": "the approval"}),
         "approval.decided": Kind(
             "An approval was decided",

@@ -241,7 +241,7 @@ class _Taken:
         return granted, first_other
 
     def spare(self, wishes: Mapping[str, Amounts], workers: int) -> Mapping[str, Amounts]:
-        """Return what can be given for what is yet to come: nothing while somebody waits, and a part of what is left."""
+        """Return what can be given for what is yet to come: a part of what is left; nothing while somebody waits."""
         found: dict[str, Amounts] = {}
         for share, wish in wishes.items():
             room = self.room(share, limited=False)

@@ -68,6 +68,10 @@ PUT    pools/{name} pools_put function
 DELETE pools/{name} pools_delete function
 GET    pools/{name}/costs pools_costs function
 GET    resources resources function
+GET    scaling/policy scaling_policy_get function
+PUT    scaling/policy scaling_policy_put function
+GET    scaling/recommendation scaling_recommendation function
+POST   scaling/apply scaling_apply function
 GET    resources/history resources_history function
 GET    approvals approvals_list function
 GET    approvals/{id} approvals_get function
@@ -212,6 +216,7 @@ def test_http_functions(functions: dict[str, list[dict[str, Any]]]) -> None:
         "personalities_item",
         "pools_item",
         "preferences",
+        "policy",
         "prices_item",
         "sessions",
         "sessions_item",
