@@ -293,11 +293,9 @@ class Settings:
     budget_output_tokens: int = _setting(4096, "BUDGET_OUTPUT_TOKENS", _whole(1, 1_000_000))
     """Most tokens of a model call's answer within budgets, where the agent's spec does not say."""
     budget_schedule: str = _setting("20 * * * * *", "BUDGET_SCHEDULE", _name)
-    """When expired reservations are freed and waiting runs looked at (NCRONTAB, UTC)."""
+    """When expired reservations are freed, waiting runs looked at, and the use of pools sampled (NCRONTAB, UTC)."""
     pool_wait: float = _setting(5, "POOL_WAIT_S", _seconds)
     """How long a run waits in a worker for room in its agent's pool, before it is put back on the queue."""
-    capacity_schedule: str = _setting("55 * * * * *", "CAPACITY_SCHEDULE", _name)
-    """When the use of workers and pools is sampled (NCRONTAB, UTC)."""
     scaling_site: str = _setting("", "SCALING_SITE", _text())
     """Resource id of the Function App whose scale is read and changed; empty for recommendations alone."""
     scaling_apply: bool = _setting(False, "SCALING_APPLY", _flag)

@@ -134,20 +134,18 @@ async def _tend_budgets(now: Round) -> Done:
     done = await now.services.budgets.maintenance.run()
     resumed = await now.services.runs.resume.resume_all(now.queue.send)
     settled = await now.services.approvals.decisions.sweep(now.queue.send)
-    text = "%d reservations freed, %d runs resumed, %d runs' approvals looked at, %d counters forgotten"
-    return Done("budgets.tended", text, (done.freed, resumed, settled, done.forgotten))
+    sampled = await now.services.capacity.sampler.run(now.services.core.clock())
+    await now.services.scaling.scaler.observe()
+    text = (
+        "%d reservations freed, %d runs resumed, %d runs' approvals looked at, %d counters forgotten, %d pools sampled"
+    )
+    return Done("budgets.tended", text, (done.freed, resumed, settled, done.forgotten, sampled))
 
 
 async def _expire_events(now: Round) -> Done:
     done = await now.services.conversations.event_retention.apply()
     text = "deleted %d appends to streams, and the events of %d sessions"
     return Done("events.deleted", text, (done.appends, done.sessions))
-
-
-async def _sample_capacity(now: Round) -> Done:
-    count = await now.services.capacity.sampler.run(now.services.core.clock())
-    await now.services.scaling.scaler.observe()
-    return Done("capacity.sampled", "resources of %d workspaces sampled", (count,))
 
 
 async def _learn_accesses(now: Round) -> Done:
@@ -186,7 +184,6 @@ TIMERS = (
     Timer("deliver_notifications", "NOTIFY_SCHEDULE", _deliver_notifications),
     Timer("tend_budgets", "BUDGET_SCHEDULE", _tend_budgets),
     Timer("expire_events", "EVENTS_SCHEDULE", _expire_events),
-    Timer("sample_capacity", "CAPACITY_SCHEDULE", _sample_capacity),
     Timer("learn_accesses", "LOADER_SCHEDULE", _learn_accesses),
 )
 

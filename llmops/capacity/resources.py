@@ -199,14 +199,14 @@ class ResourceSampler:
         self._journal = journal
 
     async def run(self, now: datetime) -> int:
-        """Take one sample of every workspace that has pools, and return of how many; one holds up no other."""
+        """Take one sample of every workspace that has pools, and return of how many pools; one holds up no other."""
         count = 0
         async for workspace in self._store.workspaces():
             try:
                 pools = await self._store.of(workspace)
                 if pools:
                     await self._sample(workspace, now)
-                    count += 1
+                    count += len(pools)
                 if now.minute == 0:
                     await self._forget(workspace, now)
             except Unavailable as error:

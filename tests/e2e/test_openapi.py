@@ -172,6 +172,13 @@ async def _operate(call: Callable[..., Awaitable[Reply]], run_id: str) -> None:
         await call("GET", path)
     for _ in range(2):
         await call("DELETE", "pools/a")
+    await call("GET", "scaling/policy")
+    trigger = {"metric": "memory_share", "condition": "gt", "threshold": 0.85}
+    for body in ({"triggers": [trigger]}, {"min_instances": 11}, {"no": "such field"}):
+        await call("PUT", "scaling/policy", body)
+    plan = (await call("GET", "scaling/recommendation")).json()
+    for body in ({"id": plan["id"]}, {"id": "x"}):
+        await call("POST", "scaling/apply", body)
     await call("POST", "channels/ops/test")
     await call("POST", "agents/a/rollback", {"revision": 1})
     await call("POST", "agents/a/rollback", {})

@@ -286,7 +286,6 @@ def test_other_functions(functions: dict[str, list[dict[str, Any]]]) -> None:
         "expire_sessions": {"type": "timerTrigger", "schedule": "%SESSION_EXPIRY_SCHEDULE%"},
         "account_dead_letters": {"type": "timerTrigger", "schedule": "%DEAD_LETTER_SCHEDULE%"},
         "evaluate_answers": {"type": "timerTrigger", "schedule": "%EVALUATION_SCHEDULE%"},
-        "sample_capacity": {"type": "timerTrigger", "schedule": "%CAPACITY_SCHEDULE%"},
         "tend_budgets": {"type": "timerTrigger", "schedule": "%BUDGET_SCHEDULE%"},
         "expire_events": {"type": "timerTrigger", "schedule": "%EVENTS_SCHEDULE%"},
         "learn_accesses": {"type": "timerTrigger", "schedule": "%LOADER_SCHEDULE%"},
