@@ -172,13 +172,14 @@ async def _operate(call: Callable[..., Awaitable[Reply]], run_id: str) -> None:
         await call("GET", path)
     for _ in range(2):
         await call("DELETE", "pools/a")
-    await call("GET", "scaling/policy")
     trigger = {"metric": "memory_share", "condition": "gt", "threshold": 0.85}
-    for body in ({"triggers": [trigger]}, {"min_instances": 11}, {"no": "such field"}):
-        await call("PUT", "scaling/policy", body)
-    plan = (await call("GET", "scaling/recommendation")).json()
-    for body in ({"id": plan["id"]}, {"id": "x"}):
-        await call("POST", "scaling/apply", body)
+    for workspace in ("default", "another"):
+        await call("GET", "scaling/policy", X_Workspace=workspace)
+        for body in ({"triggers": [trigger]}, {"min_instances": 11}, {"no": "such field"}):
+            await call("PUT", "scaling/policy", body, X_Workspace=workspace)
+        plan = (await call("GET", "scaling/recommendation", X_Workspace=workspace)).json()
+        for body in ({"id": plan.get("id", "0" * 16)}, {"id": "x"}):
+            await call("POST", "scaling/apply", body, X_Workspace=workspace)
     await call("POST", "channels/ops/test")
     await call("POST", "agents/a/rollback", {"revision": 1})
     await call("POST", "agents/a/rollback", {})

@@ -36,7 +36,7 @@ ENDPOINTS = (
         "resources",
         "resources",
         "What workers use of memory and CPU, how full pools are, and whether that is much.",
-        returns="ResourcesView",
+        returns="ResourceUseView",
     ),
     Endpoint(
         "GET",

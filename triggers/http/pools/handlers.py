@@ -19,7 +19,7 @@ from triggers.http.pools.views import (
     PoolView,
     ResourceHistoryView,
     ResourceHourView,
-    ResourcesView,
+    ResourceUseView,
 )
 
 
@@ -73,7 +73,7 @@ async def pools_costs(call: Call) -> Reply:
 
 async def resources(call: Call) -> Reply:
     found = await call.services.capacity.resources.now(call.workspace)
-    return Reply(ResourcesView.from_resources(found), headers={"Cache-Control": "no-store"})
+    return Reply(ResourceUseView.from_resources(found), headers={"Cache-Control": "no-store"})
 
 
 async def resources_history(call: Call) -> Reply:

@@ -48,7 +48,7 @@ def _check_enforceable(data: Any, at: str = "") -> Any:
     return data
 
 
-class LimitsBody(Body):
+class PoolLimitsBody(Body):
     """What a pool allows; null for any number. At least one is given.
 
     Attributes:
@@ -114,7 +114,7 @@ class PoolBody(Body):
 
     agents: Annotated[tuple[AgentName, ...], Field(max_length=40)] = ()
     labels: Annotated[Mapping[str, str], Field(max_length=16)] = {}
-    limits: LimitsBody
+    limits: PoolLimitsBody
     shares: Annotated[Mapping[AgentName, ShareBody], Field(max_length=20)] = {}
     strategy: Strategy = "balanced"
     when_full: WhenFull = "wait"
@@ -143,7 +143,7 @@ class PoolBody(Body):
         )
 
 
-class LimitsView(View):
+class PoolLimitsView(View):
     """What a pool allows; null for any number."""
 
     concurrent_runs: int | None
@@ -214,7 +214,7 @@ class PoolView(View):
     name: str
     agents: Sequence[str]
     labels: Mapping[str, str]
-    limits: LimitsView
+    limits: PoolLimitsView
     shares: Mapping[str, ShareView]
     strategy: Strategy
     when_full: WhenFull
@@ -228,7 +228,7 @@ class PoolView(View):
         """Return the view of a pool."""
         return cls.of(
             pool,
-            limits=LimitsView.of(pool.limits),
+            limits=PoolLimitsView.of(pool.limits),
             shares={agent: ShareView(min=one.least, max=one.most) for agent, one in pool.shares.items()},
             thresholds=ThresholdsView.of(pool.thresholds),
             usage=PoolUsageView.from_usage(usage) if usage else None,
@@ -263,7 +263,7 @@ class NamedUsageView(View):
     usage: PoolUsageView
 
 
-class ResourcesView(View):
+class ResourceUseView(View):
     """What is used now, and the worst level of any worker or pool."""
 
     level: Level
@@ -271,7 +271,7 @@ class ResourcesView(View):
     pools: Sequence[NamedUsageView]
 
     @classmethod
-    def from_resources(cls, found: Resources) -> ResourcesView:
+    def from_resources(cls, found: Resources) -> ResourceUseView:
         """Return the view of what is used."""
         pools = [NamedUsageView(pool=one.pool.name, usage=PoolUsageView.from_usage(one)) for one in found.pools]
         return cls(level=found.level, workers=[WorkerUseView.from_use(one) for one in found.workers], pools=pools)

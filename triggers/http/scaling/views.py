@@ -107,7 +107,7 @@ class ForecastHourView(View):
     runs: float
 
 
-class ForecastView(View):
+class LoadForecastView(View):
     """What the coming day brings: the mean of the same hour of up to four weeks before.
 
     `error` is how wrong the same method was about the last week, as a share of what came; null without two weeks.
@@ -133,7 +133,7 @@ class RecommendationView(View):
     always_ready: int
     held: str
     reasons: Sequence[str]
-    forecast: ForecastView
+    forecast: LoadForecastView
     current: SiteScaleView | None
     scale: SiteScaleView
     commands: Sequence[str]
@@ -149,7 +149,7 @@ class RecommendationView(View):
             arrivals_per_s=round(plan.arrivals_per_s, 4),
             service_s=round(plan.service_s, 3),
             at_a_time=round(plan.at_a_time, 3),
-            forecast=ForecastView(hours=hours, peak=round(expected.peak, 2), error=error, weeks=expected.weeks),
+            forecast=LoadForecastView(hours=hours, peak=round(expected.peak, 2), error=error, weeks=expected.weeks),
             current=SiteScaleView.of(current) if current else None,
             scale=SiteScaleView.of(plan.scale),
             commands=commands,
