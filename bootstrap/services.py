@@ -16,6 +16,7 @@ from bootstrap.parts.agents import AgentServices
 from bootstrap.parts.alerts import AlertServices
 from bootstrap.parts.approvals import ApprovalServices
 from bootstrap.parts.budgets import BudgetServices
+from bootstrap.parts.capacity import CapacityServices
 from bootstrap.parts.configuration import ConfigurationServices
 from bootstrap.parts.conversations import ConversationServices
 from bootstrap.parts.core import Core, system_clock
@@ -30,6 +31,7 @@ from bootstrap.parts.performance import PerformanceServices
 from bootstrap.parts.reports import ReportServices
 from bootstrap.parts.routing import RoutingServices
 from bootstrap.parts.runs import RunServices
+from bootstrap.parts.scaling import ScalingServices
 from bootstrap.parts.sessions import SessionServices
 from bootstrap.parts.spend import SpendServices
 from bootstrap.parts.status import StatusServices
@@ -123,9 +125,14 @@ class Services:
         return ConversationServices(self.core, self.events, self.metrics, self.spend, self._tell_workflow)
 
     @cached_property
+    def capacity(self) -> CapacityServices:
+        """Pools, what is measured, scaling."""
+        return CapacityServices(self.core, self.conversations, self.events, self.metrics)
+
+    @cached_property
     def budgets(self) -> BudgetServices:
         """Limits, reservations, usage, runs that wait."""
-        return BudgetServices(self.core, self.events, self.notifications, self.conversations)
+        return BudgetServices(self.core, self.events, self.notifications, self.conversations, self.capacity)
 
     @cached_property
     def approvals(self) -> ApprovalServices:
@@ -167,6 +174,7 @@ class Services:
             self.approvals,
             self.agents,
             self._erase_workflow_run,
+            self.capacity,
         )
 
     @cached_property
@@ -183,6 +191,7 @@ class Services:
             self.agents,
             self.evaluation,
             self.sessions,
+            self.capacity,
         )
 
     @cached_property
@@ -208,6 +217,7 @@ class Services:
             self.budgets,
             self.approvals,
             self.agents,
+            self.capacity,
         )
 
     @cached_property
@@ -216,6 +226,11 @@ class Services:
         return StatusServices(
             self.core, self.events, self.metrics, self.spend, self.extensions, self.performance, self.alerts
         )
+
+    @cached_property
+    def scaling(self) -> ScalingServices:
+        """How many instances there should be."""
+        return ScalingServices(self.core, self.events, self.spend, self.capacity)
 
     @cached_property
     def drift(self) -> DriftServices:

@@ -298,7 +298,17 @@ class Settings:
     budget_output_tokens: int = _setting(4096, "BUDGET_OUTPUT_TOKENS", _whole(1, 1_000_000))
     """Most tokens of a model call's answer within budgets, where the agent's spec does not say."""
     budget_schedule: str = _setting("20 * * * * *", "BUDGET_SCHEDULE", _name)
-    """When expired reservations are freed and waiting runs looked at (NCRONTAB, UTC)."""
+    """When expired reservations are freed, waiting runs looked at, and the use of pools sampled (NCRONTAB, UTC)."""
+    pool_wait: float = _setting(5, "POOL_WAIT_S", _seconds)
+    """How long a run waits in a worker for room in its agent's pool, before it is put back on the queue."""
+    scaling_site: str = _setting("", "SCALING_SITE", _text())
+    """Resource id of the Function App whose scale is read and changed; empty for recommendations alone."""
+    scaling_apply: bool = _setting(False, "SCALING_APPLY", _flag)
+    """Whether `POST scaling/apply` may change it; the app's identity needs the role for that."""
+    scaling_workspace: str = _setting("default", "SCALING_WORKSPACE", _name)
+    """The workspace whose callers see and change how the app is scaled: it is one for all workspaces."""
+    arm_endpoint: str = _setting("https://management.azure.com", "ARM_ENDPOINT", _text(_ENDPOINT))
+    """Azure Resource Manager; another one in other clouds than the public one."""
     runaway_same_tool_calls: int = _setting(10, "RUNAWAY_SAME_TOOL_CALLS", _whole(0, 10_000))
     """Calls of one tool with the same arguments in an attempt before the run is failed; 0 for any number."""
     runaway_usd_per_minute: float = _setting(10, "RUNAWAY_USD_PER_MINUTE", _number(0, 1_000_000))

@@ -135,11 +135,13 @@ async def _tend_budgets(now: Round) -> Done:
     resumed = await now.services.runs.resume.resume_all(now.queue.send)
     settled = await now.services.approvals.decisions.sweep(now.queue.send)
     taken_on = await now.services.workflows.engine.sweep(now.actors, now.queue.send)
+    sampled = await now.services.capacity.sampler.run(now.services.core.clock())
+    await now.services.scaling.scaler.observe()
     text = (
         "%d reservations freed, %d runs resumed, %d runs' approvals and %d workflow runs looked at, "
-        "%d counters forgotten"
+        "%d counters forgotten, %d pools sampled"
     )
-    return Done("budgets.tended", text, (done.freed, resumed, settled, taken_on, done.forgotten))
+    return Done("budgets.tended", text, (done.freed, resumed, settled, taken_on, done.forgotten, sampled))
 
 
 async def _expire_events(now: Round) -> Done:

@@ -12,12 +12,14 @@ if TYPE_CHECKING:
     from bootstrap.parts.agents import AgentServices
     from bootstrap.parts.approvals import ApprovalServices
     from bootstrap.parts.budgets import BudgetServices
+    from bootstrap.parts.capacity import CapacityServices
     from bootstrap.parts.configuration import ConfigurationServices
     from bootstrap.parts.conversations import ConversationServices
     from bootstrap.parts.core import Core
     from bootstrap.parts.events import EventServices
     from bootstrap.parts.spend import SpendServices
     from lifecycle.conversations.run import Run
+    from lifecycle.conversations.session import Session
     from lifecycle.sessions.end import SessionEnd
     from lifecycle.sessions.erase import SessionErasure
     from lifecycle.sessions.erase_user import UserErasure
@@ -38,6 +40,7 @@ class SessionServices:
     _approvals: ApprovalServices
     _agents: AgentServices
     _erase_workflow_run: Callable[[str, str], Awaitable[None]]
+    _capacity: CapacityServices
 
     @cached_property
     def end(self) -> SessionEnd:
@@ -76,7 +79,16 @@ class SessionServices:
             self._configuration.users,
             idle_after=self._core.session_idle_after,
             clock=self._core.clock,
+            admit=self._admit,
         )
+
+    async def _admit(self, session: Session) -> None:
+        if await self._capacity.pools.of(session.workspace):
+            from llmops.capacity.admission import Claim
+
+            agent = await self._agents.catalog.get(session.workspace, session.agent)
+            claim = Claim(session.workspace, session.agent, agent.declaration.spec.labels)
+            await self._capacity.admission.enter_session(claim, session.id)
 
     @cached_property
     def erasure(self) -> SessionErasure:

@@ -37,6 +37,12 @@ _CAME_TO = {
     "cost_micro_usd": "what it cost, in micro-USD",
     "score": "how good its answers look, 0-100, if that is known",
 }
+_RESOURCE = {
+    "what": "worker:ID or pool:NAME",
+    "limit": "memory, cpu, or the pool's limit",
+    "used_share": "the used share, 0-1",
+    "level": "warning or critical",
+}
 _ALERT = {
     "id": "the firing",
     "alert": "the rule",
@@ -129,6 +135,26 @@ CATALOGUE: Mapping[str, Kind] = MappingProxyType(
         "budget.degraded": Kind(
             "A run goes on with less, because much of a budget is used up",
             _RUN | _AGENT | {"step": "with what", "percent": "how much is used up", "model": "the model, if another"},
+        ),
+        "pool.waiting": Kind(
+            "A run is put back on the queue because its agent's pool has no room",
+            _ATTEMPT
+            | {
+                "pool": "the pool",
+                "expected_wait_s": "when there may be room for it",
+                "again_in_s": "when it looks again",
+            },
+        ),
+        "resource.warning": Kind("A worker or pool uses much of what it has; once an hour", _RESOURCE),
+        "resource.critical": Kind("It uses nearly all of it; once an hour", _RESOURCE),
+        "scaling.applied": Kind(
+            "The app was scaled as a plan says",
+            {
+                "plan": "the plan",
+                "instances": "instances needed at the peak",
+                "maximum": "most instances that there may be now",
+                "by": "who did it, where the platform's sign-in names them",
+            },
         ),
         "approval.requested": Kind("A run waits for a decision", _ATTEMPT | {"approval_id": "the approval"}),
         "approval.decided": Kind(

@@ -167,6 +167,10 @@ class CallMeter:
             msg = f"The attempt took longer than {timeout_s:g} s."
             raise Unavailable(msg, code="run_timeout") from None
 
+    def leave(self) -> None:
+        """Give back the slot of the agent's pool, once nothing is asked of the model any more."""
+        self._budget.leave()
+
     async def close(self) -> None:
         """Give back what the last call has left of its reservation; once its cost is committed with the run."""
         await self._budget.close()

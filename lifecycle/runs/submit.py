@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from kernel.clock import Clock
-from kernel.errors import AppError, Conflict, InvalidInput, NotFound, Unavailable
+from kernel.errors import AppError, Conflict, InvalidInput, NotFound, TooManyRequests, Unavailable
 from kernel.ids import new_id, session_of_run
 from kernel.journal import Event
 from kernel.tracing import span, traceparent
@@ -26,6 +26,9 @@ from lifecycle.registry.catalog import Agent, Catalog, disabled
 from lifecycle.registry.operations import Ensure
 from lifecycle.registry.signals import AgentSignals
 from lifecycle.sessions.start import SessionStart
+
+Admit = Callable[[Agent], Awaitable[None]]
+"""Says whether a run of the agent is taken in now; raises TooManyRequests where it is not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,7 @@ class RunSubmission:
         *,
         policy: SubmitPolicy,
         clock: Clock,
+        admit: Admit | None = None,
     ) -> None:
         self._catalog = catalog
         self._conversations = conversations
@@ -69,6 +73,7 @@ class RunSubmission:
         self._start = start
         self._policy = policy
         self._clock = clock
+        self._admit = admit
 
     async def submit(
         self,
@@ -96,6 +101,7 @@ class RunSubmission:
             NotFound: No such agent, or the session is another user's.
             Conflict: The agent is disabled, the session ended, is with another agent or has another priority, or the
                 run id was used for another request.
+            TooManyRequests: There is no room for it in the agent's pool, which refuses it.
             Unavailable: The broker did not accept the message; the run is not queued.
         """
         attributes = {"gen_ai.agent.name": agent_name, "agent.workspace": workspace, "agent.run.id": run_id}
@@ -120,8 +126,10 @@ class RunSubmission:
     ) -> Accepted:
         try:
             agent, known = await self._looked_up(workspace, agent_name, request)
-        except (NotFound, Conflict):
-            # What was answered before the agent was switched off or deleted stays answered.
+            if self._admit is not None:
+                await self._admit(agent)
+        except (NotFound, Conflict, TooManyRequests):
+            # What was answered before the agent was switched off or deleted, or had no room, stays answered.
             if (run := await self._accepted_before(workspace, agent_name, request, run_id)) is None:
                 raise
             return Accepted(run, created=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
     from lifecycle.conversations.pins import Pins
     from lifecycle.conversations.store import ConversationStore
     from lifecycle.registry.catalog import Catalog
+
+
+AdmitSession = Callable[["Session"], Awaitable[None]]
+"""Says whether a session may be started; raises TooManyRequests where it may not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +65,7 @@ class SessionStart:
         *,
         idle_after: timedelta,
         clock: Clock,
+        admit: AdmitSession | None = None,
     ) -> None:
         self._catalog = catalog
         self._conversations = conversations
@@ -69,6 +75,7 @@ class SessionStart:
         self._users = users
         self._idle_after = idle_after
         self._clock = clock
+        self._admit = admit
 
     async def start(
         self, workspace: str, agent_name: str, session_id: str | None = None, options: SessionOptions | None = None
@@ -130,7 +137,13 @@ class SessionStart:
         return None if wanted == nothing else wanted
 
     async def enter(self, session: Session) -> None:
-        """Enter a session that is about to be stored in the indexes."""
+        """Enter a session that is about to be stored in the indexes.
+
+        Raises:
+            TooManyRequests: As many sessions are open as may be.
+        """
+        if self._admit is not None:
+            await self._admit(session)
         due = sessions.next_look(session, session.created_at, self._idle_after)
         await asyncio.gather(
             self._directory.enter_session(session),

@@ -71,6 +71,10 @@ APPROVALS_CLOSED = Metric("agent.approvals.closed", "counter", "Decisions that r
 
 RUNNING = Metric("agent.runs.running", "gauge", "Runs that run, by agent.", ("agent",))
 
+MEMORY = Metric("agent.worker.memory", "gauge", "Memory that workers' processes hold.", (), "bytes")
+MEMORY_LIMIT = Metric("agent.worker.memory_limit", "gauge", "Memory that there is for them.", (), "bytes")
+CPU = Metric("agent.worker.cpu", "gauge", "Share of the cores of their instances that workers used, summed up.")
+
 COUNTED = (
     RUNS,
     RUN_DURATION,
@@ -90,6 +94,9 @@ COUNTED = (
     RUNNING,
     APPROVALS_REQUESTED,
     APPROVALS_CLOSED,
+    MEMORY,
+    MEMORY_LIMIT,
+    CPU,
 )
 """What workers count in their own memory and share by `llmops.metrics.shared`."""
 

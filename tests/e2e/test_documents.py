@@ -27,6 +27,7 @@ def commands(document: str, kind: str) -> str:
         ("README.md", '"name":"helper"'),
         ("docs/approvals.md", '"state":"rejected"'),
         ("docs/api.md", '"state":"succeeded"'),
+        ("docs/capacity.md", '"at_a_time"'),
         ("docs/configuration-framework.md", '"state":"succeeded"'),
         ("docs/events.md", '"state": "ended"'),
         ("docs/llmops.md", '"kind":"month"'),

@@ -152,6 +152,28 @@ async def _workflows(call: Callable[..., Awaitable[Reply]]) -> None:
         await call("DELETE", "workflows/w")
 
 
+async def _share(call: Callable[..., Awaitable[Reply]]) -> None:
+    """Call every operation of pools, resources and scaling."""
+    pool = {"agents": ["a"], "limits": {"concurrent_runs": 50, "tokens_per_minute": 1_000_000}}
+    for body in (pool, pool, {"agents": ["a"], "limits": {"memory_mb": 8192}}, {"no": "such field"}):
+        await call("PUT", "pools/a", body)
+    await call("PUT", "pools/b", pool)
+    for path in ("pools", "pools/a", "pools/none", "pools/a/costs", "pools/none/costs", "pools/a/costs?from=x"):
+        await call("GET", path)
+    for path in ("resources", "resources/history", "resources/history?hours=0"):
+        await call("GET", path)
+    for _ in range(2):
+        await call("DELETE", "pools/a")
+    trigger = {"metric": "memory_share", "condition": "gt", "threshold": 0.85}
+    for workspace in ("default", "another"):
+        await call("GET", "scaling/policy", X_Workspace=workspace)
+        for body in ({"triggers": [trigger]}, {"min_instances": 11}, {"no": "such field"}):
+            await call("PUT", "scaling/policy", body, X_Workspace=workspace)
+        plan = (await call("GET", "scaling/recommendation", X_Workspace=workspace)).json()
+        for body in ({"id": plan.get("id", "0" * 16)}, {"id": "x"}):
+            await call("POST", "scaling/apply", body, X_Workspace=workspace)
+
+
 async def _operate(call: Callable[..., Awaitable[Reply]], run_id: str) -> None:
     """Call every operation on what watches and limits agents, and on sessions' lives."""
     for body in ({"agents": ["a"]}, {"agents": ["nobody"]}, {"no": "such field"}):
@@ -202,6 +224,7 @@ async def _operate(call: Callable[..., Awaitable[Reply]], run_id: str) -> None:
     ):
         await call("GET", path)
     await _save(call)
+    await _share(call)
     await call("POST", "channels/ops/test")
     await call("POST", "agents/a/rollback", {"revision": 1})
     await call("POST", "agents/a/rollback", {})

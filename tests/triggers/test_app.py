@@ -71,6 +71,17 @@ GET    optimizations/{id} optimizations_get function
 POST   optimizations/{id}/apply optimizations_apply function
 POST   what-if what_if function
 GET    usage usage function
+GET    pools pools_list function
+GET    pools/{name} pools_get function
+PUT    pools/{name} pools_put function
+DELETE pools/{name} pools_delete function
+GET    pools/{name}/costs pools_costs function
+GET    resources resources function
+GET    scaling/policy scaling_policy_get function
+PUT    scaling/policy scaling_policy_put function
+GET    scaling/recommendation scaling_recommendation function
+POST   scaling/apply scaling_apply function
+GET    resources/history resources_history function
 GET    approvals approvals_list function
 GET    approvals/{id} approvals_get function
 POST   approvals/{id}/decision approvals_decide function
@@ -225,7 +236,9 @@ def test_http_functions(functions: dict[str, list[dict[str, Any]]]) -> None:
         "optimizations",
         "overrides",
         "personalities_item",
+        "pools_item",
         "preferences",
+        "policy",
         "prices_item",
         "routes_item",
         "sessions",

@@ -18,6 +18,7 @@ from kernel.errors import (
     NotFound,
     ProviderRejected,
     TooLarge,
+    TooManyRequests,
     Unavailable,
 )
 
@@ -55,6 +56,7 @@ _STATUS: tuple[tuple[type[AppError], int, str], ...] = (
     (NotFound, 404, "Not found"),
     (EtagMismatch, 412, "Precondition failed"),
     (Conflict, 409, "Conflict"),
+    (TooManyRequests, 429, "Too many requests"),
     (Unavailable, 503, "Temporarily unavailable"),
     (ProviderRejected, 502, "The model provider refused"),
 )
