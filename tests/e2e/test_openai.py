@@ -400,3 +400,52 @@ async def test_the_javascript_sdk_is_answered_too(api: Api, stack: Stack) -> Non
     assert told["sameConversation"]
     assert (told["kinds"][0], told["kinds"][-1]) == ("response.created", "response.completed")
     assert told["refused"] == {"name": "NotFoundError", "status": 404, "code": "model_not_found", "param": "model"}
+
+
+def front_end(first: str, answer: str) -> list[tuple[str, str, Any]]:
+    """Return what Open WebUI asks of a connection in a conversation of two questions, as its source writes it.
+
+    The models when a person opens it; each question with all that was said, streamed; and in the background, whole,
+    what it makes of the conversation: a title, tags, what to ask next.
+    """
+    question = {"role": "user", "content": first}
+    task = "### Task:\nGenerate a concise, 3-5 word title summarizing the chat history.\n### Chat History:\n"
+    told = [{"role": "system", "content": "Answer in Markdown."}, question]
+    chat = {"model": "a", "stream": True, "stream_options": {"include_usage": True}, "temperature": 0.7, "top_p": 0.9}
+    background = {"model": "a", "stream": False, "max_completion_tokens": 1000}
+    return [
+        ("GET", "v1/models", None),
+        ("POST", "v1/chat/completions", chat | {"messages": told}),
+        ("POST", "v1/chat/completions", background | {"messages": [{"role": "user", "content": task + first}]}),
+        (
+            "POST",
+            "v1/chat/completions",
+            chat | {"messages": [*told, {"role": "assistant", "content": answer}, {"role": "user", "content": PROMPT}]},
+        ),
+    ]
+
+
+async def test_what_a_chat_front_end_asks_is_answered(api: Api) -> None:
+    """The requests of Open WebUI for a conversation, with the headers that it sends."""
+    await api.declare("a", simulate={"reply": "Good."})
+    headers = {
+        "Authorization": "Bearer sk-any",
+        "X_OpenWebUI_User_Name": "Ada",
+        "X_OpenWebUI_User_Id": str(uuid.uuid4()),
+        "X_OpenWebUI_User_Email": "ada@example.com",
+        "X_OpenWebUI_User_Role": "user",
+        "X_OpenWebUI_Chat_Id": str(uuid.uuid4()),
+        "HTTP_Referer": "https://openwebui.com/",
+        "X_Title": "Open WebUI",
+    }
+
+    replies = [await api.call(method, path, body, **headers) for method, path, body in front_end(PROMPT, "Good.")]
+
+    assert [reply.status for reply in replies] == [200] * 4
+    assert replies[0].json()["data"][0]["id"] == "a"
+    for streamed in (replies[1], replies[3]):
+        assert streamed.headers["content-type"].startswith("text/event-stream")
+        lines = [line for line in streamed.body.decode().split("\n\n") if line]
+        assert lines[-1] == "data: [DONE]"
+        assert json.loads(lines[-2].removeprefix("data: "))["usage"]["total_tokens"] > 0
+    assert replies[2].json()["choices"][0]["message"]["content"] == "Good."
