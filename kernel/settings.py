@@ -204,6 +204,10 @@ class Settings:
     """Wait before a run's second attempt; it doubles from there, up to 30 s."""
     run_retry_longest: float = _setting(900, "RUN_RETRY_LONGEST_S", _seconds)
     """Longest wait before a run's next attempt that a provider can ask for (`Retry-After`)."""
+    http_streaming: bool = _setting(False, "HTTP_STREAMING", _flag)
+    """Whether answers are sent while they are written; needs Python 3.13 on Azure Functions."""
+    mcp_agent_tools: int = _setting(20, "MCP_AGENT_TOOLS", _whole(0, 200))
+    """Most agents that the MCP server offers as tools of their own, the first by name; the rest by `ask_agent`."""
     history_turns: int = _setting(40, "HISTORY_TURNS", _whole(0, 1000))
     """Most messages of a conversation that the model is told."""
     history_tokens: int = _setting(32_000, "HISTORY_TOKENS", _whole(100, 10_000_000))

@@ -12,6 +12,7 @@ from bootstrap.telemetry import start_telemetry
 from kernel.settings import Settings
 from triggers import entities, queue, timers, webapp
 from triggers.http import (
+    a2a,
     agents,
     alerts,
     approvals,
@@ -23,6 +24,8 @@ from triggers.http import (
     evaluations,
     events,
     loader,
+    mcp,
+    openai,
     optimizations,
     performance,
     pools,
@@ -35,6 +38,7 @@ from triggers.http import (
     workflows,
 )
 from triggers.http.api import Api
+from triggers.http.host import stream_answers
 
 RESOURCES = (
     agents,
@@ -57,6 +61,9 @@ RESOURCES = (
     channels,
     drift,
     workflows,
+    openai,
+    mcp,
+    a2a,
     system,
 )
 
@@ -64,6 +71,8 @@ RESOURCES = (
 def create_app(settings: Settings) -> df.DFApp:
     """Return the Functions app. Nothing is connected before a function runs."""
     start_telemetry(settings)
+    if settings.http_streaming:
+        stream_answers()
     services = Services.for_azure(settings)
     services.load_extensions()
     run_queue = azure_queue(settings)

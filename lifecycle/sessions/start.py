@@ -13,8 +13,8 @@ from kernel.ids import new_id
 from lifecycle.configuration.preferences import Preferences, preferring
 from lifecycle.conversations import session_rules as sessions
 from lifecycle.conversations.priority import Priority
-from lifecycle.conversations.session import Limits, Session, SessionTerms
-from lifecycle.conversations.store import ConversationChange, StoredConversation
+from lifecycle.conversations.session import Limits, Said, Session, SessionTerms
+from lifecycle.conversations.store import ConversationChange, StoredConversation, Turn
 from lifecycle.conversations.transitions import state_event
 from lifecycle.registry.catalog import disabled
 
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 AdmitSession = Callable[["Session"], Awaitable[None]]
 """Says whether a session may be started; raises TooManyRequests where it may not."""
+NO_RUN = ""
+"""What stands for the run of what was said before the session was here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,7 @@ class SessionOptions:
         preferences: How the user likes to be answered in it, where that is not as usual.
         pin_version: Whether its runs are to go on with the agent as it is declared now.
         priority: Which queue its runs travel on; None for no preference: normal, or as it is where it exists.
+        history: What was said before; nothing is added to a session that exists.
     """
 
     user_id: str | None = None
@@ -49,6 +52,7 @@ class SessionOptions:
     preferences: Preferences | None = None
     pin_version: bool = False
     priority: Priority | None = None
+    history: tuple[Said, ...] = ()
 
 
 class SessionStart:
@@ -116,7 +120,8 @@ class SessionStart:
             nonlocal new
             new = stored.session is None
             if stored.session is None:
-                return ConversationChange(wanted, events=[state_event(wanted, now)])
+                turns = [Turn(said.role, said.text, NO_RUN, now) for said in options.history]
+                return ConversationChange(wanted, turns=turns, events=[state_event(wanted, now)])
             sessions.check_usable(stored.session, agent.name, options.user_id)
             _check_same(stored.session, options)
             return None

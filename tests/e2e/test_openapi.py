@@ -174,6 +174,29 @@ async def _share(call: Callable[..., Awaitable[Reply]]) -> None:
             await call("POST", "scaling/apply", body, X_Workspace=workspace)
 
 
+async def _other_protocols(call: Callable[..., Awaitable[Reply]]) -> None:
+    """Call every operation in other shapes: OpenAI's API, MCP and A2A."""
+    await call("PUT", "agents/spoken", {"model": "m"})
+    question = {"model": "spoken", "messages": [{"role": "user", "content": PROMPT}]}
+    for path in ("v1/models", "v1/models/spoken", "v1/models/nobody", "v1/models?no=1", "v1/responses/x"):
+        await call("GET", path)
+    for body in (question, question | {"stream": True}, question | {"model": "nobody"}, question | {"n": 2}, {}):
+        await call("POST", "v1/chat/completions", body)
+    await call("POST", "v1/conversations", {})
+    made = await call("POST", "v1/responses", {"model": "spoken", "input": PROMPT})
+    await call("POST", "v1/responses", {"model": "spoken", "input": PROMPT, "store": False})
+    await call("GET", f"v1/responses/{made.json()['id']}")
+    await call("POST", f"v1/responses/{made.json()['id']}/cancel")
+    await call("POST", "v1/responses/x/cancel")
+    await call("POST", "mcp", {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {}})
+    await call("POST", "mcp", b"{", Content_Type="text/plain")
+    await call("GET", "a2a/spoken/.well-known/agent-card.json")
+    await call("GET", "a2a/nobody/.well-known/agent-card.json")
+    task = {"jsonrpc": "2.0", "id": 1, "method": "GetTask", "params": {"id": "x"}}
+    await call("POST", "a2a/spoken", task, A2A_Version="1.0")
+    await call("POST", "a2a/nobody", task, A2A_Version="1.0")
+
+
 async def _operate(call: Callable[..., Awaitable[Reply]], run_id: str) -> None:
     """Call every operation on what watches and limits agents, and on sessions' lives."""
     for body in ({"agents": ["a"]}, {"agents": ["nobody"]}, {"no": "such field"}):
@@ -312,6 +335,7 @@ async def test_real_answers_are_as_described(api: Api, document: Any, stack: Sta
     await _workflows(call)
     await _operate(call, run["id"])
     await _people(call, run["id"])
+    await _other_protocols(call)
     await call("GET", "health")
     await call("GET", "openapi.json")
     await call("DELETE", "agents/a", If_Match='"1"')

@@ -160,12 +160,23 @@ POST   sessions sessions_create function
 POST   sessions/{id}/end sessions_end function
 POST   sessions/{id}/pause sessions_pause function
 POST   sessions/{id}/resume sessions_resume function
+POST   mcp mcp function
+GET    a2a/{name}/.well-known/agent-card.json a2a_card function
+POST   a2a/{name} a2a function
+GET    v1/models openai_models_list function
+GET    v1/models/{model} openai_models_get function
+POST   v1/chat/completions openai_chat_completions function
+POST   v1/conversations openai_conversations_create function
+POST   v1/responses openai_responses_create function
+GET    v1/responses/{id} openai_responses_get function
+POST   v1/responses/{id}/cancel openai_responses_cancel function
 PUT    agents/{name} agents_declare function
 PUT    alerts/{name} alerts_put function
 PUT    channels/{name} channels_put function
 """
 WEB_APP = {("app", "anonymous"), ("app/{*path}", "anonymous")}
 SIGNALLING = {
+    "a2a",
     "agents_disable",
     "agents_enable",
     "agents_item",
@@ -179,6 +190,9 @@ SIGNALLING = {
     "evaluate_answers",
     "follow_configuration",
     "overrides",
+    "mcp",
+    "openai_chat_completions",
+    "openai_responses_create",
     "personalities_item",
     "prune_idle_agents",
     "registry_apply",

@@ -79,13 +79,15 @@ class Endpoint:
         status: Status of the answer.
         also: Another status that the same answer can have; None for none.
         mimetype: Content type of an answer without a model; None for an answer without a body.
-        formats: Content types that an answer with a model can have instead.
+        formats: Content types that an answer can have instead.
         query: Query parameters; any other is refused.
         errors: Status codes it can fail with, besides those that every endpoint can.
         anonymous: Whether it can be called without a key.
         creates: Whether it takes an Idempotency-Key.
         signals: Whether it sends operations to agents' actors.
         handler: Name of the handler; `name` unless given.
+        problems: Module that says how its errors are answered, where its clients know another shape than problem
+            details: it has `answer`, `error_model` and `CONTENT_TYPE` as `triggers.http.openai.errors` has them.
     """
 
     method: Method
@@ -104,6 +106,7 @@ class Endpoint:
     creates: bool = False
     signals: bool = False
     handler: str | None = None
+    problems: str | None = None
 
 
 def function_name(path: str, endpoints: Sequence[Endpoint]) -> str:

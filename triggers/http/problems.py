@@ -62,9 +62,20 @@ _STATUS: tuple[tuple[type[AppError], int, str], ...] = (
 )
 
 
+def status_of(error: AppError) -> int:
+    """Return the HTTP status of an error; one that is not in the table is our own fault."""
+    return _described(error)[0]
+
+
+def _described(error: AppError) -> tuple[int, str]:
+    return next(
+        ((status, title) for kind, status, title in _STATUS if isinstance(error, kind)), (500, "Internal error")
+    )
+
+
 def problem(error: AppError) -> func.HttpResponse:
-    """Return the answer for an error; one that is not in the table is our own fault and says nothing."""
-    status, title = next(((s, t) for kind, s, t in _STATUS if isinstance(error, kind)), (500, "Internal error"))
+    """Return the answer for an error; one that is not in the table says nothing."""
+    status, title = _described(error)
     body: dict[str, object] = {
         "type": "about:blank",
         "title": title,
