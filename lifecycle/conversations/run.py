@@ -74,6 +74,7 @@ class RunInput:
         context: What the answer must be borne out by; None when nothing was given.
         stream: Whether its text is published as `run.delta` events while the model writes it.
         callback: Where its end is to be reported; None for nowhere.
+        workflow_run_id: The workflow run that it is a step of; None for none.
     """
 
     query: str
@@ -84,6 +85,7 @@ class RunInput:
     context: str | None = None
     stream: bool = False
     callback: Callback | None = None
+    workflow_run_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,6 +306,11 @@ class Run:
     def stream(self) -> bool:
         """Whether its text is published while the model writes it."""
         return self.input.stream
+
+    @property
+    def workflow_run_id(self) -> str | None:
+        """The workflow run that it is a step of; None for none."""
+        return self.input.workflow_run_id
 
     @property
     def priority(self) -> Priority:

@@ -35,6 +35,17 @@ class AgentStatusView(BaseModel):
     cache_utilization: float
 
 
+class AgentUseView(BaseModel):
+    """
+    What an agent that has a share of its own uses.
+    """
+
+    agent: str
+    runs: int
+    tokens: int
+    requests: int
+
+
 class AgentVersionView(BaseModel):
     """
     A version of an agent; `current` is the one that runs use unless their session is pinned to another.
@@ -116,6 +127,9 @@ class AlertRule(BaseModel):
         "approvals_pending",
         "approval_wait_s",
         "cache_hit_rate",
+        "memory_share",
+        "cpu_share",
+        "pool_used_share",
     ]
     agent: str | None = None
     condition: Literal["gt", "gte", "lt", "lte"]
@@ -173,6 +187,35 @@ class AnomalyView(BaseModel):
     cost_micro_usd: int
     usual_micro_usd: int
     score: float
+
+
+class AnswerMessage(BaseModel):
+    """
+    The answer.
+    """
+
+    role: Literal["assistant"] = "assistant"
+    content: str | None
+    refusal: str | None = None
+
+
+class ApiCallView(BaseModel):
+    """
+    A call of this API.
+    """
+
+    method: str
+    path: str
+    body: dict[str, Any] | None
+    if_match: str | None
+
+
+class ApplyBody(BaseModel):
+    """
+    Which proposals to apply, by their ids.
+    """
+
+    proposals: list[str]
 
 
 class ApprovalRule(BaseModel):
@@ -325,6 +368,17 @@ class ChannelBody(BaseModel):
     secret: str | None = None
 
 
+class Choice(BaseModel):
+    """
+    The one answer there is.
+    """
+
+    index: int | None = 0
+    message: AnswerMessage
+    logprobs: None = Field(None)
+    finish_reason: str
+
+
 class CodeInterpreter(BaseModel):
     """
     Runs Python that the model writes, in a container at the provider.
@@ -358,6 +412,50 @@ class ComparisonView(BaseModel):
     new: str
     verdict: Literal["worse", "better", "same", "too_few"]
     changes: list[ChangeView]
+
+
+class CompletionTokensDetails(BaseModel):
+    """
+    Of the output tokens, those spent on reasoning.
+    """
+
+    reasoning_tokens: int
+
+
+class Conversation(BaseModel):
+    """
+    A conversation.
+    """
+
+    id: str
+    object: Literal["conversation"] = "conversation"
+    created_at: int
+    metadata: dict[str, str]
+
+
+class ConversationBody(BaseModel):
+    """
+    A request for a conversation; `items` are refused, for a session begins with its first question.
+    """
+
+    metadata: dict[str, str] | None = None
+    items: list[Any] | None = []
+
+
+class ConversationId(BaseModel):
+    """
+    The conversation that a response is part of.
+    """
+
+    id: str
+
+
+class ConversationRef(BaseModel):
+    """
+    A conversation, by its id.
+    """
+
+    id: str
 
 
 class DeadLetterView(BaseModel):
@@ -427,6 +525,58 @@ class DependentView(BaseModel):
 
     kind: str
     name: str
+
+
+class DeploymentPriceBody(BaseModel):
+    """
+    What a deployment costs, in USD per million tokens; what is not given of the cache costs as input does.
+    """
+
+    input: float | str
+    output: float | str
+    cached_input: float | str | None = None
+    cache_write: float | str | None = None
+
+
+class DeploymentPriceView(BaseModel):
+    """
+    What a deployment costs, in USD per million tokens.
+    """
+
+    input: float
+    output: float
+    cached_input: float | None
+    cache_write: float | None
+
+
+class DeploymentView(BaseModel):
+    """
+    A place where a route's calls can go.
+    """
+
+    name: str
+    provider: Literal["openai", "azure_openai", "offline"]
+    model: str
+    endpoint: str | None
+    api_version: str | None
+    key_setting: str | None
+    identity: bool
+    priority: int
+    weight: int
+    tpm: int | None
+    rpm: int | None
+    price: DeploymentPriceView | None
+
+
+class ErrorObject(BaseModel):
+    """
+    What went wrong.
+    """
+
+    message: str
+    type: str
+    param: str | None
+    code: str | None
 
 
 class EventView(BaseModel):
@@ -515,6 +665,15 @@ class FollowedView(BaseModel):
     complete: bool
 
 
+class ForecastHourView(BaseModel):
+    """
+    The runs that an hour is expected to bring.
+    """
+
+    start: AwareDatetime
+    runs: float
+
+
 class ForecastView(BaseModel):
     """
     What the month is expected to come to (micro-USD), and between what it will be four times in five.
@@ -577,6 +736,23 @@ class HourView(BaseModel):
     steps: dict[str, int]
 
 
+class Incomplete(BaseModel):
+    """
+    Why a response is not complete.
+    """
+
+    reason: str
+
+
+class InputTokensDetails(BaseModel):
+    """
+    Of the input tokens, those that the provider's cache had.
+    """
+
+    cached_tokens: int
+    cache_write_tokens: int | None = 0
+
+
 class InsightView(BaseModel):
     """
     Something worth knowing of an agent: the rule that found it, what the figures say and what to do about it.
@@ -598,6 +774,26 @@ class InsightsView(BaseModel):
     first: date
     last: date
     items: list[InsightView]
+
+
+class JsonRpcErrorObject(BaseModel):
+    """
+    What went wrong; `data` may have our own `code`.
+    """
+
+    code: int
+    message: str
+    data: Any | None = None
+
+
+class JsonRpcErrorView(BaseModel):
+    """
+    An error of JSON-RPC; `id` is that of the request, null where there was none to read.
+    """
+
+    jsonrpc: Literal["2.0"] = "2.0"
+    id: str | int | None = None
+    error: JsonRpcErrorObject
 
 
 class JudgePolicy(BaseModel):
@@ -645,6 +841,17 @@ class LimitBody(BaseModel):
     soft: list[int] | None = [50, 80, 100]
 
 
+class LimitUseView(BaseModel):
+    """
+    How much of a limit is used, and whether that is much; above the limit where it was lowered.
+    """
+
+    name: str
+    limit: int
+    used: int
+    level: Literal["ok", "warning", "critical"]
+
+
 class LimitView(BaseModel):
     """
     The most that may be spent in a period.
@@ -666,6 +873,19 @@ class LimitsView(BaseModel):
     idle_timeout_s: float | None = None
     max_history_tokens: int | None = None
     max_failures: int | None = None
+
+
+class LoadForecastView(BaseModel):
+    """
+    What the coming day brings: the mean of the same hour of up to four weeks before.
+
+    `error` is how wrong the same method was about the last week, as a share of what came; null without two weeks.
+    """
+
+    hours: list[ForecastHourView]
+    peak: float
+    error: float | None
+    weeks: int
 
 
 class MadeView(BaseModel):
@@ -716,6 +936,51 @@ class MeanView(BaseModel):
     count: int
 
 
+class MeasuredView(BaseModel):
+    """
+    What a change has really saved in the week after it, beside the week before; null where it cannot be said.
+    """
+
+    runs_before: int
+    runs_after: int
+    cost_per_run_before: float | None
+    cost_per_run_after: float | None
+    saved_micro_usd: int | None
+    quality_before: float | None
+    quality_after: float | None
+
+
+class Model(BaseModel):
+    """
+    What can be asked, as a model.
+    """
+
+    id: str
+    object: Literal["model"] = "model"
+    created: int
+    owned_by: str | None = "agent"
+
+
+class ModelList(BaseModel):
+    """
+    All that can be asked.
+    """
+
+    object: Literal["list"] = "list"
+    data: list[Model]
+
+
+class ModelPriceBody(BaseModel):
+    """
+    A price, in USD per million tokens; what is not given of the cache costs as input does.
+    """
+
+    input: float | str
+    output: float | str
+    cached_input: float | str | None = None
+    cache_write: float | str | None = None
+
+
 class MoverView(BaseModel):
     """
     An agent whose cost changed (micro-USD).
@@ -737,6 +1002,25 @@ class OfferedToolView(BaseModel):
     parameters_json: str
 
 
+class OptimizationBody(BaseModel):
+    """
+    What to look for.
+
+    Attributes:
+        agent: The agent to look at; all unless given.
+        days: How many days of facts to go by, today among them.
+        target_cost_reduction: By how many percent spending is to fall; as far as it goes unless given.
+        preserve_performance: Whether to leave out what may lower scores, or cut answers.
+        aggressive: Whether to propose what rests on less, or risks more.
+    """
+
+    agent: str | None = None
+    days: int | None = 14
+    target_cost_reduction: float | None = None
+    preserve_performance: bool | None = True
+    aggressive: bool | None = False
+
+
 class OriginView(BaseModel):
     """
     Where a value comes from: what said it, its name, and its version (0 for what the app brings).
@@ -745,6 +1029,69 @@ class OriginView(BaseModel):
     kind: str
     name: str
     version: int
+
+
+class OtherTermsBody(BaseModel):
+    """
+    Under which other terms to look at history.
+
+    Attributes:
+        kind: `prices` prices recorded calls otherwise, `budget` asks what a limit would have stopped, `ttl` retires
+            idle agents after another time, `cache` holds another number of live agents, `pool` carries out so many runs
+            at once.
+        agent: The agent to look at; all unless given.
+        days: How many days to look at, today among them.
+        model: Of `prices`: the model that all calls are taken to be of; their own unless given.
+        prices: Of `prices`: what models cost, by name, instead of what the workspace pays.
+        unit: Of `budget`: what is counted.
+        period: Of `budget`: when the counter starts again.
+        limit: Of `budget`: the most of a period; USD, or whole tokens, calls or runs.
+        idle_after_s: Of `ttl`: after how many seconds without use an agent is retired.
+        capacity: Of `cache`: how many live agents each worker holds.
+        workers: Of `cache`: how many workers.
+        concurrency: Of `pool`: how many runs are carried out at once.
+    """
+
+    kind: Literal["prices", "budget", "ttl", "cache", "pool"]
+    agent: str | None = None
+    days: int | None = 7
+    model: str | None = None
+    prices: dict[str, ModelPriceBody] | None = None
+    unit: Literal["usd", "tokens", "calls", "runs"] | None = "usd"
+    period: Literal["day", "month", "total"] | None = "day"
+    limit: float | str | None = None
+    idle_after_s: int | None = None
+    capacity: int | None = None
+    workers: int | None = None
+    concurrency: int | None = None
+
+
+class OutputText(BaseModel):
+    """
+    A text of an answer.
+    """
+
+    type: Literal["output_text"] = "output_text"
+    text: str
+    annotations: list[Any] | None = []
+
+
+class OutputTokensDetails(BaseModel):
+    """
+    Of the output tokens, those spent on reasoning.
+    """
+
+    reasoning_tokens: int
+
+
+class Part(BaseModel):
+    """
+    A part of a message's content.
+    """
+
+    type: str
+    text: str | None = None
+    refusal: str | None = None
 
 
 class PeriodView(BaseModel):
@@ -855,6 +1202,47 @@ class PolicyRule(BaseModel):
     on_expiry: Literal["reject", "escalate", "keep"] | None = "reject"
     not_requester: bool | None = False
     agents: list[str] | None = ["*"]
+
+
+class PoolLimitsBody(BaseModel):
+    """
+    What a pool allows; null for any number. At least one is given.
+
+    Attributes:
+        concurrent_runs: Runs carried out at the same time.
+        open_sessions: Sessions that are open.
+        tokens_per_minute: Input and output tokens of the calls that begin within any 60 seconds.
+        requests_per_minute: Model calls that begin within any 60 seconds.
+    """
+
+    concurrent_runs: int | None = None
+    open_sessions: int | None = None
+    tokens_per_minute: int | None = None
+    requests_per_minute: int | None = None
+
+
+class PoolLimitsView(BaseModel):
+    """
+    What a pool allows; null for any number.
+    """
+
+    concurrent_runs: int | None
+    open_sessions: int | None
+    tokens_per_minute: int | None
+    requests_per_minute: int | None
+
+
+class PoolUsageView(BaseModel):
+    """
+    How much of a pool is used: what workers hold, and used within the last minute.
+    """
+
+    level: Literal["ok", "warning", "critical"]
+    limits: list[LimitUseView]
+    by_agent: list[AgentUseView]
+    workers: int
+    waiting: int
+    longest_wait_s: float
 
 
 class Preferences(BaseModel):
@@ -969,6 +1357,32 @@ class ProblemView(BaseModel):
     errors: list[dict[str, Any]] | None = []
 
 
+class PromptTokensDetails(BaseModel):
+    """
+    Of the input tokens, those that the provider's cache had.
+    """
+
+    cached_tokens: int
+    cache_write_tokens: int | None = 0
+
+
+class ProposedChangeView(BaseModel):
+    """
+    What a proposal changes.
+
+    Attributes:
+        fields: The fields of the agent that get other values.
+        call: The call that makes the change; null where people have to.
+        undo: The call that undoes it; null where people have to.
+        advice: What people are to do; null where a call does.
+    """
+
+    fields: dict[str, Any]
+    call: ApiCallView | None
+    undo: ApiCallView | None
+    advice: str | None
+
+
 class ProviderHealthView(BaseModel):
     """
     How the provider's side of an agent was last found.
@@ -1006,6 +1420,16 @@ class QuantilesView(BaseModel):
     p99: float | None
 
 
+class RangeView(BaseModel):
+    """
+    The most and the mean of an hour's samples, one a minute.
+    """
+
+    most: float
+    mean: float
+    samples: int
+
+
 class ReceiptView(BaseModel):
     """
     What was erased of a session, what is kept and why; `completed_at` is null while a worker is being stopped.
@@ -1037,6 +1461,16 @@ class RedrivenView(BaseModel):
     agent: str
 
 
+class RemainingView(BaseModel):
+    """
+    What a deployment said is left of its quota, and until when that is believed.
+    """
+
+    requests: int | None
+    tokens: int | None
+    until: AwareDatetime
+
+
 class ReplayView(BaseModel):
     """
     What caches of a policy would have come to.
@@ -1048,6 +1482,41 @@ class ReplayView(BaseModel):
     evictions: int
 
 
+class ReplayedHistoryView(BaseModel):
+    """
+    What history would have been.
+
+    Attributes:
+        kind: What was asked.
+        first: The first UTC day that was looked at.
+        last: The last.
+        records: How many facts, or uses of agents, were replayed.
+        whole: Whether these were all; else the latest of each day.
+        figures: What came out, by name (docs/savings.md); money in micro-USD, times in ms, shares 0-1.
+        groups: The same by model, agent or policy, where that says more.
+        assumptions: What was taken for granted.
+    """
+
+    kind: str
+    first: date
+    last: date
+    records: int
+    whole: bool
+    figures: dict[str, float | None]
+    groups: dict[str, dict[str, float | None]]
+    assumptions: list[str]
+
+
+class ResourceHourView(BaseModel):
+    """
+    What was used in an hour: of workers their number and the highest shares, of pools the shares by limit.
+    """
+
+    start: AwareDatetime
+    workers: dict[str, RangeView]
+    pools: dict[str, dict[str, RangeView]]
+
+
 class ResourcesView(BaseModel):
     """
     The agents as they are now, by state, and the versions that are kept for them at providers.
@@ -1055,6 +1524,15 @@ class ResourcesView(BaseModel):
 
     agents: dict[str, int]
     versions: int
+
+
+class ResponseError(BaseModel):
+    """
+    Why a response failed.
+    """
+
+    code: str
+    message: str
 
 
 class ResponseFormat(BaseModel):
@@ -1075,6 +1553,18 @@ class ResponseFormat(BaseModel):
     strict: bool | None = True
 
 
+class ResponseUsage(BaseModel):
+    """
+    Tokens of all model calls that the response took.
+    """
+
+    input_tokens: int
+    input_tokens_details: InputTokensDetails
+    output_tokens: int
+    output_tokens_details: OutputTokensDetails
+    total_tokens: int
+
+
 class RetirementView(BaseModel):
     """
     What becomes of a retired agent's versions: switched off and archived, and deleted by prune after a time.
@@ -1092,6 +1582,15 @@ class RollBack(BaseModel):
 
     version: str | None = None
     revision: int | None = None
+
+
+class RouteView(BaseModel):
+    """
+    A route.
+    """
+
+    name: str
+    deployments: list[DeploymentView]
 
 
 class RunCountsView(BaseModel):
@@ -1168,6 +1667,27 @@ class Rung(BaseModel):
     at: int
     do: Literal["warn", "cheaper_model", "ask", "stop"]
     model: str | None = None
+
+
+class SavingView(BaseModel):
+    """
+    What is thought to be saved in 30 days, in micro-USD, with its range.
+    """
+
+    low: int
+    likely: int
+    high: int
+
+
+class ScalingApplyBody(BaseModel):
+    """
+    Which recommendation to apply.
+
+    Attributes:
+        id: Its id, as GET scaling/recommendation said it.
+    """
+
+    id: str
 
 
 class ScheduleBody(BaseModel):
@@ -1248,6 +1768,28 @@ class SessionCountsView(BaseModel):
     ended_by_reason: dict[str, int]
 
 
+class ShareBody(BaseModel):
+    """
+    An agent's part of each limit, 0-1.
+
+    Attributes:
+        min: Reserved for it: it comes first for so much.
+        max: It never has more.
+    """
+
+    min: float | None = 0.0
+    max: float | None = 1.0
+
+
+class ShareView(BaseModel):
+    """
+    An agent's part of each limit, 0-1.
+    """
+
+    min: float
+    max: float
+
+
 class Simulation(BaseModel):
     """
     What the `offline` provider should do besides answering, to show slow, failing and tool-calling agents.
@@ -1271,6 +1813,16 @@ class Simulation(BaseModel):
     fail_creates: int | None = 0
     call_tool: str | None = None
     reply: str | None = None
+
+
+class SiteScaleView(BaseModel):
+    """
+    How an app is scaled: instances that are always ready by group, the most of all, and HTTP requests for each.
+    """
+
+    always_ready: dict[str, int]
+    maximum_instances: int
+    http_concurrency: int | None
 
 
 class SlaPolicy(BaseModel):
@@ -1345,6 +1897,26 @@ class StandingView(BaseModel):
     at: AwareDatetime
 
 
+class Step(BaseModel):
+    """
+    A step that asks an agent.
+
+    Attributes:
+        name: Its name in the workflow.
+        when: A condition in CEL over `input` and `steps`, without which the step is skipped; None for always.
+        on_failure: Whether the workflow then fails, or goes on without its answer.
+    """
+
+    agent: str
+    prompt: str | None = "{input}"
+    timeout_s: int | None = None
+    retries: int | None = 0
+    fallback: str | None = None
+    name: str
+    when: str | None = None
+    on_failure: Literal["fail", "continue"] | None = "fail"
+
+
 class StreamView(BaseModel):
     """
     How a channel is sent the workspace's events: when last, and where that fails, why and when it is tried again.
@@ -1364,6 +1936,108 @@ class SummaryView(BaseModel):
     period: PeriodView
     complete: bool
     total: SpendView
+
+
+class Task(BaseModel):
+    """
+    An agent that is asked, and what happens if it does not answer.
+
+    Attributes:
+        agent: The agent.
+        prompt: What it is asked: text with `{input}` and `{steps.NAME.answer}` of steps before it.
+        timeout_s: Seconds that an answer may take, the wait for a worker included; None for as long as a run may take.
+        retries: How often it is asked again, after a run that failed for good or took too long.
+        fallback: The agent that is asked once after all that; None for none.
+    """
+
+    agent: str
+    prompt: str | None = "{input}"
+    timeout_s: int | None = None
+    retries: int | None = 0
+    fallback: str | None = None
+
+
+class ThresholdsBody(BaseModel):
+    """
+    From which used share on a pool is in a warning state; half way from there to all of it, in a critical one.
+
+    Attributes:
+        memory: Of workers, which work for all pools: the lowest of any pool counts.
+        cpu: Of workers, as well.
+        sessions: Of concurrent runs and open sessions.
+        tokens: Of tokens and requests a minute.
+    """
+
+    memory: float | None = 0.9
+    cpu: float | None = 0.85
+    sessions: float | None = 0.95
+    tokens: float | None = 0.9
+
+
+class ThresholdsView(BaseModel):
+    """
+    From which used share on a pool is in a warning state.
+    """
+
+    memory: float
+    cpu: float
+    sessions: float
+    tokens: float
+
+
+class TriggerBody(BaseModel):
+    """
+    When there is to be an instance more or less than the forecast says.
+
+    Attributes:
+        metric: What is measured; pool_waiting is the number of what waits for room in pools.
+        condition: How it is compared.
+        threshold: With what.
+        duration_s: For how long that must hold, looked at once a minute.
+        action: What follows.
+        priority: Of several that hold, the highest counts.
+    """
+
+    metric: Literal["memory_share", "cpu_share", "pool_used_share", "pool_waiting"]
+    condition: Literal["gt", "gte", "lt", "lte"]
+    threshold: float
+    duration_s: float | None = 60
+    action: Literal["scale_up", "scale_down"] | None = "scale_up"
+    priority: int | None = 1
+
+
+class TriggerView(BaseModel):
+    """
+    When there is to be an instance more or less than the forecast says.
+    """
+
+    metric: Literal["memory_share", "cpu_share", "pool_used_share", "pool_waiting"]
+    condition: Literal["gt", "gte", "lt", "lte"]
+    threshold: float
+    duration_s: float
+    action: Literal["scale_up", "scale_down"]
+    priority: int
+
+
+class TryView(BaseModel):
+    """
+    One run of a step. `run_state` is the run's own state now; null in lists, and once it is erased.
+    """
+
+    agent: str
+    run_id: str
+    state: Literal[
+        "pending", "running", "succeeded", "failed", "skipped", "cancelled"
+    ] = Field(..., description="Where a step is.")
+    run_state: (
+        Literal["queued", "running", "waiting", "succeeded", "failed", "cancelled"]
+        | None
+    )
+    code: str
+    cost_micro_usd: int
+    score: int | None
+    started_at: AwareDatetime
+    ended_at: AwareDatetime | None
 
 
 class TurnView(BaseModel):
@@ -1390,6 +2064,16 @@ class UsageView(BaseModel):
     reserved: float
     remaining: float
     resets_at: AwareDatetime | None
+
+
+class UsedView(BaseModel):
+    """
+    Calls, their tokens, and how many of the calls failed or were refused.
+    """
+
+    requests: int
+    tokens: int
+    failures: int
 
 
 class UserReceiptView(BaseModel):
@@ -1472,6 +2156,36 @@ class WhatIfView(BaseModel):
     suggested_capacity: int
 
 
+class WorkerUseView(BaseModel):
+    """
+    What a worker that has worked lately used: a random id, and when it stored that.
+    """
+
+    worker: str
+    at: AwareDatetime
+    memory_mb: float
+    memory_share: float | None
+    cpu_share: float
+    level: Literal["ok", "warning", "critical"]
+
+
+class WorkflowRequest(BaseModel):
+    """
+    What a caller asks of a workflow.
+
+    Attributes:
+        input: The text that the prompts of its steps take in; not blank.
+        user_id: Who asks; None for nobody in particular.
+        metadata: At most 16 strings that come back with it, and with the runs of its steps.
+        priority: Which queue the runs of its steps travel on.
+    """
+
+    input: str
+    user_id: str | None = None
+    metadata: dict[str, str] | None = {}
+    priority: Literal["normal", "high", "low"] | None = "normal"
+
+
 class TriggersHttpAgentsViewsStepView(BaseModel):
     """
     A step of an agent's life: what, when, of which version, asked for by whom (empty for the app), and why.
@@ -1541,6 +2255,26 @@ class TriggersHttpRunsViewsStepView(BaseModel):
     input_tokens: int | None
     output_tokens: int | None
     cost_micro_usd: int | None
+    deployment: str | None
+
+
+class TriggersHttpWorkflowsViewsStepView(BaseModel):
+    """
+    A step; agent and run are its last one's, costs those of all its runs.
+    """
+
+    name: str
+    state: Literal[
+        "pending", "running", "succeeded", "failed", "skipped", "cancelled"
+    ] = Field(..., description="Where a step is.")
+    code: str
+    agent: str | None
+    run_id: str | None
+    cost_micro_usd: int
+    score: int | None
+    started_at: AwareDatetime | None
+    ended_at: AwareDatetime | None
+    tries: list[TryView]
 
 
 class ActivityView(BaseModel):
@@ -1567,6 +2301,17 @@ class AlertPage(BaseModel):
 
     items: list[AlertView]
     next: str | None
+
+
+class AppliedView(BaseModel):
+    """
+    That a proposal was applied, and what came of it; `measured` is null until `measured_from`.
+    """
+
+    at: AwareDatetime
+    revision: int
+    measured_from: AwareDatetime
+    measured: MeasuredView | None
 
 
 class ApprovalView(BaseModel):
@@ -1703,6 +2448,27 @@ class ChannelView(BaseModel):
     updated_at: AwareDatetime
 
 
+class ChatMessage(BaseModel):
+    """
+    A message of a conversation.
+    """
+
+    role: Literal["system", "developer", "user", "assistant", "tool", "function"]
+    content: str | list[Part] | None = None
+
+
+class CompletionUsage(BaseModel):
+    """
+    Tokens of all model calls that the answer took.
+    """
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+    prompt_tokens_details: PromptTokensDetails
+    completion_tokens_details: CompletionTokensDetails
+
+
 class ComponentView(BaseModel):
     """
     A part of the system; `reason` is empty when it is healthy.
@@ -1770,6 +2536,89 @@ class DependentPage(BaseModel):
 
     items: list[DependentView]
     next: str | None
+
+
+class DeploymentBody(BaseModel):
+    """
+    A place where a route's calls can go.
+
+    Attributes:
+        name: Names it in its route.
+        provider: `openai` for every endpoint that speaks Chat Completions, `azure_openai` for an Azure OpenAI resource,
+            `offline` for the model that is none.
+        model: The model or deployment as it is called there.
+        endpoint: Its base URL up to and with the version, or the Azure resource's; left out for the app's own.
+        api_version: Of an Azure resource; left out for its `v1` API.
+        key_setting: The app setting that holds the key, as `{"origin": "https://…", "key": "…"}`.
+        identity: Whether to sign in to an Azure host as the app, with Entra ID.
+        priority: 1 is asked first; a higher number when no lower one can take the call.
+        weight: Its share of the sessions among those of its priority.
+        tpm: Tokens a minute that it takes.
+        rpm: Requests a minute that it takes.
+        price: What it costs, where that is not the model's own or public price.
+    """
+
+    name: str
+    provider: Literal["openai", "azure_openai", "offline"] | None = "openai"
+    model: str
+    endpoint: str | None = None
+    api_version: str | None = None
+    key_setting: str | None = None
+    identity: bool | None = False
+    priority: int | None = 1
+    weight: int | None = 1
+    tpm: int | None = None
+    rpm: int | None = None
+    price: DeploymentPriceBody | None = None
+
+
+class DeploymentStatusView(BaseModel):
+    """
+    A deployment, and how it is doing, as far as workers have told each other.
+
+    Attributes:
+        available: Whether it takes calls now.
+        breaker: `closed` lets calls through, `open` none, `half_open` one at a time.
+        failures: Failures in a row while the breaker is closed.
+        last_failure: The code of the last one; null where it is forgotten after a success.
+        open_until: From when on one call is let through; null while the breaker is closed.
+        throttled_until: Until when it said that it takes no calls; null where it did not.
+        minute: What all workers gave to it in the current minute.
+        recent: What they gave to it in the last five minutes.
+        share: Its share of the route's calls in these, 0-1; null without any.
+        remaining: What it said is left of its quota; null where there is enough.
+    """
+
+    name: str
+    provider: Literal["openai", "azure_openai", "offline"]
+    model: str
+    endpoint: str | None
+    api_version: str | None
+    key_setting: str | None
+    identity: bool
+    priority: int
+    weight: int
+    tpm: int | None
+    rpm: int | None
+    price: DeploymentPriceView | None
+    available: bool
+    breaker: Literal["closed", "open", "half_open"]
+    failures: int
+    last_failure: str | None
+    open_until: AwareDatetime | None
+    throttled_until: AwareDatetime | None
+    minute: UsedView
+    recent: UsedView
+    share: float | None
+    remaining: RemainingView | None
+
+
+class ErrorBody(BaseModel):
+    """
+    An error in OpenAI's shape.
+    """
+
+    error: ErrorObject
 
 
 class EvaluationPolicy(BaseModel):
@@ -1865,6 +2714,16 @@ class FiringPage(BaseModel):
     next: str | None
 
 
+class InputItem(BaseModel):
+    """
+    An item of a response's input: a message, or something that is refused.
+    """
+
+    type: str | None = "message"
+    role: Literal["system", "developer", "user", "assistant"] | None = None
+    content: str | list[Part] | None = None
+
+
 class LifecycleView(BaseModel):
     """
     What has become of a workspace's agents: in all, in the last 24 hours, and at the latest look for drift.
@@ -1903,6 +2762,15 @@ class McpServerView(BaseModel):
     problem: str
 
 
+class NamedUsageView(BaseModel):
+    """
+    A pool and how much of it is used.
+    """
+
+    pool: str
+    usage: PoolUsageView
+
+
 class NewSession(BaseModel):
     """
     Which agent a session is with, whose it is, and its id if the caller chooses it.
@@ -1926,6 +2794,31 @@ class NewSession(BaseModel):
     priority: Literal["normal", "high", "low"] | None = None
 
 
+class OptimizationSummaryView(BaseModel):
+    """
+    What was found, without the proposals.
+
+    Attributes:
+        whole: Whether all facts of these days were read; else the latest of each day.
+        spent_micro_usd: What they cost.
+        projected_micro_usd: What that comes to in 30 days.
+        projected_savings: What the recommended proposals are thought to save in 30 days; an upper bound where several
+            concern one agent.
+        target_reached: Whether that is the target.
+    """
+
+    id: str
+    created_at: AwareDatetime
+    first: date
+    last: date
+    facts: int
+    whole: bool
+    spent_micro_usd: int
+    projected_micro_usd: int
+    projected_savings: SavingView
+    target_reached: bool
+
+
 class OptimizeView(BaseModel):
     """
     What was, or with `dry_run` would be, done to this worker's cache, in order.
@@ -1933,6 +2826,18 @@ class OptimizeView(BaseModel):
 
     dry_run: bool
     items: list[TriggersHttpLoaderViewsStepView]
+
+
+class OutputMessage(BaseModel):
+    """
+    The answer.
+    """
+
+    id: str
+    type: Literal["message"] = "message"
+    role: Literal["assistant"] = "assistant"
+    status: str
+    content: list[OutputText]
 
 
 class Overrides(BaseModel):
@@ -1947,6 +2852,7 @@ class Overrides(BaseModel):
     temperature: float | None = None
     top_p: float | None = None
     max_output_tokens: int | None = None
+    reasoning_effort: Literal["minimal", "low", "medium", "high"] | None = None
     tools: list[str | WebSearch | CodeInterpreter | FileSearch | Mcp] | None = None
     context_providers: list[str] | None = None
     response_format: ResponseFormat | None = None
@@ -1977,6 +2883,25 @@ class OverridesView(BaseModel):
     updated_at: AwareDatetime | None
     followed: FollowedView | None = None
     content: Overrides | None
+
+
+class Parallel(BaseModel):
+    """
+    A step that asks several agents side by side.
+
+    Attributes:
+        name: Its name in the workflow; its answer is the aggregator's, or all of its branches' one under the other.
+        parallel: Its branches.
+        aggregator: The agent that makes one answer of the branches' answers, named in its prompt; None for none.
+        when: A condition without which all of it is skipped; None for always.
+        on_failure: Whether the workflow fails with the aggregator, or goes on without its answer.
+    """
+
+    name: str
+    parallel: list[Step]
+    aggregator: Task | None = None
+    when: str | None = None
+    on_failure: Literal["fail", "continue"] | None = "fail"
 
 
 class PersonalityPage(BaseModel):
@@ -2047,6 +2972,54 @@ class Policy(BaseModel):
     standing: bool | None = False
 
 
+class PoolBody(BaseModel):
+    """
+    A pool, as it is declared.
+
+    Attributes:
+        agents: Its agents by name.
+        labels: Its agents by label: those that have all of these and that no pool names.
+        limits: What they may take together.
+        shares: Parts of single agents, by agent.
+        strategy: How much of a reserve others may use meanwhile: aggressive all, balanced half, conservative none.
+        when_full: What becomes of what finds no room: wait in order of priority, refuse with 429, or spill over.
+        spill_to: The pool whose room it takes instead, where when_full is spill.
+        aging_s: How much longer a run of normal priority must have waited to come before one of high priority.
+        thresholds: When the pool is in a warning state.
+    """
+
+    agents: list[str] | None = []
+    labels: dict[str, str] | None = {}
+    limits: PoolLimitsBody
+    shares: dict[str, ShareBody] | None = Field({}, validate_default=True)
+    strategy: Literal["aggressive", "balanced", "conservative"] | None = "balanced"
+    when_full: Literal["wait", "refuse", "spill"] | None = "wait"
+    spill_to: str | None = None
+    aging_s: float | None = 60.0
+    thresholds: ThresholdsBody | None = Field(
+        {"memory": 0.9, "cpu": 0.85, "sessions": 0.95, "tokens": 0.9},
+        validate_default=True,
+    )
+
+
+class PoolView(BaseModel):
+    """
+    A pool, and how much of it is used; `usage` is null in lists.
+    """
+
+    name: str
+    agents: list[str]
+    labels: dict[str, str]
+    limits: PoolLimitsView
+    shares: dict[str, ShareView]
+    strategy: Literal["aggressive", "balanced", "conservative"]
+    when_full: Literal["wait", "refuse", "spill"]
+    spill_to: str | None
+    aging_s: float
+    thresholds: ThresholdsView
+    usage: PoolUsageView | None
+
+
 class PricePage(BaseModel):
     """
     Rates of your own.
@@ -2056,6 +3029,33 @@ class PricePage(BaseModel):
     next: str | None
 
 
+class ProposalView(BaseModel):
+    """
+    One way to spend less; money in micro-USD, shares 0-1.
+    """
+
+    id: str
+    kind: Literal[
+        "cheaper_model",
+        "output_limit",
+        "reasoning_effort",
+        "judges",
+        "prompt_cache",
+        "wasted_spend",
+        "unused_agent",
+    ]
+    agent: str
+    title: str
+    evidence: dict[str, float | str]
+    formula: str
+    projected_savings: SavingView
+    risk: Literal["low", "medium", "high"]
+    harm: str
+    change: ProposedChangeView
+    recommended: bool
+    applied: AppliedView | None
+
+
 class PruneView(BaseModel):
     """
     What prune found, and whether it acted on it.
@@ -2063,6 +3063,27 @@ class PruneView(BaseModel):
 
     dry_run: bool
     items: list[VerdictView]
+
+
+class RecommendationView(BaseModel):
+    """
+    How many instances there should be, and what that rests on: L = λW, runs a second times seconds a run.
+
+    `current` is null where the app may not be asked; `held` says why nothing is to be changed now, empty where it may.
+    """
+
+    id: str
+    arrivals_per_s: float
+    service_s: float
+    at_a_time: float
+    instances: int
+    always_ready: int
+    held: str
+    reasons: list[str]
+    forecast: LoadForecastView
+    current: SiteScaleView | None
+    scale: SiteScaleView
+    commands: list[str]
 
 
 class ReportPage(BaseModel):
@@ -2094,14 +3115,129 @@ class ReportView(BaseModel):
     updated_at: AwareDatetime
 
 
+class ResourceHistoryView(BaseModel):
+    """
+    What was used, by the hour.
+    """
+
+    items: list[ResourceHourView]
+
+
+class ResourceUseView(BaseModel):
+    """
+    What is used now, and the worst level of any worker or pool.
+    """
+
+    level: Literal["ok", "warning", "critical"]
+    workers: list[WorkerUseView]
+    pools: list[NamedUsageView]
+
+
+class ResponseBody(BaseModel):
+    """
+    A request of Responses. `X-Ignored-Parameters` of the answer names those that the agent decides.
+    """
+
+    model: str
+    stream: bool | None = False
+    metadata: dict[str, str] | None = None
+    user: str | None = None
+    safety_identifier: str | None = None
+    stream_options: dict[str, Any] | None = {}
+    tools: list[Any] | None = []
+    tool_choice: Any = None
+    parallel_tool_calls: bool | None = None
+    moderation: Any = None
+    prompt_cache_key: Any = None
+    prompt_cache_options: Any = None
+    prompt_cache_retention: Any = None
+    service_tier: Any = None
+    temperature: float | None = None
+    top_logprobs: int | None = None
+    top_p: float | None = None
+    input: str | list[InputItem]
+    instructions: str | None = None
+    previous_response_id: str | None = None
+    conversation: str | ConversationRef | None = None
+    background: bool | None = False
+    store: bool | None = None
+    access_programs: Any = None
+    context_management: Any = None
+    image: Any = None
+    include: list[str] | None = []
+    max_output_tokens: int | None = None
+    max_tool_calls: int | None = None
+    prompt: Any = None
+    reasoning: Any = None
+    text: dict[str, Any] | None = {}
+    truncation: str | None = None
+
+
+class ResponseView(BaseModel):
+    """
+    A run as a response.
+    """
+
+    id: str
+    object: Literal["response"] = "response"
+    created_at: int
+    completed_at: int | None
+    status: str
+    background: bool
+    model: str
+    output: list[OutputMessage]
+    error: ResponseError | None
+    incomplete_details: Incomplete | None
+    instructions: None = Field(None)
+    metadata: dict[str, str]
+    conversation: ConversationId
+    previous_response_id: str | None
+    usage: ResponseUsage | None
+    user: str | None
+    parallel_tool_calls: bool | None = True
+    tool_choice: str | None = "auto"
+    tools: list[Any] | None = []
+    temperature: float | None = None
+    top_p: float | None = None
+
+
+class RouteBody(BaseModel):
+    """
+    A route, as it is declared.
+    """
+
+    deployments: list[DeploymentBody]
+
+
+class RoutePage(BaseModel):
+    """
+    Routes by name.
+    """
+
+    items: list[RouteView]
+    next: str | None
+
+
+class RouteStatusView(BaseModel):
+    """
+    A route, and how its deployments are doing.
+    """
+
+    name: str
+    deployments: list[DeploymentStatusView]
+
+
 class RunView(BaseModel):
     """
     A run: what was asked, how far it is, and its answer once there is one.
+
+    `workflow_run_id` is the workflow run that it is a step of; null for none.
     """
 
     id: str
     agent: str
     session_id: str
+    workflow_run_id: str | None
     user_id: str | None
     query: str
     state: Literal[
@@ -2138,6 +3274,55 @@ class RunView(BaseModel):
     created_at: AwareDatetime
     started_at: AwareDatetime | None
     finished_at: AwareDatetime | None
+
+
+class ScalingAppliedView(BaseModel):
+    """
+    How the app was scaled, and how it is.
+    """
+
+    before: SiteScaleView
+    after: SiteScaleView
+
+
+class ScalingPolicyBody(BaseModel):
+    """
+    How the app is to be scaled.
+
+    Attributes:
+        min_instances: Instances that carry out runs and are always ready.
+        max_instances: Most that are asked for.
+        concurrency: Runs that one instance carries out at a time: at most maxConcurrentSessions of host.json.
+        up: The share of the slots that is to be in use at a peak.
+        down: The share of what is always ready below which there is less.
+        cooldown_s: How long nothing is changed after a change.
+        predictive: Whether for the coming day by forecast, or for what the last hour brought.
+        triggers: What else there is to look at.
+    """
+
+    min_instances: int | None = 2
+    max_instances: int | None = 10
+    concurrency: int | None = 32
+    up: float | None = 0.8
+    down: float | None = 0.3
+    cooldown_s: float | None = 300
+    predictive: bool | None = True
+    triggers: list[TriggerBody] | None = Field([], validate_default=True)
+
+
+class ScalingPolicyView(BaseModel):
+    """
+    How the app is to be scaled.
+    """
+
+    min_instances: int
+    max_instances: int
+    concurrency: int
+    up: float
+    down: float
+    cooldown_s: float
+    predictive: bool
+    triggers: list[TriggerView]
 
 
 class SchedulePage(BaseModel):
@@ -2236,6 +3421,7 @@ class Template(BaseModel):
     temperature: float | None = None
     top_p: float | None = None
     max_output_tokens: int | None = None
+    reasoning_effort: Literal["minimal", "low", "medium", "high"] | None = None
     tools: list[str | WebSearch | CodeInterpreter | FileSearch | Mcp] | None = None
     context_providers: list[str] | None = None
     response_format: ResponseFormat | None = None
@@ -2339,6 +3525,59 @@ class WorkerView(BaseModel):
     metrics: LoaderMetricsView
 
 
+class WorkflowRunView(BaseModel):
+    """
+    A run of a workflow. Its cost is the sum of its steps', its score the mean of its answers'.
+    """
+
+    id: str
+    workflow: str
+    version: int
+    state: Literal["running", "succeeded", "failed", "cancelled"] = Field(
+        ..., description="Where a workflow run is."
+    )
+    code: str
+    failed_step: str
+    cancel_requested: bool
+    input: str
+    user_id: str | None
+    metadata: dict[str, str]
+    priority: Literal["normal", "high", "low"] = Field(
+        ...,
+        description="Which queue the runs of a session travel on, and so which workers they wait for.",
+    )
+    answer: str | None
+    score: int | None
+    spend: SpendView
+    created_at: AwareDatetime
+    finished_at: AwareDatetime | None
+    steps: list[TriggersHttpWorkflowsViewsStepView]
+
+
+class WorkflowSpec(BaseModel):
+    """
+    A workflow as its owner declares it.
+
+    Attributes:
+        description: What it is for.
+        steps: What it does, in order; its answer is that of the last step that gave one.
+    """
+
+    description: str | None = ""
+    steps: list[Step | Parallel]
+
+
+class WorkflowView(BaseModel):
+    """
+    A workflow and its version; without content where a version was a deletion.
+    """
+
+    name: str
+    version: int
+    updated_at: AwareDatetime | None
+    content: WorkflowSpec | None
+
+
 class ActivityPage(BaseModel):
     """
     Agents by priority, the highest first.
@@ -2364,6 +3603,7 @@ class AgentConfig(BaseModel):
     temperature: float | None = None
     top_p: float | None = None
     max_output_tokens: int | None = None
+    reasoning_effort: Literal["minimal", "low", "medium", "high"] | None = None
     tools: list[str | WebSearch | CodeInterpreter | FileSearch | Mcp] | None = None
     context_providers: list[str] | None = None
     response_format: ResponseFormat | None = None
@@ -2400,13 +3640,15 @@ class AgentSpec(BaseModel):
 
     Attributes:
         provider: Who runs the model: `offline` (no model, for trials and tests), `openai` (any compatible endpoint),
-            `foundry` (an agent in a Microsoft Foundry project), or a chat client that an extension brings.
-        model: Model or deployment name at the provider.
+            `foundry` (an agent in a Microsoft Foundry project), `route` (the deployments of a route), or a chat client
+            that an extension brings.
+        model: Model or deployment name at the provider; with `route`, the route's name.
         instructions: System prompt, at most 100,000 characters.
         description: What the agent is for, shown in lists.
         temperature: Sampling temperature 0-2; None for the provider's default.
         top_p: Nucleus sampling 0-1; None for the provider's default.
         max_output_tokens: Most tokens one model call may produce; None for the provider's default.
+        reasoning_effort: How much a reasoning model thinks before it answers; None for its default. Not with `offline`.
         tools: What the model may call: names of function tools, MCP servers, and objects for tools that the provider
             runs (`lifecycle.specs.hosted_tools`), which only `foundry` has.
         context_providers: What adds to what the model is given before each run, by name; an extension brings them.
@@ -2429,6 +3671,7 @@ class AgentSpec(BaseModel):
     temperature: float | None = None
     top_p: float | None = None
     max_output_tokens: int | None = None
+    reasoning_effort: Literal["minimal", "low", "medium", "high"] | None = None
     tools: list[str | WebSearch | CodeInterpreter | FileSearch | Mcp] | None = Field(
         [], validate_default=True
     )
@@ -2530,6 +3773,63 @@ class ChannelPage(BaseModel):
     next: str | None
 
 
+class ChatBody(BaseModel):
+    """
+    A request of Chat Completions. `X-Ignored-Parameters` of the answer names those that the agent decides.
+    """
+
+    model: str
+    stream: bool | None = False
+    metadata: dict[str, str] | None = None
+    user: str | None = None
+    safety_identifier: str | None = None
+    stream_options: dict[str, Any] | None = {}
+    tools: list[Any] | None = []
+    tool_choice: Any = None
+    parallel_tool_calls: bool | None = None
+    moderation: Any = None
+    prompt_cache_key: Any = None
+    prompt_cache_options: Any = None
+    prompt_cache_retention: Any = None
+    service_tier: Any = None
+    temperature: float | None = None
+    top_logprobs: int | None = None
+    top_p: float | None = None
+    messages: list[ChatMessage]
+    n: int | None = None
+    audio: Any = None
+    frequency_penalty: float | None = None
+    function_call: Any = None
+    functions: list[Any] | None = []
+    logit_bias: Any = None
+    logprobs: bool | None = None
+    max_completion_tokens: int | None = None
+    max_tokens: int | None = None
+    modalities: list[str] | None = None
+    prediction: Any = None
+    presence_penalty: float | None = None
+    reasoning_effort: str | None = None
+    response_format: dict[str, Any] | None = None
+    seed: int | None = None
+    stop: Any = None
+    store: bool | None = None
+    verbosity: str | None = None
+    web_search_options: Any = None
+
+
+class ChatCompletion(BaseModel):
+    """
+    An answer of Chat Completions.
+    """
+
+    id: str
+    object: Literal["chat.completion"] = "chat.completion"
+    created: int
+    model: str
+    choices: list[Choice]
+    usage: CompletionUsage
+
+
 class EffectiveView(BaseModel):
     """
     What an agent comes to, and where everything in it comes from.
@@ -2574,6 +3874,33 @@ class LoaderView(BaseModel):
     learned_until: AwareDatetime | None
 
 
+class OptimizationPage(BaseModel):
+    """
+    What was found, newest first.
+    """
+
+    items: list[OptimizationSummaryView]
+    next: str | None
+
+
+class OptimizationView(BaseModel):
+    """
+    What was found.
+    """
+
+    id: str
+    created_at: AwareDatetime
+    first: date
+    last: date
+    facts: int
+    whole: bool
+    spent_micro_usd: int
+    projected_micro_usd: int
+    projected_savings: SavingView
+    target_reached: bool
+    proposals: list[ProposalView]
+
+
 class OverridesPage(BaseModel):
     """
     Versions of a workspace's overrides, newest first; one without content was a deletion.
@@ -2605,6 +3932,15 @@ class PerformanceView(BaseModel):
     sla: SlaView
     versions: list[VersionFiguresView]
     trend: list[PointView]
+
+
+class PoolPage(BaseModel):
+    """
+    Pools by name.
+    """
+
+    items: list[PoolView]
+    next: str | None
 
 
 class RunPage(BaseModel):
@@ -2640,6 +3976,24 @@ class TemplatePage(BaseModel):
     """
 
     items: list[TemplateView]
+    next: str | None
+
+
+class WorkflowPage(BaseModel):
+    """
+    Workflows by name, or the versions of one, newest first.
+    """
+
+    items: list[WorkflowView]
+    next: str | None
+
+
+class WorkflowRunPage(BaseModel):
+    """
+    Runs of a workflow, newest first.
+    """
+
+    items: list[WorkflowRunView]
     next: str | None
 
 
