@@ -82,9 +82,9 @@ def opened(body: Any, headers: MessageHeaders) -> tuple[Any, str | None]:
     Raises:
         NoCloudEvent: The envelope is not one of CloudEvents 1.0, or holds no JSON.
     """
-    if isinstance(body, dict) and "specversion" in body:
-        event = cast("dict[str, Any]", body)
-        return _data(event), _key(event)
+    values = cast("dict[str, Any]", body if isinstance(body, dict) else {})
+    if "specversion" in values:
+        return _data(values), _key(values)
     if headers.event:
         return body, _key(dict(headers.event))
     return body, None
