@@ -51,8 +51,8 @@ class Turns:
     async def given_way(self) -> bool:
         """Let others that wait have their turn first; return whether there were any.
 
-        Costs nothing while this process commits now and then only, and a read each `_LOOK_EVERY_S` while it has committed
-        `_LOOK_AFTER` times without a break.
+        Costs nothing while this process commits now and then only, and a read each `_LOOK_EVERY_S` while it has
+        committed `_LOOK_AFTER` times without a break.
         """
         now = time.monotonic()
         if now - self._committed > _LOOK_EVERY_S:
