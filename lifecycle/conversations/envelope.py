@@ -82,12 +82,16 @@ def opened(body: Any, headers: MessageHeaders) -> tuple[Any, str | None]:
     Raises:
         NoCloudEvent: The envelope is not one of CloudEvents 1.0, or holds no JSON.
     """
-    values = cast("dict[str, Any]", body if isinstance(body, dict) else {})
-    if "specversion" in values:
-        return _data(values), _key(values)
+    if (event := _envelope(body)) is not None:
+        return _data(event), _key(event)
     if headers.event:
         return body, _key(dict(headers.event))
     return body, None
+
+
+def _envelope(body: object) -> Mapping[str, Any] | None:
+    values = cast("dict[str, Any]", body) if isinstance(body, dict) else {}
+    return values if "specversion" in values else None
 
 
 def _data(event: Mapping[str, Any]) -> Any:

@@ -1453,12 +1453,12 @@ class ReceiptView(BaseModel):
 
 class RedrivenView(BaseModel):
     """
-    A run that was put back on the queue.
+    A run that was put back on the queue, or what asks for a workflow: that has no `agent`.
     """
 
     run_id: str
     session_id: str
-    agent: str
+    agent: str | None
 
 
 class RemainingView(BaseModel):
