@@ -14,6 +14,7 @@ from triggers import entities, queue, timers, webapp
 from triggers.http import (
     a2a,
     agents,
+    agui,
     alerts,
     approvals,
     budgets,
@@ -64,6 +65,7 @@ RESOURCES = (
     openai,
     mcp,
     a2a,
+    agui,
     system,
 )
 
