@@ -47,8 +47,8 @@ async def main(app: str, host_url: str, workspace: str) -> None:
     pieces: list[tuple[str, str]] = []
     async with aiohttp.ClientSession(headers=headers) as http:
         while True:
+            serving = asyncio.create_task(serve_one(function, invocation, client))
             try:
-                serving = asyncio.create_task(serve_one(function, invocation, client))
                 response = await http.post(f"{url}/api/v1/chat/completions", json=QUESTION)
                 break
             except aiohttp.ClientConnectorError:  # the library starts its server in the background
