@@ -14,6 +14,7 @@ from triggers import entities, queue, timers, webapp
 from triggers.http import (
     a2a,
     agents,
+    agui,
     alerts,
     approvals,
     batches,
@@ -70,6 +71,7 @@ RESOURCES = (
     openai,
     mcp,
     a2a,
+    agui,
     system,
 )
 

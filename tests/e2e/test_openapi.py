@@ -196,6 +196,9 @@ async def _other_protocols(call: Callable[..., Awaitable[Reply]]) -> None:
     task = {"jsonrpc": "2.0", "id": 1, "method": "GetTask", "params": {"id": "x"}}
     await call("POST", "a2a/spoken", task, A2A_Version="1.0")
     await call("POST", "a2a/nobody", task, A2A_Version="1.0")
+    run = {"threadId": "t", "runId": "r", "messages": [{"id": "m", "role": "user", "content": PROMPT}]}
+    for name, body in (("spoken", run), ("nobody", run), ("spoken", {})):
+        await call("POST", f"agui/{name}", body)
 
 
 async def _operate(call: Callable[..., Awaitable[Reply]], run_id: str) -> None:

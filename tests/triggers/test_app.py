@@ -175,6 +175,7 @@ POST   sessions/{id}/resume sessions_resume function
 POST   mcp mcp function
 GET    a2a/{name}/.well-known/agent-card.json a2a_card function
 POST   a2a/{name} a2a function
+POST   agui/{name} agui function
 GET    v1/models openai_models_list function
 GET    v1/models/{model} openai_models_get function
 POST   v1/chat/completions openai_chat_completions function
@@ -198,6 +199,7 @@ SIGNALLING = {
     "agents_retire",
     "agents_rollback",
     "agents_verify",
+    "agui",
     "capabilities_item",
     "evaluate_answers",
     "follow_configuration",
