@@ -15,9 +15,9 @@ from bisect import insort
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from kernel.errors import AppError
+from kernel.errors import AppError, NotFound
 from llmops.capacity.pools import DIMENSIONS, NOTHING, Amounts, NeverFits, Pool, PoolFull
-from llmops.capacity.slices import LASTS_S, Grant, Request, State, Want, expected_wait_s
+from llmops.capacity.slices import LASTS_S, Grant, Request, State, Want, available, expected_wait_s
 
 log = logging.getLogger(__name__)
 
@@ -167,6 +167,8 @@ class PoolLease:
         if need == NOTHING:
             return Taken(share, need, now, self._began)
         self._demand.add(share, need)
+        if not wait_s and self._known_full(share, need, now):
+            raise PoolFull(self.pool.name, self.expected_wait_s(Want(key, share, need)))
         future: asyncio.Future[Taken] = asyncio.get_running_loop().create_future()
         waiting = _Waiting(Want(round(key, 3), share, need), now, future, once=not wait_s)
         insort(self._waiting, waiting, key=lambda one: one.key)
@@ -221,6 +223,13 @@ class PoolLease:
                 await self._ask()
             except AppError as error:
                 log.warning("a slice of a pool is left to end: %s", error.code, extra={"event": "pool.not_returned"})
+
+    def _known_full(self, share: str, need: Amounts, now: float) -> bool:
+        """Return whether the pool had no room a moment ago, nor the worker any left: asking again tells no more."""
+        if now - self._asked >= self._again_s:
+            return False
+        held, free = self._held.get(share, NOTHING), available(self.pool, self.state, share, now)
+        return any(need.of(one) > held.of(one) and need.of(one) > free.of(one) for one in DIMENSIONS)
 
     def _check(self, share: str, need: Amounts) -> None:
         for dimension in DIMENSIONS:
@@ -301,9 +310,20 @@ class PoolLease:
                 continue
             try:
                 await self._ask()
+            except NotFound:
+                self._forget()
+                return
             except AppError as error:
                 # What waits is told so when its time is over; what is held ends by itself.
                 log.warning("a pool cannot be asked: %s", error.code, extra={"event": "pool.unavailable"})
+
+    def _forget(self) -> None:
+        """Have nothing more to do with a pool that was deleted; what waits comes again and is not limited then."""
+        self._pending, self._held, self._spent = None, {}, {}
+        for waiting in self._waiting:
+            if not waiting.future.done():
+                waiting.future.set_exception(PoolFull(self.pool.name, 1.0))
+        self._waiting.clear()
 
     def _due(self) -> float | None:
         """Return when the next request is due; None for none."""
