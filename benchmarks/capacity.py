@@ -141,6 +141,8 @@ class Simulation:
         insort(worker.waiting, (run.at - (AGING_S if run.high else 0), self._count, run))
 
     def _serve(self, worker: Worker, now: float) -> None:
+        if not worker.waiting or not any(worker.free.values()):
+            return
         for item in list(worker.waiting):
             share = self._pool.share_of(item[2].agent)
             if worker.free.get(share, 0) > 0:
@@ -157,7 +159,7 @@ class Simulation:
         worker.running[share] -= 1
         head = next((key for key, _, one in worker.waiting if self._pool.share_of(one.agent) == share), None)
         longest = now - worker.first_other
-        if head is None or head <= worker.first_other + max(5.0, longest / 2):
+        if head is None or head <= worker.first_other + max(5.0, longest * 2 / 3):
             worker.free[share] = worker.free.get(share, 0) + 1
             self._serve(worker, now)
         self._look(worker, now)

@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 _AT_ONCE = 3.0
 """Requests to the pool that a worker may make one after the other which has made none for a while."""
 _IN_ORDER_S = 5.0
-_IN_ORDER = 0.5
+_IN_ORDER = 2 / 3
 _SPARE = 1.25
 _LATE_S = 0.5
 """What a request to the pool may take in all before it is given up until the next one."""
@@ -127,6 +127,7 @@ class PoolLease:
         self._demand = _Demand()
         self._began = 0
         self._pending: _Pending | None = None
+        self._gives_back = False
         self._number = 0
         self._asked = -math.inf
         self._again_s = 1.0
@@ -202,10 +203,12 @@ class PoolLease:
         self._running[taken.share] -= runs
         self._ended.append(self._now() - taken.at)
         head = next((one for one in self._waiting if one.want.need.runs and one.want.share == taken.share), None)
-        if head is None or self._may_go_before(head.key):
+        if self._first_other == math.inf or (head is not None and self._may_go_before(head.key)):
             held = self._held.get(taken.share, NOTHING)
             self._held[taken.share] = replace(held, runs=held.runs + runs)
             self._serve()
+        else:
+            self._gives_back = True
         self._go_on()
 
     def expected_wait_s(self, want: Want) -> float:
@@ -270,7 +273,7 @@ class PoolLease:
     def _may_go_before(self, key: float) -> bool:
         """Return whether something here may have a slot of this worker before what waits at others.
 
-        It has waited at least half as long as that, or not 5 s less: a slot that goes from one worker to another one
+        It has waited at least a third as long as that, or not 5 s less: a slot that goes from one worker to another one
         is idle until both have made their requests.
         """
         longest = self._now() - self._first_other
@@ -328,6 +331,8 @@ class PoolLease:
     def _due(self) -> float | None:
         """Return when the next request is due; None for none."""
         soon = self._asked + max(0.0, 1 - self._credit) * self._again_s
+        if self._gives_back:  # somebody waits for it
+            return min(soon, self._asked + self._again_s / 2)
         if self._waiting or self._spent or self._pending:
             return soon
         if any(self._running.values()):
@@ -367,6 +372,9 @@ class PoolLease:
         keeps = {share: _least(held, likely.get(share, NOTHING)) for share, held in self._held.items()}
         spent, self._spent = self._spent, {}
         ended, self._ended = self._ended, []
+        if self._first_other < math.inf:  # others wait for a slot: none is kept for what may come
+            keeps = {share: replace(held, runs=0) for share, held in keeps.items()}
+        self._gives_back = False
         self._held = {}  # what is not kept is given back; nobody takes of it until that is known
         self._number += 1
         request = Request(

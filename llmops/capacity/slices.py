@@ -207,7 +207,7 @@ class _Taken:
         total = NOTHING
         for amounts in self._by_share.values():
             total += amounts
-        self._limited = [one for one in DIMENSIONS if pool.limits.of(one) < math.inf]
+        self._limited: list[Dimension] = [one for one in DIMENSIONS if pool.limits.of(one) < math.inf]
         self._free = {one: pool.limits.of(one) - total.of(one) for one in self._limited}
         self._blocked: set[Dimension] = set()
         self.unserved: list[Want] = []
@@ -289,7 +289,7 @@ class _Taken:
     def _take(self, want: Want, *, lent_only: bool = False) -> bool:
         """Take its need, or keep what there is of it from all that comes after it."""
         needed = self._needed(want)
-        short = [
+        short: list[Dimension] = [
             one
             for one in needed
             if one in self._blocked
