@@ -219,7 +219,7 @@ class _Taken:
         queue = sorted([*((want, True) for want in wants), *((want, False) for want in theirs)], key=_key)
         later = queue
         if self._pool.shares:
-            later = []
+            later = list[tuple[Want, bool]]()
             for want, own in queue:
                 if not self._reserved(want):
                     later.append((want, own))
@@ -346,7 +346,7 @@ def _key(one: tuple[Want, bool]) -> float:
 
 def _kept(request: Request, mine: Slice | None) -> dict[str, Amounts]:
     """Return what the worker keeps: never more tokens and requests than it held, none of a slice that has ended."""
-    held = mine.held if mine is not None else {}
+    held: Mapping[str, Amounts] = mine.held if mine is not None else {}
     kept: dict[str, Amounts] = {}
     for share, amounts in request.kept.items():
         had = held.get(share, NOTHING)
