@@ -65,7 +65,7 @@ ENDPOINTS = (
         returns="RunView",
         status=202,
         also=200,
-        errors=(404, 409, 413),
+        errors=(404, 409, 413, 429),
         creates=True,
         signals=True,
     ),
