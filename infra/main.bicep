@@ -269,7 +269,7 @@ module functions 'app/functions.bicep' = {
 module scaling 'app/scaling.bicep' = if (scalingApply) {
   name: 'scaling'
   scope: group
-  params: { functionAppName: functions.outputs.name, principalId: identity.outputs.principalId }
+  params: { functionAppName: functions.outputs.name, principalId: identity.outputs.principalId, groupId: group.id }
 }
 
 module alerts 'app/alerts.bicep' = {

@@ -27,7 +27,7 @@ _ERRORS = {
     412: "It was changed since it was read.",
     413: "The request is over a size limit.",
     415: "The body is not sent as JSON.",
-    429: "A budget is used up, or the model provider is throttling.",
+    429: "A budget is used up, a pool has no room, or the model provider is throttling.",
     500: "Something went wrong on our side.",
     502: "The model provider refused.",
     503: "A dependency is unavailable; try again.",
