@@ -20,6 +20,7 @@ from llmops.facts.figures import Figures
 from llmops.facts.model import AttemptFact
 from llmops.facts.store import days
 from llmops.facts.summary import PerformanceSummary
+from llmops.optimization.evidence import AgentHistory
 from llmops.optimization.history import FactHistory
 from llmops.optimization.model import (
     MEASURED_AFTER,
@@ -34,7 +35,7 @@ from llmops.optimization.model import (
     Proposal,
     recommend,
 )
-from llmops.optimization.rules import AgentHistory, proposals_of
+from llmops.optimization.rules import proposals_of
 from llmops.optimization.store import OptimizationStore
 from llmops.spend.rates import RateStore
 
