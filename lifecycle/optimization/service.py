@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from functools import reduce
-from typing import Any
+from typing import Any, cast
 
 from kernel.clock import Clock
 from kernel.errors import Conflict, InvalidInput
@@ -246,7 +246,8 @@ def _merged(known: Any, value: Any) -> Any:
     """Return the value in place of what is known, within objects field by field."""
     if not isinstance(known, Mapping) or not isinstance(value, Mapping):
         return value
-    return {**known, **{name: _merged(known.get(name), each) for name, each in value.items()}}
+    before, after = cast("Mapping[str, Any]", known), cast("Mapping[str, Any]", value)
+    return {**before, **{name: _merged(before.get(name), each) for name, each in after.items()}}
 
 
 def _is_done(agent: Agent, change: Change) -> bool:
