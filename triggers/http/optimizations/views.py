@@ -223,7 +223,7 @@ class ModelPriceBody(Body):
 
 _NEEDS: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {
     "prices": (frozenset(), frozenset({"model", "prices"})),
-    "budget": (frozenset({"unit", "limit"}), frozenset({"period"})),
+    "budget": (frozenset({"limit"}), frozenset({"unit", "period"})),
     "ttl": (frozenset({"idle_after_s"}), frozenset()),
     "cache": (frozenset({"capacity"}), frozenset({"workers"})),
     "pool": (frozenset({"concurrency"}), frozenset()),
