@@ -174,7 +174,10 @@ class Router:
             if failure.outcome == "throttled":
                 return breaker.throttled(health, self._policy, now, one.who, failure.retry_after_s)
             certain = failure.outcome == "denied"
-            return breaker.failed(health, self._policy, now, one.who, failure.code, certain=certain)
+            after = breaker.failed(health, self._policy, now, one.who, failure.code, certain=certain)
+            if failure.retry_after_s is None:
+                return after
+            return breaker.throttled(after, self._policy, now, one.who, failure.retry_after_s)
 
         after = await self._change(one, step)
         event = {"event": "route.failover"}
