@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StringConstraints
 
 from lifecycle.tools.conditions import MAX_LENGTH, check_condition, holds
 
@@ -42,7 +42,7 @@ class ApprovalRule(BaseModel):
     ] = ()
     expires_s: int = Field(default=86_400, ge=1, le=31_536_000)
     on_expiry: OnExpiry = "reject"
-    not_requester: bool = False
+    not_requester: StrictBool = False
 
     def covers(self, tool: str, arguments: Mapping[str, Any]) -> bool:
         """Return whether a call needs an approval by this rule."""

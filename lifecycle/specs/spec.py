@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StringConstraints, model_validator
 
 from kernel.ids import MODEL_NAME
 from lifecycle.specs.approvals import ApprovalRule
@@ -105,7 +105,7 @@ class AgentSpec(BaseModel):
     response_format: ResponseFormat | None = None
     simulate: Simulation | None = None
     labels: Mapping[Label, Annotated[str, StringConstraints(max_length=256)]] = Field(default={}, max_length=16)
-    pinned: bool = False
+    pinned: StrictBool = False
     idle_after_s: int | None = Field(default=None, ge=1)
     evaluation: EvaluationPolicy | None = None
     sla: SlaPolicy | None = None

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StringConstraints, model_validator
 
 from kernel.errors import InvalidInput
 from llmops.alerts.metrics import WHOLE_WORKSPACE, Metric
@@ -62,7 +62,7 @@ class AlertRule(BaseModel):
     severity: Severity = "warning"
     cooldown_s: int = Field(default=900, ge=0, le=7 * 86400)
     channels: tuple[Name, ...] = Field(default=(), max_length=20)
-    enabled: bool = True
+    enabled: StrictBool = True
     description: str = Field(default="", max_length=500)
 
     @model_validator(mode="after")
