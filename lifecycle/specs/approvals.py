@@ -40,7 +40,7 @@ class ApprovalRule(BaseModel):
     approvers: Annotated[
         tuple[Annotated[tuple[Approver, ...], Field(min_length=1, max_length=32)], ...], Field(max_length=5)
     ] = ()
-    expires_s: int = Field(default=86_400, ge=1, le=31_536_000)
+    expires_s: int = Field(default=86_400, ge=1, le=31_536_000, strict=True)
     on_expiry: OnExpiry = "reject"
     not_requester: StrictBool = False
 
