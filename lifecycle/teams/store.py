@@ -1,0 +1,206 @@
+"""The teams of workspaces: versions, ETags and history are those of the configuration store."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from kernel.clock import Clock
+from kernel.errors import Conflict, EtagMismatch, InvalidInput, NotFound
+from kernel.tables import Delete, Row, RowChanged, Span, Tables, Upsert, every
+from lifecycle.configuration.kinds import Kind, Ref, item_name
+from lifecycle.specs.team import Team
+from lifecycle.teams.seats import TABLE, Seats
+
+if TYPE_CHECKING:
+    from lifecycle.configuration.store import ConfigurationItem, ConfigurationStore
+    from lifecycle.registry.catalog import Catalog
+
+_MOST_NAMED = 20
+
+
+@dataclass(frozen=True, slots=True)
+class TeamItem:
+    """A team as it is stored: what it says, and its version.
+
+    Attributes:
+        name: Its name.
+        team: What it says.
+        version: Counts its changes, from 1.
+        updated_at: When this version was made.
+    """
+
+    name: str
+    team: Team
+    version: int
+    updated_at: datetime | None
+
+    @property
+    def etag(self) -> str:
+        """The version, as an HTTP entity tag."""
+        return f'"{self.version}"'
+
+
+class Teams:
+    """Reads and changes teams.
+
+    Table `teams`, partition `{workspace}`, row `agent!{agent}!{team}`: which teams an agent is a member of. It is
+    written before the team says so; one too many is dropped when it is met.
+    """
+
+    def __init__(
+        self,
+        tables: Tables,
+        items: ConfigurationStore,
+        catalog: Catalog,
+        seats: Seats,
+        clock: Clock,
+        trust_for: timedelta,
+    ) -> None:
+        self._tables = tables
+        self._items = items
+        self._catalog = catalog
+        self._seats = seats
+        self._clock = clock
+        self._trust_for = trust_for
+        self._known: dict[tuple[str, str], tuple[datetime, Team]] = {}
+
+    async def get(self, workspace: str, name: str) -> TeamItem:
+        """Return the team as it is now.
+
+        Raises:
+            NotFound: There is none of that name.
+        """
+        return _team(await self._items.get(workspace, _ref(name)))
+
+    async def of(self, workspace: str, name: str) -> Team:
+        """Return what the team said at most `trust_for` ago.
+
+        Raises:
+            NotFound: There is none of that name.
+        """
+        now, key = self._clock(), (workspace, name)
+        known = self._known.get(key)
+        if known is None or known[0] + self._trust_for <= now:
+            known = self._known[key] = (now, (await self.get(workspace, name)).team)
+        return known[1]
+
+    async def list(
+        self, workspace: str, limit: int, after: str | None = None
+    ) -> tuple[Sequence[TeamItem], str | None]:
+        """Return up to `limit` teams by name, and the name to continue after; None when these were the last."""
+        found, after = await self._items.list(workspace, Kind.TEAM, limit, after)
+        return [_team(item) for item in found], after
+
+    async def versions(
+        self, workspace: str, name: str, limit: int, before: int | None = None
+    ) -> tuple[Sequence[ConfigurationItem], int | None]:
+        """Return up to `limit` versions, newest first, and the version to continue before; None when these were all."""
+        return await self._items.versions(workspace, _ref(name), limit, before)
+
+    async def put(self, workspace: str, name: str, team: Team, if_match: str | None = None) -> tuple[TeamItem, bool]:
+        """Make the team say this from now on, and return it and whether it is new. The same again changes nothing.
+
+        Raises:
+            InvalidInput: A member is no agent of the workspace.
+            Conflict: A member that is gone from it has open conversations.
+            EtagMismatch: `if_match` is given and the team is another one.
+            TooLarge: It is more than can be stored.
+        """
+        await self._check_members(workspace, team)
+        while True:
+            current = await self._items.find(workspace, _ref(name))
+            if if_match is not None and (current.content is None or if_match not in ("*", current.etag)):
+                raise EtagMismatch
+            if isinstance(current.content, Team):
+                if current.content == team:
+                    return _team(current), False
+                gone = {member.name for member in current.content.members} - {member.name for member in team.members}
+                await self._check_unused(workspace, name, gone)
+            await asyncio.gather(
+                *(
+                    self._tables.commit(TABLE, [Upsert(Row(workspace, f"agent!{agent}!{name}", {}))])
+                    for agent in team.agents
+                )
+            )
+            written = await self._items.write(current, team)
+            if written is not None:
+                self._known.pop((workspace, name), None)
+                return _team(written), current.content is None
+
+    async def delete(self, workspace: str, name: str, if_match: str | None = None) -> None:
+        """Delete the team.
+
+        Raises:
+            NotFound: There is none of that name.
+            Conflict: It has open conversations (code `team_in_use`); `fields` has the first of them.
+            EtagMismatch: `if_match` is given and the team is another one.
+        """
+        while True:
+            current = await self._items.get(workspace, _ref(name))
+            if if_match not in (None, "*", current.etag):
+                raise EtagMismatch
+            await self._check_unused(workspace, name, None)
+            if await self._items.write(current, None) is not None:
+                self._known.pop((workspace, name), None)
+                return
+
+    async def has_member(self, workspace: str, agent: str) -> bool:
+        """Return whether the agent is a member of any team."""
+        async for row in every(self._tables, TABLE, Span.prefix(workspace, f"agent!{agent}!")):
+            item = await self._items.find(workspace, _ref(row.key.split("!")[2]))
+            if isinstance(item.content, Team) and agent in item.content.agents:
+                return True
+            try:
+                await self._tables.commit(TABLE, [Delete(workspace, row.key, row.etag)])
+            except RowChanged:
+                return True  # it is being made a member
+        return False
+
+    async def _check_members(self, workspace: str, team: Team) -> None:
+        found = await asyncio.gather(*(self._catalog.find(workspace, agent) for agent in team.agents))
+        there = {agent.name for agent in found if agent is not None and not agent.declaration.deleted}
+        missing = {
+            f"/members/{number}/agent": "is no agent of this workspace"
+            for number, member in enumerate(team.members)
+            if member.agent is not None and member.agent not in there
+        }
+        if missing:
+            msg = "There is no such agent; declare the agents first."
+            raise InvalidInput(msg, code="unknown_member", fields=missing)
+
+    async def _check_unused(self, workspace: str, name: str, members: set[str] | None) -> None:
+        """Check that none of the members, or nobody at all, has an open conversation."""
+        if members is not None and not members:
+            return
+        seats = await self._seats.exact(workspace, name)
+        used = [seat for seat in seats if members is None or seat.member in members]
+        if not used:
+            return
+        whom = "The team" if members is None else "A member that is gone from it"
+        msg = f"{whom} has {len(used)} open conversations. End them, or hand them over, first."
+        fields = {f"/sessions/{seat.session_id}": f"is with {seat.member}" for seat in used[:_MOST_NAMED]}
+        raise Conflict(msg, code="team_in_use", fields=fields)
+
+
+def team_name(text: str) -> str:
+    """Return the name if it is a valid one.
+
+    Raises:
+        InvalidInput: It is not (code `invalid_team_name`).
+    """
+    return item_name(Kind.TEAM, text)
+
+
+def _ref(name: str) -> Ref:
+    return Ref(Kind.TEAM, name)
+
+
+def _team(item: ConfigurationItem) -> TeamItem:
+    if not isinstance(item.content, Team):
+        msg = f"There is no team {item.ref.name!r}."
+        raise NotFound(msg, code="team_not_found")
+    return TeamItem(item.ref.name, item.content, item.version, item.updated_at)
