@@ -15,6 +15,7 @@ from enum import StrEnum
 
 from lifecycle.conversations.accounting import Costs
 from lifecycle.conversations.priority import Priority
+from lifecycle.conversations.team import TeamRun
 from llmops.evaluation.scoring import Score
 from llmops.facts.model import Call, Ending, ToolCall
 from llmops.spend.usage import Spend
@@ -46,6 +47,8 @@ NOT_QUEUED = "not_queued"
 """Error code of a run whose message the broker did not accept; submitting it again queues it."""
 APPROVAL_NEEDED = "approval_needed"
 """Error code of a run whose tool calls wait for decisions."""
+HANDED_OVER = "handed_over"
+"""Code of an attempt that has handed the run over to another member of its team."""
 WORKER_LOST = "worker_lost"
 """Error code of an attempt whose worker died, so that it could not record why."""
 
@@ -100,6 +103,7 @@ class Dispatch:
         awaits: Ids of the approvals that are yet to be decided before it goes on.
         asked: Whether it waits, or has waited last, for such decisions.
         traceparent: The trace it was submitted in, which every attempt goes on with; None outside a trace.
+        team: How its team serves it; None where none does.
     """
 
     priority: Priority = Priority.NORMAL
@@ -114,6 +118,7 @@ class Dispatch:
     traceparent: str | None = None
     awaits: tuple[str, ...] = ()
     asked: bool = False
+    team: TeamRun | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +178,7 @@ class Attempt:
         code: Why it gave no answer; empty when it did.
         dead: Whether the run failed with it though trying again might have helped.
         continues: Whether the next attempt goes on from where it stopped.
+        agent: The agent that made it, where the run has gone on to another one since; else empty.
     """
 
     number: int = 0
@@ -186,6 +192,7 @@ class Attempt:
     code: str = ""
     dead: bool = False
     continues: bool = False
+    agent: str = ""
 
     @property
     def noted(self) -> Effort:
@@ -276,6 +283,11 @@ class Run:
     def query(self) -> str:
         """The user's message."""
         return self.input.query
+
+    @property
+    def told(self) -> str:
+        """What the model is given of it, and what stands in the history for it: the query, and its context."""
+        return self.query if self.context is None else f"{self.query}\n\n<context>\n{self.context}\n</context>"
 
     @property
     def user_id(self) -> str | None:

@@ -10,6 +10,7 @@ from kernel.errors import AppError
 from lifecycle.conversations import accounting
 from lifecycle.conversations.run import (
     APPROVAL_NEEDED,
+    HANDED_OVER,
     WORKER_LOST,
     Answer,
     Attempt,
@@ -144,6 +145,43 @@ def blocked(
         result=replace(run.result, error=RunError(error.code, error.detail)),
         dispatch=replace(run.dispatch, waits=run.dispatch.waits + 1, awaits=tuple(awaits), asked=bool(awaits)),
     )
+
+
+def handed_over(run: Run, effort: Effort, now: datetime, *, waits: bool = False, failed: str = "") -> Run:
+    """Return the run after an attempt that handed it over, queued for the next agent.
+
+    Args:
+        run: The run.
+        effort: What the attempt did.
+        now: The time.
+        waits: Whether it goes on to a person instead, and waits.
+        failed: Why the attempt failed, where that is why it was handed over; else empty.
+    """
+    ending = Ending.RETRIED if failed else Ending.HANDED_OVER
+    run = _attempt_over(run, effort, ending, now, failed or HANDED_OVER)
+    return replace(
+        run,
+        state=RunState.WAITING if waits else RunState.QUEUED,
+        lease=None,
+        result=replace(run.result, error=None),
+        dispatch=replace(run.dispatch, waits=run.dispatch.waits + 1, awaits=(), asked=False),
+    )
+
+
+def aimed(run: Run, agent: str) -> Run:
+    """Return the run, to be answered by that agent, as it is declared now; its earlier attempts stay another's."""
+    if run.agent == agent:
+        return run
+    own = {"agent": run.agent}
+    last = run.last if run.last.agent or not run.last.number else replace(run.last, **own)
+    lost = run.lost if run.lost is None or run.lost.agent else replace(run.lost, **own)
+    return replace(run, agent=agent, input=replace(run.input, revision=0), last=last, lost=lost)
+
+
+def answered_by_person(run: Run, text: str, now: datetime) -> Run:
+    """Return a run that waits, answered by a person."""
+    done = _finished(run, RunState.SUCCEEDED, Stage.COMPLETED, now)
+    return replace(done, result=Result(text), dispatch=replace(done.dispatch, awaits=(), asked=False))
 
 
 def decided(run: Run, approval_id: str) -> Run:
