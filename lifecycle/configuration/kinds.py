@@ -9,15 +9,17 @@ from typing import NamedTuple
 
 from kernel.errors import InvalidInput
 from lifecycle.configuration.layers import AgentConfig, Capability, Content, Layer, Overrides, Personality, Template
+from lifecycle.specs.team import Team
 
 
 class Kind(StrEnum):
-    """What can be stored under a name and shared by agents."""
+    """What can be stored under a name, with its versions."""
 
     TEMPLATE = "template"
     PERSONALITY = "personality"
     CAPABILITY = "capability"
     OVERRIDES = "overrides"
+    TEAM = "team"
 
 
 CONTENT: Mapping[Kind, type[Content]] = {
@@ -25,6 +27,7 @@ CONTENT: Mapping[Kind, type[Content]] = {
     Kind.PERSONALITY: Personality,
     Kind.CAPABILITY: Capability,
     Kind.OVERRIDES: Overrides,
+    Kind.TEAM: Team,
 }
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?")
 

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, create_mod
 
 from lifecycle.specs.hosted_tools import SpecTool
 from lifecycle.specs.spec import AgentSpec, Label
+from lifecycle.specs.team import Team
 
 ItemName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?$")]
 Line = Annotated[str, StringConstraints(min_length=1, max_length=500, pattern=r"^[^\r\n]*\S[^\r\n]*$")]
@@ -194,5 +195,5 @@ class AgentConfig(Layer):
         return cls.model_validate({name: value for name, value in values.items() if value != usual[name]})
 
 
-Content = Template | Personality | Capability | Overrides
-"""What can be stored under a name and shared by agents."""
+Content = Template | Personality | Capability | Overrides | Team
+"""What can be stored under a name: what agents are composed of, and teams of agents."""

@@ -280,6 +280,12 @@ class Run:
         return self.last.number
 
     @property
+    def agents(self) -> tuple[str, ...]:
+        """The agents that have had it, the one that has it now last."""
+        hops = self.dispatch.team.hops if self.dispatch.team else ()
+        return tuple(dict.fromkeys([*(hop.agent for hop in hops if hop.agent), self.agent]))
+
+    @property
     def query(self) -> str:
         """The user's message."""
         return self.input.query

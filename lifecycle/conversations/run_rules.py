@@ -22,6 +22,7 @@ from lifecycle.conversations.run import (
     RunState,
     Stage,
 )
+from lifecycle.conversations.team import TeamRun
 from llmops.evaluation.scoring import Score
 from llmops.facts.model import Call, Ending
 
@@ -113,7 +114,7 @@ def released(run: Run, effort: Effort, error: AppError, now: datetime, not_befor
         state=RunState.QUEUED,
         lease=None,
         result=replace(run.result, error=RunError(error.code, error.detail)),
-        dispatch=replace(run.dispatch, not_before=not_before),
+        dispatch=replace(run.dispatch, not_before=not_before, team=_failed_once_more(run)),
     )
 
 
@@ -166,6 +167,12 @@ def handed_over(run: Run, effort: Effort, now: datetime, *, waits: bool = False,
         result=replace(run.result, error=None),
         dispatch=replace(run.dispatch, waits=run.dispatch.waits + 1, awaits=(), asked=False),
     )
+
+
+def goes_on(run: Run) -> bool:
+    """Return whether the run has just been handed over to another agent, which is to answer it at once."""
+    handed = run.last.ending in (Ending.HANDED_OVER, Ending.RETRIED) and run.error is None
+    return run.state is RunState.QUEUED and run.dispatch.team is not None and handed
 
 
 def aimed(run: Run, agent: str) -> Run:
@@ -232,6 +239,11 @@ def scored(run: Run, score: Score) -> Run:
 def approved(run: Run) -> Run:
     """Return the run, let past the degradation steps of its agent that ask for approval."""
     return replace(run, dispatch=replace(run.dispatch, approved=True))
+
+
+def _failed_once_more(run: Run) -> TeamRun | None:
+    team = run.dispatch.team
+    return None if team is None else replace(team, failures=team.failures + 1)
 
 
 def _ended(run: Run, effort: Effort | None, ending: Ending, now: datetime, code: str, *, dead: bool = False) -> Run:

@@ -29,6 +29,8 @@ from lifecycle.runs.pending_tool_calls import PendingToolCalls
 from lifecycle.runs.progress import Progress, dumped, loaded
 from lifecycle.runs.streaming import stream_updates
 from lifecycle.runs.tool_calls import ToolCalls, ToolRules
+from lifecycle.teams.calls import brief, handoff_middleware, handoff_tools
+from lifecycle.teams.handoff import HandedOver, RunHandoffs
 from lifecycle.tools.context import CURRENT
 from llmops.budgets.blocked_runs import BudgetWait
 from llmops.budgets.call_budget import BudgetService, reserve_for
@@ -39,7 +41,7 @@ from llmops.spend.rates import RateStore
 from llmops.spend.usage import Usage
 
 if TYPE_CHECKING:
-    from agent_framework import AgentResponse, ChatResponse, Message
+    from agent_framework import AgentResponse, ChatResponse, FunctionTool, Message
 
 log = logging.getLogger(__name__)
 
@@ -114,8 +116,8 @@ class AttemptFactory:
     async def prepare(self, stored: StoredConversation) -> Prepared:
         """Return what an attempt at the run will need, where its agent is at hand and it is the first attempt."""
         run, session = stored.run, stored.session
-        if run is None or session is None or run.attempt or run.cancel_requested:
-            return Prepared()
+        if run is None or session is None or run.attempt or run.cancel_requested or session.terms.served is not None:
+            return Prepared()  # of a team's run, it is not known yet whether the member makes a call at all
         live = self.agents.at_hand(run.workspace, run.agent, run.input.revision, session.pin)
         if live is None:
             return Prepared()
@@ -124,7 +126,7 @@ class AttemptFactory:
         history = await self.turns(session, first)
         most = token_limit(session, self.policy.history_tokens)
         said = min(sum(len(turn.text.encode()) + _OVERHEAD_BYTES for turn in history), most * _BYTES_A_TOKEN)
-        given = said + len(user_message(run).encode()) + len(live.spec.instructions.encode()) + _OVERHEAD_BYTES
+        given = said + len(run.told.encode()) + len(live.spec.instructions.encode()) + _OVERHEAD_BYTES
         kept = held.tokens * _BYTES_A_TOKEN if held else 0
         usage = Usage(input_tokens=given + kept, output_tokens=live.spec.max_output_tokens or self.policy.output_tokens)
         call = estimated(await self.rates.of(run.workspace), live.spec, live.spec.model, usage, self.clock())
@@ -144,7 +146,9 @@ class AttemptFactory:
 
     def first_turn(self, session: Session, held: ProviderConversation | None) -> int:
         """Return the first message that the model is given, where a conversation at the provider holds those before."""
-        return max(held.turns if held else 0, session.turns - self.policy.history_turns)
+        served = session.terms.served
+        told = served.first_turn if served else 0
+        return max(held.turns if held else 0, session.turns - self.policy.history_turns, told)
 
     def _usable(self, session: Session) -> ProviderConversation | None:
         held = session.held
@@ -167,6 +171,7 @@ class RunAttempt:
         self._meter: CallMeter | None = None
         self._tools: ToolCalls | None = None
         self._version = ""
+        self.handoffs: RunHandoffs | None = None
 
     @property
     def effort(self) -> Effort:
@@ -215,6 +220,9 @@ class RunAttempt:
         """
         maker, lease = self._maker, self._lease
         run = lease.run
+        handoffs = self.handoffs = await self._team()
+        if handoffs is not None:
+            await handoffs.before()
         live = await maker.agents.use(
             run.workspace, run.agent, self._signals, run.input.revision, pin=lease.session.pin
         )
@@ -223,18 +231,27 @@ class RunAttempt:
             said = await self._said_before(live)
             before = self._before = loaded(run.costs.progress, self._conversation)
             within = bool(before.messages) and self._conversation is not None
-            messages = before.messages if within else [*said, user_message(run), *before.messages]
+            messages = before.messages if within else [*said, run.told, *before.messages]
             meter = self._meter = await self._metering(live)
             lease.enter(Stage.RUNNING)
             response = await self._asked(live, messages, meter)
+        except HandedOver:
+            raise
         except Exception as error:
             raise await self._let_go(live, _translated(live, error)) from error
         text = lease.text if run.stream else response.text
-        self._tokens += estimate(user_message(run)) + estimate(text)
+        self._tokens += estimate(run.told) + estimate(text)
         lease.enter(Stage.EVALUATING)
         model = meter.metered.model
         score = await maker.score(run, live, response.messages)
+        if handoffs is not None:
+            cost = run.spend.cost_micro_usd + self.effort.spend.cost_micro_usd
+            await handoffs.after(text, score.overall if score else None, score.parts if score else {}, cost)
         return Answer(text, score, model, live.version.version)
+
+    async def _team(self) -> RunHandoffs | None:
+        handoffs, session = self._maker.policy.tools.handoffs, self._lease.session
+        return None if session.terms.served is None or handoffs is None else await handoffs.of(session, self._lease.run)
 
     async def close(self) -> None:
         """Give back what is reserved and was not spent; call it once what the attempt did is committed."""
@@ -273,7 +290,7 @@ class RunAttempt:
             await self._lease.renew_until(RetainedConversation(live.spec.provider, self._conversation))
             most = max(1, most // 2)  # room to go on in it
         first = maker.first_turn(session, known if goes_on else None)
-        messages = [] if goes_on else [*history_limits(session)]
+        messages = [] if goes_on else [*history_limits(session), *(brief(session) if session.terms.served else ())]
         if first < session.turns:
             turns = await self._turns(first)
             latest = await compacted(turns, most)
@@ -299,6 +316,8 @@ class RunAttempt:
             rules = replace(rules, gate=holding.gate)
             chat, function = [holding.chat_middleware(), *chat], [holding.function_middleware()]
         calls = self._tools = ToolCalls(meter, run, live.version.version, rules, self._maker.clock, policy.timeout)
+        if self.handoffs is not None:
+            chat.insert(1 if self._holding else 0, handoff_middleware(self.handoffs))
         how: dict[str, Any] = {
             "session": agent.get_session(self._conversation) if self._conversation else None,
             "middleware": [*chat, calls.middleware(), *function],
@@ -307,13 +326,18 @@ class RunAttempt:
         token = CURRENT.set(calls.context)
         try:
             async with meter.within(policy.timeout.total_seconds()):
-                if more := await live.provider.run_tools(live.spec):
+                more = [*await live.provider.run_tools(live.spec), *self._handoff_tools(live)]
+                if more:
                     how["tools"] = more
                 if run.stream:
                     return await stream_updates(agent.run(messages, stream=True, **how), self._lease)
                 return await agent.run(messages, **how)
         finally:
             CURRENT.reset(token)
+
+    def _handoff_tools(self, live: LiveAgent) -> Sequence[FunctionTool]:
+        """Return the tools to hand over with; Foundry's agents have those that their version declares."""
+        return () if self.handoffs is None else handoff_tools(self.handoffs, live.spec.tools)
 
     async def _metering(self, live: LiveAgent) -> CallMeter:
         """Return what meters the attempt's calls, after what earlier attempts have left reserved is settled."""
@@ -341,11 +365,6 @@ class RunAttempt:
             msg = "The agent was put away while the run began; it is brought back."
             return Unavailable(msg, code="agent_put_away")
         return failure
-
-
-def user_message(run: Run) -> str:
-    """Return what the model is given of a run, and what stands in the history for it: the query, and its context."""
-    return run.query if run.context is None else f"{run.query}\n\n<context>\n{run.context}\n</context>"
 
 
 def _translated(live: LiveAgent, error: Exception) -> AppError:

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
 from lifecycle.specs.spec import Label
+from lifecycle.tools.handoff import PREFIX
 
 MemberName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9](?:[a-z0-9_-]{0,51}[a-z0-9])?$")]
 """Shorter than an agent's name by `handoff_to_`, so that the tool's name has at most 64 characters."""
@@ -27,8 +28,6 @@ ContextPolicy = Literal["full", "last", "summary", "none"]
 Overflow = Literal["queue", "backup", "refuse"]
 
 MAX_MEMBERS = 50
-TOOL_PREFIX = "handoff_to_"
-"""What the tools are named by which a model hands over, as Agent Framework's handoff names them."""
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
@@ -192,6 +191,11 @@ class Member(_Value):
         return self
 
     @property
+    def tool(self) -> str:
+        """The name of the tool that hands over to it; a tool's name has no `-`."""
+        return PREFIX + self.name.replace("-", "_")
+
+    @property
     def human(self) -> bool:
         """Whether it is a person or a rota."""
         return self.agent is None
@@ -295,6 +299,8 @@ def _wrong(team: Team) -> Iterator[str]:
         yield "a team has at least one agent"
     if (again := _repeated(member.name for member in team.members)) is not None:
         yield f"two members are named {again!r}"
+    if (again := _repeated(member.tool for member in team.members)) is not None:
+        yield f"two members are handed over to by {again!r}: '-' and '_' are the same there"
     if (again := _repeated(team.agents)) is not None:
         yield f"the agent {again!r} is two members"
     primaries = [member.name for member in team.members if member.role == "primary"]

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from kernel.errors import AppError, Conflict, InvalidInput, NotFound
 from lifecycle.conversations.run import Run, RunState
 from lifecycle.conversations.session import Session, SessionState
-from lifecycle.conversations.store import Change, Conversations, Stored
+from lifecycle.conversations.store import ConversationChange, ConversationStore, StoredConversation
 from lifecycle.conversations.submission import Send
 from lifecycle.conversations.team import HandoffBy, Note, Served
 from lifecycle.specs.team import ContextPolicy, Member, Team
@@ -29,6 +29,7 @@ from lifecycle.teams.moves import Move
 from lifecycle.teams.routing import Extension, Situation, Wanted
 
 if TYPE_CHECKING:
+    from lifecycle.teams.announcements import Announcements
     from lifecycle.teams.places import Places
     from lifecycle.teams.store import Teams
     from kernel.clock import Clock
@@ -80,13 +81,15 @@ class Handoffs:
         self,
         teams: Teams,
         places: Places,
-        conversations: Conversations,
+        conversations: ConversationStore,
+        announcements: Announcements,
         extensions: Mapping[str, Extension],
         clock: Clock,
     ) -> None:
         self._teams = teams
         self._places = places
         self._conversations = conversations
+        self._announcements = announcements
         self._extensions = extensions
         self._clock = clock
 
@@ -144,8 +147,10 @@ class Handoffs:
         return routing.for_handoff(team, served.member, wanted, loads, self._clock(), served.trail)
 
     async def finish(self, before: Session, after: Session, move: Move) -> None:
-        """Give back what the member had that does not have the session any more; of nobody's, the new member's seat."""
+        """Remove what no longer holds: of who had the session, or, where it did not change hands, of who would have."""
         await self._places.leave(before, after, move)
+        if move.member.human:
+            await self._announcements.waiting(after)
 
     async def hand_over(self, workspace: str, session_id: str, request: HandoffRequest, send: Send) -> Session:
         """Have a session change hands; a run of it that is under way is finished by whoever has it.
@@ -179,7 +184,7 @@ class Handoffs:
         if not move.member.human:
             await self._places.announce(session)
 
-        def decide(stored: Stored) -> Change | None:
+        def decide(stored: StoredConversation) -> ConversationChange | None:
             before = stored.session
             if before is None:
                 return None
@@ -190,8 +195,8 @@ class Handoffs:
             run = stored.run
             if run is not None and run.state in (RunState.WAITING, RunState.QUEUED):
                 run = moves.hopped(run, move, now, aim=after.agent)
-                return Change(after, run, events=moves.initiated(after, move, run, now))
-            return Change(after, events=moves.initiated(after, move, None, now))
+                return ConversationChange(after, run, events=moves.initiated(after, move, run, now))
+            return ConversationChange(after, events=moves.initiated(after, move, None, now))
 
         stored = await self._conversations.update(session.workspace, session.id, run_id, decide)
         if stored.session is None:
@@ -287,6 +292,10 @@ class RunHandoffs:
         if request is None and last:
             request = HandoffRequest(Wanted(), "failure", f"{self.member.name} could not answer")
         return await self.to(request) if request is not None else None
+
+    async def finish(self, before: Session, after: Session, move: Move) -> None:
+        """Remove what no longer holds once the run has gone on, or did not."""
+        await self._handoffs.finish(before, after, move)
 
     async def to(self, request: HandoffRequest, summary: str = "") -> Move | None:
         """Return the move that is asked for, or the one that the rule has instead; None where there is none."""

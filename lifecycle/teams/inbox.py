@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from kernel.clock import Clock
 from kernel.tables import Delete, Row, RowChanged, Span, Tables, Upsert, every, first_rows
 from lifecycle.conversations.session import Session
-from lifecycle.conversations.store import Conversations
+from lifecycle.conversations.store import ConversationStore
 from lifecycle.teams.seats import TABLE, home
 
 _YOUNG = timedelta(minutes=10)
@@ -33,7 +33,7 @@ class Waiting:
 class Inbox:
     """Enters and finds conversations that wait."""
 
-    def __init__(self, tables: Tables, conversations: Conversations, clock: Clock) -> None:
+    def __init__(self, tables: Tables, conversations: ConversationStore, clock: Clock) -> None:
         self._tables = tables
         self._conversations = conversations
         self._clock = clock

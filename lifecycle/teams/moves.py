@@ -12,6 +12,7 @@ from lifecycle.conversations import run_rules as runs
 from lifecycle.conversations import session_rules as sessions
 from lifecycle.conversations.run import Effort, Run
 from lifecycle.conversations.session import Session, SessionState
+from lifecycle.conversations.transitions import state_event
 from lifecycle.conversations.team import PERSON, ROOM, TRAIL, Desk, HandoffBy, Hop, Note, Served, TeamRun
 from lifecycle.registry.declarations import Pin
 from lifecycle.specs.team import ContextPolicy, Member, Team
@@ -139,13 +140,27 @@ def aimed(session: Session, run: Run) -> Run:
     return runs.aimed(run, session.agent)
 
 
-def handed_over(session: Session, run: Run, move: Move, effort: Effort, now: datetime) -> tuple[Session, Run]:
-    """Return the session and the run after an attempt that handed over: with the next member, queued or waiting."""
+def handed_over(
+    session: Session, run: Run, move: Move, effort: Effort, now: datetime, failed: str = ""
+) -> tuple[Session, Run, Sequence[Event]]:
+    """Return the session and the run after an attempt that handed over: with the next member, queued or waiting.
+
+    Args:
+        session: The session.
+        run: The run.
+        move: Where it goes.
+        effort: What the attempt did.
+        now: The time.
+        failed: Why the attempt failed, where that is why; else empty.
+    """
     after = moved(session, move, now)
     if after is session:  # somebody else has moved it; the run follows
-        return session, runs.handed_over(run, effort, now)
-    run = runs.handed_over(run, effort, now, waits=move.member.human)
-    return after, hopped(run, move, now, aim=after.agent)
+        return session, runs.handed_over(run, effort, now, failed=failed), ()
+    run = runs.handed_over(run, effort, now, waits=move.member.human, failed=failed)
+    events = initiated(after, move, run, now)
+    if after.state is not session.state:
+        events = [*events, state_event(after, now, after.pause_reason)]
+    return after, hopped(run, move, now, aim=after.agent), events
 
 
 def hopped(run: Run, move: Move, now: datetime, *, aim: str) -> Run:

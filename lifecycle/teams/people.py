@@ -12,13 +12,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from kernel.clock import Clock, hour_bucket
-from kernel.due import outlasted
+from kernel.due_index import outlasted
 from kernel.errors import AppError, Conflict, Forbidden, InvalidInput, NotFound, Unavailable
 from kernel.journal import Event
 from lifecycle.conversations import run_rules as runs
 from lifecycle.conversations.run import Run, RunState
 from lifecycle.conversations.session import Session, SessionState
-from lifecycle.conversations.store import Change, Conversations, Stored, Turn
+from lifecycle.conversations.store import ConversationChange, ConversationStore, StoredConversation, Turn
 from lifecycle.conversations.submission import Send
 from lifecycle.conversations.team import Desk, Served, TeamRun
 from lifecycle.conversations.transitions import outcome
@@ -26,17 +26,14 @@ from lifecycle.specs.team import EscalationLevel, Member, Team
 from lifecycle.teams import moves
 from lifecycle.teams.handoff import HandoffRequest, Handoffs
 from lifecycle.teams.routing import Wanted
-from llmops.notifications.notification import Notification, Severity
-from llmops.notifications.outbox import Outbox
 
 if TYPE_CHECKING:
-    from kernel.due import DueIndex, Entry
+    from kernel.due_index import DueIndex, Entry
+    from lifecycle.teams.announcements import Announcements
     from lifecycle.teams.store import Teams
 
 log = logging.getLogger(__name__)
 
-WAITING = "conversation.waiting"
-ESCALATED = "conversation.escalated"
 MAX_REPLY_CHARS = 100_000
 
 Record = Callable[[Run], Awaitable[None]]
@@ -63,8 +60,8 @@ class People:
         self,
         teams: Teams,
         handoffs: Handoffs,
-        conversations: Conversations,
-        outbox: Outbox,
+        conversations: ConversationStore,
+        announcements: Announcements,
         due: DueIndex,
         record: Record,
         clock: Clock,
@@ -72,7 +69,7 @@ class People:
         self._teams = teams
         self._handoffs = handoffs
         self._conversations = conversations
-        self._outbox = outbox
+        self._announcements = announcements
         self._due = due
         self._record = record
         self._clock = clock
@@ -87,7 +84,7 @@ class People:
         """
         await self._check(workspace, session_id, caller)
 
-        def decide(stored: Stored) -> Change | None:
+        def decide(stored: StoredConversation) -> ConversationChange | None:
             session, desk = _with_person(stored, session_id)
             if desk.claimed_by == caller.name:
                 return None
@@ -98,7 +95,7 @@ class People:
             after = _at_desk(session, replace(desk, claimed_by=caller.name, claimed_at=now))
             after, events = moves.begin(after, None, now)
             data = {"by": caller.name, "member": _served(session).member}
-            return Change(after, events=[Event("person.claimed", data, now), *events])
+            return ConversationChange(after, events=[Event("person.claimed", data, now), *events])
 
         return await self._changed(workspace, session_id, None, decide)
 
@@ -112,14 +109,14 @@ class People:
         """
         await self._check(workspace, session_id, caller)
 
-        def decide(stored: Stored) -> Change | None:
+        def decide(stored: StoredConversation) -> ConversationChange | None:
             session, desk = _with_person(stored, session_id)
             if not desk.claimed_by:
                 return None
             _check_own(desk, caller)
             after = _at_desk(session, replace(desk, claimed_by="", claimed_at=None))
             data = {"by": caller.name, "member": _served(session).member}
-            return Change(after, events=[Event("person.released", data, self._clock())])
+            return ConversationChange(after, events=[Event("person.released", data, self._clock())])
 
         return await self._changed(workspace, session_id, None, decide)
 
@@ -141,7 +138,7 @@ class People:
             msg = "Nothing waits for an answer in this conversation."
             raise Conflict(msg, code="nothing_to_answer")
 
-        def decide(stored: Stored) -> Change | None:
+        def decide(stored: StoredConversation) -> ConversationChange | None:
             session, desk = _with_person(stored, session_id)
             _check_own(desk, caller, free=True)
             if stored.run is None or stored.run.state is not RunState.WAITING:
@@ -170,7 +167,7 @@ class People:
             Unavailable: It has changed hands, but what waited could not be queued; the timer does it.
         """
         session, team, _ = await self._check(workspace, session_id, caller)
-        _, desk = _with_person(Stored(session, None), session_id)
+        _, desk = _with_person(StoredConversation(session, None), session_id)
         _check_own(desk, caller, free=True)
         served = _served(session)
         if wanted.member is None and wanted.specialization is None:
@@ -179,19 +176,6 @@ class People:
             wanted = Wanted(last)
         asked = replace(request, wanted=wanted, by="person", source=served.member)
         return await self._handoffs.hand_over(workspace, session_id, asked, send)
-
-    async def announce(self, session: Session) -> None:
-        """Tell the member's channel that a conversation waits for a person; the same again tells nothing."""
-        served = session.terms.served
-        if served is None or served.desk is None or served.desk.claimed_by:
-            return
-        try:
-            team = await self._teams.of(session.workspace, served.team)
-        except NotFound:
-            return
-        member = team.find(served.member)
-        only = (member.channel,) if member is not None and member.channel else ()
-        await self._tell(session, served, WAITING, "info", only)
 
     async def sweep(self, send: Send) -> int:
         """Escalate what has waited too long, and announce what waits; return how many conversations were looked at."""
@@ -212,7 +196,7 @@ class People:
             if outlasted(entry, self._clock()):
                 await self._due.drop(entry.workspace, entry.name, entry.hour)
             return
-        await self.announce(session)
+        await self._announcements.waiting(session)
         due = served.desk.due
         if due is not None and due <= self._clock() and await self._escalated(session, served, served.desk, send):
             due = self._clock()
@@ -228,7 +212,7 @@ class People:
         level = team.level_after(desk.level)
         if level is None or desk.claimed_by:
             return False
-        await self._tell(session, served, ESCALATED, "warning", level.notification_channels, level.level)
+        await self._announcements.escalated(session, served, level.level, level.notification_channels)
         if level.auto_escalate and level.target != served.member:
             reason = f"nobody of {served.member} has taken it in time (level {level.level})"
             wanted = Wanted(level.target)
@@ -238,7 +222,7 @@ class People:
             except Conflict:
                 pass  # nobody can take it; the level counts, and the next one is tried in its time
             else:
-                await self.announce(after)
+                await self._announcements.waiting(after)
                 return True
         await self._passed(session, team, level)
         return True
@@ -246,12 +230,12 @@ class People:
     async def _passed(self, session: Session, team: Team, level: EscalationLevel) -> None:
         """Note that a conversation has come to a level that did not move it."""
 
-        def decide(stored: Stored) -> Change | None:
+        def decide(stored: StoredConversation) -> ConversationChange | None:
             now, served = self._clock(), stored.session.terms.served if stored.session else None
             if stored.session is None or served is None or served.desk is None or served.desk.level >= level.level:
                 return None
             due = moves.desk_of(team, now, level.level).due
-            return Change(_at_desk(stored.session, replace(served.desk, level=level.level, due=due)))
+            return ConversationChange(_at_desk(stored.session, replace(served.desk, level=level.level, due=due)))
 
         await self._conversations.update(session.workspace, session.id, None, decide)
 
@@ -275,39 +259,12 @@ class People:
         return session, team, member
 
     async def _changed(
-        self, workspace: str, session_id: str, run_id: str | None, decide: Callable[[Stored], Change | None]
+        self, workspace: str, session_id: str, run_id: str | None, decide: Callable[[StoredConversation], ConversationChange | None]
     ) -> Session:
         stored = await self._conversations.update(workspace, session_id, run_id, decide)
         if stored.session is None:
             raise NotFound(f"There is no session {session_id!r}.", code="session_not_found")
         return stored.session
-
-    async def _tell(
-        self,
-        session: Session,
-        served: Served,
-        event: str,
-        severity: Severity,
-        only: tuple[str, ...],
-        level: int = 0,
-    ) -> None:
-        since = served.desk.since if served.desk else served.since
-        what = "waits for a person" if event == WAITING else "has waited too long for a person"
-        facts = {"Team": served.team, "Member": served.member, "Session": session.id}
-        note = Notification(
-            f"{event}/{session.id}/{int(since.timestamp())}/{level}",
-            session.workspace,
-            event,
-            severity,
-            f"A conversation of {served.team} {what}",
-            f"It is with {served.member}. Take it from the inbox.",
-            facts | ({"Level": str(level)} if level else {}),
-            at=since,
-        )
-        try:
-            await self._outbox.put(note, only)
-        except Unavailable as error:
-            log.warning("conversation not announced: %s", error.code, extra={"event": "team.not_announced"})
 
     @property
     def clock(self) -> Clock:
@@ -315,7 +272,7 @@ class People:
         return self._clock
 
 
-def _answered(session: Session, desk: Desk, run: Run, caller: Caller, text: str, people: People) -> Change:
+def _answered(session: Session, desk: Desk, run: Run, caller: Caller, text: str, people: People) -> ConversationChange:
     """Return the change by which a person answers a run."""
     now = people.clock()
     desk = replace(desk, claimed_by=caller.name, claimed_at=desk.claimed_at or now)
@@ -334,7 +291,7 @@ def _answered(session: Session, desk: Desk, run: Run, caller: Caller, text: str,
 
 
 
-def _with_person(stored: Stored, session_id: str) -> tuple[Session, Desk]:
+def _with_person(stored: StoredConversation, session_id: str) -> tuple[Session, Desk]:
     session = stored.session
     if session is None or session.state is SessionState.ERASED:
         raise NotFound(f"There is no session {session_id!r}.", code="session_not_found")

@@ -14,7 +14,7 @@ from lifecycle.specs.team import Member, Team
 from lifecycle.teams.moves import Move, desk_of
 
 if TYPE_CHECKING:
-    from kernel.due import DueIndex
+    from kernel.due_index import DueIndex
     from lifecycle.conversations.directory import Directory
     from lifecycle.conversations.pins import Pins
     from lifecycle.conversations.submission import Send

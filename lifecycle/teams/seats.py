@@ -20,7 +20,7 @@ from datetime import datetime, timedelta
 
 from kernel.clock import Clock
 from kernel.tables import Delete, Insert, Row, RowChanged, RowExists, Span, Tables, every
-from lifecycle.conversations.store import Conversations
+from lifecycle.conversations.store import ConversationStore
 from lifecycle.specs.team import Member
 
 TABLE = "teams"
@@ -51,7 +51,7 @@ class Seat:
 class Seats:
     """Takes and gives back seats."""
 
-    def __init__(self, tables: Tables, conversations: Conversations, clock: Clock) -> None:
+    def __init__(self, tables: Tables, conversations: ConversationStore, clock: Clock) -> None:
         self._tables = tables
         self._conversations = conversations
         self._clock = clock

@@ -16,9 +16,9 @@ from lifecycle.specs.team import Team
 from lifecycle.teams import moves, routing
 
 if TYPE_CHECKING:
-    from kernel.due import DueIndex
+    from kernel.due_index import DueIndex
     from lifecycle.conversations.directory import Directory
-    from lifecycle.conversations.store import Conversations
+    from lifecycle.conversations.store import ConversationStore
     from lifecycle.conversations.submission import RunRequest
     from lifecycle.teams.handoff import Handoffs
     from lifecycle.teams.inbox import Inbox
@@ -57,7 +57,7 @@ class TeamRouting:
         teams: Teams,
         places: Places,
         inbox: Inbox,
-        conversations: Conversations,
+        conversations: ConversationStore,
         directory: Directory,
         rooms: DueIndex,
         clock: Clock,
@@ -126,7 +126,7 @@ class Rooms:
         teams: Teams,
         places: Places,
         inbox: Inbox,
-        conversations: Conversations,
+        conversations: ConversationStore,
         handoffs: Handoffs,
         rooms: DueIndex,
         clock: Clock,
