@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from lifecycle.teams.inbox import Inbox
     from lifecycle.teams.people import People
     from lifecycle.teams.places import Places
-    from lifecycle.teams.seats import Seats
     from lifecycle.teams.store import Teams
     from lifecycle.teams.submit import Rooms, TeamRouting
 
@@ -30,13 +29,6 @@ class TeamParts(ApprovalParts):
         from lifecycle.teams.store import Teams
 
         return Teams(self.tables, self.items, self.catalog, self.seats, self.clock, _TRUST)
-
-    @cached_property
-    def seats(self) -> Seats:
-        """How many conversations members hold."""
-        from lifecycle.teams.seats import Seats
-
-        return Seats(self.tables, self.conversations, self.clock)
 
     @cached_property
     def inbox(self) -> Inbox:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -44,11 +44,14 @@ def _team(found: list[dict[str, Any]], **more: Any) -> Team:
         values = dict(each)
         values |= {"people": ["ann"]} if values.pop("human") else {"agent": values["name"]}
         made.append(values)
-    if more.get("overflow") == "backup" and not any(each["role"] == "backup" for each in made):
+    if all("people" in each for each in made):
+        made.append({"name": "z", "agent": "z", "availability": "away"})  # a team has an agent
+    if more.get("overflow") == "backup" and not any(each.get("role") == "backup" for each in made):
         more["overflow"] = "queue"
     return Team.model_validate({"members": made, **more})
 
 
+@settings(max_examples=60, deadline=None)
 @given(members, loads, st.sampled_from(["cash please", "wifi", "hello"]), st.sampled_from(["queue", "backup"]))
 def test_nobody_who_is_away_or_full_is_offered_a_conversation(
     found: list[dict[str, Any]], load: dict[str, int], query: str, overflow: str
@@ -68,6 +71,7 @@ def test_nobody_who_is_away_or_full_is_offered_a_conversation(
             assert overflow == "backup" or choice.member.role != "backup"
 
 
+@settings(max_examples=60, deadline=None)
 @given(members, loads, st.randoms())
 def test_the_order_of_the_members_in_the_declaration_does_not_matter(
     found: list[dict[str, Any]], load: dict[str, int], random: Any
@@ -81,6 +85,7 @@ def test_the_order_of_the_members_in_the_declaration_does_not_matter(
         assert one == other
 
 
+@settings(max_examples=60, deadline=None)
 @given(members, loads, st.lists(names, max_size=8))
 def test_a_handoff_never_goes_to_whoever_hands_over(
     found: list[dict[str, Any]], load: dict[str, int], trail: list[str]
@@ -91,6 +96,7 @@ def test_a_handoff_never_goes_to_whoever_hands_over(
         assert source not in {choice.member.name for choice in choices}
 
 
+@settings(max_examples=60, deadline=None)
 @given(st.lists(names, max_size=30), st.integers(1, 6), st.integers(0, 3))
 def test_hops_are_bounded(targets: list[str], most: int, returns: int) -> None:
     """However members hand over to one another, a run ends its journey within the limits."""
@@ -236,6 +242,8 @@ def test_triggers_fire_beyond_their_limit(
         ),
         ({"members": [TRIAGE]}, "no member has the specialization 'billing'"),
         ({"members": [changed(PEOPLE, hours={"time_zone": "Mars/Olympus"})]}, "no time zone"),
+        ({"members": [PEOPLE]}, "at least one agent"),
+        ({"members": [changed(BILLING, name="a-b"), changed(TECH, name="a_b")]}, "are the same there"),
         (
             {
                 "members": [
