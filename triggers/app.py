@@ -28,6 +28,7 @@ from triggers.http import (
     runs,
     sessions,
     system,
+    teams,
 )
 from triggers.http.api import Api
 
@@ -36,6 +37,7 @@ RESOURCES = (
     configuration,
     runs,
     sessions,
+    teams,
     events,
     costs,
     budgets,

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from lifecycle.teams.inbox import Inbox
     from lifecycle.teams.people import People
     from lifecycle.teams.places import Places
+    from lifecycle.teams.status import TeamLog, TeamView
     from lifecycle.teams.store import Teams
     from lifecycle.teams.submit import Rooms, TeamRouting
 
@@ -43,9 +44,7 @@ class TeamParts(ApprovalParts):
         from lifecycle.teams.submit import TeamRouting
 
         rooms = self._due("teamroom")
-        return TeamRouting(
-            self.teams, self._places, self.inbox, self.conversations, self.directory, rooms, self.clock
-        )
+        return TeamRouting(self.teams, self._places, self.inbox, self.conversations, self.directory, rooms, self.clock)
 
     @cached_property
     def team_rooms(self) -> Rooms:
@@ -60,7 +59,9 @@ class TeamParts(ApprovalParts):
         """Has conversations change hands."""
         from lifecycle.teams.handoff import Handoffs
 
-        return Handoffs(self.teams, self._places, self.conversations, self._announcements, {}, self.clock)
+        return Handoffs(
+            self.teams, self._places, self.conversations, self._announcements, self._team_log, {}, self.clock
+        )
 
     @cached_property
     def people(self) -> People:
@@ -76,6 +77,19 @@ class TeamParts(ApprovalParts):
             self.run_recorder.record,
             self.clock,
         )
+
+    @cached_property
+    def team_view(self) -> TeamView:
+        """How teams are doing."""
+        from lifecycle.teams.status import TeamView
+
+        return TeamView(self.teams, self.seats, self.inbox, self._team_log, self.clock)
+
+    @cached_property
+    def _team_log(self) -> TeamLog:
+        from lifecycle.teams.status import TeamLog
+
+        return TeamLog(self.tables, self.clock)
 
     @cached_property
     def _announcements(self) -> Announcements:

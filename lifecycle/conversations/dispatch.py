@@ -53,7 +53,7 @@ def misuse(submission: Submission, stored: StoredConversation) -> str | None:
         return _WRONG_QUEUE.format(session.priority.value)
     if run is None:
         return None
-    team = run.dispatch.team
+    team = run.team
     whom = run.agent == submission.agent if team is None else submission.team in (None, team.team)
     return None if whom and submission.query in (None, run.query) else _ID_REUSED
 
@@ -89,7 +89,7 @@ def decide(session: Session, run: Run, call: int, now: datetime) -> DispatchDeci
         if run.id != session.retry.run_id:
             return DispatchDecision.KEEP
         return DispatchDecision.RUN if session.retry.at <= now + _EARLY else DispatchDecision.PAUSE
-    served = session.terms.served
+    served = session.served
     if served is not None and served.desk is not None:
         return DispatchDecision.KEEP  # a person answers it
     called = session.resuming and call == session.resumes

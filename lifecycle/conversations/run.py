@@ -280,6 +280,11 @@ class Run:
         return self.last.number
 
     @property
+    def team(self) -> TeamRun | None:
+        """How its team serves it."""
+        return self.dispatch.team
+
+    @property
     def agents(self) -> tuple[str, ...]:
         """The agents that have had it, the one that has it now last."""
         hops = self.dispatch.team.hops if self.dispatch.team else ()

@@ -172,7 +172,7 @@ def handed_over(run: Run, effort: Effort, now: datetime, *, waits: bool = False,
 def goes_on(run: Run) -> bool:
     """Return whether the run has just been handed over to another agent, which is to answer it at once."""
     handed = run.last.ending in (Ending.HANDED_OVER, Ending.RETRIED) and run.error is None
-    return run.state is RunState.QUEUED and run.dispatch.team is not None and handed
+    return run.state is RunState.QUEUED and run.team is not None and handed
 
 
 def aimed(run: Run, agent: str) -> Run:
@@ -242,7 +242,7 @@ def approved(run: Run) -> Run:
 
 
 def _failed_once_more(run: Run) -> TeamRun | None:
-    team = run.dispatch.team
+    team = run.team
     return None if team is None else replace(team, failures=team.failures + 1)
 
 

@@ -254,6 +254,11 @@ class Session:
         return self.terms.limits
 
     @property
+    def served(self) -> Served | None:
+        """The team that serves it, and who of it has it now."""
+        return self.terms.served
+
+    @property
     def preferences(self) -> Preferences | None:
         """How the user likes to be answered."""
         return self.terms.preferences

@@ -116,7 +116,7 @@ class AttemptFactory:
     async def prepare(self, stored: StoredConversation) -> Prepared:
         """Return what an attempt at the run will need, where its agent is at hand and it is the first attempt."""
         run, session = stored.run, stored.session
-        if run is None or session is None or run.attempt or run.cancel_requested or session.terms.served is not None:
+        if run is None or session is None or run.attempt or run.cancel_requested or session.served is not None:
             return Prepared()  # of a team's run, it is not known yet whether the member makes a call at all
         live = self.agents.at_hand(run.workspace, run.agent, run.input.revision, session.pin)
         if live is None:
@@ -146,7 +146,7 @@ class AttemptFactory:
 
     def first_turn(self, session: Session, held: ProviderConversation | None) -> int:
         """Return the first message that the model is given, where a conversation at the provider holds those before."""
-        served = session.terms.served
+        served = session.served
         told = served.first_turn if served else 0
         return max(held.turns if held else 0, session.turns - self.policy.history_turns, told)
 
@@ -251,7 +251,7 @@ class RunAttempt:
 
     async def _team(self) -> RunHandoffs | None:
         handoffs, session = self._maker.policy.tools.handoffs, self._lease.session
-        return None if session.terms.served is None or handoffs is None else await handoffs.of(session, self._lease.run)
+        return None if session.served is None or handoffs is None else await handoffs.of(session, self._lease.run)
 
     async def close(self) -> None:
         """Give back what is reserved and was not spent; call it once what the attempt did is committed."""
@@ -290,7 +290,7 @@ class RunAttempt:
             await self._lease.renew_until(RetainedConversation(live.spec.provider, self._conversation))
             most = max(1, most // 2)  # room to go on in it
         first = maker.first_turn(session, known if goes_on else None)
-        messages = [] if goes_on else [*history_limits(session), *(brief(session) if session.terms.served else ())]
+        messages = [] if goes_on else [*history_limits(session), *(brief(session) if session.served else ())]
         if first < session.turns:
             turns = await self._turns(first)
             latest = await compacted(turns, most)

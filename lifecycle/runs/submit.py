@@ -198,13 +198,17 @@ class RunSubmission:
         if session is not None:
             await self._check(session, agent, request, run_id, routed)
         wanted = RunPlace(
-            request.session_id or session_of_run(workspace, run_id), agent.name, request.digest(_whom(agent.name, routed))
+            request.session_id or session_of_run(workspace, run_id),
+            agent.name,
+            request.digest(_whom(agent.name, routed)),
         )
         new_session = session is None or session.session is None
         now = self._clock()
         (place, new), _, preferences = await asyncio.gather(
             self._directory.claim_run(workspace, run_id, wanted, request.user_id),
-            self._start.enter(self._new_session(agent, wanted.session_id, request, now, routed)) if new_session else _nothing(),
+            self._start.enter(self._new_session(agent, wanted.session_id, request, now, routed))
+            if new_session
+            else _nothing(),
             self._start.preferred(workspace, request.user_id) if new_session else _nothing(),
         )
         if place.session_id != wanted.session_id and request.session_id is None:
@@ -397,7 +401,7 @@ def _queued(
 
 
 def _reason(session: Session) -> str:
-    served = session.terms.served
+    served = session.served
     return f"{served.member} has the conversation" if served and served.member else "the conversation waits for room"
 
 

@@ -30,7 +30,7 @@ class Announcements:
 
     async def waiting(self, session: Session) -> None:
         """Tell the member's channel that a conversation waits for a person; the same again tells nothing."""
-        served = session.terms.served
+        served = session.served
         if served is None or served.desk is None or served.desk.claimed_by:
             return
         try:

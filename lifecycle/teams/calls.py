@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from lifecycle.conversations.session import Session
 from lifecycle.conversations.team import Note
 from lifecycle.teams.handoff import HandedOver, HandoffRequest, RunHandoffs
 from lifecycle.teams.routing import Wanted
-from lifecycle.tools.handoff import arguments_of, description_of, handoff_tool
+from lifecycle.tools.handoff import SCHEMA, arguments_of, description_of, handoff_tool
 
 if TYPE_CHECKING:
     from agent_framework import ChatContext, ChatResponse, ChatResponseUpdate, FunctionTool, Message, ResponseStream
@@ -19,10 +20,8 @@ _MOST_REASON = 500
 
 def handoff_tools(handoffs: RunHandoffs, declared: Sequence[object]) -> Sequence[FunctionTool]:
     """Return the tools by which the model hands over, but for those that its agent declares by itself."""
-    from lifecycle.tools.framework import framework_tool  # noqa: PLC0415 - imports the framework
-
     return [
-        framework_tool(handoff_tool(member.tool), description=description_of(member.name, member.description))
+        _tool(member.tool, description_of(member.name, member.description))
         for member in handoffs.targets
         if member.tool not in declared
     ]
@@ -48,7 +47,7 @@ def handoff_middleware(handoffs: RunHandoffs) -> Any:
 
 def brief(session: Session) -> Sequence[Message]:
     """Return what the model is told of how its member came to the conversation; nothing where it had it first."""
-    served = session.terms.served
+    served = session.served
     if served is None or served.note is None:
         return []
     from agent_framework import Message  # noqa: PLC0415 - cold start
@@ -63,6 +62,13 @@ def note_text(note: Note) -> str:
     parts += [f"Open: {question}" for question in note.questions]
     parts += [f"So far: {note.summary}"] if note.summary else []
     return "<handoff>\n" + "\n".join(parts) + "\n</handoff>"
+
+
+@lru_cache(maxsize=1_024)
+def _tool(name: str, description: str) -> FunctionTool:
+    from lifecycle.tools.framework import framework_tool  # noqa: PLC0415 - imports the framework
+
+    return framework_tool(handoff_tool(name), schema=SCHEMA, description=description)
 
 
 async def _look(handoffs: RunHandoffs, response: ChatResponse[Any]) -> None:

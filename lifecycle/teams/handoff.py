@@ -29,10 +29,11 @@ from lifecycle.teams.moves import Move
 from lifecycle.teams.routing import Extension, Situation, Wanted
 
 if TYPE_CHECKING:
+    from kernel.clock import Clock
     from lifecycle.teams.announcements import Announcements
     from lifecycle.teams.places import Places
+    from lifecycle.teams.status import TeamLog
     from lifecycle.teams.store import Teams
-    from kernel.clock import Clock
 
 log = logging.getLogger(__name__)
 
@@ -83,6 +84,7 @@ class Handoffs:
         places: Places,
         conversations: ConversationStore,
         announcements: Announcements,
+        team_log: TeamLog,
         extensions: Mapping[str, Extension],
         clock: Clock,
     ) -> None:
@@ -90,12 +92,13 @@ class Handoffs:
         self._places = places
         self._conversations = conversations
         self._announcements = announcements
+        self._log = team_log
         self._extensions = extensions
         self._clock = clock
 
     async def of(self, session: Session, run: Run) -> RunHandoffs | None:
         """Return how the run may change hands; None where its session has no team, or none that is still there."""
-        served = session.terms.served
+        served = session.served
         if served is None or not served.member:
             return None
         try:
@@ -114,7 +117,7 @@ class Handoffs:
         summary: str = "",
     ) -> Move | None:
         """Return the move to the first of the members that gets a seat; None where none does."""
-        served = session.terms.served
+        served = session.served
         if served is None:
             return None
         now = self._clock()
@@ -136,13 +139,13 @@ class Handoffs:
                 request.urgency,
                 request.context,
             )
-            await self._places.enter(session, move)
+            await asyncio.gather(self._places.enter(session, move), self._log.handoff(session, move))
             return move
         return None
 
     async def candidates(self, session: Session, team: Team, wanted: Wanted) -> Sequence[routing.Choice]:
         """Return the members that could take the session over, by the rule."""
-        served = session.terms.served or Served("", "", self._clock())
+        served = session.served or Served("", "", self._clock())
         loads = await self._places.loads(session.workspace, served.team, team)
         return routing.for_handoff(team, served.member, wanted, loads, self._clock(), served.trail)
 
@@ -206,6 +209,10 @@ class Handoffs:
             await self._places.queue_kept(stored.session, send)
         return stored.session
 
+    async def replying(self, session: Session, run_id: str) -> None:
+        """Note that a person is about to answer a run."""
+        await self._log.reply(session, run_id)
+
     async def _served(self, workspace: str, session_id: str) -> tuple[Session, Served, Team]:
         session = (await self._conversations.load(workspace, session_id)).session
         if session is None or session.state is SessionState.ERASED:
@@ -213,7 +220,7 @@ class Handoffs:
         if session.over:
             msg = f"Session {session_id!r} has ended ({session.end_reason})."
             raise Conflict(msg, code="session_ended")
-        served = session.terms.served
+        served = session.served
         if served is None:
             msg = f"Session {session_id!r} is with one agent, and no team serves it."
             raise Conflict(msg, code="no_team")
@@ -261,9 +268,7 @@ class RunHandoffs:
         """
         await self._triggered(self._situation(), routing.BEFORE)
 
-    async def after(
-        self, answer: str, score: float | None, scores: Mapping[str, float], cost_micro_usd: int
-    ) -> None:
+    async def after(self, answer: str, score: float | None, scores: Mapping[str, float], cost_micro_usd: int) -> None:
         """Look at what may hand over once there is an answer.
 
         Args:
@@ -275,9 +280,7 @@ class RunHandoffs:
         Raises:
             HandedOver: It does.
         """
-        situation = replace(
-            self._situation(), answer=answer, score=score, scores=scores, cost_micro_usd=cost_micro_usd
-        )
+        situation = replace(self._situation(), answer=answer, score=score, scores=scores, cost_micro_usd=cost_micro_usd)
         await self._triggered(situation, routing.AFTER)
 
     async def failed(self, *, last: bool) -> Move | None:
@@ -286,7 +289,7 @@ class RunHandoffs:
         Args:
             last: Whether the member would not attempt it again.
         """
-        team = self._run.dispatch.team
+        team = self._run.team
         situation = replace(self._situation(), failures=(team.failures if team else 0) + 1)
         request = self._handoffs.fired(self.member, situation, routing.FAILED)
         if request is None and last:
@@ -310,12 +313,12 @@ class RunHandoffs:
             raise HandedOver(move)
 
     def _may(self, target: Member) -> bool:
-        hops = self._run.dispatch.team.hops if self._run.dispatch.team else ()
+        hops = self._run.team.hops if self._run.team else ()
         first = hops[0].source if hops else self.member.name
         return routing.may_go_on(self.team, first, hops, target.name)
 
     def _situation(self) -> Situation:
-        run, served = self._run, self._session.terms.served
+        run, served = self._run, self._session.served
         return Situation(
             run.query,
             run.metadata,

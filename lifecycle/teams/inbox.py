@@ -18,6 +18,7 @@ from lifecycle.conversations.session import Session
 from lifecycle.conversations.store import ConversationStore
 from lifecycle.teams.seats import TABLE, home
 
+_PAGE = 200
 _YOUNG = timedelta(minutes=10)
 """For so long an entry may be ahead of the session that is about to say so."""
 
@@ -46,9 +47,7 @@ class Inbox:
         """Remove the entry of a conversation that does not wait for a person any more."""
         await self._drop(workspace, _key("inbox", since, session_id))
 
-    async def page(
-        self, workspace: str, limit: int, after: str | None = None
-    ) -> tuple[Sequence[Waiting], str | None]:
+    async def page(self, workspace: str, limit: int, after: str | None = None) -> tuple[Sequence[Waiting], str | None]:
         """Return up to `limit` conversations that people have, the longest waiting first, and where to continue."""
         found: list[Waiting] = []
         while True:
@@ -63,6 +62,16 @@ class Inbox:
                     found.append(Waiting(session, after))
             if len(rows) <= limit:
                 return found, None
+
+    async def all(self, workspace: str) -> AsyncIterator[Waiting]:
+        """Yield every conversation that a person has, the longest waiting first."""
+        after: str | None = None
+        while True:
+            found, after = await self.page(workspace, _PAGE, after)
+            for waiting in found:
+                yield waiting
+            if after is None:
+                return
 
     async def enter_room(self, workspace: str, team: str, session_id: str, since: datetime) -> None:
         """Enter a conversation that is about to wait for room."""
@@ -84,7 +93,7 @@ class Inbox:
         """Return the entry's session if it waits, and drop an entry that is no longer so."""
         ident = row.key.split("!", 2)[2]
         session = (await self._conversations.load(workspace, ident)).session
-        served = session.terms.served if session and not session.over else None
+        served = session.served if session and not session.over else None
         at = row.moment("at")
         if served is not None and what == "desk" and served.desk is not None and served.desk.since == at:
             return session

@@ -78,7 +78,7 @@ def moved(session: Session, move: Move, now: datetime) -> Session:
 
     A session that was waiting for somebody else goes on with an agent; what it kept is yet to be queued.
     """
-    served = session.terms.served
+    served = session.served
     if served is None or session.over or served.member != move.source:
         return session
     member, human = move.member, move.member.human
@@ -113,7 +113,7 @@ def initiated(session: Session, move: Move, run: Run | None, now: datetime) -> S
     if not move.source:
         return ()
     data: dict[str, Any] = {
-        "team": session.terms.served.team if session.terms.served else "",
+        "team": session.served.team if session.served else "",
         "source": move.source,
         "target": move.member.name,
         "by": move.by,
@@ -125,7 +125,7 @@ def initiated(session: Session, move: Move, run: Run | None, now: datetime) -> S
 
 def begin(session: Session, run_id: str | None, now: datetime) -> tuple[Session, Sequence[Event]]:
     """Return the session once the member has begun with it, and the event of that; as it is where it had before."""
-    served = session.terms.served
+    served = session.served
     if served is None or served.begun:
         return session, ()
     data = {"team": served.team, "target": served.member, "agent": "" if served.desk else session.agent}
@@ -135,7 +135,7 @@ def begin(session: Session, run_id: str | None, now: datetime) -> tuple[Session,
 
 def aimed(session: Session, run: Run) -> Run:
     """Return the run, to be answered by the agent that has its session now."""
-    if session.terms.served is None or run.agent == session.agent:
+    if session.served is None or run.agent == session.agent:
         return run
     return runs.aimed(run, session.agent)
 
@@ -165,7 +165,7 @@ def handed_over(
 
 def hopped(run: Run, move: Move, now: datetime, *, aim: str) -> Run:
     """Return the run with the hop to the member, to be answered by that agent unless a person does."""
-    team = run.dispatch.team or TeamRun("")
+    team = run.team or TeamRun("")
     spent = run.spend.cost_micro_usd - sum(hop.cost_micro_usd for hop in team.hops)
     agent = run.agent if move.source else ""
     hop = Hop(now, move.source, move.member.name, move.by, move.reason, max(0, spent), agent)

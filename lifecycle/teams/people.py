@@ -131,12 +131,13 @@ class People:
                 else has taken it, or it has ended.
         """
         _check_text(text)
-        await self._check(workspace, session_id, caller)
+        session, _, _ = await self._check(workspace, session_id, caller)
         found = self._conversations.runs_in(workspace, session_id, RunState.WAITING)
         first = min([run async for run in found], key=lambda run: run.number, default=None)
         if first is None:
             msg = "Nothing waits for an answer in this conversation."
             raise Conflict(msg, code="nothing_to_answer")
+        await self._handoffs.replying(session, first.id)
 
         def decide(stored: StoredConversation) -> ConversationChange | None:
             session, desk = _with_person(stored, session_id)
@@ -191,7 +192,7 @@ class People:
 
     async def _looked_at(self, entry: Entry, send: Send) -> None:
         session = (await self._conversations.load(entry.workspace, entry.name)).session
-        served = session.terms.served if session and not session.over else None
+        served = session.served if session and not session.over else None
         if session is None or served is None or served.desk is None:
             if outlasted(entry, self._clock()):
                 await self._due.drop(entry.workspace, entry.name, entry.hour)
@@ -231,7 +232,7 @@ class People:
         """Note that a conversation has come to a level that did not move it."""
 
         def decide(stored: StoredConversation) -> ConversationChange | None:
-            now, served = self._clock(), stored.session.terms.served if stored.session else None
+            now, served = self._clock(), stored.session.served if stored.session else None
             if stored.session is None or served is None or served.desk is None or served.desk.level >= level.level:
                 return None
             due = moves.desk_of(team, now, level.level).due
@@ -259,7 +260,11 @@ class People:
         return session, team, member
 
     async def _changed(
-        self, workspace: str, session_id: str, run_id: str | None, decide: Callable[[StoredConversation], ConversationChange | None]
+        self,
+        workspace: str,
+        session_id: str,
+        run_id: str | None,
+        decide: Callable[[StoredConversation], ConversationChange | None],
     ) -> Session:
         stored = await self._conversations.update(workspace, session_id, run_id, decide)
         if stored.session is None:
@@ -277,7 +282,7 @@ def _answered(session: Session, desk: Desk, run: Run, caller: Caller, text: str,
     now = people.clock()
     desk = replace(desk, claimed_by=caller.name, claimed_at=desk.claimed_at or now)
     session, events = moves.begin(_at_desk(session, desk), run.id, now)
-    team = run.dispatch.team or TeamRun(_served(session).team)
+    team = run.team or TeamRun(_served(session).team)
     after = runs.answered_by_person(run, text, now)
     after = replace(after, dispatch=replace(after.dispatch, team=replace(team, by=caller.name)))
     said = [Event("person.replied", {"run_id": run.id, "by": caller.name}, now)]
@@ -289,8 +294,6 @@ def _answered(session: Session, desk: Desk, run: Run, caller: Caller, text: str,
     return outcome(session, run, after, [*events, *said], turns, now)
 
 
-
-
 def _with_person(stored: StoredConversation, session_id: str) -> tuple[Session, Desk]:
     session = stored.session
     if session is None or session.state is SessionState.ERASED:
@@ -298,7 +301,7 @@ def _with_person(stored: StoredConversation, session_id: str) -> tuple[Session, 
     if session.over:
         msg = f"Session {session_id!r} has ended ({session.end_reason})."
         raise Conflict(msg, code="session_ended")
-    served = session.terms.served
+    served = session.served
     if served is None or served.desk is None:
         msg = f"No person has session {session_id!r}."
         raise Conflict(msg, code="not_with_person")
@@ -306,9 +309,9 @@ def _with_person(stored: StoredConversation, session_id: str) -> tuple[Session, 
 
 
 def _served(session: Session) -> Served:
-    if session.terms.served is None:
+    if session.served is None:
         raise Conflict("No team serves this session.", code="no_team")
-    return session.terms.served
+    return session.served
 
 
 def _at_desk(session: Session, desk: Desk) -> Session:

@@ -51,7 +51,7 @@ class Places:
 
     async def take(self, session: Session, member: Member) -> bool:
         """Take a seat of the member and return whether there is one."""
-        served = session.terms.served
+        served = session.served
         return served is not None and await self.take_for(session.workspace, served.team, session.id, member)
 
     async def take_for(self, workspace: str, team: str, session_id: str, member: Member) -> bool:
@@ -90,7 +90,7 @@ class Places:
 
     async def leave(self, before: Session, after: Session, move: Move) -> None:
         """Remove what no longer holds: of who had the session, or, where it did not change hands, of who would have."""
-        was, served = before.terms.served, after.terms.served
+        was, served = before.served, after.served
         if was is None or served is None:
             return
         workspace = before.workspace

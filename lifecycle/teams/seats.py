@@ -138,7 +138,7 @@ class Seats:
         session = (await self._conversations.load(workspace, seat.session_id)).session
         if session is not None and session.over:
             return False
-        served = session.terms.served if session else None
+        served = session.served if session else None
         if served is not None and (served.team, served.member) == (team, seat.member):
             return True
         return seat.at > self._clock() - _YOUNG

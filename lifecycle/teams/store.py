@@ -88,9 +88,7 @@ class Teams:
             known = self._known[key] = (now, (await self.get(workspace, name)).team)
         return known[1]
 
-    async def list(
-        self, workspace: str, limit: int, after: str | None = None
-    ) -> tuple[Sequence[TeamItem], str | None]:
+    async def list(self, workspace: str, limit: int, after: str | None = None) -> tuple[Sequence[TeamItem], str | None]:
         """Return up to `limit` teams by name, and the name to continue after; None when these were the last."""
         found, after = await self._items.list(workspace, Kind.TEAM, limit, after)
         return [_team(item) for item in found], after

@@ -113,7 +113,7 @@ class TeamRouting:
         if not routed.member:
             return
         session = (await self._conversations.load(workspace, routed.session_id)).session
-        served = session.terms.served if session else None
+        served = session.served if session else None
         if served is None or served.member != routed.member:
             await self._places.give_back(workspace, routed.team, routed.session_id, routed.member)
 
@@ -195,7 +195,7 @@ def stand_in(team: Team) -> str:
 
 
 def _in_session(session: Session, name: str) -> Routed:
-    served = session.terms.served
+    served = session.served
     if served is None or served.team != name:
         msg = f"Session {session.id!r} is not with this team."
         raise Conflict(msg, code="session_agent_mismatch")

@@ -12,6 +12,16 @@ from typing import Any
 from lifecycle.tools.definition import Tool, defined
 
 PREFIX = "handoff_to_"
+SCHEMA: Mapping[str, Any] = {
+    "type": "object",
+    "properties": {
+        "reason": {"type": "string", "description": "Why somebody else is to go on."},
+        "facts": {"type": "array", "items": {"type": "string"}, "description": "What you know."},
+        "open_questions": {"type": "array", "items": {"type": "string"}, "description": "What is open."},
+        "summary": {"type": "string", "description": "What was said, for whoever goes on."},
+    },
+}
+"""The parameters of such a tool; a model may leave out all of them."""
 REFUSED = "Nobody can take the conversation over now. Go on with it yourself."
 
 

@@ -74,7 +74,7 @@ class TeamApp(App):
 
 def path(run: Run) -> list[str]:
     """Return the members that a run went on to, in order."""
-    hops = run.dispatch.team.hops if run.dispatch.team else ()
+    hops = run.team.hops if run.team else ()
     return [hop.target for hop in hops]
 
 

@@ -18,8 +18,8 @@ async def test_a_conversation_stays_with_the_member_it_was_given_to() -> None:
     app = await team_app()
     run = await app.answered("my wifi is slow")
     assert (run.state, run.answer, run.agent) == ("succeeded", "tech speaking", "tech")
-    assert run.dispatch.team is not None
-    assert run.dispatch.team.reason == "tech: it can do wifi"
+    assert run.team is not None
+    assert run.team.reason == "tech: it can do wifi"
     more = await app.answered("and a refund", session_id=run.session_id)
     assert (more.answer, path(more)) == ("tech speaking", [])
     assert await app.loads() == {"tech": 1}
@@ -30,8 +30,8 @@ async def test_the_model_hands_over_and_the_same_run_is_answered_by_the_next_age
     app = await team_app(triage=hands_over("triage", "tech"))
     run = await app.answered("hello")
     assert (run.state, run.answer, run.agent) == ("succeeded", "tech speaking", "tech")
-    assert run.dispatch.team is not None
-    (hop,) = run.dispatch.team.hops
+    assert run.team is not None
+    (hop,) = run.team.hops
     assert (hop.source, hop.target, hop.by) == ("triage", "tech", "model")
     assert 0 < hop.cost_micro_usd < run.spend.cost_micro_usd
     assert run.wasted.cost_micro_usd == 0
@@ -72,7 +72,7 @@ async def test_an_answer_below_a_quality_is_not_given() -> None:
     first = speaks("triage")
     app = await team_app(value=value, triage=first)
     run = await app.answered("What is the capital of France?", expected_topics=["Paris"])
-    assert run.dispatch.team is not None
+    assert run.team is not None
     assert (run.answer, path(run)) == ("tech speaking", ["tech"]), (scored, run.score)
 
 
@@ -91,7 +91,10 @@ async def test_failures_hand_over() -> None:
     assert (stored.answer, stored.attempt, path(stored)) == ("tech speaking", 3, ["tech"])
     assert stored.wasted.calls == stored.spend.calls - 1
 
-    rejecting = await team_app(value=team(changed(TRIAGE, handoff_triggers=[]), TECH), triage=speaks("triage", fail_first=100, fail_with="rejected"))
+    rejecting = await team_app(
+        value=team(changed(TRIAGE, handoff_triggers=[]), TECH),
+        triage=speaks("triage", fail_first=100, fail_with="rejected"),
+    )
     other = await rejecting.answered()
     assert (other.answer, path(other)) == ("tech speaking", ["tech"])
     assert other.dispatch.team is not None
@@ -122,7 +125,9 @@ async def test_a_target_that_is_full_or_disabled_is_passed_over() -> None:
     other = await app.answered("hello")
     assert (other.state, path(other)) == ("waiting", ["people"])
 
-    alone = await team_app(value=team(changed(TRIAGE, handoff_triggers=[]), BILLING), triage=hands_over("triage", "billing"))
+    alone = await team_app(
+        value=team(changed(TRIAGE, handoff_triggers=[]), BILLING), triage=hands_over("triage", "billing")
+    )
     await alone.services.administration.switch("default", "billing", alone.signals, enabled=False)
     answer = await alone.answered("hello")
     assert (answer.answer, path(answer)) == ("triage speaking", [])
@@ -134,8 +139,8 @@ async def test_an_operator_hands_over() -> None:
     run = await app.answered("hello")
     request = HandoffRequest(Wanted(specialization="billing"), "operator", "they asked for it", ("order 7",))
     session = await app.services.handoffs.hand_over("default", run.session_id, request, app.queue.send)
-    assert session.terms.served is not None
-    assert (session.terms.served.member, session.agent) == ("billing", "billing")
+    assert session.served is not None
+    assert (session.served.member, session.agent) == ("billing", "billing")
     assert await app.loads() == {"billing": 1}
     more = await app.answered("and now?", session_id=run.session_id)
     assert more.answer == "billing speaking"
@@ -154,7 +159,9 @@ async def test_a_handoff_that_cannot_be_is_refused(wanted: Wanted, error: type[E
     app = await team_app()
     run = await app.answered("hello")
     with pytest.raises(error) as caught:
-        await app.services.handoffs.hand_over("default", run.session_id, HandoffRequest(wanted, "operator", ""), app.queue.send)
+        await app.services.handoffs.hand_over(
+            "default", run.session_id, HandoffRequest(wanted, "operator", ""), app.queue.send
+        )
     assert getattr(caught.value, "code", "") == code
     assert (await app.stored(run))[1].agent == "triage"
 
@@ -186,9 +193,9 @@ async def test_the_next_agent_is_told_as_much_as_the_team_says(context: str, tol
     run = await app.answered("hello")
     first = await app.answered("I want a refund", session_id=run.session_id)
     _, session = await app.stored(first)
-    assert session.terms.served is not None
-    assert session.terms.served.first_turn == 2 - told
-    assert session.terms.served.note is not None
+    assert session.served is not None
+    assert session.served.first_turn == 2 - told
+    assert session.served.note is not None
     assert len(await app.turns(first)) == 4
     assert session.state is SessionState.ACTIVE
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import pytest
 
 from kernel.errors import AppError, Conflict, Forbidden, InvalidInput, NotFound
+from kernel.tables import Span, every
 from lifecycle.conversations.run import Run
 from lifecycle.conversations.session import Session
 from lifecycle.teams.handoff import HandoffRequest
 from lifecycle.teams.people import Caller
 from lifecycle.teams.routing import Wanted
+from llmops.notifications.notification import NOTIFICATION, Notification
 from tests.lifecycle.teams.app import ANN, BOB, EVE, TeamApp, hands_over, path, team_app
 from tests.lifecycle.teams.kit import BILLING, MEMBERS, PEOPLE, TECH, TRIAGE, changed, team
 
@@ -83,9 +84,9 @@ async def test_a_conversation_goes_back_to_the_agent_that_had_it_which_is_told_w
     last = await app.asked("and now?", session_id=run.session_id)
     since = len(app.queue.sent)
     session = await _return(app, run)
-    assert session.terms.served is not None
-    assert (session.terms.served.member, session.terms.served.desk) == ("triage", None)
-    note = session.terms.served.note
+    assert session.served is not None
+    assert (session.served.member, session.served.desk) == ("triage", None)
+    note = session.served.note
     assert note is not None
     assert (note.source, note.facts) == ("people", ("refund of 20 USD agreed",))
     answered = await app.drained(last, since)
@@ -188,8 +189,7 @@ async def test_what_waits_too_long_goes_along_the_escalation_path() -> None:
     await people.sweep(send)
     answered = await app.drained(run, since)
     assert (answered.answer, path(answered)) == ("billing speaking", ["lead", "billing"])
-    rows = [row async for row in _outbox(app)]
-    told = [(row.event, row.facts.get("Level")) for row in rows]
+    told = [(note.event, note.facts.get("Level")) for note in await _outbox(app)]
     assert told.count(("conversation.escalated", "1")) == 1
     assert told.count(("conversation.escalated", "2")) == 1
     assert told.count(("conversation.waiting", None)) == 2
@@ -198,26 +198,25 @@ async def test_what_waits_too_long_goes_along_the_escalation_path() -> None:
 async def test_a_conversation_that_nobody_else_can_take_stays_and_is_told_of() -> None:
     """A level whose target is away or full counts as passed; the next one comes in its time."""
     away = changed(PEOPLE, name="lead", people=["lea@example.com"], availability="away", specialization="lead")
-    app = await team_app(value=team(TRIAGE, BILLING, TECH, PEOPLE, away, escalation_path=[{"level": 1, "target": "lead"}]))
+    app = await team_app(
+        value=team(TRIAGE, BILLING, TECH, PEOPLE, away, escalation_path=[{"level": 1, "target": "lead"}])
+    )
     _, run = await _waiting(app)
     app.clock.move(minutes=20)
     await app.services.people.sweep(app.queue.send)
     _, session = await app.stored(run)
-    assert session.terms.served is not None
-    assert session.terms.served.member != "lead"
+    assert session.served is not None
+    assert session.served.member != "lead"
 
 
 async def _members(app: TeamApp, *runs: Run) -> list[str]:
     found: list[str] = []
     for run in runs:
-        served = (await app.stored(run))[1].terms.served
+        served = (await app.stored(run))[1].served
         found.append(served.member if served else "")
     return found
 
 
-async def _outbox(app: TeamApp) -> Any:
-    from kernel.tables import Span, every  # noqa: PLC0415
-    from llmops.notifications.notification import NOTIFICATION  # noqa: PLC0415
-
-    async for row in every(app.tables, "outbox", Span.prefix("outbox", "note!")):
-        yield NOTIFICATION.load(row.text("notification"))
+async def _outbox(app: TeamApp) -> list[Notification]:
+    rows = every(app.tables, "outbox", Span.prefix("outbox", "note!"))
+    return [NOTIFICATION.load(row.text("notification")) async for row in rows]
