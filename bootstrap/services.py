@@ -31,6 +31,7 @@ from bootstrap.parts.runs import RunServices
 from bootstrap.parts.sessions import SessionServices
 from bootstrap.parts.spend import SpendServices
 from bootstrap.parts.status import StatusServices
+from bootstrap.parts.teams import TeamServices
 from kernel.clock import Clock
 from kernel.settings import Settings
 
@@ -144,6 +145,13 @@ class Services:
         return PerformanceServices(self.core, self.spend)
 
     @cached_property
+    def teams(self) -> TeamServices:
+        """Agents and people who serve one conversation."""
+        return TeamServices(
+            self.core, self.notifications, self.extensions, self.configuration, self.conversations, self.agents
+        )
+
+    @cached_property
     def sessions(self) -> SessionServices:
         """Start, list, end and erase sessions."""
         return SessionServices(
@@ -155,6 +163,7 @@ class Services:
             self.budgets,
             self.approvals,
             self.agents,
+            self.teams,
         )
 
     @cached_property
@@ -171,6 +180,7 @@ class Services:
             self.agents,
             self.evaluation,
             self.sessions,
+            self.teams,
         )
 
     @cached_property

@@ -131,24 +131,16 @@ async def _deliver_notifications(now: Round) -> Done:
 
 
 async def _tend_budgets(now: Round) -> Done:
-<<<<<<< HEAD
     done = await now.services.budgets.maintenance.run()
     resumed = await now.services.runs.resume.resume_all(now.queue.send)
     settled = await now.services.approvals.decisions.sweep(now.queue.send)
-    text = "%d reservations freed, %d runs resumed, %d runs' approvals looked at, %d counters forgotten"
-    return Done("budgets.tended", text, (done.freed, resumed, settled, done.forgotten))
-=======
-    done = await now.services.budget_maintenance.run()
-    resumed = await now.services.run_resume.resume_all(now.queue.send)
-    settled = await now.services.approval_decisions.sweep(now.queue.send)
-    people = await now.services.people.sweep(now.queue.send)
-    rooms = await now.services.team_rooms.sweep(now.queue.send)
+    people = await now.services.teams.people.sweep(now.queue.send)
+    rooms = await now.services.teams.rooms.sweep(now.queue.send)
     text = (
         "%d reservations freed, %d runs resumed, %d runs' approvals looked at, %d counters forgotten; "
         "%d conversations that wait for people looked at, %d given room"
     )
     return Done("budgets.tended", text, (done.freed, resumed, settled, done.forgotten, people, rooms))
->>>>>>> e8da387 (Teams, handoffs and the inbox are endpoints, and a team's status is read from its rows)
 
 
 async def _expire_events(now: Round) -> Done:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from bootstrap.parts.core import Core
     from bootstrap.parts.events import EventServices
     from bootstrap.parts.spend import SpendServices
+    from bootstrap.parts.teams import TeamServices
     from lifecycle.sessions.end import SessionEnd
     from lifecycle.sessions.erase import SessionErasure
     from lifecycle.sessions.erase_user import UserErasure
@@ -34,6 +35,7 @@ class SessionServices:
     _budgets: BudgetServices
     _approvals: ApprovalServices
     _agents: AgentServices
+    _teams: TeamServices
 
     @cached_property
     def end(self) -> SessionEnd:
@@ -43,7 +45,7 @@ class SessionServices:
         return SessionEnd(
             self._conversations.store,
             self._conversations.directory,
-            self._conversations.pins,
+            self._teams.left,
             self._core.due("session"),
             settle=self._conversations.publisher.publish_all_of,
             record=self._conversations.recorder.record,

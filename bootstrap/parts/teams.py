@@ -1,58 +1,98 @@
-"""The parts of teams."""
+"""Composition of teams."""
 
 from __future__ import annotations
 
-from datetime import timedelta
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from bootstrap.parts.approvals import ApprovalParts
-
 if TYPE_CHECKING:
+    from bootstrap.parts.agents import AgentServices
+    from bootstrap.parts.configuration import ConfigurationServices
+    from bootstrap.parts.conversations import ConversationServices
+    from bootstrap.parts.core import Core
+    from bootstrap.parts.extensions import ExtensionServices
+    from bootstrap.parts.notifications import NotificationServices
+    from lifecycle.conversations.session import Session
     from lifecycle.teams.announcements import Announcements
     from lifecycle.teams.handoff import Handoffs
     from lifecycle.teams.inbox import Inbox
     from lifecycle.teams.people import People
     from lifecycle.teams.places import Places
-    from lifecycle.teams.status import TeamLog, TeamView
+    from lifecycle.teams.seats import Seats
+    from lifecycle.teams.status import TeamLog, TeamStatusReader
     from lifecycle.teams.store import Teams
     from lifecycle.teams.submit import Rooms, TeamRouting
 
-_TRUST = timedelta(seconds=5)
 
+@dataclass(eq=False)
+class TeamServices:
+    """Makes what serves conversations with teams: routing, handoffs, people, status."""
 
-class TeamParts(ApprovalParts):
-    """Makes what serves conversations with teams."""
+    _core: Core
+    _notifications: NotificationServices
+    _extensions: ExtensionServices
+    _configuration: ConfigurationServices
+    _conversations: ConversationServices
+    _agents: AgentServices
 
     @cached_property
-    def teams(self) -> Teams:
+    def store(self) -> Teams:
         """The teams."""
         from lifecycle.teams.store import Teams
 
-        return Teams(self.tables, self.items, self.catalog, self.seats, self.clock, _TRUST)
+        return Teams(
+            self._core.tables,
+            self._configuration.items,
+            self._agents.catalog,
+            self.seats,
+            self._core.clock,
+            self._core.budget_trust,
+        )
+
+    @cached_property
+    def seats(self) -> Seats:
+        """How many conversations members hold."""
+        from lifecycle.teams.seats import Seats
+
+        return Seats(self._core.tables, self._conversations.store, self._core.clock)
 
     @cached_property
     def inbox(self) -> Inbox:
         """What waits for people, and for room."""
         from lifecycle.teams.inbox import Inbox
 
-        return Inbox(self.tables, self.conversations, self.clock)
+        return Inbox(self._core.tables, self._conversations.store, self._core.clock)
 
     @cached_property
-    def team_routing(self) -> TeamRouting:
+    def routing(self) -> TeamRouting:
         """Says who of a team a run goes to."""
         from lifecycle.teams.submit import TeamRouting
 
-        rooms = self._due("teamroom")
-        return TeamRouting(self.teams, self._places, self.inbox, self.conversations, self.directory, rooms, self.clock)
+        return TeamRouting(
+            self.store,
+            self._places,
+            self.inbox,
+            self._conversations.store,
+            self._conversations.directory,
+            self._core.due("teamroom"),
+            self._core.clock,
+        )
 
     @cached_property
-    def team_rooms(self) -> Rooms:
+    def rooms(self) -> Rooms:
         """Gives what waits for room to who has some."""
         from lifecycle.teams.submit import Rooms
 
-        rooms = self._due("teamroom")
-        return Rooms(self.teams, self._places, self.inbox, self.conversations, self.handoffs, rooms, self.clock)
+        return Rooms(
+            self.store,
+            self._places,
+            self.inbox,
+            self._conversations.store,
+            self.handoffs,
+            self._core.due("teamroom"),
+            self._core.clock,
+        )
 
     @cached_property
     def handoffs(self) -> Handoffs:
@@ -60,7 +100,13 @@ class TeamParts(ApprovalParts):
         from lifecycle.teams.handoff import Handoffs
 
         return Handoffs(
-            self.teams, self._places, self.conversations, self._announcements, self._team_log, {}, self.clock
+            self.store,
+            self._places,
+            self._conversations.store,
+            self._announcements,
+            self._log,
+            {},
+            self._core.clock,
         )
 
     @cached_property
@@ -69,38 +115,51 @@ class TeamParts(ApprovalParts):
         from lifecycle.teams.people import People
 
         return People(
-            self.teams,
+            self.store,
             self.handoffs,
-            self.conversations,
+            self._conversations.store,
             self._announcements,
-            self._due("team"),
-            self.run_recorder.record,
-            self.clock,
+            self._core.due("team"),
+            self._conversations.recorder.record,
+            self._core.clock,
         )
 
     @cached_property
-    def team_view(self) -> TeamView:
+    def status(self) -> TeamStatusReader:
         """How teams are doing."""
-        from lifecycle.teams.status import TeamView
+        from lifecycle.teams.status import TeamStatusReader
 
-        return TeamView(self.teams, self.seats, self.inbox, self._team_log, self.clock)
+        return TeamStatusReader(self.store, self.seats, self.inbox, self._log, self._core.clock)
+
+    async def left(self, session: Session) -> None:
+        """Remove what a session that is over is still entered in: its pin, and its seat in a team."""
+        await self._conversations.pins.drop(session)
+        served = session.served
+        if served is not None and served.member:
+            await self.seats.give_back(session.workspace, served.team, served.member, session.id)
 
     @cached_property
-    def _team_log(self) -> TeamLog:
+    def _log(self) -> TeamLog:
         from lifecycle.teams.status import TeamLog
 
-        return TeamLog(self.tables, self.clock)
+        return TeamLog(self._core.tables, self._core.clock)
 
     @cached_property
     def _announcements(self) -> Announcements:
         from lifecycle.teams.announcements import Announcements
 
-        return Announcements(self.teams, self.outbox)
+        return Announcements(self.store, self._notifications.outbox)
 
     @cached_property
     def _places(self) -> Places:
         from lifecycle.teams.places import Places
 
         return Places(
-            self.seats, self.inbox, self.directory, self.pins, self.catalog, self.session_pause, self._due("team")
+            self.seats,
+            self.inbox,
+            self._conversations.directory,
+            self._conversations.pins,
+            self._agents.catalog,
+            self._conversations.pause,
+            self._core.due("team"),
         )

@@ -96,7 +96,9 @@ CATALOGUE: Mapping[str, Kind] = MappingProxyType(
         "run.evaluated": Kind(
             "A judge has scored an answer", _RUN | {"judge": "the judge", "overall": "the score with it, 0-100"}
         ),
-        "handoff.initiated": Kind("A conversation of a team begins to change hands", _HANDOFF | {"urgency": "how soon"}),
+        "handoff.initiated": Kind(
+            "A conversation of a team begins to change hands", _HANDOFF | {"urgency": "how soon"}
+        ),
         "handoff.completed": Kind(
             "The member that a conversation was handed to has begun with it",
             {"team": "the team", "target": "the member", "agent": "its agent; empty for people"} | _RUN,

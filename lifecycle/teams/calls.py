@@ -1,4 +1,4 @@
-"""What a model sees of its team: tools to hand over, and the note of whoever handed over. Imports Agent Framework late."""
+"""What a model sees of its team: tools to hand over with, and the note of whoever handed over to it."""
 
 from __future__ import annotations
 

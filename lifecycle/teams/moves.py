@@ -12,8 +12,8 @@ from lifecycle.conversations import run_rules as runs
 from lifecycle.conversations import session_rules as sessions
 from lifecycle.conversations.run import Effort, Run
 from lifecycle.conversations.session import Session, SessionState
-from lifecycle.conversations.transitions import state_event
 from lifecycle.conversations.team import PERSON, ROOM, TRAIL, Desk, HandoffBy, Hop, Note, Served, TeamRun
+from lifecycle.conversations.transitions import state_event
 from lifecycle.registry.declarations import Pin
 from lifecycle.specs.team import ContextPolicy, Member, Team
 from lifecycle.teams import routing

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from kernel.clock import Clock, hour_bucket
 from kernel.due_index import outlasted
-from kernel.errors import AppError, Conflict, Forbidden, InvalidInput, NotFound, Unavailable
+from kernel.errors import AppError, Conflict, Forbidden, InvalidInput, NotFound
 from kernel.journal import Event
 from lifecycle.conversations import run_rules as runs
 from lifecycle.conversations.run import Run, RunState

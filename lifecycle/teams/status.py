@@ -155,7 +155,7 @@ class TeamLog:
                     continue  # somebody else deletes them
 
 
-class TeamView:
+class TeamStatusReader:
     """Reads how teams are doing."""
 
     def __init__(self, teams: Teams, seats: Seats, inbox: Inbox, team_log: TeamLog, clock: Clock) -> None:
@@ -182,24 +182,38 @@ class TeamView:
         since = self._clock() - WINDOW
         hops, replies = await self._log.since(workspace, name, since)
         await self._log.forget(workspace, name)
-        return status_of(name, team, seats, desks, len(rooms), hops, replies, self._clock())
+        found = Found(team, seats, desks, len(rooms), hops, replies)
+        return status_of(name, found, self._clock())
 
 
-def status_of(
-    name: str,
-    team: Team,
-    seats: Sequence[Seat],
-    desks: Sequence[Session],
-    rooms: int,
-    hops: Sequence[HopRow],
-    replies: Sequence[Row],
-    now: datetime,
-) -> TeamStatus:
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What there is of a team.
+
+    Attributes:
+        team: What it says.
+        seats: The conversations that its members hold.
+        desks: Of these, those that people have.
+        rooms: How many wait for room.
+        hops: Its handoffs in the window.
+        replies: Its people's answers in the window.
+    """
+
+    team: Team
+    seats: Sequence[Seat]
+    desks: Sequence[Session]
+    rooms: int
+    hops: Sequence[HopRow]
+    replies: Sequence[Row]
+
+
+def status_of(name: str, found: Found, now: datetime) -> TeamStatus:
     """Return how a team is doing, from what there is of it."""
+    seats, rooms, hops = found.seats, found.rooms, found.hops
     loads = Counter(seat.member for seat in seats)
     by = Counter(hop.by for hop in hops)
     routes = routes_of(hops)
-    members = [_member(member, loads[member.name], desks, replies, now) for member in team.members]
+    members = [_member(each, loads[each.name], found.desks, found.replies, now) for each in found.team.members]
     return TeamStatus(
         name,
         now - WINDOW,

@@ -171,7 +171,7 @@ class Rooms:
         from lifecycle.teams.handoff import HandoffRequest  # noqa: PLC0415 - it imports this package's rules
 
         first = await self._first(session)
-        query, metadata = first if first else ("", {})
+        query, metadata = first or ("", {})
         loads = await self._places.loads(session.workspace, name, team)
         choices = routing.for_new(team, query, metadata, loads, self._clock())
         request = HandoffRequest(routing.Wanted(), "room", "a member has room again")

@@ -40,7 +40,7 @@ class TeamApp(App):
         value = value or team()
         for agent in value.agents:
             await self.declare(agent, (specs or {}).get(agent) or speaks(agent))
-        await self.services.teams.put("default", "support", value)
+        await self.services.teams.store.put("default", "support", value)
 
     async def asked(
         self, query: str = "hello", *, run_id: str | None = None, worker: Services | None = None, **more: Any
@@ -48,7 +48,7 @@ class TeamApp(App):
         """Submit a run to the team, and return it as it is then."""
         request = RunRequest(query=query, **more)
         services = worker or self.services
-        accepted = await services.intake.submit_to_team(
+        accepted = await services.runs.submission.submit_to_team(
             "default", "support", request, run_id or new_id(), self.signals, self.queue.send
         )
         return accepted.run
@@ -67,7 +67,7 @@ class TeamApp(App):
     async def loads(self) -> dict[str, int]:
         """Return how many conversations each member holds, having looked at every one."""
         counts: dict[str, int] = {}
-        for seat in await self.services.seats.exact("default", "support"):
+        for seat in await self.services.teams.seats.exact("default", "support"):
             counts[seat.member] = counts.get(seat.member, 0) + 1
         return counts
 

@@ -44,9 +44,9 @@ async def _settled(app: TeamApp) -> None:
     """Do what timers do, and deliver what is queued, until nothing is left."""
     for _ in range(3):
         app.clock.move(minutes=3)
-        await app.services.session_pause.finish(app.queue.send)
-        await app.services.people.sweep(app.queue.send)
-        await app.services.team_rooms.sweep(app.queue.send)
+        await app.services.conversations.pause.finish(app.queue.send)
+        await app.services.teams.people.sweep(app.queue.send)
+        await app.services.teams.rooms.sweep(app.queue.send)
         for message in app.queue.sent:
             with contextlib.suppress(AppError):
                 await app.deliver(message)
@@ -55,9 +55,9 @@ async def _settled(app: TeamApp) -> None:
 
 async def _check(app: TeamApp, answer: str, holder: str, turns: int = 2) -> Run:
     """Check what must hold of a conversation whose run was answered, whatever happened on the way."""
-    place = await app.services.directory.find_run("default", RUN)
+    place = await app.services.conversations.directory.find_run("default", RUN)
     assert place is not None
-    stored = await app.services.conversations.load("default", place.session_id, RUN)
+    stored = await app.services.conversations.store.load("default", place.session_id, RUN)
     run, session = stored.run, stored.session
     assert run is not None
     assert session is not None
@@ -68,7 +68,7 @@ async def _check(app: TeamApp, answer: str, holder: str, turns: int = 2) -> Run:
     facts = [
         kept.fact
         for agent in run.agents
-        for kept in await app.services.facts.of_run("default", agent, RUN, run.created_at, app.clock())
+        for kept in await app.services.spend.facts.of_run("default", agent, RUN, run.created_at, app.clock())
     ]
     numbers = sorted(fact.attempt for fact in facts)
     assert numbers == list(range(1, len(facts) + 1))
@@ -132,11 +132,11 @@ async def test_a_run_that_is_handed_to_a_person_is_in_the_inbox(after: bool, err
 
         await _struck(app, deliver, fate)
         await _settled(app)
-        found, _ = await app.services.inbox.page("default", 50)
+        found, _ = await app.services.teams.inbox.page("default", 50)
         assert len(found) == 1
-        await app.services.people.reply("default", found[0].session.id, ANN, "Ann here")
+        await app.services.teams.people.reply("default", found[0].session.id, ANN, "Ann here")
         await _check(app, "Ann here", "people")
-        assert (await app.services.inbox.page("default", 50))[0]
+        assert (await app.services.teams.inbox.page("default", 50))[0]
         if not fate.struck:
             break
     assert number > 6
@@ -154,9 +154,9 @@ async def test_a_person_answers_and_gives_back_once(after: bool, error: type[Bas
         fate = Fate(number, after, error)
 
         async def work(app: TeamApp, worker: Services) -> None:
-            people, session_id = worker.people, run.session_id  # noqa: B023 - called within this round
+            people, session_id = worker.teams.people, run.session_id  # noqa: B023 - called within this round
             with contextlib.suppress(Conflict):
-                if (await worker.run_queries.get("default", RUN)).state == "waiting":
+                if (await worker.runs.queries.get("default", RUN)).state == "waiting":
                     await people.reply("default", session_id, ANN, "Ann here")
             request = HandoffRequest(Wanted(), "person", "done")
             await people.return_("default", session_id, ANN, Wanted(), request, app.queue.send)
@@ -167,7 +167,7 @@ async def test_a_person_answers_and_gives_back_once(after: bool, error: type[Bas
         answered, session = await app.stored(more)
         assert answered.answer == "triage speaking"
         assert (session.resuming, session.on_hold) == (False, False)
-        assert not (await app.services.inbox.page("default", 50))[0]
+        assert not (await app.services.teams.inbox.page("default", 50))[0]
         if not fate.struck:
             break
     assert number > 6
@@ -184,7 +184,7 @@ async def test_an_operator_hands_over_once(after: bool, error: type[BaseExceptio
 
         async def hand_over(app: TeamApp, worker: Services) -> None:
             request = HandoffRequest(Wanted("billing"), "operator", "nobody is there", source="people")
-            await worker.handoffs.hand_over("default", run.session_id, request, app.queue.send)  # noqa: B023
+            await worker.teams.handoffs.hand_over("default", run.session_id, request, app.queue.send)  # noqa: B023
 
         await _struck(app, hand_over, fate)
         await _settled(app)

@@ -40,7 +40,7 @@ async def test_the_model_hands_over_and_the_same_run_is_answered_by_the_next_age
     kept = [
         (each.fact.who.agent, each.fact.ending.value, each.fact.wasted_micro_usd)
         for agent in run.agents
-        for each in await app.services.facts.of_run("default", agent, run.id, run.created_at, app.clock())
+        for each in await app.services.spend.facts.of_run("default", agent, run.id, run.created_at, app.clock())
     ]
     assert kept == [("triage", "handed_over", 0), ("tech", "succeeded", 0)]
     names = await app.event_names(run)
@@ -118,17 +118,17 @@ async def test_a_target_that_is_full_or_disabled_is_passed_over() -> None:
     """The next by rule, else a person; a model that nobody can take over from answers itself."""
     second = changed(BILLING, name="billing2", agent="billing2")
     app = await team_app(value=team(TRIAGE, BILLING, second, TECH, PEOPLE), triage=hands_over("triage", "billing"))
-    await app.services.administration.switch("default", "billing", app.signals, enabled=False)
+    await app.services.agents.administration.switch("default", "billing", app.signals, enabled=False)
     run = await app.answered("hello")
     assert (run.answer, path(run)) == ("billing2 speaking", ["billing2"])
-    await app.services.administration.switch("default", "billing2", app.signals, enabled=False)
+    await app.services.agents.administration.switch("default", "billing2", app.signals, enabled=False)
     other = await app.answered("hello")
     assert (other.state, path(other)) == ("waiting", ["people"])
 
     alone = await team_app(
         value=team(changed(TRIAGE, handoff_triggers=[]), BILLING), triage=hands_over("triage", "billing")
     )
-    await alone.services.administration.switch("default", "billing", alone.signals, enabled=False)
+    await alone.services.agents.administration.switch("default", "billing", alone.signals, enabled=False)
     answer = await alone.answered("hello")
     assert (answer.answer, path(answer)) == ("triage speaking", [])
 
@@ -138,7 +138,7 @@ async def test_an_operator_hands_over() -> None:
     app = await team_app()
     run = await app.answered("hello")
     request = HandoffRequest(Wanted(specialization="billing"), "operator", "they asked for it", ("order 7",))
-    session = await app.services.handoffs.hand_over("default", run.session_id, request, app.queue.send)
+    session = await app.services.teams.handoffs.hand_over("default", run.session_id, request, app.queue.send)
     assert session.served is not None
     assert (session.served.member, session.agent) == ("billing", "billing")
     assert await app.loads() == {"billing": 1}
@@ -159,7 +159,7 @@ async def test_a_handoff_that_cannot_be_is_refused(wanted: Wanted, error: type[E
     app = await team_app()
     run = await app.answered("hello")
     with pytest.raises(error) as caught:
-        await app.services.handoffs.hand_over(
+        await app.services.teams.handoffs.hand_over(
             "default", run.session_id, HandoffRequest(wanted, "operator", ""), app.queue.send
         )
     assert getattr(caught.value, "code", "") == code
@@ -173,17 +173,17 @@ async def test_only_conversations_of_a_team_change_hands() -> None:
     plain = await app.ask("hello")
     request = HandoffRequest(Wanted("tech"), "operator", "")
     with pytest.raises(Conflict, match="no team"):
-        await app.services.handoffs.hand_over("default", plain.session_id, request, app.queue.send)
+        await app.services.teams.handoffs.hand_over("default", plain.session_id, request, app.queue.send)
     with pytest.raises(NotFound):
-        await app.services.handoffs.hand_over("default", "nothing", request, app.queue.send)
+        await app.services.teams.handoffs.hand_over("default", "nothing", request, app.queue.send)
     run = await app.answered("hello")
     with pytest.raises(Conflict, match="team"):
         await app.submit("hello", agent="triage", session_id=run.session_id)
     with pytest.raises(Conflict, match="not with this team"):
         await app.asked("hello", session_id=plain.session_id)
-    await app.services.session_end.end("default", run.session_id)
+    await app.services.sessions.end.end("default", run.session_id)
     with pytest.raises(Conflict, match="has ended"):
-        await app.services.handoffs.hand_over("default", run.session_id, request, app.queue.send)
+        await app.services.teams.handoffs.hand_over("default", run.session_id, request, app.queue.send)
 
 
 @pytest.mark.parametrize(("context", "told"), [("full", 2), ("last", 2), ("none", 0)])

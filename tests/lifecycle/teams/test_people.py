@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -29,12 +30,12 @@ async def _waiting(app: TeamApp | None = None, **more: Any) -> tuple[TeamApp, Ru
 
 
 async def _return(app: TeamApp, run: Run, caller: Caller = ANN, wanted: Wanted | None = None) -> Session:
-    people = app.services.people
+    people = app.services.teams.people
     return await people.return_("default", run.session_id, caller, wanted or Wanted(), NOTE, app.queue.send)
 
 
 async def _inbox(app: TeamApp) -> list[str]:
-    found, _ = await app.services.inbox.page("default", 50)
+    found, _ = await app.services.teams.inbox.page("default", 50)
     return [waiting.session.id for waiting in found]
 
 
@@ -42,8 +43,8 @@ async def test_a_conversation_waits_for_a_person_who_takes_it_and_answers() -> N
     """The answer is a turn with its author, the run is done, and who waits for it is told; nothing is paid for it."""
     app, run = await _waiting()
     assert await _inbox(app) == [run.session_id]
-    await app.services.people.claim("default", run.session_id, ANN)
-    answered = await app.services.people.reply("default", run.session_id, ANN, "Hello, this is Ann.")
+    await app.services.teams.people.claim("default", run.session_id, ANN)
+    answered = await app.services.teams.people.reply("default", run.session_id, ANN, "Hello, this is Ann.")
     assert (answered.state, answered.answer) == ("succeeded", "Hello, this is Ann.")
     assert answered.dispatch.team is not None
     assert answered.dispatch.team.by == "ann@example.com"
@@ -66,7 +67,7 @@ async def test_what_is_asked_meanwhile_waits_and_is_answered_in_order() -> None:
     app, first = await _waiting()
     second = await app.asked("are you there?", session_id=first.session_id)
     assert second.state == "waiting"
-    people = app.services.people
+    people = app.services.teams.people
     one = await people.reply("default", first.session_id, ANN, "Yes.")
     two = await people.reply("default", first.session_id, ANN, "Yes!")
     assert (one.id, two.id) == (first.id, second.id)
@@ -80,7 +81,7 @@ async def test_a_conversation_goes_back_to_the_agent_that_had_it_which_is_told_w
     app = await team_app()
     run = await app.answered("hello")
     await _waiting(app, session_id=run.session_id)
-    await app.services.people.reply("default", run.session_id, ANN, "I see.")
+    await app.services.teams.people.reply("default", run.session_id, ANN, "I see.")
     last = await app.asked("and now?", session_id=run.session_id)
     since = len(app.queue.sent)
     session = await _return(app, run)
@@ -98,7 +99,7 @@ async def test_a_conversation_goes_back_to_the_agent_that_had_it_which_is_told_w
 async def test_a_conversation_is_taken_by_one_person() -> None:
     """Whoever comes at the same time is told who has it; they have it once it is put back."""
     app, run = await _waiting()
-    people = app.services.people
+    people = app.services.teams.people
     came = await asyncio.gather(
         *(people.claim("default", run.session_id, who) for who in (ANN, BOB)), return_exceptions=True
     )
@@ -119,10 +120,10 @@ async def test_only_the_members_people_answer() -> None:
     vouched = Caller("ann@example.com", frozenset({"someone-else"}))
     for caller in (EVE, vouched, Caller("")):
         with pytest.raises(Forbidden) as caught:
-            await app.services.people.claim("default", run.session_id, caller)
+            await app.services.teams.people.claim("default", run.session_id, caller)
         assert caught.value.code == "not_in_rota"
     by_id = Caller("Ann", frozenset({"ann@example.com", "4711"}))
-    assert (await app.services.people.reply("default", run.session_id, by_id, "hello")).answer == "hello"
+    assert (await app.services.teams.people.reply("default", run.session_id, by_id, "hello")).answer == "hello"
 
 
 @pytest.mark.parametrize("text", ["", "  \n", "x" * 100_001])
@@ -130,17 +131,17 @@ async def test_an_answer_is_text_that_can_be_kept(text: str) -> None:
     """Nothing changes where it is not."""
     app, run = await _waiting()
     with pytest.raises(InvalidInput):
-        await app.services.people.reply("default", run.session_id, ANN, text)
+        await app.services.teams.people.reply("default", run.session_id, ANN, text)
     assert (await app.stored(run))[0].state == "waiting"
 
 
 async def test_a_person_cannot_answer_in_a_session_that_is_over_or_not_theirs() -> None:
     """It is said why."""
     app, run = await _waiting()
-    await app.services.run_queries.cancel("default", run.id)
-    await app.services.session_end.end("default", run.session_id)
+    await app.services.runs.queries.cancel("default", run.id)
+    await app.services.sessions.end.end("default", run.session_id)
     other = await app.answered("hello")
-    people = app.services.people
+    people = app.services.teams.people
     for session_id, error, code in (
         (run.session_id, Conflict, "session_ended"),
         (other.session_id, Conflict, "not_with_person"),
@@ -158,7 +159,7 @@ async def test_a_model_can_hand_over_to_a_person() -> None:
     app = await team_app(triage=hands_over("triage", "people"))
     run = await app.answered("hello")
     assert (run.state, path(run), run.spend.calls) == ("waiting", ["people"], 1)
-    answered = await app.services.people.reply("default", run.session_id, BOB, "Bob here")
+    answered = await app.services.teams.people.reply("default", run.session_id, BOB, "Bob here")
     assert (answered.state, answered.wasted.calls) == ("succeeded", 0)
     assert "session.state_changed waiting" in await app.event_names(run)
 
@@ -173,8 +174,8 @@ async def test_what_waits_too_long_goes_along_the_escalation_path() -> None:
     app = await team_app(value=team(*MEMBERS, lead, escalation_path=escalation))
     _, run = await _waiting(app)
     kept = await app.answered("a person please")
-    await app.services.people.claim("default", kept.session_id, ANN)
-    people, send = app.services.people, app.queue.send
+    await app.services.teams.people.claim("default", kept.session_id, ANN)
+    people, send = app.services.teams.people, app.queue.send
     await people.sweep(send)
     assert await _members(app, run, kept) == ["people", "people"]
     app.clock.move(minutes=10)
@@ -203,7 +204,7 @@ async def test_a_conversation_that_nobody_else_can_take_stays_and_is_told_of() -
     )
     _, run = await _waiting(app)
     app.clock.move(minutes=20)
-    await app.services.people.sweep(app.queue.send)
+    await app.services.teams.people.sweep(app.queue.send)
     _, session = await app.stored(run)
     assert session.served is not None
     assert session.served.member != "lead"

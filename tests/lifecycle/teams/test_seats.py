@@ -69,7 +69,7 @@ async def test_two_hundred_arrivals_at_once_fill_every_seat_and_no_more(overflow
     assert {name: count for name, count in members.items() if name} == {"triage": 13, "billing": 7, "tech": 20}
     assert await app.loads() == {"triage": 13, "billing": 7, "tech": 20}
     for worker in workers:
-        await worker.uses.aclose()
+        await worker.agents.use_recorder.aclose()
 
 
 async def _full(**fields: Any) -> TeamApp:
@@ -85,10 +85,10 @@ async def test_what_waits_for_room_is_given_to_who_has_some_again() -> None:
     app.clock.move(seconds=1)
     third = await app.asked("three")
     assert (second.state, third.state) == ("waiting", "waiting")
-    assert await app.services.team_rooms.sweep(app.queue.send) == 0
-    await app.services.session_end.end("default", first.session_id)
+    assert await app.services.teams.rooms.sweep(app.queue.send) == 0
+    await app.services.sessions.end.end("default", first.session_id)
     since = len(app.queue.sent)
-    assert await app.services.team_rooms.sweep(app.queue.send) == 1
+    assert await app.services.teams.rooms.sweep(app.queue.send) == 1
     answered = await app.drained(second, since)
     assert (answered.answer, path(answered)) == ("triage speaking", ["triage"])
     assert (await app.stored(third))[0].state == "waiting"
@@ -112,8 +112,8 @@ async def test_a_backup_has_what_finds_no_room_elsewhere() -> None:
 async def test_a_seat_left_behind_is_given_back_when_it_is_met() -> None:
     """As one is of a worker that died before it stored the session, once it cannot be on its way any more."""
     app = await _full(overflow="refuse")
-    member = (await app.services.teams.of("default", "support")).members[0]
-    assert await app.services.seats.take("default", "support", member, "lost")
+    member = (await app.services.teams.store.of("default", "support")).members[0]
+    assert await app.services.teams.seats.take("default", "support", member, "lost")
     with pytest.raises(Unavailable):
         await app.asked("hello")
     app.clock.move(minutes=11)
@@ -124,12 +124,12 @@ async def test_a_session_that_is_over_makes_room() -> None:
     """However it ended: on request, or because nothing happened in it for as long as the team allows."""
     app = await _full(overflow="refuse", idle_timeout_s=600)
     first = await app.answered("hello")
-    await app.services.session_end.end("default", first.session_id)
+    await app.services.sessions.end.end("default", first.session_id)
     second = await app.answered("hello")
     assert second.answer == "triage speaking"
     app.clock.now += timedelta(hours=2)
-    assert await app.services.session_end.expire() == 1
-    assert await app.services.seats.taken("default", "support") == []
+    assert await app.services.sessions.end.expire() == 1
+    assert await app.services.teams.seats.taken("default", "support") == []
     assert (await app.answered("hello")).answer == "triage speaking"
 
 
@@ -138,13 +138,13 @@ async def test_fewer_seats_than_are_taken_leave_none_over() -> None:
     app = await team_app(value=team(changed(TRIAGE, handoff_triggers=[], max_workload=3), overflow="refuse"))
     runs = [await app.answered("hello") for _ in range(3)]
     smaller = team(changed(TRIAGE, handoff_triggers=[], max_workload=2), overflow="refuse")
-    await app.services.teams.put("default", "support", smaller)
+    await app.services.teams.store.put("default", "support", smaller)
     for run in runs[:1]:
-        await app.services.session_end.end("default", run.session_id)
+        await app.services.sessions.end.end("default", run.session_id)
         app.clock.move(minutes=1)
         with pytest.raises(Unavailable):
             await app.asked("hello")
-    await app.services.session_end.end("default", runs[1].session_id)
+    await app.services.sessions.end.end("default", runs[1].session_id)
     app.clock.move(minutes=1)
     assert (await app.answered("hello")).answer == "triage speaking"
     assert await app.loads() == {"triage": 2}
@@ -155,10 +155,10 @@ async def test_a_team_with_open_conversations_is_not_deleted_nor_loses_their_mem
     app = await team_app()
     run = await app.answered("hello")
     with pytest.raises(Conflict) as caught:
-        await app.services.teams.delete("default", "support")
+        await app.services.teams.store.delete("default", "support")
     assert caught.value.code == "team_in_use"
     assert caught.value.fields == {f"/sessions/{run.session_id}": "is with triage"}
     with pytest.raises(Conflict, match="gone from it"):
-        await app.services.teams.put("default", "support", team(BILLING, TECH))
-    await app.services.session_end.end("default", run.session_id)
-    await app.services.teams.delete("default", "support")
+        await app.services.teams.store.put("default", "support", team(BILLING, TECH))
+    await app.services.sessions.end.end("default", run.session_id)
+    await app.services.teams.store.delete("default", "support")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -20,12 +22,12 @@ async def test_a_status_says_who_has_what_and_what_comes_back() -> None:
     for number, run in enumerate(runs):
         for target in ("billing", "triage") if number < 3 else ("billing",):
             request = HandoffRequest(Wanted(target), "operator", "x")
-            await app.services.handoffs.hand_over("default", run.session_id, request, app.queue.send)
+            await app.services.teams.handoffs.hand_over("default", run.session_id, request, app.queue.send)
     run = await app.answered("a person, please")
     await app.answered("a person, please")
     app.clock.move(seconds=90)
-    await app.services.people.reply("default", run.session_id, ANN, "Hello")
-    status = await app.services.team_view.of("default", "support")
+    await app.services.teams.people.reply("default", run.session_id, ANN, "Hello")
+    status = await app.services.teams.status.of("default", "support")
     by_name = {each.member.name: each for each in status.members}
     assert {name: each.workload for name, each in by_name.items()} == {
         "triage": 3,
@@ -43,7 +45,7 @@ async def test_a_status_says_who_has_what_and_what_comes_back() -> None:
     ]
     assert status.insights == ["60% of billing handoffs come back."]
     app.clock.move(days=31)
-    later = await app.services.team_view.of("default", "support")
+    later = await app.services.teams.status.of("default", "support")
     assert (later.handoffs, later.insights) == (0, [])
 
 
@@ -54,7 +56,7 @@ def test_every_handoff_is_counted_once(trails: list[list[str]]) -> None:
     hops = [
         HopRow(str(session), number, source, target, "model")
         for session, trail in enumerate(trails)
-        for number, (source, target) in enumerate(zip(trail, trail[1:], strict=False))
+        for number, (source, target) in enumerate(itertools.pairwise(trail))
     ]
     routes = routes_of(reversed(hops))
     assert sum(route.handoffs for route in routes) == len(hops)
