@@ -185,6 +185,9 @@ def _origin(item: ConfigurationItem) -> Origin:
     kind = item.ref.kind
     if kind is Kind.OVERRIDES:
         return Origin("overrides", "", item.version)
+    if kind is Kind.TEAM:
+        msg = "no agent is composed of a team"
+        raise TypeError(msg)
     return Origin(kind.value, item.ref.name, item.version)
 
 

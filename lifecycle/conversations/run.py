@@ -285,20 +285,9 @@ class Run:
         return self.dispatch.team
 
     @property
-    def agents(self) -> tuple[str, ...]:
-        """The agents that have had it, the one that has it now last."""
-        hops = self.dispatch.team.hops if self.dispatch.team else ()
-        return tuple(dict.fromkeys([*(hop.agent for hop in hops if hop.agent), self.agent]))
-
-    @property
     def query(self) -> str:
         """The user's message."""
         return self.input.query
-
-    @property
-    def told(self) -> str:
-        """What the model is given of it, and what stands in the history for it: the query, and its context."""
-        return self.query if self.context is None else f"{self.query}\n\n<context>\n{self.context}\n</context>"
 
     @property
     def user_id(self) -> str | None:
@@ -403,13 +392,3 @@ class Run:
     def held_by(self, worker: str) -> bool:
         """Return whether the worker still holds it: nobody took it over when its lease ran out."""
         return self.state is RunState.RUNNING and self.lease is not None and self.lease.owner == worker
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What an attempt produced: the text, its score, and the model and agent version it came from."""
-
-    text: str
-    score: Score | None
-    model: str | None
-    version: str

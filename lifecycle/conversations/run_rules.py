@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from kernel.errors import AppError
@@ -12,7 +12,6 @@ from lifecycle.conversations.run import (
     APPROVAL_NEEDED,
     HANDED_OVER,
     WORKER_LOST,
-    Answer,
     Attempt,
     Effort,
     Lease,
@@ -25,6 +24,27 @@ from lifecycle.conversations.run import (
 from lifecycle.conversations.team import TeamRun
 from llmops.evaluation.scoring import Score
 from llmops.facts.model import Call, Ending
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What an attempt produced: the text, its score, and the model and agent version it came from."""
+
+    text: str
+    score: Score | None
+    model: str | None
+    version: str
+
+
+def user_message(run: Run) -> str:
+    """Return what the model is given of a run, and what stands in the history for it: the query, and its context."""
+    return run.query if run.context is None else f"{run.query}\n\n<context>\n{run.context}\n</context>"
+
+
+def agents_of(run: Run) -> tuple[str, ...]:
+    """Return the agents that have had a run, the one that has it now last."""
+    hops = run.team.hops if run.team else ()
+    return tuple(dict.fromkeys([*(hop.agent for hop in hops if hop.agent), run.agent]))
 
 
 def busy_until(run: Run, now: datetime) -> datetime | None:

@@ -125,7 +125,7 @@ def erasing(session: Session, now: datetime) -> Session:
         session,
         state=SessionState.ERASED,
         end=session.end or End(None, now),
-        terms=replace(session.terms, preferences=None),
+        terms=replace(session.terms, preferences=None, served=None),
         pause=Pause(resumes=session.resumes),
         at_provider=replace(session.at_provider, held=None),
         receipt=receipt,

@@ -33,7 +33,6 @@ _HANDOFF = {
     "source": "the member that has it",
     "target": "the member that takes it over",
     "by": "who or what has it change hands",
-    "reason": "why",
     "run_id": "the run that goes on, if one does",
 }
 _CODE = {"code": "stable code of the failure, where there is one"}

@@ -13,7 +13,8 @@ from kernel.clock import Clock
 from kernel.errors import AppError, InternalError, Unavailable
 from kernel.ids import new_id
 from lifecycle.approvals.gate import ApprovalPending
-from lifecycle.conversations.run import Answer, Effort, Run, Stage
+from lifecycle.conversations.run import Effort, Run, Stage
+from lifecycle.conversations.run_rules import Answer, user_message
 from lifecycle.conversations.session import ProviderConversation, RetainedConversation, Session
 from lifecycle.conversations.store import ConversationStore, StoredConversation, Turn
 from lifecycle.loader.resolver import LiveAgent
@@ -126,7 +127,7 @@ class AttemptFactory:
         history = await self.turns(session, first)
         most = token_limit(session, self.policy.history_tokens)
         said = min(sum(len(turn.text.encode()) + _OVERHEAD_BYTES for turn in history), most * _BYTES_A_TOKEN)
-        given = said + len(run.told.encode()) + len(live.spec.instructions.encode()) + _OVERHEAD_BYTES
+        given = said + len(user_message(run).encode()) + len(live.spec.instructions.encode()) + _OVERHEAD_BYTES
         kept = held.tokens * _BYTES_A_TOKEN if held else 0
         usage = Usage(input_tokens=given + kept, output_tokens=live.spec.max_output_tokens or self.policy.output_tokens)
         call = estimated(await self.rates.of(run.workspace), live.spec, live.spec.model, usage, self.clock())
@@ -231,7 +232,7 @@ class RunAttempt:
             said = await self._said_before(live)
             before = self._before = loaded(run.costs.progress, self._conversation)
             within = bool(before.messages) and self._conversation is not None
-            messages = before.messages if within else [*said, run.told, *before.messages]
+            messages = before.messages if within else [*said, user_message(run), *before.messages]
             meter = self._meter = await self._metering(live)
             lease.enter(Stage.RUNNING)
             response = await self._asked(live, messages, meter)
@@ -240,7 +241,7 @@ class RunAttempt:
         except Exception as error:
             raise await self._let_go(live, _translated(live, error)) from error
         text = lease.text if run.stream else response.text
-        self._tokens += estimate(run.told) + estimate(text)
+        self._tokens += estimate(user_message(run)) + estimate(text)
         lease.enter(Stage.EVALUATING)
         model = meter.metered.model
         score = await maker.score(run, live, response.messages)

@@ -11,18 +11,19 @@ from kernel.clock import Clock
 from kernel.errors import AppError, Conflict, InvalidInput, NotFound, Unavailable
 from kernel.ids import new_id, session_of_run
 from kernel.journal import Event
-from kernel.tracing import span, traceparent
+from kernel.tracing import span
+from lifecycle.conversations import acceptance
 from lifecycle.conversations import run_rules as runs
 from lifecycle.conversations import session_rules as sessions
 from lifecycle.conversations.directory import Directory, RunPlace
 from lifecycle.conversations.dispatch import may_have_overtaken, misuse
 from lifecycle.conversations.priority import Priority, check_priority
-from lifecycle.conversations.run import NOT_QUEUED, Dispatch, Run, RunInput, RunState, Times
+from lifecycle.conversations.run import NOT_QUEUED, Run, RunState
 from lifecycle.conversations.session import IDLE_TIMEOUT, Limits, Session, SessionTerms
 from lifecycle.conversations.store import ConversationChange, ConversationStore, StoredConversation
 from lifecycle.conversations.submission import RunRequest, Send, Submission, submission_of
-from lifecycle.conversations.transitions import session_ended, state_event
 from lifecycle.conversations.team import TeamRun
+from lifecycle.conversations.transitions import session_ended
 from lifecycle.registry.catalog import Agent, Catalog, disabled
 from lifecycle.registry.operations import Ensure
 from lifecycle.registry.signals import AgentSignals
@@ -224,12 +225,14 @@ class RunSubmission:
             nonlocal created
             created = stored.run is None
             if stored.run is not None:
-                return _resubmitted(stored, stored.run)
+                return acceptance.resubmitted(stored, stored.run)
             if (ended := self._ended_by_now(stored.session, agent, request, routed)) is not None:
                 return ended
             started = self._new_session(agent, place.session_id, request, now, routed)
             started = replace(started, terms=replace(started.terms, preferences=preferences))
-            return _queued(agent, request, run_id, stored.session, started, now, routed)
+            asked = TeamRun(routed.team, routed.reason) if routed else None
+            new = stored.session is None
+            return acceptance.accepted(agent, request, run_id, stored.session or started, asked, now, new=new)
 
         stored = await self._conversations.update(workspace, place.session_id, run_id, decide, known=known)
         if stored.run is None:
@@ -354,74 +357,8 @@ def _check_session(session: Session, agent: Agent, request: RunRequest, routed: 
     check_priority(session.id, session.priority, request.priority)
 
 
-def _queued(
-    agent: Agent,
-    request: RunRequest,
-    run_id: str,
-    session: Session | None,
-    started: Session,
-    now: datetime,
-    routed: Routed | None,
-) -> ConversationChange:
-    """Return the change that takes up the run: on the queue from now on, or kept if its session is on hold."""
-    events: list[Event] = []
-    if session is None:
-        session = started
-        events.append(state_event(session, now, session.pause_reason))
-    sessions.check_room(session)
-    run = Run(
-        run_id,
-        agent.workspace,
-        session.id,
-        agent.name,
-        RunInput(
-            request.query,
-            agent.declaration.revision,
-            request.user_id,
-            request.metadata,
-            request.expected_topics,
-            request.context,
-            request.stream,
-        ),
-        Times(now),
-        Dispatch(
-            session.priority,
-            session.runs + 1,
-            traceparent=traceparent(),
-            team=TeamRun(routed.team, routed.reason or _reason(session)) if routed else None,
-        ),
-    )
-    if session.on_hold:
-        run = runs.deferred(run)
-        events.append(Event("run.waiting", {"run_id": run_id, "reason": session.pause_reason}, now))
-    else:
-        events.append(Event("run.queued", {"run_id": run_id}, now))
-    session = replace(session.counting(runs=1, pending=1), last_activity=now)
-    return ConversationChange(session, run, events=events)
-
-
-def _reason(session: Session) -> str:
-    served = session.served
-    return f"{served.member} has the conversation" if served and served.member else "the conversation waits for room"
-
-
 def _ensure(agent: Agent) -> Ensure:
     return Ensure(new_id(), agent.declaration.revision, agent.declaration.spec)
-
-
-def _resubmitted(stored: StoredConversation, run: Run) -> ConversationChange | None:
-    """Have the run's message sent once more where it may not be on the queue; leave any other run as it is."""
-    if stored.session is None:
-        return None
-    if runs.needs_message(run):
-        return ConversationChange(run=runs.sending(run))
-    if not run.never_queued:
-        return None
-    sessions.check_usable(stored.session, run.agent, run.user_id)
-    event = Event("run.queued", {"run_id": run.id}, run.created_at)
-    again = runs.sending(runs.requeued(run, run.redriven))
-    again = runs.deferred(again) if stored.session.on_hold else again
-    return ConversationChange(stored.session.counting(pending=1), again, events=[event])
 
 
 async def _nothing() -> None:

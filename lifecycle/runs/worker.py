@@ -17,7 +17,8 @@ from lifecycle.approvals.gate import ApprovalPending
 from lifecycle.conversations import accounting, dispatch
 from lifecycle.conversations import run_rules as runs
 from lifecycle.conversations.dispatch import DispatchDecision
-from lifecycle.conversations.run import Answer, Run, RunState, Stage
+from lifecycle.conversations.run import Run, RunState, Stage
+from lifecycle.conversations.run_rules import Answer
 from lifecycle.conversations.session import Session, SessionState
 from lifecycle.conversations.store import ConversationChange, ConversationStore, StoredConversation, Turn
 from lifecycle.conversations.submission import Submission
@@ -230,7 +231,7 @@ class RunWorker:
 
     async def _answered(self, lease: RunLease, attempt: RunAttempt, answer: Answer) -> Run:
         now = self._clock()
-        said = (("user", lease.run.told), ("assistant", answer.text))
+        said = (("user", runs.user_message(lease.run)), ("assistant", answer.text))
         turns = [Turn(role, text, lease.run.id, now) for role, text in said]
         effort = attempt.effort
         held = attempt.provider_conversation_after(lease.session.turns + len(turns))

@@ -294,7 +294,6 @@ class Team(_Value):
 
 def _wrong(team: Team) -> Iterator[str]:
     """Yield what is wrong with a team as a whole."""
-    names = {member.name for member in team.members}
     if not team.agents:
         yield "a team has at least one agent"
     if (again := _repeated(member.name for member in team.members)) is not None:
@@ -306,29 +305,35 @@ def _wrong(team: Team) -> Iterator[str]:
     primaries = [member.name for member in team.members if member.role == "primary"]
     if len(primaries) > 1:
         yield f"the members {', '.join(primaries)} overlap: one member at most is primary"
+    if team.overflow == "backup" and not any(member.role == "backup" for member in team.members):
+        yield "overflow is to backup, but no member has that role"
+    yield from _wrong_path(team)
+    for member in team.members:
+        for trigger in member.handoff_triggers:
+            if (wrong := _wrong_target(team, member, trigger)) is not None:
+                yield f"the trigger {trigger.name!r} of {member.name!r} {wrong}"
+
+
+def _wrong_path(team: Team) -> Iterator[str]:
     if (again := _repeated(level.level for level in team.escalation_path)) is not None:
         yield f"escalation_path has two levels {again}"
     if (again := _repeated(level.target for level in team.escalation_path)) is not None:
         yield f"escalation_path goes in a circle: it comes to {again!r} twice"
     for level in team.escalation_path:
-        if level.target not in names:
+        if team.find(level.target) is None:
             yield f"escalation_path level {level.level}: there is no member {level.target!r}"
-    specializations = {member.specialization for member in team.members}
-    for member in team.members:
-        for trigger in member.handoff_triggers:
-            where = f"the trigger {trigger.name!r} of {member.name!r}"
-            if trigger.target == member.name:
-                yield f"{where} hands over to the member itself"
-            if trigger.target is not None and trigger.target not in names:
-                yield f"{where}: there is no member {trigger.target!r}"
-            others = {each.specialization for each in team.members if each is not member}
-            wanted = trigger.target_specialization
-            if wanted is not None and wanted not in specializations:
-                yield f"{where}: no member has the specialization {wanted!r}"
-            elif wanted is not None and wanted not in others:
-                yield f"{where} hands over to the member itself"
-    if team.overflow == "backup" and not any(member.role == "backup" for member in team.members):
-        yield "overflow is to backup, but no member has that role"
+
+
+def _wrong_target(team: Team, member: Member, trigger: HandoffTrigger) -> str | None:
+    if trigger.target is not None:
+        if team.find(trigger.target) is None:
+            return f"hands over to {trigger.target!r}, but there is no such member"
+        return "hands over to the member itself" if trigger.target == member.name else None
+    wanted = trigger.target_specialization
+    if all(each.specialization != wanted for each in team.members):
+        return f"hands over for {wanted!r}, but no member has the specialization {wanted!r}"
+    others = [each for each in team.members if each is not member]
+    return None if any(each.specialization == wanted for each in others) else "hands over to the member itself"
 
 
 def _repeated(values: Any) -> Any:

@@ -117,7 +117,6 @@ def initiated(session: Session, move: Move, run: Run | None, now: datetime) -> S
         "source": move.source,
         "target": move.member.name,
         "by": move.by,
-        "reason": move.reason,
         "urgency": move.urgency,
     }
     return [Event(INITIATED, data | ({"run_id": run.id} if run else {}), now)]

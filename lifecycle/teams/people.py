@@ -290,7 +290,7 @@ def _answered(session: Session, desk: Desk, run: Run, caller: Caller, text: str,
         data = {"run_id": run.id, "attempt": run.attempt + 1, "offset": 0, "text": text}
         ended = {"run_id": run.id, "attempt": run.attempt + 1, "outcome": "completed"}
         said += [Event("run.delta", data, now), Event("run.stream_ended", ended, now)]
-    turns = [Turn("user", run.told, run.id, now), Turn("assistant", text, run.id, now, caller.name)]
+    turns = [Turn("user", runs.user_message(run), run.id, now), Turn("assistant", text, run.id, now, caller.name)]
     return outcome(session, run, after, [*events, *said], turns, now)
 
 

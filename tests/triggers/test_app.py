@@ -169,6 +169,7 @@ SIGNALLING = {
     "run_agent",
     "run_agent_priority",
     "runs_submit",
+    "teams_submit",
     "templates_item",
     "verify_agents",
 }
@@ -220,6 +221,7 @@ def test_http_functions(functions: dict[str, list[dict[str, Any]]]) -> None:
         "prices_item",
         "sessions",
         "sessions_item",
+        "teams_item",
         "templates_item",
         "web_app",
         "web_app_files",

@@ -11,6 +11,7 @@ import pytest
 from bootstrap.services import Services
 from kernel.errors import AppError, Conflict, Unavailable
 from lifecycle.conversations.run import Run
+from lifecycle.conversations.run_rules import agents_of
 from lifecycle.teams.handoff import HandoffRequest
 from lifecycle.teams.routing import Wanted
 from llmops.spend.usage import Spend
@@ -67,7 +68,7 @@ async def _check(app: TeamApp, answer: str, holder: str, turns: int = 2) -> Run:
     assert await app.loads() == {holder: 1}
     facts = [
         kept.fact
-        for agent in run.agents
+        for agent in agents_of(run)
         for kept in await app.services.spend.facts.of_run("default", agent, RUN, run.created_at, app.clock())
     ]
     numbers = sorted(fact.attempt for fact in facts)

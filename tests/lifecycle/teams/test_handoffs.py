@@ -6,6 +6,7 @@ import pytest
 
 from kernel.errors import Conflict, InvalidInput, NotFound
 from lifecycle.conversations.run import RunState
+from lifecycle.conversations.run_rules import agents_of
 from lifecycle.conversations.session import SessionState
 from lifecycle.teams.handoff import HandoffRequest
 from lifecycle.teams.routing import Wanted
@@ -39,7 +40,7 @@ async def test_the_model_hands_over_and_the_same_run_is_answered_by_the_next_age
     assert [(turn.role, turn.text) for turn in turns] == [("user", "hello"), ("assistant", "tech speaking")]
     kept = [
         (each.fact.who.agent, each.fact.ending.value, each.fact.wasted_micro_usd)
-        for agent in run.agents
+        for agent in agents_of(run)
         for each in await app.services.spend.facts.of_run("default", agent, run.id, run.created_at, app.clock())
     ]
     assert kept == [("triage", "handed_over", 0), ("tech", "succeeded", 0)]
