@@ -22,6 +22,7 @@ from lifecycle.loader.uses import UsedAgents
 from lifecycle.registry.operations import KeepVersion, Verify
 from lifecycle.registry.providers import AttemptId
 from lifecycle.registry.signals import AgentSignals
+from lifecycle.runs.drafts import Drafts, Reviewed, drafts_of, with_draft
 from lifecycle.runs.guard import GuardPolicy
 from lifecycle.runs.history import compacted, estimate, history_limits, token_limit
 from lifecycle.runs.lease import RunLease
@@ -42,13 +43,12 @@ from llmops.spend.rates import RateStore
 from llmops.spend.usage import Usage
 
 if TYPE_CHECKING:
-    from agent_framework import AgentResponse, ChatResponse, FunctionTool, Message
+    from agent_framework import AgentResponse, ChatResponse, Message
 
 log = logging.getLogger(__name__)
 
 _OVERHEAD_BYTES = 16
 _BYTES_A_TOKEN = 4
-
 
 ScoreAnswer = Callable[[Run, LiveAgent, Sequence["Message"]], Awaitable[Score | None]]
 """Scores a run's answer, which stands in the messages; None where it is not to be scored."""
@@ -172,6 +172,8 @@ class RunAttempt:
         self._meter: CallMeter | None = None
         self._tools: ToolCalls | None = None
         self._version = ""
+        self._draft = ""
+        self._drafts: Drafts | None = None
         self.handoffs: RunHandoffs | None = None
 
     @property
@@ -204,6 +206,8 @@ class RunAttempt:
         metered = self._meter.metered if self._meter else Metered()
         if not metered.spend.calls:
             return self._lease.run.costs.progress if self.resumed else None
+        if self._draft:
+            return with_draft(self._before.messages, metered, self._draft, self._conversation)
         if self._conversation is not None:
             return dumped([] if held else metered.messages, self._conversation, held)
         return dumped([*self._before.messages, *metered.messages[metered.given :]], None, held)
@@ -221,9 +225,12 @@ class RunAttempt:
         """
         maker, lease = self._maker, self._lease
         run = lease.run
-        handoffs = self.handoffs = await self._team()
+        tools = maker.policy.tools
+        handoffs = self.handoffs = await tools.handoffs.of(lease.session, run) if tools.handoffs else None
         if handoffs is not None:
             await handoffs.before()
+        drafts = self._drafts = drafts_of(tools.approvals, handoffs.team if handoffs else None, run)
+        reviewed = await drafts.reviewed() if drafts is not None else Reviewed()
         live = await maker.agents.use(
             run.workspace, run.agent, self._signals, run.input.revision, pin=lease.session.pin
         )
@@ -233,26 +240,39 @@ class RunAttempt:
             before = self._before = loaded(run.costs.progress, self._conversation)
             within = bool(before.messages) and self._conversation is not None
             messages = before.messages if within else [*said, user_message(run), *before.messages]
+            if reviewed.text is not None:
+                return await self._approved(live, reviewed.text)
+            messages = [*messages, reviewed.rejected] if reviewed.rejected else messages
             meter = self._meter = await self._metering(live)
             lease.enter(Stage.RUNNING)
             response = await self._asked(live, messages, meter)
-        except HandedOver:
-            raise
         except Exception as error:
             raise await self._let_go(live, _translated(live, error)) from error
-        text = lease.text if run.stream else response.text
+        text = lease.text if self._streams else response.text
         self._tokens += estimate(user_message(run)) + estimate(text)
         lease.enter(Stage.EVALUATING)
-        model = meter.metered.model
         score = await maker.score(run, live, response.messages)
         if handoffs is not None:
             cost = run.spend.cost_micro_usd + self.effort.spend.cost_micro_usd
             await handoffs.after(text, score.overall if score else None, score.parts if score else {}, cost)
-        return Answer(text, score, model, live.version.version)
+        if drafts is not None:
+            self._draft = text
+            raise drafts.ask(live.version.version, text)
+        return Answer(text, score, meter.metered.model, live.version.version)
 
-    async def _team(self) -> RunHandoffs | None:
-        handoffs, session = self._maker.policy.tools.handoffs, self._lease.session
-        return None if session.served is None or handoffs is None else await handoffs.of(session, self._lease.run)
+    async def _approved(self, live: LiveAgent, text: str) -> Answer:
+        """Return a draft that was approved as the answer: no model is asked for it again."""
+        from agent_framework import Message  # noqa: PLC0415 - cold start
+
+        if self._lease.run.stream:
+            self._lease.set_stage(text)  # followers are told it now, and no draft before
+        score = await self._maker.score(self._lease.run, live, [Message("assistant", [text])])
+        return Answer(text, score, live.spec.model, live.version.version)
+
+    @property
+    def _streams(self) -> bool:
+        """Whether its text is told while the model writes it: not where a person is to see it first."""
+        return self._lease.run.stream and self._drafts is None
 
     async def close(self) -> None:
         """Give back what is reserved and was not spent; call it once what the attempt did is committed."""
@@ -327,18 +347,16 @@ class RunAttempt:
         token = CURRENT.set(calls.context)
         try:
             async with meter.within(policy.timeout.total_seconds()):
-                more = [*await live.provider.run_tools(live.spec), *self._handoff_tools(live)]
+                more = [*await live.provider.run_tools(live.spec)]
+                if self.handoffs is not None:  # Foundry's agents have those only that their version declares
+                    more += handoff_tools(self.handoffs, live.spec.tools)
                 if more:
                     how["tools"] = more
-                if run.stream:
+                if self._streams:
                     return await stream_updates(agent.run(messages, stream=True, **how), self._lease)
                 return await agent.run(messages, **how)
         finally:
             CURRENT.reset(token)
-
-    def _handoff_tools(self, live: LiveAgent) -> Sequence[FunctionTool]:
-        """Return the tools to hand over with; Foundry's agents have those that their version declares."""
-        return () if self.handoffs is None else handoff_tools(self.handoffs, live.spec.tools)
 
     async def _metering(self, live: LiveAgent) -> CallMeter:
         """Return what meters the attempt's calls, after what earlier attempts have left reserved is settled."""
@@ -357,6 +375,8 @@ class RunAttempt:
 
     async def _let_go(self, live: LiveAgent, failure: AppError) -> AppError:
         """Have the next attempt look the agent up, and its actor make what is gone; return what the failure is."""
+        if isinstance(failure, HandedOver):
+            return failure
         pin, agents = self._lease.session.pin, self._maker.agents
         agents.forget(live.workspace, live.name, pin)
         if failure.code == "agent_version_gone":

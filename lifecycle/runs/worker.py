@@ -28,6 +28,7 @@ from lifecycle.runs import attempt as attempts
 from lifecycle.runs import spans
 from lifecycle.runs.attempt import AttemptFactory, Prepared, RunAttempt
 from lifecycle.runs.blocked import Blocked, WaitingRuns
+from lifecycle.runs.drafts import REJECTED
 from lifecycle.runs.lease import RunLease
 from lifecycle.runs.record import RunRecorder, over
 from lifecycle.runs.requeue import Requeue
@@ -280,7 +281,7 @@ class RunWorker:
             tries, self._policy.retry_base_s, error.retry_after_s, self._policy.retry_longest_s
         )
 
-        if attempt.handoffs is not None and not isinstance(error, Cancelled):
+        if attempt.handoffs is not None and error.code not in (Cancelled.code, REJECTED):
             move = await attempt.handoffs.failed(last=not again)
             if move is not None:
                 return await self._handed_over(lease, attempt, move, error.code)

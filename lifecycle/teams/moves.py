@@ -18,10 +18,6 @@ from lifecycle.registry.declarations import Pin
 from lifecycle.specs.team import ContextPolicy, Member, Team
 from lifecycle.teams import routing
 
-INITIATED = "handoff.initiated"
-COMPLETED = "handoff.completed"
-
-
 @dataclass(frozen=True, slots=True)
 class Move:
     """A conversation changing hands, once the member that takes it over has a seat for it.
@@ -119,7 +115,7 @@ def initiated(session: Session, move: Move, run: Run | None, now: datetime) -> S
         "by": move.by,
         "urgency": move.urgency,
     }
-    return [Event(INITIATED, data | ({"run_id": run.id} if run else {}), now)]
+    return [Event("handoff.initiated", data | ({"run_id": run.id} if run else {}), now)]
 
 
 def begin(session: Session, run_id: str | None, now: datetime) -> tuple[Session, Sequence[Event]]:
@@ -128,7 +124,7 @@ def begin(session: Session, run_id: str | None, now: datetime) -> tuple[Session,
     if served is None or served.begun:
         return session, ()
     data = {"team": served.team, "target": served.member, "agent": "" if served.desk else session.agent}
-    event = Event(COMPLETED, data | ({"run_id": run_id} if run_id else {}), now)
+    event = Event("handoff.completed", data | ({"run_id": run_id} if run_id else {}), now)
     return _serving(session, replace(served, begun=True)), [event]
 
 
