@@ -46,8 +46,9 @@ class TeamServices:
             self._configuration.items,
             self._agents.catalog,
             self.seats,
+            self._extensions.loaded.conditions,
             self._core.clock,
-            self._core.budget_trust,
+            trust_for=self._core.budget_trust,
         )
 
     @cached_property
@@ -105,7 +106,7 @@ class TeamServices:
             self._conversations.store,
             self._announcements,
             self._log,
-            {},
+            self._extensions.loaded.conditions,
             self._core.clock,
         )
 

@@ -18,6 +18,7 @@ from lifecycle.registry.declarations import Pin
 from lifecycle.specs.team import ContextPolicy, Member, Team
 from lifecycle.teams import routing
 
+
 @dataclass(frozen=True, slots=True)
 class Move:
     """A conversation changing hands, once the member that takes it over has a seat for it.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -57,13 +57,16 @@ class Teams:
         items: ConfigurationStore,
         catalog: Catalog,
         seats: Seats,
+        conditions: Collection[str],
         clock: Clock,
+        *,
         trust_for: timedelta,
     ) -> None:
         self._tables = tables
         self._items = items
         self._catalog = catalog
         self._seats = seats
+        self._conditions = conditions
         self._clock = clock
         self._trust_for = trust_for
         self._known: dict[tuple[str, str], tuple[datetime, Team]] = {}
@@ -103,12 +106,13 @@ class Teams:
         """Make the team say this from now on, and return it and whether it is new. The same again changes nothing.
 
         Raises:
-            InvalidInput: A member is no agent of the workspace.
+            InvalidInput: A member is no agent of the workspace, or a trigger names a condition that there is not.
             Conflict: A member that is gone from it has open conversations.
             EtagMismatch: `if_match` is given and the team is another one.
             TooLarge: It is more than can be stored.
         """
         await self._check_members(workspace, team)
+        self._check_conditions(team)
         while True:
             current = await self._items.find(workspace, _ref(name))
             if if_match is not None and (current.content is None or if_match not in ("*", current.etag)):
@@ -169,6 +173,18 @@ class Teams:
         if missing:
             msg = "There is no such agent; declare the agents first."
             raise InvalidInput(msg, code="unknown_member", fields=missing)
+
+    def _check_conditions(self, team: Team) -> None:
+        unknown = {
+            f"/members/{number}/handoff_triggers/{at}/condition": "is no condition of an extension of this app"
+            for number, member in enumerate(team.members)
+            for at, trigger in enumerate(member.handoff_triggers)
+            if trigger.condition.startswith("extension:")
+            and trigger.condition.removeprefix("extension:") not in self._conditions
+        }
+        if unknown:
+            msg = f"There is no such condition. This app has: {', '.join(sorted(self._conditions)) or 'none'}."
+            raise InvalidInput(msg, code="unknown_condition", fields=unknown)
 
     async def _check_unused(self, workspace: str, name: str, members: set[str] | None) -> None:
         """Check that none of the members, or nobody at all, has an open conversation."""

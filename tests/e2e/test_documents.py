@@ -33,6 +33,7 @@ def commands(document: str, kind: str) -> str:
         ("docs/loader.md", '"cache_performance"'),
         ("docs/observability.md", "# TYPE agent_runs_total counter"),
         ("docs/sessions.md", '"state":"succeeded"'),
+        ("docs/teams.md", '"author":"ann@example.com"'),
         ("docs/tools.md", '"name":"order_status"'),
     ],
 )

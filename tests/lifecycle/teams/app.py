@@ -78,8 +78,10 @@ def path(run: Run) -> list[str]:
     return [hop.target for hop in hops]
 
 
-async def team_app(tables: Tables | None = None, value: Team | None = None, **specs: AgentSpec) -> TeamApp:
-    """Return the app with a team."""
-    app = TeamApp(tables)
+async def team_app(
+    tables: Tables | None = None, value: Team | None = None, extensions: str = "", **specs: AgentSpec
+) -> TeamApp:
+    """Return the app with a team, whose agents are as the specs say, by name."""
+    app = TeamApp(tables, EXTENSIONS=extensions)
     await app.found(value, specs)
     return app

@@ -211,3 +211,24 @@ async def test_the_same_run_asked_again_is_the_same_run() -> None:
     with pytest.raises(Conflict, match="idempotency"):
         await app.asked("something else", run_id=first.id)
     assert await app.loads() == {"triage": 1}
+
+
+async def test_a_condition_of_an_extension_hands_over() -> None:
+    """One that fails does not hold; a team that names one that is not there is refused."""
+    triggers = [
+        {"name": "broken", "condition": "extension:broken", "target": "billing", "priority": 90},
+        {"name": "angry", "condition": "extension:angry", "target": "tech"},
+    ]
+    app = await team_app(
+        value=team(changed(TRIAGE, handoff_triggers=triggers), BILLING, TECH),
+        extensions="tests.lifecycle.teams.own_conditions",
+    )
+    assert (await app.answered("WHERE IS MY ORDER")).answer == "tech speaking"
+    assert (await app.answered("where is my order")).answer == "triage speaking"
+    absent = changed(TRIAGE, handoff_triggers=[{"name": "a", "condition": "extension:absent", "target": "tech"}])
+    with pytest.raises(InvalidInput) as caught:
+        await app.services.teams.store.put("default", "other", team(absent, BILLING, TECH))
+    assert (caught.value.code, list(caught.value.fields)) == (
+        "unknown_condition",
+        ["/members/0/handoff_triggers/0/condition"],
+    )
