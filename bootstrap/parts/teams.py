@@ -42,7 +42,7 @@ class TeamServices:
         from lifecycle.teams.store import Teams
 
         return Teams(
-            self._core.tables,
+            self._agents.memberships,
             self._configuration.items,
             self._agents.catalog,
             self.seats,

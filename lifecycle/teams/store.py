@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from kernel.clock import Clock
 from kernel.errors import Conflict, EtagMismatch, InvalidInput, NotFound
-from kernel.tables import Delete, Row, RowChanged, Span, Tables, Upsert, every
+from kernel.tables import Delete, Row, RowChanged, Span, Tables, Upsert, every, first_rows
 from lifecycle.configuration.kinds import Kind, Ref, item_name
 from lifecycle.specs.team import Team
 from lifecycle.teams.seats import TABLE, Seats
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from lifecycle.registry.catalog import Catalog
 
 _MOST_NAMED = 20
+_TRUSTED = timedelta(seconds=30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,16 +45,54 @@ class TeamItem:
         return f'"{self.version}"'
 
 
-class Teams:
-    """Reads and changes teams.
+class Memberships:
+    """Which teams an agent is a member of.
 
-    Table `teams`, partition `{workspace}`, row `agent!{agent}!{team}`: which teams an agent is a member of. It is
-    written before the team says so; one too many is dropped when it is met.
+    Table `teams`, partition `{workspace}`, row `agent!{agent}!{team}`. It is written before the team says so; one too
+    many is dropped when it is met.
     """
+
+    def __init__(self, tables: Tables, items: ConfigurationStore, clock: Clock) -> None:
+        self._tables = tables
+        self._items = items
+        self._clock = clock
+        self._without: dict[str, datetime] = {}
+
+    async def enter(self, workspace: str, team: str, agents: Sequence[str]) -> None:
+        """Enter the agents of a team that is about to say so."""
+        self._without.pop(workspace, None)
+        rows = [Row(workspace, f"agent!{agent}!{team}", {}) for agent in agents]
+        await asyncio.gather(*(self._tables.commit(TABLE, [Upsert(row)]) for row in rows))
+
+    async def has(self, workspace: str, agent: str) -> bool:
+        """Return whether the agent is a member of any team.
+
+        That a workspace has no teams at all is trusted for a moment, so that one without is looked at once, and not
+        for each of its agents.
+        """
+        now = self._clock()
+        if self._without.get(workspace, now - _TRUSTED) > now - _TRUSTED:
+            return False
+        if not await first_rows(self._tables, TABLE, Span.prefix(workspace, "agent!"), 1):
+            self._without[workspace] = now
+            return False
+        async for row in every(self._tables, TABLE, Span.prefix(workspace, f"agent!{agent}!")):
+            item = await self._items.find(workspace, _ref(row.key.split("!")[2]))
+            if isinstance(item.content, Team) and agent in item.content.agents:
+                return True
+            try:
+                await self._tables.commit(TABLE, [Delete(workspace, row.key, row.etag)])
+            except RowChanged:
+                return True  # it is being made a member
+        return False
+
+
+class Teams:
+    """Reads and changes teams."""
 
     def __init__(
         self,
-        tables: Tables,
+        memberships: Memberships,
         items: ConfigurationStore,
         catalog: Catalog,
         seats: Seats,
@@ -62,7 +101,7 @@ class Teams:
         *,
         trust_for: timedelta,
     ) -> None:
-        self._tables = tables
+        self._memberships = memberships
         self._items = items
         self._catalog = catalog
         self._seats = seats
@@ -122,12 +161,7 @@ class Teams:
                     return _team(current), False
                 gone = {member.name for member in current.content.members} - {member.name for member in team.members}
                 await self._check_unused(workspace, name, gone)
-            await asyncio.gather(
-                *(
-                    self._tables.commit(TABLE, [Upsert(Row(workspace, f"agent!{agent}!{name}", {}))])
-                    for agent in team.agents
-                )
-            )
+            await self._memberships.enter(workspace, name, team.agents)
             written = await self._items.write(current, team)
             if written is not None:
                 self._known.pop((workspace, name), None)
@@ -149,18 +183,6 @@ class Teams:
             if await self._items.write(current, None) is not None:
                 self._known.pop((workspace, name), None)
                 return
-
-    async def has_member(self, workspace: str, agent: str) -> bool:
-        """Return whether the agent is a member of any team."""
-        async for row in every(self._tables, TABLE, Span.prefix(workspace, f"agent!{agent}!")):
-            item = await self._items.find(workspace, _ref(row.key.split("!")[2]))
-            if isinstance(item.content, Team) and agent in item.content.agents:
-                return True
-            try:
-                await self._tables.commit(TABLE, [Delete(workspace, row.key, row.etag)])
-            except RowChanged:
-                return True  # it is being made a member
-        return False
 
     async def _check_members(self, workspace: str, team: Team) -> None:
         found = await asyncio.gather(*(self._catalog.find(workspace, agent) for agent in team.agents))

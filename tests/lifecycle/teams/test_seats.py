@@ -162,3 +162,16 @@ async def test_a_team_with_open_conversations_is_not_deleted_nor_loses_their_mem
         await app.services.teams.store.put("default", "support", team(BILLING, TECH))
     await app.services.sessions.end.end("default", run.session_id)
     await app.services.teams.store.delete("default", "support")
+
+
+async def test_the_agents_of_a_team_are_not_pruned() -> None:
+    """However long nobody asked them; once the team is gone, they are like any other."""
+    app = await team_app(value=team(BILLING, TECH))
+    for agent in ("billing", "tech"):
+        await app.services.agents.administration.prewarm("default", agent, app.signals)
+    app.clock.move(days=30)
+    verdicts = {each.agent: (each.action, each.reason) for each in await app.services.agents.prune.plan()}
+    assert verdicts == dict.fromkeys(("billing", "tech"), ("keep", "is a member of a team"))
+    await app.services.teams.store.put("default", "support", team(TECH))
+    actions = {each.agent: each.action for each in await app.services.agents.prune.plan()}
+    assert actions == {"billing": "retire", "tech": "keep"}
