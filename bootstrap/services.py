@@ -195,6 +195,7 @@ class Services:
             self.budgets,
             self.approvals,
             self.agents,
+            self.teams,
         )
 
     @cached_property

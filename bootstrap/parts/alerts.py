@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from bootstrap.parts.metrics import MetricServices
     from bootstrap.parts.notifications import NotificationServices
     from bootstrap.parts.spend import SpendServices
+    from bootstrap.parts.teams import TeamServices
     from lifecycle.measures.activity import Activity
     from lifecycle.measures.state import WorkspaceState
     from llmops.alerts.evaluation import Evaluator
@@ -37,6 +38,7 @@ class AlertServices:
     _budgets: BudgetServices
     _approvals: ApprovalServices
     _agents: AgentServices
+    _teams: TeamServices
 
     @cached_property
     def delivery(self) -> NotificationDelivery:
@@ -88,7 +90,12 @@ class AlertServices:
             self._metrics.lifecycle_counts, PlanStore(self._core.tables), self._approvals.store, self._metrics.hit_rates
         )
         return WorkspaceState(
-            self.activity, registry, self._metrics.lifecycle_counts, self._budgets.usage, self._events.timer_statuses
+            self.activity,
+            registry,
+            self._metrics.lifecycle_counts,
+            self._budgets.usage,
+            self._events.timer_statuses,
+            self._teams.inbox,
         )
 
     @cached_property

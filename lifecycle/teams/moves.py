@@ -79,7 +79,7 @@ def moved(session: Session, move: Move, now: datetime) -> Session:
     if served is None or session.over or served.member != move.source:
         return session
     member, human = move.member, move.member.human
-    first = served.first_turn if not served.member else routing.first_turn(move.team, session.turns, move.context)
+    first = served.first_turn if not served.member else routing.first_turn(move.team, session.turns, _context(move))
     after = replace(
         served,
         member=member.name,
@@ -167,6 +167,13 @@ def hopped(run: Run, move: Move, now: datetime, *, aim: str) -> Run:
     hop = Hop(now, move.source, move.member.name, move.by, move.reason, max(0, spent), agent)
     run = replace(run, dispatch=replace(run.dispatch, team=replace(team, hops=(*team.hops, hop), failures=0)))
     return run if move.member.human else runs.aimed(run, aim)
+
+
+def _context(move: Move) -> ContextPolicy:
+    """Return how much of the history the member is told; without a summary, the last turns stand for it."""
+    context = move.context or move.team.handoff.context
+    summed_up = move.note is not None and move.note.summary
+    return "last" if context == "summary" and not summed_up else context
 
 
 def _limited(session: Session, team: Team) -> Session:

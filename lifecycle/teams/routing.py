@@ -175,9 +175,9 @@ def may_go_on(team: Team, first: str, hops: Sequence[Hop], target: str) -> bool:
     return len(hops) < policy.max_hops and visits <= policy.max_returns
 
 
-def first_turn(team: Team, turns: int, context: ContextPolicy | None = None) -> int:
+def first_turn(team: Team, turns: int, context: ContextPolicy) -> int:
     """Return the first message of a history of so many that whoever takes a conversation over is told."""
-    match context or team.handoff.context:
+    match context:
         case "full":
             return 0
         case "last":

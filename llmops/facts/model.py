@@ -240,8 +240,8 @@ class AttemptFact:
     def wasted_micro_usd(self) -> int:
         """What of the run's spend is known with this ending to have brought no answer, in micro-USD.
 
-        An attempt that did not answer wastes what it spent, unless the next one goes on from it or it handed over. What earlier ones
-        spent for it to go on from is lost when it does not, or when the run ends without an answer. Over the facts of
+        An attempt that did not answer wastes what it spent, unless the next one goes on from it or it handed over. What
+        earlier ones spent for it to go on from is lost when it does not, or when the run ends without an answer. Over the facts of
         a finished run this adds up to what the run wasted.
         """
         how, own = self.continuation, self.cost_micro_usd

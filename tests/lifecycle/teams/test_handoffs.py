@@ -187,7 +187,7 @@ async def test_only_conversations_of_a_team_change_hands() -> None:
         await app.services.teams.handoffs.hand_over("default", run.session_id, request, app.queue.send)
 
 
-@pytest.mark.parametrize(("context", "told"), [("full", 2), ("last", 2), ("none", 0)])
+@pytest.mark.parametrize(("context", "told"), [("full", 2), ("last", 2), ("summary", 2), ("none", 0)])
 async def test_the_next_agent_is_told_as_much_as_the_team_says(context: str, told: int) -> None:
     """And always the note and what is asked; the transcript itself stays whole."""
     app = await team_app(value=team(*MEMBERS, handoff={"context": context, "last_turns": 1}))
