@@ -1,4 +1,4 @@
-"""Whatever happens to a conversation, in whatever order, with workers dying and messages coming twice: nothing is lost."""
+"""Whatever happens to a conversation, in whatever order, with workers dying on the way: nothing is lost."""
 
 from __future__ import annotations
 
