@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from dataclasses import dataclass
 
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bootstrap.services import Services
@@ -117,7 +117,7 @@ async def _come_to_rest(app: TeamApp) -> None:
     app.clock.move(minutes=11)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(acts)
 def test_every_run_of_a_conversation_is_answered_once_whoever_has_it(story: list[Act]) -> None:
     """By an agent or by a person; with one seat, one turn each way, and every attempt's cost in the facts."""

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -16,6 +16,7 @@ from lifecycle.teams import routing
 from lifecycle.teams.routing import AFTER, BEFORE, FAILED, Situation, Wanted
 from tests.lifecycle.teams.kit import BILLING, PEOPLE, TECH, TRIAGE, changed, team
 
+SLOW = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 NOW = datetime(2026, 11, 30, 12, 0, tzinfo=UTC)  # a Monday
 
 names = st.sampled_from(["a", "b", "c", "d", "e"])
@@ -51,7 +52,7 @@ def _team(found: list[dict[str, Any]], **more: Any) -> Team:
     return Team.model_validate({"members": made, **more})
 
 
-@settings(max_examples=60, deadline=None)
+@SLOW
 @given(members, loads, st.sampled_from(["cash please", "wifi", "hello"]), st.sampled_from(["queue", "backup"]))
 def test_nobody_who_is_away_or_full_is_offered_a_conversation(
     found: list[dict[str, Any]], load: dict[str, int], query: str, overflow: str
@@ -71,7 +72,7 @@ def test_nobody_who_is_away_or_full_is_offered_a_conversation(
             assert overflow == "backup" or choice.member.role != "backup"
 
 
-@settings(max_examples=60, deadline=None)
+@SLOW
 @given(members, loads, st.randoms())
 def test_the_order_of_the_members_in_the_declaration_does_not_matter(
     found: list[dict[str, Any]], load: dict[str, int], random: Any
@@ -85,7 +86,7 @@ def test_the_order_of_the_members_in_the_declaration_does_not_matter(
         assert one == other
 
 
-@settings(max_examples=60, deadline=None)
+@SLOW
 @given(members, loads, st.lists(names, max_size=8))
 def test_a_handoff_never_goes_to_whoever_hands_over(
     found: list[dict[str, Any]], load: dict[str, int], trail: list[str]
@@ -96,7 +97,7 @@ def test_a_handoff_never_goes_to_whoever_hands_over(
         assert source not in {choice.member.name for choice in choices}
 
 
-@settings(max_examples=60, deadline=None)
+@SLOW
 @given(st.lists(names, max_size=30), st.integers(1, 6), st.integers(0, 3))
 def test_hops_are_bounded(targets: list[str], most: int, returns: int) -> None:
     """However members hand over to one another, a run ends its journey within the limits."""

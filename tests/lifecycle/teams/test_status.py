@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lifecycle.teams.handoff import HandoffRequest
@@ -49,7 +49,7 @@ async def test_a_status_says_who_has_what_and_what_comes_back() -> None:
     assert (later.handoffs, later.insights) == (0, [])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.lists(members, min_size=1, max_size=6), max_size=6))
 def test_every_handoff_is_counted_once(trails: list[list[str]]) -> None:
     """And no more of them come back than there are."""
