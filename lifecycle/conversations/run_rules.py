@@ -196,13 +196,17 @@ def goes_on(run: Run) -> bool:
 
 
 def aimed(run: Run, agent: str) -> Run:
-    """Return the run, to be answered by that agent, as it is declared now; its earlier attempts stay another's."""
+    """Return the run, to be answered by that agent, as it is declared now; its earlier attempts stay another's.
+
+    It begins anew: what another agent had asked of its tools is not for this one to go on from.
+    """
     if run.agent == agent:
         return run
     own = {"agent": run.agent}
     last = run.last if run.last.agent or not run.last.number else replace(run.last, **own)
     lost = run.lost if run.lost is None or run.lost.agent else replace(run.lost, **own)
-    return replace(run, agent=agent, input=replace(run.input, revision=0), last=last, lost=lost)
+    costs = replace(run.costs, progress=None)
+    return replace(run, agent=agent, input=replace(run.input, revision=0), last=last, lost=lost, costs=costs)
 
 
 def answered_by_person(run: Run, text: str, now: datetime) -> Run:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from kernel.errors import AppError, Conflict, InvalidInput, NotFound
 from lifecycle.conversations.run import Run, RunState
-from lifecycle.conversations.session import Session, SessionState
+from lifecycle.conversations.session import APPROVAL, Session, SessionState
 from lifecycle.conversations.store import ConversationChange, ConversationStore, StoredConversation
 from lifecycle.conversations.submission import Send
 from lifecycle.conversations.team import HandoffBy, Note, Served
@@ -161,13 +161,16 @@ class Handoffs:
         Raises:
             NotFound: There is no such session.
             InvalidInput: There is no such member, or it has the session already.
-            Conflict: It has no team or has ended, or nobody can take it.
+            Conflict: It has no team or has ended, waits for an approval, or nobody can take it.
             Unavailable: It has changed hands, but what waited could not be queued; the timer does it.
         """
         session, served, team = await self._served(workspace, session_id)
         if request.source is not None and served.member != request.source:
             msg = "The conversation has changed hands meanwhile."
             raise Conflict(msg, code="handoff_overtaken")
+        if session.state is SessionState.WAITING and session.pause_reason == APPROVAL:
+            msg = "Something of the conversation waits for an approval; decide it, or cancel its run, first."
+            raise Conflict(msg, code="approval_pending")
         _check(team, served, request.wanted)
         choices = await self.candidates(session, team, request.wanted)
         move = await self.choose(session, team, choices, request)

@@ -10,6 +10,9 @@ from lifecycle.conversations.run_rules import agents_of
 from lifecycle.conversations.session import SessionState
 from lifecycle.teams.handoff import HandoffRequest
 from lifecycle.teams.routing import Wanted
+from llmops.budgets.rules import Budget, Limit, parse_scope
+from tests.lifecycle.app import TOOLED
+from tests.lifecycle.doubles import spec
 from tests.lifecycle.teams.app import hands_over, path, speaks, team_app
 from tests.lifecycle.teams.kit import BILLING, MEMBERS, PEOPLE, TECH, TRIAGE, changed, team
 
@@ -232,3 +235,43 @@ async def test_a_condition_of_an_extension_hands_over() -> None:
         "unknown_condition",
         ["/members/0/handoff_triggers/0/condition"],
     )
+
+
+async def test_a_declared_tool_hands_over_like_one_that_is_offered() -> None:
+    """As Foundry's agents have it, whose versions say all their tools; an agent outside a team may declare it, too."""
+    declared = hands_over("triage", "tech").model_copy(update={"tools": ("handoff_to_tech",)})
+    app = await team_app(triage=declared)
+    run = await app.answered("hello")
+    assert (run.answer, path(run)) == ("tech speaking", ["tech"])
+    alone = await app.ask("hello", agent="triage")
+    assert (alone.state, alone.answer) == ("succeeded", "triage speaking")
+
+
+async def test_what_waits_for_a_budget_goes_on_with_the_next_agent_from_the_beginning() -> None:
+    """What the first agent's tools have returned is not told to the second, and what that cost is wasted."""
+    app = await team_app(triage=TOOLED)
+    budget = Budget(parse_scope("agent:triage"), (Limit("calls", "total", 1),))
+    await app.services.budgets.store.put("default", budget, None)
+    run = await app.answered("2 + 3")
+    assert (run.state, run.costs.progress is None) == ("waiting", False)
+    request = HandoffRequest(Wanted("tech"), "operator", "x")
+    await app.services.teams.handoffs.hand_over("default", run.session_id, request, app.queue.send)
+    since = len(app.queue.sent)
+    await app.services.runs.resume.resume("default", run.id, app.queue.send)
+    done = await app.drained(run, since)
+    assert (done.answer, path(done), done.wasted.calls) == ("tech speaking", ["tech"], 1)
+
+
+async def test_what_waits_for_an_approval_does_not_change_hands() -> None:
+    """It is decided first; nothing changes."""
+    asking = spec(
+        tools=("calculator",), simulate={"call_tool": "calculator"}, approvals=[{"tools": ["calculator"]}]
+    )
+    app = await team_app(triage=asking)
+    run = await app.answered("2 + 3")
+    assert run.state == "waiting"
+    request = HandoffRequest(Wanted("tech"), "operator", "x")
+    with pytest.raises(Conflict) as caught:
+        await app.services.teams.handoffs.hand_over("default", run.session_id, request, app.queue.send)
+    assert caught.value.code == "approval_pending"
+    assert (await app.stored(run))[1].agent == "triage"
