@@ -136,11 +136,15 @@ async def _tend_budgets(now: Round) -> Done:
     settled = await now.services.approvals.decisions.sweep(now.queue.send)
     people = await now.services.teams.people.sweep(now.queue.send)
     rooms = await now.services.teams.rooms.sweep(now.queue.send)
+    taken_on = await now.services.workflows.engine.sweep(now.actors, now.queue.send)
+    sampled = await now.services.capacity.sampler.run(now.services.core.clock())
+    await now.services.scaling.scaler.observe()
     text = (
-        "%d reservations freed, %d runs resumed, %d runs' approvals looked at, %d counters forgotten; "
-        "%d conversations that wait for people looked at, %d given room"
+        "%d reservations freed, %d runs resumed, %d runs' approvals, %d workflow runs and %d conversations of people "
+        "looked at, %d conversations given room, %d counters forgotten, %d pools sampled"
     )
-    return Done("budgets.tended", text, (done.freed, resumed, settled, done.forgotten, people, rooms))
+    looked_at = (settled, taken_on, people, rooms)
+    return Done("budgets.tended", text, (done.freed, resumed, *looked_at, done.forgotten, sampled))
 
 
 async def _expire_events(now: Round) -> Done:
@@ -183,7 +187,7 @@ TIMERS = (
     Timer("follow_configuration", "CONFIGURATION_SCHEDULE", _follow_configuration, signals=True),
     Timer("evaluate_alerts", "ALERT_SCHEDULE", _evaluate_alerts),
     Timer("deliver_notifications", "NOTIFY_SCHEDULE", _deliver_notifications),
-    Timer("tend_budgets", "BUDGET_SCHEDULE", _tend_budgets),
+    Timer("tend_budgets", "BUDGET_SCHEDULE", _tend_budgets, signals=True),
     Timer("expire_events", "EVENTS_SCHEDULE", _expire_events),
     Timer("learn_accesses", "LOADER_SCHEDULE", _learn_accesses),
 )

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from bootstrap.parts.agents import AgentServices
     from bootstrap.parts.approvals import ApprovalServices
     from bootstrap.parts.budgets import BudgetServices
+    from bootstrap.parts.capacity import CapacityServices
     from bootstrap.parts.core import Core
     from bootstrap.parts.events import EventServices
     from bootstrap.parts.metrics import MetricServices
@@ -39,6 +40,7 @@ class AlertServices:
     _approvals: ApprovalServices
     _agents: AgentServices
     _teams: TeamServices
+    _capacity: CapacityServices
 
     @cached_property
     def delivery(self) -> NotificationDelivery:
@@ -96,6 +98,7 @@ class AlertServices:
             self._budgets.usage,
             self._events.timer_statuses,
             self._teams.inbox,
+            self._capacity.resources,
         )
 
     @cached_property

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from bootstrap.parts.agents import AgentServices
     from bootstrap.parts.approvals import ApprovalServices
     from bootstrap.parts.budgets import BudgetServices
+    from bootstrap.parts.capacity import CapacityServices
     from bootstrap.parts.conversations import ConversationServices
     from bootstrap.parts.core import Core
     from bootstrap.parts.evaluation import EvaluationServices
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from bootstrap.parts.teams import TeamServices
     from lifecycle.evaluation.feedback import RunFeedback
     from lifecycle.evaluation.judging import JudgeEvaluation
+    from lifecycle.registry.catalog import Agent
     from lifecycle.runs.attempt import AttemptFactory
     from lifecycle.runs.dead_letters import DeadLetters
     from lifecycle.runs.failed_runs import FailedRunStore
@@ -51,6 +53,7 @@ class RunServices:
     _evaluation: EvaluationServices
     _sessions: SessionServices
     _teams: TeamServices
+    _capacity: CapacityServices
 
     @cached_property
     def submission(self) -> RunSubmission:
@@ -67,7 +70,15 @@ class RunServices:
                 self._core.session_idle_after, timedelta(seconds=self._core.settings.agent_cache_trust)
             ),
             clock=self._core.clock,
+            admit=self._admit,
         )
+
+    async def _admit(self, agent: Agent) -> None:
+        if await self._capacity.pools.of(agent.workspace):
+            from llmops.capacity.admission import Claim
+
+            claim = Claim(agent.workspace, agent.name, agent.declaration.spec.labels)
+            await self._capacity.admission.admit(claim)
 
     @cached_property
     def worker(self) -> RunWorker:
@@ -197,6 +208,7 @@ class RunServices:
     def dead_letters(self, queue: RunQueue) -> DeadLetters:
         """Return what looks after the queue's dead letters."""
         from lifecycle.runs.dead_letters import DeadLetters, DeadMessageReader
+        from lifecycle.workflows.request import parse_workflow_message
 
         return DeadLetters(
             queue,
@@ -204,7 +216,7 @@ class RunServices:
             self._failed_run_letters,
             self._conversations.recorder,
             self._events.journal,
-            DeadMessageReader(self.provenance, self._core.settings.max_query_bytes),
+            DeadMessageReader(self.provenance, self._core.settings.max_query_bytes, parse_workflow_message),
             self._core.clock,
         )
 

@@ -1,4 +1,4 @@
-"""The kinds of things that agents are composed of, and what they refer to."""
+"""The kinds of things that are stored under names: what agents are composed of, what it refers to, and workflows."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import NamedTuple
 from kernel.errors import InvalidInput
 from lifecycle.configuration.layers import AgentConfig, Capability, Content, Layer, Overrides, Personality, Template
 from lifecycle.specs.team import Team
+from lifecycle.specs.workflow import WorkflowSpec
 
 
 class Kind(StrEnum):
@@ -20,6 +21,7 @@ class Kind(StrEnum):
     CAPABILITY = "capability"
     OVERRIDES = "overrides"
     TEAM = "team"
+    WORKFLOW = "workflow"
 
 
 CONTENT: Mapping[Kind, type[Content]] = {
@@ -27,8 +29,10 @@ CONTENT: Mapping[Kind, type[Content]] = {
     Kind.PERSONALITY: Personality,
     Kind.CAPABILITY: Capability,
     Kind.OVERRIDES: Overrides,
-    Kind.TEAM: Team,
 }
+"""What agents are composed of."""
+StoredContent = Content | Team | WorkflowSpec
+STORED: Mapping[Kind, type[StoredContent]] = {**CONTENT, Kind.TEAM: Team, Kind.WORKFLOW: WorkflowSpec}
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?")
 
 
@@ -64,7 +68,7 @@ def item_name(kind: Kind, text: str) -> str:
     return text
 
 
-def references(content: Content | AgentConfig) -> Mapping[Ref, str]:
+def references(content: StoredContent | AgentConfig) -> Mapping[Ref, str]:
     """Return what an item or declaration refers to by name, each with the JSON pointer of the place that says so."""
     if not isinstance(content, Layer):
         return {}

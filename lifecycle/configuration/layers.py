@@ -13,7 +13,6 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, create_mod
 
 from lifecycle.specs.hosted_tools import SpecTool
 from lifecycle.specs.spec import AgentSpec, Label
-from lifecycle.specs.team import Team
 
 ItemName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?$")]
 Line = Annotated[str, StringConstraints(min_length=1, max_length=500, pattern=r"^[^\r\n]*\S[^\r\n]*$")]
@@ -38,7 +37,7 @@ class Partial(BaseModel):
         return dict(self.given)
 
     def __eq__(self, other: object) -> bool:
-        return type(other) is type(self) and isinstance(other, Partial) and other.given == self.given
+        return isinstance(other, Partial) and type(other) is type(self) and other.given == self.given
 
     __hash__ = None  # pyright: ignore[reportAssignmentType] - holds mappings
 
@@ -195,5 +194,5 @@ class AgentConfig(Layer):
         return cls.model_validate({name: value for name, value in values.items() if value != usual[name]})
 
 
-Content = Template | Personality | Capability | Overrides | Team
-"""What can be stored under a name: what agents are composed of, and teams of agents."""
+Content = Template | Personality | Capability | Overrides
+"""What can be stored under a name and shared by agents."""

@@ -30,6 +30,7 @@ def accepted(
     now: datetime,
     *,
     new: bool,
+    step_of: str | None = None,
 ) -> ConversationChange:
     """Return the change that takes up the run: on the queue from now on, or kept if its session is on hold.
 
@@ -41,6 +42,7 @@ def accepted(
         team: How its team has it; None where no team was asked.
         now: The time.
         new: Whether the session starts with it.
+        step_of: The workflow run that it is a step of; None for none.
     """
     events: list[Event] = [state_event(session, now, session.pause_reason)] if new else []
     sessions.check_room(session)
@@ -57,6 +59,7 @@ def accepted(
             request.expected_topics,
             request.context,
             request.stream,
+            step_of,
         ),
         Times(now),
         Dispatch(

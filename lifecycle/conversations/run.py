@@ -47,8 +47,6 @@ NOT_QUEUED = "not_queued"
 """Error code of a run whose message the broker did not accept; submitting it again queues it."""
 APPROVAL_NEEDED = "approval_needed"
 """Error code of a run whose tool calls wait for decisions."""
-HANDED_OVER = "handed_over"
-"""Code of an attempt that has handed the run over to another member of its team."""
 WORKER_LOST = "worker_lost"
 """Error code of an attempt whose worker died, so that it could not record why."""
 
@@ -75,6 +73,7 @@ class RunInput:
         expected_topics: What a good answer speaks of, for evaluation.
         context: What the answer must be borne out by; None when nothing was given.
         stream: Whether its text is published as `run.delta` events while the model writes it.
+        workflow_run_id: The workflow run that it is a step of; None for none.
     """
 
     query: str
@@ -84,6 +83,7 @@ class RunInput:
     expected_topics: tuple[str, ...] = ()
     context: str | None = None
     stream: bool = False
+    workflow_run_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,6 +313,11 @@ class Run:
     def stream(self) -> bool:
         """Whether its text is published while the model writes it."""
         return self.input.stream
+
+    @property
+    def workflow_run_id(self) -> str | None:
+        """The workflow run that it is a step of; None for none."""
+        return self.input.workflow_run_id
 
     @property
     def priority(self) -> Priority:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import logging
 import traceback
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from kernel.clock import Clock
 from kernel.errors import AppError, InternalError, Unavailable
 from kernel.ids import new_id
 from lifecycle.approvals.gate import ApprovalPending
+from lifecycle.conversations.priority import Priority
 from lifecycle.conversations.run import Effort, Run, Stage
 from lifecycle.conversations.run_rules import Answer, user_message
 from lifecycle.conversations.session import ProviderConversation, RetainedConversation, Session
@@ -22,23 +22,24 @@ from lifecycle.loader.uses import UsedAgents
 from lifecycle.registry.operations import KeepVersion, Verify
 from lifecycle.registry.providers import AttemptId
 from lifecycle.registry.signals import AgentSignals
+from lifecycle.runs.attempt_policy import AttemptPolicy, Prepared, ScoreAnswer
 from lifecycle.runs.drafts import Drafts, Reviewed, drafts_of, with_draft
-from lifecycle.runs.guard import GuardPolicy
 from lifecycle.runs.history import compacted, estimate, history_limits, token_limit
 from lifecycle.runs.lease import RunLease
 from lifecycle.runs.metering import CallMeter, Metered, MeterPolicy, charged, estimated
 from lifecycle.runs.pending_tool_calls import PendingToolCalls
 from lifecycle.runs.progress import Progress, dumped, loaded
 from lifecycle.runs.streaming import stream_updates
-from lifecycle.runs.tool_calls import ToolCalls, ToolRules
+from lifecycle.runs.tool_calls import ToolCalls
 from lifecycle.teams.calls import brief, handoff_middleware, handoff_tools
 from lifecycle.teams.handoff import HandedOver, RunHandoffs
 from lifecycle.tools.context import CURRENT
 from llmops.budgets.blocked_runs import BudgetWait
 from llmops.budgets.call_budget import BudgetService, reserve_for
 from llmops.budgets.rules import Amounts, BudgetBlocked
-from llmops.evaluation.scoring import Score
-from llmops.facts.model import Call
+from llmops.capacity.admission import Claim
+from llmops.capacity.pools import PoolFull
+from llmops.routing.model import PROVIDER
 from llmops.spend.rates import RateStore
 from llmops.spend.usage import Usage
 
@@ -49,48 +50,6 @@ log = logging.getLogger(__name__)
 
 _OVERHEAD_BYTES = 16
 _BYTES_A_TOKEN = 4
-
-ScoreAnswer = Callable[[Run, LiveAgent, Sequence["Message"]], Awaitable[Score | None]]
-"""Scores a run's answer, which stands in the messages; None where it is not to be scored."""
-
-
-@dataclass(frozen=True, slots=True)
-class AttemptPolicy:
-    """How attempts are made.
-
-    Attributes:
-        timeout: How long one may take.
-        history_turns: Most messages of the history that the model is given.
-        history_tokens: Most tokens of the history that the model is given, where the session does not say.
-        output_tokens: Most tokens of a model call's answer within budgets, where the agent does not say.
-        guard: When a run has run away, where the agent does not say.
-        tools: What tool calls are subject to.
-    """
-
-    timeout: timedelta
-    history_turns: int
-    history_tokens: int
-    output_tokens: int
-    guard: GuardPolicy
-    tools: ToolRules = field(default_factory=ToolRules)
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """What can be known of an attempt before the run is claimed.
-
-    Attributes:
-        history: The latest messages of the session, from the number `first` on, where it has `turns` in all.
-        call: The first model call at its estimate; None where it is noted later: the agent is not at hand, or budgets
-            apply.
-        stage: The stage that the attempt begins with, where the agent is at hand.
-    """
-
-    first: int = 0
-    turns: int = -1
-    history: Sequence[Turn] = ()
-    call: Call | None = None
-    stage: Stage = Stage.INITIALIZING
 
 
 class AttemptFactory:
@@ -129,8 +88,12 @@ class AttemptFactory:
         said = min(sum(len(turn.text.encode()) + _OVERHEAD_BYTES for turn in history), most * _BYTES_A_TOKEN)
         given = said + len(user_message(run).encode()) + len(live.spec.instructions.encode()) + _OVERHEAD_BYTES
         kept = held.tokens * _BYTES_A_TOKEN if held else 0
+        if live.spec.provider == PROVIDER:
+            return Prepared(first, session.turns, history, None, Stage.RUNNING)  # noted under the deployment it goes to
         usage = Usage(input_tokens=given + kept, output_tokens=live.spec.max_output_tokens or self.policy.output_tokens)
         call = estimated(await self.rates.of(run.workspace), live.spec, live.spec.model, usage, self.clock())
+        if await self.budgets.room(claim(run, live)) is not None:
+            return Prepared(first, session.turns, history)  # noted once there is room, or it never was made
         if await self.budgets.of(charged(run), 1).limits():
             # Noted once it is reserved, so that the budgets and the run never differ in whether it may have been made.
             return Prepared(first, session.turns, history, None, Stage.CHECKING_BUDGET)
@@ -223,6 +186,13 @@ class RunAttempt:
         Raises:
             AppError: There is none; retriable if another attempt may bring one.
         """
+        try:
+            return await self._answered()
+        finally:
+            if self._meter is not None:
+                self._meter.leave()
+
+    async def _answered(self) -> Answer:
         maker, lease = self._maker, self._lease
         run = lease.run
         tools = maker.policy.tools
@@ -274,6 +244,12 @@ class RunAttempt:
         """Whether its text is told while the model writes it: not where a person is to see it first."""
         return self._lease.run.stream and self._drafts is None
 
+    def note_full(self, error: PoolFull, again_in_s: float) -> None:
+        """Note that the run is put back, with what it waits for; it is published with how the attempt ended."""
+        expected_s = round(error.retry_after_s or 0.0, 1)
+        waits = {"pool": error.pool, "expected_wait_s": expected_s, "again_in_s": round(again_in_s, 1)}
+        self._lease.note("pool.waiting", waits)
+
     async def close(self) -> None:
         """Give back what is reserved and was not spent; call it once what the attempt did is committed."""
         if self._meter is not None:
@@ -291,7 +267,7 @@ class RunAttempt:
         results. Of any other failure that cannot be said.
         """
         called = bool(self.effort.spend.calls)
-        waits = isinstance(error, (BudgetBlocked, ApprovalPending))
+        waits = isinstance(error, (BudgetBlocked, ApprovalPending, PoolFull))
         if waits and called and self._conversation is not None:
             return ProviderConversation(self._conversation, self._lease.session.turns, self._tokens)
         refused = waits or error.code == "provider_throttled"
@@ -342,7 +318,7 @@ class RunAttempt:
         how: dict[str, Any] = {
             "session": agent.get_session(self._conversation) if self._conversation else None,
             "middleware": [*chat, calls.middleware(), *function],
-            "client_kwargs": {"attempt": AttemptId(run.id, run.attempt)},
+            "client_kwargs": {"attempt": AttemptId(run.id, run.attempt, run.workspace, run.session_id)},
         }
         token = CURRENT.set(calls.context)
         try:
@@ -361,7 +337,7 @@ class RunAttempt:
     async def _metering(self, live: LiveAgent) -> CallMeter:
         """Return what meters the attempt's calls, after what earlier attempts have left reserved is settled."""
         maker, run, held = self._maker, self._lease.run, self._lease.session.held
-        budget = maker.budgets.of(charged(run), run.attempt)
+        budget = maker.budgets.of(charged(run), run.attempt, await maker.budgets.room(claim(run, live)))
         if run.attempt > 1:
             await budget.take_over()
         if await budget.limits():
@@ -371,6 +347,7 @@ class RunAttempt:
         policy = MeterPolicy(
             maker.policy.guard.of(live.spec.runaway), maker.policy.output_tokens, held_tokens, run.dispatch.approved
         )
+        await budget.enter()
         return CallMeter(run.workspace, live, budget, maker.rates, self._lease, maker.clock, policy)
 
     async def _let_go(self, live: LiveAgent, failure: AppError) -> AppError:
@@ -386,6 +363,11 @@ class RunAttempt:
             msg = "The agent was put away while the run began; it is brought back."
             return Unavailable(msg, code="agent_put_away")
         return failure
+
+
+def claim(run: Run, live: LiveAgent) -> Claim:
+    """Return who wants room in a pool for a run."""
+    return Claim(run.workspace, run.agent, live.spec.labels, run.created_at, run.priority is Priority.HIGH)
 
 
 def _translated(live: LiveAgent, error: Exception) -> AppError:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, time
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
 from lifecycle.specs.spec import Label
 from lifecycle.tools.handoff import PREFIX
+
+T = TypeVar("T", str, int)
 
 MemberName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9](?:[a-z0-9_-]{0,51}[a-z0-9])?$")]
 """Shorter than an agent's name by `handoff_to_`, so that the tool's name has at most 64 characters."""
@@ -336,5 +338,5 @@ def _wrong_target(team: Team, member: Member, trigger: HandoffTrigger) -> str | 
     return None if any(each.specialization == wanted for each in others) else "hands over to the member itself"
 
 
-def _repeated(values: Any) -> Any:
+def _repeated(values: Iterable[T]) -> T | None:
     return next((value for value, times in Counter(values).items() if times > 1), None)

@@ -136,11 +136,14 @@ class TeamLog:
 
     async def since(self, workspace: str, team: str, since: datetime) -> tuple[Sequence[HopRow], Sequence[Row]]:
         """Return the handoffs and the answers from that day on."""
-        partition, found = home(workspace, team), []
-        for kind in ("hop", "reply"):
-            span = Span(partition, key_from=f"{kind}!{since:%Y-%m-%d}", key_before=f"{kind}!~")
-            found.append([row async for row in every(self._tables, TABLE, span)])
-        return [_hop(row) for row in found[0]], found[1]
+        hops, replies = [
+            [row async for row in every(self._tables, TABLE, self._from(workspace, team, kind, since))]
+            for kind in ("hop", "reply")
+        ]
+        return [_hop(row) for row in hops], replies
+
+    def _from(self, workspace: str, team: str, kind: str, since: datetime) -> Span:
+        return Span(home(workspace, team), key_from=f"{kind}!{since:%Y-%m-%d}", key_before=f"{kind}!~")
 
     async def forget(self, workspace: str, team: str) -> None:
         """Delete what is older than KEPT_FOR, some of it each time."""

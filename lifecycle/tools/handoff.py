@@ -7,7 +7,7 @@ called: a response that asks for one ends the attempt. Where nobody can take the
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from lifecycle.tools.definition import Tool, defined
 
@@ -63,4 +63,4 @@ async def _refused(
 
 
 def _texts(given: Any) -> tuple[str, ...]:
-    return tuple(str(text) for text in given[:50]) if isinstance(given, list) else ()
+    return tuple(str(text) for text in cast("list[Any]", given)[:50]) if isinstance(given, list) else ()

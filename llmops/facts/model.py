@@ -16,7 +16,8 @@ charged at an estimate. `unsettled`: it may have been made, but worker or connec
 Purpose = Literal["answer", "evaluation"]
 
 MAX_CALLS = 500
-"""Model calls of a fact that are kept one by one; those after them are kept as one for each model and outcome."""
+"""Model calls of a fact that are kept one by one; those after them are kept as one for each model, deployment and
+outcome."""
 MAX_TOOLS = 500
 """Tool calls of a fact that are kept."""
 
@@ -74,6 +75,7 @@ class Call:
         tool_micro_usd: The fees of tools that the provider ran, part of the cost.
         requested: The model or deployment that was asked for, where it is not `model`; else empty.
         count: How many calls it stands for: 1, but for those beyond MAX_CALLS.
+        deployment: Where it went, as `route/deployment`; empty where no route chose.
     """
 
     number: int
@@ -88,6 +90,7 @@ class Call:
     tool_micro_usd: int = 0
     requested: str = ""
     count: int = 1
+    deployment: str = ""
 
     @property
     def spend(self) -> Spend:
@@ -241,8 +244,8 @@ class AttemptFact:
         """What of the run's spend is known with this ending to have brought no answer, in micro-USD.
 
         An attempt that did not answer wastes what it spent, unless the next one goes on from it or it handed over. What
-        earlier ones spent for it to go on from is lost when it does not, or when the run ends without an answer. Over the facts of
-        a finished run this adds up to what the run wasted.
+        earlier ones spent for it to go on from is lost when it does not, or when the run ends without an answer. Over
+        the facts of a finished run this adds up to what the run wasted.
         """
         how, own = self.continuation, self.cost_micro_usd
         match self.ending:
@@ -261,9 +264,9 @@ def bounded(fact: AttemptFact) -> AttemptFact:
     """Return the fact within MAX_CALLS and MAX_TOOLS, with the same spend, so that it fits a row."""
     calls = fact.calls
     if len(calls) > MAX_CALLS:
-        merged: dict[tuple[str, str, str, bool], Call] = {}
+        merged: dict[tuple[str, str, str, str, bool], Call] = {}
         for call in calls[MAX_CALLS:]:
-            key = (call.provider, call.model, call.outcome, call.cost_micro_usd is None)
+            key = (call.provider, call.deployment, call.model, call.outcome, call.cost_micro_usd is None)
             merged[key] = _merged(merged[key], call) if key in merged else call
         calls = (*calls[:MAX_CALLS], *merged.values())
     return replace(fact, calls=calls, tools=fact.tools[:MAX_TOOLS])

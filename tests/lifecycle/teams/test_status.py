@@ -66,8 +66,8 @@ def test_every_handoff_is_counted_once(trails: list[list[str]]) -> None:
 async def test_what_waits_for_people_is_a_figure_of_alert_rules() -> None:
     """What somebody has taken does not wait any more."""
     app = await team_app()
-    for _ in range(2):
-        run = await app.answered("a person, please")
+    await app.answered("a person, please")
+    run = await app.answered("a person, please")
     app.clock.move(minutes=5)
     await app.services.teams.people.claim("default", run.session_id, ANN)
     sources = app.services.alerts.workspace_state.sources

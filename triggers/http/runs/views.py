@@ -40,11 +40,15 @@ class TeamRunView(View):
 
 
 class RunView(View):
-    """A run: what was asked, how far it is, and its answer once there is one; `team` is null unless one was asked."""
+    """A run: what was asked, how far it is, and its answer once there is one.
+
+    `team` is null unless one was asked; `workflow_run_id` is the workflow run that it is a step of, null for none.
+    """
 
     id: str
     agent: str
     session_id: str
+    workflow_run_id: str | None
     user_id: str | None
     query: str
     state: RunState
@@ -94,6 +98,7 @@ class StepView(View):
     input_tokens: int | None
     output_tokens: int | None
     cost_micro_usd: int | None
+    deployment: str | None
 
 
 class StepPage(Page[StepView]):
@@ -115,11 +120,11 @@ class DeadLetterView(View):
 
 
 class RedrivenView(View):
-    """A run that was put back on the queue."""
+    """A run that was put back on the queue, or what asks for a workflow: that has no `agent`."""
 
     run_id: str
     session_id: str
-    agent: str
+    agent: str | None
 
 
 class DeadLetterPage(Page[DeadLetterView]):
