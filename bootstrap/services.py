@@ -36,6 +36,7 @@ from bootstrap.parts.scaling import ScalingServices
 from bootstrap.parts.sessions import SessionServices
 from bootstrap.parts.spend import SpendServices
 from bootstrap.parts.status import StatusServices
+from bootstrap.parts.teams import TeamServices
 from bootstrap.parts.workflows import WorkflowServices
 from kernel.clock import Clock
 from kernel.settings import Settings
@@ -165,6 +166,13 @@ class Services:
         return PerformanceServices(self.core, self.spend)
 
     @cached_property
+    def teams(self) -> TeamServices:
+        """Agents and people who serve one conversation."""
+        return TeamServices(
+            self.core, self.notifications, self.extensions, self.configuration, self.conversations, self.agents
+        )
+
+    @cached_property
     def sessions(self) -> SessionServices:
         """Start, list, end and erase sessions."""
         return SessionServices(
@@ -176,6 +184,7 @@ class Services:
             self.budgets,
             self.approvals,
             self.agents,
+            self.teams,
             self._erase_workflow_run,
             self.capacity,
         )
@@ -194,6 +203,7 @@ class Services:
             self.agents,
             self.evaluation,
             self.sessions,
+            self.teams,
             self.capacity,
         )
 
@@ -225,6 +235,7 @@ class Services:
             self.budgets,
             self.approvals,
             self.agents,
+            self.teams,
             self.capacity,
         )
 

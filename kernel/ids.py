@@ -32,6 +32,11 @@ def agent_name(text: str) -> str:
     return _checked(_AGENT, text, "agent name", "1-63 characters of a-z, 0-9, '_' and '-', alphanumeric at both ends")
 
 
+def team_name(text: str) -> str:
+    """Return the name if it is a valid team name: 1-63 of a-z, 0-9, `_`, `-`, with alphanumeric ends."""
+    return _checked(_AGENT, text, "team name", "1-63 characters of a-z, 0-9, '_' and '-', alphanumeric at both ends")
+
+
 def workspace_name(text: str) -> str:
     """Return the name if it is a valid workspace: 1-63 of a-z, 0-9, `-`, with alphanumeric ends."""
     return _checked(_WORKSPACE, text, "workspace", "1-63 characters of a-z, 0-9 and '-', alphanumeric at both ends")

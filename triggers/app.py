@@ -39,6 +39,7 @@ from triggers.http import (
     schedules,
     sessions,
     system,
+    teams,
     workflows,
 )
 from triggers.http.api import Api
@@ -52,6 +53,7 @@ RESOURCES = (
     schedules,
     batches,
     sessions,
+    teams,
     events,
     costs,
     budgets,

@@ -144,14 +144,17 @@ async def _tend_budgets(now: Round) -> Done:
     done = await now.services.budgets.maintenance.run()
     resumed = await now.services.runs.resume.resume_all(now.queue.send)
     settled = await now.services.approvals.decisions.sweep(now.queue.send)
+    people = await now.services.teams.people.sweep(now.queue.send)
+    rooms = await now.services.teams.rooms.sweep(now.queue.send)
     taken_on = await now.services.workflows.engine.sweep(now.actors, now.queue.send)
     sampled = await now.services.capacity.sampler.run(now.services.core.clock())
     await now.services.scaling.scaler.observe()
     text = (
-        "%d reservations freed, %d runs resumed, %d runs' approvals and %d workflow runs looked at, "
-        "%d counters forgotten, %d pools sampled"
+        "%d reservations freed, %d runs resumed, %d runs' approvals, %d workflow runs and %d conversations of people "
+        "looked at, %d conversations given room, %d counters forgotten, %d pools sampled"
     )
-    return Done("budgets.tended", text, (done.freed, resumed, settled, taken_on, done.forgotten, sampled))
+    looked_at = (settled, taken_on, people, rooms)
+    return Done("budgets.tended", text, (done.freed, resumed, *looked_at, done.forgotten, sampled))
 
 
 async def _expire_events(now: Round) -> Done:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from lifecycle.registry.signals import LocalSignals
     from lifecycle.registry.verification import Verification
     from lifecycle.registry.versions import Versions
+    from lifecycle.teams.store import Memberships
 
 
 @dataclass(eq=False)
@@ -215,10 +216,18 @@ class AgentServices:
             self._core.due(IDLE),
             self._core.due(SURPLUS),
             has_open_session=self._conversations.directory.has_open_session,
+            in_team=self.memberships.has,
             pinned=self._conversations.pins.counts,
             policy=policy,
             clock=self._core.clock,
         )
+
+    @cached_property
+    def memberships(self) -> Memberships:
+        """Which teams agents are members of."""
+        from lifecycle.teams.store import Memberships
+
+        return Memberships(self._core.tables, self._configuration.items, self._core.clock)
 
     @cached_property
     def verification(self) -> Verification:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from bootstrap.parts.metrics import MetricServices
     from bootstrap.parts.notifications import NotificationServices
     from bootstrap.parts.spend import SpendServices
+    from bootstrap.parts.teams import TeamServices
     from lifecycle.events.forwarding import EventForwarding
     from lifecycle.measures.activity import Activity
     from lifecycle.measures.state import WorkspaceState
@@ -39,6 +40,7 @@ class AlertServices:
     _budgets: BudgetServices
     _approvals: ApprovalServices
     _agents: AgentServices
+    _teams: TeamServices
     _capacity: CapacityServices
 
     @cached_property
@@ -109,6 +111,7 @@ class AlertServices:
             self._metrics.lifecycle_counts,
             self._budgets.usage,
             self._events.timer_statuses,
+            self._teams.inbox,
             self._capacity.resources,
         )
 

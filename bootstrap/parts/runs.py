@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from bootstrap.parts.extensions import ExtensionServices
     from bootstrap.parts.sessions import SessionServices
     from bootstrap.parts.spend import SpendServices
+    from bootstrap.parts.teams import TeamServices
     from lifecycle.evaluation.feedback import RunFeedback
     from lifecycle.evaluation.judging import JudgeEvaluation
     from lifecycle.registry.catalog import Agent
@@ -51,6 +52,7 @@ class RunServices:
     _agents: AgentServices
     _evaluation: EvaluationServices
     _sessions: SessionServices
+    _teams: TeamServices
     _capacity: CapacityServices
 
     @cached_property
@@ -63,6 +65,7 @@ class RunServices:
             self._conversations.store,
             self._conversations.directory,
             self._sessions.start,
+            self._teams.routing,
             policy=SubmitPolicy(
                 self._core.session_idle_after, timedelta(seconds=self._core.settings.agent_cache_trust)
             ),
@@ -123,7 +126,7 @@ class RunServices:
             settings.history_tokens,
             settings.budget_output_tokens,
             GuardPolicy(settings.runaway_same_tool_calls, round(settings.runaway_usd_per_minute * 1_000_000)),
-            ToolRules(setting=self._extensions.setting, approvals=self._approvals.gate),
+            ToolRules(setting=self._extensions.setting, approvals=self._approvals.gate, handoffs=self._teams.handoffs),
         )
         agents = UsedAgents(self._agents.resolver, self._agents.use_recorder)
         return AttemptFactory(

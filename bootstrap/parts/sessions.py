@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from bootstrap.parts.core import Core
     from bootstrap.parts.events import EventServices
     from bootstrap.parts.spend import SpendServices
+    from bootstrap.parts.teams import TeamServices
     from lifecycle.conversations.run import Run
     from lifecycle.conversations.session import Session
     from lifecycle.sessions.end import SessionEnd
@@ -39,6 +40,7 @@ class SessionServices:
     _budgets: BudgetServices
     _approvals: ApprovalServices
     _agents: AgentServices
+    _teams: TeamServices
     _erase_workflow_run: Callable[[str, str], Awaitable[None]]
     _capacity: CapacityServices
 
@@ -50,7 +52,7 @@ class SessionServices:
         return SessionEnd(
             self._conversations.store,
             self._conversations.directory,
-            self._conversations.pins,
+            self._teams.left,
             self._core.due("session"),
             settle=self._conversations.publisher.publish_all_of,
             record=self._conversations.recorder.record,

@@ -20,6 +20,7 @@ from devhost.services import start_azurite, start_host, start_service_bus
 from examples.demo.job import main_job, prune
 from examples.demo.kit import Kit
 from examples.demo.operating import alert, approvals, budget, live, quality
+from examples.demo.teams import teams
 from examples.demo.tools import tools
 from examples.register import register
 
@@ -67,6 +68,7 @@ async def main() -> int:
             await budget(kit)
             await tools(kit)
             await approvals(kit)
+            await teams(kit)
             await quality(kit)
             await alert(kit)
             await prune(kit)

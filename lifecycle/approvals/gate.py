@@ -6,12 +6,13 @@ import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 from kernel.clock import Clock
 from kernel.errors import AppError, RunFailed, Unavailable
 from lifecycle.approvals.model import (
     MAX_ARGUMENTS_BYTES,
+    ApprovalTerms,
     RunRef,
     State,
     Subject,
@@ -32,6 +33,8 @@ from lifecycle.tools.definition import Approval
 
 log = logging.getLogger(__name__)
 
+ANSWER: Final = "answer"
+"""What a draft is kept as: its kind, its tool, and the name of its one argument."""
 _EXCERPT = 500
 _CHANGES_BEFORE_GIVING_UP = 10
 
@@ -149,6 +152,24 @@ class ApprovalGate:
             return Allowed(call.arguments)
         asked = requested(place_of(run), subject, needed.terms, run.spend.cost_micro_usd, self._clock())
         return Record(asked, arguments, excerpt=excerpt_of(run))
+
+    async def drafts(self, run: Run) -> Sequence[Record]:
+        """Return the drafts of the run's answer that people were asked about, in order."""
+        found = [
+            each for each in await self._approvals.of_run(run.workspace, run.id) if each.approval.subject.kind == ANSWER
+        ]
+        return sorted(found, key=lambda each: (each.approval.requested_at, each.approval.subject.call_id))
+
+    def draft(self, run: Run, version: str, text: str, approvers: Sequence[str]) -> ApprovalPending:
+        """Return what has a run wait until a draft of its answer is approved; with none named, anybody may."""
+        arguments = {ANSWER: text}
+        if len(canonical(arguments)) > MAX_ARGUMENTS_BYTES:
+            msg = f"The answer needs an approval, and nobody can review more than {MAX_ARGUMENTS_BYTES} bytes."
+            raise RunFailed(msg, code="draft_too_long")
+        subject = Subject(ANSWER, ANSWER, f"answer-{run.attempt}", digest(arguments), version, "the team")
+        terms = ApprovalTerms((tuple(approvers),) if approvers else ())
+        asked = requested(place_of(run), subject, terms, run.spend.cost_micro_usd, self._clock())
+        return ApprovalPending([Record(asked, canonical(arguments), excerpt=excerpt_of(run))])
 
     async def begin(self, workspace: str, approval_id: str) -> str | None:
         """Note that an approved call is about to be made; return its result where it was made before.

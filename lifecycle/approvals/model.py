@@ -18,8 +18,8 @@ from typing import Any, Literal
 from kernel.errors import Conflict, Forbidden, InvalidInput
 from lifecycle.specs.approvals import LINK, OnExpiry
 
-Kind = Literal["tool", "budget"]
-"""`tool`: a tool call waits. `budget`: a degradation step of the agent (`ask`) does."""
+Kind = Literal["tool", "budget", "answer"]
+"""`tool`: a tool call waits. `budget`: a degradation step of the agent (`ask`) does. `answer`: a draft of one does."""
 Verb = Literal["approve", "reject", "amend"]
 
 MAX_ARGUMENTS_BYTES = 65_536
@@ -60,8 +60,8 @@ class Subject:
 
     Attributes:
         kind: See Kind.
-        tool: The tool; empty for a budget.
-        call_id: The model's id of the call; of a budget, which of the run's waits it is.
+        tool: The tool; empty for a budget, `answer` for an answer.
+        call_id: The model's id of the call; of a budget, which of the run's waits it is; of an answer, which draft.
         arguments_hash: SHA-256 (hex) of the arguments, as canonical JSON.
         version: The agent's version that asks.
         why: What demands the approval, in words.
@@ -334,11 +334,15 @@ def rejection(approval: Approval) -> str:
 
 
 def _check_amended(approval: Approval, verb: Verb, amended: Mapping[str, Any] | None) -> None:
-    if verb == "amend" and approval.subject.kind != "tool":
-        msg = "Only a tool call's arguments can be amended."
+    if verb == "amend" and approval.subject.kind == "budget":
+        msg = "Only a tool call's arguments, or an answer, can be amended."
         raise InvalidInput(msg, code="nothing_to_amend", fields={"/decision": msg})
     if (verb == "amend") != (amended is not None):
         msg = "'amend' takes the arguments to use instead, and nothing else does."
+        raise InvalidInput(msg, code="invalid_arguments", fields={"/arguments": msg})
+    answer = amended.get("answer") if amended is not None and approval.subject.kind == "answer" else "-"
+    if not isinstance(answer, str) or not answer.strip():
+        msg = "An answer is amended with the text to give instead, as 'answer'."
         raise InvalidInput(msg, code="invalid_arguments", fields={"/arguments": msg})
     if amended is not None and len(canonical(amended)) > MAX_ARGUMENTS_BYTES:
         msg = f"Arguments have at most {MAX_ARGUMENTS_BYTES} bytes of JSON."

@@ -55,7 +55,8 @@ class ApprovalRequests:
 def notification_of(approval: Approval) -> Notification:
     """Return what channels are told of an approval that waits; whoever sends it adds the link that decides."""
     place, subject = approval.place, approval.subject
-    what = f"call {subject.tool}" if subject.kind == "tool" else "go on beyond a share of its budget"
+    whats = {"tool": f"call {subject.tool}", "answer": "give its answer"}
+    what = whats.get(subject.kind, "go on beyond a share of its budget")
     facts = {"Approval": approval.id, "Agent": place.agent, "Run": place.run_id, "Session": place.session_id}
     if approval.due is not None:
         facts["Decide by"] = f"{approval.due:%Y-%m-%d %H:%M} UTC"

@@ -80,9 +80,9 @@ def _declare(server: Server, changes: Sequence[Change], out: TextIO, *, destruct
     for change in changes:
         condition = {"If_Match": change.etag} if change.etag else {}
         if change.config is not None:
-            server.call("PUT", f"agents/{change.name}", change.config.model_dump(mode="json"), **condition)
+            server.call("PUT", f"{change.resource}/{change.name}", change.config.model_dump(mode="json"), **condition)
         elif destructive:
-            server.call("DELETE", f"agents/{change.name}", **condition)
+            server.call("DELETE", f"{change.resource}/{change.name}", **condition)
         else:
             left += 1
             continue

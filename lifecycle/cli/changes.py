@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from lifecycle.cli.directory import MANAGED_BY, AgentFile
+from lifecycle.cli.directory import MANAGED_BY, AgentFile, TeamFile
 from lifecycle.cli.failures import BadFile
 from lifecycle.cli.server import Server
 from lifecycle.configuration.layers import AgentConfig
+from lifecycle.specs.team import Team
 
 _LONGEST_VALUE = 40
 
@@ -45,17 +46,19 @@ class Change:
 
     Attributes:
         kind: What happens.
-        name: The agent.
+        name: The agent, or the team.
         details: The fields that change, as lines to read.
         config: What is declared; None for a deletion.
         etag: The declaration that is changed or deleted; empty where there is none.
+        resource: `agents` or `teams`.
     """
 
     kind: ChangeKind
     name: str
     details: Sequence[str] = ()
-    config: AgentConfig | None = None
+    config: AgentConfig | Team | None = None
     etag: str = ""
+    resource: str = "agents"
 
 
 def look(server: Server, files: Sequence[AgentFile], managed_by: str | None) -> Mapping[str, Declared]:
@@ -111,7 +114,25 @@ def changes_of(
     return sorted(changes, key=lambda change: change.name)
 
 
-def _details(before: AgentConfig, after: AgentConfig) -> Sequence[str]:
+def team_changes(server: Server, files: Iterable[TeamFile]) -> Sequence[Change]:
+    """Return what declaring the files of teams changes, by team. A team whose file is gone stays.
+
+    Raises:
+        CommandFailed: The app cannot be reached, or refuses.
+    """
+    changes: list[Change] = []
+    for file in files:
+        found = server.find(f"teams/{file.name}")
+        if found is None:
+            changes.append(Change(ChangeKind.CREATE, file.name, (), file.team, resource="teams"))
+            continue
+        there, etag = Team.model_validate(found["team"]), f'"{found["version"]}"'
+        kind = ChangeKind.UNCHANGED if there == file.team else ChangeKind.UPDATE
+        changes.append(Change(kind, file.name, _details(there, file.team), file.team, etag, "teams"))
+    return changes
+
+
+def _details(before: AgentConfig | Team, after: AgentConfig | Team) -> Sequence[str]:
     old, new = before.model_dump(mode="json"), after.model_dump(mode="json")
     changed = [
         name for name in dict.fromkeys((*old, *new)) if (name in old, old.get(name)) != (name in new, new.get(name))

@@ -1,22 +1,23 @@
-"""A directory of agents as code: YAML files of our own, and `.agent.md` files of Microsoft's agents runtime."""
+"""A directory of agents and teams as code: YAML files of ours, and `.agent.md` files of Microsoft's agents runtime."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 from pydantic import ValidationError
 
 from kernel.errors import InvalidInput
-from kernel.ids import agent_name
+from kernel.ids import agent_name, team_name
 from kernel.strict_json import is_object
 from kernel.validation import in_words
 from lifecycle.cli.agent_md import Reading, read_agent_md
 from lifecycle.cli.failures import BadFile, CommandFailed, where
 from lifecycle.configuration.layers import AgentConfig
+from lifecycle.specs.team import Team
 
 MANAGED_BY = "managed_by"
 """Label of the agents that a directory manages: its value names the directory."""
@@ -33,6 +34,41 @@ class AgentFile:
     config: AgentConfig
 
 
+@dataclass(frozen=True, slots=True)
+class TeamFile:
+    """A team as a file declares it."""
+
+    path: Path
+    name: str
+    team: Team
+
+
+def read_teams(directory: Path) -> Sequence[TeamFile]:
+    """Return the teams of a directory, by name: the YAML files that say `name` and `team`.
+
+    Raises:
+        BadFile: One is not valid, or two declare the same team.
+    """
+    by_name: dict[str, TeamFile] = {}
+    for path in _yaml_files(directory):
+        content = _loaded(path)
+        if "team" not in content:
+            continue
+        if unknown := sorted(map(str, content.keys() - {"name", "team"})):
+            raise BadFile(path, unknown[0], "is not known here; a file of a team says name and team")
+        try:
+            file = TeamFile(path, team_name(content["name"]), Team.model_validate(content["team"]))
+        except InvalidInput as error:
+            raise BadFile(path, "name", error.detail) from None
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise BadFile(path, ".".join(map(str, ("team", *first["loc"]))), in_words(first)) from None
+        if file.name in by_name:
+            raise BadFile(path, "name", f"{by_name[file.name].path} declares {file.name!r}, too")
+        by_name[file.name] = file
+    return [by_name[name] for name in sorted(by_name)]
+
+
 def read_directory(directory: Path, reading: Reading, managed_by: str | None = None) -> Sequence[AgentFile]:
     """Return the agents of a directory, by name.
 
@@ -47,7 +83,7 @@ def read_directory(directory: Path, reading: Reading, managed_by: str | None = N
     if not directory.is_dir():
         msg = f"{directory} is no directory"
         raise CommandFailed(msg)
-    files = [_read_yaml(path) for path in _yaml_files(directory)]
+    files = [_read_yaml(path) for path in _yaml_files(directory) if "team" not in _loaded(path)]
     files += [
         _agent(path, *read_agent_md(path, replace(reading, root=directory))) for path in _markdown_files(directory)
     ]
@@ -73,13 +109,18 @@ def _markdown_files(directory: Path) -> Sequence[Path]:
     return sorted(path for path in found if f".{path.name.lower()}".endswith(".agent.md"))
 
 
-def _read_yaml(path: Path) -> AgentFile:
+def _loaded(path: Path) -> Mapping[str, Any]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
         raise BadFile(path, "", f"cannot be read: {where(error)}") from None
     if not is_object(content) or not isinstance(content.get("name"), str):
         raise BadFile(path, "name", "is missing; a file says name and spec")
+    return cast("Mapping[str, Any]", content)
+
+
+def _read_yaml(path: Path) -> AgentFile:
+    content = _loaded(path)
     if unknown := sorted(map(str, content.keys() - {"name", "spec"})):
         raise BadFile(path, unknown[0], "is not known here; a file says name and spec")
     spec = content.get("spec")

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TextIO
 
 from lifecycle.cli.agent_md import Reading
-from lifecycle.cli.changes import Change, ChangeKind, changes_of, look
+from lifecycle.cli.changes import Change, ChangeKind, changes_of, look, team_changes
 from lifecycle.cli.command import Command
-from lifecycle.cli.directory import MANAGED_BY, read_directory
+from lifecycle.cli.directory import MANAGED_BY, read_directory, read_teams
 from lifecycle.cli.failures import NOTHING_TO_DO, SOMETHING_LEFT
 from lifecycle.cli.registry import make_plan
 from lifecycle.cli.report import show
@@ -19,7 +19,7 @@ from lifecycle.cli.server import Server
 
 def declare(parser: ArgumentParser) -> None:
     """Add the arguments that say which directory, and how to read it."""
-    parser.add_argument("directory", type=Path, help="holds *.yaml files of agents, or *.agent.md files")
+    parser.add_argument("directory", type=Path, help="holds *.yaml files of agents and teams, or *.agent.md files")
     parser.add_argument(
         "--managed-by",
         metavar="NAME",
@@ -49,7 +49,8 @@ def read_changes(server: Server, arguments: Namespace, environ: Mapping[str, str
     """
     reading = Reading(arguments.provider, arguments.model, frozenset(arguments.ignore), environ)
     files = read_directory(arguments.directory, reading, arguments.managed_by)
-    return changes_of(files, look(server, files, arguments.managed_by), arguments.managed_by)
+    agents = changes_of(files, look(server, files, arguments.managed_by), arguments.managed_by)
+    return [*agents, *team_changes(server, read_teams(arguments.directory))]  # whose members are agents
 
 
 def pending(changes: Sequence[Change]) -> Sequence[Change]:

@@ -9,16 +9,18 @@ from typing import NamedTuple
 
 from kernel.errors import InvalidInput
 from lifecycle.configuration.layers import AgentConfig, Capability, Content, Layer, Overrides, Personality, Template
+from lifecycle.specs.team import Team
 from lifecycle.specs.workflow import WorkflowSpec
 
 
 class Kind(StrEnum):
-    """What can be stored under a name."""
+    """What can be stored under a name, with its versions."""
 
     TEMPLATE = "template"
     PERSONALITY = "personality"
     CAPABILITY = "capability"
     OVERRIDES = "overrides"
+    TEAM = "team"
     WORKFLOW = "workflow"
 
 
@@ -29,8 +31,8 @@ CONTENT: Mapping[Kind, type[Content]] = {
     Kind.OVERRIDES: Overrides,
 }
 """What agents are composed of."""
-StoredContent = Content | WorkflowSpec
-STORED: Mapping[Kind, type[StoredContent]] = {**CONTENT, Kind.WORKFLOW: WorkflowSpec}
+StoredContent = Content | Team | WorkflowSpec
+STORED: Mapping[Kind, type[StoredContent]] = {**CONTENT, Kind.TEAM: Team, Kind.WORKFLOW: WorkflowSpec}
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?")
 
 

@@ -185,8 +185,8 @@ def _origin(item: ConfigurationItem) -> Origin:
     kind = item.ref.kind
     if kind is Kind.OVERRIDES:
         return Origin("overrides", "", item.version)
-    if kind is Kind.WORKFLOW:
-        msg = "no agent is composed of a workflow"
+    if kind in (Kind.TEAM, Kind.WORKFLOW):
+        msg = f"no agent is composed of a {kind.value}"
         raise TypeError(msg)
     return Origin(kind.value, item.ref.name, item.version)
 

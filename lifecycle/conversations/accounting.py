@@ -18,12 +18,14 @@ class Costs:
         carried: What attempts spent that the next one can go on from.
         progress: Where a budget stopped the run, for the next attempt to go on from (`lifecycle.runs.progress`);
             None for its beginning.
+        handed: What members of a team spent that handed over: they gave no answer, and it was not wasted.
     """
 
     spend: Spend = field(default_factory=Spend)
     wasted: Spend = field(default_factory=Spend)
     carried: Spend = field(default_factory=Spend)
     progress: str | None = None
+    handed: Spend = field(default_factory=Spend)
 
 
 def after(before: Costs, own: Spend, ending: Ending, progress: str | None, *, went_on: bool) -> Costs:
@@ -36,18 +38,21 @@ def after(before: Costs, own: Spend, ending: Ending, progress: str | None, *, we
         progress: How far it came, where a budget stopped it; else None.
         went_on: Whether it went on from where an earlier one was stopped.
     """
-    spend = before.spend + own
+    spend, handed = before.spend + own, before.handed
     carried = before.carried if went_on else Spend()
     match ending:
         case Ending.SUCCEEDED:
-            return replace(before, spend=spend, wasted=spend - own - carried)
+            return replace(before, spend=spend, wasted=spend - own - carried - handed)
+        case Ending.HANDED_OVER:
+            handed = handed + own + carried
+            return Costs(spend, spend - handed, handed=handed)
         case Ending.FAILED | Ending.CANCELLED:
-            return Costs(spend, spend)
+            return Costs(spend, spend - handed, handed=handed)
         case Ending.RETRIED:
-            return replace(before, spend=spend, wasted=spend - before.carried)
+            return replace(before, spend=spend, wasted=spend - before.carried - handed)
         case Ending.PAUSED:
             kept = carried + own if progress is not None else Spend()
-            return Costs(spend, spend - kept, kept, progress)
+            return Costs(spend, spend - kept - handed, kept, progress, handed)
 
 
 def last_attempt(number: int, most: int, *, redriven: int, waits: int) -> bool:

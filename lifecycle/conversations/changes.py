@@ -13,12 +13,13 @@ from lifecycle.conversations.session import Session
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One message of the history: who said what in which run."""
+    """One message of the history: who said what in which run; `author` is the person who answered, else empty."""
 
     role: str
     text: str
     run_id: str
     at: datetime
+    author: str = ""
 
 
 @dataclass(frozen=True, slots=True)

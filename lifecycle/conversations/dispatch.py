@@ -51,9 +51,11 @@ def misuse(submission: Submission, stored: StoredConversation) -> str | None:
     run, session = stored.run, stored.session
     if session is not None and session.priority is not submission.priority:
         return _WRONG_QUEUE.format(session.priority.value)
-    if run is not None and (run.agent != submission.agent or submission.query not in (None, run.query)):
-        return _ID_REUSED
-    return None
+    if run is None:
+        return None
+    team = run.team
+    whom = run.agent == submission.agent if team is None else submission.team in (None, team.team)
+    return None if whom and submission.query in (None, run.query) else _ID_REUSED
 
 
 def may_have_overtaken(stored: StoredConversation) -> bool:
@@ -87,6 +89,9 @@ def decide(session: Session, run: Run, call: int, now: datetime) -> DispatchDeci
         if run.id != session.retry.run_id:
             return DispatchDecision.KEEP
         return DispatchDecision.RUN if session.retry.at <= now + _EARLY else DispatchDecision.PAUSE
+    served = session.served
+    if served is not None and served.desk is not None:
+        return DispatchDecision.KEEP  # a person answers it
     called = session.resuming and call == session.resumes
     if session.on_hold and not called:
         return DispatchDecision.KEEP

@@ -75,6 +75,8 @@ class SessionRows:
         kind = "answer" if turn.role == "assistant" else "query"
         text, where = await self._texts.packed_text(Owner(session.workspace, session.id, turn.run_id), kind, turn.text)
         values = {"role": turn.role, "text": text, "run_id": turn.run_id, "at": turn.at, PROPERTY: where}
+        if turn.author:
+            values["author"] = turn.author
         return Row(partition_of(session.workspace, session.id), f"turn!{number:010d}", values)
 
     async def events(self, workspace: str, session_id: str, row: Row) -> Sequence[tuple[int, Event]]:
@@ -94,7 +96,7 @@ class SessionRows:
     async def _turn(self, workspace: str, session_id: str, row: Row) -> Turn:
         owner = Owner(workspace, session_id, row.text("run_id"))
         text = await self._texts.whole_text(owner, row.text("text"), row.text(PROPERTY))
-        return Turn(row.text("role"), text, row.text("run_id"), _at(row))
+        return Turn(row.text("role"), text, row.text("run_id"), _at(row), row.text("author"))
 
 
 def long_events(events: Sequence[Event]) -> bool:

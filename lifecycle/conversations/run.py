@@ -16,6 +16,7 @@ from enum import StrEnum
 from lifecycle.conversations.accounting import Costs
 from lifecycle.conversations.callback import Callback
 from lifecycle.conversations.priority import Priority
+from lifecycle.conversations.team import TeamRun
 from llmops.evaluation.scoring import Score
 from llmops.facts.model import Call, Ending, ToolCall
 from llmops.spend.usage import Spend
@@ -105,6 +106,7 @@ class Dispatch:
         awaits: Ids of the approvals that are yet to be decided before it goes on.
         asked: Whether it waits, or has waited last, for such decisions.
         traceparent: The trace it was submitted in, which every attempt goes on with; None outside a trace.
+        team: How its team serves it; None where none does.
     """
 
     priority: Priority = Priority.NORMAL
@@ -119,6 +121,7 @@ class Dispatch:
     traceparent: str | None = None
     awaits: tuple[str, ...] = ()
     asked: bool = False
+    team: TeamRun | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +181,7 @@ class Attempt:
         code: Why it gave no answer; empty when it did.
         dead: Whether the run failed with it though trying again might have helped.
         continues: Whether the next attempt goes on from where it stopped.
+        agent: The agent that made it, where the run has gone on to another one since; else empty.
     """
 
     number: int = 0
@@ -191,6 +195,7 @@ class Attempt:
     code: str = ""
     dead: bool = False
     continues: bool = False
+    agent: str = ""
 
     @property
     def noted(self) -> Effort:
@@ -276,6 +281,11 @@ class Run:
     def attempt(self) -> int:
         """How many times a worker has claimed it."""
         return self.last.number
+
+    @property
+    def team(self) -> TeamRun | None:
+        """How its team serves it."""
+        return self.dispatch.team
 
     @property
     def query(self) -> str:
@@ -390,13 +400,3 @@ class Run:
     def held_by(self, worker: str) -> bool:
         """Return whether the worker still holds it: nobody took it over when its lease ran out."""
         return self.state is RunState.RUNNING and self.lease is not None and self.lease.owner == worker
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What an attempt produced: the text, its score, and the model and agent version it came from."""
-
-    text: str
-    score: Score | None
-    model: str | None
-    version: str

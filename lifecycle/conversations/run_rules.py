@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from kernel.errors import AppError
@@ -11,7 +11,6 @@ from lifecycle.conversations import accounting
 from lifecycle.conversations.run import (
     APPROVAL_NEEDED,
     WORKER_LOST,
-    Answer,
     Attempt,
     Effort,
     Lease,
@@ -21,8 +20,30 @@ from lifecycle.conversations.run import (
     RunState,
     Stage,
 )
+from lifecycle.conversations.team import TeamRun
 from llmops.evaluation.scoring import Score
 from llmops.facts.model import Call, Ending
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What an attempt produced: the text, its score, and the model and agent version it came from."""
+
+    text: str
+    score: Score | None
+    model: str | None
+    version: str
+
+
+def user_message(run: Run) -> str:
+    """Return what the model is given of a run, and what stands in the history for it: the query, and its context."""
+    return run.query if run.context is None else f"{run.query}\n\n<context>\n{run.context}\n</context>"
+
+
+def agents_of(run: Run) -> tuple[str, ...]:
+    """Return the agents that have had a run, the one that has it now last."""
+    hops = run.team.hops if run.team else ()
+    return tuple(dict.fromkeys([*(hop.agent for hop in hops if hop.agent), run.agent]))
 
 
 def busy_until(run: Run, now: datetime) -> datetime | None:
@@ -112,7 +133,7 @@ def released(run: Run, effort: Effort, error: AppError, now: datetime, not_befor
         state=RunState.QUEUED,
         lease=None,
         result=replace(run.result, error=RunError(error.code, error.detail)),
-        dispatch=replace(run.dispatch, not_before=not_before),
+        dispatch=replace(run.dispatch, not_before=not_before, team=_failed_once_more(run)),
     )
 
 
@@ -158,6 +179,53 @@ def blocked(
         result=replace(run.result, error=RunError(error.code, error.detail)),
         dispatch=replace(run.dispatch, waits=run.dispatch.waits + 1, awaits=tuple(awaits), asked=bool(awaits)),
     )
+
+
+def handed_over(run: Run, effort: Effort, now: datetime, *, waits: bool = False, failed: str = "") -> Run:
+    """Return the run after an attempt that handed it over, queued for the next agent.
+
+    Args:
+        run: The run.
+        effort: What the attempt did.
+        now: The time.
+        waits: Whether it goes on to a person instead, and waits.
+        failed: Why the attempt failed, where that is why it was handed over; else empty.
+    """
+    ending = Ending.RETRIED if failed else Ending.HANDED_OVER
+    run = _attempt_over(run, effort, ending, now, failed or ending.value)
+    return replace(
+        run,
+        state=RunState.WAITING if waits else RunState.QUEUED,
+        lease=None,
+        result=replace(run.result, error=None),
+        dispatch=replace(run.dispatch, waits=run.dispatch.waits + 1, awaits=(), asked=False),
+    )
+
+
+def goes_on(run: Run) -> bool:
+    """Return whether the run has just been handed over to another agent, which is to answer it at once."""
+    handed = run.last.ending in (Ending.HANDED_OVER, Ending.RETRIED) and run.error is None
+    return run.state is RunState.QUEUED and run.team is not None and handed
+
+
+def aimed(run: Run, agent: str) -> Run:
+    """Return the run, to be answered by that agent, as it is declared now; its earlier attempts stay another's.
+
+    It begins anew: what another agent had asked of its tools is not for this one to go on from.
+    """
+    if run.agent == agent:
+        return run
+    own = {"agent": run.agent}
+    last = run.last if run.last.agent or not run.last.number else replace(run.last, **own)
+    lost = run.lost if run.lost is None or run.lost.agent else replace(run.lost, **own)
+    costs = replace(run.costs, progress=None)
+    return replace(run, agent=agent, input=replace(run.input, revision=0), last=last, lost=lost, costs=costs)
+
+
+def answered_by_person(run: Run, text: str, now: datetime) -> Run:
+    """Return a run that waits, answered by a person."""
+    done = _finished(run, RunState.SUCCEEDED, Stage.COMPLETED, now)
+    return replace(done, result=Result(text), dispatch=replace(done.dispatch, awaits=(), asked=False))
 
 
 def decided(run: Run, approval_id: str) -> Run:
@@ -208,6 +276,11 @@ def scored(run: Run, score: Score) -> Run:
 def approved(run: Run) -> Run:
     """Return the run, let past the degradation steps of its agent that ask for approval."""
     return replace(run, dispatch=replace(run.dispatch, approved=True))
+
+
+def _failed_once_more(run: Run) -> TeamRun | None:
+    team = run.team
+    return None if team is None else replace(team, failures=team.failures + 1)
 
 
 def _ended(run: Run, effort: Effort | None, ending: Ending, now: datetime, code: str, *, dead: bool = False) -> Run:

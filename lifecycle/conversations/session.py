@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from lifecycle.configuration.preferences import Preferences
 from lifecycle.conversations.priority import Priority
+from lifecycle.conversations.team import Served
 from lifecycle.registry.declarations import Pin
 from llmops.spend.usage import Spend
 
@@ -129,19 +130,21 @@ class Counters:
 
 @dataclass(frozen=True, slots=True)
 class SessionTerms:
-    """What a session was started with.
+    """What a session was started with, and how it goes on.
 
     Attributes:
         limits: Its own limits.
         preferences: How the user likes to be answered; the model is told. None once it is erased.
         pin: The declaration of the agent that its runs use; None for the current one.
         priority: Which queue its runs travel on, for all its life.
+        served: The team that serves it, and who of it has it now; None where it is with one agent.
     """
 
     limits: Limits = field(default_factory=Limits)
     preferences: Preferences | None = None
     pin: Pin | None = None
     priority: Priority = Priority.NORMAL
+    served: Served | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +205,7 @@ class Session:
     Attributes:
         workspace: Workspace it belongs to.
         id: Unique in the workspace; a UUIDv7 unless the caller chose one.
-        agent: The agent it is with, for all its life.
+        agent: The agent it is with; for all its life, unless a team serves it.
         user_id: Whose it is; None when nobody in particular.
         created_at: Aware UTC.
         last_activity: When a run was last submitted or finished.
@@ -262,6 +265,11 @@ class Session:
     def limits(self) -> Limits:
         """Its own limits."""
         return self.terms.limits
+
+    @property
+    def served(self) -> Served | None:
+        """The team that serves it, and who of it has it now."""
+        return self.terms.served
 
     @property
     def preferences(self) -> Preferences | None:

@@ -19,8 +19,8 @@ from lifecycle.conversations.session import (
 )
 
 
-def check_usable(session: Session, agent: str, user_id: str | None) -> None:
-    """Check that a run with this agent, for this user, may be submitted to the session.
+def check_usable(session: Session, agent: str, user_id: str | None, team: str = "") -> None:
+    """Check that a run with this agent, or with this team, for this user, may be submitted to the session.
 
     Raises:
         NotFound: It is another user's; told as if it did not exist.
@@ -32,7 +32,11 @@ def check_usable(session: Session, agent: str, user_id: str | None) -> None:
     if session.user_id is not None and user_id != session.user_id:
         msg = f"There is no session {session.id!r}."
         raise NotFound(msg, code="session_not_found")
-    if session.agent != agent:
+    served = session.served
+    if (served.team if served else "") != team:
+        msg = f"Session {session.id!r} is with {'a' if served else 'no'} team; ask whom it is with."
+        raise Conflict(msg, code="session_agent_mismatch")
+    if session.agent != agent and served is None:
         msg = f"Session {session.id!r} is with another agent; a session keeps its agent."
         raise Conflict(msg, code="session_agent_mismatch")
     if session.state is SessionState.ENDED:
@@ -121,7 +125,7 @@ def erasing(session: Session, now: datetime) -> Session:
         session,
         state=SessionState.ERASED,
         end=session.end or End(None, now),
-        terms=replace(session.terms, preferences=None),
+        terms=replace(session.terms, preferences=None, served=None),
         pause=Pause(resumes=session.resumes),
         at_provider=replace(session.at_provider, held=None),
         receipt=receipt,

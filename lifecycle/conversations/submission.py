@@ -78,6 +78,7 @@ class Submission(RunRequest):
         v: Version of this format.
         workspace: Workspace of the agent.
         agent: The agent asked.
+        team: The team asked, instead of an agent; None where the message names an agent, or a run that is stored.
         run_id: The run; the message's MessageId stands in for it when it is left out.
         session_id: The conversation; the same as the message's SessionId.
         call: The resumption of the session that sent the message (`Run.call`); 0 when it was submitted.
@@ -87,7 +88,8 @@ class Submission(RunRequest):
 
     v: Literal[1] = 1
     workspace: str = "default"
-    agent: str
+    agent: str = ""
+    team: str | None = None
     run_id: str
     call: int = Field(default=0, ge=0)
     redriven: int = Field(default=0, ge=0)
@@ -195,7 +197,7 @@ def parse_message(
     try:
         submission = Submission.model_validate(values)
         ids.workspace_name(submission.workspace)
-        ids.agent_name(submission.agent)
+        _check_whom(submission)
         if submission.query is not None:
             _check_query(submission.query, max_query_bytes)
         ids.session_id(submission.session_id)
@@ -207,6 +209,15 @@ def parse_message(
     except AppError as error:
         raise _unreadable(error.detail) from None
     return submission.model_copy(update={"run_id": run_id})
+
+
+def _check_whom(submission: Submission) -> None:
+    if (submission.team is None) == (not submission.agent):
+        raise _unreadable("The body names either an agent or a team.")
+    if submission.team is not None:
+        ids.team_name(submission.team)
+    else:
+        ids.agent_name(submission.agent)
 
 
 def _unreadable(detail: str) -> InvalidInput:

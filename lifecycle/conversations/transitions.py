@@ -19,6 +19,7 @@ from lifecycle.conversations.session import (
     SessionState,
 )
 from lifecycle.conversations.store import ConversationChange, Turn
+from llmops.facts.model import Ending
 
 _ENDS_OF_STREAMS = {
     RunState.SUCCEEDED: "completed",
@@ -126,7 +127,8 @@ def _may_wait(session: Session) -> bool:
 
 def _stream_ended(before: Run, after: Run, now: datetime) -> Event:
     """Return the event that ends a streamed attempt: whoever followed it keeps its text only when it is completed."""
-    superseded = after.attempt > before.attempt or after.state is RunState.WAITING
+    handed_over = after.last.ending is Ending.HANDED_OVER
+    superseded = after.attempt > before.attempt or after.state is RunState.WAITING or handed_over
     how = "superseded" if superseded else _ENDS_OF_STREAMS[after.state]
     code = {"code": after.error.code} if after.error and not superseded else {}
     return Event("run.stream_ended", {"run_id": before.id, "attempt": before.attempt, "outcome": how} | code, now)

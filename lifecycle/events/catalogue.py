@@ -27,6 +27,14 @@ class Kind:
 _RUN = {"run_id": "the run"}
 _ATTEMPT = _RUN | {"attempt": "number of the attempt"}
 _APPROVAL = _RUN | {"approval_id": "the approval", "tool": "the tool; empty where a budget's step asks"}
+_PERSON = {"by": "the person"}
+_HANDOFF = {
+    "team": "the team",
+    "source": "the member that has it",
+    "target": "the member that takes it over",
+    "by": "who or what has it change hands",
+    "run_id": "the run that goes on, if one does",
+}
 _CODE = {"code": "stable code of the failure, where there is one"}
 _AGENT = {"agent": "the agent"}
 _VERSION = _AGENT | {"version": "the version's label at the provider"}
@@ -99,6 +107,16 @@ CATALOGUE: Mapping[str, Kind] = MappingProxyType(
         "run.evaluated": Kind(
             "A judge has scored an answer", _RUN | {"judge": "the judge", "overall": "the score with it, 0-100"}
         ),
+        "handoff.initiated": Kind(
+            "A conversation of a team begins to change hands", _HANDOFF | {"urgency": "how soon"}
+        ),
+        "handoff.completed": Kind(
+            "The member that a conversation was handed to has begun with it",
+            {"team": "the team", "target": "the member", "agent": "its agent; empty for people"} | _RUN,
+        ),
+        "person.claimed": Kind("A person has taken a conversation", _PERSON | {"member": "for which member"}),
+        "person.released": Kind("A person has put a conversation back into the inbox", _PERSON | {"member": "whose"}),
+        "person.replied": Kind("A person has answered a run", _RUN | _PERSON),
         "agent.declared": _agent("An agent was declared, for the first time or with another spec", _AGENT),
         "agent.rolled_back": _agent("An earlier spec of an agent was declared again", _AGENT),
         "agent.enabled": _agent("An agent was switched on", _AGENT),

@@ -15,12 +15,13 @@ from typing import Any
 from lifecycle.evaluation.builtin import BUILTIN
 from lifecycle.evaluation.checks import Check
 from lifecycle.extensions.definition import ChatClientMaker
+from lifecycle.teams.conditions import HandoffCondition
 from lifecycle.tools.definition import Tool
 from lifecycle.tools.sources import ContextSource
 
 log = logging.getLogger(__name__)
 
-Extension = Tool | Check | ContextSource | ChatClientMaker
+Extension = Tool | Check | ContextSource | ChatClientMaker | HandoffCondition
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,7 @@ class Extensions:
     checks: Mapping[str, Check] = field(default_factory=dict[str, Check])
     context: Mapping[str, ContextSource] = field(default_factory=dict[str, ContextSource])
     clients: Mapping[str, ChatClientMaker] = field(default_factory=dict[str, ChatClientMaker])
+    conditions: Mapping[str, HandoffCondition] = field(default_factory=dict[str, HandoffCondition])
     problems: tuple[Problem, ...] = ()
 
 
@@ -68,9 +70,7 @@ def load(names: Iterable[str], taken: Mapping[type[Any], Iterable[str]]) -> Exte
         taken: Names that the app itself has, by what has them (`Tool`, `Check`); an extension cannot replace them.
     """
     problems: list[Problem] = []
-    found: dict[type[Any], dict[str, tuple[Any, Problem]]] = {
-        kind: {} for kind in (Tool, Check, ContextSource, ChatClientMaker)
-    }
+    found: dict[type[Any], dict[str, tuple[Any, Problem]]] = {kind: {} for kind in _KINDS}
     reserved = {(Check, name) for name in BUILTIN} | {(kind, name) for kind, all_ in taken.items() for name in all_}
     for module in _imported(names, problems):
         for one, place in _extensions_of(module):
@@ -85,7 +85,14 @@ def load(names: Iterable[str], taken: Mapping[type[Any], Iterable[str]]) -> Exte
     for problem in problems:
         log.error("extension %s", problem, extra={"event": "extension.failed"})
     plain = {kind: {name: one for name, (one, _) in each.items()} for kind, each in found.items()}
-    return Extensions(plain[Tool], plain[Check], plain[ContextSource], plain[ChatClientMaker], tuple(problems))
+    return Extensions(
+        plain[Tool],
+        plain[Check],
+        plain[ContextSource],
+        plain[ChatClientMaker],
+        plain[HandoffCondition],
+        tuple(problems),
+    )
 
 
 _KINDS: Mapping[type[Any], str] = {
@@ -93,6 +100,7 @@ _KINDS: Mapping[type[Any], str] = {
     Check: "check",
     ContextSource: "context provider",
     ChatClientMaker: "chat client",
+    HandoffCondition: "condition of handoffs",
 }
 
 
@@ -144,7 +152,7 @@ def _extensions_of(module: ModuleType) -> Iterator[tuple[Extension, Problem]]:
     """Yield what the module itself defines; what it imports from another is that one's."""
     seen: set[int] = set()
     for value in list(vars(module).values()):
-        if not isinstance(value, Tool | Check | ContextSource | ChatClientMaker) or id(value) in seen:
+        if not isinstance(value, Extension) or id(value) in seen:
             continue
         seen.add(id(value))
         function: Callable[..., Any] = (

@@ -10,6 +10,7 @@ from lifecycle.measures.activity import Activity
 from lifecycle.measures.alarms import RegistryAlarms
 from lifecycle.registry.counts import LifecycleCounts
 from lifecycle.registry.record import AgentState
+from lifecycle.teams.inbox import Inbox
 from llmops.alerts.metrics import FROM_REGISTRY, Metric
 from llmops.alerts.readings import WorkspaceFigures
 from llmops.budgets.usage import BudgetUsageReader
@@ -36,6 +37,7 @@ class WorkspaceState:
         counts: LifecycleCounts,
         positions: BudgetUsageReader,
         timer_statuses: TimerStatusStore,
+        inbox: Inbox,
         resources: ResourceReader,
     ) -> None:
         self._activity = activity
@@ -43,6 +45,7 @@ class WorkspaceState:
         self._counts = counts
         self._positions = positions
         self._timer_statuses = timer_statuses
+        self._inbox = inbox
         self._resource_reader = resources
 
     @property
@@ -56,6 +59,8 @@ class WorkspaceState:
             "runs_running": self._running,
             "runs_waiting": self._waiting,
             "longest_wait_s": self._waiting,
+            "conversations_waiting": self._people,
+            "person_wait_s": self._people,
             "budget_used_share": self._budgets,
             "timers_failing": self._timers,
             "memory_share": self._resources,
@@ -72,6 +77,15 @@ class WorkspaceState:
     async def _waiting(self, workspace: str, since: datetime, now: datetime) -> Mapping[Metric, float]:
         waiting = await self._activity.waiting(workspace, now)
         return {"runs_waiting": float(waiting.runs), "longest_wait_s": waiting.longest_s}
+
+    async def _people(self, workspace: str, since: datetime, now: datetime) -> Mapping[Metric, float]:
+        waits = [
+            (now - served.desk.since).total_seconds()
+            async for waiting in self._inbox.all(workspace)
+            if (served := waiting.session.served) is not None and served.desk is not None
+            if not served.desk.claimed_by
+        ]
+        return {"conversations_waiting": float(len(waits)), "person_wait_s": max([0.0, *waits])}
 
     async def _agents(self, workspace: str, since: datetime, now: datetime) -> Mapping[Metric, float]:
         states = (await self._counts.read(workspace, now, 1)).states

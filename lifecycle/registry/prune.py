@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -154,6 +154,7 @@ class Prune:
         surplus: DueIndex,
         *,
         has_open_session: Callable[[str, str], Awaitable[bool]],
+        in_team: Callable[[str, str], Awaitable[bool]],
         pinned: Pinned,
         policy: PrunePolicy,
         clock: Clock,
@@ -162,6 +163,7 @@ class Prune:
         self._idle = idle
         self._surplus = surplus
         self._has_open_session = has_open_session
+        self._in_team = in_team
         self._pinned = pinned
         self._policy = policy
         self._clock = clock
@@ -205,7 +207,11 @@ class Prune:
         if due is not None and due > now:
             return None  # entered earlier in this hour than it is due, or left over from before its latest use
         has_open = await self._has_open_session(entry.workspace, entry.name)
-        return prune_verdict(agent, now, self._policy, has_open_session=has_open)
+        verdict = prune_verdict(agent, now, self._policy, has_open_session=has_open)
+        idle = verdict.action is Action.RETIRE and not (agent.record.retired or agent.declaration.deleted)
+        if idle and await self._in_team(entry.workspace, entry.name):
+            return replace(verdict, action=Action.KEEP, reason="is a member of a team")
+        return verdict
 
     async def _judged_surplus(self, entry: Entry, now: datetime) -> Sequence[Verdict]:
         agent = await self._catalog.find(entry.workspace, entry.name)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import logging
 import traceback
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from kernel.clock import Clock
@@ -14,7 +13,8 @@ from kernel.errors import AppError, InternalError, Unavailable
 from kernel.ids import new_id
 from lifecycle.approvals.gate import ApprovalPending
 from lifecycle.conversations.priority import Priority
-from lifecycle.conversations.run import Answer, Effort, Run, Stage
+from lifecycle.conversations.run import Effort, Run, Stage
+from lifecycle.conversations.run_rules import Answer, user_message
 from lifecycle.conversations.session import ProviderConversation, RetainedConversation, Session
 from lifecycle.conversations.store import ConversationStore, StoredConversation, Turn
 from lifecycle.loader.resolver import LiveAgent
@@ -22,22 +22,23 @@ from lifecycle.loader.uses import UsedAgents
 from lifecycle.registry.operations import KeepVersion, Verify
 from lifecycle.registry.providers import AttemptId
 from lifecycle.registry.signals import AgentSignals
-from lifecycle.runs.guard import GuardPolicy
+from lifecycle.runs.attempt_policy import AttemptPolicy, Prepared, ScoreAnswer
+from lifecycle.runs.drafts import Drafts, Reviewed, drafts_of, with_draft
 from lifecycle.runs.history import compacted, estimate, history_limits, token_limit
 from lifecycle.runs.lease import RunLease
 from lifecycle.runs.metering import CallMeter, Metered, MeterPolicy, charged, estimated
 from lifecycle.runs.pending_tool_calls import PendingToolCalls
 from lifecycle.runs.progress import Progress, dumped, loaded
 from lifecycle.runs.streaming import stream_updates
-from lifecycle.runs.tool_calls import ToolCalls, ToolRules
+from lifecycle.runs.tool_calls import ToolCalls
+from lifecycle.teams.calls import brief, handoff_middleware, handoff_tools
+from lifecycle.teams.handoff import HandedOver, RunHandoffs
 from lifecycle.tools.context import CURRENT
 from llmops.budgets.blocked_runs import BudgetWait
 from llmops.budgets.call_budget import BudgetService, reserve_for
 from llmops.budgets.rules import Amounts, BudgetBlocked
 from llmops.capacity.admission import Claim
 from llmops.capacity.pools import PoolFull
-from llmops.evaluation.scoring import Score
-from llmops.facts.model import Call
 from llmops.routing.model import PROVIDER
 from llmops.spend.rates import RateStore
 from llmops.spend.usage import Usage
@@ -49,49 +50,6 @@ log = logging.getLogger(__name__)
 
 _OVERHEAD_BYTES = 16
 _BYTES_A_TOKEN = 4
-
-
-ScoreAnswer = Callable[[Run, LiveAgent, Sequence["Message"]], Awaitable[Score | None]]
-"""Scores a run's answer, which stands in the messages; None where it is not to be scored."""
-
-
-@dataclass(frozen=True, slots=True)
-class AttemptPolicy:
-    """How attempts are made.
-
-    Attributes:
-        timeout: How long one may take.
-        history_turns: Most messages of the history that the model is given.
-        history_tokens: Most tokens of the history that the model is given, where the session does not say.
-        output_tokens: Most tokens of a model call's answer within budgets, where the agent does not say.
-        guard: When a run has run away, where the agent does not say.
-        tools: What tool calls are subject to.
-    """
-
-    timeout: timedelta
-    history_turns: int
-    history_tokens: int
-    output_tokens: int
-    guard: GuardPolicy
-    tools: ToolRules = field(default_factory=ToolRules)
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """What can be known of an attempt before the run is claimed.
-
-    Attributes:
-        history: The latest messages of the session, from the number `first` on, where it has `turns` in all.
-        call: The first model call at its estimate; None where it is noted later: the agent is not at hand, or budgets
-            apply.
-        stage: The stage that the attempt begins with, where the agent is at hand.
-    """
-
-    first: int = 0
-    turns: int = -1
-    history: Sequence[Turn] = ()
-    call: Call | None = None
-    stage: Stage = Stage.INITIALIZING
 
 
 class AttemptFactory:
@@ -118,8 +76,8 @@ class AttemptFactory:
     async def prepare(self, stored: StoredConversation) -> Prepared:
         """Return what an attempt at the run will need, where its agent is at hand and it is the first attempt."""
         run, session = stored.run, stored.session
-        if run is None or session is None or run.attempt or run.cancel_requested:
-            return Prepared()
+        if run is None or session is None or run.attempt or run.cancel_requested or session.served is not None:
+            return Prepared()  # of a team's run, it is not known yet whether the member makes a call at all
         live = self.agents.at_hand(run.workspace, run.agent, run.input.revision, session.pin)
         if live is None:
             return Prepared()
@@ -152,7 +110,9 @@ class AttemptFactory:
 
     def first_turn(self, session: Session, held: ProviderConversation | None) -> int:
         """Return the first message that the model is given, where a conversation at the provider holds those before."""
-        return max(held.turns if held else 0, session.turns - self.policy.history_turns)
+        served = session.served
+        told = served.first_turn if served else 0
+        return max(held.turns if held else 0, session.turns - self.policy.history_turns, told)
 
     def _usable(self, session: Session) -> ProviderConversation | None:
         held = session.held
@@ -175,6 +135,9 @@ class RunAttempt:
         self._meter: CallMeter | None = None
         self._tools: ToolCalls | None = None
         self._version = ""
+        self._draft = ""
+        self._drafts: Drafts | None = None
+        self.handoffs: RunHandoffs | None = None
 
     @property
     def effort(self) -> Effort:
@@ -206,6 +169,8 @@ class RunAttempt:
         metered = self._meter.metered if self._meter else Metered()
         if not metered.spend.calls:
             return self._lease.run.costs.progress if self.resumed else None
+        if self._draft:
+            return with_draft(self._before.messages, metered, self._draft, self._conversation)
         if self._conversation is not None:
             return dumped([] if held else metered.messages, self._conversation, held)
         return dumped([*self._before.messages, *metered.messages[metered.given :]], None, held)
@@ -230,6 +195,12 @@ class RunAttempt:
     async def _answered(self) -> Answer:
         maker, lease = self._maker, self._lease
         run = lease.run
+        tools = maker.policy.tools
+        handoffs = self.handoffs = await tools.handoffs.of(lease.session, run) if tools.handoffs else None
+        if handoffs is not None:
+            await handoffs.before()
+        drafts = self._drafts = drafts_of(tools.approvals, handoffs.team if handoffs else None, run)
+        reviewed = await drafts.reviewed() if drafts is not None else Reviewed()
         live = await maker.agents.use(
             run.workspace, run.agent, self._signals, run.input.revision, pin=lease.session.pin
         )
@@ -239,17 +210,39 @@ class RunAttempt:
             before = self._before = loaded(run.costs.progress, self._conversation)
             within = bool(before.messages) and self._conversation is not None
             messages = before.messages if within else [*said, user_message(run), *before.messages]
+            if reviewed.text is not None:
+                return await self._approved(live, reviewed.text)
+            messages = [*messages, reviewed.rejected] if reviewed.rejected else messages
             meter = self._meter = await self._metering(live)
             lease.enter(Stage.RUNNING)
             response = await self._asked(live, messages, meter)
         except Exception as error:
             raise await self._let_go(live, _translated(live, error)) from error
-        text = lease.text if run.stream else response.text
+        text = lease.text if self._streams else response.text
         self._tokens += estimate(user_message(run)) + estimate(text)
         lease.enter(Stage.EVALUATING)
-        model = meter.metered.model
         score = await maker.score(run, live, response.messages)
-        return Answer(text, score, model, live.version.version)
+        if handoffs is not None:
+            cost = run.spend.cost_micro_usd + self.effort.spend.cost_micro_usd
+            await handoffs.after(text, score.overall if score else None, score.parts if score else {}, cost)
+        if drafts is not None:
+            self._draft = text
+            raise drafts.ask(live.version.version, text)
+        return Answer(text, score, meter.metered.model, live.version.version)
+
+    async def _approved(self, live: LiveAgent, text: str) -> Answer:
+        """Return a draft that was approved as the answer: no model is asked for it again."""
+        from agent_framework import Message  # noqa: PLC0415 - cold start
+
+        if self._lease.run.stream:
+            self._lease.set_stage(text)  # followers are told it now, and no draft before
+        score = await self._maker.score(self._lease.run, live, [Message("assistant", [text])])
+        return Answer(text, score, live.spec.model, live.version.version)
+
+    @property
+    def _streams(self) -> bool:
+        """Whether its text is told while the model writes it: not where a person is to see it first."""
+        return self._lease.run.stream and self._drafts is None
 
     def note_full(self, error: PoolFull, again_in_s: float) -> None:
         """Note that the run is put back, with what it waits for; it is published with how the attempt ended."""
@@ -294,7 +287,7 @@ class RunAttempt:
             await self._lease.renew_until(RetainedConversation(live.spec.provider, self._conversation))
             most = max(1, most // 2)  # room to go on in it
         first = maker.first_turn(session, known if goes_on else None)
-        messages = [] if goes_on else [*history_limits(session)]
+        messages = [] if goes_on else [*history_limits(session), *(brief(session) if session.served else ())]
         if first < session.turns:
             turns = await self._turns(first)
             latest = await compacted(turns, most)
@@ -320,6 +313,8 @@ class RunAttempt:
             rules = replace(rules, gate=holding.gate)
             chat, function = [holding.chat_middleware(), *chat], [holding.function_middleware()]
         calls = self._tools = ToolCalls(meter, run, live.version.version, rules, self._maker.clock, policy.timeout)
+        if self.handoffs is not None:
+            chat.insert(1 if self._holding else 0, handoff_middleware(self.handoffs))
         how: dict[str, Any] = {
             "session": agent.get_session(self._conversation) if self._conversation else None,
             "middleware": [*chat, calls.middleware(), *function],
@@ -328,9 +323,12 @@ class RunAttempt:
         token = CURRENT.set(calls.context)
         try:
             async with meter.within(policy.timeout.total_seconds()):
-                if more := await live.provider.run_tools(live.spec):
+                more = [*await live.provider.run_tools(live.spec)]
+                if self.handoffs is not None:  # Foundry's agents have those only that their version declares
+                    more += handoff_tools(self.handoffs, live.spec.tools)
+                if more:
                     how["tools"] = more
-                if run.stream:
+                if self._streams:
                     return await stream_updates(agent.run(messages, stream=True, **how), self._lease)
                 return await agent.run(messages, **how)
         finally:
@@ -354,6 +352,8 @@ class RunAttempt:
 
     async def _let_go(self, live: LiveAgent, failure: AppError) -> AppError:
         """Have the next attempt look the agent up, and its actor make what is gone; return what the failure is."""
+        if isinstance(failure, HandedOver):
+            return failure
         pin, agents = self._lease.session.pin, self._maker.agents
         agents.forget(live.workspace, live.name, pin)
         if failure.code == "agent_version_gone":
@@ -368,11 +368,6 @@ class RunAttempt:
 def claim(run: Run, live: LiveAgent) -> Claim:
     """Return who wants room in a pool for a run."""
     return Claim(run.workspace, run.agent, live.spec.labels, run.created_at, run.priority is Priority.HIGH)
-
-
-def user_message(run: Run) -> str:
-    """Return what the model is given of a run, and what stands in the history for it: the query, and its context."""
-    return run.query if run.context is None else f"{run.query}\n\n<context>\n{run.context}\n</context>"
 
 
 def _translated(live: LiveAgent, error: Exception) -> AppError:

@@ -26,6 +26,9 @@ log = logging.getLogger(__name__)
 Step = Callable[[Run, datetime], Run]
 """A rule of `lifecycle.conversations.run` with everything but the run and the time filled in."""
 
+Moving = Callable[[Session, Run, datetime], tuple[Session, Run, Sequence[Event]]]
+"""Returns the session and the run as a handoff leaves them, and the events of that."""
+
 
 class RunLease:
     """One attempt's hold on a run.
@@ -158,6 +161,16 @@ class RunLease:
         spans.settled(self.run, here=not self.lost)
         return self.run
 
+    async def hand_over(self, moving: Moving) -> Run:
+        """Write that the attempt has ended by handing over, with the session that changes hands, in one transaction.
+
+        A request to cancel that was accepted before wins, as in `end`.
+        """
+        async with self._lock:
+            await self._write(lambda run, now: run, moving=moving)
+        spans.settled(self.run, here=not self.lost)
+        return self.run
+
     async def _look(self) -> None:
         async with self._lock:
             run = self.run
@@ -183,6 +196,7 @@ class RunLease:
         turns: Sequence[Turn] = (),
         held: ProviderConversation | None = None,
         kept: RetainedConversation | None = None,
+        moving: Moving | None = None,
     ) -> None:
         run = self.run
         written = False
@@ -193,7 +207,11 @@ class RunLease:
             if stored.run is None or stored.session is None or not stored.run.held_by(self._holder):
                 return None
             now = self._clock()
+            session: Session = stored.session
+            moved: Sequence[Event] = ()
             changed = step(stored.run, now)
+            if moving is not None:
+                session, changed, moved = moving(session, changed, now)
             cancelled = stored.run.cancel_requested and changed.state is not RunState.RUNNING
             if cancelled:
                 changed = runs.cancelled(stored.run, now, changed.last.effort)
@@ -204,9 +222,9 @@ class RunLease:
             if cancelled:
                 return outcome(stored.session, stored.run, changed, self._events, (), now)
             events, changed = self._told(changed, now)
-            change = outcome(stored.session, stored.run, changed, events, turns, now, held)
+            change = outcome(session, stored.run, changed, [*events, *moved], turns, now, held)
             if kept is not None:
-                session = change.session or stored.session
+                session = change.session or session
                 known = tuple(each for each in session.kept if each != kept)  # an earlier try may have taken effect
                 change = replace(
                     change, session=replace(session, at_provider=replace(session.at_provider, kept=(*known, kept)))

@@ -38,7 +38,9 @@ def fact_of(run: Run, attempt: Attempt) -> AttemptFact:
     effort, times = attempt.effort, run.times
     answered = attempt is run.last and run.state is RunState.SUCCEEDED
     return AttemptFact(
-        who=Attribution(run.workspace, run.agent, run.session_id, run.id, run.user_id or "", effort.version),
+        who=Attribution(
+            run.workspace, attempt.agent or run.agent, run.session_id, run.id, run.user_id or "", effort.version
+        ),
         attempt=attempt.number,
         timing=Timing(times.accepted, times.started, attempt.claimed_at, attempt.ended_at),
         ending=attempt.ending,

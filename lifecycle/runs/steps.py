@@ -14,6 +14,7 @@ from typing import Any
 
 from kernel.clock import Clock
 from lifecycle.conversations.run import Run
+from lifecycle.conversations.run_rules import agents_of
 from lifecycle.runs.queries import RunQueries
 from lifecycle.runs.record import fact_of, over
 from llmops.facts.model import AttemptFact, Call, Ending, ToolCall
@@ -81,8 +82,12 @@ class RunSteps:
         """
         run = await self._run_queries.get(workspace, run_id)
         last = run.finished_at or self._clock()
-        kept = await self._facts.of_run(workspace, run.agent, run.id, run.created_at, last)
-        return steps(run, [each.fact for each in kept if not each.fact.judge])
+        kept = [
+            each.fact
+            for agent in agents_of(run)
+            for each in await self._facts.of_run(workspace, agent, run.id, run.created_at, last)
+        ]
+        return steps(run, [fact for fact in kept if not fact.judge])
 
 
 def steps(run: Run, facts: Iterable[AttemptFact]) -> Sequence[Step]:

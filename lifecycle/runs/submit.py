@@ -11,21 +11,24 @@ from kernel.clock import Clock
 from kernel.errors import AppError, Conflict, InvalidInput, NotFound, TooManyRequests, Unavailable
 from kernel.ids import new_id, session_of_run
 from kernel.journal import Event
-from kernel.tracing import span, traceparent
+from kernel.tracing import span
+from lifecycle.conversations import acceptance
 from lifecycle.conversations import run_rules as runs
 from lifecycle.conversations import session_rules as sessions
 from lifecycle.conversations.directory import Directory, RunPlace
 from lifecycle.conversations.dispatch import may_have_overtaken, misuse
 from lifecycle.conversations.priority import Priority, check_priority
-from lifecycle.conversations.run import NOT_QUEUED, Dispatch, Run, RunInput, RunState, Times
+from lifecycle.conversations.run import NOT_QUEUED, Run, RunState
 from lifecycle.conversations.session import IDLE_TIMEOUT, Limits, Session, SessionTerms
 from lifecycle.conversations.store import ConversationChange, ConversationStore, StoredConversation
 from lifecycle.conversations.submission import RunRequest, Send, Submission, submission_of
-from lifecycle.conversations.transitions import session_ended, state_event
+from lifecycle.conversations.team import TeamRun
+from lifecycle.conversations.transitions import session_ended
 from lifecycle.registry.catalog import Agent, Catalog, disabled
 from lifecycle.registry.operations import Ensure
 from lifecycle.registry.signals import AgentSignals
 from lifecycle.sessions.start import SessionStart
+from lifecycle.teams.submit import Routed, TeamRouting
 
 Admit = Callable[[Agent], Awaitable[None]]
 """Says whether a run of the agent is taken in now; raises TooManyRequests where it is not."""
@@ -62,6 +65,7 @@ class RunSubmission:
         conversations: ConversationStore,
         directory: Directory,
         start: SessionStart,
+        routing: TeamRouting,
         *,
         policy: SubmitPolicy,
         clock: Clock,
@@ -71,6 +75,7 @@ class RunSubmission:
         self._conversations = conversations
         self._directory = directory
         self._start = start
+        self._routing = routing
         self._policy = policy
         self._clock = clock
         self._admit = admit
@@ -113,6 +118,31 @@ class RunSubmission:
             current.set_attribute("agent.run.created", accepted.created)
             return accepted
 
+    async def submit_to_team(
+        self, workspace: str, team: str, request: RunRequest, run_id: str, signals: AgentSignals, send: Send
+    ) -> Accepted:
+        """Store a run that is asked of a team, with the member that is to answer it, and queue it.
+
+        A conversation that a person has, or that waits for room, keeps the run until it goes on.
+
+        Raises:
+            NotFound: No such team, or the session is another user's.
+            InvalidInput: It asks for what a team's conversation does not have.
+            Conflict: The session ended, is not the team's or has another priority, or the run id was used for another
+                request.
+            Unavailable: No member has room, where the team refuses then; or as for `submit`.
+        """
+        attributes = {"agent.team": team, "agent.workspace": workspace, "agent.run.id": run_id}
+        with span(f"submit {team}", attributes) as current:
+            routed = await self._routing.route(workspace, team, request, run_id)
+            try:
+                accepted = await self._submit(workspace, routed.agent, request, run_id, signals, send, routed)
+            finally:
+                await self._routing.settled(workspace, routed)
+            current.set_attribute("gen_ai.conversation.id", accepted.run.session_id)
+            current.set_attribute("agent.run.created", accepted.created)
+            return accepted
+
     async def _submit(
         self,
         workspace: str,
@@ -121,8 +151,9 @@ class RunSubmission:
         run_id: str,
         signals: AgentSignals,
         send: Send,
+        routed: Routed | None = None,
         *,
-        workflow_run_id: str | None,
+        workflow_run_id: str | None = None,
     ) -> Accepted:
         try:
             agent, known = await self._looked_up(workspace, agent_name, request)
@@ -130,13 +161,13 @@ class RunSubmission:
                 await self._admit(agent)
         except (NotFound, Conflict, TooManyRequests):
             # What was answered before the agent was switched off or deleted, or had no room, stays answered.
-            if (run := await self._accepted_before(workspace, agent_name, request, run_id)) is None:
+            if (run := await self._accepted_before(workspace, _whom(agent_name, routed), request, run_id)) is None:
                 raise
             return Accepted(run, created=False)
         if not agent.ready:
             # Provisioning now overlaps with the time the message takes.
             await signals.send(workspace, agent_name, _ensure(agent))
-        accepted = await self.accept(agent, request, run_id, known, workflow_run_id)
+        accepted = await self.accept(agent, request, run_id, known, routed, workflow_run_id=workflow_run_id)
         if not runs.needs_message(accepted.run):
             return accepted
         try:
@@ -154,8 +185,7 @@ class RunSubmission:
             AppError: The run cannot be taken in, as for `submit`.
         """
         if found.run is None:
-            agent = await self._catalog.get(submission.workspace, submission.agent)
-            await self.accept(agent, submission.request, submission.run_id)
+            await self._accept_message(submission)
             found = await self._conversations.load(submission.workspace, submission.session_id, submission.run_id)
         if found.run is None:
             msg = "The run id was used for a run of another session."
@@ -163,6 +193,17 @@ class RunSubmission:
         if (why := misuse(submission, found)) is not None:
             raise InvalidInput(why, code="invalid_message")
         return found
+
+    async def _accept_message(self, submission: Submission) -> None:
+        workspace, request, run_id, routed = submission.workspace, submission.request, submission.run_id, None
+        if submission.team is not None:
+            routed = await self._routing.route(workspace, submission.team, request, run_id)
+        try:
+            agent = await self._catalog.get(workspace, routed.agent if routed else submission.agent)
+            await self.accept(agent, request, run_id, routed=routed)
+        finally:
+            if routed is not None:
+                await self._routing.settled(workspace, routed)
 
     async def overtaken(self, stored: StoredConversation) -> Sequence[Submission]:
         """Return the messages of runs that were accepted before this one and are still queued, in order."""
@@ -179,21 +220,27 @@ class RunSubmission:
         request: RunRequest,
         run_id: str,
         session: StoredConversation | None = None,
+        routed: Routed | None = None,
+        *,
         workflow_run_id: str | None = None,
     ) -> Accepted:
         """Store the run without queueing it; `session` is the one it asks for, where that was read before."""
         workspace = agent.workspace
         session = session or await self._known(workspace, request.session_id)
         if session is not None:
-            await self._check(session, agent, request, run_id)
+            await self._check(session, agent, request, run_id, routed)
         wanted = RunPlace(
-            request.session_id or session_of_run(workspace, run_id), agent.name, request.digest(agent.name)
+            request.session_id or session_of_run(workspace, run_id),
+            agent.name,
+            request.digest(_whom(agent.name, routed)),
         )
         new_session = session is None or session.session is None
         now = self._clock()
         (place, new), _, preferences = await asyncio.gather(
             self._directory.claim_run(workspace, run_id, wanted, request.user_id),
-            self._start.enter(self._new_session(agent, wanted.session_id, request, now)) if new_session else _nothing(),
+            self._start.enter(self._new_session(agent, wanted.session_id, request, now, routed))
+            if new_session
+            else _nothing(),
             self._start.preferred(workspace, request.user_id) if new_session else _nothing(),
         )
         if place.session_id != wanted.session_id and request.session_id is None:
@@ -209,12 +256,16 @@ class RunSubmission:
             nonlocal created
             created = stored.run is None
             if stored.run is not None:
-                return _resubmitted(stored, stored.run)
-            if (ended := self._ended_by_now(stored.session, agent, request)) is not None:
+                return acceptance.resubmitted(stored, stored.run)
+            if (ended := self._ended_by_now(stored.session, agent, request, routed)) is not None:
                 return ended
-            started = self._new_session(agent, place.session_id, request, now)
+            started = self._new_session(agent, place.session_id, request, now, routed)
             started = replace(started, terms=replace(started.terms, preferences=preferences))
-            return _queued(agent, request, run_id, workflow_run_id, stored.session, started, now)
+            asked = TeamRun(routed.team, routed.reason) if routed else None
+            new = stored.session is None
+            return acceptance.accepted(
+                agent, request, run_id, stored.session or started, asked, now, new=new, step_of=workflow_run_id
+            )
 
         stored = await self._conversations.update(workspace, place.session_id, run_id, decide, known=known)
         if stored.run is None:
@@ -222,7 +273,7 @@ class RunSubmission:
                 msg = "the run was not stored"
                 raise RuntimeError(msg)
             await self._directory.close_session(workspace, agent.name, stored.session.id)
-            sessions.check_usable(stored.session, agent.name, request.user_id)
+            sessions.check_usable(stored.session, agent.name, request.user_id, routed.team if routed else "")
             msg = "the run was neither stored nor refused"
             raise RuntimeError(msg)
         if new_session and not created and stored.session is not None and stored.session.over:
@@ -252,12 +303,14 @@ class RunSubmission:
     async def _known(self, workspace: str, session_id: str | None) -> StoredConversation | None:
         return None if session_id is None else await self._conversations.load(workspace, session_id)
 
-    async def _check(self, stored: StoredConversation, agent: Agent, request: RunRequest, run_id: str) -> None:
+    async def _check(
+        self, stored: StoredConversation, agent: Agent, request: RunRequest, run_id: str, routed: Routed | None
+    ) -> None:
         """Check that the session takes the run, unless it has taken it before."""
         if stored.session is None:
             return
         try:
-            _check_session(stored.session, agent, request)
+            _check_session(stored.session, agent, request, routed)
         except AppError:
             if await self._directory.find_run(agent.workspace, run_id) is None:
                 raise
@@ -274,22 +327,26 @@ class RunSubmission:
             raise disabled(agent)
         return agent
 
-    def _ended_by_now(self, session: Session | None, agent: Agent, request: RunRequest) -> ConversationChange | None:
+    def _ended_by_now(
+        self, session: Session | None, agent: Agent, request: RunRequest, routed: Routed | None
+    ) -> ConversationChange | None:
         """Return the change that ends a session whose time is over, though no timer has come by yet."""
         if session is None:
             return None
-        _check_session(session, agent, request)
+        _check_session(session, agent, request, routed)
         now = self._clock()
         reason = sessions.overdue(session, now, self._policy.session_idle_after)
         if reason is None or (reason == IDLE_TIMEOUT and session.pending):
             return None
         return session_ended(session, reason, now)
 
-    def _new_session(self, agent: Agent, session_id: str, request: RunRequest, now: datetime) -> Session:
+    def _new_session(
+        self, agent: Agent, session_id: str, request: RunRequest, now: datetime, routed: Routed | None = None
+    ) -> Session:
         """Return the session that a run starts; one that the caller did not name lasts no longer than an idle agent."""
         own, usual = agent.declaration.spec.idle_after_s, self._policy.session_idle_after.total_seconds()
         short = request.session_id is None and own is not None and own < usual
-        return Session(
+        session = Session(
             agent.workspace,
             session_id,
             agent.name,
@@ -302,6 +359,7 @@ class RunSubmission:
                 priority=request.priority or Priority.NORMAL,
             ),
         )
+        return session if routed is None or routed.open is None else routed.open(session)
 
     async def _not_queued(self, run: Run, error: AppError) -> None:
         """Fail a run whose message was not accepted, so that it does not look as if it were waiting.
@@ -322,71 +380,18 @@ class RunSubmission:
         await self._conversations.update(run.workspace, run.session_id, run.id, decide)
 
 
-def _check_session(session: Session, agent: Agent, request: RunRequest) -> None:
-    sessions.check_usable(session, agent.name, request.user_id)
+def _whom(agent: str, routed: Routed | None) -> str:
+    """Return whom a request is made to, for its digest: whichever member a team's request goes to, it is the same."""
+    return agent if routed is None else f"team:{routed.team}"
+
+
+def _check_session(session: Session, agent: Agent, request: RunRequest, routed: Routed | None) -> None:
+    sessions.check_usable(session, agent.name, request.user_id, routed.team if routed else "")
     check_priority(session.id, session.priority, request.priority)
-
-
-def _queued(
-    agent: Agent,
-    request: RunRequest,
-    run_id: str,
-    workflow_run_id: str | None,
-    session: Session | None,
-    started: Session,
-    now: datetime,
-) -> ConversationChange:
-    """Return the change that takes up the run: on the queue from now on, or kept if its session is on hold."""
-    events: list[Event] = []
-    if session is None:
-        session = started
-        events.append(state_event(session, now))
-    sessions.check_room(session)
-    run = Run(
-        run_id,
-        agent.workspace,
-        session.id,
-        agent.name,
-        RunInput(
-            request.query,
-            agent.declaration.revision,
-            request.user_id,
-            request.metadata,
-            request.expected_topics,
-            request.context,
-            request.stream,
-            request.callback,
-            workflow_run_id,
-        ),
-        Times(now),
-        Dispatch(session.priority, session.runs + 1, traceparent=traceparent()),
-    )
-    if session.on_hold:
-        run = runs.deferred(run)
-        events.append(Event("run.waiting", {"run_id": run_id, "reason": session.pause_reason}, now))
-    else:
-        events.append(Event("run.queued", {"run_id": run_id}, now))
-    session = replace(session.counting(runs=1, pending=1), last_activity=now)
-    return ConversationChange(session, run, events=events)
 
 
 def _ensure(agent: Agent) -> Ensure:
     return Ensure(new_id(), agent.declaration.revision, agent.declaration.spec)
-
-
-def _resubmitted(stored: StoredConversation, run: Run) -> ConversationChange | None:
-    """Have the run's message sent once more where it may not be on the queue; leave any other run as it is."""
-    if stored.session is None:
-        return None
-    if runs.needs_message(run):
-        return ConversationChange(run=runs.sending(run))
-    if not run.never_queued:
-        return None
-    sessions.check_usable(stored.session, run.agent, run.user_id)
-    event = Event("run.queued", {"run_id": run.id}, run.created_at)
-    again = runs.sending(runs.requeued(run, run.redriven))
-    again = runs.deferred(again) if stored.session.on_hold else again
-    return ConversationChange(stored.session.counting(pending=1), again, events=[event])
 
 
 async def _nothing() -> None:

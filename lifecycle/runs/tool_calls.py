@@ -15,6 +15,7 @@ from kernel.strict_json import is_list
 from lifecycle.approvals.gate import Allowed, ApprovalGate, Gate, Pending, Rejected, RequestedCall, no_approvals
 from lifecycle.conversations.run import Run
 from lifecycle.runs.metering import CallMeter
+from lifecycle.teams.handoff import Handoffs
 from lifecycle.tools.calling import ToolFailed
 from lifecycle.tools.context import CURRENT, Setting, ToolContext
 from lifecycle.tools.definition import ToolTerms
@@ -37,11 +38,13 @@ class ToolRules:
         gate: Decides whether a call is made.
         setting: Returns app settings to tools that ask for them.
         approvals: Finds out which calls wait for a decision; an attempt then has a gate of its own.
+        handoffs: Has runs of teams change hands.
     """
 
     gate: Gate = no_approvals
     setting: Setting = lambda _: None
     approvals: ApprovalGate | None = None
+    handoffs: Handoffs | None = None
 
 
 class ToolCalls:

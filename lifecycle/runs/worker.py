@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -11,11 +12,13 @@ from functools import partial
 from kernel.clock import Clock
 from kernel.errors import AppError, Cancelled, NotFound, TooLarge, Unavailable
 from kernel.ids import new_id
+from kernel.journal import Event
 from lifecycle.approvals.gate import ApprovalPending
 from lifecycle.conversations import accounting, dispatch
 from lifecycle.conversations import run_rules as runs
 from lifecycle.conversations.dispatch import DispatchDecision
-from lifecycle.conversations.run import Answer, Run, RunState, Stage
+from lifecycle.conversations.run import Run, RunState, Stage
+from lifecycle.conversations.run_rules import Answer
 from lifecycle.conversations.session import Session, SessionState
 from lifecycle.conversations.store import ConversationChange, ConversationStore, StoredConversation, Turn
 from lifecycle.conversations.submission import Submission
@@ -25,10 +28,14 @@ from lifecycle.runs import attempt as attempts
 from lifecycle.runs import spans
 from lifecycle.runs.attempt import AttemptFactory, Prepared, RunAttempt
 from lifecycle.runs.blocked import Blocked, WaitingRuns
+from lifecycle.runs.drafts import REJECTED
 from lifecycle.runs.lease import RunLease
 from lifecycle.runs.record import RunRecorder, over
 from lifecycle.runs.requeue import Requeue
 from lifecycle.runs.submit import RunSubmission
+from lifecycle.teams import moves
+from lifecycle.teams.handoff import HandedOver
+from lifecycle.teams.moves import Move
 from llmops.budgets.rules import BudgetBlocked
 from llmops.capacity.pools import PoolFull, PoolRefused
 
@@ -109,17 +116,25 @@ class RunWorker:
             stored = await self._intake.stored(submission, found)
             for earlier in await self._intake.overtaken(stored):
                 await self.process(earlier, signals, requeue=requeue)
-            claimed = await self._claim(stored, submission, requeue)
-            if isinstance(claimed, Run):
-                spans.settled(claimed, here=stored.run is not None and not stored.run.finished)
-                if claimed.finished:
-                    await self._recorder.record(claimed)
-                if claimed.dead and requeue is not None and claimed.error is not None:
-                    # Refused until the broker gives it up, so that it is among the dead messages, too.
-                    raise Unavailable(claimed.error.detail, code=claimed.error.code)
-                return claimed
-            spans.claimed(claimed.lease.run)
-            return await self._attempt(claimed, signals, requeue, last_delivery=last_delivery)
+            while True:
+                claimed = await self._claim(stored, submission, requeue)
+                if isinstance(claimed, Run):
+                    return await self._not_claimed(claimed, stored, requeue)
+                spans.claimed(claimed.lease.run)
+                run = await self._attempt(claimed, signals, requeue, last_delivery=last_delivery)
+                if claimed.lease.lost or not runs.goes_on(run):
+                    return run
+                # With the next member of its team; who dies before that leaves the message, which finds it queued.
+                stored = await self._conversations.load(run.workspace, run.session_id, run.id)
+
+    async def _not_claimed(self, run: Run, stored: StoredConversation, requeue: Requeue | None) -> Run:
+        spans.settled(run, here=stored.run is not None and not stored.run.finished)
+        if run.finished:
+            await self._recorder.record(run)
+        if run.dead and requeue is not None and run.error is not None:
+            # Refused until the broker gives it up, so that it is among the dead messages, too.
+            raise Unavailable(run.error.detail, code=run.error.code)
+        return run
 
     async def _claim(
         self, stored: StoredConversation, submission: Submission, requeue: Requeue | None
@@ -215,11 +230,13 @@ class RunWorker:
                 came = error
         if isinstance(came, (BudgetBlocked, ApprovalPending)):
             return await self._stopped(lease, attempt, came)
+        if isinstance(came, HandedOver):
+            return await self._handed_over(lease, attempt, came.move)
         return await self._failed(lease, attempt, came, requeue, last_delivery=last_delivery)
 
     async def _answered(self, lease: RunLease, attempt: RunAttempt, answer: Answer) -> Run:
         now = self._clock()
-        said = (("user", attempts.user_message(lease.run)), ("assistant", answer.text))
+        said = (("user", runs.user_message(lease.run)), ("assistant", answer.text))
         turns = [Turn(role, text, lease.run.id, now) for role, text in said]
         effort = attempt.effort
         held = attempt.provider_conversation_after(lease.session.turns + len(turns))
@@ -236,6 +253,18 @@ class RunWorker:
         run = await self._ended(lease, attempt, run)
         if run.state is RunState.WAITING and not lease.lost:
             await self._blocked.announce(run, error, asked)
+        return run
+
+    async def _handed_over(self, lease: RunLease, attempt: RunAttempt, move: Move, failed: str = "") -> Run:
+        """Have the run go on with another member of its team, and the session with it."""
+        before, effort = lease.session, attempt.effort
+
+        def moving(session: Session, run: Run, now: datetime) -> tuple[Session, Run, Sequence[Event]]:
+            return moves.handed_over(session, run, move, effort, now, failed)
+
+        run = await self._ended(lease, attempt, await lease.hand_over(moving))
+        if attempt.handoffs is not None:
+            await attempt.handoffs.finish(before, lease.session, move)
         return run
 
     async def _failed(
@@ -262,6 +291,10 @@ class RunWorker:
             wait_s = min(max(1.0, error.retry_after_s or 0.0), _LONGEST_PUT_OFF_S)
             attempt.note_full(error, wait_s)
         progress = attempt.progress
+        if attempt.handoffs is not None and not (full or error.code in (Cancelled.code, REJECTED)):
+            move = await attempt.handoffs.failed(last=not again)
+            if move is not None:
+                return await self._handed_over(lease, attempt, move, error.code)
         if again and requeue is not None:
             await requeue.announce(run)
 
@@ -356,9 +389,11 @@ class _Delivery:
         if run.attempt and not {attempt.number for attempt in over(run)} <= self.recorded:
             self.verdict = DispatchDecision.AGAIN
             return None
+        run = moves.aimed(session, run)
+        session, begun = moves.begin(session, run.id, now)
         fits = self.prepared.turns == session.turns and run.attempt == 0
         claimed = runs.claimed(run, self.holder, now, self.lease, self.call, self.prepared.call if fits else None)
-        events = [stage_event(claimed, Stage.INITIALIZING, now)]
+        events = [*begun, stage_event(claimed, Stage.INITIALIZING, now)]
         if fits:
             claimed = replace(claimed, stage=self.prepared.stage)
             events.append(stage_event(claimed, self.prepared.stage, now))

@@ -12,7 +12,6 @@ from kernel.errors import Conflict, NotFound
 from lifecycle.conversations import run_rules as runs
 from lifecycle.conversations.directory import Directory
 from lifecycle.conversations.dispatch import SESSION_EXPIRED, too_late
-from lifecycle.conversations.pins import Pins
 from lifecycle.conversations.run import Run, RunState
 from lifecycle.conversations.session import BY_REQUEST, IDLE_TIMEOUT, Session, SessionState
 from lifecycle.conversations.session_rules import next_look, overdue
@@ -21,6 +20,9 @@ from lifecycle.conversations.transitions import outcome, session_ended
 
 Record = Callable[[Run], Awaitable[None]]
 """Writes the facts of a run's attempts that are over."""
+
+Left = Callable[[Session], Awaitable[None]]
+"""Removes what a session that is over is still entered in: its pin, its seat in a team."""
 
 Settle = Callable[[str, str], Awaitable[None]]
 """Has all that was committed in a workspace's session published, also what a process that died left behind."""
@@ -33,7 +35,7 @@ class SessionEnd:
         self,
         conversations: ConversationStore,
         directory: Directory,
-        pins: Pins,
+        left: Left,
         due: DueIndex,
         *,
         settle: Settle,
@@ -45,7 +47,7 @@ class SessionEnd:
         self._record = record
         self._conversations = conversations
         self._directory = directory
-        self._pins = pins
+        self._left = left
         self._due = due
         self._idle_after = idle_after
         self._clock = clock
@@ -73,6 +75,7 @@ class SessionEnd:
         if stored.session is None:
             raise NotFound(code="session_not_found")
         await self._directory.close_session(workspace, stored.session.agent, session_id)
+        await self._left(stored.session)
         return stored.session
 
     async def expire(self) -> int:
@@ -94,11 +97,12 @@ class SessionEnd:
                 count += 1
             if stored.session is None or await self._cleared(stored.session):
                 if stored.session is not None:
-                    await self._pins.drop(stored.session)
+                    await self._left(stored.session)
                 else:  # it never came to be; a text may have been kept for it
                     await self._conversations.erase_texts(entry.workspace, entry.name)
                 await self._settle(entry.workspace, entry.name)
-                await self._directory.close_session(entry.workspace, entry.note, entry.name)
+                for agent in {entry.note, stored.session.agent if stored.session else entry.note}:
+                    await self._directory.close_session(entry.workspace, agent, entry.name)
                 await self._due.drop(entry.workspace, entry.name, entry.hour)
         return count
 

@@ -184,7 +184,11 @@ class SessionErasure:
         # Reservations of the dead become lines one day: now, rather than after the user is forgotten.
         await self._budget_service.free(workspace, run.id, run.attempt + 1)
         last = run.finished_at or self._clock()
-        return await self._forgetting.redact(workspace, run.agent, run.id, run.created_at, last)
+        counts = [
+            await self._forgetting.redact(workspace, agent, run.id, run.created_at, last)
+            for agent in runs.agents_of(run)
+        ]
+        return sum(counts)
 
     async def _note(self, session: Session, after: Session) -> StoredConversation:
         return await self._conversations.update(

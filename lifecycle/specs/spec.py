@@ -15,6 +15,7 @@ from lifecycle.specs.approvals import ApprovalRule
 from lifecycle.specs.hosted_tools import HostedTool, Mcp, SpecTool, ToolName, repeated
 from lifecycle.specs.output_format import ResponseFormat
 from lifecycle.specs.spending import Runaway, Rung, check_ladder
+from lifecycle.tools.handoff import is_handoff
 from llmops.evaluation.policy import EvaluationPolicy
 from llmops.performance.sla import SlaPolicy
 
@@ -46,7 +47,8 @@ class Simulation(BaseModel):
         fail_first: How many attempts of each run fail before one succeeds; counted by the run's attempt number.
         fail_with: How they fail: `throttled` and `unavailable` are retriable, `rejected` and `content_filter` are not.
         fail_creates: How many attempts to create the agent fail with `unavailable` before one succeeds.
-        call_tool: Name of a tool in `tools` that the model calls once before it answers; None for none.
+        call_tool: Name of a tool in `tools`, or of one that hands over (`handoff_to_…`), that the model calls once
+            before it answers; None for none.
         reply: The text of the answer instead of the provider's own; None for the provider's own.
     """
 
@@ -120,7 +122,8 @@ class AgentSpec(BaseModel):
             raise ValueError(msg)
         called = self.simulate.call_tool if self.simulate is not None else None
         of_server = called is not None and called.startswith(tuple(f"{one.server_label}_" for one in self.mcp_servers))
-        if called not in (None, *self.tools) and not of_server:
+        hands_over = called is not None and is_handoff(called)
+        if called not in (None, *self.tools) and not (of_server or hands_over):
             msg = "simulate.call_tool must name one of tools"
             raise ValueError(msg)
         if repeated(self.tools):

@@ -13,6 +13,7 @@ from kernel.errors import InvalidInput, RunFailed, one_of
 from lifecycle.specs.hosted_tools import HostedTool, Mcp
 from lifecycle.specs.servers import ToolServers
 from lifecycle.tools.definition import Tool, defined
+from lifecycle.tools.handoff import handoff_tool, is_handoff
 from lifecycle.tools.sources import ContextSource
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def check_tools(tools: Tools, wanted: Iterable[str | HostedTool]) -> None:
         InvalidInput: Some are not (code `unknown_tool`), each pointed at by its place in the spec.
     """
     names = [(at, name) for at, name in enumerate(wanted) if isinstance(name, str)]
-    unknown = {f"/tools/{at}": name for at, name in names if name not in tools}
+    unknown = {f"/tools/{at}": name for at, name in names if name not in tools and not is_handoff(name)}
     if unknown:
         msg = f"Unknown tools: {one_of(list(unknown.values()))}. This app has: {one_of(list(tools)) or 'none'}."
         raise InvalidInput(msg, code="unknown_tool", fields=dict.fromkeys(unknown, "This app has no such tool."))
@@ -139,7 +140,7 @@ class Toolbox:
 
         from lifecycle.tools.framework import framework_tool  # noqa: PLC0415 - cold start
 
-        given = self._tools[name]
+        given = self._tools[name] if name in self._tools else handoff_tool(name)
         if not isinstance(given, FunctionTool):
             given = framework_tool(given if isinstance(given, Tool) else defined(given, name))
         wrapped = given

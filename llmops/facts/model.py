@@ -30,6 +30,7 @@ class Ending(StrEnum):
     CANCELLED = "cancelled"  # the run was cancelled
     RETRIED = "retried"  # the attempt failed and the run is tried again
     PAUSED = "paused"  # a budget stopped it, and the run waits
+    HANDED_OVER = "handed_over"  # the run goes on with another member of its team
 
 
 FINAL = frozenset({Ending.SUCCEEDED, Ending.FAILED, Ending.CANCELLED})
@@ -242,13 +243,13 @@ class AttemptFact:
     def wasted_micro_usd(self) -> int:
         """What of the run's spend is known with this ending to have brought no answer, in micro-USD.
 
-        An attempt that did not answer wastes what it spent, unless the next one goes on from it. What earlier ones
-        spent for it to go on from is lost when it does not, or when the run ends without an answer. Over the facts of
-        a finished run this adds up to what the run wasted.
+        An attempt that did not answer wastes what it spent, unless the next one goes on from it or it handed over. What
+        earlier ones spent for it to go on from is lost when it does not, or when the run ends without an answer. Over
+        the facts of a finished run this adds up to what the run wasted.
         """
         how, own = self.continuation, self.cost_micro_usd
         match self.ending:
-            case Ending.SUCCEEDED:
+            case Ending.SUCCEEDED | Ending.HANDED_OVER:
                 return 0 if how.went_on else how.carried_micro_usd
             case Ending.FAILED | Ending.CANCELLED:
                 return own + how.carried_micro_usd

@@ -20,6 +20,8 @@ EVENTS: Mapping[str, str] = MappingProxyType(
         "budget.blocked": "A run waits because a budget is used up",
         "budget.degraded": "A run goes on with less, because much of a budget is used up",
         "approval.requested": "A tool call, or a step of a budget, waits for a decision",
+        "conversation.waiting": "A conversation of a team waits for a person",
+        "conversation.escalated": "A conversation has waited too long for a person",
         "report.ready": "A day, week or month has ended and its report is complete",
         "channel.test": "Somebody asked for a test of the channel",
     }

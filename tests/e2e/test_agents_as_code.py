@@ -173,3 +173,16 @@ async def test_plans_over_http(api: Api) -> None:
     done = await api.get(f"registry/plan/{fresh['id']}")
     assert [line["outcome"] for line in done["items"]] == ["done"] * 4
     assert (await api.get("registry/plan"))["total"] == 0
+
+
+async def test_a_team_is_planned_and_applied_with_its_agents(stack: Stack, api: Api) -> None:
+    """The example's; agents first, and then nothing is left to do."""
+    planned = await lifecycle(stack, api, "plan", "examples/teams")
+    applied = await lifecycle(stack, api, "apply", "examples/teams", "--yes")
+    again = await lifecycle(stack, api, "plan", "examples/teams")
+
+    assert planned[0] == 2
+    assert "+  team support" in planned[1]
+    assert "support: created" in applied[1], applied
+    assert again[0] == 0, again[1]
+    assert (await api.get("teams/support"))["version"] == 1

@@ -38,6 +38,7 @@ def commands(document: str, kind: str) -> str:
         ("docs/routes.md", '"last_failure":"provider_unavailable"'),
         ("docs/savings.md", '"kind":"pool"'),
         ("docs/sessions.md", '"state":"succeeded"'),
+        ("docs/teams.md", '"author":"ann@example.com"'),
         ("docs/tools.md", '"name":"order_status"'),
         ("docs/workflows.md", '"state":"succeeded"'),
     ],

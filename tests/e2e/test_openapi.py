@@ -116,6 +116,39 @@ async def _compose(call: Callable[..., Awaitable[Reply]]) -> None:
     await call("GET", "users/ada@x.org/preferences")
 
 
+async def _team(call: Callable[..., Awaitable[Reply]]) -> None:
+    """Call every operation on teams, and by which people take part in conversations."""
+    people = {"name": "people", "people": ["ann"], "specialization": "human"}
+    trigger = {"name": "p", "condition": "keyword_detected", "parameters": {"keywords": ["ann"]}, "target": "people"}
+    team = {"members": [{"name": "a", "agent": "a", "handoff_triggers": [trigger]}, people], "description": "x"}
+    for body in (team, team, {"members": []}):
+        await call("PUT", "teams/t", body)
+    await call("PUT", "teams/t", team, If_Match='"9"')
+    for path in ("teams", "teams/t", "teams/none", "teams/t/versions", "teams/t/status", "teams/none/status"):
+        await call("GET", path)
+    for query in (f"{PROMPT} ann", "", f"{PROMPT} ann"):
+        await call("POST", "teams/t/runs", {"query": query, "session_id": "t1"})
+    await call("POST", "teams/none/runs", {"query": PROMPT})
+    for path in ("inbox", "inbox?team=t&member=people", "inbox?next=x"):
+        await call("GET", path)
+    for verb, body in (
+        ("claim", {"by": "eve"}),
+        ("claim", {"by": "ann"}),
+        ("release", {"by": "ann"}),
+        ("reply", {"by": "ann", "text": "Hello."}),
+        ("reply", {"by": "ann", "text": " "}),
+        ("return", {"by": "ann"}),
+        ("return", {"by": "ann"}),
+        ("handoff", {"reason": "x", "target": "people"}),
+        ("handoff", {"reason": "x", "target": "people"}),
+        ("handoff", {}),
+    ):
+        await call("POST", f"sessions/t1/{verb}", body)
+        await call("POST", f"sessions/nothing/{verb}", body)
+    await call("DELETE", "teams/t")
+    await call("DELETE", "teams/none")
+
+
 async def _save(call: Callable[..., Awaitable[Reply]]) -> None:
     """Call every operation on savings, and on history under other terms."""
     found = (await call("POST", "optimizations", {"days": 3})).json()["id"]
@@ -340,6 +373,7 @@ async def test_real_answers_are_as_described(api: Api, document: Any, stack: Sta
     await _operate(call, run["id"])
     await _people(call, run["id"])
     await _plan(call, stack, run["id"])
+    await _team(call)
     await _other_protocols(call)
     await call("GET", "health")
     await call("GET", "openapi.json")

@@ -13,7 +13,8 @@ from lifecycle.conversations import run_rules as runs
 from lifecycle.conversations import session_rules as sessions
 from lifecycle.conversations import transitions as changes
 from lifecycle.conversations.dispatch import DispatchDecision
-from lifecycle.conversations.run import Answer, Dispatch, Effort, Run, RunInput, Times
+from lifecycle.conversations.run import Dispatch, Effort, Run, RunInput, Times
+from lifecycle.conversations.run_rules import Answer
 from lifecycle.conversations.session import BY_REQUEST, IDLE_TIMEOUT, Limits, Session, SessionState, SessionTerms
 from tests.lifecycle.doubles import NOW
 

@@ -31,6 +31,19 @@ DELETE templates/{name} templates_delete function
 GET    users/{user_id}/preferences preferences_get function
 PUT    users/{user_id}/preferences preferences_put function
 DELETE users/{user_id}/preferences preferences_delete function
+GET    teams teams_list function
+GET    teams/{name} teams_get function
+PUT    teams/{name} teams_put function
+DELETE teams/{name} teams_delete function
+GET    teams/{name}/versions teams_versions function
+GET    teams/{name}/status teams_status function
+POST   teams/{name}/runs teams_submit function
+GET    inbox inbox_list function
+POST   sessions/{id}/handoff sessions_handoff function
+POST   sessions/{id}/claim sessions_claim function
+POST   sessions/{id}/reply sessions_reply function
+POST   sessions/{id}/return sessions_return function
+POST   sessions/{id}/release sessions_release function
 GET    templates templates_list function
 GET    templates/{name} templates_get function
 GET    templates/{name}/dependents templates_dependents function
@@ -216,6 +229,7 @@ SIGNALLING = {
     "run_agent_priority",
     "runs_submit",
     "submit_planned_runs",
+    "teams_submit",
     "templates_item",
     "tend_budgets",
     "verify_agents",
@@ -276,6 +290,7 @@ def test_http_functions(functions: dict[str, list[dict[str, Any]]]) -> None:
         "routes_item",
         "sessions",
         "sessions_item",
+        "teams_item",
         "templates_item",
         "web_app",
         "workflow_runs",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from lifecycle.cli.agent_md import Reading
 from lifecycle.cli.changes import Declared, changes_of
-from lifecycle.cli.directory import AgentFile, read_directory
+from lifecycle.cli.directory import AgentFile, read_directory, read_teams
 from lifecycle.cli.failures import BadFile, CommandFailed
 from lifecycle.configuration.layers import AgentConfig
 
@@ -133,3 +134,27 @@ def test_another_directorys_agent_is_not_taken_over() -> None:
     """Two directories that declare the same name: the second is told."""
     with pytest.raises(BadFile, match="'a' is managed by 'them'"):
         changes_of([file("a", labels={"managed_by": "us"})], there("a", labels={"managed_by": "them"}), "us")
+
+
+def test_the_example_team_can_be_read() -> None:
+    """Its members are the agents of the same directory, and people."""
+    (team,) = read_teams(ROOT / "examples/teams")
+    agents = [each.name for each in read_directory(ROOT / "examples/teams", Reading())]
+
+    assert (team.name, sorted(team.team.agents)) == ("support", agents)
+    assert [member.human for member in team.team.members] == [False, False, False, True]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("name: T!\nteam: {members: [{name: a, agent: a}]}", "name: Not a valid team name"),
+        ("name: t\nteam: {members: []}", "team.members: At least 1 needed"),
+        ("name: t\nteam: {members: [{name: a, agent: a}]}\nspec: {}", "spec: is not known here"),
+    ],
+)
+def test_a_file_of_a_team_that_is_wrong_is_named_with_its_field(tmp_path: Path, text: str, message: str) -> None:
+    """Nothing is read of it."""
+    (tmp_path / "t.yaml").write_text(text)
+    with pytest.raises(BadFile, match=re.escape(message)):
+        read_teams(tmp_path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -15,10 +15,34 @@ from llmops.evaluation.scoring import Score
 from triggers.http.views import Body, Page, SpendView, View
 
 
+class HopView(View):
+    """A run going on with another member of its team, why, and what it had cost with the member before."""
+
+    at: datetime
+    source: str
+    target: str
+    by: str
+    reason: str
+    agent: str
+    cost_micro_usd: int
+
+
+class TeamRunView(View):
+    """A run as its team sees it: why its first member was asked, the members it went on to, and who answered.
+
+    `by` is the person who answered, empty for an agent.
+    """
+
+    team: str
+    reason: str
+    hops: Sequence[HopView]
+    by: str
+
+
 class RunView(View):
     """A run: what was asked, how far it is, and its answer once there is one.
 
-    `workflow_run_id` is the workflow run that it is a step of; null for none.
+    `team` is null unless one was asked; `workflow_run_id` is the workflow run that it is a step of, null for none.
     """
 
     id: str
@@ -43,6 +67,7 @@ class RunView(View):
     metadata: Mapping[str, str]
     stream: bool
     priority: Priority
+    team: TeamRunView | None
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None

@@ -38,8 +38,30 @@ class PinView(View):
     fingerprint: str
 
 
+class DeskView(View):
+    """A conversation that a person has: since when, until when it is due, and who has taken it."""
+
+    since: datetime
+    due: datetime | None
+    level: int
+    claimed_by: str
+    claimed_at: datetime | None
+
+
+class ServedView(View):
+    """Which team serves a session, who of it has it (empty while it waits for room) and why, and who had it."""
+
+    team: str
+    member: str
+    reason: str
+    since: datetime
+    trail: Sequence[str]
+    hops: int
+    desk: DeskView | None
+
+
 class SessionView(View):
-    """A conversation."""
+    """A conversation; `served` is null where it is with one agent for all its life."""
 
     id: str
     agent: str
@@ -54,6 +76,7 @@ class SessionView(View):
     pending: int
     turns: int
     pin: PinView | None
+    served: ServedView | None
     spend: SpendView
     created_at: datetime
     last_activity: datetime
@@ -73,12 +96,13 @@ class NewSession(Body):
 
 
 class TurnView(View):
-    """One message of a conversation."""
+    """One message of a conversation; `author` is the person who wrote an answer, empty for agents and users."""
 
     role: str
     text: str
     run_id: str
     at: datetime
+    author: str
 
 
 class EventView(View):

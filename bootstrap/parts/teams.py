@@ -1,0 +1,166 @@
+"""Composition of teams."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bootstrap.parts.agents import AgentServices
+    from bootstrap.parts.configuration import ConfigurationServices
+    from bootstrap.parts.conversations import ConversationServices
+    from bootstrap.parts.core import Core
+    from bootstrap.parts.extensions import ExtensionServices
+    from bootstrap.parts.notifications import NotificationServices
+    from lifecycle.conversations.session import Session
+    from lifecycle.teams.announcements import Announcements
+    from lifecycle.teams.handoff import Handoffs
+    from lifecycle.teams.inbox import Inbox
+    from lifecycle.teams.people import People
+    from lifecycle.teams.places import Places
+    from lifecycle.teams.seats import Seats
+    from lifecycle.teams.status import TeamLog, TeamStatusReader
+    from lifecycle.teams.store import Teams
+    from lifecycle.teams.submit import Rooms, TeamRouting
+
+
+@dataclass(eq=False)
+class TeamServices:
+    """Makes what serves conversations with teams: routing, handoffs, people, status."""
+
+    _core: Core
+    _notifications: NotificationServices
+    _extensions: ExtensionServices
+    _configuration: ConfigurationServices
+    _conversations: ConversationServices
+    _agents: AgentServices
+
+    @cached_property
+    def store(self) -> Teams:
+        """The teams."""
+        from lifecycle.teams.store import Teams
+
+        return Teams(
+            self._agents.memberships,
+            self._configuration.items,
+            self._agents.catalog,
+            self.seats,
+            self._extensions.loaded.conditions,
+            self._core.clock,
+            trust_for=self._core.budget_trust,
+        )
+
+    @cached_property
+    def seats(self) -> Seats:
+        """How many conversations members hold."""
+        from lifecycle.teams.seats import Seats
+
+        return Seats(self._core.tables, self._conversations.store, self._core.clock)
+
+    @cached_property
+    def inbox(self) -> Inbox:
+        """What waits for people, and for room."""
+        from lifecycle.teams.inbox import Inbox
+
+        return Inbox(self._core.tables, self._conversations.store, self._core.clock)
+
+    @cached_property
+    def routing(self) -> TeamRouting:
+        """Says who of a team a run goes to."""
+        from lifecycle.teams.submit import TeamRouting
+
+        return TeamRouting(
+            self.store,
+            self._places,
+            self.inbox,
+            self._conversations.store,
+            self._conversations.directory,
+            self._core.due("teamroom"),
+            self._core.clock,
+        )
+
+    @cached_property
+    def rooms(self) -> Rooms:
+        """Gives what waits for room to who has some."""
+        from lifecycle.teams.submit import Rooms
+
+        return Rooms(
+            self.store,
+            self._places,
+            self.inbox,
+            self._conversations.store,
+            self.handoffs,
+            self._core.due("teamroom"),
+            self._core.clock,
+        )
+
+    @cached_property
+    def handoffs(self) -> Handoffs:
+        """Has conversations change hands."""
+        from lifecycle.teams.handoff import Handoffs
+
+        return Handoffs(
+            self.store,
+            self._places,
+            self._conversations.store,
+            self._announcements,
+            self._log,
+            self._extensions.loaded.conditions,
+            self._core.clock,
+        )
+
+    @cached_property
+    def people(self) -> People:
+        """What people do with conversations."""
+        from lifecycle.teams.people import People
+
+        return People(
+            self.store,
+            self.handoffs,
+            self._conversations.store,
+            self._announcements,
+            self._core.due("team"),
+            self._conversations.recorder.record,
+            self._core.clock,
+        )
+
+    @cached_property
+    def status(self) -> TeamStatusReader:
+        """How teams are doing."""
+        from lifecycle.teams.status import TeamStatusReader
+
+        return TeamStatusReader(self.store, self.seats, self.inbox, self._log, self._core.clock)
+
+    async def left(self, session: Session) -> None:
+        """Remove what a session that is over is still entered in: its pin, and its seat in a team."""
+        await self._conversations.pins.drop(session)
+        served = session.served
+        if served is not None and served.member:
+            await self.seats.give_back(session.workspace, served.team, served.member, session.id)
+
+    @cached_property
+    def _log(self) -> TeamLog:
+        from lifecycle.teams.status import TeamLog
+
+        return TeamLog(self._core.tables, self._core.clock)
+
+    @cached_property
+    def _announcements(self) -> Announcements:
+        from lifecycle.teams.announcements import Announcements
+
+        return Announcements(self.store, self._notifications.outbox)
+
+    @cached_property
+    def _places(self) -> Places:
+        from lifecycle.teams.places import Places
+
+        return Places(
+            self.seats,
+            self.inbox,
+            self._conversations.directory,
+            self._conversations.pins,
+            self._agents.catalog,
+            self._conversations.pause,
+            self._core.due("team"),
+        )

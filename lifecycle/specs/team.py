@@ -1,0 +1,342 @@
+"""A team as its owner declares it: agents and people who serve one conversation, and when it changes hands."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime, time
+from typing import Annotated, Literal, Self, TypeVar
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+
+from lifecycle.specs.spec import Label
+from lifecycle.tools.handoff import PREFIX
+
+T = TypeVar("T", str, int)
+
+MemberName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9](?:[a-z0-9_-]{0,51}[a-z0-9])?$")]
+"""Shorter than an agent's name by `handoff_to_`, so that the tool's name has at most 64 characters."""
+AgentName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?$")]
+Person = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[^!%~\s][^!%\r\n]*$")]
+Phrase = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"\S")]
+Extended = Annotated[str, StringConstraints(pattern=r"^extension:[a-z][a-z0-9_]{0,63}$")]
+
+Role = Literal["primary", "specialist", "backup"]
+Condition = Literal[
+    "keyword_detected", "capability_requested", "quality_below", "failures", "cost_above", "turns_above", "always"
+]
+ContextPolicy = Literal["full", "last", "summary", "none"]
+Overflow = Literal["queue", "backup", "refuse"]
+
+MAX_MEMBERS = 50
+_DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+
+
+class _Value(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+
+class Parameters(_Value):
+    """What a trigger's condition goes by.
+
+    Attributes:
+        keywords: `keyword_detected`: one of these stands in the query, whole words, whatever their case.
+        capability: `capability_requested`: the run's metadata asks for it (`capability`), or the query names it.
+        below: `quality_below`: the answer's score, 0-100, is below this.
+        check: `quality_below`: the check whose score counts; None for the overall one.
+        count: `failures`: so many attempts of the run failed; `turns_above`: the member has seen so many runs.
+        usd: `cost_above`: the run has cost more than this, in US dollars.
+    """
+
+    keywords: tuple[Phrase, ...] = Field(default=(), max_length=100)
+    capability: Phrase | None = None
+    below: float | None = Field(default=None, ge=0, le=100)
+    check: Label | None = None
+    count: int | None = Field(default=None, ge=1, le=1_000)
+    usd: float | None = Field(default=None, ge=0, le=10_000)
+
+
+_NEEDS: Mapping[str, str] = {
+    "keyword_detected": "keywords",
+    "capability_requested": "capability",
+    "quality_below": "below",
+    "failures": "count",
+    "turns_above": "count",
+    "cost_above": "usd",
+}
+
+
+class HandoffTrigger(_Value):
+    """When a member hands over, and to whom.
+
+    Attributes:
+        name: Unique in its member.
+        condition: What must hold; `extension:name` for one that an extension brings.
+        parameters: What the condition goes by.
+        target: The member that takes over.
+        target_specialization: Or the specialization of whoever takes over.
+        priority: 0-100; of several triggers that fire, the one with the highest counts.
+        active: Whether it is looked at.
+    """
+
+    name: Label
+    condition: Condition | Extended
+    parameters: Parameters = Parameters()
+    target: MemberName | None = None
+    target_specialization: Label | None = None
+    priority: int = Field(default=50, ge=0, le=100)
+    active: bool = True
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if (self.target is None) == (self.target_specialization is None):
+            msg = "say either target or target_specialization"
+            raise ValueError(msg)
+        needed = _NEEDS.get(self.condition)
+        if needed is not None and not getattr(self.parameters, needed):
+            msg = f"{self.condition} needs parameters.{needed}"
+            raise ValueError(msg)
+        return self
+
+
+class Hours(_Value):
+    """When people are there.
+
+    Attributes:
+        time_zone: An IANA name, like `Europe/Berlin`.
+        days: Which days.
+        start: From when, like `09:00`.
+        end: Until when; before `start`, on the next day.
+    """
+
+    time_zone: str = "UTC"
+    days: Annotated[tuple[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"], ...], Field(min_length=1)] = (
+        "mon",
+        "tue",
+        "wed",
+        "thu",
+        "fri",
+    )
+    start: time = time(9)
+    end: time = time(17)
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            msg = "is no time zone; use an IANA name like Europe/Berlin"
+            raise ValueError(msg) from None
+        return name
+
+    def cover(self, moment: datetime) -> bool:
+        """Return whether the moment is within them; equal `start` and `end` are the whole day."""
+        local = moment.astimezone(ZoneInfo(self.time_zone))
+        now, today = local.time().replace(tzinfo=None), local.weekday()
+        if self.start < self.end:
+            return _DAYS[today] in self.days and self.start <= now < self.end
+        yesterday = _DAYS[(today - 1) % 7]
+        return (now >= self.start and _DAYS[today] in self.days) or (now < self.end and yesterday in self.days)
+
+
+class Member(_Value):
+    """An agent, a person or a rota that conversations are given to.
+
+    Attributes:
+        name: Unique in the team; the model hands over with `handoff_to_{name}`.
+        agent: The agent; None for people.
+        people: Who answers, as sign-in names them; one is a person, several a rota. Empty for an agent.
+        role: `primary` has what nobody else is asked for; `backup` has what finds no room elsewhere.
+        specialization: What it is for.
+        priority: 1 is asked first, where all else is equal.
+        availability: Whether it is given conversations now.
+        max_workload: Most conversations of the team that it holds open.
+        capabilities: What it can do, in words that a query may ask for.
+        handoff_triggers: When it hands over.
+        description: What the others' models are told of it.
+        channel: People: the notification channel that is told; None for every one that wants the event.
+        hours: People: when they are there; None for always.
+        metadata: Your own strings.
+    """
+
+    name: MemberName
+    agent: AgentName | None = None
+    people: tuple[Person, ...] = Field(default=(), max_length=50)
+    role: Role = "specialist"
+    specialization: Label = "general"
+    priority: int = Field(default=1, ge=1, le=100)
+    availability: Literal["available", "away"] = "available"
+    max_workload: int = Field(default=10, ge=1, le=1_000)
+    capabilities: tuple[Label, ...] = Field(default=(), max_length=50)
+    handoff_triggers: tuple[HandoffTrigger, ...] = Field(default=(), max_length=50)
+    description: str = Field(default="", max_length=500)
+    channel: AgentName | None = None
+    hours: Hours | None = None
+    metadata: Mapping[Label, Annotated[str, StringConstraints(max_length=512)]] = Field(default={}, max_length=16)
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if (self.agent is None) == (not self.people):
+            msg = "say either agent or people"
+            raise ValueError(msg)
+        if self.agent is not None and (self.channel or self.hours):
+            msg = "channel and hours are for people"
+            raise ValueError(msg)
+        if self.people and self.handoff_triggers:
+            msg = "people hand over by themselves; handoff_triggers are for agents"
+            raise ValueError(msg)
+        if (again := _repeated(trigger.name for trigger in self.handoff_triggers)) is not None:
+            msg = f"two handoff_triggers are named {again!r}"
+            raise ValueError(msg)
+        return self
+
+    @property
+    def tool(self) -> str:
+        """The name of the tool that hands over to it; a tool's name has no `-`."""
+        return PREFIX + self.name.replace("-", "_")
+
+    @property
+    def human(self) -> bool:
+        """Whether it is a person or a rota."""
+        return self.agent is None
+
+    def present(self, now: datetime) -> bool:
+        """Return whether it is given conversations at that time, if it has room."""
+        return self.availability == "available" and (self.hours is None or self.hours.cover(now))
+
+
+class EscalationLevel(_Value):
+    """Who has a conversation next that waits too long for a person.
+
+    Attributes:
+        level: Its place on the path, from 1.
+        target: The member.
+        after_s: Seconds that the level before has to answer; at level 1, the person it was handed to.
+        notification_channels: The channels that are told; none for every one that wants the event.
+        auto_escalate: Whether the conversation is moved; if not, only the channels are told.
+    """
+
+    level: int = Field(ge=1, le=20)
+    target: MemberName
+    after_s: int = Field(default=900, ge=1, le=2_592_000)
+    notification_channels: tuple[AgentName, ...] = Field(default=(), max_length=20)
+    auto_escalate: bool = True
+
+
+class HandoffPolicy(_Value):
+    """How conversations change hands.
+
+    Attributes:
+        context: What the next agent is told of the conversation: `full`, the `last` turns, a `summary` that the model
+            which hands over writes, or `none`. What the run asks is always told, and the note of the handoff.
+        last_turns: How many runs of the history `last` is.
+        max_hops: Most members that one run goes on to.
+        max_returns: How often one run may come back to the same member.
+        when_impossible: What becomes of a run that no member can take: the member that has it goes on with it
+            (`stay`), or the run fails (`fail`).
+    """
+
+    context: ContextPolicy = "full"
+    last_turns: int = Field(default=5, ge=1, le=100)
+    max_hops: int = Field(default=5, ge=1, le=20)
+    max_returns: int = Field(default=1, ge=0, le=10)
+    when_impossible: Literal["stay", "fail"] = "stay"
+
+
+class Team(_Value):
+    """Agents and people who serve one conversation.
+
+    Attributes:
+        description: What it is for.
+        members: Who.
+        overflow: What becomes of a conversation that finds no room: it waits (`queue`), goes to members with the role
+            `backup` and waits if these are full, too (`backup`), or is refused.
+        handoff: How conversations change hands.
+        escalation_path: Who has a conversation next that waits too long for a person.
+        out_of_hours: Where a person is not there: the `next` member by the rule, or the conversation waits.
+        requires_human_approval: Whether every answer waits for a person's approval before it leaves.
+        approvers: Who may approve answers: `user:…`, `role:…`, `group:…` or `link`; none for anybody in the workspace.
+        idle_timeout_s: Seconds without a run after which a conversation ends and makes room.
+    """
+
+    description: str = Field(default="", max_length=512)
+    members: Annotated[tuple[Member, ...], Field(min_length=1, max_length=MAX_MEMBERS)]
+    overflow: Overflow = "queue"
+    handoff: HandoffPolicy = HandoffPolicy()
+    escalation_path: tuple[EscalationLevel, ...] = Field(default=(), max_length=20)
+    out_of_hours: Literal["next", "wait"] = "next"
+    requires_human_approval: bool = False
+    approvers: tuple[
+        Annotated[str, StringConstraints(pattern=r"^(?:link|(?:user|role|group):[^\s:][^\n]{0,255})$")], ...
+    ] = Field(default=(), max_length=32)
+    idle_timeout_s: int = Field(default=3_600, ge=60, le=2_592_000)
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        for wrong in _wrong(self):
+            raise ValueError(wrong)
+        return self
+
+    def find(self, name: str) -> Member | None:
+        """Return the member of that name; None where there is none."""
+        return next((member for member in self.members if member.name == name), None)
+
+    def level_after(self, level: int) -> EscalationLevel | None:
+        """Return the level of the escalation path that follows that one; None after the last."""
+        later = [each for each in self.escalation_path if each.level > level]
+        return min(later, key=lambda each: each.level, default=None)
+
+    @property
+    def agents(self) -> Sequence[str]:
+        """The agents of its members."""
+        return [member.agent for member in self.members if member.agent is not None]
+
+
+def _wrong(team: Team) -> Iterator[str]:
+    """Yield what is wrong with a team as a whole."""
+    if not team.agents:
+        yield "a team has at least one agent"
+    if (again := _repeated(member.name for member in team.members)) is not None:
+        yield f"two members are named {again!r}"
+    if (again := _repeated(member.tool for member in team.members)) is not None:
+        yield f"two members are handed over to by {again!r}: '-' and '_' are the same there"
+    if (again := _repeated(team.agents)) is not None:
+        yield f"the agent {again!r} is two members"
+    primaries = [member.name for member in team.members if member.role == "primary"]
+    if len(primaries) > 1:
+        yield f"the members {', '.join(primaries)} overlap: one member at most is primary"
+    if team.overflow == "backup" and not any(member.role == "backup" for member in team.members):
+        yield "overflow is to backup, but no member has that role"
+    yield from _wrong_path(team)
+    for member in team.members:
+        for trigger in member.handoff_triggers:
+            if (wrong := _wrong_target(team, member, trigger)) is not None:
+                yield f"the trigger {trigger.name!r} of {member.name!r} {wrong}"
+
+
+def _wrong_path(team: Team) -> Iterator[str]:
+    if (again := _repeated(level.level for level in team.escalation_path)) is not None:
+        yield f"escalation_path has two levels {again}"
+    if (again := _repeated(level.target for level in team.escalation_path)) is not None:
+        yield f"escalation_path goes in a circle: it comes to {again!r} twice"
+    for level in team.escalation_path:
+        if team.find(level.target) is None:
+            yield f"escalation_path level {level.level}: there is no member {level.target!r}"
+
+
+def _wrong_target(team: Team, member: Member, trigger: HandoffTrigger) -> str | None:
+    if trigger.target is not None:
+        if team.find(trigger.target) is None:
+            return f"hands over to {trigger.target!r}, but there is no such member"
+        return "hands over to the member itself" if trigger.target == member.name else None
+    wanted = trigger.target_specialization
+    if all(each.specialization != wanted for each in team.members):
+        return f"hands over for {wanted!r}, but no member has the specialization {wanted!r}"
+    others = [each for each in team.members if each is not member]
+    return None if any(each.specialization == wanted for each in others) else "hands over to the member itself"
+
+
+def _repeated(values: Iterable[T]) -> T | None:
+    return next((value for value, times in Counter(values).items() if times > 1), None)

@@ -1,0 +1,1 @@
+"""Teams: which member has a conversation, and how it changes hands."""

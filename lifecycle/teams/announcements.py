@@ -1,0 +1,72 @@
+"""Telling people that a conversation waits for them. What is told holds no word of the conversation."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from kernel.errors import NotFound, Unavailable
+from lifecycle.conversations.session import Session
+from lifecycle.conversations.team import Served
+from llmops.notifications.notification import Notification, Severity
+from llmops.notifications.outbox import Outbox
+
+if TYPE_CHECKING:
+    from lifecycle.teams.store import Teams
+
+log = logging.getLogger(__name__)
+
+WAITING = "conversation.waiting"
+ESCALATED = "conversation.escalated"
+
+
+class Announcements:
+    """Tells the channels of a workspace what waits for people."""
+
+    def __init__(self, teams: Teams, outbox: Outbox) -> None:
+        self._teams = teams
+        self._outbox = outbox
+
+    async def waiting(self, session: Session) -> None:
+        """Tell the member's channel that a conversation waits for a person; the same again tells nothing."""
+        served = session.served
+        if served is None or served.desk is None or served.desk.claimed_by:
+            return
+        try:
+            team = await self._teams.of(session.workspace, served.team)
+        except NotFound:
+            return
+        member = team.find(served.member)
+        await self._tell(session, served, WAITING, "info", (member.channel,) if member and member.channel else ())
+
+    async def escalated(self, session: Session, served: Served, level: int, channels: Sequence[str]) -> None:
+        """Tell channels that a conversation has waited too long and comes to a level of the escalation path."""
+        await self._tell(session, served, ESCALATED, "warning", channels, level)
+
+    async def _tell(
+        self,
+        session: Session,
+        served: Served,
+        event: str,
+        severity: Severity,
+        only: Sequence[str],
+        level: int = 0,
+    ) -> None:
+        since = served.desk.since if served.desk else served.since
+        what = "waits for a person" if event == WAITING else "has waited too long for a person"
+        facts = {"Team": served.team, "Member": served.member, "Session": session.id}
+        note = Notification(
+            f"{event}/{session.id}/{int(since.timestamp() * 1000)}/{level}",
+            session.workspace,
+            event,
+            severity,
+            f"A conversation of {served.team} {what}",
+            f"It is with {served.member}. Take it from the inbox.",
+            facts | ({"Level": str(level)} if level else {}),
+            at=since,
+        )
+        try:
+            await self._outbox.put(note, only)
+        except Unavailable as error:
+            log.warning("conversation not announced: %s", error.code, extra={"event": "team.not_announced"})

@@ -1,0 +1,348 @@
+"""Handing conversations over: whoever asks for it, one mechanism.
+
+1. A member that can take the conversation gets a seat for it, and an entry in the inbox where it is a person.
+2. One transaction in the session's partition makes the member the one that has it, records the hop with the run, and
+   adds the event.
+3. The seat of the member that had it is given back, and the runs that have waited are queued.
+
+Whoever dies after 1 leaves a seat and an entry too many, which are dropped when they are met. Whoever dies after 2
+leaves a run that is queued with the next member: its message is delivered again, or the timer queues it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from kernel.errors import AppError, Conflict, InvalidInput, NotFound
+from lifecycle.conversations.run import Run, RunState
+from lifecycle.conversations.session import APPROVAL, Session, SessionState
+from lifecycle.conversations.store import ConversationChange, ConversationStore, StoredConversation
+from lifecycle.conversations.submission import Send
+from lifecycle.conversations.team import HandoffBy, Note, Served
+from lifecycle.specs.team import ContextPolicy, Member, Team
+from lifecycle.teams import moves, routing
+from lifecycle.teams.moves import Move
+from lifecycle.teams.routing import Extension, Situation, Wanted
+
+if TYPE_CHECKING:
+    from kernel.clock import Clock
+    from lifecycle.teams.announcements import Announcements
+    from lifecycle.teams.places import Places
+    from lifecycle.teams.status import TeamLog
+    from lifecycle.teams.store import Teams
+
+log = logging.getLogger(__name__)
+
+
+class HandedOver(AppError):
+    """The run goes on with another member of its team."""
+
+    code = "handed_over"
+
+    def __init__(self, move: Move) -> None:
+        super().__init__(f"It goes on with {move.member.name}.")
+        self.move = move
+
+
+@dataclass(frozen=True, slots=True)
+class HandoffRequest:
+    """What somebody asks for who has a conversation change hands.
+
+    Attributes:
+        wanted: Who is to take it over.
+        by: Who or what asks.
+        reason: Why.
+        facts: What is known.
+        questions: What is open.
+        urgency: How soon it is wanted; told to people.
+        context: How much of the history the next agent is told; None for as the team has it.
+        level: The level of the escalation path that it comes to.
+        source: The member that it must be with; None for any.
+    """
+
+    wanted: Wanted
+    by: HandoffBy
+    reason: str
+    facts: tuple[str, ...] = ()
+    questions: tuple[str, ...] = ()
+    urgency: str = "medium"
+    context: ContextPolicy | None = None
+    level: int = 0
+    source: str | None = None
+
+
+class Handoffs:
+    """Has conversations change hands."""
+
+    def __init__(
+        self,
+        teams: Teams,
+        places: Places,
+        conversations: ConversationStore,
+        announcements: Announcements,
+        team_log: TeamLog,
+        extensions: Mapping[str, Extension],
+        clock: Clock,
+    ) -> None:
+        self._teams = teams
+        self._places = places
+        self._conversations = conversations
+        self._announcements = announcements
+        self._log = team_log
+        self._extensions = extensions
+        self._clock = clock
+
+    async def of(self, session: Session, run: Run) -> RunHandoffs | None:
+        """Return how the run may change hands; None where its session has no team, or none that is still there."""
+        served = session.served
+        if served is None or not served.member:
+            return None
+        try:
+            team = await self._teams.of(session.workspace, served.team)
+        except NotFound:
+            return None
+        member = team.find(served.member)
+        return RunHandoffs(self, session, run, team, member) if member is not None else None
+
+    async def choose(
+        self,
+        session: Session,
+        team: Team,
+        choices: Sequence[routing.Choice],
+        request: HandoffRequest,
+        summary: str = "",
+    ) -> Move | None:
+        """Return the move to the first of the members that gets a seat; None where none does."""
+        served = session.served
+        if served is None:
+            return None
+        now = self._clock()
+        for choice in choices:
+            if not await self._places.take(session, choice.member):
+                continue
+            note = Note(served.member, request.reason, request.facts, request.questions, summary)
+            reason = request.reason if choice.reason == "it was asked for" else f"{request.reason}; {choice.reason}"
+            move = Move(
+                team,
+                choice.member,
+                request.by,
+                reason,
+                served.member,
+                now,
+                note if served.member else served.note,
+                await self._places.pin(session, choice.member),
+                request.level,
+                request.urgency,
+                request.context,
+            )
+            await asyncio.gather(self._places.enter(session, move), self._log.handoff(session, move))
+            return move
+        return None
+
+    async def candidates(self, session: Session, team: Team, wanted: Wanted) -> Sequence[routing.Choice]:
+        """Return the members that could take the session over, by the rule."""
+        served = session.served or Served("", "", self._clock())
+        loads = await self._places.loads(session.workspace, served.team, team)
+        return routing.for_handoff(team, served.member, wanted, loads, self._clock(), served.trail)
+
+    async def finish(self, before: Session, after: Session, move: Move) -> None:
+        """Remove what no longer holds: of who had the session, or, where it did not change hands, of who would have."""
+        await self._places.leave(before, after, move)
+        if move.member.human:
+            await self._announcements.waiting(after)
+
+    async def hand_over(self, workspace: str, session_id: str, request: HandoffRequest, send: Send) -> Session:
+        """Have a session change hands; a run of it that is under way is finished by whoever has it.
+
+        Raises:
+            NotFound: There is no such session.
+            InvalidInput: There is no such member, or it has the session already.
+            Conflict: It has no team or has ended, waits for an approval, or nobody can take it.
+            Unavailable: It has changed hands, but what waited could not be queued; the timer does it.
+        """
+        session, served, team = await self._served(workspace, session_id)
+        if request.source is not None and served.member != request.source:
+            msg = "The conversation has changed hands meanwhile."
+            raise Conflict(msg, code="handoff_overtaken")
+        if session.state is SessionState.WAITING and session.pause_reason == APPROVAL:
+            msg = "Something of the conversation waits for an approval; decide it, or cancel its run, first."
+            raise Conflict(msg, code="approval_pending")
+        _check(team, served, request.wanted)
+        choices = await self.candidates(session, team, request.wanted)
+        move = await self.choose(session, team, choices, request)
+        if move is None:
+            msg = "No member of the team can take the conversation now."
+            raise Conflict(msg, code="nobody_available")
+        return await self.commit(session, move, send)
+
+    async def commit(self, session: Session, move: Move, send: Send) -> Session:
+        """Have the session change hands as it was chosen, and queue what has waited.
+
+        Raises:
+            NotFound: The session was erased meanwhile.
+            Unavailable: See `hand_over`.
+        """
+        run_id = await self._current(session)
+        if not move.member.human:
+            await self._places.announce(session)
+
+        def decide(stored: StoredConversation) -> ConversationChange | None:
+            before = stored.session
+            if before is None:
+                return None
+            now = self._clock()
+            after = moves.moved(before, move, now)
+            if after is before:
+                return None
+            run = stored.run
+            if run is not None and run.state in (RunState.WAITING, RunState.QUEUED):
+                run = moves.hopped(run, move, now, aim=after.agent)
+                return ConversationChange(after, run, events=moves.initiated(after, move, run, now))
+            return ConversationChange(after, events=moves.initiated(after, move, None, now))
+
+        stored = await self._conversations.update(session.workspace, session.id, run_id, decide)
+        if stored.session is None:
+            raise NotFound(f"There is no session {session.id!r}.", code="session_not_found")
+        await self.finish(session, stored.session, move)
+        if stored.session.resuming:
+            await self._places.queue_kept(stored.session, send)
+        return stored.session
+
+    async def replying(self, session: Session, run_id: str) -> None:
+        """Note that a person is about to answer a run."""
+        await self._log.reply(session, run_id)
+
+    async def _served(self, workspace: str, session_id: str) -> tuple[Session, Served, Team]:
+        session = (await self._conversations.load(workspace, session_id)).session
+        if session is None or session.state is SessionState.ERASED:
+            raise NotFound(f"There is no session {session_id!r}.", code="session_not_found")
+        if session.over:
+            msg = f"Session {session_id!r} has ended ({session.end_reason})."
+            raise Conflict(msg, code="session_ended")
+        served = session.served
+        if served is None:
+            msg = f"Session {session_id!r} is with one agent, and no team serves it."
+            raise Conflict(msg, code="no_team")
+        return session, served, (await self._teams.get(workspace, served.team)).team
+
+    async def _current(self, session: Session) -> str | None:
+        """Return the run that is to be answered next, if nobody is running it."""
+        found = self._conversations.runs_in(session.workspace, session.id, RunState.WAITING, RunState.QUEUED)
+        first = min([run async for run in found], key=lambda run: run.number, default=None)
+        return first.id if first is not None else None
+
+    def fired(self, member: Member, situation: Situation, conditions: Sequence[str]) -> HandoffRequest | None:
+        """Return what a trigger of the member asks for; None where none fires."""
+        trigger = routing.fired(member, situation, conditions, self._extensions)
+        if trigger is None:
+            return None
+        return HandoffRequest(routing.wanted_by(trigger), "trigger", routing.trigger_reason(trigger))
+
+
+class RunHandoffs:
+    """How one attempt at a run may change hands.
+
+    Attributes:
+        team: The team.
+        member: The member that has the run.
+    """
+
+    def __init__(self, handoffs: Handoffs, session: Session, run: Run, team: Team, member: Member) -> None:
+        self._handoffs = handoffs
+        self._session = session
+        self._run = run
+        self.team = team
+        self.member = member
+
+    @property
+    def targets(self) -> Sequence[Member]:
+        """The members that the model may hand over to."""
+        return [member for member in self.team.members if member is not self.member and self._may(member)]
+
+    async def before(self) -> None:
+        """Look at what may hand over before the model is asked.
+
+        Raises:
+            HandedOver: It does.
+        """
+        await self._triggered(self._situation(), routing.BEFORE)
+
+    async def after(self, answer: str, score: float | None, scores: Mapping[str, float], cost_micro_usd: int) -> None:
+        """Look at what may hand over once there is an answer.
+
+        Args:
+            answer: It.
+            score: Its overall score.
+            scores: Its scores by check.
+            cost_micro_usd: What the run has cost with this attempt.
+
+        Raises:
+            HandedOver: It does.
+        """
+        situation = replace(self._situation(), answer=answer, score=score, scores=scores, cost_micro_usd=cost_micro_usd)
+        await self._triggered(situation, routing.AFTER)
+
+    async def failed(self, *, last: bool) -> Move | None:
+        """Return where a run goes on whose attempt has failed; None where it stays with the member.
+
+        Args:
+            last: Whether the member would not attempt it again.
+        """
+        team = self._run.team
+        situation = replace(self._situation(), failures=(team.failures if team else 0) + 1)
+        request = self._handoffs.fired(self.member, situation, routing.FAILED)
+        if request is None and last:
+            request = HandoffRequest(Wanted(), "failure", f"{self.member.name} could not answer")
+        return await self.to(request) if request is not None else None
+
+    async def finish(self, before: Session, after: Session, move: Move) -> None:
+        """Remove what no longer holds once the run has gone on, or did not."""
+        await self._handoffs.finish(before, after, move)
+
+    async def to(self, request: HandoffRequest, summary: str = "") -> Move | None:
+        """Return the move that is asked for, or the one that the rule has instead; None where there is none."""
+        choices = await self._handoffs.candidates(self._session, self.team, request.wanted)
+        possible = [choice for choice in choices if self._may(choice.member)]
+        return await self._handoffs.choose(self._session, self.team, possible, request, summary)
+
+    async def _triggered(self, situation: Situation, conditions: Sequence[str]) -> None:
+        request = self._handoffs.fired(self.member, situation, conditions)
+        move = await self.to(request) if request is not None else None
+        if move is not None:
+            raise HandedOver(move)
+
+    def _may(self, target: Member) -> bool:
+        hops = self._run.team.hops if self._run.team else ()
+        first = hops[0].source if hops else self.member.name
+        return routing.may_go_on(self.team, first, hops, target.name)
+
+    def _situation(self) -> Situation:
+        run, served = self._run, self._session.served
+        return Situation(
+            run.query,
+            run.metadata,
+            runs=max(1, run.number - (served.runs if served else 0)),
+            cost_micro_usd=run.spend.cost_micro_usd,
+        )
+
+
+def _check(team: Team, served: Served, wanted: Wanted) -> None:
+    """Check that whoever is asked for is in the team and does not have the conversation.
+
+    Raises:
+        InvalidInput: There is no such member, or it has the conversation.
+    """
+    if wanted.member is not None and team.find(wanted.member) is None:
+        msg = "The team has no such member."
+        raise InvalidInput(msg, code="unknown_member", fields={"/target": msg})
+    if wanted.member is not None and wanted.member == served.member:
+        msg = "The member has the conversation already."
+        raise InvalidInput(msg, code="handoff_to_self", fields={"/target": msg})
+    special = wanted.specialization
+    if special is not None and all(member.specialization != special for member in team.members):
+        msg = "No member of the team has that specialization."
+        raise InvalidInput(msg, code="unknown_specialization", fields={"/target_specialization": msg})

@@ -1,0 +1,192 @@
+"""What a handoff changes in a session and in the run that goes on: pure rules, for all the ways that lead to one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from kernel.journal import Event
+from lifecycle.conversations import run_rules as runs
+from lifecycle.conversations import session_rules as sessions
+from lifecycle.conversations.run import Effort, Run
+from lifecycle.conversations.session import Session, SessionState
+from lifecycle.conversations.team import PERSON, ROOM, TRAIL, Desk, HandoffBy, Hop, Note, Served, TeamRun
+from lifecycle.conversations.transitions import state_event
+from lifecycle.registry.declarations import Pin
+from lifecycle.specs.team import ContextPolicy, Member, Team
+from lifecycle.teams import routing
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A conversation changing hands, once the member that takes it over has a seat for it.
+
+    Attributes:
+        team: The team.
+        member: Who takes it over.
+        by: Who or what has it change hands.
+        reason: Why, in words.
+        source: Who has had it, as it was when that was decided; empty where it has waited for room.
+        at: When that was decided, aware UTC.
+        note: What the member is told.
+        pin: The version of the member's agent that the session goes on with; None where it is not pinned.
+        level: The level of the escalation path that it has come to.
+        urgency: How soon it is wanted, as whoever asked for it said.
+        context: How much of the history the member is told, where that is not as the team has it.
+    """
+
+    team: Team
+    member: Member
+    by: HandoffBy
+    reason: str
+    source: str
+    at: datetime
+    note: Note | None = None
+    pin: Pin | None = None
+    level: int = 0
+    urgency: str = "medium"
+    context: ContextPolicy | None = None
+
+
+def desk_of(team: Team, now: datetime, level: int = 0) -> Desk:
+    """Return how a conversation begins to wait for a person, at that level of the escalation path."""
+    following = team.level_after(level)
+    return Desk(now, now + timedelta(seconds=following.after_s) if following else None, level)
+
+
+def started(session: Session, name: str, team: Team, member: Member, reason: str, now: datetime) -> Session:
+    """Return a new session, served by the member of the team."""
+    desk = desk_of(team, now) if member.human else None
+    served = Served(name, member.name, now, (member.name,), reason=reason, desk=desk, begun=not member.human)
+    session = _limited(_serving(session, served), team)
+    return sessions.paused(session, PERSON, SessionState.WAITING) if member.human else session
+
+
+def without_room(session: Session, name: str, team: Team, now: datetime) -> Session:
+    """Return a new session, waiting until a member of the team has room."""
+    session = _limited(_serving(session, Served(name, "", now, begun=False)), team)
+    return sessions.paused(session, ROOM, SessionState.WAITING)
+
+
+def moved(session: Session, move: Move, now: datetime) -> Session:
+    """Return the session with the member; one that has ended, or that somebody else has moved since, stays as it is.
+
+    A session that was waiting for somebody else goes on with an agent; what it kept is yet to be queued.
+    """
+    served = session.served
+    if served is None or session.over or served.member != move.source:
+        return session
+    member, human = move.member, move.member.human
+    first = served.first_turn if not served.member else routing.first_turn(move.team, session.turns, _context(move))
+    after = replace(
+        served,
+        member=member.name,
+        since=now,
+        trail=(*served.trail, member.name)[-TRAIL:],
+        hops=served.hops + (1 if served.member else 0),
+        first_turn=first,
+        runs=session.runs - session.pending,
+        note=move.note,
+        desk=desk_of(move.team, move.at, move.level) if human else None,
+        reason=move.reason,
+        begun=move.by == "room" and not human,
+    )
+    waited = session.state is SessionState.WAITING and session.pause_reason in (PERSON, ROOM)
+    session = replace(
+        _serving(session, after),
+        agent=member.agent or session.agent,
+        at_provider=replace(session.at_provider, held=None),
+    )
+    session = replace(session, terms=replace(session.terms, pin=move.pin))
+    if human:
+        return session if session.state is SessionState.PAUSED else _waiting(session)
+    return sessions.resumed(session, now) if waited else session
+
+
+def initiated(session: Session, move: Move, run: Run | None, now: datetime) -> Sequence[Event]:
+    """Return the event of a conversation that begins to change hands; none of one that has only waited for room."""
+    if not move.source:
+        return ()
+    data: dict[str, Any] = {
+        "team": session.served.team if session.served else "",
+        "source": move.source,
+        "target": move.member.name,
+        "by": move.by,
+        "urgency": move.urgency,
+    }
+    return [Event("handoff.initiated", data | ({"run_id": run.id} if run else {}), now)]
+
+
+def begin(session: Session, run_id: str | None, now: datetime) -> tuple[Session, Sequence[Event]]:
+    """Return the session once the member has begun with it, and the event of that; as it is where it had before."""
+    served = session.served
+    if served is None or served.begun:
+        return session, ()
+    data = {"team": served.team, "target": served.member, "agent": "" if served.desk else session.agent}
+    event = Event("handoff.completed", data | ({"run_id": run_id} if run_id else {}), now)
+    return _serving(session, replace(served, begun=True)), [event]
+
+
+def aimed(session: Session, run: Run) -> Run:
+    """Return the run, to be answered by the agent that has its session now."""
+    if session.served is None or run.agent == session.agent:
+        return run
+    return runs.aimed(run, session.agent)
+
+
+def handed_over(
+    session: Session, run: Run, move: Move, effort: Effort, now: datetime, failed: str = ""
+) -> tuple[Session, Run, Sequence[Event]]:
+    """Return the session and the run after an attempt that handed over: with the next member, queued or waiting.
+
+    Args:
+        session: The session.
+        run: The run.
+        move: Where it goes.
+        effort: What the attempt did.
+        now: The time.
+        failed: Why the attempt failed, where that is why; else empty.
+    """
+    after = moved(session, move, now)
+    if after is session:  # somebody else has moved it; the run follows
+        return session, runs.handed_over(run, effort, now, failed=failed), ()
+    run = runs.handed_over(run, effort, now, waits=move.member.human, failed=failed)
+    events = initiated(after, move, run, now)
+    if after.state is not session.state:
+        events = [*events, state_event(after, now, after.pause_reason)]
+    return after, hopped(run, move, now, aim=after.agent), events
+
+
+def hopped(run: Run, move: Move, now: datetime, *, aim: str) -> Run:
+    """Return the run with the hop to the member, to be answered by that agent unless a person does."""
+    team = run.team or TeamRun("")
+    spent = run.spend.cost_micro_usd - sum(hop.cost_micro_usd for hop in team.hops)
+    agent = run.agent if move.source else ""
+    hop = Hop(now, move.source, move.member.name, move.by, move.reason, max(0, spent), agent)
+    run = replace(run, dispatch=replace(run.dispatch, team=replace(team, hops=(*team.hops, hop), failures=0)))
+    return run if move.member.human else runs.aimed(run, aim)
+
+
+def _context(move: Move) -> ContextPolicy:
+    """Return how much of the history the member is told; without a summary, the last turns stand for it."""
+    context = move.context or move.team.handoff.context
+    summed_up = move.note is not None and move.note.summary
+    return "last" if context == "summary" and not summed_up else context
+
+
+def _limited(session: Session, team: Team) -> Session:
+    limits = session.terms.limits
+    if limits.idle_timeout_s is not None:
+        return session
+    limits = replace(limits, idle_timeout_s=float(team.idle_timeout_s))
+    return replace(session, terms=replace(session.terms, limits=limits))
+
+
+def _serving(session: Session, served: Served) -> Session:
+    return replace(session, terms=replace(session.terms, served=served))
+
+
+def _waiting(session: Session) -> Session:
+    return sessions.paused(session, PERSON, SessionState.WAITING)

@@ -1,0 +1,334 @@
+"""People in a conversation: they take one from the inbox, answer, and give it back to an agent, or leave it to others.
+
+A person's answer ends the run that waits the longest, in one transaction with its two turns, as a model's does. What
+happens to a conversation that waits too long is said by its team's escalation path.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from kernel.clock import Clock, hour_bucket
+from kernel.due_index import outlasted
+from kernel.errors import AppError, Conflict, Forbidden, InvalidInput, NotFound
+from kernel.journal import Event
+from lifecycle.conversations import run_rules as runs
+from lifecycle.conversations.run import Run, RunState
+from lifecycle.conversations.session import Session, SessionState
+from lifecycle.conversations.store import ConversationChange, ConversationStore, StoredConversation, Turn
+from lifecycle.conversations.submission import Send
+from lifecycle.conversations.team import Desk, Served, TeamRun
+from lifecycle.conversations.transitions import outcome
+from lifecycle.specs.team import EscalationLevel, Member, Team
+from lifecycle.teams import moves
+from lifecycle.teams.handoff import HandoffRequest, Handoffs
+from lifecycle.teams.routing import Wanted
+
+if TYPE_CHECKING:
+    from kernel.due_index import DueIndex, Entry
+    from lifecycle.teams.announcements import Announcements
+    from lifecycle.teams.store import Teams
+
+log = logging.getLogger(__name__)
+
+MAX_REPLY_CHARS = 100_000
+
+Record = Callable[[Run], Awaitable[None]]
+"""Wakes whoever waits for a run that is answered, and writes the facts of its attempts that are over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who works at the inbox.
+
+    Attributes:
+        name: What they are called in records.
+        ids: Every id that sign-in vouches for; none where nobody vouches, as with a function key.
+    """
+
+    name: str
+    ids: frozenset[str] = frozenset()
+
+
+class People:
+    """What people do with conversations."""
+
+    def __init__(
+        self,
+        teams: Teams,
+        handoffs: Handoffs,
+        conversations: ConversationStore,
+        announcements: Announcements,
+        due: DueIndex,
+        record: Record,
+        clock: Clock,
+    ) -> None:
+        self._teams = teams
+        self._handoffs = handoffs
+        self._conversations = conversations
+        self._announcements = announcements
+        self._due = due
+        self._record = record
+        self._clock = clock
+
+    async def claim(self, workspace: str, session_id: str, caller: Caller) -> Session:
+        """Take a conversation; taking it again changes nothing.
+
+        Raises:
+            NotFound: There is no such session.
+            Forbidden: The caller is none of the member's people.
+            Conflict: No person has the conversation, or somebody else has taken it (code `already_claimed`).
+        """
+        await self._check(workspace, session_id, caller)
+
+        def decide(stored: StoredConversation) -> ConversationChange | None:
+            session, desk = _with_person(stored, session_id)
+            if desk.claimed_by == caller.name:
+                return None
+            if desk.claimed_by:
+                msg = f"{desk.claimed_by} has taken this conversation."
+                raise Conflict(msg, code="already_claimed")
+            now = self._clock()
+            after = _at_desk(session, replace(desk, claimed_by=caller.name, claimed_at=now))
+            after, events = moves.begin(after, None, now)
+            data = {"by": caller.name, "member": _served(session).member}
+            return ConversationChange(after, events=[Event("person.claimed", data, now), *events])
+
+        return await self._changed(workspace, session_id, None, decide)
+
+    async def release(self, workspace: str, session_id: str, caller: Caller) -> Session:
+        """Put a conversation back into the inbox, for others of the member's people; it is due as it was.
+
+        Raises:
+            NotFound: There is no such session.
+            Forbidden: The caller is none of the member's people.
+            Conflict: No person has the conversation, or somebody else has taken it.
+        """
+        await self._check(workspace, session_id, caller)
+
+        def decide(stored: StoredConversation) -> ConversationChange | None:
+            session, desk = _with_person(stored, session_id)
+            if not desk.claimed_by:
+                return None
+            _check_own(desk, caller)
+            after = _at_desk(session, replace(desk, claimed_by="", claimed_at=None))
+            data = {"by": caller.name, "member": _served(session).member}
+            return ConversationChange(after, events=[Event("person.released", data, self._clock())])
+
+        return await self._changed(workspace, session_id, None, decide)
+
+    async def reply(self, workspace: str, session_id: str, caller: Caller, text: str) -> Run:
+        """Answer the run that waits the longest, and return it; whoever answers has taken the conversation.
+
+        Raises:
+            NotFound: There is no such session.
+            InvalidInput: The answer is blank or too long.
+            Forbidden: The caller is none of the member's people.
+            Conflict: Nothing waits for an answer (code `nothing_to_answer`), no person has the conversation, somebody
+                else has taken it, or it has ended.
+        """
+        _check_text(text)
+        session, _, _ = await self._check(workspace, session_id, caller)
+        found = self._conversations.runs_in(workspace, session_id, RunState.WAITING)
+        first = min([run async for run in found], key=lambda run: run.number, default=None)
+        if first is None:
+            msg = "Nothing waits for an answer in this conversation."
+            raise Conflict(msg, code="nothing_to_answer")
+        await self._handoffs.replying(session, first.id)
+
+        def decide(stored: StoredConversation) -> ConversationChange | None:
+            session, desk = _with_person(stored, session_id)
+            _check_own(desk, caller, free=True)
+            if stored.run is None or stored.run.state is not RunState.WAITING:
+                msg = "The run was answered or cancelled meanwhile."
+                raise Conflict(msg, code="nothing_to_answer")
+            return _answered(session, desk, stored.run, caller, text, self)
+
+        stored = await self._conversations.update(workspace, session_id, first.id, decide)
+        if stored.run is None:
+            raise NotFound(f"There is no session {session_id!r}.", code="session_not_found")
+        await self._record(stored.run)
+        return stored.run
+
+    async def return_(
+        self, workspace: str, session_id: str, caller: Caller, wanted: Wanted, request: HandoffRequest, send: Send
+    ) -> Session:
+        """Give the conversation back to an agent: the one that is named, or else the last that had it.
+
+        What waits for an answer yet is answered by that agent, which is told what happened.
+
+        Raises:
+            NotFound: There is no such session.
+            InvalidInput: There is no such member.
+            Forbidden: The caller is none of the member's people.
+            Conflict: No person has the conversation, somebody else has taken it, or no agent can take it now.
+            Unavailable: It has changed hands, but what waited could not be queued; the timer does it.
+        """
+        session, team, _ = await self._check(workspace, session_id, caller)
+        _, desk = _with_person(StoredConversation(session, None), session_id)
+        _check_own(desk, caller, free=True)
+        served = _served(session)
+        if wanted.member is None and wanted.specialization is None:
+            agents = {member.name for member in team.members if not member.human}
+            last = next((name for name in reversed(served.trail) if name in agents), None)
+            wanted = Wanted(last)
+        asked = replace(request, wanted=wanted, by="person", source=served.member)
+        return await self._handoffs.hand_over(workspace, session_id, asked, send)
+
+    async def sweep(self, send: Send) -> int:
+        """Escalate what has waited too long, and announce what waits; return how many conversations were looked at."""
+        count = 0
+        async for entry in self._due.until(self._clock()):
+            try:
+                await self._looked_at(entry, send)
+            except AppError as error:
+                log.warning("conversation not looked at: %s", error.code, extra={"event": "team.not_swept"})
+                continue
+            count += 1
+        return count
+
+    async def _looked_at(self, entry: Entry, send: Send) -> None:
+        session = (await self._conversations.load(entry.workspace, entry.name)).session
+        served = session.served if session and not session.over else None
+        if session is None or served is None or served.desk is None:
+            if outlasted(entry, self._clock()):
+                await self._due.drop(entry.workspace, entry.name, entry.hour)
+            return
+        await self._announcements.waiting(session)
+        due = served.desk.due
+        if due is not None and due <= self._clock() and await self._escalated(session, served, served.desk, send):
+            due = self._clock()
+        if due is None:
+            await self._due.drop(entry.workspace, entry.name, entry.hour)
+        elif hour_bucket(due) > entry.hour:
+            await self._due.add(entry.workspace, entry.name, due)
+            await self._due.drop(entry.workspace, entry.name, entry.hour)
+
+    async def _escalated(self, session: Session, served: Served, desk: Desk, send: Send) -> bool:
+        """Take a conversation to the next level of the path; return whether it is to be looked at again."""
+        team = (await self._teams.get(session.workspace, served.team)).team
+        level = team.level_after(desk.level)
+        if level is None or desk.claimed_by:
+            return False
+        await self._announcements.escalated(session, served, level.level, level.notification_channels)
+        if level.auto_escalate and level.target != served.member:
+            reason = f"nobody of {served.member} has taken it in time (level {level.level})"
+            wanted = Wanted(level.target)
+            request = HandoffRequest(wanted, "escalation", reason, level=level.level, source=served.member)
+            try:
+                after = await self._handoffs.hand_over(session.workspace, session.id, request, send)
+            except Conflict:
+                pass  # nobody can take it; the level counts, and the next one is tried in its time
+            else:
+                await self._announcements.waiting(after)
+                return True
+        await self._passed(session, team, level)
+        return True
+
+    async def _passed(self, session: Session, team: Team, level: EscalationLevel) -> None:
+        """Note that a conversation has come to a level that did not move it."""
+
+        def decide(stored: StoredConversation) -> ConversationChange | None:
+            now, served = self._clock(), stored.session.served if stored.session else None
+            if stored.session is None or served is None or served.desk is None or served.desk.level >= level.level:
+                return None
+            due = moves.desk_of(team, now, level.level).due
+            return ConversationChange(_at_desk(stored.session, replace(served.desk, level=level.level, due=due)))
+
+        await self._conversations.update(session.workspace, session.id, None, decide)
+
+    async def _check(self, workspace: str, session_id: str, caller: Caller) -> tuple[Session, Team, Member]:
+        """Return the session, its team and the member that has it, of which the caller must be one.
+
+        Raises:
+            NotFound: There is no such session.
+            Forbidden: The caller is none of the member's people.
+            Conflict: No person has the session, or it has ended.
+        """
+        session, _ = _with_person(await self._conversations.load(workspace, session_id), session_id)
+        served = _served(session)
+        team = (await self._teams.get(workspace, served.team)).team
+        member = team.find(served.member)
+        if member is None:
+            raise Conflict("The member that has it is no longer in the team; hand it over.", code="unknown_member")
+        if not (caller.ids or {caller.name}) & set(member.people):
+            msg = f"You are none of the people of {member.name}."
+            raise Forbidden(msg, code="not_in_rota")
+        return session, team, member
+
+    async def _changed(
+        self,
+        workspace: str,
+        session_id: str,
+        run_id: str | None,
+        decide: Callable[[StoredConversation], ConversationChange | None],
+    ) -> Session:
+        stored = await self._conversations.update(workspace, session_id, run_id, decide)
+        if stored.session is None:
+            raise NotFound(f"There is no session {session_id!r}.", code="session_not_found")
+        return stored.session
+
+    @property
+    def clock(self) -> Clock:
+        """The time."""
+        return self._clock
+
+
+def _answered(session: Session, desk: Desk, run: Run, caller: Caller, text: str, people: People) -> ConversationChange:
+    """Return the change by which a person answers a run."""
+    now = people.clock()
+    desk = replace(desk, claimed_by=caller.name, claimed_at=desk.claimed_at or now)
+    session, events = moves.begin(_at_desk(session, desk), run.id, now)
+    team = run.team or TeamRun(_served(session).team)
+    after = runs.answered_by_person(run, text, now)
+    after = replace(after, dispatch=replace(after.dispatch, team=replace(team, by=caller.name)))
+    said = [Event("person.replied", {"run_id": run.id, "by": caller.name}, now)]
+    if run.stream:
+        data = {"run_id": run.id, "attempt": run.attempt + 1, "offset": 0, "text": text}
+        ended = {"run_id": run.id, "attempt": run.attempt + 1, "outcome": "completed"}
+        said += [Event("run.delta", data, now), Event("run.stream_ended", ended, now)]
+    turns = [Turn("user", runs.user_message(run), run.id, now), Turn("assistant", text, run.id, now, caller.name)]
+    return outcome(session, run, after, [*events, *said], turns, now)
+
+
+def _with_person(stored: StoredConversation, session_id: str) -> tuple[Session, Desk]:
+    session = stored.session
+    if session is None or session.state is SessionState.ERASED:
+        raise NotFound(f"There is no session {session_id!r}.", code="session_not_found")
+    if session.over:
+        msg = f"Session {session_id!r} has ended ({session.end_reason})."
+        raise Conflict(msg, code="session_ended")
+    served = session.served
+    if served is None or served.desk is None:
+        msg = f"No person has session {session_id!r}."
+        raise Conflict(msg, code="not_with_person")
+    return session, served.desk
+
+
+def _served(session: Session) -> Served:
+    if session.served is None:
+        raise Conflict("No team serves this session.", code="no_team")
+    return session.served
+
+
+def _at_desk(session: Session, desk: Desk) -> Session:
+    served = replace(_served(session), desk=desk)
+    return replace(session, terms=replace(session.terms, served=served))
+
+
+def _check_own(desk: Desk, caller: Caller, *, free: bool = False) -> None:
+    if desk.claimed_by == caller.name or (free and not desk.claimed_by):
+        return
+    msg = f"{desk.claimed_by} has taken this conversation." if desk.claimed_by else "Nobody has taken it."
+    raise Conflict(msg, code="already_claimed" if desk.claimed_by else "not_claimed")
+
+
+def _check_text(text: str) -> None:
+    if not text.strip():
+        raise InvalidInput("The answer is empty.", code="empty_reply", fields={"/text": "must not be blank"})
+    if len(text) > MAX_REPLY_CHARS:
+        msg = f"An answer has at most {MAX_REPLY_CHARS} characters."
+        raise InvalidInput(msg, code="reply_too_long", fields={"/text": msg})

@@ -1,0 +1,111 @@
+"""Everything that is entered somewhere before a conversation changes hands, and removed after it has."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from lifecycle.conversations.session import Session
+from lifecycle.registry.declarations import Pin
+from lifecycle.specs.team import Member, Team
+from lifecycle.teams.moves import Move, desk_of
+
+if TYPE_CHECKING:
+    from kernel.due_index import DueIndex
+    from lifecycle.conversations.directory import Directory
+    from lifecycle.conversations.pins import Pins
+    from lifecycle.conversations.submission import Send
+    from lifecycle.registry.catalog import Catalog
+    from lifecycle.sessions.pause import SessionPause
+    from lifecycle.teams.inbox import Inbox
+    from lifecycle.teams.seats import Seats
+
+
+class Places:
+    """Enters and removes conversations."""
+
+    def __init__(
+        self,
+        seats: Seats,
+        inbox: Inbox,
+        directory: Directory,
+        pins: Pins,
+        catalog: Catalog,
+        pause: SessionPause,
+        due: DueIndex,
+    ) -> None:
+        self._seats = seats
+        self._inbox = inbox
+        self._directory = directory
+        self._pins = pins
+        self._catalog = catalog
+        self._pause = pause
+        self._due = due
+
+    async def loads(self, workspace: str, name: str, team: Team) -> Mapping[str, int]:
+        """Return how many conversations each member holds."""
+        return await self._seats.loads(workspace, name, team.members)
+
+    async def take(self, session: Session, member: Member) -> bool:
+        """Take a seat of the member and return whether there is one."""
+        served = session.served
+        return served is not None and await self.take_for(session.workspace, served.team, session.id, member)
+
+    async def take_for(self, workspace: str, team: str, session_id: str, member: Member) -> bool:
+        """Take a seat of the member for a session and return whether there is one; an agent must be switched on."""
+        if member.agent is not None:
+            agent = await self._catalog.find(workspace, member.agent)
+            if agent is None or agent.declaration.deleted or not agent.declaration.enabled:
+                return False
+        return await self._seats.take(workspace, team, member, session_id)
+
+    async def give_back(self, workspace: str, team: str, session_id: str, member: str) -> None:
+        """Give back the seat of a session that the member does not have after all."""
+        await self._seats.give_back(workspace, team, member, session_id)
+
+    async def pin(self, session: Session, member: Member) -> Pin | None:
+        """Return the version of the member's agent that a pinned session goes on with; None for one that is not."""
+        if session.pin is None or member.agent is None:
+            return session.pin
+        return (await self._catalog.get(session.workspace, member.agent)).declaration.pin
+
+    async def enter(self, session: Session, move: Move) -> None:
+        """Enter the session where it is to be found once the member has it."""
+        if move.member.human:
+            await self.enter_desk(session.workspace, session.id, move.team, move.at, move.level)
+        elif move.member.agent is not None:
+            after = replace(session, agent=move.member.agent, terms=replace(session.terms, pin=move.pin))
+            await asyncio.gather(self._directory.enter_session(after), self._pins.add(after))
+
+    async def enter_desk(self, workspace: str, session_id: str, team: Team, now: datetime, level: int = 0) -> None:
+        """Enter a session that is about to wait for a person."""
+        due = desk_of(team, now, level).due
+        await asyncio.gather(
+            self._inbox.enter(workspace, session_id, now),
+            self._due.add(workspace, session_id, due or now + timedelta(days=1)),
+        )
+
+    async def leave(self, before: Session, after: Session, move: Move) -> None:
+        """Remove what no longer holds: of who had the session, or, where it did not change hands, of who would have."""
+        was, served = before.served, after.served
+        if was is None or served is None:
+            return
+        workspace = before.workspace
+        for name in {was.member, move.member.name} - {served.member, ""}:
+            await self._seats.give_back(workspace, was.team, name, before.id)
+        if before.agent != after.agent:
+            await self._directory.close_session(workspace, before.agent, before.id)
+            await self._pins.drop(before)
+        if was.desk is not None and (served.desk is None or served.desk.since != was.desk.since):
+            await self._inbox.leave(workspace, before.id, was.desk.since)
+
+    async def announce(self, session: Session) -> None:
+        """Enter a session that is about to go on where the timer looks that finishes what was cut short."""
+        await self._pause.announce(session.workspace, session.id, session.agent)
+
+    async def queue_kept(self, session: Session, send: Send) -> None:
+        """Queue what has waited in the session, in order."""
+        await self._pause.queue_kept(session.workspace, session.id, send)

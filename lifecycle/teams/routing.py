@@ -1,0 +1,279 @@
+"""Who of a team gets a conversation, and when it changes hands. Pure rules: the same input, the same answer.
+
+Order of the members that a new conversation is offered to: those that a trigger names, by the trigger's priority; then
+those whose capabilities the query asks for, the more of them the better; then the primary member; then the others. Of
+equals, the one with the least relative workload, the one with the lower `priority`, and the name decides what is left.
+Who is away or full is left out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import lru_cache
+
+from lifecycle.conversations.team import Hop
+from lifecycle.specs.team import ContextPolicy, HandoffTrigger, Member, Team
+
+CAPABILITY = "capability"
+"""The metadata of a run by which it asks for a capability."""
+
+Loads = Mapping[str, int]
+"""How many conversations of the team each member holds open; a member that is left out holds none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What triggers go by.
+
+    Attributes:
+        query: What is asked.
+        metadata: The run's own strings.
+        runs: Runs of the conversation that the member has had, this one included.
+        cost_micro_usd: What the run has cost.
+        failures: Attempts of the run that failed with the member.
+        answer: The member's answer; None before there is one.
+        score: The answer's overall score, 0-100; None where it has none.
+        scores: The answer's scores by check.
+    """
+
+    query: str
+    metadata: Mapping[str, str] = field(default_factory=dict[str, str])
+    runs: int = 1
+    cost_micro_usd: int = 0
+    failures: int = 0
+    answer: str | None = None
+    score: float | None = None
+    scores: Mapping[str, float] = field(default_factory=dict[str, float])
+
+
+Extension = Callable[[Situation], bool]
+"""A trigger's condition that an extension brings."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A member that could have the conversation, and why."""
+
+    member: Member
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Who is to take a conversation over: a member, or any with a specialization; neither for whoever can."""
+
+    member: str | None = None
+    specialization: str | None = None
+
+
+def for_new(team: Team, query: str, metadata: Mapping[str, str], loads: Loads, now: datetime) -> Sequence[Choice]:
+    """Return the members that a new conversation is offered to, the first of them first; none where all are full."""
+    named = _named_by_triggers(team, query, metadata)
+    ranked: list[tuple[tuple[object, ...], Choice]] = []
+    for member in team.members:
+        if not _takes(team, member, loads, now):
+            continue
+        priority, why = named.get(member.name, (-1, ""))
+        asked = _asked_for(member, query, metadata)
+        matched = bool(why or asked)
+        if member.human and not matched and member.role == "specialist" and team.agents:
+            continue  # people get what names them, or what they are the primary or the backup for
+        reason = why or (f"it can do {', '.join(asked)}" if asked else _unmatched(member, loads))
+        order = (
+            member.role == "backup",
+            -priority,
+            -len(asked),
+            not (matched or member.role == "primary"),
+            _relative(member, loads),
+            member.priority,
+            member.name,
+        )
+        ranked.append((order, Choice(member, reason)))
+    return [choice for _, choice in sorted(ranked, key=lambda each: each[0])]
+
+
+def for_handoff(
+    team: Team, source: str, wanted: Wanted, loads: Loads, now: datetime, trail: Sequence[str] = ()
+) -> Sequence[Choice]:
+    """Return the members that a conversation can go on to, the first of them first; none where nobody can take it.
+
+    First whoever is asked for; then whoever has the same specialization; then the member that had it before; then
+    people.
+
+    Args:
+        team: The team.
+        source: The member that has it; empty where none has.
+        wanted: Who is asked for.
+        loads: The members' workloads.
+        now: The time.
+        trail: The members that had it, the latest last.
+    """
+    free = [member for member in team.members if member.name != source and _takes(team, member, loads, now)]
+    free.sort(key=lambda member: (member.role == "backup", _relative(member, loads), member.priority, member.name))
+    asked = team.find(wanted.member) if wanted.member else None
+    special = wanted.specialization or (asked.specialization if asked else None)
+    before = next((name for name in reversed(trail) if name != source), None)
+    found: dict[str, Choice] = {}
+
+    def offer(members: Sequence[Member], reason: str) -> None:
+        for member in members:
+            found.setdefault(member.name, Choice(member, reason))
+
+    if asked is not None:
+        offer([member for member in free if member is asked], "it was asked for")
+        instead = f"{asked.name} cannot take it now, and it is for {asked.specialization}, too"
+        offer([member for member in free if member.specialization == special], instead)
+    elif special is not None:
+        offer([member for member in free if member.specialization == special], f"it is for {special}")
+    else:
+        offer([member for member in free if not member.human], "it can take it")
+    offer([member for member in free if member.name == before], "nobody else can take it, and it had it before")
+    offer([member for member in free if member.human], "nobody else can take it, and it is a person")
+    return list(found.values())
+
+
+def fired(
+    member: Member, situation: Situation, conditions: Sequence[str], extensions: Mapping[str, Extension]
+) -> HandoffTrigger | None:
+    """Return the member's trigger that fires, the one with the highest priority; None where none does.
+
+    Args:
+        member: Who has the conversation.
+        situation: What there is to go by.
+        conditions: Which are looked at now; `extension` stands for all that extensions bring.
+        extensions: Conditions that extensions bring, by name. One that is not there does not hold.
+    """
+    active = [trigger for trigger in member.handoff_triggers if trigger.active and _kind(trigger) in conditions]
+    for trigger in sorted(active, key=lambda each: (-each.priority, each.name)):
+        if _holds(trigger, situation, extensions):
+            return trigger
+    return None
+
+
+BEFORE = ("keyword_detected", "capability_requested", "turns_above", "cost_above", "always", "extension")
+"""Conditions that are looked at before a member is asked."""
+AFTER = ("quality_below", "cost_above", "extension")
+"""Conditions that are looked at once it has answered."""
+FAILED = ("failures",)
+"""Conditions that are looked at when an attempt has failed."""
+
+
+def may_go_on(team: Team, first: str, hops: Sequence[Hop], target: str) -> bool:
+    """Return whether a run may go on to the member: there are not too many hops, and it does not go to and fro.
+
+    Args:
+        team: The team.
+        first: The member that was asked first.
+        hops: The members that the run went on to.
+        target: The member it would go on to.
+    """
+    policy = team.handoff
+    visits = [first, *(hop.target for hop in hops)].count(target)
+    return len(hops) < policy.max_hops and visits <= policy.max_returns
+
+
+def first_turn(team: Team, turns: int, context: ContextPolicy) -> int:
+    """Return the first message of a history of so many that whoever takes a conversation over is told."""
+    match context:
+        case "full":
+            return 0
+        case "last":
+            return max(0, turns - 2 * team.handoff.last_turns)
+        case "summary" | "none":
+            return turns
+
+
+def trigger_reason(trigger: HandoffTrigger) -> str:
+    """Return why a trigger has a conversation change hands, in words."""
+    return f"the trigger {trigger.name!r} has fired ({trigger.condition})"
+
+
+def wanted_by(trigger: HandoffTrigger) -> Wanted:
+    """Return whom a trigger asks for."""
+    return Wanted(trigger.target, trigger.target_specialization)
+
+
+def _takes(team: Team, member: Member, loads: Loads, now: datetime) -> bool:
+    if member.role == "backup" and team.overflow != "backup":
+        return False
+    here = member.present(now) or (member.human and member.availability == "available" and team.out_of_hours == "wait")
+    return here and loads.get(member.name, 0) < member.max_workload
+
+
+def _relative(member: Member, loads: Loads) -> float:
+    return loads.get(member.name, 0) / member.max_workload
+
+
+def _unmatched(member: Member, loads: Loads) -> str:
+    if member.role == "primary":
+        return "it is the primary member"
+    if member.role == "backup":
+        return "nobody else has room, and it is a backup"
+    return f"it has the least workload ({loads.get(member.name, 0)} of {member.max_workload})"
+
+
+def _named_by_triggers(team: Team, query: str, metadata: Mapping[str, str]) -> Mapping[str, tuple[int, str]]:
+    """Return the members that triggers name on the query alone, each with the highest priority and why."""
+    situation = Situation(query, metadata)
+    found: dict[str, tuple[int, str]] = {}
+    for member in team.members:
+        for trigger in member.handoff_triggers:
+            if trigger.active and trigger.condition in BEFORE[:2] and _holds(trigger, situation, {}):
+                for target in _targets(team, member, trigger):
+                    if trigger.priority > found.get(target, (-1, ""))[0]:
+                        found[target] = trigger.priority, trigger_reason(trigger)
+    return found
+
+
+def _targets(team: Team, source: Member, trigger: HandoffTrigger) -> Iterator[str]:
+    for member in team.members:
+        meant = member.name == trigger.target or member.specialization == trigger.target_specialization
+        if meant and member is not source:
+            yield member.name
+
+
+def _asked_for(member: Member, query: str, metadata: Mapping[str, str]) -> list[str]:
+    asked = metadata.get(CAPABILITY, "").casefold()
+    return [word for word in member.capabilities if word.casefold() == asked or _says(query, word)]
+
+
+def _kind(trigger: HandoffTrigger) -> str:
+    return trigger.condition.partition(":")[0]
+
+
+def _holds(trigger: HandoffTrigger, situation: Situation, extensions: Mapping[str, Extension]) -> bool:
+    given = trigger.parameters
+    match _kind(trigger):
+        case "always":
+            return True
+        case "keyword_detected":
+            return any(_says(situation.query, word) for word in given.keywords)
+        case "capability_requested":
+            wanted = given.capability or ""
+            asked = situation.metadata.get(CAPABILITY, "").casefold()
+            return asked == wanted.casefold() or _says(situation.query, wanted)
+        case "quality_below":
+            score = situation.score if given.check is None else situation.scores.get(given.check)
+            return score is not None and given.below is not None and score < given.below
+        case "failures":
+            return given.count is not None and situation.failures >= given.count
+        case "turns_above":
+            return given.count is not None and situation.runs > given.count
+        case "cost_above":
+            return given.usd is not None and situation.cost_micro_usd > given.usd * 1_000_000
+        case _:
+            condition = extensions.get(trigger.condition.partition(":")[2])
+            return condition is not None and condition(situation)
+
+
+def _says(text: str, phrase: str) -> bool:
+    return _pattern(phrase).search(text.casefold()) is not None
+
+
+@lru_cache(maxsize=4_096)
+def _pattern(phrase: str) -> re.Pattern[str]:
+    words = r"\s+".join(re.escape(word) for word in phrase.casefold().split())
+    return re.compile(rf"(?<!\w){words}(?!\w)")

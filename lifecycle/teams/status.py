@@ -1,0 +1,293 @@
+"""How a team is doing: who has what, what waits, and how often conversations change hands.
+
+Table `teams`, partition `{workspace}!{team}`, written before what they tell of:
+`hop!{day}!{session}!{number}`   a conversation changing hands
+`reply!{day}!{session}!{run}`    an answer of a person
+The same handoff is one row however often it is tried.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from kernel.clock import Clock
+from kernel.tables import MAX_WRITES, Delete, Row, RowChanged, Span, Tables, Upsert, every, first_rows
+from lifecycle.conversations.session import Session
+from lifecycle.specs.team import Member, Team
+from lifecycle.teams.moves import Move
+from lifecycle.teams.seats import TABLE, Seat, Seats, home
+
+if TYPE_CHECKING:
+    from lifecycle.teams.inbox import Inbox
+    from lifecycle.teams.store import Teams
+
+KEPT_FOR = timedelta(days=30)
+WINDOW = timedelta(days=7)
+_FEW = 5
+"""Fewer handoffs than these say nothing of a share."""
+_NOTEWORTHY = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class HopRow:
+    """A conversation that has changed hands."""
+
+    session_id: str
+    number: int
+    source: str
+    target: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class MemberStatus:
+    """How a member is doing.
+
+    Attributes:
+        member: The member.
+        present: Whether it is given conversations now, if it has room.
+        workload: Conversations that it holds open.
+        waiting: Of a person's, those that nobody has taken.
+        longest_wait_s: Since when the longest of these waits, in seconds; None where none does.
+        replies: Answers of its people in the window.
+        answer_s: How long a conversation has waited for these, in seconds, on average; None without any.
+    """
+
+    member: Member
+    present: bool
+    workload: int
+    waiting: int = 0
+    longest_wait_s: float | None = None
+    replies: int = 0
+    answer_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """How often conversations went from a member to another in the window, and how many came straight back."""
+
+    source: str
+    target: str
+    handoffs: int
+    returned: int
+
+
+@dataclass(frozen=True, slots=True)
+class TeamStatus:
+    """How a team is doing.
+
+    Attributes:
+        team: Its name.
+        since: Since when handoffs are counted, aware UTC.
+        members: Its members.
+        conversations: Conversations that are open, those that wait for room included.
+        waiting_for_room: Conversations that no member has room for.
+        handoffs: Handoffs since then.
+        by: These, by who or what had them.
+        escalations: Of these, along the escalation path.
+        routes: These, by member.
+        insights: What is worth looking at, in words.
+    """
+
+    team: str
+    since: datetime
+    members: Sequence[MemberStatus]
+    conversations: int
+    waiting_for_room: int
+    handoffs: int
+    by: Mapping[str, int]
+    escalations: int
+    routes: Sequence[Route]
+    insights: Sequence[str]
+
+
+class TeamLog:
+    """Notes handoffs and answers before they take place."""
+
+    def __init__(self, tables: Tables, clock: Clock) -> None:
+        self._tables = tables
+        self._clock = clock
+
+    async def handoff(self, session: Session, move: Move) -> None:
+        """Note that a session is about to change hands."""
+        served = session.served
+        if served is None or not served.member:
+            return
+        key = f"hop!{move.at:%Y-%m-%d}!{session.id}!{served.hops:06d}"
+        values = {"source": served.member, "target": move.member.name, "by": move.by}
+        await self._tables.commit(TABLE, [Upsert(Row(home(session.workspace, served.team), key, values))])
+
+    async def reply(self, session: Session, run_id: str) -> None:
+        """Note that a person is about to answer a run."""
+        served, now = session.served, self._clock()
+        if served is None or served.desk is None:
+            return
+        waited = max(0, round((now - served.desk.since).total_seconds()))
+        row = Row(
+            home(session.workspace, served.team),
+            f"reply!{now:%Y-%m-%d}!{session.id}!{run_id}",
+            {"member": served.member, "waited_s": waited},
+        )
+        await self._tables.commit(TABLE, [Upsert(row)])
+
+    async def since(self, workspace: str, team: str, since: datetime) -> tuple[Sequence[HopRow], Sequence[Row]]:
+        """Return the handoffs and the answers from that day on."""
+        hops, replies = [
+            [row async for row in every(self._tables, TABLE, self._from(workspace, team, kind, since))]
+            for kind in ("hop", "reply")
+        ]
+        return [_hop(row) for row in hops], replies
+
+    def _from(self, workspace: str, team: str, kind: str, since: datetime) -> Span:
+        return Span(home(workspace, team), key_from=f"{kind}!{since:%Y-%m-%d}", key_before=f"{kind}!~")
+
+    async def forget(self, workspace: str, team: str) -> None:
+        """Delete what is older than KEPT_FOR, some of it each time."""
+        partition, before = home(workspace, team), self._clock() - KEPT_FOR
+        for kind in ("hop", "reply"):
+            span = Span(partition, key_from=f"{kind}!", key_before=f"{kind}!{before:%Y-%m-%d}")
+            rows = await first_rows(self._tables, TABLE, span, MAX_WRITES)
+            if rows:
+                try:
+                    await self._tables.commit(TABLE, [Delete(partition, row.key) for row in rows])
+                except RowChanged:
+                    continue  # somebody else deletes them
+
+
+class TeamStatusReader:
+    """Reads how teams are doing."""
+
+    def __init__(self, teams: Teams, seats: Seats, inbox: Inbox, team_log: TeamLog, clock: Clock) -> None:
+        self._teams = teams
+        self._seats = seats
+        self._inbox = inbox
+        self._log = team_log
+        self._clock = clock
+
+    async def of(self, workspace: str, name: str) -> TeamStatus:
+        """Return how a team is doing.
+
+        Raises:
+            NotFound: There is no such team.
+        """
+        team = (await self._teams.get(workspace, name)).team
+        seats = await self._seats.exact(workspace, name)
+        desks = [
+            waiting.session
+            async for waiting in self._inbox.all(workspace)
+            if waiting.session.served is not None and waiting.session.served.team == name
+        ]
+        rooms = [waiting async for waiting in self._inbox.for_room(workspace, name)]
+        since = self._clock() - WINDOW
+        hops, replies = await self._log.since(workspace, name, since)
+        await self._log.forget(workspace, name)
+        found = Found(team, seats, desks, len(rooms), hops, replies)
+        return status_of(name, found, self._clock())
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What there is of a team.
+
+    Attributes:
+        team: What it says.
+        seats: The conversations that its members hold.
+        desks: Of these, those that people have.
+        rooms: How many wait for room.
+        hops: Its handoffs in the window.
+        replies: Its people's answers in the window.
+    """
+
+    team: Team
+    seats: Sequence[Seat]
+    desks: Sequence[Session]
+    rooms: int
+    hops: Sequence[HopRow]
+    replies: Sequence[Row]
+
+
+def status_of(name: str, found: Found, now: datetime) -> TeamStatus:
+    """Return how a team is doing, from what there is of it."""
+    seats, rooms, hops = found.seats, found.rooms, found.hops
+    loads = Counter(seat.member for seat in seats)
+    by = Counter(hop.by for hop in hops)
+    routes = routes_of(hops)
+    members = [_member(each, loads[each.name], found.desks, found.replies, now) for each in found.team.members]
+    return TeamStatus(
+        name,
+        now - WINDOW,
+        members,
+        len({seat.session_id for seat in seats}) + rooms,
+        rooms,
+        len(hops),
+        dict(sorted(by.items())),
+        by["escalation"],
+        routes,
+        insights_of(routes, members, rooms),
+    )
+
+
+def routes_of(hops: Iterable[HopRow]) -> Sequence[Route]:
+    """Return how often conversations went from whom to whom, and how many came straight back, the most first."""
+    sessions: dict[str, list[HopRow]] = defaultdict(list)
+    for hop in hops:
+        sessions[hop.session_id].append(hop)
+    went: Counter[tuple[str, str]] = Counter()
+    back: Counter[tuple[str, str]] = Counter()
+    for own in sessions.values():
+        own.sort(key=lambda hop: hop.number)
+        for hop, following in zip(own, [*own[1:], None], strict=True):
+            went[hop.source, hop.target] += 1
+            if following is not None and (following.source, following.target) == (hop.target, hop.source):
+                back[hop.source, hop.target] += 1
+    return [
+        Route(*pair, count, back[pair]) for pair, count in sorted(went.items(), key=lambda each: (-each[1], each[0]))
+    ]
+
+
+def insights_of(routes: Sequence[Route], members: Sequence[MemberStatus], rooms: int) -> Sequence[str]:
+    """Return what is worth looking at, in words."""
+    found: list[str] = []
+    for target in sorted({route.target for route in routes}):
+        own = [route for route in routes if route.target == target]
+        count, back = sum(route.handoffs for route in own), sum(route.returned for route in own)
+        if count >= _FEW and back / count >= _NOTEWORTHY:
+            found.append(f"{back / count:.0%} of {target} handoffs come back.")
+    full = [each.member.name for each in members if each.workload >= each.member.max_workload]
+    if full:
+        found.append(f"Full: {', '.join(full)}.")
+    if rooms:
+        found.append(f"{rooms} conversations wait for room.")
+    return found
+
+
+def _member(
+    member: Member, workload: int, desks: Sequence[Session], replies: Sequence[Row], now: datetime
+) -> MemberStatus:
+    waits = [
+        (now - served.desk.since).total_seconds()
+        for session in desks
+        if (served := session.served) is not None
+        and served.member == member.name
+        and served.desk is not None
+        and not served.desk.claimed_by
+    ]
+    answered = [row.integer("waited_s") for row in replies if row.text("member") == member.name]
+    return MemberStatus(
+        member,
+        member.present(now),
+        workload,
+        len(waits),
+        max(waits, default=None),
+        len(answered),
+        sum(answered) / len(answered) if answered else None,
+    )
+
+
+def _hop(row: Row) -> HopRow:
+    _, _, session_id, number = row.key.split("!")
+    return HopRow(session_id, int(number), row.text("source"), row.text("target"), row.text("by"))

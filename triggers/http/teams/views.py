@@ -1,0 +1,186 @@
+"""What the API takes and answers of teams and of people in conversations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Literal, Self
+
+from pydantic import Field, StringConstraints
+
+from lifecycle.specs.team import Team
+from lifecycle.teams.people import MAX_REPLY_CHARS
+from triggers.http.sessions.views import SessionView
+from triggers.http.views import Body, Page, View
+
+if TYPE_CHECKING:
+    from lifecycle.configuration.store import ConfigurationItem
+    from lifecycle.conversations.session import Session
+    from lifecycle.teams.status import MemberStatus, TeamStatus
+    from lifecycle.teams.store import TeamItem
+
+Statement = Annotated[str, StringConstraints(min_length=1, max_length=2_000)]
+
+
+class TeamView(View):
+    """A team and its version."""
+
+    name: str
+    version: int
+    updated_at: datetime | None
+    team: Team
+
+    @classmethod
+    def from_item(cls, item: TeamItem) -> Self:
+        """Return the view of a team."""
+        return cls.of(item)
+
+
+class TeamVersionView(View):
+    """A version of a team; one without `team` was a deletion."""
+
+    version: int
+    updated_at: datetime | None
+    team: Team | None
+
+    @classmethod
+    def from_item(cls, item: ConfigurationItem) -> Self:
+        """Return the view of a version."""
+        return cls(version=item.version, updated_at=item.updated_at, team=item.content)  # pyright: ignore[reportArgumentType]
+
+
+class TeamPage(Page[TeamView]):
+    """Teams by name."""
+
+
+class TeamVersionPage(Page[TeamVersionView]):
+    """Versions of a team, newest first."""
+
+
+class MemberStatusView(View):
+    """How a member is doing; `answer_s` is how long conversations have waited for its people's answers on average."""
+
+    name: str
+    agent: str | None
+    people: Sequence[str]
+    role: str
+    specialization: str
+    present: bool
+    workload: int
+    max_workload: int
+    waiting: int
+    longest_wait_s: float | None
+    replies: int
+    answer_s: float | None
+
+    @classmethod
+    def from_status(cls, status: MemberStatus) -> Self:
+        """Return the view of a member's status."""
+        return cls.of(status, status.member)
+
+
+class RouteView(View):
+    """How often conversations went from a member to another, and how many came straight back."""
+
+    source: str
+    target: str
+    handoffs: int
+    returned: int
+
+
+class TeamStatusView(View):
+    """How a team is doing; handoffs and answers are those since `since`, UTC days included."""
+
+    team: str
+    since: datetime
+    members: Sequence[MemberStatusView]
+    conversations: int
+    waiting_for_room: int
+    handoffs: int
+    by: Mapping[str, int]
+    escalations: int
+    routes: Sequence[RouteView]
+    insights: Sequence[str]
+
+    @classmethod
+    def from_status(cls, status: TeamStatus) -> Self:
+        """Return the view of a team's status."""
+        return cls.of(status, members=[MemberStatusView.from_status(each) for each in status.members])
+
+
+class WaitingView(View):
+    """A conversation that a person has: since when, until when it is due, and who has taken it."""
+
+    session: SessionView
+    team: str
+    member: str
+    reason: str
+    since: datetime
+    due: datetime | None
+    level: int
+    claimed_by: str
+    claimed_at: datetime | None
+    facts: Sequence[str]
+    questions: Sequence[str]
+    summary: str
+
+    @classmethod
+    def from_session(cls, session: Session) -> Self:
+        """Return the view of a session that a person has."""
+        served = session.served
+        if served is None or served.desk is None:
+            msg = "no person has the session"
+            raise ValueError(msg)
+        note = served.note
+        told = {
+            "facts": note.facts if note else (),
+            "questions": note.questions if note else (),
+            "summary": note.summary if note else "",
+        }
+        return cls.of(
+            served.desk,
+            served,
+            session=SessionView.of(session),
+            since=served.desk.since,
+            **told,
+        )
+
+
+class InboxPage(Page[WaitingView]):
+    """Conversations that people have, the longest waiting first; a page can be short while there is a `next`."""
+
+
+class PersonBody(Body):
+    """Who works at the inbox; only where sign-in does not say so, as with a function key."""
+
+    by: str | None = Field(default=None, min_length=1, max_length=128)
+
+
+class ReplyBody(PersonBody):
+    """A person's answer."""
+
+    text: str = Field(max_length=MAX_REPLY_CHARS)
+
+
+class HandoffBody(Body):
+    """A conversation that is to change hands, to a member or to any with a specialization; else to whoever can.
+
+    `preserve_full_context` has the next agent told the whole history, or none of it; as the team says unless given.
+    """
+
+    reason: Statement
+    target: str | None = Field(default=None, max_length=63)
+    target_specialization: str | None = Field(default=None, max_length=64)
+    urgency: Literal["low", "medium", "high"] = "medium"
+    preserve_full_context: bool | None = None
+    facts: Sequence[Statement] = Field(default=(), max_length=50)
+    open_questions: Sequence[Statement] = Field(default=(), max_length=50)
+
+
+class ReturnBody(PersonBody):
+    """A conversation that a person gives back: to a member, else to the agent that had it; and what it is told."""
+
+    target: str | None = Field(default=None, max_length=63)
+    reason: Statement = "the person has given it back"
+    facts: Sequence[Statement] = Field(default=(), max_length=50)
+    open_questions: Sequence[Statement] = Field(default=(), max_length=50)
