@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from lifecycle.tools.context import Setting
 
 
-ROOT = Path(__file__).parents[2]
-"""Where `function_app.py` is, and the app's own folder of extensions may be."""
+ROOT = Path(__file__).parents[2] if __name__.startswith("bootstrap.") else None
+"""Where `function_app.py` is, and the app's own folder of extensions may be; None in an installed library."""
 
 FOLDER = "extensions"
 
@@ -66,14 +66,14 @@ class ExtensionServices:
         return os.environ.get
 
 
-def configured(setting: str, root: Path) -> list[str]:
+def configured(setting: str, root: Path | None) -> list[str]:
     """Return the modules to load: those that the setting names, else the app's own folder, if it is there."""
     named = [name.strip() for name in setting.split(",") if name.strip()]
-    return named or ([FOLDER] if (root / FOLDER).is_dir() else [])
+    return named or ([FOLDER] if root is not None and (root / FOLDER).is_dir() else [])
 
 
 @lru_cache(maxsize=16)
-def loaded(setting: str, root: Path) -> Extensions:
+def loaded(setting: str, root: Path | None) -> Extensions:
     """Return what the modules bring that the setting names; they are imported once in a process."""
     from lifecycle.extensions.loading import Extensions, load
     from lifecycle.specs.tools import BUILTIN_TOOLS

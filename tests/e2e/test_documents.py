@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -52,6 +53,41 @@ def test_every_command_of_a_document_succeeds(stack: Stack, tmp_path: Path, docu
     )
 
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr
+    assert shows in done.stdout
+
+
+RUN_BLOCKS = """
+import ast, asyncio, inspect, sys
+from types import FunctionType
+
+names = {"__name__": "__main__"}
+code = compile(sys.stdin.read(), "the document", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+asyncio.run(FunctionType(code, names)())
+"""
+"""Runs a program as a notebook would, with `await` outside of functions."""
+
+
+@pytest.mark.parametrize(
+    ("document", "shows"),
+    [
+        ("README.md", "[offline] No model was called."),
+        ("docs/library.md", "2 versions created, 1 runs reused one"),
+    ],
+)
+def test_every_program_of_a_document_runs(tmp_path: Path, document: str, shows: str) -> None:
+    """As a notebook would run its blocks, one after another, where nothing was started."""
+    done = subprocess.run(
+        [sys.executable, "-c", RUN_BLOCKS],
+        input=commands(document, "python"),
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
     assert shows in done.stdout
 
 
