@@ -22,9 +22,9 @@ from lifecycle.conversations.run import Run, RunState
 from lifecycle.conversations.session import Session
 from lifecycle.conversations.store import Turn
 from lifecycle.conversations.submission import RunRequest, Submission, check, submission_of
-from lifecycle.registry.record import AgentState
 from lifecycle.registry.catalog import Agent
-from lifecycle.runs.deltas import Delta, events_of, deltas
+from lifecycle.registry.record import AgentState
+from lifecycle.runs.deltas import Delta, deltas, events_of
 from lifecycle.sessions.transcript import exported, transcript_of
 from lifecycle.specs.spec import AgentSpec
 
@@ -286,14 +286,14 @@ class ProductionAgentManager:
 
     async def _stop(self, work: asyncio.Task[Run], run_id: str) -> None:
         """Cancel the run, also one whose turn has not come, and return when nothing is at it any more."""
-        desk = self.services.runs.queries
+        queries = self.services.runs.queries
         try:
-            await desk.cancel(self.workspace, run_id)
+            await queries.cancel(self.workspace, run_id)
         except NotFound:
             work.cancel()
         await asyncio.gather(work, return_exceptions=True)
         with suppress(NotFound):  # it may have been stored at that moment
-            await desk.cancel(self.workspace, run_id)
+            await queries.cancel(self.workspace, run_id)
 
     async def _next_event(self, session_id: str) -> int:
         session = await self.session(session_id)

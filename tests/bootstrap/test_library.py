@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -222,7 +223,8 @@ async def test_settings_come_from_the_environment_or_by_their_python_names(monke
     await manager.aclose()
 
     assert (settings.openai_base_url, settings.max_query_bytes) == ("http://127.0.0.1:11434/v1", 10)
-    for wrong in ({"opena_api_key": "x"}, {"max_query_bytes": "many"}):
+    mistakes: tuple[dict[str, Any], ...] = ({"opena_api_key": "x"}, {"max_query_bytes": "many"})
+    for wrong in mistakes:
         with pytest.raises(InvalidSettings, match=r"opena_api_key|MAX_QUERY_BYTES"):
             ProductionAgentManager(**wrong)
 
