@@ -19,13 +19,17 @@ ROOT = Path(__file__).parents[2]
 def commands(document: str, kind: str) -> str:
     """Return the document's code blocks of a kind, one after the other."""
     text = (ROOT / document).read_text(encoding="utf-8")
-    return "\n".join(re.findall(rf"^```{kind}\n(.*?)^```", text, re.MULTILINE | re.DOTALL))
+    return "\n".join(re.findall(rf"^ *```{kind}\n(.*?)^ *```", text, re.MULTILINE | re.DOTALL))
 
 
 @pytest.mark.parametrize(
     ("document", "shows"),
     [
         ("README.md", '"name":"helper"'),
+        ("docs/quickstart.md", '"name":"opening_hours"'),
+        ("docs/tutorial.md", '"decision":"approve"'),
+        ("docs/troubleshooting.md", '"cache_performance"'),
+        ("docs/migration.md", '"versions_created":1'),
         ("docs/approvals.md", '"state":"rejected"'),
         ("docs/api.md", '"state":"succeeded"'),
         ("docs/configuration-framework.md", '"state":"succeeded"'),
@@ -98,6 +102,36 @@ def test_the_library_example_runs_without_anything_started() -> None:
     )
 
     assert "3 runs, 1 agent created, reused 2 times" in done.stdout, done.stderr
+
+
+def test_the_quickstarts_tool_is_the_one_that_its_commands_use() -> None:
+    """The local settings load the same file."""
+    tool = (ROOT / "examples/extensions/opening_hours.py").read_text(encoding="utf-8")
+
+    assert tool in commands("docs/quickstart.md", "python")
+
+
+def test_every_code_that_troubleshooting_explains_is_one_of_the_apps() -> None:
+    """A code that was renamed is renamed there, too."""
+    page = (ROOT / "docs/troubleshooting.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| ((?:`[a-z]+(?:_[a-z]+)+`(?:, )?)+) \|", page, re.MULTILINE)
+    codes = {code for row in rows for code in re.findall(r"`(\w+)`", row)}
+    sources = "\n".join(
+        path.read_text(encoding="utf-8")
+        for package in ("kernel", "llmops", "lifecycle", "adapters", "bootstrap", "triggers")
+        for path in (ROOT / package).rglob("*.py")
+    )
+
+    assert len(codes) > 15
+    assert {code for code in codes if f'"{code}"' not in sources} == set()
+
+
+def test_every_page_is_in_the_index() -> None:
+    """docs/README.md leads to each page of the folder."""
+    index = (ROOT / "docs/README.md").read_text(encoding="utf-8")
+    pages = {path.name for path in (ROOT / "docs").glob("*.md")} - {"README.md"}
+
+    assert {page for page in pages if f"({page}" not in index} == set()
 
 
 def test_links_between_documents_lead_somewhere() -> None:
