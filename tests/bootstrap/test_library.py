@@ -197,7 +197,7 @@ async def test_a_session_is_exported_as_the_api_exports_it() -> None:
 
         session = await agent.session()
         assert session is not None
-        api = as_view(await transcript_of(manager.services.conversations, session)).model_dump(mode="json")
+        api = as_view(await transcript_of(manager.services.conversations.store, session)).model_dump(mode="json")
         with pytest.raises(NotFound):
             await manager.export_session_data("none")
 
@@ -219,7 +219,7 @@ async def test_settings_come_from_the_environment_or_by_their_python_names(monke
     monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:11434/v1")
     monkeypatch.setenv("MAX_QUERY_BYTES", "100")
     manager = ProductionAgentManager(max_query_bytes=10)
-    settings = manager.services.settings
+    settings = manager.services.core.settings
     await manager.aclose()
 
     assert (settings.openai_base_url, settings.max_query_bytes) == ("http://127.0.0.1:11434/v1", 10)
