@@ -38,9 +38,9 @@ from kernel.clock import Clock
 from kernel.settings import Secret, Settings
 
 if TYPE_CHECKING:
+    from bootstrap.library import ProductionAgentManager
     from kernel.large_texts import LargeTexts
     from kernel.tables import Tables
-    from bootstrap.library import ProductionAgentManager
 
 _CONNECTION_STRING = re.compile(r"(?:\w+=[^;]*;)*(?:AccountName|TableEndpoint|UseDevelopmentStorage)=")
 

@@ -25,6 +25,7 @@ from triggers.http import (
     loader,
     performance,
     reports,
+    retention,
     runs,
     sessions,
     system,
@@ -47,6 +48,7 @@ RESOURCES = (
     alerts,
     channels,
     drift,
+    retention,
     system,
 )
 

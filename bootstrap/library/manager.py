@@ -268,7 +268,9 @@ class ProductionAgentManager:
         session = request.session_id or ""
         turn = self._turns.setdefault(session, asyncio.Lock())  # forgotten once nobody holds or awaits it
         async with turn:
-            accepted = await services.runs.submission.submit(self.workspace, name, request, run_id, self._signals, _keep)
+            accepted = await services.runs.submission.submit(
+                self.workspace, name, request, run_id, self._signals, _keep
+            )
             run = accepted.run
             while not run.finished:
                 try:

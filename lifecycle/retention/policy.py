@@ -9,18 +9,12 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from kernel.errors import Conflict, InvalidInput
+from kernel.errors import InvalidInput
 from kernel.ids import agent_name, session_id, user_id
 from lifecycle.conversations.session import Session, SessionState
 
 _YEAR_S = 366 * 86_400
 HoldKind = Literal["workspace", "agent", "user", "session"]
-
-
-class OnHold(Conflict):
-    """A legal hold keeps this from being erased."""
-
-    code = "legal_hold"
 
 
 class RetentionPolicy(BaseModel):

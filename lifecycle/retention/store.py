@@ -10,12 +10,15 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
+from kernel.clock import Clock
 from kernel.codec import JsonCodec, readable
 from kernel.errors import EtagMismatch, NotFound
-from kernel.ids import newest_first
+from kernel.ids import new_id, newest_first
+from kernel.journal import Event, Journal
 from kernel.tables import Delete, Insert, Replace, Row, RowChanged, RowExists, Span, Tables, Upsert, every, first_rows
 from lifecycle.conversations.session import Session
-from lifecycle.retention.policy import HoldScope, LegalHold, OnHold, RetentionPolicy, hold_on
+from lifecycle.retention.policy import HoldScope, LegalHold, RetentionPolicy, hold_on
+from lifecycle.sessions.erase import OnHold
 
 TABLE = "retention"
 _WORKSPACES = "_workspaces"
@@ -54,8 +57,10 @@ _RECEIPT = JsonCodec(RetentionReceipt)
 class RetentionStore:
     """Keeps policies, holds and receipts."""
 
-    def __init__(self, tables: Tables) -> None:
+    def __init__(self, tables: Tables, journal: Journal, clock: Clock) -> None:
         self._tables = tables
+        self._journal = journal
+        self._clock = clock
 
     async def policy(self, workspace: str) -> tuple[RetentionPolicy, str]:
         """Return the workspace's policy and its ETag; one that keeps everything and no ETag where it has none."""
@@ -102,10 +107,13 @@ class RetentionStore:
         except RowExists:
             found = await self._tables.get(TABLE, workspace, row.key)
             return (_HOLD.load(found.text("hold")) if found else hold), False
+        # The workspace's stream names no users and no reasons: who needs them reads the hold.
+        told = Event("hold.placed", {"on": hold.scope.kind, "by": hold.by}, hold.since)
+        await self._journal.record(workspace, f"hold:{new_id()}", told)
         return hold, True
 
-    async def release(self, workspace: str, scope: HoldScope) -> None:
-        """End the hold.
+    async def release(self, workspace: str, scope: HoldScope, by: str | None) -> None:
+        """End the hold; what it kept is erased from now on as the policy, or a call, says.
 
         Raises:
             NotFound: There is none on this.
@@ -114,6 +122,8 @@ class RetentionStore:
             await self._tables.commit(TABLE, [Delete(workspace, f"hold!{scope}")])
         except RowChanged:
             raise NotFound(f"There is no legal hold on {scope}.", code="hold_not_found") from None
+        told = Event("hold.released", {"on": scope.kind, "by": by}, self._clock())
+        await self._journal.record(workspace, f"hold:{new_id()}", told)
 
     async def check(self, session: Session) -> None:
         """Do nothing if the session may be erased.
@@ -124,6 +134,17 @@ class RetentionStore:
         hold = hold_on(session, await self.holds(session.workspace))
         if hold is not None:
             raise OnHold(f"A legal hold on {hold.scope} keeps this session.")
+
+    async def check_user(self, workspace: str, user_id: str) -> None:
+        """Do nothing if what is known of the user may be erased, but for sessions that are held for themselves.
+
+        Raises:
+            OnHold: Nothing of it may.
+        """
+        scopes = {hold.scope for hold in await self.holds(workspace)}
+        for scope in (HoldScope("workspace"), HoldScope("user", user_id)):
+            if scope in scopes:
+                raise OnHold(f"A legal hold on {scope} keeps what is known of this user.")
 
     async def add_receipt(self, workspace: str, receipt: RetentionReceipt) -> None:
         """Keep the receipt."""

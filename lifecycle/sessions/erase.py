@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from kernel.clock import Clock
 from kernel.due_index import DueIndex, Entry
-from kernel.errors import AppError, NotFound, Unavailable
+from kernel.errors import AppError, Conflict, NotFound, Unavailable
 from kernel.journal import Event, Journal
 from lifecycle.conversations import run_rules as runs
 from lifecycle.conversations.directory import Directory
@@ -30,11 +30,19 @@ from llmops.facts.forgetting import RunRedaction
 
 log = logging.getLogger(__name__)
 
+MayErase = Callable[[Session], Awaitable[None]]
+"""Raises OnHold where a session is not to be erased."""
 ForgetWaiting = Callable[[str, str], Awaitable[object]]
 """Takes out what a workspace's run waits for, and what people were shown of it; what they decided stays."""
 
 _PATIENCE_S = 5.0
 _LOOK_EVERY_S = 0.1
+
+
+class OnHold(Conflict):
+    """A legal hold keeps this from being erased."""
+
+    code = "legal_hold"
 
 
 class SessionErasure:
@@ -50,6 +58,7 @@ class SessionErasure:
         forgetting: RunRedaction,
         budget_service: BudgetService,
         forget_waiting: ForgetWaiting,
+        may_erase: MayErase,
         journal: Journal,
         record: Record,
         clock: Clock,
@@ -61,6 +70,7 @@ class SessionErasure:
         self._forgetting = forgetting
         self._budget_service = budget_service
         self._forget_waiting = forget_waiting
+        self._may_erase = may_erase
         self._journal = journal
         self._record = record
         self._clock = clock
@@ -72,8 +82,12 @@ class SessionErasure:
 
         Raises:
             NotFound: There is no such session.
+            OnHold: A legal hold keeps it.
             Unavailable: A provider or the storage cannot be reached; the timer goes on from there, or the same call.
         """
+        found = (await self._conversations.load(workspace, session_id)).session
+        if found is not None and found.state is not SessionState.ERASED:
+            await self._may_erase(found)
         await self._due.add(workspace, session_id, self._clock())
         stored = await self._conversations.update(workspace, session_id, None, self._condemn)
         session = stored.session

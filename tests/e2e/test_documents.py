@@ -37,6 +37,7 @@ def commands(document: str, kind: str) -> str:
         ("docs/llmops.md", '"kind":"month"'),
         ("docs/loader.md", '"cache_performance"'),
         ("docs/observability.md", "# TYPE agent_runs_total counter"),
+        ("docs/retention.md", "workspace.jsonl"),
         ("docs/sessions.md", '"state":"succeeded"'),
         ("docs/tools.md", '"name":"order_status"'),
     ],
