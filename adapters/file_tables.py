@@ -128,7 +128,7 @@ def _apply(connection: sqlite3.Connection, table: str, write: Write) -> str:
             connection.execute(f"DELETE FROM stored_rows WHERE {_AT}", at)  # noqa: S608 - constants
             return ""
         case _:
-            content = json.dumps({name: _plain(value) for name, value in write.row.values.items()})
+            content = json.dumps({name: plain(value) for name, value in write.row.values.items()})
             done = connection.execute(
                 "INSERT OR REPLACE INTO stored_rows (table_name, partition_key, row_key, content) VALUES (?, ?, ?, ?)",
                 (*at, content),
@@ -141,11 +141,11 @@ def _etag(number: int) -> str:
 
 
 def _row(number: int, partition: bytes, key: bytes, content: str) -> Row:
-    values = {name: _value(plain) for name, plain in json.loads(content).items()}
+    values = {name: scalar(value) for name, value in json.loads(content).items()}
     return Row(partition.decode("utf-16-be"), key.decode("utf-16-be"), values, _etag(number))
 
 
-def _plain(value: Scalar | None) -> object:
+def plain(value: Scalar | None) -> object:
     """Return the value as JSON: what JSON does not know, as an object that says what it is."""
     match value:
         case datetime():
@@ -156,8 +156,9 @@ def _plain(value: Scalar | None) -> object:
             return value
 
 
-def _value(plain: Any) -> Scalar:
-    if not isinstance(plain, dict):
-        return plain
-    [(kind, text)] = plain.items()
+def scalar(value: Any) -> Scalar:
+    """Return the value that `plain` wrote."""
+    if not isinstance(value, dict):
+        return value
+    [(kind, text)] = value.items()
     return datetime.fromisoformat(text) if kind == "datetime" else b64decode(text)
