@@ -58,9 +58,11 @@ class Services:
         settings: Settings,
         clock: Clock = system_clock,
         large_texts: Callable[[], LargeTexts] | None = None,
+        *,
+        shared: bool = False,
     ) -> None:
         """Take what all parts stand on; without a store for large texts, they stay in this process."""
-        self.core = Core(tables, settings, clock, large_texts)
+        self.core = Core(tables, settings, clock, large_texts, shared=shared)
 
     @classmethod
     def in_memory(cls, settings: Settings | None = None, clock: Clock = system_clock) -> Services:
@@ -83,7 +85,7 @@ class Services:
         from adapters.file_tables import FileTables
         from adapters.file_texts import FileTexts
 
-        return cls(FileTables(path), settings, clock, lambda: FileTexts(path))
+        return cls(FileTables(path), settings, clock, lambda: FileTexts(path), shared=True)
 
     @classmethod
     def on(cls, storage: str | Path | None, settings: Settings, clock: Clock = system_clock) -> Services:
@@ -112,7 +114,7 @@ class Services:
         """
         from bootstrap.azure import azure_tables, azure_texts
 
-        return cls(azure_tables(settings), settings, clock, lambda: azure_texts(settings))
+        return cls(azure_tables(settings), settings, clock, lambda: azure_texts(settings), shared=True)
 
     @cached_property
     def events(self) -> EventServices:

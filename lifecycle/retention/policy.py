@@ -17,7 +17,7 @@ _YEAR_S = 366 * 86_400
 HoldKind = Literal["workspace", "agent", "user", "session"]
 
 
-class RetentionPolicy(BaseModel):
+class DataRetentionPolicy(BaseModel):
     """How long a workspace keeps its data; null keeps it until it is erased by a call.
 
     Attributes:

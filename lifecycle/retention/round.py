@@ -17,7 +17,7 @@ from kernel.errors import AppError
 from kernel.ids import new_id, newest_first
 from lifecycle.conversations.directory import Directory
 from lifecycle.conversations.store import ConversationStore
-from lifecycle.retention.policy import LegalHold, RetentionPolicy, Verdict, verdict
+from lifecycle.retention.policy import DataRetentionPolicy, LegalHold, Verdict, verdict
 from lifecycle.retention.store import RetentionReceipt, RetentionStore
 from lifecycle.sessions.erase import SessionErasure
 from llmops.facts.store import FactDeletion
@@ -138,7 +138,7 @@ class RetentionRounds:
         return receipt
 
     async def _verdicts(
-        self, workspace: str, policy: RetentionPolicy, holds: Sequence[LegalHold], now: datetime
+        self, workspace: str, policy: DataRetentionPolicy, holds: Sequence[LegalHold], now: datetime
     ) -> AsyncIterator[Sequence[Verdict]]:
         """Yield what becomes of the sessions that were started long enough ago, a page at a time."""
         if policy.sessions_s is None:
@@ -154,7 +154,7 @@ class RetentionRounds:
             yield [verdict(session, keep_for, holds, now) for session in sessions]
 
     async def _fact_days(
-        self, workspace: str, policy: RetentionPolicy, holds: Sequence[LegalHold]
+        self, workspace: str, policy: DataRetentionPolicy, holds: Sequence[LegalHold]
     ) -> AsyncIterator[date]:
         """Yield the days whose details are to be deleted, oldest first; none while anything is held."""
         if policy.facts_s is None or holds:

@@ -17,7 +17,7 @@ from kernel.ids import new_id, newest_first
 from kernel.journal import Event, Journal
 from kernel.tables import Delete, Insert, Replace, Row, RowChanged, RowExists, Span, Tables, Upsert, every, first_rows
 from lifecycle.conversations.session import Session
-from lifecycle.retention.policy import HoldScope, LegalHold, RetentionPolicy, hold_on
+from lifecycle.retention.policy import DataRetentionPolicy, HoldScope, LegalHold, hold_on
 from lifecycle.sessions.erase import OnHold
 
 TABLE = "retention"
@@ -62,13 +62,13 @@ class RetentionStore:
         self._journal = journal
         self._clock = clock
 
-    async def policy(self, workspace: str) -> tuple[RetentionPolicy, str]:
+    async def policy(self, workspace: str) -> tuple[DataRetentionPolicy, str]:
         """Return the workspace's policy and its ETag; one that keeps everything and no ETag where it has none."""
         row = await self._tables.get(TABLE, workspace, "policy")
-        policy = RetentionPolicy.model_validate_json(row.text("policy")) if row else RetentionPolicy()
+        policy = DataRetentionPolicy.model_validate_json(row.text("policy")) if row else DataRetentionPolicy()
         return policy, row.etag if row else ""
 
-    async def put_policy(self, workspace: str, policy: RetentionPolicy, if_match: str | None) -> str:
+    async def put_policy(self, workspace: str, policy: DataRetentionPolicy, if_match: str | None) -> str:
         """Set the policy and return its ETag.
 
         Raises:

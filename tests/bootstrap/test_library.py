@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
+from asyncio.subprocess import PIPE
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from bootstrap.services import Services
 from devhost.services import start_azurite
 from kernel.errors import InvalidInput, NotFound, RunFailed, Unavailable
 from kernel.settings import InvalidSettings
+from kernel.tables import Span
 from lifecycle import AgentSpec, ProductionAgent, ProductionAgentManager, Progress
 from tests.lifecycle.doubles import quick_settings
 from triggers.http.sessions.transcripts import as_view
@@ -69,6 +72,42 @@ async def test_another_process_on_the_same_storage_reuses_what_the_first_made(
     )
 
     assert json.loads(done.stdout or done.stderr) == [1, 2, 1, "Said in the first process.", "succeeded"]
+
+
+AT_ONCE = """
+import asyncio, sys
+from lifecycle import ProductionAgentManager
+
+async def main():
+    async with ProductionAgentManager(sys.argv[1]) as manager:
+        await manager.services.agents.catalog.list("default", 10)
+        print("ready", flush=True)
+        sys.stdin.readline()
+        agents = [manager.get_or_create(f"helper-{n}", model="gpt-5-mini") for n in range(4)]
+        for agent in await asyncio.gather(*agents):
+            await agent.run("Hello?")
+
+asyncio.run(main())
+"""
+
+
+async def test_processes_that_make_agents_at_the_same_moment_make_each_once(tmp_path: Path) -> None:
+    """Three processes, four agents: four versions at the provider, and every run is counted."""
+    path = tmp_path / "agents.db"
+    command = [sys.executable, "-c", AT_ONCE, str(path)]
+    processes = [await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, stderr=PIPE) for _ in range(3)]
+    for process in processes:
+        assert process.stdout is not None
+        await process.stdout.readline()
+    ends = await asyncio.gather(*(process.communicate(b"go\n") for process in processes))
+    async with ProductionAgentManager(path) as manager:
+        stats = await manager.stats()
+        found = await manager.services.core.tables.query("offlineagents", Span("", partition_before="~"))
+        made = [row.key for row in found.rows if not row.partition.endswith("!counts")]
+
+    assert [error.decode() for _, error in ends] == [""] * 3
+    assert made == ["1"] * 4
+    assert (stats.agents, stats.created, stats.runs) == (4, 4, 12)
 
 
 async def test_a_conversation_goes_on_in_another_object(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from kernel.errors import EtagMismatch, InvalidInput, NotFound
 from kernel.tables import Span, every
 from lifecycle.conversations.session import SessionState
-from lifecycle.retention.policy import LegalHold, RetentionPolicy, parse_hold_scope
+from lifecycle.retention.policy import LegalHold, DataRetentionPolicy, parse_hold_scope
 from lifecycle.sessions.erase import OnHold
 from llmops.spend.groups import Group
 from llmops.spend.usage import Spend
@@ -17,7 +17,7 @@ from tests.lifecycle.app import App
 from tests.lifecycle.doubles import NOW, CountingTables
 
 DAY_S = 86_400
-POLICY = RetentionPolicy(sessions_s=30 * DAY_S)
+POLICY = DataRetentionPolicy(sessions_s=30 * DAY_S)
 
 
 async def started(tables: CountingTables | None = None) -> App:
@@ -172,7 +172,7 @@ async def test_details_of_attempts_are_deleted_by_days_and_their_sums_stay() -> 
     """Costs are the same before and after; a second round finds nothing."""
     app = await started()
     retention = app.services.sessions.retention
-    await retention.put_policy("default", RetentionPolicy(facts_s=30 * DAY_S), None)
+    await retention.put_policy("default", DataRetentionPolicy(facts_s=30 * DAY_S), None)
     first = app.clock.now.date()
     for day in range(3):
         await talk(app, f"chat-{day}")
@@ -200,7 +200,7 @@ async def test_details_of_attempts_are_deleted_by_days_and_their_sums_stay() -> 
 async def test_details_stay_while_anything_is_held() -> None:
     """They do not say whose they are any more once a session is erased, so nobody could sort them out."""
     app = await started()
-    await app.services.sessions.retention.put_policy("default", RetentionPolicy(facts_s=30 * DAY_S), None)
+    await app.services.sessions.retention.put_policy("default", DataRetentionPolicy(facts_s=30 * DAY_S), None)
     await talk(app, "chat")
     await app.services.spend.daily_costs.aggregate(app.clock.now)
     app.clock.move(days=40)
@@ -219,10 +219,10 @@ async def test_a_policy_is_changed_by_who_has_read_it() -> None:
     etag = await retention.put_policy("default", POLICY, None)
     with pytest.raises(EtagMismatch):
         await retention.put_policy("default", POLICY, 'W/"0"')
-    await retention.put_policy("default", RetentionPolicy(), etag)
+    await retention.put_policy("default", DataRetentionPolicy(), etag)
 
-    assert (nothing, none) == (RetentionPolicy(), "")
-    assert (await retention.policy("default"))[0] == RetentionPolicy()
+    assert (nothing, none) == (DataRetentionPolicy(), "")
+    assert (await retention.policy("default"))[0] == DataRetentionPolicy()
     await app.aclose()
 
 

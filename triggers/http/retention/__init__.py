@@ -10,15 +10,15 @@ ENDPOINTS = (
         "retention",
         "retention_get",
         "Get how long the workspace keeps its data.",
-        returns="lifecycle.retention.policy:RetentionPolicy",
+        returns="lifecycle.retention.policy:DataRetentionPolicy",
     ),
     Endpoint(
         "PUT",
         "retention",
         "retention_put",
         "Set how long the workspace keeps its data; null keeps it until a call erases it.",
-        body="lifecycle.retention.policy:RetentionPolicy",
-        returns="lifecycle.retention.policy:RetentionPolicy",
+        body="lifecycle.retention.policy:DataRetentionPolicy",
+        returns="lifecycle.retention.policy:DataRetentionPolicy",
         errors=(412,),
     ),
     Endpoint(
