@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from adapters.identity import AppIdentity
 from adapters.providers.extension import ExtensionProvider
 from adapters.providers.foundry import FoundryProvider, Project
 from adapters.providers.offline import OfflineProvider
 from adapters.providers.openai import Endpoint, OpenAIProvider
+from adapters.providers.routed import Reach, RoutedProvider
 from kernel.clock import Clock
 from kernel.errors import ProviderRejected
 from kernel.settings import Settings
@@ -17,6 +18,7 @@ from kernel.tables import Tables
 from lifecycle.extensions.definition import ChatClientMaker
 from lifecycle.registry.providers import AgentProvider, Providers
 from lifecycle.specs.tools import Toolbox
+from llmops.routing.router import Router
 
 
 class KnownProviders(dict[str, AgentProvider]):
@@ -33,13 +35,20 @@ class KnownProviders(dict[str, AgentProvider]):
 
 
 def make_providers(
-    settings: Settings, tables: Tables, toolbox: Toolbox, clients: Mapping[str, ChatClientMaker], clock: Clock
+    settings: Settings,
+    tables: Tables,
+    toolbox: Toolbox,
+    clients: Mapping[str, ChatClientMaker],
+    router: Callable[[], Router],
+    clock: Clock,
 ) -> Providers:
     """Return the providers by the name that specs use: the app's own, and one for each chat client of an extension."""
+    reach = Reach(_openai_endpoint(settings), os.environ.get, settings.model_timeout, settings.routes_allow_private)
     own: dict[str, AgentProvider] = {
         "offline": OfflineProvider(tables, clock, toolbox),
         "openai": OpenAIProvider(_openai_endpoint(settings), clock, toolbox),
         "foundry": FoundryProvider(_foundry_project(settings), clock, toolbox),
+        "route": RoutedProvider(router, reach, clock, toolbox),
     }
     more = {name: ExtensionProvider(maker, os.environ.get, clock, toolbox) for name, maker in clients.items()}
     return KnownProviders(more | own)

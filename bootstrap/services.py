@@ -19,6 +19,7 @@ from bootstrap.parts.agents import AgentServices
 from bootstrap.parts.alerts import AlertServices
 from bootstrap.parts.approvals import ApprovalServices
 from bootstrap.parts.budgets import BudgetServices
+from bootstrap.parts.capacity import CapacityServices
 from bootstrap.parts.configuration import ConfigurationServices
 from bootstrap.parts.conversations import ConversationServices
 from bootstrap.parts.core import Core, system_clock
@@ -28,12 +29,16 @@ from bootstrap.parts.events import EventServices
 from bootstrap.parts.extensions import ExtensionServices
 from bootstrap.parts.metrics import MetricServices
 from bootstrap.parts.notifications import NotificationServices
+from bootstrap.parts.optimization import OptimizationServices
 from bootstrap.parts.performance import PerformanceServices
 from bootstrap.parts.reports import ReportServices
+from bootstrap.parts.routing import RoutingServices
 from bootstrap.parts.runs import RunServices
+from bootstrap.parts.scaling import ScalingServices
 from bootstrap.parts.sessions import SessionServices
 from bootstrap.parts.spend import SpendServices
 from bootstrap.parts.status import StatusServices
+from bootstrap.parts.workflows import WorkflowServices
 from kernel.clock import Clock
 from kernel.settings import Secret, Settings
 
@@ -41,6 +46,7 @@ if TYPE_CHECKING:
     from bootstrap.library import ProductionAgentManager
     from kernel.large_texts import LargeTexts
     from kernel.tables import Tables
+    from lifecycle.conversations.run import Run
 
 _CONNECTION_STRING = re.compile(r"(?:\w+=[^;]*;)*(?:AccountName|TableEndpoint|UseDevelopmentStorage)=")
 
@@ -149,12 +155,17 @@ class Services:
     @cached_property
     def conversations(self) -> ConversationServices:
         """Sessions with their runs as stored, and their events."""
-        return ConversationServices(self.core, self.events, self.metrics, self.spend)
+        return ConversationServices(self.core, self.events, self.metrics, self.spend, self._tell_workflow)
+
+    @cached_property
+    def capacity(self) -> CapacityServices:
+        """Pools, what is measured, scaling."""
+        return CapacityServices(self.core, self.conversations, self.events, self.metrics)
 
     @cached_property
     def budgets(self) -> BudgetServices:
         """Limits, reservations, usage, runs that wait."""
-        return BudgetServices(self.core, self.events, self.notifications, self.conversations)
+        return BudgetServices(self.core, self.events, self.notifications, self.conversations, self.capacity)
 
     @cached_property
     def approvals(self) -> ApprovalServices:
@@ -162,9 +173,16 @@ class Services:
         return ApprovalServices(self.core, self.notifications, self.conversations)
 
     @cached_property
+    def routing(self) -> RoutingServices:
+        """Deployments behind one model name."""
+        return RoutingServices(self.core, self.metrics)
+
+    @cached_property
     def agents(self) -> AgentServices:
         """The registry, its providers, and live agents."""
-        return AgentServices(self.core, self.metrics, self.extensions, self.configuration, self.conversations)
+        return AgentServices(
+            self.core, self.metrics, self.extensions, self.configuration, self.conversations, self.routing
+        )
 
     @cached_property
     def evaluation(self) -> EvaluationServices:
@@ -188,6 +206,8 @@ class Services:
             self.budgets,
             self.approvals,
             self.agents,
+            self._erase_workflow_run,
+            self.capacity,
         )
 
     @cached_property
@@ -204,7 +224,19 @@ class Services:
             self.agents,
             self.evaluation,
             self.sessions,
+            self.capacity,
         )
+
+    @cached_property
+    def workflows(self) -> WorkflowServices:
+        """Workflows, and their runs."""
+        return WorkflowServices(self.core, self.events, self.configuration, self.conversations, self.agents, self.runs)
+
+    async def _tell_workflow(self, run: Run) -> None:
+        await self.workflows.engine.run_ended(run)
+
+    async def _erase_workflow_run(self, workspace: str, workflow_run_id: str) -> None:
+        await self.workflows.engine.erase(workspace, workflow_run_id)
 
     @cached_property
     def alerts(self) -> AlertServices:
@@ -218,6 +250,7 @@ class Services:
             self.budgets,
             self.approvals,
             self.agents,
+            self.capacity,
         )
 
     @cached_property
@@ -228,6 +261,11 @@ class Services:
         )
 
     @cached_property
+    def scaling(self) -> ScalingServices:
+        """How many instances there should be."""
+        return ScalingServices(self.core, self.events, self.spend, self.capacity)
+
+    @cached_property
     def drift(self) -> DriftServices:
         """Plans of drift."""
         return DriftServices(self.core, self.agents)
@@ -236,6 +274,11 @@ class Services:
     def reports(self) -> ReportServices:
         """Cost reports."""
         return ReportServices(self.core, self.spend, self.notifications, self.budgets)
+
+    @cached_property
+    def optimization(self) -> OptimizationServices:
+        """Savings, and history under other terms."""
+        return OptimizationServices(self.core, self.spend, self.budgets, self.agents)
 
     def load_extensions(self) -> None:
         """Load extensions now, so that what is wrong with them is logged at start; the app is served all the same."""

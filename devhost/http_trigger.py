@@ -6,7 +6,7 @@ from urllib.parse import parse_qsl
 from aiohttp import web
 from azure.functions.meta import Datum
 
-from devhost import datums
+from devhost import datums, http_extension
 from devhost.index import Function
 from devhost.invoke import Dispatcher
 from devhost.keys import Keys
@@ -37,7 +37,7 @@ class HttpTrigger:
         self._invoker = invoker
         self._keys = keys
 
-    async def handle(self, request: web.Request) -> web.Response:
+    async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer one request; a route that exists for other methods only is 404, as in production."""
         found = self._routes.match(request.method, request.rel_url.raw_path)
         if found is None:
@@ -63,6 +63,8 @@ class HttpTrigger:
             trace_state=request.headers.get("tracestate", ""),
             about=f"{request.method} {request.rel_url.raw_path}",
         )
+        if outcome.stream is not None:
+            return await http_extension.sent(outcome.stream, request)
         return web.Response(status=500) if outcome.error else to_response(outcome.response)
 
 

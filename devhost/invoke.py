@@ -22,6 +22,7 @@ from typing import Any, Protocol
 import azure.functions as func
 from azure.functions.meta import Datum
 
+from devhost import http_extension
 from devhost.context import QUIET, THREAD_LOCAL, Context, RetryContext, TraceContext, child_trace_parent
 from devhost.index import HTTP, Function
 
@@ -39,6 +40,8 @@ class Outcome:
     value: Datum | None = None
     #: Encoded `func.Out` values by parameter.
     outputs: Mapping[str, Datum] = field(default_factory=dict)
+    #: A response that is yet to be written; None for one that is whole.
+    stream: Any = None
 
     @property
     def response(self) -> Datum | None:
@@ -48,6 +51,8 @@ class Outcome:
     @property
     def status(self) -> int:
         """The HTTP status of an HTTP function's response; text is 200, no value 204."""
+        if self.stream is not None:
+            return self.stream.status_code
         value = self.response
         if value is None or value.type is None:
             return 204
@@ -243,6 +248,8 @@ class Invoker:
             datum = value if is_trigger else Datum(self._client_value, "string")
             if converter == "generic":
                 arguments[name] = datum.value
+            elif is_trigger and function.type == HTTP and http_extension.loaded():
+                arguments[name] = http_extension.request_of(datum)
             else:
                 arguments[name] = _converter(converter).decode(datum, trigger_metadata=metadata if is_trigger else {})
         return arguments
@@ -260,6 +267,8 @@ class Invoker:
     def _outcome(self, function: Function, arguments: Mapping[str, Any], result: Any) -> Outcome:
         if result is not None and function.returns is None:
             raise RuntimeError(f"function {function.name!r} without a $return binding returned a non-None value")
+        if http_extension.is_response(result):
+            return Outcome(stream=result)
         outputs = {name: _encode("http", arguments[name].get()) for name in function.outputs if arguments[name].get()}
         if function.returns is None:
             return Outcome(outputs=outputs)

@@ -43,6 +43,9 @@ param serviceBusSku string = 'Standard'
 @description('Where Durable Entities keep their state. DurableTaskScheduler also needs the change of host.json that docs/deploy.md shows.')
 param durableBackend string = 'AzureStorage'
 
+@description('Whether POST scaling/apply may change how the app scales; gives its identity a role on the app itself for that.')
+param scalingApply bool = false
+
 @description('Whether storage, Service Bus and a created model are reached over private endpoints only.')
 param privateNetworking bool = false
 
@@ -254,9 +257,16 @@ module functions 'app/functions.bicep' = {
     entraClientId: entraClientId
     workspaceClaim: workspaceClaim
     eventsExported: eventsExported
+    scalingApply: scalingApply
     settingOverrides: settingOverrides
   }
   dependsOn: [roles] // the host reads its keys and package with the identity as soon as it exists
+}
+
+module scaling 'app/scaling.bicep' = if (scalingApply) {
+  name: 'scaling'
+  scope: group
+  params: { functionAppName: functions.outputs.name, principalId: identity.outputs.principalId }
 }
 
 module alerts 'app/alerts.bicep' = {

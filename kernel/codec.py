@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import PydanticSerializationError
@@ -133,9 +133,9 @@ def _mended(value: Any) -> Any:
         case str():
             return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
         case dict():
-            return {_mended(key): _mended(each) for key, each in value.items()}
+            return {_mended(key): _mended(each) for key, each in cast("dict[Any, Any]", value).items()}
         case list() | tuple() | set() | frozenset():
-            return [_mended(each) for each in value]
+            return [_mended(each) for each in cast("Iterable[Any]", value)]
         case _:
             return value
 

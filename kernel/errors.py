@@ -7,6 +7,7 @@ AppError
 ├── NotFound              no such thing in the caller's workspace
 ├── Conflict              the thing exists but its state or content forbids this
 │   └── EtagMismatch      …because somebody changed it since the caller read it
+├── TooManyRequests       there is no room for it now; come again later
 ├── Unavailable           a dependency is down, slow or throttling; retry later
 ├── InternalError         a defect of ours; retried as if it were passing, then kept for a person to look at
 ├── ProviderRejected      the model provider refused the request; retrying will not help
@@ -83,6 +84,13 @@ class EtagMismatch(Conflict):
     """It was changed since you read it; read it again and repeat your change."""
 
     code = "etag_mismatch"
+
+
+class TooManyRequests(AppError):
+    """There is no room for it now; try again later."""
+
+    code = "too_many_requests"
+    retriable = True
 
 
 class Unavailable(AppError):

@@ -7,10 +7,12 @@ import, and needed only once there is something to do.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
 from datetime import timedelta
 from typing import Any, Literal, Self
+
+from kernel.setting_readers import NO_SECRET, Secret, choice, flag, name, number, seconds, secret, setting, text, whole
 
 _RULE = r"[^/=\s,]+(?:/[^=\s,]+)?=[^=\s]+"
 _QUEUE_WORKSPACES = re.compile(rf"\s*(?:\*|{_RULE}(?:\s+{_RULE})*)\s*")
@@ -18,100 +20,10 @@ _THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
 _ENDPOINT = re.compile(r"(?:https://.+|http://(?:127\.0\.0\.1|localhost)[:/].+)?")
 _MODULES = re.compile(r"(?:[A-Za-z_][\w.]*(?:\s*,\s*[A-Za-z_][\w.]*)*)?")
 _URL = re.compile(r"(?:https?://\S+)?")
-_FLAGS = {
-    **dict.fromkeys(("1", "true", "t", "yes", "y", "on"), True),
-    **dict.fromkeys(("0", "false", "f", "no", "n", "off"), False),
-}
 
 
 class InvalidSettings(Exception):
     """A setting is missing or wrong; the text names each and says what is wrong, never its value."""
-
-
-@dataclass(frozen=True, slots=True)
-class Secret:
-    """A text that is never shown, whatever it is printed or logged with."""
-
-    _value: str = field(repr=False)
-
-    def get_secret_value(self) -> str:
-        """Return the text."""
-        return self._value
-
-
-_NO_SECRET = Secret("")
-
-
-def _setting(default: Any, alias: str, read: Callable[[Any], Any]) -> Any:
-    return field(default=default, metadata={"alias": alias, "read": read})
-
-
-def _text(pattern: re.Pattern[str] | None = None) -> Callable[[Any], str]:
-    def read(value: Any) -> str:
-        if not isinstance(value, str):
-            raise ValueError("not a text")  # noqa: TRY004 - told with the setting, like any other mistake
-        if pattern is not None and not pattern.fullmatch(value):
-            msg = f"not of the form {pattern.pattern}"
-            raise ValueError(msg)
-        return value
-
-    return read
-
-
-def _name(value: Any) -> str:
-    if not isinstance(value, str) or not 1 <= len(value) <= 128:
-        raise ValueError("not a text of 1-128 characters")
-    return value
-
-
-def _secret(value: Any) -> Secret:
-    return value if isinstance(value, Secret) else Secret(_text()(value))
-
-
-def _flag(value: Any) -> bool:
-    flag = _FLAGS.get(str(value).strip().lower())
-    if flag is None:
-        raise ValueError("neither true nor false")
-    return flag
-
-
-def _choice(*choices: str) -> Callable[[Any], str]:
-    def read(value: Any) -> str:
-        if value not in choices:
-            msg = f"none of {', '.join(choices)}"
-            raise ValueError(msg)
-        return value
-
-    return read
-
-
-def _number(least: float, most: float, *, above: bool = False) -> Callable[[Any], float]:
-    def read(value: Any) -> float:
-        try:
-            number = float(value)
-        except (TypeError, ValueError, OverflowError):
-            raise ValueError("not a number") from None
-        if not least <= number <= most or (above and number == least):
-            msg = f"not a number {'above' if above else 'from'} {least} to {most}"
-            raise ValueError(msg)
-        return value if isinstance(value, int) else number
-
-    return read
-
-
-def _whole(least: int, most: int) -> Callable[[Any], int]:
-    read_number = _number(least, most)
-
-    def read(value: Any) -> int:
-        number = float(read_number(value))
-        if not number.is_integer():
-            raise ValueError("not a whole number")
-        return int(number)
-
-    return read
-
-
-_seconds = _number(0, 366 * 86400, above=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,194 +37,213 @@ class Settings:
     `__endpoint` and `__fullyQualifiedNamespace`.
     """
 
-    tables_connection: Secret = _setting(_NO_SECRET, "TablesConnection", _secret)  # noqa: RUF009 - a field
+    tables_connection: Secret = setting(NO_SECRET, "TablesConnection", secret)  # noqa: RUF009 - a field
     """Connection string of the storage account that holds the tables."""
-    tables_endpoint: str = _setting("", "TablesConnection__endpoint", _text())
+    tables_endpoint: str = setting("", "TablesConnection__endpoint", text())
     """Table endpoint to reach with the app's identity instead, like https://NAME.table.core.windows.net."""
-    blob_endpoint: str = _setting("", "BLOB_ENDPOINT", _text())
+    blob_endpoint: str = setting("", "BLOB_ENDPOINT", text())
     """Blob endpoint of that account, for texts that are too long for a row; empty: as the table endpoint's."""
-    service_bus_connection: Secret = _setting(_NO_SECRET, "ServiceBusConnection", _secret)  # noqa: RUF009 - a field
+    service_bus_connection: Secret = setting(NO_SECRET, "ServiceBusConnection", secret)  # noqa: RUF009 - a field
     """Connection string of the Service Bus namespace."""
-    service_bus_namespace: str = _setting("", "ServiceBusConnection__fullyQualifiedNamespace", _text())
+    service_bus_namespace: str = setting("", "ServiceBusConnection__fullyQualifiedNamespace", text())
     """Namespace to reach with the app's identity instead, like NAME.servicebus.windows.net."""
-    run_queue: str = _setting("agent-runs", "RUN_QUEUE", _name)
+    run_queue: str = setting("agent-runs", "RUN_QUEUE", name)
     """The queue of runs; sessions must be enabled on it."""
-    run_queue_priority: str = _setting("agent-runs-priority", "RUN_QUEUE_PRIORITY", _name)
+    run_queue_priority: str = setting("agent-runs-priority", "RUN_QUEUE_PRIORITY", name)
     """The queue of runs of high priority; a queue of its own, with the same properties."""
-    queue_workspaces: str = _setting("*", "QUEUE_WORKSPACES", _text())
+    queue_workspaces: str = setting("*", "QUEUE_WORKSPACES", text())
     """Workspaces that unsigned messages may name, like `agent-runs=acme,contoso agent-runs/SUBJECT=hr`; `*` for any."""
-    queue_signing_key: Secret = _setting(_NO_SECRET, "QUEUE_SIGNING_KEY", _secret)  # noqa: RUF009 - a field
+    queue_signing_key: Secret = setting(NO_SECRET, "QUEUE_SIGNING_KEY", secret)  # noqa: RUF009 - a field
     """Key, of 32 characters at least, that messages on the queues are signed with; empty for no signatures."""
 
-    public_url: str = _setting("", "PUBLIC_URL", _text())
+    public_url: str = setting("", "PUBLIC_URL", text())
     """Where the app's API is reached from outside, like `https://app.example.com/api`; empty for no links to it."""
-    approval_link_key: Secret = _setting(_NO_SECRET, "APPROVAL_LINK_KEY", _secret)  # noqa: RUF009 - a field
+    approval_link_key: Secret = setting(NO_SECRET, "APPROVAL_LINK_KEY", secret)  # noqa: RUF009 - a field
     """Key, of 32 characters at least, that links which decide approvals are signed with; empty for no such links."""
 
-    openai_base_url: str = _setting("https://api.openai.com/v1", "OPENAI_BASE_URL", _name)
+    openai_base_url: str = setting("https://api.openai.com/v1", "OPENAI_BASE_URL", name)
     """Base URL of an OpenAI-compatible endpoint, like http://127.0.0.1:11434/v1 for Ollama."""
-    openai_api_key: Secret = _setting(_NO_SECRET, "OPENAI_API_KEY", _secret)  # noqa: RUF009 - a field
+    openai_api_key: Secret = setting(NO_SECRET, "OPENAI_API_KEY", secret)  # noqa: RUF009 - a field
     """Key of that endpoint, or of Azure OpenAI; empty with Azure OpenAI means the app's identity."""
-    azure_openai_endpoint: str = _setting("", "AZURE_OPENAI_ENDPOINT", _text())
+    azure_openai_endpoint: str = setting("", "AZURE_OPENAI_ENDPOINT", text())
     """Azure OpenAI resource to use instead, like https://NAME.openai.azure.com."""
-    azure_openai_api_version: str = _setting("", "AZURE_OPENAI_API_VERSION", _text())
+    azure_openai_api_version: str = setting("", "AZURE_OPENAI_API_VERSION", text())
     """API version of that resource; empty for the SDK's default."""
-    foundry_project_endpoint: str = _setting("", "FOUNDRY_PROJECT_ENDPOINT", _text(_ENDPOINT))
+    foundry_project_endpoint: str = setting("", "FOUNDRY_PROJECT_ENDPOINT", text(_ENDPOINT))
     """Foundry project for agents of the provider `foundry`, like https://NAME.services.ai.azure.com/api/projects/PROJECT."""
-    model_timeout: float = _setting(120, "MODEL_TIMEOUT_S", _seconds)
+    model_timeout: float = setting(120, "MODEL_TIMEOUT_S", seconds)
     """How long one model call may take."""
 
-    registry_owner: str = _setting("agent-lifecycle", "REGISTRY_OWNER", _name)
+    registry_owner: str = setting("agent-lifecycle", "REGISTRY_OWNER", name)
     """Marks agents at a provider as this app's; two apps that share a provider need two owners."""
-    agent_cache_size: int = _setting(50, "AGENT_CACHE_SIZE", _whole(1, 100_000))
+    agent_cache_size: int = setting(50, "AGENT_CACHE_SIZE", whole(1, 100_000))
     """Agents a worker keeps ready to run."""
-    agent_cache_trust: float = _setting(10, "AGENT_CACHE_TRUST_S", _seconds)
+    agent_cache_trust: float = setting(10, "AGENT_CACHE_TRUST_S", seconds)
     """How long a worker uses a cached agent without looking whether it was changed or disabled."""
-    agent_cache_policy: Literal["sieve", "lru", "s3-fifo", "w-tinylfu"] = _setting(
-        "sieve", "AGENT_CACHE_POLICY", _choice("sieve", "lru", "s3-fifo", "w-tinylfu")
+    agent_cache_policy: Literal["sieve", "lru", "s3-fifo", "w-tinylfu"] = setting(
+        "sieve", "AGENT_CACHE_POLICY", choice("sieve", "lru", "s3-fifo", "w-tinylfu")
     )
     """Which agent goes when a worker keeps as many as it may."""
-    preload_share: float = _setting(0.8, "PRELOAD_SHARE", _number(0, 1))
+    preload_share: float = setting(0.8, "PRELOAD_SHARE", number(0, 1))
     """Share of AGENT_CACHE_SIZE that a worker may fill at first with agents nobody has asked it for, 0-1; 0: none."""
-    preload_threshold: float = _setting(0.7, "PRELOAD_THRESHOLD", _number(0, 1))
+    preload_threshold: float = setting(0.7, "PRELOAD_THRESHOLD", number(0, 1))
     """Least priority of an agent that is preloaded, 0-1."""
-    preload_every: float = _setting(300, "PRELOAD_EVERY_S", _seconds)
+    preload_every: float = setting(300, "PRELOAD_EVERY_S", seconds)
     """How often a worker looks which agents to preload."""
-    loader_schedule: str = _setting("0 4-59/10 * * * *", "LOADER_SCHEDULE", _name)
+    loader_schedule: str = setting("0 4-59/10 * * * *", "LOADER_SCHEDULE", name)
     """When it is learnt which agents are used, and with which others (NCRONTAB, UTC)."""
-    provision_wait: float = _setting(20, "PROVISION_WAIT_S", _seconds)
+    provision_wait: float = setting(20, "PROVISION_WAIT_S", seconds)
     """How long a run waits for its agent to be provisioned before it is retried."""
-    record_use_every: float = _setting(5, "RECORD_USE_EVERY_S", _seconds)
+    record_use_every: float = setting(5, "RECORD_USE_EVERY_S", seconds)
     """How often at most a worker tells an agent's actor that the agent is used."""
 
-    extensions: str = _setting("", "EXTENSIONS", _text(_MODULES))
+    extensions: str = setting("", "EXTENSIONS", text(_MODULES))
     """Modules with the app's own tools, checks and so on, a comma list; empty for the folder `extensions`, if any."""
-    mcp_allow_private: bool = _setting(False, "MCP_ALLOW_PRIVATE", _flag)
+    mcp_allow_private: bool = setting(False, "MCP_ALLOW_PRIVATE", flag)
     """Whether MCP servers may be reached by plain http and at private addresses; only for local use."""
 
-    max_query_bytes: int = _setting(65_536, "MAX_QUERY_BYTES", _whole(1, 196_608))
+    max_query_bytes: int = setting(65_536, "MAX_QUERY_BYTES", whole(1, 196_608))
     """Largest query, in UTF-8 bytes; a queue message of the standard tier holds 256 KiB in all."""
-    run_lease: float = _setting(60, "RUN_LEASE_S", _seconds)
+    run_lease: float = setting(60, "RUN_LEASE_S", seconds)
     """How long a worker that gives no sign of life keeps a run from others."""
-    run_look_every: float = _setting(1, "RUN_LOOK_EVERY_S", _seconds)
+    run_look_every: float = setting(1, "RUN_LOOK_EVERY_S", seconds)
     """How often a running run is looked at, to cancel it, to write its progress and to renew its lease."""
-    run_timeout: float = _setting(600, "RUN_TIMEOUT_S", _seconds)
+    run_timeout: float = setting(600, "RUN_TIMEOUT_S", seconds)
     """How long one attempt of a run may take."""
-    run_max_attempts: int = _setting(5, "RUN_MAX_ATTEMPTS", _whole(1, 100))
+    run_max_attempts: int = setting(5, "RUN_MAX_ATTEMPTS", whole(1, 100))
     """Attempts before a run is given up; the same as the queue's maximum delivery count."""
-    run_retry_base: float = _setting(0.5, "RUN_RETRY_BASE_S", _seconds)
+    run_retry_base: float = setting(0.5, "RUN_RETRY_BASE_S", seconds)
     """Wait before a run's second attempt; it doubles from there, up to 30 s."""
-    run_retry_longest: float = _setting(900, "RUN_RETRY_LONGEST_S", _seconds)
+    run_retry_longest: float = setting(900, "RUN_RETRY_LONGEST_S", seconds)
     """Longest wait before a run's next attempt that a provider can ask for (`Retry-After`)."""
-    history_turns: int = _setting(40, "HISTORY_TURNS", _whole(0, 1000))
+    http_streaming: bool = setting(False, "HTTP_STREAMING", flag)
+    """Whether answers are sent while they are written; needs Python 3.13 on Azure Functions."""
+    mcp_agent_tools: int = setting(20, "MCP_AGENT_TOOLS", whole(0, 200))
+    """Most agents that the MCP server offers as tools of their own, the first by name; the rest by `ask_agent`."""
+    history_turns: int = setting(40, "HISTORY_TURNS", whole(0, 1000))
     """Most messages of a conversation that the model is told."""
-    history_tokens: int = _setting(32_000, "HISTORY_TOKENS", _whole(100, 10_000_000))
+    history_tokens: int = setting(32_000, "HISTORY_TOKENS", whole(100, 10_000_000))
     """Most tokens of a conversation that the model is told, by estimate; the oldest messages are left out first."""
 
-    evaluation_share: float = _setting(1, "EVALUATION_SHARE", _number(0, 1))
+    evaluation_share: float = setting(1, "EVALUATION_SHARE", number(0, 1))
     """Share of the answers that are scored, unless the agent's evaluation policy says otherwise, 0-1."""
-    evaluation_schedule: str = _setting("45 * * * * *", "EVALUATION_SCHEDULE", _name)
+    evaluation_schedule: str = setting("45 * * * * *", "EVALUATION_SCHEDULE", name)
     """When judges are heard of answers, and scores summed up (NCRONTAB, UTC)."""
-    check_timeout: float = _setting(5, "CHECK_TIMEOUT_S", _seconds)
+    check_timeout: float = setting(5, "CHECK_TIMEOUT_S", seconds)
     """How long one check of an answer may take before it is left out of the score."""
 
-    prune_schedule: str = _setting("0 */15 * * * *", "PRUNE_SCHEDULE", _name)
+    prune_schedule: str = setting("0 */15 * * * *", "PRUNE_SCHEDULE", name)
     """When idle agents are retired (NCRONTAB, UTC)."""
-    idle_after: float = _setting(604_800, "IDLE_AFTER_S", _seconds)
+    idle_after: float = setting(604_800, "IDLE_AFTER_S", seconds)
     """Time without use after which an agent is retired, unless its spec says otherwise."""
-    keep_new_for: float = _setting(3600, "KEEP_NEW_FOR_S", _number(0, 366 * 86400))
+    keep_new_for: float = setting(3600, "KEEP_NEW_FOR_S", number(0, 366 * 86400))
     """An agent declared less than this ago is never retired by the timer."""
-    prune_grace: float = _setting(86400, "PRUNE_GRACE_S", _number(0, 366 * 86400))
+    prune_grace: float = setting(86400, "PRUNE_GRACE_S", number(0, 366 * 86400))
     """How long a retired agent's versions are left at the provider, switched off and archived, before they go."""
-    versions_kept: int = _setting(3, "VERSIONS_KEPT", _whole(0, 100))
+    versions_kept: int = setting(3, "VERSIONS_KEPT", whole(0, 100))
     """How many superseded versions of an agent are kept; older ones go unless a session is pinned to them."""
-    verify_schedule: str = _setting("0 10,40 * * * *", "VERIFY_SCHEDULE", _name)
+    verify_schedule: str = setting("0 10,40 * * * *", "VERIFY_SCHEDULE", name)
     """When agents are verified at their providers (NCRONTAB, UTC)."""
-    verify_after: float = _setting(86400, "VERIFY_AFTER_S", _seconds)
+    verify_after: float = setting(86400, "VERIFY_AFTER_S", seconds)
     """How long an agent that was seen intact at its provider is not looked at again."""
-    verify_sample: int = _setting(50, "VERIFY_SAMPLE", _whole(1, 10_000))
+    verify_sample: int = setting(50, "VERIFY_SAMPLE", whole(1, 10_000))
     """How many agents are verified at a time, those not seen for longest first."""
-    aggregation_schedule: str = _setting("35 * * * * *", "AGGREGATION_SCHEDULE", _name)
+    aggregation_schedule: str = setting("35 * * * * *", "AGGREGATION_SCHEDULE", name)
     """When new facts of attempts are added up (NCRONTAB, UTC)."""
-    report_schedule: str = _setting("0 */5 * * * *", "REPORT_SCHEDULE", _name)
+    report_schedule: str = setting("0 */5 * * * *", "REPORT_SCHEDULE", name)
     """When reports are brought up to what facts add up to (NCRONTAB, UTC)."""
-    configuration_schedule: str = _setting("50 * * * * *", "CONFIGURATION_SCHEDULE", _name)
+    configuration_schedule: str = setting("50 * * * * *", "CONFIGURATION_SCHEDULE", name)
     """When agents are made to follow what is left of changed templates, personalities and so on (NCRONTAB, UTC)."""
-    drift_schedule: str = _setting("0 23 * * * *", "DRIFT_SCHEDULE", _name)
+    drift_schedule: str = setting("0 23 * * * *", "DRIFT_SCHEDULE", name)
     """When agents are compared with what is at their providers, for the counts of drift (NCRONTAB, UTC)."""
-    session_expiry_schedule: str = _setting("30 */5 * * * *", "SESSION_EXPIRY_SCHEDULE", _name)
+    session_expiry_schedule: str = setting("30 */5 * * * *", "SESSION_EXPIRY_SCHEDULE", name)
     """When idle sessions are ended (NCRONTAB, UTC)."""
-    session_idle_after: float = _setting(86400, "SESSION_IDLE_AFTER_S", _seconds)
+    session_idle_after: float = setting(86400, "SESSION_IDLE_AFTER_S", seconds)
     """Time without a run after which a session is ended."""
-    dead_letter_schedule: str = _setting("15 * * * * *", "DEAD_LETTER_SCHEDULE", _name)
+    dead_letter_schedule: str = setting("15 * * * * *", "DEAD_LETTER_SCHEDULE", name)
     """When runs whose workers died at every attempt are looked for among the dead letters (NCRONTAB, UTC)."""
 
-    events_schedule: str = _setting("0 20 * * * *", "EVENTS_SCHEDULE", _name)
+    events_schedule: str = setting("0 20 * * * *", "EVENTS_SCHEDULE", name)
     """When events that are old enough are deleted (NCRONTAB, UTC)."""
-    events_retention: float = _setting(604_800, "EVENTS_RETENTION_S", _number(3600, 10 * 366 * 86400))
+    events_retention: float = setting(604_800, "EVENTS_RETENTION_S", number(3600, 10 * 366 * 86400))
     """How long events are kept."""
 
-    alert_schedule: str = _setting("45 * * * * *", "ALERT_SCHEDULE", _name)
+    alert_schedule: str = setting("45 * * * * *", "ALERT_SCHEDULE", name)
     """When alert rules are evaluated (NCRONTAB, UTC)."""
-    alert_defaults: bool = _setting(True, "ALERT_DEFAULTS", _flag)
+    alert_defaults: bool = setting(True, "ALERT_DEFAULTS", flag)
     """Whether the default alert rules are switched on; each workspace can set them otherwise."""
-    sla_latency_ms: int = _setting(30_000, "SLA_LATENCY_MS", _whole(1, 86_400_000))
+    sla_latency_ms: int = setting(30_000, "SLA_LATENCY_MS", whole(1, 86_400_000))
     """Time in which an agent is to answer 95 % of its runs, unless its spec says otherwise, in milliseconds."""
-    sla_availability: float = _setting(0.99, "SLA_AVAILABILITY", _number(0, 1, above=True))
+    sla_availability: float = setting(0.99, "SLA_AVAILABILITY", number(0, 1, above=True))
     """Share of its runs that an agent is to answer, unless its spec says otherwise, 0-1."""
-    notify_schedule: str = _setting("*/30 * * * * *", "NOTIFY_SCHEDULE", _name)
+    notify_schedule: str = setting("*/30 * * * * *", "NOTIFY_SCHEDULE", name)
     """When notifications are delivered to channels (NCRONTAB, UTC)."""
-    webhooks_allow_private: bool = _setting(False, "WEBHOOKS_ALLOW_PRIVATE", _flag)
+    routes_allow_private: bool = setting(False, "ROUTES_ALLOW_PRIVATE", flag)
+    """Whether routes may go by plain http and to private addresses; only for local use."""
+    route_refresh: float = setting(2, "ROUTE_REFRESH_S", seconds)
+    """How old what a worker knows of a route may be: by then it obeys what another one has learnt of a deployment."""
+
+    webhooks_allow_private: bool = setting(False, "WEBHOOKS_ALLOW_PRIVATE", flag)
     """Whether webhooks may be plain http and go to private addresses; only for local use."""
 
-    email_from: str = _setting("", "EMAIL_FROM", _text())
+    email_from: str = setting("", "EMAIL_FROM", text())
     """Address that email is from; empty for no email. With it, SMTP_HOST or EmailConnection."""
-    email_domains: str = _setting("", "EMAIL_DOMAINS", _text())
+    email_domains: str = setting("", "EMAIL_DOMAINS", text())
     """Domains that email may go to, separated by commas; empty for any."""
-    email_connection: Secret = _setting(_NO_SECRET, "EmailConnection", _secret)  # noqa: RUF009 - a field
+    email_connection: Secret = setting(NO_SECRET, "EmailConnection", secret)  # noqa: RUF009 - a field
     """Connection string of an Azure Communication Services resource that sends email."""
-    email_endpoint: str = _setting("", "EmailConnection__endpoint", _text())
+    email_endpoint: str = setting("", "EmailConnection__endpoint", text())
     """Endpoint of that resource to reach with the app's identity instead, like https://NAME.communication.azure.com."""
-    smtp_host: str = _setting("", "SMTP_HOST", _text())
+    smtp_host: str = setting("", "SMTP_HOST", text())
     """Mail server that sends email instead."""
-    smtp_port: int = _setting(587, "SMTP_PORT", _whole(1, 65535))
+    smtp_port: int = setting(587, "SMTP_PORT", whole(1, 65535))
     """Its port: 587 for STARTTLS, 465 for TLS from the first byte, as a rule."""
-    smtp_security: Literal["starttls", "tls", "none"] = _setting(
-        "starttls", "SMTP_SECURITY", _choice("starttls", "tls", "none")
+    smtp_security: Literal["starttls", "tls", "none"] = setting(
+        "starttls", "SMTP_SECURITY", choice("starttls", "tls", "none")
     )
     """How the connection to it is encrypted; `none` only for a server on the same machine."""
-    smtp_username: str = _setting("", "SMTP_USERNAME", _text())
+    smtp_username: str = setting("", "SMTP_USERNAME", text())
     """Whom to sign in to it as; empty for nobody."""
-    smtp_password: Secret = _setting(_NO_SECRET, "SMTP_PASSWORD", _secret)  # noqa: RUF009 - a field
+    smtp_password: Secret = setting(NO_SECRET, "SMTP_PASSWORD", secret)  # noqa: RUF009 - a field
     """Password for that, in Azure a Key Vault reference."""
 
-    budget_trust: float = _setting(5, "BUDGET_TRUST_S", _seconds)
+    budget_trust: float = setting(5, "BUDGET_TRUST_S", seconds)
     """How long a worker keeps to budgets and rates without looking whether they were changed."""
-    budget_wait: float = _setting(5, "BUDGET_WAIT_S", _seconds)
+    budget_wait: float = setting(5, "BUDGET_WAIT_S", seconds)
     """How long a model call waits for what others have reserved of a budget, before its run waits."""
-    budget_output_tokens: int = _setting(4096, "BUDGET_OUTPUT_TOKENS", _whole(1, 1_000_000))
+    budget_output_tokens: int = setting(4096, "BUDGET_OUTPUT_TOKENS", whole(1, 1_000_000))
     """Most tokens of a model call's answer within budgets, where the agent's spec does not say."""
-    budget_schedule: str = _setting("20 * * * * *", "BUDGET_SCHEDULE", _name)
-    """When expired reservations are freed and waiting runs looked at (NCRONTAB, UTC)."""
-    runaway_same_tool_calls: int = _setting(10, "RUNAWAY_SAME_TOOL_CALLS", _whole(0, 10_000))
+    budget_schedule: str = setting("20 * * * * *", "BUDGET_SCHEDULE", name)
+    """When expired reservations are freed, waiting runs looked at, and the use of pools sampled (NCRONTAB, UTC)."""
+    pool_wait: float = setting(5, "POOL_WAIT_S", seconds)
+    """How long a run waits in a worker for room in its agent's pool, before it is put back on the queue."""
+    scaling_site: str = setting("", "SCALING_SITE", text())
+    """Resource id of the Function App whose scale is read and changed; empty for recommendations alone."""
+    scaling_apply: bool = setting(False, "SCALING_APPLY", flag)
+    """Whether `POST scaling/apply` may change it; the app's identity needs the role for that."""
+    scaling_workspace: str = setting("default", "SCALING_WORKSPACE", name)
+    """The workspace whose callers see and change how the app is scaled: it is one for all workspaces."""
+    arm_endpoint: str = setting("https://management.azure.com", "ARM_ENDPOINT", text(_ENDPOINT))
+    """Azure Resource Manager; another one in other clouds than the public one."""
+    runaway_same_tool_calls: int = setting(10, "RUNAWAY_SAME_TOOL_CALLS", whole(0, 10_000))
     """Calls of one tool with the same arguments in an attempt before the run is failed; 0 for any number."""
-    runaway_usd_per_minute: float = _setting(10, "RUNAWAY_USD_PER_MINUTE", _number(0, 1_000_000))
+    runaway_usd_per_minute: float = setting(10, "RUNAWAY_USD_PER_MINUTE", number(0, 1_000_000))
     """What a run may spend within a minute, in USD, before it is failed; 0 for anything."""
 
-    auth_mode: Literal["keys", "entra"] = _setting("keys", "AUTH_MODE", _choice("keys", "entra"))
+    auth_mode: Literal["keys", "entra"] = setting("keys", "AUTH_MODE", choice("keys", "entra"))
     """Who may call: holders of a function key, or users that App Service authentication has signed in."""
-    workspace_claim: str = _setting("tid", "WORKSPACE_CLAIM", _name)
+    workspace_claim: str = setting("tid", "WORKSPACE_CLAIM", name)
     """With `entra`: the claim whose value is the caller's workspace."""
-    trust_workspace_header: bool = _setting(False, "TRUST_WORKSPACE_HEADER", _flag)
+    trust_workspace_header: bool = setting(False, "TRUST_WORKSPACE_HEADER", flag)
     """With `keys`: whether the X-Workspace header names the workspace; only behind a gateway that sets it."""
 
-    application_insights: Secret = _setting(_NO_SECRET, "APPLICATIONINSIGHTS_CONNECTION_STRING", _secret)  # noqa: RUF009 - a field
+    application_insights: Secret = setting(NO_SECRET, "APPLICATIONINSIGHTS_CONNECTION_STRING", secret)  # noqa: RUF009 - a field
     """Application Insights to send traces, logs and metrics to; empty for none."""
-    otlp_endpoint: str = _setting("", "OTEL_EXPORTER_OTLP_ENDPOINT", _text(_URL))
+    otlp_endpoint: str = setting("", "OTEL_EXPORTER_OTLP_ENDPOINT", text(_URL))
     """Base URL of an OTLP/HTTP receiver of the same, like http://127.0.0.1:4318; empty for none."""
-    telemetry_content: bool = _setting(False, "ENABLE_SENSITIVE_DATA", _flag)
+    telemetry_content: bool = setting(False, "ENABLE_SENSITIVE_DATA", flag)
     """Whether prompts, answers and tool arguments are part of the traces."""
-    metrics_every: float = _setting(15, "METRICS_EVERY_S", _seconds)
+    metrics_every: float = setting(15, "METRICS_EVERY_S", seconds)
     """How often at most a worker stores its metrics for `GET metrics`."""
 
     def __post_init__(self) -> None:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import Any, NoReturn
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeIs
 
 
 def parse_json(body: bytes) -> Any:
@@ -22,6 +26,21 @@ def parse_json(body: bytes) -> Any:
         msg = "nested too deeply"
         raise ValueError(msg) from None
     return values
+
+
+def is_object(value: object) -> TypeIs[dict[str, Any]]:
+    """Return whether a value of JSON or YAML is an object, whose keys are texts."""
+    return isinstance(value, dict)
+
+
+def is_mapping(value: object) -> TypeIs[Mapping[str, Any]]:
+    """Return whether a value is a mapping, whose keys are taken to be texts."""
+    return isinstance(value, Mapping)
+
+
+def is_list(value: object) -> TypeIs[list[Any]]:
+    """Return whether a value of JSON or YAML is a list."""
+    return isinstance(value, list)
 
 
 def _refuse(name: str) -> NoReturn:

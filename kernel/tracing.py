@@ -6,7 +6,7 @@ Nothing is recorded unless `adapters.telemetry` (or the Functions worker) has se
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 
 from opentelemetry import context as contexts
@@ -71,7 +71,7 @@ def resumed(kept: str | None) -> tuple[Context | None, Sequence[Link]]:
 
 
 @contextmanager
-def attached(context: Context) -> Iterator[None]:
+def attached(context: Context) -> Generator[None]:
     """Make the context the current one within."""
     token = contexts.attach(context)
     try:
@@ -88,7 +88,7 @@ def span(
     kind: SpanKind = SpanKind.INTERNAL,
     parent: Context | None = None,
     links: Sequence[Link] = (),
-) -> Iterator[Span]:
+) -> Generator[Span]:
     """Record what happens within as a span; an error sets its status and `error.type`, never its text.
 
     Args:

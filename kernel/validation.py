@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 NO_SUCH_FIELD = "There is no such field"
 _MOST_NAMED = 5
+_TAG = re.compile(r"\([a-z]+\)")
 _CLOUD_EVENT = "specversion"
 _OBJECTS = frozenset({"dict_type", "model_type", "model_attributes_type", "dataclass_type", "mapping_type"})
 _LISTS = frozenset({"list_type", "tuple_type"})
@@ -88,7 +90,9 @@ def in_words(item: ErrorDetails) -> str:
 
 
 def _pointer(place: tuple[int | str, ...]) -> str:
-    return "/" + "/".join(str(step).replace("~", "~0").replace("/", "~1") for step in place)
+    """Return the place as a JSON pointer; a union's tag, `(step)`, says which kind was meant and is no place."""
+    steps = (str(step) for step in place)
+    return "/" + "/".join(step.replace("~", "~0").replace("/", "~1") for step in steps if not _TAG.fullmatch(step))
 
 
 def _below(place: tuple[int | str, ...], above: tuple[int | str, ...]) -> bool:

@@ -12,6 +12,7 @@ from bootstrap.telemetry import start_telemetry
 from kernel.settings import Settings
 from triggers import entities, queue, timers, webapp
 from triggers.http import (
+    a2a,
     agents,
     alerts,
     approvals,
@@ -23,14 +24,22 @@ from triggers.http import (
     evaluations,
     events,
     loader,
+    mcp,
+    openai,
+    optimizations,
     performance,
+    pools,
     reports,
     retention,
+    routes,
     runs,
+    scaling,
     sessions,
     system,
+    workflows,
 )
 from triggers.http.api import Api
+from triggers.http.host import stream_answers
 
 RESOURCES = (
     agents,
@@ -40,15 +49,23 @@ RESOURCES = (
     events,
     costs,
     budgets,
+    routes,
     approvals,
     evaluations,
     reports,
     performance,
+    optimizations,
+    pools,
+    scaling,
     loader,
     alerts,
     channels,
     drift,
     retention,
+    workflows,
+    openai,
+    mcp,
+    a2a,
     system,
 )
 
@@ -56,6 +73,8 @@ RESOURCES = (
 def create_app(settings: Settings) -> df.DFApp:
     """Return the Functions app. Nothing is connected before a function runs."""
     start_telemetry(settings)
+    if settings.http_streaming:
+        stream_answers()
     services = Services.for_azure(settings)
     services.load_extensions()
     run_queue = azure_queue(settings)

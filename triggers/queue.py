@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import TYPE_CHECKING
 
 import azure.durable_functions as df
 import azure.functions as func
@@ -16,7 +17,13 @@ from lifecycle.runs.queue import RunQueue
 from triggers.http.api import MakeSignals
 from triggers.tracing import incoming
 
+if TYPE_CHECKING:
+    from lifecycle.registry.signals import AgentSignals
+
 log = logging.getLogger(__name__)
+
+WORKFLOW = b'"workflow"'
+"""What the body of a message holds that asks for a workflow; others may."""
 
 
 class NotDone(Exception):
@@ -61,9 +68,11 @@ def register(blueprint: df.Blueprint, services: Services, run_queue: RunQueue, m
         from lifecycle.conversations.submission import parse_message  # noqa: PLC0415 - imports pydantic: cold start
 
         deliveries = message.delivery_count or 1
-        requeue = services.runs.requeue(run_queue.send)
+        requeue, signals = services.runs.requeue(run_queue.send), make_signals(client)
         try:
             body = message.get_body()
+            if WORKFLOW in body and await start_workflow(message, signals, context, priority):
+                return
             submission = parse_message(
                 body,
                 message_id=message.message_id,
@@ -75,15 +84,39 @@ def register(blueprint: df.Blueprint, services: Services, run_queue: RunQueue, m
             services.runs.provenance.check(_origin(message, names[priority]), submission.workspace, body)
             last = deliveries >= settings.run_max_attempts
             with attached(incoming(message.application_properties or {}, context)), services.agents.preloader.run():
-                await services.runs.worker.process(
-                    submission, make_signals(client), requeue=requeue, last_delivery=last
-                )
+                try:
+                    await services.runs.worker.process(submission, signals, requeue=requeue, last_delivery=last)
+                finally:
+                    await services.workflows.deliver(signals, run_queue.send)
             await services.conversations.publisher.publish_all_of(submission.workspace, submission.session_id)
         except AppError as error:
             # Raising abandons the message; the broker counts deliveries and dead-letters it in the end.
             log.warning("delivery %d: %s", deliveries, error.code, extra={"event": "run.not_done"})
             msg = f"{error.code}: {error.detail}"
             raise NotDone(msg) from None
+
+    async def start_workflow(
+        message: func.ServiceBusMessage, signals: AgentSignals, context: func.Context, priority: Priority
+    ) -> bool:
+        """Run the workflow that the message asks for; return whether it asks for one."""
+        from lifecycle.workflows.request import parse_workflow_message  # noqa: PLC0415 - imports pydantic: cold start
+
+        body = message.get_body()
+        asked = parse_workflow_message(
+            body,
+            message_id=message.message_id,
+            sequence_number=message.sequence_number or 0,
+            priority=priority,
+            max_input_bytes=settings.max_query_bytes,
+        )
+        if asked is None:
+            return False
+        services.runs.provenance.check(_origin(message, names[priority]), asked.workspace, body)
+        with attached(incoming(message.application_properties or {}, context)):
+            await services.workflows.engine.start(
+                asked.workspace, asked.workflow, asked.run_id, asked.request, signals, run_queue.send
+            )
+        return True
 
 
 def _origin(message: func.ServiceBusMessage, queue: str) -> Origin:

@@ -134,8 +134,14 @@ async def _tend_budgets(now: Round) -> Done:
     done = await now.services.budgets.maintenance.run()
     resumed = await now.services.runs.resume.resume_all(now.queue.send)
     settled = await now.services.approvals.decisions.sweep(now.queue.send)
-    text = "%d reservations freed, %d runs resumed, %d runs' approvals looked at, %d counters forgotten"
-    return Done("budgets.tended", text, (done.freed, resumed, settled, done.forgotten))
+    taken_on = await now.services.workflows.engine.sweep(now.actors, now.queue.send)
+    sampled = await now.services.capacity.sampler.run(now.services.core.clock())
+    await now.services.scaling.scaler.observe()
+    text = (
+        "%d reservations freed, %d runs resumed, %d runs' approvals and %d workflow runs looked at, "
+        "%d counters forgotten, %d pools sampled"
+    )
+    return Done("budgets.tended", text, (done.freed, resumed, settled, taken_on, done.forgotten, sampled))
 
 
 async def _expire_events(now: Round) -> Done:
@@ -180,7 +186,7 @@ TIMERS = (
     Timer("follow_configuration", "CONFIGURATION_SCHEDULE", _follow_configuration, signals=True),
     Timer("evaluate_alerts", "ALERT_SCHEDULE", _evaluate_alerts),
     Timer("deliver_notifications", "NOTIFY_SCHEDULE", _deliver_notifications),
-    Timer("tend_budgets", "BUDGET_SCHEDULE", _tend_budgets),
+    Timer("tend_budgets", "BUDGET_SCHEDULE", _tend_budgets, signals=True),
     Timer("expire_events", "EVENTS_SCHEDULE", _expire_events),
     Timer("learn_accesses", "LOADER_SCHEDULE", _learn_accesses),
 )

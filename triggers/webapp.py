@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 import azure.durable_functions as df
 import azure.functions as func
 
+from triggers.http.host import answer_to, request_of
 from triggers.http.problems import not_allowed
 
 ROOT = Path(__file__).parents[1] / "webapp"
@@ -152,13 +153,13 @@ def register(blueprint: df.Blueprint, web_app: WebApp | None = None) -> None:
 
     @blueprint.function_name("web_app")
     @blueprint.route("app", auth_level=func.AuthLevel.ANONYMOUS)
-    def web_app_page(req: func.HttpRequest) -> func.HttpResponse:  # pyright: ignore[reportUnusedFunction]
-        return _answered(app, req)
+    async def web_app_page(req):  # pyright: ignore[reportUnusedFunction]
+        return await answer_to(req, _answered(app, await request_of(req)))
 
     @blueprint.function_name("web_app_files")
     @blueprint.route("app/{*path}", auth_level=func.AuthLevel.ANONYMOUS)
-    def web_app_files(req: func.HttpRequest) -> func.HttpResponse:  # pyright: ignore[reportUnusedFunction]
-        return _answered(app, req)
+    async def web_app_files(req):  # pyright: ignore[reportUnusedFunction]
+        return await answer_to(req, _answered(app, await request_of(req)))
 
 
 def _answered(app: WebApp, req: func.HttpRequest) -> func.HttpResponse:

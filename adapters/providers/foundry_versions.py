@@ -55,6 +55,7 @@ def definition_of(spec: AgentSpec, tools: Sequence[FunctionTool]) -> dict[str, A
         "instructions": spec.instructions or None,
         "temperature": spec.temperature,
         "top_p": spec.top_p,
+        "reasoning": {"effort": spec.reasoning_effort} if spec.reasoning_effort else None,
         "tools": callable_tools or None,
         "text": {"format": _format(spec.response_format)} if spec.response_format else None,
     }
@@ -89,6 +90,7 @@ def digest(definition: Mapping[str, Any]) -> str:
     was left open, and to write numbers in another way.
     """
     said = {name: _bare(definition.get(name)) for name in ("model", "instructions", "temperature", "top_p")}
+    said["effort"] = (definition.get("reasoning") or {}).get("effort")
     said["tools"] = [_said_tool(tool) for tool in definition.get("tools") or ()]
     output = (definition.get("text") or {}).get("format") or {}
     said["format"] = _bare({key: output.get(key) for key in _FORMAT_KEYS}) if output.get("type") != "text" else None

@@ -22,12 +22,20 @@ class ModelHttp(httpx2.AsyncClient):
         timeout_s: Longest wait for an answer, or for the next piece of a streamed one, in seconds.
         stateful: Whether a call leaves something behind at the endpoint. Then only what certainly was not begun is
             repeated: a connection that could not be made, and a throttled call.
+        transport: What makes the connections; None for the usual.
     """
 
-    def __init__(self, clock: Clock, timeout_s: float, *, stateful: bool = False) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        timeout_s: float,
+        *,
+        stateful: bool = False,
+        transport: httpx2.AsyncBaseTransport | None = None,
+    ) -> None:
         timeout = Timeout(timeout_s, connect=min(_CONNECT_S, timeout_s))
         limits = httpx2.Limits(max_connections=200, max_keepalive_connections=50)
-        super().__init__(timeout=timeout, limits=limits, follow_redirects=True)
+        super().__init__(timeout=timeout, limits=limits, transport=transport, follow_redirects=True)
         self._clock = clock
         self._stateful = stateful
 

@@ -24,13 +24,13 @@ _ENTRA_SCOPE = "https://cognitiveservices.azure.com/.default"
 _OPENAI_HOSTS = (".openai.com", ".azure.com", ".azure.us", ".azure.cn")
 
 
-def connect(endpoint: Endpoint, clock: Clock) -> AsyncOpenAI:
+def connect(endpoint: Endpoint, clock: Clock, http: ModelHttp | None = None) -> AsyncOpenAI:
     """Return a client for the endpoint with a connection pool of its own; no I/O happens before its first call.
 
     What the SDK would take from the environment where it is given nothing is given here: a key meant for one endpoint
     must not reach another because a variable happens to be set.
     """
-    http = ModelHttp(clock, endpoint.timeout_s)
+    http = http or ModelHttp(clock, endpoint.timeout_s)
     token = _token_provider(endpoint)
     key = endpoint.api_key or "none"  # the SDK refuses an empty one, keyless servers ignore it
     if endpoint.azure_endpoint and endpoint.api_version:
@@ -62,23 +62,35 @@ def open_agent(
     context: Sequence[ContextProvider] = (),
 ) -> Agent[Any]:
     """Return an agent over the shared client of the endpoint."""
-    chat_client = _ChatClient if _is_openai(endpoint) else _CompatibleChatClient
-    options: dict[str, Any] = {
-        "temperature": spec.temperature,
-        "top_p": spec.top_p,
-        "max_tokens": spec.max_output_tokens,
-    }
-    if spec.response_format is not None:
-        options["response_format"] = _response_format(spec.response_format)
     return Agent(
-        chat_client(spec.model, async_client=client, middleware=[WHOLE_ANSWER]),
+        chat_client(client, endpoint, spec.model, middleware=[WHOLE_ANSWER]),
         spec.instructions or None,
         id=version.id,
         name=version.name,
         tools=list(tools),
         context_providers=list(context),
-        default_options=cast("Any", options),
+        default_options=cast("Any", options_of(spec)),
     )
+
+
+def chat_client(client: AsyncOpenAI, endpoint: Endpoint, model: str, **how: Any) -> OpenAIChatCompletionClient[Any]:
+    """Return the framework's client for a model at the endpoint."""
+    kind = _ChatClient if _is_openai(endpoint) else _CompatibleChatClient
+    return kind(model, async_client=client, **how)
+
+
+def options_of(spec: AgentSpec) -> dict[str, Any]:
+    """Return what a spec says of every call."""
+    options: dict[str, Any] = {
+        "temperature": spec.temperature,
+        "top_p": spec.top_p,
+        "max_tokens": spec.max_output_tokens,
+    }
+    if spec.reasoning_effort is not None:
+        options["reasoning_effort"] = spec.reasoning_effort
+    if spec.response_format is not None:
+        options["response_format"] = _response_format(spec.response_format)
+    return options
 
 
 class _ChatClient(OpenAIChatCompletionClient[Any]):

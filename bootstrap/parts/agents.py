@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from bootstrap.parts.core import Core
     from bootstrap.parts.extensions import ExtensionServices
     from bootstrap.parts.metrics import MetricServices
+    from bootstrap.parts.routing import RoutingServices
     from lifecycle.loader.overview import LoaderOverview
     from lifecycle.loader.preloader import Preloader
     from lifecycle.loader.ranking import Learned, Rankings
@@ -43,6 +44,7 @@ class AgentServices:
     _extensions: ExtensionServices
     _configuration: ConfigurationServices
     _conversations: ConversationServices
+    _routing: RoutingServices
 
     @cached_property
     def providers(self) -> Mapping[str, AgentProvider]:
@@ -54,6 +56,7 @@ class AgentServices:
             self._core.tables,
             self._extensions.toolbox,
             self._extensions.loaded.clients,
+            lambda: self._routing.router,
             self._core.clock,
         )
         for provider in made.values():

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from bootstrap.parts.agents import AgentServices
     from bootstrap.parts.approvals import ApprovalServices
     from bootstrap.parts.budgets import BudgetServices
+    from bootstrap.parts.capacity import CapacityServices
     from bootstrap.parts.core import Core
     from bootstrap.parts.events import EventServices
     from bootstrap.parts.metrics import MetricServices
@@ -37,6 +38,7 @@ class AlertServices:
     _budgets: BudgetServices
     _approvals: ApprovalServices
     _agents: AgentServices
+    _capacity: CapacityServices
 
     @cached_property
     def delivery(self) -> NotificationDelivery:
@@ -88,7 +90,12 @@ class AlertServices:
             self._metrics.lifecycle_counts, PlanStore(self._core.tables), self._approvals.store, self._metrics.hit_rates
         )
         return WorkspaceState(
-            self.activity, registry, self._metrics.lifecycle_counts, self._budgets.usage, self._events.timer_statuses
+            self.activity,
+            registry,
+            self._metrics.lifecycle_counts,
+            self._budgets.usage,
+            self._events.timer_statuses,
+            self._capacity.resources,
         )
 
     @cached_property

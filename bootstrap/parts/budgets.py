@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from bootstrap.parts.capacity import CapacityServices
     from bootstrap.parts.conversations import ConversationServices
     from bootstrap.parts.core import Core
     from bootstrap.parts.events import EventServices
@@ -30,6 +31,7 @@ class BudgetServices:
     _events: EventServices
     _notifications: NotificationServices
     _conversations: ConversationServices
+    _capacity: CapacityServices
 
     @cached_property
     def store(self) -> BudgetStore:
@@ -76,6 +78,7 @@ class BudgetServices:
                 wait_for=timedelta(seconds=settings.budget_wait),
                 longest_call=timedelta(seconds=settings.model_timeout),
             ),
+            self._capacity.admission,
         )
 
     @cached_property

@@ -49,7 +49,7 @@ class ConfigurationServices:
         from lifecycle.configuration.composing import Composer
         from lifecycle.configuration.sources import SpecNames
 
-        providers = ("offline", "openai", "foundry", *self._extensions.loaded.clients)
+        providers = ("offline", "openai", "foundry", "route", *self._extensions.loaded.clients)
         names = SpecNames(
             self._extensions.tools,
             self._extensions.checks,

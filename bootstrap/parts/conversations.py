@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from lifecycle.events.publisher import Publisher
     from lifecycle.events.retention import EventRetention
     from lifecycle.events.subscriptions import Subscribers
-    from lifecycle.runs.record import RunRecorder
+    from lifecycle.runs.record import RunRecorder, WorkflowTold
     from lifecycle.runs.waiters import CompletionWaiters
     from lifecycle.sessions.pause import SessionPause
 
@@ -41,6 +41,7 @@ class ConversationServices:
     _events: EventServices
     _metrics: MetricServices
     _spend: SpendServices
+    _tell_workflow: WorkflowTold
 
     @cached_property
     def store(self) -> ConversationStore:
@@ -101,7 +102,7 @@ class ConversationServices:
         """Writes what came of runs."""
         from lifecycle.runs.record import RunRecorder
 
-        return RunRecorder(self._spend.facts, self.store, self.waiters)
+        return RunRecorder(self._spend.facts, self.store, self.waiters, self._tell_workflow)
 
     @cached_property
     def waiters(self) -> CompletionWaiters:

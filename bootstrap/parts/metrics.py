@@ -24,14 +24,16 @@ class MetricServices:
     @cached_property
     def workers(self) -> SharedMetrics:
         """What the workers count."""
+        from adapters.process import ProcessSampler
+        from llmops.capacity.resources import ProcessMeasure
         from llmops.metrics.push import Instruments
         from llmops.metrics.shared import SharedMetrics
 
         interval = timedelta(seconds=self._core.settings.metrics_every)
         longest = timedelta(seconds=self._core.settings.run_timeout) + interval  # no run of a worker that died goes on
-        return self._core.closes(
-            SharedMetrics(self._core.tables, self._core.clock, interval, Instruments().push, gauges_last=longest)
-        )
+        shared = SharedMetrics(self._core.tables, self._core.clock, interval, Instruments().push, gauges_last=longest)
+        shared.add_source(ProcessMeasure(shared, ProcessSampler()).collect)
+        return self._core.closes(shared)
 
     @cached_property
     def measures(self) -> Measures:

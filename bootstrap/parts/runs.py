@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from bootstrap.parts.agents import AgentServices
     from bootstrap.parts.approvals import ApprovalServices
     from bootstrap.parts.budgets import BudgetServices
+    from bootstrap.parts.capacity import CapacityServices
     from bootstrap.parts.conversations import ConversationServices
     from bootstrap.parts.core import Core
     from bootstrap.parts.evaluation import EvaluationServices
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from bootstrap.parts.spend import SpendServices
     from lifecycle.evaluation.feedback import RunFeedback
     from lifecycle.evaluation.judging import JudgeEvaluation
+    from lifecycle.registry.catalog import Agent
     from lifecycle.runs.attempt import AttemptFactory
     from lifecycle.runs.dead_letters import DeadLetters
     from lifecycle.runs.failed_runs import FailedRunStore
@@ -49,6 +51,7 @@ class RunServices:
     _agents: AgentServices
     _evaluation: EvaluationServices
     _sessions: SessionServices
+    _capacity: CapacityServices
 
     @cached_property
     def submission(self) -> RunSubmission:
@@ -64,7 +67,15 @@ class RunServices:
                 self._core.session_idle_after, timedelta(seconds=self._core.settings.agent_cache_trust)
             ),
             clock=self._core.clock,
+            admit=self._admit,
         )
+
+    async def _admit(self, agent: Agent) -> None:
+        if await self._capacity.pools.of(agent.workspace):
+            from llmops.capacity.admission import Claim
+
+            claim = Claim(agent.workspace, agent.name, agent.declaration.spec.labels)
+            await self._capacity.admission.admit(claim)
 
     @cached_property
     def worker(self) -> RunWorker:

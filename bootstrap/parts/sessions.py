@@ -7,14 +7,19 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from bootstrap.parts.agents import AgentServices
     from bootstrap.parts.approvals import ApprovalServices
     from bootstrap.parts.budgets import BudgetServices
+    from bootstrap.parts.capacity import CapacityServices
     from bootstrap.parts.configuration import ConfigurationServices
     from bootstrap.parts.conversations import ConversationServices
     from bootstrap.parts.core import Core
     from bootstrap.parts.events import EventServices
     from bootstrap.parts.spend import SpendServices
+    from lifecycle.conversations.run import Run
+    from lifecycle.conversations.session import Session
     from lifecycle.retention.round import RetentionRounds
     from lifecycle.retention.store import RetentionStore
     from lifecycle.sessions.end import SessionEnd
@@ -36,6 +41,8 @@ class SessionServices:
     _budgets: BudgetServices
     _approvals: ApprovalServices
     _agents: AgentServices
+    _erase_workflow_run: Callable[[str, str], Awaitable[None]]
+    _capacity: CapacityServices
 
     @cached_property
     def end(self) -> SessionEnd:
@@ -74,7 +81,16 @@ class SessionServices:
             self._configuration.users,
             idle_after=self._core.session_idle_after,
             clock=self._core.clock,
+            admit=self._admit,
         )
+
+    async def _admit(self, session: Session) -> None:
+        if await self._capacity.pools.of(session.workspace):
+            from llmops.capacity.admission import Claim
+
+            agent = await self._agents.catalog.get(session.workspace, session.agent)
+            claim = Claim(session.workspace, session.agent, agent.declaration.spec.labels)
+            await self._capacity.admission.enter_session(claim, session.id)
 
     @cached_property
     def erasure(self) -> SessionErasure:
@@ -88,16 +104,18 @@ class SessionServices:
             providers=self._agents.providers,
             forgetting=self._spend.redaction,
             budget_service=self._budgets.service,
-            forget_waiting=self._forget_waiting,
             may_erase=self.retention.check,
+            forget_elsewhere=self._forget_elsewhere,
             journal=self._events.journal,
             record=self._conversations.recorder.record,
             clock=self._core.clock,
         )
 
-    async def _forget_waiting(self, workspace: str, run_id: str) -> None:
-        await self._budgets.waits.forget(workspace, run_id)
-        await self._approvals.store.erase(workspace, run_id)
+    async def _forget_elsewhere(self, run: Run) -> None:
+        await self._budgets.waits.forget(run.workspace, run.id)
+        await self._approvals.store.erase(run.workspace, run.id)
+        if run.workflow_run_id is not None:
+            await self._erase_workflow_run(run.workspace, run.workflow_run_id)
 
     @cached_property
     def user_erasure(self) -> UserErasure:

@@ -12,6 +12,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from devhost import http_extension
 from devhost.console import configure_logging
 from devhost.context import RetryContext
 from devhost.errors import StartupError
@@ -57,12 +58,17 @@ class Worker:
             about=order.about,
             quiet=order.quiet,
         )
-        error = outcome.error
+        error, value = outcome.error, outcome.value
+        if outcome.stream is not None:  # between processes, an answer travels when it is whole
+            try:
+                value = await http_extension.collected(outcome.stream)
+            except Exception as failure:  # noqa: BLE001 - a worker outlives every failure of its functions
+                error = failure
         done = Done(
             number=order.number,
             error=None if error is None else f"{type(error).__name__}: {error}",
             timed_out=isinstance(error, FunctionTimeoutError),
-            value=outcome.value,
+            value=value,
             outputs=outcome.outputs,
         )
         try:

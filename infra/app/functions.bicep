@@ -25,6 +25,7 @@ param authMode string
 param entraClientId string
 param workspaceClaim string
 param eventsExported bool
+param scalingApply bool
 param settingOverrides object
 
 // Groups that scale by themselves, and how many instances of each stay warm.
@@ -86,6 +87,8 @@ var appSettings = {
   RUN_LEASE_S: string(leaseSeconds)
   REGISTRY_OWNER: 'agent-lifecycle-${environmentName}' // two environments that share a provider must not share agents
   AUTH_MODE: authMode
+  SCALING_SITE: scalingApply ? resourceId('Microsoft.Web/sites', name) : ''
+  SCALING_APPLY: scalingApply ? 'true' : 'false'
   WORKSPACE_CLAIM: workspaceClaim
   AZURE_OPENAI_ENDPOINT: modelEndpoint // empty: none
   FOUNDRY_PROJECT_ENDPOINT: projectEndpoint // empty: none

@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from kernel.strict_json import is_list, is_object
 from lifecycle.cli.failures import BadFile, where
 
 _FRONT_MATTER = re.compile(r"\A\ufeff?---[ \t]*\r?\n(.*?)^---[ \t]*(?:\r?\n|\Z)(.*)\Z", re.DOTALL | re.MULTILINE)
@@ -93,7 +94,7 @@ def _parts(path: Path) -> tuple[Mapping[str, Any], str]:
         matter = yaml.safe_load(found[1]) if found else None
     except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
         raise BadFile(path, "front matter", f"cannot be read: {where(error)}") from None
-    if found is None or not isinstance(matter, dict):
+    if found is None or not is_object(matter):
         raise BadFile(path, "front matter", "is missing; the file starts with fields between two lines of ---")
     return {str(name): value for name, value in matter.items()}, found[2]
 
@@ -121,11 +122,11 @@ def _check_rest(path: Path, name: str, value: Any) -> None:
     """Refuse a field that asks for something that there is not here."""
     harmless = (
         value is None
-        or (name == "trigger" and isinstance(value, dict) and value.get("type") == "http_trigger")
+        or (name == "trigger" and is_object(value) and value.get("type") == "http_trigger")
         or (name == "builtin_endpoints" and value in (True, False))
         or (name == "logger" and value is False)
-        or (name == "workflows" and isinstance(value, dict) and value.get("enabled") is False)
-        or (name == "system_tools" and isinstance(value, dict) and all(each is False for each in value.values()))
+        or (name == "workflows" and is_object(value) and value.get("enabled") is False)
+        or (name == "system_tools" and is_object(value) and all(each is False for each in value.values()))
     )
     if not harmless:
         raise BadFile(path, name, _refused(name))
@@ -138,10 +139,10 @@ def _refused(name: str) -> str:
 
 def _labels(path: Path, metadata: Any, display_name: str | None) -> Mapping[str, str]:
     labels = {} if not display_name else {"display_name": display_name}
-    if not isinstance(metadata, dict | None):
+    if metadata is not None and not is_object(metadata):
         raise BadFile(path, "metadata", "must be fields and their values")
     for key, value in (metadata or {}).items():
-        values: Sequence[Any] = value if isinstance(value, list) else [value]
+        values: Sequence[Any] = value if is_list(value) else [value]
         if not all(isinstance(each, str | int | float | bool) for each in values):
             raise BadFile(path, f"metadata.{key}", "must be a text, a number or a list of them, to become a label")
         labels[str(key)] = ", ".join(str(each).lower() if isinstance(each, bool) else str(each) for each in values)
@@ -167,10 +168,10 @@ def _default_model(reading: Reading) -> str:
     if reading.model or not path.is_file():
         return reading.model
     try:
-        config = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        config: object = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
         raise BadFile(path, "", f"cannot be read: {where(error)}") from None
-    if not isinstance(config, dict):
+    if not is_object(config):
         raise BadFile(path, "", "must be fields and their values")
     for name in sorted(map(str, config.keys() - {"model", *reading.ignored})):
         raise BadFile(path, name, _refused(name))
@@ -181,9 +182,9 @@ def _default_model(reading: Reading) -> str:
 def _substituted(path: Path, place: str, value: Any, environ: Mapping[str, str]) -> Any:
     if isinstance(value, str):
         return _filled(path, place, value, environ)
-    if isinstance(value, list):
+    if is_list(value):
         return [_substituted(path, place, each, environ) for each in value]
-    if isinstance(value, dict):
+    if is_object(value):
         return {key: _substituted(path, f"{place}.{key}", each, environ) for key, each in value.items()}
     return value
 

@@ -36,7 +36,7 @@ class Declared:
     @property
     def managed_by(self) -> str | None:
         """Which directory manages it, by its own label; None for none."""
-        return (self.config.given.get("labels") or {}).get(MANAGED_BY)
+        return _managed_by(self.config)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ def changes_of(
         if there is None:
             changes.append(Change(ChangeKind.CREATE, file.name, (), file.config))
             continue
-        if there.managed_by not in (None, (file.config.given.get("labels") or {}).get(MANAGED_BY)):
+        if there.managed_by not in (None, _managed_by(file.config)):
             raise BadFile(file.path, "name", f"{file.name!r} is managed by {there.managed_by!r} (label {MANAGED_BY})")
         details = _details(there.config, file.config)
         kind = ChangeKind.UPDATE if there.config != file.config else ChangeKind.UNCHANGED
@@ -124,3 +124,8 @@ def _shown(name: str, values: Mapping[str, Any]) -> str:
         return "(not said)"
     text = json.dumps(values[name], ensure_ascii=False)
     return text if len(text) <= _LONGEST_VALUE else f"({len(text)} characters)"
+
+
+def _managed_by(config: AgentConfig) -> str | None:
+    labels: Mapping[str, str] = config.given.get("labels") or {}
+    return labels.get(MANAGED_BY)

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from kernel.errors import InvalidInput
 from kernel.ids import agent_name
+from kernel.strict_json import is_object
 from kernel.validation import in_words
 from lifecycle.cli.agent_md import Reading, read_agent_md
 from lifecycle.cli.failures import BadFile, CommandFailed, where
@@ -77,12 +78,12 @@ def _read_yaml(path: Path) -> AgentFile:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
         raise BadFile(path, "", f"cannot be read: {where(error)}") from None
-    if not isinstance(content, dict) or not isinstance(content.get("name"), str):
+    if not is_object(content) or not isinstance(content.get("name"), str):
         raise BadFile(path, "name", "is missing; a file says name and spec")
     if unknown := sorted(map(str, content.keys() - {"name", "spec"})):
         raise BadFile(path, unknown[0], "is not known here; a file says name and spec")
     spec = content.get("spec")
-    if not isinstance(spec, dict):
+    if not is_object(spec):
         raise BadFile(path, "spec", "is missing; it says what the agent is to be")
     return _agent(path, content["name"], spec)
 

@@ -9,8 +9,16 @@ from typing import TextIO
 from lifecycle.cli.changes import Change, ChangeKind
 from lifecycle.cli.registry import RegistryPlan
 
-_SIGNS = {"create": "+", "adopt": "+", "recreate": "+", "update": "~", "changed": "!", "orphan": "-", "tail": "-"}
-_SIGNS |= {"delete": "-"}
+_SIGNS = {
+    "create": "+",
+    "adopt": "+",
+    "recreate": "+",
+    "update": "~",
+    "changed": "!",
+    "orphan": "-",
+    "tail": "-",
+    "delete": "-",
+}
 
 
 def show(out: TextIO, directory: str, changes: Sequence[Change], plan: RegistryPlan) -> None:

@@ -1,4 +1,4 @@
-"""The kinds of things that agents are composed of, and what they refer to."""
+"""The kinds of things that are stored under names: what agents are composed of, what it refers to, and workflows."""
 
 from __future__ import annotations
 
@@ -9,15 +9,17 @@ from typing import NamedTuple
 
 from kernel.errors import InvalidInput
 from lifecycle.configuration.layers import AgentConfig, Capability, Content, Layer, Overrides, Personality, Template
+from lifecycle.specs.workflow import WorkflowSpec
 
 
 class Kind(StrEnum):
-    """What can be stored under a name and shared by agents."""
+    """What can be stored under a name."""
 
     TEMPLATE = "template"
     PERSONALITY = "personality"
     CAPABILITY = "capability"
     OVERRIDES = "overrides"
+    WORKFLOW = "workflow"
 
 
 CONTENT: Mapping[Kind, type[Content]] = {
@@ -26,6 +28,9 @@ CONTENT: Mapping[Kind, type[Content]] = {
     Kind.CAPABILITY: Capability,
     Kind.OVERRIDES: Overrides,
 }
+"""What agents are composed of."""
+StoredContent = Content | WorkflowSpec
+STORED: Mapping[Kind, type[StoredContent]] = {**CONTENT, Kind.WORKFLOW: WorkflowSpec}
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?")
 
 
@@ -61,7 +66,7 @@ def item_name(kind: Kind, text: str) -> str:
     return text
 
 
-def references(content: Content | AgentConfig) -> Mapping[Ref, str]:
+def references(content: StoredContent | AgentConfig) -> Mapping[Ref, str]:
     """Return what an item or declaration refers to by name, each with the JSON pointer of the place that says so."""
     if not isinstance(content, Layer):
         return {}

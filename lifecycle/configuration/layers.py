@@ -37,7 +37,7 @@ class Partial(BaseModel):
         return dict(self.given)
 
     def __eq__(self, other: object) -> bool:
-        return type(other) is type(self) and isinstance(other, Partial) and other.given == self.given
+        return isinstance(other, Partial) and type(other) is type(self) and other.given == self.given
 
     __hash__ = None  # pyright: ignore[reportAssignmentType] - holds mappings
 

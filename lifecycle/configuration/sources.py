@@ -39,7 +39,7 @@ class SpecNames:
     tools: Tools
     checks: Collection[str] = ()
     context: Collection[str] = ()
-    providers: Collection[str] = ("offline", "openai", "foundry")
+    providers: Collection[str] = ("offline", "openai", "foundry", "route")
     servers: ToolServers | None = None
 
     def check(self, spec: AgentSpec) -> None:
@@ -94,7 +94,7 @@ class Sources:
                 (`template_chain_too_long`), it makes no valid spec, names what there is not (see `SpecNames.check`), or
                 its answers could not be validated (`invalid_schema`).
         """
-        chain = await self.chain(config.template, "/template") if config.template else []
+        chain = await self.chain(config.template, "/template") if config.template else ()
         overrides = await self._find(OVERRIDES)
         merged = NOTHING
         for item in chain:
@@ -185,6 +185,9 @@ def _origin(item: ConfigurationItem) -> Origin:
     kind = item.ref.kind
     if kind is Kind.OVERRIDES:
         return Origin("overrides", "", item.version)
+    if kind is Kind.WORKFLOW:
+        msg = "no agent is composed of a workflow"
+        raise TypeError(msg)
     return Origin(kind.value, item.ref.name, item.version)
 
 

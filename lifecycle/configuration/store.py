@@ -1,4 +1,4 @@
-"""The templates, personalities, capabilities and overrides of workspaces, with their versions.
+"""The templates, personalities, capabilities, overrides and workflows of workspaces, with their versions.
 
 Table `configuration`, partition = workspace. Row `{kind}!{name}` is the item as it is now, guarded by its ETag; row
 `history!{kind}!{name}!{version}` is each version of it, written with it in one transaction and never changed. A deleted
@@ -15,8 +15,7 @@ from datetime import datetime
 from kernel.clock import Clock, rfc3339
 from kernel.errors import NotFound, TooLarge
 from kernel.tables import Insert, Replace, Row, RowChanged, RowExists, RowTooLarge, Span, Tables, first_rows
-from lifecycle.configuration.kinds import CONTENT, Kind, Ref
-from lifecycle.configuration.layers import Content
+from lifecycle.configuration.kinds import STORED, Kind, Ref, StoredContent
 from lifecycle.configuration.presets import preset, preset_names
 
 TABLE = "configuration"
@@ -25,7 +24,7 @@ _NEWEST_FIRST = 10**10
 
 @dataclass(frozen=True, slots=True)
 class ConfigurationItem:
-    """A named thing that agents are composed of.
+    """A named thing, like a template.
 
     Attributes:
         workspace: Whose it is.
@@ -39,7 +38,7 @@ class ConfigurationItem:
 
     workspace: str
     ref: Ref
-    content: Content | None
+    content: StoredContent | None
     version: int
     builtin: bool
     updated_at: datetime | None
@@ -125,7 +124,7 @@ class ConfigurationStore:
         found = [_item(ref, row) for row in rows]
         return found[:limit], found[limit - 1].version if len(found) > limit else None
 
-    async def write(self, current: ConfigurationItem, content: Content | None) -> ConfigurationItem | None:
+    async def write(self, current: ConfigurationItem, content: StoredContent | None) -> ConfigurationItem | None:
         """Write the item's next version and return it, or None when somebody else changed it first.
 
         Args:
@@ -167,7 +166,7 @@ def _said(row: Row) -> tuple[str, int, str]:
 
 def _item(ref: Ref, row: Row) -> ConfigurationItem:
     text = row.text("content")
-    content = CONTENT[ref.kind].model_validate_json(text) if text else None
+    content = STORED[ref.kind].model_validate_json(text) if text else None
     updated_at = row.moment("updated_at")
     return ConfigurationItem(
         row.partition, ref, content, row.integer("version"), builtin=False, updated_at=updated_at, row_etag=row.etag

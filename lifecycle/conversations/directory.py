@@ -140,6 +140,10 @@ class Directory:
             except RowChanged:
                 continue
 
+    async def open_sessions(self, workspace: str, agent: str) -> frozenset[str]:
+        """Return the ids of the agent's open sessions; one that is over may be among them for a while."""
+        return frozenset([row.key async for row in every(self._tables, OPEN, Span(f"{workspace}!{agent}"))])
+
     async def has_open_session(self, workspace: str, agent: str) -> bool:
         """Return whether any session with the agent is open, or is being started.
 

@@ -72,6 +72,7 @@ class RunInput:
         expected_topics: What a good answer speaks of, for evaluation.
         context: What the answer must be borne out by; None when nothing was given.
         stream: Whether its text is published as `run.delta` events while the model writes it.
+        workflow_run_id: The workflow run that it is a step of; None for none.
     """
 
     query: str
@@ -81,6 +82,7 @@ class RunInput:
     expected_topics: tuple[str, ...] = ()
     context: str | None = None
     stream: bool = False
+    workflow_run_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,6 +303,11 @@ class Run:
     def stream(self) -> bool:
         """Whether its text is published while the model writes it."""
         return self.input.stream
+
+    @property
+    def workflow_run_id(self) -> str | None:
+        """The workflow run that it is a step of; None for none."""
+        return self.input.workflow_run_id
 
     @property
     def priority(self) -> Priority:

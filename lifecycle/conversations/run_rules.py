@@ -116,6 +116,20 @@ def released(run: Run, effort: Effort, error: AppError, now: datetime, not_befor
     )
 
 
+def put_off(
+    run: Run, effort: Effort, error: AppError, progress: str | None, now: datetime, not_before: datetime | None
+) -> Run:
+    """Return the run, queued to go on from where it is once there is room for it; that is no attempt that failed."""
+    run = _attempt_over(run, effort, Ending.PAUSED, now, error.code, progress)
+    return replace(
+        run,
+        state=RunState.QUEUED,
+        lease=None,
+        result=replace(run.result, error=RunError(error.code, error.detail)),
+        dispatch=replace(run.dispatch, waits=run.dispatch.waits + 1, not_before=not_before),
+    )
+
+
 def deferred(run: Run) -> Run:
     """Return the run, waiting until its session goes on."""
     return replace(run, state=RunState.WAITING, lease=None, result=replace(run.result, error=None))

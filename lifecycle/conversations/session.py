@@ -162,6 +162,19 @@ class Pause:
 
 
 @dataclass(frozen=True, slots=True)
+class Said:
+    """What was said in a conversation before it came here.
+
+    Attributes:
+        role: `user` or `assistant`.
+        text: The words.
+    """
+
+    role: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class End:
     """Why a session ended (`ended_by_request`, `idle_timeout`, …; None where it was erased), and when."""
 

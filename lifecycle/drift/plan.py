@@ -99,7 +99,7 @@ class Plan:
     @property
     def claims(self) -> frozenset[tuple[str, ...]]:
         """Everything that the lines would do."""
-        return frozenset().union(*(line.claims for line in self.lines))
+        return frozenset[tuple[str, ...]]().union(*(line.claims for line in self.lines))
 
     @property
     def digest(self) -> str:

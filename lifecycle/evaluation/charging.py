@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -68,7 +68,7 @@ class JudgingCharges:
         self._clock = clock
 
     @asynccontextmanager
-    async def of_agent(self, run: Run, judge: LiveAgent, judgement: Judgement) -> AsyncIterator[Sequence[Any]]:
+    async def of_agent(self, run: Run, judge: LiveAgent, judgement: Judgement) -> AsyncGenerator[Sequence[Any]]:
         """Provide the middleware by which the judging agent's model calls are paid for."""
         budget = self._budgets.of(charged(run), ATTEMPT)
         guard = GuardPolicy(0, 0).of(judge.spec.runaway)
@@ -86,7 +86,7 @@ class JudgingCharges:
     @asynccontextmanager
     async def of_service(
         self, run: Run, provider: str, model: str, at_most: Usage, judgement: Judgement
-    ) -> AsyncIterator[Settle]:
+    ) -> AsyncGenerator[Settle]:
         """Reserve what a service may take to judge, and provide what records what it took.
 
         Where there is no result, the call is unsettled, at what was reserved.

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache, partial
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Protocol, overload
+from typing import TYPE_CHECKING, Any, Protocol, cast, overload
 
 from lifecycle.evaluation.framework import acknowledge
 from llmops.evaluation.scoring import Part
@@ -225,7 +225,8 @@ def grade(name: str, function: Callable[[], Any]) -> Part:
     except (Exception, SystemExit) as error:  # noqa: BLE001 - somebody's check must not cost a run its answer
         log.warning("check %s: %s", name, type(error).__name__, extra={"event": "evaluation.check_failed"})
         return left_out(name, f"the check raised {type(error).__name__}")
-    value, reason = found if isinstance(found, tuple) and len(found) == 2 else (found, "")
+    pair = cast("tuple[object, ...]", found if isinstance(found, tuple) else (found,))
+    value, reason = pair if len(pair) == 2 else (cast("object", found), "")
     if value is None:
         return Part(name, None, str(reason)[:_MAX_REASON])
     if not isinstance(value, bool | int | float) or not 0 <= value <= 1:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from kernel.errors import Unavailable
+from kernel.strict_json import is_object
 from lifecycle.evaluation.framework import acknowledge
 from lifecycle.loader.resolver import LiveAgent
+from lifecycle.registry.providers import AttemptId
 
 if TYPE_CHECKING:
     from agent_framework import EvalItem, EvalItemResult, EvalResults
@@ -42,18 +44,21 @@ class AgentJudge:
         from agent_framework import EvalResults  # noqa: PLC0415 - cold start
 
         acknowledge()
-        found = [await self._judged(number, item) for number, item in enumerate(items)]
+        about = AttemptId(eval_name, 1, self._live.workspace)
+        found = [await self._judged(number, item, about) for number, item in enumerate(items)]
         passed = sum(one.is_passed for one in found)
         counts = {"passed": passed, "failed": len(found) - passed, "errored": 0}
         return EvalResults(provider=self.name, run_id=eval_name, result_counts=counts, items=found)
 
-    async def _judged(self, number: int, item: EvalItem) -> EvalItemResult:
+    async def _judged(self, number: int, item: EvalItem, about: AttemptId) -> EvalItemResult:
         from agent_framework import EvalItemResult, EvalScoreResult  # noqa: PLC0415 - cold start
 
         try:
-            answer = await self._live.framework_agent.run(
+            run = cast("Any", self._live.framework_agent.run)  # every framework agent takes middleware
+            answer: Any = await run(
                 question(self._rubric, item.query, item.context, item.response),
-                middleware=self._middleware,  # pyright: ignore[reportCallIssue] - every framework agent takes it
+                middleware=self._middleware,
+                client_kwargs={"attempt": about},
             )
         except Exception as error:
             raise self._live.provider.translate(error) from error
@@ -91,13 +96,8 @@ def verdict(text: str) -> tuple[float, str]:
         values = json.loads(found[0]) if found else None
     except (ValueError, RecursionError):
         values = None
-    score = values.get("score") if isinstance(values, dict) else None
-    if (
-        not isinstance(values, dict)
-        or isinstance(score, bool)
-        or not isinstance(score, int | float)
-        or not 1 <= score <= BEST
-    ):
+    score = values.get("score") if is_object(values) else None
+    if not is_object(values) or isinstance(score, bool) or not isinstance(score, int | float) or not 1 <= score <= BEST:
         msg = "The judge answered with no score."
         raise Unavailable(msg, code="judge_unreadable")
     return float(score), str(values.get("reason", ""))[:500]

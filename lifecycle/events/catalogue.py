@@ -31,6 +31,18 @@ _CODE = {"code": "stable code of the failure, where there is one"}
 _AGENT = {"agent": "the agent"}
 _VERSION = _AGENT | {"version": "the version's label at the provider"}
 _FAILED = _VERSION | {"why": "stable code of the failure"}
+_WORKFLOW = {"workflow_run_id": "the workflow run", "workflow": "the workflow"}
+_STEP = _WORKFLOW | {"step": "the step"}
+_CAME_TO = {
+    "cost_micro_usd": "what it cost, in micro-USD",
+    "score": "how good its answers look, 0-100, if that is known",
+}
+_RESOURCE = {
+    "what": "worker:ID or pool:NAME",
+    "limit": "memory, cpu, or the pool's limit",
+    "used_share": "the used share, 0-1",
+    "level": "warning or critical",
+}
 _ALERT = {
     "id": "the firing",
     "alert": "the rule",
@@ -128,6 +140,26 @@ CATALOGUE: Mapping[str, Kind] = MappingProxyType(
             "A run goes on with less, because much of a budget is used up",
             _RUN | _AGENT | {"step": "with what", "percent": "how much is used up", "model": "the model, if another"},
         ),
+        "pool.waiting": Kind(
+            "A run is put back on the queue because its agent's pool has no room",
+            _ATTEMPT
+            | {
+                "pool": "the pool",
+                "expected_wait_s": "when there may be room for it",
+                "again_in_s": "when it looks again",
+            },
+        ),
+        "resource.warning": Kind("A worker or pool uses much of what it has; once an hour", _RESOURCE),
+        "resource.critical": Kind("It uses nearly all of it; once an hour", _RESOURCE),
+        "scaling.applied": Kind(
+            "The app was scaled as a plan says",
+            {
+                "plan": "the plan",
+                "instances": "instances needed at the peak",
+                "maximum": "most instances that there may be now",
+                "by": "who did it, where the platform's sign-in names them",
+            },
+        ),
         "approval.requested": Kind("A run waits for a decision", _ATTEMPT | {"approval_id": "the approval"}),
         "approval.decided": Kind(
             "An approval was decided",
@@ -139,6 +171,23 @@ CATALOGUE: Mapping[str, Kind] = MappingProxyType(
         "approval.granted": Kind(
             "An operator lets a run go on, also past the steps of its agent's ladder that ask",
             _RUN | {"by": "the operator, where the platform's sign-in names one"},
+        ),
+        "workflow.started": Kind("A workflow run was accepted", _WORKFLOW | {"version": "the workflow's version"}),
+        "workflow.step_started": Kind(
+            "A step of a workflow run asks an agent", _STEP | _RUN | _AGENT | {"try": "the step's run, from 1"}
+        ),
+        "workflow.step_ended": Kind(
+            "A step of a workflow run is over; what it asked last, where it asked anybody",
+            _STEP | {"state": "how it ended"} | _CAME_TO | _RUN | _AGENT | _CODE,
+        ),
+        "workflow.cancel_requested": Kind("A workflow run is to be cancelled", _WORKFLOW),
+        "workflow.ended": Kind(
+            "A workflow run is over",
+            _WORKFLOW
+            | {"state": "how it ended"}
+            | _CAME_TO
+            | _CODE
+            | {"step": "the step that has failed it, if one has"},
         ),
         "alert.fired": Kind("An alert rule holds", _ALERT),
         "alert.resolved": Kind(

@@ -8,7 +8,7 @@ from typing import Any
 
 from lifecycle.tools.sources import named
 
-_RESERVED = frozenset({"offline", "openai", "foundry"})
+_RESERVED = frozenset({"offline", "openai", "foundry", "route"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from lifecycle.registry.record import AgentState
 from llmops.alerts.metrics import FROM_REGISTRY, Metric
 from llmops.alerts.readings import WorkspaceFigures
 from llmops.budgets.usage import BudgetUsageReader
+from llmops.capacity.resources import ResourceReader
 
 _BUDGETS_A_PAGE = 100
 _AGENTS: Mapping[AgentState, Metric] = {
@@ -35,12 +36,14 @@ class WorkspaceState:
         counts: LifecycleCounts,
         positions: BudgetUsageReader,
         timer_statuses: TimerStatusStore,
+        resources: ResourceReader,
     ) -> None:
         self._activity = activity
         self._registry = registry
         self._counts = counts
         self._positions = positions
         self._timer_statuses = timer_statuses
+        self._resource_reader = resources
 
     @property
     def sources(self) -> Mapping[Metric, WorkspaceFigures]:
@@ -55,6 +58,9 @@ class WorkspaceState:
             "longest_wait_s": self._waiting,
             "budget_used_share": self._budgets,
             "timers_failing": self._timers,
+            "memory_share": self._resources,
+            "cpu_share": self._resources,
+            "pool_used_share": self._resources,
         }
 
     async def _sessions(self, workspace: str, since: datetime, now: datetime) -> Mapping[Metric, float]:
@@ -82,6 +88,16 @@ class WorkspaceState:
             shares += [each.spent / each.limit if each.limit else 1.0 for each in positions]
             if after is None:
                 return {"budget_used_share": max(shares)} if shares else {}
+
+    async def _resources(self, workspace: str, since: datetime, now: datetime) -> Mapping[Metric, float]:
+        """Return the highest used shares of any worker and any pool; nothing without any."""
+        found = await self._resource_reader.now(workspace)
+        shares: dict[Metric, list[float]] = {
+            "memory_share": [one.memory_share for one in found.workers if one.memory_share is not None],
+            "cpu_share": [one.cpu_share for one in found.workers],
+            "pool_used_share": [pool.share for pool in found.pools],
+        }
+        return {metric: max(values) for metric, values in shares.items() if values}
 
     async def _timers(self, workspace: str, since: datetime, now: datetime) -> Mapping[Metric, float]:
         beats = await self._timer_statuses.all()

@@ -78,6 +78,10 @@ class Measures:
         """Count what became of a preloaded agent: `used`, `wasted` or `failed`."""
         self._count(workspace, metrics.PRELOADS, 1, result)
 
+    def routed(self, workspace: str, route: str, deployment: str, outcome: str) -> None:
+        """Count a try of a model call at a route's deployment, by what became of it."""
+        self._count(workspace, metrics.ROUTED, 1, route, deployment, outcome)
+
     def _runs_here(self, run: Run) -> None:
         """Keep account of the runs that this process runs; one that another took over is known by its time."""
         now = self._clock()

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 from pydantic import AwareDatetime, Field
 
@@ -187,6 +187,6 @@ def _to_json(value: object) -> object:
     if isinstance(value, AgentSpec):
         return value.model_dump(mode="json")
     if isinstance(value, tuple):
-        versions: tuple[ProviderVersion, ...] = value
+        versions = cast("tuple[ProviderVersion, ...]", value)
         return [asdict(version) | {"created_at": rfc3339(version.created_at)} for version in versions]
     return rfc3339(value) if isinstance(value, datetime) else value

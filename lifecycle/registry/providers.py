@@ -88,10 +88,14 @@ class AttemptId:
     Attributes:
         run_id: The run.
         number: 1 for the first attempt of the run.
+        workspace: The run's workspace, where routes are looked up.
+        session_id: Its conversation; empty for none.
     """
 
     run_id: str
     number: int
+    workspace: str = ""
+    session_id: str = ""
 
 
 class AgentProvider(Protocol):

@@ -13,6 +13,7 @@ from kernel.clock import Clock
 from kernel.errors import AppError, InternalError, Unavailable
 from kernel.ids import new_id
 from lifecycle.approvals.gate import ApprovalPending
+from lifecycle.conversations.priority import Priority
 from lifecycle.conversations.run import Answer, Effort, Run, Stage
 from lifecycle.conversations.session import ProviderConversation, RetainedConversation, Session
 from lifecycle.conversations.store import ConversationStore, StoredConversation, Turn
@@ -33,8 +34,11 @@ from lifecycle.tools.context import CURRENT
 from llmops.budgets.blocked_runs import BudgetWait
 from llmops.budgets.call_budget import BudgetService, reserve_for
 from llmops.budgets.rules import Amounts, BudgetBlocked
+from llmops.capacity.admission import Claim
+from llmops.capacity.pools import PoolFull
 from llmops.evaluation.scoring import Score
 from llmops.facts.model import Call
+from llmops.routing.model import PROVIDER
 from llmops.spend.rates import RateStore
 from llmops.spend.usage import Usage
 
@@ -126,8 +130,12 @@ class AttemptFactory:
         said = min(sum(len(turn.text.encode()) + _OVERHEAD_BYTES for turn in history), most * _BYTES_A_TOKEN)
         given = said + len(user_message(run).encode()) + len(live.spec.instructions.encode()) + _OVERHEAD_BYTES
         kept = held.tokens * _BYTES_A_TOKEN if held else 0
+        if live.spec.provider == PROVIDER:
+            return Prepared(first, session.turns, history, None, Stage.RUNNING)  # noted under the deployment it goes to
         usage = Usage(input_tokens=given + kept, output_tokens=live.spec.max_output_tokens or self.policy.output_tokens)
         call = estimated(await self.rates.of(run.workspace), live.spec, live.spec.model, usage, self.clock())
+        if await self.budgets.room(claim(run, live)) is not None:
+            return Prepared(first, session.turns, history)  # noted once there is room, or it never was made
         if await self.budgets.of(charged(run), 1).limits():
             # Noted once it is reserved, so that the budgets and the run never differ in whether it may have been made.
             return Prepared(first, session.turns, history, None, Stage.CHECKING_BUDGET)
@@ -213,6 +221,13 @@ class RunAttempt:
         Raises:
             AppError: There is none; retriable if another attempt may bring one.
         """
+        try:
+            return await self._answered()
+        finally:
+            if self._meter is not None:
+                self._meter.leave()
+
+    async def _answered(self) -> Answer:
         maker, lease = self._maker, self._lease
         run = lease.run
         live = await maker.agents.use(
@@ -236,6 +251,12 @@ class RunAttempt:
         score = await maker.score(run, live, response.messages)
         return Answer(text, score, model, live.version.version)
 
+    def note_full(self, error: PoolFull, again_in_s: float) -> None:
+        """Note that the run is put back, with what it waits for; it is published with how the attempt ended."""
+        expected_s = round(error.retry_after_s or 0.0, 1)
+        waits = {"pool": error.pool, "expected_wait_s": expected_s, "again_in_s": round(again_in_s, 1)}
+        self._lease.note("pool.waiting", waits)
+
     async def close(self) -> None:
         """Give back what is reserved and was not spent; call it once what the attempt did is committed."""
         if self._meter is not None:
@@ -253,7 +274,7 @@ class RunAttempt:
         results. Of any other failure that cannot be said.
         """
         called = bool(self.effort.spend.calls)
-        waits = isinstance(error, (BudgetBlocked, ApprovalPending))
+        waits = isinstance(error, (BudgetBlocked, ApprovalPending, PoolFull))
         if waits and called and self._conversation is not None:
             return ProviderConversation(self._conversation, self._lease.session.turns, self._tokens)
         refused = waits or error.code == "provider_throttled"
@@ -302,7 +323,7 @@ class RunAttempt:
         how: dict[str, Any] = {
             "session": agent.get_session(self._conversation) if self._conversation else None,
             "middleware": [*chat, calls.middleware(), *function],
-            "client_kwargs": {"attempt": AttemptId(run.id, run.attempt)},
+            "client_kwargs": {"attempt": AttemptId(run.id, run.attempt, run.workspace, run.session_id)},
         }
         token = CURRENT.set(calls.context)
         try:
@@ -318,7 +339,7 @@ class RunAttempt:
     async def _metering(self, live: LiveAgent) -> CallMeter:
         """Return what meters the attempt's calls, after what earlier attempts have left reserved is settled."""
         maker, run, held = self._maker, self._lease.run, self._lease.session.held
-        budget = maker.budgets.of(charged(run), run.attempt)
+        budget = maker.budgets.of(charged(run), run.attempt, await maker.budgets.room(claim(run, live)))
         if run.attempt > 1:
             await budget.take_over()
         if await budget.limits():
@@ -328,6 +349,7 @@ class RunAttempt:
         policy = MeterPolicy(
             maker.policy.guard.of(live.spec.runaway), maker.policy.output_tokens, held_tokens, run.dispatch.approved
         )
+        await budget.enter()
         return CallMeter(run.workspace, live, budget, maker.rates, self._lease, maker.clock, policy)
 
     async def _let_go(self, live: LiveAgent, failure: AppError) -> AppError:
@@ -341,6 +363,11 @@ class RunAttempt:
             msg = "The agent was put away while the run began; it is brought back."
             return Unavailable(msg, code="agent_put_away")
         return failure
+
+
+def claim(run: Run, live: LiveAgent) -> Claim:
+    """Return who wants room in a pool for a run."""
+    return Claim(run.workspace, run.agent, live.spec.labels, run.created_at, run.priority is Priority.HIGH)
 
 
 def user_message(run: Run) -> str:

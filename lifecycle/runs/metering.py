@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
@@ -20,6 +20,8 @@ from llmops.budgets.blocked_runs import APPROVAL
 from llmops.budgets.call_budget import CallBudget
 from llmops.budgets.rules import BudgetBlocked, CostAttribution
 from llmops.facts.model import Call
+from llmops.routing.model import CallTarget
+from llmops.routing.router import ROUTED, Try
 from llmops.spend.pricing import Rates
 from llmops.spend.rates import RateStore
 from llmops.spend.usage import Spend, Usage
@@ -148,7 +150,7 @@ class CallMeter:
         return [meter]
 
     @asynccontextmanager
-    async def within(self, timeout_s: float) -> AsyncIterator[None]:
+    async def within(self, timeout_s: float) -> AsyncGenerator[None]:
         """Bound what is done inside to so many seconds, or to what a budget of wall time has left.
 
         Raises:
@@ -164,6 +166,10 @@ class CallMeter:
                 raise BudgetBlocked("The wall time that a budget allows is over.") from None
             msg = f"The attempt took longer than {timeout_s:g} s."
             raise Unavailable(msg, code="run_timeout") from None
+
+    def leave(self) -> None:
+        """Give back the slot of the agent's pool, once nothing is asked of the model any more."""
+        self._budget.leave()
 
     async def close(self) -> None:
         """Give back what the last call has left of its reservation; once its cost is committed with the run."""
@@ -226,14 +232,19 @@ class CallMeter:
                 # One dict is shared by all calls of the loop, so that this is said once for all.
                 options.setdefault("max_tokens", None)
                 options["max_tokens"] = options["max_tokens"] or self._policy.usual_output
+        target = _target(context)
         model = str(options.get("model") or spec.model)
         most_output = int(options.get("max_tokens") or spec.max_output_tokens or self._policy.usual_output)
         sends = sent(context.messages, options, spec.instructions, held=self._policy.held_tokens)
         usage = Usage(input_tokens=sends.at_most(), output_tokens=most_output)
         rates = await self._rates.of(self._workspace)
+        if target is not None and target.rate is not None:
+            rates = rates.having(model, target.rate)
         call = replace(
             estimated(rates, spec, model, usage, self._clock()), number=self._policy.first + len(state.calls)
         )
+        if target is not None:
+            call = replace(call, provider=target.provider, deployment=target.deployment)
         state.wanted = call
         await self._budget.begin(call)
         try:
@@ -308,6 +319,12 @@ def estimated(rates: Rates, spec: AgentSpec, model: str, usage: Usage, now: date
         rate=priced.rate,
         outcome="unsettled",
     )
+
+
+def _target(context: ChatContext) -> CallTarget | None:
+    """Return where a route sends the call; None where no route does."""
+    chosen = context.kwargs.get(ROUTED)
+    return chosen.target if isinstance(chosen, Try) else None
 
 
 def charged(run: Run) -> CostAttribution:

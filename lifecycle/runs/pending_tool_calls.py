@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from typing import TYPE_CHECKING, Any, cast
 
 from kernel.errors import AppError
+from kernel.strict_json import is_list, is_object
 from lifecycle.approvals.gate import Allowed, ApprovalGate, ApprovalPending, Pending, Rejected, RequestedCall
 from lifecycle.approvals.store import Record
 from lifecycle.conversations.run import Run
@@ -178,7 +179,7 @@ def _tools(context: ChatContext) -> Mapping[str, FunctionTool]:
     from agent_framework import FunctionTool  # noqa: PLC0415 - cold start
 
     options: Any = context.options
-    offered: Sequence[Any] = (options.get("tools") if isinstance(options, dict) else None) or ()
+    offered: Sequence[Any] = (options.get("tools") if is_object(options) else None) or ()
     return {tool.name: tool for tool in offered if isinstance(tool, FunctionTool)}
 
 
@@ -222,5 +223,5 @@ def _text(result: Any) -> str:
     """Return a call's result as text, as the model is given it."""
     if isinstance(result, str):
         return result
-    parts = result if isinstance(result, list) else [result]
+    parts = result if is_list(result) else [result]
     return "\n".join(str(getattr(part, "text", None) or "") for part in parts)

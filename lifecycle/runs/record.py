@@ -8,7 +8,7 @@ ended the attempt writes it, the next delivery of the message, the next attempt 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import replace
 
 from lifecycle.conversations.run import Attempt, Run, RunState
@@ -52,23 +52,36 @@ def fact_of(run: Run, attempt: Attempt) -> AttemptFact:
     )
 
 
-class RunRecorder:
-    """Writes the facts of runs, and wakes who waits for them."""
+WorkflowTold = Callable[[Run], Awaitable[None]]
+"""Takes a run that has ended to the workflow run that it is a step of; raises Unavailable where that is not sure."""
 
-    def __init__(self, facts: Facts, conversations: ConversationStore, waiters: CompletionWaiters) -> None:
+
+class RunRecorder:
+    """Writes the facts of runs, tells workflow runs of their ends, and wakes who waits for them."""
+
+    def __init__(
+        self,
+        facts: Facts,
+        conversations: ConversationStore,
+        waiters: CompletionWaiters,
+        tell_workflow: WorkflowTold,
+    ) -> None:
         self._facts = facts
         self._conversations = conversations
         self._waiters = waiters
+        self._tell_workflow = tell_workflow
 
     async def record(self, run: Run) -> None:
-        """Write the facts of the run's attempts that are over; those that are written already stay as they are.
+        """Write the facts of the run's attempts that are over, and tell its workflow run of its end; twice is once.
 
         Raises:
-            Unavailable: One may not be written; call it again.
+            Unavailable: One may not be written, or the workflow run does not know; call it again.
         """
         self._waiters.finished(run.id)
         for attempt in over(run):
             await self._facts.record(fact_of(run, attempt))
+        if run.workflow_run_id is not None and run.finished:
+            await self._tell_workflow(run)
 
     async def call(self, intent: Intent) -> Call | None:
         """Return a call as its run or its fact has it; None where nothing is known of its attempt.

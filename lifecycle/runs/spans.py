@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 from opentelemetry import trace
@@ -13,7 +13,7 @@ from lifecycle.conversations.submission import Submission
 
 
 @contextmanager
-def delivery(submission: Submission, known: Run | None) -> Iterator[None]:
+def delivery(submission: Submission, known: Run | None) -> Generator[None]:
     """Record the delivery of a run as a span of the trace that the run was submitted in.
 
     A delivery that comes in another trace (redriven, say) is linked to that one.

@@ -47,6 +47,7 @@ class Step:
         input_tokens: What a model was given; None for others.
         output_tokens: What it wrote; None for others.
         cost_micro_usd: What it cost; None for others, and where no price is known.
+        deployment: Where a route has sent a model's call, as `route/deployment`; None for others.
     """
 
     kind: StepKind
@@ -61,6 +62,7 @@ class Step:
     input_tokens: int | None = None
     output_tokens: int | None = None
     cost_micro_usd: int | None = None
+    deployment: str | None = None
 
 
 class RunSteps:
@@ -127,6 +129,7 @@ def _model_step(attempt: int, call: Call) -> Step:
         input_tokens=call.usage.input_tokens,
         output_tokens=call.usage.output_tokens,
         cost_micro_usd=call.cost_micro_usd,
+        deployment=call.deployment or None,
     )
 
 

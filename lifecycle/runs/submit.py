@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from kernel.clock import Clock
-from kernel.errors import AppError, Conflict, InvalidInput, NotFound, Unavailable
+from kernel.errors import AppError, Conflict, InvalidInput, NotFound, TooManyRequests, Unavailable
 from kernel.ids import new_id, session_of_run
 from kernel.journal import Event
 from kernel.tracing import span, traceparent
@@ -26,6 +26,9 @@ from lifecycle.registry.catalog import Agent, Catalog, disabled
 from lifecycle.registry.operations import Ensure
 from lifecycle.registry.signals import AgentSignals
 from lifecycle.sessions.start import SessionStart
+
+Admit = Callable[[Agent], Awaitable[None]]
+"""Says whether a run of the agent is taken in now; raises TooManyRequests where it is not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,7 @@ class RunSubmission:
         *,
         policy: SubmitPolicy,
         clock: Clock,
+        admit: Admit | None = None,
     ) -> None:
         self._catalog = catalog
         self._conversations = conversations
@@ -69,39 +73,70 @@ class RunSubmission:
         self._start = start
         self._policy = policy
         self._clock = clock
+        self._admit = admit
 
     async def submit(
-        self, workspace: str, agent_name: str, request: RunRequest, run_id: str, signals: AgentSignals, send: Send
+        self,
+        workspace: str,
+        agent_name: str,
+        request: RunRequest,
+        run_id: str,
+        signals: AgentSignals,
+        send: Send,
+        *,
+        workflow_run_id: str | None = None,
     ) -> Accepted:
         """Store the run and queue it; the same run id again returns the same run.
+
+        Args:
+            workspace: Whose.
+            agent_name: The agent asked.
+            request: What is asked.
+            run_id: The run's id.
+            signals: The way to the agents' actors.
+            send: The way to the queue.
+            workflow_run_id: The workflow run that it is a step of; None for none.
 
         Raises:
             NotFound: No such agent, or the session is another user's.
             Conflict: The agent is disabled, the session ended, is with another agent or has another priority, or the
                 run id was used for another request.
+            TooManyRequests: There is no room for it in the agent's pool, which refuses it.
             Unavailable: The broker did not accept the message; the run is not queued.
         """
         attributes = {"gen_ai.agent.name": agent_name, "agent.workspace": workspace, "agent.run.id": run_id}
         with span(f"submit {agent_name}", attributes) as current:
-            accepted = await self._submit(workspace, agent_name, request, run_id, signals, send)
+            accepted = await self._submit(
+                workspace, agent_name, request, run_id, signals, send, workflow_run_id=workflow_run_id
+            )
             current.set_attribute("gen_ai.conversation.id", accepted.run.session_id)
             current.set_attribute("agent.run.created", accepted.created)
             return accepted
 
     async def _submit(
-        self, workspace: str, agent_name: str, request: RunRequest, run_id: str, signals: AgentSignals, send: Send
+        self,
+        workspace: str,
+        agent_name: str,
+        request: RunRequest,
+        run_id: str,
+        signals: AgentSignals,
+        send: Send,
+        *,
+        workflow_run_id: str | None,
     ) -> Accepted:
         try:
             agent, known = await self._looked_up(workspace, agent_name, request)
-        except (NotFound, Conflict):
-            # What was answered before the agent was switched off or deleted stays answered.
+            if self._admit is not None:
+                await self._admit(agent)
+        except (NotFound, Conflict, TooManyRequests):
+            # What was answered before the agent was switched off or deleted, or had no room, stays answered.
             if (run := await self._accepted_before(workspace, agent_name, request, run_id)) is None:
                 raise
             return Accepted(run, created=False)
         if not agent.ready:
             # Provisioning now overlaps with the time the message takes.
             await signals.send(workspace, agent_name, _ensure(agent))
-        accepted = await self.accept(agent, request, run_id, known)
+        accepted = await self.accept(agent, request, run_id, known, workflow_run_id)
         if not runs.needs_message(accepted.run):
             return accepted
         try:
@@ -139,7 +174,12 @@ class RunSubmission:
         return [submission_of(each) for each in sorted(earlier, key=lambda each: each.number)]
 
     async def accept(
-        self, agent: Agent, request: RunRequest, run_id: str, session: StoredConversation | None = None
+        self,
+        agent: Agent,
+        request: RunRequest,
+        run_id: str,
+        session: StoredConversation | None = None,
+        workflow_run_id: str | None = None,
     ) -> Accepted:
         """Store the run without queueing it; `session` is the one it asks for, where that was read before."""
         workspace = agent.workspace
@@ -174,7 +214,7 @@ class RunSubmission:
                 return ended
             started = self._new_session(agent, place.session_id, request, now)
             started = replace(started, terms=replace(started.terms, preferences=preferences))
-            return _queued(agent, request, run_id, stored.session, started, now)
+            return _queued(agent, request, run_id, workflow_run_id, stored.session, started, now)
 
         stored = await self._conversations.update(workspace, place.session_id, run_id, decide, known=known)
         if stored.run is None:
@@ -288,7 +328,13 @@ def _check_session(session: Session, agent: Agent, request: RunRequest) -> None:
 
 
 def _queued(
-    agent: Agent, request: RunRequest, run_id: str, session: Session | None, started: Session, now: datetime
+    agent: Agent,
+    request: RunRequest,
+    run_id: str,
+    workflow_run_id: str | None,
+    session: Session | None,
+    started: Session,
+    now: datetime,
 ) -> ConversationChange:
     """Return the change that takes up the run: on the queue from now on, or kept if its session is on hold."""
     events: list[Event] = []
@@ -309,6 +355,7 @@ def _queued(
             request.expected_topics,
             request.context,
             request.stream,
+            workflow_run_id,
         ),
         Times(now),
         Dispatch(session.priority, session.runs + 1, traceparent=traceparent()),

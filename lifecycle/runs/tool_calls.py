@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from kernel.clock import Clock
 from kernel.errors import AppError, RunFailed
+from kernel.strict_json import is_list
 from lifecycle.approvals.gate import Allowed, ApprovalGate, Gate, Pending, Rejected, RequestedCall, no_approvals
 from lifecycle.conversations.run import Run
 from lifecycle.runs.metering import CallMeter
@@ -173,7 +174,7 @@ def _size(result: Any) -> int:
     """Return how many bytes of text the model is given."""
     if isinstance(result, str):
         return len(result.encode())
-    parts = result if isinstance(result, list) else [result]
+    parts = result if is_list(result) else [result]
     return sum(len(str(getattr(part, "text", None) or "").encode()) for part in parts)
 
 

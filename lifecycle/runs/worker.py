@@ -30,8 +30,12 @@ from lifecycle.runs.record import RunRecorder, over
 from lifecycle.runs.requeue import Requeue
 from lifecycle.runs.submit import RunSubmission
 from llmops.budgets.rules import BudgetBlocked
+from llmops.capacity.pools import PoolFull
 
 log = logging.getLogger(__name__)
+
+_LONGEST_PUT_OFF_S = 60.0
+"""Longest time for which a run without room in its agent's pool is put back: there may be some sooner than expected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,13 +249,18 @@ class RunWorker:
     ) -> Run:
         run, effort = lease.run, attempt.effort
         counts = {"redriven": run.redriven, "waits": run.dispatch.waits}
-        last = accounting.last_attempt(run.attempt, self._policy.max_attempts, **counts)
+        full = isinstance(error, PoolFull)
+        last = not full and accounting.last_attempt(run.attempt, self._policy.max_attempts, **counts)
         again = error.retriable and not last and not (last_delivery and requeue is None)
         tries = accounting.tries(run.attempt, self._policy.max_attempts, **counts)
         wait_s = accounting.retry_delay_s(
             tries, self._policy.retry_base_s, error.retry_after_s, self._policy.retry_longest_s
         )
 
+        if full:
+            wait_s = min(max(1.0, error.retry_after_s or 0.0), _LONGEST_PUT_OFF_S)
+            attempt.note_full(error, wait_s)
+        progress = attempt.progress
         if again and requeue is not None:
             await requeue.announce(run)
 
@@ -260,6 +269,8 @@ class RunWorker:
                 return runs.cancelled(run, now, effort)
             if again:
                 due = now + timedelta(seconds=wait_s) if requeue is not None else None
+                if full:
+                    return runs.put_off(run, effort, error, progress, now, due)
                 return runs.released(run, effort, error, now, due)
             return runs.failed(run, error, now, effort, dead=error.retriable)
 
@@ -267,7 +278,8 @@ class RunWorker:
         run = await self._ended(lease, attempt, run)
         if lease.lost:
             return run
-        log.warning("run %s attempt %d: %s", run.id, run.attempt, error.code, extra={"event": "run.attempt_failed"})
+        event = "run.put_off" if full else "run.attempt_failed"
+        log.warning("run %s attempt %d: %s", run.id, run.attempt, error.code, extra={"event": event})
         if run.state is RunState.QUEUED and requeue is not None:
             await requeue.send(run)
             return run

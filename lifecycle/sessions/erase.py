@@ -32,8 +32,8 @@ log = logging.getLogger(__name__)
 
 MayErase = Callable[[Session], Awaitable[None]]
 """Raises OnHold where a session is not to be erased."""
-ForgetWaiting = Callable[[str, str], Awaitable[object]]
-"""Takes out what a workspace's run waits for, and what people were shown of it; what they decided stays."""
+ForgetElsewhere = Callable[[Run], Awaitable[object]]
+"""Takes out what a run waits for, what people were shown of it, and what its workflow run was asked; decisions stay."""
 
 _PATIENCE_S = 5.0
 _LOOK_EVERY_S = 0.1
@@ -57,8 +57,8 @@ class SessionErasure:
         providers: Providers,
         forgetting: RunRedaction,
         budget_service: BudgetService,
-        forget_waiting: ForgetWaiting,
         may_erase: MayErase,
+        forget_elsewhere: ForgetElsewhere,
         journal: Journal,
         record: Record,
         clock: Clock,
@@ -69,8 +69,8 @@ class SessionErasure:
         self._providers = providers
         self._forgetting = forgetting
         self._budget_service = budget_service
-        self._forget_waiting = forget_waiting
         self._may_erase = may_erase
+        self._forget_rest = forget_elsewhere
         self._journal = journal
         self._record = record
         self._clock = clock
@@ -194,7 +194,7 @@ class SessionErasure:
         What a judge that is still at it brings later is taken out by `lifecycle.evaluation.judging`.
         """
         workspace = run.workspace
-        await self._forget_waiting(workspace, run.id)
+        await self._forget_rest(run)
         # Reservations of the dead become lines one day: now, rather than after the user is forgotten.
         await self._budget_service.free(workspace, run.id, run.attempt + 1)
         last = run.finished_at or self._clock()

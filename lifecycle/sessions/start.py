@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -12,8 +13,8 @@ from kernel.ids import new_id
 from lifecycle.configuration.preferences import Preferences, preferring
 from lifecycle.conversations import session_rules as sessions
 from lifecycle.conversations.priority import Priority
-from lifecycle.conversations.session import Limits, Session, SessionTerms
-from lifecycle.conversations.store import ConversationChange, StoredConversation
+from lifecycle.conversations.session import Limits, Said, Session, SessionTerms
+from lifecycle.conversations.store import ConversationChange, StoredConversation, Turn
 from lifecycle.conversations.transitions import state_event
 from lifecycle.registry.catalog import disabled
 
@@ -27,6 +28,12 @@ if TYPE_CHECKING:
     from lifecycle.registry.catalog import Catalog
 
 
+AdmitSession = Callable[["Session"], Awaitable[None]]
+"""Says whether a session may be started; raises TooManyRequests where it may not."""
+NO_RUN = ""
+"""What stands for the run of what was said before the session was here."""
+
+
 @dataclass(frozen=True, slots=True)
 class SessionOptions:
     """What a caller wants of a new session.
@@ -37,6 +44,7 @@ class SessionOptions:
         preferences: How the user likes to be answered in it, where that is not as usual.
         pin_version: Whether its runs are to go on with the agent as it is declared now.
         priority: Which queue its runs travel on; None for no preference: normal, or as it is where it exists.
+        history: What was said before; nothing is added to a session that exists.
     """
 
     user_id: str | None = None
@@ -44,6 +52,7 @@ class SessionOptions:
     preferences: Preferences | None = None
     pin_version: bool = False
     priority: Priority | None = None
+    history: tuple[Said, ...] = ()
 
 
 class SessionStart:
@@ -60,6 +69,7 @@ class SessionStart:
         *,
         idle_after: timedelta,
         clock: Clock,
+        admit: AdmitSession | None = None,
     ) -> None:
         self._catalog = catalog
         self._conversations = conversations
@@ -69,6 +79,7 @@ class SessionStart:
         self._users = users
         self._idle_after = idle_after
         self._clock = clock
+        self._admit = admit
 
     async def start(
         self, workspace: str, agent_name: str, session_id: str | None = None, options: SessionOptions | None = None
@@ -109,7 +120,8 @@ class SessionStart:
             nonlocal new
             new = stored.session is None
             if stored.session is None:
-                return ConversationChange(wanted, events=[state_event(wanted, now)])
+                turns = [Turn(said.role, said.text, NO_RUN, now) for said in options.history]
+                return ConversationChange(wanted, turns=turns, events=[state_event(wanted, now)])
             sessions.check_usable(stored.session, agent.name, options.user_id)
             _check_same(stored.session, options)
             return None
@@ -130,7 +142,13 @@ class SessionStart:
         return None if wanted == nothing else wanted
 
     async def enter(self, session: Session) -> None:
-        """Enter a session that is about to be stored in the indexes."""
+        """Enter a session that is about to be stored in the indexes.
+
+        Raises:
+            TooManyRequests: As many sessions are open as may be.
+        """
+        if self._admit is not None:
+            await self._admit(session)
         due = sessions.next_look(session, session.created_at, self._idle_after)
         await asyncio.gather(
             self._directory.enter_session(session),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, cast
 
 from pydantic import (
     AfterValidator,
@@ -19,6 +19,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from kernel.strict_json import is_mapping
 from lifecycle.tools.conditions import MAX_LENGTH, check_condition
 
 ToolName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
@@ -135,7 +136,7 @@ class Mcp(_HostedTool):
     @model_validator(mode="before")
     @classmethod
     def _url(cls, value: Any) -> Any:
-        if isinstance(value, Mapping) and "url" in value and "server_url" not in value:
+        if is_mapping(value) and "url" in value and "server_url" not in value:
             return {"server_url" if name == "url" else name: each for name, each in value.items()}
         return value
 
@@ -187,7 +188,7 @@ def _tool(value: Any, _: ValidatorFunctionWrapHandler) -> str | HostedTool:
     """Return the tool; what is wrong in it is told by its place, which a union of all kinds would not do."""
     if isinstance(value, HostedTool):
         return value
-    if not isinstance(value, Mapping):
+    if not is_mapping(value):
         return _Kinds.name.validate_python(value)
     kind = _Kinds.by_type.get(str(value.get("type")))
     if kind is None:
@@ -208,4 +209,4 @@ def repeated(tools: Iterable[str | HostedTool]) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
+    return list(cast("tuple[Any, ...]", value)) if isinstance(value, tuple) else value

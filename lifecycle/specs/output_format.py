@@ -15,6 +15,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
 from kernel.errors import InvalidInput
+from kernel.strict_json import is_list, is_mapping
 from llmops.evaluation.json_schema import Problem, pattern_problem, patterns, structural_problem
 
 MAX_BYTES = 65_536
@@ -96,13 +97,13 @@ def _wrongs(schema: Mapping[str, Any], *, strict: bool) -> Iterator[str]:
     waiting: list[tuple[str, Any, int]] = [("json_schema", schema, 1)]
     while waiting:
         at, node, depth = waiting.pop()
-        if not isinstance(node, Mapping):
+        if not is_mapping(node):
             yield f"{at} is no schema"
             continue
         if depth > MAX_DEPTH:
             yield f"{at} is more than {MAX_DEPTH} levels deep"
             return
-        names += len(node["properties"]) if isinstance(node.get("properties"), Mapping) else 0
+        names += len(properties) if is_mapping(properties := node.get("properties")) else 0
         if names > MAX_PROPERTIES:
             yield f"json_schema has more than {MAX_PROPERTIES:,} properties"
             return
@@ -113,11 +114,11 @@ def _wrongs(schema: Mapping[str, Any], *, strict: bool) -> Iterator[str]:
 def _wrong_here(at: str, node: Mapping[str, Any], root: Mapping[str, Any], *, strict: bool) -> Iterator[str]:
     kinds = node.get("type", [])
     kinds = [kinds] if isinstance(kinds, str) else kinds
-    if not isinstance(kinds, list) or not all(isinstance(kind, str) and kind in _TYPES for kind in kinds):
+    if not is_list(kinds) or not all(isinstance(kind, str) and kind in _TYPES for kind in kinds):
         yield f"{at}/type is none of JSON Schema's"
         return
     properties, required = node.get("properties", {}), node.get("required", [])
-    if not isinstance(properties, Mapping) or not isinstance(required, list):
+    if not is_mapping(properties) or not is_list(required):
         yield f"{at}: properties is an object and required a list"
     elif any(not isinstance(name, str) or name not in properties for name in required):
         yield f"{at}/required names what is none of the properties"

@@ -20,6 +20,7 @@ from llmops.performance.sla import SlaPolicy
 
 ProviderKind = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 ModelName = Annotated[str, StringConstraints(pattern=f"^{MODEL_NAME}$")]
+ReasoningEffort = Literal["minimal", "low", "medium", "high"]
 Label = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 
 _DIGESTED = re.compile(r"-[0-9a-f]{16}\Z")
@@ -29,11 +30,11 @@ POLICY_FIELDS = frozenset(
 )
 """Fields of a spec that say how an agent is kept, not what it is: changing them makes no new version."""
 
-_LATER_FIELDS = frozenset({"response_format", "context_providers"})
+_LATER_FIELDS = frozenset({"response_format", "context_providers", "reasoning_effort"})
 """Fields that specs did not always have: where they say nothing, a fingerprint is what it was without them."""
 
 _HOSTING = frozenset({"foundry"})
-_FORMATTING = frozenset({"foundry", "openai"})
+_FORMATTING = frozenset({"foundry", "openai", "route"})
 
 
 class Simulation(BaseModel):
@@ -65,13 +66,15 @@ class AgentSpec(BaseModel):
 
     Attributes:
         provider: Who runs the model: `offline` (no model, for trials and tests), `openai` (any compatible endpoint),
-            `foundry` (an agent in a Microsoft Foundry project), or a chat client that an extension brings.
-        model: Model or deployment name at the provider.
+            `foundry` (an agent in a Microsoft Foundry project), `route` (the deployments of a route), or a chat client
+            that an extension brings.
+        model: Model or deployment name at the provider; with `route`, the route's name.
         instructions: System prompt, at most 100,000 characters.
         description: What the agent is for, shown in lists.
         temperature: Sampling temperature 0-2; None for the provider's default.
         top_p: Nucleus sampling 0-1; None for the provider's default.
         max_output_tokens: Most tokens one model call may produce; None for the provider's default.
+        reasoning_effort: How much a reasoning model thinks before it answers; None for its default. Not with `offline`.
         tools: What the model may call: names of function tools, MCP servers, and objects for tools that the provider
             runs (`lifecycle.specs.hosted_tools`), which only `foundry` has.
         context_providers: What adds to what the model is given before each run, by name; an extension brings them.
@@ -96,6 +99,7 @@ class AgentSpec(BaseModel):
     temperature: float | None = Field(default=None, ge=0, le=2)
     top_p: float | None = Field(default=None, gt=0, le=1)
     max_output_tokens: int | None = Field(default=None, ge=1, le=1_000_000)
+    reasoning_effort: ReasoningEffort | None = None
     tools: tuple[SpecTool, ...] = Field(default=(), max_length=128)
     context_providers: tuple[ToolName, ...] = Field(default=(), max_length=16)
     response_format: ResponseFormat | None = None
@@ -129,6 +133,9 @@ class AgentSpec(BaseModel):
             raise ValueError(unfit)
         if self.response_format is not None and self.provider not in _FORMATTING:
             msg = f"the provider {self.provider!r} has no structured output; leave out response_format"
+            raise ValueError(msg)
+        if self.reasoning_effort is not None and self.provider not in _FORMATTING:
+            msg = f"the provider {self.provider!r} takes no reasoning effort; leave out reasoning_effort"
             raise ValueError(msg)
         check_ladder(self.ladder, self.provider)
         return self

@@ -59,6 +59,9 @@ def check_ladder(ladder: Sequence[Rung], provider: str) -> None:
     if steps != sorted(set(steps)):
         msg = "ladder must ascend by 'at'"
         raise ValueError(msg)
+    if provider == "route" and any(rung.do == "cheaper_model" for rung in ladder):
+        msg = "ladder cannot change the model of a routed agent, whose route chooses it; declare a cheaper agent"
+        raise ValueError(msg)
     if provider == "foundry" and any(rung.do == "cheaper_model" for rung in ladder):
         msg = "ladder cannot change the model of a 'foundry' agent, whose version pins it; declare a cheaper agent"
         raise ValueError(msg)

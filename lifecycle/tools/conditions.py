@@ -33,7 +33,7 @@ def check_condition(text: str) -> str:
     if not text.strip() or len(text) > MAX_LENGTH:
         msg = f"a condition has 1 to {MAX_LENGTH} characters"
         raise ValueError(msg)
-    if len(_COMPREHENSION.findall(_TEXT.sub("''", text))) > 1:
+    if len(_COMPREHENSION.findall(without_texts(text))) > 1:
         msg = "a condition holds at most one of .all, .exists, .exists_one, .map and .filter"
         raise ValueError(msg)
     try:
@@ -56,6 +56,27 @@ def holds(condition: str, arguments: Mapping[str, Any]) -> bool:
     except Exception as error:  # noqa: BLE001 - the library raises a dozen kinds, and all of them mean the same
         log.info("condition not decided: %s", type(error).__name__, extra={"event": "approval.condition_failed"})
         return True
+
+
+def decided(condition: str, values: Mapping[str, Any]) -> bool:
+    """Return whether the condition holds for the values.
+
+    Raises:
+        ValueError: It cannot be said: it uses what there is not, or something of another type, or is neither.
+    """
+    try:
+        result = _compiled(condition).execute(dict(values))
+    except Exception as error:  # noqa: BLE001 - the library raises a dozen kinds, and all of them mean the same
+        raise ValueError(type(error).__name__) from None
+    if not isinstance(result, bool):
+        msg = "a condition is true or false"
+        raise ValueError(msg)  # noqa: TRY004 - its value is wrong, not the caller's
+    return result
+
+
+def without_texts(condition: str) -> str:
+    """Return the condition with every text in it empty, so that its words can be looked at."""
+    return _TEXT.sub("''", condition)
 
 
 @lru_cache(maxsize=512)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, TypedDict, overload
 
+from kernel.strict_json import is_object
 from lifecycle.tools.conditions import check_condition
 from lifecycle.tools.context import ToolContext
 
@@ -55,7 +56,7 @@ class ToolTerms:
             msg = f"max_result_bytes is from 1 to {MOST_RESULT_BYTES}"
             raise ValueError(msg)
         rule = self.approval
-        if rule not in ("never", "always") and not (isinstance(rule, dict) and set(rule) == {"when"}):
+        if rule not in ("never", "always") and not (is_object(rule) and set(rule) == {"when"}):
             msg = 'approval is "never", "always" or {"when": "…"}'
             raise ValueError(msg)
         if isinstance(rule, dict):

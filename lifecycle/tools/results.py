@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from pydantic_core import to_json
 
@@ -32,12 +32,12 @@ def rendered(value: Any, most: int) -> Rendered:
         ValueError: It contains itself, or is nested too deeply.
     """
     if isinstance(value, bytes | bytearray | memoryview):
-        size = memoryview(value).nbytes
+        size = memoryview(cast("bytes", value)).nbytes
         return Rendered(f"[{size:,} bytes that are no text]", size)
     if isinstance(value, str):
         whole = value.encode(errors="replace")
     elif isinstance(value, Iterator):
-        whole = _named(value).encode()  # it may have no end
+        whole = _named(cast("object", value)).encode()  # it may have no end
     else:
         whole = to_json(value, inf_nan_mode="null", bytes_mode="base64", fallback=_named, serialize_unknown=True)
     return cut(whole, most)

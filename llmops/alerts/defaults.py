@@ -34,6 +34,12 @@ def default_rules(*, latency_ms: int, enabled: bool = True) -> Mapping[str, Aler
             threshold=0.9,
             cooldown_s=_DAY,
         ),
+        "default-cpu": rule(
+            "See GET resources for which worker it is, and GET scaling/recommendation for how many there should be.",
+            metric="cpu_share",
+            condition="gte",
+            threshold=0.85,
+        ),
         "default-dead-letters": rule(
             "See GET dead-letters for why; redrive them once that is mended.",
             metric="dead_letters",
@@ -55,6 +61,18 @@ def default_rules(*, latency_ms: int, enabled: bool = True) -> Mapping[str, Aler
             condition="gt",
             threshold=latency_ms,
             min_runs=5,
+        ),
+        "default-memory": rule(
+            "See GET resources for which worker it is; lower the concurrency of instances, or take larger ones.",
+            metric="memory_share",
+            condition="gte",
+            threshold=0.9,
+        ),
+        "default-pools": rule(
+            "See GET resources for which pool it is; what finds no room in it waits, or is refused.",
+            metric="pool_used_share",
+            condition="gte",
+            threshold=0.9,
         ),
         "default-timers": rule(
             "See GET status for which timer it is, and the logs for why.",

@@ -53,6 +53,9 @@ Metric = Literal[
     "approvals_pending",
     "approval_wait_s",
     "cache_hit_rate",
+    "memory_share",
+    "cpu_share",
+    "pool_used_share",
 ]
 
 FROM_LEDGER: frozenset[Metric] = frozenset({"cost_today_usd"})
@@ -89,6 +92,9 @@ NOW: frozenset[Metric] = frozenset(
         "agents_failed",
         "budget_used_share",
         "timers_failing",
+        "memory_share",
+        "cpu_share",
+        "pool_used_share",
     }
 )
 """Metrics of how the workspace is at the moment; their rules' windows do not matter."""
@@ -167,6 +173,9 @@ FIGURES: Mapping[Metric, Figure] = {
     "approvals_pending": Figure("approvals that wait for a decision", None),
     "approval_wait_s": Figure("seconds that an approval has waited", None),
     "cache_hit_rate": Figure("share of look-ups of agents that found them ready", None, "share"),
+    "memory_share": Figure("used memory of the worker that uses most", None, "share"),
+    "cpu_share": Figure("used CPU of the worker that uses most", None, "share"),
+    "pool_used_share": Figure("used share of the pool nearest to a limit", None, "share"),
 }
 
 

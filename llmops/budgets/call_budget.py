@@ -26,6 +26,7 @@ from llmops.budgets.rules import (
     refusal_text,
 )
 from llmops.budgets.store import BudgetStore
+from llmops.capacity.admission import Capacity, Claim, Room
 from llmops.facts.model import Call
 
 log = logging.getLogger(__name__)
@@ -63,6 +64,7 @@ class BudgetService:
         events: Publishes what happens.
         clock: Tells the time.
         policy: How calls are reserved.
+        capacity: The pools of agents; None for none.
     """
 
     book: BudgetStore
@@ -71,10 +73,15 @@ class BudgetService:
     events: BudgetEvents
     clock: Clock
     policy: BudgetPolicy
+    capacity: Capacity | None = None
 
-    def of(self, who: CostAttribution, attempt: int) -> CallBudget:
-        """Return the budget of an attempt."""
-        return CallBudget(self, who, attempt)
+    def of(self, who: CostAttribution, attempt: int, room: Room | None = None) -> CallBudget:
+        """Return the budget of an attempt, whose calls take room of a pool besides."""
+        return CallBudget(self, who, attempt, room)
+
+    async def room(self, claim: Claim) -> Room | None:
+        """Return the room of an attempt in its agent's pool; None where it has none."""
+        return await self.capacity.room(claim) if self.capacity is not None else None
 
     async def free(self, workspace: str, run_id: str | None = None, before_attempt: int = 0) -> int:
         """Settle reservations that have expired, or those of a run's earlier attempts, and return how many.
@@ -100,8 +107,9 @@ class CallBudget:
         until: Until when (`time.monotonic`) the wall time lasts that is reserved; None when it is not limited.
     """
 
-    def __init__(self, service: BudgetService, who: CostAttribution, attempt: int) -> None:
+    def __init__(self, service: BudgetService, who: CostAttribution, attempt: int, room: Room | None = None) -> None:
         self._service = service
+        self._room = room
         self._who = who
         self._attempt = attempt
         self._hold: Reservation | None = None
@@ -138,19 +146,43 @@ class CallBudget:
         """Publish that the agent takes a degradation step."""
         await self._service.events.degraded(self._who, step, spent_percent, model, self._service.clock())
 
+    async def enter(self) -> None:
+        """Take a slot of the agent's pool, where it has one.
+
+        Raises:
+            PoolFull: There is none yet.
+            PoolRefused: There is none, and the pool refuses what does not fit at once.
+        """
+        if self._room is not None:
+            await self._room.enter()
+
     async def begin(self, call: Call) -> None:
-        """Reserve what the call may come to; nothing where no budget applies to it.
+        """Reserve what the call may come to; nothing where no pool and no budget applies to it.
 
         Args:
             call: The call at its estimate: the most that it may take and cost.
 
         Raises:
             BudgetBlocked: A budget does not allow it.
+            PoolFull: There is no room for it in the agent's pool yet.
+            PoolRefused: There is none, and the pool refuses what does not fit at once.
+            NeverFits: The pool never has so much.
             Unavailable: It cannot be reserved.
         """
+        if self._room is None:
+            await self._begin(call)
+            return
+        await self._room.begin(reserve_for(call).tokens)  # before money is held that others could spend meanwhile
+        try:
+            await self._begin(call)
+        except BaseException:
+            self._room.record(0, 0)
+            raise
+
+    async def _begin(self, call: Call) -> None:
         limits = await self.limits()
         if not limits:
-            await self.close()
+            await self._give_back()
             return
         if call.cost_micro_usd is None and any(each.limit.unit == "usd" for each in limits):
             msg = f"The model {call.model!r} has no known price, so that no budget in USD can hold; give it a price."
@@ -165,12 +197,23 @@ class CallBudget:
     def record(self, call: Call) -> None:
         """Note what came of the call that was begun; its reservation is settled as that with the next one, or last."""
         self._call, self._ms = call, round((time.monotonic() - self._began) * 1000)
+        if self._room is not None:
+            usage = call.usage
+            self._room.record(usage.input_tokens + usage.output_tokens)
 
     async def close(self) -> None:
         """Give back what is reserved and was not spent; if that fails, the reservation expires.
 
         The answer is paid for and is not lost over it.
         """
+        await self._give_back()
+
+    def leave(self) -> None:
+        """Give back the slot of the agent's pool: nothing is asked of the model any more."""
+        if self._room is not None:
+            self._room.close()
+
+    async def _give_back(self) -> None:
         if (settled := self._settled()) is None:
             return
         service = self._service

@@ -97,9 +97,7 @@ class Turns:
         except Unavailable:
             return []
         waiting = [(row.moment("since"), row) for row in rows if (at := row.moment("renewed")) and at > oldest]
-        return [
-            row for since, row in sorted(((s, r) for s, r in waiting if s), key=lambda item: (item[0], item[1].key))
-        ]
+        return [row for _, row in sorted(((s, r) for s, r in waiting if s), key=lambda item: (item[0], item[1].key))]
 
     async def _enter(self) -> None:
         self._renewed = time.monotonic()

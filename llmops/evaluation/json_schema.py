@@ -14,6 +14,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
+from kernel.strict_json import is_list, is_mapping, is_object
+
 if TYPE_CHECKING:
     from jsonschema_rs import Draft202012Validator
 
@@ -125,7 +127,7 @@ def validator(schema: str) -> Draft202012Validator:
         ValueError: It is no schema that can be used; one that was declared before its rules were.
     """
     loaded = json.loads(schema)
-    if not isinstance(loaded, dict) or structural_problem(loaded) is not None:
+    if not is_object(loaded) or structural_problem(loaded) is not None:
         msg = "no usable schema"
         raise ValueError(msg)
     return _compile(loaded)
@@ -161,7 +163,7 @@ def _walk(root: Mapping[str, Any]) -> _Found | Problem:
         if isinstance(node, bool):
             nodes[pointer], same_place[pointer] = {}, []
             continue
-        if not isinstance(node, Mapping):
+        if not is_mapping(node):
             return Problem(pointer, "is no schema")
         if depth > MAX_NESTING:
             return Problem(pointer, f"is more than {MAX_NESTING} schemas deep")
@@ -179,10 +181,10 @@ def _walk(root: Mapping[str, Any]) -> _Found | Problem:
 def _inner(node: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
     """Yield the schemas inside a schema: keyword, place below the schema, schema."""
     for keyword in _MAPS:
-        if isinstance(inner := node.get(keyword), Mapping):
+        if is_mapping(inner := node.get(keyword)):
             yield from ((keyword, f"{keyword}/{_escaped(name)}", schema) for name, schema in inner.items())
     for keyword in _LISTS:
-        if isinstance(inner := node.get(keyword), list):
+        if is_list(inner := node.get(keyword)):
             yield from ((keyword, f"{keyword}/{at}", schema) for at, schema in enumerate(inner))
     for keyword in _SINGLE:
         if keyword in node:
@@ -233,7 +235,7 @@ def _patterns(found: _Found | Problem) -> Iterator[tuple[str, str]]:
     for pointer, node in () if isinstance(found, Problem) else found.nodes.items():
         if isinstance(pattern := node.get("pattern"), str):
             yield f"{pointer}/pattern", pattern
-        if isinstance(properties := node.get("patternProperties"), Mapping):
+        if is_mapping(properties := node.get("patternProperties")):
             yield from ((f"{pointer}/patternProperties/{_escaped(name)}", name) for name in properties)
 
 

@@ -16,7 +16,8 @@ charged at an estimate. `unsettled`: it may have been made, but worker or connec
 Purpose = Literal["answer", "evaluation"]
 
 MAX_CALLS = 500
-"""Model calls of a fact that are kept one by one; those after them are kept as one for each model and outcome."""
+"""Model calls of a fact that are kept one by one; those after them are kept as one for each model, deployment and
+outcome."""
 MAX_TOOLS = 500
 """Tool calls of a fact that are kept."""
 
@@ -73,6 +74,7 @@ class Call:
         tool_micro_usd: The fees of tools that the provider ran, part of the cost.
         requested: The model or deployment that was asked for, where it is not `model`; else empty.
         count: How many calls it stands for: 1, but for those beyond MAX_CALLS.
+        deployment: Where it went, as `route/deployment`; empty where no route chose.
     """
 
     number: int
@@ -87,6 +89,7 @@ class Call:
     tool_micro_usd: int = 0
     requested: str = ""
     count: int = 1
+    deployment: str = ""
 
     @property
     def spend(self) -> Spend:
@@ -260,9 +263,9 @@ def bounded(fact: AttemptFact) -> AttemptFact:
     """Return the fact within MAX_CALLS and MAX_TOOLS, with the same spend, so that it fits a row."""
     calls = fact.calls
     if len(calls) > MAX_CALLS:
-        merged: dict[tuple[str, str, str, bool], Call] = {}
+        merged: dict[tuple[str, str, str, str, bool], Call] = {}
         for call in calls[MAX_CALLS:]:
-            key = (call.provider, call.model, call.outcome, call.cost_micro_usd is None)
+            key = (call.provider, call.deployment, call.model, call.outcome, call.cost_micro_usd is None)
             merged[key] = _merged(merged[key], call) if key in merged else call
         calls = (*calls[:MAX_CALLS], *merged.values())
     return replace(fact, calls=calls, tools=fact.tools[:MAX_TOOLS])

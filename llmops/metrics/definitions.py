@@ -59,11 +59,21 @@ REMOVALS = Metric("agent.cache.removals", "counter", "Agents let go: evicted, or
 PRELOADS = Metric(
     "agent.cache.preloads", "counter", "What became of preloaded agents: used, wasted or failed.", ("result",)
 )
+ROUTED = Metric(
+    "agent.route.calls",
+    "counter",
+    "Tries of model calls at deployments of routes: answered, throttled, failed, denied or dropped.",
+    ("route", "deployment", "outcome"),
+)
 BLOCKED = Metric("agent.budget.blocks", "counter", "Runs that a budget made wait.", ("agent",))
 APPROVALS_REQUESTED = Metric("agent.approvals.requested", "counter", "Decisions that runs came to need.", ("agent",))
 APPROVALS_CLOSED = Metric("agent.approvals.closed", "counter", "Decisions that runs need no more.", ("agent",))
 
 RUNNING = Metric("agent.runs.running", "gauge", "Runs that run, by agent.", ("agent",))
+
+MEMORY = Metric("agent.worker.memory", "gauge", "Memory that workers' processes hold.", (), "bytes")
+MEMORY_LIMIT = Metric("agent.worker.memory_limit", "gauge", "Memory that there is for them.", (), "bytes")
+CPU = Metric("agent.worker.cpu", "gauge", "Share of the cores of their instances that workers used, summed up.")
 
 COUNTED = (
     RUNS,
@@ -79,10 +89,14 @@ COUNTED = (
     LOADS,
     REMOVALS,
     PRELOADS,
+    ROUTED,
     BLOCKED,
     RUNNING,
     APPROVALS_REQUESTED,
     APPROVALS_CLOSED,
+    MEMORY,
+    MEMORY_LIMIT,
+    CPU,
 )
 """What workers count in their own memory and share by `llmops.metrics.shared`."""
 

@@ -84,6 +84,18 @@ class SharedMetrics:
         counted.update(added({key: counted[key]} if key in counted else {}, {key: observed(metric, value)}))
         self.soon()
 
+    @property
+    def workspaces(self) -> Sequence[str]:
+        """The workspaces that this worker has counted anything of."""
+        return list(self._mine)
+
+    def gauge(self, workspace: str, metric: Metric, value: float, *labels: str) -> None:
+        """Set a gauge of this worker; it is stored with what is counted, and nothing is stored for its sake."""
+        counted, key = self._mine.setdefault(workspace, _WorkerSeries()).counted, (metric.name, *labels)
+        (before,) = counted.get(key, (0.0,))
+        self._push(metric, value - before, labels)
+        counted[key] = (value,)
+
     def add_source(self, source: Callable[[], None]) -> None:
         """Have the function called before counts are read or stored, to `count` what it has added up meanwhile."""
         self._sources.append(source)

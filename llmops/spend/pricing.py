@@ -14,7 +14,7 @@ each under the name itself before its other spellings (`llmops.spend.model_names
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
@@ -85,6 +85,10 @@ class Rates:
         """
         rate = self.own_rate(asked, served)
         return price(served or asked, usage, at, asked) if rate is None else _at_rate(rate, usage)
+
+    def having(self, model: str, rate: Rate) -> Rates:
+        """Return the rates with this one for the model, whatever they say of it."""
+        return Rates({**self.own, model: replace(rate, name=model)})
 
     def own_rate(self, asked: str, served: str | None = None) -> Rate | None:
         """Return the workspace's own rate for a call; None where it has none."""

@@ -27,7 +27,7 @@ def count_tokens(texts: Sequence[str], model: str) -> int:
     """
     encoded = [text.encode(errors="replace") for text in texts]  # JSON can hold half a surrogate pair
     if (encoding := encoding_of(model)) is not None:
-        import toktok  # noqa: PLC0415 - 8 MB of tables that only few calls need
+        import toktok  # noqa: PLC0415 # pyright: ignore[reportMissingTypeStubs] - 8 MB of tables that only few calls need
 
         return sum(toktok.batch_count([text.decode() for text in encoded], encoding, threads=1))
     return -(-sum(map(len, encoded)) // BYTES_PER_TOKEN)

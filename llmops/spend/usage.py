@@ -22,6 +22,8 @@ from dataclasses import dataclass
 from operator import add, sub
 from typing import Any
 
+from kernel.strict_json import is_mapping
+
 
 @dataclass(frozen=True, slots=True)
 class Usage:
@@ -123,9 +125,9 @@ def read_usage(reported: object) -> Usage | Unmetered:
     Args:
         reported: The answer's `usage` as it came, or Agent Framework's `UsageDetails`; None where there is none.
     """
-    if not isinstance(reported, Mapping) or not reported:
+    if not is_mapping(reported) or not reported:
         return Unmetered("none is reported")
-    found: Mapping[str, Any] = reported
+    found = reported
     try:
         given = _count(found, "prompt_tokens", "input_tokens", "input_token_count")
         made = _count(found, "completion_tokens", "output_tokens", "output_token_count")
@@ -193,7 +195,7 @@ def _count(found: Mapping[str, Any], *paths: str) -> int | None:
         outer, dot, inner = path.partition(".")
         value: Any = found.get(outer)
         if dot:
-            if value is not None and not isinstance(value, Mapping):
+            if value is not None and not is_mapping(value):
                 msg = f"{outer} holds no counts"
                 raise ValueError(msg)
             value = (value or {}).get(inner)

@@ -32,14 +32,19 @@ def commands(document: str, kind: str) -> str:
         ("docs/migration.md", '"versions_created":1'),
         ("docs/approvals.md", '"state":"rejected"'),
         ("docs/api.md", '"state":"succeeded"'),
+        ("docs/capacity.md", '"at_a_time"'),
         ("docs/configuration-framework.md", '"state":"succeeded"'),
+        ("docs/doors.md", '"state":"TASK_STATE_COMPLETED"'),
         ("docs/events.md", '"state": "ended"'),
         ("docs/llmops.md", '"kind":"month"'),
         ("docs/loader.md", '"cache_performance"'),
         ("docs/observability.md", "# TYPE agent_runs_total counter"),
         ("docs/retention.md", "workspace.jsonl"),
+        ("docs/routes.md", '"last_failure":"provider_unavailable"'),
+        ("docs/savings.md", '"kind":"pool"'),
         ("docs/sessions.md", '"state":"succeeded"'),
         ("docs/tools.md", '"name":"order_status"'),
+        ("docs/workflows.md", '"state":"succeeded"'),
     ],
 )
 def test_every_command_of_a_document_succeeds(stack: Stack, tmp_path: Path, document: str, shows: str) -> None:
@@ -94,6 +99,17 @@ def test_every_program_of_a_document_runs(tmp_path: Path, document: str, shows: 
 
     assert done.returncode == 0, done.stderr
     assert shows in done.stdout
+
+
+def test_the_clients_of_the_document_on_protocols_are_answered(stack: Stack) -> None:
+    """OpenAI's SDK and that of MCP, as they are written there."""
+    call = f"curl -s -X PUT {stack.host.url}/api/agents/guide -H Content-Type:application/json -d"
+    subprocess.run([*call.split(), '{"model": "m", "simulate": {"reply": "Left."}}'], check=True, capture_output=True)
+    code = commands("docs/doors.md", "python").replace("http://127.0.0.1:7071", stack.host.url)
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+
+    assert (done.returncode, done.stdout.count("Left.")) == (0, 3), done.stdout + done.stderr
 
 
 def test_the_library_example_runs_without_anything_started() -> None:

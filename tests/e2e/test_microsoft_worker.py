@@ -43,3 +43,26 @@ async def test_the_app_runs_in_microsofts_worker(api: Api, stack: Stack) -> None
     assert results["run"]["body"]["state"] == "succeeded", log.decode()[-3000:]
     assert results["run"]["body"] == await api.get(f"runs/{results['run']['body']['id']}")
     assert results["reports"]["body"]["items"][0]["total"] == results["run"]["body"]["spend"]
+
+
+async def test_an_answer_is_streamed_by_microsofts_worker(api: Api, stack: Stack) -> None:
+    """Its own HTTP server, with the extension that the setting loads, sends the first words while the run goes on."""
+    await api.declare("a", simulate={"reply": "One two three four five six seven.", "stream_chunk_ms": 500})
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        str(PROJECT / "tests/e2e/microsoft_streaming.py"),
+        stack.host.url,
+        str(api.workspace),
+        env={**os.environ, **stack.environment(), "HTTP_STREAMING": "true", "PYTHONPATH": str(PROJECT)},
+        cwd=PROJECT,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    output, log = await process.communicate()
+    assert process.returncode == 0, log.decode()[-3000:]
+    told = json.loads(output.decode().splitlines()[-1])
+
+    assert (told["status"], told["type"].partition(";")[0]) == (200, "text/event-stream")
+    assert "".join(text for text, _ in told["pieces"]) == "One two three four five six seven."
+    assert told["pieces"][0][1] == "running"
+    assert len(told["pieces"]) > 1

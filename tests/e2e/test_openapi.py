@@ -139,6 +139,88 @@ async def _compose(call: Callable[..., Awaitable[Reply]]) -> None:
     await call("GET", "users/ada@x.org/preferences")
 
 
+async def _save(call: Callable[..., Awaitable[Reply]]) -> None:
+    """Call every operation on savings, and on history under other terms."""
+    found = (await call("POST", "optimizations", {"days": 3})).json()["id"]
+    for body in ({"agent": "nobody"}, {"days": 0}, {"aggressive": True, "preserve_performance": True}):
+        await call("POST", "optimizations", body)
+    for path in ("optimizations", "optimizations?limit=0", f"optimizations/{found}", "optimizations/none"):
+        await call("GET", path)
+    for body in ({"proposals": ["cheaper_model:a"]}, {"proposals": []}):
+        await call("POST", f"optimizations/{found}/apply", body)
+    for body in ({"kind": "pool", "concurrency": 2}, {"kind": "cache", "capacity": 2}, {"kind": "pool", "capacity": 2}):
+        await call("POST", "what-if", body)
+
+
+async def _workflows(call: Callable[..., Awaitable[Reply]]) -> None:
+    """Call every operation of workflows and their runs."""
+    branches = [{"name": name, "agent": "a", "on_failure": "continue"} for name in ("x", "y")]
+    steps = [{"name": "both", "parallel": branches, "aggregator": {"agent": "a"}}, {"name": "z", "agent": "a"}]
+    for content in ({"steps": steps}, {"steps": steps}, {"steps": []}, {"steps": [{"name": "z", "agent": "nobody"}]}):
+        await call("PUT", "workflows/w", content)
+    await call("PUT", "workflows/w", {"steps": steps}, If_Match='"9"')
+    body = {"input": PROMPT, "user_id": "ada", "metadata": {"k": "v"}, "priority": "high"}
+    started = (await call("POST", "workflows/w/runs", body, Idempotency_Key="k")).json()
+    await call("POST", "workflows/w/runs", {"input": "y"}, Idempotency_Key="k")
+    await call("POST", "workflows/w/runs", {"input": "y" * 70_000})
+    await call("POST", "workflows/none/runs", body)
+    for path in (
+        *("workflows", "workflows/w", "workflows/none", "workflows/w/versions", "workflows/none/versions"),
+        *("workflows/w/runs", "workflows/w/runs?limit=0", f"workflow-runs/{started['id']}", "workflow-runs/none"),
+    ):
+        await call("GET", path)
+    await call("POST", f"workflow-runs/{started['id']}/cancel")
+    await call("POST", "workflow-runs/none/cancel")
+    await call("DELETE", "workflows/w", If_Match='"9"')
+    for _ in range(2):
+        await call("DELETE", "workflows/w")
+
+
+async def _share(call: Callable[..., Awaitable[Reply]]) -> None:
+    """Call every operation of pools, resources and scaling."""
+    pool = {"agents": ["a"], "limits": {"concurrent_runs": 50, "tokens_per_minute": 1_000_000}}
+    for body in (pool, pool, {"agents": ["a"], "limits": {"memory_mb": 8192}}, {"no": "such field"}):
+        await call("PUT", "pools/a", body)
+    await call("PUT", "pools/b", pool)
+    for path in ("pools", "pools/a", "pools/none", "pools/a/costs", "pools/none/costs", "pools/a/costs?from=x"):
+        await call("GET", path)
+    for path in ("resources", "resources/history", "resources/history?hours=0"):
+        await call("GET", path)
+    for _ in range(2):
+        await call("DELETE", "pools/a")
+    trigger = {"metric": "memory_share", "condition": "gt", "threshold": 0.85}
+    for workspace in ("default", "another"):
+        await call("GET", "scaling/policy", X_Workspace=workspace)
+        for body in ({"triggers": [trigger]}, {"min_instances": 11}, {"no": "such field"}):
+            await call("PUT", "scaling/policy", body, X_Workspace=workspace)
+        plan = (await call("GET", "scaling/recommendation", X_Workspace=workspace)).json()
+        for body in ({"id": plan.get("id", "0" * 16)}, {"id": "x"}):
+            await call("POST", "scaling/apply", body, X_Workspace=workspace)
+
+
+async def _other_protocols(call: Callable[..., Awaitable[Reply]]) -> None:
+    """Call every operation in other shapes: OpenAI's API, MCP and A2A."""
+    await call("PUT", "agents/spoken", {"model": "m"})
+    question = {"model": "spoken", "messages": [{"role": "user", "content": PROMPT}]}
+    for path in ("v1/models", "v1/models/spoken", "v1/models/nobody", "v1/models?no=1", "v1/responses/x"):
+        await call("GET", path)
+    for body in (question, question | {"stream": True}, question | {"model": "nobody"}, question | {"n": 2}, {}):
+        await call("POST", "v1/chat/completions", body)
+    await call("POST", "v1/conversations", {})
+    made = await call("POST", "v1/responses", {"model": "spoken", "input": PROMPT})
+    await call("POST", "v1/responses", {"model": "spoken", "input": PROMPT, "store": False})
+    await call("GET", f"v1/responses/{made.json()['id']}")
+    await call("POST", f"v1/responses/{made.json()['id']}/cancel")
+    await call("POST", "v1/responses/x/cancel")
+    await call("POST", "mcp", {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {}})
+    await call("POST", "mcp", b"{", Content_Type="text/plain")
+    await call("GET", "a2a/spoken/.well-known/agent-card.json")
+    await call("GET", "a2a/nobody/.well-known/agent-card.json")
+    task = {"jsonrpc": "2.0", "id": 1, "method": "GetTask", "params": {"id": "x"}}
+    await call("POST", "a2a/spoken", task, A2A_Version="1.0")
+    await call("POST", "a2a/nobody", task, A2A_Version="1.0")
+
+
 async def _operate(call: Callable[..., Awaitable[Reply]], run_id: str) -> None:
     """Call every operation on what watches and limits agents, and on sessions' lives."""
     for body in ({"agents": ["a"]}, {"agents": ["nobody"]}, {"no": "such field"}):
@@ -146,9 +228,11 @@ async def _operate(call: Callable[..., Awaitable[Reply]], run_id: str) -> None:
     for flag in ("true", "false", "perhaps"):
         await call("POST", f"loader/optimize?dry_run={flag}")
     limits = {"limits": [{"unit": "calls", "period": "day", "limit": 100}]}
+    price = {"input": 1, "output": 2}
     bodies: dict[str, Any] = {
         "budgets/agent:a": limits,
         "prices/my-model": {"input": 1.5, "output": 6},
+        "routes/chat": {"deployments": [{"name": "one", "provider": "offline", "model": "m", "price": price}]},
         "alerts/slow": {"metric": "latency_p95_ms", "condition": "gt", "threshold": 9},
         "channels/ops": {"url": "http://127.0.0.1:9/hook", "events": ["alert.*"]},
     }
@@ -186,6 +270,8 @@ async def _operate(call: Callable[..., Awaitable[Reply]], run_id: str) -> None:
         "metrics",
     ):
         await call("GET", path)
+    await _save(call)
+    await _share(call)
     await call("POST", "channels/ops/test")
     await call("POST", "agents/a/rollback", {"revision": 1})
     await call("POST", "agents/a/rollback", {})
@@ -270,8 +356,10 @@ async def test_real_answers_are_as_described(api: Api, document: Any, stack: Sta
     await call("POST", "dead-letters/0/redrive")
     await call("POST", "dead-letters/x/redrive")
     await _compose(call)
+    await _workflows(call)
     await _operate(call, run["id"])
     await _people(call, run["id"])
+    await _other_protocols(call)
     await call("GET", "health")
     await call("GET", "openapi.json")
     await call("DELETE", "agents/a", If_Match='"1"')

@@ -92,6 +92,8 @@ class FakeOpenAI:
         api_key: The key every request must carry; None to accept any.
         latency_s: Seconds each answer takes.
         served_model: Model that answers say they are from; None for the one asked for.
+        always: What every request fails with that `fail_next` says nothing of; None for nothing.
+        headers: Sent with every answer and refusal, like `x-ratelimit-remaining-tokens`.
         requests: What arrived, oldest first.
     """
 
@@ -99,6 +101,8 @@ class FakeOpenAI:
     api_key: str | None = None
     latency_s: float = 0.0
     served_model: str | None = None
+    always: Fault | None = None
+    headers: dict[str, str] = field(default_factory=dict[str, str])
     requests: list[Received] = field(default_factory=list)
     _planned: deque[tuple[Fault, float | None]] = field(default_factory=deque, init=False)
     _shapes: deque[Shape] = field(default_factory=deque, init=False)
@@ -162,9 +166,11 @@ class FakeOpenAI:
         key = headers.get("authorization", "").removeprefix("Bearer ") or headers.get("api-key", "")
         if self.api_key is not None and key != self.api_key:
             return _refuse("auth", None, body, key)
-        fault, retry_after_s = self._planned.popleft() if self._planned else (None, None)
+        fault, retry_after_s = self._planned.popleft() if self._planned else (self.always, None)
         if fault in _STATUS:
-            return _refuse(fault, retry_after_s, body, key)
+            refusal = _refuse(fault, retry_after_s, body, key)
+            refusal.headers.update(self.headers)
+            return refusal
         if fault == "hang":
             await asyncio.Event().wait()
         if fault == "html":
@@ -176,20 +182,22 @@ class FakeOpenAI:
             completion.finish_reason = "content_filter"
         shape = self._shapes.popleft() if self._shapes and fault is None else Shape()
         if body.get("stream") and shape.streams:
-            return await _stream(request, completion, fault, body.get("stream_options") or {}, shape)
+            return await _stream(request, completion, fault, body.get("stream_options") or {}, shape, self.headers)
         if fault == "malformed":
             return web.Response(text='{"id": "chatcmpl-1", "choices": [', content_type="application/json")
         if fault == "reset" and request.transport:
             request.transport.abort()
-        return await _send_whole(request, completion, shape)
+        return await _send_whole(request, completion, shape, self.headers)
 
 
-async def _send_whole(request: web.Request, completion: _Completion, shape: Shape) -> web.StreamResponse:
+async def _send_whole(
+    request: web.Request, completion: _Completion, shape: Shape, more: dict[str, str]
+) -> web.StreamResponse:
     answer = {"error": shape.error} if shape.error else _whole(completion, shape)
     data = json.dumps(answer, ensure_ascii=shape.charset == "utf-8").encode(shape.charset)
     kind = shape.content_type or "application/json"
     named = f"{kind}; charset={shape.charset}" if shape.charset == "utf-16" else kind
-    headers = {"Content-Type": named, "Content-Length": str(len(data))}
+    headers = {"Content-Type": named, "Content-Length": str(len(data)), **more}
     response = web.StreamResponse(headers=headers)
     await response.prepare(request)
     await response.write(data[:-1] if shape.cut else data)
@@ -289,10 +297,15 @@ def _deltas(completion: _Completion) -> list[dict[str, Any]]:
 
 
 async def _stream(
-    request: web.Request, completion: _Completion, fault: Fault | None, options: dict[str, Any], shape: Shape
+    request: web.Request,
+    completion: _Completion,
+    fault: Fault | None,
+    options: dict[str, Any],
+    shape: Shape,
+    more: dict[str, str],
 ) -> web.StreamResponse:
     kind = shape.content_type or "text/event-stream"
-    response = web.StreamResponse(headers={"Content-Type": kind})
+    response = web.StreamResponse(headers={"Content-Type": kind, **more})
     await response.prepare(request)
     envelope = {**_envelope(completion, "chat.completion.chunk"), **shape.envelope}
     usage = _usage(completion, shape) if options.get("include_usage") else {}

@@ -69,7 +69,27 @@ GET    budgets budgets_list function
 GET    budgets/{scope} budgets_get function
 PUT    budgets/{scope} budgets_put function
 DELETE budgets/{scope} budgets_delete function
+GET    routes routes_list function
+GET    routes/{name} routes_get function
+PUT    routes/{name} routes_put function
+DELETE routes/{name} routes_delete function
+POST   optimizations optimizations_find function
+GET    optimizations optimizations_list function
+GET    optimizations/{id} optimizations_get function
+POST   optimizations/{id}/apply optimizations_apply function
+POST   what-if what_if function
 GET    usage usage function
+GET    pools pools_list function
+GET    pools/{name} pools_get function
+PUT    pools/{name} pools_put function
+DELETE pools/{name} pools_delete function
+GET    pools/{name}/costs pools_costs function
+GET    resources resources function
+GET    scaling/policy scaling_policy_get function
+PUT    scaling/policy scaling_policy_put function
+GET    scaling/recommendation scaling_recommendation function
+POST   scaling/apply scaling_apply function
+GET    resources/history resources_history function
 GET    approvals approvals_list function
 GET    approvals/{id} approvals_get function
 POST   approvals/{id}/decision approvals_decide function
@@ -120,6 +140,15 @@ GET    status status function
 GET    analytics analytics function
 GET    sessions/{id}/messages sessions_messages function
 GET    stats stats function
+GET    workflows workflows_list function
+GET    workflows/{name} workflows_get function
+PUT    workflows/{name} workflows_put function
+DELETE workflows/{name} workflows_delete function
+GET    workflows/{name}/versions workflows_versions function
+POST   workflows/{name}/runs workflow_runs_start function
+GET    workflows/{name}/runs workflow_runs_list function
+GET    workflow-runs/{id} workflow_runs_get function
+POST   workflow-runs/{id}/cancel workflow_runs_cancel function
 POST   agents/{name}/disable agents_disable function
 POST   agents/{name}/enable agents_enable function
 POST   agents/{name}/prewarm agents_prewarm function
@@ -139,12 +168,23 @@ POST   sessions sessions_create function
 POST   sessions/{id}/end sessions_end function
 POST   sessions/{id}/pause sessions_pause function
 POST   sessions/{id}/resume sessions_resume function
+POST   mcp mcp function
+GET    a2a/{name}/.well-known/agent-card.json a2a_card function
+POST   a2a/{name} a2a function
+GET    v1/models openai_models_list function
+GET    v1/models/{model} openai_models_get function
+POST   v1/chat/completions openai_chat_completions function
+POST   v1/conversations openai_conversations_create function
+POST   v1/responses openai_responses_create function
+GET    v1/responses/{id} openai_responses_get function
+POST   v1/responses/{id}/cancel openai_responses_cancel function
 PUT    agents/{name} agents_declare function
 PUT    alerts/{name} alerts_put function
 PUT    channels/{name} channels_put function
 """
 WEB_APP = {("app", "anonymous"), ("app/{*path}", "anonymous")}
 SIGNALLING = {
+    "a2a",
     "agents_disable",
     "agents_enable",
     "agents_item",
@@ -158,6 +198,9 @@ SIGNALLING = {
     "evaluate_answers",
     "follow_configuration",
     "overrides",
+    "mcp",
+    "openai_chat_completions",
+    "openai_responses_create",
     "personalities_item",
     "prune_idle_agents",
     "registry_apply",
@@ -165,7 +208,10 @@ SIGNALLING = {
     "run_agent_priority",
     "runs_submit",
     "templates_item",
+    "tend_budgets",
     "verify_agents",
+    "workflow_runs",
+    "workflow_runs_cancel",
 }
 """Functions that are given a Durable client."""
 
@@ -210,15 +256,21 @@ def test_http_functions(functions: dict[str, list[dict[str, Any]]]) -> None:
         "capabilities_item",
         "channels_item",
         "holds_item",
+        "optimizations",
         "overrides",
         "personalities_item",
+        "pools_item",
         "preferences",
+        "policy",
         "prices_item",
         "retention",
+        "routes_item",
         "sessions",
         "sessions_item",
         "templates_item",
         "web_app",
+        "workflow_runs",
+        "workflows_item",
         "web_app_files",
     }
 

@@ -188,12 +188,12 @@ def test_the_page_is_for_everybody() -> None:
         assert str(trigger["authLevel"]).lower().endswith("anonymous")
 
 
-def test_nothing_is_written_to_it() -> None:
+async def test_nothing_is_written_to_it() -> None:
     """Other methods are refused by name."""
     settings = Settings.from_environment({"TablesConnection": "x", "ServiceBusConnection": "y"})
     functions = {f.get_function_name(): f for f in create_app(settings).get_functions()}
     request = func.HttpRequest("POST", PAGE, body=b"")
-    response = functions["web_app"].get_user_function()(request)
+    response = await functions["web_app"].get_user_function()(request)
 
     assert response.status_code == 405
     assert response.headers["Allow"] == "GET, HEAD"

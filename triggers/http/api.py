@@ -7,7 +7,7 @@ import importlib
 import logging
 import re
 import traceback
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from types import ModuleType
@@ -24,6 +24,7 @@ from kernel.text import shown
 from kernel.tracing import failed, span
 from triggers.http.call import Call, Reply
 from triggers.http.endpoint import Endpoint, function_name
+from triggers.http.host import HttpAnswer, StreamedResponse, answer_to, is_live, request_of
 from triggers.http.principal import workspace_of
 from triggers.http.problems import UnsupportedMediaType, invalid_body, not_allowed, problem
 from triggers.tracing import incoming
@@ -64,6 +65,11 @@ class Operation:
         module, _, cls = name.rpartition(":")
         return getattr(importlib.import_module(module or f"{self.package}.views"), cls)
 
+    def problem(self, error: AppError) -> func.HttpResponse:
+        """Return the answer for an error, in the shape that its clients know."""
+        named = self.endpoint.problems
+        return importlib.import_module(named).answer(error) if named else problem(error)
+
 
 class Api:
     """Makes the functions of the API: one per path, which answers every method, and 405 where there is none.
@@ -99,17 +105,16 @@ class Api:
 
     def _add(self, blueprint: df.Blueprint, path: str, operations: Sequence[Operation]) -> None:
         endpoints = [operation.endpoint for operation in operations]
+        # The type of `req` is the host's to choose (`triggers.http.host`), so it is not annotated.
         if any(endpoint.signals for endpoint in endpoints):
 
-            async def signalling(
-                req: func.HttpRequest, client: df.DurableOrchestrationClient, context: func.Context
-            ) -> func.HttpResponse:
+            async def signalling(req, client: df.DurableOrchestrationClient, context: func.Context):
                 return await self._traced(path, operations, req, context, self._make_signals(client))
 
             function: Any = blueprint.durable_client_input(client_name="client")(signalling)
         else:
 
-            async def plain(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
+            async def plain(req, context: func.Context):
                 return await self._traced(path, operations, req, context, _NoSignals())
 
             function = plain
@@ -122,11 +127,12 @@ class Api:
         self,
         path: str,
         operations: Sequence[Operation],
-        req: func.HttpRequest,
+        given: Any,
         context: func.Context,
         signals: AgentSignals,
-    ) -> func.HttpResponse:
+    ) -> Any:
         # The host records the request itself; this is what happens inside of it.
+        req = await request_of(given)
         method = req.method.upper()
         found = next((each for each in operations if each.endpoint.method == method), None)
         known = (
@@ -137,40 +143,47 @@ class Api:
             if found is None:
                 response = not_allowed(sorted(each.endpoint.method for each in operations))
             else:
-                response = await self._answer(found, req, signals)
+                response = await self._answer(found, req, signals, live=is_live(given))
                 asyncio.get_running_loop().call_soon(self._preload)  # after the answer is on its way
             current.set_attribute("http.response.status_code", response.status_code)
             if response.status_code >= 500:
                 failed(current, str(response.status_code))
-            return response
+            return await answer_to(given, response)
 
     def _preload(self) -> None:
         self._services.agents.preloader.wake()
 
-    async def _answer(self, operation: Operation, req: func.HttpRequest, signals: AgentSignals) -> func.HttpResponse:
+    async def _answer(
+        self, operation: Operation, req: func.HttpRequest, signals: AgentSignals, *, live: bool
+    ) -> HttpAnswer:
         endpoint = operation.endpoint
         try:
             headers = {name.lower(): value for name, value in req.headers.items()}
             workspace = "" if endpoint.anonymous else workspace_of(headers, self._settings)
             _check_query(endpoint, req.params)
             body = _parsed(req, headers, operation.model(endpoint.body)) if endpoint.body else None
-            call = Call(workspace, req, body, signals, self._services, self._queue, endpoint, self)
-            return _response(await operation.handler(call))
+            call = Call(workspace, req, body, signals, self._services, self._queue, endpoint, self, live)
+            return _response(await operation.handler(call), endpoint.name)
         except AppError as error:
-            return problem(error)
+            return operation.problem(error)
         except Exception as error:  # noqa: BLE001 - the edge: a defect becomes a 500 that says nothing but where to look it up
-            reference = new_id()
-            frame = traceback.extract_tb(error.__traceback__)[-1]
-            log.error(  # noqa: TRY400 - an exception's text may quote a prompt
-                "%s failed: %s at %s:%d (%s)",
-                endpoint.name,
-                type(error).__name__,
-                frame.filename,
-                frame.lineno or 0,
-                reference,
-                extra={"event": "http.defect"},
-            )
-            return problem(InternalError(f"Something went wrong on our side; reference {reference}."))
+            return operation.problem(defect(error, endpoint.name))
+
+
+def defect(error: Exception, where: str) -> InternalError:
+    """Log an error that nobody has foreseen, and return what is answered of it: where to look it up."""
+    reference = new_id()
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    log.error(
+        "%s failed: %s at %s:%d (%s)",  # an exception's own text may quote a prompt
+        where,
+        type(error).__name__,
+        frame.filename,
+        frame.lineno or 0,
+        reference,
+        extra={"event": "http.defect"},
+    )
+    return InternalError(f"Something went wrong on our side; reference {reference}.")
 
 
 class _NoSignals:
@@ -213,10 +226,24 @@ def _parsed(req: func.HttpRequest, headers: Mapping[str, str], model: type[BaseM
         raise invalid_body(error, model) from None
 
 
-def _response(reply: Reply) -> func.HttpResponse:
+def _response(reply: Reply, where: str) -> HttpAnswer:
     body = reply.body
+    if isinstance(body, AsyncIterator):
+        return StreamedResponse(_written(body, where), reply.status, reply.headers, reply.mimetype)
     if body is not None and not isinstance(body, str):
         body = body.model_dump_json()
     return func.HttpResponse(
         body, status_code=reply.status, headers=dict(reply.headers), mimetype=reply.mimetype if body else None
     )
+
+
+async def _written(body: AsyncIterator[Any], where: str) -> AsyncGenerator[Any]:
+    """Yield a body; what nobody has foreseen ends it where it is, for its status is sent already."""
+    try:
+        async for piece in body:
+            yield piece
+    except Exception as error:  # noqa: BLE001 - the edge
+        defect(error, where)
+    finally:
+        if isinstance(body, AsyncGenerator):
+            await body.aclose()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
@@ -39,6 +39,7 @@ class Call:
         queue: Where runs are submitted to.
         endpoint: The endpoint that is called.
         api: All of them.
+        live: Whether a body that is written piece by piece reaches the caller so, and not when it is whole.
     """
 
     workspace: str
@@ -49,6 +50,7 @@ class Call:
     queue: RunQueue
     endpoint: Endpoint
     api: Api
+    live: bool = False
 
     @property
     def caller(self) -> str:
@@ -113,9 +115,9 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What a handler answers: a model, or text of another type."""
+    """What a handler answers: a model, text of another type, or a body that is yet to be written, piece by piece."""
 
-    body: BaseModel | str | None = None
+    body: BaseModel | str | AsyncIterator[str] | AsyncIterator[bytes] | None = None
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
     mimetype: str = "application/json"

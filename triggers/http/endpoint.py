@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Any, Literal
 
 DEFAULT_LIMIT = 50
@@ -78,13 +79,15 @@ class Endpoint:
         status: Status of the answer.
         also: Another status that the same answer can have; None for none.
         mimetype: Content type of an answer without a model; None for an answer without a body.
-        formats: Content types that an answer with a model can have instead.
+        formats: Content types that an answer can have instead.
         query: Query parameters; any other is refused.
         errors: Status codes it can fail with, besides those that every endpoint can.
         anonymous: Whether it can be called without a key.
         creates: Whether it takes an Idempotency-Key.
         signals: Whether it sends operations to agents' actors.
         handler: Name of the handler; `name` unless given.
+        problems: Module that says how its errors are answered, where its clients know another shape than problem
+            details: it has `answer`, `error_model` and `CONTENT_TYPE` as `triggers.http.openai.errors` has them.
     """
 
     method: Method
@@ -103,14 +106,17 @@ class Endpoint:
     creates: bool = False
     signals: bool = False
     handler: str | None = None
+    problems: str | None = None
 
 
 def function_name(path: str, endpoints: Sequence[Endpoint]) -> str:
     """Return the name of the function that serves a path.
 
-    The one operation's own; where there are several, the last word of the path, with `_item` if a parameter follows.
+    The one operation's own; where there are several, the words that their names begin with, with `_item` if the path
+    ends with a parameter.
     """
     if len(endpoints) == 1:
         return endpoints[0].name
-    words = [part for part in path.split("/") if not part.startswith("{")]
-    return words[-1].replace("-", "_") + ("_item" if path.endswith("}") else "")
+    words = zip(*(endpoint.name.split("_") for endpoint in endpoints), strict=False)
+    common = "_".join(each[0] for each in takewhile(lambda each: len(set(each)) == 1, words))
+    return common + ("_item" if path.endswith("}") else "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import itertools
 import re
 from collections.abc import Mapping, Sequence
@@ -26,9 +27,11 @@ _ERRORS = {
     412: "It was changed since it was read.",
     413: "The request is over a size limit.",
     415: "The body is not sent as JSON.",
+    429: "A budget is used up, or the model provider is throttling.",
     500: "Something went wrong on our side.",
     502: "The model provider refused.",
     503: "A dependency is unavailable; try again.",
+    504: "The run is not finished in time; it goes on.",
 }
 _ANSWERS = {
     200: "Done.",
@@ -63,6 +66,8 @@ def describe(operations: Sequence[Operation]) -> dict[str, Any]:
     """Return the OpenAPI document."""
     models: set[type[BaseModel]] = {ProblemView}
     for operation in operations:
+        if operation.endpoint.problems:
+            models.add(importlib.import_module(operation.endpoint.problems).error_model())
         named = (operation.endpoint.body, operation.endpoint.returns)
         models |= {operation.model(name) for name in named if name}
     ordered = sorted(models, key=lambda model: model.__name__)
@@ -87,10 +92,12 @@ def describe(operations: Sequence[Operation]) -> dict[str, Any]:
 
 def _operation(operation: Operation) -> dict[str, Any]:
     endpoint = operation.endpoint
+    problems = importlib.import_module(endpoint.problems) if endpoint.problems else None
+    error = {problems.CONTENT_TYPE: {"schema": _ref(problems.error_model())}} if problems else _PROBLEM
     always = (400, 500, 503) if endpoint.anonymous else (400, 401, 500, 503)
     of_body = (413, 415) if endpoint.body else ()
     responses: dict[str, Any] = {
-        str(status): {"description": _ERRORS[status], "content": {CONTENT_TYPE: {"schema": _ref(ProblemView)}}}
+        str(status): {"description": _ERRORS[status], "content": dict(error)}
         for status in sorted({*always, *of_body, *endpoint.errors})
     }
     for status in filter(None, (endpoint.status, endpoint.also)):
@@ -99,7 +106,7 @@ def _operation(operation: Operation) -> dict[str, Any]:
             answer["content"] = {"application/json": {"schema": _ref(operation.model(endpoint.returns))}}
             answer["content"] |= {mimetype: {"schema": _TEXT} for mimetype in endpoint.formats}
         elif endpoint.mimetype:
-            answer["content"] = {endpoint.mimetype: {}}
+            answer["content"] = {mimetype: {} for mimetype in (endpoint.mimetype, *endpoint.formats)}
         if str(status) in responses:  # an answer of the operation's own, or the problem that comes instead of it
             answer["content"] |= responses[str(status)]["content"]
         responses[str(status)] = answer
@@ -150,3 +157,6 @@ def _parameters(endpoint: Endpoint) -> list[dict[str, Any]]:
 
 def _ref(model: type[BaseModel]) -> dict[str, str]:
     return {"$ref": f"#/components/schemas/{model.__name__}"}
+
+
+_PROBLEM = {CONTENT_TYPE: {"schema": _ref(ProblemView)}}

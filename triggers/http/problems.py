@@ -18,6 +18,7 @@ from kernel.errors import (
     NotFound,
     ProviderRejected,
     TooLarge,
+    TooManyRequests,
     Unavailable,
 )
 
@@ -55,14 +56,26 @@ _STATUS: tuple[tuple[type[AppError], int, str], ...] = (
     (NotFound, 404, "Not found"),
     (EtagMismatch, 412, "Precondition failed"),
     (Conflict, 409, "Conflict"),
+    (TooManyRequests, 429, "Too many requests"),
     (Unavailable, 503, "Temporarily unavailable"),
     (ProviderRejected, 502, "The model provider refused"),
 )
 
 
+def status_of(error: AppError) -> int:
+    """Return the HTTP status of an error; one that is not in the table is our own fault."""
+    return _described(error)[0]
+
+
+def _described(error: AppError) -> tuple[int, str]:
+    return next(
+        ((status, title) for kind, status, title in _STATUS if isinstance(error, kind)), (500, "Internal error")
+    )
+
+
 def problem(error: AppError) -> func.HttpResponse:
-    """Return the answer for an error; one that is not in the table is our own fault and says nothing."""
-    status, title = next(((s, t) for kind, s, t in _STATUS if isinstance(error, kind)), (500, "Internal error"))
+    """Return the answer for an error; one that is not in the table says nothing."""
+    status, title = _described(error)
     body: dict[str, object] = {
         "type": "about:blank",
         "title": title,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, cast
 
 import pytest
@@ -16,8 +16,13 @@ from adapters.memory_tables import MemoryTables
 from adapters.providers.foundry import FoundryProvider, Project
 from adapters.providers.offline import OfflineProvider
 from adapters.providers.openai import Endpoint, OpenAIProvider
+from adapters.providers.routed import Reach, RoutedProvider
 from lifecycle.registry.providers import AgentProvider, VersionRequest
 from lifecycle.specs.spec import AgentSpec, Simulation, fingerprint, provider_name
+from lifecycle.specs.tools import Toolbox, builtin_tools
+from llmops.routing.model import Deployment, Route
+from llmops.routing.router import Router
+from llmops.routing.store import RouteStore
 from tests.fakes.foundry_server import FakeFoundry
 from tests.fakes.openai_server import FakeOpenAI, Fault
 
@@ -135,7 +140,7 @@ async def foundry() -> AsyncIterator[FakeFoundry]:
         yield server
 
 
-@pytest.fixture(params=["offline", "openai", "foundry"])
+@pytest.fixture(params=["offline", "openai", "foundry", "route"])
 async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
     """Return a world of each provider in turn."""
     if request.param == "offline":
@@ -145,6 +150,17 @@ async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
             provider = OpenAIProvider(Endpoint(base_url=server.base_url, api_key="key-1"), lambda: NOW)
             yield World("openai", provider, server)
             await provider.aclose()
+    elif request.param == "route":
+        async with FakeOpenAI() as server:
+            store = RouteStore(MemoryTables(), allow_private=True)
+            one = Deployment("one", "openai", "gpt-4o-mini", server.base_url)
+            await store.put("default", Route("gpt-4o-mini", (one,)), None)
+            router = Router(store, lambda: NOW, "w1", refresh=timedelta(seconds=2))
+            reach = Reach(Endpoint(base_url=server.base_url), {}.get, 5.0, allow_private=True)
+            provider = RoutedProvider(lambda: router, reach, lambda: NOW, Toolbox(builtin_tools(lambda: NOW)))
+            yield World("route", provider, server)
+            await provider.aclose()
+            await router.aclose()
     else:
         async with FakeFoundry(now=NOW.timestamp) as server, foundry_at(server) as provider:
             yield World("foundry", provider, server)

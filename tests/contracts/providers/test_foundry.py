@@ -85,6 +85,7 @@ async def test_a_definition_says_what_the_spec_says(foundry: FakeFoundry) -> Non
     full = spec(
         temperature=0.5,
         top_p=0.9,
+        reasoning_effort="low",
         tools=[
             "calculator",
             {"type": "web_search", "search_context_size": "low", "allowed_domains": ["learn.microsoft.com"]},
@@ -112,6 +113,7 @@ async def test_a_definition_says_what_the_spec_says(foundry: FakeFoundry) -> Non
         "instructions": "Be brief.",
         "temperature": 0.5,
         "top_p": 0.9,
+        "reasoning": {"effort": "low"},
         "text": {"format": {"type": "json_schema", "name": "place", "schema": SCHEMA, "strict": True}},
     }
 

@@ -27,7 +27,8 @@ async def test_a_version_is_named_by_its_spec() -> None:
 
 async def test_the_spec_is_sent_as_the_endpoint_knows_it(fake: FakeOpenAI) -> None:
     """Model, instructions, sampling, output limit and tools go out under their names in the API, and nothing else."""
-    spec = SPEC.model_copy(update={"temperature": 0.5, "top_p": 0.9, "max_output_tokens": 99, "tools": ("calculator",)})
+    said = {"temperature": 0.5, "top_p": 0.9, "max_output_tokens": 99, "reasoning_effort": "low"}
+    spec = SPEC.model_copy(update={**said, "tools": ("calculator",)})
     async with agent_at(Endpoint(base_url=fake.base_url, api_key="key-1"), spec) as (agent, _):
         await agent.run("Hi")
     request = fake.requests[0]
@@ -39,7 +40,7 @@ async def test_the_spec_is_sent_as_the_endpoint_knows_it(fake: FakeOpenAI) -> No
     ]
     assert request.body["tools"][0]["function"]["name"] == "calculator"
     assert set(request.body) - {"messages", "tools"} == {
-        "model", "temperature", "top_p", "max_tokens", "tool_choice", "stream",
+        "model", "temperature", "top_p", "max_tokens", "reasoning_effort", "tool_choice", "stream",
     }  # fmt: skip
 
 

@@ -9,7 +9,7 @@ import pytest
 from kernel.errors import EtagMismatch, InvalidInput, NotFound
 from kernel.tables import Span, every
 from lifecycle.conversations.session import SessionState
-from lifecycle.retention.policy import LegalHold, DataRetentionPolicy, parse_hold_scope
+from lifecycle.retention.policy import DataRetentionPolicy, LegalHold, parse_hold_scope
 from lifecycle.sessions.erase import OnHold
 from llmops.spend.groups import Group
 from llmops.spend.usage import Spend

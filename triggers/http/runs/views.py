@@ -16,11 +16,15 @@ from triggers.http.views import Body, Page, SpendView, View
 
 
 class RunView(View):
-    """A run: what was asked, how far it is, and its answer once there is one."""
+    """A run: what was asked, how far it is, and its answer once there is one.
+
+    `workflow_run_id` is the workflow run that it is a step of; null for none.
+    """
 
     id: str
     agent: str
     session_id: str
+    workflow_run_id: str | None
     user_id: str | None
     query: str
     state: RunState
@@ -69,6 +73,7 @@ class StepView(View):
     input_tokens: int | None
     output_tokens: int | None
     cost_micro_usd: int | None
+    deployment: str | None
 
 
 class StepPage(Page[StepView]):

@@ -1,0 +1,277 @@
+"""A day at a pool, simulated event by event: waits, fairness and use of it, beside first come, first served.
+
+python -m benchmarks.capacity [RUNS] [SEED]
+
+Workers ask for slots by the rule that ships (`llmops.capacity.slices.divided`), about once a second each; first come,
+first served is one queue in front of all slots, which no system of several workers has without a request for each run.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+import random
+import statistics
+import sys
+import time
+from bisect import insort
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from benchmarks.measure import Result
+from llmops.capacity.pools import NOTHING, Amounts, Limits, Pool, Share
+from llmops.capacity.slices import LASTS_S, Request, State, Want, divided
+
+DAY_S = 86_400.0
+WORKERS = 8
+MEAN_S = 10.0
+"""Mean time of a run, in seconds; exponential, as of answers of very different lengths."""
+LOAD = 0.8
+"""Share of the slots that the day's runs would keep busy, if they came evenly."""
+HIGH, AGING_S = 0.05, 60.0
+_AT_A_WORKER = 64
+"""Runs that wait in a worker at a time; the others wait on its queue, in order."""
+
+
+@dataclass(slots=True)
+class Run:
+    """A run: when it came, whose it is, how long it takes, and when it began."""
+
+    at: float
+    agent: str
+    high: bool
+    takes: float
+    began: float = math.nan
+
+    @property
+    def wait(self) -> float:
+        return self.began - self.at
+
+
+def arrivals(count: int, seed: int) -> list[Run]:
+    """Return the runs of a day: busy by day, and for an hour at noon one agent sends three times its share at once."""
+    chance = random.Random(seed)
+    weights = [1 + 0.6 * math.sin((hour - 8) / 24 * 2 * math.pi) for hour in range(24)]
+    agents = {"flood": 0.3, "vip": 0.1, "a": 0.2, "b": 0.2, "c": 0.2}
+    runs: list[Run] = []
+    hours = chance.choices(range(24), weights, k=count)
+    for hour, agent in zip(hours, chance.choices([*agents], [*agents.values()], k=count), strict=True):
+        at = (12 + chance.random()) * 3600 if agent == "flood" and chance.random() < 0.1 else (hour + chance.random()) * 3600
+        runs.append(Run(at, agent, chance.random() < HIGH, chance.expovariate(1 / MEAN_S)))
+    return sorted(runs, key=lambda run: run.at)
+
+
+def slots_for(count: int) -> int:
+    """Return how many slots there are for so many runs a day."""
+    return max(WORKERS, round(count / DAY_S * MEAN_S / LOAD))
+
+
+def first_come(runs: Sequence[Run], slots: int) -> None:
+    """Begin the runs in the order in which they came, as slots become free."""
+    ends: list[float] = []
+    for run in runs:
+        at = run.at if len(ends) < slots else max(run.at, heapq.heappop(ends))
+        run.began = at
+        heapq.heappush(ends, at + run.takes)
+
+
+@dataclass(slots=True)
+class Worker:
+    """A worker's slice, and what waits and runs at it."""
+
+    name: str
+    free: dict[str, int] = field(default_factory=dict[str, int])
+    running: dict[str, int] = field(default_factory=dict[str, int])
+    waiting: list[tuple[float, int, Run]] = field(default_factory=list[tuple[float, int, Run]])
+    queue: deque[Run] = field(default_factory=deque[Run])
+    came: dict[str, int] = field(default_factory=dict[str, int])
+    number: int = 0
+    first_other: float = math.inf
+    again_s: float = 1.0
+    asked: float = -math.inf
+    due: float = math.inf
+
+
+class Simulation:
+    """The day at a pool."""
+
+    def __init__(self, pool: Pool, runs: Sequence[Run], seed: int) -> None:
+        self._pool = pool
+        self._runs = runs
+        self._chance = random.Random(seed + 1)
+        self._state = State()
+        self._events: list[tuple[float, int, str, Worker, Run | None]] = []
+        self._count = 0
+        self.requests = 0
+
+    def play(self) -> None:
+        """Let the day pass, until every run has begun."""
+        workers = [Worker(f"w{number}") for number in range(WORKERS)]
+        coming = iter(self._runs)
+        following = next(coming, None)
+        while following is not None or self._events:
+            if following is not None and (not self._events or following.at <= self._events[0][0]):
+                self._arrived(self._chance.choice(workers), following)
+                following = next(coming, None)
+                continue
+            now, _, what, worker, run = heapq.heappop(self._events)
+            if what == "ended" and run is not None:
+                self._ended(worker, run, now)
+            elif worker.due <= now:
+                self._ask(worker, now)
+
+    def _arrived(self, worker: Worker, run: Run) -> None:
+        share = self._pool.share_of(run.agent)
+        worker.came[share] = worker.came.get(share, 0) + 1
+        if len(worker.waiting) < _AT_A_WORKER or run.high:
+            self._enter(worker, run)
+        else:
+            worker.queue.append(run)
+        self._serve(worker, run.at)
+        self._look(worker, run.at)
+
+    def _enter(self, worker: Worker, run: Run) -> None:
+        self._count += 1
+        insort(worker.waiting, (run.at - (AGING_S if run.high else 0), self._count, run))
+
+    def _serve(self, worker: Worker, now: float) -> None:
+        for item in list(worker.waiting):
+            share = self._pool.share_of(item[2].agent)
+            if worker.free.get(share, 0) > 0:
+                worker.free[share] -= 1
+                worker.running[share] = worker.running.get(share, 0) + 1
+                worker.waiting.remove(item)
+                item[2].began = now
+                self._push(now + item[2].takes, "ended", worker, item[2])
+        while worker.queue and len(worker.waiting) < _AT_A_WORKER:
+            self._enter(worker, worker.queue.popleft())
+
+    def _ended(self, worker: Worker, run: Run, now: float) -> None:
+        share = self._pool.share_of(run.agent)
+        worker.running[share] -= 1
+        head = next((key for key, _, one in worker.waiting if self._pool.share_of(one.agent) == share), None)
+        longest = now - worker.first_other
+        if head is None or head <= worker.first_other + max(5.0, longest / 2):
+            worker.free[share] = worker.free.get(share, 0) + 1
+            self._serve(worker, now)
+        self._look(worker, now)
+
+    def _look(self, worker: Worker, now: float) -> None:
+        """Have the worker ask when it is due: soon where something waits, else to keep what it has."""
+        soon = bool(worker.waiting) or any(worker.free.values())
+        busy = any(worker.running.values())
+        pause = worker.again_s if soon else LASTS_S / 3
+        due = max(now, worker.asked + pause) if soon or busy else math.inf
+        if due < worker.due:
+            worker.due = due
+            self._push(due, "ask", worker, None)
+
+    def _ask(self, worker: Worker, now: float) -> None:
+        passed = max(0.2, now - worker.asked)
+        likely = {share: math.ceil(count / passed * worker.again_s * 1.25) for share, count in worker.came.items()}
+        keeps = {share: min(free, likely.get(share, 0)) for share, free in worker.free.items()}
+        shares = {*keeps, *worker.running}
+        kept = {one: Amounts(keeps.get(one, 0) + worker.running.get(one, 0)) for one in shares}
+        wants = [Want(key, self._pool.share_of(run.agent), Amounts(1)) for key, _, run in worker.waiting]
+        spare = {share: Amounts(max(0, count - keeps.get(share, 0))) for share, count in likely.items()}
+        worker.number += 1
+        self.requests += 1
+        request = Request(worker.name, worker.number, kept, {}, wants, spare)
+        self._state, grant = divided(self._pool, self._state, request, now)
+        worker.free = {
+            share: grant.held.get(share, NOTHING).runs - worker.running.get(share, 0)
+            for share in {*grant.held, *worker.running}
+        }
+        worker.first_other, worker.again_s = grant.first_other, grant.again_s * self._chance.uniform(1, 1.2)
+        worker.came, worker.asked, worker.due = {}, now, math.inf
+        self._serve(worker, now)
+        self._look(worker, now)
+
+    def _push(self, at: float, what: str, worker: Worker, run: Run | None) -> None:
+        self._count += 1
+        heapq.heappush(self._events, (at, self._count, what, worker, run))
+
+
+def most_at_a_time(runs: Sequence[Run]) -> int:
+    """Return the most runs that were carried out at the same time."""
+    changes = sorted([(run.began, 1) for run in runs] + [(run.began + run.takes, -1) for run in runs])
+    now = most = 0
+    for _, change in changes:
+        now += change
+        most = max(most, now)
+    return most
+
+
+def used_while_full(runs: Sequence[Run], slots: int) -> float:
+    """Return the used share of the slots in those minutes in which runs waited all the time."""
+    minutes = int(max(run.began + run.takes for run in runs) // 60) + 2
+    busy, waiting = [0.0] * minutes, [0.0] * minutes
+    for run in runs:
+        _spread(busy, run.began, run.began + run.takes)
+        _spread(waiting, run.at, run.began)
+    full = [minute for minute in range(minutes) if waiting[minute] > 60 * slots / 10]
+    return sum(busy[minute] for minute in full) / (60 * slots * len(full)) if full else math.nan
+
+
+def _spread(minutes: list[float], start: float, end: float) -> None:
+    for minute in range(int(start // 60), int(end // 60) + 1):
+        minutes[minute] += max(0.0, min(end, (minute + 1) * 60) - max(start, minute * 60))
+
+
+def fairness(runs: Sequence[Run]) -> float:
+    """Return Jain's index of the agents' mean times in the system without the flood: 1 where all fare alike."""
+    times = [
+        statistics.fmean(run.wait + MEAN_S for run in runs if run.agent == agent) for agent in ("vip", "a", "b", "c")
+    ]
+    return sum(times) ** 2 / (len(times) * sum(one * one for one in times))
+
+
+def _waits(runs: Sequence[Run]) -> str:
+    waits = sorted(run.wait for run in runs)
+    return f"{statistics.fmean(waits):.1f} / {waits[int(len(waits) * 0.95)]:.0f} / {waits[-1]:.0f} s"
+
+
+def measure_capacity(count: int = 100_000, seed: int = 7) -> Sequence[Result]:
+    """Return what a day of so many runs comes to."""
+    slots = slots_for(count)
+    pool = Pool(
+        "p",
+        agents=("flood", "vip", "a", "b", "c"),
+        limits=Limits(concurrent_runs=slots),
+        shares={"vip": Share(0.2, 1.0), "flood": Share(0.0, 0.5)},
+        strategy="aggressive",
+        aging_s=AGING_S,
+    )
+    ours, theirs = arrivals(count, seed), arrivals(count, seed)
+    began = time.perf_counter()
+    simulation = Simulation(pool, ours, seed)
+    simulation.play()
+    took = time.perf_counter() - began
+    first_come(theirs, slots)
+
+    def row(what: str, chosen: str, *, high: bool | None = None) -> Result:
+        figures = [
+            _waits([run for run in runs if (not chosen or run.agent == chosen) and (high is None or run.high == high)])
+            for runs in (ours, theirs)
+        ]
+        return Result(f"pool, a day of {count:,} runs, {slots} slots: {what}", figures[0], figures[1], "")
+
+    return [
+        row("wait of all (mean / p95 / most)", ""),
+        row("… of high priority", "", high=True),
+        row("… of the agent with a reserve of 20 %", "vip"),
+        row("… of other agents", "a"),
+        row("… of the agent that floods, at most 50 %", "flood"),
+        Result(
+            "… slots in use while runs wait", f"{used_while_full(ours, slots):.1%}", f"{used_while_full(theirs, slots):.1%}", ""
+        ),
+        Result("… most runs at a time", str(most_at_a_time(ours)), str(most_at_a_time(theirs)), ""),
+        Result("… requests to the pool", f"{simulation.requests / DAY_S / WORKERS:.2f} /s a worker", f"{count / DAY_S / WORKERS:.2f}", ""),
+        Result("… simulated in", f"{took:.0f} s", "", f"{simulation.requests / took:,.0f} requests/s"),
+    ]
+
+
+if __name__ == "__main__":
+    for result in measure_capacity(*(int(text) for text in sys.argv[1:3])):
+        print(f"{result.what:75} {result.figure:28} {result.beside:28} {result.ratio}")  # noqa: T201 - a command

@@ -1,0 +1,72 @@
+"""Composition of capacity: pools, what is measured, scaling."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bootstrap.parts.conversations import ConversationServices
+    from bootstrap.parts.core import Core
+    from bootstrap.parts.events import EventServices
+    from bootstrap.parts.metrics import MetricServices
+    from llmops.capacity.admission import Capacity
+    from llmops.capacity.resources import ResourceReader, ResourceSampler
+    from llmops.capacity.sessions import SessionClaims
+    from llmops.capacity.store import PoolStore
+    from llmops.capacity.usage import PoolUsageReader
+
+
+@dataclass(eq=False)
+class CapacityServices:
+    """Makes pools, and what takes room of them."""
+
+    _core: Core
+    _conversations: ConversationServices
+    _events: EventServices
+    _metrics: MetricServices
+
+    @cached_property
+    def pools(self) -> PoolStore:
+        """The pools as they are declared, and what is taken of them."""
+        from llmops.capacity.store import PoolStore
+
+        return PoolStore(self._core.tables, self._core.clock, self._core.budget_trust)
+
+    @cached_property
+    def sessions(self) -> SessionClaims:
+        """The open sessions of pools."""
+        from llmops.capacity.sessions import SessionClaims
+
+        return SessionClaims(self._core.tables, self._core.clock, self._conversations.directory.open_sessions)
+
+    @cached_property
+    def admission(self) -> Capacity:
+        """The pools as this worker takes part in them."""
+        from llmops.capacity.admission import Capacity
+
+        wait_for = timedelta(seconds=self._core.settings.pool_wait)
+        return self._core.closes(Capacity(self.pools, self.sessions, self._core.clock, wait_for))
+
+    @cached_property
+    def usage(self) -> PoolUsageReader:
+        """How much of each pool is used."""
+        from llmops.capacity.usage import PoolUsageReader
+
+        return PoolUsageReader(self.pools, self.sessions, self._core.clock)
+
+    @cached_property
+    def resources(self) -> ResourceReader:
+        """What is used of memory, CPU and pools."""
+        from llmops.capacity.resources import ResourceReader
+
+        return ResourceReader(self._metrics.workers, self.usage, self._core.tables, self._core.clock)
+
+    @cached_property
+    def sampler(self) -> ResourceSampler:
+        """Samples what is used."""
+        from llmops.capacity.resources import ResourceSampler
+
+        return ResourceSampler(self.resources, self.pools, self.sessions, self._core.tables, self._events.journal)

@@ -1,0 +1,55 @@
+"""Composition of savings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bootstrap.parts.agents import AgentServices
+    from bootstrap.parts.budgets import BudgetServices
+    from bootstrap.parts.core import Core
+    from bootstrap.parts.spend import SpendServices
+    from lifecycle.optimization.service import Optimizations
+    from lifecycle.optimization.what_if import HistoryReplay
+    from llmops.optimization.history import FactHistory
+
+
+@dataclass(eq=False)
+class OptimizationServices:
+    """Makes what finds savings, and what replays history under other terms."""
+
+    _core: Core
+    _spend: SpendServices
+    _budgets: BudgetServices
+    _agents: AgentServices
+
+    @cached_property
+    def proposals(self) -> Optimizations:
+        """Finds, applies and measures savings."""
+        from lifecycle.optimization.service import Optimizations
+        from llmops.optimization.store import OptimizationStore
+
+        return Optimizations(
+            OptimizationStore(self._core.tables),
+            self._history,
+            self._spend.figures,
+            self._budgets.rates,
+            self._agents.catalog,
+            self._agents.administration,
+            self._core.clock,
+        )
+
+    @cached_property
+    def what_if(self) -> HistoryReplay:
+        """Replays history under other terms."""
+        from lifecycle.optimization.what_if import HistoryReplay
+
+        return HistoryReplay(self._history, self._budgets.rates, self._agents.loader_overview, self._core.clock)
+
+    @cached_property
+    def _history(self) -> FactHistory:
+        from llmops.optimization.history import FactHistory
+
+        return FactHistory(self._core.tables)

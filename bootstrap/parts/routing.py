@@ -1,0 +1,47 @@
+"""Composition of routes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bootstrap.parts.core import Core
+    from bootstrap.parts.metrics import MetricServices
+    from llmops.routing.router import Router
+    from llmops.routing.status import RouteStatuses
+    from llmops.routing.store import RouteStore
+
+
+@dataclass(eq=False)
+class RoutingServices:
+    """Makes routes, and what sends calls to their deployments."""
+
+    _core: Core
+    _metrics: MetricServices
+
+    @cached_property
+    def store(self) -> RouteStore:
+        """The declared routes."""
+        from llmops.routing.store import RouteStore
+
+        return RouteStore(self._core.tables, allow_private=self._core.settings.routes_allow_private)
+
+    @cached_property
+    def statuses(self) -> RouteStatuses:
+        """How routes are doing."""
+        from llmops.routing.status import RouteStatuses
+
+        return RouteStatuses(self.store, self._core.clock)
+
+    @cached_property
+    def router(self) -> Router:
+        """Sends the calls of this worker to deployments."""
+        from kernel.ids import new_id
+        from llmops.routing.router import Router
+
+        refresh = timedelta(seconds=self._core.settings.route_refresh)
+        count = self._metrics.measures.routed
+        return self._core.closes(Router(self.store, self._core.clock, new_id(), refresh=refresh, count=count))

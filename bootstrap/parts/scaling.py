@@ -1,0 +1,57 @@
+"""Composition of scaling."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bootstrap.parts.capacity import CapacityServices
+    from bootstrap.parts.core import Core
+    from bootstrap.parts.events import EventServices
+    from bootstrap.parts.spend import SpendServices
+    from llmops.capacity.scaler import Scaler, ScaleTarget, ScalingStore
+
+
+@dataclass(eq=False)
+class ScalingServices:
+    """Makes what recommends how the app is scaled, and scales it."""
+
+    _core: Core
+    _events: EventServices
+    _spend: SpendServices
+    _capacity: CapacityServices
+
+    @cached_property
+    def store(self) -> ScalingStore:
+        """How the app is to be scaled."""
+        from llmops.capacity.scaler import ScalingStore
+
+        return ScalingStore(self._core.tables)
+
+    @cached_property
+    def scaler(self) -> Scaler:
+        """Recommends, and applies."""
+        from llmops.capacity.scaler import Scaler
+
+        return Scaler(
+            self.store,
+            self._spend.figures,
+            self._capacity.resources,
+            self._events.journal,
+            self._spend.daily_costs.workspaces,
+            self.target,
+            self._core.clock,
+        )
+
+    @cached_property
+    def target(self) -> ScaleTarget | None:
+        """The app that may be scaled; None where that is switched off."""
+        settings = self._core.settings
+        if not settings.scaling_apply or not settings.scaling_site:
+            return None
+        from adapters.azure_scale import AzureScale
+        from adapters.identity import AppIdentity
+
+        return self._core.closes(AzureScale(settings.scaling_site, settings.arm_endpoint, AppIdentity()))

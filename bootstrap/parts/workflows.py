@@ -1,0 +1,66 @@
+"""Composition of workflows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bootstrap.parts.agents import AgentServices
+    from bootstrap.parts.configuration import ConfigurationServices
+    from bootstrap.parts.conversations import ConversationServices
+    from bootstrap.parts.core import Core
+    from bootstrap.parts.events import EventServices
+    from bootstrap.parts.runs import RunServices
+    from lifecycle.conversations.submission import Send
+    from lifecycle.registry.signals import AgentSignals
+    from lifecycle.workflows.definitions import Workflows
+    from lifecycle.workflows.engine import WorkflowEngine
+    from lifecycle.workflows.store import WorkflowRuns
+
+
+@dataclass(eq=False)
+class WorkflowServices:
+    """Makes workflows and what carries out their runs."""
+
+    _core: Core
+    _events: EventServices
+    _configuration: ConfigurationServices
+    _conversations: ConversationServices
+    _agents: AgentServices
+    _runs: RunServices
+
+    @cached_property
+    def definitions(self) -> Workflows:
+        """Workflows as they are declared."""
+        from lifecycle.workflows.definitions import Workflows
+
+        return Workflows(self._configuration.items, self._agents.catalog)
+
+    @cached_property
+    def store(self) -> WorkflowRuns:
+        """Their runs as stored."""
+        from lifecycle.workflows.store import WorkflowRuns
+
+        return WorkflowRuns(self._core.tables, self._core.texts)
+
+    @cached_property
+    def engine(self) -> WorkflowEngine:
+        """Carries out their runs."""
+        from lifecycle.workflows.engine import WorkflowEngine
+        from lifecycle.workflows.steps import StepRuns
+
+        return WorkflowEngine(
+            self.definitions,
+            self.store,
+            StepRuns(self._runs.submission, self._runs.queries, self._conversations.store),
+            self._core.due("workflow"),
+            self._events.journal,
+            self._core.clock,
+        )
+
+    async def deliver(self, signals: AgentSignals, send: Send) -> None:
+        """Do what is to be done about ends of steps' runs that this process took in; without any, nothing is loaded."""
+        if "engine" in self.__dict__:
+            await self.engine.deliver(signals, send)

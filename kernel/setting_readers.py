@@ -1,0 +1,110 @@
+"""How settings are read: a reader takes what the environment says, and returns the value or says what is wrong."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+_FLAGS = {
+    **dict.fromkeys(("1", "true", "t", "yes", "y", "on"), True),
+    **dict.fromkeys(("0", "false", "f", "no", "n", "off"), False),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A text that is never shown, whatever it is printed or logged with."""
+
+    _value: str = field(repr=False)
+
+    def get_secret_value(self) -> str:
+        """Return the text."""
+        return self._value
+
+
+NO_SECRET = Secret("")
+
+
+def setting(default: Any, alias: str, read: Callable[[Any], Any]) -> Any:
+    """Return a field of `Settings`: its default, its name in the environment, and what reads it."""
+    return field(default=default, metadata={"alias": alias, "read": read})
+
+
+def text(pattern: re.Pattern[str] | None = None) -> Callable[[Any], str]:
+    """Return a reader of texts; of those that the pattern matches whole, where one is given."""
+
+    def read(value: Any) -> str:
+        if not isinstance(value, str):
+            raise ValueError("not a text")  # noqa: TRY004 - told with the setting, like any other mistake
+        if pattern is not None and not pattern.fullmatch(value):
+            msg = f"not of the form {pattern.pattern}"
+            raise ValueError(msg)
+        return value
+
+    return read
+
+
+def name(value: Any) -> str:
+    """Read a text of 1-128 characters."""
+    if not isinstance(value, str) or not 1 <= len(value) <= 128:
+        raise ValueError("not a text of 1-128 characters")
+    return value
+
+
+def secret(value: Any) -> Secret:
+    """Read a text that is never shown."""
+    return value if isinstance(value, Secret) else Secret(text()(value))
+
+
+def flag(value: Any) -> bool:
+    """Read a switch: true or false, as people write them."""
+    known = _FLAGS.get(str(value).strip().lower())
+    if known is None:
+        raise ValueError("neither true nor false")
+    return known
+
+
+def choice(*choices: str) -> Callable[[Any], str]:
+    """Return a reader of one of these texts."""
+
+    def read(value: Any) -> str:
+        if value not in choices:
+            msg = f"none of {', '.join(choices)}"
+            raise ValueError(msg)
+        return value
+
+    return read
+
+
+def number(least: float, most: float, *, above: bool = False) -> Callable[[Any], float]:
+    """Return a reader of numbers within bounds, which are among them; with `above`, the lower one is not."""
+
+    def read(value: Any) -> float:
+        try:
+            number = float(value)
+        except (TypeError, ValueError, OverflowError):
+            raise ValueError("not a number") from None
+        if not least <= number <= most or (above and number == least):
+            msg = f"not a number {'above' if above else 'from'} {least} to {most}"
+            raise ValueError(msg)
+        return value if isinstance(value, int) else number
+
+    return read
+
+
+def whole(least: int, most: int) -> Callable[[Any], int]:
+    """Return a reader of whole numbers within bounds, which are among them."""
+    read_number = number(least, most)
+
+    def read(value: Any) -> int:
+        number = float(read_number(value))
+        if not number.is_integer():
+            raise ValueError("not a whole number")
+        return int(number)
+
+    return read
+
+
+seconds = number(0, 366 * 86400, above=True)

@@ -1,0 +1,1 @@
+"""Finding, applying and measuring savings, through the ordinary use cases of agents."""

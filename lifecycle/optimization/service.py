@@ -1,0 +1,255 @@
+"""Finding what could cost less, applying it as an owner would, and saying a week later what it has really saved."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import date, datetime, timedelta
+from functools import reduce
+from typing import Any
+
+from kernel.clock import Clock
+from kernel.errors import Conflict, InvalidInput
+from kernel.ids import new_id
+from lifecycle.configuration.layers import AgentConfig
+from lifecycle.registry.administration import Administration
+from lifecycle.registry.catalog import Agent, Catalog
+from lifecycle.registry.record import AgentState, retained
+from lifecycle.registry.signals import AgentSignals
+from llmops.facts.figures import Figures
+from llmops.facts.model import AttemptFact
+from llmops.facts.store import days
+from llmops.facts.summary import PerformanceSummary
+from llmops.optimization.history import FactHistory
+from llmops.optimization.model import (
+    MEASURED_AFTER,
+    MONTH_DAYS,
+    MOST_PROPOSALS,
+    AgentProfile,
+    Applied,
+    Change,
+    Measured,
+    Optimization,
+    OptimizationRequest,
+    Proposal,
+    recommend,
+)
+from llmops.optimization.rules import AgentHistory, proposals_of
+from llmops.optimization.store import OptimizationStore
+from llmops.spend.rates import RateStore
+
+_BYTES_A_TOKEN = 4
+
+
+class Optimizations:
+    """Finds savings, applies them and measures them."""
+
+    def __init__(
+        self,
+        store: OptimizationStore,
+        history: FactHistory,
+        figures: Figures,
+        rates: RateStore,
+        catalog: Catalog,
+        administration: Administration,
+        clock: Clock,
+    ) -> None:
+        self._store = store
+        self._history = history
+        self._figures = figures
+        self._rates = rates
+        self._catalog = catalog
+        self._administration = administration
+        self._clock = clock
+
+    async def find(self, workspace: str, request: OptimizationRequest) -> Optimization:
+        """Return what could cost less, by the facts of the last days, and keep it.
+
+        Raises:
+            NotFound: There is no such agent.
+        """
+        now = self._clock()
+        last = now.date()
+        first = last - timedelta(days=request.days - 1)
+        agents = [await self._catalog.get(workspace, request.agent)] if request.agent else await self._all(workspace)
+        facts, whole = await self._history.read(workspace, request.agent, first, last)
+        looked_at = list(days(facts[0].timing.ended_at.date(), last)) if facts else list(days(first, last))
+        rates = await self._rates.of(workspace)
+        by_agent: dict[str, list[AttemptFact]] = {}
+        for fact in facts:
+            by_agent.setdefault(fact.who.agent, []).append(fact)
+        found: list[Proposal] = []
+        for agent in agents:
+            seen = by_agent.get(agent.name, [])
+            proposals = proposals_of(AgentHistory(profile_of(agent), seen, looked_at, rates, request))
+            found += [_with_body(one, agent) for one in proposals]
+        spent = sum(fact.cost_micro_usd for fact in facts)
+        projected = round(spent * MONTH_DAYS / max(1, len(looked_at)))
+        reached, ordered = recommend(found, projected, request.target)
+        result = Optimization(
+            new_id(),
+            now,
+            request,
+            first,
+            last,
+            len(facts),
+            whole,
+            spent,
+            projected,
+            reached,
+            tuple(ordered[:MOST_PROPOSALS]),
+        )
+        await self._store.add(workspace, result)
+        return result
+
+    async def get(self, workspace: str, ident: str) -> tuple[Optimization, Mapping[str, Measured]]:
+        """Return an optimization, and of its proposals that were applied a week ago what they have really saved.
+
+        Raises:
+            NotFound: There is none of that id.
+        """
+        found = await self._store.get(workspace, ident)
+        now = self._clock()
+        measured = {
+            one.id: await self._measured(workspace, one, one.applied.at)
+            for one in found.proposals
+            if one.applied is not None and one.applied.at + MEASURED_AFTER <= now
+        }
+        return found, measured
+
+    async def list(self, workspace: str, limit: int, after: str | None) -> tuple[Sequence[Optimization], str | None]:
+        """Return up to `limit` optimizations, newest first, and the id to continue after; None at the end."""
+        return await self._store.list(workspace, limit, after)
+
+    async def apply(
+        self, workspace: str, ident: str, wanted: Sequence[str], signals: AgentSignals, by: str = ""
+    ) -> Optimization:
+        """Make the changes of these proposals, each once, and return the optimization.
+
+        Raises:
+            NotFound: There is no such optimization, or an agent of it is gone.
+            InvalidInput: One is no proposal of it (`unknown_proposal`) or is for people to do (`not_applicable`);
+                nothing is changed then.
+            Conflict: An agent was declared anew since (`agent_changed`); those before it are applied.
+        """
+        found = await self._store.get(workspace, ident)
+        for name in wanted:
+            one = found.proposal(name)
+            if one is None:
+                msg = f"There is no proposal {name!r} in it."
+                raise InvalidInput(msg, code="unknown_proposal", fields={"/proposals": "none of its proposals"})
+            if one.change.kind == "manual":
+                msg = f"The proposal {name!r} is for people to do; its advice says what."
+                raise InvalidInput(msg, code="not_applicable", fields={"/proposals": "not a change of this API"})
+        for name in dict.fromkeys(wanted):
+            found = await self._apply(workspace, found, name, signals, by)
+        return found
+
+    async def _apply(
+        self, workspace: str, found: Optimization, name: str, signals: AgentSignals, by: str
+    ) -> Optimization:
+        one = found.proposal(name)
+        if one is None or one.applied is not None:
+            return found
+        agent = await self._catalog.get(workspace, one.agent)
+        done = one.begun and _is_done(agent, one.change)
+        if not done and agent.declaration.revision != one.change.revision:
+            msg = f"The agent {one.agent!r} was declared anew since; ask for proposals again."
+            raise Conflict(msg, code="agent_changed")
+        if not one.begun:  # so that whoever applies it again after a crash knows its own doing
+            found = await self._set(workspace, found, replace(one, begun=True))
+        if not done:
+            agent = await self._make(workspace, agent, one.change, signals, by)
+        applied = Applied(self._clock(), agent.declaration.revision, by)
+        return await self._set(workspace, found, replace(one, begun=True, applied=applied))
+
+    async def _make(self, workspace: str, agent: Agent, change: Change, signals: AgentSignals, by: str) -> Agent:
+        if change.kind == "retire":
+            return await self._administration.retire(workspace, agent.name, signals, by=by)
+        config = AgentConfig.model_validate(change.body)
+        made, _ = await self._administration.declare(workspace, agent.name, config, signals, agent.etag, by=by)
+        return made
+
+    async def _set(self, workspace: str, found: Optimization, changed: Proposal) -> Optimization:
+        def step(stored: Optimization) -> Optimization:
+            known = stored.proposal(changed.id)
+            return stored if known is not None and known.applied is not None else stored.having(changed)
+
+        return await self._store.change(workspace, found.id, step)
+
+    async def _measured(self, workspace: str, one: Proposal, at: datetime) -> Measured:
+        cells = await self._figures.hours(
+            workspace, one.agent, (at - MEASURED_AFTER).date(), (at + MEASURED_AFTER).date()
+        )
+        before = [cell.summary for cell in cells if at - MEASURED_AFTER <= cell.start < at]
+        after = [cell.summary for cell in cells if at <= cell.start < at + MEASURED_AFTER]
+        earlier, later = (reduce(PerformanceSummary.__add__, sums, PerformanceSummary()) for sums in (before, after))
+        was, now_is = earlier.cost_per_run, later.cost_per_run
+        if one.kind == "judges":
+            was = await self._judging_per_run(workspace, one.agent, at - MEASURED_AFTER, at, earlier.runs)
+            now_is = await self._judging_per_run(workspace, one.agent, at, at + MEASURED_AFTER, later.runs)
+        saved = None if was is None or now_is is None else round((was - now_is) * later.runs)
+        return Measured(earlier.runs, later.runs, was, now_is, saved, earlier.quality, later.quality)
+
+    async def _judging_per_run(
+        self, workspace: str, agent: str, since: datetime, until: datetime, runs: int
+    ) -> float | None:
+        """Return what judging took for each run; judges' calls are by the day, so the day of the change is left out."""
+        wanted: list[date] = [day for day in days(since.date(), until.date()) if since.date() < day < until.date()]
+        spent = 0
+        for day in wanted:
+            costs = await self._figures.costs(day, workspace)
+            spent += sum(
+                spend.cost_micro_usd
+                for group, spend in costs.items()
+                if (group.agent, group.purpose) == (agent, "evaluation")
+            )
+        return spent / runs if runs else None
+
+    async def _all(self, workspace: str) -> Sequence[Agent]:
+        return [agent async for agent in self._catalog.all(workspace) if agent.state is not AgentState.DELETED]
+
+
+def profile_of(agent: Agent) -> AgentProfile:
+    """Return what the rules need to know of an agent."""
+    spec, record = agent.declaration.spec, agent.record
+    policy = spec.evaluation
+    judges = {"judge": policy.judge, "foundry": policy.foundry} if policy else {}
+    used = record.last_used if record else None
+    return AgentProfile(
+        agent.name,
+        agent.declaration.revision,
+        spec.provider,
+        spec.model,
+        len(spec.instructions.encode()) // _BYTES_A_TOKEN,
+        spec.max_output_tokens,
+        spec.reasoning_effort,
+        {name: judge.share for name, judge in judges.items() if judge is not None},
+        agent.state is AgentState.ACTIVE and not retained(spec),
+        max(agent.declaration.updated_at, used or agent.declaration.updated_at),
+    )
+
+
+def _with_body(one: Proposal, agent: Agent) -> Proposal:
+    """Return the proposal with the whole declaration that it asks for."""
+    if one.change.kind != "declare":
+        return one
+    declaration = agent.declaration
+    said = (declaration.config or AgentConfig.behind(declaration.spec)).model_dump(mode="json")
+    known = declaration.spec.model_dump(mode="json")
+    fields = {name: _merged(known.get(name), value) for name, value in one.change.fields.items()}
+    return replace(one, change=replace(one.change, fields=fields, body={**said, **fields}))
+
+
+def _merged(known: Any, value: Any) -> Any:
+    """Return the value in place of what is known, within objects field by field."""
+    if not isinstance(known, Mapping) or not isinstance(value, Mapping):
+        return value
+    return {**known, **{name: _merged(known.get(name), each) for name, each in value.items()}}
+
+
+def _is_done(agent: Agent, change: Change) -> bool:
+    """Return whether the agent is as the change makes it, by an earlier try at applying it."""
+    if change.kind == "retire":
+        return agent.state is AgentState.IDLE
+    return agent.declaration.config == AgentConfig.model_validate(change.body)

@@ -1,0 +1,77 @@
+"""Replaying a workspace's recorded history under other terms: which facts are read, and which rule is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+from kernel.clock import Clock
+from lifecycle.loader.overview import LoaderOverview
+from llmops.facts.model import AttemptFact
+from llmops.optimization.history import FactHistory
+from llmops.optimization.what_if import Outcome
+from llmops.spend.pricing import Rates
+from llmops.spend.rates import RateStore
+
+Rule = Callable[[Sequence[AttemptFact], Rates], Outcome]
+"""Says what facts would have been, by what the workspace pays now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """What history would have been.
+
+    Attributes:
+        first: The first UTC day that was looked at.
+        last: The last.
+        records: How many facts, or uses of agents, were replayed.
+        whole: Whether these were all.
+        outcome: What came out.
+    """
+
+    first: date
+    last: date
+    records: int
+    whole: bool
+    outcome: Outcome
+
+
+class HistoryReplay:
+    """Reads what was recorded, and asks a rule about it."""
+
+    def __init__(self, history: FactHistory, rates: RateStore, loader: LoaderOverview, clock: Clock) -> None:
+        self._history = history
+        self._rates = rates
+        self._loader = loader
+        self._clock = clock
+
+    async def of_facts(self, workspace: str, agent: str | None, days: int, rule: Rule) -> Replayed:
+        """Return what the rule says of the last days, today among them."""
+        last = self._clock().date()
+        first = last - timedelta(days=days - 1)
+        facts, whole = await self._history.read(workspace, agent, first, last)
+        return Replayed(first, last, len(facts), whole, rule(facts, await self._rates.of(workspace)))
+
+    async def of_cache(self, workspace: str, days: int, capacity: int, workers: int) -> Replayed:
+        """Return what the workers' caches of live agents would have hit, were they of this size.
+
+        Raises:
+            InvalidInput: One is out of its bounds.
+        """
+        last = self._clock().date()
+        found = await self._loader.what_if(workspace, capacity=capacity, workers=workers, hours=days * 24)
+        groups = {
+            policy: {"hit_rate": replay.hit_rate, "hits": replay.hits, "evictions": replay.evictions}
+            for policy, replay in found.replays.items()
+        }
+        figures = {
+            "uses": found.accesses,
+            "capacity": found.capacity,
+            "workers": found.workers,
+            "best_possible_hit_rate": found.clairvoyant.hit_rate,
+            "suggested_capacity": found.suggested_capacity,
+        }
+        assumptions = ("each worker begins with an empty cache", "uses go to the workers in turn")
+        outcome = Outcome(figures, groups, assumptions)
+        return Replayed(last - timedelta(days=days - 1), last, found.accesses, whole=True, outcome=outcome)

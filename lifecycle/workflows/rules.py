@@ -1,0 +1,347 @@
+"""What becomes of a workflow run: pure rules from one state of it to the next.
+
+News comes in any order, several times, or not at all; what is decided once is not decided again. A step has at most
+one run under way, whose id follows from the workflow run, the step and the number of the try. So however often it is
+submitted, it runs once, and a step is asked again only after its last run is known to be over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from kernel.journal import Event
+from lifecycle.specs.workflow import Node, Plan, Task, parts_of, used_by
+from lifecycle.tools.conditions import decided
+from lifecycle.workflows.run import (
+    CANCELLED,
+    CONDITION_UNDECIDED,
+    STEP_FAILED,
+    STEP_TIMEOUT,
+    Do,
+    Effect,
+    StepRun,
+    StepState,
+    Try,
+    WorkflowRun,
+    WorkflowState,
+    step_run_id,
+)
+from llmops.spend.usage import Spend
+
+Answers = Mapping[str, str]
+"""The answers of steps, by their names."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunEnded:
+    """A step's run is over.
+
+    Attributes:
+        run_id: The run.
+        state: `succeeded`, `failed` or `cancelled`.
+        code: Why it brought no answer; empty where it did.
+        spend: What it spent.
+        score: How good its answer looks, 0-100; None where nothing is said of it.
+    """
+
+    run_id: str
+    state: StepState
+    code: str = ""
+    spend: Spend = field(default_factory=Spend)
+    score: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunRefused:
+    """A step's run cannot be submitted, and why; trying again would not help."""
+
+    run_id: str
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class CancelRequested:
+    """Somebody wants the workflow run cancelled."""
+
+
+@dataclass(frozen=True, slots=True)
+class TimePassed:
+    """Nothing happened but that time has passed."""
+
+
+@dataclass(frozen=True, slots=True)
+class EffectsDone:
+    """Effects were carried out, by their numbers."""
+
+    numbers: frozenset[int]
+
+
+News = RunEnded | RunRefused | CancelRequested | TimePassed | EffectsDone
+
+
+def begin(run: WorkflowRun, plan: Plan, now: datetime) -> WorkflowRun:
+    """Return a new workflow run with its first steps begun; `run` has no steps yet."""
+    draft = _Draft(replace(run, steps=tuple(StepRun(name) for name in plan)), plan, {}, now)
+    draft.publish(Event("workflow.started", {"version": run.version}, now))
+    return draft.settled()
+
+
+def advance(run: WorkflowRun, plan: Plan, news: News, answers: Answers, now: datetime) -> WorkflowRun:
+    """Return the workflow run after the news, with what is to be done about it in its outbox.
+
+    Args:
+        run: The workflow run.
+        plan: Its steps.
+        news: What happened; known already, it changes nothing.
+        answers: What steps have answered, of those that `answers_needed` names.
+        now: The time, aware UTC.
+    """
+    if isinstance(news, EffectsDone):
+        left = tuple(effect for effect in run.outbox if effect.number not in news.numbers)
+        return run if len(left) == len(run.outbox) else replace(run, outbox=left)
+    if run.finished:
+        return run
+    draft = _Draft(run, plan, answers, now)
+    match news:
+        case RunEnded():
+            draft.ended(news)
+        case RunRefused():
+            draft.ended(RunEnded(news.run_id, StepState.FAILED, news.code), refused=True)
+        case CancelRequested():
+            draft.cancel()
+        case TimePassed():
+            pass
+    return draft.settled()
+
+
+def answers_needed(run: WorkflowRun, plan: Plan) -> frozenset[str]:
+    """Return the steps whose answers conditions of steps ask for that are yet to begin."""
+    pending = [plan[step.name] for step in run.steps if step.state is StepState.PENDING]
+    used = {name for node in pending for text in node.when for name, what in used_by(text) if what == "answer"}
+    return frozenset(used)
+
+
+def answering(plan: Plan, name: str) -> Sequence[str]:
+    """Return the steps whose runs give a step's answer: itself, or its branches where nobody brings them together."""
+    node = plan[name]
+    return (name,) if node.task else node.branches
+
+
+def last_answer(run: WorkflowRun, plan: Plan) -> str | None:
+    """Return the step whose answer is the workflow run's: the last one outside of branches; None for none."""
+    branches = {name for node in plan.values() for name in node.branches}
+    found = [step.name for step in run.steps if step.name not in branches and step.state is StepState.SUCCEEDED]
+    return found[-1] if found else None
+
+
+def joined(plan: Plan, name: str, answers: Answers) -> str | None:
+    """Return a step's answer; of one that only closes branches, all of theirs under their names. None where unknown."""
+    node = plan[name]
+    if node.task:
+        return answers.get(name)
+    found = [f"## {branch}\n\n{answers[branch]}" for branch in node.branches if branch in answers]
+    return "\n\n".join(found) if found else None
+
+
+def prompt_of(run: WorkflowRun, plan: Plan, task: Task, answers: Answers) -> str:
+    """Return what an agent is asked, with answers in place of what names them; what was not answered is empty.
+
+    Raises:
+        KeyError: An answer that was given is not among the answers.
+    """
+    said: list[str] = []
+    for part in parts_of(task.prompt):
+        if isinstance(part, str):
+            said.append(part)
+            continue
+        name, what = part
+        if not name:
+            said.append(run.asked.input)
+        elif what == "answer":
+            said.append(_answer(run, plan, name, answers))
+        else:
+            step = run.step(name)
+            said.append(step.state.value if what == "state" else str(step.score if step.score is not None else ""))
+    return "".join(said)
+
+
+def _answer(run: WorkflowRun, plan: Plan, name: str, answers: Answers) -> str:
+    if run.step(name).state is not StepState.SUCCEEDED:
+        return ""
+    found = joined(plan, name, answers)
+    if found is None:
+        raise KeyError(name)
+    return found
+
+
+class _Draft:
+    """A workflow run that is being decided on."""
+
+    def __init__(self, run: WorkflowRun, plan: Plan, answers: Answers, now: datetime) -> None:
+        self._run = run
+        self._plan = plan
+        self._answers = answers
+        self._now = now
+        self._steps = {step.name: step for step in run.steps}
+        self._effects: list[Effect] = []
+
+    def publish(self, event: Event) -> None:
+        """Have an event published, as one of this workflow run."""
+        about = {"workflow_run_id": self._run.id, "workflow": self._run.workflow}
+        self._do(Do.PUBLISH, event=replace(event, data=about | event.data))
+
+    def cancel(self) -> None:
+        """Note that it is to be cancelled."""
+        if not self._run.cancel_requested:
+            self._run = replace(self._run, cancel_requested=True)
+            self.publish(Event("workflow.cancel_requested", {}, self._now))
+
+    def ended(self, news: RunEnded, *, refused: bool = False) -> None:
+        """Take in the end of a step's run, unless it is known: ask again, or have the step end with it."""
+        step = self._run.step_of(news.run_id)
+        last = step.open if step else None
+        if step is None or last is None or last.run_id != news.run_id:
+            return None
+        late = last.stopping == STEP_TIMEOUT and news.state is StepState.CANCELLED
+        code = STEP_TIMEOUT if late else news.code
+        over = replace(
+            last, state=news.state, code=code, refused=refused, ended_at=self._now, spend=news.spend, score=news.score
+        )
+        step = self._steps[step.name] = replace(step, tries=(*step.tries[:-1], over))
+        if news.state is StepState.SUCCEEDED:
+            return self._over(step, StepState.SUCCEEDED)
+        if self._run.stopping:
+            return self._over(step, news.state, code)
+        final = news.state is StepState.CANCELLED and not late  # somebody wanted it so
+        node = self._plan[step.name]
+        agent = _next_agent(node.task, step.tries, refused=refused) if node.task and not final else None
+        if agent is None:
+            return self._over(step, StepState.FAILED, code)
+        return self._start(step, agent)
+
+    def settled(self) -> WorkflowRun:
+        """Return the workflow run once all that can be decided now is."""
+        self._stop_late()
+        for node in self._plan.values():
+            if self._run.stopping:
+                break
+            step = self._steps[node.name]
+            if step.state is StepState.PENDING and all(self._steps[name].over for name in node.after):
+                self._reach(node, step)
+        if self._run.stopping:
+            for step in list(self._steps.values()):
+                if step.open is not None and not step.open.stopping:
+                    self._stop(step, step.open, CANCELLED if self._run.cancel_requested else STEP_FAILED)
+        self._finish()
+        return replace(
+            self._run,
+            steps=tuple(self._steps.values()),
+            numbers=self._run.numbers + len(self._effects),
+            outbox=(*self._run.outbox, *self._effects),
+        )
+
+    def _reach(self, node: Node, step: StepRun) -> None:
+        """Begin a step whose turn it is, or have it end without."""
+        states = [self._steps[name].state for name in node.branches]
+        if states and all(state is StepState.SKIPPED for state in states):
+            return self._over(step, StepState.SKIPPED)
+        try:
+            holds = all(decided(condition, self._values()) for condition in node.when)
+        except ValueError:
+            return self._over(step, StepState.FAILED, CONDITION_UNDECIDED)
+        if not holds:
+            return self._over(step, StepState.SKIPPED)
+        if states and StepState.SUCCEEDED not in states:
+            return self._over(step, StepState.FAILED, STEP_FAILED)
+        if node.task is None:
+            return self._over(step, StepState.SUCCEEDED)
+        return self._start(step, node.task.agent)
+
+    def _values(self) -> Mapping[str, Any]:
+        """Return what conditions are decided on."""
+        return {
+            "input": self._run.asked.input,
+            "steps": {name: self._said(step) for name, step in self._steps.items() if step.over},
+        }
+
+    def _said(self, step: StepRun) -> Mapping[str, Any]:
+        said: dict[str, Any] = {
+            "state": step.state.value,
+            "score": step.score,
+            "cost_micro_usd": step.spend.cost_micro_usd,
+        }
+        answer = joined(self._plan, step.name, self._answers) if step.state is StepState.SUCCEEDED else ""
+        return said if answer is None else said | {"answer": answer}
+
+    def _start(self, step: StepRun, agent: str) -> None:
+        number = len(step.tries) + 1
+        run_id = step_run_id(self._run.workspace, self._run.id, step.name, number)
+        begun = Try(agent, run_id, self._now)
+        self._steps[step.name] = replace(step, state=StepState.RUNNING, tries=(*step.tries, begun))
+        self._do(Do.START, step.name, run_id)
+        data = {"step": step.name, "run_id": run_id, "agent": agent, "try": number}
+        self.publish(Event("workflow.step_started", data, self._now))
+
+    def _stop_late(self) -> None:
+        for step in list(self._steps.values()):
+            task, last = self._plan[step.name].task, step.open
+            if task is None or last is None or last.stopping or task.timeout_s is None:
+                continue
+            if last.started_at + timedelta(seconds=task.timeout_s) <= self._now:
+                self._stop(step, last, STEP_TIMEOUT)
+
+    def _stop(self, step: StepRun, last: Try, why: str) -> None:
+        self._steps[step.name] = replace(step, tries=(*step.tries[:-1], replace(last, stopping=why)))
+        self._do(Do.CANCEL, step.name, last.run_id)
+
+    def _over(self, step: StepRun, state: StepState, code: str = "") -> None:
+        step = self._steps[step.name] = replace(step, state=state, code=code, ended_at=self._now)
+        data: dict[str, Any] = {"step": step.name, "state": state.value, "cost_micro_usd": step.spend.cost_micro_usd}
+        if step.tries:
+            data |= {"run_id": step.tries[-1].run_id, "agent": step.tries[-1].agent}
+        if step.score is not None:
+            data["score"] = step.score
+        self.publish(Event("workflow.step_ended", data | ({"code": code} if code else {}), self._now))
+        if state is StepState.FAILED and not self._plan[step.name].tolerated and not self._run.stopping:
+            self._run = replace(self._run, failed_step=step.name)
+
+    def _finish(self) -> None:
+        if any(step.open for step in self._steps.values()):
+            return
+        if not self._run.stopping and not all(step.over for step in self._steps.values()):
+            return
+        for name, step in self._steps.items():
+            if not step.over:
+                why = CANCELLED if self._run.cancel_requested else STEP_FAILED
+                self._steps[name] = replace(step, state=StepState.SKIPPED, code=why, ended_at=self._now)
+        self._run = replace(
+            self._run, state=_end_of(self._run), finished_at=self._now, steps=tuple(self._steps.values())
+        )
+        if all(one.refused for step in self._steps.values() for one in step.tries):
+            # No session has what was asked, so that erasing one could not reach it here.
+            self._run = replace(self._run, asked=replace(self._run.asked, input="", user_id=None, metadata={}))
+        run = self._run
+        data: dict[str, Any] = {"state": run.state.value, "cost_micro_usd": run.spend.cost_micro_usd}
+        data |= {} if run.score is None else {"score": run.score}
+        data |= {"code": run.code} if run.code else {}
+        data |= {"step": run.failed_step} if run.failed_step else {}
+        self.publish(Event("workflow.ended", data, self._now))
+
+    def _do(self, do: Do, step: str = "", run_id: str = "", event: Event | None = None) -> None:
+        self._effects.append(Effect(self._run.numbers + len(self._effects), do, step, run_id, event))
+
+
+def _next_agent(task: Task, tries: Sequence[Try], *, refused: bool) -> str | None:
+    """Return who is asked after a run that brought no answer; None for nobody."""
+    if tries[-1].agent == task.fallback:
+        return None
+    return task.fallback if refused or len(tries) > task.retries else task.agent
+
+
+def _end_of(run: WorkflowRun) -> WorkflowState:
+    if run.cancel_requested:
+        return WorkflowState.CANCELLED
+    return WorkflowState.FAILED if run.failed_step else WorkflowState.SUCCEEDED

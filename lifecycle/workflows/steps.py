@@ -1,0 +1,104 @@
+"""The runs that steps are: submitted, cancelled and read as any other run, by ids that follow from the workflow run."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+from kernel.errors import AppError, Conflict, NotFound, Unavailable
+from kernel.ids import session_of_run
+from lifecycle.conversations.run import Run, RunState
+from lifecycle.conversations.store import ConversationStore
+from lifecycle.conversations.submission import RunRequest, Send, check
+from lifecycle.registry.signals import AgentSignals
+from lifecycle.runs.queries import RunQueries
+from lifecycle.runs.submit import RunSubmission
+from lifecycle.specs.workflow import Plan
+from lifecycle.workflows import rules
+from lifecycle.workflows.rules import News, RunEnded, RunRefused
+from lifecycle.workflows.run import CANCELLED, RUN_ERASED, Do, Effect, StepState, WorkflowRun
+
+MAX_PROMPT_BYTES = 1 << 20
+"""Longest prompt with the answers in it, in UTF-8 bytes."""
+
+_ENDS = {
+    RunState.SUCCEEDED: StepState.SUCCEEDED,
+    RunState.FAILED: StepState.FAILED,
+    RunState.CANCELLED: StepState.CANCELLED,
+}
+
+
+class StepRuns:
+    """Submits, cancels and reads the runs of steps."""
+
+    def __init__(self, submission: RunSubmission, queries: RunQueries, conversations: ConversationStore) -> None:
+        self._submission = submission
+        self._queries = queries
+        self._conversations = conversations
+
+    async def get(self, workspace: str, run_id: str, *, texts: bool = False) -> Run | None:
+        """Return a step's run, which is in the session that it has started; None where it was erased."""
+        return await self._conversations.run(workspace, session_of_run(workspace, run_id), run_id, texts=texts)
+
+    async def all(self, run: WorkflowRun) -> Mapping[str, Run]:
+        """Return the runs of all steps as they are now, by id; of long texts, the beginning."""
+        ids = [one.run_id for step in run.steps for one in step.tries]
+        found = await asyncio.gather(*(self.get(run.workspace, ident) for ident in ids))
+        return {one.id: one for one in found if one is not None}
+
+    async def answers(self, run: WorkflowRun, plan: Plan, names: Sequence[str]) -> Mapping[str, str]:
+        """Return the answers of steps, those of branches where nobody brings them together; without what is erased."""
+        giving = sorted({giver for name in names for giver in rules.answering(plan, name)})
+        by = {name: answered for name in giving if (answered := run.step(name).answered_by) is not None}
+        found = await asyncio.gather(*(self.get(run.workspace, one.run_id, texts=True) for one in by.values()))
+        return {name: one.answer for name, one in zip(by, found, strict=True) if one and one.answer is not None}
+
+    async def carry_out(
+        self, run: WorkflowRun, plan: Plan, effect: Effect, signals: AgentSignals, send: Send
+    ) -> Sequence[News]:
+        """Submit or cancel a step's run, and return what is known by that. Doing it again changes nothing.
+
+        Raises:
+            Unavailable: It could not be done; do it again.
+        """
+        try:
+            if effect.do is Do.START:
+                await self._submit(run, plan, effect, signals, send)
+                return ()
+            ended = await self._queries.cancel(run.workspace, effect.run_id)
+        except Unavailable:
+            raise
+        except NotFound as error:
+            return () if effect.do is Do.CANCEL else (RunRefused(effect.run_id, error.code),)
+        except AppError as error:
+            return (RunRefused(effect.run_id, error.code),)
+        return (end_of(ended),) if is_over(ended) else ()
+
+    async def _submit(self, run: WorkflowRun, plan: Plan, effect: Effect, signals: AgentSignals, send: Send) -> None:
+        task = plan[effect.step].task
+        begun = next((one for one in run.step(effect.step).tries if one.run_id == effect.run_id), None)
+        if task is None or begun is None:
+            msg = "a run of a step that asks nobody"
+            raise RuntimeError(msg)
+        try:
+            prompt = rules.prompt_of(run, plan, task, await self.answers(run, plan, sorted(task.used)))
+        except KeyError:
+            msg = "An answer that the step needs was erased."
+            raise Conflict(msg, code=RUN_ERASED) from None
+        asked = run.asked
+        request = RunRequest(query=prompt, user_id=asked.user_id, metadata=asked.metadata, priority=asked.priority)
+        check(request, MAX_PROMPT_BYTES)
+        await self._submission.submit(
+            run.workspace, begun.agent, request, effect.run_id, signals, send, workflow_run_id=run.id
+        )
+
+
+def is_over(run: Run) -> bool:
+    """Return whether the run has ended; one whose message was not accepted is to be submitted again."""
+    return run.finished and not run.never_queued
+
+
+def end_of(run: Run) -> RunEnded:
+    """Return the news of a run's end."""
+    code = run.error.code if run.error else CANCELLED if run.state is RunState.CANCELLED else ""
+    return RunEnded(run.id, _ENDS[run.state], code, run.spend, run.score.overall if run.score else None)

@@ -1,0 +1,365 @@
+"""A worker's slice of one pool: what comes takes of it, and it is renewed as often as the pool's rule allows.
+
+While something waits, or what was used is not accounted for yet, a request goes to the pool about once a second; while
+runs are only carried out, often enough to keep their slots; when nothing is held, none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import math
+import random
+from bisect import insort
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+from kernel.errors import AppError
+from llmops.capacity.pools import DIMENSIONS, NOTHING, Amounts, NeverFits, Pool, PoolFull
+from llmops.capacity.slices import LASTS_S, Grant, Request, State, Want, expected_wait_s
+
+log = logging.getLogger(__name__)
+
+_AT_ONCE = 3.0
+"""Requests to the pool that a worker may make one after the other which has made none for a while."""
+_IN_ORDER_S = 5.0
+_IN_ORDER = 0.5
+_SPARE = 1.25
+_LATE_S = 0.5
+"""What a request to the pool may take in all before it is given up until the next one."""
+
+Exchange = Callable[[str, Request, float], Awaitable[tuple[Grant, Pool, State]]]
+"""Makes a request of the pool of a name, as of a time; raises Unavailable where that may not have taken effect."""
+
+
+@dataclass(slots=True, eq=False)
+class Taken:
+    """What somebody took of a pool.
+
+    Attributes:
+        share: Under which name it is counted.
+        amounts: What it is.
+        at: When, in seconds since the epoch.
+        began: Which of the worker's slices it came from, counted from 0.
+        waited_s: How long it has waited.
+    """
+
+    share: str
+    amounts: Amounts
+    at: float
+    began: int
+    waited_s: float = 0.0
+
+
+@dataclass(slots=True, eq=False)
+class _Waiting:
+    want: Want
+    since: float
+    future: asyncio.Future[Taken]
+    once: bool
+
+    @property
+    def key(self) -> float:
+        return self.want.key
+
+
+@dataclass(slots=True)
+class _Demand:
+    """What was asked for since the latest request, and what that came to in a second, smoothed."""
+
+    asked: dict[str, Amounts] = field(default_factory=dict[str, Amounts])
+    a_second: dict[str, tuple[float, float, float]] = field(default_factory=dict[str, tuple[float, float, float]])
+    since: float = 0.0
+
+    def add(self, share: str, need: Amounts) -> None:
+        self.asked[share] = self.asked.get(share, NOTHING) + need
+
+    def next(self, now: float) -> None:
+        passed = max(0.2, now - self.since)
+        for share in {*self.asked, *self.a_second}:
+            new = tuple(part / passed for part in self.asked.get(share, NOTHING).parts)
+            old = self.a_second.get(share, (0.0, 0.0, 0.0))
+            self.a_second[share] = tuple(a / 2 + b / 2 for a, b in zip(old, new, strict=True))  # pyright: ignore[reportArgumentType] - of three
+        self.a_second = {share: parts for share, parts in self.a_second.items() if max(parts) > 0.01}
+        self.asked, self.since = {}, now
+
+    def within(self, seconds: float) -> Mapping[str, Amounts]:
+        """Return what is likely to be asked for within so many seconds."""
+        return {
+            share: Amounts(*(math.ceil(part * seconds * _SPARE) for part in parts))
+            for share, parts in self.a_second.items()
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class _Pending:
+    """A request that is made, and the runs that were carried out then, by share."""
+
+    request: Request
+    running: Mapping[str, int]
+
+
+class PoolLease:
+    """One worker's slice of a pool. Belongs to one event loop."""
+
+    def __init__(self, pool: Pool, worker: str, exchange: Exchange, now: Callable[[], float]) -> None:
+        """Take part in a pool.
+
+        Args:
+            pool: The pool as it was last read.
+            worker: This worker's random id.
+            exchange: Makes requests of the pool.
+            now: The time, in seconds since the epoch.
+        """
+        self.pool = pool
+        self.state = State()
+        self._worker = worker
+        self._exchange = exchange
+        self._now = now
+        self._held: dict[str, Amounts] = {}
+        self._until = 0.0
+        self._first_other = math.inf
+        self._running: dict[str, int] = {}
+        self._spent: dict[int, dict[str, Amounts]] = {}
+        self._ended: list[float] = []
+        self._waiting: list[_Waiting] = []
+        self._demand = _Demand()
+        self._began = 0
+        self._pending: _Pending | None = None
+        self._number = 0
+        self._asked = -math.inf
+        self._again_s = 1.0
+        self._credit = _AT_ONCE
+        self._task: asyncio.Task[None] | None = None
+        self._wake = asyncio.Event()
+
+    @property
+    def idle(self) -> bool:
+        """Whether it holds nothing of the pool and nothing waits."""
+        return self._task is None or self._task.done()
+
+    def counted(self, need: Amounts) -> Amounts:
+        """Return what of a need the pool limits."""
+        limits = self.pool.limits
+        return Amounts(
+            need.runs if limits.concurrent_runs is not None else 0,
+            need.tokens if limits.tokens_per_minute is not None else 0,
+            need.requests if limits.requests_per_minute is not None else 0,
+        )
+
+    async def take(self, share: str, need: Amounts, key: float, wait_s: float) -> Taken:
+        """Take what is needed, after what came before it, and return it.
+
+        Args:
+            share: Under which name it is counted.
+            need: What is needed.
+            key: When it came, less its head start.
+            wait_s: How long it waits here; 0 for one request of the pool.
+
+        Raises:
+            PoolFull: There was no room within that time; its `retry_after_s` is when there may be.
+            NeverFits: There never is so much.
+        """
+        need = self.counted(need)
+        self._check(share, need)
+        now = self._now()
+        if need == NOTHING:
+            return Taken(share, need, now, self._began)
+        self._demand.add(share, need)
+        future: asyncio.Future[Taken] = asyncio.get_running_loop().create_future()
+        waiting = _Waiting(Want(round(key, 3), share, need), now, future, once=not wait_s)
+        insort(self._waiting, waiting, key=lambda one: one.key)
+        self._serve()
+        if waiting.future.done():
+            self._go_on()
+            return waiting.future.result()
+        self._go_on()
+        try:
+            return await asyncio.wait_for(waiting.future, wait_s or self._again_s + _LATE_S)
+        except TimeoutError:
+            self._leave(waiting)
+            raise PoolFull(self.pool.name, self.expected_wait_s(waiting.want)) from None
+        except BaseException:
+            self._leave(waiting)
+            raise
+
+    def settle(self, taken: Taken, used: Amounts) -> None:
+        """Account for what was taken of tokens and requests by what was really used of it, less or more."""
+        difference = self.counted(replace(used, runs=0)) - replace(taken.amounts, runs=0)
+        taken.amounts = taken.amounts + difference
+        if difference != NOTHING and taken.began == self._began:
+            self._spend(taken.share, difference, taken.at)
+            self._go_on()
+
+    def release(self, taken: Taken) -> None:
+        """Give back the runs of what was taken; the next one here has its slot, unless another worker's has waited."""
+        runs, taken.amounts = taken.amounts.runs, replace(taken.amounts, runs=0)
+        if not runs:
+            return
+        self._running[taken.share] -= runs
+        self._ended.append(self._now() - taken.at)
+        head = next((one for one in self._waiting if one.want.need.runs and one.want.share == taken.share), None)
+        if head is None or self._may_go_before(head.key):
+            held = self._held.get(taken.share, NOTHING)
+            self._held[taken.share] = replace(held, runs=held.runs + runs)
+            self._serve()
+        self._go_on()
+
+    def expected_wait_s(self, want: Want) -> float:
+        """Return after how many seconds there may be room, as this worker last saw the pool."""
+        return max(1.0, expected_wait_s(self.pool, self.state, want, self._now()))
+
+    async def aclose(self) -> None:
+        """Give back what is not used, and stop."""
+        if self._task is not None and not self._task.done():
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        self._demand = _Demand()
+        if self._held or self._spent:
+            try:
+                await self._ask()
+            except AppError as error:
+                log.warning("a slice of a pool is left to end: %s", error.code, extra={"event": "pool.not_returned"})
+
+    def _check(self, share: str, need: Amounts) -> None:
+        for dimension in DIMENSIONS:
+            most = self.pool.most_of(share, dimension)
+            if need.of(dimension) > most:
+                msg = (
+                    f"It may take {need.of(dimension)} {dimension}; the pool {self.pool.name!r} allows its agent "
+                    f"{most} in all. Lower max_output_tokens, or raise the limit."
+                )
+                raise NeverFits(msg)
+
+    def _serve(self) -> None:
+        """Give what is held to what waits, in order; what does not fit holds up what comes after it."""
+        now = self._now()
+        if now > self._until:
+            for share, held in self._held.items():
+                self._held[share] = replace(held, tokens=0, requests=0)
+        blocked: set[tuple[str, str]] = set()
+        for waiting in list(self._waiting):
+            want = waiting.want
+            held = self._held.get(want.share, NOTHING)
+            short = [
+                (want.share, one)
+                for one in DIMENSIONS
+                if want.need.of(one) and (want.need.of(one) > held.of(one) or (want.share, one) in blocked)
+            ]
+            if short:
+                blocked.update(short)
+                continue
+            self._waiting.remove(waiting)
+            if waiting.future.done():
+                continue
+            self._held[want.share] = held - want.need
+            self._running[want.share] = self._running.get(want.share, 0) + want.need.runs
+            self._spend(want.share, replace(want.need, runs=0), now)
+            waiting.future.set_result(Taken(want.share, want.need, now, self._began, now - waiting.since))
+
+    def _may_go_before(self, key: float) -> bool:
+        """Return whether something here may have a slot of this worker before what waits at others.
+
+        It has waited at least half as long as that, or not 5 s less: a slot that goes from one worker to another one
+        is idle until both have made their requests.
+        """
+        longest = self._now() - self._first_other
+        return key <= self._first_other + max(_IN_ORDER_S, longest * _IN_ORDER)
+
+    def _spend(self, share: str, amounts: Amounts, at: float) -> None:
+        if amounts == NOTHING:
+            return
+        parts = self._spent.setdefault(math.floor(at), {})
+        parts[share] = parts.get(share, NOTHING) + amounts
+
+    def _leave(self, waiting: _Waiting) -> None:
+        """Have it wait no more; what it was given meanwhile goes back."""
+        if waiting in self._waiting:
+            self._waiting.remove(waiting)
+        future = waiting.future
+        if future.done() and not future.cancelled() and future.exception() is None:
+            taken = future.result()
+            self.settle(taken, NOTHING)
+            self.release(taken)
+
+    def _go_on(self) -> None:
+        if self.idle:
+            self._demand.since = max(self._demand.since, self._asked)
+            self._task = asyncio.create_task(self._work())
+        self._wake.set()
+
+    async def _work(self) -> None:
+        """Make requests of the pool as long as something is held, wanted or not accounted for."""
+        while (due := self._due()) is not None:
+            self._wake.clear()
+            pause = due - self._now()
+            if pause > 0:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._wake.wait(), pause)
+            if (due := self._due()) is None or due > self._now():
+                continue
+            try:
+                await self._ask()
+            except AppError as error:
+                # What waits is told so when its time is over; what is held ends by itself.
+                log.warning("a pool cannot be asked: %s", error.code, extra={"event": "pool.unavailable"})
+
+    def _due(self) -> float | None:
+        """Return when the next request is due; None for none."""
+        soon = self._asked + max(0.0, 1 - self._credit) * self._again_s
+        if self._waiting or self._spent or self._pending:
+            return soon
+        if any(self._running.values()):
+            return self._asked + LASTS_S / 3
+        if any(held != NOTHING for held in self._held.values()):
+            return soon
+        return None
+
+    async def _ask(self) -> None:
+        """Make a request of the pool; one that may have taken effect is repeated as it was."""
+        now = self._now()
+        if now > self._until and (self._pending or any(one != NOTHING for one in self._held.values())):
+            # The pool counts all that was held as used, and what was used of it is not accounted for any more.
+            self._began += 1
+            self._spent, self._held, self._pending = {}, {}, None
+        pending = self._pending or self._request(now)
+        credit = self._credit + (now - self._asked) / self._again_s
+        self._pending, self._asked, self._credit = pending, now, min(_AT_ONCE, credit) - 1
+        grant, self.pool, self.state = await self._exchange(self.pool.name, pending.request, now)
+        self._pending = None
+        self._until, self._first_other = grant.until, grant.first_other
+        self._again_s = grant.again_s * random.uniform(1, 1.2)  # noqa: S311 - spreads workers that began together
+        for share, held in grant.held.items():
+            new = replace(held, runs=max(0, held.runs - pending.running.get(share, 0)))
+            self._held[share] = self._held.get(share, NOTHING) + new
+        self._serve()
+        for waiting in list(self._waiting):
+            if waiting.once and waiting.want in pending.request.wants:
+                self._waiting.remove(waiting)
+                if not waiting.future.done():
+                    waiting.future.set_exception(PoolFull(self.pool.name, self.expected_wait_s(waiting.want)))
+
+    def _request(self, now: float) -> _Pending:
+        self._demand.next(now)
+        likely = self._demand.within(self._again_s)
+        running = {share: runs for share, runs in self._running.items() if runs}
+        keeps = {share: _least(held, likely.get(share, NOTHING)) for share, held in self._held.items()}
+        spent, self._spent = self._spent, {}
+        ended, self._ended = self._ended, []
+        self._held = {}  # what is not kept is given back; nobody takes of it until that is known
+        self._number += 1
+        request = Request(
+            self._worker,
+            self._number,
+            {one: keeps.get(one, NOTHING) + Amounts(runs=running.get(one, 0)) for one in {*keeps, *running}},
+            spent,
+            [one.want for one in self._waiting],
+            {share: (one - keeps.get(share, NOTHING)).positive for share, one in likely.items()},
+            sum(ended) / len(ended) if ended else 0.0,
+        )
+        return _Pending(request, running)
+
+
+def _least(one: Amounts, other: Amounts) -> Amounts:
+    return Amounts(*(min(a, b) for a, b in zip(one.parts, other.parts, strict=True)))

@@ -1,0 +1,270 @@
+"""What workers use of memory and CPU, how full pools are, and what that was by the hour.
+
+Table `pools`, partition workspace, row `hour!{hour}`: the most and the mean of an hour's samples, kept 30 days.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from kernel.clock import hour_bucket
+from kernel.errors import Unavailable
+from kernel.journal import Event
+from kernel.tables import Delete, Row, RowChanged, Span, Upsert, every
+from llmops.capacity.pools import Thresholds
+from llmops.capacity.usage import LEVELS, Level, PoolUsage, level
+from llmops.metrics.definitions import CPU, MEMORY, MEMORY_LIMIT
+
+if TYPE_CHECKING:
+    from kernel.clock import Clock
+    from kernel.journal import Journal
+    from kernel.tables import Tables
+    from llmops.capacity.sessions import SessionClaims
+    from llmops.capacity.store import PoolStore
+    from llmops.capacity.usage import PoolUsageReader
+    from llmops.metrics.shared import SharedMetrics
+
+log = logging.getLogger(__name__)
+
+TABLE = "pools"
+KEPT_FOR = timedelta(days=30)
+BELIEVED_FOR = timedelta(minutes=5)
+"""How long what a worker has measured is taken for what is: an idle one stores nothing."""
+MOST_HOURS = 720
+_PREFIX = "hour!"
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessSample:
+    """What a process uses.
+
+    Attributes:
+        memory_bytes: Memory that it holds (resident set).
+        limit_bytes: Memory that there is for it: its container's, else the machine's.
+        cpu_share: Share of all cores that it used since the last sample, 0-1.
+    """
+
+    memory_bytes: int
+    limit_bytes: int
+    cpu_share: float
+
+
+class ProcessMeasure:
+    """Stores what this process uses with its counts, in every workspace that it works for."""
+
+    def __init__(self, metrics: SharedMetrics, sample: Callable[[], ProcessSample]) -> None:
+        self._metrics = metrics
+        self._sample = sample
+
+    def collect(self) -> None:
+        """Measure; called before counts are read or stored."""
+        workspaces = self._metrics.workspaces
+        if not workspaces:
+            return
+        found = self._sample()
+        for workspace in workspaces:
+            self._metrics.gauge(workspace, MEMORY, found.memory_bytes)
+            self._metrics.gauge(workspace, MEMORY_LIMIT, found.limit_bytes)
+            self._metrics.gauge(workspace, CPU, round(found.cpu_share, 4))
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerUse:
+    """What a worker used when it stored its counts last: its random id, when, and how much."""
+
+    worker: str
+    at: datetime
+    memory_bytes: int
+    memory_share: float | None
+    cpu_share: float
+    thresholds: Thresholds = field(default_factory=Thresholds)
+
+    @property
+    def levels(self) -> Mapping[str, tuple[float, Level]]:
+        """Its used shares by resource, and how bad each is."""
+        memory, cpu, most = self.memory_share or 0.0, self.cpu_share, self.thresholds
+        return {"memory": (memory, level(memory, most.memory)), "cpu": (cpu, level(cpu, most.cpu))}
+
+    @property
+    def level(self) -> Level:
+        """How bad the worse of both is."""
+        return max((how for _, how in self.levels.values()), key=LEVELS.index)
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What is used now, by worker and by pool, and the worst level of any."""
+
+    workers: Sequence[WorkerUse]
+    pools: Sequence[PoolUsage]
+
+    @property
+    def level(self) -> Level:
+        """The worst level of any worker or pool."""
+        return max((one.level for one in (*self.workers, *self.pools)), key=LEVELS.index, default="ok")
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """The most and the mean of some samples."""
+
+    most: float = 0.0
+    total: float = 0.0
+    samples: int = 0
+
+    def with_(self, value: float) -> Range:
+        """Return it with one more sample."""
+        return Range(max(self.most, value), self.total + value, self.samples + 1)
+
+    @property
+    def mean(self) -> float:
+        """The mean; 0 without samples."""
+        return self.total / self.samples if self.samples else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Hour:
+    """What was used in an hour: of workers `workers`, `memory_share`, `cpu_share`; of pools the shares by limit."""
+
+    start: datetime
+    workers: Mapping[str, Range] = field(default_factory=dict[str, Range])
+    pools: Mapping[str, Mapping[str, Range]] = field(default_factory=dict[str, Mapping[str, Range]])
+
+    def with_(self, now: Resources) -> Hour:
+        """Return the hour with one more sample."""
+        workers = dict(self.workers)
+        values = {
+            "workers": float(len(now.workers)),
+            "memory_share": max((one.memory_share or 0.0 for one in now.workers), default=0.0),
+            "cpu_share": max((one.cpu_share for one in now.workers), default=0.0),
+        }
+        for name, value in values.items():
+            workers[name] = workers.get(name, Range()).with_(value)
+        pools = {name: dict(limits) for name, limits in self.pools.items()}
+        for pool in now.pools:
+            limits = pools.setdefault(pool.pool.name, {})
+            for one in pool.limits:
+                limits[one.name] = limits.get(one.name, Range()).with_(round(one.share, 4))
+        return Hour(self.start, workers, pools)
+
+
+class ResourceReader:
+    """Reads what is used."""
+
+    def __init__(self, metrics: SharedMetrics, usage: PoolUsageReader, tables: Tables, clock: Clock) -> None:
+        self._metrics = metrics
+        self._usage = usage
+        self._tables = tables
+        self._clock = clock
+
+    async def now(self, workspace: str) -> Resources:
+        """Return what is used now: of workers, what those have measured that have worked lately."""
+        since, workers = self._clock() - BELIEVED_FOR, list[WorkerUse]()
+        pools = await self._usage.all(workspace)
+        of_pools = [usage.pool.thresholds for usage in pools]  # workers work for all pools: the strictest counts
+        most = Thresholds(
+            memory=min((one.memory for one in of_pools), default=Thresholds().memory),
+            cpu=min((one.cpu for one in of_pools), default=Thresholds().cpu),
+        )
+        for worker, at, series in await self._metrics.by_worker(workspace):
+            found = {key[0]: numbers[0] for key, numbers in series.items() if len(key) == 1}
+            if MEMORY.name in found and at >= since:
+                limit, memory = found.get(MEMORY_LIMIT.name, 0), int(found[MEMORY.name])
+                share = memory / limit if limit else None
+                workers.append(WorkerUse(worker, at, memory, share, found.get(CPU.name, 0.0), most))
+        return Resources(workers, pools)
+
+    async def history(self, workspace: str, hours: int) -> Sequence[Hour]:
+        """Return the hours of which there are samples, from so many hours ago on."""
+        start = hour_bucket(self._clock() - timedelta(hours=hours - 1))
+        span = Span(workspace, key_from=f"{_PREFIX}{start}", key_before=f"{_PREFIX}~")
+        return [_hour(row) async for row in every(self._tables, TABLE, span)]
+
+
+class ResourceSampler:
+    """What a timer does: sample what is used, publish what becomes much, and forget what is old."""
+
+    def __init__(
+        self, reader: ResourceReader, store: PoolStore, sessions: SessionClaims, tables: Tables, journal: Journal
+    ) -> None:
+        self._reader = reader
+        self._store = store
+        self._sessions = sessions
+        self._tables = tables
+        self._journal = journal
+
+    async def run(self, now: datetime) -> int:
+        """Take one sample of every workspace that has pools, and return of how many pools; one holds up no other."""
+        count = 0
+        async for workspace in self._store.workspaces():
+            try:
+                pools = await self._store.of(workspace)
+                if pools:
+                    await self._sample(workspace, now)
+                    count += len(pools)
+                if now.minute == 0:
+                    await self._forget(workspace, now)
+            except Unavailable as error:
+                text = "resources of %s not sampled: %s"
+                log.warning(text, workspace, error.code, extra={"event": "capacity.unsampled"})
+        return count
+
+    async def _sample(self, workspace: str, now: datetime) -> None:
+        for pool in await self._store.of(workspace):
+            if pool.limits.open_sessions is not None:
+                await self._sessions.sweep(workspace, pool.name)
+        found = await self._reader.now(workspace)
+        key = f"{_PREFIX}{hour_bucket(now)}"
+        row = await self._tables.get(TABLE, workspace, key)
+        hour = _hour(row) if row else Hour(now.replace(minute=0, second=0, microsecond=0))
+        # One timer samples, so that nobody else writes the row.
+        await self._tables.commit(TABLE, [Upsert(Row(workspace, key, {"hour": _dumped(hour.with_(found))}))])
+        for data in _much(found):
+            ident = f"resource.{data['level']}/{data['what']}/{data['limit']}/{hour_bucket(now)}"
+            critical = data["level"] == "critical"
+            event = Event("resource.critical", data, now) if critical else Event("resource.warning", data, now)
+            await self._journal.record(workspace, ident, event)
+
+    async def _forget(self, workspace: str, now: datetime) -> None:
+        before = hour_bucket(now - KEPT_FOR)
+        async for row in every(self._tables, TABLE, Span(workspace, key_from=_PREFIX, key_before=f"{_PREFIX}{before}")):
+            try:
+                await self._tables.commit(TABLE, [Delete(workspace, row.key)])
+            except RowChanged:
+                continue  # somebody else deleted it
+
+
+def _much(now: Resources) -> Sequence[dict[str, Any]]:
+    """Return the data of an event for each limit that is in a warning or critical state."""
+    found: list[tuple[str, str, float, Level]] = []
+    for worker in now.workers:
+        found += [(f"worker:{worker.worker}", name, share, how) for name, (share, how) in worker.levels.items()]
+    for pool in now.pools:
+        found += [(f"pool:{pool.pool.name}", one.name, one.share, one.level) for one in pool.limits]
+    return [
+        {"what": what, "limit": limit, "used_share": round(share, 4), "level": how}
+        for what, limit, share, how in found
+        if how != "ok"
+    ]
+
+
+def _dumped(hour: Hour) -> str:
+    def ranges(values: Mapping[str, Range]) -> dict[str, list[float]]:
+        return {name: [one.most, one.total, one.samples] for name, one in values.items()}
+
+    pools = {name: ranges(limits) for name, limits in hour.pools.items()}
+    return json.dumps({"workers": ranges(hour.workers), "pools": pools}, separators=(",", ":"))
+
+
+def _hour(row: Row) -> Hour:
+    def ranges(values: Mapping[str, Sequence[float]]) -> dict[str, Range]:
+        return {name: Range(most, total, int(samples)) for name, (most, total, samples) in values.items()}
+
+    value = json.loads(row.text("hour"))
+    start = datetime.strptime(row.key.removeprefix(_PREFIX), "%Y-%m-%dT%H").replace(tzinfo=UTC)
+    return Hour(start, ranges(value["workers"]), {name: ranges(limits) for name, limits in value["pools"].items()})

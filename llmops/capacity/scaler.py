@@ -1,0 +1,218 @@
+"""Recommending how the app is scaled, and changing it.
+
+Table `pools`, partition `_scaling`: `policy` how it is to be, `state` since when each trigger's condition holds and
+when a plan was applied last. There is one of both for the app, whose instances all workspaces share.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Protocol
+
+from kernel.codec import JsonCodec
+from kernel.errors import Conflict, EtagMismatch, Forbidden
+from kernel.journal import Event
+from kernel.tables import Insert, Replace, Row, RowChanged, RowExists
+from llmops.capacity.scaling import WEEKS, Load, Recommendation, ScalingPolicy, SiteScale, Trigger, recommend
+
+if TYPE_CHECKING:
+    from kernel.clock import Clock
+    from kernel.journal import Journal
+    from kernel.tables import Tables
+    from llmops.capacity.resources import ResourceReader
+    from llmops.facts.figures import Figures
+
+log = logging.getLogger(__name__)
+
+TABLE, PARTITION = "pools", "_scaling"
+_POLICY = JsonCodec(ScalingPolicy)
+_CHANGES_BEFORE_GIVING_UP = 5
+Workspaces = Callable[[], AsyncIterator[str]]
+
+
+class ScaleTarget(Protocol):
+    """What is scaled: an app on Azure.
+
+    Both methods raise Unavailable where it cannot be reached, Forbidden where the app's identity may not, and Conflict
+    where the platform refuses a value.
+    """
+
+    async def read(self) -> SiteScale:
+        """Return how it is scaled."""
+        ...
+
+    async def write(self, scale: SiteScale) -> SiteScale:
+        """Scale it, wait until that is done, and return how it is scaled."""
+        ...
+
+
+class ScalingStore:
+    """Keeps the policy, and since when what holds."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+    async def policy(self) -> tuple[ScalingPolicy, str]:
+        """Return the policy and its ETag; the usual one and none where none was set."""
+        row = await self._tables.get(TABLE, PARTITION, "policy")
+        return (_POLICY.load(row.text("policy")), row.etag) if row else (ScalingPolicy(), "")
+
+    async def put(self, policy: ScalingPolicy, if_match: str | None) -> str:
+        """Store the policy and return its ETag.
+
+        Raises:
+            InvalidInput: It makes no sense.
+            EtagMismatch: It is not as the caller has read it.
+        """
+        policy.check()
+        for _ in range(_CHANGES_BEFORE_GIVING_UP):
+            stored = await self._tables.get(TABLE, PARTITION, "policy")
+            if if_match is not None and (stored is None or stored.etag != if_match):
+                raise EtagMismatch
+            row = Row(PARTITION, "policy", {"policy": _POLICY.dump(policy)}, stored.etag if stored else "")
+            try:
+                (etag,) = await self._tables.commit(TABLE, [Replace(row) if stored else Insert(row)])
+            except (RowChanged, RowExists):
+                continue
+            return etag
+        raise EtagMismatch
+
+    async def state(self) -> dict[str, Any]:
+        """Return since when each trigger's condition holds (`since`), and when a plan was applied (`applied`)."""
+        row = await self._tables.get(TABLE, PARTITION, "state")
+        return json.loads(row.text("state")) if row else {}
+
+    async def change(self, change: Callable[[dict[str, Any]], None]) -> None:
+        """Change the state.
+
+        Raises:
+            Conflict: Others kept changing it.
+        """
+        for _ in range(_CHANGES_BEFORE_GIVING_UP):
+            stored = await self._tables.get(TABLE, PARTITION, "state")
+            value: dict[str, Any] = json.loads(stored.text("state")) if stored else {}
+            before = json.dumps(value, sort_keys=True)
+            change(value)
+            text = json.dumps(value, sort_keys=True)
+            if text == before:
+                return
+            row = Row(PARTITION, "state", {"state": text}, stored.etag if stored else "")
+            try:
+                await self._tables.commit(TABLE, [Replace(row) if stored else Insert(row)])
+            except (RowChanged, RowExists):
+                continue
+            return
+        raise Conflict("Others are changing the scale of the app.", code="scaling_busy")
+
+
+class Scaler:
+    """Recommends, and applies what was recommended."""
+
+    def __init__(
+        self,
+        store: ScalingStore,
+        figures: Figures,
+        resources: ResourceReader,
+        journal: Journal,
+        workspaces: Workspaces,
+        target: ScaleTarget | None,
+        clock: Clock,
+    ) -> None:
+        self._store = store
+        self._figures = figures
+        self._resources = resources
+        self._journal = journal
+        self._workspaces = workspaces
+        self._target = target
+        self._clock = clock
+
+    async def recommend(self) -> tuple[Recommendation, SiteScale | None]:
+        """Return how the app should be scaled and how it is; None where that is not known.
+
+        Raises:
+            AppError: The platform cannot be asked how it is.
+        """
+        now = self._clock()
+        policy, _ = await self._store.policy()
+        state = await self._store.state()
+        since: dict[str, str] = state.get("since", {})
+        holding = [
+            trigger
+            for trigger in policy.triggers
+            if trigger.key in since
+            and (now - datetime.fromisoformat(since[trigger.key])).total_seconds() >= trigger.duration_s
+        ]
+        applied = datetime.fromisoformat(state["applied"]) if "applied" in state else None
+        current = await self._target.read() if self._target is not None else None
+        return recommend(policy, await self._loads(now), current, holding, applied, now), current
+
+    async def apply(self, plan_id: str, workspace: str, by: str) -> tuple[SiteScale, SiteScale]:
+        """Scale the app as the plan says that was recommended; return how it was and how it is.
+
+        Raises:
+            Forbidden: Applying plans is switched off.
+            Conflict: The plan is another one by now (`plan_changed`), waits (`scaling_cooldown`), or is refused.
+            AppError: The platform cannot be reached, or the app's identity may not.
+        """
+        if self._target is None:
+            msg = "Applying is off: SCALING_APPLY=true and SCALING_SITE, with the role that infra/ gives for it."
+            raise Forbidden(msg, code="scaling_off")
+        plan, before = await self.recommend()
+        if plan.id != plan_id:
+            msg = "The recommendation is another one by now; read it again."
+            raise Conflict(msg, code="plan_changed")
+        if plan.held:
+            raise Conflict(plan.held, code="scaling_cooldown")
+        now = self._clock()
+        # Before the change: a worker that dies after it must not let another one change it again at once.
+        await self._store.change(lambda state: state.update(applied=now.isoformat()))
+        after = await self._target.write(plan.scale)
+        data = {"plan": plan.id, "instances": plan.instances, "maximum": after.maximum_instances, "by": by or None}
+        event = Event("scaling.applied", data, now)
+        await self._journal.record(workspace, f"scaling.applied/{plan.id}/{now.isoformat()}", event)
+        return before or SiteScale(), after
+
+    async def observe(self) -> int:
+        """Note since when the triggers' conditions hold, in all workspaces together, and return how many do."""
+        policy, _ = await self._store.policy()
+        if not policy.triggers:
+            return 0
+        now, values = self._clock(), dict[str, float]()
+        async for workspace in self._workspaces():
+            found = await self._resources.now(workspace)
+            measured = [
+                *(("memory_share", one.memory_share) for one in found.workers if one.memory_share is not None),
+                *(("cpu_share", one.cpu_share) for one in found.workers),
+                *(("pool_used_share", one.share) for one in found.pools),
+            ]
+            for name, value in measured:
+                values[name] = max(values.get(name, 0.0), value)
+            waiting = sum(one.waiting for one in found.pools)
+            values["pool_waiting"] = values.get("pool_waiting", 0.0) + waiting
+        holding = {trigger.key for trigger in policy.triggers if trigger.holds(values.get(trigger.metric))}
+
+        def change(state: dict[str, Any]) -> None:
+            since: dict[str, str] = state.get("since", {})
+            state["since"] = {key: since.get(key, now.isoformat()) for key in holding}
+
+        await self._store.change(change)
+        return len(holding)
+
+    async def _loads(self, now: datetime) -> Sequence[Load]:
+        """Return what all workspaces' runs came to, by the hour."""
+        first = (now - timedelta(weeks=WEEKS)).date()
+        by_hour: dict[datetime, Load] = {}
+        async for workspace in self._workspaces():
+            for cell in await self._figures.hours(workspace, None, first, now.date()):
+                summary = cell.summary
+                runs = summary.runs + summary.cancelled
+                busy_ms = max(0.0, (summary.latency.mean or 0.0) - (summary.queue.mean or 0.0)) * runs
+                before = by_hour.get(cell.start, Load(cell.start, 0, 0.0))
+                by_hour[cell.start] = Load(cell.start, before.runs + runs, before.busy_s + busy_ms / 1000)
+        return list(by_hour.values())
+
+
+__all__ = ["Recommendation", "ScaleTarget", "Scaler", "ScalingStore", "Trigger"]

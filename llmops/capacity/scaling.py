@@ -1,0 +1,317 @@
+"""How many instances the app needs: from what came and how long it took, by the hour of the week. Pure rules.
+
+Little's law (J. D. C. Little, "A Proof for the Queuing Formula: L = λW", Operations Research 9(3), 1961): on average as
+many runs are carried out at a time as come in a second, times the seconds that one takes. It holds for any order and
+any distribution, and says nothing of peaks within an hour: the share of the slots that is to be in use (`up`) leaves
+room for these.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timedelta
+from typing import Literal
+
+from kernel.errors import InvalidInput
+
+PLATFORM_LEAST, PLATFORM_MOST = 40, 1000
+"""What Flex Consumption takes as the most instances of an app."""
+HOURS_A_WEEK = 168
+WEEKS = 4
+FUNCTION = "function:run_agent"
+"""The group of instances that carry out runs, as Flex names it."""
+
+TriggerMetric = Literal["memory_share", "cpu_share", "pool_used_share", "pool_waiting"]
+Action = Literal["scale_up", "scale_down"]
+Condition = Literal["gt", "gte", "lt", "lte"]
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What an hour brought: runs that ended in it, and the seconds that workers were busy with them."""
+
+    start: datetime
+    runs: int
+    busy_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Trigger:
+    """When there is to be an instance more or less than the forecast says.
+
+    Attributes:
+        metric: What is measured (GET resources); `pool_waiting` is the number of what waits for room in pools.
+        condition: How it is compared.
+        threshold: With what.
+        duration_s: For how long that must hold.
+        action: What follows.
+        priority: Of several that hold, the highest counts.
+    """
+
+    metric: TriggerMetric
+    condition: Condition
+    threshold: float
+    duration_s: float = 60
+    action: Action = "scale_up"
+    priority: int = 1
+
+    @property
+    def key(self) -> str:
+        """What names it."""
+        return f"{self.metric} {self.condition} {self.threshold:g} {self.action}"
+
+    def holds(self, value: float | None) -> bool:
+        """Return whether its condition holds; not where nothing was measured."""
+        if value is None:
+            return False
+        match self.condition:
+            case "gt":
+                return value > self.threshold
+            case "gte":
+                return value >= self.threshold
+            case "lt":
+                return value < self.threshold
+            case "lte":
+                return value <= self.threshold
+
+
+@dataclass(frozen=True, slots=True)
+class ScalingPolicy:
+    """How the app is to be scaled.
+
+    Attributes:
+        min_instances: Instances that carry out runs and are always there.
+        max_instances: Most that are asked for.
+        concurrency: Runs that one instance carries out at a time.
+        up: The share of the slots that is to be in use at a peak; more asks for more instances.
+        down: The share below which there are fewer.
+        cooldown_s: How long nothing is changed after a change.
+        predictive: Whether for the coming day by forecast, or for what the last hour brought.
+        triggers: What else there is to look at.
+    """
+
+    min_instances: int = 2
+    max_instances: int = 10
+    concurrency: int = 32
+    up: float = 0.8
+    down: float = 0.3
+    cooldown_s: float = 300
+    predictive: bool = True
+    triggers: tuple[Trigger, ...] = ()
+
+    def check(self) -> None:
+        """Check that it makes sense.
+
+        Raises:
+            InvalidInput: `invalid_scaling_policy`, with what is wrong by field.
+        """
+        wrong: dict[str, str] = {}
+        if not 0 <= self.min_instances <= PLATFORM_MOST or not 1 <= self.max_instances <= PLATFORM_MOST:
+            wrong["/max_instances"] = f"instances are 0, or 1 for the most, to {PLATFORM_MOST}"
+        elif self.min_instances > self.max_instances:
+            wrong["/min_instances"] = "min_instances is above max_instances"
+        if not 1 <= self.concurrency <= 1000:
+            wrong["/concurrency"] = "concurrency is 1 to 1000"
+        if not 0 < self.down < self.up <= 1:
+            wrong["/down"] = "down is above 0 and below up, up at most 1"
+        if not 0 <= self.cooldown_s <= 86_400:
+            wrong["/cooldown_s"] = "cooldown_s is 0 to 86400"
+        if len({trigger.key for trigger in self.triggers}) < len(self.triggers):
+            wrong["/triggers"] = "two triggers are the same"
+        if wrong:
+            msg = "The policy makes no sense: " + "; ".join(wrong.values()) + "."
+            raise InvalidInput(msg, code="invalid_scaling_policy", fields=wrong)
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What the coming hours bring.
+
+    Attributes:
+        hours: Runs by hour, from the next full hour on.
+        error: How wrong the same method was about the last week: the sum of its errors as a share of what came; None
+            where there are not two weeks to look at.
+        weeks: Of how many weeks there are figures.
+    """
+
+    hours: Sequence[tuple[datetime, float]]
+    error: float | None
+    weeks: int
+
+    @property
+    def peak(self) -> float:
+        """Runs of the busiest hour, with the error on top."""
+        return max((runs for _, runs in self.hours), default=0.0) * (1 + (self.error or 0.0))
+
+    @property
+    def low(self) -> float:
+        """Runs of the least busy hour."""
+        return min((runs for _, runs in self.hours), default=0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class SiteScale:
+    """How an app is scaled: instances that are always ready by group, the most of all, and HTTP requests for each."""
+
+    always_ready: Mapping[str, int] = field(default_factory=dict[str, int])
+    maximum_instances: int = PLATFORM_LEAST
+    http_concurrency: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Recommendation:
+    """What there should be, and what it rests on.
+
+    Attributes:
+        service_s: How long a worker is busy with a run, on average.
+        arrivals_per_s: Runs that come in a second at the peak.
+        at_a_time: Runs that are carried out at a time then: both multiplied.
+        instances: Instances needed at the peak, within the policy.
+        always_ready: Instances that are always used, within the policy.
+        held: Why nothing is to be changed now, though it would be; empty where it may.
+        reasons: What decided, in words.
+        scale: How the app is to be scaled; as it is where nothing changes.
+        forecast: What is expected.
+    """
+
+    service_s: float
+    arrivals_per_s: float
+    at_a_time: float
+    instances: int
+    always_ready: int
+    held: str
+    reasons: tuple[str, ...]
+    scale: SiteScale
+    forecast: Forecast
+
+    @property
+    def id(self) -> str:
+        """What names the plan: the same for the same change."""
+        text = json.dumps([asdict(self.scale), self.held], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def forecast(loads: Sequence[Load], now: datetime, hours: int = 24) -> Forecast:
+    """Return what the coming hours bring: the mean of the same hour of the week, of up to four weeks before.
+
+    Args:
+        loads: What the past hours brought, in any order; hours without any are none.
+        now: The time.
+        hours: How far to look.
+    """
+    by_hour = {load.start: load.runs for load in loads}
+    first = min(by_hour, default=now)
+    this = now.replace(minute=0, second=0, microsecond=0)
+    coming = [this + timedelta(hours=number) for number in range(1, hours + 1)]
+    past = [this - timedelta(hours=number) for number in range(1, HOURS_A_WEEK + 1)]
+    known = [(hour, _expected(by_hour, hour, first, hour)) for hour in past if hour - timedelta(weeks=1) >= first]
+    came = sum(by_hour.get(hour, 0) for hour, _ in known)
+    wrong = sum(abs(by_hour.get(hour, 0) - runs) for hour, runs in known)
+    return Forecast(
+        [(hour, _expected(by_hour, hour, first, this)) for hour in coming],
+        wrong / came if came and len(known) == HOURS_A_WEEK else None,
+        min(WEEKS, math.ceil((now - first) / timedelta(weeks=1))) if by_hour else 0,
+    )
+
+
+def _expected(by_hour: Mapping[datetime, int], hour: datetime, first: datetime, before: datetime) -> float:
+    """Return what an hour brings by the same hour of earlier weeks, else of earlier days, else of all."""
+    for step in (timedelta(weeks=1), timedelta(days=1)):
+        known: list[int] = []
+        at = hour - step
+        while at >= max(first, hour - timedelta(weeks=WEEKS)):
+            if at < before:
+                known.append(by_hour.get(at, 0))
+            at -= step
+        if known:
+            return sum(known) / len(known)
+    return sum(by_hour.values()) / max(1, len(by_hour))
+
+
+def recommend(
+    policy: ScalingPolicy,
+    loads: Sequence[Load],
+    current: SiteScale | None,
+    holding: Sequence[Trigger],
+    changed_at: datetime | None,
+    now: datetime,
+) -> Recommendation:
+    """Return how the app should be scaled.
+
+    Args:
+        policy: How it is to be.
+        loads: What the past weeks brought.
+        current: How it is scaled; None where that is not known.
+        holding: The triggers whose conditions have held for long enough.
+        changed_at: When it was changed last by a plan; None for never.
+        now: The time.
+    """
+    expected = forecast(loads, now)
+    recent = [load for load in loads if load.start >= now - timedelta(weeks=1)]
+    runs = sum(load.runs for load in recent)
+    service_s = sum(load.busy_s for load in recent) / runs if runs else 0.0
+    hour = now.replace(minute=0, second=0, microsecond=0)
+    last = sum(load.runs for load in loads if load.start in (hour, hour - timedelta(hours=1)))
+    peak, low = (expected.peak, expected.low) if policy.predictive else (float(last), float(last))
+    at_a_time = peak / 3600 * service_s
+    needed = math.ceil(at_a_time / policy.up / policy.concurrency)
+    base = math.ceil(low / 3600 * service_s / policy.up / policy.concurrency)
+    reasons = [f"{peak / 3600:.3f} runs a second of {service_s:.1f} s are {at_a_time:.1f} at a time (L = λW)"]
+    for trigger in sorted(holding, key=lambda one: -one.priority)[:1]:
+        step = 1 if trigger.action == "scale_up" else -1
+        needed, base = max(needed, base) + step, base + step
+        reasons.append(f"{trigger.key} has held for {trigger.duration_s:g} s")
+    instances = max(policy.min_instances, min(policy.max_instances, needed), 1)
+    always = max(policy.min_instances, min(instances, base))
+    if needed > policy.max_instances:
+        reasons.append(f"{needed} instances would be needed, and the policy allows {policy.max_instances}")
+    scale = _scale(policy, current, instances, always, at_a_time, reasons)
+    held = ""
+    if changed_at is not None and (left := policy.cooldown_s - (now - changed_at).total_seconds()) > 0:
+        held = f"The last change was less than {policy.cooldown_s:g} s ago; {math.ceil(left)} s are left."
+    return Recommendation(service_s, peak / 3600, at_a_time, instances, always, held, tuple(reasons), scale, expected)
+
+
+def _scale(
+    policy: ScalingPolicy,
+    current: SiteScale | None,
+    instances: int,
+    always: int,
+    at_a_time: float,
+    reasons: list[str],
+) -> SiteScale:
+    """Return how the app is to be scaled, less only where the share that is used is below `down`."""
+    before = current or SiteScale()
+    was = before.always_ready.get(FUNCTION, 0)
+    if always < was and at_a_time / max(1, was * policy.concurrency) >= policy.down:
+        reasons.append(f"at least {policy.down:.0%} of what is always ready is used, so that it stays")
+        always = was
+    most = max(PLATFORM_LEAST, instances)
+    if most > instances:
+        reasons.append(f"the platform takes no fewer than {PLATFORM_LEAST} as the most instances")
+    ready = {group: count for group, count in before.always_ready.items() if group != FUNCTION}
+    if always:
+        ready[FUNCTION] = always
+    return SiteScale(dict(sorted(ready.items())), most, before.http_concurrency)
+
+
+def commands(plan: Recommendation, current: SiteScale | None, group: str, name: str) -> Iterator[str]:
+    """Yield the commands that do what a plan says: of the Azure CLI, and of the local host."""
+    app = f"--resource-group {group or 'GROUP'} --name {name or 'APP'}"
+    before = current or SiteScale({}, 0)
+    if plan.scale.maximum_instances != before.maximum_instances:
+        yield f"az functionapp scale config set {app} --maximum-instance-count {plan.scale.maximum_instances}"
+    changed = [
+        f"{group}={count}"
+        for group, count in plan.scale.always_ready.items()
+        if before.always_ready.get(group, 0) != count
+    ]
+    if changed:
+        yield f"az functionapp scale config always-ready set {app} --settings {' '.join(changed)}"
+    if gone := [group for group in before.always_ready if group not in plan.scale.always_ready]:
+        yield f"az functionapp scale config always-ready delete {app} --setting-names {' '.join(gone)}"
+    yield f"python -m devhost --workers {plan.instances}"

@@ -1,0 +1,214 @@
+"""Pools and what is taken of them, as they are stored.
+
+Table `pools`, partition workspace: `pool!{name}` a pool, `agent!{name}` which pool names it, so that two never do;
+partition `{workspace}!{pool}`: `state` what workers hold and have used (`llmops.capacity.slices`), written by workers
+about once a second; partition `_workspaces`: `{workspace}`, every workspace that ever had a pool.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from kernel.clock import Clock
+from kernel.codec import JsonCodec, readable
+from kernel.errors import Conflict, EtagMismatch, NotFound, Unavailable
+from kernel.tables import (
+    Delete,
+    Insert,
+    Replace,
+    Row,
+    RowChanged,
+    RowExists,
+    Span,
+    Tables,
+    Upsert,
+    Write,
+    every,
+    first_rows,
+)
+from llmops.capacity.pools import Amounts, Pool, check
+from llmops.capacity.slices import Grant, Request, Slice, State, Want, divided
+
+TABLE = "pools"
+_POOL = JsonCodec(Pool)
+_WORKSPACES = "_workspaces"
+_CHANGES_BEFORE_GIVING_UP = 5
+_CONFLICTS_BEFORE_GIVING_UP = 25
+_LONGEST_PAUSE_S = 0.02
+
+
+class PoolStore:
+    """Keeps pools and their states, and reads pools once in a while for everybody in this process."""
+
+    def __init__(self, tables: Tables, clock: Clock, trust_for: timedelta) -> None:
+        self._tables = tables
+        self._clock = clock
+        self._trust_for = trust_for
+        self._known: dict[str, tuple[datetime, Sequence[Pool]]] = {}
+
+    async def of(self, workspace: str, *, refresh: bool = False) -> Sequence[Pool]:
+        """Return the workspace's pools as they were at most `trust_for` ago; with `refresh`, as they are."""
+        now = self._clock()
+        known = self._known.get(workspace)
+        if refresh or known is None or known[0] + self._trust_for <= now:
+            rows = every(self._tables, TABLE, Span.prefix(workspace, "pool!"))
+            known = self._known[workspace] = (now, [_POOL.load(row.text("pool")) async for row in rows])
+        return known[1]
+
+    async def get(self, workspace: str, name: str) -> tuple[Pool, str]:
+        """Return the pool and its ETag.
+
+        Raises:
+            NotFound: There is none of that name.
+        """
+        row = await self._tables.get(TABLE, workspace, f"pool!{name}")
+        if row is None:
+            raise NotFound(f"There is no pool {name!r}.", code="pool_not_found")
+        return _POOL.load(row.text("pool")), row.etag
+
+    async def list(
+        self, workspace: str, limit: int, after: str | None = None
+    ) -> tuple[Sequence[tuple[Pool, str]], str | None]:
+        """Return up to `limit` pools with their ETags by name, and the name to continue after; None at the end."""
+        span = Span.prefix(workspace, "pool!", after=f"pool!{after}" if after else None)
+        rows = await first_rows(self._tables, TABLE, span, limit + 1)
+        found = list(readable(rows[:limit], lambda row: (_POOL.load(row.text("pool")), row.etag), "pool"))
+        return found, rows[limit - 1].key.removeprefix("pool!") if len(rows) > limit else None
+
+    async def put(self, workspace: str, pool: Pool, if_match: str | None) -> tuple[str, bool]:
+        """Store the pool and return its ETag and whether it is new; all workers keep to it within `trust_for`.
+
+        Raises:
+            InvalidInput: It makes no sense.
+            Conflict: Another pool has one of its agents.
+            EtagMismatch: It is not as the caller has read it.
+        """
+        # Before the pool: whoever looks after workspaces may find one too many, never one too few.
+        await self._tables.commit(TABLE, [Upsert(Row(_WORKSPACES, workspace, {}))])
+        key, values = f"pool!{pool.name}", {"pool": _POOL.dump(pool)}
+        for _ in range(_CHANGES_BEFORE_GIVING_UP):
+            check(pool, [other for other in await self.of(workspace, refresh=True) if other.name != pool.name])
+            stored = await self._tables.get(TABLE, workspace, key)
+            if if_match is not None and (stored is None or stored.etag != if_match):
+                raise EtagMismatch
+            if stored is not None and stored.text("pool") == values["pool"]:
+                return stored.etag, False
+            before = set(_POOL.load(stored.text("pool")).agents) if stored else set[str]()
+            row = Row(workspace, key, values, stored.etag if stored else "")
+            writes: list[Write] = [Replace(row) if stored else Insert(row)]
+            writes += [
+                Insert(Row(workspace, f"agent!{agent}", {"pool": pool.name}))
+                for agent in pool.agents
+                if agent not in before
+            ]
+            writes += [Delete(workspace, f"agent!{agent}") for agent in sorted(before - {*pool.agents})]
+            try:
+                etag, *_ = await self._tables.commit(TABLE, writes)
+            except (RowChanged, RowExists):
+                continue  # our own earlier write, whose answer was lost, or another pool's: the next look tells
+            self._known.pop(workspace, None)
+            return etag, stored is None
+        raise Conflict("The pools of this workspace are being changed by others; try again.", code="pools_busy")
+
+    async def delete(self, workspace: str, name: str, if_match: str | None) -> None:
+        """Delete the pool; its agents' runs are not limited by it any more.
+
+        Raises:
+            NotFound: There is none of that name.
+            Conflict: Another pool spills over to it.
+            EtagMismatch: It is not as the caller has read it.
+        """
+        pool, etag = await self.get(workspace, name)
+        if if_match is not None and if_match != etag:
+            raise EtagMismatch
+        if other := next((one for one in await self.of(workspace, refresh=True) if one.spill_to == name), None):
+            raise Conflict(f"The pool {other.name!r} spills over to it.", code="pool_in_use")
+        claims = [Delete(workspace, f"agent!{agent}") for agent in pool.agents]
+        try:
+            await self._tables.commit(TABLE, [Delete(workspace, f"pool!{name}", etag), *claims])
+        except RowChanged:
+            raise EtagMismatch from None
+        self._known.pop(workspace, None)
+
+    async def workspaces(self) -> AsyncIterator[str]:
+        """Yield every workspace that ever had a pool."""
+        async for row in every(self._tables, TABLE, Span(_WORKSPACES)):
+            yield row.key
+
+    async def state(self, workspace: str, name: str) -> State:
+        """Return what is taken of a pool."""
+        row = await self._tables.get(TABLE, f"{workspace}!{name}", "state")
+        return load(row.text("state")) if row else State()
+
+    async def exchange(self, workspace: str, name: str, request: Request, now: float) -> tuple[Grant, Pool, State]:
+        """Make a worker's request of a pool, and return what it holds then, the pool and its state.
+
+        Raises:
+            NotFound: There is no such pool any more.
+            Unavailable: Others kept changing the state, or it cannot be reached; it may have taken place.
+        """
+        partition = f"{workspace}!{name}"
+        for _ in range(_CONFLICTS_BEFORE_GIVING_UP):
+            pool = next((one for one in await self.of(workspace) if one.name == name), None)
+            if pool is None:
+                raise NotFound(f"There is no pool {name!r}.", code="pool_not_found")
+            stored = await self._tables.get(TABLE, partition, "state")
+            state, grant = divided(pool, load(stored.text("state")) if stored else State(), request, now)
+            row = Row(partition, "state", {"state": dump(state)}, stored.etag if stored else "")
+            try:
+                await self._tables.commit(TABLE, [Replace(row) if stored else Insert(row)])
+            except (RowChanged, RowExists):
+                await asyncio.sleep(random.uniform(0, _LONGEST_PAUSE_S))  # noqa: S311 - spreads writers
+                continue
+            return grant, pool, state
+        raise Unavailable("The pool is being used by too many at once; try again.", code="pool_busy", retry_after_s=1)
+
+
+def dump(state: State) -> str:
+    """Return a state as JSON text that `load` reads."""
+    value = {
+        "spent": [[second, _amounts(parts)] for second, parts in state.spent.items()],
+        "slices": [
+            [
+                worker,
+                _amounts(one.held),
+                one.until,
+                one.number,
+                [[want.key, want.share, *want.need.parts] for want in one.wants],
+            ]
+            for worker, one in state.slices.items()
+        ],
+        "run_s": state.run_s,
+    }
+    return json.dumps(value, separators=(",", ":"))
+
+
+def load(text: str) -> State:
+    """Return the state that `dump` wrote."""
+    value: Mapping[str, Any] = json.loads(text)
+    return State(
+        {second: _loaded(parts) for second, parts in value["spent"]},
+        {
+            worker: Slice(
+                _loaded(held),
+                until,
+                number,
+                tuple(Want(key, share, Amounts(*need)) for key, share, *need in wants),
+            )
+            for worker, held, until, number, wants in value["slices"]
+        },
+        value["run_s"],
+    )
+
+
+def _amounts(parts: Mapping[str, Amounts]) -> Sequence[Sequence[str | int]]:
+    return [[share, *amounts.parts] for share, amounts in parts.items()]
+
+
+def _loaded(parts: Sequence[Sequence[Any]]) -> dict[str, Amounts]:
+    return {share: Amounts(*amounts) for share, *amounts in parts}

@@ -1,0 +1,212 @@
+"""What recorded history would have been under other terms. No model is called; pure functions over facts.
+
+What they take for granted stands with each of them: people are taken to have asked the same, whatever had come of it.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from itertools import pairwise
+from typing import Literal
+
+from llmops.facts.model import AttemptFact
+from llmops.spend.pricing import Rates
+
+Figures = Mapping[str, float | None]
+Unit = Literal["usd", "tokens", "calls", "runs"]
+Period = Literal["day", "month", "total"]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What history was, and what it would have been.
+
+    Attributes:
+        figures: What came out, by name; money in micro-USD, times in ms, shares 0-1; None where it cannot be said.
+        groups: The same by model or agent, where that says more.
+        assumptions: What was taken for granted.
+    """
+
+    figures: Figures
+    groups: Mapping[str, Figures] = field(default_factory=dict[str, Figures])
+    assumptions: tuple[str, ...] = ()
+
+
+def other_prices(facts: Sequence[AttemptFact], rates: Rates, model: str | None) -> Outcome:
+    """Return what the recorded calls would have cost.
+
+    Args:
+        facts: The facts.
+        rates: What is paid.
+        model: The model that all calls are taken to be of; None for their own.
+    """
+    cost: Counter[str] = Counter()
+    would: Counter[str] = Counter()
+    calls: Counter[str] = Counter()
+    unpriced: Counter[str] = Counter()
+    for call in (call for fact in facts for call in fact.calls if call.outcome != "refused"):
+        asked = call.requested or call.model
+        priced = rates.price(model or asked, call.usage, call.at, None if model else call.model)
+        calls[call.model] += call.count
+        if priced.cost_micro_usd is None or call.cost_micro_usd is None:
+            unpriced[call.model] += call.count
+            continue
+        cost[call.model] += call.cost_micro_usd
+        would[call.model] += priced.cost_micro_usd + call.tool_micro_usd
+    groups = {
+        name: {
+            "calls": calls[name],
+            "unpriced_calls": unpriced[name],
+            "cost_micro_usd": cost[name],
+            "would_cost_micro_usd": would[name],
+        }
+        for name in sorted(calls)
+    }
+    total, other = cost.total(), would.total()
+    figures: Figures = {
+        "calls": calls.total(),
+        "unpriced_calls": unpriced.total(),
+        "cost_micro_usd": total,
+        "would_cost_micro_usd": other,
+        "saved_micro_usd": total - other,
+        "saved_share": (total - other) / total if total else None,
+    }
+    return Outcome(figures, groups, ("every call takes the same tokens", "tools' fees stay as they are"))
+
+
+def other_budget(facts: Sequence[AttemptFact], unit: Unit, period: Period, limit: int) -> Outcome:
+    """Return what a budget would have stopped.
+
+    Args:
+        facts: The facts, in the order of their ends.
+        unit: What is counted; USD in micro-USD.
+        period: When the counter starts again: every UTC day, every month, never.
+        limit: The most of a period.
+    """
+    used: Counter[str] = Counter()
+    stopped: dict[str, int] = defaultdict(int)
+    reached: dict[str, datetime] = {}
+    kept = not_spent = runs = 0
+    for fact in facts:
+        start, amount = _period(fact.timing.ended_at, period), _amount(fact, unit)
+        runs += fact.final and not fact.judge
+        if used[start] + amount > limit:
+            reached.setdefault(start, fact.timing.ended_at)
+            stopped[start] += fact.final and not fact.judge
+            not_spent += fact.cost_micro_usd
+            continue
+        used[start] += amount
+        kept += fact.cost_micro_usd
+    first = min(reached.values(), default=None)
+    figures: Figures = {
+        "runs": runs,
+        "runs_that_would_wait": sum(stopped.values()),
+        "periods": len({_period(fact.timing.ended_at, period) for fact in facts}),
+        "periods_that_reach_it": len(reached),
+        "cost_micro_usd": kept + not_spent,
+        "would_cost_micro_usd": kept,
+        "first_reached_at": first.timestamp() if first else None,
+    }
+    return Outcome(
+        figures,
+        assumptions=(
+            "an attempt counts whole, when it ended: a real budget reserves each call first, and stops sooner",
+            "what waits is not asked again within the days that were looked at",
+        ),
+    )
+
+
+def other_ttl(facts: Sequence[AttemptFact], idle_after: timedelta) -> Outcome:
+    """Return how often agents would have been retired and made again, were they retired when so long unused."""
+    uses: dict[str, list[datetime]] = defaultdict(list)
+    for fact in facts:
+        if not fact.judge:
+            uses[fact.who.agent].append(fact.timing.claimed_at or fact.timing.ended_at)
+    restored: Counter[str] = Counter()
+    for agent, times in uses.items():
+        ordered = sorted(times)
+        restored[agent] = sum(later - earlier > idle_after for earlier, later in pairwise(ordered))
+    runs = sum(map(len, uses.values()))
+    groups: Mapping[str, Figures] = {
+        agent: {"runs": len(times), "restored": restored[agent]} for agent, times in sorted(uses.items())
+    }
+    figures: Figures = {
+        "agents": len(uses),
+        "runs": runs,
+        "restored": restored.total(),
+        "runs_that_wait_for_it": restored.total() / runs if runs else None,
+    }
+    return Outcome(figures, groups, ("an agent is retired the moment it is due", "pins and open sessions keep nothing"))
+
+
+def other_limit(facts: Sequence[AttemptFact], concurrency: int) -> Outcome:
+    """Return how long runs would have waited, were so many carried out at once: a queue, first come, first served.
+
+    Arrivals and how long each attempt took are as recorded; in the notation of Kendall it is a G/G/c queue.
+    """
+    jobs = sorted(
+        (fact.timing.accepted_at if fact.attempt <= 1 else claimed, (fact.timing.ended_at - claimed).total_seconds())
+        for fact in facts
+        if not fact.judge and (claimed := fact.timing.claimed_at) is not None
+    )
+    recorded = sorted(
+        fact.timing.queue_ms for fact in facts if not fact.judge and fact.attempt <= 1 and fact.timing.claimed_at
+    )
+    free: list[float] = []
+    waits: list[float] = []
+    busy = 0.0
+    ends = [0.0]
+    for at, takes in jobs:
+        arrived = at.timestamp()
+        start = arrived if len(free) < concurrency else max(arrived, heapq.heappop(free))
+        heapq.heappush(free, start + max(0.0, takes))
+        waits.append((start - arrived) * 1000)
+        busy += max(0.0, takes)
+        ends.append(start + max(0.0, takes))
+    span = max(ends) - jobs[0][0].timestamp() if jobs else 0.0
+    waits.sort()
+    figures: Figures = {
+        "attempts": len(jobs),
+        "waited": sum(wait > 0 for wait in waits),
+        "wait_ms_mean": sum(waits) / len(waits) if waits else None,
+        "wait_ms_p50": _quantile(waits, 0.5),
+        "wait_ms_p95": _quantile(waits, 0.95),
+        "wait_ms_most": waits[-1] if waits else None,
+        "recorded_wait_ms_p95": _quantile(recorded, 0.95),
+        "utilisation": min(1.0, busy / (span * concurrency)) if span else None,
+        "offered_load": busy / span if span else None,
+    }
+    return Outcome(
+        figures,
+        assumptions=(
+            "one queue, first come, first served; priorities and sessions are left out",
+            "an attempt takes as long as it took",
+        ),
+    )
+
+
+def _period(at: datetime, period: Period) -> str:
+    return {"day": at.strftime("%Y-%m-%d"), "month": at.strftime("%Y-%m"), "total": ""}[period]
+
+
+def _amount(fact: AttemptFact, unit: Unit) -> int:
+    spend = fact.spend
+    match unit:
+        case "usd":
+            return spend.cost_micro_usd
+        case "tokens":
+            return spend.input_tokens + spend.output_tokens
+        case "calls":
+            return spend.calls
+        case "runs":
+            return int(fact.final and not fact.judge)
+
+
+def _quantile(ordered: Sequence[float], share: float) -> float | None:
+    """Return the smallest value that so large a share does not exceed (nearest rank)."""
+    return ordered[max(0, math.ceil(len(ordered) * share) - 1)] if ordered else None

@@ -1,0 +1,337 @@
+"""Routing the calls of one worker, by what all workers know.
+
+A route is read when it is used and was read longer than `refresh` ago, and what this worker gave to its deployments is
+published as often: two requests in so many seconds, however many calls there are. What all must know (a breaker that
+opens, a deployment that says to wait) is written when it happens.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Literal
+
+from kernel.clock import Clock
+from kernel.errors import AppError, NotFound, ProviderRejected, Unavailable
+from llmops.routing import health as breaker
+from llmops.routing.accounts import Key, WorkerAccounts
+from llmops.routing.choice import NoneFree, Situation, choose
+from llmops.routing.health import BreakerPolicy, Health
+from llmops.routing.model import CallTarget, Deployment, Route
+from llmops.routing.quota import Remaining, Used, given, minute_of
+from llmops.routing.store import Known, RouteStore, Shared
+
+log = logging.getLogger(__name__)
+
+ROUTED = "routed"
+"""The keyword argument of a model call by which its `Try` is known to whoever meters and makes it."""
+
+Outcome = Literal["answered", "throttled", "failed", "denied", "dropped"]
+"""What became of a try. `denied`: the deployment will not let this app in, or does not have the model."""
+Count = Callable[[str, str, str, str], None]
+"""Counts what became of a try, by workspace, route, deployment and outcome."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a try failed at its deployment, so that another one is asked.
+
+    Attributes:
+        outcome: What it means for the deployment.
+        code: The error's code.
+        retry_after_s: How long the deployment asks to wait; None where it does not say.
+    """
+
+    outcome: Literal["throttled", "failed", "denied"]
+    code: str
+    retry_after_s: float | None = None
+
+
+@dataclass(slots=True)
+class RouteCall:
+    """A model call that is routed.
+
+    Attributes:
+        workspace: Whose route it is.
+        route: The route's name.
+        affinity: Calls with the same go to the same deployment while they can.
+        tokens: What it may take, in and out.
+        tried: The deployments that it went to in vain.
+        exhausted: Whether these were all that there are.
+    """
+
+    workspace: str
+    route: str
+    affinity: str
+    tokens: int
+    tried: set[str] = field(default_factory=set[str])
+    exhausted: bool = False
+
+
+@dataclass(slots=True)
+class Try:
+    """One try of a call, at one deployment.
+
+    Attributes:
+        call: The call.
+        deployment: Where it goes.
+        who: Names the try among all of all workers.
+        error: What its deployment's client raised; None while it has raised nothing.
+        done: Whether the deployment has answered.
+        tokens: What the answer took, in and out; None where that is not known.
+    """
+
+    call: RouteCall
+    deployment: Deployment
+    who: str
+    error: BaseException | None = None
+    done: bool = False
+    tokens: int | None = None
+
+    @property
+    def target(self) -> CallTarget:
+        """What is priced and recorded."""
+        one = self.deployment
+        return CallTarget(one.provider, one.model, f"{self.call.route}/{one.name}", one.rate)
+
+
+@dataclass(slots=True)
+class _View:
+    """What this worker knows of a route."""
+
+    known: Known
+    read_at: datetime
+    remaining: dict[str, Remaining] = field(default_factory=dict[str, Remaining])
+
+
+class Router:
+    """Chooses deployments, and learns from what becomes of the calls."""
+
+    def __init__(
+        self,
+        store: RouteStore,
+        clock: Clock,
+        worker: str,
+        *,
+        refresh: timedelta,
+        policy: BreakerPolicy | None = None,
+        count: Count | None = None,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._worker = worker
+        self._refresh = refresh
+        self._policy = policy or BreakerPolicy()
+        self._count = count
+        self._accounts = WorkerAccounts(store, clock, worker, refresh)
+        self._views: dict[Key, _View] = {}
+        self._reading: dict[Key, asyncio.Lock] = {}
+        self._tries = 0
+
+    async def choose(self, call: RouteCall) -> Try:
+        """Return the next try of the call, and take note that it is made.
+
+        Raises:
+            ProviderRejected: There is no such route (`route_not_found`).
+            Unavailable: No deployment that was not tried can take it now (`provider_throttled` where all are busy, else
+                `provider_unavailable`); `retry_after_s` says when the first of all can.
+        """
+        key, passed = (call.workspace, call.route), set[str]()
+        while True:
+            view, now = await self._view(key), self._clock()
+            situation = self._situation(key, view, now)
+            chosen = choose(view.known.route, situation, call.affinity, call.tokens, now, call.tried | passed)
+            if isinstance(chosen, NoneFree):
+                raise self._none_free(view.known.route, situation, call, now)
+            self._tries += 1
+            one = Try(call, chosen.deployment, f"{self._worker}.{self._tries}")
+            if chosen.probe and not await self._may_probe(key, one):
+                passed.add(one.deployment.name)
+                continue
+            self._add(one, Used(requests=1, tokens=call.tokens))
+            return one
+
+    async def answered(self, one: Try) -> None:
+        """Learn that the deployment has answered, whatever it was."""
+        if one.tokens is not None:
+            self._add(one, Used(tokens=one.tokens - one.call.tokens))
+        self._tell(one, "answered")
+        await self._change(one, lambda health: breaker.succeeded(health, one.who))
+        await self._share_remaining(one)
+
+    async def failed(self, one: Try, failure: Failure) -> None:
+        """Learn that the deployment has failed the call, which may go to another one."""
+        one.call.tried.add(one.deployment.name)
+        refused = failure.outcome != "failed"  # of one that was cut nobody knows what it took
+        self._add(one, Used(tokens=-one.call.tokens if refused else 0, failures=1))
+        self._tell(one, failure.outcome)
+        now = self._clock()
+
+        def step(health: Health) -> Health:
+            if failure.outcome == "throttled":
+                return breaker.throttled(health, self._policy, now, one.who, failure.retry_after_s)
+            certain = failure.outcome == "denied"
+            return breaker.failed(health, self._policy, now, one.who, failure.code, certain=certain)
+
+        after = await self._change(one, step)
+        event = {"event": "route.failover"}
+        log.warning("deployment %s: %s", one.target.deployment, failure.code, extra=event)
+        if after.opened and after.failed_at == now:
+            opened = {"event": "route.breaker_opened"}
+            log.warning("deployment %s is left alone until %s", one.target.deployment, after.open_until, extra=opened)
+
+    async def dropped(self, one: Try) -> None:
+        """Learn that the try ended without telling anything of the deployment, as when its run was cancelled."""
+        self._tell(one, "dropped")
+        await self._change(one, lambda health: breaker.let_go(health, one.who))
+
+    def reported(self, workspace: str, route: str, deployment: str, remaining: Remaining) -> None:
+        """Take note of what a deployment says is left of its quota."""
+        view = self._views.get((workspace, route))
+        if view is not None:
+            view.remaining[deployment] = remaining
+
+    async def aclose(self) -> None:
+        """Tell the others what they do not know yet."""
+        await self._accounts.aclose()
+
+    async def _view(self, key: Key) -> _View:
+        """Return what is known of the route, read at most `refresh` ago; older only while it cannot be read."""
+        async with self._reading.setdefault(key, asyncio.Lock()):
+            view, now = self._views.get(key), self._clock()
+            if view is not None and now - view.read_at < self._refresh:
+                return view
+            try:
+                known = await self._store.read(*key, now)
+            except NotFound as error:
+                self._views.pop(key, None)
+                raise ProviderRejected(f"There is no route {key[1]!r} in this workspace.", code=error.code) from None
+            except Unavailable:
+                if view is None:
+                    raise
+                log.warning("route %s cannot be read", key[1], extra={"event": "route.unread"})
+                view.read_at = now
+                return view
+            fresh = _View(known, now, view.remaining if view else {})
+            self._views[key] = fresh
+            return fresh
+
+    def _situation(self, key: Key, view: _View, now: datetime) -> Situation:
+        known = view.known
+        accounts, minute = self._accounts.beside(key, known.accounts), minute_of(now)
+        names = [one.name for one in known.route.deployments]
+        return Situation(
+            known.shared.health,
+            {name: given(accounts, name, minute) for name in names},
+            _least(known.shared.remaining, view.remaining, now),
+        )
+
+    def _add(self, one: Try, used: Used) -> None:
+        key, name = (one.call.workspace, one.call.route), one.deployment.name
+        self._accounts.add(key, name, used)
+        view = self._views.get(key)
+        if view is not None and used.requests and name in view.remaining:
+            view.remaining[name] = view.remaining[name].after(used)
+
+    def _tell(self, one: Try, outcome: Outcome) -> None:
+        if self._count is not None:
+            self._count(one.call.workspace, one.call.route, one.deployment.name, outcome)
+
+    def _none_free(self, route: Route, situation: Situation, call: RouteCall, now: datetime) -> AppError:
+        call.exhausted = call.tried >= {one.name for one in route.deployments}
+        again = choose(route, situation, call.affinity, call.tokens, now)
+        retry_at = again.retry_at if isinstance(again, NoneFree) else None
+        wait_s = None if retry_at is None else max(0.0, (retry_at - now).total_seconds())
+        well = all(breaker.state(each, now) == "closed" and not each.failures for each in situation.health.values())
+        code = "provider_throttled" if well else "provider_unavailable"
+        why = ", ".join(_why(one, situation.health.get(one.name, Health()), now) for one in route.deployments)
+        msg = f"No deployment of the route {route.name!r} can take the call now: {why}."
+        return Unavailable(msg, code=code, retry_after_s=wait_s)
+
+    async def _may_probe(self, key: Key, one: Try) -> bool:
+        now, name = self._clock(), one.deployment.name
+
+        def step(shared: Shared) -> Shared | None:
+            health = shared.health.get(name, Health())
+            if health.prober == one.who:
+                return shared  # granted by a write whose answer was lost
+            if breaker.state(health, now) == "closed":
+                return shared
+            probing = breaker.probing(health, self._policy, now, one.who)
+            return None if probing is None else shared.with_health(name, probing)
+
+        try:
+            shared = await self._store.change(*key, step)
+        except Unavailable:
+            return False
+        if shared is not None:
+            self._learn(key, shared)
+        return shared is not None
+
+    async def _change(self, one: Try, step: Callable[[Health], Health]) -> Health:
+        """Change the deployment's health where that changes anything, here and for all workers, and return it."""
+        key, name = (one.call.workspace, one.call.route), one.deployment.name
+        view = self._views.get(key)
+        before = view.known.shared.health.get(name, Health()) if view else Health()
+        after = step(before)
+        if view is None or after == before:
+            return after
+        try:
+            shared = await self._store.change(
+                *key, lambda shared: shared.with_health(name, step(shared.health.get(name, Health())))
+            )
+        except Unavailable:
+            # This worker knows; the others find out for themselves.
+            shared = view.known.shared.with_health(name, after)
+        assert shared is not None  # noqa: S101 - the step always returns one
+        self._learn(key, shared)
+        return shared.health[name]
+
+    async def _share_remaining(self, one: Try) -> None:
+        """Tell all workers of a quota that is used up, once for each time that it is."""
+        key, name, now = (one.call.workspace, one.call.route), one.deployment.name, self._clock()
+        view = self._views.get(key)
+        left = view.remaining.get(name) if view else None
+        if view is None or left is None or not _low(left, one.call.tokens) or now >= left.until:
+            return
+        told = view.known.shared.remaining.get(name)
+        if told is not None and now < told.until and _low(told, one.call.tokens):
+            return
+        try:
+            shared = await self._store.change(
+                *key, lambda shared: replace(shared, remaining={**shared.remaining, name: left})
+            )
+        except Unavailable:
+            return
+        if shared is not None:
+            self._learn(key, shared)
+
+    def _learn(self, key: Key, shared: Shared) -> None:
+        view = self._views.get(key)
+        if view is not None:
+            view.known = replace(view.known, shared=shared)
+
+
+def _why(one: Deployment, health: Health, now: datetime) -> str:
+    """Return in words why the deployment takes no call."""
+    if health.open_until is not None or health.failures:
+        return f"{one.name} fails ({health.code})"
+    throttled = health.throttled_until is not None and now < health.throttled_until
+    return f"{one.name} is throttled" if throttled else f"{one.name} has no quota left"
+
+
+def _low(left: Remaining, tokens: int) -> bool:
+    """Return whether a call like the last one has no room in what is left."""
+    return left.spent or (left.tokens is not None and left.tokens < tokens)
+
+
+def _least(shared: Mapping[str, Remaining], own: Mapping[str, Remaining], now: datetime) -> dict[str, Remaining]:
+    """Return what is left by deployment: what this worker heard last, or what another one told, if that is later."""
+    found = {name: left for name, left in own.items() if now < left.until}
+    for name, left in shared.items():
+        if now < left.until and (name not in found or left.until > found[name].until):
+            found[name] = left
+    return found

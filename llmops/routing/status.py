@@ -1,0 +1,96 @@
+"""How routes are doing, by what all workers have told of their deployments."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from kernel.clock import Clock
+from llmops.routing import health as breaker
+from llmops.routing.health import Health
+from llmops.routing.model import Deployment
+from llmops.routing.quota import Remaining, Used, fits, given, minute_of
+from llmops.routing.store import RouteStore
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentStatus:
+    """How a deployment of a route is doing.
+
+    Attributes:
+        deployment: The deployment.
+        state: Its breaker.
+        health: Why, and until when.
+        minute: What all workers gave to it in the current minute.
+        recent: What they gave to it in the last minutes, the current one among them.
+        share: Its share of the route's calls in these, 0-1; None where there were none.
+        remaining: What it said is left, where that is still to be believed.
+        available: Whether it takes calls now.
+        throttled: Whether it has said that it takes none for now.
+    """
+
+    deployment: Deployment
+    state: breaker.State
+    health: Health
+    minute: Used
+    recent: Used
+    share: float | None
+    remaining: Remaining | None
+    available: bool
+    throttled: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RouteStatus:
+    """How a route is doing.
+
+    Attributes:
+        name: The route's name.
+        etag: The version of its declaration.
+        deployments: How each of its deployments is doing, in their order.
+    """
+
+    name: str
+    etag: str
+    deployments: Sequence[DeploymentStatus]
+
+
+class RouteStatuses:
+    """Reads how routes are doing."""
+
+    def __init__(self, store: RouteStore, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+
+    async def of(self, workspace: str, name: str) -> RouteStatus:
+        """Return how the route is doing.
+
+        Raises:
+            NotFound: There is no such route (`route_not_found`).
+        """
+        now = self._clock()
+        known = await self._store.read(workspace, name, now)
+        accounts, minute = list(known.accounts.values()), minute_of(now)
+        minutes = {at for account in accounts for at in account.minutes if at <= minute}
+        recent = {
+            one.name: sum((given(accounts, one.name, at) for at in minutes), Used()) for one in known.route.deployments
+        }
+        total = sum(used.requests for used in recent.values())
+        found: list[DeploymentStatus] = []
+        for one in known.route.deployments:
+            health = known.shared.health.get(one.name, Health())
+            remaining, used = known.shared.remaining.get(one.name), given(accounts, one.name, minute)
+            found.append(
+                DeploymentStatus(
+                    one,
+                    breaker.state(health, now),
+                    health,
+                    used,
+                    recent[one.name],
+                    recent[one.name].requests / total if total else None,
+                    remaining if remaining is not None and now < remaining.until else None,
+                    breaker.free_at(health, now) is None and fits(one, used, remaining, 0, now),
+                    health.throttled_until is not None and now < health.throttled_until,
+                )
+            )
+        return RouteStatus(name, known.etag, found)

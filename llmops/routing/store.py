@@ -1,0 +1,222 @@
+"""Routes as they are declared, and what all workers know of them together.
+
+Table `routes`, partition workspace: `{route}!declared` the route; `{route}!state` the health of its deployments and
+what they say is left, written when it changes; `{route}!used!{worker}` what a worker gave to each of late. One request
+reads all that there is of a route.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from kernel.codec import JsonCodec, readable
+from kernel.errors import EtagMismatch, NotFound, Unavailable
+from kernel.tables import Delete, Insert, Replace, Row, RowChanged, RowExists, Span, Tables, Upsert, every, first_rows
+from llmops.routing.health import Health
+from llmops.routing.model import Route, check_route
+from llmops.routing.quota import Account, Remaining
+
+TABLE = "routes"
+_DECLARED = "declared"
+_CHANGES_BEFORE_GIVING_UP = 12
+_STALE = timedelta(minutes=15)
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What all workers know of a route's deployments, by name.
+
+    Attributes:
+        health: Their breakers and throttling; one that is not there is well.
+        remaining: What they said is left, where that is (nearly) nothing.
+    """
+
+    health: Mapping[str, Health] = field(default_factory=dict[str, Health])
+    remaining: Mapping[str, Remaining] = field(default_factory=dict[str, Remaining])
+
+    def with_health(self, deployment: str, health: Health) -> Shared:
+        """Return it with the deployment's health."""
+        return replace(self, health={**self.health, deployment: health})
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A route as it was read.
+
+    Attributes:
+        route: The route.
+        shared: What is known of its deployments.
+        accounts: What each worker gave to them of late, by worker.
+        etag: The version of the route.
+    """
+
+    route: Route
+    shared: Shared
+    accounts: Mapping[str, Account]
+    etag: str
+
+
+_ROUTE = JsonCodec(Route)
+_SHARED = JsonCodec(Shared)
+_ACCOUNT = JsonCodec(Account)
+
+
+class RouteStore:
+    """Keeps routes and what is known of them.
+
+    Attributes:
+        tables: Where they are kept.
+        allow_private: Whether routes may go by plain http and to private addresses.
+    """
+
+    def __init__(self, tables: Tables, *, allow_private: bool = False) -> None:
+        self._tables = tables
+        self._allow_private = allow_private
+
+    async def get(self, workspace: str, name: str) -> tuple[Route, str]:
+        """Return the route and its ETag.
+
+        Raises:
+            NotFound: There is none of that name (`route_not_found`).
+        """
+        row = await self._tables.get(TABLE, workspace, f"{name}!{_DECLARED}")
+        if row is None:
+            raise not_found(name)
+        return _ROUTE.load(row.text("route")), row.etag
+
+    async def list(
+        self, workspace: str, limit: int, after: str | None = None
+    ) -> tuple[Sequence[tuple[Route, str]], str | None]:
+        """Return up to `limit` routes with their ETags by name, and the name to continue after; None at the end."""
+        start = f"{after}!~" if after else None
+        span = Span(workspace, key_from=start, where={"kind": _DECLARED})
+        rows = await first_rows(self._tables, TABLE, span, limit + 1)
+        found = list(readable(rows[:limit], lambda row: (_ROUTE.load(row.text("route")), row.etag), "route"))
+        return found, rows[limit - 1].key.partition("!")[0] if len(rows) > limit else None
+
+    async def put(self, workspace: str, route: Route, if_match: str | None) -> tuple[str, bool]:
+        """Keep the route and return its ETag and whether it is new.
+
+        What is known of its deployments stays, but of those that are declared otherwise than before nothing is known.
+
+        Raises:
+            InvalidInput: It makes no sense, or goes where routes may not (`llmops.routing.model.check_route`).
+            EtagMismatch: It is not as the caller has read it.
+        """
+        check_route(route, allow_private=self._allow_private)
+        key, values = f"{route.name}!{_DECLARED}", {"route": _ROUTE.dump(route), "kind": _DECLARED}
+        for _ in range(_CHANGES_BEFORE_GIVING_UP):
+            stored = await self._tables.get(TABLE, workspace, key)
+            if if_match is not None and (stored is None or stored.etag != if_match):
+                raise EtagMismatch
+            if stored is not None and stored.text("route") == values["route"]:
+                return stored.etag, False
+            row = Row(workspace, key, values, stored.etag if stored else "")
+            try:
+                (etag,) = await self._tables.commit(TABLE, [Replace(row) if stored else Insert(row)])
+            except (RowChanged, RowExists):
+                continue
+            if stored is not None:
+                await self._forget(workspace, route, _ROUTE.load(stored.text("route")))
+            return etag, stored is None
+        raise EtagMismatch
+
+    async def delete(self, workspace: str, name: str, if_match: str | None) -> None:
+        """Forget the route and what is known of it.
+
+        Raises:
+            NotFound: There is none of that name (`route_not_found`).
+            EtagMismatch: It is not as the caller has read it.
+        """
+        _, etag = await self.get(workspace, name)
+        if if_match is not None and if_match != etag:
+            raise EtagMismatch
+        try:
+            await self._tables.commit(TABLE, [Delete(workspace, f"{name}!{_DECLARED}", etag)])
+        except RowChanged:
+            raise EtagMismatch from None
+        async for row in every(self._tables, TABLE, Span.prefix(workspace, f"{name}!")):
+            await self._delete(workspace, row.key)
+
+    async def read(self, workspace: str, name: str, now: datetime) -> Known:
+        """Return the route and all that is known of it; accounts of workers that are long silent are deleted.
+
+        Raises:
+            NotFound: There is none of that name (`route_not_found`).
+        """
+        route, etag = None, ""
+        shared, accounts = Shared(), dict[str, Account]()
+        stale: list[str] = []
+        prefix = f"{name}!"
+        async for row in every(self._tables, TABLE, Span.prefix(workspace, prefix)):
+            kind = row.key.removeprefix(prefix)
+            if kind == _DECLARED:
+                route, etag = _ROUTE.load(row.text("route")), row.etag
+            elif kind == "state":
+                shared = _shared(row)
+            elif (at := row.moment("at")) is not None and at + _STALE < now:
+                stale.append(row.key)
+            else:
+                for account in readable([row], lambda row: _ACCOUNT.load(row.text("account")), "route account"):
+                    accounts[kind.removeprefix("used!")] = account
+        if route is None:
+            raise not_found(name)
+        for key in stale[:20]:
+            await self._delete(workspace, key)
+        return Known(route, shared, accounts, etag)
+
+    async def publish(self, workspace: str, name: str, worker: str, account: Account, now: datetime) -> None:
+        """Tell the others what this worker gave to the route's deployments."""
+        values = {"account": _ACCOUNT.dump(account), "at": now}
+        await self._tables.commit(TABLE, [Upsert(Row(workspace, f"{name}!used!{worker}", values))])
+
+    async def change(self, workspace: str, name: str, step: Callable[[Shared], Shared | None]) -> Shared | None:
+        """Change what all workers know and return it as it then is; None where `step` returns None.
+
+        `step` is given what is known now, and is asked again where somebody else changes it at the same time.
+
+        Raises:
+            Unavailable: It cannot be written.
+        """
+        for _ in range(_CHANGES_BEFORE_GIVING_UP):
+            stored = await self._tables.get(TABLE, workspace, f"{name}!state")
+            before = _shared(stored) if stored else Shared()
+            after = step(before)
+            if after is None or after == before:
+                return after
+            row = Row(workspace, f"{name}!state", {"shared": _SHARED.dump(after)}, stored.etag if stored else "")
+            try:
+                await self._tables.commit(TABLE, [Replace(row) if stored else Insert(row)])
+            except (RowChanged, RowExists):
+                continue  # perhaps by this very commit, whose answer was lost: then the step changes nothing more
+            return after
+        msg = "Too many changes of the route's health at the same time."
+        raise Unavailable(msg)
+
+    async def _forget(self, workspace: str, route: Route, before: Route) -> None:
+        """Forget the health of deployments that were changed: what failed there may have been mended by it."""
+        same = {one.name for one in route.deployments if one in before.deployments}
+
+        def step(shared: Shared) -> Shared:
+            health = {name: health for name, health in shared.health.items() if name in same}
+            remaining = {name: left for name, left in shared.remaining.items() if name in same}
+            return Shared(health, remaining)
+
+        await self.change(workspace, route.name, step)
+
+    async def _delete(self, workspace: str, key: str) -> None:
+        try:
+            await self._tables.commit(TABLE, [Delete(workspace, key)])
+        except RowChanged:
+            return  # somebody else did
+
+
+def not_found(name: str) -> NotFound:
+    """Return the error for a name that no route has."""
+    return NotFound(f"There is no route {name!r}.", code="route_not_found")
+
+
+def _shared(row: Row) -> Shared:
+    return next(readable([row], lambda row: _SHARED.load(row.text("shared")), "route state"), Shared())

@@ -1,0 +1,203 @@
+"""The circuit breaker: what every order of events leaves true, and what workers that race can do."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from adapters.memory_tables import MemoryTables
+from kernel.tables import Write
+from llmops.routing.health import (
+    BreakerPolicy,
+    Health,
+    failed,
+    free_at,
+    let_go,
+    probing,
+    state,
+    succeeded,
+    throttled,
+)
+from llmops.routing.model import Deployment, Route
+from llmops.routing.router import Failure, RouteCall, Router
+from llmops.routing.status import RouteStatuses
+from llmops.routing.store import RouteStore
+from tests.lifecycle.doubles import NOW, ManualClock
+
+POLICY = BreakerPolicy()
+WORKERS = ("a", "b", "c")
+EVENTS = st.lists(
+    st.one_of(
+        st.tuples(st.just("failed"), st.sampled_from(WORKERS), st.booleans()),
+        st.tuples(st.just("succeeded"), st.sampled_from(WORKERS), st.just(0)),
+        st.tuples(st.just("throttled"), st.sampled_from(WORKERS), st.one_of(st.none(), st.floats(0, 1e9))),
+        st.tuples(st.just("probing"), st.sampled_from(WORKERS), st.just(0)),
+        st.tuples(st.just("let_go"), st.sampled_from(WORKERS), st.just(0)),
+        st.tuples(st.just("wait"), st.just(""), st.integers(1, 400)),
+    ),
+    max_size=40,
+)
+
+
+@given(EVENTS)
+def test_whatever_happens_a_breaker_keeps_its_rules(events: list[tuple[str, str, float]]) -> None:
+    """It opens for a bounded time, has one prober at most, only that one closes it, and no wait is ever shortened."""
+    health, now = Health(), NOW
+    for kind, who, value in events:
+        before = health
+        match kind:
+            case "failed":
+                health = failed(health, POLICY, now, who, "x", certain=bool(value))
+            case "succeeded":
+                health = succeeded(health, who)
+            case "throttled":
+                health = throttled(health, POLICY, now, who, value)
+            case "probing":
+                granted = probing(health, POLICY, now, who)
+                assert (granted is not None) == (state(health, now) == "half_open" and free_at(health, now) is None)
+                health = granted or health
+            case "let_go":
+                health = let_go(health, who)
+            case _:
+                now += timedelta(seconds=value)
+                continue
+        opened, closed = before.open_until is None, health.open_until is None
+        if health.open_until is not None:
+            assert health.open_until <= now + POLICY.at_most or health.open_until == before.open_until
+            assert health.failures == 0
+        if not opened and closed:
+            assert (kind, before.prober) == ("succeeded", who)
+        if not opened and not closed and health.open_until != before.open_until:
+            assert (kind, before.prober) == ("failed", who)
+        if before.prober and before.prober != who:
+            assert health.prober in (before.prober, who if kind == "probing" else before.prober)
+        if before.throttled_until is not None:
+            assert health.throttled_until is not None
+            assert health.throttled_until >= before.throttled_until
+        if health.throttled_until is not None:
+            assert health.throttled_until <= now + POLICY.throttled_at_most or before == health or kind != "throttled"
+
+
+@given(st.integers(0, 20), st.integers(0, 300))
+def test_it_opens_for_twice_as_long_each_time(times: int, between: int) -> None:
+    """Up to a bound, so that a deployment that is gone costs a call every few minutes."""
+    health, now = Health(), NOW
+    lasted: list[timedelta] = []
+    for _ in range(times):
+        health = probing(health, POLICY, now, "p") or health
+        health = failed(health, POLICY, now, "p", "x", certain=True)
+        assert health.open_until is not None
+        lasted.append(health.open_until - now)
+        now = health.open_until + timedelta(seconds=between)
+
+    assert lasted == [min(POLICY.opens_for * 2**at, POLICY.at_most) for at in range(times)]
+
+
+def test_failures_that_are_far_apart_are_not_in_a_row() -> None:
+    """One failure an hour opens nothing."""
+    health, now = Health(), NOW
+    for _ in range(10):
+        health = failed(health, POLICY, now, "a", "x", certain=False)
+        now += timedelta(minutes=2)
+
+    assert state(health, now) == "closed"
+
+
+def test_a_prober_that_dies_keeps_nobody_out_for_good() -> None:
+    """After its time another call is let through."""
+    health = failed(Health(), POLICY, NOW, "a", "x", certain=True)
+    now = NOW + timedelta(seconds=11)
+    health = probing(health, POLICY, now, "dead") or health
+
+    assert probing(health, POLICY, now + timedelta(seconds=1), "b") is None
+    assert probing(health, POLICY, now + POLICY.probe_lasts, "b") is not None
+
+
+class CountingTables(MemoryTables):
+    """Tables that count commits which took effect."""
+
+    written = 0
+
+    async def commit(self, table: str, writes: Sequence[Write]) -> Sequence[str]:
+        etags = await super().commit(table, writes)
+        self.written += 1
+        return etags
+
+
+def routers(count: int, tables: MemoryTables, clock: ManualClock) -> list[Router]:
+    return [Router(RouteStore(tables), clock, f"w{at}", refresh=timedelta(seconds=2)) for at in range(count)]
+
+
+def call(affinity: str = "s") -> RouteCall:
+    return RouteCall("default", "chat", affinity, 100)
+
+
+async def declared(tables: MemoryTables) -> None:
+    route = Route("chat", (Deployment("one", "openai", "m"), Deployment("two", "openai", "m", priority=2)))
+    await RouteStore(tables).put("default", route, None)
+
+
+async def test_what_one_of_64_workers_is_told_to_wait_all_wait() -> None:
+    """Within the time that what is known may be old; not each by a 429 of its own."""
+    tables, clock = MemoryTables(), ManualClock()
+    await declared(tables)
+    workers = routers(64, tables, clock)
+    for worker in workers:
+        one = await worker.choose(call())
+        assert one.deployment.name == "one"
+        one.done = True
+        await worker.answered(one)
+    told = await workers[17].choose(call())
+    await workers[17].failed(told, Failure("throttled", "provider_throttled", 90.0))
+
+    clock.move(seconds=2)
+    went = [(await worker.choose(call())).deployment.name for worker in workers]
+    clock.move(seconds=86)
+    late = [(await worker.choose(call())).deployment.name for worker in workers]
+    clock.move(seconds=3)
+    after = [(await worker.choose(call())).deployment.name for worker in workers]
+
+    assert set(went) == {"two"}
+    assert set(late) == {"two"}
+    assert set(after) == {"one"}
+
+
+async def test_one_call_of_64_workers_probes() -> None:
+    """All ask at the same time; one is let through, the others go elsewhere, and its answer opens the way for all."""
+    tables, clock = MemoryTables(), ManualClock()
+    await declared(tables)
+    workers = routers(64, tables, clock)
+    for _ in range(3):
+        one = await workers[0].choose(call())
+        await workers[0].failed(one, Failure("failed", "provider_unavailable"))
+    clock.move(seconds=11)
+
+    tries = await asyncio.gather(*(worker.choose(call()) for worker in workers))
+    probes = [(worker, one) for worker, one in zip(workers, tries, strict=True) if one.deployment.name == "one"]
+    assert len(probes) == 1
+    worker, one = probes[0]
+    one.done = True
+    await worker.answered(one)
+    clock.move(seconds=3)
+    after = [(await worker.choose(call())).deployment.name for worker in workers]
+
+    assert set(after) == {"one"}
+
+
+async def test_a_storm_of_64_workers_writes_once_for_what_is_one_thing() -> None:
+    """They all hear 429 in the same moment; what is known already is not written again by each."""
+    tables, clock = CountingTables(), ManualClock()
+    await declared(tables)
+    workers = routers(64, tables, clock)
+    tries = [await worker.choose(call()) for worker in workers]
+    tables.written = 0
+    pairs = zip(workers, tries, strict=True)
+    await asyncio.gather(*(w.failed(one, Failure("throttled", "provider_throttled", 60.0)) for w, one in pairs))
+    status = (await RouteStatuses(RouteStore(tables), clock).of("default", "chat")).deployments
+
+    assert tables.written == 1
+    assert status[0].health.throttled_until == NOW + timedelta(seconds=60)

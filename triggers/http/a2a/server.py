@@ -1,0 +1,265 @@
+"""An agent as an A2A server, over the official SDK, which speaks the protocol's versions; one for each request."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from a2a.server.request_handlers import RequestHandler
+from a2a.types import (
+    AgentCard,
+    CancelTaskRequest,
+    DeleteTaskPushNotificationConfigRequest,
+    GetExtendedAgentCardRequest,
+    GetTaskPushNotificationConfigRequest,
+    GetTaskRequest,
+    ListTaskPushNotificationConfigsRequest,
+    ListTaskPushNotificationConfigsResponse,
+    ListTasksRequest,
+    ListTasksResponse,
+    Message,
+    SendMessageRequest,
+    SubscribeToTaskRequest,
+    Task,
+    TaskArtifactUpdateEvent,
+    TaskPushNotificationConfig,
+    TaskState,
+    TaskStatusUpdateEvent,
+)
+from a2a.utils.errors import (
+    A2AError,
+    ExtendedAgentCardNotConfiguredError,
+    InternalError,
+    InvalidParamsError,
+    PushNotificationNotSupportedError,
+    TaskNotCancelableError,
+    TaskNotFoundError,
+    UnsupportedOperationError,
+)
+
+from kernel import errors, ids
+from lifecycle.conversations.run import RunState
+from lifecycle.conversations.submission import RunRequest
+from lifecycle.runs.list import RunFilter
+from triggers.http import asking
+from triggers.http.a2a.tasks import artifact_of, query_of, state_of, status_of, task_of
+from triggers.http.api import defect
+from triggers.http.asking import LONGEST_ANSWER_S, Asked, Callee
+
+if TYPE_CHECKING:
+    from a2a.server.context import ServerCallContext
+    from a2a.server.events import Event
+
+    from triggers.http.call import Call
+
+_USER = "user_id"
+"""What a request's metadata may have: whom it is asked for."""
+_PAGE = 50
+_MOST = 100
+_LOOK_EVERY_S = 1.0
+_LISTED = {
+    TaskState.TASK_STATE_UNSPECIFIED: None,
+    TaskState.TASK_STATE_SUBMITTED: RunState.QUEUED,
+    TaskState.TASK_STATE_WORKING: RunState.RUNNING,
+    TaskState.TASK_STATE_INPUT_REQUIRED: RunState.WAITING,
+    TaskState.TASK_STATE_COMPLETED: RunState.SUCCEEDED,
+    TaskState.TASK_STATE_FAILED: RunState.FAILED,
+    TaskState.TASK_STATE_CANCELED: RunState.CANCELLED,
+}
+
+
+class AgentRequests(RequestHandler):
+    """What one caller asks of one agent."""
+
+    def __init__(self, call: Call, agent: Callee) -> None:
+        self._call = call
+        self._agent = agent
+
+    async def on_message_send(self, params: SendMessageRequest, context: ServerCallContext) -> Task | Message:
+        """Ask, and wait for the answer unless the task is wanted at once."""
+        async with _translated():
+            asked = await self._ask(params, stream=False)
+            configuration = params.configuration
+            if not configuration.return_immediately:
+                await asked.wait(LONGEST_ANSWER_S)
+            return task_of(asked.run, _history(configuration))
+
+    async def on_message_send_stream(
+        self, params: SendMessageRequest, context: ServerCallContext
+    ) -> AsyncGenerator[Event]:
+        """Ask, and tell of the task until it has ended or waits for people."""
+        async with _translated():
+            asked = await self._ask(params, stream=True)
+            async for event in self._told(asked, _history(params.configuration)):
+                yield event
+
+    async def on_subscribe_to_task(
+        self, params: SubscribeToTaskRequest, context: ServerCallContext
+    ) -> AsyncGenerator[Event]:
+        """Tell of a task from now on."""
+        async with _translated():
+            asked = await self._task(params.id)
+            if asked.run.finished:
+                raise UnsupportedOperationError("The task has ended; get it instead.")
+            async for event in self._told(asked, 0):
+                yield event
+
+    async def on_get_task(self, params: GetTaskRequest, context: ServerCallContext) -> Task | None:
+        """Return a task."""
+        async with _translated():
+            return task_of((await self._task(params.id)).run, _history(params))
+
+    async def on_cancel_task(self, params: CancelTaskRequest, context: ServerCallContext) -> Task | None:
+        """Cancel a task: at once while it is not begun, soon when it is."""
+        async with _translated():
+            asked = await self._task(params.id)
+            if asked.run.finished and asked.run.state is not RunState.CANCELLED:
+                raise TaskNotCancelableError("The task has ended.")
+            await asked.cancel()
+            await asked.wait(LONGEST_ANSWER_S)
+            return task_of(asked.run)
+
+    async def on_list_tasks(self, params: ListTasksRequest, context: ServerCallContext) -> ListTasksResponse:
+        """List the agent's tasks, newest first; those of a context where one is named."""
+        async with _translated():
+            if params.status not in _LISTED:
+                return ListTasksResponse()
+            limit = min(params.page_size or _PAGE, _MOST)
+            wanted = RunFilter(_LISTED[params.status], self._agent.name, None)
+            lists, workspace = self._call.services.runs.list, self._call.workspace
+            after: str | int | None
+            if params.context_id:
+                session, start = ids.session_id(params.context_id), _number(params.page_token)
+                found, after = await lists.of_session(workspace, session, wanted, limit, start)
+            else:
+                start_key = ids.newest_first_key(params.page_token) if params.page_token else None
+                found, after = await lists.page(workspace, wanted, limit, start_key)
+            tasks = [task_of(run, _history(params), artifacts=params.include_artifacts) for run in found]
+            return ListTasksResponse(tasks=tasks, next_page_token=str(after or ""), page_size=limit)
+
+    async def on_create_task_push_notification_config(
+        self, params: TaskPushNotificationConfig, context: ServerCallContext
+    ) -> TaskPushNotificationConfig:
+        """Refuse: a task is followed or got."""
+        raise PushNotificationNotSupportedError
+
+    async def on_get_task_push_notification_config(
+        self, params: GetTaskPushNotificationConfigRequest, context: ServerCallContext
+    ) -> TaskPushNotificationConfig:
+        """Refuse: there are none."""
+        raise PushNotificationNotSupportedError
+
+    async def on_list_task_push_notification_configs(
+        self, params: ListTaskPushNotificationConfigsRequest, context: ServerCallContext
+    ) -> ListTaskPushNotificationConfigsResponse:
+        """Refuse: there are none."""
+        raise PushNotificationNotSupportedError
+
+    async def on_delete_task_push_notification_config(
+        self, params: DeleteTaskPushNotificationConfigRequest, context: ServerCallContext
+    ) -> None:
+        """Refuse: there are none."""
+        raise PushNotificationNotSupportedError
+
+    async def on_get_extended_agent_card(
+        self, params: GetExtendedAgentCardRequest, context: ServerCallContext
+    ) -> AgentCard:
+        """Refuse: everybody who may ask sees the one card."""
+        raise ExtendedAgentCardNotConfiguredError
+
+    async def _ask(self, params: SendMessageRequest, *, stream: bool) -> Asked:
+        message = params.message
+        if params.configuration.HasField("task_push_notification_config"):
+            raise PushNotificationNotSupportedError
+        if message.task_id:
+            await self._task(message.task_id)
+            raise UnsupportedOperationError(
+                "A task takes no further messages; ask in its context. An approval is decided as an approval."
+            )
+        given = dict(params.metadata) | dict(message.metadata)
+        user = given.get(_USER)
+        request = RunRequest(
+            query=query_of(message, params.configuration.accepted_output_modes),
+            session_id=message.context_id or None,
+            user_id=user if isinstance(user, str) else None,
+            stream=stream and self._call.live,
+        )
+        if not message.message_id:
+            raise InvalidParamsError("The message has no id.")
+        # A client that sends a message again gets the task that it became.
+        key = str(ids.run_id(self._call.workspace, f"a2a:{self._agent.name}:{_printable(message.message_id)}"))
+        return await asking.ask(self._call, self._agent.name, request, key=key)
+
+    async def _task(self, ident: str) -> Asked:
+        try:
+            asked = await asking.find(self._call, ident)
+        except (errors.NotFound, errors.InvalidInput):
+            raise TaskNotFoundError from None
+        if asked.run.agent != self._agent.name:
+            raise TaskNotFoundError
+        return asked
+
+    async def _told(self, asked: Asked, history: int | None) -> AsyncIterator[Event]:
+        """Yield the task, its answer as it grows, and each state that it comes to."""
+        ident, context = asked.run.id, asked.run.session_id
+        yield task_of(asked.run, history, artifacts=False)
+        told = state_of(asked.run)
+        begun = False
+        if not asked.run.stream:
+            while not asked.settled:
+                await asked.wait(_LOOK_EVERY_S)
+                if not asked.settled and state_of(asked.run) != told:
+                    told = state_of(asked.run)
+                    yield TaskStatusUpdateEvent(status=status_of(asked.run), task_id=ident, context_id=context)
+        async for piece in asked.pieces(LONGEST_ANSWER_S):
+            if not begun and told != TaskState.TASK_STATE_WORKING and not asked.run.finished:
+                told = TaskState.TASK_STATE_WORKING
+                status = status_of(asked.run)
+                status.state = told
+                yield TaskStatusUpdateEvent(status=status, task_id=ident, context_id=context)
+            yield TaskArtifactUpdateEvent(
+                artifact=artifact_of(piece),
+                append=begun,
+                last_chunk=asked.run.finished,
+                task_id=ident,
+                context_id=context,
+            )
+            begun = True
+        yield TaskStatusUpdateEvent(status=status_of(asked.run), task_id=ident, context_id=context)
+
+
+def _history(params: object) -> int | None:
+    has = getattr(params, "HasField", None)
+    return getattr(params, "history_length", None) if has is not None and has("history_length") else None
+
+
+def _number(token: str) -> int | None:
+    if not token:
+        return None
+    if not (token.isascii() and token.isdigit() and len(token) <= 15):
+        raise InvalidParamsError("The page token is none of this list.")
+    return int(token)
+
+
+def _printable(text: str) -> str:
+    if not text.isascii() or not text.isprintable() or len(text) > 128:
+        raise InvalidParamsError("A message's id has at most 128 printable ASCII characters.")
+    return text
+
+
+@asynccontextmanager
+async def _translated() -> AsyncIterator[None]:
+    """Raise our errors as those of the protocol, with our code among their data."""
+    try:
+        yield
+    except A2AError:
+        raise
+    except errors.InternalError as error:
+        raise InternalError(error.detail, {"code": error.code}) from None
+    except errors.Unavailable as error:
+        raise InternalError(error.detail, {"code": error.code, "retryable": True}) from None
+    except errors.AppError as error:
+        raise InvalidParamsError(error.detail, {"code": error.code}) from None
+    except Exception as error:  # noqa: BLE001 - the SDK would answer with the error's own text
+        raise InternalError(defect(error, "a2a").detail, {"code": errors.InternalError.code}) from None

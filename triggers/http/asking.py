@@ -1,0 +1,310 @@
+"""Asking through the protocols of others: what can be asked, the run that a request becomes, and its text as it grows.
+
+The OpenAI-compatible endpoints, the MCP server and the A2A server all stand on this, and this on the same intake as
+`POST agents/{name}/runs`: budgets, approvals, order, idempotency and costs are the same whichever way a run came.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from kernel.errors import AppError, Conflict, InvalidInput, NotFound, RunFailed
+from kernel.ids import agent_name, new_id, parse_run_id, run_id, session_of_run
+from lifecycle.conversations.run import Run, RunState
+from lifecycle.conversations.session import Said
+from lifecycle.sessions.start import SessionOptions
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from lifecycle.conversations.submission import RunRequest
+    from lifecycle.registry.catalog import Agent
+    from triggers.http.call import Call
+
+LONGEST_ANSWER_S = 220
+"""How long an answer is waited for, in seconds; Azure's load balancer gives a request up after 230."""
+MOST_LISTED = 500
+"""Most that is listed at once where a protocol has no pages."""
+_LOOK_EVERY_S = 1.0
+_TURNS_A_READ = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Callee:
+    """What can be asked: an agent. Teams, routes and workflows are to be listed and found here as well.
+
+    Attributes:
+        name: What it is asked by.
+        description: What it is for; empty where nobody said.
+        created_at: Since when it is there.
+        enabled: Whether it takes runs.
+        version: Changes with what it is.
+    """
+
+    name: str
+    description: str
+    created_at: datetime
+    enabled: bool
+    version: str
+
+
+def _callee(agent: Agent) -> Callee:
+    declaration = agent.declaration
+    return Callee(
+        agent.name,
+        declaration.spec.description,
+        declaration.created_at,
+        declaration.enabled,
+        str(declaration.revision),
+    )
+
+
+async def callees(
+    call: Call, limit: int = MOST_LISTED, after: str | None = None
+) -> tuple[Sequence[Callee], str | None]:
+    """Return up to `limit` of what can be asked by name, and the name to continue after; None when that was all."""
+    agents, following = await call.services.agents.catalog.list(call.workspace, limit, after)
+    return [_callee(agent) for agent in agents if agent.declaration.enabled], following
+
+
+async def callee(call: Call, name: str) -> Callee:
+    """Return what is asked by the name.
+
+    Raises:
+        NotFound: There is nothing of that name.
+    """
+    return _callee(await call.services.agents.catalog.get(call.workspace, _agent_name(name)))
+
+
+def _agent_name(text: str) -> str:
+    try:
+        return agent_name(text)
+    except InvalidInput:
+        raise NotFound(f"There is no agent {text[:64]!r}.", code="agent_not_found") from None
+
+
+class Blocked(Conflict):
+    """The run waits for a budget or an approval."""
+
+    code = "run_blocked"
+
+
+class NotYet(AppError):
+    """The run is not finished in time; it goes on."""
+
+    code = "run_not_finished"
+
+
+class Asked:
+    """A run that was asked for, followed to its end.
+
+    Attributes:
+        run: The run as it was last seen.
+        created: Whether this request created it, and no earlier one with the same idempotency key.
+    """
+
+    def __init__(self, call: Call, run: Run, first: int = 0, *, created: bool = True) -> None:
+        """Take the run, and the number of its session's event to begin with where its text is followed."""
+        self.run = run
+        self.created = created
+        self._call = call
+        self._first = first
+        self._services = call.services
+
+    @property
+    def settled(self) -> bool:
+        """Whether there is no more to come for now: it has ended, or waits for a budget or an approval.
+
+        One that waits without an error waits for another run of its session, or for the session to be resumed.
+        """
+        return self.run.finished or (self.run.state is RunState.WAITING and self.run.error is not None)
+
+    async def wait(self, within_s: float) -> Run:
+        """Return the run as soon as it is settled, or as it is after so many seconds."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + within_s
+        while not self.settled and (left := deadline - loop.time()) > 0:
+            if self.run.state is RunState.WAITING:
+                await asyncio.sleep(min(left, _LOOK_EVERY_S))
+                self.run = await self._services.runs.queries.get(self.run.workspace, self.run.id)
+            else:
+                self.run = await self._services.runs.queries.finished(self.run, left)
+        return self.run
+
+    async def cancel(self) -> Run:
+        """Cancel the run and return it."""
+        self.run = await self._services.runs.queries.cancel(self.run.workspace, self.run.id)
+        return self.run
+
+    async def pieces(self, within_s: float) -> AsyncGenerator[str]:
+        """Yield the answer's text as it grows, or all at once where the run is not streamed; then `run` is what it is.
+
+        What was yielded is always a beginning of the answer.
+
+        Raises:
+            RunFailed: The run was attempted again and is answered by other words than were yielded.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + within_s
+        sent = ""
+        if self.run.stream and not self.settled:
+            async with aclosing(self._growing(deadline)) as growing:
+                async for text in growing:
+                    if text.startswith(sent) and len(text) > len(sent):
+                        yield text[len(sent) :]
+                        sent = text
+        await self.wait(max(0.0, deadline - loop.time()))
+        answer = self.run.answer
+        if answer is None:
+            return
+        if not answer.startswith(sent):
+            msg = "The run was attempted again and is answered by other words than those that were sent."
+            raise RunFailed(msg, code="answer_changed")
+        if len(answer) > len(sent):
+            yield answer[len(sent) :]
+
+    async def _growing(self, deadline: float) -> AsyncGenerator[str]:
+        """Yield the text of the latest attempt whenever it has grown, until it has ended."""
+        from lifecycle.events.streams import SessionStream  # noqa: PLC0415 - cold start
+
+        loop = asyncio.get_running_loop()
+        run, services = self.run, self._services
+        stream = SessionStream(services.conversations.store, run.workspace, run.session_id)
+        last = stream.id_of((self._first,)) if self._first else None
+        attempt, text = 0, ""
+        while (left := deadline - loop.time()) > 0:
+            names = ("run.delta", "run.stream_ended")
+            news = await services.conversations.subscribers.follow(
+                stream, last, wait_s=min(left, _LOOK_EVERY_S), names=names
+            )
+            last = stream.id_of(news.position)
+            for _, event in news.events:
+                if event.data["run_id"] != run.id:
+                    continue
+                if event.name == "run.stream_ended":
+                    if event.data["outcome"] == "completed":
+                        return
+                    continue
+                if event.data["attempt"] > attempt:
+                    attempt, text = event.data["attempt"], ""
+                text = text[: event.data["offset"]] + event.data["text"]
+                yield text
+            if not news.events:
+                self.run = await services.conversations.store.run(run.workspace, run.session_id, run.id) or self.run
+                if self.settled:
+                    return
+
+
+async def ask(
+    call: Call, name: str, request: RunRequest, *, key: str | None = None, before: Sequence[Said] = ()
+) -> Asked:
+    """Ask by a name and return the run that it became; the same key again is the same run.
+
+    Args:
+        call: The call that asks.
+        name: Who is asked.
+        request: What is asked.
+        key: The caller's idempotency key.
+        before: What was said before; where the run starts a session, the session begins with it.
+
+    Raises:
+        AppError: The run is not accepted, as for `POST agents/{name}/runs`.
+    """
+    from lifecycle.conversations.submission import check  # noqa: PLC0415 - it imports pydantic
+
+    services = call.services
+    agent = _agent_name(name)
+    check(request, services.core.settings.max_query_bytes)
+    ident = run_id(call.workspace, key) if key else new_id()
+    if before:
+        # The id of the session follows from that of the run, so that a request that is repeated finds it.
+        session = request.session_id or session_of_run(call.workspace, ident)
+        request = request.model_copy(update={"session_id": session})
+        await _begin(call, agent, request, before)
+    first = await _events_so_far(call, request.session_id) if request.stream else 0
+    accepted = await services.runs.submission.submit(
+        call.workspace, agent, request, ident, call.signals, call.queue.send
+    )
+    return Asked(call, accepted.run, first, created=accepted.created)
+
+
+async def find(call: Call, ident: str) -> Asked:
+    """Return the run of that id.
+
+    Raises:
+        NotFound: There is none in the workspace.
+        InvalidInput: It is no run's id.
+    """
+    return Asked(call, await call.services.runs.queries.get(call.workspace, parse_run_id(ident)), created=False)
+
+
+def failure(run: Run) -> AppError:
+    """Return why a run that has ended without an answer did."""
+    if run.state is RunState.CANCELLED:
+        return RunFailed("The run was cancelled.", code="cancelled")
+    error = run.error
+    return RunFailed(error.detail, code=error.code) if error else RunFailed()
+
+
+async def branch(call: Call, earlier: Run, user_id: str | None) -> tuple[str | None, tuple[Said, ...]]:
+    """Return how to go on from a run's answer: in its session while it is the latest there, else in a new one.
+
+    Args:
+        call: The call that asks.
+        earlier: The run, which has ended.
+        user_id: Whom it is asked for.
+
+    Returns:
+        The session to go on with, or None and what the new one begins with.
+
+    Raises:
+        NotFound: The session is erased, or another user's.
+    """
+    conversations = call.services.conversations.store
+    session = (await conversations.load(call.workspace, earlier.session_id)).session
+    if session is None or session.receipt is not None or session.user_id not in (None, user_id):
+        raise NotFound("There is no such run.", code="run_not_found")
+    if earlier.number == session.runs:
+        return session.id, ()
+    most = call.services.core.settings.history_turns
+    end = session.turns
+    later: list[Said] = []
+    while end > 0:
+        first = max(0, end - _TURNS_A_READ)
+        turns = await conversations.turns(call.workspace, session.id, first, end - first)
+        later = [*((Said(turn.role, turn.text)) for turn in turns), *later]
+        found = next((n for n in reversed(range(len(turns))) if turns[n].run_id == earlier.id), None)
+        if found is not None:
+            before = later[: found + 1]
+            if len(before) < most and first > 0:
+                start = max(0, first - most)
+                older = await conversations.turns(call.workspace, session.id, start, first - start)
+                before = [*(Said(turn.role, turn.text) for turn in older), *before]
+            return None, tuple(before[-most:] if most else ())
+        later, end = [], first
+    return None, ()
+
+
+async def _events_so_far(call: Call, session_id: str | None) -> int:
+    if session_id is None:
+        return 0
+    session = (await call.services.conversations.store.load(call.workspace, session_id)).session
+    return session.events if session else 0
+
+
+async def _begin(call: Call, name: str, request: RunRequest, before: Sequence[Said]) -> None:
+    """Start the request's session with what was said before; one that is there already has a history of its own."""
+    if request.session_id is None:
+        msg = "the session has no id"
+        raise RuntimeError(msg)
+    services = call.services
+    known = (await services.conversations.store.load(call.workspace, request.session_id)).session
+    if known is None:
+        most = services.core.settings.history_turns
+        history = tuple(before[-most:]) if most else ()
+        options = SessionOptions(user_id=request.user_id, history=history)
+        await services.sessions.start.start(call.workspace, name, request.session_id, options)

@@ -1,0 +1,55 @@
+"""What protocols over JSON-RPC have in common (jsonrpc.org/specification): what a request must be, and errors."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import TYPE_CHECKING
+
+import azure.functions as func
+
+from kernel.errors import AppError, InternalError, TooLarge
+from triggers.http.problems import UnsupportedMediaType, status_of
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from triggers.http.call import Call
+
+CONTENT_TYPE = "application/json"
+MAX_BODY_BYTES = 4 * 1024 * 1024
+_INVALID_REQUEST = -32600
+_INTERNAL_ERROR = -32603
+
+
+def message_of(call: Call) -> bytes:
+    """Return the message that a request carries.
+
+    Raises:
+        UnsupportedMediaType: It is not sent as JSON; web pages may send other types to another site, unasked.
+        TooLarge: It is over MAX_BODY_BYTES.
+    """
+    if (call.header("content-type") or "").partition(";")[0].strip().lower() != CONTENT_TYPE:
+        raise UnsupportedMediaType
+    body = call.request.get_body() or b""
+    if len(body) > MAX_BODY_BYTES:
+        msg = f"A message has at most {MAX_BODY_BYTES} bytes."
+        raise TooLarge(msg)
+    return body
+
+
+def error_model() -> type[BaseModel]:
+    """Return the model of an error, for openapi.json."""
+    from triggers.http.mcp.views import JsonRpcErrorView  # noqa: PLC0415 - it imports pydantic
+
+    return JsonRpcErrorView
+
+
+def answer(error: AppError) -> func.HttpResponse:
+    """Return the answer for what fails before the message is looked at; within it, errors are the protocol's own."""
+    status = status_of(error)
+    code = _INTERNAL_ERROR if isinstance(error, InternalError) or error.retriable else _INVALID_REQUEST
+    found = {"code": code, "message": error.detail, "data": {"code": error.code}}
+    headers = {} if error.retry_after_s is None else {"Retry-After": str(math.ceil(error.retry_after_s))}
+    body = json.dumps({"jsonrpc": "2.0", "id": None, "error": found})
+    return func.HttpResponse(body, status_code=status, headers=headers, mimetype=CONTENT_TYPE)

@@ -1,0 +1,47 @@
+"""The handler of the MCP server."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import MutableMapping
+from typing import Any
+
+from kernel.errors import InvalidInput
+from kernel.strict_json import parse_json
+from triggers.http.asgi import answered_by
+from triggers.http.call import Call, Reply
+from triggers.http.jsonrpc import MAX_BODY_BYTES, message_of
+
+for _name in ("mcp.server", "mcp.shared"):
+    logging.getLogger(_name).setLevel(logging.CRITICAL)  # their tracebacks quote what a client sent
+
+
+async def mcp(call: Call) -> Reply:
+    """Answer one message: every request stands for itself, on whichever worker it comes to."""
+    from mcp.server.streamable_http_manager import StreamableHTTPSessionManager  # noqa: PLC0415 - heavy
+
+    from triggers.http.mcp.server import agent_server  # noqa: PLC0415 - heavy
+
+    server = agent_server(call)
+    plain = not _wants_progress(message_of(call))
+
+    async def application(scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
+        manager = StreamableHTTPSessionManager(
+            server, json_response=plain, stateless=True, max_request_body_size=MAX_BODY_BYTES
+        )
+        # A stream is what a client gets that asks to be told of progress; no client has to say more of what it reads.
+        kept = [header for header in scope["headers"] if header[0] != b"accept"]
+        accepting = {**scope, "headers": [*kept, (b"accept", b"application/json, text/event-stream")]}
+        async with manager.run():
+            await manager.handle_request(accepting, receive, send)
+
+    return await answered_by(application, call)
+
+
+def _wants_progress(body: bytes) -> bool:
+    """Return whether a message asks to be told of progress: then its answer is a stream, else it is one JSON value."""
+    try:
+        message = parse_json(body)
+        return message["params"]["_meta"].get("progressToken") is not None
+    except (ValueError, LookupError, TypeError, AttributeError, InvalidInput):
+        return False

@@ -1,0 +1,345 @@
+"""The tools of the MCP server."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import mcp_types as types
+from mcp.shared.exceptions import MCPError
+from pydantic import ValidationError
+
+from kernel.errors import AppError, InvalidInput, NotFound
+from kernel.ids import agent_name
+from lifecycle.approvals.decisions import DecisionRequest
+from lifecycle.approvals.model import MAX_REASON
+from lifecycle.conversations.run import APPROVAL_NEEDED, Run, Stage
+from lifecycle.conversations.submission import RunRequest
+from triggers.http import asking
+from triggers.http.approvals.handlers import approval_id
+from triggers.http.approvals.views import ApprovalView
+from triggers.http.asking import LONGEST_ANSWER_S, Asked
+from triggers.http.principal import person_of
+
+if TYPE_CHECKING:
+    from mcp.server.context import ServerRequestContext
+
+    from triggers.http.call import Call
+
+    Context = ServerRequestContext[Any, Any]
+
+IDEMPOTENCY_KEY = "agent-lifecycle/idempotency-key"
+"""What a request's `_meta` may have: the same key is the same run. Agents of ours send it when they call a tool."""
+_OWN_TOOL = "agent_"
+_LONGEST_NAME = 64
+"""What clients take as a tool's name, in characters."""
+_WAIT_S = 50
+"""How long an answer is waited for unless said; clients commonly give a request up after a minute."""
+_LOOK_EVERY_S = 1.0
+_STAGES = tuple(Stage)
+_APPROVAL = "approval:"
+
+_TEXT = {"type": "string", "minLength": 1}
+_SESSION = {"type": "string", "description": "The conversation to go on with; left out, the question starts one."}
+_USER = {"type": "string", "description": "Whom it is asked for; another user's sessions are not found."}
+_WAIT = {
+    "type": "integer",
+    "minimum": 0,
+    "maximum": LONGEST_ANSWER_S,
+    "default": _WAIT_S,
+    "description": "Seconds to wait for the answer.",
+}
+_QUESTION = {
+    "query": _TEXT | {"description": "What is asked."},
+    "session_id": _SESSION,
+    "user_id": _USER,
+    "wait_s": _WAIT,
+}
+_RUN = {
+    "type": "object",
+    "properties": {
+        "run_id": {"type": "string"},
+        "session_id": {"type": "string"},
+        "agent": {"type": "string"},
+        "state": {"enum": ["queued", "running", "waiting", "succeeded", "failed", "cancelled"]},
+        "answer": {"type": ["string", "null"]},
+        "error": {"type": ["object", "null"]},
+        "approvals": {"type": "array", "items": {"type": "string"}},
+        "usage": {"type": "object"},
+    },
+    "required": ["run_id", "session_id", "agent", "state", "answer", "error", "approvals", "usage"],
+}
+
+
+def _object(properties: Mapping[str, Any], *required: str) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": dict(properties),
+        "required": list(required),
+        "additionalProperties": False,
+    }
+
+
+FIXED_TOOLS = (
+    types.Tool(
+        name="ask_agent",
+        description="Ask an agent of the workspace; list_agents says which there are.",
+        input_schema=_object({"agent": _TEXT | {"description": "Who is asked."}} | _QUESTION, "agent", "query"),
+        output_schema=_RUN,
+    ),
+    types.Tool(
+        name="get_run",
+        description="Read what became of a question, and wait for its answer.",
+        input_schema=_object({"run_id": _TEXT, "wait_s": _WAIT | {"default": 0}}, "run_id"),
+        output_schema=_RUN,
+        annotations=types.ToolAnnotations(read_only_hint=True),
+    ),
+    types.Tool(
+        name="cancel_run",
+        description="Cancel a question that is not answered yet.",
+        input_schema=_object({"run_id": _TEXT}, "run_id"),
+        output_schema=_RUN,
+        annotations=types.ToolAnnotations(idempotent_hint=True),
+    ),
+    types.Tool(
+        name="list_agents",
+        description="List the agents that can be asked.",
+        input_schema=_object({"after": _TEXT | {"description": "The `next` of the answer before."}}),
+        annotations=types.ToolAnnotations(read_only_hint=True),
+    ),
+    types.Tool(
+        name="list_approvals",
+        description="List what waits for a person's decision.",
+        input_schema=_object({}),
+        annotations=types.ToolAnnotations(read_only_hint=True),
+    ),
+    types.Tool(
+        name="decide_approval",
+        description="Decide about a tool call that an agent wants to make, on behalf of the person who is asked.",
+        input_schema=_object(
+            {
+                "approval_id": _TEXT,
+                "decision": {"enum": ["approve", "reject"]},
+                "reason": {"type": "string", "maxLength": MAX_REASON},
+            },
+            "approval_id",
+            "decision",
+        ),
+        annotations=types.ToolAnnotations(destructive_hint=True),
+    ),
+)
+
+
+class AgentTools:
+    """The tools, as one caller has them."""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+
+    async def list(self, _: Context, params: types.PaginatedRequestParams | None) -> types.ListToolsResult:
+        """List the fixed tools and one for each of the first agents, of as many as the setting MCP_AGENT_TOOLS says."""
+        most = self._call.services.core.settings.mcp_agent_tools
+        found, _after = await asking.callees(self._call, most) if most else ((), None)
+        own = [
+            types.Tool(
+                name=_OWN_TOOL + one.name,
+                description=one.description or f"Ask the agent {one.name}.",
+                input_schema=_object(_QUESTION, "query"),
+                output_schema=_RUN,
+            )
+            for one in found
+            if len(_OWN_TOOL + one.name) <= _LONGEST_NAME
+        ]
+        return types.ListToolsResult(tools=[*FIXED_TOOLS, *own])
+
+    async def call(
+        self, context: Context, params: types.CallToolRequestParams
+    ) -> types.CallToolResult | types.InputRequiredResult:
+        """Call a tool; what goes wrong is told in its result, for the model that called it."""
+        given = dict(params.arguments or {})
+        tool = self._tool(params.name)
+        try:
+            _check(given, tool.input_schema)
+            match params.name:
+                case "get_run":
+                    asked = await asking.find(self._call, given["run_id"])
+                    return await self._followed(context, asked, given.get("wait_s", 0), params)
+                case "cancel_run":
+                    asked = await asking.find(self._call, given["run_id"])
+                    return await self._told(await asked.cancel())
+                case "list_agents":
+                    return await self._agents(given.get("after"))
+                case "list_approvals":
+                    return await self._approvals()
+                case "decide_approval":
+                    ruling = DecisionRequest(given["decision"], given.get("reason", ""))
+                    return _result(await self._decided(given["approval_id"], ruling))
+                case _:
+                    name = given.get("agent") or params.name.removeprefix(_OWN_TOOL)
+                    return await self._asked(context, name, given, params)
+        except AppError as error:
+            return _failed(error)
+
+    def _tool(self, name: str) -> types.Tool:
+        found = next((tool for tool in FIXED_TOOLS if tool.name == name), None)
+        if found is None and name.startswith(_OWN_TOOL):
+            return types.Tool(name=name, input_schema=_object(_QUESTION, "query"))
+        if found is None:
+            raise MCPError(types.INVALID_PARAMS, "There is no such tool.", {"tool": name[:64]})
+        return found
+
+    async def _asked(
+        self, context: Context, name: str, given: Mapping[str, Any], params: types.CallToolRequestParams
+    ) -> types.CallToolResult | types.InputRequiredResult:
+        if params.request_state:
+            asked = await asking.find(self._call, params.request_state)
+        else:
+            try:
+                fields = ("query", "session_id", "user_id")
+                request = RunRequest(**{field: given[field] for field in fields if given.get(field) is not None})
+            except ValidationError:
+                raise InvalidInput("The arguments are not valid.", code="invalid_arguments") from None
+            key = (params.meta or {}).get(IDEMPOTENCY_KEY)
+            asked = await asking.ask(self._call, name, request, key=key if isinstance(key, str) else None)
+        return await self._followed(context, asked, given.get("wait_s", _WAIT_S), params)
+
+    async def _followed(
+        self, context: Context, asked: Asked, wait_s: int, params: types.CallToolRequestParams
+    ) -> types.CallToolResult | types.InputRequiredResult:
+        """Wait for the answer and tell of the stages on the way; where a person must decide, ask who calls."""
+        await self._answers_taken(params)
+        if params.input_responses:
+            asked = await asking.find(self._call, asked.run.id)
+        left, stage = float(wait_s), None
+        while True:
+            if asked.run.stage is not None and asked.run.stage is not stage:
+                stage = asked.run.stage
+                await context.session.report_progress(_STAGES.index(stage) + 1, len(_STAGES) - 1, stage.value)
+            if asked.settled or left <= 0:
+                break
+            await asked.wait(min(_LOOK_EVERY_S, left))
+            left -= _LOOK_EVERY_S
+        waiting = await self._waiting(asked.run)
+        if waiting and _takes_questions(context):
+            return types.InputRequiredResult(
+                input_requests={f"{_APPROVAL}{one.id}": _question(one) for one in waiting}, request_state=asked.run.id
+            )
+        return _result(_run(asked.run, [one.id for one in waiting]), failed=asked.run.error is not None)
+
+    async def _answers_taken(self, params: types.CallToolRequestParams) -> None:
+        """Decide what the person at the client has decided."""
+        for name, response in (params.input_responses or {}).items():
+            if not name.startswith(_APPROVAL) or not isinstance(response, types.ElicitResult):
+                continue
+            content: Mapping[str, Any] = response.content or {}
+            approved = response.action == "accept" and content.get("decision") == "approve"
+            if response.action == "cancel":
+                continue  # it stays to be decided
+            reason = str(content.get("reason", ""))[:MAX_REASON]
+            await self._decided(
+                name.removeprefix(_APPROVAL), DecisionRequest("approve" if approved else "reject", reason)
+            )
+
+    async def _decided(self, ident: str, ruling: DecisionRequest) -> dict[str, Any]:
+        call = self._call
+        headers = {name.lower(): value for name, value in call.request.headers.items()}
+        record = await call.services.approvals.decisions.decide(
+            call.workspace, approval_id(ident), person_of(headers, call.services.core.settings), ruling, call.queue.send
+        )
+        return ApprovalView.of_record(record).model_dump(mode="json")
+
+    async def _waiting(self, run: Run) -> Sequence[ApprovalView]:
+        if run.error is None or run.error.code != APPROVAL_NEEDED or run.finished:
+            return ()
+        call = self._call
+        where = {"run": run.id}
+        found, _ = await call.services.approvals.store.list(call.workspace, 50, None, pending=True, where=where)
+        return [ApprovalView.of_record(record) for record in found]
+
+    async def _told(self, run: Run) -> types.CallToolResult:
+        return _result(_run(run, []))
+
+    async def _agents(self, after: str | None) -> types.CallToolResult:
+        found, following = await asking.callees(self._call, 100, agent_name(after) if after else None)
+        return _result(
+            {"agents": [{"name": one.name, "description": one.description} for one in found], "next": following}
+        )
+
+    async def _approvals(self) -> types.CallToolResult:
+        call = self._call
+        found, _ = await call.services.approvals.store.list(call.workspace, 50, None, pending=True, where={})
+        return _result({"approvals": [ApprovalView.of_record(record).model_dump(mode="json") for record in found]})
+
+
+def _check(given: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
+    import jsonschema_rs  # noqa: PLC0415 - cold start
+
+    wrong = [
+        (".".join(str(step) for step in error.instance_path) or "arguments", error.kind.name)
+        for error in jsonschema_rs.iter_errors(dict(schema), dict(given))
+    ]
+    if wrong:
+        fields = dict(wrong[:10])
+        msg = f"The arguments are not valid: {', '.join(f'{at} ({why})' for at, why in fields.items())}."
+        raise InvalidInput(msg, code="invalid_arguments", fields=fields)
+
+
+def _takes_questions(context: Context) -> bool:
+    """Return whether the client shows questions to a person, and speaks the protocol in which they can be asked."""
+    from mcp_types.version import MODERN_PROTOCOL_VERSIONS  # noqa: PLC0415
+
+    wanted = types.ClientCapabilities(elicitation=types.ElicitationCapability())
+    return context.protocol_version in MODERN_PROTOCOL_VERSIONS and context.session.check_client_capability(wanted)
+
+
+def _question(approval: ApprovalView) -> types.ElicitRequest:
+    told = json.dumps(approval.arguments, ensure_ascii=False)[:4000] if approval.arguments is not None else ""
+    schema = {
+        "type": "object",
+        "properties": {
+            "decision": {"type": "string", "enum": ["approve", "reject"], "title": "Decision"},
+            "reason": {"type": "string", "title": "Reason", "maxLength": MAX_REASON},
+        },
+        "required": ["decision"],
+    }
+    message = f"The agent {approval.agent} asks to call {approval.tool or 'a model'}. {told}"
+    return types.ElicitRequest(params=types.ElicitRequestFormParams(message=message, requested_schema=schema))
+
+
+def _run(run: Run, approvals: Sequence[str]) -> dict[str, Any]:
+    error = {"code": run.error.code, "detail": run.error.detail} if run.error else None
+    spend = run.spend
+    return {
+        "run_id": run.id,
+        "session_id": run.session_id,
+        "agent": run.agent,
+        "state": run.state.value,
+        "answer": run.answer,
+        "error": error,
+        "approvals": list(approvals),
+        "usage": {
+            "calls": spend.calls,
+            "input_tokens": spend.input_tokens,
+            "output_tokens": spend.output_tokens,
+            "cost_micro_usd": spend.cost_micro_usd,
+        },
+    }
+
+
+def _result(value: dict[str, Any], *, failed: bool = False) -> types.CallToolResult:
+    answer = value.get("answer")
+    text = answer if isinstance(answer, str) else json.dumps(value, ensure_ascii=False)
+    ended = failed and value.get("state") in ("failed", "cancelled")
+    return types.CallToolResult(
+        content=[types.TextContent(type="text", text=text)], structured_content=value, is_error=ended
+    )
+
+
+def _failed(error: AppError) -> types.CallToolResult:
+    value = {"code": error.code, "detail": error.detail}
+    if isinstance(error, NotFound) and error.code == "agent_not_found":
+        value["detail"] += " list_agents says which there are."
+    return types.CallToolResult(
+        content=[types.TextContent(type="text", text=f"{value['code']}: {value['detail']}")], is_error=True
+    )

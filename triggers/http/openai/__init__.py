@@ -1,0 +1,80 @@
+"""The OpenAI-compatible API: agents as models, for clients that know OpenAI's protocol."""
+
+from __future__ import annotations
+
+from triggers.http.endpoint import Endpoint
+
+_OPENAI = "triggers.http.openai.errors"
+
+ENDPOINTS = (
+    Endpoint(
+        "GET",
+        "v1/models",
+        "openai_models_list",
+        "List what can be asked through OpenAI's protocol, as its models; at most 500.",
+        returns="ModelList",
+        problems=_OPENAI,
+    ),
+    Endpoint(
+        "GET",
+        "v1/models/{model}",
+        "openai_models_get",
+        "Get one of them.",
+        returns="Model",
+        errors=(404,),
+        problems=_OPENAI,
+    ),
+    Endpoint(
+        "POST",
+        "v1/chat/completions",
+        "openai_chat_completions",
+        "Ask an agent with OpenAI's Chat Completions; the header `X-Session-Id` names the session to go on with.",
+        body="ChatBody",
+        returns="ChatCompletion",
+        formats=("text/event-stream",),
+        errors=(403, 404, 409, 413, 429, 502, 504),
+        creates=True,
+        signals=True,
+        problems=_OPENAI,
+    ),
+    Endpoint(
+        "POST",
+        "v1/conversations",
+        "openai_conversations_create",
+        "Make an id for a conversation; its first response starts the session of that id.",
+        body="ConversationBody",
+        returns="Conversation",
+        problems=_OPENAI,
+    ),
+    Endpoint(
+        "POST",
+        "v1/responses",
+        "openai_responses_create",
+        "Ask an agent with OpenAI's Responses: a response is a run, a conversation is a session.",
+        body="ResponseBody",
+        returns="ResponseView",
+        formats=("text/event-stream",),
+        errors=(403, 404, 409, 413, 429, 502),
+        creates=True,
+        signals=True,
+        problems=_OPENAI,
+    ),
+    Endpoint(
+        "GET",
+        "v1/responses/{id}",
+        "openai_responses_get",
+        "Get a response: its run, as far as it is.",
+        returns="ResponseView",
+        errors=(404,),
+        problems=_OPENAI,
+    ),
+    Endpoint(
+        "POST",
+        "v1/responses/{id}/cancel",
+        "openai_responses_cancel",
+        "Cancel a response's run.",
+        returns="ResponseView",
+        errors=(404,),
+        problems=_OPENAI,
+    ),
+)

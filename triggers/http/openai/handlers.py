@@ -1,0 +1,208 @@
+"""Handlers of the OpenAI-compatible API."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import TYPE_CHECKING
+
+from kernel.errors import AppError, Conflict, NotFound
+from kernel.ids import new_id
+from lifecycle.conversations.session import Said
+from lifecycle.conversations.submission import RunRequest
+from triggers.http import asking
+from triggers.http.asking import LONGEST_ANSWER_S, Asked
+from triggers.http.call import Call, Reply
+from triggers.http.openai.answers import (
+    chat_chunks,
+    chat_completion,
+    check_answered,
+    no_response,
+    response_events,
+    response_view,
+    run_of_response,
+)
+from triggers.http.openai.requests import chat_words, check_chat, check_response, ignored, response_words
+from triggers.http.openai.views import (
+    ChatBody,
+    Conversation,
+    ConversationBody,
+    Model,
+    ModelList,
+    ResponseBody,
+)
+from triggers.http.runs.handlers import wait_of
+
+if TYPE_CHECKING:
+    from triggers.http.asking import Callee
+
+log = logging.getLogger(__name__)
+
+_LEFT: set[asyncio.Task[None]] = set()
+_STREAM = "text/event-stream"
+_NOT_CACHED = {"Cache-Control": "no-store"}
+
+
+def _model(found: Callee) -> Model:
+    return Model(id=found.name, created=int(found.created_at.timestamp()))
+
+
+async def openai_models_list(call: Call) -> Reply:
+    found, _ = await asking.callees(call)
+    return Reply(ModelList(data=[_model(one) for one in found]))
+
+
+async def openai_models_get(call: Call) -> Reply:
+    return Reply(_model(await asking.callee(call, call.route("model"))))
+
+
+def _within(call: Call) -> int:
+    prefer = call.header("prefer")
+    return wait_of(prefer) if prefer else LONGEST_ANSWER_S
+
+
+def _headers(asked: Asked, body: ChatBody | ResponseBody) -> dict[str, str]:
+    found = {"X-Run-Id": asked.run.id, "X-Session-Id": asked.run.session_id}
+    names = ignored(body)
+    return found | ({"X-Ignored-Parameters": names} if names else {})
+
+
+async def _begun(pieces: AsyncGenerator[str]) -> AsyncGenerator[str]:
+    """Wait for the first piece, so that what fails before there is any is answered as a failure."""
+    first = await anext(pieces, None)
+
+    async def rest() -> AsyncGenerator[str]:
+        async with aclosing(pieces):
+            if first is not None:
+                yield first
+            async for piece in pieces:
+                yield piece
+
+    return rest()
+
+
+async def openai_chat_completions(call: Call) -> Reply:
+    body: ChatBody = call.body
+    check_chat(body)
+    words = chat_words(body.messages)
+    session = call.header("x-session-id")
+    request = RunRequest(
+        query=words.query,
+        session_id=session,
+        user_id=body.who,
+        metadata=body.metadata,
+        stream=body.stream and call.live,
+    )
+    asked = await asking.ask(call, body.model, request, key=call.header("idempotency-key"), before=words.before)
+    headers = _headers(asked, body)
+    if not body.stream:
+        await asked.wait(_within(call))
+        await _given_up(asked)
+        check_answered(asked)
+        return Reply(chat_completion(asked.run), headers=headers)
+    pieces = await _begun(asked.pieces(_within(call)))
+    if asked.settled and asked.run.answer is None:
+        await _given_up(asked)
+        check_answered(asked)
+    with_usage = body.stream_options.get("include_usage") is True
+    stream = _until_left(asked, chat_chunks(asked, pieces, with_usage=with_usage))
+    return Reply(stream, headers=headers | _NOT_CACHED, mimetype=_STREAM)
+
+
+async def _given_up(asked: Asked) -> None:
+    """Cancel a run that waits for room in a budget: its caller is told so, and nobody would read the answer."""
+    if asked.settled and not asked.run.finished and asked.run.error and asked.run.error.code == "budget_exceeded":
+        refused = asked.run.error
+        await asked.cancel()
+        raise asking.Blocked(refused.detail, code=refused.code)
+
+
+async def _until_left(asked: Asked, chunks: AsyncGenerator[str]) -> AsyncGenerator[str]:
+    """Yield the chunks; a run whose caller leaves before it has ended is cancelled."""
+    ended = False
+    try:
+        async with aclosing(chunks):
+            async for chunk in chunks:
+                yield chunk
+        ended = True
+    finally:
+        if not ended and not asked.settled:
+            # Not awaited: the task that it ends in is being cancelled itself.
+            cancelling = asyncio.create_task(_cancelled(asked))
+            _LEFT.add(cancelling)
+            cancelling.add_done_callback(_LEFT.discard)
+
+
+async def _cancelled(asked: Asked) -> None:
+    try:
+        await asked.cancel()
+    except AppError as error:
+        log.warning("a run whose caller left goes on: %s", error.code, extra={"event": "openai.not_cancelled"})
+
+
+async def openai_conversations_create(call: Call) -> Reply:
+    body: ConversationBody = call.body
+    now = int(call.services.core.clock().timestamp())
+    return Reply(Conversation(id=f"conv_{new_id().replace('-', '')}", created_at=now, metadata=body.metadata))
+
+
+async def openai_responses_create(call: Call) -> Reply:
+    body: ResponseBody = call.body
+    check_response(body)
+    words = response_words(body)
+    session, before = await _goes_on_from(call, body)
+    request = RunRequest(
+        query=words.query,
+        session_id=session,
+        user_id=body.who,
+        metadata=body.metadata,
+        stream=body.stream and call.live,
+    )
+    asked = await asking.ask(
+        call, body.model, request, key=call.header("idempotency-key"), before=(*before, *words.before)
+    )
+    headers = _headers(asked, body)
+    previous = body.previous_response_id
+    if body.stream:
+        pieces = asked.pieces(_within(call))
+        events = response_events(asked, pieces, background=body.background, previous=previous)
+        stream = events if body.background else _until_left(asked, events)
+        return Reply(stream, headers=headers | _NOT_CACHED, mimetype=_STREAM)
+    if not body.background:
+        await asked.wait(_within(call))
+        await _given_up(asked)
+    return Reply(response_view(asked, background=body.background, previous=previous), headers=headers)
+
+
+async def _goes_on_from(call: Call, body: ResponseBody) -> tuple[str | None, tuple[Said, ...]]:
+    """Return the session to go on with, and what a new one begins with where an earlier answer is gone on from."""
+    if body.previous_response_id is None:
+        return body.conversation_id, ()
+    try:
+        earlier = (await asking.find(call, run_of_response(body.previous_response_id))).run
+    except NotFound:
+        raise no_response(body.previous_response_id) from None
+    if not earlier.finished:
+        msg = "The previous response is not finished; a conversation takes the next question at once."
+        raise Conflict(msg, code="response_not_finished")
+    return await asking.branch(call, earlier, body.who)
+
+
+async def openai_responses_get(call: Call) -> Reply:
+    return Reply(response_view(await _response(call)))
+
+
+async def openai_responses_cancel(call: Call) -> Reply:
+    asked = await _response(call)
+    await asked.cancel()
+    return Reply(response_view(asked))
+
+
+async def _response(call: Call) -> Asked:
+    ident = call.route("id")
+    try:
+        return await asking.find(call, run_of_response(ident))
+    except NotFound:
+        raise no_response(ident) from None

@@ -1,0 +1,339 @@
+"""What the API takes and answers of savings and of what-if."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+
+from pydantic import Field, StringConstraints, model_validator
+
+from kernel.ids import MODEL_NAME
+from llmops.optimization.model import MEASURED_AFTER, ProposalKind, Risk, calls_of
+from llmops.optimization.what_if import Period, Unit
+from llmops.spend.pricing import Rate, Rates
+from triggers.http.views import Body, Page, View
+
+if TYPE_CHECKING:
+    from lifecycle.optimization.what_if import Replayed
+    from llmops.optimization.model import Measured, Optimization, OptimizationRequest, Proposal
+
+AgentName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?$")]
+ModelName = Annotated[str, StringConstraints(pattern=f"^{MODEL_NAME}$")]
+Usd = Annotated[Decimal, Field(ge=0, le=1_000_000, max_digits=18, decimal_places=9)]
+Days = Annotated[int, Field(ge=1, le=90)]
+
+
+class OptimizationBody(Body):
+    """What to look for.
+
+    Attributes:
+        agent: The agent to look at; all unless given.
+        days: How many days of facts to go by, today among them.
+        target_cost_reduction: By how many percent spending is to fall; as far as it goes unless given.
+        preserve_performance: Whether to leave out what may lower scores, or cut answers.
+        aggressive: Whether to propose what rests on less, or risks more.
+    """
+
+    agent: AgentName | None = None
+    days: Days = 14
+    target_cost_reduction: Annotated[float, Field(gt=0, le=90)] | None = None
+    preserve_performance: bool = True
+    aggressive: bool = False
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.aggressive and self.preserve_performance and "preserve_performance" in self.model_fields_set:
+            msg = "aggressive risks performance; leave one of them out"
+            raise ValueError(msg)
+        return self
+
+    def request(self) -> OptimizationRequest:
+        """Return what is asked for."""
+        from llmops.optimization.model import OptimizationRequest  # noqa: PLC0415 - named by annotations only
+
+        preserve = self.preserve_performance and not self.aggressive
+        return OptimizationRequest(self.agent, self.days, self.target_cost_reduction, preserve, self.aggressive)
+
+
+class ApplyBody(Body):
+    """Which proposals to apply, by their ids."""
+
+    proposals: Annotated[tuple[Annotated[str, Field(max_length=200)], ...], Field(min_length=1, max_length=200)]
+
+
+class SavingView(View):
+    """What is thought to be saved in 30 days, in micro-USD, with its range."""
+
+    low: int
+    likely: int
+    high: int
+
+
+class ApiCallView(View):
+    """A call of this API."""
+
+    method: str
+    path: str
+    body: Mapping[str, Any] | None
+    if_match: str | None
+
+
+class ProposedChangeView(View):
+    """What a proposal changes.
+
+    Attributes:
+        fields: The fields of the agent that get other values.
+        call: The call that makes the change; null where people have to.
+        undo: The call that undoes it; null where people have to.
+        advice: What people are to do; null where a call does.
+    """
+
+    fields: Mapping[str, Any]
+    call: ApiCallView | None
+    undo: ApiCallView | None
+    advice: str | None
+
+
+class MeasuredView(View):
+    """What a change has really saved in the week after it, beside the week before; null where it cannot be said."""
+
+    runs_before: int
+    runs_after: int
+    cost_per_run_before: float | None
+    cost_per_run_after: float | None
+    saved_micro_usd: int | None
+    quality_before: float | None
+    quality_after: float | None
+
+
+class AppliedView(View):
+    """That a proposal was applied, and what came of it; `measured` is null until `measured_from`."""
+
+    at: datetime
+    revision: int
+    measured_from: datetime
+    measured: MeasuredView | None
+
+
+class ProposalView(View):
+    """One way to spend less; money in micro-USD, shares 0-1."""
+
+    id: str
+    kind: ProposalKind
+    agent: str
+    title: str
+    evidence: Mapping[str, float | str]
+    formula: str
+    projected_savings: SavingView
+    risk: Risk
+    harm: str
+    change: ProposedChangeView
+    recommended: bool
+    applied: AppliedView | None
+
+    @classmethod
+    def from_proposal(cls, one: Proposal, measured: Measured | None) -> ProposalView:
+        """Return the view of a proposal."""
+        do, undo = calls_of(one.change)
+        applied = None
+        if one.applied is not None:
+            applied = AppliedView(
+                at=one.applied.at,
+                revision=one.applied.revision,
+                measured_from=one.applied.at + MEASURED_AFTER,
+                measured=MeasuredView.of(measured) if measured else None,
+            )
+        return cls(
+            **{name: getattr(one, name) for name in ("id", "kind", "agent", "title", "evidence", "formula")},
+            **{name: getattr(one, name) for name in ("risk", "harm", "recommended")},
+            projected_savings=SavingView.of(one.saving),
+            change=ProposedChangeView(
+                fields=one.change.fields,
+                call=ApiCallView.of(do) if do else None,
+                undo=ApiCallView.of(undo) if undo else None,
+                advice=one.change.advice or None,
+            ),
+            applied=applied,
+        )
+
+
+class OptimizationSummaryView(View):
+    """What was found, without the proposals.
+
+    Attributes:
+        whole: Whether all facts of these days were read; else the latest of each day.
+        spent_micro_usd: What they cost.
+        projected_micro_usd: What that comes to in 30 days.
+        projected_savings: What the recommended proposals are thought to save in 30 days; an upper bound where several
+            concern one agent.
+        target_reached: Whether that is the target.
+    """
+
+    id: str
+    created_at: datetime
+    first: date
+    last: date
+    facts: int
+    whole: bool
+    spent_micro_usd: int
+    projected_micro_usd: int
+    projected_savings: SavingView
+    target_reached: bool
+
+    @classmethod
+    def fields_of(cls, found: Optimization) -> dict[str, Any]:
+        """Return the fields of the view."""
+        names = set(OptimizationSummaryView.model_fields) - {"projected_savings"}
+        return {name: getattr(found, name) for name in names} | {"projected_savings": SavingView.of(found.savings)}
+
+    @classmethod
+    def from_optimization(cls, found: Optimization) -> OptimizationSummaryView:
+        """Return the view of an optimization."""
+        return cls(**cls.fields_of(found))
+
+
+class OptimizationView(OptimizationSummaryView):
+    """What was found."""
+
+    proposals: Sequence[ProposalView]
+
+    @classmethod
+    def from_optimization(  # pyright: ignore[reportIncompatibleMethodOverride] - it has more to show
+        cls, found: Optimization, measured: Mapping[str, Measured]
+    ) -> OptimizationView:
+        """Return the view of an optimization, and of what its changes have really saved."""
+        views = [ProposalView.from_proposal(one, measured.get(one.id)) for one in found.proposals]
+        return cls(**cls.fields_of(found), proposals=views)
+
+
+class OptimizationPage(Page[OptimizationSummaryView]):
+    """What was found, newest first."""
+
+
+class ModelPriceBody(Body):
+    """A price, in USD per million tokens; what is not given of the cache costs as input does."""
+
+    input: Usd
+    output: Usd
+    cached_input: Usd | None = None
+    cache_write: Usd | None = None
+
+
+_NEEDS: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {
+    "prices": (frozenset(), frozenset({"model", "prices"})),
+    "budget": (frozenset({"unit", "limit"}), frozenset({"period"})),
+    "ttl": (frozenset({"idle_after_s"}), frozenset()),
+    "cache": (frozenset({"capacity"}), frozenset({"workers"})),
+    "pool": (frozenset({"concurrency"}), frozenset()),
+}
+"""The fields that each kind needs, and those that it can have."""
+
+
+class OtherTermsBody(Body):
+    """Under which other terms to look at history.
+
+    Attributes:
+        kind: `prices` prices recorded calls otherwise, `budget` asks what a limit would have stopped, `ttl` retires
+            idle agents after another time, `cache` holds another number of live agents, `pool` carries out so many runs
+            at once.
+        agent: The agent to look at; all unless given.
+        days: How many days to look at, today among them.
+        model: Of `prices`: the model that all calls are taken to be of; their own unless given.
+        prices: Of `prices`: what models cost, by name, instead of what the workspace pays.
+        unit: Of `budget`: what is counted.
+        period: Of `budget`: when the counter starts again.
+        limit: Of `budget`: the most of a period; USD, or whole tokens, calls or runs.
+        idle_after_s: Of `ttl`: after how many seconds without use an agent is retired.
+        capacity: Of `cache`: how many live agents each worker holds.
+        workers: Of `cache`: how many workers.
+        concurrency: Of `pool`: how many runs are carried out at once.
+    """
+
+    kind: Literal["prices", "budget", "ttl", "cache", "pool"]
+    agent: AgentName | None = None
+    days: Annotated[int, Field(ge=1, le=30)] = 7
+    model: ModelName | None = None
+    prices: Annotated[Mapping[ModelName, ModelPriceBody], Field(max_length=50)] | None = None
+    unit: Unit = "usd"
+    period: Period = "day"
+    limit: Annotated[Decimal, Field(gt=0, le=1_000_000_000_000)] | None = None
+    idle_after_s: Annotated[int, Field(ge=1, le=31_536_000)] | None = None
+    capacity: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    workers: Annotated[int, Field(ge=1, le=64)] | None = None
+    concurrency: Annotated[int, Field(ge=1, le=100_000)] | None = None
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        needs, may = _NEEDS[self.kind]
+        given = self.model_fields_set - {"kind", "days"}
+        if missing := sorted(needs - given):
+            msg = f"{self.kind} needs {', '.join(missing)}"
+            raise ValueError(msg)
+        may = needs | may | ({"agent"} if self.kind != "cache" else set())
+        if more := sorted(given - may):
+            msg = f"{', '.join(more)} means nothing to {self.kind}"
+            raise ValueError(msg)
+        if self.kind == "prices" and self.model is None and self.prices is None:
+            msg = "prices needs model or prices"
+            raise ValueError(msg)
+        if self.kind == "budget" and self.limit is not None and self.unit != "usd" and self.limit % 1:
+            msg = f"limit is a whole number of {self.unit}"
+            raise ValueError(msg)
+        return self
+
+    @property
+    def amount(self) -> int:
+        """The limit of a budget, in micro-USD where it is of USD."""
+        limit = self.limit or Decimal(0)
+        return int(limit * 1_000_000) if self.unit == "usd" else int(limit)
+
+    def rates(self) -> Callable[[Rates], Rates]:
+        """Return what makes these prices of what the workspace pays."""
+
+        def changed(rates: Rates) -> Rates:
+            for name, price in (self.prices or {}).items():
+                rates = rates.having(name, Rate(name, price.input, price.output, price.cached_input, price.cache_write))
+            return rates
+
+        return changed
+
+
+class ReplayedHistoryView(View):
+    """What history would have been.
+
+    Attributes:
+        kind: What was asked.
+        first: The first UTC day that was looked at.
+        last: The last.
+        records: How many facts, or uses of agents, were replayed.
+        whole: Whether these were all; else the latest of each day.
+        figures: What came out, by name (docs/savings.md); money in micro-USD, times in ms, shares 0-1.
+        groups: The same by model, agent or policy, where that says more.
+        assumptions: What was taken for granted.
+    """
+
+    kind: str
+    first: date
+    last: date
+    records: int
+    whole: bool
+    figures: Mapping[str, float | None]
+    groups: Mapping[str, Mapping[str, float | None]]
+    assumptions: Sequence[str]
+
+    @classmethod
+    def of_replay(cls, body: OtherTermsBody, found: Replayed) -> ReplayedHistoryView:
+        """Return the view of a replay."""
+        outcome = found.outcome
+        return cls(
+            kind=body.kind,
+            first=found.first,
+            last=found.last,
+            records=found.records,
+            whole=found.whole,
+            figures=outcome.figures,
+            groups=outcome.groups,
+            assumptions=outcome.assumptions,
+        )
