@@ -31,6 +31,7 @@ READ = (
     "budgets", "budgets/agent:clerk", "usage", "prices", "prices/my-model",
     "alerts", "alerts/slow", "alerts/fired", "channels", "channels/ops", "channels/ops/deliveries",
     "approvals", "approvals?state=closed", "approval-policy", "approval-rules",
+    "workflows", "workflows/mine", "workflows/mine/runs", "pools", "pools/mine", "routes/mine", "optimizations",
     "retention", "retention/receipts", "holds", "events?wait=0",
 )  # fmt: skip
 """What is asked of every release's data."""
@@ -160,6 +161,14 @@ async def live(world: World) -> Sequence[str]:
     await world.done("POST", "sessions/paused/pause")
     pinned = await world.done("POST", "sessions", {"agent": "composed", "session_id": "pinned", "pin_version": True})
     await world.done("PUT", "agents/composed", composed | {"more_instructions": "And quick."})
+    steps = [{"name": "draft", "agent": "composed"}, {"name": "check", "agent": "judge"}]
+    await world.done("PUT", "workflows/mine", {"steps": steps})
+    flow = await world.done("POST", "workflows/mine/runs", {"input": "Write."})
+    await world.work()
+    await world.done("PUT", "pools/mine", {"agents": ["composed"], "limits": {"concurrent_runs": 50}})
+    deployment = {"name": "spare", "provider": "offline", "model": "offline-1", "priority": 1}
+    await world.done("PUT", "routes/mine", {"deployments": [deployment]})
+    await world.done("POST", "optimizations", {"days": 14, "target_cost_reduction": 20})
     await world.done("PUT", "retention", {"sessions_s": 86_400 * 365, "facts_s": None})
     await world.done("PUT", "holds/user:ada", {"reason": "case 7"})
     await world.done("POST", "agents/clerk/disable")
@@ -175,4 +184,4 @@ async def live(world: World) -> Sequence[str]:
     runs = [
         f"runs/{run}{more}" for run in (answered, long, failed, waiting, blocked, decided) for more in ("", "/steps")
     ]
-    return [*runs, f"reports/{day}", f"reports/{day[:7]}", f"approvals/{pending}"]
+    return [*runs, f"workflow-runs/{flow['id']}", f"reports/{day}", f"reports/{day[:7]}", f"approvals/{pending}"]
