@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from lifecycle.conversations.priority import Priority
-from lifecycle.runs.queue import DeadMessage, RunQueue
+from lifecycle.runs.queue import DeadMessage, QueueMessage, RunQueue
 
 if TYPE_CHECKING:
     from lifecycle.conversations.submission import Submission
@@ -43,7 +43,7 @@ class PriorityQueues:
         found = [each for page in pages for each in page if known is None or each.id <= known]
         return sorted(found, key=lambda each: each.id)[:limit]
 
-    async def redrive(self, letter_id: int, submission: Submission, redriven: int) -> None:
+    async def redrive(self, letter_id: int, submission: QueueMessage, redriven: int) -> None:
         """Put a dead message back on the queue it was on, as the submission, and remove it from the dead ones.
 
         Raises:

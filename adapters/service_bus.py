@@ -12,7 +12,7 @@ from kernel.ids import new_id
 from kernel.tracing import PRODUCER, carrier, span
 from lifecycle.conversations.priority import Priority
 from lifecycle.runs.provenance import SIGNATURE, Origin, sign
-from lifecycle.runs.queue import DeadMessage
+from lifecycle.runs.queue import DeadMessage, QueueMessage
 
 if TYPE_CHECKING:
     from azure.core.credentials_async import AsyncTokenCredential
@@ -104,7 +104,7 @@ class ServiceBusQueue:
             self._peeker = receiver
         return [_dead_message(message, self._queue, self._priority) for message in peeked]
 
-    async def redrive(self, letter_id: int, submission: Submission, redriven: int) -> None:
+    async def redrive(self, letter_id: int, submission: QueueMessage, redriven: int) -> None:
         """Send a copy and then remove the dead message: stopped in between, both exist, and the run still runs once.
 
         Raises:
@@ -146,7 +146,7 @@ class ServiceBusQueue:
             await self._client.close()
             self._client = None
 
-    async def _send(self, submission: Submission, redriven: int, at: datetime | None = None) -> None:
+    async def _send(self, submission: QueueMessage, redriven: int, at: datetime | None = None) -> None:
         """Send a message whose MessageId is never used again: what we are told to send is no duplicate for the broker.
 
         A run that could not be queued, or was dead-lettered, has to be sent again within the broker's detection window;
@@ -178,7 +178,9 @@ class ServiceBusQueue:
         return self._connected().get_queue_receiver(self._queue, sub_queue=ServiceBusSubQueue.DEAD_LETTER)
 
 
-def _message(submission: Submission, redriven: int, signing_key: str, at: datetime | None = None) -> ServiceBusMessage:
+def _message(
+    submission: QueueMessage, redriven: int, signing_key: str, at: datetime | None = None
+) -> ServiceBusMessage:
     """Return the message for a submission; it carries the current trace context, as the SDK's own tracing would."""
     from azure.servicebus import ServiceBusMessage  # noqa: PLC0415 - see ServiceBusQueue.from_connection_string
 

@@ -105,6 +105,7 @@ def register(blueprint: df.Blueprint, services: Services, run_queue: RunQueue, m
         asked = parse_workflow_message(
             body,
             message_id=message.message_id,
+            session_id=message.session_id,
             sequence_number=message.sequence_number or 0,
             priority=priority,
             max_input_bytes=settings.max_query_bytes,

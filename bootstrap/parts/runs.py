@@ -205,6 +205,7 @@ class RunServices:
     def dead_letters(self, queue: RunQueue) -> DeadLetters:
         """Return what looks after the queue's dead letters."""
         from lifecycle.runs.dead_letters import DeadLetters, DeadMessageReader
+        from lifecycle.workflows.request import parse_workflow_message
 
         return DeadLetters(
             queue,
@@ -212,7 +213,7 @@ class RunServices:
             self._failed_run_letters,
             self._conversations.recorder,
             self._events.journal,
-            DeadMessageReader(self.provenance, self._core.settings.max_query_bytes),
+            DeadMessageReader(self.provenance, self._core.settings.max_query_bytes, parse_workflow_message),
             self._core.clock,
         )
 

@@ -173,9 +173,6 @@ def parse_message(
     if not isinstance(values, dict):
         raise _unreadable("The body is not a JSON object.")
     values = {name: value for name, value in cast("dict[str, Any]", values).items() if value is not None}
-    if "workflow" in values:  # which is begun before anybody reads it as a run
-        msg = "The workflow that it asks for was not begun: there is none, or the request is not valid. Send it again."
-        raise InvalidInput(msg, code="workflow_not_started")
     if session_id is None or values.setdefault("session_id", session_id) != session_id:
         raise _unreadable("The body's session_id is not the message's SessionId.")
     if values.setdefault("priority", priority.value) != priority:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Sequence
+from typing import Protocol
 
 from kernel.clock import Clock
 from kernel.errors import AppError, Conflict, InternalError, InvalidInput, NotFound
 from kernel.journal import Event, Journal
 from lifecycle.conversations import run_rules as runs
 from lifecycle.conversations.dispatch import misuse
+from lifecycle.conversations.priority import Priority
 from lifecycle.conversations.run import WORKER_LOST, Run, RunState
 from lifecycle.conversations.session import SessionState
 from lifecycle.conversations.store import ConversationChange, ConversationStore, StoredConversation
@@ -18,7 +20,7 @@ from lifecycle.conversations.submission import Submission, parse_message, submis
 from lifecycle.conversations.transitions import outcome
 from lifecycle.runs.failed_runs import DeadLetter, FailedRunStore, redriven
 from lifecycle.runs.provenance import Provenance
-from lifecycle.runs.queue import DeadMessage, RunQueue
+from lifecycle.runs.queue import DeadMessage, QueueMessage, RunQueue
 from lifecycle.runs.record import RunRecorder
 
 _PAGE = 100
@@ -26,17 +28,42 @@ _REMOVED_AT_ONCE = 20
 _NOT_NEEDED = "not_needed"
 
 
+class ReadWorkflow(Protocol):
+    """Returns what a message asks of a workflow; None where it is about none. Raises InvalidInput if it is wrong."""
+
+    def __call__(
+        self,
+        body: bytes,
+        *,
+        message_id: str | None,
+        session_id: str | None,
+        sequence_number: int,
+        priority: Priority,
+        max_input_bytes: int,
+    ) -> QueueMessage | None:
+        """Read a message."""
+        ...
+
+
 class DeadMessageReader:
     """Reads what dead messages submit."""
 
-    def __init__(self, provenance: Provenance, max_query_bytes: int) -> None:
+    def __init__(self, provenance: Provenance, max_query_bytes: int, read_workflow: ReadWorkflow) -> None:
         self._provenance = provenance
         self._max_query_bytes = max_query_bytes
+        self._read_workflow = read_workflow
 
-    def read(self, message: DeadMessage) -> Submission | InvalidInput:
+    def read(self, message: DeadMessage) -> Submission | QueueMessage | InvalidInput:
         """Return what the message submits, or why it is no message of ours or may not name its workspace."""
         try:
-            submission = parse_message(
+            submission = self._read_workflow(
+                message.body,
+                message_id=message.message_id,
+                session_id=message.session_id,
+                sequence_number=message.sequence_number,
+                priority=message.priority,
+                max_input_bytes=self._max_query_bytes,
+            ) or parse_message(
                 message.body,
                 message_id=message.message_id,
                 session_id=message.session_id,
@@ -104,8 +131,10 @@ class DeadLetters:
             if not page:
                 return found, None
 
-    async def redrive(self, workspace: str, letter_id: str) -> Submission:
-        """Put the run back on the queue: it is attempted as often again as a new one, and its attempts go on counting.
+    async def redrive(self, workspace: str, letter_id: str) -> Submission | QueueMessage:
+        """Put the run back on the queue, or what asks for a workflow.
+
+        A run is attempted as often again as a new one, and its attempts go on counting.
 
         Args:
             workspace: Whose it is.
@@ -121,6 +150,9 @@ class DeadLetters:
         message, submission = await self._message(workspace, letter_id)
         if isinstance(submission, InvalidInput):
             raise Conflict(f"It cannot be run: {submission.detail}", code="dead_letter_invalid")
+        if not isinstance(submission, Submission):
+            await self._queue.redrive(message.id, submission, message.redriven + 1)
+            return submission
 
         def decide(stored: StoredConversation) -> ConversationChange | None:
             if (why := misuse(submission, stored)) is not None:
@@ -164,7 +196,9 @@ class DeadLetters:
             workspace, f"discarded:{letter_id}", Event("dead_letter.discarded", data, self._clock())
         )
 
-    async def _message(self, workspace: str, letter_id: str) -> tuple[DeadMessage, Submission | InvalidInput]:
+    async def _message(
+        self, workspace: str, letter_id: str
+    ) -> tuple[DeadMessage, Submission | QueueMessage | InvalidInput]:
         page = await self._queue.dead(1, int(letter_id))
         message = page[0] if page and page[0].id == int(letter_id) else None
         submission = self._reader.read(message) if message else None
@@ -199,7 +233,7 @@ class DeadLetters:
     async def _lose(self, message: DeadMessage) -> tuple[bool, Run | None]:
         """Fail the message's run if its workers died; return whether they did, and the run if it is the message's."""
         submission = self._reader.read(message)
-        if isinstance(submission, InvalidInput):
+        if not isinstance(submission, Submission):
             return False, None
         lost = False
 
@@ -241,6 +275,19 @@ class DeadLetters:
                 deliveries=message.deliveries,
                 enqueued_at=message.enqueued_at,
             )
+        if not isinstance(submission, Submission):
+            return DeadLetter(
+                str(message.id),
+                submission.workspace,
+                "workflow_not_started",
+                "The workflow was not run: there was none of that name, or the storage could not be reached.",
+                redrivable=True,
+                run_id=submission.run_id,
+                session_id=message.session_id,
+                agent=None,
+                deliveries=message.deliveries,
+                enqueued_at=message.enqueued_at,
+            )
         stored = await self._conversations.load(submission.workspace, submission.session_id, submission.run_id)
         misused = misuse(submission, stored)
         if misused is None and stored.run is not None and stored.run.dead:
@@ -271,9 +318,9 @@ class DeadLetters:
         return None
 
 
-def _goes_without(run: Run, message: DeadMessage, submission: Submission | InvalidInput) -> bool:
+def _goes_without(run: Run, message: DeadMessage, submission: Submission | QueueMessage | InvalidInput) -> bool:
     """Return whether the run has ended, or was queued again, so that nothing is to be made of its dead message."""
-    sent = 0 if isinstance(submission, InvalidInput) else submission.redriven
+    sent = submission.redriven if isinstance(submission, Submission) else 0
     return (run.finished and not run.dead) or run.redriven > max(message.redriven, sent)
 
 

@@ -28,13 +28,13 @@ class DeadLetter:
         workspace: Whose it is; what cannot be read belongs to `default`.
         code: Why it is here: the run's error code, `redriven` for a run that is queued again, `invalid_message` for
             what can never be run, `not_accepted` for what never became a run, `workspace_not_allowed` or
-            `invalid_signature` for what may not name the workspace that it names, or `not_needed` when its run goes on
-            or has ended without it.
+            `invalid_signature` for what may not name the workspace that it names, `workflow_not_started` for what asks
+            for a workflow, or `not_needed` when its run goes on or has ended without it.
         detail: The same in a sentence.
         redrivable: Whether redriving makes sense.
-        run_id: Its run; None when it cannot be read.
+        run_id: Its run, or workflow run; None when it cannot be read.
         session_id: Its session, if it has one.
-        agent: The agent asked; None when it cannot be read.
+        agent: The agent asked; None when it cannot be read, or asks for a workflow.
         deliveries: How often the run was attempted, or the message delivered.
         enqueued_at: When the run was accepted, or the message put on the queue.
     """

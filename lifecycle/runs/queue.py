@@ -14,6 +14,29 @@ if TYPE_CHECKING:
     from lifecycle.conversations.submission import Submission
 
 
+class QueueMessage(Protocol):
+    """What a message of the queue asks for: a run, or a workflow run."""
+
+    @property
+    def workspace(self) -> str:
+        """Whose it is."""
+        ...
+
+    @property
+    def run_id(self) -> str:
+        """The run, or the workflow run."""
+        ...
+
+    @property
+    def session_id(self) -> str:
+        """The message's SessionId."""
+        ...
+
+    def to_json(self) -> str:
+        """Return the message's body."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class DeadMessage:
     """A message in the dead-letter queue.
@@ -62,8 +85,8 @@ class RunQueue(Protocol):
         """
         ...
 
-    async def redrive(self, letter_id: int, submission: Submission, redriven: int) -> None:
-        """Put a dead message back on the queue as the submission, and remove it from the dead ones.
+    async def redrive(self, letter_id: int, submission: QueueMessage, redriven: int) -> None:
+        """Put a dead message back on the queue as this one, and remove it from the dead ones.
 
         Raises:
             NotFound: It is no longer there.

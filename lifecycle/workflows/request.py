@@ -56,29 +56,40 @@ class WorkflowMessage(WorkflowRequest):
         workspace: Workspace of the workflow.
         workflow: The workflow.
         run_id: The workflow run; the message's MessageId stands in for it when it is left out.
-        session_id: The message's SessionId, if the body repeats it; the runs of steps have sessions of their own.
+        session_id: The message's SessionId; the runs of steps have sessions of their own.
     """
 
     v: Literal[1] = 1
     workspace: str = "default"
     workflow: str
     run_id: str
-    session_id: str | None = None
+    session_id: str
 
     @property
     def request(self) -> WorkflowRequest:
         """The request as the caller made it."""
         return WorkflowRequest.model_validate(self.model_dump(include=set(WorkflowRequest.model_fields)))
 
+    def to_json(self) -> str:
+        """Return the message body."""
+        return self.model_dump_json(exclude_unset=True)
+
 
 def parse_workflow_message(
-    body: bytes, *, message_id: str | None, sequence_number: int, priority: Priority, max_input_bytes: int
+    body: bytes,
+    *,
+    message_id: str | None,
+    session_id: str | None,
+    sequence_number: int,
+    priority: Priority,
+    max_input_bytes: int,
 ) -> WorkflowMessage | None:
     """Return what a queue message asks of a workflow; None where it is about none, as most are.
 
     Args:
         body: The message's body.
         message_id: Its MessageId; the idempotency key unless the body has a `run_id`.
+        session_id: Its SessionId.
         sequence_number: Its number in the queue; stands in for a missing MessageId, being the same at redelivery.
         priority: That of the queue, which the runs of steps travel on unless the body says another one.
         max_input_bytes: Limit of the input.
@@ -93,6 +104,8 @@ def parse_workflow_message(
     if not isinstance(values, dict) or "workflow" not in values:
         return None
     values = {name: value for name, value in cast("dict[str, Any]", values).items() if value is not None}
+    if session_id is None or values.setdefault("session_id", session_id) != session_id:
+        raise InvalidInput("The body's session_id is not the message's SessionId.", code="invalid_message")
     values.setdefault("priority", priority.value)
     values.setdefault("run_id", message_id or f"{priority}-sequence-{sequence_number}")
     try:

@@ -21,6 +21,8 @@ from kernel.tables import MAX_WRITES, Delete, Row, RowChanged, Span, Tables, Ups
 _PREFIX = "turn!"
 _LOOK_EVERY_S = 0.15
 """How long a process commits without a break before it looks whether others wait."""
+_LOOK_AFTER = 8
+"""How many times it commits without a break before it looks: more than the calls of one run take, however slow."""
 _PAUSE_S = 0.01
 """How long to wait before the next look at the queue, for each process ahead."""
 _LONGEST_PAUSE_S = 0.2
@@ -43,18 +45,19 @@ class Turns:
         self._renewed = 0.0  # monotonic seconds
         self._looked = 0.0
         self._committed = 0.0
+        self._in_a_row = 0  # commits without a break
         self._others = False
 
     async def given_way(self) -> bool:
         """Let others that wait have their turn first; return whether there were any.
 
-        Costs nothing while this process commits now and then only, and a read each `_LOOK_EVERY_S` while it commits
-        without a break.
+        Costs nothing while this process commits now and then only, and a read each `_LOOK_EVERY_S` while it has
+        committed `_LOOK_AFTER` times without a break.
         """
         now = time.monotonic()
         if now - self._committed > _LOOK_EVERY_S:
-            self._looked, self._others = now, False
-        if not self._others and now - self._looked < _LOOK_EVERY_S:
+            self._looked, self._others, self._in_a_row = now, False, 0
+        if not self._others and (now - self._looked < _LOOK_EVERY_S or self._in_a_row < _LOOK_AFTER):
             return False
         self._looked = now
         self._others = any(row.key != self._key for row in await self._queue())
@@ -81,6 +84,7 @@ class Turns:
     async def done(self) -> None:
         """Note that a transaction was committed, and leave the queue."""
         self._committed = time.monotonic()
+        self._in_a_row += 1
         if self._since is None:
             return
         self._since = None

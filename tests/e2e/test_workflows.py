@@ -87,7 +87,7 @@ async def test_a_workflow_from_its_declaration_to_its_answer(api: Api) -> None:
 
 
 async def test_a_message_runs_a_workflow(api: Api, stack: Stack) -> None:
-    """Twice sent it is one; on the queue of high priority its steps have that, too; a bad one is a dead letter."""
+    """Twice sent it is one; on the queue of high priority its steps have that, too; one too early is redriven."""
     await api.declare("writer")
     await api.call("PUT", "workflows/echo", {"steps": [{"name": "only", "agent": "writer"}]})
     ident = str(uuid.uuid4())
@@ -95,18 +95,24 @@ async def test_a_message_runs_a_workflow(api: Api, stack: Stack) -> None:
     session = f"wf-{uuid.uuid4()}"
     await stack.send(body, session, ident, PRIORITY_QUEUE)
     await stack.send(body | {"run_id": ident}, session, str(uuid.uuid4()), PRIORITY_QUEUE)
-    await stack.send({**body, "workflow": "nothing"}, session)
+    early = str(uuid.uuid4())
+    await stack.send({**body, "workflow": "later"}, session, early)
 
-    async def there() -> bool:
+    async def there(ident: str) -> bool:
         return (await api.call("GET", f"workflow-runs/{ident}")).status == 200
 
-    await eventually(there)
+    await eventually(lambda: there(ident))
     run = await ended(api, ident)
     listed = await api.get("workflows/echo/runs")
 
     assert (run["state"], run["priority"], len(listed["items"])) == ("succeeded", "high", 1)
-    [letter] = await api.elsewhere("default").letters(session)
-    assert (letter["code"], letter["redrivable"]) == ("workflow_not_started", False)
+    [letter] = await api.letters(session)
+    assert (letter["code"], letter["redrivable"], letter["run_id"]) == ("workflow_not_started", True, early)
+    await api.call("PUT", "workflows/later", {"steps": [{"name": "only", "agent": "writer"}]})
+    redriven = await api.call("POST", f"dead-letters/{letter['id']}/redrive")
+    assert (redriven.status, redriven.headers["location"]) == (202, f"/api/workflow-runs/{early}")
+    await eventually(lambda: there(early))
+    assert (await ended(api, early))["state"] == "succeeded"
 
 
 async def test_cancelling_a_workflow_run_cancels_its_steps(api: Api) -> None:

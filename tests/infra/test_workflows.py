@@ -163,9 +163,7 @@ def test_local_addresses_hold_in_the_dev_container() -> None:
     """The emulators share the network of the container, so 127.0.0.1 is the same place for all."""
     services = load(DEVCONTAINER / "compose.yaml")["services"]
 
-    assert {service.get("network_mode") for name, service in services.configuration.items() if name != "app"} == {
-        "service:app"
-    }
+    assert {service.get("network_mode") for name, service in services.items() if name != "app"} == {"service:app"}
     assert "ports" not in str(services)
 
 

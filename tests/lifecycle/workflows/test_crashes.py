@@ -36,15 +36,16 @@ async def test_a_workflow_run_survives_its_worker_dying_at_any_write(after: bool
         ident, fate = new_id(), Fate(number, after)
         dying = world.app.worker(fate, model=Fate())
         with contextlib.suppress(Crash):
-            await world.start(ident=ident, worker=dying)
+            await world.start(ident=ident, worker=dying, user_id=ident)
             await world.pump(lambda fate=fate, dying=dying: world.app.services if fate.dead else dying)
         await abandon(dying)
         if not fate.dead:
             break
-        await world.start(ident=ident)
+        await world.start(ident=ident, user_id=ident)
         await world.finish(ident)
 
         await world.check_ended_once(ident)
+        await world.forget_events()
     assert number > 30, "three runs submitted and recorded, and the workflow run between them"
 
 
@@ -58,13 +59,14 @@ async def test_a_workflow_run_survives_its_storage_failing_at_any_write(after: b
         failing = world.app.worker(fate, model=Fate())
         for _ in range(3):
             with contextlib.suppress(Unavailable):
-                await world.start(ident=ident, worker=failing)
+                await world.start(ident=ident, worker=failing, user_id=ident)
                 break
         await world.pump(lambda failing=failing: failing)
         await world.finish(ident)
         await abandon(failing)
 
         await world.check_ended_once(ident)
+        await world.forget_events()
         if not fate.struck:
             break
     assert number > 30

@@ -122,7 +122,12 @@ async def test_workflows_have_versions_and_etags() -> None:
 
 def parsed(body: Any, **more: Any) -> Any:
     text = body if isinstance(body, bytes) else json.dumps(body).encode()
-    known: dict[str, Any] = {"message_id": "m1", "sequence_number": 3, "priority": Priority.NORMAL} | more
+    known: dict[str, Any] = {
+        "message_id": "m1",
+        "session_id": "s",
+        "sequence_number": 3,
+        "priority": Priority.NORMAL,
+    } | more
     return parse_workflow_message(text, max_input_bytes=100, **known)
 
 
@@ -136,6 +141,7 @@ def test_a_message_that_names_a_workflow_is_a_request_for_it() -> None:
         parsed({"workflow": "flow", "input": "tea", "workspace": "ws"}).run_id,
     )
     assert message.request == WorkflowRequest(input="tea")
+    assert parsed(message.to_json().encode(), message_id="other") == message
     assert parsed({"workflow": "flow", "input": "tea"}, priority=Priority.HIGH).priority is Priority.HIGH
     assert parsed({"workflow": "flow", "input": "tea"}, message_id=None).run_id != message.run_id
 
@@ -161,6 +167,7 @@ def test_other_messages_are_left_to_others(body: Any) -> None:
         ({"workflow": "flow", "input": " "}, "input is empty"),
         ({"workflow": "flow", "input": "x" * 101}, "at most 100"),
         ({"workflow": "flow", "input": "x", "agent": "bot"}, "There is no agent"),
+        ({"workflow": "flow", "input": "x", "session_id": "other"}, "SessionId"),
         ({"workflow": "flow", "input": "x", "v": 2}, "/v"),
         ({"workflow": "flow", "input": "x", "workspace": "No!"}, "workspace"),
         ({"workflow": "No!", "input": "x"}, "workflow name"),

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lifecycle.conversations.priority import Priority
@@ -389,7 +389,7 @@ def specs(draw: st.DrawFn) -> WorkflowSpec:
     return WorkflowSpec.model_validate({"steps": found})
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     specs(),
     st.dictionaries(st.integers(0, 8), st.sampled_from([StepState.FAILED, StepState.CANCELLED]), max_size=6),

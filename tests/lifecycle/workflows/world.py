@@ -56,11 +56,13 @@ class World:
         app: The app.
         quick: Whether workers answer at once, without agent and model: the rest of what they do is the app's own.
         deliveries: How often messages had to be delivered again, by their runs.
+        since: From where on `events` reads each shard of the stream.
     """
 
     app: App
     quick: bool = False
     deliveries: Counter[str] = field(default_factory=Counter[str])
+    since: Sequence[int] = (0,) * SHARDS
 
     @classmethod
     async def begun(
@@ -160,11 +162,15 @@ class World:
         """Return events in the workspace's stream: a workflow run's, or all of that name."""
         found: list[Event] = []
         for shard in range(SHARDS):
-            first = 0
+            first = self.since[shard]
             while page := await self.app.services.events.journal.read(WS, shard, first, 1000):
                 found += [event for _, event in page]
                 first = page[-1][0] + 1
         return [event for event in found if event.name == name or event.data.get("workflow_run_id") == ident]
+
+    async def forget_events(self) -> None:
+        """Leave out of `events` what has happened so far."""
+        self.since = await self.app.services.events.journal.ends(WS)
 
     async def child_runs(self, ident: str) -> list[Run]:
         """Return the runs that are steps of the workflow run, found by the list of all runs."""

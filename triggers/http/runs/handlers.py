@@ -8,7 +8,7 @@ from typing import Any
 from kernel.errors import InvalidInput
 from kernel.ids import agent_name, new_id, parse_run_id, run_id, session_id, user_id
 from lifecycle.conversations.run import RunState
-from lifecycle.conversations.submission import RunRequest, check
+from lifecycle.conversations.submission import RunRequest, Submission, check
 from lifecycle.runs.list import RunFilter
 from triggers.http.call import Call, Reply, index, page_token
 from triggers.http.endpoint import LONGEST_WAIT_S
@@ -58,8 +58,9 @@ async def dead_letters_list(call: Call) -> Reply:
 
 async def dead_letters_redrive(call: Call) -> Reply:
     submission = await call.services.runs.dead_letters(call.queue).redrive(call.workspace, _letter_id(call))
-    view = RedrivenView(run_id=submission.run_id, session_id=submission.session_id, agent=submission.agent)
-    return Reply(view, 202, {"Location": f"/api/runs/{view.run_id}"})
+    agent = submission.agent if isinstance(submission, Submission) else None
+    view = RedrivenView(run_id=submission.run_id, session_id=submission.session_id, agent=agent)
+    return Reply(view, 202, {"Location": f"/api/{'runs' if agent else 'workflow-runs'}/{view.run_id}"})
 
 
 async def dead_letters_discard(call: Call) -> Reply:

@@ -95,11 +95,11 @@ class DeadLetterView(View):
 
 
 class RedrivenView(View):
-    """A run that was put back on the queue."""
+    """A run that was put back on the queue, or what asks for a workflow: that has no `agent`."""
 
     run_id: str
     session_id: str
-    agent: str
+    agent: str | None
 
 
 class DeadLetterPage(Page[DeadLetterView]):
