@@ -50,7 +50,7 @@ class ProductionAgent:
             reuse_agent: False makes an agent of its own, under the name with a suffix, which `aclose` deletes.
             session_id: A conversation to go on with; None for a new one.
             on_progress: Is told the stages of each run.
-            fields: The spec's fields, like `model` and `instructions`.
+            fields: The spec's fields, like `model` and `instructions`; `tools` may hold functions of the program, too.
 
         Raises:
             InvalidInput: The spec is not valid, is given twice, or storage is given beside a manager.
@@ -59,9 +59,11 @@ class ProductionAgent:
         if manager is not None and storage is not None:
             msg = "Give a manager or a storage, not both."
             raise InvalidInput(msg, code="manager_and_storage")
-        self._spec = _spec(spec, fields)
         self._owns = manager is None
         self._manager = manager or _manager_of_its_own(storage)
+        if "tools" in fields:
+            fields["tools"] = self._manager.named(fields["tools"])
+        self._spec = _spec(spec, fields)
         self._ready: asyncio.Task[None] | None = None
         self.name = agent_name(name) if reuse_agent else self._manager.throwaway_name(agent_name(name))
         self.session_id = session_id or new_id()

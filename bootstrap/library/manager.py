@@ -27,6 +27,7 @@ from lifecycle.registry.record import AgentState
 from lifecycle.runs.deltas import Delta, deltas, events_of
 from lifecycle.sessions.transcript import exported, transcript_of
 from lifecycle.specs.spec import AgentSpec
+from lifecycle.tools.definition import Tool, tool
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +129,26 @@ class ProductionAgentManager:
         unique = f"{name[:50]}-{new_id()[-12:]}"
         self._throwaway[unique] = False
         return unique
+
+    def named(self, tools: Iterable[Any]) -> Sequence[Any]:
+        """Return the tools as a spec has them: functions by their names, under which this process then has them.
+
+        Args:
+            tools: Names, hosted tools and MCP servers as a spec has them; and functions with types and a docstring, as
+                they are or decorated with `lifecycle.extensions.tool`.
+
+        Raises:
+            InvalidInput: A function can be no tool, or another tool has its name.
+        """
+        return [self._named(each) if callable(each) or isinstance(each, Tool) else each for each in tools]
+
+    def _named(self, given: Any) -> str:
+        try:
+            made = given if isinstance(given, Tool) else tool(given)
+        except (TypeError, ValueError) as error:
+            raise InvalidInput(f"Not a tool: {error}.", code="invalid_tool") from None
+        self.services.extensions.add_tool(made)
+        return made.name
 
     async def prewarm(self, names: Iterable[str]) -> None:
         """Make declared agents ready before their first run.

@@ -303,3 +303,39 @@ def test_importing_lifecycle_loads_nothing_of_it() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
 
     assert (done.stdout, done.stderr) == ("\n", "")
+
+
+def opening_hours(weekday: str) -> str:
+    """Look up when the shop is open."""
+    return f"closed on {weekday}"
+
+
+async def test_functions_of_the_program_are_tools() -> None:
+    """As they are, beside tools that every app has; the agent calls them, and the same function again is no other."""
+    async with ProductionAgentManager() as manager:
+        fields = {"model": "x", "tools": [opening_hours, "calculator"], "simulate": {"call_tool": "opening_hours"}}
+        agent = await manager.get_or_create("shop", **fields)  # pyright: ignore[reportArgumentType]
+        again = await manager.get_or_create("shop", **fields)  # pyright: ignore[reportArgumentType]
+        run = await agent.run("Sunday")
+        await again.run("Monday")
+        stats = await manager.stats()
+
+    assert "closed on" in (run.answer or "")
+    assert stats.created == 1
+
+
+async def test_what_can_be_no_tool_is_refused() -> None:
+    """A function without a docstring, and one whose name is taken."""
+
+    def silent(weekday: str) -> str:
+        return weekday
+
+    def calculator(expression: str) -> str:
+        """Not the one that every app has."""
+        return expression
+
+    async with ProductionAgentManager() as manager:
+        for wrong, code in ((silent, "invalid_tool"), (calculator, "tool_name_taken")):
+            with pytest.raises(InvalidInput) as caught:
+                await manager.get_or_create("shop", model="x", tools=[wrong])
+            assert caught.value.code == code
