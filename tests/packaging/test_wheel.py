@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import json
 import os
-import shutil
 import subprocess
 import sys
 import zipfile
@@ -13,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-SOURCES = ("adapters", "bootstrap", "kernel", "lifecycle", "llmops", "pyproject.toml", "setup.py", "README.md")
+from tests.packaging.conftest import Released
+
+pytestmark = pytest.mark.xdist_group("packaging")
 NEIGHBOURS = ("adapters", "bootstrap", "kernel", "llmops", "triggers", "extensions")
 EXTENSION = """
 from lifecycle.extensions import check, tool
@@ -51,22 +51,10 @@ asyncio.run(main())
 
 
 @pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def installed(released: Released, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with the wheel's files, as pip would put them, beside packages of others."""
-    work = tmp_path_factory.mktemp("wheel")
-    source = work / "source"
-    source.mkdir()
-    for name in SOURCES:
-        place = ROOT / name
-        if place.is_dir():
-            shutil.copytree(place, source / name, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy(place, source / name)
-    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
-    done = subprocess.run([*command, "-w", work, source], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    [wheel] = work.glob("*.whl")
-    site = work / "site"
+    [wheel] = (released.place / "dist").glob("*.whl")
+    site = tmp_path_factory.mktemp("site")
     with zipfile.ZipFile(wheel) as package:
         package.extractall(site)
     for name in NEIGHBOURS:
