@@ -8,7 +8,7 @@ Table `agents`, partition workspace: row `!lock!{name}` with who is at the agent
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 
@@ -31,7 +31,7 @@ class AgentLocks:
         self._clock = clock
 
     @asynccontextmanager
-    async def hold(self, workspace: str, name: str) -> AsyncIterator[None]:
+    async def hold(self, workspace: str, name: str) -> AsyncGenerator[None]:
         """Wait for the agent's lock, and hold it inside the context."""
         row = await self._taken(workspace, name)
         renewing = asyncio.create_task(self._renewed(row))

@@ -6,6 +6,7 @@ import json
 import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from devhost.ncrontab import Schedule
 from kernel.settings import Settings
@@ -17,6 +18,11 @@ from triggers.timers import TIMERS, Round
 ROOT = Path(__file__).parents[2]
 STATUS_WRITTEN = 1
 """Requests of a timer's execution besides its own: the row that says when it last succeeded."""
+
+
+def _round(app: App) -> Round:
+    queue: Any = app.queue
+    return Round(app.services, queue, app.signals)
 
 
 def an_hour(schedule: str) -> int:
@@ -33,7 +39,7 @@ async def idle_hour(app: App, tables: CountingTables) -> dict[str, int]:
     schedules = Settings().by_alias()
     found: dict[str, int] = {}
     for timer in TIMERS:
-        now = Round(app.services, app.queue, app.signals)
+        now = _round(app)
         for _ in range(2):  # what is left of earlier, and then nothing
             tables.reset()
             app.clock.move(minutes=5)
@@ -60,7 +66,7 @@ async def used() -> tuple[App, CountingTables]:
     for _ in range(4):
         app.clock.move(days=1)
         for timer in TIMERS:
-            await timer.run(Round(app.services, app.queue, app.signals))
+            await timer.run(_round(app))
     return app, tables
 
 

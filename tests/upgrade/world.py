@@ -41,7 +41,8 @@ class World:
     """An app over rows."""
 
     def __init__(self, tables: MemoryTables, clock: ManualClock) -> None:
-        self.tables, self.clock, self.queue = tables, clock, MemoryQueue()
+        self.tables, self.clock = tables, clock
+        self.queue: Any = MemoryQueue()
         self.services = make_services(tables, clock, WEBHOOKS_ALLOW_PRIVATE="true")
         self.signals = self.services.agents.local_signals()
         api = Api(self.services.core.settings, self.services, self.queue, lambda _: self.signals, RESOURCES)
