@@ -1,6 +1,6 @@
 # Every target makes or updates the environment first; all are safe to repeat.
 .DEFAULT_GOAL := help
-.PHONY: help setup start demo sample unsample test check lint bench chaos lock release webapp clean
+.PHONY: help setup start demo sample unsample test check lint bench chaos lock release client webapp clean
 PY := .venv/bin/python
 
 help: ## Show the targets
@@ -45,6 +45,9 @@ lock: setup ## Pin what pyproject.toml allows, anew
 
 release: setup ## Build, tag and note a release (VERSION=0.2.0)
 	@$(PY) scripts/release.py $(VERSION) $(ARGS)
+
+client: setup ## Write the Python client's models from the API's description
+	@$(PY) -m scripts.client
 
 webapp: setup ## Copy the web app's libraries from npm, as package-lock.json pins them
 	@scripts/vendor

@@ -355,6 +355,7 @@ def _queued(
             request.expected_topics,
             request.context,
             request.stream,
+            request.callback,
             workflow_run_id,
         ),
         Times(now),

@@ -31,6 +31,7 @@ def commands(document: str, kind: str) -> str:
         ("docs/troubleshooting.md", '"cache_performance"'),
         ("docs/migration.md", '"versions_created":1'),
         ("docs/approvals.md", '"state":"rejected"'),
+        ("docs/async.md", '"state":"delivered"'),
         ("docs/api.md", '"state":"succeeded"'),
         ("docs/capacity.md", '"at_a_time"'),
         ("docs/configuration-framework.md", '"state":"succeeded"'),
