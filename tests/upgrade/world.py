@@ -32,6 +32,7 @@ READ = (
     "alerts", "alerts/slow", "alerts/fired", "channels", "channels/ops", "channels/ops/deliveries",
     "approvals", "approvals?state=closed", "approval-policy", "approval-rules",
     "workflows", "workflows/mine", "workflows/mine/runs", "pools", "pools/mine", "routes/mine", "optimizations",
+    "schedules", "schedules/morning", "callbacks", "channels/grid",
     "retention", "retention/receipts", "holds", "events?wait=0",
 )  # fmt: skip
 """What is asked of every release's data."""
@@ -63,7 +64,7 @@ class World:
             headers={"Content-Type": "application/json"} | {name.replace("_", "-"): v for name, v in headers.items()},
             params=dict(part.split("=", 1) for part in query.split("&") if part),
             route_params=match.groupdict(),
-            body=b"" if body is None else json.dumps(body).encode(),
+            body=b"" if body is None else (body if isinstance(body, str) else json.dumps(body)).encode(),
         )
         signals = any(each.type == "durableClient" for each in function.get_bindings())
         given = {"client": CLIENT} if signals else {}
@@ -170,6 +171,18 @@ async def live(world: World) -> Sequence[str]:
     deployment = {"name": "spare", "provider": "offline", "model": "offline-1", "priority": 1}
     await world.done("PUT", "routes/mine", {"deployments": [deployment]})
     await world.done("POST", "optimizations", {"days": 14, "target_cost_reduction": 20})
+    report = {"callback": {"url": "http://127.0.0.1:9/hook"}}
+    reported = await world.ask("composed", "Report this.", session_id="reported", **report)
+    morning = {
+        "agent": "composed",
+        "cron": "0 0 8 * * *",
+        "time_zone": "Europe/Zurich",
+        "run": {"query": "Good morning."},
+    }
+    lines = "\n".join(json.dumps({"id": name, "query": f"Describe {name}."}) for name in ("a", "b"))
+    batch = await world.done("POST", "batches?agent=composed", lines, Content_Type="application/jsonl")
+    await world.done("PUT", "schedules/morning", morning)
+    await world.done("PUT", "channels/grid", {"url": "http://127.0.0.1:9/grid", "format": "cloudevents"})
     await world.done("PUT", "retention", {"sessions_s": 86_400 * 365, "facts_s": None})
     await world.done("PUT", "holds/user:ada", {"reason": "case 7"})
     await world.done("POST", "agents/clerk/disable")
@@ -185,4 +198,12 @@ async def live(world: World) -> Sequence[str]:
     runs = [
         f"runs/{run}{more}" for run in (answered, long, failed, waiting, blocked, decided) for more in ("", "/steps")
     ]
-    return [*runs, f"workflow-runs/{flow['id']}", f"reports/{day}", f"reports/{day[:7]}", f"approvals/{pending}"]
+    return [
+        *runs,
+        f"runs/{reported}/callback",
+        f"batches/{batch['id']}",
+        f"workflow-runs/{flow['id']}",
+        f"reports/{day}",
+        f"reports/{day[:7]}",
+        f"approvals/{pending}",
+    ]
