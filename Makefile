@@ -1,6 +1,6 @@
 # Every target makes or updates the environment first; all are safe to repeat.
 .DEFAULT_GOAL := help
-.PHONY: help setup app start demo sample unsample test check lint bench chaos lock client webapp clean
+.PHONY: help setup app start demo sample unsample test check lint bench chaos lock release client webapp clean
 PY := .venv/bin/python
 
 help: ## Show the targets
@@ -46,6 +46,9 @@ lock: setup ## Pin what pyproject.toml allows, anew
 	@$(PY) -m uv pip compile --quiet --universal --python-version 3.11 --upgrade --no-header --no-annotate pyproject.toml -o requirements.txt
 	@$(PY) -m uv pip compile --quiet --universal --python-version 3.11 --upgrade --no-header --no-annotate --group dev -c requirements.txt pyproject.toml -o requirements-dev.txt
 	@$(PY) -m uv pip compile --quiet --universal --python-version 3.11 --upgrade --no-header --no-annotate --group fuzz -o requirements-fuzz.txt
+
+release: setup ## Build, tag and note a release (VERSION=0.2.0)
+	@$(PY) scripts/release.py $(VERSION) $(ARGS)
 
 client: setup ## Write the Python client's models from the API's description
 	@$(PY) -m scripts.client
