@@ -1,6 +1,6 @@
 # Every target makes or updates the environment first; all are safe to repeat.
 .DEFAULT_GOAL := help
-.PHONY: help setup start demo sample unsample test check lint bench chaos lock webapp clean
+.PHONY: help setup start demo sample unsample test check lint bench chaos lock client webapp clean
 PY := .venv/bin/python
 
 help: ## Show the targets
@@ -42,6 +42,9 @@ lock: setup ## Pin what pyproject.toml allows, anew
 	@$(PY) -m pip install --quiet uv
 	@$(PY) -m uv pip compile --quiet --universal --python-version 3.11 --upgrade --no-header --no-annotate pyproject.toml -o requirements.txt
 	@$(PY) -m uv pip compile --quiet --universal --python-version 3.11 --upgrade --no-header --no-annotate --group dev -c requirements.txt pyproject.toml -o requirements-dev.txt
+
+client: setup ## Write the Python client's models from the API's description
+	@$(PY) -m scripts.client
 
 webapp: setup ## Copy the web app's libraries from npm, as package-lock.json pins them
 	@scripts/vendor

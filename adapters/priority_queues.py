@@ -1,4 +1,4 @@
-"""The two run queues as one: the priority queue pattern over queues that have no priorities themselves."""
+"""The run queues as one: the priority queue pattern over queues that have no priorities themselves."""
 
 from __future__ import annotations
 
@@ -14,31 +14,32 @@ from lifecycle.runs.queue import DeadMessage, QueueMessage, RunQueue
 if TYPE_CHECKING:
     from lifecycle.conversations.submission import Submission
 
-_ORDER = (Priority.NORMAL, Priority.HIGH)
-_COUNT = len(_ORDER)
+_ORDER = (Priority.NORMAL, Priority.HIGH, Priority.LOW)
 
 
 class PriorityQueues:
-    """Sends each run to the queue of its priority, and looks after the dead ones of both.
+    """Sends each run to the queue of its priority, and looks after the dead ones of all.
 
-    A dead message's id is its id in its own queue times two, plus one in the queue of high priority: so it leads back
-    to its queue, and reading on from an id reads on in both.
+    A dead message's id is its id in its own queue times the number of queues, plus the place of its queue among them:
+    so it leads back to its queue, and reading on from an id reads on in all.
     """
 
     def __init__(self, queues: Mapping[Priority, RunQueue]) -> None:
         """Set the queue of each priority."""
-        self._queues = [queues[priority] for priority in _ORDER]
+        self._order = [priority for priority in _ORDER if priority in queues]
+        self._queues = [queues[priority] for priority in self._order]
+        self._count = len(self._queues)
 
     async def send(self, submission: Submission, at: datetime | None = None) -> None:
         """Put the submission on the queue of its priority, to be delivered from that time on; None for at once."""
-        await self._queues[_ORDER.index(submission.priority)].send(submission, at)
+        await self._queues[self._order.index(submission.priority)].send(submission, at)
 
     async def dead(self, limit: int, from_id: int = 0) -> Sequence[DeadMessage]:
         """Return up to `limit` dead messages in order of their ids, from the id on, leaving them where they are."""
         pages = await asyncio.gather(
-            *(self._dead(place, limit, max(0, -((place - from_id) // _COUNT))) for place in range(_COUNT))
+            *(self._dead(place, limit, max(0, -((place - from_id) // self._count))) for place in range(self._count))
         )
-        # What a queue has after a full page is not known, and must not be passed over for what the other one has.
+        # What a queue has after a full page is not known, and must not be passed over for what the others have.
         known = min((page[-1].id for page in pages if len(page) == limit), default=None)
         found = [each for page in pages for each in page if known is None or each.id <= known]
         return sorted(found, key=lambda each: each.id)[:limit]
@@ -49,7 +50,7 @@ class PriorityQueues:
         Raises:
             NotFound: It is no longer there.
         """
-        number, place = divmod(letter_id, _COUNT)
+        number, place = divmod(letter_id, self._count)
         await self._queues[place].redrive(number, submission, redriven)
 
     async def discard(self, letter_id: int) -> None:
@@ -58,7 +59,7 @@ class PriorityQueues:
         Raises:
             NotFound: It is no longer there.
         """
-        number, place = divmod(letter_id, _COUNT)
+        number, place = divmod(letter_id, self._count)
         await self._queues[place].discard(number)
 
     async def aclose(self) -> None:
@@ -73,4 +74,4 @@ class PriorityQueues:
                 break  # a page can be short although there is more; an empty one is the end
             found += page
             from_id = page[-1].id + 1
-        return [replace(message, id=message.id * _COUNT + place) for message in found]
+        return [replace(message, id=message.id * self._count + place) for message in found]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from kernel.errors import AppError, NotFound, Unavailable
 from kernel.ids import new_id
 from kernel.tracing import PRODUCER, carrier, span
+from lifecycle.conversations.envelope import headers_of
 from lifecycle.conversations.priority import Priority
 from lifecycle.runs.provenance import SIGNATURE, Origin, sign
 from lifecycle.runs.queue import DeadMessage, QueueMessage
@@ -251,6 +252,7 @@ def _dead_message(message: ServiceBusReceivedMessage, queue: str, priority: Prio
         message.enqueued_time_utc or datetime.fromtimestamp(0, UTC),
         priority,
         Origin(queue, message.subject or "", message.message_id or "", signature),
+        headers_of(properties, message.reply_to, message.reply_to_session_id, message.correlation_id),
     )
 
 

@@ -46,6 +46,7 @@ class Run:
 
     @property
     def wait(self) -> float:
+        """How long it waited, in seconds."""
         return self.began - self.at
 
 
@@ -57,7 +58,11 @@ def arrivals(count: int, seed: int) -> list[Run]:
     runs: list[Run] = []
     hours = chance.choices(range(24), weights, k=count)
     for hour, agent in zip(hours, chance.choices([*agents], [*agents.values()], k=count), strict=True):
-        at = (12 + chance.random()) * 3600 if agent == "flood" and chance.random() < 0.1 else (hour + chance.random()) * 3600
+        at = (
+            (12 + chance.random()) * 3600
+            if agent == "flood" and chance.random() < 0.1
+            else (hour + chance.random()) * 3600
+        )
         runs.append(Run(at, agent, chance.random() < HIGH, chance.expovariate(1 / MEAN_S)))
     return sorted(runs, key=lambda run: run.at)
 
@@ -136,6 +141,8 @@ class Simulation:
         insort(worker.waiting, (run.at - (AGING_S if run.high else 0), self._count, run))
 
     def _serve(self, worker: Worker, now: float) -> None:
+        if not worker.waiting or not any(worker.free.values()):
+            return
         for item in list(worker.waiting):
             share = self._pool.share_of(item[2].agent)
             if worker.free.get(share, 0) > 0:
@@ -152,7 +159,7 @@ class Simulation:
         worker.running[share] -= 1
         head = next((key for key, _, one in worker.waiting if self._pool.share_of(one.agent) == share), None)
         longest = now - worker.first_other
-        if head is None or head <= worker.first_other + max(5.0, longest / 2):
+        if head is None or head <= worker.first_other + max(5.0, longest * 2 / 3):
             worker.free[share] = worker.free.get(share, 0) + 1
             self._serve(worker, now)
         self._look(worker, now)
@@ -264,14 +271,22 @@ def measure_capacity(count: int = 100_000, seed: int = 7) -> Sequence[Result]:
         row("… of other agents", "a"),
         row("… of the agent that floods, at most 50 %", "flood"),
         Result(
-            "… slots in use while runs wait", f"{used_while_full(ours, slots):.1%}", f"{used_while_full(theirs, slots):.1%}", ""
+            "… slots in use while runs wait",
+            f"{used_while_full(ours, slots):.1%}",
+            f"{used_while_full(theirs, slots):.1%}",
+            "",
         ),
         Result("… most runs at a time", str(most_at_a_time(ours)), str(most_at_a_time(theirs)), ""),
-        Result("… requests to the pool", f"{simulation.requests / DAY_S / WORKERS:.2f} /s a worker", f"{count / DAY_S / WORKERS:.2f}", ""),
+        Result(
+            "… requests to the pool",
+            f"{simulation.requests / DAY_S / WORKERS:.2f} /s a worker",
+            f"{count / DAY_S / WORKERS:.2f}",
+            "",
+        ),
         Result("… simulated in", f"{took:.0f} s", "", f"{simulation.requests / took:,.0f} requests/s"),
     ]
 
 
 if __name__ == "__main__":
     for result in measure_capacity(*(int(text) for text in sys.argv[1:3])):
-        print(f"{result.what:75} {result.figure:28} {result.beside:28} {result.ratio}")  # noqa: T201 - a command
+        print(f"{result.what:75} {result.figure:28} {result.beside:28} {result.ratio}")

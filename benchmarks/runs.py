@@ -35,6 +35,7 @@ TOPOLOGY = {
                 "Queues": [
                     {"Name": "agent-runs", "Properties": {"RequiresSession": True}},
                     {"Name": "agent-runs-priority", "Properties": {"RequiresSession": True}},
+                    {"Name": "agent-runs-low", "Properties": {"RequiresSession": True}},
                     {"Name": "bare", "Properties": {"RequiresSession": True}},
                 ],
             }

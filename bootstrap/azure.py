@@ -13,6 +13,7 @@ from kernel.tables import Tables
 from lifecycle.conversations.priority import Priority
 
 if TYPE_CHECKING:
+    from adapters.service_bus_replies import ServiceBusReplies
     from kernel.large_texts import LargeTexts
 
 
@@ -47,14 +48,28 @@ def azure_texts(settings: Settings) -> LargeTexts:
     return BlobTexts.from_connection_string(connection)
 
 
+def azure_replies(settings: Settings) -> ServiceBusReplies | None:
+    """Return what sends messages to reply queues; None where the settings name no namespace."""
+    from adapters.service_bus_replies import ServiceBusReplies  # noqa: PLC0415 - few workers ever reply
+
+    if settings.service_bus_namespace:
+        return ServiceBusReplies.from_namespace(settings.service_bus_namespace, AppIdentity())
+    connection = settings.service_bus_connection.get_secret_value()
+    return ServiceBusReplies.from_connection_string(connection) if connection else None
+
+
 def azure_queue(settings: Settings) -> PriorityQueues:
-    """Return the two queues that the settings name, as one.
+    """Return the queues that the settings name, as one.
 
     Raises:
         InvalidSettings: They name no namespace.
     """
     key = settings.queue_signing_key.get_secret_value()
-    names = {Priority.NORMAL: settings.run_queue, Priority.HIGH: settings.run_queue_priority}
+    names = {
+        Priority.NORMAL: settings.run_queue,
+        Priority.HIGH: settings.run_queue_priority,
+        Priority.LOW: settings.run_queue_low,
+    }
     if settings.service_bus_namespace:
         namespace, identity = settings.service_bus_namespace, AppIdentity()
         return PriorityQueues(

@@ -28,6 +28,7 @@ from bootstrap.parts.metrics import MetricServices
 from bootstrap.parts.notifications import NotificationServices
 from bootstrap.parts.optimization import OptimizationServices
 from bootstrap.parts.performance import PerformanceServices
+from bootstrap.parts.planned import PlannedRunServices
 from bootstrap.parts.reports import ReportServices
 from bootstrap.parts.routing import RoutingServices
 from bootstrap.parts.runs import RunServices
@@ -107,8 +108,8 @@ class Services:
 
     @cached_property
     def notifications(self) -> NotificationServices:
-        """Channels and the outbox."""
-        return NotificationServices(self.core)
+        """Channels, the outbox, and the ways out of the app."""
+        return NotificationServices(self.core, self.extensions)
 
     @cached_property
     def extensions(self) -> ExtensionServices:
@@ -123,7 +124,9 @@ class Services:
     @cached_property
     def conversations(self) -> ConversationServices:
         """Sessions with their runs as stored, and their events."""
-        return ConversationServices(self.core, self.events, self.metrics, self.spend, self._tell_workflow)
+        return ConversationServices(
+            self.core, self.events, self.metrics, self.spend, self.notifications, self._tell_workflow
+        )
 
     @cached_property
     def capacity(self) -> CapacityServices:
@@ -205,6 +208,11 @@ class Services:
         )
 
     @cached_property
+    def planned(self) -> PlannedRunServices:
+        """Runs that the app submits by itself: those of schedules and batches."""
+        return PlannedRunServices(self.core, self.runs)
+
+    @cached_property
     def workflows(self) -> WorkflowServices:
         """Workflows, and their runs."""
         return WorkflowServices(self.core, self.events, self.configuration, self.conversations, self.agents, self.runs)
@@ -256,7 +264,7 @@ class Services:
     @cached_property
     def optimization(self) -> OptimizationServices:
         """Savings, and history under other terms."""
-        return OptimizationServices(self.core, self.spend, self.budgets, self.agents)
+        return OptimizationServices(self.core, self.capacity, self.budgets, self.agents)
 
     def load_extensions(self) -> None:
         """Load extensions now, so that what is wrong with them is logged at start; the app is served all the same."""

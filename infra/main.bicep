@@ -103,6 +103,7 @@ var tags = { 'azd-env-name': environmentName }
 var runs = {
   queue: 'agent-runs'
   priorityQueue: 'agent-runs-priority'
+  lowQueue: 'agent-runs-low'
   maxAttempts: 5
   leaseSeconds: 60
 }
@@ -166,7 +167,7 @@ module serviceBus 'app/servicebus.bicep' = {
     tags: tags
     sku: privateNetworking ? 'Premium' : serviceBusSku
     publicAccess: !privateNetworking
-    queueNames: [runs.queue, runs.priorityQueue]
+    queueNames: [runs.queue, runs.priorityQueue, runs.lowQueue]
     maxDeliveryCount: runs.maxAttempts
     lockSeconds: runs.leaseSeconds
   }
@@ -221,6 +222,7 @@ module roles 'app/roles.bicep' = {
     serviceBusName: serviceBus.outputs.name
     queueName: runs.queue
     priorityQueueName: runs.priorityQueue
+    lowQueueName: runs.lowQueue
     componentName: monitoring.outputs.componentName
     modelName: createModel ? model!.outputs.name : ''
     schedulerName: usesScheduler ? durable!.outputs.name : ''
@@ -248,6 +250,7 @@ module functions 'app/functions.bicep' = {
     environmentName: environmentName
     queueName: runs.queue
     priorityQueueName: runs.priorityQueue
+    lowQueueName: runs.lowQueue
     maxAttempts: runs.maxAttempts
     leaseSeconds: runs.leaseSeconds
     modelEndpoint: createModel ? model!.outputs.endpoint : existingModelEndpoint
@@ -266,7 +269,7 @@ module functions 'app/functions.bicep' = {
 module scaling 'app/scaling.bicep' = if (scalingApply) {
   name: 'scaling'
   scope: group
-  params: { functionAppName: functions.outputs.name, principalId: identity.outputs.principalId }
+  params: { functionAppName: functions.outputs.name, principalId: identity.outputs.principalId, groupId: group.id }
 }
 
 module alerts 'app/alerts.bicep' = {
@@ -280,7 +283,7 @@ module alerts 'app/alerts.bicep' = {
     workspaceId: monitoring.outputs.workspaceId
     storageId: storage.outputs.id
     serviceBusId: serviceBus.outputs.id
-    queueNames: [runs.queue, runs.priorityQueue]
+    queueNames: [runs.queue, runs.priorityQueue, runs.lowQueue]
     eventsExported: eventsExported
   }
 }
@@ -307,6 +310,8 @@ output SERVICE_BUS_NAMESPACE string = serviceBus.outputs.host
 output RUN_QUEUE string = runs.queue
 @description('The queue that producers send runs of high priority to.')
 output RUN_QUEUE_PRIORITY string = runs.priorityQueue
+@description('The queue of runs of low priority.')
+output RUN_QUEUE_LOW string = runs.lowQueue
 @description('Storage account with the tables.')
 output STORAGE_ACCOUNT_NAME string = storage.outputs.name
 @description('Application Insights resource.')

@@ -18,6 +18,7 @@ _RULE = r"[^/=\s,]+(?:/[^=\s,]+)?=[^=\s]+"
 _QUEUE_WORKSPACES = re.compile(rf"\s*(?:\*|{_RULE}(?:\s+{_RULE})*)\s*")
 _THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
 _ENDPOINT = re.compile(r"(?:https://.+|http://(?:127\.0\.0\.1|localhost)[:/].+)?")
+_QUEUES = re.compile(r"(?:[A-Za-z0-9][\w./-]*(?:\s*,\s*[A-Za-z0-9][\w./-]*)*)?")
 _MODULES = re.compile(r"(?:[A-Za-z_][\w.]*(?:\s*,\s*[A-Za-z_][\w.]*)*)?")
 _URL = re.compile(r"(?:https?://\S+)?")
 
@@ -51,6 +52,10 @@ class Settings:
     """The queue of runs; sessions must be enabled on it."""
     run_queue_priority: str = setting("agent-runs-priority", "RUN_QUEUE_PRIORITY", name)
     """The queue of runs of high priority; a queue of its own, with the same properties."""
+    run_queue_low: str = setting("agent-runs-low", "RUN_QUEUE_LOW", name)
+    """The queue of runs of low priority, as those of batches; a queue of its own, with the same properties."""
+    reply_queues: str = setting("", "REPLY_QUEUES", text(_QUEUES))
+    """Queues that runs may be reported to, a comma list, never one of runs; empty for none."""
     queue_workspaces: str = setting("*", "QUEUE_WORKSPACES", text())
     """Workspaces that unsigned messages may name, like `agent-runs=acme,contoso agent-runs/SUBJECT=hr`; `*` for any."""
     queue_signing_key: Secret = setting(NO_SECRET, "QUEUE_SIGNING_KEY", secret)  # noqa: RUF009 - a field
@@ -176,6 +181,8 @@ class Settings:
     """Time in which an agent is to answer 95 % of its runs, unless its spec says otherwise, in milliseconds."""
     sla_availability: float = setting(0.99, "SLA_AVAILABILITY", number(0, 1, above=True))
     """Share of its runs that an agent is to answer, unless its spec says otherwise, 0-1."""
+    planned_runs_schedule: str = setting("1 * * * * *", "PLANNED_RUNS_SCHEDULE", name)
+    """When the runs of schedules and batches are submitted that are due (NCRONTAB, UTC)."""
     notify_schedule: str = setting("*/30 * * * * *", "NOTIFY_SCHEDULE", name)
     """When notifications are delivered to channels (NCRONTAB, UTC)."""
     routes_allow_private: bool = setting(False, "ROUTES_ALLOW_PRIVATE", flag)
@@ -186,6 +193,8 @@ class Settings:
     webhooks_allow_private: bool = setting(False, "WEBHOOKS_ALLOW_PRIVATE", flag)
     """Whether webhooks may be plain http and go to private addresses; only for local use."""
 
+    event_grid_key: Secret = setting(NO_SECRET, "EVENT_GRID_KEY", secret)  # noqa: RUF009 - a field
+    """Key of Event Grid topics that channels send to; empty for the app's identity."""
     email_from: str = setting("", "EMAIL_FROM", text())
     """Address that email is from; empty for no email. With it, SMTP_HOST or EmailConnection."""
     email_domains: str = setting("", "EMAIL_DOMAINS", text())
@@ -268,6 +277,11 @@ class Settings:
             yield "RUN_LOOK_EVERY_S: at most a third of RUN_LEASE_S, or a lease runs out before it is renewed"
         if self.run_queue.casefold() == self.run_queue_priority.casefold():
             yield "RUN_QUEUE_PRIORITY: not the queue that RUN_QUEUE names, or no message says what priority it has"
+        runs = {self.run_queue.casefold(), self.run_queue_priority.casefold(), self.run_queue_low.casefold()}
+        if self.run_queue_low.casefold() in (self.run_queue.casefold(), self.run_queue_priority.casefold()):
+            yield "RUN_QUEUE_LOW: not the queue that RUN_QUEUE or RUN_QUEUE_PRIORITY names, for the same reason"
+        if runs & {name.strip().casefold() for name in self.reply_queues.split(",")}:
+            yield "REPLY_QUEUES: none of the queues of runs, or a reply would be taken for a run"
         if not _QUEUE_WORKSPACES.fullmatch(self.queue_workspaces):
             yield "QUEUE_WORKSPACES: rules are QUEUE=WORKSPACE,… or QUEUE/SUBJECT=WORKSPACE,…, spaces between; or *"
         if 0 < len(self.approval_link_key.get_secret_value()) < 32:

@@ -14,9 +14,12 @@ from triggers import entities, queue, timers, webapp
 from triggers.http import (
     a2a,
     agents,
+    agui,
     alerts,
     approvals,
+    batches,
     budgets,
+    callbacks,
     channels,
     configuration,
     costs,
@@ -33,6 +36,7 @@ from triggers.http import (
     routes,
     runs,
     scaling,
+    schedules,
     sessions,
     system,
     teams,
@@ -45,6 +49,9 @@ RESOURCES = (
     agents,
     configuration,
     runs,
+    callbacks,
+    schedules,
+    batches,
     sessions,
     teams,
     events,
@@ -66,6 +73,7 @@ RESOURCES = (
     openai,
     mcp,
     a2a,
+    agui,
     system,
 )
 

@@ -11,6 +11,7 @@ import azure.functions as func
 from bootstrap.services import Services
 from kernel.errors import AppError
 from kernel.tracing import attached
+from lifecycle.conversations.envelope import headers_of
 from lifecycle.conversations.priority import Priority
 from lifecycle.runs.provenance import SIGNATURE, Origin
 from lifecycle.runs.queue import RunQueue
@@ -31,7 +32,7 @@ class NotDone(Exception):
 
 
 def register(blueprint: df.Blueprint, services: Services, run_queue: RunQueue, make_signals: MakeSignals) -> None:
-    """Add the functions that run what the queues bring: two, because the host scales each function by itself."""
+    """Add the functions that run what the queues bring: one for each, for the host scales each function by itself."""
 
     @blueprint.function_name("run_agent")
     @blueprint.service_bus_queue_trigger(
@@ -56,8 +57,22 @@ def register(blueprint: df.Blueprint, services: Services, run_queue: RunQueue, m
     ) -> None:
         await run(message, client, context, Priority.HIGH)
 
+    @blueprint.function_name("run_agent_low")
+    @blueprint.service_bus_queue_trigger(
+        arg_name="message", queue_name="%RUN_QUEUE_LOW%", connection="ServiceBusConnection", is_sessions_enabled=True
+    )
+    @blueprint.durable_client_input(client_name="client")
+    async def run_agent_low(  # pyright: ignore[reportUnusedFunction] - registered
+        message: func.ServiceBusMessage, client: df.DurableOrchestrationClient, context: func.Context
+    ) -> None:
+        await run(message, client, context, Priority.LOW)
+
     settings = services.core.settings
-    names = {Priority.NORMAL: settings.run_queue, Priority.HIGH: settings.run_queue_priority}
+    names = {
+        Priority.NORMAL: settings.run_queue,
+        Priority.HIGH: settings.run_queue_priority,
+        Priority.LOW: settings.run_queue_low,
+    }
 
     async def run(
         message: func.ServiceBusMessage,
@@ -80,7 +95,15 @@ def register(blueprint: df.Blueprint, services: Services, run_queue: RunQueue, m
                 sequence_number=message.sequence_number or 0,
                 priority=priority,
                 max_query_bytes=settings.max_query_bytes,
+                headers=headers_of(
+                    message.application_properties or {},
+                    message.reply_to if settings.reply_queues else None,  # of no meaning where nobody is replied to
+                    message.reply_to_session_id,
+                    message.correlation_id,
+                ),
             )
+            if submission.callback is not None:
+                await services.notifications.targets.check(submission.callback)
             services.runs.provenance.check(_origin(message, names[priority]), submission.workspace, body)
             last = deliveries >= settings.run_max_attempts
             with attached(incoming(message.application_properties or {}, context)), services.agents.preloader.run():

@@ -124,10 +124,20 @@ async def _evaluate_alerts(now: Round) -> Done:
     return Done("alerts.evaluated", text, (done.rules, done.fired, done.resolved, done.no_data))
 
 
+async def _submit_planned_runs(now: Round) -> Done:
+    scheduled = await now.services.planned.schedule_runner.run(now.actors, now.queue.send)
+    batched = await now.services.planned.batches.run(now.actors, now.queue.send)
+    text = "schedules: %d runs submitted, %d refused, %d times missed; batches: %d runs submitted"
+    return Done("runs.planned", text, (scheduled.submitted, scheduled.refused, scheduled.missed, batched))
+
+
 async def _deliver_notifications(now: Round) -> Done:
     done = await now.services.alerts.delivery.deliver()
-    text = "webhooks: %d delivered, %d to be retried, %d given up"
-    return Done("notifications.delivered", text, (done.delivered, done.retrying, done.failed))
+    reported = await now.services.conversations.callbacks.deliver()
+    forwarded = await now.services.alerts.forwarding.run()
+    text = "notifications: %d delivered, %d to be retried, %d given up; callbacks: %d, %d, %d; %d events sent"
+    both = (done.delivered, done.retrying, done.failed, reported.delivered, reported.retrying, reported.failed)
+    return Done("notifications.delivered", text, (*both, forwarded))
 
 
 async def _tend_budgets(now: Round) -> Done:
@@ -186,6 +196,7 @@ TIMERS = (
     Timer("reconcile_agents", "DRIFT_SCHEDULE", _reconcile),
     Timer("follow_configuration", "CONFIGURATION_SCHEDULE", _follow_configuration, signals=True),
     Timer("evaluate_alerts", "ALERT_SCHEDULE", _evaluate_alerts),
+    Timer("submit_planned_runs", "PLANNED_RUNS_SCHEDULE", _submit_planned_runs, signals=True),
     Timer("deliver_notifications", "NOTIFY_SCHEDULE", _deliver_notifications),
     Timer("tend_budgets", "BUDGET_SCHEDULE", _tend_budgets, signals=True),
     Timer("expire_events", "EVENTS_SCHEDULE", _expire_events),

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from bootstrap.parts.notifications import NotificationServices
     from bootstrap.parts.spend import SpendServices
     from bootstrap.parts.teams import TeamServices
+    from lifecycle.events.forwarding import EventForwarding
     from lifecycle.measures.activity import Activity
     from lifecycle.measures.state import WorkspaceState
     from llmops.alerts.evaluation import Evaluator
@@ -51,10 +52,23 @@ class AlertServices:
             self._notifications.outbox,
             self._notifications.channels,
             self._notifications.deliveries,
-            self._notifications.webhooks,
+            self._notifications.event_targets,
             self._core.clock,
             self._notifications.mailer,
             self._approvals.links.completed,
+        )
+
+    @cached_property
+    def forwarding(self) -> EventForwarding:
+        """Sends workspaces' events to channels of CloudEvents."""
+        from lifecycle.events.forwarding import EventForwarding
+
+        return EventForwarding(
+            self._core.tables,
+            self._events.journal,
+            self._notifications.channels,
+            self._notifications.event_targets,
+            self._core.clock,
         )
 
     @cached_property

@@ -13,10 +13,14 @@ if TYPE_CHECKING:
     from bootstrap.parts.core import Core
     from bootstrap.parts.events import EventServices
     from bootstrap.parts.metrics import MetricServices
+    from bootstrap.parts.notifications import NotificationServices
     from bootstrap.parts.spend import SpendServices
     from kernel.journal import Event
+    from lifecycle.callbacks.delivery import CallbackDelivery
+    from lifecycle.callbacks.records import CallbackRecords
     from lifecycle.conversations.directory import Directory
     from lifecycle.conversations.pins import Pins
+    from lifecycle.conversations.run import Run
     from lifecycle.conversations.session import Session
     from lifecycle.conversations.store import ConversationStore
     from lifecycle.events.publisher import Publisher
@@ -41,6 +45,7 @@ class ConversationServices:
     _events: EventServices
     _metrics: MetricServices
     _spend: SpendServices
+    _notifications: NotificationServices
     _tell_workflow: WorkflowTold
 
     @cached_property
@@ -53,7 +58,7 @@ class ConversationServices:
             self._core.tables,
             LongTexts(self._core.texts),
             self._committed,
-            self._metrics.measures.run_changed,
+            self._run_changed,
             self._doubted,
         )
 
@@ -82,6 +87,29 @@ class ConversationServices:
         return EventRetention(
             self._core.tables, self.store, due, self._events.daily_counts, kept_for=kept_for, clock=self._core.clock
         )
+
+    @cached_property
+    def callback_records(self) -> CallbackRecords:
+        """What became of callbacks."""
+        from lifecycle.callbacks.records import CallbackRecords
+
+        return CallbackRecords(self._core.tables)
+
+    @cached_property
+    def callbacks(self) -> CallbackDelivery:
+        """Reports the ends of runs to whoever asked for it."""
+        from lifecycle.callbacks.delivery import CallbackDelivery, CallbackSender
+        from lifecycle.conversations.callback import RunEnds
+
+        notifications, clock = self._notifications, self._core.clock
+        sender = CallbackSender(notifications.targets, notifications.webhooks, notifications.replies, clock)
+        ends = RunEnds(self._core.tables)
+        return self._core.closes(CallbackDelivery(ends, self.callback_records, self.store, sender, clock))
+
+    def _run_changed(self, before: Run | None, after: Run) -> None:
+        self._metrics.measures.run_changed(before, after)
+        if after.input.callback is not None:
+            self.callbacks.run_changed(before, after)
 
     def _committed(self, session: Session, events: Sequence[Event]) -> None:
         self.publisher.committed(session, events)

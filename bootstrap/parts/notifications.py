@@ -9,8 +9,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from adapters.email_azure import AzureMailer
     from adapters.email_smtp import SmtpMailer
+    from adapters.event_targets import EventTargets
+    from adapters.service_bus_replies import ServiceBusReplies
     from adapters.webhooks import HttpWebhooks
     from bootstrap.parts.core import Core
+    from bootstrap.parts.extensions import ExtensionServices
+    from lifecycle.callbacks.targets import CallbackTargets
     from llmops.notifications.channels import ChannelStore, EmailPolicy
     from llmops.notifications.history import DeliveryHistory
     from llmops.notifications.outbox import Outbox
@@ -18,9 +22,10 @@ if TYPE_CHECKING:
 
 @dataclass(eq=False)
 class NotificationServices:
-    """Makes channels, and the outbox of notifications."""
+    """Makes channels, the outbox of notifications, and what sends to receivers outside."""
 
     _core: Core
+    _extensions: ExtensionServices
 
     @cached_property
     def webhooks(self) -> HttpWebhooks:
@@ -28,6 +33,30 @@ class NotificationServices:
         from adapters.webhooks import HttpWebhooks
 
         return self._core.closes(HttpWebhooks(allow_private=self._core.settings.webhooks_allow_private))
+
+    @cached_property
+    def replies(self) -> ServiceBusReplies | None:
+        """Sends messages to reply queues; None where no Service Bus namespace is set."""
+        from bootstrap.azure import azure_replies
+
+        replies = azure_replies(self._core.settings)
+        return self._core.closes(replies) if replies else None
+
+    @cached_property
+    def targets(self) -> CallbackTargets:
+        """Says where callbacks and events may go."""
+        from lifecycle.callbacks.targets import CallbackTargets
+
+        queues = [name.strip() for name in self._core.settings.reply_queues.split(",") if name.strip()]
+        return CallbackTargets(self.webhooks, self._extensions.setting, queues)
+
+    @cached_property
+    def event_targets(self) -> EventTargets:
+        """Sends to channels, be they webhooks, Event Grid topics or queues."""
+        from adapters.event_targets import EventTargets
+
+        key = self._core.settings.event_grid_key.get_secret_value()
+        return self._core.closes(EventTargets(self.webhooks, lambda: self.replies, self.targets, key=key))
 
     @cached_property
     def mailer(self) -> SmtpMailer | AzureMailer | None:
@@ -47,9 +76,10 @@ class NotificationServices:
     @cached_property
     def channels(self) -> ChannelStore:
         """Where notifications go."""
+        from lifecycle.events.catalogue import CATALOGUE
         from llmops.notifications.channels import ChannelStore
 
-        return ChannelStore(self._core.tables, self.webhooks, self._core.clock, self._email_policy)
+        return ChannelStore(self._core.tables, self.event_targets, self._core.clock, self._email_policy, CATALOGUE)
 
     @cached_property
     def outbox(self) -> Outbox:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from bootstrap.parts.agents import AgentServices
     from bootstrap.parts.budgets import BudgetServices
+    from bootstrap.parts.capacity import CapacityServices
     from bootstrap.parts.core import Core
-    from bootstrap.parts.spend import SpendServices
     from lifecycle.optimization.service import Optimizations
     from lifecycle.optimization.what_if import HistoryReplay
     from llmops.optimization.history import FactHistory
@@ -21,7 +21,7 @@ class OptimizationServices:
     """Makes what finds savings, and what replays history under other terms."""
 
     _core: Core
-    _spend: SpendServices
+    _capacity: CapacityServices
     _budgets: BudgetServices
     _agents: AgentServices
 
@@ -34,7 +34,7 @@ class OptimizationServices:
         return Optimizations(
             OptimizationStore(self._core.tables),
             self._history,
-            self._spend.figures,
+            self._capacity.pools,
             self._budgets.rates,
             self._agents.catalog,
             self._agents.administration,

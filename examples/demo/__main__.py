@@ -13,6 +13,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import aiohttp
+from agent_lifecycle_client import Client
 from rich.console import Console
 
 from devhost.services import start_azurite, start_host, start_service_bus
@@ -60,8 +61,8 @@ async def main() -> int:
         console.print("Declaring the example agents …")
         register(host.url)
         console.print("Running the main job …")
-        async with aiohttp.ClientSession(host.url) as http:
-            kit = Kit(http, bus.connection_string, console)
+        async with aiohttp.ClientSession(host.url) as http, Client(host.url) as client:
+            kit = Kit(http, client, bus.connection_string, console)
             await main_job(kit)
             await live(kit)
             await budget(kit)

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import aiohttp
+from agent_lifecycle_client import Client, RunNotAnswered
 from azure.servicebus import ServiceBusMessage
 from azure.servicebus.aio import ServiceBusClient
 from rich.console import Console
@@ -19,8 +20,9 @@ PATIENCE_S = 30
 class Kit:
     """A way into the app, and the table of what was shown."""
 
-    def __init__(self, http: aiohttp.ClientSession, queue: str, console: Console) -> None:
+    def __init__(self, http: aiohttp.ClientSession, client: Client, queue: str, console: Console) -> None:
         self._http = http
+        self._client = client
         self._queue = queue
         self._console = console
         self.table = Table("What was done", "What it shows", "Found", "", title="The main job", title_justify="left")
@@ -45,8 +47,11 @@ class Kit:
 
     async def ask(self, agent: str, query: str, **more: Any) -> Any:
         """Ask an agent over HTTP and return the finished run."""
-        headers = {"Prefer": "wait=25"} | ({"Idempotency-Key": more.pop("key")} if "key" in more else {})
-        return await self.call("POST", f"/api/agents/{agent}/runs", {"query": query, **more}, headers)
+        try:
+            run = await self._client.ask(agent, query, timeout_s=PATIENCE_S, **more)
+        except RunNotAnswered as ended:
+            run = ended.run
+        return run.model_dump(mode="json")
 
     async def run_timer(self, name: str) -> None:
         """Run a timer now, as the host's admin route does."""

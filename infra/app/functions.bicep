@@ -16,6 +16,7 @@ param alwaysReadyPriorityInstances int
 param environmentName string
 param queueName string
 param priorityQueueName string
+param lowQueueName string
 param maxAttempts int
 param leaseSeconds int
 param modelEndpoint string
@@ -83,6 +84,7 @@ var appSettings = {
   ServiceBusConnection__fullyQualifiedNamespace: serviceBusHost
   RUN_QUEUE: queueName
   RUN_QUEUE_PRIORITY: priorityQueueName
+  RUN_QUEUE_LOW: lowQueueName
   RUN_MAX_ATTEMPTS: string(maxAttempts)
   RUN_LEASE_S: string(leaseSeconds)
   REGISTRY_OWNER: 'agent-lifecycle-${environmentName}' // two environments that share a provider must not share agents
@@ -106,6 +108,7 @@ var appSettings = {
   BUDGET_SCHEDULE: '20 * * * * *'
   ALERT_SCHEDULE: '45 * * * * *'
   LOADER_SCHEDULE: '0 4-59/10 * * * *'
+  PLANNED_RUNS_SCHEDULE: '1 * * * * *'
   NOTIFY_SCHEDULE: '*/30 * * * * *'
 }
 

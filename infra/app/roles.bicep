@@ -4,6 +4,7 @@ param storageName string
 param serviceBusName string
 param queueName string
 param priorityQueueName string
+param lowQueueName string
 param componentName string
 param modelName string
 param schedulerName string
@@ -26,6 +27,11 @@ resource queue 'Microsoft.ServiceBus/namespaces/queues@2024-01-01' existing = {
 resource priorityQueue 'Microsoft.ServiceBus/namespaces/queues@2024-01-01' existing = {
   parent: namespace
   name: priorityQueueName
+}
+
+resource lowQueue 'Microsoft.ServiceBus/namespaces/queues@2024-01-01' existing = {
+  parent: namespace
+  name: lowQueueName
 }
 
 resource component 'Microsoft.Insights/components@2020-02-02' existing = {
@@ -70,6 +76,19 @@ resource onPriorityQueue 'Microsoft.Authorization/roleAssignments@2022-04-01' = 
   for role in filter(roles, item => item.on == 'priorityQueue'): {
     name: guid(priorityQueue.id, principalId, role.id)
     scope: priorityQueue
+    properties: {
+      roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', role.id)
+      principalId: principalId
+      principalType: 'ServicePrincipal'
+      description: role.why
+    }
+  }
+]
+
+resource onLowQueue 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
+  for role in filter(roles, item => item.on == 'lowQueue'): {
+    name: guid(lowQueue.id, principalId, role.id)
+    scope: lowQueue
     properties: {
       roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', role.id)
       principalId: principalId

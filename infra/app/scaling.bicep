@@ -2,19 +2,20 @@
 // identity that may write its own app may also change its settings and code.
 param functionAppName string
 param principalId string
+param groupId string
 
 resource app 'Microsoft.Web/sites@2024-04-01' existing = {
   name: functionAppName
 }
 
 resource role 'Microsoft.Authorization/roleDefinitions@2022-04-01' = {
-  name: guid(resourceGroup().id, 'agent-lifecycle-scaling')
+  name: guid(groupId, 'agent-lifecycle-scaling')
   properties: {
     roleName: 'Agent lifecycle scaling (${functionAppName})'
     description: 'Reads and writes a Function App, to change how it scales.'
     type: 'CustomRole'
     permissions: [{ actions: ['Microsoft.Web/sites/read', 'Microsoft.Web/sites/write', 'Microsoft.Web/sites/operationresults/read'] }]
-    assignableScopes: [resourceGroup().id]
+    assignableScopes: [groupId]
   }
 }
 

@@ -59,6 +59,7 @@ def accepted(
             request.expected_topics,
             request.context,
             request.stream,
+            request.callback,
             step_of,
         ),
         Times(now),

@@ -14,6 +14,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from lifecycle.conversations.accounting import Costs
+from lifecycle.conversations.callback import Callback
 from lifecycle.conversations.priority import Priority
 from lifecycle.conversations.team import TeamRun
 from llmops.evaluation.scoring import Score
@@ -73,6 +74,7 @@ class RunInput:
         expected_topics: What a good answer speaks of, for evaluation.
         context: What the answer must be borne out by; None when nothing was given.
         stream: Whether its text is published as `run.delta` events while the model writes it.
+        callback: Where its end is to be reported; None for nowhere.
         workflow_run_id: The workflow run that it is a step of; None for none.
     """
 
@@ -83,6 +85,7 @@ class RunInput:
     expected_topics: tuple[str, ...] = ()
     context: str | None = None
     stream: bool = False
+    callback: Callback | None = None
     workflow_run_id: str | None = None
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from kernel.journal import Event
 from kernel.tables import MAX_WRITES, Delete, RowChanged, Span, Tables, every, first_rows
+from lifecycle.conversations.callback import RunEnds
 from lifecycle.conversations.changes import (
     Committed,
     ConversationChange,
@@ -50,7 +51,9 @@ class ConversationStore:
         """Set where they are kept, and who is told of events and of changed runs once they are committed."""
         self._tables = tables
         self._rows = SessionRows(texts)
-        self._writer = SessionWriter(tables, self._rows, FailedRuns(tables), self.load, committed, run_changed, doubted)
+        self._failed = FailedRuns(tables)
+        self._ends = RunEnds(tables)
+        self._writer = SessionWriter(tables, self._rows, self._ahead, self.load, committed, run_changed, doubted)
 
     async def load(self, workspace: str, session_id: str, run_id: str | None = None) -> StoredConversation:
         """Return the session and the run (two point reads side by side)."""
@@ -141,3 +144,10 @@ class ConversationStore:
     async def erase_texts(self, workspace: str, session_id: str) -> int:
         """Delete the session's long texts and return how many there were; call it once nothing can add any."""
         return await self._rows.erase_texts(workspace, session_id)
+
+    async def _ahead(self, before: Run | None, after: Run) -> None:
+        """Enter a run in the indexes of runs that failed, and of ends to report, before its row says so."""
+        if after.dead and not (before and before.dead):
+            await self._failed.enter(after)
+        if after.input.callback is not None and after.finished and not (before and before.finished):
+            await self._ends.enter(after)

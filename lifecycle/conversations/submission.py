@@ -13,6 +13,8 @@ from kernel import ids
 from kernel.errors import AppError, InvalidInput, TooLarge
 from kernel.strict_json import parse_json
 from kernel.validation import NO_SUCH_FIELD, NullsAsAbsent, expected, wrong_places
+from lifecycle.conversations.callback import Callback
+from lifecycle.conversations.envelope import NO_HEADERS, MessageHeaders, NoCloudEvent, opened
 from lifecycle.conversations.priority import Priority
 
 if TYPE_CHECKING:
@@ -39,6 +41,7 @@ class RunRequest(NullsAsAbsent):
         stream: Whether the answer is told as `run.delta` events while the model writes it.
         pin_version: Whether a session that starts with this run goes on with the agent as it is declared now.
         priority: The session's priority; None for its own, and for normal where it starts with this run.
+        callback: Where the run's end is to be reported, by webhook or to a reply queue; None for nowhere.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
@@ -52,12 +55,13 @@ class RunRequest(NullsAsAbsent):
     stream: bool = False
     pin_version: bool = False
     priority: Priority | None = None
+    callback: Callback | None = None
 
     def digest(self, agent: str) -> str:
         """Return the SHA-256 (hex) of the request, equal for equal requests to the same agent."""
         # What requests did not always have counts only where it says something, or an old one could not be repeated.
-        later = {name for name in ("context", "stream", "pin_version") if not getattr(self, name)}
-        if self.priority is not Priority.HIGH:
+        later = {name for name in ("context", "stream", "pin_version", "callback") if not getattr(self, name)}
+        if self.priority in (None, Priority.NORMAL):
             later.add("priority")
         text = json.dumps([agent, self.model_dump(mode="json", exclude=later)], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
@@ -154,6 +158,7 @@ def parse_message(
     sequence_number: int,
     priority: Priority,
     max_query_bytes: int,
+    headers: MessageHeaders = NO_HEADERS,
 ) -> Submission:
     """Return the submission that a queue message carries, whoever sent it.
 
@@ -164,6 +169,7 @@ def parse_message(
         sequence_number: Its number in the queue; stands in for a missing MessageId, being the same at redelivery.
         priority: That of the queue.
         max_query_bytes: Limit of the query.
+        headers: What it says besides.
 
     Raises:
         InvalidInput: It is no message of ours; the detail says what is wrong and repeats nothing of it.
@@ -172,6 +178,10 @@ def parse_message(
         values = parse_json(body)
     except ValueError:
         raise _unreadable("The body is not JSON.") from None
+    try:
+        values, event = opened(values, headers)
+    except NoCloudEvent as error:
+        raise _unreadable(f"The body is not a CloudEvent: {error}.") from None
     if not isinstance(values, dict):
         raise _unreadable("The body is not a JSON object.")
     values = {name: value for name, value in cast("dict[str, Any]", values).items() if value is not None}
@@ -181,7 +191,9 @@ def parse_message(
         raise _unreadable("The body's priority is not that of the queue it came by.")
     # Each queue counts for itself.
     unnamed = f"sequence-{sequence_number}" if priority is Priority.NORMAL else f"{priority}-sequence-{sequence_number}"
-    values.setdefault("run_id", message_id or unnamed)
+    values.setdefault("run_id", event or message_id or unnamed)
+    if "query" in values and (callback := headers.callback(message_id)) is not None:
+        values.setdefault("callback", callback)
     try:
         submission = Submission.model_validate(values)
         ids.workspace_name(submission.workspace)

@@ -30,12 +30,13 @@ from lifecycle.conversations.rows import TABLE, long_events, partition_of
 
 if TYPE_CHECKING:
     from kernel.tables import Tables
-    from lifecycle.conversations.failures import FailedRuns
     from lifecycle.conversations.rows import SessionRows
     from lifecycle.conversations.run import Run
     from lifecycle.conversations.session import Session
 
 Load = Callable[[str, str, str | None], Awaitable[StoredConversation]]
+Ahead = Callable[["Run | None", "Run"], Awaitable[None]]
+"""Stores what must be there before a run is: told of it as it was, None for a new one, and as it is to be."""
 
 _AT_ONCE = 24
 """Changes that are committed together: few enough for a transaction's 100 rows and 4 MiB."""
@@ -133,7 +134,7 @@ class SessionWriter:
         self,
         tables: Tables,
         rows: SessionRows,
-        failed: FailedRuns,
+        ahead: Ahead,
         load: Load,
         committed: Committed | None,
         run_changed: RunChanged | None,
@@ -141,7 +142,7 @@ class SessionWriter:
     ) -> None:
         self._tables = tables
         self._rows = rows
-        self._failed = failed
+        self._ahead = ahead
         self._load = load
         self._committed = committed
         self._run_changed = run_changed
@@ -267,8 +268,7 @@ class SessionWriter:
         elif before is not None and before.long_texts and not session.long_texts:
             session = merged.session = replace(session, long_texts=True)
         for seen, run in merged.runs:
-            if run.dead and not (seen.run and seen.run.dead):
-                await self._failed.enter(run)
+            await self._ahead(seen.run, run)
         writes: list[Write] = [_put(await self._rows.run_row(run, seen.run_etag)) for seen, run in merged.runs]
         if merged.changed:
             writes.append(_put(self._rows.session_row(session, session_etag)))

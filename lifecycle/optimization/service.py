@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from functools import reduce
-from typing import Any
+from typing import Any, cast
 
 from kernel.clock import Clock
 from kernel.errors import Conflict, InvalidInput
@@ -16,10 +16,12 @@ from lifecycle.registry.administration import Administration
 from lifecycle.registry.catalog import Agent, Catalog
 from lifecycle.registry.record import AgentState, retained
 from lifecycle.registry.signals import AgentSignals
-from llmops.facts.figures import Figures
+from llmops.capacity.pools import pool_of
+from llmops.capacity.store import PoolStore
 from llmops.facts.model import AttemptFact
 from llmops.facts.store import days
 from llmops.facts.summary import PerformanceSummary
+from llmops.optimization.evidence import AgentHistory
 from llmops.optimization.history import FactHistory
 from llmops.optimization.model import (
     MEASURED_AFTER,
@@ -34,7 +36,7 @@ from llmops.optimization.model import (
     Proposal,
     recommend,
 )
-from llmops.optimization.rules import AgentHistory, proposals_of
+from llmops.optimization.rules import proposals_of
 from llmops.optimization.store import OptimizationStore
 from llmops.spend.rates import RateStore
 
@@ -48,7 +50,7 @@ class Optimizations:
         self,
         store: OptimizationStore,
         history: FactHistory,
-        figures: Figures,
+        pools: PoolStore,
         rates: RateStore,
         catalog: Catalog,
         administration: Administration,
@@ -56,7 +58,8 @@ class Optimizations:
     ) -> None:
         self._store = store
         self._history = history
-        self._figures = figures
+        self._figures = history.figures
+        self._pools = pools
         self._rates = rates
         self._catalog = catalog
         self._administration = administration
@@ -66,13 +69,16 @@ class Optimizations:
         """Return what could cost less, by the facts of the last days, and keep it.
 
         Raises:
-            NotFound: There is no such agent.
+            NotFound: There is no such agent, or no such pool.
         """
         now = self._clock()
         last = now.date()
         first = last - timedelta(days=request.days - 1)
-        agents = [await self._catalog.get(workspace, request.agent)] if request.agent else await self._all(workspace)
+        agents = await self._wanted(workspace, request)
         facts, whole = await self._history.read(workspace, request.agent, first, last)
+        if request.pool is not None:
+            names = {agent.name for agent in agents}
+            facts = [fact for fact in facts if fact.who.agent in names]
         looked_at = list(days(facts[0].timing.ended_at.date(), last)) if facts else list(days(first, last))
         rates = await self._rates.of(workspace)
         by_agent: dict[str, list[AttemptFact]] = {}
@@ -206,8 +212,16 @@ class Optimizations:
             )
         return spent / runs if runs else None
 
-    async def _all(self, workspace: str) -> Sequence[Agent]:
-        return [agent async for agent in self._catalog.all(workspace) if agent.state is not AgentState.DELETED]
+    async def _wanted(self, workspace: str, request: OptimizationRequest) -> Sequence[Agent]:
+        if request.agent is not None:
+            return [await self._catalog.get(workspace, request.agent)]
+        found = [agent async for agent in self._catalog.all(workspace) if agent.state is not AgentState.DELETED]
+        if request.pool is None:
+            return found
+        wanted, _ = await self._pools.get(workspace, request.pool)
+        pools = await self._pools.of(workspace, refresh=True)
+        in_pool = ((agent, pool_of(pools, agent.name, agent.declaration.spec.labels)) for agent in found)
+        return [agent for agent, pool in in_pool if pool is not None and pool.name == wanted.name]
 
 
 def profile_of(agent: Agent) -> AgentProfile:
@@ -245,7 +259,8 @@ def _merged(known: Any, value: Any) -> Any:
     """Return the value in place of what is known, within objects field by field."""
     if not isinstance(known, Mapping) or not isinstance(value, Mapping):
         return value
-    return {**known, **{name: _merged(known.get(name), each) for name, each in value.items()}}
+    before, after = cast("Mapping[str, Any]", known), cast("Mapping[str, Any]", value)
+    return {**before, **{name: _merged(before.get(name), each) for name, each in after.items()}}
 
 
 def _is_done(agent: Agent, change: Change) -> bool:

@@ -70,6 +70,7 @@ class DeadMessageReader:
                 sequence_number=message.sequence_number,
                 priority=message.priority,
                 max_query_bytes=self._max_query_bytes,
+                headers=message.headers,
             )
             self._provenance.check(message.origin, submission.workspace, message.body)
         except InvalidInput as error:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
+from lifecycle.conversations.envelope import NO_HEADERS, MessageHeaders
 from lifecycle.conversations.priority import Priority
 from lifecycle.runs.provenance import Origin
 
@@ -53,6 +54,7 @@ class DeadMessage:
         enqueued_at: When it was first put on the queue, aware UTC.
         priority: That of the queue it was on.
         origin: What it says of where it comes from.
+        headers: What it says beside its body.
     """
 
     id: int
@@ -66,6 +68,7 @@ class DeadMessage:
     enqueued_at: datetime
     priority: Priority
     origin: Origin
+    headers: MessageHeaders = NO_HEADERS
 
 
 class RunQueue(Protocol):

@@ -37,7 +37,7 @@ from lifecycle.teams import moves
 from lifecycle.teams.handoff import HandedOver
 from lifecycle.teams.moves import Move
 from llmops.budgets.rules import BudgetBlocked
-from llmops.capacity.pools import PoolFull
+from llmops.capacity.pools import PoolFull, PoolRefused
 
 log = logging.getLogger(__name__)
 
@@ -280,7 +280,8 @@ class RunWorker:
         counts = {"redriven": run.redriven, "waits": run.dispatch.waits}
         full = isinstance(error, PoolFull)
         last = not full and accounting.last_attempt(run.attempt, self._policy.max_attempts, **counts)
-        again = error.retriable and not last and not (last_delivery and requeue is None)
+        retriable = error.retriable and not isinstance(error, PoolRefused)
+        again = retriable and not last and not (last_delivery and requeue is None)
         tries = accounting.tries(run.attempt, self._policy.max_attempts, **counts)
         wait_s = accounting.retry_delay_s(
             tries, self._policy.retry_base_s, error.retry_after_s, self._policy.retry_longest_s
@@ -305,7 +306,7 @@ class RunWorker:
                 if full:
                     return runs.put_off(run, effort, error, progress, now, due)
                 return runs.released(run, effort, error, now, due)
-            return runs.failed(run, error, now, effort, dead=error.retriable)
+            return runs.failed(run, error, now, effort, dead=retriable)
 
         run = await lease.end(step, held=attempt.provider_conversation_after_failure(error))
         run = await self._ended(lease, attempt, run)

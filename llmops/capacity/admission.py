@@ -12,7 +12,7 @@ from kernel.ids import new_id
 from llmops.capacity.lease import PoolLease, Taken
 from llmops.capacity.pools import NOTHING, Amounts, Pool, PoolFull, PoolRefused, pool_of
 from llmops.capacity.sessions import SessionClaims
-from llmops.capacity.slices import Want, available, expected_wait_s, waiting
+from llmops.capacity.slices import Grant, Request, State, Want, available, expected_wait_s, waiting
 from llmops.capacity.store import PoolStore
 
 
@@ -106,7 +106,7 @@ class Capacity:
         lease = self._leases.get((workspace, pool.name))
         if lease is None:
 
-            async def exchange(name: str, request, now: float):
+            async def exchange(name: str, request: Request, now: float) -> tuple[Grant, Pool, State]:
                 return await self._store.exchange(workspace, name, request, now)
 
             lease = PoolLease(pool, self._worker, exchange, lambda: self._clock().timestamp())

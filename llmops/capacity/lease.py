@@ -15,16 +15,16 @@ from bisect import insort
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from kernel.errors import AppError
+from kernel.errors import AppError, NotFound
 from llmops.capacity.pools import DIMENSIONS, NOTHING, Amounts, NeverFits, Pool, PoolFull
-from llmops.capacity.slices import LASTS_S, Grant, Request, State, Want, expected_wait_s
+from llmops.capacity.slices import LASTS_S, Grant, Request, State, Want, available, expected_wait_s
 
 log = logging.getLogger(__name__)
 
 _AT_ONCE = 3.0
 """Requests to the pool that a worker may make one after the other which has made none for a while."""
 _IN_ORDER_S = 5.0
-_IN_ORDER = 0.5
+_IN_ORDER = 2 / 3
 _SPARE = 1.25
 _LATE_S = 0.5
 """What a request to the pool may take in all before it is given up until the next one."""
@@ -127,6 +127,7 @@ class PoolLease:
         self._demand = _Demand()
         self._began = 0
         self._pending: _Pending | None = None
+        self._gives_back = False
         self._number = 0
         self._asked = -math.inf
         self._again_s = 1.0
@@ -167,6 +168,8 @@ class PoolLease:
         if need == NOTHING:
             return Taken(share, need, now, self._began)
         self._demand.add(share, need)
+        if not wait_s and self._known_full(share, need, now):
+            raise PoolFull(self.pool.name, self.expected_wait_s(Want(key, share, need)))
         future: asyncio.Future[Taken] = asyncio.get_running_loop().create_future()
         waiting = _Waiting(Want(round(key, 3), share, need), now, future, once=not wait_s)
         insort(self._waiting, waiting, key=lambda one: one.key)
@@ -200,10 +203,12 @@ class PoolLease:
         self._running[taken.share] -= runs
         self._ended.append(self._now() - taken.at)
         head = next((one for one in self._waiting if one.want.need.runs and one.want.share == taken.share), None)
-        if head is None or self._may_go_before(head.key):
+        if self._first_other == math.inf or (head is not None and self._may_go_before(head.key)):
             held = self._held.get(taken.share, NOTHING)
             self._held[taken.share] = replace(held, runs=held.runs + runs)
             self._serve()
+        else:
+            self._gives_back = True
         self._go_on()
 
     def expected_wait_s(self, want: Want) -> float:
@@ -221,6 +226,13 @@ class PoolLease:
                 await self._ask()
             except AppError as error:
                 log.warning("a slice of a pool is left to end: %s", error.code, extra={"event": "pool.not_returned"})
+
+    def _known_full(self, share: str, need: Amounts, now: float) -> bool:
+        """Return whether the pool had no room a moment ago, nor the worker any left: asking again tells no more."""
+        if now - self._asked >= self._again_s:
+            return False
+        held, free = self._held.get(share, NOTHING), available(self.pool, self.state, share, now)
+        return any(need.of(one) > held.of(one) and need.of(one) > free.of(one) for one in DIMENSIONS)
 
     def _check(self, share: str, need: Amounts) -> None:
         for dimension in DIMENSIONS:
@@ -261,7 +273,7 @@ class PoolLease:
     def _may_go_before(self, key: float) -> bool:
         """Return whether something here may have a slot of this worker before what waits at others.
 
-        It has waited at least half as long as that, or not 5 s less: a slot that goes from one worker to another one
+        It has waited at least a third as long as that, or not 5 s less: a slot that goes from one worker to another one
         is idle until both have made their requests.
         """
         longest = self._now() - self._first_other
@@ -301,13 +313,26 @@ class PoolLease:
                 continue
             try:
                 await self._ask()
+            except NotFound:
+                self._forget()
+                return
             except AppError as error:
                 # What waits is told so when its time is over; what is held ends by itself.
                 log.warning("a pool cannot be asked: %s", error.code, extra={"event": "pool.unavailable"})
 
+    def _forget(self) -> None:
+        """Have nothing more to do with a pool that was deleted; what waits comes again and is not limited then."""
+        self._pending, self._held, self._spent = None, {}, {}
+        for waiting in self._waiting:
+            if not waiting.future.done():
+                waiting.future.set_exception(PoolFull(self.pool.name, 1.0))
+        self._waiting.clear()
+
     def _due(self) -> float | None:
         """Return when the next request is due; None for none."""
         soon = self._asked + max(0.0, 1 - self._credit) * self._again_s
+        if self._gives_back:  # somebody waits for it
+            return min(soon, self._asked + self._again_s / 2)
         if self._waiting or self._spent or self._pending:
             return soon
         if any(self._running.values()):
@@ -347,6 +372,9 @@ class PoolLease:
         keeps = {share: _least(held, likely.get(share, NOTHING)) for share, held in self._held.items()}
         spent, self._spent = self._spent, {}
         ended, self._ended = self._ended, []
+        if self._first_other < math.inf:  # others wait for a slot: none is kept for what may come
+            keeps = {share: replace(held, runs=0) for share, held in keeps.items()}
+        self._gives_back = False
         self._held = {}  # what is not kept is given back; nobody takes of it until that is known
         self._number += 1
         request = Request(

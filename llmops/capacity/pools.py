@@ -43,10 +43,9 @@ class PoolFull(Unavailable):
 
 
 class PoolRefused(TooManyRequests):
-    """The pool has no room, and refuses what does not fit at once."""
+    """The pool has no room, and refuses what does not fit at once; a run that it comes to fails."""
 
     code = "pool_full"
-    retriable = False  # a run that it comes to fails
 
 
 class NeverFits(RunFailed):

@@ -17,7 +17,7 @@ from kernel.errors import Unavailable
 from kernel.journal import Event
 from kernel.tables import Delete, Row, RowChanged, Span, Upsert, every
 from llmops.capacity.pools import Thresholds
-from llmops.capacity.usage import LEVELS, Level, PoolUsage, level
+from llmops.capacity.usage import Level, PoolUsage, level, worst
 from llmops.metrics.definitions import CPU, MEMORY, MEMORY_LIMIT
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class WorkerUse:
     @property
     def level(self) -> Level:
         """How bad the worse of both is."""
-        return max((how for _, how in self.levels.values()), key=LEVELS.index)
+        return worst(how for _, how in self.levels.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +106,7 @@ class Resources:
     @property
     def level(self) -> Level:
         """The worst level of any worker or pool."""
-        return max((one.level for one in (*self.workers, *self.pools)), key=LEVELS.index, default="ok")
+        return worst(one.level for one in (*self.workers, *self.pools))
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,9 +243,10 @@ def _much(now: Resources) -> Sequence[dict[str, Any]]:
     """Return the data of an event for each limit that is in a warning or critical state."""
     found: list[tuple[str, str, float, Level]] = []
     for worker in now.workers:
-        found += [(f"worker:{worker.worker}", name, share, how) for name, (share, how) in worker.levels.items()]
+        for name, (share, how) in worker.levels.items():
+            found.append((f"worker:{worker.worker}", name, share, how))
     for pool in now.pools:
-        found += [(f"pool:{pool.pool.name}", one.name, one.share, one.level) for one in pool.limits]
+        found.extend((f"pool:{pool.pool.name}", one.name, one.share, one.level) for one in pool.limits)
     return [
         {"what": what, "limit": limit, "used_share": round(share, 4), "level": how}
         for what, limit, share, how in found

@@ -82,7 +82,7 @@ class SessionClaims:
 
     async def _read(self, workspace: str, pool: str) -> tuple[Row | None, dict[str, tuple[str, float]]]:
         row = await self._tables.get(TABLE, f"{workspace}!{pool}", "sessions")
-        stored = json.loads(row.text("sessions")) if row else {}
+        stored: dict[str, tuple[str, float]] = json.loads(row.text("sessions")) if row else {}
         return row, {session: (agent, at) for session, (agent, at) in stored.items()}
 
     async def _write(self, workspace: str, pool: str, row: Row | None, claims: Mapping[str, tuple[str, float]]) -> bool:

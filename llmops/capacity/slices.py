@@ -207,7 +207,7 @@ class _Taken:
         total = NOTHING
         for amounts in self._by_share.values():
             total += amounts
-        self._limited = [one for one in DIMENSIONS if pool.limits.of(one) < math.inf]
+        self._limited: list[Dimension] = [one for one in DIMENSIONS if pool.limits.of(one) < math.inf]
         self._free = {one: pool.limits.of(one) - total.of(one) for one in self._limited}
         self._blocked: set[Dimension] = set()
         self.unserved: list[Want] = []
@@ -219,7 +219,7 @@ class _Taken:
         queue = sorted([*((want, True) for want in wants), *((want, False) for want in theirs)], key=_key)
         later = queue
         if self._pool.shares:
-            later = []
+            later = list[tuple[Want, bool]]()
             for want, own in queue:
                 if not self._reserved(want):
                     later.append((want, own))
@@ -289,7 +289,7 @@ class _Taken:
     def _take(self, want: Want, *, lent_only: bool = False) -> bool:
         """Take its need, or keep what there is of it from all that comes after it."""
         needed = self._needed(want)
-        short = [
+        short: list[Dimension] = [
             one
             for one in needed
             if one in self._blocked
@@ -346,7 +346,7 @@ def _key(one: tuple[Want, bool]) -> float:
 
 def _kept(request: Request, mine: Slice | None) -> dict[str, Amounts]:
     """Return what the worker keeps: never more tokens and requests than it held, none of a slice that has ended."""
-    held = mine.held if mine is not None else {}
+    held: Mapping[str, Amounts] = mine.held if mine is not None else {}
     kept: dict[str, Amounts] = {}
     for share, amounts in request.kept.items():
         had = held.get(share, NOTHING)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 
 Level = Literal["ok", "warning", "critical"]
 LEVELS: tuple[Level, ...] = ("ok", "warning", "critical")
+
+
+def worst(levels: Iterable[Level]) -> Level:
+    """Return the worst of some levels; ok for none."""
+    found: list[Level] = ["ok", *levels]
+    return max(found, key=LEVELS.index)
 
 
 def level(used: float | None, threshold: float) -> Level:
@@ -83,7 +89,7 @@ class PoolUsage:
     @property
     def level(self) -> Level:
         """That of the limit that is nearest to its end."""
-        return max((one.level for one in self.limits), key=LEVELS.index, default="ok")
+        return worst(one.level for one in self.limits)
 
     @property
     def share(self) -> float:

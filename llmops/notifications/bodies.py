@@ -4,6 +4,7 @@ Slack: blocks with a plain-text fallback (docs.slack.dev/messaging/sending-messa
 Teams: a message with one Adaptive Card, as the Workflows trigger "When a Teams webhook request is received" takes it
 (learn.microsoft.com/microsoftteams/platform/webhooks-and-connectors/how-to/connectors-using).
 JSON: the envelope that Standard Webhooks recommends: type, timestamp, data.
+CloudEvents: version 1.0 in its JSON event format, structured mode (github.com/cloudevents/spec).
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ from kernel.clock import rfc3339
 from kernel.errors import InvalidInput
 from llmops.notifications.notification import Notification, Severity
 
-Format = Literal["slack", "teams", "json", "email"]
-WebhookFormat = Literal["slack", "teams", "json"]
+Format = Literal["slack", "teams", "json", "cloudevents", "email"]
+WebhookFormat = Literal["slack", "teams", "json", "cloudevents"]
+CLOUD_EVENT = "application/cloudevents+json; charset=utf-8"
+CLOUD_EVENTS_BATCH = "application/cloudevents-batch+json; charset=utf-8"
 
 _MARKS: Mapping[Severity, str] = {"info": "\u2139\ufe0f", "warning": "\u26a0\ufe0f", "critical": "\U0001f6a8"}
 _COLORS: Mapping[Severity, str] = {"info": "Accent", "warning": "Warning", "critical": "Attention"}
@@ -86,6 +89,28 @@ def _teams(note: Notification) -> dict[str, Any]:
     return {"type": "message", "attachments": [attachment]}
 
 
+def content_type_of(kind: WebhookFormat) -> str:
+    """Return the content type of a webhook's body."""
+    return CLOUD_EVENT if kind == "cloudevents" else "application/json; charset=utf-8"
+
+
+def source_of(workspace: str) -> str:
+    """Return the `source` of a workspace's CloudEvents."""
+    return f"/agent-lifecycle/workspaces/{workspace}"
+
+
+def _cloud_event(note: Notification) -> dict[str, Any]:
+    return {
+        "specversion": "1.0",
+        "id": note.digest,
+        "source": source_of(note.workspace),
+        "type": note.event,
+        "time": rfc3339(note.at),
+        "datacontenttype": "application/json",
+        "data": _json(note)["data"],
+    }
+
+
 def _json(note: Notification) -> dict[str, Any]:
     data = {
         "id": note.id,
@@ -102,6 +127,7 @@ _MAKERS: Mapping[WebhookFormat, Callable[[Notification], dict[str, Any]]] = {
     "slack": _slack,
     "teams": _teams,
     "json": _json,
+    "cloudevents": _cloud_event,
 }
 
 

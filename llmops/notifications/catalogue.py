@@ -6,7 +6,7 @@ The stream of events has more of them (docs/events.md); what is here is for peop
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from difflib import get_close_matches
 from types import MappingProxyType
 
@@ -26,6 +26,8 @@ EVENTS: Mapping[str, str] = MappingProxyType(
         "channel.test": "Somebody asked for a test of the channel",
     }
 )
+STREAMED = frozenset(EVENTS) - {"report.ready", "channel.test"}
+"""Those that are in the workspace's stream of events, too; channels of CloudEvents get them from there."""
 MAX_PATTERNS = 50
 _PATTERN = re.compile(r"\*|[a-z0-9_]+(?:\.[a-z0-9_]+)*(?:\.\*)?")
 _NEAR = 3
@@ -36,8 +38,8 @@ def matches(pattern: str, event: str) -> bool:
     return pattern in ("*", event) or (pattern.endswith(".*") and event.startswith(pattern[:-1]))
 
 
-def check_patterns(patterns: Sequence[str]) -> None:
-    """Check that there are patterns, not too many, and that each matches an event that there is.
+def check_patterns(patterns: Sequence[str], more: Collection[str] = ()) -> None:
+    """Check that there are patterns, not too many, and that each matches an event that there is, or one of `more`.
 
     Raises:
         InvalidInput: `invalid_events` for what is no pattern, `unknown_event` for one that nothing matches.
@@ -48,7 +50,7 @@ def check_patterns(patterns: Sequence[str]) -> None:
     unknown = {
         f"/events/{number}": _instead(pattern)
         for number, pattern in enumerate(patterns)
-        if not any(matches(pattern, event) for event in EVENTS)
+        if not any(matches(pattern, event) for event in (*EVENTS, *more))
     }
     if unknown:
         msg = "No notification has such an event: nothing would ever come of it."

@@ -6,7 +6,7 @@ Table `channels`, partition = workspace, row key = name.
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
@@ -16,11 +16,13 @@ from kernel.codec import JsonCodec, all_readable
 from kernel.errors import Conflict, EtagMismatch, InvalidInput, NotFound
 from kernel.tables import Delete, Insert, Replace, Row, RowChanged, RowExists, Span, Tables, every
 from llmops.notifications.bodies import Format, format_of
-from llmops.notifications.catalogue import check_patterns, matches
+from llmops.notifications.catalogue import STREAMED, check_patterns, matches
 from llmops.notifications.email import check_recipients
 from llmops.notifications.signing import check_secret
 
 TABLE = "channels"
+QUEUE_SCHEME = "queue:"
+"""What the URL of a channel begins with that leads to a Service Bus queue."""
 MOST = 20
 """Channels a workspace may have; a notification's deliveries are written in one transaction."""
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?")
@@ -32,7 +34,8 @@ class Channel:
 
     Attributes:
         name: Its name in the workspace.
-        url: The webhook; itself a secret with many receivers, so it appears in no log and no history. Empty for email.
+        url: The webhook, or `queue:` and a queue; itself a secret with many receivers, so it appears in no log and no
+            history. Empty for email.
         format: What the body looks like, `email` for an email.
         events: Patterns of the events it wants, like `budget.*`.
         secret: What its webhooks are signed with; empty for no signature.
@@ -61,6 +64,8 @@ class Channel:
         """Return whether an event's notification goes here: it is named by `only`, or, if that is empty, wants it."""
         if only:
             return self.name in only
+        if self.format == "cloudevents" and event in STREAMED:
+            return False  # it is sent the workspace's stream, which has the event
         return any(matches(pattern, event) for pattern in self.events)
 
 
@@ -109,14 +114,16 @@ def channel_name(text: str) -> str:
     return text
 
 
-def changed(current: Channel | None, name: str, request: ChannelRequest, now: datetime) -> Channel:
+def changed(
+    current: Channel | None, name: str, request: ChannelRequest, now: datetime, streamed: Collection[str] = ()
+) -> Channel:
     """Return the channel as changed_channel; the current one when that changes nothing.
 
     Raises:
         InvalidInput: Format, events or secret are not valid.
     """
     kind = format_of(request.format)
-    check_patterns(request.events)
+    check_patterns(request.events, streamed if kind == "cloudevents" else ())
     if request.secret:
         check_secret(request.secret)
     if current is None:
@@ -135,11 +142,20 @@ def changed(current: Channel | None, name: str, request: ChannelRequest, now: da
 class ChannelStore:
     """Sets and reads channels."""
 
-    def __init__(self, tables: Tables, urls: UrlCheck, clock: Clock, email: EmailPolicy | None = None) -> None:
+    def __init__(
+        self,
+        tables: Tables,
+        urls: UrlCheck,
+        clock: Clock,
+        email: EmailPolicy | None = None,
+        streamed: Collection[str] = (),
+    ) -> None:
+        """Set what checks URLs, whom email may go to, and the events that channels of CloudEvents can have besides."""
         self._tables = tables
         self._urls = urls
         self._clock = clock
         self._email = email
+        self._streamed = streamed
 
     async def put(
         self, workspace: str, name: str, request: ChannelRequest, if_match: str | None = None
@@ -157,7 +173,7 @@ class ChannelStore:
             current = _CHANNEL.load(row.text("channel")) if row else None
             if if_match is not None and (current is None or if_match not in ("*", current.etag)):
                 raise EtagMismatch
-            channel = changed(current, name, request, self._clock())
+            channel = changed(current, name, request, self._clock(), self._streamed)
             if channel == current:
                 return channel, False
             if current is None and len(await self.list(workspace)) >= MOST:
@@ -190,6 +206,8 @@ class ChannelStore:
         if request.format != "email":
             if request.to:
                 raise _misplaced("to", "is for channels of format email")
+            if request.url.startswith(QUEUE_SCHEME) and request.format != "cloudevents":
+                raise _misplaced("queue", "is for channels of format cloudevents")
             await self._urls.check(request.url)
             return
         if request.url or request.secret:

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from kernel.clock import Clock
 from kernel.errors import AppError, NotFound
-from llmops.notifications.bodies import body_of
+from llmops.notifications.bodies import body_of, content_type_of
 from llmops.notifications.channels import Channel, ChannelStore
 from llmops.notifications.email import Mailer, email_of
 from llmops.notifications.history import Delivery, DeliveryHistory, DeliveryState
@@ -224,7 +224,7 @@ class NotificationDelivery:
             return await self._try_email(channel, notification)
         body = body_of(notification, channel.format)
         headers = {
-            "content-type": "application/json; charset=utf-8",
+            "content-type": content_type_of(channel.format),
             **signed(channel.secret, _message_id(notification), self._clock(), body),
         }
         try:

@@ -8,6 +8,7 @@ from datetime import date
 
 from kernel.codec import readable
 from kernel.tables import Row, Span, Tables, first_rows
+from llmops.facts.figures import Figures
 from llmops.facts.model import AttemptFact
 from llmops.facts.store import SHARDS, TABLE, days, kept_of, partition, shard
 
@@ -17,10 +18,15 @@ _PAGE = 1000
 
 
 class FactHistory:
-    """Reads the facts of a workspace."""
+    """Reads the facts of a workspace.
+
+    Attributes:
+        figures: What facts add up to.
+    """
 
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
+        self.figures = Figures(tables)
 
     async def read(
         self, workspace: str, agent: str | None, first: date, last: date, most: int = MOST_FACTS

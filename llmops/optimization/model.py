@@ -27,6 +27,7 @@ class OptimizationRequest:
 
     Attributes:
         agent: The agent to look at; None for all.
+        pool: The pool whose agents to look at; None for all.
         days: How many days of facts to go by, today among them.
         target: By how many percent spending is to fall; None for as far as it goes.
         preserve_performance: Whether to leave out what may lower scores, or cut answers.
@@ -34,6 +35,7 @@ class OptimizationRequest:
     """
 
     agent: str | None = None
+    pool: str | None = None
     days: int = 14
     target: float | None = None
     preserve_performance: bool = True

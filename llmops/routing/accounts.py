@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from kernel.clock import Clock
 from kernel.errors import Unavailable
-from llmops.routing.quota import Account, Used
+from llmops.routing.quota import Account, Used, together
 from llmops.routing.store import RouteStore
 
 log = logging.getLogger(__name__)
@@ -37,10 +37,13 @@ class WorkerAccounts:
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(self._interval.total_seconds(), self._publish_soon)
 
-    def beside(self, key: Key, others: Mapping[str, Account]) -> list[Account]:
-        """Return the accounts of all workers, this one's as it is now."""
-        known = [account for worker, account in others.items() if worker != self._worker]
-        return [*known, self._own.get(key, others.get(self._worker, Account()))]
+    def others(self, accounts: Mapping[str, Account]) -> Account:
+        """Return what all workers but this one gave, as one account."""
+        return together(account for worker, account in accounts.items() if worker != self._worker)
+
+    def own(self, key: Key) -> Account:
+        """Return what this worker gave, as it is now."""
+        return self._own.get(key, Account())
 
     async def publish(self) -> None:
         """Tell the others what has changed since the last time."""

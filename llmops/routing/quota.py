@@ -93,9 +93,15 @@ def minute_of(now: datetime) -> int:
     return int(now.timestamp() // 60)
 
 
-def given(accounts: Iterable[Account], deployment: str, minute: int) -> Used:
-    """Return what all workers gave to the deployment in a minute."""
-    return sum((account.of(deployment, minute) for account in accounts), Used())
+def together(accounts: Iterable[Account]) -> Account:
+    """Return the sum of accounts."""
+    minutes: dict[int, dict[str, Used]] = {}
+    for account in accounts:
+        for minute, by_deployment in account.minutes.items():
+            sums = minutes.setdefault(minute, {})
+            for name, used in by_deployment.items():
+                sums[name] = sums.get(name, Used()) + used
+    return Account(minutes)
 
 
 def fits(one: Deployment, used: Used, remaining: Remaining | None, tokens: int, now: datetime) -> bool:

@@ -21,7 +21,7 @@ from llmops.routing.accounts import Key, WorkerAccounts
 from llmops.routing.choice import NoneFree, Situation, choose
 from llmops.routing.health import BreakerPolicy, Health
 from llmops.routing.model import CallTarget, Deployment, Route
-from llmops.routing.quota import Remaining, Used, given, minute_of
+from llmops.routing.quota import Account, Remaining, Used, minute_of
 from llmops.routing.store import Known, RouteStore, Shared
 
 log = logging.getLogger(__name__)
@@ -100,10 +100,11 @@ class Try:
 
 @dataclass(slots=True)
 class _View:
-    """What this worker knows of a route."""
+    """What this worker knows of a route; `others` is what all other workers gave to its deployments."""
 
     known: Known
     read_at: datetime
+    others: Account
     remaining: dict[str, Remaining] = field(default_factory=dict[str, Remaining])
 
 
@@ -174,7 +175,10 @@ class Router:
             if failure.outcome == "throttled":
                 return breaker.throttled(health, self._policy, now, one.who, failure.retry_after_s)
             certain = failure.outcome == "denied"
-            return breaker.failed(health, self._policy, now, one.who, failure.code, certain=certain)
+            after = breaker.failed(health, self._policy, now, one.who, failure.code, certain=certain)
+            if failure.retry_after_s is None:
+                return after
+            return breaker.throttled(after, self._policy, now, one.who, failure.retry_after_s)
 
         after = await self._change(one, step)
         event = {"event": "route.failover"}
@@ -215,17 +219,16 @@ class Router:
                 log.warning("route %s cannot be read", key[1], extra={"event": "route.unread"})
                 view.read_at = now
                 return view
-            fresh = _View(known, now, view.remaining if view else {})
+            fresh = _View(known, now, self._accounts.others(known.accounts), view.remaining if view else {})
             self._views[key] = fresh
             return fresh
 
     def _situation(self, key: Key, view: _View, now: datetime) -> Situation:
-        known = view.known
-        accounts, minute = self._accounts.beside(key, known.accounts), minute_of(now)
+        known, own, minute = view.known, self._accounts.own(key), minute_of(now)
         names = [one.name for one in known.route.deployments]
         return Situation(
             known.shared.health,
-            {name: given(accounts, name, minute) for name in names},
+            {name: view.others.of(name, minute) + own.of(name, minute) for name in names},
             _least(known.shared.remaining, view.remaining, now),
         )
 

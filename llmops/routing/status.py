@@ -9,7 +9,7 @@ from kernel.clock import Clock
 from llmops.routing import health as breaker
 from llmops.routing.health import Health
 from llmops.routing.model import Deployment
-from llmops.routing.quota import Remaining, Used, fits, given, minute_of
+from llmops.routing.quota import KEPT_MINUTES, Remaining, Used, fits, minute_of, together
 from llmops.routing.store import RouteStore
 
 
@@ -70,16 +70,16 @@ class RouteStatuses:
         """
         now = self._clock()
         known = await self._store.read(workspace, name, now)
-        accounts, minute = list(known.accounts.values()), minute_of(now)
-        minutes = {at for account in accounts for at in account.minutes if at <= minute}
+        account, minute = together(known.accounts.values()), minute_of(now)
+        minutes = [at for at in account.minutes if minute - KEPT_MINUTES < at <= minute]
         recent = {
-            one.name: sum((given(accounts, one.name, at) for at in minutes), Used()) for one in known.route.deployments
+            one.name: sum((account.of(one.name, at) for at in minutes), Used()) for one in known.route.deployments
         }
         total = sum(used.requests for used in recent.values())
         found: list[DeploymentStatus] = []
         for one in known.route.deployments:
             health = known.shared.health.get(one.name, Health())
-            remaining, used = known.shared.remaining.get(one.name), given(accounts, one.name, minute)
+            remaining, used = known.shared.remaining.get(one.name), account.of(one.name, minute)
             found.append(
                 DeploymentStatus(
                     one,

@@ -113,13 +113,13 @@ class RouteStore:
                 raise EtagMismatch
             if stored is not None and stored.text("route") == values["route"]:
                 return stored.etag, False
+            if stored is not None:  # before it is kept: done again, a change that was kept says nothing new
+                await self._forget(workspace, route, _ROUTE.load(stored.text("route")))
             row = Row(workspace, key, values, stored.etag if stored else "")
             try:
                 (etag,) = await self._tables.commit(TABLE, [Replace(row) if stored else Insert(row)])
             except (RowChanged, RowExists):
                 continue
-            if stored is not None:
-                await self._forget(workspace, route, _ROUTE.load(stored.text("route")))
             return etag, stored is None
         raise EtagMismatch
 

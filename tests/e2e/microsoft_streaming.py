@@ -1,8 +1,8 @@
 """A streamed answer through the HTTP server of Microsoft's own Python worker library.
 
 A program of its own, because loading the extension changes the whole process: `microsoft_streaming.py HOST_URL
-WORKSPACE` asks the agent `a` and prints when each piece of the answer came and whether the run had ended by then. The
-host at HOST_URL runs it.
+WORKSPACE` asks the agent `a` and prints the first piece of the answer and whether the run had ended by then. The host
+at HOST_URL runs it.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ async def main(app: str, host_url: str, workspace: str) -> None:
     pieces: list[tuple[str, str]] = []
     async with aiohttp.ClientSession(headers=headers) as http:
         while True:
+            serving = asyncio.create_task(serve_one(function, invocation, client))
             try:
-                serving = asyncio.create_task(serve_one(function, invocation, client))
                 response = await http.post(f"{url}/api/v1/chat/completions", json=QUESTION)
                 break
             except aiohttp.ClientConnectorError:  # the library starts its server in the background
@@ -58,12 +58,13 @@ async def main(app: str, host_url: str, workspace: str) -> None:
             data = line.decode().strip().removeprefix("data: ")
             if not data.startswith("{"):
                 continue
-            choices = json.loads(data)["choices"]
-            text = choices[0]["delta"].get("content")
+            text = json.loads(data)["choices"][0]["delta"].get("content")
             if text:
                 run = f"{host_url}/api/runs/{response.headers['x-run-id']}"
-                async with http.get(run, headers={"X-Workspace": workspace}) as found:
+                async with http.get(run) as found:
                     pieces.append((text, (await found.json())["state"]))
+                async with http.post(f"{run}/cancel"):
+                    break
         await serving
     print(json.dumps({"status": response.status, "type": response.headers["content-type"], "pieces": pieces}))
     sys.stdout.flush()

@@ -32,6 +32,8 @@ from tests.waiting import QUIET_S, eventually
 
 QUEUE = "agent-runs"
 PRIORITY_QUEUE = "agent-runs-priority"
+LOW_QUEUE = "agent-runs-low"
+REPLY_QUEUE = "agent-replies"
 WORKER_QUEUE = "worker-runs"
 """A queue the host does not listen to."""
 NEVER = "0 0 0 1 1 *"
@@ -65,6 +67,7 @@ SETTINGS = {
     "LOADER_SCHEDULE": NEVER,
     "EVENTS_SCHEDULE": NEVER,
     "NOTIFY_SCHEDULE": NEVER,
+    "PLANNED_RUNS_SCHEDULE": NEVER,
 }
 _QUEUE_PROPERTIES = {
     "RequiresSession": True,
@@ -80,7 +83,8 @@ TOPOLOGY = {
             {
                 "Name": "sbemulatorns",
                 "Queues": [
-                    {"Name": name, "Properties": _QUEUE_PROPERTIES} for name in (QUEUE, PRIORITY_QUEUE, WORKER_QUEUE)
+                    {"Name": name, "Properties": _QUEUE_PROPERTIES}
+                    for name in (QUEUE, PRIORITY_QUEUE, LOW_QUEUE, REPLY_QUEUE, WORKER_QUEUE)
                 ],
             }
         ]

@@ -26,6 +26,7 @@ def commands(document: str, kind: str) -> str:
     [
         ("README.md", '"name":"helper"'),
         ("docs/approvals.md", '"state":"rejected"'),
+        ("docs/async.md", '"state":"delivered"'),
         ("docs/api.md", '"state":"succeeded"'),
         ("docs/capacity.md", '"at_a_time"'),
         ("docs/configuration-framework.md", '"state":"succeeded"'),

@@ -10,8 +10,10 @@ from typing import Any
 
 import aiohttp
 import httpx2
+import openai
 import pytest
 import pytest_asyncio
+from a2a.types import TaskState
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 from openai import AsyncOpenAI
@@ -21,7 +23,9 @@ from tests.e2e.test_a2a import connected as a2a_connected
 from tests.e2e.test_a2a import message
 from tests.waiting import QUIET_S, eventually
 
-SLOW: dict[str, Any] = {"simulate": {"reply": "One two three four five six seven.", "stream_chunk_ms": 400}}
+SLOW: dict[str, Any] = {"simulate": {"reply": "One two three four five six seven.", "stream_chunk_ms": 300}}
+ENDLESS: dict[str, Any] = {"simulate": {"reply": "One two three. " * 500, "stream_chunk_ms": 300}}
+"""What goes on writing for longer than any test waits for the first words."""
 
 
 @pytest.fixture(scope="module")
@@ -57,27 +61,39 @@ async def _state(api: Api, run_id: str) -> str:
 
 
 async def test_a_completion_arrives_while_the_model_writes_it(live: Api, client: AsyncOpenAI) -> None:
-    """The first words are there while the run goes on; all of them are the answer."""
+    """The first words are there while the run goes on; what then ends it ends the stream with an error."""
+    await live.declare("a", **ENDLESS)
+    question: Any = [{"role": "user", "content": PROMPT}]
+    seen: list[str] = []
+
+    async def read() -> None:
+        async for chunk in await client.chat.completions.create(model="a", messages=question, stream=True):
+            if chunk.choices and chunk.choices[0].delta.content and not seen:
+                run_id = str(uuid.UUID(hex=chunk.id.removeprefix("chatcmpl-")))
+                seen.append(await _state(live, run_id))
+                await live.call("POST", f"runs/{run_id}/cancel")
+
+    with pytest.raises(openai.APIError) as ended:
+        await read()
+
+    assert seen == ["running"]
+    assert ended.value.code == "cancelled"
+
+
+async def test_the_words_that_were_sent_are_the_answer(live: Api, client: AsyncOpenAI) -> None:
+    """All of them, once, in order."""
     await live.declare("a", **SLOW)
+    question: Any = [{"role": "user", "content": PROMPT}]
 
-    stream = await client.chat.completions.create(
-        model="a", messages=[{"role": "user", "content": PROMPT}], stream=True
-    )
-    pieces: list[str] = []
-    seen = ""
-    async for chunk in stream:
-        if chunk.choices and chunk.choices[0].delta.content:
-            pieces.append(chunk.choices[0].delta.content)
-            seen = seen or await _state(live, str(uuid.UUID(hex=chunk.id.removeprefix("chatcmpl-"))))
+    stream = await client.chat.completions.create(model="a", messages=question, stream=True)
+    pieces = [chunk.choices[0].delta.content or "" async for chunk in stream if chunk.choices]
 
-    assert seen == "running"
-    assert len(pieces) > 1
     assert "".join(pieces) == "One two three four five six seven."
 
 
 async def test_a_completion_whose_caller_leaves_is_cancelled(live: Api, client: AsyncOpenAI) -> None:
     """Nobody would read it; the words that were sent are paid for, the rest is not written."""
-    await live.declare("a", simulate={"reply": "One two three. " * 200, "stream_chunk_ms": 400})
+    await live.declare("a", **ENDLESS)
 
     stream = await client.chat.completions.create(
         model="a", messages=[{"role": "user", "content": PROMPT}], stream=True
@@ -110,38 +126,40 @@ async def test_a_response_in_the_background_goes_on_without_its_caller(live: Api
 
 
 async def test_a_task_tells_its_words_while_they_come(live: Api, streaming: Stack) -> None:
-    """The A2A server's events: working, the answer in pieces, completed."""
-    await live.declare("a", **SLOW)
-    states: list[str] = []
-    pieces: list[str] = []
+    """The A2A server's events: the first words while it works, and its end."""
+    await live.declare("a", **ENDLESS)
+    seen: list[str] = []
+    last: Any = None
 
     async with a2a_connected(streaming, live, "a", streaming=True) as a2a:
         async for event in a2a.send_message(message()):
-            if event.HasField("artifact_update"):
-                pieces += [part.text for part in event.artifact_update.artifact.parts]
-                states.append(await _state(live, event.artifact_update.task_id))
+            last = event
+            if event.HasField("artifact_update") and not seen:
+                seen.append(await _state(live, event.artifact_update.task_id))
+                await live.call("POST", f"runs/{event.artifact_update.task_id}/cancel")
 
-    assert states[0] == "running"
-    assert len(pieces) > 1
-    assert "".join(pieces) == "One two three four five six seven."
+    assert seen == ["running"]
+    assert last.status_update.status.state == TaskState.TASK_STATE_CANCELED
 
 
 async def test_progress_is_told_while_a_tool_works(live: Api, streaming: Stack) -> None:
     """The MCP server's notifications come before the answer."""
-    await live.declare("a", simulate={"latency_ms": 1500})
-    seen: list[tuple[str | None, str]] = []
+    await live.declare("a", simulate={"latency_ms": 20_000})
+    seen: list[str] = []
 
     async def note(progress: float, total: float | None, message: str | None) -> None:
-        runs = (await live.get("runs"))["items"]
-        seen.append((message, runs[0]["state"]))
+        if message == "RUNNING":
+            (run,) = (await live.get("runs"))["items"]
+            seen.append(run["state"])
+            await live.call("POST", f"runs/{run['id']}/cancel")
 
     http = httpx2.AsyncClient(headers={"X-Workspace": str(live.workspace)}, timeout=QUIET_S)
     transport = streamable_http_client(f"{streaming.host.url}/api/mcp", http_client=http)
     async with http, Client(transport, mode="2026-07-28") as mcp:
-        answer = await mcp.call_tool("agent_a", {"query": PROMPT}, progress_callback=note)
+        answer = await mcp.call_tool("agent_a", {"query": PROMPT, "wait_s": 200}, progress_callback=note)
 
-    assert answer.structured_content["state"] == "succeeded"
-    assert ("RUNNING", "running") in seen
+    assert seen == ["running"]
+    assert answer.structured_content["state"] == "cancelled"
 
 
 async def test_everything_else_is_answered_as_without(live: Api, streaming: Stack) -> None:

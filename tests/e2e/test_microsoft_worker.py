@@ -47,7 +47,7 @@ async def test_the_app_runs_in_microsofts_worker(api: Api, stack: Stack) -> None
 
 async def test_an_answer_is_streamed_by_microsofts_worker(api: Api, stack: Stack) -> None:
     """Its own HTTP server, with the extension that the setting loads, sends the first words while the run goes on."""
-    await api.declare("a", simulate={"reply": "One two three four five six seven.", "stream_chunk_ms": 500})
+    await api.declare("a", simulate={"reply": "One two three. " * 500, "stream_chunk_ms": 300})
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         str(PROJECT / "tests/e2e/microsoft_streaming.py"),
@@ -63,6 +63,6 @@ async def test_an_answer_is_streamed_by_microsofts_worker(api: Api, stack: Stack
     told = json.loads(output.decode().splitlines()[-1])
 
     assert (told["status"], told["type"].partition(";")[0]) == (200, "text/event-stream")
-    assert "".join(text for text, _ in told["pieces"]) == "One two three four five six seven."
-    assert told["pieces"][0][1] == "running"
-    assert len(told["pieces"]) > 1
+    ((text, state),) = told["pieces"]
+    assert "One two three. ".startswith(text) or text.startswith("One two three. ")
+    assert state == "running"

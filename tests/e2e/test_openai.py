@@ -16,6 +16,7 @@ from openai import AsyncOpenAI
 
 from devhost.services import node
 from tests.e2e.support import PROMPT, Api, Stack
+from tests.e2e.test_approvals import ASKING
 from tests.waiting import QUIET_S
 
 
@@ -217,6 +218,24 @@ async def test_a_used_up_budget_is_a_quota(api: Api, client: AsyncOpenAI) -> Non
     states = {run["state"] for run in (await api.get("runs"))["items"]}
 
     assert states == {"cancelled"}
+
+
+async def test_a_tool_call_that_waits_for_approval(api: Api, client: AsyncOpenAI) -> None:
+    """A completion is told so with the run, which goes on once it is decided; a response is in progress until then."""
+    await api.declare("cashier", **ASKING)
+
+    with pytest.raises(openai.ConflictError) as waiting:
+        await client.chat.completions.create(model="cashier", messages=said("20 + 3"))
+    response = await client.responses.create(model="cashier", input="20 + 3")
+    run_id = str(uuid.UUID(hex=response.id.removeprefix("resp_")))
+    (item,) = (await api.get(f"approvals?run={run_id}"))["items"]
+    await api.call("POST", f"approvals/{item['id']}/decision", {"decision": "approve"})
+    await api.ended(run_id)
+    done = await client.responses.retrieve(response.id)
+
+    assert waiting.value.code == "approval_needed"
+    assert response.status == "in_progress"
+    assert (done.status, "returned '23'" in done.output_text) == ("completed", True)
 
 
 @pytest.mark.parametrize(

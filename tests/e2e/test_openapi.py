@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 from jsonschema import Draft202012Validator, FormatChecker
 from openapi_spec_validator import validate
 
-from tests.e2e.support import PROMPT, Api, Reply, Stack, eventually
+from tests.e2e.support import PROMPT, REPLY_QUEUE, Api, Reply, Stack, eventually
 
 
 @pytest.fixture
@@ -226,6 +227,9 @@ async def _other_protocols(call: Callable[..., Awaitable[Reply]]) -> None:
     task = {"jsonrpc": "2.0", "id": 1, "method": "GetTask", "params": {"id": "x"}}
     await call("POST", "a2a/spoken", task, A2A_Version="1.0")
     await call("POST", "a2a/nobody", task, A2A_Version="1.0")
+    run = {"threadId": "t", "runId": "r", "messages": [{"id": "m", "role": "user", "content": PROMPT}]}
+    for name, body in (("spoken", run), ("nobody", run), ("spoken", {})):
+        await call("POST", f"agui/{name}", body)
 
 
 async def _operate(call: Callable[..., Awaitable[Reply]], run_id: str) -> None:
@@ -367,6 +371,7 @@ async def test_real_answers_are_as_described(api: Api, document: Any, stack: Sta
     await _operate(call, run["id"])
     await _people(call, run["id"])
     await _team(call)
+    await _plan(call, stack, run["id"])
     await _other_protocols(call)
     await call("GET", "health")
     await call("GET", "openapi.json")
@@ -377,3 +382,33 @@ async def test_real_answers_are_as_described(api: Api, document: Any, stack: Sta
 
     described = {op["operationId"] for operations in document["paths"].values() for op in operations.values()}
     assert described == seen
+
+
+async def _plan(call: Callable[..., Awaitable[Reply]], stack: Stack, run_id: str) -> None:
+    """Call what asks agents by itself, and what reports runs."""
+    await call("PUT", "agents/planned", {"model": "gpt-5-mini"})
+    replied = {"query": PROMPT, "callback": {"queue": REPLY_QUEUE}}
+    reported = (await call("POST", "agents/planned/runs", replied, Prefer="wait=20")).json()
+    await call("POST", "agents/planned/runs", replied | {"callback": {}})
+    await stack.run_timer("deliver_notifications")
+    await call("GET", f"runs/{reported['id']}/callback")
+    await call("POST", f"runs/{reported['id']}/callback/redeliver")
+    await call("POST", f"runs/{run_id}/callback/redeliver")
+    await call("GET", "callbacks?state=delivered")
+    await call("GET", "callbacks?state=x")
+    wanted = {"agent": "planned", "run": {"query": PROMPT}, "cron": "0 0 9 * * *"}
+    for body in (wanted, wanted | {"time_zone": "Europe/Berlin"}, wanted | {"cron": "x"}):
+        await call("PUT", "schedules/daily", body)
+    for path in ("schedules", "schedules/daily", "schedules/x"):
+        await call("GET", path)
+    await call("DELETE", "schedules/daily", If_Match='"9"')
+    await call("DELETE", "schedules/daily")
+    line = json.dumps({"query": PROMPT}).encode()
+    batch = (await call("POST", "batches?agent=planned&max_cost_usd=1", line, Content_Type="application/jsonl")).json()
+    await call("POST", "batches", line, Content_Type="application/jsonl")
+    await call("POST", "batches", {"query": PROMPT})
+    for path in ("batches", f"batches/{batch['id']}", "batches/x", f"batches/{batch['id']}/results"):
+        await call("GET", path)
+    await call("POST", f"batches/{batch['id']}/cancel")
+    await stack.run_timer("submit_planned_runs")
+    await call("POST", f"batches/{batch['id']}/cancel")

@@ -94,7 +94,7 @@ async def test_dead_letters_of_both_queues(api: Api, stack: Stack) -> None:
     (left,) = await api.everything("dead-letters", 2)
     again = await api.call("POST", f"dead-letters/{letters['high-0']['id']}/redrive")
 
-    assert listed == sorted(listed)
+    assert listed == sorted(listed, key=int)
     assert len(listed) == len(names)
     assert (stray["code"], stray["redrivable"]) == ("invalid_message", False)
     assert "high priority" in stray["detail"]

@@ -46,8 +46,13 @@ READ_BY_THE_PLATFORM = {
 }
 """Documented settings of the Functions host, its extensions, azure-identity and the Azure Monitor distribution."""
 
+_QUEUES = {"RUN_QUEUE": "queue", "RUN_QUEUE_PRIORITY": "priorityQueue", "RUN_QUEUE_LOW": "lowQueue"}
+"""Each queue of runs by its setting, and what the template calls it."""
+
 MAY_BE_EMPTY = {
     "QUEUE_SIGNING_KEY": "signs messages only where queues are pinned to workspaces",
+    "REPLY_QUEUES": "a team's own queues, which it creates and lets the app send to",
+    "EVENT_GRID_KEY": "topics are reached with the identity; a key would come as a Key Vault reference",
     "PUBLIC_URL": "links in notifications are wanted by some only",
     "APPROVAL_LINK_KEY": "signs such links; it would come as a Key Vault reference",
     "APPLICATIONINSIGHTS_CONNECTION_STRING": "the platform's settings have it, for the host and for the app",
@@ -111,7 +116,7 @@ def test_every_setting_without_a_safe_default_is_set() -> None:
 def test_settings_are_valid_as_deployed() -> None:
     """The app starts with what the template gives it."""
     values = {name: value for name, value in APP_SETTINGS.items() if not isinstance(value, bicep.Code)}
-    given = {"RUN_QUEUE": RUNS["queue"], "RUN_QUEUE_PRIORITY": RUNS["priorityQueue"]}
+    given = {name: RUNS[queue] for name, queue in _QUEUES.items()}
     given |= {"RUN_MAX_ATTEMPTS": str(RUNS["maxAttempts"])}
     given |= {"RUN_LEASE_S": str(RUNS["leaseSeconds"]), "AUTH_MODE": "keys"}
 
@@ -131,14 +136,15 @@ def test_no_setting_holds_a_secret() -> None:
 
 
 def test_the_queues_are_those_that_the_code_reads() -> None:
-    """The triggers, producers and the template name the same two queues, and roles and alerts are of both."""
-    both = ["runs.queue", "runs.priorityQueue"]
+    """The triggers, producers and the template name the same queues, and roles and alerts are of all."""
+    named = [f"runs.{queue}" for queue in _QUEUES.values()]
+    defaults = _defaults()
 
-    assert (RUNS["queue"], RUNS["priorityQueue"]) == (SETTINGS.run_queue, SETTINGS.run_queue_priority)
-    assert _param("serviceBus", "queueNames") == _param("alerts", "queueNames") == both
+    assert [defaults[name] for name in _QUEUES] == [RUNS[queue] for queue in _QUEUES.values()]
+    assert _param("serviceBus", "queueNames") == _param("alerts", "queueNames") == named
     for module in ("functions", "roles"):
-        assert [_param(module, name) for name in ("queueName", "priorityQueueName")] == both
-    assert (APP_SETTINGS["RUN_QUEUE"], APP_SETTINGS["RUN_QUEUE_PRIORITY"]) == ("queueName", "priorityQueueName")
+        assert [_param(module, f"{queue}Name") for queue in _QUEUES.values()] == named
+    assert [APP_SETTINGS[name] for name in _QUEUES] == [f"{queue}Name" for queue in _QUEUES.values()]
 
 
 def test_the_queues_have_sessions(indexed: list[dict[str, Any]]) -> None:
@@ -174,11 +180,12 @@ def test_what_expires_is_dead_lettered() -> None:
 def test_the_local_queues_are_the_deployed_ones() -> None:
     """What is tried on a laptop holds in Azure: both emulators and the template declare the same queues."""
     topology = json.loads((ROOT / "devhost/servicebus/topology.json").read_text())
-    local, priority = topology["UserConfig"]["Namespaces"][0]["Queues"]
+    local, *others = topology["UserConfig"]["Namespaces"][0]["Queues"]
     properties = {name[0].lower() + name[1:]: value for name, value in local["Properties"].items()}
 
-    assert (local["Name"], priority["Name"]) == (RUNS["queue"], RUNS["priorityQueue"])
-    assert priority["Properties"] == local["Properties"]
+    replies = json.loads((ROOT / "local.settings.example.json").read_text())["Values"]["REPLY_QUEUES"]
+    assert [each["Name"] for each in (local, *others)] == [*(RUNS[queue] for queue in _QUEUES.values()), replies]
+    assert all(each["Properties"] == local["Properties"] for each in others)
     assert properties["requiresSession"] == QUEUE["requiresSession"]
     assert properties["requiresDuplicateDetection"] == QUEUE["requiresDuplicateDetection"]
     assert properties["duplicateDetectionHistoryTimeWindow"] == QUEUE["duplicateDetectionHistoryTimeWindow"]

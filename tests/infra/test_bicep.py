@@ -21,6 +21,8 @@ FUNCTIONS = {
     "toLower", "union", "uniqueString",
 }  # fmt: skip
 DECORATORS = {"allowed", "description", "maxLength", "maxValue", "metadata", "minLength", "minValue"}
+_ROLES = ("roles", "scaling")
+"""Modules of roles alone, which have no tags."""
 NAMESPACES = {"array", "bool", "int", "object", "string"}
 
 every_template = pytest.mark.parametrize("path", bicep.templates(), ids=lambda path: path.name)
@@ -117,7 +119,12 @@ def test_a_conditional_module_is_read_under_its_condition_only() -> None:
     read = re.findall(r"(\w+) \? (\w+)!\.outputs\.", MAIN.read_text())
     written = re.findall(r"(\w+)!\.outputs\.", MAIN.read_text())
 
-    assert conditions == {"model": "createModel", "durable": "usesScheduler", "network": "privateNetworking"}
+    assert conditions == {
+        "model": "createModel",
+        "durable": "usesScheduler",
+        "network": "privateNetworking",
+        "scaling": "scalingApply",
+    }
     assert len(written) == len(read)
     assert {(condition, name) for condition, name in read if conditions[name] != condition} == set()
 
@@ -169,7 +176,7 @@ def test_everything_with_tags_carries_the_environment() -> None:
     assert untagged == set()
     assert main.variables["tags"] == {"azd-env-name": "environmentName"}
     assert "'azd-service-name': 'api'" in bicep.read(INFRA / "app/functions.bicep").resource("app").body["tags"]
-    assert all("tags" in module.body["params"] for module in main.modules.values() if module.name != "roles")
+    assert all("tags" in module.body["params"] for module in main.modules.values() if module.name not in _ROLES)
 
 
 def test_outputs_hold_no_secret() -> None:

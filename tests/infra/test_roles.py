@@ -53,7 +53,7 @@ def test_service_bus_is_sent_to_and_received_from_and_not_owned() -> None:
     granted = {(role["on"], role["name"]) for role in ROLES if "Service Bus" in role["name"]}
     names = ("Azure Service Bus Data Sender", "Azure Service Bus Data Receiver")
 
-    assert granted == {(queue, name) for queue in ("queue", "priorityQueue") for name in names}
+    assert granted == {(queue, name) for queue in ("queue", "priorityQueue", "lowQueue") for name in names}
 
 
 def test_only_the_host_s_own_blobs_are_owned() -> None:
@@ -76,7 +76,7 @@ def test_each_target_is_assigned_its_roles_by_one_loop(target: str) -> None:
 
 
 def test_nothing_is_assigned_besides_the_table() -> None:
-    """No other template grants anything."""
+    """No other template grants anything, but for what may scale the app where that is wanted."""
     others = {
         path.name
         for path in bicep.templates()
@@ -84,7 +84,7 @@ def test_nothing_is_assigned_besides_the_table() -> None:
         if resource.type == "Microsoft.Authorization/roleAssignments" and path.name != "roles.bicep"
     }
 
-    assert others == set()
+    assert others == {"scaling.bicep"}
     assert len(ASSIGNMENTS) == len(TARGETS)
 
 
@@ -100,3 +100,17 @@ def test_roles_on_what_may_be_absent_are_conditional() -> None:
     conditions = {str(resource.body["scope"]): resource.condition for resource in ASSIGNMENTS if resource.condition}
 
     assert conditions == {"model": "(!empty(modelName))", "scheduler": "(!empty(schedulerName))"}
+
+
+def test_scaling_the_app_is_off_and_takes_no_more_than_its_site() -> None:
+    """An identity that may write its own app may change its code: it is given that only where it is wanted."""
+    main, scaling = bicep.read(INFRA / "main.bicep"), bicep.read(INFRA / "app/scaling.bicep")
+    role, assigned = scaling.resource("role").body["properties"], scaling.resource("onApp").body
+
+    assert main.parameters["scalingApply"].default is False
+    assert role["permissions"][0]["actions"] == [
+        "Microsoft.Web/sites/read",
+        "Microsoft.Web/sites/write",
+        "Microsoft.Web/sites/operationresults/read",
+    ]
+    assert assigned["scope"] == "app"

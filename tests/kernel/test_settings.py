@@ -91,3 +91,7 @@ def test_each_priority_has_a_queue_of_its_own(name: str) -> None:
     """Names of queues know no case; from one queue no function could tell what priority a message has."""
     with pytest.raises(InvalidSettings, match="RUN_QUEUE_PRIORITY"):
         Settings.from_environment({"RUN_QUEUE_PRIORITY": name})
+    with pytest.raises(InvalidSettings, match="RUN_QUEUE_LOW"):
+        Settings.from_environment({"RUN_QUEUE_LOW": name})
+    with pytest.raises(InvalidSettings, match="REPLY_QUEUES"):
+        Settings.from_environment({"REPLY_QUEUES": f"replies, {name}"})

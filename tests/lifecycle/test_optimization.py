@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from kernel.errors import Conflict, InvalidInput, NotFound
+from llmops.capacity.pools import Limits, Pool
 from llmops.facts.model import AttemptFact
 from llmops.optimization.model import Optimization, OptimizationRequest
 from llmops.optimization.what_if import other_limit, other_prices
@@ -21,6 +22,7 @@ from tests.llmops.conftest import call, fact
 
 DEAR, CHEAP = Rate("dear", Decimal(10), Decimal(20)), Rate("cheap", Decimal(1), Decimal(2))
 REQUEST = OptimizationRequest()
+ONE = Limits(concurrent_runs=1)
 
 
 async def answered(app: App, model: str, count: int, score: int = 80, agent: str = "bot") -> None:
@@ -180,6 +182,21 @@ async def test_a_workspace_sees_only_its_own() -> None:
         await proposals.find("other", replace(REQUEST, agent="bot"))
 
 
+async def test_a_pool_is_looked_at_by_its_agents() -> None:
+    """By name or by label; what others have spent is no part of it."""
+    app = await with_history()
+    await app.declare("other", spec(model="dear", labels={"team": "x"}))
+    await answered(app, "dear", 5, agent="other")
+    await app.services.capacity.pools.put("default", Pool("p", labels={"team": "x"}, limits=ONE), None)
+    proposals = app.services.optimization.proposals
+
+    found = await proposals.find("default", replace(REQUEST, pool="p"))
+
+    assert (found.facts, found.spent_micro_usd) == (5, 5 * 2000)
+    with pytest.raises(NotFound):
+        await proposals.find("default", replace(REQUEST, pool="nobodys"))
+
+
 async def test_what_was_found_is_listed_newest_first() -> None:
     app = await with_history()
     proposals = app.services.optimization.proposals
@@ -209,4 +226,3 @@ async def test_history_is_replayed_without_calling_a_model() -> None:
     assert 80 * 200 < (prices.outcome.figures["would_cost_micro_usd"] or 0) < 80 * 200 + 3 * 200
     assert pool.outcome.figures["attempts"] == 83
     assert cache.outcome.figures["capacity"] == 10
-

@@ -216,3 +216,14 @@ async def test_a_worker_that_dies_gives_its_slot_back_in_time() -> None:
 
     assert before == 1
     assert run.state is RunState.SUCCEEDED
+
+
+async def test_a_refused_run_is_no_dead_letter_and_may_be_asked_again() -> None:
+    """It was refused on purpose; whoever asks again later gets a run."""
+    app = await app_with(Pool("p", agents=("bot",), limits=Limits(concurrent_runs=1), when_full="refuse"))
+    accepted = await app.submit()
+    await slot(app)
+    run = await deliver(app)
+
+    assert (accepted.created, run.state, run.dead) == (True, RunState.FAILED, False)
+    assert PoolRefused().retriable

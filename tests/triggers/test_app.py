@@ -169,6 +169,18 @@ POST   dead-letters/{id}/redrive dead_letters_redrive function
 POST   prune agents_prune function
 POST   registry/apply registry_apply function
 POST   runs/{run_id}/cancel runs_cancel function
+GET    callbacks callbacks_list function
+GET    runs/{run_id}/callback runs_callback function
+POST   runs/{run_id}/callback/redeliver runs_callback_redeliver function
+GET    schedules schedules_list function
+GET    schedules/{name} schedules_get function
+PUT    schedules/{name} schedules_put function
+DELETE schedules/{name} schedules_delete function
+POST   batches batches_create function
+GET    batches batches_list function
+GET    batches/{id} batches_get function
+GET    batches/{id}/results batches_results function
+POST   batches/{id}/cancel batches_cancel function
 POST   sessions sessions_create function
 POST   sessions/{id}/end sessions_end function
 POST   sessions/{id}/pause sessions_pause function
@@ -176,6 +188,7 @@ POST   sessions/{id}/resume sessions_resume function
 POST   mcp mcp function
 GET    a2a/{name}/.well-known/agent-card.json a2a_card function
 POST   a2a/{name} a2a function
+POST   agui/{name} agui function
 GET    v1/models openai_models_list function
 GET    v1/models/{model} openai_models_get function
 POST   v1/chat/completions openai_chat_completions function
@@ -199,6 +212,7 @@ SIGNALLING = {
     "agents_retire",
     "agents_rollback",
     "agents_verify",
+    "agui",
     "capabilities_item",
     "evaluate_answers",
     "follow_configuration",
@@ -211,8 +225,10 @@ SIGNALLING = {
     "prune_idle_agents",
     "registry_apply",
     "run_agent",
+    "run_agent_low",
     "run_agent_priority",
     "runs_submit",
+    "submit_planned_runs",
     "teams_submit",
     "templates_item",
     "tend_budgets",
@@ -259,6 +275,7 @@ def test_http_functions(functions: dict[str, list[dict[str, Any]]]) -> None:
         "approval_links_item",
         "approval_policy",
         "alerts_item",
+        "batches",
         "budgets_item",
         "capabilities_item",
         "channels_item",
@@ -269,6 +286,7 @@ def test_http_functions(functions: dict[str, list[dict[str, Any]]]) -> None:
         "preferences",
         "scaling_policy",
         "prices_item",
+        "schedules_item",
         "routes_item",
         "sessions",
         "sessions_item",
@@ -326,6 +344,12 @@ def test_other_functions(functions: dict[str, list[dict[str, Any]]]) -> None:
             "connection": "ServiceBusConnection",
             "isSessionsEnabled": True,
         },
+        "run_agent_low": {
+            "type": "serviceBusTrigger",
+            "queueName": "%RUN_QUEUE_LOW%",
+            "connection": "ServiceBusConnection",
+            "isSessionsEnabled": True,
+        },
         "run_agent_priority": {
             "type": "serviceBusTrigger",
             "queueName": "%RUN_QUEUE_PRIORITY%",
@@ -345,6 +369,7 @@ def test_other_functions(functions: dict[str, list[dict[str, Any]]]) -> None:
         "expire_events": {"type": "timerTrigger", "schedule": "%EVENTS_SCHEDULE%"},
         "learn_accesses": {"type": "timerTrigger", "schedule": "%LOADER_SCHEDULE%"},
         "evaluate_alerts": {"type": "timerTrigger", "schedule": "%ALERT_SCHEDULE%"},
+        "submit_planned_runs": {"type": "timerTrigger", "schedule": "%PLANNED_RUNS_SCHEDULE%"},
         "deliver_notifications": {"type": "timerTrigger", "schedule": "%NOTIFY_SCHEDULE%"},
     }
 

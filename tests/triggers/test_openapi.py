@@ -38,6 +38,7 @@ def test_an_endpoint_is_described_whole() -> None:
             query={"limit": Parameter("How many.")},
             errors=(404, 412, 413),
             creates=True,
+            waits=True,
         )
     )
     operation = document["paths"]["/things/{id}"]["post"]

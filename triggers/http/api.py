@@ -161,7 +161,10 @@ class Api:
             headers = {name.lower(): value for name, value in req.headers.items()}
             workspace = "" if endpoint.anonymous else workspace_of(headers, self._settings)
             _check_query(endpoint, req.params)
-            body = _parsed(req, headers, operation.model(endpoint.body)) if endpoint.body else None
+            if endpoint.raw:
+                body: Any = _raw(req, headers, endpoint.raw)
+            else:
+                body = _parsed(req, headers, operation.model(endpoint.body)) if endpoint.body else None
             call = Call(workspace, req, body, signals, self._services, self._queue, endpoint, self, live)
             return _response(await operation.handler(call), endpoint.name)
         except AppError as error:
@@ -207,6 +210,12 @@ def _check_query(endpoint: Endpoint, given: Mapping[str, str]) -> None:
             code="unknown_parameter",
             fields=dict.fromkeys(names, "There is no such parameter"),
         )
+
+
+def _raw(req: func.HttpRequest, headers: Mapping[str, str], kind: str) -> bytes:
+    if headers.get("content-type", "").partition(";")[0].strip().lower() != kind:
+        raise UnsupportedMediaType(f"Send the body as {kind}.")
+    return req.get_body() or b""
 
 
 def _parsed(req: func.HttpRequest, headers: Mapping[str, str], model: type[BaseModel]) -> BaseModel:

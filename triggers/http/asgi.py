@@ -21,6 +21,8 @@ App = Callable[
 
 _AHEAD = 64
 """Pieces of an answer that the application may be ahead of whoever reads them."""
+_ENDS_WITHIN_S = 5.0
+"""How long an application that has answered may go on before it is cancelled."""
 
 
 async def answered_by(app: App, call: Call) -> Reply:
@@ -50,6 +52,7 @@ class _Exchange:
         try:
             first = await self._sent.get()
         except asyncio.CancelledError:
+            self._left.set()
             self._task.cancel()
             raise
         if first is None:
@@ -59,28 +62,38 @@ class _Exchange:
         return first
 
     async def body(self) -> AsyncGenerator[bytes]:
-        """Yield the body."""
+        """Yield the body.
+
+        Raises:
+            Exception: The application failed before it was whole.
+        """
+        more = True
         try:
-            more = True
             while more and (message := await self._sent.get()) is not None:
                 if message.get("body"):
                     yield message["body"]
                 more = message.get("more_body", False)
         finally:
             self._left.set()
-            if self._task is not None:
-                if not self._task.done():
-                    self._task.cancel()
-                await asyncio.gather(self._task, return_exceptions=True)
+            await self._over(_ENDS_WITHIN_S if not more else 0)
+        if more and self._task is not None and not self._task.cancelled():
+            self._task.result()  # raises what went wrong
+
+    async def _over(self, within_s: float) -> None:
+        """Return when the application has ended, which has so many seconds for it."""
+        if self._task is None:
+            return
+        if within_s:
+            await asyncio.wait([self._task], timeout=within_s)
+        self._task.cancel()
+        await asyncio.wait([self._task])
 
     async def _run(self) -> None:
         try:
             await self._app(self._scope, self._receive, self._sent.put)
         finally:
-            # Whoever reads waits for this, however long the queue is.
-            if self._sent.full():
-                self._sent.get_nowait()
-            self._sent.put_nowait(None)
+            if not self._left.is_set():
+                await self._sent.put(None)
 
     async def _receive(self) -> Message:
         if (request := self._request) is not None:

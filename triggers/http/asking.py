@@ -14,15 +14,18 @@ from typing import TYPE_CHECKING
 
 from kernel.errors import AppError, Conflict, InvalidInput, NotFound, RunFailed
 from kernel.ids import agent_name, new_id, parse_run_id, run_id, session_of_run
-from lifecycle.conversations.run import Run, RunState
+from lifecycle.conversations.run import APPROVAL_NEEDED, Run, RunState
 from lifecycle.conversations.session import Said
 from lifecycle.sessions.start import SessionOptions
+from triggers.http.principal import person_of
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from lifecycle.approvals.decisions import DecisionRequest
     from lifecycle.conversations.submission import RunRequest
     from lifecycle.registry.catalog import Agent
+    from triggers.http.approvals.views import ApprovalView
     from triggers.http.call import Call
 
 LONGEST_ANSWER_S = 220
@@ -191,8 +194,9 @@ class Asked:
                     continue
                 if event.data["attempt"] > attempt:
                     attempt, text = event.data["attempt"], ""
-                text = text[: event.data["offset"]] + event.data["text"]
-                yield text
+                if event.data["offset"] <= len(text):  # else what came before it was missed, and the answer has it
+                    text = text[: event.data["offset"]] + event.data["text"]
+                    yield text
             if not news.events:
                 self.run = await services.conversations.store.run(run.workspace, run.session_id, run.id) or self.run
                 if self.settled:
@@ -287,6 +291,51 @@ async def branch(call: Call, earlier: Run, user_id: str | None) -> tuple[str | N
             return None, tuple(before[-most:] if most else ())
         later, end = [], first
     return None, ()
+
+
+def check_answered(asked: Asked) -> None:
+    """Check that a run has its answer.
+
+    Raises:
+        AppError: It has failed, waits for a budget or an approval, or is not finished in time.
+    """
+    run = asked.run
+    if run.state is RunState.SUCCEEDED:
+        return
+    if run.finished:
+        raise failure(run)
+    if asked.settled and run.error is not None:
+        raise Blocked(f"{run.error.detail} Run {run.id} waits.", code=run.error.code)
+    msg = f"The run is not finished yet; it goes on as run {run.id}, which can be read."
+    raise NotYet(msg)
+
+
+async def waiting_approvals(call: Call, run: Run) -> Sequence[ApprovalView]:
+    """Return the approvals that a run waits for."""
+    from triggers.http.approvals.views import ApprovalView  # noqa: PLC0415 - it imports pydantic
+
+    if run.error is None or run.error.code != APPROVAL_NEEDED or run.finished:
+        return ()
+    where = {"run": run.id}
+    found, _ = await call.services.approvals.store.list(call.workspace, 50, None, pending=True, where=where)
+    return [ApprovalView.of_record(record) for record in found]
+
+
+async def decide(call: Call, ident: str, decision: DecisionRequest) -> ApprovalView:
+    """Decide an approval on behalf of whoever calls, and return it.
+
+    Raises:
+        AppError: There is none of that id, it is decided otherwise, or the caller may not decide it.
+    """
+    from triggers.http.approvals.handlers import approval_id  # noqa: PLC0415 - it imports pydantic
+    from triggers.http.approvals.views import ApprovalView  # noqa: PLC0415
+
+    headers = {name.lower(): value for name, value in call.request.headers.items()}
+    person = person_of(headers, call.services.core.settings)
+    record = await call.services.approvals.decisions.decide(
+        call.workspace, approval_id(ident), person, decision, call.queue.send
+    )
+    return ApprovalView.of_record(record)
 
 
 async def _events_so_far(call: Call, session_id: str | None) -> int:

@@ -75,15 +75,17 @@ class Endpoint:
         name: Operation id in openapi.json.
         summary: One sentence for the API's readers.
         body: Model of the request body; None for none.
+        raw: Content type of a body that is taken as it is; None for a model's, or none.
         returns: Model of the answer; None when it has no model.
         status: Status of the answer.
         also: Another status that the same answer can have; None for none.
-        mimetype: Content type of an answer without a model; None for an answer without a body.
+        mimetype: Content type of an answer without a model, or of lines of one; None for no body, or JSON.
         formats: Content types that an answer can have instead.
         query: Query parameters; any other is refused.
         errors: Status codes it can fail with, besides those that every endpoint can.
         anonymous: Whether it can be called without a key.
         creates: Whether it takes an Idempotency-Key.
+        waits: Whether it takes `Prefer: wait=N`.
         signals: Whether it sends operations to agents' actors.
         handler: Name of the handler; `name` unless given.
         problems: Module that says how its errors are answered, where its clients know another shape than problem
@@ -95,6 +97,7 @@ class Endpoint:
     name: str
     summary: str
     body: str | None = None
+    raw: str | None = None
     returns: str | None = None
     status: int = 200
     also: int | None = None
@@ -104,6 +107,7 @@ class Endpoint:
     errors: Sequence[int] = ()
     anonymous: bool = False
     creates: bool = False
+    waits: bool = False
     signals: bool = False
     handler: str | None = None
     problems: str | None = None

@@ -27,7 +27,7 @@ _ERRORS = {
     412: "It was changed since it was read.",
     413: "The request is over a size limit.",
     415: "The body is not sent as JSON.",
-    429: "A budget is used up, or the model provider is throttling.",
+    429: "A budget is used up, a pool has no room, or the model provider is throttling.",
     500: "Something went wrong on our side.",
     502: "The model provider refused.",
     503: "A dependency is unavailable; try again.",
@@ -47,6 +47,8 @@ _PLACES: Mapping[str, Mapping[str, Any]] = {
     "agents": AGENT_NAME,
     "alerts": AGENT_NAME,
     "channels": AGENT_NAME,
+    "schedules": AGENT_NAME,
+    "batches": _UUID,
     "templates": AGENT_NAME,
     "personalities": AGENT_NAME,
     "capabilities": AGENT_NAME,
@@ -95,7 +97,7 @@ def _operation(operation: Operation) -> dict[str, Any]:
     problems = importlib.import_module(endpoint.problems) if endpoint.problems else None
     error = {problems.CONTENT_TYPE: {"schema": _ref(problems.error_model())}} if problems else _PROBLEM
     always = (400, 500, 503) if endpoint.anonymous else (400, 401, 500, 503)
-    of_body = (413, 415) if endpoint.body else ()
+    of_body = (413, 415) if endpoint.body or endpoint.raw else ()
     responses: dict[str, Any] = {
         str(status): {"description": _ERRORS[status], "content": dict(error)}
         for status in sorted({*always, *of_body, *endpoint.errors})
@@ -103,7 +105,8 @@ def _operation(operation: Operation) -> dict[str, Any]:
     for status in filter(None, (endpoint.status, endpoint.also)):
         answer: dict[str, Any] = {"description": _ANSWERS[status]}
         if endpoint.returns:
-            answer["content"] = {"application/json": {"schema": _ref(operation.model(endpoint.returns))}}
+            kind = endpoint.mimetype or "application/json"
+            answer["content"] = {kind: {"schema": _ref(operation.model(endpoint.returns))}}
             answer["content"] |= {mimetype: {"schema": _TEXT} for mimetype in endpoint.formats}
         elif endpoint.mimetype:
             answer["content"] = {mimetype: {} for mimetype in (endpoint.mimetype, *endpoint.formats)}
@@ -119,6 +122,8 @@ def _operation(operation: Operation) -> dict[str, Any]:
     if endpoint.body:
         schema = _ref(operation.model(endpoint.body))
         described["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
+    if endpoint.raw:
+        described["requestBody"] = {"required": True, "content": {endpoint.raw: {"schema": _TEXT}}}
     if endpoint.anonymous:
         described["security"] = []
     return described
@@ -145,7 +150,8 @@ def _parameters(endpoint: Endpoint) -> list[dict[str, Any]]:
         found.append(described | {"allowEmptyValue": not declared.required})  # as if it were left out
     if endpoint.creates:
         key = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"}
-        found.append(header("Idempotency-Key", key, "The same key is the same run."))
+        found.append(header("Idempotency-Key", key, "The same key creates the same thing, once."))
+    if endpoint.waits:
         wait = f"`wait=N` waits up to N seconds (at most {LONGEST_WAIT_S}) for the answer."
         found.append(header("Prefer", {"type": "string", "pattern": "^wait=[0-9]{1,9}$"}, wait))
     if endpoint.mimetype == "text/event-stream":

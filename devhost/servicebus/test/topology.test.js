@@ -59,9 +59,10 @@ describe('a topology', () => {
   });
 
   it('of this project is valid', () => {
-    const [queue, priority] = readTopology(new URL('../topology.json', import.meta.url).pathname);
+    const [queue, priority, low] = readTopology(new URL('../topology.json', import.meta.url).pathname);
     assert.equal(queue.name, 'agent-runs');
     assert.equal(queue.requiresSession, true);
     assert.deepEqual(priority, { ...queue, name: 'agent-runs-priority' });
+    assert.deepEqual(low, { ...queue, name: 'agent-runs-low' });
   });
 });

@@ -214,6 +214,21 @@ async def test_a_throttled_deployment_is_left_alone_as_long_as_it_asks() -> None
         assert place.asked == [2, 2]
 
 
+async def test_an_outage_that_says_how_long_it_lasts_is_believed() -> None:
+    """A 503 with `Retry-After` is no reason to ask again before."""
+    async with route() as place:
+        place.fakes[0].fail_next("unavailable", retry_after_s=120)
+        await place.ask()
+
+        place.clock.move(seconds=119)
+        await place.ask()
+        between = place.asked
+        place.clock.move(seconds=2)
+        await place.ask()
+
+        assert (between, place.asked) == ([1, 2], [2, 2])
+
+
 async def test_where_all_are_throttled_the_run_is_told_when_the_first_is_free() -> None:
     """The queue waits so long, without holding a worker; and nobody is asked in vain meanwhile."""
     async with route() as place:

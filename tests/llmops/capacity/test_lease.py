@@ -30,6 +30,7 @@ def under_full_demand(limits: Limits, seconds: int, *, dying: float = 0.0, faili
     """Have each of 64 workers want more than there is, and every second a part of them die and be replaced."""
 
     async def main(loop: VirtualLoop) -> Outcome:
+        random.seed(7)  # what spreads requests
         chance = random.Random(7)
         tables, record = SlowTables(chance, failing), Record()
         pool = Pool("p", agents=("bot",), limits=limits)
@@ -42,7 +43,7 @@ def under_full_demand(limits: Limits, seconds: int, *, dying: float = 0.0, faili
         tables.counts.clear()
         for _ in range(seconds):
             for place, worker in enumerate(workers):
-                while len(worker.tasks) < 4:
+                while len(worker.tasks) < 6:
                     worker.start("bot", [chance.choice((100, 200, 400))] * 4, chance.uniform(2, 4), really=0.9)
                 if chance.random() < dying:
                     worker.die()
@@ -181,3 +182,42 @@ def test_a_worker_that_has_nothing_to_do_makes_no_request() -> None:
 
     assert first == later
     assert first <= 8
+
+
+def test_what_does_not_wait_is_told_at_once_while_the_pool_is_known_to_be_full() -> None:
+    """It makes no request of its own: the worker has just made one."""
+
+    async def main(loop: VirtualLoop) -> tuple[float, int]:
+        tables = SlowTables(random.Random(7))
+        pool = Pool("p", agents=("bot",), limits=Limits(requests_per_minute=1))
+        lease = Worker(loop, await store_of(loop, tables, pool), pool, "w", Record()).lease
+        await lease.take("", Amounts(requests=1), 0, 5)
+        with pytest.raises(PoolFull):
+            await lease.take("", Amounts(requests=1), 0, 0)
+        began, before = loop.time(), tables.counts["commit pools"]
+        with pytest.raises(PoolFull):
+            await lease.take("", Amounts(requests=1), 0, 0)
+        return loop.time() - began, tables.counts["commit pools"] - before
+
+    assert run_virtually(main) == (0, 0)
+
+
+def test_a_pool_that_is_deleted_holds_up_nobody() -> None:
+    """What waits comes again, and the worker has nothing more to do with the pool."""
+
+    async def main(loop: VirtualLoop) -> bool:
+        tables = SlowTables(random.Random(7))
+        pool = Pool("p", agents=("bot",), limits=Limits(concurrent_runs=1))
+        store = await store_of(loop, tables, pool)
+        lease = Worker(loop, store, pool, "w", Record()).lease
+        slot = await lease.take("", Amounts(runs=1), 0, 5)
+        waiting = asyncio.create_task(lease.take("", Amounts(runs=1), 0, 60))
+        await asyncio.sleep(2)
+        await store.delete("default", "p", None)
+        with pytest.raises(PoolFull):
+            await waiting
+        lease.release(slot)
+        await asyncio.sleep(5)
+        return lease.idle
+
+    assert run_virtually(main)

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmops.facts.model import AttemptFact, Ending
+from llmops.optimization.evidence import AgentHistory
 from llmops.optimization.model import (
     AgentProfile,
     Change,
@@ -23,7 +24,7 @@ from llmops.optimization.model import (
     projection,
     recommend,
 )
-from llmops.optimization.rules import AgentHistory, proposals_of
+from llmops.optimization.rules import proposals_of
 from llmops.spend.pricing import Rate, Rates
 from llmops.spend.usage import Usage
 from tests.lifecycle.doubles import NOW

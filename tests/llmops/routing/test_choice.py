@@ -14,7 +14,7 @@ from kernel.errors import InvalidInput
 from llmops.routing.choice import Chosen, NoneFree, Situation, choose
 from llmops.routing.health import Health
 from llmops.routing.model import Deployment, Route, check_route
-from llmops.routing.quota import Account, Remaining, Used, fits, given, minute_of, read_remaining
+from llmops.routing.quota import Account, Remaining, Used, fits, minute_of, read_remaining, together
 from tests.lifecycle.doubles import NOW
 
 LATER = NOW + timedelta(seconds=40)
@@ -84,8 +84,8 @@ def test_accounts_add_up_over_workers_and_forget_what_is_old() -> None:
     two = Account().adding("a", Used(3, 5), NOW)
     minute = minute_of(NOW)
 
-    assert given([one, two], "a", minute) == Used(4, 65)
-    assert given([one, two], "c", minute) == Used()
+    assert together([one, two]).of("a", minute) == Used(4, 65)
+    assert together([one, two]).of("c", minute) == Used()
     assert set(one.adding("a", Used(1, 1), NOW + timedelta(minutes=6)).minutes) == {minute + 6}
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
+from random import Random
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters.memory_tables import MemoryTables
@@ -23,7 +24,7 @@ from llmops.routing.health import (
     throttled,
 )
 from llmops.routing.model import Deployment, Route
-from llmops.routing.router import Failure, RouteCall, Router
+from llmops.routing.router import Failure, RouteCall, Router, Try
 from llmops.routing.status import RouteStatuses
 from llmops.routing.store import RouteStore
 from tests.lifecycle.doubles import NOW, ManualClock
@@ -201,3 +202,49 @@ async def test_a_storm_of_64_workers_writes_once_for_what_is_one_thing() -> None
 
     assert tables.written == 1
     assert status[0].health.throttled_until == NOW + timedelta(seconds=60)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.randoms(use_true_random=False), st.integers(2, 6))
+def test_workers_that_race_keep_the_breakers_rules(random: Random, count: int) -> None:
+    """Whatever becomes of whose call when: while it is open no call goes there, half-open never two at a time."""
+    asyncio.run(race(random, count))
+
+
+async def race(random: Random, count: int) -> None:
+    """Have workers that look before each call choose, fail and succeed in any order, and check each choice."""
+    tables, clock = MemoryTables(), ManualClock()
+    store = RouteStore(tables)
+    await store.put("default", Route("chat", (Deployment("one", "openai", "m"),)), None)
+    workers = [Router(store, clock, f"w{at}", refresh=timedelta(0)) for at in range(count)]
+    under_way: list[tuple[Router, Try, bool]] = []
+    for _ in range(60):
+        kind = random.choice(["choose", "choose", "fail", "fail", "succeed", "drop", "wait"])
+        if kind == "wait":
+            clock.move(seconds=random.choice([1, 5, 11, 40, 200]))
+        elif kind == "choose":
+            before = (await store.read("default", "chat", clock())).shared.health.get("one", Health())
+            asked = random.sample(workers, k=random.randint(1, count))
+            found = await asyncio.gather(*(worker.choose(call()) for worker in asked), return_exceptions=True)
+            chosen = [(worker, one) for worker, one in zip(asked, found, strict=True) if isinstance(one, Try)]
+            match state(before, clock()):
+                case "open":
+                    assert chosen == []
+                case "half_open":
+                    probed = [one for _, one, probe in under_way if probe and one.who == before.prober]
+                    still = before.probe_until is not None and clock() < before.probe_until
+                    assert len(chosen) <= (0 if probed and still else 1)
+                case "closed":
+                    assert len(chosen) == len(asked)
+            probe = state(before, clock()) == "half_open"
+            under_way += [(worker, one, probe) for worker, one in chosen]
+        elif under_way:
+            worker, one, _ = under_way.pop(random.randrange(len(under_way)))
+            match kind:
+                case "fail":
+                    await worker.failed(one, Failure("failed", "provider_unavailable"))
+                case "succeed":
+                    one.done = True
+                    await worker.answered(one)
+                case _:
+                    await worker.dropped(one)

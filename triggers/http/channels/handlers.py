@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 from kernel.ids import new_id, newest_first_key
-from llmops.notifications.channels import Channel, channel_name
+from lifecycle.events.forwarding import Forward
+from llmops.notifications.channels import QUEUE_SCHEME, Channel, ChannelRequest, channel_name
 from llmops.notifications.notification import Notification
 from triggers.http.call import Call, Reply, page_token
-from triggers.http.channels.views import ChannelPage, ChannelView, DeliveryPage, DeliveryView
+from triggers.http.channels.views import ChannelPage, ChannelView, DeliveryPage, DeliveryView, StreamView
 
 
-def _view(channel: Channel) -> ChannelView:
-    return ChannelView.of(channel, signed=bool(channel.secret))
+def _view(channel: Channel, forward: Forward | None = None) -> ChannelView:
+    queue = channel.url.removeprefix(QUEUE_SCHEME) if channel.url.startswith(QUEUE_SCHEME) else ""
+    return ChannelView.of(
+        channel,
+        url="" if queue else channel.url,
+        queue=queue,
+        signed=bool(channel.secret),
+        stream=StreamView.of(forward) if forward else None,
+    )
 
 
 async def channels_put(call: Call) -> Reply:
     name, body = channel_name(call.route("name")), call.body
-    channel, new = await call.services.notifications.channels.put(
-        call.workspace, name, body.wish(), call.header("if-match")
-    )
+    wanted: ChannelRequest = body.wish()
+    if wanted.format == "cloudevents":
+        await call.services.alerts.forwarding.begin(call.workspace, name)
+    channel, new = await call.services.notifications.channels.put(call.workspace, name, wanted, call.header("if-match"))
     headers = {"ETag": channel.etag} | ({"Location": f"/api/channels/{name}"} if new else {})
     return Reply(_view(channel), 201 if new else 200, headers)
 
@@ -46,7 +55,9 @@ async def channels_list(call: Call) -> Reply:
 
 async def channels_get(call: Call) -> Reply:
     channel = await call.services.notifications.channels.get(call.workspace, channel_name(call.route("name")))
-    return Reply(_view(channel), headers={"ETag": channel.etag})
+    streamed = channel.format == "cloudevents"
+    forward = await call.services.alerts.forwarding.state(call.workspace, channel.name) if streamed else None
+    return Reply(_view(channel, forward), headers={"ETag": channel.etag})
 
 
 async def channels_deliveries(call: Call) -> Reply:

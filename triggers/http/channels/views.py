@@ -7,19 +7,21 @@ from datetime import datetime
 
 from pydantic import Field
 
-from llmops.notifications.channels import ChannelRequest
+from llmops.notifications.channels import QUEUE_SCHEME, ChannelRequest
 from triggers.http.views import Page, View
 
 
 class ChannelBody(View):
     """Where a workspace's notifications are to go.
 
-    `url` is a webhook, `format` json (default), slack or teams; or `format` is email, and `to` has 1 to 20 addresses.
+    `url` is a webhook, `format` json (default), slack or teams; or `format` is email, and `to` has 1 to 20 addresses;
+    or `format` is cloudevents, and the workspace's events go to `url`, an Event Grid topic for one, or to `queue`.
     `events` are patterns of the events it wants, `*` unless given. `secret`, of webhooks only, is `whsec_` and 24 to 64
     bytes in base64; left out it stays what it is, null or empty removes it. It is never shown again.
     """
 
     url: str = ""
+    queue: str = ""
     to: Sequence[str] = ()
     format: str = "json"
     events: Sequence[str] = ("*",)
@@ -28,18 +30,33 @@ class ChannelBody(View):
     def wish(self) -> ChannelRequest:
         """Return what the user wants."""
         secret = (self.secret or "") if "secret" in self.model_fields_set else None
-        return ChannelRequest(self.url, self.format, tuple(self.events), secret, tuple(self.to))
+        url = f"{QUEUE_SCHEME}{self.queue}" if self.queue and not self.url else self.url
+        return ChannelRequest(url, self.format, tuple(self.events), secret, tuple(self.to))
+
+
+class StreamView(View):
+    """How a channel is sent the workspace's events: when last, and where that fails, why and when it is tried again."""
+
+    sent_at: datetime | None
+    failures: int
+    error: str | None
+    next_at: datetime | None
 
 
 class ChannelView(View):
-    """Where notifications go: a URL, or addresses; and whether its webhooks are signed."""
+    """Where notifications go: a URL, a queue, or addresses; and whether its webhooks are signed.
+
+    `stream` is there for a single channel of format cloudevents.
+    """
 
     name: str
     url: str
+    queue: str
     to: Sequence[str]
     format: str
     events: Sequence[str]
     signed: bool
+    stream: StreamView | None
     created_at: datetime
     updated_at: datetime
 

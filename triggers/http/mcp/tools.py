@@ -14,13 +14,11 @@ from kernel.errors import AppError, InvalidInput, NotFound
 from kernel.ids import agent_name
 from lifecycle.approvals.decisions import DecisionRequest
 from lifecycle.approvals.model import MAX_REASON
-from lifecycle.conversations.run import APPROVAL_NEEDED, Run, Stage
+from lifecycle.conversations.run import Run, Stage
 from lifecycle.conversations.submission import RunRequest
 from triggers.http import asking
-from triggers.http.approvals.handlers import approval_id
 from triggers.http.approvals.views import ApprovalView
 from triggers.http.asking import LONGEST_ANSWER_S, Asked
-from triggers.http.principal import person_of
 
 if TYPE_CHECKING:
     from mcp.server.context import ServerRequestContext
@@ -220,7 +218,7 @@ class AgentTools:
                 break
             await asked.wait(min(_LOOK_EVERY_S, left))
             left -= _LOOK_EVERY_S
-        waiting = await self._waiting(asked.run)
+        waiting = await asking.waiting_approvals(self._call, asked.run)
         if waiting and _takes_questions(context):
             return types.InputRequiredResult(
                 input_requests={f"{_APPROVAL}{one.id}": _question(one) for one in waiting}, request_state=asked.run.id
@@ -241,21 +239,8 @@ class AgentTools:
                 name.removeprefix(_APPROVAL), DecisionRequest("approve" if approved else "reject", reason)
             )
 
-    async def _decided(self, ident: str, ruling: DecisionRequest) -> dict[str, Any]:
-        call = self._call
-        headers = {name.lower(): value for name, value in call.request.headers.items()}
-        record = await call.services.approvals.decisions.decide(
-            call.workspace, approval_id(ident), person_of(headers, call.services.core.settings), ruling, call.queue.send
-        )
-        return ApprovalView.of_record(record).model_dump(mode="json")
-
-    async def _waiting(self, run: Run) -> Sequence[ApprovalView]:
-        if run.error is None or run.error.code != APPROVAL_NEEDED or run.finished:
-            return ()
-        call = self._call
-        where = {"run": run.id}
-        found, _ = await call.services.approvals.store.list(call.workspace, 50, None, pending=True, where=where)
-        return [ApprovalView.of_record(record) for record in found]
+    async def _decided(self, ident: str, decision: DecisionRequest) -> dict[str, Any]:
+        return (await asking.decide(self._call, ident, decision)).model_dump(mode="json")
 
     async def _told(self, run: Run) -> types.CallToolResult:
         return _result(_run(run, []))

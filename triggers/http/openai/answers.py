@@ -121,7 +121,7 @@ async def chat_chunks(asked: Asked, pieces: AsyncGenerator[str], *, with_usage: 
         async with aclosing(pieces):
             async for piece in pieces:
                 yield chunk({"content": piece})
-        check_answered(asked)
+        asking.check_answered(asked)
     except AppError as error:
         yield _data({"error": error_object(error)[1]})
         return
@@ -129,23 +129,6 @@ async def chat_chunks(asked: Asked, pieces: AsyncGenerator[str], *, with_usage: 
     if with_usage:
         yield _data(_chunk(run, []) | {"usage": dumped(chat_usage(asked.run.spend))})
     yield "data: [DONE]\n\n"
-
-
-def check_answered(asked: Asked) -> None:
-    """Check that a run has its answer.
-
-    Raises:
-        AppError: It has failed, waits for a budget or an approval, or is not finished in time.
-    """
-    run = asked.run
-    if run.state is RunState.SUCCEEDED:
-        return
-    if run.finished:
-        raise asking.failure(run)
-    if asked.settled and run.error is not None:
-        raise asking.Blocked(f"{run.error.detail} Run {run.id} waits.", code=run.error.code)
-    msg = f"The run is not finished yet; it goes on as run {run.id}, which can be read."
-    raise asking.NotYet(msg)
 
 
 def response_view(

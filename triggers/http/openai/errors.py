@@ -25,6 +25,8 @@ _AS: dict[str, tuple[int, str, str]] = {
     "content_filter": (400, "invalid_request_error", "content_filter"),
     "budget_exceeded": (429, "insufficient_quota", "insufficient_quota"),
     "provider_throttled": (429, "rate_limit_error", "rate_limit_exceeded"),
+    "pool_full": (429, "rate_limit_error", "rate_limit_exceeded"),
+    "pool_sessions_full": (429, "rate_limit_error", "rate_limit_exceeded"),
     "approval_needed": (409, "invalid_request_error", "approval_needed"),
     "run_not_finished": (504, "server_error", "timeout"),
     "run_timeout": (504, "server_error", "timeout"),

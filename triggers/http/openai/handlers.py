@@ -18,7 +18,6 @@ from triggers.http.call import Call, Reply
 from triggers.http.openai.answers import (
     chat_chunks,
     chat_completion,
-    check_answered,
     no_response,
     response_events,
     response_view,
@@ -100,12 +99,12 @@ async def openai_chat_completions(call: Call) -> Reply:
     if not body.stream:
         await asked.wait(_within(call))
         await _given_up(asked)
-        check_answered(asked)
+        asking.check_answered(asked)
         return Reply(chat_completion(asked.run), headers=headers)
     pieces = await _begun(asked.pieces(_within(call)))
     if asked.settled and asked.run.answer is None:
         await _given_up(asked)
-        check_answered(asked)
+        asking.check_answered(asked)
     with_usage = body.stream_options.get("include_usage") is True
     stream = _until_left(asked, chat_chunks(asked, pieces, with_usage=with_usage))
     return Reply(stream, headers=headers | _NOT_CACHED, mimetype=_STREAM)

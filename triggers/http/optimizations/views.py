@@ -30,6 +30,7 @@ class OptimizationBody(Body):
 
     Attributes:
         agent: The agent to look at; all unless given.
+        pool: The pool whose agents to look at; not with `agent`.
         days: How many days of facts to go by, today among them.
         target_cost_reduction: By how many percent spending is to fall; as far as it goes unless given.
         preserve_performance: Whether to leave out what may lower scores, or cut answers.
@@ -37,6 +38,7 @@ class OptimizationBody(Body):
     """
 
     agent: AgentName | None = None
+    pool: AgentName | None = None
     days: Days = 14
     target_cost_reduction: Annotated[float, Field(gt=0, le=90)] | None = None
     preserve_performance: bool = True
@@ -47,6 +49,9 @@ class OptimizationBody(Body):
         if self.aggressive and self.preserve_performance and "preserve_performance" in self.model_fields_set:
             msg = "aggressive risks performance; leave one of them out"
             raise ValueError(msg)
+        if self.agent is not None and self.pool is not None:
+            msg = "look at an agent or at a pool, not at both"
+            raise ValueError(msg)
         return self
 
     def request(self) -> OptimizationRequest:
@@ -54,7 +59,8 @@ class OptimizationBody(Body):
         from llmops.optimization.model import OptimizationRequest  # noqa: PLC0415 - named by annotations only
 
         preserve = self.preserve_performance and not self.aggressive
-        return OptimizationRequest(self.agent, self.days, self.target_cost_reduction, preserve, self.aggressive)
+        target = self.target_cost_reduction
+        return OptimizationRequest(self.agent, self.pool, self.days, target, preserve, self.aggressive)
 
 
 class ApplyBody(Body):
@@ -223,7 +229,7 @@ class ModelPriceBody(Body):
 
 _NEEDS: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {
     "prices": (frozenset(), frozenset({"model", "prices"})),
-    "budget": (frozenset({"unit", "limit"}), frozenset({"period"})),
+    "budget": (frozenset({"limit"}), frozenset({"unit", "period"})),
     "ttl": (frozenset({"idle_after_s"}), frozenset()),
     "cache": (frozenset({"capacity"}), frozenset({"workers"})),
     "pool": (frozenset({"concurrency"}), frozenset()),

@@ -65,8 +65,9 @@ ENDPOINTS = (
         returns="RunView",
         status=202,
         also=200,
-        errors=(404, 409, 413),
+        errors=(404, 409, 413, 429),
         creates=True,
+        waits=True,
         signals=True,
     ),
     Endpoint(

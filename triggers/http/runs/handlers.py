@@ -129,6 +129,8 @@ async def runs_submit(call: Call) -> Reply:
     name = agent_name(call.route("name"))
     request: RunRequest = call.body
     check(request, call.services.core.settings.max_query_bytes)
+    if request.callback is not None:
+        await call.services.notifications.targets.check(request.callback)
     key = call.header("idempotency-key")
     ident = run_id(call.workspace, key) if key else new_id()
     wait_s = wait_of(call.header("prefer"))

@@ -27,7 +27,7 @@ ENDPOINTS = (
         returns="SessionView",
         status=201,
         also=200,
-        errors=(404, 409),
+        errors=(404, 409, 429),
     ),
     Endpoint(
         "GET",

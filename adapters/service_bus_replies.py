@@ -1,0 +1,90 @@
+"""Replies to queues on Azure Service Bus, and other messages that are no runs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from kernel.errors import Unavailable
+
+if TYPE_CHECKING:
+    from azure.core.credentials_async import AsyncTokenCredential
+    from azure.servicebus.aio import ServiceBusClient, ServiceBusSender
+
+    from lifecycle.callbacks.delivery import Reply
+
+
+class ServiceBusReplies:
+    """Sends messages to queues by their names; the client and each queue's sender are made on first use and kept."""
+
+    def __init__(self, connect: Callable[[], ServiceBusClient]) -> None:
+        self._connect = connect
+        self._client: ServiceBusClient | None = None
+        self._senders: dict[str, ServiceBusSender] = {}
+        self._lock = asyncio.Lock()
+
+    @classmethod
+    def from_connection_string(cls, connection: str) -> ServiceBusReplies:
+        """Return the queues of the namespace of the connection string."""
+
+        def connect() -> ServiceBusClient:
+            from azure.servicebus.aio import ServiceBusClient  # noqa: PLC0415 - few workers ever reply
+
+            return ServiceBusClient.from_connection_string(connection)
+
+        return cls(connect)
+
+    @classmethod
+    def from_namespace(cls, namespace: str, credential: AsyncTokenCredential) -> ServiceBusReplies:
+        """Return the queues of the namespace, reached with the credential."""
+
+        def connect() -> ServiceBusClient:
+            from azure.servicebus.aio import ServiceBusClient  # noqa: PLC0415 - few workers ever reply
+
+            return ServiceBusClient(namespace, credential)
+
+        return cls(connect)
+
+    async def send(self, queue: str, reply: Reply) -> None:
+        """Put the message on the queue; returns once the broker has accepted it.
+
+        Raises:
+            Unavailable: It did not (`reply_queue_unavailable`).
+        """
+        from azure.core.exceptions import AzureError  # noqa: PLC0415 - see from_connection_string
+        from azure.servicebus import ServiceBusMessage  # noqa: PLC0415 - see from_connection_string
+        from azure.servicebus.exceptions import ServiceBusError  # noqa: PLC0415 - see from_connection_string
+
+        message = ServiceBusMessage(
+            reply.body,
+            message_id=reply.message_id,
+            session_id=reply.session_id,
+            correlation_id=reply.correlation_id,
+            subject=reply.subject,
+            content_type=reply.content_type,
+        )
+        async with self._lock:  # a sender serves one task at a time
+            try:
+                await self._sender(queue).send_messages(message)
+            except (ServiceBusError, AzureError, OSError, ValueError) as error:
+                if (sender := self._senders.pop(queue, None)) is not None:
+                    await sender.close()
+                msg = "The reply queue did not take the message."
+                raise Unavailable(msg, code="reply_queue_unavailable") from error
+
+    async def aclose(self) -> None:
+        """Close the connection."""
+        async with self._lock:
+            while self._senders:
+                await self._senders.popitem()[1].close()
+            if self._client is not None:
+                await self._client.close()
+                self._client = None
+
+    def _sender(self, queue: str) -> ServiceBusSender:
+        if self._client is None:
+            self._client = self._connect()
+        if queue not in self._senders:
+            self._senders[queue] = self._client.get_queue_sender(queue)
+        return self._senders[queue]

@@ -1,0 +1,59 @@
+"""Composition of schedules and batches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bootstrap.parts.core import Core
+    from bootstrap.parts.runs import RunServices
+    from kernel.due_times import DueTimes
+    from lifecycle.batches.running import Batches
+    from lifecycle.batches.store import BatchStore
+    from lifecycle.schedules.due import ScheduleRunner
+    from lifecycle.schedules.store import Schedules
+
+
+@dataclass(eq=False)
+class PlannedRunServices:
+    """Makes what submits runs by itself: schedules and batches."""
+
+    _core: Core
+    _runs: RunServices
+
+    @cached_property
+    def schedules(self) -> Schedules:
+        """Which agents are asked what, and when."""
+        from lifecycle.schedules.store import Schedules
+
+        return Schedules(self._core.tables, self._due("schedule"), self._core.clock)
+
+    @cached_property
+    def schedule_runner(self) -> ScheduleRunner:
+        """Submits the runs of schedules."""
+        from lifecycle.schedules.due import ScheduleRunner
+
+        return ScheduleRunner(self.schedules, self._due("schedule"), self._runs.submission, self._core.clock)
+
+    @cached_property
+    def batch_store(self) -> BatchStore:
+        """Batches as they are stored."""
+        from lifecycle.batches.store import BatchStore
+
+        return BatchStore(self._core.tables)
+
+    @cached_property
+    def batches(self) -> Batches:
+        """Batches of runs."""
+        from lifecycle.batches.running import Batches
+
+        return Batches(
+            self.batch_store, self._due("batch"), self._runs.submission, self._runs.queries, self._core.clock
+        )
+
+    def _due(self, kind: str) -> DueTimes:
+        from kernel.due_times import DueTimes
+
+        return DueTimes(self._core.tables, kind)

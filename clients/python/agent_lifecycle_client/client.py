@@ -1,0 +1,312 @@
+"""The client: one method for each thing that most callers do, and `call` for everything else."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import uuid
+from collections.abc import AsyncIterator, Iterable, Mapping
+from types import TracebackType
+from typing import Any, Self, TypeVar
+from urllib.parse import quote
+
+import httpx
+from pydantic import BaseModel
+
+from agent_lifecycle_client.events import Event, parse
+from agent_lifecycle_client.models import AgentView, BatchResultLine, BatchView, RunView, ScheduleView
+
+T = TypeVar("T", bound=BaseModel)
+
+_ENDED = frozenset({"succeeded", "failed", "cancelled"})
+_OVER = frozenset({"completed", "cancelled", "stopped"})
+_PASSING = frozenset({429, 502, 503, 504})
+_LONGEST_WAIT_S = 20
+_LONGEST_PAUSE_S = 30.0
+
+
+class ApiError(Exception):
+    """The app refused a request.
+
+    Attributes:
+        status: HTTP status.
+        code: Stable code of what is wrong.
+        detail: A sentence for people.
+        errors: Which fields are wrong, and how.
+    """
+
+    def __init__(self, status: int, code: str, detail: str, errors: list[dict[str, Any]] | None = None) -> None:
+        super().__init__(f"{status} {code}: {detail}")
+        self.status = status
+        self.code = code
+        self.detail = detail
+        self.errors = errors or []
+
+
+class RunNotAnswered(Exception):
+    """A run ended without an answer, or waits for somebody; `run` says which."""
+
+    def __init__(self, run: RunView) -> None:
+        why = f": {run.error.code}" if run.error else ""
+        super().__init__(f"run {run.id} is {run.state}{why}")
+        self.run = run
+
+
+class Client:
+    """Calls the API of one workspace.
+
+    A request that fails in passing (429, 502, 503, 504, no connection) is sent again, after a pause that grows, or as
+    long as the app asks. One that creates something carries an Idempotency-Key, so that it creates it once.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        key: str | None = None,
+        workspace: str | None = None,
+        attempts: int = 4,
+        pause_s: float = 0.5,
+        timeout_s: float = 60,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        """Set where the app is, without `/api`.
+
+        Args:
+            url: The app's address, like `https://NAME.azurewebsites.net`.
+            key: A function key; None where none is needed.
+            workspace: Sent as X-Workspace, for a gateway that is trusted with it.
+            attempts: How often a request is sent in all.
+            pause_s: Pause before the second attempt, in seconds; it doubles from one to the next.
+            timeout_s: How long to wait for an answer, in seconds.
+            transport: Another way to send requests.
+        """
+        headers = {"x-functions-key": key} if key else {}
+        if workspace:
+            headers["X-Workspace"] = workspace
+        self._http = httpx.AsyncClient(
+            base_url=f"{url.rstrip('/')}/api/", headers=headers, timeout=timeout_s, transport=transport
+        )
+        self._attempts = attempts
+        self._pause_s = pause_s
+
+    async def __aenter__(self) -> Self:
+        """Return the client."""
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close its connections."""
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close its connections."""
+        await self._http.aclose()
+
+    async def declare(self, name: str, spec: Mapping[str, Any]) -> AgentView:
+        """Create the agent, or change its spec."""
+        return AgentView.model_validate(await self.json("PUT", f"agents/{_part(name)}", spec))
+
+    async def submit(self, agent: str, query: str, *, key: str | None = None, **request: Any) -> RunView:
+        """Submit a run and return it at once.
+
+        Args:
+            agent: Whom to ask.
+            query: What to ask.
+            key: Its idempotency key: the same one is the same run. A new one unless given.
+            request: The other fields of a run request, like `session_id` or `callback`.
+        """
+        return await self._submit(agent, {"query": query, **request}, key, 0)
+
+    async def ask(
+        self, agent: str, query: str, *, key: str | None = None, timeout_s: float = 300, **request: Any
+    ) -> RunView:
+        """Submit a run and return it once it is answered; the arguments are those of `submit`.
+
+        Raises:
+            RunNotAnswered: It failed, was cancelled, waits for somebody, or took longer than `timeout_s`.
+        """
+        run = await self._submit(agent, {"query": query, **request}, key, _LONGEST_WAIT_S)
+        run = await self.wait(run, timeout_s=timeout_s)
+        if run.state != "succeeded":
+            raise RunNotAnswered(run)
+        return run
+
+    async def wait(self, run: RunView | str, *, timeout_s: float = 300) -> RunView:
+        """Return the run once it has ended or waits for somebody, or as it is after `timeout_s` seconds."""
+        ident = run if isinstance(run, str) else run.id
+        found = await self.run(ident) if isinstance(run, str) else run
+        deadline = asyncio.get_running_loop().time() + timeout_s
+        pause = 0.2
+        while found.state not in _ENDED and found.state != "waiting" and (left := deadline - _now()) > 0:
+            await asyncio.sleep(min(pause, left))
+            pause = min(pause * 1.5, 5)
+            found = await self.run(ident)
+        return found
+
+    async def run(self, run_id: str) -> RunView:
+        """Return the run as it is."""
+        return RunView.model_validate(await self.json("GET", f"runs/{_part(run_id)}"))
+
+    async def stream(self, agent: str, query: str, **request: Any) -> AsyncIterator[str]:
+        """Submit a run and yield its answer's text while the model writes it.
+
+        Raises:
+            RunNotAnswered: It ended without an answer. What was yielded of it is worth nothing.
+        """
+        run = await self.submit(agent, query, stream=True, **request)
+        shown, ended = "", False
+        async for event in self.events(run.session_id):
+            if event.data.get("run_id") != run.id:
+                continue
+            if event.name == "run.delta":
+                offset, text = int(event.data["offset"]), str(event.data["text"])
+                if offset < len(shown):
+                    shown = shown[:offset]  # another attempt begins anew
+                if offset == len(shown):
+                    shown += text
+                    yield text
+            ended = event.name == "run.stage" and event.data.get("stage") in ("COMPLETED", "FAILED")
+            if ended or event.name == "run.waiting":
+                break
+        run = await self.wait(run.id)
+        if run.state != "succeeded":
+            raise RunNotAnswered(run)
+        if run.answer and not shown:
+            yield run.answer
+
+    async def events(self, session_id: str | None = None, *, last_event_id: str = "") -> AsyncIterator[Event]:
+        """Yield the events of a session, or of the workspace, for as long as they are asked for."""
+        path = "events" if session_id is None else f"sessions/{_part(session_id)}/events"
+        while True:
+            headers = {"Last-Event-ID": last_event_id} if last_event_id else {}
+            answer = await self.call("GET", path, headers=headers)
+            for event in parse(answer.text):
+                last_event_id = event.id or last_event_id
+                if event.name:
+                    yield event
+
+    async def pages(self, path: str, kind: type[T], **query: Any) -> AsyncIterator[T]:
+        """Yield every item of a list, page by page, as the kind of model it is."""
+        following: str | None = None
+        while True:
+            page = await self.json("GET", path, params=query | ({"next": following} if following else {}))
+            for item in page["items"]:
+                yield kind.model_validate(item)
+            if (following := page["next"]) is None:
+                return
+
+    async def schedule(self, name: str, wanted: Mapping[str, Any]) -> ScheduleView:
+        """Set a schedule."""
+        return ScheduleView.model_validate(await self.json("PUT", f"schedules/{_part(name)}", wanted))
+
+    async def batch(
+        self, lines: Iterable[Mapping[str, Any]], *, key: str | None = None, **parameters: Any
+    ) -> BatchView:
+        """Submit many runs as one; `parameters` are `agent` and `max_cost_usd`."""
+        content = "".join(f"{json.dumps(line)}\n" for line in lines).encode()
+        headers = {"Content-Type": "application/jsonl", "Idempotency-Key": key or str(uuid.uuid4())}
+        answer = await self.call("POST", "batches", content=content, headers=headers, params=parameters, again=True)
+        return BatchView.model_validate_json(answer.content)
+
+    async def batch_ended(self, batch_id: str, *, timeout_s: float = 3600) -> BatchView:
+        """Return the batch once it is over, or as it is after `timeout_s` seconds."""
+        deadline = _now() + timeout_s
+        pause = 0.5
+        while True:
+            batch = BatchView.model_validate(await self.json("GET", f"batches/{_part(batch_id)}"))
+            if batch.state in _OVER or (left := deadline - _now()) <= 0:
+                return batch
+            await asyncio.sleep(min(pause, left))
+            pause = min(pause * 1.5, 15)
+
+    async def batch_results(self, batch_id: str) -> AsyncIterator[BatchResultLine]:
+        """Yield what came of a batch's lines, in the order they were posted."""
+        path: str | None = f"batches/{_part(batch_id)}/results"
+        while path:
+            answer = await self.call("GET", path)
+            for line in answer.text.splitlines():
+                yield BatchResultLine.model_validate_json(line)
+            following = answer.links.get("next", {}).get("url")
+            path = following.removeprefix("/api/") if following else None
+
+    async def json(self, method: str, path: str, body: Any = None, *, params: Mapping[str, Any] | None = None) -> Any:
+        """Send a request and return the JSON of its answer; None where there is none."""
+        content = None if body is None else json.dumps(body).encode()
+        headers = {} if body is None else {"Content-Type": "application/json"}
+        answer = await self.call(method, path, content=content, headers=headers, params=params)
+        return answer.json() if answer.content else None
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        content: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        params: Mapping[str, Any] | None = None,
+        again: bool | None = None,
+    ) -> httpx.Response:
+        """Send a request and return its answer.
+
+        Args:
+            method: HTTP method.
+            path: Path below `/api/`.
+            content: The body.
+            headers: Headers beside the client's own.
+            params: Query parameters.
+            again: Whether it may be sent again when it failed in passing; None for every method but POST.
+
+        Raises:
+            ApiError: The app refused it.
+            httpx.TransportError: The app could not be reached.
+        """
+        repeat = method != "POST" if again is None else again
+        for attempt in range(1, self._attempts + 1):
+            last = attempt == self._attempts or not repeat
+            try:
+                answer = await self._http.request(
+                    method, path, content=content, headers=dict(headers or {}), params=dict(params or {}) or None
+                )
+            except httpx.TransportError:
+                if last:
+                    raise
+                await asyncio.sleep(self._pause(attempt, None))
+                continue
+            if answer.is_success:
+                return answer
+            if last or answer.status_code not in _PASSING:
+                raise _error(answer)
+            await asyncio.sleep(self._pause(attempt, answer.headers.get("retry-after")))
+        raise AssertionError  # the last attempt returns or raises
+
+    async def _submit(self, agent: str, request: Mapping[str, Any], key: str | None, wait_s: int) -> RunView:
+        headers = {"Content-Type": "application/json", "Idempotency-Key": key or str(uuid.uuid4())}
+        if wait_s:
+            headers["Prefer"] = f"wait={wait_s}"
+        content = json.dumps(request).encode()
+        answer = await self.call("POST", f"agents/{_part(agent)}/runs", content=content, headers=headers, again=True)
+        return RunView.model_validate_json(answer.content)
+
+    def _pause(self, attempt: int, retry_after: str | None) -> float:
+        if retry_after is not None and retry_after.isdigit():
+            return min(float(retry_after), _LONGEST_PAUSE_S)
+        return min(self._pause_s * 2 ** (attempt - 1), _LONGEST_PAUSE_S) * random.uniform(0.5, 1)  # noqa: S311 - spreads
+
+
+def _error(answer: httpx.Response) -> ApiError:
+    try:
+        problem = answer.json()
+        return ApiError(answer.status_code, problem["code"], problem["detail"], problem.get("errors"))
+    except (ValueError, KeyError, TypeError):
+        return ApiError(answer.status_code, "unknown", answer.reason_phrase)
+
+
+def _part(text: str) -> str:
+    return quote(text, safe="")
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -1,0 +1,254 @@
+"""Sending reports of runs' ends: at least once, retried with growing pauses, given up in the end and said so.
+
+The process that ends a run reports it at once; what it leaves behind when it dies, or fails to send, is found by
+whoever looks for what is due.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Protocol
+
+from kernel.errors import AppError, Conflict, NotFound
+from lifecycle.callbacks.records import CallbackRecord
+from lifecycle.callbacks.targets import LARGEST_MESSAGE, event_of, no_broker, report_id, report_of, shown
+from lifecycle.conversations.callback import end_of
+from llmops.notifications.delivery import GIVE_UP_AFTER, DeliveryAttempt, attempt_of, next_attempt
+from llmops.notifications.history import DeliveryState
+from llmops.notifications.signing import signed
+
+if TYPE_CHECKING:
+    from kernel.clock import Clock
+    from lifecycle.callbacks.records import CallbackRecords
+    from lifecycle.callbacks.targets import CallbackTargets
+    from lifecycle.conversations.callback import Callback, RunEnd, RunEnds
+    from lifecycle.conversations.run import Run
+    from lifecycle.conversations.store import ConversationStore
+    from llmops.notifications.delivery import Webhooks
+
+log = logging.getLogger(__name__)
+
+KEEP_FOR = timedelta(days=30)
+"""How long it is known what became of a callback."""
+_CLAIM = timedelta(minutes=2)  # longer than a report can take, so that nobody else sends it meanwhile
+_NOT_ENDED_YET = timedelta(seconds=30)
+_AT_ONCE = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A message to a reply queue.
+
+    Attributes:
+        message_id: The same however often it is sent, so that a queue that detects duplicates takes it once.
+        session_id: Its SessionId.
+        correlation_id: Its CorrelationId.
+        subject: Its subject.
+        body: Its body, JSON.
+    """
+
+    message_id: str
+    session_id: str
+    correlation_id: str
+    subject: str
+    body: bytes
+    content_type: str = "application/json"
+
+
+class Replies(Protocol):
+    """Sends messages to queues of the app's own namespace."""
+
+    async def send(self, queue: str, reply: Reply) -> None:
+        """Put the message on the queue; returns once the broker has accepted it.
+
+        Raises:
+            Unavailable: It did not.
+        """
+        ...
+
+
+class CallbackSender:
+    """Sends one report."""
+
+    def __init__(self, targets: CallbackTargets, webhooks: Webhooks, replies: Replies | None, clock: Clock) -> None:
+        """Set where reports may go and by what; without `replies` there is no broker."""
+        self._targets = targets
+        self._webhooks = webhooks
+        self._replies = replies
+        self._clock = clock
+
+    async def send(self, callback: Callback, run: Run) -> DeliveryAttempt:
+        """Send the report of the run's end, and return how that ended."""
+        try:
+            if callback.queue:
+                await self._reply(callback, run)
+                return DeliveryAttempt(None, None, again=False)
+            body, secret = report_of(run), self._targets.secret(callback.secret_setting)
+            headers = {
+                "content-type": "application/json; charset=utf-8",
+                **signed(secret, report_id(run.id, run.redriven), self._clock(), body),
+            }
+            return attempt_of(await self._webhooks.post(callback.url, headers, body))
+        except AppError as error:
+            # A setting that is missing or wrong may be mended; an address that is refused stays so.
+            again = error.retriable or error.code == "callback_secret_unknown"
+            return DeliveryAttempt(None, error.code, again=again, retry_after_s=error.retry_after_s)
+
+    async def _reply(self, callback: Callback, run: Run) -> None:
+        if self._replies is None:
+            raise no_broker()
+        reply = Reply(
+            message_id=report_id(run.id, run.redriven),
+            session_id=callback.session_id or run.session_id,
+            correlation_id=callback.correlation_id or run.id,
+            subject=event_of(run),
+            body=report_of(run, most_bytes=LARGEST_MESSAGE),
+        )
+        await self._replies.send(self._targets.queue(callback.queue), reply)
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """What one round did: reports sent, failed so far, and given up."""
+
+    delivered: int
+    retrying: int
+    failed: int
+
+
+class CallbackDelivery:
+    """Reports what is due. Two at the same time do not send the same report, unless one of them takes too long."""
+
+    def __init__(
+        self,
+        ends: RunEnds,
+        records: CallbackRecords,
+        conversations: ConversationStore,
+        sender: CallbackSender,
+        clock: Clock,
+    ) -> None:
+        self._ends = ends
+        self._records = records
+        self._conversations = conversations
+        self._sender = sender
+        self._clock = clock
+        self._turnstile = asyncio.Semaphore(_AT_ONCE)
+        self._soon: set[asyncio.Task[None]] = set()
+
+    def run_changed(self, before: Run | None, after: Run) -> None:
+        """Report an end that this process has just committed, in the background."""
+        if after.input.callback is None or not after.finished or (before is not None and before.finished):
+            return
+        task = asyncio.create_task(self._report_now(end_of(after)))
+        self._soon.add(task)
+        task.add_done_callback(self._soon.discard)
+
+    async def deliver(self) -> Reported:
+        """Report what is due."""
+        now = self._clock()
+        due = [end async for end in self._ends.due(now)]
+        states = await asyncio.gather(*map(self._report, due), return_exceptions=True)
+        for state in states:
+            if isinstance(state, BaseException):
+                raise state
+        counts = Counter(states)
+        kinds = (DeliveryState.DELIVERED, DeliveryState.RETRYING, DeliveryState.FAILED)
+        return Reported(*(counts[kind] for kind in kinds))
+
+    async def redeliver(self, run: Run) -> None:
+        """Report a run's end again, however often that was tried, and whether or not it succeeded.
+
+        Raises:
+            NotFound: The run has no callback (`callback_not_found`).
+            Conflict: It has not ended (`run_not_finished`).
+        """
+        if run.input.callback is None:
+            raise no_callback(run.id)
+        if not run.finished:
+            raise Conflict("The run has not ended; there is nothing to report yet.", code="run_not_finished")
+        if (record := await self._records.get(run.workspace, run.created_at, run.id)) is not None:
+            again = replace(record, state=DeliveryState.RETRYING, next_at=self._clock())
+            await self._records.put(run.workspace, again)
+        await self._ends.again(end_of(run), self._clock())
+
+    async def aclose(self) -> None:
+        """Wait for what is being reported in the background."""
+        await asyncio.gather(*self._soon, return_exceptions=True)
+
+    async def _report_now(self, end: RunEnd) -> None:
+        try:
+            found = await self._ends.find(end)
+            if found is not None:
+                await self._report(found)
+        except AppError as error:
+            log.warning("callback not sent yet: %s", error.code, extra={"event": "callback.postponed"})
+
+    async def _report(self, end: RunEnd) -> DeliveryState | None:
+        async with self._turnstile:
+            if end.reported:
+                await self._records.forget(end.workspace, end.created_at, end.run_id)
+                await self._ends.remove(end)
+                return None
+            claimed = await self._ends.move(end, self._clock() + _CLAIM, attempts=end.attempts + 1)
+            if claimed is None:
+                return None
+            run = await self._conversations.run(end.workspace, end.session_id, end.run_id)
+            if run is None or run.input.callback is None or run.redriven > end.redriven or run.never_queued:
+                # Erased; or put back since, so that its next end is reported; or refused as it was submitted.
+                await self._ends.remove(claimed)
+                return None
+            if not run.finished or run.redriven < end.redriven:
+                return await self._not_ended(claimed)
+            record = await self._records.get(run.workspace, run.created_at, run.id)
+            if record is not None and record.redriven == end.redriven and record.state is DeliveryState.DELIVERED:
+                await self._ends.remove(claimed)  # by another entry for the same end
+                return None
+            return await self._send(run, run.input.callback, claimed)
+
+    async def _not_ended(self, end: RunEnd) -> None:
+        """Look again later: the entry may be ahead of the run, or of a commit that was never made."""
+        now = self._clock()
+        if now - end.ended_at >= GIVE_UP_AFTER:
+            await self._ends.remove(end)
+        else:
+            pause = min(_NOT_ENDED_YET * 2 ** min(end.attempts, 7), timedelta(hours=1))
+            await self._ends.move(end, now + pause, attempts=end.attempts)
+
+    async def _send(self, run: Run, callback: Callback, end: RunEnd) -> DeliveryState:
+        tried = await self._sender.send(callback, run)
+        now = self._clock()
+        at = next_attempt(tried, end.attempts, end.ended_at, now) if tried.error else None
+        state = DeliveryState.DELIVERED
+        if tried.error:
+            state = DeliveryState.RETRYING if at else DeliveryState.FAILED
+            text = "callback of run %s to %s: %s, attempt %d, %s"
+            values = (run.id, shown(callback), tried.error, end.attempts, state.value)
+            log.warning(text, *values, extra={"event": "callback.failed"})
+        record = CallbackRecord(
+            id=report_id(run.id, run.redriven),
+            run_id=run.id,
+            created_at=run.created_at,
+            agent=run.agent,
+            target=shown(callback),
+            redriven=run.redriven,
+            state=state,
+            attempts=end.attempts,
+            status=tried.status,
+            error=tried.error,
+            last_at=now,
+            next_at=at,
+        )
+        # The record first: dying in between sends once more, which the receiver sees by the id; the other way round
+        # what became of it could be missing for ever.
+        await self._records.put(run.workspace, record)
+        await self._ends.move(end, at or now + KEEP_FOR, attempts=end.attempts, reported=at is None)
+        return state
+
+
+def no_callback(run_id: str) -> NotFound:
+    """Return the error for a run whose end is not reported."""
+    return NotFound(f"Run {run_id!r} has no callback.", code="callback_not_found")

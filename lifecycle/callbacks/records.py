@@ -1,0 +1,104 @@
+"""What became of callbacks: one row a run, kept for a while.
+
+Table `callbacks`, partition `of!{workspace}`, newest run first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from kernel.codec import JsonCodec, readable
+from kernel.ids import newest_first
+from kernel.tables import Delete, Row, RowChanged, Span, Upsert, first_rows
+from lifecycle.conversations.callback import TABLE
+from llmops.notifications.history import DeliveryState
+
+if TYPE_CHECKING:
+    from kernel.tables import Tables
+
+
+@dataclass(frozen=True, slots=True)
+class CallbackRecord:
+    """What became of the latest report of a run's end.
+
+    Attributes:
+        id: What receivers know the report by.
+        run_id: The run.
+        created_at: When the run was accepted, aware UTC.
+        agent: Whom it was with.
+        target: Where the report goes: a host, or a queue.
+        redriven: How often the run had been put back before it ended so.
+        state: See DeliveryState.
+        attempts: How often it was sent.
+        status: HTTP status of the last answer; None when there was none.
+        error: Why the last attempt failed, as a code; None after a success.
+        last_at: When it was sent last; None when it was given up unsent.
+        next_at: When it is sent again; None for never.
+    """
+
+    id: str
+    run_id: str
+    created_at: datetime
+    agent: str
+    target: str
+    redriven: int
+    state: DeliveryState
+    attempts: int
+    status: int | None
+    error: str | None
+    last_at: datetime | None
+    next_at: datetime | None
+
+
+_RECORD = JsonCodec(CallbackRecord)
+
+
+class CallbackRecords:
+    """Writes and reads what became of callbacks."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+    async def put(self, workspace: str, record: CallbackRecord) -> None:
+        """Write how a run's callback stands; the last one written is the one that is shown."""
+        values = {"record": _RECORD.dump(record), "state": record.state.value}
+        await self._tables.commit(
+            TABLE, [Upsert(Row(_home(workspace), _key(record.created_at, record.run_id), values))]
+        )
+
+    async def get(self, workspace: str, created_at: datetime, run_id: str) -> CallbackRecord | None:
+        """Return how the run's callback stands; None before its first attempt."""
+        row = await self._tables.get(TABLE, _home(workspace), _key(created_at, run_id))
+        return next(readable([row], _record, "callback"), None) if row else None
+
+    async def list(
+        self, workspace: str, limit: int, after: str | None = None, state: DeliveryState | None = None
+    ) -> tuple[Sequence[CallbackRecord], str | None]:
+        """Return up to `limit` (1-999) records, newest run first, and the key to continue after; None at the end."""
+        where = {} if state is None else {"state": state.value}
+        span = Span(_home(workspace), key_from=None if after is None else f"{after}\x20", where=where)
+        rows = await first_rows(self._tables, TABLE, span, limit + 1)
+        found = list(readable(rows[:limit], _record, "callback"))
+        return found, rows[limit - 1].key if len(rows) > limit else None
+
+    async def forget(self, workspace: str, created_at: datetime, run_id: str) -> None:
+        """Remove what became of a run's callback; nothing there is fine."""
+        try:
+            await self._tables.commit(TABLE, [Delete(_home(workspace), _key(created_at, run_id))])
+        except RowChanged:
+            return
+
+
+def _home(workspace: str) -> str:
+    return f"of!{workspace}"
+
+
+def _key(created_at: datetime, run_id: str) -> str:
+    return newest_first(created_at, run_id)
+
+
+def _record(row: Row) -> CallbackRecord:
+    return _RECORD.load(row.text("record"))

@@ -1,0 +1,167 @@
+"""Where a run's end is to be reported, and which ends are yet to be.
+
+Table `callbacks`, partition `due`, row `{time}!{workspace}!{session}!{run}!{redriven}`: one for each end of a run that
+has a callback, written before the run's row says that it ended. There may be one too many, never one too few: whoever
+reads an entry looks at the run itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from kernel.tables import Delete, Insert, Replace, Row, RowChanged, RowExists, Span, Upsert, Write, every
+
+if TYPE_CHECKING:
+    from kernel.tables import Tables
+    from lifecycle.conversations.run import Run
+
+TABLE = "callbacks"
+_PARTITION = "due"
+
+
+@dataclass(frozen=True, slots=True)
+class Callback:
+    """Where a run's end is to be reported: a webhook's URL, or a Service Bus queue of the app's own namespace.
+
+    Attributes:
+        url: The webhook; itself a secret with many receivers, so it appears in no log and no answer.
+        secret_setting: Name of the app setting with the secret that the webhook is signed with; empty for no signature.
+        queue: The reply queue.
+        session_id: SessionId of the reply; empty for the run's own session.
+        correlation_id: CorrelationId of the reply; empty for the run's id.
+    """
+
+    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 - read by pydantic, not a field
+
+    url: str = ""
+    secret_setting: str = ""
+    queue: str = ""
+    session_id: str = ""
+    correlation_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RunEnd:
+    """An end of a run that is to be reported, or was and is to be forgotten.
+
+    Attributes:
+        workspace: The run's workspace.
+        session_id: The run's session.
+        run_id: The run.
+        redriven: How often the run had been put back before it ended so.
+        created_at: When the run was accepted, aware UTC.
+        ended_at: When it ended, aware UTC.
+        attempts: How often its report was begun.
+        reported: Whether nothing is left to do but to forget what became of it.
+        row: As stored; its key and ETag are what a step is claimed by.
+    """
+
+    workspace: str
+    session_id: str
+    run_id: str
+    redriven: int
+    created_at: datetime
+    ended_at: datetime
+    attempts: int
+    reported: bool
+    row: Row
+
+
+def end_of(run: Run) -> RunEnd:
+    """Return the end that a finished run has come to, as `enter` stores it.
+
+    Raises:
+        ValueError: It has not finished.
+    """
+    if run.finished_at is None:
+        msg = "the run has not ended"
+        raise ValueError(msg)
+    who = (run.workspace, run.session_id, run.id, run.redriven)
+    end = RunEnd(*who, run.created_at, run.finished_at, 0, reported=False, row=_NO_ROW)
+    return replace(end, row=Row(_PARTITION, _key(end, run.finished_at), _values(end)))
+
+
+class RunEnds:
+    """The index of ends that are to be reported."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+    async def enter(self, run: Run) -> None:
+        """Enter the end of a run; call it before the run is stored as ended. Entering it again changes nothing."""
+        await self._tables.commit(TABLE, [Upsert(end_of(run).row)])
+
+    async def again(self, end: RunEnd, at: datetime) -> None:
+        """Enter an end once more, to be reported from that time on, whatever became of it before."""
+        again = replace(end, attempts=0, reported=False)
+        await self._tables.commit(TABLE, [Upsert(Row(_PARTITION, _key(end, at), _values(again)))])
+
+    async def due(self, now: datetime) -> AsyncIterator[RunEnd]:
+        """Yield what is due by now, the oldest first."""
+        async for row in every(self._tables, TABLE, Span(_PARTITION, key_before=f"{_stamp(now)}~")):
+            yield _end(row)
+
+    async def find(self, end: RunEnd) -> RunEnd | None:
+        """Return the end as it is stored under the same key, or None."""
+        row = await self._tables.get(TABLE, _PARTITION, end.row.key)
+        return _end(row) if row else None
+
+    async def move(self, end: RunEnd, at: datetime, *, attempts: int, reported: bool = False) -> RunEnd | None:
+        """Have the end looked at again at that time and return it; None if somebody else has taken it on."""
+        moved = replace(end, attempts=attempts, reported=reported)
+        row = Row(_PARTITION, _key(end, at), _values(moved))
+        if row.key == end.row.key:
+            writes: list[Write] = [Replace(replace(row, etag=end.row.etag))]
+        else:
+            writes = [Delete(_PARTITION, end.row.key, end.row.etag), Insert(row)]
+        try:
+            etags = await self._tables.commit(TABLE, writes)
+        except (RowChanged, RowExists):
+            return None
+        return replace(moved, row=replace(row, etag=etags[-1]))
+
+    async def remove(self, end: RunEnd) -> None:
+        """Remove an end that was taken on."""
+        try:
+            await self._tables.commit(TABLE, [Delete(_PARTITION, end.row.key, end.row.etag)])
+        except RowChanged:
+            return  # our own earlier try took effect, or somebody else has it
+
+
+_NO_ROW = Row("", "", {})
+
+
+def _key(end: RunEnd, at: datetime) -> str:
+    return "!".join((_stamp(at), end.workspace, end.session_id, end.run_id, str(end.redriven)))
+
+
+def _values(end: RunEnd) -> dict[str, datetime | int | bool]:
+    return {
+        "created_at": end.created_at,
+        "ended_at": end.ended_at,
+        "attempts": end.attempts,
+        "reported": end.reported,
+    }
+
+
+def _end(row: Row) -> RunEnd:
+    _, workspace, session_id, run_id, redriven = row.key.split("!")
+    never = datetime.fromtimestamp(0, UTC)
+    return RunEnd(
+        workspace,
+        session_id,
+        run_id,
+        int(redriven),
+        row.moment("created_at") or never,
+        row.moment("ended_at") or never,
+        row.integer("attempts"),
+        reported=row.values.get("reported") is True,
+        row=row,
+    )
+
+
+def _stamp(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y%m%dT%H%M%S%f")

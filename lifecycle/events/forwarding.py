@@ -1,0 +1,212 @@
+"""Sending a workspace's events to other systems as CloudEvents: at least once, each shard in order.
+
+Table `forwards`, partition `forwards`, row `{workspace}!{channel}`: how far a channel's events were sent. The row is
+there before the channel is; one whose channel never came, or is gone, is removed by whoever meets it.
+
+CloudEvents 1.0, JSON event format and its batches (github.com/cloudevents/spec). `source` and `id` name an event for
+good, so that a receiver can tell what comes twice.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from kernel.clock import rfc3339
+from kernel.codec import JsonCodec, all_readable
+from kernel.errors import AppError, NotFound
+from kernel.journal import SHARDS
+from kernel.tables import Delete, Insert, Replace, Row, RowChanged, RowExists, Span, every
+from llmops.notifications.bodies import CLOUD_EVENTS_BATCH, source_of
+from llmops.notifications.catalogue import matches
+from llmops.notifications.delivery import FIRST_PAUSE, LONGEST_PAUSE, attempt_of
+from llmops.notifications.signing import signed
+
+if TYPE_CHECKING:
+    from kernel.clock import Clock
+    from kernel.journal import Event, Journal
+    from kernel.tables import Tables
+    from llmops.notifications.channels import Channel, ChannelStore
+    from llmops.notifications.delivery import Webhooks
+
+log = logging.getLogger(__name__)
+
+TABLE = "forwards"
+AT_ONCE = 100
+"""Most events of one request: Event Grid takes 1 MiB."""
+_PARTITION = "forwards"
+_ROUNDS = 50
+_LEAST = timedelta(minutes=10)
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """How far a channel's events were sent.
+
+    Attributes:
+        positions: Of every shard the number of the next event to send.
+        created_at: Since when, aware UTC.
+        failures: How often sending has failed since it last succeeded.
+        error: Why it failed last, as a code; None after a success.
+        sent_at: When events were sent last; None for never.
+        next_at: Before when it is not tried again; None for at once.
+    """
+
+    positions: tuple[int, ...]
+    created_at: datetime
+    failures: int = 0
+    error: str | None = None
+    sent_at: datetime | None = None
+    next_at: datetime | None = None
+
+
+_FORWARD = JsonCodec(Forward)
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    workspace: str
+    channel: str
+    forward: Forward
+    row: Row
+
+
+def cloud_event(workspace: str, shard: int, number: int, event: Event) -> dict[str, Any]:
+    """Return an event of a workspace's stream as a CloudEvent."""
+    session, agent = event.data.get("session_id"), event.data.get("agent")
+    subject = f"sessions/{session}" if session else f"agents/{agent}" if agent else None
+    return {
+        "specversion": "1.0",
+        "id": f"{shard}-{number}",
+        "source": source_of(workspace),
+        "type": event.name,
+        "time": rfc3339(event.at),
+        **({"subject": subject} if subject else {}),
+        "datacontenttype": "application/json",
+        "data": event.data,
+    }
+
+
+class EventForwarding:
+    """Sends what is new to every channel of CloudEvents."""
+
+    def __init__(
+        self, tables: Tables, journal: Journal, channels: ChannelStore, webhooks: Webhooks, clock: Clock
+    ) -> None:
+        self._tables = tables
+        self._journal = journal
+        self._channels = channels
+        self._webhooks = webhooks
+        self._clock = clock
+
+    async def begin(self, workspace: str, channel: str) -> None:
+        """Send the channel what happens from now on; call it before the channel is set. Begun before is fine."""
+        if await self.state(workspace, channel) is not None:
+            return
+        ends = tuple(await self._journal.ends(workspace))
+        row = _row(workspace, channel, Forward(ends, self._clock()))
+        try:
+            await self._tables.commit(TABLE, [Insert(row)])
+        except RowExists:
+            return
+
+    async def state(self, workspace: str, channel: str) -> Forward | None:
+        """Return how far the channel's events were sent; None for a channel of another kind."""
+        row = await self._tables.get(TABLE, _PARTITION, f"{workspace}!{channel}")
+        return _FORWARD.load(row.text("forward")) if row else None
+
+    async def run(self) -> int:
+        """Send what is new, and return how many events were sent."""
+        sent = 0
+        now = self._clock()
+        async for stored in all_readable(every(self._tables, TABLE, Span(_PARTITION)), _stored, "forward"):
+            if stored.forward.next_at is None or stored.forward.next_at <= now:
+                try:
+                    sent += await self._forward(stored, now)
+                except AppError as error:
+                    log.warning("events not forwarded yet: %s", error.code, extra={"event": "events.not_forwarded"})
+        return sent
+
+    async def _forward(self, stored: _Stored, now: datetime) -> int:
+        try:
+            channel = await self._channels.get(stored.workspace, stored.channel)
+        except NotFound:
+            channel = None
+        if channel is None or channel.format != "cloudevents":
+            if now - stored.forward.created_at > _LEAST:
+                await self._remove(stored)
+            return 0
+        sent = 0
+        for _ in range(_ROUNDS):
+            positions, events = await self._new(stored, channel)
+            if positions == stored.forward.positions:
+                break
+            error = await self._post(channel, events) if events else None
+            stored = await self._moved(stored, channel, positions if error is None else None, error, sent=bool(events))
+            if error is not None:
+                break
+            sent += len(events)
+        return sent
+
+    async def _new(self, stored: _Stored, channel: Channel) -> tuple[tuple[int, ...], Sequence[dict[str, Any]]]:
+        """Return what is new and the channel wants, as far as one request takes it, and the positions after it."""
+        positions = list(stored.forward.positions)
+        events: list[dict[str, Any]] = []
+        for shard in range(SHARDS):
+            if len(events) >= AT_ONCE:
+                break
+            found = await self._journal.read(stored.workspace, shard, positions[shard], AT_ONCE - len(events))
+            for number, event in found:
+                positions[shard] = number + 1
+                if any(matches(pattern, event.name) for pattern in channel.events):
+                    events.append(cloud_event(stored.workspace, shard, number, event))
+        return tuple(positions), events
+
+    async def _post(self, channel: Channel, events: Sequence[dict[str, Any]]) -> str | None:
+        """Send the events and return why that failed; None where it did not."""
+        body = json.dumps(events, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
+        ident = f"{events[0]['source']}#{events[0]['id']}"
+        headers = {"content-type": CLOUD_EVENTS_BATCH, **signed(channel.secret, ident, self._clock(), body)}
+        try:
+            return attempt_of(await self._webhooks.post(channel.url, headers, body)).error
+        except AppError as error:
+            return error.code
+
+    async def _moved(
+        self, stored: _Stored, channel: Channel, positions: tuple[int, ...] | None, error: str | None, *, sent: bool
+    ) -> _Stored:
+        now, was = self._clock(), stored.forward
+        if positions is not None:
+            sent_at = now if sent else was.sent_at
+            forward = replace(was, positions=positions, failures=0, error=None, next_at=None, sent_at=sent_at)
+        else:
+            pause = min(FIRST_PAUSE * 2 ** min(was.failures, 10), LONGEST_PAUSE)
+            forward = replace(was, failures=was.failures + 1, error=error, next_at=now + pause)
+            text = "events to channel %s of %s: %s, attempt %d"
+            values = (channel.name, stored.workspace, error, forward.failures)
+            log.warning(text, *values, extra={"event": "events.not_forwarded"})
+        row = replace(_row(stored.workspace, stored.channel, forward), etag=stored.row.etag)
+        try:
+            etags = await self._tables.commit(TABLE, [Replace(row)])
+        except RowChanged:
+            return replace(stored, forward=forward)  # somebody else is at it, or the channel is gone
+        return replace(stored, forward=forward, row=replace(row, etag=etags[0]))
+
+    async def _remove(self, stored: _Stored) -> None:
+        try:
+            await self._tables.commit(TABLE, [Delete(_PARTITION, stored.row.key, stored.row.etag)])
+        except RowChanged:
+            return
+
+
+def _row(workspace: str, channel: str, forward: Forward) -> Row:
+    return Row(_PARTITION, f"{workspace}!{channel}", {"forward": _FORWARD.dump(forward)})
+
+
+def _stored(row: Row) -> _Stored:
+    workspace, channel = row.key.split("!")
+    return _Stored(workspace, channel, _FORWARD.load(row.text("forward")), row)

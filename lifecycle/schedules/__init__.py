@@ -1,0 +1,1 @@
+"""Agents asked on a schedule."""

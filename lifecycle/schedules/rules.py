@@ -1,0 +1,137 @@
+"""When a schedule is due, and which of the times that were missed are made up for. Pure; time is an argument.
+
+NCRONTAB (learn.microsoft.com/azure/azure-functions/functions-bindings-timer, "NCRONTAB expressions"): six fields with
+seconds first, or five without; day of month and day of week must both match. Times are those of a time zone: one that
+a clock change skips comes at the end of what is skipped, and one that it repeats comes once, unless the hour is a
+pattern such as `*` or `*/2`, which goes on through both.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from zoneinfo import ZoneInfo
+
+from kernel.errors import InvalidInput
+
+LEAST_APART = timedelta(minutes=1)
+"""How often a schedule may be due at most."""
+ON_TIME = timedelta(minutes=5)
+"""How late a run may be submitted without its time counting as missed: timers come once in a while."""
+MOST_AT_ONCE = 100
+"""Most missed times that are made up for; of more, the latest ones."""
+_LOOKED_AT = 12
+# croniter knows extensions (`L`, `#`, `H`, `R`, `?`) that NCRONTAB does not.
+_FIELD = re.compile(r"(?:\*|\d+|[A-Za-z]{3,9})(?:[-/,](?:\*|\d+|[A-Za-z]{3,9}))*")
+
+
+class Missed(StrEnum):
+    """What becomes of times at which nothing could be submitted: the app was down, or the queue was."""
+
+    SKIP = "skip"  # nothing
+    LATEST = "latest"  # one run, for the last of them
+    ALL = "all"  # a run for each, up to MOST_AT_ONCE
+
+
+@dataclass(frozen=True, slots=True)
+class Cron:
+    """When a schedule is due.
+
+    Attributes:
+        expression: NCRONTAB, of six fields.
+        time_zone: An IANA name, like `Europe/Berlin`.
+    """
+
+    expression: str
+    time_zone: str
+
+    def after(self, moment: datetime) -> Iterator[datetime]:
+        """Yield the times after the moment, aware UTC, for ever or until there are no more."""
+        from croniter import CroniterBadDateError, croniter  # noqa: PLC0415 - few workers ever need it
+
+        zone = ZoneInfo(self.time_zone)
+        times = croniter(self.expression, moment.astimezone(zone), second_at_beginning=True, day_or=False)
+        fixed_hour = not re.search(r"[*/]", self.expression.split()[2])
+        while True:
+            try:
+                found: datetime = times.get_next(datetime)
+            except CroniterBadDateError:
+                return
+            if fixed_hour and found.astimezone(UTC).astimezone(zone).fold:
+                continue
+            yield found.astimezone(UTC)
+
+
+def parse_cron(expression: str, time_zone: str, now: datetime) -> Cron:
+    """Return when a schedule is due.
+
+    Raises:
+        InvalidInput: It is no NCRONTAB expression (`invalid_cron`), never due (`never_due`), due more than once a
+            minute (`too_frequent`), or there is no such time zone (`invalid_time_zone`).
+    """
+    from croniter import croniter  # noqa: PLC0415 - see Cron.after
+
+    fields = expression.split()
+    rule = "NCRONTAB: {second} {minute} {hour} {day} {month} {day of week}, or the same without seconds"
+    if len(expression) > 200 or len(fields) not in {5, 6} or not all(map(_FIELD.fullmatch, fields)):
+        raise _wrong("invalid_cron", "cron", rule)
+    whole = " ".join(fields if len(fields) == 6 else ["0", *fields])
+    try:
+        croniter(whole, second_at_beginning=True, day_or=False)
+    except (ValueError, KeyError):
+        raise _wrong("invalid_cron", "cron", rule) from None
+    if not _known(time_zone):
+        raise _wrong("invalid_time_zone", "time_zone", "an IANA name like Europe/Berlin, or UTC")
+    cron = Cron(whole, time_zone)
+    times = list(itertools.islice(cron.after(now), _LOOKED_AT))
+    if not times:
+        raise _wrong("never_due", "cron", "an expression that some date fits")
+    if any(later - earlier < LEAST_APART for earlier, later in itertools.pairwise(times)):
+        raise _wrong("too_frequent", "cron", "due once a minute at most")
+    return cron
+
+
+def _known(time_zone: str) -> bool:
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_+/-]{0,63}", time_zone):
+        return False
+    try:
+        ZoneInfo(time_zone)
+    except (OSError, ValueError):  # none of that name is a KeyError there, a folder of names an OSError
+        return False
+    except KeyError:
+        return False
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to be done about a schedule that is due.
+
+    Attributes:
+        submit: The times to submit runs for, in order.
+        missed: How many times are not made up for.
+        next_at: When it is due next; None for never.
+    """
+
+    submit: Sequence[datetime]
+    missed: int
+    next_at: datetime | None
+
+
+def plan(cron: Cron, due_at: datetime, missed: Missed, now: datetime) -> Plan:
+    """Return what is to be done about a schedule that has been due since `due_at`."""
+    times = [due_at, *itertools.takewhile(lambda at: at <= now, cron.after(due_at))]
+    kept = [at for at in times if now - at <= ON_TIME]
+    if missed is Missed.ALL:
+        kept = times[-MOST_AT_ONCE:]
+    elif missed is Missed.LATEST and not kept:
+        kept = times[-1:]
+    return Plan(kept, len(times) - len(kept), next(cron.after(max(now, due_at)), None))
+
+
+def _wrong(code: str, field: str, rule: str) -> InvalidInput:
+    return InvalidInput(f"{field} is to be {rule}.", code=code, fields={f"/{field}": rule})

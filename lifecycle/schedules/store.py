@@ -1,0 +1,216 @@
+"""Schedules: which agents are asked what, and when.
+
+Table `schedules`, partition = workspace, row key = name. The index `due` says when each is due next.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from kernel.codec import JsonCodec, all_readable
+from kernel.errors import Conflict, EtagMismatch, NotFound
+from kernel.ids import agent_name
+from kernel.tables import Delete, Insert, Replace, Row, RowChanged, RowExists, Span, Tables, every
+from lifecycle.conversations.submission import RunRequest
+from lifecycle.schedules.rules import Cron, Missed, parse_cron
+
+if TYPE_CHECKING:
+    from kernel.clock import Clock
+    from kernel.due_times import DueTimes
+
+TABLE = "schedules"
+MOST = 200
+"""Schedules a workspace may have."""
+
+
+@dataclass(frozen=True, slots=True)
+class LastDue:
+    """What came of the latest time that a schedule was due: a run, or why there is none, as a code."""
+
+    due_at: datetime
+    run_id: str
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleRequest:
+    """What a user wants a schedule to be; see Schedule."""
+
+    agent: str
+    run: RunRequest
+    cron: str
+    time_zone: str = "UTC"
+    missed: Missed = Missed.LATEST
+    paused: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """An agent that is asked on a schedule.
+
+    Attributes:
+        name: Its name in the workspace.
+        agent: Whom it asks.
+        run: What it asks.
+        cron: When.
+        missed: What becomes of times that were missed.
+        paused: Whether it is never due; what would have been due meanwhile is not made up for.
+        revision: Counts its changes by users, from 1.
+        created_at: When it was set first, aware UTC.
+        updated_at: When a user changed it last.
+        next_at: When it is due next; None while it is paused, and for never.
+        last: What came of the latest time it was due; None before the first.
+        missed_times: How many times were not made up for.
+    """
+
+    name: str
+    agent: str
+    run: RunRequest
+    cron: Cron
+    missed: Missed
+    paused: bool
+    revision: int
+    created_at: datetime
+    updated_at: datetime
+    next_at: datetime | None
+    last: LastDue | None = None
+    missed_times: int = 0
+
+    @property
+    def etag(self) -> str:
+        """Its revision, as an HTTP entity tag."""
+        return f'"{self.revision}"'
+
+    def coming(self, now: datetime, count: int) -> Sequence[datetime]:
+        """Return when it is due next, so many times at most."""
+        if self.next_at is None:
+            return []
+        following = self.cron.after(max(self.next_at, now))
+        return [self.next_at, *itertools.islice(following, count - 1)]
+
+
+def changed(current: Schedule | None, name: str, wanted: ScheduleRequest, now: datetime) -> Schedule:
+    """Return the schedule as wanted; the current one when that changes nothing.
+
+    Raises:
+        InvalidInput: It is not valid.
+    """
+    agent_name(wanted.agent)
+    cron = parse_cron(wanted.cron, wanted.time_zone, now)
+    next_at = None if wanted.paused else next(cron.after(now), None)
+    if current is None:
+        return Schedule(
+            name, wanted.agent, wanted.run, cron, wanted.missed, wanted.paused, 1, now, now, next_at=next_at
+        )
+    same_times = cron == current.cron and wanted.paused == current.paused
+    made = replace(
+        current,
+        agent=wanted.agent,
+        run=wanted.run,
+        cron=cron,
+        missed=wanted.missed,
+        paused=wanted.paused,
+        next_at=current.next_at if same_times else next_at,
+    )
+    return current if made == current else replace(made, revision=current.revision + 1, updated_at=now)
+
+
+_SCHEDULE = JsonCodec(Schedule)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSchedule:
+    """A schedule as read, and the ETag that a change is guarded by."""
+
+    schedule: Schedule
+    etag: str
+
+
+class Schedules:
+    """Sets and reads schedules."""
+
+    def __init__(self, tables: Tables, due: DueTimes, clock: Clock) -> None:
+        self._tables = tables
+        self._due = due
+        self._clock = clock
+
+    async def put(
+        self, workspace: str, name: str, wanted: ScheduleRequest, if_match: str | None = None
+    ) -> tuple[Schedule, bool]:
+        """Set the schedule and return it and whether it is new. Setting it to the same again changes nothing.
+
+        Raises:
+            InvalidInput: It is not valid.
+            EtagMismatch: `if_match` is given and the schedule is another one, or there is none.
+            Conflict: The workspace has as many schedules as it may.
+        """
+        while True:
+            found = await self.stored(workspace, name)
+            current = found.schedule if found else None
+            if if_match is not None and (current is None or if_match not in ("*", current.etag)):
+                raise EtagMismatch
+            schedule = changed(current, name, wanted, self._clock())
+            if schedule == current:
+                return schedule, False
+            if current is None and len(await self.list(workspace)) >= MOST:
+                raise Conflict(f"A workspace has at most {MOST} schedules.", code="too_many_schedules")
+            if schedule.next_at is not None:
+                await self._due.add(workspace, name, schedule.next_at)
+            if await self.replace(workspace, schedule, found.etag if found else ""):
+                return schedule, current is None
+
+    async def replace(self, workspace: str, schedule: Schedule, etag: str) -> bool:
+        """Store the schedule, in place of the one with the ETag; return whether that was still there."""
+        row = Row(workspace, schedule.name, {"schedule": _SCHEDULE.dump(schedule)}, etag)
+        try:
+            await self._tables.commit(TABLE, [Replace(row) if etag else Insert(row)])
+        except (RowChanged, RowExists):
+            return False
+        return True
+
+    async def stored(self, workspace: str, name: str) -> StoredSchedule | None:
+        """Return the schedule as it is stored; None when there is none."""
+        row = await self._tables.get(TABLE, workspace, name)
+        return StoredSchedule(_SCHEDULE.load(row.text("schedule")), row.etag) if row else None
+
+    async def get(self, workspace: str, name: str) -> Schedule:
+        """Return the schedule.
+
+        Raises:
+            NotFound: There is none of that name.
+        """
+        if (found := await self.stored(workspace, name)) is None:
+            raise no_schedule(name)
+        return found.schedule
+
+    async def list(self, workspace: str) -> Sequence[Schedule]:
+        """Return the workspace's schedules by name."""
+        rows = every(self._tables, TABLE, Span(workspace))
+        return [one async for one in all_readable(rows, lambda row: _SCHEDULE.load(row.text("schedule")), "schedule")]
+
+    async def delete(self, workspace: str, name: str, if_match: str | None = None) -> None:
+        """Remove the schedule; runs that it has submitted go on.
+
+        Raises:
+            NotFound: There is none of that name.
+            EtagMismatch: `if_match` is given and the schedule is another one.
+        """
+        while True:
+            if (found := await self.stored(workspace, name)) is None:
+                raise no_schedule(name)
+            if if_match not in (None, "*", found.schedule.etag):
+                raise EtagMismatch
+            try:
+                await self._tables.commit(TABLE, [Delete(workspace, name, found.etag)])
+            except RowChanged:
+                continue
+            return
+
+
+def no_schedule(name: str) -> NotFound:
+    """Return the error for a schedule that is not there."""
+    return NotFound(f"There is no schedule {name!r}.", code="schedule_not_found")

@@ -1,0 +1,18 @@
+"""Agents for user interfaces: the AG-UI protocol (docs.ag-ui.com), an address for each agent."""
+
+from __future__ import annotations
+
+from triggers.http.endpoint import Endpoint
+
+ENDPOINTS = (
+    Endpoint(
+        "POST",
+        "agui/{name}",
+        "agui",
+        "Speak the AG-UI protocol with an agent: a run's events, with approvals as interrupts.",
+        body="RunInput",
+        mimetype="text/event-stream",
+        errors=(404, 409, 413),
+        signals=True,
+    ),
+)

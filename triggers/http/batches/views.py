@@ -1,0 +1,65 @@
+"""What the API answers of batches."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Self
+
+from lifecycle.batches.rules import BatchState
+from lifecycle.batches.running import BatchResult
+from triggers.http.views import Page, View
+
+
+class BatchView(View):
+    """How far a batch is: runs submitted in order, of these on their way, and how the others ended.
+
+    `stopped_by` says why no more are submitted: `cost_cap`, or `cost_unknown` where a model's price is not known.
+    """
+
+    id: str
+    state: BatchState
+    total: int
+    submitted: int
+    underway: int
+    succeeded: int
+    failed: int
+    cancelled: int
+    cost_micro_usd: int
+    max_cost_micro_usd: int | None
+    uncosted_runs: int
+    stopped_by: str | None
+    created_at: datetime
+    finished_at: datetime | None
+
+
+class BatchPage(Page[BatchView]):
+    """Batches, newest first."""
+
+
+class BatchResultLine(View):
+    """What came of a line: a run's state, or `not_submitted` or `refused`, and its answer or error."""
+
+    id: str
+    index: int
+    agent: str
+    run_id: str | None
+    state: str
+    answer: str | None
+    error: str | None
+    cost_micro_usd: int | None
+
+    @classmethod
+    def of_result(cls, result: BatchResult) -> Self:
+        """Return the line of a result."""
+        run = result.run
+        state = run.state.value if run else "refused" if result.refused else "not_submitted"
+        return cls(
+            id=result.item.id,
+            index=result.item.number,
+            agent=result.item.agent,
+            run_id=result.run_id if run else None,
+            state=state,
+            answer=run.answer if run else None,
+            error=run.error.code if run and run.error else result.refused or None,
+            cost_micro_usd=run.spend.cost_micro_usd if run else None,
+        )

@@ -1,0 +1,30 @@
+"""What the API answers of callbacks."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from llmops.notifications.history import DeliveryState
+from triggers.http.views import Page, View
+
+
+class CallbackView(View):
+    """What became of the latest report of a run's end: `retrying`, `delivered` or `failed` (given up).
+
+    `id` is what the receiver knows it by: `webhook-id`, or the message's MessageId. `target` is a host or a queue.
+    """
+
+    id: str
+    run_id: str
+    agent: str
+    target: str
+    state: DeliveryState
+    attempts: int
+    status: int | None
+    error: str | None
+    last_at: datetime | None
+    next_at: datetime | None
+
+
+class CallbackPage(Page[CallbackView]):
+    """Callbacks, newest run first."""
