@@ -67,10 +67,11 @@ class RunServices:
             self._sessions.start,
             self._teams.routing,
             policy=SubmitPolicy(
-                self._core.session_idle_after, timedelta(seconds=self._core.settings.agent_cache_trust)
+                self._core.session_idle_after,
+                timedelta(seconds=self._core.settings.agent_cache_trust),
+                self._admit,
             ),
             clock=self._core.clock,
-            admit=self._admit,
         )
 
     async def _admit(self, agent: Agent) -> None:

@@ -50,10 +50,12 @@ class SubmitPolicy:
         session_idle_after: How long a session may be idle that does not say.
         agent_trust: For how long a run of a session that goes on is taken in with its agent as it was read before. A
             new session, and one that is pinned to the agent's version, always read it.
+        admit: Says whether the agent's pools have room; None where it has none.
     """
 
     session_idle_after: timedelta
     agent_trust: timedelta
+    admit: Admit | None = None
 
 
 class RunSubmission:
@@ -69,7 +71,6 @@ class RunSubmission:
         *,
         policy: SubmitPolicy,
         clock: Clock,
-        admit: Admit | None = None,
     ) -> None:
         self._catalog = catalog
         self._conversations = conversations
@@ -78,7 +79,6 @@ class RunSubmission:
         self._routing = routing
         self._policy = policy
         self._clock = clock
-        self._admit = admit
 
     async def submit(
         self,
@@ -157,8 +157,8 @@ class RunSubmission:
     ) -> Accepted:
         try:
             agent, known = await self._looked_up(workspace, agent_name, request)
-            if self._admit is not None:
-                await self._admit(agent)
+            if self._policy.admit is not None:
+                await self._policy.admit(agent)
         except (NotFound, Conflict, TooManyRequests):
             # What was answered before the agent was switched off or deleted, or had no room, stays answered.
             if (run := await self._accepted_before(workspace, _whom(agent_name, routed), request, run_id)) is None:
