@@ -32,7 +32,7 @@ READ = (
     "alerts", "alerts/slow", "alerts/fired", "channels", "channels/ops", "channels/ops/deliveries",
     "approvals", "approvals?state=closed", "approval-policy", "approval-rules",
     "workflows", "workflows/mine", "workflows/mine/runs", "pools", "pools/mine", "routes/mine", "optimizations",
-    "schedules", "schedules/morning", "callbacks", "channels/grid",
+    "teams", "teams/desk", "sessions/team/messages", "schedules", "schedules/morning", "callbacks", "channels/grid",
     "retention", "retention/receipts", "holds", "events?wait=0",
 )  # fmt: skip
 """What is asked of every release's data."""
@@ -181,6 +181,10 @@ async def live(world: World) -> Sequence[str]:
     }
     lines = "\n".join(json.dumps({"id": name, "query": f"Describe {name}."}) for name in ("a", "b"))
     batch = await world.done("POST", "batches?agent=composed", lines, Content_Type="application/jsonl")
+    members = [{"name": "front", "agent": "composed", "role": "primary"}]
+    await world.done("PUT", "teams/desk", {"members": members})
+    await world.done("POST", "teams/desk/runs", {"query": "Who is there?", "session_id": "team"})
+    await world.work()
     await world.done("PUT", "schedules/morning", morning)
     await world.done("PUT", "channels/grid", {"url": "http://127.0.0.1:9/grid", "format": "cloudevents"})
     await world.done("PUT", "retention", {"sessions_s": 86_400 * 365, "facts_s": None})
