@@ -14,6 +14,8 @@ from tests.llmops.capacity.workers import Record, SlowTables, Worker, store_of
 from tests.virtual_time import VirtualLoop, run_virtually
 
 WORKERS = 64
+_STARTED_S = 10
+"""From then on writes are counted: all workers begin in the same moment, which they do not else."""
 
 
 @dataclass
@@ -40,8 +42,9 @@ def under_full_demand(limits: Limits, seconds: int, *, dying: float = 0.0, faili
             return Worker(loop, store, pool, f"w{number}", record, skew=chance.uniform(-0.5, 0.5))
 
         workers, running, count = [another(number) for number in range(WORKERS)], [], WORKERS
-        tables.counts.clear()
-        for _ in range(seconds):
+        for second in range(seconds):
+            if second == _STARTED_S:
+                tables.counts.clear()
             for place, worker in enumerate(workers):
                 while len(worker.tasks) < 6:
                     worker.start("bot", [chance.choice((100, 200, 400))] * 4, chance.uniform(2, 4), really=0.9)
@@ -65,7 +68,7 @@ def test_tokens_and_requests_of_no_minute_are_above_the_limit() -> None:
 
     assert found.workers > WORKERS
     assert 0.9 * 60_000 <= found.record.most_in_a_minute() <= 60_000
-    assert found.writes / 64 / WORKERS < 1
+    assert found.writes / 54 / WORKERS < 1
 
 
 def test_no_more_runs_are_carried_out_at_a_time_than_may_be() -> None:
@@ -74,7 +77,7 @@ def test_no_more_runs_are_carried_out_at_a_time_than_may_be() -> None:
 
     assert found.record.most <= 120
     assert sum(found.running[10:]) / len(found.running[10:]) >= 0.9 * 120
-    assert found.writes / 35 / WORKERS < 1
+    assert found.writes / 25 / WORKERS < 1
 
 
 def test_a_pool_that_is_large_enough_slows_nothing_down() -> None:
