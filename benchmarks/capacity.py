@@ -14,8 +14,6 @@ import random
 import statistics
 import sys
 import time
-from bisect import insort
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -30,8 +28,8 @@ MEAN_S = 10.0
 LOAD = 0.8
 """Share of the slots that the day's runs would keep busy, if they came evenly."""
 HIGH, AGING_S = 0.05, 60.0
-_AT_A_WORKER = 16
-"""Runs that wait in a worker at a time; the others wait on its queue, in order."""
+_WANTS = 16
+"""Runs of a share that a worker asks for at a time. Those behind are back on the queue, and keep their age."""
 
 
 @dataclass(slots=True)
@@ -69,7 +67,7 @@ def arrivals(count: int, seed: int) -> list[Run]:
 
 def slots_for(count: int) -> int:
     """Return how many slots there are for so many runs a day."""
-    return max(WORKERS, round(count / DAY_S * MEAN_S / LOAD))
+    return max(2, round(count / DAY_S * MEAN_S / LOAD))
 
 
 def first_come(runs: Sequence[Run], slots: int) -> None:
@@ -88,8 +86,7 @@ class Worker:
     name: str
     free: dict[str, int] = field(default_factory=dict[str, int])
     running: dict[str, int] = field(default_factory=dict[str, int])
-    waiting: list[tuple[float, int, Run]] = field(default_factory=list[tuple[float, int, Run]])
-    queue: deque[Run] = field(default_factory=deque[Run])
+    waiting: dict[str, list[tuple[float, int, Run]]] = field(default_factory=dict[str, list[tuple[float, int, Run]]])
     came: dict[str, int] = field(default_factory=dict[str, int])
     number: int = 0
     first_other: float = math.inf
@@ -129,44 +126,34 @@ class Simulation:
     def _arrived(self, worker: Worker, run: Run) -> None:
         share = self._pool.share_of(run.agent)
         worker.came[share] = worker.came.get(share, 0) + 1
-        if len(worker.waiting) < _AT_A_WORKER or run.high:
-            self._enter(worker, run)
-        else:
-            worker.queue.append(run)
+        self._count += 1
+        key = run.at - (AGING_S if run.high else 0)
+        heapq.heappush(worker.waiting.setdefault(share, []), (key, self._count, run))
         self._serve(worker, run.at)
         self._look(worker, run.at)
 
-    def _enter(self, worker: Worker, run: Run) -> None:
-        self._count += 1
-        insort(worker.waiting, (run.at - (AGING_S if run.high else 0), self._count, run))
-
     def _serve(self, worker: Worker, now: float) -> None:
-        if not worker.waiting or not any(worker.free.values()):
-            return
-        for item in list(worker.waiting):
-            share = self._pool.share_of(item[2].agent)
-            if worker.free.get(share, 0) > 0:
+        for share, queue in worker.waiting.items():
+            while queue and worker.free.get(share, 0) > 0:
+                _, _, run = heapq.heappop(queue)
                 worker.free[share] -= 1
                 worker.running[share] = worker.running.get(share, 0) + 1
-                worker.waiting.remove(item)
-                item[2].began = now
-                self._push(now + item[2].takes, "ended", worker, item[2])
-        while worker.queue and len(worker.waiting) < _AT_A_WORKER:
-            self._enter(worker, worker.queue.popleft())
+                run.began = now
+                self._push(now + run.takes, "ended", worker, run)
 
     def _ended(self, worker: Worker, run: Run, now: float) -> None:
         share = self._pool.share_of(run.agent)
         worker.running[share] -= 1
-        head = next((key for key, _, one in worker.waiting if self._pool.share_of(one.agent) == share), None)
-        longest = now - worker.first_other
-        if head is None or head <= worker.first_other + max(5.0, longest * 2 / 3):
+        queue = worker.waiting.get(share)
+        late = worker.first_other + max(5.0, (now - worker.first_other) * 2 / 3)
+        if worker.first_other == math.inf or (queue and queue[0][0] <= late):
             worker.free[share] = worker.free.get(share, 0) + 1
             self._serve(worker, now)
         self._look(worker, now)
 
     def _look(self, worker: Worker, now: float) -> None:
         """Have the worker ask when it is due: soon where something waits, else to keep what it has."""
-        soon = bool(worker.waiting) or any(worker.free.values())
+        soon = any(worker.waiting.values()) or any(worker.free.values())
         busy = any(worker.running.values())
         pause = worker.again_s if soon else LASTS_S / 3
         due = max(now, worker.asked + pause) if soon or busy else math.inf
@@ -180,7 +167,11 @@ class Simulation:
         keeps = {share: min(free, likely.get(share, 0)) for share, free in worker.free.items()}
         shares = {*keeps, *worker.running}
         kept = {one: Amounts(keeps.get(one, 0) + worker.running.get(one, 0)) for one in shares}
-        wants = [Want(key, self._pool.share_of(run.agent), Amounts(1)) for key, _, run in worker.waiting]
+        wants = [
+            Want(key, share, Amounts(1))
+            for share, queue in worker.waiting.items()
+            for key, _, _ in heapq.nsmallest(_WANTS, queue)
+        ]
         spare = {share: Amounts(max(0, count - keeps.get(share, 0))) for share, count in likely.items()}
         worker.number += 1
         self.requests += 1

@@ -173,12 +173,15 @@ def waiting(state: State, now: float) -> Sequence[Want]:
 def expected_wait_s(pool: Pool, state: State, want: Want, now: float) -> float:
     """Return after how many seconds there is room for what wants it, if all goes on as it does.
 
-    A dimension gives back its limit in a minute, or in the time of a run; what waits before comes first.
+    A dimension gives back its limit in a minute, or in the time of a run; what waits before comes first. Before what is
+    within a reserve comes only what is of the same share.
     """
     free = available(pool, state, want.share, now)
+    spent, slices = _aged(state, now)
+    reserved = _Taken(pool, spent, slices.values(), {}).reserved(want)
     ahead = NOTHING
     for other in waiting(state, now):
-        if other.key < want.key:
+        if other.key < want.key and (not reserved or other.share == want.share):
             ahead += other.need
     waits = [0.0]
     for dimension in DIMENSIONS:
@@ -221,7 +224,7 @@ class _Taken:
         if self._pool.shares:
             later = list[tuple[Want, bool]]()
             for want, own in queue:
-                if not self._reserved(want):
+                if not self.reserved(want):
                     later.append((want, own))
                 elif self._take(want):
                     _gather(granted, {want.share: want.need} if own else {})
@@ -269,7 +272,7 @@ class _Taken:
             parts.append(max(0, min(math.floor(free), math.floor(most * limit) - own.of(one))))
         return Amounts(*parts)
 
-    def _reserved(self, want: Want) -> bool:
+    def reserved(self, want: Want) -> bool:
         """Return whether it is within what is reserved for its share."""
         share = self._pool.shares.get(want.share)
         if share is None or not share.least:

@@ -274,3 +274,13 @@ def test_many_workers_ask_less_often() -> None:
         pace.append(grant.again_s)
 
     assert (pace[0], pace[-1]) == (1.0, 2.0)
+
+
+def test_who_has_a_reserve_is_expected_to_wait_for_its_own_only() -> None:
+    """All ten slots are taken and fifty runs wait before: the next slot that becomes free is its own."""
+    pool = replace(POOL, strategy="aggressive")
+    full = [Want(NOW, "", Amounts(runs=1)) for _ in range(60)]
+    state, _ = divided(pool, State(run_s=30.0), Request("w", 1, wants=full), NOW)
+    waits = [expected_wait_s(pool, state, Want(NOW + 1, share, Amounts(runs=1)), NOW + 1) for share in ("a", "")]
+
+    assert waits == [pytest.approx(3), pytest.approx(153)]
