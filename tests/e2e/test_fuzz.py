@@ -19,7 +19,8 @@ PROGRAM = os.environ.get("SCHEMATHESIS") or shutil.which("st", path=str(_OWN))
 """Schemathesis is of an environment of its own (requirements-fuzz.txt): it and the app pin one library differently."""
 CONFIG = """
 [checks.positive_data_acceptance]
-# Names that exist nowhere, what belongs to another workspace, states that forbid it, and rules over several fields, which no schema can say.
+# Names that exist nowhere, what is another workspace's, states that forbid it, and rules over several fields: no
+# schema can say any of them.
 expected-statuses = ["2xx", "400", "403", "404", "409", "412", "413", "503"]
 """
 

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from kernel.errors import InvalidInput
-from kernel.ids import new_id, run_id, session_id, team_name
+from kernel.ids import agent_name, new_id, run_id, session_id, team_name
 from lifecycle.conversations.submission import check
 from triggers.http.call import Call, Reply, at, index, page_token
 from triggers.http.principal import person_of
@@ -88,6 +88,9 @@ async def teams_submit(call: Call) -> Reply:
 
 async def inbox_list(call: Call) -> Reply:
     team, member = call.query("team"), call.query("member")
+    for name, check_name in ((team, team_name), (member, agent_name)):
+        if name is not None:
+            check_name(name)
     found, after = await call.services.teams.inbox.page(call.workspace, call.limit(), call.cursor(_position))
     items = [WaitingView.from_session(waiting.session) for waiting in found]
     wanted = [item for item in items if team in (None, item.team) and member in (None, item.member)]
