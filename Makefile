@@ -1,21 +1,24 @@
 # Every target makes or updates the environment first; all are safe to repeat.
 .DEFAULT_GOAL := help
-.PHONY: help setup start demo sample unsample test check lint bench chaos lock client webapp clean
+.PHONY: help setup app start demo sample unsample test check lint bench chaos lock release client webapp clean
 PY := .venv/bin/python
 
 help: ## Show the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
 
-setup: ## Make the environment: .venv and node_modules
+setup: ## Make the environment: .venv, .venv-fuzz and node_modules
 	@scripts/setup
 
-start: setup ## Run everything on this machine, with the example agents, until Ctrl-C
+app: # What is needed to run, without what only tests need
+	@scripts/setup app
+
+start: app ## Run everything on this machine, with the example agents, until Ctrl-C
 	@exec $(PY) -m devhost.stack --after "$(PY) -m examples.register" $(ARGS)
 
-demo: setup ## Run the main job once and print what happened
+demo: app ## Run the main job once and print what happened
 	@$(PY) -m examples.demo
 
-sample: setup ## Run everything on a directory of its own, filled with a month of sample data
+sample: app ## Run everything on a directory of its own, filled with a month of sample data
 	@exec $(PY) -m devhost.stack --data .devhost/sample --after "$(PY) -m examples.register && $(PY) -m examples.sample" $(ARGS)
 
 unsample: ## Remove the sample data
@@ -42,6 +45,10 @@ lock: setup ## Pin what pyproject.toml allows, anew
 	@$(PY) -m pip install --quiet uv
 	@$(PY) -m uv pip compile --quiet --universal --python-version 3.11 --upgrade --no-header --no-annotate pyproject.toml -o requirements.txt
 	@$(PY) -m uv pip compile --quiet --universal --python-version 3.11 --upgrade --no-header --no-annotate --group dev -c requirements.txt pyproject.toml -o requirements-dev.txt
+	@$(PY) -m uv pip compile --quiet --universal --python-version 3.11 --upgrade --no-header --no-annotate --group fuzz -o requirements-fuzz.txt
+
+release: setup ## Build, tag and note a release (VERSION=0.2.0)
+	@$(PY) scripts/release.py $(VERSION) $(ARGS)
 
 client: setup ## Write the Python client's models from the API's description
 	@$(PY) -m scripts.client
@@ -50,4 +57,4 @@ webapp: setup ## Copy the web app's libraries from npm, as package-lock.json pin
 	@scripts/vendor
 
 clean: ## Remove the environment and all local data
-	@rm -rf .venv node_modules .devhost .pytest_cache .pytest_tmp .ruff_cache .hypothesis .import_linter_cache
+	@rm -rf .venv .venv-fuzz node_modules .devhost .pytest_cache .pytest_tmp .ruff_cache .hypothesis .import_linter_cache

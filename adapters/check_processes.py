@@ -114,8 +114,8 @@ class _Process:
     def __init__(self) -> None:
         path = os.pathsep.join(filter(None, sys.path))
         try:
-            self._popen = subprocess.Popen(
-                [sys.executable, "-m", "adapters.check_child"],
+            self._popen = subprocess.Popen(  # noqa: S603 - a module beside this one
+                [sys.executable, "-m", f"{__package__}.check_child"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 env=os.environ | {"PYTHONPATH": path},

@@ -17,7 +17,6 @@ from kernel.tables import (
     Row,
     RowChanged,
     RowExists,
-    Scalar,
     Span,
     Tables,
     Write,
@@ -144,10 +143,5 @@ def _scan(content: _Table, span: Span, last: tuple[str | None, str | None] | Non
         high = len(rows.order) if span.key_before is None else bisect_left(rows.order, ordinal(span.key_before))
         for index in range(low, high):
             row = rows.rows[rows.order[index]]
-            if all(_equal(row.values.get(name), wanted) for name, wanted in span.where.items()):
+            if span.matches(row):
                 yield row
-
-
-def _equal(value: Scalar | None, wanted: str | int | bool) -> bool:
-    """Compare as the service does, to which True is not 1; `wanted` may be an enum's member, stored values are not."""
-    return isinstance(value, bool) == isinstance(wanted, bool) and isinstance(wanted, type(value)) and value == wanted

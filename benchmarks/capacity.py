@@ -30,7 +30,7 @@ MEAN_S = 10.0
 LOAD = 0.8
 """Share of the slots that the day's runs would keep busy, if they came evenly."""
 HIGH, AGING_S = 0.05, 60.0
-_AT_A_WORKER = 64
+_AT_A_WORKER = 16
 """Runs that wait in a worker at a time; the others wait on its queue, in order."""
 
 

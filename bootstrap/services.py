@@ -8,8 +8,11 @@ HTTP functions, the queue, a timer, the entities), and its cold start should not
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bootstrap.parts.agents import AgentServices
@@ -39,13 +42,15 @@ from bootstrap.parts.status import StatusServices
 from bootstrap.parts.teams import TeamServices
 from bootstrap.parts.workflows import WorkflowServices
 from kernel.clock import Clock
-from kernel.settings import Settings
+from kernel.settings import Secret, Settings
 
 if TYPE_CHECKING:
+    from bootstrap.library import ProductionAgentManager
     from kernel.large_texts import LargeTexts
     from kernel.tables import Tables
     from lifecycle.conversations.run import Run
-    from lifecycle.production import ProductionAgentManager
+
+_CONNECTION_STRING = re.compile(r"(?:\w+=[^;]*;)*(?:AccountName|TableEndpoint|UseDevelopmentStorage)=")
 
 
 class Services:
@@ -61,9 +66,11 @@ class Services:
         settings: Settings,
         clock: Clock = system_clock,
         large_texts: Callable[[], LargeTexts] | None = None,
+        *,
+        shared: bool = False,
     ) -> None:
         """Take what all parts stand on; without a store for large texts, they stay in this process."""
-        self.core = Core(tables, settings, clock, large_texts)
+        self.core = Core(tables, settings, clock, large_texts, shared=shared)
 
     @classmethod
     def in_memory(cls, settings: Settings | None = None, clock: Clock = system_clock) -> Services:
@@ -81,6 +88,32 @@ class Services:
         return cls(MemoryTables(), settings or Settings.from_environment(os.environ), clock)
 
     @classmethod
+    def on_file(cls, path: Path, settings: Settings, clock: Clock = system_clock) -> Services:
+        """Return services that keep everything in a file, which processes of one machine can share."""
+        from adapters.file_tables import FileTables
+        from adapters.file_texts import FileTexts
+
+        return cls(FileTables(path), settings, clock, lambda: FileTexts(path), shared=True)
+
+    @classmethod
+    def on(cls, storage: str | Path | None, settings: Settings, clock: Clock = system_clock) -> Services:
+        """Return services on a storage as a library names it.
+
+        Args:
+            storage: None for this process's memory, the path of a file, or a storage account: its connection string,
+                or its table endpoint (`https://…`).
+            settings: The settings; those of a storage account among them are not used.
+            clock: What tells the time.
+        """
+        if storage is None:
+            return cls.in_memory(settings, clock)
+        if isinstance(storage, str) and storage.startswith(("https://", "http://")):
+            return cls.for_azure(replace(settings, tables_connection=Secret(""), tables_endpoint=storage), clock)
+        if isinstance(storage, str) and _CONNECTION_STRING.match(storage):
+            return cls.for_azure(replace(settings, tables_connection=Secret(storage), tables_endpoint=""), clock)
+        return cls.on_file(Path(storage), settings, clock)
+
+    @classmethod
     def for_azure(cls, settings: Settings, clock: Clock = system_clock) -> Services:
         """Return services on the storage account that the settings name; an emulator will do.
 
@@ -89,7 +122,7 @@ class Services:
         """
         from bootstrap.azure import azure_tables, azure_texts
 
-        return cls(azure_tables(settings), settings, clock, lambda: azure_texts(settings))
+        return cls(azure_tables(settings), settings, clock, lambda: azure_texts(settings), shared=True)
 
     @cached_property
     def events(self) -> EventServices:
@@ -275,21 +308,9 @@ class Services:
 
     def manager(self, workspace: str = "default") -> ProductionAgentManager:
         """Return the registry as a library, with the actors inside this process."""
-        from lifecycle.production import ProductionAgentManager
+        from bootstrap.library import ProductionAgentManager
 
-        return ProductionAgentManager(
-            self.agents.catalog,
-            self.agents.administration,
-            self.agents.resolver,
-            self.runs.submission,
-            self.runs.worker,
-            self.runs.queries,
-            self.conversations.store,
-            uses=self.agents.use_recorder,
-            signals=self.agents.local_signals(),
-            max_query_bytes=self.core.settings.max_query_bytes,
-            workspace=workspace,
-        )
+        return ProductionAgentManager(services=self, workspace=workspace)
 
     async def aclose(self) -> None:
         """Release every connection."""

@@ -19,6 +19,7 @@ from devhost.settings import expand
 #: Libraries whose information is about every request they send or receive.
 _QUIET = (
     "azure", "uamqp", "aiohttp", "asyncio", "urllib3", "httpx", "httpcore", "openai", "opentelemetry", "mcp",
+    "agent_framework",
 )  # fmt: skip
 # Its connection errors are reported by the trigger, once for each outage.
 _SILENT = ("azure.servicebus._pyamqp",)

@@ -214,7 +214,7 @@ class Host:
         app = web.Application(client_max_size=MAX_BODY, middlewares=guards)
         Admin({item.name.lower(): item for item in self.functions}, runners, keys).add_routes(app.router)
         durable.add_routes(app.router, WEBHOOKS)
-        app.router.add_route("*", "/{path:.*}", http.handle)
+        app.router.add_route("*", r"/{path:(?s:.*)}", http.handle)  # a line break too
         return app
 
     def _keys(self) -> Keys:

@@ -5,15 +5,14 @@ python -m examples.in_memory
 
 import asyncio
 
-from bootstrap.services import Services
 from kernel.money import format_usd
-from lifecycle.specs.spec import AgentSpec
+from lifecycle import AgentSpec, ProductionAgentManager
 
 
 async def main() -> None:
     """Create an agent once, ask it twice, and show that it was reused."""
     spec = AgentSpec(model="gpt-5-mini", instructions="Be brief.")
-    async with Services.in_memory().manager() as manager:
+    async with ProductionAgentManager() as manager:
         agent = await manager.get_or_create("helper", spec)
         for query in ("What is a durable entity?", "And what is it not?"):
             run = await agent.run(query)

@@ -3,9 +3,9 @@
 A stored kind declares such a field as `Text`, that is `str | LargeText`; `JsonCodec` writes a short text as a JSON
 string, as it always did, and a long one as the object that says where it is. `Texts` turns one into the other.
 
-Two implementations stand behind the seam, `adapters.azure_texts` and `adapters.memory_texts`; one contract suite runs
-over both. A long text is written before the row that names it, so that no row ever names what is not there; what a
-crash in between leaves behind goes with its session, because keys begin with it.
+Three implementations stand behind the seam, `adapters.azure_texts`, `adapters.memory_texts` and `adapters.file_texts`;
+one contract suite runs over all. A long text is written before the row that names it, so that no row ever names what is
+not there; what a crash in between leaves behind goes with its session, because keys begin with it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The Tables seam: partitioned rows with ETags and atomic writes within a partition, as Azure Table Storage has them.
 
-Two implementations stand behind it, `adapters.azure_tables` and `adapters.memory_tables`; one contract suite runs over
-both. The limits are those of the service
+Three implementations stand behind it, `adapters.azure_tables`, `adapters.memory_tables` and `adapters.file_tables`; one
+contract suite runs over all. The limits are those of the service
 (learn.microsoft.com/rest/api/storageservices/understanding-the-table-service-data-model).
 """
 
@@ -112,6 +112,15 @@ class Span:
         # A space is the least character a key may hold, so that nothing lies between a key and the key with a space.
         start = prefix if after is None else max(prefix, after + "\x20", key=ordinal)
         return Span(partition, key_from=start, key_before=_beyond(prefix))
+
+    def matches(self, row: Row) -> bool:
+        """Return whether the row has the properties that the span asks for; its keys are not looked at."""
+        return all(_equal(row.values.get(name), wanted) for name, wanted in self.where.items())
+
+
+def _equal(value: Scalar | None, wanted: str | int | bool) -> bool:
+    """Compare as the service does, to which True is not 1; `wanted` may be an enum's member, stored values are not."""
+    return isinstance(value, bool) == isinstance(wanted, bool) and isinstance(wanted, type(value)) and value == wanted
 
 
 def _beyond(prefix: str) -> str | None:

@@ -6,25 +6,40 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from bootstrap.library import ManagerStats, ProductionAgent, ProductionAgentManager, Progress
     from lifecycle.loader.active import ActiveAgent
     from lifecycle.loader.files import AgentConfiguration
     from lifecycle.loader.library import LazyAgentLoader
-    from lifecycle.production import ProductionAgent, ProductionAgentManager
+    from lifecycle.specs.spec import AgentSpec
 
-__all__ = ["ActiveAgent", "AgentConfiguration", "LazyAgentLoader", "ProductionAgent", "ProductionAgentManager"]
+__all__ = [
+    "ActiveAgent",
+    "AgentConfiguration",
+    "AgentSpec",
+    "LazyAgentLoader",
+    "ManagerStats",
+    "ProductionAgent",
+    "ProductionAgentManager",
+    "Progress",
+]
 
 _MODULES = {
     "ActiveAgent": "lifecycle.loader.active",
     "AgentConfiguration": "lifecycle.loader.files",
+    "AgentSpec": "lifecycle.specs.spec",
     "LazyAgentLoader": "lifecycle.loader.library",
-    "ProductionAgent": "lifecycle.production",
-    "ProductionAgentManager": "lifecycle.production",
 }
+_COMPOSED = {"ManagerStats", "ProductionAgent", "ProductionAgentManager", "Progress"}
 
 
 def __getattr__(name: str) -> object:
     # The library's face brings in everything; who imports one module of the package should not pay for it.
     if name in _MODULES:
         return getattr(import_module(_MODULES[name]), name)
+    if name in _COMPOSED:
+        # The one import upwards: what composes the library is exported under the name that its users know.
+        from bootstrap import library  # noqa: PLC0415 - on first use
+
+        return getattr(library, name)
     msg = f"module {__name__!r} has no attribute {name!r}"
     raise AttributeError(msg)

@@ -1,9 +1,11 @@
-"""What every test run shares: a directory of its own inside the checkout, gone when the run ends."""
+"""What every test run shares: a directory of its own inside the checkout, gone when the run ends, and clean modules."""
 
 from __future__ import annotations
 
+import gc
 import shutil
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,3 +27,15 @@ def pytest_configure(config: pytest.Config) -> None:
     directory.parent.mkdir(exist_ok=True)
     config.option.basetemp = str(directory)
     config.add_cleanup(lambda: shutil.rmtree(directory, ignore_errors=True))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _nothing_left_open() -> Iterator[None]:
+    """Collect what a module has left, so that a socket or a stream left open fails that module and no later one.
+
+    What lives on (imported modules, the stack of a session) is not looked at again by any later collection, which
+    makes all of them quick.
+    """
+    yield
+    gc.collect()
+    gc.freeze()

@@ -269,7 +269,11 @@ class AgentServices:
     def _local_signals(self) -> LocalSignals:
         from lifecycle.registry.signals import LocalSignals
 
-        return LocalSignals(self.actor())
+        if not self._core.shared:
+            return LocalSignals(self.actor())
+        from lifecycle.registry.locks import AgentLocks
+
+        return LocalSignals(self.actor(), AgentLocks(self._core.tables, self._core.clock))
 
     @cached_property
     def _look_after(self) -> RetentionPolicy:

@@ -42,6 +42,7 @@ class Core:
         tables: Where rows are stored.
         clock: What tells the time.
         started_at: Since when this process serves; aware UTC.
+        shared: Whether other processes may use the same storage.
     """
 
     def __init__(
@@ -50,6 +51,8 @@ class Core:
         settings: Settings,
         clock: Clock = system_clock,
         large_texts: Callable[[], LargeTexts] | None = None,
+        *,
+        shared: bool = False,
     ) -> None:
         """Take what everything stands on; without a store for large texts, they stay in this process."""
         self.tables: Tables = AnyKeys(tables)
@@ -57,6 +60,7 @@ class Core:
         self.settings = settings
         self.clock = clock
         self.started_at = clock()
+        self.shared = shared
         self._closing = AsyncExitStack()
         self.closes(self.tables)
 

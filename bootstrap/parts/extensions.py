@@ -6,19 +6,22 @@ import os
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from kernel.errors import InvalidInput
 
 if TYPE_CHECKING:
     from bootstrap.parts.core import Core
     from lifecycle.evaluation.checks import Checks
     from lifecycle.extensions.loading import Extensions
     from lifecycle.specs.servers import ToolServers
-    from lifecycle.specs.tools import Toolbox, Tools
+    from lifecycle.specs.tools import Toolbox
     from lifecycle.tools.context import Setting
+    from lifecycle.tools.definition import Tool
 
 
-ROOT = Path(__file__).parents[2]
-"""Where `function_app.py` is, and the app's own folder of extensions may be."""
+ROOT = Path(__file__).parents[2] if __name__.startswith("bootstrap.") else None
+"""Where `function_app.py` is, and the app's own folder of extensions may be; None in an installed library."""
 
 FOLDER = "extensions"
 
@@ -35,11 +38,21 @@ class ExtensionServices:
         return loaded(self._core.settings.extensions, ROOT)
 
     @cached_property
-    def tools(self) -> Tools:
+    def tools(self) -> dict[str, Any]:
         """The function tools that specs can name."""
         from lifecycle.specs.tools import builtin_tools
 
         return {**self.loaded.tools, **builtin_tools(self._core.clock)}
+
+    def add_tool(self, tool: Tool) -> None:
+        """Have specs name a tool that the program itself brings; adding it again changes nothing.
+
+        Raises:
+            InvalidInput: Another tool has the name.
+        """
+        found = self.tools.setdefault(tool.name, tool)
+        if getattr(found, "function", found) is not tool.function:
+            raise InvalidInput(f"There is another tool {tool.name!r}.", code="tool_name_taken")
 
     @cached_property
     def checks(self) -> Checks:
@@ -66,14 +79,14 @@ class ExtensionServices:
         return os.environ.get
 
 
-def configured(setting: str, root: Path) -> list[str]:
+def configured(setting: str, root: Path | None) -> list[str]:
     """Return the modules to load: those that the setting names, else the app's own folder, if it is there."""
     named = [name.strip() for name in setting.split(",") if name.strip()]
-    return named or ([FOLDER] if (root / FOLDER).is_dir() else [])
+    return named or ([FOLDER] if root is not None and (root / FOLDER).is_dir() else [])
 
 
 @lru_cache(maxsize=16)
-def loaded(setting: str, root: Path) -> Extensions:
+def loaded(setting: str, root: Path | None) -> Extensions:
     """Return what the modules bring that the setting names; they are imported once in a process."""
     from lifecycle.extensions.loading import Extensions, load
     from lifecycle.specs.tools import BUILTIN_TOOLS

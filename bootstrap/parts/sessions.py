@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from bootstrap.parts.teams import TeamServices
     from lifecycle.conversations.run import Run
     from lifecycle.conversations.session import Session
+    from lifecycle.retention.round import RetentionRounds
+    from lifecycle.retention.store import RetentionStore
     from lifecycle.sessions.end import SessionEnd
     from lifecycle.sessions.erase import SessionErasure
     from lifecycle.sessions.erase_user import UserErasure
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 
 @dataclass(eq=False)
 class SessionServices:
-    """Makes the use cases of sessions: start, list, end, erasure."""
+    """Makes the use cases of sessions: start, list, end, erasure, retention."""
 
     _core: Core
     _events: EventServices
@@ -104,6 +106,7 @@ class SessionServices:
             providers=self._agents.providers,
             forgetting=self._spend.redaction,
             budget_service=self._budgets.service,
+            may_erase=self.retention.check,
             forget_elsewhere=self._forget_elsewhere,
             journal=self._events.journal,
             record=self._conversations.recorder.record,
@@ -127,6 +130,30 @@ class SessionServices:
             self._conversations.directory,
             self._configuration.users,
             self._core.due("usererasure"),
-            self._events.journal,
+            may_erase=self.retention.check_user,
+            journal=self._events.journal,
+            clock=self._core.clock,
+        )
+
+    @cached_property
+    def retention(self) -> RetentionStore:
+        """Retention policies, legal holds and receipts."""
+        from lifecycle.retention.store import RetentionStore
+
+        return RetentionStore(self._core.tables, self._events.journal, self._core.clock)
+
+    @cached_property
+    def retention_rounds(self) -> RetentionRounds:
+        """Deletes what retention policies no longer keep."""
+        from lifecycle.retention.round import RetentionRounds
+        from llmops.facts.store import FactDeletion
+
+        return RetentionRounds(
+            self.retention,
+            self._conversations.store,
+            self._conversations.directory,
+            self.erasure,
+            FactDeletion(self._core.tables),
+            self._spend.daily_costs.days,
             self._core.clock,
         )

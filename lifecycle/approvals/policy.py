@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from kernel.clock import Clock
 from kernel.codec import JsonCodec, readable
@@ -48,7 +48,7 @@ class Policy(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     rules: Annotated[tuple[PolicyRule, ...], Field(max_length=64)] = ()
-    standing: bool = False
+    standing: StrictBool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, create_model, model_serializer
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StringConstraints, create_model, model_serializer
 
 from lifecycle.specs.hosted_tools import SpecTool
 from lifecycle.specs.spec import AgentSpec, Label
@@ -17,7 +17,7 @@ from lifecycle.specs.spec import AgentSpec, Label
 ItemName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?$")]
 Line = Annotated[str, StringConstraints(min_length=1, max_length=500, pattern=r"^[^\r\n]*\S[^\r\n]*$")]
 Situation = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[^\r\n]*\S[^\r\n]*$")]
-Trait = Annotated[int, Field(ge=0, le=100)]
+Trait = Annotated[int, Field(ge=0, le=100, strict=True)]
 
 MAX_MORE_INSTRUCTIONS = 20_000
 
@@ -56,7 +56,7 @@ class Guideline(BaseModel):
 
     when: Line
     then: Annotated[str, StringConstraints(min_length=1, max_length=1000, pattern=r"^[^\r\n]*\S[^\r\n]*$")]
-    priority: int = Field(default=50, ge=0, le=100)
+    priority: int = Field(default=50, ge=0, le=100, strict=True)
     category: Label | None = None
 
 
@@ -143,7 +143,7 @@ class Layer(SpecFields):
         str, Field(min_length=1, max_length=MAX_MORE_INSTRUCTIONS, json_schema_extra=_undefaulted)
     ] = ""
     personality: ItemName | None = None
-    capabilities: Mapping[ItemName, bool] = Field(default={}, max_length=64)
+    capabilities: Mapping[ItemName, StrictBool] = Field(default={}, max_length=64)
     guidelines: Mapping[ItemName, Guideline | None] = Field(default={}, max_length=100)
     prohibited: tuple[Line, ...] = Field(default=(), max_length=50)
 

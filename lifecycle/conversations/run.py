@@ -207,8 +207,7 @@ class Result:
 
     Attributes:
         answer: The answer's text; None unless succeeded.
-        model: The model that answered, as the provider named it.
-        version: The agent's version at the provider that answered.
+        model, version: The model that answered, as the provider named it, and the agent's version there.
         score: How good the answer looks; None unless succeeded.
         finish_reason: Why the model stopped: `stop`, `length`, …; None unless succeeded and told.
         error: Why it, or its last attempt, failed.
@@ -234,8 +233,7 @@ class Run:
         input: What was asked.
         times: When what happened.
         dispatch: How it comes to its turn.
-        state: See RunState.
-        stage: Latest progress; None before a worker has it.
+        state, stage: See RunState, and the latest progress; None before a worker has it.
         lease: The worker that runs it; None unless running.
         cancel_requested: Whether it is to be cancelled at the next opportunity.
         last: Its latest attempt.

@@ -7,7 +7,7 @@ import json
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
-from pydantic import ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import ConfigDict, Field, StrictBool, StringConstraints, ValidationError
 
 from kernel import ids
 from kernel.errors import AppError, InvalidInput, TooLarge
@@ -52,8 +52,8 @@ class RunRequest(NullsAsAbsent):
     expected_topics: tuple[Topic, ...] = Field(default=(), max_length=32)
     context: str | None = Field(default=None, max_length=100_000)
     metadata: Mapping[MetadataKey, MetadataValue] = Field(default={}, max_length=16)
-    stream: bool = False
-    pin_version: bool = False
+    stream: StrictBool = False
+    pin_version: StrictBool = False
     priority: Priority | None = None
     callback: Callback | None = None
 

@@ -74,6 +74,10 @@ CATALOGUE: Mapping[str, Kind] = MappingProxyType(
             {"state": "the new state", "reason": "why, where there is a reason"},
         ),
         "session.unpinned": Kind("A session goes on with the agent as it is now"),
+        "hold.placed": Kind(
+            "A legal hold was placed", {"on": "workspace, agent, user or session", "by": "who placed it"}
+        ),
+        "hold.released": Kind("A legal hold ended", {"on": "workspace, agent, user or session", "by": "who ended it"}),
         "session.erased": Kind(
             "A session was erased; its own stream is gone",
             {"session_id": "its id", "agent": "whom it was with", "state": "what it was before: open or ended"},

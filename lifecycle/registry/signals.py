@@ -8,6 +8,7 @@ from weakref import WeakValueDictionary
 
 if TYPE_CHECKING:
     from lifecycle.registry.actor import ActorState, AgentActor
+    from lifecycle.registry.locks import AgentLocks
     from lifecycle.registry.operations import Operation
 
 
@@ -26,8 +27,10 @@ class AgentSignals(Protocol):
 class LocalSignals:
     """Actors inside this process, for use without a Functions host: one operation at a time per agent."""
 
-    def __init__(self, actor: AgentActor) -> None:
+    def __init__(self, actor: AgentActor, shared: AgentLocks | None = None) -> None:
+        """Take the actor, and the agents' locks where other processes have actors over the same storage."""
         self._actor = actor
+        self._shared = shared
         self._locks: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
         self._states: dict[tuple[str, str], ActorState] = {}
 
@@ -36,4 +39,9 @@ class LocalSignals:
         key = (workspace, name)
         lock = self._locks.setdefault(key, asyncio.Lock())
         async with lock:
-            self._states[key] = await self._actor.handle(self._states.get(key), workspace, name, operation)
+            if self._shared is None:
+                self._states[key] = await self._actor.handle(self._states.get(key), workspace, name, operation)
+                return
+            async with self._shared.hold(workspace, name):
+                # Another process may have written the row since: it is read again each time.
+                await self._actor.handle(None, workspace, name, operation)

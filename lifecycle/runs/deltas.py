@@ -1,4 +1,4 @@
-"""Following a streamed run in the process that runs it."""
+"""Following a run in the process that runs it: its events, and the text of a streamed one."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
+from kernel.journal import Event
 from lifecycle.conversations.store import ConversationStore
 
 _LOOK_EVERY_S = 0.1
@@ -28,10 +29,10 @@ class Delta:
     text: str
 
 
-async def deltas(
+async def events_of(
     conversations: ConversationStore, workspace: str, session_id: str, run_id: str, first: int, work: asyncio.Task[Any]
-) -> AsyncIterator[Delta]:
-    """Yield the run's text until the work at it has ended and everything was told.
+) -> AsyncIterator[Event]:
+    """Yield the run's events until the work at it has ended and every event was yielded.
 
     Args:
         conversations: Where the run's events are.
@@ -46,8 +47,17 @@ async def deltas(
         found = await conversations.events(workspace, session_id, first, _AT_ONCE)
         for number, event in found:
             first = number + 1
-            if event.name == "run.delta" and event.data["run_id"] == run_id:
-                yield Delta(event.data["attempt"], event.data["offset"], event.data["text"])
+            if event.data.get("run_id") == run_id:
+                yield event
         if ended and not found:
             return
         await asyncio.wait([work], timeout=_LOOK_EVERY_S)
+
+
+async def deltas(
+    conversations: ConversationStore, workspace: str, session_id: str, run_id: str, first: int, work: asyncio.Task[Any]
+) -> AsyncIterator[Delta]:
+    """Yield the run's text until the work at it has ended and everything was told; arguments as for `events_of`."""
+    async for event in events_of(conversations, workspace, session_id, run_id, first, work):
+        if event.name == "run.delta":
+            yield Delta(event.data["attempt"], event.data["offset"], event.data["text"])

@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from kernel.clock import Clock
 from kernel.due_index import DueIndex, Entry
-from kernel.errors import AppError, NotFound, Unavailable
+from kernel.errors import AppError, Conflict, NotFound, Unavailable
 from kernel.journal import Event, Journal
 from lifecycle.conversations import run_rules as runs
 from lifecycle.conversations.directory import Directory
@@ -30,11 +30,19 @@ from llmops.facts.forgetting import RunRedaction
 
 log = logging.getLogger(__name__)
 
+MayErase = Callable[[Session], Awaitable[None]]
+"""Raises OnHold where a session is not to be erased."""
 ForgetElsewhere = Callable[[Run], Awaitable[object]]
 """Takes out what a run waits for, what people were shown of it, and what its workflow run was asked; decisions stay."""
 
 _PATIENCE_S = 5.0
 _LOOK_EVERY_S = 0.1
+
+
+class OnHold(Conflict):
+    """A legal hold keeps this from being erased."""
+
+    code = "legal_hold"
 
 
 class SessionErasure:
@@ -49,6 +57,7 @@ class SessionErasure:
         providers: Providers,
         forgetting: RunRedaction,
         budget_service: BudgetService,
+        may_erase: MayErase,
         forget_elsewhere: ForgetElsewhere,
         journal: Journal,
         record: Record,
@@ -60,6 +69,7 @@ class SessionErasure:
         self._providers = providers
         self._forgetting = forgetting
         self._budget_service = budget_service
+        self._may_erase = may_erase
         self._forget_rest = forget_elsewhere
         self._journal = journal
         self._record = record
@@ -72,8 +82,12 @@ class SessionErasure:
 
         Raises:
             NotFound: There is no such session.
+            OnHold: A legal hold keeps it.
             Unavailable: A provider or the storage cannot be reached; the timer goes on from there, or the same call.
         """
+        found = (await self._conversations.load(workspace, session_id)).session
+        if found is not None and found.state is not SessionState.ERASED:
+            await self._may_erase(found)
         await self._due.add(workspace, session_id, self._clock())
         stored = await self._conversations.update(workspace, session_id, None, self._condemn)
         session = stored.session

@@ -12,7 +12,7 @@ import contextlib
 import hashlib
 import json
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -24,7 +24,7 @@ from lifecycle.configuration.user_preferences import UserPreferenceStore
 from lifecycle.conversations.directory import Directory, RunEntry
 from lifecycle.conversations.session import SessionState
 from lifecycle.conversations.store import ConversationChange, ConversationStore, StoredConversation
-from lifecycle.sessions.erase import SessionErasure
+from lifecycle.sessions.erase import OnHold, SessionErasure
 
 log = logging.getLogger(__name__)
 
@@ -41,12 +41,14 @@ class UserReceipt:
         completed_at: When nothing was left; None while it goes on in the background.
         sessions: Sessions erased, with their runs and messages.
         runs: Runs in other sessions that no longer name the user.
+        held: Sessions that a legal hold keeps; they are erased once it is released.
     """
 
     requested_at: datetime
     completed_at: datetime | None = None
     sessions: int = 0
     runs: int = 0
+    held: int = 0
 
 
 class UserErasure:
@@ -59,14 +61,18 @@ class UserErasure:
         directory: Directory,
         users: UserPreferenceStore,
         due: DueIndex,
+        *,
+        may_erase: Callable[[str, str], Awaitable[None]],
         journal: Journal,
         clock: Clock,
     ) -> None:
+        """Take what erases sessions, and what raises OnHold for a workspace's user who is not to be erased."""
         self._sessions = sessions
         self._conversations = conversations
         self._directory = directory
         self._users = users
         self._due = due
+        self._may_erase = may_erase
         self._journal = journal
         self._clock = clock
 
@@ -76,8 +82,10 @@ class UserErasure:
         Erasing a user that nothing is known of, or erasing twice, is no error.
 
         Raises:
+            OnHold: A legal hold on the user or the workspace keeps everything.
             Unavailable: A provider or the storage cannot be reached; the timer goes on from there, or the same call.
         """
+        await self._may_erase(workspace, user_id)
         now = self._clock()
         await self._due.add(workspace, _name(user_id), now, json.dumps([user_id, rfc3339(now)]))
         return await self._work(workspace, user_id, now, patience_s)
@@ -104,7 +112,11 @@ class UserErasure:
         async for session_id in self._sessions_of(workspace, user_id):
             if until is not None and loop.time() >= until:
                 return receipt
-            done = await self._sessions.erase(workspace, session_id)
+            try:
+                done = await self._sessions.erase(workspace, session_id)
+            except OnHold:  # the entry in the index stays, so that it is erased once it may be
+                receipt, whole = replace(receipt, held=receipt.held + 1), False
+                continue
             whole = whole and done.completed_at is not None
             receipt = replace(receipt, sessions=receipt.sessions + 1)
         async for entry in self._runs_of(workspace, user_id):

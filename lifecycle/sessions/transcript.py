@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
+from kernel.clock import rfc3339
 from kernel.errors import TooLarge
 from kernel.journal import Event
 from lifecycle.conversations.run import Run
 from lifecycle.conversations.session import Session
 from lifecycle.conversations.store import ConversationStore, Turn
+from llmops.spend.usage import Spend
 
 T = TypeVar("T")
 
@@ -68,6 +70,53 @@ async def transcript_of(
             check(len(events))
     runs.sort(key=lambda run: (run.number, run.created_at))
     return Transcript(session, turns, runs, events)
+
+
+def exported(found: Transcript) -> dict[str, Any]:
+    """Return the transcript as JSON values, under the names that the API's export has."""
+    session = found.session
+    return {
+        "session": {
+            "id": session.id,
+            "agent": session.agent,
+            "user_id": session.user_id,
+            "state": session.state.value,
+            "end_reason": session.end_reason,
+            "runs": session.runs,
+            "turns": session.turns,
+            "spend": _spend(session.spend),
+            "created_at": rfc3339(session.created_at),
+            "last_activity": rfc3339(session.last_activity),
+            "ended_at": session.ended_at and rfc3339(session.ended_at),
+        },
+        "messages": [
+            {"role": turn.role, "text": turn.text, "run_id": turn.run_id, "at": rfc3339(turn.at)}
+            for turn in found.turns
+        ],
+        "runs": [
+            {
+                "id": run.id,
+                "state": run.state.value,
+                "query": run.query,
+                "answer": run.answer,
+                "model": run.model,
+                "attempt": run.attempt,
+                "error": run.error and {"code": run.error.code, "detail": run.error.detail},
+                "spend": _spend(run.spend),
+                "created_at": rfc3339(run.created_at),
+                "finished_at": run.finished_at and rfc3339(run.finished_at),
+            }
+            for run in found.runs
+        ],
+        "events": [
+            {"number": number, "name": event.name, "data": dict(event.data), "at": rfc3339(event.at)}
+            for number, event in found.events
+        ],
+    }
+
+
+def _spend(spend: Spend) -> dict[str, int]:
+    return {name: getattr(spend, name) for name in Spend.__slots__}
 
 
 async def _turns(conversations: ConversationStore, session: Session) -> AsyncIterator[Turn]:

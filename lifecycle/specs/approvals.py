@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StringConstraints
 
 from lifecycle.tools.conditions import MAX_LENGTH, check_condition, holds
 
@@ -40,9 +40,9 @@ class ApprovalRule(BaseModel):
     approvers: Annotated[
         tuple[Annotated[tuple[Approver, ...], Field(min_length=1, max_length=32)], ...], Field(max_length=5)
     ] = ()
-    expires_s: int = Field(default=86_400, ge=1, le=31_536_000)
+    expires_s: int = Field(default=86_400, ge=1, le=31_536_000, strict=True)
     on_expiry: OnExpiry = "reject"
-    not_requester: bool = False
+    not_requester: StrictBool = False
 
     def covers(self, tool: str, arguments: Mapping[str, Any]) -> bool:
         """Return whether a call needs an approval by this rule."""

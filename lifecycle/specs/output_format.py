@@ -12,7 +12,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StringConstraints, field_validator, model_validator
 
 from kernel.errors import InvalidInput
 from kernel.strict_json import is_list, is_mapping
@@ -40,7 +40,7 @@ class ResponseFormat(BaseModel):
     name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
     json_schema: Mapping[str, Any]
     description: Annotated[str, StringConstraints(min_length=1, max_length=1024)] | None = Field(default=None)
-    strict: bool = True
+    strict: StrictBool = True
 
     @field_validator("json_schema")
     @classmethod

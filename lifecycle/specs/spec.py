@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StringConstraints, model_validator
 
 from kernel.ids import MODEL_NAME
 from lifecycle.specs.approvals import ApprovalRule
@@ -54,11 +54,11 @@ class Simulation(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
-    latency_ms: int = Field(default=0, ge=0, le=600_000)
-    stream_chunk_ms: int = Field(default=0, ge=0, le=10_000)
-    fail_first: int = Field(default=0, ge=0, le=100)
+    latency_ms: int = Field(default=0, ge=0, le=600_000, strict=True)
+    stream_chunk_ms: int = Field(default=0, ge=0, le=10_000, strict=True)
+    fail_first: int = Field(default=0, ge=0, le=100, strict=True)
     fail_with: Literal["throttled", "unavailable", "rejected", "content_filter"] = "unavailable"
-    fail_creates: int = Field(default=0, ge=0, le=100)
+    fail_creates: int = Field(default=0, ge=0, le=100, strict=True)
     call_tool: ToolName | None = None
     reply: str | None = Field(default=None, max_length=20_000)
 
@@ -98,17 +98,17 @@ class AgentSpec(BaseModel):
     model: ModelName
     instructions: str = Field(default="", max_length=100_000)
     description: str = Field(default="", max_length=512)
-    temperature: float | None = Field(default=None, ge=0, le=2)
-    top_p: float | None = Field(default=None, gt=0, le=1)
-    max_output_tokens: int | None = Field(default=None, ge=1, le=1_000_000)
+    temperature: float | None = Field(default=None, ge=0, le=2, strict=True)
+    top_p: float | None = Field(default=None, gt=0, le=1, strict=True)
+    max_output_tokens: int | None = Field(default=None, ge=1, le=1_000_000, strict=True)
     reasoning_effort: ReasoningEffort | None = None
     tools: tuple[SpecTool, ...] = Field(default=(), max_length=128)
     context_providers: tuple[ToolName, ...] = Field(default=(), max_length=16)
     response_format: ResponseFormat | None = None
     simulate: Simulation | None = None
     labels: Mapping[Label, Annotated[str, StringConstraints(max_length=256)]] = Field(default={}, max_length=16)
-    pinned: bool = False
-    idle_after_s: int | None = Field(default=None, ge=1)
+    pinned: StrictBool = False
+    idle_after_s: int | None = Field(default=None, ge=1, strict=True)
     evaluation: EvaluationPolicy | None = None
     sla: SlaPolicy | None = None
     ladder: tuple[Rung, ...] = Field(default=(), max_length=16)

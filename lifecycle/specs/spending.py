@@ -23,7 +23,7 @@ class Rung(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
-    at: int = Field(ge=1, le=100)
+    at: int = Field(ge=1, le=100, strict=True)
     do: Literal["warn", "cheaper_model", "ask", "stop"]
     model: _Model | None = None
 
@@ -45,8 +45,8 @@ class Runaway(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
-    same_tool_calls: int | None = Field(default=None, ge=0, le=10_000)
-    usd_per_minute: float | None = Field(default=None, ge=0, le=1_000_000)
+    same_tool_calls: int | None = Field(default=None, ge=0, le=10_000, strict=True)
+    usd_per_minute: float | None = Field(default=None, ge=0, le=1_000_000, strict=True)
 
 
 def check_ladder(ladder: Sequence[Rung], provider: str) -> None:

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StringConstraints, model_validator
 
 from kernel.errors import InvalidInput
 from llmops.alerts.metrics import WHOLE_WORKSPACE, Metric
@@ -23,7 +23,7 @@ Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9](?:[a-z0-9_-]{0,61}[a
 AgentPattern = Annotated[
     str, StringConstraints(pattern=r"^(?:[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?|(?:[a-z0-9][a-z0-9_-]{0,61})?\*)$")
 ]
-Number = Annotated[float, Field(ge=-1e15, le=1e15, allow_inf_nan=False)]
+Number = Annotated[float, Field(ge=-1e15, le=1e15, allow_inf_nan=False, strict=True)]
 
 RESERVED = frozenset({"fired"})
 """Names that a rule cannot have, for they are something else in the API."""
@@ -57,12 +57,12 @@ class AlertRule(BaseModel):
     condition: Condition
     threshold: Number
     recover_at: Number | None = None
-    window_s: int = Field(default=300, ge=60, le=7 * 86400)
-    min_runs: int = Field(default=1, ge=1, le=1_000_000)
+    window_s: int = Field(default=300, ge=60, le=7 * 86400, strict=True)
+    min_runs: int = Field(default=1, ge=1, le=1_000_000, strict=True)
     severity: Severity = "warning"
-    cooldown_s: int = Field(default=900, ge=0, le=7 * 86400)
+    cooldown_s: int = Field(default=900, ge=0, le=7 * 86400, strict=True)
     channels: tuple[Name, ...] = Field(default=(), max_length=20)
-    enabled: bool = True
+    enabled: StrictBool = True
     description: str = Field(default="", max_length=500)
 
     @model_validator(mode="after")

@@ -11,11 +11,11 @@ from kernel.ids import MODEL_NAME
 from llmops.evaluation.markdown import Structure
 from llmops.evaluation.text_checks import CUT
 
-Share = Annotated[float, Field(ge=0, le=1)]
-Weight = Annotated[float, Field(ge=0, le=100)]
+Share = Annotated[float, Field(ge=0, le=1, strict=True)]
+Weight = Annotated[float, Field(ge=0, le=100, strict=True)]
 PartName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]{1,64}$")]
 Topic = Annotated[str, StringConstraints(min_length=1, max_length=128)]
-Words = Annotated[int, Field(ge=0, le=1_000_000)]
+Words = Annotated[int, Field(ge=0, le=1_000_000, strict=True)]
 
 
 class JudgePolicy(BaseModel):
@@ -79,7 +79,7 @@ class EvaluationPolicy(BaseModel):
     topics: tuple[Annotated[str, StringConstraints(min_length=1, max_length=128)], ...] = Field(
         default=(), max_length=32
     )
-    citations: int | None = Field(default=None, ge=1, le=100)
+    citations: int | None = Field(default=None, ge=1, le=100, strict=True)
     structure: tuple[Structure, ...] = Field(default=(), max_length=6)
     min_words: Words | None = None
     max_words: Words | None = None

@@ -19,7 +19,7 @@ from datetime import date, datetime, timedelta
 
 from kernel.codec import JsonCodec
 from kernel.ids import newest_first
-from kernel.tables import Insert, Row, RowExists, Span, Tables, Write, every
+from kernel.tables import Delete, Insert, Row, RowChanged, RowExists, Span, Tables, Write, every
 from llmops.facts.model import AttemptFact, Call, bounded, without_arguments
 
 TABLE = "facts"
@@ -169,3 +169,42 @@ class Facts:
             for day in days(accepted_at.date(), last.date())
             async for row in every(self._tables, TABLE, Span.prefix(partition(day, number), prefix))
         ]
+
+
+class FactDeletion:
+    """Deletes the facts of a workspace, day by day; the sums that they are in stay."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+    async def delete(self, workspace: str, day: date) -> int:
+        """Delete what is kept of the attempts that ended on the day, and return how many facts there were.
+
+        Facts that are not in the sums yet stay. It can be done twice, and by two at once.
+        """
+        counts = [await self._delete(workspace, partition(day, number)) for number in range(SHARDS)]
+        return sum(counts)
+
+    async def _delete(self, workspace: str, home: str) -> int:
+        unsummed = Span.prefix(home, f"new!{workspace}!")
+        waiting = {row.key.removeprefix("new!") async for row in every(self._tables, TABLE, unsummed)}
+        count, token = 0, None
+        while True:
+            page = await self._tables.query(TABLE, Span.prefix(home, f"fact!{workspace}!"), limit=100, token=token)
+            gone = [row for row in page.rows if row.key.removeprefix("fact!") not in waiting]
+            try:
+                await self._tables.commit(TABLE, [Delete(row.partition, row.key, row.etag) for row in gone])
+            except RowChanged:
+                count += sum([await self._delete_one(row) for row in gone])
+            else:
+                count += len(gone)
+            token = page.next
+            if token is None:
+                return count
+
+    async def _delete_one(self, row: Row) -> int:
+        try:
+            await self._tables.commit(TABLE, [Delete(row.partition, row.key)])
+        except RowChanged:  # another was faster
+            return 0
+        return 1

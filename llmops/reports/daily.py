@@ -124,6 +124,11 @@ class DailyCosts:
         async for day, total in all_readable(rows, _total_of, "total of a day"):
             yield day, total
 
+    async def days(self, workspace: str, before: date) -> AsyncIterator[date]:
+        """Yield the days before one on which any attempt ended, newest first."""
+        async for day, _ in self.totals(workspace, before):
+            yield day
+
     async def workspaces(self) -> AsyncIterator[str]:
         """Yield every workspace that ever spent anything."""
         async for row in every(self._tables, TABLE, Span(_WORKSPACES)):

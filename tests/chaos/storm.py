@@ -16,6 +16,7 @@ from tests.chaos.checks import BrokenError, Checks, raise_budget
 from tests.chaos.load import Accepted, Clients, Producer
 from tests.chaos.plan import AGENTS, Fault, Plan
 from tests.chaos.world import ChaosStack, LossyProxy, Timeline
+from tests.connections import close_forgotten_streams
 from tests.e2e.support import Api
 from tests.waiting import eventually
 
@@ -38,6 +39,7 @@ async def storm(plan: Plan, *, stop_faults: bool = False) -> Timeline:
         stack = ChaosStack(Path(directory), timeline, rng)
         with stack:
             async with AsyncExitStack() as parts:
+                parts.push_async_callback(close_forgotten_streams)
                 tables = LossyProxy("tables", lambda: stack.azurite.table_port, rng, timeline)
                 http = LossyProxy("the API", lambda: int(stack.host.url.rpartition(":")[2]), rng, timeline)
                 session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(30))

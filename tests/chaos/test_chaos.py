@@ -11,6 +11,7 @@ SEED = 7
 
 
 @pytest.mark.timeout(1800)
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # see close_forgotten_streams
 async def test_nothing_accepted_is_lost_doubled_or_overspent(emulators: None) -> None:
     """Hosts, workers and the broker die and freeze and answers are lost, under 120 runs of twelve kinds; all holds."""
     await storm(plan(SEED, 120))

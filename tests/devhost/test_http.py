@@ -22,6 +22,13 @@ def test_a_request_arrives_whole(sample: Any) -> None:
     assert seen["function"] == "echo"
 
 
+def test_a_value_in_the_path_may_hold_any_character(sample: Any) -> None:
+    """A line break too, of which `.` in a pattern does not think."""
+    answer = sample.call("GET", "/api/echo/5/a%0A%3F%F0%A8%B9%8F")
+
+    assert answer.json()["route"] == {"id": "5", "op": "a\n?\N{CJK UNIFIED IDEOGRAPH-28E4F}"}
+
+
 def test_a_response_leaves_whole(sample: Any) -> None:
     """Status, headers, content type and cookies of an HttpResponse reach the caller."""
     answer = sample.call("GET", "/api/echo/5")

@@ -195,10 +195,11 @@ async def test_fifty_first_questions_make_one_agent(api: Api, stack: Stack) -> N
     ended = await asyncio.gather(*(api.ended(run["id"]) for run in runs))
 
     async def all_told() -> Any:
-        stats = await api.get("agents/crowd/stats")
+        told.append((stats := await api.get("agents/crowd/stats"))["uses"])
         return stats if stats["uses"] == 50 else None
 
-    stats = await eventually(all_told)
+    told: list[int] = []
+    stats = await eventually(all_told, progress=lambda: told[-1], what="uses told to the agent")
     assert {run["state"] for run in ended} == {"succeeded"}
     assert {run["version"] for run in ended} == {"1"}
     assert len({run["session_id"] for run in ended}) == 50

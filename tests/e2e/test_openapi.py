@@ -78,6 +78,30 @@ async def _people(call: Callable[..., Awaitable[Reply]], run_id: str) -> None:
     await call("POST", "approval-links/none", {})
     await call("DELETE", "dead-letters/0")
     await call("DELETE", "users/nobody")
+    await _keep(call)
+
+
+async def _keep(call: Callable[..., Awaitable[Reply]]) -> None:
+    """Call every operation on how long data is kept, and export it all."""
+    await call("GET", "retention")
+    for body in ({"sessions_s": 86_400, "facts_s": None}, {"sessions_s": 1}, {"no": "such field"}):
+        await call("PUT", "retention", body)
+    for path in ("retention/apply", "retention/apply?dry_run=false", "retention/apply?dry_run=perhaps"):
+        await call("POST", path)
+    for path in ("retention/receipts", "retention/receipts?limit=0", "holds", "export?limit=0", "export?next=x"):
+        await call("GET", path)
+    for body in ({"reason": "case 7"}, {"reason": "case 7"}, {"reason": ""}):
+        await call("PUT", "holds/user:nobody", body)
+    await call("PUT", "holds/run:none", {"reason": "case 7"})
+    for _ in range(2):
+        await call("DELETE", "holds/user:nobody")
+    page = (await call("GET", "export")).json()
+    kinds = {item["kind"] for item in page["items"]}
+    while page["next"]:
+        page = (await call("GET", f"export?next={page['next']}")).json()
+        kinds |= {item["kind"] for item in page["items"]}
+
+    assert {"agent", "template", "overrides", "approval_policy", "retention_policy", "session"} <= kinds
 
 
 async def _compose(call: Callable[..., Awaitable[Reply]]) -> None:
@@ -147,6 +171,8 @@ async def _team(call: Callable[..., Awaitable[Reply]]) -> None:
         await call("POST", f"sessions/nothing/{verb}", body)
     await call("DELETE", "teams/t")
     await call("DELETE", "teams/none")
+
+
 async def _save(call: Callable[..., Awaitable[Reply]]) -> None:
     """Call every operation on savings, and on history under other terms."""
     found = (await call("POST", "optimizations", {"days": 3})).json()["id"]
@@ -370,8 +396,8 @@ async def test_real_answers_are_as_described(api: Api, document: Any, stack: Sta
     await _workflows(call)
     await _operate(call, run["id"])
     await _people(call, run["id"])
-    await _team(call)
     await _plan(call, stack, run["id"])
+    await _team(call)
     await _other_protocols(call)
     await call("GET", "health")
     await call("GET", "openapi.json")

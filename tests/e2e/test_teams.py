@@ -54,9 +54,7 @@ async def test_a_conversation_goes_to_a_person_and_back_though_every_worker_dies
     stranger = await api.call("POST", "sessions/chat/claim", {"by": "eve@example.com"})
     replied = await api.call("POST", "sessions/chat/reply", ANN | {"text": "Ann here."})
     behind = await api.call("POST", "teams/support/runs", {"query": f"{PROMPT} thanks", "session_id": "chat"})
-    returned = await api.call(
-        "POST", "sessions/chat/return", ANN | {"reason": "agreed", "facts": ["20 USD come back"]}
-    )
+    returned = await api.call("POST", "sessions/chat/return", ANN | {"reason": "agreed", "facts": ["20 USD come back"]})
     last = await api.ended(behind.json()["id"])
     messages = (await api.get("sessions/chat/messages"))["items"]
     names = [event["name"] for event in (await api.get("sessions/chat/export"))["events"]]

@@ -16,7 +16,7 @@ import pytest
 
 from tests.infra.bicep import ROOT
 
-LARGEST_PACKAGE_BYTES = 1_000_000
+LARGEST_PACKAGE_BYTES = 1_500_000
 """Of our own files, zipped; a deployment uploads this much."""
 LARGEST_INSTALLED_BYTES = 300_000_000
 """Of everything requirements.txt brings; it is loaded on every cold start's instance."""
@@ -97,16 +97,17 @@ def test_what_is_packaged_is_small() -> None:
 def test_it_works_where_nothing_else_is(tmp_path: Path) -> None:
     """With requirements.txt in a clean environment, the packaged files make the same functions as here.
 
-    Takes about 20 seconds: it installs everything, as the build in Azure does.
+    It installs everything, as the build in Azure does; without compiling it, which takes longer than all the rest.
     """
     app = tmp_path / "wwwroot"
     for name in packaged_by_azd():
         (app / name).parent.mkdir(parents=True, exist_ok=True)
         (app / name).write_bytes((ROOT / name).read_bytes())
     python = tmp_path / "env/bin/python"
-    _run([sys.executable, "-m", "venv", str(tmp_path / "env")])
+    _run([sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "env")])
+    pip = [sys.executable, "-m", "pip", "--python", python, "--disable-pip-version-check", "install", "--quiet"]
     installed = subprocess.run(
-        [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", app / "requirements.txt"],
+        [*pip, "--no-compile", "-r", app / "requirements.txt"],
         capture_output=True,
         text=True,
         check=False,

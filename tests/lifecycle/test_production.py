@@ -94,7 +94,7 @@ async def test_without_reuse_an_agent_is_made_and_deleted(services: Services) ->
     """Leaving the manager's context deletes it, and keeps the others."""
     async with services.manager() as manager:
         await manager.get_or_create("helper", SPEC)
-        alone = [await manager.get_or_create("helper", SPEC, reuse=False) for _ in range(2)]
+        alone = [await manager.get_or_create("helper", SPEC, reuse_agent=False) for _ in range(2)]
         assert [await versions(services, agent.name) for agent in alone] == [1, 1]
 
     assert len({agent.name for agent in alone}) == 2

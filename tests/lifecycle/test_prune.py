@@ -186,13 +186,13 @@ async def test_only_the_asked_workspace_is_pruned(app: App) -> None:
 
 
 async def test_prune_costs_what_is_idle_not_what_there_is(app: App) -> None:
-    """A thousand agents, ten of them idle: a few reads for each of the ten."""
+    """Of three hundred agents ten are idle: a few reads for each of the ten."""
     counting = app.tables
     assert isinstance(counting, CountingTables)
-    for number in range(1000):
+    for number in range(300):
         await ready(app, f"bot-{number}")
     app.clock.move(days=7)
-    for number in range(990):
+    for number in range(290):
         await app.signals.send("default", f"bot-{number}", RecordUse(f"use-{number}", 1, app.clock.now))
     app.clock.move(days=1)
     counting.reset()

@@ -70,6 +70,14 @@ GET    agents/{name}/versions agents_versions function
 GET    alerts alerts_list function
 GET    alerts/fired alerts_fired function
 GET    alerts/{name} alerts_get function
+GET    retention retention_get function
+PUT    retention retention_put function
+POST   retention/apply retention_apply function
+GET    retention/receipts retention_receipts function
+GET    holds holds_list function
+PUT    holds/{scope} holds_put function
+DELETE holds/{scope} holds_delete function
+GET    export export function
 GET    budgets budgets_list function
 GET    budgets/{scope} budgets_get function
 PUT    budgets/{scope} budgets_put function
@@ -279,6 +287,7 @@ def test_http_functions(functions: dict[str, list[dict[str, Any]]]) -> None:
         "budgets_item",
         "capabilities_item",
         "channels_item",
+        "holds_item",
         "optimizations",
         "overrides",
         "personalities_item",
@@ -286,6 +295,7 @@ def test_http_functions(functions: dict[str, list[dict[str, Any]]]) -> None:
         "preferences",
         "scaling_policy",
         "prices_item",
+        "retention",
         "schedules_item",
         "routes_item",
         "sessions",

@@ -69,6 +69,17 @@ class Call:
         """Return a header, or None when it is absent or empty."""
         return self.request.headers.get(name) or None
 
+    def flag(self, name: str, *, default: bool) -> bool:
+        """Return a query parameter that is `true` or `false`.
+
+        Raises:
+            InvalidInput: It is neither.
+        """
+        text = self.query(name)
+        if text not in (None, "true", "false"):
+            raise InvalidInput(f"'{name}' is true or false.", code="invalid_flag", fields={name: "true or false"})
+        return default if text is None else text == "true"
+
     def limit(self) -> int:
         """Return how many items are asked for.
 

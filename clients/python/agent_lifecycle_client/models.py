@@ -422,6 +422,15 @@ class CompletionTokensDetails(BaseModel):
     reasoning_tokens: int
 
 
+class Content(BaseModel):
+    """
+    A part of what was said.
+    """
+
+    type: str
+    text: str | None = None
+
+
 class Conversation(BaseModel):
     """
     A conversation.
@@ -950,6 +959,15 @@ class MeasuredView(BaseModel):
     quality_after: float | None
 
 
+class Message(BaseModel):
+    """
+    A message of the conversation.
+    """
+
+    role: str
+    content: str | list[Content] | None = None
+
+
 class Model(BaseModel):
     """
     What can be asked, as a model.
@@ -1008,6 +1026,7 @@ class OptimizationBody(BaseModel):
 
     Attributes:
         agent: The agent to look at; all unless given.
+        pool: The pool whose agents to look at; not with `agent`.
         days: How many days of facts to go by, today among them.
         target_cost_reduction: By how many percent spending is to fall; as far as it goes unless given.
         preserve_performance: Whether to leave out what may lower scores, or cut answers.
@@ -1015,6 +1034,7 @@ class OptimizationBody(BaseModel):
     """
 
     agent: str | None = None
+    pool: str | None = None
     days: int | None = 14
     target_cost_reduction: float | None = None
     preserve_performance: bool | None = True
@@ -1565,6 +1585,16 @@ class ResponseUsage(BaseModel):
     total_tokens: int
 
 
+class Resume(BaseModel):
+    """
+    An answer to an interrupt: `{"decision": "approve" | "reject", "reason"}`, or true or false.
+    """
+
+    interruptId: str
+    status: Literal["resolved", "cancelled"]
+    payload: Any = None
+
+
 class RetirementView(BaseModel):
     """
     What becomes of a retired agent's versions: switched off and archived, and deleted by prune after a time.
@@ -1610,6 +1640,23 @@ class RunError(BaseModel):
 
     code: str
     detail: str
+
+
+class RunInput(BaseModel):
+    """
+    A request to run an agent: `threadId` is a session, and the same `runId` in it is the same run.
+
+    Tools, context and state of the caller's are not given to the agent; `X-Ignored-Parameters` names those that came.
+    """
+
+    threadId: str
+    runId: str
+    messages: list[Message]
+    tools: list[Any] | None = []
+    context: list[Any] | None = []
+    state: Any = None
+    forwardedProps: Any = None
+    resume: list[Resume] | None = Field([], validate_default=True)
 
 
 class RunRequest(BaseModel):

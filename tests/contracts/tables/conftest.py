@@ -1,4 +1,4 @@
-"""Both implementations of the Tables seam, and the emulator that one of them needs."""
+"""Every implementation of the Tables seam, and the emulator that one of them needs."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from adapters.azure_tables import AzureTables
+from adapters.file_tables import FileTables
 from adapters.memory_tables import MemoryTables
 from kernel.tables import Tables
 from tests.waiting import QUIET_S
@@ -44,11 +45,13 @@ def connection(azurite: int) -> str:
     return connection_string(azurite)
 
 
-@pytest.fixture(params=["memory", "azurite"])
-async def tables(request: pytest.FixtureRequest) -> AsyncIterator[Tables]:
+@pytest.fixture(params=["memory", "file", "azurite"])
+async def tables(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Tables]:
     """Yield each implementation of the seam in turn."""
     if request.param == "memory":
         made: Tables = MemoryTables()
+    elif request.param == "file":
+        made = FileTables(tmp_path / "storage.db")
     else:
         made = AzureTables.from_connection_string(request.getfixturevalue("connection"))
     yield made

@@ -16,7 +16,7 @@ from llmops.budgets.rules import Amounts, AppliedLimit, Limit
 from tests.lifecycle.doubles import NOW, Crash, Fate, FatefulTables, ManualClock
 from tests.llmops.conftest import intent
 
-CAP = 1000
+CAP = 600
 LIMITS = [
     AppliedLimit(scope, Limit("tokens", "total", CAP), f"{scope}!total", None) for scope in ("workspace", "agent:bot")
 ]
@@ -31,7 +31,7 @@ async def test_workers_that_die_never_spend_more_than_the_cap(tables: Tables) ->
         fate = Fate(dice.randrange(4, 14), dice.random() < 0.5) if worker % 2 else Fate()
         accounts = BudgetCounters(FatefulTables(tables, fate), clock)
         with contextlib.suppress(Crash, Unavailable):
-            for call in range(1, 12):
+            for call in range(1, 9):
                 ask = ReservationRequest(
                     intent(f"run-{worker}", call=call), Amounts(1, 40), LIMITS, NOW + timedelta(minutes=1)
                 )

@@ -1,4 +1,4 @@
-"""Random histories: memory against a dict, and both implementations against each other."""
+"""Random histories: memory against a dict, and all implementations against each other."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
 from adapters.azure_tables import AzureTables
+from adapters.file_tables import FileTables
 from adapters.memory_tables import MemoryTables
 from kernel.tables import (
     Delete,
@@ -164,23 +166,26 @@ TestMemoryAgainstDict.settings = settings(max_examples=60, stateful_step_count=3
 @pytest.mark.filterwarnings("ignore:Sending a large body:ResourceWarning")
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(history=st.lists(st.tuples(some_partition, some_steps), min_size=5, max_size=12), spans=st.lists(some_span))
-def test_memory_and_the_service_agree_on_any_history(
-    connection: str, history: list[tuple[str, list[Step]]], spans: list[Span]
+def test_memory_a_file_and_the_service_agree_on_any_history(
+    connection: str, tmp_path: Path, history: list[tuple[str, list[Step]]], spans: list[Span]
 ) -> None:
     """Each commit ends alike, and whatever is asked afterwards is answered alike, over pages of one row too."""
 
     async def compare() -> None:
         memory, azure = MemoryTables(), AzureTables.from_connection_string(connection)
+        file = FileTables(tmp_path / "storage.db")
         table = f"t{uuid.uuid4().hex}"
         try:
             for partition, steps in history:
-                ends = [await take(tables, table, partition, steps) for tables in (memory, azure)]
+                ends = [await take(tables, table, partition, steps) for tables in (memory, file, azure)]
 
-                assert ends[0] == ends[1]
+                assert ends[0] == ends[1] == ends[2]
             for span in (Span("", partition_before="~"), *spans):
-                assert await look(memory, table, span) == await look(azure, table, span)
-                assert await look(memory, table, span, 1) == await look(azure, table, span, 2)
+                expected = await look(memory, table, span)
+                assert await look(file, table, span) == await look(azure, table, span) == expected
+                assert await look(file, table, span, 1) == await look(azure, table, span, 2) == expected
         finally:
+            await file.aclose()
             await azure.aclose()
 
     asyncio.run(compare())

@@ -142,7 +142,7 @@ def test_the_examples_are_one_of_each(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.ERROR)
     found = load(["examples.extensions"], {})
 
-    assert sorted(found.tools) == ["order_status", "refund_order"]
+    assert sorted(found.tools) == ["opening_hours", "order_status", "refund_order"]
     assert (list(found.checks), list(found.context), list(found.clients)) == (
         ["polite"],
         ["handbook"],

@@ -359,7 +359,6 @@ def test_whatever_is_done_in_whatever_order(  # noqa: C901 - one branch for each
 
     with tempfile.TemporaryDirectory() as directory:
         asyncio.run(play(Path(directory)))
-        gc.collect()
 
 
 KILLED = """

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 SCRIPT = Path(__file__).parents[2] / "fakes/mcp_server.py"
+MODES = ("stateful", "stateless", "modern")
 
 
 @dataclass
@@ -26,6 +27,7 @@ class ServerProcess:
     port: int = 0
     url: str = ""
     _process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+    _earlier: int = 0
 
     def start(self) -> None:
         ready = self.folder / "ready"
@@ -46,9 +48,19 @@ class ServerProcess:
 
     @property
     def calls(self) -> list[dict[str, Any]]:
-        """The calls that took effect."""
+        """The calls that took effect in this test."""
+        return self._logged()[self._earlier :]
+
+    def _logged(self) -> list[dict[str, Any]]:
         lines = self.log.read_text(encoding="utf-8").splitlines() if self.log.exists() else []
         return [json.loads(line) for line in lines]
+
+    def for_a_test(self) -> ServerProcess:
+        """Return it, up, with no calls yet: a server serves one test after the other."""
+        if self._process is None or self._process.poll() is not None:
+            self.start()
+        self._earlier = len(self._logged())
+        return self
 
     def ended(self) -> None:
         """Return once it has ended by itself."""
@@ -56,27 +68,31 @@ class ServerProcess:
         self._process.wait(60)
 
     def kill(self) -> None:
-        assert self._process is not None
+        if self._process is None:
+            return
         self._process.kill()
         self._process.wait(60)
 
 
-@pytest.fixture(params=["stateful", "stateless", "modern"])
-def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ServerProcess]:
-    """The official SDK's server."""
-    made = ServerProcess(tmp_path, request.param)
-    made.start()
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, ServerProcess]]:
+    """One server of the official SDK in each mode, started when it is first wanted."""
+    made = {mode: ServerProcess(tmp_path_factory.mktemp(mode), mode) for mode in MODES}
     yield made
-    made.kill()
+    for one in made.values():
+        one.kill()
+
+
+@pytest.fixture(params=MODES)
+def server(request: pytest.FixtureRequest, servers: dict[str, ServerProcess]) -> ServerProcess:
+    """The official SDK's server."""
+    return servers[request.param].for_a_test()
 
 
 @pytest.fixture
-def stateful(tmp_path: Path) -> Iterator[ServerProcess]:
+def stateful(servers: dict[str, ServerProcess]) -> ServerProcess:
     """One with sessions."""
-    made = ServerProcess(tmp_path, "stateful")
-    made.start()
-    yield made
-    made.kill()
+    return servers["stateful"].for_a_test()
 
 
 @pytest.fixture(scope="module")

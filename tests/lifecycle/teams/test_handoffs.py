@@ -264,9 +264,7 @@ async def test_what_waits_for_a_budget_goes_on_with_the_next_agent_from_the_begi
 
 async def test_what_waits_for_an_approval_does_not_change_hands() -> None:
     """It is decided first; nothing changes."""
-    asking = spec(
-        tools=("calculator",), simulate={"call_tool": "calculator"}, approvals=[{"tools": ["calculator"]}]
-    )
+    asking = spec(tools=("calculator",), simulate={"call_tool": "calculator"}, approvals=[{"tools": ["calculator"]}])
     app = await team_app(triage=asking)
     run = await app.answered("2 + 3")
     assert run.state == "waiting"

@@ -14,7 +14,8 @@ from kernel.ids import new_id
 from kernel.journal import SHARDS, Event
 from kernel.tables import Row, Span, Tables, every
 from lifecycle.conversations import run_rules
-from lifecycle.conversations.run import Answer, Effort, Run
+from lifecycle.conversations.run import Effort, Run
+from lifecycle.conversations.run_rules import Answer
 from lifecycle.conversations.store import ConversationChange, StoredConversation
 from lifecycle.conversations.submission import Submission
 from lifecycle.conversations.transitions import outcome

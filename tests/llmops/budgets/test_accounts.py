@@ -167,11 +167,10 @@ async def spend(tables: Tables, worker: int, cap: int, seed: int) -> int:
     raise AssertionError
 
 
-@pytest.mark.parametrize("seed", range(3))
-async def test_64_workers_that_die_never_spend_more_than_the_cap(seed: int) -> None:
+async def test_64_workers_that_die_never_spend_more_than_the_cap() -> None:
     """Each is a process of its own with its own picture of the counters; what is really spent stays below the cap."""
     tables, cap = MemoryTables(), 20_000
-    spent = sum(await asyncio.gather(*(spend(tables, worker, cap, seed) for worker in range(64))))
+    spent = sum(await asyncio.gather(*(spend(tables, worker, cap, 0) for worker in range(64))))
     counted, reserved = await total(tables)
 
     assert spent <= cap

@@ -135,7 +135,7 @@ def test_patterns(pattern: str, event: str, expected: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("request", "code"),
+    ("wanted", "code"),
     [
         (ChannelRequest("u", format="xml"), "invalid_format"),
         (ChannelRequest("u", events=()), "invalid_events"),
@@ -144,10 +144,10 @@ def test_patterns(pattern: str, event: str, expected: bool) -> None:
         (ChannelRequest("u", secret="x"), "invalid_webhook_secret"),
     ],
 )
-def test_wishes_that_are_not_valid(request: ChannelRequest, code: str) -> None:
+def test_wishes_that_are_not_valid(wanted: ChannelRequest, code: str) -> None:
     """Each with its code."""
     with pytest.raises(InvalidInput) as error:
-        changed(None, "ops", request, NOW)
+        changed(None, "ops", wanted, NOW)
     assert error.value.code == code
 
 

@@ -242,7 +242,7 @@ async def test_what_the_email_service_answers() -> None:
 
 
 @pytest.mark.parametrize(
-    ("request", "code", "field"),
+    ("wanted", "code", "field"),
     [
         (ChannelRequest(format="email"), "invalid_recipients", "/to"),
         (ChannelRequest(format="email", to=("x",)), "invalid_recipients", "/to/0"),
@@ -252,12 +252,12 @@ async def test_what_the_email_service_answers() -> None:
     ],
 )
 async def test_wishes_for_email_that_are_not_valid(
-    tables: MemoryTables, request: ChannelRequest, code: str, field: str
+    tables: MemoryTables, wanted: ChannelRequest, code: str, field: str
 ) -> None:
     """Each with its code and the field; nothing is stored."""
     mail = Mail(tables, ManualClock(), plain(1))
     with pytest.raises(InvalidInput) as refused:
-        await mail.channels.put("default", "mail", request)
+        await mail.channels.put("default", "mail", wanted)
 
     assert (refused.value.code, list(refused.value.fields)) == (code, [field])
     assert await mail.channels.list("default") == []

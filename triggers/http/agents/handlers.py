@@ -26,13 +26,6 @@ def _accepted(agent: Agent) -> Reply:
     return Reply(AgentView.from_agent(agent), 202, {"Location": f"/api/agents/{agent.name}"})
 
 
-def _flag(call: Call, name: str, *, default: bool) -> bool:
-    text = call.query(name)
-    if text not in (None, "true", "false"):
-        raise InvalidInput(f"'{name}' is true or false.", code="invalid_flag", fields={name: "true or false"})
-    return default if text is None else text == "true"
-
-
 def _seconds(call: Call, name: str) -> timedelta | None:
     text = call.query(name)
     if text is None:
@@ -117,7 +110,7 @@ async def agents_enable(call: Call) -> Reply:
 
 
 async def agents_prune(call: Call) -> Reply:
-    dry_run = _flag(call, "dry_run", default=True)
+    dry_run = call.flag("dry_run", default=True)
     plan = (
         call.services.agents.prune.plan(call.workspace)
         if dry_run

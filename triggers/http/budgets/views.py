@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from llmops.budgets.rules import Scope
     from llmops.budgets.usage import BudgetUsage
 
-Percent = Annotated[int, Field(ge=1, le=100)]
+Percent = Annotated[int, Field(ge=1, le=100, strict=True)]
 _PARTS = {"tokens": 1, "calls": 1, "usd": 1_000_000, "seconds": 1000}
 """How many of a unit's smallest part make one."""
 

@@ -20,11 +20,11 @@ _YEAR_S = 366 * 86400
 class LimitsView(View):
     """What ends or pauses a session by itself, and how much of its history a model is told; null is no own limit."""
 
-    max_turns: int | None = Field(default=None, ge=2, le=1_000_000)
-    max_duration_s: float | None = Field(default=None, gt=0, le=_YEAR_S)
-    idle_timeout_s: float | None = Field(default=None, gt=0, le=_YEAR_S)
-    max_history_tokens: int | None = Field(default=None, ge=100, le=10_000_000)
-    max_failures: int | None = Field(default=None, ge=1, le=1000)
+    max_turns: int | None = Field(default=None, ge=2, le=1_000_000, strict=True)
+    max_duration_s: float | None = Field(default=None, gt=0, le=_YEAR_S, strict=True)
+    idle_timeout_s: float | None = Field(default=None, gt=0, le=_YEAR_S, strict=True)
+    max_history_tokens: int | None = Field(default=None, ge=100, le=10_000_000, strict=True)
+    max_failures: int | None = Field(default=None, ge=1, le=1000, strict=True)
 
     def limits(self) -> Limits:
         """Return the limits."""

@@ -1,0 +1,164 @@
+"""An agent as an object of a program."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from contextlib import aclosing
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from pydantic import ValidationError
+
+from bootstrap.library.progress import OnProgress
+from kernel.errors import InvalidInput
+from kernel.ids import agent_name, new_id
+from lifecycle.conversations.run import Run
+from lifecycle.conversations.session import Session
+from lifecycle.conversations.store import Turn
+from lifecycle.conversations.submission import RunRequest
+from lifecycle.runs.deltas import Delta
+from lifecycle.specs.spec import AgentSpec
+
+if TYPE_CHECKING:
+    from bootstrap.library.manager import ProductionAgentManager
+
+
+class ProductionAgent:
+    """An agent to ask. One object holds one conversation at a time; `run` goes on with it."""
+
+    def __init__(
+        self,
+        name: str,
+        spec: AgentSpec | None = None,
+        *,
+        manager: ProductionAgentManager | None = None,
+        storage: str | Path | None = None,
+        reuse_agent: bool = True,
+        session_id: str | None = None,
+        on_progress: OnProgress | None = None,
+        **fields: Any,
+    ) -> None:
+        """Say what agent it is; it is made at its provider by the first run, or by `prewarm`.
+
+        Args:
+            name: Its name, valid by `kernel.ids.agent_name`.
+            spec: What it is to be; or give the spec's fields by name. With neither, the agent as it was declared.
+            manager: Who keeps it; None for a manager of its own, which `aclose` closes.
+            storage: Where a manager of its own keeps everything; see ProductionAgentManager.
+            reuse_agent: False makes an agent of its own, under the name with a suffix, which `aclose` deletes.
+            session_id: A conversation to go on with; None for a new one.
+            on_progress: Is told the stages of each run.
+            fields: The spec's fields, like `model` and `instructions`; `tools` may hold functions of the program, too.
+
+        Raises:
+            InvalidInput: The spec is not valid, is given twice, or storage is given beside a manager.
+            InvalidSettings: One of the environment is wrong.
+        """
+        if manager is not None and storage is not None:
+            msg = "Give a manager or a storage, not both."
+            raise InvalidInput(msg, code="manager_and_storage")
+        self._owns = manager is None
+        self._manager = manager or _manager_of_its_own(storage)
+        if "tools" in fields:
+            fields["tools"] = self._manager.named(fields["tools"])
+        self._spec = _spec(spec, fields)
+        self._ready: asyncio.Task[None] | None = None
+        self.name = agent_name(name) if reuse_agent else self._manager.throwaway_name(agent_name(name))
+        self.session_id = session_id or new_id()
+        self.on_progress = on_progress
+
+    def new_conversation(self) -> None:
+        """Start afresh: the next run does not know what was said before."""
+        self.session_id = new_id()
+
+    async def prewarm(self) -> None:
+        """Declare the agent and have it at its provider before its first run; later calls do nothing.
+
+        Raises:
+            ProviderRejected: The provider refuses to make it.
+            Unavailable: The provider or the storage cannot be reached.
+            NotFound: It has no spec, and was never declared.
+        """
+        if self._ready is None or (self._ready.done() and (self._ready.cancelled() or self._ready.exception())):
+            self._ready = asyncio.create_task(self._manager.make(self.name, self._spec))
+        await asyncio.shield(self._ready)
+
+    async def run(
+        self,
+        query: str,
+        *,
+        user_id: str | None = None,
+        expected_topics: Iterable[str] = (),
+        on_progress: OnProgress | None = None,
+    ) -> Run:
+        """Ask, and return the run with its answer.
+
+        Raises:
+            AppError: The run failed; the code says why.
+        """
+        await self.prewarm()
+        request = RunRequest(
+            query=query, session_id=self.session_id, user_id=user_id, expected_topics=tuple(expected_topics)
+        )
+        return await self._manager.run(self.name, request, on_progress=on_progress or self.on_progress)
+
+    async def stream(self, query: str, *, user_id: str | None = None) -> AsyncGenerator[Delta]:
+        """Ask, and yield the answer as it is written; closing the iterator early cancels the run.
+
+        Raises:
+            AppError: The run failed; the code says why.
+        """
+        await self.prewarm()
+        request = RunRequest(query=query, session_id=self.session_id, user_id=user_id, stream=True)
+        async with aclosing(self._manager.stream(self.name, request)) as answer:
+            async for piece in answer:
+                yield piece
+
+    async def session(self) -> Session | None:
+        """Return the conversation's state, limits and costs; None before its first run."""
+        return await self._manager.session(self.session_id)
+
+    async def history(self, limit: int = 1000) -> Sequence[Turn]:
+        """Return the conversation's first messages, up to `limit` (1-1000)."""
+        return await self._manager.history(self.session_id, limit=limit)
+
+    async def export_session_data(self) -> Mapping[str, Any]:
+        """Return the conversation, its runs and events as JSON; see `ProductionAgentManager.export_session_data`."""
+        return await self._manager.export_session_data(self.session_id)
+
+    async def aclose(self) -> None:
+        """Close the manager if it is its own, which deletes the agent if it was not to be reused."""
+        if self._ready is not None:
+            await asyncio.gather(self._ready, return_exceptions=True)
+        if self._owns:
+            await self._manager.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+
+def _manager_of_its_own(storage: str | Path | None) -> ProductionAgentManager:
+    from bootstrap.library.manager import ProductionAgentManager  # noqa: PLC0415 - which makes agents
+
+    return ProductionAgentManager(storage)
+
+
+def _spec(spec: AgentSpec | None, fields: Mapping[str, Any]) -> AgentSpec | None:
+    if spec is not None and fields:
+        msg = "Give a spec or its fields, not both."
+        raise InvalidInput(msg, code="spec_and_fields")
+    if not fields:
+        return spec
+    try:
+        return AgentSpec.model_validate(fields)
+    except ValidationError as error:
+        wrong = {"/" + "/".join(map(str, each["loc"])): each["msg"] for each in error.errors()}
+        detail = "; ".join(f"{place}: {what}" for place, what in wrong.items())
+        raise InvalidInput(f"The agent's spec is not valid: {detail}.", code="invalid_spec", fields=wrong) from None

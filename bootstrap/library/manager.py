@@ -1,0 +1,346 @@
+"""Who keeps the agents of a program."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from weakref import WeakValueDictionary
+
+from bootstrap.library.agent import ProductionAgent
+from bootstrap.library.progress import OnProgress, progress_of
+from bootstrap.services import Services
+from kernel.errors import AppError, InvalidInput, NotFound, RunFailed
+from kernel.ids import new_id
+from kernel.settings import Settings
+from lifecycle.conversations.run import Run, RunState
+from lifecycle.conversations.session import Session
+from lifecycle.conversations.store import Turn
+from lifecycle.conversations.submission import RunRequest, Submission, check, submission_of
+from lifecycle.registry.catalog import Agent
+from lifecycle.registry.record import AgentState
+from lifecycle.runs.deltas import Delta, deltas, events_of
+from lifecycle.sessions.transcript import exported, transcript_of
+from lifecycle.specs.spec import AgentSpec
+from lifecycle.tools.definition import Tool, tool
+
+
+@dataclass(frozen=True, slots=True)
+class ManagerStats:
+    """How the agents of a workspace are used.
+
+    Attributes:
+        agents: Agents declared.
+        active: Of these, at their provider now.
+        created: Versions created at providers.
+        runs: Runs counted.
+        reused: Runs that found their agent already there.
+        cache_hits: Look-ups this process answered without any I/O.
+        cache_misses: Look-ups that had to read.
+    """
+
+    agents: int
+    active: int
+    created: int
+    runs: int
+    reused: int
+    cache_hits: int
+    cache_misses: int
+
+
+class ProductionAgentManager:
+    """Gets or creates agents, runs them, and cleans them up. Belongs to one event loop.
+
+    Usable as a context manager, or without one and with `aclose` in the end.
+    """
+
+    def __init__(
+        self,
+        storage: str | Path | None = None,
+        *,
+        workspace: str = "default",
+        on_progress: OnProgress | None = None,
+        services: Services | None = None,
+        **settings: Any,
+    ) -> None:
+        """Say where everything is kept; nothing is connected before it is used.
+
+        Args:
+            storage: None for this process's memory; the path of a file, which processes of one machine can share; or
+                a storage account, by its connection string or its table endpoint (`https://…`), which is reached with
+                the identity of the environment.
+            workspace: The workspace whose agents these are.
+            on_progress: Is told the stages of every run.
+            services: What stands behind it, instead of a storage; it stays the caller's to close.
+            settings: Settings by their Python names, like `openai_api_key="…"`; the others are the environment's.
+
+        Raises:
+            InvalidSettings: One is wrong, or there is no such setting.
+        """
+        if services is not None and (storage is not None or settings):
+            msg = "Give services, or a storage and settings, not both."
+            raise InvalidInput(msg, code="services_and_storage")
+        self._owns = services is None
+        self.services = services or Services.on(storage, _settings(settings))
+        self.workspace = workspace
+        self.on_progress = on_progress
+        self._signals = self.services.agents.local_signals()
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._throwaway: dict[str, bool] = {}
+
+    async def get_or_create(
+        self, name: str, spec: AgentSpec | None = None, *, reuse_agent: bool = True, **fields: Any
+    ) -> ProductionAgent:
+        """Return the agent, made at its provider unless it is there already.
+
+        Args:
+            name: Its name, valid by `kernel.ids.agent_name`.
+            spec: What it is to be; another spec than before makes a new version. Or give the spec's fields by name;
+                with neither, the agent as it was declared.
+            reuse_agent: False makes an agent of its own, with a suffix to the name, which `cleanup_all` or closing the
+                manager deletes.
+            fields: The spec's fields, like `model` and `instructions`.
+
+        Raises:
+            InvalidInput: The name, the spec or one of its tools is not valid.
+            NotFound: It has no spec, and was never declared.
+            ProviderRejected: The provider refuses to make it.
+            Unavailable: The provider cannot be reached.
+        """
+        agent = ProductionAgent(name, spec, manager=self, reuse_agent=reuse_agent, **fields)
+        await agent.prewarm()
+        return agent
+
+    async def make(self, name: str, spec: AgentSpec | None) -> None:
+        """Declare the agent, if there is a spec, and have it at its provider."""
+        if spec is not None:
+            await self.services.agents.administration.declare(self.workspace, name, spec, self._signals)
+        if name in self._throwaway:
+            self._throwaway[name] = True
+        await self.services.agents.resolver.resolve(self.workspace, name, self._signals)
+
+    def throwaway_name(self, name: str) -> str:
+        """Return the name of an agent that is not to be reused; it is deleted when the manager is closed."""
+        unique = f"{name[:50]}-{new_id()[-12:]}"
+        self._throwaway[unique] = False
+        return unique
+
+    def named(self, tools: Iterable[Any]) -> Sequence[Any]:
+        """Return the tools as a spec has them: functions by their names, under which this process then has them.
+
+        Args:
+            tools: Names, hosted tools and MCP servers as a spec has them; and functions with types and a docstring, as
+                they are or decorated with `lifecycle.extensions.tool`.
+
+        Raises:
+            InvalidInput: A function can be no tool, or another tool has its name.
+        """
+        return [self._named(each) if callable(each) or isinstance(each, Tool) else each for each in tools]
+
+    def _named(self, given: Any) -> str:
+        try:
+            made = given if isinstance(given, Tool) else tool(given)
+        except (TypeError, ValueError) as error:
+            raise InvalidInput(f"Not a tool: {error}.", code="invalid_tool") from None
+        self.services.extensions.add_tool(made)
+        return made.name
+
+    async def prewarm(self, names: Iterable[str]) -> None:
+        """Make declared agents ready before their first run.
+
+        Raises:
+            NotFound: One was never declared.
+        """
+        await asyncio.gather(*(self.make(name, None) for name in names))
+
+    async def run(self, name: str, request: RunRequest, *, on_progress: OnProgress | None = None) -> Run:
+        """Run the request to its end, trying again what can pass; one run at a time per session.
+
+        Args:
+            name: The agent.
+            request: What is asked, and in which session.
+            on_progress: Is told the run's stages, instead of the manager's.
+
+        Raises:
+            AppError: The run failed; the code says why.
+        """
+        request = request.model_copy(update={"session_id": request.session_id or new_id()})
+        tell, run_id = on_progress or self.on_progress, new_id()
+        if tell is None:
+            return await self._run(name, request, run_id)
+        return await self._told(name, request, run_id, tell)
+
+    async def stream(self, name: str, request: RunRequest) -> AsyncGenerator[Delta]:
+        """Run the request, and yield its text as it is written; closing the iterator early cancels the run.
+
+        Raises:
+            AppError: The run failed; the code says why.
+        """
+        session_id, run_id = request.session_id or new_id(), new_id()
+        request = request.model_copy(update={"session_id": session_id, "stream": True})
+        first = await self._next_event(session_id)
+        work = asyncio.create_task(self._run(name, request, run_id))
+        conversations = self.services.conversations.store
+        try:
+            async for piece in deltas(conversations, self.workspace, session_id, run_id, first, work):
+                yield piece
+            await work
+        finally:
+            if not work.done():
+                await self._stop(work, run_id)
+
+    async def session(self, session_id: str) -> Session | None:
+        """Return a conversation's state, limits and costs; None where there is none."""
+        return (await self.services.conversations.store.load(self.workspace, session_id)).session
+
+    async def history(self, session_id: str, first: int = 0, limit: int = 1000) -> Sequence[Turn]:
+        """Return up to `limit` (1-1000) messages of a conversation in order, from number `first` on."""
+        return await self.services.conversations.store.turns(self.workspace, session_id, first, limit)
+
+    async def export_session_data(self, session_id: str) -> Mapping[str, Any]:
+        """Return a conversation as JSON: `session`, `messages`, `runs` and `events`, named as the API's export.
+
+        Raises:
+            NotFound: There is no such session.
+            TooLarge: It is too large for one answer; read its `history` in pages instead.
+        """
+        session = await self.session(session_id)
+        if session is None:
+            msg = f"There is no session {session_id!r}."
+            raise NotFound(msg, code="session_not_found")
+        return exported(await transcript_of(self.services.conversations.store, session))
+
+    async def stats(self) -> ManagerStats:
+        """Return how the workspace's agents are used, up to now."""
+        await self.services.agents.use_recorder.aclose(self._signals)
+        agents = [agent async for agent in self._agents()]
+        records = [agent.record for agent in agents if agent.record is not None]
+        cache = self.services.agents.resolver.cache
+        return ManagerStats(
+            agents=len(agents),
+            active=sum(record.state is AgentState.ACTIVE for record in records),
+            created=sum(record.created for record in records),
+            runs=sum(record.uses for record in records),
+            reused=sum(record.reused for record in records),
+            cache_hits=cache.hits,
+            cache_misses=cache.misses,
+        )
+
+    async def cleanup(self, name: str) -> None:
+        """Delete the agent, at its provider and in the registry.
+
+        Raises:
+            NotFound: There is no such agent.
+        """
+        self._throwaway.pop(name, None)
+        await self.services.agents.administration.delete(self.workspace, name, self._signals)
+
+    async def cleanup_all(self) -> int:
+        """Delete all the workspace's agents, and return how many there were."""
+        names = [agent.name async for agent in self._agents()]
+        for name in names:
+            await self.cleanup(name)
+        return len(names)
+
+    async def aclose(self) -> None:
+        """Delete the agents that are not to be reused, count what is not counted yet, and release every connection."""
+        try:
+            for name in [name for name, made in self._throwaway.items() if made]:
+                with suppress(NotFound):  # somebody was faster
+                    await self.cleanup(name)
+            await self.services.agents.use_recorder.aclose(self._signals)
+        finally:
+            if self._owns:
+                await self.services.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def _told(self, name: str, request: RunRequest, run_id: str, tell: OnProgress) -> Run:
+        """Run the request, and tell its stages meanwhile; nothing is left at work when this ends."""
+        session_id = request.session_id or ""
+        first = await self._next_event(session_id)
+        work = asyncio.create_task(self._run(name, request, run_id))
+        conversations = self.services.conversations.store
+        try:
+            async for event in events_of(conversations, self.workspace, session_id, run_id, first, work):
+                progress = progress_of(event)
+                told = tell(progress) if progress is not None else None
+                if told is not None:
+                    await told
+            return await work
+        finally:
+            if not work.done():
+                await self._stop(work, run_id)
+
+    async def _run(self, name: str, request: RunRequest, run_id: str) -> Run:
+        services = self.services
+        check(request, services.core.settings.max_query_bytes)
+        session = request.session_id or ""
+        turn = self._turns.setdefault(session, asyncio.Lock())  # forgotten once nobody holds or awaits it
+        async with turn:
+            accepted = await services.runs.submission.submit(
+                self.workspace, name, request, run_id, self._signals, _keep
+            )
+            run = accepted.run
+            while not run.finished:
+                try:
+                    await services.runs.worker.process(submission_of(run), self._signals)
+                except AppError as error:
+                    if not error.retriable:
+                        raise
+                run = await services.runs.queries.get(self.workspace, run.id)
+                if run.state is RunState.WAITING:
+                    msg = "The run waits until its session goes on."
+                    raise RunFailed(run.error.detail if run.error else msg, code="run_waiting")
+        if run.error is not None:
+            raise RunFailed(run.error.detail, code=run.error.code)
+        return run
+
+    async def _stop(self, work: asyncio.Task[Run], run_id: str) -> None:
+        """Cancel the run, also one whose turn has not come, and return when nothing is at it any more."""
+        queries = self.services.runs.queries
+        try:
+            await queries.cancel(self.workspace, run_id)
+        except NotFound:
+            work.cancel()
+        await asyncio.gather(work, return_exceptions=True)
+        with suppress(NotFound):  # it may have been stored at that moment
+            await queries.cancel(self.workspace, run_id)
+
+    async def _next_event(self, session_id: str) -> int:
+        session = await self.session(session_id)
+        return session.events if session else 0
+
+    async def _agents(self) -> AsyncIterator[Agent]:
+        after: str | None = None
+        while True:
+            page, after = await self.services.agents.catalog.list(self.workspace, 200, after)
+            for agent in page:
+                yield agent
+            if after is None:
+                return
+
+
+async def _keep(_submission: Submission) -> None:
+    """Leave the run where it is stored: this process runs it itself, at once."""
+
+
+def _settings(given: Mapping[str, Any]) -> Settings:
+    """Return the environment's settings, but for those that are given.
+
+    Raises:
+        InvalidSettings: One is wrong, or there is no such setting.
+    """
+    environment = {name: os.environ[name] for name in Settings.names() if os.environ.get(name)}
+    return Settings.of({**environment, **given})

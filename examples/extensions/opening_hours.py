@@ -1,0 +1,9 @@
+"""The tool of docs/quickstart.md: the smallest one there is."""
+
+from lifecycle.extensions import tool
+
+
+@tool
+def opening_hours(weekday: str) -> str:
+    """Look up when the shop is open, by the English name of the weekday."""
+    return "closed" if weekday.lower() == "sunday" else "9:00 to 18:00"

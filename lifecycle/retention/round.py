@@ -1,0 +1,174 @@
+"""Deleting what a workspace's retention policy no longer keeps.
+
+A round costs in proportion to what is due, and to the sessions that are old enough and must stay: those that have not
+ended, have ended too recently, or are held. Every step can be done twice; what a round has no time for, the next does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+
+from kernel.clock import Clock
+from kernel.errors import AppError
+from kernel.ids import new_id, newest_first
+from lifecycle.conversations.directory import Directory
+from lifecycle.conversations.store import ConversationStore
+from lifecycle.retention.policy import DataRetentionPolicy, LegalHold, Verdict, verdict
+from lifecycle.retention.store import RetentionReceipt, RetentionStore
+from lifecycle.sessions.erase import SessionErasure
+from llmops.facts.store import FactDeletion
+
+log = logging.getLogger(__name__)
+
+MOST_SHOWN = 1000
+"""Sessions that a dry run shows, at most."""
+_PAGE = 50
+_AT_ONCE = 8
+_MOST_SECONDS = 240.0
+"""How long a round goes on for one workspace; a function has ten minutes at most on some plans."""
+
+DaysOf = Callable[[str, date], AsyncIterator[date]]
+"""Yields the days before one on which a workspace's runs ended, newest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetentionPreview:
+    """What a round would do.
+
+    Attributes:
+        verdicts: Sessions old enough to be looked at, at most MOST_SHOWN, with what becomes of each.
+        fact_days: Days whose details of attempts would be deleted.
+    """
+
+    verdicts: Sequence[Verdict]
+    fact_days: Sequence[date]
+
+
+class RetentionRounds:
+    """Applies policies."""
+
+    def __init__(
+        self,
+        store: RetentionStore,
+        conversations: ConversationStore,
+        directory: Directory,
+        erasure: SessionErasure,
+        facts: FactDeletion,
+        days_of: DaysOf,
+        clock: Clock,
+    ) -> None:
+        self._store = store
+        self._conversations = conversations
+        self._directory = directory
+        self._erasure = erasure
+        self._facts = facts
+        self._days_of = days_of
+        self._clock = clock
+
+    async def run(self) -> Sequence[RetentionReceipt]:
+        """Apply every workspace's policy, and return the receipts of those that something was deleted of."""
+        done: list[RetentionReceipt] = []
+        async for workspace in self._store.workspaces():
+            try:
+                receipt = await self.apply(workspace)
+            except AppError as error:
+                log.warning("retention of a workspace: %s", error.code, extra={"event": "retention.unfinished"})
+                continue
+            if receipt.sessions or receipt.facts:
+                done.append(receipt)
+        return done
+
+    async def preview(self, workspace: str) -> RetentionPreview:
+        """Return what a round would do now; nothing is changed."""
+        policy, _ = await self._store.policy(workspace)
+        holds, now = await self._store.holds(workspace), self._clock()
+        verdicts: list[Verdict] = []
+        async for found in self._verdicts(workspace, policy, holds, now):
+            verdicts += found
+            if len(verdicts) >= MOST_SHOWN:
+                break
+        return RetentionPreview(verdicts[:MOST_SHOWN], [day async for day in self._fact_days(workspace, policy, holds)])
+
+    async def apply(self, workspace: str) -> RetentionReceipt:
+        """Delete what is due now, and return the receipt, which is kept if anything was deleted.
+
+        Raises:
+            Unavailable: A provider or the storage cannot be reached; the next round goes on.
+        """
+        policy, _ = await self._store.policy(workspace)
+        holds, now = await self._store.holds(workspace), self._clock()
+        receipt = RetentionReceipt(new_id(), now)
+        loop = asyncio.get_running_loop()
+        until = loop.time() + _MOST_SECONDS
+        try:
+            async for verdicts in self._verdicts(workspace, policy, holds, now):
+                receipt = replace(receipt, held=receipt.held + sum(_held(found) for found in verdicts))
+                due = [found.session_id for found in verdicts if found.erase]
+                for start in range(0, len(due), _AT_ONCE):
+                    receipt = await self._erased(workspace, due[start : start + _AT_ONCE], receipt)
+                if loop.time() > until:
+                    receipt = replace(receipt, complete=False)
+                    break
+            async for day in self._fact_days(workspace, policy, holds):
+                if loop.time() > until:
+                    receipt = replace(receipt, complete=False)
+                    break
+                receipt = replace(receipt, facts=receipt.facts + await self._facts.delete(workspace, day))
+                await self._store.note_facts_deleted(workspace, day)
+        except AppError:
+            receipt = replace(receipt, complete=False)
+            raise
+        finally:
+            if receipt.sessions or receipt.facts:
+                await self._store.add_receipt(workspace, receipt)
+        return receipt
+
+    async def _erased(self, workspace: str, due: Sequence[str], receipt: RetentionReceipt) -> RetentionReceipt:
+        for done in await asyncio.gather(*(self._erasure.erase(workspace, session_id) for session_id in due)):
+            receipt = replace(
+                receipt,
+                sessions=receipt.sessions + 1,
+                runs=receipt.runs + done.runs,
+                messages=receipt.messages + done.messages,
+            )
+        return receipt
+
+    async def _verdicts(
+        self, workspace: str, policy: DataRetentionPolicy, holds: Sequence[LegalHold], now: datetime
+    ) -> AsyncIterator[Sequence[Verdict]]:
+        """Yield what becomes of the sessions that were started long enough ago, a page at a time."""
+        if policy.sessions_s is None:
+            return
+        keep_for = timedelta(seconds=policy.sessions_s)
+        after: str | None = newest_first(now - keep_for, "")
+        while after is not None:
+            entries, after = await self._directory.sessions(
+                workspace, agent=None, user_id=None, limit=_PAGE, after=after
+            )
+            stored = await asyncio.gather(*(self._conversations.load(workspace, each.session_id) for each in entries))
+            sessions = [each.session for each in stored if each.session is not None]
+            yield [verdict(session, keep_for, holds, now) for session in sessions]
+
+    async def _fact_days(
+        self, workspace: str, policy: DataRetentionPolicy, holds: Sequence[LegalHold]
+    ) -> AsyncIterator[date]:
+        """Yield the days whose details are to be deleted, oldest first; none while anything is held."""
+        if policy.facts_s is None or holds:
+            return
+        first_kept = (self._clock() - timedelta(seconds=policy.facts_s)).date()
+        until = await self._store.facts_deleted_until(workspace)
+        found: list[date] = []
+        async for day in self._days_of(workspace, first_kept):
+            if until is not None and day <= until:
+                break
+            found.append(day)
+        for day in reversed(found):
+            yield day
+
+
+def _held(found: Verdict) -> bool:
+    return found.reason.startswith("legal hold")

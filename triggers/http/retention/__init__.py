@@ -1,0 +1,65 @@
+"""How long data is kept: the policy, legal holds, receipts; and a workspace's data as a whole."""
+
+from __future__ import annotations
+
+from triggers.http.endpoint import PAGING, Endpoint, Parameter
+
+ENDPOINTS = (
+    Endpoint(
+        "GET",
+        "retention",
+        "retention_get",
+        "Get how long the workspace keeps its data.",
+        returns="lifecycle.retention.policy:DataRetentionPolicy",
+    ),
+    Endpoint(
+        "PUT",
+        "retention",
+        "retention_put",
+        "Set how long the workspace keeps its data; null keeps it until a call erases it.",
+        body="lifecycle.retention.policy:DataRetentionPolicy",
+        returns="lifecycle.retention.policy:DataRetentionPolicy",
+        errors=(412,),
+    ),
+    Endpoint(
+        "POST",
+        "retention/apply",
+        "retention_apply",
+        "Say what the policy would delete now, and delete it unless it is a dry run.",
+        returns="RetentionView",
+        query={
+            "dry_run": Parameter(
+                "`true` (default) only says what would happen; `false` does it.", {"type": "boolean", "default": True}
+            )
+        },
+    ),
+    Endpoint(
+        "GET",
+        "retention/receipts",
+        "retention_receipts",
+        "List what was deleted by the policy, newest first.",
+        returns="RetentionReceiptPage",
+        query=PAGING,
+    ),
+    Endpoint("GET", "holds", "holds_list", "List the workspace's legal holds.", returns="HoldPage"),
+    Endpoint(
+        "PUT",
+        "holds/{scope}",
+        "holds_put",
+        "Place a legal hold on `workspace`, `agent:NAME`, `user:ID` or `session:ID`; one that stands is not changed.",
+        body="HoldBody",
+        returns="HoldView",
+        also=201,
+    ),
+    Endpoint("DELETE", "holds/{scope}", "holds_delete", "End a legal hold.", status=204, errors=(404,)),
+    Endpoint(
+        "GET",
+        "export",
+        "export",
+        "Export the workspace's data, page by page: agents, what they are composed of, budgets, prices, alert rules, "
+        "channels without secrets, policies, and sessions with their transcripts.",
+        returns="ExportPage",
+        query=PAGING,
+        errors=(413,),
+    ),
+)
