@@ -48,8 +48,6 @@ NOT_QUEUED = "not_queued"
 """Error code of a run whose message the broker did not accept; submitting it again queues it."""
 APPROVAL_NEEDED = "approval_needed"
 """Error code of a run whose tool calls wait for decisions."""
-WORKER_LOST = "worker_lost"
-"""Error code of an attempt whose worker died, so that it could not record why."""
 
 TERMINAL = frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED})
 

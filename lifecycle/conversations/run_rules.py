@@ -10,7 +10,6 @@ from kernel.errors import AppError
 from lifecycle.conversations import accounting
 from lifecycle.conversations.run import (
     APPROVAL_NEEDED,
-    WORKER_LOST,
     Attempt,
     Effort,
     Lease,
@@ -23,6 +22,9 @@ from lifecycle.conversations.run import (
 from lifecycle.conversations.team import TeamRun
 from llmops.evaluation.scoring import Score
 from llmops.facts.model import Call, Ending
+
+WORKER_LOST = "worker_lost"
+"""Error code of an attempt whose worker died, so that it could not record why."""
 
 
 @dataclass(frozen=True, slots=True)

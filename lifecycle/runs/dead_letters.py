@@ -13,7 +13,8 @@ from kernel.journal import Event, Journal
 from lifecycle.conversations import run_rules as runs
 from lifecycle.conversations.dispatch import misuse
 from lifecycle.conversations.priority import Priority
-from lifecycle.conversations.run import WORKER_LOST, Run, RunState
+from lifecycle.conversations.run import Run, RunState
+from lifecycle.conversations.run_rules import WORKER_LOST
 from lifecycle.conversations.session import SessionState
 from lifecycle.conversations.store import ConversationChange, ConversationStore, StoredConversation
 from lifecycle.conversations.submission import Submission, parse_message, submission_of
