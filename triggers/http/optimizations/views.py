@@ -7,7 +7,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, StrictBool, StringConstraints, model_validator
 
 from kernel.ids import MODEL_NAME
 from llmops.optimization.model import MEASURED_AFTER, ProposalKind, Risk, calls_of
@@ -41,8 +41,8 @@ class OptimizationBody(Body):
     pool: AgentName | None = None
     days: Days = 14
     target_cost_reduction: Annotated[float, Field(gt=0, le=90)] | None = None
-    preserve_performance: bool = True
-    aggressive: bool = False
+    preserve_performance: StrictBool = True
+    aggressive: StrictBool = False
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
