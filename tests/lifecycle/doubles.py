@@ -22,7 +22,7 @@ from lifecycle.registry.actor import AgentActor
 from lifecycle.registry.providers import ProviderVersion, VersionRequest
 from lifecycle.registry.retention import RetentionPolicy
 from lifecycle.runs.provenance import Origin
-from lifecycle.runs.queue import DeadMessage
+from lifecycle.runs.queue import DeadMessage, QueueMessage
 from lifecycle.specs.spec import AgentSpec
 
 T = TypeVar("T")
@@ -191,7 +191,7 @@ class MemoryQueue:
 
     sent: list[Submission] = field(default_factory=list[Submission])
     scheduled: list[tuple[datetime, Submission]] = field(default_factory=list[tuple[datetime, Submission]])
-    redriven: list[tuple[Submission, int]] = field(default_factory=list[tuple[Submission, int]])
+    redriven: list[tuple[Any, int]] = field(default_factory=list[tuple[Any, int]])
     letters: dict[int, DeadMessage] = field(default_factory=dict[int, DeadMessage])
     refuse: bool = False
     page: int = 100
@@ -208,7 +208,7 @@ class MemoryQueue:
         found = [letter for number, letter in sorted(self.letters.items()) if number >= from_id]
         return found[: min(limit, self.page)]
 
-    async def redrive(self, letter_id: int, submission: Submission, redriven: int) -> None:
+    async def redrive(self, letter_id: int, submission: QueueMessage, redriven: int) -> None:
         if letter_id not in self.letters:
             raise NotFound
         self.redriven.append((submission, redriven))

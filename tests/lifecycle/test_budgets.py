@@ -7,7 +7,6 @@ import contextlib
 import itertools
 from collections.abc import Sequence
 from decimal import Decimal
-from functools import cached_property
 from typing import Any
 
 import pytest
@@ -20,7 +19,6 @@ from kernel.tables import Delete, Page, Row, Span, Write, every
 from lifecycle.conversations.run import Run, RunState
 from lifecycle.conversations.submission import Submission
 from lifecycle.runs.progress import MOST_BYTES, Progress, dumped, loaded
-from lifecycle.specs.tools import Tools
 from llmops.budgets.rules import Budget, Limit, parse_scope
 from llmops.spend.pricing import Rate
 from llmops.spend.usage import Spend
@@ -122,8 +120,8 @@ async def test_a_run_stopped_in_the_middle_of_a_tool_loop_goes_on_from_there(str
         asked.append(key)
         return "found"
 
-    equipped = app.services = Equipped(app.tables, quick_settings(BUDGET_WAIT_S=0.05), app.clock)
-    equipped.found = lookup
+    app.services = Services(app.tables, quick_settings(BUDGET_WAIT_S=0.05), app.clock)
+    app.services.extensions.__dict__["tools"] = {"lookup": lookup}
     app.signals = app.services.agents.local_signals()
     await app.declare(declared=spec(tools=("lookup",), simulate={"call_tool": "lookup"}))
     scope = "run:01900000-0000-7000-8000-000000000001"
@@ -147,16 +145,6 @@ async def test_a_run_stopped_in_the_middle_of_a_tool_loop_goes_on_from_there(str
     assert len(asked) == 1
     assert [(line.attempt, line.call) for line in lines] == [(1, 1), (2, 1)]
     assert (done.spend.calls, done.wasted, done.costs.progress) == (2, Spend(), None)
-
-
-class Equipped(Services):
-    """Services with a tool of the test's own."""
-
-    found: Any
-
-    @cached_property
-    def tools(self) -> Tools:
-        return {"lookup": self.found}
 
 
 async def test_what_is_too_long_is_not_kept() -> None:

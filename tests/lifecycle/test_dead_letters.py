@@ -28,6 +28,13 @@ def letters(app: App) -> DeadLetters:
     return app.services.runs.dead_letters(app.queue)
 
 
+async def redriven(app: App, ident: str) -> Submission:
+    """Redrive a dead letter, and return the run's message."""
+    submission = await letters(app).redrive("default", ident)
+    assert isinstance(submission, Submission)
+    return submission
+
+
 async def dead_run(app: App, *, fail_first: int = 2) -> int:
     """Fail a run's every attempt, and bury its message."""
     await app.declare("broken", spec(simulate={"fail_first": fail_first}))
@@ -91,7 +98,7 @@ async def test_letters_are_listed_by_pages_however_the_broker_pages(app: App) ->
 async def test_a_redriven_run_has_all_its_attempts_again(app: App) -> None:
     """They go on counting, and the answer is one."""
     number = await dead_run(app)
-    submission = await letters(app).redrive("default", str(number))
+    submission = await redriven(app, str(number))
     run = await app.services.runs.queries.get("default", submission.run_id)
     _, session = await app.stored(run)
     assert (run.state, run.redriven, session.pending) == (RunState.QUEUED, 1, 1)
@@ -106,7 +113,7 @@ async def test_a_redriven_run_has_all_its_attempts_again(app: App) -> None:
 async def test_a_redriven_run_that_fails_again_is_given_up_again(app: App) -> None:
     """After as many attempts as before."""
     number = await dead_run(app, fail_first=9)
-    submission = await letters(app).redrive("default", str(number))
+    submission = await redriven(app, str(number))
     states: list[str] = []
     for _ in range(2):
         with pytest.raises(Unavailable):
@@ -127,7 +134,7 @@ async def test_redriving_twice_counts_once(app: App) -> None:
     with pytest.raises(Unavailable):
         await letters(app).redrive("default", str(number))
     app.queue.redrive = original  # type: ignore[method-assign]
-    submission = await letters(app).redrive("default", str(number))
+    submission = await redriven(app, str(number))
     run = await app.services.runs.queries.get("default", submission.run_id)
 
     assert (run.redriven, (await app.stored(run))[1].pending) == (1, 1)
@@ -230,7 +237,7 @@ async def test_a_lost_run_can_be_redriven(app: App) -> None:
     """And is answered once."""
     number = await lost_run(app)
     await letters(app).account()
-    submission = await letters(app).redrive("default", str(number))
+    submission = await redriven(app, str(number))
     run = await app.process(submission)
 
     await app.check_answered_once(run)
@@ -262,7 +269,7 @@ async def test_a_failed_run_is_listed_whatever_became_of_its_message(app: App) -
 async def test_a_failed_run_is_redriven_without_its_message(app: App) -> None:
     """It gets a new one, leaves the list, and is answered once."""
     run = await failed_run(app)
-    submission = await letters(app).redrive("default", run.id)
+    submission = await redriven(app, run.id)
     listed = (await letters(app).list("default", 10))[0]
     done = await app.process(app.queue.sent[-1])
 
@@ -275,7 +282,7 @@ async def test_a_failed_run_is_redriven_without_its_message(app: App) -> None:
 async def test_a_run_that_fails_again_is_listed_again(app: App) -> None:
     """After a redrive, too."""
     run = await failed_run(app, fail_first=9)
-    message = await letters(app).redrive("default", run.id)
+    message = await redriven(app, run.id)
     for _ in range(2):
         with pytest.raises(Unavailable):
             await app.process(message)

@@ -7,7 +7,6 @@ import contextlib
 import json
 from collections.abc import Sequence
 from datetime import timedelta
-from functools import cached_property
 from typing import Any, Self
 
 import pytest
@@ -20,7 +19,6 @@ from kernel.errors import InvalidInput, Unavailable
 from kernel.tables import Page, RowTooLarge, Span, Write
 from lifecycle.conversations.run import Run
 from lifecycle.evaluation.charging import TRIES, JudgingCharges, before_calls
-from lifecycle.evaluation.checks import Checks
 from lifecycle.evaluation.judge import question, verdict
 from lifecycle.evaluation.judging import ASKING, CLAIM, JudgeEvaluation
 from llmops.budgets.rules import Amounts, Budget, Limit, parse_scope
@@ -442,18 +440,12 @@ async def test_an_evaluation_that_fails_at_foundry_is_charged_as_unsettled() -> 
     assert [call.outcome for call in await judging_calls(app, run)] == ["unsettled"]
 
 
-class Checked(Services):
-    """Services with checks of one's own."""
-
-    @cached_property
-    def checks(self) -> Checks:
-        return {one.name: one for one in (own_checks.polite, own_checks.broken, own_checks.hanging)}
-
-
 async def test_ones_own_checks_count_and_cannot_harm_a_run() -> None:
     """One works, one raises, one hangs: the run succeeds, and the score says why two are missing."""
     app = App()
-    app.services = Checked(MemoryTables(), quick_settings(CHECK_TIMEOUT_S=5), app.clock)
+    app.services = Services(MemoryTables(), quick_settings(CHECK_TIMEOUT_S=5), app.clock)
+    checks = (own_checks.polite, own_checks.broken, own_checks.hanging)
+    app.services.extensions.__dict__["checks"] = {one.name: one for one in checks}
     app.tables, app.signals = app.services.core.tables, app.services.agents.local_signals()
     policy = EvaluationPolicy(checks=("polite", "broken", "hanging"), weights={"answered": 0})
     await app.declare(declared=spec(evaluation=policy))
