@@ -24,7 +24,7 @@ from lifecycle.registry.providers import AttemptId
 from lifecycle.registry.signals import AgentSignals
 from lifecycle.runs.attempt_policy import AttemptPolicy, Prepared, ScoreAnswer
 from lifecycle.runs.drafts import Drafts, Reviewed, drafts_of, with_draft
-from lifecycle.runs.history import compacted, estimate, history_limits, token_limit
+from lifecycle.runs.history import compacted, estimate, preference_messages, token_limit
 from lifecycle.runs.lease import RunLease
 from lifecycle.runs.metering import CallMeter, Metered, MeterPolicy, charged, estimated
 from lifecycle.runs.pending_tool_calls import PendingToolCalls
@@ -235,7 +235,7 @@ class RunAttempt:
         from agent_framework import Message  # noqa: PLC0415 - cold start
 
         if self._lease.run.stream:
-            self._lease.set_stage(text)  # followers are told it now, and no draft before
+            self._lease.add_text(text)  # followers are told it now, and no draft before
         score = await self._maker.score(self._lease.run, live, [Message("assistant", [text])])
         return Answer(text, score, live.spec.model, live.version.version)
 
@@ -284,10 +284,10 @@ class RunAttempt:
         self._conversation = await live.provider.conversation(live.version, key, known.id if known else None)
         goes_on = known is not None and self._conversation == known.id
         if self._conversation is not None and not goes_on:
-            await self._lease.renew_until(RetainedConversation(live.spec.provider, self._conversation))
+            await self._lease.retain_conversation(RetainedConversation(live.spec.provider, self._conversation))
             most = max(1, most // 2)  # room to go on in it
         first = maker.first_turn(session, known if goes_on else None)
-        messages = [] if goes_on else [*history_limits(session), *(brief(session) if session.served else ())]
+        messages = [] if goes_on else [*preference_messages(session), *(brief(session) if session.served else ())]
         if first < session.turns:
             turns = await self._turns(first)
             latest = await compacted(turns, most)

@@ -33,7 +33,7 @@ def token_limit(session: Session, usual: int) -> int:
     return usual if own is None else own
 
 
-def history_limits(session: Session) -> Sequence[Message]:
+def preference_messages(session: Session) -> Sequence[Message]:
     """Return what the model is told of the user's preferences: as words of the user's, before all others."""
     text = preference_text(session.preferences) if session.preferences else ""
     if not text:

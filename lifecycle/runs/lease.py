@@ -94,12 +94,12 @@ class RunLease:
         """All that was said."""
         return self._text
 
-    def set_stage(self, text: str) -> None:
-        """Note a piece of the answer's text; it is told as an event with the next write."""
+    def add_text(self, text: str) -> None:
+        """Add to the answer's text; what is new of it is published with the next write."""
         self._text += text
 
-    async def stream(self) -> None:
-        """Write what was said and is not told yet, if anything."""
+    async def flush_text(self) -> None:
+        """Publish the text that is not published yet, if any."""
         async with self._lock:
             if len(self._text) > self.run.last.streamed and not self.lost:
                 await self._write(lambda run, now: run)
@@ -123,7 +123,7 @@ class RunLease:
         if self.lost:
             raise Unavailable("Another worker took the run over.", code="run_busy")
 
-    async def renew_until(self, kept: RetainedConversation) -> None:
+    async def retain_conversation(self, kept: RetainedConversation) -> None:
         """Note the conversation with the session before anything is said in it, so that it can be forgotten one day."""
         async with self._lock:
             await self._write(lambda run, now: run, kept=kept)

@@ -30,7 +30,7 @@ async def stream_updates(
     teller = asyncio.create_task(_tell(lease, ended))
     try:
         async for update in stream:
-            lease.set_stage(update.text)
+            lease.add_text(update.text)
         return await stream.get_final_response()
     finally:
         ended.set()
@@ -40,7 +40,7 @@ async def stream_updates(
 async def _tell(lease: RunLease, ended: asyncio.Event) -> None:
     while not ended.is_set():
         try:
-            await lease.stream()
+            await lease.flush_text()
         except AppError as error:
             log.warning("text not told yet: %s", error.code, extra={"event": "run.delta_unavailable"})
         try:
