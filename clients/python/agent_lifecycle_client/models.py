@@ -3,7 +3,7 @@
 from __future__ import annotations
 from typing import Any, Literal
 from pydantic import AwareDatetime, BaseModel, Field
-from datetime import date
+from datetime import date, time
 
 
 class AgentStatsView(BaseModel):
@@ -115,6 +115,8 @@ class AlertRule(BaseModel):
         "runs_running",
         "runs_waiting",
         "longest_wait_s",
+        "conversations_waiting",
+        "person_wait_s",
         "agents",
         "agents_registered",
         "agents_provisioning",
@@ -467,6 +469,20 @@ class ConversationRef(BaseModel):
     id: str
 
 
+class DataRetentionPolicy(BaseModel):
+    """
+    How long a workspace keeps its data; null keeps it until it is erased by a call.
+
+    Attributes:
+        sessions_s: Seconds after its end that a session is erased, with its messages, runs, tool calls and events.
+        facts_s: Seconds after which the details of attempts (model calls, tool calls, scores with their reasons) are
+            deleted, by whole days (UTC); their sums, which costs, performance and reports are made of, stay.
+    """
+
+    sessions_s: int | None = None
+    facts_s: int | None = None
+
+
 class DeadLetterView(BaseModel):
     """
     A run that failed for good, or a message that the queue gave up on; `id` is the run's, or a number.
@@ -577,6 +593,18 @@ class DeploymentView(BaseModel):
     price: DeploymentPriceView | None
 
 
+class DeskView(BaseModel):
+    """
+    A conversation that a person has: since when, until when it is due, and who has taken it.
+    """
+
+    since: AwareDatetime
+    due: AwareDatetime | None
+    level: int
+    claimed_by: str
+    claimed_at: AwareDatetime | None
+
+
 class ErrorObject(BaseModel):
     """
     What went wrong.
@@ -586,6 +614,25 @@ class ErrorObject(BaseModel):
     type: str
     param: str | None
     code: str | None
+
+
+class EscalationLevel(BaseModel):
+    """
+    Who has a conversation next that waits too long for a person.
+
+    Attributes:
+        level: Its place on the path, from 1.
+        target: The member.
+        after_s: Seconds that the level before has to answer; at level 1, the person it was handed to.
+        notification_channels: The channels that are told; none for every one that wants the event.
+        auto_escalate: Whether the conversation is moved; if not, only the channels are told.
+    """
+
+    level: int
+    target: str
+    after_s: int | None = 900
+    notification_channels: list[str] | None = []
+    auto_escalate: bool | None = True
 
 
 class EventView(BaseModel):
@@ -607,6 +654,41 @@ class ExecutionView(BaseModel):
     times: int
     started_at: AwareDatetime
     finished_at: AwareDatetime | None
+
+
+class ExportItemView(BaseModel):
+    """
+    One thing of the workspace, as its own endpoint answers it; of a session, its export.
+    """
+
+    kind: Literal[
+        "agent",
+        "template",
+        "personality",
+        "capability",
+        "overrides",
+        "budget",
+        "price",
+        "alert",
+        "channel",
+        "approval_policy",
+        "retention_policy",
+        "hold",
+        "session",
+    ]
+    data: Any = Field(
+        ...,
+        description="As GET on the thing itself, and for a session GET sessions/{id}/export, answers.",
+    )
+
+
+class ExportPage(BaseModel):
+    """
+    Things of the workspace, by kind; `next` leads on until all were given.
+    """
+
+    items: list[ExportItemView]
+    next: str | None
 
 
 class FailureView(BaseModel):
@@ -726,6 +808,43 @@ class Guideline(BaseModel):
     category: str | None = None
 
 
+class HandoffBody(BaseModel):
+    """
+    A conversation that is to change hands, to a member or to any with a specialization; else to whoever can.
+
+    `preserve_full_context` has the next agent told the whole history, or none of it; as the team says unless given.
+    """
+
+    reason: str
+    target: str | None = None
+    target_specialization: str | None = None
+    urgency: Literal["low", "medium", "high"] | None = "medium"
+    preserve_full_context: bool | None = None
+    facts: list[str] | None = []
+    open_questions: list[str] | None = []
+
+
+class HandoffPolicy(BaseModel):
+    """
+    How conversations change hands.
+
+    Attributes:
+        context: What the next agent is told of the conversation: `full`, the `last` turns, a `summary` that the model
+            which hands over writes, or `none`. What the run asks is always told, and the note of the handoff.
+        last_turns: How many runs of the history `last` is.
+        max_hops: Most members that one run goes on to.
+        max_returns: How often one run may come back to the same member.
+        when_impossible: What becomes of a run that no member can take: the member that has it goes on with it
+            (`stay`), or the run fails (`fail`).
+    """
+
+    context: Literal["full", "last", "summary", "none"] | None = "full"
+    last_turns: int | None = 5
+    max_hops: int | None = 5
+    max_returns: int | None = 1
+    when_impossible: Literal["stay", "fail"] | None = "stay"
+
+
 class HealthView(BaseModel):
     """
     Whether the app and what it stands on can be reached; `warnings` do not make it unhealthy.
@@ -736,6 +855,39 @@ class HealthView(BaseModel):
     warnings: list[str]
 
 
+class HoldBody(BaseModel):
+    """
+    Why a hold is placed.
+    """
+
+    reason: str
+
+
+class HoldView(BaseModel):
+    """
+    A legal hold.
+    """
+
+    scope: str
+    reason: str
+    since: AwareDatetime
+    by: str | None
+
+
+class HopView(BaseModel):
+    """
+    A run going on with another member of its team, why, and what it had cost with the member before.
+    """
+
+    at: AwareDatetime
+    source: str
+    target: str
+    by: str
+    reason: str
+    agent: str
+    cost_micro_usd: int
+
+
 class HourView(BaseModel):
     """
     What happened to agents in a UTC hour, like `2026-11-21T08`; steps are those of an agent's audit trail.
@@ -743,6 +895,29 @@ class HourView(BaseModel):
 
     hour: str
     steps: dict[str, int]
+
+
+class Hours(BaseModel):
+    """
+    When people are there.
+
+    Attributes:
+        time_zone: An IANA name, like `Europe/Berlin`.
+        days: Which days.
+        start: From when, like `09:00`.
+        end: Until when; before `start`, on the next day.
+    """
+
+    time_zone: str | None = "UTC"
+    days: list[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]] | None = [
+        "mon",
+        "tue",
+        "wed",
+        "thu",
+        "fri",
+    ]
+    start: time | None = "09:00:00"
+    end: time | None = "17:00:00"
 
 
 class Incomplete(BaseModel):
@@ -959,6 +1134,25 @@ class MeasuredView(BaseModel):
     quality_after: float | None
 
 
+class MemberStatusView(BaseModel):
+    """
+    How a member is doing; `answer_s` is how long conversations have waited for its people's answers on average.
+    """
+
+    name: str
+    agent: str | None
+    people: list[str]
+    role: str
+    specialization: str
+    present: bool
+    workload: int
+    max_workload: int
+    waiting: int
+    longest_wait_s: float | None
+    replies: int
+    answer_s: float | None
+
+
 class Message(BaseModel):
     """
     A message of the conversation.
@@ -1104,6 +1298,27 @@ class OutputTokensDetails(BaseModel):
     reasoning_tokens: int
 
 
+class Parameters(BaseModel):
+    """
+    What a trigger's condition goes by.
+
+    Attributes:
+        keywords: `keyword_detected`: one of these stands in the query, whole words, whatever their case.
+        capability: `capability_requested`: the run's metadata asks for it (`capability`), or the query names it.
+        below: `quality_below`: the answer's score, 0-100, is below this.
+        check: `quality_below`: the check whose score counts; None for the overall one.
+        count: `failures`: so many attempts of the run failed; `turns_above`: the member has seen so many runs.
+        usd: `cost_above`: the run has cost more than this, in US dollars.
+    """
+
+    keywords: list[str] | None = []
+    capability: str | None = None
+    below: float | None = None
+    check: str | None = None
+    count: int | None = None
+    usd: float | None = None
+
+
 class Part(BaseModel):
     """
     A part of a message's content.
@@ -1123,6 +1338,14 @@ class PeriodView(BaseModel):
     kind: Literal["day", "week", "month"]
     first: date
     last: date
+
+
+class PersonBody(BaseModel):
+    """
+    Who works at the inbox; only where sign-in does not say so, as with a function key.
+    """
+
+    by: str | None = None
 
 
 class Personality(BaseModel):
@@ -1527,6 +1750,15 @@ class ReplayedHistoryView(BaseModel):
     assumptions: list[str]
 
 
+class ReplyBody(BaseModel):
+    """
+    A person's answer.
+    """
+
+    by: str | None = None
+    text: str
+
+
 class ResourceHourView(BaseModel):
     """
     What was used in an hour: of workers their number and the highest shares, of pools the shares by limit.
@@ -1595,6 +1827,42 @@ class Resume(BaseModel):
     payload: Any = None
 
 
+class RetentionReceiptView(BaseModel):
+    """
+    What one round deleted; `complete` is false where the next one goes on.
+    """
+
+    id: str
+    at: AwareDatetime
+    sessions: int
+    runs: int
+    messages: int
+    facts: int
+    held: int
+    complete: bool
+
+
+class RetentionVerdictView(BaseModel):
+    """
+    What becomes of a session, and why.
+    """
+
+    session_id: str
+    erase: bool
+    reason: str
+
+
+class RetentionView(BaseModel):
+    """
+    What the policy would delete (at most 1,000 sessions are shown), or what it deleted.
+    """
+
+    dry_run: bool
+    sessions: list[RetentionVerdictView] | None = Field([], validate_default=True)
+    fact_days: list[date] | None = []
+    receipt: RetentionReceiptView | None = None
+
+
 class RetirementView(BaseModel):
     """
     What becomes of a retired agent's versions: switched off and archived, and deleted by prune after a time.
@@ -1605,6 +1873,18 @@ class RetirementView(BaseModel):
     versions: int
 
 
+class ReturnBody(BaseModel):
+    """
+    A conversation that a person gives back: to a member, else to the agent that had it; and what it is told.
+    """
+
+    by: str | None = None
+    target: str | None = None
+    reason: str | None = "the person has given it back"
+    facts: list[str] | None = []
+    open_questions: list[str] | None = []
+
+
 class RollBack(BaseModel):
     """
     The version to go back (or forward) to, or the revision of the declaration; one of the two.
@@ -1612,15 +1892,6 @@ class RollBack(BaseModel):
 
     version: str | None = None
     revision: int | None = None
-
-
-class RouteView(BaseModel):
-    """
-    A route.
-    """
-
-    name: str
-    deployments: list[DeploymentView]
 
 
 class RunCountsView(BaseModel):
@@ -1804,6 +2075,20 @@ class SectionView(BaseModel):
     origins: list[OriginView]
 
 
+class ServedView(BaseModel):
+    """
+    Which team serves a session, who of it has it (empty while it waits for room) and why, and who had it.
+    """
+
+    team: str
+    member: str
+    reason: str
+    since: AwareDatetime
+    trail: list[str]
+    hops: int
+    desk: DeskView | None
+
+
 class SessionCountsView(BaseModel):
     """
     Sessions that are open now; those started in the days asked for, and those ended, by reason.
@@ -1847,7 +2132,8 @@ class Simulation(BaseModel):
         fail_first: How many attempts of each run fail before one succeeds; counted by the run's attempt number.
         fail_with: How they fail: `throttled` and `unavailable` are retriable, `rejected` and `content_filter` are not.
         fail_creates: How many attempts to create the agent fail with `unavailable` before one succeeds.
-        call_tool: Name of a tool in `tools` that the model calls once before it answers; None for none.
+        call_tool: Name of a tool in `tools`, or of one that hands over (`handoff_to_…`), that the model calls once
+            before it answers; None for none.
         reply: The text of the answer instead of the provider's own; None for the provider's own.
     """
 
@@ -2004,6 +2290,19 @@ class Task(BaseModel):
     fallback: str | None = None
 
 
+class TeamRunView(BaseModel):
+    """
+    A run as its team sees it: why its first member was asked, the members it went on to, and who answered.
+
+    `by` is the person who answered, empty for an agent.
+    """
+
+    team: str
+    reason: str
+    hops: list[HopView]
+    by: str
+
+
 class ThresholdsBody(BaseModel):
     """
     From which used share on a pool is in a warning state; half way from there to all of it, in a critical one.
@@ -2089,13 +2388,14 @@ class TryView(BaseModel):
 
 class TurnView(BaseModel):
     """
-    One message of a conversation.
+    One message of a conversation; `author` is the person who wrote an answer, empty for agents and users.
     """
 
     role: str
     text: str
     run_id: str
     at: AwareDatetime
+    author: str
 
 
 class UsageView(BaseModel):
@@ -2281,6 +2581,15 @@ class TriggersHttpLoaderViewsStepView(BaseModel):
     score: float
 
 
+class TriggersHttpRoutesViewsRouteView(BaseModel):
+    """
+    A route.
+    """
+
+    name: str
+    deployments: list[DeploymentView]
+
+
 class TriggersHttpRunsViewsStepView(BaseModel):
     """
     A step of a run: a model call, a tool call, or a wait; `ms` is null while it is not over.
@@ -2303,6 +2612,17 @@ class TriggersHttpRunsViewsStepView(BaseModel):
     output_tokens: int | None
     cost_micro_usd: int | None
     deployment: str | None
+
+
+class TriggersHttpTeamsViewsRouteView(BaseModel):
+    """
+    How often conversations went from a member to another, and how many came straight back.
+    """
+
+    source: str
+    target: str
+    handoffs: int
+    returned: int
 
 
 class TriggersHttpWorkflowsViewsStepView(BaseModel):
@@ -2761,6 +3081,59 @@ class FiringPage(BaseModel):
     next: str | None
 
 
+class HandoffTrigger(BaseModel):
+    """
+    When a member hands over, and to whom.
+
+    Attributes:
+        name: Unique in its member.
+        condition: What must hold; `extension:name` for one that an extension brings.
+        parameters: What the condition goes by.
+        target: The member that takes over.
+        target_specialization: Or the specialization of whoever takes over.
+        priority: 0-100; of several triggers that fire, the one with the highest counts.
+        active: Whether it is looked at.
+    """
+
+    name: str
+    condition: (
+        Literal[
+            "keyword_detected",
+            "capability_requested",
+            "quality_below",
+            "failures",
+            "cost_above",
+            "turns_above",
+            "always",
+        ]
+        | str
+    )
+    parameters: Parameters | None = Field(
+        {
+            "keywords": [],
+            "capability": None,
+            "below": None,
+            "check": None,
+            "count": None,
+            "usd": None,
+        },
+        validate_default=True,
+    )
+    target: str | None = None
+    target_specialization: str | None = None
+    priority: int | None = 50
+    active: bool | None = True
+
+
+class HoldPage(BaseModel):
+    """
+    Legal holds by scope.
+    """
+
+    items: list[HoldView]
+    next: str | None
+
+
 class InputItem(BaseModel):
     """
     An item of a response's input: a message, or something that is refused.
@@ -2807,6 +3180,43 @@ class McpServerView(BaseModel):
     tools: list[OfferedToolView]
     changes: dict[str, Literal["added", "removed", "changed"]]
     problem: str
+
+
+class Member(BaseModel):
+    """
+    An agent, a person or a rota that conversations are given to.
+
+    Attributes:
+        name: Unique in the team; the model hands over with `handoff_to_{name}`.
+        agent: The agent; None for people.
+        people: Who answers, as sign-in names them; one is a person, several a rota. Empty for an agent.
+        role: `primary` has what nobody else is asked for; `backup` has what finds no room elsewhere.
+        specialization: What it is for.
+        priority: 1 is asked first, where all else is equal.
+        availability: Whether it is given conversations now.
+        max_workload: Most conversations of the team that it holds open.
+        capabilities: What it can do, in words that a query may ask for.
+        handoff_triggers: When it hands over.
+        description: What the others' models are told of it.
+        channel: People: the notification channel that is told; None for every one that wants the event.
+        hours: People: when they are there; None for always.
+        metadata: Your own strings.
+    """
+
+    name: str
+    agent: str | None = None
+    people: list[str] | None = []
+    role: Literal["primary", "specialist", "backup"] | None = "specialist"
+    specialization: str | None = "general"
+    priority: int | None = 1
+    availability: Literal["available", "away"] | None = "available"
+    max_workload: int | None = 10
+    capabilities: list[str] | None = []
+    handoff_triggers: list[HandoffTrigger] | None = Field([], validate_default=True)
+    description: str | None = ""
+    channel: str | None = None
+    hours: Hours | None = None
+    metadata: dict[str, str] | None = {}
 
 
 class NamedUsageView(BaseModel):
@@ -3248,6 +3658,15 @@ class ResponseView(BaseModel):
     top_p: float | None = None
 
 
+class RetentionReceiptPage(BaseModel):
+    """
+    Receipts, newest first.
+    """
+
+    items: list[RetentionReceiptView]
+    next: str | None
+
+
 class RouteBody(BaseModel):
     """
     A route, as it is declared.
@@ -3261,7 +3680,7 @@ class RoutePage(BaseModel):
     Routes by name.
     """
 
-    items: list[RouteView]
+    items: list[TriggersHttpRoutesViewsRouteView]
     next: str | None
 
 
@@ -3278,7 +3697,7 @@ class RunView(BaseModel):
     """
     A run: what was asked, how far it is, and its answer once there is one.
 
-    `workflow_run_id` is the workflow run that it is a step of; null for none.
+    `team` is null unless one was asked; `workflow_run_id` is the workflow run that it is a step of, null for none.
     """
 
     id: str
@@ -3318,6 +3737,7 @@ class RunView(BaseModel):
         ...,
         description="Which queue the runs of a session travel on, and so which workers they wait for.",
     )
+    team: TeamRunView | None
     created_at: AwareDatetime
     started_at: AwareDatetime | None
     finished_at: AwareDatetime | None
@@ -3383,7 +3803,7 @@ class SchedulePage(BaseModel):
 
 class SessionView(BaseModel):
     """
-    A conversation.
+    A conversation; `served` is null where it is with one agent for all its life.
     """
 
     id: str
@@ -3404,6 +3824,7 @@ class SessionView(BaseModel):
     pending: int
     turns: int
     pin: PinView | None
+    served: ServedView | None
     spend: SpendView
     created_at: AwareDatetime
     last_activity: AwareDatetime
@@ -3450,6 +3871,81 @@ class StepPage(BaseModel):
 
     items: list[TriggersHttpRunsViewsStepView]
     next: str | None
+
+
+class Team(BaseModel):
+    """
+    Agents and people who serve one conversation.
+
+    Attributes:
+        description: What it is for.
+        members: Who.
+        overflow: What becomes of a conversation that finds no room: it waits (`queue`), goes to members with the role
+            `backup` and waits if these are full, too (`backup`), or is refused.
+        handoff: How conversations change hands.
+        escalation_path: Who has a conversation next that waits too long for a person.
+        out_of_hours: Where a person is not there: the `next` member by the rule, or the conversation waits.
+        requires_human_approval: Whether every answer waits for a person's approval before it leaves.
+        approvers: Who may approve answers: `user:…`, `role:…`, `group:…` or `link`; none for anybody in the workspace.
+        idle_timeout_s: Seconds without a run after which a conversation ends and makes room.
+    """
+
+    description: str | None = ""
+    members: list[Member]
+    overflow: Literal["queue", "backup", "refuse"] | None = "queue"
+    handoff: HandoffPolicy | None = Field(
+        {
+            "context": "full",
+            "last_turns": 5,
+            "max_hops": 5,
+            "max_returns": 1,
+            "when_impossible": "stay",
+        },
+        validate_default=True,
+    )
+    escalation_path: list[EscalationLevel] | None = Field([], validate_default=True)
+    out_of_hours: Literal["next", "wait"] | None = "next"
+    requires_human_approval: bool | None = False
+    approvers: list[str] | None = []
+    idle_timeout_s: int | None = 3600
+
+
+class TeamStatusView(BaseModel):
+    """
+    How a team is doing; handoffs and answers are those since `since`, UTC days included.
+    """
+
+    team: str
+    since: AwareDatetime
+    members: list[MemberStatusView]
+    conversations: int
+    waiting_for_room: int
+    handoffs: int
+    by: dict[str, int]
+    escalations: int
+    routes: list[TriggersHttpTeamsViewsRouteView]
+    insights: list[str]
+
+
+class TeamVersionView(BaseModel):
+    """
+    A version of a team; one without `team` was a deletion.
+    """
+
+    version: int
+    updated_at: AwareDatetime | None
+    team: Team | None
+
+
+class TeamView(BaseModel):
+    """
+    A team and its version.
+    """
+
+    name: str
+    version: int
+    updated_at: AwareDatetime | None
+    team: Team
 
 
 class Template(BaseModel):
@@ -3560,6 +4056,25 @@ class VersionScoresView(BaseModel):
     current: bool
     parts: list[MeanView]
     days: list[DayMeansView]
+
+
+class WaitingView(BaseModel):
+    """
+    A conversation that a person has: since when, until when it is due, and who has taken it.
+    """
+
+    session: SessionView
+    team: str
+    member: str
+    reason: str
+    since: AwareDatetime
+    due: AwareDatetime | None
+    level: int
+    claimed_by: str
+    claimed_at: AwareDatetime | None
+    facts: list[str]
+    questions: list[str]
+    summary: str
 
 
 class WorkerView(BaseModel):
@@ -3908,6 +4423,15 @@ class EvaluationPage(BaseModel):
     next: str | None
 
 
+class InboxPage(BaseModel):
+    """
+    Conversations that people have, the longest waiting first; a page can be short while there is a `next`.
+    """
+
+    items: list[WaitingView]
+    next: str | None
+
+
 class LoaderView(BaseModel):
     """
     How the workers' caches of the workspace's agents do.
@@ -4014,6 +4538,24 @@ class SessionPage(BaseModel):
     """
 
     items: list[SessionView]
+    next: str | None
+
+
+class TeamPage(BaseModel):
+    """
+    Teams by name.
+    """
+
+    items: list[TeamView]
+    next: str | None
+
+
+class TeamVersionPage(BaseModel):
+    """
+    Versions of a team, newest first.
+    """
+
+    items: list[TeamVersionView]
     next: str | None
 
 
