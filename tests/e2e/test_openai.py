@@ -54,6 +54,24 @@ async def test_agents_are_models(api: Api, client: AsyncOpenAI) -> None:
     assert (missing.value.code, missing.value.param) == ("model_not_found", "model")
 
 
+async def test_a_team_is_a_model(api: Api, client: AsyncOpenAI) -> None:
+    """It is listed behind the agents; who of it answers is the team's to say, and it is given what was said before."""
+    await api.declare("clerk", simulate={"reply": "The clerk."})
+    await api.call("PUT", "teams/desk", {"members": [{"name": "clerk", "agent": "clerk", "role": "primary"}]})
+    listed = [model.id async for model in client.models.list()]
+    asked = await client.chat.completions.with_raw_response.create(
+        model="desk", messages=said(PROMPT, "Yes?", "And the station?")
+    )
+    run = await api.get(f"runs/{asked.headers['x-run-id']}")
+    session = await api.get(f"sessions/{run['session_id']}")
+
+    assert listed == ["clerk", "desk"]
+    assert asked.parse().choices[0].message.content == "The clerk."
+    assert (run["agent"], session["served"]["team"]) == ("clerk", "desk")
+    with pytest.raises(openai.NotFoundError):
+        await client.models.retrieve("nobody")
+
+
 async def test_a_completion_is_a_run(api: Api, client: AsyncOpenAI) -> None:
     """It has the run's answer and the tokens of all its model calls, and the run is listed with its session."""
     await api.declare("a", tools=["current_time"], simulate={"call_tool": "current_time", "reply": "It is late."})

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from kernel.errors import AppError, Conflict, InvalidInput, NotFound, RunFailed
@@ -20,11 +21,10 @@ from lifecycle.sessions.start import SessionOptions
 from triggers.http.principal import person_of
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from lifecycle.approvals.decisions import DecisionRequest
     from lifecycle.conversations.submission import RunRequest
     from lifecycle.registry.catalog import Agent
+    from lifecycle.teams.store import TeamItem
     from triggers.http.approvals.views import ApprovalView
     from triggers.http.call import Call
 
@@ -34,11 +34,13 @@ MOST_LISTED = 500
 """Most that is listed at once where a protocol has no pages."""
 _LOOK_EVERY_S = 1.0
 _TURNS_A_READ = 200
+_MOST_CONTEXT = 90_000
+"""Most characters of what was said before that a team is given, the latest of it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Callee:
-    """What can be asked: an agent. Teams, routes and workflows are to be listed and found here as well.
+    """What can be asked: an agent, or a team of another name than any agent's.
 
     Attributes:
         name: What it is asked by.
@@ -46,6 +48,7 @@ class Callee:
         created_at: Since when it is there.
         enabled: Whether it takes runs.
         version: Changes with what it is.
+        team: Whether it is a team.
     """
 
     name: str
@@ -53,6 +56,7 @@ class Callee:
     created_at: datetime
     enabled: bool
     version: str
+    team: bool = False
 
 
 def _callee(agent: Agent) -> Callee:
@@ -66,12 +70,25 @@ def _callee(agent: Agent) -> Callee:
     )
 
 
+def _team(item: TeamItem) -> Callee:
+    since = item.updated_at or datetime.fromtimestamp(0, UTC)
+    return Callee(item.name, item.team.description, since, enabled=True, version=str(item.version), team=True)
+
+
 async def callees(
     call: Call, limit: int = MOST_LISTED, after: str | None = None
 ) -> tuple[Sequence[Callee], str | None]:
-    """Return up to `limit` of what can be asked by name, and the name to continue after; None when that was all."""
+    """Return up to `limit` of what can be asked, and the name to continue after; None when that was all.
+
+    Agents by name, and on their last page the teams, as many as there is room for.
+    """
     agents, following = await call.services.agents.catalog.list(call.workspace, limit, after)
-    return [_callee(agent) for agent in agents if agent.declaration.enabled], following
+    found = [_callee(agent) for agent in agents if agent.declaration.enabled]
+    if following is None and len(agents) < limit:
+        teams, _ = await call.services.teams.store.list(call.workspace, limit - len(agents))
+        names = {one.name for one in found}
+        found += [_team(item) for item in teams if item.name not in names]
+    return found, following
 
 
 async def callee(call: Call, name: str) -> Callee:
@@ -80,10 +97,17 @@ async def callee(call: Call, name: str) -> Callee:
     Raises:
         NotFound: There is nothing of that name.
     """
-    return _callee(await call.services.agents.catalog.get(call.workspace, _agent_name(name)))
+    name = _name(name)
+    try:
+        return _callee(await call.services.agents.catalog.get(call.workspace, name))
+    except NotFound:
+        try:
+            return _team(await call.services.teams.store.get(call.workspace, name))
+        except NotFound:
+            raise NotFound(f"There is no agent {name!r}, and no team.", code="agent_not_found") from None
 
 
-def _agent_name(text: str) -> str:
+def _name(text: str) -> str:
     try:
         return agent_name(text)
     except InvalidInput:
@@ -220,20 +244,32 @@ async def ask(
     """
     from lifecycle.conversations.submission import check  # noqa: PLC0415 - it imports pydantic
 
-    services = call.services
-    agent = _agent_name(name)
-    check(request, services.core.settings.max_query_bytes)
+    name = _name(name)
+    check(request, call.services.core.settings.max_query_bytes)
     ident = run_id(call.workspace, key) if key else new_id()
-    if before:
-        # The id of the session follows from that of the run, so that a request that is repeated finds it.
-        session = request.session_id or session_of_run(call.workspace, ident)
-        request = request.model_copy(update={"session_id": session})
-        await _begin(call, agent, request, before)
     first = await _events_so_far(call, request.session_id) if request.stream else 0
-    accepted = await services.runs.submission.submit(
-        call.workspace, agent, request, ident, call.signals, call.queue.send
-    )
+    submission = call.services.runs.submission
+    try:
+        agents = request
+        if before:
+            # The id of the session follows from that of the run, so that a request that is repeated finds it.
+            session = request.session_id or session_of_run(call.workspace, ident)
+            agents = request.model_copy(update={"session_id": session})
+            await _begin(call, name, agents, before)
+        accepted = await submission.submit(call.workspace, name, agents, ident, call.signals, call.queue.send)
+    except NotFound as error:
+        if error.code != "agent_not_found":
+            raise
+        await callee(call, name)  # says so where there is no such team either
+        teams = request.model_copy(update={"context": _so_far(before)}) if before else request
+        accepted = await submission.submit_to_team(call.workspace, name, teams, ident, call.signals, call.queue.send)
     return Asked(call, accepted.run, first, created=accepted.created)
+
+
+def _so_far(before: Sequence[Said]) -> str:
+    """Return what was said before as context: a team's conversation begins with the member that gets it."""
+    text = "\n".join(f"{said.role}: {said.text}" for said in before)
+    return "Said before:\n" + text[-_MOST_CONTEXT:]
 
 
 async def find(call: Call, ident: str) -> Asked:
