@@ -35,7 +35,7 @@ def wrong_places(error: ValidationError) -> dict[str, str]:
     }
 
 
-def expected(error: ValidationError, model: type[BaseModel]) -> str:
+def unknown_fields(error: ValidationError, model: type[BaseModel]) -> str:
     """Return a sentence that names the unknown fields, five at most, and those that there are; empty without any."""
     places = [item["loc"] for item in error.errors() if item["type"] == "extra_forbidden"]
     if not places:

@@ -76,13 +76,14 @@ def _plain(schema: Any) -> Any:
     if not isinstance(schema, dict):
         return schema
     found = cast("Mapping[str, Any]", schema)
+    left_out = _LIMITS | {"default"} if found.get("format") == "time" else _LIMITS  # the generator writes it as a text
     kept: dict[str, Any] = {}
     for name, value in found.items():
         if name == "properties":
             kept[name] = {field: _plain(each) for field, each in value.items()}
         elif name == "patternProperties":  # names of a form are limits, too
             kept["additionalProperties"] = _plain(next(iter(value.values())))
-        elif name not in _LIMITS and not (name == "additionalProperties" and value is False):
+        elif name not in left_out and not (name == "additionalProperties" and value is False):
             kept[name] = _plain(value)
     return kept
 

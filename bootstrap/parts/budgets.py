@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from bootstrap.parts.core import Core
     from bootstrap.parts.events import EventServices
     from bootstrap.parts.notifications import NotificationServices
-    from llmops.budgets.blocked_runs import BudgetWaits
     from llmops.budgets.call_budget import BudgetService
     from llmops.budgets.counters import BudgetCounters
     from llmops.budgets.events import BudgetEvents
     from llmops.budgets.maintenance import BudgetMaintenance
     from llmops.budgets.store import BudgetStore
     from llmops.budgets.usage import BudgetUsageReader
+    from llmops.budgets.waits import BudgetWaits
     from llmops.spend.rates import RateStore
 
 
@@ -91,7 +91,7 @@ class BudgetServices:
     @cached_property
     def waits(self) -> BudgetWaits:
         """Runs that wait for a budget."""
-        from llmops.budgets.blocked_runs import BudgetWaits
+        from llmops.budgets.waits import BudgetWaits
 
         return BudgetWaits(self._core.tables, self.store, self.counters, self.rates, self._core.clock)
 

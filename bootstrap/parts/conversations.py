@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from lifecycle.events.publisher import Publisher
     from lifecycle.events.retention import EventRetention
     from lifecycle.events.subscriptions import Subscribers
-    from lifecycle.runs.record import RunRecorder, WorkflowTold
+    from lifecycle.runs.fact_writer import FactWriter, WorkflowTold
     from lifecycle.runs.waiters import CompletionWaiters
     from lifecycle.sessions.pause import SessionPause
 
@@ -126,11 +126,11 @@ class ConversationServices:
         return Subscribers(look_every_s=_LOOK_EVERY_S)
 
     @cached_property
-    def recorder(self) -> RunRecorder:
+    def recorder(self) -> FactWriter:
         """Writes what came of runs."""
-        from lifecycle.runs.record import RunRecorder
+        from lifecycle.runs.fact_writer import FactWriter
 
-        return RunRecorder(self._spend.facts, self.store, self.waiters, self._tell_workflow)
+        return FactWriter(self._spend.facts, self.store, self.waiters, self._tell_workflow)
 
     @cached_property
     def waiters(self) -> CompletionWaiters:

@@ -76,15 +76,15 @@ class RunServices:
 
     async def _admit(self, agent: Agent) -> None:
         if await self._capacity.pools.of(agent.workspace):
-            from llmops.capacity.admission import Claim
+            from llmops.capacity.admission import RoomRequest
 
-            claim = Claim(agent.workspace, agent.name, agent.declaration.spec.labels)
+            claim = RoomRequest(agent.workspace, agent.name, agent.declaration.spec.labels)
             await self._capacity.admission.admit(claim)
 
     @cached_property
     def worker(self) -> RunWorker:
         """Runs runs."""
-        from lifecycle.runs.blocked import WaitingRuns
+        from lifecycle.runs.waiting import WaitingRuns
         from lifecycle.runs.worker import RunPolicy, RunWorker
 
         settings = self._core.settings

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from lifecycle.conversations.session import Session
     from lifecycle.teams.announcements import Announcements
     from lifecycle.teams.handoff import Handoffs
+    from lifecycle.teams.handoff_indexes import HandoffIndexes
     from lifecycle.teams.inbox import Inbox
     from lifecycle.teams.people import People
-    from lifecycle.teams.places import Places
     from lifecycle.teams.seats import Seats
     from lifecycle.teams.status import TeamLog, TeamStatusReader
     from lifecycle.teams.store import Teams
@@ -152,10 +152,10 @@ class TeamServices:
         return Announcements(self.store, self._notifications.outbox)
 
     @cached_property
-    def _places(self) -> Places:
-        from lifecycle.teams.places import Places
+    def _places(self) -> HandoffIndexes:
+        from lifecycle.teams.handoff_indexes import HandoffIndexes
 
-        return Places(
+        return HandoffIndexes(
             self.seats,
             self.inbox,
             self._conversations.directory,

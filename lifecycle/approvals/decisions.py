@@ -212,7 +212,7 @@ class ApprovalDecisions:
             if not _wanted(approval, stored.run):
                 after = model.withdrawn(approval, now)
             elif model.overdue(approval, now):
-                after = model.expired(approval, now)
+                after = model.after_deadline(approval, now)
             else:
                 return record
             if await self._approvals.save(record, replace(record, approval=after)) and after.open:

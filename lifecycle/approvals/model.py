@@ -274,7 +274,7 @@ def decided(
         return approval
     if not approval.open:
         raise too_late(approval)
-    if overdue(approval, now) and expired(approval, now).state is State.EXPIRED:
+    if overdue(approval, now) and after_deadline(approval, now).state is State.EXPIRED:
         raise Conflict("The time to decide is over.", code="approval_expired")
     state = State.REJECTED if verb == "reject" else State.APPROVED
     decision = Decision(verb, person.name or (LINK if person.link else ""), reason, now, hashed)
@@ -298,7 +298,7 @@ def overdue(approval: Approval, now: datetime) -> bool:
     return approval.open and approval.due is not None and approval.due <= now
 
 
-def expired(approval: Approval, now: datetime) -> Approval:
+def after_deadline(approval: Approval, now: datetime) -> Approval:
     """Return an overdue approval as its terms leave it: expired, at the next level, or with more time."""
     terms = approval.terms
     if terms.on_expiry == "keep":

@@ -13,7 +13,7 @@ from pydantic import Field, ValidationError
 from kernel.errors import AppError, InvalidInput, TooLarge
 from kernel.ids import agent_name, run_id
 from kernel.strict_json import parse_json
-from kernel.validation import expected, wrong_places
+from kernel.validation import unknown_fields, wrong_places
 from lifecycle.conversations.submission import RunRequest, check
 
 MAX_LINES = 10_000
@@ -190,7 +190,7 @@ def _read(
         check(request, max_query_bytes)
     except ValidationError as error:
         places = {f"/{number}/{place.lstrip('/')}": what for place, what in wrong_places(error).items()}
-        return places or {f"/{number}": expected(error, BatchLine)}
+        return places or {f"/{number}": unknown_fields(error, BatchLine)}
     except AppError as error:
         return {f"/{number}{place}": what for place, what in error.fields.items()} or {f"/{number}": error.detail}
     return read.id or str(number), named, request

@@ -1,4 +1,4 @@
-"""What a run's attempts cost, what of it was wasted, and how often a run is attempted. Pure rules, in one place."""
+"""What a run's attempts cost, and what of it was wasted. Pure rules, in one place."""
 
 from __future__ import annotations
 
@@ -53,32 +53,3 @@ def after(before: Costs, own: Spend, ending: Ending, progress: str | None, *, we
         case Ending.PAUSED:
             kept = carried + own if progress is not None else Spend()
             return Costs(spend, spend - kept - handed, kept, progress, handed)
-
-
-def last_attempt(number: int, most: int, *, redriven: int, waits: int) -> bool:
-    """Return whether the run is not attempted again after the attempt of this number.
-
-    Args:
-        number: The attempt, from 1.
-        most: Attempts that a run has; as many again each time that it is redriven.
-        redriven: How often it was redriven.
-        waits: Attempts that a budget ended, which do not count.
-    """
-    return number >= most * (redriven + 1) + waits
-
-
-def tries(number: int, most: int, *, redriven: int, waits: int) -> int:
-    """Return which attempt in a row this one is, from 1, since the run was submitted or redriven last."""
-    return max(1, number - most * redriven - waits)
-
-
-def retry_delay_s(tries: int, base_s: float, retry_after_s: float | None, longest_s: float) -> float:
-    """Return how many seconds to wait before the run is attempted again.
-
-    It doubles from `base_s` up to 30 s. What the provider asks for is obeyed beyond that, up to `longest_s`.
-    """
-    own = min(base_s * 2.0 ** max(0, tries - 1), _LONGEST_BACK_OFF_S)
-    return min(max(own, retry_after_s or 0.0), max(longest_s, own))
-
-
-_LONGEST_BACK_OFF_S = 30.0

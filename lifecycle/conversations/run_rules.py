@@ -210,7 +210,7 @@ def goes_on(run: Run) -> bool:
     return run.state is RunState.QUEUED and run.team is not None and handed
 
 
-def aimed(run: Run, agent: str) -> Run:
+def assigned(run: Run, agent: str) -> Run:
     """Return the run, to be answered by that agent, as it is declared now; its earlier attempts stay another's.
 
     It begins anew: what another agent had asked of its tools is not for this one to go on from.

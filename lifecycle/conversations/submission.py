@@ -12,7 +12,7 @@ from pydantic import ConfigDict, Field, StrictBool, StringConstraints, Validatio
 from kernel import ids
 from kernel.errors import AppError, InvalidInput, TooLarge
 from kernel.strict_json import parse_json
-from kernel.validation import NO_SUCH_FIELD, NullsAsAbsent, expected, wrong_places
+from kernel.validation import NO_SUCH_FIELD, NullsAsAbsent, unknown_fields, wrong_places
 from lifecycle.conversations.callback import Callback
 from lifecycle.conversations.envelope import NO_HEADERS, MessageHeaders, NoCloudEvent, opened
 from lifecycle.conversations.priority import Priority
@@ -226,7 +226,7 @@ def _unreadable(detail: str) -> InvalidInput:
 
 def _in_words(error: ValidationError) -> str:
     """Return which fields are wrong and how; of unknown ones the names, never a value."""
-    unknown = expected(error, Submission)
+    unknown = unknown_fields(error, Submission)
     wrong = [f"{place} ({what})" for place, what in wrong_places(error).items() if what != NO_SUCH_FIELD]
     found = [f"The body is not valid: {', '.join(wrong[:5])}." if wrong else "", unknown]
     return " ".join(filter(None, found))

@@ -60,7 +60,7 @@ class Note:
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
+class PersonWait:
     """A conversation that a person has.
 
     Attributes:
@@ -104,7 +104,7 @@ class Served:
     first_turn: int = 0
     runs: int = 0
     note: Note | None = None
-    desk: Desk | None = None
+    desk: PersonWait | None = None
     reason: str = ""
     begun: bool = True
 

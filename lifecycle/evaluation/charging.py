@@ -78,7 +78,7 @@ class JudgingCharges:
             calls = ToolCalls(meter, run, judge.version.version, ToolRules(), self._clock, JUDGING_LASTS)
             yield [*meter.middleware(), calls.middleware()]
         finally:
-            metered = meter.metered
+            metered = meter.totals
             # First: a reservation whose worker dies is settled as what is recorded.
             await self.record(run, JUDGE, (*metered.calls, metered.open) if metered.open else metered.calls)
             await budget.close()

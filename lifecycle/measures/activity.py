@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from lifecycle.events.daily_counts import DailyEventCounts
-from llmops.budgets.blocked_runs import BudgetWaits
+from llmops.budgets.waits import BudgetWaits
 from llmops.metrics.definitions import RUNNING
 from llmops.metrics.shared import SharedMetrics
 

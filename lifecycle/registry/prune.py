@@ -39,7 +39,7 @@ class PrunePolicy:
     grace: timedelta
 
 
-Pinned = Callable[[str, str], Awaitable[Mapping[str, int]]]
+PinnedSessions = Callable[[str, str], Awaitable[Mapping[str, int]]]
 """Returns how many open sessions are pinned to each version of a workspace's agent, by the version's fingerprint."""
 
 
@@ -155,7 +155,7 @@ class Prune:
         *,
         has_open_session: Callable[[str, str], Awaitable[bool]],
         in_team: Callable[[str, str], Awaitable[bool]],
-        pinned: Pinned,
+        pinned: PinnedSessions,
         policy: PrunePolicy,
         clock: Clock,
     ) -> None:

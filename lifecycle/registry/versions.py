@@ -12,7 +12,7 @@ from lifecycle.registry.agent_history import AgentHistory, line_key
 from lifecycle.registry.audit import AuditEntry
 from lifecycle.registry.catalog import Agent, Catalog
 from lifecycle.registry.providers import ProviderVersion
-from lifecycle.registry.prune import Pinned
+from lifecycle.registry.prune import PinnedSessions
 from lifecycle.registry.record import AgentRecord
 from lifecycle.registry.retention import RetentionPolicy
 from lifecycle.specs.spec import AgentSpec, fingerprint
@@ -70,7 +70,7 @@ class Versions:
     """Reads what there is of an agent and what was."""
 
     def __init__(
-        self, catalog: Catalog, history: AgentHistory, pinned: Pinned, look_after: RetentionPolicy, clock: Clock
+        self, catalog: Catalog, history: AgentHistory, pinned: PinnedSessions, look_after: RetentionPolicy, clock: Clock
     ) -> None:
         self._catalog = catalog
         self._history = history

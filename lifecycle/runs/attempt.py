@@ -26,7 +26,7 @@ from lifecycle.runs.attempt_policy import AttemptPolicy, Prepared, ScoreAnswer
 from lifecycle.runs.drafts import Drafts, Reviewed, drafts_of, with_draft
 from lifecycle.runs.history import compacted, estimate, preference_messages, token_limit
 from lifecycle.runs.lease import RunLease
-from lifecycle.runs.metering import CallMeter, Metered, MeterPolicy, charged, estimated
+from lifecycle.runs.metering import CallMeter, CallTotals, MeterPolicy, charged, estimated
 from lifecycle.runs.pending_tool_calls import PendingToolCalls
 from lifecycle.runs.progress import Progress, dumped, loaded
 from lifecycle.runs.streaming import stream_updates
@@ -34,10 +34,10 @@ from lifecycle.runs.tool_calls import ToolCalls
 from lifecycle.teams.calls import brief, handoff_middleware, handoff_tools
 from lifecycle.teams.handoff import HandedOver, RunHandoffs
 from lifecycle.tools.context import CURRENT
-from llmops.budgets.blocked_runs import BudgetWait
 from llmops.budgets.call_budget import BudgetService, reserve_for
 from llmops.budgets.rules import Amounts, BudgetBlocked
-from llmops.capacity.admission import Claim
+from llmops.budgets.waits import BudgetWait
+from llmops.capacity.admission import RoomRequest
 from llmops.capacity.pools import PoolFull
 from llmops.routing.model import PROVIDER
 from llmops.spend.rates import RateStore
@@ -143,7 +143,7 @@ class RunAttempt:
     def effort(self) -> Effort:
         """What it did so far: its calls, of which one that is open may have been made, and its tools' calls."""
         meter = self._meter
-        metered = meter.metered if meter else Metered()
+        metered = meter.totals if meter else CallTotals()
         open_call = (metered.open,) if metered.open else ()
         return Effort(
             (*metered.calls, *open_call),
@@ -155,10 +155,10 @@ class RunAttempt:
 
     def wait(self, error: BudgetBlocked) -> BudgetWait:
         """Return what the run waits for whose next call a budget does not allow."""
-        metered = self._meter.metered if self._meter else Metered()
+        metered = self._meter.totals if self._meter else CallTotals()
         need = reserve_for(metered.wanted) if metered.wanted else Amounts(calls=1)
         model = metered.wanted.model if metered.wanted else ""
-        return BudgetWait(charged(self._lease.run), error.code, need, model, metered.waits_below)
+        return BudgetWait(charged(self._lease.run), error.code, need, model, metered.stopped_at_percent)
 
     @property
     def progress(self) -> str | None:
@@ -166,7 +166,7 @@ class RunAttempt:
         return self._progress(self._holding.response if self._holding else None)
 
     def _progress(self, held: ChatResponse[Any] | None) -> str | None:
-        metered = self._meter.metered if self._meter else Metered()
+        metered = self._meter.totals if self._meter else CallTotals()
         if not metered.spend.calls:
             return self._lease.run.costs.progress if self.resumed else None
         if self._draft:
@@ -228,7 +228,7 @@ class RunAttempt:
         if drafts is not None:
             self._draft = text
             raise drafts.ask(live.version.version, text)
-        return Answer(text, score, meter.metered.model, live.version.version)
+        return Answer(text, score, meter.totals.model, live.version.version)
 
     async def _approved(self, live: LiveAgent, text: str) -> Answer:
         """Return a draft that was approved as the answer: no model is asked for it again."""
@@ -365,9 +365,9 @@ class RunAttempt:
         return failure
 
 
-def claim(run: Run, live: LiveAgent) -> Claim:
+def claim(run: Run, live: LiveAgent) -> RoomRequest:
     """Return who wants room in a pool for a run."""
-    return Claim(run.workspace, run.agent, live.spec.labels, run.created_at, run.priority is Priority.HIGH)
+    return RoomRequest(run.workspace, run.agent, live.spec.labels, run.created_at, run.priority is Priority.HIGH)
 
 
 def _translated(live: LiveAgent, error: Exception) -> AppError:

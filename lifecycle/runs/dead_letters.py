@@ -19,10 +19,10 @@ from lifecycle.conversations.session import SessionState
 from lifecycle.conversations.store import ConversationChange, ConversationStore, StoredConversation
 from lifecycle.conversations.submission import Submission, parse_message, submission_of
 from lifecycle.conversations.transitions import outcome
+from lifecycle.runs.fact_writer import FactWriter
 from lifecycle.runs.failed_runs import DeadLetter, FailedRunStore, redriven
 from lifecycle.runs.provenance import Provenance
 from lifecycle.runs.queue import DeadMessage, QueueMessage, RunQueue
-from lifecycle.runs.record import RunRecorder
 
 _PAGE = 100
 _REMOVED_AT_ONCE = 20
@@ -87,7 +87,7 @@ class DeadLetters:
         queue: RunQueue,
         conversations: ConversationStore,
         failed: FailedRunStore,
-        recorder: RunRecorder,
+        recorder: FactWriter,
         journal: Journal,
         reader: DeadMessageReader,
         clock: Clock,

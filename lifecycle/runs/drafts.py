@@ -16,7 +16,7 @@ from kernel.errors import RunFailed
 from lifecycle.approvals.gate import ANSWER, ApprovalGate, ApprovalPending
 from lifecycle.approvals.model import State, rejection
 from lifecycle.conversations.run import Run
-from lifecycle.runs.metering import Metered
+from lifecycle.runs.metering import CallTotals
 from lifecycle.runs.progress import dumped
 from lifecycle.specs.team import Team
 
@@ -79,7 +79,7 @@ def drafts_of(gate: ApprovalGate | None, team: Team | None, run: Run) -> Drafts 
     return Drafts(gate, team, run)
 
 
-def with_draft(before: Sequence[Message], metered: Metered, draft: str, conversation: str | None) -> str | None:
+def with_draft(before: Sequence[Message], metered: CallTotals, draft: str, conversation: str | None) -> str | None:
     """Return the progress of a run whose answer waits for an approval, as `dumped` does.
 
     Args:

@@ -1,4 +1,4 @@
-"""The breaker for runs that run away: the same tool call again and again, or money faster than allowed."""
+"""Stops runs that run away: the same tool call again and again, or money faster than allowed."""
 
 from __future__ import annotations
 

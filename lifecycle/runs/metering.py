@@ -16,9 +16,9 @@ from lifecycle.runs.costing import PendingCall, metered, refused
 from lifecycle.runs.estimating import sent
 from lifecycle.runs.guard import Guard, GuardPolicy
 from lifecycle.specs.spending import reached
-from llmops.budgets.blocked_runs import APPROVAL
 from llmops.budgets.call_budget import CallBudget
 from llmops.budgets.rules import BudgetBlocked, CostAttribution
+from llmops.budgets.waits import APPROVAL
 from llmops.facts.model import Call
 from llmops.routing.model import CallTarget
 from llmops.routing.router import ROUTED, Try
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from lifecycle.conversations.run import Run
     from lifecycle.loader.resolver import LiveAgent
     from lifecycle.specs.spec import AgentSpec
-    from lifecycle.specs.spending import Rung
+    from lifecycle.specs.spending import DegradationStep
 
 CallNext = Callable[[], Awaitable[None]]
 log = logging.getLogger(__name__)
@@ -72,14 +72,14 @@ class MeterPolicy:
 
 
 @dataclass(slots=True)
-class Metered:
+class CallTotals:
     """What the calls of an attempt have come to.
 
     Attributes:
         calls: Those that are settled, in order.
         open: The call that is being made, at its estimate; None between calls.
         wanted: The last call that was to be made, at its estimate; None before the first.
-        waits_below: The degradation step that stopped the run, in percent of a budget; None where none did.
+        stopped_at_percent: The degradation step that stopped the run, in percent of a budget; None where none did.
         finish_reason: Why the model stopped last; empty when unknown.
         messages: What the last call was given.
         given: How many of these the attempt began with; None before its first call.
@@ -88,7 +88,7 @@ class Metered:
     calls: list[Call] = field(default_factory=list[Call])
     open: Call | None = None
     wanted: Call | None = None
-    waits_below: int | None = None
+    stopped_at_percent: int | None = None
     finish_reason: str = ""
     messages: list[Message] = field(default_factory=list["Message"])
     given: int | None = None
@@ -132,12 +132,12 @@ class CallMeter:
         self.guard = Guard(policy.guard)
         self._limit: asyncio.Timeout | None = None
         self._latest = 0.0
-        self.metered = Metered()
+        self.totals = CallTotals()
 
     @property
     def latest(self) -> int:
         """The number of the last call that was settled; 0 before the first."""
-        return self.metered.calls[-1].number if self.metered.calls else 0
+        return self.totals.calls[-1].number if self.totals.calls else 0
 
     def middleware(self) -> list[Any]:
         """Return middleware for Agent Framework, which makes model calls one by one."""
@@ -220,7 +220,7 @@ class CallMeter:
             Unavailable: It cannot be noted.
         """
         self.guard.check(time.monotonic())
-        state, spec = self.metered, self._live.spec
+        state, spec = self.totals, self._live.spec
         state.messages = list(context.messages)
         if state.given is None:
             state.given = len(state.messages)
@@ -259,7 +259,7 @@ class CallMeter:
 
     async def _end(self, call: PendingCall, response: ChatResponse[Any], started: float) -> None:
         """Settle the call at what it cost."""
-        self.metered.finish_reason = str(response.finish_reason or "")
+        self.totals.finish_reason = str(response.finish_reason or "")
         if metered(response):
             settled, unmetered = call.answered(response)
         else:  # counting takes a tokenizer, whose first use takes a second
@@ -281,8 +281,8 @@ class CallMeter:
 
     def _settle(self, call: Call, started: float) -> None:
         call = replace(call, latency_ms=round((time.perf_counter() - started) * 1000))
-        self.metered.calls.append(call)
-        self.metered.open = None
+        self.totals.calls.append(call)
+        self.totals.open = None
         self._budget.record(call)
         self.guard.spent(call.spend.cost_micro_usd, time.monotonic())
 
@@ -301,7 +301,7 @@ class CallMeter:
             if step.do == "cheaper_model":
                 options["model"] = step.model
             elif step.do == "stop" or (step.do == "ask" and not self._policy.approved):
-                self.metered.waits_below = step.at
+                self.totals.stopped_at_percent = step.at
                 raise _stopped(step, percent)
 
 
@@ -332,7 +332,7 @@ def charged(run: Run) -> CostAttribution:
     return CostAttribution(run.workspace, run.agent, run.session_id, run.id, run.user_id or "")
 
 
-def _stopped(rung: Rung, percent: int) -> BudgetBlocked:
+def _stopped(rung: DegradationStep, percent: int) -> BudgetBlocked:
     if rung.do == "ask":
         msg = f"{percent} % of a budget are spent; from {rung.at} % on the agent needs an operator's approval."
         return BudgetBlocked(msg, code=APPROVAL)

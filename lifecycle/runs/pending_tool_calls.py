@@ -82,7 +82,7 @@ class PendingToolCalls:
             tools = _tools(context)
             if self._replayed is not None:
                 response, self._replayed = self._replayed, None
-                self._meter.metered.given = len(context.messages)
+                self._meter.totals.given = len(context.messages)
                 await self._look(response, tools, held=True)
                 context.result = _streamed(response) if context.stream else response
                 return

@@ -15,7 +15,7 @@ from lifecycle.conversations.store import ConversationChange, ConversationStore,
 from lifecycle.conversations.submission import Send
 from lifecycle.runs.queries import RunQueries
 from lifecycle.sessions.pause import SessionPause
-from llmops.budgets.blocked_runs import BudgetWait, BudgetWaits
+from llmops.budgets.waits import BudgetWait, BudgetWaits
 
 log = logging.getLogger(__name__)
 

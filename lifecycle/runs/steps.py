@@ -15,8 +15,8 @@ from typing import Any
 from kernel.clock import Clock
 from lifecycle.conversations.run import Run
 from lifecycle.conversations.run_rules import agents_of
+from lifecycle.runs.fact_writer import ended_attempts, fact_of
 from lifecycle.runs.queries import RunQueries
-from lifecycle.runs.record import fact_of, over
 from llmops.facts.model import AttemptFact, Call, Ending, ToolCall
 from llmops.facts.store import Facts
 
@@ -93,7 +93,7 @@ class RunSteps:
 def steps(run: Run, facts: Iterable[AttemptFact]) -> Sequence[Step]:
     """Return the steps of a run, from the facts that are written and from what the run itself holds."""
     by_attempt = {fact.attempt: fact for fact in facts}
-    for attempt in over(run):
+    for attempt in ended_attempts(run):
         by_attempt.setdefault(attempt.number, fact_of(run, attempt))
     found: list[Step] = []
     waited_since, why, code, before = run.created_at, "queue", "", 0

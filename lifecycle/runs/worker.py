@@ -14,7 +14,7 @@ from kernel.errors import AppError, Cancelled, NotFound, TooLarge, Unavailable
 from kernel.ids import new_id
 from kernel.journal import Event
 from lifecycle.approvals.gate import ApprovalPending
-from lifecycle.conversations import accounting, dispatch
+from lifecycle.conversations import dispatch, retries
 from lifecycle.conversations import run_rules as runs
 from lifecycle.conversations.dispatch import DispatchDecision
 from lifecycle.conversations.run import Run, RunState, Stage
@@ -27,12 +27,12 @@ from lifecycle.registry.signals import AgentSignals
 from lifecycle.runs import attempt as attempts
 from lifecycle.runs import spans
 from lifecycle.runs.attempt import AttemptFactory, Prepared, RunAttempt
-from lifecycle.runs.blocked import Blocked, WaitingRuns
 from lifecycle.runs.drafts import REJECTED
+from lifecycle.runs.fact_writer import FactWriter, ended_attempts
 from lifecycle.runs.lease import RunLease
-from lifecycle.runs.record import RunRecorder, over
 from lifecycle.runs.requeue import Requeue
 from lifecycle.runs.submit import RunSubmission
+from lifecycle.runs.waiting import Blocked, WaitingRuns
 from lifecycle.teams import moves
 from lifecycle.teams.handoff import HandedOver
 from lifecycle.teams.moves import Move
@@ -72,7 +72,7 @@ class RunWorker:
         conversations: ConversationStore,
         intake: RunSubmission,
         attempts: AttemptFactory,
-        recorder: RunRecorder,
+        recorder: FactWriter,
         blocked: WaitingRuns,
         clock: Clock,
         policy: RunPolicy,
@@ -139,12 +139,12 @@ class RunWorker:
     async def _claim(
         self, stored: StoredConversation, submission: Submission, requeue: Requeue | None
     ) -> Claimed | Run:
-        """Return a claimed run, or the run if it is finished or it is not its turn."""
+        """Return a claimed run, or the run if it is finished or it is not its delivery."""
         give_up = self._clock() + self._policy.lease * 2
         holder = new_id()
         prepared = await self._prepared(stored, submission.call)
         while True:
-            turn = _Delivery(holder, submission.call, prepared, await self._recorded(stored), self._policy.lease)
+            delivery = _Delivery(holder, submission.call, prepared, await self._recorded(stored), self._policy.lease)
             before = stored.run
             if before is None:
                 raise NotFound
@@ -152,15 +152,15 @@ class RunWorker:
                 before.workspace,
                 before.session_id,
                 before.id,
-                partial(turn.decided, self._clock),
+                partial(delivery.decided, self._clock),
                 known=stored,
             )
             run = stored.run
-            if turn.verdict is DispatchDecision.AGAIN:
+            if delivery.verdict is DispatchDecision.AGAIN:
                 continue
-            if turn.verdict is DispatchDecision.PAUSE and run is not None and requeue is not None:
+            if delivery.verdict is DispatchDecision.PAUSE and run is not None and requeue is not None:
                 await requeue.send(run)
-            if run is None or run.finished or turn.verdict is not DispatchDecision.RUN:
+            if run is None or run.finished or delivery.verdict is not DispatchDecision.RUN:
                 return run or before
             if run.held_by(holder):
                 if run.lost is not None:
@@ -187,10 +187,10 @@ class RunWorker:
     async def _recorded(self, stored: StoredConversation) -> frozenset[int]:
         """Record the attempts that are over before another one is begun; return which they are."""
         run = stored.run
-        if run is None or run.finished or run.attempt == 0 or not any(over(run)):
+        if run is None or run.finished or run.attempt == 0 or not any(ended_attempts(run)):
             return frozenset()
         await self._recorder.record(run)
-        return frozenset(attempt.number for attempt in over(run))
+        return frozenset(attempt.number for attempt in ended_attempts(run))
 
     def _lease(self, stored: StoredConversation, holder: str) -> RunLease:
         policy = self._policy
@@ -279,11 +279,11 @@ class RunWorker:
         run, effort = lease.run, attempt.effort
         counts = {"redriven": run.redriven, "waits": run.dispatch.waits}
         full = isinstance(error, PoolFull)
-        last = not full and accounting.last_attempt(run.attempt, self._policy.max_attempts, **counts)
+        last = not full and retries.last_attempt(run.attempt, self._policy.max_attempts, **counts)
         retriable = error.retriable and not isinstance(error, PoolRefused)
         again = retriable and not last and not (last_delivery and requeue is None)
-        tries = accounting.tries(run.attempt, self._policy.max_attempts, **counts)
-        wait_s = accounting.retry_delay_s(
+        tries = retries.tries(run.attempt, self._policy.max_attempts, **counts)
+        wait_s = retries.retry_delay_s(
             tries, self._policy.retry_base_s, error.retry_after_s, self._policy.retry_longest_s
         )
 
@@ -386,10 +386,10 @@ class _Delivery:
                 return None
 
     def _claim(self, session: Session, run: Run, now: datetime) -> ConversationChange | None:
-        if run.attempt and not {attempt.number for attempt in over(run)} <= self.recorded:
+        if run.attempt and not {attempt.number for attempt in ended_attempts(run)} <= self.recorded:
             self.verdict = DispatchDecision.AGAIN
             return None
-        run = moves.aimed(session, run)
+        run = moves.assigned(session, run)
         session, begun = moves.begin(session, run.id, now)
         fits = self.prepared.turns == session.turns and run.attempt == 0
         claimed = runs.claimed(run, self.holder, now, self.lease, self.call, self.prepared.call if fits else None)

@@ -14,7 +14,7 @@ from kernel.ids import MODEL_NAME
 from lifecycle.specs.approvals import ApprovalRule
 from lifecycle.specs.hosted_tools import HostedTool, Mcp, SpecTool, ToolName, repeated
 from lifecycle.specs.output_format import ResponseFormat
-from lifecycle.specs.spending import Runaway, Rung, check_ladder
+from lifecycle.specs.spending import DegradationStep, Runaway, check_ladder
 from lifecycle.tools.handoff import is_handoff
 from llmops.evaluation.policy import EvaluationPolicy
 from llmops.performance.sla import SlaPolicy
@@ -111,7 +111,7 @@ class AgentSpec(BaseModel):
     idle_after_s: int | None = Field(default=None, ge=1, strict=True)
     evaluation: EvaluationPolicy | None = None
     sla: SlaPolicy | None = None
-    ladder: tuple[Rung, ...] = Field(default=(), max_length=16)
+    ladder: tuple[DegradationStep, ...] = Field(default=(), max_length=16)
     runaway: Runaway | None = None
     approvals: tuple[ApprovalRule, ...] = Field(default=(), max_length=32)
 

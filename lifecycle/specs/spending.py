@@ -12,7 +12,7 @@ from kernel.ids import MODEL_NAME
 _Model = Annotated[str, StringConstraints(pattern=f"^{MODEL_NAME}$")]
 
 
-class Rung(BaseModel):
+class DegradationStep(BaseModel):
     """A step of the ladder.
 
     Attributes:
@@ -28,7 +28,7 @@ class Rung(BaseModel):
     model: _Model | None = None
 
     @model_validator(mode="after")
-    def _consistent(self) -> Rung:
+    def _consistent(self) -> DegradationStep:
         if (self.do == "cheaper_model") != (self.model is not None):
             msg = "model belongs to cheaper_model, and to nothing else"
             raise ValueError(msg)
@@ -49,7 +49,7 @@ class Runaway(BaseModel):
     usd_per_minute: float | None = Field(default=None, ge=0, le=1_000_000, strict=True)
 
 
-def check_ladder(ladder: Sequence[Rung], provider: str) -> None:
+def check_ladder(ladder: Sequence[DegradationStep], provider: str) -> None:
     """Check what the types cannot say.
 
     Raises:
@@ -67,6 +67,6 @@ def check_ladder(ladder: Sequence[Rung], provider: str) -> None:
         raise ValueError(msg)
 
 
-def reached(ladder: Sequence[Rung], percent: int) -> Sequence[Rung]:
+def reached(ladder: Sequence[DegradationStep], percent: int) -> Sequence[DegradationStep]:
     """Return the steps that are reached when so many percent are spent, the lowest first."""
     return [rung for rung in ladder if rung.at <= percent]

@@ -31,7 +31,7 @@ from lifecycle.teams.routing import Extension, Situation, Wanted
 if TYPE_CHECKING:
     from kernel.clock import Clock
     from lifecycle.teams.announcements import Announcements
-    from lifecycle.teams.places import Places
+    from lifecycle.teams.handoff_indexes import HandoffIndexes
     from lifecycle.teams.status import TeamLog
     from lifecycle.teams.store import Teams
 
@@ -81,7 +81,7 @@ class Handoffs:
     def __init__(
         self,
         teams: Teams,
-        places: Places,
+        places: HandoffIndexes,
         conversations: ConversationStore,
         announcements: Announcements,
         team_log: TeamLog,

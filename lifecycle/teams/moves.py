@@ -12,7 +12,7 @@ from lifecycle.conversations import run_rules as runs
 from lifecycle.conversations import session_rules as sessions
 from lifecycle.conversations.run import Effort, Run
 from lifecycle.conversations.session import Session, SessionState
-from lifecycle.conversations.team import PERSON, ROOM, TRAIL, Desk, HandoffBy, Hop, Note, Served, TeamRun
+from lifecycle.conversations.team import PERSON, ROOM, TRAIL, HandoffBy, Hop, Note, PersonWait, Served, TeamRun
 from lifecycle.conversations.transitions import state_event
 from lifecycle.registry.declarations import Pin
 from lifecycle.specs.team import ContextPolicy, Member, Team
@@ -50,10 +50,10 @@ class Move:
     context: ContextPolicy | None = None
 
 
-def desk_of(team: Team, now: datetime, level: int = 0) -> Desk:
+def desk_of(team: Team, now: datetime, level: int = 0) -> PersonWait:
     """Return how a conversation begins to wait for a person, at that level of the escalation path."""
     following = team.level_after(level)
-    return Desk(now, now + timedelta(seconds=following.after_s) if following else None, level)
+    return PersonWait(now, now + timedelta(seconds=following.after_s) if following else None, level)
 
 
 def started(session: Session, name: str, team: Team, member: Member, reason: str, now: datetime) -> Session:
@@ -129,11 +129,11 @@ def begin(session: Session, run_id: str | None, now: datetime) -> tuple[Session,
     return _serving(session, replace(served, begun=True)), [event]
 
 
-def aimed(session: Session, run: Run) -> Run:
+def assigned(session: Session, run: Run) -> Run:
     """Return the run, to be answered by the agent that has its session now."""
     if session.served is None or run.agent == session.agent:
         return run
-    return runs.aimed(run, session.agent)
+    return runs.assigned(run, session.agent)
 
 
 def handed_over(
@@ -166,7 +166,7 @@ def hopped(run: Run, move: Move, now: datetime, *, aim: str) -> Run:
     agent = run.agent if move.source else ""
     hop = Hop(now, move.source, move.member.name, move.by, move.reason, max(0, spent), agent)
     run = replace(run, dispatch=replace(run.dispatch, team=replace(team, hops=(*team.hops, hop), failures=0)))
-    return run if move.member.human else runs.aimed(run, aim)
+    return run if move.member.human else runs.assigned(run, aim)
 
 
 def _context(move: Move) -> ContextPolicy:

@@ -20,7 +20,7 @@ from lifecycle.conversations.run import Run, RunState
 from lifecycle.conversations.session import Session, SessionState
 from lifecycle.conversations.store import ConversationChange, ConversationStore, StoredConversation, Turn
 from lifecycle.conversations.submission import Send
-from lifecycle.conversations.team import Desk, Served, TeamRun
+from lifecycle.conversations.team import PersonWait, Served, TeamRun
 from lifecycle.conversations.transitions import outcome
 from lifecycle.specs.team import EscalationLevel, Member, Team
 from lifecycle.teams import moves
@@ -207,7 +207,7 @@ class People:
             await self._due.add(entry.workspace, entry.name, due)
             await self._due.drop(entry.workspace, entry.name, entry.hour)
 
-    async def _escalated(self, session: Session, served: Served, desk: Desk, send: Send) -> bool:
+    async def _escalated(self, session: Session, served: Served, desk: PersonWait, send: Send) -> bool:
         """Take a conversation to the next level of the path; return whether it is to be looked at again."""
         team = (await self._teams.get(session.workspace, served.team)).team
         level = team.level_after(desk.level)
@@ -277,7 +277,9 @@ class People:
         return self._clock
 
 
-def _answered(session: Session, desk: Desk, run: Run, caller: Caller, text: str, people: People) -> ConversationChange:
+def _answered(
+    session: Session, desk: PersonWait, run: Run, caller: Caller, text: str, people: People
+) -> ConversationChange:
     """Return the change by which a person answers a run."""
     now = people.clock()
     desk = replace(desk, claimed_by=caller.name, claimed_at=desk.claimed_at or now)
@@ -294,7 +296,7 @@ def _answered(session: Session, desk: Desk, run: Run, caller: Caller, text: str,
     return outcome(session, run, after, [*events, *said], turns, now)
 
 
-def _with_person(stored: StoredConversation, session_id: str) -> tuple[Session, Desk]:
+def _with_person(stored: StoredConversation, session_id: str) -> tuple[Session, PersonWait]:
     session = stored.session
     if session is None or session.state is SessionState.ERASED:
         raise NotFound(f"There is no session {session_id!r}.", code="session_not_found")
@@ -314,12 +316,12 @@ def _served(session: Session) -> Served:
     return session.served
 
 
-def _at_desk(session: Session, desk: Desk) -> Session:
+def _at_desk(session: Session, desk: PersonWait) -> Session:
     served = replace(_served(session), desk=desk)
     return replace(session, terms=replace(session.terms, served=served))
 
 
-def _check_own(desk: Desk, caller: Caller, *, free: bool = False) -> None:
+def _check_own(desk: PersonWait, caller: Caller, *, free: bool = False) -> None:
     if desk.claimed_by == caller.name or (free and not desk.claimed_by):
         return
     msg = f"{desk.claimed_by} has taken this conversation." if desk.claimed_by else "Nobody has taken it."

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from lifecycle.conversations.store import ConversationStore
     from lifecycle.conversations.submission import RunRequest
     from lifecycle.teams.handoff import Handoffs
+    from lifecycle.teams.handoff_indexes import HandoffIndexes
     from lifecycle.teams.inbox import Inbox
-    from lifecycle.teams.places import Places
     from lifecycle.teams.store import Teams
 
 FULL_RETRY_S = 30.0
@@ -55,7 +55,7 @@ class TeamRouting:
     def __init__(
         self,
         teams: Teams,
-        places: Places,
+        places: HandoffIndexes,
         inbox: Inbox,
         conversations: ConversationStore,
         directory: Directory,
@@ -124,7 +124,7 @@ class Rooms:
     def __init__(
         self,
         teams: Teams,
-        places: Places,
+        places: HandoffIndexes,
         inbox: Inbox,
         conversations: ConversationStore,
         handoffs: Handoffs,

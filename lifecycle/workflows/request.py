@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field, ValidationError
 from kernel import ids
 from kernel.errors import AppError, InvalidInput
 from kernel.strict_json import parse_json
-from kernel.validation import NO_SUCH_FIELD, NullsAsAbsent, expected, wrong_places
+from kernel.validation import NO_SUCH_FIELD, NullsAsAbsent, unknown_fields, wrong_places
 from lifecycle.configuration.kinds import Kind, item_name
 from lifecycle.conversations.priority import Priority
 from lifecycle.conversations.submission import MetadataKey, MetadataValue, RunRequest, check
@@ -116,7 +116,10 @@ def parse_workflow_message(
         message.checked(max_input_bytes)
     except ValidationError as error:
         wrong = [f"{place} ({what})" for place, what in wrong_places(error).items() if what != NO_SUCH_FIELD]
-        found = [f"The body is not valid: {', '.join(wrong[:5])}." if wrong else "", expected(error, WorkflowMessage)]
+        found = [
+            f"The body is not valid: {', '.join(wrong[:5])}." if wrong else "",
+            unknown_fields(error, WorkflowMessage),
+        ]
         raise InvalidInput(" ".join(filter(None, found)), code="invalid_message") from None
     except AppError as error:
         raise InvalidInput(error.detail, code="invalid_message") from None

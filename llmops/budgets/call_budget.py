@@ -26,7 +26,7 @@ from llmops.budgets.rules import (
     refusal_text,
 )
 from llmops.budgets.store import BudgetStore
-from llmops.capacity.admission import Capacity, Claim, Room
+from llmops.capacity.admission import Capacity, Room, RoomRequest
 from llmops.facts.model import Call
 
 log = logging.getLogger(__name__)
@@ -58,8 +58,8 @@ class BudgetService:
     """What the budgets of all attempts draw on.
 
     Attributes:
-        book: The budgets.
-        accounts: What is spent and reserved of them.
+        budgets: The budgets.
+        counters: What is spent and reserved of them.
         recorded: Says what came of a call.
         events: Publishes what happens.
         clock: Tells the time.
@@ -67,8 +67,8 @@ class BudgetService:
         capacity: The pools of agents; None for none.
     """
 
-    book: BudgetStore
-    accounts: BudgetCounters
+    budgets: BudgetStore
+    counters: BudgetCounters
     recorded: Recorded
     events: BudgetEvents
     clock: Clock
@@ -79,7 +79,7 @@ class BudgetService:
         """Return the budget of an attempt, whose calls take room of a pool besides."""
         return CallBudget(self, who, attempt, room)
 
-    async def room(self, claim: Claim) -> Room | None:
+    async def room(self, claim: RoomRequest) -> Room | None:
         """Return the room of an attempt in its agent's pool; None where it has none."""
         return await self.capacity.room(claim) if self.capacity is not None else None
 
@@ -90,10 +90,10 @@ class BudgetService:
         """
         now = self.clock()
         count = 0
-        async for hold in self.accounts.reservations(workspace, run_id):
+        async for hold in self.counters.reservations(workspace, run_id):
             if hold.until <= now or hold.intent.attempt < before_attempt:
                 call = await self.recorded(hold.intent) or replace(hold.intent.call, outcome="unsettled")
-                await self.accounts.change(workspace, Settlement(hold, spent_of(call, hold.amounts.ms)), None)
+                await self.counters.change(workspace, Settlement(hold, spent_of(call, hold.amounts.ms)), None)
                 count += 1
         return count
 
@@ -127,19 +127,19 @@ class CallBudget:
 
     async def take_over(self) -> None:
         """Settle what earlier attempts of the run, whose workers died, have left reserved."""
-        if await self._service.book.of(self._who.workspace):
+        if await self._service.budgets.of(self._who.workspace):
             await self._service.free(self._who.workspace, self._who.run_id, self._attempt)
 
     async def limits(self, *, refresh: bool = False) -> Sequence[AppliedLimit]:
         """Return the limits that the run's calls have to keep."""
         service = self._service
-        return applying(await service.book.of(self._who.workspace, refresh=refresh), self._who, service.clock())
+        return applying(await service.budgets.of(self._who.workspace, refresh=refresh), self._who, service.clock())
 
     async def percent(self) -> int:
         """Return how much is spent of the limit that is nearest to its end, in percent; 0 without limits."""
         limits = await self.limits()
         keys = list(dict.fromkeys(each.counter for each in limits))
-        counters = await self._service.accounts.counters(self._who.workspace, keys)
+        counters = await self._service.counters.counters(self._who.workspace, keys)
         return max((percent(each, counters) for each in limits), default=0)
 
     async def degraded(self, step: str, spent_percent: int, model: str | None) -> None:
@@ -218,7 +218,7 @@ class CallBudget:
             return
         service = self._service
         try:
-            outcome = await service.accounts.change(self._who.workspace, settled, None)
+            outcome = await service.counters.change(self._who.workspace, settled, None)
             self._hold = self._call = None
             limits = await self.limits()
         except Unavailable as error:
@@ -233,7 +233,7 @@ class CallBudget:
         settled, looked = self._settled(), False
         while True:
             ask = ReservationRequest(intent, need, limits, service.clock() + service.policy.hold_for)
-            outcome = await service.accounts.change(workspace, settled, ask)
+            outcome = await service.counters.change(workspace, settled, ask)
             if settled is not None:
                 settled = self._hold = self._call = None
             known = [each for each in limits if each.counter in outcome.counters]

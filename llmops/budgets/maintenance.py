@@ -35,15 +35,15 @@ class BudgetMaintenance:
         What it reads else is what is under way: the calls begun and not settled, and reservations. One workspace that
         is too busy holds up no other.
         """
-        parts = self._budget_service
-        now = parts.clock()
+        service = self._budget_service
+        now = service.clock()
         thorough = now.minute == 0
         freed = forgotten = 0
-        async for workspace in parts.book.workspaces():
+        async for workspace in service.budgets.workspaces():
             try:
-                freed += await parts.free(workspace)
+                freed += await service.free(workspace)
                 if thorough:
-                    forgotten += await parts.accounts.forget(workspace, now - COUNTERS_KEPT_FOR)
+                    forgotten += await service.counters.forget(workspace, now - COUNTERS_KEPT_FOR)
             except Unavailable as error:
                 log.warning("budgets of %s not tended: %s", workspace, error.code, extra={"event": "budgets.untended"})
         return MaintenanceResult(freed, forgotten)

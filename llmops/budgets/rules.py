@@ -1,4 +1,4 @@
-"""Budgets: what may be spent, by whom, in what time. Pure rules; storage is in `book` and `accounts`.
+"""Budgets: what may be spent, by whom, in what time. Pure rules; storage is in `store` and `counters`.
 
 A budget belongs to a scope and holds limits. Each limit stands over one counter, which every model call that it applies
 to reserves from before it is made, and is settled in afterwards:

@@ -38,9 +38,9 @@ class BudgetUsage:
 class BudgetUsageReader:
     """Reads counters beside their limits."""
 
-    def __init__(self, book: BudgetStore, accounts: BudgetCounters, clock: Clock) -> None:
-        self._book = book
-        self._accounts = accounts
+    def __init__(self, budgets: BudgetStore, counters: BudgetCounters, clock: Clock) -> None:
+        self._budgets = budgets
+        self._counters = counters
         self._clock = clock
 
     async def list(
@@ -50,13 +50,13 @@ class BudgetUsageReader:
 
         Limits that have a counter for each run, session, agent or user are not among them: ask for one's own (`of`).
         """
-        budgets, further = await self._book.list(workspace, limit, after)
+        budgets, further = await self._budgets.list(workspace, limit, after)
         found = [applied for budget, _ in budgets for applied in self._shared(workspace, budget)]
         return await self._read(workspace, found), further
 
     async def of(self, who: CostAttribution) -> Sequence[BudgetUsage]:
         """Return the positions of all limits that apply to one agent, user, session or run."""
-        budgets = await self._book.of(who.workspace, refresh=True)
+        budgets = await self._budgets.of(who.workspace, refresh=True)
         found = [each for each in applying(budgets, who, self._clock()) if _named(each, who)]
         return await self._read(who.workspace, found)
 
@@ -71,7 +71,7 @@ class BudgetUsageReader:
         return [each for each in applying([budget], who, self._clock()) if _named(each, who)]
 
     async def _read(self, workspace: str, applied: Sequence[AppliedLimit]) -> Sequence[BudgetUsage]:
-        counters = await self._accounts.counters(workspace, list({each.counter: None for each in applied}))
+        counters = await self._counters.counters(workspace, list({each.counter: None for each in applied}))
         return [_position(each, counters[each.counter]) for each in applied]
 
 

@@ -9,15 +9,15 @@ from datetime import datetime, timedelta
 from kernel.clock import Clock
 from kernel.errors import AppError
 from kernel.ids import new_id
-from llmops.capacity.lease import PoolLease, Taken
 from llmops.capacity.pools import NOTHING, Amounts, Pool, PoolFull, PoolRefused, pool_of
 from llmops.capacity.sessions import SessionClaims
 from llmops.capacity.slices import Grant, Request, State, Want, available, expected_wait_s, waiting
 from llmops.capacity.store import PoolStore
+from llmops.capacity.worker_slice import Taken, WorkerSlice
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class RoomRequest:
     """Who wants room.
 
     Attributes:
@@ -52,9 +52,9 @@ class Capacity:
         self._clock = clock
         self._wait_for = wait_for
         self._worker = new_id()
-        self._leases: dict[tuple[str, str], PoolLease] = {}
+        self._leases: dict[tuple[str, str], WorkerSlice] = {}
 
-    async def room(self, claim: Claim) -> Room | None:
+    async def room(self, claim: RoomRequest) -> Room | None:
         """Return the room of one attempt; None where its agent has no pool."""
         pools = await self._store.of(claim.workspace)
         if not pools or (pool := pool_of(pools, claim.agent, claim.labels)) is None:
@@ -67,7 +67,7 @@ class Capacity:
         began = (claim.since or self._clock()).timestamp()
         return Room(leases, claim.agent, began - (pool.aging_s if claim.high else 0), self._wait_for.total_seconds())
 
-    async def admit(self, claim: Claim) -> None:
+    async def admit(self, claim: RoomRequest) -> None:
         """Refuse a run that is submitted where its agent's pool refuses what finds no room and has none.
 
         It reads the pool as it is: what comes at the same time may still find no room when its turn comes.
@@ -85,7 +85,7 @@ class Capacity:
         if full or waiting(state, now):
             raise refused(pool, expected_wait_s(pool, state, want, now))
 
-    async def enter_session(self, claim: Claim, session_id: str) -> None:
+    async def enter_session(self, claim: RoomRequest, session_id: str) -> None:
         """Enter a session that is about to be started, where its agent's pool limits how many are open.
 
         Raises:
@@ -102,33 +102,29 @@ class Capacity:
             await lease.aclose()
         self._leases.clear()
 
-    def _lease(self, workspace: str, pool: Pool) -> PoolLease:
+    def _lease(self, workspace: str, pool: Pool) -> WorkerSlice:
         lease = self._leases.get((workspace, pool.name))
         if lease is None:
 
             async def exchange(name: str, request: Request, now: float) -> tuple[Grant, Pool, State]:
                 return await self._store.exchange(workspace, name, request, now)
 
-            lease = PoolLease(pool, self._worker, exchange, lambda: self._clock().timestamp())
+            lease = WorkerSlice(pool, self._worker, exchange, lambda: self._clock().timestamp())
             self._leases[workspace, pool.name] = lease
         lease.pool = pool
         return lease
 
 
 class Room:
-    """What one attempt takes of a pool, or of the one that it spills over to: one after the other, and gives back.
+    """What one attempt takes of a pool, or of the one that it spills over to: one after the other, and gives back."""
 
-    Attributes:
-        pool: The name of the pool that it takes part in.
-    """
-
-    def __init__(self, leases: list[PoolLease], agent: str, key: float, wait_s: float) -> None:
+    def __init__(self, leases: list[WorkerSlice], agent: str, key: float, wait_s: float) -> None:
         self._leases = leases
         self._agent = agent
         self._key = key
         self._wait_s = wait_s
-        self._slot: tuple[PoolLease, Taken] | None = None
-        self._call: tuple[PoolLease, Taken] | None = None
+        self._slot: tuple[WorkerSlice, Taken] | None = None
+        self._call: tuple[WorkerSlice, Taken] | None = None
 
     @property
     def pool(self) -> str:
@@ -166,7 +162,7 @@ class Room:
             (lease, taken), self._slot = self._slot, None
             lease.release(taken)
 
-    async def _take(self, need: Amounts) -> tuple[PoolLease, Taken]:
+    async def _take(self, need: Amounts) -> tuple[WorkerSlice, Taken]:
         for lease in self._leases:
             pool, last = lease.pool, lease is self._leases[-1]
             share = pool.share_of(self._agent)
@@ -185,4 +181,4 @@ def refused(pool: Pool, wait_s: float) -> AppError:
     return PoolRefused(f"The pool {pool.name!r} has no room.", retry_after_s=max(1.0, wait_s))
 
 
-__all__ = ["NOTHING", "Capacity", "Claim", "Room"]
+__all__ = ["NOTHING", "Capacity", "Room", "RoomRequest"]

@@ -125,7 +125,14 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
-    """From which used share on a pool is in a warning state, 0-1."""
+    """From which used share on a pool is in a warning state, 0-1.
+
+    Attributes:
+        memory: Of the workers' memory.
+        cpu: Of the workers' CPU.
+        sessions: Of the limit on open sessions, and of that on concurrent runs.
+        tokens: Of the limit on tokens a minute, and of that on requests.
+    """
 
     memory: float = 0.90
     cpu: float = 0.85

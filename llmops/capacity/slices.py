@@ -7,7 +7,7 @@ counts as taken, so that no order of events, and no worker that dies, takes the 
     for any 60 seconds: what was used in them + what all slices hold <= limit
 
 What a slice holds that nobody has accounted for when it ends counts as used at its end: the worker may have used it.
-Room goes to what has waited longest, high priority having a head start (`llmops.capacity.waiting`): what does not fit
+Room goes to what has waited longest, high priority having a head start (`llmops.capacity.admission`): what does not fit
 yet keeps the room that there is from all that comes after it, so that nothing is overtaken for ever. Before that come
 agents that have less than is reserved for them.
 

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from lifecycle.specs.spec import AgentSpec
-from lifecycle.specs.spending import Rung
+from lifecycle.specs.spending import DegradationStep
 from llmops.evaluation.policy import FoundryPolicy
 
 NAMES = [
@@ -43,13 +43,13 @@ NO_NAMES = [
 def test_a_providers_name_is_taken(name: str) -> None:
     """In a spec, a ladder and an evaluation."""
     assert AgentSpec(model=name).model == name
-    assert Rung(at=50, do="cheaper_model", model=name).model == name
+    assert DegradationStep(at=50, do="cheaper_model", model=name).model == name
     assert FoundryPolicy(model=name, evaluators=("relevance",)).model == name
 
 
 @pytest.mark.parametrize("name", NO_NAMES)
 def test_what_is_no_name_is_refused(name: str) -> None:
     """Blanks and what needs escaping above all."""
-    for make in (lambda: AgentSpec(model=name), lambda: Rung(at=50, do="cheaper_model", model=name)):
+    for make in (lambda: AgentSpec(model=name), lambda: DegradationStep(at=50, do="cheaper_model", model=name)):
         with pytest.raises(ValidationError):
             make()

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from lifecycle.conversations.run import Run, RunState
-from llmops.capacity.admission import Claim
+from llmops.capacity.admission import RoomRequest
 from llmops.capacity.pools import Limits, Pool, PoolRefused
 from llmops.capacity.sessions import SessionsFull
 from llmops.capacity.usage import PoolUsage
@@ -42,7 +42,7 @@ async def when_due(app: App) -> Run:
 
 async def slot(app: App) -> None:
     """Take a slot of the agent's pool at a worker that is never heard of again."""
-    room = await app.worker().capacity.admission.room(Claim("default", "bot"))
+    room = await app.worker().capacity.admission.room(RoomRequest("default", "bot"))
     assert room is not None
     await room.enter()
 

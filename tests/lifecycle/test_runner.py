@@ -8,7 +8,7 @@ import pytest
 
 from kernel.errors import AppError, Conflict, InternalError, InvalidInput, NotFound, Unavailable
 from kernel.ids import new_id
-from lifecycle.conversations.accounting import retry_delay_s
+from lifecycle.conversations.retries import retry_delay_s
 from lifecycle.conversations.run import Run, RunState
 from lifecycle.conversations.submission import Submission
 from llmops.spend.usage import Spend

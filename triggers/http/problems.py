@@ -100,7 +100,7 @@ def not_allowed(methods: Sequence[str]) -> func.HttpResponse:
 
 def invalid_body(error: ValidationError, model: type[BaseModel]) -> InvalidInput:
     """Return the error for a body that does not fit its model; it names places, never the values found there."""
-    from kernel.validation import expected, wrong_places  # noqa: PLC0415 - cold start
+    from kernel.validation import unknown_fields, wrong_places  # noqa: PLC0415 - cold start
 
-    detail = f"The body is not valid; see errors. {expected(error, model)}".rstrip()
+    detail = f"The body is not valid; see errors. {unknown_fields(error, model)}".rstrip()
     return InvalidInput(detail, fields=wrong_places(error))

@@ -525,6 +525,21 @@ class DecisionView(BaseModel):
     arguments_hash: str
 
 
+class DegradationStep(BaseModel):
+    """
+    A step of the ladder.
+
+    Attributes:
+        at: From how many percent of a budget on, 1-100: of the one that is nearest to its limit.
+        do: `warn` tells; `cheaper_model` goes on with `model`; `ask` waits for an operator's approval; `stop` waits.
+        model: The model to go on with; with `cheaper_model` only.
+    """
+
+    at: int
+    do: Literal["warn", "cheaper_model", "ask", "stop"]
+    model: str | None = None
+
+
 class DeliveryView(BaseModel):
     """
     What became of a notification on its way to a channel: `retrying`, `delivered` or `failed` (given up).
@@ -916,8 +931,8 @@ class Hours(BaseModel):
         "thu",
         "fri",
     ]
-    start: time | None = "09:00:00"
-    end: time | None = "17:00:00"
+    start: time | None = None
+    end: time | None = None
 
 
 class Incomplete(BaseModel):
@@ -1970,21 +1985,6 @@ class Runaway(BaseModel):
 
     same_tool_calls: int | None = None
     usd_per_minute: float | None = None
-
-
-class Rung(BaseModel):
-    """
-    A step of the ladder.
-
-    Attributes:
-        at: From how many percent of a budget on, 1-100: of the one that is nearest to its limit.
-        do: `warn` tells; `cheaper_model` goes on with `model`; `ask` waits for an operator's approval; `stop` waits.
-        model: The model to go on with; with `cheaper_model` only.
-    """
-
-    at: int
-    do: Literal["warn", "cheaper_model", "ask", "stop"]
-    model: str | None = None
 
 
 class SavingView(BaseModel):
@@ -3319,7 +3319,7 @@ class Overrides(BaseModel):
     idle_after_s: int | None = None
     evaluation: EvaluationPolicy | None = None
     sla: SlaPolicy | None = None
-    ladder: list[Rung] | None = None
+    ladder: list[DegradationStep] | None = None
     runaway: Runaway | None = None
     approvals: list[ApprovalRule] | None = None
     more_instructions: str | None = None
@@ -3974,7 +3974,7 @@ class Template(BaseModel):
     idle_after_s: int | None = None
     evaluation: EvaluationPolicy | None = None
     sla: SlaPolicy | None = None
-    ladder: list[Rung] | None = None
+    ladder: list[DegradationStep] | None = None
     runaway: Runaway | None = None
     approvals: list[ApprovalRule] | None = None
     more_instructions: str | None = None
@@ -4175,7 +4175,7 @@ class AgentConfig(BaseModel):
     idle_after_s: int | None = None
     evaluation: EvaluationPolicy | None = None
     sla: SlaPolicy | None = None
-    ladder: list[Rung] | None = None
+    ladder: list[DegradationStep] | None = None
     runaway: Runaway | None = None
     approvals: list[ApprovalRule] | None = None
     more_instructions: str | None = None
@@ -4245,7 +4245,7 @@ class AgentSpec(BaseModel):
     idle_after_s: int | None = None
     evaluation: EvaluationPolicy | None = None
     sla: SlaPolicy | None = None
-    ladder: list[Rung] | None = Field([], validate_default=True)
+    ladder: list[DegradationStep] | None = Field([], validate_default=True)
     runaway: Runaway | None = None
     approvals: list[ApprovalRule] | None = Field([], validate_default=True)
 

@@ -17,9 +17,9 @@ from lifecycle.status.rules import Component
 from lifecycle.status.rules import alerts as alerts_component
 from llmops.alerts.defaults import default_rules
 from llmops.alerts.rules import AlertRule
-from llmops.budgets.blocked_runs import BudgetWait
 from llmops.budgets.reservations import ReservationRequest, Settlement
 from llmops.budgets.rules import Amounts, Budget, CostAttribution, Limit, Scope, applying
+from llmops.budgets.waits import BudgetWait
 from llmops.facts.store import Facts
 from llmops.notifications.channels import ChannelRequest
 from tests.lifecycle.doubles import CountingTables, ManualClock, quick_settings, spec

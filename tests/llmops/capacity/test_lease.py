@@ -58,7 +58,7 @@ def under_full_demand(limits: Limits, seconds: int, *, dying: float = 0.0, faili
         await asyncio.sleep(0)
         return Outcome(record, running, tables.counts["commit pools"], count)
 
-    logging.getLogger("llmops.capacity.lease").setLevel(logging.ERROR)
+    logging.getLogger("llmops.capacity.worker_slice").setLevel(logging.ERROR)
     return run_virtually(main)
 
 

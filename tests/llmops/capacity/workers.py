@@ -12,9 +12,9 @@ from datetime import timedelta
 from adapters.memory_tables import MemoryTables
 from kernel.errors import Unavailable
 from kernel.tables import Row, Write
-from llmops.capacity.lease import PoolLease
 from llmops.capacity.pools import Amounts, Pool, PoolFull
 from llmops.capacity.store import TABLE, PoolStore
+from llmops.capacity.worker_slice import WorkerSlice
 from tests.virtual_time import VirtualLoop
 
 
@@ -101,7 +101,7 @@ class Worker:
         async def exchange(pool_name, request, now):
             return await store.exchange("default", pool_name, request, now)
 
-        self.lease = PoolLease(pool, name, exchange, lambda: loop.now().timestamp() + skew)
+        self.lease = WorkerSlice(pool, name, exchange, lambda: loop.now().timestamp() + skew)
 
     def start(self, agent: str, calls: Sequence[int], took: float, **how: float) -> None:
         """Begin a run of so many calls, each of so many tokens, that takes so long for each."""

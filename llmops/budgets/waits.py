@@ -58,11 +58,11 @@ class BudgetWaits:
     """Keeps the index of waiting runs, and says which can go on."""
 
     def __init__(
-        self, tables: Tables, book: BudgetStore, accounts: BudgetCounters, rates: RateStore, clock: Clock
+        self, tables: Tables, budgets: BudgetStore, counters: BudgetCounters, rates: RateStore, clock: Clock
     ) -> None:
         self._tables = tables
-        self._book = book
-        self._accounts = accounts
+        self._budgets = budgets
+        self._counters = counters
         self._rates = rates
         self._clock = clock
 
@@ -97,14 +97,14 @@ class BudgetWaits:
 
     async def workspaces(self) -> AsyncIterator[str]:
         """Yield every workspace in which a run may wait."""
-        async for workspace in self._book.workspaces():
+        async for workspace in self._budgets.workspaces():
             yield workspace
 
     async def over(self, wait: BudgetWait) -> bool:
         """Return whether what the run waits for has come to pass: there is room, or the model has a price."""
         now, workspace = self._clock(), wait.who.workspace
-        limits = applying(await self._book.of(workspace, refresh=True), wait.who, now)
-        counters = await self._accounts.counters(workspace, list({each.counter for each in limits}))
+        limits = applying(await self._budgets.of(workspace, refresh=True), wait.who, now)
+        counters = await self._counters.counters(workspace, list({each.counter for each in limits}))
         if wait.below is not None and max((percent(each, counters) for each in limits), default=0) >= wait.below:
             return False
         if wait.below is not None:

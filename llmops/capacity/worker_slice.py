@@ -100,7 +100,7 @@ class _Pending:
     running: Mapping[str, int]
 
 
-class PoolLease:
+class WorkerSlice:
     """One worker's slice of a pool. Belongs to one event loop."""
 
     def __init__(self, pool: Pool, worker: str, exchange: Exchange, now: Callable[[], float]) -> None:

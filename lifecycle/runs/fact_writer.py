@@ -22,7 +22,7 @@ from llmops.spend.usage import Usage
 log = logging.getLogger(__name__)
 
 
-def over(run: Run) -> Iterator[Attempt]:
+def ended_attempts(run: Run) -> Iterator[Attempt]:
     """Yield the attempts that the run keeps and that nobody can add anything to any more."""
     if run.lost is not None:
         yield run.lost
@@ -58,7 +58,7 @@ WorkflowTold = Callable[[Run], Awaitable[None]]
 """Takes a run that has ended to the workflow run that it is a step of; raises Unavailable where that is not sure."""
 
 
-class RunRecorder:
+class FactWriter:
     """Writes the facts of runs, tells workflow runs of their ends, and wakes who waits for them."""
 
     def __init__(
@@ -80,7 +80,7 @@ class RunRecorder:
             Unavailable: One may not be written, or the workflow run does not know; call it again.
         """
         self._waiters.finished(run.id)
-        for attempt in over(run):
+        for attempt in ended_attempts(run):
             await self._facts.record(fact_of(run, attempt))
         if run.workflow_run_id is not None and run.finished:
             await self._tell_workflow(run)

@@ -11,9 +11,9 @@ from lifecycle.approvals.requests import ApprovalRequests
 from lifecycle.conversations.run import Run
 from lifecycle.runs.attempt import RunAttempt
 from lifecycle.runs.metering import charged
-from llmops.budgets.blocked_runs import APPROVAL, BudgetWaits
 from llmops.budgets.events import BudgetEvents
 from llmops.budgets.rules import BudgetBlocked
+from llmops.budgets.waits import APPROVAL, BudgetWaits
 
 Blocked = BudgetBlocked | ApprovalPending
 """Why a run may not go on."""

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from lifecycle.teams.seats import Seats
 
 
-class Places:
+class HandoffIndexes:
     """Enters and removes conversations."""
 
     def __init__(
