@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from typing import Any
 
 import httpx2
@@ -12,6 +13,10 @@ from kernel.clock import Clock
 
 _CONNECT_S = 5.0
 _PATIENCE_S = 5.0
+_RETRIES = "x-stainless-retry-count"
+"""The header in which the SDK says which repetition of a call a request is."""
+_BROKEN: ContextVar[bool] = ContextVar("broken", default=False)
+"""Whether an earlier try at the task's call broke off after it may have been sent."""
 
 
 class ModelHttp(httpx2.AsyncClient):
@@ -41,14 +46,19 @@ class ModelHttp(httpx2.AsyncClient):
 
     async def send(self, request: httpx2.Request, **kwargs: Any) -> httpx2.Response:
         """Send the request; what is raised as the SDK's own error is not repeated by it."""
+        if request.headers.get(_RETRIES, "0") == "0":
+            _BROKEN.set(False)
         try:
             response = await super().send(request, **kwargs)
         except httpx2.ReadTimeout as error:
             # The model may have answered and been paid for: a repetition must be an attempt that the ledger counts.
             raise APITimeoutError(request) from error
-        except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout):
+        except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout) as error:
+            if not _BROKEN.get():
+                error.never_sent = True  # pyright: ignore[reportAttributeAccessIssue] - see lifecycle.runs.costing
             raise
         except httpx2.TransportError as error:
+            _BROKEN.set(True)
             if self._stateful:
                 raise APIConnectionError(request=request) from error
             raise

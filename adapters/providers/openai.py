@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from adapters.providers.in_spec import InSpec
 from kernel.clock import Clock
-from kernel.errors import AppError
+from kernel.errors import AppError, ProviderRejected
 from lifecycle.registry.providers import ProviderVersion
 from lifecycle.specs.spec import AgentSpec
 from lifecycle.specs.tools import Toolbox, builtin_tools
@@ -78,7 +78,12 @@ class OpenAIProvider(InSpec):
 
         Raises:
             InvalidInput: The spec names a tool the app does not have (code `unknown_tool`).
+            ProviderRejected: No endpoint or key is set (code `provider_not_configured`).
         """
+        endpoint = self._endpoint
+        if not endpoint.api_key and endpoint.credential is None and _asks_for_a_key(endpoint):
+            msg = "Set OPENAI_API_KEY, OPENAI_BASE_URL or AZURE_OPENAI_ENDPOINT: no model can be reached without."
+            raise ProviderRejected(msg, code="provider_not_configured")
         from adapters.providers import openai_client  # noqa: PLC0415 - imports the Agent Framework and openai
 
         tools, context = self._toolbox.pick(spec.tools), self._toolbox.context(spec.context_providers)
@@ -99,3 +104,8 @@ class OpenAIProvider(InSpec):
         client, self._client = self._client, None
         if client is not None:
             await client.close()
+
+
+def _asks_for_a_key(endpoint: Endpoint) -> bool:
+    """Return whether the endpoint is OpenAI's own, which answers nobody without a key."""
+    return (endpoint.base_url or "").startswith("https://api.openai.com")

@@ -87,14 +87,16 @@ def metered(response: ChatResponse[Any]) -> bool:
 
 
 def refused(error: BaseException) -> bool:
-    """Return whether the provider answered that it will not: with a status, or by an error of our own tree.
+    """Return whether the model has certainly done nothing: the call was never sent, or was answered by a refusal.
 
+    A refusal is a status, or an error of our own tree; an adapter marks what was never sent with `never_sent`.
     Anything else (a timeout, a broken connection, a reader that left, a worker that is stopped) leaves open what the
     model has done.
     """
     seen: BaseException | None = error
     while seen is not None:
-        if isinstance(seen, AppError) or isinstance(getattr(seen, "status_code", None), int):
+        known = isinstance(seen, AppError) or isinstance(getattr(seen, "status_code", None), int)
+        if known or getattr(seen, "never_sent", False) is True:
             return True
         seen = seen.__cause__ or seen.__context__
     return False

@@ -58,11 +58,14 @@ class Sketch:
         return sum(n * _middle(bucket) for bucket, n in self.buckets.items()) / count if count else None
 
     def quantile(self, share: float) -> float | None:
-        """Return the value below or at which this share (0-1) of the values lie; None when there are none."""
+        """Return the value below or at which this share (0-1) of the values lie; None when there are none.
+
+        It is that of the nearest rank: of four values, 95 % lie at or below the largest.
+        """
         count = self.count
         if not count:
             return None
-        rank, seen = math.floor(share * (count - 1)), self.zeros
+        rank, seen = max(0, math.ceil(share * count) - 1), self.zeros
         if rank < seen:
             return 0.0
         for bucket in sorted(self.buckets):

@@ -9,6 +9,7 @@ import pytest
 from adapters.providers.openai import Endpoint
 from adapters.providers.openai_failures import named_wait_s
 from kernel.errors import AppError, ProviderRejected, Unavailable
+from lifecycle.runs.costing import refused
 from tests.contracts.providers.conftest import NOW, agent_at, ask
 from tests.contracts.providers.metering import Meter
 from tests.fakes.openai_server import FakeOpenAI, Fault
@@ -98,6 +99,31 @@ async def test_nobody_listening_is_an_outage() -> None:
         pass
 
     assert (await failure(gone, max_retries=0)).code == "provider_unavailable"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_call_that_was_never_sent_costs_nothing(stream: bool) -> None:
+    """However often the SDK tries to connect; one that broke off may have been answered, whatever came after it."""
+    async with FakeOpenAI() as fake:
+        endpoint = Endpoint(base_url=fake.base_url, api_key="k", max_retries=1)
+        async with agent_at(endpoint) as (agent, _):
+            fake.fail_next("reset", times=2)
+            with pytest.raises(Exception) as broken:  # noqa: PT011 - the point is what it is translated into
+                await ask(agent, "Hi", stream=stream)
+    async with agent_at(endpoint) as (agent, _):
+        with pytest.raises(Exception) as unsent:  # noqa: PT011 - see above
+            await ask(agent, "Hi", stream=stream)
+
+    assert (refused(broken.value), refused(unsent.value)) == (False, True)
+
+
+async def test_without_a_key_openai_is_not_asked() -> None:
+    """The run fails at once, and says which settings there are."""
+    with pytest.raises(ProviderRejected) as missing:
+        async with agent_at(Endpoint(base_url="https://api.openai.com/v1")):
+            pass
+
+    assert missing.value.code == "provider_not_configured"
 
 
 async def test_a_time_out_is_not_repeated_at_once(fake: FakeOpenAI) -> None:
