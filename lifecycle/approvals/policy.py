@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool
 from kernel.clock import Clock
 from kernel.codec import JsonCodec, readable
 from kernel.errors import EtagMismatch, NotFound
+from kernel.preconditions import check_match
 from kernel.tables import Delete, Insert, Replace, Row, RowChanged, RowExists, Span, Tables, Upsert, first_rows
 from lifecycle.approvals.model import ApprovalTerms
 from lifecycle.specs.approvals import ApprovalRule, Pattern, covering
@@ -164,8 +165,7 @@ class PolicyStore:
             EtagMismatch: It is not as the caller has read it.
         """
         _, etag = await self.get(workspace)
-        if if_match is not None and if_match != etag:
-            raise EtagMismatch
+        check_match(if_match, etag)
         row = Row(workspace, "policy", {"policy": policy.model_dump_json()}, etag)
         try:
             (etag,) = await self._tables.commit(TABLE, [Replace(row) if etag else Insert(row)])

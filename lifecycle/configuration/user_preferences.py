@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kernel.errors import EtagMismatch, NotFound
+from kernel.errors import NotFound
+from kernel.preconditions import check_match
 from kernel.tables import Delete, Insert, Replace, Row, RowChanged, RowExists, Tables
 from lifecycle.configuration.preferences import Preferences
 from lifecycle.configuration.store import TABLE
@@ -103,8 +104,7 @@ def _unknown() -> NotFound:
 
 
 def _check(current: UserPreferences, if_match: str | None) -> None:
-    if if_match is not None and (not current.row_etag or if_match not in ("*", current.etag)):
-        raise EtagMismatch
+    check_match(if_match, current.etag if current.row_etag else None)
 
 
 def _partition(workspace: str) -> str:

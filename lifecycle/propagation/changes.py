@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from kernel.errors import Conflict, EtagMismatch, InvalidInput
+from kernel.errors import Conflict, InvalidInput
+from kernel.preconditions import check_match
 from lifecycle.configuration.composing import Composer
 from lifecycle.configuration.dependents import Dependent, DependentKind, Dependents
 from lifecycle.configuration.kinds import Kind, Ref, references
@@ -69,8 +70,7 @@ class ConfigurationChanges:
         while True:
             current = await self._items.find(workspace, ref)
             own = not current.builtin and current.content is not None
-            if if_match is not None and (current.content is None or if_match not in ("*", current.etag)):
-                raise EtagMismatch
+            check_match(if_match, current.etag if current.content is not None else None)
             if own and content == current.content:
                 return Changed(current, new=False, followed=Propagated())
             changed = await self._changed(current, content, content, signals)
@@ -89,8 +89,7 @@ class ConfigurationChanges:
             current = await self._items.find(workspace, ref)
             if current.content is None or current.builtin:
                 raise unknown(ref)
-            if if_match not in (None, "*", current.etag):
-                raise EtagMismatch
+            check_match(if_match, current.etag)
             builtin = preset(ref)
             if builtin is None and ref.kind is not Kind.OVERRIDES:
                 await self._check_unused(workspace, ref)

@@ -15,6 +15,7 @@ from kernel.codec import JsonCodec, readable
 from kernel.errors import EtagMismatch, NotFound
 from kernel.ids import new_id, newest_first
 from kernel.journal import Event, Journal
+from kernel.preconditions import check_match
 from kernel.tables import Delete, Insert, Replace, Row, RowChanged, RowExists, Span, Tables, Upsert, every, first_rows
 from lifecycle.conversations.session import Session
 from lifecycle.retention.policy import DataRetentionPolicy, HoldScope, LegalHold, hold_on
@@ -77,8 +78,7 @@ class RetentionStore:
         # Before the policy: the timer may find a workspace too many, never one too few.
         await self._tables.commit(TABLE, [Upsert(Row(_WORKSPACES, workspace, {}))])
         _, etag = await self.policy(workspace)
-        if if_match is not None and if_match != etag:
-            raise EtagMismatch
+        check_match(if_match, etag)
         row = Row(workspace, "policy", {"policy": policy.model_dump_json()}, etag)
         try:
             (etag,) = await self._tables.commit(TABLE, [Replace(row) if etag else Insert(row)])

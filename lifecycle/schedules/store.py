@@ -12,8 +12,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from kernel.codec import JsonCodec, all_readable
-from kernel.errors import Conflict, EtagMismatch, NotFound
+from kernel.errors import Conflict, NotFound
 from kernel.ids import agent_name
+from kernel.preconditions import check_match
 from kernel.tables import Delete, Insert, Replace, Row, RowChanged, RowExists, Span, Tables, every
 from lifecycle.conversations.submission import RunRequest
 from lifecycle.schedules.rules import Cron, Missed, parse_cron
@@ -151,8 +152,7 @@ class Schedules:
         while True:
             found = await self.stored(workspace, name)
             current = found.schedule if found else None
-            if if_match is not None and (current is None or if_match not in ("*", current.etag)):
-                raise EtagMismatch
+            check_match(if_match, current.etag if current else None)
             schedule = changed(current, name, wanted, self._clock())
             if schedule == current:
                 return schedule, False
@@ -202,8 +202,7 @@ class Schedules:
         while True:
             if (found := await self.stored(workspace, name)) is None:
                 raise no_schedule(name)
-            if if_match not in (None, "*", found.schedule.etag):
-                raise EtagMismatch
+            check_match(if_match, found.schedule.etag)
             try:
                 await self._tables.commit(TABLE, [Delete(workspace, name, found.etag)])
             except RowChanged:

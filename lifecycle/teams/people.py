@@ -120,11 +120,19 @@ class People:
 
         return await self._changed(workspace, session_id, None, decide)
 
-    async def reply(self, workspace: str, session_id: str, caller: Caller, text: str) -> Run:
-        """Answer the run that waits the longest, and return it; whoever answers has taken the conversation.
+    async def reply(self, workspace: str, session_id: str, caller: Caller, text: str, run_id: str | None = None) -> Run:
+        """Answer a run that waits, and return it; whoever answers has taken the conversation.
+
+        Args:
+            workspace: The workspace.
+            session_id: The conversation.
+            caller: Who answers.
+            text: The answer.
+            run_id: The run; None for the one that waits the longest. Where it is named, the same answer again changes
+                nothing.
 
         Raises:
-            NotFound: There is no such session.
+            NotFound: There is no such session, or no such run in it.
             InvalidInput: The answer is blank or too long.
             Forbidden: The caller is none of the member's people.
             Conflict: Nothing waits for an answer (code `nothing_to_answer`), no person has the conversation, somebody
@@ -132,9 +140,16 @@ class People:
         """
         _check_text(text)
         session, _, _ = await self._check(workspace, session_id, caller)
-        found = self._conversations.runs_in(workspace, session_id, RunState.WAITING)
-        first = min([run async for run in found], key=lambda run: run.number, default=None)
-        if first is None:
+        if run_id is not None:
+            first = await self._conversations.run(workspace, session_id, run_id)
+            if first is None:
+                raise NotFound(f"There is no run {run_id!r} in this conversation.", code="run_not_found")
+            if first.answer == text and first.team is not None and first.team.by == caller.name:
+                return first
+        else:
+            found = self._conversations.runs_in(workspace, session_id, RunState.WAITING)
+            first = min([run async for run in found], key=lambda run: run.number, default=None)
+        if first is None or first.state is not RunState.WAITING:
             msg = "Nothing waits for an answer in this conversation."
             raise Conflict(msg, code="nothing_to_answer")
         await self._handoffs.replying(session, first.id)

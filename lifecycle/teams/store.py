@@ -9,7 +9,8 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from kernel.clock import Clock
-from kernel.errors import Conflict, EtagMismatch, InvalidInput, NotFound
+from kernel.errors import Conflict, InvalidInput, NotFound
+from kernel.preconditions import check_match
 from kernel.tables import Delete, Row, RowChanged, Span, Tables, Upsert, every, first_rows
 from lifecycle.configuration.kinds import Kind, Ref, item_name
 from lifecycle.specs.team import Team
@@ -154,8 +155,7 @@ class Teams:
         self._check_conditions(team)
         while True:
             current = await self._items.find(workspace, _ref(name))
-            if if_match is not None and (current.content is None or if_match not in ("*", current.etag)):
-                raise EtagMismatch
+            check_match(if_match, current.etag if current.content is not None else None)
             if isinstance(current.content, Team):
                 if current.content == team:
                     return _team(current), False
@@ -177,8 +177,7 @@ class Teams:
         """
         while True:
             current = await self._items.get(workspace, _ref(name))
-            if if_match not in (None, "*", current.etag):
-                raise EtagMismatch
+            check_match(if_match, current.etag)
             await self._check_unused(workspace, name, None)
             if await self._items.write(current, None) is not None:
                 self._known.pop((workspace, name), None)

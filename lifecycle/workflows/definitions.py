@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from kernel.errors import EtagMismatch, InvalidInput
+from kernel.errors import InvalidInput
+from kernel.preconditions import check_match
 from lifecycle.configuration.kinds import Kind, Ref
 from lifecycle.configuration.store import ConfigurationItem, ConfigurationStore, unknown
 from lifecycle.registry.catalog import Catalog
@@ -35,8 +36,7 @@ class Workflows:
         await self._check_agents(workspace, spec)
         while True:
             current = await self._items.find(workspace, _ref(name))
-            if if_match is not None and (current.content is None or if_match not in ("*", current.etag)):
-                raise EtagMismatch
+            check_match(if_match, current.etag if current.content is not None else None)
             if current.content == spec:
                 return current, False
             written = await self._items.write(current, spec)
@@ -52,8 +52,7 @@ class Workflows:
         """
         while True:
             current = await self.get(workspace, name)
-            if if_match not in (None, "*", current.etag):
-                raise EtagMismatch
+            check_match(if_match, current.etag)
             if await self._items.write(current, None) is not None:
                 return
 

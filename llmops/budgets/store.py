@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from kernel.clock import Clock
 from kernel.codec import JsonCodec, readable
 from kernel.errors import EtagMismatch, NotFound
+from kernel.preconditions import check_match
 from kernel.tables import Delete, Insert, Replace, Row, RowChanged, RowExists, Span, Tables, Upsert, every, first_rows
 from llmops.budgets.rules import Budget, Scope, check
 
@@ -72,8 +73,7 @@ class BudgetStore:
         key, values = f"limit!{budget.scope}", {"budget": _BUDGET.dump(budget)}
         for _ in range(_CHANGES_BEFORE_GIVING_UP):
             stored = await self._tables.get(TABLE, workspace, key)
-            if if_match is not None and (stored is None or stored.etag != if_match):
-                raise EtagMismatch
+            check_match(if_match, stored.etag if stored else None)
             if stored is not None and stored.text("budget") == values["budget"]:
                 return stored.etag, False
             row = Row(workspace, key, values, stored.etag if stored else "")
@@ -93,8 +93,7 @@ class BudgetStore:
             EtagMismatch: It is not as the caller has read it.
         """
         _, etag = await self.get(workspace, scope)
-        if if_match is not None and if_match != etag:
-            raise EtagMismatch
+        check_match(if_match, etag)
         try:
             await self._tables.commit(TABLE, [Delete(workspace, f"limit!{scope}", etag)])
         except RowChanged:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from kernel.codec import JsonCodec
 from kernel.errors import Conflict, EtagMismatch, Forbidden
 from kernel.journal import Event
+from kernel.preconditions import check_match
 from kernel.tables import Insert, Replace, Row, RowChanged, RowExists
 from llmops.capacity.scaling import WEEKS, Load, Recommendation, ScalingPolicy, SiteScale, Trigger, recommend
 
@@ -70,8 +71,7 @@ class ScalingStore:
         policy.check()
         for _ in range(_CHANGES_BEFORE_GIVING_UP):
             stored = await self._tables.get(TABLE, PARTITION, "policy")
-            if if_match is not None and (stored is None or stored.etag != if_match):
-                raise EtagMismatch
+            check_match(if_match, stored.etag if stored else None)
             row = Row(PARTITION, "policy", {"policy": _POLICY.dump(policy)}, stored.etag if stored else "")
             try:
                 (etag,) = await self._tables.commit(TABLE, [Replace(row) if stored else Insert(row)])

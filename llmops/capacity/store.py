@@ -17,6 +17,7 @@ from typing import Any
 from kernel.clock import Clock
 from kernel.codec import JsonCodec, readable
 from kernel.errors import Conflict, EtagMismatch, NotFound, Unavailable
+from kernel.preconditions import check_match
 from kernel.tables import (
     Delete,
     Insert,
@@ -94,8 +95,7 @@ class PoolStore:
         for _ in range(_CHANGES_BEFORE_GIVING_UP):
             check(pool, [other for other in await self.of(workspace, refresh=True) if other.name != pool.name])
             stored = await self._tables.get(TABLE, workspace, key)
-            if if_match is not None and (stored is None or stored.etag != if_match):
-                raise EtagMismatch
+            check_match(if_match, stored.etag if stored else None)
             if stored is not None and stored.text("pool") == values["pool"]:
                 return stored.etag, False
             before = set(_POOL.load(stored.text("pool")).agents) if stored else set[str]()
@@ -124,8 +124,7 @@ class PoolStore:
             EtagMismatch: It is not as the caller has read it.
         """
         pool, etag = await self.get(workspace, name)
-        if if_match is not None and if_match != etag:
-            raise EtagMismatch
+        check_match(if_match, etag)
         if other := next((one for one in await self.of(workspace, refresh=True) if one.spill_to == name), None):
             raise Conflict(f"The pool {other.name!r} spills over to it.", code="pool_in_use")
         claims = [Delete(workspace, f"agent!{agent}") for agent in pool.agents]

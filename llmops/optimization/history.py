@@ -15,6 +15,7 @@ from llmops.facts.store import SHARDS, TABLE, days, kept_of, partition, shard
 MOST_FACTS = 20_000
 """Facts that are read at most, some seconds of work; of more, an equal share of each day's and shard's."""
 _PAGE = 1000
+_AT_ONCE = 8
 
 
 class FactHistory:
@@ -42,26 +43,33 @@ class FactHistory:
             last: The last day.
             most: How many to read at most.
         """
-        wanted = list(days(first, last))
         shards = range(SHARDS) if agent is None else [shard(workspace, agent)]
+        homes = [partition(day, number) for day in days(first, last) for number in shards]
         prefix = f"fact!{workspace}!" if agent is None else f"fact!{workspace}!{agent}!"
-        share = max(1, most // (len(wanted) * len(shards)))
-        found: list[AttemptFact] = []
-        whole = True
-        for day in wanted:
-            reads = (self._rows(partition(day, number), prefix, share + 1) for number in shards)
-            for rows in await asyncio.gather(*reads):
-                whole = whole and len(rows) <= share
-                found += [kept.fact for kept in readable(rows[:share], kept_of, "fact")]
-        return sorted(found, key=lambda fact: fact.timing.ended_at), whole
+        rows: dict[str, list[Row]] = {home: [] for home in homes}
+        unread = homes
+        # What some days and shards do not need of their share is there for the others.
+        while unread and (left := most - sum(map(len, rows.values()))) > 0:
+            share = max(1, left // len(unread))
+            more: list[str] = []
+            for start in range(0, len(unread), _AT_ONCE):
+                batch = unread[start : start + _AT_ONCE]
+                reads = (self._rows(home, prefix, share, rows[home][-1].key if rows[home] else None) for home in batch)
+                for home, page in zip(batch, await asyncio.gather(*reads), strict=True):
+                    rows[home] += page
+                    if len(page) == share:
+                        more.append(home)
+            unread = more
+        found = [kept.fact for each in rows.values() for kept in readable(each, kept_of, "fact")]
+        return sorted(found, key=lambda fact: fact.timing.ended_at), not unread
 
-    async def _rows(self, home: str, prefix: str, most: int) -> Sequence[Row]:
+    async def _rows(self, home: str, prefix: str, most: int, after: str | None) -> Sequence[Row]:
         rows: list[Row] = []
         while len(rows) < most:
-            span = Span.prefix(home, prefix, after=rows[-1].key if rows else None)
             wanted = min(most - len(rows), _PAGE)
-            page = await first_rows(self._tables, TABLE, span, wanted)
+            page = await first_rows(self._tables, TABLE, Span.prefix(home, prefix, after=after), wanted)
             rows += page
             if len(page) < wanted:
                 break
+            after = page[-1].key
         return rows

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 
 from kernel.codec import JsonCodec, readable
 from kernel.errors import EtagMismatch, NotFound, Unavailable
+from kernel.preconditions import check_match
 from kernel.tables import Delete, Insert, Replace, Row, RowChanged, RowExists, Span, Tables, Upsert, every, first_rows
 from llmops.routing.health import Health
 from llmops.routing.model import Route, check_route
@@ -109,8 +110,7 @@ class RouteStore:
         key, values = f"{route.name}!{_DECLARED}", {"route": _ROUTE.dump(route), "kind": _DECLARED}
         for _ in range(_CHANGES_BEFORE_GIVING_UP):
             stored = await self._tables.get(TABLE, workspace, key)
-            if if_match is not None and (stored is None or stored.etag != if_match):
-                raise EtagMismatch
+            check_match(if_match, stored.etag if stored else None)
             if stored is not None and stored.text("route") == values["route"]:
                 return stored.etag, False
             if stored is not None:  # before it is kept: done again, a change that was kept says nothing new
@@ -131,8 +131,7 @@ class RouteStore:
             EtagMismatch: It is not as the caller has read it.
         """
         _, etag = await self.get(workspace, name)
-        if if_match is not None and if_match != etag:
-            raise EtagMismatch
+        check_match(if_match, etag)
         try:
             await self._tables.commit(TABLE, [Delete(workspace, f"{name}!{_DECLARED}", etag)])
         except RowChanged:

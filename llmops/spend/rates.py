@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from kernel.clock import Clock
 from kernel.codec import JsonCodec
 from kernel.errors import EtagMismatch, NotFound
+from kernel.preconditions import check_match
 from kernel.tables import Delete, Insert, Replace, Row, RowChanged, RowExists, Span, Tables, Upsert, every, first_rows
 from llmops.spend.pricing import Rate, Rates
 
@@ -70,8 +71,7 @@ class RateStore:
         """
         for _ in range(_CHANGES_BEFORE_GIVING_UP):
             stored = await self._tables.get(TABLE, workspace, _key(rate.name))
-            if if_match is not None and (stored is None or stored.etag != if_match):
-                raise EtagMismatch
+            check_match(if_match, stored.etag if stored else None)
             values = {"rate": _RATE.dump(rate)}
             if stored is not None and stored.text("rate") == values["rate"]:
                 return stored.etag, False
@@ -92,8 +92,7 @@ class RateStore:
             EtagMismatch: It is not as the caller has read it.
         """
         _, etag = await self.get(workspace, name)
-        if if_match is not None and if_match != etag:
-            raise EtagMismatch
+        check_match(if_match, etag)
         try:
             await self._tables.commit(TABLE, [Delete(workspace, _key(name), etag)])
         except RowChanged:

@@ -161,6 +161,7 @@ class Api:
             headers = {name.lower(): value for name, value in req.headers.items()}
             workspace = "" if endpoint.anonymous else workspace_of(headers, self._settings)
             _check_query(endpoint, req.params)
+            _check_preconditions(endpoint, headers)
             if endpoint.raw:
                 body: Any = _raw(req, headers, endpoint.raw)
             else:
@@ -193,6 +194,13 @@ class _NoSignals:
     async def send(self, workspace: str, name: str, operation: object) -> None:
         msg = "declare the endpoint with signals=True"
         raise RuntimeError(msg)
+
+
+def _check_preconditions(endpoint: Endpoint, headers: Mapping[str, str]) -> None:
+    """Refuse a precondition that would be passed over: `If-None-Match: *` asks for a creation, never a change."""
+    if endpoint.method != "GET" and "if-none-match" in headers:
+        msg = "If-None-Match is not taken here; read what is there, and send its ETag in If-Match."
+        raise InvalidInput(msg, code="unsupported_precondition")
 
 
 def _check_query(endpoint: Endpoint, given: Mapping[str, str]) -> None:

@@ -1767,11 +1767,12 @@ class ReplayedHistoryView(BaseModel):
 
 class ReplyBody(BaseModel):
     """
-    A person's answer.
+    A person's answer to the run that is named, so that it can be sent again, or to the one that waits longest.
     """
 
     by: str | None = None
     text: str
+    run_id: str | None = None
 
 
 class ResourceHourView(BaseModel):

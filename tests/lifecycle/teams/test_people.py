@@ -39,6 +39,22 @@ async def _inbox(app: TeamApp) -> list[str]:
     return [waiting.session.id for waiting in found]
 
 
+async def test_an_answer_to_a_named_run_can_be_sent_again() -> None:
+    """It answers that run once, and not the next question; another answer to it is refused."""
+    app, first = await _waiting()
+    second = await app.answered("and another thing", session_id=first.session_id)
+    reply = app.services.teams.people.reply
+    answers = [await reply("default", first.session_id, ANN, "Yes.", first.id) for _ in range(2)]
+    with pytest.raises(Conflict) as other:
+        await reply("default", first.session_id, ANN, "No.", first.id)
+    with pytest.raises(NotFound):
+        await reply("default", first.session_id, ANN, "Yes.", "01900000-0000-7000-8000-000000000009")
+
+    assert [(run.id, run.answer) for run in answers] == [(first.id, "Yes.")] * 2
+    assert other.value.code == "nothing_to_answer"
+    assert (await app.stored(second))[0].state == "waiting"
+
+
 async def test_a_conversation_waits_for_a_person_who_takes_it_and_answers() -> None:
     """The answer is a turn with its author, the run is done, and who waits for it is told; nothing is paid for it."""
     app, run = await _waiting()

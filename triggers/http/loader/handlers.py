@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from kernel.errors import InvalidInput
+from kernel.ids import agent_name
 from triggers.http.call import Call, Reply, index, page_token
 from triggers.http.loader.views import (
     ActivityPage,
@@ -64,7 +65,7 @@ async def loader_preload(call: Call) -> Reply:
         plan = await services.agents.preloader.optimize(only=call.workspace)
         asked = [step.key for step in plan.preloads]
     else:
-        asked = [(call.workspace, name) for name in dict.fromkeys(call.body.agents)]
+        asked = [(call.workspace, agent_name(name)) for name in dict.fromkeys(call.body.agents)]
         await asyncio.gather(*(services.agents.catalog.get(*key) for key in asked))
         await services.agents.rankings.request(asked)
         await services.agents.preloader.preload(asked)

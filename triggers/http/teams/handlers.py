@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from kernel.errors import InvalidInput
-from kernel.ids import agent_name, new_id, run_id, session_id, team_name
+from kernel.ids import agent_name, new_id, parse_run_id, run_id, session_id, team_name
 from lifecycle.conversations.submission import check
 from triggers.http.call import Call, Reply, at, index, page_token
 from triggers.http.principal import person_of
@@ -133,7 +133,9 @@ async def sessions_release(call: Call) -> Reply:
 async def sessions_reply(call: Call) -> Reply:
     body: ReplyBody = call.body
     ident = session_id(call.route("id"))
-    return Reply(RunView.of(await call.services.teams.people.reply(call.workspace, ident, _caller(call), body.text)))
+    people = call.services.teams.people
+    run = parse_run_id(body.run_id) if body.run_id is not None else None
+    return Reply(RunView.of(await people.reply(call.workspace, ident, _caller(call), body.text, run)))
 
 
 async def sessions_return(call: Call) -> Reply:

@@ -157,9 +157,10 @@ class PersonBody(Body):
 
 
 class ReplyBody(PersonBody):
-    """A person's answer."""
+    """A person's answer to the run that is named, so that it can be sent again, or to the one that waits longest."""
 
     text: str = Field(max_length=MAX_REPLY_CHARS)
+    run_id: str | None = Field(default=None, max_length=64)
 
 
 class HandoffBody(Body):
