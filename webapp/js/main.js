@@ -6,6 +6,7 @@ import { discover, key, locked, signIn, signOut } from "./api.js";
 import { connection, start } from "./live.js";
 import { waiting, useWaiting } from "./waiting.js";
 import { chosen, next as nextTheme } from "./theme.js";
+import { pageKeys } from "./keys.js";
 import { go, link, route } from "./route.js";
 import { Confirmations, Dialog, Messages } from "./ui.js";
 import { Now } from "./pages/now.js";
@@ -55,6 +56,7 @@ function Help({ onClose, single, setSingle }) {
       ${PAGES.filter((each) => each.key).map((each) => html`<dt><kbd>g</kbd> <kbd>${each.key}</kbd></dt><dd>${each.title}</dd>`)}
       <dt><kbd>/</kbd></dt><dd>Search or ask, where the page can</dd>
       <dt><kbd>t</kbd></dt><dd>System, light or dark colours</dd>
+      <dt><kbd>a</kbd> <kbd>r</kbd></dt><dd>Approve, reject: in the inbox, after a question</dd>
       <dt><kbd>Ctrl</kbd> <kbd>Enter</kbd></dt><dd>Send what is written</dd>
       <dt><kbd>Esc</kbd></dt><dd>Stop an answer, close a dialog</dd>
       <dt><kbd>?</kbd></dt><dd>This list</dd>
@@ -83,6 +85,7 @@ function Shell() {
       if (chosenPage) go(chosenPage.page);
       else if (event.key === "?") setHelp(true);
       else if (event.key === "t") nextTheme();
+      else if (pageKeys.has(event.key)) pageKeys.get(event.key)();
       else if (event.key === "/") document.querySelector("[data-search]")?.focus();
       else return;
       event.preventDefault();
