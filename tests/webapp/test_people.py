@@ -90,3 +90,64 @@ async def test_approvals_are_decided_by_keys_after_a_question(api: Api, reader: 
     await expect(cards).to_have_count(0)
     decided = [await api.get(f"approvals/{item['id']}") for item in pending]
     assert sorted(item["state"] for item in decided) == ["approved", "rejected"]
+
+
+async def test_a_team_is_asked_and_the_card_says_who_answered(api: Api, reader: Reader) -> None:
+    """Chosen beside agents; the hops with their reasons, and the calls, are folded away in the answer's details."""
+    name = await team(api)
+    await reader.open("chat")
+    await reader.page.get_by_role("region", name="Teams").get_by_role("link", name=name).click()
+    await reader.ask("Hello")
+    await expect(reader.page.locator(".message.agent footer")).to_have_count(1)
+    await reader.ask("I want a refund")
+    await expect(reader.page.locator(".message.agent footer")).to_have_count(2)
+    await reader.button("Details").last.click()
+    answer = reader.page.locator(".message.agent").last
+    await expect(answer).to_contain_text("The cash desk.")
+    await expect(answer.locator(".hops li")).to_contain_text(["front", "cash (cash-desk)"])
+    await expect(answer).to_contain_text("by a trigger")
+    await expect(answer.get_by_role("region", name="Steps of the run")).to_have_count(0)
+    await answer.get_by_text("Model and tool calls").click()
+    await expect(answer.get_by_role("region", name="Steps of the run")).to_contain_text("Model call")
+    assert await reader.violations() == []
+    await reader.picture("chat-team")
+
+    await reader.page.reload()
+    await expect(reader.page.get_by_role("heading", name=name)).to_be_visible()
+    await reader.ask("And let me talk to a person")
+    await reader.see("hands over to people")
+    await expect(reader.page.get_by_role("status").get_by_text("a person answers")).to_be_visible()
+    (item,) = [each for each in (await api.get("inbox"))["items"] if each["session"]["id"] in reader.page.url]
+    body = {"by": "ann@example.com", "text": "It is Ann."}
+    await api.call("POST", f"sessions/{item['session']['id']}/reply", body)
+    await expect(answer).to_contain_text("It is Ann.")
+    await expect(answer.locator("footer")).to_contain_text("ann@example.com")
+
+
+async def test_how_full_it_is(api: Api, reader: Reader) -> None:
+    """Pools with what is in use, routes with their deployments' health and share, teams with their members."""
+    name = await team(api)
+    await api.call("PUT", "pools/desk", {"agents": ["routed"], "limits": {"requests_per_minute": 60}})
+    away = {"name": "away", "provider": "openai", "model": "m", "endpoint": "http://127.0.0.1:9/v1", "priority": 1}
+    spare = {"name": "spare", "provider": "offline", "model": "offline-1", "priority": 2}
+    routed = await api.call("PUT", "routes/both", {"deployments": [away, spare]})
+    assert routed.status == 201, routed.body
+    await api.declare("routed", provider="route", model="both")
+    await api.answer("routed")
+    await reader.open("capacity")
+
+    limits = reader.page.get_by_role("region", name="Limits of pools, and what is used of them")
+    await expect(limits).to_contain_text("Requests per minute")
+    await expect(limits).to_contain_text("of 60")
+    deployed = reader.page.get_by_role("region", name="Deployments of both")
+    await expect(deployed.locator("tbody tr")).to_have_count(2)
+    await expect(deployed).to_contain_text("50%")
+    await expect(reader.page.get_by_role("region", name=f"Members of {name}")).to_contain_text("ann@example.com")
+    assert len(reader.asked()) <= 7, reader.asked()
+    for theme in ("light", "dark"):
+        await reader.page.emulate_media(color_scheme=theme)
+        await reader.painted()
+        assert await reader.violations() == [], theme
+        await reader.picture(f"capacity-{theme}")
+    await reader.page.set_viewport_size({"width": 360, "height": 740})
+    assert await reader.page.locator("html").evaluate("html => html.scrollWidth - innerWidth") <= 0

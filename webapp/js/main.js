@@ -17,6 +17,7 @@ import { Runs } from "./pages/runs.js";
 import { Costs } from "./pages/costs.js";
 import { Quality } from "./pages/quality.js";
 import { Agents } from "./pages/agents.js";
+import { Capacity } from "./pages/capacity.js";
 import { Operations } from "./pages/operations.js";
 
 const PAGES = [
@@ -28,6 +29,7 @@ const PAGES = [
   { page: "costs", title: "Costs", show: Costs, key: "m" },
   { page: "quality", title: "Quality and speed", show: Quality, key: "q" },
   { page: "agents", title: "Agents", show: Agents, key: "a" },
+  { page: "capacity", title: "Capacity", show: Capacity, key: "p" },
   { page: "operations", title: "Operations", show: Operations, key: "o" },
 ];
 const SINGLE_KEYS = "agent-lifecycle-single-keys";
