@@ -2848,25 +2848,13 @@ class ComponentView(BaseModel):
     reason: str
 
 
-class CostGroupView(BaseModel):
+class CostPartView(BaseModel):
     """
-    What one group spent.
+    What one part of a group spent.
     """
 
     name: str
     spend: SpendView
-
-
-class CostsView(BaseModel):
-    """
-    What was spent over some days.
-    """
-
-    first: date
-    last: date
-    group_by: str
-    total: SpendView
-    groups: list[CostGroupView]
 
 
 class DayMeansView(BaseModel):
@@ -4390,6 +4378,28 @@ class ChatCompletion(BaseModel):
     model: str
     choices: list[Choice]
     usage: CompletionUsage
+
+
+class CostGroupView(BaseModel):
+    """
+    What one group spent; `parts` where it was asked to be split.
+    """
+
+    name: str
+    spend: SpendView
+    parts: list[CostPartView]
+
+
+class CostsView(BaseModel):
+    """
+    What was spent over some days.
+    """
+
+    first: date
+    last: date
+    group_by: str
+    total: SpendView
+    groups: list[CostGroupView]
 
 
 class EffectiveView(BaseModel):
