@@ -283,3 +283,17 @@ async def test_a_slow_network_shows_that_it_loads(reader: Reader, api: Api) -> N
     await reader.page.get_by_role("status").get_by_text("Loading").first.wait_for(state="attached")
 
     await expect(reader.page.get_by_role("link", name="patient")).to_be_visible()
+
+
+async def test_two_versions_side_by_side(api: Api, reader: Reader) -> None:
+    """Line by line, the newer at the right; what is the same stands once on each side."""
+    for instructions in ("Be kind.\nBe brief.", "Be kind.\nBe thorough."):
+        await api.declare("edited", instructions=instructions)
+        await api.answer("edited")
+    await reader.open("agents/edited?tab=versions")
+    specs = reader.page.get_by_role("region", name="Specs side by side")
+    await expect(specs.locator("td.minus")).to_have_text(["−   Be brief."])
+    await expect(specs.locator("td.plus")).to_have_text(["+   Be thorough."])
+    await expect(specs).to_contain_text("Be kind.")
+    assert await reader.violations() == []
+    await reader.picture("versions")

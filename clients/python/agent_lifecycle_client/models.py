@@ -4578,6 +4578,15 @@ class TemplatePage(BaseModel):
     next: str | None
 
 
+class VersionSpecView(BaseModel):
+    """
+    The spec that a version was made from; of several with the label, the newest.
+    """
+
+    version: str
+    spec: AgentSpec
+
+
 class WorkflowPage(BaseModel):
     """
     Workflows by name, or the versions of one, newest first.
