@@ -1909,6 +1909,15 @@ class RollBack(BaseModel):
     revision: int | None = None
 
 
+class RouteView(BaseModel):
+    """
+    A route.
+    """
+
+    name: str
+    deployments: list[DeploymentView]
+
+
 class RunCountsView(BaseModel):
     """
     Runs that run now, as each worker last said, and those that wait for a budget or an approval.
@@ -2290,6 +2299,17 @@ class Task(BaseModel):
     fallback: str | None = None
 
 
+class TeamRouteView(BaseModel):
+    """
+    How often conversations went from a member to another, and how many came straight back.
+    """
+
+    source: str
+    target: str
+    handoffs: int
+    returned: int
+
+
 class TeamRunView(BaseModel):
     """
     A run as its team sees it: why its first member was asked, the members it went on to, and who answered.
@@ -2301,6 +2321,23 @@ class TeamRunView(BaseModel):
     reason: str
     hops: list[HopView]
     by: str
+
+
+class TeamStatusView(BaseModel):
+    """
+    How a team is doing; handoffs and answers are those since `since`, UTC days included.
+    """
+
+    team: str
+    since: AwareDatetime
+    members: list[MemberStatusView]
+    conversations: int
+    waiting_for_room: int
+    handoffs: int
+    by: dict[str, int]
+    escalations: int
+    routes: list[TeamRouteView]
+    insights: list[str]
 
 
 class ThresholdsBody(BaseModel):
@@ -2581,15 +2618,6 @@ class TriggersHttpLoaderViewsStepView(BaseModel):
     score: float
 
 
-class TriggersHttpRoutesViewsRouteView(BaseModel):
-    """
-    A route.
-    """
-
-    name: str
-    deployments: list[DeploymentView]
-
-
 class TriggersHttpRunsViewsStepView(BaseModel):
     """
     A step of a run: a model call, a tool call, or a wait; `ms` is null while it is not over.
@@ -2612,17 +2640,6 @@ class TriggersHttpRunsViewsStepView(BaseModel):
     output_tokens: int | None
     cost_micro_usd: int | None
     deployment: str | None
-
-
-class TriggersHttpTeamsViewsRouteView(BaseModel):
-    """
-    How often conversations went from a member to another, and how many came straight back.
-    """
-
-    source: str
-    target: str
-    handoffs: int
-    returned: int
 
 
 class TriggersHttpWorkflowsViewsStepView(BaseModel):
@@ -3668,7 +3685,7 @@ class RoutePage(BaseModel):
     Routes by name.
     """
 
-    items: list[TriggersHttpRoutesViewsRouteView]
+    items: list[RouteView]
     next: str | None
 
 
@@ -3896,23 +3913,6 @@ class Team(BaseModel):
     requires_human_approval: bool | None = False
     approvers: list[str] | None = []
     idle_timeout_s: int | None = 3600
-
-
-class TeamStatusView(BaseModel):
-    """
-    How a team is doing; handoffs and answers are those since `since`, UTC days included.
-    """
-
-    team: str
-    since: AwareDatetime
-    members: list[MemberStatusView]
-    conversations: int
-    waiting_for_room: int
-    handoffs: int
-    by: dict[str, int]
-    escalations: int
-    routes: list[TriggersHttpTeamsViewsRouteView]
-    insights: list[str]
 
 
 class TeamVersionView(BaseModel):
