@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from playwright.async_api import expect
 
-from tests.e2e.support import Api
+from tests.e2e.support import Api, eventually
 from tests.webapp.support import PATIENCE_MS, Reader
 
 pytestmark = [pytest.mark.xdist_group("webapp"), pytest.mark.timeout(180), pytest.mark.asyncio(loop_scope="session")]
@@ -134,6 +134,12 @@ async def test_how_full_it_is(api: Api, reader: Reader) -> None:
     assert routed.status == 201, routed.body
     await api.declare("routed", provider="route", model="both")
     await api.answer("routed")
+
+    async def told() -> bool:
+        deployments = (await api.get("routes/both"))["deployments"]
+        return all(one["share"] for one in deployments)
+
+    await eventually(told, what="both deployments' shares")
     await reader.open("capacity")
 
     limits = reader.page.get_by_role("region", name="Limits of pools, and what is used of them")
