@@ -58,6 +58,9 @@ async def main() -> int:
             "ServiceBusConnection": bus.connection_string,
         }
         host = parts.enter_context(start_host(ROOT, SETTINGS | connections, state_dir=Path(data) / "host"))
+        console.print(
+            f"While this runs, the web app shows it: {host.url}/api/app (`make sample` keeps one open).", soft_wrap=True
+        )
         console.print("Declaring the example agents …")
         register(host.url)
         console.print("Running the main job …")

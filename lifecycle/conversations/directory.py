@@ -13,7 +13,7 @@ import asyncio
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from kernel.clock import Clock
 from kernel.ids import newest_first
@@ -27,6 +27,8 @@ OPEN = "opensessions"
 SHARDS = 8
 """Partitions a workspace's sessions are spread over, so that none passes the service's 2,000 rows a second."""
 
+_TICK = timedelta(milliseconds=1)  # what keys are precise to
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)  # keys know no earlier time
 _AT_THE_SAME_TIME = timedelta(hours=1)
 _LOOKED_AT = 10
 _OVER = frozenset({SessionState.ENDED.value, SessionState.ERASED.value})
@@ -170,30 +172,40 @@ class Directory:
         Callers that were at it at the same time may each have entered a session: see `Entry.is_of`.
         """
         where = {"agent": agent, "user_id": user_id}
-        rows, more = await self._newest(SESSIONS, workspace, "", where, limit, after)
+        span = Span("", key_from=f"{after} " if after else None)
+        rows, more = await self._newest(SESSIONS, workspace, span, where, limit)
         return [Entry(row.text("session_id"), row.key) for row in rows], rows[-1].key if more else None
 
     async def runs(
-        self, workspace: str, *, agent: str | None, user_id: str | None, limit: int, after: str | None
+        self,
+        workspace: str,
+        *,
+        agent: str | None,
+        user_id: str | None,
+        limit: int,
+        after: str | None,
+        first: datetime | None = None,
+        before: datetime | None = None,
     ) -> tuple[Sequence[RunEntry], str | None]:
-        """Return up to `limit` runs, newest first, and the token to continue after; None at the end."""
+        """Return up to `limit` runs, newest first, and the token to continue after; None at the end.
+
+        Only those that were entered at `first` or later, and before `before`; None for any time.
+        """
         where = {"agent": agent, "user_id": user_id}
-        rows, more = await self._newest(RUNS, workspace, "at!", where, limit, f"at!{after}" if after else None)
+        newest = f"at!{newest_first(before - _TICK, '')}" if before else "at!"
+        oldest = f"at!{newest_first(first - _TICK, '')}" if first and first > _EPOCH else "at!~"
+        span = Span("", key_from=f"at!{after} " if after else newest, key_before=oldest)
+        rows, more = await self._newest(RUNS, workspace, span, where, limit)
         entries = [RunEntry(row.text("session_id"), row.key.rpartition("!")[2], row.key[3:]) for row in rows]
         return entries, entries[-1].key if more else None
 
     async def _newest(
-        self, table: str, workspace: str, prefix: str, where: Mapping[str, str | None], limit: int, after: str | None
+        self, table: str, workspace: str, span: Span, where: Mapping[str, str | None], limit: int
     ) -> tuple[Sequence[Row], bool]:
-        """Return the first rows of all shards in the order of their keys, and whether there are more."""
+        """Return the span's first rows of all shards in the order of their keys, and whether there are more."""
         wanted = {name: value for name, value in where.items() if value is not None}
         spans = [
-            Span(
-                f"{workspace}!{shard}",
-                key_from=f"{after} " if after else prefix or None,
-                key_before=f"{prefix}~" if prefix else None,
-                where=wanted,
-            )
+            Span(f"{workspace}!{shard}", key_from=span.key_from, key_before=span.key_before, where=wanted)
             for shard in range(SHARDS)
         ]
         pages = await asyncio.gather(*(first_rows(self._tables, table, span, limit + 1) for span in spans))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -18,11 +19,23 @@ MOST_LOOKED_AT = 200
 
 @dataclass(frozen=True, slots=True)
 class RunFilter:
-    """Which runs to list; None for any."""
+    """Which runs to list; None for any. They were accepted at `first` or later, and before `before`; both aware UTC."""
 
     state: RunState | None = None
     agent: str | None = None
     user_id: str | None = None
+    first: datetime | None = None
+    before: datetime | None = None
+
+    def takes(self, run: Run) -> bool:
+        """Return whether a run is one of them."""
+        return (
+            self.state in (None, run.state)
+            and self.agent in (None, run.agent)
+            and self.user_id in (None, run.user_id)
+            and (self.first is None or run.created_at >= self.first)
+            and (self.before is None or run.created_at < self.before)
+        )
 
 
 class RunList:
@@ -44,7 +57,13 @@ class RunList:
         looked_at = 0
         while True:
             entries, following = await self._directory.runs(
-                workspace, agent=wanted.agent, user_id=wanted.user_id, limit=limit, after=after
+                workspace,
+                agent=wanted.agent,
+                user_id=wanted.user_id,
+                first=wanted.first,
+                before=wanted.before,
+                limit=limit,
+                after=after,
             )
             loaded = await asyncio.gather(
                 *(self._conversations.run(workspace, entry.session_id, entry.run_id, texts=False) for entry in entries)
@@ -71,10 +90,7 @@ class RunList:
         found = [
             run
             async for run in self._conversations.runs(workspace, session_id, texts=False)
-            if (after is None or run.number < after)
-            and wanted.state in (None, run.state)
-            and wanted.agent in (None, run.agent)
-            and wanted.user_id in (None, run.user_id)
+            if (after is None or run.number < after) and wanted.takes(run)
         ]
         found.sort(key=lambda run: -run.number)
         shown = found[:limit]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Literal, get_args
 
@@ -12,7 +12,11 @@ from llmops.spend.groups import Group, add_up
 from llmops.spend.usage import Spend
 
 GroupBy = Literal["agent", "model", "provider", "user", "purpose", "day", "session"]
+SplitBy = Literal["agent", "model", "provider", "user", "purpose"]
 LONGEST_RANGE_DAYS = 366
+MOST_PARTS = 9
+"""Parts that a day is split into: the dearest over all days; what is left is one more, OTHERS."""
+OTHERS = "*"
 LONGEST_BY_SESSION_DAYS = 7
 MOST_FACTS = 20_000
 """Attempts that are read for costs by session, which are in no sum."""
@@ -20,13 +24,17 @@ MOST_FACTS = 20_000
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """What a workspace spent from the first to the last UTC day, both included, in all and by what it is grouped by."""
+    """What a workspace spent from the first to the last UTC day, both included, in all and by what it is grouped by.
+
+    `parts` are those of each group where it was asked to be split, the dearest of all days first.
+    """
 
     first: date
     last: date
     group_by: GroupBy
     total: Spend
     groups: Sequence[tuple[str, Spend]]
+    parts: Mapping[str, Sequence[tuple[str, Spend]]] = field(default_factory=dict[str, Sequence[tuple[str, Spend]]])
 
 
 def check_range(first: date, last: date, longest: int = LONGEST_RANGE_DAYS) -> None:
@@ -53,6 +61,35 @@ def group_by(text: str) -> GroupBy:
             return name
     allowed = ", ".join(get_args(GroupBy))
     raise InvalidInput(f"group_by is one of: {allowed}.", code="invalid_group_by", fields={"group_by": allowed})
+
+
+def split_by(text: str, grouping: GroupBy) -> SplitBy:
+    """Return what the days are split by.
+
+    Raises:
+        InvalidInput: There is no such split, or it is not by day that costs are grouped.
+    """
+    for name in get_args(SplitBy):
+        if name == text and grouping == "day":
+            return name
+    allowed = f"one of {', '.join(get_args(SplitBy))}, with group_by=day"
+    raise InvalidInput(f"split_by is {allowed}.", code="invalid_split_by", fields={"split_by": allowed})
+
+
+def split_days(costs: Costs, by_day: Mapping[date, Mapping[Group, Spend]], split: SplitBy) -> Costs:
+    """Return costs by day, each day split into the dearest parts of all days and OTHERS."""
+    named = {
+        day: add_up((_name(day, group, split), spend) for group, spend in sums.items()) for day, sums in by_day.items()
+    }
+    totals = add_up(item for parts in named.values() for item in parts.items())
+    order = sorted(totals, key=lambda name: (-totals[name].cost_micro_usd, name))
+    kept = order if len(order) <= MOST_PARTS + 1 else order[:MOST_PARTS]
+    parts: dict[str, Sequence[tuple[str, Spend]]] = {}
+    for day, sums in named.items():
+        left = [spend for name, spend in sums.items() if name not in kept]
+        shown = [(name, sums[name]) for name in kept if name in sums]
+        parts[day.isoformat()] = [*shown, (OTHERS, sum(left, Spend()))] if left else shown
+    return replace(costs, parts=parts)
 
 
 def costs_of(by_day: Mapping[date, Mapping[Group, Spend]], first: date, last: date, grouping: GroupBy) -> Costs:
@@ -84,7 +121,7 @@ def costs_by_session(spent: Mapping[str, Spend] | None, first: date, last: date)
     return Costs(first, last, "session", sum(spent.values(), Spend()), ordered)
 
 
-def _name(day: date, group: Group, grouping: GroupBy) -> str:
+def _name(day: date, group: Group, grouping: GroupBy | SplitBy) -> str:
     match grouping:
         case "day":
             return day.isoformat()

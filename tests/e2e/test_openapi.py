@@ -359,6 +359,8 @@ async def test_real_answers_are_as_described(api: Api, document: Any, stack: Sta
         await call("POST", f"agents/a/{verb}")
     for path in ("agents", "agents/a", "agents/b", "agents/a/stats", "agents/a/versions", "stats", "agents?limit=0"):
         await call("GET", path)
+    for version in ("1", "9"):
+        await call("GET", f"agents/a/versions/{version}")
     await call("POST", "sessions", {"agent": "a", "session_id": "s2"})
     await call("POST", "sessions", {"agent": "a", "session_id": "s2", "user_id": "bob"})
     await call("POST", "sessions/s2/end")

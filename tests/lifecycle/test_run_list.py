@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 from kernel.tables import Span, every
 from lifecycle.conversations.run import RunState
 from lifecycle.runs.list import MOST_LOOKED_AT, RunFilter
@@ -71,6 +73,21 @@ async def test_runs_are_filtered_by_agent_user_session_and_state() -> None:
     first, after = await app.services.runs.list.of_session("default", "s-bot", RunFilter(), 2, None)
     rest, _ = await app.services.runs.list.of_session("default", "s-bot", RunFilter(), 50, after)
     assert [run.id for run in [*first, *rest]] == odd[::-1]
+
+
+async def test_runs_are_listed_from_a_time_and_up_to_another() -> None:
+    """The first moment is in, the last is not: in pages of any length and in a session. 1970 is no limit."""
+    app = App()
+    begun = app.clock.now
+    ids = await several(app)
+    wanted = RunFilter(first=begun + timedelta(seconds=2), before=begun + timedelta(seconds=9))
+
+    for limit in (1, 3, 50):
+        assert sorted(run for page in await pages(app, wanted, limit) for run in page) == sorted(ids[2:9])
+    found, _ = await app.services.runs.list.of_session("default", "s-other", wanted, 50, None)
+    assert {run.id for run in found} == {ids[2], ids[4], ids[6], ids[8]}
+    ever = RunFilter(first=datetime(1970, 1, 1, tzinfo=UTC))
+    assert len([run for page in await pages(app, ever, 50) for run in page]) == len(ids)
 
 
 async def test_a_page_reads_a_bounded_number_of_runs() -> None:

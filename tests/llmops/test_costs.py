@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from kernel.errors import InvalidInput
 from kernel.money import to_micro_usd
-from llmops.spend.costs import GroupBy, check_range, costs_of, group_by
+from llmops.spend.costs import MOST_PARTS, OTHERS, GroupBy, check_range, costs_of, group_by, split_by, split_days
 from llmops.spend.groups import Group, add_up
 from llmops.spend.pricing import UNPRICED, price
 from llmops.spend.usage import Spend, Usage, spend_of
@@ -73,6 +73,24 @@ def test_costs_are_grouped_as_asked(grouping: GroupBy, names: list[str]) -> None
 
     assert [name for name, _ in costs.groups] == names
     assert costs.total == Spend(calls=3, cost_micro_usd=11, unpriced_calls=2)
+
+
+def test_days_are_split_into_the_dearest_parts_and_the_others() -> None:
+    """The order is that of all days together; nothing is lost."""
+    many = MOST_PARTS + 3
+    sums = {group(f"a{number:02d}"): Spend(calls=1, cost_micro_usd=number + 1) for number in range(many)}
+    by_day = {DAY: sums, DAY - timedelta(days=1): {group("a00"): Spend(calls=1, cost_micro_usd=100)}}
+    first = DAY - timedelta(days=1)
+    costs = split_days(costs_of(by_day, first, DAY, "day"), by_day, split_by("agent", "day"))
+    today, before = costs.parts[DAY.isoformat()], costs.parts[first.isoformat()]
+
+    assert [name for name, _ in today] == ["a00", *(f"a{number:02d}" for number in range(many - 1, 3, -1)), OTHERS]
+    assert before == [("a00", Spend(calls=1, cost_micro_usd=100))]
+    assert sum((spend for _, spend in [*today, *before]), Spend()) == costs.total
+    for text, grouping in (("colour", "day"), ("agent", "model")):
+        with pytest.raises(InvalidInput) as caught:
+            split_by(text, group_by(grouping))
+        assert caught.value.code == "invalid_split_by"
 
 
 def test_what_cannot_be_asked() -> None:

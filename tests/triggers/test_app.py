@@ -67,6 +67,7 @@ GET    overrides/versions overrides_versions function
 PUT    overrides overrides_put function
 GET    agents/{name}/stats agents_stats function
 GET    agents/{name}/versions agents_versions function
+GET    agents/{name}/versions/{version} agents_version function
 GET    alerts alerts_list function
 GET    alerts/fired alerts_fired function
 GET    alerts/{name} alerts_get function

@@ -61,7 +61,7 @@ class Reader:
     def asked(self) -> list[str]:
         """Return what the page has asked of the API, but for what every page asks (see docs/web-app.md)."""
         paths = [url.partition("/api/")[2] for url in self.requests if "/api/" in url]
-        shared = re.compile(r"app|openapi|events\?|alerts/fired|sessions\?state=waiting")
+        shared = re.compile(r"app|openapi|events\?|alerts/fired|sessions\?state=waiting|inbox\?")
         return [path for path in paths if not shared.match(path)]
 
     def button(self, name: str) -> Locator:

@@ -23,7 +23,7 @@ async def test_every_page_is_accessible_and_fits(browser: Browser, api: Api, app
     run = await api.answer("everybody", session_id="for-all", expected_topics=["yes"])
     places = {
         "now": ("now", 6),
-        "conversation": ("chat/everybody?session=for-all", 4),
+        "conversation": ("chat/everybody?session=for-all", 5),
         "inbox": ("inbox", 0),
         "sessions": ("sessions", 1),
         "session": ("sessions/for-all", 1),
@@ -32,6 +32,8 @@ async def test_every_page_is_accessible_and_fits(browser: Browser, api: Api, app
         "quality": ("quality?agent=everybody", 4),
         "agents": ("agents", 2),
         "agent": ("agents/everybody", 2),
+        "versions": ("agents/everybody?tab=versions", 2),
+        "capacity": ("capacity", 43),
         "operations": ("operations", 2),
     }
     context = await browser.new_context(reduced_motion="reduce")

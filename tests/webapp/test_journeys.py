@@ -176,6 +176,24 @@ async def test_money_is_what_the_api_says(api: Api, reader: Reader) -> None:
     assert any(line.startswith("costly,") for line in lines[1:])
 
 
+async def test_a_day_of_costs_leads_to_its_runs(api: Api, reader: Reader) -> None:
+    """Stacked by agent, with the agents' names in the table behind the chart; from there to the runs of that day."""
+    await api.declare("dayworker")
+    run = await api.answer("dayworker")
+    today = run["created_at"][:10]
+    await reader.open("costs")
+    chart = reader.page.get_by_role("region", name="Spend by day", exact=True).first
+    await chart.get_by_text("Numbers as a table").click()
+    await expect(chart.locator("thead")).to_contain_text("dayworker")
+    await reader.picture("costs-stacked")
+    await chart.locator("tbody a").last.click()
+
+    await expect(reader.page).to_have_url(re.compile(f"view=runs&from={today}&to={today}"))
+    await expect(reader.page.get_by_role("link", name=run["id"][:18])).to_be_visible()
+    await reader.page.get_by_label("To (UTC)").fill("2026-01-01")
+    await reader.see("No runs")
+
+
 async def test_switching_an_agent_off_and_on(api: Api, reader: Reader) -> None:
     """With a question before, by keyboard alone; the page follows the actor."""
     await api.declare("switch")
@@ -265,3 +283,17 @@ async def test_a_slow_network_shows_that_it_loads(reader: Reader, api: Api) -> N
     await reader.page.get_by_role("status").get_by_text("Loading").first.wait_for(state="attached")
 
     await expect(reader.page.get_by_role("link", name="patient")).to_be_visible()
+
+
+async def test_two_versions_side_by_side(api: Api, reader: Reader) -> None:
+    """Line by line, the newer at the right; what is the same stands once on each side."""
+    for instructions in ("Be kind.\nBe brief.", "Be kind.\nBe thorough."):
+        await api.declare("edited", instructions=instructions)
+        await api.answer("edited")
+    await reader.open("agents/edited?tab=versions")
+    specs = reader.page.get_by_role("region", name="Specs side by side")
+    await expect(specs.locator("td.minus")).to_have_text(["−   Be brief."])
+    await expect(specs.locator("td.plus")).to_have_text(["+   Be thorough."])
+    await expect(specs).to_contain_text("Be kind.")
+    assert await reader.violations() == []
+    await reader.picture("versions")

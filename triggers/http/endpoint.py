@@ -29,7 +29,7 @@ class Parameter:
     required: bool = False
 
 
-_DAY = {"type": "string", "format": "date", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"}
+DAY = {"type": "string", "format": "date", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"}
 TEXT_ID = {
     "type": "string",
     "minLength": 1,
@@ -51,8 +51,8 @@ FOR_USER = {"user_id": Parameter("The user it is done for: another user's sessio
 def days(first: str) -> dict[str, Parameter]:
     """Return the parameters of a range of UTC days; `first` says which day it begins with unless given."""
     return {
-        "from": Parameter(f"First UTC day, like 2026-11-01; {first} unless given.", _DAY),
-        "to": Parameter("Last UTC day, included; today unless given.", _DAY),
+        "from": Parameter(f"First UTC day, like 2026-11-01; {first} unless given.", DAY),
+        "to": Parameter("Last UTC day, included; today unless given.", DAY),
     }
 
 

@@ -5,11 +5,11 @@ import { get, send } from "./api.js";
 import { useData } from "./data.js";
 import { lookAgain } from "./waiting.js";
 import { link } from "./route.js";
-import { Action, Ago, Badge, Card, Money } from "./ui.js";
+import { Action, Ago, Badge, Card, Money, confirm, say } from "./ui.js";
 
 const NOW = [["", "Once"], ["call", "Always with these arguments"], ["tool", "Always for this tool"]];
 
-export function Approval({ approval, after }) {
+export function Approval({ approval, after, keys }) {
   const [reason, setReason] = useState("");
   const [always, setAlways] = useState("");
   const [amended, setAmended] = useState(null);
@@ -24,8 +24,8 @@ export function Approval({ approval, after }) {
     if (decision === "approve" && always) body.always = always;
     await send("POST", `approvals/${encodeURIComponent(approval.id)}/decision`, { body });
   };
-  const title = approval.tool ? html`${approval.agent} asks to call <code>${approval.tool}</code>` : html`${approval.agent} asks to go on`;
-  return html`<${Card} title=${title} label=${`Approval of ${approval.tool || approval.kind}`} actions=${html`<${Badge} state=${approval.state} tone="warn" />`}>
+  const title = approval.kind === "answer" ? html`${approval.agent} asks to send this answer` : approval.tool ? html`${approval.agent} asks to call <code>${approval.tool}</code>` : html`${approval.agent} asks to go on`;
+  return html`<div data-approval=${approval.id}><${Card} title=${title} label=${`Approval of ${approval.tool || approval.kind}`} actions=${html`<${Badge} state=${approval.state} tone="warn" />`}>
     <div class="stack">
       ${approval.why && html`<p>${approval.why}</p>`}
       ${approval.excerpt && html`<p class="muted">“${approval.excerpt}”</p>`}
@@ -36,14 +36,30 @@ export function Approval({ approval, after }) {
       <label class="field">Reason<input maxlength="1000" value=${reason} onInput=${(event) => setReason(event.target.value)} /></label>
       <div class="row">
         ${amended == null
-          ? html`<${Action} class="primary" run=${decide("approve")} done="Approved." after=${done}>Approve<//>
+          ? html`<${Action} class="primary" aria-keyshortcuts=${keys && "a"} run=${decide("approve")} done="Approved." after=${done}>Approve<//>
               ${approval.tool && html`<label class="row small"><span class="sr">How long</span><select value=${always} onChange=${(event) => setAlways(event.target.value)}>${NOW.map(([key, text]) => html`<option value=${key}>${text}</option>`)}</select></label>`}
-              <${Action} class="danger" run=${decide("reject")} done="Rejected." after=${done}>Reject<//>
+              <${Action} class="danger" aria-keyshortcuts=${keys && "r"} run=${decide("reject")} done="Rejected." after=${done}>Reject<//>
               ${approval.arguments && html`<button class="quiet" onClick=${() => setAmended(written)}>Amend…</button>`}`
-          : html`<${Action} class="primary" run=${decide("amend")} done="Approved as amended." after=${done}>Approve as amended<//><button onClick=${() => setAmended(null)}>Keep the arguments</button>`}
+          : html`<${Action} class="primary" aria-keyshortcuts=${keys && "a"} run=${decide("amend")} done="Approved as amended." after=${done}>Approve as amended<//><button onClick=${() => setAmended(null)}>Keep the arguments</button>`}
       </div>
     </div>
-  <//>`;
+  <//></div>`;
+}
+
+/** Press an approval's button from the keyboard, after a question: of the card that has the focus, else of the first. */
+export function decideByKey(approvals) {
+  const press = (key, decision) => async () => {
+    const id = document.activeElement?.closest("[data-approval]")?.dataset.approval ?? approvals[0]?.id;
+    const approval = approvals.find((each) => each.id === id);
+    if (!approval) return;
+    const what = approval.tool ? `${approval.agent}: ${approval.tool} ${JSON.stringify(approval.arguments ?? {})}` : `${approval.agent}: ${approval.excerpt || approval.why}`;
+    if (!(await confirm({ title: `${decision} this?`, text: what.slice(0, 500), action: `${decision} it`, danger: key === "r" }))) return;
+    // What is written in the card counts; it is gone where somebody else was faster.
+    const button = document.querySelector(`[data-approval="${CSS.escape(id)}"] [aria-keyshortcuts="${key}"]`);
+    if (button) button.click();
+    else say("It cannot be decided that way any more.");
+  };
+  return { a: press("a", "Approve"), r: press("r", "Reject") };
 }
 
 function parsed(text) {

@@ -22,9 +22,10 @@ function stackedUp(series) {
  * @param format  Returns a value as text, in the table and the legend.
  * @param axis  The same for the axis, where there is little room.
  * @param onPick  Called with the index of the point that is clicked.
+ * @param to  Returns the address of what is behind the point of an index: where a click and the table lead.
  * @param summary  The chart in a sentence.
  */
-export function Chart({ title, x, label, series, format, axis = format, onPick, summary, name }) {
+export function Chart({ title, x, label, series, format, axis = format, onPick, to, summary, name }) {
   const place = useRef();
   const [at, setAt] = useState(null);
   const theme = painted.value;
@@ -70,7 +71,8 @@ export function Chart({ title, x, label, series, format, axis = format, onPick, 
     const plot = new uPlot(options, [x.map(seconds), ...shown.map((each) => each.values)], frame);
     const watch = new ResizeObserver(() => plot.setSize({ width: width(), height: HEIGHT }));
     watch.observe(frame);
-    if (onPick) plot.over.addEventListener("click", () => plot.cursor.idx != null && onPick(plot.cursor.idx));
+    const pick = onPick ?? (to && ((index) => (location.hash = to(index))));
+    if (pick) plot.over.addEventListener("click", () => plot.cursor.idx != null && pick(plot.cursor.idx));
     return () => {
       watch.disconnect();
       plot.destroy();
@@ -78,7 +80,7 @@ export function Chart({ title, x, label, series, format, axis = format, onPick, 
   }, [drawn, theme]);
 
   const columns = [
-    { label: "Time", value: (row) => x[row], show: (row) => label(x[row]) },
+    { label: "Time", value: (row) => x[row], show: (row) => (to ? html`<a href=${to(row)}>${label(x[row])}</a>` : label(x[row])) },
     ...series.map((each) => ({ label: each.label, num: true, value: (row) => each.values[row], show: (row) => format(each.values[row]) })),
   ];
   return html`<figure class="chart" aria-label=${title}>

@@ -26,14 +26,17 @@ export function after(turn, { name, data }) {
   }
   if (name === "run.stream_ended" && data.outcome !== "completed") return { ...turn, text: "" };
   if (name === "run.retrying") return { ...turn, text: "", notes: [...turn.notes, `Attempt ${data.attempt} failed (${data.code}); it is tried again.`] };
+  if (name === "handoff.initiated") return { ...turn, text: "", gap: false, notes: [...turn.notes, `${data.source} hands over to ${data.target}.`] };
   if (name === "run.waiting") return { ...turn, notes: [...turn.notes, "It waits until the session goes on."] };
   if (name === "run.history_compacted") return { ...turn, notes: [...turn.notes, `The model was given the last ${data.told} of ${data.of} messages.`] };
   return turn;
 }
 
 export class Conversation {
-  constructor(agent, sessionId) {
+  /** @param team  The team that is asked; null where it is one agent. */
+  constructor(agent, sessionId, team = null) {
     this.agent = signal(agent);
+    this.team = signal(team);
     this.sessionId = signal(sessionId);
     this.turns = signal([]);
     this.loading = signal(Boolean(sessionId));
@@ -56,6 +59,7 @@ export class Conversation {
       const found = await get(`sessions/${encodeURIComponent(id)}/export`, { format: "json" }, { signal: this.abort.signal });
       this.session.value = found.session;
       this.agent.value = found.session.agent;
+      this.team.value = found.session.served?.team ?? null;
       this.turns.value = found.runs.map((run) => ({
         ...asked(run.id, run.query),
         id: run.id,
@@ -90,7 +94,7 @@ export class Conversation {
       // Where the session's events are now: those of this run come after it.
       const position = known ? (await this.again(() => follow(`sessions/${encodeURIComponent(known)}/events`, { from: "now", wait: 0, abort: this.abort.signal }))).lastId : null;
       const body = { query, stream: true, session_id: known ?? undefined, expected_topics: topics.length ? topics : undefined };
-      const path = `agents/${encodeURIComponent(this.agent.value)}/runs`;
+      const path = this.team.value ? `teams/${encodeURIComponent(this.team.value)}/runs` : `agents/${encodeURIComponent(this.agent.value)}/runs`;
       // The key makes it the same run however often it is sent.
       const run = await this.again(() => post(path, body, { extra: { "idempotency-key": key }, signal: this.abort.signal }));
       this.sessionId.value = run.session_id;

@@ -6,6 +6,7 @@ import { discover, key, locked, signIn, signOut } from "./api.js";
 import { connection, start } from "./live.js";
 import { waiting, useWaiting } from "./waiting.js";
 import { chosen, next as nextTheme } from "./theme.js";
+import { pageKeys } from "./keys.js";
 import { go, link, route } from "./route.js";
 import { Confirmations, Dialog, Messages } from "./ui.js";
 import { Now } from "./pages/now.js";
@@ -16,6 +17,7 @@ import { Runs } from "./pages/runs.js";
 import { Costs } from "./pages/costs.js";
 import { Quality } from "./pages/quality.js";
 import { Agents } from "./pages/agents.js";
+import { Capacity } from "./pages/capacity.js";
 import { Operations } from "./pages/operations.js";
 
 const PAGES = [
@@ -27,6 +29,7 @@ const PAGES = [
   { page: "costs", title: "Costs", show: Costs, key: "m" },
   { page: "quality", title: "Quality and speed", show: Quality, key: "q" },
   { page: "agents", title: "Agents", show: Agents, key: "a" },
+  { page: "capacity", title: "Capacity", show: Capacity, key: "p" },
   { page: "operations", title: "Operations", show: Operations, key: "o" },
 ];
 const SINGLE_KEYS = "agent-lifecycle-single-keys";
@@ -55,6 +58,7 @@ function Help({ onClose, single, setSingle }) {
       ${PAGES.filter((each) => each.key).map((each) => html`<dt><kbd>g</kbd> <kbd>${each.key}</kbd></dt><dd>${each.title}</dd>`)}
       <dt><kbd>/</kbd></dt><dd>Search or ask, where the page can</dd>
       <dt><kbd>t</kbd></dt><dd>System, light or dark colours</dd>
+      <dt><kbd>a</kbd> <kbd>r</kbd></dt><dd>Approve, reject: in the inbox, after a question</dd>
       <dt><kbd>Ctrl</kbd> <kbd>Enter</kbd></dt><dd>Send what is written</dd>
       <dt><kbd>Esc</kbd></dt><dd>Stop an answer, close a dialog</dd>
       <dt><kbd>?</kbd></dt><dd>This list</dd>
@@ -83,6 +87,7 @@ function Shell() {
       if (chosenPage) go(chosenPage.page);
       else if (event.key === "?") setHelp(true);
       else if (event.key === "t") nextTheme();
+      else if (pageKeys.has(event.key)) pageKeys.get(event.key)();
       else if (event.key === "/") document.querySelector("[data-search]")?.focus();
       else return;
       event.preventDefault();

@@ -1910,6 +1910,15 @@ class RollBack(BaseModel):
     revision: int | None = None
 
 
+class RouteView(BaseModel):
+    """
+    A route.
+    """
+
+    name: str
+    deployments: list[DeploymentView]
+
+
 class RunCountsView(BaseModel):
     """
     Runs that run now, as each worker last said, and those that wait for a budget or an approval.
@@ -2291,6 +2300,17 @@ class Task(BaseModel):
     fallback: str | None = None
 
 
+class TeamRouteView(BaseModel):
+    """
+    How often conversations went from a member to another, and how many came straight back.
+    """
+
+    source: str
+    target: str
+    handoffs: int
+    returned: int
+
+
 class TeamRunView(BaseModel):
     """
     A run as its team sees it: why its first member was asked, the members it went on to, and who answered.
@@ -2302,6 +2322,23 @@ class TeamRunView(BaseModel):
     reason: str
     hops: list[HopView]
     by: str
+
+
+class TeamStatusView(BaseModel):
+    """
+    How a team is doing; handoffs and answers are those since `since`, UTC days included.
+    """
+
+    team: str
+    since: AwareDatetime
+    members: list[MemberStatusView]
+    conversations: int
+    waiting_for_room: int
+    handoffs: int
+    by: dict[str, int]
+    escalations: int
+    routes: list[TeamRouteView]
+    insights: list[str]
 
 
 class ThresholdsBody(BaseModel):
@@ -2582,15 +2619,6 @@ class TriggersHttpLoaderViewsStepView(BaseModel):
     score: float
 
 
-class TriggersHttpRoutesViewsRouteView(BaseModel):
-    """
-    A route.
-    """
-
-    name: str
-    deployments: list[DeploymentView]
-
-
 class TriggersHttpRunsViewsStepView(BaseModel):
     """
     A step of a run: a model call, a tool call, or a wait; `ms` is null while it is not over.
@@ -2613,17 +2641,6 @@ class TriggersHttpRunsViewsStepView(BaseModel):
     output_tokens: int | None
     cost_micro_usd: int | None
     deployment: str | None
-
-
-class TriggersHttpTeamsViewsRouteView(BaseModel):
-    """
-    How often conversations went from a member to another, and how many came straight back.
-    """
-
-    source: str
-    target: str
-    handoffs: int
-    returned: int
 
 
 class TriggersHttpWorkflowsViewsStepView(BaseModel):
@@ -2849,25 +2866,13 @@ class ComponentView(BaseModel):
     reason: str
 
 
-class CostGroupView(BaseModel):
+class CostPartView(BaseModel):
     """
-    What one group spent.
+    What one part of a group spent.
     """
 
     name: str
     spend: SpendView
-
-
-class CostsView(BaseModel):
-    """
-    What was spent over some days.
-    """
-
-    first: date
-    last: date
-    group_by: str
-    total: SpendView
-    groups: list[CostGroupView]
 
 
 class DayMeansView(BaseModel):
@@ -3681,7 +3686,7 @@ class RoutePage(BaseModel):
     Routes by name.
     """
 
-    items: list[TriggersHttpRoutesViewsRouteView]
+    items: list[RouteView]
     next: str | None
 
 
@@ -3909,23 +3914,6 @@ class Team(BaseModel):
     requires_human_approval: bool | None = False
     approvers: list[str] | None = []
     idle_timeout_s: int | None = 3600
-
-
-class TeamStatusView(BaseModel):
-    """
-    How a team is doing; handoffs and answers are those since `since`, UTC days included.
-    """
-
-    team: str
-    since: AwareDatetime
-    members: list[MemberStatusView]
-    conversations: int
-    waiting_for_room: int
-    handoffs: int
-    by: dict[str, int]
-    escalations: int
-    routes: list[TriggersHttpTeamsViewsRouteView]
-    insights: list[str]
 
 
 class TeamVersionView(BaseModel):
@@ -4393,6 +4381,28 @@ class ChatCompletion(BaseModel):
     usage: CompletionUsage
 
 
+class CostGroupView(BaseModel):
+    """
+    What one group spent; `parts` where it was asked to be split.
+    """
+
+    name: str
+    spend: SpendView
+    parts: list[CostPartView]
+
+
+class CostsView(BaseModel):
+    """
+    What was spent over some days.
+    """
+
+    first: date
+    last: date
+    group_by: str
+    total: SpendView
+    groups: list[CostGroupView]
+
+
 class EffectiveView(BaseModel):
     """
     What an agent comes to, and where everything in it comes from.
@@ -4567,6 +4577,15 @@ class TemplatePage(BaseModel):
 
     items: list[TemplateView]
     next: str | None
+
+
+class VersionSpecView(BaseModel):
+    """
+    The spec that a version was made from; of several with the label, the newest.
+    """
+
+    version: str
+    spec: AgentSpec
 
 
 class WorkflowPage(BaseModel):

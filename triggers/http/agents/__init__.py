@@ -87,6 +87,14 @@ ENDPOINTS = (
         errors=(404,),
     ),
     Endpoint(
+        "GET",
+        "agents/{name}/versions/{version}",
+        "agents_version",
+        "Get the spec that a version of an agent was made from.",
+        returns="VersionSpecView",
+        errors=(404, 409),
+    ),
+    Endpoint(
         "POST",
         "agents/{name}/rollback",
         "agents_rollback",

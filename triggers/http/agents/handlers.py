@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from urllib.parse import unquote
 
 from kernel.errors import InvalidInput
 from kernel.ids import agent_name, newest_first_key
@@ -18,6 +19,7 @@ from triggers.http.agents.views import (
     TrailPage,
     VerdictView,
     VersionPage,
+    VersionSpecView,
 )
 from triggers.http.call import Call, Reply, page_token
 
@@ -126,6 +128,12 @@ async def agents_versions(call: Call) -> Reply:
             items=[AgentVersionView.of(each.version, each, pinned_sessions=each.pinned) for each in held], next=None
         )
     )
+
+
+async def agents_version(call: Call) -> Reply:
+    name, version = agent_name(call.route("name")), unquote(call.route("version"))
+    spec = await call.services.agents.versions.made_from(call.workspace, name, version)
+    return Reply(VersionSpecView(version=version, spec=spec))
 
 
 async def agents_rollback(call: Call) -> Reply:

@@ -35,6 +35,13 @@ class AgentVersionView(ProviderVersionView):
     kept_because: str
 
 
+class VersionSpecView(View):
+    """The spec that a version was made from; of several with the label, the newest."""
+
+    version: str
+    spec: AgentSpec
+
+
 class ProviderHealthView(View):
     """How the provider's side of an agent was last found.
 

@@ -36,7 +36,11 @@ ENDPOINTS = (
             "group_by": choice(
                 "What to group by; agent unless given. Purposes are answer and evaluation; by session, 7 days at most.",
                 *("agent", "model", "provider", "user", "purpose", "day", "session"),
-            )
+            ),
+            "split_by": choice(
+                "With group_by=day: what each day is split by, the 9 dearest of all days and the others as `*`.",
+                *("agent", "model", "provider", "user", "purpose"),
+            ),
         },
     ),
 )

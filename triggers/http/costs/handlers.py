@@ -15,6 +15,8 @@ from llmops.spend.costs import (
     costs_by_session,
     costs_of,
     group_by,
+    split_by,
+    split_days,
 )
 from triggers.http.call import Call, Reply, page_token
 from triggers.http.costs.views import CostsView, PriceBody, PricePage, PriceView
@@ -68,10 +70,13 @@ async def costs(call: Call) -> Reply:
     today = call.services.core.clock().date()
     first, last = day_range(call)
     grouping = group_by(call.query("group_by") or "agent")
+    wanted = call.query("split_by")
+    split = split_by(wanted, grouping) if wanted is not None else None
     if grouping == "session":
         check_range(first, last, LONGEST_BY_SESSION_DAYS)
         spent = await call.services.spend.figures.sessions(call.workspace, first, last, MOST_FACTS)
         return Reply(CostsView.from_costs(costs_by_session(spent, first, last)))
     check_range(first, last)
     sums = await call.services.spend.daily_costs.sums(call.workspace, first, last, today)
-    return Reply(CostsView.from_costs(costs_of(sums, first, last, grouping)))
+    found = costs_of(sums, first, last, grouping)
+    return Reply(CostsView.from_costs(split_days(found, sums, split) if split else found))

@@ -16,11 +16,19 @@ from triggers.http.views import Body, Page, SpendView, View
 Usd = Annotated[Decimal, Field(ge=0, le=1_000_000, max_digits=16, decimal_places=9)]
 
 
-class CostGroupView(View):
-    """What one group spent."""
+class CostPartView(View):
+    """What one part of a group spent."""
 
     name: str
     spend: SpendView
+
+
+class CostGroupView(View):
+    """What one group spent; `parts` where it was asked to be split."""
+
+    name: str
+    spend: SpendView
+    parts: Sequence[CostPartView]
 
 
 class CostsView(View):
@@ -35,7 +43,15 @@ class CostsView(View):
     @classmethod
     def from_costs(cls, costs: Costs) -> CostsView:
         """Return the view of costs."""
-        return cls.of(costs, groups=[CostGroupView(name=name, spend=SpendView.of(each)) for name, each in costs.groups])
+        groups = [
+            CostGroupView(
+                name=name,
+                spend=SpendView.of(each),
+                parts=[CostPartView(name=part, spend=SpendView.of(spent)) for part, spent in costs.parts.get(name, ())],
+            )
+            for name, each in costs.groups
+        ]
+        return cls.of(costs, groups=groups)
 
 
 class PriceBody(Body):

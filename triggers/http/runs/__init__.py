@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from triggers.http.endpoint import AGENT_NAME, PAGING, TEXT_ID, Endpoint, Parameter, choice
+from triggers.http.endpoint import AGENT_NAME, DAY, PAGING, TEXT_ID, Endpoint, Parameter, choice
 
 _STATES = ("queued", "running", "waiting", "succeeded", "failed", "cancelled")
 
@@ -54,6 +54,8 @@ ENDPOINTS = (
             "agent": Parameter("… of this agent …", AGENT_NAME),
             "session": Parameter("… in this session …", TEXT_ID),
             "user": Parameter("… and of this user.", TEXT_ID),
+            "from": Parameter("Only runs accepted on this UTC day or later, like 2026-11-01.", DAY),
+            "to": Parameter("Only runs accepted on this UTC day or earlier.", DAY),
         },
     ),
     Endpoint(

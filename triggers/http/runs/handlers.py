@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from kernel.errors import InvalidInput
@@ -11,6 +12,7 @@ from lifecycle.conversations.run import RunState
 from lifecycle.conversations.submission import RunRequest, Submission, check
 from lifecycle.runs.list import RunFilter
 from triggers.http.call import Call, Reply, index, page_token
+from triggers.http.days import day
 from triggers.http.endpoint import LONGEST_WAIT_S
 from triggers.http.runs.views import (
     DeadLetterPage,
@@ -98,6 +100,8 @@ async def runs_list(call: Call) -> Reply:
         state_named(state),
         agent_name(agent) if agent is not None else None,
         user_id(user) if user is not None else None,
+        _midnight(day(call.query("from"), "from")),
+        _midnight(day(call.query("to"), "to"), days=1),
     )
     after: str | int | None
     if session is not None:
@@ -108,6 +112,11 @@ async def runs_list(call: Call) -> Reply:
     else:
         found, after = await call.services.runs.list.page(call.workspace, wanted, call.limit(), call.cursor(_key))
     return Reply(RunPage(items=[RunView.of(run) for run in found], next=page_token(after)))
+
+
+def _midnight(of: date | None, days: int = 0) -> datetime | None:
+    """Return when a UTC day begins, or another so many days later; None for none."""
+    return None if of is None else datetime.combine(of, time(), UTC) + timedelta(days=days)
 
 
 def state_named(text: str | None) -> RunState | None:

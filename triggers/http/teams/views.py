@@ -79,7 +79,7 @@ class MemberStatusView(View):
         return cls.of(status, status.member)
 
 
-class RouteView(View):
+class TeamRouteView(View):
     """How often conversations went from a member to another, and how many came straight back."""
 
     source: str
@@ -99,7 +99,7 @@ class TeamStatusView(View):
     handoffs: int
     by: Mapping[str, int]
     escalations: int
-    routes: Sequence[RouteView]
+    routes: Sequence[TeamRouteView]
     insights: Sequence[str]
 
     @classmethod

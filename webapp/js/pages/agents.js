@@ -1,11 +1,12 @@
 // The fleet: which agents there are, and one with everything that is known of it.
 import { useState } from "preact/hooks";
 import { html } from "../html.js";
-import { all, get, send } from "../api.js";
+import { all, get, offers, send } from "../api.js";
 import { useData, useList, useResource } from "../data.js";
 import { link, refine, route } from "../route.js";
 import * as format from "../format.js";
 import { Action, Ago, Badge, Card, Empty, Head, ListTable, Loaded, Stat, Table, Tabs } from "../ui.js";
+import { Compare } from "../compare.js";
 import { AgentTrends } from "./quality.js";
 import { range } from "../range.js";
 
@@ -70,16 +71,19 @@ function Spec({ name }) {
 function Versions({ name, reload }) {
   const path = `agents/${encodeURIComponent(name)}`;
   const from = useResource(`${path}/versions`, {}, ["agent."]);
+  const withSpecs = offers("GET agents/{name}/versions/{version}");
+  const labels = [...new Set((from.data?.items ?? []).map((each) => each.version))];
   const back = (version) => send("POST", `${path}/rollback`, { body: { version } });
   return html`<${Card} title="Versions at the provider"><${Loaded} from=${from} empty=${html`<${Empty} title="Nothing is at the provider"><span>A version is made when the agent is first needed.</span><//>`}>${({ items }) => html`
-    <${Table} caption="Versions at the provider" rows=${items} keyOf=${(row) => row.id} columns=${[
+    <${Table} caption="Versions, newest first" rows=${items} keyOf=${(row) => row.id} columns=${[
       { label: "Version", value: (row) => row.version, show: (row) => html`${row.version} ${row.current ? html`<${Badge} state="current" tone="ok" />` : ""}` },
       { label: "Made", value: (row) => row.created_at, show: (row) => html`<${Ago} at=${row.created_at} />` },
       { label: "Kept because", value: (row) => row.kept_because },
       { label: "Pinned sessions", num: true, value: (row) => row.pinned_sessions },
       { label: "Fingerprint", value: (row) => row.fingerprint, show: (row) => html`<code>${row.fingerprint.slice(0, 12)}</code>` },
-      { label: "", value: () => "", show: (row) => (row.current ? "" : html`<${Action} run=${() => back(row.version)} done="Rolled back." after=${() => { from.reload(); reload(); }} ask=${{ title: `Go back to version ${row.version}?`, text: "The spec that it was made from is declared again. Nothing is deleted; forward is the same.", action: "Roll back" }}>Roll back<//>`) },
-    ]} sortable=${false} />`}<//><//>`;
+      { label: "Go back", value: () => "", show: (row) => (row.current ? "" : html`<${Action} run=${() => back(row.version)} done="Rolled back." after=${() => { from.reload(); reload(); }} ask=${{ title: `Go back to version ${row.version}?`, text: "The spec that it was made from is declared again. Nothing is deleted; forward is the same.", action: "Roll back" }}>Roll back<//>`) },
+    ]} sortable=${false} />`}<//><//>
+    ${withSpecs && labels.length > 1 && html`<${Compare} key=${labels.join()} agent=${name} versions=${labels} />`}`;
 }
 
 function Audit({ name }) {

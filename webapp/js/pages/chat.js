@@ -1,4 +1,4 @@
-// Talking to agents.
+// Talking to agents and teams.
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { html } from "../html.js";
 import { all, offers, send } from "../api.js";
@@ -21,7 +21,7 @@ function Turn({ turn, talk }) {
       ${!run && !turn.error && html`
         ${turn.waiting && withApprovals && html`<${ApprovalsOf} run=${turn.id} />`}
         ${turn.waiting
-          ? html`<div class="note warn row" role="status"><span>It waits: a budget is used up, or somebody has to approve.</span>
+          ? html`<div class="note warn row" role="status"><span>${talk.team.value ? "It waits: a person answers, somebody has to approve, or a budget is used up." : "It waits: a budget is used up, or somebody has to approve."}</span>
               <${Action} run=${() => talk.resume(turn)}>Resume<//></div>`
           : html`<${Stages} stage=${turn.stage} />`}
         ${turn.notes.map((note) => html`<p class="small muted">${note}</p>`)}
@@ -32,13 +32,16 @@ function Turn({ turn, talk }) {
   `;
 }
 
-function Talk({ talk, agents }) {
+function Talk({ talk, agents, teams }) {
   const [query, setQuery] = useState("");
   const [topics, setTopics] = useState("");
   const list = useRef();
   const pinned = useRef(true);
   const turns = talk.turns.value;
-  const agent = agents.find((each) => each.name === talk.agent.value);
+  const team = talk.team.value;
+  const whom = team ?? talk.agent.value;
+  const agent = team ? null : agents.find((each) => each.name === talk.agent.value);
+  const about = team ? membersOf(teams.find((each) => each.name === team)) : agent?.spec.description;
   const session = talk.sessionId.value;
 
   useEffect(() => {
@@ -53,7 +56,7 @@ function Talk({ talk, agents }) {
   const ask = (event) => {
     event?.preventDefault();
     const text = query.trim();
-    if (!text || talk.busy || !talk.agent.value) return;
+    if (!text || talk.busy || !whom || talk.loading.value) return;
     pinned.current = true;
     setQuery("");
     talk.ask(text, { topics: topics.split(",").map((each) => each.trim()).filter(Boolean) });
@@ -69,11 +72,12 @@ function Talk({ talk, agents }) {
   const announced = turns.length && turns.at(-1).run ? `Answer: ${turns.at(-1).run.answer ?? turns.at(-1).run.state}` : talk.busy ? "The agent is working." : "";
   const ended = talk.session.value?.state === "ended";
   return html`<section class="card talk" aria-label="Conversation">
-    <header><h2>${talk.agent.value ?? "Choose an agent"}</h2>
+    <header><h2>${whom ?? "Choose an agent"}</h2>
+      ${team && html`<${Badge} state="team" tone="accent" />`}
       ${agent && html`<${Badge} state=${agent.state} />`}
       ${session && html`<a class="mono small" href=${link("sessions", session)}>${session.slice(0, 18)}${session.length > 18 ? "…" : ""}</a>
         <${Action} class="quiet small" run=${() => exported("markdown")}>Export Markdown<//><${Action} class="quiet small" run=${() => exported("json")}>Export JSON<//>
-        <button class="quiet small" onClick=${() => go("chat", talk.agent.value)}>New conversation</button>`}
+        <button class="quiet small" onClick=${() => go("chat", whom, kindOf(talk))}>New conversation</button>`}
     </header>
     <div class="messages" ref=${list} tabindex="0" role="log" aria-label="Messages" aria-live="off" onScroll=${(event) => {
       const { scrollHeight, scrollTop, clientHeight } = event.target;
@@ -81,16 +85,16 @@ function Talk({ talk, agents }) {
     }}>
       ${talk.loading.value && html`<${Skeleton} label="Loading the conversation" />`}
       ${talk.error.value && html`<${Problem} error=${talk.error.value} retry=${() => { talk.error.value = null; talk.loading.value = true; talk.open(); }} />`}
-      ${!turns.length && !talk.loading.value && !talk.error.value && html`<${Empty} title=${agent ? `Ask ${agent.name}` : "Whom do you want to ask?"}>
-        <span>${agent?.spec.description || (agent ? "The answer comes here while it is written, with what it costs." : "Choose an agent, or a preset to make one of.")}</span><//>`}
+      ${!turns.length && !talk.loading.value && !talk.error.value && html`<${Empty} title=${whom ? `Ask ${whom}` : "Whom do you want to ask?"}>
+        <span>${about || (whom ? "The answer comes here while it is written, with what it costs." : "Choose an agent, or a preset to make one of.")}</span><//>`}
       ${turns.map((turn) => html`<${Turn} key=${turn.key} turn=${turn} talk=${talk} />`)}
     </div>
     <form class="composer" onSubmit=${ask}>
       <div class="sr" role="status" aria-live="polite">${announced}</div>
       ${talk.lost.value && html`<div class="note bad" role="alert">Connection lost. Trying again; nothing of the answer is lost.</div>`}
-      ${ended && html`<div class="note">This session has ended (${format.words(talk.session.value.end_reason).toLowerCase()}). <a href=${link("chat", talk.agent.value)}>Start another</a></div>`}
+      ${ended && html`<div class="note">This session has ended (${format.words(talk.session.value.end_reason).toLowerCase()}). <a href=${link("chat", whom, kindOf(talk))}>Start another</a></div>`}
       <label class="sr" for="query">Your message</label>
-      <textarea id="query" data-search rows="2" placeholder=${agent ? `Message ${agent.name} – Enter sends, Shift Enter starts a line` : ""} disabled=${!talk.agent.value || ended}
+      <textarea id="query" data-search rows="2" placeholder=${whom ? `Message ${whom} – Enter sends, Shift Enter starts a line` : ""} disabled=${!whom || ended || talk.loading.value}
         value=${query} onInput=${(event) => setQuery(event.target.value)} onKeyDown=${press}></textarea>
       <div class="row">
         <details class="small"><summary>Expected topics</summary>
@@ -99,10 +103,19 @@ function Talk({ talk, agents }) {
         <span class="grow"></span>
         ${talk.busy
           ? html`<${Action} class="danger" type="button" run=${() => talk.stop()}>Stop<//>`
-          : html`<button class="primary" type="submit" disabled=${!query.trim() || !talk.agent.value || ended}>Ask</button>`}
+          : html`<button class="primary" type="submit" disabled=${!query.trim() || !whom || ended}>Ask</button>`}
       </div>
     </form>
   </section>`;
+}
+
+const membersOf = (each) => each?.team.members.map((member) => member.name).join(", ");
+const kindOf = (talk) => (talk.team.value ? { with: "team" } : {});
+
+function Teams({ teams, chosen }) {
+  if (!teams.length) return null;
+  return html`<${Card} title="Teams"><ul class="choices">${teams.map((each) => html`<li key=${each.name}><a href=${link("chat", each.name, { with: "team" })} aria-current=${String(each.name === chosen)}>
+    <span>${each.name}</span><small>${membersOf(each)}</small></a></li>`)}</ul><//>`;
 }
 
 function Presets({ agents }) {
@@ -130,18 +143,21 @@ function Earlier({ agent, session }) {
 }
 
 export function Chat({ id }) {
-  const { session } = route.value.query;
+  const { session, with: kind } = route.value.query;
+  const withTeams = offers("GET teams");
+  const teams = useData(withTeams ? (abort) => all("teams", {}, 400, { signal: abort }) : null, [], [withTeams]).data?.items ?? [];
+  const team = kind === "team" ? id : null;
   const from = useData((abort) => all("agents", {}, 400, { signal: abort }), ["agent."]);
   const agents = (from.data?.items ?? []).filter((each) => each.state !== "deleted");
-  const chosen = id ?? (session ? null : agents[0]?.name) ?? null;
+  const chosen = team ? null : id ?? (session ? null : agents[0]?.name) ?? null;
 
   const own = useRef(null);
   const talk = useMemo(() => {
     // The session that this conversation has itself begun is not another one.
     if (own.current && session && own.current.sessionId.value === session) return own.current;
     own.current?.close();
-    return (own.current = new Conversation(chosen, session ?? null));
-  }, [id, session]);
+    return (own.current = new Conversation(chosen, session ?? null, team));
+  }, [id, session, team]);
   useEffect(() => {
     if (!talk.turns.value.length) talk.open();
   }, [talk]);
@@ -153,12 +169,13 @@ export function Chat({ id }) {
     <div class="chat">
       <aside aria-label="Whom to ask">
         <${Card} title="Agents"><${Loaded} from=${from} empty=${html`<${Empty} title="No agents yet"><span>Make one of a preset below.</span><//>`}>${() => html`
-          <ul class="choices">${agents.map((each) => html`<li key=${each.name}><a href=${link("chat", each.name)} aria-current=${String(each.name === talk.agent.value)}>
+          <ul class="choices">${agents.map((each) => html`<li key=${each.name}><a href=${link("chat", each.name)} aria-current=${String(!talk.team.value && each.name === talk.agent.value)}>
             <span class="row">${each.name}${["failed", "disabled"].includes(each.state) ? html`<${Badge} state=${each.state} />` : ""}</span><small>${each.spec.description || each.spec.model}</small></a></li>`)}</ul>
           <${Presets} agents=${agents} />`}<//><//>
+        <${Teams} teams=${teams} chosen=${talk.team.value} />
         <${Earlier} agent=${talk.agent.value} session=${talk.sessionId.value} />
       </aside>
-      <${Talk} talk=${talk} agents=${agents} />
+      <${Talk} talk=${talk} agents=${agents} teams=${teams} />
     </div>
   `;
 }

@@ -14,7 +14,7 @@ const BY = [["agent", "Agent"], ["model", "Model"], ["user", "User"], ["purpose"
 async function load({ first, last, by }, abort) {
   const options = { signal: abort };
   const [days, groups, performance] = await Promise.all([
-    get("costs", { from: first, to: last, group_by: "day" }, options),
+    get("costs", { from: first, to: last, group_by: "day", split_by: by }, options),
     get("costs", { from: first, to: last, group_by: by }, options),
     get("analytics", { from: first, to: last }, options),
   ]);
@@ -58,13 +58,27 @@ function Month({ month, budgets }) {
 const usd = (spend) => (spend?.cost_micro_usd ?? 0) / 1e6;
 const shown = (value) => format.exactMoney(Math.round((value ?? 0) * 1e6));
 
-function Breakdown({ by, groups, total }) {
+const OTHERS = "*";
+
+/** What each day is made of, as series that stand upon each other: the dearest of all days first. */
+function stacked(days, points) {
+  const byDay = new Map(days.groups.map((each) => [each.name, new Map(each.parts.map((part) => [part.name, usd(part.spend)]))]));
+  const totals = new Map();
+  for (const parts of byDay.values()) for (const [name, amount] of parts) totals.set(name, (totals.get(name) ?? 0) + amount);
+  const names = [...totals.keys()].sort((a, b) => (a === OTHERS) - (b === OTHERS) || totals.get(b) - totals.get(a) || a.localeCompare(b));
+  const label = (name) => (name === OTHERS ? "All others" : name || "no user");
+  return (names.length ? names : [OTHERS]).map((name) => ({ label: label(name), kind: "bar", values: points.map((point) => byDay.get(point)?.get(name) ?? 0) }));
+}
+
+const runsOf = (query) => link("sessions", null, { view: "runs", ...query });
+
+function Breakdown({ by, groups, total, first, last }) {
   const share = (row) => (total.cost_micro_usd ? row.spend.cost_micro_usd / total.cost_micro_usd : 0);
   return html`<${Table} caption=${`Spend by ${by}`} name=${`costs-by-${by}`} rows=${groups} keyOf=${(row) => row.name} columns=${[
     { label: format.words(by), value: (row) => row.name, show: (row) => (by === "agent" ? html`<a href=${link("agents", row.name)}>${row.name}</a>` : row.name || html`<span class="muted">no user</span>`) },
     { label: "Cost (USD)", num: true, value: (row) => usd(row.spend), show: (row) => html`<${Money} micro=${row.spend.cost_micro_usd} unpriced=${row.spend.unpriced_calls} exact />` },
     { label: "Share", num: true, value: share, show: (row) => html`${format.percent(share(row))}<div class="bar" aria-hidden="true"><i ref=${(node) => node && (node.style.width = `${share(row) * 100}%`)}></i></div>` },
-    { label: "Calls", num: true, value: (row) => row.spend.calls, show: (row) => format.count(row.spend.calls) },
+    { label: "Calls", num: true, value: (row) => row.spend.calls, show: (row) => (["agent", "user"].includes(by) && row.name ? html`<a href=${runsOf({ [by]: row.name, from: first, to: last })} title="Its runs of these days">${format.count(row.spend.calls)}</a>` : format.count(row.spend.calls)) },
     { label: "Tokens in", num: true, value: (row) => row.spend.input_tokens, show: (row) => format.count(row.spend.input_tokens) },
     { label: "of them cached", num: true, value: (row) => row.spend.cached_tokens, show: (row) => format.count(row.spend.cached_tokens) },
     { label: "Tokens out", num: true, value: (row) => row.spend.output_tokens, show: (row) => format.count(row.spend.output_tokens) },
@@ -112,8 +126,8 @@ export function Costs() {
           <div class="cols">
             <${Loaded} from=${month}>${(found) => html`<${Month} month=${found} budgets=${budgets.items} />`}<//>
             <${Budgets} list=${budgets} />
-            <${Card} title="Spend by day"><${Chart} title="Spend by day" name="spend-by-day" x=${points} label=${(x) => format.day(x.slice(0, 10))} format=${shown} axis=${(value) => format.money(Math.round(value * 1e6))}
-              series=${[{ label: "Spend", kind: "bar", values: at("cost", usd) }]} summary=${summary} onPick=${(index) => refine({ from: points[index], to: points[index] })} /><//>
+            <${Card} title=${`Spend by day and ${by}`} label="Spend by day" actions=${html`<a href=${runsOf({ from: first, to: last })}>Runs of these days</a>`}><${Chart} title="Spend by day" name="spend-by-day" x=${points} label=${(x) => format.day(x.slice(0, 10))} format=${shown} axis=${(value) => format.money(Math.round(value * 1e6))}
+              series=${stacked(days, points)} summary=${summary} to=${(index) => runsOf({ from: points[index], to: points[index] })} /><//>
             <${Card} title="Tokens by day"><${Chart} title="Tokens by day" name="tokens-by-day" x=${points} label=${(x) => format.day(x.slice(0, 10))} format=${format.count} axis=${compact}
               series=${[
                 { label: "Input", kind: "bar", values: at("in", (each) => each && each.input_tokens - each.cached_tokens) },
@@ -123,7 +137,7 @@ export function Costs() {
               ]} summary=${`${format.count(total.input_tokens)} in, ${format.count(total.output_tokens)} out.`} onPick=${(index) => refine({ from: points[index], to: points[index] })} /><//>
           </div>
           <${Card} title="Where it goes" actions=${html`<${Tabs} label="Group by" value=${by} options=${BY} onChange=${(next) => refine({ by: next })} />`}>
-            ${groups.groups.length ? html`<${Breakdown} by=${by} groups=${groups.groups} total=${groups.total} />` : html`<${Empty} title="Nothing was spent in these days" />`}
+            ${groups.groups.length ? html`<${Breakdown} by=${by} groups=${groups.groups} total=${groups.total} first=${first} last=${last} />` : html`<${Empty} title="Nothing was spent in these days" />`}
           <//>
           ${month.data?.anomalies.length > 0 && html`<${Card} title="Unusual days"><${Table} caption="Days that cost other than usual" rows=${month.data.anomalies} columns=${[
             { label: "Day", value: (row) => row.day, show: (row) => format.longDay(row.day) },

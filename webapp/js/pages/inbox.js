@@ -1,12 +1,14 @@
 // What waits for a person, the most urgent first.
 import { html } from "../html.js";
-import { get, offers, send } from "../api.js";
+import { get, send } from "../api.js";
 import { useData } from "../data.js";
-import { inbox, inboxError, lookAgain } from "../waiting.js";
-import { Approval } from "../approvals.js";
+import { inbox, inboxError, lookAgain, ordered } from "../waiting.js";
+import { Approval, decideByKey } from "../approvals.js";
+import { Conversation, WhoAmI } from "../person.js";
+import { useKeys } from "../keys.js";
 import { link } from "../route.js";
 import * as format from "../format.js";
-import { Action, Ago, Badge, Card, Empty, Head, Loaded, Problem, Skeleton, Table } from "../ui.js";
+import { Action, Ago, Badge, Card, Empty, Head, Loaded, Problem, Skeleton } from "../ui.js";
 
 async function waitingRun(session, abort) {
   const { runs } = await get(`sessions/${encodeURIComponent(session)}/export`, { format: "json" }, { signal: abort });
@@ -26,27 +28,32 @@ function Waiting({ session }) {
   <//>`;
 }
 
+function Fired({ alert }) {
+  return html`<${Card} title=${alert.alert} label=${`Alert ${alert.alert}`} actions=${html`<${Badge} state=${alert.severity} tone=${alert.severity === "critical" ? "bad" : "warn"} />`}>
+    ${alert.description && html`<p>${alert.description}</p>`}
+    <p class="small muted">${format.words(alert.metric)} ${format.decimal(alert.value, 3)} ${alert.condition} ${format.decimal(alert.threshold, 3)} · ${alert.agent ? html`<a href=${link("agents", alert.agent)}>${alert.agent}</a>` : "all agents"} · fired <${Ago} at=${alert.fired_at} /></p>
+  <//>`;
+}
+
+const SHOWN = {
+  approval: (of) => html`<${Approval} key=${of.id} approval=${of} keys />`,
+  person: (of) => html`<${Conversation} key=${of.session.id} waiting=${of} />`,
+  alert: (of) => html`<${Fired} key=${of.id} alert=${of} />`,
+  session: (of) => html`<${Waiting} key=${of.id} session=${of} />`,
+};
+
 export function Inbox() {
   const found = inbox.value;
-  const approvalsOffered = offers("GET approvals");
+  const entries = found ? ordered(found) : [];
+  useKeys(decideByKey(entries.filter(({ kind }) => kind === "approval").map(({ of }) => of)));
   if (!found) return html`<${Head} title="Inbox" />${inboxError.value ? html`<${Problem} error=${inboxError.value} retry=${lookAgain} />` : html`<${Skeleton} />`}`;
-  const { approvals, sessions, alerts } = found;
-  const order = { critical: 0, error: 1, warning: 2 };
-  const firing = [...alerts].sort((a, b) => (order[a.severity] ?? 3) - (order[b.severity] ?? 3) || (a.fired_at < b.fired_at ? 1 : -1));
-  const nothing = !approvals.length && !sessions.length && !alerts.length;
   return html`
-    <${Head} title="Inbox" text="What waits for a person: approvals, runs that a budget has stopped, alerts that have fired." />
+    <${Head} title="Inbox" text="What waits for a person: approvals, conversations of teams, runs that a budget has stopped, alerts that have fired. The most urgent first." />
     <div class="stack">
-      ${nothing && html`<section class="card"><${Empty} title="Nothing waits for you"><span>Approvals, budget stops and alerts come here as they happen.</span><//></section>`}
-      ${approvalsOffered && approvals.map((each) => html`<${Approval} key=${each.id} approval=${each} />`)}
-      ${firing.length > 0 && html`<${Card} title="Alerts that have fired"><${Table} caption="Alerts that have fired" rows=${firing} keyOf=${(row) => row.id} columns=${[
-        { label: "Alert", value: (row) => row.alert, show: (row) => html`<strong>${row.alert}</strong><div class="small muted">${row.description}</div>` },
-        { label: "Severity", value: (row) => row.severity, show: (row) => html`<${Badge} state=${row.severity} tone=${row.severity === "critical" ? "bad" : "warn"} />` },
-        { label: "Agent", value: (row) => row.agent, show: (row) => (row.agent ? html`<a href=${link("agents", row.agent)}>${row.agent}</a>` : "all") },
-        { label: "Measured", num: true, value: (row) => row.value, show: (row) => html`${format.decimal(row.value, 3)}<div class="small muted">${format.words(row.metric)} ${row.condition} ${format.decimal(row.threshold, 3)}</div>` },
-        { label: "Fired", value: (row) => row.fired_at, show: (row) => html`<${Ago} at=${row.fired_at} />` },
-      ]} /><//>`}
-      ${sessions.length > 0 && html`<h2>Runs that wait</h2><div class="cols">${sessions.map((each) => html`<${Waiting} key=${each.id} session=${each} />`)}</div>`}
+      ${!entries.length && html`<section class="card"><${Empty} title="Nothing waits for you"><span>Approvals, conversations, budget stops and alerts come here as they happen.</span><//></section>`}
+      ${found.approvals.length > 0 && html`<p class="small muted"><kbd>a</kbd> approves and <kbd>r</kbd> rejects, after a question, the approval that has the focus, else the first.</p>`}
+      ${found.people.length > 0 && html`<${WhoAmI} />`}
+      ${entries.map(({ kind, of }) => SHOWN[kind](of))}
     </div>
   `;
 }

@@ -67,13 +67,14 @@ function Figures({ costs }) {
 
 function Banner() {
   if (!waiting.value) return null;
-  const { approvals, sessions, alerts } = inbox.value;
+  const { approvals, people, sessions, alerts } = inbox.value;
   const parts = [
     approvals.length && `${approvals.length} to approve`,
+    people.length && `${people.length} ${people.length === 1 ? "conversation waits" : "conversations wait"} for a person`,
     sessions.length && `${sessions.length} ${sessions.length === 1 ? "session waits" : "sessions wait"} for a budget or an approval`,
     alerts.length && `${alerts.length} ${alerts.length === 1 ? "alert has" : "alerts have"} fired`,
   ].filter(Boolean);
-  const bad = alerts.some((each) => each.severity === "critical");
+  const bad = alerts.some((each) => each.severity === "critical") || people.some((each) => each.due && Date.parse(each.due) < Date.now());
   return html`<div class=${`banner ${bad ? "bad" : "warn"}`} role="status"><span>${parts.join(" · ")}</span><a href=${link("inbox")}>Open the inbox</a></div>`;
 }
 

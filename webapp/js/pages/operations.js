@@ -58,7 +58,7 @@ function DeadLetters() {
     { label: "Run", value: (row) => row.run_id, show: (row) => (row.run_id ? html`<a class="mono small" href=${link("runs", row.run_id)}>${row.run_id.slice(0, 13)}…</a>` : format.none) },
     { label: "Why", value: (row) => row.code, show: (row) => html`<code>${row.code}</code><div class="small muted">${row.detail}</div>` },
     { label: "Tries", num: true, value: (row) => row.deliveries },
-    { label: "", value: () => "", show: (row) => (row.redrivable ? html`<${Action} run=${() => send("POST", `dead-letters/${row.id}/redrive`)} done="It is back on the queue." after=${list.reload}>Redrive<//>` : html`<span class="small muted">cannot be redriven</span>`) },
+    { label: "Redrive", value: () => "", show: (row) => (row.redrivable ? html`<${Action} run=${() => send("POST", `dead-letters/${row.id}/redrive`)} done="It is back on the queue." after=${list.reload}>Redrive<//>` : html`<span class="small muted">cannot be redriven</span>`) },
   ]} /><//>`;
 }
 

@@ -38,8 +38,8 @@ export function Runs({ id }) {
 }
 
 /** The workspace's runs, where the server lists them. */
-export function AllRuns({ state, agent, user }) {
-  const list = useList("runs", { state, agent, user, limit: 50 }, ["run.stage", "run.queued"]);
+export function AllRuns({ state, agent, user, from, to }) {
+  const list = useList("runs", { state, agent, user, from, to, limit: 50 }, ["run.stage", "run.queued"]);
   return html`<${ListTable} list=${list} caption="Runs" name="runs" keyOf=${(row) => row.id} empty=${html`<${Empty} title="No runs" />`}
     columns=${[
       { label: "Run", value: (row) => row.id, show: (row) => html`<a class="mono small" href=${link("runs", row.id)}>${row.id.slice(0, 18)}…</a>` },

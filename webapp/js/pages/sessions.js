@@ -14,7 +14,7 @@ const RUN_STATES = ["", "queued", "running", "waiting", "succeeded", "failed", "
 const STATES = ["", "started", "active", "waiting", "paused", "ended"];
 
 function List() {
-  const { state = "", agent = "", user = "", view = "sessions" } = route.value.query;
+  const { state = "", agent = "", user = "", view = "sessions", from = "", to = "" } = route.value.query;
   const withRuns = offers("GET runs");
   return html`
     <${Head} title="Sessions and runs">
@@ -28,8 +28,11 @@ function List() {
         ${html`<label class="field">State<select value=${state} onChange=${(event) => refine({ state: event.target.value })}>${(view === "runs" ? RUN_STATES : STATES).map((each) => html`<option value=${each}>${each ? format.words(each) : "Any"}</option>`)}</select></label>`}
         <label class="field">Agent<input value=${agent} onChange=${(event) => refine({ agent: event.target.value.trim() })} /></label>
         <label class="field">User<input value=${user} onChange=${(event) => refine({ user: event.target.value.trim() })} /></label>
+        ${view === "runs" && withRuns && html`
+          <label class="field">From (UTC)<input type="date" value=${from} onChange=${(event) => refine({ from: event.target.value })} /></label>
+          <label class="field">To (UTC)<input type="date" value=${to} onChange=${(event) => refine({ to: event.target.value })} /></label>`}
       </div>
-      ${view === "runs" && withRuns ? html`<${AllRuns} state=${state} agent=${agent} user=${user} />` : html`<${AllSessions} state=${state} agent=${agent} user=${user} />`}
+      ${view === "runs" && withRuns ? html`<${AllRuns} state=${state} agent=${agent} user=${user} from=${from} to=${to} />` : html`<${AllSessions} state=${state} agent=${agent} user=${user} />`}
     </section>
   `;
 }
