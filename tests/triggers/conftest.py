@@ -31,12 +31,13 @@ def request(
     headers: dict[str, str] | None = None,
     params: dict[str, str] | None = None,
     route: dict[str, str] | None = None,
+    url: str = "/api/x",
 ) -> func.HttpRequest:
     """Return a request as the host makes it; a body that is not bytes is written as JSON."""
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     return func.HttpRequest(
         method=method,
-        url="/api/x",
+        url=url,
         headers={"Content-Type": "application/json"} | (headers or {}),
         params=params or {},
         route_params=route or {},

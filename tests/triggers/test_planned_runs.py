@@ -162,6 +162,7 @@ async def test_a_batch_is_posted_run_and_read(edge: Edge) -> None:
         (b'{"query": "a"}', "application/jsonl", {"agent": "bot", "max_cost_usd": "-1"}, 400, "invalid_max_cost"),
         (b'{"query": "a"}', "application/jsonl", {"agent": "bot", "max_cost_usd": "NaN"}, 400, "invalid_max_cost"),
         (b'{"query": "a"}', "application/jsonl", {"agent": "bot", "max_cost_usd": "1e9"}, 400, "invalid_max_cost"),
+        (b'{"query": "a"}', "application/jsonl", {"agent": "bot", "max_cost_usd": ""}, 400, "invalid_max_cost"),
         (b'{"query": "a"}\n' * 10_001, "application/jsonl", {"agent": "bot"}, 413, "batch_too_large"),
         (b'{"query": "a"}', "application/jsonl", {"agent": "bot", "cost": "1"}, 400, "unknown_parameter"),
     ],
@@ -172,6 +173,21 @@ async def test_a_bad_batch_changes_nothing(
     refused = await posted(edge, content, kind, **params)
 
     assert (refused.status_code, body(refused)["code"]) == (status, code)
+    assert (await edge.services.planned.batch_store.list("default", 10))[0] == []
+
+
+@pytest.mark.parametrize("parameter", ["max_cost_usd=", "max_cost_usd"])
+async def test_an_empty_cap_is_none_that_a_host_may_leave_out(edge: Edge, parameter: str) -> None:
+    """Hosts that leave out empty parameters still pass on the address that was called."""
+    lines = request(
+        b'{"query": "a"}',
+        headers={"Content-Type": "application/jsonl"},
+        params={"agent": "bot"},
+        url=f"https://host.example/api/batches?agent=bot&{parameter}",
+    )
+    refused = await edge("batches", lines)
+
+    assert (refused.status_code, body(refused)["code"]) == (400, "invalid_max_cost")
     assert (await edge.services.planned.batch_store.list("default", 10))[0] == []
 
 

@@ -7,7 +7,7 @@ import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import quote
+from urllib.parse import parse_qsl, quote, urlsplit
 
 import azure.functions as func
 
@@ -64,6 +64,15 @@ class Call:
     def query(self, name: str) -> str | None:
         """Return a query parameter, or None when it is absent or empty: some hosts leave out the empty ones."""
         return self.request.params.get(name) or None
+
+    def written(self, name: str) -> str | None:
+        """Return a query parameter as the address has it, the empty one too; None where it is absent.
+
+        For what would mean something else if it were taken as absent: see `query`.
+        """
+        if (text := self.request.params.get(name)) is not None:
+            return text
+        return dict(parse_qsl(urlsplit(self.request.url).query, keep_blank_values=True)).get(name)
 
     def header(self, name: str) -> str | None:
         """Return a header, or None when it is absent or empty."""

@@ -34,7 +34,7 @@ async def batches_create(call: Call) -> Reply:
     key = call.header("idempotency-key")
     ident = run_id(call.workspace, key) if key else new_id()
     batch, _ = await call.services.planned.batches.create(
-        call.workspace, ident, items, _micro_usd(call.query("max_cost_usd"))
+        call.workspace, ident, items, _micro_usd(call.written("max_cost_usd"))
     )
     return Reply(_view(batch), 202, {"Location": f"/api/batches/{batch.id}"})
 
