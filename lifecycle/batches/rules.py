@@ -75,6 +75,9 @@ class Progress:
         cancelled: How many were cancelled.
         cost_micro_usd: What those that have ended cost.
         uncosted: How many of them had a model call whose price is not known.
+        unmeasured: How many of them say nothing of what a run costs: they were refused or erased, or failed or were
+            cancelled before they cost anything.
+        erased: How many of these were erased, so that what they cost is not known any more.
     """
 
     submitted: int = 0
@@ -84,11 +87,18 @@ class Progress:
     cancelled: int = 0
     cost_micro_usd: int = 0
     uncosted: int = 0
+    unmeasured: int = 0
+    erased: int = 0
 
     @property
     def ended(self) -> int:
         """How many have ended."""
         return self.succeeded + self.failed + self.cancelled
+
+    @property
+    def measured(self) -> int:
+        """How many of those that have ended say what a run costs."""
+        return self.ended - self.unmeasured
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +210,9 @@ def room(batch: Batch) -> int:
     """Return how many more runs may be submitted now, so that what a batch with a cost cap costs stays within it.
 
     What a run costs is not known before it has ended, so that the runs on their way are taken to cost what those
-    before them did on average. They can cost more, and the cap be passed by what they do.
+    before them did on average, as are those that were erased. They can cost more, and the cap be passed by what they
+    do. Lines that were refused, or failed without cost, count for nothing there: as long as there are no others, there
+    is room for a first slice only.
     """
     progress = batch.progress
     free = min(WINDOW - len(progress.underway), batch.total - progress.submitted)
@@ -208,10 +220,10 @@ def room(batch: Batch) -> int:
         return 0
     if batch.max_cost_micro_usd is None:
         return free
-    if progress.ended == 0:
-        return min(free, FIRST_SLICE - len(progress.underway))
-    left = batch.max_cost_micro_usd - progress.cost_micro_usd
-    each = max(1, -(-progress.cost_micro_usd // progress.ended))
+    if progress.measured == 0:
+        return max(0, min(free, FIRST_SLICE - len(progress.underway)))
+    each = max(1, -(-progress.cost_micro_usd // progress.measured))
+    left = batch.max_cost_micro_usd - progress.cost_micro_usd - each * progress.erased
     return max(0, min(free, left // each - len(progress.underway)))
 
 

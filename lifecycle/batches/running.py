@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from kernel.errors import AppError, Conflict, NotFound
 from kernel.ids import new_id
 from lifecycle.batches.rules import (
+    WINDOW,
     Batch,
     BatchState,
     Item,
@@ -162,16 +163,18 @@ class Batches:
     async def _advance(self, workspace: str, found: StoredBatch, signals: AgentSignals, send: Send) -> int:
         batch = replace(found.batch, progress=await self._counted(workspace, found.batch))
         batch = settled(batch, self._clock())
-        count, before = room(batch), batch.progress.submitted
+        before = batch.progress.submitted
         failure: AppError | None = None
-        if count:
-            for stored in await self._store.items(workspace, batch.id, before, count):
-                try:
-                    batch = await self._submit(workspace, batch, stored.item, signals, send)
-                except AppError as error:
-                    failure = error
+        try:
+            # Lines that are refused take no room: those after them are come to in the same round.
+            while count := min(room(batch), WINDOW - (batch.progress.submitted - before)):
+                if not (some := await self._store.items(workspace, batch.id, batch.progress.submitted, count)):
                     break
-            batch = settled(batch, self._clock())
+                for stored in some:
+                    batch = await self._submit(workspace, batch, stored.item, signals, send)
+        except AppError as error:
+            failure = error
+        batch = settled(batch, self._clock())
         batch = await self._stored(workspace, found, batch)
         if batch.state is BatchState.CANCELLING:
             await self._cancel_runs(workspace, batch)
@@ -199,7 +202,7 @@ class Batches:
             if error.retriable:
                 raise
             await self._store.refuse(workspace, batch.id, item, error.code)
-            progress = replace(progress, failed=progress.failed + 1)
+            progress = replace(progress, failed=progress.failed + 1, unmeasured=progress.unmeasured + 1)
         else:
             progress = replace(progress, underway=(*progress.underway, item.number))
         return replace(batch, progress=replace(progress, submitted=item.number + 1))
@@ -211,8 +214,14 @@ class Batches:
         runs = await asyncio.gather(*(self._run(workspace, ident) for ident in idents))
         for number, run in zip(progress.underway, runs, strict=True):
             if run is None:  # erased meanwhile
-                progress = replace(progress, cancelled=progress.cancelled + 1)
+                progress = replace(
+                    progress,
+                    cancelled=progress.cancelled + 1,
+                    unmeasured=progress.unmeasured + 1,
+                    erased=progress.erased + 1,
+                )
             elif run.finished:
+                free = run.state is not RunState.SUCCEEDED and run.spend.cost_micro_usd == 0
                 progress = replace(
                     progress,
                     succeeded=progress.succeeded + (run.state is RunState.SUCCEEDED),
@@ -220,6 +229,7 @@ class Batches:
                     cancelled=progress.cancelled + (run.state is RunState.CANCELLED),
                     cost_micro_usd=progress.cost_micro_usd + run.spend.cost_micro_usd,
                     uncosted=progress.uncosted + (run.spend.unpriced_calls > 0),
+                    unmeasured=progress.unmeasured + free,
                 )
             else:
                 continue

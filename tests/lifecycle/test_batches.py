@@ -21,10 +21,12 @@ from lifecycle.batches.rules import (
     BatchState,
     Item,
     Progress,
+    item_run_id,
     parse_lines,
     room,
 )
 from lifecycle.batches.store import TABLE
+from lifecycle.conversations.submission import RunRequest
 from tests.lifecycle.app import App, abandon
 from tests.lifecycle.doubles import NOW, CountingTables, Crash, Fate, spec
 
@@ -210,6 +212,50 @@ async def test_a_cap_on_cost_holds_back_what_is_left(app: App) -> None:
     assert [each.run is None for each in results] == [n >= done.progress.submitted for n in range(30)]
 
 
+async def test_lines_without_a_run_say_nothing_of_what_a_run_costs(app: App) -> None:
+    """A cap holds though the first lines are refused; they take no room, so that a first slice follows them at once."""
+    each = (await app.ask("Question 0")).spend.cost_micro_usd
+    found = [*items(7, "nobody"), *items(90)]
+    found = [Item(n, str(n), item.agent, item.request) for n, item in enumerate(found)]
+    batch, _ = await app.services.planned.batches.create("default", new_id(), found, each * 12 + each // 2)
+    slices: list[int] = []
+    for _ in range(6):
+        slices.append(await move_on(app))
+        await work(app)
+    done = await get(app, batch)
+
+    assert slices[0] == 7 + FIRST_SLICE
+    assert (done.stopped_by, done.progress.failed) == ("cost_cap", 7)
+    assert done.max_cost_micro_usd is not None
+    assert done.progress.cost_micro_usd <= done.max_cost_micro_usd
+    assert done.progress.succeeded >= 10
+
+
+async def test_erased_runs_say_nothing_of_what_a_run_costs(app: App) -> None:
+    """Nor do they take any of the rest to be free: the first slice stays small until a run is known to have ended."""
+    found = [Item(n, str(n), "bot", RunRequest(query="Hi", session_id=f"s{n}")) for n in range(60)]
+    batch, _ = await app.services.planned.batches.create("default", new_id(), found, 10_000_000)
+    await move_on(app)
+    await work(app)
+    for n in range(FIRST_SLICE):
+        await app.services.sessions.erasure.erase("default", f"s{n}")
+    second = await move_on(app)
+    done = await get(app, batch)
+
+    assert (second, done.progress.cancelled, done.progress.erased) == (FIRST_SLICE, FIRST_SLICE, FIRST_SLICE)
+
+
+async def test_runs_that_fail_without_cost_say_nothing_of_what_a_run_costs(app: App) -> None:
+    """Cancelled before it ran, a run was not free of charge."""
+    batch = await create(app, 60, max_cost=10_000_000)
+    await move_on(app)
+    for number in range(FIRST_SLICE):
+        await app.services.runs.queries.cancel("default", item_run_id("default", batch.id, number))
+    second = await move_on(app)
+
+    assert (second, (await get(app, batch)).progress.cancelled) == (FIRST_SLICE, FIRST_SLICE)
+
+
 async def test_a_cap_without_a_price_stops(app: App) -> None:
     """What costs nobody knows what cannot be kept within anything."""
     await app.declare("odd", spec(model="nobody-knows-it"))
@@ -284,6 +330,10 @@ async def test_an_idle_round_is_one_query() -> None:
         (Progress(10, (), 10, cost_micro_usd=100), 100, 0),
         (Progress(98, (), 98), None, 2),
         (Progress(5, (), 5), 100, 95),
+        (Progress(50, (), 0, 50, unmeasured=50), 100, FIRST_SLICE),
+        (Progress(52, (50, 51), 0, 40, 10, unmeasured=50, erased=10), 100, FIRST_SLICE - 2),
+        (Progress(15, (), 5, 10, cost_micro_usd=50, unmeasured=10), 100, 5),
+        (Progress(8, (), 5, cancelled=3, cost_micro_usd=50, unmeasured=3, erased=3), 100, 2),
     ],
 )
 def test_there_is_room_for_what_the_rest_pays_for(progress: Progress, cap: int | None, expected: int) -> None:
