@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -219,6 +219,7 @@ class Services:
             self.agents,
             self.teams,
             self._erase_workflow_run,
+            self._forget_planned,
             self.capacity,
         )
 
@@ -252,6 +253,9 @@ class Services:
 
     async def _tell_workflow(self, run: Run) -> None:
         await self.workflows.engine.run_ended(run)
+
+    def _forget_planned(self, workspace: str, user_id: str) -> AsyncIterator[int]:
+        return self.planned.forget_user(workspace, user_id)
 
     async def _erase_workflow_run(self, workspace: str, workflow_run_id: str) -> None:
         await self.workflows.engine.erase(workspace, workflow_run_id)

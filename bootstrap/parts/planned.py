@@ -7,6 +7,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from bootstrap.parts.core import Core
     from bootstrap.parts.runs import RunServices
     from kernel.due_times import DueTimes
@@ -52,6 +54,12 @@ class PlannedRunServices:
         return Batches(
             self.batch_store, self._due("batch"), self._runs.submission, self._runs.queries, self._core.clock
         )
+
+    async def forget_user(self, workspace: str, user_id: str) -> AsyncIterator[int]:
+        """Have nothing more asked in the user's name; yield how many schedules and lines that were, piece by piece."""
+        yield await self.schedules.forget_user(workspace, user_id)
+        async for count in self.batch_store.forget_user(workspace, user_id):
+            yield count
 
     def _due(self, kind: str) -> DueTimes:
         from kernel.due_times import DueTimes

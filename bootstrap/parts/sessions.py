@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from bootstrap.parts.agents import AgentServices
     from bootstrap.parts.approvals import ApprovalServices
@@ -44,6 +44,7 @@ class SessionServices:
     _agents: AgentServices
     _teams: TeamServices
     _erase_workflow_run: Callable[[str, str], Awaitable[None]]
+    _forget_planned: Callable[[str, str], AsyncIterator[int]]
     _capacity: CapacityServices
 
     @cached_property
@@ -131,6 +132,7 @@ class SessionServices:
             self._configuration.users,
             self._core.due("usererasure"),
             may_erase=self.retention.check_user,
+            forget_planned=self._forget_planned,
             journal=self._events.journal,
             clock=self._core.clock,
         )

@@ -27,7 +27,7 @@ from lifecycle.batches.rules import (
     room,
     settled,
 )
-from lifecycle.batches.store import no_batch
+from lifecycle.batches.store import USER_ERASED, no_batch
 from lifecycle.conversations.priority import Priority
 from lifecycle.conversations.run import Run, RunState
 
@@ -171,7 +171,7 @@ class Batches:
                 if not (some := await self._store.items(workspace, batch.id, batch.progress.submitted, count)):
                     break
                 for stored in some:
-                    batch = await self._submit(workspace, batch, stored.item, signals, send)
+                    batch = await self._submit(workspace, batch, stored, signals, send)
         except AppError as error:
             failure = error
         batch = settled(batch, self._clock())
@@ -192,8 +192,13 @@ class Batches:
             found, batch = latest, settled(replace(latest.batch, progress=batch.progress), self._clock())
         return batch
 
-    async def _submit(self, workspace: str, batch: Batch, item: Item, signals: AgentSignals, send: Send) -> Batch:
-        progress = batch.progress
+    async def _submit(
+        self, workspace: str, batch: Batch, stored: StoredItem, signals: AgentSignals, send: Send
+    ) -> Batch:
+        progress, item = batch.progress, stored.item
+        if stored.refused == USER_ERASED:
+            progress = replace(progress, cancelled=progress.cancelled + 1, unmeasured=progress.unmeasured + 1)
+            return replace(batch, progress=replace(progress, submitted=item.number + 1))
         request = item.request.model_copy(update={"priority": Priority.LOW})
         ident = item_run_id(workspace, batch.id, item.number)
         try:
@@ -201,7 +206,7 @@ class Batches:
         except AppError as error:
             if error.retriable:
                 raise
-            await self._store.refuse(workspace, batch.id, item, error.code)
+            await self._store.refuse(workspace, batch.id, item.number, error.code)
             progress = replace(progress, failed=progress.failed + 1, unmeasured=progress.unmeasured + 1)
         else:
             progress = replace(progress, underway=(*progress.underway, item.number))

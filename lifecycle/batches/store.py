@@ -1,20 +1,32 @@
 """Storage of batches.
 
 Table `batches`. Partition `{workspace}!{batch}`: `batch`, and `item!{number}` for each of its runs to be. Partition
-`of!{workspace}` has a row for each batch, newest first. A batch is there once its row `batch` is: what was written
-before it of one that never came about is removed by whoever finds it due.
+`of!{workspace}` has a row for each batch, newest first, which says whether a line of it names a user. A batch is there
+once its row `batch` is: what was written before it of one that never came about is removed by whoever finds it due.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from kernel.codec import JsonCodec
 from kernel.errors import NotFound
 from kernel.ids import newest_first
-from kernel.tables import MAX_WRITES, Delete, Insert, Replace, Row, RowChanged, RowExists, Span, Upsert, first_rows
+from kernel.tables import (
+    MAX_WRITES,
+    Delete,
+    Insert,
+    Replace,
+    Row,
+    RowChanged,
+    RowExists,
+    Span,
+    Upsert,
+    every,
+    first_rows,
+)
 from lifecycle.batches.rules import Batch, Item
 from lifecycle.conversations.submission import RunRequest
 
@@ -25,6 +37,8 @@ if TYPE_CHECKING:
 
 TABLE = "batches"
 _BATCH = JsonCodec(Batch)
+USER_ERASED = "user_erased"
+"""Why a line is not submitted whose user was erased before it was its turn."""
 _MOST_BYTES = 1_000_000
 """Of items that are written at once: a commit takes 4 MiB, and a character up to four bytes there."""
 
@@ -56,7 +70,8 @@ class BatchStore:
         home = _home(workspace, batch.id)
         for some in _slices(items):
             await self._tables.commit(TABLE, [Upsert(_item_row(home, item)) for item in some])
-        listed = Row(_list(workspace), newest_first(batch.created_at, batch.id), {})
+        users = any(item.request.user_id is not None for item in items)
+        listed = Row(_list(workspace), newest_first(batch.created_at, batch.id), {"users": users})
         await self._tables.commit(TABLE, [Upsert(listed)])
         try:
             await self._tables.commit(TABLE, [Insert(Row(home, "batch", {"batch": _BATCH.dump(batch)}))])
@@ -93,10 +108,51 @@ class BatchStore:
         span = Span(home, key_from=_key(first), key_before="item!~")
         return [_item(row) for row in await first_rows(self._tables, TABLE, span, limit)]
 
-    async def refuse(self, workspace: str, batch_id: str, item: Item, code: str) -> None:
-        """Note why an item was refused."""
-        row = _item_row(_home(workspace, batch_id), item, code)
-        await self._tables.commit(TABLE, [Upsert(row)])
+    async def refuse(self, workspace: str, batch_id: str, number: int, code: str) -> None:
+        """Note why an item was refused, in what is stored of it now: its user may have been erased meanwhile."""
+        home = _home(workspace, batch_id)
+        while row := await self._tables.get(TABLE, home, _key(number)):
+            stored = _item(row)
+            if stored.refused == USER_ERASED:
+                return
+            try:
+                await self._tables.commit(TABLE, [Replace(replace(_item_row(home, stored.item, code), etag=row.etag))])
+            except RowChanged:
+                continue
+            return
+
+    async def forget_user(self, workspace: str, user_id: str) -> AsyncIterator[int]:
+        """Blank the lines that ask in the user's name, and have none submitted whose turn has yet to come.
+
+        Lines are looked for in every batch that is kept and names users. Yields, for each of these batches, how many
+        lines were blanked.
+        """
+        async for listed in every(self._tables, TABLE, Span(_list(workspace))):
+            if listed.values.get("users") is not False:  # batches of earlier releases do not say
+                yield await self._forget_user(workspace, listed.key.partition("!")[2], user_id)
+
+    async def _forget_user(self, workspace: str, batch_id: str, user_id: str) -> int:
+        home, first, count = _home(workspace, batch_id), 0, 0
+        found = await self.find(workspace, batch_id)
+        submitted = found.batch.progress.submitted if found else 0
+        while True:
+            span = Span(home, key_from=_key(first), key_before="item!~")
+            if not (rows := await first_rows(self._tables, TABLE, span, MAX_WRITES)):
+                return count
+            changes: list[Replace] = []
+            for row in rows:
+                stored = _item(row)
+                if stored.item.request.user_id == user_id:
+                    blank = replace(stored.item, request=RunRequest(query=""))
+                    refused = stored.refused if blank.number < submitted else USER_ERASED
+                    changes.append(Replace(replace(_item_row(home, blank, refused), etag=row.etag)))
+            if changes:
+                try:
+                    await self._tables.commit(TABLE, changes)
+                except RowChanged:
+                    continue  # one of them was refused meanwhile
+            count += len(changes)
+            first = _item(rows[-1]).item.number + 1
 
     async def list(self, workspace: str, limit: int, after: str | None = None) -> tuple[Sequence[Batch], str | None]:
         """Return up to `limit` (1-999) batches, newest first, and the key to continue after; None at the end."""

@@ -5,6 +5,7 @@ Table `schedules`, partition = workspace, row key = name. The index `due` says w
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,7 +13,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from kernel.codec import JsonCodec, all_readable
-from kernel.errors import Conflict, NotFound
+from kernel.errors import Conflict, EtagMismatch, NotFound
 from kernel.ids import agent_name
 from kernel.preconditions import check_match
 from kernel.tables import Delete, Insert, Replace, Row, RowChanged, RowExists, Span, Tables, every
@@ -208,6 +209,17 @@ class Schedules:
             except RowChanged:
                 continue
             return
+
+    async def forget_user(self, workspace: str, user_id: str) -> int:
+        """Remove the schedules that ask in the user's name, and return how many there were."""
+        count = 0
+        for schedule in await self.list(workspace):
+            if schedule.run.user_id == user_id:
+                count += 1
+                # One that was changed meanwhile is looked at again: what counts as removed is looked for once more.
+                with contextlib.suppress(NotFound, EtagMismatch):
+                    await self.delete(workspace, schedule.name, schedule.etag)
+        return count
 
 
 def no_schedule(name: str) -> NotFound:

@@ -1,5 +1,8 @@
 """Erasing a user: the user's sessions, how the user likes to be answered, and the user's id wherever it was noted.
 
+What would go on asking in the user's name comes first: schedules and lines of batches. A worker may just be submitting
+one of them, so that an erasure that found any stays in the index, and is gone through once more by the timer.
+
 The index `due` has an entry until the last session is erased, so that what a call does not come to, or a process that
 died, is finished by the timer. Sessions that are nobody's keep their texts; the runs that the user asked for in them
 no longer say so.
@@ -63,16 +66,22 @@ class UserErasure:
         due: DueIndex,
         *,
         may_erase: Callable[[str, str], Awaitable[None]],
+        forget_planned: Callable[[str, str], AsyncIterator[int]],
         journal: Journal,
         clock: Clock,
     ) -> None:
-        """Take what erases sessions, and what raises OnHold for a workspace's user who is not to be erased."""
+        """Take what erases sessions, and what is done of a workspace's user elsewhere.
+
+        `may_erase` raises OnHold for a user who is not to be erased. `forget_planned` removes what is yet to be asked
+        in the user's name, and yields how much that was, piece by piece.
+        """
         self._sessions = sessions
         self._conversations = conversations
         self._directory = directory
         self._users = users
         self._due = due
         self._may_erase = may_erase
+        self._forget_planned = forget_planned
         self._journal = journal
         self._clock = clock
 
@@ -106,9 +115,13 @@ class UserErasure:
     async def _work(self, workspace: str, user_id: str, requested: datetime, patience_s: float | None) -> UserReceipt:
         loop = asyncio.get_running_loop()
         until = None if patience_s is None else loop.time() + patience_s
-        receipt, whole = UserReceipt(requested), True
+        receipt, whole, planned = UserReceipt(requested), True, 0
         with contextlib.suppress(NotFound):
             await self._users.delete(workspace, user_id)
+        async for count in self._forget_planned(workspace, user_id):
+            planned += count
+            if until is not None and loop.time() >= until:
+                return receipt
         async for session_id in self._sessions_of(workspace, user_id):
             if until is not None and loop.time() >= until:
                 return receipt
@@ -128,6 +141,8 @@ class UserErasure:
         data = {"sessions": receipt.sessions, "runs": receipt.runs}
         key = f"user:{_name(user_id)}:{rfc3339(requested)}"
         await self._journal.record(workspace, key, Event("user.erased", data, requested))
+        if planned:
+            return receipt
         await self._due.drop(workspace, _name(user_id), hour_bucket(requested))
         return replace(receipt, completed_at=self._clock())
 

@@ -6,11 +6,16 @@ import contextlib
 
 import pytest
 
+from kernel.ids import new_id
 from kernel.tables import Span, every
+from lifecycle.batches.rules import Item
+from lifecycle.batches.store import TABLE as BATCHES
 from lifecycle.conversations.run import RunState
+from lifecycle.conversations.submission import RunRequest
 from lifecycle.runs.list import RunFilter
+from lifecycle.schedules.store import ScheduleRequest
 from tests.lifecycle.app import App, abandon
-from tests.lifecycle.doubles import Crash, Fate
+from tests.lifecycle.doubles import CountingTables, Crash, Fate
 from tests.lifecycle.test_erasing import TABLES
 
 USER = "ann.the-user@example.org"
@@ -90,6 +95,126 @@ async def test_an_erasure_that_dies_is_finished_by_the_timer(number: int) -> Non
     app.clock.move(minutes=5)
     await app.services.sessions.erasure.finish()
     await app.services.sessions.user_erasure.finish()
+
+    assert USER not in await everything(app)
+    assert SECRET not in await everything(app)
+
+
+async def planned(app: App) -> str:
+    """Have a schedule and two lines of a batch ask in the user's name, and one of each in another's."""
+    for name, who, text in (("hers", USER, SECRET), ("his", "bob", "His report.")):
+        wanted = ScheduleRequest("bot", RunRequest(query=text, user_id=who), "0 0 * * * *")
+        await app.services.planned.schedules.put("default", name, wanted)
+    asked_by = ((USER, SECRET), ("bob", "His line."), (USER, SECRET))
+    lines = [Item(n, f"l{n}", "bot", RunRequest(query=text, user_id=who)) for n, (who, text) in enumerate(asked_by)]
+    batch, _ = await app.services.planned.batches.create("default", new_id(), lines, None)
+    return batch.id
+
+
+async def move_on(app: App) -> None:
+    """Let an hour pass, with all that is due in it."""
+    for _ in range(3):
+        app.clock.move(minutes=30)
+        await app.services.planned.batches.run(app.signals, app.queue.send)
+        await app.services.planned.schedule_runner.run(app.signals, app.queue.send)
+        while app.queue.sent:
+            await app.process(app.queue.sent.pop(0), last=True)
+
+
+async def test_nothing_more_is_asked_in_an_erased_users_name() -> None:
+    """Schedules of the user go, waiting lines are cancelled without their texts, and those of others are asked."""
+    app = App()
+    await app.declare()
+    batch = await planned(app)
+    receipt = await app.services.sessions.user_erasure.erase("default", USER)
+    left = await everything(app)
+    finished = await app.services.sessions.user_erasure.finish()
+    await move_on(app)
+    done = await app.services.planned.batch_store.get("default", batch)
+    results = await app.services.planned.batches.results("default", batch, 0, 10)
+    runs, _ = await app.services.runs.list.page("default", RunFilter(), 50, None)
+
+    assert SECRET not in left
+    assert USER not in left.replace(next(line for line in left.splitlines() if "usererasure!" in line), "")
+    assert (receipt.completed_at, finished) == (None, 1)
+    assert USER not in await everything(app)
+    assert {run.user_id for run in runs} == {"bob"}
+    assert [schedule.name for schedule in await app.services.planned.schedules.list("default")] == ["his"]
+    assert (done.state, done.progress.succeeded, done.progress.cancelled) == ("completed", 1, 2)
+    assert [each.refused for each in results] == ["user_erased", "", "user_erased"]
+
+
+async def test_lines_that_were_run_are_blanked_too() -> None:
+    """A batch is kept for a month once it is over."""
+    app = App()
+    await app.declare()
+    batch = await planned(app)
+    await move_on(app)
+    await app.services.sessions.user_erasure.erase("default", USER)
+    await app.services.sessions.user_erasure.finish()
+    results = await app.services.planned.batches.results("default", batch, 0, 10)
+
+    assert USER not in await everything(app)
+    assert SECRET not in await everything(app)
+    assert [(each.run is not None, each.refused) for each in results] == [(False, ""), (True, ""), (False, "")]
+
+
+async def test_what_was_being_submitted_as_its_user_was_erased_is_erased_too() -> None:
+    """A worker that had read a line submits it after its text is gone: the timer comes once more."""
+    app = App()
+    await app.declare()
+    await planned(app)
+    await app.services.sessions.user_erasure.erase("default", USER)
+    await app.ask(SECRET, user_id=USER)
+    await app.services.sessions.user_erasure.finish()
+
+    assert USER not in await everything(app)
+    assert SECRET not in await everything(app)
+
+
+async def test_a_refusal_brings_no_erased_line_back() -> None:
+    """A worker that had read the line only adds why it was refused, to what is left of it."""
+    app = App()
+    await app.declare()
+    batch, store = await planned(app), app.services.planned.batch_store
+    await app.services.sessions.user_erasure.erase("default", USER)
+    await store.refuse("default", batch, 0, "agent_not_found")
+    await store.refuse("default", batch, 1, "agent_not_found")
+    items = await store.items("default", batch, 0, 10)
+
+    assert [(each.item.request.query, each.refused) for each in items] == [
+        ("", "user_erased"),
+        ("His line.", "agent_not_found"),
+        ("", "user_erased"),
+    ]
+
+
+async def test_lines_of_batches_that_name_nobody_are_not_read() -> None:
+    """What is read of such a batch is its row in the list."""
+    app = App(CountingTables())
+    lines = [Item(n, f"l{n}", "bot", RunRequest(query="Hi")) for n in range(500)]
+    await app.services.planned.batches.create("default", new_id(), lines, None)
+    tables = app.tables
+    assert isinstance(tables, CountingTables)
+    before = tables.operations[f"query {BATCHES}"]
+    await app.services.sessions.user_erasure.erase("default", USER)
+
+    assert tables.operations[f"query {BATCHES}"] - before == 1
+
+
+@pytest.mark.parametrize("number", range(1, 30, 2))
+async def test_whatever_dies_nothing_more_is_asked_in_an_erased_users_name(number: int) -> None:
+    """The timer finishes with schedules and batches as it does with sessions."""
+    app = App()
+    await app.declare()
+    await planned(app)
+    dying = app.worker(Fate(number, after=True))
+    with contextlib.suppress(Crash):
+        await dying.sessions.user_erasure.erase("default", USER)
+    await abandon(dying)
+    for _ in range(2):
+        app.clock.move(minutes=5)
+        await app.services.sessions.user_erasure.finish()
 
     assert USER not in await everything(app)
     assert SECRET not in await everything(app)
