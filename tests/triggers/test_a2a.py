@@ -32,7 +32,7 @@ async def answered(edge: Edge, body: str | bytes, version: str = "1.0") -> tuple
     sent = request(
         body if isinstance(body, bytes) else body.encode(), route={"name": "a"}, headers={"A2A-Version": version}
     )
-    response = await edge("a2a", sent)
+    response: Any = await edge("a2a", sent)
     if hasattr(response, "get_body"):
         return response.status_code, json.loads(response.get_body())
     return response.status_code, json.loads(b"".join([piece async for piece in response.body]))
