@@ -249,7 +249,9 @@ class Services:
     @cached_property
     def workflows(self) -> WorkflowServices:
         """Workflows, and their runs."""
-        return WorkflowServices(self.core, self.events, self.configuration, self.conversations, self.agents, self.runs)
+        return WorkflowServices(
+            self.core, self.events, self.configuration, self.conversations, self.agents, self.runs, self.sessions
+        )
 
     async def _tell_workflow(self, run: Run) -> None:
         await self.workflows.engine.run_ended(run)

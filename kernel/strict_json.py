@@ -11,14 +11,14 @@ if TYPE_CHECKING:
 
 
 def parse_json(body: bytes) -> Any:
-    """Return the values of a JSON text (RFC 8259).
+    """Return the values of a JSON text (RFC 8259), which is in UTF-8; a byte order mark is passed over.
 
     Raises:
         ValueError: It is none; it holds half a surrogate pair, which is no text and fails wherever it is stored, or
             NaN or an infinity, which are no JSON; or it is nested too deeply to be read.
     """
     try:
-        values = json.loads(body, parse_constant=_refuse)
+        values = json.loads(body.decode("utf-8-sig"), parse_constant=_refuse)
         # Only an escape can bring one in, so that almost no body is searched.
         if b"\\u" in body:
             json.dumps(values, ensure_ascii=False).encode()

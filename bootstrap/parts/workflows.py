@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from bootstrap.parts.core import Core
     from bootstrap.parts.events import EventServices
     from bootstrap.parts.runs import RunServices
+    from bootstrap.parts.sessions import SessionServices
     from lifecycle.conversations.submission import Send
     from lifecycle.registry.signals import AgentSignals
     from lifecycle.workflows.definitions import Workflows
@@ -30,6 +31,7 @@ class WorkflowServices:
     _conversations: ConversationServices
     _agents: AgentServices
     _runs: RunServices
+    _sessions: SessionServices
 
     @cached_property
     def definitions(self) -> Workflows:
@@ -54,7 +56,12 @@ class WorkflowServices:
         return WorkflowEngine(
             self.definitions,
             self.store,
-            StepRuns(self._runs.submission, self._runs.queries, self._conversations.store),
+            StepRuns(
+                self._runs.submission,
+                self._runs.queries,
+                self._conversations.store,
+                may_erase=self._sessions.retention.check,
+            ),
             self._core.due("workflow"),
             self._events.journal,
             self._core.clock,

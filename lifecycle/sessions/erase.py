@@ -96,6 +96,14 @@ class SessionErasure:
         await self._stop_runs(session)
         return await self._finish(session)
 
+    async def check(self, session: Session) -> None:
+        """Do nothing if the session may be erased.
+
+        Raises:
+            OnHold: A legal hold keeps it.
+        """
+        await self._may_erase(session)
+
     async def finish(self) -> int:
         """Finish the erasures that were cut short, and return how many were completed."""
         count = 0

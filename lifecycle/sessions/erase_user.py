@@ -5,7 +5,7 @@ one of them, so that an erasure that found any stays in the index, and is gone t
 
 The index `due` has an entry until the last session is erased, so that what a call does not come to, or a process that
 died, is finished by the timer. Sessions that are nobody's keep their texts; the runs that the user asked for in them
-no longer say so.
+no longer say so. Of a session that a legal hold keeps, nothing changes.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class UserReceipt:
         completed_at: When nothing was left; None while it goes on in the background.
         sessions: Sessions erased, with their runs and messages.
         runs: Runs in other sessions that no longer name the user.
-        held: Sessions that a legal hold keeps; they are erased once it is released.
+        held: Sessions that a legal hold keeps; once it is released, they are erased, or no longer name the user.
     """
 
     requested_at: datetime
@@ -116,6 +116,7 @@ class UserErasure:
         loop = asyncio.get_running_loop()
         until = None if patience_s is None else loop.time() + patience_s
         receipt, whole, planned = UserReceipt(requested), True, 0
+        held = set[str]()
         with contextlib.suppress(NotFound):
             await self._users.delete(workspace, user_id)
         async for count in self._forget_planned(workspace, user_id):
@@ -127,16 +128,23 @@ class UserErasure:
                 return receipt
             try:
                 done = await self._sessions.erase(workspace, session_id)
-            except OnHold:  # the entry in the index stays, so that it is erased once it may be
-                receipt, whole = replace(receipt, held=receipt.held + 1), False
+            except OnHold:
+                held.add(session_id)
+                receipt = replace(receipt, held=len(held))
                 continue
             whole = whole and done.completed_at is not None
             receipt = replace(receipt, sessions=receipt.sessions + 1)
         async for entry in self._runs_of(workspace, user_id):
             if until is not None and loop.time() >= until:
                 return receipt
-            receipt = replace(receipt, runs=receipt.runs + await self._unnamed(workspace, user_id, entry))
-        if not whole:
+            if entry.session_id in held:
+                continue
+            try:
+                receipt = replace(receipt, runs=receipt.runs + await self._unnamed(workspace, user_id, entry))
+            except OnHold:
+                held.add(entry.session_id)
+                receipt = replace(receipt, held=len(held))
+        if held or not whole:  # the entry in the index stays, so that the rest is erased once it may be
             return receipt
         data = {"sessions": receipt.sessions, "runs": receipt.runs}
         key = f"user:{_name(user_id)}:{rfc3339(requested)}"
@@ -172,11 +180,17 @@ class UserErasure:
                 return
 
     async def _unnamed(self, workspace: str, user_id: str, entry: RunEntry) -> int:
-        """Take the user out of a run in a session that is not the user's; return how many runs that were."""
+        """Take the user out of a run in a session that is not the user's; return how many runs that were.
+
+        Raises:
+            OnHold: A legal hold keeps the session, and whoever asked in it.
+        """
         stored = await self._conversations.load(workspace, entry.session_id, entry.run_id)
         erased = stored.session is not None and stored.session.state is SessionState.ERASED
         if stored.run is None or erased:
             return 0
+        if stored.session is not None:
+            await self._sessions.check(stored.session)
 
         def decide(stored: StoredConversation) -> ConversationChange | None:
             if stored.run is None or stored.run.user_id != user_id:

@@ -43,6 +43,8 @@ _AT_ONCE = 8
 _CHANGES_BEFORE_GIVING_UP = 60
 _LONGEST_PAUSE_S = 0.2
 _MOST_NOTED = 10_000
+_ERASE = "~"
+"""Begins the names of entries of what is to be erased once it may be; no id begins with it."""
 
 
 def asked_of(workflow: str, request: WorkflowRequest) -> Asked:
@@ -179,16 +181,26 @@ class WorkflowEngine:
         return count
 
     async def erase(self, workspace: str, ident: str) -> None:
-        """Take out what was asked and by whom, and cancel what is under way; a session of its steps is erased."""
+        """Take out what was asked and by whom, and cancel what is under way; a session of its steps is erased.
+
+        While a legal hold keeps the session of another step, nothing of it changes; the timer erases it afterwards.
+        """
+        if not await self._erased(workspace, ident):
+            await self._due.add(workspace, f"{_ERASE}{ident}", self._clock())
+
+    async def _erased(self, workspace: str, ident: str) -> bool:
+        """Erase the workflow run and return True, or False where a legal hold keeps a session of its steps."""
         for _ in range(_CHANGES_BEFORE_GIVING_UP):
             found = await self._store.find(workspace, ident)
             if found is None:
-                return
+                return True
+            if await self._steps.held(found.run):
+                return False
             run = await self._decided(found.run, CancelRequested())
             nothing = replace(run.asked, input="", user_id=None, metadata={}, digest="")
             if await self._store.save(found, replace(run, asked=nothing)):
                 await self._store.erase_texts(workspace, ident)
-                return
+                return True
         raise _busy()
 
     async def overview(self, workspace: str, ident: str) -> Overview:
@@ -212,6 +224,10 @@ class WorkflowEngine:
 
     async def _swept(self, entry: Entry, signals: AgentSignals, send: Send) -> None:
         try:
+            if entry.name.startswith(_ERASE):
+                if await self._erased(entry.workspace, entry.name.removeprefix(_ERASE)):
+                    await self._due.drop(entry.workspace, entry.name, entry.hour)
+                return
             found = await self._store.find(entry.workspace, entry.name)
             if found is None:
                 if outlasted(entry, self._clock()):

@@ -8,11 +8,13 @@ from collections.abc import Mapping, Sequence
 from kernel.errors import AppError, Conflict, NotFound, Unavailable
 from kernel.ids import session_of_run
 from lifecycle.conversations.run import Run, RunState
+from lifecycle.conversations.session import SessionState
 from lifecycle.conversations.store import ConversationStore
 from lifecycle.conversations.submission import RunRequest, Send, check
 from lifecycle.registry.signals import AgentSignals
 from lifecycle.runs.queries import RunQueries
 from lifecycle.runs.submit import RunSubmission
+from lifecycle.sessions.erase import MayErase, OnHold
 from lifecycle.specs.workflow import Plan
 from lifecycle.workflows import rules
 from lifecycle.workflows.rules import News, RunEnded, RunRefused
@@ -31,10 +33,18 @@ _ENDS = {
 class StepRuns:
     """Submits, cancels and reads the runs of steps."""
 
-    def __init__(self, submission: RunSubmission, queries: RunQueries, conversations: ConversationStore) -> None:
+    def __init__(
+        self,
+        submission: RunSubmission,
+        queries: RunQueries,
+        conversations: ConversationStore,
+        *,
+        may_erase: MayErase,
+    ) -> None:
         self._submission = submission
         self._queries = queries
         self._conversations = conversations
+        self._may_erase = may_erase
 
     async def get(self, workspace: str, run_id: str, *, texts: bool = False) -> Run | None:
         """Return a step's run, which is in the session that it has started; None where it was erased."""
@@ -45,6 +55,19 @@ class StepRuns:
         ids = [one.run_id for step in run.steps for one in step.tries]
         found = await asyncio.gather(*(self.get(run.workspace, ident) for ident in ids))
         return {one.id: one for one in found if one is not None}
+
+    async def held(self, run: WorkflowRun) -> bool:
+        """Return whether a legal hold keeps the session of one of the steps' runs."""
+        for ident in (one.run_id for step in run.steps for one in step.tries):
+            session_id = session_of_run(run.workspace, ident)
+            session = (await self._conversations.load(run.workspace, session_id)).session
+            if session is None or session.state is SessionState.ERASED:
+                continue
+            try:
+                await self._may_erase(session)
+            except OnHold:
+                return True
+        return False
 
     async def answers(self, run: WorkflowRun, plan: Plan, names: Sequence[str]) -> Mapping[str, str]:
         """Return the answers of steps, those of branches where nobody brings them together; without what is erased."""

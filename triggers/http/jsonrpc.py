@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import azure.functions as func
 
 from kernel.errors import AppError, InternalError, TooLarge
+from triggers.http.call import Reply
 from triggers.http.problems import UnsupportedMediaType, status_of
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 CONTENT_TYPE = "application/json"
 MAX_BODY_BYTES = 4 * 1024 * 1024
+PARSE_ERROR = -32700
+INVALID_PARAMS = -32602
 _INVALID_REQUEST = -32600
 _INTERNAL_ERROR = -32603
 
@@ -36,6 +39,12 @@ def message_of(call: Call) -> bytes:
         msg = f"A message has at most {MAX_BODY_BYTES} bytes."
         raise TooLarge(msg)
     return body
+
+
+def refusal(code: int, message: str, ident: object = None) -> Reply:
+    """Return the protocol's own answer to a message that is refused; its id where that can be one."""
+    known = ident if isinstance(ident, str | int) and not isinstance(ident, bool) else None
+    return Reply(json.dumps({"jsonrpc": "2.0", "id": known, "error": {"code": code, "message": message}}))
 
 
 def error_model() -> type[BaseModel]:

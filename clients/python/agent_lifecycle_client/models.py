@@ -2260,6 +2260,14 @@ class Step(BaseModel):
     on_failure: Literal["fail", "continue"] | None = "fail"
 
 
+class StreamOptions(BaseModel):
+    """
+    What a stream has besides the answer; of Chat Completions, a chunk with the usage at its end.
+    """
+
+    include_usage: bool | None = False
+
+
 class StreamView(BaseModel):
     """
     How a channel is sent the workspace's events: when last, and where that fails, why and when it is tried again.
@@ -3606,7 +3614,7 @@ class ResponseBody(BaseModel):
     metadata: dict[str, str] | None = None
     user: str | None = None
     safety_identifier: str | None = None
-    stream_options: dict[str, Any] | None = {}
+    stream_options: StreamOptions | None = None
     tools: list[Any] | None = []
     tool_choice: Any = None
     parallel_tool_calls: bool | None = None
@@ -4334,7 +4342,7 @@ class ChatBody(BaseModel):
     metadata: dict[str, str] | None = None
     user: str | None = None
     safety_identifier: str | None = None
-    stream_options: dict[str, Any] | None = {}
+    stream_options: StreamOptions | None = None
     tools: list[Any] | None = []
     tool_choice: Any = None
     parallel_tool_calls: bool | None = None

@@ -15,6 +15,7 @@ from llmops.spend.groups import Group
 from llmops.spend.usage import Spend
 from tests.lifecycle.app import App
 from tests.lifecycle.doubles import NOW, CountingTables
+from tests.lifecycle.test_erasing import TABLES
 
 DAY_S = 86_400
 POLICY = DataRetentionPolicy(sessions_s=30 * DAY_S)
@@ -155,6 +156,51 @@ async def test_a_users_session_that_is_held_for_itself_is_erased_once_it_is_rele
     assert kept == ["held"]
     assert await left(app, "held", "free") == []
     await app.aclose()
+
+
+@pytest.mark.parametrize("scope", ["session:held", "agent:bot"])
+async def test_erasing_a_user_changes_nothing_of_what_is_held(scope: str) -> None:
+    """Neither of the user's own session nor of one that is nobody's: runs, directory and facts still name the user."""
+    app = await started()
+    await talk(app, "held", "grace", end=False)
+    await hold(app, scope)
+    before = await naming(app, "grace")
+    receipt = await app.services.sessions.user_erasure.erase("default", "grace")
+    kept = await naming(app, "grace")
+    await app.services.sessions.retention.release("default", parse_hold_scope(scope), None)
+    finished = await app.services.sessions.user_erasure.finish()
+
+    assert before
+    assert kept == before
+    assert (receipt.sessions, receipt.runs, receipt.held, receipt.completed_at) == (0, 0, 1, None)
+    assert (finished, await naming(app, "grace")) == (1, [])
+    await app.aclose()
+
+
+async def test_what_a_user_asked_in_a_held_session_of_nobodys_stays() -> None:
+    """It is the session that is held, with whoever asked in it."""
+    app = await started()
+    await app.services.sessions.start.start("default", "bot", "shared")
+    await app.ask("Question", session_id="shared", user_id="grace")
+    await hold(app, "session:shared")
+    before = await naming(app, "grace")
+    receipt = await app.services.sessions.user_erasure.erase("default", "grace")
+    kept = await naming(app, "grace")
+    await app.services.sessions.retention.release("default", parse_hold_scope("session:shared"), None)
+    finished = await app.services.sessions.user_erasure.finish()
+
+    assert before
+    assert kept == before
+    assert (receipt.sessions, receipt.runs, receipt.held, receipt.completed_at) == (0, 0, 1, None)
+    assert (finished, await naming(app, "grace")) == (1, [])
+    await app.aclose()
+
+
+async def naming(app: App, user: str) -> list[str]:
+    """Return the rows that name the user; without that the user is to be erased."""
+    tables = [table for table in TABLES if table != "due"]
+    rows = [row for table in tables async for row in every(app.tables, table, Span(" ", partition_before="~"))]
+    return sorted(f"{row.partition} {row.key} {values}" for row in rows if user in (values := str(dict(row.values))))
 
 
 async def facts(app: App) -> int:

@@ -9,6 +9,7 @@ import pytest
 from adapters.memory_texts import MemoryTexts
 from kernel.errors import Conflict, NotFound
 from kernel.ids import new_id, session_of_run
+from lifecycle.retention.policy import LegalHold, parse_hold_scope
 from lifecycle.workflows.run import WorkflowRun
 from tests.lifecycle.doubles import CountingTables
 from tests.lifecycle.workflows.world import FAN, PAIR, WS, World
@@ -179,6 +180,32 @@ async def test_erasing_a_session_of_a_step_erases_what_was_asked_and_stops_the_r
     assert cost > 0
     assert "secret" not in repr([row.values for row in await world.rows("workflowruns")])
     assert cast("MemoryTexts", world.app.services.core.large_texts)._texts == {}
+
+
+async def test_what_a_workflow_run_was_asked_stays_while_one_of_its_steps_is_held() -> None:
+    """However the other steps' sessions are erased; it goes when the hold is released, without another call."""
+    world = await World.begun(PAIR, quick=True)
+    await world.agent("held")
+    await world.put([{"name": "first", "agent": "bot"}, {"name": "second", "agent": "held", "prompt": "about {input}"}])
+    run = await world.start("my secret", user_id="ada")
+    await world.pump()
+    await world.finish(run.id)
+    sessions, scope = world.app.services.sessions, parse_hold_scope("agent:held")
+    await sessions.retention.place(WS, LegalHold(scope, "case 7", world.app.clock.now))
+    before = await world.get(run.id)
+    await sessions.erasure.erase(WS, session_of_run(WS, before.step("first").tries[0].run_id))
+    kept = await world.get(run.id)
+    await sessions.user_erasure.erase(WS, "ada")
+    await world.sweep()
+    still = await world.get(run.id)
+    await sessions.retention.release(WS, scope, None)
+    await world.sweep()
+    erased = await world.get(run.id)
+
+    assert (before.asked.input, before.asked.user_id) == ("my secret", "ada")
+    assert kept == still == before
+    assert (erased.asked.input, erased.asked.user_id) == ("", None)
+    assert not [row for row in await world.rows("due") if row.partition.startswith("workflow!")]
 
 
 async def test_an_answer_that_was_erased_fails_the_step_that_needs_it() -> None:

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 from collections.abc import MutableMapping
 from typing import Any
 
+from kernel.strict_json import is_list, is_object, parse_json
 from triggers.http import asking
 from triggers.http.asgi import answered_by
 from triggers.http.call import Call, Reply
-from triggers.http.jsonrpc import message_of
+from triggers.http.jsonrpc import INVALID_PARAMS, PARSE_ERROR, message_of, refusal
 
 for _name in ("a2a.server", "a2a.compat", "a2a.utils"):
     logging.getLogger(_name).setLevel(logging.CRITICAL)  # their tracebacks quote what a client sent
+
+_DEEPEST = 32
+"""Levels of nesting that a message may have: the SDK's protocol buffers have 100, three of them for one of JSON's."""
+_MOST_MESSAGES = 2**31 - 1
 
 
 async def a2a_card(call: Call) -> Reply:
@@ -29,7 +35,8 @@ async def a2a_card(call: Call) -> Reply:
 
 
 async def a2a(call: Call) -> Reply:
-    message_of(call)
+    if (refused := _refused(message_of(call))) is not None:
+        return refused
     found = await asking.callee(call, call.route("name"))
     from a2a.server.routes.jsonrpc_dispatcher import JsonRpcDispatcher  # noqa: PLC0415 - heavy
     from starlette.requests import Request  # noqa: PLC0415 - heavy
@@ -43,3 +50,53 @@ async def a2a(call: Call) -> Reply:
         await response(scope, receive, send)
 
     return await answered_by(application, call)
+
+
+def _refused(body: bytes) -> Reply | None:
+    """Return the answer to a message that the SDK would fail on, or answer in Python's words; None for others."""
+    try:
+        message = parse_json(body)
+        fits = _fits(message)
+    except ValueError:
+        return refusal(PARSE_ERROR, "The message is not JSON that can be read.")
+    params = message.get("params") if is_object(message) else None
+    if not is_object(params):
+        return None
+    configuration = params.get("configuration")
+    places = [each for each in (params, configuration) if is_object(each)]
+    if not all(_counts(each.get(name)) for each in places for name in ("historyLength", "history_length")):
+        return refusal(INVALID_PARAMS, f"historyLength is 0 to {_MOST_MESSAGES}.", message.get("id"))
+    if not fits:
+        return refusal(INVALID_PARAMS, "A number is too large.", message.get("id"))
+    return None
+
+
+def _counts(value: Any) -> bool:
+    """Return whether a value is a number of messages; also for what is no number, of which the SDK says so itself."""
+    try:
+        return 0 <= int(value) <= _MOST_MESSAGES
+    except (ValueError, TypeError, OverflowError):
+        return True
+
+
+def _fits(value: Any) -> bool:
+    """Return whether all integers in a message fit into a double, as which the protocol has them.
+
+    Raises:
+        ValueError: It is nested too deeply.
+    """
+    level, depth, fits = [value], 0, True
+    while level:
+        if (depth := depth + 1) > _DEEPEST:
+            msg = "nested too deeply"
+            raise ValueError(msg)
+        inner: list[Any] = []
+        for each in level:
+            if is_object(each):
+                inner += each.values()
+            elif is_list(each):
+                inner += each
+            elif isinstance(each, int):
+                fits = fits and abs(each) <= sys.float_info.max
+        level = inner
+    return fits

@@ -79,19 +79,21 @@ class AgentRequests(RequestHandler):
     async def on_message_send(self, params: SendMessageRequest, context: ServerCallContext) -> Task | Message:
         """Ask, and wait for the answer unless the task is wanted at once."""
         async with _translated():
-            asked = await self._ask(params, stream=False)
             configuration = params.configuration
+            history = _history(configuration)
+            asked = await self._ask(params, stream=False)
             if not configuration.return_immediately:
                 await asked.wait(LONGEST_ANSWER_S)
-            return task_of(asked.run, _history(configuration))
+            return task_of(asked.run, history)
 
     async def on_message_send_stream(
         self, params: SendMessageRequest, context: ServerCallContext
     ) -> AsyncGenerator[Event]:
         """Ask, and tell of the task until it has ended or waits for people."""
         async with _translated():
+            history = _history(params.configuration)
             asked = await self._ask(params, stream=True)
-            async for event in self._told(asked, _history(params.configuration)):
+            async for event in self._told(asked, history):
                 yield event
 
     async def on_subscribe_to_task(
@@ -108,7 +110,8 @@ class AgentRequests(RequestHandler):
     async def on_get_task(self, params: GetTaskRequest, context: ServerCallContext) -> Task | None:
         """Return a task."""
         async with _translated():
-            return task_of((await self._task(params.id)).run, _history(params))
+            history = _history(params)
+            return task_of((await self._task(params.id)).run, history)
 
     async def on_cancel_task(self, params: CancelTaskRequest, context: ServerCallContext) -> Task | None:
         """Cancel a task: at once while it is not begun, soon when it is."""
@@ -123,6 +126,9 @@ class AgentRequests(RequestHandler):
     async def on_list_tasks(self, params: ListTasksRequest, context: ServerCallContext) -> ListTasksResponse:
         """List the agent's tasks, newest first; those of a context where one is named."""
         async with _translated():
+            if params.page_size < 0:
+                raise InvalidParamsError("A page has at least one task.")
+            history = _history(params)
             if params.status not in _LISTED:
                 return ListTasksResponse()
             limit = min(params.page_size or _PAGE, _MOST)
@@ -135,7 +141,7 @@ class AgentRequests(RequestHandler):
             else:
                 start_key = ids.newest_first_key(params.page_token) if params.page_token else None
                 found, after = await lists.page(workspace, wanted, limit, start_key)
-            tasks = [task_of(run, _history(params), artifacts=params.include_artifacts) for run in found]
+            tasks = [task_of(run, history, artifacts=params.include_artifacts) for run in found]
             return ListTasksResponse(tasks=tasks, next_page_token=str(after or ""), page_size=limit)
 
     async def on_create_task_push_notification_config(
@@ -231,7 +237,10 @@ class AgentRequests(RequestHandler):
 
 def _history(params: object) -> int | None:
     has = getattr(params, "HasField", None)
-    return getattr(params, "history_length", None) if has is not None and has("history_length") else None
+    length = getattr(params, "history_length", None) if has is not None and has("history_length") else None
+    if length is not None and length < 0:
+        raise InvalidParamsError("A task's history has no negative length.")
+    return length
 
 
 def _number(token: str) -> int | None:

@@ -105,8 +105,7 @@ async def openai_chat_completions(call: Call) -> Reply:
     if asked.settled and asked.run.answer is None:
         await _given_up(asked)
         asking.check_answered(asked)
-    with_usage = body.stream_options.get("include_usage") is True
-    stream = _until_left(asked, chat_chunks(asked, pieces, with_usage=with_usage))
+    stream = _until_left(asked, chat_chunks(asked, pieces, with_usage=body.stream_options.include_usage))
     return Reply(stream, headers=headers | _NOT_CACHED, mimetype=_STREAM)
 
 

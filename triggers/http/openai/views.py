@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StringConstraints, field_validator
 
 from kernel.validation import NullsAsAbsent
 from lifecycle.conversations.submission import MetadataKey, MetadataValue
@@ -37,6 +37,12 @@ class ChatMessage(_Sent):
     content: Text | Annotated[tuple[Part, ...], Field(max_length=256)] | None = None
 
 
+class StreamOptions(_Sent):
+    """What a stream has besides the answer; of Chat Completions, a chunk with the usage at its end."""
+
+    include_usage: StrictBool = False
+
+
 class _Asked(NullsAsAbsent):
     """A request: what it is about, what can be left out because the agent decides, and what is refused."""
 
@@ -47,7 +53,7 @@ class _Asked(NullsAsAbsent):
     metadata: Metadata
     user: Name | None = None
     safety_identifier: Name | None = None
-    stream_options: Mapping[str, Any] = {}
+    stream_options: Annotated[StreamOptions, Field(default_factory=StreamOptions)]
     tools: Sequence[Any] = ()
     tool_choice: Any = None
     parallel_tool_calls: bool | None = None
