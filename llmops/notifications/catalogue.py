@@ -26,7 +26,7 @@ EVENTS: Mapping[str, str] = MappingProxyType(
         "channel.test": "Somebody asked for a test of the channel",
     }
 )
-STREAMED = frozenset(EVENTS) - {"report.ready", "channel.test"}
+STREAMED = frozenset(EVENTS) - {"report.ready", "channel.test", "conversation.waiting", "conversation.escalated"}
 """Those that are in the workspace's stream of events, too; channels of CloudEvents get them from there."""
 MAX_PATTERNS = 50
 _PATTERN = re.compile(r"\*|[a-z0-9_]+(?:\.[a-z0-9_]+)*(?:\.\*)?")

@@ -105,6 +105,7 @@ def test_settings_that_mean_an_emulator_get_its_address(tmp_path: Path, monkeypa
 
 def test_missing_node_is_said_with_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without Node.js, or without node_modules, the message says what to do."""
+    services.node.cache_clear()
     monkeypatch.setattr(services, "_AZURITE", Path("/nonexistent"))
     with pytest.raises(StartupError, match="npm ci"):
         services.node()

@@ -34,7 +34,7 @@ GARBAGE: dict[str, tuple[bytes | dict[str, Any], str]] = {
     "a list": (json.dumps([SECRET]).encode(), "not a JSON object"),
     "too deep": (b"[" * 50_000, "not JSON"),
     "another version": (_good(v=2), "/v (Input should be 1)"),
-    "no agent": ({"query": SECRET}, "/agent (Field required)"),
+    "no agent": ({"query": SECRET}, "either an agent or a team"),
     "no query": ({"agent": "a"}, "no query"),
     "query of another type": (_good(query=[SECRET]), "/query (Input should be a valid string)"),
     "a blank query": (_good(query=" \n"), "query is empty"),

@@ -130,15 +130,15 @@ async def test_the_manager_makes_once_and_reuses(app: App) -> None:
 async def test_throwaway_agents_are_deleted_with_the_manager(app: App) -> None:
     """Also when some were cleaned up before, by hand or all at once."""
     async with app.services.manager() as manager:
-        one = await manager.get_or_create("helper", spec(), reuse=False)
-        two = await manager.get_or_create("helper", spec(), reuse=False)
+        one = await manager.get_or_create("helper", spec(), reuse_agent=False)
+        two = await manager.get_or_create("helper", spec(), reuse_agent=False)
         assert one.name != two.name
         await manager.cleanup(one.name)
         assert len(await live_versions(app.tables)) == 1
 
     assert await live_versions(app.tables) == {}
     async with app.services.manager() as manager:
-        await manager.get_or_create("helper", spec(), reuse=False)
+        await manager.get_or_create("helper", spec(), reuse_agent=False)
         assert await manager.cleanup_all() == 2
 
     assert await live_versions(app.tables) == {}

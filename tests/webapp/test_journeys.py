@@ -150,7 +150,7 @@ async def test_erasing_a_session(api: Api, reader: Reader) -> None:
     await api.declare("forgetful")
     await api.answer("forgetful", session_id=session)
     await reader.open(f"sessions/{session}")
-    await expect(reader.page.locator(".timeline .shard")).not_to_have_count(0)
+    await expect(reader.page.locator(".timeline .lane")).not_to_have_count(0)
     await reader.button("Erase…").click()
     await expect(reader.button("Erase it")).to_be_disabled()
     await reader.page.get_by_label("Type erase to confirm").fill("erase")
