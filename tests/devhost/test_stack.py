@@ -103,10 +103,9 @@ def test_settings_that_mean_an_emulator_get_its_address(tmp_path: Path, monkeypa
     assert "Endpoint=sb://127.0.0.1:4;" in bus.connection_string
 
 
-def test_missing_node_is_said_with_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_node_is_said_with_a_remedy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Without Node.js, or without node_modules, the message says what to do."""
-    services.node.cache_clear()
-    monkeypatch.setattr(services, "_AZURITE", Path("/nonexistent"))
+    monkeypatch.setattr(services, "_AZURITE", tmp_path / "missing")
     with pytest.raises(StartupError, match="npm ci"):
         services.node()
 

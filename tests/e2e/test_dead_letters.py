@@ -38,7 +38,7 @@ GARBAGE: dict[str, tuple[bytes | dict[str, Any], str]] = {
     "no query": ({"agent": "a"}, "no query"),
     "query of another type": (_good(query=[SECRET]), "/query (Input should be a valid string)"),
     "a blank query": (_good(query=" \n"), "query is empty"),
-    "an unknown field": (_good(specversion=SECRET), "There is no specversion"),
+    "an unknown field": (_good(colour=SECRET), "There is no colour"),
     "a wrong session": (_good(session_id=SECRET), "session_id is not the message's SessionId"),
     "a bad agent name": (_good(agent=f"{SECRET}/../x"), "agent name"),
     "a bad workspace": (_good(workspace=f"{SECRET}!"), "workspace"),
