@@ -12,8 +12,8 @@ SEED = 7
 
 @pytest.mark.xfail(
     strict=False,
-    reason="A known defect, which docs/operations.md names: where answers of storage are lost on a busy machine, one attempt "
-    "in some hundred is missing from the costs, keeps its reservation, or is answered out of order.",
+    reason="A known defect, which docs/operations.md names: where answers of storage are lost on a busy machine, one "
+    "attempt in some hundred is missing from the costs, keeps its reservation, or is answered out of order.",
 )
 @pytest.mark.timeout(1800)
 @pytest.mark.filterwarnings("ignore::ResourceWarning")  # see close_forgotten_streams
