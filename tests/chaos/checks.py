@@ -201,7 +201,16 @@ class Checks:
         try:
             await eventually(same, progress=lambda: looks[-1], what="costs")
         except AssertionError:
-            raise BrokenError(f"runs spent {spent}, costs have {looks[-1]}") from None
+            facts = await self._api.get("costs?group_by=session")
+            own: dict[str, Counter[str]] = {}
+            for run in self._runs.values():
+                own.setdefault(run["session_id"], Counter()).update({key: run["spend"][key] for key in SUMMED})
+            noted = {group["name"]: _part(group["spend"]) for group in facts["groups"]}
+            wrong = [
+                name for name, sums in own.items() if dict(sums) != {k: noted.get(name, {}).get(k, 0) for k in SUMMED}
+            ]
+            said = f"runs spent {spent}, costs have {looks[-1]}, facts {_part(facts['total'])}; facts differ in {wrong}"
+            raise BrokenError(said, sessions=wrong) from None
         capped = [run["spend"] for run in self._runs.values() if run["agent"] == "capped"]
         tokens = sum(spend["input_tokens"] + spend["output_tokens"] for spend in capped)
 
