@@ -200,11 +200,18 @@ class RunLease:
     ) -> None:
         run = self.run
         written = False
+        ends: set[datetime] = set()
 
         def decide(stored: StoredConversation) -> ConversationChange | None:
             nonlocal written
             written = False
-            if stored.run is None or stored.session is None or not stored.run.held_by(self._holder):
+            if stored.run is None or stored.session is None:
+                return None
+            if not stored.run.held_by(self._holder):
+                # An end that stands there as it was decided here is this write's own: it took effect unnoticed, and
+                # was taken for somebody else's when the client repeated it.
+                last = stored.run.last
+                written = last.number == run.attempt and last.ended_at in ends
                 return None
             now = self._clock()
             session: Session = stored.session
@@ -219,6 +226,8 @@ class RunLease:
                 changed = replace(changed, stage=self._stage or changed.stage)
             changed = replace(changed, lost=None)  # it is recorded before the attempt goes on
             written = True
+            if changed.last.ended_at is not None:
+                ends.add(changed.last.ended_at)
             if cancelled:
                 return outcome(stored.session, stored.run, changed, self._events, (), now)
             events, changed = self._told(changed, now)

@@ -13,10 +13,12 @@ from kernel.errors import Unavailable
 from lifecycle.conversations.run import Run
 from lifecycle.conversations.submission import RunRequest, submission_of
 from lifecycle.specs.spec import AgentSpec
+from llmops.budgets.rules import Budget, Limit, Scope
 from tests.lifecycle.app import TOOLED, App, abandon
-from tests.lifecycle.doubles import Crash, Fate, live_versions, spec
+from tests.lifecycle.doubles import Crash, Fate, RepeatingTables, live_versions, spec
 
 AGENTS = {"one call": spec(), "two calls": TOOLED}
+DECLARED = AGENTS | {"retried": spec(simulate={"fail_first": 1, "fail_with": "throttled"})}
 
 
 @contextlib.asynccontextmanager
@@ -115,6 +117,49 @@ async def test_a_run_survives_its_storage_failing_at_any_write(after: bool) -> N
                 break
 
     assert number > 8
+
+
+@pytest.mark.parametrize("agent", [*AGENTS, "retried", "budgeted"])
+async def test_what_the_client_has_repeated_itself_is_the_worker_s_own_doing(agent: str) -> None:
+    """A commit takes effect, its answer is lost, and the client's own repetition is told that somebody changed it.
+
+    That is not taken for another worker's doing: the delivery does all that there is to do, for none comes after it.
+    """
+    number = 0
+    for number in itertools.count(1):
+        tables = RepeatingTables()
+        app = App(tables)
+        await app.declare(declared=DECLARED.get(agent, TOOLED))
+        if agent == "budgeted":
+            budget = Budget(Scope("workspace"), (Limit("tokens", "total", 1_000_000),))
+            await app.services.budgets.store.put("default", budget, None)
+        await app.services.agents.resolver.resolve("default", "bot", app.signals)
+        accepted = await app.submit("2 + 3")
+        tables.count, tables.at = 0, number
+        message, struck = app.queue.sent[-1], False
+        for _ in range(3):
+            try:
+                await app.requeued(message)
+            except Unavailable:
+                continue  # it is delivered again
+            finally:
+                struck = struck or tables.count >= number
+            done, _ = await app.stored(accepted.run)
+            if done.finished:
+                break
+            [(_, message)] = app.queue.scheduled  # the delivery has queued what is next
+            app.queue.scheduled.clear()
+            app.clock.move(seconds=61)
+        done, _ = await app.stored(accepted.run)
+
+        await app.check_answered_once(accepted.run)
+        assert [fact.attempt for fact in await app.attempts(done)] == list(range(1, done.attempt + 1))
+        assert [hold async for hold in app.services.budgets.counters.reservations("default", done.id)] == []
+        await app.aclose()
+        if not struck:
+            break
+
+    assert number > 3
 
 
 async def test_a_run_survives_workers_that_die_again_and_again() -> None:
