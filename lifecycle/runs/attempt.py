@@ -73,6 +73,11 @@ class AttemptFactory:
         self.clock = clock
         self.policy = policy
 
+    async def give_back(self, run: Run) -> None:
+        """Give back what an attempt at a finished run has reserved whose worker died; a judge may be at its answer."""
+        if await self.budgets.budgets.of(run.workspace):
+            await self.budgets.free(run.workspace, run.id, run.attempt + 1, judges=False)
+
     async def prepare(self, stored: StoredConversation) -> Prepared:
         """Return what an attempt at the run will need, where its agent is at hand and it is the first attempt."""
         run, session = stored.run, stored.session

@@ -131,6 +131,7 @@ class RunWorker:
         spans.settled(run, here=stored.run is not None and not stored.run.finished)
         if run.finished:
             await self._recorder.record(run)
+            await self._attempts.give_back(run)
         if run.dead and requeue is not None and run.error is not None:
             # Refused until the broker gives it up, so that it is among the dead messages, too.
             raise Unavailable(run.error.detail, code=run.error.code)
@@ -286,7 +287,6 @@ class RunWorker:
         wait_s = retries.retry_delay_s(
             tries, self._policy.retry_base_s, error.retry_after_s, self._policy.retry_longest_s
         )
-
         if full:
             wait_s = min(max(1.0, error.retry_after_s or 0.0), _LONGEST_PUT_OFF_S)
             attempt.note_full(error, wait_s)

@@ -83,15 +83,24 @@ class BudgetService:
         """Return the room of an attempt in its agent's pool; None where it has none."""
         return await self.capacity.room(claim) if self.capacity is not None else None
 
-    async def free(self, workspace: str, run_id: str | None = None, before_attempt: int = 0) -> int:
+    async def free(
+        self, workspace: str, run_id: str | None = None, before_attempt: int = 0, *, judges: bool = True
+    ) -> int:
         """Settle reservations that have expired, or those of a run's earlier attempts, and return how many.
 
         Each is settled as what is recorded of its call; where that is nothing, at its estimate.
+
+        Args:
+            workspace: The workspace.
+            run_id: The run; None for all.
+            before_attempt: The attempt before which all are settled, expired or not.
+            judges: Whether those of judges of the run's answer (attempt 0) are among them.
         """
         now = self.clock()
         count = 0
         async for hold in self.counters.reservations(workspace, run_id):
-            if hold.until <= now or hold.intent.attempt < before_attempt:
+            first = 0 if judges else 1
+            if hold.until <= now or first <= hold.intent.attempt < before_attempt:
                 call = await self.recorded(hold.intent) or replace(hold.intent.call, outcome="unsettled")
                 await self.counters.change(workspace, Settlement(hold, spent_of(call, hold.amounts.ms)), None)
                 count += 1

@@ -10,11 +10,6 @@ from tests.chaos.storm import storm
 SEED = 7
 
 
-@pytest.mark.xfail(
-    strict=False,
-    reason="A known defect, which docs/operations.md names: where answers of storage are lost on a busy machine, one "
-    "attempt in some hundred is missing from the costs, keeps its reservation, or is answered out of order.",
-)
 @pytest.mark.timeout(1800)
 @pytest.mark.filterwarnings("ignore::ResourceWarning")  # see close_forgotten_streams
 async def test_nothing_accepted_is_lost_doubled_or_overspent(emulators: None) -> None:

@@ -98,6 +98,29 @@ async def test_a_call_noted_with_the_claim_is_paid_for_once(agent: str, after: b
     assert number > 3, "claim, model call, answer and fact"
 
 
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+async def test_what_a_dead_worker_has_reserved_is_given_back_with_the_next_delivery(after: bool) -> None:
+    """Also where it died between the answer and giving back: no budget waits until the reservation expires."""
+    number = 0
+    for number in itertools.count(1):
+        async with one_run(TOOLED) as (app, run):
+            budget = Budget(Scope("workspace"), (Limit("tokens", "total", 1_000_000),))
+            await app.services.budgets.store.put("default", budget, None)
+            fate = Fate(number, after)
+            with contextlib.suppress(Crash):
+                await process(app, run, fate, warm=True)
+            if not fate.dead:
+                break
+            app.clock.move(seconds=61)
+            done = await process(app, run)
+            (usage,), _ = await app.services.budgets.usage.list("default", 9)
+
+            assert [hold async for hold in app.services.budgets.counters.reservations("default", run.id)] == []
+            assert (usage.reserved, done.finished) == (0, True)
+
+    assert number > 5
+
+
 @pytest.mark.parametrize("after", [False, True], ids=["refused", "in doubt"])
 async def test_a_run_survives_its_storage_failing_at_any_write(after: bool) -> None:
     """A write fails, or took place although its answer was lost; redelivery ends the same way."""
