@@ -14,7 +14,7 @@ from lifecycle.conversations.submission import Submission
 from llmops.spend.usage import Spend
 from tests.lifecycle.app import TOOLED, App, Gate
 from tests.lifecycle.doubles import Fate, SmallTables, spec
-from tests.waiting import QUIET_S
+from tests.waiting import QUIET_S, eventually
 
 
 async def take_over(app: App) -> tuple[asyncio.Task[Run], Gate]:
@@ -416,6 +416,33 @@ async def test_a_worker_that_is_stopped_leaves_the_run_to_the_next() -> None:
 
     assert run.attempt == 2
     await app.check_answered_once(run)
+
+
+async def test_a_run_shows_the_stage_that_was_told() -> None:
+    """While its model works it is RUNNING, in its row as in its events; where the worker has the agent at hand, too."""
+    app = App(RUN_LOOK_EVERY_S=0.01)
+    await app.declare()
+    gate = Gate()
+    worker = app.worker(gate=gate)
+
+    async def running(run_id: str) -> Run | None:
+        run = await app.services.runs.queries.get("default", run_id)
+        return run if run.stage == "RUNNING" else None
+
+    for _ in range(2):
+        accepted = await app.submit()
+        gate.entered.clear()
+        gate.open.clear()
+        working = asyncio.create_task(app.process(app.queue.sent[-1], worker=worker))
+        await gate.entered.wait()
+        shown = await eventually(lambda run_id=accepted.run.id: running(run_id), what="the stage")
+        assert shown is not None
+        told = [name for name in await app.event_names(shown) if name.startswith("run.stage")]
+        gate.open.set()
+        await working
+
+        assert shown.state is RunState.RUNNING
+        assert told == ["run.stage INITIALIZING", "run.stage RUNNING"]
 
 
 async def test_stages_are_written_once_each() -> None:
