@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from kernel.clock import Clock
-from kernel.codec import JsonCodec, readable
+from kernel.codec import JsonCodec, all_readable, readable
 from kernel.errors import Conflict, EtagMismatch, NotFound, Unavailable
 from kernel.preconditions import check_match
 from kernel.tables import (
@@ -58,7 +58,7 @@ class PoolStore:
         known = self._known.get(workspace)
         if refresh or known is None or known[0] + self._trust_for <= now:
             rows = every(self._tables, TABLE, Span.prefix(workspace, "pool!"))
-            known = self._known[workspace] = (now, [_POOL.load(row.text("pool")) async for row in rows])
+            known = self._known[workspace] = (now, [pool async for pool in all_readable(rows, _pool, "pool")])
         return known[1]
 
     async def get(self, workspace: str, name: str) -> tuple[Pool, str]:
@@ -70,7 +70,7 @@ class PoolStore:
         row = await self._tables.get(TABLE, workspace, f"pool!{name}")
         if row is None:
             raise NotFound(f"There is no pool {name!r}.", code="pool_not_found")
-        return _POOL.load(row.text("pool")), row.etag
+        return _pool(row), row.etag
 
     async def list(
         self, workspace: str, limit: int, after: str | None = None
@@ -78,7 +78,7 @@ class PoolStore:
         """Return up to `limit` pools with their ETags by name, and the name to continue after; None at the end."""
         span = Span.prefix(workspace, "pool!", after=f"pool!{after}" if after else None)
         rows = await first_rows(self._tables, TABLE, span, limit + 1)
-        found = list(readable(rows[:limit], lambda row: (_POOL.load(row.text("pool")), row.etag), "pool"))
+        found = list(readable(rows[:limit], lambda row: (_pool(row), row.etag), "pool"))
         return found, rows[limit - 1].key.removeprefix("pool!") if len(rows) > limit else None
 
     async def put(self, workspace: str, pool: Pool, if_match: str | None) -> tuple[str, bool]:
@@ -98,7 +98,7 @@ class PoolStore:
             check_match(if_match, stored.etag if stored else None)
             if stored is not None and stored.text("pool") == values["pool"]:
                 return stored.etag, False
-            before = set(_POOL.load(stored.text("pool")).agents) if stored else set[str]()
+            before = set(_pool(stored).agents) if stored else set[str]()
             row = Row(workspace, key, values, stored.etag if stored else "")
             writes: list[Write] = [Replace(row) if stored else Insert(row)]
             writes += [
@@ -203,6 +203,10 @@ def load(text: str) -> State:
         },
         value["run_s"],
     )
+
+
+def _pool(row: Row) -> Pool:
+    return _POOL.load(row.text("pool"))
 
 
 def _amounts(parts: Mapping[str, Amounts]) -> Sequence[Sequence[str | int]]:
