@@ -121,7 +121,7 @@ async def _asked(http: aiohttp.ClientSession, session: str | None) -> str:
 
 
 async def started(name: str, root: Path, data: Path, parts: ExitStack) -> Side:
-    """Start the app of a tree with the host of that tree, and have its agent made."""
+    """Start the app of a tree with the host of that tree, and have its agent made; earlier ones know fewer fields."""
     azurite = parts.enter_context(start_azurite(data / "azurite"))
     bus = parts.enter_context(start_service_bus(TOPOLOGY, data / "bus"))
     settings = {
@@ -133,7 +133,7 @@ async def started(name: str, root: Path, data: Path, parts: ExitStack) -> Side:
     host = parts.enter_context(start_host(root, settings, state_dir=data / "host", timeout_s=180))
     http = aiohttp.ClientSession(host.url, connector=aiohttp.TCPConnector(limit=0))
     began = time.perf_counter()
-    async with http.put("/api/agents/bench", json=SPEC.model_dump(mode="json")) as declared:
+    async with http.put("/api/agents/bench", json=SPEC.model_dump(mode="json", exclude_defaults=True)) as declared:
         declared.raise_for_status()
     await ask(http, None)
     return Side(name, host, http, _asked, first_s=time.perf_counter() - began)
