@@ -22,7 +22,7 @@ from lifecycle.loader.uses import UsedAgents
 from lifecycle.registry.operations import KeepVersion, Verify
 from lifecycle.registry.providers import AttemptId
 from lifecycle.registry.signals import AgentSignals
-from lifecycle.runs.attempt_policy import AttemptPolicy, Prepared, ScoreAnswer
+from lifecycle.runs.attempt_policy import AttemptPolicy, Prepared, ScoreAnswer, check_whole
 from lifecycle.runs.drafts import Drafts, Reviewed, drafts_of, with_draft
 from lifecycle.runs.history import compacted, estimate, preference_messages, token_limit
 from lifecycle.runs.lease import RunLease
@@ -225,8 +225,9 @@ class RunAttempt:
             raise await self._let_go(live, _translated(live, error)) from error
         text = lease.text if self._streams else response.text
         self._tokens += estimate(user_message(run)) + estimate(text)
+        check_whole(live.spec, ended := meter.totals.finish_reason)
         lease.enter(Stage.EVALUATING)
-        score = await maker.score(run, live, response.messages)
+        score = await maker.score(run, live, response.messages, finish_reason=ended or None)
         if handoffs is not None:
             cost = run.spend.cost_micro_usd + self.effort.spend.cost_micro_usd
             await handoffs.after(text, score.overall if score else None, score.parts if score else {}, cost)

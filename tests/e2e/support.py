@@ -38,6 +38,7 @@ WORKER_QUEUE = "worker-runs"
 """A queue the host does not listen to."""
 NEVER = "0 0 0 1 1 *"
 OPENAI_KEY = "sk-e2e-must-not-leak"
+SIGNING_KEY = "e2e-signing-key-that-must-not-leak"
 PROMPT = "zq-prompt"
 """A word in every query of these tests, which must not appear in any log."""
 
@@ -46,6 +47,8 @@ SETTINGS = {
     "AUTH_MODE": "keys",
     "TRUST_WORKSPACE_HEADER": "true",
     "OPENAI_API_KEY": OPENAI_KEY,
+    "QUEUE_SIGNING_KEY": SIGNING_KEY,
+    "QUEUE_WORKSPACES": f"{QUEUE}=* {PRIORITY_QUEUE}=* {LOW_QUEUE}/billing=finance",
     "MODEL_TIMEOUT_S": "10",
     "RUN_LEASE_S": "3",
     "RUN_LOOK_EVERY_S": "0.2",

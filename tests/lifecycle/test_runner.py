@@ -40,7 +40,7 @@ async def test_a_run_is_answered_and_accounted_for() -> None:
     assert run.spend.cost_micro_usd > 0
     assert run.wasted == Spend()
     assert run.score is not None
-    assert run.score.parts == {"answered": 100, "topics": 50}
+    assert run.score.parts == {"answered": 100, "complete": 100, "topics": 50}
     assert (run.model, run.version) == ("gpt-4o-mini", "1")
     assert await app.event_names(run) == [
         "session.state_changed started",
