@@ -115,7 +115,7 @@ class OfferedTools:
 
 
 def _called(spec: AgentSpec) -> Sequence[Mcp]:
-    return () if spec.provider == "foundry" else spec.mcp_servers
+    return () if spec.hosted_servers else spec.mcp_servers
 
 
 def _plain(tool: RemoteTool) -> OfferedTool:

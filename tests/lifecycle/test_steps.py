@@ -9,6 +9,7 @@ from kernel.ids import new_id
 from lifecycle.conversations.run import RunState
 from lifecycle.runs.steps import Step
 from tests.lifecycle.app import App
+from tests.lifecycle.approvals.kit import asking, decide, waiting
 from tests.lifecycle.doubles import spec
 from tests.lifecycle.test_budgets import limit
 
@@ -38,7 +39,8 @@ async def test_steps_are_calls_and_tools_in_order_with_their_costs() -> None:
     ]
     tool = next(step for step in steps if step.kind == "tool_call")
     assert tool.arguments == {"order_id": "A1001"}
-    assert tool.result_bytes == len("Order A1001 is packed, leaves today.")
+    assert tool.result == "Order A1001 is packed, leaves today."
+    assert tool.result_bytes == len(tool.result)
     assert sum(step.cost_micro_usd or 0 for step in steps) == run.spend.cost_micro_usd
     await app.aclose()
 
@@ -94,6 +96,30 @@ async def test_a_run_that_waits_for_a_budget_says_so() -> None:
     assert run.state is RunState.WAITING
     assert told(steps)[-2:] == [("tool_call", 1, "order_status", "ok"), ("wait", 1, "budget", "budget_exceeded")]
     assert steps[-1].ms is None
+    await app.aclose()
+
+
+async def test_steps_go_over_an_approval() -> None:
+    """The wait for it says so; a tool that does not show its result is listed with the size of it."""
+    app = App()
+    await app.declare(declared=asking())
+    run = await waiting(app)
+    while_waiting = await steps_of(app, run.id)
+    app.clock.move(seconds=90)
+    done = await decide(app, run)
+    steps = await steps_of(app, run.id)
+
+    assert done.state is RunState.SUCCEEDED
+    assert told(while_waiting)[-1] == ("wait", 1, "approval", "approval_needed")
+    assert told(steps) == [
+        ("wait", 0, "queue", ""),
+        ("model_call", 1, "gpt-4o-mini", "answered"),
+        ("wait", 1, "approval", "approval_needed"),
+        ("tool_call", 2, "calculator", "ok"),
+        ("model_call", 2, "gpt-4o-mini", "answered"),
+    ]
+    assert steps[2].ms == 90_000
+    assert (steps[3].arguments, steps[3].result, steps[3].result_bytes) == ({"expression": "[hidden]"}, None, 1)
     await app.aclose()
 
 

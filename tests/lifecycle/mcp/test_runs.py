@@ -88,14 +88,13 @@ async def test_a_server_inside_the_network_is_refused_when_it_is_declared(url: s
     [
         ({"provider": "foundry", "tools": [mcp("https://x.org", headers_setting="MCP_HEADERS_X")]}, "headers_setting"),
         ({"provider": "foundry", "tools": [mcp("https://x.org", timeout_s=3)]}, "timeout_s"),
-        ({"provider": "foundry", "tools": [mcp("https://x.org", approval="always")]}, "approval"),
         ({"provider": "foundry", "tools": [mcp("http://x.org")]}, "https"),
         ({"tools": [{"type": "mcp", "server_label": "a", "project_connection_id": "c"}]}, "server_url"),
         ({"tools": [mcp("https://x.org", headers_setting="OPENAI_API_KEY")]}, "MCP_HEADERS"),
     ],
 )
 def test_a_spec_says_only_what_its_provider_can_do(fields: dict[str, Any], said: str) -> None:
-    """An approval that nobody asks for, or a key of something else, is refused when it is declared."""
+    """What it would pass over, or a key of something else, is refused when it is declared."""
     with pytest.raises(ValueError, match=said):
         spec(**fields)
 
