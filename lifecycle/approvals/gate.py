@@ -88,6 +88,19 @@ class Rejected:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """What is known of an approved call that is about to be made.
+
+    Attributes:
+        result: What it returned where it was made before; else None.
+        repeated: Whether it was begun before, by somebody who could not note a result.
+    """
+
+    result: str | None = None
+    repeated: bool = False
+
+
 Gate = Callable[[Run, RequestedCall], Awaitable[Allowed | Pending | Rejected]]
 """Decides whether a call of a run is made."""
 
@@ -192,8 +205,8 @@ class ApprovalGate:
         asked = requested(place_of(run), subject, terms, run.spend.cost_micro_usd, self._clock())
         return ApprovalPending([Record(asked, canonical(arguments), excerpt=excerpt_of(run))])
 
-    async def begin(self, workspace: str, approval_id: str) -> str | None:
-        """Note that an approved call is about to be made; return its result where it was made before.
+    async def begin(self, workspace: str, approval_id: str) -> Begun:
+        """Note that an approved call is about to be made; it must not be where it has a result.
 
         Raises:
             Conflict: It is not approved any more.
@@ -203,11 +216,11 @@ class ApprovalGate:
         for _ in range(_CHANGES_BEFORE_GIVING_UP):
             record = await self._approvals.get(workspace, approval_id)
             if record.result is not None:
-                return record.result
+                return Begun(record.result)
             if record.approval.state is not State.APPROVED:
                 raise too_late(record.approval)
             if await self._approvals.save(record, replace(record, approval=begun(record.approval, self._clock()))):
-                return None
+                return Begun(repeated=record.approval.execution is not None)
         msg = "The approval is being changed by too many at once."
         raise Unavailable(msg, code="approval_busy")
 

@@ -312,18 +312,18 @@ class RunAttempt:
 
     async def _asked(self, live: LiveAgent, messages: Sequence[Message | str], meter: CallMeter) -> AgentResponse[Any]:
         run, agent, policy = self._lease.run, live.framework_agent, self._maker.policy
+        version, clock, lasts = live.version.version, self._maker.clock, policy.timeout
         rules, chat, function = policy.tools, [*meter.middleware()], []
         if rules.approvals is not None:
-            hosted = HostedCalls(
-                rules.approvals, run, live.spec.hosted_servers, live.version.version, self._maker.clock
-            )
+            hosted = HostedCalls(rules.approvals, run, live.spec.hosted_servers, version, clock)
             holding = self._holding = PendingToolCalls(
                 rules.approvals, run, live, meter, self._before, self._progress, hosted
             )
             rules = replace(rules, gate=holding.gate)
             chat = [holding.chat_middleware(), *chat, holding.answers_middleware()]
             function = [holding.function_middleware()]
-        calls = self._tools = ToolCalls(meter, run, live.version.version, rules, self._maker.clock, policy.timeout)
+        calls = self._tools = ToolCalls(meter, run, version, rules, clock, lasts, resumed=self.resumed)
+        self._lease.tool_calls = lambda: self.effort.tools
         if self.handoffs is not None:
             chat.insert(1 if self._holding else 0, handoff_middleware(self.handoffs))
         how: dict[str, Any] = {

@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from kernel.errors import AppError
@@ -23,6 +23,7 @@ from lifecycle.runs.metering import CallMeter
 from lifecycle.runs.progress import Progress
 from lifecycle.runs.tool_calls import text_of
 from lifecycle.tools.calling import ToolFailed
+from lifecycle.tools.context import CURRENT
 
 if TYPE_CHECKING:
     from agent_framework import (
@@ -78,6 +79,7 @@ class PendingToolCalls:
         self._meter = meter
         self._replayed = before.held
         self._given_before = before.held is not None and bool(before.messages)
+        self._anew = run.attempt > 1 and not before.begun
         self._progress = progress
         self._verdicts: dict[str, Allowed | Rejected] = {}
         self._amended: set[str] = set()
@@ -153,12 +155,14 @@ class PendingToolCalls:
                 await call_next()
                 return
             try:
-                result = await self._gate.begin(self._run.workspace, ident)
+                begun = await self._gate.begin(self._run.workspace, ident)
             except AppError as error:
                 raise MiddlewareFailure(error.detail) from error
-            if result is not None:
-                context.result = result
+            if begun.result is not None:
+                context.result = begun.result
                 return
+            if (known := CURRENT.get()) is not None:  # whoever set it takes this back, too
+                CURRENT.set(replace(known, repeated=begun.repeated or self._anew))
             try:
                 await call_next()
             except ToolFailed as error:

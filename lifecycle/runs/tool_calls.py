@@ -55,7 +55,15 @@ class ToolCalls:
     """
 
     def __init__(
-        self, meter: CallMeter, run: Run, version: str, rules: ToolRules, clock: Clock, lasts: timedelta
+        self,
+        meter: CallMeter,
+        run: Run,
+        version: str,
+        rules: ToolRules,
+        clock: Clock,
+        lasts: timedelta,
+        *,
+        resumed: bool,
     ) -> None:
         """Set whose calls these are.
 
@@ -66,6 +74,7 @@ class ToolCalls:
             rules: What calls are subject to.
             clock: The time.
             lasts: How long the attempt may take from now on.
+            resumed: Whether it goes on from where an earlier one was stopped.
         """
         self._meter = meter
         self._run = run
@@ -74,6 +83,7 @@ class ToolCalls:
         self._clock = clock
         self._until = clock() + lasts
         self._shown = 0
+        self._repeats = run.attempt > 1 and (not resumed or run.lost is not None)
         self.made: list[ToolCall] = []
 
     @property
@@ -90,6 +100,7 @@ class ToolCalls:
             "",
             self._until,
             self._rules.setting,
+            self._repeats,
         )
 
     def middleware(self) -> Callable[[FunctionInvocationContext, Callable[[], Awaitable[None]]], Awaitable[None]]:

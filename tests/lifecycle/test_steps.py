@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
+
 import pytest
 
 from kernel.errors import NotFound
 from kernel.ids import new_id
 from lifecycle.conversations.run import RunState
 from lifecycle.runs.steps import Step
-from tests.lifecycle.app import App
-from tests.lifecycle.approvals.kit import asking, decide, waiting
-from tests.lifecycle.doubles import spec
+from tests.lifecycle.app import App, abandon
+from tests.lifecycle.approvals.kit import PayingApp, asking, decide, waiting
+from tests.lifecycle.doubles import Crash, Fate, spec
 from tests.lifecycle.test_budgets import limit
 
 TOOLED = spec(tools=("order_status",), simulate={"call_tool": "order_status"})
@@ -96,6 +99,37 @@ async def test_a_run_that_waits_for_a_budget_says_so() -> None:
     assert run.state is RunState.WAITING
     assert told(steps)[-2:] == [("tool_call", 1, "order_status", "ok"), ("wait", 1, "budget", "budget_exceeded")]
     assert steps[-1].ms is None
+    await app.aclose()
+
+
+async def test_what_a_worker_did_that_died_is_among_the_steps_and_told_to_the_tool() -> None:
+    """Its tool calls are noted with its model calls; the attempt that begins the run over may repeat them."""
+    for number in itertools.count(1):
+        app = PayingApp()
+        await app.declare(declared=spec(tools=("pay",), simulate={"call_tool": "pay"}))
+        run = (await app.submit("ann")).run
+        worker = app.worker(Fate(number, after=True))
+        with contextlib.suppress(Crash):
+            await app.process(app.queue.sent[-1], worker=worker)
+        await abandon(worker)
+        if len((await app.stored(run))[0].last.noted.calls) == 2:  # it died before the second one was answered
+            break
+        await app.aclose()
+    app.clock.move(seconds=120)
+    done = await app.process(app.queue.sent[-1])
+
+    assert done.state is RunState.SUCCEEDED
+    assert [(kind, attempt, outcome) for kind, attempt, _, outcome in told(await steps_of(app, run.id))] == [
+        ("wait", 0, ""),
+        ("model_call", 1, "answered"),
+        ("tool_call", 1, "ok"),
+        ("model_call", 1, "unsettled"),
+        ("wait", 1, "worker_lost"),
+        ("model_call", 2, "answered"),
+        ("tool_call", 2, "ok"),
+        ("model_call", 2, "answered"),
+    ]
+    assert app.repeats == [False, True]
     await app.aclose()
 
 
