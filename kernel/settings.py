@@ -63,8 +63,8 @@ class Settings:
 
     public_url: str = setting("", "PUBLIC_URL", text())
     """Where the app's API is reached from outside, like `https://app.example.com/api`; empty for no links to it."""
-    approval_link_key: Secret = setting(NO_SECRET, "APPROVAL_LINK_KEY", secret)  # noqa: RUF009 - a field
-    """Key, of 32 characters at least, that links which decide approvals are signed with; empty for no such links."""
+    approval_links: bool = setting(False, "APPROVAL_LINKS", flag)
+    """Whether notifications of approvals carry links that decide them without signing in; needs PUBLIC_URL."""
 
     openai_base_url: str = setting("https://api.openai.com/v1", "OPENAI_BASE_URL", name)
     """Base URL of an OpenAI-compatible endpoint, like http://127.0.0.1:11434/v1 for Ollama."""
@@ -284,8 +284,8 @@ class Settings:
             yield "REPLY_QUEUES: none of the queues of runs, or a reply would be taken for a run"
         if not _QUEUE_WORKSPACES.fullmatch(self.queue_workspaces):
             yield "QUEUE_WORKSPACES: rules are QUEUE=WORKSPACE,… or QUEUE/SUBJECT=WORKSPACE,…, spaces between; or *"
-        if 0 < len(self.approval_link_key.get_secret_value()) < 32:
-            yield "APPROVAL_LINK_KEY: 32 characters at least, or empty"
+        if self.approval_links and not self.public_url:
+            yield "APPROVAL_LINKS: false, or PUBLIC_URL set, where links lead to"
         if self.public_url and not self.public_url.startswith(("https://", "http://127.0.0.1", "http://localhost")):
             yield "PUBLIC_URL: an https:// URL, or empty"
         key = self.queue_signing_key.get_secret_value()

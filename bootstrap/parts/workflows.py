@@ -58,7 +58,7 @@ class WorkflowServices:
             self.store,
             StepRuns(
                 self._runs.submission,
-                self._runs.queries,
+                self._runs.cancel,
                 self._conversations.store,
                 may_erase=self._sessions.retention.check,
             ),

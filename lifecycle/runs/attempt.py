@@ -25,6 +25,7 @@ from lifecycle.registry.signals import AgentSignals
 from lifecycle.runs.attempt_policy import AttemptPolicy, Prepared, ScoreAnswer, check_whole
 from lifecycle.runs.drafts import Drafts, Reviewed, drafts_of, with_draft
 from lifecycle.runs.history import compacted, estimate, preference_messages, token_limit
+from lifecycle.runs.hosted_calls import HostedCalls
 from lifecycle.runs.lease import RunLease
 from lifecycle.runs.metering import CallMeter, CallTotals, MeterPolicy, charged, estimated
 from lifecycle.runs.pending_tool_calls import PendingToolCalls
@@ -152,7 +153,7 @@ class RunAttempt:
         open_call = (metered.open,) if metered.open else ()
         return Effort(
             (*metered.calls, *open_call),
-            tuple(self._tools.made) if self._tools else (),
+            (*(self._tools.made if self._tools else ()), *(self._holding.hosted.made if self._holding else ())),
             self._version,
             metered.finish_reason,
             self.resumed,
@@ -177,7 +178,8 @@ class RunAttempt:
         if self._draft:
             return with_draft(self._before.messages, metered, self._draft, self._conversation)
         if self._conversation is not None:
-            return dumped([] if held else metered.messages, self._conversation, held)
+            left = self._holding.left(metered.messages, held) if self._holding else (metered.messages, None)
+            return dumped(left[0], self._conversation, left[1])
         return dumped([*self._before.messages, *metered.messages[metered.given :]], None, held)
 
     @property
@@ -311,14 +313,18 @@ class RunAttempt:
 
     async def _asked(self, live: LiveAgent, messages: Sequence[Message | str], meter: CallMeter) -> AgentResponse[Any]:
         run, agent, policy = self._lease.run, live.framework_agent, self._maker.policy
+        version, clock, lasts = live.version.version, self._maker.clock, policy.timeout
         rules, chat, function = policy.tools, [*meter.middleware()], []
         if rules.approvals is not None:
+            hosted = HostedCalls(rules.approvals, run, live.spec.hosted_servers, version, clock)
             holding = self._holding = PendingToolCalls(
-                rules.approvals, run, live, meter, self._before.held, self._progress
+                rules.approvals, run, live, meter, self._before, self._progress, hosted
             )
             rules = replace(rules, gate=holding.gate)
-            chat, function = [holding.chat_middleware(), *chat], [holding.function_middleware()]
-        calls = self._tools = ToolCalls(meter, run, live.version.version, rules, self._maker.clock, policy.timeout)
+            chat = [holding.chat_middleware(), *chat, holding.answers_middleware()]
+            function = [holding.function_middleware()]
+        calls = self._tools = ToolCalls(meter, run, version, rules, clock, lasts, resumed=self.resumed)
+        self._lease.tool_calls = lambda: self.effort.tools
         if self.handoffs is not None:
             chat.insert(1 if self._holding else 0, handoff_middleware(self.handoffs))
         how: dict[str, Any] = {

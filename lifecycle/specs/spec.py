@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StringConstraints, model_validator
 
 from kernel.ids import MODEL_NAME
-from lifecycle.specs.approvals import ApprovalRule
+from lifecycle.specs.approvals import ApprovalRule, unasked, unasked_because
 from lifecycle.specs.hosted_tools import HostedTool, Mcp, SpecTool, ToolName, repeated
 from lifecycle.specs.output_format import ResponseFormat
 from lifecycle.specs.spending import DegradationStep, Runaway, check_ladder
@@ -134,6 +134,8 @@ class AgentSpec(BaseModel):
             raise ValueError(msg)
         if unfit := next(filter(None, (server.unfit(self.provider) for server in self.mcp_servers)), None):
             raise ValueError(unfit)
+        if (server := unasked(self.approvals, self.hosted_servers)) is not None:
+            raise ValueError(unasked_because(server))
         if self.response_format is not None and self.provider not in _FORMATTING:
             msg = f"the provider {self.provider!r} has no structured output; leave out response_format"
             raise ValueError(msg)
@@ -147,6 +149,11 @@ class AgentSpec(BaseModel):
     def hosted_tools(self) -> tuple[HostedTool, ...]:
         """The tools among `tools` that the provider runs."""
         return tuple(tool for tool in self.tools if not isinstance(tool, str))
+
+    @property
+    def hosted_servers(self) -> tuple[Mcp, ...]:
+        """The MCP servers whose tools the provider calls itself."""
+        return self.mcp_servers if self.provider in _HOSTING else ()
 
     @property
     def mcp_servers(self) -> tuple[Mcp, ...]:

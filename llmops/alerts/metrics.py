@@ -71,17 +71,16 @@ FROM_REGISTRY: frozenset[Metric] = frozenset(
         "delete_failures",
         "drift",
         "leaks",
-        "approvals_pending",
-        "approval_wait_s",
         "cache_hit_rate",
     }
 )
-"""Metrics of the workspace's agents at their providers, by the hour, of what waits for people now, and of
-the workers' look-ups of agents."""
+"""Metrics of the workspace's agents at their providers, by the hour, and of the workers' look-ups of agents."""
 
 NOW: frozenset[Metric] = frozenset(
     {
         "sessions_open",
+        "approvals_pending",
+        "approval_wait_s",
         "runs_running",
         "runs_waiting",
         "longest_wait_s",

@@ -164,7 +164,8 @@ class Asked:
 
     async def cancel(self) -> Run:
         """Cancel the run and return it."""
-        self.run = await self._services.runs.queries.cancel(self.run.workspace, self.run.id)
+        cancel = self._services.runs.cancel
+        self.run = await cancel.cancel(self.run.workspace, self.run.id, self._call.queue.send)
         return self.run
 
     async def pieces(self, within_s: float) -> AsyncGenerator[str]:

@@ -1110,7 +1110,8 @@ class Mcp(BaseModel):
         server_description: What the model is told of it; only with `foundry`.
         allowed_tools: The only tools of it to offer; none for all.
         headers_setting: The app setting with the headers to send and the origin to send them to; not with `foundry`.
-        approval: When a call needs an approval; None for never.
+        approval: When a call needs an approval; None for never. Where it says anything else, `foundry` asks the app
+            before each call.
         timeout_s: How long a call may take, in seconds; None for 30. Not with `foundry`.
     """
 
@@ -2631,7 +2632,8 @@ class TriggersHttpRunsViewsStepView(BaseModel):
     """
     A step of a run: a model call, a tool call, or a wait; `ms` is null while it is not over.
 
-    Arguments are `[hidden]` unless the tool shows them, and null where they are gone.
+    Arguments are `[hidden]` unless the tool shows them, its result is null unless it shows it; both are null where they
+    are gone.
     """
 
     kind: Literal["model_call", "tool_call", "wait"] = Field(
@@ -2645,6 +2647,7 @@ class TriggersHttpRunsViewsStepView(BaseModel):
     call_id: str | None
     arguments: dict[str, Any] | None
     result_bytes: int | None
+    result: str | None
     input_tokens: int | None
     output_tokens: int | None
     cost_micro_usd: int | None

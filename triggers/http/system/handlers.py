@@ -63,17 +63,18 @@ async def metrics(call: Call) -> Reply:
     from llmops.metrics.definitions import BY_NAME  # noqa: PLC0415 - see above
     from llmops.metrics.exposition import CONTENT_TYPE, exposition  # noqa: PLC0415 - see above
 
-    activity = call.services.alerts.activity
-    counted, (lifecycle, drift), sessions_open, waiting = await asyncio.gather(
+    activity, now = call.services.alerts.activity, call.services.core.clock()
+    counted, (lifecycle, drift), sessions_open, waiting, approvals = await asyncio.gather(
         call.services.metrics.workers.read(call.workspace),
         _registry(call),
         activity.sessions_open(call.workspace),
-        activity.waiting(call.workspace, call.services.core.clock()),
+        activity.waiting(call.workspace, now),
+        activity.approvals(call.workspace, now),
     )
     text = exposition(
         [
             *((BY_NAME[key[0]], key[1:], numbers) for key, numbers in counted.items()),
-            *samples(lifecycle, drift, sessions_open, waiting),
+            *samples(lifecycle, drift, sessions_open, waiting, approvals),
         ]
     )
     return Reply(text, headers={"Cache-Control": "no-store"}, mimetype=CONTENT_TYPE)
