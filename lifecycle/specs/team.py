@@ -24,7 +24,14 @@ Extended = Annotated[str, StringConstraints(pattern=r"^extension:[a-z][a-z0-9_]{
 
 Role = Literal["primary", "specialist", "backup"]
 Condition = Literal[
-    "keyword_detected", "capability_requested", "quality_below", "failures", "cost_above", "turns_above", "always"
+    "keyword_detected",
+    "capability_requested",
+    "sentiment_below",
+    "quality_below",
+    "failures",
+    "cost_above",
+    "turns_above",
+    "always",
 ]
 ContextPolicy = Literal["full", "last", "summary", "none"]
 Overflow = Literal["queue", "backup", "refuse"]
@@ -43,7 +50,8 @@ class Parameters(_Value):
     Attributes:
         keywords: `keyword_detected`: one of these stands in the query, whole words, whatever their case.
         capability: `capability_requested`: the run's metadata asks for it (`capability`), or the query names it.
-        below: `quality_below`: the answer's score, 0-100, is below this.
+        below: `quality_below`: the answer's score, 0-100, is below this; `sentiment_below`: how the query sounds
+            (`llmops.evaluation.sentiment`, 0-100, 50 is neutral).
         check: `quality_below`: the check whose score counts; None for the overall one.
         count: `failures`: so many attempts of the run failed; `turns_above`: the member has seen so many runs.
         usd: `cost_above`: the run has cost more than this, in US dollars.
@@ -61,6 +69,7 @@ _NEEDS: Mapping[str, str] = {
     "keyword_detected": "keywords",
     "capability_requested": "capability",
     "quality_below": "below",
+    "sentiment_below": "below",
     "failures": "count",
     "turns_above": "count",
     "cost_above": "usd",
