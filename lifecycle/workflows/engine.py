@@ -200,6 +200,7 @@ class WorkflowEngine:
             nothing = replace(run.asked, input="", user_id=None, metadata={}, digest="")
             if await self._store.save(found, replace(run, asked=nothing)):
                 await self._store.erase_texts(workspace, ident)
+                await self._steps.forget(run)
                 return True
         raise _busy()
 
@@ -303,6 +304,7 @@ class WorkflowEngine:
                 if not whole:
                     return found
             if found.run.finished:
+                await self._steps.forget(found.run)
                 await self._due.drop(found.run.workspace, found.run.id, hour_bucket(found.run.created_at))
         except Unavailable as error:
             _log(error)

@@ -1,4 +1,4 @@
-"""How a message of a user sounds, by words and marks alone: no model is asked, so it costs nothing and is always the same.
+"""How a user's message sounds, by words and marks alone: no model is asked, so it is free and always the same.
 
 It knows words of English, German, French and Spanish. It finds open anger and thanks; irony and politeness that hides
 anger it does not: for these, ask a model in a check or a condition of your own.
@@ -24,10 +24,9 @@ danke dankbar freundlich gut hilfreich klasse perfekt prima super toll zufrieden
 bien bravo content contente merci parfait sympa
 bueno contenta contento encantado excelente gracias genial perfecto
 """
-_NOT = frozenset(
-    "aint arent cant didnt doesnt dont isnt kein keine ne never nicht nie no not pas sin wasnt wont".split()
-)
-_WORDS = {word: -1 for word in _BAD.split()} | {word: 1 for word in _GOOD.split()}
+_NO = "aint arent cant didnt doesnt dont isnt kein keine ne never nicht nie no not pas sin wasnt wont"
+_NOT = frozenset(_NO.split())
+_WORDS = dict.fromkeys(_BAD.split(), -1) | dict.fromkeys(_GOOD.split(), 1)
 _WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
 _LOUD = re.compile(r"[!?]{2,}")
 _REACH = 3
@@ -37,7 +36,7 @@ _SHOUTED = 3
 
 
 def sentiment(text: str) -> int:
-    """Return how a message sounds: 50 for neutral, less for anger, more for thanks, 0-100; in a time linear in the text.
+    """Return how a message sounds, 0-100: 50 is neutral, less anger, more thanks; in a time linear in the text.
 
     With `b` marks of anger and `g` of thanks it is `50 + 50 (g - b) / (g + b + 1)`: one mark of anger makes 25, two
     make 17. Marks are words, negated ones for their opposite; `!!` and the like; and words shouted in capitals.
