@@ -241,6 +241,8 @@ class HandoffPolicy(_Value):
         context: What the next agent is told of the conversation: `full`, the `last` turns, a `summary` that the model
             which hands over writes, or `none`. What the run asks is always told, and the note of the handoff.
         last_turns: How many runs of the history `last` is.
+        summarizer: The agent that writes a `summary` where the model that hands over has written none; an agent without
+            tools. None for nobody: the next one is told the last runs then.
         max_hops: Most members that one run goes on to.
         max_returns: How often one run may come back to the same member.
         when_impossible: What becomes of a run that no member can take: the member that has it goes on with it
@@ -249,6 +251,7 @@ class HandoffPolicy(_Value):
 
     context: ContextPolicy = "full"
     last_turns: int = Field(default=5, ge=1, le=100)
+    summarizer: AgentName | None = None
     max_hops: int = Field(default=5, ge=1, le=20)
     max_returns: int = Field(default=1, ge=0, le=10)
     when_impossible: Literal["stay", "fail"] = "stay"
@@ -301,6 +304,12 @@ class Team(_Value):
     def agents(self) -> Sequence[str]:
         """The agents of its members."""
         return [member.agent for member in self.members if member.agent is not None]
+
+    @property
+    def all_agents(self) -> Sequence[str]:
+        """The agents of its members, and the one that writes summaries."""
+        summarizer = self.handoff.summarizer
+        return list(dict.fromkeys([*self.agents, *([summarizer] if summarizer else [])]))
 
 
 def _wrong(team: Team) -> Iterator[str]:
