@@ -119,7 +119,8 @@ class WorkflowEngine:
             await self._due.add(workspace, ident, now)
             found = await self._store.add(run)
             created = found is not None
-            found = found or await self._store.find(workspace, ident)
+            if found is None and (found := await self._store.find(workspace, ident)) is not None:
+                created = found.run.created_at == now  # it was this very write, answered too late
         if found is None:
             msg = "a workflow run that is there is not"
             raise RuntimeError(msg)
