@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from lifecycle.measures.activity import Waiting
 from lifecycle.registry.counts import LifecycleTotals
+from lifecycle.teams.figures import TeamFigures
 from llmops.metrics.definitions import Metric
 
 AGENTS = Metric("agent.agents", "gauge", "Agents by the state of their record.", ("state",))
@@ -22,10 +23,18 @@ LONGEST_WAIT = Metric("agent.runs.longest_wait", "gauge", "How long the first of
 PROVISIONED = Metric("agent.provisioned", "counter", "Times that making an agent came to an end, good or bad.")
 PROVISIONING = Metric("agent.provisioning", "counter", "Time that making agents took.", (), "seconds")
 DRIFT = Metric("agent.drift", "gauge", "Differences that the latest look for drift found.", ("kind",))
+HANDOFFS = Metric("agent.team.handoffs", "counter", "Handoffs, by who or what had them.", ("team", "by"))
+WORKLOAD = Metric("agent.team.workload", "gauge", "Conversations that members hold open.", ("team", "member"))
+TEAM_WAITING = Metric("agent.team.waiting", "gauge", "Conversations that wait for a person, or room.", ("team", "for"))
+TEAM_WAIT = Metric("agent.team.longest_wait", "gauge", "How long the first has, for a person.", ("team",), "seconds")
+ANSWER_TIME = Metric(
+    "agent.team.answer_time", "gauge", "Mean wait for people's answers of the last 7 days.", ("team",), "seconds"
+)
 
 STORED = (
     *(AGENTS, VERSIONS, ACTIVE_AGE, STEPS, PROVISIONED, PROVISIONING, DRIFT),
     *(SESSIONS, WAITING, LONGEST_WAIT, APPROVALS, LONGEST_APPROVAL),
+    *(HANDOFFS, WORKLOAD, TEAM_WAITING, TEAM_WAIT, ANSWER_TIME),
 )
 """What is not counted by workers but read where it is stored."""
 
@@ -49,3 +58,24 @@ def samples(
     yield PROVISIONING, (), (lifecycle.provisioning_s,)
     for kind, count in drift.items():
         yield DRIFT, (kind,), (count,)
+
+
+def of_teams(
+    teams: Sequence[TeamFigures], handoffs: Mapping[tuple[str, str], int]
+) -> Iterator[tuple[Metric, tuple[str, ...], tuple[float, ...]]]:
+    """Yield each metric of teams with the values of its labels and its number.
+
+    Args:
+        teams: Figures of the teams there are, whose window is 7 days.
+        handoffs: How many there ever were, by team and by who or what had them.
+    """
+    for labels, count in handoffs.items():
+        yield HANDOFFS, labels, (count,)
+    for each in teams:
+        for member, count in each.workload.items():
+            yield WORKLOAD, (each.team, member), (count,)
+        yield TEAM_WAITING, (each.team, "person"), (each.waits.conversations,)
+        yield TEAM_WAITING, (each.team, "room"), (each.without_room,)
+        yield TEAM_WAIT, (each.team,), (each.waits.longest_s,)
+        if each.answer_s is not None:
+            yield ANSWER_TIME, (each.team,), (each.answer_s,)

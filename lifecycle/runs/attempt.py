@@ -31,6 +31,7 @@ from lifecycle.runs.metering import CallMeter, CallTotals, MeterPolicy, charged,
 from lifecycle.runs.pending_tool_calls import PendingToolCalls
 from lifecycle.runs.progress import Progress, dumped, loaded
 from lifecycle.runs.streaming import stream_updates
+from lifecycle.runs.summaries import Summary
 from lifecycle.runs.tool_calls import ToolCalls
 from lifecycle.teams.calls import brief, handoff_middleware, handoff_tools
 from lifecycle.teams.handoff import HandedOver, RunHandoffs
@@ -139,6 +140,7 @@ class RunAttempt:
         self._holding: PendingToolCalls | None = None
         self._tokens = 0
         self._meter: CallMeter | None = None
+        self._meters: Sequence[CallMeter] = ()  # the one that has all calls first
         self._tools: ToolCalls | None = None
         self._version = ""
         self._draft = ""
@@ -148,8 +150,7 @@ class RunAttempt:
     @property
     def effort(self) -> Effort:
         """What it did so far: its calls, of which one that is open may have been made, and its tools' calls."""
-        meter = self._meter
-        metered = meter.totals if meter else CallTotals()
+        metered = self._meters[0].totals if self._meters else CallTotals()
         open_call = (metered.open,) if metered.open else ()
         return Effort(
             (*metered.calls, *open_call),
@@ -195,9 +196,14 @@ class RunAttempt:
         """
         try:
             return await self._answered()
+        except HandedOver as handed:
+            summary = Summary(self._maker, self._lease, self._signals)
+            move = await summary.added(handed.move, self._meter)
+            self._meters = [meter for meter in (summary.meter, self._meter) if meter is not None]
+            raise HandedOver(move) from None
         finally:
-            if self._meter is not None:
-                self._meter.leave()
+            for meter in self._meters:
+                meter.leave()
 
     async def _answered(self) -> Answer:
         maker, lease = self._maker, self._lease
@@ -221,6 +227,7 @@ class RunAttempt:
                 return await self._approved(live, reviewed.text)
             messages = [*messages, reviewed.rejected] if reviewed.rejected else messages
             meter = self._meter = await self._metering(live)
+            self._meters = [meter]
             lease.enter(Stage.RUNNING)
             response = await self._asked(live, messages, meter)
         except Exception as error:
@@ -260,8 +267,8 @@ class RunAttempt:
 
     async def close(self) -> None:
         """Give back what is reserved and was not spent; call it once what the attempt did is committed."""
-        if self._meter is not None:
-            await self._meter.close()
+        for meter in self._meters:
+            await meter.close()
 
     def provider_conversation_after(self, turns: int) -> ProviderConversation | None:
         """Return the provider's conversation once the answer stands in the history, of so many turns in all."""

@@ -43,6 +43,11 @@ Metric = Literal[
     "longest_wait_s",
     "conversations_waiting",
     "person_wait_s",
+    "conversations_without_room",
+    "handoffs",
+    "handoffs_returned_share",
+    "escalations",
+    "person_answer_s",
     "agents",
     "agents_registered",
     "agents_provisioning",
@@ -86,6 +91,7 @@ NOW: frozenset[Metric] = frozenset(
         "longest_wait_s",
         "conversations_waiting",
         "person_wait_s",
+        "conversations_without_room",
         "agents",
         "agents_registered",
         "agents_provisioning",
@@ -102,7 +108,10 @@ NOW: frozenset[Metric] = frozenset(
 )
 """Metrics of how the workspace is at the moment; their rules' windows do not matter."""
 
-WHOLE_WORKSPACE = FROM_REGISTRY | NOW
+OF_TEAMS: frozenset[Metric] = frozenset({"handoffs", "handoffs_returned_share", "escalations", "person_answer_s"})
+"""Metrics of how conversations changed hands in the window, and how long people took to answer."""
+
+WHOLE_WORKSPACE = FROM_REGISTRY | OF_TEAMS | NOW
 """Metrics of the workspace as a whole, never of one agent."""
 
 
@@ -166,6 +175,11 @@ FIGURES: Mapping[Metric, Figure] = {
     "longest_wait_s": Figure("longest wait for a budget or an approval", None, "s"),
     "conversations_waiting": Figure("conversations that wait for a person", None),
     "person_wait_s": Figure("longest wait for a person", None, "s"),
+    "conversations_without_room": Figure("conversations that no member of a team has room for", None),
+    "handoffs": Figure("handoffs", None),
+    "handoffs_returned_share": Figure("share of handoffs that came straight back", None, "share"),
+    "escalations": Figure("conversations that nobody took in time", None),
+    "person_answer_s": Figure("mean wait for a person's answer", None, "s"),
     "agents": Figure("agents", None),
     "agents_registered": Figure("agents declared and not made", None),
     "agents_provisioning": Figure("agents being made", None),

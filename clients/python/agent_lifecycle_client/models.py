@@ -117,6 +117,11 @@ class AlertRule(BaseModel):
         "longest_wait_s",
         "conversations_waiting",
         "person_wait_s",
+        "conversations_without_room",
+        "handoffs",
+        "handoffs_returned_share",
+        "escalations",
+        "person_answer_s",
         "agents",
         "agents_registered",
         "agents_provisioning",
@@ -806,6 +811,36 @@ class FoundryPolicy(BaseModel):
     share: float | None = 0.1
 
 
+class GroupChat(BaseModel):
+    """
+    A step in which several agents talk to one another.
+
+    Without a manager they speak in turns, as Agent Framework's group chat has it; a manager plans, says who speaks
+    about what, and writes the answer, as its Magentic orchestration has it. Each time one speaks is a run.
+
+    Attributes:
+        name: Its name in the workflow; its answer is what was said last.
+        group_chat: The agents that talk.
+        manager: The agent that leads them; None for taking turns.
+        max_rounds: How often one of them speaks, the manager not counted.
+        prompt: What they talk about: text with `{input}` and `{steps.NAME.answer}` of steps before it.
+        timeout_s: Seconds that one time of speaking may take; None for as long as a run may take.
+        retries: How often each is asked again whose run fails or takes too long.
+        when: A condition without which it is skipped; None for always.
+        on_failure: Whether the workflow then fails, or goes on without its answer.
+    """
+
+    name: str
+    group_chat: list[str]
+    manager: str | None = None
+    max_rounds: int | None = 6
+    prompt: str | None = "{input}"
+    timeout_s: int | None = None
+    retries: int | None = 0
+    when: str | None = None
+    on_failure: Literal["fail", "continue"] | None = "fail"
+
+
 class Guideline(BaseModel):
     """
     What to do in a case.
@@ -839,6 +874,16 @@ class HandoffBody(BaseModel):
     open_questions: list[str] | None = []
 
 
+class HandoffCountsView(BaseModel):
+    """
+    How many handoffs there were: of all teams, by team, and by who or what had them.
+    """
+
+    total: int
+    by_team: dict[str, int]
+    by: dict[str, int]
+
+
 class HandoffPolicy(BaseModel):
     """
     How conversations change hands.
@@ -847,6 +892,8 @@ class HandoffPolicy(BaseModel):
         context: What the next agent is told of the conversation: `full`, the `last` turns, a `summary` that the model
             which hands over writes, or `none`. What the run asks is always told, and the note of the handoff.
         last_turns: How many runs of the history `last` is.
+        summarizer: The agent that writes a `summary` where the model that hands over has written none; an agent without
+            tools. None for nobody: the next one is told the last runs then.
         max_hops: Most members that one run goes on to.
         max_returns: How often one run may come back to the same member.
         when_impossible: What becomes of a run that no member can take: the member that has it goes on with it
@@ -855,6 +902,7 @@ class HandoffPolicy(BaseModel):
 
     context: Literal["full", "last", "summary", "none"] | None = "full"
     last_turns: int | None = 5
+    summarizer: str | None = None
     max_hops: int | None = 5
     max_returns: int | None = 1
     when_impossible: Literal["stay", "fail"] | None = "stay"
@@ -1321,7 +1369,8 @@ class Parameters(BaseModel):
     Attributes:
         keywords: `keyword_detected`: one of these stands in the query, whole words, whatever their case.
         capability: `capability_requested`: the run's metadata asks for it (`capability`), or the query names it.
-        below: `quality_below`: the answer's score, 0-100, is below this.
+        below: `quality_below`: the answer's score, 0-100, is below this; `sentiment_below`: how the query sounds
+            (`llmops.evaluation.sentiment`, 0-100, 50 is neutral).
         check: `quality_below`: the check whose score counts; None for the overall one.
         count: `failures`: so many attempts of the run failed; `turns_above`: the member has seen so many runs.
         usd: `cost_above`: the run has cost more than this, in US dollars.
@@ -3117,6 +3166,7 @@ class HandoffTrigger(BaseModel):
         Literal[
             "keyword_detected",
             "capability_requested",
+            "sentiment_below",
             "quality_below",
             "failures",
             "cost_above",
@@ -3914,6 +3964,7 @@ class Team(BaseModel):
         {
             "context": "full",
             "last_turns": 5,
+            "summarizer": None,
             "max_hops": 5,
             "max_returns": 1,
             "when_impossible": "stay",
@@ -4126,7 +4177,7 @@ class WorkflowSpec(BaseModel):
     """
 
     description: str | None = ""
-    steps: list[Step | Parallel]
+    steps: list[Step | Parallel | GroupChat]
 
 
 class WorkflowView(BaseModel):
@@ -4283,6 +4334,7 @@ class AnalyticsView(BaseModel):
     last: date
     sessions: SessionCountsView
     runs: RunCountsView
+    handoffs: HandoffCountsView
     performance: FiguresView
     performance_by_agent: dict[str, FiguresView]
     resources: ResourcesView

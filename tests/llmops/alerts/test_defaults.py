@@ -25,6 +25,7 @@ from llmops.budgets.waits import BudgetWait
 from llmops.facts.store import Facts
 from llmops.notifications.channels import ChannelRequest
 from tests.lifecycle.doubles import CountingTables, ManualClock, quick_settings, spec
+from tests.lifecycle.teams.app import team_app
 from tests.llmops.conftest import call, fact, intent
 from tests.llmops.performance.makers import failure, outcome
 
@@ -105,6 +106,13 @@ async def _undecided(world: World) -> None:
     world.clock.move(hours=1, seconds=1)
 
 
+async def _person(world: World) -> None:
+    app = await team_app(world.tables)
+    await app.answered("a person, please")
+    await app.aclose()
+    world.clock.move(hours=1, seconds=1)
+
+
 async def _timer(world: World) -> None:
     await world.app.events.timer_statuses.failed("prune", world.clock(), "x")
 
@@ -117,6 +125,7 @@ async def _timer(world: World) -> None:
         ("default-dead-letters", _dead),
         ("default-error-rate", _failing),
         ("default-latency", _slow),
+        ("default-people", _person),
         ("default-timers", _timer),
         ("default-unmetered", _unmetered),
         ("default-unpriced", _unpriced),
