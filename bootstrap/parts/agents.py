@@ -107,13 +107,16 @@ class AgentServices:
     @cached_property
     def preloader(self) -> Preloader:
         """Opens agents before they are asked for."""
+        from bootstrap.first_run import prepare
         from lifecycle.loader.preloader import Preloader, PreloadPolicy
 
         settings = self._core.settings
         policy = PreloadPolicy(
             settings.preload_share > 0, settings.preload_threshold, timedelta(seconds=settings.preload_every)
         )
-        return self._core.closes(Preloader(self.resolver, self.rankings, self._cache_watch, policy, self._core.clock))
+        return self._core.closes(
+            Preloader(self.resolver, self.rankings, self._cache_watch, policy, self._core.clock, prepare)
+        )
 
     @cached_property
     def loader_overview(self) -> LoaderOverview:
