@@ -22,12 +22,11 @@ from lifecycle.loader.activity import Key, companions
 from lifecycle.loader.plan import Plan, optimized
 from lifecycle.loader.ranking import Ranking, Rankings
 from lifecycle.loader.resolver import AgentResolver, LiveAgent
+from lifecycle.loader.sizer import CacheSizer
 from lifecycle.loader.watch import CacheWatch
 
 log = logging.getLogger(__name__)
 
-_LEAST_SHARE = 0.3
-"""A companion is preloaded if it is used after the agent at least so often, 0-1."""
 _WARM_WITHIN_S = 15.0
 _WARM_AT_ONCE = 4
 
@@ -40,11 +39,15 @@ class PreloadPolicy:
         enabled: Whether anything is.
         threshold: Least priority of an agent, 0-1.
         every: How often a worker looks at the ranking.
+        companion_share: A companion is preloaded if it is used after the agent at least so often, 0-1.
+        inactive_after: An agent that was not used for so long is let go of.
     """
 
     enabled: bool
     threshold: float
     every: timedelta
+    companion_share: float = 0.3
+    inactive_after: timedelta = timedelta(days=1)
 
 
 class Preloader:
@@ -58,6 +61,7 @@ class Preloader:
         policy: PreloadPolicy,
         clock: Clock,
         before_first: Callable[[], Awaitable[None]] | None = None,
+        sizer: CacheSizer | None = None,
     ) -> None:
         """Make the preloader; it does nothing before it is woken.
 
@@ -68,6 +72,7 @@ class Preloader:
             policy: What is preloaded and when.
             clock: The time.
             before_first: Gets ready what runs of any agent need, once, before the first is preloaded.
+            sizer: Has the cache's size follow its load, as often as the ranking is looked at; None where it is fixed.
         """
         self._resolver = resolver
         self._rankings = rankings
@@ -82,6 +87,7 @@ class Preloader:
         self._looking: asyncio.Task[None] | None = None
         self._companions: asyncio.Task[None] | None = None
         self._before_first = before_first
+        self._sizer = sizer
         self._warming = asyncio.Semaphore(_WARM_AT_ONCE)
         watch.wanted = self._wanted
 
@@ -100,11 +106,14 @@ class Preloader:
 
     def wake(self) -> None:
         """Begin to preload if that is due; returns at once."""
-        if not self._policy.enabled or (self._next is not None and self._clock() < self._next):
+        if self._next is not None and self._clock() < self._next:
             return
         if self._looking is None or self._looking.done():
             self._next = self._clock() + self._policy.every
-            self._looking = self._start(self._when_idle())
+            if self._sizer is not None:
+                self._sizer.adapt()
+            if self._policy.enabled:
+                self._looking = self._start(self._when_idle())
 
     async def optimize(self, *, dry_run: bool = False, only: str | None = None) -> Plan:
         """Evict agents not used for a day or of low priority, preload those of high priority; return what and why.
@@ -167,7 +176,7 @@ class Preloader:
             return
         self._watch.expire(self._clock().timestamp())
         agents = ranking.book.agents
-        found = {key: [other for other, _ in companions(agents, key, _LEAST_SHARE)] for key in agents}
+        found = {key: [other for other, _ in companions(agents, key, self._policy.companion_share)] for key in agents}
         self._watch.following = {key: others for key, others in found.items() if others}
         plan = self._plan(ranking, None)
         for step in plan.evictions:
@@ -198,6 +207,7 @@ class Preloader:
             allowance=self._watch.preloads.left,
             now=now,
             requested=ranking.requested,
+            inactive_after=self._policy.inactive_after.total_seconds(),
         )
         return plan if only is None else Plan([step for step in plan.steps if step.key[0] == only])
 

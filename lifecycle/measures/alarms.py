@@ -42,7 +42,7 @@ class RegistryAlarms:
         An agent that is declared and not made yet is no drift: it is made when it is needed.
         """
         hours = math.ceil((now - since).total_seconds() / 3600) + 1
-        lifecycle, latest, (pending, oldest), hit_rate = await asyncio.gather(
+        lifecycle, latest, (pending, oldest), looked_up = await asyncio.gather(
             self._counts.read(workspace, now, hours),
             self._plans.latest(workspace),
             self._approvals.waiting(workspace),
@@ -55,8 +55,10 @@ class RegistryAlarms:
         found: dict[Metric, float] = {metric: float(steps[step]) for metric, step in _STEPS.items()}
         found["approvals_pending"] = float(pending)
         found["approval_wait_s"] = max(0.0, (now - oldest).total_seconds()) if oldest else 0.0
-        if hit_rate is not None:
+        if (hit_rate := looked_up.during.hit_rate) is not None:
             found["cache_hit_rate"] = hit_rate
+        if (fall := looked_up.fall) is not None:
+            found["cache_hit_rate_fall"] = fall
         if latest is not None:
             found["leaks"] = float(sum(latest.counts.get(kind, 0) for kind in _LEAKS))
             found["drift"] = float(sum(count for kind, count in latest.counts.items() if kind != DriftKind.CREATE))
