@@ -17,9 +17,8 @@ async def prepare() -> None:
 def _load() -> None:
     for name in _MODULES:
         import_module(name)
-    import agent_framework  # noqa: PLC0415 - cold start
-
+    from lifecycle.evaluation.framework import load  # noqa: PLC0415 - cold start
     from llmops.spend.pricing import public_name  # noqa: PLC0415 - cold start
 
-    _ = agent_framework.LocalEvaluator  # is imported by being named
+    load()
     public_name(_ANY_MODEL)  # reads the table of public prices

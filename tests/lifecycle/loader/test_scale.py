@@ -1,4 +1,4 @@
-"""A worker among a hundred thousand agents is one among a thousand: by requests, rows and memory; and a hit is cheap."""
+"""A worker among a hundred thousand agents is one among a thousand: by requests, rows and memory; a hit is cheap."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ import pytest
 
 from bootstrap.services import Services
 from kernel.settings import Settings
-from kernel.tables import MAX_WRITES, Insert, Row
+from kernel.tables import Insert, Row
 from lifecycle.registry.catalog import TABLE
 from lifecycle.specs.spec import AgentSpec
 from tests.lifecycle.app import App
 from tests.lifecycle.doubles import CountingTables, spec
 
 W = "default"
-USED = 80
+USED = 40
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,9 @@ class Measured:
 
 
 async def among(registered: int) -> Measured:
-    """Return what a worker takes that starts, learns, serves 80 agents through 20 places and optimises its cache."""
+    """Return what a worker takes that starts, learns, serves 40 agents through 10 places and optimises its cache."""
     tables = CountingTables()
-    app = App(tables, AGENT_CACHE_SIZE=20)
+    app = App(tables, AGENT_CACHE_SIZE=10, METRICS_EVERY_S=86_400)
     for number in range(USED):
         await app.declare(f"a{number}", spec(simulate={"reply": "yes"}))
     for number in range(8):
@@ -72,9 +72,8 @@ async def register(tables: CountingTables, count: int) -> None:
     """Declare so many agents more, as one that is there."""
     like = await tables.get(TABLE, W, "a0")
     assert like is not None
-    for begin in range(0, count, MAX_WRITES):
-        rows = [Row(W, f"x{number}", like.values) for number in range(begin, min(count, begin + MAX_WRITES))]
-        await tables.commit(TABLE, [Insert(row) for row in rows])
+    for number in range(count):  # in order and unchecked, in a tenth of the time that declaring them takes
+        tables._apply(TABLE, Insert(Row(W, f"x{number:06d}", like.values)))
 
 
 async def test_a_hundred_thousand_agents_cost_a_worker_no_more_than_a_thousand() -> None:

@@ -1,4 +1,4 @@
-"""A worker's cache follows its load: it grows while what it let go of is asked for, within memory, and shrinks again."""
+"""A worker's cache follows its load: it grows while what it let go of is asked for, within memory, and shrinks."""
 
 from __future__ import annotations
 
