@@ -60,6 +60,7 @@ Metric = Literal[
     "approvals_pending",
     "approval_wait_s",
     "cache_hit_rate",
+    "cache_hit_rate_fall",
     "memory_share",
     "cpu_share",
     "pool_used_share",
@@ -77,6 +78,7 @@ FROM_REGISTRY: frozenset[Metric] = frozenset(
         "drift",
         "leaks",
         "cache_hit_rate",
+        "cache_hit_rate_fall",
     }
 )
 """Metrics of the workspace's agents at their providers, by the hour, and of the workers' look-ups of agents."""
@@ -192,6 +194,7 @@ FIGURES: Mapping[Metric, Figure] = {
     "approvals_pending": Figure("approvals that wait for a decision", None),
     "approval_wait_s": Figure("seconds that an approval has waited", None),
     "cache_hit_rate": Figure("share of look-ups of agents that found them ready", None, "share"),
+    "cache_hit_rate_fall": Figure("fall of that share, against the day before", None, "share"),
     "memory_share": Figure("used memory of the worker that uses most", None, "share"),
     "cpu_share": Figure("used CPU of the worker that uses most", None, "share"),
     "pool_used_share": Figure("used share of the pool nearest to a limit", None, "share"),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Literal
@@ -154,6 +154,14 @@ class Router:
                 continue
             self._add(one, Used(requests=1, tokens=call.tokens))
             return one
+
+    async def deployments(self, workspace: str, route: str) -> Sequence[Deployment]:
+        """Return the route's deployments.
+
+        Raises:
+            ProviderRejected: There is no such route (`route_not_found`).
+        """
+        return (await self._view((workspace, route))).known.route.deployments
 
     async def answered(self, one: Try) -> None:
         """Learn that the deployment has answered, whatever it was."""

@@ -134,6 +134,7 @@ class AlertRule(BaseModel):
         "approvals_pending",
         "approval_wait_s",
         "cache_hit_rate",
+        "cache_hit_rate_fall",
         "memory_share",
         "cpu_share",
         "pool_used_share",
@@ -2310,6 +2311,22 @@ class Step(BaseModel):
     on_failure: Literal["fail", "continue"] | None = "fail"
 
 
+class StrategyView(BaseModel):
+    """
+    What workers of a strategy came to in the last day.
+
+    The true hit rate lies between `least` and `most` with 95 % confidence: two strategies whose ranges overlap are not
+    told apart yet.
+    """
+
+    strategy: str
+    hits: int
+    misses: int
+    hit_rate: float
+    least: float
+    most: float
+
+
 class StreamOptions(BaseModel):
     """
     What a stream has besides the answer; of Chat Completions, a chunk with the usage at its end.
@@ -4131,11 +4148,14 @@ class WaitingView(BaseModel):
 class WorkerView(BaseModel):
     """
     A worker that has reported lately: a random id, and until when it has counted.
+
+    `strategy` is its own where several are compared (LOADER_STRATEGIES), else null.
     """
 
     worker: str
     at: AwareDatetime
     metrics: LoaderMetricsView
+    strategy: str | None
 
 
 class WorkflowRunView(BaseModel):
@@ -4510,13 +4530,16 @@ class LoaderView(BaseModel):
     """
     How the workers' caches of the workspace's agents do.
 
-    `learned_until` is until when uses are part of the ranking; null before the first.
+    `policy` is that of the worker that answers. `learned_until` is until when uses are part of the ranking; null before
+    the first. `strategies` are those that workers are divided between, the best first; empty where they are not.
     """
 
     policy: Literal["sieve", "lru", "s3-fifo", "w-tinylfu"]
     total: LoaderMetricsView
     workers: list[WorkerView]
     learned_until: AwareDatetime | None
+    strategies: list[StrategyView]
+    insights: list[InsightView]
 
 
 class OptimizationPage(BaseModel):
