@@ -22,13 +22,14 @@ from llmops.capacity.pools import NOTHING, Amounts, Limits, Pool, Share
 from llmops.capacity.slices import LASTS_S, Request, State, Want, divided
 
 DAY_S = 86_400.0
-WORKERS = 8
+WORKERS = 5
+"""Of 32 runs at a time each, as host.json has it, they are about enough for the slots of a million runs."""
 MEAN_S = 10.0
 """Mean time of a run, in seconds; exponential, as of answers of very different lengths."""
 LOAD = 0.8
 """Share of the slots that the day's runs would keep busy, if they came evenly."""
 HIGH, AGING_S = 0.05, 60.0
-_WANTS = 16
+_WANTS = 8
 """Runs of a share that a worker asks for at a time. Those behind are back on the queue, and keep their age."""
 
 
@@ -170,7 +171,7 @@ class Simulation:
         wants = [
             Want(key, share, Amounts(1))
             for share, queue in worker.waiting.items()
-            for key, _, _ in heapq.nsmallest(_WANTS, queue)
+            for key in _first(queue, _WANTS)
         ]
         spare = {share: Amounts(max(0, count - keeps.get(share, 0))) for share, count in likely.items()}
         worker.number += 1
@@ -189,6 +190,19 @@ class Simulation:
     def _push(self, at: float, what: str, worker: Worker, run: Run | None) -> None:
         self._count += 1
         heapq.heappush(self._events, (at, self._count, what, worker, run))
+
+
+def _first(heap: Sequence[tuple[float, int, Run]], count: int) -> Sequence[float]:
+    """Return the keys of the first so many of a heap, in order; it is not looked at any further."""
+    found: list[float] = []
+    near = [(heap[0][0], 0)] if heap else []
+    while near and len(found) < count:
+        key, at = heapq.heappop(near)
+        found.append(key)
+        for child in (2 * at + 1, 2 * at + 2):
+            if child < len(heap):
+                heapq.heappush(near, (heap[child][0], child))
+    return found
 
 
 def most_at_a_time(runs: Sequence[Run]) -> int:

@@ -12,9 +12,23 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from kernel.codec import JsonCodec, readable
-from kernel.errors import EtagMismatch, NotFound, Unavailable
-from kernel.preconditions import check_match
-from kernel.tables import Delete, Insert, Replace, Row, RowChanged, RowExists, Span, Tables, Upsert, every, first_rows
+from kernel.errors import NotFound, Unavailable
+from kernel.ids import new_id
+from kernel.preconditions import delete_row, put_row
+from kernel.tables import (
+    Delete,
+    Insert,
+    Replace,
+    Row,
+    RowChanged,
+    RowExists,
+    Span,
+    Tables,
+    Upsert,
+    Write,
+    every,
+    first_rows,
+)
 from llmops.routing.health import Health
 from llmops.routing.model import Route, check_route
 from llmops.routing.quota import Account, Remaining
@@ -107,21 +121,15 @@ class RouteStore:
             EtagMismatch: It is not as the caller has read it.
         """
         check_route(route, allow_private=self._allow_private)
-        key, values = f"{route.name}!{_DECLARED}", {"route": _ROUTE.dump(route), "kind": _DECLARED}
-        for _ in range(_CHANGES_BEFORE_GIVING_UP):
-            stored = await self._tables.get(TABLE, workspace, key)
-            check_match(if_match, stored.etag if stored else None)
-            if stored is not None and stored.text("route") == values["route"]:
-                return stored.etag, False
-            if stored is not None:  # before it is kept: done again, a change that was kept says nothing new
+
+        async def forget(stored: Row | None) -> Sequence[Write]:
+            """Forget what is known of other deployments first: done again, a change that was kept says nothing new."""
+            if stored is not None:
                 await self._forget(workspace, route, _ROUTE.load(stored.text("route")))
-            row = Row(workspace, key, values, stored.etag if stored else "")
-            try:
-                (etag,) = await self._tables.commit(TABLE, [Replace(row) if stored else Insert(row)])
-            except (RowChanged, RowExists):
-                continue
-            return etag, stored is None
-        raise EtagMismatch
+            return ()
+
+        row = Row(workspace, f"{route.name}!{_DECLARED}", {"route": _ROUTE.dump(route), "kind": _DECLARED})
+        return await put_row(self._tables, TABLE, row, if_match, forget)
 
     async def delete(self, workspace: str, name: str, if_match: str | None) -> None:
         """Forget the route and what is known of it.
@@ -130,12 +138,8 @@ class RouteStore:
             NotFound: There is none of that name (`route_not_found`).
             EtagMismatch: It is not as the caller has read it.
         """
-        _, etag = await self.get(workspace, name)
-        check_match(if_match, etag)
-        try:
-            await self._tables.commit(TABLE, [Delete(workspace, f"{name}!{_DECLARED}", etag)])
-        except RowChanged:
-            raise EtagMismatch from None
+        place = (workspace, f"{name}!{_DECLARED}")
+        await delete_row(self._tables, TABLE, place, if_match, not_found(name))
         async for row in every(self._tables, TABLE, Span.prefix(workspace, f"{name}!")):
             await self._delete(workspace, row.key)
 
@@ -179,17 +183,21 @@ class RouteStore:
         Raises:
             Unavailable: It cannot be written.
         """
+        write = new_id()
         for _ in range(_CHANGES_BEFORE_GIVING_UP):
             stored = await self._tables.get(TABLE, workspace, f"{name}!state")
             before = _shared(stored) if stored else Shared()
+            if stored is not None and stored.text("write") == write:
+                return before  # a commit of this change took effect, and its answer was lost
             after = step(before)
             if after is None or after == before:
                 return after
-            row = Row(workspace, f"{name}!state", {"shared": _SHARED.dump(after)}, stored.etag if stored else "")
+            values = {"shared": _SHARED.dump(after), "write": write}
+            row = Row(workspace, f"{name}!state", values, stored.etag if stored else "")
             try:
                 await self._tables.commit(TABLE, [Replace(row) if stored else Insert(row)])
             except (RowChanged, RowExists):
-                continue  # perhaps by this very commit, whose answer was lost: then the step changes nothing more
+                continue
             return after
         msg = "Too many changes of the route's health at the same time."
         raise Unavailable(msg)
