@@ -179,7 +179,7 @@ class Services:
     @cached_property
     def routing(self) -> RoutingServices:
         """Deployments behind one model name."""
-        return RoutingServices(self.core, self.metrics)
+        return RoutingServices(self.core, self.metrics, self.events)
 
     @cached_property
     def agents(self) -> AgentServices:

@@ -59,21 +59,24 @@ async def _reachable(question: Awaitable[object]) -> str:
 
 
 async def metrics(call: Call) -> Reply:
-    from lifecycle.measures.gauges import samples  # noqa: PLC0415 - 0.1 s that only this one answer needs
+    from lifecycle.measures.gauges import capacity_samples, samples  # noqa: PLC0415 - 0.1 s that only this one answer needs
     from llmops.metrics.definitions import BY_NAME  # noqa: PLC0415 - see above
     from llmops.metrics.exposition import CONTENT_TYPE, exposition  # noqa: PLC0415 - see above
 
     activity = call.services.alerts.activity
-    counted, (lifecycle, drift), sessions_open, waiting = await asyncio.gather(
+    counted, (lifecycle, drift), sessions_open, waiting, routes, pools = await asyncio.gather(
         call.services.metrics.workers.read(call.workspace),
         _registry(call),
         activity.sessions_open(call.workspace),
         activity.waiting(call.workspace, call.services.core.clock()),
+        call.services.routing.statuses.all(call.workspace),
+        call.services.capacity.usage.all(call.workspace),
     )
     text = exposition(
         [
             *((BY_NAME[key[0]], key[1:], numbers) for key, numbers in counted.items()),
             *samples(lifecycle, drift, sessions_open, waiting),
+            *capacity_samples(routes, pools),
         ]
     )
     return Reply(text, headers={"Cache-Control": "no-store"}, mimetype=CONTENT_TYPE)
