@@ -122,6 +122,10 @@ class Scaler:
         self._target = target
         self._clock = clock
 
+    async def policy(self) -> ScalingPolicy:
+        """Return how the app is to be scaled."""
+        return (await self._store.policy())[0]
+
     async def recommend(self) -> tuple[Recommendation, SiteScale | None]:
         """Return how the app should be scaled and how it is; None where that is not known.
 
