@@ -72,9 +72,9 @@ async def test_a_pool_that_cannot_hold_is_refused(body: dict[str, Any], status: 
 )
 async def test_a_policy_that_makes_no_sense_is_refused(body: dict[str, Any]) -> None:
     edge = Edge(scaling)
-    before = said(await edge("scaling_policy_item", request(method="GET")))
-    answer = await edge("scaling_policy_item", request(body, method="PUT"))
-    after = said(await edge("scaling_policy_item", request(method="GET")))
+    before = said(await edge("scaling_policy", request(method="GET")))
+    answer = await edge("scaling_policy", request(body, method="PUT"))
+    after = said(await edge("scaling_policy", request(method="GET")))
 
     assert (answer.status_code, after) == (400, before)
     assert said(answer)["code"] in ("invalid_input", "invalid_scaling_policy")
@@ -111,5 +111,5 @@ async def test_what_a_pool_costs_is_what_its_agents_have_spent() -> None:
     await put(edge, "p", {"agents": ["named"], "labels": {"team": "a"}, "limits": ONE})
     answer = said(await edge("pools_costs", request(method="GET", route={"name": "p"})))
 
-    assert {group["agent"] for group in answer["groups"]} == {"named", "labelled"}
-    assert answer["total"]["cost_micro_usd"] == sum(group["cost_micro_usd"] for group in answer["groups"]) > 0
+    assert {group["name"] for group in answer["groups"]} == {"named", "labelled"}
+    assert answer["total"]["cost_micro_usd"] == sum(group["spend"]["cost_micro_usd"] for group in answer["groups"]) > 0
