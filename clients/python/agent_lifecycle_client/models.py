@@ -111,6 +111,9 @@ class AlertRule(BaseModel):
         "delete_failures",
         "drift",
         "leaks",
+        "approvals_pending",
+        "approval_wait_s",
+        "cache_hit_rate",
         "sessions_open",
         "runs_running",
         "runs_waiting",
@@ -126,9 +129,6 @@ class AlertRule(BaseModel):
         "agents_failed",
         "budget_used_share",
         "timers_failing",
-        "approvals_pending",
-        "approval_wait_s",
-        "cache_hit_rate",
         "memory_share",
         "cpu_share",
         "pool_used_share",
@@ -1266,8 +1266,8 @@ class OtherTermsBody(BaseModel):
 
     Attributes:
         kind: `prices` prices recorded calls otherwise, `budget` asks what a limit would have stopped, `ttl` retires
-            idle agents after another time, `cache` holds another number of live agents, `pool` carries out so many runs
-            at once.
+            idle agents after another time, `cache` holds another number of live agents, `pool` has runs wait for other
+            limits.
         agent: The agent to look at; all unless given.
         days: How many days to look at, today among them.
         model: Of `prices`: the model that all calls are taken to be of; their own unless given.
@@ -1279,6 +1279,8 @@ class OtherTermsBody(BaseModel):
         capacity: Of `cache`: how many live agents each worker holds.
         workers: Of `cache`: how many workers.
         concurrency: Of `pool`: how many runs are carried out at once.
+        tokens_per_minute: Of `pool`: how many tokens those take that begin within a minute.
+        requests_per_minute: Of `pool`: how many model calls they make.
     """
 
     kind: Literal["prices", "budget", "ttl", "cache", "pool"]
@@ -1293,6 +1295,8 @@ class OtherTermsBody(BaseModel):
     capacity: int | None = None
     workers: int | None = None
     concurrency: int | None = None
+    tokens_per_minute: int | None = None
+    requests_per_minute: int | None = None
 
 
 class OutputText(BaseModel):
@@ -1633,12 +1637,14 @@ class ProposedChangeView(BaseModel):
         call: The call that makes the change; null where people have to.
         undo: The call that undoes it; null where people have to.
         advice: What people are to do; null where a call does.
+        diff: What is to be changed in a file or in the app's settings, as a unified diff; null where a call does.
     """
 
     fields: dict[str, Any]
     call: ApiCallView | None
     undo: ApiCallView | None
     advice: str | None
+    diff: str | None
 
 
 class ProviderHealthView(BaseModel):
@@ -2166,6 +2172,7 @@ class SiteScaleView(BaseModel):
     always_ready: dict[str, int]
     maximum_instances: int
     http_concurrency: int | None
+    memory_mb: int
 
 
 class SlaPolicy(BaseModel):
@@ -3331,6 +3338,7 @@ class Overrides(BaseModel):
     labels: dict[str, str] | None = None
     pinned: bool | None = None
     idle_after_s: int | None = None
+    max_history_tokens: int | None = None
     evaluation: EvaluationPolicy | None = None
     sla: SlaPolicy | None = None
     ladder: list[DegradationStep] | None = None
@@ -3510,10 +3518,14 @@ class ProposalView(BaseModel):
         "cheaper_model",
         "output_limit",
         "reasoning_effort",
+        "compaction",
         "judges",
         "prompt_cache",
+        "retries",
         "wasted_spend",
         "unused_agent",
+        "unused_versions",
+        "idle_instances",
     ]
     agent: str
     title: str
@@ -3779,6 +3791,7 @@ class ScalingPolicyBody(BaseModel):
         cooldown_s: How long nothing is changed after a change.
         predictive: Whether for the coming day by forecast, or for what the last hour brought.
         triggers: What else there is to look at.
+        http_concurrency: HTTP requests that an instance is to take at a time; left out, it stays as it is.
     """
 
     min_instances: int | None = 2
@@ -3789,6 +3802,7 @@ class ScalingPolicyBody(BaseModel):
     cooldown_s: float | None = 300
     predictive: bool | None = True
     triggers: list[TriggerBody] | None = Field([], validate_default=True)
+    http_concurrency: int | None = None
 
 
 class ScalingPolicyView(BaseModel):
@@ -3804,6 +3818,7 @@ class ScalingPolicyView(BaseModel):
     cooldown_s: float
     predictive: bool
     triggers: list[TriggerView]
+    http_concurrency: int | None
 
 
 class SchedulePage(BaseModel):
@@ -3969,6 +3984,7 @@ class Template(BaseModel):
     labels: dict[str, str] | None = None
     pinned: bool | None = None
     idle_after_s: int | None = None
+    max_history_tokens: int | None = None
     evaluation: EvaluationPolicy | None = None
     sla: SlaPolicy | None = None
     ladder: list[DegradationStep] | None = None
@@ -4170,6 +4186,7 @@ class AgentConfig(BaseModel):
     labels: dict[str, str] | None = None
     pinned: bool | None = None
     idle_after_s: int | None = None
+    max_history_tokens: int | None = None
     evaluation: EvaluationPolicy | None = None
     sla: SlaPolicy | None = None
     ladder: list[DegradationStep] | None = None
@@ -4216,6 +4233,8 @@ class AgentSpec(BaseModel):
         labels: At most 16 free key-value pairs to find and group agents by.
         pinned: True keeps the agent from being retired when idle.
         idle_after_s: Seconds without use before the agent is retired; None for the app's setting.
+        max_history_tokens: Most tokens of a session's history that its model is told, where the session does not say;
+            None for the app's setting.
         evaluation: What a good answer of the agent is; None scores what every answer can be scored for.
         sla: What service level it is to keep; None for the app's settings.
         ladder: What the agent does as its budgets are used up, in ascending steps.
@@ -4240,6 +4259,7 @@ class AgentSpec(BaseModel):
     labels: dict[str, str] | None = {}
     pinned: bool | None = False
     idle_after_s: int | None = None
+    max_history_tokens: int | None = None
     evaluation: EvaluationPolicy | None = None
     sla: SlaPolicy | None = None
     ladder: list[DegradationStep] | None = Field([], validate_default=True)

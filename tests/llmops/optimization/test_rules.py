@@ -162,11 +162,11 @@ def test_what_is_paid_for_nothing_is_told_by_its_cause() -> None:
     assert (one.saving.low, one.saving.likely) == (0, 30 * 2000 // 10 * 30)
 
 
-def conversations(count: int, runs: int, grows: int, **usage: int) -> list[AttemptFact]:
+def conversations(count: int, runs: int, grows: int, cached: int = 0) -> list[AttemptFact]:
     """Return so many conversations of so many runs each, whose input grows by so much with each run."""
     facts: list[AttemptFact] = []
     for number in range(count * runs):
-        made = answered(number, input_tokens=100 + number // count * grows, **usage)
+        made = answered(number, input_tokens=100 + number // count * grows, cached_tokens=cached)
         facts.append(replace(made, who=replace(made.who, session_id=f"s{number % count}")))
     return facts
 
@@ -189,7 +189,7 @@ def test_long_conversations_are_proposed_to_be_told_less() -> None:
 def test_history_that_is_cached_saves_little() -> None:
     """What is cut off was read from the cache: its price is that of cached input."""
     cold = found(conversations(10, 10, 800), preserve_performance=False)["compaction"]
-    warm = found(conversations(10, 10, 800, cached_tokens=100), preserve_performance=False)["compaction"]
+    warm = found(conversations(10, 10, 800, 100), preserve_performance=False)["compaction"]
 
     assert 0 < warm.saving.likely < cold.saving.likely
 
