@@ -88,10 +88,10 @@ class AttemptFactory:
         live = self.agents.at_hand(run.workspace, run.agent, run.input.revision, session.pin)
         if live is None:
             return Prepared()
-        held = self._usable(session)
+        most = token_limit(session, live.spec, self.policy.history_tokens)
+        held = self._usable(session, most)
         first = self.first_turn(session, held)
         history = await self.turns(session, first)
-        most = token_limit(session, self.policy.history_tokens)
         said = min(sum(len(turn.text.encode()) + _OVERHEAD_BYTES for turn in history), most * _BYTES_A_TOKEN)
         given = said + len(user_message(run).encode()) + len(live.spec.instructions.encode()) + _OVERHEAD_BYTES
         kept = held.tokens * _BYTES_A_TOKEN if held else 0
@@ -121,10 +121,9 @@ class AttemptFactory:
         told = served.first_turn if served else 0
         return max(held.turns if held else 0, session.turns - self.policy.history_turns, told)
 
-    def _usable(self, session: Session) -> ProviderConversation | None:
+    def _usable(self, session: Session, most: int) -> ProviderConversation | None:
         held = session.held
-        too_long = held is not None and held.tokens > token_limit(session, self.policy.history_tokens)
-        return None if too_long else held
+        return None if held is not None and held.tokens > most else held
 
 
 class RunAttempt:
@@ -291,7 +290,7 @@ class RunAttempt:
     async def _said_before(self, live: LiveAgent) -> Sequence[Message]:
         """Return the part of the history that the model must be given, and take up the provider's conversation."""
         maker, session = self._maker, self._lease.session
-        most = token_limit(session, maker.policy.history_tokens)
+        most = token_limit(session, live.spec, maker.policy.history_tokens)
         known = session.held
         if known is not None and known.tokens > most:
             known = None  # it has grown too long: another one is begun, with the latest part of the history

@@ -27,7 +27,18 @@ Label = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 _DIGESTED = re.compile(r"-[0-9a-f]{16}\Z")
 
 POLICY_FIELDS = frozenset(
-    {"description", "labels", "pinned", "idle_after_s", "evaluation", "sla", "ladder", "runaway", "approvals"}
+    {
+        "description",
+        "labels",
+        "pinned",
+        "idle_after_s",
+        "max_history_tokens",
+        "evaluation",
+        "sla",
+        "ladder",
+        "runaway",
+        "approvals",
+    }
 )
 """Fields of a spec that say how an agent is kept, not what it is: changing them makes no new version."""
 
@@ -85,6 +96,8 @@ class AgentSpec(BaseModel):
         labels: At most 16 free key-value pairs to find and group agents by.
         pinned: True keeps the agent from being retired when idle.
         idle_after_s: Seconds without use before the agent is retired; None for the app's setting.
+        max_history_tokens: Most tokens of a session's history that its model is told, where the session does not say;
+            None for the app's setting.
         evaluation: What a good answer of the agent is; None scores what every answer can be scored for.
         sla: What service level it is to keep; None for the app's settings.
         ladder: What the agent does as its budgets are used up, in ascending steps.
@@ -109,6 +122,7 @@ class AgentSpec(BaseModel):
     labels: Mapping[Label, Annotated[str, StringConstraints(max_length=256)]] = Field(default={}, max_length=16)
     pinned: StrictBool = False
     idle_after_s: int | None = Field(default=None, ge=1, strict=True)
+    max_history_tokens: int | None = Field(default=None, ge=100, le=10_000_000, strict=True)
     evaluation: EvaluationPolicy | None = None
     sla: SlaPolicy | None = None
     ladder: tuple[DegradationStep, ...] = Field(default=(), max_length=16)

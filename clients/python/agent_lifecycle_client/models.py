@@ -111,17 +111,15 @@ class AlertRule(BaseModel):
         "delete_failures",
         "drift",
         "leaks",
+        "approvals_pending",
+        "approval_wait_s",
+        "cache_hit_rate",
         "sessions_open",
         "runs_running",
         "runs_waiting",
         "longest_wait_s",
         "conversations_waiting",
         "person_wait_s",
-        "conversations_without_room",
-        "handoffs",
-        "handoffs_returned_share",
-        "escalations",
-        "person_answer_s",
         "agents",
         "agents_registered",
         "agents_provisioning",
@@ -131,10 +129,6 @@ class AlertRule(BaseModel):
         "agents_failed",
         "budget_used_share",
         "timers_failing",
-        "approvals_pending",
-        "approval_wait_s",
-        "cache_hit_rate",
-        "cache_hit_rate_fall",
         "memory_share",
         "cpu_share",
         "pool_used_share",
@@ -812,36 +806,6 @@ class FoundryPolicy(BaseModel):
     share: float | None = 0.1
 
 
-class GroupChat(BaseModel):
-    """
-    A step in which several agents talk to one another.
-
-    Without a manager they speak in turns, as Agent Framework's group chat has it; a manager plans, says who speaks
-    about what, and writes the answer, as its Magentic orchestration has it. Each time one speaks is a run.
-
-    Attributes:
-        name: Its name in the workflow; its answer is what was said last.
-        group_chat: The agents that talk.
-        manager: The agent that leads them; None for taking turns.
-        max_rounds: How often one of them speaks, the manager not counted.
-        prompt: What they talk about: text with `{input}` and `{steps.NAME.answer}` of steps before it.
-        timeout_s: Seconds that one time of speaking may take; None for as long as a run may take.
-        retries: How often each is asked again whose run fails or takes too long.
-        when: A condition without which it is skipped; None for always.
-        on_failure: Whether the workflow then fails, or goes on without its answer.
-    """
-
-    name: str
-    group_chat: list[str]
-    manager: str | None = None
-    max_rounds: int | None = 6
-    prompt: str | None = "{input}"
-    timeout_s: int | None = None
-    retries: int | None = 0
-    when: str | None = None
-    on_failure: Literal["fail", "continue"] | None = "fail"
-
-
 class Guideline(BaseModel):
     """
     What to do in a case.
@@ -875,16 +839,6 @@ class HandoffBody(BaseModel):
     open_questions: list[str] | None = []
 
 
-class HandoffCountsView(BaseModel):
-    """
-    How many handoffs there were: of all teams, by team, and by who or what had them.
-    """
-
-    total: int
-    by_team: dict[str, int]
-    by: dict[str, int]
-
-
 class HandoffPolicy(BaseModel):
     """
     How conversations change hands.
@@ -893,8 +847,6 @@ class HandoffPolicy(BaseModel):
         context: What the next agent is told of the conversation: `full`, the `last` turns, a `summary` that the model
             which hands over writes, or `none`. What the run asks is always told, and the note of the handoff.
         last_turns: How many runs of the history `last` is.
-        summarizer: The agent that writes a `summary` where the model that hands over has written none; an agent without
-            tools. None for nobody: the next one is told the last runs then.
         max_hops: Most members that one run goes on to.
         max_returns: How often one run may come back to the same member.
         when_impossible: What becomes of a run that no member can take: the member that has it goes on with it
@@ -903,7 +855,6 @@ class HandoffPolicy(BaseModel):
 
     context: Literal["full", "last", "summary", "none"] | None = "full"
     last_turns: int | None = 5
-    summarizer: str | None = None
     max_hops: int | None = 5
     max_returns: int | None = 1
     when_impossible: Literal["stay", "fail"] | None = "stay"
@@ -1159,8 +1110,7 @@ class Mcp(BaseModel):
         server_description: What the model is told of it; only with `foundry`.
         allowed_tools: The only tools of it to offer; none for all.
         headers_setting: The app setting with the headers to send and the origin to send them to; not with `foundry`.
-        approval: When a call needs an approval; None for never. Where it says anything else, `foundry` asks the app
-            before each call.
+        approval: When a call needs an approval; None for never.
         timeout_s: How long a call may take, in seconds; None for 30. Not with `foundry`.
     """
 
@@ -1316,8 +1266,8 @@ class OtherTermsBody(BaseModel):
 
     Attributes:
         kind: `prices` prices recorded calls otherwise, `budget` asks what a limit would have stopped, `ttl` retires
-            idle agents after another time, `cache` holds another number of live agents, `pool` carries out so many runs
-            at once.
+            idle agents after another time, `cache` holds another number of live agents, `pool` has runs wait for other
+            limits.
         agent: The agent to look at; all unless given.
         days: How many days to look at, today among them.
         model: Of `prices`: the model that all calls are taken to be of; their own unless given.
@@ -1329,6 +1279,8 @@ class OtherTermsBody(BaseModel):
         capacity: Of `cache`: how many live agents each worker holds.
         workers: Of `cache`: how many workers.
         concurrency: Of `pool`: how many runs are carried out at once.
+        tokens_per_minute: Of `pool`: how many tokens those take that begin within a minute.
+        requests_per_minute: Of `pool`: how many model calls they make.
     """
 
     kind: Literal["prices", "budget", "ttl", "cache", "pool"]
@@ -1343,6 +1295,8 @@ class OtherTermsBody(BaseModel):
     capacity: int | None = None
     workers: int | None = None
     concurrency: int | None = None
+    tokens_per_minute: int | None = None
+    requests_per_minute: int | None = None
 
 
 class OutputText(BaseModel):
@@ -1370,8 +1324,7 @@ class Parameters(BaseModel):
     Attributes:
         keywords: `keyword_detected`: one of these stands in the query, whole words, whatever their case.
         capability: `capability_requested`: the run's metadata asks for it (`capability`), or the query names it.
-        below: `quality_below`: the answer's score, 0-100, is below this; `sentiment_below`: how the query sounds
-            (`llmops.evaluation.sentiment`, 0-100, 50 is neutral).
+        below: `quality_below`: the answer's score, 0-100, is below this.
         check: `quality_below`: the check whose score counts; None for the overall one.
         count: `failures`: so many attempts of the run failed; `turns_above`: the member has seen so many runs.
         usd: `cost_above`: the run has cost more than this, in US dollars.
@@ -1684,12 +1637,14 @@ class ProposedChangeView(BaseModel):
         call: The call that makes the change; null where people have to.
         undo: The call that undoes it; null where people have to.
         advice: What people are to do; null where a call does.
+        diff: What is to be changed in a file or in the app's settings, as a unified diff; null where a call does.
     """
 
     fields: dict[str, Any]
     call: ApiCallView | None
     undo: ApiCallView | None
     advice: str | None
+    diff: str | None
 
 
 class ProviderHealthView(BaseModel):
@@ -2217,6 +2172,7 @@ class SiteScaleView(BaseModel):
     always_ready: dict[str, int]
     maximum_instances: int
     http_concurrency: int | None
+    memory_mb: int
 
 
 class SlaPolicy(BaseModel):
@@ -2309,22 +2265,6 @@ class Step(BaseModel):
     name: str
     when: str | None = None
     on_failure: Literal["fail", "continue"] | None = "fail"
-
-
-class StrategyView(BaseModel):
-    """
-    What workers of a strategy came to in the last day.
-
-    The true hit rate lies between `least` and `most` with 95 % confidence: two strategies whose ranges overlap are not
-    told apart yet.
-    """
-
-    strategy: str
-    hits: int
-    misses: int
-    hit_rate: float
-    least: float
-    most: float
 
 
 class StreamOptions(BaseModel):
@@ -2698,8 +2638,7 @@ class TriggersHttpRunsViewsStepView(BaseModel):
     """
     A step of a run: a model call, a tool call, or a wait; `ms` is null while it is not over.
 
-    Arguments are `[hidden]` unless the tool shows them, its result is null unless it shows it; both are null where they
-    are gone.
+    Arguments are `[hidden]` unless the tool shows them, and null where they are gone.
     """
 
     kind: Literal["model_call", "tool_call", "wait"] = Field(
@@ -2713,7 +2652,6 @@ class TriggersHttpRunsViewsStepView(BaseModel):
     call_id: str | None
     arguments: dict[str, Any] | None
     result_bytes: int | None
-    result: str | None
     input_tokens: int | None
     output_tokens: int | None
     cost_micro_usd: int | None
@@ -3183,7 +3121,6 @@ class HandoffTrigger(BaseModel):
         Literal[
             "keyword_detected",
             "capability_requested",
-            "sentiment_below",
             "quality_below",
             "failures",
             "cost_above",
@@ -3401,6 +3338,7 @@ class Overrides(BaseModel):
     labels: dict[str, str] | None = None
     pinned: bool | None = None
     idle_after_s: int | None = None
+    max_history_tokens: int | None = None
     evaluation: EvaluationPolicy | None = None
     sla: SlaPolicy | None = None
     ladder: list[DegradationStep] | None = None
@@ -3580,10 +3518,14 @@ class ProposalView(BaseModel):
         "cheaper_model",
         "output_limit",
         "reasoning_effort",
+        "compaction",
         "judges",
         "prompt_cache",
+        "retries",
         "wasted_spend",
         "unused_agent",
+        "unused_versions",
+        "idle_instances",
     ]
     agent: str
     title: str
@@ -3849,6 +3791,7 @@ class ScalingPolicyBody(BaseModel):
         cooldown_s: How long nothing is changed after a change.
         predictive: Whether for the coming day by forecast, or for what the last hour brought.
         triggers: What else there is to look at.
+        http_concurrency: HTTP requests that an instance is to take at a time; left out, it stays as it is.
     """
 
     min_instances: int | None = 2
@@ -3859,6 +3802,7 @@ class ScalingPolicyBody(BaseModel):
     cooldown_s: float | None = 300
     predictive: bool | None = True
     triggers: list[TriggerBody] | None = Field([], validate_default=True)
+    http_concurrency: int | None = None
 
 
 class ScalingPolicyView(BaseModel):
@@ -3874,6 +3818,7 @@ class ScalingPolicyView(BaseModel):
     cooldown_s: float
     predictive: bool
     triggers: list[TriggerView]
+    http_concurrency: int | None
 
 
 class SchedulePage(BaseModel):
@@ -3981,7 +3926,6 @@ class Team(BaseModel):
         {
             "context": "full",
             "last_turns": 5,
-            "summarizer": None,
             "max_hops": 5,
             "max_returns": 1,
             "when_impossible": "stay",
@@ -4040,6 +3984,7 @@ class Template(BaseModel):
     labels: dict[str, str] | None = None
     pinned: bool | None = None
     idle_after_s: int | None = None
+    max_history_tokens: int | None = None
     evaluation: EvaluationPolicy | None = None
     sla: SlaPolicy | None = None
     ladder: list[DegradationStep] | None = None
@@ -4148,14 +4093,11 @@ class WaitingView(BaseModel):
 class WorkerView(BaseModel):
     """
     A worker that has reported lately: a random id, and until when it has counted.
-
-    `strategy` is its own where several are compared (LOADER_STRATEGIES), else null.
     """
 
     worker: str
     at: AwareDatetime
     metrics: LoaderMetricsView
-    strategy: str | None
 
 
 class WorkflowRunView(BaseModel):
@@ -4197,7 +4139,7 @@ class WorkflowSpec(BaseModel):
     """
 
     description: str | None = ""
-    steps: list[Step | Parallel | GroupChat]
+    steps: list[Step | Parallel]
 
 
 class WorkflowView(BaseModel):
@@ -4244,6 +4186,7 @@ class AgentConfig(BaseModel):
     labels: dict[str, str] | None = None
     pinned: bool | None = None
     idle_after_s: int | None = None
+    max_history_tokens: int | None = None
     evaluation: EvaluationPolicy | None = None
     sla: SlaPolicy | None = None
     ladder: list[DegradationStep] | None = None
@@ -4290,6 +4233,8 @@ class AgentSpec(BaseModel):
         labels: At most 16 free key-value pairs to find and group agents by.
         pinned: True keeps the agent from being retired when idle.
         idle_after_s: Seconds without use before the agent is retired; None for the app's setting.
+        max_history_tokens: Most tokens of a session's history that its model is told, where the session does not say;
+            None for the app's setting.
         evaluation: What a good answer of the agent is; None scores what every answer can be scored for.
         sla: What service level it is to keep; None for the app's settings.
         ladder: What the agent does as its budgets are used up, in ascending steps.
@@ -4314,6 +4259,7 @@ class AgentSpec(BaseModel):
     labels: dict[str, str] | None = {}
     pinned: bool | None = False
     idle_after_s: int | None = None
+    max_history_tokens: int | None = None
     evaluation: EvaluationPolicy | None = None
     sla: SlaPolicy | None = None
     ladder: list[DegradationStep] | None = Field([], validate_default=True)
@@ -4354,7 +4300,6 @@ class AnalyticsView(BaseModel):
     last: date
     sessions: SessionCountsView
     runs: RunCountsView
-    handoffs: HandoffCountsView
     performance: FiguresView
     performance_by_agent: dict[str, FiguresView]
     resources: ResourcesView
@@ -4530,16 +4475,13 @@ class LoaderView(BaseModel):
     """
     How the workers' caches of the workspace's agents do.
 
-    `policy` is that of the worker that answers. `learned_until` is until when uses are part of the ranking; null before
-    the first. `strategies` are those that workers are divided between, the best first; empty where they are not.
+    `learned_until` is until when uses are part of the ranking; null before the first.
     """
 
     policy: Literal["sieve", "lru", "s3-fifo", "w-tinylfu"]
     total: LoaderMetricsView
     workers: list[WorkerView]
     learned_until: AwareDatetime | None
-    strategies: list[StrategyView]
-    insights: list[InsightView]
 
 
 class OptimizationPage(BaseModel):
