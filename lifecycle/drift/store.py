@@ -126,9 +126,7 @@ class PlanStore:
             raise _unknown(stored.id)
         return found[first - start : last - start]
 
-    async def begin(
-        self, workspace: str, plan_id: str, told: Collection[int], left_out: Collection[int]
-    ) -> StoredPlan:
+    async def begin(self, workspace: str, plan_id: str, told: Collection[int], left_out: Collection[int]) -> StoredPlan:
         """Note that lines of these numbers are applied (once more), and those that are left out, and return the plan.
 
         Raises:

@@ -40,8 +40,8 @@ class PlanView(View):
     """How the registry and the providers differ.
 
     `counts` are the lines by kind, `total` all of them; `unchanged` counts the agents that are as they should be;
-    `unseen` are providers that could not be looked at, with the code of the reason. `applied` counts how often the plan,
-    or some of its lines, was applied; each line's `outcome` says what has become of it.
+    `unseen` are providers that could not be looked at, with the code of the reason. `applied` counts how often the
+    plan, or some of its lines, was applied; each line's `outcome` says what has become of it.
     """
 
     id: str
