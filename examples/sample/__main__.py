@@ -25,13 +25,14 @@ from bootstrap.services import Services
 from examples.register import AGENTS
 from examples.sample.conversations import QUESTIONS, converse
 from examples.sample.facts import DAYS, HABITS, USERS, facts
+from kernel.errors import Unavailable
 from kernel.ids import new_id
 from kernel.settings import Settings
 from llmops.budgets.reservations import Intent, ReservationRequest, Settlement
 from llmops.budgets.rules import Amounts, AppliedLimit, CostAttribution, applying
 from llmops.facts.model import AttemptFact
 
-AT_ONCE = 16
+AT_ONCE = 8
 """Facts that are written at the same time."""
 _BUDGETS = {
     "workspace": [
@@ -177,3 +178,5 @@ if __name__ == "__main__":
         asyncio.run(main())
     except OSError as error:
         sys.exit(f"The stack cannot be reached: {error}")
+    except Unavailable as error:
+        sys.exit(f"{error.detail} `python -m examples.sample` goes on where it stopped.")

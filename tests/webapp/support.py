@@ -24,6 +24,7 @@ axe.run({resultTypes: ["violations"]}).then(({violations}) => JSON.stringify(
     violations.map(({id, nodes}) => `${id}: ${nodes.slice(0, 3).map(({html}) => html).join(" | ")}`)
 ))
 """
+SCREENSHOTS = Path(os.environ.get("SCREENSHOTS") or Path(__file__).parents[2] / "build/screenshots")
 AXE = Path(__file__).parents[2] / "node_modules/axe-core/axe.min.js"
 
 
@@ -111,6 +112,5 @@ class Reader:
         await self.page.evaluate(frames)
 
     async def picture(self, name: str) -> None:
-        """Keep a picture of the page, where SCREENSHOTS names a directory."""
-        if directory := os.environ.get("SCREENSHOTS"):
-            await self.page.screenshot(path=Path(directory) / f"{name}.png")
+        """Keep a picture of the page, for who looks at the tests' results."""
+        await self.page.screenshot(path=SCREENSHOTS / f"{name}.png")
