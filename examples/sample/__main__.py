@@ -15,7 +15,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +64,15 @@ async def record(services: Services, found: Sequence[AttemptFact]) -> int:
 
     await asyncio.gather(*map(write, found))
     return len(found)
+
+
+async def add_up(services: Services, now: datetime) -> None:
+    """Have the facts in the sums, also those of days that a timer has closed while they were written.
+
+    Facts of closed days are looked for once a day, when another day is closed: so this is done as it is tomorrow.
+    """
+    await services.spend.daily_costs.aggregate(now)
+    await services.spend.daily_costs.aggregate(now + timedelta(days=1))
 
 
 async def count(services: Services, found: Sequence[AttemptFact], now: datetime) -> None:
@@ -157,6 +166,7 @@ async def main() -> None:
     found = list(facts(now.date(), now))
     print(f"  {await record(services, found)} attempts of {DAYS} days, by users called sample-…")
     print(f"  {await converse(services, found, now)} sessions called sample-…")
+    await add_up(services, now)
     await count(services, found, now)
     await services.aclose()
     app.declare("agents", {"sample-refunds": _REFUNDS})
@@ -168,7 +178,7 @@ async def main() -> None:
             "metadata": {"sample": "true"},
         }
         app.send(f"api/agents/{agent}/runs", "POST", body, Idempotency_Key=f"sample-{agent}")
-    for timer in ("aggregate_facts", "aggregate_costs", "evaluate_alerts"):
+    for timer in ("aggregate_costs", "evaluate_alerts"):
         app.send(f"admin/functions/{timer}", "POST", {})
     print(f"\nThe web app shows it:\n\n  {app.url}/api/app\n\nmake unsample removes all of it.")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta
 
 from adapters.memory_tables import MemoryTables
-from examples.sample.__main__ import count, record
+from examples.sample.__main__ import add_up, count, record
 from examples.sample.conversations import converse
 from examples.sample.facts import DAYS, facts
 from lifecycle.sessions.list import Filter
@@ -56,6 +56,21 @@ async def test_costs_count_it_once() -> None:
 
     assert costs_of(before, first, NOW.date(), group_by("day")).total.cost_micro_usd == wanted
     assert costs_of(after, first, NOW.date(), group_by("day")).total.cost_micro_usd == wanted
+
+
+async def test_days_that_were_closed_meanwhile_are_whole() -> None:
+    """A timer that runs while the facts are written leaves none out."""
+    services = make_services(MemoryTables(), ManualClock(NOW))
+    old = [fact for fact in MONTH if fact.timing.ended_at < NOW - timedelta(days=25)]
+    await record(services, old[::2])
+    await services.spend.daily_costs.aggregate(NOW)
+    await record(services, old)
+    await add_up(services, NOW)
+    first = NOW.date() - timedelta(days=DAYS)
+    sums = await services.spend.daily_costs.sums("default", first, NOW.date(), NOW.date())
+
+    spent = costs_of(sums, first, NOW.date(), group_by("day")).total
+    assert spent.cost_micro_usd == sum(fact.cost_micro_usd for fact in old)
 
 
 async def test_budgets_say_what_costs_say() -> None:

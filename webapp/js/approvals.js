@@ -27,7 +27,7 @@ export function Approval({ approval, after, keys }) {
   const title = approval.kind === "answer" ? html`${approval.agent} asks to send this answer` : approval.tool ? html`${approval.agent} asks to call <code>${approval.tool}</code>` : html`${approval.agent} asks to go on`;
   return html`<div data-approval=${approval.id}><${Card} title=${title} label=${`Approval of ${approval.tool || approval.kind}`} actions=${html`<${Badge} state=${approval.state} tone="warn" />`}>
     <div class="stack">
-      ${approval.why && html`<p>${approval.why}</p>`}
+      ${approval.why && html`<p>Required by ${approval.why}.</p>`}
       ${approval.excerpt && html`<p class="muted">“${approval.excerpt}”</p>`}
       ${approval.arguments && (amended == null
         ? html`<pre class="mono small verbatim" tabindex="0" aria-label="Arguments">${written}</pre>`

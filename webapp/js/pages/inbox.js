@@ -17,10 +17,13 @@ const Waiting = ({ run }) => html`<${Card} title=${html`<a href=${link("runs", r
       <a class="button" href=${link("chat", run.agent, { session: run.session_id })}>Open</a></div></div>
 <//>`;
 
+const CONDITIONS = { gt: ">", gte: "≥", lt: "<", lte: "≤" };
+const figure = (metric, value) => (/_ms$/.test(metric) ? format.duration(value) : /_rate$|_share$/.test(metric) ? format.percent(value) : /micro_usd$/.test(metric) ? format.money(value) : format.decimal(value, 2));
+
 function Fired({ alert }) {
   return html`<${Card} title=${alert.alert} label=${`Alert ${alert.alert}`} actions=${html`<${Badge} state=${alert.severity} tone=${alert.severity === "critical" ? "bad" : "warn"} />`}>
     ${alert.description && html`<p>${alert.description}</p>`}
-    <p class="small muted">${format.words(alert.metric)} ${format.decimal(alert.value, 3)} ${alert.condition} ${format.decimal(alert.threshold, 3)} · ${alert.agent ? html`<a href=${link("agents", alert.agent)}>${alert.agent}</a>` : "all agents"} · fired <${Ago} at=${alert.fired_at} /></p>
+    <p class="small muted">${format.words(alert.metric.replace(/_ms$|_micro_usd$/, ""))}: ${figure(alert.metric, alert.value)} ${CONDITIONS[alert.condition] ?? alert.condition} ${figure(alert.metric, alert.threshold)} · ${alert.agent ? html`<a href=${link("agents", alert.agent)}>${alert.agent}</a>` : "all agents"} · fired <${Ago} at=${alert.fired_at} /></p>
   <//>`;
 }
 
