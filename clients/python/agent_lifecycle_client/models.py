@@ -291,6 +291,22 @@ class BatchView(BaseModel):
     finished_at: AwareDatetime | None
 
 
+class BlockedRunView(BaseModel):
+    """
+    A run that waits for a budget: the beginning of what was asked, why it waits, and what it has spent so far.
+    """
+
+    id: str
+    session_id: str
+    agent: str
+    user_id: str | None
+    query: str
+    code: str
+    detail: str
+    since: AwareDatetime
+    cost_micro_usd: int
+
+
 class BudgetPositionView(BaseModel):
     """
     Where a budget stands, in its unit's smallest part.
@@ -1429,10 +1445,14 @@ class Place(BaseModel):
 
 class PlanApplication(BaseModel):
     """
-    Which plan to apply; `destructive` asks for the lines that delete something, too.
+    Which plan to apply.
+
+    `lines` are the numbers of the lines to apply, all when it is left out; `destructive` asks for those that delete
+    something, too.
     """
 
     plan_id: str
+    lines: list[int] | None = None
     destructive: bool | None = False
 
 
@@ -1444,7 +1464,9 @@ class PointView(BaseModel):
     start: AwareDatetime
     runs: int
     error_rate: float | None
+    p50_ms: float | None
     p95_ms: float | None
+    p99_ms: float | None
     quality: float | None
     cost_micro_usd: int
 
@@ -2720,7 +2742,7 @@ class ApprovalView(BaseModel):
 
     `arguments` are those to call the tool with, `asked_arguments` those that the model asked for where they were
     amended; both are null once the session is erased. `approvers` may decide now; none are named for anybody in the
-    workspace.
+    workspace. `may_decide` says whether the caller may.
     """
 
     id: str
@@ -2742,6 +2764,7 @@ class ApprovalView(BaseModel):
     excerpt: str
     cost_micro_usd: int
     approvers: list[str]
+    may_decide: bool
     level: int
     not_requester: bool
     on_expiry: str
@@ -2758,6 +2781,15 @@ class BatchPage(BaseModel):
     """
 
     items: list[BatchView]
+    next: str | None
+
+
+class BlockedRunPage(BaseModel):
+    """
+    Runs that wait for a budget, those asked first at the top.
+    """
+
+    items: list[BlockedRunView]
     next: str | None
 
 
@@ -3395,8 +3427,11 @@ class PersonalityPage(BaseModel):
 class PlanLineView(BaseModel):
     """
     A difference: why it is one, what applying would do, and what has become of it.
+
+    `number` is its place in the plan, from 0 on.
     """
 
+    number: int
     agent: str
     kind: Literal[
         "create", "update", "adopt", "recreate", "changed", "orphan", "tail"
@@ -3421,8 +3456,8 @@ class PlanView(BaseModel):
     How the registry and the providers differ.
 
     `counts` are the lines by kind, `total` all of them; `unchanged` counts the agents that are as they should be;
-    `unseen` are providers that could not be looked at, with the code of the reason. `applied` counts how often the plan
-    was applied, `destructive` says whether its destructive lines were asked for, too.
+    `unseen` are providers that could not be looked at, with the code of the reason. `applied` counts how often the
+    plan, or some of its lines, was applied; each line's `outcome` says what has become of it.
     """
 
     id: str
@@ -3433,7 +3468,6 @@ class PlanView(BaseModel):
     unchanged: int
     unseen: dict[str, str]
     applied: int
-    destructive: bool
     items: list[PlanLineView]
     next: str | None
 
