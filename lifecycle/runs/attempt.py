@@ -14,7 +14,7 @@ from kernel.ids import new_id
 from lifecycle.approvals.gate import ApprovalPending
 from lifecycle.conversations.priority import Priority
 from lifecycle.conversations.run import Effort, Run, Stage
-from lifecycle.conversations.run_rules import Answer, user_message
+from lifecycle.conversations.run_rules import Answer, given_texts, user_message
 from lifecycle.conversations.session import ProviderConversation, RetainedConversation, Session
 from lifecycle.conversations.store import ConversationStore, StoredConversation, Turn
 from lifecycle.loader.resolver import LiveAgent
@@ -22,6 +22,7 @@ from lifecycle.loader.uses import UsedAgents
 from lifecycle.registry.operations import KeepVersion, Verify
 from lifecycle.registry.providers import AttemptId
 from lifecycle.registry.signals import AgentSignals
+from lifecycle.runs import client_tools
 from lifecycle.runs.attempt_policy import AttemptPolicy, Prepared, ScoreAnswer
 from lifecycle.runs.drafts import Drafts, Reviewed, drafts_of, with_draft
 from lifecycle.runs.history import compacted, estimate, preference_messages, token_limit
@@ -91,7 +92,8 @@ class AttemptFactory:
         history = await self.turns(session, first)
         most = token_limit(session, self.policy.history_tokens)
         said = min(sum(len(turn.text.encode()) + _OVERHEAD_BYTES for turn in history), most * _BYTES_A_TOKEN)
-        given = said + len(user_message(run).encode()) + len(live.spec.instructions.encode()) + _OVERHEAD_BYTES
+        asked = sum(len(text.encode()) for text in given_texts(run))
+        given = said + asked + len(live.spec.instructions.encode()) + _OVERHEAD_BYTES
         kept = held.tokens * _BYTES_A_TOKEN if held else 0
         if live.spec.provider == PROVIDER:
             return Prepared(first, session.turns, history, None, Stage.RUNNING)  # noted under the deployment it goes to
@@ -214,7 +216,7 @@ class RunAttempt:
             said = await self._said_before(live)
             before = self._before = loaded(run.costs.progress, self._conversation)
             within = bool(before.messages) and self._conversation is not None
-            messages = before.messages if within else [*said, user_message(run), *before.messages]
+            messages = before.messages if within else [*client_tools.conversation(said, run), *before.messages]
             if reviewed.text is not None:
                 return await self._approved(live, reviewed.text)
             messages = [*messages, reviewed.rejected] if reviewed.rejected else messages
@@ -226,14 +228,15 @@ class RunAttempt:
         text = lease.text if self._streams else response.text
         self._tokens += estimate(user_message(run)) + estimate(text)
         lease.enter(Stage.EVALUATING)
-        score = await maker.score(run, live, response.messages)
+        calls = client_tools.calls_of(run, response)
+        score = None if calls else await maker.score(run, live, response.messages)
         if handoffs is not None:
             cost = run.spend.cost_micro_usd + self.effort.spend.cost_micro_usd
             await handoffs.after(text, score.overall if score else None, score.parts if score else {}, cost)
         if drafts is not None:
             self._draft = text
             raise drafts.ask(live.version.version, text)
-        return Answer(text, score, meter.totals.model, live.version.version)
+        return Answer(text, score, meter.totals.model, live.version.version, calls)
 
     async def _approved(self, live: LiveAgent, text: str) -> Answer:
         """Return a draft that was approved as the answer: no model is asked for it again."""
@@ -320,6 +323,8 @@ class RunAttempt:
         calls = self._tools = ToolCalls(meter, run, live.version.version, rules, self._maker.clock, policy.timeout)
         if self.handoffs is not None:
             chat.insert(1 if self._holding else 0, handoff_middleware(self.handoffs))
+        if run.input.client_tools is not None:
+            chat.insert(1 if self._holding else 0, client_tools.own_first(run))
         how: dict[str, Any] = {
             "session": agent.get_session(self._conversation) if self._conversation else None,
             "middleware": [*chat, calls.middleware(), *function],
@@ -331,6 +336,9 @@ class RunAttempt:
                 more = [*await live.provider.run_tools(live.spec)]
                 if self.handoffs is not None:  # Foundry's agents have those only that their version declares
                     more += handoff_tools(self.handoffs, live.spec.tools)
+                if run.input.client_tools is not None:
+                    how |= client_tools.options_of(run)
+                    more += client_tools.offered(run)
                 if more:
                     how["tools"] = more
                 if self._streams:
