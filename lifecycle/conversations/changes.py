@@ -22,7 +22,7 @@ class Turn:
         run_id: The run.
         at: When.
         author: The person who answered; empty where none did.
-        calls: The calls of the caller's tools that the model asked for.
+        tool_calls: The calls of the caller's tools that the model asked for.
     """
 
     role: str
@@ -30,7 +30,7 @@ class Turn:
     run_id: str
     at: datetime
     author: str = ""
-    calls: tuple[ClientCall, ...] = ()
+    tool_calls: tuple[ClientCall, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

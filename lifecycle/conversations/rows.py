@@ -79,8 +79,8 @@ class SessionRows:
         values = {"role": turn.role, "text": text, "run_id": turn.run_id, "at": turn.at, PROPERTY: where}
         if turn.author:
             values["author"] = turn.author
-        if turn.calls:
-            values["calls"] = _CALLS.dump(turn.calls)
+        if turn.tool_calls:
+            values["calls"] = _CALLS.dump(turn.tool_calls)
         return Row(partition_of(session.workspace, session.id), f"turn!{number:010d}", values)
 
     async def events(self, workspace: str, session_id: str, row: Row) -> Sequence[tuple[int, Event]]:

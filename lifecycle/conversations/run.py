@@ -301,9 +301,9 @@ class Run:
         return self.input.metadata
 
     @property
-    def expected_topics(self) -> tuple[str, ...]:
-        """What a good answer speaks of."""
-        return self.input.expected_topics
+    def tool_calls(self) -> tuple[ClientCall, ...]:
+        """The calls of the caller's tools that it ended with."""
+        return self.result.calls
 
     @property
     def context(self) -> str | None:

@@ -172,12 +172,12 @@ class Said:
     Attributes:
         role: `user` or `assistant`; `tool` for what came of calls (`client_tools.results_text`).
         text: The words.
-        calls: The calls of the caller's tools that the assistant asked for.
+        tool_calls: The calls of the caller's tools that the assistant asked for.
     """
 
     role: str
     text: str
-    calls: tuple[ClientCall, ...] = ()
+    tool_calls: tuple[ClientCall, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,7 @@ def turns_of(run: Run, answer: Answer, now: datetime) -> list[Turn]:
     given, asked = run.input.client_tools, user_message(run)
     turns = [Turn("tool", results_text(given), run.id, now)] if given and given.results else []
     turns += [Turn("user", asked, run.id, now)] if asked.strip() else []
-    return [*turns, Turn("assistant", answer.text, run.id, now, calls=answer.calls)]
+    return [*turns, Turn("assistant", answer.text, run.id, now, tool_calls=answer.calls)]
 
 
 def stage_event(run: Run, stage: Stage, now: datetime, code: str | None = None) -> Event:

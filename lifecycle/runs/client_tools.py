@@ -64,7 +64,7 @@ def messages_of(turn: Turn) -> list[Message]:
             Message("tool", [Content.from_function_result(each.call_id, result=each.output)])
             for each in results_of(turn.text)
         ]
-    calls = [Content.from_function_call(call.id, call.name, arguments=call.arguments) for call in turn.calls]
+    calls = [Content.from_function_call(call.id, call.name, arguments=call.arguments) for call in turn.tool_calls]
     said = [Content.from_text(turn.text)] if turn.text or not calls else []
     return [Message(cast("Any", turn.role), [*said, *calls])]
 

@@ -55,7 +55,7 @@ def fits(turns: Sequence[Turn], most_tokens: int) -> bool:
 
 def _texts(turn: Turn) -> Iterator[str]:
     yield turn.text
-    yield from (call.name + call.arguments for call in turn.calls)
+    yield from (call.name + call.arguments for call in turn.tool_calls)
 
 
 async def compacted(turns: Sequence[Turn], most_tokens: int) -> Sequence[Message]:
