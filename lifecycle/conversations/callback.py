@@ -32,6 +32,9 @@ class Callback:
         queue: The reply queue.
         session_id: SessionId of the reply; empty for the run's own session.
         correlation_id: CorrelationId of the reply; empty for the run's id.
+        format: What the webhook is sent: empty for the run, `a2a` or `a2a-0.3` for a push notification of A2A.
+        token, authorization: Headers of push notifications (X-A2A-Notification-Token, Authorization); secrets.
+        id: What a push notification's configuration is known by; empty for the task's id.
     """
 
     __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 - read by pydantic, not a field
@@ -41,6 +44,10 @@ class Callback:
     queue: str = ""
     session_id: str = ""
     correlation_id: str = ""
+    format: str = ""
+    token: str = ""
+    authorization: str = ""
+    id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
