@@ -12,11 +12,14 @@ import json
 import os
 import random
 import sys
-import urllib.request
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import httpx
+from agent_lifecycle_client import Client
 
 from bootstrap.services import Services
 from kernel.settings import Settings
@@ -154,14 +157,6 @@ async def record(services: Services, now: datetime) -> int:
     return len(found)
 
 
-def _send(url: str, method: str, body: object = None, **headers: str) -> None:
-    content = json.dumps(body if body is not None else {}).encode()
-    named = {"Content-Type": "application/json", **{name.replace("_", "-"): value for name, value in headers.items()}}
-    request = urllib.request.Request(url, content, named, method=method)  # noqa: S310 - the user's own address
-    with urllib.request.urlopen(request):  # noqa: S310 - see above
-        pass
-
-
 async def main() -> None:
     """Write a month of facts, have them added up, and ask each example agent once."""
     url = os.environ.get("DEVHOST_URL", "http://127.0.0.1:7071")
@@ -171,19 +166,21 @@ async def main() -> None:
     written = await record(services, datetime.now(UTC))
     print(f"  {written} attempts of {DAYS} days, by users and sessions called sample-…")
     await services.aclose()
-    for scope, limits in _BUDGETS.items():
-        _send(f"{url}/api/budgets/{scope}", "PUT", {"limits": limits})
-    for name, rule in _ALERTS.items():
-        _send(f"{url}/api/alerts/{name}", "PUT", rule)
-    for agent, query in _QUESTIONS.items():
-        body = {"query": query, "session_id": f"sample-{agent}", "user_id": _USERS[0], "metadata": {"sample": "true"}}
-        _send(f"{url}/api/agents/{agent}/runs", "POST", body, Idempotency_Key=f"sample-{agent}")
-    _send(f"{url}/admin/functions/aggregate_costs", "POST")
+    async with Client(url) as client:
+        for scope, limits in _BUDGETS.items():
+            await client.json("PUT", f"budgets/{scope}", {"limits": limits})
+        for name, rule in _ALERTS.items():
+            await client.json("PUT", f"alerts/{name}", rule)
+        for agent, query in _QUESTIONS.items():
+            about: dict[str, Any] = {"user_id": _USERS[0], "metadata": {"sample": "true"}}
+            await client.submit(agent, query, key=f"sample-{agent}", session_id=f"sample-{agent}", **about)
+    async with httpx.AsyncClient() as host:
+        (await host.post(f"{url}/admin/functions/aggregate_costs", json={"input": ""})).raise_for_status()
     print(f"\nThe web app shows it:\n\n  {url}/api/app\n\nmake unsample removes all of it.")
 
 
 if __name__ == "__main__":
     try:
         asyncio.run(main())
-    except OSError as error:
+    except (OSError, httpx.TransportError) as error:
         sys.exit(f"The stack cannot be reached: {error}")
