@@ -29,6 +29,7 @@ PLATFORM_SETTINGS = {
     **FUNCTIONS.choices["platformSettings"],
     **FUNCTIONS.choices["telemetrySettings"],
     **FUNCTIONS.choices["schedulerSettings"],
+    **FUNCTIONS.choices["signInSettings"],
 }
 READ_BY_THE_PLATFORM = {
     "APPLICATIONINSIGHTS_AUTHENTICATION_STRING",
@@ -43,6 +44,7 @@ READ_BY_THE_PLATFORM = {
     "PYTHON_APPLICATIONINSIGHTS_ENABLE_TELEMETRY",
     "ServiceBusConnection__clientId",
     "ServiceBusConnection__credential",
+    "WEBSITE_AUTH_PRM_DEFAULT_WITH_SCOPES",
 }
 """Documented settings of the Functions host, its extensions, azure-identity and the Azure Monitor distribution."""
 

@@ -191,16 +191,6 @@ class AnomalyView(BaseModel):
     score: float
 
 
-class AnswerMessage(BaseModel):
-    """
-    The answer.
-    """
-
-    role: Literal["assistant"] = "assistant"
-    content: str | None
-    refusal: str | None = None
-
-
 class ApiCallView(BaseModel):
     """
     A call of this API.
@@ -353,6 +343,24 @@ class Callback(BaseModel):
     correlation_id: str | None = ""
 
 
+class CalledFunction(BaseModel):
+    """
+    The function that a message calls, and its arguments as JSON.
+    """
+
+    name: str
+    arguments: str | None = ""
+
+
+class CalledFunctionView(BaseModel):
+    """
+    The function that the model asks for, and its arguments as JSON, as the model wrote them.
+    """
+
+    name: str
+    arguments: str
+
+
 class ChangeView(BaseModel):
     """
     How one part of the score differs between two versions, and whether that is more than chance.
@@ -386,15 +394,38 @@ class ChannelBody(BaseModel):
     secret: str | None = None
 
 
-class Choice(BaseModel):
+class ChatToolCall(BaseModel):
     """
-    The one answer there is.
+    A call of a tool of the caller's, as an earlier answer has it.
     """
 
-    index: int | None = 0
-    message: AnswerMessage
-    logprobs: None = Field(None)
-    finish_reason: str
+    id: str
+    function: CalledFunction | None = None
+
+
+class ChatToolCallView(BaseModel):
+    """
+    A call of a tool of the caller's that the model asks for.
+    """
+
+    id: str
+    type: Literal["function"] = "function"
+    function: CalledFunctionView
+
+
+class ClientTool(BaseModel):
+    """
+    A tool of the caller's.
+
+    Attributes:
+        name: What the model calls it by.
+        description: What the model is told of it.
+        parameters: JSON Schema of its arguments, an object.
+    """
+
+    name: str
+    description: str | None = ""
+    parameters: dict[str, Any] | None = None
 
 
 class CodeInterpreter(BaseModel):
@@ -1315,6 +1346,19 @@ class OtherTermsBody(BaseModel):
     requests_per_minute: int | None = None
 
 
+class OutputCall(BaseModel):
+    """
+    A call of a tool of the caller's that the model asks for.
+    """
+
+    id: str
+    type: Literal["function_call"] = "function_call"
+    call_id: str
+    name: str
+    arguments: str
+    status: str
+
+
 class OutputText(BaseModel):
     """
     A text of an answer.
@@ -1983,35 +2027,6 @@ class RunInput(BaseModel):
     resume: list[Resume] | None = Field([], validate_default=True)
 
 
-class RunRequest(BaseModel):
-    """
-    What a caller asks of an agent.
-
-    Attributes:
-        query: The message to the agent; not blank.
-        session_id: The conversation to go on with, or an id of the caller's choosing for a new one; None starts one.
-        user_id: Who asks; None for nobody in particular.
-        expected_topics: What a good answer speaks of; used to score the answer.
-        context: What the answer must be borne out by; the model is told it with the query.
-        metadata: At most 16 strings that come back with the run.
-        stream: Whether the answer is told as `run.delta` events while the model writes it.
-        pin_version: Whether a session that starts with this run goes on with the agent as it is declared now.
-        priority: The session's priority; None for its own, and for normal where it starts with this run.
-        callback: Where the run's end is to be reported, by webhook or to a reply queue; None for nowhere.
-    """
-
-    query: str
-    session_id: str | None = None
-    user_id: str | None = None
-    expected_topics: list[str] | None = []
-    context: str | None = None
-    metadata: dict[str, str] | None = {}
-    stream: bool | None = False
-    pin_version: bool | None = False
-    priority: Literal["normal", "high", "low"] | None = None
-    callback: Callback | None = None
-
-
 class Runaway(BaseModel):
     """
     When a run of the agent has run away and is failed, instead of the app's settings.
@@ -2044,47 +2059,6 @@ class ScalingApplyBody(BaseModel):
     """
 
     id: str
-
-
-class ScheduleBody(BaseModel):
-    """
-    Whom to ask what, and when: `cron` is an NCRONTAB expression, its times are those of `time_zone`.
-
-    `missed` says what becomes of times at which nothing could be submitted: `skip` drops them, `latest` makes up for
-    the last one, `all` for up to 100.
-    """
-
-    agent: str
-    run: RunRequest
-    cron: str
-    time_zone: str | None = "UTC"
-    missed: Literal["skip", "latest", "all"] | None = "latest"
-    paused: bool | None = False
-
-
-class ScheduleView(BaseModel):
-    """
-    A schedule; `next_at` are the next times that it is due, none while it is paused.
-
-    `run` is shown without its callback, whose address may be a secret; `has_callback` says whether there is one.
-    """
-
-    name: str
-    agent: str
-    run: RunRequest
-    has_callback: bool
-    cron: str
-    time_zone: str
-    missed: Literal["skip", "latest", "all"] = Field(
-        ...,
-        description="What becomes of times at which nothing could be submitted: the app was down, or the queue was.",
-    )
-    paused: bool
-    next_at: list[AwareDatetime]
-    last: LastDueView | None
-    missed_times: int
-    created_at: AwareDatetime
-    updated_at: AwareDatetime
 
 
 class Score(BaseModel):
@@ -2170,8 +2144,8 @@ class Simulation(BaseModel):
         fail_first: How many attempts of each run fail before one succeeds; counted by the run's attempt number.
         fail_with: How they fail: `throttled` and `unavailable` are retriable, `rejected` and `content_filter` are not.
         fail_creates: How many attempts to create the agent fail with `unavailable` before one succeeds.
-        call_tool: Name of a tool in `tools`, or of one that hands over (`handoff_to_…`), that the model calls once
-            before it answers; None for none.
+        call_tool: Name of a tool in `tools`, of one that hands over (`handoff_to_…`), or of one that a caller brings,
+            that the model calls once before it answers; None for none.
         reply: The text of the answer instead of the provider's own; None for the provider's own.
     """
 
@@ -2406,6 +2380,25 @@ class ThresholdsView(BaseModel):
     tokens: float
 
 
+class ToolCallView(BaseModel):
+    """
+    A call of a caller's own tool that the model asks for; `arguments` is JSON, as the model wrote it.
+    """
+
+    id: str
+    name: str
+    arguments: str
+
+
+class ToolResult(BaseModel):
+    """
+    What came of a call: the call's id, and what the model is told.
+    """
+
+    call_id: str
+    output: str
+
+
 class TriggerBody(BaseModel):
     """
     When there is to be an instance more or less than the forecast says.
@@ -2464,6 +2457,9 @@ class TryView(BaseModel):
 class TurnView(BaseModel):
     """
     One message of a conversation; `author` is the person who wrote an answer, empty for agents and users.
+
+    `tool_calls` are those of the caller's own tools that an assistant asked for; the text of a message of role `tool`
+    is what came of them, as JSON.
     """
 
     role: str
@@ -2471,6 +2467,7 @@ class TurnView(BaseModel):
     run_id: str
     at: AwareDatetime
     author: str
+    tool_calls: list[ToolCallView]
 
 
 class UsageView(BaseModel):
@@ -2725,6 +2722,17 @@ class AlertPage(BaseModel):
     next: str | None
 
 
+class AnswerMessage(BaseModel):
+    """
+    The answer; `tool_calls` is null where there are none.
+    """
+
+    role: Literal["assistant"] = "assistant"
+    content: str | None
+    refusal: str | None = None
+    tool_calls: list[ChatToolCallView] | None = None
+
+
 class AppliedView(BaseModel):
     """
     That a proposal was applied, and what came of it; `measured` is null until `measured_from`.
@@ -2887,6 +2895,34 @@ class ChatMessage(BaseModel):
 
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
     content: str | list[Part] | None = None
+    tool_calls: list[ChatToolCall] | None = Field([], validate_default=True)
+    tool_call_id: str | None = None
+
+
+class Choice(BaseModel):
+    """
+    The one answer there is.
+    """
+
+    index: int | None = 0
+    message: AnswerMessage
+    logprobs: None = Field(None)
+    finish_reason: str
+
+
+class ClientTools(BaseModel):
+    """
+    The caller's tools, as a run comes with them.
+
+    Attributes:
+        tools: Those that the model may ask for, beside the agent's own.
+        choice: `auto`; `none` for none of them; `required` for some tool; or the name of the one it has to call.
+        results: What came of the calls that the session's run before ended with: of all of them.
+    """
+
+    tools: list[ClientTool] | None = Field([], validate_default=True)
+    choice: str | None = "auto"
+    results: list[ToolResult] | None = Field([], validate_default=True)
 
 
 class CompletionUsage(BaseModel):
@@ -3189,12 +3225,16 @@ class HoldPage(BaseModel):
 
 class InputItem(BaseModel):
     """
-    An item of a response's input: a message, or something that is refused.
+    An item of a response's input: a message, a call of a tool of the caller's, what came of one; else refused.
     """
 
     type: str | None = "message"
     role: Literal["system", "developer", "user", "assistant"] | None = None
     content: str | list[Part] | None = None
+    call_id: str | None = None
+    name: str | None = None
+    arguments: str | None = ""
+    output: str | list[Part] | None = None
 
 
 class LifecycleView(BaseModel):
@@ -3376,6 +3416,7 @@ class Overrides(BaseModel):
     ladder: list[DegradationStep] | None = None
     runaway: Runaway | None = None
     approvals: list[ApprovalRule] | None = None
+    client_tools: bool | None = None
     more_instructions: str | None = None
     personality: str | None = None
     capabilities: dict[str, bool] | None = {}
@@ -3702,7 +3743,7 @@ class ResponseView(BaseModel):
     status: str
     background: bool
     model: str
-    output: list[OutputMessage]
+    output: list[OutputMessage | OutputCall]
     error: ResponseError | None
     incomplete_details: Incomplete | None
     instructions: None = Field(None)
@@ -3753,11 +3794,44 @@ class RouteStatusView(BaseModel):
     deployments: list[DeploymentStatusView]
 
 
+class RunRequest(BaseModel):
+    """
+    What a caller asks of an agent.
+
+    Attributes:
+        query: The message to the agent; blank only with results in `client_tools`.
+        session_id: The conversation to go on with, or an id of the caller's choosing for a new one; None starts one.
+        user_id: Who asks; None for nobody in particular.
+        expected_topics: What a good answer speaks of; used to score the answer.
+        context: What the answer must be borne out by; the model is told it with the query.
+        metadata: At most 16 strings that come back with the run.
+        stream: Whether the answer is told as `run.delta` events while the model writes it.
+        pin_version: Whether a session that starts with this run goes on with the agent as it is declared now.
+        priority: The session's priority; None for its own, and for normal where it starts with this run.
+        callback: Where the run's end is to be reported, by webhook or to a reply queue; None for nowhere.
+        client_tools: Tools of the caller's that the model may ask for, and what came of the calls that the run before
+            ended with; None for none. Only where the agent's spec has `client_tools`.
+    """
+
+    query: str
+    session_id: str | None = None
+    user_id: str | None = None
+    expected_topics: list[str] | None = []
+    context: str | None = None
+    metadata: dict[str, str] | None = {}
+    stream: bool | None = False
+    pin_version: bool | None = False
+    priority: Literal["normal", "high", "low"] | None = None
+    callback: Callback | None = None
+    client_tools: ClientTools | None = None
+
+
 class RunView(BaseModel):
     """
     A run: what was asked, how far it is, and its answer once there is one.
 
     `team` is null unless one was asked; `workflow_run_id` is the workflow run that it is a step of, null for none.
+    `tool_calls` are those of the caller's own tools that it ended with instead of an answer.
     """
 
     id: str
@@ -3785,6 +3859,7 @@ class RunView(BaseModel):
     cancel_requested: bool
     answer: str | None
     finish_reason: str | None
+    tool_calls: list[ToolCallView]
     score: Score | None
     model: str | None
     version: str | None
@@ -3855,13 +3930,45 @@ class ScalingPolicyView(BaseModel):
     http_concurrency: int | None
 
 
-class SchedulePage(BaseModel):
+class ScheduleBody(BaseModel):
     """
-    Schedules by name.
+    Whom to ask what, and when: `cron` is an NCRONTAB expression, its times are those of `time_zone`.
+
+    `missed` says what becomes of times at which nothing could be submitted: `skip` drops them, `latest` makes up for
+    the last one, `all` for up to 100.
     """
 
-    items: list[ScheduleView]
-    next: str | None
+    agent: str
+    run: RunRequest
+    cron: str
+    time_zone: str | None = "UTC"
+    missed: Literal["skip", "latest", "all"] | None = "latest"
+    paused: bool | None = False
+
+
+class ScheduleView(BaseModel):
+    """
+    A schedule; `next_at` are the next times that it is due, none while it is paused.
+
+    `run` is shown without its callback, whose address may be a secret; `has_callback` says whether there is one.
+    """
+
+    name: str
+    agent: str
+    run: RunRequest
+    has_callback: bool
+    cron: str
+    time_zone: str
+    missed: Literal["skip", "latest", "all"] = Field(
+        ...,
+        description="What becomes of times at which nothing could be submitted: the app was down, or the queue was.",
+    )
+    paused: bool
+    next_at: list[AwareDatetime]
+    last: LastDueView | None
+    missed_times: int
+    created_at: AwareDatetime
+    updated_at: AwareDatetime
 
 
 class SessionView(BaseModel):
@@ -4024,6 +4131,7 @@ class Template(BaseModel):
     ladder: list[DegradationStep] | None = None
     runaway: Runaway | None = None
     approvals: list[ApprovalRule] | None = None
+    client_tools: bool | None = None
     more_instructions: str | None = None
     personality: str | None = None
     capabilities: dict[str, bool] | None = {}
@@ -4226,6 +4334,7 @@ class AgentConfig(BaseModel):
     ladder: list[DegradationStep] | None = None
     runaway: Runaway | None = None
     approvals: list[ApprovalRule] | None = None
+    client_tools: bool | None = None
     more_instructions: str | None = None
     personality: str | None = None
     capabilities: dict[str, bool] | None = {}
@@ -4274,6 +4383,8 @@ class AgentSpec(BaseModel):
         ladder: What the agent does as its budgets are used up, in ascending steps.
         runaway: When a run of it has run away; None for the app's settings.
         approvals: Which tool calls need an approval, beside those that the workspace's policy names.
+        client_tools: Whether callers may bring tools of their own, which they call themselves. Not with `foundry`,
+            whose agents have the tools of their version.
     """
 
     provider: str | None = "offline"
@@ -4299,6 +4410,7 @@ class AgentSpec(BaseModel):
     ladder: list[DegradationStep] | None = Field([], validate_default=True)
     runaway: Runaway | None = None
     approvals: list[ApprovalRule] | None = Field([], validate_default=True)
+    client_tools: bool | None = False
 
 
 class AgentView(BaseModel):
@@ -4593,6 +4705,15 @@ class RunPage(BaseModel):
     """
 
     items: list[RunView]
+    next: str | None
+
+
+class SchedulePage(BaseModel):
+    """
+    Schedules by name.
+    """
+
+    items: list[ScheduleView]
     next: str | None
 
 

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from kernel.errors import AppError, Conflict, NotFound
@@ -23,7 +24,8 @@ from triggers.http.openai.answers import (
     response_view,
     run_of_response,
 )
-from triggers.http.openai.requests import chat_words, check_chat, check_response, ignored, response_words
+from triggers.http.openai.requests import Words, chat_words, check_chat, check_response, ignored, response_words
+from triggers.http.openai.tools import check_results, client_tools, session_of
 from triggers.http.openai.views import (
     ChatBody,
     Conversation,
@@ -62,6 +64,17 @@ def _within(call: Call) -> int:
     return wait_of(prefer) if prefer else LONGEST_ANSWER_S
 
 
+def _request(call: Call, body: ChatBody | ResponseBody, words: Words, session: str | None) -> RunRequest:
+    return RunRequest(
+        query=words.query,
+        session_id=session,
+        user_id=body.who,
+        metadata=body.metadata,
+        stream=body.stream and call.live,
+        client_tools=client_tools(body.tools, body.tool_choice, words.results),
+    )
+
+
 def _headers(asked: Asked, body: ChatBody | ResponseBody) -> dict[str, str]:
     found = {"X-Run-Id": asked.run.id, "X-Session-Id": asked.run.session_id}
     names = ignored(body)
@@ -86,14 +99,9 @@ async def openai_chat_completions(call: Call) -> Reply:
     body: ChatBody = call.body
     check_chat(body)
     words = chat_words(body.messages)
-    session = call.header("x-session-id")
-    request = RunRequest(
-        query=words.query,
-        session_id=session,
-        user_id=body.who,
-        metadata=body.metadata,
-        stream=body.stream and call.live,
-    )
+    session = call.header("x-session-id") or await session_of(call, words, body.who)
+    check_results(words, session, "messages")
+    request = _request(call, body, words, session)
     asked = await asking.ask(call, body.model, request, key=call.header("idempotency-key"), before=words.before)
     headers = _headers(asked, body)
     if not body.stream:
@@ -151,16 +159,11 @@ async def openai_responses_create(call: Call) -> Reply:
     check_response(body)
     words = response_words(body)
     session, before = await _goes_on_from(call, body)
-    request = RunRequest(
-        query=words.query,
-        session_id=session,
-        user_id=body.who,
-        metadata=body.metadata,
-        stream=body.stream and call.live,
-    )
-    asked = await asking.ask(
-        call, body.model, request, key=call.header("idempotency-key"), before=(*before, *words.before)
-    )
+    session = session or (None if before else await session_of(call, words, body.who))
+    words = replace(words, before=(*before, *words.before))
+    check_results(words, session, "input")
+    request = _request(call, body, words, session)
+    asked = await asking.ask(call, body.model, request, key=call.header("idempotency-key"), before=words.before)
     headers = _headers(asked, body)
     previous = body.previous_response_id
     if body.stream:
