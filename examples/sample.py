@@ -178,7 +178,7 @@ async def main() -> None:
     for agent, query in _QUESTIONS.items():
         body = {"query": query, "session_id": f"sample-{agent}", "user_id": _USERS[0], "metadata": {"sample": "true"}}
         _send(f"{url}/api/agents/{agent}/runs", "POST", body, Idempotency_Key=f"sample-{agent}")
-    _send(f"{url}/admin/functions/aggregate_costs", "POST")
+    _send(f"{url}/api/timers/aggregate_costs/run", "POST")
     print(f"\nThe web app shows it:\n\n  {url}/api/app\n\nmake unsample removes all of it.")
 
 

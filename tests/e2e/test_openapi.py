@@ -438,5 +438,8 @@ async def _plan(call: Callable[..., Awaitable[Reply]], stack: Stack, run_id: str
     for path in ("batches", f"batches/{batch['id']}", "batches/x", f"batches/{batch['id']}/results"):
         await call("GET", path)
     await call("POST", f"batches/{batch['id']}/cancel")
-    await stack.run_timer("submit_planned_runs")
+    for workspace in ("default", "another"):
+        await call("GET", "timers", X_Workspace=workspace)
+        await call("POST", "timers/submit_planned_runs/run", X_Workspace=workspace)
+    await call("POST", "timers/nothing/run", X_Workspace="default")
     await call("POST", f"batches/{batch['id']}/cancel")

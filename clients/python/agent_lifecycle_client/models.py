@@ -2377,6 +2377,42 @@ class ThresholdsView(BaseModel):
     tokens: float
 
 
+class TimerRunView(BaseModel):
+    """
+    What a timer did.
+
+    Attributes:
+        name: The timer's name.
+        done: What it did, as a sentence for people.
+    """
+
+    name: str
+    done: str
+
+
+class TimerView(BaseModel):
+    """
+    What the app does by itself.
+
+    Attributes:
+        name: Its name.
+        setting: The setting that says when it runs.
+        schedule: What it says: an NCRONTAB expression, in UTC.
+        succeeded_at: When its last run that succeeded began; null for never.
+        failed_at: When its last run that failed began; null for never.
+        failure: Why that failed, as a stable code or the kind of exception; empty for never.
+        overdue: Whether it should have succeeded again by now.
+    """
+
+    name: str
+    setting: str
+    schedule: str
+    succeeded_at: AwareDatetime | None
+    failed_at: AwareDatetime | None
+    failure: str
+    overdue: bool
+
+
 class TriggerBody(BaseModel):
     """
     When there is to be an instance more or less than the forecast says.
@@ -3994,6 +4030,15 @@ class TemplateView(BaseModel):
     updated_at: AwareDatetime | None
     followed: FollowedView | None = None
     content: Template | None
+
+
+class TimerPage(BaseModel):
+    """
+    The app's timers.
+    """
+
+    items: list[TimerView]
+    next: str | None
 
 
 class TrailPage(BaseModel):

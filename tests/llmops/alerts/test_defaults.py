@@ -13,6 +13,7 @@ from adapters.memory_tables import MemoryTables
 from bootstrap.services import Services
 from kernel.errors import Conflict, EtagMismatch, InvalidInput
 from kernel.tables import Span, every
+from kernel.timer_status import TimerRun
 from lifecycle.status.rules import Component
 from lifecycle.status.rules import alerts as alerts_component
 from llmops.alerts.defaults import default_rules
@@ -97,7 +98,7 @@ async def _waiting(world: World) -> None:
 
 
 async def _timer(world: World) -> None:
-    await world.app.events.timer_statuses.failed("prune", world.clock(), "x")
+    await world.app.events.timer_statuses.note([TimerRun("prune", world.clock(), failure="x")])
 
 
 @pytest.mark.parametrize(
