@@ -95,13 +95,15 @@ async def _keep(call: Callable[..., Awaitable[Reply]]) -> None:
     await call("PUT", "holds/run:none", {"reason": "case 7"})
     for _ in range(2):
         await call("DELETE", "holds/user:nobody")
+    for path in ("users/ada/export", "users/ada/export?next=x"):
+        await call("GET", path)
     page = (await call("GET", "export")).json()
     kinds = {item["kind"] for item in page["items"]}
     while page["next"]:
         page = (await call("GET", f"export?next={page['next']}")).json()
         kinds |= {item["kind"] for item in page["items"]}
 
-    assert {"agent", "template", "overrides", "approval_policy", "retention_policy", "session"} <= kinds
+    assert {"agent", "template", "overrides", "approval_policy", "report", "retention_policy", "session"} <= kinds
 
 
 async def _compose(call: Callable[..., Awaitable[Reply]]) -> None:

@@ -104,6 +104,7 @@ PUT    scaling/policy scaling_policy_put function
 GET    scaling/recommendation scaling_recommendation function
 POST   scaling/apply scaling_apply function
 GET    timers timers_list function
+GET    users/{user_id}/export users_export function
 POST   timers/{name}/run timers_run function
 GET    resources/history resources_history function
 GET    approvals approvals_list function

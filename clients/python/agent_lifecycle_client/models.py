@@ -473,13 +473,24 @@ class DataRetentionPolicy(BaseModel):
     """
     How long a workspace keeps its data; null keeps it until it is erased by a call.
 
+    Of a session the time begins with its end, of the facts of attempts with theirs; facts go by whole days (UTC).
+
     Attributes:
-        sessions_s: Seconds after its end that a session is erased, with its messages, runs, tool calls and events.
-        facts_s: Seconds after which the details of attempts (model calls, tool calls, scores with their reasons) are
-            deleted, by whole days (UTC); their sums, which costs, performance and reports are made of, stay.
+        sessions_s: Seconds after which a session is erased, with all of what follows that is in it.
+        transcripts_s: Seconds after which a session's messages and events are deleted, the texts of its runs (query,
+            context, answer), and its conversation at the provider; its runs stay with their numbers.
+        runs_s: Seconds after which a session's runs are deleted; the session stays with its counters.
+        tool_calls_s: Seconds after which tools' calls, with their arguments, are deleted, in runs and in facts.
+        evaluations_s: Seconds after which scores and their reasons are deleted, in runs and in facts.
+        facts_s: Seconds after which the facts of attempts (model calls, tool calls, scores with their reasons) are
+            deleted; their sums, which costs, performance and reports are made of, stay.
     """
 
     sessions_s: int | None = None
+    transcripts_s: int | None = None
+    runs_s: int | None = None
+    tool_calls_s: int | None = None
+    evaluations_s: int | None = None
     facts_s: int | None = None
 
 
@@ -682,14 +693,26 @@ class ExportItemView(BaseModel):
         "personality",
         "capability",
         "overrides",
+        "workflow",
+        "team",
+        "pool",
+        "route",
+        "schedule",
+        "batch",
         "budget",
         "price",
         "alert",
         "channel",
         "approval_policy",
+        "approval_rule",
+        "approval",
+        "report",
+        "retention_receipt",
         "retention_policy",
         "hold",
         "session",
+        "preferences",
+        "run",
     ]
     data: Any = Field(
         ...,
@@ -699,7 +722,7 @@ class ExportItemView(BaseModel):
 
 class ExportPage(BaseModel):
     """
-    Things of the workspace, by kind; `next` leads on until all were given.
+    Things of the workspace, or of a user, by kind; `next` leads on until all were given.
     """
 
     items: list[ExportItemView]
@@ -1334,16 +1357,6 @@ class Parameters(BaseModel):
     usd: float | None = None
 
 
-class Part(BaseModel):
-    """
-    A part of a message's content.
-    """
-
-    type: str
-    text: str | None = None
-    refusal: str | None = None
-
-
 class PeriodView(BaseModel):
     """
     A day, an ISO week or a month: its name, and its first and last UTC day.
@@ -1853,30 +1866,12 @@ class RetentionReceiptView(BaseModel):
     sessions: int
     runs: int
     messages: int
+    transcripts: int
+    tool_calls: int
+    evaluations: int
     facts: int
     held: int
     complete: bool
-
-
-class RetentionVerdictView(BaseModel):
-    """
-    What becomes of a session, and why.
-    """
-
-    session_id: str
-    erase: bool
-    reason: str
-
-
-class RetentionView(BaseModel):
-    """
-    What the policy would delete (at most 1,000 sessions are shown), or what it deleted.
-    """
-
-    dry_run: bool
-    sessions: list[RetentionVerdictView] | None = Field([], validate_default=True)
-    fact_days: list[date] | None = []
-    receipt: RetentionReceiptView | None = None
 
 
 class RetirementView(BaseModel):
@@ -2663,6 +2658,16 @@ class TriggersHttpLoaderViewsStepView(BaseModel):
     score: float
 
 
+class TriggersHttpOpenaiViewsPart(BaseModel):
+    """
+    A part of a message's content.
+    """
+
+    type: str
+    text: str | None = None
+    refusal: str | None = None
+
+
 class TriggersHttpRunsViewsStepView(BaseModel):
     """
     A step of a run: a model call, a tool call, or a wait; `ms` is null while it is not over.
@@ -2883,7 +2888,7 @@ class ChatMessage(BaseModel):
     """
 
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
-    content: str | list[Part] | None = None
+    content: str | list[TriggersHttpOpenaiViewsPart] | None = None
 
 
 class CompletionUsage(BaseModel):
@@ -3191,7 +3196,7 @@ class InputItem(BaseModel):
 
     type: str | None = "message"
     role: Literal["system", "developer", "user", "assistant"] | None = None
-    content: str | list[Part] | None = None
+    content: str | list[TriggersHttpOpenaiViewsPart] | None = None
 
 
 class LifecycleView(BaseModel):
@@ -3715,6 +3720,32 @@ class RetentionReceiptPage(BaseModel):
 
     items: list[RetentionReceiptView]
     next: str | None
+
+
+class RetentionVerdictView(BaseModel):
+    """
+    What becomes of a session, or of the part of it that has a time of its own, and why.
+    """
+
+    part: Literal[
+        "sessions", "transcripts", "runs", "tool_calls", "evaluations", "facts"
+    ] = Field(..., description="What has a retention time of its own.")
+    session_id: str
+    erase: bool
+    reason: str
+
+
+class RetentionView(BaseModel):
+    """
+    What the policy would delete (at most 1,000 sessions are shown), or what it deleted.
+
+    `days` are those of whose facts a part would be deleted.
+    """
+
+    dry_run: bool
+    sessions: list[RetentionVerdictView] | None = Field([], validate_default=True)
+    days: dict[str, list[date]] | None = None
+    receipt: RetentionReceiptView | None = None
 
 
 class RouteBody(BaseModel):
