@@ -256,7 +256,7 @@ async def _run(timer: Timer, now: Round) -> Done | Exception:
     except Exception as error:  # noqa: BLE001 - raised when the others have ended
         return error
     level = logging.INFO if any(done.values) else logging.DEBUG
-    log.log(level, done.text, *done.values, extra={"event": done.event} | (done.extra or {}))
+    log.log(level, "%s: %s", timer.name, done, extra={"event": done.event} | (done.extra or {}))
     return done
 
 
