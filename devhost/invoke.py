@@ -1,8 +1,9 @@
 """The one place where user functions run: arguments in, outcome out, one log line per invocation.
 
 The line of a request reads `POST /api/orders: 201 in 12 ms (add_order)`, that of any other invocation
-`add_order: succeeded in 12 ms (what set it off)`, for a message only in a verbose log. A failure's line ends with the error; the traceback follows the first
-time that a function fails so at that place, for a message that is delivered ten times fails ten times.
+`add_order: succeeded in 12 ms (what set it off)`, for a message only in a verbose log. A failure's line ends with the
+error; the traceback follows the first time that a function fails so at that place, for a message that is delivered ten
+times fails ten times.
 """
 
 import asyncio

@@ -155,7 +155,8 @@ def said_of(run: Run) -> str:
             seconds = (run.finished_at - run.started_at).total_seconds() if run.finished_at and run.started_at else 0
             attempts = f" at attempt {run.attempt}" if run.attempt > 1 else ""
             score = f", score {run.score.overall}" if run.score is not None else ""
-            cost = f"{spend.calls} model calls, {spend.cost_micro_usd / 1_000_000:.6f} USD"
+            calls = "1 model call" if spend.calls == 1 else f"{spend.calls} model calls"
+            cost = f"{calls}, {spend.cost_micro_usd / 1_000_000:.6f} USD"
             return f"answered{attempts} in {seconds:.1f} s, {cost}{score}"
         case state:
             return f"{state}{code}"

@@ -18,7 +18,7 @@ async def test_a_run_is_one_line_that_says_what_came_of_it() -> None:
     waiting = replace(run, state=RunState.WAITING, result=replace(run.result, answer=None, error=error))
     again = replace(run, last=replace(run.last, number=3))
 
-    assert said_of(run).startswith("answered in 0.0 s, 1 model calls, 0.0")
+    assert said_of(run).startswith("answered in 0.0 s, 1 model call, 0.0")
     assert said_of(run).endswith(f"USD, score {run.score.overall if run.score else None}")
     assert said_of(again).startswith("answered at attempt 3 in ")
     assert said_of(waiting) == "waiting: budget_exceeded"
