@@ -214,7 +214,7 @@ class Settings:
     """Share of its runs that an agent is to answer, unless its spec says otherwise, 0-1."""
     planned_runs_schedule: str = setting("1 * * * * *", "PLANNED_RUNS_SCHEDULE", name)
     """When the runs of schedules and batches are submitted that are due (NCRONTAB, UTC)."""
-    notify_schedule: str = setting("*/30 * * * * *", "NOTIFY_SCHEDULE", name)
+    notify_schedule: str = setting("55 * * * * *", "NOTIFY_SCHEDULE", name)
     """When notifications are delivered to channels (NCRONTAB, UTC)."""
     routes_allow_private: bool = setting(False, "ROUTES_ALLOW_PRIVATE", flag)
     """Whether routes may go by plain http and to private addresses; only for local use."""
@@ -262,7 +262,7 @@ class Settings:
     scaling_apply: bool = setting(False, "SCALING_APPLY", flag)
     """Whether `POST scaling/apply` may change it; the app's identity needs the role for that."""
     scaling_workspace: str = setting("default", "SCALING_WORKSPACE", name)
-    """The workspace whose callers see and change how the app is scaled: it is one for all workspaces."""
+    """The workspace whose callers see and change how the app is scaled, and run timers: both concern all workspaces."""
     arm_endpoint: str = setting("https://management.azure.com", "ARM_ENDPOINT", text(_ENDPOINT))
     """Azure Resource Manager; another one in other clouds than the public one."""
     runaway_same_tool_calls: int = setting(10, "RUNAWAY_SAME_TOOL_CALLS", whole(0, 10_000))

@@ -54,8 +54,8 @@ class Kit:
         return run.model_dump(mode="json")
 
     async def run_timer(self, name: str) -> None:
-        """Run a timer now, as the host's admin route does."""
-        await self.call("POST", f"/admin/functions/{name}", {"input": ""})
+        """Run a timer now, and wait for its end."""
+        await self.call("POST", f"/api/timers/{name}/run")
 
     async def until(self, ask: Callable[[], Awaitable[Any]], true: Callable[[Any], bool]) -> Any:
         """Return the answer once it is as wanted, or the last one when patience ends."""

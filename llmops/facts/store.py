@@ -17,10 +17,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
-from kernel.codec import JsonCodec
+from kernel.codec import JsonCodec, readable
 from kernel.ids import newest_first
 from kernel.shared_inserts import SharedInserts
-from kernel.tables import Delete, Row, RowChanged, RowExists, Span, Tables, every
+from kernel.tables import Delete, Replace, Row, RowChanged, RowExists, Span, Tables, every
 from llmops.facts.model import AttemptFact, Call, bounded, without_arguments
 
 TABLE = "facts"
@@ -188,9 +188,38 @@ class FactDeletion:
         counts = [await self._delete(workspace, partition(day, number)) for number in range(SHARDS)]
         return sum(counts)
 
+    async def reduce(self, workspace: str, day: date, change: Callable[[AttemptFact], AttemptFact]) -> int:
+        """Change what is kept of the attempts that ended on the day, and return how many facts were changed.
+
+        Facts that are not in the sums yet stay as they are. It can be done twice, and by two at once.
+        """
+        counts = [await self._reduce(workspace, partition(day, number), change) for number in range(SHARDS)]
+        return sum(counts)
+
+    async def _reduce(self, workspace: str, home: str, change: Callable[[AttemptFact], AttemptFact]) -> int:
+        waiting = await self._unsummed(workspace, home)
+        count, token = 0, None
+        while True:
+            page = await self._tables.query(TABLE, Span.prefix(home, f"fact!{workspace}!"), limit=100, token=token)
+            for row, kept in readable(page.rows, lambda row: (row, kept_of(row)), "fact"):
+                after = replace(kept, fact=change(kept.fact))
+                if after == kept or row.key.removeprefix("fact!") in waiting:
+                    continue
+                try:
+                    await self._tables.commit(TABLE, [Replace(kept_row(home, after, row.etag))])
+                except RowChanged:  # another was faster, or our own first try took effect
+                    continue
+                count += 1
+            token = page.next
+            if token is None:
+                return count
+
+    async def _unsummed(self, workspace: str, home: str) -> frozenset[str]:
+        span = Span.prefix(home, f"new!{workspace}!")
+        return frozenset([row.key.removeprefix("new!") async for row in every(self._tables, TABLE, span)])
+
     async def _delete(self, workspace: str, home: str) -> int:
-        unsummed = Span.prefix(home, f"new!{workspace}!")
-        waiting = {row.key.removeprefix("new!") async for row in every(self._tables, TABLE, unsummed)}
+        waiting = await self._unsummed(workspace, home)
         count, token = 0, None
         while True:
             page = await self._tables.query(TABLE, Span.prefix(home, f"fact!{workspace}!"), limit=100, token=token)

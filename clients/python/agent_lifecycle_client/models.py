@@ -111,9 +111,6 @@ class AlertRule(BaseModel):
         "delete_failures",
         "drift",
         "leaks",
-        "approvals_pending",
-        "approval_wait_s",
-        "cache_hit_rate",
         "sessions_open",
         "runs_running",
         "runs_waiting",
@@ -129,6 +126,9 @@ class AlertRule(BaseModel):
         "agents_failed",
         "budget_used_share",
         "timers_failing",
+        "approvals_pending",
+        "approval_wait_s",
+        "cache_hit_rate",
         "memory_share",
         "cpu_share",
         "pool_used_share",
@@ -189,6 +189,16 @@ class AnomalyView(BaseModel):
     cost_micro_usd: int
     usual_micro_usd: int
     score: float
+
+
+class AnswerMessage(BaseModel):
+    """
+    The answer.
+    """
+
+    role: Literal["assistant"] = "assistant"
+    content: str | None
+    refusal: str | None = None
 
 
 class ApiCallView(BaseModel):
@@ -281,22 +291,6 @@ class BatchView(BaseModel):
     finished_at: AwareDatetime | None
 
 
-class BlockedRunView(BaseModel):
-    """
-    A run that waits for a budget: the beginning of what was asked, why it waits, and what it has spent so far.
-    """
-
-    id: str
-    session_id: str
-    agent: str
-    user_id: str | None
-    query: str
-    code: str
-    detail: str
-    since: AwareDatetime
-    cost_micro_usd: int
-
-
 class BudgetPositionView(BaseModel):
     """
     Where a budget stands, in its unit's smallest part.
@@ -343,24 +337,6 @@ class Callback(BaseModel):
     correlation_id: str | None = ""
 
 
-class CalledFunction(BaseModel):
-    """
-    The function that a message calls, and its arguments as JSON.
-    """
-
-    name: str
-    arguments: str | None = ""
-
-
-class CalledFunctionView(BaseModel):
-    """
-    The function that the model asks for, and its arguments as JSON, as the model wrote them.
-    """
-
-    name: str
-    arguments: str
-
-
 class ChangeView(BaseModel):
     """
     How one part of the score differs between two versions, and whether that is more than chance.
@@ -394,38 +370,15 @@ class ChannelBody(BaseModel):
     secret: str | None = None
 
 
-class ChatToolCall(BaseModel):
+class Choice(BaseModel):
     """
-    A call of a tool of the caller's, as an earlier answer has it.
-    """
-
-    id: str
-    function: CalledFunction | None = None
-
-
-class ChatToolCallView(BaseModel):
-    """
-    A call of a tool of the caller's that the model asks for.
+    The one answer there is.
     """
 
-    id: str
-    type: Literal["function"] = "function"
-    function: CalledFunctionView
-
-
-class ClientTool(BaseModel):
-    """
-    A tool of the caller's.
-
-    Attributes:
-        name: What the model calls it by.
-        description: What the model is told of it.
-        parameters: JSON Schema of its arguments, an object.
-    """
-
-    name: str
-    description: str | None = ""
-    parameters: dict[str, Any] | None = None
+    index: int | None = 0
+    message: AnswerMessage
+    logprobs: None = Field(None)
+    finish_reason: str
 
 
 class CodeInterpreter(BaseModel):
@@ -520,13 +473,24 @@ class DataRetentionPolicy(BaseModel):
     """
     How long a workspace keeps its data; null keeps it until it is erased by a call.
 
+    Of a session the time begins with its end, of the facts of attempts with theirs; facts go by whole days (UTC).
+
     Attributes:
-        sessions_s: Seconds after its end that a session is erased, with its messages, runs, tool calls and events.
-        facts_s: Seconds after which the details of attempts (model calls, tool calls, scores with their reasons) are
-            deleted, by whole days (UTC); their sums, which costs, performance and reports are made of, stay.
+        sessions_s: Seconds after which a session is erased, with all of what follows that is in it.
+        transcripts_s: Seconds after which a session's messages and events are deleted, the texts of its runs (query,
+            context, answer), and its conversation at the provider; its runs stay with their numbers.
+        runs_s: Seconds after which a session's runs are deleted; the session stays with its counters.
+        tool_calls_s: Seconds after which tools' calls, with their arguments, are deleted, in runs and in facts.
+        evaluations_s: Seconds after which scores and their reasons are deleted, in runs and in facts.
+        facts_s: Seconds after which the facts of attempts (model calls, tool calls, scores with their reasons) are
+            deleted; their sums, which costs, performance and reports are made of, stay.
     """
 
     sessions_s: int | None = None
+    transcripts_s: int | None = None
+    runs_s: int | None = None
+    tool_calls_s: int | None = None
+    evaluations_s: int | None = None
     facts_s: int | None = None
 
 
@@ -729,14 +693,26 @@ class ExportItemView(BaseModel):
         "personality",
         "capability",
         "overrides",
+        "workflow",
+        "team",
+        "pool",
+        "route",
+        "schedule",
+        "batch",
         "budget",
         "price",
         "alert",
         "channel",
         "approval_policy",
+        "approval_rule",
+        "approval",
+        "report",
+        "retention_receipt",
         "retention_policy",
         "hold",
         "session",
+        "preferences",
+        "run",
     ]
     data: Any = Field(
         ...,
@@ -746,7 +722,7 @@ class ExportItemView(BaseModel):
 
 class ExportPage(BaseModel):
     """
-    Things of the workspace, by kind; `next` leads on until all were given.
+    Things of the workspace, or of a user, by kind; `next` leads on until all were given.
     """
 
     items: list[ExportItemView]
@@ -1313,8 +1289,8 @@ class OtherTermsBody(BaseModel):
 
     Attributes:
         kind: `prices` prices recorded calls otherwise, `budget` asks what a limit would have stopped, `ttl` retires
-            idle agents after another time, `cache` holds another number of live agents, `pool` has runs wait for other
-            limits.
+            idle agents after another time, `cache` holds another number of live agents, `pool` carries out so many runs
+            at once.
         agent: The agent to look at; all unless given.
         days: How many days to look at, today among them.
         model: Of `prices`: the model that all calls are taken to be of; their own unless given.
@@ -1326,8 +1302,6 @@ class OtherTermsBody(BaseModel):
         capacity: Of `cache`: how many live agents each worker holds.
         workers: Of `cache`: how many workers.
         concurrency: Of `pool`: how many runs are carried out at once.
-        tokens_per_minute: Of `pool`: how many tokens those take that begin within a minute.
-        requests_per_minute: Of `pool`: how many model calls they make.
     """
 
     kind: Literal["prices", "budget", "ttl", "cache", "pool"]
@@ -1342,21 +1316,6 @@ class OtherTermsBody(BaseModel):
     capacity: int | None = None
     workers: int | None = None
     concurrency: int | None = None
-    tokens_per_minute: int | None = None
-    requests_per_minute: int | None = None
-
-
-class OutputCall(BaseModel):
-    """
-    A call of a tool of the caller's that the model asks for.
-    """
-
-    id: str
-    type: Literal["function_call"] = "function_call"
-    call_id: str
-    name: str
-    arguments: str
-    status: str
 
 
 class OutputText(BaseModel):
@@ -1396,16 +1355,6 @@ class Parameters(BaseModel):
     check: str | None = None
     count: int | None = None
     usd: float | None = None
-
-
-class Part(BaseModel):
-    """
-    A part of a message's content.
-    """
-
-    type: str
-    text: str | None = None
-    refusal: str | None = None
 
 
 class PeriodView(BaseModel):
@@ -1489,14 +1438,10 @@ class Place(BaseModel):
 
 class PlanApplication(BaseModel):
     """
-    Which plan to apply.
-
-    `lines` are the numbers of the lines to apply, all when it is left out; `destructive` asks for those that delete
-    something, too.
+    Which plan to apply; `destructive` asks for the lines that delete something, too.
     """
 
     plan_id: str
-    lines: list[int] | None = None
     destructive: bool | None = False
 
 
@@ -1508,9 +1453,7 @@ class PointView(BaseModel):
     start: AwareDatetime
     runs: int
     error_rate: float | None
-    p50_ms: float | None
     p95_ms: float | None
-    p99_ms: float | None
     quality: float | None
     cost_micro_usd: int
 
@@ -1703,14 +1646,12 @@ class ProposedChangeView(BaseModel):
         call: The call that makes the change; null where people have to.
         undo: The call that undoes it; null where people have to.
         advice: What people are to do; null where a call does.
-        diff: What is to be changed in a file or in the app's settings, as a unified diff; null where a call does.
     """
 
     fields: dict[str, Any]
     call: ApiCallView | None
     undo: ApiCallView | None
     advice: str | None
-    diff: str | None
 
 
 class ProviderHealthView(BaseModel):
@@ -1925,30 +1866,12 @@ class RetentionReceiptView(BaseModel):
     sessions: int
     runs: int
     messages: int
+    transcripts: int
+    tool_calls: int
+    evaluations: int
     facts: int
     held: int
     complete: bool
-
-
-class RetentionVerdictView(BaseModel):
-    """
-    What becomes of a session, and why.
-    """
-
-    session_id: str
-    erase: bool
-    reason: str
-
-
-class RetentionView(BaseModel):
-    """
-    What the policy would delete (at most 1,000 sessions are shown), or what it deleted.
-    """
-
-    dry_run: bool
-    sessions: list[RetentionVerdictView] | None = Field([], validate_default=True)
-    fact_days: list[date] | None = []
-    receipt: RetentionReceiptView | None = None
 
 
 class RetirementView(BaseModel):
@@ -2027,6 +1950,35 @@ class RunInput(BaseModel):
     resume: list[Resume] | None = Field([], validate_default=True)
 
 
+class RunRequest(BaseModel):
+    """
+    What a caller asks of an agent.
+
+    Attributes:
+        query: The message to the agent; not blank.
+        session_id: The conversation to go on with, or an id of the caller's choosing for a new one; None starts one.
+        user_id: Who asks; None for nobody in particular.
+        expected_topics: What a good answer speaks of; used to score the answer.
+        context: What the answer must be borne out by; the model is told it with the query.
+        metadata: At most 16 strings that come back with the run.
+        stream: Whether the answer is told as `run.delta` events while the model writes it.
+        pin_version: Whether a session that starts with this run goes on with the agent as it is declared now.
+        priority: The session's priority; None for its own, and for normal where it starts with this run.
+        callback: Where the run's end is to be reported, by webhook or to a reply queue; None for nowhere.
+    """
+
+    query: str
+    session_id: str | None = None
+    user_id: str | None = None
+    expected_topics: list[str] | None = []
+    context: str | None = None
+    metadata: dict[str, str] | None = {}
+    stream: bool | None = False
+    pin_version: bool | None = False
+    priority: Literal["normal", "high", "low"] | None = None
+    callback: Callback | None = None
+
+
 class Runaway(BaseModel):
     """
     When a run of the agent has run away and is failed, instead of the app's settings.
@@ -2059,6 +2011,47 @@ class ScalingApplyBody(BaseModel):
     """
 
     id: str
+
+
+class ScheduleBody(BaseModel):
+    """
+    Whom to ask what, and when: `cron` is an NCRONTAB expression, its times are those of `time_zone`.
+
+    `missed` says what becomes of times at which nothing could be submitted: `skip` drops them, `latest` makes up for
+    the last one, `all` for up to 100.
+    """
+
+    agent: str
+    run: RunRequest
+    cron: str
+    time_zone: str | None = "UTC"
+    missed: Literal["skip", "latest", "all"] | None = "latest"
+    paused: bool | None = False
+
+
+class ScheduleView(BaseModel):
+    """
+    A schedule; `next_at` are the next times that it is due, none while it is paused.
+
+    `run` is shown without its callback, whose address may be a secret; `has_callback` says whether there is one.
+    """
+
+    name: str
+    agent: str
+    run: RunRequest
+    has_callback: bool
+    cron: str
+    time_zone: str
+    missed: Literal["skip", "latest", "all"] = Field(
+        ...,
+        description="What becomes of times at which nothing could be submitted: the app was down, or the queue was.",
+    )
+    paused: bool
+    next_at: list[AwareDatetime]
+    last: LastDueView | None
+    missed_times: int
+    created_at: AwareDatetime
+    updated_at: AwareDatetime
 
 
 class Score(BaseModel):
@@ -2144,8 +2137,8 @@ class Simulation(BaseModel):
         fail_first: How many attempts of each run fail before one succeeds; counted by the run's attempt number.
         fail_with: How they fail: `throttled` and `unavailable` are retriable, `rejected` and `content_filter` are not.
         fail_creates: How many attempts to create the agent fail with `unavailable` before one succeeds.
-        call_tool: Name of a tool in `tools`, of one that hands over (`handoff_to_…`), or of one that a caller brings,
-            that the model calls once before it answers; None for none.
+        call_tool: Name of a tool in `tools`, or of one that hands over (`handoff_to_…`), that the model calls once
+            before it answers; None for none.
         reply: The text of the answer instead of the provider's own; None for the provider's own.
     """
 
@@ -2168,7 +2161,6 @@ class SiteScaleView(BaseModel):
     always_ready: dict[str, int]
     maximum_instances: int
     http_concurrency: int | None
-    memory_mb: int
 
 
 class SlaPolicy(BaseModel):
@@ -2380,23 +2372,40 @@ class ThresholdsView(BaseModel):
     tokens: float
 
 
-class ToolCallView(BaseModel):
+class TimerRunView(BaseModel):
     """
-    A call of a caller's own tool that the model asks for; `arguments` is JSON, as the model wrote it.
+    What a timer did.
+
+    Attributes:
+        name: The timer's name.
+        done: What it did, as a sentence for people.
     """
 
-    id: str
     name: str
-    arguments: str
+    done: str
 
 
-class ToolResult(BaseModel):
+class TimerView(BaseModel):
     """
-    What came of a call: the call's id, and what the model is told.
+    What the app does by itself.
+
+    Attributes:
+        name: Its name.
+        setting: The setting that says when it runs.
+        schedule: What it says: an NCRONTAB expression, in UTC.
+        succeeded_at: When its last run that succeeded began; null for never.
+        failed_at: When its last run that failed began; null for never.
+        failure: Why that failed, as a stable code or the kind of exception; empty for never.
+        overdue: Whether it should have succeeded again by now.
     """
 
-    call_id: str
-    output: str
+    name: str
+    setting: str
+    schedule: str
+    succeeded_at: AwareDatetime | None
+    failed_at: AwareDatetime | None
+    failure: str
+    overdue: bool
 
 
 class TriggerBody(BaseModel):
@@ -2457,9 +2466,6 @@ class TryView(BaseModel):
 class TurnView(BaseModel):
     """
     One message of a conversation; `author` is the person who wrote an answer, empty for agents and users.
-
-    `tool_calls` are those of the caller's own tools that an assistant asked for; the text of a message of role `tool`
-    is what came of them, as JSON.
     """
 
     role: str
@@ -2467,7 +2473,6 @@ class TurnView(BaseModel):
     run_id: str
     at: AwareDatetime
     author: str
-    tool_calls: list[ToolCallView]
 
 
 class UsageView(BaseModel):
@@ -2653,6 +2658,16 @@ class TriggersHttpLoaderViewsStepView(BaseModel):
     score: float
 
 
+class TriggersHttpOpenaiViewsPart(BaseModel):
+    """
+    A part of a message's content.
+    """
+
+    type: str
+    text: str | None = None
+    refusal: str | None = None
+
+
 class TriggersHttpRunsViewsStepView(BaseModel):
     """
     A step of a run: a model call, a tool call, or a wait; `ms` is null while it is not over.
@@ -2722,17 +2737,6 @@ class AlertPage(BaseModel):
     next: str | None
 
 
-class AnswerMessage(BaseModel):
-    """
-    The answer; `tool_calls` is null where there are none.
-    """
-
-    role: Literal["assistant"] = "assistant"
-    content: str | None
-    refusal: str | None = None
-    tool_calls: list[ChatToolCallView] | None = None
-
-
 class AppliedView(BaseModel):
     """
     That a proposal was applied, and what came of it; `measured` is null until `measured_from`.
@@ -2750,7 +2754,7 @@ class ApprovalView(BaseModel):
 
     `arguments` are those to call the tool with, `asked_arguments` those that the model asked for where they were
     amended; both are null once the session is erased. `approvers` may decide now; none are named for anybody in the
-    workspace. `may_decide` says whether the caller may.
+    workspace.
     """
 
     id: str
@@ -2772,7 +2776,6 @@ class ApprovalView(BaseModel):
     excerpt: str
     cost_micro_usd: int
     approvers: list[str]
-    may_decide: bool
     level: int
     not_requester: bool
     on_expiry: str
@@ -2789,15 +2792,6 @@ class BatchPage(BaseModel):
     """
 
     items: list[BatchView]
-    next: str | None
-
-
-class BlockedRunPage(BaseModel):
-    """
-    Runs that wait for a budget, those asked first at the top.
-    """
-
-    items: list[BlockedRunView]
     next: str | None
 
 
@@ -2894,35 +2888,7 @@ class ChatMessage(BaseModel):
     """
 
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
-    content: str | list[Part] | None = None
-    tool_calls: list[ChatToolCall] | None = Field([], validate_default=True)
-    tool_call_id: str | None = None
-
-
-class Choice(BaseModel):
-    """
-    The one answer there is.
-    """
-
-    index: int | None = 0
-    message: AnswerMessage
-    logprobs: None = Field(None)
-    finish_reason: str
-
-
-class ClientTools(BaseModel):
-    """
-    The caller's tools, as a run comes with them.
-
-    Attributes:
-        tools: Those that the model may ask for, beside the agent's own.
-        choice: `auto`; `none` for none of them; `required` for some tool; or the name of the one it has to call.
-        results: What came of the calls that the session's run before ended with: of all of them.
-    """
-
-    tools: list[ClientTool] | None = Field([], validate_default=True)
-    choice: str | None = "auto"
-    results: list[ToolResult] | None = Field([], validate_default=True)
+    content: str | list[TriggersHttpOpenaiViewsPart] | None = None
 
 
 class CompletionUsage(BaseModel):
@@ -3225,16 +3191,12 @@ class HoldPage(BaseModel):
 
 class InputItem(BaseModel):
     """
-    An item of a response's input: a message, a call of a tool of the caller's, what came of one; else refused.
+    An item of a response's input: a message, or something that is refused.
     """
 
     type: str | None = "message"
     role: Literal["system", "developer", "user", "assistant"] | None = None
-    content: str | list[Part] | None = None
-    call_id: str | None = None
-    name: str | None = None
-    arguments: str | None = ""
-    output: str | list[Part] | None = None
+    content: str | list[TriggersHttpOpenaiViewsPart] | None = None
 
 
 class LifecycleView(BaseModel):
@@ -3410,13 +3372,11 @@ class Overrides(BaseModel):
     labels: dict[str, str] | None = None
     pinned: bool | None = None
     idle_after_s: int | None = None
-    max_history_tokens: int | None = None
     evaluation: EvaluationPolicy | None = None
     sla: SlaPolicy | None = None
     ladder: list[DegradationStep] | None = None
     runaway: Runaway | None = None
     approvals: list[ApprovalRule] | None = None
-    client_tools: bool | None = None
     more_instructions: str | None = None
     personality: str | None = None
     capabilities: dict[str, bool] | None = {}
@@ -3468,11 +3428,8 @@ class PersonalityPage(BaseModel):
 class PlanLineView(BaseModel):
     """
     A difference: why it is one, what applying would do, and what has become of it.
-
-    `number` is its place in the plan, from 0 on.
     """
 
-    number: int
     agent: str
     kind: Literal[
         "create", "update", "adopt", "recreate", "changed", "orphan", "tail"
@@ -3497,8 +3454,8 @@ class PlanView(BaseModel):
     How the registry and the providers differ.
 
     `counts` are the lines by kind, `total` all of them; `unchanged` counts the agents that are as they should be;
-    `unseen` are providers that could not be looked at, with the code of the reason. `applied` counts how often the
-    plan, or some of its lines, was applied; each line's `outcome` says what has become of it.
+    `unseen` are providers that could not be looked at, with the code of the reason. `applied` counts how often the plan
+    was applied, `destructive` says whether its destructive lines were asked for, too.
     """
 
     id: str
@@ -3509,6 +3466,7 @@ class PlanView(BaseModel):
     unchanged: int
     unseen: dict[str, str]
     applied: int
+    destructive: bool
     items: list[PlanLineView]
     next: str | None
 
@@ -3593,14 +3551,10 @@ class ProposalView(BaseModel):
         "cheaper_model",
         "output_limit",
         "reasoning_effort",
-        "compaction",
         "judges",
         "prompt_cache",
-        "retries",
         "wasted_spend",
         "unused_agent",
-        "unused_versions",
-        "idle_instances",
     ]
     agent: str
     title: str
@@ -3743,7 +3697,7 @@ class ResponseView(BaseModel):
     status: str
     background: bool
     model: str
-    output: list[OutputMessage | OutputCall]
+    output: list[OutputMessage]
     error: ResponseError | None
     incomplete_details: Incomplete | None
     instructions: None = Field(None)
@@ -3766,6 +3720,32 @@ class RetentionReceiptPage(BaseModel):
 
     items: list[RetentionReceiptView]
     next: str | None
+
+
+class RetentionVerdictView(BaseModel):
+    """
+    What becomes of a session, or of the part of it that has a time of its own, and why.
+    """
+
+    part: Literal[
+        "sessions", "transcripts", "runs", "tool_calls", "evaluations", "facts"
+    ] = Field(..., description="What has a retention time of its own.")
+    session_id: str
+    erase: bool
+    reason: str
+
+
+class RetentionView(BaseModel):
+    """
+    What the policy would delete (at most 1,000 sessions are shown), or what it deleted.
+
+    `days` are those of whose facts a part would be deleted.
+    """
+
+    dry_run: bool
+    sessions: list[RetentionVerdictView] | None = Field([], validate_default=True)
+    days: dict[str, list[date]] | None = None
+    receipt: RetentionReceiptView | None = None
 
 
 class RouteBody(BaseModel):
@@ -3794,44 +3774,11 @@ class RouteStatusView(BaseModel):
     deployments: list[DeploymentStatusView]
 
 
-class RunRequest(BaseModel):
-    """
-    What a caller asks of an agent.
-
-    Attributes:
-        query: The message to the agent; blank only with results in `client_tools`.
-        session_id: The conversation to go on with, or an id of the caller's choosing for a new one; None starts one.
-        user_id: Who asks; None for nobody in particular.
-        expected_topics: What a good answer speaks of; used to score the answer.
-        context: What the answer must be borne out by; the model is told it with the query.
-        metadata: At most 16 strings that come back with the run.
-        stream: Whether the answer is told as `run.delta` events while the model writes it.
-        pin_version: Whether a session that starts with this run goes on with the agent as it is declared now.
-        priority: The session's priority; None for its own, and for normal where it starts with this run.
-        callback: Where the run's end is to be reported, by webhook or to a reply queue; None for nowhere.
-        client_tools: Tools of the caller's that the model may ask for, and what came of the calls that the run before
-            ended with; None for none. Only where the agent's spec has `client_tools`.
-    """
-
-    query: str
-    session_id: str | None = None
-    user_id: str | None = None
-    expected_topics: list[str] | None = []
-    context: str | None = None
-    metadata: dict[str, str] | None = {}
-    stream: bool | None = False
-    pin_version: bool | None = False
-    priority: Literal["normal", "high", "low"] | None = None
-    callback: Callback | None = None
-    client_tools: ClientTools | None = None
-
-
 class RunView(BaseModel):
     """
     A run: what was asked, how far it is, and its answer once there is one.
 
     `team` is null unless one was asked; `workflow_run_id` is the workflow run that it is a step of, null for none.
-    `tool_calls` are those of the caller's own tools that it ended with instead of an answer.
     """
 
     id: str
@@ -3859,7 +3806,6 @@ class RunView(BaseModel):
     cancel_requested: bool
     answer: str | None
     finish_reason: str | None
-    tool_calls: list[ToolCallView]
     score: Score | None
     model: str | None
     version: str | None
@@ -3900,7 +3846,6 @@ class ScalingPolicyBody(BaseModel):
         cooldown_s: How long nothing is changed after a change.
         predictive: Whether for the coming day by forecast, or for what the last hour brought.
         triggers: What else there is to look at.
-        http_concurrency: HTTP requests that an instance is to take at a time; left out, it stays as it is.
     """
 
     min_instances: int | None = 2
@@ -3911,7 +3856,6 @@ class ScalingPolicyBody(BaseModel):
     cooldown_s: float | None = 300
     predictive: bool | None = True
     triggers: list[TriggerBody] | None = Field([], validate_default=True)
-    http_concurrency: int | None = None
 
 
 class ScalingPolicyView(BaseModel):
@@ -3927,48 +3871,15 @@ class ScalingPolicyView(BaseModel):
     cooldown_s: float
     predictive: bool
     triggers: list[TriggerView]
-    http_concurrency: int | None
 
 
-class ScheduleBody(BaseModel):
+class SchedulePage(BaseModel):
     """
-    Whom to ask what, and when: `cron` is an NCRONTAB expression, its times are those of `time_zone`.
-
-    `missed` says what becomes of times at which nothing could be submitted: `skip` drops them, `latest` makes up for
-    the last one, `all` for up to 100.
+    Schedules by name.
     """
 
-    agent: str
-    run: RunRequest
-    cron: str
-    time_zone: str | None = "UTC"
-    missed: Literal["skip", "latest", "all"] | None = "latest"
-    paused: bool | None = False
-
-
-class ScheduleView(BaseModel):
-    """
-    A schedule; `next_at` are the next times that it is due, none while it is paused.
-
-    `run` is shown without its callback, whose address may be a secret; `has_callback` says whether there is one.
-    """
-
-    name: str
-    agent: str
-    run: RunRequest
-    has_callback: bool
-    cron: str
-    time_zone: str
-    missed: Literal["skip", "latest", "all"] = Field(
-        ...,
-        description="What becomes of times at which nothing could be submitted: the app was down, or the queue was.",
-    )
-    paused: bool
-    next_at: list[AwareDatetime]
-    last: LastDueView | None
-    missed_times: int
-    created_at: AwareDatetime
-    updated_at: AwareDatetime
+    items: list[ScheduleView]
+    next: str | None
 
 
 class SessionView(BaseModel):
@@ -4125,13 +4036,11 @@ class Template(BaseModel):
     labels: dict[str, str] | None = None
     pinned: bool | None = None
     idle_after_s: int | None = None
-    max_history_tokens: int | None = None
     evaluation: EvaluationPolicy | None = None
     sla: SlaPolicy | None = None
     ladder: list[DegradationStep] | None = None
     runaway: Runaway | None = None
     approvals: list[ApprovalRule] | None = None
-    client_tools: bool | None = None
     more_instructions: str | None = None
     personality: str | None = None
     capabilities: dict[str, bool] | None = {}
@@ -4152,6 +4061,15 @@ class TemplateView(BaseModel):
     updated_at: AwareDatetime | None
     followed: FollowedView | None = None
     content: Template | None
+
+
+class TimerPage(BaseModel):
+    """
+    The app's timers.
+    """
+
+    items: list[TimerView]
+    next: str | None
 
 
 class TrailPage(BaseModel):
@@ -4328,13 +4246,11 @@ class AgentConfig(BaseModel):
     labels: dict[str, str] | None = None
     pinned: bool | None = None
     idle_after_s: int | None = None
-    max_history_tokens: int | None = None
     evaluation: EvaluationPolicy | None = None
     sla: SlaPolicy | None = None
     ladder: list[DegradationStep] | None = None
     runaway: Runaway | None = None
     approvals: list[ApprovalRule] | None = None
-    client_tools: bool | None = None
     more_instructions: str | None = None
     personality: str | None = None
     capabilities: dict[str, bool] | None = {}
@@ -4376,15 +4292,11 @@ class AgentSpec(BaseModel):
         labels: At most 16 free key-value pairs to find and group agents by.
         pinned: True keeps the agent from being retired when idle.
         idle_after_s: Seconds without use before the agent is retired; None for the app's setting.
-        max_history_tokens: Most tokens of a session's history that its model is told, where the session does not say;
-            None for the app's setting.
         evaluation: What a good answer of the agent is; None scores what every answer can be scored for.
         sla: What service level it is to keep; None for the app's settings.
         ladder: What the agent does as its budgets are used up, in ascending steps.
         runaway: When a run of it has run away; None for the app's settings.
         approvals: Which tool calls need an approval, beside those that the workspace's policy names.
-        client_tools: Whether callers may bring tools of their own, which they call themselves. Not with `foundry`,
-            whose agents have the tools of their version.
     """
 
     provider: str | None = "offline"
@@ -4404,13 +4316,11 @@ class AgentSpec(BaseModel):
     labels: dict[str, str] | None = {}
     pinned: bool | None = False
     idle_after_s: int | None = None
-    max_history_tokens: int | None = None
     evaluation: EvaluationPolicy | None = None
     sla: SlaPolicy | None = None
     ladder: list[DegradationStep] | None = Field([], validate_default=True)
     runaway: Runaway | None = None
     approvals: list[ApprovalRule] | None = Field([], validate_default=True)
-    client_tools: bool | None = False
 
 
 class AgentView(BaseModel):
@@ -4705,15 +4615,6 @@ class RunPage(BaseModel):
     """
 
     items: list[RunView]
-    next: str | None
-
-
-class SchedulePage(BaseModel):
-    """
-    Schedules by name.
-    """
-
-    items: list[ScheduleView]
     next: str | None
 
 

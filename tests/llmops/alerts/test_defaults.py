@@ -13,6 +13,7 @@ from adapters.memory_tables import MemoryTables
 from bootstrap.services import Services
 from kernel.errors import Conflict, EtagMismatch, InvalidInput
 from kernel.tables import Span, every
+from kernel.timer_status import TimerRun
 from lifecycle.approvals.model import ApprovalTerms, RunRef, Subject, requested
 from lifecycle.approvals.store import Record
 from lifecycle.status.rules import Component
@@ -114,7 +115,7 @@ async def _person(world: World) -> None:
 
 
 async def _timer(world: World) -> None:
-    await world.app.events.timer_statuses.failed("prune", world.clock(), "x")
+    await world.app.events.timer_statuses.note([TimerRun("prune", world.clock(), failure="x")])
 
 
 @pytest.mark.parametrize(
