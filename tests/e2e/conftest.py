@@ -15,7 +15,7 @@ import pytest_asyncio
 from devhost.errors import StartupError
 from devhost.ports import free_port
 from devhost.services import node
-from tests.e2e.support import OPENAI_KEY, PROMPT, SIGNING_KEY, Api, Stack, start_fake_openai
+from tests.e2e.support import OPENAI_KEY, PATIENT, PROMPT, SIGNING_KEY, Api, Stack, start_fake_openai
 from tests.waiting import QUIET_S
 
 
@@ -52,7 +52,7 @@ def stack(emulators: None, openai_url: str) -> Iterator[Stack]:
 @pytest.fixture(scope="session")
 def fresh_stack(emulators: None) -> Iterator[Stack]:
     """Run a stack whose parts tests may kill, each of which starts again what it stopped, one after another."""
-    with tempfile.TemporaryDirectory(prefix="e2e-") as directory, Stack(Path(directory)) as running:
+    with tempfile.TemporaryDirectory(prefix="e2e-") as directory, Stack(Path(directory), **PATIENT) as running:
         yield running
 
 
