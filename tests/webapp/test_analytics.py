@@ -40,8 +40,11 @@ async def history(app_stack: Stack) -> AsyncIterator[Sequence[AttemptFact]]:
     yield found
 
 
-async def test_a_regression_is_marked_and_leads_to_its_runs(history: Sequence[AttemptFact], reader: Reader) -> None:
+async def test_a_regression_is_marked_and_leads_to_its_runs(
+    api: Api, history: Sequence[AttemptFact], reader: Reader
+) -> None:
     """The newer version scores worse: said below the chart; a day's runs are one step away, failed ones apart."""
+    await api.declare(AGENT)
     first, last = min(f.timing.ended_at for f in history).date(), max(f.timing.ended_at for f in history).date()
     await reader.open(f"quality?agent={AGENT}&from={first}&to={last}")
     quality = reader.page.get_by_role("region", name="Quality by version", exact=True).first
@@ -72,7 +75,7 @@ async def test_budgets_and_costs_say_the_same(
     await services.aclose()
     month = f"{now:%Y-%m}-01"
     spent = await api.get(f"costs?group_by=agent&from={month}&to={now.date()}")
-    (own,) = [each["spend"]["cost_micro_usd"] for each in spent["groups"] if each["name"] == AGENT] or [0]
+    own = sum(each["spend"]["cost_micro_usd"] for each in spent["groups"] if each["name"] == AGENT)
     await reader.open(f"costs?from={month}")
 
     budget = reader.page.get_by_role("region", name="Budgets and what is used of them")

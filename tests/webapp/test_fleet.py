@@ -76,7 +76,7 @@ async def test_two_versions_side_by_side_and_back_to_the_first(api: Api, reader:
 
     await eventually(back, what="the first version's spec")
     await reader.open("agents/edited?tab=spec")
-    await expect(reader.page.get_by_role("region", name="Effective spec")).to_contain_text("/instructions")
+    await expect(reader.page.get_by_role("region", name="Effective spec")).to_contain_text("/modelgpt-4oAgent")
     await reader.open("agents/edited?tab=audit")
     await expect(reader.page.get_by_role("region", name="What happened to the agent")).to_contain_text("Created")
 

@@ -203,9 +203,9 @@ async def test_erasing_a_session(api: Api, reader: Reader) -> None:
 async def test_money_is_what_the_api_says(api: Api, reader: Reader) -> None:
     """The total to the micro-dollar, and the same numbers as a file."""
     await api.declare("costly")
-    await api.answer("costly")
-    await reader.open("costs")
-    total = (await api.get("costs?group_by=agent"))["total"]["cost_micro_usd"]
+    today = (await api.answer("costly"))["created_at"][:10]
+    await reader.open(f"costs?from={today}&to={today}")
+    total = (await api.get(f"costs?group_by=agent&from={today}&to={today}"))["total"]["cost_micro_usd"]
 
     await expect(reader.page.locator("tfoot")).to_contain_text(f"${total / 1e6:.6f}".rstrip("0"))
     async with reader.page.expect_download() as saved:
@@ -216,14 +216,14 @@ async def test_money_is_what_the_api_says(api: Api, reader: Reader) -> None:
 
 
 async def test_a_day_of_costs_leads_to_its_runs(api: Api, reader: Reader) -> None:
-    """Stacked by agent, with the agents' names in the table behind the chart; from there to the runs of that day."""
+    """Stacked by user, with the users' names in the table behind the chart; from there to the runs of that day."""
     await api.declare("dayworker")
-    run = await api.answer("dayworker")
+    run = await api.answer("dayworker", user_id="by-day@example.com")
     today = run["created_at"][:10]
-    await reader.open("costs")
+    await reader.open("costs?by=user")
     chart = reader.page.get_by_role("region", name="Spend by day", exact=True).first
     await chart.get_by_text("Numbers as a table").click()
-    await expect(chart.locator("thead")).to_contain_text("dayworker")
+    await expect(chart.locator("thead")).to_contain_text("by-day@example.com")
     await reader.picture("costs-stacked")
     await chart.locator("tbody a").last.click()
 
