@@ -318,6 +318,9 @@ class Callback(BaseModel):
         queue: The reply queue.
         session_id: SessionId of the reply; empty for the run's own session.
         correlation_id: CorrelationId of the reply; empty for the run's id.
+        format: What the webhook is sent: empty for the run, `a2a` or `a2a-0.3` for a push notification of A2A.
+        token, authorization: Headers of push notifications (X-A2A-Notification-Token, Authorization); secrets.
+        id: What a push notification's configuration is known by; empty for the task's id.
     """
 
     url: str | None = ""
@@ -325,6 +328,10 @@ class Callback(BaseModel):
     queue: str | None = ""
     session_id: str | None = ""
     correlation_id: str | None = ""
+    format: str | None = ""
+    token: str | None = ""
+    authorization: str | None = ""
+    id: str | None = ""
 
 
 class CalledFunction(BaseModel):
@@ -1199,15 +1206,6 @@ class MemberStatusView(BaseModel):
     answer_s: float | None
 
 
-class Message(BaseModel):
-    """
-    A message of the conversation.
-    """
-
-    role: str
-    content: str | list[Content] | None = None
-
-
 class Model(BaseModel):
     """
     What can be asked, as a model.
@@ -1982,23 +1980,6 @@ class RunError(BaseModel):
     detail: str
 
 
-class RunInput(BaseModel):
-    """
-    A request to run an agent: `threadId` is a session, and the same `runId` in it is the same run.
-
-    Tools, context and state of the caller's are not given to the agent; `X-Ignored-Parameters` names those that came.
-    """
-
-    threadId: str
-    runId: str
-    messages: list[Message]
-    tools: list[Any] | None = []
-    context: list[Any] | None = []
-    state: Any = None
-    forwardedProps: Any = None
-    resume: list[Resume] | None = Field([], validate_default=True)
-
-
 class Runaway(BaseModel):
     """
     When a run of the agent has run away and is failed, instead of the app's settings.
@@ -2349,6 +2330,25 @@ class ThresholdsView(BaseModel):
     cpu: float
     sessions: float
     tokens: float
+
+
+class Tool(BaseModel):
+    """
+    A tool of the front end's; `parameters` is JSON Schema.
+    """
+
+    name: str
+    description: str | None = ""
+    parameters: dict[str, Any] | None = None
+
+
+class ToolCall(BaseModel):
+    """
+    A call of a tool of the front end's, as an earlier answer has it.
+    """
+
+    id: str
+    function: CalledFunction
 
 
 class ToolCallView(BaseModel):
@@ -3273,6 +3273,17 @@ class Member(BaseModel):
     metadata: dict[str, str] | None = {}
 
 
+class Message(BaseModel):
+    """
+    A message of the conversation.
+    """
+
+    role: str
+    content: str | list[Content] | None = None
+    toolCalls: list[ToolCall] | None = Field([], validate_default=True)
+    toolCallId: str | None = None
+
+
 class NamedUsageView(BaseModel):
     """
     A pool and how much of it is used.
@@ -3746,6 +3757,24 @@ class RouteStatusView(BaseModel):
 
     name: str
     deployments: list[DeploymentStatusView]
+
+
+class RunInput(BaseModel):
+    """
+    A request to run an agent: `threadId` is a session, and the same `runId` in it is the same run.
+
+    Tools of the front end's are given to agents whose spec has `client_tools`. Context and state are not given to the
+    agent; `X-Ignored-Parameters` names what came and is not.
+    """
+
+    threadId: str
+    runId: str
+    messages: list[Message]
+    tools: list[Tool] | None = Field([], validate_default=True)
+    context: list[Any] | None = []
+    state: Any = None
+    forwardedProps: Any = None
+    resume: list[Resume] | None = Field([], validate_default=True)
 
 
 class RunRequest(BaseModel):
