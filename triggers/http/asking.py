@@ -48,6 +48,7 @@ class Callee:
         enabled: Whether it takes runs.
         version: Changes with what it is.
         team: Whether it is a team.
+        client_tools: Whether its callers may bring tools of their own.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Callee:
     enabled: bool
     version: str
     team: bool = False
+    client_tools: bool = False
 
 
 def _callee(agent: Agent) -> Callee:
@@ -66,6 +68,7 @@ def _callee(agent: Agent) -> Callee:
         declaration.created_at,
         declaration.enabled,
         str(declaration.revision),
+        client_tools=declaration.spec.client_tools,
     )
 
 

@@ -191,16 +191,6 @@ class AnomalyView(BaseModel):
     score: float
 
 
-class AnswerMessage(BaseModel):
-    """
-    The answer.
-    """
-
-    role: Literal["assistant"] = "assistant"
-    content: str | None
-    refusal: str | None = None
-
-
 class ApiCallView(BaseModel):
     """
     A call of this API.
@@ -328,6 +318,9 @@ class Callback(BaseModel):
         queue: The reply queue.
         session_id: SessionId of the reply; empty for the run's own session.
         correlation_id: CorrelationId of the reply; empty for the run's id.
+        format: What the webhook is sent: empty for the run, `a2a` or `a2a-0.3` for a push notification of A2A.
+        token, authorization: Headers of push notifications (X-A2A-Notification-Token, Authorization); secrets.
+        id: What a push notification's configuration is known by; empty for the task's id.
     """
 
     url: str | None = ""
@@ -335,6 +328,28 @@ class Callback(BaseModel):
     queue: str | None = ""
     session_id: str | None = ""
     correlation_id: str | None = ""
+    format: str | None = ""
+    token: str | None = ""
+    authorization: str | None = ""
+    id: str | None = ""
+
+
+class CalledFunction(BaseModel):
+    """
+    The function that a message calls, and its arguments as JSON.
+    """
+
+    name: str
+    arguments: str | None = ""
+
+
+class CalledFunctionView(BaseModel):
+    """
+    The function that the model asks for, and its arguments as JSON, as the model wrote them.
+    """
+
+    name: str
+    arguments: str
 
 
 class ChangeView(BaseModel):
@@ -370,15 +385,38 @@ class ChannelBody(BaseModel):
     secret: str | None = None
 
 
-class Choice(BaseModel):
+class ChatToolCall(BaseModel):
     """
-    The one answer there is.
+    A call of a tool of the caller's, as an earlier answer has it.
     """
 
-    index: int | None = 0
-    message: AnswerMessage
-    logprobs: None = Field(None)
-    finish_reason: str
+    id: str
+    function: CalledFunction | None = None
+
+
+class ChatToolCallView(BaseModel):
+    """
+    A call of a tool of the caller's that the model asks for.
+    """
+
+    id: str
+    type: Literal["function"] = "function"
+    function: CalledFunctionView
+
+
+class ClientTool(BaseModel):
+    """
+    A tool of the caller's.
+
+    Attributes:
+        name: What the model calls it by.
+        description: What the model is told of it.
+        parameters: JSON Schema of its arguments, an object.
+    """
+
+    name: str
+    description: str | None = ""
+    parameters: dict[str, Any] | None = None
 
 
 class CodeInterpreter(BaseModel):
@@ -473,24 +511,13 @@ class DataRetentionPolicy(BaseModel):
     """
     How long a workspace keeps its data; null keeps it until it is erased by a call.
 
-    Of a session the time begins with its end, of the facts of attempts with theirs; facts go by whole days (UTC).
-
     Attributes:
-        sessions_s: Seconds after which a session is erased, with all of what follows that is in it.
-        transcripts_s: Seconds after which a session's messages and events are deleted, the texts of its runs (query,
-            context, answer), and its conversation at the provider; its runs stay with their numbers.
-        runs_s: Seconds after which a session's runs are deleted; the session stays with its counters.
-        tool_calls_s: Seconds after which tools' calls, with their arguments, are deleted, in runs and in facts.
-        evaluations_s: Seconds after which scores and their reasons are deleted, in runs and in facts.
-        facts_s: Seconds after which the facts of attempts (model calls, tool calls, scores with their reasons) are
-            deleted; their sums, which costs, performance and reports are made of, stay.
+        sessions_s: Seconds after its end that a session is erased, with its messages, runs, tool calls and events.
+        facts_s: Seconds after which the details of attempts (model calls, tool calls, scores with their reasons) are
+            deleted, by whole days (UTC); their sums, which costs, performance and reports are made of, stay.
     """
 
     sessions_s: int | None = None
-    transcripts_s: int | None = None
-    runs_s: int | None = None
-    tool_calls_s: int | None = None
-    evaluations_s: int | None = None
     facts_s: int | None = None
 
 
@@ -693,26 +720,14 @@ class ExportItemView(BaseModel):
         "personality",
         "capability",
         "overrides",
-        "workflow",
-        "team",
-        "pool",
-        "route",
-        "schedule",
-        "batch",
         "budget",
         "price",
         "alert",
         "channel",
         "approval_policy",
-        "approval_rule",
-        "approval",
-        "report",
-        "retention_receipt",
         "retention_policy",
         "hold",
         "session",
-        "preferences",
-        "run",
     ]
     data: Any = Field(
         ...,
@@ -722,7 +737,7 @@ class ExportItemView(BaseModel):
 
 class ExportPage(BaseModel):
     """
-    Things of the workspace, or of a user, by kind; `next` leads on until all were given.
+    Things of the workspace, by kind; `next` leads on until all were given.
     """
 
     items: list[ExportItemView]
@@ -1191,15 +1206,6 @@ class MemberStatusView(BaseModel):
     answer_s: float | None
 
 
-class Message(BaseModel):
-    """
-    A message of the conversation.
-    """
-
-    role: str
-    content: str | list[Content] | None = None
-
-
 class Model(BaseModel):
     """
     What can be asked, as a model.
@@ -1318,6 +1324,19 @@ class OtherTermsBody(BaseModel):
     concurrency: int | None = None
 
 
+class OutputCall(BaseModel):
+    """
+    A call of a tool of the caller's that the model asks for.
+    """
+
+    id: str
+    type: Literal["function_call"] = "function_call"
+    call_id: str
+    name: str
+    arguments: str
+    status: str
+
+
 class OutputText(BaseModel):
     """
     A text of an answer.
@@ -1355,6 +1374,16 @@ class Parameters(BaseModel):
     check: str | None = None
     count: int | None = None
     usd: float | None = None
+
+
+class Part(BaseModel):
+    """
+    A part of a message's content.
+    """
+
+    type: str
+    text: str | None = None
+    refusal: str | None = None
 
 
 class PeriodView(BaseModel):
@@ -1866,12 +1895,30 @@ class RetentionReceiptView(BaseModel):
     sessions: int
     runs: int
     messages: int
-    transcripts: int
-    tool_calls: int
-    evaluations: int
     facts: int
     held: int
     complete: bool
+
+
+class RetentionVerdictView(BaseModel):
+    """
+    What becomes of a session, and why.
+    """
+
+    session_id: str
+    erase: bool
+    reason: str
+
+
+class RetentionView(BaseModel):
+    """
+    What the policy would delete (at most 1,000 sessions are shown), or what it deleted.
+    """
+
+    dry_run: bool
+    sessions: list[RetentionVerdictView] | None = Field([], validate_default=True)
+    fact_days: list[date] | None = []
+    receipt: RetentionReceiptView | None = None
 
 
 class RetirementView(BaseModel):
@@ -1933,52 +1980,6 @@ class RunError(BaseModel):
     detail: str
 
 
-class RunInput(BaseModel):
-    """
-    A request to run an agent: `threadId` is a session, and the same `runId` in it is the same run.
-
-    Tools, context and state of the caller's are not given to the agent; `X-Ignored-Parameters` names those that came.
-    """
-
-    threadId: str
-    runId: str
-    messages: list[Message]
-    tools: list[Any] | None = []
-    context: list[Any] | None = []
-    state: Any = None
-    forwardedProps: Any = None
-    resume: list[Resume] | None = Field([], validate_default=True)
-
-
-class RunRequest(BaseModel):
-    """
-    What a caller asks of an agent.
-
-    Attributes:
-        query: The message to the agent; not blank.
-        session_id: The conversation to go on with, or an id of the caller's choosing for a new one; None starts one.
-        user_id: Who asks; None for nobody in particular.
-        expected_topics: What a good answer speaks of; used to score the answer.
-        context: What the answer must be borne out by; the model is told it with the query.
-        metadata: At most 16 strings that come back with the run.
-        stream: Whether the answer is told as `run.delta` events while the model writes it.
-        pin_version: Whether a session that starts with this run goes on with the agent as it is declared now.
-        priority: The session's priority; None for its own, and for normal where it starts with this run.
-        callback: Where the run's end is to be reported, by webhook or to a reply queue; None for nowhere.
-    """
-
-    query: str
-    session_id: str | None = None
-    user_id: str | None = None
-    expected_topics: list[str] | None = []
-    context: str | None = None
-    metadata: dict[str, str] | None = {}
-    stream: bool | None = False
-    pin_version: bool | None = False
-    priority: Literal["normal", "high", "low"] | None = None
-    callback: Callback | None = None
-
-
 class Runaway(BaseModel):
     """
     When a run of the agent has run away and is failed, instead of the app's settings.
@@ -2011,47 +2012,6 @@ class ScalingApplyBody(BaseModel):
     """
 
     id: str
-
-
-class ScheduleBody(BaseModel):
-    """
-    Whom to ask what, and when: `cron` is an NCRONTAB expression, its times are those of `time_zone`.
-
-    `missed` says what becomes of times at which nothing could be submitted: `skip` drops them, `latest` makes up for
-    the last one, `all` for up to 100.
-    """
-
-    agent: str
-    run: RunRequest
-    cron: str
-    time_zone: str | None = "UTC"
-    missed: Literal["skip", "latest", "all"] | None = "latest"
-    paused: bool | None = False
-
-
-class ScheduleView(BaseModel):
-    """
-    A schedule; `next_at` are the next times that it is due, none while it is paused.
-
-    `run` is shown without its callback, whose address may be a secret; `has_callback` says whether there is one.
-    """
-
-    name: str
-    agent: str
-    run: RunRequest
-    has_callback: bool
-    cron: str
-    time_zone: str
-    missed: Literal["skip", "latest", "all"] = Field(
-        ...,
-        description="What becomes of times at which nothing could be submitted: the app was down, or the queue was.",
-    )
-    paused: bool
-    next_at: list[AwareDatetime]
-    last: LastDueView | None
-    missed_times: int
-    created_at: AwareDatetime
-    updated_at: AwareDatetime
 
 
 class Score(BaseModel):
@@ -2137,8 +2097,8 @@ class Simulation(BaseModel):
         fail_first: How many attempts of each run fail before one succeeds; counted by the run's attempt number.
         fail_with: How they fail: `throttled` and `unavailable` are retriable, `rejected` and `content_filter` are not.
         fail_creates: How many attempts to create the agent fail with `unavailable` before one succeeds.
-        call_tool: Name of a tool in `tools`, or of one that hands over (`handoff_to_…`), that the model calls once
-            before it answers; None for none.
+        call_tool: Name of a tool in `tools`, of one that hands over (`handoff_to_…`), or of one that a caller brings,
+            that the model calls once before it answers; None for none.
         reply: The text of the answer instead of the provider's own; None for the provider's own.
     """
 
@@ -2372,40 +2332,42 @@ class ThresholdsView(BaseModel):
     tokens: float
 
 
-class TimerRunView(BaseModel):
+class Tool(BaseModel):
     """
-    What a timer did.
-
-    Attributes:
-        name: The timer's name.
-        done: What it did, as a sentence for people.
+    A tool of the front end's; `parameters` is JSON Schema.
     """
 
     name: str
-    done: str
+    description: str | None = ""
+    parameters: dict[str, Any] | None = None
 
 
-class TimerView(BaseModel):
+class ToolCall(BaseModel):
     """
-    What the app does by itself.
-
-    Attributes:
-        name: Its name.
-        setting: The setting that says when it runs.
-        schedule: What it says: an NCRONTAB expression, in UTC.
-        succeeded_at: When its last run that succeeded began; null for never.
-        failed_at: When its last run that failed began; null for never.
-        failure: Why that failed, as a stable code or the kind of exception; empty for never.
-        overdue: Whether it should have succeeded again by now.
+    A call of a tool of the front end's, as an earlier answer has it.
     """
 
+    id: str
+    function: CalledFunction
+
+
+class ToolCallView(BaseModel):
+    """
+    A call of a caller's own tool that the model asks for; `arguments` is JSON, as the model wrote it.
+    """
+
+    id: str
     name: str
-    setting: str
-    schedule: str
-    succeeded_at: AwareDatetime | None
-    failed_at: AwareDatetime | None
-    failure: str
-    overdue: bool
+    arguments: str
+
+
+class ToolResult(BaseModel):
+    """
+    What came of a call: the call's id, and what the model is told.
+    """
+
+    call_id: str
+    output: str
 
 
 class TriggerBody(BaseModel):
@@ -2466,6 +2428,9 @@ class TryView(BaseModel):
 class TurnView(BaseModel):
     """
     One message of a conversation; `author` is the person who wrote an answer, empty for agents and users.
+
+    `tool_calls` are those of the caller's own tools that an assistant asked for; the text of a message of role `tool`
+    is what came of them, as JSON.
     """
 
     role: str
@@ -2473,6 +2438,7 @@ class TurnView(BaseModel):
     run_id: str
     at: AwareDatetime
     author: str
+    tool_calls: list[ToolCallView]
 
 
 class UsageView(BaseModel):
@@ -2658,16 +2624,6 @@ class TriggersHttpLoaderViewsStepView(BaseModel):
     score: float
 
 
-class TriggersHttpOpenaiViewsPart(BaseModel):
-    """
-    A part of a message's content.
-    """
-
-    type: str
-    text: str | None = None
-    refusal: str | None = None
-
-
 class TriggersHttpRunsViewsStepView(BaseModel):
     """
     A step of a run: a model call, a tool call, or a wait; `ms` is null while it is not over.
@@ -2735,6 +2691,17 @@ class AlertPage(BaseModel):
 
     items: list[AlertView]
     next: str | None
+
+
+class AnswerMessage(BaseModel):
+    """
+    The answer; `tool_calls` is null where there are none.
+    """
+
+    role: Literal["assistant"] = "assistant"
+    content: str | None
+    refusal: str | None = None
+    tool_calls: list[ChatToolCallView] | None = None
 
 
 class AppliedView(BaseModel):
@@ -2888,7 +2855,35 @@ class ChatMessage(BaseModel):
     """
 
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
-    content: str | list[TriggersHttpOpenaiViewsPart] | None = None
+    content: str | list[Part] | None = None
+    tool_calls: list[ChatToolCall] | None = Field([], validate_default=True)
+    tool_call_id: str | None = None
+
+
+class Choice(BaseModel):
+    """
+    The one answer there is.
+    """
+
+    index: int | None = 0
+    message: AnswerMessage
+    logprobs: None = Field(None)
+    finish_reason: str
+
+
+class ClientTools(BaseModel):
+    """
+    The caller's tools, as a run comes with them.
+
+    Attributes:
+        tools: Those that the model may ask for, beside the agent's own.
+        choice: `auto`; `none` for none of them; `required` for some tool; or the name of the one it has to call.
+        results: What came of the calls that the session's run before ended with: of all of them.
+    """
+
+    tools: list[ClientTool] | None = Field([], validate_default=True)
+    choice: str | None = "auto"
+    results: list[ToolResult] | None = Field([], validate_default=True)
 
 
 class CompletionUsage(BaseModel):
@@ -3191,12 +3186,16 @@ class HoldPage(BaseModel):
 
 class InputItem(BaseModel):
     """
-    An item of a response's input: a message, or something that is refused.
+    An item of a response's input: a message, a call of a tool of the caller's, what came of one; else refused.
     """
 
     type: str | None = "message"
     role: Literal["system", "developer", "user", "assistant"] | None = None
-    content: str | list[TriggersHttpOpenaiViewsPart] | None = None
+    content: str | list[Part] | None = None
+    call_id: str | None = None
+    name: str | None = None
+    arguments: str | None = ""
+    output: str | list[Part] | None = None
 
 
 class LifecycleView(BaseModel):
@@ -3272,6 +3271,17 @@ class Member(BaseModel):
     channel: str | None = None
     hours: Hours | None = None
     metadata: dict[str, str] | None = {}
+
+
+class Message(BaseModel):
+    """
+    A message of the conversation.
+    """
+
+    role: str
+    content: str | list[Content] | None = None
+    toolCalls: list[ToolCall] | None = Field([], validate_default=True)
+    toolCallId: str | None = None
 
 
 class NamedUsageView(BaseModel):
@@ -3377,6 +3387,7 @@ class Overrides(BaseModel):
     ladder: list[DegradationStep] | None = None
     runaway: Runaway | None = None
     approvals: list[ApprovalRule] | None = None
+    client_tools: bool | None = None
     more_instructions: str | None = None
     personality: str | None = None
     capabilities: dict[str, bool] | None = {}
@@ -3697,7 +3708,7 @@ class ResponseView(BaseModel):
     status: str
     background: bool
     model: str
-    output: list[OutputMessage]
+    output: list[OutputMessage | OutputCall]
     error: ResponseError | None
     incomplete_details: Incomplete | None
     instructions: None = Field(None)
@@ -3720,32 +3731,6 @@ class RetentionReceiptPage(BaseModel):
 
     items: list[RetentionReceiptView]
     next: str | None
-
-
-class RetentionVerdictView(BaseModel):
-    """
-    What becomes of a session, or of the part of it that has a time of its own, and why.
-    """
-
-    part: Literal[
-        "sessions", "transcripts", "runs", "tool_calls", "evaluations", "facts"
-    ] = Field(..., description="What has a retention time of its own.")
-    session_id: str
-    erase: bool
-    reason: str
-
-
-class RetentionView(BaseModel):
-    """
-    What the policy would delete (at most 1,000 sessions are shown), or what it deleted.
-
-    `days` are those of whose facts a part would be deleted.
-    """
-
-    dry_run: bool
-    sessions: list[RetentionVerdictView] | None = Field([], validate_default=True)
-    days: dict[str, list[date]] | None = None
-    receipt: RetentionReceiptView | None = None
 
 
 class RouteBody(BaseModel):
@@ -3774,11 +3759,62 @@ class RouteStatusView(BaseModel):
     deployments: list[DeploymentStatusView]
 
 
+class RunInput(BaseModel):
+    """
+    A request to run an agent: `threadId` is a session, and the same `runId` in it is the same run.
+
+    Tools of the front end's are given to agents whose spec has `client_tools`. Context and state are not given to the
+    agent; `X-Ignored-Parameters` names what came and is not.
+    """
+
+    threadId: str
+    runId: str
+    messages: list[Message]
+    tools: list[Tool] | None = Field([], validate_default=True)
+    context: list[Any] | None = []
+    state: Any = None
+    forwardedProps: Any = None
+    resume: list[Resume] | None = Field([], validate_default=True)
+
+
+class RunRequest(BaseModel):
+    """
+    What a caller asks of an agent.
+
+    Attributes:
+        query: The message to the agent; blank only with results in `client_tools`.
+        session_id: The conversation to go on with, or an id of the caller's choosing for a new one; None starts one.
+        user_id: Who asks; None for nobody in particular.
+        expected_topics: What a good answer speaks of; used to score the answer.
+        context: What the answer must be borne out by; the model is told it with the query.
+        metadata: At most 16 strings that come back with the run.
+        stream: Whether the answer is told as `run.delta` events while the model writes it.
+        pin_version: Whether a session that starts with this run goes on with the agent as it is declared now.
+        priority: The session's priority; None for its own, and for normal where it starts with this run.
+        callback: Where the run's end is to be reported, by webhook or to a reply queue; None for nowhere.
+        client_tools: Tools of the caller's that the model may ask for, and what came of the calls that the run before
+            ended with; None for none. Only where the agent's spec has `client_tools`.
+    """
+
+    query: str
+    session_id: str | None = None
+    user_id: str | None = None
+    expected_topics: list[str] | None = []
+    context: str | None = None
+    metadata: dict[str, str] | None = {}
+    stream: bool | None = False
+    pin_version: bool | None = False
+    priority: Literal["normal", "high", "low"] | None = None
+    callback: Callback | None = None
+    client_tools: ClientTools | None = None
+
+
 class RunView(BaseModel):
     """
     A run: what was asked, how far it is, and its answer once there is one.
 
     `team` is null unless one was asked; `workflow_run_id` is the workflow run that it is a step of, null for none.
+    `tool_calls` are those of the caller's own tools that it ended with instead of an answer.
     """
 
     id: str
@@ -3806,6 +3842,7 @@ class RunView(BaseModel):
     cancel_requested: bool
     answer: str | None
     finish_reason: str | None
+    tool_calls: list[ToolCallView]
     score: Score | None
     model: str | None
     version: str | None
@@ -3873,13 +3910,45 @@ class ScalingPolicyView(BaseModel):
     triggers: list[TriggerView]
 
 
-class SchedulePage(BaseModel):
+class ScheduleBody(BaseModel):
     """
-    Schedules by name.
+    Whom to ask what, and when: `cron` is an NCRONTAB expression, its times are those of `time_zone`.
+
+    `missed` says what becomes of times at which nothing could be submitted: `skip` drops them, `latest` makes up for
+    the last one, `all` for up to 100.
     """
 
-    items: list[ScheduleView]
-    next: str | None
+    agent: str
+    run: RunRequest
+    cron: str
+    time_zone: str | None = "UTC"
+    missed: Literal["skip", "latest", "all"] | None = "latest"
+    paused: bool | None = False
+
+
+class ScheduleView(BaseModel):
+    """
+    A schedule; `next_at` are the next times that it is due, none while it is paused.
+
+    `run` is shown without its callback, whose address may be a secret; `has_callback` says whether there is one.
+    """
+
+    name: str
+    agent: str
+    run: RunRequest
+    has_callback: bool
+    cron: str
+    time_zone: str
+    missed: Literal["skip", "latest", "all"] = Field(
+        ...,
+        description="What becomes of times at which nothing could be submitted: the app was down, or the queue was.",
+    )
+    paused: bool
+    next_at: list[AwareDatetime]
+    last: LastDueView | None
+    missed_times: int
+    created_at: AwareDatetime
+    updated_at: AwareDatetime
 
 
 class SessionView(BaseModel):
@@ -4041,6 +4110,7 @@ class Template(BaseModel):
     ladder: list[DegradationStep] | None = None
     runaway: Runaway | None = None
     approvals: list[ApprovalRule] | None = None
+    client_tools: bool | None = None
     more_instructions: str | None = None
     personality: str | None = None
     capabilities: dict[str, bool] | None = {}
@@ -4061,15 +4131,6 @@ class TemplateView(BaseModel):
     updated_at: AwareDatetime | None
     followed: FollowedView | None = None
     content: Template | None
-
-
-class TimerPage(BaseModel):
-    """
-    The app's timers.
-    """
-
-    items: list[TimerView]
-    next: str | None
 
 
 class TrailPage(BaseModel):
@@ -4251,6 +4312,7 @@ class AgentConfig(BaseModel):
     ladder: list[DegradationStep] | None = None
     runaway: Runaway | None = None
     approvals: list[ApprovalRule] | None = None
+    client_tools: bool | None = None
     more_instructions: str | None = None
     personality: str | None = None
     capabilities: dict[str, bool] | None = {}
@@ -4297,6 +4359,8 @@ class AgentSpec(BaseModel):
         ladder: What the agent does as its budgets are used up, in ascending steps.
         runaway: When a run of it has run away; None for the app's settings.
         approvals: Which tool calls need an approval, beside those that the workspace's policy names.
+        client_tools: Whether callers may bring tools of their own, which they call themselves. Not with `foundry`,
+            whose agents have the tools of their version.
     """
 
     provider: str | None = "offline"
@@ -4321,6 +4385,7 @@ class AgentSpec(BaseModel):
     ladder: list[DegradationStep] | None = Field([], validate_default=True)
     runaway: Runaway | None = None
     approvals: list[ApprovalRule] | None = Field([], validate_default=True)
+    client_tools: bool | None = False
 
 
 class AgentView(BaseModel):
@@ -4615,6 +4680,15 @@ class RunPage(BaseModel):
     """
 
     items: list[RunView]
+    next: str | None
+
+
+class SchedulePage(BaseModel):
+    """
+    Schedules by name.
+    """
+
+    items: list[ScheduleView]
     next: str | None
 
 

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from kernel.errors import AppError, Conflict, NotFound
+from kernel.errors import Conflict, NotFound
 from kernel.ids import new_id
 from lifecycle.conversations.session import Said
 from lifecycle.conversations.submission import RunRequest
 from triggers.http import asking
 from triggers.http.asking import LONGEST_ANSWER_S, Asked
 from triggers.http.call import Call, Reply
+from triggers.http.leaving import until_left
 from triggers.http.openai.answers import (
     chat_chunks,
     chat_completion,
@@ -24,7 +23,7 @@ from triggers.http.openai.answers import (
     response_view,
     run_of_response,
 )
-from triggers.http.openai.requests import Words, chat_words, check_chat, check_response, ignored, response_words
+from triggers.http.openai.requests import chat_words, check_chat, check_response, ignored, response_words
 from triggers.http.openai.tools import check_results, client_tools, session_of
 from triggers.http.openai.views import (
     ChatBody,
@@ -35,13 +34,11 @@ from triggers.http.openai.views import (
     ResponseBody,
 )
 from triggers.http.runs.handlers import wait_of
+from triggers.http.said import Words
 
 if TYPE_CHECKING:
     from triggers.http.asking import Callee
 
-log = logging.getLogger(__name__)
-
-_LEFT: set[asyncio.Task[None]] = set()
 _STREAM = "text/event-stream"
 _NOT_CACHED = {"Cache-Control": "no-store"}
 
@@ -113,7 +110,7 @@ async def openai_chat_completions(call: Call) -> Reply:
     if asked.settled and asked.run.answer is None:
         await _given_up(asked)
         asking.check_answered(asked)
-    stream = _until_left(asked, chat_chunks(asked, pieces, with_usage=body.stream_options.include_usage))
+    stream = until_left(asked, chat_chunks(asked, pieces, with_usage=body.stream_options.include_usage))
     return Reply(stream, headers=headers | _NOT_CACHED, mimetype=_STREAM)
 
 
@@ -123,29 +120,6 @@ async def _given_up(asked: Asked) -> None:
         refused = asked.run.error
         await asked.cancel()
         raise asking.Blocked(refused.detail, code=refused.code)
-
-
-async def _until_left(asked: Asked, chunks: AsyncGenerator[str]) -> AsyncGenerator[str]:
-    """Yield the chunks; a run whose caller leaves before it has ended is cancelled."""
-    ended = False
-    try:
-        async with aclosing(chunks):
-            async for chunk in chunks:
-                yield chunk
-        ended = True
-    finally:
-        if not ended and not asked.settled:
-            # Not awaited: the task that it ends in is being cancelled itself.
-            cancelling = asyncio.create_task(_cancelled(asked))
-            _LEFT.add(cancelling)
-            cancelling.add_done_callback(_LEFT.discard)
-
-
-async def _cancelled(asked: Asked) -> None:
-    try:
-        await asked.cancel()
-    except AppError as error:
-        log.warning("a run whose caller left goes on: %s", error.code, extra={"event": "openai.not_cancelled"})
 
 
 async def openai_conversations_create(call: Call) -> Reply:
@@ -169,7 +143,7 @@ async def openai_responses_create(call: Call) -> Reply:
     if body.stream:
         pieces = asked.pieces(_within(call))
         events = response_events(asked, pieces, background=body.background, previous=previous)
-        stream = events if body.background else _until_left(asked, events)
+        stream = events if body.background else until_left(asked, events)
         return Reply(stream, headers=headers | _NOT_CACHED, mimetype=_STREAM)
     if not body.background:
         await asked.wait(_within(call))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from itertools import groupby
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from kernel.errors import InvalidInput
-from lifecycle.conversations.client_tools import ClientCall, ClientTools, ToolResult, results_text
+from lifecycle.conversations.client_tools import ClientCall, ToolResult
 from lifecycle.conversations.session import Said
 from triggers.http.openai.views import ChatBody, ChatMessage, InputItem, Part, ResponseBody
+from triggers.http.said import Words, words_of
 
 _TEXT_PARTS = frozenset({"text", "input_text", "output_text", "refusal"})
 _NO_FUNCTIONS = "Functions are given as tools."
@@ -39,21 +39,6 @@ _DECIDED_BY_AGENT = (
     "verbosity",
 )
 """What a request may say and the agent decides; `X-Ignored-Parameters` of the answer names what it said."""
-
-
-@dataclass(frozen=True, slots=True)
-class Words:
-    """What a request says.
-
-    Attributes:
-        query: What is asked now: the user's messages after the last answer; empty where only results are given.
-        before: What was said before that; the caller's system prompt is among it, as words of the user's.
-        results: What came of the calls of the caller's tools that the last answer asked for.
-    """
-
-    query: str
-    before: tuple[Said, ...]
-    results: tuple[ToolResult, ...] = ()
 
 
 def ignored(body: ChatBody | ResponseBody) -> str:
@@ -162,31 +147,9 @@ def _item(item: InputItem, place: str) -> Said | ToolResult:
 
 
 def _words(told: Sequence[Said | ToolResult], place: str) -> Words:
-    last = next((n for n in reversed(range(len(told))) if _role(told[n]) == "assistant"), -1)
-    now = told[last + 1 :]
-    results = tuple(one for one in now if isinstance(one, ToolResult))
-    asked = [one.text for one in now if isinstance(one, Said) and one.role == "user"]
-    if not (asked or results) or _role(told[-1]) not in ("user", "tool"):
+    if (found := words_of(told)) is None:
         raise _refused(place, "The last message must be the user's, or a tool's: it is what is asked.", "no_question")
-    instructions = [one for one in now if isinstance(one, Said) and one.role != "user"]
-    earlier = [*told[: max(last, 0)], *instructions, *told[max(last, 0) : last + 1]]
-    return Words("\n\n".join(asked), tuple(_said(earlier)), results)
-
-
-def _role(one: Said | ToolResult) -> str:
-    return one.role if isinstance(one, Said) else "tool"
-
-
-def _said(told: Sequence[Said | ToolResult]) -> Iterator[Said]:
-    """Yield what was said as a session's history has it: what came of an answer's calls is one message."""
-    for kind, group in groupby(told, key=_role):
-        if kind == "tool":
-            found = tuple(one for one in group if isinstance(one, ToolResult))
-            yield Said("tool", results_text(ClientTools(results=found)))
-            continue
-        for one in group:
-            if isinstance(one, Said) and (one.text.strip() or one.tool_calls):
-                yield one if kind == "assistant" else Said("user", one.text)
+    return found
 
 
 def _given(value: str | None, place: str) -> str:

@@ -12,7 +12,7 @@ from triggers.http import asking
 
 if TYPE_CHECKING:
     from triggers.http.call import Call
-    from triggers.http.openai.requests import Words
+    from triggers.http.said import Words
 
 _FUNCTIONS = "Of tools, an agent takes functions of the caller's; others its declaration names."
 
