@@ -29,8 +29,11 @@ class Kit:
         self.failed = False
 
     def note(self, done: str, shows: str, found: object, *, true: bool) -> None:
-        """Add a line to the table."""
-        self._console.print(f"  {'ok' if true else 'NO'}  {shows}: {found}", highlight=False)
+        """Add a line to the table, and show meanwhile what was done; what came of it only if it is wrong."""
+        if done:
+            self._console.print(f"  {done}", highlight=False)
+        if not true:
+            self._console.print(f"  NO  {shows}: {found}", highlight=False)
         self.table.add_row(done, shows, str(found), "[green]yes[/]" if true else "[red]NO[/]")
         self.failed = self.failed or not true
 
