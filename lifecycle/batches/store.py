@@ -75,8 +75,9 @@ class BatchStore:
         await self._tables.commit(TABLE, [Upsert(listed)])
         try:
             await self._tables.commit(TABLE, [Insert(Row(home, "batch", {"batch": _BATCH.dump(batch)}))])
-        except RowExists:
-            return False
+        except RowExists:  # an earlier request for it, or this one, repeated because its answer was lost
+            found = await self.find(workspace, batch.id)
+            return found is not None and found.batch == batch
         return True
 
     async def find(self, workspace: str, batch_id: str) -> StoredBatch | None:

@@ -45,7 +45,7 @@ class WorkflowRuns:
 
     async def find(self, workspace: str, ident: str) -> StoredRun | None:
         """Return the workflow run; None where there is none."""
-        row = await self._tables.get(TABLE, _home(workspace, ident), f"run!{ident}")
+        row = await self._tables.get(TABLE, home(workspace, ident), f"run!{ident}")
         return await self._read(row) if row else None
 
     async def add(self, run: WorkflowRun) -> StoredRun | None:
@@ -98,7 +98,7 @@ class WorkflowRuns:
             where = _WHERE.dump(kept)
         stored = replace(run, asked=replace(run.asked, input="")) if where else run
         values = {"run": _RUN.dump(stored), "state": run.state.value, _INPUT: where or None}
-        return Row(_home(run.workspace, run.id), f"run!{run.id}", values, before.etag if before else "")
+        return Row(home(run.workspace, run.id), f"run!{run.id}", values, before.etag if before else "")
 
     async def _read(self, row: Row) -> StoredRun:
         run, where = _RUN.load(row.text("run")), row.text(_INPUT)
@@ -117,5 +117,6 @@ def _session(ident: str) -> str:
     return f"~workflow:{ident}"
 
 
-def _home(workspace: str, ident: str) -> str:
+def home(workspace: str, ident: str) -> str:
+    """Return the partition of a workflow run."""
     return f"{workspace}!{hashlib.sha256(ident.encode()).digest()[0] % SHARDS}"

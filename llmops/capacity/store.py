@@ -16,8 +16,8 @@ from typing import Any
 
 from kernel.clock import Clock
 from kernel.codec import JsonCodec, all_readable, readable
-from kernel.errors import Conflict, EtagMismatch, NotFound, Unavailable
-from kernel.preconditions import check_match
+from kernel.errors import Conflict, NotFound, Unavailable
+from kernel.preconditions import delete_row, put_row
 from kernel.tables import (
     Delete,
     Insert,
@@ -38,7 +38,6 @@ from llmops.capacity.slices import Grant, Request, Slice, State, Want, divided
 TABLE = "pools"
 _POOL = JsonCodec(Pool)
 _WORKSPACES = "_workspaces"
-_CHANGES_BEFORE_GIVING_UP = 5
 _CONFLICTS_BEFORE_GIVING_UP = 25
 _LONGEST_PAUSE_S = 0.02
 
@@ -69,7 +68,7 @@ class PoolStore:
         """
         row = await self._tables.get(TABLE, workspace, f"pool!{name}")
         if row is None:
-            raise NotFound(f"There is no pool {name!r}.", code="pool_not_found")
+            raise _missing(name)
         return _pool(row), row.etag
 
     async def list(
@@ -91,29 +90,20 @@ class PoolStore:
         """
         # Before the pool: whoever looks after workspaces may find one too many, never one too few.
         await self._tables.commit(TABLE, [Upsert(Row(_WORKSPACES, workspace, {}))])
-        key, values = f"pool!{pool.name}", {"pool": _POOL.dump(pool)}
-        for _ in range(_CHANGES_BEFORE_GIVING_UP):
+
+        async def claims(stored: Row | None) -> Sequence[Write]:
             check(pool, [other for other in await self.of(workspace, refresh=True) if other.name != pool.name])
-            stored = await self._tables.get(TABLE, workspace, key)
-            check_match(if_match, stored.etag if stored else None)
-            if stored is not None and stored.text("pool") == values["pool"]:
-                return stored.etag, False
             before = set(_pool(stored).agents) if stored else set[str]()
-            row = Row(workspace, key, values, stored.etag if stored else "")
-            writes: list[Write] = [Replace(row) if stored else Insert(row)]
-            writes += [
-                Insert(Row(workspace, f"agent!{agent}", {"pool": pool.name}))
-                for agent in pool.agents
-                if agent not in before
+            new = [agent for agent in pool.agents if agent not in before]
+            return [
+                *(Insert(Row(workspace, f"agent!{agent}", {"pool": pool.name})) for agent in new),
+                *(Delete(workspace, f"agent!{agent}") for agent in sorted(before - {*pool.agents})),
             ]
-            writes += [Delete(workspace, f"agent!{agent}") for agent in sorted(before - {*pool.agents})]
-            try:
-                etag, *_ = await self._tables.commit(TABLE, writes)
-            except (RowChanged, RowExists):
-                continue  # our own earlier write, whose answer was lost, or another pool's: the next look tells
-            self._known.pop(workspace, None)
-            return etag, stored is None
-        raise Conflict("The pools of this workspace are being changed by others; try again.", code="pools_busy")
+
+        row = Row(workspace, f"pool!{pool.name}", {"pool": _POOL.dump(pool)})
+        put = await put_row(self._tables, TABLE, row, if_match, claims)
+        self._known.pop(workspace, None)
+        return put
 
     async def delete(self, workspace: str, name: str, if_match: str | None) -> None:
         """Delete the pool; its agents' runs are not limited by it any more.
@@ -123,15 +113,14 @@ class PoolStore:
             Conflict: Another pool spills over to it.
             EtagMismatch: It is not as the caller has read it.
         """
-        pool, etag = await self.get(workspace, name)
-        check_match(if_match, etag)
-        if other := next((one for one in await self.of(workspace, refresh=True) if one.spill_to == name), None):
-            raise Conflict(f"The pool {other.name!r} spills over to it.", code="pool_in_use")
-        claims = [Delete(workspace, f"agent!{agent}") for agent in pool.agents]
-        try:
-            await self._tables.commit(TABLE, [Delete(workspace, f"pool!{name}", etag), *claims])
-        except RowChanged:
-            raise EtagMismatch from None
+
+        async def claims(stored: Row | None) -> Sequence[Write]:
+            if other := next((one for one in await self.of(workspace, refresh=True) if one.spill_to == name), None):
+                raise Conflict(f"The pool {other.name!r} spills over to it.", code="pool_in_use")
+            agents = _POOL.load(stored.text("pool")).agents if stored else ()
+            return [Delete(workspace, f"agent!{agent}") for agent in agents]
+
+        await delete_row(self._tables, TABLE, (workspace, f"pool!{name}"), if_match, _missing(name), claims)
         self._known.pop(workspace, None)
 
     async def workspaces(self) -> AsyncIterator[str]:
@@ -155,7 +144,7 @@ class PoolStore:
         for _ in range(_CONFLICTS_BEFORE_GIVING_UP):
             pool = next((one for one in await self.of(workspace) if one.name == name), None)
             if pool is None:
-                raise NotFound(f"There is no pool {name!r}.", code="pool_not_found")
+                raise _missing(name)
             stored = await self._tables.get(TABLE, partition, "state")
             state, grant = divided(pool, load(stored.text("state")) if stored else State(), request, now)
             row = Row(partition, "state", {"state": dump(state)}, stored.etag if stored else "")
@@ -166,6 +155,10 @@ class PoolStore:
                 continue
             return grant, pool, state
         raise Unavailable("The pool is being used by too many at once; try again.", code="pool_busy", retry_after_s=1)
+
+
+def _missing(name: str) -> NotFound:
+    return NotFound(f"There is no pool {name!r}.", code="pool_not_found")
 
 
 def dump(state: State) -> str:

@@ -12,16 +12,15 @@ from datetime import datetime, timedelta
 
 from kernel.clock import Clock
 from kernel.codec import JsonCodec, all_readable, readable
-from kernel.errors import EtagMismatch, NotFound
-from kernel.preconditions import check_match
-from kernel.tables import Delete, Insert, Replace, Row, RowChanged, RowExists, Span, Tables, Upsert, every, first_rows
+from kernel.errors import NotFound
+from kernel.preconditions import delete_row, put_row
+from kernel.tables import Row, Span, Tables, Upsert, every, first_rows
 from llmops.spend.pricing import Rate, Rates
 
 TABLE = "prices"
 _RATE = JsonCodec(Rate)
 _UNPRICED = "_unpriced"
 _UNPRICED_FOR = timedelta(days=1)
-_CHANGES_BEFORE_GIVING_UP = 5
 
 
 class RateStore:
@@ -52,7 +51,7 @@ class RateStore:
         """
         row = await self._tables.get(TABLE, workspace, _key(name))
         if row is None:
-            raise NotFound(f"There is no rate of your own for {name!r}.", code="price_not_found")
+            raise _missing(name)
         return _rate(row), row.etag
 
     async def list(
@@ -69,20 +68,10 @@ class RateStore:
         Raises:
             EtagMismatch: It is not as the caller has read it.
         """
-        for _ in range(_CHANGES_BEFORE_GIVING_UP):
-            stored = await self._tables.get(TABLE, workspace, _key(rate.name))
-            check_match(if_match, stored.etag if stored else None)
-            values = {"rate": _RATE.dump(rate)}
-            if stored is not None and stored.text("rate") == values["rate"]:
-                return stored.etag, False
-            row = Row(workspace, _key(rate.name), values, stored.etag if stored else "")
-            try:
-                (etag,) = await self._tables.commit(TABLE, [Replace(row) if stored else Insert(row)])
-            except (RowChanged, RowExists):
-                continue
-            self._known.pop(workspace, None)
-            return etag, stored is None
-        raise EtagMismatch
+        row = Row(workspace, _key(rate.name), {"rate": _RATE.dump(rate)})
+        put = await put_row(self._tables, TABLE, row, if_match)
+        self._known.pop(workspace, None)
+        return put
 
     async def delete(self, workspace: str, name: str, if_match: str | None) -> None:
         """Forget the rate.
@@ -91,12 +80,7 @@ class RateStore:
             NotFound: The workspace has none of that name.
             EtagMismatch: It is not as the caller has read it.
         """
-        _, etag = await self.get(workspace, name)
-        check_match(if_match, etag)
-        try:
-            await self._tables.commit(TABLE, [Delete(workspace, _key(name), etag)])
-        except RowChanged:
-            raise EtagMismatch from None
+        await delete_row(self._tables, TABLE, (workspace, _key(name)), if_match, _missing(name))
         self._known.pop(workspace, None)
 
     async def note_unpriced(self, workspace: str, asked: str, served: str) -> bool:
@@ -142,3 +126,7 @@ def _key(name: str) -> str:
 
 def _digest(name: str) -> str:
     return hashlib.sha256(name.encode()).hexdigest()[:32]
+
+
+def _missing(name: str) -> NotFound:
+    return NotFound(f"There is no rate of your own for {name!r}.", code="price_not_found")

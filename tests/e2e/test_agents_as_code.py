@@ -176,7 +176,7 @@ async def test_plans_over_http(api: Api) -> None:
     assert (await api.get("registry/plan"))["total"] == 0
 
 
-async def test_a_team_is_planned_and_applied_with_its_agents(stack: Stack, api: Api) -> None:
+async def test_a_team_and_a_workflow_are_planned_and_applied_with_their_agents(stack: Stack, api: Api) -> None:
     """The example's; agents first, and then nothing is left to do."""
     planned = await lifecycle(stack, api, "plan", "examples/teams")
     applied = await lifecycle(stack, api, "apply", "examples/teams", "--yes")
@@ -184,6 +184,9 @@ async def test_a_team_is_planned_and_applied_with_its_agents(stack: Stack, api: 
 
     assert planned[0] == 2
     assert "+  team support" in planned[1]
+    assert "+  workflow second_opinion" in planned[1]
     assert "support: created" in applied[1], applied
+    assert "second_opinion: created" in applied[1], applied
     assert again[0] == 0, again[1]
     assert (await api.get("teams/support"))["version"] == 1
+    assert (await api.get("workflows/second_opinion"))["version"] == 1

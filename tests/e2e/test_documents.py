@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import subprocess
@@ -51,7 +52,7 @@ def commands(document: str, kind: str) -> str:
 )
 def test_every_command_of_a_document_succeeds(stack: Stack, tmp_path: Path, document: str, shows: str) -> None:
     """Run in order, with a failure of any curl ending it; what commands write stays out of the project."""
-    register(stack.host.url)
+    asyncio.run(register(stack.host.url))
     script = commands(document, "sh").replace("http://127.0.0.1:7071", stack.host.url)
     script = re.sub(r"^make .*$", "", script, flags=re.MULTILINE).replace("curl -s ", "curl -s --fail-with-body ")
 

@@ -58,7 +58,7 @@ async def test_a_message_without_ids_is_one_run(api: Api, stack: Stack) -> None:
 
 
 async def test_the_same_message_twice_is_one_run(api: Api, stack: Stack) -> None:
-    """Sent twice, whether the broker waiters (same MessageId) or not (same `run_id` only), it is answered once."""
+    """Sent twice, whether the broker notices (same MessageId) or not (same `run_id` only), it is answered once."""
     await api.declare("a")
     first, second = str(uuid.uuid4()), "order 7"
 

@@ -109,7 +109,7 @@ async def test_a_sign_of_life_keeps_the_lease() -> None:
 
 
 async def test_an_answer_that_comes_after_the_lease_is_discarded() -> None:
-    """A stalled worker's run was taken over: it waiters before it calls the model, and what it did is recorded."""
+    """A stalled worker's run was taken over: it notices before it calls the model, and what it did is recorded."""
     app = App(RUN_LOOK_EVERY_S=5)
     await app.declare()
     accepted, stalled, gate = await app.held()

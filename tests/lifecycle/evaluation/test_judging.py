@@ -333,6 +333,22 @@ async def test_a_round_passes_over_what_another_is_at() -> None:
     assert after.score.parts == {"answered": 100, "complete": 100, "judge": 25}
 
 
+async def test_a_round_ends_in_time_and_leaves_the_rest_to_the_next() -> None:
+    """Other timers wait for its end: eight are asked at a time, and no further ones after 40 seconds."""
+    app = await app_with()
+    for number in range(9):
+        await app.ask(session_id=f"s{number}")
+    gate, calls = Gate(), Fate()
+    hearing = asyncio.create_task(app.worker(model=calls, gate=gate).runs.judges.run(app.signals))
+    await gate.entered.wait()
+    app.clock.move(seconds=40)
+    gate.open.set()
+    heard = await hearing
+    rest = await app.services.runs.judges.run(app.signals)
+
+    assert (heard.judged, heard.deferred, rest.judged) == (8, 0, 1)
+
+
 async def test_two_judges_of_one_answer_have_a_fact_each() -> None:
     """They are asked at once, and number their calls apart."""
     async with FakeFoundry() as foundry:
