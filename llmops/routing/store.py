@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from kernel.codec import JsonCodec, readable
+from kernel.codec import JsonCodec, Unreadable, pass_over, readable
 from kernel.errors import NotFound, Unavailable
 from kernel.ids import new_id
 from kernel.preconditions import delete_row, put_row
@@ -171,8 +171,16 @@ class RouteStore:
         rows: dict[str, list[Row]] = {}
         async for row in every(self._tables, TABLE, Span(workspace)):
             rows.setdefault(row.key.partition("!")[0], []).append(row)
-        found = (_known(each, now)[0] for each in rows.values())
-        return [known for known in found if known is not None]
+        found: list[Known] = []
+        for name, each in rows.items():
+            try:
+                known, _ = _known(each, now)
+            except Unreadable as error:
+                pass_over("route", f"{workspace}/{name}", error)
+                continue
+            if known is not None:
+                found.append(known)
+        return found
 
     async def publish(self, workspace: str, name: str, worker: str, account: Account, now: datetime) -> None:
         """Tell the others what this worker gave to the route's deployments."""

@@ -16,24 +16,27 @@ async def test_every_submitted_run_has_one_answer_after_the_host_was_killed(fres
     api, stack = fresh_api, fresh_stack
     await api.declare("fast", simulate={"latency_ms": 50})
     await api.declare("slow", simulate={"latency_ms": 1200})
+    await api.declare("last", simulate={"latency_ms": 3000})
     submitted: list[dict[str, Any]] = []
 
     async def submit(number: int) -> None:
         session, agent = f"s{number % 6}", ("slow", "fast")[number % 2]
+        if number in (11, 23):
+            session, agent = f"last-{number}", "last"  # of its wave: it is at work when the host is killed
         submitted.append(await api.submit(agent, f"{PROMPT} {number}", session_id=session))
 
     for number in range(12):
         await submit(number)
-    await eventually(lambda: _any_in(api, submitted, "running"))
+    await api.run_in(submitted[-1]["id"], "running", "succeeded")
     stack.kill_host()
     stack.start_host()
     for number in range(12, 24):
         await submit(number)
-    await eventually(lambda: _any_in(api, submitted[12:], "running"))
+    await api.run_in(submitted[-1]["id"], "running", "succeeded")
     stack.kill_host()
     stack.start_host()
     ended = [await api.ended(run["id"]) for run in submitted]
-    sessions = [await api.get(f"sessions/s{n}") for n in range(6)]
+    sessions = [await api.get(f"sessions/{name}") for name in (*(f"s{n}" for n in range(6)), "last-11", "last-23")]
 
     assert [run["state"] for run in ended] == ["succeeded"] * 24
     for number, session in enumerate(sessions):
@@ -48,12 +51,8 @@ async def test_every_submitted_run_has_one_answer_after_the_host_was_killed(fres
         assert run["wasted"]["calls"] == run["spend"]["calls"] - 1 >= 0
     assert (await api.get("costs"))["total"]["calls"] == sum(run["spend"]["calls"] for run in ended)
     assert any(run["attempt"] > 1 for run in ended)
-    stats = [await api.get(f"agents/{name}/stats") for name in ("fast", "slow")]
-    assert [(each["versions_created"] + each["versions_adopted"]) for each in stats] == [1, 1]
-
-
-async def _any_in(api: Api, runs: list[dict[str, Any]], state: str) -> bool:
-    return any([(await api.get(f"runs/{run['id']}"))["state"] == state for run in runs])
+    stats = [await api.get(f"agents/{name}/stats") for name in ("fast", "slow", "last")]
+    assert [(each["versions_created"] + each["versions_adopted"]) for each in stats] == [1, 1, 1]
 
 
 async def test_agents_survive_a_restart(fresh_api: Api, fresh_stack: Stack) -> None:
