@@ -3394,7 +3394,7 @@ class PlanLineView(BaseModel):
 
     agent: str
     kind: Literal[
-        "create", "update", "adopt", "recreate", "changed", "orphan", "tail"
+        "create", "update", "adopt", "recreate", "changed", "orphan", "tail", "tools"
     ] = Field(..., description="In which way things differ.")
     action: Literal["ensure", "renew", "sweep", "remove", "none"] = Field(
         ..., description="What applying a line does."
