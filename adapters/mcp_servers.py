@@ -7,6 +7,7 @@ import json
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
@@ -103,6 +104,7 @@ class McpServers:
             Unavailable: There is none.
             RunFailed: The setting with its headers is not there, or not for this server.
         """
+        await asyncio.to_thread(import_module, "adapters.mcp_connection")  # the SDK, which takes a while the first time
         from adapters.mcp_connection import Broken, McpConnection, Reach  # noqa: PLC0415 - imports the SDK
 
         headers = self._headers(url, headers_setting) if headers_setting else {}

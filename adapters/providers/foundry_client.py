@@ -27,6 +27,7 @@ from adapters.providers.foundry import Project
 from adapters.providers.foundry_agents import ProjectAgents
 from adapters.providers.model_http import ModelHttp
 from adapters.providers.reported_usage import usage_details
+from adapters.providers.warming import warm
 from kernel.clock import Clock
 from lifecycle.registry.providers import ProviderVersion
 from lifecycle.runs.hosted_calls import REASON
@@ -76,6 +77,10 @@ class FoundryClients:
             middleware=[WHOLE_ANSWER],
             client_type=_ChatClient,
         )
+
+    async def warm(self, model: str) -> None:
+        """Have a token and a connection ready for the first run."""
+        await warm(self.openai, model)
 
     async def conversation(self, version: ProviderVersion, session_key: str) -> str:
         """Make an empty conversation and return its id."""

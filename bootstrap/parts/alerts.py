@@ -109,7 +109,7 @@ class AlertServices:
             self._metrics.lifecycle_counts,
             self._budgets.usage,
             self._events.timer_statuses,
-            self._teams.inbox,
+            self._teams.figures,
             self._capacity.resources,
         )
 

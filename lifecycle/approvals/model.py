@@ -249,6 +249,15 @@ def check_may_decide(approval: Approval, person: Person) -> None:
             raise Forbidden("Whoever asked the agent may not decide this.", code="approver_is_requester")
 
 
+def may_decide(approval: Approval, person: Person) -> bool:
+    """Return whether it is open and the person may decide it."""
+    try:
+        check_may_decide(approval, person)
+    except Forbidden:
+        return False
+    return approval.open
+
+
 def decided(
     approval: Approval, verb: Verb, person: Person, reason: str, amended: Mapping[str, Any] | None, now: datetime
 ) -> Approval:

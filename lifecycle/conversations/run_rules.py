@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from kernel.errors import AppError
 from lifecycle.conversations import accounting
+from lifecycle.conversations.client_tools import TOOL_CALLS, ClientCall, described, results_text
 from lifecycle.conversations.run import (
     APPROVAL_NEEDED,
     Attempt,
@@ -29,17 +30,27 @@ WORKER_LOST = "worker_lost"
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What an attempt produced: the text, its score, and the model and agent version it came from."""
+    """What an attempt produced: the text, its score, and the model and agent version it came from.
+
+    Instead of a text it may have brought calls of the caller's tools.
+    """
 
     text: str
     score: Score | None
     model: str | None
     version: str
+    calls: tuple[ClientCall, ...] = ()
 
 
 def user_message(run: Run) -> str:
     """Return what the model is given of a run, and what stands in the history for it: the query, and its context."""
     return run.query if run.context is None else f"{run.query}\n\n<context>\n{run.context}\n</context>"
+
+
+def given_texts(run: Run) -> tuple[str, ...]:
+    """Return all that the model is given of a run: the message, the caller's tools, and what came of their calls."""
+    given = run.input.client_tools
+    return (user_message(run),) if given is None else (user_message(run), described(given), results_text(given))
 
 
 def agents_of(run: Run) -> tuple[str, ...]:
@@ -97,7 +108,8 @@ def calling(run: Run, calls: Sequence[Call], following: Call, tools: Sequence[To
 def answered(run: Run, effort: Effort, answer: Answer, now: datetime) -> Run:
     """Return the run with its answer."""
     done = _finished(_attempt_over(run, effort, Ending.SUCCEEDED, now), RunState.SUCCEEDED, Stage.COMPLETED, now)
-    result = Result(answer.text, answer.model, answer.version, answer.score, effort.finish_reason or None)
+    reason = TOOL_CALLS if answer.calls else effort.finish_reason or None
+    result = Result(answer.text, answer.model, answer.version, answer.score, reason, calls=answer.calls)
     return replace(done, result=result)
 
 

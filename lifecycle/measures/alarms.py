@@ -38,7 +38,7 @@ class RegistryAlarms:
         An agent that is declared and not made yet is no drift: it is made when it is needed.
         """
         hours = math.ceil((now - since).total_seconds() / 3600) + 1
-        lifecycle, latest, hit_rate = await asyncio.gather(
+        lifecycle, latest, looked_up = await asyncio.gather(
             self._counts.read(workspace, now, hours),
             self._plans.latest(workspace),
             self._hit_rates.read(workspace, since),
@@ -48,8 +48,10 @@ class RegistryAlarms:
             if hour >= hour_bucket(since):
                 steps.update(counts)
         found: dict[Metric, float] = {metric: float(steps[step]) for metric, step in _STEPS.items()}
-        if hit_rate is not None:
+        if (hit_rate := looked_up.during.hit_rate) is not None:
             found["cache_hit_rate"] = hit_rate
+        if (fall := looked_up.fall) is not None:
+            found["cache_hit_rate_fall"] = fall
         if latest is not None:
             found["leaks"] = float(sum(latest.counts.get(kind, 0) for kind in _LEAKS))
             found["drift"] = float(sum(count for kind, count in latest.counts.items() if kind != DriftKind.CREATE))

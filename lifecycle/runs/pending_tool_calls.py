@@ -276,12 +276,12 @@ class _Turn:
 
 
 def _tools(context: ChatContext) -> Mapping[str, FunctionTool]:
-    """Return the function tools that a call offers, by name."""
+    """Return the function tools that a call offers, by name; not the caller's own, which the app does not call."""
     from agent_framework import FunctionTool  # noqa: PLC0415 - cold start
 
     options: Any = context.options
     offered: Sequence[Any] = (options.get("tools") if is_object(options) else None) or ()
-    return {tool.name: tool for tool in offered if isinstance(tool, FunctionTool)}
+    return {tool.name: tool for tool in offered if isinstance(tool, FunctionTool) and not tool.declaration_only}
 
 
 def _calls(response: ChatResponse[Any], tools: Mapping[str, FunctionTool], version: str) -> list[RequestedCall]:

@@ -74,6 +74,12 @@ def default_rules(*, latency_ms: int, enabled: bool = True) -> Mapping[str, Aler
             condition="gte",
             threshold=0.9,
         ),
+        "default-people": rule(
+            "See GET inbox for which conversation it is; take it, or hand it over.",
+            metric="person_wait_s",
+            condition="gt",
+            threshold=_HOUR,
+        ),
         "default-pools": rule(
             "See GET resources for which pool it is; what finds no room in it waits, or is refused.",
             metric="pool_used_share",

@@ -89,8 +89,8 @@ async def test_waiting_runs_are_counted_until_they_go_on() -> None:
         "budget_used_share": 1.0,
         "agents_active": 1.0,
     }
-    later = {"drift", "leaks", "pool_used_share"}
-    assert set(metrics) | later == WHOLE_WORKSPACE, "drift is known after a look for it, pools where there are any"
+    later = {"drift", "leaks", "pool_used_share", "handoffs_returned_share", "person_answer_s"}
+    assert set(metrics) | later == WHOLE_WORKSPACE, "drift is known after a look for it, the others where there is any"
     await app.aclose()
 
 

@@ -118,7 +118,9 @@ async def test_a_list_is_paged_and_filtered_by_state() -> None:
 async def test_the_same_decision_again_is_the_record_and_another_a_conflict() -> None:
     office = Office()
     (ident,) = (await office.waiting()).dispatch.awaits
+    assert json.loads((await office.get(ident)).get_body())["may_decide"] is True
     answers = [await office.decide(ident, decision="approve") for _ in range(2)]
+    assert json.loads((await office.get(ident)).get_body())["may_decide"] is False
     other = await office.decide(ident, decision="reject")
 
     assert [json.loads(each.get_body())["decision"]["by"] for each in answers] == ["ann@example.com"] * 2
@@ -140,7 +142,10 @@ async def test_who_may_not_decide_is_told_so_and_decides_nothing(
     office = Office()
     run = await office.waiting(**rule)
 
-    assert code(await office.decide(run.dispatch.awaits[0], who, decision="approve")) == (403, expected)
+    (ident,) = run.dispatch.awaits
+
+    assert json.loads((await office.get(ident, who)).get_body())["may_decide"] is False
+    assert code(await office.decide(ident, who, decision="approve")) == (403, expected)
     assert await office.state(run) == "pending"
 
 

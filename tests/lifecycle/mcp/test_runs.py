@@ -60,6 +60,44 @@ async def test_a_run_whose_server_is_away_is_tried_again(stateful: ServerProcess
     assert (run.state, run.error.code, asked) == (RunState.QUEUED, "mcp_unavailable", 0)
 
 
+async def test_preloading_connects_to_an_agents_servers(stateful: ServerProcess) -> None:
+    """The first run of a new worker needs no server to be asked what it offers, nor a connection to the model."""
+    async with FakeOpenAI() as fake:
+        app = App(OPENAI_BASE_URL=fake.base_url, MCP_ALLOW_PRIVATE=True)
+        declared = spec(provider="openai", tools=[mcp(stateful.url)])
+        await app.declare(declared=declared)
+        await app.services.agents.administration.prewarm("default", "bot", app.signals)
+        worker = app.worker()
+        await worker.agents.preloader.preload([("default", "bot")])
+        await worker.agents.preloader.finished()
+        stateful.kill()
+        await app.submit()
+        run = await app.process(app.queue.sent[-1], worker=worker)
+        await worker.aclose()
+        await app.services.aclose()
+
+    assert run.state == RunState.SUCCEEDED
+    assert [len(fake.questions), len(fake.requests)] == [1, 1]
+    assert {one.peer_port for one in fake.questions} == {one.peer_port for one in fake.requests}
+
+
+async def test_an_agent_whose_servers_are_away_is_preloaded_all_the_same(stateful: ServerProcess) -> None:
+    """Warming up fails, which is nobody's failure: the agent is held, and counts as no failed preload."""
+    async with FakeOpenAI() as fake:
+        app = App(OPENAI_BASE_URL=fake.base_url, MCP_ALLOW_PRIVATE=True)
+        await app.declare(declared=spec(provider="openai", tools=[mcp(stateful.url)]))
+        await app.services.agents.administration.prewarm("default", "bot", app.signals)
+        stateful.kill()
+        worker = app.worker()
+        assert await worker.agents.preloader.preload([("default", "bot")]) == [("default", "bot")]
+        await worker.agents.preloader.finished()
+        state = await worker.agents.loader_overview.state("default")
+        await worker.aclose()
+        await app.services.aclose()
+
+    assert (state.total.preloaded, state.total.preload_failures) == (1, 0)
+
+
 async def test_a_call_that_needs_an_approval_is_not_made(stateful: ServerProcess) -> None:
     """The rule is the spec's; the run waits for who decides."""
     async with FakeOpenAI() as fake:
