@@ -77,6 +77,7 @@ class McpConnection:
         self._closing = asyncio.Event()
         self._client: Client | None = None
         self._task: asyncio.Task[None] | None = None
+        self._listed = False
         self.stale = False
 
     @property
@@ -124,6 +125,7 @@ class McpConnection:
                 break
         if len(found) > MOST_TOOLS:
             log.warning("an MCP server offers more than %d tools; the rest is left out", MOST_TOOLS)
+        self._listed = True
         return found[:MOST_TOOLS]
 
     async def call(self, name: str, arguments: Mapping[str, Any], key: str, timeout_s: float) -> str:
@@ -133,6 +135,8 @@ class McpConnection:
             Broken: The connection broke, or there was no answer in time.
             Refused: The server, or its tool, answered that it will not.
         """
+        if not self._listed:
+            await self._list_first()
         try:
             result = await self._there().call_tool(
                 name, dict(arguments), timeout_s, meta=mcp_types.RequestParamsMeta(**{KEY: key})
@@ -143,6 +147,21 @@ class McpConnection:
         if result.is_error:
             raise Refused(text)
         return text
+
+    async def _list_first(self) -> None:
+        """List the tools before the first call: the SDK would do it after the call, and lose its result if it cannot.
+
+        Raises:
+            Broken: The connection broke; nothing was called.
+        """
+        stale = self.stale
+        try:
+            await self.tools()
+        except Broken as error:
+            raise Broken(str(error)) from None
+        except Refused:
+            self._listed = True  # it may take calls all the same
+        self.stale = self.stale or stale
 
     async def aclose(self) -> None:
         """Close it, within some seconds."""

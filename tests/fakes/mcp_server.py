@@ -3,8 +3,9 @@
     python tests/fakes/mcp_server.py --ready-file F [--port N] [--mode MODE] [--log L] [--key K]
 
 It writes its URL to F once it listens, and to L a line of JSON for each tool call that took effect. Modes: `stateful`
-(sessions, of the protocol before 2026), `stateless` (no sessions, plain JSON), `modern` (what the SDK does by itself)
-and `hostile`, whose paths each misbehave in their own way.
+(sessions, of the protocol before 2026), `closing` (the same, but each ends with its first call, and so does the
+connection), `stateless` (no sessions, plain JSON), `modern` (what the SDK does by itself) and `hostile`, whose paths
+each misbehave in their own way.
 """
 
 from __future__ import annotations
@@ -94,11 +95,12 @@ def official(log: Path | None, mode: str, key: str) -> Any:
         return "changed"
 
     app = server.streamable_http_app(stateless_http=mode == "stateless", json_response=mode == "stateless")
-    return guarded(app, before_2026=mode != "modern", key=key)
+    return guarded(app, before_2026=mode != "modern", key=key, closing=mode == "closing")
 
 
-def guarded(app: Any, *, before_2026: bool, key: str) -> Any:
-    """Return the app behind a check of a key; without what servers before 2026 did not know, if asked."""
+def guarded(app: Any, *, before_2026: bool, key: str, closing: bool) -> Any:
+    """Return the app behind a check of a key; without what servers before 2026 did not know, and closing, if asked."""
+    over: set[str] = set()
 
     async def asgi(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
@@ -113,7 +115,18 @@ def guarded(app: Any, *, before_2026: bool, key: str) -> Any:
             said = {"code": -32601, "message": "Method not found"}
             await JSONResponse({"jsonrpc": "2.0", "id": json.loads(body)["id"], "error": said})(scope, receive, send)
             return
+        session = request.headers.get("mcp-session-id", "")
+        if closing and session in over:
+            error = {"code": -32600, "message": "Session not found"}
+            await JSONResponse({"jsonrpc": "2.0", "id": None, "error": error}, 404)(scope, receive, send)
+            return
         sent = False
+
+        async def last(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                over.add(session)
+                message = {**message, "headers": [*message["headers"], (b"connection", b"close")]}
+            await send(message)
 
         async def again() -> Any:
             nonlocal sent
@@ -122,7 +135,7 @@ def guarded(app: Any, *, before_2026: bool, key: str) -> Any:
             sent = True
             return {"type": "http.request", "body": body, "more_body": False}
 
-        await app(scope, again, send)
+        await app(scope, again, last if closing and b'"tools/call"' in body else send)
 
     return asgi
 

@@ -17,6 +17,7 @@ from tests.waiting import QUIET_S
 
 SCRIPT = Path(__file__).parents[2] / "fakes/mcp_server.py"
 MODES = ("stateful", "stateless", "modern")
+"""Those that most tests are run with, one after the other."""
 
 
 @dataclass
@@ -79,7 +80,7 @@ class ServerProcess:
 @pytest.fixture(scope="session")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, ServerProcess]]:
     """One server of the official SDK in each mode, started when it is first wanted."""
-    made = {mode: ServerProcess(tmp_path_factory.mktemp(mode), mode) for mode in MODES}
+    made = {mode: ServerProcess(tmp_path_factory.mktemp(mode), mode) for mode in (*MODES, "closing")}
     yield made
     for one in made.values():
         one.kill()
@@ -95,6 +96,12 @@ def server(request: pytest.FixtureRequest, servers: dict[str, ServerProcess]) ->
 def stateful(servers: dict[str, ServerProcess]) -> ServerProcess:
     """One with sessions."""
     return servers["stateful"].for_a_test()
+
+
+@pytest.fixture
+def closing(servers: dict[str, ServerProcess]) -> ServerProcess:
+    """One that ends session and connection with each call."""
+    return servers["closing"].for_a_test()
 
 
 @pytest.fixture(scope="module")

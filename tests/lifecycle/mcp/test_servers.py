@@ -76,6 +76,18 @@ async def test_a_server_that_was_restarted_is_connected_to_anew(server: ServerPr
     assert [call["item"] for call in server.calls] == ["a", "b"]
 
 
+async def test_a_server_that_ends_the_session_with_each_call_is_connected_to_anew(closing: ServerProcess) -> None:
+    """It answers 404 to the old session id and closes the connection: each call is made, and made once."""
+    async with connected() as servers:
+        book = await tool_of(servers, mcp(closing.url), "book")
+        answers = [await said(book, item=item, tool_name="t") for item in "abc"]
+        tools = await servers.offered(mcp(closing.url))
+
+    assert answers == [f"booked {item} for t" for item in "abc"]
+    assert [call["item"] for call in closing.calls] == ["a", "b", "c"]
+    assert len(tools) > 3
+
+
 async def test_a_server_that_dies_in_a_call_is_not_asked_again(server: ServerProcess) -> None:
     """What the call has done is not known; the next call finds the server where it is up again."""
     async with connected() as servers:
