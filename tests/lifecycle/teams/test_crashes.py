@@ -123,6 +123,7 @@ async def test_a_run_that_is_handed_over_is_answered_once(after: bool, error: ty
 async def test_a_conversation_that_is_summed_up_is_handed_over_once() -> None:
     """The summary's calls are in the facts whatever died on the way, and the next agent is told one."""
     value = team(*MEMBERS, handoff={"context": "summary", "summarizer": "clerk"})
+    number = 0
     for number in itertools.count(1):
         app = TeamApp()
         await app.declare("clerk", speaks("clerk"))
