@@ -60,7 +60,7 @@ class WorkflowServices:
             self.store,
             StepRuns(
                 self._runs.submission,
-                self._runs.queries,
+                self._runs.cancel,
                 self._conversations.store,
                 GroupChats(Checkpoints(self._core.tables, self._core.texts), self._agents.catalog),
                 may_erase=self._sessions.retention.check,

@@ -59,6 +59,8 @@ class WorkspaceState:
             "runs_running": self._running,
             "runs_waiting": self._waiting,
             "longest_wait_s": self._waiting,
+            "approvals_pending": self._approvals,
+            "approval_wait_s": self._approvals,
             "conversations_waiting": self._people,
             "person_wait_s": self._people,
             "conversations_without_room": self._of_teams,
@@ -78,7 +80,11 @@ class WorkspaceState:
 
     async def _waiting(self, workspace: str, since: datetime, now: datetime) -> Mapping[Metric, float]:
         waiting = await self._activity.waiting(workspace, now)
-        return {"runs_waiting": float(waiting.runs), "longest_wait_s": waiting.longest_s}
+        return {"runs_waiting": float(waiting.count), "longest_wait_s": waiting.longest_s}
+
+    async def _approvals(self, workspace: str, since: datetime, now: datetime) -> Mapping[Metric, float]:
+        waiting = await self._activity.approvals(workspace, now)
+        return {"approvals_pending": float(waiting.count), "approval_wait_s": waiting.longest_s}
 
     async def _people(self, workspace: str, since: datetime, now: datetime) -> Mapping[Metric, float]:
         waits = await self._teams.waits(workspace)

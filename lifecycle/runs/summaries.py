@@ -71,7 +71,7 @@ class Summary:
             log.warning("a summarizer has tools", extra={"event": "team.not_summed_up"})
             return ""
         turns = await maker.turns(session, max(0, session.turns - maker.policy.history_turns))
-        told = await compacted(turns, token_limit(session, maker.policy.history_tokens))
+        told = await compacted(turns, token_limit(session, live.spec, maker.policy.history_tokens))
         said = "\n\n".join(f"{each.role}: {each.text}" for each in told)
         policy = MeterPolicy(maker.policy.guard.of(live.spec.runaway), maker.policy.output_tokens)
         budget = maker.budgets.of(charged(run), run.attempt)

@@ -12,7 +12,7 @@ from lifecycle.conversations.session import SessionState
 from lifecycle.conversations.store import ConversationStore
 from lifecycle.conversations.submission import RunRequest, Send, check
 from lifecycle.registry.signals import AgentSignals
-from lifecycle.runs.queries import RunQueries
+from lifecycle.runs.cancel import RunCancel
 from lifecycle.runs.submit import RunSubmission
 from lifecycle.sessions.erase import MayErase, OnHold
 from lifecycle.specs.workflow import Plan, Task
@@ -37,14 +37,14 @@ class StepRuns:
     def __init__(
         self,
         submission: RunSubmission,
-        queries: RunQueries,
+        cancel: RunCancel,
         conversations: ConversationStore,
         chats: GroupChats,
         *,
         may_erase: MayErase,
     ) -> None:
         self._submission = submission
-        self._queries = queries
+        self._cancel = cancel
         self._conversations = conversations
         self._chats = chats
         self._may_erase = may_erase
@@ -93,7 +93,7 @@ class StepRuns:
             if effect.do is Do.START:
                 await self._submit(run, plan, effect, signals, send)
                 return ()
-            ended = await self._queries.cancel(run.workspace, effect.run_id)
+            ended = await self._cancel.cancel(run.workspace, effect.run_id, send)
         except Unavailable:
             raise
         except NotFound as error:

@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from kernel.codec import JsonCodec
+from kernel.codec import JsonCodec, if_readable
 from kernel.ids import newest_first
 from kernel.large_texts import LargeText, Owner, Texts
 from kernel.tables import Insert, Replace, Row, RowChanged, RowExists, Span, Tables, first_rows
@@ -78,7 +78,10 @@ class WorkflowRuns:
         ]
         pages = await asyncio.gather(*(first_rows(self._tables, TABLE, span, limit + 1) for span in spans))
         rows = sorted((row for page in pages for row in page), key=lambda row: row.key)
-        found = await asyncio.gather(*(self.find(workspace, row.text("run_id")) for row in rows[:limit]))
+        idents = [row.text("run_id") for row in rows[:limit]]
+        found = await asyncio.gather(
+            *(if_readable(self.find(workspace, ident), "workflow run", ident) for ident in idents)
+        )
         more = rows[limit - 1].key.removeprefix(prefix) if len(rows) > limit else None
         return [stored.run for stored in found if stored is not None], more
 

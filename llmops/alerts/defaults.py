@@ -27,6 +27,12 @@ def default_rules(*, latency_ms: int, enabled: bool = True) -> Mapping[str, Aler
         return AlertRule.model_validate(values | fields)
 
     return {
+        "default-approvals": rule(
+            "See GET approvals; runs wait for them, and those that nobody decides are rejected in time.",
+            metric="approval_wait_s",
+            condition="gt",
+            threshold=_HOUR,
+        ),
         "default-budget": rule(
             "See GET usage for which budget it is; runs wait when it is used up.",
             metric="budget_used_share",

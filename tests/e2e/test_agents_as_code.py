@@ -14,6 +14,7 @@ from azure.data.tables.aio import TableServiceClient
 
 from devhost.services import PROJECT
 from tests.e2e.support import Api, Stack
+from tests.waiting import QUIET_S
 
 FILE = """\
 name: {name}
@@ -127,11 +128,11 @@ async def test_what_changed_since_it_was_shown_is_not_overwritten(stack: Stack, 
     os.close(theirs)
     try:
         assert applying.stdout is not None
-        shown = await asyncio.wait_for(applying.stdout.readuntil(b"taken for it: "), 30)
+        shown = await asyncio.wait_for(applying.stdout.readuntil(b"taken for it: "), QUIET_S)
         assert b"~  a  update" in shown
         await api.declare("a", instructions="Three.")
         os.write(ours, b"yes\n")
-        _, errors = await asyncio.wait_for(applying.communicate(), 30)
+        _, errors = await asyncio.wait_for(applying.communicate(), QUIET_S)
     finally:
         os.close(ours)
 

@@ -13,6 +13,9 @@ from adapters.memory_tables import MemoryTables
 from bootstrap.services import Services
 from kernel.errors import Conflict, EtagMismatch, InvalidInput
 from kernel.tables import Span, every
+from kernel.timer_status import TimerRun
+from lifecycle.approvals.model import ApprovalTerms, RunRef, Subject, requested
+from lifecycle.approvals.store import Record
 from lifecycle.status.rules import Component
 from lifecycle.status.rules import alerts as alerts_component
 from llmops.alerts.defaults import default_rules
@@ -97,6 +100,13 @@ async def _waiting(world: World) -> None:
     world.clock.move(hours=1, seconds=1)
 
 
+async def _undecided(world: World) -> None:
+    place = RunRef("default", "bot", "s", "r")
+    subject = Subject("tool", "pay", "c", "0" * 64, "1", "the tool")
+    await world.app.approvals.store.add([Record(requested(place, subject, ApprovalTerms(), 0, world.clock()), "{}")])
+    world.clock.move(hours=1, seconds=1)
+
+
 async def _person(world: World) -> None:
     app = await team_app(world.tables)
     await app.answered("a person, please")
@@ -105,12 +115,13 @@ async def _person(world: World) -> None:
 
 
 async def _timer(world: World) -> None:
-    await world.app.events.timer_statuses.failed("prune", world.clock(), "x")
+    await world.app.events.timer_statuses.note([TimerRun("prune", world.clock(), failure="x")])
 
 
 @pytest.mark.parametrize(
     ("name", "happen"),
     [
+        ("default-approvals", _undecided),
         ("default-budget", _budget),
         ("default-dead-letters", _dead),
         ("default-error-rate", _failing),

@@ -109,7 +109,7 @@ class AnalyticsView(View):
             sessions=sessions,
             runs=RunCountsView(
                 running=current.runs_running,
-                waiting=current.waiting.runs,
+                waiting=current.waiting.count,
                 longest_wait_s=round(current.waiting.longest_s, 3),
             ),
             handoffs=HandoffCountsView.from_counts(found.handoffs),
