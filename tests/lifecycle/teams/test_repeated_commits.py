@@ -76,6 +76,7 @@ async def _escalation(app: TeamApp, run: Run) -> Counter[str]:
 async def test_what_took_effect_unnoticed_is_ones_own(story: Story) -> None:
     """Whichever commit is repeated: nobody is refused, everything happens once, and is told once."""
     value = team(TRIAGE, BILLING, PEOPLE, escalation_path=[{"level": 1, "target": "billing", "after_s": 900}])
+    number = 0
     for number in itertools.count(1):
         app = await team_app(tables := Repeating(), value)
         run = await app.answered("a person, please")
@@ -94,6 +95,7 @@ async def test_what_took_effect_unnoticed_is_ones_own(story: Story) -> None:
 async def test_a_model_that_hands_over_and_a_conversation_that_waits_for_room_are_once_too() -> None:
     """A new conversation of a team, its handoff, and one that gets room: one seat each, one answer each."""
     full = team(changed(TRIAGE, handoff_triggers=[], max_workload=1), changed(TECH, max_workload=1))
+    number = 0
     for number in itertools.count(1):
         app = await team_app(tables := Repeating("conversations", "due"), full, triage=hands_over("triage", "tech"))
         tables.at, tables.count = number, 0

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from kernel.errors import Conflict, Unavailable
+from kernel.errors import Conflict, InvalidInput, NotFound, Unavailable
 from kernel.tables import Row, Span
 from lifecycle.conversations.session import SessionState
 from tests.lifecycle.doubles import MemoryTables
@@ -162,6 +162,17 @@ async def test_a_team_with_open_conversations_is_not_deleted_nor_loses_their_mem
         await app.services.teams.store.put("default", "support", team(BILLING, TECH))
     await app.services.sessions.end.end("default", run.session_id)
     await app.services.teams.store.delete("default", "support")
+
+
+async def test_members_are_agents_of_the_same_workspace() -> None:
+    """One that only another workspace has is there for nobody else, and is refused with its place."""
+    app = await team_app()
+    await app.declare("billing", workspace="elsewhere")
+    with pytest.raises(InvalidInput) as caught:
+        await app.services.teams.store.put("elsewhere", "support", team(BILLING, TECH))
+    assert (caught.value.code, list(caught.value.fields)) == ("unknown_member", ["/members/1/agent"])
+    with pytest.raises(NotFound):
+        await app.services.teams.store.get("elsewhere", "support")
 
 
 async def test_the_agents_of_a_team_are_not_pruned() -> None:

@@ -175,6 +175,7 @@ class Repeating(RepeatingTables):
 async def test_a_commit_that_took_effect_unnoticed_is_ones_own() -> None:
     """Whichever commit of a workflow run is repeated, and refused by what its first try did: all happens once."""
     world = await World.begun(JOINED, tables := Repeating(), quick=True)
+    number = 0
     for number in itertools.count(1):
         tables.at, tables.count = number, 0
         ident, request = new_id(), WorkflowRequest(input="tea", user_id=f"user-{number}")
