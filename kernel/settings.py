@@ -78,8 +78,8 @@ class Settings:
 
     public_url: str = setting("", "PUBLIC_URL", text())
     """Where the app's API is reached from outside, like `https://app.example.com/api`; empty for no links to it."""
-    approval_link_key: Secret = setting(NO_SECRET, "APPROVAL_LINK_KEY", secret)  # noqa: RUF009 - a field
-    """Key, of 32 characters at least, that links which decide approvals are signed with; empty for no such links."""
+    approval_links: bool = setting(False, "APPROVAL_LINKS", flag)
+    """Whether notifications of approvals carry links that decide them without signing in; needs PUBLIC_URL."""
 
     openai_base_url: str = setting("https://api.openai.com/v1", "OPENAI_BASE_URL", name)
     """Base URL of an OpenAI-compatible endpoint, like http://127.0.0.1:11434/v1 for Ollama."""
@@ -214,7 +214,7 @@ class Settings:
     """Share of its runs that an agent is to answer, unless its spec says otherwise, 0-1."""
     planned_runs_schedule: str = setting("1 * * * * *", "PLANNED_RUNS_SCHEDULE", name)
     """When the runs of schedules and batches are submitted that are due (NCRONTAB, UTC)."""
-    notify_schedule: str = setting("*/30 * * * * *", "NOTIFY_SCHEDULE", name)
+    notify_schedule: str = setting("55 * * * * *", "NOTIFY_SCHEDULE", name)
     """When notifications are delivered to channels (NCRONTAB, UTC)."""
     routes_allow_private: bool = setting(False, "ROUTES_ALLOW_PRIVATE", flag)
     """Whether routes may go by plain http and to private addresses; only for local use."""
@@ -262,7 +262,7 @@ class Settings:
     scaling_apply: bool = setting(False, "SCALING_APPLY", flag)
     """Whether `POST scaling/apply` may change it; the app's identity needs the role for that."""
     scaling_workspace: str = setting("default", "SCALING_WORKSPACE", name)
-    """The workspace whose callers see and change how the app is scaled: it is one for all workspaces."""
+    """The workspace whose callers see and change how the app is scaled, and run timers: both concern all workspaces."""
     arm_endpoint: str = setting("https://management.azure.com", "ARM_ENDPOINT", text(_ENDPOINT))
     """Azure Resource Manager; another one in other clouds than the public one."""
     runaway_same_tool_calls: int = setting(10, "RUNAWAY_SAME_TOOL_CALLS", whole(0, 10_000))
@@ -317,8 +317,8 @@ class Settings:
             yield "REPLY_QUEUES: none of the queues of runs, or a reply would be taken for a run"
         if not _QUEUE_WORKSPACES.fullmatch(self.queue_workspaces):
             yield "QUEUE_WORKSPACES: rules are QUEUE=WORKSPACE,… or QUEUE/SUBJECT=WORKSPACE,…, spaces between; or *"
-        if 0 < len(self.approval_link_key.get_secret_value()) < 32:
-            yield "APPROVAL_LINK_KEY: 32 characters at least, or empty"
+        if self.approval_links and not self.public_url:
+            yield "APPROVAL_LINKS: false, or PUBLIC_URL set, where links lead to"
         if self.public_url and not self.public_url.startswith(("https://", "http://127.0.0.1", "http://localhost")):
             yield "PUBLIC_URL: an https:// URL, or empty"
         key = self.queue_signing_key.get_secret_value()

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from agent_framework import (
     ChatMiddlewareLayer,
+    Content,
     ContextProvider,
     FunctionInvocationLayer,
     FunctionTool,
@@ -29,6 +30,7 @@ from adapters.providers.reported_usage import usage_details
 from adapters.providers.warming import warm
 from kernel.clock import Clock
 from lifecycle.registry.providers import ProviderVersion
+from lifecycle.runs.hosted_calls import REASON
 from lifecycle.specs.spec import AgentSpec
 
 _CONNECT_S = 5
@@ -99,10 +101,18 @@ class FoundryClients:
 class _ChatClient(
     FunctionInvocationLayer[Any], ChatMiddlewareLayer[Any], ChatTelemetryLayer[Any], RawFoundryAgentChatClient[Any]
 ):
-    """The framework's client, composed as its own is, which reads usage as it is reported."""
+    """The framework's client, composed as its own is, which reads usage as it is reported.
+
+    It also says why a call of an MCP server's tool may not be made, which the framework leaves out.
+    """
 
     def _parse_usage_from_openai(self, usage: Any) -> UsageDetails:
         return usage_details(usage)
+
+    def _prepare_content_for_openai(self, role: Any, content: Content, **how: Any) -> dict[str, Any]:
+        item = super()._prepare_content_for_openai(role, content, **how)
+        reason = content.additional_properties.get(REASON) if content.type == "function_approval_response" else None
+        return {**item, "reason": reason} if reason else item
 
 
 class _ProjectClient(AIProjectClient):

@@ -81,6 +81,13 @@ RUNNING = Metric("agent.runs.running", "gauge", "Runs that run, by agent.", ("ag
 MEMORY = Metric("agent.worker.memory", "gauge", "Memory that workers' processes hold.", (), "bytes")
 MEMORY_LIMIT = Metric("agent.worker.memory_limit", "gauge", "Memory that there is for them.", (), "bytes")
 CPU = Metric("agent.worker.cpu", "gauge", "Share of the cores of their instances that workers used, summed up.")
+CPU_TIME = Metric(
+    "agent.run.cpu_time",
+    "counter",
+    "CPU time of workers that carried out runs, shared out by how long each of these went on.",
+    ("agent",),
+    "seconds",
+)
 
 COUNTED = (
     RUNS,
@@ -106,6 +113,7 @@ COUNTED = (
     MEMORY,
     MEMORY_LIMIT,
     CPU,
+    CPU_TIME,
 )
 """What workers count in their own memory and share by `llmops.metrics.shared`."""
 

@@ -18,12 +18,13 @@ from llmops.facts.store import SHARDS, partition
 from llmops.metrics.definitions import LOOKUPS
 from tests.lifecycle.app import App, Gate
 from tests.lifecycle.doubles import CountingTables
+from tests.waiting import QUIET_S
 
 W = "default"
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(QUIET_S):
         while not condition():  # noqa: ASYNC110 - what is waited for tells nobody
             await asyncio.sleep(0.001)
 

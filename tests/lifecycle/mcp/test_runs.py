@@ -126,14 +126,13 @@ async def test_a_server_inside_the_network_is_refused_when_it_is_declared(url: s
     [
         ({"provider": "foundry", "tools": [mcp("https://x.org", headers_setting="MCP_HEADERS_X")]}, "headers_setting"),
         ({"provider": "foundry", "tools": [mcp("https://x.org", timeout_s=3)]}, "timeout_s"),
-        ({"provider": "foundry", "tools": [mcp("https://x.org", approval="always")]}, "approval"),
         ({"provider": "foundry", "tools": [mcp("http://x.org")]}, "https"),
         ({"tools": [{"type": "mcp", "server_label": "a", "project_connection_id": "c"}]}, "server_url"),
         ({"tools": [mcp("https://x.org", headers_setting="OPENAI_API_KEY")]}, "MCP_HEADERS"),
     ],
 )
 def test_a_spec_says_only_what_its_provider_can_do(fields: dict[str, Any], said: str) -> None:
-    """An approval that nobody asks for, or a key of something else, is refused when it is declared."""
+    """What it would pass over, or a key of something else, is refused when it is declared."""
     with pytest.raises(ValueError, match=said):
         spec(**fields)
 
@@ -141,7 +140,7 @@ def test_a_spec_says_only_what_its_provider_can_do(fields: dict[str, Any], said:
 async def test_what_servers_offer_is_noted_when_the_agent_is_declared_and_compared_later(
     stateful: ServerProcess,
 ) -> None:
-    """With the schemas; another schema, or a server that is away, is shown, and declaring does not wait for it."""
+    """With the schemas; another schema is drift, which declaring it again accepts; a server that is away is shown."""
     app = App(MCP_ALLOW_PRIVATE=True)
     declared = spec(tools=[mcp(stateful.url)])
     await app.declare(declared=declared)
@@ -156,13 +155,26 @@ async def test_what_servers_offer_is_noted_when_the_agent_is_declared_and_compar
         return found if found.changes else None
 
     changed = await eventually(compared)
+    plans = app.services.drift.plans
+    drifted = await plans.make("default")
+    lines = [step.line for step in await plans.steps(drifted, 0, 10) if step.line.kind == "tools"]
+    summaries = await plans.reconcile()
+    await app.declare(declared=declared)
+    known = await plans.make("default")
     stateful.kill()
     other = spec(tools=[mcp("http://127.0.0.1:9/mcp")])
     await app.declare("other", other)
     [away] = await offers.compare("default", "other", other)
+    unreachable = await plans.make("default")
     await app.services.aclose()
 
     assert (before.changes, before.problem) == ({}, "")
     assert '"a"' in next(tool.schema for tool in before.declared.tools if tool.name == "add")
     assert changed.changes == {"add": "changed"}
+    assert [(line.agent, line.kind, line.action) for line in lines] == [("bot", "tools", "none")]
+    assert "'orders' offers something else than when the agent was declared: 'add' was changed." in lines[0].why
+    assert drifted.summary.counts["tools"] == 1
+    assert summaries["default"].counts["tools"] == 1, "which the metrics, and alert rules over them, go by"
+    assert "tools" not in known.summary.counts, "declaring it again accepts what there is"
+    assert "tools" not in unreachable.summary.counts, "a server that is away says nothing of its tools"
     assert (away.problem, away.declared.problem) == ("mcp_unavailable", "mcp_unavailable")
