@@ -24,6 +24,7 @@ from lifecycle.loader.simulation import clairvoyant, replay, static
 from lifecycle.specs.spec import AgentSpec
 from tests.fakes.openai_server import FakeOpenAI
 from tests.lifecycle.loader.requests import daily, scanned, shifting, zipf
+from tests.lifecycle.loader.test_scale import among
 
 ROOT = Path(__file__).parent.parent
 PLACES = 50
@@ -223,6 +224,28 @@ async def hit(count: int = 100_000) -> Result:
     return Result("a hit, counted", f"{whole - bare:.2f} µs", f"an await of nothing {bare:.2f} µs")
 
 
+async def worker(few: int = 1_000, many: int = 100_000) -> list[Result]:
+    """Return what a worker's start and its memory take among few and among many declared agents."""
+    await among(few)  # what is made once in a process
+    small, large = [await among(few) for _ in range(2)], [await among(many) for _ in range(2)]
+    starts = [min(one.start_cpu_s for one in each) * 1000 for each in (small, large)]
+    held = [min(one.memory for one in each) / 1024 for each in (small, large)]
+    return [
+        Result(
+            f"worker: learn, start and preload among {many:,} agents",
+            f"{starts[1]:.1f} ms of CPU, {large[0].start_rows} rows",
+            f"among {few:,} {starts[0]:.1f} ms, {small[0].start_rows} rows",
+            f"{starts[1] / starts[0]:.2f}×",
+        ),
+        Result(
+            f"worker: memory after 40 agents among {many:,}",
+            f"{held[1]:.0f} KiB",
+            f"among {few:,} {held[0]:.0f} KiB",
+            f"{held[1] / held[0]:.3f}×",
+        ),
+    ]
+
+
 def library(few: int = 1_000, many: int = 100_000) -> list[Result]:
     """Return the library's start and memory with few and with many configurations on disk."""
     took: list[float] = []
@@ -279,6 +302,7 @@ def _measured() -> Iterator[Result]:
     yield from asyncio.run(first_answers())
     yield cold_workers()
     yield from hit_rates()
+    yield from asyncio.run(worker())
     yield from library()
 
 

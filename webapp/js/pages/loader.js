@@ -53,7 +53,7 @@ export function Loader() {
         <${Stat} label="Preloaded" value=${format.count(total.preloading.preload_successes)} note=${`${format.count(total.preloading.used)} used, ${format.count(total.preloading.wasted)} wasted`} />
         <${Stat} label="Ranking updated" value=${html`<${Ago} at=${learned_until} />`} note="agents by expected use" />
       </div>
-      ${insights.length > 0 && html`<${Card} title="Insights"><ul>${insights.map((each) => html`<li key=${each.code}><b>${each.cause}</b> ${each.recommendation}</li>`)}</ul><//>`}
+      ${insights.map((each) => html`<p key=${each.code} class=${each.severity === "info" ? "note" : "note warn"}><b>${each.cause}</b> ${each.recommendation}</p>`)}
       ${strategies.length > 0 && html`<${Card} title="Strategies compared, last day"><${Table} caption="Hit rates by strategy" name="loader-strategies" rows=${strategies} keyOf=${(row) => row.strategy} columns=${[
         { label: "Strategy", value: (row) => row.strategy },
         { label: "Hits", num: true, value: (row) => row.hit_rate, show: (row) => format.percent(row.hit_rate) },
