@@ -68,6 +68,14 @@ class Measures:
         """Count look-ups of agents to run: whether this worker had them ready."""
         self._count(workspace, metrics.LOOKUPS, count, "hit" if hit else "miss")
 
+    def compared(self, workspace: str, strategy: str, count: int, *, hit: bool) -> None:
+        """Count look-ups of a worker whose strategy is compared with others."""
+        self._count(workspace, metrics.STRATEGY_LOOKUPS, count, strategy, "hit" if hit else "miss")
+
+    def sized(self, workspace: str, capacity: int) -> None:
+        """Say how many agents this worker may hold."""
+        self._shared.gauge(workspace, metrics.CAPACITY, capacity)
+
     def loaded(self, workspace: str, cause: str) -> None:
         """Count an agent that was opened, for a `run` or by a `preload`."""
         self._count(workspace, metrics.LOADS, 1, cause)

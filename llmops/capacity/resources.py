@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from kernel.clock import hour_bucket
+from kernel.codec import Unreadable
 from kernel.errors import Unavailable
 from kernel.journal import Event
 from kernel.tables import Delete, Row, RowChanged, Span, Upsert, every
@@ -254,7 +255,7 @@ class ResourceSampler:
                     count += len(pools)
                 if now.minute == 0:
                     await self._forget(workspace, now)
-            except Unavailable as error:
+            except (Unavailable, Unreadable) as error:
                 text = "resources of %s not sampled: %s"
                 log.warning(text, workspace, error.code, extra={"event": "capacity.unsampled"})
         return count

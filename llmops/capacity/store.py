@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from kernel.clock import Clock
-from kernel.codec import JsonCodec, readable
+from kernel.codec import JsonCodec, all_readable, readable
 from kernel.errors import Conflict, NotFound, Unavailable
 from kernel.preconditions import delete_row, put_row
 from kernel.tables import (
@@ -57,7 +57,7 @@ class PoolStore:
         known = self._known.get(workspace)
         if refresh or known is None or known[0] + self._trust_for <= now:
             rows = every(self._tables, TABLE, Span.prefix(workspace, "pool!"))
-            known = self._known[workspace] = (now, [_POOL.load(row.text("pool")) async for row in rows])
+            known = self._known[workspace] = (now, [pool async for pool in all_readable(rows, _pool, "pool")])
         return known[1]
 
     async def get(self, workspace: str, name: str) -> tuple[Pool, str]:
@@ -69,7 +69,7 @@ class PoolStore:
         row = await self._tables.get(TABLE, workspace, f"pool!{name}")
         if row is None:
             raise _missing(name)
-        return _POOL.load(row.text("pool")), row.etag
+        return _pool(row), row.etag
 
     async def list(
         self, workspace: str, limit: int, after: str | None = None
@@ -77,7 +77,7 @@ class PoolStore:
         """Return up to `limit` pools with their ETags by name, and the name to continue after; None at the end."""
         span = Span.prefix(workspace, "pool!", after=f"pool!{after}" if after else None)
         rows = await first_rows(self._tables, TABLE, span, limit + 1)
-        found = list(readable(rows[:limit], lambda row: (_POOL.load(row.text("pool")), row.etag), "pool"))
+        found = list(readable(rows[:limit], lambda row: (_pool(row), row.etag), "pool"))
         return found, rows[limit - 1].key.removeprefix("pool!") if len(rows) > limit else None
 
     async def put(self, workspace: str, pool: Pool, if_match: str | None) -> tuple[str, bool]:
@@ -93,7 +93,7 @@ class PoolStore:
 
         async def claims(stored: Row | None) -> Sequence[Write]:
             check(pool, [other for other in await self.of(workspace, refresh=True) if other.name != pool.name])
-            before = set(_POOL.load(stored.text("pool")).agents) if stored else set[str]()
+            before = set(_pool(stored).agents) if stored else set[str]()
             new = [agent for agent in pool.agents if agent not in before]
             return [
                 *(Insert(Row(workspace, f"agent!{agent}", {"pool": pool.name})) for agent in new),
@@ -196,6 +196,10 @@ def load(text: str) -> State:
         },
         value["run_s"],
     )
+
+
+def _pool(row: Row) -> Pool:
+    return _POOL.load(row.text("pool"))
 
 
 def _amounts(parts: Mapping[str, Amounts]) -> Sequence[Sequence[str | int]]:

@@ -54,6 +54,13 @@ UNMETERED = Metric(
     "agent.model.unmetered_calls", "counter", "Model calls answered without a usable usage; at an estimate.", ("model",)
 )
 LOOKUPS = Metric("agent.cache.lookups", "counter", "Look-ups of agents ready to run: hit or miss.", ("result",))
+STRATEGY_LOOKUPS = Metric(
+    "agent.cache.strategy_lookups",
+    "counter",
+    "Look-ups of agents by the strategy of their worker, where strategies are compared.",
+    ("strategy", "result"),
+)
+CAPACITY = Metric("agent.cache.capacity", "gauge", "Agents that workers may hold ready to run, summed up.")
 LOADS = Metric("agent.cache.loads", "counter", "Agents opened: for a run, or preloaded.", ("cause",))
 REMOVALS = Metric("agent.cache.removals", "counter", "Agents let go: evicted, or dropped after a change.", ("cause",))
 PRELOADS = Metric(
@@ -93,6 +100,8 @@ COUNTED = (
     UNPRICED,
     UNMETERED,
     LOOKUPS,
+    STRATEGY_LOOKUPS,
+    CAPACITY,
     LOADS,
     REMOVALS,
     PRELOADS,

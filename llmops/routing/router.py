@@ -161,6 +161,14 @@ class Router:
             self._add(one, Used(requests=1, tokens=call.tokens))
             return one
 
+    async def deployments(self, workspace: str, route: str) -> Sequence[Deployment]:
+        """Return the route's deployments.
+
+        Raises:
+            ProviderRejected: There is no such route (`route_not_found`).
+        """
+        return (await self._view((workspace, route))).known.route.deployments
+
     async def answered(self, one: Try) -> None:
         """Learn that the deployment has answered, whatever it was."""
         if one.tokens is not None:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from kernel.clock import Clock
-from kernel.codec import JsonCodec
+from kernel.codec import JsonCodec, all_readable, readable
 from kernel.errors import NotFound
 from kernel.preconditions import delete_row, put_row
 from kernel.tables import Row, Span, Tables, Upsert, every, first_rows
@@ -39,7 +39,7 @@ class RateStore:
         known = self._known.get(workspace)
         if known is None or known[0] + self._trust_for <= now:
             rows = every(self._tables, TABLE, Span.prefix(workspace, "rate!"))
-            rates = [_RATE.load(row.text("rate")) async for row in rows]
+            rates = [rate async for rate in all_readable(rows, _rate, "rate")]
             known = self._known[workspace] = (now, Rates({rate.name: rate for rate in rates}))
         return known[1]
 
@@ -52,14 +52,14 @@ class RateStore:
         row = await self._tables.get(TABLE, workspace, _key(name))
         if row is None:
             raise _missing(name)
-        return _RATE.load(row.text("rate")), row.etag
+        return _rate(row), row.etag
 
     async def list(
         self, workspace: str, limit: int, after: str | None = None
     ) -> tuple[Sequence[tuple[Rate, str]], str | None]:
         """Return up to `limit` rates with their ETags, and the key to continue after; None at the end."""
         rows = await first_rows(self._tables, TABLE, Span.prefix(workspace, "rate!", after=after), limit + 1)
-        found = [(_RATE.load(row.text("rate")), row.etag) for row in rows[:limit]]
+        found = list(readable(rows[:limit], lambda row: (_rate(row), row.etag), "rate"))
         return found, rows[limit - 1].key if len(rows) > limit else None
 
     async def put(self, workspace: str, rate: Rate, if_match: str | None) -> tuple[str, bool]:
@@ -114,6 +114,10 @@ class RateStore:
             asked = str(row.values.get("asked") or served)
             count += at is not None and at + _UNPRICED_FOR > now and own.own_rate(asked, served) is None
         return count
+
+
+def _rate(row: Row) -> Rate:
+    return _RATE.load(row.text("rate"))
 
 
 def _key(name: str) -> str:
