@@ -179,7 +179,7 @@ async def main() -> None:
         }
         app.send(f"api/agents/{agent}/runs", "POST", body, Idempotency_Key=f"sample-{agent}")
     for timer in ("aggregate_costs", "evaluate_alerts"):
-        app.send(f"admin/functions/{timer}", "POST", {})
+        app.send(f"api/timers/{timer}/run", "POST")
     print(f"\nThe web app shows it:\n\n  {app.url}/api/app\n\nmake unsample removes all of it.")
 
 

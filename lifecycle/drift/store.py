@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from kernel.codec import JsonCodec
+from kernel.codec import JsonCodec, readable
 from kernel.errors import NotFound
 from kernel.tables import Delete, Insert, Replace, Row, RowChanged, Span, Tables, Upsert, every
 from lifecycle.drift.plan import Plan, PlanLine
@@ -144,9 +144,9 @@ class PlanStore:
         await self._tables.commit(TABLE, [Upsert(Row(workspace, _LATEST, {"summary": _SUMMARY.dump(summary)}))])
 
     async def latest(self, workspace: str) -> Summary | None:
-        """Return what the last look came to; None before the first one."""
+        """Return what the last look came to; None before the first one, and where it cannot be read."""
         row = await self._tables.get(TABLE, workspace, _LATEST)
-        return _SUMMARY.load(row.text("summary")) if row else None
+        return next(readable([row] if row else [], lambda row: _SUMMARY.load(row.text("summary")), "summary"), None)
 
     async def _read(self, workspace: str, plan_id: str) -> tuple[StoredPlan, str]:
         row = await self._tables.get(TABLE, workspace, plan_id) if plan_id != _LATEST else None

@@ -65,6 +65,7 @@ export function Steps({ id }) {
     { label: "Step", value: (row) => row.kind, show: (row) => html`${format.words(row.kind)}${row.attempt > 1 ? html` <span class="muted">attempt ${row.attempt}</span>` : ""}` },
     { label: "Name", value: (row) => row.name, show: (row) => html`<code>${row.name || format.none}</code>${row.deployment ? html`<div class="small muted">${row.deployment}</div>` : ""}` },
     { label: "Arguments", value: (row) => JSON.stringify(row.arguments), show: (row) => (row.arguments ? html`<code>${JSON.stringify(row.arguments)}</code>` : format.none) },
+    { label: "Result", value: (row) => row.result, show: (row) => (row.result ? html`<code>${row.result}</code>` : row.result_bytes == null ? format.none : `${format.count(row.result_bytes)} bytes`) },
     { label: "Outcome", value: (row) => row.outcome, show: (row) => format.words(row.outcome) },
     { label: "Took", num: true, value: (row) => row.ms, show: (row) => format.duration(row.ms) },
     { label: "Tokens", num: true, value: (row) => row.input_tokens, show: (row) => (row.input_tokens == null ? format.none : `${format.count(row.input_tokens)} in, ${format.count(row.output_tokens)} out`) },

@@ -39,7 +39,7 @@ export function Approval({ approval, after, keys }) {
           ? html`<${Action} class="primary" aria-keyshortcuts=${keys && "a"} run=${decide("approve")} done="Approved." after=${done}>Approve<//>
               ${approval.tool && html`<label class="row small"><span class="sr">How long</span><select value=${always} onChange=${(event) => setAlways(event.target.value)}>${NOW.map(([key, text]) => html`<option value=${key}>${text}</option>`)}</select></label>`}
               <${Action} class="danger" aria-keyshortcuts=${keys && "r"} run=${decide("reject")} done="Rejected." after=${done}>Reject<//>
-              ${approval.arguments && html`<button class="quiet" onClick=${() => setAmended(written)}>Amend…</button>`}`
+              ${approval.arguments && approval.kind !== "hosted" && html`<button class="quiet" onClick=${() => setAmended(written)}>Amend…</button>`}`
           : html`<${Action} class="primary" aria-keyshortcuts=${keys && "a"} run=${decide("amend")} done="Approved as amended." after=${done}>Approve as amended<//><button onClick=${() => setAmended(null)}>Keep the arguments</button>`}
       </div>`}
     </div>

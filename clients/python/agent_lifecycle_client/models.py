@@ -111,12 +111,21 @@ class AlertRule(BaseModel):
         "delete_failures",
         "drift",
         "leaks",
+        "cache_hit_rate",
+        "cache_hit_rate_fall",
+        "handoffs",
+        "handoffs_returned_share",
+        "escalations",
+        "person_answer_s",
         "sessions_open",
         "runs_running",
         "runs_waiting",
         "longest_wait_s",
         "conversations_waiting",
         "person_wait_s",
+        "conversations_without_room",
+        "approvals_pending",
+        "approval_wait_s",
         "agents",
         "agents_registered",
         "agents_provisioning",
@@ -126,9 +135,6 @@ class AlertRule(BaseModel):
         "agents_failed",
         "budget_used_share",
         "timers_failing",
-        "approvals_pending",
-        "approval_wait_s",
-        "cache_hit_rate",
         "memory_share",
         "cpu_share",
         "pool_used_share",
@@ -189,16 +195,6 @@ class AnomalyView(BaseModel):
     cost_micro_usd: int
     usual_micro_usd: int
     score: float
-
-
-class AnswerMessage(BaseModel):
-    """
-    The answer.
-    """
-
-    role: Literal["assistant"] = "assistant"
-    content: str | None
-    refusal: str | None = None
 
 
 class ApiCallView(BaseModel):
@@ -344,6 +340,9 @@ class Callback(BaseModel):
         queue: The reply queue.
         session_id: SessionId of the reply; empty for the run's own session.
         correlation_id: CorrelationId of the reply; empty for the run's id.
+        format: What the webhook is sent: empty for the run, `a2a` or `a2a-0.3` for a push notification of A2A.
+        token, authorization: Headers of push notifications (X-A2A-Notification-Token, Authorization); secrets.
+        id: What a push notification's configuration is known by; empty for the task's id.
     """
 
     url: str | None = ""
@@ -351,6 +350,28 @@ class Callback(BaseModel):
     queue: str | None = ""
     session_id: str | None = ""
     correlation_id: str | None = ""
+    format: str | None = ""
+    token: str | None = ""
+    authorization: str | None = ""
+    id: str | None = ""
+
+
+class CalledFunction(BaseModel):
+    """
+    The function that a message calls, and its arguments as JSON.
+    """
+
+    name: str
+    arguments: str | None = ""
+
+
+class CalledFunctionView(BaseModel):
+    """
+    The function that the model asks for, and its arguments as JSON, as the model wrote them.
+    """
+
+    name: str
+    arguments: str
 
 
 class ChangeView(BaseModel):
@@ -386,15 +407,38 @@ class ChannelBody(BaseModel):
     secret: str | None = None
 
 
-class Choice(BaseModel):
+class ChatToolCall(BaseModel):
     """
-    The one answer there is.
+    A call of a tool of the caller's, as an earlier answer has it.
     """
 
-    index: int | None = 0
-    message: AnswerMessage
-    logprobs: None = Field(None)
-    finish_reason: str
+    id: str
+    function: CalledFunction | None = None
+
+
+class ChatToolCallView(BaseModel):
+    """
+    A call of a tool of the caller's that the model asks for.
+    """
+
+    id: str
+    type: Literal["function"] = "function"
+    function: CalledFunctionView
+
+
+class ClientTool(BaseModel):
+    """
+    A tool of the caller's.
+
+    Attributes:
+        name: What the model calls it by.
+        description: What the model is told of it.
+        parameters: JSON Schema of its arguments, an object.
+    """
+
+    name: str
+    description: str | None = ""
+    parameters: dict[str, Any] | None = None
 
 
 class CodeInterpreter(BaseModel):
@@ -489,13 +533,24 @@ class DataRetentionPolicy(BaseModel):
     """
     How long a workspace keeps its data; null keeps it until it is erased by a call.
 
+    Of a session the time begins with its end, of the facts of attempts with theirs; facts go by whole days (UTC).
+
     Attributes:
-        sessions_s: Seconds after its end that a session is erased, with its messages, runs, tool calls and events.
-        facts_s: Seconds after which the details of attempts (model calls, tool calls, scores with their reasons) are
-            deleted, by whole days (UTC); their sums, which costs, performance and reports are made of, stay.
+        sessions_s: Seconds after which a session is erased, with all of what follows that is in it.
+        transcripts_s: Seconds after which a session's messages and events are deleted, the texts of its runs (query,
+            context, answer), and its conversation at the provider; its runs stay with their numbers.
+        runs_s: Seconds after which a session's runs are deleted; the session stays with its counters.
+        tool_calls_s: Seconds after which tools' calls, with their arguments, are deleted, in runs and in facts.
+        evaluations_s: Seconds after which scores and their reasons are deleted, in runs and in facts.
+        facts_s: Seconds after which the facts of attempts (model calls, tool calls, scores with their reasons) are
+            deleted; their sums, which costs, performance and reports are made of, stay.
     """
 
     sessions_s: int | None = None
+    transcripts_s: int | None = None
+    runs_s: int | None = None
+    tool_calls_s: int | None = None
+    evaluations_s: int | None = None
     facts_s: int | None = None
 
 
@@ -698,14 +753,26 @@ class ExportItemView(BaseModel):
         "personality",
         "capability",
         "overrides",
+        "workflow",
+        "team",
+        "pool",
+        "route",
+        "schedule",
+        "batch",
         "budget",
         "price",
         "alert",
         "channel",
         "approval_policy",
+        "approval_rule",
+        "approval",
+        "report",
+        "retention_receipt",
         "retention_policy",
         "hold",
         "session",
+        "preferences",
+        "run",
     ]
     data: Any = Field(
         ...,
@@ -715,7 +782,7 @@ class ExportItemView(BaseModel):
 
 class ExportPage(BaseModel):
     """
-    Things of the workspace, by kind; `next` leads on until all were given.
+    Things of the workspace, or of a user, by kind; `next` leads on until all were given.
     """
 
     items: list[ExportItemView]
@@ -822,6 +889,36 @@ class FoundryPolicy(BaseModel):
     share: float | None = 0.1
 
 
+class GroupChat(BaseModel):
+    """
+    A step in which several agents talk to one another.
+
+    Without a manager they speak in turns, as Agent Framework's group chat has it; a manager plans, says who speaks
+    about what, and writes the answer, as its Magentic orchestration has it. Each time one speaks is a run.
+
+    Attributes:
+        name: Its name in the workflow; its answer is what was said last.
+        group_chat: The agents that talk.
+        manager: The agent that leads them; None for taking turns.
+        max_rounds: How often one of them speaks, the manager not counted.
+        prompt: What they talk about: text with `{input}` and `{steps.NAME.answer}` of steps before it.
+        timeout_s: Seconds that one time of speaking may take; None for as long as a run may take.
+        retries: How often each is asked again whose run fails or takes too long.
+        when: A condition without which it is skipped; None for always.
+        on_failure: Whether the workflow then fails, or goes on without its answer.
+    """
+
+    name: str
+    group_chat: list[str]
+    manager: str | None = None
+    max_rounds: int | None = 6
+    prompt: str | None = "{input}"
+    timeout_s: int | None = None
+    retries: int | None = 0
+    when: str | None = None
+    on_failure: Literal["fail", "continue"] | None = "fail"
+
+
 class Guideline(BaseModel):
     """
     What to do in a case.
@@ -855,6 +952,16 @@ class HandoffBody(BaseModel):
     open_questions: list[str] | None = []
 
 
+class HandoffCountsView(BaseModel):
+    """
+    How many handoffs there were: of all teams, by team, and by who or what had them.
+    """
+
+    total: int
+    by_team: dict[str, int]
+    by: dict[str, int]
+
+
 class HandoffPolicy(BaseModel):
     """
     How conversations change hands.
@@ -863,6 +970,8 @@ class HandoffPolicy(BaseModel):
         context: What the next agent is told of the conversation: `full`, the `last` turns, a `summary` that the model
             which hands over writes, or `none`. What the run asks is always told, and the note of the handoff.
         last_turns: How many runs of the history `last` is.
+        summarizer: The agent that writes a `summary` where the model that hands over has written none; an agent without
+            tools. None for nobody: the next one is told the last runs then.
         max_hops: Most members that one run goes on to.
         max_returns: How often one run may come back to the same member.
         when_impossible: What becomes of a run that no member can take: the member that has it goes on with it
@@ -871,6 +980,7 @@ class HandoffPolicy(BaseModel):
 
     context: Literal["full", "last", "summary", "none"] | None = "full"
     last_turns: int | None = 5
+    summarizer: str | None = None
     max_hops: int | None = 5
     max_returns: int | None = 1
     when_impossible: Literal["stay", "fail"] | None = "stay"
@@ -1126,7 +1236,8 @@ class Mcp(BaseModel):
         server_description: What the model is told of it; only with `foundry`.
         allowed_tools: The only tools of it to offer; none for all.
         headers_setting: The app setting with the headers to send and the origin to send them to; not with `foundry`.
-        approval: When a call needs an approval; None for never.
+        approval: When a call needs an approval; None for never. Where it says anything else, `foundry` asks the app
+            before each call.
         timeout_s: How long a call may take, in seconds; None for 30. Not with `foundry`.
     """
 
@@ -1182,15 +1293,6 @@ class MemberStatusView(BaseModel):
     longest_wait_s: float | None
     replies: int
     answer_s: float | None
-
-
-class Message(BaseModel):
-    """
-    A message of the conversation.
-    """
-
-    role: str
-    content: str | list[Content] | None = None
 
 
 class Model(BaseModel):
@@ -1282,8 +1384,8 @@ class OtherTermsBody(BaseModel):
 
     Attributes:
         kind: `prices` prices recorded calls otherwise, `budget` asks what a limit would have stopped, `ttl` retires
-            idle agents after another time, `cache` holds another number of live agents, `pool` carries out so many runs
-            at once.
+            idle agents after another time, `cache` holds another number of live agents, `pool` has runs wait for other
+            limits.
         agent: The agent to look at; all unless given.
         days: How many days to look at, today among them.
         model: Of `prices`: the model that all calls are taken to be of; their own unless given.
@@ -1295,6 +1397,8 @@ class OtherTermsBody(BaseModel):
         capacity: Of `cache`: how many live agents each worker holds.
         workers: Of `cache`: how many workers.
         concurrency: Of `pool`: how many runs are carried out at once.
+        tokens_per_minute: Of `pool`: how many tokens those take that begin within a minute.
+        requests_per_minute: Of `pool`: how many model calls they make.
     """
 
     kind: Literal["prices", "budget", "ttl", "cache", "pool"]
@@ -1309,6 +1413,21 @@ class OtherTermsBody(BaseModel):
     capacity: int | None = None
     workers: int | None = None
     concurrency: int | None = None
+    tokens_per_minute: int | None = None
+    requests_per_minute: int | None = None
+
+
+class OutputCall(BaseModel):
+    """
+    A call of a tool of the caller's that the model asks for.
+    """
+
+    id: str
+    type: Literal["function_call"] = "function_call"
+    call_id: str
+    name: str
+    arguments: str
+    status: str
 
 
 class OutputText(BaseModel):
@@ -1336,7 +1455,8 @@ class Parameters(BaseModel):
     Attributes:
         keywords: `keyword_detected`: one of these stands in the query, whole words, whatever their case.
         capability: `capability_requested`: the run's metadata asks for it (`capability`), or the query names it.
-        below: `quality_below`: the answer's score, 0-100, is below this.
+        below: `quality_below`: the answer's score, 0-100, is below this; `sentiment_below`: how the query sounds
+            (`llmops.evaluation.sentiment`, 0-100, 50 is neutral).
         check: `quality_below`: the check whose score counts; None for the overall one.
         count: `failures`: so many attempts of the run failed; `turns_above`: the member has seen so many runs.
         usd: `cost_above`: the run has cost more than this, in US dollars.
@@ -1348,16 +1468,6 @@ class Parameters(BaseModel):
     check: str | None = None
     count: int | None = None
     usd: float | None = None
-
-
-class Part(BaseModel):
-    """
-    A part of a message's content.
-    """
-
-    type: str
-    text: str | None = None
-    refusal: str | None = None
 
 
 class PeriodView(BaseModel):
@@ -1655,12 +1765,14 @@ class ProposedChangeView(BaseModel):
         call: The call that makes the change; null where people have to.
         undo: The call that undoes it; null where people have to.
         advice: What people are to do; null where a call does.
+        diff: What is to be changed in a file or in the app's settings, as a unified diff; null where a call does.
     """
 
     fields: dict[str, Any]
     call: ApiCallView | None
     undo: ApiCallView | None
     advice: str | None
+    diff: str | None
 
 
 class ProviderHealthView(BaseModel):
@@ -1875,30 +1987,12 @@ class RetentionReceiptView(BaseModel):
     sessions: int
     runs: int
     messages: int
+    transcripts: int
+    tool_calls: int
+    evaluations: int
     facts: int
     held: int
     complete: bool
-
-
-class RetentionVerdictView(BaseModel):
-    """
-    What becomes of a session, and why.
-    """
-
-    session_id: str
-    erase: bool
-    reason: str
-
-
-class RetentionView(BaseModel):
-    """
-    What the policy would delete (at most 1,000 sessions are shown), or what it deleted.
-    """
-
-    dry_run: bool
-    sessions: list[RetentionVerdictView] | None = Field([], validate_default=True)
-    fact_days: list[date] | None = []
-    receipt: RetentionReceiptView | None = None
 
 
 class RetirementView(BaseModel):
@@ -1960,52 +2054,6 @@ class RunError(BaseModel):
     detail: str
 
 
-class RunInput(BaseModel):
-    """
-    A request to run an agent: `threadId` is a session, and the same `runId` in it is the same run.
-
-    Tools, context and state of the caller's are not given to the agent; `X-Ignored-Parameters` names those that came.
-    """
-
-    threadId: str
-    runId: str
-    messages: list[Message]
-    tools: list[Any] | None = []
-    context: list[Any] | None = []
-    state: Any = None
-    forwardedProps: Any = None
-    resume: list[Resume] | None = Field([], validate_default=True)
-
-
-class RunRequest(BaseModel):
-    """
-    What a caller asks of an agent.
-
-    Attributes:
-        query: The message to the agent; not blank.
-        session_id: The conversation to go on with, or an id of the caller's choosing for a new one; None starts one.
-        user_id: Who asks; None for nobody in particular.
-        expected_topics: What a good answer speaks of; used to score the answer.
-        context: What the answer must be borne out by; the model is told it with the query.
-        metadata: At most 16 strings that come back with the run.
-        stream: Whether the answer is told as `run.delta` events while the model writes it.
-        pin_version: Whether a session that starts with this run goes on with the agent as it is declared now.
-        priority: The session's priority; None for its own, and for normal where it starts with this run.
-        callback: Where the run's end is to be reported, by webhook or to a reply queue; None for nowhere.
-    """
-
-    query: str
-    session_id: str | None = None
-    user_id: str | None = None
-    expected_topics: list[str] | None = []
-    context: str | None = None
-    metadata: dict[str, str] | None = {}
-    stream: bool | None = False
-    pin_version: bool | None = False
-    priority: Literal["normal", "high", "low"] | None = None
-    callback: Callback | None = None
-
-
 class Runaway(BaseModel):
     """
     When a run of the agent has run away and is failed, instead of the app's settings.
@@ -2038,47 +2086,6 @@ class ScalingApplyBody(BaseModel):
     """
 
     id: str
-
-
-class ScheduleBody(BaseModel):
-    """
-    Whom to ask what, and when: `cron` is an NCRONTAB expression, its times are those of `time_zone`.
-
-    `missed` says what becomes of times at which nothing could be submitted: `skip` drops them, `latest` makes up for
-    the last one, `all` for up to 100.
-    """
-
-    agent: str
-    run: RunRequest
-    cron: str
-    time_zone: str | None = "UTC"
-    missed: Literal["skip", "latest", "all"] | None = "latest"
-    paused: bool | None = False
-
-
-class ScheduleView(BaseModel):
-    """
-    A schedule; `next_at` are the next times that it is due, none while it is paused.
-
-    `run` is shown without its callback, whose address may be a secret; `has_callback` says whether there is one.
-    """
-
-    name: str
-    agent: str
-    run: RunRequest
-    has_callback: bool
-    cron: str
-    time_zone: str
-    missed: Literal["skip", "latest", "all"] = Field(
-        ...,
-        description="What becomes of times at which nothing could be submitted: the app was down, or the queue was.",
-    )
-    paused: bool
-    next_at: list[AwareDatetime]
-    last: LastDueView | None
-    missed_times: int
-    created_at: AwareDatetime
-    updated_at: AwareDatetime
 
 
 class Score(BaseModel):
@@ -2164,8 +2171,8 @@ class Simulation(BaseModel):
         fail_first: How many attempts of each run fail before one succeeds; counted by the run's attempt number.
         fail_with: How they fail: `throttled` and `unavailable` are retriable, `rejected` and `content_filter` are not.
         fail_creates: How many attempts to create the agent fail with `unavailable` before one succeeds.
-        call_tool: Name of a tool in `tools`, or of one that hands over (`handoff_to_…`), that the model calls once
-            before it answers; None for none.
+        call_tool: Name of a tool in `tools`, of one that hands over (`handoff_to_…`), or of one that a caller brings,
+            that the model calls once before it answers; None for none.
         reply: The text of the answer instead of the provider's own; None for the provider's own.
     """
 
@@ -2188,6 +2195,7 @@ class SiteScaleView(BaseModel):
     always_ready: dict[str, int]
     maximum_instances: int
     http_concurrency: int | None
+    memory_mb: int
 
 
 class SlaPolicy(BaseModel):
@@ -2280,6 +2288,22 @@ class Step(BaseModel):
     name: str
     when: str | None = None
     on_failure: Literal["fail", "continue"] | None = "fail"
+
+
+class StrategyView(BaseModel):
+    """
+    What workers of a strategy came to in the last day.
+
+    The true hit rate lies between `least` and `most` with 95 % confidence: two strategies whose ranges overlap are not
+    told apart yet.
+    """
+
+    strategy: str
+    hits: int
+    misses: int
+    hit_rate: float
+    least: float
+    most: float
 
 
 class StreamOptions(BaseModel):
@@ -2399,6 +2423,80 @@ class ThresholdsView(BaseModel):
     tokens: float
 
 
+class TimerRunView(BaseModel):
+    """
+    What a timer did.
+
+    Attributes:
+        name: The timer's name.
+        done: What it did, as a sentence for people.
+    """
+
+    name: str
+    done: str
+
+
+class TimerView(BaseModel):
+    """
+    What the app does by itself.
+
+    Attributes:
+        name: Its name.
+        setting: The setting that says when it runs.
+        schedule: What it says: an NCRONTAB expression, in UTC.
+        succeeded_at: When its last run that succeeded began; null for never.
+        failed_at: When its last run that failed began; null for never.
+        failure: Why that failed, as a stable code or the kind of exception; empty for never.
+        overdue: Whether it should have succeeded again by now.
+    """
+
+    name: str
+    setting: str
+    schedule: str
+    succeeded_at: AwareDatetime | None
+    failed_at: AwareDatetime | None
+    failure: str
+    overdue: bool
+
+
+class Tool(BaseModel):
+    """
+    A tool of the front end's; `parameters` is JSON Schema.
+    """
+
+    name: str
+    description: str | None = ""
+    parameters: dict[str, Any] | None = None
+
+
+class ToolCall(BaseModel):
+    """
+    A call of a tool of the front end's, as an earlier answer has it.
+    """
+
+    id: str
+    function: CalledFunction
+
+
+class ToolCallView(BaseModel):
+    """
+    A call of a caller's own tool that the model asks for; `arguments` is JSON, as the model wrote it.
+    """
+
+    id: str
+    name: str
+    arguments: str
+
+
+class ToolResult(BaseModel):
+    """
+    What came of a call: the call's id, and what the model is told.
+    """
+
+    call_id: str
+    output: str
+
+
 class TriggerBody(BaseModel):
     """
     When there is to be an instance more or less than the forecast says.
@@ -2457,6 +2555,9 @@ class TryView(BaseModel):
 class TurnView(BaseModel):
     """
     One message of a conversation; `author` is the person who wrote an answer, empty for agents and users.
+
+    `tool_calls` are those of the caller's own tools that an assistant asked for; the text of a message of role `tool`
+    is what came of them, as JSON.
     """
 
     role: str
@@ -2464,6 +2565,7 @@ class TurnView(BaseModel):
     run_id: str
     at: AwareDatetime
     author: str
+    tool_calls: list[ToolCallView]
 
 
 class UsageView(BaseModel):
@@ -2649,11 +2751,22 @@ class TriggersHttpLoaderViewsStepView(BaseModel):
     score: float
 
 
+class TriggersHttpOpenaiViewsPart(BaseModel):
+    """
+    A part of a message's content.
+    """
+
+    type: str
+    text: str | None = None
+    refusal: str | None = None
+
+
 class TriggersHttpRunsViewsStepView(BaseModel):
     """
     A step of a run: a model call, a tool call, or a wait; `ms` is null while it is not over.
 
-    Arguments are `[hidden]` unless the tool shows them, and null where they are gone.
+    Arguments are `[hidden]` unless the tool shows them, its result is null unless it shows it; both are null where they
+    are gone.
     """
 
     kind: Literal["model_call", "tool_call", "wait"] = Field(
@@ -2667,6 +2780,7 @@ class TriggersHttpRunsViewsStepView(BaseModel):
     call_id: str | None
     arguments: dict[str, Any] | None
     result_bytes: int | None
+    result: str | None
     input_tokens: int | None
     output_tokens: int | None
     cost_micro_usd: int | None
@@ -2716,6 +2830,17 @@ class AlertPage(BaseModel):
 
     items: list[AlertView]
     next: str | None
+
+
+class AnswerMessage(BaseModel):
+    """
+    The answer; `tool_calls` is null where there are none.
+    """
+
+    role: Literal["assistant"] = "assistant"
+    content: str | None
+    refusal: str | None = None
+    tool_calls: list[ChatToolCallView] | None = None
 
 
 class AppliedView(BaseModel):
@@ -2879,7 +3004,35 @@ class ChatMessage(BaseModel):
     """
 
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
-    content: str | list[Part] | None = None
+    content: str | list[TriggersHttpOpenaiViewsPart] | None = None
+    tool_calls: list[ChatToolCall] | None = Field([], validate_default=True)
+    tool_call_id: str | None = None
+
+
+class Choice(BaseModel):
+    """
+    The one answer there is.
+    """
+
+    index: int | None = 0
+    message: AnswerMessage
+    logprobs: None = Field(None)
+    finish_reason: str
+
+
+class ClientTools(BaseModel):
+    """
+    The caller's tools, as a run comes with them.
+
+    Attributes:
+        tools: Those that the model may ask for, beside the agent's own.
+        choice: `auto`; `none` for none of them; `required` for some tool; or the name of the one it has to call.
+        results: What came of the calls that the session's run before ended with: of all of them.
+    """
+
+    tools: list[ClientTool] | None = Field([], validate_default=True)
+    choice: str | None = "auto"
+    results: list[ToolResult] | None = Field([], validate_default=True)
 
 
 class CompletionUsage(BaseModel):
@@ -3146,6 +3299,7 @@ class HandoffTrigger(BaseModel):
         Literal[
             "keyword_detected",
             "capability_requested",
+            "sentiment_below",
             "quality_below",
             "failures",
             "cost_above",
@@ -3182,12 +3336,16 @@ class HoldPage(BaseModel):
 
 class InputItem(BaseModel):
     """
-    An item of a response's input: a message, or something that is refused.
+    An item of a response's input: a message, a call of a tool of the caller's, what came of one; else refused.
     """
 
     type: str | None = "message"
     role: Literal["system", "developer", "user", "assistant"] | None = None
-    content: str | list[Part] | None = None
+    content: str | list[TriggersHttpOpenaiViewsPart] | None = None
+    call_id: str | None = None
+    name: str | None = None
+    arguments: str | None = ""
+    output: str | list[TriggersHttpOpenaiViewsPart] | None = None
 
 
 class LifecycleView(BaseModel):
@@ -3263,6 +3421,17 @@ class Member(BaseModel):
     channel: str | None = None
     hours: Hours | None = None
     metadata: dict[str, str] | None = {}
+
+
+class Message(BaseModel):
+    """
+    A message of the conversation.
+    """
+
+    role: str
+    content: str | list[Content] | None = None
+    toolCalls: list[ToolCall] | None = Field([], validate_default=True)
+    toolCallId: str | None = None
 
 
 class NamedUsageView(BaseModel):
@@ -3363,11 +3532,13 @@ class Overrides(BaseModel):
     labels: dict[str, str] | None = None
     pinned: bool | None = None
     idle_after_s: int | None = None
+    max_history_tokens: int | None = None
     evaluation: EvaluationPolicy | None = None
     sla: SlaPolicy | None = None
     ladder: list[DegradationStep] | None = None
     runaway: Runaway | None = None
     approvals: list[ApprovalRule] | None = None
+    client_tools: bool | None = None
     more_instructions: str | None = None
     personality: str | None = None
     capabilities: dict[str, bool] | None = {}
@@ -3426,7 +3597,7 @@ class PlanLineView(BaseModel):
     number: int
     agent: str
     kind: Literal[
-        "create", "update", "adopt", "recreate", "changed", "orphan", "tail"
+        "create", "update", "adopt", "recreate", "changed", "orphan", "tail", "tools"
     ] = Field(..., description="In which way things differ.")
     action: Literal["ensure", "renew", "sweep", "remove", "none"] = Field(
         ..., description="What applying a line does."
@@ -3544,10 +3715,14 @@ class ProposalView(BaseModel):
         "cheaper_model",
         "output_limit",
         "reasoning_effort",
+        "compaction",
         "judges",
         "prompt_cache",
+        "retries",
         "wasted_spend",
         "unused_agent",
+        "unused_versions",
+        "idle_instances",
     ]
     agent: str
     title: str
@@ -3690,7 +3865,7 @@ class ResponseView(BaseModel):
     status: str
     background: bool
     model: str
-    output: list[OutputMessage]
+    output: list[OutputMessage | OutputCall]
     error: ResponseError | None
     incomplete_details: Incomplete | None
     instructions: None = Field(None)
@@ -3713,6 +3888,32 @@ class RetentionReceiptPage(BaseModel):
 
     items: list[RetentionReceiptView]
     next: str | None
+
+
+class RetentionVerdictView(BaseModel):
+    """
+    What becomes of a session, or of the part of it that has a time of its own, and why.
+    """
+
+    part: Literal[
+        "sessions", "transcripts", "runs", "tool_calls", "evaluations", "facts"
+    ] = Field(..., description="What has a retention time of its own.")
+    session_id: str
+    erase: bool
+    reason: str
+
+
+class RetentionView(BaseModel):
+    """
+    What the policy would delete (at most 1,000 sessions are shown), or what it deleted.
+
+    `days` are those of whose facts a part would be deleted.
+    """
+
+    dry_run: bool
+    sessions: list[RetentionVerdictView] | None = Field([], validate_default=True)
+    days: dict[str, list[date]] | None = None
+    receipt: RetentionReceiptView | None = None
 
 
 class RouteBody(BaseModel):
@@ -3741,11 +3942,62 @@ class RouteStatusView(BaseModel):
     deployments: list[DeploymentStatusView]
 
 
+class RunInput(BaseModel):
+    """
+    A request to run an agent: `threadId` is a session, and the same `runId` in it is the same run.
+
+    Tools of the front end's are given to agents whose spec has `client_tools`. Context and state are not given to the
+    agent; `X-Ignored-Parameters` names what came and is not.
+    """
+
+    threadId: str
+    runId: str
+    messages: list[Message]
+    tools: list[Tool] | None = Field([], validate_default=True)
+    context: list[Any] | None = []
+    state: Any = None
+    forwardedProps: Any = None
+    resume: list[Resume] | None = Field([], validate_default=True)
+
+
+class RunRequest(BaseModel):
+    """
+    What a caller asks of an agent.
+
+    Attributes:
+        query: The message to the agent; blank only with results in `client_tools`.
+        session_id: The conversation to go on with, or an id of the caller's choosing for a new one; None starts one.
+        user_id: Who asks; None for nobody in particular.
+        expected_topics: What a good answer speaks of; used to score the answer.
+        context: What the answer must be borne out by; the model is told it with the query.
+        metadata: At most 16 strings that come back with the run.
+        stream: Whether the answer is told as `run.delta` events while the model writes it.
+        pin_version: Whether a session that starts with this run goes on with the agent as it is declared now.
+        priority: The session's priority; None for its own, and for normal where it starts with this run.
+        callback: Where the run's end is to be reported, by webhook or to a reply queue; None for nowhere.
+        client_tools: Tools of the caller's that the model may ask for, and what came of the calls that the run before
+            ended with; None for none. Only where the agent's spec has `client_tools`.
+    """
+
+    query: str
+    session_id: str | None = None
+    user_id: str | None = None
+    expected_topics: list[str] | None = []
+    context: str | None = None
+    metadata: dict[str, str] | None = {}
+    stream: bool | None = False
+    pin_version: bool | None = False
+    priority: Literal["normal", "high", "low"] | None = None
+    callback: Callback | None = None
+    client_tools: ClientTools | None = None
+
+
 class RunView(BaseModel):
     """
     A run: what was asked, how far it is, and its answer once there is one.
 
     `team` is null unless one was asked; `workflow_run_id` is the workflow run that it is a step of, null for none.
+    `tool_calls` are those of the caller's own tools that it ended with instead of an answer.
     """
 
     id: str
@@ -3773,6 +4025,7 @@ class RunView(BaseModel):
     cancel_requested: bool
     answer: str | None
     finish_reason: str | None
+    tool_calls: list[ToolCallView]
     score: Score | None
     model: str | None
     version: str | None
@@ -3813,6 +4066,7 @@ class ScalingPolicyBody(BaseModel):
         cooldown_s: How long nothing is changed after a change.
         predictive: Whether for the coming day by forecast, or for what the last hour brought.
         triggers: What else there is to look at.
+        http_concurrency: HTTP requests that an instance is to take at a time; left out, it stays as it is.
     """
 
     min_instances: int | None = 2
@@ -3823,6 +4077,7 @@ class ScalingPolicyBody(BaseModel):
     cooldown_s: float | None = 300
     predictive: bool | None = True
     triggers: list[TriggerBody] | None = Field([], validate_default=True)
+    http_concurrency: int | None = None
 
 
 class ScalingPolicyView(BaseModel):
@@ -3838,15 +4093,48 @@ class ScalingPolicyView(BaseModel):
     cooldown_s: float
     predictive: bool
     triggers: list[TriggerView]
+    http_concurrency: int | None
 
 
-class SchedulePage(BaseModel):
+class ScheduleBody(BaseModel):
     """
-    Schedules by name.
+    Whom to ask what, and when: `cron` is an NCRONTAB expression, its times are those of `time_zone`.
+
+    `missed` says what becomes of times at which nothing could be submitted: `skip` drops them, `latest` makes up for
+    the last one, `all` for up to 100.
     """
 
-    items: list[ScheduleView]
-    next: str | None
+    agent: str
+    run: RunRequest
+    cron: str
+    time_zone: str | None = "UTC"
+    missed: Literal["skip", "latest", "all"] | None = "latest"
+    paused: bool | None = False
+
+
+class ScheduleView(BaseModel):
+    """
+    A schedule; `next_at` are the next times that it is due, none while it is paused.
+
+    `run` is shown without its callback, whose address may be a secret; `has_callback` says whether there is one.
+    """
+
+    name: str
+    agent: str
+    run: RunRequest
+    has_callback: bool
+    cron: str
+    time_zone: str
+    missed: Literal["skip", "latest", "all"] = Field(
+        ...,
+        description="What becomes of times at which nothing could be submitted: the app was down, or the queue was.",
+    )
+    paused: bool
+    next_at: list[AwareDatetime]
+    last: LastDueView | None
+    missed_times: int
+    created_at: AwareDatetime
+    updated_at: AwareDatetime
 
 
 class SessionView(BaseModel):
@@ -3945,6 +4233,7 @@ class Team(BaseModel):
         {
             "context": "full",
             "last_turns": 5,
+            "summarizer": None,
             "max_hops": 5,
             "max_returns": 1,
             "when_impossible": "stay",
@@ -4003,11 +4292,13 @@ class Template(BaseModel):
     labels: dict[str, str] | None = None
     pinned: bool | None = None
     idle_after_s: int | None = None
+    max_history_tokens: int | None = None
     evaluation: EvaluationPolicy | None = None
     sla: SlaPolicy | None = None
     ladder: list[DegradationStep] | None = None
     runaway: Runaway | None = None
     approvals: list[ApprovalRule] | None = None
+    client_tools: bool | None = None
     more_instructions: str | None = None
     personality: str | None = None
     capabilities: dict[str, bool] | None = {}
@@ -4028,6 +4319,15 @@ class TemplateView(BaseModel):
     updated_at: AwareDatetime | None
     followed: FollowedView | None = None
     content: Template | None
+
+
+class TimerPage(BaseModel):
+    """
+    The app's timers.
+    """
+
+    items: list[TimerView]
+    next: str | None
 
 
 class TrailPage(BaseModel):
@@ -4111,11 +4411,14 @@ class WaitingView(BaseModel):
 class WorkerView(BaseModel):
     """
     A worker that has reported lately: a random id, and until when it has counted.
+
+    `strategy` is its own where several are compared (LOADER_STRATEGIES), else null.
     """
 
     worker: str
     at: AwareDatetime
     metrics: LoaderMetricsView
+    strategy: str | None
 
 
 class WorkflowRunView(BaseModel):
@@ -4157,7 +4460,7 @@ class WorkflowSpec(BaseModel):
     """
 
     description: str | None = ""
-    steps: list[Step | Parallel]
+    steps: list[Step | Parallel | GroupChat]
 
 
 class WorkflowView(BaseModel):
@@ -4204,11 +4507,13 @@ class AgentConfig(BaseModel):
     labels: dict[str, str] | None = None
     pinned: bool | None = None
     idle_after_s: int | None = None
+    max_history_tokens: int | None = None
     evaluation: EvaluationPolicy | None = None
     sla: SlaPolicy | None = None
     ladder: list[DegradationStep] | None = None
     runaway: Runaway | None = None
     approvals: list[ApprovalRule] | None = None
+    client_tools: bool | None = None
     more_instructions: str | None = None
     personality: str | None = None
     capabilities: dict[str, bool] | None = {}
@@ -4250,11 +4555,15 @@ class AgentSpec(BaseModel):
         labels: At most 16 free key-value pairs to find and group agents by.
         pinned: True keeps the agent from being retired when idle.
         idle_after_s: Seconds without use before the agent is retired; None for the app's setting.
+        max_history_tokens: Most tokens of a session's history that its model is told, where the session does not say;
+            None for the app's setting.
         evaluation: What a good answer of the agent is; None scores what every answer can be scored for.
         sla: What service level it is to keep; None for the app's settings.
         ladder: What the agent does as its budgets are used up, in ascending steps.
         runaway: When a run of it has run away; None for the app's settings.
         approvals: Which tool calls need an approval, beside those that the workspace's policy names.
+        client_tools: Whether callers may bring tools of their own, which they call themselves. Not with `foundry`,
+            whose agents have the tools of their version.
     """
 
     provider: str | None = "offline"
@@ -4274,11 +4583,13 @@ class AgentSpec(BaseModel):
     labels: dict[str, str] | None = {}
     pinned: bool | None = False
     idle_after_s: int | None = None
+    max_history_tokens: int | None = None
     evaluation: EvaluationPolicy | None = None
     sla: SlaPolicy | None = None
     ladder: list[DegradationStep] | None = Field([], validate_default=True)
     runaway: Runaway | None = None
     approvals: list[ApprovalRule] | None = Field([], validate_default=True)
+    client_tools: bool | None = False
 
 
 class AgentView(BaseModel):
@@ -4314,6 +4625,7 @@ class AnalyticsView(BaseModel):
     last: date
     sessions: SessionCountsView
     runs: RunCountsView
+    handoffs: HandoffCountsView
     performance: FiguresView
     performance_by_agent: dict[str, FiguresView]
     resources: ResourcesView
@@ -4489,13 +4801,16 @@ class LoaderView(BaseModel):
     """
     How the workers' caches of the workspace's agents do.
 
-    `learned_until` is until when uses are part of the ranking; null before the first.
+    `policy` is that of the worker that answers. `learned_until` is until when uses are part of the ranking; null before
+    the first. `strategies` are those that workers are divided between, the best first; empty where they are not.
     """
 
     policy: Literal["sieve", "lru", "s3-fifo", "w-tinylfu"]
     total: LoaderMetricsView
     workers: list[WorkerView]
     learned_until: AwareDatetime | None
+    strategies: list[StrategyView]
+    insights: list[InsightView]
 
 
 class OptimizationPage(BaseModel):
@@ -4573,6 +4888,15 @@ class RunPage(BaseModel):
     """
 
     items: list[RunView]
+    next: str | None
+
+
+class SchedulePage(BaseModel):
+    """
+    Schedules by name.
+    """
+
+    items: list[ScheduleView]
     next: str | None
 
 

@@ -108,11 +108,9 @@ async def approval_links_show(call: Call) -> Reply:
 
 
 async def approval_links_decide(call: Call) -> Reply:
-    record, person = await call.services.approvals.links.find(call.route("token"))
     verb, reason = _form(call.request.get_body() or b"")
-    decided = await call.services.approvals.decisions.decide(
-        record.approval.place.workspace, record.approval.id, person, DecisionRequest(verb, reason), call.queue.send
-    )
+    ruling = DecisionRequest(verb, reason)
+    decided = await call.services.approvals.links.decide(call.route("token"), ruling, call.queue.send)
     return Reply(decided_page(decided), headers=_PAGE, mimetype="text/html")
 
 

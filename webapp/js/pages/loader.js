@@ -46,15 +46,23 @@ export function Loader() {
   const activity = useList("loader/activity", { limit: 20 }, ["run.stage"]);
   return html`
     <h2>Loader</h2>
-    <${Loaded} from=${from}>${({ policy, total, workers, learned_until }) => html`
+    <${Loaded} from=${from}>${({ policy, total, workers, learned_until, strategies, insights }) => html`
       <div class="stats">
         <${Stat} label="Cache hit rate" value=${format.percent(total.cache_performance.hit_rate)} note=${`policy ${policy}`} />
         <${Stat} label="Agents cached" value=${format.count(total.agent_status.active_agents)} note=${`in ${format.count(workers.length)} workers; ${format.count(total.agent_status.total_configurations)} agents configured`} />
         <${Stat} label="Preloaded" value=${format.count(total.preloading.preload_successes)} note=${`${format.count(total.preloading.used)} used, ${format.count(total.preloading.wasted)} wasted`} />
         <${Stat} label="Ranking updated" value=${html`<${Ago} at=${learned_until} />`} note="agents by expected use" />
       </div>
+      ${insights.length > 0 && html`<${Card} title="Insights"><ul>${insights.map((each) => html`<li key=${each.code}><b>${each.cause}</b> ${each.recommendation}</li>`)}</ul><//>`}
+      ${strategies.length > 0 && html`<${Card} title="Strategies compared, last day"><${Table} caption="Hit rates by strategy" name="loader-strategies" rows=${strategies} keyOf=${(row) => row.strategy} columns=${[
+        { label: "Strategy", value: (row) => row.strategy },
+        { label: "Hits", num: true, value: (row) => row.hit_rate, show: (row) => format.percent(row.hit_rate) },
+        { label: "With 95 % confidence", num: true, value: (row) => row.least, show: (row) => `${format.percent(row.least)} to ${format.percent(row.most)}` },
+        { label: "Look-ups", num: true, value: (row) => row.hits + row.misses, show: (row) => format.count(row.hits + row.misses) },
+      ]} /><//>`}
       <${Card} title="Workers"><${Table} caption="Caches by worker" rows=${workers} keyOf=${(row) => row.worker} columns=${[
         { label: "Worker", value: (row) => row.worker, show: (row) => html`<code>${row.worker.slice(0, 8)}</code>` },
+        ...(strategies.length ? [{ label: "Strategy", value: (row) => row.strategy ?? "" }] : []),
         { label: "Seen", value: (row) => row.at, show: (row) => html`<${Ago} at=${row.at} />` }, ...METRICS,
       ]} /><//>`}<//>
     <div class="cols"><${Optimize} /><${WhatIf} /></div>
