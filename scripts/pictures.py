@@ -21,11 +21,8 @@ PLACES = {
     "now": "now",
     "chat": "chat/tech_advisor?session=sample-tech_advisor",
     "inbox": "inbox",
-    "sessions": "sessions?view=runs&agent=tech_advisor",
     "costs": "costs",
     "quality": "quality?agent=customer_service",
-    "agents": "agents",
-    "versions": "agents/tech_advisor?tab=versions",
     "operations": "operations",
 }
 DARK = frozenset({"quality"})

@@ -93,8 +93,8 @@ async def test_budgets_say_what_costs_say() -> None:
 async def test_each_fact_leads_to_its_run() -> None:
     """The conversations are there, once, with what the facts say of their runs; those of long ago have ended."""
     services = make_services(MemoryTables(), ManualClock(NOW))
-    for _ in range(2):
-        sessions = await converse(services, LATEST, NOW)
+    sessions = await converse(services, LATEST, NOW)
+    assert await converse(services, LATEST, NOW) == sessions
     listed, _ = await services.sessions.list.page("default", Filter(), 200, None)
 
     assert len(listed) == sessions == len({fact.who.session_id for fact in LATEST})

@@ -34,7 +34,8 @@ async def history(app_stack: Stack) -> AsyncIterator[Sequence[AttemptFact]]:
         fact for fact in facts(now.date(), now) if fact.who.agent == AGENT and fact.timing.ended_at.date() in around
     ]
     services = Services.for_azure(Settings.from_environment(app_stack.environment()))
-    await asyncio.gather(record(services, found), converse(services, found, now))
+    first = [fact for fact in found if fact.timing.ended_at.date() == min(around)]
+    await asyncio.gather(record(services, found), converse(services, first, now))
     await services.aclose()
     await app_stack.run_timer("aggregate_facts")
     yield found
