@@ -1,7 +1,8 @@
 """What the host shows: its log on stderr, its functions on stdout.
 
-An idle host shows problems only. Requests, runs and operations of entities are a line each. Timers on their schedule,
-what they log below a warning, and what libraries tell of their own work are shown with `--verbose`.
+An idle host shows problems only. Requests and operations of entities are a line each; of a message the app says what
+came of it. Timers on their schedule, what they log below a warning, and what libraries tell of their own work are shown
+with `--verbose`.
 """
 
 import logging

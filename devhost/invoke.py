@@ -1,8 +1,9 @@
 """The one place where user functions run: arguments in, outcome out, one log line per invocation.
 
 The line of a request reads `POST /api/orders: 201 in 12 ms (add_order)`, that of any other invocation
-`add_order: succeeded in 12 ms (what set it off)`. A failure's line ends with the error; the traceback follows the first
-time that a function fails so at that place, for a message that is delivered ten times fails ten times.
+`add_order: succeeded in 12 ms (what set it off)`, for a message only in a verbose log. A failure's line ends with the
+error; the traceback follows the first time that a function fails so at that place, for a message that is delivered ten
+times fails ten times.
 """
 
 import asyncio
@@ -24,7 +25,7 @@ from azure.functions.meta import Datum
 
 from devhost import http_extension
 from devhost.context import QUIET, THREAD_LOCAL, Context, RetryContext, TraceContext, child_trace_parent
-from devhost.index import HTTP, Function
+from devhost.index import HTTP, SERVICE_BUS, Function
 
 _HOST_FILES = {__file__, concurrent.futures.thread.__file__}
 _log = logging.getLogger("devhost.invoke")
@@ -205,7 +206,9 @@ class Invoker:
         error = outcome.error
         if error is None:
             ended = str(outcome.status) if is_http else "succeeded"
-            _log.log(logging.DEBUG if quiet else logging.INFO, "%s: %s in %d ms%s", subject, ended, took_ms, remark)
+            # What came of a message the app says itself: a line of the host's beside it would be the same again.
+            level = logging.DEBUG if quiet or function.type == SERVICE_BUS else logging.INFO
+            _log.log(level, "%s: %s in %d ms%s", subject, ended, took_ms, remark)
             return
         trace = _from_user_code(error.__traceback__)
         place = _place(function, error)

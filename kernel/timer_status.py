@@ -1,4 +1,4 @@
-"""When each timer last succeeded and failed, so that one that has stopped is noticed.
+"""When each timer last succeeded and failed: what is due follows from it, and one that has stopped is noticed.
 
 Table `timers`, partition `timers`, row `{timer}` its last success, row `{timer}!failed` its last failure.
 """
@@ -25,9 +25,9 @@ class TimerStatus:
 
     Attributes:
         timer: Its name.
-        succeeded_at: When it last succeeded; None for never.
+        succeeded_at: When its last run that succeeded began; None for never.
         every: How often it runs; None where that is not known.
-        failed_at: When it last failed; None for never.
+        failed_at: When its last run that failed began; None for never.
         failure: Why, as a stable code or the kind of exception.
     """
 
@@ -42,9 +42,31 @@ class TimerStatus:
         """Whether its last run failed."""
         return self.failed_at is not None and (self.succeeded_at is None or self.failed_at > self.succeeded_at)
 
+    @property
+    def began_at(self) -> datetime | None:
+        """When it last ran, whatever came of it; None for never."""
+        return max((at for at in (self.succeeded_at, self.failed_at) if at is not None), default=None)
+
     def overdue(self, now: datetime) -> bool:
         """Return whether it should have succeeded again by now."""
         return self.succeeded_at is not None and now > self.succeeded_at + (self.every or _RARELY) + _GRACE
+
+
+@dataclass(frozen=True, slots=True)
+class TimerRun:
+    """One time that a timer ran.
+
+    Attributes:
+        timer: Its name.
+        at: When it began.
+        every: How often it runs; None where its schedule does not say.
+        failure: Why it failed, as a stable code or the kind of exception; None where it succeeded.
+    """
+
+    timer: str
+    at: datetime
+    every: timedelta | None = None
+    failure: str | None = None
 
 
 class TimerStatusStore:
@@ -53,24 +75,24 @@ class TimerStatusStore:
     def __init__(self, tables: Tables) -> None:
         self._tables = tables
 
-    async def succeeded(self, timer: str, at: datetime, every: timedelta | None) -> None:
-        """Note that the timer has just done its work, and how often it runs; None leaves what was known of that."""
-        seconds: float | None = every.total_seconds() if every else None
-        if seconds is None and (row := await self._tables.get(TABLE, TABLE, timer)) is not None:
-            seconds = _seconds(row)
-        await self._tables.commit(TABLE, [Upsert(Row(TABLE, timer, {"at": at, "every_s": seconds}))])
-
-    async def failed(self, timer: str, at: datetime, failure: str) -> None:
-        """Note that the timer could not do its work."""
-        await self._tables.commit(TABLE, [Upsert(Row(TABLE, timer + _FAILED, {"at": at, "failure": failure}))])
+    async def note(self, runs: Sequence[TimerRun]) -> None:
+        """Note what became of timers that ran, at most 100, in one transaction."""
+        if runs:
+            await self._tables.commit(TABLE, [Upsert(_row(run)) for run in runs])
 
     async def all(self) -> Sequence[TimerStatus]:
         """Return the status of all timers that have run, by name."""
         rows = {row.key: row async for row in every(self._tables, TABLE, Span(TABLE))}
-        return [_heartbeat(name, rows) for name in sorted({key.removesuffix(_FAILED) for key in rows})]
+        return [_status(name, rows) for name in sorted({key.removesuffix(_FAILED) for key in rows})]
 
 
-def _heartbeat(timer: str, rows: Mapping[str, Row]) -> TimerStatus:
+def _row(run: TimerRun) -> Row:
+    if run.failure is not None:
+        return Row(TABLE, run.timer + _FAILED, {"at": run.at, "failure": run.failure})
+    return Row(TABLE, run.timer, {"at": run.at, "every_s": run.every.total_seconds() if run.every else None})
+
+
+def _status(timer: str, rows: Mapping[str, Row]) -> TimerStatus:
     succeeded, failed = rows.get(timer), rows.get(timer + _FAILED)
     return TimerStatus(
         timer,

@@ -43,6 +43,9 @@ from triggers.http import (
     teams,
     workflows,
 )
+from triggers.http import (
+    timers as timers_api,
+)
 from triggers.http.api import Api
 from triggers.http.host import stream_answers
 
@@ -77,6 +80,7 @@ RESOURCES = (
     a2a,
     agui,
     system,
+    timers_api,
 )
 
 

@@ -19,6 +19,7 @@ from triggers.http.api import MakeSignals
 from triggers.tracing import incoming
 
 if TYPE_CHECKING:
+    from lifecycle.conversations.run import Run
     from lifecycle.registry.signals import AgentSignals
 
 log = logging.getLogger(__name__)
@@ -108,10 +109,12 @@ def register(blueprint: df.Blueprint, services: Services, run_queue: RunQueue, m
             last = deliveries >= settings.run_max_attempts
             with attached(incoming(message.application_properties or {}, context)), services.agents.preloader.run():
                 try:
-                    await services.runs.worker.process(submission, signals, requeue=requeue, last_delivery=last)
+                    done = await services.runs.worker.process(submission, signals, requeue=requeue, last_delivery=last)
                 finally:
                     await services.workflows.deliver(signals, run_queue.send)
             await services.conversations.publisher.publish_all_of(submission.workspace, submission.session_id)
+            if done is not None and done.state.value != "queued":  # that is a warning of the worker's
+                log.info("run %s of %s: %s", done.id, done.agent, said_of(done), extra={"event": "run.worked_on"})
         except AppError as error:
             # Raising abandons the message; the broker counts deliveries and dead-letters it in the end.
             log.warning("delivery %d: %s", deliveries, error.code, extra={"event": "run.not_done"})
@@ -141,6 +144,22 @@ def register(blueprint: df.Blueprint, services: Services, run_queue: RunQueue, m
                 asked.workspace, asked.workflow, asked.run_id, asked.request, signals, run_queue.send
             )
         return True
+
+
+def said_of(run: Run) -> str:
+    """Return what came of a delivery of the run's message, for the log: no texts, whoever asked and whatever."""
+    error, spend = run.error, run.spend
+    code = f": {error.code}" if error is not None else ""
+    match run.state.value:
+        case "succeeded":
+            seconds = (run.finished_at - run.started_at).total_seconds() if run.finished_at and run.started_at else 0
+            attempts = f" at attempt {run.attempt}" if run.attempt > 1 else ""
+            score = f", score {run.score.overall}" if run.score is not None else ""
+            calls = "1 model call" if spend.calls == 1 else f"{spend.calls} model calls"
+            cost = f"{calls}, {spend.cost_micro_usd / 1_000_000:.6f} USD"
+            return f"answered{attempts} in {seconds:.1f} s, {cost}{score}"
+        case state:
+            return f"{state}{code}"
 
 
 def _origin(message: func.ServiceBusMessage, queue: str) -> Origin:

@@ -1,17 +1,26 @@
-"""Timers: what the app does by itself. Each can be run now: POST /admin/functions/{name}."""
+"""Timers: what the app does by itself. Each can be run now: POST /api/timers/{name}/run.
+
+Those that end soon are run by one function, once a minute with the schedules as they are: an app that nobody uses is
+woken by it alone but for a few times an hour, and every time is paid for.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import azure.durable_functions as df
 import azure.functions as func
 
-from triggers.heartbeats import noting
+from kernel.errors import AppError
+from kernel.timer_status import TimerRun
+from lifecycle.schedules.timers import covering, interval, is_due
 from triggers.http.api import MakeSignals
 
 if TYPE_CHECKING:
@@ -29,20 +38,12 @@ class Round:
     Attributes:
         services: The use cases.
         queue: Where runs are submitted to.
-        signals: The way to agents' actors; None for timers that are declared without.
+        signals: The way to agents' actors.
     """
 
     services: Services
     queue: RunQueue
-    signals: AgentSignals | None
-
-    @property
-    def actors(self) -> AgentSignals:
-        """The way to agents' actors."""
-        if self.signals is None:
-            msg = "declare the timer with signals=True"
-            raise RuntimeError(msg)
-        return self.signals
+    signals: AgentSignals
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,16 +62,22 @@ class Done:
     values: tuple[object, ...] = ()
     extra: dict[str, Any] | None = None
 
+    def __str__(self) -> str:
+        """Return it as it is logged."""
+        return self.text % self.values
+
 
 async def _prune(now: Round) -> Done:
-    verdicts = await now.services.agents.prune.run(now.actors)
+    verdicts = await now.services.agents.prune.run(now.signals)
     done = Counter(verdict.action.value for verdict in verdicts)
     text = "of %d candidates %d agents retired, %d deleted, %d trimmed"
     return Done("prune.done", text, (len(verdicts), done["retire"], done["delete"], done["trim"]))
 
 
 async def _verify(now: Round) -> Done:
-    return Done("agents.verifying", "%d agents are verified", (await now.services.agents.verification.run(now.actors),))
+    return Done(
+        "agents.verifying", "%d agents are verified", (await now.services.agents.verification.run(now.signals),)
+    )
 
 
 async def _aggregate_facts(now: Round) -> Done:
@@ -100,7 +107,7 @@ async def _account_dead_letters(now: Round) -> Done:
 
 
 async def _evaluate_answers(now: Round) -> Done:
-    done = await now.services.runs.judges.run(now.actors)
+    done = await now.services.runs.judges.run(now.signals)
     return Done("evaluation.done", "%d judges asked, %d deferred", (done.judged, done.deferred))
 
 
@@ -113,7 +120,7 @@ async def _reconcile(now: Round) -> Done:
 
 
 async def _follow_configuration(now: Round) -> Done:
-    done = await now.services.agents.propagation.finish(now.actors)
+    done = await now.services.agents.propagation.finish(now.signals)
     text = "looked at %d agents: %d followed, %d could not"
     return Done("configuration.followed", text, (done.looked, done.changed, done.refused))
 
@@ -125,8 +132,8 @@ async def _evaluate_alerts(now: Round) -> Done:
 
 
 async def _submit_planned_runs(now: Round) -> Done:
-    scheduled = await now.services.planned.schedule_runner.run(now.actors, now.queue.send)
-    batched = await now.services.planned.batches.run(now.actors, now.queue.send)
+    scheduled = await now.services.planned.schedule_runner.run(now.signals, now.queue.send)
+    batched = await now.services.planned.batches.run(now.signals, now.queue.send)
     text = "schedules: %d runs submitted, %d refused, %d times missed; batches: %d runs submitted"
     return Done("runs.planned", text, (scheduled.submitted, scheduled.refused, scheduled.missed, batched))
 
@@ -146,7 +153,7 @@ async def _tend_budgets(now: Round) -> Done:
     settled = await now.services.approvals.decisions.sweep(now.queue.send)
     people = await now.services.teams.people.sweep(now.queue.send)
     rooms = await now.services.teams.rooms.sweep(now.queue.send)
-    taken_on = await now.services.workflows.engine.sweep(now.actors, now.queue.send)
+    taken_on = await now.services.workflows.engine.sweep(now.signals, now.queue.send)
     sampled = await now.services.capacity.sampler.run(now.services.core.clock())
     await now.services.scaling.scaler.observe()
     text = (
@@ -159,10 +166,14 @@ async def _tend_budgets(now: Round) -> Done:
 
 async def _expire_events(now: Round) -> Done:
     done = await now.services.conversations.event_retention.apply()
+    links = await now.services.approvals.links.sweep()
     receipts = await now.services.sessions.retention_rounds.run()
-    text = "deleted %d appends to streams, and the events of %d sessions; by retention policies %d sessions, %d facts"
+    text = (
+        "deleted %d appends to streams, the events of %d sessions, and %d links of approvals; by retention policies "
+        "%d sessions, %d facts"
+    )
     sessions, facts = (sum(getattr(receipt, name) for receipt in receipts) for name in ("sessions", "facts"))
-    return Done("events.deleted", text, (done.appends, done.sessions, sessions, facts))
+    return Done("events.deleted", text, (done.appends, done.sessions, links, sessions, facts))
 
 
 async def _learn_accesses(now: Round) -> Done:
@@ -172,68 +183,125 @@ async def _learn_accesses(now: Round) -> Done:
 
 @dataclass(frozen=True, slots=True)
 class Timer:
-    """A timer function.
+    """What the app does by itself.
 
     Attributes:
-        name: The function's name.
+        name: Its name.
         schedule: The setting that says when it runs (NCRONTAB, UTC).
         run: What it does.
-        signals: Whether it sends operations to agents' actors.
+        alone: Whether it is a function of its own, because it may take minutes; else `run_timers` runs it.
+        last: Whether it runs after the others that are due at the same time: it sends what they have found.
     """
 
     name: str
     schedule: str
     run: Callable[[Round], Awaitable[Done]]
-    signals: bool = False
+    alone: bool = False
+    last: bool = False
 
 
 TIMERS = (
-    Timer("prune_idle_agents", "PRUNE_SCHEDULE", _prune, signals=True),
-    Timer("verify_agents", "VERIFY_SCHEDULE", _verify, signals=True),
+    Timer("prune_idle_agents", "PRUNE_SCHEDULE", _prune, alone=True),
+    Timer("verify_agents", "VERIFY_SCHEDULE", _verify, alone=True),
+    Timer("reconcile_agents", "DRIFT_SCHEDULE", _reconcile, alone=True),
+    Timer("expire_events", "EVENTS_SCHEDULE", _expire_events, alone=True),
     Timer("aggregate_facts", "AGGREGATION_SCHEDULE", _aggregate_facts),
     Timer("aggregate_costs", "REPORT_SCHEDULE", _aggregate_costs),
     Timer("expire_sessions", "SESSION_EXPIRY_SCHEDULE", _expire_sessions),
     Timer("account_dead_letters", "DEAD_LETTER_SCHEDULE", _account_dead_letters),
-    Timer("evaluate_answers", "EVALUATION_SCHEDULE", _evaluate_answers, signals=True),
-    Timer("reconcile_agents", "DRIFT_SCHEDULE", _reconcile),
-    Timer("follow_configuration", "CONFIGURATION_SCHEDULE", _follow_configuration, signals=True),
+    Timer("evaluate_answers", "EVALUATION_SCHEDULE", _evaluate_answers),
+    Timer("follow_configuration", "CONFIGURATION_SCHEDULE", _follow_configuration),
     Timer("evaluate_alerts", "ALERT_SCHEDULE", _evaluate_alerts),
-    Timer("submit_planned_runs", "PLANNED_RUNS_SCHEDULE", _submit_planned_runs, signals=True),
-    Timer("deliver_notifications", "NOTIFY_SCHEDULE", _deliver_notifications),
-    Timer("tend_budgets", "BUDGET_SCHEDULE", _tend_budgets, signals=True),
-    Timer("expire_events", "EVENTS_SCHEDULE", _expire_events),
+    Timer("submit_planned_runs", "PLANNED_RUNS_SCHEDULE", _submit_planned_runs),
+    Timer("tend_budgets", "BUDGET_SCHEDULE", _tend_budgets),
     Timer("learn_accesses", "LOADER_SCHEDULE", _learn_accesses),
+    Timer("deliver_notifications", "NOTIFY_SCHEDULE", _deliver_notifications, last=True),
 )
 
 
+async def run_due(timers: Sequence[Timer], now: Round) -> None:
+    """Run those timers that are due, by when they last ran."""
+    began, settings = now.services.core.clock(), now.services.core.settings.by_alias()
+    last = {status.timer: status.began_at for status in await now.services.events.timer_statuses.all()}
+    due = [each for each in timers if is_due(settings[each.schedule], last.get(each.name), began)]
+    await run(due, now)
+
+
+async def run(timers: Sequence[Timer], now: Round) -> Sequence[Done]:
+    """Run timers side by side, and note how each ended for `GET status`; one that fails does not stop the others.
+
+    Returns:
+        What each did, in no order.
+
+    Raises:
+        Exception: What one failed with, when all have ended; an ExceptionGroup of several.
+    """
+    began = now.services.core.clock()
+    ends: list[Done | Exception] = []
+    for wave in ([each for each in timers if not each.last], [each for each in timers if each.last]):
+        found = await asyncio.gather(*(_run(each, now) for each in wave))
+        await _note(wave, found, began, now.services)
+        ends += found
+    now.services.agents.preloader.wake()
+    errors = [end for end in ends if isinstance(end, Exception)]
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:
+        msg = "several timers failed"
+        raise ExceptionGroup(msg, errors)
+    return [end for end in ends if isinstance(end, Done)]
+
+
+async def _run(timer: Timer, now: Round) -> Done | Exception:
+    """Return what the timer did, or what it failed with; what it committed is published by then."""
+    try:
+        done = await timer.run(now)
+        await now.services.conversations.publisher.flush()
+    except Exception as error:  # noqa: BLE001 - raised when the others have ended
+        return error
+    level = logging.INFO if any(done.values) else logging.DEBUG
+    log.log(level, "%s: %s", timer.name, done, extra={"event": done.event} | (done.extra or {}))
+    return done
+
+
+async def _note(timers: Sequence[Timer], ends: Sequence[Done | Exception], began: datetime, services: Services) -> None:
+    schedules = services.core.settings.by_alias()
+    runs = [
+        TimerRun(timer.name, began, interval(schedules[timer.schedule], began), _failure(end))
+        for timer, end in zip(timers, ends, strict=True)
+    ]
+    try:
+        await services.events.timer_statuses.note(runs)
+    except AppError as unavailable:
+        names = ", ".join(timer.name for timer in timers)
+        log.warning("%s: %s", names, unavailable.code, extra={"event": "timer.not_noted"})
+
+
+def _failure(end: Done | Exception) -> str | None:
+    if isinstance(end, Done):
+        return None
+    return end.code if isinstance(end, AppError) else type(end).__name__
+
+
 def register(blueprint: df.Blueprint, services: Services, queue: RunQueue, make_signals: MakeSignals) -> None:
-    """Add the timers."""
-    for timer in TIMERS:
-        _register(blueprint, timer, services, queue, make_signals)
+    """Add the functions: one for each timer that runs alone, one for all others.
 
+    Raises:
+        InvalidSettings: A schedule is no NCRONTAB expression.
+    """
 
-def _register(
-    blueprint: df.Blueprint, declared: Timer, services: Services, queue: RunQueue, make_signals: MakeSignals
-) -> None:
-    async def work(signals: AgentSignals | None) -> None:
-        done = await declared.run(Round(services, queue, signals))
-        log.info(done.text, *done.values, extra={"event": done.event} | (done.extra or {}))
-
-    noted = noting(services, declared.name)
-    if declared.signals:
-
+    def add(name: str, schedule: str, work: Callable[[Round], Awaitable[object]]) -> None:
         @blueprint.durable_client_input(client_name="client")
-        @noted
-        async def signalling(timer: func.TimerRequest, client: df.DurableOrchestrationClient) -> None:
-            await work(make_signals(client))
+        async def function(timer: func.TimerRequest, client: df.DurableOrchestrationClient) -> None:
+            await work(Round(services, queue, make_signals(client)))
 
-        function: Any = signalling
-    else:
+        made: Any = function
+        blueprint.function_name(name)(blueprint.timer_trigger(arg_name="timer", schedule=schedule)(made))
 
-        @noted
-        async def plain(timer: func.TimerRequest) -> None:
-            await work(None)
-
-        function = plain
-    triggered = blueprint.timer_trigger(arg_name="timer", schedule=f"%{declared.schedule}%")(function)
-    blueprint.function_name(declared.name)(triggered)
+    for timer in TIMERS:
+        if timer.alone:
+            add(timer.name, f"%{timer.schedule}%", partial(run, [timer]))
+    together = [timer for timer in TIMERS if not timer.alone]
+    settings = services.core.settings.by_alias()
+    schedule = covering({timer.schedule: settings[timer.schedule] for timer in together})
+    add("run_timers", schedule, partial(run_due, together))

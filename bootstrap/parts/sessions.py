@@ -147,15 +147,19 @@ class SessionServices:
     @cached_property
     def retention_rounds(self) -> RetentionRounds:
         """Deletes what retention policies no longer keep."""
+        from lifecycle.retention.days import FactDays
+        from lifecycle.retention.parts import SessionParts
         from lifecycle.retention.round import RetentionRounds
         from llmops.facts.store import FactDeletion
 
+        store, directory = self._conversations.store, self._conversations.directory
+        facts = FactDeletion(self._core.tables)
         return RetentionRounds(
             self.retention,
-            self._conversations.store,
-            self._conversations.directory,
+            store,
+            directory,
             self.erasure,
-            FactDeletion(self._core.tables),
-            self._spend.daily_costs.days,
+            SessionParts(self.retention, store, directory, self.erasure.forget_conversations),
+            FactDays(self.retention, facts, self._spend.daily_costs.days, self._core.clock),
             self._core.clock,
         )

@@ -35,7 +35,6 @@ SETTINGS = {
     **dict.fromkeys(TIMERS, NEVER),
     "IDLE_AFTER_S": "1",
     "KEEP_NEW_FOR_S": "0",
-    "SESSION_IDLE_AFTER_S": "1",
     "RECORD_USE_EVERY_S": "0.2",
     "AGENT_CACHE_TRUST_S": "0.5",
     "RUN_RETRY_BASE_S": "0.05",

@@ -1,7 +1,6 @@
 """The main job: register → ask → reuse → cost → prune → ask again."""
 
 import asyncio
-from typing import Any
 
 from examples.demo.kit import Kit
 from kernel.money import format_usd
@@ -63,14 +62,25 @@ async def _costs(kit: Kit) -> None:
     kit.note("the report timer, twice", "counts each call once", "equal" if same else report, true=same)
 
 
+async def end_sessions(kit: Kit) -> None:
+    """End all conversations: an agent with an open one is kept."""
+    after = ""
+    while True:
+        page = await kit.call("GET", f"/api/sessions?limit=50&next={after}")
+        for session in page["items"]:
+            await kit.call("POST", f"/api/sessions/{session['id']}/end")
+        after = page["next"]
+        if after is None:
+            return
+
+
 async def prune(kit: Kit) -> None:
     """Let idle agents go, keep the others, and have one back."""
-
-    async def due() -> Any:
-        await kit.run_timer("expire_sessions")
-        return await kit.call("POST", "/api/prune?dry_run=true")
-
-    plan = await kit.until(due, lambda found: sum(item["retire"] for item in found["items"]) == IDLE)
+    await end_sessions(kit)
+    plan = await kit.until(
+        lambda: kit.call("POST", "/api/prune?dry_run=true"),
+        lambda found: sum(item["retire"] for item in found["items"]) == IDLE,
+    )
     idle = sorted(item["agent"] for item in plan["items"] if item["retire"])
     kit.note("prune, dry run", "idle agents; not the pinned", f"{len(idle)} agents", true=len(idle) == IDLE)
     await kit.run_timer("prune_idle_agents")

@@ -29,8 +29,11 @@ class Kit:
         self.failed = False
 
     def note(self, done: str, shows: str, found: object, *, true: bool) -> None:
-        """Add a line to the table."""
-        self._console.print(f"  {'ok' if true else 'NO'}  {shows}: {found}", highlight=False)
+        """Add a line to the table, and show meanwhile what was done; what came of it only if it is wrong."""
+        if done:
+            self._console.print(f"  {done}", highlight=False)
+        if not true:
+            self._console.print(f"  NO  {shows}: {found}", highlight=False)
         self.table.add_row(done, shows, str(found), "[green]yes[/]" if true else "[red]NO[/]")
         self.failed = self.failed or not true
 
@@ -54,8 +57,8 @@ class Kit:
         return run.model_dump(mode="json")
 
     async def run_timer(self, name: str) -> None:
-        """Run a timer now, as the host's admin route does."""
-        await self.call("POST", f"/admin/functions/{name}", {"input": ""})
+        """Run a timer now, and wait for its end."""
+        await self.call("POST", f"/api/timers/{name}/run")
 
     async def until(self, ask: Callable[[], Awaitable[Any]], true: Callable[[Any], bool]) -> Any:
         """Return the answer once it is as wanted, or the last one when patience ends."""

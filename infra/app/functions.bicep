@@ -112,7 +112,7 @@ var appSettings = {
   ALERT_SCHEDULE: '45 * * * * *'
   LOADER_SCHEDULE: '0 4-59/10 * * * *'
   PLANNED_RUNS_SCHEDULE: '1 * * * * *'
-  NOTIFY_SCHEDULE: '*/30 * * * * *'
+  NOTIFY_SCHEDULE: '55 * * * * *'
 }
 
 resource plan 'Microsoft.Web/serverfarms@2024-04-01' = {

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
+from kernel.codec import if_readable
 from kernel.errors import AppError, Conflict, NotFound
 from lifecycle.callbacks.a2a import headers_of, task_of
 from lifecycle.callbacks.records import CallbackRecord
@@ -154,7 +155,8 @@ class CallbackDelivery:
         """Report what is due."""
         now = self._clock()
         due = [end async for end in self._ends.due(now)]
-        states = await asyncio.gather(*map(self._report, due), return_exceptions=True)
+        reports = (if_readable(self._report(end), "run", f"{end.session_id}/{end.run_id}") for end in due)
+        states = await asyncio.gather(*reports, return_exceptions=True)
         for state in states:
             if isinstance(state, BaseException):
                 raise state

@@ -22,7 +22,7 @@ from lifecycle.conversations.run import (
 )
 from lifecycle.conversations.team import TeamRun
 from llmops.evaluation.scoring import Score
-from llmops.facts.model import Call, Ending
+from llmops.facts.model import Call, Ending, ToolCall
 
 WORKER_LOST = "worker_lost"
 """Error code of an attempt whose worker died, so that it could not record why."""
@@ -99,9 +99,9 @@ def renewed(run: Run, now: datetime, lease: timedelta) -> Run:
     return run if run.lease is None else replace(run, lease=replace(run.lease, until=now + lease))
 
 
-def calling(run: Run, calls: Sequence[Call], following: Call) -> Run:
-    """Return the run with the calls of its attempt that are settled, and the one that is about to be made."""
-    effort = replace(run.last.effort, calls=tuple(calls))
+def calling(run: Run, calls: Sequence[Call], following: Call, tools: Sequence[ToolCall] = ()) -> Run:
+    """Return the run with what its attempt has done, and the model call that is about to be made."""
+    effort = replace(run.last.effort, calls=tuple(calls), tools=tuple(tools))
     return replace(run, last=replace(run.last, effort=effort, open=following))
 
 

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from kernel.clock import Clock
@@ -35,6 +35,8 @@ CLAIM = timedelta(minutes=15)
 """How long a judgement is claimed: longer than a judge may take, by more than clocks differ."""
 _AT_ONCE = 8
 _A_ROUND = 64
+_NO_MORE_AFTER = timedelta(seconds=40)
+"""How long a round asks further judges: other timers wait for its end before they are due again."""
 
 Judge = Callable[[EvaluationPolicy, Run, "EvalItem", AgentSignals, Judgement], Awaitable[Sequence[Part]]]
 """Returns what a judge finds; raises an AppError when it cannot be asked."""
@@ -45,7 +47,7 @@ ForgetUser = Callable[[Evaluation], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class JudgingRound:
-    """What one round did: judges asked, and judges that could not be. What another round has claimed is in neither."""
+    """What one round did: judges asked, and judges that could not be. What is left to other rounds is in neither."""
 
     judged: int
     deferred: int
@@ -82,24 +84,36 @@ class JudgeEvaluation:
         recorded as spent then, and it is asked again unless its finding stands; at most TRIES times.
         """
         judged = deferred = 0
+        until = self._clock() + _NO_MORE_AFTER
         for (workspace, agent), waiting in (await self._history.waiting(_A_ROUND, self._clock())).items():
-            results = await self._round(workspace, agent, waiting, signals)
+            results = await self._round(workspace, agent, waiting, signals, until)
             judged += results.count(True)
             deferred += results.count(False)
         return JudgingRound(judged, deferred)
 
     async def _round(
-        self, workspace: str, name: str, waiting: Sequence[PendingEvaluation], signals: AgentSignals
+        self,
+        workspace: str,
+        name: str,
+        waiting: Sequence[PendingEvaluation],
+        signals: AgentSignals,
+        until: datetime,
     ) -> list[bool | None]:
-        """Return of each judgement whether it was made; None where another round has claimed it."""
-        if not waiting:
+        """Return of each judgement whether it was made; None where another round has claimed it, or is to make it."""
+        if not waiting or self._clock() >= until:
             return []
-        agent = await self._catalog.find(workspace, name)
+        try:
+            agent = await self._catalog.find(workspace, name)
+        except AppError as error:  # its row cannot be read, perhaps; other agents' answers are judged
+            log.warning("agent %s: %s", name, error.code, extra={"event": "evaluation.judge_failed"})
+            return [False] * len(waiting)
         policy = (agent.declaration.spec.evaluation if agent else None) or EvaluationPolicy()
         turns = asyncio.Semaphore(_AT_ONCE)
 
         async def one(waits: PendingEvaluation) -> bool | None:
             async with turns:
+                if self._clock() >= until:
+                    return None
                 try:
                     return await self._judge(waits, policy, signals)
                 except AppError as error:

@@ -153,4 +153,4 @@ def _then_discard(record: AgentRecord, strays: Sequence[ProviderVersion]) -> Dec
 
 
 def _log(record: AgentRecord, event: str, version: ProviderVersion) -> None:
-    log.info("agent %s version %s", record.name, version.version, extra={"event": event})
+    log.info("%s: %s version %s", event, record.name, version.version, extra={"event": event})

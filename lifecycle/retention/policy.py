@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -17,19 +18,52 @@ _YEAR_S = 366 * 86_400
 HoldKind = Literal["workspace", "agent", "user", "session"]
 
 
+class Part(StrEnum):
+    """What has a retention time of its own."""
+
+    SESSIONS = "sessions"
+    TRANSCRIPTS = "transcripts"
+    RUNS = "runs"
+    TOOL_CALLS = "tool_calls"
+    EVALUATIONS = "evaluations"
+    FACTS = "facts"
+
+
+OF_SESSIONS = (Part.TRANSCRIPTS, Part.RUNS, Part.TOOL_CALLS, Part.EVALUATIONS)
+"""Parts that are taken out of sessions, which stay."""
+OF_DAYS = (Part.TOOL_CALLS, Part.EVALUATIONS, Part.FACTS)
+"""Parts that are taken out of the facts of whole days."""
+
+
 class DataRetentionPolicy(BaseModel):
     """How long a workspace keeps its data; null keeps it until it is erased by a call.
 
+    Of a session the time begins with its end, of the facts of attempts with theirs; facts go by whole days (UTC).
+
     Attributes:
-        sessions_s: Seconds after its end that a session is erased, with its messages, runs, tool calls and events.
-        facts_s: Seconds after which the details of attempts (model calls, tool calls, scores with their reasons) are
-            deleted, by whole days (UTC); their sums, which costs, performance and reports are made of, stay.
+        sessions_s: Seconds after which a session is erased, with all of what follows that is in it.
+        transcripts_s: Seconds after which a session's messages and events are deleted, the texts of its runs (query,
+            context, answer), and its conversation at the provider; its runs stay with their numbers.
+        runs_s: Seconds after which a session's runs are deleted; the session stays with its counters.
+        tool_calls_s: Seconds after which tools' calls, with their arguments, are deleted, in runs and in facts.
+        evaluations_s: Seconds after which scores and their reasons are deleted, in runs and in facts.
+        facts_s: Seconds after which the facts of attempts (model calls, tool calls, scores with their reasons) are
+            deleted; their sums, which costs, performance and reports are made of, stay.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     sessions_s: int | None = Field(default=None, ge=3600, le=100 * _YEAR_S)
+    transcripts_s: int | None = Field(default=None, ge=3600, le=100 * _YEAR_S)
+    runs_s: int | None = Field(default=None, ge=3600, le=100 * _YEAR_S)
+    tool_calls_s: int | None = Field(default=None, ge=7 * 86_400, le=100 * _YEAR_S)
+    evaluations_s: int | None = Field(default=None, ge=7 * 86_400, le=100 * _YEAR_S)
     facts_s: int | None = Field(default=None, ge=30 * 86_400, le=100 * _YEAR_S)
+
+    def keeps(self, part: Part) -> timedelta | None:
+        """Return how long it keeps the part; None for good."""
+        seconds: int | None = getattr(self, f"{part}_s")
+        return None if seconds is None else timedelta(seconds=seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,27 +129,36 @@ def hold_on(session: Session, holds: Sequence[LegalHold]) -> LegalHold | None:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What becomes of a session.
+    """What becomes of a session, or of a part of it.
 
     Attributes:
         session_id: The session.
         erase: Whether it is erased.
         reason: Why it is, or why it is kept.
+        part: Which part of it; the whole session unless given.
     """
 
     session_id: str
     erase: bool
     reason: str
+    part: Part = Part.SESSIONS
+
+    @property
+    def held(self) -> bool:
+        """Whether a legal hold keeps it."""
+        return self.reason.startswith("legal hold")
 
 
-def verdict(session: Session, keep_for: timedelta, holds: Sequence[LegalHold], now: datetime) -> Verdict:
-    """Return what becomes of a session that was started longer ago than it is to be kept."""
+def verdict(
+    session: Session, keep_for: timedelta, holds: Sequence[LegalHold], now: datetime, part: Part = Part.SESSIONS
+) -> Verdict:
+    """Return what becomes of a session, or a part of it, that was started longer ago than it is to be kept."""
     if session.state is SessionState.ERASED:
-        return Verdict(session.id, False, "erased")
+        return Verdict(session.id, False, "erased", part)
     if session.ended_at is None:
-        return Verdict(session.id, False, "not ended")
+        return Verdict(session.id, False, "not ended", part)
     if now < session.ended_at + keep_for:
-        return Verdict(session.id, False, "ended too recently")
+        return Verdict(session.id, False, "ended too recently", part)
     if (hold := hold_on(session, holds)) is not None:
-        return Verdict(session.id, False, f"legal hold on {hold.scope}")
-    return Verdict(session.id, True, "due")
+        return Verdict(session.id, False, f"legal hold on {hold.scope}", part)
+    return Verdict(session.id, True, "due", part)

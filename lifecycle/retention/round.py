@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 
 from kernel.clock import Clock
 from kernel.errors import AppError
 from kernel.ids import new_id, newest_first
 from lifecycle.conversations.directory import Directory
 from lifecycle.conversations.store import ConversationStore
-from lifecycle.retention.policy import DataRetentionPolicy, LegalHold, Verdict, verdict
+from lifecycle.retention.days import FactDays
+from lifecycle.retention.parts import PartRule, SessionParts
+from lifecycle.retention.policy import OF_SESSIONS, DataRetentionPolicy, LegalHold, Part, Verdict, verdict
 from lifecycle.retention.store import RetentionReceipt, RetentionStore
 from lifecycle.sessions.erase import SessionErasure
-from llmops.facts.store import FactDeletion
 
 log = logging.getLogger(__name__)
 
@@ -31,9 +32,6 @@ _AT_ONCE = 8
 _MOST_SECONDS = 240.0
 """How long a round goes on for one workspace; a function has ten minutes at most on some plans."""
 
-DaysOf = Callable[[str, date], AsyncIterator[date]]
-"""Yields the days before one on which a workspace's runs ended, newest first."""
-
 
 @dataclass(frozen=True, slots=True)
 class RetentionPreview:
@@ -41,11 +39,11 @@ class RetentionPreview:
 
     Attributes:
         verdicts: Sessions old enough to be looked at, at most MOST_SHOWN, with what becomes of each.
-        fact_days: Days whose details of attempts would be deleted.
+        days: Days whose facts would be deleted, or of them tools' calls or scores, by part.
     """
 
     verdicts: Sequence[Verdict]
-    fact_days: Sequence[date]
+    days: Mapping[Part, Sequence[date]]
 
 
 class RetentionRounds:
@@ -57,16 +55,16 @@ class RetentionRounds:
         conversations: ConversationStore,
         directory: Directory,
         erasure: SessionErasure,
-        facts: FactDeletion,
-        days_of: DaysOf,
+        parts: SessionParts,
+        days: FactDays,
         clock: Clock,
     ) -> None:
         self._store = store
         self._conversations = conversations
         self._directory = directory
         self._erasure = erasure
-        self._facts = facts
-        self._days_of = days_of
+        self._parts = parts
+        self._days = days
         self._clock = clock
 
     async def run(self) -> Sequence[RetentionReceipt]:
@@ -78,7 +76,7 @@ class RetentionRounds:
             except AppError as error:
                 log.warning("retention of a workspace: %s", error.code, extra={"event": "retention.unfinished"})
                 continue
-            if receipt.sessions or receipt.facts:
+            if receipt.deleted:
                 done.append(receipt)
         return done
 
@@ -87,11 +85,24 @@ class RetentionRounds:
         policy, _ = await self._store.policy(workspace)
         holds, now = await self._store.holds(workspace), self._clock()
         verdicts: list[Verdict] = []
-        async for found in self._verdicts(workspace, policy, holds, now):
+        async for found in self._all_verdicts(workspace, policy, holds, now):
             verdicts += found
             if len(verdicts) >= MOST_SHOWN:
                 break
-        return RetentionPreview(verdicts[:MOST_SHOWN], [day async for day in self._fact_days(workspace, policy, holds)])
+        days: dict[Part, list[date]] = {}
+        async for part, day in self._days.due(workspace, policy, holds):
+            days.setdefault(part, []).append(day)
+        return RetentionPreview(verdicts[:MOST_SHOWN], days)
+
+    async def _all_verdicts(
+        self, workspace: str, policy: DataRetentionPolicy, holds: Sequence[LegalHold], now: datetime
+    ) -> AsyncIterator[Sequence[Verdict]]:
+        async for found in self._verdicts(workspace, policy, holds, now):
+            yield found
+        for part in OF_SESSIONS:
+            if (keep_for := policy.keeps(part)) is not None:
+                async for found in self._parts.preview(workspace, PartRule(part, keep_for, holds, now)):
+                    yield found
 
     async def apply(self, workspace: str) -> RetentionReceipt:
         """Delete what is due now, and return the receipt, which is kept if anything was deleted.
@@ -106,24 +117,28 @@ class RetentionRounds:
         until = loop.time() + _MOST_SECONDS
         try:
             async for verdicts in self._verdicts(workspace, policy, holds, now):
-                receipt = replace(receipt, held=receipt.held + sum(_held(found) for found in verdicts))
+                receipt = replace(receipt, held=receipt.held + sum(found.held for found in verdicts))
                 due = [found.session_id for found in verdicts if found.erase]
                 for start in range(0, len(due), _AT_ONCE):
                     receipt = await self._erased(workspace, due[start : start + _AT_ONCE], receipt)
                 if loop.time() > until:
                     receipt = replace(receipt, complete=False)
                     break
-            async for day in self._fact_days(workspace, policy, holds):
+            for part in OF_SESSIONS:
+                if (keep_for := policy.keeps(part)) is not None and receipt.complete:
+                    rule = PartRule(part, keep_for, holds, now)
+                    async for done in self._parts.apply(workspace, rule, receipt, until):
+                        receipt = done
+            async for part, day in self._days.due(workspace, policy, holds):
                 if loop.time() > until:
                     receipt = replace(receipt, complete=False)
                     break
-                receipt = replace(receipt, facts=receipt.facts + await self._facts.delete(workspace, day))
-                await self._store.note_facts_deleted(workspace, day)
+                receipt = receipt.plus(part, await self._days.delete(workspace, part, day))
         except AppError:
             receipt = replace(receipt, complete=False)
             raise
         finally:
-            if receipt.sessions or receipt.facts:
+            if receipt.deleted:
                 await self._store.add_receipt(workspace, receipt)
         return receipt
 
@@ -141,9 +156,8 @@ class RetentionRounds:
         self, workspace: str, policy: DataRetentionPolicy, holds: Sequence[LegalHold], now: datetime
     ) -> AsyncIterator[Sequence[Verdict]]:
         """Yield what becomes of the sessions that were started long enough ago, a page at a time."""
-        if policy.sessions_s is None:
+        if (keep_for := policy.keeps(Part.SESSIONS)) is None:
             return
-        keep_for = timedelta(seconds=policy.sessions_s)
         after: str | None = newest_first(now - keep_for, "")
         while after is not None:
             entries, after = await self._directory.sessions(
@@ -152,23 +166,3 @@ class RetentionRounds:
             stored = await asyncio.gather(*(self._conversations.load(workspace, each.session_id) for each in entries))
             sessions = [each.session for each in stored if each.session is not None]
             yield [verdict(session, keep_for, holds, now) for session in sessions]
-
-    async def _fact_days(
-        self, workspace: str, policy: DataRetentionPolicy, holds: Sequence[LegalHold]
-    ) -> AsyncIterator[date]:
-        """Yield the days whose details are to be deleted, oldest first; none while anything is held."""
-        if policy.facts_s is None or holds:
-            return
-        first_kept = (self._clock() - timedelta(seconds=policy.facts_s)).date()
-        until = await self._store.facts_deleted_until(workspace)
-        found: list[date] = []
-        async for day in self._days_of(workspace, first_kept):
-            if until is not None and day <= until:
-                break
-            found.append(day)
-        for day in reversed(found):
-            yield day
-
-
-def _held(found: Verdict) -> bool:
-    return found.reason.startswith("legal hold")

@@ -1,29 +1,30 @@
 """Retention policies, legal holds and receipts.
 
-Table `retention`, partition workspace: `policy`, `hold!{scope}`, `receipt!{newest first}`; partition `_workspaces`:
-`{workspace}`, every workspace that ever had a policy.
+Table `retention`, partition workspace: `policy`, `hold!{scope}`, `receipt!{newest first}`; up to which day details are
+deleted: `facts`, `tool_calls`, `evaluations`; of the parts of sessions up to which session they are: `upto!{part}`, and
+sessions before that which must stay: `later!{part}!{session}`. Partition `_workspaces`: `{workspace}`, every workspace
+that ever had a policy.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 
 from kernel.clock import Clock
-from kernel.codec import JsonCodec, readable
+from kernel.codec import JsonCodec, all_readable, readable
 from kernel.errors import EtagMismatch, NotFound
 from kernel.ids import new_id, newest_first
 from kernel.journal import Event, Journal
 from kernel.preconditions import check_match
 from kernel.tables import Delete, Insert, Replace, Row, RowChanged, RowExists, Span, Tables, Upsert, every, first_rows
 from lifecycle.conversations.session import Session
-from lifecycle.retention.policy import DataRetentionPolicy, HoldScope, LegalHold, hold_on
+from lifecycle.retention.policy import DataRetentionPolicy, HoldScope, LegalHold, Part, hold_on
 from lifecycle.sessions.erase import OnHold
 
 TABLE = "retention"
 _WORKSPACES = "_workspaces"
-_FACTS = "facts"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +35,11 @@ class RetentionReceipt:
         id: Its id.
         at: When it began.
         sessions: Sessions erased; each keeps a receipt of its own.
-        runs: Their runs.
-        messages: Their messages.
+        runs: Runs deleted, with their sessions or without.
+        messages: Messages of erased sessions.
+        transcripts: Sessions whose transcripts were deleted.
+        tool_calls: Runs and facts whose tools' calls were deleted.
+        evaluations: Runs and facts whose scores were deleted.
         facts: Details of attempts deleted.
         held: Sessions that a legal hold keeps.
         complete: Whether nothing due is left; the next round goes on.
@@ -46,13 +50,42 @@ class RetentionReceipt:
     sessions: int = 0
     runs: int = 0
     messages: int = 0
+    transcripts: int = 0
+    tool_calls: int = 0
+    evaluations: int = 0
     facts: int = 0
     held: int = 0
     complete: bool = True
 
+    @property
+    def deleted(self) -> bool:
+        """Whether anything was."""
+        return any((self.sessions, self.runs, self.transcripts, self.tool_calls, self.evaluations, self.facts))
+
+    def plus(self, part: Part, count: int) -> RetentionReceipt:
+        """Return the receipt with so many more of a part."""
+        name = part.value
+        return replace(self, **{name: getattr(self, name) + count})
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far the sessions of a workspace were gone through for a part, by their keys in the directory, newest first.
+
+    Attributes:
+        until: All sessions after this key were looked at; None for none.
+        start: Where the round that is not finished began; None for no such round.
+        at: How far it came.
+    """
+
+    until: str | None = None
+    start: str | None = None
+    at: str | None = None
+
 
 _HOLD = JsonCodec(LegalHold)
 _RECEIPT = JsonCodec(RetentionReceipt)
+_PROGRESS = JsonCodec(Progress)
 
 
 class RetentionStore:
@@ -97,7 +130,12 @@ class RetentionStore:
         Raises:
             Unreadable: One cannot be read; nothing is to be erased then.
         """
-        return [_HOLD.load(row.text("hold")) async for row in every(self._tables, TABLE, _of_kind(workspace, "hold"))]
+        return [_hold(row) async for row in every(self._tables, TABLE, _of_kind(workspace, "hold"))]
+
+    async def readable_holds(self, workspace: str) -> Sequence[LegalHold]:
+        """Return the workspace's holds that can be read, by scope, to be shown."""
+        rows = every(self._tables, TABLE, _of_kind(workspace, "hold"))
+        return [hold async for hold in all_readable(rows, _hold, "legal hold")]
 
     async def place(self, workspace: str, hold: LegalHold) -> tuple[LegalHold, bool]:
         """Place the hold and return the one that stands and whether it is new; on one scope there is one hold."""
@@ -106,7 +144,7 @@ class RetentionStore:
             await self._tables.commit(TABLE, [Insert(row)])
         except RowExists:
             found = await self._tables.get(TABLE, workspace, row.key)
-            return (_HOLD.load(found.text("hold")) if found else hold), False
+            return (_hold(found) if found else hold), False
         # The workspace's stream names no users and no reasons: who needs them reads the hold.
         told = Event("hold.placed", {"on": hold.scope.kind, "by": hold.by}, hold.since)
         await self._journal.record(workspace, f"hold:{new_id()}", told)
@@ -159,14 +197,45 @@ class RetentionStore:
         found = list(readable(rows[:limit], lambda row: _RECEIPT.load(row.text("receipt")), "receipt"))
         return found, rows[limit - 1].key.removeprefix("receipt!") if len(rows) > limit else None
 
-    async def facts_deleted_until(self, workspace: str) -> date | None:
-        """Return the last day whose details are deleted, with all before it; None where none is."""
-        row = await self._tables.get(TABLE, workspace, _FACTS)
+    async def deleted_until(self, workspace: str, part: Part) -> date | None:
+        """Return the last day in whose facts the part is deleted, with all before it; None where none is."""
+        row = await self._tables.get(TABLE, workspace, part.value)
         return date.fromisoformat(row.text("until")) if row else None
 
-    async def note_facts_deleted(self, workspace: str, until: date) -> None:
-        """Note the last day whose details are deleted, with all before it."""
-        await self._tables.commit(TABLE, [Upsert(Row(workspace, _FACTS, {"until": until.isoformat()}))])
+    async def note_deleted(self, workspace: str, part: Part, until: date) -> None:
+        """Note the last day in whose facts the part is deleted, with all before it."""
+        await self._tables.commit(TABLE, [Upsert(Row(workspace, part.value, {"until": until.isoformat()}))])
+
+    async def progress(self, workspace: str, part: Part) -> Progress:
+        """Return how far the workspace's sessions were gone through for the part."""
+        row = await self._tables.get(TABLE, workspace, f"upto!{part}")
+        return _PROGRESS.load(row.text("progress")) if row else Progress()
+
+    async def note_progress(self, workspace: str, part: Part, progress: Progress) -> None:
+        """Note how far they were gone through."""
+        row = Row(workspace, f"upto!{part}", {"progress": _PROGRESS.dump(progress)})
+        await self._tables.commit(TABLE, [Upsert(row)])
+
+    async def passed_over(self, workspace: str, part: Part) -> Sequence[str]:
+        """Return the sessions that were gone through and whose part had to stay."""
+        kind = f"later!{part}"
+        rows = every(self._tables, TABLE, _of_kind(workspace, kind))
+        return [row.key.removeprefix(f"{kind}!") async for row in rows]
+
+    async def pass_over(self, workspace: str, part: Part, session_id: str) -> None:
+        """Note a session whose part must stay for now."""
+        await self._tables.commit(TABLE, [Upsert(Row(workspace, f"later!{part}!{session_id}", {}))])
+
+    async def take_up(self, workspace: str, part: Part, session_id: str) -> None:
+        """Note that a session that was passed over is done."""
+        try:
+            await self._tables.commit(TABLE, [Delete(workspace, f"later!{part}!{session_id}")])
+        except RowChanged:  # another round was faster
+            return
+
+
+def _hold(row: Row) -> LegalHold:
+    return _HOLD.load(row.text("hold"))
 
 
 def _of_kind(workspace: str, kind: str, after: str | None = None) -> Span:

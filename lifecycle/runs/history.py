@@ -18,6 +18,8 @@ from lifecycle.runs.client_tools import messages_of
 if TYPE_CHECKING:
     from agent_framework import Message
 
+    from lifecycle.specs.spec import AgentSpec
+
 _CHARACTERS_PER_TOKEN = 4  # as the framework's CharacterEstimatorTokenizer has it
 _MOST_AROUND = 200
 """More characters than the framework counts of a message besides its text."""
@@ -28,10 +30,10 @@ def estimate(text: str) -> int:
     return max(1, len(text) // _CHARACTERS_PER_TOKEN)
 
 
-def token_limit(session: Session, usual: int) -> int:
-    """Return the most tokens of the session's history that a model is told."""
-    own = session.limits.max_history_tokens
-    return usual if own is None else own
+def token_limit(session: Session, spec: AgentSpec, usual: int) -> int:
+    """Return the most tokens of the session's history that a model is told: as session, agent or app has it."""
+    own = session.limits.max_history_tokens or spec.max_history_tokens
+    return own or usual
 
 
 def preference_messages(session: Session) -> Sequence[Message]:

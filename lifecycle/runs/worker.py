@@ -24,9 +24,9 @@ from lifecycle.conversations.store import ConversationChange, ConversationStore,
 from lifecycle.conversations.submission import Submission
 from lifecycle.conversations.transitions import outcome, stage_event, turns_of
 from lifecycle.registry.signals import AgentSignals
-from lifecycle.runs import attempt as attempts
 from lifecycle.runs import spans
 from lifecycle.runs.attempt import AttemptFactory, Prepared, RunAttempt
+from lifecycle.runs.attempt_failures import defect
 from lifecycle.runs.drafts import REJECTED
 from lifecycle.runs.fact_writer import FactWriter, ended_attempts
 from lifecycle.runs.lease import RunLease
@@ -219,8 +219,8 @@ class RunWorker:
             came = Cancelled()
         except AppError as failure:
             came = failure
-        except Exception as defect:  # noqa: BLE001 - recorded with the run, and tried again
-            came = attempts.defect(defect)
+        except Exception as error:  # noqa: BLE001 - recorded with the run, and tried again
+            came = defect(error)
         finally:
             work.cancel()
             await asyncio.gather(work, watch, return_exceptions=True)  # never in the middle of a write of the lease

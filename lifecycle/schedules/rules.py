@@ -26,7 +26,8 @@ MOST_AT_ONCE = 100
 """Most missed times that are made up for; of more, the latest ones."""
 _LOOKED_AT = 12
 # croniter knows extensions (`L`, `#`, `H`, `R`, `?`) that NCRONTAB does not.
-_FIELD = re.compile(r"(?:\*|\d+|[A-Za-z]{3,9})(?:[-/,](?:\*|\d+|[A-Za-z]{3,9}))*")
+FIELD = re.compile(r"(?:\*|\d+|[A-Za-z]{3,9})(?:[-/,](?:\*|\d+|[A-Za-z]{3,9}))*")
+"""What a field of an expression may be written as."""
 
 
 class Missed(StrEnum):
@@ -77,7 +78,7 @@ def parse_cron(expression: str, time_zone: str, now: datetime) -> Cron:
 
     fields = expression.split()
     rule = "NCRONTAB: {second} {minute} {hour} {day} {month} {day of week}, or the same without seconds"
-    if len(expression) > 200 or len(fields) not in {5, 6} or not all(map(_FIELD.fullmatch, fields)):
+    if len(expression) > 200 or len(fields) not in {5, 6} or not all(map(FIELD.fullmatch, fields)):
         raise _wrong("invalid_cron", "cron", rule)
     whole = " ".join(fields if len(fields) == 6 else ["0", *fields])
     try:

@@ -185,16 +185,24 @@ class SessionErasure:
         return run
 
     async def _forget_elsewhere(self, session: Session, found: Sequence[Run], receipt: Receipt) -> Receipt:
+        await self.forget_conversations(session)
+        counts = [await self.forget_asker(run) for run in found]
+        for run in found:
+            await self._directory.forget_run(session.workspace, run.id)
+        return replace(receipt, conversations=len(session.kept), ledger_lines=sum(counts))
+
+    async def forget_conversations(self, session: Session) -> None:
+        """Delete what providers keep of the session.
+
+        Raises:
+            Unavailable: One cannot be reached, or is not configured.
+        """
         for kept in session.kept:
             provider = self._providers.get(kept.provider)
             if provider is None:
                 msg = f"The provider {kept.provider!r}, which keeps a conversation of the session, is not configured."
                 raise Unavailable(msg, code="provider_not_configured")
             await provider.forget_conversation(kept.id)
-        counts = [await self.forget_asker(run) for run in found]
-        for run in found:
-            await self._directory.forget_run(session.workspace, run.id)
-        return replace(receipt, conversations=len(session.kept), ledger_lines=sum(counts))
 
     async def forget_asker(self, run: Run) -> int:
         """Take who asked, and what is said of the answer, out of what stays; return how many model calls there are.

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StringConstraints, model_validator
 
 from kernel.ids import MODEL_NAME
-from lifecycle.specs.approvals import ApprovalRule
+from lifecycle.specs.approvals import ApprovalRule, unasked, unasked_because
 from lifecycle.specs.hosted_tools import HostedTool, Mcp, SpecTool, ToolName, repeated
 from lifecycle.specs.output_format import ResponseFormat
 from lifecycle.specs.spending import DegradationStep, Runaway, check_ladder
@@ -32,6 +32,7 @@ POLICY_FIELDS = frozenset(
         "labels",
         "pinned",
         "idle_after_s",
+        "max_history_tokens",
         "evaluation",
         "sla",
         "ladder",
@@ -96,6 +97,8 @@ class AgentSpec(BaseModel):
         labels: At most 16 free key-value pairs to find and group agents by.
         pinned: True keeps the agent from being retired when idle.
         idle_after_s: Seconds without use before the agent is retired; None for the app's setting.
+        max_history_tokens: Most tokens of a session's history that its model is told, where the session does not say;
+            None for the app's setting.
         evaluation: What a good answer of the agent is; None scores what every answer can be scored for.
         sla: What service level it is to keep; None for the app's settings.
         ladder: What the agent does as its budgets are used up, in ascending steps.
@@ -122,6 +125,7 @@ class AgentSpec(BaseModel):
     labels: Mapping[Label, Annotated[str, StringConstraints(max_length=256)]] = Field(default={}, max_length=16)
     pinned: StrictBool = False
     idle_after_s: int | None = Field(default=None, ge=1, strict=True)
+    max_history_tokens: int | None = Field(default=None, ge=100, le=10_000_000, strict=True)
     evaluation: EvaluationPolicy | None = None
     sla: SlaPolicy | None = None
     ladder: tuple[DegradationStep, ...] = Field(default=(), max_length=16)
@@ -148,6 +152,8 @@ class AgentSpec(BaseModel):
             raise ValueError(msg)
         if unfit := next(filter(None, (server.unfit(self.provider) for server in self.mcp_servers)), None):
             raise ValueError(unfit)
+        if (server := unasked(self.approvals, self.hosted_servers)) is not None:
+            raise ValueError(unasked_because(server))
         if self.response_format is not None and self.provider not in _FORMATTING:
             msg = f"the provider {self.provider!r} has no structured output; leave out response_format"
             raise ValueError(msg)
@@ -164,6 +170,11 @@ class AgentSpec(BaseModel):
     def hosted_tools(self) -> tuple[HostedTool, ...]:
         """The tools among `tools` that the provider runs."""
         return tuple(tool for tool in self.tools if not isinstance(tool, str))
+
+    @property
+    def hosted_servers(self) -> tuple[Mcp, ...]:
+        """The MCP servers whose tools the provider calls itself."""
+        return self.mcp_servers if self.provider in _HOSTING else ()
 
     @property
     def mcp_servers(self) -> tuple[Mcp, ...]:

@@ -17,9 +17,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
-from kernel.codec import JsonCodec
+from kernel.codec import JsonCodec, readable
 from kernel.ids import newest_first
-from kernel.tables import Delete, Insert, Row, RowChanged, RowExists, Span, Tables, Write, every
+from kernel.shared_inserts import SharedInserts
+from kernel.tables import Delete, Replace, Row, RowChanged, RowExists, Span, Tables, every
 from llmops.facts.model import AttemptFact, Call, bounded, without_arguments
 
 TABLE = "facts"
@@ -113,12 +114,14 @@ class Facts:
     def __init__(self, tables: Tables, recorded: Callable[[AttemptFact], None] | None = None) -> None:
         """Set the tables, and who is given every fact once it is written."""
         self._tables = tables
+        self._inserts = SharedInserts(tables, TABLE)
         self._recorded = recorded
 
     async def record(self, fact: AttemptFact) -> AttemptFact:
         """Write the fact and return the one that stands: the first that was written of this attempt.
 
-        It is one request. What the key is made of (workspace, agent, run, attempt, acceptance and end) must be read
+        It is one request, or part of one: facts of a partition that come while another is being written go together.
+        What the key is made of (workspace, agent, run, attempt, acceptance and end) must be read
         from the run as it is committed, so that whoever writes the fact again, after a crash, writes it at the same
         place. Judges that are pending in an answer's score are noted with it.
 
@@ -126,11 +129,11 @@ class Facts:
             Unavailable: It cannot be written; it may have been.
         """
         fact, home = bounded(fact), home_of(fact)
-        writes: list[Write] = [Insert(kept_row(home, StoredFact(fact))), Insert(new_row(home, fact))]
+        rows = [kept_row(home, StoredFact(fact)), new_row(home, fact)]
         if fact.score is not None and not fact.judge:
-            writes += [Insert(Row(home, f"judge!{key_of(fact)}!{judge}", {"tries": 0})) for judge in fact.score.pending]
+            rows += [Row(home, f"judge!{key_of(fact)}!{judge}", {"tries": 0}) for judge in fact.score.pending]
         try:
-            await self._tables.commit(TABLE, writes)
+            await self._inserts.insert(home, rows)
         except RowExists:
             # Recorded before, perhaps by this very call, whose answer was lost.
             row = await self._tables.get(TABLE, home, f"fact!{key_of(fact)}")
@@ -185,9 +188,38 @@ class FactDeletion:
         counts = [await self._delete(workspace, partition(day, number)) for number in range(SHARDS)]
         return sum(counts)
 
+    async def reduce(self, workspace: str, day: date, change: Callable[[AttemptFact], AttemptFact]) -> int:
+        """Change what is kept of the attempts that ended on the day, and return how many facts were changed.
+
+        Facts that are not in the sums yet stay as they are. It can be done twice, and by two at once.
+        """
+        counts = [await self._reduce(workspace, partition(day, number), change) for number in range(SHARDS)]
+        return sum(counts)
+
+    async def _reduce(self, workspace: str, home: str, change: Callable[[AttemptFact], AttemptFact]) -> int:
+        waiting = await self._unsummed(workspace, home)
+        count, token = 0, None
+        while True:
+            page = await self._tables.query(TABLE, Span.prefix(home, f"fact!{workspace}!"), limit=100, token=token)
+            for row, kept in readable(page.rows, lambda row: (row, kept_of(row)), "fact"):
+                after = replace(kept, fact=change(kept.fact))
+                if after == kept or row.key.removeprefix("fact!") in waiting:
+                    continue
+                try:
+                    await self._tables.commit(TABLE, [Replace(kept_row(home, after, row.etag))])
+                except RowChanged:  # another was faster, or our own first try took effect
+                    continue
+                count += 1
+            token = page.next
+            if token is None:
+                return count
+
+    async def _unsummed(self, workspace: str, home: str) -> frozenset[str]:
+        span = Span.prefix(home, f"new!{workspace}!")
+        return frozenset([row.key.removeprefix("new!") async for row in every(self._tables, TABLE, span)])
+
     async def _delete(self, workspace: str, home: str) -> int:
-        unsummed = Span.prefix(home, f"new!{workspace}!")
-        waiting = {row.key.removeprefix("new!") async for row in every(self._tables, TABLE, unsummed)}
+        waiting = await self._unsummed(workspace, home)
         count, token = 0, None
         while True:
             page = await self._tables.query(TABLE, Span.prefix(home, f"fact!{workspace}!"), limit=100, token=token)

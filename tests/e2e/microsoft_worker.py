@@ -101,7 +101,7 @@ async def main(host_url: str, workspace: str) -> None:
     results["run"] = await worker.http("runs_get", "GET", {"run_id": results["submitted"]["body"]["id"]})
     now = datetime.now(UTC)
     timer = datums.timer(last=None, next_=now, updated=None, past_due=False, has_status=True)
-    await worker.invoke("aggregate_costs", timer)
+    await worker.invoke("run_timers", timer)
     await worker.invoke("prune_idle_agents", timer)
     results["reports"] = await worker.http("reports_list", "GET", {})
     print(json.dumps(results))

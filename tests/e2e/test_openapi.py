@@ -95,13 +95,15 @@ async def _keep(call: Callable[..., Awaitable[Reply]]) -> None:
     await call("PUT", "holds/run:none", {"reason": "case 7"})
     for _ in range(2):
         await call("DELETE", "holds/user:nobody")
+    for path in ("users/ada/export", "users/ada/export?next=x"):
+        await call("GET", path)
     page = (await call("GET", "export")).json()
     kinds = {item["kind"] for item in page["items"]}
     while page["next"]:
         page = (await call("GET", f"export?next={page['next']}")).json()
         kinds |= {item["kind"] for item in page["items"]}
 
-    assert {"agent", "template", "overrides", "approval_policy", "retention_policy", "session"} <= kinds
+    assert {"agent", "template", "overrides", "approval_policy", "report", "retention_policy", "session"} <= kinds
 
 
 async def _compose(call: Callable[..., Awaitable[Reply]]) -> None:
@@ -282,6 +284,8 @@ async def _operate(call: Callable[..., Awaitable[Reply]], run_id: str) -> None:
     for path in (
         "usage",
         "usage?agent=a",
+        "usage/waiting",
+        "usage/waiting?limit=1&next=none",
         "channels/ops/deliveries",
         "channels/none/deliveries",
         "alerts/fired",
@@ -438,5 +442,8 @@ async def _plan(call: Callable[..., Awaitable[Reply]], stack: Stack, run_id: str
     for path in ("batches", f"batches/{batch['id']}", "batches/x", f"batches/{batch['id']}/results"):
         await call("GET", path)
     await call("POST", f"batches/{batch['id']}/cancel")
-    await stack.run_timer("submit_planned_runs")
+    for workspace in ("default", "another"):
+        await call("GET", "timers", X_Workspace=workspace)
+        await call("POST", "timers/submit_planned_runs/run", X_Workspace=workspace)
+    await call("POST", "timers/nothing/run", X_Workspace="default")
     await call("POST", f"batches/{batch['id']}/cancel")

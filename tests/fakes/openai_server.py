@@ -95,7 +95,8 @@ class FakeOpenAI:
         served_model: Model that answers say they are from; None for the one asked for.
         always: What every request fails with that `fail_next` says nothing of; None for nothing.
         headers: Sent with every answer and refusal, like `x-ratelimit-remaining-tokens`.
-        requests: What arrived, oldest first.
+        requests: Model calls that arrived, oldest first.
+        questions: Questions about models that arrived, oldest first.
     """
 
     port: int = 0
@@ -105,6 +106,7 @@ class FakeOpenAI:
     always: Fault | None = None
     headers: dict[str, str] = field(default_factory=dict[str, str])
     requests: list[Received] = field(default_factory=list)
+    questions: list[Received] = field(default_factory=list)
     _planned: deque[tuple[Fault, float | None]] = field(default_factory=deque, init=False)
     _shapes: deque[Shape] = field(default_factory=deque, init=False)
     _runner: web.AppRunner | None = field(default=None, init=False)
@@ -133,6 +135,8 @@ class FakeOpenAI:
         app = web.Application(client_max_size=64 * 1024 * 1024)
         for prefix in ("/v1", "/openai/v1", "/openai/deployments/{deployment}"):
             app.router.add_post(f"{prefix}/chat/completions", self._complete)
+        for prefix in ("/v1", "/openai/v1", "/openai"):
+            app.router.add_get(f"{prefix}/models/{{model}}", self._model)
         app.router.add_post("/fake/fail", self._plan)
         app.router.add_post("/fake/answer", self._shape)
         app.router.add_get("/fake/requests", self._list)
@@ -158,11 +162,18 @@ class FakeOpenAI:
     async def _list(self, _: web.Request) -> web.Response:
         return web.json_response([asdict(each) for each in self.requests])
 
+    async def _model(self, request: web.Request) -> web.Response:
+        self.questions.append(_received(request, {}))
+        fault, _ = self._planned.popleft() if self._planned else (self.always, None)
+        if fault in _STATUS:
+            return web.json_response({"error": {"message": "refused", "code": fault}}, status=_STATUS[fault][0])
+        return web.json_response({"id": request.match_info["model"], "object": "model", "created": 0, "owned_by": "x"})
+
     async def _complete(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()
-        headers = {name.lower(): value for name, value in request.headers.items()}
-        peer = request.transport.get_extra_info("peername") if request.transport else None
-        self.requests.append(Received(request.path_qs, headers, body, peer[1] if peer else 0))
+        received = _received(request, body)
+        headers = received.headers
+        self.requests.append(received)
         await asyncio.sleep(self.latency_s)
         key = headers.get("authorization", "").removeprefix("Bearer ") or headers.get("api-key", "")
         if self.api_key is not None and key != self.api_key:
@@ -191,6 +202,12 @@ class FakeOpenAI:
         if fault == "reset" and request.transport:
             request.transport.abort()
         return await _send_whole(request, completion, shape, self.headers)
+
+
+def _received(request: web.Request, body: dict[str, Any]) -> Received:
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    peer = request.transport.get_extra_info("peername") if request.transport else None
+    return Received(request.path_qs, headers, body, peer[1] if peer else 0)
 
 
 async def _send_whole(

@@ -17,6 +17,7 @@ from adapters.azure_texts import CONTAINER
 from kernel.settings import Settings
 from tests.infra import bicep
 from tests.infra.bicep import INFRA, ROOT
+from triggers.timers import TIMERS
 
 FUNCTIONS = bicep.read(INFRA / "app/functions.bicep")
 RUNS = bicep.read(INFRA / "main.bicep").variables["runs"]
@@ -56,7 +57,6 @@ MAY_BE_EMPTY = {
     "REPLY_QUEUES": "a team's own queues, which it creates and lets the app send to",
     "EVENT_GRID_KEY": "topics are reached with the identity; a key would come as a Key Vault reference",
     "PUBLIC_URL": "links in notifications are wanted by some only",
-    "APPROVAL_LINK_KEY": "signs such links; it would come as a Key Vault reference",
     "APPLICATIONINSIGHTS_CONNECTION_STRING": "the platform's settings have it, for the host and for the app",
     "AZURE_OPENAI_API_VERSION": "the SDK's own default",
     "EMAIL_DOMAINS": "email is sent where an operator sets a way to",
@@ -198,10 +198,11 @@ def test_the_local_queues_are_the_deployed_ones() -> None:
 
 def test_schedules_are_the_documented_ones(indexed: list[dict[str, Any]]) -> None:
     """Each timer's setting is in the template with the default of the code, and each schedule there has its timer."""
-    named = {binding["schedule"] for binding in _bindings(indexed) if binding["type"] == "timerTrigger"}
+    bound = {binding["schedule"] for binding in _bindings(indexed) if binding["type"] == "timerTrigger"}
     deployed = {name: value for name, value in APP_SETTINGS.items() if name.endswith("_SCHEDULE")}
 
-    assert named == {f"%{name}%" for name in deployed}
+    assert {timer.schedule for timer in TIMERS} == deployed.keys()
+    assert bound == {f"%{timer.schedule}%" for timer in TIMERS if timer.alone} | {"55 * * * * *"}
     assert deployed == {name: value for name, value in _defaults().items() if name.endswith("_SCHEDULE")}
 
 

@@ -5,19 +5,17 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from azure.functions.timer import TimerRequest
 
 from kernel.codec import skipped
 from kernel.journal import SHARDS, TABLE, Event
 from kernel.tables import Span, every
-from kernel.timer_status import TimerStatus
-from lifecycle.events.daily_counts import DailyEventCounts, kind_of
+from kernel.timer_status import TimerRun, TimerStatus
+from lifecycle.events.daily_counts import DailyEventCounts, handoffs_of, kind_of
 from lifecycle.status import rules
 from lifecycle.status.rules import Component, Health, overall
 from llmops.facts.summary import PerformanceSummary
 from tests.lifecycle.app import App
 from tests.lifecycle.doubles import NOW
-from triggers.heartbeats import every_of
 
 
 def test_the_whole_is_as_well_as_its_worst_part() -> None:
@@ -64,34 +62,18 @@ def test_providers_are_judged_by_what_attempts_met(recent: PerformanceSummary, h
     assert rules.providers(recent).health == health
 
 
-@pytest.mark.parametrize(
-    ("last", "following", "seconds"),
-    [
-        ("2026-11-21T08:25:00+00:00", "2026-11-21T08:30:00+00:00", 300),  # the host: this run
-        ("2026-11-21T08:30:00+00:00", "2026-11-21T08:35:00+00:00", 300),  # another: the next one
-        ("0001-01-01T00:00:00+00:00", "2026-11-21T08:30:00+00:00", None),
-        ("nonsense", "2026-11-21T08:30:00+00:00", None),
-    ],
-)
-def test_how_often_a_timer_runs_is_taken_from_its_host(last: str, following: str, seconds: int | None) -> None:
-    """Whichever of its runs the host names."""
-    timer = TimerRequest(schedule_status={"Last": last, "Next": following})
+async def test_the_status_of_timers_is_kept() -> None:
+    """A failure stays known until the next success, and both after it."""
+    statuses = App().services.events.timer_statuses
+    every, later = timedelta(minutes=5), NOW + timedelta(minutes=2)
+    await statuses.note([TimerRun("t", NOW, every), TimerRun("u", NOW, every)])
+    await statuses.note([])
+    await statuses.note([TimerRun("t", later, every, "storage_unavailable")])
+    status, _ = await statuses.all()
 
-    assert every_of(timer, NOW) == (None if seconds is None else timedelta(seconds=seconds))
-    assert every_of(TimerRequest(), NOW) is None
-
-
-async def test_heartbeats_are_kept() -> None:
-    """A run that does not say how often leaves what was known; a failure stays until the next success."""
-    beats = App().services.events.timer_statuses
-    await beats.succeeded("t", NOW, timedelta(minutes=5))
-    await beats.succeeded("t", NOW + timedelta(minutes=1), None)
-    await beats.failed("t", NOW + timedelta(minutes=2), "storage_unavailable")
-    (beat,) = await beats.all()
-
-    assert (beat.succeeded_at, beat.every) == (NOW + timedelta(minutes=1), timedelta(minutes=5))
-    assert beat.failing
-    assert beat.failure == "storage_unavailable"
+    assert (status.succeeded_at, status.every, status.began_at) == (NOW, every, later)
+    assert status.failing
+    assert status.failure == "storage_unavailable"
 
 
 async def test_the_status_says_what_is_wrong() -> None:
@@ -103,7 +85,9 @@ async def test_the_status_says_what_is_wrong() -> None:
     await app.ask()
     dead = app.services.runs.dead_letters(app.queue)
     well = await app.services.status.system.look("default", app.queue, dead)
-    await app.services.events.timer_statuses.failed("aggregate_costs", app.clock(), "storage_unavailable")
+    await app.services.events.timer_statuses.note(
+        [TimerRun("aggregate_costs", app.clock(), failure="storage_unavailable")]
+    )
     app.queue.bury(app.queue.sent[0])
     app.clock.move(seconds=90)
     ill = await app.services.status.system.look("default", app.queue, dead)
@@ -167,3 +151,6 @@ def test_events_are_counted_by_what_they_tell() -> None:
     assert kind_of(ended) == "session.state_changed:ended:idle_timeout"
     assert kind_of(Event("run.stage", {"stage": "FAILED", "code": "x", "run_id": "r"}, at)) == "run.stage:FAILED"
     assert kind_of(Event("alert.fired", {"alert": "a"}, at)) == "alert.fired"
+    handoff = Event("handoff.initiated", {"team": "helpdesk", "by": "model", "source": "a", "target": "b"}, at)
+    counts = {kind_of(handoff): 3, "handoff.initiated": 2, "handoff.completed": 3}
+    assert handoffs_of(counts) == {("helpdesk", "model"): 3}, "those counted before teams were told apart are left out"

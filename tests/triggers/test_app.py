@@ -93,6 +93,7 @@ GET    optimizations/{id} optimizations_get function
 POST   optimizations/{id}/apply optimizations_apply function
 POST   what-if what_if function
 GET    usage usage function
+GET    usage/waiting usage_waiting function
 GET    pools pools_list function
 GET    pools/{name} pools_get function
 PUT    pools/{name} pools_put function
@@ -103,6 +104,9 @@ GET    scaling/policy scaling_policy_get function
 PUT    scaling/policy scaling_policy_put function
 GET    scaling/recommendation scaling_recommendation function
 POST   scaling/apply scaling_apply function
+GET    timers timers_list function
+GET    users/{user_id}/export users_export function
+POST   timers/{name}/run timers_run function
 GET    resources/history resources_history function
 GET    approvals approvals_list function
 GET    approvals/{id} approvals_get function
@@ -223,8 +227,7 @@ SIGNALLING = {
     "agents_verify",
     "agui",
     "capabilities_item",
-    "evaluate_answers",
-    "follow_configuration",
+    "expire_events",
     "optimizations_apply",
     "overrides",
     "mcp",
@@ -232,15 +235,16 @@ SIGNALLING = {
     "openai_responses_create",
     "personalities_item",
     "prune_idle_agents",
+    "reconcile_agents",
     "registry_apply",
     "run_agent",
     "run_agent_low",
     "run_agent_priority",
+    "run_timers",
     "runs_submit",
-    "submit_planned_runs",
     "teams_submit",
     "templates_item",
-    "tend_budgets",
+    "timers_run",
     "verify_agents",
     "workflow_runs",
     "workflow_runs_cancel",
@@ -367,26 +371,16 @@ def test_other_functions(functions: dict[str, list[dict[str, Any]]]) -> None:
             "connection": "ServiceBusConnection",
             "isSessionsEnabled": True,
         },
+        "run_timers": {"type": "timerTrigger", "schedule": "55 * * * * *"},
         "prune_idle_agents": {"type": "timerTrigger", "schedule": "%PRUNE_SCHEDULE%"},
         "verify_agents": {"type": "timerTrigger", "schedule": "%VERIFY_SCHEDULE%"},
-        "follow_configuration": {"type": "timerTrigger", "schedule": "%CONFIGURATION_SCHEDULE%"},
-        "aggregate_facts": {"type": "timerTrigger", "schedule": "%AGGREGATION_SCHEDULE%"},
-        "aggregate_costs": {"type": "timerTrigger", "schedule": "%REPORT_SCHEDULE%"},
         "reconcile_agents": {"type": "timerTrigger", "schedule": "%DRIFT_SCHEDULE%"},
-        "expire_sessions": {"type": "timerTrigger", "schedule": "%SESSION_EXPIRY_SCHEDULE%"},
-        "account_dead_letters": {"type": "timerTrigger", "schedule": "%DEAD_LETTER_SCHEDULE%"},
-        "evaluate_answers": {"type": "timerTrigger", "schedule": "%EVALUATION_SCHEDULE%"},
-        "tend_budgets": {"type": "timerTrigger", "schedule": "%BUDGET_SCHEDULE%"},
         "expire_events": {"type": "timerTrigger", "schedule": "%EVENTS_SCHEDULE%"},
-        "learn_accesses": {"type": "timerTrigger", "schedule": "%LOADER_SCHEDULE%"},
-        "evaluate_alerts": {"type": "timerTrigger", "schedule": "%ALERT_SCHEDULE%"},
-        "submit_planned_runs": {"type": "timerTrigger", "schedule": "%PLANNED_RUNS_SCHEDULE%"},
-        "deliver_notifications": {"type": "timerTrigger", "schedule": "%NOTIFY_SCHEDULE%"},
     }
 
 
 def test_only_functions_that_signal_get_a_client(functions: dict[str, list[dict[str, Any]]]) -> None:
-    """A Durable client is bound where operations are sent, and nowhere else."""
+    """A Durable client is bound where operations are sent, or may be, as by timers, and nowhere else."""
     found = {name for name, bindings in functions.items() if any(b["type"] == "durableClient" for b in bindings)}
 
     assert found == SIGNALLING

@@ -15,7 +15,7 @@ from tests.lifecycle.doubles import ManualClock, MemoryQueue, make_services
 from tests.triggers.conftest import CLIENT, context
 from triggers.app import RESOURCES
 from triggers.http.api import Api
-from triggers.timers import TIMERS, Round
+from triggers.timers import TIMERS, Round, run
 
 READ = (
     "agents", "agents/clerk", "agents/clerk/versions", "agents/clerk/audit", "agents/clerk/effective",
@@ -100,8 +100,7 @@ class World:
     async def timers(self) -> None:
         """Run every timer once."""
         for timer in TIMERS:
-            await timer.run(Round(self.services, self.queue, self.signals))
-            await self.services.events.timer_statuses.succeeded(timer.name, self.clock(), None)
+            await run([timer], Round(self.services, self.queue, self.signals))
         await self.work()
         await self.services.conversations.publisher.flush()
 

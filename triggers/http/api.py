@@ -8,7 +8,7 @@ import logging
 import re
 import traceback
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -167,7 +167,10 @@ class Api:
             else:
                 body = _parsed(req, headers, operation.model(endpoint.body)) if endpoint.body else None
             call = Call(workspace, req, body, signals, self._services, self._queue, endpoint, self, live)
-            return _response(await operation.handler(call), endpoint.name)
+            reply = await operation.handler(call)
+            if told := endpoint.announced(req.params.keys()):
+                reply = replace(reply, headers={**reply.headers, **told})
+            return _response(reply, endpoint.name)
         except AppError as error:
             return operation.problem(error)
         except Exception as error:  # noqa: BLE001 - the edge: a defect becomes a 500 that says nothing but where to look it up

@@ -18,7 +18,6 @@ from kernel.ids import agent_name, new_id, parse_run_id, run_id, session_of_run
 from lifecycle.conversations.run import APPROVAL_NEEDED, Run, RunState
 from lifecycle.conversations.session import Said
 from lifecycle.sessions.start import SessionOptions
-from triggers.http.principal import person_of
 
 if TYPE_CHECKING:
     from lifecycle.approvals.decisions import DecisionRequest
@@ -166,7 +165,8 @@ class Asked:
 
     async def cancel(self) -> Run:
         """Cancel the run and return it."""
-        self.run = await self._services.runs.queries.cancel(self.run.workspace, self.run.id)
+        cancel = self._services.runs.cancel
+        self.run = await cancel.cancel(self.run.workspace, self.run.id, self._call.queue.send)
         return self.run
 
     async def pieces(self, within_s: float) -> AsyncGenerator[str]:
@@ -359,7 +359,7 @@ async def waiting_approvals(call: Call, run: Run) -> Sequence[ApprovalView]:
         return ()
     where = {"run": run.id}
     found, _ = await call.services.approvals.store.list(call.workspace, 50, None, pending=True, where=where)
-    return [ApprovalView.of_record(record) for record in found]
+    return [ApprovalView.of_record(record, call.person) for record in found]
 
 
 async def decide(call: Call, ident: str, decision: DecisionRequest) -> ApprovalView:
@@ -371,12 +371,11 @@ async def decide(call: Call, ident: str, decision: DecisionRequest) -> ApprovalV
     from triggers.http.approvals.handlers import approval_id  # noqa: PLC0415 - it imports pydantic
     from triggers.http.approvals.views import ApprovalView  # noqa: PLC0415
 
-    headers = {name.lower(): value for name, value in call.request.headers.items()}
-    person = person_of(headers, call.services.core.settings)
+    person = call.person
     record = await call.services.approvals.decisions.decide(
         call.workspace, approval_id(ident), person, decision, call.queue.send
     )
-    return ApprovalView.of_record(record)
+    return ApprovalView.of_record(record, person)
 
 
 async def _events_so_far(call: Call, session_id: str | None) -> int:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time
 from itertools import takewhile
 from typing import Any, Literal
 
@@ -15,6 +16,40 @@ Method = Literal["GET", "PUT", "POST", "DELETE"]
 
 
 @dataclass(frozen=True, slots=True)
+class Deprecation:
+    """What is going to be removed from the API, told to callers by `Deprecation` (RFC 9745) and `Sunset` (RFC 8594).
+
+    Attributes:
+        since: The day from which on it is deprecated, 00:00 UTC.
+        sunset: The day from which on it may be gone; None where that is not known yet.
+        instead: What to use instead, as a sentence.
+    """
+
+    since: date
+    instead: str
+    sunset: date | None = None
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """What an answer says of it."""
+        told = {"Deprecation": f"@{int(_midnight(self.since).timestamp())}"}
+        if self.sunset is not None:
+            from email.utils import format_datetime  # noqa: PLC0415 - cold start
+
+            told["Sunset"] = format_datetime(_midnight(self.sunset), usegmt=True)
+        return told
+
+    def __str__(self) -> str:
+        """Return it as a sentence or two for the description of the API."""
+        until = f", until {self.sunset.isoformat()} at least" if self.sunset else ""
+        return f"Deprecated since {self.since.isoformat()}{until}. {self.instead}"
+
+
+def _midnight(day: date) -> datetime:
+    return datetime.combine(day, time(), UTC)
+
+
+@dataclass(frozen=True, slots=True)
 class Parameter:
     """A query parameter.
 
@@ -22,14 +57,17 @@ class Parameter:
         text: What it means.
         schema: The values it takes, as a JSON schema; any text unless given.
         required: Whether a request must have it.
+        deprecated: That it is going to be removed; None where it is not.
     """
 
     text: str
     schema: Mapping[str, Any] = field(default_factory=lambda: {"type": "string"})
     required: bool = False
+    deprecated: Deprecation | None = None
 
 
-DAY = {"type": "string", "format": "date", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"}
+DAY = {"type": "string", "format": "date", "pattern": "^(?:19[7-9][0-9]|2[0-9]{3})-[0-9]{2}-[0-9]{2}$"}
+"""A day as `triggers.http.days` takes it."""
 TEXT_ID = {
     "type": "string",
     "minLength": 1,
@@ -90,6 +128,8 @@ class Endpoint:
         handler: Name of the handler; `name` unless given.
         problems: Module that says how its errors are answered, where its clients know another shape than problem
             details: it has `answer`, `error_model` and `CONTENT_TYPE` as `triggers.http.openai.errors` has them.
+        deprecated: That it is going to be removed; None where it is not. A field of a body or an answer is marked in
+            its model, by `Field(deprecated="Use … instead.")`.
     """
 
     method: Method
@@ -111,6 +151,13 @@ class Endpoint:
     signals: bool = False
     handler: str | None = None
     problems: str | None = None
+    deprecated: Deprecation | None = None
+
+    def announced(self, given: Collection[str]) -> Mapping[str, str]:
+        """Return the headers that tell a caller who gave these query parameters what is deprecated of the call."""
+        parameters = [parameter.deprecated for name, parameter in self.query.items() if name in given]
+        found = [each for each in (self.deprecated, *parameters) if each is not None]
+        return min(found, key=lambda each: each.sunset or date.max).headers if found else {}
 
 
 def function_name(path: str, endpoints: Sequence[Endpoint]) -> str:

@@ -126,6 +126,8 @@ def _operation(operation: Operation) -> dict[str, Any]:
         described["requestBody"] = {"required": True, "content": {endpoint.raw: {"schema": _TEXT}}}
     if endpoint.anonymous:
         described["security"] = []
+    if endpoint.deprecated:
+        described |= {"deprecated": True, "description": str(endpoint.deprecated)}
     return described
 
 
@@ -147,7 +149,10 @@ def _parameters(endpoint: Endpoint) -> list[dict[str, Any]]:
     ]
     for name, declared in endpoint.query.items():
         described = parameter(name, "query", declared.schema, declared.text, required=declared.required)
-        found.append(described | {"allowEmptyValue": not declared.required})  # as if it were left out
+        described |= {"allowEmptyValue": not declared.required}  # as if it were left out
+        if declared.deprecated:
+            described |= {"deprecated": True, "description": f"{declared.text} {declared.deprecated}"}
+        found.append(described)
     if endpoint.creates:
         key = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"}
         found.append(header("Idempotency-Key", key, "The same key creates the same thing, once."))

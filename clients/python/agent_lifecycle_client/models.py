@@ -111,12 +111,21 @@ class AlertRule(BaseModel):
         "delete_failures",
         "drift",
         "leaks",
+        "cache_hit_rate",
+        "cache_hit_rate_fall",
+        "handoffs",
+        "handoffs_returned_share",
+        "escalations",
+        "person_answer_s",
         "sessions_open",
         "runs_running",
         "runs_waiting",
         "longest_wait_s",
         "conversations_waiting",
         "person_wait_s",
+        "conversations_without_room",
+        "approvals_pending",
+        "approval_wait_s",
         "agents",
         "agents_registered",
         "agents_provisioning",
@@ -126,9 +135,6 @@ class AlertRule(BaseModel):
         "agents_failed",
         "budget_used_share",
         "timers_failing",
-        "approvals_pending",
-        "approval_wait_s",
-        "cache_hit_rate",
         "memory_share",
         "cpu_share",
         "pool_used_share",
@@ -279,6 +285,22 @@ class BatchView(BaseModel):
     stopped_by: str | None
     created_at: AwareDatetime
     finished_at: AwareDatetime | None
+
+
+class BlockedRunView(BaseModel):
+    """
+    A run that waits for a budget: the beginning of what was asked, why it waits, and what it has spent so far.
+    """
+
+    id: str
+    session_id: str
+    agent: str
+    user_id: str | None
+    query: str
+    code: str
+    detail: str
+    since: AwareDatetime
+    cost_micro_usd: int
 
 
 class BudgetPositionView(BaseModel):
@@ -511,13 +533,24 @@ class DataRetentionPolicy(BaseModel):
     """
     How long a workspace keeps its data; null keeps it until it is erased by a call.
 
+    Of a session the time begins with its end, of the facts of attempts with theirs; facts go by whole days (UTC).
+
     Attributes:
-        sessions_s: Seconds after its end that a session is erased, with its messages, runs, tool calls and events.
-        facts_s: Seconds after which the details of attempts (model calls, tool calls, scores with their reasons) are
-            deleted, by whole days (UTC); their sums, which costs, performance and reports are made of, stay.
+        sessions_s: Seconds after which a session is erased, with all of what follows that is in it.
+        transcripts_s: Seconds after which a session's messages and events are deleted, the texts of its runs (query,
+            context, answer), and its conversation at the provider; its runs stay with their numbers.
+        runs_s: Seconds after which a session's runs are deleted; the session stays with its counters.
+        tool_calls_s: Seconds after which tools' calls, with their arguments, are deleted, in runs and in facts.
+        evaluations_s: Seconds after which scores and their reasons are deleted, in runs and in facts.
+        facts_s: Seconds after which the facts of attempts (model calls, tool calls, scores with their reasons) are
+            deleted; their sums, which costs, performance and reports are made of, stay.
     """
 
     sessions_s: int | None = None
+    transcripts_s: int | None = None
+    runs_s: int | None = None
+    tool_calls_s: int | None = None
+    evaluations_s: int | None = None
     facts_s: int | None = None
 
 
@@ -720,14 +753,26 @@ class ExportItemView(BaseModel):
         "personality",
         "capability",
         "overrides",
+        "workflow",
+        "team",
+        "pool",
+        "route",
+        "schedule",
+        "batch",
         "budget",
         "price",
         "alert",
         "channel",
         "approval_policy",
+        "approval_rule",
+        "approval",
+        "report",
+        "retention_receipt",
         "retention_policy",
         "hold",
         "session",
+        "preferences",
+        "run",
     ]
     data: Any = Field(
         ...,
@@ -737,7 +782,7 @@ class ExportItemView(BaseModel):
 
 class ExportPage(BaseModel):
     """
-    Things of the workspace, by kind; `next` leads on until all were given.
+    Things of the workspace, or of a user, by kind; `next` leads on until all were given.
     """
 
     items: list[ExportItemView]
@@ -844,6 +889,36 @@ class FoundryPolicy(BaseModel):
     share: float | None = 0.1
 
 
+class GroupChat(BaseModel):
+    """
+    A step in which several agents talk to one another.
+
+    Without a manager they speak in turns, as Agent Framework's group chat has it; a manager plans, says who speaks
+    about what, and writes the answer, as its Magentic orchestration has it. Each time one speaks is a run.
+
+    Attributes:
+        name: Its name in the workflow; its answer is what was said last.
+        group_chat: The agents that talk.
+        manager: The agent that leads them; None for taking turns.
+        max_rounds: How often one of them speaks, the manager not counted.
+        prompt: What they talk about: text with `{input}` and `{steps.NAME.answer}` of steps before it.
+        timeout_s: Seconds that one time of speaking may take; None for as long as a run may take.
+        retries: How often each is asked again whose run fails or takes too long.
+        when: A condition without which it is skipped; None for always.
+        on_failure: Whether the workflow then fails, or goes on without its answer.
+    """
+
+    name: str
+    group_chat: list[str]
+    manager: str | None = None
+    max_rounds: int | None = 6
+    prompt: str | None = "{input}"
+    timeout_s: int | None = None
+    retries: int | None = 0
+    when: str | None = None
+    on_failure: Literal["fail", "continue"] | None = "fail"
+
+
 class Guideline(BaseModel):
     """
     What to do in a case.
@@ -877,6 +952,16 @@ class HandoffBody(BaseModel):
     open_questions: list[str] | None = []
 
 
+class HandoffCountsView(BaseModel):
+    """
+    How many handoffs there were: of all teams, by team, and by who or what had them.
+    """
+
+    total: int
+    by_team: dict[str, int]
+    by: dict[str, int]
+
+
 class HandoffPolicy(BaseModel):
     """
     How conversations change hands.
@@ -885,6 +970,8 @@ class HandoffPolicy(BaseModel):
         context: What the next agent is told of the conversation: `full`, the `last` turns, a `summary` that the model
             which hands over writes, or `none`. What the run asks is always told, and the note of the handoff.
         last_turns: How many runs of the history `last` is.
+        summarizer: The agent that writes a `summary` where the model that hands over has written none; an agent without
+            tools. None for nobody: the next one is told the last runs then.
         max_hops: Most members that one run goes on to.
         max_returns: How often one run may come back to the same member.
         when_impossible: What becomes of a run that no member can take: the member that has it goes on with it
@@ -893,6 +980,7 @@ class HandoffPolicy(BaseModel):
 
     context: Literal["full", "last", "summary", "none"] | None = "full"
     last_turns: int | None = 5
+    summarizer: str | None = None
     max_hops: int | None = 5
     max_returns: int | None = 1
     when_impossible: Literal["stay", "fail"] | None = "stay"
@@ -1148,7 +1236,8 @@ class Mcp(BaseModel):
         server_description: What the model is told of it; only with `foundry`.
         allowed_tools: The only tools of it to offer; none for all.
         headers_setting: The app setting with the headers to send and the origin to send them to; not with `foundry`.
-        approval: When a call needs an approval; None for never.
+        approval: When a call needs an approval; None for never. Where it says anything else, `foundry` asks the app
+            before each call.
         timeout_s: How long a call may take, in seconds; None for 30. Not with `foundry`.
     """
 
@@ -1295,8 +1384,8 @@ class OtherTermsBody(BaseModel):
 
     Attributes:
         kind: `prices` prices recorded calls otherwise, `budget` asks what a limit would have stopped, `ttl` retires
-            idle agents after another time, `cache` holds another number of live agents, `pool` carries out so many runs
-            at once.
+            idle agents after another time, `cache` holds another number of live agents, `pool` has runs wait for other
+            limits.
         agent: The agent to look at; all unless given.
         days: How many days to look at, today among them.
         model: Of `prices`: the model that all calls are taken to be of; their own unless given.
@@ -1308,6 +1397,8 @@ class OtherTermsBody(BaseModel):
         capacity: Of `cache`: how many live agents each worker holds.
         workers: Of `cache`: how many workers.
         concurrency: Of `pool`: how many runs are carried out at once.
+        tokens_per_minute: Of `pool`: how many tokens those take that begin within a minute.
+        requests_per_minute: Of `pool`: how many model calls they make.
     """
 
     kind: Literal["prices", "budget", "ttl", "cache", "pool"]
@@ -1322,6 +1413,8 @@ class OtherTermsBody(BaseModel):
     capacity: int | None = None
     workers: int | None = None
     concurrency: int | None = None
+    tokens_per_minute: int | None = None
+    requests_per_minute: int | None = None
 
 
 class OutputCall(BaseModel):
@@ -1362,7 +1455,8 @@ class Parameters(BaseModel):
     Attributes:
         keywords: `keyword_detected`: one of these stands in the query, whole words, whatever their case.
         capability: `capability_requested`: the run's metadata asks for it (`capability`), or the query names it.
-        below: `quality_below`: the answer's score, 0-100, is below this.
+        below: `quality_below`: the answer's score, 0-100, is below this; `sentiment_below`: how the query sounds
+            (`llmops.evaluation.sentiment`, 0-100, 50 is neutral).
         check: `quality_below`: the check whose score counts; None for the overall one.
         count: `failures`: so many attempts of the run failed; `turns_above`: the member has seen so many runs.
         usd: `cost_above`: the run has cost more than this, in US dollars.
@@ -1374,16 +1468,6 @@ class Parameters(BaseModel):
     check: str | None = None
     count: int | None = None
     usd: float | None = None
-
-
-class Part(BaseModel):
-    """
-    A part of a message's content.
-    """
-
-    type: str
-    text: str | None = None
-    refusal: str | None = None
 
 
 class PeriodView(BaseModel):
@@ -1467,10 +1551,14 @@ class Place(BaseModel):
 
 class PlanApplication(BaseModel):
     """
-    Which plan to apply; `destructive` asks for the lines that delete something, too.
+    Which plan to apply.
+
+    `lines` are the numbers of the lines to apply, all when it is left out; `destructive` asks for those that delete
+    something, too.
     """
 
     plan_id: str
+    lines: list[int] | None = None
     destructive: bool | None = False
 
 
@@ -1482,7 +1570,9 @@ class PointView(BaseModel):
     start: AwareDatetime
     runs: int
     error_rate: float | None
+    p50_ms: float | None
     p95_ms: float | None
+    p99_ms: float | None
     quality: float | None
     cost_micro_usd: int
 
@@ -1675,12 +1765,14 @@ class ProposedChangeView(BaseModel):
         call: The call that makes the change; null where people have to.
         undo: The call that undoes it; null where people have to.
         advice: What people are to do; null where a call does.
+        diff: What is to be changed in a file or in the app's settings, as a unified diff; null where a call does.
     """
 
     fields: dict[str, Any]
     call: ApiCallView | None
     undo: ApiCallView | None
     advice: str | None
+    diff: str | None
 
 
 class ProviderHealthView(BaseModel):
@@ -1895,30 +1987,12 @@ class RetentionReceiptView(BaseModel):
     sessions: int
     runs: int
     messages: int
+    transcripts: int
+    tool_calls: int
+    evaluations: int
     facts: int
     held: int
     complete: bool
-
-
-class RetentionVerdictView(BaseModel):
-    """
-    What becomes of a session, and why.
-    """
-
-    session_id: str
-    erase: bool
-    reason: str
-
-
-class RetentionView(BaseModel):
-    """
-    What the policy would delete (at most 1,000 sessions are shown), or what it deleted.
-    """
-
-    dry_run: bool
-    sessions: list[RetentionVerdictView] | None = Field([], validate_default=True)
-    fact_days: list[date] | None = []
-    receipt: RetentionReceiptView | None = None
 
 
 class RetirementView(BaseModel):
@@ -2121,6 +2195,7 @@ class SiteScaleView(BaseModel):
     always_ready: dict[str, int]
     maximum_instances: int
     http_concurrency: int | None
+    memory_mb: int
 
 
 class SlaPolicy(BaseModel):
@@ -2213,6 +2288,22 @@ class Step(BaseModel):
     name: str
     when: str | None = None
     on_failure: Literal["fail", "continue"] | None = "fail"
+
+
+class StrategyView(BaseModel):
+    """
+    What workers of a strategy came to in the last day.
+
+    The true hit rate lies between `least` and `most` with 95 % confidence: two strategies whose ranges overlap are not
+    told apart yet.
+    """
+
+    strategy: str
+    hits: int
+    misses: int
+    hit_rate: float
+    least: float
+    most: float
 
 
 class StreamOptions(BaseModel):
@@ -2330,6 +2421,42 @@ class ThresholdsView(BaseModel):
     cpu: float
     sessions: float
     tokens: float
+
+
+class TimerRunView(BaseModel):
+    """
+    What a timer did.
+
+    Attributes:
+        name: The timer's name.
+        done: What it did, as a sentence for people.
+    """
+
+    name: str
+    done: str
+
+
+class TimerView(BaseModel):
+    """
+    What the app does by itself.
+
+    Attributes:
+        name: Its name.
+        setting: The setting that says when it runs.
+        schedule: What it says: an NCRONTAB expression, in UTC.
+        succeeded_at: When its last run that succeeded began; null for never.
+        failed_at: When its last run that failed began; null for never.
+        failure: Why that failed, as a stable code or the kind of exception; empty for never.
+        overdue: Whether it should have succeeded again by now.
+    """
+
+    name: str
+    setting: str
+    schedule: str
+    succeeded_at: AwareDatetime | None
+    failed_at: AwareDatetime | None
+    failure: str
+    overdue: bool
 
 
 class Tool(BaseModel):
@@ -2624,11 +2751,22 @@ class TriggersHttpLoaderViewsStepView(BaseModel):
     score: float
 
 
+class TriggersHttpOpenaiViewsPart(BaseModel):
+    """
+    A part of a message's content.
+    """
+
+    type: str
+    text: str | None = None
+    refusal: str | None = None
+
+
 class TriggersHttpRunsViewsStepView(BaseModel):
     """
     A step of a run: a model call, a tool call, or a wait; `ms` is null while it is not over.
 
-    Arguments are `[hidden]` unless the tool shows them, and null where they are gone.
+    Arguments are `[hidden]` unless the tool shows them, its result is null unless it shows it; both are null where they
+    are gone.
     """
 
     kind: Literal["model_call", "tool_call", "wait"] = Field(
@@ -2642,6 +2780,7 @@ class TriggersHttpRunsViewsStepView(BaseModel):
     call_id: str | None
     arguments: dict[str, Any] | None
     result_bytes: int | None
+    result: str | None
     input_tokens: int | None
     output_tokens: int | None
     cost_micro_usd: int | None
@@ -2721,7 +2860,7 @@ class ApprovalView(BaseModel):
 
     `arguments` are those to call the tool with, `asked_arguments` those that the model asked for where they were
     amended; both are null once the session is erased. `approvers` may decide now; none are named for anybody in the
-    workspace.
+    workspace. `may_decide` says whether the caller may.
     """
 
     id: str
@@ -2743,6 +2882,7 @@ class ApprovalView(BaseModel):
     excerpt: str
     cost_micro_usd: int
     approvers: list[str]
+    may_decide: bool
     level: int
     not_requester: bool
     on_expiry: str
@@ -2759,6 +2899,15 @@ class BatchPage(BaseModel):
     """
 
     items: list[BatchView]
+    next: str | None
+
+
+class BlockedRunPage(BaseModel):
+    """
+    Runs that wait for a budget, those asked first at the top.
+    """
+
+    items: list[BlockedRunView]
     next: str | None
 
 
@@ -2855,7 +3004,7 @@ class ChatMessage(BaseModel):
     """
 
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
-    content: str | list[Part] | None = None
+    content: str | list[TriggersHttpOpenaiViewsPart] | None = None
     tool_calls: list[ChatToolCall] | None = Field([], validate_default=True)
     tool_call_id: str | None = None
 
@@ -3150,6 +3299,7 @@ class HandoffTrigger(BaseModel):
         Literal[
             "keyword_detected",
             "capability_requested",
+            "sentiment_below",
             "quality_below",
             "failures",
             "cost_above",
@@ -3191,11 +3341,11 @@ class InputItem(BaseModel):
 
     type: str | None = "message"
     role: Literal["system", "developer", "user", "assistant"] | None = None
-    content: str | list[Part] | None = None
+    content: str | list[TriggersHttpOpenaiViewsPart] | None = None
     call_id: str | None = None
     name: str | None = None
     arguments: str | None = ""
-    output: str | list[Part] | None = None
+    output: str | list[TriggersHttpOpenaiViewsPart] | None = None
 
 
 class LifecycleView(BaseModel):
@@ -3382,6 +3532,7 @@ class Overrides(BaseModel):
     labels: dict[str, str] | None = None
     pinned: bool | None = None
     idle_after_s: int | None = None
+    max_history_tokens: int | None = None
     evaluation: EvaluationPolicy | None = None
     sla: SlaPolicy | None = None
     ladder: list[DegradationStep] | None = None
@@ -3439,11 +3590,14 @@ class PersonalityPage(BaseModel):
 class PlanLineView(BaseModel):
     """
     A difference: why it is one, what applying would do, and what has become of it.
+
+    `number` is its place in the plan, from 0 on.
     """
 
+    number: int
     agent: str
     kind: Literal[
-        "create", "update", "adopt", "recreate", "changed", "orphan", "tail"
+        "create", "update", "adopt", "recreate", "changed", "orphan", "tail", "tools"
     ] = Field(..., description="In which way things differ.")
     action: Literal["ensure", "renew", "sweep", "remove", "none"] = Field(
         ..., description="What applying a line does."
@@ -3465,8 +3619,8 @@ class PlanView(BaseModel):
     How the registry and the providers differ.
 
     `counts` are the lines by kind, `total` all of them; `unchanged` counts the agents that are as they should be;
-    `unseen` are providers that could not be looked at, with the code of the reason. `applied` counts how often the plan
-    was applied, `destructive` says whether its destructive lines were asked for, too.
+    `unseen` are providers that could not be looked at, with the code of the reason. `applied` counts how often the
+    plan, or some of its lines, was applied; each line's `outcome` says what has become of it.
     """
 
     id: str
@@ -3477,7 +3631,6 @@ class PlanView(BaseModel):
     unchanged: int
     unseen: dict[str, str]
     applied: int
-    destructive: bool
     items: list[PlanLineView]
     next: str | None
 
@@ -3562,10 +3715,14 @@ class ProposalView(BaseModel):
         "cheaper_model",
         "output_limit",
         "reasoning_effort",
+        "compaction",
         "judges",
         "prompt_cache",
+        "retries",
         "wasted_spend",
         "unused_agent",
+        "unused_versions",
+        "idle_instances",
     ]
     agent: str
     title: str
@@ -3733,6 +3890,32 @@ class RetentionReceiptPage(BaseModel):
     next: str | None
 
 
+class RetentionVerdictView(BaseModel):
+    """
+    What becomes of a session, or of the part of it that has a time of its own, and why.
+    """
+
+    part: Literal[
+        "sessions", "transcripts", "runs", "tool_calls", "evaluations", "facts"
+    ] = Field(..., description="What has a retention time of its own.")
+    session_id: str
+    erase: bool
+    reason: str
+
+
+class RetentionView(BaseModel):
+    """
+    What the policy would delete (at most 1,000 sessions are shown), or what it deleted.
+
+    `days` are those of whose facts a part would be deleted.
+    """
+
+    dry_run: bool
+    sessions: list[RetentionVerdictView] | None = Field([], validate_default=True)
+    days: dict[str, list[date]] | None = None
+    receipt: RetentionReceiptView | None = None
+
+
 class RouteBody(BaseModel):
     """
     A route, as it is declared.
@@ -3883,6 +4066,7 @@ class ScalingPolicyBody(BaseModel):
         cooldown_s: How long nothing is changed after a change.
         predictive: Whether for the coming day by forecast, or for what the last hour brought.
         triggers: What else there is to look at.
+        http_concurrency: HTTP requests that an instance is to take at a time; left out, it stays as it is.
     """
 
     min_instances: int | None = 2
@@ -3893,6 +4077,7 @@ class ScalingPolicyBody(BaseModel):
     cooldown_s: float | None = 300
     predictive: bool | None = True
     triggers: list[TriggerBody] | None = Field([], validate_default=True)
+    http_concurrency: int | None = None
 
 
 class ScalingPolicyView(BaseModel):
@@ -3908,6 +4093,7 @@ class ScalingPolicyView(BaseModel):
     cooldown_s: float
     predictive: bool
     triggers: list[TriggerView]
+    http_concurrency: int | None
 
 
 class ScheduleBody(BaseModel):
@@ -4047,6 +4233,7 @@ class Team(BaseModel):
         {
             "context": "full",
             "last_turns": 5,
+            "summarizer": None,
             "max_hops": 5,
             "max_returns": 1,
             "when_impossible": "stay",
@@ -4105,6 +4292,7 @@ class Template(BaseModel):
     labels: dict[str, str] | None = None
     pinned: bool | None = None
     idle_after_s: int | None = None
+    max_history_tokens: int | None = None
     evaluation: EvaluationPolicy | None = None
     sla: SlaPolicy | None = None
     ladder: list[DegradationStep] | None = None
@@ -4131,6 +4319,15 @@ class TemplateView(BaseModel):
     updated_at: AwareDatetime | None
     followed: FollowedView | None = None
     content: Template | None
+
+
+class TimerPage(BaseModel):
+    """
+    The app's timers.
+    """
+
+    items: list[TimerView]
+    next: str | None
 
 
 class TrailPage(BaseModel):
@@ -4214,11 +4411,14 @@ class WaitingView(BaseModel):
 class WorkerView(BaseModel):
     """
     A worker that has reported lately: a random id, and until when it has counted.
+
+    `strategy` is its own where several are compared (LOADER_STRATEGIES), else null.
     """
 
     worker: str
     at: AwareDatetime
     metrics: LoaderMetricsView
+    strategy: str | None
 
 
 class WorkflowRunView(BaseModel):
@@ -4260,7 +4460,7 @@ class WorkflowSpec(BaseModel):
     """
 
     description: str | None = ""
-    steps: list[Step | Parallel]
+    steps: list[Step | Parallel | GroupChat]
 
 
 class WorkflowView(BaseModel):
@@ -4307,6 +4507,7 @@ class AgentConfig(BaseModel):
     labels: dict[str, str] | None = None
     pinned: bool | None = None
     idle_after_s: int | None = None
+    max_history_tokens: int | None = None
     evaluation: EvaluationPolicy | None = None
     sla: SlaPolicy | None = None
     ladder: list[DegradationStep] | None = None
@@ -4354,6 +4555,8 @@ class AgentSpec(BaseModel):
         labels: At most 16 free key-value pairs to find and group agents by.
         pinned: True keeps the agent from being retired when idle.
         idle_after_s: Seconds without use before the agent is retired; None for the app's setting.
+        max_history_tokens: Most tokens of a session's history that its model is told, where the session does not say;
+            None for the app's setting.
         evaluation: What a good answer of the agent is; None scores what every answer can be scored for.
         sla: What service level it is to keep; None for the app's settings.
         ladder: What the agent does as its budgets are used up, in ascending steps.
@@ -4380,6 +4583,7 @@ class AgentSpec(BaseModel):
     labels: dict[str, str] | None = {}
     pinned: bool | None = False
     idle_after_s: int | None = None
+    max_history_tokens: int | None = None
     evaluation: EvaluationPolicy | None = None
     sla: SlaPolicy | None = None
     ladder: list[DegradationStep] | None = Field([], validate_default=True)
@@ -4421,6 +4625,7 @@ class AnalyticsView(BaseModel):
     last: date
     sessions: SessionCountsView
     runs: RunCountsView
+    handoffs: HandoffCountsView
     performance: FiguresView
     performance_by_agent: dict[str, FiguresView]
     resources: ResourcesView
@@ -4596,13 +4801,16 @@ class LoaderView(BaseModel):
     """
     How the workers' caches of the workspace's agents do.
 
-    `learned_until` is until when uses are part of the ranking; null before the first.
+    `policy` is that of the worker that answers. `learned_until` is until when uses are part of the ranking; null before
+    the first. `strategies` are those that workers are divided between, the best first; empty where they are not.
     """
 
     policy: Literal["sieve", "lru", "s3-fifo", "w-tinylfu"]
     total: LoaderMetricsView
     workers: list[WorkerView]
     learned_until: AwareDatetime | None
+    strategies: list[StrategyView]
+    insights: list[InsightView]
 
 
 class OptimizationPage(BaseModel):

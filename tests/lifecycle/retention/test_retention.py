@@ -9,7 +9,7 @@ import pytest
 from kernel.errors import EtagMismatch, InvalidInput, NotFound
 from kernel.tables import Span, every
 from lifecycle.conversations.session import SessionState
-from lifecycle.retention.policy import DataRetentionPolicy, LegalHold, parse_hold_scope
+from lifecycle.retention.policy import DataRetentionPolicy, LegalHold, Part, parse_hold_scope
 from lifecycle.sessions.erase import OnHold
 from llmops.spend.groups import Group
 from llmops.spend.usage import Spend
@@ -234,7 +234,7 @@ async def test_details_of_attempts_are_deleted_by_days_and_their_sums_stay() -> 
     after = await spent(app, first)
 
     assert before == 3
-    assert list(preview.fact_days) == [first + timedelta(days=day) for day in range(3)]
+    assert preview.days == {Part.FACTS: [first + timedelta(days=day) for day in range(3)]}
     assert (receipt.facts, receipt.sessions) == (3, 0)
     assert again == []
     assert await facts(app) == 0

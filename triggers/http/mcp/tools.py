@@ -265,7 +265,8 @@ class AgentTools:
     async def _approvals(self) -> types.CallToolResult:
         call = self._call
         found, _ = await call.services.approvals.store.list(call.workspace, 50, None, pending=True, where={})
-        return _result({"approvals": [ApprovalView.of_record(record).model_dump(mode="json") for record in found]})
+        views = [ApprovalView.of_record(record, call.person) for record in found]
+        return _result({"approvals": [view.model_dump(mode="json") for view in views]})
 
 
 def _check(given: Mapping[str, Any], schema: Mapping[str, Any]) -> None:

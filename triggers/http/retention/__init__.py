@@ -56,8 +56,18 @@ ENDPOINTS = (
         "GET",
         "export",
         "export",
-        "Export the workspace's data, page by page: agents, what they are composed of, budgets, prices, alert rules, "
-        "channels without secrets, policies, and sessions with their transcripts.",
+        "Export the workspace's data, page by page: agents and what they are composed of, workflows, teams, pools, "
+        "routes, schedules, batches, budgets, prices, alert rules, channels without secrets, approvals, reports, "
+        "policies, and sessions with their transcripts.",
+        returns="ExportPage",
+        query=PAGING,
+        errors=(413,),
+    ),
+    Endpoint(
+        "GET",
+        "users/{user_id}/export",
+        "users_export",
+        "Export a user's data, page by page: preferences, sessions with their transcripts, and runs in any session.",
         returns="ExportPage",
         query=PAGING,
         errors=(413,),

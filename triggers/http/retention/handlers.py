@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, get_args
+from typing import Any
 
 import azure.functions as func
 
-from kernel.errors import InvalidInput, TooLarge
-from kernel.ids import newest_first_key
+from kernel.errors import InvalidInput, NotFound, TooLarge
+from kernel.ids import newest_first_key, user_id
 from lifecycle.retention.policy import LegalHold, parse_hold_scope
 from lifecycle.sessions.transcript import transcript_of
 from triggers.http.agents.handlers import agents_list
 from triggers.http.alerts.handlers import alerts_list
-from triggers.http.approvals.handlers import approval_policy_get
+from triggers.http.approvals.handlers import approval_policy_get, approval_rules_list, approvals_list
+from triggers.http.batches.handlers import batches_list
 from triggers.http.budgets.handlers import budgets_list
 from triggers.http.call import Call, Reply, page_token
 from triggers.http.channels.handlers import channels_list
-from triggers.http.configuration.handlers import item_get, items_list
+from triggers.http.configuration.handlers import item_get, items_list, preferences_get
 from triggers.http.costs.handlers import prices_list
+from triggers.http.pools.handlers import pools_list
+from triggers.http.reports.handlers import reports_list
 from triggers.http.retention.views import (
     ExportItemView,
     ExportKind,
@@ -32,8 +35,13 @@ from triggers.http.retention.views import (
     RetentionVerdictView,
     RetentionView,
 )
+from triggers.http.routes.handlers import routes_list
+from triggers.http.runs.handlers import runs_list
+from triggers.http.schedules.handlers import schedules_list
 from triggers.http.sessions.transcripts import as_view
 from triggers.http.sessions.views import SessionView
+from triggers.http.teams.handlers import teams_list
+from triggers.http.workflows.handlers import workflows_list
 
 _MOST_BYTES = 20_000_000
 """Of a page of transcripts; a Functions host answers with at most 100 MB."""
@@ -55,7 +63,7 @@ async def retention_apply(call: Call) -> Reply:
     if call.flag("dry_run", default=True):
         preview = await rounds.preview(call.workspace)
         verdicts = [RetentionVerdictView.of(verdict) for verdict in preview.verdicts]
-        return Reply(RetentionView(dry_run=True, sessions=verdicts, fact_days=list(preview.fact_days)))
+        return Reply(RetentionView(dry_run=True, sessions=verdicts, days=preview.days))
     receipt = await rounds.apply(call.workspace)
     return Reply(RetentionView(dry_run=False, receipt=RetentionReceiptView.of(receipt)))
 
@@ -69,7 +77,7 @@ async def retention_receipts(call: Call) -> Reply:
 
 
 async def holds_list(call: Call) -> Reply:
-    found = await call.services.sessions.retention.holds(call.workspace)
+    found = await call.services.sessions.retention.readable_holds(call.workspace)
     return Reply(HoldPage(items=[HoldView.of_hold(hold) for hold in found], next=None))
 
 
@@ -88,34 +96,44 @@ async def holds_delete(call: Call) -> Reply:
 
 
 async def export(call: Call) -> Reply:
-    kind, position = call.cursor(_position) or (_KINDS[0], None)
-    items, after = await _SOURCES[kind](call, position)
+    return await _page(call, _SOURCES)
+
+
+async def users_export(call: Call) -> Reply:
+    user_id(call.route("user_id"))
+    return await _page(call, _SOURCES_OF_USER)
+
+
+Source = Callable[[Call, str | None], Awaitable[tuple[Sequence[Any], str | None]]]
+"""Returns some things of a kind as JSON values, and where to continue; None at the end."""
+
+
+async def _page(call: Call, sources: Mapping[ExportKind, Source]) -> Reply:
+    """Return some things of one kind; `next` leads through all kinds, one after the other."""
+    kinds = list(sources)
+
+    def position(value: Any) -> tuple[ExportKind, str | None]:
+        kind, _, after = value.partition(" ")
+        if kind not in kinds:
+            raise InvalidInput(code="invalid_next")
+        return kind, after or None
+
+    kind, at = call.cursor(position) or (kinds[0], None)
+    items, after = await sources[kind](call, at)
     if after is None:
-        following = _KINDS.index(kind) + 1
-        token = f"{_KINDS[following]} " if following < len(_KINDS) else None
+        following = kinds.index(kind) + 1
+        token = f"{kinds[following]} " if following < len(kinds) else None
     else:
         token = f"{kind} {after}"
     page = ExportPage(items=[ExportItemView(kind=kind, data=item) for item in items], next=page_token(token))
     return Reply(page, headers={"Cache-Control": "no-store"})
 
 
-_KINDS: tuple[ExportKind, ...] = get_args(ExportKind)
-Source = Callable[[Call, str | None], Awaitable[tuple[Sequence[Any], str | None]]]
-"""Returns some things of a kind as JSON values, and where to continue; None at the end."""
-
-
-def _position(value: Any) -> tuple[ExportKind, str | None]:
-    kind, _, after = value.partition(" ")
-    if kind not in _KINDS:
-        raise InvalidInput(code="invalid_next")
-    return kind, after or None
-
-
-def _listed(handler: Callable[[Call], Awaitable[Reply]], path: str) -> Source:
-    """Return the source of what a list's own endpoint answers."""
+def _listed(handler: Callable[[Call], Awaitable[Reply]], path: str, **query: str) -> Source:
+    """Return the source of what a list's own endpoint answers to a query."""
 
     async def pages(call: Call, after: str | None) -> tuple[Sequence[Any], str | None]:
-        body: Any = (await handler(_asking(call, path, after))).body
+        body: Any = (await handler(_asking(call, path, after, **query))).body
         return [item.model_dump(mode="json") for item in body.items], body.next
 
     return pages
@@ -131,20 +149,49 @@ def _single(handler: Callable[[Call], Awaitable[Reply]], path: str) -> Source:
     return page
 
 
-def _asking(call: Call, path: str, after: str | None) -> Call:
+def _asking(call: Call, path: str, after: str | None, **query: str) -> Call:
     """Return the call of another endpoint of the same caller's, at a position of its list."""
-    given = {"limit": call.query("limit"), "next": after}
+    given = {"limit": call.query("limit"), "next": after, **query}
     params = {name: value for name, value in given.items() if value is not None}
-    request = func.HttpRequest("GET", call.request.url, headers=call.request.headers, params=params, body=b"")
+    route = call.request.route_params
+    request = func.HttpRequest(
+        "GET", call.request.url, headers=call.request.headers, params=params, route_params=route, body=b""
+    )
     return replace(call, request=request, endpoint=replace(call.endpoint, path=path))
 
 
+async def _approvals(call: Call, after: str | None) -> tuple[Sequence[Any], str | None]:
+    """Return the approvals that wait, and then those that are closed."""
+    state, _, position = (after or "pending").partition(" ")
+    items, more = await _listed(approvals_list, "approvals", state=state)(call, position or None)
+    if more is not None:
+        return items, f"{state} {more}"
+    return items, "closed" if state == "pending" else None
+
+
+async def _preferences(call: Call, _: str | None) -> tuple[Sequence[Any], str | None]:
+    """Return what the user prefers, if anything."""
+    try:
+        return await _single(preferences_get, "users/{user_id}/preferences")(call, None)
+    except NotFound:
+        return [], None
+
+
+async def _asked(call: Call, after: str | None) -> tuple[Sequence[Any], str | None]:
+    """Return the runs that the user asked for, newest first, whosever session they are in."""
+    return await _listed(runs_list, "runs", user=call.route("user_id"))(call, after)
+
+
 async def _sessions(call: Call, after: str | None) -> tuple[Sequence[Any], str | None]:
-    """Return transcripts, newest first, as many as fit; of a session that is too large for one answer, its head."""
+    """Return transcripts of the workspace or its user, newest first; of a session too large for one answer, its head.
+
+    There are as many as fit.
+    """
+    of_user = call.route("user_id") if "user_id" in call.request.route_params else None
     directory, store = call.services.conversations.directory, call.services.conversations.store
     start = newest_first_key(after) if after is not None else None
     limit = min(call.limit(), _MOST_SESSIONS)
-    entries, more = await directory.sessions(call.workspace, agent=None, user_id=None, limit=limit, after=start)
+    entries, more = await directory.sessions(call.workspace, agent=None, user_id=of_user, limit=limit, after=start)
     items: list[Any] = []
     size = 0
     for entry in entries:
@@ -163,18 +210,29 @@ async def _sessions(call: Call, after: str | None) -> tuple[Sequence[Any], str |
     return items, more
 
 
-_SOURCES: dict[ExportKind, Source] = {
+_SOURCES: Mapping[ExportKind, Source] = {
     "agent": _listed(agents_list, "agents"),
     "template": _listed(items_list, "templates"),
     "personality": _listed(items_list, "personalities"),
     "capability": _listed(items_list, "capabilities"),
     "overrides": _single(item_get, "overrides"),
+    "workflow": _listed(workflows_list, "workflows"),
+    "team": _listed(teams_list, "teams"),
+    "pool": _listed(pools_list, "pools"),
+    "route": _listed(routes_list, "routes"),
+    "schedule": _listed(schedules_list, "schedules"),
+    "batch": _listed(batches_list, "batches"),
     "budget": _listed(budgets_list, "budgets"),
     "price": _listed(prices_list, "prices"),
     "alert": _listed(alerts_list, "alerts"),
     "channel": _listed(channels_list, "channels"),
     "approval_policy": _single(approval_policy_get, "approval-policy"),
+    "approval_rule": _listed(approval_rules_list, "approval-rules"),
+    "approval": _approvals,
+    "report": _listed(reports_list, "reports"),
+    "retention_receipt": _listed(retention_receipts, "retention/receipts"),
     "retention_policy": _single(retention_get, "retention"),
     "hold": _listed(holds_list, "holds"),
     "session": _sessions,
 }
+_SOURCES_OF_USER: Mapping[ExportKind, Source] = {"preferences": _preferences, "session": _sessions, "run": _asked}

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
 
-from lifecycle.retention.policy import LegalHold
+from lifecycle.retention.policy import LegalHold, Part
 from triggers.http.views import Body, Page, View
 
 
 class RetentionVerdictView(View):
-    """What becomes of a session, and why."""
+    """What becomes of a session, or of the part of it that has a time of its own, and why."""
 
+    part: Part
     session_id: str
     erase: bool
     reason: str
@@ -28,17 +29,23 @@ class RetentionReceiptView(View):
     sessions: int
     runs: int
     messages: int
+    transcripts: int
+    tool_calls: int
+    evaluations: int
     facts: int
     held: int
     complete: bool
 
 
 class RetentionView(View):
-    """What the policy would delete (at most 1,000 sessions are shown), or what it deleted."""
+    """What the policy would delete (at most 1,000 sessions are shown), or what it deleted.
+
+    `days` are those of whose facts a part would be deleted.
+    """
 
     dry_run: bool
     sessions: Sequence[RetentionVerdictView] = ()
-    fact_days: Sequence[date] = ()
+    days: Mapping[Part, Sequence[date]] = Field(default_factory=dict[Part, Sequence[date]])
     receipt: RetentionReceiptView | None = None
 
 
@@ -76,14 +83,26 @@ ExportKind = Literal[
     "personality",
     "capability",
     "overrides",
+    "workflow",
+    "team",
+    "pool",
+    "route",
+    "schedule",
+    "batch",
     "budget",
     "price",
     "alert",
     "channel",
     "approval_policy",
+    "approval_rule",
+    "approval",
+    "report",
+    "retention_receipt",
     "retention_policy",
     "hold",
     "session",
+    "preferences",
+    "run",
 ]
 
 
@@ -95,4 +114,4 @@ class ExportItemView(View):
 
 
 class ExportPage(Page[ExportItemView]):
-    """Things of the workspace, by kind; `next` leads on until all were given."""
+    """Things of the workspace, or of a user, by kind; `next` leads on until all were given."""

@@ -93,7 +93,8 @@ class FeedbackBody(Body):
 class StepView(View):
     """A step of a run: a model call, a tool call, or a wait; `ms` is null while it is not over.
 
-    Arguments are `[hidden]` unless the tool shows them, and null where they are gone.
+    Arguments are `[hidden]` unless the tool shows them, its result is null unless it shows it; both are null where they
+    are gone.
     """
 
     kind: StepKind
@@ -105,6 +106,7 @@ class StepView(View):
     call_id: str | None
     arguments: Mapping[str, Any] | None
     result_bytes: int | None
+    result: str | None
     input_tokens: int | None
     output_tokens: int | None
     cost_micro_usd: int | None
