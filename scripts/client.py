@@ -38,7 +38,6 @@ _OPTIONS = (
     "--use-double-quotes",
     "--collapse-root-models",
     "--disable-timestamp",
-    "--disable-warnings",
     "--enum-field-as-literal=all",
     "--formatters=ruff-format",
 )
@@ -53,7 +52,7 @@ def models() -> str:
     """Return the source of the models.
 
     Raises:
-        RuntimeError: The generator failed; the text says what it said.
+        RuntimeError: The generator failed, or warned of something; the text says what it said.
     """
     schemas = cast("dict[str, Any]", _plain(document()["components"]["schemas"]))
     about = {"openapi": "3.1.0", "info": {"title": "x", "version": "1"}, "paths": {}}
@@ -63,7 +62,7 @@ def models() -> str:
         source.write_text(json.dumps(reduced), encoding="utf-8")
         command = [sys.executable, "-m", "datamodel_code_generator", f"--input={source}", f"--output={target}"]
         done = subprocess.run([*command, *_OPTIONS], capture_output=True, text=True, check=False)  # noqa: S603
-        if done.returncode:
+        if done.returncode or done.stderr.strip():
             raise RuntimeError(done.stderr)
         text = target.read_text(encoding="utf-8")
     body = text[text.index("from __future__") :]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Collection
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -127,7 +128,8 @@ def report_of(run: Run, *, most_bytes: int | None = None) -> bytes:
 
     Args:
         run: The run.
-        most_bytes: The most that the receiver takes; a longer answer is left out, and `answer_omitted` is true.
+        most_bytes: The most that the receiver takes; a longer answer is left out with its tool calls, and
+            `answer_omitted` is true.
     """
     body = _dumped(run, omitted=False)
     return body if most_bytes is None or len(body) <= most_bytes else _dumped(run, omitted=True)
@@ -143,6 +145,7 @@ def _dumped(run: Run, *, omitted: bool) -> bytes:
         "state": run.state.value,
         "answer": None if omitted else run.answer,
         "answer_omitted": omitted,
+        "tool_calls": [] if omitted else [asdict(call) for call in run.tool_calls],
         "finish_reason": run.finish_reason,
         "model": run.model,
         "error": {"code": run.error.code, "detail": run.error.detail} if run.error else None,

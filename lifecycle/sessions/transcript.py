@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
 from kernel.clock import rfc3339
@@ -91,6 +91,7 @@ def exported(found: Transcript) -> dict[str, Any]:
         },
         "messages": [
             {"role": turn.role, "text": turn.text, "run_id": turn.run_id, "at": rfc3339(turn.at)}
+            | ({"tool_calls": [asdict(call) for call in turn.tool_calls]} if turn.tool_calls else {})
             for turn in found.turns
         ],
         "runs": [

@@ -200,7 +200,9 @@ async def test_the_callers_own_tools_are_called_by_the_caller(api: Api, client: 
     ]
     second, _ = await ask()
     runs = (await api.get("runs"))["items"]
+    export = await api.call("GET", f"sessions/{runs[0]['session_id']}/export?format=markdown")
 
+    assert "asks its caller for `weather`" in export.body.decode()
     assert (first.finish_reason, first.message.content or "") == ("tool_calls", "")
     assert (call.type, call.function.name, json.loads(call.function.arguments)) == (
         "function",
@@ -219,7 +221,7 @@ async def test_results_for_an_answer_that_was_gone_on_from_begin_another_session
     await declare_with_tools(api)
     tools: Any = [{"type": "function", "function": WEATHER}]
     first = await client.chat.completions.create(model="a", messages=said(PROMPT), tools=tools)
-    (call,) = first.choices[0].message.tool_calls or ()
+    (call,) = list[Any](first.choices[0].message.tool_calls or ())
     result = {"role": "tool", "tool_call_id": call.id, "content": "Sunny."}
     messages: Any = [*said(PROMPT), first.choices[0].message.model_dump(exclude_none=True), result]
 
@@ -259,7 +261,8 @@ async def test_a_streamed_response_has_the_events_of_a_call(api: Api, client: As
     await declare_with_tools(api)
     tools: Any = [{"type": "function", **WEATHER}]
 
-    for choice in ("required", {"type": "function", "name": "weather"}):
+    choices: list[Any] = ["required", {"type": "function", "name": "weather"}]
+    for choice in choices:
         async with client.responses.stream(model="a", input=PROMPT, tools=tools, tool_choice=choice) as stream:
             kinds = [event.type async for event in stream]
             final = await stream.get_final_response()

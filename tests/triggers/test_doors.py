@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -141,7 +141,7 @@ async def test_a_reader_that_leaves_cancels_the_run(edge: Edge, leaves_after: in
     call: Any = await _call(edge)
     asked = await asking.ask(call, "a", RunRequest(query="Say.", stream=True))
 
-    async def chunks() -> Any:
+    async def chunks() -> AsyncGenerator[str]:
         yield "one"
         await asyncio.Event().wait()
 

@@ -47,8 +47,7 @@ class Callee:
         created_at: Since when it is there.
         enabled: Whether it takes runs.
         version: Changes with what it is.
-        team: Whether it is a team.
-        client_tools: Whether its callers may bring tools of their own.
+        team, client_tools: Whether it is a team; whether its callers may bring tools of their own.
     """
 
     name: str

@@ -73,6 +73,8 @@ def _said(found: Transcript) -> Iterator[str]:
         yield f"## {_speaker(turn, found.session)}, {rfc3339(turn.at)}"
         yield ""
         yield turn.text
+        for call in turn.tool_calls:
+            yield f"asks its caller for `{call.name}`: `{call.arguments}`"
 
 
 def _speaker(turn: Turn, session: Session) -> str:
