@@ -135,7 +135,8 @@ def _scale(config: dict[str, Any]) -> SiteScale:
     found = config.get("scaleAndConcurrency") or {}
     http = ((found.get("triggers") or {}).get("http") or {}).get("perInstanceConcurrency")
     ready = {one["name"]: int(one["instanceCount"]) for one in found.get("alwaysReady") or ()}
-    return SiteScale(ready, int(found.get("maximumInstanceCount") or 0), None if http is None else int(http))
+    memory = int(found.get("instanceMemoryMB") or 2048)
+    return SiteScale(ready, int(found.get("maximumInstanceCount") or 0), None if http is None else int(http), memory)
 
 
 def _refused(response: AsyncHttpResponse) -> AppError:

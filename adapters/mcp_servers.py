@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
 import logging
-import re
 import time
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 from adapters.addresses import look_up
 from kernel.errors import InvalidInput, RunFailed, Unavailable
 from kernel.ids import new_id
-from lifecycle.specs.hosted_tools import ApprovalWhen, Mcp
-from lifecycle.specs.servers import RemoteTool
+from lifecycle.specs.hosted_tools import Mcp
+from lifecycle.specs.servers import RemoteTool, local_name
 from lifecycle.tools.calling import ToolFailed
 from lifecycle.tools.context import CURRENT, Setting
-from lifecycle.tools.definition import TIMEOUT_S, Tool, ToolTerms, When
+from lifecycle.tools.definition import TIMEOUT_S, Tool, ToolTerms
 from llmops.notifications.urls import target_of
 
 if TYPE_CHECKING:
@@ -32,8 +31,6 @@ log = logging.getLogger(__name__)
 
 LIST_TRUST_S = 300.0
 """How long a list of tools is used without asking, where the server does not say that it changed."""
-_UNFIT = re.compile(r"[^A-Za-z0-9_-]+")
-_LONGEST_NAME = 64
 
 
 class McpServers:
@@ -76,9 +73,7 @@ class McpServers:
         from lifecycle.tools.framework import framework_tool  # noqa: PLC0415 - cold start
 
         connected = self._server(server)
-        rule = server.approval or "never"
-        approval = When(when=rule.when) if isinstance(rule, ApprovalWhen) else rule
-        terms = ToolTerms(server.timeout_s or TIMEOUT_S, approval)
+        terms = ToolTerms(server.timeout_s or TIMEOUT_S, server.rule)
         made: dict[str, FunctionTool] = {}
         for tool in await self.offered(server):
             name = local_name(server.server_label, tool.name)
@@ -109,6 +104,7 @@ class McpServers:
             Unavailable: There is none.
             RunFailed: The setting with its headers is not there, or not for this server.
         """
+        await asyncio.to_thread(import_module, "adapters.mcp_connection")  # the SDK, which takes a while the first time
         from adapters.mcp_connection import Broken, McpConnection, Reach  # noqa: PLC0415 - imports the SDK
 
         headers = self._headers(url, headers_setting) if headers_setting else {}
@@ -229,14 +225,6 @@ class _Server:
 
 
 _closing: set[asyncio.Task[None]] = set()
-
-
-def local_name(label: str, tool: str) -> str:
-    """Return what a model calls a server's tool: letters, digits, `_` and `-`, at most 64 of them."""
-    name = _UNFIT.sub("_", f"{label}_{tool}")
-    if len(name) <= _LONGEST_NAME:
-        return name
-    return f"{name[:55]}_{hashlib.sha256(tool.encode()).hexdigest()[:8]}"
 
 
 def unavailable(why: str) -> Unavailable:

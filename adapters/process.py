@@ -33,7 +33,7 @@ class ProcessSampler:
             self._at, self._cpu_s = now, cpu_s
         total = psutil.virtual_memory().total
         limits = [limit for path in _CONTAINER_LIMITS if (limit := _limit(path)) is not None]
-        return ProcessSample(process.memory_info().rss, min([total, *limits]), min(1.0, max(0.0, self._share)))
+        return ProcessSample(process.memory_info().rss, min([total, *limits]), min(1.0, max(0.0, self._share)), cpu_s)
 
 
 def _limit(path: Path) -> int | None:

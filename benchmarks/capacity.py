@@ -22,13 +22,14 @@ from llmops.capacity.pools import NOTHING, Amounts, Limits, Pool, Share
 from llmops.capacity.slices import LASTS_S, Request, State, Want, divided
 
 DAY_S = 86_400.0
-WORKERS = 8
+WORKERS = 5
+"""Of 32 runs at a time each, as host.json has it, they are about enough for the slots of a million runs."""
 MEAN_S = 10.0
 """Mean time of a run, in seconds; exponential, as of answers of very different lengths."""
 LOAD = 0.8
 """Share of the slots that the day's runs would keep busy, if they came evenly."""
 HIGH, AGING_S = 0.05, 60.0
-_WANTS = 16
+_WANTS = 8
 """Runs of a share that a worker asks for at a time. Those behind are back on the queue, and keep their age."""
 
 
@@ -68,6 +69,18 @@ def arrivals(count: int, seed: int) -> list[Run]:
 def slots_for(count: int) -> int:
     """Return how many slots there are for so many runs a day."""
     return max(2, round(count / DAY_S * MEAN_S / LOAD))
+
+
+def shared_pool(slots: int) -> Pool:
+    """Return the pool: one agent has a reserve of a fifth, and the one that floods half of all at most."""
+    return Pool(
+        "p",
+        agents=("flood", "vip", "a", "b", "c"),
+        limits=Limits(concurrent_runs=slots),
+        shares={"vip": Share(0.2, 1.0), "flood": Share(0.0, 0.5)},
+        strategy="aggressive",
+        aging_s=AGING_S,
+    )
 
 
 def first_come(runs: Sequence[Run], slots: int) -> None:
@@ -168,9 +181,7 @@ class Simulation:
         shares = {*keeps, *worker.running}
         kept = {one: Amounts(keeps.get(one, 0) + worker.running.get(one, 0)) for one in shares}
         wants = [
-            Want(key, share, Amounts(1))
-            for share, queue in worker.waiting.items()
-            for key, _, _ in heapq.nsmallest(_WANTS, queue)
+            Want(key, share, Amounts(1)) for share, queue in worker.waiting.items() for key in _first(queue, _WANTS)
         ]
         spare = {share: Amounts(max(0, count - keeps.get(share, 0))) for share, count in likely.items()}
         worker.number += 1
@@ -189,6 +200,19 @@ class Simulation:
     def _push(self, at: float, what: str, worker: Worker, run: Run | None) -> None:
         self._count += 1
         heapq.heappush(self._events, (at, self._count, what, worker, run))
+
+
+def _first(heap: Sequence[tuple[float, int, Run]], count: int) -> Sequence[float]:
+    """Return the keys of the first so many of a heap, in order; it is not looked at any further."""
+    found: list[float] = []
+    near = [(heap[0][0], 0)] if heap else []
+    while near and len(found) < count:
+        key, at = heapq.heappop(near)
+        found.append(key)
+        for child in (2 * at + 1, 2 * at + 2):
+            if child < len(heap):
+                heapq.heappush(near, (heap[child][0], child))
+    return found
 
 
 def most_at_a_time(runs: Sequence[Run]) -> int:
@@ -217,30 +241,16 @@ def _spread(minutes: list[float], start: float, end: float) -> None:
         minutes[minute] += max(0.0, min(end, (minute + 1) * 60) - max(start, minute * 60))
 
 
-def fairness(runs: Sequence[Run]) -> float:
-    """Return Jain's index of the agents' mean times in the system without the flood: 1 where all fare alike."""
-    times = [
-        statistics.fmean(run.wait + MEAN_S for run in runs if run.agent == agent) for agent in ("vip", "a", "b", "c")
-    ]
-    return sum(times) ** 2 / (len(times) * sum(one * one for one in times))
-
-
-def _waits(runs: Sequence[Run]) -> str:
+def waits_of(runs: Sequence[Run]) -> tuple[float, float, float]:
+    """Return the mean wait, what 95 % do not exceed, and the longest, in seconds."""
     waits = sorted(run.wait for run in runs)
-    return f"{statistics.fmean(waits):.1f} / {waits[int(len(waits) * 0.95)]:.0f} / {waits[-1]:.0f} s"
+    return statistics.fmean(waits), waits[int(len(waits) * 0.95)], waits[-1]
 
 
 def measure_capacity(count: int = 100_000, seed: int = 7) -> Sequence[Result]:
     """Return what a day of so many runs comes to."""
     slots = slots_for(count)
-    pool = Pool(
-        "p",
-        agents=("flood", "vip", "a", "b", "c"),
-        limits=Limits(concurrent_runs=slots),
-        shares={"vip": Share(0.2, 1.0), "flood": Share(0.0, 0.5)},
-        strategy="aggressive",
-        aging_s=AGING_S,
-    )
+    pool = shared_pool(slots)
     ours, theirs = arrivals(count, seed), arrivals(count, seed)
     began = time.perf_counter()
     simulation = Simulation(pool, ours, seed)
@@ -249,10 +259,13 @@ def measure_capacity(count: int = 100_000, seed: int = 7) -> Sequence[Result]:
     first_come(theirs, slots)
 
     def row(what: str, chosen: str, *, high: bool | None = None) -> Result:
-        figures = [
-            _waits([run for run in runs if (not chosen or run.agent == chosen) and (high is None or run.high == high)])
+        waits = [
+            waits_of(
+                [run for run in runs if (not chosen or run.agent == chosen) and (high is None or run.high == high)]
+            )
             for runs in (ours, theirs)
         ]
+        figures = [f"{mean:.1f} / {p95:.0f} / {most:.0f} s" for mean, p95, most in waits]
         return Result(f"pool, a day of {count:,} runs, {slots} slots: {what}", figures[0], figures[1], "")
 
     return [

@@ -1,5 +1,7 @@
 """A run's cost beside an earlier commit's, on one machine at one time: `python -m benchmarks.compare --against REV`.
 
+`--peer` adds Microsoft's `AgentFunctionApp`, on the same host and in an environment of its own (`benchmarks.peer`).
+
 The commit is checked out into a temporary directory; both hosts run at once, each over storage and a broker of its own,
 and are asked in turns, in short rounds: what else the machine does falls on both. The figures are medians of the
 rounds. CPU is the host process's own, so that a busy machine changes it little.
@@ -17,7 +19,7 @@ import statistics
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +29,7 @@ import aiohttp
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks import peer
 from benchmarks.runs import ROOT, SPEC, TOPOLOGY, ask
 from devhost.services import RunningHost, start_azurite, start_host, start_service_bus
 
@@ -58,6 +61,7 @@ class Side:
         name: Which commit it is of.
         host: Its process.
         http: Asks it.
+        ask: Has a run answered, in a session or, where that is None, in a new one; returns the session's id.
         sessions: The session of each caller; each goes on in its own.
         rounds: What was measured, by how many were in flight.
         first_s: How long the fresh host took to declare an agent and answer its first run, in seconds.
@@ -66,6 +70,7 @@ class Side:
     name: str
     host: RunningHost
     http: aiohttp.ClientSession
+    ask: Callable[[aiohttp.ClientSession, str | None], Awaitable[str]]
     sessions: dict[int, str] = field(default_factory=dict[int, str])
     rounds: dict[int, list[Round]] = field(default_factory=dict[int, list[Round]])
     first_s: float = 0.0
@@ -87,7 +92,7 @@ class Side:
         async def caller(number: int) -> None:
             for _ in left:
                 started = time.perf_counter()
-                self.sessions[number] = (await ask(self.http, self.sessions.get(number)))["session_id"]
+                self.sessions[number] = await self.ask(self.http, self.sessions.get(number))
                 took.append((time.perf_counter() - started) * 1000)
 
         started, cpu_s = time.perf_counter(), self.cpu_s()
@@ -111,8 +116,12 @@ def checked_out(revision: str, directory: Path) -> Iterator[Path]:
         subprocess.run([*git, "remove", "--force", str(directory)], check=True)
 
 
+async def _asked(http: aiohttp.ClientSession, session: str | None) -> str:
+    return (await ask(http, session))["session_id"]
+
+
 async def started(name: str, root: Path, data: Path, parts: ExitStack) -> Side:
-    """Start the app of a tree with the host of that tree, and have its agent made."""
+    """Start the app of a tree with the host of that tree, and have its agent made; earlier ones know fewer fields."""
     azurite = parts.enter_context(start_azurite(data / "azurite"))
     bus = parts.enter_context(start_service_bus(TOPOLOGY, data / "bus"))
     settings = {
@@ -124,10 +133,22 @@ async def started(name: str, root: Path, data: Path, parts: ExitStack) -> Side:
     host = parts.enter_context(start_host(root, settings, state_dir=data / "host", timeout_s=180))
     http = aiohttp.ClientSession(host.url, connector=aiohttp.TCPConnector(limit=0))
     began = time.perf_counter()
-    async with http.put("/api/agents/bench", json=SPEC.model_dump(mode="json")) as declared:
+    async with http.put("/api/agents/bench", json=SPEC.model_dump(mode="json", exclude_defaults=True)) as declared:
         declared.raise_for_status()
     await ask(http, None)
-    return Side(name, host, http, first_s=time.perf_counter() - began)
+    return Side(name, host, http, _asked, first_s=time.perf_counter() - began)
+
+
+async def started_peer(directory: Path, parts: ExitStack) -> Side:
+    """Start the app of Microsoft's on this tree's host."""
+    python, app = peer.environment(directory / "environment"), peer.written(directory / "app")
+    host = parts.enter_context(
+        start_host(app, {"PYTHONPATH": str(ROOT)}, state_dir=directory / "host", python=python, timeout_s=180)
+    )
+    http = aiohttp.ClientSession(host.url, connector=aiohttp.TCPConnector(limit=0))
+    began = time.perf_counter()
+    await peer.ask(http, None)
+    return Side("AgentFunctionApp", host, http, peer.ask, first_s=time.perf_counter() - began)
 
 
 async def compare(sides: list[Side], rounds: int, runs: int) -> None:
@@ -153,14 +174,14 @@ async def long_session(side: Side) -> tuple[float, float]:
     side.sessions.pop(0, None)
     took: list[float] = []
     for turns in (10, 1_000):
-        made = (await ask(side.http, side.sessions.get(0)))["session_id"]
+        made = await side.ask(side.http, side.sessions.get(0))
         side.sessions[0] = made
         while int((await _session(side, made))["turns"]) < turns:
-            await ask(side.http, made)
+            await side.ask(side.http, made)
         times: list[float] = []
         for _ in range(20):
             started = time.perf_counter()
-            await ask(side.http, made)
+            await side.ask(side.http, made)
             times.append((time.perf_counter() - started) * 1000)
         took.append(statistics.median(times))
     return took[0], took[1]
@@ -172,8 +193,9 @@ async def _session(side: Side, session: str) -> dict[str, Any]:
 
 
 def table(sides: list[Side]) -> Table:
-    """Return the figures; the ratio is the first side's to the second's."""
-    shown = Table("Measured", *(side.name for side in sides), "Ratio")
+    """Return the figures; the ratios are the first side's to each of the others'."""
+    ratios = [f"÷ {side.name}" for side in sides[1:]]
+    shown = Table("Measured", *(side.name for side in sides), *ratios)
     shown.add_row("first answer of a fresh host, s", *_row([side.first_s for side in sides]))
     for figure, what in (("cpu_ms", "CPU a run, ms"), ("rate", "runs/s"), ("p95_ms", "p95, ms")):
         for in_flight in IN_FLIGHT:
@@ -183,7 +205,7 @@ def table(sides: list[Side]) -> Table:
 
 
 def _row(figures: list[float]) -> list[str]:
-    return [*(f"{figure:.1f}" for figure in figures), f"{figures[0] / figures[-1]:.2f}×" if len(figures) > 1 else ""]
+    return [*(f"{figure:.1f}" for figure in figures), *(f"{figures[0] / other:.2f}×" for other in figures[1:])]
 
 
 async def main(options: argparse.Namespace) -> None:
@@ -194,6 +216,8 @@ async def main(options: argparse.Namespace) -> None:
         if options.against:
             trees[options.against] = parts.enter_context(checked_out(options.against, base / "before"))
         sides = [await started(name, root, base / f"data{n}", parts) for n, (name, root) in enumerate(trees.items())]
+        if options.peer:
+            sides.append(await started_peer(base / "peer", parts))
         try:
             await compare(sides, options.rounds, options.runs)
             shown = table(sides)
@@ -218,6 +242,7 @@ if __name__ == "__main__":
     parser.add_argument(
         "--against", metavar="REV", help="the commit to compare with; without it only this tree is measured"
     )
+    parser.add_argument("--peer", action="store_true", help="also compare with Microsoft's AgentFunctionApp")
     parser.add_argument(
         "--rounds", type=int, default=5, help="rounds of each side at 1, 8 and 32 in flight (default 5)"
     )

@@ -22,6 +22,7 @@ from lifecycle.loader.files import AgentConfiguration, LoaderFiles
 from lifecycle.loader.policies import POLICIES
 from lifecycle.loader.simulation import clairvoyant, replay, static
 from lifecycle.specs.spec import AgentSpec
+from tests.fakes.openai_server import FakeOpenAI
 from tests.lifecycle.loader.requests import daily, scanned, shifting, zipf
 
 ROOT = Path(__file__).parent.parent
@@ -50,6 +51,43 @@ async def main(provider, preload):
     await services.aclose()
 
 asyncio.run(main(sys.argv[1], sys.argv[2] == "preload"))
+"""
+
+_ANSWER = """
+import asyncio, sys, time
+from bootstrap.services import Services
+from kernel.ids import new_id
+from kernel.settings import Settings
+from lifecycle.conversations.submission import RunRequest
+from lifecycle.specs.spec import AgentSpec
+
+async def main(url, how):
+    services = Services.in_memory(Settings.of({"OPENAI_BASE_URL": url}))
+    signals = services.agents.local_signals()
+    declared = AgentSpec(provider="openai", model="gpt-5-mini")
+    await services.agents.administration.declare("default", "a", declared, signals)
+    await services.agents.administration.prewarm("default", "a", signals)
+    await services.agents.rankings.request([("default", "a")])
+    if how == "opened":
+        await services.agents.resolver.preload("default", "a")
+    elif how == "preloaded":
+        services.agents.preloader.wake()
+        await services.agents.preloader.finished()
+    queued, took = [], []
+
+    async def send(submission):
+        queued.append(submission)
+
+    for _ in range(3):
+        began = time.perf_counter(), time.process_time()
+        await services.runs.submission.submit("default", "a", RunRequest(query="How?"), new_id(), signals, send)
+        run = await services.runs.worker.process(queued.pop(), signals)
+        assert run.answer
+        took += [time.perf_counter() - began[0], time.process_time() - began[1]]
+    print(*took)
+    await services.aclose()
+
+asyncio.run(main(sys.argv[1], sys.argv[2]))
 """
 
 _LIBRARY = """
@@ -136,6 +174,31 @@ def first_agents(times: int = 3) -> list[Result]:
     return results
 
 
+async def first_answers(times: int = 3) -> list[Result]:
+    """Return how long a new worker's first answer takes, and its CPU: cold, with its agent opened, and preloaded.
+
+    The model is a server of this program that answers at once; a real one adds its own time, and that of a TLS
+    handshake and a token, which preloading takes out of the first answer too.
+    """
+    took: dict[str, list[tuple[float, ...]]] = {}
+    async with FakeOpenAI() as server:
+        for _ in range(times):
+            for how in ("cold", "opened", "preloaded"):
+                found = await asyncio.to_thread(_python, _ANSWER, server.base_url, how)
+                took.setdefault(how, []).append(tuple(float(one) * 1000 for one in found.split()))
+    best = {how: [min(one) for one in zip(*every, strict=True)] for how, every in took.items()}
+    cold, opened, warm = best["cold"], best["opened"], best["preloaded"]
+    return [
+        Result(
+            f"a worker's first answer, {what}",
+            f"{warm[at]:.0f} ms preloaded",
+            f"cold {cold[at]:.0f} ms, agent opened only {opened[at]:.0f} ms, third answer {warm[at + 4]:.0f} ms",
+            f"{warm[at] / cold[at]:.3f}×",
+        )
+        for at, what in enumerate(("in all", "CPU"))
+    ]
+
+
 async def hit(count: int = 100_000) -> Result:
     """Return what a hit costs in processor time, with everything that is counted, less an await of nothing."""
     services = Services.in_memory(Settings.of({"AGENT_CACHE_TRUST_S": 3600}))
@@ -213,6 +276,7 @@ def _measured() -> Iterator[Result]:
     yield asyncio.run(hit())
     yield learning()
     yield from first_agents()
+    yield from asyncio.run(first_answers())
     yield cold_workers()
     yield from hit_rates()
     yield from library()

@@ -179,7 +179,7 @@ class Services:
     @cached_property
     def routing(self) -> RoutingServices:
         """Deployments behind one model name."""
-        return RoutingServices(self.core, self.metrics)
+        return RoutingServices(self.core, self.metrics, self.events)
 
     @cached_property
     def agents(self) -> AgentServices:
@@ -303,7 +303,7 @@ class Services:
     @cached_property
     def optimization(self) -> OptimizationServices:
         """Savings, and history under other terms."""
-        return OptimizationServices(self.core, self.capacity, self.budgets, self.agents)
+        return OptimizationServices(self.core, self.capacity, self.budgets, self.agents, self.scaling)
 
     def load_extensions(self) -> None:
         """Load extensions now, so that what is wrong with them is logged at start; the app is served all the same."""

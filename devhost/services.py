@@ -188,6 +188,7 @@ def start_host(
     options: tuple[str, ...] = (),
     show_output: bool = False,
     timeout_s: float = 120.0,
+    python: Path | None = None,
 ) -> RunningHost:
     """Start devhost on an app.
 
@@ -200,6 +201,7 @@ def start_host(
         options: More command-line options, such as `--enforce-keys`.
         show_output: Show its output instead of writing it to `host.log` in the state directory.
         timeout_s: Longest wait for it in seconds.
+        python: The interpreter of the environment the app is to run in; this process's own if None.
 
     Raises:
         ChildFailedError: It could not start, or was not ready in time.
@@ -209,7 +211,8 @@ def start_host(
     ready = state / "ready.json"
     ready.unlink(missing_ok=True)
     command = [
-        sys.executable, "-m", "devhost", "--root", root.resolve(), "--port", str(port), "--rpc-port", str(rpc_port),
+        python or sys.executable, "-m", "devhost", "--root", root.resolve(),
+        "--port", str(port), "--rpc-port", str(rpc_port),
         "--state", state, "--ready-file", ready, *options,
     ]  # fmt: skip
     path = {"PYTHONPATH": str(PROJECT), "PYTHONUNBUFFERED": "1"}

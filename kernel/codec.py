@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections import Counter
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
@@ -121,10 +121,24 @@ async def all_readable(rows: AsyncIterable[Row], read: Callable[[Row], T], what:
             yield value
 
 
+async def if_readable(reading: Awaitable[T | None], what: str, key: str) -> T | None:
+    """Return what is read; None where it cannot be, which is passed over, logged by the key and counted."""
+    try:
+        return await reading
+    except Unreadable as error:
+        pass_over(what, key, error)
+        return None
+
+
 def skip(row: Row, what: str, error: Unreadable) -> None:
     """Log and count a row that is passed over because it cannot be read."""
+    pass_over(what, f"{row.partition}/{row.key}", error)
+
+
+def pass_over(what: str, key: str, error: Unreadable) -> None:
+    """Log and count something that is passed over because it cannot be read."""
     skipped[what] += 1
-    log.error("%s %s/%s: %s", what, row.partition, row.key, error.detail, extra={"event": "storage.unreadable_row"})
+    log.error("%s %s: %s", what, key, error.detail, extra={"event": "storage.unreadable_row"})
 
 
 def _mended(value: Any) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 _FLAGS = {
     **dict.fromkeys(("1", "true", "t", "yes", "y", "on"), True),
@@ -103,6 +103,23 @@ def whole(least: int, most: int) -> Callable[[Any], int]:
         if not number.is_integer():
             raise ValueError("not a whole number")
         return int(number)
+
+    return read
+
+
+def shares(count: int) -> Callable[[Any], tuple[float, ...]]:
+    """Return a reader of so many shares, numbers 0-1 with commas between, that add up to 1."""
+    read_number = number(0, 1)
+
+    def read(value: Any) -> tuple[float, ...]:
+        parts: Any = value.split(",") if isinstance(value, str) else value
+        if not isinstance(parts, list | tuple) or len(cast("tuple[Any, ...]", parts)) != count:
+            msg = f"not {count} numbers with commas between"
+            raise ValueError(msg)
+        found = tuple(float(read_number(part)) for part in cast("tuple[Any, ...]", parts))
+        if abs(sum(found) - 1) > 1e-6:
+            raise ValueError("they do not add up to 1")
+        return found
 
     return read
 

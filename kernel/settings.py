@@ -12,7 +12,20 @@ from dataclasses import dataclass, fields
 from datetime import timedelta
 from typing import Any, Literal, Self
 
-from kernel.setting_readers import NO_SECRET, Secret, choice, flag, name, number, seconds, secret, setting, text, whole
+from kernel.setting_readers import (
+    NO_SECRET,
+    Secret,
+    choice,
+    flag,
+    name,
+    number,
+    seconds,
+    secret,
+    setting,
+    shares,
+    text,
+    whole,
+)
 
 _RULE = r"[^/=\s,]+(?:/[^=\s,]+)?=[^=\s]+"
 _QUEUE_WORKSPACES = re.compile(rf"\s*(?:\*|{_RULE}(?:\s+{_RULE})*)\s*")
@@ -20,6 +33,8 @@ _THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
 _ENDPOINT = re.compile(r"(?:https://.+|http://(?:127\.0\.0\.1|localhost)[:/].+)?")
 _QUEUES = re.compile(r"(?:[A-Za-z0-9][\w./-]*(?:\s*,\s*[A-Za-z0-9][\w./-]*)*)?")
 _MODULES = re.compile(r"(?:[A-Za-z_][\w.]*(?:\s*,\s*[A-Za-z_][\w.]*)*)?")
+_STRATEGY = r"(?:sieve|lru|s3-fifo|w-tinylfu)(?:/(?:0(?:\.\d+)?|1(?:\.0+)?))?"
+_STRATEGIES = re.compile(rf"(?:{_STRATEGY}(?:\s*,\s*{_STRATEGY}){{0,7}})?")
 _URL = re.compile(r"(?:https?://\S+)?")
 
 
@@ -63,8 +78,8 @@ class Settings:
 
     public_url: str = setting("", "PUBLIC_URL", text())
     """Where the app's API is reached from outside, like `https://app.example.com/api`; empty for no links to it."""
-    approval_link_key: Secret = setting(NO_SECRET, "APPROVAL_LINK_KEY", secret)  # noqa: RUF009 - a field
-    """Key, of 32 characters at least, that links which decide approvals are signed with; empty for no such links."""
+    approval_links: bool = setting(False, "APPROVAL_LINKS", flag)
+    """Whether notifications of approvals carry links that decide them without signing in; needs PUBLIC_URL."""
 
     openai_base_url: str = setting("https://api.openai.com/v1", "OPENAI_BASE_URL", name)
     """Base URL of an OpenAI-compatible endpoint, like http://127.0.0.1:11434/v1 for Ollama."""
@@ -83,6 +98,10 @@ class Settings:
     """Marks agents at a provider as this app's; two apps that share a provider need two owners."""
     agent_cache_size: int = setting(50, "AGENT_CACHE_SIZE", whole(1, 100_000))
     """Agents a worker keeps ready to run."""
+    agent_cache_max_size: int = setting(0, "AGENT_CACHE_MAX_SIZE", whole(0, 100_000))
+    """Up to which size a worker's cache follows its load from AGENT_CACHE_SIZE on; 0: it does not."""
+    agent_cache_memory_share: float = setting(0.8, "AGENT_CACHE_MEMORY_SHARE", number(0, 1, above=True))
+    """Share of a worker's memory from which on a cache that follows its load gives places back, 0-1."""
     agent_cache_trust: float = setting(10, "AGENT_CACHE_TRUST_S", seconds)
     """How long a worker uses a cached agent without looking whether it was changed or disabled."""
     agent_cache_policy: Literal["sieve", "lru", "s3-fifo", "w-tinylfu"] = setting(
@@ -95,6 +114,18 @@ class Settings:
     """Least priority of an agent that is preloaded, 0-1."""
     preload_every: float = setting(300, "PRELOAD_EVERY_S", seconds)
     """How often a worker looks which agents to preload."""
+    preload_companion_share: float = setting(0.3, "PRELOAD_COMPANION_SHARE", number(0, 1))
+    """In what share of an agent's uses another one must be used after it to be preloaded with it, 0-1."""
+    preload_weights: tuple[float, ...] = setting((0.4, 0.3, 0.3), "PRELOAD_WEIGHTS", shares(3))
+    """What of an agent's priority is frequency, recency and success."""
+    loader_strategies: str = setting("", "LOADER_STRATEGIES", text(_STRATEGIES))
+    """Strategies to compare, `policy` or `policy/share to preload` each, a comma list; empty for one, as set above."""
+    loader_ranked: int = setting(512, "LOADER_RANKED", whole(10, 5_000))
+    """Most agents that are ranked, of all workspaces together."""
+    loader_retention_days: int = setting(30, "LOADER_RETENTION_DAYS", whole(1, 365))
+    """How long it is kept who used which agents when."""
+    loader_inactive_after: float = setting(86_400, "LOADER_INACTIVE_AFTER_S", seconds)
+    """After how long without a use a worker lets go of an agent."""
     loader_schedule: str = setting("0 4-59/10 * * * *", "LOADER_SCHEDULE", name)
     """When it is learnt which agents are used, and with which others (NCRONTAB, UTC)."""
     provision_wait: float = setting(20, "PROVISION_WAIT_S", seconds)
@@ -275,6 +306,8 @@ class Settings:
     def _contradictions(self) -> Iterator[str]:
         if self.run_look_every * 3 > self.run_lease:
             yield "RUN_LOOK_EVERY_S: at most a third of RUN_LEASE_S, or a lease runs out before it is renewed"
+        if 0 < self.agent_cache_max_size < self.agent_cache_size:
+            yield "AGENT_CACHE_MAX_SIZE: at least AGENT_CACHE_SIZE, or 0"
         if self.run_queue.casefold() == self.run_queue_priority.casefold():
             yield "RUN_QUEUE_PRIORITY: not the queue that RUN_QUEUE names, or no message says what priority it has"
         runs = {self.run_queue.casefold(), self.run_queue_priority.casefold(), self.run_queue_low.casefold()}
@@ -284,8 +317,8 @@ class Settings:
             yield "REPLY_QUEUES: none of the queues of runs, or a reply would be taken for a run"
         if not _QUEUE_WORKSPACES.fullmatch(self.queue_workspaces):
             yield "QUEUE_WORKSPACES: rules are QUEUE=WORKSPACE,… or QUEUE/SUBJECT=WORKSPACE,…, spaces between; or *"
-        if 0 < len(self.approval_link_key.get_secret_value()) < 32:
-            yield "APPROVAL_LINK_KEY: 32 characters at least, or empty"
+        if self.approval_links and not self.public_url:
+            yield "APPROVAL_LINKS: false, or PUBLIC_URL set, where links lead to"
         if self.public_url and not self.public_url.startswith(("https://", "http://127.0.0.1", "http://localhost")):
             yield "PUBLIC_URL: an https:// URL, or empty"
         key = self.queue_signing_key.get_secret_value()

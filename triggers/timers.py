@@ -166,10 +166,14 @@ async def _tend_budgets(now: Round) -> Done:
 
 async def _expire_events(now: Round) -> Done:
     done = await now.services.conversations.event_retention.apply()
+    links = await now.services.approvals.links.sweep()
     receipts = await now.services.sessions.retention_rounds.run()
-    text = "deleted %d appends to streams, and the events of %d sessions; by retention policies %d sessions, %d facts"
+    text = (
+        "deleted %d appends to streams, the events of %d sessions, and %d links of approvals; by retention policies "
+        "%d sessions, %d facts"
+    )
     sessions, facts = (sum(getattr(receipt, name) for receipt in receipts) for name in ("sessions", "facts"))
-    return Done("events.deleted", text, (done.appends, done.sessions, sessions, facts))
+    return Done("events.deleted", text, (done.appends, done.sessions, links, sessions, facts))
 
 
 async def _learn_accesses(now: Round) -> Done:

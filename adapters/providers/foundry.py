@@ -162,6 +162,15 @@ class FoundryProvider:
 
         return FoundryEvaluation(clients.openai, model, evaluators, self.translate)
 
+    async def warm(self, workspace: str, spec: AgentSpec) -> None:
+        """Have a token and a connection to the project ready; Foundry itself connects to MCP servers.
+
+        Raises:
+            AppError: The project cannot be reached.
+        """
+        with self._told():
+            await (await self._ready()).warm(spec.model)
+
     async def run_tools(self, spec: AgentSpec) -> Sequence[FunctionTool]:
         """Return none: Foundry calls MCP servers itself."""
         return ()

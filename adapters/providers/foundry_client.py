@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from agent_framework import (
     ChatMiddlewareLayer,
+    Content,
     ContextProvider,
     FunctionInvocationLayer,
     FunctionTool,
@@ -26,8 +27,10 @@ from adapters.providers.foundry import Project
 from adapters.providers.foundry_agents import ProjectAgents
 from adapters.providers.model_http import ModelHttp
 from adapters.providers.reported_usage import usage_details
+from adapters.providers.warming import warm
 from kernel.clock import Clock
 from lifecycle.registry.providers import ProviderVersion
+from lifecycle.runs.hosted_calls import REASON
 from lifecycle.specs.spec import AgentSpec
 
 _CONNECT_S = 5
@@ -75,6 +78,10 @@ class FoundryClients:
             client_type=_ChatClient,
         )
 
+    async def warm(self, model: str) -> None:
+        """Have a token and a connection ready for the first run."""
+        await warm(self.openai, model)
+
     async def conversation(self, version: ProviderVersion, session_key: str) -> str:
         """Make an empty conversation and return its id."""
         metadata = {"maf-agent": version.name, "maf-session": session_key}
@@ -94,10 +101,18 @@ class FoundryClients:
 class _ChatClient(
     FunctionInvocationLayer[Any], ChatMiddlewareLayer[Any], ChatTelemetryLayer[Any], RawFoundryAgentChatClient[Any]
 ):
-    """The framework's client, composed as its own is, which reads usage as it is reported."""
+    """The framework's client, composed as its own is, which reads usage as it is reported.
+
+    It also says why a call of an MCP server's tool may not be made, which the framework leaves out.
+    """
 
     def _parse_usage_from_openai(self, usage: Any) -> UsageDetails:
         return usage_details(usage)
+
+    def _prepare_content_for_openai(self, role: Any, content: Content, **how: Any) -> dict[str, Any]:
+        item = super()._prepare_content_for_openai(role, content, **how)
+        reason = content.additional_properties.get(REASON) if content.type == "function_approval_response" else None
+        return {**item, "reason": reason} if reason else item
 
 
 class _ProjectClient(AIProjectClient):

@@ -140,8 +140,9 @@ def _hosted(tool: HostedTool) -> dict[str, Any]:
         case FileSearch():
             said = {"vector_store_ids": list(tool.vector_store_ids), "max_num_results": tool.max_num_results}
         case Mcp():
-            # Nobody is there to approve a call; what must not be called is left out of allowed_tools.
-            said = {**tool.model_dump(), "require_approval": "never"}
+            # Whether a call needs a person's approval is decided here, by its arguments: the service asks about each.
+            said = {**tool.model_dump(), "require_approval": "always" if tool.asks else "never"}
+            said.pop("approval", None)
     return {"type": tool.type, **{name: value for name, value in said.items() if value is not None}}
 
 

@@ -69,6 +69,10 @@ class InSpec:
     async def forget_conversation(self, conversation: str) -> None:
         """Do nothing: there are no conversations."""
 
+    async def warm(self, workspace: str, spec: AgentSpec) -> None:
+        """Connect to the spec's MCP servers and read what they offer."""
+        await self.run_tools(spec)
+
     async def run_tools(self, spec: AgentSpec) -> Sequence[FunctionTool]:
         """Return the tools of the spec's MCP servers, which the app calls.
 

@@ -12,6 +12,9 @@ from adapters.providers.openai_failures import named_wait_s, unusable_answer
 from kernel.clock import Clock
 
 _CONNECT_S = 5.0
+KEPT_OPEN_S = 60.0
+"""How long a connection that is not used is kept, in seconds: longer than most pauses between runs, shorter than load
+balancers forget connections without a word (Azure's after four minutes)."""
 _PATIENCE_S = 5.0
 _RETRIES = "x-stainless-retry-count"
 """The header in which the SDK says which repetition of a call a request is."""
@@ -39,7 +42,7 @@ class ModelHttp(httpx2.AsyncClient):
         transport: httpx2.AsyncBaseTransport | None = None,
     ) -> None:
         timeout = Timeout(timeout_s, connect=min(_CONNECT_S, timeout_s))
-        limits = httpx2.Limits(max_connections=200, max_keepalive_connections=50)
+        limits = httpx2.Limits(max_connections=200, max_keepalive_connections=50, keepalive_expiry=KEPT_OPEN_S)
         super().__init__(timeout=timeout, limits=limits, transport=transport, follow_redirects=True)
         self._clock = clock
         self._stateful = stateful

@@ -127,6 +127,10 @@ class OfflineProvider:
         tools, context = self._toolbox.pick(spec.tools), self._toolbox.context(spec.context_providers)
         return open_agent(version, spec, tools, self._clock, context)
 
+    async def warm(self, workspace: str, spec: AgentSpec) -> None:
+        """Connect to the spec's MCP servers and read what they offer."""
+        await self.run_tools(spec)
+
     async def run_tools(self, spec: AgentSpec) -> Sequence[FunctionTool]:
         """Return the tools of the spec's MCP servers, which the app calls.
 

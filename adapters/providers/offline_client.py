@@ -221,4 +221,4 @@ def _arguments(tool: FunctionTool, said: Sequence[str]) -> dict[str, Any]:
     empty = {"integer": 0, "number": 0, "boolean": False, "array": [], "object": {}}
     properties = cast("Mapping[str, Mapping[str, Any]]", schema.get("properties", {}))
     needed = cast("Sequence[str]", schema.get("required", ()))
-    return {name: empty.get(str(properties[name].get("type")), " ".join(said)) for name in needed}
+    return {name: empty.get(str(properties.get(name, {}).get("type")), " ".join(said)) for name in needed}

@@ -93,6 +93,21 @@ class OpenAIProvider(InSpec):
             client = self._client
         return openai_client.open_agent(client, self._endpoint, version, spec, tools, context)
 
+    async def warm(self, workspace: str, spec: AgentSpec) -> None:
+        """Have a token and a connection ready, and the spec's MCP servers.
+
+        Raises:
+            AppError: The endpoint, or a server, cannot be reached.
+        """
+        if (client := self._client) is not None:
+            from adapters.providers.warming import warm  # noqa: PLC0415 - imports openai
+
+            try:
+                await warm(client, spec.model)
+            except Exception as error:
+                raise self.translate(error) from error
+        await super().warm(workspace, spec)
+
     def translate(self, error: Exception) -> AppError:
         """Return the error of our tree that an exception from the opened agent's `run` means; never the raw text."""
         from adapters.providers.openai_failures import translate  # noqa: PLC0415 - imports openai

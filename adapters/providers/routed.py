@@ -116,6 +116,19 @@ class RoutedProvider(InSpec):
             deployments = self._deployments
         return routed_client.open_agent(deployments, version, spec, tools, context)
 
+    async def warm(self, workspace: str, spec: AgentSpec) -> None:
+        """Have tokens and connections to the route's deployments ready, and the spec's MCP servers.
+
+        Raises:
+            AppError: There is no such route, or a deployment or server cannot be reached.
+        """
+        if (deployments := self._deployments) is not None:
+            try:
+                await deployments.warm(workspace, spec.model)
+            except Exception as error:
+                raise self.translate(error) from error
+        await super().warm(workspace, spec)
+
     def translate(self, error: Exception) -> AppError:
         """Return the error of our tree that an exception from the opened agent's `run` means; never the raw text."""
         from adapters.providers.openai_failures import translate  # noqa: PLC0415 - imports openai

@@ -7,6 +7,7 @@ elsewhere only while nothing of it was passed on.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
@@ -34,6 +35,7 @@ from adapters.providers.model_http import ModelHttp
 from adapters.providers.offline_client import OfflineChatClient
 from adapters.providers.openai_client import chat_client, connect, options_of
 from adapters.providers.openai_failures import translate
+from adapters.providers.warming import warm
 from kernel.clock import Clock
 from kernel.errors import AppError, InternalError, Unavailable
 from lifecycle.registry.providers import AttemptId, ProviderVersion
@@ -78,6 +80,18 @@ class Deployments:
             # The client of one that was declared anew goes with the process: calls may be under way in it.
             known = self._clients[key] = (deployment, self._made(call, deployment))
         return known[1]
+
+    async def warm(self, workspace: str, route: str) -> None:
+        """Have a token and a connection ready for each deployment of the route.
+
+        Raises:
+            AppError: There is no such route, or no way into a deployment.
+            OpenAIError: A deployment did not answer.
+        """
+        call = RouteCall(workspace, route, "", 0)
+        real = [one for one in await self.router.deployments(workspace, route) if one.provider != "offline"]
+        clients = [(self.client(Try(call, one, "")).client, one.model) for one in real]
+        await asyncio.gather(*(warm(client, model) for client, model in clients))
 
     async def aclose(self) -> None:
         """Close the connections."""

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from lifecycle.loader.preloader import Preloader
     from lifecycle.loader.ranking import Learned, Rankings
     from lifecycle.loader.resolver import AgentResolver
+    from lifecycle.loader.sizer import CacheSizer
+    from lifecycle.loader.strategies import Strategy
     from lifecycle.loader.uses import UseRecorder
     from lifecycle.loader.watch import CacheWatch
     from lifecycle.propagation.changes import ConfigurationChanges
@@ -83,37 +85,79 @@ class AgentServices:
             capacity=self._core.settings.agent_cache_size,
             trust_for=timedelta(seconds=self._core.settings.agent_cache_trust),
             wait_for=timedelta(seconds=self._core.settings.provision_wait),
-            policy=self._core.settings.agent_cache_policy,
+            policy=self._strategy.policy,
             watch=self._cache_watch,
         )
+
+    @cached_property
+    def _strategy(self) -> Strategy:
+        """How this worker keeps agents: one of those that are compared, or the only one."""
+        from kernel.ids import new_id
+        from lifecycle.loader.strategies import Strategy, read_strategies, strategy_of
+
+        settings = self._core.settings
+        several = read_strategies(settings.loader_strategies, settings.preload_share)
+        return strategy_of(new_id(), several or [Strategy(settings.agent_cache_policy, settings.preload_share)])
 
     @cached_property
     def _cache_watch(self) -> CacheWatch:
         from lifecycle.loader.preloads import Preloads
         from lifecycle.loader.watch import CacheWatch
 
-        preloads = Preloads(self._core.settings.agent_cache_size, self._core.settings.preload_share)
-        watch = CacheWatch(preloads, self._metrics.measures)
+        settings = self._core.settings
+        watch = CacheWatch(
+            Preloads(settings.agent_cache_size, self._strategy.preload_share),
+            self._metrics.measures,
+            strategy=self._strategy.name if settings.loader_strategies else None,
+            remembered=settings.agent_cache_max_size,
+        )
         self._metrics.workers.add_source(watch.flush)
         return watch
 
     @cached_property
     def rankings(self) -> Rankings:
         """Which agents are worth holding."""
-        from lifecycle.loader.ranking import Rankings
+        from lifecycle.loader.ranking import LearningPolicy, Rankings
 
-        return Rankings(self._core.tables, self._core.clock)
+        settings = self._core.settings
+        kept = timedelta(days=settings.loader_retention_days)
+        policy = LearningPolicy(settings.loader_ranked, kept, settings.preload_weights)
+        return Rankings(self._core.tables, self._core.clock, policy)
 
     @cached_property
     def preloader(self) -> Preloader:
         """Opens agents before they are asked for."""
+        from bootstrap.first_run import prepare
         from lifecycle.loader.preloader import Preloader, PreloadPolicy
 
         settings = self._core.settings
         policy = PreloadPolicy(
-            settings.preload_share > 0, settings.preload_threshold, timedelta(seconds=settings.preload_every)
+            self._strategy.preload_share > 0,
+            settings.preload_threshold,
+            timedelta(seconds=settings.preload_every),
+            settings.preload_companion_share,
+            timedelta(seconds=settings.loader_inactive_after),
         )
-        return self._core.closes(Preloader(self.resolver, self.rankings, self._cache_watch, policy, self._core.clock))
+        preloader = Preloader(
+            self.resolver, self.rankings, self._cache_watch, policy, self._core.clock, prepare, self._cache_sizer
+        )
+        return self._core.closes(preloader)
+
+    @cached_property
+    def _cache_sizer(self) -> CacheSizer:
+        from adapters.process import ProcessSampler
+        from lifecycle.loader.sizer import CacheSizer
+        from lifecycle.loader.sizing import SizeBounds
+
+        settings, sample = self._core.settings, ProcessSampler()
+
+        def memory_share() -> float | None:
+            found = sample()
+            return found.memory_bytes / found.limit_bytes if found.limit_bytes else None
+
+        least = settings.agent_cache_size
+        bounds = SizeBounds(least, max(least, settings.agent_cache_max_size), settings.agent_cache_memory_share)
+        return CacheSizer(self.resolver, self._cache_watch, bounds, memory_share, self._core.clock)
 
     @cached_property
     def loader_overview(self) -> LoaderOverview:
@@ -127,8 +171,9 @@ class AgentServices:
             self._metrics.workers,
             self._metrics.lifecycle_counts,
             self.resolver,
+            self._metrics.hit_rates,
             self._core.clock,
-            policy=self._core.settings.agent_cache_policy,
+            policy=self._strategy.policy,
             threshold=self._core.settings.preload_threshold,
         )
 

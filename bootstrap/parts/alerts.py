@@ -93,7 +93,7 @@ class AlertServices:
         """What goes on in a workspace."""
         from lifecycle.measures.activity import Activity
 
-        return Activity(self._events.daily_counts, self._metrics.workers, self._budgets.waits)
+        return Activity(self._events.daily_counts, self._metrics.workers, self._budgets.waits, self._approvals.store)
 
     @cached_property
     def workspace_state(self) -> WorkspaceState:
@@ -102,16 +102,14 @@ class AlertServices:
         from lifecycle.measures.alarms import RegistryAlarms
         from lifecycle.measures.state import WorkspaceState
 
-        registry = RegistryAlarms(
-            self._metrics.lifecycle_counts, PlanStore(self._core.tables), self._approvals.store, self._metrics.hit_rates
-        )
+        registry = RegistryAlarms(self._metrics.lifecycle_counts, PlanStore(self._core.tables), self._metrics.hit_rates)
         return WorkspaceState(
             self.activity,
             registry,
             self._metrics.lifecycle_counts,
             self._budgets.usage,
             self._events.timer_statuses,
-            self._teams.inbox,
+            self._teams.figures,
             self._capacity.resources,
         )
 

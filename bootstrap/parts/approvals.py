@@ -72,7 +72,8 @@ class ApprovalServices:
     @cached_property
     def links(self) -> ApprovalLinks:
         """Links that decide approvals."""
-        from lifecycle.approvals.links import ApprovalLinks, LinkPolicy
+        from lifecycle.approvals.links import ApprovalLinks
 
-        policy = LinkPolicy(self._core.settings.approval_link_key.get_secret_value(), self._core.settings.public_url)
-        return ApprovalLinks(self.store, policy, self._core.clock)
+        core, settings = self._core, self._core.settings
+        url = settings.public_url if settings.approval_links else ""
+        return ApprovalLinks(core.tables, self.store, self.decisions, core.due("approvallink"), url, core.clock)

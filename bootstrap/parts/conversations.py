@@ -108,6 +108,7 @@ class ConversationServices:
 
     def _run_changed(self, before: Run | None, after: Run) -> None:
         self._metrics.measures.run_changed(before, after)
+        self.waiters.committed(after)
         if after.input.callback is not None:
             self.callbacks.run_changed(before, after)
 

@@ -26,7 +26,9 @@ class DriftServices:
         from lifecycle.drift.plans import Plans
         from lifecycle.drift.store import PlanStore
 
-        inventory = Inventory(self._agents.catalog, self._agents.providers, self._core.settings.registry_owner)
+        agents = self._agents
+        owner = self._core.settings.registry_owner
+        inventory = Inventory(agents.catalog, agents.providers, agents.offered_tools, owner)
         return Plans(
             PlanStore(self._core.tables), inventory, self._agents.catalog, self._agents.providers, self._core.clock
         )

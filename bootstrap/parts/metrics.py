@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from lifecycle.loader.hit_rates import HitRates
     from lifecycle.measures.workers import Measures
     from lifecycle.registry.counts import LifecycleCounts
+    from llmops.capacity.resources import RunTimes
     from llmops.metrics.shared import SharedMetrics
 
 
@@ -32,15 +33,23 @@ class MetricServices:
         interval = timedelta(seconds=self._core.settings.metrics_every)
         longest = timedelta(seconds=self._core.settings.run_timeout) + interval  # no run of a worker that died goes on
         shared = SharedMetrics(self._core.tables, self._core.clock, interval, Instruments().push, gauges_last=longest)
-        shared.add_source(ProcessMeasure(shared, ProcessSampler()).collect)
+        shared.add_source(ProcessMeasure(shared, ProcessSampler(), self.run_times).collect)
         return self._core.closes(shared)
+
+    @cached_property
+    def run_times(self) -> RunTimes:
+        """How long this process has carried out runs."""
+        from llmops.capacity.resources import RunTimes
+
+        return RunTimes()
 
     @cached_property
     def measures(self) -> Measures:
         """Turns what happens into metrics."""
         from lifecycle.measures.workers import Measures
 
-        return Measures(self.workers, self._core.clock, timedelta(seconds=self._core.settings.run_timeout))
+        timeout = timedelta(seconds=self._core.settings.run_timeout)
+        return Measures(self.workers, self._core.clock, timeout, self.run_times)
 
     @cached_property
     def hit_rates(self) -> HitRates:

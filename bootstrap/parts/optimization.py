@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from bootstrap.parts.budgets import BudgetServices
     from bootstrap.parts.capacity import CapacityServices
     from bootstrap.parts.core import Core
+    from bootstrap.parts.scaling import ScalingServices
     from lifecycle.optimization.service import Optimizations
     from lifecycle.optimization.what_if import HistoryReplay
     from llmops.optimization.history import FactHistory
@@ -24,19 +25,22 @@ class OptimizationServices:
     _capacity: CapacityServices
     _budgets: BudgetServices
     _agents: AgentServices
+    _scaling: ScalingServices
 
     @cached_property
     def proposals(self) -> Optimizations:
         """Finds, applies and measures savings."""
+        from lifecycle.optimization.instances import InstanceSavings
+        from lifecycle.optimization.selection import AgentSelection
         from lifecycle.optimization.service import Optimizations
         from llmops.optimization.store import OptimizationStore
 
         return Optimizations(
             OptimizationStore(self._core.tables),
             self._history,
-            self._capacity.pools,
+            AgentSelection(self._agents.catalog, self._capacity.pools),
+            InstanceSavings(self._scaling.scaler, self._core.settings.scaling_workspace),
             self._budgets.rates,
-            self._agents.catalog,
             self._agents.administration,
             self._core.clock,
         )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from bootstrap.parts.core import Core
+    from bootstrap.parts.events import EventServices
     from bootstrap.parts.metrics import MetricServices
     from llmops.routing.router import Router
     from llmops.routing.status import RouteStatuses
@@ -21,6 +22,7 @@ class RoutingServices:
 
     _core: Core
     _metrics: MetricServices
+    _events: EventServices
 
     @cached_property
     def store(self) -> RouteStore:
@@ -43,5 +45,6 @@ class RoutingServices:
         from llmops.routing.router import Router
 
         refresh = timedelta(seconds=self._core.settings.route_refresh)
-        count = self._metrics.measures.routed
-        return self._core.closes(Router(self.store, self._core.clock, new_id(), refresh=refresh, count=count))
+        count, tell = self._metrics.measures.routed, self._events.journal.record
+        router = Router(self.store, self._core.clock, new_id(), refresh=refresh, count=count, tell=tell)
+        return self._core.closes(router)

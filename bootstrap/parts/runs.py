@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from lifecycle.evaluation.judging import JudgeEvaluation
     from lifecycle.registry.catalog import Agent
     from lifecycle.runs.attempt import AttemptFactory
+    from lifecycle.runs.cancel import RunCancel
     from lifecycle.runs.dead_letters import DeadLetters
     from lifecycle.runs.failed_runs import FailedRunStore
     from lifecycle.runs.list import RunList
@@ -182,6 +183,14 @@ class RunServices:
         return RunQueries(
             self._conversations.store, self._conversations.directory, self._conversations.waiters, self._core.clock
         )
+
+    @cached_property
+    def cancel(self) -> RunCancel:
+        """Cancels runs, and lets sessions go on that waited for them."""
+        from lifecycle.runs.cancel import RunCancel
+
+        conversations = self._conversations
+        return RunCancel(self.queries, self._approvals.decisions, conversations.store, conversations.pause)
 
     @cached_property
     def list(self) -> RunList:

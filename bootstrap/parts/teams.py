@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from bootstrap.parts.notifications import NotificationServices
     from lifecycle.conversations.session import Session
     from lifecycle.teams.announcements import Announcements
+    from lifecycle.teams.figures import TeamFiguresReader
     from lifecycle.teams.handoff import Handoffs
     from lifecycle.teams.handoff_indexes import HandoffIndexes
     from lifecycle.teams.inbox import Inbox
@@ -131,6 +132,13 @@ class TeamServices:
         from lifecycle.teams.status import TeamStatusReader
 
         return TeamStatusReader(self.store, self.seats, self.inbox, self._log, self._core.clock)
+
+    @cached_property
+    def figures(self) -> TeamFiguresReader:
+        """Figures of teams, for metrics and alert rules."""
+        from lifecycle.teams.figures import TeamFiguresReader
+
+        return TeamFiguresReader(self.store, self.seats, self.inbox, self._log, self._core.clock)
 
     async def left(self, session: Session) -> None:
         """Remove what a session that is over is still entered in: its pin, and its seat in a team."""

@@ -50,7 +50,9 @@ class WorkflowServices:
     @cached_property
     def engine(self) -> WorkflowEngine:
         """Carries out their runs."""
+        from lifecycle.workflows.checkpoints import Checkpoints
         from lifecycle.workflows.engine import WorkflowEngine
+        from lifecycle.workflows.group_chat import GroupChats
         from lifecycle.workflows.steps import StepRuns
 
         return WorkflowEngine(
@@ -58,8 +60,9 @@ class WorkflowServices:
             self.store,
             StepRuns(
                 self._runs.submission,
-                self._runs.queries,
+                self._runs.cancel,
                 self._conversations.store,
+                GroupChats(Checkpoints(self._core.tables, self._core.texts), self._agents.catalog),
                 may_erase=self._sessions.retention.check,
             ),
             self._core.due("workflow"),

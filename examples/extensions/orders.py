@@ -7,7 +7,7 @@ from lifecycle.extensions import ToolContext, tool
 ORDERS = {"A1001": "packed, leaves today", "A1002": "delivered on Monday"}
 
 
-@tool(show_arguments=("order_id",), timeout_s=5)
+@tool(show_arguments=("order_id",), show_result=True, timeout_s=5)
 def order_status(order_id: Annotated[str, "As printed on the invoice, like A1001"]) -> str:
     """Look up where an order is."""
     found = next((number for number in ORDERS if number in order_id.upper()), None)

@@ -68,6 +68,9 @@ var platformSettings = {
 // Without the package the worker would log an error at every start, so the setting follows requirements.txt.
 var telemetrySettings = eventsExported ? { PYTHON_APPLICATIONINSIGHTS_ENABLE_TELEMETRY: 'true' } : {}
 
+// App Service authentication then serves the metadata by which MCP clients find where to sign in, and names it in its 401.
+var signInSettings = authMode == 'entra' ? { WEBSITE_AUTH_PRM_DEFAULT_WITH_SCOPES: 'api://${entraClientId}/user_impersonation' } : {}
+
 // host.json says Azure Storage; these win over it inside the app. docs/deploy.md says why host.json has to follow.
 var schedulerSettings = empty(schedulerEndpoint)
   ? {}
@@ -165,6 +168,7 @@ resource app 'Microsoft.Web/sites@2024-04-01' = {
       platformSettings,
       telemetrySettings,
       schedulerSettings,
+      signInSettings,
       appSettings,
       settingOverrides
     )

@@ -115,7 +115,7 @@ class ApprovalDecisions:
         stored = await self._conversations.load(workspace, place.session_id, run_id)
         current = [await self._aged(record, stored) for record in records]
         for record in current:
-            if not record.approval.open and record.approval.id in _awaits(stored.run):
+            if not record.approval.open and stored.run and record.approval.id in stored.run.dispatch.awaits:
                 stored = await self._conversations.update(
                     workspace, place.session_id, run_id, lambda found, one=record.approval: self._taken(found, one)
                 )
@@ -225,10 +225,12 @@ class ApprovalDecisions:
         run, session = stored.run, stored.session
         if run is None or session is None or session.state is SessionState.ERASED:
             return None
-        if run.finished or approval.id not in run.dispatch.awaits:
+        if approval.id not in run.dispatch.awaits:
             return None
         event = _event(approval, run)
         left = runs.decided(run, approval.id)
+        if run.finished:
+            return ConversationChange(session, left, events=[event])
         if approval.subject.kind != "budget":
             return ConversationChange(session, left, events=[event])
         if approval.state is State.APPROVED:

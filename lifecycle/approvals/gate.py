@@ -25,10 +25,11 @@ from lifecycle.approvals.model import (
     requested,
     too_late,
 )
-from lifecycle.approvals.policy import PolicyStore, need
+from lifecycle.approvals.policy import PolicyStore, need, rules_for
 from lifecycle.approvals.store import ApprovalStore, Record, cut
 from lifecycle.conversations.run import APPROVAL_NEEDED, Run
-from lifecycle.specs.approvals import ApprovalRule
+from lifecycle.specs.approvals import ApprovalRule, unasked, unasked_because
+from lifecycle.specs.hosted_tools import Mcp
 from lifecycle.tools.definition import Approval
 
 log = logging.getLogger(__name__)
@@ -49,6 +50,7 @@ class RequestedCall:
         arguments: Its arguments, as JSON has them.
         approval: When a call of the tool needs an approval.
         version: The agent's version that asks for it.
+        hosted: Whether the provider makes the call itself, once it is told that it may.
     """
 
     tool: str
@@ -56,6 +58,7 @@ class RequestedCall:
     arguments: Mapping[str, Any]
     approval: Approval
     version: str = ""
+    hosted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +86,19 @@ class Rejected:
     """The call is not made; the model is given the reason."""
 
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """What is known of an approved call that is about to be made.
+
+    Attributes:
+        result: What it returned where it was made before; else None.
+        repeated: Whether it was begun before, by somebody who could not note a result.
+    """
+
+    result: str | None = None
+    repeated: bool = False
 
 
 Gate = Callable[[Run, RequestedCall], Awaitable[Allowed | Pending | Rejected]]
@@ -153,6 +169,24 @@ class ApprovalGate:
         asked = requested(place_of(run), subject, needed.terms, run.spend.cost_micro_usd, self._clock())
         return Record(asked, arguments, excerpt=excerpt_of(run))
 
+    async def check_asked(self, run: Run, servers: Sequence[Mcp]) -> None:
+        """Check that the provider asks before it calls tools that the workspace's policy names.
+
+        Args:
+            run: The run.
+            servers: The MCP servers whose tools the provider calls itself.
+
+        Raises:
+            RunFailed: It does not (code `approval_not_asked`).
+        """
+        if all(server.asks for server in servers):
+            return
+        policy = await self._policies.of(run.workspace)
+        server = unasked(rules_for(policy, run.agent), servers)
+        if server is not None:
+            msg = f"The workspace's policy is not kept: {unasked_because(server)}."
+            raise RunFailed(msg, code="approval_not_asked")
+
     async def drafts(self, run: Run) -> Sequence[Record]:
         """Return the drafts of the run's answer that people were asked about, in order."""
         found = [
@@ -171,8 +205,8 @@ class ApprovalGate:
         asked = requested(place_of(run), subject, terms, run.spend.cost_micro_usd, self._clock())
         return ApprovalPending([Record(asked, canonical(arguments), excerpt=excerpt_of(run))])
 
-    async def begin(self, workspace: str, approval_id: str) -> str | None:
-        """Note that an approved call is about to be made; return its result where it was made before.
+    async def begin(self, workspace: str, approval_id: str) -> Begun:
+        """Note that an approved call is about to be made; it must not be where it has a result.
 
         Raises:
             Conflict: It is not approved any more.
@@ -182,11 +216,11 @@ class ApprovalGate:
         for _ in range(_CHANGES_BEFORE_GIVING_UP):
             record = await self._approvals.get(workspace, approval_id)
             if record.result is not None:
-                return record.result
+                return Begun(record.result)
             if record.approval.state is not State.APPROVED:
                 raise too_late(record.approval)
             if await self._approvals.save(record, replace(record, approval=begun(record.approval, self._clock()))):
-                return None
+                return Begun(repeated=record.approval.execution is not None)
         msg = "The approval is being changed by too many at once."
         raise Unavailable(msg, code="approval_busy")
 
@@ -239,7 +273,9 @@ def excerpt_of(run: Run) -> str:
 
 
 def _subject(call: RequestedCall, why: str = "") -> Subject:
-    return Subject("tool", call.tool, call.call_id, digest(call.arguments), call.version, why)
+    return Subject(
+        "hosted" if call.hosted else "tool", call.tool, call.call_id, digest(call.arguments), call.version, why
+    )
 
 
 def _verdict(record: Record) -> Allowed | Rejected | Record:

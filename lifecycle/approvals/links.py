@@ -1,7 +1,9 @@
-"""Links that decide an approval without signing in.
+"""Links that decide an approval without signing in: a one-time token each, of which only the hash is stored.
 
-A link's token says which approval it is for, at which level, and until when, and is signed. It is stored nowhere: not
-in the record, not in a notification that waits to be sent. It decides once, because the approval is decided once.
+Table `approvals`, partition `{workspace}`: `link!{approval}!{SHA-256 of the secret}`, until the link's time is over. A
+token is `{workspace and approval}.{secret}`. It is made when a notification is sent, one for each try at each channel,
+so that no notification that waits to be sent holds one. It decides once: the approval is decided once, and the link is
+used up with that.
 """
 
 from __future__ import annotations
@@ -9,96 +11,179 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-import hmac
+import re
+import secrets
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from kernel.clock import Clock
+from kernel.codec import JsonCodec
+from kernel.due_index import DueIndex
 from kernel.errors import Conflict, NotFound
+from kernel.tables import Delete, Insert, Replace, Row, RowChanged, Span, Tables, every
+from lifecycle.approvals.decisions import ApprovalDecisions, DecisionRequest
 from lifecycle.approvals.model import Approval, Person
+from lifecycle.approvals.policy import TABLE
 from lifecycle.approvals.requests import REQUESTED
 from lifecycle.approvals.store import ApprovalStore, Record
+from lifecycle.conversations.submission import Send
 from llmops.notifications.notification import Notification
 
 _LONGEST = timedelta(days=7)
+_PLACE = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?![0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\.[0-9a-f]{16}")
+_SECRET = re.compile(r"[A-Za-z0-9_-]{43}")
 _UNKNOWN = "This link is not valid."
 
 
 @dataclass(frozen=True, slots=True)
-class LinkPolicy:
-    """How links are made.
+class Link:
+    """A link as it is stored.
 
     Attributes:
-        key: What they are signed with; empty for no links.
-        url: Where the app is reached, like `https://app.example.com/api`; empty for no links.
+        level: The level of approvers that it was sent at; it decides at no other.
+        until: When its time is over, aware UTC.
+        used: Whether it has decided.
     """
 
-    key: str
-    url: str
+    level: int
+    until: datetime
+    used: bool = False
 
-    @property
-    def on(self) -> bool:
-        """Whether there are links."""
-        return bool(self.key and self.url)
+
+_LINK = JsonCodec(Link)
 
 
 class ApprovalLinks:
-    """Makes links and finds what they are for."""
+    """Makes links, and finds what they are for."""
 
-    def __init__(self, approvals: ApprovalStore, policy: LinkPolicy, clock: Clock) -> None:
+    def __init__(
+        self,
+        tables: Tables,
+        approvals: ApprovalStore,
+        decisions: ApprovalDecisions,
+        due: DueIndex,
+        url: str,
+        clock: Clock,
+    ) -> None:
+        """Set where links lead.
+
+        Args:
+            tables: Where their hashes are stored.
+            approvals: What they are for.
+            decisions: Decides it.
+            due: Where approvals are entered whose links are to be forgotten.
+            url: Where the app is reached, like `https://app.example.com/api`; empty for no links.
+            clock: The time.
+        """
+        self._tables = tables
         self._approvals = approvals
-        self._policy = policy
+        self._decisions = decisions
+        self._due = due
+        self._url = url.rstrip("/")
         self._clock = clock
 
     async def completed(self, notification: Notification) -> Notification:
         """Return the notification with the link that decides, where it asks for a decision and a link may decide it."""
         ident = notification.facts.get("Approval")
-        if notification.event != REQUESTED or ident is None or not self._policy.on:
+        if notification.event != REQUESTED or ident is None or not self._url:
             return notification
         found = await self._approvals.find(notification.workspace, ident)
         if found is None or not found.approval.open or not found.approval.takes_links:
             return notification
-        link = f"{self._policy.url.rstrip('/')}/approval-links/{self.token(found.approval)}"
+        link = f"{self._url}/approval-links/{await self.issue(found.approval)}"
         return replace(notification, facts={**notification.facts, "Decide": link})
 
-    def token(self, approval: Approval) -> str:
-        """Return the token of an approval at its present level."""
+    async def issue(self, approval: Approval) -> str:
+        """Return the token of a new link of an approval at its present level."""
         until = min(approval.due or approval.requested_at + _LONGEST, self._clock() + _LONGEST)
-        said = f"{approval.place.workspace}!{approval.id}!{approval.level}!{int(until.timestamp())}"
-        return f"{_encoded(said.encode())}.{_encoded(self._signature(said))}"
+        workspace, secret = approval.place.workspace, secrets.token_urlsafe(32)
+        await self._due.add(workspace, approval.id, until)
+        row = Row(workspace, _key(approval.id, secret), {"link": _LINK.dump(Link(approval.level, until))})
+        await self._tables.commit(TABLE, [Insert(row)])
+        return f"{_encoded(f'{workspace}!{approval.id}')}.{secret}"
 
     async def find(self, token: str) -> tuple[Record, Person]:
         """Return the approval that a token is for, and who whoever has it is.
 
         Raises:
             NotFound: It is none of ours (code `link_not_found`).
-            Conflict: Its time is over, or the approval went to the next level (code `link_expired`).
+            Conflict: It has decided (code `link_used`), its time is over, or the approval went to the next level (code
+                `link_expired`).
         """
-        workspace, ident, level, until = self._read(token)
-        record = await self._approvals.find(workspace, ident)
-        if record is None:
+        workspace, ident, secret = _read(token)
+        row = await self._tables.get(TABLE, workspace, _key(ident, secret))
+        record = await self._approvals.find(workspace, ident) if row is not None else None
+        if row is None or record is None:
             raise NotFound(_UNKNOWN, code="link_not_found")
-        over = until <= self._clock().timestamp() or level != record.approval.level
-        if record.approval.open and over:
+        link = _LINK.load(row.text("link"))
+        if link.used:
+            raise Conflict(f"This link was used; the approval is {record.approval.state.value}.", code="link_used")
+        if link.until <= self._clock() or link.level != record.approval.level:
             raise Conflict("This link is no longer valid.", code="link_expired")
         return record, Person(link=True)
 
-    def _read(self, token: str) -> tuple[str, str, int, int]:
+    async def decide(self, token: str, ruling: DecisionRequest, send: Send) -> Record:
+        """Decide what a token is for, use the link up, and return the approval.
+
+        Raises:
+            AppError: See `find` and `ApprovalDecisions.decide`; the link is then as it was.
+        """
+        record, person = await self.find(token)
+        approval = record.approval
+        decided = await self._decisions.decide(approval.place.workspace, approval.id, person, ruling, send)
+        await self._use_up(token)
+        return decided
+
+    async def _use_up(self, token: str) -> None:
+        workspace, ident, secret = _read(token)
+        row = await self._tables.get(TABLE, workspace, _key(ident, secret))
+        if row is None:
+            return  # its time is over, and it was forgotten
+        used = replace(_LINK.load(row.text("link")), used=True)
         try:
-            said, _, signature = token.partition(".")
-            text = base64.b64decode(said + "=" * (-len(said) % 4), b"-_", validate=True).decode("ascii")
-            given = base64.b64decode(signature + "=" * (-len(signature) % 4), b"-_", validate=True)
-            workspace, ident, level, until = text.split("!")
-            numbers = int(level), int(until)
-        except (ValueError, binascii.Error):
-            raise NotFound(_UNKNOWN, code="link_not_found") from None
-        if not self._policy.on or not hmac.compare_digest(given, self._signature(text)):
-            raise NotFound(_UNKNOWN, code="link_not_found")
-        return workspace, ident, *numbers
+            await self._tables.commit(TABLE, [Replace(replace(row, values={"link": _LINK.dump(used)}))])
+        except RowChanged:
+            return  # somebody else has used it at the same time, and was told what it came to
 
-    def _signature(self, said: str) -> bytes:
-        return hmac.new(self._policy.key.encode(), f"approval-link\n{said}".encode(), hashlib.sha256).digest()
+    async def sweep(self) -> int:
+        """Forget links whose time is over, and return how many."""
+        count, now = 0, self._clock()
+        async for entry in self._due.until(now):
+            left = False
+            async for row in every(self._tables, TABLE, Span.prefix(entry.workspace, f"link!{entry.name}!")):
+                if _LINK.load(row.text("link")).until > now:
+                    left = True
+                    continue
+                try:
+                    await self._tables.commit(TABLE, [Delete(row.partition, row.key)])
+                    count += 1
+                except RowChanged:
+                    continue
+            if not left:
+                await self._due.drop(entry.workspace, entry.name, entry.hour)
+        return count
 
 
-def _encoded(value: bytes) -> str:
-    return base64.urlsafe_b64encode(value).decode().rstrip("=")
+def _read(token: str) -> tuple[str, str, str]:
+    """Return workspace, approval and secret of a token.
+
+    Raises:
+        NotFound: It is none.
+    """
+    place, _, secret = token.partition(".")
+    try:
+        text = base64.b64decode(place + "=" * (-len(place) % 4), b"-_", validate=True).decode("ascii")
+        workspace, ident = text.split("!")
+    except (ValueError, binascii.Error):
+        raise NotFound(_UNKNOWN, code="link_not_found") from None
+    if not _SECRET.fullmatch(secret) or not _PLACE.fullmatch(text):
+        raise NotFound(_UNKNOWN, code="link_not_found")
+    return workspace, ident, secret
+
+
+def _key(ident: str, secret: str) -> str:
+    return f"link!{ident}!{hashlib.sha256(secret.encode()).hexdigest()}"
+
+
+def _encoded(value: str) -> str:
+    return base64.urlsafe_b64encode(value.encode()).decode().rstrip("=")

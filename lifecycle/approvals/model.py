@@ -18,8 +18,9 @@ from typing import Any, Literal
 from kernel.errors import Conflict, Forbidden, InvalidInput
 from lifecycle.specs.approvals import LINK, OnExpiry
 
-Kind = Literal["tool", "budget", "answer"]
-"""`tool`: a tool call waits. `budget`: a degradation step of the agent (`ask`) does. `answer`: a draft of one does."""
+Kind = Literal["tool", "hosted", "budget", "answer"]
+"""What waits: `tool` a call of a tool, `hosted` one that the provider makes itself, `budget` a degradation step of the
+agent (`ask`), `answer` a draft of an answer."""
 Verb = Literal["approve", "reject", "amend"]
 
 MAX_ARGUMENTS_BYTES = 65_536
@@ -248,6 +249,15 @@ def check_may_decide(approval: Approval, person: Person) -> None:
             raise Forbidden("Whoever asked the agent may not decide this.", code="approver_is_requester")
 
 
+def may_decide(approval: Approval, person: Person) -> bool:
+    """Return whether it is open and the person may decide it."""
+    try:
+        check_may_decide(approval, person)
+    except Forbidden:
+        return False
+    return approval.open
+
+
 def decided(
     approval: Approval, verb: Verb, person: Person, reason: str, amended: Mapping[str, Any] | None, now: datetime
 ) -> Approval:
@@ -334,8 +344,8 @@ def rejection(approval: Approval) -> str:
 
 
 def _check_amended(approval: Approval, verb: Verb, amended: Mapping[str, Any] | None) -> None:
-    if verb == "amend" and approval.subject.kind == "budget":
-        msg = "Only a tool call's arguments, or an answer, can be amended."
+    if verb == "amend" and approval.subject.kind in ("budget", "hosted"):
+        msg = "Only the arguments of a call that this app makes, or an answer, can be amended."
         raise InvalidInput(msg, code="nothing_to_amend", fields={"/decision": msg})
     if (verb == "amend") != (amended is not None):
         msg = "'amend' takes the arguments to use instead, and nothing else does."

@@ -121,9 +121,7 @@ def need(
         rules: What the agent's spec demands.
         own: What the tool itself demands.
     """
-    by_policy = covering(
-        [rule for rule in policy.rules if any(fnmatchcase(agent, pattern) for pattern in rule.agents)], tool, arguments
-    )
+    by_policy = covering(rules_for(policy, agent), tool, arguments)
     by_spec = covering(rules, tool, arguments)
     if by_policy is not None:
         strict = by_policy.not_requester or bool(by_spec and by_spec.not_requester)
@@ -133,6 +131,11 @@ def need(
     if own == "always" or (isinstance(own, dict) and holds(own["when"], arguments)):
         return Need(ApprovalTerms(), "the tool")
     return None
+
+
+def rules_for(policy: Policy, agent: str) -> Sequence[PolicyRule]:
+    """Return the rules of a policy that are about an agent."""
+    return [rule for rule in policy.rules if any(fnmatchcase(agent, pattern) for pattern in rule.agents)]
 
 
 class PolicyStore:

@@ -55,7 +55,8 @@ class ApprovalRequests:
 def notification_of(approval: Approval) -> Notification:
     """Return what channels are told of an approval that waits; whoever sends it adds the link that decides."""
     place, subject = approval.place, approval.subject
-    whats = {"tool": f"call {subject.tool}", "answer": "give its answer"}
+    call = f"call {subject.tool}"
+    whats = {"tool": call, "hosted": call, "answer": "give its answer"}
     what = whats.get(subject.kind, "go on beyond a share of its budget")
     facts = {"Approval": approval.id, "Agent": place.agent, "Run": place.run_id, "Session": place.session_id}
     if approval.due is not None:

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from kernel.codec import JsonCodec
+from kernel.codec import JsonCodec, if_readable
 from kernel.errors import NotFound
 from kernel.ids import newest_first
 from kernel.tables import (
@@ -75,8 +75,9 @@ class BatchStore:
         await self._tables.commit(TABLE, [Upsert(listed)])
         try:
             await self._tables.commit(TABLE, [Insert(Row(home, "batch", {"batch": _BATCH.dump(batch)}))])
-        except RowExists:
-            return False
+        except RowExists:  # an earlier request for it, or this one, repeated because its answer was lost
+            found = await self.find(workspace, batch.id)
+            return found is not None and found.batch == batch
         return True
 
     async def find(self, workspace: str, batch_id: str) -> StoredBatch | None:
@@ -158,7 +159,8 @@ class BatchStore:
         """Return up to `limit` (1-999) batches, newest first, and the key to continue after; None at the end."""
         span = Span(_list(workspace), key_from=None if after is None else f"{after}\x20")
         rows = await first_rows(self._tables, TABLE, span, limit + 1)
-        found = [await self.find(workspace, row.key.partition("!")[2]) for row in rows[:limit]]
+        idents = [row.key.partition("!")[2] for row in rows[:limit]]
+        found = [await if_readable(self.find(workspace, ident), "batch", ident) for ident in idents]
         batches = [each.batch for each in found if each is not None]
         return batches, rows[limit - 1].key if len(rows) > limit else None
 

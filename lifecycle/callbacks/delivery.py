@@ -13,7 +13,9 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
+from kernel.codec import if_readable
 from kernel.errors import AppError, Conflict, NotFound
+from lifecycle.callbacks.a2a import headers_of, task_of
 from lifecycle.callbacks.records import CallbackRecord
 from lifecycle.callbacks.targets import LARGEST_MESSAGE, event_of, no_broker, report_id, report_of, shown
 from lifecycle.conversations.callback import end_of
@@ -87,9 +89,11 @@ class CallbackSender:
             if callback.queue:
                 await self._reply(callback, run)
                 return DeliveryAttempt(None, None, again=False)
-            body, secret = report_of(run), self._targets.secret(callback.secret_setting)
+            body = task_of(run, callback.format) if callback.format else report_of(run)
+            secret = self._targets.secret(callback.secret_setting)
             headers = {
                 "content-type": "application/json; charset=utf-8",
+                **headers_of(callback),
                 **signed(secret, report_id(run.id, run.redriven), self._clock(), body),
             }
             return attempt_of(await self._webhooks.post(callback.url, headers, body))
@@ -151,7 +155,8 @@ class CallbackDelivery:
         """Report what is due."""
         now = self._clock()
         due = [end async for end in self._ends.due(now)]
-        states = await asyncio.gather(*map(self._report, due), return_exceptions=True)
+        reports = (if_readable(self._report(end), "run", f"{end.session_id}/{end.run_id}") for end in due)
+        states = await asyncio.gather(*reports, return_exceptions=True)
         for state in states:
             if isinstance(state, BaseException):
                 raise state

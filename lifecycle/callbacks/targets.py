@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from kernel.clock import rfc3339
 from kernel.errors import InvalidInput, Unavailable
 from kernel.ids import is_text
+from lifecycle.callbacks.a2a import FORMATS
 from llmops.notifications.signing import check_secret
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ LARGEST_MESSAGE = 200_000
 """Bytes of a reply's body; a queue message of the standard tier holds 256 KiB in all."""
 _SECRET_SETTING = re.compile(r"CALLBACK_SECRET(?:_[A-Z0-9_]{1,50})?")
 _CORRELATION = 128
+_HEADER = 4096
 
 
 class CallbackTargets:
@@ -46,6 +48,14 @@ class CallbackTargets:
         """
         if bool(callback.url) == bool(callback.queue):
             raise _invalid("", "give either url or queue")
+        if callback.format not in ("", *FORMATS):
+            raise _invalid("/format", f"one of {', '.join(FORMATS)}, or none")
+        if callback.format and callback.queue:
+            raise _invalid("/format", "is for urls")
+        if (callback.token or callback.authorization or callback.id) and not callback.format:
+            raise _invalid("/token", "token, authorization and id are for push notifications; say their format")
+        if not all(_fits_header(value) for value in (callback.token, callback.authorization, callback.id)):
+            raise _invalid("/token", "printable ASCII characters, at most 4,096")
         if callback.url:
             if callback.session_id or callback.correlation_id:
                 raise _invalid("/session_id", "session_id and correlation_id are for queues")
@@ -96,6 +106,10 @@ class CallbackTargets:
             msg = f"Replies go to queues that the app's settings name: {known}."
             raise InvalidInput(msg, code="reply_queue_not_allowed", fields=fields)
         return found
+
+
+def _fits_header(value: str) -> bool:
+    return len(value) <= _HEADER and value.isascii() and (not value or value.isprintable())
 
 
 def shown(callback: Callback) -> str:

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from lifecycle.cli.directory import MANAGED_BY, AgentFile, TeamFile
+from lifecycle.cli.directory import KINDS, MANAGED_BY, AgentFile, KindFile, OfAgents
 from lifecycle.cli.failures import BadFile
 from lifecycle.cli.server import Server
+from lifecycle.configuration.kinds import Kind
 from lifecycle.configuration.layers import AgentConfig
-from lifecycle.specs.team import Team
 
 _LONGEST_VALUE = 40
 
@@ -46,17 +46,17 @@ class Change:
 
     Attributes:
         kind: What happens.
-        name: The agent, or the team.
+        name: The agent, the team or the workflow.
         details: The fields that change, as lines to read.
         config: What is declared; None for a deletion.
         etag: The declaration that is changed or deleted; empty where there is none.
-        resource: `agents` or `teams`.
+        resource: `agents`, `teams` or `workflows`.
     """
 
     kind: ChangeKind
     name: str
     details: Sequence[str] = ()
-    config: AgentConfig | Team | None = None
+    config: AgentConfig | OfAgents | None = None
     etag: str = ""
     resource: str = "agents"
 
@@ -114,25 +114,27 @@ def changes_of(
     return sorted(changes, key=lambda change: change.name)
 
 
-def team_changes(server: Server, files: Iterable[TeamFile]) -> Sequence[Change]:
-    """Return what declaring the files of teams changes, by team. A team whose file is gone stays.
+def kind_changes(server: Server, files: Iterable[KindFile]) -> Sequence[Change]:
+    """Return what declaring the files of teams or workflows changes, by name. What has lost its file stays.
 
     Raises:
         CommandFailed: The app cannot be reached, or refuses.
     """
     changes: list[Change] = []
     for file in files:
-        found = server.find(f"teams/{file.name}")
+        resource = f"{file.kind.value}s"
+        found = server.find(f"{resource}/{file.name}")
         if found is None:
-            changes.append(Change(ChangeKind.CREATE, file.name, (), file.team, resource="teams"))
+            changes.append(Change(ChangeKind.CREATE, file.name, (), file.content, resource=resource))
             continue
-        there, etag = Team.model_validate(found["team"]), f'"{found["version"]}"'
-        kind = ChangeKind.UNCHANGED if there == file.team else ChangeKind.UPDATE
-        changes.append(Change(kind, file.name, _details(there, file.team), file.team, etag, "teams"))
+        there = KINDS[file.kind].model_validate(found["team" if file.kind is Kind.TEAM else "content"])
+        kind = ChangeKind.UNCHANGED if there == file.content else ChangeKind.UPDATE
+        etag = f'"{found["version"]}"'
+        changes.append(Change(kind, file.name, _details(there, file.content), file.content, etag, resource))
     return changes
 
 
-def _details(before: AgentConfig | Team, after: AgentConfig | Team) -> Sequence[str]:
+def _details(before: AgentConfig | OfAgents, after: AgentConfig | OfAgents) -> Sequence[str]:
     old, new = before.model_dump(mode="json"), after.model_dump(mode="json")
     changed = [
         name for name in dict.fromkeys((*old, *new)) if (name in old, old.get(name)) != (name in new, new.get(name))

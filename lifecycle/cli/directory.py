@@ -1,4 +1,4 @@
-"""A directory of agents and teams as code: YAML files of ours, and `.agent.md` files of Microsoft's agents runtime."""
+"""A directory of agents, teams and workflows as code: YAML files, and `.agent.md` files of Microsoft's runtime."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ import yaml
 from pydantic import ValidationError
 
 from kernel.errors import InvalidInput
-from kernel.ids import agent_name, team_name
+from kernel.ids import agent_name
 from kernel.strict_json import is_object
 from kernel.validation import in_words
 from lifecycle.cli.agent_md import Reading, read_agent_md
 from lifecycle.cli.failures import BadFile, CommandFailed, where
+from lifecycle.configuration.kinds import Kind, item_name
 from lifecycle.configuration.layers import AgentConfig
 from lifecycle.specs.team import Team
+from lifecycle.specs.workflow import WorkflowSpec
 
 MANAGED_BY = "managed_by"
 """Label of the agents that a directory manages: its value names the directory."""
@@ -34,35 +36,44 @@ class AgentFile:
     config: AgentConfig
 
 
+OfAgents = Team | WorkflowSpec
+"""What a file declares that is made of agents."""
+
+KINDS: Mapping[Kind, type[OfAgents]] = {Kind.TEAM: Team, Kind.WORKFLOW: WorkflowSpec}
+"""What there is of them; a file says `name` and the kind."""
+
+
 @dataclass(frozen=True, slots=True)
-class TeamFile:
-    """A team as a file declares it."""
+class KindFile:
+    """A team or a workflow as a file declares it."""
 
     path: Path
     name: str
-    team: Team
+    kind: Kind
+    content: OfAgents
 
 
-def read_teams(directory: Path) -> Sequence[TeamFile]:
-    """Return the teams of a directory, by name: the YAML files that say `name` and `team`.
+def read_kind(directory: Path, kind: Kind) -> Sequence[KindFile]:
+    """Return the teams, or the workflows, of a directory, by name: the YAML files that say `name` and the kind.
 
     Raises:
-        BadFile: One is not valid, or two declare the same team.
+        BadFile: One is not valid, or two declare the same name.
     """
-    by_name: dict[str, TeamFile] = {}
+    by_name: dict[str, KindFile] = {}
     for path in _yaml_files(directory):
         content = _loaded(path)
-        if "team" not in content:
+        if kind.value not in content:
             continue
-        if unknown := sorted(map(str, content.keys() - {"name", "team"})):
-            raise BadFile(path, unknown[0], "is not known here; a file of a team says name and team")
+        if unknown := sorted(map(str, content.keys() - {"name", kind.value})):
+            raise BadFile(path, unknown[0], f"is not known here; a file of a {kind.value} says name and {kind.value}")
         try:
-            file = TeamFile(path, team_name(content["name"]), Team.model_validate(content["team"]))
+            declared = KINDS[kind].model_validate(content[kind.value])
+            file = KindFile(path, item_name(kind, content["name"]), kind, declared)
         except InvalidInput as error:
             raise BadFile(path, "name", error.detail) from None
         except ValidationError as error:
             first = error.errors()[0]
-            raise BadFile(path, ".".join(map(str, ("team", *first["loc"]))), in_words(first)) from None
+            raise BadFile(path, ".".join(map(str, (kind.value, *first["loc"]))), in_words(first)) from None
         if file.name in by_name:
             raise BadFile(path, "name", f"{by_name[file.name].path} declares {file.name!r}, too")
         by_name[file.name] = file
@@ -83,7 +94,7 @@ def read_directory(directory: Path, reading: Reading, managed_by: str | None = N
     if not directory.is_dir():
         msg = f"{directory} is no directory"
         raise CommandFailed(msg)
-    files = [_read_yaml(path) for path in _yaml_files(directory) if "team" not in _loaded(path)]
+    files = [_read_yaml(path) for path in _yaml_files(directory) if not KINDS.keys() & _loaded(path).keys()]
     files += [
         _agent(path, *read_agent_md(path, replace(reading, root=directory))) for path in _markdown_files(directory)
     ]

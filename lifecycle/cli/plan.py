@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TextIO
 
 from lifecycle.cli.agent_md import Reading
-from lifecycle.cli.changes import Change, ChangeKind, changes_of, look, team_changes
+from lifecycle.cli.changes import Change, ChangeKind, changes_of, kind_changes, look
 from lifecycle.cli.command import Command
-from lifecycle.cli.directory import MANAGED_BY, read_directory, read_teams
+from lifecycle.cli.directory import KINDS, MANAGED_BY, read_directory, read_kind
 from lifecycle.cli.failures import NOTHING_TO_DO, SOMETHING_LEFT
 from lifecycle.cli.registry import make_plan
 from lifecycle.cli.report import show
@@ -19,7 +19,7 @@ from lifecycle.cli.server import Server
 
 def declare(parser: ArgumentParser) -> None:
     """Add the arguments that say which directory, and how to read it."""
-    parser.add_argument("directory", type=Path, help="holds *.yaml files of agents and teams, or *.agent.md files")
+    parser.add_argument("directory", type=Path, help="*.yaml files of agents, teams and workflows, *.agent.md files")
     parser.add_argument(
         "--managed-by",
         metavar="NAME",
@@ -50,7 +50,8 @@ def read_changes(server: Server, arguments: Namespace, environ: Mapping[str, str
     reading = Reading(arguments.provider, arguments.model, frozenset(arguments.ignore), environ)
     files = read_directory(arguments.directory, reading, arguments.managed_by)
     agents = changes_of(files, look(server, files, arguments.managed_by), arguments.managed_by)
-    return [*agents, *team_changes(server, read_teams(arguments.directory))]  # whose members are agents
+    of_agents = [change for kind in KINDS for change in kind_changes(server, read_kind(arguments.directory, kind))]
+    return [*agents, *of_agents]
 
 
 def pending(changes: Sequence[Change]) -> Sequence[Change]:

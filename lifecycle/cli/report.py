@@ -61,7 +61,7 @@ def _rows_of(change: Change) -> Iterable[tuple[str, str, str, str]]:
     said = change.details or [""]
     if change.kind is ChangeKind.DELETE:
         said = [f"its file is gone{_marked(destructive=True)}"]
-    name = change.name if change.resource == "agents" else f"team {change.name}"
+    name = change.name if change.resource == "agents" else f"{change.resource[:-1]} {change.name}"
     yield _SIGNS[change.kind.value], name, change.kind.value, said[0]
     for more in said[1:]:
         yield "", "", "", more

@@ -11,6 +11,7 @@ from kernel.tracing import traceparent
 from lifecycle.conversations import run_rules as runs
 from lifecycle.conversations import session_rules as sessions
 from lifecycle.conversations.changes import ConversationChange, StoredConversation
+from lifecycle.conversations.client_tools import check_allowed
 from lifecycle.conversations.run import Dispatch, Run, RunInput, Times
 from lifecycle.conversations.session import Session
 from lifecycle.conversations.team import TeamRun
@@ -61,6 +62,7 @@ def accepted(
             request.stream,
             request.callback,
             step_of,
+            request.client_tools,
         ),
         Times(now),
         Dispatch(
@@ -77,6 +79,17 @@ def accepted(
         events.append(Event("run.queued", {"run_id": run_id}, now))
     session = replace(session.counting(runs=1, pending=1), last_activity=now)
     return ConversationChange(session, run, events=events)
+
+
+def check_tools(agent: Agent, request: RunRequest, *, of_team: bool) -> None:
+    """Check that the agent takes the tools that its caller brings.
+
+    Raises:
+        InvalidInput: It takes none, or not these.
+    """
+    spec = agent.declaration.spec
+    own = [tool for tool in spec.tools if isinstance(tool, str)] + [f"{one.server_label}_*" for one in spec.mcp_servers]
+    check_allowed(request.client_tools, allowed=spec.client_tools and not of_team, taken=own)
 
 
 def _reason(session: Session) -> str:

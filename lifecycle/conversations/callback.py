@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from kernel.ids import new_id
 from kernel.tables import Delete, Insert, Replace, Row, RowChanged, RowExists, Span, Upsert, Write, every
 
 if TYPE_CHECKING:
@@ -32,6 +33,9 @@ class Callback:
         queue: The reply queue.
         session_id: SessionId of the reply; empty for the run's own session.
         correlation_id: CorrelationId of the reply; empty for the run's id.
+        format: What the webhook is sent: empty for the run, `a2a` or `a2a-0.3` for a push notification of A2A.
+        token, authorization: Headers of push notifications (X-A2A-Notification-Token, Authorization); secrets.
+        id: What a push notification's configuration is known by; empty for the task's id.
     """
 
     __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 - read by pydantic, not a field
@@ -41,6 +45,10 @@ class Callback:
     queue: str = ""
     session_id: str = ""
     correlation_id: str = ""
+    format: str = ""
+    token: str = ""
+    authorization: str = ""
+    id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +119,8 @@ class RunEnds:
 
     async def move(self, end: RunEnd, at: datetime, *, attempts: int, reported: bool = False) -> RunEnd | None:
         """Have the end looked at again at that time and return it; None if somebody else has taken it on."""
-        moved = replace(end, attempts=attempts, reported=reported)
-        row = Row(_PARTITION, _key(end, at), _values(moved))
+        moved, mover = replace(end, attempts=attempts, reported=reported), new_id()
+        row = Row(_PARTITION, _key(end, at), _values(moved) | {"mover": mover})
         if row.key == end.row.key:
             writes: list[Write] = [Replace(replace(row, etag=end.row.etag))]
         else:
@@ -120,7 +128,10 @@ class RunEnds:
         try:
             etags = await self._tables.commit(TABLE, writes)
         except (RowChanged, RowExists):
-            return None
+            found = await self._tables.get(TABLE, _PARTITION, row.key)
+            if found is None or found.text("mover") != mover:
+                return None
+            return replace(moved, row=found)  # it took effect, and the client repeated it
         return replace(moved, row=replace(row, etag=etags[-1]))
 
     async def remove(self, end: RunEnd) -> None:

@@ -7,19 +7,30 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from kernel.journal import Event
+from lifecycle.conversations.client_tools import ClientCall
 from lifecycle.conversations.run import Run
 from lifecycle.conversations.session import Session
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One message of the history: who said what in which run; `author` is the person who answered, else empty."""
+    """One message of the history: who said what in which run.
+
+    Attributes:
+        role: `user`, `assistant`, or `tool`, whose text is what came of calls (`client_tools.results_text`).
+        text: The words.
+        run_id: The run.
+        at: When.
+        author: The person who answered; empty where none did.
+        tool_calls: The calls of the caller's tools that the model asked for.
+    """
 
     role: str
     text: str
     run_id: str
     at: datetime
     author: str = ""
+    tool_calls: tuple[ClientCall, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from kernel.journal import Event
 from kernel.large_texts import Owner
 from kernel.tables import Row
 from lifecycle.conversations.changes import StoredConversation, Turn
+from lifecycle.conversations.client_tools import ClientCall
 from lifecycle.conversations.long_texts import PROPERTY, LongTexts, is_long
 from lifecycle.conversations.run import Run
 from lifecycle.conversations.session import Session
@@ -22,6 +23,7 @@ from lifecycle.conversations.session import Session
 TABLE = "conversations"
 _SESSION = JsonCodec(Session)
 _RUN = JsonCodec(Run)
+_CALLS: JsonCodec[tuple[ClientCall, ...]] = JsonCodec(tuple[ClientCall, ...])
 _EVENTS: JsonCodec[tuple[Event, ...]] = JsonCodec(tuple[Event, ...])
 
 
@@ -77,6 +79,8 @@ class SessionRows:
         values = {"role": turn.role, "text": text, "run_id": turn.run_id, "at": turn.at, PROPERTY: where}
         if turn.author:
             values["author"] = turn.author
+        if turn.tool_calls:
+            values["calls"] = _CALLS.dump(turn.tool_calls)
         return Row(partition_of(session.workspace, session.id), f"turn!{number:010d}", values)
 
     async def events(self, workspace: str, session_id: str, row: Row) -> Sequence[tuple[int, Event]]:
@@ -96,7 +100,8 @@ class SessionRows:
     async def _turn(self, workspace: str, session_id: str, row: Row) -> Turn:
         owner = Owner(workspace, session_id, row.text("run_id"))
         text = await self._texts.whole_text(owner, row.text("text"), row.text(PROPERTY))
-        return Turn(row.text("role"), text, row.text("run_id"), _at(row), row.text("author"))
+        calls = _CALLS.load(stored) if (stored := row.text("calls")) else ()
+        return Turn(row.text("role"), text, row.text("run_id"), _at(row), row.text("author"), calls)
 
 
 def long_events(events: Sequence[Event]) -> bool:

@@ -15,6 +15,7 @@ from enum import StrEnum
 
 from lifecycle.conversations.accounting import Costs
 from lifecycle.conversations.callback import Callback
+from lifecycle.conversations.client_tools import ClientCall, ClientTools
 from lifecycle.conversations.priority import Priority
 from lifecycle.conversations.team import TeamRun
 from llmops.evaluation.scoring import Score
@@ -74,6 +75,7 @@ class RunInput:
         stream: Whether its text is published as `run.delta` events while the model writes it.
         callback: Where its end is to be reported; None for nowhere.
         workflow_run_id: The workflow run that it is a step of; None for none.
+        client_tools: Tools of the caller's, and what came of their calls; None for none.
     """
 
     query: str
@@ -85,6 +87,7 @@ class RunInput:
     stream: bool = False
     callback: Callback | None = None
     workflow_run_id: str | None = None
+    client_tools: ClientTools | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,11 +209,11 @@ class Result:
     """What came of the run: its answer, or why it (or its last attempt) failed.
 
     Attributes:
-        answer: The answer's text; None unless succeeded.
+        answer, score: The answer's text, and how good it looks; None unless succeeded.
         model, version: The model that answered, as the provider named it, and the agent's version there.
-        score: How good the answer looks; None unless succeeded.
         finish_reason: Why the model stopped: `stop`, `length`, …; None unless succeeded and told.
         error: Why it, or its last attempt, failed.
+        calls: The calls of the caller's tools that it ended with instead of an answer.
     """
 
     answer: str | None = None
@@ -219,6 +222,7 @@ class Result:
     score: Score | None = None
     finish_reason: str | None = None
     error: RunError | None = None
+    calls: tuple[ClientCall, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,11 +237,9 @@ class Run:
         input: What was asked.
         times: When what happened.
         dispatch: How it comes to its turn.
-        state, stage: See RunState, and the latest progress; None before a worker has it.
-        lease: The worker that runs it; None unless running.
+        state, stage, lease: See RunState; the latest progress and the worker, None before one has it.
         cancel_requested: Whether it is to be cancelled at the next opportunity.
-        last: Its latest attempt.
-        lost: The attempt before, if its worker died; it is recorded after this one has begun.
+        last, lost: Its latest attempt; the one before, if its worker died, which is recorded after this has begun.
         result: What came of it.
         costs: What all its attempts spent.
     """
@@ -299,9 +301,9 @@ class Run:
         return self.input.metadata
 
     @property
-    def expected_topics(self) -> tuple[str, ...]:
-        """What a good answer speaks of."""
-        return self.input.expected_topics
+    def tool_calls(self) -> tuple[ClientCall, ...]:
+        """The calls of the caller's tools that it ended with."""
+        return self.result.calls
 
     @property
     def context(self) -> str | None:

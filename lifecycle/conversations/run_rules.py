@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from kernel.errors import AppError
 from lifecycle.conversations import accounting
+from lifecycle.conversations.client_tools import TOOL_CALLS, ClientCall, described, results_text
 from lifecycle.conversations.run import (
     APPROVAL_NEEDED,
     Attempt,
@@ -21,7 +22,7 @@ from lifecycle.conversations.run import (
 )
 from lifecycle.conversations.team import TeamRun
 from llmops.evaluation.scoring import Score
-from llmops.facts.model import Call, Ending
+from llmops.facts.model import Call, Ending, ToolCall
 
 WORKER_LOST = "worker_lost"
 """Error code of an attempt whose worker died, so that it could not record why."""
@@ -29,17 +30,27 @@ WORKER_LOST = "worker_lost"
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What an attempt produced: the text, its score, and the model and agent version it came from."""
+    """What an attempt produced: the text, its score, and the model and agent version it came from.
+
+    Instead of a text it may have brought calls of the caller's tools.
+    """
 
     text: str
     score: Score | None
     model: str | None
     version: str
+    calls: tuple[ClientCall, ...] = ()
 
 
 def user_message(run: Run) -> str:
     """Return what the model is given of a run, and what stands in the history for it: the query, and its context."""
     return run.query if run.context is None else f"{run.query}\n\n<context>\n{run.context}\n</context>"
+
+
+def given_texts(run: Run) -> tuple[str, ...]:
+    """Return all that the model is given of a run: the message, the caller's tools, and what came of their calls."""
+    given = run.input.client_tools
+    return (user_message(run),) if given is None else (user_message(run), described(given), results_text(given))
 
 
 def agents_of(run: Run) -> tuple[str, ...]:
@@ -88,16 +99,17 @@ def renewed(run: Run, now: datetime, lease: timedelta) -> Run:
     return run if run.lease is None else replace(run, lease=replace(run.lease, until=now + lease))
 
 
-def calling(run: Run, calls: Sequence[Call], following: Call) -> Run:
-    """Return the run with the calls of its attempt that are settled, and the one that is about to be made."""
-    effort = replace(run.last.effort, calls=tuple(calls))
+def calling(run: Run, calls: Sequence[Call], following: Call, tools: Sequence[ToolCall] = ()) -> Run:
+    """Return the run with what its attempt has done, and the model call that is about to be made."""
+    effort = replace(run.last.effort, calls=tuple(calls), tools=tuple(tools))
     return replace(run, last=replace(run.last, effort=effort, open=following))
 
 
 def answered(run: Run, effort: Effort, answer: Answer, now: datetime) -> Run:
     """Return the run with its answer."""
     done = _finished(_attempt_over(run, effort, Ending.SUCCEEDED, now), RunState.SUCCEEDED, Stage.COMPLETED, now)
-    result = Result(answer.text, answer.model, answer.version, answer.score, effort.finish_reason or None)
+    reason = TOOL_CALLS if answer.calls else effort.finish_reason or None
+    result = Result(answer.text, answer.model, answer.version, answer.score, reason, calls=answer.calls)
     return replace(done, result=result)
 
 

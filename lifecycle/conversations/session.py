@@ -7,6 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from lifecycle.configuration.preferences import Preferences
+from lifecycle.conversations.client_tools import ClientCall
 from lifecycle.conversations.priority import Priority
 from lifecycle.conversations.team import Served
 from lifecycle.registry.declarations import Pin
@@ -169,12 +170,14 @@ class Said:
     """What was said in a conversation before it came here.
 
     Attributes:
-        role: `user` or `assistant`.
+        role: `user` or `assistant`; `tool` for what came of calls (`client_tools.results_text`).
         text: The words.
+        tool_calls: The calls of the caller's tools that the assistant asked for.
     """
 
     role: str
     text: str
+    tool_calls: tuple[ClientCall, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,9 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 
+from kernel.codec import if_readable
 from kernel.journal import Event
-from kernel.tables import MAX_WRITES, Delete, RowChanged, Span, Tables, every, first_rows
+from kernel.tables import MAX_WRITES, Delete, Row, RowChanged, Span, Tables, every, first_rows
 from lifecycle.conversations.callback import RunEnds
 from lifecycle.conversations.changes import (
     Committed,
@@ -102,9 +103,9 @@ class ConversationStore:
         rows = await first_rows(self._tables, TABLE, span, limit)
         found: list[tuple[int, Event]] = []
         for row in rows:
-            found += [
-                numbered for numbered in await self._rows.events(workspace, session_id, row) if numbered[0] >= first
-            ]
+            reading = self._rows.events(workspace, session_id, row)
+            told = await if_readable(reading, "events of a session", f"{row.partition}/{row.key}")
+            found += [numbered for numbered in told or () if numbered[0] >= first]
             if len(found) >= limit:
                 break
         return found[:limit]
@@ -115,19 +116,22 @@ class ConversationStore:
         return await self._rows.run(row, texts=texts) if row else None
 
     async def runs(self, workspace: str, session_id: str, *, texts: bool = True) -> AsyncIterator[Run]:
-        """Yield the session's runs; without `texts`, with the beginnings of long ones."""
+        """Yield the session's runs that can be read; without `texts`, with the beginnings of long ones."""
         async for row in every(self._tables, TABLE, Span.prefix(partition_of(workspace, session_id), "run!")):
-            yield await self._rows.run(row, texts=texts)
+            if (run := await self._run(row, texts=texts)) is not None:
+                yield run
 
     async def runs_in(self, workspace: str, session_id: str, *states: RunState) -> AsyncIterator[Run]:
         """Yield the session's runs in the states, one state after the other; only these cross the wire.
 
-        Of long texts there is the beginning: what is changed of a run is decided on it as `update` reads it.
+        One that cannot be read is passed over. Of long texts there is the beginning: what is changed of a run is
+        decided on it as `update` reads it.
         """
         of_runs = Span.prefix(partition_of(workspace, session_id), "run!")
         for state in states:
             async for row in every(self._tables, TABLE, replace(of_runs, where={"state": state.value})):
-                yield await self._rows.run(row, texts=False)
+                if (run := await self._run(row, texts=False)) is not None:
+                    yield run
 
     async def clear(
         self, workspace: str, session_id: str, prefixes: Sequence[str] = ("run!", "turn!", "event!")
@@ -144,6 +148,9 @@ class ConversationStore:
     async def erase_texts(self, workspace: str, session_id: str) -> int:
         """Delete the session's long texts and return how many there were; call it once nothing can add any."""
         return await self._rows.erase_texts(workspace, session_id)
+
+    async def _run(self, row: Row, *, texts: bool) -> Run | None:
+        return await if_readable(self._rows.run(row, texts=texts), "run", f"{row.partition}/{row.key}")
 
     async def _ahead(self, before: Run | None, after: Run) -> None:
         """Enter a run in the indexes of runs that failed, and of ends to report, before its row says so."""

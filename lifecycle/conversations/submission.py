@@ -13,7 +13,9 @@ from kernel import ids
 from kernel.errors import AppError, InvalidInput, TooLarge
 from kernel.strict_json import parse_json
 from kernel.validation import NO_SUCH_FIELD, NullsAsAbsent, unknown_fields, wrong_places
+from lifecycle.conversations import client_tools as tools
 from lifecycle.conversations.callback import Callback
+from lifecycle.conversations.client_tools import ClientTools
 from lifecycle.conversations.envelope import NO_HEADERS, MessageHeaders, NoCloudEvent, opened
 from lifecycle.conversations.priority import Priority
 
@@ -32,7 +34,7 @@ class RunRequest(NullsAsAbsent):
     """What a caller asks of an agent.
 
     Attributes:
-        query: The message to the agent; not blank.
+        query: The message to the agent; blank only with results in `client_tools`.
         session_id: The conversation to go on with, or an id of the caller's choosing for a new one; None starts one.
         user_id: Who asks; None for nobody in particular.
         expected_topics: What a good answer speaks of; used to score the answer.
@@ -42,6 +44,8 @@ class RunRequest(NullsAsAbsent):
         pin_version: Whether a session that starts with this run goes on with the agent as it is declared now.
         priority: The session's priority; None for its own, and for normal where it starts with this run.
         callback: Where the run's end is to be reported, by webhook or to a reply queue; None for nowhere.
+        client_tools: Tools of the caller's that the model may ask for, and what came of the calls that the run before
+            ended with; None for none. Only where the agent's spec has `client_tools`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
@@ -56,11 +60,13 @@ class RunRequest(NullsAsAbsent):
     pin_version: StrictBool = False
     priority: Priority | None = None
     callback: Callback | None = None
+    client_tools: ClientTools | None = None
 
     def digest(self, agent: str) -> str:
         """Return the SHA-256 (hex) of the request, equal for equal requests to the same agent."""
         # What requests did not always have counts only where it says something, or an old one could not be repeated.
-        later = {name for name in ("context", "stream", "pin_version", "callback") if not getattr(self, name)}
+        since = ("context", "stream", "pin_version", "callback", "client_tools")
+        later = {name for name in since if not getattr(self, name)}
         if self.priority in (None, Priority.NORMAL):
             later.add("priority")
         text = json.dumps([agent, self.model_dump(mode="json", exclude=later)], sort_keys=True)
@@ -131,18 +137,20 @@ def check(request: RunRequest, max_query_bytes: int) -> None:
     """Check what the types cannot say.
 
     Raises:
-        TooLarge: The query is over the limit (UTF-8 bytes).
-        InvalidInput: The query is blank, or an id is not valid.
+        TooLarge: The query, or what came of tool calls, is over the limit (UTF-8 bytes).
+        InvalidInput: The query is blank, or an id or a tool is not valid.
     """
-    _check_query(request.query, max_query_bytes)
+    _check_query(request.query, request.client_tools, max_query_bytes)
     if request.session_id is not None:
         ids.session_id(request.session_id)
     if request.user_id is not None:
         ids.user_id(request.user_id)
 
 
-def _check_query(query: str, max_query_bytes: int) -> None:
-    if not query.strip():
+def _check_query(query: str, given: ClientTools | None, max_query_bytes: int) -> None:
+    if given is not None:
+        tools.check(given, max_query_bytes)
+    if not query.strip() and not (given and given.results):
         raise InvalidInput("The query is empty.", code="empty_query", fields={"/query": "must not be blank"})
     size = len(query.encode())
     if size > max_query_bytes:
@@ -199,7 +207,7 @@ def parse_message(
         ids.workspace_name(submission.workspace)
         _check_whom(submission)
         if submission.query is not None:
-            _check_query(submission.query, max_query_bytes)
+            _check_query(submission.query, submission.client_tools, max_query_bytes)
         ids.session_id(submission.session_id)
         if submission.user_id is not None:
             ids.user_id(submission.user_id)

@@ -8,7 +8,9 @@ from datetime import datetime
 
 from kernel.journal import Event
 from lifecycle.conversations import session_rules as sessions
+from lifecycle.conversations.client_tools import results_text
 from lifecycle.conversations.run import APPROVAL_NEEDED, Run, RunState, Stage
+from lifecycle.conversations.run_rules import Answer, user_message
 from lifecycle.conversations.session import (
     APPROVAL,
     BUDGET,
@@ -27,6 +29,14 @@ _ENDS_OF_STREAMS = {
     RunState.CANCELLED: "cancelled",
     RunState.QUEUED: "failed",
 }
+
+
+def turns_of(run: Run, answer: Answer, now: datetime) -> list[Turn]:
+    """Return what an answered run adds to the history: what came of tool calls, what was asked, and the answer."""
+    given, asked = run.input.client_tools, user_message(run)
+    turns = [Turn("tool", results_text(given), run.id, now)] if given and given.results else []
+    turns += [Turn("user", asked, run.id, now)] if asked.strip() else []
+    return [*turns, Turn("assistant", answer.text, run.id, now, tool_calls=answer.calls)]
 
 
 def stage_event(run: Run, stage: Stage, now: datetime, code: str | None = None) -> Event:

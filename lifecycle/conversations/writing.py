@@ -147,7 +147,7 @@ class SessionWriter:
         self._committed = committed
         self._run_changed = run_changed
         self._doubted = doubted
-        self._shards: dict[str, _CommitQueue] = {}
+        self._queues: dict[str, _CommitQueue] = {}
 
     async def update(self, workspace: str, session_id: str, own: Update) -> StoredConversation:
         """Commit what is decided and return what is then stored.
@@ -157,17 +157,17 @@ class SessionWriter:
             TooLarge: The run or the session is too large to be stored.
         """
         key = partition_of(workspace, session_id)
-        shard = self._shards.setdefault(key, _CommitQueue())
-        shard.waiting.append(own)
+        queue = self._queues.setdefault(key, _CommitQueue())
+        queue.waiting.append(own)
         try:
-            async with shard.lock:
+            async with queue.lock:
                 if not own.settled:
-                    await self._lead(workspace, session_id, shard, own)
+                    await self._lead(workspace, session_id, queue, own)
         finally:
-            if own in shard.waiting:
-                shard.waiting.remove(own)
-            if not shard.waiting:
-                self._shards.pop(key, None)
+            if own in queue.waiting:
+                queue.waiting.remove(own)
+            if not queue.waiting:
+                self._queues.pop(key, None)
         if own.error is not None:
             raise own.error
         if own.result is None:
@@ -175,16 +175,16 @@ class SessionWriter:
             raise RuntimeError(msg)
         return own.result
 
-    async def _lead(self, workspace: str, session_id: str, shard: _CommitQueue, own: Update) -> None:
+    async def _lead(self, workspace: str, session_id: str, queue: _CommitQueue, own: Update) -> None:
         """Make the change, and those behind it with it, whose callers then find them made."""
         loop = asyncio.get_running_loop()
         give_up, pause, alone = loop.time() + _PATIENCE_S, _FIRST_PAUSE_S, False
         while True:
-            batch = [own] if alone else shard.batch(own)
+            batch = [own] if alone else queue.batch(own)
             try:
-                await self._together(workspace, session_id, shard, batch)
+                await self._together(workspace, session_id, queue, batch)
             except (RowChanged, RowExists):
-                shard.forget()
+                queue.forget()
                 if loop.time() >= give_up:
                     msg = "The session is being changed by too many at once; try again."
                     raise Unavailable(msg, code="session_busy", retry_after_s=1) from None
@@ -196,20 +196,20 @@ class SessionWriter:
                     raise TooLarge(msg) from None
                 alone = True
             except Exception as error:
-                shard.forget()
+                queue.forget()
                 for each in batch:
                     each.error = error
-                shard.waiting = [each for each in shard.waiting if not each.settled]
+                queue.waiting = [each for each in queue.waiting if not each.settled]
                 raise
             except BaseException:
-                shard.forget()  # whether it took effect is not known
+                queue.forget()  # whether it took effect is not known
                 raise
             else:
-                shard.waiting = [each for each in shard.waiting if not each.settled]
+                queue.waiting = [each for each in queue.waiting if not each.settled]
                 return
 
-    async def _together(self, workspace: str, session_id: str, shard: _CommitQueue, batch: Sequence[Update]) -> None:
-        seen = await self._seen(workspace, session_id, shard, batch)
+    async def _together(self, workspace: str, session_id: str, queue: _CommitQueue, batch: Sequence[Update]) -> None:
+        seen = await self._seen(workspace, session_id, queue, batch)
         merged = _Batch(seen[0].session, seen[0].session)
         refused: dict[Update, Exception] = {}
         decided: list[tuple[Update, StoredConversation, Run | None]] = []
@@ -227,7 +227,7 @@ class SessionWriter:
             decided.append((update, found, change.run if change else None))
         etags = await self._commit(merged, seen[0].session_etag) if not merged.empty else {}
         session_etag = etags.get("", seen[0].session_etag)
-        shard.latest = (merged.session, session_etag)
+        queue.latest = (merged.session, session_etag)
         for update, error in refused.items():
             update.error = error
         for update, found, run in decided:
@@ -235,15 +235,15 @@ class SessionWriter:
             update.result = StoredConversation(merged.session, run or found.run, session_etag, run_etag)
 
     async def _seen(
-        self, workspace: str, session_id: str, shard: _CommitQueue, batch: Sequence[Update]
+        self, workspace: str, session_id: str, queue: _CommitQueue, batch: Sequence[Update]
     ) -> Sequence[StoredConversation]:
         """Return the session and each change's run, reading only what is not known."""
         first = batch[0]
-        if shard.latest is None:
+        if queue.latest is None:
             known = first.known or await self._load(workspace, session_id, first.run_id)
             first.known = known
-            shard.latest = (known.session, known.session_etag)
-        session, etag = shard.latest
+            queue.latest = (known.session, known.session_etag)
+        session, etag = queue.latest
         unknown = [each for each in batch if each.known is None and each.run_id is not None]
         loaded = await asyncio.gather(*(self._load(workspace, session_id, each.run_id) for each in unknown))
         for each, stored in zip(unknown, loaded, strict=True):

@@ -10,19 +10,24 @@ from dataclasses import replace
 from kernel.errors import AppError, InvalidInput
 from kernel.ids import workspace_name
 from lifecycle.drift.plan import Plan
-from lifecycle.drift.planner import ProviderSnapshot, plan_of
+from lifecycle.drift.planner import AWAY, ProviderSnapshot, plan_of
 from lifecycle.registry.catalog import Agent, Catalog
+from lifecycle.registry.offers import OfferedTools
 from lifecycle.registry.providers import ProviderAgent, Providers, ProviderVersion
 
 _AT_ONCE = 8
 
 
 class Inventory:
-    """Compares the tables with the providers. Each look reads an inventory of each provider, and the agents."""
+    """Compares the tables with the providers and MCP servers.
 
-    def __init__(self, catalog: Catalog, providers: Providers, owner: str) -> None:
+    Each look reads an inventory of each provider, and the agents, and asks each MCP server once.
+    """
+
+    def __init__(self, catalog: Catalog, providers: Providers, offers: OfferedTools, owner: str) -> None:
         self._catalog = catalog
         self._providers = providers
+        self._offers = offers
         self._owner = owner
 
     async def plan(self, workspace: str) -> Plan:
@@ -59,7 +64,9 @@ class Inventory:
     async def _plan(
         self, workspace: str, agents: Sequence[Agent], found: Sequence[ProviderAgent], unseen: Mapping[str, str]
     ) -> Plan:
-        sight = ProviderSnapshot(found, await self._confirmed(_unlisted(found, agents, unseen)), unseen)
+        used = {each.name: each.declaration.spec for each in agents if each.state not in AWAY}
+        offers = await self._offers.compare_all(workspace, used)
+        sight = ProviderSnapshot(found, await self._confirmed(_unlisted(found, agents, unseen)), unseen, offers)
         return plan_of(workspace, self._owner, agents, sight)
 
     async def _found(self) -> tuple[dict[str, list[ProviderAgent]], Mapping[str, str]]:

@@ -22,6 +22,7 @@ class DriftKind(StrEnum):
     CHANGED = "changed"  # somebody edited it at the provider
     ORPHAN = "orphan"  # ours at the provider, unknown here
     TAIL = "tail"  # ours at the provider, the same as a version that is known here
+    TOOLS = "tools"  # an MCP server offers other tools, or tools with other schemas, than when the agent was declared
 
 
 class DriftAction(StrEnum):
@@ -31,7 +32,7 @@ class DriftAction(StrEnum):
     RENEW = "renew"  # look at the provider again, and make it again
     SWEEP = "sweep"  # delete versions at the provider
     REMOVE = "remove"  # finish the deletion of the agent
-    NONE = "none"  # nothing: it is not ours
+    NONE = "none"  # nothing: it is not ours, or for a person to look at
 
 
 @dataclass(frozen=True, slots=True)

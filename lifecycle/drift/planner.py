@@ -19,10 +19,13 @@ from lifecycle.registry.record import AgentState, same
 from lifecycle.specs.spec import fingerprint
 
 if TYPE_CHECKING:
+    from lifecycle.registry.offers import Compared
     from lifecycle.registry.providers import ProviderVersion
 
 AWAY = frozenset({AgentState.DELETED, AgentState.DISABLED, AgentState.IDLE})
 """States of agents of which nothing is missing at the provider."""
+MOST_TOOLS = 10
+"""Most tools of a server that one line names."""
 MOST_VERSIONS = 50
 """Most versions that one line sweeps: its operation must fit into an entity signal."""
 
@@ -35,11 +38,13 @@ class ProviderSnapshot:
         found: The versions there, each saying in `version.provider` where it is.
         confirmed: Provider and id of versions that no inventory lists, but that are there.
         unseen: Providers that could not be looked at, with the code of the reason.
+        offers: What the MCP servers of agents offer, by agent, compared with what they offered at first.
     """
 
     found: Sequence[ProviderAgent]
     confirmed: frozenset[tuple[str, str]] = frozenset()
     unseen: Mapping[str, str] = field(default_factory=dict[str, str])
+    offers: Mapping[str, Sequence[Compared]] = field(default_factory=dict[str, "Sequence[Compared]"])
 
 
 def plan_of(workspace: str, owner: str, agents: Iterable[Agent], sight: ProviderSnapshot) -> Plan:
@@ -60,7 +65,7 @@ def plan_of(workspace: str, owner: str, agents: Iterable[Agent], sight: Provider
         if agent is not None and agent.declaration.spec.provider in sight.unseen:
             continue
         case = _Case.of(name, agent, ownership.get(name, Ownership()), sight.confirmed)
-        of_agent = [*case.made(), *case.left(), *case.remarks()]
+        of_agent = [*case.made(), *case.left(), *case.remarks(), *case.tools(sight.offers.get(name, ()))]
         lines += of_agent
         unchanged += agent is not None and not agent.declaration.deleted and not of_agent
     return Plan(tuple(lines), unchanged, dict(sight.unseen))
@@ -149,6 +154,21 @@ class _Case:
             made = [each for each in self.there.copies if (each.provider, each.name) == (provider, name)]
             why = f"{name!r} carries our mark, but the agent was never called so there: somebody copied it."
             yield self._line(DriftKind.CHANGED, DriftAction.NONE, why, "Nothing: it is not ours.", *made)
+
+    def tools(self, servers: Sequence[Compared]) -> Iterable[PlanLine]:
+        """Yield what MCP servers of the agent offer otherwise than when it was declared."""
+        for server in servers:
+            if not server.changes or self.agent is None:
+                continue
+            told = [f"{name!r} was {change}" for name, change in list(server.changes.items())[:MOST_TOOLS]]
+            more = len(server.changes) - len(told)
+            label = server.declared.server_label
+            why = f"The MCP server {label!r} offers something else than when the agent was declared: {', '.join(told)}"
+            why = f"{why}, and {more} more were." if more else f"{why}."
+            would = "Nothing: runs use what it offers now. Declare the agent again if that is as it should be."
+            declaration = self.agent.declaration
+            kind, action = DriftKind.TOOLS, DriftAction.NONE
+            yield PlanLine(self.name, kind, action, declaration.spec.provider, why, would, declaration.revision)
 
     @property
     def current(self) -> ProviderVersion | None:

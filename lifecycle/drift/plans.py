@@ -6,16 +6,16 @@ Only agents' actors change anything, and each of them looks again before it does
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from kernel.errors import Conflict
+from kernel.errors import Conflict, InvalidInput
 from kernel.ids import new_id
 from lifecycle.drift.plan import DriftAction, PlanLine
 from lifecycle.drift.planner import AWAY
-from lifecycle.drift.store import summary_of
+from lifecycle.drift.store import LEFT_OUT, summary_of
 
 if TYPE_CHECKING:
     from kernel.clock import Clock
@@ -32,7 +32,7 @@ _AT_ONCE = 16
 class LineOutcome(StrEnum):
     """What has become of a line."""
 
-    PLANNED = "planned"  # not applied yet
+    PLANNED = "planned"  # not to be applied yet
     SKIPPED = "skipped"  # destructive, and that was not asked for
     REMARK = "remark"  # there is nothing to do
     SENT = "sent"  # the actor was just told
@@ -44,8 +44,9 @@ class LineOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PlanStep:
-    """A line of a plan, and what has become of it; `detail` is the reason where it failed."""
+    """A line of a plan, its number in it (from 0 on), and what has become of it; `detail` is why it failed."""
 
+    number: int
     line: PlanLine
     outcome: LineOutcome
     detail: str = ""
@@ -100,42 +101,55 @@ class Plans:
         return await asyncio.gather(*(look(number, line) for number, line in enumerate(lines, first)))
 
     async def apply(
-        self, workspace: str, plan_id: str, signals: AgentSignals, *, destructive: bool = False, by: str = ""
+        self,
+        workspace: str,
+        plan_id: str,
+        signals: AgentSignals,
+        *,
+        only: Collection[int] | None = None,
+        destructive: bool = False,
+        by: str = "",
     ) -> tuple[StoredPlan, Sequence[PlanStep]]:
         """Tell the actors what the plan says, and return the plan and what was done about each line.
 
-        Lines that no longer differ are done, whoever did it: applying a plan again, also after it was cut off, does
-        what is left of it.
+        Lines that no longer differ are done, whoever did it: applying lines again, also after it was cut off, does
+        what is left of them.
 
         Args:
             workspace: Whose plan it is.
             plan_id: Which.
             signals: The way to the actors.
+            only: The numbers of the lines to apply; all when it is None.
             destructive: Whether lines that delete are applied, too.
             by: Who asks for it, for the agents' audit trails.
 
         Raises:
             NotFound: There is no such plan (any more).
-            Conflict: There are differences that the plan does not know of (code `plan_stale`).
+            InvalidInput: It has no line of a number (code `unknown_plan_line`).
+            Conflict: The plan does not know of a difference (code `plan_stale`): of any agent, or with `only` of
+                those that the lines are about.
             AppError: A provider that the app is connected to could not be looked at.
         """
         lines = await self._store.lines(await self._store.read(workspace, plan_id))
-        now = await self._inventory.plan(workspace)
+        chosen = _chosen(lines, only)
+        claims = (await self._inventory.plan(workspace)).claims
         known = frozenset[tuple[str, ...]]().union(*(line.claims for line in lines))
-        claims = now.claims
-        if claims - known:
+        agents = {line.agent for line in chosen.values()}
+        if any(only is None or agent in agents for _, agent, *_ in claims - known):
             msg = "Something differs in another way than when the plan was made; make a new one."
             raise Conflict(msg, code="plan_stale")
-        stored = await self._store.begin(workspace, plan_id, destructive=destructive)
+        left_out = {n for n, line in chosen.items() if line.destructive and not destructive and line.claims & claims}
+        stored = await self._store.begin(workspace, plan_id, chosen.keys() - left_out, left_out)
         free = asyncio.Semaphore(_AT_ONCE)
 
         async def tell(number: int, line: PlanLine) -> PlanStep:
             async with free:
-                if line.destructive and not destructive and line.claims & claims:
-                    return PlanStep(line, LineOutcome.SKIPPED)
-                return await self._tell(stored, number, line, claims, signals, by)
+                outcome = LineOutcome.SKIPPED
+                if number not in left_out:
+                    outcome = await self._tell(stored, number, line, claims, signals, by)
+                return PlanStep(number, line, outcome)
 
-        return stored, await asyncio.gather(*(tell(number, line) for number, line in enumerate(lines)))
+        return stored, await asyncio.gather(*(tell(number, line) for number, line in chosen.items()))
 
     async def reconcile(self) -> Mapping[str, Summary]:
         """Look around in all workspaces, keep the summaries for `latest`, and return them. Changes nothing else."""
@@ -157,43 +171,55 @@ class Plans:
         claims: frozenset[tuple[str, ...]],
         signals: AgentSignals,
         by: str,
-    ) -> PlanStep:
+    ) -> LineOutcome:
         if line.action is DriftAction.NONE:
-            return PlanStep(line, LineOutcome.REMARK)
+            return LineOutcome.REMARK
         if not line.claims & claims:
-            return PlanStep(line, LineOutcome.DONE)
+            return LineOutcome.DONE
         agent = await self._catalog.find(stored.workspace, line.agent)
         operation = _operation(_operation_id(stored, number), line, agent, claims, by)
         if operation is None:
-            return PlanStep(line, LineOutcome.OVERTAKEN)
+            return LineOutcome.OVERTAKEN
         await signals.send(stored.workspace, line.agent, operation)
-        return PlanStep(line, LineOutcome.SENT)
+        return LineOutcome.SENT
 
     async def _look(self, stored: StoredPlan, number: int, line: PlanLine) -> PlanStep:
+        told = stored.told_of(number)
         if line.action is DriftAction.NONE:
-            return PlanStep(line, LineOutcome.REMARK)
-        if not stored.applied:
-            return PlanStep(line, LineOutcome.PLANNED)
-        if line.destructive and not stored.destructive:
-            return PlanStep(line, LineOutcome.SKIPPED)
+            return PlanStep(number, line, LineOutcome.REMARK)
+        if told in (0, LEFT_OUT):
+            return PlanStep(number, line, LineOutcome.PLANNED if told == 0 else LineOutcome.SKIPPED)
         agent = await self._catalog.find(stored.workspace, line.agent)
         operation_id = _operation_id(stored, number)
         if line.action in (DriftAction.SWEEP, DriftAction.REMOVE):
-            return await self._look_for(line, settled=_settled(agent, operation_id))
-        return _made(line, agent, operation_id)
+            outcome, detail = await self._look_for(line, settled=_settled(agent, operation_id))
+        else:
+            outcome, detail = _made(line, agent, operation_id)
+        return PlanStep(number, line, outcome, detail)
 
-    async def _look_for(self, line: PlanLine, *, settled: bool) -> PlanStep:
-        """Return whether what was to be deleted is gone."""
+    async def _look_for(self, line: PlanLine, *, settled: bool) -> tuple[LineOutcome, str]:
+        """Return whether what was to be deleted is gone, and why not."""
         there = [await self._providers[each.provider].exists(each) for each in line.versions]
         if not any(there):
-            return PlanStep(line, LineOutcome.DONE)
+            return LineOutcome.DONE, ""
         if settled:
-            return PlanStep(line, LineOutcome.FAILED, f"{sum(there)} of {len(there)} versions are still there.")
-        return PlanStep(line, LineOutcome.PENDING)
+            return LineOutcome.FAILED, f"{sum(there)} of {len(there)} versions are still there."
+        return LineOutcome.PENDING, ""
+
+
+def _chosen(lines: Sequence[PlanLine], only: Collection[int] | None) -> Mapping[int, PlanLine]:
+    """Return the lines of these numbers, by number."""
+    if only is None:
+        return dict(enumerate(lines))
+    unknown = sorted(number for number in only if not 0 <= number < len(lines))
+    if unknown:
+        msg = f"The plan has {len(lines)} lines, counted from 0; there is no line {unknown[0]}."
+        raise InvalidInput(msg, code="unknown_plan_line", fields={"/lines": msg})
+    return {number: lines[number] for number in sorted(set(only))}
 
 
 def _operation_id(stored: StoredPlan, number: int) -> str:
-    return f"{stored.id}.{number}.{stored.applied}"
+    return f"{stored.id}.{number}.{stored.told_of(number)}"
 
 
 def _operation(
@@ -214,22 +240,18 @@ def _operation(
     return Ensure(operation_id, line.revision, agent.declaration.spec)
 
 
-def _made(line: PlanLine, agent: Agent | None, operation_id: str) -> PlanStep:
-    """Return whether the agent is as the line would have it."""
+def _made(line: PlanLine, agent: Agent | None, operation_id: str) -> tuple[LineOutcome, str]:
+    """Return whether the agent is as the line would have it, and why not."""
     if agent is None or agent.declaration.revision != line.revision or agent.state in AWAY:
-        return PlanStep(line, LineOutcome.OVERTAKEN)
+        return LineOutcome.OVERTAKEN, ""
     record, settled = agent.record, _settled(agent, operation_id)
     if record is not None and record.failure is not None and record.failure.operation_id == operation_id:
-        return PlanStep(line, LineOutcome.FAILED, record.failure.detail)
+        return LineOutcome.FAILED, record.failure.detail
     if agent.ready and record is not None:
         # A renewed agent was ready before, too, with the version that the line complains of.
         renewed = settled or not line.versions or record.version != line.versions[0]
-        return PlanStep(line, LineOutcome.DONE if renewed or line.action is DriftAction.ENSURE else LineOutcome.PENDING)
-    return (
-        PlanStep(line, LineOutcome.FAILED, f"It is {agent.state.value}.")
-        if settled
-        else PlanStep(line, LineOutcome.PENDING)
-    )
+        return (LineOutcome.DONE if renewed or line.action is DriftAction.ENSURE else LineOutcome.PENDING), ""
+    return (LineOutcome.FAILED, f"It is {agent.state.value}.") if settled else (LineOutcome.PENDING, "")
 
 
 def _settled(agent: Agent | None, operation_id: str) -> bool:

@@ -6,12 +6,12 @@ partition `{workspace}!{plan id}` the lines, some to a row. A plan is `whole` on
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from kernel.codec import JsonCodec
+from kernel.codec import JsonCodec, readable
 from kernel.errors import NotFound
 from kernel.tables import Delete, Insert, Replace, Row, RowChanged, Span, Tables, Upsert, every
 from lifecycle.drift.plan import Plan, PlanLine
@@ -19,6 +19,9 @@ from lifecycle.drift.plan import Plan, PlanLine
 TABLE = "plans"
 KEPT = 20
 """How many plans of a workspace are kept; the oldest goes when one is added."""
+
+LEFT_OUT = -1
+"""What `StoredPlan.told` says of a line that was to be applied, but deletes something, which was not asked for."""
 
 _LATEST = "latest"  # sorts after every id, which is hexadecimal
 _LINES_A_ROW = 16  # a line with all the versions it can hold takes some 50 KiB, a row holds 1 MiB
@@ -53,8 +56,9 @@ class StoredPlan:
         digest: What it would do, as one value.
         lines: How many lines it has.
         whole: Whether all of them are stored.
-        applied: How often it was applied.
-        destructive: Whether its destructive lines were asked for, too.
+        applied: How often it, or some lines of it, was applied.
+        told: For each line, the number of the application that last had it done: 0 for none, or `LEFT_OUT`. Empty
+            while nothing was applied.
     """
 
     id: str
@@ -64,7 +68,11 @@ class StoredPlan:
     lines: int
     whole: bool = False
     applied: int = 0
-    destructive: bool = False
+    told: tuple[int, ...] = ()
+
+    def told_of(self, number: int) -> int:
+        """Return what `told` says of the line of that number."""
+        return self.told[number] if number < len(self.told) else 0
 
 
 _PLAN = JsonCodec(StoredPlan)
@@ -118,15 +126,15 @@ class PlanStore:
             raise _unknown(stored.id)
         return found[first - start : last - start]
 
-    async def begin(self, workspace: str, plan_id: str, *, destructive: bool) -> StoredPlan:
-        """Note that the plan is applied (once more), and return it.
+    async def begin(self, workspace: str, plan_id: str, told: Collection[int], left_out: Collection[int]) -> StoredPlan:
+        """Note that lines of these numbers are applied (once more), and those that are left out, and return the plan.
 
         Raises:
             NotFound: There is none of the id (any more).
         """
         while True:
             stored, etag = await self._read(workspace, plan_id)
-            begun = replace(stored, applied=stored.applied + 1, destructive=stored.destructive or destructive)
+            begun = _begun(stored, told, left_out)
             with suppress(RowChanged):
                 await self._tables.commit(TABLE, [Replace(_row(begun, etag))])
                 return begun
@@ -136,9 +144,9 @@ class PlanStore:
         await self._tables.commit(TABLE, [Upsert(Row(workspace, _LATEST, {"summary": _SUMMARY.dump(summary)}))])
 
     async def latest(self, workspace: str) -> Summary | None:
-        """Return what the last look came to; None before the first one."""
+        """Return what the last look came to; None before the first one, and where it cannot be read."""
         row = await self._tables.get(TABLE, workspace, _LATEST)
-        return _SUMMARY.load(row.text("summary")) if row else None
+        return next(readable([row] if row else [], lambda row: _SUMMARY.load(row.text("summary")), "summary"), None)
 
     async def _read(self, workspace: str, plan_id: str) -> tuple[StoredPlan, str]:
         row = await self._tables.get(TABLE, workspace, plan_id) if plan_id != _LATEST else None
@@ -162,6 +170,16 @@ class PlanStore:
 def summary_of(plan: Plan, now: datetime) -> Summary:
     """Return what a look that made this plan came to."""
     return Summary(now, plan.counts, plan.unchanged, plan.unseen)
+
+
+def _begun(stored: StoredPlan, told: Collection[int], left_out: Collection[int]) -> StoredPlan:
+    application = stored.applied + 1
+    states = [stored.told_of(number) for number in range(stored.lines)]
+    for number in left_out:
+        states[number] = states[number] or LEFT_OUT  # one that was told already stays so
+    for number in told:
+        states[number] = application
+    return replace(stored, applied=application, told=tuple(states))
 
 
 def _row(stored: StoredPlan, etag: str = "") -> Row:

@@ -6,6 +6,11 @@ import warnings
 from functools import cache
 
 
+def load() -> None:
+    """Import it, which takes a while the first time."""
+    from agent_framework import LocalEvaluator  # noqa: F401, PLC0415 - cold start
+
+
 @cache
 def acknowledge() -> None:
     """Take note that Agent Framework's evaluation is experimental, which it says once in a process.

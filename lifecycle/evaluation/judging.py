@@ -102,7 +102,11 @@ class JudgeEvaluation:
         """Return of each judgement whether it was made; None where another round has claimed it, or is to make it."""
         if not waiting or self._clock() >= until:
             return []
-        agent = await self._catalog.find(workspace, name)
+        try:
+            agent = await self._catalog.find(workspace, name)
+        except AppError as error:  # its row cannot be read, perhaps; other agents' answers are judged
+            log.warning("agent %s: %s", name, error.code, extra={"event": "evaluation.judge_failed"})
+            return [False] * len(waiting)
         policy = (agent.declaration.spec.evaluation if agent else None) or EvaluationPolicy()
         turns = asyncio.Semaphore(_AT_ONCE)
 

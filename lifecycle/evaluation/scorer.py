@@ -67,7 +67,7 @@ class AnswerScorer:
         if not sampled(run.id, share):
             return None
         schema = live.spec.response_format.json_schema if live.spec.response_format else None
-        checks = builtin_checks(policy, run.expected_topics, schema, finish_reason)
+        checks = builtin_checks(policy, run.input.expected_topics, schema, finish_reason)
         checks += [self._own[name] for name in policy.checks if name in self._own]
         score = score_of(await self._runner.run(checks, item_of(run, messages)), policy.weights)
         return score and replace(score, pending=tuple(judges_of(live.spec, run.id)))

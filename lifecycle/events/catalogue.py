@@ -51,6 +51,7 @@ _RESOURCE = {
     "used_share": "the used share, 0-1",
     "level": "warning or critical",
 }
+_DEPLOYMENT = {"route": "the route", "deployment": "its deployment"}
 _ALERT = {
     "id": "the firing",
     "alert": "the rule",
@@ -169,6 +170,12 @@ CATALOGUE: Mapping[str, Kind] = MappingProxyType(
         ),
         "resource.warning": Kind("A worker or pool uses much of what it has; once an hour", _RESOURCE),
         "resource.critical": Kind("It uses nearly all of it; once an hour", _RESOURCE),
+        "route.breaker_opened": Kind(
+            "A deployment of a route has failed too often, and gets no calls for a while",
+            _DEPLOYMENT
+            | {"why": "code of the last failure", "until": "until when", "times": "how often in a row, from 1"},
+        ),
+        "route.breaker_closed": Kind("It answers again, and gets calls as before", _DEPLOYMENT),
         "scaling.applied": Kind(
             "The app was scaled as a plan says",
             {

@@ -22,6 +22,7 @@ _ALL = "daily_counts!all"
 _STARTED = "session.state_changed:started"
 _ENDED = "session.state_changed:ended"
 _ERASED = "session.erased:open"
+_HANDOFF = "handoff.initiated"
 _AT_ONCE = 500
 
 
@@ -53,20 +54,29 @@ class DailyEventCounts:
     async def between(self, workspace: str, first: date, last: date) -> Mapping[str, int]:
         """Return how often what happened from the first to the last UTC day, as far as it is counted.
 
-        The keys are names of events, with the state, stage and reason that they tell: `session.state_changed:ended:…`.
+        The keys are names of events, with the state, stage and reason that they tell: `session.state_changed:ended:…`;
+        handoffs with the team and who had it: `handoff.initiated:helpdesk:model`.
         """
         parts = await asyncio.gather(
             *(self._shard(f"{workspace}!{shard}", first.isoformat(), last.isoformat()) for shard in range(SHARDS))
         )
         return sum(parts, Counter[str]())
 
+    async def handoffs(self, workspace: str) -> Mapping[tuple[str, str], int]:
+        """Return how many handoffs there ever were, by team and by who or what had them, up to this moment."""
+        return handoffs_of(await self._ever(workspace))
+
     async def open_sessions(self, workspace: str) -> int:
         """Return how many sessions were started and have neither ended nor been erased, up to this moment."""
-        await self.count(workspace)
-        rows = await asyncio.gather(*(self._tables.get(TABLE, f"{workspace}!{shard}", _ALL) for shard in range(SHARDS)))
-        total = sum([Counter(_counts(row)) for row in rows if row], Counter[str]())
+        total = await self._ever(workspace)
         over = sum(count for kind, count in total.items() if kind.startswith(_ENDED) or kind == _ERASED)
         return max(0, total[_STARTED] - over)
+
+    async def _ever(self, workspace: str) -> Counter[str]:
+        """Return how often what ever happened, up to this moment."""
+        await self.count(workspace)
+        rows = await asyncio.gather(*(self._tables.get(TABLE, f"{workspace}!{shard}", _ALL) for shard in range(SHARDS)))
+        return sum([Counter(_counts(row)) for row in rows if row], Counter[str]())
 
     async def _shard(self, partition: str, first: str, last: str) -> Counter[str]:
         span = Span(partition, key_from=f"daily_counts!{first}", key_before=f"daily_counts!{last}~")
@@ -90,7 +100,20 @@ def kind_of(event: Event) -> str:
     told = [event.data[name] for name in ("state", "stage") if name in event.data]
     if event.name == "session.state_changed" and event.data.get("reason"):
         told.append(event.data["reason"])
+    if event.name == _HANDOFF:
+        told += [event.data["team"], event.data["by"]]
     return ":".join([event.name, *map(str, told)])
+
+
+def handoffs_of(counts: Mapping[str, int]) -> Mapping[tuple[str, str], int]:
+    """Return how many handoffs are among what was counted, by team and by who or what had them."""
+    found: dict[tuple[str, str], int] = {}
+    for kind, count in counts.items():
+        name, _, told = kind.partition(":")
+        team, _, by = told.partition(":")
+        if name == _HANDOFF and by:
+            found[team, by] = count
+    return found
 
 
 def _counts(row: Row) -> Mapping[str, int]:

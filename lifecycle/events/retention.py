@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from kernel.clock import Clock, hour_bucket
+from kernel.codec import Unreadable, pass_over
 from kernel.due_index import DueIndex, Entry
 from kernel.journal_retention import shards, trim
 from kernel.tables import Tables
@@ -57,7 +58,11 @@ class EventRetention:
         return Deleted(appends, sessions)
 
     async def _of_session(self, entry: Entry) -> bool:
-        session = (await self._conversations.load(entry.workspace, entry.name)).session
+        try:
+            session = (await self._conversations.load(entry.workspace, entry.name)).session
+        except Unreadable as error:
+            pass_over("session", f"{entry.workspace}/{entry.name}", error)
+            return False
         cleared = False
         if session is not None and session.state is SessionState.ENDED and session.ended_at is not None:
             due = session.ended_at + self._kept_for

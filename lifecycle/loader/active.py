@@ -27,15 +27,17 @@ class ActiveAgent(Generic[A]):
     Attributes:
         configuration: What it was opened from.
         agent: What `open_agent` returned. Do not hold it longer than this object.
+        opened_at: When it was opened, in seconds since 1970 UTC.
     """
 
-    __slots__ = ("__weakref__", "_began", "_note", "agent", "configuration")
+    __slots__ = ("__weakref__", "_began", "_note", "agent", "configuration", "opened_at")
 
-    def __init__(self, configuration: AgentConfiguration, agent: A, note: Note) -> None:
+    def __init__(self, configuration: AgentConfiguration, agent: A, note: Note, opened_at: float) -> None:
         self._note = note
         self._began: list[float] = []
         self.configuration = configuration
         self.agent = agent
+        self.opened_at = opened_at
 
     def report(self, *, answered: bool, ms: float | None = None, cost_micro_usd: int = 0) -> None:
         """Say how a use went: whether it was answered, how long it took in milliseconds, and what it cost."""

@@ -20,8 +20,9 @@ RECENCY_HALF_LIFE_S = 6 * 3600.0
 TOGETHER_WITHIN_S = 600
 """Two agents are used together if one user uses one at most so long, in seconds, after the other."""
 MAX_COMPANIONS = 8
-FREQUENCY, RECENCY, SUCCESS = 0.4, 0.3, 0.3
-"""What a priority is made of."""
+Weights = tuple[float, ...]
+WEIGHTS: Weights = (0.4, 0.3, 0.3)
+"""What a priority is made of: frequency, recency and success."""
 _LEAST_USES = 0.01
 _MAX_USERS = 10_000
 
@@ -141,18 +142,20 @@ def followed(activity: Activity, agent: str) -> Activity:
     return replace(activity, companions=tuple(sorted(counts.items(), key=lambda one: (-one[1], one[0]))))
 
 
-def priority(activity: Activity, most_uses: float, now: float) -> float:
-    """Return how much an agent is worth holding, 0-1: 0.4 frequency, 0.3 recency and 0.3 success.
+def priority(activity: Activity, most_uses: float, now: float, weights: Weights = WEIGHTS) -> float:
+    """Return how much an agent is worth holding, 0-1: frequency, recency and success, weighted.
 
     Args:
         activity: The agent's.
         most_uses: The decayed number of uses of the agent that is used most.
         now: In seconds since 1970 UTC.
+        weights: Of the three; they add up to 1.
     """
     frequency = math.log1p(activity.uses_at(now)) / math.log1p(most_uses) if most_uses > 0 else 0.0
     recency = decay(now - activity.last_used, RECENCY_HALF_LIFE_S)
     success = activity.success_rate
-    score = FREQUENCY * min(1.0, frequency) + RECENCY * recency + SUCCESS * (1.0 if success is None else success)
+    parts = (min(1.0, frequency), recency, 1.0 if success is None else success)
+    score = sum(weight * part for weight, part in zip(weights, parts, strict=True))
     return min(1.0, max(0.0, score))
 
 
@@ -172,10 +175,12 @@ class ActivityBook:
     Attributes:
         capacity: Most agents.
         agents: Their activity.
+        weights: What their priorities are made of.
     """
 
     capacity: int = 512
     agents: dict[Key, Activity] = field(default_factory=dict[Key, Activity])
+    weights: Weights = WEIGHTS
     _latest: dict[object, tuple[float, Key]] = field(default_factory=dict[object, tuple[float, Key]])
 
     def add(self, use: Use) -> None:
@@ -213,7 +218,9 @@ class ActivityBook:
     def ranked(self, now: float) -> Sequence[Ranked]:
         """Return the agents by priority, highest first."""
         most = max((activity.uses_at(now) for activity in self.agents.values()), default=0.0)
-        found = [Ranked(key, priority(activity, most, now), activity) for key, activity in self.agents.items()]
+        found = [
+            Ranked(key, priority(activity, most, now, self.weights), activity) for key, activity in self.agents.items()
+        ]
         return sorted(found, key=lambda ranked: (-ranked.priority, ranked.key))
 
     def _together(self, use: Use) -> None:

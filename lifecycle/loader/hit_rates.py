@@ -6,16 +6,68 @@ them; the counts themselves say nothing of when.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from kernel.clock import Clock, rfc3339
 from kernel.tables import Delete, Row, RowChanged, Span, Tables, Upsert, every, first_rows
 from lifecycle.loader.ranking import TABLE
-from llmops.metrics.definitions import LOOKUPS
+from llmops.metrics.definitions import LOOKUPS, STRATEGY_LOOKUPS
 from llmops.metrics.shared import SharedMetrics
 
 KEPT_FOR = timedelta(days=2)
+MIN_LOOKUPS = 100
+"""Fewest look-ups, on each side, that say whether a hit rate fell."""
+_BEFORE = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Lookups:
+    """Look-ups of agents.
+
+    Attributes:
+        hits: Those that took no I/O.
+        misses: Those that did.
+        strategies: Hits and misses by strategy, where strategies are compared.
+    """
+
+    hits: int = 0
+    misses: int = 0
+    strategies: Mapping[str, tuple[int, int]] = field(default_factory=dict[str, tuple[int, int]])
+
+    def since(self, earlier: Lookups) -> Lookups:
+        """Return what came since the earlier count."""
+        before = earlier.strategies
+        by_strategy = {
+            name: (hits - before.get(name, (0, 0))[0], misses - before.get(name, (0, 0))[1])
+            for name, (hits, misses) in self.strategies.items()
+        }
+        return Lookups(self.hits - earlier.hits, self.misses - earlier.misses, by_strategy)
+
+    @property
+    def hit_rate(self) -> float | None:
+        """Hits over look-ups, 0-1; None without any, or where counts were lost."""
+        asked = self.hits + self.misses
+        return self.hits / asked if asked > 0 and self.hits >= 0 and self.misses >= 0 else None
+
+
+@dataclass(frozen=True, slots=True)
+class HitRateWindow:
+    """Look-ups of a window, and of the day before it."""
+
+    during: Lookups
+    before: Lookups
+
+    @property
+    def fall(self) -> float | None:
+        """By how much the hit rate of the window is below that of the day before it, -1 to 1; None with too few."""
+        now, then = self.during.hit_rate, self.before.hit_rate
+        if now is None or then is None:
+            return None
+        enough = all(one.hits + one.misses >= MIN_LOOKUPS for one in (self.during, self.before))
+        return then - now if enough else None
 
 
 class HitRates:
@@ -30,10 +82,14 @@ class HitRates:
         """Write down what the counts have come to by now, and forget what is two days old."""
         now = self._clock()
         for workspace in workspaces:
-            hits, misses = await self._counts(workspace)
+            counted = await self._counts(workspace)
             home = f"hits!{workspace}"
-            row = Row(home, rfc3339(now), {"hits": hits, "misses": misses})
-            await self._tables.commit(TABLE, [Upsert(row)])
+            values = {
+                "hits": counted.hits,
+                "misses": counted.misses,
+                "strategies": json.dumps(counted.strategies) if counted.strategies else None,
+            }
+            await self._tables.commit(TABLE, [Upsert(Row(home, rfc3339(now), values))])
             old = await first_rows(self._tables, TABLE, Span(home, key_before=rfc3339(now - KEPT_FOR)), 50)
             if old:
                 try:
@@ -41,22 +97,33 @@ class HitRates:
                 except RowChanged:
                     continue  # another timer forgets the same
 
-    async def read(self, workspace: str, since: datetime) -> float | None:
-        """Return the share of the look-ups since then that took no I/O, 0-1; None where there were none.
+    async def read(self, workspace: str, since: datetime) -> HitRateWindow:
+        """Return the look-ups since then, and those of the day before.
 
-        The window begins with the latest note before `since`, or, where there is none, with the first one.
+        A window begins with the latest note before it, or, where there is none, with the first one.
         """
         home = f"hits!{workspace}"
         notes = [row async for row in every(self._tables, TABLE, Span(home))]
-        before = [row for row in notes if row.key <= rfc3339(since)]
-        start = before[-1] if before else (notes[0] if notes else None)
-        hits, misses = await self._counts(workspace)
-        if start is not None:
-            hits, misses = hits - start.integer("hits"), misses - start.integer("misses")
-        asked = hits + misses
-        return hits / asked if asked > 0 and hits >= 0 else None
+        counted = await self._counts(workspace)
+        begin = _noted(notes, since) if notes else Lookups()
+        day_before = _noted(notes, since - _BEFORE) if notes else Lookups()
+        return HitRateWindow(counted.since(begin), begin.since(day_before))
 
-    async def _counts(self, workspace: str) -> tuple[int, int]:
+    async def _counts(self, workspace: str) -> Lookups:
         series = await self._metrics.read(workspace)
-        hits, misses = (series.get((LOOKUPS.name, result), (0.0,))[0] for result in ("hit", "miss"))
-        return round(hits), round(misses)
+        hits, misses = (round(series.get((LOOKUPS.name, result), (0.0,))[0]) for result in ("hit", "miss"))
+        strategies: dict[str, tuple[int, int]] = {}
+        for key, (count, *_) in series.items():
+            if key[0] == STRATEGY_LOOKUPS.name:
+                _, name, result = key
+                good, bad = strategies.get(name, (0, 0))
+                strategies[name] = (good + round(count), bad) if result == "hit" else (good, bad + round(count))
+        return Lookups(hits, misses, strategies)
+
+
+def _noted(notes: Sequence[Row], moment: datetime) -> Lookups:
+    """Return what was counted by then, as the latest note before it says, or the first one."""
+    before = [row for row in notes if row.key <= rfc3339(moment)]
+    row = before[-1] if before else notes[0]
+    known = json.loads(row.text("strategies") or "{}")
+    return Lookups(row.integer("hits"), row.integer("misses"), {name: (one[0], one[1]) for name, one in known.items()})

@@ -190,7 +190,7 @@ class LazyAgentLoader(Generic[A]):
         self._preloads.expire(now)
         plan = optimized(
             book.ranked(now),
-            {_key(agent_id): 0.0 for agent_id in self._cache},
+            {_key(agent_id): held.opened_at for agent_id in self._cache if (held := self._cache.peek(agent_id))},
             capacity=self._cache.capacity,
             threshold=self._threshold,
             allowance=self._preloads.left,
@@ -321,7 +321,7 @@ class LazyAgentLoader(Generic[A]):
             self._failures += 1
             raise
         self._loads += 1
-        active = ActiveAgent(configuration, agent, self._note)
+        active = ActiveAgent(configuration, agent, self._note, self._now)
         self._background.watch(active, agent)
         if self._opening.get(agent_id) is asyncio.current_task():  # else its configuration was changed meanwhile
             self._alive[agent_id] = active

@@ -10,15 +10,19 @@ from functools import reduce
 
 from kernel.clock import Clock
 from kernel.errors import InvalidInput
+from lifecycle.loader.hit_rates import HitRates
+from lifecycle.loader.insights import LoaderFigures, insights_of
 from lifecycle.loader.metrics import ActivityReport, LoaderMetrics, reported
 from lifecycle.loader.policies import POLICIES, PolicyName
 from lifecycle.loader.ranking import AccessHistory, Rankings
 from lifecycle.loader.resolver import AgentResolver
 from lifecycle.loader.simulation import Replay, clairvoyant, fitting_capacity, replay, static
+from lifecycle.loader.strategies import Compared, compared
 from lifecycle.registry.counts import LifecycleCounts
-from llmops.metrics.definitions import LOADS, LOOKUPS, PRELOADS, REMOVALS
+from llmops.metrics.definitions import CAPACITY, LOADS, LOOKUPS, PRELOADS, REMOVALS, STRATEGY_LOOKUPS
 from llmops.metrics.series import Series
 from llmops.metrics.shared import SharedMetrics
+from llmops.performance.insights import Insight
 
 MAX_CAPACITY = 10_000
 MAX_WORKERS = 64
@@ -35,11 +39,13 @@ class WorkerMetrics:
         worker: A random id.
         at: Until when it has counted, aware UTC.
         metrics: What it has come to, since the worker started.
+        strategy: Its strategy, where several are compared; else None.
     """
 
     worker: str
     at: datetime
     metrics: LoaderMetrics
+    strategy: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,16 +53,20 @@ class LoaderState:
     """How the caches of a workspace's agents do.
 
     Attributes:
-        policy: Which agent goes when a cache is full.
+        policy: Which agent goes when the cache of the worker that answers is full.
         total: All workers that reported lately together; `max_active` is that of each, times the workers.
         workers: Each of them.
         learned_until: Until when accesses are part of the ranking; None before the first.
+        strategies: What those that are compared came to in the last day; none where there is one.
+        insights: What the figures say, the worst first.
     """
 
     policy: PolicyName
     total: LoaderMetrics
     workers: Sequence[WorkerMetrics]
     learned_until: datetime | None
+    strategies: Sequence[Compared] = ()
+    insights: Sequence[Insight] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +102,7 @@ class LoaderOverview:
         metrics: SharedMetrics,
         counts: LifecycleCounts,
         resolver: AgentResolver,
+        hit_rates: HitRates,
         clock: Clock,
         *,
         policy: PolicyName,
@@ -102,27 +113,35 @@ class LoaderOverview:
         self._metrics = metrics
         self._counts = counts
         self._resolver = resolver
+        self._hit_rates = hit_rates
         self._clock = clock
         self._policy: PolicyName = policy
         self._threshold = threshold
 
     async def state(self, workspace: str) -> LoaderState:
         """Return how the caches do for the workspace's agents, by worker and in all."""
-        ranking, rows, lifecycle = await asyncio.gather(
+        now = self._clock()
+        ranking, rows, lifecycle, hour, day = await asyncio.gather(
             self._rankings.read(),
             self._metrics.by_worker(workspace),
-            self._counts.read(workspace, self._clock(), 1),
+            self._counts.read(workspace, now, 1),
+            self._hit_rates.read(workspace, now - timedelta(hours=1)),
+            self._hit_rates.read(workspace, now - timedelta(days=1)),
         )
         capacity = self._resolver.cache.capacity
-        workers = [WorkerMetrics(worker, at, _metrics(series, capacity)) for worker, at, series in rows]
+        workers = [
+            WorkerMetrics(worker, at, _metrics(series, capacity), _strategy(series)) for worker, at, series in rows
+        ]
         total = reduce(_added, (worker.metrics for worker in workers), LoaderMetrics())
         candidates = [
             one
-            for one in ranking.book.ranked(self._clock().timestamp())
+            for one in ranking.book.ranked(now.timestamp())
             if one.key[0] == workspace and one.priority >= self._threshold and one.key not in self._resolver.cache
         ]
         total = replace(total, configurations=sum(lifecycle.states.values()), candidates=len(candidates))
-        return LoaderState(self._policy, total, workers, ranking.learned_until)
+        strategies = compared(day.during.strategies)
+        insights = insights_of(LoaderFigures(total, len(workers), hour, strategies))
+        return LoaderState(self._policy, total, workers, ranking.learned_until, strategies, insights)
 
     async def activity(self, workspace: str) -> Sequence[ActivityReport]:
         """Return how the workspace's agents are used that are ranked, those of the highest priority first.
@@ -189,6 +208,10 @@ def _what_if(keys: Sequence[str], policies: Sequence[PolicyName], capacity: int,
     )
 
 
+def _strategy(series: Series) -> str | None:
+    return next((key[1] for key in series if key[0] == STRATEGY_LOOKUPS.name), None)
+
+
 def _metrics(series: Series, capacity: int) -> LoaderMetrics:
     def count(*key: str) -> int:
         return round(series.get(key, (0.0,))[0])
@@ -202,7 +225,7 @@ def _metrics(series: Series, capacity: int) -> LoaderMetrics:
         failures=count(PRELOADS.name, "failed"),
         evictions=evictions,
         active=max(0, loads - evictions - count(REMOVALS.name, "dropped")),
-        max_active=capacity,
+        max_active=count(CAPACITY.name) or capacity,
         preloaded=count(LOADS.name, "preload"),
         preload_failures=count(PRELOADS.name, "failed"),
         preloads_used=count(PRELOADS.name, "used"),

@@ -11,7 +11,7 @@ from lifecycle.loader.activity import Key, Ranked
 Reason = Literal["unused_for_a_day", "low_priority", "high_priority", "requested", "used_together"]
 
 INACTIVE_AFTER_S = 86_400.0
-"""An agent that was not used for so long, in seconds, is not held any more."""
+"""An agent that was not used for so long, in seconds, is not held any more, unless something else is said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +58,11 @@ def optimized(
     now: float,
     requested: Collection[Key] = (),
     busy: Collection[Key] = (),
+    inactive_after: float = INACTIVE_AFTER_S,
 ) -> Plan:
     """Return what to change in a cache.
 
-    An agent that is held goes when it was not used for a day, or when one that is to be preloaded has a higher priority
+    An agent that is held goes when it was not used for long, or when one that is to be preloaded has a higher priority
     and there is no room. What is preloaded never takes the place of what is as important.
 
     Args:
@@ -73,13 +74,14 @@ def optimized(
         now: In seconds since 1970 UTC.
         requested: Agents to be preloaded whatever their priority.
         busy: Agents that runs are using or waiting for; they do not go.
+        inactive_after: An agent not used for so long, in seconds, goes.
     """
     scores = {one.key: one.priority for one in ranked}
     last_used = {one.key: one.activity.last_used for one in ranked}
     idle = [
         key
         for key, since in held.items()
-        if key not in busy and key not in requested and max(since, last_used.get(key, 0.0)) < now - INACTIVE_AFTER_S
+        if key not in busy and key not in requested and max(since, last_used.get(key, 0.0)) < now - inactive_after
     ]
     steps = [Step("evict", key, "unused_for_a_day", scores.get(key, 0.0)) for key in sorted(idle)]
     kept = [key for key in held if key not in idle]

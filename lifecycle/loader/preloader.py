@@ -1,16 +1,17 @@
 """Opening agents before they are asked for, in a worker's idle moments.
 
-A worker that starts imports the SDKs of its providers, which takes seconds, with the first agent that it opens. So in
-its first idle moment it reads the ranking and opens the agents that are likely to be used; from then on it does so now
-and then, and opens what is usually used next while a run waits for its model. Nothing of it is on the way of a run:
-while one is being prepared, or an agent looked up, it waits; it never opens more than there is room for.
+A worker that starts imports the SDKs of its providers, which takes seconds, with the first agent that it opens, and
+gets tokens and makes connections with its first call. So in its first idle moment it reads the ranking, opens the
+agents that are likely to be used, and has their providers warm up; from then on it does so now and then, and opens what
+is usually used next while a run waits for its model. Nothing of it is on the way of a run: while one is being prepared,
+or an agent looked up, it waits; it never opens more than there is room for.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Generator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -20,13 +21,14 @@ from kernel.errors import AppError
 from lifecycle.loader.activity import Key, companions
 from lifecycle.loader.plan import Plan, optimized
 from lifecycle.loader.ranking import Ranking, Rankings
-from lifecycle.loader.resolver import AgentResolver
+from lifecycle.loader.resolver import AgentResolver, LiveAgent
+from lifecycle.loader.sizer import CacheSizer
 from lifecycle.loader.watch import CacheWatch
 
 log = logging.getLogger(__name__)
 
-_LEAST_SHARE = 0.3
-"""A companion is preloaded if it is used after the agent at least so often, 0-1."""
+_WARM_WITHIN_S = 15.0
+_WARM_AT_ONCE = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,19 +39,41 @@ class PreloadPolicy:
         enabled: Whether anything is.
         threshold: Least priority of an agent, 0-1.
         every: How often a worker looks at the ranking.
+        companion_share: A companion is preloaded if it is used after the agent at least so often, 0-1.
+        inactive_after: An agent that was not used for so long is let go of.
     """
 
     enabled: bool
     threshold: float
     every: timedelta
+    companion_share: float = 0.3
+    inactive_after: timedelta = timedelta(days=1)
 
 
 class Preloader:
     """Preloads a worker's agents. Belongs to one event loop."""
 
     def __init__(
-        self, resolver: AgentResolver, rankings: Rankings, watch: CacheWatch, policy: PreloadPolicy, clock: Clock
+        self,
+        resolver: AgentResolver,
+        rankings: Rankings,
+        watch: CacheWatch,
+        policy: PreloadPolicy,
+        clock: Clock,
+        before_first: Callable[[], Awaitable[None]] | None = None,
+        sizer: CacheSizer | None = None,
     ) -> None:
+        """Make the preloader; it does nothing before it is woken.
+
+        Args:
+            resolver: Opens and holds the agents.
+            rankings: Says which are worth it.
+            watch: Says what became of those before, and is told.
+            policy: What is preloaded and when.
+            clock: The time.
+            before_first: Gets ready what runs of any agent need, once, before the first is preloaded.
+            sizer: Has the cache's size follow its load, as often as the ranking is looked at; None where it is fixed.
+        """
         self._resolver = resolver
         self._rankings = rankings
         self._watch = watch
@@ -62,6 +86,9 @@ class Preloader:
         self._tasks: set[asyncio.Task[None]] = set()
         self._looking: asyncio.Task[None] | None = None
         self._companions: asyncio.Task[None] | None = None
+        self._before_first = before_first
+        self._sizer = sizer
+        self._warming = asyncio.Semaphore(_WARM_AT_ONCE)
         watch.wanted = self._wanted
 
     @contextmanager
@@ -79,11 +106,14 @@ class Preloader:
 
     def wake(self) -> None:
         """Begin to preload if that is due; returns at once."""
-        if not self._policy.enabled or (self._next is not None and self._clock() < self._next):
+        if self._next is not None and self._clock() < self._next:
             return
         if self._looking is None or self._looking.done():
             self._next = self._clock() + self._policy.every
-            self._looking = self._start(self._when_idle())
+            if self._sizer is not None:
+                self._sizer.adapt()
+            if self._policy.enabled:
+                self._looking = self._start(self._when_idle())
 
     async def optimize(self, *, dry_run: bool = False, only: str | None = None) -> Plan:
         """Evict agents not used for a day or of low priority, preload those of high priority; return what and why.
@@ -113,9 +143,13 @@ class Preloader:
                 await asyncio.sleep(0.01)
             if self._watch.preloads.hopeless(key):
                 continue
+            if (prepare := self._before_first) is not None:
+                self._before_first = None
+                await prepare()
             try:
-                if await self._resolver.preload(*key):
+                if live := await self._resolver.preload(*key):
                     opened.append(key)
+                    self._start(self._warm(live))
             except AppError as error:
                 self._watch.failed(key)
                 log.warning("agent not preloaded: %s", error.code, extra={"event": "loader.preload_failed"})
@@ -142,7 +176,7 @@ class Preloader:
             return
         self._watch.expire(self._clock().timestamp())
         agents = ranking.book.agents
-        found = {key: [other for other, _ in companions(agents, key, _LEAST_SHARE)] for key in agents}
+        found = {key: [other for other, _ in companions(agents, key, self._policy.companion_share)] for key in agents}
         self._watch.following = {key: others for key, others in found.items() if others}
         plan = self._plan(ranking, None)
         for step in plan.evictions:
@@ -150,6 +184,16 @@ class Preloader:
         for step in plan.preloads:
             await self._idle.wait()
             await self.preload([step.key], wait=self._is_busy)
+
+    async def _warm(self, live: LiveAgent) -> None:
+        """Have the agent's provider ready for its first run, which does without if it cannot."""
+        async with self._warming:
+            try:
+                async with asyncio.timeout(_WARM_WITHIN_S):
+                    await live.provider.warm(live.workspace, live.spec)
+            except (AppError, TimeoutError) as error:
+                why = error.code if isinstance(error, AppError) else "timeout"
+                log.info("%s is not warm: %s", live.name, why, extra={"event": "loader.not_warm"})
 
     def _plan(self, ranking: Ranking, only: str | None) -> Plan:
         now = self._clock().timestamp()
@@ -163,6 +207,7 @@ class Preloader:
             allowance=self._watch.preloads.left,
             now=now,
             requested=ranking.requested,
+            inactive_after=self._policy.inactive_after.total_seconds(),
         )
         return plan if only is None else Plan([step for step in plan.steps if step.key[0] == only])
 

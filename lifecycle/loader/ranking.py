@@ -28,17 +28,13 @@ from kernel.tables import (
     Write,
     every,
 )
-from lifecycle.loader.activity import TOGETHER_WITHIN_S, Activity, ActivityBook, Key, Use
+from lifecycle.loader.activity import TOGETHER_WITHIN_S, WEIGHTS, Activity, ActivityBook, Key, Use, Weights
 from llmops.facts import sums
 from llmops.facts.accesses import Access, AccessSum, access_key, in_order
 from llmops.facts.store import SHARDS, days, partition
 from llmops.facts.store import TABLE as FACTS
 
 TABLE = "loader"
-RANKED = 512
-"""Most agents that are ranked, of all workspaces together."""
-RETENTION = timedelta(days=30)
-"""How long accesses are kept."""
 REQUESTED_FOR = timedelta(hours=24)
 """How long workers preload an agent that somebody asked for."""
 MAX_REQUESTED = 100
@@ -48,6 +44,21 @@ _FIRST = timedelta(hours=24)
 _PARTITION = "ranking"
 _PROGRESS = "progress"
 _A_ROW = 100
+
+
+@dataclass(frozen=True, slots=True)
+class LearningPolicy:
+    """What is kept of uses.
+
+    Attributes:
+        ranked: Most agents that are ranked, of all workspaces together.
+        retention: How long accesses are kept.
+        weights: What of a priority is frequency, recency and success.
+    """
+
+    ranked: int = 512
+    retention: timedelta = timedelta(days=30)
+    weights: Weights = WEIGHTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +90,7 @@ class Ranking:
         learned_until: Until when accesses are part of it; None before the first.
     """
 
-    book: ActivityBook = field(default_factory=lambda: ActivityBook(RANKED))
+    book: ActivityBook = field(default_factory=ActivityBook)
     requested: Sequence[Key] = ()
     learned_until: datetime | None = None
 
@@ -129,20 +140,22 @@ class AccessHistory:
 class Rankings:
     """Keeps the ranking."""
 
-    def __init__(self, tables: Tables, clock: Clock) -> None:
+    def __init__(self, tables: Tables, clock: Clock, policy: LearningPolicy | None = None) -> None:
         self._tables = tables
         self._history = AccessHistory(tables)
         self._clock = clock
+        self._policy = policy or LearningPolicy()
 
     async def read(self) -> Ranking:
         """Return the ranking as it is; one request."""
-        return _ranking([row async for row in every(self._tables, TABLE, Span(_PARTITION))], self._clock())
+        rows = [row async for row in every(self._tables, TABLE, Span(_PARTITION))]
+        return _ranking(rows, self._clock(), self._policy)
 
     async def learn(self) -> Learned:
         """Add the accesses that are new to the ranking. Doing it again, or at the same time, adds nothing twice."""
         now = self._clock()
         rows = [row async for row in every(self._tables, TABLE, Span(_PARTITION))]
-        ranking = _ranking(rows, now)
+        ranking = _ranking(rows, now, self._policy)
         until = _slot(now - _SETTLED)
         since = max(ranking.learned_until or until - _FIRST, until - _FIRST)
         if since >= until:
@@ -155,13 +168,13 @@ class Rankings:
                 ranking.book.seen(_use(access))
         ranking.book.add_all(_use(access) for access in new)
         ranking.book.trim(now.timestamp())
-        ranking.book.forget_before((now - RETENTION).timestamp())
+        ranking.book.forget_before((now - self._policy.retention).timestamp())
         try:
             await self._tables.commit(TABLE, _writes(ranking.book, rows, until))
         except (RowChanged, RowExists):
             return Learned(0, len(ranking.book.agents))  # another timer has read the same
         if until.date() != since.date():
-            await self._history.forget(until - RETENTION - timedelta(days=1))
+            await self._history.forget(until - self._policy.retention - timedelta(days=1))
         return Learned(len(new), len(ranking.book.agents))
 
     async def request(self, keys: Sequence[Key]) -> None:
@@ -192,8 +205,8 @@ def _slot(moment: datetime) -> datetime:
     return utc - timedelta(minutes=utc.minute % 10, seconds=utc.second, microseconds=utc.microsecond)
 
 
-def _ranking(rows: Sequence[Row], now: datetime) -> Ranking:
-    book = ActivityBook(RANKED)
+def _ranking(rows: Sequence[Row], now: datetime, policy: LearningPolicy) -> Ranking:
+    book = ActivityBook(policy.ranked, weights=policy.weights)
     agents = [row for row in rows if row.key.startswith("agents!")]
     for found in readable(agents, lambda row: _CODEC.load(row.text("agents")), "ranked agents"):
         book.agents.update({(one.workspace, one.agent): one.activity for one in found.agents})

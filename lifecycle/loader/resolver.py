@@ -138,8 +138,8 @@ class AgentResolver:
         """Whether somebody waits for an agent."""
         return bool(self._looks)
 
-    async def preload(self, workspace: str, name: str) -> bool:
-        """Open an agent that nobody has asked for yet, if it is ready at its provider; return whether it is held now.
+    async def preload(self, workspace: str, name: str) -> LiveAgent | None:
+        """Open an agent that nobody has asked for yet, if it is ready at its provider; return it if it is held now.
 
         It never has an agent made, evicts none, and leaves to a look-up under way what that is about to open.
 
@@ -148,17 +148,17 @@ class AgentResolver:
         """
         key = _key(workspace, name, None)
         if key in self.cache or key in self._looks or self.cache.full:
-            return False
+            return None
         agent = await self._catalog.find(workspace, name)
         record = agent.record if agent is not None and agent.ready else None
         if agent is None or record is None or record.version is None or record.spec is None:
-            return False
+            return None
         live = await self._open(agent, record.version, record.spec, record.revision, None)
         if key in self._looks or key in self.cache or not self.cache.put_if_room(key, live):
-            return False
+            return None
         if self._watch is not None:
             self._watch.loaded(key, self._clock().timestamp(), preload=True)
-        return True
+        return live
 
     def forget(self, workspace: str, name: str, pin: Pin | None = None) -> None:
         """Drop the cached agent, so that the next resolve asks the table."""

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from lifecycle.loader.activity import Key
 from lifecycle.loader.preloads import Preloads
+from lifecycle.loader.sizing import Regrets
 
 
 class CacheMeasures(Protocol):
@@ -32,6 +33,14 @@ class CacheMeasures(Protocol):
         """Count what became of a preloaded agent: `used`, `wasted` or `failed`."""
         ...
 
+    def compared(self, workspace: str, strategy: str, count: int, *, hit: bool) -> None:
+        """Count look-ups of a worker whose strategy is compared with others."""
+        ...
+
+    def sized(self, workspace: str, capacity: int) -> None:
+        """Say how many agents the worker may hold."""
+        ...
+
 
 class CacheWatch:
     """Notes what happens in a worker's cache. A look-up costs a fraction of a microsecond.
@@ -40,10 +49,32 @@ class CacheWatch:
         preloads: What became of preloaded agents, and how many more there may be.
         following: What is usually used after an agent; set by the preloader.
         wanted: Is given the agents to preload once one was looked up that has companions; set by the preloader.
+        regrets: Look-ups of agents that were let go of lately.
+        crowded: Is called when there was one; set by who changes the cache's size.
+        capacity: How many agents the worker may hold; 0 where nobody says.
     """
 
-    def __init__(self, preloads: Preloads, measures: CacheMeasures | None = None) -> None:
+    def __init__(
+        self,
+        preloads: Preloads,
+        measures: CacheMeasures | None = None,
+        *,
+        strategy: str | None = None,
+        remembered: int = 0,
+    ) -> None:
+        """Begin to note.
+
+        Args:
+            preloads: What becomes of preloaded agents.
+            measures: Counts; None for nobody.
+            strategy: Under which name look-ups are counted besides; None where none are compared.
+            remembered: How many agents that went are remembered.
+        """
         self.preloads = preloads
+        self.regrets = Regrets(remembered)
+        self.crowded: Callable[[], None] | None = None
+        self.capacity = 0
+        self._strategy = strategy
         self.following: Mapping[Key, Sequence[Key]] = {}
         self.wanted: Callable[[Sequence[Key]], None] | None = None
         self._measures = measures
@@ -62,6 +93,10 @@ class CacheWatch:
             counts[key[0]] = 1
             if self._measures is not None:
                 self._measures.soon()
+        if not hit:
+            self.regrets.missed(key)
+            if self.regrets.count and self.crowded is not None:
+                self.crowded()
         if self.preloads.waiting or self.following:
             self._followed(key)
 
@@ -71,8 +106,13 @@ class CacheWatch:
             found = dict(counts)
             counts.clear()
             for workspace, count in found.items():
-                if self._measures is not None:
-                    self._measures.looked_up(workspace, count, hit=hit)
+                if self._measures is None:
+                    continue
+                self._measures.looked_up(workspace, count, hit=hit)
+                if self._strategy is not None:
+                    self._measures.compared(workspace, self._strategy, count, hit=hit)
+                if self.capacity:
+                    self._measures.sized(workspace, self.capacity)
 
     def loaded(self, key: Key, now: float, *, preload: bool) -> None:
         """Note an agent that was opened and is held."""
@@ -90,6 +130,8 @@ class CacheWatch:
     def removed(self, key: Key, cause: str) -> None:
         """Note an agent that is not held any more."""
         wasted = self.preloads.removed(key)
+        if cause == "evicted":
+            self.regrets.evicted(key)
         if self._measures is None:
             return
         self._measures.removed(key[0], cause)

@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import dataclass
 from datetime import datetime
 
+from lifecycle.approvals.store import ApprovalStore
 from lifecycle.events.daily_counts import DailyEventCounts
 from llmops.budgets.waits import BudgetWaits
 from llmops.metrics.definitions import RUNNING
@@ -14,14 +15,14 @@ from llmops.metrics.shared import SharedMetrics
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """Runs that wait for a budget or an approval.
+    """What waits: runs for budgets, or approvals for decisions.
 
     Attributes:
-        runs: How many.
+        count: How many.
         longest_s: How long the first of them has, in seconds; 0 without any.
     """
 
-    runs: int
+    count: int
     longest_s: float
 
 
@@ -43,10 +44,13 @@ class Current:
 class Activity:
     """Reads what goes on. Costs what runs and waits, not what is stored."""
 
-    def __init__(self, daily_counts: DailyEventCounts, metrics: SharedMetrics, waits: BudgetWaits) -> None:
+    def __init__(
+        self, daily_counts: DailyEventCounts, metrics: SharedMetrics, waits: BudgetWaits, approvals: ApprovalStore
+    ) -> None:
         self._daily_counts = daily_counts
         self._metrics = metrics
         self._waits = waits
+        self._approvals = approvals
 
     async def read(self, workspace: str, now: datetime) -> Current:
         """Return what goes on in the workspace."""
@@ -65,8 +69,13 @@ class Activity:
         series = await self._metrics.read(workspace)
         return max(0, round(sum(value for key, (value, *_) in series.items() if key[0] == RUNNING.name)))
 
+    async def approvals(self, workspace: str, now: datetime) -> Waiting:
+        """Return which approvals wait for a decision; a thousand are counted at most."""
+        count, oldest = await self._approvals.waiting(workspace)
+        return Waiting(count, max(0.0, (now - oldest).total_seconds()) if oldest else 0.0)
+
     async def waiting(self, workspace: str, now: datetime) -> Waiting:
-        """Return which runs wait for a budget or an approval."""
+        """Return which runs wait for a budget, or for an approval to go on beyond a share of one."""
         begun = [wait.since async for wait, _ in self._waits.every(workspace)]
         waits = [(now - moment).total_seconds() for moment in begun if moment is not None]
         return Waiting(len(begun), max([0.0, *waits]))

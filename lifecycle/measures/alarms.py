@@ -1,4 +1,4 @@
-"""What alert rules can look at besides runs: agents made too often or left behind, and what waits for people."""
+"""What alert rules can look at besides runs: agents made too often or left behind, and how often they are at hand."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from kernel.clock import hour_bucket
-from lifecycle.approvals.store import ApprovalStore
 from lifecycle.drift.plan import DriftKind
 from lifecycle.drift.store import PlanStore
 from lifecycle.loader.hit_rates import HitRates
@@ -28,12 +27,9 @@ _LEAKS = (DriftKind.ORPHAN, DriftKind.TAIL)
 class RegistryAlarms:
     """Reads the metrics FROM_REGISTRY for alert rules."""
 
-    def __init__(
-        self, counts: LifecycleCounts, plans: PlanStore, approvals: ApprovalStore, hit_rates: HitRates
-    ) -> None:
+    def __init__(self, counts: LifecycleCounts, plans: PlanStore, hit_rates: HitRates) -> None:
         self._counts = counts
         self._plans = plans
-        self._approvals = approvals
         self._hit_rates = hit_rates
 
     async def figures(self, workspace: str, since: datetime, now: datetime) -> Mapping[Metric, float]:
@@ -42,10 +38,9 @@ class RegistryAlarms:
         An agent that is declared and not made yet is no drift: it is made when it is needed.
         """
         hours = math.ceil((now - since).total_seconds() / 3600) + 1
-        lifecycle, latest, (pending, oldest), hit_rate = await asyncio.gather(
+        lifecycle, latest, looked_up = await asyncio.gather(
             self._counts.read(workspace, now, hours),
             self._plans.latest(workspace),
-            self._approvals.waiting(workspace),
             self._hit_rates.read(workspace, since),
         )
         steps: Counter[str] = Counter()
@@ -53,10 +48,10 @@ class RegistryAlarms:
             if hour >= hour_bucket(since):
                 steps.update(counts)
         found: dict[Metric, float] = {metric: float(steps[step]) for metric, step in _STEPS.items()}
-        found["approvals_pending"] = float(pending)
-        found["approval_wait_s"] = max(0.0, (now - oldest).total_seconds()) if oldest else 0.0
-        if hit_rate is not None:
+        if (hit_rate := looked_up.during.hit_rate) is not None:
             found["cache_hit_rate"] = hit_rate
+        if (fall := looked_up.fall) is not None:
+            found["cache_hit_rate_fall"] = fall
         if latest is not None:
             found["leaks"] = float(sum(latest.counts.get(kind, 0) for kind in _LEAKS))
             found["drift"] = float(sum(count for kind, count in latest.counts.items() if kind != DriftKind.CREATE))

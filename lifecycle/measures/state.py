@@ -10,8 +10,8 @@ from lifecycle.measures.activity import Activity
 from lifecycle.measures.alarms import RegistryAlarms
 from lifecycle.registry.counts import LifecycleCounts
 from lifecycle.registry.record import AgentState
-from lifecycle.teams.inbox import Inbox
-from llmops.alerts.metrics import FROM_REGISTRY, Metric
+from lifecycle.teams.figures import TeamFiguresReader
+from llmops.alerts.metrics import FROM_REGISTRY, OF_TEAMS, Metric
 from llmops.alerts.readings import WorkspaceFigures
 from llmops.budgets.usage import BudgetUsageReader
 from llmops.capacity.resources import ResourceReader
@@ -37,7 +37,7 @@ class WorkspaceState:
         counts: LifecycleCounts,
         positions: BudgetUsageReader,
         timer_statuses: TimerStatusStore,
-        inbox: Inbox,
+        teams: TeamFiguresReader,
         resources: ResourceReader,
     ) -> None:
         self._activity = activity
@@ -45,7 +45,7 @@ class WorkspaceState:
         self._counts = counts
         self._positions = positions
         self._timer_statuses = timer_statuses
-        self._inbox = inbox
+        self._teams = teams
         self._resource_reader = resources
 
     @property
@@ -59,8 +59,12 @@ class WorkspaceState:
             "runs_running": self._running,
             "runs_waiting": self._waiting,
             "longest_wait_s": self._waiting,
+            "approvals_pending": self._approvals,
+            "approval_wait_s": self._approvals,
             "conversations_waiting": self._people,
             "person_wait_s": self._people,
+            "conversations_without_room": self._of_teams,
+            **dict.fromkeys(OF_TEAMS, self._of_teams),
             "budget_used_share": self._budgets,
             "timers_failing": self._timers,
             "memory_share": self._resources,
@@ -76,16 +80,30 @@ class WorkspaceState:
 
     async def _waiting(self, workspace: str, since: datetime, now: datetime) -> Mapping[Metric, float]:
         waiting = await self._activity.waiting(workspace, now)
-        return {"runs_waiting": float(waiting.runs), "longest_wait_s": waiting.longest_s}
+        return {"runs_waiting": float(waiting.count), "longest_wait_s": waiting.longest_s}
+
+    async def _approvals(self, workspace: str, since: datetime, now: datetime) -> Mapping[Metric, float]:
+        waiting = await self._activity.approvals(workspace, now)
+        return {"approvals_pending": float(waiting.count), "approval_wait_s": waiting.longest_s}
 
     async def _people(self, workspace: str, since: datetime, now: datetime) -> Mapping[Metric, float]:
-        waits = [
-            (now - served.desk.since).total_seconds()
-            async for waiting in self._inbox.all(workspace)
-            if (served := waiting.session.served) is not None and served.desk is not None
-            if not served.desk.claimed_by
-        ]
-        return {"conversations_waiting": float(len(waits)), "person_wait_s": max([0.0, *waits])}
+        waits = await self._teams.waits(workspace)
+        return {"conversations_waiting": float(waits.conversations), "person_wait_s": waits.longest_s}
+
+    async def _of_teams(self, workspace: str, since: datetime, now: datetime) -> Mapping[Metric, float]:
+        """Return what happened in all teams since then; shares and means are left out where they rest on nothing."""
+        teams = await self._teams.read(workspace, since)
+        handoffs, answers = sum(team.handoffs for team in teams), [wait for team in teams for wait in team.answers_s]
+        found: dict[Metric, float] = {
+            "conversations_without_room": float(sum(team.without_room for team in teams)),
+            "handoffs": float(handoffs),
+            "escalations": float(sum(team.escalations for team in teams)),
+        }
+        if handoffs:
+            found["handoffs_returned_share"] = sum(team.returned for team in teams) / handoffs
+        if answers:
+            found["person_answer_s"] = sum(answers) / len(answers)
+        return found
 
     async def _agents(self, workspace: str, since: datetime, now: datetime) -> Mapping[Metric, float]:
         states = (await self._counts.read(workspace, now, 1)).states

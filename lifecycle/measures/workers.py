@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 from kernel.clock import Clock
 from lifecycle.conversations.run import Run, RunState, Stage
+from llmops.capacity.resources import RunTimes
 from llmops.facts.model import AttemptFact, Attribution, Call
 from llmops.metrics import definitions as metrics
 from llmops.metrics.shared import SharedMetrics
@@ -17,11 +18,12 @@ from llmops.metrics.shared import SharedMetrics
 class Measures:
     """Turns what happens into metrics."""
 
-    def __init__(self, shared: SharedMetrics, clock: Clock, run_timeout: timedelta) -> None:
+    def __init__(self, shared: SharedMetrics, clock: Clock, run_timeout: timedelta, times: RunTimes) -> None:
         self._shared = shared
         self._count = shared.count
         self._clock = clock
         self._run_timeout = run_timeout
+        self._times = times
         self._running: dict[str, tuple[str, str, datetime]] = {}
 
     def run_changed(self, before: Run | None, after: Run) -> None:
@@ -66,6 +68,14 @@ class Measures:
         """Count look-ups of agents to run: whether this worker had them ready."""
         self._count(workspace, metrics.LOOKUPS, count, "hit" if hit else "miss")
 
+    def compared(self, workspace: str, strategy: str, count: int, *, hit: bool) -> None:
+        """Count look-ups of a worker whose strategy is compared with others."""
+        self._count(workspace, metrics.STRATEGY_LOOKUPS, count, strategy, "hit" if hit else "miss")
+
+    def sized(self, workspace: str, capacity: int) -> None:
+        """Say how many agents this worker may hold."""
+        self._shared.gauge(workspace, metrics.CAPACITY, capacity)
+
     def loaded(self, workspace: str, cause: str) -> None:
         """Count an agent that was opened, for a `run` or by a `preload`."""
         self._count(workspace, metrics.LOADS, 1, cause)
@@ -88,11 +98,13 @@ class Measures:
         if run.state is RunState.RUNNING:
             if run.id not in self._running:
                 self._count(run.workspace, metrics.RUNNING, 1, run.agent)
+                self._times.begin(run.id, run.workspace, run.agent)
             self._running[run.id] = (run.workspace, run.agent, now)
         over = [name for name, (_, _, seen) in self._running.items() if seen + self._run_timeout < now]
         over += [run.id] if run.state is not RunState.RUNNING and run.id in self._running else []
         for name in set(over):
             workspace, agent, _ = self._running.pop(name)
+            self._times.end(name)
             self._count(workspace, metrics.RUNNING, -1, agent)
 
     def _run_ended(self, run: Run) -> None:

@@ -12,12 +12,12 @@ from kernel.clock import Clock
 from kernel.errors import Conflict, InvalidInput
 from kernel.ids import new_id
 from lifecycle.configuration.layers import AgentConfig
+from lifecycle.optimization.instances import InstanceSavings
+from lifecycle.optimization.selection import AgentSelection, profile_of
 from lifecycle.registry.administration import Administration
-from lifecycle.registry.catalog import Agent, Catalog
-from lifecycle.registry.record import AgentState, retained
+from lifecycle.registry.catalog import Agent
+from lifecycle.registry.record import AgentState
 from lifecycle.registry.signals import AgentSignals
-from llmops.capacity.pools import pool_of
-from llmops.capacity.store import PoolStore
 from llmops.facts.model import AttemptFact
 from llmops.facts.store import days
 from llmops.facts.summary import PerformanceSummary
@@ -27,7 +27,6 @@ from llmops.optimization.model import (
     MEASURED_AFTER,
     MONTH_DAYS,
     MOST_PROPOSALS,
-    AgentProfile,
     Applied,
     Change,
     Measured,
@@ -50,18 +49,18 @@ class Optimizations:
         self,
         store: OptimizationStore,
         history: FactHistory,
-        pools: PoolStore,
+        agents: AgentSelection,
+        instances: InstanceSavings,
         rates: RateStore,
-        catalog: Catalog,
         administration: Administration,
         clock: Clock,
     ) -> None:
         self._store = store
         self._history = history
         self._figures = history.figures
-        self._pools = pools
+        self._agents = agents
+        self._instances = instances
         self._rates = rates
-        self._catalog = catalog
         self._administration = administration
         self._clock = clock
 
@@ -74,7 +73,7 @@ class Optimizations:
         now = self._clock()
         last = now.date()
         first = last - timedelta(days=request.days - 1)
-        agents = await self._wanted(workspace, request)
+        agents = await self._agents.of(workspace, request)
         facts, whole = await self._history.read(workspace, request.agent, first, last)
         if request.pool is not None:
             names = {agent.name for agent in agents}
@@ -89,6 +88,8 @@ class Optimizations:
             seen = by_agent.get(agent.name, [])
             proposals = proposals_of(AgentHistory(profile_of(agent), seen, looked_at, rates, request))
             found += [_with_body(one, agent) for one in proposals]
+        if request.agent is None and request.pool is None and (idle := await self._instances.find(workspace)):
+            found.append(idle)
         spent = sum(fact.cost_micro_usd for fact in facts)
         projected = round(spent * MONTH_DAYS / max(1, len(looked_at)))
         reached, ordered = recommend(found, projected, request.target)
@@ -116,11 +117,12 @@ class Optimizations:
         """
         found = await self._store.get(workspace, ident)
         now = self._clock()
-        measured = {
-            one.id: await self._measured(workspace, one, one.applied.at)
-            for one in found.proposals
-            if one.applied is not None and one.applied.at + MEASURED_AFTER <= now
-        }
+        measured: dict[str, Measured] = {}
+        for one in found.proposals:
+            if one.applied is not None and one.applied.at + MEASURED_AFTER <= now:
+                scaled = one.change.kind == "scale"
+                of = await (self._instances.saved(one) if scaled else self._measured(workspace, one, one.applied.at))
+                measured |= {one.id: of} if of is not None else {}
         return found, measured
 
     async def list(self, workspace: str, limit: int, after: str | None) -> tuple[Sequence[Optimization], str | None]:
@@ -157,7 +159,9 @@ class Optimizations:
         one = found.proposal(name)
         if one is None or one.applied is not None:
             return found
-        agent = await self._catalog.get(workspace, one.agent)
+        if one.change.kind == "scale":
+            return await self._scale(workspace, found, one, by)
+        agent = await self._agents.one(workspace, one.agent)
         done = one.begun and _is_done(agent, one.change)
         if not done and agent.declaration.revision != one.change.revision:
             msg = f"The agent {one.agent!r} was declared anew since; ask for proposals again."
@@ -168,6 +172,13 @@ class Optimizations:
             agent = await self._make(workspace, agent, one.change, signals, by)
         applied = Applied(self._clock(), agent.declaration.revision, by)
         return await self._set(workspace, found, replace(one, begun=True, applied=applied))
+
+    async def _scale(self, workspace: str, found: Optimization, one: Proposal, by: str) -> Optimization:
+        begun = replace(one, begun=True)
+        if not one.begun:
+            found = await self._set(workspace, found, begun)
+        await self._instances.apply(workspace, one, by)
+        return await self._set(workspace, found, replace(begun, applied=Applied(self._clock(), 0, by)))
 
     async def _make(self, workspace: str, agent: Agent, change: Change, signals: AgentSignals, by: str) -> Agent:
         if change.kind == "retire":
@@ -211,37 +222,6 @@ class Optimizations:
                 if (group.agent, group.purpose) == (agent, "evaluation")
             )
         return spent / runs if runs else None
-
-    async def _wanted(self, workspace: str, request: OptimizationRequest) -> Sequence[Agent]:
-        if request.agent is not None:
-            return [await self._catalog.get(workspace, request.agent)]
-        found = [agent async for agent in self._catalog.all(workspace) if agent.state is not AgentState.DELETED]
-        if request.pool is None:
-            return found
-        wanted, _ = await self._pools.get(workspace, request.pool)
-        pools = await self._pools.of(workspace, refresh=True)
-        in_pool = ((agent, pool_of(pools, agent.name, agent.declaration.spec.labels)) for agent in found)
-        return [agent for agent, pool in in_pool if pool is not None and pool.name == wanted.name]
-
-
-def profile_of(agent: Agent) -> AgentProfile:
-    """Return what the rules need to know of an agent."""
-    spec, record = agent.declaration.spec, agent.record
-    policy = spec.evaluation
-    judges = {"judge": policy.judge, "foundry": policy.foundry} if policy else {}
-    used = record.last_used if record else None
-    return AgentProfile(
-        agent.name,
-        agent.declaration.revision,
-        spec.provider,
-        spec.model,
-        len(spec.instructions.encode()) // _BYTES_A_TOKEN,
-        spec.max_output_tokens,
-        spec.reasoning_effort,
-        {name: judge.share for name, judge in judges.items() if judge is not None},
-        agent.state is AgentState.ACTIVE and not retained(spec),
-        max(agent.declaration.updated_at, used or agent.declaration.updated_at),
-    )
 
 
 def _with_body(one: Proposal, agent: Agent) -> Proposal:

@@ -19,6 +19,7 @@ from lifecycle.specs.spec import AgentSpec
 TABLE = "offeredtools"
 """Partition: the workspace; row key: the agent."""
 _PATIENCE_S = 10.0
+_AT_ONCE = 16
 
 Change = Literal["added", "removed", "changed"]
 
@@ -92,13 +93,27 @@ class OfferedTools:
 
     async def compare(self, workspace: str, agent: str, spec: AgentSpec) -> Sequence[Compared]:
         """Return, for each server that the app calls for the agent, what has changed since it was declared."""
-        servers = _called(spec)
-        if not servers:
-            return ()
-        row = await self._tables.get(TABLE, workspace, agent)
-        known = {one.server_label: one for one in (_OFFERS.load(row.text("offers")).servers if row else ())}
-        found = await asyncio.gather(*map(self._now, servers))
-        return [_compared(known.get(now.server_label), now) for now in found]
+        return (await self.compare_all(workspace, {agent: spec})).get(agent, ())
+
+    async def compare_all(self, workspace: str, specs: Mapping[str, AgentSpec]) -> Mapping[str, Sequence[Compared]]:
+        """Return the same for several agents, without those that have no such server; each server is asked once."""
+        called = {agent: servers for agent, spec in specs.items() if (servers := _called(spec))}
+        free, asked = asyncio.Semaphore(_AT_ONCE), dict[tuple[str | None, ...], asyncio.Future[Offer]]()
+
+        async def now(server: Mcp) -> Offer:
+            key = (server.server_url, server.headers_setting, *sorted(server.allowed_tools))
+            if key not in asked:
+                asked[key] = asyncio.ensure_future(self._now(server))
+            return replace(await asked[key], server_label=server.server_label)
+
+        async def compared(agent: str, servers: Sequence[Mcp]) -> Sequence[Compared]:
+            async with free:
+                row = await self._tables.get(TABLE, workspace, agent)
+                known = {one.server_label: one for one in (_OFFERS.load(row.text("offers")).servers if row else ())}
+                found = await asyncio.gather(*map(now, servers))
+            return [_compared(known.get(offer.server_label), offer) for offer in found]
+
+        return dict(zip(called, await asyncio.gather(*(compared(*each) for each in called.items())), strict=True))
 
     async def _write(self, workspace: str, agent: str, offers: Offers) -> None:
         await self._tables.commit(TABLE, [Upsert(Row(workspace, agent, {"offers": _OFFERS.dump(offers)}))])
@@ -115,7 +130,7 @@ class OfferedTools:
 
 
 def _called(spec: AgentSpec) -> Sequence[Mcp]:
-    return () if spec.provider == "foundry" else spec.mcp_servers
+    return () if spec.hosted_servers else spec.mcp_servers
 
 
 def _plain(tool: RemoteTool) -> OfferedTool:

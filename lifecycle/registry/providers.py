@@ -169,6 +169,16 @@ class AgentProvider(Protocol):
         """Return a Microsoft Agent Framework agent bound to the version; does no I/O and can be shared by runs."""
         ...
 
+    async def warm(self, workspace: str, spec: AgentSpec) -> None:
+        """Have ready what the first run of an opened agent would otherwise wait for: a token, connections, MCP servers.
+
+        It calls no model. A run works without it.
+
+        Raises:
+            AppError: Something is not ready.
+        """
+        ...
+
     async def run_tools(self, spec: AgentSpec) -> Sequence[FunctionTool]:
         """Return tools that a run of the spec is given beside those of the opened agent: of MCP servers.
 

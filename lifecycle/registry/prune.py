@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from kernel.codec import Unreadable, pass_over
 from kernel.due_index import outlasted
 from kernel.ids import new_id
 from lifecycle.registry.providers import ProviderVersion
@@ -199,7 +200,11 @@ class Prune:
         return verdicts
 
     async def _judged(self, entry: Entry, now: datetime) -> Verdict | None:
-        agent = await self._catalog.find(entry.workspace, entry.name)
+        try:
+            agent = await self._catalog.find(entry.workspace, entry.name)
+        except Unreadable as error:
+            pass_over("agent", f"{entry.workspace}/{entry.name}", error)
+            return None
         if agent is None or agent.record is None or agent.record.idle_since is None:
             await self._forget(self._idle, entry, now)
             return None
@@ -214,7 +219,11 @@ class Prune:
         return verdict
 
     async def _judged_surplus(self, entry: Entry, now: datetime) -> Sequence[Verdict]:
-        agent = await self._catalog.find(entry.workspace, entry.name)
+        try:
+            agent = await self._catalog.find(entry.workspace, entry.name)
+        except Unreadable as error:
+            pass_over("agent", f"{entry.workspace}/{entry.name}", error)
+            return ()
         due = surplus_due(agent.record, self._policy.look_after) if agent is not None and agent.record else None
         if agent is None or due is None:
             await self._forget(self._surplus, entry, now)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from kernel.clock import Clock
+from kernel.codec import Unreadable, pass_over
 from kernel.due_index import DueIndex, outlasted
 from kernel.ids import new_id
 from lifecycle.registry.catalog import Catalog
@@ -28,7 +29,11 @@ class Verification:
         """Have the next agents verified, and return how many."""
         now, count = self._clock(), 0
         async for entry in self._due.until(now):
-            agent = await self._catalog.find(entry.workspace, entry.name)
+            try:
+                agent = await self._catalog.find(entry.workspace, entry.name)
+            except Unreadable as error:
+                pass_over("agent", f"{entry.workspace}/{entry.name}", error)
+                continue
             due = verify_due(agent.record, self._look_after) if agent is not None and agent.record else None
             if due is None:
                 if outlasted(entry, now):

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 
 from kernel.clock import Clock
-from kernel.codec import JsonCodec, readable
+from kernel.codec import JsonCodec, all_readable, readable
 from kernel.errors import EtagMismatch, NotFound
 from kernel.ids import new_id, newest_first
 from kernel.journal import Event, Journal
@@ -130,7 +130,12 @@ class RetentionStore:
         Raises:
             Unreadable: One cannot be read; nothing is to be erased then.
         """
-        return [_HOLD.load(row.text("hold")) async for row in every(self._tables, TABLE, _of_kind(workspace, "hold"))]
+        return [_hold(row) async for row in every(self._tables, TABLE, _of_kind(workspace, "hold"))]
+
+    async def readable_holds(self, workspace: str) -> Sequence[LegalHold]:
+        """Return the workspace's holds that can be read, by scope, to be shown."""
+        rows = every(self._tables, TABLE, _of_kind(workspace, "hold"))
+        return [hold async for hold in all_readable(rows, _hold, "legal hold")]
 
     async def place(self, workspace: str, hold: LegalHold) -> tuple[LegalHold, bool]:
         """Place the hold and return the one that stands and whether it is new; on one scope there is one hold."""
@@ -139,7 +144,7 @@ class RetentionStore:
             await self._tables.commit(TABLE, [Insert(row)])
         except RowExists:
             found = await self._tables.get(TABLE, workspace, row.key)
-            return (_HOLD.load(found.text("hold")) if found else hold), False
+            return (_hold(found) if found else hold), False
         # The workspace's stream names no users and no reasons: who needs them reads the hold.
         told = Event("hold.placed", {"on": hold.scope.kind, "by": hold.by}, hold.since)
         await self._journal.record(workspace, f"hold:{new_id()}", told)
@@ -227,6 +232,10 @@ class RetentionStore:
             await self._tables.commit(TABLE, [Delete(workspace, f"later!{part}!{session_id}")])
         except RowChanged:  # another round was faster
             return
+
+
+def _hold(row: Row) -> LegalHold:
+    return _HOLD.load(row.text("hold"))
 
 
 def _of_kind(workspace: str, kind: str, after: str | None = None) -> Span:

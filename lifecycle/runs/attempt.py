@@ -2,34 +2,34 @@
 
 from __future__ import annotations
 
-import logging
-import traceback
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from kernel.clock import Clock
-from kernel.errors import AppError, InternalError, Unavailable
-from kernel.ids import new_id
+from kernel.errors import AppError
 from lifecycle.approvals.gate import ApprovalPending
 from lifecycle.conversations.priority import Priority
 from lifecycle.conversations.run import Effort, Run, Stage
-from lifecycle.conversations.run_rules import Answer, user_message
+from lifecycle.conversations.run_rules import Answer, given_texts, user_message
 from lifecycle.conversations.session import ProviderConversation, RetainedConversation, Session
 from lifecycle.conversations.store import ConversationStore, StoredConversation, Turn
 from lifecycle.loader.resolver import LiveAgent
 from lifecycle.loader.uses import UsedAgents
-from lifecycle.registry.operations import KeepVersion, Verify
 from lifecycle.registry.providers import AttemptId
 from lifecycle.registry.signals import AgentSignals
-from lifecycle.runs.attempt_policy import AttemptPolicy, Prepared, ScoreAnswer
+from lifecycle.runs import client_tools
+from lifecycle.runs.attempt_failures import let_go, translated
+from lifecycle.runs.attempt_policy import AttemptPolicy, Prepared, ScoreAnswer, check_whole
 from lifecycle.runs.drafts import Drafts, Reviewed, drafts_of, with_draft
 from lifecycle.runs.history import compacted, estimate, preference_messages, token_limit
+from lifecycle.runs.hosted_calls import HostedCalls
 from lifecycle.runs.lease import RunLease
 from lifecycle.runs.metering import CallMeter, CallTotals, MeterPolicy, charged, estimated
 from lifecycle.runs.pending_tool_calls import PendingToolCalls
 from lifecycle.runs.progress import Progress, dumped, loaded
 from lifecycle.runs.streaming import stream_updates
+from lifecycle.runs.summaries import Summary
 from lifecycle.runs.tool_calls import ToolCalls
 from lifecycle.teams.calls import brief, handoff_middleware, handoff_tools
 from lifecycle.teams.handoff import HandedOver, RunHandoffs
@@ -45,8 +45,6 @@ from llmops.spend.usage import Usage
 
 if TYPE_CHECKING:
     from agent_framework import AgentResponse, ChatResponse, Message
-
-log = logging.getLogger(__name__)
 
 _OVERHEAD_BYTES = 16
 _BYTES_A_TOKEN = 4
@@ -86,12 +84,13 @@ class AttemptFactory:
         live = self.agents.at_hand(run.workspace, run.agent, run.input.revision, session.pin)
         if live is None:
             return Prepared()
-        held = self._usable(session)
+        most = token_limit(session, live.spec, self.policy.history_tokens)
+        held = self._usable(session, most)
         first = self.first_turn(session, held)
         history = await self.turns(session, first)
-        most = token_limit(session, self.policy.history_tokens)
         said = min(sum(len(turn.text.encode()) + _OVERHEAD_BYTES for turn in history), most * _BYTES_A_TOKEN)
-        given = said + len(user_message(run).encode()) + len(live.spec.instructions.encode()) + _OVERHEAD_BYTES
+        asked = sum(len(text.encode()) for text in given_texts(run))
+        given = said + asked + len(live.spec.instructions.encode()) + _OVERHEAD_BYTES
         kept = held.tokens * _BYTES_A_TOKEN if held else 0
         if live.spec.provider == PROVIDER:
             return Prepared(first, session.turns, history, None, Stage.RUNNING)  # noted under the deployment it goes to
@@ -119,10 +118,9 @@ class AttemptFactory:
         told = served.first_turn if served else 0
         return max(held.turns if held else 0, session.turns - self.policy.history_turns, told)
 
-    def _usable(self, session: Session) -> ProviderConversation | None:
+    def _usable(self, session: Session, most: int) -> ProviderConversation | None:
         held = session.held
-        too_long = held is not None and held.tokens > token_limit(session, self.policy.history_tokens)
-        return None if too_long else held
+        return None if held is not None and held.tokens > most else held
 
 
 class RunAttempt:
@@ -138,6 +136,7 @@ class RunAttempt:
         self._holding: PendingToolCalls | None = None
         self._tokens = 0
         self._meter: CallMeter | None = None
+        self._meters: Sequence[CallMeter] = ()  # the one that has all calls first
         self._tools: ToolCalls | None = None
         self._version = ""
         self._draft = ""
@@ -147,12 +146,11 @@ class RunAttempt:
     @property
     def effort(self) -> Effort:
         """What it did so far: its calls, of which one that is open may have been made, and its tools' calls."""
-        meter = self._meter
-        metered = meter.totals if meter else CallTotals()
+        metered = self._meters[0].totals if self._meters else CallTotals()
         open_call = (metered.open,) if metered.open else ()
         return Effort(
             (*metered.calls, *open_call),
-            tuple(self._tools.made) if self._tools else (),
+            (*(self._tools.made if self._tools else ()), *(self._holding.hosted.made if self._holding else ())),
             self._version,
             metered.finish_reason,
             self.resumed,
@@ -177,7 +175,8 @@ class RunAttempt:
         if self._draft:
             return with_draft(self._before.messages, metered, self._draft, self._conversation)
         if self._conversation is not None:
-            return dumped([] if held else metered.messages, self._conversation, held)
+            left = self._holding.left(metered.messages, held) if self._holding else (metered.messages, None)
+            return dumped(left[0], self._conversation, left[1])
         return dumped([*self._before.messages, *metered.messages[metered.given :]], None, held)
 
     @property
@@ -193,9 +192,14 @@ class RunAttempt:
         """
         try:
             return await self._answered()
+        except HandedOver as handed:
+            summary = Summary(self._maker, self._lease, self._signals)
+            move = await summary.added(handed.move, self._meter)
+            self._meters = [meter for meter in (summary.meter, self._meter) if meter is not None]
+            raise HandedOver(move) from None
         finally:
-            if self._meter is not None:
-                self._meter.leave()
+            for meter in self._meters:
+                meter.leave()
 
     async def _answered(self) -> Answer:
         maker, lease = self._maker, self._lease
@@ -214,26 +218,31 @@ class RunAttempt:
             said = await self._said_before(live)
             before = self._before = loaded(run.costs.progress, self._conversation)
             within = bool(before.messages) and self._conversation is not None
-            messages = before.messages if within else [*said, user_message(run), *before.messages]
+            messages = before.messages if within else [*client_tools.conversation(said, run), *before.messages]
             if reviewed.text is not None:
                 return await self._approved(live, reviewed.text)
             messages = [*messages, reviewed.rejected] if reviewed.rejected else messages
             meter = self._meter = await self._metering(live)
+            self._meters = [meter]
             lease.enter(Stage.RUNNING)
             response = await self._asked(live, messages, meter)
         except Exception as error:
-            raise await self._let_go(live, _translated(live, error)) from error
+            failure = translated(live, error)
+            pin = lease.session.pin
+            raise await let_go(maker.agents, self._signals, live, pin, failure) from error
         text = lease.text if self._streams else response.text
         self._tokens += estimate(user_message(run)) + estimate(text)
+        check_whole(live.spec, ended := meter.totals.finish_reason)
         lease.enter(Stage.EVALUATING)
-        score = await maker.score(run, live, response.messages)
+        calls = client_tools.calls_of(run, response)
+        score = None if calls else await maker.score(run, live, response.messages, finish_reason=ended or None)
         if handoffs is not None:
             cost = run.spend.cost_micro_usd + self.effort.spend.cost_micro_usd
             await handoffs.after(text, score.overall if score else None, score.parts if score else {}, cost)
         if drafts is not None:
             self._draft = text
             raise drafts.ask(live.version.version, text)
-        return Answer(text, score, meter.totals.model, live.version.version)
+        return Answer(text, score, meter.totals.model, live.version.version, calls)
 
     async def _approved(self, live: LiveAgent, text: str) -> Answer:
         """Return a draft that was approved as the answer: no model is asked for it again."""
@@ -257,8 +266,8 @@ class RunAttempt:
 
     async def close(self) -> None:
         """Give back what is reserved and was not spent; call it once what the attempt did is committed."""
-        if self._meter is not None:
-            await self._meter.close()
+        for meter in self._meters:
+            await meter.close()
 
     def provider_conversation_after(self, turns: int) -> ProviderConversation | None:
         """Return the provider's conversation once the answer stands in the history, of so many turns in all."""
@@ -281,7 +290,7 @@ class RunAttempt:
     async def _said_before(self, live: LiveAgent) -> Sequence[Message]:
         """Return the part of the history that the model must be given, and take up the provider's conversation."""
         maker, session = self._maker, self._lease.session
-        most = token_limit(session, maker.policy.history_tokens)
+        most = token_limit(session, live.spec, maker.policy.history_tokens)
         known = session.held
         if known is not None and known.tokens > most:
             known = None  # it has grown too long: another one is begun, with the latest part of the history
@@ -310,16 +319,22 @@ class RunAttempt:
 
     async def _asked(self, live: LiveAgent, messages: Sequence[Message | str], meter: CallMeter) -> AgentResponse[Any]:
         run, agent, policy = self._lease.run, live.framework_agent, self._maker.policy
+        version, clock, lasts = live.version.version, self._maker.clock, policy.timeout
         rules, chat, function = policy.tools, [*meter.middleware()], []
         if rules.approvals is not None:
+            hosted = HostedCalls(rules.approvals, run, live.spec.hosted_servers, version, clock)
             holding = self._holding = PendingToolCalls(
-                rules.approvals, run, live, meter, self._before.held, self._progress
+                rules.approvals, run, live, meter, self._before, self._progress, hosted
             )
             rules = replace(rules, gate=holding.gate)
-            chat, function = [holding.chat_middleware(), *chat], [holding.function_middleware()]
-        calls = self._tools = ToolCalls(meter, run, live.version.version, rules, self._maker.clock, policy.timeout)
+            chat = [holding.chat_middleware(), *chat, holding.answers_middleware()]
+            function = [holding.function_middleware()]
+        calls = self._tools = ToolCalls(meter, run, version, rules, clock, lasts, resumed=self.resumed)
+        self._lease.tool_calls = lambda: self.effort.tools
         if self.handoffs is not None:
             chat.insert(1 if self._holding else 0, handoff_middleware(self.handoffs))
+        if run.input.client_tools is not None:
+            chat.insert(1 if self._holding else 0, client_tools.own_first(run))
         how: dict[str, Any] = {
             "session": agent.get_session(self._conversation) if self._conversation else None,
             "middleware": [*chat, calls.middleware(), *function],
@@ -331,6 +346,9 @@ class RunAttempt:
                 more = [*await live.provider.run_tools(live.spec)]
                 if self.handoffs is not None:  # Foundry's agents have those only that their version declares
                     more += handoff_tools(self.handoffs, live.spec.tools)
+                if run.input.client_tools is not None:
+                    how |= client_tools.options_of(run)
+                    more += client_tools.offered(run)
                 if more:
                     how["tools"] = more
                 if self._streams:
@@ -355,33 +373,7 @@ class RunAttempt:
         await budget.enter()
         return CallMeter(run.workspace, live, budget, maker.rates, self._lease, maker.clock, policy)
 
-    async def _let_go(self, live: LiveAgent, failure: AppError) -> AppError:
-        """Have the next attempt look the agent up, and its actor make what is gone; return what the failure is."""
-        if isinstance(failure, HandedOver):
-            return failure
-        pin, agents = self._lease.session.pin, self._maker.agents
-        agents.forget(live.workspace, live.name, pin)
-        if failure.code == "agent_version_gone":
-            operation = KeepVersion(new_id(), pin.spec) if pin else Verify(new_id())
-            await self._signals.send(live.workspace, live.name, operation)
-        if failure.code == "provider_disabled" and await agents.put_away_since(live):
-            msg = "The agent was put away while the run began; it is brought back."
-            return Unavailable(msg, code="agent_put_away")
-        return failure
-
 
 def claim(run: Run, live: LiveAgent) -> RoomRequest:
     """Return who wants room in a pool for a run."""
     return RoomRequest(run.workspace, run.agent, live.spec.labels, run.created_at, run.priority is Priority.HIGH)
-
-
-def _translated(live: LiveAgent, error: Exception) -> AppError:
-    translated = error if isinstance(error, AppError) else live.provider.translate(error)
-    return defect(error) if isinstance(translated, InternalError) else translated
-
-
-def defect(error: Exception) -> InternalError:
-    """Log where an unexpected exception came from; not its text, which may quote a prompt."""
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    log.error("%s at %s:%d", type(error).__name__, frame.filename, frame.lineno or 0, extra={"event": "run.defect"})
-    return InternalError()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
+from kernel.errors import RunFailed
 from lifecycle.conversations.run import Run, Stage
 from lifecycle.conversations.store import Turn
 from lifecycle.loader.resolver import LiveAgent
@@ -18,8 +19,28 @@ from llmops.facts.model import Call
 if TYPE_CHECKING:
     from agent_framework import Message
 
-ScoreAnswer = Callable[[Run, LiveAgent, Sequence["Message"]], Awaitable[Score | None]]
-"""Scores a run's answer, which stands in the messages; None where it is not to be scored."""
+    from lifecycle.specs.spec import AgentSpec
+
+
+class ScoreAnswer(Protocol):
+    """Scores a run's answer, which stands in the messages; None where it is not to be scored."""
+
+    def __call__(
+        self, run: Run, live: LiveAgent, messages: Sequence[Message], *, finish_reason: str | None = None
+    ) -> Awaitable[Score | None]:
+        """Score it, with why the model ended it; None when unknown."""
+        ...
+
+
+def check_whole(spec: AgentSpec, finish_reason: str) -> None:
+    """Check that an answer that ended so may be given.
+
+    Raises:
+        RunFailed: It was cut, which the agent does not accept; another attempt would be cut as well.
+    """
+    if spec.evaluation is not None and spec.evaluation.refuses(finish_reason):
+        msg = f"The model did not end its answer ({finish_reason}); allow it more tokens, or accept cut answers."
+        raise RunFailed(msg, code="answer_truncated")
 
 
 @dataclass(frozen=True, slots=True)

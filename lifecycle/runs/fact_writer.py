@@ -79,7 +79,7 @@ class FactWriter:
         Raises:
             Unavailable: One may not be written, or the workflow run does not know; call it again.
         """
-        self._waiters.finished(run.id)
+        self._waiters.finished(run)
         for attempt in ended_attempts(run):
             await self._facts.record(fact_of(run, attempt))
         if run.workflow_run_id is not None and run.finished:

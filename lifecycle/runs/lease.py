@@ -19,7 +19,7 @@ from lifecycle.conversations.session import ProviderConversation, RetainedConver
 from lifecycle.conversations.store import ConversationChange, ConversationStore, StoredConversation, Turn
 from lifecycle.conversations.transitions import outcome, stage_event
 from lifecycle.runs import spans
-from llmops.facts.model import Call
+from llmops.facts.model import Call, ToolCall
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +36,7 @@ class RunLease:
     Attributes:
         lost: Whether somebody else took the run over; nothing this attempt does counts any more.
         cancelled: Whether the run is to be cancelled.
+        tool_calls: Returns the tool calls that the attempt has made, which are noted with its model calls.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class RunLease:
         self._text = ""
         self.lost = False
         self.cancelled = False
+        self.tool_calls: Callable[[], Sequence[ToolCall]] = tuple
 
     @property
     def run(self) -> Run:
@@ -116,7 +118,7 @@ class RunLease:
             return
 
         def step(run: Run, now: datetime) -> Run:
-            return runs.calling(runs.renewed(run, now, self._lasts), calls, following)
+            return runs.calling(runs.renewed(run, now, self._lasts), calls, following, self.tool_calls())
 
         async with self._lock:
             await self._write(step)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from kernel.codec import if_readable
+
 if TYPE_CHECKING:
     from lifecycle.conversations.directory import Directory
     from lifecycle.conversations.run import Run, RunState
@@ -66,7 +68,14 @@ class RunList:
                 after=after,
             )
             loaded = await asyncio.gather(
-                *(self._conversations.run(workspace, entry.session_id, entry.run_id, texts=False) for entry in entries)
+                *(
+                    if_readable(
+                        self._conversations.run(workspace, entry.session_id, entry.run_id, texts=False),
+                        "run",
+                        f"{entry.session_id}/{entry.run_id}",
+                    )
+                    for entry in entries
+                )
             )
             for entry, run in zip(entries, loaded, strict=True):
                 if run is None or wanted.state not in (None, run.state):

@@ -1,23 +1,29 @@
 """Tool calls that wait: a model's response is held until all its calls are decided, and then gone on from.
 
-The model's calls are looked at together, before the first is made: they were asked for at once, and each may rest on
-the others being made. Where one waits, the attempt ends and keeps the response. The next attempt is given the kept
-response in place of a model call, and makes its calls as decided.
+The model's calls, and those that its provider asks for, are looked at together, before the first is made: they were
+asked for at once, and each may rest on the others being made. Where one waits, the attempt ends and keeps the response.
+The next attempt is given the kept response in place of a model call, and makes its calls as decided.
 """
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from kernel.errors import AppError
-from kernel.strict_json import is_list, is_object
+from kernel.strict_json import is_object
 from lifecycle.approvals.gate import Allowed, ApprovalGate, ApprovalPending, Pending, Rejected, RequestedCall
 from lifecycle.approvals.store import Record
 from lifecycle.conversations.run import Run
+from lifecycle.runs.hosted_calls import HostedCalls, is_request, requests_of
 from lifecycle.runs.metering import CallMeter
+from lifecycle.runs.progress import Progress
+from lifecycle.runs.tool_calls import text_of
 from lifecycle.tools.calling import ToolFailed
+from lifecycle.tools.context import CURRENT
 
 if TYPE_CHECKING:
     from agent_framework import (
@@ -26,6 +32,7 @@ if TYPE_CHECKING:
         ChatResponseUpdate,
         FunctionInvocationContext,
         FunctionTool,
+        Message,
         ResponseStream,
     )
 
@@ -42,6 +49,7 @@ class PendingToolCalls:
 
     Attributes:
         response: The response that is held; None while none is.
+        hosted: The calls that the provider makes itself.
     """
 
     def __init__(
@@ -50,8 +58,9 @@ class PendingToolCalls:
         run: Run,
         live: LiveAgent,
         meter: CallMeter,
-        held: ChatResponse[Any] | None,
+        before: Progress,
         progress: Callable[[ChatResponse[Any]], str | None],
+        hosted: HostedCalls,
     ) -> None:
         """Set whose calls these are.
 
@@ -60,18 +69,40 @@ class PendingToolCalls:
             run: The run.
             live: The agent.
             meter: Meters the model's calls.
-            held: The response that an earlier attempt has held; None for none.
+            before: What an earlier attempt has left; its held response is taken in place of the first model call.
             progress: Returns the run's progress with a held response, None where that is too long to be kept.
+            hosted: The calls that the provider makes itself.
         """
         self._gate = gate
         self._run = run
         self._live = live
         self._meter = meter
-        self._replayed = held
+        self._replayed = before.held
+        self._given_before = before.held is not None and bool(before.messages)
+        self._anew = run.attempt > 1 and not before.begun
         self._progress = progress
         self._verdicts: dict[str, Allowed | Rejected] = {}
         self._amended: set[str] = set()
+        self._asked: ChatResponse[Any] | None = None
+        self._answer: Message | None = None
+        self.hosted = hosted
         self.response: ChatResponse[Any] | None = None
+
+    def left(
+        self, messages: Sequence[Message], held: ChatResponse[Any] | None
+    ) -> tuple[Sequence[Message], ChatResponse[Any] | None]:
+        """Return what another attempt goes on from in the provider's conversation.
+
+        The framework would take an answer to a request of an earlier attempt for one that nobody has asked for, so the
+        requests themselves are kept where their answers may not have arrived.
+
+        Args:
+            messages: What the last call was given.
+            held: The response that is held; None while none is.
+        """
+        if held is not None:
+            return [], held
+        return [message for message in messages if message is not self._answer], self._asked
 
     def chat_middleware(self) -> Any:
         """Return middleware for Agent Framework, to stand around what meters the model's calls."""
@@ -85,14 +116,32 @@ class PendingToolCalls:
                 self._meter.totals.given = len(context.messages)
                 await self._look(response, tools, held=True)
                 context.result = _streamed(response) if context.stream else response
-                return
-            await call_next()
-            if context.stream:
-                context.result = self._looked_at(context.result, tools)  # pyright: ignore[reportArgumentType]
+                looked_at = True
             else:
-                await self._look(context.result, tools)  # pyright: ignore[reportArgumentType] - not a stream
+                await self.hosted.check()
+                if self._answer is not None:  # the results of the same turn's other calls go with it
+                    context.messages = [*context.messages, self._answer]
+                await call_next()
+                looked_at = False
+            turn = _Turn(context, call_next, tools)
+            if context.stream:
+                context.result = self._looked_at(turn, context.result, looked_at=looked_at)  # pyright: ignore[reportArgumentType]
+            else:
+                context.result = await self._gone_on(turn, context.result, looked_at=looked_at)  # pyright: ignore[reportArgumentType]
 
         return hold
+
+    def answers_middleware(self) -> Any:
+        """Return middleware for Agent Framework, to stand next to the model: what is sent is noted before."""
+        from agent_framework import chat_middleware  # noqa: PLC0415 - cold start
+
+        @chat_middleware
+        async def answer(context: ChatContext, call_next: CallNext) -> None:
+            if self._answer is not None and any(message is self._answer for message in context.messages):
+                await self.hosted.begin(self._verdicts, self._answer)
+            await call_next()
+
+        return answer
 
     def function_middleware(self) -> Any:
         """Return middleware for Agent Framework, to stand around an approved call alone."""
@@ -106,18 +155,20 @@ class PendingToolCalls:
                 await call_next()
                 return
             try:
-                result = await self._gate.begin(self._run.workspace, ident)
+                begun = await self._gate.begin(self._run.workspace, ident)
             except AppError as error:
                 raise MiddlewareFailure(error.detail) from error
-            if result is not None:
-                context.result = result
+            if begun.result is not None:
+                context.result = begun.result
                 return
+            if (known := CURRENT.get()) is not None:  # whoever set it takes this back, too
+                CURRENT.set(replace(known, repeated=begun.repeated or self._anew))
             try:
                 await call_next()
             except ToolFailed as error:
                 await self._gate.finish(self._run.workspace, ident, f"Error: {error}")
                 raise
-            await self._gate.finish(self._run.workspace, ident, _text(context.result))
+            await self._gate.finish(self._run.workspace, ident, text_of(context.result))
 
         return note
 
@@ -140,7 +191,9 @@ class PendingToolCalls:
         Raises:
             ApprovalPending: Some wait.
         """
-        calls = _calls(response, tools, self._live.version.version)
+        self._asked = self._answer = None
+        await self.hosted.note(response, self._meter.latest)
+        calls = [*_calls(response, tools, self._live.version.version), *self.hosted.requested(response)]
         waiting: list[Record] = []
         for call in calls:
             judged = await self._gate.judge(self._run, call, self._live.spec.approvals, held=held)
@@ -151,36 +204,84 @@ class PendingToolCalls:
                 if isinstance(judged, Allowed) and judged.arguments != call.arguments:
                     self._amended.add(call.call_id)
         if not waiting:
+            self._settle(response)
             return
         if self._progress(response) is None:
             for record in waiting:
                 self._verdicts[record.approval.subject.call_id] = Rejected(_TOO_LONG)
+            self._settle(response)
             return
         self.response = response
         raise ApprovalPending(waiting)
 
+    def _settle(self, response: ChatResponse[Any]) -> None:
+        """Have what was decided of the provider's own calls sent with the next model call."""
+        if not requests_of(response):
+            return
+        self._answer = self.hosted.answer(response, self._verdicts, self._meter.latest)
+        self._asked = _requests_only(response)
+
+    def _goes_on(self, turn: _Turn, response: ChatResponse[Any]) -> bool:
+        """Return whether the model is to be called again at once: to be told of its provider's calls alone."""
+        if self._answer is None or _calls(response, turn.tools, ""):
+            return False
+        # A conversation at the provider holds all but the answer, and the results that an earlier attempt has left.
+        messages: list[Message] = []
+        if not response.conversation_id:
+            messages = [*turn.context.messages, *response.messages]
+        elif self._given_before:
+            messages = list(turn.context.messages)
+        self._given_before = False
+        turn.context.messages = [*messages, self._answer]
+        return True
+
+    async def _gone_on(self, turn: _Turn, response: ChatResponse[Any], *, looked_at: bool) -> ChatResponse[Any]:
+        if not looked_at:
+            await self._look(response, turn.tools)
+        while self._goes_on(turn, response):
+            await turn.call_next()
+            response = cast("ChatResponse[Any]", turn.context.result)
+            await self._look(response, turn.tools)
+        return _without_requests(response)
+
     def _looked_at(
-        self, stream: ResponseStream[ChatResponseUpdate, ChatResponse[Any]], tools: Mapping[str, FunctionTool]
+        self, turn: _Turn, stream: ResponseStream[ChatResponseUpdate, ChatResponse[Any]], *, looked_at: bool
     ) -> ResponseStream[ChatResponseUpdate, ChatResponse[Any]]:
         from agent_framework import ChatResponse, ResponseStream  # noqa: PLC0415 - cold start
 
         async def updates() -> AsyncIterator[ChatResponseUpdate]:
-            async with stream:
-                async for update in stream:
-                    yield update
-                response = await stream.get_final_response()
-            await self._look(response, tools)
+            inner, known = stream, looked_at
+            while True:
+                async with inner:
+                    async for update in inner:
+                        yield _without_request(update)
+                    response = await inner.get_final_response()
+                if not known:
+                    await self._look(response, turn.tools)
+                if not self._goes_on(turn, response):
+                    return
+                await turn.call_next()
+                inner, known = cast("Any", turn.context.result), False
 
         return ResponseStream(updates(), finalizer=ChatResponse.from_updates)
 
 
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """A model call, which can be made again."""
+
+    context: ChatContext
+    call_next: CallNext
+    tools: Mapping[str, FunctionTool]
+
+
 def _tools(context: ChatContext) -> Mapping[str, FunctionTool]:
-    """Return the function tools that a call offers, by name."""
+    """Return the function tools that a call offers, by name; not the caller's own, which the app does not call."""
     from agent_framework import FunctionTool  # noqa: PLC0415 - cold start
 
     options: Any = context.options
     offered: Sequence[Any] = (options.get("tools") if is_object(options) else None) or ()
-    return {tool.name: tool for tool in offered if isinstance(tool, FunctionTool)}
+    return {tool.name: tool for tool in offered if isinstance(tool, FunctionTool) and not tool.declaration_only}
 
 
 def _calls(response: ChatResponse[Any], tools: Mapping[str, FunctionTool], version: str) -> list[RequestedCall]:
@@ -201,6 +302,34 @@ def _calls(response: ChatResponse[Any], tools: Mapping[str, FunctionTool], versi
     ]
 
 
+def _requests_only(response: ChatResponse[Any]) -> ChatResponse[Any]:
+    """Return the response without anything but the provider's requests."""
+    from agent_framework import ChatResponse, Message  # noqa: PLC0415 - cold start
+
+    return ChatResponse(
+        messages=[Message("assistant", requests_of(response))],
+        conversation_id=response.conversation_id,
+        response_id=response.response_id,
+        model=response.model,
+        finish_reason=cast("Any", response.finish_reason),
+    )
+
+
+def _without_requests(response: ChatResponse[Any]) -> ChatResponse[Any]:
+    """Take out what the provider asked: the framework would end the run with it."""
+    for message in response.messages:
+        message.contents = [content for content in message.contents if not is_request(content)]
+    return response
+
+
+def _without_request(update: ChatResponseUpdate) -> ChatResponseUpdate:
+    if not any(map(is_request, update.contents)):
+        return update
+    shown = copy.copy(update)  # the whole response is made of those that came
+    shown.contents = [content for content in update.contents if not is_request(content)]
+    return shown
+
+
 def _streamed(response: ChatResponse[Any]) -> ResponseStream[ChatResponseUpdate, ChatResponse[Any]]:
     from agent_framework import ChatResponse, ChatResponseUpdate, ResponseStream  # noqa: PLC0415 - cold start
 
@@ -217,11 +346,3 @@ def _streamed(response: ChatResponse[Any]) -> ResponseStream[ChatResponseUpdate,
             )
 
     return ResponseStream(updates(), finalizer=ChatResponse.from_updates)
-
-
-def _text(result: Any) -> str:
-    """Return a call's result as text, as the model is given it."""
-    if isinstance(result, str):
-        return result
-    parts = result if is_list(result) else [result]
-    return "\n".join(str(getattr(part, "text", None) or "") for part in parts)

@@ -49,9 +49,9 @@ class RunQueries:
         deadline = loop.time() + within_s
         pause = _FIRST_LOOK_S
         while not run.finished and run.state is not RunState.WAITING and (left := deadline - loop.time()) > 0:
-            await self._waiters.wait(run.id, min(pause, left))
+            handed = await self._waiters.wait(run, min(pause, left))
             pause = min(pause * 1.5, _LONGEST_LOOK_S)
-            run = await self._conversations.run(run.workspace, run.session_id, run.id) or run
+            run = handed or await self._conversations.run(run.workspace, run.session_id, run.id) or run
         return run
 
     async def cancel(self, workspace: str, run_id: str) -> Run:

@@ -13,13 +13,15 @@ from enum import StrEnum
 from typing import Any
 
 from kernel.clock import Clock
-from lifecycle.conversations.run import Run
+from lifecycle.conversations.run import APPROVAL_NEEDED, Run
 from lifecycle.conversations.run_rules import agents_of
 from lifecycle.runs.fact_writer import ended_attempts, fact_of
 from lifecycle.runs.queries import RunQueries
+from llmops.budgets.waits import APPROVAL as BUDGET_APPROVAL
 from llmops.facts.model import AttemptFact, Call, Ending, ToolCall
 from llmops.facts.store import Facts
 
+_APPROVALS = (APPROVAL_NEEDED, BUDGET_APPROVAL)
 _WAITS = {Ending.PAUSED: "budget", Ending.RETRIED: "retry"}
 
 
@@ -40,11 +42,12 @@ class Step:
         attempt: The attempt; of a wait, the one before it.
         at: When it began, aware UTC; None where nobody noted it.
         ms: How long it took, in ms; None while it is not over.
-        name: The model, the tool, or what was waited for: `queue`, `budget` or `retry`.
+        name: The model, the tool, or what was waited for: `queue`, `budget`, `approval` or `retry`.
         outcome: `ok`, `answered`, or why it brought nothing; of a wait, the code of why the attempt before it ended.
         call_id: The model's id of a tool's call; None for others.
         arguments: A tool's arguments, those hidden that it does not show; None for others, and where they are gone.
         result_bytes: The size of a tool's result; None where there is none.
+        result: The beginning of it, where the tool shows it; None where it does not, and where it is gone.
         input_tokens: What a model was given; None for others.
         output_tokens: What it wrote; None for others.
         cost_micro_usd: What it cost; None for others, and where no price is known.
@@ -60,6 +63,7 @@ class Step:
     call_id: str | None = None
     arguments: Mapping[str, Any] | None = None
     result_bytes: int | None = None
+    result: str | None = None
     input_tokens: int | None = None
     output_tokens: int | None = None
     cost_micro_usd: int | None = None
@@ -102,7 +106,7 @@ def steps(run: Run, facts: Iterable[AttemptFact]) -> Sequence[Step]:
         if begun is not None:
             found.append(_wait(before, waited_since, begun, why, code))
         found += _of_attempt(number, fact.calls, fact.tools)
-        waited_since, why, code, before = fact.timing.ended_at, _WAITS.get(fact.ending, ""), fact.code, number
+        waited_since, why, code, before = fact.timing.ended_at, _wait_of(fact), fact.code, number
     current = run.last
     if current.ending is None and current.number and current.number not in by_attempt:
         if current.claimed_at is not None:
@@ -150,7 +154,13 @@ def _tool_step(attempt: int, tool: ToolCall) -> Step:
         tool.call_id or None,
         arguments,
         tool.result_bytes,
+        tool.result or None,
     )
+
+
+def _wait_of(fact: AttemptFact) -> str:
+    """Return what a run waits for after an attempt; empty for nothing."""
+    return "approval" if fact.code in _APPROVALS else _WAITS.get(fact.ending, "")
 
 
 def _wait(attempt: int, since: datetime, until: datetime, why: str, code: str) -> Step:

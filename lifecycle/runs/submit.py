@@ -225,6 +225,7 @@ class RunSubmission:
         workflow_run_id: str | None = None,
     ) -> Accepted:
         """Store the run without queueing it; `session` is the one it asks for, where that was read before."""
+        acceptance.check_tools(agent, request, of_team=routed is not None)
         workspace = agent.workspace
         session = session or await self._known(workspace, request.session_id)
         if session is not None:

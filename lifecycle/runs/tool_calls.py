@@ -55,7 +55,15 @@ class ToolCalls:
     """
 
     def __init__(
-        self, meter: CallMeter, run: Run, version: str, rules: ToolRules, clock: Clock, lasts: timedelta
+        self,
+        meter: CallMeter,
+        run: Run,
+        version: str,
+        rules: ToolRules,
+        clock: Clock,
+        lasts: timedelta,
+        *,
+        resumed: bool,
     ) -> None:
         """Set whose calls these are.
 
@@ -66,6 +74,7 @@ class ToolCalls:
             rules: What calls are subject to.
             clock: The time.
             lasts: How long the attempt may take from now on.
+            resumed: Whether it goes on from where an earlier one was stopped.
         """
         self._meter = meter
         self._run = run
@@ -74,6 +83,7 @@ class ToolCalls:
         self._clock = clock
         self._until = clock() + lasts
         self._shown = 0
+        self._repeats = run.attempt > 1 and (not resumed or run.lost is not None)
         self.made: list[ToolCall] = []
 
     @property
@@ -90,6 +100,7 @@ class ToolCalls:
             "",
             self._until,
             self._rules.setting,
+            self._repeats,
         )
 
     def middleware(self) -> Callable[[FunctionInvocationContext, Callable[[], Awaitable[None]]], Awaitable[None]]:
@@ -151,19 +162,28 @@ class ToolCalls:
             return replace(noted, outcome=error.code)
         finally:
             CURRENT.reset(token)
-        return replace(noted, result_bytes=_size(context.result))
+        result = self._room_for(text_of(context.result)[:_MOST_SHOWN]) if terms.show_result else ""
+        return replace(noted, result_bytes=_size(context.result), result=result)
 
     def _shown_of(self, terms: ToolTerms, arguments: Mapping[str, Any]) -> str:
-        show = terms.show_arguments
-        visible = {
-            name: value if show is True or (isinstance(show, tuple) and name in show) else HIDDEN
-            for name, value in arguments.items()
-        }
-        text = json.dumps(visible, default=str)
+        return self._room_for(shown(terms, arguments))
+
+    def _room_for(self, text: str) -> str:
+        """Return the text, or none where it, or all of the attempt, is too long to be stored."""
         if len(text) > min(_MOST_SHOWN, _MOST_SHOWN_IN_ALL - self._shown):
             return ""
         self._shown += len(text)
         return text
+
+
+def shown(terms: ToolTerms, arguments: Mapping[str, Any]) -> str:
+    """Return a call's arguments as JSON, without what the tool does not show of them."""
+    show = terms.show_arguments
+    visible = {
+        name: value if show is True or (isinstance(show, tuple) and name in show) else HIDDEN
+        for name, value in arguments.items()
+    }
+    return json.dumps(visible, default=str)
 
 
 def _outcome(error: BaseException) -> str:
@@ -171,6 +191,14 @@ def _outcome(error: BaseException) -> str:
         return error.code
     name = type(error).__name__
     return "invalid_arguments" if "ArgumentValidation" in name else name
+
+
+def text_of(result: Any) -> str:
+    """Return a call's result as text, as the model is given it."""
+    if isinstance(result, str):
+        return result
+    parts = result if is_list(result) else [result]
+    return "\n".join(str(getattr(part, "text", None) or "") for part in parts)
 
 
 def _size(result: Any) -> int:

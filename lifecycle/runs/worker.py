@@ -20,13 +20,13 @@ from lifecycle.conversations.dispatch import DispatchDecision
 from lifecycle.conversations.run import Run, RunState, Stage
 from lifecycle.conversations.run_rules import Answer
 from lifecycle.conversations.session import Session, SessionState
-from lifecycle.conversations.store import ConversationChange, ConversationStore, StoredConversation, Turn
+from lifecycle.conversations.store import ConversationChange, ConversationStore, StoredConversation
 from lifecycle.conversations.submission import Submission
-from lifecycle.conversations.transitions import outcome, stage_event
+from lifecycle.conversations.transitions import outcome, stage_event, turns_of
 from lifecycle.registry.signals import AgentSignals
-from lifecycle.runs import attempt as attempts
 from lifecycle.runs import spans
 from lifecycle.runs.attempt import AttemptFactory, Prepared, RunAttempt
+from lifecycle.runs.attempt_failures import defect
 from lifecycle.runs.drafts import REJECTED
 from lifecycle.runs.fact_writer import FactWriter, ended_attempts
 from lifecycle.runs.lease import RunLease
@@ -219,8 +219,8 @@ class RunWorker:
             came = Cancelled()
         except AppError as failure:
             came = failure
-        except Exception as defect:  # noqa: BLE001 - recorded with the run, and tried again
-            came = attempts.defect(defect)
+        except Exception as error:  # noqa: BLE001 - recorded with the run, and tried again
+            came = defect(error)
         finally:
             work.cancel()
             await asyncio.gather(work, watch, return_exceptions=True)  # never in the middle of a write of the lease
@@ -236,9 +236,7 @@ class RunWorker:
         return await self._failed(lease, attempt, came, requeue, last_delivery=last_delivery)
 
     async def _answered(self, lease: RunLease, attempt: RunAttempt, answer: Answer) -> Run:
-        now = self._clock()
-        said = (("user", runs.user_message(lease.run)), ("assistant", answer.text))
-        turns = [Turn(role, text, lease.run.id, now) for role, text in said]
+        turns = turns_of(lease.run, answer, self._clock())
         effort = attempt.effort
         held = attempt.provider_conversation_after(lease.session.turns + len(turns))
         run = await lease.end(lambda run, now: runs.answered(run, effort, answer, now), turns, held)

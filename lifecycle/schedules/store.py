@@ -165,12 +165,16 @@ class Schedules:
                 return schedule, current is None
 
     async def replace(self, workspace: str, schedule: Schedule, etag: str) -> bool:
-        """Store the schedule, in place of the one with the ETag; return whether that was still there."""
+        """Store the schedule, in place of the one with the ETag; return whether it is the one that is stored now.
+
+        What is refused may be one's own doing: a client repeats a write whose answer was lost.
+        """
         row = Row(workspace, schedule.name, {"schedule": _SCHEDULE.dump(schedule)}, etag)
         try:
             await self._tables.commit(TABLE, [Replace(row) if etag else Insert(row)])
         except (RowChanged, RowExists):
-            return False
+            found = await self.stored(workspace, schedule.name)
+            return found is not None and found.schedule == schedule
         return True
 
     async def stored(self, workspace: str, name: str) -> StoredSchedule | None:
@@ -200,15 +204,17 @@ class Schedules:
             NotFound: There is none of that name.
             EtagMismatch: `if_match` is given and the schedule is another one.
         """
-        while True:
-            if (found := await self.stored(workspace, name)) is None:
-                raise no_schedule(name)
+        tried = False
+        while (found := await self.stored(workspace, name)) is not None:
             check_match(if_match, found.schedule.etag)
             try:
                 await self._tables.commit(TABLE, [Delete(workspace, name, found.etag)])
             except RowChanged:
+                tried = True  # somebody has changed it, or it took effect and was repeated
                 continue
             return
+        if not tried:
+            raise no_schedule(name)
 
     async def forget_user(self, workspace: str, user_id: str) -> int:
         """Remove the schedules that ask in the user's name, and return how many there were."""

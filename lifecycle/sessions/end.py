@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from kernel.clock import Clock, hour_bucket
+from kernel.codec import if_readable
 from kernel.due_index import DueIndex, Entry
 from kernel.errors import Conflict, NotFound
 from lifecycle.conversations import run_rules as runs
@@ -83,7 +84,11 @@ class SessionEnd:
         now = self._clock()
         count = 0
         async for entry in self._due.until(now):
-            stored = await self._conversations.load(entry.workspace, entry.name)
+            stored = await if_readable(
+                self._conversations.load(entry.workspace, entry.name), "session", f"{entry.workspace}/{entry.name}"
+            )
+            if stored is None:
+                continue
             if stored.session is None and entry.hour >= hour_bucket(now):
                 continue  # entered before the session is stored, which may be this very moment
             if stored.session is not None and not stored.session.over:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from kernel.codec import if_readable
 from lifecycle.conversations.session import SessionState
 
 if TYPE_CHECKING:
@@ -47,9 +48,14 @@ class SessionList:
             entries, following = await self._directory.sessions(
                 workspace, agent=wanted.agent, user_id=wanted.user_id, limit=limit, after=after
             )
-            loaded = await asyncio.gather(*(self._conversations.load(workspace, entry.session_id) for entry in entries))
+            loaded = await asyncio.gather(
+                *(
+                    if_readable(self._conversations.load(workspace, entry.session_id), "session", entry.session_id)
+                    for entry in entries
+                )
+            )
             for entry, stored in zip(entries, loaded, strict=True):
-                session = stored.session
+                session = stored.session if stored else None
                 if session is None or not entry.is_of(session) or not _is_wanted(session, wanted):
                     continue
                 found.append(session)

@@ -120,7 +120,9 @@ class SessionStart:
             nonlocal new
             new = stored.session is None
             if stored.session is None:
-                turns = [Turn(said.role, said.text, NO_RUN, now) for said in options.history]
+                turns = [
+                    Turn(said.role, said.text, NO_RUN, now, tool_calls=said.tool_calls) for said in options.history
+                ]
                 return ConversationChange(wanted, turns=turns, events=[state_event(wanted, now)])
             sessions.check_usable(stored.session, agent.name, options.user_id)
             _check_same(stored.session, options)

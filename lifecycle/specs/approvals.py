@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StringConstraints
 
+from lifecycle.specs.hosted_tools import Mcp
+from lifecycle.specs.servers import local_name
 from lifecycle.tools.conditions import MAX_LENGTH, check_condition, holds
 
 OnExpiry = Literal["reject", "escalate", "keep"]
@@ -53,3 +56,30 @@ class ApprovalRule(BaseModel):
 def covering(rules: Sequence[ApprovalRule], tool: str, arguments: Mapping[str, Any]) -> ApprovalRule | None:
     """Return the first rule by which a call needs an approval; None where none says so."""
     return next((rule for rule in rules if rule.covers(tool, arguments)), None)
+
+
+def unasked(rules: Sequence[ApprovalRule], servers: Sequence[Mcp]) -> Mcp | None:
+    """Return a server whose tools the rules could cover, but whose provider calls them without asking; None for none.
+
+    What a version was made with says whether the provider asks, and rules can change after that.
+    """
+    patterns = [pattern for rule in rules for pattern in rule.tools]
+    return next(
+        (one for one in servers if not one.asks and any(_could_name(pattern, one) for pattern in patterns)), None
+    )
+
+
+def unasked_because(server: Mcp) -> str:
+    """Return what is to be done about such a server."""
+    return (
+        f"the provider calls the tools of the MCP server {server.server_label!r} without asking, but a rule demands "
+        'approvals: give it an \'approval\'; {"when": "false"} leaves it to the rules'
+    )
+
+
+def _could_name(pattern: str, server: Mcp) -> bool:
+    if server.allowed_tools:
+        return any(fnmatchcase(local_name(server.server_label, tool), pattern) for tool in server.allowed_tools)
+    prefix = local_name(server.server_label, "")
+    literal = re.split(r"[*?]", pattern, maxsplit=1)[0]
+    return literal.startswith(prefix) or (literal != pattern and prefix.startswith(literal))

@@ -21,6 +21,7 @@ from pydantic_core import PydanticCustomError
 
 from kernel.strict_json import is_mapping
 from lifecycle.tools.conditions import MAX_LENGTH, check_condition
+from lifecycle.tools.definition import Approval, When
 
 ToolName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:/-]{0,255}$")]
@@ -117,7 +118,8 @@ class Mcp(_HostedTool):
         server_description: What the model is told of it; only with `foundry`.
         allowed_tools: The only tools of it to offer; none for all.
         headers_setting: The app setting with the headers to send and the origin to send them to; not with `foundry`.
-        approval: When a call needs an approval; None for never.
+        approval: When a call needs an approval; None for never. Where it says anything else, `foundry` asks the app
+            before each call.
         timeout_s: How long a call may take, in seconds; None for 30. Not with `foundry`.
     """
 
@@ -152,14 +154,23 @@ class Mcp(_HostedTool):
         """What a spec may hold only one of."""
         return f"mcp {self.server_label}"
 
+    @property
+    def asks(self) -> bool:
+        """Whether a provider that calls its tools itself asks the app before each call."""
+        return self.approval not in (None, "never")
+
+    @property
+    def rule(self) -> Approval:
+        """When a call of its tools needs an approval."""
+        said = self.approval or "never"
+        return When(when=said.when) if isinstance(said, ApprovalWhen) else said
+
     def unfit(self, provider: str) -> str | None:
         """Return why the provider cannot have the server described like this; None where it can."""
         if provider == "foundry":
             own = [name for name in ("headers_setting", "timeout_s") if getattr(self, name) is not None]
             if own:
                 return f"foundry reaches MCP servers itself: leave out {' and '.join(own)}"
-            if self.approval not in (None, "never"):
-                return "a tool that foundry calls itself cannot wait for an approval"
             if self.server_url is not None and not self.server_url.startswith("https://"):
                 return "foundry reaches MCP servers by https only"
             return None

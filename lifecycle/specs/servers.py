@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -10,6 +12,17 @@ if TYPE_CHECKING:
     from agent_framework import FunctionTool
 
     from lifecycle.specs.hosted_tools import Mcp
+
+_UNFIT = re.compile(r"[^A-Za-z0-9_-]+")
+_LONGEST_NAME = 64
+
+
+def local_name(label: str, tool: str) -> str:
+    """Return what a server's tool is called here: letters, digits, `_` and `-`, at most 64 of them."""
+    name = _UNFIT.sub("_", f"{label}_{tool}")
+    if len(name) <= _LONGEST_NAME:
+        return name
+    return f"{name[:55]}_{hashlib.sha256(tool.encode()).hexdigest()[:8]}"
 
 
 @dataclass(frozen=True, slots=True)

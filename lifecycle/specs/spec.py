@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StringConstraints, model_validator
 
 from kernel.ids import MODEL_NAME
-from lifecycle.specs.approvals import ApprovalRule
+from lifecycle.specs.approvals import ApprovalRule, unasked, unasked_because
 from lifecycle.specs.hosted_tools import HostedTool, Mcp, SpecTool, ToolName, repeated
 from lifecycle.specs.output_format import ResponseFormat
 from lifecycle.specs.spending import DegradationStep, Runaway, check_ladder
@@ -27,7 +27,19 @@ Label = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 _DIGESTED = re.compile(r"-[0-9a-f]{16}\Z")
 
 POLICY_FIELDS = frozenset(
-    {"description", "labels", "pinned", "idle_after_s", "evaluation", "sla", "ladder", "runaway", "approvals"}
+    {
+        "description",
+        "labels",
+        "pinned",
+        "idle_after_s",
+        "max_history_tokens",
+        "evaluation",
+        "sla",
+        "ladder",
+        "runaway",
+        "approvals",
+        "client_tools",
+    }
 )
 """Fields of a spec that say how an agent is kept, not what it is: changing them makes no new version."""
 
@@ -47,8 +59,8 @@ class Simulation(BaseModel):
         fail_first: How many attempts of each run fail before one succeeds; counted by the run's attempt number.
         fail_with: How they fail: `throttled` and `unavailable` are retriable, `rejected` and `content_filter` are not.
         fail_creates: How many attempts to create the agent fail with `unavailable` before one succeeds.
-        call_tool: Name of a tool in `tools`, or of one that hands over (`handoff_to_…`), that the model calls once
-            before it answers; None for none.
+        call_tool: Name of a tool in `tools`, of one that hands over (`handoff_to_…`), or of one that a caller brings,
+            that the model calls once before it answers; None for none.
         reply: The text of the answer instead of the provider's own; None for the provider's own.
     """
 
@@ -85,11 +97,15 @@ class AgentSpec(BaseModel):
         labels: At most 16 free key-value pairs to find and group agents by.
         pinned: True keeps the agent from being retired when idle.
         idle_after_s: Seconds without use before the agent is retired; None for the app's setting.
+        max_history_tokens: Most tokens of a session's history that its model is told, where the session does not say;
+            None for the app's setting.
         evaluation: What a good answer of the agent is; None scores what every answer can be scored for.
         sla: What service level it is to keep; None for the app's settings.
         ladder: What the agent does as its budgets are used up, in ascending steps.
         runaway: When a run of it has run away; None for the app's settings.
         approvals: Which tool calls need an approval, beside those that the workspace's policy names.
+        client_tools: Whether callers may bring tools of their own, which they call themselves. Not with `foundry`,
+            whose agents have the tools of their version.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
@@ -109,11 +125,13 @@ class AgentSpec(BaseModel):
     labels: Mapping[Label, Annotated[str, StringConstraints(max_length=256)]] = Field(default={}, max_length=16)
     pinned: StrictBool = False
     idle_after_s: int | None = Field(default=None, ge=1, strict=True)
+    max_history_tokens: int | None = Field(default=None, ge=100, le=10_000_000, strict=True)
     evaluation: EvaluationPolicy | None = None
     sla: SlaPolicy | None = None
     ladder: tuple[DegradationStep, ...] = Field(default=(), max_length=16)
     runaway: Runaway | None = None
     approvals: tuple[ApprovalRule, ...] = Field(default=(), max_length=32)
+    client_tools: StrictBool = False
 
     @model_validator(mode="after")
     def _consistent(self) -> AgentSpec:
@@ -123,7 +141,7 @@ class AgentSpec(BaseModel):
         called = self.simulate.call_tool if self.simulate is not None else None
         of_server = called is not None and called.startswith(tuple(f"{one.server_label}_" for one in self.mcp_servers))
         hands_over = called is not None and is_handoff(called)
-        if called not in (None, *self.tools) and not (of_server or hands_over):
+        if called not in (None, *self.tools) and not (of_server or hands_over or self.client_tools):
             msg = "simulate.call_tool must name one of tools"
             raise ValueError(msg)
         if repeated(self.tools):
@@ -134,11 +152,16 @@ class AgentSpec(BaseModel):
             raise ValueError(msg)
         if unfit := next(filter(None, (server.unfit(self.provider) for server in self.mcp_servers)), None):
             raise ValueError(unfit)
+        if (server := unasked(self.approvals, self.hosted_servers)) is not None:
+            raise ValueError(unasked_because(server))
         if self.response_format is not None and self.provider not in _FORMATTING:
             msg = f"the provider {self.provider!r} has no structured output; leave out response_format"
             raise ValueError(msg)
         if self.reasoning_effort is not None and self.provider not in _FORMATTING:
             msg = f"the provider {self.provider!r} takes no reasoning effort; leave out reasoning_effort"
+            raise ValueError(msg)
+        if self.client_tools and self.provider in _HOSTING:
+            msg = f"the agents of provider {self.provider!r} have the tools of their version; leave out client_tools"
             raise ValueError(msg)
         check_ladder(self.ladder, self.provider)
         return self
@@ -147,6 +170,11 @@ class AgentSpec(BaseModel):
     def hosted_tools(self) -> tuple[HostedTool, ...]:
         """The tools among `tools` that the provider runs."""
         return tuple(tool for tool in self.tools if not isinstance(tool, str))
+
+    @property
+    def hosted_servers(self) -> tuple[Mcp, ...]:
+        """The MCP servers whose tools the provider calls itself."""
+        return self.mcp_servers if self.provider in _HOSTING else ()
 
     @property
     def mcp_servers(self) -> tuple[Mcp, ...]:

@@ -24,7 +24,14 @@ Extended = Annotated[str, StringConstraints(pattern=r"^extension:[a-z][a-z0-9_]{
 
 Role = Literal["primary", "specialist", "backup"]
 Condition = Literal[
-    "keyword_detected", "capability_requested", "quality_below", "failures", "cost_above", "turns_above", "always"
+    "keyword_detected",
+    "capability_requested",
+    "sentiment_below",
+    "quality_below",
+    "failures",
+    "cost_above",
+    "turns_above",
+    "always",
 ]
 ContextPolicy = Literal["full", "last", "summary", "none"]
 Overflow = Literal["queue", "backup", "refuse"]
@@ -43,7 +50,8 @@ class Parameters(_Value):
     Attributes:
         keywords: `keyword_detected`: one of these stands in the query, whole words, whatever their case.
         capability: `capability_requested`: the run's metadata asks for it (`capability`), or the query names it.
-        below: `quality_below`: the answer's score, 0-100, is below this.
+        below: `quality_below`: the answer's score, 0-100, is below this; `sentiment_below`: how the query sounds
+            (`llmops.evaluation.sentiment`, 0-100, 50 is neutral).
         check: `quality_below`: the check whose score counts; None for the overall one.
         count: `failures`: so many attempts of the run failed; `turns_above`: the member has seen so many runs.
         usd: `cost_above`: the run has cost more than this, in US dollars.
@@ -61,6 +69,7 @@ _NEEDS: Mapping[str, str] = {
     "keyword_detected": "keywords",
     "capability_requested": "capability",
     "quality_below": "below",
+    "sentiment_below": "below",
     "failures": "count",
     "turns_above": "count",
     "cost_above": "usd",
@@ -232,6 +241,8 @@ class HandoffPolicy(_Value):
         context: What the next agent is told of the conversation: `full`, the `last` turns, a `summary` that the model
             which hands over writes, or `none`. What the run asks is always told, and the note of the handoff.
         last_turns: How many runs of the history `last` is.
+        summarizer: The agent that writes a `summary` where the model that hands over has written none; an agent without
+            tools. None for nobody: the next one is told the last runs then.
         max_hops: Most members that one run goes on to.
         max_returns: How often one run may come back to the same member.
         when_impossible: What becomes of a run that no member can take: the member that has it goes on with it
@@ -240,6 +251,7 @@ class HandoffPolicy(_Value):
 
     context: ContextPolicy = "full"
     last_turns: int = Field(default=5, ge=1, le=100)
+    summarizer: AgentName | None = None
     max_hops: int = Field(default=5, ge=1, le=20)
     max_returns: int = Field(default=1, ge=0, le=10)
     when_impossible: Literal["stay", "fail"] = "stay"
@@ -292,6 +304,12 @@ class Team(_Value):
     def agents(self) -> Sequence[str]:
         """The agents of its members."""
         return [member.agent for member in self.members if member.agent is not None]
+
+    @property
+    def all_agents(self) -> Sequence[str]:
+        """The agents of its members, and the one that writes summaries."""
+        summarizer = self.handoff.summarizer
+        return list(dict.fromkeys([*self.agents, *([summarizer] if summarizer else [])]))
 
 
 def _wrong(team: Team) -> Iterator[str]:

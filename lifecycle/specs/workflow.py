@@ -146,13 +146,69 @@ class Parallel(BaseModel):
     on_failure: Literal["fail", "continue"] = "fail"
 
 
+class GroupChat(BaseModel):
+    """A step in which several agents talk to one another.
+
+    Without a manager they speak in turns, as Agent Framework's group chat has it; a manager plans, says who speaks
+    about what, and writes the answer, as its Magentic orchestration has it. Each time one speaks is a run.
+
+    Attributes:
+        name: Its name in the workflow; its answer is what was said last.
+        group_chat: The agents that talk.
+        manager: The agent that leads them; None for taking turns.
+        max_rounds: How often one of them speaks, the manager not counted.
+        prompt: What they talk about: text with `{input}` and `{steps.NAME.answer}` of steps before it.
+        timeout_s: Seconds that one time of speaking may take; None for as long as a run may take.
+        retries: How often each is asked again whose run fails or takes too long.
+        when: A condition without which it is skipped; None for always.
+        on_failure: Whether the workflow then fails, or goes on without its answer.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+    name: StepName
+    group_chat: Annotated[tuple[AgentName, ...], Field(min_length=2, max_length=8)]
+    manager: AgentName | None = None
+    max_rounds: int = Field(default=6, ge=1, le=20)
+    prompt: Prompt = "{input}"
+    timeout_s: int | None = Field(default=None, ge=1, le=2_592_000)
+    retries: int = Field(default=0, ge=0, le=5)
+    when: Condition | None = None
+    on_failure: Literal["fail", "continue"] = "fail"
+
+    @model_validator(mode="after")
+    def _each_once(self) -> Self:
+        if len({*self.group_chat, self.manager}) != len(self.group_chat) + 1:
+            msg = "each agent is in a group chat once, and the manager is none of those it leads"
+            raise ValueError(msg)
+        return self
+
+    @property
+    def task(self) -> Task:
+        """What is asked of the first who speaks."""
+        return Task(
+            agent=self.manager or self.group_chat[0],
+            prompt=self.prompt,
+            timeout_s=self.timeout_s,
+            retries=self.retries,
+        )
+
+
+_SHAPES: Mapping[str, type[BaseModel]] = {"parallel": Parallel, "group_chat": GroupChat}
+"""The field that tells a kind of step."""
+
+
 def _shape(value: Any) -> str:
     """Return which kind of step it is, so that an error is told of that one alone."""
-    parallel = "parallel" in cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else None
-    return "(parallel)" if parallel or isinstance(value, Parallel) else "(step)"
+    given: Mapping[str, Any] = cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else {}
+    found = (field for field, kind in _SHAPES.items() if field in given or isinstance(value, kind))
+    return f"({next(found, 'step')})"
 
 
-AnyStep = Annotated[Annotated[Step, Tag("(step)")] | Annotated[Parallel, Tag("(parallel)")], Discriminator(_shape)]
+AnyStep = Annotated[
+    Annotated[Step, Tag("(step)")] | Annotated[Parallel, Tag("(parallel)")] | Annotated[GroupChat, Tag("(group_chat)")],
+    Discriminator(_shape),
+]
 
 
 class WorkflowSpec(BaseModel):
@@ -182,7 +238,10 @@ class WorkflowSpec(BaseModel):
         found: dict[str, str] = {}
         for index, step in enumerate(self.steps):
             tasks: list[tuple[str, Task]] = []
-            if isinstance(step, Step):
+            if isinstance(step, GroupChat):
+                found |= {name: f"/steps/{index}/group_chat/{at}" for at, name in enumerate(step.group_chat)} | found
+                found |= {step.manager: f"/steps/{index}/manager"} | found if step.manager else {}
+            elif isinstance(step, Step):
                 tasks.append((f"/steps/{index}", step))
             else:
                 tasks += [(f"/steps/{index}/parallel/{n}", branch) for n, branch in enumerate(step.parallel)]
@@ -205,6 +264,7 @@ class Node:
         when: The conditions that must all hold.
         tolerated: Whether the workflow goes on when it fails.
         branches: The branches it closes; none for any other step.
+        chat: The group chat that it is; None for any other step.
     """
 
     name: str
@@ -213,6 +273,7 @@ class Node:
     when: tuple[str, ...]
     tolerated: bool
     branches: tuple[str, ...] = ()
+    chat: GroupChat | None = None
 
 
 Plan = Mapping[str, Node]
@@ -231,6 +292,8 @@ def plan_of(spec: WorkflowSpec) -> Plan:
         tolerated = step.on_failure == "continue"
         if isinstance(step, Step):
             _add(plan, Node(step.name, step, before, _all(step.when), tolerated))
+        elif isinstance(step, GroupChat):
+            _add(plan, Node(step.name, step.task, before, _all(step.when), tolerated, chat=step))
         else:
             names = tuple(branch.name for branch in step.parallel)
             for branch in step.parallel:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from kernel.clock import Clock
-from lifecycle.events.daily_counts import DailyEventCounts
+from lifecycle.events.daily_counts import DailyEventCounts, handoffs_of
 from lifecycle.measures.activity import Activity, Current
 from lifecycle.registry.counts import LifecycleCounts, LifecycleTotals
 from llmops.facts.summary import PerformanceSummary
@@ -41,6 +41,11 @@ class Analytics:
     agents: Mapping[str, PerformanceSummary]
     lifecycle: LifecycleTotals
     current: Current
+
+    @property
+    def handoffs(self) -> Mapping[tuple[str, str], int]:
+        """How many handoffs there were, by team and by who or what had them."""
+        return handoffs_of(self.events)
 
     @property
     def total(self) -> PerformanceSummary:

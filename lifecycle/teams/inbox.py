@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from kernel.clock import Clock
+from kernel.codec import Unreadable, pass_over
 from kernel.tables import Delete, Row, RowChanged, Span, Tables, Upsert, every, first_rows
 from lifecycle.conversations.session import Session
 from lifecycle.conversations.store import ConversationStore
@@ -92,7 +93,11 @@ class Inbox:
     async def _waits(self, workspace: str, row: Row, what: str) -> Session | None:
         """Return the entry's session if it waits, and drop an entry that is no longer so."""
         ident = row.key.split("!", 2)[2]
-        session = (await self._conversations.load(workspace, ident)).session
+        try:
+            session = (await self._conversations.load(workspace, ident)).session
+        except Unreadable as error:
+            pass_over("session", f"{workspace}/{ident}", error)
+            return None
         served = session.served if session and not session.over else None
         at = row.moment("at")
         if served is not None and what == "desk" and served.desk is not None and served.desk.since == at:

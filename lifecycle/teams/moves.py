@@ -169,9 +169,24 @@ def hopped(run: Run, move: Move, now: datetime, *, aim: str) -> Run:
     return run if move.member.human else runs.assigned(run, aim)
 
 
+def wants_summary(move: Move, turns: int) -> bool:
+    """Return whether an agent that takes over is to be told a summary that is yet to be written.
+
+    Args:
+        move: Where the conversation goes.
+        turns: How many messages its history has.
+    """
+    summed_up = move.note is None or bool(move.note.summary)
+    return _wanted_context(move) == "summary" and not summed_up and turns > 0 and not move.member.human
+
+
+def _wanted_context(move: Move) -> ContextPolicy:
+    return move.context or move.team.handoff.context
+
+
 def _context(move: Move) -> ContextPolicy:
     """Return how much of the history the member is told; without a summary, the last turns stand for it."""
-    context = move.context or move.team.handoff.context
+    context = _wanted_context(move)
     summed_up = move.note is not None and move.note.summary
     return "last" if context == "summary" and not summed_up else context
 

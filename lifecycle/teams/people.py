@@ -144,7 +144,7 @@ class People:
             first = await self._conversations.run(workspace, session_id, run_id)
             if first is None:
                 raise NotFound(f"There is no run {run_id!r} in this conversation.", code="run_not_found")
-            if first.answer == text and first.team is not None and first.team.by == caller.name:
+            if _said_by(first, caller, text):
                 return first
         else:
             found = self._conversations.runs_in(workspace, session_id, RunState.WAITING)
@@ -155,6 +155,8 @@ class People:
         await self._handoffs.replying(session, first.id)
 
         def decide(stored: StoredConversation) -> ConversationChange | None:
+            if stored.run is not None and _said_by(stored.run, caller, text):
+                return None  # it took effect, and that was answered too late
             session, desk = _with_person(stored, session_id)
             _check_own(desk, caller, free=True)
             if stored.run is None or stored.run.state is not RunState.WAITING:
@@ -309,6 +311,11 @@ def _answered(
         said += [Event("run.delta", data, now), Event("run.stream_ended", ended, now)]
     turns = [Turn("user", runs.user_message(run), run.id, now), Turn("assistant", text, run.id, now, caller.name)]
     return outcome(session, run, after, [*events, *said], turns, now)
+
+
+def _said_by(run: Run, caller: Caller, text: str) -> bool:
+    """Return whether the run has this very answer of the caller."""
+    return run.answer == text and run.team is not None and run.team.by == caller.name
 
 
 def _with_person(stored: StoredConversation, session_id: str) -> tuple[Session, PersonWait]:

@@ -16,6 +16,7 @@ from functools import lru_cache
 
 from lifecycle.conversations.team import Hop
 from lifecycle.specs.team import ContextPolicy, HandoffTrigger, Member, Team
+from llmops.evaluation.sentiment import sentiment
 
 CAPABILITY = "capability"
 """The metadata of a run by which it asks for a capability."""
@@ -153,7 +154,9 @@ def fired(
     return None
 
 
-BEFORE = ("keyword_detected", "capability_requested", "turns_above", "cost_above", "always", "extension")
+OF_QUERY = ("keyword_detected", "capability_requested", "sentiment_below")
+"""Conditions that the query alone decides: they also say who gets a new conversation."""
+BEFORE = (*OF_QUERY, "turns_above", "cost_above", "always", "extension")
 """Conditions that are looked at before a member is asked."""
 AFTER = ("quality_below", "cost_above", "extension")
 """Conditions that are looked at once it has answered."""
@@ -221,7 +224,7 @@ def _named_by_triggers(team: Team, query: str, metadata: Mapping[str, str]) -> M
     found: dict[str, tuple[int, str]] = {}
     for member in team.members:
         for trigger in member.handoff_triggers:
-            if trigger.active and trigger.condition in BEFORE[:2] and _holds(trigger, situation, {}):
+            if trigger.active and trigger.condition in OF_QUERY and _holds(trigger, situation, {}):
                 for target in _targets(team, member, trigger):
                     if trigger.priority > found.get(target, (-1, ""))[0]:
                         found[target] = trigger.priority, trigger_reason(trigger)
@@ -255,6 +258,8 @@ def _holds(trigger: HandoffTrigger, situation: Situation, extensions: Mapping[st
             wanted = given.capability or ""
             asked = situation.metadata.get(CAPABILITY, "").casefold()
             return asked == wanted.casefold() or _says(situation.query, wanted)
+        case "sentiment_below":
+            return given.below is not None and sentiment(situation.query) < given.below
         case "quality_below":
             score = situation.score if given.check is None else situation.scores.get(given.check)
             return score is not None and given.below is not None and score < given.below

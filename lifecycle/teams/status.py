@@ -41,6 +41,7 @@ class HopRow:
     source: str
     target: str
     by: str
+    at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +119,7 @@ class TeamLog:
         if served is None or not served.member:
             return
         key = f"hop!{move.at:%Y-%m-%d}!{session.id}!{served.hops:06d}"
-        values = {"source": served.member, "target": move.member.name, "by": move.by}
+        values = {"source": served.member, "target": move.member.name, "by": move.by, "at": move.at}
         await self._tables.commit(TABLE, [Upsert(Row(home(session.workspace, served.team), key, values))])
 
     async def reply(self, session: Session, run_id: str) -> None:
@@ -130,7 +131,7 @@ class TeamLog:
         row = Row(
             home(session.workspace, served.team),
             f"reply!{now:%Y-%m-%d}!{session.id}!{run_id}",
-            {"member": served.member, "waited_s": waited},
+            {"member": served.member, "waited_s": waited, "at": now},
         )
         await self._tables.commit(TABLE, [Upsert(row)])
 
@@ -290,4 +291,4 @@ def _member(
 
 def _hop(row: Row) -> HopRow:
     _, _, session_id, number = row.key.split("!")
-    return HopRow(session_id, int(number), row.text("source"), row.text("target"), row.text("by"))
+    return HopRow(session_id, int(number), row.text("source"), row.text("target"), row.text("by"), row.moment("at"))

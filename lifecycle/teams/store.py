@@ -79,7 +79,7 @@ class Memberships:
             return False
         async for row in every(self._tables, TABLE, Span.prefix(workspace, f"agent!{agent}!")):
             item = await self._items.find(workspace, _ref(row.key.split("!")[2]))
-            if isinstance(item.content, Team) and agent in item.content.agents:
+            if isinstance(item.content, Team) and agent in item.content.all_agents:
                 return True
             try:
                 await self._tables.commit(TABLE, [Delete(workspace, row.key, row.etag)])
@@ -161,7 +161,7 @@ class Teams:
                     return _team(current), False
                 gone = {member.name for member in current.content.members} - {member.name for member in team.members}
                 await self._check_unused(workspace, name, gone)
-            await self._memberships.enter(workspace, name, team.agents)
+            await self._memberships.enter(workspace, name, team.all_agents)
             written = await self._items.write(current, team)
             if written is not None:
                 self._known.pop((workspace, name), None)
@@ -184,13 +184,15 @@ class Teams:
                 return
 
     async def _check_members(self, workspace: str, team: Team) -> None:
-        found = await asyncio.gather(*(self._catalog.find(workspace, agent) for agent in team.agents))
+        found = await asyncio.gather(*(self._catalog.find(workspace, agent) for agent in team.all_agents))
         there = {agent.name for agent in found if agent is not None and not agent.declaration.deleted}
         missing = {
             f"/members/{number}/agent": "is no agent of this workspace"
             for number, member in enumerate(team.members)
             if member.agent is not None and member.agent not in there
         }
+        if team.handoff.summarizer is not None and team.handoff.summarizer not in there:
+            missing["/handoff/summarizer"] = "is no agent of this workspace"
         if missing:
             msg = "There is no such agent; declare the agents first."
             raise InvalidInput(msg, code="unknown_member", fields=missing)

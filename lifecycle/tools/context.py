@@ -27,6 +27,9 @@ class ToolContext:
         attempt: The attempt at the run, from 1.
         call_id: The model's id of this call, unique in the run; empty where no tool is called.
         deadline: When the call is given up, aware UTC.
+        repeated: Whether the call may have been made before: by a worker that died before it could note the result, or
+            in an attempt that failed after it, since when the model was asked anew and may ask for the same again under
+            another call id.
     """
 
     workspace: str
@@ -38,6 +41,7 @@ class ToolContext:
     call_id: str
     deadline: datetime
     _setting: Setting = field(repr=False, compare=False)
+    repeated: bool = False
 
     @property
     def idempotency_key(self) -> str:

@@ -41,12 +41,14 @@ class ToolTerms:
         approval: When a call needs an approval.
         show_arguments: Arguments that are shown where a run's steps are listed; True for all, the others are not.
         max_result_bytes: Most of its result that the model is given, in bytes of UTF-8; the rest is cut off.
+        show_result: Whether a run's steps show the beginning of its result.
     """
 
     timeout_s: float = TIMEOUT_S
     approval: Approval = "never"
     show_arguments: bool | tuple[str, ...] = False
     max_result_bytes: int = MAX_RESULT_BYTES
+    show_result: bool = False
 
     def __post_init__(self) -> None:
         if not 0 < self.timeout_s <= LONGEST_S:
@@ -93,6 +95,7 @@ def tool(
     timeout_s: float = TIMEOUT_S,
     approval: Approval = "never",
     show_arguments: bool | tuple[str, ...] = False,
+    show_result: bool = False,
     max_result_bytes: int = MAX_RESULT_BYTES,
 ) -> Callable[[Callable[..., Any]], Tool]: ...
 def tool(
@@ -103,6 +106,7 @@ def tool(
     timeout_s: float = TIMEOUT_S,
     approval: Approval = "never",
     show_arguments: bool | tuple[str, ...] = False,
+    show_result: bool = False,
     max_result_bytes: int = MAX_RESULT_BYTES,
 ) -> Tool | Callable[[Callable[..., Any]], Tool]:
     """Make the function a tool, named like it unless a name is given; see `ToolTerms` for the others.
@@ -111,7 +115,7 @@ def tool(
         TypeError: It has no docstring, or parameters that no model could fill in.
         ValueError: The name or a term is not possible.
     """
-    terms = ToolTerms(timeout_s, approval, show_arguments, max_result_bytes)
+    terms = ToolTerms(timeout_s, approval, show_arguments, max_result_bytes, show_result)
 
     def decorated(given: Callable[..., Any]) -> Tool:
         return defined(given, name or given.__name__, terms)

@@ -119,7 +119,8 @@ class WorkflowEngine:
             await self._due.add(workspace, ident, now)
             found = await self._store.add(run)
             created = found is not None
-            found = found or await self._store.find(workspace, ident)
+            if found is None and (found := await self._store.find(workspace, ident)) is not None:
+                created = found.run.created_at == now  # it was this very write, answered too late
         if found is None:
             msg = "a workflow run that is there is not"
             raise RuntimeError(msg)
@@ -200,6 +201,7 @@ class WorkflowEngine:
             nothing = replace(run.asked, input="", user_id=None, metadata={}, digest="")
             if await self._store.save(found, replace(run, asked=nothing)):
                 await self._store.erase_texts(workspace, ident)
+                await self._steps.forget(run)
                 return True
         raise _busy()
 
@@ -303,6 +305,7 @@ class WorkflowEngine:
                 if not whole:
                     return found
             if found.run.finished:
+                await self._steps.forget(found.run)
                 await self._due.drop(found.run.workspace, found.run.id, hour_bucket(found.run.created_at))
         except Unavailable as error:
             _log(error)

@@ -20,6 +20,7 @@ from lifecycle.workflows.run import (
     CONDITION_UNDECIDED,
     STEP_FAILED,
     STEP_TIMEOUT,
+    ChatState,
     Do,
     Effect,
     StepRun,
@@ -79,7 +80,26 @@ class EffectsDone:
     numbers: frozenset[int]
 
 
-News = RunEnded | RunRefused | CancelRequested | TimePassed | EffectsDone
+@dataclass(frozen=True, slots=True)
+class TurnDecided:
+    """Who speaks next in a group chat.
+
+    Attributes:
+        step: The step.
+        turn: How many runs it had when that was decided.
+        agent: Who speaks; None for nobody: it has ended.
+        state: How far it is.
+        code: Why it ended without an answer; empty where it did not.
+    """
+
+    step: str
+    turn: int
+    agent: str | None
+    state: ChatState
+    code: str = ""
+
+
+News = RunEnded | RunRefused | CancelRequested | TimePassed | EffectsDone | TurnDecided
 
 
 def begin(run: WorkflowRun, plan: Plan, now: datetime) -> WorkflowRun:
@@ -110,6 +130,8 @@ def advance(run: WorkflowRun, plan: Plan, news: News, answers: Answers, now: dat
             draft.ended(news)
         case RunRefused():
             draft.ended(RunEnded(news.run_id, StepState.FAILED, news.code), refused=True)
+        case TurnDecided():
+            draft.turn(news)
         case CancelRequested():
             draft.cancel()
         case TimePassed():
@@ -211,16 +233,31 @@ class _Draft:
             last, state=news.state, code=code, refused=refused, ended_at=self._now, spend=news.spend, score=news.score
         )
         step = self._steps[step.name] = replace(step, tries=(*step.tries[:-1], over))
+        chat = self._plan[step.name].chat
         if news.state is StepState.SUCCEEDED:
-            return self._over(step, StepState.SUCCEEDED)
+            return self._over(step, StepState.SUCCEEDED) if chat is None else self._next_turn(step)
         if self._run.stopping:
             return self._over(step, news.state, code)
         final = news.state is StepState.CANCELLED and not late  # somebody wanted it so
         node = self._plan[step.name]
-        agent = _next_agent(node.task, step.tries, refused=refused) if node.task and not final else None
+        tries = step.tries if chat is None else step.turn_tries
+        agent = _next_agent(node.task, tries, refused=refused) if node.task and not final else None
+        if agent is not None and chat is not None:
+            agent = last.agent
         if agent is None:
             return self._over(step, StepState.FAILED, code)
         return self._start(step, agent)
+
+    def turn(self, news: TurnDecided) -> None:
+        """Take in who speaks next in a group chat, unless it is known."""
+        step = self._steps.get(news.step)
+        known = step is None or step.state is not StepState.RUNNING or step.open is not None
+        if step is None or known or len(step.tries) != news.turn or self._run.stopping:
+            return None
+        step = self._steps[step.name] = replace(step, chat=news.state)
+        if news.code:
+            return self._over(step, StepState.FAILED, news.code)
+        return self._over(step, StepState.SUCCEEDED) if news.agent is None else self._start(step, news.agent)
 
     def settled(self) -> WorkflowRun:
         """Return the workflow run once all that can be decided now is."""
@@ -234,7 +271,9 @@ class _Draft:
         if self._run.stopping:
             for step in list(self._steps.values()):
                 if step.open is not None and not step.open.stopping:
-                    self._stop(step, step.open, CANCELLED if self._run.cancel_requested else STEP_FAILED)
+                    self._stop(step, step.open, self._why_stopped)
+                elif step.open is None and step.state is StepState.RUNNING:  # a group chat between two runs
+                    self._over(step, StepState.CANCELLED, self._why_stopped)
         self._finish()
         return replace(
             self._run,
@@ -258,7 +297,16 @@ class _Draft:
             return self._over(step, StepState.FAILED, STEP_FAILED)
         if node.task is None:
             return self._over(step, StepState.SUCCEEDED)
-        return self._start(step, node.task.agent)
+        return self._start(step, node.task.agent) if node.chat is None else self._next_turn(step)
+
+    def _next_turn(self, step: StepRun) -> None:
+        """Have it found out who speaks next in a group chat."""
+        self._steps[step.name] = replace(step, state=StepState.RUNNING, chat=step.chat or ChatState())
+        self._do(Do.TURN, step.name)
+
+    @property
+    def _why_stopped(self) -> str:
+        return CANCELLED if self._run.cancel_requested else STEP_FAILED
 
     def _values(self) -> Mapping[str, Any]:
         """Return what conditions are decided on."""
@@ -315,8 +363,7 @@ class _Draft:
             return
         for name, step in self._steps.items():
             if not step.over:
-                why = CANCELLED if self._run.cancel_requested else STEP_FAILED
-                self._steps[name] = replace(step, state=StepState.SKIPPED, code=why, ended_at=self._now)
+                self._steps[name] = replace(step, state=StepState.SKIPPED, code=self._why_stopped, ended_at=self._now)
         self._run = replace(
             self._run, state=_end_of(self._run), finished_at=self._now, steps=tuple(self._steps.values())
         )

@@ -26,6 +26,10 @@ CONDITION_UNDECIDED = "condition_undecided"
 """Code of a step whose condition could not be decided."""
 RUN_ERASED = "run_erased"
 """Code of a step whose run, or an answer that it needs, was erased."""
+CHAT_LIMIT = "group_chat_limit"
+"""Code of a group chat that came to its limit before its manager had an answer."""
+CHAT_FAILED = "group_chat_failed"
+"""Code of a group chat whose manager could not be followed."""
 CANCELLED = "cancelled"
 """Code of what was cancelled, or was not begun because of that."""
 
@@ -85,6 +89,19 @@ class Try:
 
 
 @dataclass(frozen=True, slots=True)
+class ChatState:
+    """How far a group chat is.
+
+    Attributes:
+        checkpoint: The checkpoint that it goes on from; empty for its beginning.
+        told: How many of the answers that were given are in the checkpoint.
+    """
+
+    checkpoint: str = ""
+    told: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class StepRun:
     """A step of a workflow run.
 
@@ -94,6 +111,7 @@ class StepRun:
         tries: Its runs, one after another; none for a step that only closes branches, or was not begun.
         code: Why it failed or was skipped; empty otherwise.
         ended_at: When it was over; None while it is not.
+        chat: How far it is, of a group chat; None for any other step.
     """
 
     name: str
@@ -101,6 +119,7 @@ class StepRun:
     tries: tuple[Try, ...] = ()
     code: str = ""
     ended_at: datetime | None = None
+    chat: ChatState | None = None
 
     @property
     def over(self) -> bool:
@@ -118,6 +137,17 @@ class StepRun:
         return self.tries[-1] if self.tries and self.tries[-1].state is StepState.SUCCEEDED else None
 
     @property
+    def answers(self) -> Sequence[Try]:
+        """The runs that answered, in order: of a group chat, all who spoke."""
+        return [one for one in self.tries if one.state is StepState.SUCCEEDED]
+
+    @property
+    def turn_tries(self) -> Sequence[Try]:
+        """The runs since the last that answered: of a group chat, those of who is to speak."""
+        after = next((at for at, one in enumerate(reversed(self.tries)) if one.state is StepState.SUCCEEDED), None)
+        return self.tries[len(self.tries) - after :] if after is not None else self.tries
+
+    @property
     def score(self) -> int | None:
         """How good its answer looked when it was given."""
         return self.answered_by.score if self.answered_by else None
@@ -132,6 +162,7 @@ class Do(StrEnum):
     """What can be yet to be done."""
 
     START = "start"  # submit a step's run
+    TURN = "turn"  # find out who speaks next in a group chat
     CANCEL = "cancel"  # cancel a step's run
     PUBLISH = "publish"  # append an event to the workspace's stream
 
@@ -143,7 +174,7 @@ class Effect:
     Attributes:
         number: Unique in its workflow run, rising; also the event's number, so that the stream has it once.
         do: What.
-        step: The step, of a run to start.
+        step: The step, of a run to start or a group chat.
         run_id: The run to start or cancel; empty for an event.
         event: The event; None for the others.
     """

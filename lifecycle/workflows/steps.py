@@ -12,13 +12,14 @@ from lifecycle.conversations.session import SessionState
 from lifecycle.conversations.store import ConversationStore
 from lifecycle.conversations.submission import RunRequest, Send, check
 from lifecycle.registry.signals import AgentSignals
-from lifecycle.runs.queries import RunQueries
+from lifecycle.runs.cancel import RunCancel
 from lifecycle.runs.submit import RunSubmission
 from lifecycle.sessions.erase import MayErase, OnHold
-from lifecycle.specs.workflow import Plan
+from lifecycle.specs.workflow import Plan, Task
 from lifecycle.workflows import rules
-from lifecycle.workflows.rules import News, RunEnded, RunRefused
-from lifecycle.workflows.run import CANCELLED, RUN_ERASED, Do, Effect, StepState, WorkflowRun
+from lifecycle.workflows.group_chat import GroupChats
+from lifecycle.workflows.rules import News, RunEnded, RunRefused, TurnDecided
+from lifecycle.workflows.run import CANCELLED, RUN_ERASED, ChatState, Do, Effect, StepState, WorkflowRun
 
 MAX_PROMPT_BYTES = 1 << 20
 """Longest prompt with the answers in it, in UTF-8 bytes."""
@@ -36,14 +37,16 @@ class StepRuns:
     def __init__(
         self,
         submission: RunSubmission,
-        queries: RunQueries,
+        cancel: RunCancel,
         conversations: ConversationStore,
+        chats: GroupChats,
         *,
         may_erase: MayErase,
     ) -> None:
         self._submission = submission
-        self._queries = queries
+        self._cancel = cancel
         self._conversations = conversations
+        self._chats = chats
         self._may_erase = may_erase
 
     async def get(self, workspace: str, run_id: str, *, texts: bool = False) -> Run | None:
@@ -85,10 +88,12 @@ class StepRuns:
             Unavailable: It could not be done; do it again.
         """
         try:
+            if effect.do is Do.TURN:
+                return await self._turn(run, plan, effect.step)
             if effect.do is Do.START:
                 await self._submit(run, plan, effect, signals, send)
                 return ()
-            ended = await self._queries.cancel(run.workspace, effect.run_id)
+            ended = await self._cancel.cancel(run.workspace, effect.run_id, send)
         except Unavailable:
             raise
         except NotFound as error:
@@ -103,17 +108,52 @@ class StepRuns:
         if task is None or begun is None:
             msg = "a run of a step that asks nobody"
             raise RuntimeError(msg)
-        try:
-            prompt = rules.prompt_of(run, plan, task, await self.answers(run, plan, sorted(task.used)))
-        except KeyError:
-            msg = "An answer that the step needs was erased."
-            raise Conflict(msg, code=RUN_ERASED) from None
+        prompt = await self._prompt(run, plan, task)
+        if (chat := plan[effect.step].chat) is not None:
+            said = await self._said(run, effect.step)
+            prompt = (await self._chats.next(run, chat, prompt, said, keep=False)).prompt
         asked = run.asked
         request = RunRequest(query=prompt, user_id=asked.user_id, metadata=asked.metadata, priority=asked.priority)
         check(request, MAX_PROMPT_BYTES)
         await self._submission.submit(
             run.workspace, begun.agent, request, effect.run_id, signals, send, workflow_run_id=run.id
         )
+
+    async def forget(self, run: WorkflowRun) -> None:
+        """Delete what is kept of the group chats of a workflow run."""
+        await self._chats.clear(run)
+
+    async def _turn(self, run: WorkflowRun, plan: Plan, name: str) -> Sequence[News]:
+        """Return who speaks next in a group chat; nothing where that was decided meanwhile."""
+        step, chat, task = run.step(name), plan[name].chat, plan[name].task
+        if chat is None or task is None or step.open is not None or step.state is not StepState.RUNNING:
+            return ()
+        turns = len(step.tries)
+        try:
+            said = await self._said(run, name)
+            turn = await self._chats.next(run, chat, await self._prompt(run, plan, task), said, keep=True)
+        except Conflict as error:
+            return (TurnDecided(name, turns, None, step.chat or ChatState(), error.code),)
+        return (TurnDecided(name, turns, turn.agent, turn.state, turn.code),)
+
+    async def _prompt(self, run: WorkflowRun, plan: Plan, task: Task) -> str:
+        try:
+            return rules.prompt_of(run, plan, task, await self.answers(run, plan, sorted(task.used)))
+        except KeyError:
+            raise _erased() from None
+
+    async def _said(self, run: WorkflowRun, name: str) -> Sequence[str]:
+        """Return what was said in a group chat so far, in order."""
+        ids = [one.run_id for one in run.step(name).answers]
+        found = await asyncio.gather(*(self.get(run.workspace, ident, texts=True) for ident in ids))
+        answers = [one.answer for one in found if one is not None and one.answer is not None]
+        if len(answers) < len(ids):
+            raise _erased()
+        return answers
+
+
+def _erased() -> Conflict:
+    return Conflict("An answer that the step needs was erased.", code=RUN_ERASED)
 
 
 def is_over(run: Run) -> bool:

@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from kernel.codec import JsonCodec
+from kernel.codec import JsonCodec, if_readable
 from kernel.ids import newest_first
 from kernel.large_texts import LargeText, Owner, Texts
 from kernel.tables import Insert, Replace, Row, RowChanged, RowExists, Span, Tables, first_rows
@@ -45,7 +45,7 @@ class WorkflowRuns:
 
     async def find(self, workspace: str, ident: str) -> StoredRun | None:
         """Return the workflow run; None where there is none."""
-        row = await self._tables.get(TABLE, _home(workspace, ident), f"run!{ident}")
+        row = await self._tables.get(TABLE, home(workspace, ident), f"run!{ident}")
         return await self._read(row) if row else None
 
     async def add(self, run: WorkflowRun) -> StoredRun | None:
@@ -78,7 +78,10 @@ class WorkflowRuns:
         ]
         pages = await asyncio.gather(*(first_rows(self._tables, TABLE, span, limit + 1) for span in spans))
         rows = sorted((row for page in pages for row in page), key=lambda row: row.key)
-        found = await asyncio.gather(*(self.find(workspace, row.text("run_id")) for row in rows[:limit]))
+        idents = [row.text("run_id") for row in rows[:limit]]
+        found = await asyncio.gather(
+            *(if_readable(self.find(workspace, ident), "workflow run", ident) for ident in idents)
+        )
         more = rows[limit - 1].key.removeprefix(prefix) if len(rows) > limit else None
         return [stored.run for stored in found if stored is not None], more
 
@@ -95,7 +98,7 @@ class WorkflowRuns:
             where = _WHERE.dump(kept)
         stored = replace(run, asked=replace(run.asked, input="")) if where else run
         values = {"run": _RUN.dump(stored), "state": run.state.value, _INPUT: where or None}
-        return Row(_home(run.workspace, run.id), f"run!{run.id}", values, before.etag if before else "")
+        return Row(home(run.workspace, run.id), f"run!{run.id}", values, before.etag if before else "")
 
     async def _read(self, row: Row) -> StoredRun:
         run, where = _RUN.load(row.text("run")), row.text(_INPUT)
@@ -114,5 +117,6 @@ def _session(ident: str) -> str:
     return f"~workflow:{ident}"
 
 
-def _home(workspace: str, ident: str) -> str:
+def home(workspace: str, ident: str) -> str:
+    """Return the partition of a workflow run."""
     return f"{workspace}!{hashlib.sha256(ident.encode()).digest()[0] % SHARDS}"

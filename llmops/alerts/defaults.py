@@ -27,6 +27,12 @@ def default_rules(*, latency_ms: int, enabled: bool = True) -> Mapping[str, Aler
         return AlertRule.model_validate(values | fields)
 
     return {
+        "default-approvals": rule(
+            "See GET approvals; runs wait for them, and those that nobody decides are rejected in time.",
+            metric="approval_wait_s",
+            condition="gt",
+            threshold=_HOUR,
+        ),
         "default-budget": rule(
             "See GET usage for which budget it is; runs wait when it is used up.",
             metric="budget_used_share",
@@ -67,6 +73,12 @@ def default_rules(*, latency_ms: int, enabled: bool = True) -> Mapping[str, Aler
             metric="memory_share",
             condition="gte",
             threshold=0.9,
+        ),
+        "default-people": rule(
+            "See GET inbox for which conversation it is; take it, or hand it over.",
+            metric="person_wait_s",
+            condition="gt",
+            threshold=_HOUR,
         ),
         "default-pools": rule(
             "See GET resources for which pool it is; what finds no room in it waits, or is refused.",

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from kernel.money import MICRO_USD_PER_USD
 from llmops.facts.summary import PerformanceSummary
 
-Metric = Literal[
+OutcomeMetric = Literal[
     "latency_mean_ms",
     "latency_p50_ms",
     "latency_p95_ms",
@@ -31,18 +31,28 @@ Metric = Literal[
     "wasted_share",
     "unpriced_calls",
     "unmetered_calls",
-    "cost_today_usd",
+]
+LedgerMetric = Literal["cost_today_usd"]
+RegistryMetric = Literal[
     "versions_created",
     "create_failures",
     "delete_failures",
     "drift",
     "leaks",
+    "cache_hit_rate",
+    "cache_hit_rate_fall",
+]
+TeamMetric = Literal["handoffs", "handoffs_returned_share", "escalations", "person_answer_s"]
+CurrentMetric = Literal[
     "sessions_open",
     "runs_running",
     "runs_waiting",
     "longest_wait_s",
     "conversations_waiting",
     "person_wait_s",
+    "conversations_without_room",
+    "approvals_pending",
+    "approval_wait_s",
     "agents",
     "agents_registered",
     "agents_provisioning",
@@ -52,58 +62,25 @@ Metric = Literal[
     "agents_failed",
     "budget_used_share",
     "timers_failing",
-    "approvals_pending",
-    "approval_wait_s",
-    "cache_hit_rate",
     "memory_share",
     "cpu_share",
     "pool_used_share",
 ]
+Metric = Literal[OutcomeMetric, LedgerMetric, RegistryMetric, TeamMetric, CurrentMetric]
 
-FROM_LEDGER: frozenset[Metric] = frozenset({"cost_today_usd"})
+FROM_LEDGER: frozenset[Metric] = frozenset(get_args(LedgerMetric))
 """Metrics of the ledger's sums of the UTC day; their rules' windows do not matter."""
 
+FROM_REGISTRY: frozenset[Metric] = frozenset(get_args(RegistryMetric))
+"""Metrics of the workspace's agents at their providers, by the hour, and of the workers' look-ups of agents."""
 
-FROM_REGISTRY: frozenset[Metric] = frozenset(
-    {
-        "versions_created",
-        "create_failures",
-        "delete_failures",
-        "drift",
-        "leaks",
-        "approvals_pending",
-        "approval_wait_s",
-        "cache_hit_rate",
-    }
-)
-"""Metrics of the workspace's agents at their providers, by the hour, of what waits for people now, and of
-the workers' look-ups of agents."""
-
-NOW: frozenset[Metric] = frozenset(
-    {
-        "sessions_open",
-        "runs_running",
-        "runs_waiting",
-        "longest_wait_s",
-        "conversations_waiting",
-        "person_wait_s",
-        "agents",
-        "agents_registered",
-        "agents_provisioning",
-        "agents_active",
-        "agents_idle",
-        "agents_disabled",
-        "agents_failed",
-        "budget_used_share",
-        "timers_failing",
-        "memory_share",
-        "cpu_share",
-        "pool_used_share",
-    }
-)
+NOW: frozenset[Metric] = frozenset(get_args(CurrentMetric))
 """Metrics of how the workspace is at the moment; their rules' windows do not matter."""
 
-WHOLE_WORKSPACE = FROM_REGISTRY | NOW
+OF_TEAMS: frozenset[Metric] = frozenset(get_args(TeamMetric))
+"""Metrics of how conversations changed hands in the window, and how long people took to answer."""
+
+WHOLE_WORKSPACE = FROM_REGISTRY | OF_TEAMS | NOW
 """Metrics of the workspace as a whole, never of one agent."""
 
 
@@ -167,6 +144,11 @@ FIGURES: Mapping[Metric, Figure] = {
     "longest_wait_s": Figure("longest wait for a budget or an approval", None, "s"),
     "conversations_waiting": Figure("conversations that wait for a person", None),
     "person_wait_s": Figure("longest wait for a person", None, "s"),
+    "conversations_without_room": Figure("conversations that no member of a team has room for", None),
+    "handoffs": Figure("handoffs", None),
+    "handoffs_returned_share": Figure("share of handoffs that came straight back", None, "share"),
+    "escalations": Figure("conversations that nobody took in time", None),
+    "person_answer_s": Figure("mean wait for a person's answer", None, "s"),
     "agents": Figure("agents", None),
     "agents_registered": Figure("agents declared and not made", None),
     "agents_provisioning": Figure("agents being made", None),
@@ -179,6 +161,7 @@ FIGURES: Mapping[Metric, Figure] = {
     "approvals_pending": Figure("approvals that wait for a decision", None),
     "approval_wait_s": Figure("seconds that an approval has waited", None),
     "cache_hit_rate": Figure("share of look-ups of agents that found them ready", None, "share"),
+    "cache_hit_rate_fall": Figure("fall of that share, against the day before", None, "share"),
     "memory_share": Figure("used memory of the worker that uses most", None, "share"),
     "cpu_share": Figure("used CPU of the worker that uses most", None, "share"),
     "pool_used_share": Figure("used share of the pool nearest to a limit", None, "share"),

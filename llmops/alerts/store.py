@@ -13,7 +13,8 @@ from datetime import datetime
 
 from kernel.clock import Clock
 from kernel.codec import JsonCodec, all_readable, readable
-from kernel.errors import Conflict, EtagMismatch, NotFound
+from kernel.errors import Conflict, NotFound
+from kernel.preconditions import check_match
 from kernel.tables import (
     Delete,
     Insert,
@@ -116,8 +117,7 @@ class AlertStore:
             row, current = await self._find(workspace, name)
             fresh = current is None or current.deleted
             known = self._default(workspace, name) if fresh else current
-            if if_match is not None and (known is None or if_match not in ("*", known.etag)):
-                raise EtagMismatch
+            check_match(if_match, known.etag if known else None)
             if known is not None and known.rule == rule:
                 return known, False
             if fresh and len(await self._rows(workspace, MOST)) >= MOST:
@@ -171,8 +171,7 @@ class AlertStore:
                 msg = f"The alert {name!r} is there by default; set it with 'enabled': false to switch it off."
                 raise Conflict(msg, code="default_alert")
             row, stored = await self._find(workspace, name)
-            if if_match not in (None, "*", alert.etag):
-                raise EtagMismatch
+            check_match(if_match, alert.etag)
             if stored != alert:
                 continue  # somebody changed it in between
             gone = replace(alert, deleted=True, revision=alert.revision + 1, updated_at=self._clock())
@@ -227,7 +226,9 @@ class AlertStore:
         try:
             etags = await self._tables.commit(TABLE, writes)
         except (RowChanged, RowExists):
-            return None
+            standing = await self.standing(alert.workspace, alert.name)
+            # By this very commit, whose answer was lost and which the client has repeated?
+            return standing if standing is not None and standing.state == state else None
         return AlertStatus(state, etags[0])
 
     async def clear(self, alert: Alert, standing: AlertStatus | None) -> None:
@@ -260,5 +261,6 @@ class AlertStore:
         try:
             await self._tables.commit(TABLE, [Replace(row) if before else Insert(row)])
         except (RowChanged, RowExists):
-            return False
+            # By this very commit, whose answer was lost and which the client has repeated?
+            return (await self._find(alert.workspace, alert.name))[1] == alert
         return True

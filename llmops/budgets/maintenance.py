@@ -6,6 +6,7 @@ import logging
 from dataclasses import dataclass
 from datetime import timedelta
 
+from kernel.codec import Unreadable
 from kernel.errors import Unavailable
 from llmops.budgets.call_budget import BudgetService
 
@@ -44,6 +45,6 @@ class BudgetMaintenance:
                 freed += await service.free(workspace)
                 if thorough:
                     forgotten += await service.counters.forget(workspace, now - COUNTERS_KEPT_FOR)
-            except Unavailable as error:
+            except (Unavailable, Unreadable) as error:
                 log.warning("budgets of %s not tended: %s", workspace, error.code, extra={"event": "budgets.untended"})
         return MaintenanceResult(freed, forgotten)

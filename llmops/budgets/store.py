@@ -11,15 +11,14 @@ from datetime import datetime, timedelta
 
 from kernel.clock import Clock
 from kernel.codec import JsonCodec, readable
-from kernel.errors import EtagMismatch, NotFound
-from kernel.preconditions import check_match
-from kernel.tables import Delete, Insert, Replace, Row, RowChanged, RowExists, Span, Tables, Upsert, every, first_rows
+from kernel.errors import NotFound
+from kernel.preconditions import delete_row, put_row
+from kernel.tables import Row, Span, Tables, Upsert, every, first_rows
 from llmops.budgets.rules import Budget, Scope, check
 
 TABLE = "budgets"
 _BUDGET = JsonCodec(Budget)
 _WORKSPACES = "_workspaces"
-_CHANGES_BEFORE_GIVING_UP = 5
 
 
 class BudgetStore:
@@ -48,7 +47,7 @@ class BudgetStore:
         """
         row = await self._tables.get(TABLE, workspace, f"limit!{scope}")
         if row is None:
-            raise NotFound(f"There is no budget of {scope}.", code="budget_not_found")
+            raise _missing(scope)
         return _BUDGET.load(row.text("budget")), row.etag
 
     async def list(
@@ -70,20 +69,10 @@ class BudgetStore:
         check(budget)
         # Before the budget: whoever looks after workspaces may find one too many, never one too few.
         await self._tables.commit(TABLE, [Upsert(Row(_WORKSPACES, workspace, {}))])
-        key, values = f"limit!{budget.scope}", {"budget": _BUDGET.dump(budget)}
-        for _ in range(_CHANGES_BEFORE_GIVING_UP):
-            stored = await self._tables.get(TABLE, workspace, key)
-            check_match(if_match, stored.etag if stored else None)
-            if stored is not None and stored.text("budget") == values["budget"]:
-                return stored.etag, False
-            row = Row(workspace, key, values, stored.etag if stored else "")
-            try:
-                (etag,) = await self._tables.commit(TABLE, [Replace(row) if stored else Insert(row)])
-            except (RowChanged, RowExists):
-                continue
-            self._known.pop(workspace, None)
-            return etag, stored is None
-        raise EtagMismatch
+        row = Row(workspace, f"limit!{budget.scope}", {"budget": _BUDGET.dump(budget)})
+        put = await put_row(self._tables, TABLE, row, if_match)
+        self._known.pop(workspace, None)
+        return put
 
     async def delete(self, workspace: str, scope: Scope, if_match: str | None) -> None:
         """Forget the budget.
@@ -92,15 +81,15 @@ class BudgetStore:
             NotFound: The scope has none.
             EtagMismatch: It is not as the caller has read it.
         """
-        _, etag = await self.get(workspace, scope)
-        check_match(if_match, etag)
-        try:
-            await self._tables.commit(TABLE, [Delete(workspace, f"limit!{scope}", etag)])
-        except RowChanged:
-            raise EtagMismatch from None
+        place = (workspace, f"limit!{scope}")
+        await delete_row(self._tables, TABLE, place, if_match, _missing(scope))
         self._known.pop(workspace, None)
 
     async def workspaces(self) -> AsyncIterator[str]:
         """Yield every workspace that ever had a budget."""
         async for row in every(self._tables, TABLE, Span(_WORKSPACES)):
             yield row.key
+
+
+def _missing(scope: Scope) -> NotFound:
+    return NotFound(f"There is no budget of {scope}.", code="budget_not_found")

@@ -6,14 +6,14 @@ ended. There may be one too many, never one too few.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from kernel.codec import JsonCodec, all_readable
-from kernel.tables import Delete, Row, RowChanged, Span, Upsert, every
+from kernel.tables import Delete, Row, RowChanged, Span, Upsert, every, first_rows
 from llmops.budgets.call_budget import UNPRICED
 from llmops.budgets.rules import Amounts, CostAttribution, applying, granted, percent
 from llmops.budgets.store import TABLE
@@ -90,6 +90,15 @@ class BudgetWaits:
         rows = every(self._tables, TABLE, Span.prefix(workspace, "wait!"))
         async for wait in all_readable(rows, lambda row: (_WAIT.load(row.text("wait")), row.etag), "waiting run"):
             yield wait
+
+    async def page(
+        self, workspace: str, limit: int, after: str | None = None
+    ) -> tuple[Sequence[BudgetWait], str | None]:
+        """Return up to `limit` runs by id, and the id to continue after; None at the end."""
+        first = "wait!" if after is None else f"wait!{after}!"
+        rows = await first_rows(self._tables, TABLE, Span(workspace, key_from=first, key_before="wait!~"), limit + 1)
+        found = [_WAIT.load(row.text("wait")) for row in rows[:limit]]
+        return found, found[-1].who.run_id if len(rows) > limit else None
 
     async def count(self, workspace: str) -> int:
         """Return how many runs of the workspace wait."""

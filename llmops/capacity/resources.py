@@ -7,18 +7,20 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from kernel.clock import hour_bucket
+from kernel.codec import Unreadable
 from kernel.errors import Unavailable
 from kernel.journal import Event
 from kernel.tables import Delete, Row, RowChanged, Span, Upsert, every
 from llmops.capacity.pools import Thresholds
 from llmops.capacity.usage import Level, PoolUsage, level, worst
-from llmops.metrics.definitions import CPU, MEMORY, MEMORY_LIMIT
+from llmops.metrics.definitions import CPU, CPU_TIME, MEMORY, MEMORY_LIMIT
 
 if TYPE_CHECKING:
     from kernel.clock import Clock
@@ -47,19 +49,57 @@ class ProcessSample:
         memory_bytes: Memory that it holds (resident set).
         limit_bytes: Memory that there is for it: its container's, else the machine's.
         cpu_share: Share of all cores that it used since the last sample, 0-1.
+        cpu_s: CPU time that it has used since it began, in seconds.
     """
 
     memory_bytes: int
     limit_bytes: int
     cpu_share: float
+    cpu_s: float = 0.0
+
+
+class RunTimes:
+    """How long this process has carried out runs, by workspace and agent, since that was last taken."""
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._since: dict[str, tuple[str, str, float]] = {}
+        self._took: dict[tuple[str, str], float] = {}
+
+    def begin(self, run: str, workspace: str, agent: str) -> None:
+        """Take note that the run goes on here; again, nothing."""
+        self._since.setdefault(run, (workspace, agent, self._now()))
+
+    def end(self, run: str) -> None:
+        """Take note that the run does not go on here any more."""
+        if (found := self._since.pop(run, None)) is not None:
+            self._add(*found)
+
+    def take(self) -> Mapping[tuple[str, str], float]:
+        """Return the seconds by workspace and agent, those of runs that go on among them, and begin anew."""
+        for run, (workspace, agent, since) in self._since.items():
+            self._add(workspace, agent, since)
+            self._since[run] = (workspace, agent, self._now())
+        took, self._took = self._took, {}
+        return took
+
+    def _add(self, workspace: str, agent: str, since: float) -> None:
+        key = (workspace, agent)
+        self._took[key] = self._took.get(key, 0.0) + max(0.0, self._now() - since)
 
 
 class ProcessMeasure:
-    """Stores what this process uses with its counts, in every workspace that it works for."""
+    """Stores what this process uses with its counts, in every workspace that it works for.
 
-    def __init__(self, metrics: SharedMetrics, sample: Callable[[], ProcessSample]) -> None:
+    What it used of CPU while it carried out runs is shared out among their agents by how long each of them went on:
+    runs share a thread, so that nothing tells them apart any better.
+    """
+
+    def __init__(self, metrics: SharedMetrics, sample: Callable[[], ProcessSample], times: RunTimes) -> None:
         self._metrics = metrics
         self._sample = sample
+        self._times = times
+        self._cpu_s: float | None = None
 
     def collect(self) -> None:
         """Measure; called before counts are read or stored."""
@@ -71,6 +111,12 @@ class ProcessMeasure:
             self._metrics.gauge(workspace, MEMORY, found.memory_bytes)
             self._metrics.gauge(workspace, MEMORY_LIMIT, found.limit_bytes)
             self._metrics.gauge(workspace, CPU, round(found.cpu_share, 4))
+        used, self._cpu_s = found.cpu_s - (found.cpu_s if self._cpu_s is None else self._cpu_s), found.cpu_s
+        took = self._times.take()
+        total = sum(took.values())
+        for (workspace, agent), seconds in took.items():
+            if used > 0 and total:
+                self._metrics.add(workspace, CPU_TIME, round(used * seconds / total, 6), agent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +255,7 @@ class ResourceSampler:
                     count += len(pools)
                 if now.minute == 0:
                     await self._forget(workspace, now)
-            except Unavailable as error:
+            except (Unavailable, Unreadable) as error:
                 text = "resources of %s not sampled: %s"
                 log.warning(text, workspace, error.code, extra={"event": "capacity.unsampled"})
         return count

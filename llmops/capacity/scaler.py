@@ -13,9 +13,9 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
 from kernel.codec import JsonCodec
-from kernel.errors import Conflict, EtagMismatch, Forbidden
+from kernel.errors import Conflict, Forbidden
 from kernel.journal import Event
-from kernel.preconditions import check_match
+from kernel.preconditions import put_row
 from kernel.tables import Insert, Replace, Row, RowChanged, RowExists
 from llmops.capacity.scaling import WEEKS, Load, Recommendation, ScalingPolicy, SiteScale, Trigger, recommend
 
@@ -69,16 +69,9 @@ class ScalingStore:
             EtagMismatch: It is not as the caller has read it.
         """
         policy.check()
-        for _ in range(_CHANGES_BEFORE_GIVING_UP):
-            stored = await self._tables.get(TABLE, PARTITION, "policy")
-            check_match(if_match, stored.etag if stored else None)
-            row = Row(PARTITION, "policy", {"policy": _POLICY.dump(policy)}, stored.etag if stored else "")
-            try:
-                (etag,) = await self._tables.commit(TABLE, [Replace(row) if stored else Insert(row)])
-            except (RowChanged, RowExists):
-                continue
-            return etag
-        raise EtagMismatch
+        row = Row(PARTITION, "policy", {"policy": _POLICY.dump(policy)})
+        etag, _ = await put_row(self._tables, TABLE, row, if_match)
+        return etag
 
     async def state(self) -> dict[str, Any]:
         """Return since when each trigger's condition holds (`since`), and when a plan was applied (`applied`)."""
@@ -128,6 +121,10 @@ class Scaler:
         self._workspaces = workspaces
         self._target = target
         self._clock = clock
+
+    async def policy(self) -> ScalingPolicy:
+        """Return how the app is to be scaled."""
+        return (await self._store.policy())[0]
 
     async def recommend(self) -> tuple[Recommendation, SiteScale | None]:
         """Return how the app should be scaled and how it is; None where that is not known.

@@ -87,6 +87,7 @@ class ScalingPolicy:
         min_instances: Instances that carry out runs and are always there.
         max_instances: Most that are asked for.
         concurrency: Runs that one instance carries out at a time.
+        http_concurrency: HTTP requests that an instance is to take at a time; None leaves it as it is.
         up: The share of the slots that is to be in use at a peak; more asks for more instances.
         down: The share below which there are fewer.
         cooldown_s: How long nothing is changed after a change.
@@ -102,6 +103,7 @@ class ScalingPolicy:
     cooldown_s: float = 300
     predictive: bool = True
     triggers: tuple[Trigger, ...] = ()
+    http_concurrency: int | None = None
 
     def check(self) -> None:
         """Check that it makes sense.
@@ -116,6 +118,8 @@ class ScalingPolicy:
             wrong["/min_instances"] = "min_instances is above max_instances"
         if not 1 <= self.concurrency <= 1000:
             wrong["/concurrency"] = "concurrency is 1 to 1000"
+        if self.http_concurrency is not None and not 1 <= self.http_concurrency <= 1000:
+            wrong["/http_concurrency"] = "http_concurrency is 1 to 1000"
         if not 0 < self.down < self.up <= 1:
             wrong["/down"] = "down is above 0 and below up, up at most 1"
         if not 0 <= self.cooldown_s <= 86_400:
@@ -155,11 +159,19 @@ class Forecast:
 
 @dataclass(frozen=True, slots=True)
 class SiteScale:
-    """How an app is scaled: instances that are always ready by group, the most of all, and HTTP requests for each."""
+    """How an app is scaled.
+
+    Attributes:
+        always_ready: Instances that are always ready, by group.
+        maximum_instances: Most instances of all.
+        http_concurrency: HTTP requests that an instance takes at a time; None where the platform chooses.
+        memory_mb: Memory of an instance, which is not changed.
+    """
 
     always_ready: Mapping[str, int] = field(default_factory=dict[str, int])
     maximum_instances: int = PLATFORM_LEAST
     http_concurrency: int | None = None
+    memory_mb: int = 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,7 +308,8 @@ def _scale(
     ready = {group: count for group, count in before.always_ready.items() if group != FUNCTION}
     if always:
         ready[FUNCTION] = always
-    return SiteScale(dict(sorted(ready.items())), most, before.http_concurrency)
+    http = policy.http_concurrency or before.http_concurrency
+    return SiteScale(dict(sorted(ready.items())), most, http, before.memory_mb)
 
 
 def commands(plan: Recommendation, current: SiteScale | None, group: str, name: str) -> Iterator[str]:
@@ -305,6 +318,9 @@ def commands(plan: Recommendation, current: SiteScale | None, group: str, name: 
     before = current or SiteScale({}, 0)
     if plan.scale.maximum_instances != before.maximum_instances:
         yield f"az functionapp scale config set {app} --maximum-instance-count {plan.scale.maximum_instances}"
+    if plan.scale.http_concurrency != before.http_concurrency:
+        settings = f"perInstanceConcurrency={plan.scale.http_concurrency}"
+        yield f"az functionapp scale config set {app} --trigger-type http --trigger-settings {settings}"
     changed = [
         f"{group}={count}"
         for group, count in plan.scale.always_ready.items()

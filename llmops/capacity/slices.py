@@ -373,13 +373,16 @@ def _gather(total: dict[str, Amounts], more: Mapping[str, Amounts]) -> None:
 
 def _summed(wants: Sequence[Want]) -> tuple[Want, ...]:
     """Return the first want of each share, and the others of it as one, in order."""
-    found: dict[tuple[str, bool], Want] = {}
+    found: dict[str, list[Want]] = {}
     for want in wants:
-        first = found.setdefault((want.share, True), want)
-        if first is not want:
-            rest = found.get((want.share, False))
-            found[want.share, False] = replace(rest, need=rest.need + want.need) if rest else want
-    return tuple(sorted(found.values(), key=lambda want: want.key))
+        found.setdefault(want.share, []).append(want)
+    summed: list[Want] = []
+    for share, (first, *rest) in found.items():
+        summed.append(first)
+        if rest:
+            total = (sum(parts) for parts in zip(*(want.need.parts for want in rest), strict=True))
+            summed.append(Want(rest[0].key, share, Amounts(*total)))
+    return tuple(sorted(summed, key=lambda want: want.key))
 
 
 def _grant(mine: Slice, slices: Mapping[str, Slice], worker: str, first_other: float) -> Grant:

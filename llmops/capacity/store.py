@@ -15,9 +15,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from kernel.clock import Clock
-from kernel.codec import JsonCodec, readable
-from kernel.errors import Conflict, EtagMismatch, NotFound, Unavailable
-from kernel.preconditions import check_match
+from kernel.codec import JsonCodec, all_readable, readable
+from kernel.errors import Conflict, NotFound, Unavailable
+from kernel.preconditions import delete_row, put_row
 from kernel.tables import (
     Delete,
     Insert,
@@ -38,7 +38,6 @@ from llmops.capacity.slices import Grant, Request, Slice, State, Want, divided
 TABLE = "pools"
 _POOL = JsonCodec(Pool)
 _WORKSPACES = "_workspaces"
-_CHANGES_BEFORE_GIVING_UP = 5
 _CONFLICTS_BEFORE_GIVING_UP = 25
 _LONGEST_PAUSE_S = 0.02
 
@@ -58,7 +57,7 @@ class PoolStore:
         known = self._known.get(workspace)
         if refresh or known is None or known[0] + self._trust_for <= now:
             rows = every(self._tables, TABLE, Span.prefix(workspace, "pool!"))
-            known = self._known[workspace] = (now, [_POOL.load(row.text("pool")) async for row in rows])
+            known = self._known[workspace] = (now, [pool async for pool in all_readable(rows, _pool, "pool")])
         return known[1]
 
     async def get(self, workspace: str, name: str) -> tuple[Pool, str]:
@@ -69,8 +68,8 @@ class PoolStore:
         """
         row = await self._tables.get(TABLE, workspace, f"pool!{name}")
         if row is None:
-            raise NotFound(f"There is no pool {name!r}.", code="pool_not_found")
-        return _POOL.load(row.text("pool")), row.etag
+            raise _missing(name)
+        return _pool(row), row.etag
 
     async def list(
         self, workspace: str, limit: int, after: str | None = None
@@ -78,7 +77,7 @@ class PoolStore:
         """Return up to `limit` pools with their ETags by name, and the name to continue after; None at the end."""
         span = Span.prefix(workspace, "pool!", after=f"pool!{after}" if after else None)
         rows = await first_rows(self._tables, TABLE, span, limit + 1)
-        found = list(readable(rows[:limit], lambda row: (_POOL.load(row.text("pool")), row.etag), "pool"))
+        found = list(readable(rows[:limit], lambda row: (_pool(row), row.etag), "pool"))
         return found, rows[limit - 1].key.removeprefix("pool!") if len(rows) > limit else None
 
     async def put(self, workspace: str, pool: Pool, if_match: str | None) -> tuple[str, bool]:
@@ -91,29 +90,20 @@ class PoolStore:
         """
         # Before the pool: whoever looks after workspaces may find one too many, never one too few.
         await self._tables.commit(TABLE, [Upsert(Row(_WORKSPACES, workspace, {}))])
-        key, values = f"pool!{pool.name}", {"pool": _POOL.dump(pool)}
-        for _ in range(_CHANGES_BEFORE_GIVING_UP):
+
+        async def claims(stored: Row | None) -> Sequence[Write]:
             check(pool, [other for other in await self.of(workspace, refresh=True) if other.name != pool.name])
-            stored = await self._tables.get(TABLE, workspace, key)
-            check_match(if_match, stored.etag if stored else None)
-            if stored is not None and stored.text("pool") == values["pool"]:
-                return stored.etag, False
-            before = set(_POOL.load(stored.text("pool")).agents) if stored else set[str]()
-            row = Row(workspace, key, values, stored.etag if stored else "")
-            writes: list[Write] = [Replace(row) if stored else Insert(row)]
-            writes += [
-                Insert(Row(workspace, f"agent!{agent}", {"pool": pool.name}))
-                for agent in pool.agents
-                if agent not in before
+            before = set(_pool(stored).agents) if stored else set[str]()
+            new = [agent for agent in pool.agents if agent not in before]
+            return [
+                *(Insert(Row(workspace, f"agent!{agent}", {"pool": pool.name})) for agent in new),
+                *(Delete(workspace, f"agent!{agent}") for agent in sorted(before - {*pool.agents})),
             ]
-            writes += [Delete(workspace, f"agent!{agent}") for agent in sorted(before - {*pool.agents})]
-            try:
-                etag, *_ = await self._tables.commit(TABLE, writes)
-            except (RowChanged, RowExists):
-                continue  # our own earlier write, whose answer was lost, or another pool's: the next look tells
-            self._known.pop(workspace, None)
-            return etag, stored is None
-        raise Conflict("The pools of this workspace are being changed by others; try again.", code="pools_busy")
+
+        row = Row(workspace, f"pool!{pool.name}", {"pool": _POOL.dump(pool)})
+        put = await put_row(self._tables, TABLE, row, if_match, claims)
+        self._known.pop(workspace, None)
+        return put
 
     async def delete(self, workspace: str, name: str, if_match: str | None) -> None:
         """Delete the pool; its agents' runs are not limited by it any more.
@@ -123,15 +113,14 @@ class PoolStore:
             Conflict: Another pool spills over to it.
             EtagMismatch: It is not as the caller has read it.
         """
-        pool, etag = await self.get(workspace, name)
-        check_match(if_match, etag)
-        if other := next((one for one in await self.of(workspace, refresh=True) if one.spill_to == name), None):
-            raise Conflict(f"The pool {other.name!r} spills over to it.", code="pool_in_use")
-        claims = [Delete(workspace, f"agent!{agent}") for agent in pool.agents]
-        try:
-            await self._tables.commit(TABLE, [Delete(workspace, f"pool!{name}", etag), *claims])
-        except RowChanged:
-            raise EtagMismatch from None
+
+        async def claims(stored: Row | None) -> Sequence[Write]:
+            if other := next((one for one in await self.of(workspace, refresh=True) if one.spill_to == name), None):
+                raise Conflict(f"The pool {other.name!r} spills over to it.", code="pool_in_use")
+            agents = _POOL.load(stored.text("pool")).agents if stored else ()
+            return [Delete(workspace, f"agent!{agent}") for agent in agents]
+
+        await delete_row(self._tables, TABLE, (workspace, f"pool!{name}"), if_match, _missing(name), claims)
         self._known.pop(workspace, None)
 
     async def workspaces(self) -> AsyncIterator[str]:
@@ -155,7 +144,7 @@ class PoolStore:
         for _ in range(_CONFLICTS_BEFORE_GIVING_UP):
             pool = next((one for one in await self.of(workspace) if one.name == name), None)
             if pool is None:
-                raise NotFound(f"There is no pool {name!r}.", code="pool_not_found")
+                raise _missing(name)
             stored = await self._tables.get(TABLE, partition, "state")
             state, grant = divided(pool, load(stored.text("state")) if stored else State(), request, now)
             row = Row(partition, "state", {"state": dump(state)}, stored.etag if stored else "")
@@ -166,6 +155,10 @@ class PoolStore:
                 continue
             return grant, pool, state
         raise Unavailable("The pool is being used by too many at once; try again.", code="pool_busy", retry_after_s=1)
+
+
+def _missing(name: str) -> NotFound:
+    return NotFound(f"There is no pool {name!r}.", code="pool_not_found")
 
 
 def dump(state: State) -> str:
@@ -203,6 +196,10 @@ def load(text: str) -> State:
         },
         value["run_s"],
     )
+
+
+def _pool(row: Row) -> Pool:
+    return _POOL.load(row.text("pool"))
 
 
 def _amounts(parts: Mapping[str, Amounts]) -> Sequence[Sequence[str | int]]:

@@ -14,6 +14,8 @@ from llmops.evaluation.markdown import Structure
 
 CUT = frozenset({"length", "content_filter"})
 """Finish reasons of an answer that does not end where it should: its tokens ran out, or a filter stopped it."""
+UNTOLD = frozenset({None, "", "unknown"})
+"""Finish reasons that say nothing; `unknown` is that of an answer that came whole without one."""
 
 _WORD = re.compile(r"\w+")
 _REFUSAL = re.compile(
@@ -35,7 +37,7 @@ def answered(answer: str) -> int:
 
 def complete(finish_reason: str | None) -> int | None:
     """Return 0 for an answer that was cut (`CUT`), 100 for another; None where it is not known how it ended."""
-    return None if not finish_reason else 0 if finish_reason in CUT else 100
+    return None if finish_reason in UNTOLD else 0 if finish_reason in CUT else 100
 
 
 def topics(answer: str, expected: Sequence[str]) -> int | None:

@@ -49,6 +49,11 @@ def _added(one: Sum, other: Sum) -> Sum:
     return one + other  # pyright: ignore[reportOperatorIssue, reportUnknownVariableType] - of one key, so of one kind
 
 
+def _folded(row: Row) -> str:
+    # One that cannot be read does not grow: nothing is added to what it belongs to.
+    return next((str(count) for count in readable([row], sums.load, "sum of facts")), "?")
+
+
 _SUMS: Sums[Sum] = Sums(TABLE, parts_of, sums.load, sums.dump, _added)
 
 
@@ -92,7 +97,7 @@ class FactAggregation:
         rows = await asyncio.gather(
             *(self._tables.get(TABLE, partition(day, number), sums.FOLDED) for number in range(SHARDS))
         )
-        return " ".join(str(sums.load(row)) if row else "0" for row in rows)
+        return " ".join(_folded(row) if row else "0" for row in rows)
 
     async def _fold(self, day: date) -> int:
         return sum(

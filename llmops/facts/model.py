@@ -123,6 +123,7 @@ class ToolCall:
         arguments: Its arguments as JSON, those hidden that the tool does not show; empty where there are too many.
         result_bytes: How many bytes of text the model was given; None when it brought no result.
         asked_by: The number of the model call that asked for it; 0 where nobody noted it.
+        result: The beginning of what the model was given, where the tool shows it; else empty.
     """
 
     name: str
@@ -133,6 +134,7 @@ class ToolCall:
     arguments: str = ""
     result_bytes: int | None = None
     asked_by: int = 0
+    result: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,8 +275,8 @@ def bounded(fact: AttemptFact) -> AttemptFact:
 
 
 def without_arguments(tools: tuple[ToolCall, ...]) -> tuple[ToolCall, ...]:
-    """Return the calls without what their tools were given."""
-    return tuple(replace(tool, arguments="") for tool in tools)
+    """Return the calls without what their tools were given and have returned."""
+    return tuple(replace(tool, arguments="", result="") for tool in tools)
 
 
 def _merged(one: Call, other: Call) -> Call:

@@ -19,7 +19,8 @@ from datetime import date, datetime, timedelta
 
 from kernel.codec import JsonCodec, readable
 from kernel.ids import newest_first
-from kernel.tables import Delete, Insert, Replace, Row, RowChanged, RowExists, Span, Tables, Write, every
+from kernel.shared_inserts import SharedInserts
+from kernel.tables import Delete, Replace, Row, RowChanged, RowExists, Span, Tables, every
 from llmops.facts.model import AttemptFact, Call, bounded, without_arguments
 
 TABLE = "facts"
@@ -113,12 +114,14 @@ class Facts:
     def __init__(self, tables: Tables, recorded: Callable[[AttemptFact], None] | None = None) -> None:
         """Set the tables, and who is given every fact once it is written."""
         self._tables = tables
+        self._inserts = SharedInserts(tables, TABLE)
         self._recorded = recorded
 
     async def record(self, fact: AttemptFact) -> AttemptFact:
         """Write the fact and return the one that stands: the first that was written of this attempt.
 
-        It is one request. What the key is made of (workspace, agent, run, attempt, acceptance and end) must be read
+        It is one request, or part of one: facts of a partition that come while another is being written go together.
+        What the key is made of (workspace, agent, run, attempt, acceptance and end) must be read
         from the run as it is committed, so that whoever writes the fact again, after a crash, writes it at the same
         place. Judges that are pending in an answer's score are noted with it.
 
@@ -126,11 +129,11 @@ class Facts:
             Unavailable: It cannot be written; it may have been.
         """
         fact, home = bounded(fact), home_of(fact)
-        writes: list[Write] = [Insert(kept_row(home, StoredFact(fact))), Insert(new_row(home, fact))]
+        rows = [kept_row(home, StoredFact(fact)), new_row(home, fact)]
         if fact.score is not None and not fact.judge:
-            writes += [Insert(Row(home, f"judge!{key_of(fact)}!{judge}", {"tries": 0})) for judge in fact.score.pending]
+            rows += [Row(home, f"judge!{key_of(fact)}!{judge}", {"tries": 0}) for judge in fact.score.pending]
         try:
-            await self._tables.commit(TABLE, writes)
+            await self._inserts.insert(home, rows)
         except RowExists:
             # Recorded before, perhaps by this very call, whose answer was lost.
             row = await self._tables.get(TABLE, home, f"fact!{key_of(fact)}")

@@ -54,6 +54,13 @@ UNMETERED = Metric(
     "agent.model.unmetered_calls", "counter", "Model calls answered without a usable usage; at an estimate.", ("model",)
 )
 LOOKUPS = Metric("agent.cache.lookups", "counter", "Look-ups of agents ready to run: hit or miss.", ("result",))
+STRATEGY_LOOKUPS = Metric(
+    "agent.cache.strategy_lookups",
+    "counter",
+    "Look-ups of agents by the strategy of their worker, where strategies are compared.",
+    ("strategy", "result"),
+)
+CAPACITY = Metric("agent.cache.capacity", "gauge", "Agents that workers may hold ready to run, summed up.")
 LOADS = Metric("agent.cache.loads", "counter", "Agents opened: for a run, or preloaded.", ("cause",))
 REMOVALS = Metric("agent.cache.removals", "counter", "Agents let go: evicted, or dropped after a change.", ("cause",))
 PRELOADS = Metric(
@@ -74,6 +81,13 @@ RUNNING = Metric("agent.runs.running", "gauge", "Runs that run, by agent.", ("ag
 MEMORY = Metric("agent.worker.memory", "gauge", "Memory that workers' processes hold.", (), "bytes")
 MEMORY_LIMIT = Metric("agent.worker.memory_limit", "gauge", "Memory that there is for them.", (), "bytes")
 CPU = Metric("agent.worker.cpu", "gauge", "Share of the cores of their instances that workers used, summed up.")
+CPU_TIME = Metric(
+    "agent.run.cpu_time",
+    "counter",
+    "CPU time of workers that carried out runs, shared out by how long each of these went on.",
+    ("agent",),
+    "seconds",
+)
 
 COUNTED = (
     RUNS,
@@ -86,6 +100,8 @@ COUNTED = (
     UNPRICED,
     UNMETERED,
     LOOKUPS,
+    STRATEGY_LOOKUPS,
+    CAPACITY,
     LOADS,
     REMOVALS,
     PRELOADS,
@@ -97,6 +113,7 @@ COUNTED = (
     MEMORY,
     MEMORY_LIMIT,
     CPU,
+    CPU_TIME,
 )
 """What workers count in their own memory and share by `llmops.metrics.shared`."""
 

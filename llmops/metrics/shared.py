@@ -78,11 +78,15 @@ class SharedMetrics:
 
     def count(self, workspace: str, metric: Metric, value: float, *labels: str) -> None:
         """Count a value; it is stored a little later."""
+        self.add(workspace, metric, value, *labels)
+        self.soon()
+
+    def add(self, workspace: str, metric: Metric, value: float, *labels: str) -> None:
+        """Count a value that nothing is stored for the sake of: it is stored with what is counted next."""
         self._push(metric, value, labels)
         counted = self._mine.setdefault(workspace, _WorkerSeries()).counted
         key = limited(counted, (metric.name, *labels))
         counted.update(added({key: counted[key]} if key in counted else {}, {key: observed(metric, value)}))
-        self.soon()
 
     @property
     def workspaces(self) -> Sequence[str]:

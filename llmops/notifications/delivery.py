@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from kernel.clock import Clock
+from kernel.codec import Unreadable, pass_over
 from kernel.errors import AppError, NotFound
 from llmops.notifications.bodies import body_of, content_type_of
 from llmops.notifications.channels import Channel, ChannelStore
@@ -165,6 +166,9 @@ class NotificationDelivery:
                 channel = await self._channels.get(workspace, name)
             except NotFound:
                 channel = None
+            except Unreadable as error:  # what is for it waits until it can be read, or is too old
+                pass_over("channel", f"{workspace}/{name}", error)
+                return states
             for due in queue:
                 claimed = await self._outbox.claim(due, self._clock() + _CLAIM)
                 if claimed is None:

@@ -10,10 +10,20 @@ from statistics import fmean, stdev
 from typing import Any, Literal
 
 ProposalKind = Literal[
-    "cheaper_model", "output_limit", "reasoning_effort", "judges", "prompt_cache", "wasted_spend", "unused_agent"
+    "cheaper_model",
+    "output_limit",
+    "reasoning_effort",
+    "compaction",
+    "judges",
+    "prompt_cache",
+    "retries",
+    "wasted_spend",
+    "unused_agent",
+    "unused_versions",
+    "idle_instances",
 ]
 Risk = Literal["low", "medium", "high"]
-ChangeKind = Literal["declare", "retire", "manual"]
+ChangeKind = Literal["declare", "retire", "scale", "manual"]
 MONTH_DAYS = 30
 MOST_PROPOSALS = 200
 """Proposals of an optimization that are kept, those that save most."""
@@ -55,6 +65,9 @@ class AgentProfile:
         max_output_tokens: Most tokens of an answer; None where it does not say.
         reasoning_effort: How much its model thinks; None where it does not say.
         judge_shares: The share of its answers that each of its judges hears, 0-1.
+        max_history_tokens: Most tokens of a conversation that its model is told; None where it does not say.
+        versions: Versions of it at its provider that a later one has superseded.
+        superseded_at: Since when the last of them is.
         removable: Whether it is active, and neither pinned nor used by others.
         used_at: When it was declared or used last, aware UTC.
     """
@@ -69,6 +82,9 @@ class AgentProfile:
     judge_shares: Mapping[str, float]
     removable: bool
     used_at: datetime
+    max_history_tokens: int | None = None
+    versions: int = 0
+    superseded_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +92,16 @@ class Change:
     """What a proposal would change.
 
     Attributes:
-        kind: `declare` declares the agent with other fields, `retire` retires it, `manual` is for people to do.
-        agent: The agent.
+        kind: `declare` declares the agent with other fields, `retire` retires it, `scale` changes the app's instances,
+            `manual` is for people to do.
+        agent: The agent; empty where it is the app.
         revision: The declaration that it was proposed for.
         fields: With `declare`, the fields of the agent that get other values.
-        body: With `declare`, the whole declaration with them.
+        body: With `declare`, the whole declaration with them; with `scale`, the policy under which the next plan brings
+            back the instances that there were.
         advice: With `manual`, what to do.
+        plan: With `scale`, the plan that is applied (`llmops.capacity.scaling`).
+        diff: With `manual`, what is to be changed in a file or in the app's settings, as a unified diff.
     """
 
     kind: ChangeKind
@@ -90,6 +110,8 @@ class Change:
     fields: Mapping[str, Any] = field(default_factory=dict[str, Any])
     body: Mapping[str, Any] = field(default_factory=dict[str, Any])
     advice: str = ""
+    plan: str = ""
+    diff: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,6 +269,9 @@ def calls_of(change: Change) -> tuple[ApiCall | None, ApiCall | None]:
             return do, ApiCall("POST", f"{agent}/rollback", {"revision": change.revision})
         case "retire":
             return ApiCall("POST", f"{agent}/retire"), ApiCall("POST", f"{agent}/restore")
+        case "scale":
+            undo = ApiCall("PUT", "/api/scaling/policy", change.body)
+            return ApiCall("POST", "/api/scaling/apply", {"id": change.plan}), undo
         case "manual":
             return None, None
 

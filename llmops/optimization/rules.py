@@ -15,7 +15,7 @@ from statistics import fmean, variance
 from llmops.facts.model import AttemptFact, Ending
 from llmops.optimization.evidence import WORTH, AgentHistory, worth
 from llmops.optimization.model import Change, Proposal, Risk
-from llmops.optimization.token_rules import output_limit, prompt_cache, reasoning_effort
+from llmops.optimization.token_rules import compaction, output_limit, prompt_cache, reasoning_effort
 
 MIN_SCORED = 20
 """Fewest scored answers of each model that a comparison goes by; a third of it where risk is asked for."""
@@ -143,12 +143,55 @@ def judges(history: AgentHistory) -> Proposal | None:
     )
 
 
+def retries(history: AgentHistory) -> Proposal | None:
+    """Return a proposal to try less often, where later attempts answer nothing, else to go at why attempts fail."""
+    tried = [fact for fact in history.facts if not fact.judge]
+    failed = [fact for fact in tried if fact.ending is Ending.RETRIED and fact.wasted_micro_usd]
+    total = sum(fact.wasted_micro_usd for fact in failed)
+    if total < WASTED * history.spent or not total:
+        return None
+    answered = [fact.attempt for fact in tried if fact.ending is Ending.SUCCEEDED]
+    enough = max(answered, default=1)
+    vain = [fact for fact in tried if fact.attempt > enough and fact.cost_micro_usd]
+    causes = Counter({fact.code or fact.ending.value: 0 for fact in failed})
+    saved: dict[date, int] = defaultdict(int)
+    for fact in failed:
+        causes[fact.code or fact.ending.value] += fact.wasted_micro_usd
+    for fact in vain or failed:
+        saved[fact.timing.ended_at.date()] += fact.cost_micro_usd if vain else fact.wasted_micro_usd
+    cause, _ = causes.most_common(1)[0]
+    advice = f"Set RUN_MAX_ATTEMPTS to {enough}; it is of the whole app." if vain else _CURES.get(cause, _LOOK)
+    diff = f"--- app settings\n+++ app settings\n@@\n+RUN_MAX_ATTEMPTS={enough}\n" if vain else ""
+    proposal = history.propose("retries", replace(history.advice(advice), diff=diff), saved)
+    return worth(
+        history,
+        replace(
+            proposal,
+            title=f"Give up after {enough} attempts." if vain else f"Have fewer attempts fail, mostly for {cause}.",
+            evidence={
+                "retried": len(failed),
+                "wasted_micro_usd": total,
+                "share_of_spend": round(total / max(1, history.spent), 4),
+                "cause": cause,
+                "last_attempt_that_answered": enough if answered else 0,
+                "attempts_after_it": len(vain),
+            },
+            formula="what the attempts cost that came after the last one that ever answered"
+            if vain
+            else "what attempts cost that were made again from the start: at most all of it",
+            saving=proposal.saving if vain else replace(proposal.saving, low=0),
+            risk="medium" if vain else "low",
+            harm="A run that a later attempt would have answered fails." if vain else "None by itself.",
+        ),
+    )
+
+
 def wasted_spend(history: AgentHistory) -> Proposal | None:
-    """Return a proposal that goes at the most frequent cause of calls that were paid and brought no answer."""
+    """Return a proposal that goes at the most frequent cause of runs that were paid and brought no answer."""
     wasted: dict[date, int] = defaultdict(int)
     causes: Counter[str] = Counter()
     for fact in history.facts:
-        if not fact.judge and fact.wasted_micro_usd:
+        if not fact.judge and fact.wasted_micro_usd and fact.ending is not Ending.RETRIED:
             wasted[fact.timing.ended_at.date()] += fact.wasted_micro_usd
             causes[fact.code or fact.ending.value] += fact.wasted_micro_usd
     total = sum(wasted.values())
@@ -168,7 +211,7 @@ def wasted_spend(history: AgentHistory) -> Proposal | None:
             "cause": cause,
             "cause_micro_usd": share,
         },
-        formula="what attempts cost that no answer came of: at most all of it, likely what the first cause took",
+        formula="what runs cost that no answer came of: at most all of it, likely what the first cause took",
         saving=replace(proposal.saving, low=0, likely=likely),
         risk="medium" if runaway else "low",
         harm="A run that calls a tool often for a good reason is stopped." if runaway else "None by itself.",
@@ -192,15 +235,38 @@ def unused_agent(history: AgentHistory) -> Proposal | None:
     )
 
 
+def unused_versions(history: AgentHistory) -> Proposal | None:
+    """Return a proposal to end the conversations that keep superseded versions at the provider; it saves no money."""
+    profile = history.profile
+    since = profile.superseded_at
+    if not profile.versions or since is None or not history.days or since.date() >= history.days[-1]:
+        return None
+    advice = (
+        f"End the sessions that go on with them: GET /api/sessions?agent={profile.name}, POST /api/sessions/ID/end. "
+        "The prune timer deletes a version that nobody needs any more."
+    )
+    return replace(
+        history.propose("unused_versions", history.advice(advice), {}),
+        title="End the conversations that keep superseded versions.",
+        evidence={"versions": profile.versions, "superseded_at": since.isoformat()},
+        formula="nothing: a version that is not asked costs nothing at the provider; it only stands in the way",
+        risk="low",
+        harm="Whoever writes in such a conversation begins a new one.",
+    )
+
+
 _LOOK = "Read some of these runs: GET /api/runs?state=failed, and their steps."
 _RULES: Sequence[Callable[[AgentHistory], Proposal | None]] = (
     cheaper_model,
     output_limit,
     reasoning_effort,
+    compaction,
     judges,
     prompt_cache,
+    retries,
     wasted_spend,
     unused_agent,
+    unused_versions,
 )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date
 
+from llmops.facts.model import Call
 from llmops.optimization.evidence import AgentHistory, price, worth
 from llmops.optimization.model import Proposal
 
@@ -19,7 +20,10 @@ CACHED_LITTLE = 0.2
 """Share of cached input below which the order of the prompt is in question."""
 THOUGHT = 0.5
 """Share of the output that is reasoning from which on the effort is in question."""
+TOLD = 0.5
+"""Share of the input that is history from which on it is in question how much of it is told."""
 _LIMIT_STEP = 50
+_HISTORY_STEP, _LEAST_HISTORY = 500, 1000
 _LESS_EFFORT: Mapping[str, str] = {"high": "medium", "medium": "low", "low": "minimal"}
 
 
@@ -94,6 +98,60 @@ def reasoning_effort(history: AgentHistory) -> Proposal | None:
             saving=replace(proposal.saving, low=0, likely=proposal.saving.likely // 2),
             risk="high",
             harm="Answers may be worse, and no score says by how much before it was tried.",
+        ),
+    )
+
+
+def compaction(history: AgentHistory) -> Proposal | None:
+    """Return a proposal to tell the model less of long conversations, where most of the input is what was said before.
+
+    What was said before is what the input of a run is longer than that of its conversation's first run.
+    """
+    first: dict[str, int] = {}
+    told: list[tuple[date, Call, int]] = []
+    given = 0
+    for fact in history.facts:
+        calls = [call for call in fact.calls if call.outcome == "answered" and call.cost_micro_usd is not None]
+        if fact.judge or not calls:
+            continue
+        begins = first.setdefault(fact.who.session_id, calls[0].usage.input_tokens)
+        before = max(0, calls[0].usage.input_tokens - begins)
+        told += [(fact.timing.ended_at.date(), call, before) for call in calls]
+        given += sum(call.usage.input_tokens for call in calls)
+    said = sorted(before for _, _, before in told if before)
+    if history.request.preserve_performance or len(said) < MIN_CALLS or sum(said) < TOLD * given:
+        return None
+    limit = max(_LEAST_HISTORY, math.ceil(said[len(said) // 2] / _HISTORY_STEP) * _HISTORY_STEP)
+    known = history.profile.max_history_tokens
+    longer = sum(before > limit for before in said)
+    if not longer or (known is not None and known <= limit):
+        return None
+    saved: dict[date, int] = defaultdict(int)
+    for day, call, before in told:
+        over = min(max(0, before - limit), call.usage.input_tokens - call.usage.cache_write_tokens)
+        if over > 0:  # what is cached is the first to go: that saves least
+            cached = max(0, call.usage.cached_tokens - over)
+            less = replace(call.usage, input_tokens=call.usage.input_tokens - over, cached_tokens=cached)
+            saved[day] += price(history, call, call.usage) - price(history, call, less)
+    proposal = history.propose("compaction", history.change(max_history_tokens=limit), saved)
+    return worth(
+        history,
+        replace(
+            proposal,
+            title=f"Tell the model at most {limit} tokens of a conversation.",
+            evidence={
+                "calls": len(told),
+                "input_tokens": given,
+                "history_share": round(sum(said) / max(1, given), 4),
+                "median_history_tokens": said[len(said) // 2],
+                "longest_history_tokens": said[-1],
+                "calls_above": longer,
+            },
+            formula="the price of the recorded input that is history above the limit, cached tokens first; at least "
+            "nothing, as a history that is cut is read from the cache less often",
+            saving=replace(proposal.saving, low=0),
+            risk="high",
+            harm="The model forgets what was said early in long conversations.",
         ),
     )
 

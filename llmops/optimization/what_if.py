@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -144,32 +144,80 @@ def other_ttl(facts: Sequence[AttemptFact], idle_after: timedelta) -> Outcome:
     return Outcome(figures, groups, ("an agent is retired the moment it is due", "pins and open sessions keep nothing"))
 
 
-def other_limit(facts: Sequence[AttemptFact], concurrency: int) -> Outcome:
-    """Return how long runs would have waited, were so many carried out at once: a queue, first come, first served.
+@dataclass(frozen=True, slots=True)
+class OtherLimits:
+    """What a pool would allow; None for any number.
 
-    Arrivals and how long each attempt took are as recorded; in the notation of Kendall it is a G/G/c queue.
+    Attributes:
+        concurrency: Attempts that are carried out at once.
+        tokens_per_minute: Tokens of the attempts that begin within any 60 seconds.
+        requests_per_minute: Their model calls.
     """
+
+    concurrency: int | None = None
+    tokens_per_minute: int | None = None
+    requests_per_minute: int | None = None
+
+
+@dataclass(slots=True)
+class _Window:
+    """What began within the last 60 seconds: when, and how much of a limit it took."""
+
+    limit: int
+    taken: deque[tuple[float, int]] = field(default_factory=deque[tuple[float, int]])
+    total: int = 0
+
+    def from_(self, at: float, amount: int) -> float:
+        """Return from when on the amount has room, and take it; what is above the whole limit begins alone."""
+        while self.taken and (self.taken[0][0] <= at - 60 or self.total + amount > self.limit):
+            began, freed = self.taken.popleft()
+            self.total -= freed
+            at = max(at, began + 60)
+        return at
+
+    def take(self, at: float, amount: int) -> None:
+        self.taken.append((at, amount))
+        self.total += amount
+
+
+def other_limit(facts: Sequence[AttemptFact], limits: OtherLimits) -> Outcome:
+    """Return how long runs would have waited under a pool's limits: a queue, first come, first served.
+
+    Arrivals, what each attempt took and how long are as recorded; with a limit on what is carried out at once it is, in
+    the notation of Kendall, a G/G/c queue.
+    """
+    tried = [(fact, claimed) for fact in facts if not fact.judge and (claimed := fact.timing.claimed_at) is not None]
     jobs = sorted(
-        (fact.timing.accepted_at if fact.attempt <= 1 else claimed, (fact.timing.ended_at - claimed).total_seconds())
-        for fact in facts
-        if not fact.judge and (claimed := fact.timing.claimed_at) is not None
+        (
+            (fact.timing.accepted_at if fact.attempt <= 1 else claimed).timestamp(),
+            max(0.0, (fact.timing.ended_at - claimed).total_seconds()),
+            fact.spend.input_tokens + fact.spend.output_tokens,
+            fact.spend.calls,
+        )
+        for fact, claimed in tried
     )
-    recorded = sorted(
-        fact.timing.queue_ms for fact in facts if not fact.judge and fact.attempt <= 1 and fact.timing.claimed_at
+    recorded = sorted(fact.timing.queue_ms for fact, _ in tried if fact.attempt <= 1)
+    tokens, requests = (
+        None if limit is None else _Window(limit) for limit in (limits.tokens_per_minute, limits.requests_per_minute)
     )
-    free: list[float] = []
+    busy_until: list[float] = []
     waits: list[float] = []
-    busy = 0.0
-    ends = [0.0]
-    for at, takes in jobs:
-        arrived = at.timestamp()
-        start = arrived if len(free) < concurrency else max(arrived, heapq.heappop(free))
-        heapq.heappush(free, start + max(0.0, takes))
+    start, last, busy = 0.0, 0.0, 0.0
+    for arrived, takes, used, calls in jobs:
+        start = max(start, arrived)
+        if limits.concurrency is not None and len(busy_until) >= limits.concurrency:
+            start = max(start, heapq.heappop(busy_until))
+        for window, amount in ((tokens, used), (requests, calls)):
+            start = window.from_(start, amount) if window is not None else start
+        for window, amount in ((tokens, used), (requests, calls)):
+            if window is not None:
+                window.take(start, amount)
+        heapq.heappush(busy_until, start + takes)
         waits.append((start - arrived) * 1000)
-        busy += max(0.0, takes)
-        ends.append(start + max(0.0, takes))
-    span = max(ends) - jobs[0][0].timestamp() if jobs else 0.0
+        busy, last = busy + takes, max(last, start + takes)
+    span = last - jobs[0][0] if jobs else 0.0
     waits.sort()
+    slots = limits.concurrency
     figures: Figures = {
         "attempts": len(jobs),
         "waited": sum(wait > 0 for wait in waits),
@@ -178,14 +226,14 @@ def other_limit(facts: Sequence[AttemptFact], concurrency: int) -> Outcome:
         "wait_ms_p95": _quantile(waits, 0.95),
         "wait_ms_most": waits[-1] if waits else None,
         "recorded_wait_ms_p95": _quantile(recorded, 0.95),
-        "utilisation": min(1.0, busy / (span * concurrency)) if span else None,
+        "utilisation": min(1.0, busy / (span * slots)) if span and slots else None,
         "offered_load": busy / span if span else None,
     }
     return Outcome(
         figures,
         assumptions=(
             "one queue, first come, first served; priorities and sessions are left out",
-            "an attempt takes as long as it took",
+            "an attempt takes as long as it took, and its tokens and calls when it begins",
         ),
     )
 

@@ -62,6 +62,33 @@ class Health:
     throttled_until: datetime | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class BreakerChange:
+    """That a deployment's breaker opened or closed.
+
+    Attributes:
+        deployment: The deployment.
+        at: When, aware UTC.
+        opened: How often in a row it has opened; 0: it has closed.
+        code: Why it opened; empty where it has closed.
+        until: Until when it is open; None where it has closed.
+    """
+
+    deployment: str
+    at: datetime
+    opened: int = 0
+    code: str = ""
+    until: datetime | None = None
+
+
+def change(deployment: str, before: Health, after: Health, now: datetime) -> BreakerChange | None:
+    """Return what became of the breaker between the two; None where it is as it was."""
+    if after.opened > before.opened:
+        return BreakerChange(deployment, now, after.opened, after.code, after.open_until)
+    closed = before.open_until is not None and after.open_until is None
+    return BreakerChange(deployment, now) if closed else None
+
+
 def state(health: Health, now: datetime) -> State:
     """Return the breaker's state."""
     if health.open_until is None:

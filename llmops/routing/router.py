@@ -9,23 +9,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
 
 from kernel.clock import Clock
 from kernel.errors import AppError, NotFound, ProviderRejected, Unavailable
+from kernel.journal import Event
 from llmops.routing import health as breaker
 from llmops.routing.accounts import Key, WorkerAccounts
 from llmops.routing.choice import NoneFree, Situation, choose
-from llmops.routing.health import BreakerPolicy, Health
+from llmops.routing.health import BreakerChange, BreakerPolicy, Health
 from llmops.routing.model import CallTarget, Deployment, Route
 from llmops.routing.quota import Account, Remaining, Used, minute_of
 from llmops.routing.store import Known, RouteStore, Shared
 
 log = logging.getLogger(__name__)
 
+_UNTOLD_FOR = timedelta(seconds=30)
 ROUTED = "routed"
 """The keyword argument of a model call by which its `Try` is known to whoever meters and makes it."""
 
@@ -33,6 +35,8 @@ Outcome = Literal["answered", "throttled", "failed", "denied", "dropped"]
 """What became of a try. `denied`: the deployment will not let this app in, or does not have the model."""
 Count = Callable[[str, str, str, str], None]
 """Counts what became of a try, by workspace, route, deployment and outcome."""
+Tell = Callable[[str, str, Event], Awaitable[None]]
+"""Puts an event into a workspace's stream, once for its key; raises Unavailable where that is not certain."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +124,7 @@ class Router:
         refresh: timedelta,
         policy: BreakerPolicy | None = None,
         count: Count | None = None,
+        tell: Tell | None = None,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -127,6 +132,7 @@ class Router:
         self._refresh = refresh
         self._policy = policy or BreakerPolicy()
         self._count = count
+        self._tell_of = tell
         self._accounts = WorkerAccounts(store, clock, worker, refresh)
         self._views: dict[Key, _View] = {}
         self._reading: dict[Key, asyncio.Lock] = {}
@@ -154,6 +160,14 @@ class Router:
                 continue
             self._add(one, Used(requests=1, tokens=call.tokens))
             return one
+
+    async def deployments(self, workspace: str, route: str) -> Sequence[Deployment]:
+        """Return the route's deployments.
+
+        Raises:
+            ProviderRejected: There is no such route (`route_not_found`).
+        """
+        return (await self._view((workspace, route))).known.route.deployments
 
     async def answered(self, one: Try) -> None:
         """Learn that the deployment has answered, whatever it was."""
@@ -221,7 +235,9 @@ class Router:
                 return view
             fresh = _View(known, now, self._accounts.others(known.accounts), view.remaining if view else {})
             self._views[key] = fresh
-            return fresh
+        # Who changed a breaker tells of it; who finds it untold later on takes it that that worker is gone.
+        await self._announce(key, [one for one in known.shared.untold if one.at + _UNTOLD_FOR <= now])
+        return fresh
 
     def _situation(self, key: Key, view: _View, now: datetime) -> Situation:
         known, own, minute = view.known, self._accounts.own(key), minute_of(now)
@@ -264,7 +280,7 @@ class Router:
             if breaker.state(health, now) == "closed":
                 return shared
             probing = breaker.probing(health, self._policy, now, one.who)
-            return None if probing is None else shared.with_health(name, probing)
+            return None if probing is None else shared.with_health(name, probing, now)
 
         try:
             shared = await self._store.change(*key, step)
@@ -277,21 +293,42 @@ class Router:
     async def _change(self, one: Try, step: Callable[[Health], Health]) -> Health:
         """Change the deployment's health where that changes anything, here and for all workers, and return it."""
         key, name = (one.call.workspace, one.call.route), one.deployment.name
-        view = self._views.get(key)
+        view, now = self._views.get(key), self._clock()
         before = view.known.shared.health.get(name, Health()) if view else Health()
         after = step(before)
         if view is None or after == before:
             return after
         try:
             shared = await self._store.change(
-                *key, lambda shared: shared.with_health(name, step(shared.health.get(name, Health())))
+                *key, lambda shared: shared.with_health(name, step(shared.health.get(name, Health())), now)
             )
         except Unavailable:
             # This worker knows; the others find out for themselves.
-            shared = view.known.shared.with_health(name, after)
+            shared = view.known.shared.with_health(name, after, now)
         assert shared is not None  # noqa: S101 - the step always returns one
         self._learn(key, shared)
+        await self._announce(key, [found for found in shared.untold if (found.deployment, found.at) == (name, now)])
         return shared.health[name]
+
+    async def _announce(self, key: Key, changes: Sequence[BreakerChange]) -> None:
+        """Put the events of breakers' changes into the stream, and note that they are in; else another worker does."""
+        if not changes or self._tell_of is None:
+            return
+        workspace, route = key
+        try:
+            for one in changes:
+                data: dict[str, Any] = {"route": route, "deployment": one.deployment}
+                if one.until is None:
+                    event = Event("route.breaker_closed", data, one.at)
+                else:
+                    data |= {"why": one.code, "until": one.until.isoformat(), "times": one.opened}
+                    event = Event("route.breaker_opened", data, one.at)
+                await self._tell_of(workspace, f"route.{route}/{one.deployment}/{one.at.isoformat()}", event)
+            shared = await self._store.change(*key, lambda shared: shared.told(changes))
+        except Unavailable:
+            return
+        if shared is not None:
+            self._learn(key, shared)
 
     async def _share_remaining(self, one: Try) -> None:
         """Tell all workers of a quota that is used up, once for each time that it is."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from kernel.clock import Clock
 from llmops.routing import health as breaker
 from llmops.routing.health import Health
 from llmops.routing.model import Deployment
 from llmops.routing.quota import KEPT_MINUTES, Remaining, Used, fits, minute_of, together
-from llmops.routing.store import RouteStore
+from llmops.routing.store import Known, RouteStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,14 @@ class RouteStatuses:
             NotFound: There is no such route (`route_not_found`).
         """
         now = self._clock()
-        known = await self._store.read(workspace, name, now)
+        return self._status(await self._store.read(workspace, name, now), now)
+
+    async def all(self, workspace: str) -> Sequence[RouteStatus]:
+        """Return how every route is doing, by name."""
+        now = self._clock()
+        return [self._status(known, now) for known in await self._store.read_all(workspace, now)]
+
+    def _status(self, known: Known, now: datetime) -> RouteStatus:
         account, minute = together(known.accounts.values()), minute_of(now)
         minutes = [at for at in account.minutes if minute - KEPT_MINUTES < at <= minute]
         recent = {
@@ -93,4 +101,4 @@ class RouteStatuses:
                     health.throttled_until is not None and now < health.throttled_until,
                 )
             )
-        return RouteStatus(name, known.etag, found)
+        return RouteStatus(known.route.name, known.etag, found)

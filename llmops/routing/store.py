@@ -7,15 +7,29 @@ reads all that there is of a route.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from kernel.codec import JsonCodec, readable
-from kernel.errors import EtagMismatch, NotFound, Unavailable
-from kernel.preconditions import check_match
-from kernel.tables import Delete, Insert, Replace, Row, RowChanged, RowExists, Span, Tables, Upsert, every, first_rows
-from llmops.routing.health import Health
+from kernel.errors import NotFound, Unavailable
+from kernel.ids import new_id
+from kernel.preconditions import delete_row, put_row
+from kernel.tables import (
+    Delete,
+    Insert,
+    Replace,
+    Row,
+    RowChanged,
+    RowExists,
+    Span,
+    Tables,
+    Upsert,
+    Write,
+    every,
+    first_rows,
+)
+from llmops.routing.health import BreakerChange, Health, change
 from llmops.routing.model import Route, check_route
 from llmops.routing.quota import Account, Remaining
 
@@ -23,6 +37,7 @@ TABLE = "routes"
 _DECLARED = "declared"
 _CHANGES_BEFORE_GIVING_UP = 12
 _STALE = timedelta(minutes=15)
+_MOST_UNTOLD = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +47,22 @@ class Shared:
     Attributes:
         health: Their breakers and throttling; one that is not there is well.
         remaining: What they said is left, where that is (nearly) nothing.
+        untold: Breakers that opened or closed, and whose events are not in the stream yet.
     """
 
     health: Mapping[str, Health] = field(default_factory=dict[str, Health])
     remaining: Mapping[str, Remaining] = field(default_factory=dict[str, Remaining])
+    untold: tuple[BreakerChange, ...] = ()
 
-    def with_health(self, deployment: str, health: Health) -> Shared:
-        """Return it with the deployment's health."""
-        return replace(self, health={**self.health, deployment: health})
+    def with_health(self, deployment: str, health: Health, now: datetime) -> Shared:
+        """Return it with the deployment's health, and with what is to be told of that."""
+        found = change(deployment, self.health.get(deployment, Health()), health, now)
+        untold = self.untold if found is None else (*self.untold, found)[-_MOST_UNTOLD:]
+        return replace(self, health={**self.health, deployment: health}, untold=untold)
+
+    def told(self, changes: Collection[BreakerChange]) -> Shared:
+        """Return it with these changes told."""
+        return replace(self, untold=tuple(one for one in self.untold if one not in changes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,21 +130,15 @@ class RouteStore:
             EtagMismatch: It is not as the caller has read it.
         """
         check_route(route, allow_private=self._allow_private)
-        key, values = f"{route.name}!{_DECLARED}", {"route": _ROUTE.dump(route), "kind": _DECLARED}
-        for _ in range(_CHANGES_BEFORE_GIVING_UP):
-            stored = await self._tables.get(TABLE, workspace, key)
-            check_match(if_match, stored.etag if stored else None)
-            if stored is not None and stored.text("route") == values["route"]:
-                return stored.etag, False
-            if stored is not None:  # before it is kept: done again, a change that was kept says nothing new
+
+        async def forget(stored: Row | None) -> Sequence[Write]:
+            """Forget what is known of other deployments first: done again, a change that was kept says nothing new."""
+            if stored is not None:
                 await self._forget(workspace, route, _ROUTE.load(stored.text("route")))
-            row = Row(workspace, key, values, stored.etag if stored else "")
-            try:
-                (etag,) = await self._tables.commit(TABLE, [Replace(row) if stored else Insert(row)])
-            except (RowChanged, RowExists):
-                continue
-            return etag, stored is None
-        raise EtagMismatch
+            return ()
+
+        row = Row(workspace, f"{route.name}!{_DECLARED}", {"route": _ROUTE.dump(route), "kind": _DECLARED})
+        return await put_row(self._tables, TABLE, row, if_match, forget)
 
     async def delete(self, workspace: str, name: str, if_match: str | None) -> None:
         """Forget the route and what is known of it.
@@ -130,12 +147,8 @@ class RouteStore:
             NotFound: There is none of that name (`route_not_found`).
             EtagMismatch: It is not as the caller has read it.
         """
-        _, etag = await self.get(workspace, name)
-        check_match(if_match, etag)
-        try:
-            await self._tables.commit(TABLE, [Delete(workspace, f"{name}!{_DECLARED}", etag)])
-        except RowChanged:
-            raise EtagMismatch from None
+        place = (workspace, f"{name}!{_DECLARED}")
+        await delete_row(self._tables, TABLE, place, if_match, not_found(name))
         async for row in every(self._tables, TABLE, Span.prefix(workspace, f"{name}!")):
             await self._delete(workspace, row.key)
 
@@ -145,26 +158,21 @@ class RouteStore:
         Raises:
             NotFound: There is none of that name (`route_not_found`).
         """
-        route, etag = None, ""
-        shared, accounts = Shared(), dict[str, Account]()
-        stale: list[str] = []
-        prefix = f"{name}!"
-        async for row in every(self._tables, TABLE, Span.prefix(workspace, prefix)):
-            kind = row.key.removeprefix(prefix)
-            if kind == _DECLARED:
-                route, etag = _ROUTE.load(row.text("route")), row.etag
-            elif kind == "state":
-                shared = _shared(row)
-            elif (at := row.moment("at")) is not None and at + _STALE < now:
-                stale.append(row.key)
-            else:
-                for account in readable([row], lambda row: _ACCOUNT.load(row.text("account")), "route account"):
-                    accounts[kind.removeprefix("used!")] = account
-        if route is None:
+        rows = every(self._tables, TABLE, Span.prefix(workspace, f"{name}!"))
+        known, stale = _known([row async for row in rows], now)
+        if known is None:
             raise not_found(name)
         for key in stale[:20]:
             await self._delete(workspace, key)
-        return Known(route, shared, accounts, etag)
+        return known
+
+    async def read_all(self, workspace: str, now: datetime) -> Sequence[Known]:
+        """Return all routes of the workspace and all that is known of them, by name."""
+        rows: dict[str, list[Row]] = {}
+        async for row in every(self._tables, TABLE, Span(workspace)):
+            rows.setdefault(row.key.partition("!")[0], []).append(row)
+        found = (_known(each, now)[0] for each in rows.values())
+        return [known for known in found if known is not None]
 
     async def publish(self, workspace: str, name: str, worker: str, account: Account, now: datetime) -> None:
         """Tell the others what this worker gave to the route's deployments."""
@@ -179,17 +187,21 @@ class RouteStore:
         Raises:
             Unavailable: It cannot be written.
         """
+        write = new_id()
         for _ in range(_CHANGES_BEFORE_GIVING_UP):
             stored = await self._tables.get(TABLE, workspace, f"{name}!state")
             before = _shared(stored) if stored else Shared()
+            if stored is not None and stored.text("write") == write:
+                return before  # a commit of this change took effect, and its answer was lost
             after = step(before)
             if after is None or after == before:
                 return after
-            row = Row(workspace, f"{name}!state", {"shared": _SHARED.dump(after)}, stored.etag if stored else "")
+            values = {"shared": _SHARED.dump(after), "write": write}
+            row = Row(workspace, f"{name}!state", values, stored.etag if stored else "")
             try:
                 await self._tables.commit(TABLE, [Replace(row) if stored else Insert(row)])
             except (RowChanged, RowExists):
-                continue  # perhaps by this very commit, whose answer was lost: then the step changes nothing more
+                continue
             return after
         msg = "Too many changes of the route's health at the same time."
         raise Unavailable(msg)
@@ -201,7 +213,7 @@ class RouteStore:
         def step(shared: Shared) -> Shared:
             health = {name: health for name, health in shared.health.items() if name in same}
             remaining = {name: left for name, left in shared.remaining.items() if name in same}
-            return Shared(health, remaining)
+            return replace(shared, health=health, remaining=remaining)
 
         await self.change(workspace, route.name, step)
 
@@ -215,6 +227,25 @@ class RouteStore:
 def not_found(name: str) -> NotFound:
     """Return the error for a name that no route has."""
     return NotFound(f"There is no route {name!r}.", code="route_not_found")
+
+
+def _known(rows: Sequence[Row], now: datetime) -> tuple[Known | None, Sequence[str]]:
+    """Return a route by its rows, None where it is not declared, and the keys of accounts that are too old."""
+    route, etag = None, ""
+    shared, accounts = Shared(), dict[str, Account]()
+    stale: list[str] = []
+    for row in rows:
+        kind = row.key.partition("!")[2]
+        if kind == _DECLARED:
+            route, etag = _ROUTE.load(row.text("route")), row.etag
+        elif kind == "state":
+            shared = _shared(row)
+        elif (at := row.moment("at")) is not None and at + _STALE < now:
+            stale.append(row.key)
+        else:
+            for account in readable([row], lambda row: _ACCOUNT.load(row.text("account")), "route account"):
+                accounts[kind.removeprefix("used!")] = account
+    return (Known(route, shared, accounts, etag) if route is not None else None), stale
 
 
 def _shared(row: Row) -> Shared:

@@ -18,11 +18,14 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from kernel.money import to_micro_usd
 from llmops.spend.model_names import spellings
 from llmops.spend.usage import Usage
+
+if TYPE_CHECKING:
+    from genai_prices.types import ModelPrice, PriceCalculation
 
 _MILLION = Decimal(1_000_000)
 TOOL = "tool:"
@@ -98,6 +101,8 @@ class Rates:
     def at_most(self, asked: str, usage: Usage, at: datetime) -> Price:
         """Return the most that the call can cost, however much of its input is written to a cache."""
         plain = self.price(asked, usage, at)
+        if self.own_rate(asked) is None and not _cache_writes_priced(asked):
+            return plain
         all_written = Usage(
             input_tokens=usage.input_tokens, cache_write_tokens=usage.input_tokens, output_tokens=usage.output_tokens
         )
@@ -135,8 +140,35 @@ def price(served: str, usage: Usage, at: datetime, asked: str | None = None) -> 
         found = genai_prices.calc_price(tokens, model_ref=name, genai_request_timestamp=at)
     except (LookupError, ValueError):  # no price at that time, or counts that contradict each other
         return UNPRICED
-    words = str(found.model_price).removeprefix("ModelPrice(").removesuffix(")")
-    return Price(to_micro_usd(found.total_price), f"{found.model.id}: {words}")
+    return Price(to_micro_usd(found.total_price), _words(found))
+
+
+_known_words: dict[int, tuple[ModelPrice, str]] = {}
+"""The words of each price by its identity, which holds while it is kept: writing them takes as long as calculating."""
+
+
+def _words(found: PriceCalculation) -> str:
+    price = found.model_price
+    known, words = _known_words.get(id(price), (None, ""))
+    if known is not price:
+        words = f"{found.model.id}: {str(price).removeprefix('ModelPrice(').removesuffix(')')}"
+        if len(_known_words) < 2048:  # more than there are prices; the data may be renewed
+            _known_words[id(price)] = (price, words)
+    return words
+
+
+@lru_cache(maxsize=2048)
+def _cache_writes_priced(model: str) -> bool:
+    """Return whether the model has at any time a public price of its own for input that is written to a cache."""
+    import genai_prices  # noqa: PLC0415 - 0.3 s of import that a cold start must not pay
+
+    name = public_name(model)
+    if name is None:
+        return False
+    usage = genai_prices.Usage(input_tokens=1, output_tokens=1)
+    prices = genai_prices.calc_price(usage, model_ref=name).model.prices
+    every = [each.prices for each in prices] if isinstance(prices, list) else [prices]
+    return any(value is not None and "cache_write" in key for each in every for key, value in vars(each).items())
 
 
 @lru_cache(maxsize=2048)

@@ -11,17 +11,16 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from kernel.clock import Clock
-from kernel.codec import JsonCodec
-from kernel.errors import EtagMismatch, NotFound
-from kernel.preconditions import check_match
-from kernel.tables import Delete, Insert, Replace, Row, RowChanged, RowExists, Span, Tables, Upsert, every, first_rows
+from kernel.codec import JsonCodec, all_readable, readable
+from kernel.errors import NotFound
+from kernel.preconditions import delete_row, put_row
+from kernel.tables import Row, Span, Tables, Upsert, every, first_rows
 from llmops.spend.pricing import Rate, Rates
 
 TABLE = "prices"
 _RATE = JsonCodec(Rate)
 _UNPRICED = "_unpriced"
 _UNPRICED_FOR = timedelta(days=1)
-_CHANGES_BEFORE_GIVING_UP = 5
 
 
 class RateStore:
@@ -40,7 +39,7 @@ class RateStore:
         known = self._known.get(workspace)
         if known is None or known[0] + self._trust_for <= now:
             rows = every(self._tables, TABLE, Span.prefix(workspace, "rate!"))
-            rates = [_RATE.load(row.text("rate")) async for row in rows]
+            rates = [rate async for rate in all_readable(rows, _rate, "rate")]
             known = self._known[workspace] = (now, Rates({rate.name: rate for rate in rates}))
         return known[1]
 
@@ -52,15 +51,15 @@ class RateStore:
         """
         row = await self._tables.get(TABLE, workspace, _key(name))
         if row is None:
-            raise NotFound(f"There is no rate of your own for {name!r}.", code="price_not_found")
-        return _RATE.load(row.text("rate")), row.etag
+            raise _missing(name)
+        return _rate(row), row.etag
 
     async def list(
         self, workspace: str, limit: int, after: str | None = None
     ) -> tuple[Sequence[tuple[Rate, str]], str | None]:
         """Return up to `limit` rates with their ETags, and the key to continue after; None at the end."""
         rows = await first_rows(self._tables, TABLE, Span.prefix(workspace, "rate!", after=after), limit + 1)
-        found = [(_RATE.load(row.text("rate")), row.etag) for row in rows[:limit]]
+        found = list(readable(rows[:limit], lambda row: (_rate(row), row.etag), "rate"))
         return found, rows[limit - 1].key if len(rows) > limit else None
 
     async def put(self, workspace: str, rate: Rate, if_match: str | None) -> tuple[str, bool]:
@@ -69,20 +68,10 @@ class RateStore:
         Raises:
             EtagMismatch: It is not as the caller has read it.
         """
-        for _ in range(_CHANGES_BEFORE_GIVING_UP):
-            stored = await self._tables.get(TABLE, workspace, _key(rate.name))
-            check_match(if_match, stored.etag if stored else None)
-            values = {"rate": _RATE.dump(rate)}
-            if stored is not None and stored.text("rate") == values["rate"]:
-                return stored.etag, False
-            row = Row(workspace, _key(rate.name), values, stored.etag if stored else "")
-            try:
-                (etag,) = await self._tables.commit(TABLE, [Replace(row) if stored else Insert(row)])
-            except (RowChanged, RowExists):
-                continue
-            self._known.pop(workspace, None)
-            return etag, stored is None
-        raise EtagMismatch
+        row = Row(workspace, _key(rate.name), {"rate": _RATE.dump(rate)})
+        put = await put_row(self._tables, TABLE, row, if_match)
+        self._known.pop(workspace, None)
+        return put
 
     async def delete(self, workspace: str, name: str, if_match: str | None) -> None:
         """Forget the rate.
@@ -91,12 +80,7 @@ class RateStore:
             NotFound: The workspace has none of that name.
             EtagMismatch: It is not as the caller has read it.
         """
-        _, etag = await self.get(workspace, name)
-        check_match(if_match, etag)
-        try:
-            await self._tables.commit(TABLE, [Delete(workspace, _key(name), etag)])
-        except RowChanged:
-            raise EtagMismatch from None
+        await delete_row(self._tables, TABLE, (workspace, _key(name)), if_match, _missing(name))
         self._known.pop(workspace, None)
 
     async def note_unpriced(self, workspace: str, asked: str, served: str) -> bool:
@@ -132,9 +116,17 @@ class RateStore:
         return count
 
 
+def _rate(row: Row) -> Rate:
+    return _RATE.load(row.text("rate"))
+
+
 def _key(name: str) -> str:
     return f"rate!{_digest(name)}"
 
 
 def _digest(name: str) -> str:
     return hashlib.sha256(name.encode()).hexdigest()[:32]
+
+
+def _missing(name: str) -> NotFound:
+    return NotFound(f"There is no rate of your own for {name!r}.", code="price_not_found")

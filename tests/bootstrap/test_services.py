@@ -117,7 +117,7 @@ def test_wiring_loads_no_blob_sdk() -> None:
         "print(asyncio.run(services.core.texts.keep(Owner('default', 's', 'r'), 'answer', 'short')));"
         "print(*{'azure.storage.blob', 'azure.storage'} & set(sys.modules))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
 
     assert (done.stdout, done.stderr) == ("short\n\n", "")
 
@@ -129,7 +129,7 @@ def test_wiring_loads_no_model_sdk() -> None:
         "slow = {'agent_framework', 'openai', 'genai_prices', 'azure.servicebus', 'azure.identity'};"
         "print(*slow & set(sys.modules))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
 
     assert (done.stdout, done.stderr) == ("\n", "")
 

@@ -11,6 +11,7 @@ import pytest
 from multidict import CIMultiDict
 
 from devhost.fence import Fence
+from tests.waiting import QUIET_S
 
 HOOKS = "/runtime/webhooks/durabletask"
 LINK = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
@@ -23,7 +24,7 @@ def _refused(fence: Fence, headers: dict[str, str], method: str = "POST") -> boo
 def _send(url: str, method: str, path: str, headers: dict[str, str], body: bytes = b"") -> int:
     """Send exactly these headers, as a browser or an attacker would."""
     where = urlsplit(url)
-    connection = http.client.HTTPConnection(str(where.hostname), where.port, timeout=30)
+    connection = http.client.HTTPConnection(str(where.hostname), where.port, timeout=QUIET_S)
     try:
         connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
         for name, value in {"Content-Length": str(len(body)), **headers}.items():

@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests.waiting import QUIET_S
+
 
 def test_a_request_arrives_whole(sample: Any) -> None:
     """Method, URL, headers, query, route and body reach the function as the SDK's own request."""
@@ -88,7 +90,7 @@ def test_chunked_bodies_arrive(sample: Any) -> None:
     """A body without Content-Length reaches the function, as behind the platform's front end."""
     where = urlsplit(sample.host.url)
     head = b"POST /api/echo/1 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
-    with socket.create_connection((where.hostname, where.port), timeout=5) as connection:
+    with socket.create_connection((where.hostname, where.port), timeout=QUIET_S) as connection:
         connection.sendall(head + b"2\r\nhi\r\n0\r\n\r\n")
         raw = b"".join(iter(lambda: connection.recv(65536), b""))
 

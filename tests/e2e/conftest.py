@@ -13,8 +13,9 @@ import pytest
 import pytest_asyncio
 
 from devhost.errors import StartupError
+from devhost.ports import free_port
 from devhost.services import node
-from tests.e2e.support import OPENAI_KEY, PROMPT, Api, Stack, start_fake_openai
+from tests.e2e.support import OPENAI_KEY, PATIENT, PROMPT, SIGNING_KEY, Api, Stack, start_fake_openai
 from tests.waiting import QUIET_S
 
 
@@ -40,16 +41,18 @@ def openai_url(emulators: None) -> Iterator[str]:
 def stack(emulators: None, openai_url: str) -> Iterator[Stack]:
     """Run the stack for all tests that leave it running; what it has logged in the end must be fit to be read."""
     with tempfile.TemporaryDirectory(prefix="e2e-") as directory:
-        with Stack(Path(directory), OPENAI_BASE_URL=openai_url) as running:
+        email = {"EMAIL_FROM": "agents@example.org", "SMTP_HOST": "127.0.0.1", "SMTP_SECURITY": "none"}
+        with Stack(Path(directory), OPENAI_BASE_URL=openai_url, SMTP_PORT=str(free_port()), **email) as running:
             yield running
-        leaks = [secret for secret in (PROMPT, OPENAI_KEY, "AccountKey", "SharedAccessKey") if secret in running.log()]
+        secrets = (PROMPT, OPENAI_KEY, SIGNING_KEY, "AccountKey", "SharedAccessKey")
+        leaks = [secret for secret in secrets if secret in running.log()]
         assert leaks == []
 
 
 @pytest.fixture(scope="session")
 def fresh_stack(emulators: None) -> Iterator[Stack]:
     """Run a stack whose parts tests may kill, each of which starts again what it stopped, one after another."""
-    with tempfile.TemporaryDirectory(prefix="e2e-") as directory, Stack(Path(directory)) as running:
+    with tempfile.TemporaryDirectory(prefix="e2e-") as directory, Stack(Path(directory), **PATIENT) as running:
         yield running
 
 

@@ -26,6 +26,27 @@ const kinds = [];
 for await (const event of followed) kinds.push(event.type);
 const last = await followed.finalResponse();
 
+// The caller's own tools: runTools calls them and asks again with what came of it, streamed.
+const parameters = { type: "object", properties: { city: { type: "string" } }, required: ["city"] };
+let called = null;
+const runner = client.chat.completions.runTools({
+  model: "b", messages, stream: true,
+  tools: [{
+    type: "function",
+    function: {
+      name: "weather", description: "The weather of a city.", parameters, parse: JSON.parse,
+      function: (given) => { called = { finish: "tool_calls", name: "weather", arguments: given }; return "Sunny."; },
+    },
+  }],
+});
+const afterCall = await runner.finalContent();
+const tools = [{ type: "function", name: "weather", parameters, strict: false }];
+const asks = await client.responses.create({ model: "b", input: "zq-prompt", tools });
+const answers = await client.responses.create({
+  model: "b", tools, previous_response_id: asks.id,
+  input: [{ type: "function_call_output", call_id: asks.output[0].call_id, output: "Rain." }],
+});
+
 let refused = null;
 try {
   await client.chat.completions.create({ model: "nobody", messages });
@@ -43,5 +64,8 @@ console.log(JSON.stringify({
   last: last.output_text,
   sameConversation: last.conversation.id === response.conversation.id,
   kinds,
+  called,
+  afterCall,
+  afterResponseCall: answers.output_text,
   refused,
 }));

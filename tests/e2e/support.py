@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 import uuid
 from collections.abc import Mapping, Sequence
@@ -38,6 +37,7 @@ WORKER_QUEUE = "worker-runs"
 """A queue the host does not listen to."""
 NEVER = "0 0 0 1 1 *"
 OPENAI_KEY = "sk-e2e-must-not-leak"
+SIGNING_KEY = "e2e-signing-key-that-must-not-leak"
 PROMPT = "zq-prompt"
 """A word in every query of these tests, which must not appear in any log."""
 
@@ -46,6 +46,8 @@ SETTINGS = {
     "AUTH_MODE": "keys",
     "TRUST_WORKSPACE_HEADER": "true",
     "OPENAI_API_KEY": OPENAI_KEY,
+    "QUEUE_SIGNING_KEY": SIGNING_KEY,
+    "QUEUE_WORKSPACES": f"{QUEUE}=* {PRIORITY_QUEUE}=* {LOW_QUEUE}/billing=finance",
     "MODEL_TIMEOUT_S": "10",
     "RUN_LEASE_S": "3",
     "RUN_LOOK_EVERY_S": "0.2",
@@ -69,27 +71,23 @@ SETTINGS = {
     "NOTIFY_SCHEDULE": NEVER,
     "PLANNED_RUNS_SCHEDULE": NEVER,
 }
-_QUEUE_PROPERTIES = {
-    "RequiresSession": True,
-    "LockDuration": "PT5S",
-    "MaxDeliveryCount": 3,
-    "DefaultMessageTimeToLive": "P14D",
-    "RequiresDuplicateDetection": True,
-    "DuplicateDetectionHistoryTimeWindow": "PT10M",
-}
-TOPOLOGY = {
-    "UserConfig": {
-        "Namespaces": [
-            {
-                "Name": "sbemulatorns",
-                "Queues": [
-                    {"Name": name, "Properties": _QUEUE_PROPERTIES}
-                    for name in (QUEUE, PRIORITY_QUEUE, LOW_QUEUE, REPLY_QUEUE, WORKER_QUEUE)
-                ],
-            }
-        ]
+PATIENT = {"RUN_MAX_ATTEMPTS": "20"}
+"""Settings of a stack whose parts are killed: on a slow machine leases and locks are over before the work is, too."""
+
+
+def topology(deliveries: int) -> dict[str, Any]:
+    """Return the queues, whose messages are delivered so often at most."""
+    properties = {
+        "RequiresSession": True,
+        "LockDuration": "PT5S",
+        "MaxDeliveryCount": deliveries,
+        "DefaultMessageTimeToLive": "P14D",
+        "RequiresDuplicateDetection": True,
+        "DuplicateDetectionHistoryTimeWindow": "PT10M",
     }
-}
+    names = (QUEUE, PRIORITY_QUEUE, LOW_QUEUE, REPLY_QUEUE, WORKER_QUEUE)
+    queues = [{"Name": name, "Properties": properties} for name in names]
+    return {"UserConfig": {"Namespaces": [{"Name": "sbemulatorns", "Queues": queues}]}}
 
 
 @dataclass(frozen=True)
@@ -163,7 +161,8 @@ class Stack:
 
     def start_bus(self) -> None:
         """Start the emulator on the messages it has kept, on the port it had."""
-        self.bus: ServiceBus = start_service_bus(TOPOLOGY, self._directory / "bus", self._bus_port)
+        deliveries = int((SETTINGS | self.settings)["RUN_MAX_ATTEMPTS"])
+        self.bus: ServiceBus = start_service_bus(topology(deliveries), self._directory / "bus", self._bus_port)
         self._bus_port = self.bus.port
 
     def start_host(self) -> None:

@@ -10,9 +10,14 @@ from typing import Any
 import httpx
 import pytest
 from a2a.client import A2ACardResolver, Client, ClientConfig, ClientFactory
+from a2a.compat.v0_3.types import Task as OldTask
 from a2a.types import (
+    AuthenticationInfo,
     CancelTaskRequest,
+    DeleteTaskPushNotificationConfigRequest,
+    GetTaskPushNotificationConfigRequest,
     GetTaskRequest,
+    ListTaskPushNotificationConfigsRequest,
     ListTasksRequest,
     Message,
     Part,
@@ -22,6 +27,7 @@ from a2a.types import (
     StreamResponse,
     SubscribeToTaskRequest,
     Task,
+    TaskPushNotificationConfig,
     TaskState,
 )
 from a2a.utils.errors import (
@@ -32,9 +38,12 @@ from a2a.utils.errors import (
     TaskNotFoundError,
     UnsupportedOperationError,
 )
+from aiohttp import web
+from google.protobuf.json_format import ParseDict
 
 from tests.e2e.support import PROMPT, Api, Stack, eventually
 from tests.e2e.test_approvals import ASKING
+from tests.llmops.notifications.support import Receiver
 from tests.waiting import QUIET_S
 
 VERSIONS = ["1.0", "0.3"]
@@ -278,3 +287,69 @@ async def test_what_is_no_message_of_the_protocol_is_refused(api: Api) -> None:
     assert codes == [-32700, -32600, -32601, -32009]
     assert (missing.status, missing.json()["error"]["data"]["code"]) == (404, "agent_not_found")
     assert (wrong_method.status, wrong_method.headers["allow"]) == (405, "POST")
+
+
+def pushing(url: str, task_id: str = "") -> TaskPushNotificationConfig:
+    """Return where a task's end is to be reported, with what the receiver knows the sender by."""
+    bearer = AuthenticationInfo(scheme="Bearer", credentials="letmein")
+    return TaskPushNotificationConfig(task_id=task_id, url=url, token="tok-1", authentication=bearer)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_the_end_of_a_task_is_pushed(api: Api, stack: Stack, version: str) -> None:
+    """In the form of the client's version, with its token and credentials; refused at first, it comes again."""
+    await api.declare("a", simulate={"reply": "Good."})
+    async with Receiver([web.Response(status=500)]) as receiver:
+        configuration = SendMessageConfiguration(task_push_notification_config=pushing(receiver.url))
+        async with connected(stack, api, "a", version) as client:
+            task = await sent(client, message(configuration=configuration))
+        await eventually(lambda: receiver.received)
+        await eventually(lambda: api.get(f"runs/{task.id}/callback"))
+        await api.call("POST", f"runs/{task.id}/callback/redeliver")
+        await stack.run_timer("deliver_notifications")
+        first, second = receiver.received
+
+    if version == "1.0":
+        told = ParseDict(second.json(), StreamResponse()).task
+        assert (told.id, told.status.state, text_of(told)) == (task.id, TaskState.TASK_STATE_COMPLETED, "Good.")
+    else:
+        old = OldTask.model_validate(second.json())
+        assert (old.id, old.status.state.value, old.context_id) == (task.id, "completed", task.context_id)
+    assert second.headers["x-a2a-notification-token"] == "tok-1"
+    assert second.headers["authorization"] == "Bearer letmein"
+    assert first.headers["webhook-id"] == second.headers["webhook-id"]
+    assert "letmein" not in str(await api.get("callbacks")) + stack.log()
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_where_a_task_is_pushed_is_set_while_it_goes_on(api: Api, stack: Stack, version: str) -> None:
+    """Set, got, listed without its secrets, replaced and deleted; of another task's there is nothing to be found."""
+    await api.declare("a", simulate={"latency_ms": 20_000})
+    begun = SendMessageConfiguration(return_immediately=True)
+    async with Receiver() as receiver, connected(stack, api, "a", version, polling=True) as client:
+        task = await sent(client, message(configuration=begun))
+        made = await client.create_task_push_notification_config(pushing("http://127.0.0.1:9/x", task.id))
+        await client.create_task_push_notification_config(pushing(receiver.url, task.id))
+        got = await client.get_task_push_notification_config(
+            GetTaskPushNotificationConfigRequest(task_id=task.id, id=made.id)
+        )
+        listed = await client.list_task_push_notification_configs(
+            ListTaskPushNotificationConfigsRequest(task_id=task.id)
+        )
+        await client.cancel_task(CancelTaskRequest(id=task.id))
+        await eventually(lambda: receiver.received)
+        await client.delete_task_push_notification_config(
+            DeleteTaskPushNotificationConfigRequest(task_id=task.id, id=got.id)
+        )
+        for ident in (task.id, str(uuid.uuid4())):
+            with pytest.raises(TaskNotFoundError):
+                await client.get_task_push_notification_config(
+                    GetTaskPushNotificationConfigRequest(task_id=ident, id=got.id)
+                )
+        with pytest.raises(A2AError):
+            await client.create_task_push_notification_config(pushing(receiver.url, task.id))
+
+    assert got.url == receiver.url
+    assert [each.url for each in listed.configs] == [receiver.url]
+    assert not got.token
+    assert "anceled" in str(receiver.received[0].json()) or "CANCELED" in str(receiver.received[0].json())

@@ -194,7 +194,7 @@ async def test_a_retired_agent_can_be_restored_by_a_call(api: Api) -> None:
 
 
 async def test_an_agent_lost_at_the_provider_is_made_again(api: Api, stack: Stack) -> None:
-    """Somebody deletes our version behind our back: verify waiters and makes it again, and the next run has it."""
+    """Somebody deletes our version behind our back: verify notices and makes it again, and the next run has it."""
     from azure.data.tables.aio import TableClient  # noqa: PLC0415
 
     await api.declare("a")

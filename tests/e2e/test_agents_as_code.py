@@ -14,6 +14,7 @@ from azure.data.tables.aio import TableServiceClient
 
 from devhost.services import PROJECT
 from tests.e2e.support import Api, Stack
+from tests.waiting import QUIET_S
 
 FILE = """\
 name: {name}
@@ -127,11 +128,11 @@ async def test_what_changed_since_it_was_shown_is_not_overwritten(stack: Stack, 
     os.close(theirs)
     try:
         assert applying.stdout is not None
-        shown = await asyncio.wait_for(applying.stdout.readuntil(b"taken for it: "), 30)
+        shown = await asyncio.wait_for(applying.stdout.readuntil(b"taken for it: "), QUIET_S)
         assert b"~  a  update" in shown
         await api.declare("a", instructions="Three.")
         os.write(ours, b"yes\n")
-        _, errors = await asyncio.wait_for(applying.communicate(), 30)
+        _, errors = await asyncio.wait_for(applying.communicate(), QUIET_S)
     finally:
         os.close(ours)
 
@@ -175,7 +176,7 @@ async def test_plans_over_http(api: Api) -> None:
     assert (await api.get("registry/plan"))["total"] == 0
 
 
-async def test_a_team_is_planned_and_applied_with_its_agents(stack: Stack, api: Api) -> None:
+async def test_a_team_and_a_workflow_are_planned_and_applied_with_their_agents(stack: Stack, api: Api) -> None:
     """The example's; agents first, and then nothing is left to do."""
     planned = await lifecycle(stack, api, "plan", "examples/teams")
     applied = await lifecycle(stack, api, "apply", "examples/teams", "--yes")
@@ -183,6 +184,9 @@ async def test_a_team_is_planned_and_applied_with_its_agents(stack: Stack, api: 
 
     assert planned[0] == 2
     assert "+  team support" in planned[1]
+    assert "+  workflow second_opinion" in planned[1]
     assert "support: created" in applied[1], applied
+    assert "second_opinion: created" in applied[1], applied
     assert again[0] == 0, again[1]
     assert (await api.get("teams/support"))["version"] == 1
+    assert (await api.get("workflows/second_opinion"))["version"] == 1

@@ -72,6 +72,37 @@ async def test_an_approval_is_an_interrupt(api: Api) -> None:
     assert len((await api.get("runs"))["items"]) == 1
 
 
+async def test_the_tools_of_a_front_end_are_called_there(api: Api) -> None:
+    """The agent asks for one with the protocol's events, and goes on with what came of it; others are given none."""
+    await api.declare("a", client_tools=True, simulate={"call_tool": "confirm"})
+    await api.declare("b")
+    schema = {"type": "object", "properties": {"text": {"type": "string"}}, "required": ["text"]}
+    tools = [{"name": "confirm", "description": "Asks the person.", "parameters": schema}]
+
+    asked = events(await api.call("POST", "agui/a", run_input("r1", PROMPT, tools=tools)))
+    start, arguments, end = asked[1:-1]
+    call = {"id": start.tool_call_id, "type": "function", "function": {"name": "confirm", "arguments": arguments.delta}}
+    history = [
+        {"id": "0", "role": "user", "content": PROMPT},
+        {"id": "1", "role": "assistant", "toolCalls": [call]},
+        {"id": "2", "role": "tool", "toolCallId": start.tool_call_id, "content": "Yes."},
+    ]
+    done = events(await api.call("POST", "agui/a", run_input("r2", tools=tools, messages=history)))
+    other = await api.call("POST", "agui/b", run_input("r3", PROMPT, tools=tools, threadId="other"))
+
+    assert [event.type for event in asked[1:-1]] == [
+        EventType.TOOL_CALL_START,
+        EventType.TOOL_CALL_ARGS,
+        EventType.TOOL_CALL_END,
+    ]
+    assert (start.tool_call_name, json.loads(arguments.delta)) == ("confirm", {"text": PROMPT})
+    assert end.tool_call_id == start.tool_call_id
+    assert asked[-1].outcome.type == "success"
+    assert "returned 'Yes.'" in "".join(event.delta for event in done if event.type == EventType.TEXT_MESSAGE_CONTENT)
+    assert other.headers["x-ignored-parameters"] == "tools"
+    assert (await api.get("sessions/thread"))["turns"] == 4
+
+
 async def test_what_goes_wrong_is_an_event_or_a_problem(api: Api) -> None:
     """A run that fails ends with an error; what is never run is refused."""
     await api.declare("a", simulate={"fail_first": 1, "fail_with": "content_filter"})

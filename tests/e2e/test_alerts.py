@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tests.e2e.support import Api, Stack, eventually
+from tests.llmops.notifications.mail_servers import smtp_server
 from tests.llmops.notifications.support import SECRET, Receiver
 
 RUNS = {"metric": "runs", "condition": "gt", "threshold": 1}
@@ -94,6 +95,24 @@ async def test_an_alert_fires_is_told_and_resolves(stack: Stack, api: Api) -> No
     assert (performance["sla"]["kept"], performance["sla"]["availability"]) == (True, 0.6)
     assert [each["agent"] for each in (await api.get("performance"))["items"]] == ["frail"]
     assert (await api.get("performance/frail/insights"))["items"] == []
+
+
+async def test_an_alert_is_told_by_email(stack: Stack, api: Api) -> None:
+    """To every address of the channel, by the mail server that the app's settings name; the history says so."""
+    people = {"format": "email", "to": ["ada@example.com", "bob@example.com"], "events": ["alert.*"]}
+    rule = RUNS | {"threshold": 0, "window_s": 3600, "cooldown_s": 0}
+    async with smtp_server(port=int(stack.settings["SMTP_PORT"])) as mail:
+        assert (await api.call("PUT", "channels/people", people)).status == 201
+        assert (await api.call("PUT", "alerts/busy", rule)).status == 201
+        await fails(api, 1, fail=False)
+        await noted(api, 1)
+        await tick(stack)
+    (delivery,) = (await api.get("channels/people/deliveries"))["items"]
+    [(to, email)] = mail.received
+
+    assert to == people["to"]
+    assert (email["From"], email["Subject"]) == ("agents@example.org", "[warning] busy: runs above 0")
+    assert (delivery["event"], delivery["state"], delivery["status"]) == ("alert.fired", "delivered", 250)
 
 
 async def test_bad_channels_alerts_and_ranges(api: Api) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import subprocess
@@ -51,7 +52,7 @@ def commands(document: str, kind: str) -> str:
 )
 def test_every_command_of_a_document_succeeds(stack: Stack, tmp_path: Path, document: str, shows: str) -> None:
     """Run in order, with a failure of any curl ending it; what commands write stays out of the project."""
-    register(stack.host.url)
+    asyncio.run(register(stack.host.url))
     script = commands(document, "sh").replace("http://127.0.0.1:7071", stack.host.url)
     script = re.sub(r"^make .*$", "", script, flags=re.MULTILINE).replace("curl -s ", "curl -s --fail-with-body ")
 
@@ -60,7 +61,6 @@ def test_every_command_of_a_document_succeeds(stack: Stack, tmp_path: Path, docu
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=60,
         check=False,
     )
 
@@ -95,7 +95,6 @@ def test_every_program_of_a_document_runs(tmp_path: Path, document: str, shows: 
         env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=120,
         check=False,
     )
 
@@ -109,7 +108,7 @@ def test_the_clients_of_the_document_on_protocols_are_answered(stack: Stack) -> 
     subprocess.run([*call.split(), '{"model": "m", "simulate": {"reply": "Left."}}'], check=True, capture_output=True)
     code = commands("docs/doors.md", "python").replace("http://127.0.0.1:7071", stack.host.url)
 
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
 
     assert (done.returncode, done.stdout.count("Left.")) == (0, 3), done.stdout + done.stderr
 
@@ -117,7 +116,7 @@ def test_the_clients_of_the_document_on_protocols_are_answered(stack: Stack) -> 
 def test_the_library_example_runs_without_anything_started() -> None:
     """It prints answers and that the agent was reused."""
     done = subprocess.run(
-        [sys.executable, "-m", "examples.in_memory"], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-m", "examples.in_memory"], cwd=ROOT, capture_output=True, text=True, check=False
     )
 
     assert "3 runs, 1 agent created, reused 2 times" in done.stdout, done.stderr

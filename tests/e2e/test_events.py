@@ -12,7 +12,7 @@ import pytest
 
 from devhost.services import node
 from tests.e2e.support import PROMPT, Api, Reply, Stack, eventually
-from tests.waiting import Patience
+from tests.waiting import QUIET_S, Patience
 
 Told = tuple[str, dict[str, Any]]
 
@@ -193,7 +193,7 @@ async def test_the_web_s_own_event_source_follows_a_run(default_api: Api, stack:
     await asyncio.sleep(1)
     await default_api.submit("sourced", session_id="sourced")
     try:
-        lines, _ = await asyncio.wait_for(following.communicate(), 60)
+        lines, _ = await asyncio.wait_for(following.communicate(), QUIET_S)
     finally:
         if following.returncode is None:
             following.kill()

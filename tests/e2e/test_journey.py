@@ -24,7 +24,8 @@ async def test_an_agent_is_asked_and_answers(api: Api) -> None:
     assert run["state"] == "succeeded"
     assert run["answer"].startswith(OFFLINE)
     assert (run["attempt"], run["version"], run["model"], run["stage"]) == (1, "1", "gpt-4o", "COMPLETED")
-    assert run["score"] == {"overall": 100, "parts": {"answered": 100, "topics": 100}, "reasons": {}, "pending": []}
+    parts = {"answered": 100, "complete": 100, "topics": 100}
+    assert run["score"] == {"overall": 100, "parts": parts, "reasons": {}, "pending": []}
     assert run["spend"]["calls"] == 1
     assert run["spend"]["cost_micro_usd"] > 0
     assert run["wasted"] == dict.fromkeys(run["wasted"], 0)

@@ -21,6 +21,9 @@ async def test_the_loader_says_what_the_cache_does(stack: Stack, api: Api) -> No
 
     found = await eventually(counted)
     assert found["total_loads"] >= 1
+    state = await api.get("loader")
+    assert (state["strategies"], [one["strategy"] for one in state["workers"] if one["strategy"]]) == ([], [])
+    assert isinstance(state["insights"], list)
     await stack.run_timer("aggregate_facts")
     await stack.run_timer("learn_accesses")
     replayed = await api.get("loader/what-if?policy=lru&capacity=1")

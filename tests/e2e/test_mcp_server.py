@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any
+from typing import Any, Literal
 
 import httpx2
+import mcp_types as types
 import pytest
 from mcp import Client, MCPError
+from mcp.client.extension import ClientExtension, ResultClaim
 from mcp.client.streamable_http import streamable_http_client
 from mcp_types import ElicitResult
+from pydantic import ConfigDict
 
-from devhost.services import PROJECT
+from devhost.services import PROJECT, node
 from tests.e2e.support import PROMPT, Api, Stack
 from tests.e2e.test_approvals import ASKING
 from tests.waiting import QUIET_S
@@ -183,6 +185,77 @@ async def test_without_questions_an_approval_is_named_and_decided_with_a_tool(ap
     assert "returned '23'" not in done.structured_content["answer"]
 
 
+class CreatedTask(types.Result):
+    """A task, as the tasks extension answers it in place of a result."""
+
+    result_type: Literal["task"] = "task"
+    task_id: str
+    status: str
+    poll_interval_ms: int
+
+
+class Tasks(ClientExtension):
+    """The tasks extension at the client: it polls until a task has ended, and answers its questions as told."""
+
+    identifier = "io.modelcontextprotocol/tasks"
+
+    def __init__(self, decision: str = "", *, cancels: bool = False) -> None:
+        self._decision, self._cancels = decision, cancels
+        self.seen: list[dict[str, Any]] = []
+
+    def claims(self) -> Any:
+        return [ResultClaim(result_type="task", model=CreatedTask, resolve=self._resolve)]
+
+    async def _resolve(self, task: CreatedTask, context: Any) -> types.CallToolResult:
+        async def ask(method: str, **params: Any) -> dict[str, Any]:
+            asked = types.Request[dict[str, Any], str](method=method, params={"taskId": task.task_id, **params})
+            return (await context.session.send_request(asked, AnyResult)).model_dump()
+
+        if self._cancels:
+            await ask("tasks/cancel")
+        while True:
+            self.seen.append(found := await ask("tasks/get"))
+            if found["status"] == "input_required":
+                content = {"action": "accept", "content": {"decision": self._decision}}
+                await ask("tasks/update", inputResponses=dict.fromkeys(found["inputRequests"], content))
+            elif found["status"] != "working":
+                return types.CallToolResult.model_validate(found.get("result") or {"content": [], "isError": True})
+            await asyncio.sleep(0.1)
+
+
+class AnyResult(types.Result):
+    """An answer with all its fields."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+async def test_a_long_run_is_a_task_where_the_client_takes_one(api: Api, stack: Stack) -> None:
+    """It is polled to its result, its approval is a question of the task's, and it is cancelled as a task."""
+    await api.declare("slow", simulate={"latency_ms": 700, "reply": "At last."})
+    await api.declare("cashier", **(ASKING | {"simulate": ASKING["simulate"] | {"latency_ms": 500}}))
+    await api.declare("stuck", simulate={"latency_ms": 20_000})
+
+    async def person(_: Any, params: Any) -> ElicitResult:
+        raise AssertionError(params)  # it is asked of the task
+
+    outcomes = {}
+    for agent, extension in (("slow", Tasks()), ("cashier", Tasks("approve")), ("stuck", Tasks(cancels=True))):
+        async with connected(stack, api, extensions=[extension], elicitation_callback=person) as client:
+            answer = await client.call_tool(f"agent_{agent}", {"query": "20 + 3", "wait_s": 0})
+            outcomes[agent] = (answer, extension.seen)
+            with pytest.raises(MCPError):
+                await Tasks()._resolve(
+                    CreatedTask(task_id=str(uuid.uuid4()), status="working", poll_interval_ms=1), client
+                )
+
+    assert outcomes["slow"][0].structured_content["answer"] == "At last."
+    assert "returned '23'" in outcomes["cashier"][0].structured_content["answer"]
+    assert {"input_required", "completed"} <= {seen["status"] for seen in outcomes["cashier"][1]}
+    assert outcomes["stuck"][1][-1]["status"] == "cancelled"
+    states = {run["agent"]: run["state"] for run in (await api.get("runs"))["items"]}
+    assert states == {"slow": "succeeded", "cashier": "succeeded", "stuck": "cancelled"}
+
+
 async def test_sessions_are_resources_and_templates_are_prompts(api: Api, stack: Stack) -> None:
     """The latest sessions with what was said in them; templates with their instructions."""
     await api.declare("a")
@@ -230,21 +303,18 @@ async def test_what_is_no_message_of_the_protocol_is_refused(api: Api) -> None:
         assert reply.json()["error"]["code"] < 0
 
 
-@pytest.mark.skipif(
-    not (PROJECT / "node_modules/.bin/mcp-inspector").exists(),
-    reason="npm install --no-save @modelcontextprotocol/inspector",
-)
 async def test_the_inspector_reads_it(api: Api, stack: Stack) -> None:
-    """The command line of the MCP Inspector lists the tools and calls one."""
+    """The command line of the MCP Inspector, of the protocol before today's, lists the tools and calls one."""
     await api.declare("a", simulate={"reply": "Hi."})
 
     async def inspect(*options: str) -> Any:
         program = await asyncio.create_subprocess_exec(
-            shutil.which("node") or "node",
-            str(PROJECT / "node_modules/.bin/mcp-inspector"),
+            node(),
+            "cli.js",
             *("--cli", f"{stack.host.url}/api/mcp", "--transport", "http"),
             *("--header", f"X-Workspace: {api.workspace}"),
             *options,
+            cwd=PROJECT / "node_modules/@modelcontextprotocol/inspector-cli/build",  # it looks for its name from there
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )

@@ -166,6 +166,128 @@ async def test_a_streamed_completion_has_the_same_words(api: Api, client: AsyncO
     assert len({chunk.id for chunk in chunks}) == 1
 
 
+CITY: Any = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+WEATHER: Any = {"name": "weather", "description": "The weather of a city.", "parameters": CITY}
+SUNNY = "tool 'weather' returned 'Sunny.'"
+
+
+async def declare_with_tools(api: Api) -> None:
+    """Declare an agent that takes its callers' tools and asks for the weather."""
+    await api.declare("a", client_tools=True, simulate={"call_tool": "weather"})
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_the_callers_own_tools_are_called_by_the_caller(api: Api, client: AsyncOpenAI, stream: bool) -> None:
+    """As with OpenAI: the answer is the calls, and with their results in the next request the same session goes on."""
+    await declare_with_tools(api)
+    messages: Any = said(PROMPT)
+    tools: Any = [{"type": "function", "function": WEATHER}]
+
+    async def ask() -> tuple[Any, Any]:
+        if not stream:
+            raw = await client.chat.completions.with_raw_response.create(model="a", messages=messages, tools=tools)
+            return raw.parse().choices[0], raw.parse().usage
+        options: Any = {"stream_options": {"include_usage": True}}
+        async with client.chat.completions.stream(model="a", messages=messages, tools=tools, **options) as chunks:
+            whole = await chunks.get_final_completion()
+        return whole.choices[0], whole.usage
+
+    first, usage = await ask()
+    (call,) = first.message.tool_calls
+    messages += [
+        first.message.model_dump(exclude_none=True, exclude={"parsed"}),
+        {"role": "tool", "tool_call_id": call.id, "content": "Sunny."},
+    ]
+    second, _ = await ask()
+    runs = (await api.get("runs"))["items"]
+
+    assert (first.finish_reason, first.message.content or "") == ("tool_calls", "")
+    assert (call.type, call.function.name, json.loads(call.function.arguments)) == (
+        "function",
+        "weather",
+        {"city": PROMPT},
+    )
+    assert usage.total_tokens > 0
+    assert (second.finish_reason, SUNNY in second.message.content) == ("stop", True)
+    assert len(runs) == 2
+    assert len({run["session_id"] for run in runs}) == 1
+    assert runs[1]["tool_calls"] == [{"id": call.id, "name": "weather", "arguments": call.function.arguments}]
+
+
+async def test_results_for_an_answer_that_was_gone_on_from_begin_another_session(api: Api, client: AsyncOpenAI) -> None:
+    """A front end that asks again for an answer sends the same results: they are answered, with all that was said."""
+    await declare_with_tools(api)
+    tools: Any = [{"type": "function", "function": WEATHER}]
+    first = await client.chat.completions.create(model="a", messages=said(PROMPT), tools=tools)
+    (call,) = first.choices[0].message.tool_calls or ()
+    result = {"role": "tool", "tool_call_id": call.id, "content": "Sunny."}
+    messages: Any = [*said(PROMPT), first.choices[0].message.model_dump(exclude_none=True), result]
+
+    answers = [await client.chat.completions.create(model="a", messages=messages, tools=tools) for _ in range(2)]
+    runs = (await api.get("runs"))["items"]
+
+    assert all(SUNNY in str(answer.choices[0].message.content) for answer in answers)
+    assert len({run["session_id"] for run in runs}) == 2
+
+
+@pytest.mark.parametrize("by", ["previous_response_id", "conversation", "input"])
+async def test_a_response_asks_for_the_callers_tools(api: Api, client: AsyncOpenAI, by: str) -> None:
+    """The results go on from the response, in its conversation, or with all items sent again."""
+    await declare_with_tools(api)
+    tools: Any = [{"type": "function", **WEATHER}]
+    question: Any = {"role": "user", "content": PROMPT}
+    first = await client.responses.create(model="a", input=[question], tools=tools)
+    call: Any = first.output[0]
+    result = {"type": "function_call_output", "call_id": call.call_id, "output": "Sunny."}
+    more: dict[str, Any] = {"input": [result]}
+    if by == "input":
+        more = {"input": [question, call.model_dump(exclude_none=True), result]}
+    else:
+        more[by] = first.id if by == "previous_response_id" else first.conversation.id  # pyright: ignore[reportOptionalMemberAccess]
+
+    async with client.responses.stream(model="a", tools=tools, **more) as stream:
+        second = await stream.get_final_response()
+
+    assert (first.status, call.type, call.name) == ("completed", "function_call", "weather")
+    assert json.loads(call.arguments) == {"city": PROMPT}
+    assert SUNNY in second.output_text
+    assert second.conversation == first.conversation
+
+
+async def test_a_streamed_response_has_the_events_of_a_call(api: Api, client: AsyncOpenAI) -> None:
+    """The SDK puts the call together from them; required and named choices are taken, too."""
+    await declare_with_tools(api)
+    tools: Any = [{"type": "function", **WEATHER}]
+
+    for choice in ("required", {"type": "function", "name": "weather"}):
+        async with client.responses.stream(model="a", input=PROMPT, tools=tools, tool_choice=choice) as stream:
+            kinds = [event.type async for event in stream]
+            final = await stream.get_final_response()
+
+        assert kinds[2:-1] == [
+            "response.output_item.added",
+            "response.function_call_arguments.delta",
+            "response.function_call_arguments.done",
+            "response.output_item.done",
+        ]
+        assert [item.type for item in final.output] == ["function_call"]
+
+
+async def test_results_that_match_no_call_are_refused(api: Api, client: AsyncOpenAI) -> None:
+    """Without a session nothing is run; in one, the run fails with the same code."""
+    await declare_with_tools(api)
+    await api.answer("a", session_id="talk")
+    result: Any = {"role": "tool", "tool_call_id": "call_x", "content": "?"}
+    call = {"id": "call_y", "type": "function", "function": {"name": "weather", "arguments": "{}"}}
+    asked: Any = {"role": "assistant", "tool_calls": [call]}
+
+    for messages, headers in (([asked, result], {}), ([result], {"X-Session-Id": "talk"})):
+        with pytest.raises(openai.BadRequestError) as refused:
+            await client.chat.completions.create(model="a", messages=messages, extra_headers=headers)
+        assert refused.value.code == "tool_results_unmatched"
+    assert [run["state"] for run in (await api.get("runs"))["items"]] == ["failed", "succeeded"]
+
+
 REFUSED: Any = [
     ({"model": "nobody"}, 404, "model_not_found", "model"),
     ({"model": "../a"}, 404, "model_not_found", "model"),
@@ -178,7 +300,10 @@ REFUSED: Any = [
     ({"messages": []}, 400, "invalid_input", "messages"),
     ({"messages": [{"role": "user", "content": " "}]}, 400, "empty_query", "query"),
     ({"messages": [{"role": "assistant", "content": "Hi"}]}, 400, "no_question", "messages"),
-    ({"messages": [{"role": "tool", "content": "1", "tool_call_id": "x"}]}, 400, "unsupported_tools", "messages.0"),
+    ({"tools": [{"type": "web_search"}]}, 400, "unsupported_tools", "tools.0"),
+    ({"tool_choice": {"type": "allowed_tools"}}, 400, "unsupported_tools", "tool_choice"),
+    ({"messages": [{"role": "tool", "content": "1", "tool_call_id": "x"}]}, 400, "tool_results_unmatched", "messages"),
+    ({"messages": [{"role": "tool", "content": "1"}]}, 400, "invalid_input", "messages.0.tool_call_id"),
     (
         {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:,x"}}]}]},
         400,
@@ -381,7 +506,8 @@ REFUSED_RESPONSES: Any = [
     ({"tools": [{"type": "web_search"}]}, 400, "unsupported_tools"),
     ({"store": False}, 400, "unsupported_parameter"),
     ({"text": {"format": {"type": "json_schema", "name": "x", "schema": {}}}}, 400, "unsupported_parameter"),
-    ({"input": [{"type": "function_call_output", "call_id": "c", "output": "1"}]}, 400, "unsupported_tools"),
+    ({"input": [{"type": "function_call_output", "call_id": "c", "output": "1"}]}, 400, "tool_results_unmatched"),
+    ({"input": [{"type": "computer_call", "call_id": "c"}]}, 400, "unsupported_tools"),
     ({"input": [{"role": "user", "content": [{"type": "input_image", "image_url": "x"}]}]}, 400, "unsupported_content"),
     ({"input": []}, 400, "invalid_input"),
 ]
@@ -419,6 +545,7 @@ async def test_what_is_no_request_is_answered_in_the_same_shape(api: Api) -> Non
 async def test_the_javascript_sdk_is_answered_too(api: Api, stack: Stack) -> None:
     """Models, completions whole and streamed, responses of a conversation, and an error."""
     await api.declare("a", simulate={"reply": "One two three."})
+    await api.declare("b", client_tools=True, simulate={"call_tool": "weather"})
     program = await asyncio.create_subprocess_exec(
         node(),
         str(Path(__file__).with_name("openai_client.mjs")),
@@ -431,11 +558,14 @@ async def test_the_javascript_sdk_is_answered_too(api: Api, stack: Stack) -> Non
     assert program.returncode == 0, log.decode()
     told = json.loads(output)
 
-    assert told["models"] == ["a"]
+    assert told["models"] == ["a", "b"]
     assert told["whole"] == told["streamed"] == told["response"] == told["last"] == "One two three."
     assert told["tokens"] == told["streamedTokens"] > 0
     assert told["sameConversation"]
     assert (told["kinds"][0], told["kinds"][-1]) == ("response.created", "response.completed")
+    assert told["called"] == {"finish": "tool_calls", "name": "weather", "arguments": {"city": "zq-prompt"}}
+    assert "tool 'weather' returned 'Sunny.'" in told["afterCall"]
+    assert "tool 'weather' returned 'Rain.'" in told["afterResponseCall"]
     assert told["refused"] == {"name": "NotFoundError", "status": 404, "code": "model_not_found", "param": "model"}
 
 

@@ -284,6 +284,8 @@ async def _operate(call: Callable[..., Awaitable[Reply]], run_id: str) -> None:
     for path in (
         "usage",
         "usage?agent=a",
+        "usage/waiting",
+        "usage/waiting?limit=1&next=none",
         "channels/ops/deliveries",
         "channels/none/deliveries",
         "alerts/fired",

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import hmac
 import json
 import uuid
 from typing import Any
 
 from azure.servicebus import ServiceBusMessage
 
-from tests.e2e.support import PROMPT, Api, Stack, eventually
+from tests.e2e.support import LOW_QUEUE, PROMPT, SIGNING_KEY, Api, Stack, eventually
 
 
 def message(api: Api, agent: str, query: str = PROMPT, **fields: Any) -> dict[str, Any]:
@@ -56,7 +58,7 @@ async def test_a_message_without_ids_is_one_run(api: Api, stack: Stack) -> None:
 
 
 async def test_the_same_message_twice_is_one_run(api: Api, stack: Stack) -> None:
-    """Sent twice, whether the broker waiters (same MessageId) or not (same `run_id` only), it is answered once."""
+    """Sent twice, whether the broker notices (same MessageId) or not (same `run_id` only), it is answered once."""
     await api.declare("a")
     first, second = str(uuid.uuid4()), "order 7"
 
@@ -147,3 +149,34 @@ async def test_a_run_of_a_disabled_agent_fails(api: Api, stack: Stack) -> None:
         return reply.json() if reply.status == 200 and reply.json()["state"] == "failed" else None
 
     assert (await eventually(look))["error"]["code"] == "agent_disabled"
+
+
+def signed(key: str, message_id: str, workspace: str, body: bytes) -> dict[str, str]:
+    """Return the application property that signs a message, made as docs/api.md says it."""
+    text = f"{message_id}\n{workspace}\n{hashlib.sha256(body).hexdigest()}"
+    return {"workspace-signature": "v1=" + hmac.new(key.encode(), text.encode(), hashlib.sha256).hexdigest()}
+
+
+async def test_a_pinned_queue_takes_other_workspaces_from_who_holds_the_key_only(
+    api: Api, default_api: Api, stack: Stack
+) -> None:
+    """Unsigned, from another subject, wrongly signed, and signed for another message: dead letters, and no run."""
+    workspace = str(api.workspace)
+    await api.declare("a")
+    body = json.dumps(message(api, "a", f"{PROMPT} signed")).encode()
+    ids = [str(uuid.uuid4()) for _ in range(5)]
+    forged = [None, None, signed("x" * 32, ids[2], workspace, body), signed(SIGNING_KEY, ids[4], workspace, body)]
+    for number, properties in enumerate([*forged, signed(SIGNING_KEY, ids[4], workspace, body)]):
+        more = {"application_properties": properties} if properties else {}
+        subject = "billing" if number == 1 else "other"
+        await stack.send(body, f"{workspace}-{number}", ids[number], LOW_QUEUE, subject=subject, **more)
+    await session_turns(api, f"{workspace}-4", 2)
+    run = await api.ended(ids[4])
+    letters = [(await default_api.letters(f"{workspace}-{number}"))[0] for number in range(4)]
+    asked = await api.answer("a", session_id="ours", priority="low")
+
+    assert run["state"] == "succeeded"
+    assert asked["state"] == "succeeded", "the app signs its own messages"
+    assert [letter["code"] for letter in letters] == ["workspace_not_allowed"] * 2 + ["invalid_signature"] * 2
+    assert {letter["redrivable"] for letter in letters} == {False}
+    assert sorted(item["id"] for item in await api.everything("runs", 50)) == sorted([ids[4], asked["id"]])

@@ -40,6 +40,7 @@ RUN = {
     "stream": False,
     "priority": "normal",
     "workflow_run_id": None,
+    "tool_calls": [],
     "team": None,
     "created_at": "2026-11-30T12:00:00Z",
     "started_at": None,

@@ -1,8 +1,10 @@
 """What the fake Foundry answers: by rule, in the shapes of the Responses API.
 
 The answer reflects what the model was given: `heard 3 messages (system, user, user), the last: 'Hi'`. A user message
-`/tool NAME {"argument": "value"}` makes it call that function first, `/search WORDS` search the web, each only if the
-agent's definition has the tool. With a JSON Schema the answer is a small instance of it.
+`/tool NAME {"argument": "value"}` makes it call that function first, `/search WORDS` search the web, `/mcp LABEL NAME
+{"argument": "value"}` call that server's tool, each only if the agent's definition has the tool; `/both` stands for
+`/mcp` and a call of `calculator` in one turn. A server's tool is asked about where the definition says so. With a JSON
+Schema the answer is a small instance of it.
 Tokens: one for every 4 bytes of instructions and items, rounded up; half of the input counts as cached, and `REASONING`
 tokens of reasoning are part of the output.
 """
@@ -93,7 +95,16 @@ def _output(definition: dict[str, Any], items: list[Item], number: int) -> list[
     if asked and command == "/tool" and any(tool.get("name") == name for tool in tools):
         call = {"id": f"fc_{number}", "call_id": f"call_{number}", "name": name, "arguments": arguments or "{}"}
         return [{"type": "function_call", "status": "completed", **call}]
-    found: list[Item] = []
+    if asked and command in ("/mcp", "/both"):
+        calls = _server_calls(tools, rest, number)
+        if command == "/both":
+            call = {"id": f"fc_{number}", "call_id": f"call_{number}", "name": "calculator", "status": "completed"}
+            calls.append({"type": "function_call", "arguments": '{"expression": "2 + 3"}', **call})
+        if any(item["type"] != "mcp_call" for item in calls):
+            return calls
+    found: list[Item] = _answered_calls(items, number)
+    if asked and command == "/mcp":
+        found = _server_calls(tools, rest, number)
     notes: list[Item] = []
     if asked and command == "/search" and any(tool["type"] == "web_search" for tool in tools):
         action = {"type": "search", "query": rest}
@@ -106,6 +117,44 @@ def _output(definition: dict[str, Any], items: list[Item], number: int) -> list[
     part = {"type": "output_text", "text": text, "annotations": notes, "logprobs": []}
     message = {"type": "message", "id": f"msg_{number}", "role": "assistant", "status": "completed", "content": [part]}
     return [*found, message]
+
+
+def answered_requests(items: list[Item]) -> list[str]:
+    """Return the ids of the requests for approval that were answered, in order."""
+    return [item["approval_request_id"] for item in items if item["type"] == "mcp_approval_response"]
+
+
+def _server_calls(tools: Any, rest: str, number: int) -> list[Item]:
+    """Return the call of a server's tool, or the request to be allowed it."""
+    label, _, more = rest.partition(" ")
+    name, _, arguments = more.partition(" ")
+    server = next((tool for tool in tools if tool["type"] == "mcp" and tool["server_label"] == label), None)
+    if server is None:
+        return []
+    said = {"server_label": label, "name": name, "arguments": arguments or "{}"}
+    if server.get("require_approval", "always") == "always":
+        return [{"type": "mcp_approval_request", "id": f"mcpr_{number}", **said}]
+    return [_made(said, f"mcp_{number}", None)]
+
+
+def _answered_calls(items: list[Item], number: int) -> list[Item]:
+    """Return the calls that the latest answers to requests allow."""
+    requests = {item["id"]: item for item in items if item["type"] == "mcp_approval_request"}
+    done = {item.get("approval_request_id") for item in items if item["type"] == "mcp_call"}
+    allowed = [item for item in items if item["type"] == "mcp_approval_response" and item["approve"]]
+    return [
+        _made(requests[item["approval_request_id"]], f"mcp_{number}_{place}", item["approval_request_id"])
+        for place, item in enumerate(allowed)
+        if item["approval_request_id"] not in done
+    ]
+
+
+def _made(said: Item, ident: str, request: str | None) -> Item:
+    kept = {key: said[key] for key in ("server_label", "name", "arguments")}
+    output = f"{said['name']} of {said['server_label']} was given {said['arguments']}"
+    return {"type": "mcp_call", "id": ident, "status": "completed", "output": output, "error": None, **kept} | (
+        {"approval_request_id": request} if request else {}
+    )
 
 
 def _said(definition: dict[str, Any], items: list[Item]) -> str:
@@ -133,7 +182,7 @@ def _text(item: Item) -> str:
     if isinstance(content, list):
         return "".join(str(part.get("text", "")) for part in content)
     called = f"{item.get('name', '')}{item.get('arguments', '')}" if item["type"] == "function_call" else ""
-    return str(content or item.get("output") or called)
+    return str(content or item.get("output") or item.get("reason") or called)
 
 
 def _tokens(*texts: str) -> int:

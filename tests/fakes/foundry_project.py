@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.fakes.foundry_model import Item, input_items, respond, unanswered_call
+from tests.fakes.foundry_model import Item, answered_requests, input_items, respond, unanswered_call
 
 NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 OWNED_BY_AGENT = ("tools", "tool_choice", "parallel_tool_calls", "text", "instructions", "temperature", "top_p")
@@ -149,6 +149,7 @@ class Project:
         said = [*self._before(conversation, body.get("previous_response_id")), *new]
         if call := unanswered_call(said):
             raise Refused(400, "invalid_payload", f"No tool output found for function call {call}.", "input")
+        self._check_answers(said)
         self._number += 1
         response = {
             "id": f"resp_{self._number:032d}",
@@ -172,6 +173,13 @@ class Project:
                 self.conversations[conversation] += [*new, *response["output"]]
 
         return response, keep
+
+    def _check_answers(self, said: list[Item]) -> None:
+        """Refuse an answer to what nobody asked, and a second one to the same request."""
+        asked = [item["id"] for item in said if item["type"] == "mcp_approval_request"]
+        answered = answered_requests(said)
+        if wrong := [each for each in answered if each not in asked or answered.count(each) > 1]:
+            raise Refused(400, "invalid_payload", f"No open approval request {wrong[0]}", "input")
 
     def _before(self, conversation: str | None, previous: str | None) -> Sequence[Item]:
         if conversation and previous:

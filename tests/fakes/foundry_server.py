@@ -145,6 +145,7 @@ class FakeFoundry:
             ("GET", f"{openai}/conversations/{{id}}", "get_conversation", self._get_conversation),
             ("DELETE", f"{openai}/conversations/{{id}}", "delete_conversation", self._delete_conversation),
             ("POST", f"{openai}/responses", "create_response", self._create_response),
+            ("GET", f"{openai}/models/{{model}}", "get_model", self._get_model),
             *self.evals.routes(openai),
         ):
             app.router.add_route(method, path, self._served(operation, handler))
@@ -159,6 +160,10 @@ class FakeFoundry:
     async def __aexit__(self, *_: object) -> None:
         if self._runner is not None:
             await self._runner.cleanup()
+
+    async def _get_model(self, request: web.Request) -> web.Response:
+        model = {"id": request.match_info["model"], "object": "model", "created": 0, "owned_by": "fake"}
+        return web.json_response(model)
 
     def _served(self, operation: str, handler: _Handler) -> _Handler:
         async def serve(request: web.Request) -> web.StreamResponse:

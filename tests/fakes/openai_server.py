@@ -12,7 +12,8 @@ listens; `POST /fake/fail {"fault": "throttled", "times": 1, "retry_after_s": 7}
 `fail_next` and `requests` do; `POST /fake/answer {"shape": "usage:null", "times": 1}` is `answer_next`.
 
 The answer reflects what was received: `heard 3 messages (system, user, user), the last: 'Hi'`. A user message
-`/tool NAME {"argument": "value"}` makes the model call that tool first and then tell its result.
+`/tool NAME {"argument": "value"}` makes the model call that tool first and then tell its result; several, each in a
+line of its own, are called at once. Tool calls without results right after them are refused, as OpenAI refuses them.
 Tokens: one for every 4 bytes of the contents, rounded up; half of the input counts as cached, and `REASONING` tokens of
 reasoning are part of the output.
 """
@@ -77,7 +78,7 @@ class Received:
 class _Completion:
     model: str
     text: str | None
-    call: dict[str, Any] | None
+    calls: list[dict[str, Any]]
     finish_reason: str
     usage: dict[str, Any]
     number: int
@@ -94,7 +95,8 @@ class FakeOpenAI:
         served_model: Model that answers say they are from; None for the one asked for.
         always: What every request fails with that `fail_next` says nothing of; None for nothing.
         headers: Sent with every answer and refusal, like `x-ratelimit-remaining-tokens`.
-        requests: What arrived, oldest first.
+        requests: Model calls that arrived, oldest first.
+        questions: Questions about models that arrived, oldest first.
     """
 
     port: int = 0
@@ -104,6 +106,7 @@ class FakeOpenAI:
     always: Fault | None = None
     headers: dict[str, str] = field(default_factory=dict[str, str])
     requests: list[Received] = field(default_factory=list)
+    questions: list[Received] = field(default_factory=list)
     _planned: deque[tuple[Fault, float | None]] = field(default_factory=deque, init=False)
     _shapes: deque[Shape] = field(default_factory=deque, init=False)
     _runner: web.AppRunner | None = field(default=None, init=False)
@@ -132,6 +135,8 @@ class FakeOpenAI:
         app = web.Application(client_max_size=64 * 1024 * 1024)
         for prefix in ("/v1", "/openai/v1", "/openai/deployments/{deployment}"):
             app.router.add_post(f"{prefix}/chat/completions", self._complete)
+        for prefix in ("/v1", "/openai/v1", "/openai"):
+            app.router.add_get(f"{prefix}/models/{{model}}", self._model)
         app.router.add_post("/fake/fail", self._plan)
         app.router.add_post("/fake/answer", self._shape)
         app.router.add_get("/fake/requests", self._list)
@@ -157,11 +162,18 @@ class FakeOpenAI:
     async def _list(self, _: web.Request) -> web.Response:
         return web.json_response([asdict(each) for each in self.requests])
 
+    async def _model(self, request: web.Request) -> web.Response:
+        self.questions.append(_received(request, {}))
+        fault, _ = self._planned.popleft() if self._planned else (self.always, None)
+        if fault in _STATUS:
+            return web.json_response({"error": {"message": "refused", "code": fault}}, status=_STATUS[fault][0])
+        return web.json_response({"id": request.match_info["model"], "object": "model", "created": 0, "owned_by": "x"})
+
     async def _complete(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()
-        headers = {name.lower(): value for name, value in request.headers.items()}
-        peer = request.transport.get_extra_info("peername") if request.transport else None
-        self.requests.append(Received(request.path_qs, headers, body, peer[1] if peer else 0))
+        received = _received(request, body)
+        headers = received.headers
+        self.requests.append(received)
         await asyncio.sleep(self.latency_s)
         key = headers.get("authorization", "").removeprefix("Bearer ") or headers.get("api-key", "")
         if self.api_key is not None and key != self.api_key:
@@ -177,6 +189,8 @@ class FakeOpenAI:
             return web.Response(text="<html>Sign in</html>", content_type="text/html")
         if fault == "error_as_200":
             return web.json_response({"error": {"message": f"no upstream for key {key}", "code": 502}})
+        if not _paired(body["messages"]):
+            return _refuse("unprocessable", None, body, key)
         completion = _answer(body, self.served_model, len(self.requests))
         if fault == "answer_filtered":
             completion.finish_reason = "content_filter"
@@ -188,6 +202,12 @@ class FakeOpenAI:
         if fault == "reset" and request.transport:
             request.transport.abort()
         return await _send_whole(request, completion, shape, self.headers)
+
+
+def _received(request: web.Request, body: dict[str, Any]) -> Received:
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    peer = request.transport.get_extra_info("peername") if request.transport else None
+    return Received(request.path_qs, headers, body, peer[1] if peer else 0)
 
 
 async def _send_whole(
@@ -218,6 +238,21 @@ def _refuse(fault: Fault, retry_after_s: float | None, body: dict[str, Any], key
     return web.json_response({"error": error}, status=status, headers=headers)
 
 
+def _paired(messages: list[dict[str, Any]]) -> bool:
+    """Return whether every tool call is followed by its result, and every result follows its call."""
+    wanted: set[str] = set()
+    for message in messages:
+        if message["role"] == "tool":
+            if message["tool_call_id"] not in wanted:
+                return False
+            wanted.discard(message["tool_call_id"])
+        elif wanted:
+            return False
+        else:
+            wanted = {call["id"] for call in message.get("tool_calls") or ()}
+    return not wanted
+
+
 def _text(message: dict[str, Any]) -> str:
     content = message.get("content")
     if isinstance(content, list):
@@ -235,17 +270,19 @@ def _answer(body: dict[str, Any], served_model: str | None, number: int) -> _Com
     roles = [message["role"] for message in messages]
     last = _text(messages[-1])
     text: str | None = f"heard {len(messages)} messages ({', '.join(roles)}), the last: '{last}'"
-    call, finish_reason = None, "stop"
+    calls, finish_reason = list[dict[str, Any]](), "stop"
     if roles[-1] == "user" and last.startswith("/tool ") and body.get("tool_choice") != "none":
-        name, _, arguments = last.removeprefix("/tool ").partition(" ")
-        function = {"name": name, "arguments": arguments or "{}"}
-        call = {"id": f"call_{number}", "type": "function", "function": function}
+        for at, line in enumerate(last.splitlines()):
+            name, _, arguments = line.removeprefix("/tool ").partition(" ")
+            function = {"name": name, "arguments": arguments or "{}"}
+            ident = f"call_{number}" if at == 0 else f"call_{number}_{at}"
+            calls.append({"id": ident, "type": "function", "function": function})
         text, finish_reason = None, "tool_calls"
     limit = body.get("max_completion_tokens") or body.get("max_tokens")
     if text is not None and limit is not None and _tokens(text) + REASONING > limit:
         text, finish_reason = text.encode()[: max(0, limit - REASONING) * 4].decode(errors="ignore"), "length"
     spent = _tokens(*(_text(message) for message in messages))
-    made = _tokens(text or json.dumps(call)) + REASONING
+    made = _tokens(text or "".join(map(json.dumps, calls))) + REASONING
     usage = {
         "prompt_tokens": spent,
         "completion_tokens": made,
@@ -253,7 +290,7 @@ def _answer(body: dict[str, Any], served_model: str | None, number: int) -> _Com
         "prompt_tokens_details": {"cached_tokens": spent // 2},
         "completion_tokens_details": {"reasoning_tokens": REASONING},
     }
-    return _Completion(served_model or body["model"], text, call, finish_reason, usage, number)
+    return _Completion(served_model or body["model"], text, calls, finish_reason, usage, number)
 
 
 def _envelope(completion: _Completion, kind: str) -> dict[str, Any]:
@@ -263,8 +300,8 @@ def _envelope(completion: _Completion, kind: str) -> dict[str, Any]:
 def _whole(completion: _Completion, shape: Shape) -> dict[str, Any]:
     text = completion.text if shape.content is KEEP else shape.content
     message: dict[str, Any] = {"role": "assistant", "content": text}
-    if completion.call:
-        message["tool_calls"] = [completion.call]
+    if completion.calls:
+        message["tool_calls"] = completion.calls
     choice = {"index": 0, "message": message, "finish_reason": _finish(completion, shape)}
     envelope = {**_envelope(completion, "chat.completion"), **shape.envelope}
     answer = {**envelope, "choices": [choice], **_usage(completion, shape)}
@@ -286,12 +323,12 @@ def _deltas(completion: _Completion) -> list[dict[str, Any]]:
     text = completion.text or ""
     deltas: list[dict[str, Any]] = [{"role": "assistant", "content": ""}]
     deltas += [{"content": text[at : at + PIECE]} for at in range(0, len(text), PIECE)]
-    if completion.call:
-        name, arguments = completion.call["function"].values()
+    for index, call in enumerate(completion.calls):
+        name, arguments = call["function"].values()
         half = len(arguments) // 2  # as real endpoints do: the name first, the arguments in pieces
-        opening = {**completion.call, "index": 0, "function": {"name": name, "arguments": arguments[:half]}}
+        opening = {**call, "index": index, "function": {"name": name, "arguments": arguments[:half]}}
         deltas += [
-            {"tool_calls": [each]} for each in (opening, {"index": 0, "function": {"arguments": arguments[half:]}})
+            {"tool_calls": [each]} for each in (opening, {"index": index, "function": {"arguments": arguments[half:]}})
         ]
     return deltas
 

@@ -30,6 +30,7 @@ PLATFORM_SETTINGS = {
     **FUNCTIONS.choices["platformSettings"],
     **FUNCTIONS.choices["telemetrySettings"],
     **FUNCTIONS.choices["schedulerSettings"],
+    **FUNCTIONS.choices["signInSettings"],
 }
 READ_BY_THE_PLATFORM = {
     "APPLICATIONINSIGHTS_AUTHENTICATION_STRING",
@@ -44,6 +45,7 @@ READ_BY_THE_PLATFORM = {
     "PYTHON_APPLICATIONINSIGHTS_ENABLE_TELEMETRY",
     "ServiceBusConnection__clientId",
     "ServiceBusConnection__credential",
+    "WEBSITE_AUTH_PRM_DEFAULT_WITH_SCOPES",
 }
 """Documented settings of the Functions host, its extensions, azure-identity and the Azure Monitor distribution."""
 
@@ -55,7 +57,6 @@ MAY_BE_EMPTY = {
     "REPLY_QUEUES": "a team's own queues, which it creates and lets the app send to",
     "EVENT_GRID_KEY": "topics are reached with the identity; a key would come as a Key Vault reference",
     "PUBLIC_URL": "links in notifications are wanted by some only",
-    "APPROVAL_LINK_KEY": "signs such links; it would come as a Key Vault reference",
     "APPLICATIONINSIGHTS_CONNECTION_STRING": "the platform's settings have it, for the host and for the app",
     "AZURE_OPENAI_API_VERSION": "the SDK's own default",
     "EMAIL_DOMAINS": "email is sent where an operator sets a way to",

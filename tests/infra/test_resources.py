@@ -148,6 +148,18 @@ def test_sign_in_and_the_setting_that_trusts_it_come_together() -> None:
     assert validation["unauthenticatedClientAction"] == "Return401"
 
 
+def test_mcp_clients_find_where_to_sign_in() -> None:
+    """With sign-in the platform serves protected resource metadata (RFC 9728), for the scope that tokens are for."""
+    template = bicep.read(INFRA / "app/functions.bicep")
+    audiences = template.resource("auth").body["properties"]["identityProviders"]["azureActiveDirectory"]["validation"]
+
+    assert template.variables["signInSettings"].startswith("authMode == 'entra' ?")
+    assert template.choices["signInSettings"] == {
+        "WEBSITE_AUTH_PRM_DEFAULT_WITH_SCOPES": "'api://${entraClientId}/user_impersonation'"
+    }
+    assert "'api://${entraClientId}'" in str(audiences)
+
+
 def test_a_deployed_model_does_not_change_by_itself() -> None:
     """Another version answers and costs otherwise: it is a change that somebody makes."""
     assert resource("model.bicep", "deployment").body["properties"]["versionUpgradeOption"] == "NoAutoUpgrade"

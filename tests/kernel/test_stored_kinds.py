@@ -27,6 +27,7 @@ from kernel.codec import JsonCodec, Unreadable, Unwritable, readable, skipped
 from kernel.tables import Insert, Row, Span
 from llmops.alerts.rules import AlertRule
 from tests.lifecycle.doubles import CountingTables, spec
+from tests.waiting import QUIET_S
 
 TEXTS = st.sampled_from(["", "bot", "x" * 40_000, "half \ud800 a pair", "nul \x00", "\u202e", "é" * 3, '","value":{'])
 NUMBERS = st.sampled_from([0, 1, -5, 2**63, -(2**70), 10**400, 20.5, 20.0, float("nan"), float("inf"), True, None, "7"])
@@ -205,7 +206,7 @@ async def test_a_fold_passes_over_rows_and_sums_that_it_cannot_read() -> None:
         amount = '{"v":999,"value":1}' if bad else "1"
         row = Row("p", f"{NEW}{number:05d}", {"sum": f"sum!{'ab'[number % 2]}", "amount": amount})
         await tables.commit("facts", [Insert(row)])
-    counts = [await asyncio.wait_for(aggregate(tables, SUMS, "p"), 60) for _ in range(2)]
+    counts = [await asyncio.wait_for(aggregate(tables, SUMS, "p"), QUIET_S) for _ in range(2)]
     total = await tables.get("facts", "p", "sum!a")
     left = (await tables.query("facts", Span.prefix("p", NEW))).rows
 

@@ -28,6 +28,7 @@ from llmops.notifications.outbox import Outbox
 from tests.lifecycle.app import App
 from tests.lifecycle.doubles import NOW
 from tests.llmops.notifications.support import Receiver
+from tests.waiting import QUIET_S
 
 TOPIC = "orders.westeurope-1.eventgrid.azure.net"
 KEY = "topic-key"
@@ -77,7 +78,7 @@ class World:
             return "mine"
 
         self.app, self.broker = App(), Broker()
-        self.webhooks = HttpWebhooks(allow_private=True, resolve=resolve, timeout_s=2)
+        self.webhooks = HttpWebhooks(allow_private=True, resolve=resolve, timeout_s=QUIET_S)
         names = CallbackTargets(self.webhooks, lambda _: None, ["agent-events"])
         targets = EventTargets(self.webhooks, lambda: self.broker, names, key=key, token=token)
         tables, clock, self.journal = self.app.tables, self.app.clock, self.app.services.events.journal

@@ -13,7 +13,7 @@ from kernel.errors import Conflict, InvalidInput, NotFound
 from llmops.capacity.pools import Limits, Pool
 from llmops.facts.model import AttemptFact
 from llmops.optimization.model import Optimization, OptimizationRequest
-from llmops.optimization.what_if import other_limit, other_prices
+from llmops.optimization.what_if import OtherLimits, other_limit, other_prices
 from llmops.spend.pricing import Rate
 from llmops.spend.usage import Usage
 from tests.lifecycle.app import App
@@ -218,7 +218,7 @@ async def test_history_is_replayed_without_calling_a_model() -> None:
     what_if = app.services.optimization.what_if
 
     prices = await what_if.of_facts("default", "bot", 7, lambda facts, rates: other_prices(facts, rates, "cheap"))
-    pool = await what_if.of_facts("default", None, 7, lambda facts, _: other_limit(facts, 1))
+    pool = await what_if.of_facts("default", None, 7, lambda facts, _: other_limit(facts, OtherLimits(1)))
     cache = await what_if.of_cache("default", 7, 10, 2)
 
     assert (prices.records, prices.whole) == (83, True)

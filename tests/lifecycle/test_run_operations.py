@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,7 @@ from llmops.budgets.rules import Budget, Limit, parse_scope
 from tests.lifecycle.app import TOOLED, App
 from tests.lifecycle.doubles import CountingTables, spec
 
+ROOT = Path(__file__).parents[2]
 SUBMITTED = Counter({"commit runs": 1, "commit conversations": 1})
 AGENT_READ = Counter({"query agents": 1})
 SESSION_READ = Counter({"get conversations": 1})
@@ -67,6 +69,16 @@ def test_what_a_run_may_take() -> None:
     assert requests(FIRST, writes) <= 8
     assert requests(NEXT, reads) <= 4
     assert requests(NEXT, writes) <= 5
+
+
+@pytest.mark.parametrize(
+    ("kind", "found"), [("a run that starts a session", FIRST), ("a run in a session that exists", NEXT)]
+)
+def test_the_document_says_what_a_run_takes(kind: str, found: Counter[str]) -> None:
+    """Its table has the same numbers."""
+    row = f"| {kind} | {requests(found, ('get', 'query'))} reads, {requests(found, ('commit',))} writes | 1 send,"
+
+    assert row in (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 
 
 async def test_a_run_that_starts_a_session() -> None:

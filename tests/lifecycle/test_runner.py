@@ -40,7 +40,7 @@ async def test_a_run_is_answered_and_accounted_for() -> None:
     assert run.spend.cost_micro_usd > 0
     assert run.wasted == Spend()
     assert run.score is not None
-    assert run.score.parts == {"answered": 100, "topics": 50}
+    assert run.score.parts == {"answered": 100, "complete": 100, "topics": 50}
     assert (run.model, run.version) == ("gpt-4o-mini", "1")
     assert await app.event_names(run) == [
         "session.state_changed started",
@@ -109,7 +109,7 @@ async def test_a_sign_of_life_keeps_the_lease() -> None:
 
 
 async def test_an_answer_that_comes_after_the_lease_is_discarded() -> None:
-    """A stalled worker's run was taken over: it waiters before it calls the model, and what it did is recorded."""
+    """A stalled worker's run was taken over: it notices before it calls the model, and what it did is recorded."""
     app = App(RUN_LOOK_EVERY_S=5)
     await app.declare()
     accepted, stalled, gate = await app.held()

@@ -18,8 +18,9 @@ from lifecycle.runs.history import compacted, fits
 from lifecycle.sessions.list import Filter
 from lifecycle.sessions.start import SessionOptions
 from lifecycle.sessions.transcript import transcript_of
+from lifecycle.specs.spec import fingerprint
 from tests.lifecycle.app import App, Gate
-from tests.lifecycle.doubles import NOW, CountingTables
+from tests.lifecycle.doubles import NOW, CountingTables, spec
 
 
 @pytest.fixture
@@ -220,6 +221,17 @@ async def test_the_history_is_told_up_to_a_number_of_tokens(app: App) -> None:
     assert told
     assert all(data["told"] < data["of"] for data in told)
     assert f"in turn {told[-1]['told'] // 2 + 1}" in (run.answer or "")
+
+
+async def test_an_agent_says_how_much_of_its_conversations_is_told(app: App) -> None:
+    """Where the session does not say; a change of it makes no new version."""
+    await app.declare("brief", spec(max_history_tokens=300))
+    runs = [await app.ask(f"Question {n} {'x' * 150}", agent="brief", session_id="chat") for n in range(6)]
+    found = await app.services.conversations.store.events("default", "chat", 0, 1000)
+
+    assert any(event.name == "run.history_compacted" for _, event in found)
+    assert (await app.stored(runs[-1]))[1].limits.max_history_tokens is None
+    assert fingerprint(spec(max_history_tokens=300)) == fingerprint(spec())
 
 
 async def test_compaction_keeps_the_latest_and_changes_no_text() -> None:

@@ -10,7 +10,7 @@ from kernel.codec import skipped
 from kernel.journal import SHARDS, TABLE, Event
 from kernel.tables import Span, every
 from kernel.timer_status import TimerRun, TimerStatus
-from lifecycle.events.daily_counts import DailyEventCounts, kind_of
+from lifecycle.events.daily_counts import DailyEventCounts, handoffs_of, kind_of
 from lifecycle.status import rules
 from lifecycle.status.rules import Component, Health, overall
 from llmops.facts.summary import PerformanceSummary
@@ -151,3 +151,6 @@ def test_events_are_counted_by_what_they_tell() -> None:
     assert kind_of(ended) == "session.state_changed:ended:idle_timeout"
     assert kind_of(Event("run.stage", {"stage": "FAILED", "code": "x", "run_id": "r"}, at)) == "run.stage:FAILED"
     assert kind_of(Event("alert.fired", {"alert": "a"}, at)) == "alert.fired"
+    handoff = Event("handoff.initiated", {"team": "helpdesk", "by": "model", "source": "a", "target": "b"}, at)
+    counts = {kind_of(handoff): 3, "handoff.initiated": 2, "handoff.completed": 3}
+    assert handoffs_of(counts) == {("helpdesk", "model"): 3}, "those counted before teams were told apart are left out"

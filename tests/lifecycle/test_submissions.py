@@ -149,3 +149,5 @@ def test_null_is_as_good_as_left_out() -> None:
     sent = dict.fromkeys(optional) | BODY
 
     assert parse(json.dumps(sent).encode()) == parse(json.dumps(BODY).encode())
+    fields = dict.fromkeys(set(RunRequest.model_fields) - {"query"})
+    assert RunRequest.model_validate({**fields, "query": "Hi"}) == RunRequest(query="Hi")

@@ -14,7 +14,9 @@ from kernel.errors import Unavailable
 from kernel.ids import new_id
 from kernel.tables import Row, Write
 from lifecycle.conversations.run import RunState
+from lifecycle.conversations.session import Limits
 from lifecycle.conversations.submission import RunRequest
+from lifecycle.sessions.start import SessionOptions
 from tests.lifecycle.app import App
 from tests.lifecycle.doubles import CountingTables
 
@@ -101,6 +103,20 @@ async def test_a_refused_one_spoils_no_other() -> None:
     )
 
     assert [isinstance(each, BaseException) for each in results] == [False] * 5 + [True] + [False] * 5
+
+
+async def test_those_that_find_no_room_spoil_none_that_do() -> None:
+    """Of twelve at once in a session with room for five, five are accepted, and each other is refused by itself."""
+    app = App(SlowTables())
+    await app.declare()
+    options = SessionOptions(limits=Limits(max_turns=10))
+    await app.services.sessions.start.start("default", "bot", "chat", options)
+    results = await asyncio.gather(*(app.submit(f"Q{n}", session_id="chat") for n in range(12)), return_exceptions=True)
+    refused = [each for each in results if isinstance(each, BaseException)]
+
+    assert len(refused) == 7
+    assert [getattr(each, "code", each) for each in refused] == ["session_full"] * 7
+    assert len({id(each) for each in refused}) == 7, "an error of its own each"
 
 
 async def test_a_send_that_fails_late_leaves_a_queued_run_alone() -> None:

@@ -31,7 +31,7 @@ from devhost.index import index_functions
 from devhost.invoke import Invoker, Outcome
 from devhost.servicebus_message import trace_parent, trigger_value
 from devhost.services import start_service_bus
-from tests.e2e.support import QUEUE, TOPOLOGY
+from tests.e2e.support import QUEUE, topology
 from tests.fakes.openai_server import FakeOpenAI
 from tests.lifecycle.doubles import quick_settings
 from triggers import queue
@@ -201,7 +201,7 @@ async def model() -> AsyncIterator[FakeOpenAI]:
 @pytest_asyncio.fixture
 async def functions(model: FakeOpenAI, tmp_path: Path) -> AsyncIterator[Functions]:
     """The app's functions; the emulator is the real one."""
-    with start_service_bus(TOPOLOGY, tmp_path / "bus") as bus:
+    with start_service_bus(topology(3), tmp_path / "bus") as bus:
         settings = quick_settings(OPENAI_BASE_URL=model.base_url, OPENAI_API_KEY="k")
         services = Services(MemoryTables(), settings)
         run_queue = ServiceBusQueue.from_connection_string(bus.connection_string, QUEUE)

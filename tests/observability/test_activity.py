@@ -7,9 +7,12 @@ from datetime import timedelta
 
 from lifecycle.conversations.run import RunState
 from lifecycle.measures.activity import Current, Waiting
+from lifecycle.measures.gauges import samples
 from llmops.alerts.metrics import WHOLE_WORKSPACE
 from llmops.budgets.rules import Budget, Limit, Scope
 from tests.lifecycle.app import App, Gate
+from tests.lifecycle.approvals.kit import asking, decide
+from tests.lifecycle.approvals.kit import waiting as until_asked
 
 
 async def current(app: App) -> Current:
@@ -86,8 +89,30 @@ async def test_waiting_runs_are_counted_until_they_go_on() -> None:
         "budget_used_share": 1.0,
         "agents_active": 1.0,
     }
-    later = {"drift", "leaks", "pool_used_share"}
-    assert set(metrics) | later == WHOLE_WORKSPACE, "drift is known after a look for it, pools where there are any"
+    later = {"drift", "leaks", "pool_used_share", "handoffs_returned_share", "person_answer_s"}
+    assert set(metrics) | later == WHOLE_WORKSPACE, "drift is known after a look for it, the others where there is any"
+    await app.aclose()
+
+
+async def test_approvals_are_counted_until_they_are_decided() -> None:
+    """With how long the first of them has waited: by rules' metrics, and for whoever scrapes."""
+    app = App()
+    await app.declare(declared=asking())
+    run = await until_asked(app)
+    app.clock.move(minutes=5)
+    await until_asked(app)
+    app.clock.move(minutes=5)
+    during = await app.services.alerts.activity.approvals("default", app.clock())
+    metrics = await _metrics(app)
+    totals = await app.services.metrics.lifecycle_counts.read("default", app.clock(), 1)
+    scraped = {one.name: number for one, _, (number,) in samples(totals, {}, 0, Waiting(0, 0.0), during)}
+    await decide(app, run)
+    after = await app.services.alerts.activity.approvals("default", app.clock())
+
+    assert during == Waiting(2, 600.0)
+    assert (metrics["approvals_pending"], metrics["approval_wait_s"]) == (2.0, 600.0)
+    assert (scraped["agent.approvals.pending"], scraped["agent.approvals.longest_wait"]) == (2, 600.0)
+    assert after == Waiting(1, 300.0)
     await app.aclose()
 
 

@@ -116,7 +116,6 @@ def test_nothing_of_an_sdk_is_imported_by_default() -> None:
             env={"PATH": os.environ["PATH"], **settings, **more},
             capture_output=True,
             text=True,
-            timeout=60,
             check=True,
         )
         assert {name.partition(".")[0] for name in done.stdout.split()} == found

@@ -9,9 +9,13 @@ from prometheus_client import Metric as Family
 from prometheus_client.parser import text_string_to_metric_families
 
 from lifecycle.measures.gauges import STORED
+from llmops.capacity.admission import RoomRequest
+from llmops.capacity.pools import Limits, Pool
 from llmops.metrics import definitions as metrics
 from llmops.metrics.exposition import exposition
 from llmops.metrics.series import added, observed
+from llmops.routing.model import Deployment, Route
+from llmops.routing.router import Failure, RouteCall
 from tests.observability.conftest import Functions
 
 
@@ -85,3 +89,31 @@ async def test_the_statistics_of_all_agents(functions: Functions) -> None:
     assert page["lifecycle"]["most_made"] == [{"agent": "a", "versions": 1}, {"agent": "b", "versions": 1}]
     assert [hour["steps"] for hour in page["lifecycle"]["hours"]] == [{"created": 2}]
     assert page["lifecycle"]["mean_provisioning_s"] >= 0
+
+
+async def test_routes_and_pools_are_told_as_they_are(functions: Functions) -> None:
+    """A deployment that has failed too often, the other that takes its calls, and what is left of a pool."""
+    services = functions.services
+    route = Route("chat", (Deployment("one", "openai", "m"), Deployment("two", "openai", "m", priority=2)))
+    await services.routing.store.put("default", route, None)
+    await services.capacity.pools.put("default", Pool("p", agents=("bot",), limits=Limits(concurrent_runs=4)), None)
+    router = services.routing.router
+    for _ in range(3):
+        one = await router.choose(RouteCall("default", "chat", "s", 10))
+        await router.failed(one, Failure("failed", "provider_unavailable"))
+    await router.answered(await router.choose(RouteCall("default", "chat", "s", 10)))
+    await router.aclose()
+    room = await services.capacity.admission.room(RoomRequest("default", "bot"))
+    assert room is not None
+    await room.enter()
+    found = families(await functions.text("metrics"))
+    room.close()
+
+    def values(name: str, label: str) -> dict[str, float]:
+        return {sample.labels[label]: sample.value for sample in found[name].samples}
+
+    assert values("agent_route_breaker", "deployment") == {"one": 2, "two": 0}
+    assert values("agent_route_available", "deployment") == {"one": 0, "two": 1}
+    assert values("agent_route_share", "deployment") == {"one": 0.75, "two": 0.25}
+    assert values("agent_pool_used_share", "limit")["concurrent_runs"] >= 0.25
+    assert values("agent_pool_waiting", "pool") == {"p": 0}

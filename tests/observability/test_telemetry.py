@@ -47,7 +47,6 @@ def python(program: str, **environment: str) -> Any:
         env={"PATH": os.environ["PATH"], "OTEL_SDK_DISABLED": "false", **environment},
         capture_output=True,
         text=True,
-        timeout=90,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]

@@ -91,7 +91,6 @@ def test_an_installed_library_works_beside_packages_of_the_same_names(installed:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=120,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -5,6 +5,8 @@ import struct
 from dataclasses import dataclass
 from typing import Any, Self
 
+from tests.waiting import QUIET_S
+
 AMQP_HEADER = b"AMQP\x00\x01\x00\x00"
 OPEN, BEGIN, ATTACH, FLOW, TRANSFER, DISPOSITION, DETACH, END, CLOSE = range(0x10, 0x19)
 ACCEPTED, SOURCE, TARGET = 0x24, 0x28, 0x29
@@ -89,7 +91,7 @@ def zeros(count: int) -> Raw:
 class Peer:
     """A connection to the emulator over a bare socket."""
 
-    def __init__(self, port: int, *, timeout_s: float = 60.0) -> None:
+    def __init__(self, port: int, *, timeout_s: float = QUIET_S) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=timeout_s)
 
     def __enter__(self) -> Self:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from datetime import UTC, datetime
 from types import ModuleType
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from bootstrap.services import Services
 from devhost.context import Context, RetryContext, TraceContext, child_trace_parent
 from kernel.settings import Settings
+from kernel.tables import Tables
 from triggers.http.api import Api
 
 
@@ -53,8 +55,13 @@ def context(trace_parent: str | None = None) -> Context:
 class Edge:
     """The functions of some resources, over services in memory."""
 
-    def __init__(self, *packages: ModuleType, settings: Settings | None = None, queue: Any = None) -> None:
-        self.services = Services.in_memory(settings or Settings())
+    def __init__(
+        self, *packages: ModuleType, settings: Settings | None = None, queue: Any = None, tables: Tables | None = None
+    ) -> None:
+        used = settings or Settings()
+        self.services = (
+            Services.in_memory(used) if tables is None else Services(tables, used, lambda: datetime.now(UTC))
+        )
         self.signals = self.services.agents.local_signals()
         self.api = Api(self.services.core.settings, self.services, queue, lambda _: self.signals, packages)
         made: Any = self.api.blueprint()

@@ -120,3 +120,26 @@ async def test_a_message_that_is_nested_as_messages_are_is_read(edge: Edge) -> N
         _, answer = await answered(edge, body, "0.3")
 
         assert (answer["id"], answer["error"]["code"]) == (json.loads(ident), -32001)
+
+
+@pytest.mark.parametrize(
+    ("url", "code"),
+    [
+        ("http://hooks.example.com/x", "webhook_not_https"),
+        ("https://127.0.0.1/x", "webhook_address_refused"),
+        ("https://169.254.169.254/latest", "webhook_address_refused"),
+        ("ftp://example.com", "invalid_webhook_url"),
+        ("", "invalid_callback"),
+    ],
+)
+async def test_notifications_go_nowhere_private(edge: Edge, url: str, code: str) -> None:
+    """An address that is not public is refused as it is set, and nothing is run."""
+    pushed = f'{{"url": "{url}", "token": "t"}}'
+    told = f'{{"message": {SAID_NOW}, "configuration": {{"taskPushNotificationConfig": {pushed}}}}}'
+    _, answer = await answered(edge, message("SendMessage", told))
+
+    assert (answer["error"]["code"], code in json.dumps(answer["error"])) == (INVALID_PARAMS, True)
+    entries, _ = await edge.services.conversations.directory.runs(
+        "default", agent=None, user_id=None, limit=9, after=None
+    )
+    assert not entries

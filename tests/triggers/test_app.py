@@ -93,6 +93,7 @@ GET    optimizations/{id} optimizations_get function
 POST   optimizations/{id}/apply optimizations_apply function
 POST   what-if what_if function
 GET    usage usage function
+GET    usage/waiting usage_waiting function
 GET    pools pools_list function
 GET    pools/{name} pools_get function
 PUT    pools/{name} pools_put function

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 from dataclasses import replace
 from datetime import timedelta
@@ -22,7 +23,6 @@ from tests.lifecycle.doubles import MemoryQueue
 from tests.triggers.conftest import Edge, request
 from triggers.http import approvals
 
-KEY = "k" * 32
 URL = "https://app.example.com/api"
 
 
@@ -42,7 +42,7 @@ class Office:
 
     def __init__(self, mode: str = "entra") -> None:
         self.queue = MemoryQueue()
-        settings = Settings.of({"auth_mode": mode, "approval_link_key": KEY, "public_url": URL})
+        settings = Settings.of({"auth_mode": mode, "approval_links": True, "public_url": URL})
         self.edge = Edge(approvals, settings=settings, queue=self.queue)
         self.services = self.edge.services
         self.workspace = "acme" if mode == "entra" else "default"
@@ -75,9 +75,9 @@ class Office:
         return await self.edge("approval_links_item", asked)
 
     async def token(self, run: Run) -> str:
-        """Return the token that a channel is sent."""
+        """Return a token as a channel is sent one."""
         record = await self.services.approvals.store.get(self.workspace, run.dispatch.awaits[0])
-        return self.services.approvals.links.token(record.approval)
+        return await self.services.approvals.links.issue(record.approval)
 
     async def state(self, run: Run) -> str:
         return (await self.services.approvals.store.get(self.workspace, run.dispatch.awaits[0])).approval.state.value
@@ -118,7 +118,9 @@ async def test_a_list_is_paged_and_filtered_by_state() -> None:
 async def test_the_same_decision_again_is_the_record_and_another_a_conflict() -> None:
     office = Office()
     (ident,) = (await office.waiting()).dispatch.awaits
+    assert json.loads((await office.get(ident)).get_body())["may_decide"] is True
     answers = [await office.decide(ident, decision="approve") for _ in range(2)]
+    assert json.loads((await office.get(ident)).get_body())["may_decide"] is False
     other = await office.decide(ident, decision="reject")
 
     assert [json.loads(each.get_body())["decision"]["by"] for each in answers] == ["ann@example.com"] * 2
@@ -140,7 +142,10 @@ async def test_who_may_not_decide_is_told_so_and_decides_nothing(
     office = Office()
     run = await office.waiting(**rule)
 
-    assert code(await office.decide(run.dispatch.awaits[0], who, decision="approve")) == (403, expected)
+    (ident,) = run.dispatch.awaits
+
+    assert json.loads((await office.get(ident, who)).get_body())["may_decide"] is False
+    assert code(await office.decide(ident, who, decision="approve")) == (403, expected)
     assert await office.state(run) == "pending"
 
 
@@ -186,15 +191,16 @@ async def test_an_id_that_is_none_is_not_found(ident: str) -> None:
     assert code(await Office().get(ident)) == (404, "approval_not_found")
 
 
-async def test_a_link_shows_first_and_decides_on_post_only() -> None:
+async def test_a_link_shows_first_and_decides_once_and_on_post_only() -> None:
     """Whatever previews links gets a page, and decides nothing."""
     office = Office()
     run = await office.waiting("1 + 1 <script>alert(1)</script>")
-    token = await office.token(run)
+    token, second = await office.token(run), await office.token(run)
     shown = await office.link(token)
     state = await office.state(run)
     done = await office.link(token, "decision=reject&reason=no")
-    replayed = await office.link(token, "decision=approve")
+    replayed = [await office.link(token, form) for form in ("decision=approve", "decision=reject&reason=no", None)]
+    other = await office.link(second, "decision=approve")
     record = await office.services.approvals.store.get("acme", run.dispatch.awaits[0])
 
     assert (shown.status_code, shown.mimetype, state) == (200, "text/html", "pending")
@@ -203,25 +209,34 @@ async def test_a_link_shows_first_and_decides_on_post_only() -> None:
     assert (done.status_code, record.approval.state.value) == (200, "rejected")
     assert record.approval.decision
     assert (record.approval.decision.by, record.approval.decision.reason) == ("link", "no")
-    assert code(replayed) == (409, "approval_decided")
+    assert [code(each) for each in replayed] == [(409, "link_used")] * 3
+    assert code(other) == (409, "approval_decided")
 
 
 async def test_a_link_that_is_forged_expired_or_of_an_earlier_level_decides_nothing() -> None:
+    """Nor one of another approval, or another workspace's: a secret is good for what it was made for."""
     office = Office()
-    run = await office.waiting(expires_s=60, on_expiry="escalate", approvers=[["link"], ["link", "role:finance"]])
-    token = await office.token(run)
-    said, _, signature = token.partition(".")
-    other = base64.urlsafe_b64encode(base64.urlsafe_b64decode(said + "==").replace(b"acme", b"evil")).decode()
-    for forged in (f"{said}.{signature[:-2]}AA", f"{other.rstrip('=')}.{signature}", "x", f"{said}.", f"{'é' * 9}.x"):
-        assert code(await office.link(forged, "decision=approve")) == (404, "link_not_found")
+    run = await office.waiting(expires_s=3600, on_expiry="escalate", approvers=[["link"], ["link", "role:finance"]])
+    other = await office.waiting(expires_s=3600)
+    token, elsewhere = await office.token(run), await office.token(other)
+    place, _, secret = token.partition(".")
+    evil = base64.urlsafe_b64encode(base64.urlsafe_b64decode(place + "==").replace(b"acme", b"evil")).decode()
+    forged = [f"{place}.{secret[:-1]}{'A' if secret[-1] != 'A' else 'B'}", f"{elsewhere.partition('.')[0]}.{secret}"]
+    for wrong in (*forged, f"{evil.rstrip('=')}.{secret}", "x", f"{place}.", place, f"{'é' * 9}.x", f".{secret}"):
+        assert code(await office.link(wrong, "decision=approve")) == (404, "link_not_found")
+        assert code(await office.link(wrong)) == (404, "link_not_found")
     record = await office.services.approvals.store.get("acme", run.dispatch.awaits[0])
     now, links = office.services.core.clock(), office.services.approvals.links
-    expired = links.token(replace(record.approval, due=now - timedelta(seconds=1)))
-    for late in (expired, links.token(replace(record.approval, level=1))):
+    expired = await links.issue(replace(record.approval, due=now - timedelta(seconds=1)))
+    for late in (expired, await links.issue(replace(record.approval, level=1))):
         assert code(await office.link(late)) == (409, "link_expired")
         assert code(await office.link(late, "decision=approve")) == (409, "link_expired")
+    forgotten = await links.sweep()
 
-    assert await office.state(run) == "pending"
+    assert forgotten == 1
+    assert code(await office.link(expired)) == (404, "link_not_found")
+    assert (await office.link(token)).status_code == 200
+    assert await office.state(run) == await office.state(other) == "pending"
 
 
 async def test_a_link_decides_only_what_links_may_decide() -> None:
@@ -259,8 +274,8 @@ async def test_the_policy_is_kept_by_etag_and_refuses_conditions_that_are_none()
     assert code(bad)[0] == 400
 
 
-async def test_a_channel_is_sent_the_link_and_nothing_stores_it() -> None:
-    """The notification that waits to be sent holds neither the link nor the arguments."""
+async def test_a_channel_is_sent_the_link_and_only_its_hash_is_stored() -> None:
+    """The notification that waits to be sent holds neither the link nor the arguments; each try has its own link."""
     office = Office()
     run = await office.waiting()
     tables: Any = office.services.core.tables
@@ -268,8 +283,16 @@ async def test_a_channel_is_sent_the_link_and_nothing_stores_it() -> None:
     (note,) = [row.text("notification") for row in stored if row.key.startswith("note!")]
     sent = await office.services.approvals.links.completed(NOTIFICATION.load(note))
     link = sent.facts["Decide"]
+    again = (await office.services.approvals.links.completed(NOTIFICATION.load(note))).facts["Decide"]
     shown = await office.link(link.rpartition("/")[2])
+    secret = link.rpartition(".")[2]
+    rows = [row async for row in every(tables, "approvals", Span("acme"))]
+    known = [row.key for row in rows if row.key.startswith("link!")]
 
+    assert link != again
+    assert len(known) == 2
+    assert any(key.endswith(hashlib.sha256(secret.encode()).hexdigest()) for key in known)
+    assert not any(secret in f"{row.key}{row.values}" for row in rows)
     assert link.startswith(f"{URL}/approval-links/")
     assert shown.status_code == 200
     assert "approval-links" not in note

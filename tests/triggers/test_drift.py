@@ -64,6 +64,20 @@ async def test_a_long_plan_is_read_and_applied_in_pages() -> None:
     assert content(await edge.get())["total"] == 0
 
 
+async def test_lines_are_chosen_by_the_numbers_that_the_plan_shows() -> None:
+    """The answer is these lines; a number that there is not is named."""
+    edge = Plans()
+    await edge.declare(3)
+    plan = content(await edge.get())
+    assert [line["number"] for line in plan["items"]] == [0, 1, 2]
+
+    applied = content(await edge.apply({"plan_id": plan["id"], "lines": [2]}))
+    assert [(line["agent"], line["outcome"]) for line in applied["items"]] == [("a002", "sent")]
+    assert [line["outcome"] for line in content(await edge.get(plan["id"]))["items"]] == ["planned"] * 2 + ["done"]
+    refused = await edge.apply({"plan_id": plan["id"], "lines": [0, 3]})
+    assert (refused.status_code, content(refused)["code"]) == (400, "unknown_plan_line")
+
+
 @pytest.mark.parametrize(
     "value", [5, "x", "x/1", None, ["a"], "0193aaaa-0000-7000-8000-00000000000z/1", "latest/0", "../1"]
 )
@@ -91,6 +105,9 @@ async def test_a_cursor_of_a_plan_that_is_gone_is_not_found() -> None:
         ({"plan_id": ""}, 400, "invalid_input"),
         ({"plan_id": "0193aaaa-0000-7000-8000-000000000001", "destructive": "maybe"}, 400, "invalid_input"),
         ({"plan_id": "0193aaaa-0000-7000-8000-000000000001", "force": True}, 400, "invalid_input"),
+        ({"plan_id": "0193aaaa-0000-7000-8000-000000000001", "lines": []}, 400, "invalid_input"),
+        ({"plan_id": "0193aaaa-0000-7000-8000-000000000001", "lines": [-1]}, 400, "invalid_input"),
+        ({"plan_id": "0193aaaa-0000-7000-8000-000000000001", "lines": list(range(201))}, 400, "invalid_input"),
         ({"plan_id": "latest"}, 404, "plan_not_found"),
         ({"plan_id": "0193aaaa-0000-7000-8000-000000000001"}, 404, "plan_not_found"),
     ],

@@ -24,6 +24,7 @@ READ = (
     "templates", "templates/mine", "templates/mine/versions", "templates/mine/dependents", "personalities/mine",
     "capabilities/mine", "overrides", "users/ada/preferences",
     "sessions", "sessions/chat", "sessions/chat/messages", "sessions/chat/export", "sessions/ended", "sessions/paused",
+    "sessions/tools/messages",
     "runs", "runs?state=failed", "runs?state=waiting", "dead-letters",
     "costs?group_by=agent", "costs?group_by=model", "costs?group_by=user", "costs?group_by=day",
     "reports", "reports?period=month", "performance", "performance/clerk",
@@ -143,6 +144,15 @@ async def live(world: World) -> Sequence[str]:
     await world.done("PUT", "alerts/slow", {"metric": "runs", "condition": "gt", "threshold": 1, "window_s": 3600})
     policy = {"rules": [{"tools": ["refund*"], "agents": ["*"], "expires_s": 3600}]}
     await world.done("PUT", "approval-policy", policy)
+
+    tools = {"tools": [{"name": "weather", "parameters": {"type": "object", "properties": {}}}]}
+    asking = {"model": "x", "client_tools": True, "simulate": {"call_tool": "weather"}}
+    await world.done("PUT", "agents/forecaster", asking)
+    called = await world.done(
+        "GET", f"runs/{await world.ask('forecaster', 'Bonn', session_id='tools', client_tools=tools)}"
+    )
+    results = {"results": [{"call_id": called["tool_calls"][0]["id"], "output": "Sunny."}]}
+    await world.ask("forecaster", "", session_id="tools", client_tools=results)
 
     answered = await world.ask("clerk", "2 + 3", session_id="chat", user_id="ada", expected_topics=["sum"])
     await world.ask("clerk", "3 + 4", session_id="chat", user_id="ada", metadata={"ticket": "T-1"})

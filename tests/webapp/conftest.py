@@ -16,6 +16,7 @@ from playwright.async_api import Browser, async_playwright
 from devhost.errors import StartupError
 from devhost.services import node
 from tests.e2e.support import Api, Stack
+from tests.waiting import QUIET_S
 from tests.webapp.support import HOSTILE, LINKS, Reader
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
@@ -49,7 +50,7 @@ def app_stack(chromium: str) -> Iterator[Stack]:
 @pytest_asyncio.fixture(loop_scope="session")
 async def api(app_stack: Stack) -> AsyncIterator[Api]:
     """Yield the API as the page's reader sees it: the default workspace."""
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(60)) as http:
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(QUIET_S)) as http:
         yield Api(http, app_stack, None)
 
 

@@ -24,8 +24,7 @@ axe.run({resultTypes: ["violations"]}).then(({violations}) => JSON.stringify(
     violations.map(({id, nodes}) => `${id}: ${nodes.slice(0, 3).map(({html}) => html).join(" | ")}`)
 ))
 """
-_TWO_FRAMES = """() => new Promise((done) =>
-    requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done))))"""
+SCREENSHOTS = Path(os.environ.get("SCREENSHOTS") or Path(__file__).parents[2] / "build/screenshots")
 AXE = Path(__file__).parents[2] / "node_modules/axe-core/axe.min.js"
 
 
@@ -61,7 +60,7 @@ class Reader:
     def asked(self) -> list[str]:
         """Return what the page has asked of the API, but for what every page asks (see docs/web-app.md)."""
         paths = [url.partition("/api/")[2] for url in self.requests if "/api/" in url]
-        shared = re.compile(r"app|openapi|events\?|alerts/fired|sessions\?state=waiting|inbox\?")
+        shared = re.compile(r"app|events\?|alerts/fired|usage/waiting|approvals\?limit|inbox\?")
         return [path for path in paths if not shared.match(path)]
 
     def button(self, name: str) -> Locator:
@@ -93,6 +92,18 @@ class Reader:
         await session.detach()
         return json.loads(found["result"]["value"])
 
+    async def wider(self) -> int:
+        """Return by how many pixels the page is wider than its window; what is within it may scroll."""
+        return await self.page.locator("html").evaluate("html => html.scrollWidth - innerWidth")
+
+    async def of_module(self, name: str, expression: str) -> Any:
+        """Return what a function, given the exports of one of the page's modules, returns."""
+        script = f"""async () => {{
+            const main = document.querySelector("script[type=module]").src;
+            return ({expression})(await import(main.replace("main.js", "{name}")));
+        }}"""
+        return await self.page.evaluate(script)
+
     async def painted(self) -> None:
         """Wait until what was changed is drawn, canvases included."""
         frames = (
@@ -101,6 +112,5 @@ class Reader:
         await self.page.evaluate(frames)
 
     async def picture(self, name: str) -> None:
-        """Keep a picture of the page, where SCREENSHOTS names a directory."""
-        if directory := os.environ.get("SCREENSHOTS"):
-            await self.page.screenshot(path=Path(directory) / f"{name}.png")
+        """Keep a picture of the page, for who looks at the tests' results."""
+        await self.page.screenshot(path=SCREENSHOTS / f"{name}.png")

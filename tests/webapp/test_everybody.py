@@ -14,6 +14,7 @@ expect.set_options(timeout=PATIENCE_MS)
 
 REPLY = "# Yes\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n```\ncode\n```"
 LAPTOP, PHONE = ViewportSize(width=1280, height=860), ViewportSize(width=360, height=740)
+LAPTOP_AT_200 = ViewportSize(width=640, height=430)
 
 
 async def test_every_page_is_accessible_and_fits(browser: Browser, api: Api, app_stack: Stack) -> None:
@@ -50,9 +51,10 @@ async def test_every_page_is_accessible_and_fits(browser: Browser, api: Api, app
 
             assert await reader.violations() == [], (name, theme)
         await reader.page.set_viewport_size(PHONE)
-        wide = await reader.page.locator("html").evaluate("html => html.scrollWidth - innerWidth")
-        assert wide <= 0, f"{name} is {wide} px wider than a phone"
+        assert await reader.wider() <= 0, f"{name} is wider than a phone"
         await reader.picture(f"{name}-phone")
+        await reader.page.set_viewport_size(LAPTOP_AT_200)
+        assert await reader.wider() <= 0, f"{name} is wider than a laptop at 200 %"
     await context.close()
     assert reader.errors == []
 

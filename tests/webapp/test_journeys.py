@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import uuid
 from pathlib import Path
@@ -15,6 +16,7 @@ from tests.e2e.support import PROJECT, Api, Stack, eventually
 from tests.webapp.support import HOSTILE, PATIENCE_MS, Reader
 
 pytestmark = [pytest.mark.xdist_group("webapp"), pytest.mark.timeout(180), pytest.mark.asyncio(loop_scope="session")]
+TABS = 50
 LONG = " ".join(f"word{number}" for number in range(160))
 
 expect.set_options(timeout=PATIENCE_MS)
@@ -34,6 +36,8 @@ async def test_asking_an_agent(api: Api, reader: Reader) -> None:
     """The answer comes while it is written, with its stages; then with what it cost; and is there after a reload."""
     await api.declare("helper", description="Helps", simulate={"reply": f"**Hello.** {LONG}", "stream_chunk_ms": 20})
     await reader.open("chat/helper")
+    await reader.page.get_by_text("Expected topics").click()
+    await reader.page.get_by_label("What a good answer speaks of").fill("hello, cats")
     await reader.ask("Who are you?")
 
     await reader.page.locator(".prose.pending").wait_for()
@@ -42,6 +46,8 @@ async def test_asking_an_agent(api: Api, reader: Reader) -> None:
 
     run_id = await reader.page.locator("dd a.mono").inner_text()
     run = await api.get(f"runs/{run_id}")
+    assert run["score"]["parts"]["topics"] == 50
+    await expect(reader.page.locator(".parts")).to_contain_text("Topics")
     details = reader.page.locator(".message.agent dl")
     await expect(details).to_contain_text(f"${run['spend']['cost_micro_usd'] / 1e6:.6f}".rstrip("0"))
     await expect(details).to_contain_text(run["model"])
@@ -57,8 +63,6 @@ async def test_asking_an_agent(api: Api, reader: Reader) -> None:
 
 async def test_saying_what_one_thinks_of_an_answer(api: Api, reader: Reader) -> None:
     """A verdict and a comment become a score of their own, and stay with the answer."""
-    if "/runs/{run_id}/feedback" not in (await api.get("openapi.json"))["paths"]:
-        pytest.skip("the API takes no feedback")
     session = named()
     await api.declare("rated")
     run = await api.answer("rated", session_id=session)
@@ -72,6 +76,41 @@ async def test_saying_what_one_thinks_of_an_answer(api: Api, reader: Reader) -> 
     assert (score["parts"]["feedback"], score["reasons"]["feedback"]) == (0, "Too short.")
     await reader.page.reload()
     await reader.see("Found not helpful")
+
+
+async def test_what_was_said_is_taken_along(api: Api, reader: Reader) -> None:
+    """As Markdown and as JSON, and an answer on the clipboard."""
+    await api.declare("quotable", simulate={"reply": "# Yes\n\nIt is so."})
+    session = named()
+    await api.answer("quotable", "Is it so?", session_id=session)
+    await reader.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    await reader.open(f"chat/quotable?session={session}")
+    files: list[str] = []
+    for kind in ("Markdown", "JSON"):
+        async with reader.page.expect_download() as saved:
+            await reader.button(f"Export {kind}").click()
+        files.append("\n".join(await text_of(await saved.value)))
+    await reader.button("Copy").click()
+    await reader.see("Copied.")
+
+    assert "Is it so?" in files[0]
+    assert json.loads(files[1])["runs"][0]["query"] == "Is it so?"
+    assert await reader.page.evaluate("navigator.clipboard.readText()") == "# Yes\n\nIt is so."
+
+
+async def test_an_approval_is_given_where_it_is_asked_for(api: Api, reader: Reader) -> None:
+    """In the chat, between question and answer; the answer comes in the same place."""
+    await api.declare(
+        "asks-first", tools=["calculator"], simulate={"call_tool": "calculator"}, approvals=[{"tools": ["calculator"]}]
+    )
+    await reader.open("chat/asks-first")
+    await reader.ask("2 + 3")
+    card = reader.page.locator(".message.agent").get_by_role("region", name="Approval of calculator")
+    await expect(card).to_contain_text("2 + 3")
+    await card.get_by_role("button", name="Approve").click()
+
+    await expect(reader.page.locator(".message.agent footer")).to_have_count(1)
+    await expect(card).to_have_count(0)
 
 
 async def test_stopping_an_answer(api: Api, reader: Reader) -> None:
@@ -136,7 +175,7 @@ async def test_what_a_budget_stops_waits_in_the_inbox(api: Api, reader: Reader) 
     await expect(reader.page).to_have_title(re.compile(r"^\(\d+\) "))
     await reader.page.keyboard.press("g")
     await reader.page.keyboard.press("i")
-    card = reader.page.get_by_role("region", name=f"Session {session}")
+    card = reader.page.get_by_role("region", name=f"Run in session {session}")
     await expect(card).to_contain_text("One more, please.")
     await api.call("PUT", f"budgets/agent:{agent}", {"limits": [{"unit": "calls", "period": "total", "limit": 100}]})
     if await card.get_by_role("button", name="Resume").count():  # raising the limit may have resumed it already
@@ -164,27 +203,27 @@ async def test_erasing_a_session(api: Api, reader: Reader) -> None:
 async def test_money_is_what_the_api_says(api: Api, reader: Reader) -> None:
     """The total to the micro-dollar, and the same numbers as a file."""
     await api.declare("costly")
-    await api.answer("costly")
-    await reader.open("costs")
-    total = (await api.get("costs?group_by=agent"))["total"]["cost_micro_usd"]
+    today = (await api.answer("costly"))["created_at"][:10]
+    await reader.open(f"costs?from={today}&to={today}")
+    total = (await api.get(f"costs?group_by=agent&from={today}&to={today}"))["total"]["cost_micro_usd"]
 
     await expect(reader.page.locator("tfoot")).to_contain_text(f"${total / 1e6:.6f}".rstrip("0"))
     async with reader.page.expect_download() as saved:
-        await reader.page.get_by_role("region", name="Where it goes").get_by_role("button", name="Export CSV").click()
+        await reader.page.get_by_role("region", name="Breakdown").get_by_role("button", name="Export CSV").click()
     lines = await text_of(await saved.value)
     assert lines[0].startswith("Agent,Cost (USD),")
     assert any(line.startswith("costly,") for line in lines[1:])
 
 
 async def test_a_day_of_costs_leads_to_its_runs(api: Api, reader: Reader) -> None:
-    """Stacked by agent, with the agents' names in the table behind the chart; from there to the runs of that day."""
+    """Stacked by user, with the users' names in the table behind the chart; from there to the runs of that day."""
     await api.declare("dayworker")
-    run = await api.answer("dayworker")
+    run = await api.answer("dayworker", user_id="by-day@example.com")
     today = run["created_at"][:10]
-    await reader.open("costs")
+    await reader.open("costs?by=user")
     chart = reader.page.get_by_role("region", name="Spend by day", exact=True).first
     await chart.get_by_text("Numbers as a table").click()
-    await expect(chart.locator("thead")).to_contain_text("dayworker")
+    await expect(chart.locator("thead")).to_contain_text("by-day@example.com")
     await reader.picture("costs-stacked")
     await chart.locator("tbody a").last.click()
 
@@ -194,46 +233,70 @@ async def test_a_day_of_costs_leads_to_its_runs(api: Api, reader: Reader) -> Non
     await reader.see("No runs")
 
 
-async def test_switching_an_agent_off_and_on(api: Api, reader: Reader) -> None:
-    """With a question before, by keyboard alone; the page follows the actor."""
-    await api.declare("switch")
-    await api.answer("switch")
-    await reader.open("agents/switch")
-    await reader.button("Disable").focus()
-    await reader.page.keyboard.press("Enter")
-    await reader.button("Disable it").focus()
-    await reader.page.keyboard.press("Enter")
-    await api.agent_in("switch", "disabled")
-    await reader.button("Enable").click()
-
-    await api.agent_in("switch", "active")
-    await reader.button("Disable").wait_for()
-
-
-async def test_many_tabs_follow_at_the_cost_of_one(browser: Browser, api: Api, app_stack: Stack) -> None:
-    """One tab asks for all; when it is closed another goes on, and none misses what happened."""
+async def test_fifty_tabs_follow_at_the_cost_of_one(browser: Browser, api: Api, app_stack: Stack) -> None:
+    """One tab asks for all, events and what waits; when it is closed another goes on, and none misses anything."""
     context = await browser.new_context()
-    readers = [Reader(await context.new_page(), app_stack) for _ in range(6)]
+    readers = [Reader(await context.new_page(), app_stack)]
+    await readers[0].open("inbox")
+    await expect(readers[0].page.locator(".conn")).to_have_text("Live")
+    readers += [Reader(await context.new_page(), app_stack) for _ in range(TABS - 1)]
+    for some in range(1, TABS, 10):
+        await asyncio.gather(*(each.open("inbox") for each in readers[some : some + 10]))
     for each in readers:
-        await each.open("operations")
         await expect(each.page.locator(".conn")).to_have_text("Live")
 
-    def followed() -> list[int]:
-        return [sum("/api/events?" in url for url in each.requests) for each in readers]
+    def asked(each: Reader) -> int:
+        """Return how often a tab asked the API for anything."""
+        return sum("/api/" in url and "/api/app" not in url for url in each.requests)
 
-    leaders = [at for at, number in enumerate(followed()) if number]
-    assert len(leaders) == 1
-    await readers[leaders[0]].page.close()
-    await eventually(lambda: len([number for number in followed() if number]) == 2)
-    name = f"new-{uuid.uuid4().hex[:6]}"
+    assert [asked(each) for each in readers[1:]] == [0] * (TABS - 1)
+    await readers[0].page.close()
+    await eventually(lambda: sum(map(asked, readers[1:])) >= 5, what="another tab that follows")
+    assert len([each for each in readers[1:] if asked(each)]) == 1
+    session = named()
+    await api.declare(
+        "crowded", simulate={"call_tool": "calculator"}, tools=["calculator"], approvals=[{"tools": ["calculator"]}]
+    )
+    await api.submit("crowded", "1 + 1", session_id=session)
+
+    before = [await each.page.title() for each in readers[1:3]]
+    for each in readers[1:]:
+        await expect(each.page.locator("main").get_by_text("1 + 1").first).to_be_attached()
+        await expect(each.page).to_have_title(re.compile(r"^\(\d+\) "))
+    assert len([each for each in readers[1:] if asked(each)]) == 1, before
+    await context.close()
+
+
+async def test_the_tab_that_is_looked_at_follows(browser: Browser, app_stack: Stack) -> None:
+    """Browsers slow the timers of hidden tabs, so the one that becomes visible takes over."""
+    context = await browser.new_context()
+    first, second = [Reader(await context.new_page(), app_stack) for _ in range(2)]
+    for each in (first, second):
+        await each.open("inbox")
+        await expect(each.page.locator(".conn")).to_have_text("Live")
+    assert not [url for url in second.requests if "/api/events?" in url]
+    await second.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    await eventually(lambda: [url for url in second.requests if "/api/events?" in url], what="the second tab's turn")
+    await second.page.close()
+    before = len(first.requests)
+
+    await eventually(lambda: [url for url in first.requests[before:] if "/api/events?" in url], what="the first's")
+    await context.close()
+
+
+async def test_what_changed_since_one_last_looked(api: Api, reader: Reader) -> None:
+    """What happened while no page was open is told when it is opened again."""
+    await reader.open("now")
+    await expect(reader.page.locator(".conn")).to_have_text("Live")
+    await reader.page.goto("about:blank")
+    name = f"news-{uuid.uuid4().hex[:6]}"
     await api.declare(name)
     await api.answer(name)
+    await reader.open("now")
 
-    for each in readers:
-        if not each.page.is_closed():
-            await each.page.evaluate("location.hash = '#/now'")
-            await expect(each.page.locator(".feed").last).to_contain_text(name)
-    await context.close()
+    news = reader.page.get_by_role("region", name="Since you last looked")
+    await expect(news).to_contain_text(name)
+    await expect(news).to_contain_text("runs ended")
 
 
 async def test_a_key_is_asked_for_and_stays_in_the_tab(chromium: str, browser: Browser, app_stack: Stack) -> None:
@@ -283,17 +346,3 @@ async def test_a_slow_network_shows_that_it_loads(reader: Reader, api: Api) -> N
     await reader.page.get_by_role("status").get_by_text("Loading").first.wait_for(state="attached")
 
     await expect(reader.page.get_by_role("link", name="patient")).to_be_visible()
-
-
-async def test_two_versions_side_by_side(api: Api, reader: Reader) -> None:
-    """Line by line, the newer at the right; what is the same stands once on each side."""
-    for instructions in ("Be kind.\nBe brief.", "Be kind.\nBe thorough."):
-        await api.declare("edited", instructions=instructions)
-        await api.answer("edited")
-    await reader.open("agents/edited?tab=versions")
-    specs = reader.page.get_by_role("region", name="Specs side by side")
-    await expect(specs.locator("td.minus")).to_have_text(["−   Be brief."])
-    await expect(specs.locator("td.plus")).to_have_text(["+   Be thorough."])
-    await expect(specs).to_contain_text("Be kind.")
-    assert await reader.violations() == []
-    await reader.picture("versions")

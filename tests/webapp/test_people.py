@@ -92,6 +92,43 @@ async def test_approvals_are_decided_by_keys_after_a_question(api: Api, reader: 
     assert sorted(item["state"] for item in decided) == ["approved", "rejected"]
 
 
+async def test_who_may_not_decide_is_offered_nothing(api: Api, reader: Reader) -> None:
+    """The approval is shown, with who may decide, and without what only they may do."""
+    rule = {"tools": ["calculator"], "approvers": [["user:ann@example.com"]]}
+    await api.declare("vault", tools=["calculator"], simulate={"call_tool": "calculator"}, approvals=[rule])
+    run = await api.submit("vault", "1 + 1")
+    await api.run_in(run["id"], "waiting")
+    await reader.open(f"chat/vault?session={run['session_id']}")
+    card = reader.page.get_by_role("region", name="Approval of calculator")
+    await expect(card).to_contain_text("may decide: user:ann@example.com")
+    await expect(card).to_contain_text("You may not decide this.")
+    await expect(card.get_by_role("button")).to_have_count(0)
+    assert await reader.violations() == []
+    await api.call("POST", f"runs/{run['id']}/cancel")
+
+
+async def test_the_most_urgent_comes_first(reader: Reader) -> None:
+    """What is critical or due within minutes, then by when it is due or since when it waits."""
+    await reader.open("inbox")
+    order = await reader.of_module(
+        "waiting.js",
+        """({ ordered }) => {
+            const at = (time) => `2026-11-30T${time}:00Z`;
+            const alert = (id, time) => ({ id, severity: id, fired_at: at(time) });
+            const approval = (id, time) => ({ id, expires_at: at(time) });
+            const found = {
+                approvals: [approval("later", "18:00"), approval("soon", "12:05")],
+                people: [{ id: "person", since: at("11:00") }],
+                alerts: [alert("warning", "09:00"), alert("critical", "11:59")],
+                runs: [{ id: "budget", since: at("08:00") }],
+            };
+            return ordered(found, Date.parse(at("12:00"))).map(({ of }) => of.id);
+        }""",
+    )
+
+    assert order == ["critical", "soon", "person", "later", "budget", "warning"]
+
+
 async def test_a_team_is_asked_and_the_card_says_who_answered(api: Api, reader: Reader) -> None:
     """Chosen beside agents; the hops with their reasons, and the calls, are folded away in the answer's details."""
     name = await team(api)

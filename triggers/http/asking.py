@@ -18,7 +18,6 @@ from kernel.ids import agent_name, new_id, parse_run_id, run_id, session_of_run
 from lifecycle.conversations.run import APPROVAL_NEEDED, Run, RunState
 from lifecycle.conversations.session import Said
 from lifecycle.sessions.start import SessionOptions
-from triggers.http.principal import person_of
 
 if TYPE_CHECKING:
     from lifecycle.approvals.decisions import DecisionRequest
@@ -49,6 +48,7 @@ class Callee:
         enabled: Whether it takes runs.
         version: Changes with what it is.
         team: Whether it is a team.
+        client_tools: Whether its callers may bring tools of their own.
     """
 
     name: str
@@ -57,6 +57,7 @@ class Callee:
     enabled: bool
     version: str
     team: bool = False
+    client_tools: bool = False
 
 
 def _callee(agent: Agent) -> Callee:
@@ -67,6 +68,7 @@ def _callee(agent: Agent) -> Callee:
         declaration.created_at,
         declaration.enabled,
         str(declaration.revision),
+        client_tools=declaration.spec.client_tools,
     )
 
 
@@ -164,7 +166,8 @@ class Asked:
 
     async def cancel(self) -> Run:
         """Cancel the run and return it."""
-        self.run = await self._services.runs.queries.cancel(self.run.workspace, self.run.id)
+        cancel = self._services.runs.cancel
+        self.run = await cancel.cancel(self.run.workspace, self.run.id, self._call.queue.send)
         return self.run
 
     async def pieces(self, within_s: float) -> AsyncGenerator[str]:
@@ -242,6 +245,7 @@ async def ask(
     Raises:
         AppError: The run is not accepted, as for `POST agents/{name}/runs`.
     """
+    from lifecycle.conversations.acceptance import check_tools  # noqa: PLC0415 - cold start
     from lifecycle.conversations.submission import check  # noqa: PLC0415 - it imports pydantic
 
     name = _name(name)
@@ -254,6 +258,8 @@ async def ask(
         if before:
             # The id of the session follows from that of the run, so that a request that is repeated finds it.
             session = request.session_id or session_of_run(call.workspace, ident)
+            if request.client_tools is not None:  # before a session is begun for what is refused
+                check_tools(await call.services.agents.catalog.get(call.workspace, name), request, of_team=False)
             agents = request.model_copy(update={"session_id": session})
             await _begin(call, name, agents, before)
         accepted = await submission.submit(call.workspace, name, agents, ident, call.signals, call.queue.send)
@@ -316,14 +322,14 @@ async def branch(call: Call, earlier: Run, user_id: str | None) -> tuple[str | N
     while end > 0:
         first = max(0, end - _TURNS_A_READ)
         turns = await conversations.turns(call.workspace, session.id, first, end - first)
-        later = [*((Said(turn.role, turn.text)) for turn in turns), *later]
+        later = [*(Said(turn.role, turn.text, turn.tool_calls) for turn in turns), *later]
         found = next((n for n in reversed(range(len(turns))) if turns[n].run_id == earlier.id), None)
         if found is not None:
             before = later[: found + 1]
             if len(before) < most and first > 0:
                 start = max(0, first - most)
                 older = await conversations.turns(call.workspace, session.id, start, first - start)
-                before = [*(Said(turn.role, turn.text) for turn in older), *before]
+                before = [*(Said(turn.role, turn.text, turn.tool_calls) for turn in older), *before]
             return None, tuple(before[-most:] if most else ())
         later, end = [], first
     return None, ()
@@ -354,7 +360,7 @@ async def waiting_approvals(call: Call, run: Run) -> Sequence[ApprovalView]:
         return ()
     where = {"run": run.id}
     found, _ = await call.services.approvals.store.list(call.workspace, 50, None, pending=True, where=where)
-    return [ApprovalView.of_record(record) for record in found]
+    return [ApprovalView.of_record(record, call.person) for record in found]
 
 
 async def decide(call: Call, ident: str, decision: DecisionRequest) -> ApprovalView:
@@ -366,12 +372,11 @@ async def decide(call: Call, ident: str, decision: DecisionRequest) -> ApprovalV
     from triggers.http.approvals.handlers import approval_id  # noqa: PLC0415 - it imports pydantic
     from triggers.http.approvals.views import ApprovalView  # noqa: PLC0415
 
-    headers = {name.lower(): value for name, value in call.request.headers.items()}
-    person = person_of(headers, call.services.core.settings)
+    person = call.person
     record = await call.services.approvals.decisions.decide(
         call.workspace, approval_id(ident), person, decision, call.queue.send
     )
-    return ApprovalView.of_record(record)
+    return ApprovalView.of_record(record, person)
 
 
 async def _events_so_far(call: Call, session_id: str | None) -> int:

@@ -13,12 +13,13 @@ import azure.functions as func
 
 from kernel.errors import InvalidInput
 from triggers.http.endpoint import DEFAULT_LIMIT, MAX_LIMIT, Endpoint
-from triggers.http.principal import caller_of
+from triggers.http.principal import caller_of, person_of
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from bootstrap.services import Services
+    from lifecycle.approvals.model import Person
     from lifecycle.registry.signals import AgentSignals
     from lifecycle.runs.queue import RunQueue
     from triggers.http.api import Api
@@ -56,6 +57,12 @@ class Call:
     def caller(self) -> str:
         """Who calls, as the platform's authentication names them; empty where it does not."""
         return caller_of(self.header("x-ms-client-principal-name"))
+
+    @property
+    def person(self) -> Person:
+        """Who calls, as far as the platform vouches for it."""
+        headers = {name.lower(): value for name, value in self.request.headers.items()}
+        return person_of(headers, self.services.core.settings)
 
     def route(self, name: str) -> str:
         """Return a route parameter. The host decodes it but for a slash, which would part it."""

@@ -66,7 +66,8 @@ class Parameter:
     deprecated: Deprecation | None = None
 
 
-DAY = {"type": "string", "format": "date", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"}
+DAY = {"type": "string", "format": "date", "pattern": "^(?:19[7-9][0-9]|2[0-9]{3})-[0-9]{2}-[0-9]{2}$"}
+"""A day as `triggers.http.days` takes it."""
 TEXT_ID = {
     "type": "string",
     "minLength": 1,

@@ -1,11 +1,11 @@
 // An answer: its text, and what it took.
 import { useState } from "preact/hooks";
 import { html } from "./html.js";
-import { offers, send } from "./api.js";
+import { send } from "./api.js";
 import { useResource } from "./data.js";
 import { link } from "./route.js";
 import * as format from "./format.js";
-import { Action, Badge, Empty, Loaded, Money, Table, copy } from "./ui.js";
+import { Action, Badge, Bar, Empty, Loaded, Money, Table, copy } from "./ui.js";
 import { Markdown } from "./markdown.js";
 
 const STAGES = ["INITIALIZING", "CHECKING_BUDGET", "RUNNING", "EVALUATING", "COMPLETED"];
@@ -23,7 +23,7 @@ export function Stages({ stage }) {
 export function Parts({ score }) {
   return html`<div class="parts">${Object.entries(score.parts).map(([name, value]) => html`<div title=${score.reasons[name] ?? ""}>
     <div class="row small"><span>${format.words(name)}</span><strong class="num">${format.count(value)}</strong></div>
-    <div class=${`bar ${value < 50 ? "bad" : value < 75 ? "warn" : ""}`} aria-hidden="true"><i ref=${(node) => node && (node.style.width = `${value}%`)}></i></div>
+    <${Bar} part=${value / 100} level=${value < 50 ? "critical" : value < 75 ? "warning" : ""} />
     ${score.reasons[name] && html`<p class="small muted">${score.reasons[name]}</p>`}
   </div>`)}</div>`;
 }
@@ -52,10 +52,10 @@ export function Hops({ run }) {
   const { team, reason, hops, by } = run.team;
   // A hop names the agent that had the run until then.
   const agentAt = (index) => (index < hops.length ? hops[index].agent : by || run.agent);
-  return html`<div class="small"><strong>Who had it, in team ${team}</strong><ol class="hops">
+  return html`<div class="small"><strong>Handoffs in team ${team}</strong><ol class="hops">
     ${hops.length > 0 && html`<li>${hops[0].source} (${agentAt(0)})<span class="muted"> – ${reason}</span></li>`}
     ${hops.map((hop, index) => html`<li>${hop.target} (${agentAt(index + 1)})<span class="muted"> – by ${BY[hop.by] ?? hop.by}: ${hop.reason}; until then <${Money} micro=${hop.cost_micro_usd} exact /></span></li>`)}
-  </ol>${hops.length ? "" : html`<p class="muted">It stayed with one member: ${reason}.</p>`}<p>Answered by ${by || run.agent}.</p></div>`;
+  </ol>${hops.length ? "" : html`<p class="muted">No handoff: ${reason}.</p>`}<p>Answered by ${by || run.agent}.</p></div>`;
 }
 
 /** What a run did, step by step. */
@@ -63,9 +63,10 @@ export function Steps({ id }) {
   const from = useResource(`runs/${encodeURIComponent(id)}/steps`);
   return html`<${Loaded} from=${from} empty=${html`<${Empty} title="No steps yet" />`}>${({ items }) => html`<${Table} caption="Steps of the run" rows=${items} sortable=${false} columns=${[
     { label: "Step", value: (row) => row.kind, show: (row) => html`${format.words(row.kind)}${row.attempt > 1 ? html` <span class="muted">attempt ${row.attempt}</span>` : ""}` },
-    { label: "Of what", value: (row) => row.name, show: (row) => html`<code>${row.name || format.none}</code>${row.deployment ? html`<div class="small muted">${row.deployment}</div>` : ""}` },
+    { label: "Name", value: (row) => row.name, show: (row) => html`<code>${row.name || format.none}</code>${row.deployment ? html`<div class="small muted">${row.deployment}</div>` : ""}` },
     { label: "Arguments", value: (row) => JSON.stringify(row.arguments), show: (row) => (row.arguments ? html`<code>${JSON.stringify(row.arguments)}</code>` : format.none) },
-    { label: "Came to", value: (row) => row.outcome, show: (row) => format.words(row.outcome) },
+    { label: "Result", value: (row) => row.result, show: (row) => (row.result ? html`<code>${row.result}</code>` : row.result_bytes == null ? format.none : `${format.count(row.result_bytes)} bytes`) },
+    { label: "Outcome", value: (row) => row.outcome, show: (row) => format.words(row.outcome) },
     { label: "Took", num: true, value: (row) => row.ms, show: (row) => format.duration(row.ms) },
     { label: "Tokens", num: true, value: (row) => row.input_tokens, show: (row) => (row.input_tokens == null ? format.none : `${format.count(row.input_tokens)} in, ${format.count(row.output_tokens)} out`) },
     { label: "Cost (USD)", num: true, value: (row) => row.cost_micro_usd, show: (row) => format.exactMoney(row.cost_micro_usd) },
@@ -78,7 +79,7 @@ function FoldedSteps({ id }) {
   return html`<details onToggle=${(event) => setOpen(event.target.open)}><summary>Model and tool calls</summary>${open && html`<${Steps} id=${id} />`}</details>`;
 }
 
-const VERDICTS = [[true, "👍", "Helpful"], [false, "👎", "Not helpful"]];
+const VERDICTS = [[true, "Helpful"], [false, "Not helpful"]];
 
 /** A verdict is given once: the comment goes with it. */
 function Feedback({ run }) {
@@ -92,16 +93,14 @@ function Feedback({ run }) {
     setGiven(chosen);
   };
   return html`<span class="row" role="group" aria-label="Was this helpful?">
-    ${VERDICTS.map(([value, sign, label]) => html`<button class="quiet small" aria-pressed=${String(chosen === value)} aria-label=${label} onClick=${() => setChosen(value)}>${sign}</button>`)}
+    ${VERDICTS.map(([value, label]) => html`<button class="quiet small" aria-pressed=${String(chosen === value)} onClick=${() => setChosen(value)}>${label}</button>`)}
     ${chosen != null && html`<input aria-label="Comment" maxlength="2000" placeholder=${chosen ? "What was good? (optional)" : "What was wrong? (optional)"} value=${comment} onInput=${(event) => setComment(event.target.value)} />
-      <${Action} class="small" run=${give} done="Your verdict is recorded.">Send<//>`}
+      <${Action} class="small" run=${give} done="Your feedback is recorded.">Send<//>`}
   </span>`;
 }
 
 export function Ended({ run, onRetry }) {
   const [open, setOpen] = useState(false);
-  const feedback = offers("POST runs/{run_id}/feedback");
-  const steps = offers("GET runs/{run_id}/steps");
   return html`
     ${run.answer != null && html`<${Markdown} text=${run.answer} />`}
     ${run.state === "failed" && html`<div class="note bad" role="alert"><strong>No answer.</strong> ${run.error?.detail ?? "It failed."} ${run.error && html`<code>${run.error.code}</code>`}</div>`}
@@ -115,8 +114,8 @@ export function Ended({ run, onRetry }) {
       <button class="quiet small" aria-expanded=${String(open)} onClick=${() => setOpen(!open)}>Details</button>
       ${run.answer != null && html`<button class="quiet small" onClick=${() => copy(run.answer)}>Copy</button>`}
       ${onRetry && html`<button class="quiet small" onClick=${onRetry}>Ask again</button>`}
-      ${feedback && run.score && run.state === "succeeded" && html`<${Feedback} run=${run} />`}
+      ${run.score && run.state === "succeeded" && html`<${Feedback} run=${run} />`}
     </footer>
-    ${open && html`<div class="card stack"><${Metrics} run=${run} />${run.team && html`<${Hops} run=${run} />`}${steps && html`<${FoldedSteps} id=${run.id} />`}${run.score && html`<${Parts} score=${run.score} />`}</div>`}
+    ${open && html`<div class="card stack"><${Metrics} run=${run} />${run.team && html`<${Hops} run=${run} />`}<${FoldedSteps} id=${run.id} />${run.score && html`<${Parts} score=${run.score} />`}</div>`}
   `;
 }

@@ -1,18 +1,15 @@
 // The public API, with the reader's key. Nothing else is asked of the server.
-import { computed, signal } from "@preact/signals";
+import { signal } from "@preact/signals";
 
 // …/api/app/v/{version}/js/api.js: the API is four levels up, whatever prefix a gateway gives it.
 export const base = new URL("../../../../", import.meta.url);
 
 const KEY = "agent-lifecycle-key";
-const OPERATIONS = "agent-lifecycle-operations";
-const KNOWN_FOR_MS = 600_000;
 
 /** Kept in this tab's session storage only; sent as a header, never in an address. */
 export const key = signal(sessionStorage.getItem(KEY) ?? "");
 /** Whether the API asks for a key that this tab has not. */
 export const locked = signal(false);
-const operations = signal(null);
 
 export class ApiError extends Error {
   constructor(status, code, detail, fields = []) {
@@ -107,23 +104,3 @@ export async function all(path, query = {}, most = 1000, options) {
   } while (next && items.length < most);
   return { items, complete: !next };
 }
-
-/** Learn what this server offers: pages show what there is, and no more. Asked at most every ten minutes by all tabs. */
-export async function discover() {
-  try {
-    const known = JSON.parse(localStorage.getItem(OPERATIONS) ?? "null");
-    if (known) operations.value = new Set(known.found);
-    if (known && Date.now() - known.at < KNOWN_FOR_MS) return;
-    const found = [];
-    for (const [path, methods] of Object.entries((await get("openapi.json")).paths)) {
-      for (const method of Object.keys(methods)) found.push(`${method.toUpperCase()} ${path.slice(1)}`);
-    }
-    operations.value = new Set(found);
-    localStorage.setItem(OPERATIONS, JSON.stringify({ at: Date.now(), found }));
-  } catch {
-    // Unreachable: the connection line says so, and what was known before still counts.
-  }
-}
-
-/** Whether the server has an operation, like "GET runs". False until that is known. */
-export const offers = (operation) => computed(() => operations.value?.has(operation) ?? false).value;

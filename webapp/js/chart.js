@@ -23,13 +23,14 @@ function stackedUp(series) {
  * @param axis  The same for the axis, where there is little room.
  * @param onPick  Called with the index of the point that is clicked.
  * @param to  Returns the address of what is behind the point of an index: where a click and the table lead.
+ * @param marks  Points that something is said of, {at: index, text}: a dashed line, and its text below.
  * @param summary  The chart in a sentence.
  */
-export function Chart({ title, x, label, series, format, axis = format, onPick, to, summary, name }) {
+export function Chart({ title, x, label, series, format, axis = format, onPick, to, marks = [], summary, name }) {
   const place = useRef();
   const [at, setAt] = useState(null);
   const theme = painted.value;
-  const drawn = JSON.stringify([x, series]);
+  const drawn = JSON.stringify([x, series, marks]);
 
   useEffect(() => {
     if (!x.length) return;
@@ -50,7 +51,7 @@ export function Chart({ title, x, label, series, format, axis = format, onPick, 
       cursor: { drag: { x: false, y: false }, points: { size: 7 } },
       scales: { x: { time: true, range: () => ends(x.map(seconds)) }, y: { range: (_, low, high) => [Math.min(0, low), high > 0 ? high * 1.08 : 1] } },
       axes: [
-        { stroke: color("muted"), grid: { show: false }, ticks: grid, splits: () => marks(x.map(seconds), width()), values: (_, splits) => splits.map((t) => label(new Date(t * 1000).toISOString())) },
+        { stroke: color("muted"), grid: { show: false }, ticks: grid, size: 32, splits: () => named(x.map(seconds), width()), values: (_, splits) => splits.map((t) => label(new Date(t * 1000).toISOString())) },
         { stroke: color("muted"), grid, ticks: { show: false }, values: (_, splits) => splits.map(axis), size: 66, space: 34 },
       ],
       series: [
@@ -66,7 +67,7 @@ export function Chart({ title, x, label, series, format, axis = format, onPick, 
           points: { show: each.kind !== "bar" && !each.plain && x.length < 40, size: 5 },
         })),
       ],
-      hooks: { setCursor: [(plot) => setAt(plot.cursor.idx ?? null)] },
+      hooks: { setCursor: [(plot) => setAt(plot.cursor.idx ?? null)], draw: [(plot) => marks.forEach((each) => dashed(plot, seconds(x[each.at])))] },
     };
     const plot = new uPlot(options, [x.map(seconds), ...shown.map((each) => each.values)], frame);
     const watch = new ResizeObserver(() => plot.setSize({ width: width(), height: HEIGHT }));
@@ -89,7 +90,7 @@ export function Chart({ title, x, label, series, format, axis = format, onPick, 
       ${series.map((each, index) => html`<span><i ref=${(node) => node && (node.style.background = color(`c${order(series, index)}`))}></i>${each.label}${at != null && each.values[at] != null ? ` ${format(each.values[at])}` : ""}</span>`)}
     </div>
     <div class="plot" ref=${place} aria-hidden="true"></div>
-    <figcaption class="small muted">${summary}</figcaption>
+    <figcaption class="small muted">${summary}${marks.map((each) => html`<p class="mark">${label(x[each.at])}: ${each.text}</p>`)}</figcaption>
     <details><summary class="small">Numbers as a table</summary>
       <${Table} caption=${title} columns=${columns} rows=${x.map((_, index) => index)} name=${name ?? "chart"} sortable=${false} />
     </details>
@@ -103,8 +104,22 @@ function order(series, index) {
   return kind ? among + 1 : bars.length + among + 1;
 }
 
+/** A line across the plot at a time. */
+function dashed({ ctx, bbox, valToPos }, time) {
+  const left = Math.round(valToPos(time, "x", true));
+  ctx.save();
+  ctx.strokeStyle = color("bad");
+  ctx.lineWidth = 2 * devicePixelRatio;
+  ctx.setLineDash([4 * devicePixelRatio, 4 * devicePixelRatio]);
+  ctx.beginPath();
+  ctx.moveTo(left, bbox.top);
+  ctx.lineTo(left, bbox.top + bbox.height);
+  ctx.stroke();
+  ctx.restore();
+}
+
 /** The points that there is room to name. */
-function marks(times, width) {
+function named(times, width) {
   const step = Math.ceil(times.length / Math.max(1, Math.floor((width - 66) / 70)));
   return times.filter((_, at) => at % step === 0);
 }

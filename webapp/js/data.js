@@ -12,8 +12,9 @@ const AT_MOST_EVERY_MS = 3000;
  * @param load  Asks; gets an AbortSignal. Null for nothing to ask yet.
  * @param on  Names of events after which the answer may be another, like "run." or "agent.created".
  * @param inputs  What the request depends on.
+ * @param hidden  Whether it is asked for in a hidden tab, too.
  */
-export function useData(load, on = [], inputs = []) {
+export function useData(load, on = [], inputs = [], { hidden = false } = {}) {
   const [result, setResult] = useState({ data: null, error: null, loading: true });
   const current = useRef({ at: 0, timer: null, abort: null, stale: false });
   const latest = useRef(load);
@@ -39,7 +40,7 @@ export function useData(load, on = [], inputs = []) {
 
   const soon = useCallback(() => {
     const now = current.current;
-    if (document.hidden) return void (now.stale = true);
+    if (document.hidden && !hidden) return void (now.stale = true);
     now.timer ??= setTimeout(run, Math.max(300, now.at + AT_MOST_EVERY_MS - Date.now()));
   }, [run]);
 

@@ -17,9 +17,20 @@ const LONGEST_RETRY_MS = 10_000;
 const WAIT_S = 25;
 
 const listeners = new Set();
+const receivers = new Map();
 let lastId = null;
 let channel = null;
-let stop = null;
+let lock = null;
+let turn = null;
+
+/** Whether this tab follows the server for the others. */
+export const leading = signal(false);
+
+/** Tell the other tabs something under a name. */
+export const share = (name, data) => channel?.postMessage({ share: name, data });
+
+/** What is called with what other tabs share under a name; with nothing under "hello", when one was opened. */
+export const onShare = (name, receiver) => receivers.set(name, receiver);
 
 /** Call back with every event, {name, data, id}, until the returned function is called. */
 export function onEvent(listener) {
@@ -125,10 +136,9 @@ function receive(message) {
     lastId = message.lastId ?? lastId;
     if (message.generation > generation.value) generation.value = message.generation;
   }
-  if (message.hello && leading) state(connection.value);
+  if (message.share === "hello" && leading.value) state(connection.value);
+  if (message.share) receivers.get(message.share)?.(message.data);
 }
-
-let leading = false;
 
 async function nameOf(value) {
   // Tabs that are signed in with different keys share nothing.
@@ -136,24 +146,42 @@ async function nameOf(value) {
   return [...new Uint8Array(bytes.slice(0, 6))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-/** Begin to follow, or begin again with another key. */
-export async function start() {
-  stop?.abort();
-  const abort = (stop = new AbortController());
-  const run = async () => {
-    leading = true;
-    await lead(abort.signal);
-    leading = false;
-  };
-  if (!navigator.locks || !globalThis.BroadcastChannel || !crypto.subtle) return run(); // not a secure context
-  const name = `agent-lifecycle-events-${await nameOf(`${key.value}|${location.host}`)}`;
-  channel?.close();
-  channel = new BroadcastChannel(name);
-  channel.onmessage = ({ data }) => receive(data);
-  channel.postMessage({ hello: true });
+/** Wait for the lock of the tab that follows, or take it from the one that has it, and follow while it is held. */
+async function hold({ steal = false } = {}) {
+  turn?.abort();
+  const own = (turn = new AbortController());
   try {
-    await navigator.locks.request(name, { signal: abort.signal }, run);
+    await navigator.locks.request(lock, steal ? { steal } : { signal: own.signal }, () => follows(own.signal));
   } catch (error) {
     if (error.name !== "AbortError") throw error;
+    if (turn !== own) return; // begun again with another key
+    await hold(); // another tab has taken it
   }
 }
+
+async function follows(abort) {
+  leading.value = true;
+  abort.addEventListener("abort", () => (leading.value = false));
+  await lead(abort);
+  leading.value = false;
+}
+
+/** Begin to follow, or begin again with another key. */
+export async function start() {
+  turn?.abort();
+  if (!navigator.locks || !globalThis.BroadcastChannel || !crypto.subtle) {
+    turn = new AbortController();
+    return follows(turn.signal); // not a secure context: each tab for itself
+  }
+  lock = `agent-lifecycle-events-${await nameOf(`${key.value}|${location.host}`)}`;
+  channel?.close();
+  channel = new BroadcastChannel(lock);
+  channel.onmessage = ({ data }) => receive(data);
+  share("hello");
+  await hold();
+}
+
+// Browsers slow the timers of tabs that nobody looks at: the one that is looked at follows.
+document.addEventListener("visibilitychange", () => {
+  if (!document.hidden && lock && !leading.value) hold({ steal: true });
+});

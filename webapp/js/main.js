@@ -2,7 +2,7 @@
 import { render } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { html } from "./html.js";
-import { discover, key, locked, signIn, signOut } from "./api.js";
+import { key, locked, signIn, signOut } from "./api.js";
 import { connection, start } from "./live.js";
 import { waiting, useWaiting } from "./waiting.js";
 import { chosen, next as nextTheme } from "./theme.js";
@@ -40,7 +40,6 @@ function SignIn() {
   const enter = (event) => {
     event.preventDefault();
     signIn(value);
-    discover();
     start();
   };
   return html`<${Dialog} title=${key.value ? "This key is not accepted" : "Sign in"}>
@@ -140,5 +139,3 @@ const root = document.getElementById("app");
 root.replaceChildren();
 render(html`<${Shell} />`, root);
 start();
-// What is on the page comes first.
-setTimeout(discover, 1000);

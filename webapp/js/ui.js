@@ -25,6 +25,9 @@ export const Money = ({ micro, unpriced = 0, exact = false }) => html`
   ${unpriced > 0 && html` <span class="badge warn" title="Calls of models without a known price; their cost is not in the sum">+ ${format.count(unpriced)} unpriced</span>`}
 `;
 
+/** A share of a whole, 0 to 1, as a bar. */
+export const Bar = ({ part, level }) => html`<div class=${`bar ${{ warning: "warn", critical: "bad" }[level] ?? ""}`} aria-hidden="true"><i ref=${(node) => node && (node.style.width = `${Math.min(1, part) * 100}%`)}></i></div>`;
+
 export function Ago({ at }) {
   const [, tick] = useState(0);
   useEffect(() => {

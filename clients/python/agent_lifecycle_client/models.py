@@ -111,12 +111,21 @@ class AlertRule(BaseModel):
         "delete_failures",
         "drift",
         "leaks",
+        "cache_hit_rate",
+        "cache_hit_rate_fall",
+        "handoffs",
+        "handoffs_returned_share",
+        "escalations",
+        "person_answer_s",
         "sessions_open",
         "runs_running",
         "runs_waiting",
         "longest_wait_s",
         "conversations_waiting",
         "person_wait_s",
+        "conversations_without_room",
+        "approvals_pending",
+        "approval_wait_s",
         "agents",
         "agents_registered",
         "agents_provisioning",
@@ -126,9 +135,6 @@ class AlertRule(BaseModel):
         "agents_failed",
         "budget_used_share",
         "timers_failing",
-        "approvals_pending",
-        "approval_wait_s",
-        "cache_hit_rate",
         "memory_share",
         "cpu_share",
         "pool_used_share",
@@ -189,16 +195,6 @@ class AnomalyView(BaseModel):
     cost_micro_usd: int
     usual_micro_usd: int
     score: float
-
-
-class AnswerMessage(BaseModel):
-    """
-    The answer.
-    """
-
-    role: Literal["assistant"] = "assistant"
-    content: str | None
-    refusal: str | None = None
 
 
 class ApiCallView(BaseModel):
@@ -291,6 +287,22 @@ class BatchView(BaseModel):
     finished_at: AwareDatetime | None
 
 
+class BlockedRunView(BaseModel):
+    """
+    A run that waits for a budget: the beginning of what was asked, why it waits, and what it has spent so far.
+    """
+
+    id: str
+    session_id: str
+    agent: str
+    user_id: str | None
+    query: str
+    code: str
+    detail: str
+    since: AwareDatetime
+    cost_micro_usd: int
+
+
 class BudgetPositionView(BaseModel):
     """
     Where a budget stands, in its unit's smallest part.
@@ -328,6 +340,9 @@ class Callback(BaseModel):
         queue: The reply queue.
         session_id: SessionId of the reply; empty for the run's own session.
         correlation_id: CorrelationId of the reply; empty for the run's id.
+        format: What the webhook is sent: empty for the run, `a2a` or `a2a-0.3` for a push notification of A2A.
+        token, authorization: Headers of push notifications (X-A2A-Notification-Token, Authorization); secrets.
+        id: What a push notification's configuration is known by; empty for the task's id.
     """
 
     url: str | None = ""
@@ -335,6 +350,28 @@ class Callback(BaseModel):
     queue: str | None = ""
     session_id: str | None = ""
     correlation_id: str | None = ""
+    format: str | None = ""
+    token: str | None = ""
+    authorization: str | None = ""
+    id: str | None = ""
+
+
+class CalledFunction(BaseModel):
+    """
+    The function that a message calls, and its arguments as JSON.
+    """
+
+    name: str
+    arguments: str | None = ""
+
+
+class CalledFunctionView(BaseModel):
+    """
+    The function that the model asks for, and its arguments as JSON, as the model wrote them.
+    """
+
+    name: str
+    arguments: str
 
 
 class ChangeView(BaseModel):
@@ -370,15 +407,38 @@ class ChannelBody(BaseModel):
     secret: str | None = None
 
 
-class Choice(BaseModel):
+class ChatToolCall(BaseModel):
     """
-    The one answer there is.
+    A call of a tool of the caller's, as an earlier answer has it.
     """
 
-    index: int | None = 0
-    message: AnswerMessage
-    logprobs: None = Field(None)
-    finish_reason: str
+    id: str
+    function: CalledFunction | None = None
+
+
+class ChatToolCallView(BaseModel):
+    """
+    A call of a tool of the caller's that the model asks for.
+    """
+
+    id: str
+    type: Literal["function"] = "function"
+    function: CalledFunctionView
+
+
+class ClientTool(BaseModel):
+    """
+    A tool of the caller's.
+
+    Attributes:
+        name: What the model calls it by.
+        description: What the model is told of it.
+        parameters: JSON Schema of its arguments, an object.
+    """
+
+    name: str
+    description: str | None = ""
+    parameters: dict[str, Any] | None = None
 
 
 class CodeInterpreter(BaseModel):
@@ -829,6 +889,36 @@ class FoundryPolicy(BaseModel):
     share: float | None = 0.1
 
 
+class GroupChat(BaseModel):
+    """
+    A step in which several agents talk to one another.
+
+    Without a manager they speak in turns, as Agent Framework's group chat has it; a manager plans, says who speaks
+    about what, and writes the answer, as its Magentic orchestration has it. Each time one speaks is a run.
+
+    Attributes:
+        name: Its name in the workflow; its answer is what was said last.
+        group_chat: The agents that talk.
+        manager: The agent that leads them; None for taking turns.
+        max_rounds: How often one of them speaks, the manager not counted.
+        prompt: What they talk about: text with `{input}` and `{steps.NAME.answer}` of steps before it.
+        timeout_s: Seconds that one time of speaking may take; None for as long as a run may take.
+        retries: How often each is asked again whose run fails or takes too long.
+        when: A condition without which it is skipped; None for always.
+        on_failure: Whether the workflow then fails, or goes on without its answer.
+    """
+
+    name: str
+    group_chat: list[str]
+    manager: str | None = None
+    max_rounds: int | None = 6
+    prompt: str | None = "{input}"
+    timeout_s: int | None = None
+    retries: int | None = 0
+    when: str | None = None
+    on_failure: Literal["fail", "continue"] | None = "fail"
+
+
 class Guideline(BaseModel):
     """
     What to do in a case.
@@ -862,6 +952,16 @@ class HandoffBody(BaseModel):
     open_questions: list[str] | None = []
 
 
+class HandoffCountsView(BaseModel):
+    """
+    How many handoffs there were: of all teams, by team, and by who or what had them.
+    """
+
+    total: int
+    by_team: dict[str, int]
+    by: dict[str, int]
+
+
 class HandoffPolicy(BaseModel):
     """
     How conversations change hands.
@@ -870,6 +970,8 @@ class HandoffPolicy(BaseModel):
         context: What the next agent is told of the conversation: `full`, the `last` turns, a `summary` that the model
             which hands over writes, or `none`. What the run asks is always told, and the note of the handoff.
         last_turns: How many runs of the history `last` is.
+        summarizer: The agent that writes a `summary` where the model that hands over has written none; an agent without
+            tools. None for nobody: the next one is told the last runs then.
         max_hops: Most members that one run goes on to.
         max_returns: How often one run may come back to the same member.
         when_impossible: What becomes of a run that no member can take: the member that has it goes on with it
@@ -878,6 +980,7 @@ class HandoffPolicy(BaseModel):
 
     context: Literal["full", "last", "summary", "none"] | None = "full"
     last_turns: int | None = 5
+    summarizer: str | None = None
     max_hops: int | None = 5
     max_returns: int | None = 1
     when_impossible: Literal["stay", "fail"] | None = "stay"
@@ -1133,7 +1236,8 @@ class Mcp(BaseModel):
         server_description: What the model is told of it; only with `foundry`.
         allowed_tools: The only tools of it to offer; none for all.
         headers_setting: The app setting with the headers to send and the origin to send them to; not with `foundry`.
-        approval: When a call needs an approval; None for never.
+        approval: When a call needs an approval; None for never. Where it says anything else, `foundry` asks the app
+            before each call.
         timeout_s: How long a call may take, in seconds; None for 30. Not with `foundry`.
     """
 
@@ -1189,15 +1293,6 @@ class MemberStatusView(BaseModel):
     longest_wait_s: float | None
     replies: int
     answer_s: float | None
-
-
-class Message(BaseModel):
-    """
-    A message of the conversation.
-    """
-
-    role: str
-    content: str | list[Content] | None = None
 
 
 class Model(BaseModel):
@@ -1289,8 +1384,8 @@ class OtherTermsBody(BaseModel):
 
     Attributes:
         kind: `prices` prices recorded calls otherwise, `budget` asks what a limit would have stopped, `ttl` retires
-            idle agents after another time, `cache` holds another number of live agents, `pool` carries out so many runs
-            at once.
+            idle agents after another time, `cache` holds another number of live agents, `pool` has runs wait for other
+            limits.
         agent: The agent to look at; all unless given.
         days: How many days to look at, today among them.
         model: Of `prices`: the model that all calls are taken to be of; their own unless given.
@@ -1302,6 +1397,8 @@ class OtherTermsBody(BaseModel):
         capacity: Of `cache`: how many live agents each worker holds.
         workers: Of `cache`: how many workers.
         concurrency: Of `pool`: how many runs are carried out at once.
+        tokens_per_minute: Of `pool`: how many tokens those take that begin within a minute.
+        requests_per_minute: Of `pool`: how many model calls they make.
     """
 
     kind: Literal["prices", "budget", "ttl", "cache", "pool"]
@@ -1316,6 +1413,21 @@ class OtherTermsBody(BaseModel):
     capacity: int | None = None
     workers: int | None = None
     concurrency: int | None = None
+    tokens_per_minute: int | None = None
+    requests_per_minute: int | None = None
+
+
+class OutputCall(BaseModel):
+    """
+    A call of a tool of the caller's that the model asks for.
+    """
+
+    id: str
+    type: Literal["function_call"] = "function_call"
+    call_id: str
+    name: str
+    arguments: str
+    status: str
 
 
 class OutputText(BaseModel):
@@ -1343,7 +1455,8 @@ class Parameters(BaseModel):
     Attributes:
         keywords: `keyword_detected`: one of these stands in the query, whole words, whatever their case.
         capability: `capability_requested`: the run's metadata asks for it (`capability`), or the query names it.
-        below: `quality_below`: the answer's score, 0-100, is below this.
+        below: `quality_below`: the answer's score, 0-100, is below this; `sentiment_below`: how the query sounds
+            (`llmops.evaluation.sentiment`, 0-100, 50 is neutral).
         check: `quality_below`: the check whose score counts; None for the overall one.
         count: `failures`: so many attempts of the run failed; `turns_above`: the member has seen so many runs.
         usd: `cost_above`: the run has cost more than this, in US dollars.
@@ -1438,10 +1551,14 @@ class Place(BaseModel):
 
 class PlanApplication(BaseModel):
     """
-    Which plan to apply; `destructive` asks for the lines that delete something, too.
+    Which plan to apply.
+
+    `lines` are the numbers of the lines to apply, all when it is left out; `destructive` asks for those that delete
+    something, too.
     """
 
     plan_id: str
+    lines: list[int] | None = None
     destructive: bool | None = False
 
 
@@ -1453,7 +1570,9 @@ class PointView(BaseModel):
     start: AwareDatetime
     runs: int
     error_rate: float | None
+    p50_ms: float | None
     p95_ms: float | None
+    p99_ms: float | None
     quality: float | None
     cost_micro_usd: int
 
@@ -1646,12 +1765,14 @@ class ProposedChangeView(BaseModel):
         call: The call that makes the change; null where people have to.
         undo: The call that undoes it; null where people have to.
         advice: What people are to do; null where a call does.
+        diff: What is to be changed in a file or in the app's settings, as a unified diff; null where a call does.
     """
 
     fields: dict[str, Any]
     call: ApiCallView | None
     undo: ApiCallView | None
     advice: str | None
+    diff: str | None
 
 
 class ProviderHealthView(BaseModel):
@@ -1933,52 +2054,6 @@ class RunError(BaseModel):
     detail: str
 
 
-class RunInput(BaseModel):
-    """
-    A request to run an agent: `threadId` is a session, and the same `runId` in it is the same run.
-
-    Tools, context and state of the caller's are not given to the agent; `X-Ignored-Parameters` names those that came.
-    """
-
-    threadId: str
-    runId: str
-    messages: list[Message]
-    tools: list[Any] | None = []
-    context: list[Any] | None = []
-    state: Any = None
-    forwardedProps: Any = None
-    resume: list[Resume] | None = Field([], validate_default=True)
-
-
-class RunRequest(BaseModel):
-    """
-    What a caller asks of an agent.
-
-    Attributes:
-        query: The message to the agent; not blank.
-        session_id: The conversation to go on with, or an id of the caller's choosing for a new one; None starts one.
-        user_id: Who asks; None for nobody in particular.
-        expected_topics: What a good answer speaks of; used to score the answer.
-        context: What the answer must be borne out by; the model is told it with the query.
-        metadata: At most 16 strings that come back with the run.
-        stream: Whether the answer is told as `run.delta` events while the model writes it.
-        pin_version: Whether a session that starts with this run goes on with the agent as it is declared now.
-        priority: The session's priority; None for its own, and for normal where it starts with this run.
-        callback: Where the run's end is to be reported, by webhook or to a reply queue; None for nowhere.
-    """
-
-    query: str
-    session_id: str | None = None
-    user_id: str | None = None
-    expected_topics: list[str] | None = []
-    context: str | None = None
-    metadata: dict[str, str] | None = {}
-    stream: bool | None = False
-    pin_version: bool | None = False
-    priority: Literal["normal", "high", "low"] | None = None
-    callback: Callback | None = None
-
-
 class Runaway(BaseModel):
     """
     When a run of the agent has run away and is failed, instead of the app's settings.
@@ -2011,47 +2086,6 @@ class ScalingApplyBody(BaseModel):
     """
 
     id: str
-
-
-class ScheduleBody(BaseModel):
-    """
-    Whom to ask what, and when: `cron` is an NCRONTAB expression, its times are those of `time_zone`.
-
-    `missed` says what becomes of times at which nothing could be submitted: `skip` drops them, `latest` makes up for
-    the last one, `all` for up to 100.
-    """
-
-    agent: str
-    run: RunRequest
-    cron: str
-    time_zone: str | None = "UTC"
-    missed: Literal["skip", "latest", "all"] | None = "latest"
-    paused: bool | None = False
-
-
-class ScheduleView(BaseModel):
-    """
-    A schedule; `next_at` are the next times that it is due, none while it is paused.
-
-    `run` is shown without its callback, whose address may be a secret; `has_callback` says whether there is one.
-    """
-
-    name: str
-    agent: str
-    run: RunRequest
-    has_callback: bool
-    cron: str
-    time_zone: str
-    missed: Literal["skip", "latest", "all"] = Field(
-        ...,
-        description="What becomes of times at which nothing could be submitted: the app was down, or the queue was.",
-    )
-    paused: bool
-    next_at: list[AwareDatetime]
-    last: LastDueView | None
-    missed_times: int
-    created_at: AwareDatetime
-    updated_at: AwareDatetime
 
 
 class Score(BaseModel):
@@ -2137,8 +2171,8 @@ class Simulation(BaseModel):
         fail_first: How many attempts of each run fail before one succeeds; counted by the run's attempt number.
         fail_with: How they fail: `throttled` and `unavailable` are retriable, `rejected` and `content_filter` are not.
         fail_creates: How many attempts to create the agent fail with `unavailable` before one succeeds.
-        call_tool: Name of a tool in `tools`, or of one that hands over (`handoff_to_…`), that the model calls once
-            before it answers; None for none.
+        call_tool: Name of a tool in `tools`, of one that hands over (`handoff_to_…`), or of one that a caller brings,
+            that the model calls once before it answers; None for none.
         reply: The text of the answer instead of the provider's own; None for the provider's own.
     """
 
@@ -2161,6 +2195,7 @@ class SiteScaleView(BaseModel):
     always_ready: dict[str, int]
     maximum_instances: int
     http_concurrency: int | None
+    memory_mb: int
 
 
 class SlaPolicy(BaseModel):
@@ -2253,6 +2288,22 @@ class Step(BaseModel):
     name: str
     when: str | None = None
     on_failure: Literal["fail", "continue"] | None = "fail"
+
+
+class StrategyView(BaseModel):
+    """
+    What workers of a strategy came to in the last day.
+
+    The true hit rate lies between `least` and `most` with 95 % confidence: two strategies whose ranges overlap are not
+    told apart yet.
+    """
+
+    strategy: str
+    hits: int
+    misses: int
+    hit_rate: float
+    least: float
+    most: float
 
 
 class StreamOptions(BaseModel):
@@ -2408,6 +2459,44 @@ class TimerView(BaseModel):
     overdue: bool
 
 
+class Tool(BaseModel):
+    """
+    A tool of the front end's; `parameters` is JSON Schema.
+    """
+
+    name: str
+    description: str | None = ""
+    parameters: dict[str, Any] | None = None
+
+
+class ToolCall(BaseModel):
+    """
+    A call of a tool of the front end's, as an earlier answer has it.
+    """
+
+    id: str
+    function: CalledFunction
+
+
+class ToolCallView(BaseModel):
+    """
+    A call of a caller's own tool that the model asks for; `arguments` is JSON, as the model wrote it.
+    """
+
+    id: str
+    name: str
+    arguments: str
+
+
+class ToolResult(BaseModel):
+    """
+    What came of a call: the call's id, and what the model is told.
+    """
+
+    call_id: str
+    output: str
+
+
 class TriggerBody(BaseModel):
     """
     When there is to be an instance more or less than the forecast says.
@@ -2466,6 +2555,9 @@ class TryView(BaseModel):
 class TurnView(BaseModel):
     """
     One message of a conversation; `author` is the person who wrote an answer, empty for agents and users.
+
+    `tool_calls` are those of the caller's own tools that an assistant asked for; the text of a message of role `tool`
+    is what came of them, as JSON.
     """
 
     role: str
@@ -2473,6 +2565,7 @@ class TurnView(BaseModel):
     run_id: str
     at: AwareDatetime
     author: str
+    tool_calls: list[ToolCallView]
 
 
 class UsageView(BaseModel):
@@ -2672,7 +2765,8 @@ class TriggersHttpRunsViewsStepView(BaseModel):
     """
     A step of a run: a model call, a tool call, or a wait; `ms` is null while it is not over.
 
-    Arguments are `[hidden]` unless the tool shows them, and null where they are gone.
+    Arguments are `[hidden]` unless the tool shows them, its result is null unless it shows it; both are null where they
+    are gone.
     """
 
     kind: Literal["model_call", "tool_call", "wait"] = Field(
@@ -2686,6 +2780,7 @@ class TriggersHttpRunsViewsStepView(BaseModel):
     call_id: str | None
     arguments: dict[str, Any] | None
     result_bytes: int | None
+    result: str | None
     input_tokens: int | None
     output_tokens: int | None
     cost_micro_usd: int | None
@@ -2737,6 +2832,17 @@ class AlertPage(BaseModel):
     next: str | None
 
 
+class AnswerMessage(BaseModel):
+    """
+    The answer; `tool_calls` is null where there are none.
+    """
+
+    role: Literal["assistant"] = "assistant"
+    content: str | None
+    refusal: str | None = None
+    tool_calls: list[ChatToolCallView] | None = None
+
+
 class AppliedView(BaseModel):
     """
     That a proposal was applied, and what came of it; `measured` is null until `measured_from`.
@@ -2754,7 +2860,7 @@ class ApprovalView(BaseModel):
 
     `arguments` are those to call the tool with, `asked_arguments` those that the model asked for where they were
     amended; both are null once the session is erased. `approvers` may decide now; none are named for anybody in the
-    workspace.
+    workspace. `may_decide` says whether the caller may.
     """
 
     id: str
@@ -2776,6 +2882,7 @@ class ApprovalView(BaseModel):
     excerpt: str
     cost_micro_usd: int
     approvers: list[str]
+    may_decide: bool
     level: int
     not_requester: bool
     on_expiry: str
@@ -2792,6 +2899,15 @@ class BatchPage(BaseModel):
     """
 
     items: list[BatchView]
+    next: str | None
+
+
+class BlockedRunPage(BaseModel):
+    """
+    Runs that wait for a budget, those asked first at the top.
+    """
+
+    items: list[BlockedRunView]
     next: str | None
 
 
@@ -2889,6 +3005,34 @@ class ChatMessage(BaseModel):
 
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
     content: str | list[TriggersHttpOpenaiViewsPart] | None = None
+    tool_calls: list[ChatToolCall] | None = Field([], validate_default=True)
+    tool_call_id: str | None = None
+
+
+class Choice(BaseModel):
+    """
+    The one answer there is.
+    """
+
+    index: int | None = 0
+    message: AnswerMessage
+    logprobs: None = Field(None)
+    finish_reason: str
+
+
+class ClientTools(BaseModel):
+    """
+    The caller's tools, as a run comes with them.
+
+    Attributes:
+        tools: Those that the model may ask for, beside the agent's own.
+        choice: `auto`; `none` for none of them; `required` for some tool; or the name of the one it has to call.
+        results: What came of the calls that the session's run before ended with: of all of them.
+    """
+
+    tools: list[ClientTool] | None = Field([], validate_default=True)
+    choice: str | None = "auto"
+    results: list[ToolResult] | None = Field([], validate_default=True)
 
 
 class CompletionUsage(BaseModel):
@@ -3155,6 +3299,7 @@ class HandoffTrigger(BaseModel):
         Literal[
             "keyword_detected",
             "capability_requested",
+            "sentiment_below",
             "quality_below",
             "failures",
             "cost_above",
@@ -3191,12 +3336,16 @@ class HoldPage(BaseModel):
 
 class InputItem(BaseModel):
     """
-    An item of a response's input: a message, or something that is refused.
+    An item of a response's input: a message, a call of a tool of the caller's, what came of one; else refused.
     """
 
     type: str | None = "message"
     role: Literal["system", "developer", "user", "assistant"] | None = None
     content: str | list[TriggersHttpOpenaiViewsPart] | None = None
+    call_id: str | None = None
+    name: str | None = None
+    arguments: str | None = ""
+    output: str | list[TriggersHttpOpenaiViewsPart] | None = None
 
 
 class LifecycleView(BaseModel):
@@ -3272,6 +3421,17 @@ class Member(BaseModel):
     channel: str | None = None
     hours: Hours | None = None
     metadata: dict[str, str] | None = {}
+
+
+class Message(BaseModel):
+    """
+    A message of the conversation.
+    """
+
+    role: str
+    content: str | list[Content] | None = None
+    toolCalls: list[ToolCall] | None = Field([], validate_default=True)
+    toolCallId: str | None = None
 
 
 class NamedUsageView(BaseModel):
@@ -3372,11 +3532,13 @@ class Overrides(BaseModel):
     labels: dict[str, str] | None = None
     pinned: bool | None = None
     idle_after_s: int | None = None
+    max_history_tokens: int | None = None
     evaluation: EvaluationPolicy | None = None
     sla: SlaPolicy | None = None
     ladder: list[DegradationStep] | None = None
     runaway: Runaway | None = None
     approvals: list[ApprovalRule] | None = None
+    client_tools: bool | None = None
     more_instructions: str | None = None
     personality: str | None = None
     capabilities: dict[str, bool] | None = {}
@@ -3428,11 +3590,14 @@ class PersonalityPage(BaseModel):
 class PlanLineView(BaseModel):
     """
     A difference: why it is one, what applying would do, and what has become of it.
+
+    `number` is its place in the plan, from 0 on.
     """
 
+    number: int
     agent: str
     kind: Literal[
-        "create", "update", "adopt", "recreate", "changed", "orphan", "tail"
+        "create", "update", "adopt", "recreate", "changed", "orphan", "tail", "tools"
     ] = Field(..., description="In which way things differ.")
     action: Literal["ensure", "renew", "sweep", "remove", "none"] = Field(
         ..., description="What applying a line does."
@@ -3454,8 +3619,8 @@ class PlanView(BaseModel):
     How the registry and the providers differ.
 
     `counts` are the lines by kind, `total` all of them; `unchanged` counts the agents that are as they should be;
-    `unseen` are providers that could not be looked at, with the code of the reason. `applied` counts how often the plan
-    was applied, `destructive` says whether its destructive lines were asked for, too.
+    `unseen` are providers that could not be looked at, with the code of the reason. `applied` counts how often the
+    plan, or some of its lines, was applied; each line's `outcome` says what has become of it.
     """
 
     id: str
@@ -3466,7 +3631,6 @@ class PlanView(BaseModel):
     unchanged: int
     unseen: dict[str, str]
     applied: int
-    destructive: bool
     items: list[PlanLineView]
     next: str | None
 
@@ -3551,10 +3715,14 @@ class ProposalView(BaseModel):
         "cheaper_model",
         "output_limit",
         "reasoning_effort",
+        "compaction",
         "judges",
         "prompt_cache",
+        "retries",
         "wasted_spend",
         "unused_agent",
+        "unused_versions",
+        "idle_instances",
     ]
     agent: str
     title: str
@@ -3697,7 +3865,7 @@ class ResponseView(BaseModel):
     status: str
     background: bool
     model: str
-    output: list[OutputMessage]
+    output: list[OutputMessage | OutputCall]
     error: ResponseError | None
     incomplete_details: Incomplete | None
     instructions: None = Field(None)
@@ -3774,11 +3942,62 @@ class RouteStatusView(BaseModel):
     deployments: list[DeploymentStatusView]
 
 
+class RunInput(BaseModel):
+    """
+    A request to run an agent: `threadId` is a session, and the same `runId` in it is the same run.
+
+    Tools of the front end's are given to agents whose spec has `client_tools`. Context and state are not given to the
+    agent; `X-Ignored-Parameters` names what came and is not.
+    """
+
+    threadId: str
+    runId: str
+    messages: list[Message]
+    tools: list[Tool] | None = Field([], validate_default=True)
+    context: list[Any] | None = []
+    state: Any = None
+    forwardedProps: Any = None
+    resume: list[Resume] | None = Field([], validate_default=True)
+
+
+class RunRequest(BaseModel):
+    """
+    What a caller asks of an agent.
+
+    Attributes:
+        query: The message to the agent; blank only with results in `client_tools`.
+        session_id: The conversation to go on with, or an id of the caller's choosing for a new one; None starts one.
+        user_id: Who asks; None for nobody in particular.
+        expected_topics: What a good answer speaks of; used to score the answer.
+        context: What the answer must be borne out by; the model is told it with the query.
+        metadata: At most 16 strings that come back with the run.
+        stream: Whether the answer is told as `run.delta` events while the model writes it.
+        pin_version: Whether a session that starts with this run goes on with the agent as it is declared now.
+        priority: The session's priority; None for its own, and for normal where it starts with this run.
+        callback: Where the run's end is to be reported, by webhook or to a reply queue; None for nowhere.
+        client_tools: Tools of the caller's that the model may ask for, and what came of the calls that the run before
+            ended with; None for none. Only where the agent's spec has `client_tools`.
+    """
+
+    query: str
+    session_id: str | None = None
+    user_id: str | None = None
+    expected_topics: list[str] | None = []
+    context: str | None = None
+    metadata: dict[str, str] | None = {}
+    stream: bool | None = False
+    pin_version: bool | None = False
+    priority: Literal["normal", "high", "low"] | None = None
+    callback: Callback | None = None
+    client_tools: ClientTools | None = None
+
+
 class RunView(BaseModel):
     """
     A run: what was asked, how far it is, and its answer once there is one.
 
     `team` is null unless one was asked; `workflow_run_id` is the workflow run that it is a step of, null for none.
+    `tool_calls` are those of the caller's own tools that it ended with instead of an answer.
     """
 
     id: str
@@ -3806,6 +4025,7 @@ class RunView(BaseModel):
     cancel_requested: bool
     answer: str | None
     finish_reason: str | None
+    tool_calls: list[ToolCallView]
     score: Score | None
     model: str | None
     version: str | None
@@ -3846,6 +4066,7 @@ class ScalingPolicyBody(BaseModel):
         cooldown_s: How long nothing is changed after a change.
         predictive: Whether for the coming day by forecast, or for what the last hour brought.
         triggers: What else there is to look at.
+        http_concurrency: HTTP requests that an instance is to take at a time; left out, it stays as it is.
     """
 
     min_instances: int | None = 2
@@ -3856,6 +4077,7 @@ class ScalingPolicyBody(BaseModel):
     cooldown_s: float | None = 300
     predictive: bool | None = True
     triggers: list[TriggerBody] | None = Field([], validate_default=True)
+    http_concurrency: int | None = None
 
 
 class ScalingPolicyView(BaseModel):
@@ -3871,15 +4093,48 @@ class ScalingPolicyView(BaseModel):
     cooldown_s: float
     predictive: bool
     triggers: list[TriggerView]
+    http_concurrency: int | None
 
 
-class SchedulePage(BaseModel):
+class ScheduleBody(BaseModel):
     """
-    Schedules by name.
+    Whom to ask what, and when: `cron` is an NCRONTAB expression, its times are those of `time_zone`.
+
+    `missed` says what becomes of times at which nothing could be submitted: `skip` drops them, `latest` makes up for
+    the last one, `all` for up to 100.
     """
 
-    items: list[ScheduleView]
-    next: str | None
+    agent: str
+    run: RunRequest
+    cron: str
+    time_zone: str | None = "UTC"
+    missed: Literal["skip", "latest", "all"] | None = "latest"
+    paused: bool | None = False
+
+
+class ScheduleView(BaseModel):
+    """
+    A schedule; `next_at` are the next times that it is due, none while it is paused.
+
+    `run` is shown without its callback, whose address may be a secret; `has_callback` says whether there is one.
+    """
+
+    name: str
+    agent: str
+    run: RunRequest
+    has_callback: bool
+    cron: str
+    time_zone: str
+    missed: Literal["skip", "latest", "all"] = Field(
+        ...,
+        description="What becomes of times at which nothing could be submitted: the app was down, or the queue was.",
+    )
+    paused: bool
+    next_at: list[AwareDatetime]
+    last: LastDueView | None
+    missed_times: int
+    created_at: AwareDatetime
+    updated_at: AwareDatetime
 
 
 class SessionView(BaseModel):
@@ -3978,6 +4233,7 @@ class Team(BaseModel):
         {
             "context": "full",
             "last_turns": 5,
+            "summarizer": None,
             "max_hops": 5,
             "max_returns": 1,
             "when_impossible": "stay",
@@ -4036,11 +4292,13 @@ class Template(BaseModel):
     labels: dict[str, str] | None = None
     pinned: bool | None = None
     idle_after_s: int | None = None
+    max_history_tokens: int | None = None
     evaluation: EvaluationPolicy | None = None
     sla: SlaPolicy | None = None
     ladder: list[DegradationStep] | None = None
     runaway: Runaway | None = None
     approvals: list[ApprovalRule] | None = None
+    client_tools: bool | None = None
     more_instructions: str | None = None
     personality: str | None = None
     capabilities: dict[str, bool] | None = {}
@@ -4153,11 +4411,14 @@ class WaitingView(BaseModel):
 class WorkerView(BaseModel):
     """
     A worker that has reported lately: a random id, and until when it has counted.
+
+    `strategy` is its own where several are compared (LOADER_STRATEGIES), else null.
     """
 
     worker: str
     at: AwareDatetime
     metrics: LoaderMetricsView
+    strategy: str | None
 
 
 class WorkflowRunView(BaseModel):
@@ -4199,7 +4460,7 @@ class WorkflowSpec(BaseModel):
     """
 
     description: str | None = ""
-    steps: list[Step | Parallel]
+    steps: list[Step | Parallel | GroupChat]
 
 
 class WorkflowView(BaseModel):
@@ -4246,11 +4507,13 @@ class AgentConfig(BaseModel):
     labels: dict[str, str] | None = None
     pinned: bool | None = None
     idle_after_s: int | None = None
+    max_history_tokens: int | None = None
     evaluation: EvaluationPolicy | None = None
     sla: SlaPolicy | None = None
     ladder: list[DegradationStep] | None = None
     runaway: Runaway | None = None
     approvals: list[ApprovalRule] | None = None
+    client_tools: bool | None = None
     more_instructions: str | None = None
     personality: str | None = None
     capabilities: dict[str, bool] | None = {}
@@ -4292,11 +4555,15 @@ class AgentSpec(BaseModel):
         labels: At most 16 free key-value pairs to find and group agents by.
         pinned: True keeps the agent from being retired when idle.
         idle_after_s: Seconds without use before the agent is retired; None for the app's setting.
+        max_history_tokens: Most tokens of a session's history that its model is told, where the session does not say;
+            None for the app's setting.
         evaluation: What a good answer of the agent is; None scores what every answer can be scored for.
         sla: What service level it is to keep; None for the app's settings.
         ladder: What the agent does as its budgets are used up, in ascending steps.
         runaway: When a run of it has run away; None for the app's settings.
         approvals: Which tool calls need an approval, beside those that the workspace's policy names.
+        client_tools: Whether callers may bring tools of their own, which they call themselves. Not with `foundry`,
+            whose agents have the tools of their version.
     """
 
     provider: str | None = "offline"
@@ -4316,11 +4583,13 @@ class AgentSpec(BaseModel):
     labels: dict[str, str] | None = {}
     pinned: bool | None = False
     idle_after_s: int | None = None
+    max_history_tokens: int | None = None
     evaluation: EvaluationPolicy | None = None
     sla: SlaPolicy | None = None
     ladder: list[DegradationStep] | None = Field([], validate_default=True)
     runaway: Runaway | None = None
     approvals: list[ApprovalRule] | None = Field([], validate_default=True)
+    client_tools: bool | None = False
 
 
 class AgentView(BaseModel):
@@ -4356,6 +4625,7 @@ class AnalyticsView(BaseModel):
     last: date
     sessions: SessionCountsView
     runs: RunCountsView
+    handoffs: HandoffCountsView
     performance: FiguresView
     performance_by_agent: dict[str, FiguresView]
     resources: ResourcesView
@@ -4531,13 +4801,16 @@ class LoaderView(BaseModel):
     """
     How the workers' caches of the workspace's agents do.
 
-    `learned_until` is until when uses are part of the ranking; null before the first.
+    `policy` is that of the worker that answers. `learned_until` is until when uses are part of the ranking; null before
+    the first. `strategies` are those that workers are divided between, the best first; empty where they are not.
     """
 
     policy: Literal["sieve", "lru", "s3-fifo", "w-tinylfu"]
     total: LoaderMetricsView
     workers: list[WorkerView]
     learned_until: AwareDatetime | None
+    strategies: list[StrategyView]
+    insights: list[InsightView]
 
 
 class OptimizationPage(BaseModel):
@@ -4615,6 +4888,15 @@ class RunPage(BaseModel):
     """
 
     items: list[RunView]
+    next: str | None
+
+
+class SchedulePage(BaseModel):
+    """
+    Schedules by name.
+    """
+
+    items: list[ScheduleView]
     next: str | None
 
 

@@ -11,6 +11,7 @@ from tests.contracts.providers.conftest import NOW, ask, foundry_at, wanted
 from tests.contracts.providers.metering import Meter
 from tests.fakes.foundry_faults import Fault
 from tests.fakes.foundry_server import FakeFoundry
+from tests.waiting import QUIET_S
 
 MEANINGS: list[tuple[Fault, type[AppError], str]] = [
     ("throttled", Unavailable, "provider_throttled"),
@@ -34,7 +35,7 @@ IN_A_RUN: list[tuple[Fault, type[AppError], str]] = [
 ]
 
 
-async def failure(foundry: FakeFoundry, fault: Fault, *, stream: bool = False, timeout_s: float = 5) -> AppError:
+async def failure(foundry: FakeFoundry, fault: Fault, *, stream: bool = False, timeout_s: float = QUIET_S) -> AppError:
     """Return what a run that must fail is translated into."""
     async with foundry_at(foundry, timeout_s=timeout_s) as provider:
         agent = provider.open(await provider.create(wanted(SPEC)), SPEC)

@@ -28,6 +28,7 @@ from tests.contracts.providers.conftest import wanted
 from tests.contracts.providers.metering import Meter
 from tests.fakes.openai_server import FakeOpenAI, Fault
 from tests.lifecycle.doubles import ManualClock
+from tests.waiting import QUIET_S
 
 SPEC = AgentSpec(provider="route", model="chat", instructions="Be brief.")
 
@@ -112,7 +113,7 @@ async def route(count: int = 2, settings: dict[str, str] | None = None, **fields
         reach = Reach(
             own,
             ({} if settings is None else settings).get,
-            fields.get("timeout_s", 5.0),
+            fields.get("timeout_s", QUIET_S),
             fields.get("allow_private", True),
         )
         provider = RoutedProvider(lambda: router, reach, clock, Toolbox(builtin_tools(clock)))

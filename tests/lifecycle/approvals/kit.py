@@ -70,11 +70,13 @@ class PayingApp(App):
 
     Attributes:
         payments: The keys of the payments that were made, in order.
+        repeats: Of each payment, whether the tool was told that it may have been made before.
         looks: What was looked at, which needs nobody.
     """
 
     def __init__(self, **settings: Any) -> None:
         self.payments: list[str] = []
+        self.repeats: list[bool] = []
         self.looks: list[str] = []
         super().__init__(**settings)
 
@@ -88,6 +90,7 @@ class PayingApp(App):
 
             async def made() -> None:
                 self.payments.append(context.idempotency_key)
+                self.repeats.append(context.repeated)
 
             await (fate.effect(made) if fate else made())
             return f"paid {to}"

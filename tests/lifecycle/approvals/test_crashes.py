@@ -29,7 +29,7 @@ async def decided(app: PayingApp, run: Run, ruling: DecisionRequest) -> None:
 @pytest.mark.parametrize("ruling", [APPROVE, DecisionRequest("reject", "no")], ids=["approved", "rejected"])
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 async def test_it_is_decided_and_made_once_wherever_a_worker_dies(ruling: DecisionRequest, *, after: bool) -> None:
-    """But between the call and the note of its result: then it is made again, with the same idempotency key."""
+    """But between the call and the note of its result: it is then made again with the same key, and told so."""
     doubtful = number = 0
     for number in itertools.count(1):
         app = PayingApp()
@@ -64,6 +64,7 @@ async def test_it_is_decided_and_made_once_wherever_a_worker_dies(ruling: Decisi
             assert execution is not None, number
             assert len(app.payments) <= execution.times <= 2, number
             doubtful += len(app.payments) == 2
+            assert app.repeats == [False, True] if len(app.payments) == 2 else app.repeats == [execution.times == 2]
         await app.aclose()
         if not fate.struck:
             break

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import itertools
 from collections import Counter
 from datetime import timedelta
 from typing import Any
@@ -16,9 +18,11 @@ from lifecycle.approvals.model import Person, State
 from lifecycle.approvals.policy import Policy, PolicyRule
 from lifecycle.conversations.run import RunState
 from lifecycle.conversations.session import SessionState
-from tests.lifecycle.app import App
+from tests.lifecycle.app import App, abandon
 from tests.lifecycle.approvals.kit import ANN, APPROVE, BOB, REJECT, asking, decide, drained, records, told, waiting
-from tests.lifecycle.doubles import spec
+from tests.lifecycle.doubles import Crash, Fate, spec
+
+LONG = asking(when="size(expression) > 4")
 
 
 async def app_of(declared: Any = None) -> App:
@@ -240,17 +244,67 @@ async def test_whoever_asked_may_not_decide_where_the_rule_says_so() -> None:
 
 
 async def test_a_cancelled_run_takes_its_approvals_with_it_and_lets_its_session_go_on() -> None:
-    app = await app_of()
-    run = await waiting(app)
-    await app.services.runs.queries.cancel("default", run.id)
+    """In the same call: what was kept behind it is queued, and no timer is waited for."""
+    app = await app_of(LONG)
+    run = await waiting(app, session_id="s")
+    behind = (await app.submit("1+1", session_id="s")).run
+    await app.deliver(app.queue.sent[-1])
+    sent = len(app.queue.sent)
+    cancelled = await app.services.runs.cancel.cancel("default", run.id, app.queue.send)
+    session = (await app.stored(run))[1]
     with pytest.raises(Conflict) as caught:
         await decide(app, run)
-    await app.services.approvals.decisions.sweep(app.queue.send)
-    session = (await app.stored(run))[1]
+    after = await drained(app, behind, sent)
 
+    assert cancelled.state is RunState.CANCELLED
     assert caught.value.code == "approval_withdrawn"
     assert (session.state, session.held) == (SessionState.STARTED, None)
+    assert await told(app, run) == ["approval.requested", "approval.withdrawn"]
+    assert after.state is RunState.SUCCEEDED
     await app.aclose()
+
+
+async def test_cancelling_what_is_kept_behind_leaves_what_waits() -> None:
+    """Only the run that the session waits for lets it go on."""
+    app = await app_of(LONG)
+    run = await waiting(app, session_id="s")
+    behind = (await app.submit("1+1", session_id="s")).run
+    await app.deliver(app.queue.sent[-1])
+    await app.services.runs.cancel.cancel("default", behind.id, app.queue.send)
+    kept, session = await app.stored(run)
+
+    assert (kept.state, session.state) == (RunState.WAITING, SessionState.WAITING)
+    assert (await decide(app, run)).state is RunState.SUCCEEDED
+    await app.aclose()
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+async def test_a_cancelled_run_lets_its_session_go_on_wherever_whoever_does_it_dies(*, after: bool) -> None:
+    """The timer does what is left; the approval is withdrawn once."""
+    number = 0
+    for number in itertools.count(1):
+        app = await app_of(LONG)
+        run = await waiting(app, session_id="s")
+        behind = (await app.submit("1+1", session_id="s")).run
+        await app.deliver(app.queue.sent[-1])
+        sent = len(app.queue.sent)
+        fate = Fate(number, after=after)
+        worker = app.worker(fate)
+        with contextlib.suppress(Crash):
+            await worker.runs.cancel.cancel("default", run.id, app.queue.send)
+        await abandon(worker)
+        app.clock.move(seconds=61)
+        cancelled = await app.services.runs.cancel.cancel("default", run.id, app.queue.send)
+        await app.services.approvals.decisions.sweep(app.queue.send)
+        await app.services.conversations.pause.finish(app.queue.send)
+
+        assert cancelled.state is RunState.CANCELLED, number
+        assert (await drained(app, behind, sent)).state is RunState.SUCCEEDED, number
+        assert (await told(app, run)).count("approval.withdrawn") == 1, number
+        await app.aclose()
+        if not fate.struck:
+            break
+    assert number > 3
 
 
 async def test_a_standing_rule_lets_the_same_call_pass_until_the_version_ends() -> None:

@@ -9,9 +9,12 @@ import pytest
 
 from lifecycle.cli.agent_md import Reading
 from lifecycle.cli.changes import Declared, changes_of
-from lifecycle.cli.directory import AgentFile, read_directory, read_teams
+from lifecycle.cli.directory import KINDS, AgentFile, read_directory, read_kind
 from lifecycle.cli.failures import BadFile, CommandFailed
+from lifecycle.configuration.kinds import Kind
 from lifecycle.configuration.layers import AgentConfig
+from lifecycle.specs.team import Team
+from lifecycle.specs.workflow import WorkflowSpec
 
 ROOT = Path(__file__).parents[3]
 
@@ -138,23 +141,38 @@ def test_another_directorys_agent_is_not_taken_over() -> None:
 
 def test_the_example_team_can_be_read() -> None:
     """Its members are the agents of the same directory, and people."""
-    (team,) = read_teams(ROOT / "examples/teams")
+    (file,) = read_kind(ROOT / "examples/teams", Kind.TEAM)
     agents = [each.name for each in read_directory(ROOT / "examples/teams", Reading())]
 
-    assert (team.name, sorted(team.team.agents)) == ("support", agents)
-    assert [member.human for member in team.team.members] == [False, False, False, True]
+    assert isinstance(file.content, Team)
+    assert (file.name, sorted(file.content.agents)) == ("support", agents)
+    assert [member.human for member in file.content.members] == [False, False, False, True]
+
+
+def test_the_example_workflow_can_be_read() -> None:
+    """It asks the agents of the same directory, and a directory may hold all three kinds of files."""
+    (file,) = read_kind(ROOT / "examples/teams", Kind.WORKFLOW)
+    agents = {each.name for each in read_directory(ROOT / "examples/teams", Reading())}
+
+    assert isinstance(file.content, WorkflowSpec)
+    assert file.content.agents.keys() <= agents
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        ("name: W!\nworkflow: {steps: [{name: a, agent: a}]}", "name: Not a valid workflow name"),
+        ("name: w\nworkflow: {steps: []}", "workflow.steps: At least 1 needed"),
         ("name: T!\nteam: {members: [{name: a, agent: a}]}", "name: Not a valid team name"),
         ("name: t\nteam: {members: []}", "team.members: At least 1 needed"),
         ("name: t\nteam: {members: [{name: a, agent: a}]}\nspec: {}", "spec: is not known here"),
     ],
 )
-def test_a_file_of_a_team_that_is_wrong_is_named_with_its_field(tmp_path: Path, text: str, message: str) -> None:
+def test_a_file_of_a_team_or_workflow_that_is_wrong_is_named_with_its_field(
+    tmp_path: Path, text: str, message: str
+) -> None:
     """Nothing is read of it."""
     (tmp_path / "t.yaml").write_text(text)
+    (kind,) = [kind for kind in KINDS if f"{kind.value}:" in text]
     with pytest.raises(BadFile, match=re.escape(message)):
-        read_teams(tmp_path)
+        read_kind(tmp_path, kind)

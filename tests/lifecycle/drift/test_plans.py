@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 
 from adapters.memory_tables import MemoryTables
-from kernel.errors import Conflict, NotFound, Unavailable
+from kernel.errors import Conflict, InvalidInput, NotFound, Unavailable
 from kernel.ids import new_id
 from kernel.tables import Span, every
 from lifecycle.drift.plan import DriftAction, DriftKind, Plan, PlanLine
@@ -56,6 +57,79 @@ async def test_what_deletes_is_only_done_when_asked_for(world: World) -> None:
     assert await world.apply(stored.id, destructive=True) == ["done", "sent"]
     assert await outcomes(world, stored.id) == ["done", "done"]
     assert "lost:1" not in world.portal.versions
+
+
+async def test_lines_are_applied_one_by_one(world: World) -> None:
+    """Each has a state of its own: the others stay planned; the same line again is done, and told to nobody."""
+    for name in ("a", "b"):
+        await world.declare(name, ready=False)
+    world.stray("lost")
+    stored = await world.plans.make("default")
+
+    assert await world.apply(stored.id, only=[1]) == ["sent"]
+    assert await outcomes(world, stored.id) == ["planned", "done", "planned"]
+    assert sorted(world.portal.versions) == ["b:1", "lost:1"]
+    assert await world.apply(stored.id, only=[1, 1], signals=Held()) == ["done"]
+    assert await world.apply(stored.id, only=[2, 0]) == ["sent", "skipped"]
+    assert await outcomes(world, stored.id) == ["done", "done", "skipped"]
+    assert await world.apply(stored.id, only=[2], destructive=True) == ["sent"]
+    assert await outcomes(world, stored.id) == ["done"] * 3
+    assert sorted(world.portal.versions) == ["a:1", "b:1"]
+
+
+async def test_a_line_that_was_told_stays_so_when_another_is_applied(world: World) -> None:
+    """What the actor of the one has not done yet is pending, whatever is applied meanwhile."""
+    for name in ("a", "b"):
+        await world.declare(name, ready=False)
+    stored = await world.plans.make("default")
+    held = Held()
+    await world.apply(stored.id, only=[0], signals=held)
+    await world.apply(stored.id, only=[1])
+
+    assert await outcomes(world, stored.id) == ["pending", "done"]
+    for told in held.sent:
+        await world.signals.send(*told)
+    assert await outcomes(world, stored.id) == ["done", "done"]
+
+
+async def test_two_who_apply_lines_at_the_same_time_do_both(world: World) -> None:
+    """Neither takes the other's line for not applied."""
+    for name in ("a", "b", "c"):
+        await world.declare(name, ready=False)
+    stored = await world.plans.make("default")
+    await asyncio.gather(world.apply(stored.id, only=[0]), world.apply(stored.id, only=[2]))
+
+    assert await outcomes(world, stored.id) == ["done", "planned", "done"]
+    assert (await world.plans.find("default", stored.id)).applied == 2
+
+
+@pytest.mark.parametrize("only", [[2], [0, -1], [99]])
+async def test_a_line_that_there_is_not_applies_none(world: World, only: list[int]) -> None:
+    """Not even those that there are."""
+    for name in ("a", "b"):
+        await world.declare(name, ready=False)
+    stored = await world.plans.make("default")
+
+    with pytest.raises(InvalidInput) as refused:
+        await world.apply(stored.id, only=only)
+
+    assert refused.value.code == "unknown_plan_line"
+    assert await outcomes(world, stored.id) == ["planned", "planned"]
+
+
+async def test_a_line_is_stale_only_where_its_own_agent_differs(world: World) -> None:
+    """Others may change while one goes through a plan line by line; the plan as a whole is stale."""
+    for name in ("a", "b"):
+        await world.declare(name, ready=False)
+    stored = await world.plans.make("default")
+    await world.redeclare("b", instructions="Changed.")
+
+    for only in ([1], [0, 1], None):
+        with pytest.raises(Conflict) as refused:
+            await world.apply(stored.id, only=only)
+        assert refused.value.code == "plan_stale"
+    assert await world.apply(stored.id, only=[0]) == ["sent"]
+    assert await outcomes(world, stored.id) == ["done", "planned"]
 
 
 @pytest.mark.parametrize("meanwhile", ["edit", "declare", "redeclare", "stray", "ghost"])

@@ -175,9 +175,13 @@ class World:
         """Return agent, kind and action of every line of a new plan."""
         return [(step.line.agent, step.line.kind.value, step.line.action.value) for step in await self.steps()]
 
-    async def apply(self, plan_id: str, *, destructive: bool = False, signals: Any = None) -> list[str]:
-        """Apply a plan and return the outcomes."""
-        _, steps = await self.plans.apply(self.workspace, plan_id, signals or self.signals, destructive=destructive)
+    async def apply(
+        self, plan_id: str, *, only: Sequence[int] | None = None, destructive: bool = False, signals: Any = None
+    ) -> list[str]:
+        """Apply a plan, or some of its lines, and return the outcomes."""
+        _, steps = await self.plans.apply(
+            self.workspace, plan_id, signals or self.signals, only=only, destructive=destructive
+        )
         return [step.outcome.value for step in steps]
 
     async def settle(self) -> list[tuple[str, str, str]]:

@@ -66,8 +66,8 @@ async def test_a_judge_that_comes_later_keeps_it_and_does_not_weigh_it() -> None
     after, _ = await app.stored(run)
 
     assert after.score is not None
-    assert after.score.parts == {"answered": 100, FEEDBACK: 0, "judge": 25}
-    assert after.score.overall == 62
+    assert after.score.parts == {"answered": 100, "complete": 100, FEEDBACK: 0, "judge": 25}
+    assert after.score.overall == 75
 
 
 async def test_a_worker_that_dies_at_any_write_leaves_a_verdict_that_can_be_given_again() -> None:

@@ -60,11 +60,11 @@ async def test_a_judge_is_heard_after_the_run_and_charged_to_its_agent() -> None
     [judging] = await judging_calls(app, run)
 
     assert first is not None
-    assert first.parts == {"answered": 100}
+    assert first.parts == {"answered": 100, "complete": 100}
     assert (heard.judged, heard.deferred, again.judged) == (1, 0, 0)
     assert after.score is not None
-    assert after.score.parts == {"answered": 100, "judge": 25}
-    assert after.score.overall == 62
+    assert after.score.parts == {"answered": 100, "complete": 100, "judge": 25}
+    assert after.score.overall == 75
     assert after.score.reasons == {"judge": "Too short."}
     assert (await app.event_names(run))[-1] == "run.evaluated"
     assert judging.number == 1
@@ -78,7 +78,7 @@ async def test_a_judge_is_heard_after_the_run_and_charged_to_its_agent() -> None
     }
     sums = by_version(await app.services.evaluation.scores.sums("default", "bot"))
     assert sums["1"]["judge"].mean == 25
-    assert sums["1"]["overall"].mean == 62
+    assert sums["1"]["overall"].mean == 75
 
 
 async def test_a_judge_that_says_nothing_is_asked_again_and_then_left_out() -> None:
@@ -89,7 +89,7 @@ async def test_a_judge_that_says_nothing_is_asked_again_and_then_left_out() -> N
 
     assert [one.deferred for one in rounds] == [1, 1, 1, 1, 0, 0]
     assert after.score is not None
-    assert after.score.parts == {"answered": 100}
+    assert after.score.parts == {"answered": 100, "complete": 100}
     assert after.score.reasons == {"judge": "Left out: judge_unreadable."}
     assert len(await judging_calls(app, run)) == 5
 
@@ -240,9 +240,14 @@ async def test_a_crash_anywhere_leaves_the_judge_heard_once(at: int, after: bool
             await worker.aclose()
 
     assert stored.score is not None
-    assert stored.score.parts == {"answered": 100, "judge": 25}
-    assert {part: found.count for part, found in sums["1"].items()} == {"answered": 1, "judge": 1, "overall": 1}
-    assert sums["1"]["overall"].total == 62
+    assert stored.score.parts == {"answered": 100, "complete": 100, "judge": 25}
+    assert {part: found.count for part, found in sums["1"].items()} == {
+        "answered": 1,
+        "complete": 1,
+        "judge": 1,
+        "overall": 1,
+    }
+    assert sums["1"]["overall"].total == 75
     assert soon <= 1, "what was claimed is not asked again before the claim is over"
     assert 1 <= model.calls <= len(lines) <= 2
     assert [line.outcome for line in lines if line.outcome != "answered"] in ([], ["unsettled"])
@@ -325,7 +330,7 @@ async def test_a_round_passes_over_what_another_is_at() -> None:
     assert [(one.judged, one.deferred) for one in others] == [(0, 0)] * 3
     assert (heard.judged, calls.count) == (1, 1)
     assert after.score is not None
-    assert after.score.parts == {"answered": 100, "judge": 25}
+    assert after.score.parts == {"answered": 100, "complete": 100, "judge": 25}
 
 
 async def test_a_round_ends_in_time_and_leaves_the_rest_to_the_next() -> None:
@@ -463,14 +468,14 @@ async def test_ones_own_checks_count_and_cannot_harm_a_run() -> None:
     checks = (own_checks.polite, own_checks.broken, own_checks.hanging)
     app.services.extensions.__dict__["checks"] = {one.name: one for one in checks}
     app.tables, app.signals = app.services.core.tables, app.services.agents.local_signals()
-    policy = EvaluationPolicy(checks=("polite", "broken", "hanging"), weights={"answered": 0})
+    policy = EvaluationPolicy(checks=("polite", "broken", "hanging"), weights={"answered": 0, "complete": 0})
     await app.declare(declared=spec(evaluation=policy))
     run: Run = await app.ask()
     await app.services.aclose()
 
     assert run.state == "succeeded"
     assert run.score is not None
-    assert (run.score.overall, run.score.parts) == (40, {"answered": 100, "polite": 40})
+    assert (run.score.overall, run.score.parts) == (40, {"answered": 100, "complete": 100, "polite": 40})
     assert run.score.reasons == {
         "polite": "It never says please.",
         "broken": "Left out: the check raised ValueError.",

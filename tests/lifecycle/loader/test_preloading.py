@@ -12,18 +12,19 @@ import pytest
 from bootstrap.services import Services
 from kernel.errors import InvalidInput
 from kernel.tables import Span, every
-from lifecycle.loader.ranking import RANKED, AccessHistory
+from lifecycle.loader.ranking import AccessHistory
 from llmops.facts.accesses import MAX_ACCESSES, Access, AccessSum
 from llmops.facts.store import SHARDS, partition
 from llmops.metrics.definitions import LOOKUPS
 from tests.lifecycle.app import App, Gate
-from tests.lifecycle.doubles import CountingTables, spec
+from tests.lifecycle.doubles import CountingTables
+from tests.waiting import QUIET_S
 
 W = "default"
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(QUIET_S):
         while not condition():  # noqa: ASYNC110 - what is waited for tells nobody
             await asyncio.sleep(0.001)
 
@@ -40,6 +41,7 @@ async def used(app: App, *names: str, user: str = "ann", times: int = 1) -> None
 
 
 async def learn(app: App) -> int:
+    await app.services.conversations.publisher.flush()  # or its requests are counted as somebody else's
     await app.services.spend.aggregation.run(app.clock())
     app.clock.move(minutes=15)
     return (await app.services.agents.learn_accesses()).accesses
@@ -256,35 +258,17 @@ async def test_the_hit_rate_of_a_window_is_there_for_alert_rules() -> None:
     """From note to now; None before anything was looked up."""
     app = App()
     rates = app.services.metrics.hit_rates
-    assert await rates.read(W, app.clock()) is None
+    assert (await rates.read(W, app.clock())).during.hit_rate is None
     await used(app, "a", times=4)
-    assert await rates.read(W, app.clock()) is None, "nothing was looked up since the last note"
+    assert (await rates.read(W, app.clock())).during.hit_rate is None, "nothing was looked up since the last note"
     await app.ask(agent="a")
     for _ in range(3):
         await app.services.agents.resolver.resolve(W, "a", app.signals)
 
-    assert await rates.read(W, app.clock()) == 0.75
+    assert (await rates.read(W, app.clock())).during.hit_rate == 0.75
     assert (await app.services.alerts.sources.others["cache_hit_rate"](W, app.clock(), app.clock()))[
         "cache_hit_rate"
     ] == 0.75
-
-
-async def test_ranking_costs_what_was_used_not_what_is_registered() -> None:
-    """A thousand agents more make no request and no row more."""
-    read: list[int] = []
-    for registered in (0, 1000):
-        tables = CountingTables()
-        app = App(tables)
-        for number in range(registered):
-            await app.services.agents.catalog.declare(W, f"x{number}", spec())
-        await used(app, "a", "b")
-        tables.reset()
-        app.clock.move(minutes=10)
-        await app.services.agents.learn_accesses()
-        await woken(app)
-        read.append(tables.rows_read)
-
-    assert read[0] == read[1]
 
 
 def test_a_sum_of_accesses_is_bounded_and_the_same_in_any_order() -> None:
@@ -297,4 +281,3 @@ def test_a_sum_of_accesses_is_bounded_and_the_same_in_any_order() -> None:
     assert (len(forth.accesses), forth.left_out) == (MAX_ACCESSES, 2 * MAX_ACCESSES)
     early = sum(one.at < 1.5 * MAX_ACCESSES for one in forth.accesses)
     assert 0.4 * MAX_ACCESSES < early < 0.6 * MAX_ACCESSES
-    assert RANKED <= 1000

@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from tests.waiting import QUIET_S
+
 SCRIPT = Path(__file__).parents[2] / "fakes/mcp_server.py"
 MODES = ("stateful", "stateless", "modern")
 
@@ -34,7 +36,7 @@ class ServerProcess:
         ready.unlink(missing_ok=True)
         options = ["--ready-file", str(ready), "--mode", self.mode, "--port", str(self.port), "--key", self.key]
         self._process = subprocess.Popen([sys.executable, str(SCRIPT), *options, "--log", str(self.log)])
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + QUIET_S
         while not (ready.exists() and ready.read_text(encoding="utf-8")):
             assert time.monotonic() < deadline
             assert self._process.poll() is None

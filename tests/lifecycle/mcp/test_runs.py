@@ -60,6 +60,44 @@ async def test_a_run_whose_server_is_away_is_tried_again(stateful: ServerProcess
     assert (run.state, run.error.code, asked) == (RunState.QUEUED, "mcp_unavailable", 0)
 
 
+async def test_preloading_connects_to_an_agents_servers(stateful: ServerProcess) -> None:
+    """The first run of a new worker needs no server to be asked what it offers, nor a connection to the model."""
+    async with FakeOpenAI() as fake:
+        app = App(OPENAI_BASE_URL=fake.base_url, MCP_ALLOW_PRIVATE=True)
+        declared = spec(provider="openai", tools=[mcp(stateful.url)])
+        await app.declare(declared=declared)
+        await app.services.agents.administration.prewarm("default", "bot", app.signals)
+        worker = app.worker()
+        await worker.agents.preloader.preload([("default", "bot")])
+        await worker.agents.preloader.finished()
+        stateful.kill()
+        await app.submit()
+        run = await app.process(app.queue.sent[-1], worker=worker)
+        await worker.aclose()
+        await app.services.aclose()
+
+    assert run.state == RunState.SUCCEEDED
+    assert [len(fake.questions), len(fake.requests)] == [1, 1]
+    assert {one.peer_port for one in fake.questions} == {one.peer_port for one in fake.requests}
+
+
+async def test_an_agent_whose_servers_are_away_is_preloaded_all_the_same(stateful: ServerProcess) -> None:
+    """Warming up fails, which is nobody's failure: the agent is held, and counts as no failed preload."""
+    async with FakeOpenAI() as fake:
+        app = App(OPENAI_BASE_URL=fake.base_url, MCP_ALLOW_PRIVATE=True)
+        await app.declare(declared=spec(provider="openai", tools=[mcp(stateful.url)]))
+        await app.services.agents.administration.prewarm("default", "bot", app.signals)
+        stateful.kill()
+        worker = app.worker()
+        assert await worker.agents.preloader.preload([("default", "bot")]) == [("default", "bot")]
+        await worker.agents.preloader.finished()
+        state = await worker.agents.loader_overview.state("default")
+        await worker.aclose()
+        await app.services.aclose()
+
+    assert (state.total.preloaded, state.total.preload_failures) == (1, 0)
+
+
 async def test_a_call_that_needs_an_approval_is_not_made(stateful: ServerProcess) -> None:
     """The rule is the spec's; the run waits for who decides."""
     async with FakeOpenAI() as fake:
@@ -88,14 +126,13 @@ async def test_a_server_inside_the_network_is_refused_when_it_is_declared(url: s
     [
         ({"provider": "foundry", "tools": [mcp("https://x.org", headers_setting="MCP_HEADERS_X")]}, "headers_setting"),
         ({"provider": "foundry", "tools": [mcp("https://x.org", timeout_s=3)]}, "timeout_s"),
-        ({"provider": "foundry", "tools": [mcp("https://x.org", approval="always")]}, "approval"),
         ({"provider": "foundry", "tools": [mcp("http://x.org")]}, "https"),
         ({"tools": [{"type": "mcp", "server_label": "a", "project_connection_id": "c"}]}, "server_url"),
         ({"tools": [mcp("https://x.org", headers_setting="OPENAI_API_KEY")]}, "MCP_HEADERS"),
     ],
 )
 def test_a_spec_says_only_what_its_provider_can_do(fields: dict[str, Any], said: str) -> None:
-    """An approval that nobody asks for, or a key of something else, is refused when it is declared."""
+    """What it would pass over, or a key of something else, is refused when it is declared."""
     with pytest.raises(ValueError, match=said):
         spec(**fields)
 
@@ -103,7 +140,7 @@ def test_a_spec_says_only_what_its_provider_can_do(fields: dict[str, Any], said:
 async def test_what_servers_offer_is_noted_when_the_agent_is_declared_and_compared_later(
     stateful: ServerProcess,
 ) -> None:
-    """With the schemas; another schema, or a server that is away, is shown, and declaring does not wait for it."""
+    """With the schemas; another schema is drift, which declaring it again accepts; a server that is away is shown."""
     app = App(MCP_ALLOW_PRIVATE=True)
     declared = spec(tools=[mcp(stateful.url)])
     await app.declare(declared=declared)
@@ -118,13 +155,26 @@ async def test_what_servers_offer_is_noted_when_the_agent_is_declared_and_compar
         return found if found.changes else None
 
     changed = await eventually(compared)
+    plans = app.services.drift.plans
+    drifted = await plans.make("default")
+    lines = [step.line for step in await plans.steps(drifted, 0, 10) if step.line.kind == "tools"]
+    summaries = await plans.reconcile()
+    await app.declare(declared=declared)
+    known = await plans.make("default")
     stateful.kill()
     other = spec(tools=[mcp("http://127.0.0.1:9/mcp")])
     await app.declare("other", other)
     [away] = await offers.compare("default", "other", other)
+    unreachable = await plans.make("default")
     await app.services.aclose()
 
     assert (before.changes, before.problem) == ({}, "")
     assert '"a"' in next(tool.schema for tool in before.declared.tools if tool.name == "add")
     assert changed.changes == {"add": "changed"}
+    assert [(line.agent, line.kind, line.action) for line in lines] == [("bot", "tools", "none")]
+    assert "'orders' offers something else than when the agent was declared: 'add' was changed." in lines[0].why
+    assert drifted.summary.counts["tools"] == 1
+    assert summaries["default"].counts["tools"] == 1, "which the metrics, and alert rules over them, go by"
+    assert "tools" not in known.summary.counts, "declaring it again accepts what there is"
+    assert "tools" not in unreachable.summary.counts, "a server that is away says nothing of its tools"
     assert (away.problem, away.declared.problem) == ("mcp_unavailable", "mcp_unavailable")

@@ -64,7 +64,7 @@ async def test_tools_of_a_server_are_called_over_one_connection(server: ServerPr
 
 
 async def test_a_server_that_was_restarted_is_connected_to_anew(server: ServerProcess) -> None:
-    """Whether it answers 404 to the old session or knows no sessions: the call is made once, and nobody waiters."""
+    """Whether it answers 404 to the old session or knows no sessions: the call is made once, and nobody notices."""
     async with connected() as servers:
         book = await tool_of(servers, mcp(server.url), "book")
         first = await said(book, item="a", tool_name="t")

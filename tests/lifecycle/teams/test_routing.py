@@ -119,6 +119,15 @@ def test_a_trigger_on_the_query_says_who_is_asked() -> None:
     assert routing.for_new(team(), "a refund, by a  person", {}, {}, NOW)[0].member.name == "people"
 
 
+def test_an_angry_query_goes_to_whom_the_trigger_names() -> None:
+    """Also a new conversation, before any model is asked."""
+    trigger = {"name": "upset", "condition": "sentiment_below", "parameters": {"below": 30}, "target": "people"}
+    value = team(changed(TRIAGE, handoff_triggers=[trigger]), PEOPLE)
+    angry = routing.for_new(value, "Your service is terrible!", {}, {}, NOW)
+    calm = routing.for_new(value, "Where is my order?", {}, {}, NOW)
+    assert (angry[0].member.name, calm[0].member.name) == ("people", "triage")
+
+
 def test_keywords_are_whole_words() -> None:
     """`refund` does not stand in `refundable`."""
     assert routing.for_new(team(), "Is it refundable?", {}, {}, NOW)[0].member.name == "triage"
@@ -192,6 +201,7 @@ def test_people_out_of_hours_are_passed_over_or_waited_for() -> None:
             Situation("", score=1),
             AFTER,
         ),
+        ("sentiment_below", {"below": 30}, Situation("This is ridiculous"), Situation("Where is it?"), BEFORE),
         ("failures", {"count": 2}, Situation("", failures=2), Situation("", failures=1), FAILED),
         ("turns_above", {"count": 3}, Situation("", runs=4), Situation("", runs=3), BEFORE),
         (

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import itertools
+from datetime import timedelta
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from lifecycle.measures.gauges import of_teams
 from lifecycle.teams.handoff import HandoffRequest
+from lifecycle.teams.people import Caller
 from lifecycle.teams.routing import Wanted
 from lifecycle.teams.status import HopRow, routes_of
+from llmops.metrics.exposition import exposition
 from tests.lifecycle.teams.app import ANN, team_app
+from tests.lifecycle.teams.kit import MEMBERS, PEOPLE, changed, team
 
 members = st.sampled_from(["a", "b", "c"])
 
@@ -61,6 +66,47 @@ def test_every_handoff_is_counted_once(trails: list[list[str]]) -> None:
     routes = routes_of(reversed(hops))
     assert sum(route.handoffs for route in routes) == len(hops)
     assert all(0 <= route.returned <= route.handoffs for route in routes)
+
+
+async def test_handoffs_escalations_and_answers_are_metrics_figures_of_alert_rules_and_analytics() -> None:
+    """Of the window; a share and a mean are left out where they rest on nothing."""
+    lead = changed(PEOPLE, name="lead", people=["lea@example.com"], specialization="lead")
+    path = [{"level": 1, "target": "lead", "after_s": 600}]
+    app = await team_app(value=team(*MEMBERS, lead, escalation_path=path))
+    figures = app.services.alerts.workspace_state.sources["handoffs"]
+    quiet = await figures("default", app.clock() - timedelta(hours=1), app.clock())
+    run = await app.answered("a person, please")
+    app.clock.move(minutes=10)
+    await app.services.teams.people.sweep(app.queue.send)
+    app.clock.move(minutes=1)
+    await app.services.teams.people.reply("default", run.session_id, Caller("lea@example.com"), "Lea here")
+    hop = HandoffRequest(Wanted("tech"), "operator", "x")
+    await app.services.teams.handoffs.hand_over("default", run.session_id, hop, app.queue.send)
+    hour = await figures("default", app.clock() - timedelta(hours=1), app.clock())
+    await app.services.conversations.publisher.flush()
+    analytics = await app.services.status.analytics.read("default", app.clock().date(), app.clock().date())
+    (of_team,) = await app.services.teams.figures.read("default", app.clock() - timedelta(days=7))
+    counted = await app.services.events.daily_counts.handoffs("default")
+    text = exposition(list(of_teams([of_team], counted)))
+    app.clock.move(hours=2)
+    later = await figures("default", app.clock() - timedelta(hours=1), app.clock())
+
+    nothing = {"conversations_without_room": 0.0, "handoffs": 0.0, "escalations": 0.0}
+    assert quiet == later == nothing
+    assert hour == nothing | {
+        "handoffs": 2.0,
+        "escalations": 1.0,
+        "handoffs_returned_share": 0.0,
+        "person_answer_s": 60.0,
+    }
+    assert counted == analytics.handoffs == {("support", "escalation"): 1, ("support", "operator"): 1}
+    for line in (
+        'agent_team_handoffs_total{by="escalation",team="support"} 1.0',
+        'agent_team_workload{member="tech",team="support"} 1.0',
+        'agent_team_waiting{for="person",team="support"} 0.0',
+        'agent_team_answer_time_seconds{team="support"} 60.0',
+    ):
+        assert line in text.splitlines()
 
 
 async def test_what_waits_for_people_is_a_figure_of_alert_rules() -> None:

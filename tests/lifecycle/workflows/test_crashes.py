@@ -7,14 +7,18 @@ import contextlib
 import itertools
 import random
 from collections import Counter
+from collections.abc import Sequence
 
 import pytest
 
 from bootstrap.services import Services
 from kernel.errors import AppError, Unavailable
 from kernel.ids import new_id
+from kernel.tables import Write
+from lifecycle.conversations.submission import Send
+from lifecycle.workflows.request import WorkflowRequest
 from tests.lifecycle.app import abandon
-from tests.lifecycle.doubles import Crash, Fate
+from tests.lifecycle.doubles import Crash, Fate, MemoryTables, RepeatingTables
 from tests.lifecycle.workflows.world import World, answered
 
 JOINED = (
@@ -158,3 +162,34 @@ async def test_a_thousand_workflow_runs_whose_workers_are_killed() -> None:
     ends = Counter(event.data["workflow_run_id"] for event in await world.events("", "workflow.ended"))
     assert ends == dict.fromkeys(idents, 1)
     assert [row for row in await world.rows("due") if row.partition.startswith("workflow!")] == []
+
+
+class Repeating(RepeatingTables):
+    """Repeats a commit of the table of workflow runs, as a client does whose answer was lost."""
+
+    async def commit(self, table: str, writes: Sequence[Write]) -> Sequence[str]:
+        own = table == "workflowruns"
+        return await super().commit(table, writes) if own else await MemoryTables.commit(self, table, writes)
+
+
+async def test_a_commit_that_took_effect_unnoticed_is_ones_own() -> None:
+    """Whichever commit of a workflow run is repeated, and refused by what its first try did: all happens once."""
+    world = await World.begun(JOINED, tables := Repeating(), quick=True)
+    for number in itertools.count(1):
+        tables.at, tables.count = number, 0
+        ident, request = new_id(), WorkflowRequest(input="tea", user_id=f"user-{number}")
+        started, created = await world.engine().start(
+            "default", "flow", ident, request, world.app.signals, _send(world)
+        )
+        await world.pump()
+        struck, tables.at = tables.count >= number, 0
+        await world.check_ended_once(started.id)
+        assert created, number
+        await world.forget_events()
+        if not struck:
+            break
+    assert number > 6
+
+
+def _send(world: World) -> Send:
+    return world.app.queue.send

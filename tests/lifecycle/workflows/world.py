@@ -58,12 +58,14 @@ class World:
         quick: Whether workers answer at once, without agent and model: the rest of what they do is the app's own.
         deliveries: How often messages had to be delivered again, by their runs.
         since: From where on `events` reads each shard of the stream.
+        says: What quick workers answer a run.
     """
 
     app: App
     quick: bool = False
     deliveries: Counter[str] = field(default_factory=Counter[str])
     since: Sequence[int] = (0,) * SHARDS
+    says: Callable[[Run], str] = lambda run: f"about {run.query[:20]}"
 
     @classmethod
     async def begun(
@@ -104,7 +106,7 @@ class World:
         services, queue = worker or self.app.services, self.app.queue
         try:
             if self.quick:
-                await answer_at_once(services, message)
+                await answer_at_once(services, message, self.says)
             else:
                 await services.runs.worker.process(message, self.app.signals, requeue=services.runs.requeue(queue.send))
         finally:
@@ -198,14 +200,16 @@ class World:
         return run
 
 
-async def answer_at_once(services: Services, message: Submission) -> None:
+async def answer_at_once(services: Services, message: Submission, says: Callable[[Run], str]) -> None:
     """Answer the message's run unless it has ended, and record it, as a worker does."""
-    run = await answered(services, message)
+    run = await answered(services, message, says)
     if run is not None:
         await services.conversations.recorder.record(run)
 
 
-async def answered(services: Services, message: Submission) -> Run | None:
+async def answered(
+    services: Services, message: Submission, says: Callable[[Run], str] = lambda run: f"about {run.query[:20]}"
+) -> Run | None:
     """Claim the message's run and answer it, unless it has ended or was erased; and do nothing else."""
 
     def decide(stored: StoredConversation) -> ConversationChange | None:
@@ -215,7 +219,7 @@ async def answered(services: Services, message: Submission) -> Run | None:
         now = services.core.clock()
         claimed = run_rules.claimed(run, "quick", now, timedelta(seconds=60))
         call = Call(1, now, "offline", "model", Usage(10, output_tokens=5), 7)
-        answer = Answer(f"about {run.query[:20]}", None, "model", "1")
+        answer = Answer(says(run), None, "model", "1")
         done = run_rules.answered(claimed, Effort((call,)), answer, now)
         return outcome(session, claimed, done, (), (), now)
 

@@ -14,6 +14,8 @@ from bootstrap.services import Services
 from kernel.errors import Conflict, EtagMismatch, InvalidInput
 from kernel.tables import Span, every
 from kernel.timer_status import TimerRun
+from lifecycle.approvals.model import ApprovalTerms, RunRef, Subject, requested
+from lifecycle.approvals.store import Record
 from lifecycle.status.rules import Component
 from lifecycle.status.rules import alerts as alerts_component
 from llmops.alerts.defaults import default_rules
@@ -24,6 +26,7 @@ from llmops.budgets.waits import BudgetWait
 from llmops.facts.store import Facts
 from llmops.notifications.channels import ChannelRequest
 from tests.lifecycle.doubles import CountingTables, ManualClock, quick_settings, spec
+from tests.lifecycle.teams.app import team_app
 from tests.llmops.conftest import call, fact, intent
 from tests.llmops.performance.makers import failure, outcome
 
@@ -97,6 +100,20 @@ async def _waiting(world: World) -> None:
     world.clock.move(hours=1, seconds=1)
 
 
+async def _undecided(world: World) -> None:
+    place = RunRef("default", "bot", "s", "r")
+    subject = Subject("tool", "pay", "c", "0" * 64, "1", "the tool")
+    await world.app.approvals.store.add([Record(requested(place, subject, ApprovalTerms(), 0, world.clock()), "{}")])
+    world.clock.move(hours=1, seconds=1)
+
+
+async def _person(world: World) -> None:
+    app = await team_app(world.tables)
+    await app.answered("a person, please")
+    await app.aclose()
+    world.clock.move(hours=1, seconds=1)
+
+
 async def _timer(world: World) -> None:
     await world.app.events.timer_statuses.note([TimerRun("prune", world.clock(), failure="x")])
 
@@ -104,10 +121,12 @@ async def _timer(world: World) -> None:
 @pytest.mark.parametrize(
     ("name", "happen"),
     [
+        ("default-approvals", _undecided),
         ("default-budget", _budget),
         ("default-dead-letters", _dead),
         ("default-error-rate", _failing),
         ("default-latency", _slow),
+        ("default-people", _person),
         ("default-timers", _timer),
         ("default-unmetered", _unmetered),
         ("default-unpriced", _unpriced),

@@ -6,11 +6,12 @@ from datetime import timedelta
 
 import pytest
 
+from adapters.memory_tables import MemoryTables
 from adapters.process import ProcessSampler
 from llmops.capacity.pools import Limits, Pool, Thresholds
-from llmops.capacity.resources import ProcessMeasure, ProcessSample
+from llmops.capacity.resources import ProcessMeasure, ProcessSample, RunTimes
 from llmops.capacity.usage import level
-from llmops.metrics.definitions import MEMORY, RUNS
+from llmops.metrics.definitions import CPU_TIME, MEMORY, RUNS
 from llmops.metrics.shared import SharedMetrics
 from tests.lifecycle.app import App
 from tests.lifecycle.doubles import CountingTables, ManualClock
@@ -21,7 +22,7 @@ GIB = 1_073_741_824
 def measured(app: App, sample: ProcessSample) -> SharedMetrics:
     """Return a worker of the app that measures so much."""
     metrics = SharedMetrics(app.tables, app.clock, timedelta(hours=1), lambda *_: None)
-    metrics.add_source(ProcessMeasure(metrics, lambda: sample).collect)
+    metrics.add_source(ProcessMeasure(metrics, lambda: sample, RunTimes()).collect)
     metrics.count("default", RUNS, 1, "bot", "succeeded")
     return metrics
 
@@ -56,11 +57,37 @@ async def test_measuring_stores_nothing_by_itself() -> None:
     """An idle worker writes no row; what it measured goes with the next counts."""
     tables = CountingTables()
     metrics = SharedMetrics(tables, ManualClock(), timedelta(seconds=1), lambda *_: None)
-    ProcessMeasure(metrics, lambda: ProcessSample(1, 2, 0.1)).collect()
+    ProcessMeasure(metrics, lambda: ProcessSample(1, 2, 0.1), RunTimes()).collect()
     metrics.gauge("default", MEMORY, 5)
 
     assert metrics._timer is None
     assert not tables.operations
+
+
+async def test_cpu_is_shared_out_by_how_long_runs_went_on() -> None:
+    """Of 5 s that the worker used, two runs of 30 s each and one of 60 s, which still goes on."""
+    metrics = SharedMetrics(MemoryTables(), ManualClock(), timedelta(hours=1), lambda *_: None)
+    at, cpu_s = [0.0], [9.0]
+    times = RunTimes(lambda: at[0])
+    measure = ProcessMeasure(metrics, lambda: ProcessSample(1, 2, 0.1, cpu_s[0]), times)
+    metrics.gauge("default", MEMORY, 5)
+    measure.collect()
+    for run, agent in (("r1", "a"), ("r2", "a"), ("r3", "b")):
+        times.begin(run, "default", agent)
+    at[0], cpu_s[0] = 30.0, 10.0
+    times.end("r1")
+    times.end("r2")
+    at[0], cpu_s[0] = 60.0, 13.0
+    measure.collect()
+    cpu_s[0] = 14.0  # nothing was carried out meanwhile but what goes on
+    at[0] = 61.0
+    measure.collect()
+    found = await metrics.read("default")
+
+    assert {key[1]: round(numbers[0], 6) for key, numbers in found.items() if key[0] == CPU_TIME.name} == {
+        "a": 2.0,
+        "b": 3.0,
+    }
 
 
 async def test_a_worker_that_has_not_worked_lately_is_not_shown() -> None:

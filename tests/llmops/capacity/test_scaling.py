@@ -15,6 +15,7 @@ from azure.core.credentials import AccessToken
 from adapters.azure_scale import AzureScale
 from adapters.memory_tables import MemoryTables
 from kernel.errors import AppError, Conflict, EtagMismatch, Forbidden, InvalidInput, NotFound, Unavailable
+from lifecycle.optimization.instances import InstanceSavings
 from llmops.capacity.scaler import Scaler, ScalingStore
 from llmops.capacity.scaling import Load, ScalingPolicy, SiteScale, Trigger, commands, forecast, recommend
 from tests.fakes.arm import READER, SITE, TOKEN, FakeArm
@@ -246,6 +247,50 @@ async def test_a_plan_is_applied_once_and_only_as_it_was_read(arm: FakeArm, site
     assert (before.always_ready, after.always_ready) == ({"http": 1}, {"function:run_agent": 2, "http": 1})
     assert (other.value.code, early.value.code) == ("plan_changed", "scaling_cooldown")
     assert len(arm.patches) == 1
+
+
+async def test_an_instances_http_requests_are_part_of_the_plan(arm: FakeArm, site: AzureScale) -> None:
+    """Where the policy says how many; else they stay as they are."""
+    app = App()
+    one = await scaler(app, site)
+    unsaid, _ = await one.recommend()
+    await app.services.scaling.store.put(ScalingPolicy(http_concurrency=32), None)
+    plan, current = await one.recommend()
+    lines = list(commands(plan, current, "rg", "app"))
+    _, after = await one.apply(plan.id, "default", "ann")
+
+    assert (unsaid.scale.http_concurrency, after.http_concurrency) == (16, 32)
+    assert any("--trigger-type http --trigger-settings perInstanceConcurrency=32" in line for line in lines)
+    assert arm.config["scaleAndConcurrency"]["triggers"] == {"http": {"perInstanceConcurrency": 32}}
+
+
+async def test_idle_instances_are_found_taken_away_and_measured(arm: FakeArm, site: AzureScale) -> None:
+    """Applying it again after a crash changes nothing more; other workspaces are told nothing."""
+    arm.config["scaleAndConcurrency"]["alwaysReady"].append({"name": "function:run_agent", "instanceCount": 6})
+    app = App()
+    savings = InstanceSavings(await scaler(app, site), "default")
+    one = await savings.find("default")
+    assert one is not None
+    begun = replace(one, begun=True)
+    await savings.apply("default", begun, "ann")
+    await savings.apply("default", begun, "ann")
+    app.clock.move(days=7)
+    saved = await savings.saved(begun)
+
+    assert await savings.find("other") is None
+    assert (one.evidence["always_ready"], one.evidence["needed"], len(arm.patches)) == (6, 2, 1)
+    assert saved is not None
+    assert saved.saved_micro_usd == 4 * 2 * 7 * 86_400 * 4
+    assert await savings.find("default") is None
+
+
+async def test_without_a_look_at_the_app_nothing_is_proposed_of_it(arm: FakeArm, site: AzureScale) -> None:
+    app = App()
+    arm.failures.extend([503] * 8)
+    savings = InstanceSavings(await scaler(app, site), "default")
+
+    assert await savings.find("default") is None
+    assert await InstanceSavings(app.services.scaling.scaler, "default").find("default") is None
 
 
 async def test_nothing_is_applied_unless_that_is_switched_on() -> None:

@@ -40,6 +40,7 @@ class World:
     tables: MemoryTables = field(default_factory=MemoryTables)
     recorded: dict[tuple[int, int], AttemptFact] = field(default_factory=dict[tuple[int, int], AttemptFact])
     now: datetime = NOW
+    redacting: set[int] = field(default_factory=set[int])
 
     def clock(self) -> datetime:
         return self.now
@@ -93,10 +94,15 @@ class World:
                     await history.judged(waits, [Part("judge", 20 + one, "Wrong.")], {}, self.now)
                     await history.settle(waits)
             case _:
-                each = self.fact(one % 12, 1)
-                await RunRedaction(tables, DailyCosts(tables).rewrite).redact(
-                    "default", each.who.agent, each.who.run_id, each.timing.accepted_at, NOW
-                )
+                self.redacting.add(one % 12)
+                await self._redact(one % 12, tables)
+
+    async def _redact(self, number: int, tables: Tables) -> None:
+        each = self.fact(number, 1)
+        await RunRedaction(tables, DailyCosts(tables).rewrite).redact(
+            "default", each.who.agent, each.who.run_id, each.timing.accepted_at, NOW
+        )
+        self.redacting.discard(number)
 
     async def stored(self, attempt: int | None = None) -> list[AttemptFact]:
         rows = every(self.tables, "facts", Span("0", partition_before=":"))
@@ -116,7 +122,9 @@ class World:
         assert hours == sum(map(summary_of, self.recorded.values()), PerformanceSummary())
 
     async def check_settled(self) -> None:
-        """Check that what closed days keep for readers is that, too, once all was added that is late."""
+        """Check that what closed days keep for readers is that, too, once all was added and redacted that is late."""
+        for number in sorted(self.redacting):
+            await self._redact(number, self.tables)
         for _ in range(2):
             self.now += timedelta(days=1)
             await FactAggregation(self.tables).run(self.now)

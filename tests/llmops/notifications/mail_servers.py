@@ -88,9 +88,9 @@ class MailServer:
 
 @asynccontextmanager
 async def smtp_server(
-    *, starttls: ssl.SSLContext | None = None, tls: ssl.SSLContext | None = None, password: str = ""
+    *, port: int = 0, starttls: ssl.SSLContext | None = None, tls: ssl.SSLContext | None = None, password: str = ""
 ) -> AsyncIterator[MailServer]:
-    """Run an SMTP server; with a password, `app` can sign in with it."""
+    """Run an SMTP server, at any free port unless one is given; with a password, `app` can sign in with it."""
     mail = MailServer()
 
     def authenticate(server: Any, session: Any, envelope: Any, mechanism: str, data: Any) -> AuthResult:
@@ -111,7 +111,7 @@ async def smtp_server(
         spoken.append(made)
         return made
 
-    server = await asyncio.get_running_loop().create_server(protocol, "127.0.0.1", 0, ssl=tls)
+    server = await asyncio.get_running_loop().create_server(protocol, "127.0.0.1", port, ssl=tls)
     mail.port = server.sockets[0].getsockname()[1]
     try:
         yield mail

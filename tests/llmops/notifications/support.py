@@ -17,6 +17,7 @@ from llmops.notifications.history import Delivery, DeliveryHistory
 from llmops.notifications.notification import Notification, Severity
 from llmops.notifications.outbox import Outbox
 from tests.lifecycle.doubles import NOW, ManualClock
+from tests.waiting import QUIET_S
 
 SECRET = "whsec_" + "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0"
 
@@ -79,7 +80,7 @@ class Post:
 
     def __init__(self, tables: Tables, clock: ManualClock) -> None:
         self.clock = clock
-        self.webhooks = HttpWebhooks(allow_private=True, timeout_s=2)
+        self.webhooks = HttpWebhooks(allow_private=True, timeout_s=QUIET_S)
         self.channels = ChannelStore(tables, self.webhooks, clock)
         self.outbox = Outbox(tables, clock)
         self.deliveries = DeliveryHistory(tables)

@@ -12,7 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from llmops.capacity.scaling import FUNCTION, Load, ScalingPolicy, SiteScale
+from llmops.capacity.scaling import recommend as plan_of
 from llmops.facts.model import AttemptFact, Ending
+from llmops.optimization.app_rules import idle_instances, really_saved
 from llmops.optimization.evidence import AgentHistory
 from llmops.optimization.model import (
     AgentProfile,
@@ -157,6 +160,88 @@ def test_what_is_paid_for_nothing_is_told_by_its_cause() -> None:
     assert one.change.fields == {"runaway": {"same_tool_calls": 3}}
     assert (one.evidence["cause"], one.evidence["wasted_micro_usd"]) == ("runaway_loop", 40 * 2000)
     assert (one.saving.low, one.saving.likely) == (0, 30 * 2000 // 10 * 30)
+
+
+def conversations(count: int, runs: int, grows: int, cached: int = 0) -> list[AttemptFact]:
+    """Return so many conversations of so many runs each, whose input grows by so much with each run."""
+    facts: list[AttemptFact] = []
+    for number in range(count * runs):
+        made = answered(number, input_tokens=100 + number // count * grows, cached_tokens=cached)
+        facts.append(replace(made, who=replace(made.who, session_id=f"s{number % count}")))
+    return facts
+
+
+def test_long_conversations_are_proposed_to_be_told_less() -> None:
+    """Ten runs, each 800 tokens longer than the one before: half of them are told more than 4,000."""
+    facts = conversations(10, 10, 800)
+    one = found(facts, preserve_performance=False)["compaction"]
+
+    assert one.change.fields == {"max_history_tokens": 4000}
+    assert one.evidence["calls_above"] == 40
+    assert (one.saving.low, one.risk) == (0, "high")
+    assert one.saving.likely == sum(800 * over for over in (1, 2, 3, 4)) * 10 * 10 // 10 * 30
+    assert "compaction" not in found(facts)
+    assert "compaction" not in found(conversations(10, 10, 20), preserve_performance=False)
+    already = replace(PROFILE, max_history_tokens=2000)
+    assert "compaction" not in found(facts, already, preserve_performance=False)
+
+
+def test_history_that_is_cached_saves_little() -> None:
+    """What is cut off was read from the cache: its price is that of cached input."""
+    cold = found(conversations(10, 10, 800), preserve_performance=False)["compaction"]
+    warm = found(conversations(10, 10, 800, 100), preserve_performance=False)["compaction"]
+
+    assert 0 < warm.saving.likely < cold.saving.likely
+
+
+def test_attempts_that_never_answer_are_proposed_not_to_be_made() -> None:
+    """The third and fourth attempts have answered nothing; where a later one has, its cause is gone at instead."""
+    good = [answered(at) for at in range(50)]
+    failed = [
+        replace(answered(at, score=None), attempt=number, ending=Ending.RETRIED, code="provider_throttled")
+        for at in range(10)
+        for number in (1, 2, 3, 4)
+    ]
+    one = found(good + failed)["retries"]
+    late = found([*good, replace(answered(1), attempt=5), *failed])["retries"]
+
+    assert (one.evidence["last_attempt_that_answered"], one.evidence["attempts_after_it"]) == (1, 30)
+    assert one.saving.likely == 30 * 2000 // 10 * 30
+    assert one.change.diff.splitlines()[-1] == "+RUN_MAX_ATTEMPTS=1"
+    assert (late.change.diff, late.saving.low, "PUT /api/routes" in late.change.advice) == ("", 0, True)
+    assert "wasted_spend" not in found(good + failed)
+    assert "retries" not in found(good)
+
+
+def test_versions_that_conversations_keep_are_told() -> None:
+    """Not those of today, which prune may still delete by itself."""
+    old = replace(PROFILE, versions=2, superseded_at=NOW - timedelta(days=3))
+    one = found([answered(1)], old)["unused_versions"]
+
+    assert (one.evidence["versions"], one.saving.likely, one.change.kind) == (2, 0, "manual")
+    assert "unused_versions" not in found([answered(1)], replace(old, superseded_at=NOW))
+    assert "unused_versions" not in found([answered(1)])
+
+
+@pytest.mark.parametrize(("runs", "proposed"), [(0, True), (2_000_000, False)])
+def test_instances_that_stand_by_for_nobody_are_proposed_to_go(runs: int, proposed: bool) -> None:
+    """Six are ready and two are needed: four of 2 GB for 30 days, at the price of standing by."""
+    policy, current = ScalingPolicy(min_instances=2), SiteScale({"http": 1, FUNCTION: 6})
+    hour = NOW.replace(minute=0)
+    loads = [Load(hour - timedelta(hours=back), runs, runs * 5.0) for back in range(24 * 7 + 1)]
+    plan = plan_of(policy, loads, current, (), None, NOW)
+    one = idle_instances(plan, current, policy)
+
+    assert (one is not None) == proposed
+    if one is not None:
+        do, undo = calls_of(one.change)
+        assert one.saving.high == 4 * 2 * 30 * 86_400 * 4
+        assert (do and do.path, do and do.body) == ("/api/scaling/apply", {"id": plan.id})
+        assert undo is not None
+        assert undo.body is not None
+        assert (undo.path, undo.body["min_instances"]) == ("/api/scaling/policy", 6)
+        assert really_saved(one, SiteScale({FUNCTION: 2}), 7).saved_micro_usd == 4 * 2 * 7 * 86_400 * 4
+        assert really_saved(one, current, 7).saved_micro_usd == 0
 
 
 def test_an_agent_that_nobody_uses_is_proposed_to_be_retired_and_said_to_save_nothing() -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmops.facts.model import AttemptFact, Timing
-from llmops.optimization.what_if import other_budget, other_limit, other_prices, other_ttl
+from llmops.optimization.what_if import OtherLimits, other_budget, other_limit, other_prices, other_ttl
 from llmops.spend.pricing import Rate, Rates
 from llmops.spend.usage import Usage
 from tests.lifecycle.doubles import NOW
@@ -88,7 +88,7 @@ def test_a_queue_waits_as_it_does_by_hand() -> None:
     """Three arrive at once and take 10 s: with one at a time they wait 0, 10 and 20 s, with two 0, 0 and 10."""
     facts = [job(0, 10), job(0, 10.0001), job(0, 10.0002)]
 
-    one, two, three = (other_limit(facts, limit).figures for limit in (1, 2, 3))
+    one, two, three = (other_limit(facts, OtherLimits(limit)).figures for limit in (1, 2, 3))
 
     assert round(one["wait_ms_most"] or 0, -2) == 20_000
     assert round(two["wait_ms_most"] or 0, -2) == 10_000
@@ -99,15 +99,46 @@ def test_a_queue_waits_as_it_does_by_hand() -> None:
 @given(st.lists(st.tuples(st.integers(0, 100), st.integers(0, 50)), min_size=1, max_size=40), st.integers(1, 8))
 def test_more_room_never_makes_anybody_wait_longer(jobs: list[tuple[int, int]], limit: int) -> None:
     facts = [job(*one) for one in jobs]
-    few, many = (other_limit(facts, count).figures for count in (limit, limit + 1))
+    few, many = (other_limit(facts, OtherLimits(count)).figures for count in (limit, limit + 1))
 
     assert (many["wait_ms_mean"] or 0) <= (few["wait_ms_mean"] or 0)
     assert 0 <= (few["utilisation"] or 0) <= 1
 
 
+def test_tokens_and_calls_of_a_minute_make_what_comes_wait() -> None:
+    """Three attempts of 15 tokens and a call each: of a limit for two, the third begins a minute after the first."""
+    facts = [job(at, 1) for at in (0, 10, 20)]
+    tokens = other_limit(facts, OtherLimits(tokens_per_minute=30)).figures
+    calls = other_limit(facts, OtherLimits(requests_per_minute=1)).figures
+    large = other_limit(facts, OtherLimits(tokens_per_minute=1)).figures
+    whole = other_limit(facts, OtherLimits(tokens_per_minute=45, requests_per_minute=3)).figures
+
+    assert (tokens["waited"], round(tokens["wait_ms_most"] or 0)) == (1, 40_000)
+    assert (calls["waited"], round(calls["wait_ms_most"] or 0)) == (2, 100_000)
+    assert round(large["wait_ms_most"] or 0) == 100_000
+    assert whole["waited"] == 0
+    assert tokens["utilisation"] is None
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 300), st.integers(0, 50)), min_size=1, max_size=40),
+    st.integers(1, 5),
+    st.integers(1, 8),
+)
+def test_no_minute_is_above_a_limit_that_is_tried(jobs: list[tuple[int, int]], calls: int, slots: int) -> None:
+    """Whatever came when: the replay itself waits as a pool would have it, so that more never waits longer."""
+    facts = [job(*one) for one in jobs]
+    few = other_limit(facts, OtherLimits(slots, requests_per_minute=calls)).figures
+    many = other_limit(facts, OtherLimits(slots, requests_per_minute=calls + 1)).figures
+    least = 60 * ((len(jobs) - 1) // calls)  # so long it takes until the last may begin
+
+    assert (many["wait_ms_mean"] or 0) <= (few["wait_ms_mean"] or 0) + 0.001
+    assert (few["wait_ms_most"] or 0) / 1000 >= least - max(at for at, _ in jobs) - 0.001
+
+
 def test_of_nothing_nothing_is_said() -> None:
     """No figure is made up where there is no history."""
-    assert other_limit([], 1).figures["wait_ms_p95"] is None
+    assert other_limit([], OtherLimits(1)).figures["wait_ms_p95"] is None
     assert other_prices([], Rates(), "m").figures["saved_share"] is None
     assert other_ttl([], timedelta(hours=1)).figures["runs_that_wait_for_it"] is None
     assert other_budget([], "usd", "day", 1).figures["first_reached_at"] is None

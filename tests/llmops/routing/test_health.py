@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 from random import Random
+from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adapters.memory_tables import MemoryTables
+from kernel.journal import SHARDS, Event, Journal
 from kernel.tables import Write
 from llmops.routing.health import (
     BreakerPolicy,
@@ -27,7 +30,7 @@ from llmops.routing.model import Deployment, Route
 from llmops.routing.router import Failure, RouteCall, Router, Try
 from llmops.routing.status import RouteStatuses
 from llmops.routing.store import RouteStore
-from tests.lifecycle.doubles import NOW, ManualClock
+from tests.lifecycle.doubles import NOW, Crash, ManualClock
 
 POLICY = BreakerPolicy()
 WORKERS = ("a", "b", "c")
@@ -202,6 +205,59 @@ async def test_a_storm_of_64_workers_writes_once_for_what_is_one_thing() -> None
 
     assert tables.written == 1
     assert status[0].health.throttled_until == NOW + timedelta(seconds=60)
+
+
+async def test_a_breaker_that_opens_and_closes_is_told_once() -> None:
+    """Also where the worker that opened it dies before it has told: the next one that looks tells of it."""
+    tables, clock = MemoryTables(), ManualClock()
+    await declared(tables)
+    journal, told = Journal(tables), list[str]()
+
+    async def dies(workspace: str, ident: str, event: Event) -> None:
+        raise Crash
+
+    async def tells(workspace: str, ident: str, event: Event) -> None:
+        told.append(event.name)
+        await journal.record(workspace, ident, event)
+
+    first, *others = [
+        Router(RouteStore(tables), clock, f"w{at}", refresh=timedelta(seconds=2), tell=tells if at else dies)
+        for at in range(4)
+    ]
+    tries = [await first.choose(call()) for _ in range(3)]
+    for one in tries[:2]:
+        await first.failed(one, Failure("failed", "provider_timeout"))
+    with pytest.raises(Crash):
+        await first.failed(tries[2], Failure("failed", "provider_timeout"))
+    clock.move(seconds=31)
+    probe = await others[0].choose(call())
+    probe.done = True
+    await others[0].answered(probe)
+    clock.move(seconds=31)
+    for worker in others:
+        await worker.choose(call())
+    events = [event async for event in stream(journal)]
+
+    assert told == ["route.breaker_opened", "route.breaker_closed"]
+    assert events == [
+        (
+            "route.breaker_opened",
+            {
+                "route": "chat",
+                "deployment": "one",
+                "why": "provider_timeout",
+                "until": "2026-11-21T08:30:10+00:00",
+                "times": 1,
+            },
+        ),
+        ("route.breaker_closed", {"route": "chat", "deployment": "one"}),
+    ]
+
+
+async def stream(journal: Journal) -> AsyncIterator[tuple[str, Any]]:
+    for shard in range(SHARDS):
+        for _, event in await journal.read("default", shard, 0, 100):
+            yield event.name, dict(event.data)
 
 
 @settings(max_examples=40, deadline=None)

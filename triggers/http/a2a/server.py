@@ -32,17 +32,19 @@ from a2a.utils.errors import (
     ExtendedAgentCardNotConfiguredError,
     InternalError,
     InvalidParamsError,
-    PushNotificationNotSupportedError,
     TaskNotCancelableError,
     TaskNotFoundError,
     UnsupportedOperationError,
 )
 
 from kernel import errors, ids
+from lifecycle.callbacks.a2a import FORMATS
+from lifecycle.callbacks.changing import change_callback
 from lifecycle.conversations.run import RunState
 from lifecycle.conversations.submission import RunRequest
 from lifecycle.runs.list import RunFilter
 from triggers.http import asking
+from triggers.http.a2a.push import callback_of, config_of
 from triggers.http.a2a.tasks import artifact_of, query_of, state_of, status_of, task_of
 from triggers.http.api import defect
 from triggers.http.asking import LONGEST_ANSWER_S, Asked, Callee
@@ -51,6 +53,7 @@ if TYPE_CHECKING:
     from a2a.server.context import ServerCallContext
     from a2a.server.events import Event
 
+    from lifecycle.conversations.callback import Callback
     from triggers.http.call import Call
 
 _USER = "user_id"
@@ -147,26 +150,39 @@ class AgentRequests(RequestHandler):
     async def on_create_task_push_notification_config(
         self, params: TaskPushNotificationConfig, context: ServerCallContext
     ) -> TaskPushNotificationConfig:
-        """Refuse: a task is followed or got."""
-        raise PushNotificationNotSupportedError
+        """Have a task's end reported to a webhook; setting it again replaces it."""
+        async with _translated():
+            asked = await self._task(params.task_id)
+            if asked.run.finished:
+                raise UnsupportedOperationError("The task has ended; get it instead.")
+            callback = await callback_of(self._call, params)
+            return config_of(await change_callback(self._call.services.conversations.store, asked.run, callback))
 
     async def on_get_task_push_notification_config(
         self, params: GetTaskPushNotificationConfigRequest, context: ServerCallContext
     ) -> TaskPushNotificationConfig:
-        """Refuse: there are none."""
-        raise PushNotificationNotSupportedError
+        """Return where a task's end is reported."""
+        async with _translated():
+            return config_of((await self._task(params.task_id)).run, params.id)
 
     async def on_list_task_push_notification_configs(
         self, params: ListTaskPushNotificationConfigsRequest, context: ServerCallContext
     ) -> ListTaskPushNotificationConfigsResponse:
-        """Refuse: there are none."""
-        raise PushNotificationNotSupportedError
+        """List where a task's end is reported: there is one place at most."""
+        async with _translated():
+            run = (await self._task(params.task_id)).run
+            found = run.input.callback
+            configs = [config_of(run)] if found is not None and found.format in FORMATS else []
+            return ListTaskPushNotificationConfigsResponse(configs=configs)
 
     async def on_delete_task_push_notification_config(
         self, params: DeleteTaskPushNotificationConfigRequest, context: ServerCallContext
     ) -> None:
-        """Refuse: there are none."""
-        raise PushNotificationNotSupportedError
+        """Have a task's end reported to nobody."""
+        async with _translated():
+            asked = await self._task(params.task_id)
+            config_of(asked.run, params.id)
+            await change_callback(self._call.services.conversations.store, asked.run, None)
 
     async def on_get_extended_agent_card(
         self, params: GetExtendedAgentCardRequest, context: ServerCallContext
@@ -176,8 +192,6 @@ class AgentRequests(RequestHandler):
 
     async def _ask(self, params: SendMessageRequest, *, stream: bool) -> Asked:
         message = params.message
-        if params.configuration.HasField("task_push_notification_config"):
-            raise PushNotificationNotSupportedError
         if message.task_id:
             await self._task(message.task_id)
             raise UnsupportedOperationError(
@@ -190,12 +204,19 @@ class AgentRequests(RequestHandler):
             session_id=message.context_id or None,
             user_id=user if isinstance(user, str) else None,
             stream=stream and self._call.live,
+            callback=await self._callback(params),
         )
         if not message.message_id:
             raise InvalidParamsError("The message has no id.")
         # A client that sends a message again gets the task that it became.
         key = str(ids.run_id(self._call.workspace, f"a2a:{self._agent.name}:{_printable(message.message_id)}"))
         return await asking.ask(self._call, self._agent.name, request, key=key)
+
+    async def _callback(self, params: SendMessageRequest) -> Callback | None:
+        wanted = params.configuration
+        if not wanted.HasField("task_push_notification_config"):
+            return None
+        return await callback_of(self._call, wanted.task_push_notification_config)
 
     async def _task(self, ident: str) -> Asked:
         try:

@@ -62,7 +62,7 @@ def card(found: Callee, url: str, *, signed_in: bool) -> AgentCard:
         supported_interfaces=[
             AgentInterface(url=url, protocol_binding="JSONRPC", protocol_version=version) for version in VERSIONS
         ],
-        capabilities=AgentCapabilities(streaming=True, push_notifications=False, extended_agent_card=False),
+        capabilities=AgentCapabilities(streaming=True, push_notifications=True, extended_agent_card=False),
         security_schemes={"caller": scheme},
         security_requirements=[SecurityRequirement(schemes={"caller": StringList(list=[])})],
         default_input_modes=[TEXT],

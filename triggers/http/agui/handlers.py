@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from kernel.errors import AppError, InvalidInput
 from lifecycle.approvals.decisions import DecisionRequest
 from lifecycle.approvals.model import MAX_REASON
+from lifecycle.conversations.client_tools import ClientCall, ClientTool, ClientTools, ToolResult
 from lifecycle.conversations.run import RunState
 from lifecycle.conversations.session import Said
 from lifecycle.conversations.submission import RunRequest
@@ -16,12 +17,14 @@ from triggers.http import asking
 from triggers.http.agui.views import Message, Resume, RunInput
 from triggers.http.asking import LONGEST_ANSWER_S, Asked
 from triggers.http.call import Call, Reply
+from triggers.http.leaving import until_left
+from triggers.http.said import Words, words_of
 
 if TYPE_CHECKING:
     from triggers.http.approvals.views import ApprovalView
 
 _PROTOCOL = "1.0"
-_NOT_GIVEN = ("tools", "context", "state", "forwarded_props")
+_NOT_GIVEN = ("context", "state", "forwarded_props")
 _SAYING = frozenset({"user", "assistant", "system", "developer"})
 _ANSWER = {
     "type": "object",
@@ -32,21 +35,34 @@ _ANSWER = {
 
 async def agui(call: Call) -> Reply:
     body: RunInput = call.body
-    asked = await _resumed(call, body.resume) if body.resume else await _asked(call, body)
+    words = None if body.resume else _words(body.messages)
+    given = await _client_tools(call, body, words)
+    asked = await _resumed(call, body.resume) if words is None else await _asked(call, body, words, given)
     ignored = [name for name in _NOT_GIVEN if getattr(body, name)]
+    if body.tools and given is None:
+        ignored.insert(0, "tools")
     headers = {"Cache-Control": "no-store", "X-Run-Id": asked.run.id, "X-Session-Id": asked.run.session_id}
     if ignored:
         headers["X-Ignored-Parameters"] = ", ".join(ignored)
-    return Reply(_events(call, asked, body), 200, headers, "text/event-stream")
+    return Reply(until_left(asked, _events(call, asked, body)), 200, headers, "text/event-stream")
 
 
-async def _asked(call: Call, body: RunInput) -> Asked:
-    query, before = _words(body.messages)
-    request = RunRequest(query=query, session_id=body.thread_id, stream=call.live)
+async def _client_tools(call: Call, body: RunInput, words: Words | None) -> ClientTools | None:
+    """Return the front end's tools for an agent that takes some, and what came of their calls."""
+    if words is None or not (body.tools or words.results):
+        return None
+    if not words.results and not (await asking.callee(call, call.route("name"))).client_tools:
+        return None
+    tools = tuple(ClientTool(tool.name, tool.description, tool.parameters) for tool in body.tools)
+    return ClientTools(tools, results=words.results)
+
+
+async def _asked(call: Call, body: RunInput, words: Words, given: ClientTools | None) -> Asked:
+    request = RunRequest(query=words.query, session_id=body.thread_id, stream=call.live, client_tools=given)
     key = f"agui:{body.thread_id}:{body.run_id}"
     if not key.isascii():
         raise InvalidInput("threadId and runId are ASCII.", code="invalid_run_id", fields={"/runId": "ASCII"})
-    return await asking.ask(call, call.route("name"), request, key=key[:255], before=before)
+    return await asking.ask(call, call.route("name"), request, key=key[:255], before=words.before)
 
 
 async def _resumed(call: Call, entries: Sequence[Resume]) -> Asked:
@@ -68,7 +84,7 @@ async def _resumed(call: Call, entries: Sequence[Resume]) -> Asked:
 
 
 async def _events(call: Call, asked: Asked, body: RunInput) -> AsyncGenerator[str]:
-    """Yield the run as events: started, its text, and how it ended or what it waits for."""
+    """Yield the run as events: started, its text, calls of the front end's tools, and how it ended or waits."""
     from ag_ui import core  # noqa: PLC0415 - heavy
     from ag_ui.encoder import EventEncoder  # noqa: PLC0415 - heavy
 
@@ -98,6 +114,11 @@ async def _events(call: Call, asked: Asked, body: RunInput) -> AsyncGenerator[st
         return
     if begun:
         yield encode(core.TextMessageEndEvent(message_id=message_id))
+    for asks in asked.run.tool_calls:
+        about: dict[str, Any] = {"tool_call_id": asks.id}
+        yield encode(core.ToolCallStartEvent(tool_call_name=asks.name, parent_message_id=message_id, **about))
+        yield encode(core.ToolCallArgsEvent(delta=asks.arguments, **about))
+        yield encode(core.ToolCallEndEvent(**about))
     yield encode(core.RunFinishedEvent(**run, outcome=outcome))
 
 
@@ -112,17 +133,25 @@ def _interrupt(core: Any, approval: ApprovalView) -> Any:
     )
 
 
-def _words(messages: Sequence[Message]) -> tuple[str, tuple[Said, ...]]:
-    """Return what is asked now, the user's words after the last answer, and what was said before."""
-    said = [(message.role, _text(message, number)) for number, message in enumerate(messages)]
-    last = next((n for n in reversed(range(len(said))) if said[n][0] == "assistant"), -1)
-    query = "\n\n".join(text for role, text in said[last + 1 :] if role == "user")
-    if not query.strip():
-        fields = {"/messages": "The last message must be the user's."}
+def _words(messages: Sequence[Message]) -> Words:
+    """Return what is asked now, the user's words or what came of tools after the last answer, and what was said before.
+
+    Raises:
+        InvalidInput: Nothing is asked (`no_question`), or a message is no text (`unsupported_content`).
+    """
+    told: list[Said | ToolResult] = []
+    for number, message in enumerate(messages):
+        text = _text(message, number)
+        if message.role == "tool" and message.tool_call_id is not None:
+            told.append(ToolResult(message.tool_call_id, text))
+        elif message.role in _SAYING:
+            calls = [ClientCall(one.id, one.function.name, one.function.arguments) for one in message.tool_calls]
+            told.append(Said(message.role, text, tuple(calls)))
+    found = words_of(told) if told else None
+    if found is None or not (found.query.strip() or found.results):
+        fields = {"/messages": "The last message must be the user's, or a tool's."}
         raise InvalidInput("There is no question.", code="no_question", fields=fields)
-    before = [*said[: last + 1], *(one for one in said[last + 1 :] if one[0] != "user")]
-    told = ((role, text) for role, text in before if text.strip() and role in _SAYING)
-    return query, tuple(Said("assistant" if role == "assistant" else "user", text) for role, text in told)
+    return found
 
 
 def _text(message: Message, number: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, StringConstraints
@@ -24,11 +25,35 @@ class Content(_Sent):
     text: Text | None = None
 
 
+class CalledFunction(_Sent):
+    """The function that a message calls, and its arguments as JSON."""
+
+    name: Id
+    arguments: Text = ""
+
+
+class ToolCall(_Sent):
+    """A call of a tool of the front end's, as an earlier answer has it."""
+
+    id: Id
+    function: CalledFunction
+
+
 class Message(_Sent):
     """A message of the conversation."""
 
     role: Annotated[str, StringConstraints(max_length=64)]
     content: Text | Annotated[tuple[Content, ...], Field(max_length=256)] | None = None
+    tool_calls: Annotated[tuple[ToolCall, ...], Field(max_length=128)] = ()
+    tool_call_id: Id | None = None
+
+
+class Tool(_Sent):
+    """A tool of the front end's; `parameters` is JSON Schema."""
+
+    name: Id
+    description: Text = ""
+    parameters: Mapping[str, Any] | None = None
 
 
 class Resume(_Sent):
@@ -42,13 +67,14 @@ class Resume(_Sent):
 class RunInput(_Sent):
     """A request to run an agent: `threadId` is a session, and the same `runId` in it is the same run.
 
-    Tools, context and state of the caller's are not given to the agent; `X-Ignored-Parameters` names those that came.
+    Tools of the front end's are given to agents whose spec has `client_tools`. Context and state are not given to the
+    agent; `X-Ignored-Parameters` names what came and is not.
     """
 
     thread_id: Id
     run_id: Id
     messages: Annotated[tuple[Message, ...], Field(max_length=2000)]
-    tools: tuple[Any, ...] = ()
+    tools: Annotated[tuple[Tool, ...], Field(max_length=128)] = ()
     context: tuple[Any, ...] = ()
     state: Any = None
     forwarded_props: Any = None

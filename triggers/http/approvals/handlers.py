@@ -13,7 +13,6 @@ from lifecycle.approvals.model import MAX_REASON
 from triggers.http.approvals.page import decided_page, decision_page
 from triggers.http.approvals.views import ApprovalPage, ApprovalView, DecisionBody, StandingPage, StandingView
 from triggers.http.call import Call, Reply, page_token
-from triggers.http.principal import person_of
 
 _ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\.[0-9a-f]{16}")
 _DIGEST = re.compile(r"[0-9a-f]{32}")
@@ -47,11 +46,6 @@ def _position(value: Any) -> str:
     return value
 
 
-def _person(call: Call) -> Any:
-    headers = {name.lower(): value for name, value in call.request.headers.items()}
-    return person_of(headers, call.services.core.settings)
-
-
 async def approvals_list(call: Call) -> Reply:
     state, agent, run = call.query("state") or "pending", call.query("agent"), call.query("run")
     if state not in _STATES:
@@ -65,21 +59,23 @@ async def approvals_list(call: Call) -> Reply:
     found, after = await call.services.approvals.store.list(
         call.workspace, call.limit(), call.cursor(_position), pending=state == "pending", where=where
     )
-    items = [ApprovalView.of_record(record) for record in found]
+    person = call.person
+    items = [ApprovalView.of_record(record, person) for record in found]
     return Reply(ApprovalPage(items=items, next=page_token(after)), headers={"Cache-Control": "no-store"})
 
 
 async def approvals_get(call: Call) -> Reply:
     record = await call.services.approvals.store.get(call.workspace, approval_id(call.route("id")))
-    return Reply(ApprovalView.of_record(record), headers={"Cache-Control": "no-store"})
+    return Reply(ApprovalView.of_record(record, call.person), headers={"Cache-Control": "no-store"})
 
 
 async def approvals_decide(call: Call) -> Reply:
     body: DecisionBody = call.body
+    person = call.person
     record = await call.services.approvals.decisions.decide(
-        call.workspace, approval_id(call.route("id")), _person(call), body.ruling(), call.queue.send
+        call.workspace, approval_id(call.route("id")), person, body.ruling(), call.queue.send
     )
-    return Reply(ApprovalView.of_record(record))
+    return Reply(ApprovalView.of_record(record, person))
 
 
 async def approval_policy_get(call: Call) -> Reply:
@@ -112,11 +108,9 @@ async def approval_links_show(call: Call) -> Reply:
 
 
 async def approval_links_decide(call: Call) -> Reply:
-    record, person = await call.services.approvals.links.find(call.route("token"))
     verb, reason = _form(call.request.get_body() or b"")
-    decided = await call.services.approvals.decisions.decide(
-        record.approval.place.workspace, record.approval.id, person, DecisionRequest(verb, reason), call.queue.send
-    )
+    ruling = DecisionRequest(verb, reason)
+    decided = await call.services.approvals.links.decide(call.route("token"), ruling, call.queue.send)
     return Reply(decided_page(decided), headers=_PAGE, mimetype="text/html")
 
 

@@ -10,7 +10,7 @@ from typing import Any, Literal, Self
 from pydantic import Field
 
 from lifecycle.approvals.decisions import DecisionRequest
-from lifecycle.approvals.model import MAX_REASON, State
+from lifecycle.approvals.model import MAX_REASON, Person, State, may_decide
 from lifecycle.approvals.policy import StandingRule
 from lifecycle.approvals.store import Record
 from triggers.http.views import Body, Page, View
@@ -56,7 +56,7 @@ class ApprovalView(View):
 
     `arguments` are those to call the tool with, `asked_arguments` those that the model asked for where they were
     amended; both are null once the session is erased. `approvers` may decide now; none are named for anybody in the
-    workspace.
+    workspace. `may_decide` says whether the caller may.
     """
 
     id: str
@@ -76,6 +76,7 @@ class ApprovalView(View):
     excerpt: str
     cost_micro_usd: int
     approvers: Sequence[str]
+    may_decide: bool
     level: int
     not_requester: bool
     on_expiry: str
@@ -86,8 +87,8 @@ class ApprovalView(View):
     execution: ExecutionView | None
 
     @classmethod
-    def of_record(cls, record: Record) -> Self:
-        """Return the view of a stored approval."""
+    def of_record(cls, record: Record, person: Person) -> Self:
+        """Return the view of a stored approval for a person."""
         approval = record.approval
         return cls.of(
             approval,
@@ -100,6 +101,7 @@ class ApprovalView(View):
             excerpt=record.excerpt,
             expires_at=approval.due,
             approvers=approval.approvers,
+            may_decide=may_decide(approval, person),
         )
 
 

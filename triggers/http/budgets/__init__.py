@@ -13,6 +13,14 @@ _CHARGED = {
 
 ENDPOINTS = (
     Endpoint("GET", "usage", "usage", "How much of each budget is used.", returns="UsagePage", query=PAGING | _CHARGED),
+    Endpoint(
+        "GET",
+        "usage/waiting",
+        "usage_waiting",
+        "List the runs that wait for a budget, those asked first at the top. A page can be short before the last.",
+        returns="BlockedRunPage",
+        query=PAGING,
+    ),
     Endpoint("GET", "budgets", "budgets_list", "List budgets by scope.", returns="BudgetPage", query=PAGING),
     Endpoint("GET", "budgets/{scope}", "budgets_get", "Get a budget.", returns="BudgetView", errors=(404,)),
     Endpoint(

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from kernel.ids import agent_name, parse_run_id, session_id, user_id
+from lifecycle.conversations.run import RunState
 from llmops.budgets.rules import CostAttribution, parse_scope
 from triggers.http.budgets.views import (
+    BlockedRunPage,
+    BlockedRunView,
     BudgetBody,
     BudgetPage,
     BudgetView,
@@ -41,6 +45,16 @@ async def usage(call: Call) -> Reply:
         found, after = await call.services.budgets.usage.list(call.workspace, call.limit(), call.cursor(_scope_text))
     items = [UsageView.from_position(position) for position in found]
     return Reply(UsagePage(items=items, next=page_token(after)), headers={"Cache-Control": "no-store"})
+
+
+async def usage_waiting(call: Call) -> Reply:
+    waits, after = await call.services.budgets.waits.page(call.workspace, call.limit(), call.cursor(parse_run_id))
+    store = call.services.conversations.store
+    runs = await asyncio.gather(*(store.run(call.workspace, each.who.session_id, each.who.run_id) for each in waits))
+    # The list of those that wait may hold one that has gone on.
+    blocked = [(run, wait) for run, wait in zip(runs, waits, strict=True) if run and run.state is RunState.WAITING]
+    items = [BlockedRunView.from_run(run, wait) for run, wait in blocked]
+    return Reply(BlockedRunPage(items=items, next=page_token(after)), headers={"Cache-Control": "no-store"})
 
 
 async def budgets_list(call: Call) -> Reply:

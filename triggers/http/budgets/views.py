@@ -13,10 +13,14 @@ from llmops.budgets.rules import Budget, Limit, Period, Unit, shown
 from triggers.http.views import Body, Page, View
 
 if TYPE_CHECKING:
+    from lifecycle.conversations.run import Run
     from llmops.budgets.rules import Scope
     from llmops.budgets.usage import BudgetUsage
+    from llmops.budgets.waits import BudgetWait
 
 Percent = Annotated[int, Field(ge=1, le=100, strict=True)]
+MOST_SHOWN = 300
+"""Characters of a query that are shown of a run in a list."""
 _PARTS = {"tokens": 1, "calls": 1, "usd": 1_000_000, "seconds": 1000}
 """How many of a unit's smallest part make one."""
 
@@ -118,3 +122,33 @@ class UsageView(View):
 
 class UsagePage(Page[UsageView]):
     """How much of each limit is used."""
+
+
+class BlockedRunView(View):
+    """A run that waits for a budget: the beginning of what was asked, why it waits, and what it has spent so far."""
+
+    id: str
+    session_id: str
+    agent: str
+    user_id: str | None
+    query: str
+    code: str
+    detail: str
+    since: datetime
+    cost_micro_usd: int
+
+    @classmethod
+    def from_run(cls, run: Run, wait: BudgetWait) -> BlockedRunView:
+        """Return the view of a run and of what it waits for."""
+        return cls.of(
+            run,
+            query=run.query[:MOST_SHOWN],
+            code=wait.code,
+            detail=run.error.detail if run.error else "",
+            since=wait.since or run.created_at,
+            cost_micro_usd=run.costs.spend.cost_micro_usd,
+        )
+
+
+class BlockedRunPage(Page[BlockedRunView]):
+    """Runs that wait for a budget, those asked first at the top."""

@@ -27,7 +27,7 @@ ENDPOINTS = (
         "POST",
         "registry/apply",
         "registry_apply",
-        "Have the agents' actors do what a plan says; the plan itself tells how far they are.",
+        "Have the agents' actors do what a plan, or some lines of it, say; the plan itself tells how far they are.",
         body="PlanApplication",
         returns="PlanView",
         status=202,

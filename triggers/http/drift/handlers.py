@@ -64,9 +64,10 @@ async def registry_plan_get(call: Call) -> Reply:
 
 async def registry_apply(call: Call) -> Reply:
     plan_id = _checked(call.body.plan_id)
+    only, destructive = call.body.lines, call.body.destructive
     stored, steps = await call.services.drift.plans.apply(
-        call.workspace, plan_id, call.signals, destructive=call.body.destructive, by=call.caller
+        call.workspace, plan_id, call.signals, only=only, destructive=destructive, by=call.caller
     )
-    after = page_token(f"{plan_id}/{MAX_LIMIT}") if len(steps) > MAX_LIMIT else None
-    view = PlanView.from_plan(stored, steps[:MAX_LIMIT], after)
+    after = page_token(f"{plan_id}/{MAX_LIMIT}") if only is None and len(steps) > MAX_LIMIT else None
+    view = PlanView.from_plan(stored, steps[:MAX_LIMIT] if only is None else steps, after)
     return Reply(view, 202, {"Location": f"/api/registry/plan/{plan_id}"})

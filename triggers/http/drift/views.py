@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Annotated
 
 from pydantic import Field
 
@@ -11,12 +12,17 @@ from lifecycle.drift.plan import DriftAction, DriftKind
 from lifecycle.drift.plans import LineOutcome, PlanStep
 from lifecycle.drift.store import StoredPlan
 from triggers.http.agents.views import ProviderVersionView
+from triggers.http.endpoint import MAX_LIMIT
 from triggers.http.views import View
 
 
 class PlanLineView(View):
-    """A difference: why it is one, what applying would do, and what has become of it."""
+    """A difference: why it is one, what applying would do, and what has become of it.
 
+    `number` is its place in the plan, from 0 on.
+    """
+
+    number: int
     agent: str
     kind: DriftKind
     action: DriftAction
@@ -34,8 +40,8 @@ class PlanView(View):
     """How the registry and the providers differ.
 
     `counts` are the lines by kind, `total` all of them; `unchanged` counts the agents that are as they should be;
-    `unseen` are providers that could not be looked at, with the code of the reason. `applied` counts how often the plan
-    was applied, `destructive` says whether its destructive lines were asked for, too.
+    `unseen` are providers that could not be looked at, with the code of the reason. `applied` counts how often the
+    plan, or some of its lines, was applied; each line's `outcome` says what has become of it.
     """
 
     id: str
@@ -46,7 +52,6 @@ class PlanView(View):
     unchanged: int
     unseen: Mapping[str, str]
     applied: int
-    destructive: bool
     items: Sequence[PlanLineView]
     next: str | None
 
@@ -58,7 +63,12 @@ class PlanView(View):
 
 
 class PlanApplication(View):
-    """Which plan to apply; `destructive` asks for the lines that delete something, too."""
+    """Which plan to apply.
+
+    `lines` are the numbers of the lines to apply, all when it is left out; `destructive` asks for those that delete
+    something, too.
+    """
 
     plan_id: str = Field(min_length=1, max_length=64)
+    lines: Sequence[Annotated[int, Field(ge=0)]] | None = Field(default=None, min_length=1, max_length=MAX_LIMIT)
     destructive: bool = False

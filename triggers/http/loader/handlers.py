@@ -16,19 +16,25 @@ from triggers.http.loader.views import (
     PreloadView,
     ReplayView,
     StepView,
+    StrategyView,
     WhatIfView,
     WorkerView,
 )
+from triggers.http.performance.views import InsightView
 
 
 async def loader(call: Call) -> Reply:
     state = await call.services.agents.loader_overview.state(call.workspace)
     workers = [
-        WorkerView(worker=one.worker, at=one.at, metrics=LoaderMetricsView.from_metrics(one.metrics))
+        WorkerView(
+            worker=one.worker, at=one.at, metrics=LoaderMetricsView.from_metrics(one.metrics), strategy=one.strategy
+        )
         for one in state.workers
     ]
     total = LoaderMetricsView.from_metrics(state.total)
-    return Reply(LoaderView.of(state, total=total, workers=workers))
+    strategies = [StrategyView.of(one) for one in state.strategies]
+    insights = [InsightView.of(one) for one in state.insights]
+    return Reply(LoaderView.of(state, total=total, workers=workers, strategies=strategies, insights=insights))
 
 
 async def loader_activity(call: Call) -> Reply:

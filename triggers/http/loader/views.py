@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
+from triggers.http.performance.views import InsightView
 from triggers.http.views import Body, Page, View
 
 if TYPE_CHECKING:
@@ -84,23 +85,45 @@ class LoaderMetricsView(View):
 
 
 class WorkerView(View):
-    """A worker that has reported lately: a random id, and until when it has counted."""
+    """A worker that has reported lately: a random id, and until when it has counted.
+
+    `strategy` is its own where several are compared (LOADER_STRATEGIES), else null.
+    """
 
     worker: str
     at: datetime
     metrics: LoaderMetricsView
+    strategy: str | None
+
+
+class StrategyView(View):
+    """What workers of a strategy came to in the last day.
+
+    The true hit rate lies between `least` and `most` with 95 % confidence: two strategies whose ranges overlap are not
+    told apart yet.
+    """
+
+    strategy: str
+    hits: int
+    misses: int
+    hit_rate: float
+    least: float
+    most: float
 
 
 class LoaderView(View):
     """How the workers' caches of the workspace's agents do.
 
-    `learned_until` is until when uses are part of the ranking; null before the first.
+    `policy` is that of the worker that answers. `learned_until` is until when uses are part of the ranking; null before
+    the first. `strategies` are those that workers are divided between, the best first; empty where they are not.
     """
 
     policy: Policy
     total: LoaderMetricsView
     workers: Sequence[WorkerView]
     learned_until: datetime | None
+    strategies: Sequence[StrategyView]
+    insights: Sequence[InsightView]
 
 
 class CompanionView(View):

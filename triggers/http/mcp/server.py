@@ -17,7 +17,8 @@ from lifecycle.sessions.list import Filter
 from lifecycle.sessions.transcript import transcript_of
 from triggers.http.api import defect
 from triggers.http.call import page_token
-from triggers.http.mcp.tools import FIXED_TOOLS, AgentTools
+from triggers.http.mcp.tasks import AgentTasks, TaskParams, UpdateParams
+from triggers.http.mcp.tools import FIXED_TOOLS, TASKS, AgentTools
 from triggers.http.sessions.transcripts import as_markdown
 
 if TYPE_CHECKING:
@@ -40,12 +41,13 @@ def agent_server(call: Call) -> Server[Any]:
     """Return a server of what the caller's workspace has."""
     tools = AgentTools(call)
     shown = _Shown(call)
-    return Server(
+    handle_tool: Any = _guarded(tools.call)  # a task is an answer that the SDK passes on and has no type for
+    server: Server[Any] = Server(
         NAME,
         version="1",
         instructions=_INSTRUCTIONS,
         on_list_tools=_guarded(tools.list),
-        on_call_tool=_guarded(tools.call),
+        on_call_tool=handle_tool,
         on_list_resources=_guarded(shown.list_resources),
         on_list_resource_templates=_guarded(shown.list_templates),
         on_read_resource=_guarded(shown.read_resource),
@@ -53,6 +55,12 @@ def agent_server(call: Call) -> Server[Any]:
         on_get_prompt=_guarded(shown.get_prompt),
         get_tool_input_schema=lambda name: next((tool.input_schema for tool in FIXED_TOOLS if tool.name == name), None),
     )
+    tasks = AgentTasks(call, tools)
+    server.extensions[TASKS] = {}
+    server.add_request_handler("tasks/get", TaskParams, _guarded(tasks.get))
+    server.add_request_handler("tasks/update", UpdateParams, _guarded(tasks.update))
+    server.add_request_handler("tasks/cancel", TaskParams, _guarded(tasks.cancel))
+    return server
 
 
 class _Shown:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from triggers.http.call import Call
 
     Context = ServerRequestContext[Any, Any]
+    ToolAnswer = types.CallToolResult | types.InputRequiredResult | dict[str, Any]
 
 IDEMPOTENCY_KEY = "agent-lifecycle/idempotency-key"
 """What a request's `_meta` may have: the same key is the same run. Agents of ours send it when they call a tool."""
@@ -34,6 +35,10 @@ _LONGEST_NAME = 64
 """What clients take as a tool's name, in characters."""
 _WAIT_S = 50
 """How long an answer is waited for unless said; clients commonly give a request up after a minute."""
+_TASK_AFTER_S = 10
+"""How long it is waited for where the client takes a task then."""
+TASKS = "io.modelcontextprotocol/tasks"
+"""The extension by which it says so."""
 _LOOK_EVERY_S = 1.0
 _STAGES = tuple(Stage)
 _APPROVAL = "approval:"
@@ -151,9 +156,7 @@ class AgentTools:
         ]
         return types.ListToolsResult(tools=[*FIXED_TOOLS, *own])
 
-    async def call(
-        self, context: Context, params: types.CallToolRequestParams
-    ) -> types.CallToolResult | types.InputRequiredResult:
+    async def call(self, context: Context, params: types.CallToolRequestParams) -> ToolAnswer:
         """Call a tool; what goes wrong is told in its result, for the model that called it."""
         given = dict(params.arguments or {})
         tool = self._tool(params.name)
@@ -189,7 +192,7 @@ class AgentTools:
 
     async def _asked(
         self, context: Context, name: str, given: Mapping[str, Any], params: types.CallToolRequestParams
-    ) -> types.CallToolResult | types.InputRequiredResult:
+    ) -> ToolAnswer:
         if params.request_state:
             asked = await asking.find(self._call, params.request_state)
         else:
@@ -200,13 +203,21 @@ class AgentTools:
                 raise InvalidInput("The arguments are not valid.", code="invalid_arguments") from None
             key = (params.meta or {}).get(IDEMPOTENCY_KEY)
             asked = await asking.ask(self._call, name, request, key=key if isinstance(key, str) else None)
-        return await self._followed(context, asked, given.get("wait_s", _WAIT_S), params)
+        as_task = takes_tasks(context)
+        answer = await self._followed(
+            context, asked, given.get("wait_s", _TASK_AFTER_S if as_task else _WAIT_S), params
+        )
+        if not as_task or asked.settled:
+            return answer
+        from triggers.http.mcp.tasks import task_of  # noqa: PLC0415 - it stands on this
+
+        return {"resultType": "task"} | task_of(asked.run, "working")
 
     async def _followed(
         self, context: Context, asked: Asked, wait_s: int, params: types.CallToolRequestParams
     ) -> types.CallToolResult | types.InputRequiredResult:
         """Wait for the answer and tell of the stages on the way; where a person must decide, ask who calls."""
-        await self._answers_taken(params)
+        await self.decide_all(params.input_responses)
         if params.input_responses:
             asked = await asking.find(self._call, asked.run.id)
         left, stage = float(wait_s), None
@@ -219,15 +230,15 @@ class AgentTools:
             await asked.wait(min(_LOOK_EVERY_S, left))
             left -= _LOOK_EVERY_S
         waiting = await asking.waiting_approvals(self._call, asked.run)
-        if waiting and _takes_questions(context):
+        if waiting and takes_questions(context):
             return types.InputRequiredResult(
-                input_requests={f"{_APPROVAL}{one.id}": _question(one) for one in waiting}, request_state=asked.run.id
+                input_requests={f"{_APPROVAL}{one.id}": question(one) for one in waiting}, request_state=asked.run.id
             )
-        return _result(_run(asked.run, [one.id for one in waiting]), failed=asked.run.error is not None)
+        return result_of(asked.run, [one.id for one in waiting])
 
-    async def _answers_taken(self, params: types.CallToolRequestParams) -> None:
+    async def decide_all(self, responses: types.InputResponses | None) -> None:
         """Decide what the person at the client has decided."""
-        for name, response in (params.input_responses or {}).items():
+        for name, response in (responses or {}).items():
             if not name.startswith(_APPROVAL) or not isinstance(response, types.ElicitResult):
                 continue
             content: Mapping[str, Any] = response.content or {}
@@ -254,7 +265,8 @@ class AgentTools:
     async def _approvals(self) -> types.CallToolResult:
         call = self._call
         found, _ = await call.services.approvals.store.list(call.workspace, 50, None, pending=True, where={})
-        return _result({"approvals": [ApprovalView.of_record(record).model_dump(mode="json") for record in found]})
+        views = [ApprovalView.of_record(record, call.person) for record in found]
+        return _result({"approvals": [view.model_dump(mode="json") for view in views]})
 
 
 def _check(given: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
@@ -270,7 +282,15 @@ def _check(given: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
         raise InvalidInput(msg, code="invalid_arguments", fields=fields)
 
 
-def _takes_questions(context: Context) -> bool:
+def takes_tasks(context: Context) -> bool:
+    """Return whether the client takes a task where an answer takes longer."""
+    from mcp_types.version import MODERN_PROTOCOL_VERSIONS  # noqa: PLC0415
+
+    wanted = types.ClientCapabilities(extensions={TASKS: {}})
+    return context.protocol_version in MODERN_PROTOCOL_VERSIONS and context.session.check_client_capability(wanted)
+
+
+def takes_questions(context: Context) -> bool:
     """Return whether the client shows questions to a person, and speaks the protocol in which they can be asked."""
     from mcp_types.version import MODERN_PROTOCOL_VERSIONS  # noqa: PLC0415
 
@@ -278,7 +298,8 @@ def _takes_questions(context: Context) -> bool:
     return context.protocol_version in MODERN_PROTOCOL_VERSIONS and context.session.check_client_capability(wanted)
 
 
-def _question(approval: ApprovalView) -> types.ElicitRequest:
+def question(approval: ApprovalView) -> types.ElicitRequest:
+    """Return what a person is asked of an approval."""
     told = json.dumps(approval.arguments, ensure_ascii=False)[:4000] if approval.arguments is not None else ""
     schema = {
         "type": "object",
@@ -290,6 +311,11 @@ def _question(approval: ApprovalView) -> types.ElicitRequest:
     }
     message = f"The agent {approval.agent} asks to call {approval.tool or 'a model'}. {told}"
     return types.ElicitRequest(params=types.ElicitRequestFormParams(message=message, requested_schema=schema))
+
+
+def result_of(run: Run, approvals: Sequence[str]) -> types.CallToolResult:
+    """Return a run as the result of the tool that asked for it."""
+    return _result(_run(run, approvals), failed=run.error is not None)
 
 
 def _run(run: Run, approvals: Sequence[str]) -> dict[str, Any]:

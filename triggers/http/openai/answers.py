@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import re
 import uuid
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
 
 from kernel.errors import AppError, NotFound
+from lifecycle.conversations.client_tools import TOOL_CALLS, ClientCall
 from lifecycle.conversations.run import Run, RunState
 from llmops.spend.usage import Spend
 from triggers.http import asking
@@ -17,13 +18,16 @@ from triggers.http.asking import Asked
 from triggers.http.openai.errors import error_object
 from triggers.http.openai.views import (
     AnswerMessage,
+    CalledFunctionView,
     ChatCompletion,
+    ChatToolCallView,
     Choice,
     CompletionTokensDetails,
     CompletionUsage,
     ConversationId,
     Incomplete,
     InputTokensDetails,
+    OutputCall,
     OutputMessage,
     OutputText,
     OutputTokensDetails,
@@ -78,7 +82,8 @@ def seconds(run: Run) -> int:
 
 def chat_completion(run: Run) -> ChatCompletion:
     """Return the answer of a run that succeeded."""
-    message = AnswerMessage(content=run.answer)
+    calls = [_chat_call(call) for call in run.tool_calls]
+    message = AnswerMessage(content=(run.answer or None) if calls else run.answer, tool_calls=calls or None)
     return ChatCompletion(
         id=_chat_id(run),
         created=seconds(run),
@@ -125,6 +130,8 @@ async def chat_chunks(asked: Asked, pieces: AsyncGenerator[str], *, with_usage: 
     except AppError as error:
         yield _data({"error": error_object(error)[1]})
         return
+    for index, call in enumerate(asked.run.tool_calls):
+        yield chunk({"tool_calls": [{"index": index} | dumped(_chat_call(call))]})
     yield chunk({}, _finish_reason(asked.run))
     if with_usage:
         yield _data(_chunk(run, []) | {"usage": dumped(chat_usage(asked.run.spend))})
@@ -147,9 +154,10 @@ def response_view(
     cut = run.state is RunState.SUCCEEDED and run.finish_reason == _CUT
     said = run.answer if text is None else text
     status = "incomplete" if cut else status
-    output: Sequence[OutputMessage] = ()
-    if said is not None:
+    output: list[OutputMessage | OutputCall] = []
+    if said or (said is not None and not run.tool_calls):
         output = [OutputMessage(id=message_id(run), status=_item_status(status), content=[OutputText(text=said)])]
+    output += [output_call(call, _item_status(status)) for call in run.tool_calls]
     failed = run.error if run.state is RunState.FAILED else None
     return ResponseView(
         id=response_id(run.id),
@@ -210,10 +218,30 @@ async def response_events(
         yield event("response.output_text.done", text=text, logprobs=[], **item)
         yield event("response.content_part.done", part=dumped(OutputText(text=text)), **item)
         yield event("response.output_item.done", output_index=0, item=dumped(done))
+    if changed is None:
+        for index, call in enumerate(asked.run.tool_calls, 1 if text else 0):
+            for kind, data in _call_events(call, index):
+                yield event(kind, **data)
     if response["status"] == "cancelled":  # the protocol has no event for it
         response |= {"status": "incomplete", "incomplete_details": {"reason": "cancelled"}}
     kinds = {"completed": "completed", "failed": "failed", "incomplete": "incomplete", "queued": "queued"}
     yield event(f"response.{kinds.get(response['status'], 'in_progress')}", response=response)
+
+
+def output_call(call: ClientCall, status: str) -> OutputCall:
+    """Return a call of a tool of the caller's as an item of a response."""
+    ident = call.id.removeprefix("call_")
+    return OutputCall(id=f"fc_{ident}", call_id=call.id, name=call.name, arguments=call.arguments, status=status)
+
+
+def _call_events(call: ClientCall, index: int) -> Iterator[tuple[str, dict[str, Any]]]:
+    item = dumped(output_call(call, "completed"))
+    about = {"item_id": item["id"], "output_index": index}
+    begun = item | {"arguments": "", "status": "in_progress"}
+    yield "response.output_item.added", {"output_index": index, "item": begun}
+    yield "response.function_call_arguments.delta", about | {"delta": call.arguments}
+    yield "response.function_call_arguments.done", about | {"name": call.name, "arguments": call.arguments}
+    yield "response.output_item.done", {"output_index": index, "item": item}
 
 
 def message_id(run: Run) -> str:
@@ -238,7 +266,14 @@ def _item_status(status: str) -> str:
 
 
 def _finish_reason(run: Run) -> str:
+    if run.tool_calls:
+        return TOOL_CALLS
     return _CUT if run.finish_reason == _CUT else "stop"
+
+
+def _chat_call(call: ClientCall) -> ChatToolCallView:
+    function = CalledFunctionView(name=call.name, arguments=call.arguments)
+    return ChatToolCallView(id=call.id, function=function)
 
 
 def _chat_id(run: Run) -> str:

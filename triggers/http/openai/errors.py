@@ -28,6 +28,8 @@ _AS: dict[str, tuple[int, str, str]] = {
     "pool_full": (429, "rate_limit_error", "rate_limit_exceeded"),
     "pool_sessions_full": (429, "rate_limit_error", "rate_limit_exceeded"),
     "approval_needed": (409, "invalid_request_error", "approval_needed"),
+    "client_tools_not_allowed": (400, "invalid_request_error", "unsupported_tools"),
+    "tool_results_unmatched": (400, "invalid_request_error", "tool_results_unmatched"),
     "run_not_finished": (504, "server_error", "timeout"),
     "run_timeout": (504, "server_error", "timeout"),
     "unauthorized": (401, "invalid_request_error", "invalid_api_key"),
@@ -53,14 +55,20 @@ def error_object(error: AppError) -> tuple[int, dict[str, Any]]:
         status = 502 if isinstance(error, RunFailed) else status_of(error)
         kind = "server_error" if status >= _SERVER_ERROR else "invalid_request_error"
         code = error.code
-    param = next((name.strip("/").replace("/", ".") for name in error.fields), None) or _PARAMS.get(error.code)
+    param = next(map(_place, error.fields), None) or _PARAMS.get(error.code)
     message = error.detail
     if isinstance(error, InvalidInput) and error.fields and not isinstance(error, TooLarge):
-        wrong = [f"{at.strip('/').replace('/', '.')}: {why}" for at, why in list(error.fields.items())[:5]]
+        wrong = [f"{_place(at)}: {why}" for at, why in list(error.fields.items())[:5]]
         message = f"{message} {'; '.join(wrong)}"
     if isinstance(error, NotFound) and error.code == "agent_not_found":
         message = f"{message} GET v1/models lists what can be asked."
     return status, {"message": message, "type": kind, "param": param, "code": code}
+
+
+def _place(pointer: str) -> str:
+    """Return where something is wrong, as OpenAI names it; the caller's tools are `tools` there."""
+    place = pointer.strip("/").replace("/", ".")
+    return "tools" if place == "client_tools" else place.removeprefix("client_tools.")
 
 
 def answer(error: AppError) -> func.HttpResponse:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from kernel.errors import AppError, Conflict, NotFound
+from kernel.errors import Conflict, NotFound
 from kernel.ids import new_id
 from lifecycle.conversations.session import Said
 from lifecycle.conversations.submission import RunRequest
 from triggers.http import asking
 from triggers.http.asking import LONGEST_ANSWER_S, Asked
 from triggers.http.call import Call, Reply
+from triggers.http.leaving import until_left
 from triggers.http.openai.answers import (
     chat_chunks,
     chat_completion,
@@ -24,6 +24,7 @@ from triggers.http.openai.answers import (
     run_of_response,
 )
 from triggers.http.openai.requests import chat_words, check_chat, check_response, ignored, response_words
+from triggers.http.openai.tools import check_results, client_tools, session_of
 from triggers.http.openai.views import (
     ChatBody,
     Conversation,
@@ -33,13 +34,11 @@ from triggers.http.openai.views import (
     ResponseBody,
 )
 from triggers.http.runs.handlers import wait_of
+from triggers.http.said import Words
 
 if TYPE_CHECKING:
     from triggers.http.asking import Callee
 
-log = logging.getLogger(__name__)
-
-_LEFT: set[asyncio.Task[None]] = set()
 _STREAM = "text/event-stream"
 _NOT_CACHED = {"Cache-Control": "no-store"}
 
@@ -60,6 +59,17 @@ async def openai_models_get(call: Call) -> Reply:
 def _within(call: Call) -> int:
     prefer = call.header("prefer")
     return wait_of(prefer) if prefer else LONGEST_ANSWER_S
+
+
+def _request(call: Call, body: ChatBody | ResponseBody, words: Words, session: str | None) -> RunRequest:
+    return RunRequest(
+        query=words.query,
+        session_id=session,
+        user_id=body.who,
+        metadata=body.metadata,
+        stream=body.stream and call.live,
+        client_tools=client_tools(body.tools, body.tool_choice, words.results),
+    )
 
 
 def _headers(asked: Asked, body: ChatBody | ResponseBody) -> dict[str, str]:
@@ -86,14 +96,9 @@ async def openai_chat_completions(call: Call) -> Reply:
     body: ChatBody = call.body
     check_chat(body)
     words = chat_words(body.messages)
-    session = call.header("x-session-id")
-    request = RunRequest(
-        query=words.query,
-        session_id=session,
-        user_id=body.who,
-        metadata=body.metadata,
-        stream=body.stream and call.live,
-    )
+    session = call.header("x-session-id") or await session_of(call, words, body.who)
+    check_results(words, session, "messages")
+    request = _request(call, body, words, session)
     asked = await asking.ask(call, body.model, request, key=call.header("idempotency-key"), before=words.before)
     headers = _headers(asked, body)
     if not body.stream:
@@ -105,7 +110,7 @@ async def openai_chat_completions(call: Call) -> Reply:
     if asked.settled and asked.run.answer is None:
         await _given_up(asked)
         asking.check_answered(asked)
-    stream = _until_left(asked, chat_chunks(asked, pieces, with_usage=body.stream_options.include_usage))
+    stream = until_left(asked, chat_chunks(asked, pieces, with_usage=body.stream_options.include_usage))
     return Reply(stream, headers=headers | _NOT_CACHED, mimetype=_STREAM)
 
 
@@ -115,29 +120,6 @@ async def _given_up(asked: Asked) -> None:
         refused = asked.run.error
         await asked.cancel()
         raise asking.Blocked(refused.detail, code=refused.code)
-
-
-async def _until_left(asked: Asked, chunks: AsyncGenerator[str]) -> AsyncGenerator[str]:
-    """Yield the chunks; a run whose caller leaves before it has ended is cancelled."""
-    ended = False
-    try:
-        async with aclosing(chunks):
-            async for chunk in chunks:
-                yield chunk
-        ended = True
-    finally:
-        if not ended and not asked.settled:
-            # Not awaited: the task that it ends in is being cancelled itself.
-            cancelling = asyncio.create_task(_cancelled(asked))
-            _LEFT.add(cancelling)
-            cancelling.add_done_callback(_LEFT.discard)
-
-
-async def _cancelled(asked: Asked) -> None:
-    try:
-        await asked.cancel()
-    except AppError as error:
-        log.warning("a run whose caller left goes on: %s", error.code, extra={"event": "openai.not_cancelled"})
 
 
 async def openai_conversations_create(call: Call) -> Reply:
@@ -151,22 +133,17 @@ async def openai_responses_create(call: Call) -> Reply:
     check_response(body)
     words = response_words(body)
     session, before = await _goes_on_from(call, body)
-    request = RunRequest(
-        query=words.query,
-        session_id=session,
-        user_id=body.who,
-        metadata=body.metadata,
-        stream=body.stream and call.live,
-    )
-    asked = await asking.ask(
-        call, body.model, request, key=call.header("idempotency-key"), before=(*before, *words.before)
-    )
+    session = session or (None if before else await session_of(call, words, body.who))
+    words = replace(words, before=(*before, *words.before))
+    check_results(words, session, "input")
+    request = _request(call, body, words, session)
+    asked = await asking.ask(call, body.model, request, key=call.header("idempotency-key"), before=words.before)
     headers = _headers(asked, body)
     previous = body.previous_response_id
     if body.stream:
         pieces = asked.pieces(_within(call))
         events = response_events(asked, pieces, background=body.background, previous=previous)
-        stream = events if body.background else _until_left(asked, events)
+        stream = events if body.background else until_left(asked, events)
         return Reply(stream, headers=headers | _NOT_CACHED, mimetype=_STREAM)
     if not body.background:
         await asked.wait(_within(call))

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import replace
 
 from kernel.errors import InvalidInput
+from lifecycle.conversations.client_tools import ClientCall, ToolResult
 from lifecycle.conversations.session import Said
 from triggers.http.openai.views import ChatBody, ChatMessage, InputItem, Part, ResponseBody
+from triggers.http.said import Words, words_of
 
 _TEXT_PARTS = frozenset({"text", "input_text", "output_text", "refusal"})
-_OWN_TOOLS = "The agent has tools of its own, which its declaration names; a caller's are not run."
+_NO_FUNCTIONS = "Functions are given as tools."
 _FORMAT = "The agent's declaration says what its answers look like (response_format)."
 
 _DECIDED_BY_AGENT = (
@@ -40,19 +41,6 @@ _DECIDED_BY_AGENT = (
 """What a request may say and the agent decides; `X-Ignored-Parameters` of the answer names what it said."""
 
 
-@dataclass(frozen=True, slots=True)
-class Words:
-    """What a request says.
-
-    Attributes:
-        query: What is asked now: the user's messages after the last answer.
-        before: What was said before that; the caller's system prompt is among it, as words of the user's.
-    """
-
-    query: str
-    before: tuple[Said, ...]
-
-
 def ignored(body: ChatBody | ResponseBody) -> str:
     """Return the names of what the request says and the agent decides, for a header."""
     return ", ".join(name for name in _DECIDED_BY_AGENT if name in body.model_fields_set)
@@ -62,11 +50,10 @@ def check_chat(body: ChatBody) -> None:
     """Refuse what would be another answer than the agent gives.
 
     Raises:
-        InvalidInput: The request is for tools of the caller's, several answers, sound, probabilities or a format.
+        InvalidInput: The request is for several answers, sound, probabilities or a format.
     """
-    _check_tools(body.tools, body.tool_choice)
     if body.functions or body.function_call not in (None, "none", "auto"):
-        raise _refused("functions", _OWN_TOOLS, "unsupported_tools")
+        raise _refused("functions", _NO_FUNCTIONS, "unsupported_tools")
     if body.n not in (None, 1):
         raise _refused("n", "A request has one answer.")
     if body.audio is not None or set(body.modalities or ()) - {"text"}:
@@ -84,10 +71,9 @@ def check_response(body: ResponseBody) -> None:
     """Refuse what would be another answer than the agent gives.
 
     Raises:
-        InvalidInput: The request is for tools of the caller's, a format, a stored prompt, or not to be stored; or it
-            names both a conversation and a response to go on from.
+        InvalidInput: The request is for a format, a stored prompt, or not to be stored; or it names both a conversation
+            and a response to go on from.
     """
-    _check_tools(body.tools, body.tool_choice)
     kind = body.text.get("format", {"type": "text"})
     if not isinstance(kind, Mapping) or kind.get("type", "text") != "text":
         raise _refused("text", _FORMAT)
@@ -106,14 +92,23 @@ def chat_words(messages: Sequence[ChatMessage]) -> Words:
     """Return what the messages of a conversation say.
 
     Raises:
-        InvalidInput: The last one is not the user's, or one has what is no text.
+        InvalidInput: The last one is not the user's nor a tool's, or one has what is no text.
     """
-    said: list[Said] = []
+    said: list[Said | ToolResult] = []
     for number, message in enumerate(messages):
-        if message.role in ("tool", "function"):
-            raise _refused(f"messages.{number}", _OWN_TOOLS, "unsupported_tools")
-        text = _text(message.content, f"messages.{number}.content")
-        said.append(Said("assistant" if message.role == "assistant" else message.role, text))
+        place = f"messages.{number}"
+        text = _text(message.content, f"{place}.content")
+        if message.role == "function":
+            raise _refused(place, _NO_FUNCTIONS, "unsupported_tools")
+        if message.role == "tool":
+            said.append(ToolResult(_given(message.tool_call_id, f"{place}.tool_call_id"), text))
+            continue
+        calls: list[ClientCall] = []
+        for call in message.tool_calls:
+            if call.function is None:
+                raise _refused(f"{place}.tool_calls", _NO_FUNCTIONS, "unsupported_tools")
+            calls.append(ClientCall(call.id, call.function.name, call.function.arguments))
+        said.append(Said(message.role, text, tuple(calls)))
     return _words(said, "messages")
 
 
@@ -121,33 +116,46 @@ def response_words(body: ResponseBody) -> Words:
     """Return what the input of a response says.
 
     Raises:
-        InvalidInput: Its last message is not the user's, or an item is no message of text.
+        InvalidInput: Its last item is not the user's nor a tool's, or an item is none that an agent takes.
     """
+    said: list[Said | ToolResult] = []
     if isinstance(body.input, str):
         said = [Said("user", body.input)]
     else:
-        said = [_item(item, number) for number, item in enumerate(body.input)]
+        for number, item in enumerate(body.input):
+            one, before = _item(item, f"input.{number}"), said[-1] if said else None
+            asks = isinstance(one, Said) and one.tool_calls and not one.text
+            if asks and isinstance(one, Said) and isinstance(before, Said) and before.role == "assistant":
+                said[-1] = replace(before, tool_calls=(*before.tool_calls, *one.tool_calls))  # items of one answer
+            else:
+                said.append(one)
     if body.instructions:
         said.insert(0, Said("system", body.instructions))
     return _words(said, "input")
 
 
-def _item(item: InputItem, number: int) -> Said:
+def _item(item: InputItem, place: str) -> Said | ToolResult:
+    if item.type == "function_call":
+        ident, name = _given(item.call_id, f"{place}.call_id"), _given(item.name, f"{place}.name")
+        return Said("assistant", "", (ClientCall(ident, name, item.arguments),))
+    if item.type == "function_call_output":
+        return ToolResult(_given(item.call_id, f"{place}.call_id"), _text(item.output, f"{place}.output"))
     if item.type != "message" or item.role is None:
         code = "unsupported_tools" if "call" in item.type or "tool" in item.type else "unsupported_input"
-        raise _refused(f"input.{number}", f"Of items, an agent takes messages; not {item.type[:40]!r}.", code)
-    return Said(item.role, _text(item.content, f"input.{number}.content"))
+        raise _refused(place, f"Of items, an agent takes messages and functions; not {item.type[:40]!r}.", code)
+    return Said(item.role, _text(item.content, f"{place}.content"))
 
 
-def _words(said: Sequence[Said], place: str) -> Words:
-    last = next((n for n in reversed(range(len(said))) if said[n].role == "assistant"), -1)
-    asked = [one.text for one in said[last + 1 :] if one.role == "user"]
-    if not asked or said[-1].role != "user":
-        raise _refused(place, "The last message must be the user's: it is what is asked.", "no_question")
-    instructions = [one for one in said[last + 1 :] if one.role not in ("user", "assistant")]
-    before = [*said[: last + 1], *instructions] if last >= 0 else instructions
-    told = (one if one.role == "assistant" else Said("user", one.text) for one in before if one.text.strip())
-    return Words("\n\n".join(asked), tuple(told))
+def _words(told: Sequence[Said | ToolResult], place: str) -> Words:
+    if (found := words_of(told)) is None:
+        raise _refused(place, "The last message must be the user's, or a tool's: it is what is asked.", "no_question")
+    return found
+
+
+def _given(value: str | None, place: str) -> str:
+    if value is None:
+        raise InvalidInput("The request is not valid.", fields={place: "is missing"})
+    return value
 
 
 def _text(content: str | Iterable[Part] | None, place: str) -> str:
@@ -162,11 +170,6 @@ def _text(content: str | Iterable[Part] | None, place: str) -> str:
             raise _refused(f"{place}.{number}", what, "unsupported_content")
         texts.append(part.text or part.refusal or "")
     return "\n".join(texts)
-
-
-def _check_tools(tools: Sequence[Any], choice: Any) -> None:
-    if tools or choice not in (None, "none", "auto"):
-        raise _refused("tools", _OWN_TOOLS, "unsupported_tools")
 
 
 def _refused(place: str, why: str, code: str = "unsupported_parameter") -> InvalidInput:

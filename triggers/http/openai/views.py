@@ -30,11 +30,27 @@ class Part(_Sent):
     refusal: Text | None = None
 
 
+class CalledFunction(_Sent):
+    """The function that a message calls, and its arguments as JSON."""
+
+    name: Name
+    arguments: Text = ""
+
+
+class ChatToolCall(_Sent):
+    """A call of a tool of the caller's, as an earlier answer has it."""
+
+    id: Name
+    function: CalledFunction | None = None
+
+
 class ChatMessage(_Sent):
     """A message of a conversation."""
 
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
     content: Text | Annotated[tuple[Part, ...], Field(max_length=256)] | None = None
+    tool_calls: Annotated[tuple[ChatToolCall, ...], Field(max_length=128)] = ()
+    tool_call_id: Name | None = None
 
 
 class StreamOptions(_Sent):
@@ -98,11 +114,15 @@ class ChatBody(_Asked):
 
 
 class InputItem(_Sent):
-    """An item of a response's input: a message, or something that is refused."""
+    """An item of a response's input: a message, a call of a tool of the caller's, what came of one; else refused."""
 
     type: Annotated[str, StringConstraints(max_length=64)] = "message"
     role: Literal["system", "developer", "user", "assistant"] | None = None
     content: Text | Annotated[tuple[Part, ...], Field(max_length=256)] | None = None
+    call_id: Name | None = None
+    name: Name | None = None
+    arguments: Text = ""
+    output: Text | Annotated[tuple[Part, ...], Field(max_length=256)] | None = None
 
 
 class ConversationRef(_Sent):
@@ -205,12 +225,28 @@ class CompletionUsage(View):
     completion_tokens_details: CompletionTokensDetails
 
 
+class CalledFunctionView(View):
+    """The function that the model asks for, and its arguments as JSON, as the model wrote them."""
+
+    name: str
+    arguments: str
+
+
+class ChatToolCallView(View):
+    """A call of a tool of the caller's that the model asks for."""
+
+    id: str
+    type: Literal["function"] = "function"
+    function: CalledFunctionView
+
+
 class AnswerMessage(View):
-    """The answer."""
+    """The answer; `tool_calls` is null where there are none."""
 
     role: Literal["assistant"] = "assistant"
     content: str | None
     refusal: str | None = None
+    tool_calls: Sequence[ChatToolCallView] | None = None
 
 
 class Choice(View):
@@ -249,6 +285,17 @@ class OutputMessage(View):
     role: Literal["assistant"] = "assistant"
     status: str
     content: Sequence[OutputText]
+
+
+class OutputCall(View):
+    """A call of a tool of the caller's that the model asks for."""
+
+    id: str
+    type: Literal["function_call"] = "function_call"
+    call_id: str
+    name: str
+    arguments: str
+    status: str
 
 
 class ResponseError(View):
@@ -312,7 +359,7 @@ class ResponseView(View):
     status: str
     background: bool
     model: str
-    output: Sequence[OutputMessage]
+    output: Sequence[OutputMessage | OutputCall]
     error: ResponseError | None
     incomplete_details: Incomplete | None
     instructions: None = None

@@ -73,6 +73,7 @@ async def _replayed(call: Call, body: OtherTermsBody) -> Replayed:
             idle_after = timedelta(seconds=body.idle_after_s or 0)
             return await replay.of_facts(*about, lambda facts, _: rules.other_ttl(facts, idle_after))
         case "pool":
-            return await replay.of_facts(*about, lambda facts, _: rules.other_limit(facts, body.concurrency or 1))
+            limits = rules.OtherLimits(body.concurrency, body.tokens_per_minute, body.requests_per_minute)
+            return await replay.of_facts(*about, lambda facts, _: rules.other_limit(facts, limits))
         case "cache":
             return await replay.of_cache(call.workspace, body.days, body.capacity or 1, body.workers or 1)

@@ -94,12 +94,14 @@ class ProposedChangeView(View):
         call: The call that makes the change; null where people have to.
         undo: The call that undoes it; null where people have to.
         advice: What people are to do; null where a call does.
+        diff: What is to be changed in a file or in the app's settings, as a unified diff; null where a call does.
     """
 
     fields: Mapping[str, Any]
     call: ApiCallView | None
     undo: ApiCallView | None
     advice: str | None
+    diff: str | None
 
 
 class MeasuredView(View):
@@ -160,6 +162,7 @@ class ProposalView(View):
                 call=ApiCallView.of(do) if do else None,
                 undo=ApiCallView.of(undo) if undo else None,
                 advice=one.change.advice or None,
+                diff=one.change.diff or None,
             ),
             applied=applied,
         )
@@ -232,7 +235,7 @@ _NEEDS: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {
     "budget": (frozenset({"limit"}), frozenset({"unit", "period"})),
     "ttl": (frozenset({"idle_after_s"}), frozenset()),
     "cache": (frozenset({"capacity"}), frozenset({"workers"})),
-    "pool": (frozenset({"concurrency"}), frozenset()),
+    "pool": (frozenset(), frozenset({"concurrency", "tokens_per_minute", "requests_per_minute"})),
 }
 """The fields that each kind needs, and those that it can have."""
 
@@ -242,8 +245,8 @@ class OtherTermsBody(Body):
 
     Attributes:
         kind: `prices` prices recorded calls otherwise, `budget` asks what a limit would have stopped, `ttl` retires
-            idle agents after another time, `cache` holds another number of live agents, `pool` carries out so many runs
-            at once.
+            idle agents after another time, `cache` holds another number of live agents, `pool` has runs wait for other
+            limits.
         agent: The agent to look at; all unless given.
         days: How many days to look at, today among them.
         model: Of `prices`: the model that all calls are taken to be of; their own unless given.
@@ -255,6 +258,8 @@ class OtherTermsBody(Body):
         capacity: Of `cache`: how many live agents each worker holds.
         workers: Of `cache`: how many workers.
         concurrency: Of `pool`: how many runs are carried out at once.
+        tokens_per_minute: Of `pool`: how many tokens those take that begin within a minute.
+        requests_per_minute: Of `pool`: how many model calls they make.
     """
 
     kind: Literal["prices", "budget", "ttl", "cache", "pool"]
@@ -269,6 +274,8 @@ class OtherTermsBody(Body):
     capacity: Annotated[int, Field(ge=1, le=10_000)] | None = None
     workers: Annotated[int, Field(ge=1, le=64)] | None = None
     concurrency: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    tokens_per_minute: Annotated[int, Field(ge=1, le=1_000_000_000)] | None = None
+    requests_per_minute: Annotated[int, Field(ge=1, le=10_000_000)] | None = None
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -283,6 +290,9 @@ class OtherTermsBody(Body):
             raise ValueError(msg)
         if self.kind == "prices" and self.model is None and self.prices is None:
             msg = "prices needs model or prices"
+            raise ValueError(msg)
+        if self.kind == "pool" and not given & may - {"agent"}:
+            msg = "pool needs concurrency, tokens_per_minute or requests_per_minute"
             raise ValueError(msg)
         if self.kind == "budget" and self.limit is not None and self.unit != "usd" and self.limit % 1:
             msg = f"limit is a whole number of {self.unit}"

@@ -129,7 +129,9 @@ class PointView(View):
     start: datetime
     runs: int
     error_rate: float | None
+    p50_ms: float | None
     p95_ms: float | None
+    p99_ms: float | None
     quality: float | None
     cost_micro_usd: int
 
@@ -137,11 +139,14 @@ class PointView(View):
     def from_point(cls, point: Point) -> PointView:
         """Return the view of a point."""
         summary = point.summary
+        p50, p95, p99 = (summary.latency.quantile(share) for share in (0.5, 0.95, 0.99))
         return cls(
             start=point.start,
             runs=summary.runs,
             error_rate=_short(summary.error_rate, 4),
-            p95_ms=_short(summary.latency.quantile(0.95)),
+            p50_ms=_short(p50),
+            p95_ms=_short(p95),
+            p99_ms=_short(p99),
             quality=_short(summary.quality),
             cost_micro_usd=summary.spend.cost_micro_usd,
         )

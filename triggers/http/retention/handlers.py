@@ -77,7 +77,7 @@ async def retention_receipts(call: Call) -> Reply:
 
 
 async def holds_list(call: Call) -> Reply:
-    found = await call.services.sessions.retention.holds(call.workspace)
+    found = await call.services.sessions.retention.readable_holds(call.workspace)
     return Reply(HoldPage(items=[HoldView.of_hold(hold) for hold in found], next=None))
 
 

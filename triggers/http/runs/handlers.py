@@ -171,5 +171,6 @@ async def runs_steps(call: Call) -> Reply:
 
 
 async def runs_cancel(call: Call) -> Reply:
-    run = await call.services.runs.queries.cancel(call.workspace, parse_run_id(call.route("run_id")))
+    run_id = parse_run_id(call.route("run_id"))
+    run = await call.services.runs.cancel.cancel(call.workspace, run_id, call.queue.send)
     return Reply(RunView.of(run), 200 if run.finished else 202)

@@ -39,10 +39,19 @@ class TeamRunView(View):
     by: str
 
 
+class ToolCallView(View):
+    """A call of a caller's own tool that the model asks for; `arguments` is JSON, as the model wrote it."""
+
+    id: str
+    name: str
+    arguments: str
+
+
 class RunView(View):
     """A run: what was asked, how far it is, and its answer once there is one.
 
     `team` is null unless one was asked; `workflow_run_id` is the workflow run that it is a step of, null for none.
+    `tool_calls` are those of the caller's own tools that it ended with instead of an answer.
     """
 
     id: str
@@ -58,6 +67,7 @@ class RunView(View):
     cancel_requested: bool
     answer: str | None
     finish_reason: str | None
+    tool_calls: Sequence[ToolCallView]
     score: Score | None
     model: str | None
     version: str | None
@@ -83,7 +93,8 @@ class FeedbackBody(Body):
 class StepView(View):
     """A step of a run: a model call, a tool call, or a wait; `ms` is null while it is not over.
 
-    Arguments are `[hidden]` unless the tool shows them, and null where they are gone.
+    Arguments are `[hidden]` unless the tool shows them, its result is null unless it shows it; both are null where they
+    are gone.
     """
 
     kind: StepKind
@@ -95,6 +106,7 @@ class StepView(View):
     call_id: str | None
     arguments: Mapping[str, Any] | None
     result_bytes: int | None
+    result: str | None
     input_tokens: int | None
     output_tokens: int | None
     cost_micro_usd: int | None

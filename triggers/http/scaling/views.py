@@ -51,6 +51,7 @@ class ScalingPolicyBody(Body):
         cooldown_s: How long nothing is changed after a change.
         predictive: Whether for the coming day by forecast, or for what the last hour brought.
         triggers: What else there is to look at.
+        http_concurrency: HTTP requests that an instance is to take at a time; left out, it stays as it is.
     """
 
     min_instances: Instances = 2
@@ -61,6 +62,7 @@ class ScalingPolicyBody(Body):
     cooldown_s: Annotated[float, Field(ge=0, le=86_400)] = 300
     predictive: bool = True
     triggers: Annotated[tuple[TriggerBody, ...], Field(max_length=20)] = ()
+    http_concurrency: Annotated[int, Field(ge=1, le=1000)] | None = None
 
     def policy(self) -> ScalingPolicy:
         """Return the policy."""
@@ -90,6 +92,7 @@ class ScalingPolicyView(View):
     cooldown_s: float
     predictive: bool
     triggers: Sequence[TriggerView]
+    http_concurrency: int | None
 
 
 class SiteScaleView(View):
@@ -98,6 +101,7 @@ class SiteScaleView(View):
     always_ready: Mapping[str, int]
     maximum_instances: int
     http_concurrency: int | None
+    memory_mb: int
 
 
 class ForecastHourView(View):

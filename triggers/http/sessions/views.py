@@ -11,7 +11,7 @@ from pydantic import Field
 from lifecycle.configuration.preferences import Preferences
 from lifecycle.conversations.priority import Priority
 from lifecycle.conversations.session import Limits, SessionState
-from triggers.http.runs.views import RunView
+from triggers.http.runs.views import RunView, ToolCallView
 from triggers.http.views import Body, Page, SpendView, View
 
 _YEAR_S = 366 * 86400
@@ -96,13 +96,18 @@ class NewSession(Body):
 
 
 class TurnView(View):
-    """One message of a conversation; `author` is the person who wrote an answer, empty for agents and users."""
+    """One message of a conversation; `author` is the person who wrote an answer, empty for agents and users.
+
+    `tool_calls` are those of the caller's own tools that an assistant asked for; the text of a message of role `tool`
+    is what came of them, as JSON.
+    """
 
     role: str
     text: str
     run_id: str
     at: datetime
     author: str
+    tool_calls: Sequence[ToolCallView]
 
 
 class EventView(View):

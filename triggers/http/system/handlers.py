@@ -59,21 +59,35 @@ async def _reachable(question: Awaitable[object]) -> str:
 
 
 async def metrics(call: Call) -> Reply:
-    from lifecycle.measures.gauges import samples  # noqa: PLC0415 - 0.1 s that only this one answer needs
+    from lifecycle.measures.gauges import capacity_samples, of_teams, samples  # noqa: PLC0415 - only for this answer
+    from lifecycle.teams.status import WINDOW  # noqa: PLC0415 - see above
     from llmops.metrics.definitions import BY_NAME  # noqa: PLC0415 - see above
     from llmops.metrics.exposition import CONTENT_TYPE, exposition  # noqa: PLC0415 - see above
 
-    activity = call.services.alerts.activity
-    counted, (lifecycle, drift), sessions_open, waiting = await asyncio.gather(
-        call.services.metrics.workers.read(call.workspace),
-        _registry(call),
-        activity.sessions_open(call.workspace),
-        activity.waiting(call.workspace, call.services.core.clock()),
+    services, workspace = call.services, call.workspace
+    activity, now = services.alerts.activity, services.core.clock()
+    (
+        (counted, (lifecycle, drift)),
+        (sessions_open, waiting, approvals),
+        (teams, handoffs, routes, pools),
+    ) = await asyncio.gather(
+        asyncio.gather(services.metrics.workers.read(workspace), _registry(call)),
+        asyncio.gather(
+            activity.sessions_open(workspace), activity.waiting(workspace, now), activity.approvals(workspace, now)
+        ),
+        asyncio.gather(
+            services.teams.figures.read(workspace, now - WINDOW),
+            services.events.daily_counts.handoffs(workspace),
+            services.routing.statuses.all(workspace),
+            services.capacity.usage.all(workspace),
+        ),
     )
     text = exposition(
         [
             *((BY_NAME[key[0]], key[1:], numbers) for key, numbers in counted.items()),
-            *samples(lifecycle, drift, sessions_open, waiting),
+            *samples(lifecycle, drift, sessions_open, waiting, approvals),
+            *of_teams(teams, handoffs),
+            *capacity_samples(routes, pools),
         ]
     )
     return Reply(text, headers={"Cache-Control": "no-store"}, mimetype=CONTENT_TYPE)

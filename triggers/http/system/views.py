@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
@@ -62,6 +63,23 @@ class ResourcesView(View):
     versions: int
 
 
+class HandoffCountsView(View):
+    """How many handoffs there were: of all teams, by team, and by who or what had them."""
+
+    total: int
+    by_team: Mapping[str, int]
+    by: Mapping[str, int]
+
+    @classmethod
+    def from_counts(cls, counts: Mapping[tuple[str, str], int]) -> HandoffCountsView:
+        """Return the view of counts by team and by who or what had them."""
+        teams, by = Counter[str](), Counter[str]()
+        for (team, who), count in sorted(counts.items()):
+            teams[team] += count
+            by[who] += count
+        return cls(total=teams.total(), by_team=teams, by=by)
+
+
 class AnalyticsView(View):
     """What happened over some UTC days. `events` counts events by name and by the state, stage and reason they tell."""
 
@@ -69,6 +87,7 @@ class AnalyticsView(View):
     last: date
     sessions: SessionCountsView
     runs: RunCountsView
+    handoffs: HandoffCountsView
     performance: FiguresView
     performance_by_agent: Mapping[str, FiguresView]
     resources: ResourcesView
@@ -90,9 +109,10 @@ class AnalyticsView(View):
             sessions=sessions,
             runs=RunCountsView(
                 running=current.runs_running,
-                waiting=current.waiting.runs,
+                waiting=current.waiting.count,
                 longest_wait_s=round(current.waiting.longest_s, 3),
             ),
+            handoffs=HandoffCountsView.from_counts(found.handoffs),
             performance=FiguresView.from_summary(found.total),
             performance_by_agent={name: FiguresView.from_summary(each) for name, each in found.agents.items()},
             resources=ResourcesView(agents=found.lifecycle.states, versions=found.lifecycle.versions),

@@ -1,7 +1,7 @@
 // The fleet: which agents there are, and one with everything that is known of it.
 import { useState } from "preact/hooks";
 import { html } from "../html.js";
-import { all, get, offers, send } from "../api.js";
+import { all, get, send } from "../api.js";
 import { useData, useList, useResource } from "../data.js";
 import { link, refine, route } from "../route.js";
 import * as format from "../format.js";
@@ -45,7 +45,7 @@ function List() {
           { label: "Last used", value: (row) => row.last_used, show: (row) => html`<${Ago} at=${row.last_used} />` },
           { label: "Cost (USD)", num: true, value: (row) => (row.figures?.cost_micro_usd ?? 0) / 1e6, show: (row) => format.exactMoney(row.figures?.cost_micro_usd ?? 0) },
           { label: "Quality", num: true, value: (row) => row.figures?.quality, show: (row) => format.decimal(row.figures?.quality) },
-          { label: "95 % within", num: true, value: (row) => row.figures?.latency_ms.p95, show: (row) => format.duration(row.figures?.latency_ms.p95) },
+          { label: "p95", num: true, value: (row) => row.figures?.latency_ms.p95, show: (row) => format.duration(row.figures?.latency_ms.p95) },
         ]} />` : html`<${Empty} title="No agent fits" />`}`;
       }}<//>
     </section>
@@ -71,7 +71,6 @@ function Spec({ name }) {
 function Versions({ name, reload }) {
   const path = `agents/${encodeURIComponent(name)}`;
   const from = useResource(`${path}/versions`, {}, ["agent."]);
-  const withSpecs = offers("GET agents/{name}/versions/{version}");
   const labels = [...new Set((from.data?.items ?? []).map((each) => each.version))];
   const back = (version) => send("POST", `${path}/rollback`, { body: { version } });
   return html`<${Card} title="Versions at the provider"><${Loaded} from=${from} empty=${html`<${Empty} title="Nothing is at the provider"><span>A version is made when the agent is first needed.</span><//>`}>${({ items }) => html`
@@ -81,9 +80,9 @@ function Versions({ name, reload }) {
       { label: "Kept because", value: (row) => row.kept_because },
       { label: "Pinned sessions", num: true, value: (row) => row.pinned_sessions },
       { label: "Fingerprint", value: (row) => row.fingerprint, show: (row) => html`<code>${row.fingerprint.slice(0, 12)}</code>` },
-      { label: "Go back", value: () => "", show: (row) => (row.current ? "" : html`<${Action} run=${() => back(row.version)} done="Rolled back." after=${() => { from.reload(); reload(); }} ask=${{ title: `Go back to version ${row.version}?`, text: "The spec that it was made from is declared again. Nothing is deleted; forward is the same.", action: "Roll back" }}>Roll back<//>`) },
+      { label: "Roll back", value: () => "", show: (row) => (row.current ? "" : html`<${Action} run=${() => back(row.version)} done="Rolled back." after=${() => { from.reload(); reload(); }} ask=${{ title: `Go back to version ${row.version}?`, text: "The spec that it was made from is declared again. Nothing is deleted; forward is the same.", action: "Roll back" }}>Roll back<//>`) },
     ]} sortable=${false} />`}<//><//>
-    ${withSpecs && labels.length > 1 && html`<${Compare} key=${labels.join()} agent=${name} versions=${labels} />`}`;
+    ${labels.length > 1 && html`<${Compare} key=${labels.join()} agent=${name} versions=${labels} />`}`;
 }
 
 function Audit({ name }) {
@@ -115,8 +114,8 @@ function One({ id }) {
         <${Stat} label="Uses" value=${format.count(agent.uses)} note=${html`last <${Ago} at=${agent.last_used} />`} />
       </div>
       <div class="row">
-        <${Action} run=${order("prewarm")} done="It is being made ready." after=${from.reload}>Prewarm<//>
-        <${Action} run=${order("verify")} done="It is being looked at." after=${from.reload}>Verify<//>
+        <${Action} run=${order("prewarm")} done="It is being prewarmed." after=${from.reload}>Prewarm<//>
+        <${Action} run=${order("verify")} done="It is being verified." after=${from.reload}>Verify<//>
         ${agent.state === "disabled" ? html`<${Action} class="primary" run=${order("enable")} done="It is being enabled." after=${from.reload}>Enable<//>` : html`<${Action} run=${order("disable")} done="It is being disabled." after=${from.reload} ask=${{ title: `Disable ${id}?`, text: "Its runs are refused until somebody enables it.", action: "Disable it", danger: true }}>Disable<//>`}
         ${agent.state === "idle" ? html`<${Action} run=${order("restore")} done="It is being restored." after=${from.reload}>Restore<//>` : html`<${Action} run=${order("retire")} done="It is being retired." after=${from.reload} ask=${{ title: `Retire ${id}?`, text: "It is put away at the provider. Its spec is kept, and its next run brings it back.", action: "Retire it" }}>Retire<//>`}
       </div>

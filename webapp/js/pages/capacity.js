@@ -1,10 +1,10 @@
 // How full it is: pools and their limits, routes and their deployments, workers, teams.
 import { html } from "../html.js";
-import { all, get, offers } from "../api.js";
+import { all, get } from "../api.js";
 import { useData } from "../data.js";
 import { link } from "../route.js";
 import * as format from "../format.js";
-import { Ago, Badge, Card, Empty, Head, Loaded, Stat, Table } from "../ui.js";
+import { Ago, Badge, Bar, Card, Empty, Head, Loaded, Stat, Table } from "../ui.js";
 
 const MOST_DETAILS = 20;
 const TONES = { ok: "ok", warning: "warn", critical: "bad" };
@@ -19,15 +19,13 @@ async function each(path, tail, abort) {
 
 const Some = ({ complete }) => !complete && html`<p class="note warn">Only the first ${MOST_DETAILS} are shown.</p>`;
 
-const Bar = ({ part, level }) => html`<div class=${`bar ${{ warning: "warn", critical: "bad" }[level] ?? ""}`} aria-hidden="true"><i ref=${(node) => node && (node.style.width = `${Math.min(100, part * 100)}%`)}></i></div>`;
-
 function Resources({ found }) {
   const limits = found.pools.flatMap(({ pool, usage }) => usage.limits.map((one) => ({ ...one, pool, usage })));
   return html`
     <div class="stats">
       <${Stat} label="Capacity" value=${html`<${Badge} state=${found.level} tone=${TONES[found.level]} />`} note="the worst of workers and pools" />
-      <${Stat} label="Workers" value=${format.count(found.workers.length)} note="that have worked lately" />
-      <${Stat} label="Waiting for room" value=${format.count(found.pools.reduce((sum, { usage }) => sum + usage.waiting, 0))} note=${`${format.count(found.pools.length)} pools`} />
+      <${Stat} label="Workers" value=${format.count(found.workers.length)} note="seen in the last minutes" />
+      <${Stat} label="Waiting for capacity" value=${format.count(found.pools.reduce((sum, { usage }) => sum + usage.waiting, 0))} note=${`${format.count(found.pools.length)} pools`} />
     </div>
     <${Card} title="Pools">${limits.length ? html`<${Table} caption="Limits of pools, and what is used of them" name="pools" rows=${limits} keyOf=${(row) => `${row.pool} ${row.name}`} columns=${[
       { label: "Pool", value: (row) => row.pool, show: (row) => html`<strong>${row.pool}</strong>` },
@@ -64,12 +62,12 @@ function Teams() {
   const from = useData((abort) => each("teams", "/status", abort), ["handoff.", "person.", "session.state_changed"]);
   return html`<${Loaded} from=${from} empty=${html`<${Card} title="Teams"><${Empty} title="No teams"><span>Agents and people who serve one conversation: <code>PUT /api/teams/NAME</code>.</span><//><//>`}>${({ items, complete }) => html`<${Some} complete=${complete} />${items.map((team) => html`
     <${Card} key=${team.team} title=${html`Team ${team.team}`} label=${`Team ${team.team}`} actions=${html`<a href=${link("chat", team.team, { with: "team" })}>Ask it</a>`}>
-      <p class="small muted">${format.count(team.conversations)} open conversations, ${format.count(team.waiting_for_room)} waiting for room; in 7 days ${format.count(team.handoffs)} handoffs and ${format.count(team.escalations)} escalations.</p>
+      <p class="small muted">${format.count(team.conversations)} open conversations, ${format.count(team.waiting_for_room)} waiting for capacity; in 7 days ${format.count(team.handoffs)} handoffs and ${format.count(team.escalations)} escalations.</p>
       ${team.insights.map((text) => html`<p class="note warn">${text}</p>`)}
       <${Table} caption=${`Members of ${team.team}`} name=${`team-${team.team}`} rows=${team.members} keyOf=${(row) => row.name} columns=${[
         { label: "Member", value: (row) => row.name, show: (row) => html`<strong>${row.name}</strong>${row.role ? html`<div class="small muted">${format.words(row.role)}</div>` : ""}` },
         { label: "Who", value: (row) => row.agent ?? row.people.join(", "), show: (row) => (row.agent ? html`<a href=${link("agents", row.agent)}>${row.agent}</a>` : row.people.join(", ")) },
-        { label: "There", value: (row) => row.present, show: (row) => html`<${Badge} state=${row.present ? "yes" : "away"} tone=${row.present ? "ok" : "warn"} />` },
+        { label: "Present", value: (row) => row.present, show: (row) => html`<${Badge} state=${row.present ? "yes" : "away"} tone=${row.present ? "ok" : "warn"} />` },
         { label: "Conversations", num: true, value: (row) => row.workload, show: (row) => html`${format.count(row.workload)} of ${format.count(row.max_workload)}<${Bar} part=${share(row.workload, row.max_workload)} />` },
         { label: "Waiting", num: true, value: (row) => row.waiting, show: (row) => html`${format.count(row.waiting)}${row.longest_wait_s == null ? "" : html`<div class="small muted">longest ${format.duration(row.longest_wait_s * 1000)}</div>`}` },
         { label: "Time to answer", num: true, value: (row) => row.answer_s, show: (row) => format.duration(row.answer_s == null ? null : row.answer_s * 1000) },
@@ -82,8 +80,8 @@ export function Capacity() {
     <${Head} title="Capacity" text="What agents, deployments, workers and people can take, and how much of it is in use." />
     <div class="stack">
       <${Loaded} from=${found}>${(data) => html`<${Resources} found=${data} />`}<//>
-      ${offers("GET routes") && html`<${Routes} />`}
-      ${offers("GET teams") && html`<${Teams} />`}
+      <${Routes} />
+      <${Teams} />
     </div>
   `;
 }

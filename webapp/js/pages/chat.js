@@ -1,7 +1,7 @@
 // Talking to agents and teams.
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { html } from "../html.js";
-import { all, offers, send } from "../api.js";
+import { all, send } from "../api.js";
 import { useData, useResource } from "../data.js";
 import { go, link, refine, route } from "../route.js";
 import * as format from "../format.js";
@@ -12,14 +12,13 @@ import { ApprovalsOf } from "../approvals.js";
 import { Markdown } from "../markdown.js";
 
 function Turn({ turn, talk }) {
-  const withApprovals = offers("GET approvals");
   const { run } = turn;
   return html`
     <div class="message user"><span class="sr">You asked: </span>${turn.query}</div>
     <article class="message agent" aria-label="Answer" aria-busy=${String(!run && !turn.error)}>
       ${run && html`<${Ended} run=${run} onRetry=${talk.busy ? null : () => talk.ask(turn.query)} />`}
       ${!run && !turn.error && html`
-        ${turn.waiting && withApprovals && html`<${ApprovalsOf} run=${turn.id} />`}
+        ${turn.waiting && html`<${ApprovalsOf} run=${turn.id} />`}
         ${turn.waiting
           ? html`<div class="note warn row" role="status"><span>${talk.team.value ? "It waits: a person answers, somebody has to approve, or a budget is used up." : "It waits: a budget is used up, or somebody has to approve."}</span>
               <${Action} run=${() => talk.resume(turn)}>Resume<//></div>`
@@ -144,8 +143,7 @@ function Earlier({ agent, session }) {
 
 export function Chat({ id }) {
   const { session, with: kind } = route.value.query;
-  const withTeams = offers("GET teams");
-  const teams = useData(withTeams ? (abort) => all("teams", {}, 400, { signal: abort }) : null, [], [withTeams]).data?.items ?? [];
+  const teams = useData((abort) => all("teams", {}, 400, { signal: abort })).data?.items ?? [];
   const team = kind === "team" ? id : null;
   const from = useData((abort) => all("agents", {}, 400, { signal: abort }), ["agent."]);
   const agents = (from.data?.items ?? []).filter((each) => each.state !== "deleted");

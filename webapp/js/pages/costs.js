@@ -4,8 +4,8 @@ import { get } from "../api.js";
 import { useData, useList } from "../data.js";
 import { link, refine, route } from "../route.js";
 import * as format from "../format.js";
-import { Ago, Badge, Card, Empty, Head, ListTable, Loaded, Money, Stat, Table, Tabs } from "../ui.js";
-import { monthly } from "../reports.js";
+import { Ago, Badge, Bar, Card, Empty, Head, ListTable, Loaded, Money, Stat, Table, Tabs } from "../ui.js";
+import { foreseen, monthly } from "../reports.js";
 import { Chart } from "../chart.js";
 import { RangePicker, range } from "../range.js";
 
@@ -28,7 +28,7 @@ async function thisMonth(abort) {
     get("costs", { from: first, to: today, group_by: "day" }, { signal: abort }),
     monthly(today.slice(0, 7), { signal: abort }),
   ]);
-  return { first, today, days, forecast: report?.forecast ?? null, anomalies: report?.anomalies ?? [] };
+  return { first, today, days, forecast: foreseen(report, days.total.cost_micro_usd), anomalies: report?.anomalies ?? [] };
 }
 
 /** What the month has come to so far, where it is going, and what may be spent. */
@@ -51,7 +51,7 @@ function Month({ month, budgets }) {
   const over = budget && forecast && forecast.expected / 1e6 > budget.limit;
   return html`<${Card} title="This month" actions=${over ? html`<${Badge} state="over its budget by the forecast" tone="bad" />` : null}>
     <${Chart} title="Spend of this month, added up" name="month" x=${points} label=${(x) => format.day(x.slice(0, 10))} format=${(value) => (value == null ? format.none : shown(value))} axis=${(value) => format.money(Math.round(value * 1e6))} series=${series}
-      summary=${html`<${Money} micro=${days.total.cost_micro_usd} unpriced=${days.total.unpriced_calls} /> so far${forecast ? html`; forecast ${format.money(forecast.expected)} (${format.money(forecast.low)} – ${format.money(forecast.high)}, from ${forecast.from_days} days)` : "; the forecast comes with the report timer, after some days"}${budget ? html`; ${format.percent(sum / budget.limit)} of ${format.money(Math.round(budget.limit * 1e6))}` : ""}.`} />
+      summary=${html`<${Money} micro=${days.total.cost_micro_usd} unpriced=${days.total.unpriced_calls} /> so far${forecast ? html`; forecast ${format.money(forecast.expected)} (${format.money(forecast.low)} – ${format.money(forecast.high)}, from ${forecast.days} days)` : "; a forecast needs seven days with costs"}${budget ? html`; ${format.percent(sum / budget.limit)} of ${format.money(Math.round(budget.limit * 1e6))}` : ""}.`} />
   <//>`;
 }
 
@@ -77,7 +77,7 @@ function Breakdown({ by, groups, total, first, last }) {
   return html`<${Table} caption=${`Spend by ${by}`} name=${`costs-by-${by}`} rows=${groups} keyOf=${(row) => row.name} columns=${[
     { label: format.words(by), value: (row) => row.name, show: (row) => (by === "agent" ? html`<a href=${link("agents", row.name)}>${row.name}</a>` : row.name || html`<span class="muted">no user</span>`) },
     { label: "Cost (USD)", num: true, value: (row) => usd(row.spend), show: (row) => html`<${Money} micro=${row.spend.cost_micro_usd} unpriced=${row.spend.unpriced_calls} exact />` },
-    { label: "Share", num: true, value: share, show: (row) => html`${format.percent(share(row))}<div class="bar" aria-hidden="true"><i ref=${(node) => node && (node.style.width = `${share(row) * 100}%`)}></i></div>` },
+    { label: "Share", num: true, value: share, show: (row) => html`${format.percent(share(row))}<${Bar} part=${share(row)} />` },
     { label: "Calls", num: true, value: (row) => row.spend.calls, show: (row) => (["agent", "user"].includes(by) && row.name ? html`<a href=${runsOf({ [by]: row.name, from: first, to: last })} title="Its runs of these days">${format.count(row.spend.calls)}</a>` : format.count(row.spend.calls)) },
     { label: "Tokens in", num: true, value: (row) => row.spend.input_tokens, show: (row) => format.count(row.spend.input_tokens) },
     { label: "of them cached", num: true, value: (row) => row.spend.cached_tokens, show: (row) => format.count(row.spend.cached_tokens) },
@@ -94,8 +94,7 @@ function Budgets({ list }) {
     empty=${html`<${Empty} title="No shared budgets"><span>Without a budget nothing stops a run for what it costs. Declare one with PUT /api/budgets/workspace.</span><//>`}
     columns=${[
       { label: "Scope", value: (row) => row.scope },
-      { label: "Used", num: true, wrap: true, value: (row) => row.used, show: (row) => html`${amount(row, row.used)} of ${amount(row, row.limit)} <span class="muted">${row.unit === "usd" ? "" : row.unit} a ${row.period} · ${format.percent(share(row))}</span>
-        <div class=${`bar ${share(row) >= 1 ? "bad" : share(row) >= 0.8 ? "warn" : ""}`} aria-hidden="true"><i ref=${(node) => node && (node.style.width = `${Math.min(100, share(row) * 100)}%`)}></i></div>` },
+      { label: "Used", num: true, wrap: true, value: (row) => row.used, show: (row) => html`${amount(row, row.used)} of ${amount(row, row.limit)} <span class="muted">${row.unit === "usd" ? "" : row.unit} a ${row.period} · ${format.percent(share(row))}</span><${Bar} part=${share(row)} level=${share(row) >= 1 ? "critical" : share(row) >= 0.8 ? "warning" : ""} />` },
       { label: "Left", num: true, wrap: true, value: (row) => row.remaining, show: (row) => html`${amount(row, row.remaining)}<div class="small muted">${row.reserved ? `${amount(row, row.reserved)} reserved` : ""} ${row.resets_at ? html`resets <${Ago} at=${row.resets_at} />` : ""}</div>` },
     ]} /><//>`;
 }
@@ -119,9 +118,9 @@ export function Costs() {
         return html`
           <div class="stats">
             <${Stat} label="Spent" value=${format.money(total.cost_micro_usd)} title=${format.exactMoney(total.cost_micro_usd)} note=${total.unpriced_calls ? `and ${format.count(total.unpriced_calls)} calls without a known price` : `${format.money(Math.round(perDay))} a day`} />
-            <${Stat} label="Wasted" value=${format.money(performance.wasted_micro_usd)} title=${format.exactMoney(performance.wasted_micro_usd)} note=${`${format.percent(performance.wasted_share)} went into attempts that gave no answer`} />
-            <${Stat} label="A run" value=${format.money(performance.cost_per_run_micro_usd == null ? null : Math.round(performance.cost_per_run_micro_usd))} note=${`mean of ${format.count(performance.runs)} runs`} />
-            <${Stat} label="Read from cache" value=${format.percent(performance.cached_share)} note="of input tokens" />
+            <${Stat} label="Wasted" value=${format.money(performance.wasted_micro_usd)} title=${format.exactMoney(performance.wasted_micro_usd)} note=${`${format.percent(performance.wasted_share)} spent on attempts without an answer`} />
+            <${Stat} label="Cost per run" value=${format.money(performance.cost_per_run_micro_usd == null ? null : Math.round(performance.cost_per_run_micro_usd))} note=${`mean of ${format.count(performance.runs)} runs`} />
+            <${Stat} label="Cached input" value=${format.percent(performance.cached_share)} note="of input tokens" />
           </div>
           <div class="cols">
             <${Loaded} from=${month}>${(found) => html`<${Month} month=${found} budgets=${budgets.items} />`}<//>
@@ -136,7 +135,7 @@ export function Costs() {
                 { label: "Output, reasoning", kind: "bar", values: at("reasoning", (each) => each?.reasoning_tokens) },
               ]} summary=${`${format.count(total.input_tokens)} in, ${format.count(total.output_tokens)} out.`} onPick=${(index) => refine({ from: points[index], to: points[index] })} /><//>
           </div>
-          <${Card} title="Where it goes" actions=${html`<${Tabs} label="Group by" value=${by} options=${BY} onChange=${(next) => refine({ by: next })} />`}>
+          <${Card} title="Breakdown" actions=${html`<${Tabs} label="Group by" value=${by} options=${BY} onChange=${(next) => refine({ by: next })} />`}>
             ${groups.groups.length ? html`<${Breakdown} by=${by} groups=${groups.groups} total=${groups.total} first=${first} last=${last} />` : html`<${Empty} title="Nothing was spent in these days" />`}
           <//>
           ${month.data?.anomalies.length > 0 && html`<${Card} title="Unusual days"><${Table} caption="Days that cost other than usual" rows=${month.data.anomalies} columns=${[

@@ -8,10 +8,11 @@ import { inbox, waiting } from "../waiting.js";
 import { link } from "../route.js";
 import * as format from "../format.js";
 import { Ago, Badge, Card, Empty, Head, Loaded, Money, Problem, Skeleton, Stat, Table } from "../ui.js";
-import { monthly } from "../reports.js";
+import { foreseen, monthly } from "../reports.js";
 import { Chart } from "../chart.js";
 
 const SHOWN_DAYS = 30;
+const UNDERWAY = 25; // the latest sessions, each read for its state
 
 async function spent(abort) {
   const today = format.isoDay(new Date());
@@ -22,7 +23,8 @@ async function spent(abort) {
     monthly(month, options),
   ]);
   const byDay = new Map(costs.groups.map((each) => [each.name, each.spend]));
-  return { today, month, byDay, total: costs.total, forecast: report?.forecast ?? null };
+  const spent = costs.groups.filter((each) => each.name.startsWith(month)).reduce((sum, each) => sum + each.spend.cost_micro_usd, 0);
+  return { today, byDay, total: costs.total, spent, forecast: foreseen(report, spent) };
 }
 
 function Spend({ from }) {
@@ -44,22 +46,20 @@ function Figures({ costs }) {
     const error = costs.error ?? analytics.error;
     return error ? html`<${Problem} error=${error} retry=${() => { costs.reload(); analytics.reload(); }} />` : html`<${Skeleton} />`;
   }
-  const { today, month, byDay, forecast } = costs.data;
+  const { today, byDay, spent, forecast } = costs.data;
   const now = new Date();
   const hours = Math.max(now.getUTCHours() + now.getUTCMinutes() / 60, 1 / 60);
   const todays = byDay.get(today)?.cost_micro_usd ?? 0;
-  const first = `${month}-01`;
-  const monthly = [...byDay].filter(([name]) => name >= first).reduce((sum, [, each]) => sum + each.cost_micro_usd, 0);
   const days = new Date(Date.UTC(now.getUTCFullYear(), now.getUTCMonth() + 1, 0)).getUTCDate();
-  const pace = (monthly / (now.getUTCDate() - 1 + hours / 24)) * days;
+  const pace = (spent / (now.getUTCDate() - 1 + hours / 24)) * days;
   const { performance, resources, sessions } = analytics.data;
   const agents = Object.entries(resources.agents).filter(([, n]) => n > 0);
   return html`<div class="stats">
     <${Stat} label="Spent today" value=${format.money(todays)} title=${format.exactMoney(todays)} note=${`${format.money(Math.round(todays / hours))} an hour so far (UTC day)`} />
-    <${Stat} label="This month" value=${format.money(monthly)} title=${format.exactMoney(monthly)}
+    <${Stat} label="This month" value=${format.money(spent)} title=${format.exactMoney(spent)}
       note=${forecast ? `forecast ${format.money(forecast.expected)} (${format.money(forecast.low)} – ${format.money(forecast.high)})` : `${format.money(Math.round(pace))} at this pace`} />
     <${Stat} label="Runs ended today" value=${format.count(performance.runs)} note=${`${format.count(performance.failed)} failed, ${format.count(performance.cancelled)} cancelled · ${format.count(sessions.started)} sessions started`} />
-    <${Stat} label="Median answer time" value=${format.duration(performance.latency_ms.p50)} note=${`95 % within ${format.duration(performance.latency_ms.p95)}`} />
+    <${Stat} label="Median answer time" value=${format.duration(performance.latency_ms.p50)} note=${`p95 ${format.duration(performance.latency_ms.p95)}, p99 ${format.duration(performance.latency_ms.p99)}`} />
     <${Stat} label="Quality today" value=${format.decimal(performance.quality)} note="mean score of answers, 0–100" />
     <${Stat} label="Agents" value=${format.count(agents.reduce((sum, [, n]) => sum + n, 0))} note=${agents.map(([state, n]) => `${format.count(n)} ${state}`).join(", ") || "none declared"} />
   </div>`;
@@ -67,11 +67,11 @@ function Figures({ costs }) {
 
 function Banner() {
   if (!waiting.value) return null;
-  const { approvals, people, sessions, alerts } = inbox.value;
+  const { approvals, people, runs, alerts } = inbox.value;
   const parts = [
     approvals.length && `${approvals.length} to approve`,
     people.length && `${people.length} ${people.length === 1 ? "conversation waits" : "conversations wait"} for a person`,
-    sessions.length && `${sessions.length} ${sessions.length === 1 ? "session waits" : "sessions wait"} for a budget or an approval`,
+    runs.length && `${runs.length} ${runs.length === 1 ? "run waits" : "runs wait"} for a budget`,
     alerts.length && `${alerts.length} ${alerts.length === 1 ? "alert has" : "alerts have"} fired`,
   ].filter(Boolean);
   const bad = alerts.some((each) => each.severity === "critical") || people.some((each) => each.due && Date.parse(each.due) < Date.now());
@@ -90,8 +90,8 @@ function Health() {
 }
 
 function Underway() {
-  const list = useResource("sessions", { limit: 100 }, ["session.", "run.stage", "run.queued"]);
-  return html`<${Card} title="Under way" actions=${html`<a href=${link("sessions")}>All sessions</a>`}>
+  const list = useResource("sessions", { limit: UNDERWAY }, ["session.", "run.stage", "run.queued"]);
+  return html`<${Card} title="Running and waiting" actions=${html`<a href=${link("sessions")}>All sessions</a>`}>
     <${Loaded} from=${list}>${({ items }) => {
       const busy = items.filter((each) => each.pending > 0);
       if (!busy.length) return html`<${Empty} title="Nothing is running"><span>Runs appear here while they are queued, running or waiting.</span><//>`;
@@ -141,7 +141,7 @@ function SinceLast() {
 
 function Feed() {
   const events = recent.value.filter((each) => each.name !== "run.delta");
-  return html`<${Card} title="As it happens">
+  return html`<${Card} title="Live events">
     ${events.length
       ? html`<ul class="feed" tabindex="0" aria-label="Events, newest first">${events.slice(0, 40).map((each) => html`<${Line} key=${each.id} event=${each} />`)}</ul>`
       : html`<${Empty} title="Nothing has happened since this page was opened" />`}

@@ -1,7 +1,7 @@
 // Conversations: which there are, and one with all its runs.
 import { useState } from "preact/hooks";
 import { html } from "../html.js";
-import { get, offers, send } from "../api.js";
+import { get, send } from "../api.js";
 import { useData, useList } from "../data.js";
 import { go, link, refine, route } from "../route.js";
 import * as format from "../format.js";
@@ -15,7 +15,6 @@ const STATES = ["", "started", "active", "waiting", "paused", "ended"];
 
 function List() {
   const { state = "", agent = "", user = "", view = "sessions", from = "", to = "" } = route.value.query;
-  const withRuns = offers("GET runs");
   return html`
     <${Head} title="Sessions and runs">
       <form class="row" role="search" onSubmit=${(event) => { event.preventDefault(); const id = new FormData(event.target).get("id").trim(); if (id) go(/^[0-9a-f]{8}-[0-9a-f-]{27}$/i.test(id) ? "runs" : "sessions", id); }}>
@@ -24,15 +23,15 @@ function List() {
     <//>
     <section class="card stack" aria-label="List">
       <div class="row">
-        ${withRuns && html`<${Tabs} label="What to list" value=${view} options=${[["sessions", "Sessions"], ["runs", "Runs"]]} onChange=${(next) => refine({ view: next, state: "" })} />`}
-        ${html`<label class="field">State<select value=${state} onChange=${(event) => refine({ state: event.target.value })}>${(view === "runs" ? RUN_STATES : STATES).map((each) => html`<option value=${each}>${each ? format.words(each) : "Any"}</option>`)}</select></label>`}
+        <${Tabs} label="What to list" value=${view} options=${[["sessions", "Sessions"], ["runs", "Runs"]]} onChange=${(next) => refine({ view: next, state: "" })} />
+        <label class="field">State<select value=${state} onChange=${(event) => refine({ state: event.target.value })}>${(view === "runs" ? RUN_STATES : STATES).map((each) => html`<option value=${each}>${each ? format.words(each) : "Any"}</option>`)}</select></label>
         <label class="field">Agent<input value=${agent} onChange=${(event) => refine({ agent: event.target.value.trim() })} /></label>
         <label class="field">User<input value=${user} onChange=${(event) => refine({ user: event.target.value.trim() })} /></label>
-        ${view === "runs" && withRuns && html`
+        ${view === "runs" && html`
           <label class="field">From (UTC)<input type="date" value=${from} onChange=${(event) => refine({ from: event.target.value })} /></label>
           <label class="field">To (UTC)<input type="date" value=${to} onChange=${(event) => refine({ to: event.target.value })} /></label>`}
       </div>
-      ${view === "runs" && withRuns ? html`<${AllRuns} state=${state} agent=${agent} user=${user} from=${from} to=${to} />` : html`<${AllSessions} state=${state} agent=${agent} user=${user} />`}
+      ${view === "runs" ? html`<${AllRuns} state=${state} agent=${agent} user=${user} from=${from} to=${to} />` : html`<${AllSessions} state=${state} agent=${agent} user=${user} />`}
     </section>
   `;
 }

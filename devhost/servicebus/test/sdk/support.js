@@ -11,7 +11,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
 const MAIN = fileURLToPath(new URL('../../main.js', import.meta.url));
-const DEADLINE_MS = 60_000;
+const DEADLINE_MS = 120_000;
 
 /** For every test: far beyond what one takes on a busy machine, so that a hang ends with its name. */
 export const LIMIT = { timeout: DEADLINE_MS };

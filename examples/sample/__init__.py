@@ -1,0 +1,1 @@
+"""A month of sample data: `python -m examples.sample`."""

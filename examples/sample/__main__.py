@@ -1,0 +1,192 @@
+"""Fill a running local stack with a month of sample data, so that there is something to look at.
+
+    python -m examples.sample
+
+`make sample` starts a stack on a directory of its own for it, so that sample and real data never meet, and
+`make unsample` removes it. What happened is written as runs write it: one fact for each attempt, which the app's own
+timer adds up, and the conversation that it was in. All of it is marked: sessions and users are called `sample-…`. Doing
+it again adds only what is newer.
+"""
+
+import asyncio
+import json
+import os
+import sys
+import time
+import urllib.request
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from bootstrap.services import Services
+from examples.register import AGENTS
+from examples.sample.conversations import QUESTIONS, converse
+from examples.sample.facts import DAYS, HABITS, USERS, facts
+from kernel.errors import Unavailable
+from kernel.ids import new_id
+from kernel.settings import Settings
+from llmops.budgets.reservations import Intent, ReservationRequest, Settlement
+from llmops.budgets.rules import Amounts, AppliedLimit, CostAttribution, applying
+from llmops.facts.model import AttemptFact
+
+AT_ONCE = 8
+"""Facts that are written at the same time."""
+_BUDGETS = {
+    "workspace": [
+        {"unit": "usd", "period": "month", "limit": 6},
+        {"unit": "tokens", "period": "day", "limit": 400_000},
+    ],
+    "agent:market_analyst": [{"unit": "usd", "period": "day", "limit": 0.5}],
+}
+_ALERTS = {"answers-too-slow": {"metric": "latency_p95_ms", "condition": "gt", "threshold": 10_000, "window_s": 86_400}}
+_POOLS = {"sample-desk": {"agents": ["customer_service", "technical_support"], "limits": {"requests_per_minute": 60}}}
+_MARK = {"sample": "true"}
+_REFUNDS = {
+    "provider": "offline",
+    "model": "gpt-5-mini",
+    "description": "Pays refunds back; a person approves each (sample).",
+    "tools": ["calculator"],
+    "simulate": {"call_tool": "calculator"},
+    "approvals": [{"tools": ["calculator"]}],
+}
+
+
+async def record(services: Services, found: Sequence[AttemptFact]) -> int:
+    """Write the facts and return how many there are."""
+    room = asyncio.Semaphore(AT_ONCE)
+
+    async def write(fact: AttemptFact) -> None:
+        async with room:
+            await services.spend.facts.record(fact)
+
+    await asyncio.gather(*map(write, found))
+    return len(found)
+
+
+async def add_up(services: Services, now: datetime) -> None:
+    """Have the facts in the sums, also those of days that a timer has closed while they were written.
+
+    Facts of closed days are looked for once a day, when another day is closed: so this is done as it is tomorrow.
+    """
+    await services.spend.daily_costs.aggregate(now)
+    await services.spend.daily_costs.aggregate(now + timedelta(days=1))
+
+
+async def count(services: Services, found: Sequence[AttemptFact], now: datetime) -> None:
+    """Have the budgets' counters hold at least what the facts of their periods spent."""
+    budgets = await services.budgets.store.of("default", refresh=True)
+    for habit in HABITS:
+        who = CostAttribution("default", habit.agent, "sample", new_id())
+        for each in applying(budgets, who, now):
+            spent = _spent(found, each, habit.agent, now)
+            (counter,) = (await services.budgets.counters.counters("default", [each.counter])).values()
+            missing = Amounts(
+                *(max(0, want - has) for want, has in zip(spent.values, counter.spent.values, strict=True))
+            )
+            ask = ReservationRequest(Intent(who, 1, found[-1].calls[-1]), missing, [each], now)
+            made = await services.budgets.counters.change("default", None, ask)
+            if made.hold is not None:
+                await services.budgets.counters.change("default", Settlement(made.hold, missing), None)
+
+
+def _spent(found: Sequence[AttemptFact], applied: AppliedLimit, agent: str, now: datetime) -> Amounts:
+    total = Amounts()
+    for fact in found:
+        at = fact.timing.ended_at
+        if applied.scope != "workspace" and fact.who.agent != agent:
+            continue
+        if at.date() == now.date() or (
+            applied.limit.period == "month" and (at.year, at.month) == (now.year, now.month)
+        ):
+            for call in fact.calls:
+                spend = call.spend
+                tokens = spend.input_tokens + spend.output_tokens
+                total += Amounts(spend.calls, tokens, spend.cost_micro_usd, call.latency_ms)
+    return total
+
+
+class App:
+    """The app's API."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def send(self, path: str, method: str, body: object = None, **headers: str) -> Any:
+        """Send a request and return the answer's JSON; None where it has none."""
+        content = json.dumps(body).encode() if body is not None else b""
+        named = {
+            "Content-Type": "application/json",
+            **{name.replace("_", "-"): value for name, value in headers.items()},
+        }
+        request = urllib.request.Request(f"{self.url}/{path}", content or None, named, method=method)  # noqa: S310
+        with urllib.request.urlopen(request) as response:  # noqa: S310 - the user's own address
+            answer = response.read()
+        return json.loads(answer) if answer else None
+
+    def change(self, agent: str, model: str) -> None:
+        """Have the agent made with an earlier model first, so that it has two versions to compare."""
+        if self.send(f"api/agents/{agent}", "GET")["version"] is not None:
+            return
+        spec = yaml.safe_load((AGENTS / f"{agent}.yaml").read_text(encoding="utf-8"))["spec"]
+        for wanted in ({**spec, "model": model}, spec):
+            self.send(f"api/agents/{agent}", "PUT", wanted)
+            self.send(f"api/agents/{agent}/prewarm", "POST")
+            self._wait(agent)
+
+    def _wait(self, agent: str) -> None:
+        until = time.monotonic() + 20
+        while time.monotonic() < until:
+            found = self.send(f"api/agents/{agent}", "GET")
+            if found["state"] == "active" and found["current"]:
+                return
+            time.sleep(0.1)
+
+    def declare(self, what: str, items: Mapping[str, object]) -> None:
+        """Put each item where its name says."""
+        for name, body in items.items():
+            self.send(f"api/{what}/{name}", "PUT", body)
+
+
+async def main() -> None:
+    """Write a month of facts and conversations, have them added up, and ask each example agent once."""
+    now = datetime.now(UTC)
+    app = App(os.environ.get("DEVHOST_URL", "http://127.0.0.1:7071"))
+    example = json.loads((Path(__file__).parents[2] / "local.settings.example.json").read_text(encoding="utf-8"))
+    services = Services.for_azure(Settings.from_environment({**example["Values"], **os.environ}))
+    print("\nSample data:\n")
+    for habit in HABITS:
+        if habit.models[0] != habit.models[1]:
+            app.change(habit.agent, habit.models[0])
+    app.declare("budgets", {scope: {"limits": limits} for scope, limits in _BUDGETS.items()})
+    app.declare("alerts", _ALERTS)
+    app.declare("pools", _POOLS)
+    found = list(facts(now.date(), now))
+    print(f"  {await record(services, found)} attempts of {DAYS} days, by users called sample-…")
+    print(f"  {await converse(services, found, now)} sessions called sample-…")
+    await add_up(services, now)
+    await count(services, found, now)
+    await services.aclose()
+    app.declare("agents", {"sample-refunds": _REFUNDS})
+    for agent, queries in {**QUESTIONS, "sample-refunds": ("2 * 19.90",)}.items():
+        body = {
+            "query": queries[0],
+            "session_id": f"sample-{agent}",
+            "user_id": USERS[0],
+            "metadata": {"sample": "true"},
+        }
+        app.send(f"api/agents/{agent}/runs", "POST", body, Idempotency_Key=f"sample-{agent}")
+    for timer in ("aggregate_costs", "evaluate_alerts"):
+        app.send(f"api/timers/{timer}/run", "POST")
+    print(f"\nThe web app shows it:\n\n  {app.url}/api/app\n\nmake unsample removes all of it.")
+
+
+if __name__ == "__main__":
+    try:
+        asyncio.run(main())
+    except OSError as error:
+        sys.exit(f"The stack cannot be reached: {error}")
+    except Unavailable as error:
+        sys.exit(f"{error.detail} `python -m examples.sample` goes on where it stopped.")

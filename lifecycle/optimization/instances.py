@@ -1,0 +1,54 @@
+"""Savings on the app's instances: found by the plan for scaling, and made by applying it."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from kernel.errors import AppError
+from llmops.optimization.app_rules import idle_instances, is_done, really_saved
+from llmops.optimization.model import MEASURED_AFTER, Measured, Proposal
+
+if TYPE_CHECKING:
+    from llmops.capacity.scaler import Scaler
+
+log = logging.getLogger(__name__)
+
+
+class InstanceSavings:
+    """Looks at how the app is scaled, for the workspace that may know and change it."""
+
+    def __init__(self, scaler: Scaler, workspace: str) -> None:
+        self._scaler = scaler
+        self._workspace = workspace
+
+    async def find(self, workspace: str) -> Proposal | None:
+        """Return a proposal; None also where it cannot be seen how the app is scaled."""
+        if workspace != self._workspace:
+            return None
+        try:
+            plan, current = await self._scaler.recommend()
+        except AppError as error:
+            log.warning("no savings on instances: %s", error.code, extra={"event": "optimization.no_scale"})
+            return None
+        return idle_instances(plan, current, await self._scaler.policy()) if current is not None else None
+
+    async def apply(self, workspace: str, one: Proposal, by: str) -> None:
+        """Scale the app as the proposal's plan says; done already, nothing.
+
+        Raises:
+            Conflict: The plan is another one by now (`plan_changed`), or waits.
+            AppError: The platform cannot be reached, or the app's identity may not.
+        """
+        _, current = await self._scaler.recommend()
+        if one.begun and current is not None and is_done(one, current):
+            return
+        await self._scaler.apply(one.change.plan, workspace, by)
+
+    async def saved(self, one: Proposal) -> Measured | None:
+        """Return what the change has saved in a week; None where it cannot be seen how the app is scaled."""
+        try:
+            _, current = await self._scaler.recommend()
+        except AppError:
+            return None
+        return really_saved(one, current, MEASURED_AFTER.days) if current is not None else None

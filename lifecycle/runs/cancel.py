@@ -1,0 +1,57 @@
+"""Cancelling runs: one that waits for a decision or a budget lets its session go on with the same call."""
+
+from __future__ import annotations
+
+import logging
+
+from kernel.errors import AppError
+from lifecycle.approvals.decisions import ApprovalDecisions
+from lifecycle.conversations.run import Run, RunState
+from lifecycle.conversations.session import APPROVAL, BUDGET, SessionState
+from lifecycle.conversations.store import ConversationStore
+from lifecycle.conversations.submission import Send
+from lifecycle.runs.queries import RunQueries
+from lifecycle.sessions.pause import SessionPause
+
+log = logging.getLogger(__name__)
+
+
+class RunCancel:
+    """Cancels runs."""
+
+    def __init__(
+        self,
+        run_queries: RunQueries,
+        decisions: ApprovalDecisions,
+        conversations: ConversationStore,
+        pause: SessionPause,
+    ) -> None:
+        self._run_queries = run_queries
+        self._decisions = decisions
+        self._conversations = conversations
+        self._pause = pause
+
+    async def cancel(self, workspace: str, run_id: str, send: Send) -> Run:
+        """Cancel the run, as `RunQueries.cancel` does, and return it; let its session go on if that waited for it.
+
+        What the run waited for is withdrawn. Where that cannot be done now, or whoever does it dies, the timers of
+        approvals and budgets do it.
+
+        Raises:
+            NotFound: There is no such run.
+        """
+        before = await self._run_queries.get(workspace, run_id)
+        run = await self._run_queries.cancel(workspace, run_id)
+        blocked = before.state is RunState.WAITING and before.error is not None  # not merely kept behind another one
+        if blocked and run.finished:
+            try:
+                await self._let_go(run, send)
+            except AppError as error:
+                log.warning("session not let go: %s", error.code, extra={"event": "session.resume_unfinished"})
+        return run
+
+    async def _let_go(self, run: Run, send: Send) -> None:
+        await self._decisions.settle(run.workspace, run.id, send)
+        session = (await self._conversations.load(run.workspace, run.session_id)).session
+        if session is not None and session.state is SessionState.WAITING and session.pause_reason in (APPROVAL, BUDGET):
+            await self._pause.resume(run.workspace, run.session_id, send)

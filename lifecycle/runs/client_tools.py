@@ -1,0 +1,207 @@
+"""Tools of the caller's own in an attempt: offered to the model, never called here, and told with what came of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+from kernel.errors import InvalidInput
+from lifecycle.conversations.client_tools import MAX_CALLS, ClientCall, call_id, results_of
+from lifecycle.conversations.run_rules import user_message
+
+if TYPE_CHECKING:
+    from agent_framework import (
+        AgentResponse,
+        ChatContext,
+        ChatResponse,
+        ChatResponseUpdate,
+        Content,
+        FunctionTool,
+        Message,
+        ResponseStream,
+    )
+
+    from lifecycle.conversations.run import Run
+    from lifecycle.conversations.store import Turn
+
+_CALL = "function_call"
+_RESULT = "function_result"
+
+
+def offered(run: Run) -> Sequence[FunctionTool]:
+    """Return the tools that the run's caller brings, as the framework offers what it does not call."""
+    from agent_framework import FunctionTool  # noqa: PLC0415 - cold start
+
+    given = run.input.client_tools
+    return [
+        FunctionTool(
+            name=tool.name,
+            description=tool.description,
+            func=None,
+            input_model=dict(tool.parameters or {"type": "object", "properties": {}}),
+        )
+        for tool in (given.offered if given else ())
+    ]
+
+
+def options_of(run: Run) -> dict[str, Any]:
+    """Return what the caller says of which tool the model is to call, as arguments of the framework's `run`."""
+    given = run.input.client_tools
+    if given is None or given.choice in ("auto", "none"):
+        return {}
+    if given.choice == "required":
+        return {"options": {"tool_choice": "required"}}
+    return {"options": {"tool_choice": {"mode": "required", "required_function_name": given.choice}}}
+
+
+def messages_of(turn: Turn) -> list[Message]:
+    """Return a message of the history as the model is told it, with its calls or with what came of them."""
+    from agent_framework import Content, Message  # noqa: PLC0415 - cold start
+
+    if turn.role == "tool":
+        return [
+            Message("tool", [Content.from_function_result(each.call_id, result=each.output)])
+            for each in results_of(turn.text)
+        ]
+    calls = [Content.from_function_call(call.id, call.name, arguments=call.arguments) for call in turn.tool_calls]
+    said = [Content.from_text(turn.text)] if turn.text or not calls else []
+    return [Message(cast("Any", turn.role), [*said, *calls])]
+
+
+def conversation(said: Sequence[Message], run: Run) -> list[Message | str]:
+    """Return what was said before and what the run says, as a provider takes it: each call with its results.
+
+    Calls of the history that were left without results, and results whose calls it does not reach back to, are left
+    out.
+
+    Raises:
+        InvalidInput: The results are not those of all calls that the history ends with (`tool_results_unmatched`).
+    """
+    from agent_framework import Content, Message  # noqa: PLC0415 - cold start
+
+    given = run.input.client_tools
+    results = given.results if given else ()
+    told: list[Message | str] = []
+    if results:
+        open_calls = {call.call_id for call in _calls(said[-1])} if said else set[Any]()
+        if {result.call_id for result in results} != open_calls:
+            msg = "The results are not those of the calls that the conversation waits for: one for each of them."
+            raise InvalidInput(msg, code="tool_results_unmatched", fields={"/client_tools/results": "other calls"})
+        last, said = said[-1], said[:-1]
+        told = [last, *(Message("tool", [Content.from_function_result(r.call_id, result=r.output)]) for r in results)]
+    if run.query.strip():
+        told.append(user_message(run))
+    return [*_paired(said), *told]
+
+
+def calls_of(run: Run, response: AgentResponse[Any]) -> tuple[ClientCall, ...]:
+    """Return the calls of the caller's tools that an answer ends with, under ids of the run's."""
+    given = run.input.client_tools
+    if given is None or not response.messages:
+        return ()
+    names = {tool.name for tool in given.offered}
+    asked = [content for content in _calls(response.messages[-1]) if content.name in names]
+    return tuple(
+        ClientCall(call_id(run.id, number), str(content.name), _arguments(content))
+        for number, content in enumerate(asked[:MAX_CALLS])
+    )
+
+
+def own_first(run: Run) -> Callable[[Any, Callable[[], Awaitable[None]]], Awaitable[None]]:
+    """Return chat middleware that drops calls of the caller's tools where the agent's own are asked for with them.
+
+    Both at once would leave an answer of which half is done; the model asks again once it has the results of its own.
+    """
+    from agent_framework import chat_middleware  # noqa: PLC0415 - cold start
+
+    given = run.input.client_tools
+    names = {tool.name for tool in given.offered} if given else set[str]()
+
+    @chat_middleware
+    async def drop(context: ChatContext, call_next: Callable[[], Awaitable[None]]) -> None:
+        await call_next()
+        if context.stream:
+            context.result = _stream(cast("Any", context.result), names)
+        else:
+            response = cast("ChatResponse[Any]", context.result)
+            left = _left_out([content for message in response.messages for content in message.contents], names)
+            for message in response.messages:
+                message.contents = [each for each in message.contents if not _is_of(each, left)]
+
+    return drop
+
+
+def _stream(
+    stream: ResponseStream[ChatResponseUpdate, ChatResponse[Any]], names: Collection[str]
+) -> ResponseStream[ChatResponseUpdate, ChatResponse[Any]]:
+    """Return the stream with its calls at its end, when it is known which they are; its text as it comes."""
+    from agent_framework import ChatResponse, ResponseStream  # noqa: PLC0415 - cold start
+
+    async def updates() -> AsyncIterator[ChatResponseUpdate]:
+        held: list[ChatResponseUpdate] = []
+        async with stream:
+            async for update in stream:
+                if held or any(content.type == _CALL for content in update.contents):
+                    held.append(update)
+                else:
+                    yield update
+        # A call comes in pieces, of which only the first has its name: what is told of it is put together.
+        whole = ChatResponse.from_updates(held)
+        asked = [content for message in whole.messages for content in _calls(message)]
+        left = _left_out(asked, names)
+        for update in held:
+            rest = [each for each in update.contents if each.type != _CALL]
+            update.contents = [*rest, *(each for each in asked if not _is_of(each, left))]
+            asked = []
+            yield update
+
+    return ResponseStream(updates(), finalizer=ChatResponse.from_updates)
+
+
+def _left_out(contents: Sequence[Content], names: Collection[str]) -> set[str]:
+    """Return the ids of the calls of the caller's tools, if there are also calls of the agent's own."""
+    calls = [content for content in contents if content.type == _CALL]
+    theirs = {str(content.call_id) for content in calls if content.name in names}
+    return theirs if any(content.name not in names for content in calls) else set()
+
+
+def _is_of(content: Content, calls: Collection[str]) -> bool:
+    return content.type == _CALL and str(content.call_id) in calls
+
+
+def _calls(message: Message) -> list[Content]:
+    return [content for content in message.contents if content.type == _CALL]
+
+
+def _arguments(content: Content) -> str:
+    given = content.arguments
+    return given if isinstance(given, str) else json.dumps(given or {}, default=str)
+
+
+def _paired(said: Sequence[Message]) -> list[Message]:
+    """Return the messages without calls that have no results right after them, and without results of no such calls."""
+    from agent_framework import Message  # noqa: PLC0415 - cold start
+
+    told: list[Message] = []
+    number = 0
+    while number < len(said):
+        message = said[number]
+        after = number + 1
+        while after < len(said) and said[after].role == "tool":
+            after += 1
+        results = said[number + 1 : after]
+        calls = {content.call_id for content in _calls(message)}
+        if message.role == "tool":
+            number = after
+            continue
+        answered = {content.call_id for each in results for content in each.contents if content.type == _RESULT}
+        if calls and calls == answered:
+            told += [message, *results]
+        elif calls:
+            kept = [content for content in message.contents if content.type != _CALL]
+            told += [Message(message.role, kept)] if kept else []
+        else:
+            told.append(message)
+        number = after
+    return told

@@ -1,0 +1,123 @@
+"""How the teams of a workspace are doing, as figures: for metrics and alert rules."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from lifecycle.conversations.session import Session
+from lifecycle.teams.status import routes_of
+
+if TYPE_CHECKING:
+    from kernel.clock import Clock
+    from lifecycle.teams.inbox import Inbox
+    from lifecycle.teams.seats import Seats
+    from lifecycle.teams.status import TeamLog
+    from lifecycle.teams.store import Teams
+
+_PAGE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """Conversations that wait for a person and that nobody has taken.
+
+    Attributes:
+        conversations: How many.
+        longest_s: How long the first of them has waited, in seconds; 0 without any.
+    """
+
+    conversations: int = 0
+    longest_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class TeamFigures:
+    """How a team is doing.
+
+    Attributes:
+        team: Its name.
+        workload: Conversations that each member holds open.
+        waits: What waits for its people.
+        without_room: Conversations that no member has room for.
+        handoffs: Handoffs since then.
+        returned: Of these, those that came straight back.
+        escalations: Of these, those along the escalation path.
+        answers_s: How long conversations had waited for each answer of a person since then, in seconds.
+    """
+
+    team: str
+    workload: Mapping[str, int]
+    waits: Waits
+    without_room: int
+    handoffs: int
+    returned: int
+    escalations: int
+    answers_s: Sequence[float]
+
+    @property
+    def answer_s(self) -> float | None:
+        """How long conversations had waited for answers, in seconds, on average; None without any answers."""
+        return sum(self.answers_s) / len(self.answers_s) if self.answers_s else None
+
+
+class TeamFiguresReader:
+    """Reads figures of teams. Costs what is open and what happened in the time asked for, not what is stored."""
+
+    def __init__(self, teams: Teams, seats: Seats, inbox: Inbox, team_log: TeamLog, clock: Clock) -> None:
+        self._teams = teams
+        self._seats = seats
+        self._inbox = inbox
+        self._log = team_log
+        self._clock = clock
+
+    async def waits(self, workspace: str) -> Waits:
+        """Return what waits for people, of all teams together."""
+        sessions = [waiting.session async for waiting in self._inbox.all(workspace)]
+        return waits_of(sessions, self._clock())
+
+    async def read(self, workspace: str, since: datetime) -> Sequence[TeamFigures]:
+        """Return the figures of all teams, by name."""
+        names: list[str] = []
+        after: str | None = None
+        while True:
+            found, after = await self._teams.list(workspace, _PAGE, after)
+            names += [item.name for item in found]
+            if after is None:
+                break
+        if not names:
+            return []
+        desks = [waiting.session async for waiting in self._inbox.all(workspace)]
+        return await asyncio.gather(*(self._of(workspace, name, desks, since) for name in names))
+
+    async def _of(self, workspace: str, name: str, desks: Iterable[Session], since: datetime) -> TeamFigures:
+        seats, (hops, replies) = await asyncio.gather(
+            self._seats.taken(workspace, name), self._log.since(workspace, name, since)
+        )
+        rooms = [waiting async for waiting in self._inbox.for_room(workspace, name)]
+        hops = [hop for hop in hops if hop.at is None or hop.at >= since]
+        own = [session for session in desks if session.served is not None and session.served.team == name]
+        return TeamFigures(
+            name,
+            Counter(seat.member for seat in seats),
+            waits_of(own, self._clock()),
+            len(rooms),
+            len(hops),
+            sum(route.returned for route in routes_of(hops)),
+            sum(hop.by == "escalation" for hop in hops),
+            [float(row.integer("waited_s")) for row in replies if (at := row.moment("at")) is None or at >= since],
+        )
+
+
+def waits_of(sessions: Iterable[Session], now: datetime) -> Waits:
+    """Return what of the sessions waits for a person."""
+    waits = [
+        (now - served.desk.since).total_seconds()
+        for session in sessions
+        if (served := session.served) is not None and served.desk is not None and not served.desk.claimed_by
+    ]
+    return Waits(len(waits), max([0.0, *waits]))

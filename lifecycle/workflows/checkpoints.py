@@ -1,0 +1,178 @@
+"""How far group chats are, as Agent Framework saves it: rows beside their workflow run, and gone with its end.
+
+Table `workflowruns`, partition of the workflow run: `chat!{workflow run}!{step}!{checkpoint}`. A long one is kept apart
+from its row (`kernel.large_texts`). A checkpoint holds what was said; it is never changed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from kernel.codec import JsonCodec
+from kernel.large_texts import LargeText, Owner, Texts
+from kernel.tables import MAX_WRITES, Delete, Row, RowChanged, Span, Tables, Upsert, every, first_rows
+from lifecycle.workflows.store import TABLE, home
+
+if TYPE_CHECKING:
+    from agent_framework import WorkflowCheckpoint
+
+_WHERE = JsonCodec(LargeText)
+
+
+class Checkpoints:
+    """Keeps the checkpoints of group chats."""
+
+    def __init__(self, tables: Tables, texts: Texts) -> None:
+        self._tables = tables
+        self._texts = texts
+
+    async def put(self, workspace: str, ident: str, step: str, checkpoint: str, text: str) -> None:
+        """Keep a checkpoint; the same again changes nothing."""
+        kept = await self._texts.keep(Owner(workspace, _session(ident), step), "checkpoint", text)
+        values = {"text": kept} if isinstance(kept, str) else {"where": _WHERE.dump(kept)}
+        row = Row(home(workspace, ident), f"{_prefix(ident, step)}{checkpoint}", values)
+        await self._tables.commit(TABLE, [Upsert(row)])
+
+    async def get(self, workspace: str, ident: str, step: str, checkpoint: str) -> str | None:
+        """Return a checkpoint; None where there is none."""
+        row = await self._tables.get(TABLE, home(workspace, ident), f"{_prefix(ident, step)}{checkpoint}")
+        return None if row is None else await self._text(row)
+
+    async def all(self, workspace: str, ident: str, step: str) -> dict[str, str]:
+        """Return the checkpoints of a step, by their ids."""
+        prefix = _prefix(ident, step)
+        rows = [row async for row in every(self._tables, TABLE, Span.prefix(home(workspace, ident), prefix))]
+        texts = await asyncio.gather(*(self._text(row) for row in rows))
+        return {row.key.removeprefix(prefix): text for row, text in zip(rows, texts, strict=True)}
+
+    async def delete(self, workspace: str, ident: str, step: str, checkpoint: str) -> bool:
+        """Delete a checkpoint, and return whether there was one."""
+        try:
+            await self._tables.commit(TABLE, [Delete(home(workspace, ident), f"{_prefix(ident, step)}{checkpoint}")])
+        except RowChanged:
+            return False
+        return True
+
+    async def clear(self, workspace: str, ident: str) -> None:
+        """Delete all checkpoints of a workflow run; it can be done twice."""
+        partition = home(workspace, ident)
+        while rows := await first_rows(self._tables, TABLE, Span.prefix(partition, f"chat!{ident}!"), MAX_WRITES):
+            try:
+                await self._tables.commit(TABLE, [Delete(partition, row.key) for row in rows])
+            except RowChanged:
+                continue  # somebody else clears them, or our own earlier try took effect
+        await self._texts.erase(workspace, _session(ident))
+
+    async def _text(self, row: Row) -> str:
+        where = row.text("where")
+        return await self._texts.whole(_WHERE.load(where)) if where else row.text("text")
+
+
+class TableCheckpointStorage:
+    """Agent Framework's `CheckpointStorage` over the checkpoints of one step of a workflow run.
+
+    Attributes:
+        last: The checkpoint that was saved or loaded last; empty for none.
+        told: How many answers it holds.
+    """
+
+    def __init__(
+        self,
+        checkpoints: Checkpoints,
+        workspace: str,
+        ident: str,
+        step: str,
+        answered: Callable[[], int],
+        *,
+        keep: bool,
+    ) -> None:
+        """Set whose checkpoints they are.
+
+        Args:
+            checkpoints: Where they are kept.
+            workspace: The workspace.
+            ident: The workflow run.
+            step: The step.
+            answered: Returns how many answers the workflow has been given by now.
+            keep: Whether what is saved is kept; if not, it is only looked who speaks next.
+        """
+        self._checkpoints = checkpoints
+        self._whose = workspace, ident, step
+        self._answered = answered
+        self._keep = keep
+        self.last = ""
+        self.told = 0
+
+    async def save(self, checkpoint: WorkflowCheckpoint) -> str:
+        """Keep a checkpoint and return its id."""
+        if self._keep:
+            await self._checkpoints.put(*self._whose, checkpoint.checkpoint_id, dumped(checkpoint))
+        self.last, self.told = checkpoint.checkpoint_id, self._answered()
+        return checkpoint.checkpoint_id
+
+    async def load(self, checkpoint_id: str) -> WorkflowCheckpoint:
+        """Return a checkpoint.
+
+        Raises:
+            WorkflowCheckpointException: There is none, or it cannot be read.
+        """
+        from agent_framework import WorkflowCheckpointException  # noqa: PLC0415 - cold start
+
+        text = await self._checkpoints.get(*self._whose, checkpoint_id)
+        if text is None:
+            msg = "There is no such checkpoint."
+            raise WorkflowCheckpointException(msg)
+        return loaded(text)
+
+    async def list_checkpoints(self, *, workflow_name: str) -> list[WorkflowCheckpoint]:
+        """Return the checkpoints of a workflow."""
+        found = [loaded(text) for text in (await self._checkpoints.all(*self._whose)).values()]
+        return [each for each in found if each.workflow_name == workflow_name]
+
+    async def delete(self, checkpoint_id: str) -> bool:
+        """Delete a checkpoint, and return whether there was one."""
+        return await self._checkpoints.delete(*self._whose, checkpoint_id)
+
+    async def get_latest(self, *, workflow_name: str) -> WorkflowCheckpoint | None:
+        """Return the latest checkpoint of a workflow; None for none."""
+        found = await self.list_checkpoints(workflow_name=workflow_name)
+        return max(found, key=lambda each: each.timestamp, default=None)
+
+    async def list_checkpoint_ids(self, *, workflow_name: str) -> list[str]:
+        """Return the ids of the checkpoints of a workflow."""
+        return [each.checkpoint_id for each in await self.list_checkpoints(workflow_name=workflow_name)]
+
+
+def dumped(checkpoint: WorkflowCheckpoint) -> str:
+    """Return a checkpoint as text, in the framework's own encoding: JSON, with pickles of what JSON has no form for."""
+    from agent_framework._workflows._checkpoint_encoding import encode_checkpoint_value  # noqa: PLC0415 - cold start
+
+    return json.dumps(encode_checkpoint_value(checkpoint.to_dict()), ensure_ascii=False)
+
+
+def loaded(text: str) -> WorkflowCheckpoint:
+    """Return the checkpoint; of pickles, only the framework's own types and those of the standard library are read.
+
+    Raises:
+        WorkflowCheckpointException: It cannot be read.
+    """
+    from agent_framework import WorkflowCheckpoint, WorkflowCheckpointException  # noqa: PLC0415 - cold start
+    from agent_framework._workflows._checkpoint_encoding import decode_checkpoint_value  # noqa: PLC0415 - cold start
+
+    try:
+        values: Any = decode_checkpoint_value(json.loads(text), allowed_types=frozenset())
+    except ValueError as error:
+        raise WorkflowCheckpointException(type(error).__name__) from None
+    return WorkflowCheckpoint.from_dict(values)
+
+
+def _prefix(ident: str, step: str) -> str:
+    return f"chat!{ident}!{step}!"
+
+
+def _session(ident: str) -> str:
+    """Return what stands for a session among the owners of texts; no session's id begins with a tilde."""
+    return f"~chat:{ident}"

@@ -1,0 +1,170 @@
+"""Bad input at every door: said in the protocol's own words, and nothing is run."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from types import SimpleNamespace
+from typing import Any
+
+import azure.functions as func
+import pytest
+
+from lifecycle.conversations.run import RunState
+from lifecycle.conversations.submission import RunRequest, Submission
+from lifecycle.specs.spec import AgentSpec
+from tests.triggers.conftest import Edge, request
+from tests.waiting import eventually
+from triggers.http import a2a, agui, asking, mcp, openai
+from triggers.http.leaving import until_left
+
+TEN_MB = "x" * 10_000_000
+
+
+class _Queue:
+    """Takes messages; nobody works at them."""
+
+    async def send(self, submission: Submission) -> None:
+        return None
+
+
+@pytest.fixture
+async def edge() -> AsyncIterator[Edge]:
+    """Yield the functions of all doors over services in memory, with an agent to ask and a session of Ada's."""
+    edge = Edge(openai, mcp, a2a, agui, queue=_Queue())
+    await edge.services.agents.catalog.declare("default", "a", AgentSpec(model="gpt-4o"))
+    yield edge
+    await edge.services.aclose()
+
+
+def text(said: str = "Hi") -> dict[str, Any]:
+    return {"messageId": "m", "role": "ROLE_USER", "parts": [{"text": said}]}
+
+
+def rpc(method: str, **params: Any) -> dict[str, Any]:
+    return {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+
+
+def tool(name: str = "ask_agent", **arguments: Any) -> dict[str, Any]:
+    return rpc("tools/call", name=name, arguments={"agent": "a", "query": "Hi", "wait_s": 0} | arguments)
+
+
+def chat(*content: Any, **more: Any) -> dict[str, Any]:
+    return {"model": "a", "messages": [{"role": "user", "content": [*content] or "Hi"}]} | more
+
+
+def front_end(content: Any = "Hi", **more: Any) -> dict[str, Any]:
+    return {"threadId": "t", "runId": "r", "messages": [{"id": "1", "role": "user", "content": content}]} | more
+
+
+V1 = {"A2A-Version": "1.0"}
+PICTURE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+DRAWN = {"role": "user", "content": [PICTURE]}
+RAW = {"raw": "AAAA", "mediaType": "image/png"}
+CHAT, RESPONSE = "openai_chat_completions", "openai_responses_create"
+LIMIT = "1000000 characters"
+
+
+def response(asked: Any = "Hi", **more: Any) -> dict[str, Any]:
+    return {"model": "a", "input": asked} | more
+
+
+def message(**more: Any) -> dict[str, Any]:
+    return rpc("SendMessage", message=text() | more)
+
+
+CASES: dict[str, Any] = {
+    # door and what is wrong: function, its route, headers, body, status, what the answer says
+    "chat-unknown": (CHAT, {}, {}, chat(model="gpt-4o"), 404, "model_not_found"),
+    "chat-image": (CHAT, {}, {}, chat(PICTURE), 400, "unsupported_content"),
+    "chat-session": (CHAT, {}, {"X-Session-Id": "hers"}, chat(user="bob"), 404, "session_not_found"),
+    "chat-10MB": (CHAT, {}, {}, chat({"type": "text", "text": TEN_MB}), 400, LIMIT),
+    "response-unknown": (RESPONSE, {}, {}, response(model="gpt-4o"), 404, "model_not_found"),
+    "response-image": (
+        RESPONSE,
+        {},
+        {},
+        response([{"role": "user", "content": [PICTURE]}]),
+        400,
+        "unsupported_content",
+    ),
+    "response-session": (RESPONSE, {}, {}, response(conversation="hers", user="bob"), 404, "session_not_found"),
+    "response-10MB": (RESPONSE, {}, {}, response(TEN_MB), 400, LIMIT),
+    "mcp-unknown": ("mcp", {}, {}, tool(agent="nobody"), 200, "agent_not_found"),
+    "mcp-image": ("mcp", {}, {}, tool(image="data:,"), 200, "invalid_arguments"),
+    "mcp-session": ("mcp", {}, {}, tool(session_id="hers", user_id="bob"), 200, "session_not_found"),
+    "mcp-10MB": ("mcp", {}, {}, tool(query=TEN_MB), 413, "too_large"),
+    "mcp-version": ("mcp", {}, {"MCP-Protocol-Version": "1999-01-01"}, tool(), 400, "-32602"),
+    "a2a-unknown": ("a2a", {"name": "nobody"}, V1, message(), 404, "agent_not_found"),
+    "a2a-image": ("a2a", {"name": "a"}, V1, message(parts=[RAW]), 200, "-32005"),
+    "a2a-session": ("a2a", {"name": "a"}, V1, message(contextId="hers"), 200, "session_not_found"),
+    "a2a-10MB": ("a2a", {"name": "a"}, V1, message(parts=[{"text": TEN_MB}]), 413, "too_large"),
+    "a2a-version": ("a2a", {"name": "a"}, {"A2A-Version": "9.9"}, message(), 200, "-32009"),
+    "agui-unknown": ("agui", {"name": "nobody"}, {}, front_end(), 404, "agent_not_found"),
+    "agui-image": ("agui", {"name": "a"}, {}, front_end([{"type": "image"}]), 400, "unsupported_content"),
+    "agui-session": ("agui", {"name": "a"}, {}, front_end(threadId="hers"), 404, "session_not_found"),
+    "agui-10MB": ("agui", {"name": "a"}, {}, front_end(TEN_MB), 400, LIMIT),
+}
+
+
+async def answered(edge: Edge, function: str, asked: func.HttpRequest) -> tuple[int, str]:
+    """Return the status and the body of an answer, however it is sent."""
+    response: Any = await edge(function, asked)
+    if isinstance(response, func.HttpResponse):
+        return response.status_code, response.get_body().decode()
+    return response.status_code, b"".join([piece async for piece in response.body]).decode()
+
+
+async def runs(edge: Edge) -> list[Any]:
+    found, _ = await edge.services.conversations.directory.runs(
+        "default", agent=None, user_id=None, limit=9, after=None
+    )
+    return list(found)
+
+
+@pytest.mark.parametrize("case", CASES)
+async def test_what_cannot_be_asked_is_refused(edge: Edge, case: str) -> None:
+    """An unknown name, an image, another user's session, ten megabytes, a version that nobody speaks."""
+    function, route, headers, body, status, says = CASES[case]
+    call: Any = await _call(edge)
+    await asking.ask(call, "a", RunRequest(query="Hers.", session_id="hers", user_id="ada"))
+    code, answer = await answered(edge, function, request(body, headers=headers, route=route))
+
+    assert (code, says in answer) == (status, True), answer[:300]
+    assert "x" * 100 not in answer
+    assert len(await runs(edge)) == 1
+
+
+@pytest.mark.parametrize("leaves_after", [0, 1])
+async def test_a_reader_that_leaves_cancels_the_run(edge: Edge, leaves_after: int) -> None:
+    """Before its first words and after them; one that has read to the end has not left."""
+    call: Any = await _call(edge)
+    asked = await asking.ask(call, "a", RunRequest(query="Say.", stream=True))
+
+    async def chunks() -> Any:
+        yield "one"
+        await asyncio.Event().wait()
+
+    stream = until_left(asked, chunks())
+    for _ in range(leaves_after):
+        await anext(stream)
+    reading = asyncio.ensure_future(anext(stream))
+    await asyncio.sleep(0)
+    if leaves_after:
+        reading.cancel()
+        await asyncio.wait([reading])
+    else:
+        await reading
+        await stream.aclose()
+
+    async def state() -> bool:
+        run = await edge.services.runs.queries.get("default", asked.run.id)
+        return run.state is RunState.CANCELLED
+
+    await eventually(state)
+
+
+async def _call(edge: Edge) -> Any:
+    return SimpleNamespace(
+        workspace="default", services=edge.services, signals=edge.signals, queue=_Queue(), live=True, request=None
+    )

@@ -1,0 +1,41 @@
+"""A caller that leaves before it has its answer: where the protocol says so, its run is cancelled."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import TYPE_CHECKING
+
+from kernel.errors import AppError
+
+if TYPE_CHECKING:
+    from triggers.http.asking import Asked
+
+log = logging.getLogger(__name__)
+
+_LEFT: set[asyncio.Task[None]] = set()
+
+
+async def until_left(asked: Asked, chunks: AsyncGenerator[str]) -> AsyncGenerator[str]:
+    """Yield the chunks; a run whose caller leaves before it has ended is cancelled."""
+    ended = False
+    try:
+        async with aclosing(chunks):
+            async for chunk in chunks:
+                yield chunk
+        ended = True
+    finally:
+        if not ended and not asked.settled:
+            # Not awaited: the task that it ends in is being cancelled itself.
+            cancelling = asyncio.create_task(_cancelled(asked))
+            _LEFT.add(cancelling)
+            cancelling.add_done_callback(_LEFT.discard)
+
+
+async def _cancelled(asked: Asked) -> None:
+    try:
+        await asked.cancel()
+    except AppError as error:
+        log.warning("a run whose caller left goes on: %s", error.code, extra={"event": "run.not_cancelled"})

@@ -1,0 +1,92 @@
+"""Tools of the caller's own in OpenAI's protocol: what a request offers, what it chooses, and what came of calls."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from kernel.errors import InvalidInput, NotFound
+from kernel.strict_json import is_object
+from lifecycle.conversations.client_tools import ClientTool, ClientTools, ToolResult, run_of_call
+from triggers.http import asking
+
+if TYPE_CHECKING:
+    from triggers.http.call import Call
+    from triggers.http.said import Words
+
+_FUNCTIONS = "Of tools, an agent takes functions of the caller's; others its declaration names."
+
+
+def client_tools(tools: Sequence[Any], choice: Any, results: Sequence[ToolResult]) -> ClientTools | None:
+    """Return what a request says of tools; None where it says nothing.
+
+    Raises:
+        InvalidInput: It offers what is no function, or chooses what is not offered.
+    """
+    offered = tuple(_tool(tool, number) for number, tool in enumerate(tools))
+    chosen = _choice(choice)
+    if not offered and chosen not in ("auto", "none"):
+        raise _refused("tools", "There are none to choose from.")
+    if not offered and not results:
+        return None
+    return ClientTools(offered, chosen if offered else "auto", tuple(results))
+
+
+async def session_of(call: Call, words: Words, user_id: str | None) -> str | None:
+    """Return the session whose latest run asked for what the request answers; None where that is not to be found.
+
+    The calls' ids name the run, so that a client that sends all that was said goes on in the same session.
+    """
+    ident = run_of_call(words.results[0].call_id) if words.results else None
+    if ident is None:
+        return None
+    try:
+        session, _ = await asking.branch(call, (await asking.find(call, ident)).run, user_id)
+    except NotFound:
+        return None
+    return session
+
+
+def check_results(words: Words, session: str | None, place: str) -> None:
+    """Check that the results of a request without a session are those of the calls before them.
+
+    Raises:
+        InvalidInput: They are not (`tool_results_unmatched`).
+    """
+    if not words.results or session is not None:
+        return
+    asked = {each.id for each in words.before[-1].tool_calls} if words.before else set[str]()
+    if asked != {result.call_id for result in words.results}:
+        what = "each call of the message before has one result, and there are no others"
+        raise InvalidInput("The results match no calls.", code="tool_results_unmatched", fields={place: what})
+
+
+def _tool(tool: Any, number: int) -> ClientTool:
+    if not is_object(tool) or tool.get("type") != "function":
+        raise _refused(f"tools.{number}", _FUNCTIONS)
+    nested = tool.get("function")
+    function = nested if is_object(nested) else tool
+    name, description, parameters = (function.get(field) for field in ("name", "description", "parameters"))
+    fits = (
+        isinstance(name, str) and isinstance(description, str | None) and (parameters is None or is_object(parameters))
+    )
+    if not fits:
+        raise _refused(f"tools.{number}", "A function has a name, a description and JSON Schema as its parameters.")
+    return ClientTool(str(name), description or "", parameters)
+
+
+def _choice(choice: Any) -> str:
+    if choice is None:
+        return "auto"
+    if isinstance(choice, str) and choice in ("auto", "none", "required"):
+        return choice
+    if is_object(choice) and choice.get("type") == "function":
+        function = choice.get("function")
+        name = function.get("name") if is_object(function) else choice.get("name")
+        if isinstance(name, str) and name not in ("auto", "none", "required"):
+            return name
+    raise _refused("tool_choice", "auto, none, required, or one of the functions.")
+
+
+def _refused(place: str, why: str) -> InvalidInput:
+    return InvalidInput("This cannot be asked of an agent.", code="unsupported_tools", fields={place: why})

@@ -1,0 +1,54 @@
+"""What the messages of a conversation ask now, and what was said before: the same in every protocol that sends all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from lifecycle.conversations.client_tools import ClientTools, ToolResult, results_text
+from lifecycle.conversations.session import Said
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What a request says.
+
+    Attributes:
+        query: What is asked now: the user's messages after the last answer; empty where only results are given.
+        before: What was said before that; the caller's system prompt is among it, as words of the user's.
+        results: What came of the calls of the caller's tools that the last answer asked for.
+    """
+
+    query: str
+    before: tuple[Said, ...]
+    results: tuple[ToolResult, ...] = ()
+
+
+def words_of(told: Sequence[Said | ToolResult]) -> Words | None:
+    """Return what messages say, in order; None where the last one is not the user's nor a tool's."""
+    last = next((n for n in reversed(range(len(told))) if _role(told[n]) == "assistant"), -1)
+    now = told[last + 1 :]
+    results = tuple(one for one in now if isinstance(one, ToolResult))
+    asked = [one.text for one in now if isinstance(one, Said) and one.role == "user"]
+    if not (asked or results) or _role(told[-1]) not in ("user", "tool"):
+        return None
+    instructions = [one for one in now if isinstance(one, Said) and one.role != "user"]
+    earlier = [*told[: max(last, 0)], *instructions, *told[max(last, 0) : last + 1]]
+    return Words("\n\n".join(asked), tuple(_said(earlier)), results)
+
+
+def _role(one: Said | ToolResult) -> str:
+    return one.role if isinstance(one, Said) else "tool"
+
+
+def _said(told: Sequence[Said | ToolResult]) -> Iterator[Said]:
+    """Yield what was said as a session's history has it: what came of an answer's calls is one message."""
+    for kind, group in groupby(told, key=_role):
+        if kind == "tool":
+            found = tuple(one for one in group if isinstance(one, ToolResult))
+            yield Said("tool", results_text(ClientTools(results=found)))
+            continue
+        for one in group:
+            if isinstance(one, Said) and (one.text.strip() or one.tool_calls):
+                yield one if kind == "assistant" else Said("user", one.text)
