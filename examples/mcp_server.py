@@ -10,7 +10,7 @@ from mcp.server import MCPServer
 
 STOCK = {"lamp": 12, "chair": 0}
 
-server = MCPServer("warehouse")
+server = MCPServer("warehouse", log_level="WARNING")
 
 
 @server.tool()

@@ -39,7 +39,7 @@ class LineOutcome(StrEnum):
     PENDING = "pending"  # the actor was told and has not done it yet
     DONE = "done"
     FAILED = "failed"
-    OVERTAKEN = "overtaken"  # the agent was declared again, put away or switched off since
+    OVERTAKEN = "overtaken"  # the agent was declared again, retired or disabled since
 
 
 @dataclass(frozen=True, slots=True)

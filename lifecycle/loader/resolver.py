@@ -165,7 +165,7 @@ class AgentResolver:
         self.cache.drop(_key(workspace, name, pin))
 
     async def put_away_since(self, live: LiveAgent) -> bool:
-        """Return whether the agent was put away, or brought back, after the table last said that it is current."""
+        """Return whether the agent was retired, or restored, after the table last said that it is current."""
         agent = await self._catalog.find(live.workspace, live.name)
         record = agent.record if agent else None
         return record is not None and (record.state is not AgentState.ACTIVE or record.since >= live.checked_at)

@@ -119,7 +119,7 @@ class Administration:
     async def retire(
         self, workspace: str, name: str, signals: AgentSignals, grace: timedelta | None = None, by: str = ""
     ) -> Agent:
-        """Have the agent put away at the provider, its spec kept; its next use brings it back.
+        """Retire the agent: it is deleted at the provider, its spec is kept, and its next use restores it.
 
         Args:
             workspace: Its workspace.

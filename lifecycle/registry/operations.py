@@ -41,7 +41,7 @@ class RecordUse:
 
 @dataclass(frozen=True, slots=True)
 class Retire:
-    """Put it away, unless it was used after `unused_since`: its spec is kept, its next use brings it back.
+    """Retire it, unless it was used after `unused_since`: its spec is kept, its next use restores it.
 
     At the provider it is switched off and its definition archived; after the grace period its versions are deleted.
     The same again goes on where an earlier one stopped.

@@ -14,7 +14,7 @@ IDLE, SURPLUS, UNVERIFIED = "agent", "versions", "verify"
 
 @dataclass(frozen=True, slots=True)
 class RetentionPolicy:
-    """How long an agent is left alone.
+    """How long an agent may be unused before it is retired.
 
     Attributes:
         idle: Time without use before it is idle, unless its spec says otherwise.

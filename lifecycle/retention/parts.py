@@ -29,7 +29,7 @@ ForgetConversations = Callable[[Session], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class PartRule:
-    """What a round goes by for one part.
+    """A retention time as one round applies it.
 
     Attributes:
         part: Which part of sessions.

@@ -19,7 +19,7 @@ HoldKind = Literal["workspace", "agent", "user", "session"]
 
 
 class Part(StrEnum):
-    """What has a retention time of its own."""
+    """A kind of data with a retention time of its own."""
 
     SESSIONS = "sessions"
     TRANSCRIPTS = "transcripts"

@@ -31,7 +31,7 @@ async def let_go(
         operation = KeepVersion(new_id(), pin.spec) if pin else Verify(new_id())
         await signals.send(live.workspace, live.name, operation)
     if failure.code == "provider_disabled" and await agents.put_away_since(live):
-        msg = "The agent was put away while the run began; it is brought back."
+        msg = "The agent was retired while the run began; it is restored."
         return Unavailable(msg, code="agent_put_away")
     return failure
 

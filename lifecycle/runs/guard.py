@@ -20,7 +20,7 @@ _MINUTE_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class GuardPolicy:
-    """When a run has run away.
+    """When a run is failed because it repeats a tool call or spends too fast.
 
     Attributes:
         same_tool_calls: Calls of one tool with the same arguments in one attempt; the next one is not made. 0 for any.
@@ -42,7 +42,7 @@ class GuardPolicy:
 
 
 class Guard:
-    """Watches one attempt."""
+    """Stops an attempt that repeats a tool call or spends too fast."""
 
     def __init__(self, policy: GuardPolicy) -> None:
         self._policy = policy

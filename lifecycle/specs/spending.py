@@ -13,7 +13,7 @@ _Model = Annotated[str, StringConstraints(pattern=f"^{MODEL_NAME}$")]
 
 
 class DegradationStep(BaseModel):
-    """A step of the ladder.
+    """What an agent does from a share of its budget on: a cheaper model, ask, stop.
 
     Attributes:
         at: From how many percent of a budget on, 1-100: of the one that is nearest to its limit.

@@ -54,7 +54,7 @@ class Caller:
 
 
 class People:
-    """What people do with conversations."""
+    """Has people take, answer, hand over and give back conversations."""
 
     def __init__(
         self,

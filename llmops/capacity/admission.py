@@ -36,7 +36,7 @@ class RoomRequest:
 
 
 class Capacity:
-    """The pools as this worker takes part in them. Belongs to one event loop; an agent without a pool costs nothing."""
+    """The pools whose limits this worker shares. Belongs to one event loop; an agent without a pool costs nothing."""
 
     def __init__(self, store: PoolStore, claims: SessionClaims, clock: Clock, wait_for: timedelta) -> None:
         """Take what pools need.

@@ -598,7 +598,7 @@ class DecisionView(BaseModel):
 
 class DegradationStep(BaseModel):
     """
-    A step of the ladder.
+    What an agent does from a share of its budget on: a cheaper model, ask, stop.
 
     Attributes:
         at: From how many percent of a budget on, 1-100: of the one that is nearest to its limit.
@@ -3897,7 +3897,7 @@ class RetentionVerdictView(BaseModel):
 
     part: Literal[
         "sessions", "transcripts", "runs", "tool_calls", "evaluations", "facts"
-    ] = Field(..., description="What has a retention time of its own.")
+    ] = Field(..., description="A kind of data with a retention time of its own.")
     session_id: str
     erase: bool
     reason: str
