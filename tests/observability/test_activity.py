@@ -89,7 +89,14 @@ async def test_waiting_runs_are_counted_until_they_go_on() -> None:
         "budget_used_share": 1.0,
         "agents_active": 1.0,
     }
-    later = {"drift", "leaks", "pool_used_share", "handoffs_returned_share", "person_answer_s"}
+    later = {
+        "drift",
+        "leaks",
+        "pool_used_share",
+        "handoffs_returned_share",
+        "person_answer_s",
+        "cache_hit_rate_fall",
+    }
     assert set(metrics) | later == WHOLE_WORKSPACE, "drift is known after a look for it, the others where there is any"
     await app.aclose()
 
