@@ -92,7 +92,7 @@ export function Chart({ title, x, label, series, format, axis = format, onPick, 
     <div class="plot" ref=${place} aria-hidden="true"></div>
     <figcaption class="small muted">${summary}${marks.map((each) => html`<p class="mark">${label(x[each.at])}: ${each.text}</p>`)}</figcaption>
     <details><summary class="small">Numbers as a table</summary>
-      <${Table} caption=${title} columns=${columns} rows=${x.map((_, index) => index)} name=${name ?? "chart"} sortable=${false} />
+      <${Table} caption=${`${title}, as a table`} columns=${columns} rows=${x.map((_, index) => index)} name=${name ?? "chart"} sortable=${false} />
     </details>
   </figure>`;
 }
