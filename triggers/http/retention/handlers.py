@@ -120,11 +120,12 @@ async def _page(call: Call, sources: Mapping[ExportKind, Source]) -> Reply:
 
     kind, at = call.cursor(position) or (kinds[0], None)
     items, after = await sources[kind](call, at)
-    if after is None:
-        following = kinds.index(kind) + 1
-        token = f"{kinds[following]} " if following < len(kinds) else None
-    else:
-        token = f"{kind} {after}"
+    while not items and after is None and kind != kinds[-1]:  # no page for a kind of which there is nothing
+        kind = kinds[kinds.index(kind) + 1]
+        items, after = await sources[kind](call, None)
+    token = f"{kind} {after}" if after is not None else None
+    if token is None and kind != kinds[-1]:
+        token = f"{kinds[kinds.index(kind) + 1]} "
     page = ExportPage(items=[ExportItemView(kind=kind, data=item) for item in items], next=page_token(token))
     return Reply(page, headers={"Cache-Control": "no-store"})
 
