@@ -61,7 +61,7 @@ async def main() -> int:
             f"While this runs, the web app shows it: {host.url}/api/app (`make sample` keeps one open).", soft_wrap=True
         )
         console.print("Declaring the example agents …")
-        register(host.url)
+        await register(host.url)
         console.print("Running the main job …")
         async with aiohttp.ClientSession(host.url) as http, Client(host.url) as client:
             kit = Kit(http, client, bus.connection_string, console)
