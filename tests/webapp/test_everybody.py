@@ -35,7 +35,7 @@ async def test_every_page_is_accessible_and_fits(browser: Browser, api: Api, app
         "agent": ("agents/everybody", 2),
         "versions": ("agents/everybody?tab=versions", 2),
         "capacity": ("capacity", 43),
-        "operations": ("operations", 2),
+        "operations": ("operations", 4),
     }
     context = await browser.new_context(reduced_motion="reduce")
     reader = Reader(await context.new_page(), app_stack)
