@@ -75,7 +75,7 @@ class JudgingCharges:
         policy = MeterPolicy(guard, VERDICT_TOKENS, first=judgement.before + 1)
         meter = CallMeter(run.workspace, judge, budget, self._rates, judgement, self._clock, policy)
         try:
-            calls = ToolCalls(meter, run, judge.version.version, ToolRules(), self._clock, JUDGING_LASTS)
+            calls = ToolCalls(meter, run, judge.version.version, ToolRules(), self._clock, JUDGING_LASTS, resumed=False)
             yield [*meter.middleware(), calls.middleware()]
         finally:
             metered = meter.totals

@@ -56,6 +56,7 @@ MAY_BE_EMPTY = {
     "QUEUE_SIGNING_KEY": "signs messages only where queues are pinned to workspaces",
     "REPLY_QUEUES": "a team's own queues, which it creates and lets the app send to",
     "EVENT_GRID_KEY": "topics are reached with the identity; a key would come as a Key Vault reference",
+    "LOADER_STRATEGIES": "strategies are compared where an operator wants to know",
     "PUBLIC_URL": "links in notifications are wanted by some only",
     "APPLICATIONINSIGHTS_CONNECTION_STRING": "the platform's settings have it, for the host and for the app",
     "AZURE_OPENAI_API_VERSION": "the SDK's own default",

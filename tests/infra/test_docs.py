@@ -58,7 +58,7 @@ def test_names_in_capitals_are_known(page: Path) -> None:
     known = {*Settings.names(), *AZD_PARAMETERS, *MAIN.outputs, "PYTHON_APPLICATIONINSIGHTS_ENABLE_TELEMETRY"}
     known.add("APPLICATIONINSIGHTS_AUTHENTICATION_STRING")
     known |= {"RESOURCE_ID", "APP_ID"}  # stand for what the reader puts in their place
-    known.add("DURABLE_TASK_SCHEDULER_CONNECTION_STRING")
+    known |= {"DURABLE_TASK_SCHEDULER_CONNECTION_STRING", "WEBSITE_AUTH_PRM_DEFAULT_WITH_SCOPES"}
 
     assert set(re.findall(r"\b[A-Z]+(?:_[A-Z]+)+\b", page.read_text())) - known == set()
 
