@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 _EVENTS = "sessionevents"
 _LOOK_EVERY_S = 0.5
-_LINGER = timedelta(milliseconds=200)
+_LINGER = timedelta(milliseconds=100)
 """How long a session's events wait for others to be published with."""
 
 

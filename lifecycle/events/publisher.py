@@ -73,7 +73,6 @@ class Publisher:
         self._last: dict[tuple[str, str], _Last] = {}
         self._locks: dict[SessionRef, asyncio.Lock] = {}
         self._round: asyncio.Task[None] | None = None
-        self._settled_at = float("-inf")
 
     def committed(self, session: Session, events: Sequence[Event]) -> None:
         """Note the session's last events, which were just committed; they are published soon."""
@@ -112,13 +111,14 @@ class Publisher:
     async def publish_all_of(self, workspace: str, session_id: str) -> None:
         """Return once all that was committed in the session so far is published, whoever committed it.
 
-        Where the last commit was this process's own since it last settled the session, nothing is read. While sessions
-        are settled one after the other, they wait up to `linger` for one another, to be published in one write.
+        Where the last commit was this process's own since it last settled the session, nothing is read. While other
+        sessions have events, too, they wait up to `linger` for one another, to be published in one write. A session
+        alone does not: its next run cannot begin before this one's message is settled.
 
         Raises:
             AppError: It could not be published.
         """
-        await self._together()
+        await self._together(workspace, session_id)
         last = self._last.pop((workspace, session_id), None)
         if last is not None:
             await self._publish_noted(last.place)
@@ -139,12 +139,14 @@ class Publisher:
         except AppError as error:
             log.warning("events left unpublished: %s", error.code, extra={"event": "events.unpublished"})
 
-    async def _together(self) -> None:
+    async def _together(self, workspace: str, session_id: str) -> None:
         """Wait for the next moment at which sessions are settled together, unless this one is alone."""
-        now = asyncio.get_running_loop().time()
-        alone, self._settled_at = now - self._settled_at > self._linger_s, now
-        if not alone and self._linger_s:
-            await asyncio.sleep(self._linger_s - now % self._linger_s)
+        own = (workspace, session_id)
+        others = (
+            key for key, pending in self._pending.items() if pending.wanted and (key.workspace, key.session_id) != own
+        )
+        if self._linger_s and next(others, None) is not None:
+            await asyncio.sleep(self._linger_s - asyncio.get_running_loop().time() % self._linger_s)
 
     async def _soon(self) -> None:
         while any(pending.wanted for pending in self._pending.values()):
