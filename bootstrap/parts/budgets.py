@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from llmops.budgets.store import BudgetStore
     from llmops.budgets.usage import BudgetUsageReader
     from llmops.budgets.waits import BudgetWaits
-    from llmops.spend.rates import RateStore
+    from llmops.spend.rate_store import RateStore
 
 
 @dataclass(eq=False)
@@ -50,7 +50,7 @@ class BudgetServices:
     @cached_property
     def rates(self) -> RateStore:
         """The workspaces' own rates."""
-        from llmops.spend.rates import RateStore
+        from llmops.spend.rate_store import RateStore
 
         return RateStore(self._core.tables, self._core.clock, self._core.budget_trust)
 

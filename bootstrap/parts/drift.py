@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from bootstrap.parts.agents import AgentServices
     from bootstrap.parts.core import Core
-    from lifecycle.drift.plans import Plans
+    from lifecycle.drift.plan_service import Plans
 
 
 @dataclass(eq=False)
@@ -23,7 +23,7 @@ class DriftServices:
     def plans(self) -> Plans:
         """Plans of what differs, and their application."""
         from lifecycle.drift.inventory import Inventory
-        from lifecycle.drift.plans import Plans
+        from lifecycle.drift.plan_service import Plans
         from lifecycle.drift.store import PlanStore
 
         agents = self._agents

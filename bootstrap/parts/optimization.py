@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from bootstrap.parts.capacity import CapacityServices
     from bootstrap.parts.core import Core
     from bootstrap.parts.scaling import ScalingServices
+    from lifecycle.optimization.replay import HistoryReplay
     from lifecycle.optimization.service import Optimizations
-    from lifecycle.optimization.what_if import HistoryReplay
     from llmops.optimization.history import FactHistory
 
 
@@ -48,7 +48,7 @@ class OptimizationServices:
     @cached_property
     def what_if(self) -> HistoryReplay:
         """Replays history under other terms."""
-        from lifecycle.optimization.what_if import HistoryReplay
+        from lifecycle.optimization.replay import HistoryReplay
 
         return HistoryReplay(self._history, self._budgets.rates, self._agents.loader_overview, self._core.clock)
 

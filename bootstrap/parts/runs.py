@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from bootstrap.parts.spend import SpendServices
     from bootstrap.parts.teams import TeamServices
     from lifecycle.evaluation.feedback import RunFeedback
-    from lifecycle.evaluation.judging import JudgeEvaluation
+    from lifecycle.evaluation.judging_round import JudgeEvaluation
     from lifecycle.registry.catalog import Agent
     from lifecycle.runs.attempt import AttemptFactory
     from lifecycle.runs.cancel import RunCancel
@@ -153,7 +153,7 @@ class RunServices:
         """Asks judges about answers."""
         from lifecycle.evaluation.charging import ATTEMPT, JUDGE, JudgingCharges
         from lifecycle.evaluation.judges import agent_judge, foundry_judge
-        from lifecycle.evaluation.judging import JudgeEvaluation
+        from lifecycle.evaluation.judging_round import JudgeEvaluation
         from lifecycle.evaluation.scorer import FOUNDRY
 
         charges = JudgingCharges(self._budgets.service, self._spend.facts, self._budgets.rates, self._core.clock)

@@ -1,8 +1,8 @@
 """What becomes of a run whose message has come: its session decides whether it is its turn.
 
 Runs of a session on hold are kept as rows, without messages, and queued again in order when the session goes on. That
-resumption has a number, which the messages that it sends carry (`call`): a message of an earlier one has been overtaken
-and means nothing any more, so that no run can get ahead of another that was kept.
+resumption has a number, which the messages that it sends carry (`call`): a message of an earlier one is stale
+and is ignored, so that no run can get ahead of another that was kept.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ SESSION_EXPIRED = "session_expired"
 """Error code of a run whose session ended before its turn came."""
 
 _EARLY = timedelta(seconds=2)
-"""How much before its time a run that is attempted again may come: clocks differ."""
+"""How early the message of a retried run may come and still be run: clocks differ."""
 _WRONG_QUEUE = "Its session has {} priority: its messages go to the queue of that."
 _ID_REUSED = "The run id was used for another request."
 
@@ -59,7 +59,7 @@ def misuse(submission: Submission, stored: StoredConversation) -> str | None:
 
 
 def may_have_overtaken(stored: StoredConversation) -> bool:
-    """Return whether a run that was accepted before this one may not be finished, though this one's message has come.
+    """Return whether a run accepted before this one may still be unfinished although this one's message has come.
 
     Messages are sent after runs are accepted, so the later run's can be first. Runs of a session that is on hold are
     sent in order when it goes on.
@@ -106,7 +106,7 @@ def kept(session: Session, run: Run, now: datetime) -> ConversationChange | None
 
 
 def expired(session: Session, run: Run, now: datetime) -> ConversationChange:
-    """Return the change that gives the run up because its session has ended, and ends it if that is yet to be done."""
+    """Return the change that ends the run because its session is over, and ends the session if it is still open."""
     noted: Sequence[Event] = ()
     if not session.over:
         session = sessions.ended(session, MAX_DURATION, now)

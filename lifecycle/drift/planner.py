@@ -1,6 +1,7 @@
 """Drift: what was declared, what the registry's records say and what is at the providers, held against each other.
 
-Pure: `plan_of` makes the plan, `lifecycle.drift.inventory` looks around, `lifecycle.drift.plans` keeps and applies.
+Pure: `plan_of` makes the plan; `lifecycle.drift.inventory` looks around, `lifecycle.drift.plan_service` keeps and
+applies it.
 Applying a plan that was made of what there is leaves a plan without anything to do; only remarks stay
 (DriftAction.NONE), on what others made and this app therefore leaves alone.
 """
@@ -79,7 +80,7 @@ class _Case:
         name: Its name.
         agent: What is declared and recorded of it; None when it was never declared.
         there: What is at the providers.
-        confirmed: See `Sight`.
+        confirmed: See `ProviderSnapshot`.
         wanted: The fingerprint that should be there; empty when nothing should, or nothing may be changed.
     """
 

@@ -17,7 +17,7 @@ from lifecycle.runs.tool_calls import ToolCalls, ToolRules
 from llmops.budgets.call_budget import BudgetService
 from llmops.facts.model import AttemptFact, Attribution, Call, Ending, Timing
 from llmops.facts.store import Facts
-from llmops.spend.rates import RateStore
+from llmops.spend.rate_store import RateStore
 from llmops.spend.usage import Usage
 
 ATTEMPT = 0

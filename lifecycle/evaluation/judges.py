@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from kernel.errors import Unavailable
 from lifecycle.conversations.run import Run
 from lifecycle.evaluation.charging import JUDGE, Judgement, JudgingCharges
-from lifecycle.evaluation.judge import BEST, AgentJudge
 from lifecycle.evaluation.scorer import FOUNDRY
+from lifecycle.evaluation.verdict import BEST, AgentJudge
 from lifecycle.loader.resolver import AgentResolver
 from lifecycle.registry.signals import AgentSignals
 from llmops.evaluation.policy import EvaluationPolicy, FoundryPolicy

@@ -37,7 +37,7 @@ from llmops.optimization.model import (
 )
 from llmops.optimization.rules import proposals_of
 from llmops.optimization.store import OptimizationStore
-from llmops.spend.rates import RateStore
+from llmops.spend.rate_store import RateStore
 
 _BYTES_A_TOKEN = 4
 

@@ -40,7 +40,7 @@ from llmops.budgets.waits import BudgetWait
 from llmops.capacity.admission import RoomRequest
 from llmops.capacity.pools import PoolFull
 from llmops.routing.model import PROVIDER
-from llmops.spend.rates import RateStore
+from llmops.spend.rate_store import RateStore
 from llmops.spend.usage import Usage
 
 if TYPE_CHECKING:

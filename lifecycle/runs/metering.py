@@ -23,7 +23,7 @@ from llmops.facts.model import Call
 from llmops.routing.model import CallTarget
 from llmops.routing.router import ROUTED, Try
 from llmops.spend.pricing import Rates
-from llmops.spend.rates import RateStore
+from llmops.spend.rate_store import RateStore
 from llmops.spend.usage import Spend, Usage
 
 if TYPE_CHECKING:

@@ -93,15 +93,15 @@ class RunWorker:
         requeue: Requeue | None = None,
         last_delivery: bool = False,
     ) -> Run | None:
-        """Bring the run to an end, or one attempt nearer to it; None for one that was erased.
+        """Carry the run on until it ends, waits or has to be retried; None if its session was erased.
 
-        A run that is to be attempted again is put back on the queue for when that is due. A run whose session is on
+        A run to be retried is put back on the queue, scheduled for when its retry is due. A run whose session is on
         hold is left waiting; whoever lets the session go on queues it again.
 
         Args:
             submission: What the message says. A run nobody has stored yet is stored first.
             signals: The way to the agents' actors.
-            requeue: The way back to the queue; None where the caller itself attempts again, after the pause.
+            requeue: Puts the run back on the queue; None if the caller retries (the delay is slept through here).
             last_delivery: Whether the queue will not deliver the message again if this fails.
 
         Raises:
@@ -124,7 +124,7 @@ class RunWorker:
                 run = await self._attempt(claimed, signals, requeue, last_delivery=last_delivery)
                 if claimed.lease.lost or not runs.goes_on(run):
                     return run
-                # With the next member of its team; who dies before that leaves the message, which finds it queued.
+                # Go on with the team's next member. If this worker dies, the redelivered message finds the run queued.
                 stored = await self._conversations.load(run.workspace, run.session_id, run.id)
 
     async def _not_claimed(self, run: Run, stored: StoredConversation, requeue: Requeue | None) -> Run:
@@ -140,7 +140,7 @@ class RunWorker:
     async def _claim(
         self, stored: StoredConversation, submission: Submission, requeue: Requeue | None
     ) -> Claimed | Run:
-        """Return a claimed run, or the run if it is finished or it is not its delivery."""
+        """Return the claimed run, or the run itself if it is finished or this delivery may not run it."""
         give_up = self._clock() + self._policy.lease * 2
         holder = new_id()
         prepared = await self._prepared(stored, submission.call)
@@ -243,7 +243,7 @@ class RunWorker:
         return await self._ended(lease, attempt, run)
 
     async def _stopped(self, lease: RunLease, attempt: RunAttempt, error: Blocked) -> Run:
-        """Have the run wait until there is room in its budgets, or its tool calls are decided; its session with it."""
+        """Make the run and its session wait for room in its budgets, or for a decision on its tool calls."""
         asked = await self._blocked.enter(lease.run, attempt, error)  # before it waits, or nobody would find it
         effort, progress = attempt.effort, attempt.progress
         held = attempt.provider_conversation_after_failure(error)

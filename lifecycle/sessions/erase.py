@@ -207,7 +207,7 @@ class SessionErasure:
     async def forget_asker(self, run: Run) -> int:
         """Take who asked, and what is said of the answer, out of what stays; return how many model calls there are.
 
-        What a judge that is still at it brings later is taken out by `lifecycle.evaluation.judging`.
+        What a judge that is still at it brings later is taken out by `lifecycle.evaluation.judging_round`.
         """
         workspace = run.workspace
         await self._forget_rest(run)

@@ -29,7 +29,7 @@ from kernel.tables import (
     every,
     first_rows,
 )
-from llmops.alerts.firing import FIRED, Firing
+from llmops.alerts.firing_history import FIRED, Firing
 from llmops.alerts.rules import AlertRule, State
 
 TABLE = "alerts"

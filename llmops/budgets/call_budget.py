@@ -76,7 +76,7 @@ class BudgetService:
     capacity: Capacity | None = None
 
     def of(self, who: CostAttribution, attempt: int, room: Room | None = None) -> CallBudget:
-        """Return the budget of an attempt, whose calls take room of a pool besides."""
+        """Return the budget of an attempt; its calls also take room from the pool, if one is given."""
         return CallBudget(self, who, attempt, room)
 
     async def room(self, claim: RoomRequest) -> Room | None:
@@ -88,7 +88,7 @@ class BudgetService:
     ) -> int:
         """Settle reservations that have expired, or those of a run's earlier attempts, and return how many.
 
-        Each is settled as what is recorded of its call; where that is nothing, at its estimate.
+        Each is settled at what its call is recorded to have spent; if nothing is recorded, at its estimate.
 
         Args:
             workspace: The workspace.
@@ -113,7 +113,7 @@ class CallBudget:
     What a call leaves of its reservation is given back with the next call's, in one transaction, or by `close`.
 
     Attributes:
-        until: Until when (`time.monotonic`) the wall time lasts that is reserved; None when it is not limited.
+        until: When the reserved wall time runs out (`time.monotonic`); None when it is not limited.
     """
 
     def __init__(self, service: BudgetService, who: CostAttribution, attempt: int, room: Room | None = None) -> None:
@@ -129,7 +129,7 @@ class CallBudget:
 
     @property
     def out_of_time(self) -> bool:
-        """Whether the wall time is over that a budget had left."""
+        """Whether the wall time that a budget had left is used up."""
         if self._hold is None or self.until is None or time.monotonic() < self.until:
             return False
         return self._hold.amounts.ms < round(self._service.policy.longest_call.total_seconds() * 1000)
@@ -261,7 +261,7 @@ class CallBudget:
     def _settled(self) -> Settlement | None:
         """Return the last call's reservation with what was spent of it; None when there is none to settle.
 
-        One of whose call nothing is known stays until it expires.
+        A reservation whose call's outcome is unknown stays until it expires.
         """
         if self._hold is None or self._call is None:
             return None

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from kernel.tables import Tables
     from llmops.budgets.counters import BudgetCounters
     from llmops.budgets.store import BudgetStore
-    from llmops.spend.rates import RateStore
+    from llmops.spend.rate_store import RateStore
 
 APPROVAL = "budget_approval_needed"
 """Why a run waits whose agent's ladder asks for approval."""

@@ -86,3 +86,18 @@ def test_what_a_call_may_cost_is_reserved_by_the_same_rule() -> None:
 
     assert rates.at_most("my-deployment", USAGE, NOW).cost_micro_usd == 100 * 125 + 100 * 400
     assert Rates().at_most("openai/gpt-5-mini", USAGE, NOW) == Rates().at_most("gpt-5-mini", USAGE, NOW)
+
+
+@pytest.mark.parametrize(
+    "model", ["claude-sonnet-4-5", "claude-3-5-haiku-latest", "gpt-5-mini", "gemini-2.5-pro", "nobody-knows"]
+)
+@pytest.mark.parametrize("tokens", [1, 150_000, 900_000])
+def test_the_most_that_a_call_can_cost_is_that_of_its_dearest_input(model: str, tokens: int) -> None:
+    """All of it plain, or all of it written to a cache, where that has a price of its own."""
+    usage = Usage(input_tokens=tokens, output_tokens=1_000)
+    written = Usage(input_tokens=tokens, cache_write_tokens=tokens, output_tokens=1_000)
+
+    most = Rates().at_most(model, usage, NOW).cost_micro_usd
+
+    costs = [Rates().price(model, each, NOW).cost_micro_usd for each in (usage, written)]
+    assert most == (None if None in costs else max(cost for cost in costs if cost is not None))

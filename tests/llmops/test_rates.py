@@ -10,7 +10,7 @@ import pytest
 from adapters.memory_tables import MemoryTables
 from kernel.errors import EtagMismatch, NotFound
 from llmops.spend.pricing import Rate, Rates, price
-from llmops.spend.rates import RateStore
+from llmops.spend.rate_store import RateStore
 from llmops.spend.usage import Usage
 from tests.lifecycle.doubles import NOW, CountingTables, ManualClock
 

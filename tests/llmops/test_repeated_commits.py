@@ -24,7 +24,7 @@ from llmops.routing.model import Deployment, Route
 from llmops.routing.router import Failure, RouteCall, Router
 from llmops.routing.store import RouteStore
 from llmops.spend.pricing import Rate
-from llmops.spend.rates import RateStore
+from llmops.spend.rate_store import RateStore
 from tests.lifecycle.doubles import NOW, ManualClock, RepeatingTables
 
 TRUST = timedelta(seconds=5)

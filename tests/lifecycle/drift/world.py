@@ -11,7 +11,7 @@ from adapters.memory_tables import MemoryTables
 from bootstrap.services import Services
 from kernel.errors import AppError, ProviderRejected
 from kernel.tables import Tables
-from lifecycle.drift.plans import Plans, PlanStep
+from lifecycle.drift.plan_service import Plans, PlanStep
 from lifecycle.registry.operations import Operation
 from lifecycle.registry.providers import ProviderAgent, ProviderVersion, VersionRequest
 from lifecycle.registry.record import AgentRecord

@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic import Field
 
 from lifecycle.drift.plan import DriftAction, DriftKind
-from lifecycle.drift.plans import LineOutcome, PlanStep
+from lifecycle.drift.plan_service import LineOutcome, PlanStep
 from lifecycle.drift.store import StoredPlan
 from triggers.http.agents.views import ProviderVersionView
 from triggers.http.endpoint import MAX_LIMIT

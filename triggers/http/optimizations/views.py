@@ -16,7 +16,7 @@ from llmops.spend.pricing import Rate, Rates
 from triggers.http.views import Body, Page, View
 
 if TYPE_CHECKING:
-    from lifecycle.optimization.what_if import Replayed
+    from lifecycle.optimization.replay import Replayed
     from llmops.optimization.model import Measured, Optimization, OptimizationRequest, Proposal
 
 AgentName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?$")]

@@ -12,7 +12,7 @@ from llmops.facts.model import AttemptFact
 from llmops.optimization.history import FactHistory
 from llmops.optimization.what_if import Outcome
 from llmops.spend.pricing import Rates
-from llmops.spend.rates import RateStore
+from llmops.spend.rate_store import RateStore
 
 Rule = Callable[[Sequence[AttemptFact], Rates], Outcome]
 """Says what facts would have been, by what the workspace pays now."""
