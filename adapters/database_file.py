@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -21,6 +22,7 @@ T = TypeVar("T")
 FORMAT = 1
 """The version of the schema, stored in the file; a file of a later one is refused."""
 _BUSY_S = 30
+_LOOK_AGAIN_S = 0.02
 _SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS stored_rows (
     id INTEGER PRIMARY KEY AUTOINCREMENT, -- of each write another, so that it serves as the ETag
@@ -83,13 +85,22 @@ class DatabaseFile:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with suppress(FileExistsError):  # conversations are nobody else's business
             os.close(os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-        connection = sqlite3.connect(self._path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
-        try:
-            _prepare(connection, self._path)
-        except BaseException:
-            connection.close()
-            raise
-        return connection
+        until = time.monotonic() + _BUSY_S
+        while True:
+            connection = sqlite3.connect(self._path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
+            try:
+                _prepare(connection, self._path)
+            except sqlite3.OperationalError:
+                connection.close()
+                # Where several processes make the file, changing its journal mode does not wait as all else does.
+                if time.monotonic() > until:
+                    raise
+                time.sleep(_LOOK_AGAIN_S)
+            except BaseException:
+                connection.close()
+                raise
+            else:
+                return connection
 
     def _disconnect(self) -> None:
         connection, self._connection = self._connection, None

@@ -202,13 +202,12 @@ class Scaler:
         """Return what all workspaces' runs came to, by the hour."""
         first = (now - timedelta(weeks=WEEKS)).date()
         by_hour: dict[datetime, Load] = {}
-        async for workspace in self._workspaces():
-            for cell in await self._figures.hours(workspace, None, first, now.date()):
-                summary = cell.summary
-                runs = summary.runs + summary.cancelled
-                busy_ms = max(0.0, (summary.latency.mean or 0.0) - (summary.queue.mean or 0.0)) * runs
-                before = by_hour.get(cell.start, Load(cell.start, 0, 0.0))
-                by_hour[cell.start] = Load(cell.start, before.runs + runs, before.busy_s + busy_ms / 1000)
+        for cell in await self._figures.hours(None, None, first, now.date()):
+            summary = cell.summary
+            runs = summary.runs + summary.cancelled
+            busy_ms = max(0.0, (summary.latency.mean or 0.0) - (summary.queue.mean or 0.0)) * runs
+            before = by_hour.get(cell.start, Load(cell.start, 0, 0.0))
+            by_hour[cell.start] = Load(cell.start, before.runs + runs, before.busy_s + busy_ms / 1000)
         return list(by_hour.values())
 
 

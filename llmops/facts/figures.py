@@ -71,8 +71,15 @@ class Figures:
         found = add_up(await self._gathered(one, homes))
         return found if left >= 0 else None
 
-    async def hours(self, workspace: str, agent: str | None, first: date, last: date) -> Sequence[Cell]:
-        """Return what an agent, or every agent of the workspace, did from the first to the last day, by the hour."""
+    async def hours(self, workspace: str | None, agent: str | None, first: date, last: date) -> Sequence[Cell]:
+        """Return what an agent, every agent of the workspace, or of all, did on these days, by the hour.
+
+        Args:
+            workspace: The workspace; None for all, with every agent of them.
+            agent: The agent; None for all.
+            first: The first UTC day.
+            last: The last one.
+        """
         return await self._cells("hour", HOUR, workspace, agent, list(days(first, last)))
 
     async def window(self, workspace: str, agent: str | None, since: datetime, now: datetime) -> Sequence[Cell]:
@@ -100,10 +107,12 @@ class Figures:
         return await self._gathered(one, [partition(day, shard(workspace, agent)) for day in wanted])
 
     async def _cells(
-        self, kind: str, form: str, workspace: str, agent: str | None, wanted: Sequence[date]
+        self, kind: str, form: str, workspace: str | None, agent: str | None, wanted: Sequence[date]
     ) -> Sequence[Cell]:
-        shards = range(SHARDS) if agent is None else [shard(workspace, agent)]
-        below = f"{workspace}!" if agent is None else f"{workspace}!{agent}!"
+        shards: Sequence[int] = range(SHARDS)
+        below = "" if workspace is None else f"{workspace}!"
+        if workspace is not None and agent is not None:
+            shards, below = [shard(workspace, agent)], f"{workspace}!{agent}!"
 
         async def one(home: str) -> list[Cell]:
             found = [cell async for cell in self._rows(home, f"{kind}!{below}", sums.load) if isinstance(cell, Cell)]

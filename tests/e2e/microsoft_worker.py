@@ -64,12 +64,14 @@ class Worker:
             raise RuntimeError(f"{name}: {answer[3]}")
         return answer[1]
 
-    async def http(self, name: str, method: str, params: dict[str, str], body: Any = None) -> dict[str, Any]:
-        """Invoke an HTTP function."""
+    async def http(
+        self, name: str, method: str, params: dict[str, str], body: Any = None, *, workspace: str = ""
+    ) -> dict[str, Any]:
+        """Invoke an HTTP function, in the worker's workspace or another one."""
         request = datums.http(
             method=method,
             url="http://worker/api",
-            headers=[("x-workspace", self._workspace), ("content-type", "application/json")],
+            headers=[("x-workspace", workspace or self._workspace), ("content-type", "application/json")],
             query=[],
             params=params,
             body=b"" if body is None else json.dumps(body).encode(),
@@ -103,6 +105,7 @@ async def main(host_url: str, workspace: str) -> None:
     timer = datums.timer(last=None, next_=now, updated=None, past_due=False, has_status=True)
     await worker.invoke("run_timers", timer)
     await worker.invoke("prune_idle_agents", timer)
+    results["timer"] = await worker.http("timers_run", "POST", {"name": "aggregate_costs"}, workspace="default")
     results["reports"] = await worker.http("reports_list", "GET", {})
     print(json.dumps(results))
     sys.stdout.flush()

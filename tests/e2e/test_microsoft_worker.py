@@ -42,6 +42,7 @@ async def test_the_app_runs_in_microsofts_worker(api: Api, stack: Stack) -> None
     assert (results["submitted"]["status"], results["submitted"]["body"]["state"]) == (202, "queued")
     assert results["run"]["body"]["state"] == "succeeded", log.decode()[-3000:]
     assert results["run"]["body"] == await api.get(f"runs/{results['run']['body']['id']}")
+    assert results["timer"]["status"] == 200
     assert results["reports"]["body"]["items"][0]["total"] == results["run"]["body"]["spend"]
 
 
