@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -308,7 +309,7 @@ def _tables() -> set[str]:
 def _tables_of(path: Path) -> set[str]:
     tree = ast.parse(path.read_text())
     constants = _constants(tree) | {
-        name.asname or name.name: _constants(ast.parse(_module(node).read_text())).get(name.name, "")
+        name.asname or name.name: _constants_in(_module(node)).get(name.name, "")
         for node in ast.walk(tree)
         if isinstance(node, ast.ImportFrom) and _module(node).is_file()
         for name in node.names
@@ -331,6 +332,11 @@ def _table_argument(call: ast.Call) -> list[ast.expr]:
             return call.args[1:2]
         case _:
             return []
+
+
+@cache
+def _constants_in(path: Path) -> dict[str, str]:
+    return _constants(ast.parse(path.read_text()))
 
 
 def _constants(tree: ast.Module) -> dict[str, str]:
