@@ -196,3 +196,23 @@ def test_what_is_noted_is_taken_once_and_in_order(parts: list[tuple[int, int, bo
     assert taken == sorted(set(taken))
     assert {n for n in noted if wanted[n]} <= set(taken) <= noted
     assert not pending.wanted
+
+
+async def test_a_session_waits_for_others_only_while_they_have_events() -> None:
+    """Alone it is published at once, run after run: its next run cannot begin before its message is settled."""
+    app = App()
+    await app.declare()
+    publisher = app.services.conversations.publisher
+    publisher._linger_s = 3600.0
+    for _ in range(2):
+        await deliver(app, (await app.submit(session_id="alone")).run, app.services)
+
+    await app.submit(session_id="another")
+    waiting = asyncio.create_task(publisher.publish_all_of("default", "alone"))
+    await asyncio.wait({waiting}, timeout=0.1)
+
+    assert not waiting.done()
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    await publisher.flush()
+    await app.aclose()
