@@ -109,14 +109,24 @@ class DatabaseFile:
 
 
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:
+    if _version(connection, path) < FORMAT:
+        # Whether the file is empty is asked under the lock under which it is filled: several processes may make it.
+        connection.execute("BEGIN IMMEDIATE")
+        if _version(connection, path) < FORMAT:
+            if connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone():
+                msg = f"{path.name} is another program's database."
+                raise NotOurFile(msg)
+            for statement in _SCHEMA.split(";"):
+                connection.execute(statement)
+        connection.execute("COMMIT")
+    connection.execute("PRAGMA journal_mode = WAL")  # kept by the file; cannot be set in a transaction
+    connection.execute("PRAGMA synchronous = FULL")  # what was committed survives a power failure
+
+
+def _version(connection: sqlite3.Connection, path: Path) -> int:
+    """The format of the file, 0 for one that is empty or not ours."""
     [version] = connection.execute("PRAGMA user_version").fetchone()
     if version > FORMAT:
         msg = f"{path.name} was written by a later version; install that."
         raise NotOurFile(msg, code="storage_file_newer")
-    if not version:
-        if connection.execute("SELECT 1 FROM sqlite_master WHERE name NOT LIKE 'stored_%' LIMIT 1").fetchone():
-            msg = f"{path.name} is another program's database."
-            raise NotOurFile(msg)
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")
-    connection.execute("PRAGMA synchronous = FULL")  # what was committed survives a power failure
+    return int(version)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters.database_file import FORMAT, NotOurFile
+from adapters.database_file import FORMAT, DatabaseFile, NotOurFile
 from adapters.file_tables import FileTables
 from kernel.errors import Unavailable
 from kernel.tables import Insert, Row, Span, every
@@ -65,6 +65,20 @@ async def rows(path: Path, table: str) -> list[Row]:
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "new folder" / "storage.db"
+
+
+async def test_whoever_opens_a_file_that_is_being_made_finds_it_whole(tmp_path: Path) -> None:
+    """Twenty new files, each opened by eight at the same moment."""
+    for number in range(20):
+        files = [DatabaseFile(tmp_path / f"{number}.db") for _ in range(8)]
+        counting = (
+            file.run(lambda opened: opened.execute("SELECT COUNT(*) FROM stored_rows").fetchone()) for file in files
+        )
+        counts = await asyncio.gather(*counting)
+        for file in files:
+            await file.aclose()
+
+        assert counts == [(0,)] * 8
 
 
 def test_processes_that_write_at_once_lose_nothing(path: Path) -> None:
