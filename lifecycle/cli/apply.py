@@ -1,4 +1,4 @@
-"""`apply DIR`: declares a directory of agents, and does what the registry's plan says."""
+"""`apply DIR`: declares a directory of agents, and applies the registry's plan."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lifecycle.cli.server import Server
 
 
 def declare(parser: ArgumentParser) -> None:
-    """Add the arguments of `plan`, and those that say how far to go."""
+    """Add the arguments of `plan` and those of `apply`."""
     planning.declare(parser)
     parser.add_argument("--destructive", action="store_true", help="also do what deletes something")
     parser.add_argument("--yes", action="store_true", help="do not ask before changing anything")
@@ -31,7 +31,7 @@ def declare(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace, environ: Mapping[str, str], out: TextIO) -> int:
-    """Show what changes, ask, do it, and return what is left."""
+    """Show the changes, ask for confirmation, make them, and return the exit code."""
     with Server.of(arguments, environ) as server:
         changes = planning.pending(planning.read_changes(server, arguments, environ))
         registry = make_plan(server)
@@ -57,7 +57,7 @@ def run(arguments: Namespace, environ: Mapping[str, str], out: TextIO) -> int:
 
 
 def _anything(changes: Sequence[Change], registry: RegistryPlan, *, destructive: bool) -> bool:
-    """Return whether there is something that would be done."""
+    """Return whether anything would be changed."""
     declared = any(destructive or change.kind is not ChangeKind.DELETE for change in changes)
     lines = (line for line in registry.lines if line["action"] != "none")
     return declared or any(destructive or not line["destructive"] for line in lines)
@@ -65,7 +65,7 @@ def _anything(changes: Sequence[Change], registry: RegistryPlan, *, destructive:
 
 def _ask(out: TextIO) -> None:
     if not sys.stdin.isatty():
-        msg = "there is no terminal to ask at; say --yes"
+        msg = "there is no terminal for the confirmation; use --yes"
         raise CommandFailed(msg)
     out.write("Apply this? Only 'yes' is taken for it: ")
     out.flush()
@@ -75,7 +75,7 @@ def _ask(out: TextIO) -> None:
 
 
 def _declare(server: Server, changes: Sequence[Change], out: TextIO, *, destructive: bool) -> int:
-    """Make the changes; return how many were left out because they delete."""
+    """Make the changes, and return how many deletions were left out."""
     left = 0
     for change in changes:
         condition = {"If_Match": change.etag} if change.etag else {}

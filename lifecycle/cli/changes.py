@@ -1,4 +1,4 @@
-"""What declaring the files of a directory changes in a workspace. Pure, but for `look`."""
+"""The changes that declaring a directory's files makes in a workspace. Pure, except for `look`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LONGEST_VALUE = 40
 
 
 class ChangeKind(StrEnum):
-    """What happens to an agent's declaration."""
+    """What happens to a declaration."""
 
     CREATE = "create"
     UPDATE = "update"
@@ -28,7 +28,7 @@ class ChangeKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """An agent as the workspace has it: what its owner declared, and that declaration's entity tag."""
+    """An agent as declared in the workspace, with the declaration's entity tag."""
 
     name: str
     config: AgentConfig
@@ -36,7 +36,7 @@ class Declared:
 
     @property
     def managed_by(self) -> str | None:
-        """Which directory manages it, by its own label; None for none."""
+        """The directory that manages it, from its label; None for none."""
         return _managed_by(self.config)
 
 
@@ -46,10 +46,10 @@ class Change:
 
     Attributes:
         kind: What happens.
-        name: The agent, the team or the workflow.
-        details: The fields that change, as lines to read.
-        config: What is declared; None for a deletion.
-        etag: The declaration that is changed or deleted; empty where there is none.
+        name: Name of the agent, team or workflow.
+        details: The changed fields, as lines of text.
+        config: The declaration to store; None for a deletion.
+        etag: ETag of the declaration that is changed or deleted; empty for a new one.
         resource: `agents`, `teams` or `workflows`.
     """
 
@@ -62,10 +62,10 @@ class Change:
 
 
 def look(server: Server, files: Sequence[AgentFile], managed_by: str | None) -> Mapping[str, Declared]:
-    """Return what the workspace has of the files' agents, and of those that the directory manages.
+    """Return the workspace's declarations of the files' agents, and of other agents with the label `managed_by`.
 
     Raises:
-        CommandFailed: The app cannot be reached, or refuses.
+        CommandFailed: The app cannot be reached, or answers with an error.
     """
     names = [file.name for file in files]
     if managed_by is not None:
@@ -83,12 +83,12 @@ def look(server: Server, files: Sequence[AgentFile], managed_by: str | None) -> 
 def changes_of(
     files: Iterable[AgentFile], declared: Mapping[str, Declared], managed_by: str | None = None
 ) -> Sequence[Change]:
-    """Return what declaring the files changes, by agent.
+    """Return the changes of agents, by name.
 
     Args:
         files: The directory's agents.
         declared: The workspace's agents, by name.
-        managed_by: Names the directory: agents with this label whose files are gone are deleted. None deletes none.
+        managed_by: Name of the directory: agents with this label and without a file are deleted. None deletes none.
 
     Raises:
         BadFile: A file's agent is managed by another directory.
@@ -115,10 +115,10 @@ def changes_of(
 
 
 def kind_changes(server: Server, files: Iterable[KindFile]) -> Sequence[Change]:
-    """Return what declaring the files of teams or workflows changes, by name. What has lost its file stays.
+    """Return the changes of teams or workflows, by name. None is deleted.
 
     Raises:
-        CommandFailed: The app cannot be reached, or refuses.
+        CommandFailed: The app cannot be reached, or answers with an error.
     """
     changes: list[Change] = []
     for file in files:

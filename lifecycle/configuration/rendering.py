@@ -1,4 +1,4 @@
-"""The instructions of a composed agent as text: the same parts are always the same words."""
+"""Instructions of a composed agent as text. Deterministic: equal parts give equal text."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from lifecycle.configuration.traits import trait_sentences
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A part of the instructions: its text as it stands there, and what it was made from."""
+    """A part of the instructions: its text, and where it comes from."""
 
     text: str
     origins: Sequence[Origin]
 
 
 def as_text(parts: Sequence[Section]) -> str:
-    """Return the instructions that the sections make; a single one is left as it is."""
+    """Return the instructions made of the sections; a single section is returned unchanged."""
     return parts[0].text if len(parts) == 1 else "\n\n".join(part.text.strip("\n") for part in parts)
 
 
 def sections(
     merged: Merged, personality: tuple[Personality, Origin] | None, capabilities: Iterable[tuple[Capability, Origin]]
 ) -> Sequence[Section]:
-    """Return what the instructions consist of, without what nothing is said of.
+    """Return the sections of the instructions, without empty ones.
 
-    The order is: who the agent is, what it can do, how it speaks, what it does in which case, what it never does.
+    In this order: the agent's instructions, its capabilities, how it speaks, guidelines, prohibitions.
     """
     return [
         *_said(merged),

@@ -1,7 +1,8 @@
-"""Which open sessions are pinned to which versions of an agent.
+"""Index of the open sessions that are pinned to a version of an agent.
 
 Table `opensessions`, partition `{workspace}!{agent}!pins`, row `{fingerprint}!{session}`. A row is written before the
-session is pinned, so a version that a session is pinned to is always found; a row too many is dropped when it is met.
+session is pinned, so a version that a session is pinned to is always found; outdated rows are removed when they are
+read.
 """
 
 from __future__ import annotations
@@ -22,12 +23,12 @@ from lifecycle.conversations.session import Session
 from lifecycle.conversations.store import ConversationChange, ConversationStore, StoredConversation
 
 _YOUNG = timedelta(hours=1)
-"""For so long a row without its session may belong to one that is about to be stored."""
+"""For this long, a row without a session may belong to a session that is about to be stored."""
 _AT_ONCE = 16
 
 
 class Pins:
-    """Enters, counts and lets go of pinned sessions."""
+    """Stores and counts pinned sessions."""
 
     def __init__(self, tables: Tables, conversations: ConversationStore, clock: Clock) -> None:
         self._tables = tables
@@ -42,12 +43,12 @@ class Pins:
             await self._tables.commit(OPEN, [Upsert(row)])
 
     async def drop(self, session: Session) -> None:
-        """Remove the entry of a session that is over, if it was pinned."""
+        """Remove the entry of a session that has ended, if it was pinned."""
         if session.pin is not None:
             await self._drop(session.workspace, session.agent, f"{session.pin.fingerprint}!{session.id}")
 
     async def unpin(self, workspace: str, session_id: str) -> Session:
-        """Let the session go on with the agent as it is declared; one that is not pinned stays as it is.
+        """Have the session use the agent as currently declared; does nothing if it is not pinned.
 
         Raises:
             NotFound: There is no such session.
@@ -93,7 +94,7 @@ class Pins:
         return counts + await self._checked(workspace, agent, rows)
 
     async def _checked(self, workspace: str, agent: str, rows: list[Row]) -> Counter[str]:
-        """Return the counts of those that hold, dropping the others."""
+        """Return the counts of valid rows, and remove the others."""
         holds = await asyncio.gather(*(self._holds(workspace, row) for row in rows))
         left_over = [row.key for row, held in zip(rows, holds, strict=True) if not held]
         await asyncio.gather(*(self._drop(workspace, agent, key) for key in left_over))
@@ -112,4 +113,4 @@ class Pins:
 
 
 def _home(workspace: str, agent: str) -> str:
-    return f"{workspace}!{agent}!pins"  # no agent's name holds a `!`
+    return f"{workspace}!{agent}!pins"  # agents' names cannot contain `!`
