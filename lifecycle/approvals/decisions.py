@@ -107,7 +107,7 @@ class ApprovalDecisions:
         """Bring a run's approvals up to date: expire or withdraw them, apply decisions to the run, and resume it.
 
         Returns:
-            Whether the run still has pending approvals or is not resumed yet.
+            Whether the run still has pending approvals.
         """
         records = await self._approvals.of_run(workspace, run_id)
         if not records:

@@ -48,7 +48,7 @@ def check_usable(session: Session, agent: str, user_id: str | None, team: str = 
 
 
 def check_room(session: Session) -> None:
-    """Conflict: It has not; a run that fails frees its space.
+    """Check that the history has space for one more run, counting those not finished yet.
 
     Raises:
         Conflict: It has not; a run that fails frees its space.
@@ -116,7 +116,7 @@ def retrying(session: Session, run_id: str, at: datetime) -> Session:
 
 
 def resumed_run(session: Session, others: int) -> Session:
-    """Return the session once the run that it waited for goes on or has ended; `others` are not finished yet."""
+    """Return the session after the run that it waited for continued or ended; `others` counts its unfinished runs."""
     pause = Pause(session.pause_reason, session.resumes + 1, session.resuming or others > 0)
     return replace(session, pause=pause)
 

@@ -1,4 +1,4 @@
-"""Finding out how the system is: every part asked side by side, and none waited for too long."""
+"""Checks the health of the system: all parts concurrently, each with a time limit."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ _RECENTLY = timedelta(minutes=15)
 _LETTERS = 100
 
 Misconfigured = Callable[[str], Awaitable[Sequence[str]]]
-"""Returns the names of a workspace's alert rules that name what is not there."""
+"""Returns the names of a workspace's alert rules that refer to an agent or a channel that does not exist."""
 SpentToday = Callable[[str], Awaitable[Spend]]
 """Returns what a workspace has spent today."""
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """How the system is, as one workspace sees it.
+    """Health of the system, as seen by one workspace.
 
     Attributes:
-        health: As well as its worst part is.
+        health: The worst health of any part.
         components: Its parts.
-        at: When that was found, aware UTC.
-        started_at: Since when the worker that answers is up.
+        at: When it was checked, aware UTC.
+        started_at: When the answering worker started, aware UTC.
     """
 
     health: Health
@@ -49,12 +49,12 @@ class Status:
 
     @property
     def uptime_s(self) -> float:
-        """For how long the worker that answers is up, in seconds."""
+        """How long the answering worker has been up, in seconds."""
         return (self.at - self.started_at).total_seconds()
 
 
 class SystemStatus:
-    """Looks how the system is."""
+    """Checks the health of the system."""
 
     def __init__(
         self,
@@ -69,7 +69,7 @@ class SystemStatus:
         clock: Clock,
         problems: Sequence[str] = (),
     ) -> None:
-        """Set what is asked, and what is known to be wrong with this worker's extensions."""
+        """Set what is checked, and the problems with this worker's extensions."""
         self._tables = tables
         self._timer_statuses = timer_statuses
         self._counts = counts
@@ -81,7 +81,7 @@ class SystemStatus:
         self._problems = problems
 
     async def look(self, workspace: str, queue: RunQueue, dead: DeadLetters) -> Status:
-        """Return how the system is now. Never fails: what cannot be asked is not well."""
+        """Return the health now. Never raises: a part that cannot be checked is unhealthy."""
         now = self._clock()
         components = await asyncio.gather(
             _asked("tables", self._reached_tables(), Health.CRITICAL),

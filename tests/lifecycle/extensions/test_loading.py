@@ -68,7 +68,7 @@ def test_a_package_brings_what_its_modules_define(folder: Path) -> None:
         (
             "from lifecycle.extensions import chat_client\n\n@chat_client('openai')\ndef f(m, s): ...\n",
             3,
-            "ValueError: every app has a provider 'openai'",
+            "ValueError: 'openai' is the name of a built-in provider",
         ),
         (
             "from lifecycle.extensions import context_provider\n\n@context_provider\ndef f(query): ...\n",
