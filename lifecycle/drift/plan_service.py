@@ -152,7 +152,7 @@ class Plans:
         return stored, await asyncio.gather(*(tell(number, line) for number, line in chosen.items()))
 
     async def reconcile(self) -> Mapping[str, Summary]:
-        """Compare all workspaces, store the summaries for `latest`, and return them by workspace. Change nothing else."""
+        """Compare all workspaces, store their summaries for `latest`, and return these. Change nothing else."""
         summaries: dict[str, Summary] = {}
         async for workspace, plan in self._inventory.plans():
             summaries[workspace] = summary_of(plan, self._clock())

@@ -40,7 +40,7 @@ class ActiveAgent(Generic[A]):
         self.opened_at = opened_at
 
     def report(self, *, answered: bool, ms: float | None = None, cost_micro_usd: int = 0) -> None:
-        """Say how a use went: whether it was answered, how long it took in milliseconds, and what it cost."""
+        """Record a use's outcome: success, duration in milliseconds, and cost in millionths of a USD."""
         self._note(self.configuration.agent_id, answered=answered, ms=ms, cost_micro_usd=cost_micro_usd)
 
     async def __aenter__(self) -> A:

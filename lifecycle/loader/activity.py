@@ -133,7 +133,7 @@ def ended(activity: Activity, *, answered: bool, ms: float | None, micro_usd: in
 
 
 def followed(activity: Activity, agent: str) -> Activity:
-    """Return the activity with one more time that the agent was used after it; the rarest companion makes room."""
+    """Return the activity with one more use of `agent` after it; in a full list, the rarest companion is replaced."""
     counts = dict(activity.companions)
     if agent not in counts and len(counts) >= MAX_COMPANIONS:
         # The new one gets the count of the one it replaces, or it could never stay (space-saving, Metwally 2005).

@@ -64,7 +64,7 @@ class Background(Generic[A]):
         # A finalizer may be called in any thread, and at any point of the loop's.
         if loop.is_closed():
             log.warning(
-                "an agent outlived its event loop and is not closed", extra={"event": "loader.agent_not_closed"}
+                "an agent was not closed, as its event loop has ended", extra={"event": "loader.agent_not_closed"}
             )
             return
         loop.call_soon_threadsafe(self._close_soon, agent)

@@ -175,7 +175,7 @@ class LoaderFiles:
             raise _unavailable("set aside", error) from error
         self.set_aside = [*self.set_aside[-99:], str(there)]
         log.error(
-            "%s cannot be read: %s; it is set aside as %s",
+            "%s cannot be read: %s; it was moved to %s",
             place.name,
             why,
             there.name,

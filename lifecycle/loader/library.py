@@ -180,7 +180,7 @@ class LazyAgentLoader(Generic[A]):
         return await self._preload(list(dict.fromkeys(agent_ids)), strict=True)
 
     async def optimize_cache(self, *, dry_run: bool = False) -> Plan:
-        """Evict agents not used for a day or of low priority, preload those of high priority, and return what and why.
+        """Evict agents unused for a day or of low priority, preload those of high priority, and return the changes.
 
         Args:
             dry_run: Whether only to return the plan.

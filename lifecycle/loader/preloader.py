@@ -116,7 +116,7 @@ class Preloader:
                 self._looking = self._start(self._when_idle())
 
     async def optimize(self, *, dry_run: bool = False, only: str | None = None) -> Plan:
-        """Evict agents not used for a day or of low priority, preload those of high priority; return what and why.
+        """Evict agents unused for a day or of low priority, preload those of high priority; return the changes.
 
         Args:
             dry_run: Whether only to return the plan.

@@ -110,7 +110,7 @@ class AccessHistory:
         self._tables = tables
 
     async def read(self, since: datetime, before: datetime) -> Sequence[Access]:
-        """Return the accesses of the ten-minute slots that begin from `since` on and before `before`, in order of time."""
+        """Return the accesses of the ten-minute slots that begin from `since` until before `before`, by time."""
         found: list[Access] = []
         last = before - timedelta(microseconds=1)
         for day in days(since.date(), last.date()):

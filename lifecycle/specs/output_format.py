@@ -1,8 +1,8 @@
-"""Structured output: the JSON Schema an answer must follow, and what of JSON Schema the models obey.
+"""Structured output: the JSON Schema of answers, and the subset of JSON Schema that models support.
 
-What a spec says is looked at twice. `ResponseFormat` has the rules of the models; it also reads what is stored.
-`check_response_format` has those of validating answers, for what is declared: a schema of an older declaration that
-breaks them stays readable, and its answers get a score that says why it was left out.
+A schema is checked twice. `ResponseFormat` has the rules of models; stored specs are read with it too.
+`check_response_format` has the rules of validating answers, for new declarations: an older schema that breaks them
+stays readable, and the score of its answers says why the check was left out.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ _TYPES = frozenset({"object", "array", "string", "number", "integer", "boolean",
 
 
 class ResponseFormat(BaseModel):
-    """What the agent's answers look like.
+    """Format of the agent's answers.
 
     Attributes:
-        name: Names the format to the model.
+        name: Name of the format, for the model.
         json_schema: A JSON Schema of type `object`; at most 64 KiB, 10 levels and 5,000 properties.
-        description: What the format is for; None to say nothing.
-        strict: Whether the model must follow the schema to the letter. Then each object of it names all its
-            properties in `required` and sets `additionalProperties` to false.
+        description: Purpose of the format; None for none.
+        strict: Whether the model must follow the schema exactly. Then each object has all its properties in `required`,
+            and `additionalProperties` false.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
@@ -48,7 +48,7 @@ class ResponseFormat(BaseModel):
         try:
             size = len(json.dumps(schema, allow_nan=False).encode())
         except (TypeError, ValueError, RecursionError):
-            msg = "the schema is no JSON"
+            msg = "the schema is not JSON"
             raise ValueError(msg) from None
         if size > MAX_BYTES:
             msg = f"the schema has {size:,} bytes; {MAX_BYTES:,} are allowed"
@@ -64,12 +64,12 @@ class ResponseFormat(BaseModel):
 
 
 async def check_response_format(response_format: ResponseFormat | None) -> None:
-    """Check that answers can be validated by the schema: in linear time, and without fetching anything.
+    """Check that answers can be validated by the schema in linear time and without network access.
 
-    Between patterns, which take up to some milliseconds to compile, others have their turn.
+    Yields to other tasks between patterns, each of which can take some milliseconds to compile.
 
     Raises:
-        InvalidInput: They cannot (code `invalid_schema`; the field is the place in the spec).
+        InvalidInput: They cannot (code `invalid_schema`; `fields` has the place in the spec).
     """
     if response_format is None:
         return
@@ -89,7 +89,7 @@ def _refusal(problem: Problem) -> InvalidInput:
 
 
 def _wrongs(schema: Mapping[str, Any], *, strict: bool) -> Iterator[str]:
-    """Yield what is wrong with the schema of an answer, each with its place as a JSON pointer."""
+    """Yield the errors in an answer's schema, each with its place as a JSON pointer."""
     if schema.get("type") != "object":
         yield "json_schema: the type of an answer is 'object'"
         return

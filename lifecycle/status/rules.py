@@ -108,7 +108,7 @@ def prices(unpriced: int, unmetered: int) -> Component:
 
 
 def alerts(misconfigured: Sequence[str]) -> Component:
-    """Return the health of alert rules by the names of those that refer to an agent or a channel that does not exist."""
+    """Return the health of alert rules by the names of those whose agent or channel does not exist."""
     if not misconfigured:
         return Component("alerts", Health.HEALTHY)
     shown = ", ".join(misconfigured[:_NAMED]) + (", …" if len(misconfigured) > _NAMED else "")

@@ -1,4 +1,4 @@
-"""A tool as Agent Framework takes it. Imports the framework, so import it where one is needed."""
+"""Tools as Agent Framework's function tools. Imports the framework, so import this module only where needed."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _TERMS = "terms"
 def framework_tool(
     tool: Tool, *, schema: Mapping[str, Any] | None = None, description: str | None = None
 ) -> FunctionTool:
-    """Return the tool for an agent.
+    """Return the tool as an Agent Framework function tool.
 
     Args:
         tool: The tool.
-        schema: The JSON Schema of its parameters; None where its function's parameters say it.
-        description: What the model is told of it; None for its docstring.
+        schema: JSON Schema of its parameters; None to derive it from the function.
+        description: Description for the model; None for its docstring.
     """
 
     async def invoke(**arguments: Any) -> str:
@@ -41,7 +41,7 @@ def framework_tool(
 
 
 def terms_of(tool: FunctionTool) -> ToolTerms:
-    """Return the terms on which a tool is called."""
+    """Return the terms of calling a tool."""
     found = (tool.additional_properties or {}).get(_TERMS)
     return found if isinstance(found, ToolTerms) else ToolTerms()
 
