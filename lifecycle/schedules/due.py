@@ -97,7 +97,9 @@ class ScheduleRunner:
             except AppError as failure:
                 if failure.retriable:
                     raise
-                if failure.code != "idempotency_conflict":  # a conflict: submitted before a change
+                if (
+                    failure.code != "idempotency_conflict"
+                ):  # a conflict: it was submitted before the schedule was changed
                     error, refused = failure.code, refused + 1
                     text = "schedule %s of %s: no run for %s: %s"
                     values = (schedule.name, workspace, rfc3339(at), failure.code)

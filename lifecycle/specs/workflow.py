@@ -324,9 +324,7 @@ def _check_uses(plan: Plan) -> None:
                 msg = f"step {node.name!r} uses {used!r}, which does not exist"
                 raise ValueError(msg)
             if used not in earlier:
-                msg = (
-                    XX
-                )
+                msg = f"step {node.name!r} uses {used!r}, which does not end before it: they would wait for one another"
                 raise ValueError(msg)
 
 
