@@ -284,7 +284,7 @@ class RunSubmission:
     async def _went_on(
         self, agent: Agent, request: RunRequest, session_id: str, claimed_session_id: str, now: datetime
     ) -> None:
-        """Remove the session just entered, if an earlier try, which may have died, had another one; enter that."""
+        """Close the session just entered, and enter that of an earlier try, which may have died before it did."""
         await self._directory.close_session(agent.workspace, agent.name, session_id)
         if (await self._conversations.load(agent.workspace, claimed_session_id)).session is None:
             await self._start.enter(self._new_session(agent, claimed_session_id, request, now))
