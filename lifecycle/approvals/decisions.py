@@ -182,9 +182,9 @@ class ApprovalDecisions:
         if not _wanted(approval, stored.run):
             record = await self._approvals.get(place.workspace, approval.id)
             if record.approval.open:
-                gone = model.withdrawn(record.approval, self._clock())
-                await self._approvals.save(record, replace(record, approval=gone))
-                raise model.too_late(gone)
+                withdrawn = model.withdrawn(record.approval, self._clock())
+                await self._approvals.save(record, replace(record, approval=withdrawn))
+                raise model.too_late(withdrawn)
         elif approval.id not in _awaits(stored.run):
             msg = "The run is about to wait for this; try again in a moment."
             raise Unavailable(msg, code="approval_not_waiting", retry_after_s=2)

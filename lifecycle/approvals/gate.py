@@ -139,7 +139,7 @@ class ApprovalGate:
     async def judge(
         self, run: Run, call: RequestedCall, rules: Sequence[ApprovalRule], *, held: bool = False
     ) -> Allowed | Rejected | Record:
-        """Return whether the call may be made; a record where a person has to decide, already stored if it has an ETag.
+        """Decide about a call; returns a record where a person has to decide, already stored if it has an ETag.
 
         Args:
             run: The run.
@@ -157,7 +157,7 @@ class ApprovalGate:
         try:
             arguments = canonical(call.arguments)
         except (ValueError, TypeError, RecursionError):
-            return Rejected("its arguments are no JSON")
+            return Rejected("its arguments are not JSON")
         if len(arguments) > MAX_ARGUMENTS_BYTES:
             msg = f"it needs an approval, and a person cannot review {len(arguments)} bytes of arguments; "
             return Rejected(f"{msg}at most {MAX_ARGUMENTS_BYTES} are possible")

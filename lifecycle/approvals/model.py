@@ -223,8 +223,8 @@ def digest(arguments: Mapping[str, Any]) -> str:
 
 def approval_id(run_id: str, subject: Subject) -> str:
     """Return the id of the approval of a call: the same for the same run, call, arguments and version."""
-    said = f"{subject.kind}\n{subject.tool}\n{subject.call_id}\n{subject.arguments_hash}\n{subject.version}"
-    return f"{run_id}.{hashlib.sha256(said.encode()).hexdigest()[:16]}"
+    identity = f"{subject.kind}\n{subject.tool}\n{subject.call_id}\n{subject.arguments_hash}\n{subject.version}"
+    return f"{run_id}.{hashlib.sha256(identity.encode()).hexdigest()[:16]}"
 
 
 def requested(place: RunRef, subject: Subject, terms: ApprovalTerms, cost_micro_usd: int, now: datetime) -> Approval:

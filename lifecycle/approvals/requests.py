@@ -57,7 +57,7 @@ def notification_of(approval: Approval) -> Notification:
     place, subject = approval.place, approval.subject
     call = f"call {subject.tool}"
     whats = {"tool": call, "hosted": call, "answer": "give its answer"}
-    what = whats.get(subject.kind, "go on beyond a share of its budget")
+    purpose = whats.get(subject.kind, "go on beyond a share of its budget")
     facts = {"Approval": approval.id, "Agent": place.agent, "Run": place.run_id, "Session": place.session_id}
     if approval.due is not None:
         facts["Decide by"] = f"{approval.due:%Y-%m-%d %H:%M} UTC"
@@ -66,7 +66,7 @@ def notification_of(approval: Approval) -> Notification:
         place.workspace,
         REQUESTED,
         "warning",
-        f"{place.agent} asks to {what}",
+        f"{place.agent} asks to {purpose}",
         f"A run waits for a decision, which {subject.why} demands.",
         facts,
         at=approval.requested_at,

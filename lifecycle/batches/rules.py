@@ -199,10 +199,10 @@ def _read(
         request = read.request
         check(request, max_query_bytes)
     except ValidationError as error:
-        places = {f"/{number}/{place.lstrip('/')}": what for place, what in wrong_places(error).items()}
+        places = {f"/{number}/{place.lstrip('/')}": fault for place, fault in wrong_places(error).items()}
         return places or {f"/{number}": unknown_fields(error, BatchLine)}
     except AppError as error:
-        return {f"/{number}{place}": what for place, what in error.fields.items()} or {f"/{number}": error.detail}
+        return {f"/{number}{place}": fault for place, fault in error.fields.items()} or {f"/{number}": error.detail}
     return read.id or str(number), named, request
 
 
@@ -230,8 +230,13 @@ def room(batch: Batch) -> int:
 def settled(batch: Batch, now: datetime) -> Batch:
     """Return the batch in the state that its progress implies: stopped by its cost, or ended."""
     progress = batch.progress
-    rest = batch.total - progress.submitted
-    if batch.max_cost_micro_usd is not None and batch.state is BatchState.RUNNING and rest and not batch.stopped_by:
+    remaining = batch.total - progress.submitted
+    if (
+        batch.max_cost_micro_usd is not None
+        and batch.state is BatchState.RUNNING
+        and remaining
+        and not batch.stopped_by
+    ):
         if progress.uncosted:
             batch = replace(batch, stopped_by="cost_unknown")
         elif progress.ended and not progress.underway and room(batch) == 0:
@@ -242,4 +247,4 @@ def settled(batch: Batch, now: datetime) -> Batch:
         return replace(batch, state=BatchState.CANCELLED, finished_at=now)
     if batch.stopped_by is not None:
         return replace(batch, state=BatchState.STOPPED, finished_at=now)
-    return batch if rest else replace(batch, state=BatchState.COMPLETED, finished_at=now)
+    return batch if remaining else replace(batch, state=BatchState.COMPLETED, finished_at=now)

@@ -40,8 +40,8 @@ def task_of(run: Run, form: str) -> bytes:
     task: dict[str, Any] = {"id": run.id, "contextId": run.session_id, "status": status}
     if run.answer is not None:
         task["artifacts"] = [{"artifactId": "answer", "name": "answer", "parts": [_part(run.answer, old=old)]}]
-    told = task | {"kind": "task"} if old else {"task": task}
-    return json.dumps(told, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
+    payload = task | {"kind": "task"} if old else {"task": task}
+    return json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
 
 
 def headers_of(callback: Callback) -> dict[str, str]:

@@ -63,7 +63,7 @@ class CallbackTargets:
             try:
                 await self._urls.check(callback.url)
             except InvalidInput as error:
-                fields = {f"/callback{place}": what for place, what in error.fields.items()}
+                fields = {f"/callback{place}": fault for place, fault in error.fields.items()}
                 raise InvalidInput(error.detail, code=error.code, fields=fields) from None
             if callback.secret_setting:
                 self.secret(callback.secret_setting)

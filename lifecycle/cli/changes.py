@@ -97,25 +97,25 @@ def changes_of(
     kept: set[str] = set()
     for file in files:
         kept.add(file.name)
-        there = declared.get(file.name)
-        if there is None:
+        current = declared.get(file.name)
+        if current is None:
             changes.append(Change(ChangeKind.CREATE, file.name, (), file.config))
             continue
-        if there.managed_by not in (None, _managed_by(file.config)):
-            raise BadFile(file.path, "name", f"{file.name!r} is managed by {there.managed_by!r} (label {MANAGED_BY})")
-        details = _details(there.config, file.config)
-        kind = ChangeKind.UPDATE if there.config != file.config else ChangeKind.UNCHANGED
-        changes.append(Change(kind, file.name, details, file.config, there.etag))
+        if current.managed_by not in (None, _managed_by(file.config)):
+            raise BadFile(file.path, "name", f"{file.name!r} is managed by {current.managed_by!r} (label {MANAGED_BY})")
+        details = _details(current.config, file.config)
+        kind = ChangeKind.UPDATE if current.config != file.config else ChangeKind.UNCHANGED
+        changes.append(Change(kind, file.name, details, file.config, current.etag))
     changes += [
-        Change(ChangeKind.DELETE, name, (), None, there.etag)
-        for name, there in declared.items()
-        if managed_by is not None and there.managed_by == managed_by and name not in kept
+        Change(ChangeKind.DELETE, name, (), None, current.etag)
+        for name, current in declared.items()
+        if managed_by is not None and current.managed_by == managed_by and name not in kept
     ]
     return sorted(changes, key=lambda change: change.name)
 
 
 def kind_changes(server: Server, files: Iterable[KindFile]) -> Sequence[Change]:
-    """Return the changes of teams or workflows, by name. None is deleted.
+    """Return the changes of teams or workflows, by name; never a deletion.
 
     Raises:
         CommandFailed: The app cannot be reached, or answers with an error.
@@ -127,10 +127,10 @@ def kind_changes(server: Server, files: Iterable[KindFile]) -> Sequence[Change]:
         if found is None:
             changes.append(Change(ChangeKind.CREATE, file.name, (), file.content, resource=resource))
             continue
-        there = KINDS[file.kind].model_validate(found["team" if file.kind is Kind.TEAM else "content"])
-        kind = ChangeKind.UNCHANGED if there == file.content else ChangeKind.UPDATE
+        current = KINDS[file.kind].model_validate(found["team" if file.kind is Kind.TEAM else "content"])
+        kind = ChangeKind.UNCHANGED if current == file.content else ChangeKind.UPDATE
         etag = f'"{found["version"]}"'
-        changes.append(Change(kind, file.name, _details(there, file.content), file.content, etag, resource))
+        changes.append(Change(kind, file.name, _details(current, file.content), file.content, etag, resource))
     return changes
 
 

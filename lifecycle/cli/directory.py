@@ -154,7 +154,7 @@ def _agent(path: Path, name: str, spec: Mapping[str, Any]) -> AgentFile:
 
 def _managed(file: AgentFile, managed_by: str) -> AgentFile:
     labels = dict(file.config.given.get("labels") or {})
-    said = labels.setdefault(MANAGED_BY, managed_by)
-    if said != managed_by:
-        raise BadFile(file.path, f"spec.labels.{MANAGED_BY}", f"is {said!r}, but --managed-by is {managed_by!r}")
+    label = labels.setdefault(MANAGED_BY, managed_by)
+    if label != managed_by:
+        raise BadFile(file.path, f"spec.labels.{MANAGED_BY}", f"is {label!r}, but --managed-by is {managed_by!r}")
     return _agent(file.path, file.name, {**file.config.given, "labels": labels})

@@ -25,5 +25,5 @@ def where(error: Exception) -> str:
     if isinstance(error, OSError):
         return error.strerror or type(error).__name__
     mark = getattr(error, "problem_mark", None)
-    what = getattr(error, "problem", None) or "it is not UTF-8 text"
-    return f"{what} (line {mark.line + 1}, column {mark.column + 1})" if mark else str(what)
+    problem = getattr(error, "problem", None) or "it is not UTF-8 text"
+    return f"{problem} (line {mark.line + 1}, column {mark.column + 1})" if mark else str(problem)

@@ -58,12 +58,12 @@ def show_outcome(out: TextIO, plan: RegistryPlan) -> None:
 
 
 def _rows_of(change: Change) -> Iterable[tuple[str, str, str, str]]:
-    said = change.details or [""]
+    details = change.details or [""]
     if change.kind is ChangeKind.DELETE:
-        said = [f"its file is gone{_marked(destructive=True)}"]
+        details = [f"its file is gone{_marked(destructive=True)}"]
     name = change.name if change.resource == "agents" else f"{change.resource[:-1]} {change.name}"
-    yield _SIGNS[change.kind.value], name, change.kind.value, said[0]
-    for more in said[1:]:
+    yield _SIGNS[change.kind.value], name, change.kind.value, details[0]
+    for more in details[1:]:
         yield "", "", "", more
 
 

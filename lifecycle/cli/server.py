@@ -92,13 +92,13 @@ class Server:
     def _answered(self, method: str, path: str, response: Response) -> Any:
         if response.is_success:
             return response.json() if response.content else None
-        what = f"{method} {path.partition('?')[0]}: {response.status_code}"
+        request = f"{method} {path.partition('?')[0]}: {response.status_code}"
         try:
             problem = response.json()
-            said = f"{what} {problem['code']}: {problem['detail']}"
+            message = f"{request} {problem['code']}: {problem['detail']}"
             wrong = [f"  {each['pointer']}: {each['detail']}" for each in problem.get("errors", ())]
         except (ValueError, KeyError, TypeError):
-            said, wrong = f"{what}; this is not the app's answer, is {self.url} its address?", []
+            message, wrong = f"{request}; this is not the app's answer, is {self.url} its address?", []
         if response.status_code == 401:
-            said += " Set LIFECYCLE_KEY to a function key of the app, or LIFECYCLE_TOKEN where users sign in."
-        raise CommandFailed("\n".join([said, *wrong]))
+            message += " Set LIFECYCLE_KEY to a function key of the app, or LIFECYCLE_TOKEN where users sign in."
+        raise CommandFailed("\n".join([message, *wrong]))

@@ -60,11 +60,11 @@ def composed(
     tools = _tools(merged, capabilities)
     labels = merged.keyed("labels")
     given = {path[0]: value for path, value in merged.values.items() if path[0] in AgentSpec.model_fields}
-    said = {name: value.value for name, value in given.items()}
-    said |= {"labels": {key: label.value for key, label in labels.items()}} if labels else {}
-    said |= {"tools": [tool.value for tool in tools]} if tools else {}
-    said |= {"instructions": as_text(parts)} if parts else {}
-    spec = _valid(said)
+    fields = {name: value.value for name, value in given.items()}
+    fields |= {"labels": {key: label.value for key, label in labels.items()}} if labels else {}
+    fields |= {"tools": [tool.value for tool in tools]} if tools else {}
+    fields |= {"instructions": as_text(parts)} if parts else {}
+    spec = _valid(fields)
     values = {
         f"/{name}": OriginValue(getattr(spec, name), given[name].origin if name in given else DEFAULT)
         for name in AgentSpec.model_fields

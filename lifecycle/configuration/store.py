@@ -90,18 +90,18 @@ class ConfigurationStore:
         """Return up to `limit` items by name, and the name to continue after; None at the end."""
         start = after or ""
         own: list[ConfigurationItem] = []
-        gone: set[str] = set()
+        stored: set[str] = set()
         while True:
             span = Span.prefix(workspace, f"{kind.value}!", after=f"{kind.value}!{start}" if start else None)
             rows = await first_rows(self._tables, TABLE, span, limit + 1)
             found = [_item(Ref(kind, row.key.partition("!")[2]), row) for row in rows]
             own += [item for item in found if item.content is not None]
-            gone |= {item.ref.name for item in found}
+            stored |= {item.ref.name for item in found}
             if len(own) > limit or len(rows) <= limit:
                 break
             start = found[-1].ref.name
         shadowed = {item.ref.name for item in own}
-        deleted = gone - shadowed
+        deleted = stored - shadowed
         builtin = [
             await self.find(workspace, Ref(kind, name))
             if name in deleted

@@ -54,6 +54,6 @@ def trait_sentences(personality: Personality) -> Iterator[str]:
         value: int | None = getattr(personality, trait)
         if value is None:
             continue
-        sentence = next(said for bound, said in zip(_UP_TO, sentences, strict=True) if value <= bound)
+        sentence = next(candidate for bound, candidate in zip(_UP_TO, sentences, strict=True) if value <= bound)
         if sentence:
             yield sentence

@@ -44,7 +44,7 @@ class UserPreferenceStore:
         return UserPreferences(user_id, content, row.integer("version"), row.etag)
 
     async def get(self, workspace: str, user_id: str) -> UserPreferences:
-        """Return what the user prefers.
+        """Return the user's preferences.
 
         Raises:
             NotFound: None are stored (code `preferences_not_found`).

@@ -54,8 +54,8 @@ def misuse(submission: Submission, stored: StoredConversation) -> str | None:
     if run is None:
         return None
     team = run.team
-    whom = run.agent == submission.agent if team is None else submission.team in (None, team.team)
-    return None if whom and submission.query in (None, run.query) else _ID_REUSED
+    same_target = run.agent == submission.agent if team is None else submission.team in (None, team.team)
+    return None if same_target and submission.query in (None, run.query) else _ID_REUSED
 
 
 def may_have_overtaken(stored: StoredConversation) -> bool:

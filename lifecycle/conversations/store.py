@@ -104,8 +104,8 @@ class ConversationStore:
         found: list[tuple[int, Event]] = []
         for row in rows:
             reading = self._rows.events(workspace, session_id, row)
-            told = await if_readable(reading, "events of a session", f"{row.partition}/{row.key}")
-            found += [numbered for numbered in told or () if numbered[0] >= first]
+            numbered_events = await if_readable(reading, "events of a session", f"{row.partition}/{row.key}")
+            found += [numbered for numbered in numbered_events or () if numbered[0] >= first]
             if len(found) >= limit:
                 break
         return found[:limit]

@@ -235,6 +235,6 @@ def _unreadable(detail: str) -> InvalidInput:
 def _in_words(error: ValidationError) -> str:
     """Return which fields are wrong and how; never a value, of unknown fields only their names."""
     unknown = unknown_fields(error, Submission)
-    wrong = [f"{place} ({what})" for place, what in wrong_places(error).items() if what != NO_SUCH_FIELD]
+    wrong = [f"{place} ({fault})" for place, fault in wrong_places(error).items() if fault != NO_SUCH_FIELD]
     found = [f"The body is not valid: {', '.join(wrong[:5])}." if wrong else "", unknown]
     return " ".join(filter(None, found))

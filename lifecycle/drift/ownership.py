@@ -36,8 +36,8 @@ class Ownership:
 
     def intact(self, version: ProviderVersion) -> bool:
         """Return whether the version exists unchanged; a different one under its number does not count."""
-        there = next((each for each in self.ours if same(each, version)), None)
-        return there is not None and version.fingerprint in ("", there.fingerprint)
+        found = next((each for each in self.ours if same(each, version)), None)
+        return found is not None and version.fingerprint in ("", found.fingerprint)
 
 
 def newer(one: ProviderVersion, other: ProviderVersion) -> bool:

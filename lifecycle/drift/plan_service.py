@@ -184,11 +184,11 @@ class Plans:
         return LineOutcome.SENT
 
     async def _look(self, stored: StoredPlan, number: int, line: PlanLine) -> PlanStep:
-        told = stored.told_of(number)
+        application = stored.told_of(number)
         if line.action is DriftAction.NONE:
             return PlanStep(number, line, LineOutcome.REMARK)
-        if told in (0, LEFT_OUT):
-            return PlanStep(number, line, LineOutcome.PLANNED if told == 0 else LineOutcome.SKIPPED)
+        if application in (0, LEFT_OUT):
+            return PlanStep(number, line, LineOutcome.PLANNED if application == 0 else LineOutcome.SKIPPED)
         agent = await self._catalog.find(stored.workspace, line.agent)
         operation_id = _operation_id(stored, number)
         if line.action in (DriftAction.SWEEP, DriftAction.REMOVE):
@@ -198,12 +198,12 @@ class Plans:
         return PlanStep(number, line, outcome, detail)
 
     async def _look_for(self, line: PlanLine, *, settled: bool) -> tuple[LineOutcome, str]:
-        """Return whether the versions to be deleted are gone, and if not, why."""
-        there = [await self._providers[each.provider].exists(each) for each in line.versions]
-        if not any(there):
+        """Return the outcome of a line that deletes, and why it failed; empty if it did not."""
+        existing = [await self._providers[each.provider].exists(each) for each in line.versions]
+        if not any(existing):
             return LineOutcome.DONE, ""
         if settled:
-            return LineOutcome.FAILED, f"{sum(there)} of {len(there)} versions are still there."
+            return LineOutcome.FAILED, f"{sum(existing)} of {len(existing)} versions are still there."
         return LineOutcome.PENDING, ""
 
 
@@ -241,7 +241,7 @@ def _operation(
 
 
 def _made(line: PlanLine, agent: Agent | None, operation_id: str) -> tuple[LineOutcome, str]:
-    """Return whether the agent is as the line wants it, and if not, why."""
+    """Return the outcome of a line for its agent, and why it failed; empty if it did not."""
     if agent is None or agent.declaration.revision != line.revision or agent.state in AWAY:
         return LineOutcome.OVERTAKEN, ""
     record, settled = agent.record, _settled(agent, operation_id)

@@ -133,7 +133,7 @@ class _Case:
         like = (like | {self.wanted}) - {""}
         for provider in sorted({each.provider for each in strays}):
             mine = [each for each in strays if each.provider == provider]
-            unknown = "there is no such agent" if self.agent is None else "the registry does not hold it"
+            unknown = "there is no such agent" if self.agent is None else "the registry does not have it"
             others, twins = [[each for each in mine if (each.fingerprint in like) == alike] for alike in (False, True)]
             yield from self._sweeps(DriftKind.ORPHAN, f"It carries our mark, but {unknown}.", others)
             yield from self._sweeps(DriftKind.TAIL, "It is the same as a version that the registry holds.", twins)
@@ -160,10 +160,12 @@ class _Case:
         for server in servers:
             if not server.changes or self.agent is None:
                 continue
-            told = [f"{name!r} was {change}" for name, change in list(server.changes.items())[:MOST_TOOLS]]
-            more = len(server.changes) - len(told)
+            changes = [f"{name!r} was {change}" for name, change in list(server.changes.items())[:MOST_TOOLS]]
+            more = len(server.changes) - len(changes)
             label = server.declared.server_label
-            why = f"The MCP server {label!r} offers something else than when the agent was declared: {', '.join(told)}"
+            why = (
+                f"The MCP server {label!r} offers something else than when the agent was declared: {', '.join(changes)}"
+            )
             why = f"{why}, and {more} more were." if more else f"{why}."
             would = "Nothing: runs use what it offers now. Declare the agent again if that is as it should be."
             declaration = self.agent.declaration

@@ -70,8 +70,8 @@ class VersionComparison:
         other = base or next((version for version in found if version != chosen), "")
         for version in (chosen, other):
             if version not in found:
-                what = f"version {version!r} of agent {name!r}" if version else f"two versions of agent {name!r}"
-                raise NotFound(f"There are no scores of {what}.", code="version_not_scored")
+                missing = f"version {version!r} of agent {name!r}" if version else f"two versions of agent {name!r}"
+                raise NotFound(f"There are no scores of {missing}.", code="version_not_scored")
         return Comparison(name, other, chosen, compare(found[other].total, found[chosen].total))
 
 

@@ -64,8 +64,8 @@ def foundry_judge(
         if policy.foundry is None:
             return [Part(FOUNDRY, None, "Left out: the agent's policy no longer asks for it.")]
         asked, many = await evaluator(policy.foundry), len(policy.foundry.evaluators)
-        told = len(item.query.encode()) + len(item.response.encode()) + len((item.context or "").encode())
-        at_most = Usage(input_tokens=many * (told + _INSTRUCTIONS), output_tokens=many * _MOST_OUTPUT)
+        input_bytes = len(item.query.encode()) + len(item.response.encode()) + len((item.context or "").encode())
+        at_most = Usage(input_tokens=many * (input_bytes + _INSTRUCTIONS), output_tokens=many * _MOST_OUTPUT)
         async with charges.of_service(run, FOUNDRY, policy.foundry.model, at_most, judgement) as settle:
             results = await asked.evaluate([item], eval_name=f"{run.agent} {run.id}")
             if results.items:

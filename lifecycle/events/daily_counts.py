@@ -96,20 +96,20 @@ class DailyEventCounts:
 
 def kind_of(event: Event) -> str:
     """Return the key that an event is counted under."""
-    told = [event.data[name] for name in ("state", "stage") if name in event.data]
+    details = [event.data[name] for name in ("state", "stage") if name in event.data]
     if event.name == "session.state_changed" and event.data.get("reason"):
-        told.append(event.data["reason"])
+        details.append(event.data["reason"])
     if event.name == _HANDOFF:
-        told += [event.data["team"], event.data["by"]]
-    return ":".join([event.name, *map(str, told)])
+        details += [event.data["team"], event.data["by"]]
+    return ":".join([event.name, *map(str, details)])
 
 
 def handoffs_of(counts: Mapping[str, int]) -> Mapping[tuple[str, str], int]:
     """Return the handoffs among counts, by team and cause."""
     found: dict[tuple[str, str], int] = {}
     for kind, count in counts.items():
-        name, _, told = kind.partition(":")
-        team, _, by = told.partition(":")
+        name, _, details = kind.partition(":")
+        team, _, by = details.partition(":")
         if name == _HANDOFF and by:
             found[team, by] = count
     return found

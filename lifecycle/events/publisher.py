@@ -59,7 +59,10 @@ class Publisher:
         kept_for: timedelta,
         clock: Clock,
     ) -> None:
-        """Set how long events wait to be batched (`linger`), and how old they may be to be published (`kept_for`)."""
+        """Set how long events wait to be batched (`linger`), and how old they may be to be published (`kept_for`).
+
+        Ended sessions are entered in `due`, so that their events are deleted at that age.
+        """
         self._journal = journal
         self._conversations = conversations
         self._due = due

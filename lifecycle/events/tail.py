@@ -58,8 +58,8 @@ class Tail:
                 self._events.append((shard, number, event))
                 self._ends[shard] = number + 1
         while len(self._events) > _KEPT:
-            gone, number, _ = self._events.popleft()
-            self._starts[gone] = number + 1
+            gone_shard, number, _ = self._events.popleft()
+            self._starts[gone_shard] = number + 1
         return self._ends[shard] > before
 
     def reach(self, ends: Sequence[int]) -> None:
@@ -91,14 +91,14 @@ def passed(
     limit: int,
 ) -> NewEvents:
     """Return the first of the events (shard, number, event), up to `limit` wanted ones."""
-    told: list[tuple[Position, Event]] = []
+    events_found: list[tuple[Position, Event]] = []
     for shard, number, event in events:
         position = advanced(position, shard, number)
         if wanted(event):
-            told.append((position, event))
-            if len(told) == limit:
+            events_found.append((position, event))
+            if len(events_found) == limit:
                 break
-    return NewEvents(told, position)
+    return NewEvents(events_found, position)
 
 
 def merged(shards: Sequence[tuple[int, Sequence[Numbered]]], limit: int) -> Sequence[tuple[int, int, Event]]:

@@ -75,7 +75,7 @@ def checked(configuration: AgentConfiguration) -> AgentConfiguration:
     if configuration.created_at is not None and configuration.created_at.tzinfo is None:
         wrong["/created_at"] = "must have a time zone"
     if wrong:
-        msg = "The configuration is not valid: " + "; ".join(f"{at[1:]} {what}" for at, what in wrong.items())
+        msg = "The configuration is not valid: " + "; ".join(f"{at[1:]} {fault}" for at, fault in wrong.items())
         raise InvalidInput(msg, code="invalid_configuration", fields=wrong)
     return configuration
 
@@ -165,20 +165,20 @@ class LoaderFiles:
             raise _unavailable("read", error) from error
 
     def _set_aside(self, place: Path, why: str) -> None:
-        there = self._directory / "set-aside" / f"{place.name}.{new_id()}"
+        destination = self._directory / "set-aside" / f"{place.name}.{new_id()}"
         try:
-            there.parent.mkdir(parents=True, exist_ok=True)
-            place.replace(there)
+            destination.parent.mkdir(parents=True, exist_ok=True)
+            place.replace(destination)
         except FileNotFoundError:
             return  # another reader has moved it
         except OSError as error:
             raise _unavailable("set aside", error) from error
-        self.set_aside = [*self.set_aside[-99:], str(there)]
+        self.set_aside = [*self.set_aside[-99:], str(destination)]
         log.error(
             "%s cannot be read: %s; it was moved to %s",
             place.name,
             why,
-            there.name,
+            destination.name,
             extra={"event": "loader.file_set_aside"},
         )
 

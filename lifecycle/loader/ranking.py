@@ -232,10 +232,10 @@ def _writes(book: ActivityBook, rows: Sequence[Row], until: datetime) -> list[Wr
         keys.add(key)
         values = {"agents": _CODEC.dump(RankedAgents(tuple(agents[begin : begin + _A_ROW])))}
         writes.append(Upsert(Row(_PARTITION, key, values)))
-    gone = [key for key in known if key.startswith("agents!") and key not in keys]
-    gone += [
+    outdated = [key for key in known if key.startswith("agents!") and key not in keys]
+    outdated += [
         key
         for key, row in known.items()
         if (end := row.moment("until")) and key.startswith("requested!") and end < until
     ]
-    return writes + [Delete(_PARTITION, key) for key in gone[: MAX_WRITES - len(writes)]]
+    return writes + [Delete(_PARTITION, key) for key in outdated[: MAX_WRITES - len(writes)]]

@@ -39,11 +39,11 @@ class UseRecorder:
         self._untold[key] = (uses + 1, now)
         if key in self._timers:
             return
-        told = self._told.get(key)
-        if told is None or told + self._interval <= now:
+        sent_at = self._told.get(key)
+        if sent_at is None or sent_at + self._interval <= now:
             await self._tell(key, signals)
         else:
-            wait = (told + self._interval - now).total_seconds()
+            wait = (sent_at + self._interval - now).total_seconds()
             self._timers[key] = asyncio.create_task(self._tell_later(key, signals, wait))
 
     async def aclose(self, signals: AgentSignals | None = None) -> None:
@@ -66,7 +66,9 @@ class UseRecorder:
     async def _tell(self, key: Key, signals: AgentSignals) -> None:
         uses, last_used = self._untold.pop(key)
         now = self._clock()
-        self._told = {other: told for other, told in self._told.items() if told + self._interval > now} | {key: now}
+        self._told = {other: sent_at for other, sent_at in self._told.items() if sent_at + self._interval > now} | {
+            key: now
+        }
         try:
             await signals.send(*key, RecordUse(new_id(), uses, last_used))
         except Unavailable as error:

@@ -211,7 +211,7 @@ class Optimizations:
     async def _judging_per_run(
         self, workspace: str, agent: str, since: datetime, until: datetime, runs: int
     ) -> float | None:
-        """Return the cost of judging per run. Judges' calls are summed by day, so the day of the change is left out."""
+        """Return what judging cost per run; None without runs. Sums are by day, so the day of the change is left out."""
         wanted: list[date] = [day for day in days(since.date(), until.date()) if since.date() < day < until.date()]
         spent = 0
         for day in wanted:
@@ -229,10 +229,10 @@ def _with_body(one: Proposal, agent: Agent) -> Proposal:
     if one.change.kind != "declare":
         return one
     declaration = agent.declaration
-    said = (declaration.config or AgentConfig.behind(declaration.spec)).model_dump(mode="json")
+    declared = (declaration.config or AgentConfig.behind(declaration.spec)).model_dump(mode="json")
     known = declaration.spec.model_dump(mode="json")
     fields = {name: _merged(known.get(name), value) for name, value in one.change.fields.items()}
-    return replace(one, change=replace(one.change, fields=fields, body={**said, **fields}))
+    return replace(one, change=replace(one.change, fields=fields, body={**declared, **fields}))
 
 
 def _merged(known: Any, value: Any) -> Any:

@@ -126,15 +126,15 @@ class AgentActor:
         """
         if record == state.record and not always:
             return state
-        told = state.record.untold
-        await self._news.publish(record.workspace, record.name, told, again=True)
+        pending = state.record.untold
+        await self._news.publish(record.workspace, record.name, pending, again=True)
         before, after = due_times(state.record, self._look_after), due_times(record, self._look_after)
         moved = {kind for kind in before if _hour(before[kind]) != _hour(after[kind])}
-        await self._history.record(record.workspace, record.name, told)
+        await self._history.record(record.workspace, record.name, pending)
         for kind in moved:
             if (due := after[kind]) is not None:
                 await self._due[kind].add(record.workspace, record.name, due)
-        record = replace(record, untold=record.untold[len(told) :])
+        record = replace(record, untold=record.untold[len(pending) :])
         etag = await self._records.write(record, state.etag, state.record, self._clock())
         for kind in moved:
             if (due := before[kind]) is not None:

@@ -164,9 +164,9 @@ def deactivate(record: AgentRecord, operation: Operation, now: datetime) -> Deci
 
 
 def _remove(record: AgentRecord, operation: Remove, now: datetime) -> Decision:
-    gone = replace(enter(record, AgentState.DELETED, now), revision=operation.revision, enabled=True, failure=None)
-    gone = replace(_give_up_versions(gone), put_away=True, delete_after=None)
-    return deactivate(gone, operation, now)
+    deleted = replace(enter(record, AgentState.DELETED, now), revision=operation.revision, enabled=True, failure=None)
+    deleted = replace(_give_up_versions(deleted), put_away=True, delete_after=None)
+    return deactivate(deleted, operation, now)
 
 
 def _give_up_versions(record: AgentRecord) -> AgentRecord:

@@ -84,9 +84,9 @@ def inspected(
     """Return the record after a check at the provider; if the version is missing, the agent is registered again."""
     if intact:
         return replace(record, health=seen_intact(now))
-    gone = replace(record, version=None, made_from="", health=answered(None, now))
-    gone = audited(gone, AuditStep.GONE, now, operation, version=version.version)
-    return enter(gone, AgentState.REGISTERED, now)
+    registered = replace(record, version=None, made_from="", health=answered(None, now))
+    registered = audited(registered, AuditStep.GONE, now, operation, version=version.version)
+    return enter(registered, AgentState.REGISTERED, now)
 
 
 def deactivated(

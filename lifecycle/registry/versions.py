@@ -139,8 +139,8 @@ class Versions:
         if agent is None:
             msg = f"There is no agent {name!r}."
             raise NotFound(msg, code="agent_not_found")
-        told = await self._history.audit(workspace, name, limit + 1, after)
-        lines = {line_key(line): line for line in (*_untold(agent), *told)}
+        stored = await self._history.audit(workspace, name, limit + 1, after)
+        lines = {line_key(line): line for line in (*_untold(agent), *stored)}
         keys = sorted(key for key in lines if after is None or key > f"audit!{after}")
         shown = keys[:limit]
         more = len(keys) > limit

@@ -146,8 +146,8 @@ class RetentionStore:
             found = await self._tables.get(TABLE, workspace, row.key)
             return (_hold(found) if found else hold), False
         # The workspace's stream has no users and no reasons: they are in the hold.
-        told = Event("hold.placed", {"on": hold.scope.kind, "by": hold.by}, hold.since)
-        await self._journal.record(workspace, f"hold:{new_id()}", told)
+        event = Event("hold.placed", {"on": hold.scope.kind, "by": hold.by}, hold.since)
+        await self._journal.record(workspace, f"hold:{new_id()}", event)
         return hold, True
 
     async def release(self, workspace: str, scope: HoldScope, by: str | None) -> None:
@@ -160,8 +160,8 @@ class RetentionStore:
             await self._tables.commit(TABLE, [Delete(workspace, f"hold!{scope}")])
         except RowChanged:
             raise NotFound(f"There is no legal hold on {scope}.", code="hold_not_found") from None
-        told = Event("hold.released", {"on": scope.kind, "by": by}, self._clock())
-        await self._journal.record(workspace, f"hold:{new_id()}", told)
+        event = Event("hold.released", {"on": scope.kind, "by": by}, self._clock())
+        await self._journal.record(workspace, f"hold:{new_id()}", event)
 
     async def check(self, session: Session) -> None:
         """Check that the session may be erased.

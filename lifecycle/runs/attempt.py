@@ -88,9 +88,9 @@ class AttemptFactory:
         held = self._usable(session, most)
         first = self.first_turn(session, held)
         history = await self.turns(session, first)
-        said = min(sum(len(turn.text.encode()) + _OVERHEAD_BYTES for turn in history), most * _BYTES_A_TOKEN)
+        history_bytes = min(sum(len(turn.text.encode()) + _OVERHEAD_BYTES for turn in history), most * _BYTES_A_TOKEN)
         asked = sum(len(text.encode()) for text in given_texts(run))
-        given = said + asked + len(live.spec.instructions.encode()) + _OVERHEAD_BYTES
+        given = history_bytes + asked + len(live.spec.instructions.encode()) + _OVERHEAD_BYTES
         kept = held.tokens * _BYTES_A_TOKEN if held else 0
         if live.spec.provider == PROVIDER:
             return Prepared(first, session.turns, history, None, Stage.RUNNING)  # stored once its deployment is known
@@ -115,8 +115,8 @@ class AttemptFactory:
     def first_turn(self, session: Session, held: ProviderConversation | None) -> int:
         """Return the number of the first message for the model, if a provider's conversation holds the earlier ones."""
         served = session.served
-        told = served.first_turn if served else 0
-        return max(held.turns if held else 0, session.turns - self.policy.history_turns, told)
+        first_of_member = served.first_turn if served else 0
+        return max(held.turns if held else 0, session.turns - self.policy.history_turns, first_of_member)
 
     def _usable(self, session: Session, most: int) -> ProviderConversation | None:
         held = session.held
@@ -215,10 +215,10 @@ class RunAttempt:
         )
         self._version = live.version.version
         try:
-            said = await self._said_before(live)
+            history = await self._said_before(live)
             before = self._before = loaded(run.costs.progress, self._conversation)
             within = bool(before.messages) and self._conversation is not None
-            messages = before.messages if within else [*client_tools.conversation(said, run), *before.messages]
+            messages = before.messages if within else [*client_tools.conversation(history, run), *before.messages]
             if reviewed.text is not None:
                 return await self._approved(live, reviewed.text)
             messages = [*messages, reviewed.rejected] if reviewed.rejected else messages
@@ -270,7 +270,7 @@ class RunAttempt:
             await meter.close()
 
     def provider_conversation_after(self, turns: int) -> ProviderConversation | None:
-        """Return the provider's conversation after the answer is in the history, which then has `turns` messages."""
+        """Return the provider's conversation once the answer is in the history of `turns` messages; None without one."""
         return ProviderConversation(self._conversation, turns, self._tokens) if self._conversation else None
 
     def provider_conversation_after_failure(self, error: AppError) -> ProviderConversation | None:

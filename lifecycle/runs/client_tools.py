@@ -65,8 +65,8 @@ def messages_of(turn: Turn) -> list[Message]:
             for each in results_of(turn.text)
         ]
     calls = [Content.from_function_call(call.id, call.name, arguments=call.arguments) for call in turn.tool_calls]
-    said = [Content.from_text(turn.text)] if turn.text or not calls else []
-    return [Message(cast("Any", turn.role), [*said, *calls])]
+    contents = [Content.from_text(turn.text)] if turn.text or not calls else []
+    return [Message(cast("Any", turn.role), [*contents, *calls])]
 
 
 def conversation(said: Sequence[Message], run: Run) -> list[Message | str]:
@@ -81,17 +81,20 @@ def conversation(said: Sequence[Message], run: Run) -> list[Message | str]:
 
     given = run.input.client_tools
     results = given.results if given else ()
-    told: list[Message | str] = []
+    current: list[Message | str] = []
     if results:
         open_calls = {call.call_id for call in _calls(said[-1])} if said else set[Any]()
         if {result.call_id for result in results} != open_calls:
             msg = "The results are not those of the calls that the conversation waits for: one for each of them."
             raise InvalidInput(msg, code="tool_results_unmatched", fields={"/client_tools/results": "other calls"})
         last, said = said[-1], said[:-1]
-        told = [last, *(Message("tool", [Content.from_function_result(r.call_id, result=r.output)]) for r in results)]
+        current = [
+            last,
+            *(Message("tool", [Content.from_function_result(r.call_id, result=r.output)]) for r in results),
+        ]
     if run.query.strip():
-        told.append(user_message(run))
-    return [*_paired(said), *told]
+        current.append(user_message(run))
+    return [*_paired(said), *current]
 
 
 def calls_of(run: Run, response: AgentResponse[Any]) -> tuple[ClientCall, ...]:
@@ -150,8 +153,8 @@ def _stream(
         asked = [content for message in whole.messages for content in _calls(message)]
         left = _left_out(asked, names)
         for update in held:
-            rest = [each for each in update.contents if each.type != _CALL]
-            update.contents = [*rest, *(each for each in asked if not _is_of(each, left))]
+            other_contents = [each for each in update.contents if each.type != _CALL]
+            update.contents = [*other_contents, *(each for each in asked if not _is_of(each, left))]
             asked = []
             yield update
 
@@ -182,7 +185,7 @@ def _paired(said: Sequence[Message]) -> list[Message]:
     """Return the messages without calls that are not directly followed by results, and without unmatched results."""
     from agent_framework import Message  # noqa: PLC0415 - cold start
 
-    told: list[Message] = []
+    paired: list[Message] = []
     number = 0
     while number < len(said):
         message = said[number]
@@ -196,11 +199,11 @@ def _paired(said: Sequence[Message]) -> list[Message]:
             continue
         answered = {content.call_id for each in results for content in each.contents if content.type == _RESULT}
         if calls and calls == answered:
-            told += [message, *results]
+            paired += [message, *results]
         elif calls:
             kept = [content for content in message.contents if content.type != _CALL]
-            told += [Message(message.role, kept)] if kept else []
+            paired += [Message(message.role, kept)] if kept else []
         else:
-            told.append(message)
+            paired.append(message)
         number = after
-    return told
+    return paired

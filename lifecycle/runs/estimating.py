@@ -61,10 +61,10 @@ def sent(messages: Sequence[Message], options: Mapping[str, Any], instructions: 
     """
     texts = [text for message in messages for content in message.contents for text in texts_of(content)]
     tools = [_described(tool) for tool in options.get("tools") or ()]
-    said = max(
+    longest_instructions = max(
         str(options.get("instructions") or ""), instructions, key=lambda text: len(text.encode(errors="surrogatepass"))
     )
-    return SentInput((*texts, *tools, said), len(messages) + len(tools), held)
+    return SentInput((*texts, *tools, longest_instructions), len(messages) + len(tools), held)
 
 
 def texts_of(content: Content) -> Iterable[str]:

@@ -82,6 +82,6 @@ async def compacted(turns: Sequence[Turn], most_tokens: int) -> Sequence[Message
         return messages
     tokenizer = CharacterEstimatorTokenizer()
     strategy = TruncationStrategy(max_n=most_tokens, compact_to=most_tokens, tokenizer=tokenizer)
-    told = await apply_compaction(messages, strategy=strategy, tokenizer=tokenizer)
+    latest = await apply_compaction(messages, strategy=strategy, tokenizer=tokenizer)
     # The strategy leaves annotations on the messages, which must not be sent to a provider.
-    return [Message(message.role, message.contents) for message in told]
+    return [Message(message.role, message.contents) for message in latest]

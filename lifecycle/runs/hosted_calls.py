@@ -99,8 +99,8 @@ class HostedCalls:
             self._note(call, "tool_failed" if text is None else "ok", asked_by, text)
             request = str(getattr(content.raw_representation, "approval_request_id", None) or "")
             if approval_id := self._answered.pop(request, ""):
-                said = "Error: The tool failed." if text is None else text
-                await self._gate.finish(self._run.workspace, approval_id, said)
+                stored = "Error: The tool failed." if text is None else text
+                await self._gate.finish(self._run.workspace, approval_id, stored)
 
     def _call(self, content: Content) -> RequestedCall:
         asked: Any = content.function_call

@@ -71,8 +71,8 @@ class Summary:
             log.warning("a summarizer has tools", extra={"event": "team.not_summed_up"})
             return ""
         turns = await maker.turns(session, max(0, session.turns - maker.policy.history_turns))
-        told = await compacted(turns, token_limit(session, live.spec, maker.policy.history_tokens))
-        said = "\n\n".join(f"{each.role}: {each.text}" for each in told)
+        messages = await compacted(turns, token_limit(session, live.spec, maker.policy.history_tokens))
+        transcript = "\n\n".join(f"{each.role}: {each.text}" for each in messages)
         policy = MeterPolicy(maker.policy.guard.of(live.spec.runaway), maker.policy.output_tokens)
         budget = maker.budgets.of(charged(run), run.attempt)
         meter = CallMeter(run.workspace, live, budget, maker.rates, lease, maker.clock, policy)
@@ -83,4 +83,4 @@ class Summary:
             "client_kwargs": {"attempt": AttemptId(run.id, run.attempt, run.workspace, run.session_id)},
         }
         async with meter.within(maker.policy.timeout.total_seconds()):
-            return str((await live.framework_agent.run(f"{_TASK}\n{said}", **how)).text).strip()
+            return str((await live.framework_agent.run(f"{_TASK}\n{transcript}", **how)).text).strip()

@@ -358,7 +358,7 @@ class _Delivery:
     verdict: DispatchDecision = DispatchDecision.RUN
 
     def decided(self, clock: Clock, stored: StoredConversation) -> ConversationChange | None:
-        """Return the change for the present time."""
+        """Return what `decide` returns for the present time."""
         return self.decide(stored, clock())
 
     def decide(self, stored: StoredConversation, now: datetime) -> ConversationChange | None:

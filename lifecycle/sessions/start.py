@@ -124,7 +124,8 @@ class SessionStart:
             new = stored.session is None
             if stored.session is None:
                 turns = [
-                    Turn(said.role, said.text, NO_RUN, now, tool_calls=said.tool_calls) for said in options.history
+                    Turn(message.role, message.text, NO_RUN, now, tool_calls=message.tool_calls)
+                    for message in options.history
                 ]
                 return ConversationChange(wanted, turns=turns, events=[state_event(wanted, now)])
             sessions.check_usable(stored.session, agent.name, options.user_id)

@@ -162,8 +162,8 @@ class Mcp(_HostedTool):
     @property
     def rule(self) -> Approval:
         """When a call of its tools needs an approval."""
-        said = self.approval or "never"
-        return When(when=said.when) if isinstance(said, ApprovalWhen) else said
+        approval = self.approval or "never"
+        return When(when=approval.when) if isinstance(approval, ApprovalWhen) else approval
 
     def unfit(self, provider: str) -> str | None:
         """Return why the server's fields do not fit the provider; None if they do."""

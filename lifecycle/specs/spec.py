@@ -187,8 +187,10 @@ def content(spec: AgentSpec) -> str:
     fields = spec.model_dump(mode="json", exclude=set(POLICY_FIELDS))
     if spec.simulate is not None and not spec.simulate.stream_chunk_ms:
         del fields["simulate"]["stream_chunk_ms"]  # as for _LATER_FIELDS
-    said = {name: value for name, value in fields.items() if value not in (None, []) or name not in _LATER_FIELDS}
-    return json.dumps(said, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    significant = {
+        name: value for name, value in fields.items() if value not in (None, []) or name not in _LATER_FIELDS
+    }
+    return json.dumps(significant, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 def fingerprint(spec: AgentSpec) -> str:

@@ -76,8 +76,8 @@ def check_context(known: Collection[str], wanted: Iterable[str]) -> None:
     """
     unknown = {f"/context_providers/{at}": name for at, name in enumerate(wanted) if name not in known}
     if unknown:
-        said, has = one_of(list(unknown.values())), one_of(sorted(known)) or "none"
-        msg = f"Unknown context providers: {said}. This app has: {has}."
+        unknown_names, has = one_of(list(unknown.values())), one_of(sorted(known)) or "none"
+        msg = f"Unknown context providers: {unknown_names}. This app has: {has}."
         fields = dict.fromkeys(unknown, "This app has no such context provider.")
         raise InvalidInput(msg, code="unknown_context_provider", fields=fields)
 

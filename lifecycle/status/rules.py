@@ -55,8 +55,8 @@ def letters(found: Sequence[DeadLetter], now: datetime, *, more: bool) -> Compon
     count = sum(letter.redrivable or letter.enqueued_at + _NEWS > now for letter in found)
     if not count:
         return Component("dead_letters", Health.HEALTHY)
-    said = f"{'at least ' if more else ''}{count} {'message' if count == 1 else 'messages'}"
-    return Component("dead_letters", Health.DEGRADED, f"{said} could not be processed; see GET dead-letters")
+    number = f"{'at least ' if more else ''}{count} {'message' if count == 1 else 'messages'}"
+    return Component("dead_letters", Health.DEGRADED, f"{number} could not be processed; see GET dead-letters")
 
 
 def timers(beats: Sequence[TimerStatus], now: datetime) -> Component:
@@ -79,17 +79,17 @@ def providers(recent: PerformanceSummary) -> Component:
     failures = sum(codes.values())
     if failures < _FAILURES_SHOWN or failures < _FAILING_SHARE * max(1, recent.attempts):
         return Component("providers", Health.HEALTHY)
-    told = ", ".join(f"{count} {code}" for code, count in sorted(codes.items()))
+    summary = ", ".join(f"{count} {code}" for code, count in sorted(codes.items()))
     unanswered = recent.succeeded == 0 and failures >= _FEW
-    return Component("providers", Health.CRITICAL if unanswered else Health.DEGRADED, f"attempts failed: {told}")
+    return Component("providers", Health.CRITICAL if unanswered else Health.DEGRADED, f"attempts failed: {summary}")
 
 
 def stored(skipped: Mapping[str, int]) -> Component:
     """Return the health of stored data by the number of rows that this worker could not read."""
-    said = ", ".join(f"{what}: {count}" for what, count in sorted(skipped.items()))
-    if not said:
+    counts = ", ".join(f"{kind}: {count}" for kind, count in sorted(skipped.items()))
+    if not counts:
         return Component("stored_values", Health.HEALTHY)
-    return Component("stored_values", Health.DEGRADED, f"rows that could not be read are left out; {said}")
+    return Component("stored_values", Health.DEGRADED, f"rows that could not be read are left out; {counts}")
 
 
 def extensions(problems: Sequence[str]) -> Component:

@@ -54,14 +54,14 @@ class Announcements:
         level: int = 0,
     ) -> None:
         since = served.desk.since if served.desk else served.since
-        what = "waits for a person" if event == WAITING else "has waited too long for a person"
+        reason = "waits for a person" if event == WAITING else "has waited too long for a person"
         facts = {"Team": served.team, "Member": served.member, "Session": session.id}
         note = Notification(
             f"{event}/{session.id}/{int(since.timestamp() * 1000)}/{level}",
             session.workspace,
             event,
             severity,
-            f"A conversation of {served.team} {what}",
+            f"A conversation of {served.team} {reason}",
             f"It is with {served.member}. Take it from the inbox.",
             facts | ({"Level": str(level)} if level else {}),
             at=since,

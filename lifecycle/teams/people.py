@@ -304,13 +304,13 @@ def _answered(
     team = run.team or TeamRun(_served(session).team)
     after = runs.answered_by_person(run, text, now)
     after = replace(after, dispatch=replace(after.dispatch, team=replace(team, by=caller.name)))
-    said = [Event("person.replied", {"run_id": run.id, "by": caller.name}, now)]
+    own_events = [Event("person.replied", {"run_id": run.id, "by": caller.name}, now)]
     if run.stream:
         data = {"run_id": run.id, "attempt": run.attempt + 1, "offset": 0, "text": text}
         ended = {"run_id": run.id, "attempt": run.attempt + 1, "outcome": "completed"}
-        said += [Event("run.delta", data, now), Event("run.stream_ended", ended, now)]
+        own_events += [Event("run.delta", data, now), Event("run.stream_ended", ended, now)]
     turns = [Turn("user", runs.user_message(run), run.id, now), Turn("assistant", text, run.id, now, caller.name)]
-    return outcome(session, run, after, [*events, *said], turns, now)
+    return outcome(session, run, after, [*events, *own_events], turns, now)
 
 
 def _said_by(run: Run, caller: Caller, text: str) -> bool:

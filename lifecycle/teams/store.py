@@ -159,8 +159,8 @@ class Teams:
             if isinstance(current.content, Team):
                 if current.content == team:
                     return _team(current), False
-                gone = {member.name for member in current.content.members} - {member.name for member in team.members}
-                await self._check_unused(workspace, name, gone)
+                removed = {member.name for member in current.content.members} - {member.name for member in team.members}
+                await self._check_unused(workspace, name, removed)
             await self._memberships.enter(workspace, name, team.all_agents)
             written = await self._items.write(current, team)
             if written is not None:
@@ -185,13 +185,13 @@ class Teams:
 
     async def _check_members(self, workspace: str, team: Team) -> None:
         found = await asyncio.gather(*(self._catalog.find(workspace, agent) for agent in team.all_agents))
-        there = {agent.name for agent in found if agent is not None and not agent.declaration.deleted}
+        declared = {agent.name for agent in found if agent is not None and not agent.declaration.deleted}
         missing = {
             f"/members/{number}/agent": "is no agent of this workspace"
             for number, member in enumerate(team.members)
-            if member.agent is not None and member.agent not in there
+            if member.agent is not None and member.agent not in declared
         }
-        if team.handoff.summarizer is not None and team.handoff.summarizer not in there:
+        if team.handoff.summarizer is not None and team.handoff.summarizer not in declared:
             missing["/handoff/summarizer"] = "is no agent of this workspace"
         if missing:
             msg = "There is no such agent; declare the agents first."
@@ -217,8 +217,8 @@ class Teams:
         used = [seat for seat in seats if members is None or seat.member in members]
         if not used:
             return
-        whom = "The team" if members is None else "A member that is gone from it"
-        msg = f"{whom} has {len(used)} open conversations. End them, or hand them over, first."
+        subject = "The team" if members is None else "A member that is gone from it"
+        msg = f"{subject} has {len(used)} open conversations. End them, or hand them over, first."
         fields = {f"/sessions/{seat.session_id}": f"is with {seat.member}" for seat in used[:_MOST_NAMED]}
         raise Conflict(msg, code="team_in_use", fields=fields)
 

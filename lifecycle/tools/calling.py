@@ -112,9 +112,10 @@ async def _awaited(tool: Tool, given: Mapping[str, Any], limit: float) -> _Outco
 
 
 async def _in_thread(tool: Tool, given: Mapping[str, Any], limit: float) -> _Outcome | None:
-    """Call a sync function in a thread of its own: only a thread can be abandoned if it does not return.
+    """Call a sync function in a thread of its own, and return its outcome; None if it timed out.
 
-    A hanging thread of a pool would delay other calls, and the process would wait for it when it ends.
+    Only a thread can be abandoned if it does not return. One of a pool would delay other calls, and the process would
+    wait for it when it ends.
     """
     if _stuck[tool.name] >= MAX_STUCK:
         msg = "The tool hangs in earlier calls and is not called again for now."

@@ -49,8 +49,8 @@ _ERASE = "~"
 
 def asked_of(workflow: str, request: WorkflowRequest) -> Asked:
     """Return a workflow's request with its digest, which recognizes repeated requests."""
-    said = request.model_dump(mode="json")
-    digest = hashlib.sha256(json.dumps([workflow, said], sort_keys=True).encode()).hexdigest()
+    content = request.model_dump(mode="json")
+    digest = hashlib.sha256(json.dumps([workflow, content], sort_keys=True).encode()).hexdigest()
     return Asked(request.input, request.user_id, request.metadata, request.priority, digest)
 
 

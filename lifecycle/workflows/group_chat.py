@@ -187,8 +187,8 @@ def _agent(name: str, answers: _Answers, description: str | None = None) -> Agen
 
 def _text_of(messages: Sequence[Message]) -> str:
     """Return messages as one text, with the speakers' names."""
-    said = [f"{each.author_name}: {each.text}" if each.author_name else each.text for each in messages]
-    return "\n\n".join(text.strip() for text in said if text.strip())
+    parts = [f"{each.author_name}: {each.text}" if each.author_name else each.text for each in messages]
+    return "\n\n".join(text.strip() for text in parts if text.strip())
 
 
 def _code_of(chat: GroupChat, task: asyncio.Future[Any], answers: Sequence[str]) -> str:
@@ -198,5 +198,5 @@ def _code_of(chat: GroupChat, task: asyncio.Future[Any], answers: Sequence[str])
         return CHAT_FAILED
     if chat.manager is None:
         return "" if answers else CHAT_LIMIT
-    said = {getattr(output, "text", "") for output in task.result().get_outputs()}
-    return "" if answers and answers[-1] in said else CHAT_LIMIT
+    outputs = {getattr(output, "text", "") for output in task.result().get_outputs()}
+    return "" if answers and answers[-1] in outputs else CHAT_LIMIT

@@ -43,7 +43,7 @@ class WorkflowRequest(NullsAsAbsent):
         try:
             check(RunRequest(query=self.input, user_id=self.user_id), max_input_bytes)
         except InvalidInput as error:
-            fields = {place.replace("/query", "/input"): said for place, said in error.fields.items()}
+            fields = {place.replace("/query", "/input"): fault for place, fault in error.fields.items()}
             raise type(error)(error.detail.replace("query", "input"), code=error.code, fields=fields) from None
         return self
 
@@ -115,7 +115,7 @@ def parse_workflow_message(
         run_id = ids.run_id(message.workspace, message.run_id)
         message.checked(max_input_bytes)
     except ValidationError as error:
-        wrong = [f"{place} ({what})" for place, what in wrong_places(error).items() if what != NO_SUCH_FIELD]
+        wrong = [f"{place} ({fault})" for place, fault in wrong_places(error).items() if fault != NO_SUCH_FIELD]
         found = [
             f"The body is not valid: {', '.join(wrong[:5])}." if wrong else "",
             unknown_fields(error, WorkflowMessage),

@@ -142,7 +142,7 @@ def advance(run: WorkflowRun, plan: Plan, news: News, answers: Answers, now: dat
 def answers_needed(run: WorkflowRun, plan: Plan) -> frozenset[str]:
     """Return the steps whose answers are needed by conditions of steps not started yet."""
     pending = [plan[step.name] for step in run.steps if step.state is StepState.PENDING]
-    used = {name for node in pending for text in node.when for name, what in used_by(text) if what == "answer"}
+    used = {name for node in pending for text in node.when for name, field in used_by(text) if field == "answer"}
     return frozenset(used)
 
 
@@ -174,20 +174,20 @@ def prompt_of(run: WorkflowRun, plan: Plan, task: Task, answers: Answers) -> str
     Raises:
         KeyError: An answer that was given is not in `answers`.
     """
-    said: list[str] = []
+    parts: list[str] = []
     for part in parts_of(task.prompt):
         if isinstance(part, str):
-            said.append(part)
+            parts.append(part)
             continue
-        name, what = part
+        name, field = part
         if not name:
-            said.append(run.asked.input)
-        elif what == "answer":
-            said.append(_answer(run, plan, name, answers))
+            parts.append(run.asked.input)
+        elif field == "answer":
+            parts.append(_answer(run, plan, name, answers))
         else:
             step = run.step(name)
-            said.append(step.state.value if what == "state" else str(step.score if step.score is not None else ""))
-    return "".join(said)
+            parts.append(step.state.value if field == "state" else str(step.score if step.score is not None else ""))
+    return "".join(parts)
 
 
 def _answer(run: WorkflowRun, plan: Plan, name: str, answers: Answers) -> str:
@@ -316,13 +316,13 @@ class _Draft:
         }
 
     def _said(self, step: StepRun) -> Mapping[str, Any]:
-        said: dict[str, Any] = {
+        values: dict[str, Any] = {
             "state": step.state.value,
             "score": step.score,
             "cost_micro_usd": step.spend.cost_micro_usd,
         }
         answer = joined(self._plan, step.name, self._answers) if step.state is StepState.SUCCEEDED else ""
-        return said if answer is None else said | {"answer": answer}
+        return values if answer is None else values | {"answer": answer}
 
     def _start(self, step: StepRun, agent: str) -> None:
         number = len(step.tries) + 1

@@ -110,8 +110,8 @@ class StepRuns:
             raise RuntimeError(msg)
         prompt = await self._prompt(run, plan, task)
         if (chat := plan[effect.step].chat) is not None:
-            said = await self._said(run, effect.step)
-            prompt = (await self._chats.next(run, chat, prompt, said, keep=False)).prompt
+            contributions = await self._said(run, effect.step)
+            prompt = (await self._chats.next(run, chat, prompt, contributions, keep=False)).prompt
         asked = run.asked
         request = RunRequest(query=prompt, user_id=asked.user_id, metadata=asked.metadata, priority=asked.priority)
         check(request, MAX_PROMPT_BYTES)
@@ -130,8 +130,8 @@ class StepRuns:
             return ()
         turns = len(step.tries)
         try:
-            said = await self._said(run, name)
-            turn = await self._chats.next(run, chat, await self._prompt(run, plan, task), said, keep=True)
+            contributions = await self._said(run, name)
+            turn = await self._chats.next(run, chat, await self._prompt(run, plan, task), contributions, keep=True)
         except Conflict as error:
             return (TurnDecided(name, turns, None, step.chat or ChatState(), error.code),)
         return (TurnDecided(name, turns, turn.agent, turn.state, turn.code),)
