@@ -68,7 +68,7 @@ class JsonCodec(Generic[T]):
             text = self._written(value)
         except PydanticSerializationError:
             try:
-                text = self._written(_mended(self._adapter.dump_python(value, warnings="none")))
+                text = self._written(_encodable(self._adapter.dump_python(value, warnings="none")))
             except PydanticSerializationError as error:
                 raise Unwritable from error
         try:
@@ -141,15 +141,15 @@ def pass_over(what: str, key: str, error: Unreadable) -> None:
     log.error("%s %s: %s", what, key, error.detail, extra={"event": "storage.unreadable_row"})
 
 
-def _mended(value: Any) -> Any:
+def _encodable(value: Any) -> Any:
     """Return the value with every text in it made encodable."""
     match value:
         case str():
             return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
         case dict():
-            return {_mended(key): _mended(each) for key, each in cast("dict[Any, Any]", value).items()}
+            return {_encodable(key): _encodable(each) for key, each in cast("dict[Any, Any]", value).items()}
         case list() | tuple() | set() | frozenset():
-            return [_mended(each) for each in cast("Iterable[Any]", value)]
+            return [_encodable(each) for each in cast("Iterable[Any]", value)]
         case _:
             return value
 

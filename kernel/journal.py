@@ -154,7 +154,7 @@ class Journal:
         sure = False
         for _ in range(_CONFLICTS_BEFORE_GIVING_UP):
             try:
-                await self._try(partition, shard, batch, sure=sure)
+                await self._append_once(partition, shard, batch, sure=sure)
             except (RowChanged, RowExists):
                 # Another process appended, or an earlier try took effect: the cached state of the shard is outdated.
                 shard.head, sure = None, True
@@ -169,7 +169,7 @@ class Journal:
         msg = "Too many callers append to the stream at once; try again."
         raise Unavailable(msg, code="stream_busy", retry_after_s=1)
 
-    async def _try(self, partition: str, shard: _Shard, batch: Sequence[_Waiting], *, sure: bool) -> None:
+    async def _append_once(self, partition: str, shard: _Shard, batch: Sequence[_Waiting], *, sure: bool) -> None:
         new = {each.entry.source: each.entry.first == 0 and not each.entry.again for each in reversed(batch)}
         head, *rows = await asyncio.gather(
             self._head(partition, shard),
@@ -180,11 +180,11 @@ class Journal:
         events: list[Event] = []
         failures: list[OutOfOrder | None] = []
         for entry in (each.entry for each in batch):
-            known = nexts[entry.source]
-            failures.append(OutOfOrder(known) if entry.first > known else None)
-            if entry.first <= known:
-                events += [event for number, event in entry.events if number >= known]
-                nexts[entry.source] = max(known, entry.end)
+            next_number = nexts[entry.source]
+            failures.append(OutOfOrder(next_number) if entry.first > next_number else None)
+            if entry.first <= next_number:
+                events += [event for number, event in entry.events if number >= next_number]
+                nexts[entry.source] = max(next_number, entry.end)
         moved = {key: number for key, number in nexts.items() if number != sources[key].integer("next")}
         if events:
             await self._commit(shard, head, events, {source: (sources[source], end) for source, end in moved.items()})
@@ -221,8 +221,8 @@ class Journal:
 
     async def _source(self, partition: str, shard: _Shard, source: str, *, new: bool) -> Row:
         key = _SOURCE + digest(source)
-        if (known := shard.sources.get(source)) is not None:
-            return known
+        if (cached := shard.sources.get(source)) is not None:
+            return cached
         if new:
             return Row(partition, key, {})  # the insert fails if it exists
         return await self._tables.get(TABLE, partition, key) or Row(partition, key, {})

@@ -60,10 +60,10 @@ def secret(value: Any) -> Secret:
 
 def flag(value: Any) -> bool:
     """Read a boolean: true or false, in common spellings."""
-    known = _FLAGS.get(str(value).strip().lower())
-    if known is None:
+    value_of = _FLAGS.get(str(value).strip().lower())
+    if value_of is None:
         raise ValueError("neither true nor false")
-    return known
+    return value_of
 
 
 def choice(*choices: str) -> Callable[[Any], str]:

@@ -340,10 +340,10 @@ class Settings:
             InvalidSettings: One is wrong or unknown.
         """
         names = {each.metadata["alias"]: each.name for each in fields(cls)}
-        known = {names.get(name, name): value for name, value in values.items()}
-        if unknown := sorted(known.keys() - set(names.values())):
+        by_name = {names.get(name, name): value for name, value in values.items()}
+        if unknown := sorted(by_name.keys() - set(names.values())):
             raise InvalidSettings(f"There is no setting {', '.join(unknown)}.")
-        return cls(**known)
+        return cls(**by_name)
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:

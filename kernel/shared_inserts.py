@@ -54,7 +54,7 @@ class SharedInserts:
         try:
             async with queue.lock:
                 if not own.done:
-                    await self._lead(queue, own)
+                    await self._insert_queued(queue, own)
         finally:
             if own in queue.waiting:
                 queue.waiting.remove(own)
@@ -63,7 +63,7 @@ class SharedInserts:
         if own.error is not None:
             raise own.error
 
-    async def _lead(self, queue: _Queue, own: _Waiting) -> None:
+    async def _insert_queued(self, queue: _Queue, own: _Waiting) -> None:
         """Insert as much of the queue as fits, `own` first; if this caller is cancelled, the others continue."""
         batch = _fitting([own, *(each for each in queue.waiting if each is not own)])
         try:

@@ -42,9 +42,9 @@ def unknown_fields(error: ValidationError, model: type[BaseModel]) -> str:
         return ""
     names = ", ".join(shown(".".join(map(str, place))) for place in places[:_MOST_NAMED])
     more = f" and {len(places) - _MOST_NAMED} more" if len(places) > _MOST_NAMED else ""
-    known = f"; known are {', '.join(model.model_fields)}" if any(len(place) == 1 for place in places) else ""
+    known_fields = f"; known are {', '.join(model.model_fields)}" if any(len(place) == 1 for place in places) else ""
     hint = " What a CloudEvents envelope carries is the body: send its 'data' alone." if _CLOUD_EVENT in names else ""
-    return f"There is no {names}{more}{known}.{hint}"
+    return f"There is no {names}{more}{known_fields}.{hint}"
 
 
 class NullsAsAbsent(BaseModel):

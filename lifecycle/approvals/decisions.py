@@ -93,10 +93,10 @@ class ApprovalDecisions:
         await self._due.add(workspace, record.approval.place.run_id, self._clock())
         for _ in range(_CHANGES_BEFORE_GIVING_UP):
             await self._check_wanted(record.approval)
-            after = self._ruled(record, person, ruling)
+            after = self._with_decision(record, person, ruling)
             if after.approval is record.approval or await self._approvals.save(record, after):
                 if ruling.always and after.approval.state is State.APPROVED:
-                    await self._stand(after.approval, ruling.always)
+                    await self._add_standing_rule(after.approval, ruling.always)
                 await self.settle(workspace, after.approval.place.run_id, send)
                 return await self._approvals.get(workspace, ident)
             record = await self._approvals.get(workspace, ident)
@@ -114,14 +114,17 @@ class ApprovalDecisions:
             return False
         place = records[0].approval.place
         stored = await self._conversations.load(workspace, place.session_id, run_id)
-        current = [await self._aged(record, stored) for record in records]
+        current = [await self._up_to_date(record, stored) for record in records]
         for record in current:
             if not record.approval.open and stored.run and record.approval.id in stored.run.dispatch.awaits:
                 stored = await self._conversations.update(
-                    workspace, place.session_id, run_id, lambda found, one=record.approval: self._taken(found, one)
+                    workspace,
+                    place.session_id,
+                    run_id,
+                    lambda found, one=record.approval: self._applied_to_run(found, one),
                 )
         session = stored.session
-        if session is not None and self._over(stored) and session.state is SessionState.WAITING:
+        if session is not None and self._waits_for_none(stored) and session.state is SessionState.WAITING:
             await self._pause.resume(workspace, place.session_id, send)
         return any(record.approval.open for record in current)
 
@@ -130,14 +133,14 @@ class ApprovalDecisions:
         count = 0
         async for entry in self._due.until(self._clock()):
             try:
-                await self._swept(entry, send)
+                await self._settle_due(entry, send)
             except AppError as error:
                 log.warning("run not settled: %s", error.code, extra={"event": "approval.not_settled"})
                 continue
             count += 1
         return count
 
-    async def _swept(self, entry: Entry, send: Send) -> None:
+    async def _settle_due(self, entry: Entry, send: Send) -> None:
         if await self.settle(entry.workspace, entry.name, send):
             records = await self._approvals.of_run(entry.workspace, entry.name)
             open_ones = [record.approval for record in records if record.approval.open]
@@ -147,11 +150,11 @@ class ApprovalDecisions:
             await self._due.add(entry.workspace, entry.name, max(later, now))
             if hour_bucket(max(later, now)) == entry.hour:
                 return  # it is entered already
-        elif not await self._gone_on(entry):
+        elif not await self._no_longer_waits(entry):
             return
         await self._due.drop(entry.workspace, entry.name, entry.hour)
 
-    async def _gone_on(self, entry: Entry) -> bool:
+    async def _no_longer_waits(self, entry: Entry) -> bool:
         """Return whether the run no longer waits and is not about to wait."""
         records = await self._approvals.of_run(entry.workspace, entry.name)
         if not records:
@@ -160,7 +163,7 @@ class ApprovalDecisions:
         run = await self._conversations.run(entry.workspace, place.session_id, entry.name)
         return run is None or not (run.state is RunState.RUNNING or _awaits(run))
 
-    def _ruled(self, record: Record, person: Person, ruling: DecisionRequest) -> Record:
+    def _with_decision(self, record: Record, person: Person, ruling: DecisionRequest) -> Record:
         approval = model.decided(record.approval, ruling.verb, person, ruling.reason, ruling.arguments, self._clock())
         if approval is record.approval:
             return record
@@ -179,7 +182,7 @@ class ApprovalDecisions:
             return
         place = approval.place
         stored = await self._conversations.load(place.workspace, place.session_id, place.run_id)
-        if not _wanted(approval, stored.run):
+        if not _may_be_waited_for(approval, stored.run):
             record = await self._approvals.get(place.workspace, approval.id)
             if record.approval.open:
                 withdrawn = model.withdrawn(record.approval, self._clock())
@@ -189,7 +192,7 @@ class ApprovalDecisions:
             msg = "The run is about to wait for this; try again in a moment."
             raise Unavailable(msg, code="approval_not_waiting", retry_after_s=2)
 
-    async def _stand(self, approval: Approval, always: str) -> None:
+    async def _add_standing_rule(self, approval: Approval, always: str) -> None:
         place, subject = approval.place, approval.subject
         decision = approval.decision
         standing = StandingRule(
@@ -203,14 +206,14 @@ class ApprovalDecisions:
         )
         await self._policies.add_standing(place.workspace, standing)
 
-    async def _aged(self, record: Record, stored: StoredConversation) -> Record:
+    async def _up_to_date(self, record: Record, stored: StoredConversation) -> Record:
         """Return the approval as of now: withdrawn if its run no longer wants it, expired if overdue."""
         now = self._clock()
         for _ in range(_CHANGES_BEFORE_GIVING_UP):
             approval = record.approval
             if not approval.open:
                 return record
-            if not _wanted(approval, stored.run):
+            if not _may_be_waited_for(approval, stored.run):
                 after = model.withdrawn(approval, now)
             elif model.overdue(approval, now):
                 after = model.after_deadline(approval, now)
@@ -221,7 +224,7 @@ class ApprovalDecisions:
             record = await self._approvals.get(approval.place.workspace, approval.id)
         return record
 
-    def _taken(self, stored: StoredConversation, approval: Approval) -> ConversationChange | None:
+    def _applied_to_run(self, stored: StoredConversation, approval: Approval) -> ConversationChange | None:
         """Return the change that applies a closed approval to its run, with the event; None if already applied."""
         run, session = stored.run, stored.session
         if run is None or session is None or session.state is SessionState.ERASED:
@@ -229,21 +232,21 @@ class ApprovalDecisions:
         if approval.id not in run.dispatch.awaits:
             return None
         event = _event(approval, run)
-        left = runs.decided(run, approval.id)
+        decided = runs.decided(run, approval.id)
         if run.finished:
-            return ConversationChange(session, left, events=[event])
+            return ConversationChange(session, decided, events=[event])
         if approval.subject.kind != "budget":
-            return ConversationChange(session, left, events=[event])
+            return ConversationChange(session, decided, events=[event])
         if approval.state is State.APPROVED:
-            return ConversationChange(session, runs.approved(left), events=[event])
+            return ConversationChange(session, runs.approved(decided), events=[event])
         if approval.state is State.WITHDRAWN or run.state is not RunState.WAITING:
-            return ConversationChange(session, left, events=[event])
+            return ConversationChange(session, decided, events=[event])
         reason = model.rejection(approval)
         failure = RunFailed(f"It was to go on beyond a share of its budget, but {reason}.", code="approval_rejected")
         now = self._clock()
-        return outcome(session, run, runs.failed(left, failure, now), [event], (), now)
+        return outcome(session, run, runs.failed(decided, failure, now), [event], (), now)
 
-    def _over(self, stored: StoredConversation) -> bool:
+    def _waits_for_none(self, stored: StoredConversation) -> bool:
         """Return whether the session no longer waits for any approval."""
         run, session = stored.run, stored.session
         if run is None or session is None:
@@ -269,7 +272,7 @@ def _awaits(run: Run | None) -> Sequence[str]:
     return () if run is None or run.finished else run.dispatch.awaits
 
 
-def _wanted(approval: Approval, run: Run | None) -> bool:
+def _may_be_waited_for(approval: Approval, run: Run | None) -> bool:
     """Return whether the run waits for the approval, or may do so in a moment."""
     if run is None or run.finished:
         return False

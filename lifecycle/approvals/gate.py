@@ -148,7 +148,7 @@ class ApprovalGate:
             held: Whether an earlier attempt asked for this call: its decision then holds, even if the rules have
                 changed.
         """
-        if held and (decided := await self._known(run, call)) is not None:
+        if held and (decided := await self._stored_record(run, call)) is not None:
             return _verdict(decided)
         policy = await self._policies.of(run.workspace)
         needed = need(run.agent, call.tool, call.arguments, policy, rules, call.approval)
@@ -161,11 +161,11 @@ class ApprovalGate:
         if len(arguments) > MAX_ARGUMENTS_BYTES:
             msg = f"it needs an approval, and a person cannot review {len(arguments)} bytes of arguments; "
             return Rejected(f"{msg}at most {MAX_ARGUMENTS_BYTES} are possible")
-        found = await self._known(run, call)
+        found = await self._stored_record(run, call)
         if found is not None:
             return _verdict(found)
         subject = _subject(call, needed.why)
-        if needed.waivable and await self._stands(run, subject):
+        if needed.waivable and await self._is_waived(run, subject):
             return Allowed(call.arguments)
         asked = requested(place_of(run), subject, needed.terms, run.spend.cost_micro_usd, self._clock())
         return Record(asked, arguments, excerpt=excerpt_of(run))
@@ -243,14 +243,14 @@ class ApprovalGate:
         except AppError as error:
             log.warning("result not stored: %s", error.code, extra={"event": "approval.result_not_noted"})
 
-    async def _known(self, run: Run, call: RequestedCall) -> Record | None:
+    async def _stored_record(self, run: Run, call: RequestedCall) -> Record | None:
         try:
             ident = approval_id(run.id, _subject(call))
         except (ValueError, TypeError, RecursionError):
             return None
         return await self._approvals.find(run.workspace, ident)
 
-    async def _stands(self, run: Run, subject: Subject) -> bool:
+    async def _is_waived(self, run: Run, subject: Subject) -> bool:
         found = await self._policies.standing(
             run.workspace, run.agent, subject.version, subject.tool, subject.arguments_hash
         )

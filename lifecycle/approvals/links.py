@@ -130,10 +130,10 @@ class ApprovalLinks:
         record, person = await self.find(token)
         approval = record.approval
         decided = await self._decisions.decide(approval.place.workspace, approval.id, person, ruling, send)
-        await self._use_up(token)
+        await self._mark_used(token)
         return decided
 
-    async def _use_up(self, token: str) -> None:
+    async def _mark_used(self, token: str) -> None:
         workspace, ident, secret = _read(token)
         row = await self._tables.get(TABLE, workspace, _key(ident, secret))
         if row is None:
@@ -148,17 +148,17 @@ class ApprovalLinks:
         """Delete expired links, and return how many."""
         count, now = 0, self._clock()
         async for entry in self._due.until(now):
-            left = False
+            remains = False
             async for row in every(self._tables, TABLE, Span.prefix(entry.workspace, f"link!{entry.name}!")):
                 if _LINK.load(row.text("link")).until > now:
-                    left = True
+                    remains = True
                     continue
                 try:
                     await self._tables.commit(TABLE, [Delete(row.partition, row.key)])
                     count += 1
                 except RowChanged:
                     continue
-            if not left:
+            if not remains:
                 await self._due.drop(entry.workspace, entry.name, entry.hour)
         return count
 

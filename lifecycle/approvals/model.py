@@ -202,8 +202,8 @@ class Person:
     @property
     def entries(self) -> frozenset[str]:
         """The entries by which a list of approvers can name them."""
-        known = {"user": self.ids, "role": self.roles, "group": self.groups}
-        named = {f"{kind}:{value}" for kind, values in known.items() for value in values}
+        by_prefix = {"user": self.ids, "role": self.roles, "group": self.groups}
+        named = {f"{kind}:{value}" for kind, values in by_prefix.items() for value in values}
         return frozenset(named | ({LINK} if self.link else set()))
 
 

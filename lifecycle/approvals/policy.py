@@ -150,11 +150,11 @@ class PolicyStore:
     async def of(self, workspace: str) -> Policy:
         """Return the workspace's policy, at most `trust_for` old; an empty one where it has none."""
         now = self._clock()
-        known = self._known.get(workspace)
-        if known is None or known[0] + self._trust_for <= now:
+        cached = self._known.get(workspace)
+        if cached is None or cached[0] + self._trust_for <= now:
             row = await self._tables.get(TABLE, workspace, "policy")
-            known = self._known[workspace] = (now, _read(row))
-        return known[1]
+            cached = self._known[workspace] = (now, _read(row))
+        return cached[1]
 
     async def get(self, workspace: str) -> tuple[Policy, str]:
         """Return the workspace's policy and its ETag; an empty policy and an empty ETag where it has none."""

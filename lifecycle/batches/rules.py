@@ -223,8 +223,8 @@ def room(batch: Batch) -> int:
     if progress.measured == 0:
         return max(0, min(free, FIRST_SLICE - len(progress.underway)))
     each = max(1, -(-progress.cost_micro_usd // progress.measured))
-    left = batch.max_cost_micro_usd - progress.cost_micro_usd - each * progress.erased
-    return max(0, min(free, left // each - len(progress.underway)))
+    remaining_micro_usd = batch.max_cost_micro_usd - progress.cost_micro_usd - each * progress.erased
+    return max(0, min(free, remaining_micro_usd // each - len(progress.underway)))
 
 
 def settled(batch: Batch, now: datetime) -> Batch:

@@ -95,7 +95,7 @@ class Batches:
         submitted = 0
         async for entry in self._due.until(self._clock()):
             try:
-                submitted += await self._move_on(entry, signals, send)
+                submitted += await self._process_due(entry, signals, send)
             except AppError as error:
                 # One batch's failure must not stop the others; it is tried again in the next round.
                 log.warning("batch %s: %s", entry.name, error.code, extra={"event": "batch.postponed"})
@@ -139,7 +139,7 @@ class Batches:
         items = await self._store.items(workspace, batch_id, first, limit)
         return await asyncio.gather(*map(result, items))
 
-    async def _move_on(self, entry: DueThing, signals: AgentSignals, send: Send) -> int:
+    async def _process_due(self, entry: DueThing, signals: AgentSignals, send: Send) -> int:
         workspace, now = entry.workspace, self._clock()
         found = await self._store.find(workspace, entry.name)
         if found is None:
@@ -161,7 +161,7 @@ class Batches:
         return submitted
 
     async def _advance(self, workspace: str, found: StoredBatch, signals: AgentSignals, send: Send) -> int:
-        batch = replace(found.batch, progress=await self._counted(workspace, found.batch))
+        batch = replace(found.batch, progress=await self._with_ended_runs(workspace, found.batch))
         batch = settled(batch, self._clock())
         before = batch.progress.submitted
         failure: AppError | None = None
@@ -175,14 +175,14 @@ class Batches:
         except AppError as error:
             failure = error
         batch = settled(batch, self._clock())
-        batch = await self._stored(workspace, found, batch)
+        batch = await self._store_progress(workspace, found, batch)
         if batch.state is BatchState.CANCELLING:
             await self._cancel_runs(workspace, batch)
         if failure is not None:
             raise failure
         return batch.progress.submitted - before
 
-    async def _stored(self, workspace: str, found: StoredBatch, batch: Batch) -> Batch:
+    async def _store_progress(self, workspace: str, found: StoredBatch, batch: Batch) -> Batch:
         """Store the batch's progress, and return it as stored: it may have been cancelled meanwhile."""
         was = found.batch
         while batch != found.batch and await self._store.replace(workspace, batch, found.etag) is None:
@@ -212,7 +212,7 @@ class Batches:
             progress = replace(progress, underway=(*progress.underway, item.number))
         return replace(batch, progress=replace(progress, submitted=item.number + 1))
 
-    async def _counted(self, workspace: str, batch: Batch) -> Progress:
+    async def _with_ended_runs(self, workspace: str, batch: Batch) -> Progress:
         """Return the progress, with runs counted that have ended since the last round."""
         progress = batch.progress
         idents = [item_run_id(workspace, batch.id, number) for number in progress.underway]

@@ -67,11 +67,11 @@ class BatchStore:
 
     async def create(self, workspace: str, batch: Batch, items: Sequence[Item]) -> bool:
         """Store the batch, and return whether it is new."""
-        home = _home(workspace, batch.id)
+        home = _partition(workspace, batch.id)
         for some in _slices(items):
             await self._tables.commit(TABLE, [Upsert(_item_row(home, item)) for item in some])
         users = any(item.request.user_id is not None for item in items)
-        listed = Row(_list(workspace), newest_first(batch.created_at, batch.id), {"users": users})
+        listed = Row(_list_partition(workspace), newest_first(batch.created_at, batch.id), {"users": users})
         await self._tables.commit(TABLE, [Upsert(listed)])
         try:
             await self._tables.commit(TABLE, [Insert(Row(home, "batch", {"batch": _BATCH.dump(batch)}))])
@@ -82,7 +82,7 @@ class BatchStore:
 
     async def find(self, workspace: str, batch_id: str) -> StoredBatch | None:
         """Return the batch and its ETag; None if it does not exist."""
-        row = await self._tables.get(TABLE, _home(workspace, batch_id), "batch")
+        row = await self._tables.get(TABLE, _partition(workspace, batch_id), "batch")
         return StoredBatch(_BATCH.load(row.text("batch")), row.etag) if row else None
 
     async def get(self, workspace: str, batch_id: str) -> Batch:
@@ -97,7 +97,7 @@ class BatchStore:
 
     async def replace(self, workspace: str, batch: Batch, etag: str) -> str | None:
         """Store the batch over the one with this ETag, and return its new ETag; None if it was changed since."""
-        row = Row(_home(workspace, batch.id), "batch", {"batch": _BATCH.dump(batch)}, etag)
+        row = Row(_partition(workspace, batch.id), "batch", {"batch": _BATCH.dump(batch)}, etag)
         try:
             return (await self._tables.commit(TABLE, [Replace(row)]))[0]
         except RowChanged:
@@ -105,7 +105,7 @@ class BatchStore:
 
     async def items(self, workspace: str, batch_id: str, first: int, limit: int) -> Sequence[StoredItem]:
         """Return up to `limit` (1-1000) items in order, starting with number `first`."""
-        home = _home(workspace, batch_id)
+        home = _partition(workspace, batch_id)
         span = Span(home, key_from=_key(first), key_before="item!~")
         return [_item(row) for row in await first_rows(self._tables, TABLE, span, limit)]
 
@@ -114,7 +114,7 @@ class BatchStore:
 
         The item is read again first: its user may have been erased meanwhile.
         """
-        home = _home(workspace, batch_id)
+        home = _partition(workspace, batch_id)
         while row := await self._tables.get(TABLE, home, _key(number)):
             stored = _item(row)
             if stored.refused == USER_ERASED:
@@ -130,12 +130,12 @@ class BatchStore:
 
         Looks at every stored batch that names users. Yields the number of blanked lines for each of them.
         """
-        async for listed in every(self._tables, TABLE, Span(_list(workspace))):
+        async for listed in every(self._tables, TABLE, Span(_list_partition(workspace))):
             if listed.values.get("users") is not False:  # rows of earlier releases lack the flag
                 yield await self._forget_user(workspace, listed.key.partition("!")[2], user_id)
 
     async def _forget_user(self, workspace: str, batch_id: str, user_id: str) -> int:
-        home, first, count = _home(workspace, batch_id), 0, 0
+        home, first, count = _partition(workspace, batch_id), 0, 0
         found = await self.find(workspace, batch_id)
         submitted = found.batch.progress.submitted if found else 0
         while True:
@@ -159,7 +159,7 @@ class BatchStore:
 
     async def list(self, workspace: str, limit: int, after: str | None = None) -> tuple[Sequence[Batch], str | None]:
         """Return up to `limit` (1-999) batches, newest first, and the key to continue after; None at the end."""
-        span = Span(_list(workspace), key_from=None if after is None else f"{after}\x20")
+        span = Span(_list_partition(workspace), key_from=None if after is None else f"{after}\x20")
         rows = await first_rows(self._tables, TABLE, span, limit + 1)
         idents = [row.key.partition("!")[2] for row in rows[:limit]]
         found = [await if_readable(self.find(workspace, ident), "batch", ident) for ident in idents]
@@ -168,14 +168,14 @@ class BatchStore:
 
     async def remove(self, workspace: str, batch_id: str, created_at: datetime | None) -> None:
         """Remove a batch, except for its runs; `created_at` is None for one that was never completed."""
-        home = _home(workspace, batch_id)
+        home = _partition(workspace, batch_id)
         while rows := await first_rows(self._tables, TABLE, Span(home, key_from="item!"), MAX_WRITES):
             try:
                 await self._tables.commit(TABLE, [Delete(home, row.key) for row in rows])
             except RowChanged:
                 continue  # another process removes it
         if created_at is not None:
-            for partition, key in ((_list(workspace), newest_first(created_at, batch_id)), (home, "batch")):
+            for partition, key in ((_list_partition(workspace), newest_first(created_at, batch_id)), (home, "batch")):
                 try:
                     await self._tables.commit(TABLE, [Delete(partition, key)])
                 except RowChanged:
@@ -201,11 +201,11 @@ def _slices(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
     yield some
 
 
-def _home(workspace: str, batch_id: str) -> str:
+def _partition(workspace: str, batch_id: str) -> str:
     return f"{workspace}!{batch_id}"
 
 
-def _list(workspace: str) -> str:
+def _list_partition(workspace: str) -> str:
     return f"of!{workspace}"
 
 

@@ -46,8 +46,8 @@ def task_of(run: Run, form: str) -> bytes:
 
 def headers_of(callback: Callback) -> dict[str, str]:
     """Return the headers by which the receiver authenticates the sender."""
-    known = {"X-A2A-Notification-Token": callback.token, "Authorization": callback.authorization}
-    return {name: value for name, value in known.items() if value}
+    headers = {"X-A2A-Notification-Token": callback.token, "Authorization": callback.authorization}
+    return {name: value for name, value in headers.items() if value}
 
 
 def _part(text: str, *, old: bool) -> dict[str, str]:

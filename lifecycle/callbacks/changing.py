@@ -26,12 +26,12 @@ async def change_callback(conversations: ConversationStore, run: Run, callback: 
     def decide(stored: StoredConversation) -> ConversationChange | None:
         if stored.run is None:
             raise NotFound("The run is erased.", code="run_not_found")
-        known = stored.run.input.callback
-        if known == callback:
+        current = stored.run.input.callback
+        if current == callback:
             return None
         if stored.run.finished and callback is not None:
             raise Conflict("The run has ended; its result can be read.", code="run_ended")
-        if known is not None and known.format not in FORMATS:
+        if current is not None and current.format not in FORMATS:
             raise Conflict("The run's end is reported in another way.", code="callback_taken")
         return ConversationChange(run=replace(stored.run, input=replace(stored.run.input, callback=callback)))
 

@@ -207,14 +207,14 @@ class CallbackDelivery:
                 await self._ends.remove(claimed)
                 return None
             if not run.finished or run.redriven < end.redriven:
-                return await self._not_ended(claimed)
+                return await self._reschedule(claimed)
             record = await self._records.get(run.workspace, run.created_at, run.id)
             if record is not None and record.redriven == end.redriven and record.state is DeliveryState.DELIVERED:
                 await self._ends.remove(claimed)  # a second entry for the same end
                 return None
             return await self._send(run, run.input.callback, claimed)
 
-    async def _not_ended(self, end: RunEnd) -> None:
+    async def _reschedule(self, end: RunEnd) -> None:
         """Reschedule the entry: it is written before the run ends, and the run may not have ended yet."""
         now = self._clock()
         if now - end.ended_at >= GIVE_UP_AFTER:

@@ -66,12 +66,12 @@ class CallbackRecords:
         """Store the status of a run's callback, replacing the previous one."""
         values = {"record": _RECORD.dump(record), "state": record.state.value}
         await self._tables.commit(
-            TABLE, [Upsert(Row(_home(workspace), _key(record.created_at, record.run_id), values))]
+            TABLE, [Upsert(Row(_partition(workspace), _key(record.created_at, record.run_id), values))]
         )
 
     async def get(self, workspace: str, created_at: datetime, run_id: str) -> CallbackRecord | None:
         """Return the status of a run's callback; None before its first attempt."""
-        row = await self._tables.get(TABLE, _home(workspace), _key(created_at, run_id))
+        row = await self._tables.get(TABLE, _partition(workspace), _key(created_at, run_id))
         return next(readable([row], _record, "callback"), None) if row else None
 
     async def list(
@@ -79,7 +79,7 @@ class CallbackRecords:
     ) -> tuple[Sequence[CallbackRecord], str | None]:
         """Return up to `limit` (1-999) records, newest run first, and the key to continue after; None at the end."""
         where = {} if state is None else {"state": state.value}
-        span = Span(_home(workspace), key_from=None if after is None else f"{after}\x20", where=where)
+        span = Span(_partition(workspace), key_from=None if after is None else f"{after}\x20", where=where)
         rows = await first_rows(self._tables, TABLE, span, limit + 1)
         found = list(readable(rows[:limit], _record, "callback"))
         return found, rows[limit - 1].key if len(rows) > limit else None
@@ -87,12 +87,12 @@ class CallbackRecords:
     async def forget(self, workspace: str, created_at: datetime, run_id: str) -> None:
         """Remove the status of a run's callback; does nothing if there is none."""
         try:
-            await self._tables.commit(TABLE, [Delete(_home(workspace), _key(created_at, run_id))])
+            await self._tables.commit(TABLE, [Delete(_partition(workspace), _key(created_at, run_id))])
         except RowChanged:
             return
 
 
-def _home(workspace: str) -> str:
+def _partition(workspace: str) -> str:
     return f"of!{workspace}"
 
 

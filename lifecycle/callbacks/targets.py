@@ -102,9 +102,9 @@ class CallbackTargets:
         """
         found = self._queues.get(name.casefold())
         if found is None:
-            known = ", ".join(sorted(self._queues.values())) or "none; see REPLY_QUEUES"
-            fields = {place: f"one of: {known}"}
-            msg = f"Replies go to queues that the app's settings name: {known}."
+            allowed = ", ".join(sorted(self._queues.values())) or "none; see REPLY_QUEUES"
+            fields = {place: f"one of: {allowed}"}
+            msg = f"Replies go to queues that the app's settings name: {allowed}."
             raise InvalidInput(msg, code="reply_queue_not_allowed", fields=fields)
         return found
 

@@ -36,12 +36,12 @@ def run(arguments: Namespace, environ: Mapping[str, str], out: TextIO) -> int:
         changes = planning.pending(planning.read_changes(server, arguments, environ))
         registry = make_plan(server)
         show(out, str(arguments.directory), changes, registry)
-        if not _anything(changes, registry, destructive=arguments.destructive):
+        if not _has_changes(changes, registry, destructive=arguments.destructive):
             return SOMETHING_LEFT if changes or registry.lines else NOTHING_TO_DO
         if not arguments.yes:
             _ask(out)
         out.write("\n")
-        left = _declare(server, changes, out, destructive=arguments.destructive)
+        left_out = _declare(server, changes, out, destructive=arguments.destructive)
         applied = apply_plan(
             server,
             make_plan(server) if changes else registry,
@@ -53,10 +53,10 @@ def run(arguments: Namespace, environ: Mapping[str, str], out: TextIO) -> int:
     show_outcome(out, done)
     if done.outcomes["failed"]:
         return FAILED
-    return SOMETHING_LEFT if left or done.outcomes.keys() - {"done"} else NOTHING_TO_DO
+    return SOMETHING_LEFT if left_out or done.outcomes.keys() - {"done"} else NOTHING_TO_DO
 
 
-def _anything(changes: Sequence[Change], registry: RegistryPlan, *, destructive: bool) -> bool:
+def _has_changes(changes: Sequence[Change], registry: RegistryPlan, *, destructive: bool) -> bool:
     """Return whether anything would be changed."""
     declared = any(destructive or change.kind is not ChangeKind.DELETE for change in changes)
     lines = (line for line in registry.lines if line["action"] != "none")
@@ -76,7 +76,7 @@ def _ask(out: TextIO) -> None:
 
 def _declare(server: Server, changes: Sequence[Change], out: TextIO, *, destructive: bool) -> int:
     """Make the changes, and return how many deletions were left out."""
-    left = 0
+    left_out = 0
     for change in changes:
         condition = {"If_Match": change.etag} if change.etag else {}
         if change.config is not None:
@@ -84,10 +84,10 @@ def _declare(server: Server, changes: Sequence[Change], out: TextIO, *, destruct
         elif destructive:
             server.call("DELETE", f"{change.resource}/{change.name}", **condition)
         else:
-            left += 1
+            left_out += 1
             continue
         out.write(f"{change.name}: {change.kind.value}d\n")
-    return left
+    return left_out
 
 
 COMMAND = Command(

@@ -54,9 +54,9 @@ def apply_plan(
     Raises:
         CommandFailed: The plan has lines that were not shown, or the app cannot be reached or answers with an error.
     """
-    known = {_said(line) for line in shown.lines}
+    shown_lines = {_comparable(line) for line in shown.lines}
     for line in plan.lines:
-        if line["agent"] not in touched and _said(line) not in known:
+        if line["agent"] not in touched and _comparable(line) not in shown_lines:
             msg = f"{line['agent']}: {line['why']} This was not in the plan that was shown; run the command again."
             raise CommandFailed(msg)
     server.call("POST", "registry/apply", {"plan_id": plan.id, "destructive": destructive})
@@ -85,6 +85,6 @@ def _whole(server: Server, page: Mapping[str, Any]) -> RegistryPlan:
     return plan
 
 
-def _said(line: Mapping[str, Any]) -> tuple[Any, ...]:
+def _comparable(line: Mapping[str, Any]) -> tuple[Any, ...]:
     versions = [] if line["action"] in ("ensure", "renew") else sorted(each["id"] for each in line["versions"])
     return line["agent"], line["action"], line["revision"], *versions

@@ -53,7 +53,7 @@ class Server:
         Raises:
             CommandFailed: The app cannot be reached, or answers with an error.
         """
-        return self._answered(method, path, self._send(method, path, body, headers))
+        return self._result_of(method, path, self._send(method, path, body, headers))
 
     def find(self, path: str) -> Any:
         """Return the JSON of a resource; None if it does not exist.
@@ -62,7 +62,7 @@ class Server:
             CommandFailed: The app cannot be reached, or answers with another error.
         """
         response = self._send("GET", path, None, {})
-        return None if response.status_code == 404 else self._answered("GET", path, response)
+        return None if response.status_code == 404 else self._result_of("GET", path, response)
 
     def every(self, path: str) -> Iterator[Any]:
         """Yield every item of a list, reading page by page.
@@ -89,7 +89,7 @@ class Server:
             msg = f"The app at {self.url} cannot be reached: {type(error).__name__}.{hint}"
             raise CommandFailed(msg) from None
 
-    def _answered(self, method: str, path: str, response: Response) -> Any:
+    def _result_of(self, method: str, path: str, response: Response) -> Any:
         if response.is_success:
             return response.json() if response.content else None
         request = f"{method} {path.partition('?')[0]}: {response.status_code}"

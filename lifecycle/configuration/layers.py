@@ -106,7 +106,7 @@ class Capability(BaseModel):
     tools: tuple[SpecTool, ...] = Field(default=(), max_length=64)
 
 
-def _undefaulted(schema: dict[str, Any]) -> None:
+def _without_defaults(schema: dict[str, Any]) -> None:
     schema.pop("default", None)  # leaving a field out is not the same as null
 
 
@@ -122,7 +122,7 @@ else:
         __base__=Partial,
         __doc__="The fields of a spec, any of which may be left out.",
         **{
-            name: (Annotated[field.annotation, *field.metadata, Field(json_schema_extra=_undefaulted)], None)
+            name: (Annotated[field.annotation, *field.metadata, Field(json_schema_extra=_without_defaults)], None)
             for name, field in AgentSpec.model_fields.items()
         },
     )
@@ -140,7 +140,7 @@ class Layer(SpecFields):
     """
 
     more_instructions: Annotated[
-        str, Field(min_length=1, max_length=MAX_MORE_INSTRUCTIONS, json_schema_extra=_undefaulted)
+        str, Field(min_length=1, max_length=MAX_MORE_INSTRUCTIONS, json_schema_extra=_without_defaults)
     ] = ""
     personality: ItemName | None = None
     capabilities: Mapping[ItemName, StrictBool] = Field(default={}, max_length=64)

@@ -153,14 +153,14 @@ class ConfigurationStore:
             # The row may be from this very write, whose response was lost: the same content at the same time is our
             # own.
             row = await self._tables.get(TABLE, current.workspace, _key(ref))
-            ours = row is not None and _said(row) == _said(Row("", "", values))
+            ours = row is not None and _comparable(row) == _comparable(Row("", "", values))
             return _item(ref, row) if row and ours else None
         return ConfigurationItem(
             current.workspace, ref, content, version, builtin=False, updated_at=now, row_etag=etags[0]
         )
 
 
-def _said(row: Row) -> tuple[str, int, str]:
+def _comparable(row: Row) -> tuple[str, int, str]:
     moment = row.moment("updated_at")
     return row.text("content"), row.integer("version"), rfc3339(moment) if moment else ""
 

@@ -76,7 +76,7 @@ class Directory:
         self, workspace: str, run_id: str, place: RunPlace, user_id: str | None = None
     ) -> tuple[RunPlace, bool]:
         """Enter the run and return its place and True; if it was entered before, its first place and False."""
-        home, listed = _home(workspace, run_id), f"at!{newest_first(self._clock(), run_id)}"
+        home, listed = _partition(workspace, run_id), f"at!{newest_first(self._clock(), run_id)}"
         where = {"session_id": place.session_id, "agent": place.agent}
         claim = Row(home, f"id!{run_id}", {**where, "digest": place.digest, "listed": listed})
         try:
@@ -87,7 +87,7 @@ class Directory:
 
     async def find_run(self, workspace: str, run_id: str) -> RunPlace | None:
         """Return where the run is; None if unknown."""
-        row = await self._tables.get(RUNS, _home(workspace, run_id), f"id!{run_id}")
+        row = await self._tables.get(RUNS, _partition(workspace, run_id), f"id!{run_id}")
         return RunPlace(row.text("session_id"), row.text("agent"), row.text("digest")) if row else None
 
     async def enter_session(self, session: Session) -> None:
@@ -96,7 +96,7 @@ class Directory:
         key = newest_first(session.created_at, session.id)
         entered = {"at": session.created_at}
         await asyncio.gather(
-            self._tables.commit(SESSIONS, [Upsert(Row(_home(session.workspace, session.id), key, values))]),
+            self._tables.commit(SESSIONS, [Upsert(Row(_partition(session.workspace, session.id), key, values))]),
             self._tables.commit(OPEN, [Upsert(Row(f"{session.workspace}!{session.agent}", session.id, entered))]),
         )
 
@@ -109,7 +109,7 @@ class Directory:
 
     async def forget_run(self, workspace: str, run_id: str) -> None:
         """Remove the run's entries; does nothing where there are none."""
-        home = _home(workspace, run_id)
+        home = _partition(workspace, run_id)
         claim = await self._tables.get(RUNS, home, f"id!{run_id}")
         if claim is None:
             return
@@ -120,7 +120,7 @@ class Directory:
 
     async def forget_user(self, workspace: str, run_id: str) -> None:
         """Remove the user from the run's list entry."""
-        home = _home(workspace, run_id)
+        home = _partition(workspace, run_id)
         claim = await self._tables.get(RUNS, home, f"id!{run_id}")
         listed = await self._tables.get(RUNS, home, claim.text("listed")) if claim else None
         if listed is not None:
@@ -130,7 +130,7 @@ class Directory:
     async def leave(self, session: Session) -> None:
         """Remove the session's entries, including those of concurrent callers that did not create it."""
         await self.close_session(session.workspace, session.agent, session.id)
-        home, made = _home(session.workspace, session.id), session.created_at
+        home, made = _partition(session.workspace, session.id), session.created_at
         span = Span(
             home,
             key_from=newest_first(made + _AT_THE_SAME_TIME, ""),
@@ -214,5 +214,5 @@ class Directory:
         return rows[:limit], len(rows) > limit
 
 
-def _home(workspace: str, session_id: str) -> str:
+def _partition(workspace: str, session_id: str) -> str:
     return f"{workspace}!{hashlib.sha256(session_id.encode()).digest()[0] % SHARDS}"

@@ -141,9 +141,9 @@ class LongTexts:
         return large
 
     async def _fetched(self, owner: Owner, kind: str, large: LargeText) -> str:
-        for key, known in self._known.items():
-            if known.key == large.key:
-                self._remember(key, known)
+        for key, cached in self._known.items():
+            if cached.key == large.key:
+                self._remember(key, cached)
                 return key[2]
         text = await self._texts.whole(large)
         self._remember((owner, kind, text), large)

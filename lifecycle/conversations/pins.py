@@ -39,7 +39,7 @@ class Pins:
         """Enter a session that is about to be stored, if it is pinned."""
         if session.pin is not None:
             key = f"{session.pin.fingerprint}!{session.id}"
-            row = Row(_home(session.workspace, session.agent), key, {"at": self._clock()})
+            row = Row(_partition(session.workspace, session.agent), key, {"at": self._clock()})
             await self._tables.commit(OPEN, [Upsert(row)])
 
     async def drop(self, session: Session) -> None:
@@ -86,21 +86,21 @@ class Pins:
         """Return how many open sessions are pinned to each version of the agent, by the version's fingerprint."""
         counts: Counter[str] = Counter()
         rows: list[Row] = []
-        async for row in every(self._tables, OPEN, Span(_home(workspace, agent))):
+        async for row in every(self._tables, OPEN, Span(_partition(workspace, agent))):
             rows.append(row)
             if len(rows) == _AT_ONCE:
-                counts += await self._checked(workspace, agent, rows)
+                counts += await self._count_valid(workspace, agent, rows)
                 rows = []
-        return counts + await self._checked(workspace, agent, rows)
+        return counts + await self._count_valid(workspace, agent, rows)
 
-    async def _checked(self, workspace: str, agent: str, rows: list[Row]) -> Counter[str]:
+    async def _count_valid(self, workspace: str, agent: str, rows: list[Row]) -> Counter[str]:
         """Return the counts of valid rows, and remove the others."""
-        holds = await asyncio.gather(*(self._holds(workspace, row) for row in rows))
+        holds = await asyncio.gather(*(self._is_valid(workspace, row) for row in rows))
         left_over = [row.key for row, held in zip(rows, holds, strict=True) if not held]
         await asyncio.gather(*(self._drop(workspace, agent, key) for key in left_over))
         return Counter(row.key.split("!", 1)[0] for row, held in zip(rows, holds, strict=True) if held)
 
-    async def _holds(self, workspace: str, row: Row) -> bool:
+    async def _is_valid(self, workspace: str, row: Row) -> bool:
         made_from, session_id = row.key.split("!", 1)
         session = (await self._conversations.load(workspace, session_id)).session
         if session is None:
@@ -109,8 +109,8 @@ class Pins:
 
     async def _drop(self, workspace: str, agent: str, key: str) -> None:
         with suppress(RowChanged):
-            await self._tables.commit(OPEN, [Delete(_home(workspace, agent), key)])
+            await self._tables.commit(OPEN, [Delete(_partition(workspace, agent), key)])
 
 
-def _home(workspace: str, agent: str) -> str:
+def _partition(workspace: str, agent: str) -> str:
     return f"{workspace}!{agent}!pins"  # agents' names cannot contain `!`

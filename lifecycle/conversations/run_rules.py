@@ -80,7 +80,7 @@ def claimed(run: Run, worker: str, now: datetime, lease: timedelta, call: int = 
     """
     lost = None
     if run.state is RunState.RUNNING:
-        run = _attempt_over(run, run.last.noted, Ending.RETRIED, now, WORKER_LOST)
+        run = _with_attempt_ended(run, run.last.noted, Ending.RETRIED, now, WORKER_LOST)
         lost = run.last
     return replace(
         run,
@@ -108,7 +108,7 @@ def calling(run: Run, calls: Sequence[Call], following: Call, tools: Sequence[To
 
 def answered(run: Run, effort: Effort, answer: Answer, now: datetime) -> Run:
     """Return the run with its answer."""
-    done = _finished(_attempt_over(run, effort, Ending.SUCCEEDED, now), RunState.SUCCEEDED, Stage.COMPLETED, now)
+    done = _finished(_with_attempt_ended(run, effort, Ending.SUCCEEDED, now), RunState.SUCCEEDED, Stage.COMPLETED, now)
     reason = TOOL_CALLS if answer.calls else effort.finish_reason or None
     result = Result(answer.text, answer.model, answer.version, answer.score, reason, calls=answer.calls)
     return replace(done, result=result)
@@ -142,7 +142,7 @@ def lost(run: Run, error: AppError, now: datetime, *, dead: bool = False) -> Run
 
 def released(run: Run, effort: Effort, error: AppError, now: datetime, not_before: datetime | None = None) -> Run:
     """Return the run as queued for its next attempt, with the error of this one and the time of the next."""
-    run = _attempt_over(run, effort, Ending.RETRIED, now, error.code)
+    run = _with_attempt_ended(run, effort, Ending.RETRIED, now, error.code)
     return replace(
         run,
         state=RunState.QUEUED,
@@ -156,7 +156,7 @@ def put_off(
     run: Run, effort: Effort, error: AppError, progress: str | None, now: datetime, not_before: datetime | None
 ) -> Run:
     """Return the run as queued to continue once there is capacity; its attempt does not count as failed."""
-    run = _attempt_over(run, effort, Ending.PAUSED, now, error.code, progress)
+    run = _with_attempt_ended(run, effort, Ending.PAUSED, now, error.code, progress)
     return replace(
         run,
         state=RunState.QUEUED,
@@ -185,7 +185,7 @@ def blocked(
         awaits: Ids of the approvals that it waits for; empty if it waits for its budgets.
     """
     held = run.stage if error.code == APPROVAL_NEEDED else Stage.CHECKING_BUDGET
-    run = _attempt_over(run, effort, Ending.PAUSED, now, error.code, progress)
+    run = _with_attempt_ended(run, effort, Ending.PAUSED, now, error.code, progress)
     return replace(
         run,
         state=RunState.WAITING,
@@ -207,7 +207,7 @@ def handed_over(run: Run, effort: Effort, now: datetime, *, waits: bool = False,
         failed: Error code, if it was handed over because the attempt failed; else empty.
     """
     ending = Ending.RETRIED if failed else Ending.HANDED_OVER
-    run = _attempt_over(run, effort, ending, now, failed or ending.value)
+    run = _with_attempt_ended(run, effort, ending, now, failed or ending.value)
     return replace(
         run,
         state=RunState.WAITING if waits else RunState.QUEUED,
@@ -245,8 +245,8 @@ def answered_by_person(run: Run, text: str, now: datetime) -> Run:
 
 def decided(run: Run, approval_id: str) -> Run:
     """Return the run without the approval among those that it waits for."""
-    left = tuple(ident for ident in run.dispatch.awaits if ident != approval_id)
-    return replace(run, dispatch=replace(run.dispatch, awaits=left))
+    remaining = tuple(ident for ident in run.dispatch.awaits if ident != approval_id)
+    return replace(run, dispatch=replace(run.dispatch, awaits=remaining))
 
 
 def called(run: Run, call: int) -> Run:
@@ -301,13 +301,13 @@ def _failed_once_more(run: Run) -> TeamRun | None:
 def _ended(run: Run, effort: Effort | None, ending: Ending, now: datetime, code: str, *, dead: bool = False) -> Run:
     """Return the run with its attempt ended; without an attempt, only with the ending."""
     if run.state is RunState.RUNNING:
-        return _attempt_over(run, effort or run.last.noted, ending, now, code, dead=dead)
+        return _with_attempt_ended(run, effort or run.last.noted, ending, now, code, dead=dead)
     if run.last.number == 0:
         return replace(run, last=Attempt(ending=ending, ended_at=now, code=code, dead=dead))
     return replace(run, last=replace(run.last, dead=dead))
 
 
-def _attempt_over(
+def _with_attempt_ended(
     run: Run,
     effort: Effort,
     ending: Ending,

@@ -54,7 +54,9 @@ class ConversationStore:
         self._rows = SessionRows(texts)
         self._failed = FailedRuns(tables)
         self._ends = RunEnds(tables)
-        self._writer = SessionWriter(tables, self._rows, self._ahead, self.load, committed, run_changed, doubted)
+        self._writer = SessionWriter(
+            tables, self._rows, self._enter_indexes, self.load, committed, run_changed, doubted
+        )
 
     async def load(self, workspace: str, session_id: str, run_id: str | None = None) -> StoredConversation:
         """Return the session and the run, read in parallel."""
@@ -152,7 +154,7 @@ class ConversationStore:
     async def _run(self, row: Row, *, texts: bool) -> Run | None:
         return await if_readable(self._rows.run(row, texts=texts), "run", f"{row.partition}/{row.key}")
 
-    async def _ahead(self, before: Run | None, after: Run) -> None:
+    async def _enter_indexes(self, before: Run | None, after: Run) -> None:
         """Enter a run in the indexes of failed runs and of callbacks, before its row changes."""
         if after.dead and not (before and before.dead):
             await self._failed.enter(after)

@@ -205,7 +205,7 @@ def parse_message(
     try:
         submission = Submission.model_validate(values)
         ids.workspace_name(submission.workspace)
-        _check_whom(submission)
+        _check_target(submission)
         if submission.query is not None:
             _check_query(submission.query, submission.client_tools, max_query_bytes)
         ids.session_id(submission.session_id)
@@ -219,7 +219,7 @@ def parse_message(
     return submission.model_copy(update={"run_id": run_id})
 
 
-def _check_whom(submission: Submission) -> None:
+def _check_target(submission: Submission) -> None:
     if (submission.team is None) == (not submission.agent):
         raise _unreadable("The body names either an agent or a team.")
     if submission.team is not None:

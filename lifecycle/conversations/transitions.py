@@ -103,11 +103,11 @@ def outcome(
     if after.finished:
         session = replace(session.counting(pending=-1), last_activity=now)
     session = replace(session, spend=session.spend + (after.spend - before.spend))
-    session, changed = _moved(session, after, len(turns), now)
+    session, changed = _with_limits_applied(session, after, len(turns), now)
     return ConversationChange(session, after, turns, [*events, *changed])
 
 
-def _moved(session: Session, run: Run, turns: int, now: datetime) -> tuple[Session, Sequence[Event]]:
+def _with_limits_applied(session: Session, run: Run, turns: int, now: datetime) -> tuple[Session, Sequence[Event]]:
     """Return the session after applying its own limits to the run's end, with the events of that."""
     if run.state is RunState.SUCCEEDED:
         session = replace(session, counters=replace(session.counters, failures=0))

@@ -162,7 +162,7 @@ class SessionWriter:
         try:
             async with queue.lock:
                 if not own.settled:
-                    await self._lead(workspace, session_id, queue, own)
+                    await self._commit_queued(workspace, session_id, queue, own)
         finally:
             if own in queue.waiting:
                 queue.waiting.remove(own)
@@ -175,14 +175,14 @@ class SessionWriter:
             raise RuntimeError(msg)
         return own.result
 
-    async def _lead(self, workspace: str, session_id: str, queue: _CommitQueue, own: Update) -> None:
+    async def _commit_queued(self, workspace: str, session_id: str, queue: _CommitQueue, own: Update) -> None:
         """Commit the change together with those queued behind it, whose callers then find them done."""
         loop = asyncio.get_running_loop()
         give_up, pause, alone = loop.time() + _PATIENCE_S, _FIRST_PAUSE_S, False
         while True:
             batch = [own] if alone else queue.batch(own)
             try:
-                await self._together(workspace, session_id, queue, batch)
+                await self._commit_batch(workspace, session_id, queue, batch)
             except (RowChanged, RowExists):
                 queue.forget()
                 if loop.time() >= give_up:
@@ -208,8 +208,10 @@ class SessionWriter:
                 queue.waiting = [each for each in queue.waiting if not each.settled]
                 return
 
-    async def _together(self, workspace: str, session_id: str, queue: _CommitQueue, batch: Sequence[Update]) -> None:
-        seen = await self._seen(workspace, session_id, queue, batch)
+    async def _commit_batch(
+        self, workspace: str, session_id: str, queue: _CommitQueue, batch: Sequence[Update]
+    ) -> None:
+        seen = await self._load_states(workspace, session_id, queue, batch)
         merged = _Batch(seen[0].session, seen[0].session)
         refused: dict[Update, Exception] = {}
         decided: list[tuple[Update, StoredConversation, Run | None]] = []
@@ -234,7 +236,7 @@ class SessionWriter:
             run_etag = etags[run.id] if run is not None else found.run_etag
             update.result = StoredConversation(merged.session, run or found.run, session_etag, run_etag)
 
-    async def _seen(
+    async def _load_states(
         self, workspace: str, session_id: str, queue: _CommitQueue, batch: Sequence[Update]
     ) -> Sequence[StoredConversation]:
         """Return the session and each change's run, reading only what is not cached."""

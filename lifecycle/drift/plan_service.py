@@ -96,7 +96,7 @@ class Plans:
 
         async def look(number: int, line: PlanLine) -> PlanStep:
             async with free:
-                return await self._look(stored, number, line)
+                return await self._line_state(stored, number, line)
 
         return await asyncio.gather(*(look(number, line) for number, line in enumerate(lines, first)))
 
@@ -133,9 +133,9 @@ class Plans:
         lines = await self._store.lines(await self._store.read(workspace, plan_id))
         chosen = _chosen(lines, only)
         claims = (await self._inventory.plan(workspace)).claims
-        known = frozenset[tuple[str, ...]]().union(*(line.claims for line in lines))
+        planned = frozenset[tuple[str, ...]]().union(*(line.claims for line in lines))
         agents = {line.agent for line in chosen.values()}
-        if any(only is None or agent in agents for _, agent, *_ in claims - known):
+        if any(only is None or agent in agents for _, agent, *_ in claims - planned):
             msg = "There are other differences than when the plan was made; make a new plan."
             raise Conflict(msg, code="plan_stale")
         left_out = {n for n, line in chosen.items() if line.destructive and not destructive and line.claims & claims}
@@ -146,7 +146,7 @@ class Plans:
             async with free:
                 outcome = LineOutcome.SKIPPED
                 if number not in left_out:
-                    outcome = await self._tell(stored, number, line, claims, signals, by)
+                    outcome = await self._signal(stored, number, line, claims, signals, by)
                 return PlanStep(number, line, outcome)
 
         return stored, await asyncio.gather(*(tell(number, line) for number, line in chosen.items()))
@@ -163,7 +163,7 @@ class Plans:
         """Return the summary of the workspace's latest comparison; None before the first."""
         return await self._store.latest(workspace)
 
-    async def _tell(
+    async def _signal(
         self,
         stored: StoredPlan,
         number: int,
@@ -183,7 +183,7 @@ class Plans:
         await signals.send(stored.workspace, line.agent, operation)
         return LineOutcome.SENT
 
-    async def _look(self, stored: StoredPlan, number: int, line: PlanLine) -> PlanStep:
+    async def _line_state(self, stored: StoredPlan, number: int, line: PlanLine) -> PlanStep:
         application = stored.told_of(number)
         if line.action is DriftAction.NONE:
             return PlanStep(number, line, LineOutcome.REMARK)
@@ -192,12 +192,12 @@ class Plans:
         agent = await self._catalog.find(stored.workspace, line.agent)
         operation_id = _operation_id(stored, number)
         if line.action in (DriftAction.SWEEP, DriftAction.REMOVE):
-            outcome, detail = await self._look_for(line, settled=_settled(agent, operation_id))
+            outcome, detail = await self._deletion_outcome(line, settled=_settled(agent, operation_id))
         else:
-            outcome, detail = _made(line, agent, operation_id)
+            outcome, detail = _agent_outcome(line, agent, operation_id)
         return PlanStep(number, line, outcome, detail)
 
-    async def _look_for(self, line: PlanLine, *, settled: bool) -> tuple[LineOutcome, str]:
+    async def _deletion_outcome(self, line: PlanLine, *, settled: bool) -> tuple[LineOutcome, str]:
         """Return the outcome of a line that deletes, and why it failed; empty if it did not."""
         existing = [await self._providers[each.provider].exists(each) for each in line.versions]
         if not any(existing):
@@ -229,8 +229,8 @@ def _operation(
     from lifecycle.registry.operations import Ensure, Remove, Renew, Sweep  # noqa: PLC0415 - cold start
 
     if line.action is DriftAction.SWEEP:
-        left = tuple(each for each in line.versions if replace(line, versions=(each,)).claims & claims)
-        return Sweep(operation_id, left, by)
+        remaining = tuple(each for each in line.versions if replace(line, versions=(each,)).claims & claims)
+        return Sweep(operation_id, remaining, by)
     if agent is None or agent.declaration.revision != line.revision:
         return None
     if line.action is DriftAction.REMOVE:
@@ -240,7 +240,7 @@ def _operation(
     return Ensure(operation_id, line.revision, agent.declaration.spec)
 
 
-def _made(line: PlanLine, agent: Agent | None, operation_id: str) -> tuple[LineOutcome, str]:
+def _agent_outcome(line: PlanLine, agent: Agent | None, operation_id: str) -> tuple[LineOutcome, str]:
     """Return the outcome of a line for its agent, and why it failed; empty if it did not."""
     if agent is None or agent.declaration.revision != line.revision or agent.state in AWAY:
         return LineOutcome.OVERTAKEN, ""

@@ -55,12 +55,12 @@ def plan_of(workspace: str, owner: str, agents: Iterable[Agent], sight: Provider
         agents: All agents of the workspace ever declared, including deleted ones.
         sight: What was read from the providers.
     """
-    known = {agent.name: agent for agent in agents}
-    ownership = ownership_of(workspace, owner, known, sight.found)
+    by_name = {agent.name: agent for agent in agents}
+    ownership = ownership_of(workspace, owner, by_name, sight.found)
     lines: list[PlanLine] = []
     unchanged = 0
-    for name in sorted({*known, *ownership}):
-        agent = known.get(name)
+    for name in sorted({*by_name, *ownership}):
+        agent = by_name.get(name)
         if agent is not None and agent.declaration.spec.provider in sight.unseen:
             continue
         case = _Case.of(name, agent, ownership.get(name, Ownership()), sight.confirmed)

@@ -48,7 +48,7 @@ class RunFeedback:
         home, key = await self._answer(run)
         found = await self._evaluations.change(home, key, FEEDBACK, add, self._clock())
         if found is None:
-            raise _gone()
+            raise _not_found()
         if found.score.parts.get(FEEDBACK) != value:
             msg = "The answer has different feedback already."
             raise Conflict(msg, code="feedback_given")
@@ -78,9 +78,9 @@ class RunFeedback:
 
         stored = await self._conversations.update(run.workspace, run.session_id, run.id, decide)
         if stored.run is None:
-            raise _gone()
+            raise _not_found()
         return stored.run
 
 
-def _gone() -> NotFound:
+def _not_found() -> NotFound:
     return NotFound("The run is gone.")

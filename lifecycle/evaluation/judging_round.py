@@ -205,13 +205,15 @@ class JudgeEvaluation:
         event = Event("run.evaluated", data, self._clock())
 
         def decide(stored: StoredConversation) -> ConversationChange | None:
-            if _gone(stored) or stored.session is None or stored.run is None or stored.run.score == judged.score:
+            if _is_erased(stored) or stored.session is None or stored.run is None or stored.run.score == judged.score:
                 return None
             return ConversationChange(stored.session, runs.scored(stored.run, judged.score), events=[event])
 
-        return not _gone(await self._conversations.update(judged.workspace, judged.session_id, judged.run_id, decide))
+        return not _is_erased(
+            await self._conversations.update(judged.workspace, judged.session_id, judged.run_id, decide)
+        )
 
 
-def _gone(stored: StoredConversation) -> bool:
+def _is_erased(stored: StoredConversation) -> bool:
     """Return whether the run is erased or being erased."""
     return stored.run is None or stored.session is None or stored.session.state is SessionState.ERASED

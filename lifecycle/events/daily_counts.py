@@ -63,15 +63,15 @@ class DailyEventCounts:
 
     async def handoffs(self, workspace: str) -> Mapping[tuple[str, str], int]:
         """Return the number of all handoffs so far, by team and cause; counts new events first."""
-        return handoffs_of(await self._ever(workspace))
+        return handoffs_of(await self._counts_of_all_time(workspace))
 
     async def open_sessions(self, workspace: str) -> int:
         """Return how many sessions were started and have neither ended nor been erased; counts new events first."""
-        total = await self._ever(workspace)
+        total = await self._counts_of_all_time(workspace)
         over = sum(count for kind, count in total.items() if kind.startswith(_ENDED) or kind == _ERASED)
         return max(0, total[_STARTED] - over)
 
-    async def _ever(self, workspace: str) -> Counter[str]:
+    async def _counts_of_all_time(self, workspace: str) -> Counter[str]:
         """Return the counts of all time; counts new events first."""
         await self.count(workspace)
         rows = await asyncio.gather(*(self._tables.get(TABLE, f"{workspace}!{shard}", _ALL) for shard in range(SHARDS)))

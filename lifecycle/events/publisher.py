@@ -87,7 +87,7 @@ class Publisher:
         if len(self._last) > _MOST_REMEMBERED:
             self._last.pop(next(iter(self._last)))
         if pending.wanted and (self._round is None or self._round.done()):
-            self._round = asyncio.create_task(self._soon())
+            self._round = asyncio.create_task(self._publish_later())
 
     def uncertain(self, workspace: str, session_id: str) -> None:
         """Record that a commit in the session may have taken effect, so that the known numbers are not complete."""
@@ -118,7 +118,7 @@ class Publisher:
         Raises:
             AppError: They could not be published.
         """
-        await self._together(workspace, session_id)
+        await self._wait_for_others(workspace, session_id)
         last = self._last.pop((workspace, session_id), None)
         if last is not None:
             await self._publish_noted(last.place)
@@ -139,7 +139,7 @@ class Publisher:
         except AppError as error:
             log.warning("events left unpublished: %s", error.code, extra={"event": "events.unpublished"})
 
-    async def _together(self, workspace: str, session_id: str) -> None:
+    async def _wait_for_others(self, workspace: str, session_id: str) -> None:
         """Wait for the next joint write with other sessions, unless this session is the only one."""
         own = (workspace, session_id)
         others = (
@@ -148,7 +148,7 @@ class Publisher:
         if self._linger_s and next(others, None) is not None:
             await asyncio.sleep(self._linger_s - asyncio.get_running_loop().time() % self._linger_s)
 
-    async def _soon(self) -> None:
+    async def _publish_later(self) -> None:
         while any(pending.wanted for pending in self._pending.values()):
             await asyncio.sleep(self._linger_s)
             try:

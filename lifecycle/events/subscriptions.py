@@ -69,7 +69,7 @@ class Subscription:
             if self._tail is None or self._looked_at > asked_at:
                 return
             if await self._read(self._tail):
-                self._tell()
+                self._wake()
 
     async def look_if_due(self) -> None:
         """Read new events, unless that was done within the poll interval."""
@@ -79,7 +79,7 @@ class Subscription:
     def committed(self, first: int, events: Sequence[Event]) -> None:
         """Add events that this process has committed, if they follow those known."""
         if self._tail is not None and self._tail.ends[0] == first and self._tail.add(0, list(enumerate(events, first))):
-            self._tell()
+            self._wake()
 
     async def wait(self, seconds: float) -> None:
         """Return when there are new events, or after the seconds."""
@@ -109,7 +109,7 @@ class Subscription:
             more = any(len(each) == AT_ONCE for each in found)
         return changed
 
-    def _tell(self) -> None:
+    def _wake(self) -> None:
         self._news.set()
         self._news = asyncio.Event()
 
@@ -163,7 +163,7 @@ class Subscribers:
         watch = self._watch(stream)
         tail = await watch.tail()
         if last_event_id is not None:
-            position = await _known(stream.position(last_event_id), watch, tail)
+            position = await _checked_position(stream.position(last_event_id), watch, tail)
         elif from_now:
             await watch.look_if_due()
             position = tail.ends
@@ -176,7 +176,7 @@ class Subscribers:
         while True:
             behind = tail.behind(position)
             if behind:
-                news = await _earlier(stream, tail, position, behind, wanted)
+                news = await _before_tail(stream, tail, position, behind, wanted)
             else:
                 news = tail.after(position, wanted, AT_ONCE)
             expired = news.expired and last_event_id is not None
@@ -196,7 +196,7 @@ class Subscribers:
         return self._watches[stream.key]
 
 
-async def _known(position: Position, watch: Subscription, tail: Tail) -> Position:
+async def _checked_position(position: Position, watch: Subscription, tail: Tail) -> Position:
     """Return the position if the stream can have given it; else raise InvalidInput."""
     if any(number > end for number, end in zip(position, tail.ends, strict=True)):
         await watch.look()  # another process may have given events that are not read here yet
@@ -205,7 +205,9 @@ async def _known(position: Position, watch: Subscription, tail: Tail) -> Positio
     return position
 
 
-async def _earlier(stream: Stream, tail: Tail, position: Position, shards: Sequence[int], wanted: Wanted) -> NewEvents:
+async def _before_tail(
+    stream: Stream, tail: Tail, position: Position, shards: Sequence[int], wanted: Wanted
+) -> NewEvents:
     """Return events for a reader whose position is before the tail, reading them for it alone."""
     found = dict(
         zip(

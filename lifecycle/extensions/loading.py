@@ -144,8 +144,8 @@ def _is_of(filename: str, name: str) -> bool:
 
 def _raised_here(error: BaseException) -> bool:
     last = traceback.extract_tb(error.__traceback__)[-1:]
-    here = Path(__file__).parents[1]
-    return bool(last) and Path(last[0].filename).is_relative_to(here)
+    package_root = Path(__file__).parents[1]
+    return bool(last) and Path(last[0].filename).is_relative_to(package_root)
 
 
 def _extensions_of(module: ModuleType) -> Iterator[tuple[Extension, Problem]]:

@@ -102,21 +102,21 @@ def decay(age_s: float, half_life_s: float = HALF_LIFE_S) -> float:
 
 def used(before: Activity | None, use: Use) -> Activity:
     """Return the activity with one more use; a use older than the last counts as if it were at the same time."""
-    known = before or Activity(use.at)
-    at = max(use.at, known.last_used)
-    factor = decay(at - known.last_used) if at > known.last_used else 1.0
+    before_use = before or Activity(use.at)
+    at = max(use.at, before_use.last_used)
+    factor = decay(at - before_use.last_used) if at > before_use.last_used else 1.0
     says, timed = use.answered is not None, use.ms is not None
     # By position and not by `replace`, which takes five times as long: this is done once for every use.
     return Activity(
         at,
-        known.uses * factor + 1,
-        known.total + 1,
-        known.judged * factor + says,
-        known.answered * factor + bool(use.answered),
-        known.timed * factor + timed,
-        known.ms * factor + (use.ms or 0.0),
-        known.micro_usd + use.micro_usd,
-        tuple((agent, count * factor) for agent, count in known.companions) if known.companions else (),
+        before_use.uses * factor + 1,
+        before_use.total + 1,
+        before_use.judged * factor + says,
+        before_use.answered * factor + bool(use.answered),
+        before_use.timed * factor + timed,
+        before_use.ms * factor + (use.ms or 0.0),
+        before_use.micro_usd + use.micro_usd,
+        tuple((agent, count * factor) for agent, count in before_use.companions) if before_use.companions else (),
     )
 
 
@@ -188,7 +188,7 @@ class ActivityBook:
         """Add a use. Uses should be added in order of time, or companions are missed."""
         self.agents[use.key] = used(self.agents.get(use.key), use)
         if use.user is not None:
-            self._together(use)
+            self._learn_companion(use)
         if len(self.agents) > self.capacity + self.capacity // 4:
             self.trim(use.at)
 
@@ -224,7 +224,7 @@ class ActivityBook:
         ]
         return sorted(found, key=lambda ranked: (-ranked.priority, ranked.key))
 
-    def _together(self, use: Use) -> None:
+    def _learn_companion(self, use: Use) -> None:
         user = (use.key[0], use.user)
         before = self._latest.pop(user, None)
         self._latest[user] = (use.at, use.key)  # moves the user to the end
@@ -232,9 +232,9 @@ class ActivityBook:
             del self._latest[next(iter(self._latest))]
         if before is None or before[1] == use.key or use.at - before[0] > TOGETHER_WITHIN_S:
             return
-        known = self.agents.get(before[1])
-        if known is not None:
-            self.agents[before[1]] = followed(known, use.key[1])
+        previous = self.agents.get(before[1])
+        if previous is not None:
+            self.agents[before[1]] = followed(previous, use.key[1])
 
 
 def companions(agents: Mapping[Key, Activity], key: Key, least_share: float) -> Sequence[tuple[Key, float]]:

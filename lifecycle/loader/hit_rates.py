@@ -125,5 +125,7 @@ def _noted(notes: Sequence[Row], moment: datetime) -> Lookups:
     """Return the counts at a moment: of the latest snapshot before it, else of the first one."""
     before = [row for row in notes if row.key <= rfc3339(moment)]
     row = before[-1] if before else notes[0]
-    known = json.loads(row.text("strategies") or "{}")
-    return Lookups(row.integer("hits"), row.integer("misses"), {name: (one[0], one[1]) for name, one in known.items()})
+    strategies = json.loads(row.text("strategies") or "{}")
+    return Lookups(
+        row.integer("hits"), row.integer("misses"), {name: (one[0], one[1]) for name, one in strategies.items()}
+    )

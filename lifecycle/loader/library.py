@@ -116,13 +116,13 @@ class LazyAgentLoader(Generic[A]):
         configuration = replace(configuration, created_at=configuration.created_at or self._clock())
         async with self._changing:
             total = await self._count()
-            known = await asyncio.to_thread(self._files.load, configuration.agent_id)
-            if known is None and total >= self._max_total:
+            stored = await asyncio.to_thread(self._files.load, configuration.agent_id)
+            if stored is None and total >= self._max_total:
                 msg = f"There are {total} configurations, the maximum."
                 raise Conflict(msg, code="too_many_configurations")
             if await asyncio.to_thread(self._files.save, configuration):
                 self._total = total + 1
-            self._let_go(configuration.agent_id)
+            self._release(configuration.agent_id)
 
     async def remove_agent_configuration(self, agent_id: str) -> None:
         """Remove a configuration and its activity; its agent is closed once it is not in use.
@@ -136,7 +136,7 @@ class LazyAgentLoader(Generic[A]):
             if not await asyncio.to_thread(self._files.delete, agent_id):
                 raise _not_found(agent_id)
             self._total = total - 1
-            self._let_go(agent_id)
+            self._release(agent_id)
             (await self._activity()).forget(_key(agent_id))
 
     async def get_agent(self, agent_id: str, *, user: object = None) -> ActiveAgent[A]:
@@ -282,8 +282,8 @@ class LazyAgentLoader(Generic[A]):
         if book is None:
             return
         self._drain(book)
-        if (known := book.agents.get(_key(agent_id))) is not None:
-            book.agents[_key(agent_id)] = ended(known, answered=answered, ms=ms, micro_usd=cost_micro_usd)
+        if (activity := book.agents.get(_key(agent_id))) is not None:
+            book.agents[_key(agent_id)] = ended(activity, answered=answered, ms=ms, micro_usd=cost_micro_usd)
 
     def _drain(self, book: ActivityBook) -> Sequence[tuple[str, object]]:
         uses, self._uses = self._uses, []
@@ -378,7 +378,7 @@ class LazyAgentLoader(Generic[A]):
             except Unavailable as error:
                 log.warning("activity not saved: %s", error.detail, extra={"event": "loader.activity_not_saved"})
 
-    def _let_go(self, agent_id: str) -> None:
+    def _release(self, agent_id: str) -> None:
         self._cache.drop(agent_id)
         self._alive.pop(agent_id, None)
         self._opening.pop(agent_id, None)

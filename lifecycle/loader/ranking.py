@@ -221,8 +221,8 @@ def _ranking(rows: Sequence[Row], now: datetime, policy: LearningPolicy) -> Rank
 
 
 def _writes(book: ActivityBook, rows: Sequence[Row], until: datetime) -> list[Write]:
-    known = {row.key: row for row in rows}
-    progress = known.get(_PROGRESS)
+    stored = {row.key: row for row in rows}
+    progress = stored.get(_PROGRESS)
     row = Row(_PARTITION, _PROGRESS, {"until": until}, progress.etag if progress else "")
     writes: list[Write] = [Replace(row) if progress else Insert(row)]
     agents = [RankedAgent(*key, activity) for key, activity in book.agents.items()]
@@ -232,10 +232,10 @@ def _writes(book: ActivityBook, rows: Sequence[Row], until: datetime) -> list[Wr
         keys.add(key)
         values = {"agents": _CODEC.dump(RankedAgents(tuple(agents[begin : begin + _A_ROW])))}
         writes.append(Upsert(Row(_PARTITION, key, values)))
-    outdated = [key for key in known if key.startswith("agents!") and key not in keys]
+    outdated = [key for key in stored if key.startswith("agents!") and key not in keys]
     outdated += [
         key
-        for key, row in known.items()
+        for key, row in stored.items()
         if (end := row.moment("until")) and key.startswith("requested!") and end < until
     ]
     return writes + [Delete(_PARTITION, key) for key in outdated[: MAX_WRITES - len(writes)]]

@@ -139,7 +139,7 @@ class AgentResolver:
         return bool(self._looks)
 
     async def preload(self, workspace: str, name: str) -> LiveAgent | None:
-        """Open an agent that no caller requested, if it is ready at its provider; return it if it is cached now, else None.
+        """Open an agent that no caller requested, if it is ready at its provider; return it if it is cached.
 
         Never provisions an agent or evicts one; skips agents that a look-up is opening.
 

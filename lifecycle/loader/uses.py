@@ -44,7 +44,7 @@ class UseRecorder:
             await self._tell(key, signals)
         else:
             wait = (sent_at + self._interval - now).total_seconds()
-            self._timers[key] = asyncio.create_task(self._tell_later(key, signals, wait))
+            self._timers[key] = asyncio.create_task(self._send_later(key, signals, wait))
 
     async def aclose(self, signals: AgentSignals | None = None) -> None:
         """Stop the timers; with `signals`, send what is not sent yet."""
@@ -56,7 +56,7 @@ class UseRecorder:
             for key in list(self._untold):
                 await self._tell(key, signals)
 
-    async def _tell_later(self, key: Key, signals: AgentSignals, wait_s: float) -> None:
+    async def _send_later(self, key: Key, signals: AgentSignals, wait_s: float) -> None:
         await asyncio.sleep(wait_s)
         telling = self._timers.pop(key)
         self._telling.add(telling)

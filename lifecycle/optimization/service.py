@@ -189,8 +189,8 @@ class Optimizations:
 
     async def _set(self, workspace: str, found: Optimization, changed: Proposal) -> Optimization:
         def step(stored: Optimization) -> Optimization:
-            known = stored.proposal(changed.id)
-            return stored if known is not None and known.applied is not None else stored.having(changed)
+            current = stored.proposal(changed.id)
+            return stored if current is not None and current.applied is not None else stored.having(changed)
 
         return await self._store.change(workspace, found.id, step)
 
@@ -211,7 +211,7 @@ class Optimizations:
     async def _judging_per_run(
         self, workspace: str, agent: str, since: datetime, until: datetime, runs: int
     ) -> float | None:
-        """Return what judging cost per run; None without runs. Sums are by day, so the day of the change is left out."""
+        """Return what judging cost per run; None without runs. Sums are by day, so the change's day is left out."""
         wanted: list[date] = [day for day in days(since.date(), until.date()) if since.date() < day < until.date()]
         spent = 0
         for day in wanted:
@@ -230,8 +230,8 @@ def _with_body(one: Proposal, agent: Agent) -> Proposal:
         return one
     declaration = agent.declaration
     declared = (declaration.config or AgentConfig.behind(declaration.spec)).model_dump(mode="json")
-    known = declaration.spec.model_dump(mode="json")
-    fields = {name: _merged(known.get(name), value) for name, value in one.change.fields.items()}
+    spec_fields = declaration.spec.model_dump(mode="json")
+    fields = {name: _merged(spec_fields.get(name), value) for name, value in one.change.fields.items()}
     return replace(one, change=replace(one.change, fields=fields, body={**declared, **fields}))
 
 

@@ -90,24 +90,24 @@ class Propagation:
 
     async def propagate(self, noted: Entry, signals: AgentSignals, at_most: int) -> Propagated:
         """Update the agents after a recorded change, until about `at_most` of them have changed."""
-        done = await self._spread(noted.workspace, _ref(noted), signals, at_most)
+        done = await self._update_agents(noted.workspace, _ref(noted), signals, at_most)
         if done.complete:
-            await self._noted(noted.workspace, noted.name, _FOLLOWED, _told(noted)[1])
+            await self._noted(noted.workspace, noted.name, _FOLLOWED, _state_and_time(noted)[1])
         return done
 
     async def finish(self, signals: AgentSignals, at_most: int = AGENTS_A_RUN) -> Propagated:
         """Complete all recorded changes, until about `at_most` agents have changed; for a timer."""
         settled, total = self._clock() - SETTLED, Propagated()
         changes: dict[tuple[str, Ref], list[Entry]] = {}
-        for noted in await self._left(settled):
+        for noted in await self._unfinished(settled):
             changes.setdefault((noted.workspace, _ref(noted)), []).append(noted)
         for (workspace, ref), noted_of_it in changes.items():
             if total.changed >= at_most:
                 return total + Propagated(complete=False)
-            done = await self._spread(workspace, ref, signals, at_most - total.changed)
+            done = await self._update_agents(workspace, ref, signals, at_most - total.changed)
             total += done
             for noted in noted_of_it if done.complete else ():
-                if (at := _told(noted)[1]) <= settled:
+                if (at := _state_and_time(noted)[1]) <= settled:
                     await self._due.drop(workspace, noted.name, noted.hour)
                 else:
                     await self._noted(workspace, noted.name, _FOLLOWED, at)
@@ -125,18 +125,18 @@ class Propagation:
         if batch:
             yield batch
 
-    async def _left(self, settled: datetime) -> Sequence[Entry]:
+    async def _unfinished(self, settled: datetime) -> Sequence[Entry]:
         """Return the changes that are not propagated yet, or not checked again after they settled."""
-        left: list[Entry] = []
+        unfinished: list[Entry] = []
         async for noted in self._due.until(self._clock()):
-            state, at = _told(noted)
+            state, at = _state_and_time(noted)
             if state == _MADE or at <= settled:
-                left.append(noted)
-            if len(left) == CHANGES_A_RUN:
+                unfinished.append(noted)
+            if len(unfinished) == CHANGES_A_RUN:
                 break
-        return left
+        return unfinished
 
-    async def _spread(self, workspace: str, ref: Ref, signals: AgentSignals, at_most: int) -> Propagated:
+    async def _update_agents(self, workspace: str, ref: Ref, signals: AgentSignals, at_most: int) -> Propagated:
         sources, total = self._composer.sources(workspace), Propagated()
         async for batch in self.agents(workspace, ref):
             if total.changed >= at_most:
@@ -163,7 +163,7 @@ class Propagation:
                     "agent %s would be invalid with %s", who.name, ref, extra={"event": "configuration.not_followed"}
                 )
                 return Propagated(looked=1, refused=1)
-            after = await self._taken_over(agent, resolved, signals)
+            after = await self._redeclared(agent, resolved, signals)
             if after is not None:
                 break
             sources = self._composer.sources(workspace)
@@ -171,7 +171,7 @@ class Propagation:
             await self._forget(workspace, who, ref)
         return Propagated(looked=1, changed=after.declaration.revision != agent.declaration.revision)
 
-    async def _taken_over(self, agent: Agent, resolved: Resolved, signals: AgentSignals) -> Agent | None:
+    async def _redeclared(self, agent: Agent, resolved: Resolved, signals: AgentSignals) -> Agent | None:
         """Return the agent with its new declaration stored; None if it was declared again since it was read."""
         from lifecycle.registry.operations import Ensure  # noqa: PLC0415 - cold start
 
@@ -221,7 +221,7 @@ def _ref(noted: Entry) -> Ref:
     return Ref(Kind(kind), name)
 
 
-def _told(noted: Entry) -> tuple[str, datetime]:
+def _state_and_time(noted: Entry) -> tuple[str, datetime]:
     state, _, at = noted.note.partition(" ")
     return state, datetime.fromisoformat(at)
 

@@ -109,9 +109,9 @@ class OfferedTools:
         async def compared(agent: str, servers: Sequence[Mcp]) -> Sequence[Compared]:
             async with free:
                 row = await self._tables.get(TABLE, workspace, agent)
-                known = {one.server_label: one for one in (_OFFERS.load(row.text("offers")).servers if row else ())}
+                declared = {one.server_label: one for one in (_OFFERS.load(row.text("offers")).servers if row else ())}
                 found = await asyncio.gather(*map(now, servers))
-            return [_compared(known.get(offer.server_label), offer) for offer in found]
+            return [_compared(declared.get(offer.server_label), offer) for offer in found]
 
         return dict(zip(called, await asyncio.gather(*(compared(*each) for each in called.items())), strict=True))
 

@@ -52,11 +52,11 @@ class ProviderEffects:
         """
         match effect:
             case Provision(spec):
-                version, adopted, strays = await self._had(record, spec)
+                version, adopted, strays = await self._find_or_create(record, spec)
                 ready = provisioned(record, operation, version, self._clock(), adopted=adopted)
                 return _then_discard(ready, strays)
             case MakePinnedVersion(spec):
-                version, adopted, strays = await self._had(record, spec)
+                version, adopted, strays = await self._find_or_create(record, spec)
                 return _then_discard(
                     pinned_version_made(record, operation, version, self._clock(), adopted=adopted), strays
                 )
@@ -78,7 +78,7 @@ class ProviderEffects:
                 why = operation.why if isinstance(operation, Trim) else ""
                 return Decision(discarded(record, operation, versions, self._clock(), why))
 
-    async def _had(
+    async def _find_or_create(
         self, record: AgentRecord, spec: AgentSpec
     ) -> tuple[ProviderVersion, bool, Sequence[ProviderVersion]]:
         """Find or create the version; return it, whether it was found, and duplicates of ours that no record has."""

@@ -22,7 +22,7 @@ def provisioned(
     record: AgentRecord, operation: Operation, version: ProviderVersion, now: datetime, *, adopted: bool
 ) -> AgentRecord:
     """Return the record after the version exists; the one it replaces becomes superseded."""
-    known = any(same(version, held) for held in record.held)
+    recorded = any(same(version, held) for held in record.held)
     replaced = None if record.version is None or same(record.version, version) else record.version
     back = record.delete_after is not None
     ready = replace(
@@ -33,15 +33,15 @@ def provisioned(
         superseded_since=now if replaced or back else record.superseded_since,
         intents=_without(record.intents, version.provider, record.fingerprint),
         created=record.created + (not adopted),
-        adopted=record.adopted + (adopted and not known),
-        unused=record.unused or not (adopted and known),
+        adopted=record.adopted + (adopted and not recorded),
+        unused=record.unused or not (adopted and recorded),
         failure=None,
         off=tuple(provider for provider in record.off if provider != version.provider),
         put_away=False,
         delete_after=None,
         health=seen_intact(now),
     )
-    if not (adopted and known):
+    if not (adopted and recorded):
         ready = audited(
             ready, AuditStep.ADOPTED if adopted else AuditStep.CREATED, now, operation, version=version.version
         )
@@ -58,7 +58,7 @@ def pinned_version_made(
     record: AgentRecord, operation: Operation, version: ProviderVersion, now: datetime, *, adopted: bool
 ) -> AgentRecord:
     """Return the record after a version for a pinned session exists."""
-    known = any(same(version, other) for other in record.held)
+    recorded = any(same(version, other) for other in record.held)
     current = record.version is not None and same(record.version, version)
     if not current and record.made_from == version.fingerprint:
         record = replace(record, version=None, made_from="")  # it is gone, as it was not found
@@ -69,13 +69,13 @@ def pinned_version_made(
         superseded_since=now,
         intents=_without(record.intents, version.provider, version.fingerprint),
         created=record.created + (not adopted),
-        adopted=record.adopted + (adopted and not known),
-        unused=record.unused or not (adopted and known),
+        adopted=record.adopted + (adopted and not recorded),
+        unused=record.unused or not (adopted and recorded),
         keep_failure=None,
         off=tuple(provider for provider in record.off if provider != version.provider),
         health=answered(record.health, now),
     )
-    return has if known else audited(has, AuditStep.KEPT, now, operation, version=version.version)
+    return has if recorded else audited(has, AuditStep.KEPT, now, operation, version=version.version)
 
 
 def inspected(
@@ -115,8 +115,8 @@ def discarded(
     record: AgentRecord, operation: Operation, versions: Sequence[ProviderVersion], now: datetime, why: str
 ) -> AgentRecord:
     """Return the record after some versions, recorded or not, were deleted at the provider."""
-    left = tuple(old for old in record.superseded if not any(same(old, version) for version in versions))
-    without = replace(record, superseded=left, health=answered(record.health, now))
+    remaining = tuple(old for old in record.superseded if not any(same(old, version) for version in versions))
+    without = replace(record, superseded=remaining, health=answered(record.health, now))
     for version in versions:
         without = audited(without, AuditStep.REMOVED, now, operation, version=version.version, why=why)
     return without

@@ -140,13 +140,13 @@ class Versions:
             msg = f"There is no agent {name!r}."
             raise NotFound(msg, code="agent_not_found")
         stored = await self._history.audit(workspace, name, limit + 1, after)
-        lines = {line_key(line): line for line in (*_untold(agent), *stored)}
+        lines = {line_key(line): line for line in (*_unpublished_entries(agent), *stored)}
         keys = sorted(key for key in lines if after is None or key > f"audit!{after}")
         shown = keys[:limit]
         more = len(keys) > limit
         return [lines[key] for key in shown], shown[-1].removeprefix("audit!") if more else None
 
 
-def _untold(agent: Agent) -> Sequence[AuditEntry]:
+def _unpublished_entries(agent: Agent) -> Sequence[AuditEntry]:
     """Return the audit entries that are still in the agent's own rows."""
     return (agent.declaration.audit_entry, *(agent.record.untold if agent.record else ()))

@@ -47,14 +47,16 @@ class FactDays:
         if part is Part.FACTS:
             count = await self._facts.delete(workspace, day)
         else:
-            count = await self._facts.reduce(workspace, day, _toolless if part is Part.TOOL_CALLS else _unscored)
+            count = await self._facts.reduce(
+                workspace, day, _without_tool_calls if part is Part.TOOL_CALLS else _without_score
+            )
         await self._store.note_deleted(workspace, part, day)
         return count
 
 
-def _toolless(fact: AttemptFact) -> AttemptFact:
+def _without_tool_calls(fact: AttemptFact) -> AttemptFact:
     return replace(fact, tools=())
 
 
-def _unscored(fact: AttemptFact) -> AttemptFact:
+def _without_score(fact: AttemptFact) -> AttemptFact:
     return replace(fact, score=None)

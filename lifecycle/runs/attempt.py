@@ -175,8 +175,8 @@ class RunAttempt:
         if self._draft:
             return with_draft(self._before.messages, metered, self._draft, self._conversation)
         if self._conversation is not None:
-            left = self._holding.left(metered.messages, held) if self._holding else (metered.messages, None)
-            return dumped(left[0], self._conversation, left[1])
+            remaining = self._holding.left(metered.messages, held) if self._holding else (metered.messages, None)
+            return dumped(remaining[0], self._conversation, remaining[1])
         return dumped([*self._before.messages, *metered.messages[metered.given :]], None, held)
 
     @property
@@ -215,7 +215,7 @@ class RunAttempt:
         )
         self._version = live.version.version
         try:
-            history = await self._said_before(live)
+            history = await self._history_for_model(live)
             before = self._before = loaded(run.costs.progress, self._conversation)
             within = bool(before.messages) and self._conversation is not None
             messages = before.messages if within else [*client_tools.conversation(history, run), *before.messages]
@@ -225,7 +225,7 @@ class RunAttempt:
             meter = self._meter = await self._metering(live)
             self._meters = [meter]
             lease.enter(Stage.RUNNING)
-            response = await self._asked(live, messages, meter)
+            response = await self._call_model(live, messages, meter)
         except Exception as error:
             failure = translated(live, error)
             pin = lease.session.pin
@@ -270,7 +270,7 @@ class RunAttempt:
             await meter.close()
 
     def provider_conversation_after(self, turns: int) -> ProviderConversation | None:
-        """Return the provider's conversation once the answer is in the history of `turns` messages; None without one."""
+        """Return the provider's conversation with the answer, for a history of `turns` messages; None without one."""
         return ProviderConversation(self._conversation, turns, self._tokens) if self._conversation else None
 
     def provider_conversation_after_failure(self, error: AppError) -> ProviderConversation | None:
@@ -287,20 +287,22 @@ class RunAttempt:
         refused = waits or error.code == "provider_throttled"
         return self._lease.session.held if refused and not called else None
 
-    async def _said_before(self, live: LiveAgent) -> Sequence[Message]:
+    async def _history_for_model(self, live: LiveAgent) -> Sequence[Message]:
         """Return the history that the model must be given; the provider's conversation is used for the rest."""
         maker, session = self._maker, self._lease.session
         most = token_limit(session, live.spec, maker.policy.history_tokens)
-        known = session.held
-        if known is not None and known.tokens > most:
-            known = None  # it is too long: a new one is begun with the latest part of the history
+        conversation = session.held
+        if conversation is not None and conversation.tokens > most:
+            conversation = None  # it is too long: a new one is begun with the latest part of the history
         key = f"{session.workspace}/{session.id}"
-        self._conversation = await live.provider.conversation(live.version, key, known.id if known else None)
-        goes_on = known is not None and self._conversation == known.id
+        self._conversation = await live.provider.conversation(
+            live.version, key, conversation.id if conversation else None
+        )
+        goes_on = conversation is not None and self._conversation == conversation.id
         if self._conversation is not None and not goes_on:
             await self._lease.retain_conversation(RetainedConversation(live.spec.provider, self._conversation))
             most = max(1, most // 2)  # leaves space to continue in it
-        first = maker.first_turn(session, known if goes_on else None)
+        first = maker.first_turn(session, conversation if goes_on else None)
         messages = [] if goes_on else [*preference_messages(session), *(brief(session) if session.served else ())]
         if first < session.turns:
             turns = await self._turns(first)
@@ -308,7 +310,9 @@ class RunAttempt:
             if len(latest) < len(turns):
                 self._lease.note("run.history_compacted", {"told": len(latest), "of": len(turns)})
             messages += latest
-        self._tokens = (known.tokens if goes_on and known else 0) + sum(estimate(each.text) for each in messages)
+        self._tokens = (conversation.tokens if goes_on and conversation else 0) + sum(
+            estimate(each.text) for each in messages
+        )
         return messages
 
     async def _turns(self, first: int) -> Sequence[Turn]:
@@ -317,7 +321,9 @@ class RunAttempt:
             return prepared.history
         return await self._maker.turns(session, first)
 
-    async def _asked(self, live: LiveAgent, messages: Sequence[Message | str], meter: CallMeter) -> AgentResponse[Any]:
+    async def _call_model(
+        self, live: LiveAgent, messages: Sequence[Message | str], meter: CallMeter
+    ) -> AgentResponse[Any]:
         run, agent, policy = self._lease.run, live.framework_agent, self._maker.policy
         version, clock, lasts = live.version.version, self._maker.clock, policy.timeout
         rules, chat, function = policy.tools, [*meter.middleware()], []

@@ -45,12 +45,12 @@ class RunCancel:
         blocked = before.state is RunState.WAITING and before.error is not None  # not merely waiting behind another run
         if blocked and run.finished:
             try:
-                await self._let_go(run, send)
+                await self._resume_session(run, send)
             except AppError as error:
                 log.warning("session not resumed: %s", error.code, extra={"event": "session.resume_unfinished"})
         return run
 
-    async def _let_go(self, run: Run, send: Send) -> None:
+    async def _resume_session(self, run: Run, send: Send) -> None:
         await self._decisions.settle(run.workspace, run.id, send)
         session = (await self._conversations.load(run.workspace, run.session_id)).session
         if session is not None and session.state is SessionState.WAITING and session.pause_reason in (APPROVAL, BUDGET):

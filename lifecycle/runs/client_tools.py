@@ -127,9 +127,9 @@ def own_first(run: Run) -> Callable[[Any, Callable[[], Awaitable[None]]], Awaita
             context.result = _stream(cast("Any", context.result), names)
         else:
             response = cast("ChatResponse[Any]", context.result)
-            left = _left_out([content for message in response.messages for content in message.contents], names)
+            dropped = _left_out([content for message in response.messages for content in message.contents], names)
             for message in response.messages:
-                message.contents = [each for each in message.contents if not _is_of(each, left)]
+                message.contents = [each for each in message.contents if not _is_of(each, dropped)]
 
     return drop
 
@@ -151,10 +151,10 @@ def _stream(
         # A call comes in pieces, of which only the first has its name, so calls are assembled first.
         whole = ChatResponse.from_updates(held)
         asked = [content for message in whole.messages for content in _calls(message)]
-        left = _left_out(asked, names)
+        dropped = _left_out(asked, names)
         for update in held:
             other_contents = [each for each in update.contents if each.type != _CALL]
-            update.contents = [*other_contents, *(each for each in asked if not _is_of(each, left))]
+            update.contents = [*other_contents, *(each for each in asked if not _is_of(each, dropped))]
             asked = []
             yield update
 

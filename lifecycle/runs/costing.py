@@ -95,8 +95,8 @@ def refused(error: BaseException) -> bool:
     """
     seen: BaseException | None = error
     while seen is not None:
-        known = isinstance(seen, AppError) or isinstance(getattr(seen, "status_code", None), int)
-        if known or getattr(seen, "never_sent", False) is True:
+        has_response = isinstance(seen, AppError) or isinstance(getattr(seen, "status_code", None), int)
+        if has_response or getattr(seen, "never_sent", False) is True:
             return True
         seen = seen.__cause__ or seen.__context__
     return False

@@ -163,7 +163,7 @@ class DeadLetters:
 
         at = await self._conversations.load(submission.workspace, submission.session_id)
         erased = at.session is not None and at.session.state is SessionState.ERASED  # then the message is just removed
-        if not erased and (why := await self._elsewhere(submission)) is not None:
+        if not erased and (why := await self._why_unrunnable(submission)) is not None:
             raise Conflict(f"It cannot be run: {why}", code="dead_letter_invalid")
         stored = await self._conversations.update(workspace, submission.session_id, submission.run_id, decide)
         run = stored.run
@@ -219,12 +219,12 @@ class DeadLetters:
             page = await self._queue.dead(_PAGE, after + 1)
             for message in page:
                 after = message.id
-                lost, run = await self._lose(message)
+                lost, run = await self._fail_if_lost(message)
                 count += lost
                 if (
                     removed < _REMOVED_AT_ONCE
                     and run is not None
-                    and _goes_without(run, message, self._reader.read(message))
+                    and _is_obsolete(run, message, self._reader.read(message))
                 ):
                     removed += 1
                     with contextlib.suppress(AppError):  # locked by another process; tried again next time
@@ -232,7 +232,7 @@ class DeadLetters:
             if not page:
                 return count
 
-    async def _lose(self, message: DeadMessage) -> tuple[bool, Run | None]:
+    async def _fail_if_lost(self, message: DeadMessage) -> tuple[bool, Run | None]:
         """Fail the message's run if its workers died; return whether they did, and the run."""
         submission = self._reader.read(message)
         if not isinstance(submission, Submission):
@@ -295,7 +295,7 @@ class DeadLetters:
         if misused is None and stored.run is not None and stored.run.dead:
             return None
         if misused is None and stored.run is None:
-            misused = await self._elsewhere(submission)
+            misused = await self._why_unrunnable(submission)
         code, detail = ("invalid_message", misused) if misused is not None else _why(stored)
         return DeadLetter(
             str(message.id),
@@ -310,7 +310,7 @@ class DeadLetters:
             enqueued_at=message.enqueued_at,
         )
 
-    async def _elsewhere(self, submission: Submission) -> str | None:
+    async def _why_unrunnable(self, submission: Submission) -> str | None:
         """Return why a message whose run is not in its session can never be run; None if it is."""
         session_id = await self._failed.session_of(submission.workspace, submission.run_id)
         if session_id not in (None, submission.session_id):
@@ -320,7 +320,7 @@ class DeadLetters:
         return None
 
 
-def _goes_without(run: Run, message: DeadMessage, submission: Submission | QueueMessage | InvalidInput) -> bool:
+def _is_obsolete(run: Run, message: DeadMessage, submission: Submission | QueueMessage | InvalidInput) -> bool:
     """Return whether the run has ended or was queued again, so that its dead message can be removed."""
     sent = submission.redriven if isinstance(submission, Submission) else 0
     return (run.finished and not run.dead) or run.redriven > max(message.redriven, sent)

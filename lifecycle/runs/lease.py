@@ -139,7 +139,7 @@ class RunLease:
             if work.done():
                 return
             try:
-                await self._look()
+                await self._check()
             except Unavailable as error:
                 # The work may still end before the lease expires; if not, another worker repeats it.
                 log.warning("lease not renewed: %s", error.code, extra={"event": "run.lease_unavailable"})
@@ -173,7 +173,7 @@ class RunLease:
         spans.settled(self.run, here=not self.lost)
         return self.run
 
-    async def _look(self) -> None:
+    async def _check(self) -> None:
         async with self._lock:
             run = self.run
             found = await self._conversations.load(run.workspace, run.session_id, run.id)
@@ -232,13 +232,18 @@ class RunLease:
                 ends.add(changed.last.ended_at)
             if cancelled:
                 return outcome(stored.session, stored.run, changed, self._events, (), now)
-            events, changed = self._told(changed, now)
+            events, changed = self._with_unpublished(changed, now)
             change = outcome(session, stored.run, changed, [*events, *moved], turns, now, held)
             if kept is not None:
                 session = change.session or session
-                known = tuple(each for each in session.kept if each != kept)  # it may be there from an earlier try
+                other_conversations = tuple(
+                    each for each in session.kept if each != kept
+                )  # it may be there from an earlier try
                 change = replace(
-                    change, session=replace(session, at_provider=replace(session.at_provider, kept=(*known, kept)))
+                    change,
+                    session=replace(
+                        session, at_provider=replace(session.at_provider, kept=(*other_conversations, kept))
+                    ),
                 )
             return change
 
@@ -249,7 +254,7 @@ class RunLease:
             self._events = []
         self.lost = not written
 
-    def _told(self, run: Run, now: datetime) -> tuple[Sequence[Event], Run]:
+    def _with_unpublished(self, run: Run, now: datetime) -> tuple[Sequence[Event], Run]:
         """Return the events to write, with unpublished text, and the run that includes them.
 
         The amount of published text is stored with the run, so that a write whose response was lost is not repeated.

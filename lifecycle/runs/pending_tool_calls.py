@@ -114,7 +114,7 @@ class PendingToolCalls:
             if self._replayed is not None:
                 response, self._replayed = self._replayed, None
                 self._meter.totals.given = len(context.messages)
-                await self._look(response, tools, held=True)
+                await self._decide_all(response, tools, held=True)
                 context.result = _streamed(response) if context.stream else response
                 looked_at = True
             else:
@@ -125,9 +125,9 @@ class PendingToolCalls:
                 looked_at = False
             turn = _Turn(context, call_next, tools)
             if context.stream:
-                context.result = self._looked_at(turn, context.result, looked_at=looked_at)  # pyright: ignore[reportArgumentType]
+                context.result = self._checked_stream(turn, context.result, looked_at=looked_at)  # pyright: ignore[reportArgumentType]
             else:
-                context.result = await self._gone_on(turn, context.result, looked_at=looked_at)  # pyright: ignore[reportArgumentType]
+                context.result = await self._continued(turn, context.result, looked_at=looked_at)  # pyright: ignore[reportArgumentType]
 
         return hold
 
@@ -161,8 +161,8 @@ class PendingToolCalls:
             if begun.result is not None:
                 context.result = begun.result
                 return
-            if (known := CURRENT.get()) is not None:  # reset by the code that set it
-                CURRENT.set(replace(known, repeated=begun.repeated or self._anew))
+            if (current := CURRENT.get()) is not None:  # reset by the code that set it
+                CURRENT.set(replace(current, repeated=begun.repeated or self._anew))
             try:
                 await call_next()
             except ToolFailed as error:
@@ -183,7 +183,7 @@ class PendingToolCalls:
         # The framework has parsed the arguments and filled in the parameters' defaults.
         return Allowed(call.arguments, found.approval_id)
 
-    async def _look(
+    async def _decide_all(
         self, response: ChatResponse[Any], tools: Mapping[str, FunctionTool], *, held: bool = False
     ) -> None:
         """Decide about all calls of a response.
@@ -221,7 +221,7 @@ class PendingToolCalls:
         self._answer = self.hosted.answer(response, self._verdicts, self._meter.latest)
         self._asked = _requests_only(response)
 
-    def _goes_on(self, turn: _Turn, response: ChatResponse[Any]) -> bool:
+    def _continues_at_once(self, turn: _Turn, response: ChatResponse[Any]) -> bool:
         """Return whether to call the model again at once, only to send decisions about hosted calls."""
         if self._answer is None or _calls(response, turn.tools, ""):
             return False
@@ -235,16 +235,16 @@ class PendingToolCalls:
         turn.context.messages = [*messages, self._answer]
         return True
 
-    async def _gone_on(self, turn: _Turn, response: ChatResponse[Any], *, looked_at: bool) -> ChatResponse[Any]:
+    async def _continued(self, turn: _Turn, response: ChatResponse[Any], *, looked_at: bool) -> ChatResponse[Any]:
         if not looked_at:
-            await self._look(response, turn.tools)
-        while self._goes_on(turn, response):
+            await self._decide_all(response, turn.tools)
+        while self._continues_at_once(turn, response):
             await turn.call_next()
             response = cast("ChatResponse[Any]", turn.context.result)
-            await self._look(response, turn.tools)
+            await self._decide_all(response, turn.tools)
         return _without_requests(response)
 
-    def _looked_at(
+    def _checked_stream(
         self, turn: _Turn, stream: ResponseStream[ChatResponseUpdate, ChatResponse[Any]], *, looked_at: bool
     ) -> ResponseStream[ChatResponseUpdate, ChatResponse[Any]]:
         from agent_framework import ChatResponse, ResponseStream  # noqa: PLC0415 - cold start
@@ -257,8 +257,8 @@ class PendingToolCalls:
                         yield _without_request(update)
                     response = await inner.get_final_response()
                 if not known:
-                    await self._look(response, turn.tools)
-                if not self._goes_on(turn, response):
+                    await self._decide_all(response, turn.tools)
+                if not self._continues_at_once(turn, response):
                     return
                 await turn.call_next()
                 inner, known = cast("Any", turn.context.result), False

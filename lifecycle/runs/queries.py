@@ -48,8 +48,8 @@ class RunQueries:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + within_s
         pause = _FIRST_LOOK_S
-        while not run.finished and run.state is not RunState.WAITING and (left := deadline - loop.time()) > 0:
-            handed = await self._waiters.wait(run, min(pause, left))
+        while not run.finished and run.state is not RunState.WAITING and (remaining_s := deadline - loop.time()) > 0:
+            handed = await self._waiters.wait(run, min(pause, remaining_s))
             pause = min(pause * 1.5, _LONGEST_LOOK_S)
             run = handed or await self._conversations.run(run.workspace, run.session_id, run.id) or run
         return run

@@ -27,7 +27,7 @@ async def stream_updates(
     model.
     """
     ended = asyncio.Event()
-    teller = asyncio.create_task(_tell(lease, ended))
+    teller = asyncio.create_task(_publish_text(lease, ended))
     try:
         async for update in stream:
             lease.add_text(update.text)
@@ -37,7 +37,7 @@ async def stream_updates(
         await teller  # never cancelled in the middle of a write
 
 
-async def _tell(lease: RunLease, ended: asyncio.Event) -> None:
+async def _publish_text(lease: RunLease, ended: asyncio.Event) -> None:
     while not ended.is_set():
         try:
             await lease.flush_text()

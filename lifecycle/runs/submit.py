@@ -156,18 +156,18 @@ class RunSubmission:
         workflow_run_id: str | None = None,
     ) -> Accepted:
         try:
-            agent, known = await self._looked_up(workspace, agent_name, request)
+            agent, stored = await self._load(workspace, agent_name, request)
             if self._policy.admit is not None:
                 await self._policy.admit(agent)
         except (NotFound, Conflict, TooManyRequests):
             # A run that was accepted before the agent was disabled, deleted or at capacity is returned.
-            if (run := await self._accepted_before(workspace, _whom(agent_name, routed), request, run_id)) is None:
+            if (run := await self._accepted_before(workspace, _target(agent_name, routed), request, run_id)) is None:
                 raise
             return Accepted(run, created=False)
         if not agent.ready:
             # Provisioning now overlaps with the message's delivery.
             await signals.send(workspace, agent_name, _ensure(agent))
-        accepted = await self.accept(agent, request, run_id, known, routed, workflow_run_id=workflow_run_id)
+        accepted = await self.accept(agent, request, run_id, stored, routed, workflow_run_id=workflow_run_id)
         if not runs.needs_message(accepted.run):
             return accepted
         try:
@@ -227,13 +227,13 @@ class RunSubmission:
         """Store the run without queueing it; `session` is the one in the request, if it was read before."""
         acceptance.check_tools(agent, request, of_team=routed is not None)
         workspace = agent.workspace
-        session = session or await self._known(workspace, request.session_id)
+        session = session or await self._load_session(workspace, request.session_id)
         if session is not None:
             await self._check(session, agent, request, run_id, routed)
         wanted = RunPlace(
             request.session_id or session_of_run(workspace, run_id),
             agent.name,
-            request.digest(_whom(agent.name, routed)),
+            request.digest(_target(agent.name, routed)),
         )
         new_session = session is None or session.session is None
         now = self._clock()
@@ -245,12 +245,12 @@ class RunSubmission:
             self._start.preferred(workspace, request.user_id) if new_session else _nothing(),
         )
         if place.session_id != wanted.session_id and request.session_id is None:
-            await self._went_on(agent, request, wanted.session_id, place.session_id, now)
+            await self._use_claimed_session(agent, request, wanted.session_id, place.session_id, now)
         if place.digest != wanted.digest:
             msg = "This idempotency key was used before, for a different request."
             raise Conflict(msg, code="idempotency_conflict")
         # A run with a new place has no row yet, so there is nothing to read.
-        known = (session or StoredConversation(None, None)) if new else None
+        stored_before = (session or StoredConversation(None, None)) if new else None
         created = False
 
         def decide(stored: StoredConversation) -> ConversationChange | None:
@@ -268,7 +268,7 @@ class RunSubmission:
                 agent, request, run_id, stored.session or started, asked, now, new=new, step_of=workflow_run_id
             )
 
-        stored = await self._conversations.update(workspace, place.session_id, run_id, decide, known=known)
+        stored = await self._conversations.update(workspace, place.session_id, run_id, decide, known=stored_before)
         if stored.run is None:
             if stored.session is None:
                 msg = "the run was not stored"
@@ -281,7 +281,7 @@ class RunSubmission:
             await self._directory.close_session(workspace, agent.name, stored.session.id)  # it had ended before
         return Accepted(stored.run, created)
 
-    async def _went_on(
+    async def _use_claimed_session(
         self, agent: Agent, request: RunRequest, session_id: str, claimed_session_id: str, now: datetime
     ) -> None:
         """Close the session just entered, and enter that of an earlier try, which may have died before it did."""
@@ -289,19 +289,19 @@ class RunSubmission:
         if (await self._conversations.load(agent.workspace, claimed_session_id)).session is None:
             await self._start.enter(self._new_session(agent, claimed_session_id, request, now))
 
-    async def _looked_up(
-        self, workspace: str, name: str, request: RunRequest
-    ) -> tuple[Agent, StoredConversation | None]:
+    async def _load(self, workspace: str, name: str, request: RunRequest) -> tuple[Agent, StoredConversation | None]:
         """Return the agent and session of the request."""
         recent = self._catalog.recent(workspace, name, self._policy.agent_trust)
         if recent is not None and recent.declaration.enabled and request.session_id and not request.pin_version:
-            known = await self._known(workspace, request.session_id)
-            if known is not None and known.session is not None:
-                return recent, known
-            return await self._usable_agent(workspace, name), known
-        return await asyncio.gather(self._usable_agent(workspace, name), self._known(workspace, request.session_id))
+            stored = await self._load_session(workspace, request.session_id)
+            if stored is not None and stored.session is not None:
+                return recent, stored
+            return await self._usable_agent(workspace, name), stored
+        return await asyncio.gather(
+            self._usable_agent(workspace, name), self._load_session(workspace, request.session_id)
+        )
 
-    async def _known(self, workspace: str, session_id: str | None) -> StoredConversation | None:
+    async def _load_session(self, workspace: str, session_id: str | None) -> StoredConversation | None:
         return None if session_id is None else await self._conversations.load(workspace, session_id)
 
     async def _check(
@@ -381,7 +381,7 @@ class RunSubmission:
         await self._conversations.update(run.workspace, run.session_id, run.id, decide)
 
 
-def _whom(agent: str, routed: Routed | None) -> str:
+def _target(agent: str, routed: Routed | None) -> str:
     """Return the target of a request for its digest: for a team's request always the same, whichever member gets it."""
     return agent if routed is None else f"team:{routed.team}"
 

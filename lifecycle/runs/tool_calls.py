@@ -162,13 +162,13 @@ class ToolCalls:
             return replace(noted, outcome=error.code)
         finally:
             CURRENT.reset(token)
-        result = self._room_for(text_of(context.result)[:_MOST_SHOWN]) if terms.show_result else ""
+        result = self._if_storable(text_of(context.result)[:_MOST_SHOWN]) if terms.show_result else ""
         return replace(noted, result_bytes=_size(context.result), result=result)
 
     def _shown_of(self, terms: ToolTerms, arguments: Mapping[str, Any]) -> str:
-        return self._room_for(shown(terms, arguments))
+        return self._if_storable(shown(terms, arguments))
 
-    def _room_for(self, text: str) -> str:
+    def _if_storable(self, text: str) -> str:
         """Return the text; empty if it, or the attempt's total, is too long to be stored."""
         if len(text) > min(_MOST_SHOWN, _MOST_SHOWN_IN_ALL - self._shown):
             return ""

@@ -60,13 +60,13 @@ class ScheduleRunner:
         now = self._clock()
         async for entry in self._due.until(now):
             try:
-                done += await self._look(entry, now, signals, send)
+                done += await self._process_due(entry, now, signals, send)
             except AppError as error:
                 # One schedule's failure must not stop the others; it is tried again in the next round.
                 log.warning("schedule %s: %s", entry.name, error.code, extra={"event": "schedule.postponed"})
         return done
 
-    async def _look(self, entry: DueThing, now: datetime, signals: AgentSignals, send: Send) -> ScheduleRound:
+    async def _process_due(self, entry: DueThing, now: datetime, signals: AgentSignals, send: Send) -> ScheduleRound:
         workspace, name = entry.workspace, entry.name
         found = await self._schedules.stored(workspace, name)
         due_at = found.schedule.next_at if found else None

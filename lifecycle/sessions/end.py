@@ -94,13 +94,13 @@ class SessionEnd:
             if stored.session is not None and not stored.session.over:
                 reason = overdue(stored.session, now, self._idle_after)
                 if reason is None:
-                    await self._look_again(entry, next_look(stored.session, now, self._idle_after))
+                    await self._reschedule(entry, next_look(stored.session, now, self._idle_after))
                     continue
                 stored = await self._end(stored.session, reason, now)
                 if stored.session is None or not stored.session.over:
                     continue
                 count += 1
-            if stored.session is None or await self._cleared(stored.session):
+            if stored.session is None or await self._without_runs(stored.session):
                 if stored.session is not None:
                     await self._left(stored.session)
                 else:  # it was never stored; one of its long texts may have been
@@ -111,7 +111,7 @@ class SessionEnd:
                 await self._due.drop(entry.workspace, entry.name, entry.hour)
         return count
 
-    async def _look_again(self, entry: Entry, due: datetime) -> None:
+    async def _reschedule(self, entry: Entry, due: datetime) -> None:
         if hour_bucket(due) != entry.hour:
             await self._settle(entry.workspace, entry.name)
             await self._due.add(entry.workspace, entry.name, due, entry.note)
@@ -121,7 +121,7 @@ class SessionEnd:
         """End the session unless it is in use again."""
         if reason == IDLE_TIMEOUT and session.pending:
             # Runs whose message was never sent, or whose worker died for good: nothing else will finish them.
-            await self._lose_runs(session)
+            await self._fail_runs(session)
 
         def decide(stored: StoredConversation) -> ConversationChange | None:
             if stored.session is None or stored.session.over:
@@ -133,22 +133,22 @@ class SessionEnd:
 
         return await self._conversations.update(session.workspace, session.id, None, decide)
 
-    async def _cleared(self, session: Session) -> bool:
+    async def _without_runs(self, session: Session) -> bool:
         """Fail the runs of an ended session that no worker holds; return whether none is left."""
         if not session.pending or session.state is SessionState.ERASED:
             return True
-        await self._lose_runs(session)
+        await self._fail_runs(session)
         after = (await self._conversations.load(session.workspace, session.id)).session
         return after is None or not after.pending
 
-    async def _lose_runs(self, session: Session) -> None:
+    async def _fail_runs(self, session: Session) -> None:
         unfinished = (RunState.WAITING, RunState.QUEUED, RunState.RUNNING)
         async for run in self._conversations.runs_in(session.workspace, session.id, *unfinished):
-            stored = await self._conversations.update(session.workspace, session.id, run.id, self._lose)
+            stored = await self._conversations.update(session.workspace, session.id, run.id, self._fail_run)
             if stored.run is not None and stored.run.finished:
                 await self._record(stored.run)
 
-    def _lose(self, stored: StoredConversation) -> ConversationChange | None:
+    def _fail_run(self, stored: StoredConversation) -> ConversationChange | None:
         now = self._clock()
         if stored.session is None or stored.run is None or stored.run.finished or runs.busy_until(stored.run, now):
             return None

@@ -89,7 +89,7 @@ class SessionErasure:
         if found is not None and found.state is not SessionState.ERASED:
             await self._may_erase(found)
         await self._due.add(workspace, session_id, self._clock())
-        stored = await self._conversations.update(workspace, session_id, None, self._condemn)
+        stored = await self._conversations.update(workspace, session_id, None, self._mark_erased)
         session = stored.session
         if session is None:
             raise NotFound(f"There is no session {session_id!r}.", code="session_not_found")
@@ -122,7 +122,7 @@ class SessionErasure:
         await self._due.drop(entry.workspace, entry.name, entry.hour)
         return condemned
 
-    def _condemn(self, stored: StoredConversation) -> ConversationChange | None:
+    def _mark_erased(self, stored: StoredConversation) -> ConversationChange | None:
         if stored.session is None or stored.session.state is SessionState.ERASED:
             return None
         return ConversationChange(erasing(stored.session, self._clock()))
@@ -151,7 +151,7 @@ class SessionErasure:
         if receipt.completed_at is not None or await self._busy(session):
             return receipt
         found = [run async for run in self._conversations.runs(session.workspace, session.id, texts=False)]
-        found = [await self._given_up(run) for run in found]
+        found = [await self._ended_if_lost(run) for run in found]
         if found or session.kept:
             receipt = await self._forget_elsewhere(session, found, receipt)
             # Counted before the runs are deleted, or a repetition would count only what is left.
@@ -169,7 +169,7 @@ class SessionErasure:
         await self._note(session, erased(session, receipt))
         return receipt
 
-    async def _given_up(self, run: Run) -> Run:
+    async def _ended_if_lost(self, run: Run) -> Run:
         """Return the run after recording its attempts; if its worker died, ended."""
 
         def decide(stored: StoredConversation) -> ConversationChange | None:

@@ -97,8 +97,8 @@ class UserErasure:
         """
         await self._may_erase(workspace, user_id)
         now = self._clock()
-        await self._due.add(workspace, _name(user_id), now, json.dumps([user_id, rfc3339(now)]))
-        return await self._work(workspace, user_id, now, patience_s)
+        await self._due.add(workspace, _user_key(user_id), now, json.dumps([user_id, rfc3339(now)]))
+        return await self._erase_until(workspace, user_id, now, patience_s)
 
     async def finish(self) -> int:
         """Complete interrupted erasures, and return how many were completed."""
@@ -106,14 +106,16 @@ class UserErasure:
         async for entry in self._due.until(self._clock()):
             user_id, requested = json.loads(entry.note)
             try:
-                receipt = await self._work(entry.workspace, user_id, datetime.fromisoformat(requested), None)
+                receipt = await self._erase_until(entry.workspace, user_id, datetime.fromisoformat(requested), None)
             except AppError as error:
                 log.warning("user not erased: %s", error.code, extra={"event": "user.erase_unfinished"})
                 continue
             count += receipt.completed_at is not None
         return count
 
-    async def _work(self, workspace: str, user_id: str, requested: datetime, patience_s: float | None) -> UserReceipt:
+    async def _erase_until(
+        self, workspace: str, user_id: str, requested: datetime, patience_s: float | None
+    ) -> UserReceipt:
         loop = asyncio.get_running_loop()
         until = None if patience_s is None else loop.time() + patience_s
         receipt, whole, planned = UserReceipt(requested), True, 0
@@ -141,18 +143,18 @@ class UserErasure:
             if entry.session_id in held:
                 continue
             try:
-                receipt = replace(receipt, runs=receipt.runs + await self._unnamed(workspace, user_id, entry))
+                receipt = replace(receipt, runs=receipt.runs + await self._erase_name(workspace, user_id, entry))
             except OnHold:
                 held.add(entry.session_id)
                 receipt = replace(receipt, held=len(held))
         if held or not whole:  # the index entry stays, so that the rest is erased later
             return receipt
         data = {"sessions": receipt.sessions, "runs": receipt.runs}
-        key = f"user:{_name(user_id)}:{rfc3339(requested)}"
+        key = f"user:{_user_key(user_id)}:{rfc3339(requested)}"
         await self._journal.record(workspace, key, Event("user.erased", data, requested))
         if planned:
             return receipt
-        await self._due.drop(workspace, _name(user_id), hour_bucket(requested))
+        await self._due.drop(workspace, _user_key(user_id), hour_bucket(requested))
         return replace(receipt, completed_at=self._clock())
 
     async def _sessions_of(self, workspace: str, user_id: str) -> AsyncIterator[str]:
@@ -180,7 +182,7 @@ class UserErasure:
             if after is None:
                 return
 
-    async def _unnamed(self, workspace: str, user_id: str, entry: RunEntry) -> int:
+    async def _erase_name(self, workspace: str, user_id: str, entry: RunEntry) -> int:
         """Erase the user's id from a run in a session that is not the user's; return the number of runs changed.
 
         Raises:
@@ -204,6 +206,6 @@ class UserErasure:
         return 1
 
 
-def _name(user_id: str) -> str:
+def _user_key(user_id: str) -> str:
     """Return a key for the user's id, which may have characters that keys cannot."""
     return hashlib.sha256(user_id.encode()).hexdigest()[:32]

@@ -47,7 +47,7 @@ class SessionPause:
         """
 
         def decide(stored: StoredConversation) -> ConversationChange | None:
-            session = _open(stored, session_id)
+            session = _open_session(stored, session_id)
             if session.state is SessionState.PAUSED:
                 return None
             after = sessions.paused(session, reason)
@@ -63,13 +63,13 @@ class SessionPause:
             Conflict: It has ended.
             Unavailable: The broker did not accept a message; a timer continues, or a repeated call.
         """
-        session = _open(await self._conversations.load(workspace, session_id), session_id)
+        session = _open_session(await self._conversations.load(workspace, session_id), session_id)
         if not session.on_hold:
             return session
         await self._due.add(workspace, session_id, self._clock(), session.agent)
 
         def decide(stored: StoredConversation) -> ConversationChange | None:
-            session = _open(stored, session_id)
+            session = _open_session(stored, session_id)
             if session.state not in (SessionState.PAUSED, SessionState.WAITING):
                 return None
             now = self._clock()
@@ -103,7 +103,7 @@ class SessionPause:
             stored = await self._conversations.load(workspace, session_id)
             session = stored.session
             if session is not None and session.retry is not None:
-                await self._remind(stored.session, send)
+                await self._send_overdue(stored.session, send)
                 return False
             if session is None or not session.resuming:
                 return True
@@ -111,13 +111,15 @@ class SessionPause:
             kept = [run async for run in found if run.call < session.resumes]
             for run in sorted(kept, key=lambda run: run.number):
                 await send(submission_of(runs.called(run, session.resumes)))
-                await self._conversations.update(workspace, session_id, run.id, partial(_called, resumed=session))
-            after = await self._conversations.update(workspace, session_id, None, partial(_done, resumed=session))
+                await self._conversations.update(workspace, session_id, run.id, partial(_mark_queued, resumed=session))
+            after = await self._conversations.update(
+                workspace, session_id, None, partial(_mark_complete, resumed=session)
+            )
             if after.session is None or not after.session.resuming:
                 return True
         return False
 
-    async def _remind(self, session: Session | None, send: Send) -> None:
+    async def _send_overdue(self, session: Session | None, send: Send) -> None:
         """Send the message of the run whose retry the session waits for, if that is overdue."""
         retry = session.retry if session else None
         if session is None or retry is None or retry.at + _OVERDUE > self._clock():
@@ -127,7 +129,7 @@ class SessionPause:
             await send(submission_of(run))
 
 
-def _called(stored: StoredConversation, resumed: Session) -> ConversationChange | None:
+def _mark_queued(stored: StoredConversation, resumed: Session) -> ConversationChange | None:
     """Return the change that marks the run as queued by the resumption; None if marked, or on hold again."""
     session, run = stored.session, stored.run
     if session is None or run is None or not session.resuming or session.resumes != resumed.resumes:
@@ -137,7 +139,7 @@ def _called(stored: StoredConversation, resumed: Session) -> ConversationChange 
     return ConversationChange(run=runs.called(run, resumed.resumes))
 
 
-def _done(stored: StoredConversation, resumed: Session) -> ConversationChange | None:
+def _mark_complete(stored: StoredConversation, resumed: Session) -> ConversationChange | None:
     """Return the change that ends the resumption; None if a run was submitted meanwhile."""
     session = stored.session
     if session is None or not session.resuming or (session.resumes, session.runs) != (resumed.resumes, resumed.runs):
@@ -145,7 +147,7 @@ def _done(stored: StoredConversation, resumed: Session) -> ConversationChange | 
     return ConversationChange(sessions.settled(session))
 
 
-def _open(stored: StoredConversation, session_id: str) -> Session:
+def _open_session(stored: StoredConversation, session_id: str) -> Session:
     session = _session(stored, session_id)
     if session.over:
         msg = f"Session {session_id!r} has ended ({session.end_reason}); start a new one."

@@ -114,8 +114,10 @@ class SessionStart:
                 options.priority or Priority.NORMAL,
             ),
         )
-        known = await self._conversations.load(workspace, ident) if session_id else StoredConversation(None, None)
-        if known.session is None:
+        stored_before = (
+            await self._conversations.load(workspace, ident) if session_id else StoredConversation(None, None)
+        )
+        if stored_before.session is None:
             await self.enter(wanted)
         new = False
 
@@ -132,7 +134,7 @@ class SessionStart:
             _check_same(stored.session, options)
             return None
 
-        stored = await self._conversations.update(workspace, ident, None, decide, known=known)
+        stored = await self._conversations.update(workspace, ident, None, decide, known=stored_before)
         if stored.session is None:
             msg = "the session was not stored"
             raise RuntimeError(msg)

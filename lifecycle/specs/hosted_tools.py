@@ -203,8 +203,8 @@ def _tool(value: Any, _: ValidatorFunctionWrapHandler) -> str | HostedTool:
         return _Kinds.name.validate_python(value)
     kind = _Kinds.by_type.get(str(value.get("type")))
     if kind is None:
-        known = ", ".join(sorted(_Kinds.by_type))
-        msg = f"A tool is the name of a function tool, or an object whose type is one of {known}."
+        types = ", ".join(sorted(_Kinds.by_type))
+        msg = f"A tool is the name of a function tool, or an object whose type is one of {types}."
         raise PydanticCustomError("unknown_tool_type", "{msg}", {"msg": msg})
     return kind.model_validate(value)
 

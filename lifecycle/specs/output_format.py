@@ -56,8 +56,8 @@ class ResponseFormat(BaseModel):
         return schema
 
     @model_validator(mode="after")
-    def _obeyed(self) -> ResponseFormat:
-        wrong = next(_wrongs(self.json_schema, strict=self.strict), None)
+    def _check_rules(self) -> ResponseFormat:
+        wrong = next(_errors(self.json_schema, strict=self.strict), None)
         if wrong is not None:
             raise ValueError(wrong)
         return self
@@ -88,7 +88,7 @@ def _refusal(problem: Problem) -> InvalidInput:
     return InvalidInput(msg, code="invalid_schema", fields={place: problem.message})
 
 
-def _wrongs(schema: Mapping[str, Any], *, strict: bool) -> Iterator[str]:
+def _errors(schema: Mapping[str, Any], *, strict: bool) -> Iterator[str]:
     """Yield the errors in an answer's schema, each with its place as a JSON pointer."""
     if schema.get("type") != "object":
         yield "json_schema: the type of an answer is 'object'"
@@ -107,11 +107,11 @@ def _wrongs(schema: Mapping[str, Any], *, strict: bool) -> Iterator[str]:
         if names > MAX_PROPERTIES:
             yield f"json_schema has more than {MAX_PROPERTIES:,} properties"
             return
-        yield from _wrong_here(at, node, schema, strict=strict)
-        waiting += [(f"{at}/{key}", inner, depth + level) for key, inner, level in _inner(node)]
+        yield from _errors_here(at, node, schema, strict=strict)
+        waiting += [(f"{at}/{key}", inner, depth + level) for key, inner, level in _subschemas(node)]
 
 
-def _wrong_here(at: str, node: Mapping[str, Any], root: Mapping[str, Any], *, strict: bool) -> Iterator[str]:
+def _errors_here(at: str, node: Mapping[str, Any], root: Mapping[str, Any], *, strict: bool) -> Iterator[str]:
     kinds = node.get("type", [])
     kinds = [kinds] if isinstance(kinds, str) else kinds
     if not is_list(kinds) or not all(isinstance(kind, str) and kind in _TYPES for kind in kinds):
@@ -126,11 +126,11 @@ def _wrong_here(at: str, node: Mapping[str, Any], root: Mapping[str, Any], *, st
         yield f"{at}/additionalProperties must be false where strict is true"
     elif strict and "object" in kinds and set(required) != set(properties):
         yield f"{at}/required must name every property where strict is true; allow null for what may be left out"
-    if "$ref" in node and not _leads(node["$ref"], root):
+    if "$ref" in node and not _resolves(node["$ref"], root):
         yield f"{at}/$ref must be '#' or lead into '#/$defs/'"
 
 
-def _leads(reference: object, root: Mapping[str, Any]) -> bool:
+def _resolves(reference: object, root: Mapping[str, Any]) -> bool:
     if reference == "#":
         return True
     definitions = root.get("$defs")
@@ -139,7 +139,7 @@ def _leads(reference: object, root: Mapping[str, Any]) -> bool:
     return reference.startswith("#/$defs/") and reference.removeprefix("#/$defs/") in definitions
 
 
-def _inner(node: Mapping[str, Any]) -> Iterator[tuple[str, Any, int]]:
+def _subschemas(node: Mapping[str, Any]) -> Iterator[tuple[str, Any, int]]:
     """Yield the schemas inside a schema: place, schema, and how many levels deeper it is."""
     for key in ("properties", "$defs"):
         if isinstance(node.get(key), Mapping):

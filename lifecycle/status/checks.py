@@ -84,16 +84,16 @@ class SystemStatus:
         """Return the health now. Never raises: a part that cannot be checked is unhealthy."""
         now = self._clock()
         components = await asyncio.gather(
-            _asked("tables", self._reached_tables(), Health.CRITICAL),
-            _asked("queue", _reached(queue), Health.CRITICAL),
-            _asked("dead_letters", _letters(workspace, dead, now)),
-            _asked("timers", self._timers(now)),
-            _asked("agents", self._agents(workspace, now)),
-            _asked("providers", self._providers(workspace, now)),
-            _asked("prices", self._prices(workspace)),
-            _asked("alerts", self._alerts(workspace)),
-            _asked("stored_values", _stored_values()),
-            _asked("extensions", self._extensions()),
+            _checked("tables", self._reached_tables(), Health.CRITICAL),
+            _checked("queue", _reached(queue), Health.CRITICAL),
+            _checked("dead_letters", _dead_letters(workspace, dead, now)),
+            _checked("timers", self._timers(now)),
+            _checked("agents", self._agents(workspace, now)),
+            _checked("providers", self._providers(workspace, now)),
+            _checked("prices", self._prices(workspace)),
+            _checked("alerts", self._alerts(workspace)),
+            _checked("stored_values", _stored_values()),
+            _checked("extensions", self._extensions()),
         )
         return Status(overall(components), tuple(components), now, self._started_at)
 
@@ -131,12 +131,12 @@ async def _reached(queue: RunQueue) -> Component:
     return Component("queue", Health.HEALTHY)
 
 
-async def _letters(workspace: str, dead: DeadLetters, now: datetime) -> Component:
+async def _dead_letters(workspace: str, dead: DeadLetters, now: datetime) -> Component:
     found, more = await dead.list(workspace, _LETTERS)
     return rules.letters(found, now, more=more is not None)
 
 
-async def _asked(name: str, question: Awaitable[Component], otherwise: Health = Health.DEGRADED) -> Component:
+async def _checked(name: str, question: Awaitable[Component], otherwise: Health = Health.DEGRADED) -> Component:
     try:
         async with asyncio.timeout(_PATIENCE_S):
             return await question

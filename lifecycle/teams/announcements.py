@@ -38,13 +38,13 @@ class Announcements:
         except NotFound:
             return
         member = team.find(served.member)
-        await self._tell(session, served, WAITING, "info", (member.channel,) if member and member.channel else ())
+        await self._notify(session, served, WAITING, "info", (member.channel,) if member and member.channel else ())
 
     async def escalated(self, session: Session, served: Served, level: int, channels: Sequence[str]) -> None:
         """Notify channels that a session has waited too long and reaches a level of the escalation path."""
-        await self._tell(session, served, ESCALATED, "warning", channels, level)
+        await self._notify(session, served, ESCALATED, "warning", channels, level)
 
-    async def _tell(
+    async def _notify(
         self,
         session: Session,
         served: Served,

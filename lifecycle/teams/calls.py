@@ -38,9 +38,9 @@ def handoff_middleware(handoffs: RunHandoffs) -> Any:
     async def look(context: ChatContext, call_next: Callable[[], Awaitable[None]]) -> None:
         await call_next()
         if context.stream:
-            context.result = _looked_at(handoffs, context.result)  # pyright: ignore[reportArgumentType]
+            context.result = _checked_stream(handoffs, context.result)  # pyright: ignore[reportArgumentType]
         else:
-            await _look(handoffs, context.result)  # pyright: ignore[reportArgumentType] - not a stream
+            await _hand_over_if_called(handoffs, context.result)  # pyright: ignore[reportArgumentType] - not a stream
 
     return look
 
@@ -71,7 +71,7 @@ def _tool(name: str, description: str) -> FunctionTool:
     return framework_tool(handoff_tool(name), schema=SCHEMA, description=description)
 
 
-async def _look(handoffs: RunHandoffs, response: ChatResponse[Any]) -> None:
+async def _hand_over_if_called(handoffs: RunHandoffs, response: ChatResponse[Any]) -> None:
     """Hand the run over if the response calls a handoff tool.
 
     Raises:
@@ -93,7 +93,7 @@ async def _look(handoffs: RunHandoffs, response: ChatResponse[Any]) -> None:
             return
 
 
-def _looked_at(
+def _checked_stream(
     handoffs: RunHandoffs, stream: ResponseStream[ChatResponseUpdate, ChatResponse[Any]]
 ) -> ResponseStream[ChatResponseUpdate, ChatResponse[Any]]:
     from agent_framework import ChatResponse, ResponseStream  # noqa: PLC0415 - cold start
@@ -103,6 +103,6 @@ def _looked_at(
             async for update in stream:
                 yield update
             response = await stream.get_final_response()
-        await _look(handoffs, response)
+        await _hand_over_if_called(handoffs, response)
 
     return ResponseStream(updates(), finalizer=ChatResponse.from_updates)

@@ -260,7 +260,7 @@ class RunHandoffs:
     @property
     def targets(self) -> Sequence[Member]:
         """The members that the model may hand over to."""
-        return [member for member in self.team.members if member is not self.member and self._may(member)]
+        return [member for member in self.team.members if member is not self.member and self._may_go_to(member)]
 
     async def before(self) -> None:
         """Evaluate triggers before the model is called.
@@ -305,7 +305,7 @@ class RunHandoffs:
     async def to(self, request: HandoffRequest, summary: str = "") -> Move | None:
         """Return the requested move, or the one by the team's policy; None if there is none."""
         choices = await self._handoffs.candidates(self._session, self.team, request.wanted)
-        possible = [choice for choice in choices if self._may(choice.member)]
+        possible = [choice for choice in choices if self._may_go_to(choice.member)]
         return await self._handoffs.choose(self._session, self.team, possible, request, summary)
 
     async def _triggered(self, situation: Situation, conditions: Sequence[str]) -> None:
@@ -314,7 +314,7 @@ class RunHandoffs:
         if move is not None:
             raise HandedOver(move)
 
-    def _may(self, target: Member) -> bool:
+    def _may_go_to(self, target: Member) -> bool:
         hops = self._run.team.hops if self._run.team else ()
         first = hops[0].source if hops else self.member.name
         return routing.may_go_on(self.team, first, hops, target.name)

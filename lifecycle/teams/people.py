@@ -92,7 +92,7 @@ class People:
                 msg = f"{desk.claimed_by} has taken this conversation."
                 raise Conflict(msg, code="already_claimed")
             now = self._clock()
-            after = _at_desk(session, replace(desk, claimed_by=caller.name, claimed_at=now))
+            after = _with_wait(session, replace(desk, claimed_by=caller.name, claimed_at=now))
             after, events = moves.begin(after, None, now)
             data = {"by": caller.name, "member": _served(session).member}
             return ConversationChange(after, events=[Event("person.claimed", data, now), *events])
@@ -114,7 +114,7 @@ class People:
             if not desk.claimed_by:
                 return None
             _check_own(desk, caller)
-            after = _at_desk(session, replace(desk, claimed_by="", claimed_at=None))
+            after = _with_wait(session, replace(desk, claimed_by="", claimed_at=None))
             data = {"by": caller.name, "member": _served(session).member}
             return ConversationChange(after, events=[Event("person.released", data, self._clock())])
 
@@ -144,7 +144,7 @@ class People:
             first = await self._conversations.run(workspace, session_id, run_id)
             if first is None:
                 raise NotFound(f"There is no run {run_id!r} in this conversation.", code="run_not_found")
-            if _said_by(first, caller, text):
+            if _is_answer_of(first, caller, text):
                 return first
         else:
             found = self._conversations.runs_in(workspace, session_id, RunState.WAITING)
@@ -155,7 +155,7 @@ class People:
         await self._handoffs.replying(session, first.id)
 
         def decide(stored: StoredConversation) -> ConversationChange | None:
-            if stored.run is not None and _said_by(stored.run, caller, text):
+            if stored.run is not None and _is_answer_of(stored.run, caller, text):
                 return None  # an earlier try took effect
             session, desk = _with_person(stored, session_id)
             _check_own(desk, caller, free=True)
@@ -200,14 +200,14 @@ class People:
         count = 0
         async for entry in self._due.until(self._clock()):
             try:
-                await self._looked_at(entry, send)
+                await self._check_waiting(entry, send)
             except AppError as error:
                 log.warning("conversation not checked: %s", error.code, extra={"event": "team.not_swept"})
                 continue
             count += 1
         return count
 
-    async def _looked_at(self, entry: Entry, send: Send) -> None:
+    async def _check_waiting(self, entry: Entry, send: Send) -> None:
         session = (await self._conversations.load(entry.workspace, entry.name)).session
         served = session.served if session and not session.over else None
         if session is None or served is None or served.desk is None:
@@ -242,10 +242,10 @@ class People:
             else:
                 await self._announcements.waiting(after)
                 return True
-        await self._passed(session, team, level)
+        await self._record_level(session, team, level)
         return True
 
-    async def _passed(self, session: Session, team: Team, level: EscalationLevel) -> None:
+    async def _record_level(self, session: Session, team: Team, level: EscalationLevel) -> None:
         """Record that a session has reached a level that did not move it."""
 
         def decide(stored: StoredConversation) -> ConversationChange | None:
@@ -253,7 +253,7 @@ class People:
             if stored.session is None or served is None or served.desk is None or served.desk.level >= level.level:
                 return None
             due = moves.desk_of(team, now, level.level).due
-            return ConversationChange(_at_desk(stored.session, replace(served.desk, level=level.level, due=due)))
+            return ConversationChange(_with_wait(stored.session, replace(served.desk, level=level.level, due=due)))
 
         await self._conversations.update(session.workspace, session.id, None, decide)
 
@@ -300,7 +300,7 @@ def _answered(
     """Return the change by which a person answers a run."""
     now = people.clock()
     desk = replace(desk, claimed_by=caller.name, claimed_at=desk.claimed_at or now)
-    session, events = moves.begin(_at_desk(session, desk), run.id, now)
+    session, events = moves.begin(_with_wait(session, desk), run.id, now)
     team = run.team or TeamRun(_served(session).team)
     after = runs.answered_by_person(run, text, now)
     after = replace(after, dispatch=replace(after.dispatch, team=replace(team, by=caller.name)))
@@ -313,7 +313,7 @@ def _answered(
     return outcome(session, run, after, [*events, *own_events], turns, now)
 
 
-def _said_by(run: Run, caller: Caller, text: str) -> bool:
+def _is_answer_of(run: Run, caller: Caller, text: str) -> bool:
     """Return whether the run has this answer of the caller."""
     return run.answer == text and run.team is not None and run.team.by == caller.name
 
@@ -338,7 +338,7 @@ def _served(session: Session) -> Served:
     return session.served
 
 
-def _at_desk(session: Session, desk: PersonWait) -> Session:
+def _with_wait(session: Session, desk: PersonWait) -> Session:
     served = replace(_served(session), desk=desk)
     return replace(session, terms=replace(session.terms, served=served))
 

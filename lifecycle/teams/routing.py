@@ -200,8 +200,10 @@ def wanted_by(trigger: HandoffTrigger) -> Wanted:
 def _takes(team: Team, member: Member, loads: Loads, now: datetime) -> bool:
     if member.role == "backup" and team.overflow != "backup":
         return False
-    here = member.present(now) or (member.human and member.availability == "available" and team.out_of_hours == "wait")
-    return here and loads.get(member.name, 0) < member.max_workload
+    available = member.present(now) or (
+        member.human and member.availability == "available" and team.out_of_hours == "wait"
+    )
+    return available and loads.get(member.name, 0) < member.max_workload
 
 
 def _relative(member: Member, loads: Loads) -> float:
@@ -238,7 +240,7 @@ def _targets(team: Team, source: Member, trigger: HandoffTrigger) -> Iterator[st
 
 def _asked_for(member: Member, query: str, metadata: Mapping[str, str]) -> list[str]:
     asked = metadata.get(CAPABILITY, "").casefold()
-    return [word for word in member.capabilities if word.casefold() == asked or _says(query, word)]
+    return [word for word in member.capabilities if word.casefold() == asked or _contains(query, word)]
 
 
 def _kind(trigger: HandoffTrigger) -> str:
@@ -251,11 +253,11 @@ def _holds(trigger: HandoffTrigger, situation: Situation, extensions: Mapping[st
         case "always":
             return True
         case "keyword_detected":
-            return any(_says(situation.query, word) for word in given.keywords)
+            return any(_contains(situation.query, word) for word in given.keywords)
         case "capability_requested":
             wanted = given.capability or ""
             asked = situation.metadata.get(CAPABILITY, "").casefold()
-            return asked == wanted.casefold() or _says(situation.query, wanted)
+            return asked == wanted.casefold() or _contains(situation.query, wanted)
         case "sentiment_below":
             return given.below is not None and sentiment(situation.query) < given.below
         case "quality_below":
@@ -272,7 +274,7 @@ def _holds(trigger: HandoffTrigger, situation: Situation, extensions: Mapping[st
             return condition is not None and condition(situation)
 
 
-def _says(text: str, phrase: str) -> bool:
+def _contains(text: str, phrase: str) -> bool:
     return _pattern(phrase).search(text.casefold()) is not None
 
 

@@ -126,10 +126,10 @@ class Teams:
             NotFound: It does not exist.
         """
         now, key = self._clock(), (workspace, name)
-        known = self._known.get(key)
-        if known is None or known[0] + self._trust_for <= now:
-            known = self._known[key] = (now, (await self.get(workspace, name)).team)
-        return known[1]
+        cached = self._known.get(key)
+        if cached is None or cached[0] + self._trust_for <= now:
+            cached = self._known[key] = (now, (await self.get(workspace, name)).team)
+        return cached[1]
 
     async def list(self, workspace: str, limit: int, after: str | None = None) -> tuple[Sequence[TeamItem], str | None]:
         """Return up to `limit` teams by name, and the name to continue after; None at the end."""

@@ -144,11 +144,11 @@ class Rooms:
         count = 0
         async for entry in self._rooms.until(self._clock()):
             try:
-                given, left = await self.admit(entry.workspace, entry.name, send)
+                given, waiting = await self.admit(entry.workspace, entry.name, send)
             except AppError:
                 continue  # the next time
             count += given
-            if not left:
+            if not waiting:
                 await self._rooms.drop(entry.workspace, entry.name, entry.hour)
         return count
 

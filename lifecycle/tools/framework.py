@@ -29,11 +29,11 @@ def framework_tool(
     async def invoke(**arguments: Any) -> str:
         return (await call(tool, arguments)).text
 
-    known = description if description is not None else inspect.getdoc(tool.function) or ""
+    shown_description = description if description is not None else inspect.getdoc(tool.function) or ""
     model = schema if schema is not None else FunctionTool(name=tool.name, func=_shown(tool)).input_model
     return FunctionTool(
         name=tool.name,
-        description=known,
+        description=shown_description,
         func=invoke,
         input_model=model,
         additional_properties={_TERMS: tool.terms},

@@ -94,9 +94,9 @@ class Workflows:
 
     async def plan(self, workspace: str, name: str, version: int) -> Plan:
         """Return the steps of a version, which is kept even if the workflow is changed or deleted."""
-        known = self._plans.get((workspace, name, version))
-        if known is not None:
-            return known
+        cached = self._plans.get((workspace, name, version))
+        if cached is not None:
+            return cached
         found, _ = await self._items.versions(workspace, _ref(name), 1, version + 1)
         if not found or found[0].version != version:
             raise unknown(_ref(name))

@@ -176,7 +176,7 @@ class WorkflowEngine:
         async for entry in self._due.until(self._clock()):
             if len(under_way) == _AT_ONCE:
                 _, under_way = await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
-            under_way.add(asyncio.create_task(self._swept(entry, signals, send)))
+            under_way.add(asyncio.create_task(self._process_due(entry, signals, send)))
             count += 1
         await asyncio.gather(*under_way)
         return count
@@ -224,7 +224,7 @@ class WorkflowEngine:
         name = rules.last_answer(run, plan)
         return None if name is None else rules.joined(plan, name, await self._steps.answers(run, plan, [name]))
 
-    async def _swept(self, entry: Entry, signals: AgentSignals, send: Send) -> None:
+    async def _process_due(self, entry: Entry, signals: AgentSignals, send: Send) -> None:
         try:
             if entry.name.startswith(_ERASE):
                 if await self._erased(entry.workspace, entry.name.removeprefix(_ERASE)):
@@ -236,14 +236,14 @@ class WorkflowEngine:
                     await self._due.drop(entry.workspace, entry.name, entry.hour)
                 return
             found = await self._delivered(found, signals, send)
-            if news := await self._missed(found.run):
+            if news := await self._missed_inputs(found.run):
                 found = await self._delivered(await self._advanced(found, *news), signals, send)
             if found.run.finished and not found.run.outbox:
                 await self._due.drop(entry.workspace, entry.name, entry.hour)
         except AppError as error:
             _log(error)
 
-    async def _missed(self, run: WorkflowRun) -> Sequence[News]:
+    async def _missed_inputs(self, run: WorkflowRun) -> Sequence[News]:
         """Return the inputs that the workflow run has missed: the time, and ends of its steps' runs."""
         if run.finished:
             return ()
@@ -283,13 +283,13 @@ class WorkflowEngine:
         if isinstance(news, EffectsDone):
             return rules.advance(run, {}, news, {}, self._clock())
         plan = await self._workflows.plan(run.workspace, run.workflow, run.version)
-        known: dict[str, str] = {}
+        answers: dict[str, str] = {}
         if wanted := rules.answers_needed(run, plan):
-            known |= await self._steps.answers(run, plan, sorted(wanted))
+            answers |= await self._steps.answers(run, plan, sorted(wanted))
             if isinstance(news, RunEnded) and news.state is StepState.SUCCEEDED:
                 ended, step = await self._steps.get(run.workspace, news.run_id, texts=True), run.step_of(news.run_id)
-                known |= {step.name: ended.answer} if step and ended and ended.answer is not None else {}
-        return rules.advance(run, plan, news, known, self._clock())
+                answers |= {step.name: ended.answer} if step and ended and ended.answer is not None else {}
+        return rules.advance(run, plan, news, answers, self._clock())
 
     async def _delivered(self, found: StoredRun, signals: AgentSignals, send: Send) -> StoredRun:
         """Carry out the outbox, and what follows from that; return the workflow run afterwards.

@@ -120,8 +120,8 @@ def advance(run: WorkflowRun, plan: Plan, news: News, answers: Answers, now: dat
         now: The time, aware UTC.
     """
     if isinstance(news, EffectsDone):
-        left = tuple(effect for effect in run.outbox if effect.number not in news.numbers)
-        return run if len(left) == len(run.outbox) else replace(run, outbox=left)
+        remaining = tuple(effect for effect in run.outbox if effect.number not in news.numbers)
+        return run if len(remaining) == len(run.outbox) else replace(run, outbox=remaining)
     if run.finished:
         return run
     draft = _Draft(run, plan, answers, now)
@@ -213,7 +213,7 @@ class _Draft:
     def publish(self, event: Event) -> None:
         """Add the effect of publishing an event."""
         about = {"workflow_run_id": self._run.id, "workflow": self._run.workflow}
-        self._do(Do.PUBLISH, event=replace(event, data=about | event.data))
+        self._add_effect(Do.PUBLISH, event=replace(event, data=about | event.data))
 
     def cancel(self) -> None:
         """Mark it as to be cancelled."""
@@ -235,9 +235,9 @@ class _Draft:
         step = self._steps[step.name] = replace(step, tries=(*step.tries[:-1], over))
         chat = self._plan[step.name].chat
         if news.state is StepState.SUCCEEDED:
-            return self._over(step, StepState.SUCCEEDED) if chat is None else self._next_turn(step)
+            return self._end_step(step, StepState.SUCCEEDED) if chat is None else self._next_turn(step)
         if self._run.stopping:
-            return self._over(step, news.state, code)
+            return self._end_step(step, news.state, code)
         final = news.state is StepState.CANCELLED and not late  # cancelled on request
         node = self._plan[step.name]
         tries = step.tries if chat is None else step.turn_tries
@@ -245,19 +245,19 @@ class _Draft:
         if agent is not None and chat is not None:
             agent = last.agent
         if agent is None:
-            return self._over(step, StepState.FAILED, code)
+            return self._end_step(step, StepState.FAILED, code)
         return self._start(step, agent)
 
     def turn(self, news: TurnDecided) -> None:
         """Process the next speaker of a group chat, unless it is known."""
         step = self._steps.get(news.step)
-        known = step is None or step.state is not StepState.RUNNING or step.open is not None
-        if step is None or known or len(step.tries) != news.turn or self._run.stopping:
+        decided_before = step is None or step.state is not StepState.RUNNING or step.open is not None
+        if step is None or decided_before or len(step.tries) != news.turn or self._run.stopping:
             return None
         step = self._steps[step.name] = replace(step, chat=news.state)
         if news.code:
-            return self._over(step, StepState.FAILED, news.code)
-        return self._over(step, StepState.SUCCEEDED) if news.agent is None else self._start(step, news.agent)
+            return self._end_step(step, StepState.FAILED, news.code)
+        return self._end_step(step, StepState.SUCCEEDED) if news.agent is None else self._start(step, news.agent)
 
     def settled(self) -> WorkflowRun:
         """Return the workflow run after all decisions that are possible now."""
@@ -267,13 +267,13 @@ class _Draft:
                 break
             step = self._steps[node.name]
             if step.state is StepState.PENDING and all(self._steps[name].over for name in node.after):
-                self._reach(node, step)
+                self._start_if_ready(node, step)
         if self._run.stopping:
             for step in list(self._steps.values()):
                 if step.open is not None and not step.open.stopping:
                     self._stop(step, step.open, self._why_stopped)
                 elif step.open is None and step.state is StepState.RUNNING:  # a group chat between two runs
-                    self._over(step, StepState.CANCELLED, self._why_stopped)
+                    self._end_step(step, StepState.CANCELLED, self._why_stopped)
         self._finish()
         return replace(
             self._run,
@@ -282,27 +282,27 @@ class _Draft:
             outbox=(*self._run.outbox, *self._effects),
         )
 
-    def _reach(self, node: Node, step: StepRun) -> None:
+    def _start_if_ready(self, node: Node, step: StepRun) -> None:
         """Start a step that is ready, or end it without starting."""
         states = [self._steps[name].state for name in node.branches]
         if states and all(state is StepState.SKIPPED for state in states):
-            return self._over(step, StepState.SKIPPED)
+            return self._end_step(step, StepState.SKIPPED)
         try:
             holds = all(decided(condition, self._values()) for condition in node.when)
         except ValueError:
-            return self._over(step, StepState.FAILED, CONDITION_UNDECIDED)
+            return self._end_step(step, StepState.FAILED, CONDITION_UNDECIDED)
         if not holds:
-            return self._over(step, StepState.SKIPPED)
+            return self._end_step(step, StepState.SKIPPED)
         if states and StepState.SUCCEEDED not in states:
-            return self._over(step, StepState.FAILED, STEP_FAILED)
+            return self._end_step(step, StepState.FAILED, STEP_FAILED)
         if node.task is None:
-            return self._over(step, StepState.SUCCEEDED)
+            return self._end_step(step, StepState.SUCCEEDED)
         return self._start(step, node.task.agent) if node.chat is None else self._next_turn(step)
 
     def _next_turn(self, step: StepRun) -> None:
         """Add the effect of finding the next speaker of a group chat."""
         self._steps[step.name] = replace(step, state=StepState.RUNNING, chat=step.chat or ChatState())
-        self._do(Do.TURN, step.name)
+        self._add_effect(Do.TURN, step.name)
 
     @property
     def _why_stopped(self) -> str:
@@ -312,10 +312,10 @@ class _Draft:
         """Return the variables of conditions."""
         return {
             "input": self._run.asked.input,
-            "steps": {name: self._said(step) for name, step in self._steps.items() if step.over},
+            "steps": {name: self._step_values(step) for name, step in self._steps.items() if step.over},
         }
 
-    def _said(self, step: StepRun) -> Mapping[str, Any]:
+    def _step_values(self, step: StepRun) -> Mapping[str, Any]:
         values: dict[str, Any] = {
             "state": step.state.value,
             "score": step.score,
@@ -329,7 +329,7 @@ class _Draft:
         run_id = step_run_id(self._run.workspace, self._run.id, step.name, number)
         begun = Try(agent, run_id, self._now)
         self._steps[step.name] = replace(step, state=StepState.RUNNING, tries=(*step.tries, begun))
-        self._do(Do.START, step.name, run_id)
+        self._add_effect(Do.START, step.name, run_id)
         data = {"step": step.name, "run_id": run_id, "agent": agent, "try": number}
         self.publish(Event("workflow.step_started", data, self._now))
 
@@ -343,9 +343,9 @@ class _Draft:
 
     def _stop(self, step: StepRun, last: Try, why: str) -> None:
         self._steps[step.name] = replace(step, tries=(*step.tries[:-1], replace(last, stopping=why)))
-        self._do(Do.CANCEL, step.name, last.run_id)
+        self._add_effect(Do.CANCEL, step.name, last.run_id)
 
-    def _over(self, step: StepRun, state: StepState, code: str = "") -> None:
+    def _end_step(self, step: StepRun, state: StepState, code: str = "") -> None:
         step = self._steps[step.name] = replace(step, state=state, code=code, ended_at=self._now)
         data: dict[str, Any] = {"step": step.name, "state": state.value, "cost_micro_usd": step.spend.cost_micro_usd}
         if step.tries:
@@ -377,7 +377,7 @@ class _Draft:
         data |= {"step": run.failed_step} if run.failed_step else {}
         self.publish(Event("workflow.ended", data, self._now))
 
-    def _do(self, do: Do, step: str = "", run_id: str = "", event: Event | None = None) -> None:
+    def _add_effect(self, do: Do, step: str = "", run_id: str = "", event: Event | None = None) -> None:
         self._effects.append(Effect(self._run.numbers + len(self._effects), do, step, run_id, event))
 
 

@@ -276,8 +276,8 @@ class WorkflowRun:
 
 def mean_score(scores: Sequence[int | None]) -> int | None:
     """Return the mean of the known scores, rounded; None if there are none."""
-    known = [score for score in scores if score is not None]
-    return round(sum(known) / len(known)) if known else None
+    present = [score for score in scores if score is not None]
+    return round(sum(present) / len(present)) if present else None
 
 
 def step_run_id(workspace: str, workflow_run_id: str, step: str, number: int) -> str:

@@ -110,7 +110,7 @@ class StepRuns:
             raise RuntimeError(msg)
         prompt = await self._prompt(run, plan, task)
         if (chat := plan[effect.step].chat) is not None:
-            contributions = await self._said(run, effect.step)
+            contributions = await self._contributions(run, effect.step)
             prompt = (await self._chats.next(run, chat, prompt, contributions, keep=False)).prompt
         asked = run.asked
         request = RunRequest(query=prompt, user_id=asked.user_id, metadata=asked.metadata, priority=asked.priority)
@@ -130,7 +130,7 @@ class StepRuns:
             return ()
         turns = len(step.tries)
         try:
-            contributions = await self._said(run, name)
+            contributions = await self._contributions(run, name)
             turn = await self._chats.next(run, chat, await self._prompt(run, plan, task), contributions, keep=True)
         except Conflict as error:
             return (TurnDecided(name, turns, None, step.chat or ChatState(), error.code),)
@@ -142,7 +142,7 @@ class StepRuns:
         except KeyError:
             raise _erased() from None
 
-    async def _said(self, run: WorkflowRun, name: str) -> Sequence[str]:
+    async def _contributions(self, run: WorkflowRun, name: str) -> Sequence[str]:
         """Return the contributions to a group chat so far, in order."""
         ids = [one.run_id for one in run.step(name).answers]
         found = await asyncio.gather(*(self.get(run.workspace, ident, texts=True) for ident in ids))
