@@ -109,7 +109,7 @@ class _Case:
                 why = f"Version {current.version} is as declared, but the record lags behind{unlike}."
                 yield self._line(DriftKind.UPDATE, DriftAction.ENSURE, why, "Bring the record up to date.", current)
         elif chosen is not None and not self.holds(chosen):
-            why = f"Version {chosen.version} is ours and as declared, but the registry does not hold it{unlike}."
+            why = f"Version {chosen.version} is ours and as declared, but the registry does not have it{unlike}."
             yield self._line(DriftKind.ADOPT, DriftAction.ENSURE, why, f"Go on with version {chosen.version}.", chosen)
         else:
             would = "Make it." if chosen is None else f"Go on with version {chosen.version}, which the registry holds."
