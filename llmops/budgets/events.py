@@ -1,4 +1,4 @@
-"""Telling what happens at a budget: as events in the workspace's stream, and as notifications."""
+"""Publishing what happens at a budget: as events in the workspace's stream, and as notifications."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _TOLD_AT_MOST = 10_000
 
 
 class BudgetEvents:
-    """Tells each thing once: the same news has the same key, so that whoever tells it again changes nothing."""
+    """Publishes each event once: equal events have equal keys, so publishing one again changes nothing."""
 
     def __init__(self, journal: Journal, outbox: Outbox) -> None:
         self._journal = journal
@@ -33,7 +33,7 @@ class BudgetEvents:
     async def thresholds(
         self, workspace: str, limits: Sequence[AppliedLimit], counters: Mapping[str, Counter], now: datetime
     ) -> None:
-        """Tell of every soft threshold that what was spent has reached, once per period and amount of the limit."""
+        """Publish every soft threshold that the spent amount has reached, once per period and amount of the limit."""
         for each in limits:
             reached = percent(each, counters)
             for soft in each.limit.soft:
@@ -41,9 +41,9 @@ class BudgetEvents:
                     await self._threshold(workspace, each, soft, counters[each.counter], now)
 
     async def blocked(self, who: CostAttribution, attempt: int, error: BudgetBlocked, now: datetime) -> None:
-        """Tell that a run waits."""
+        """Publish that a run waits for a budget."""
         data = {"run_id": who.run_id, "session_id": who.session_id, "agent": who.agent, "code": error.code}
-        # The session leads to the user for as long as it is there; what is told stays, and names nobody.
+        # The stored session leads to the user until it is erased; the event stays, so it names no user.
         detail = _without(who, error.detail)
         scopes = {"scopes": [_nameless(refusal.scope) for refusal in error.refusals]}
         log.warning("run %s waits: %s", who.run_id, error.code, extra={"event": "budget.blocked"})
@@ -62,7 +62,7 @@ class BudgetEvents:
     async def degraded(
         self, who: CostAttribution, step: str, percent_spent: int, model: str | None, now: datetime
     ) -> None:
-        """Tell that a run went down a step of its agent's ladder."""
+        """Publish that a run moved to a degradation step of its agent."""
         data = {"run_id": who.run_id, "agent": who.agent, "step": step, "percent": percent_spent, "model": model}
         notification = Notification(
             f"budget.degraded/{who.run_id}/{step}/{model or ''}",
@@ -101,7 +101,10 @@ class BudgetEvents:
         await self._tell(notification, data)
 
     async def _tell(self, notification: Notification, data: Mapping[str, object]) -> None:
-        """Tell it, unless this process has; news that cannot be told now is told by who meets it next."""
+        """Publish a notification and its event, unless this process already has; a failure is only logged.
+
+        Whoever meets the same event next publishes it then.
+        """
         if notification.id in self._told:
             return
         event = Event(notification.event, dict(data), notification.at)
@@ -117,7 +120,7 @@ class BudgetEvents:
 
 
 def _nameless(scope: str) -> str:
-    """Return a scope as the stream of events has it, which names no user."""
+    """Return the scope without the user's id, as the event stream has it."""
     return "user" if scope.startswith("user:") else scope
 
 
