@@ -1,4 +1,4 @@
-"""What a cold start does without and every run needs: half a second of imports, for a worker's first idle moment."""
+"""Imports that a cold start can postpone but every run needs (half a second), made when a worker is first idle."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _ANY_MODEL = "gpt-5-mini"
 
 
 async def prepare() -> None:
-    """Import it, in a thread: what comes in meanwhile is answered."""
+    """Import them in a thread, so that requests are answered meanwhile."""
     await asyncio.to_thread(_load)
 
 
@@ -21,4 +21,4 @@ def _load() -> None:
     from llmops.spend.pricing import public_name  # noqa: PLC0415 - cold start
 
     load()
-    public_name(_ANY_MODEL)  # reads the table of public prices
+    public_name(_ANY_MODEL)  # loads the table of public prices

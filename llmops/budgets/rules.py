@@ -247,7 +247,7 @@ def granted(
 
 
 def percent(each: AppliedLimit, counters: Mapping[str, Counter]) -> int:
-    """Return how many percent of a limit are spent, rounded down."""
+    """Return the spent share of a limit in percent, rounded down."""
     spent = counters.get(each.counter, Counter()).spent.of(each.limit.unit)
     return spent * 100 // each.limit.amount
 

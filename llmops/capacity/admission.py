@@ -68,7 +68,7 @@ class Capacity:
         return Room(leases, claim.agent, began - (pool.aging_s if claim.high else 0), self._wait_for.total_seconds())
 
     async def admit(self, claim: RoomRequest) -> None:
-        """Refuse a run at submission if its agent's pool is full and rejects at once (`when_full` is reject).
+        """Refuse a run at submission if its agent's pool is full and refuses at once (`when_full` is refuse).
 
         The check reads the pool as it is now; runs submitted at the same time may still find it full when they start.
 
@@ -136,7 +136,7 @@ class Room:
 
         Raises:
             PoolFull: No slot is free; the run is to be retried later.
-            PoolRefused: No slot is free, and the pool rejects at once.
+            PoolRefused: No slot is free, and the pool refuses at once.
         """
         self._slot = await self._take(Amounts(runs=1))
 
@@ -145,7 +145,7 @@ class Room:
 
         Raises:
             PoolFull: There is no capacity now; the run is to go on later.
-            PoolRefused: There is no capacity, and the pool rejects at once.
+            PoolRefused: There is no capacity, and the pool refuses at once.
             NeverFits: The call may need more than the pool's whole limit.
         """
         self._call = await self._take(Amounts(tokens=tokens, requests=1))
@@ -177,7 +177,7 @@ class Room:
 
 
 def refused(pool: Pool, wait_s: float) -> AppError:
-    """Return the error of a request that a full pool rejects."""
+    """Return the error of a request that a full pool refuses."""
     return PoolRefused(f"The pool {pool.name!r} has no room.", retry_after_s=max(1.0, wait_s))
 
 

@@ -43,7 +43,7 @@ class PoolFull(Unavailable):
 
 
 class PoolRefused(TooManyRequests):
-    """The pool is full and rejects at once; a run that meets this fails."""
+    """The pool is full and refuses at once; a run that meets this fails."""
 
     code = "pool_full"
 
@@ -144,7 +144,7 @@ class Pool:
         limits: What they may take together.
         shares: Parts of single agents.
         strategy: How much of an unused reserve other agents may use (LENT).
-        when_full: What happens to a run or call when the pool is full: wait, reject or spill.
+        when_full: What happens to a run or call when the pool is full: wait, refuse or spill.
         spill_to: The pool used instead when this one is full; None unless `when_full` is spill.
         aging_s: How much longer a run of normal priority must have waited to come before one of high priority.
         thresholds: When it is in a warning state.
@@ -162,7 +162,7 @@ class Pool:
     thresholds: Thresholds = field(default_factory=Thresholds)
 
     def share_of(self, agent: str) -> str:
-        """Return the share name under which the agent's use is counted: its own if it has a share, else the common one."""
+        """Return the share name for the agent's use: its own if it has a share, else the common one."""
         return agent if agent in self.shares else ""
 
     def most_of(self, share: str, dimension: Dimension) -> float:

@@ -213,9 +213,8 @@ class ResourceReader:
         """Return the current use; of workers, only of those that measured lately."""
         since, workers = self._clock() - BELIEVED_FOR, list[WorkerUse]()
         pools = await self._usage.all(workspace)
-        of_pools = [
-            usage.pool.thresholds for usage in pools
-        ]  # Workers serve all pools: the strictest threshold applies.
+        # Workers serve all pools: the strictest threshold applies.
+        of_pools = [usage.pool.thresholds for usage in pools]
         most = Thresholds(
             memory=min((one.memory for one in of_pools), default=Thresholds().memory),
             cpu=min((one.cpu for one in of_pools), default=Thresholds().cpu),
@@ -248,7 +247,7 @@ class ResourceSampler:
         self._journal = journal
 
     async def run(self, now: datetime) -> int:
-        """Take one sample of every workspace that has pools, and return of how many pools; one holds up no other."""
+        """Store a sample for each workspace with pools, and return the number of pools; failures stop no others."""
         count = 0
         async for workspace in self._store.workspaces():
             try:

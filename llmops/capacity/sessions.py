@@ -73,9 +73,8 @@ class SessionClaims:
         row, claims = await self._read(workspace, pool)
         left = await self._of_open(workspace, claims)
         if row is not None and len(left) < len(claims):
-            await self._write(
-                workspace, pool, row, left
-            )  # if another process changed the row, the next sweep removes them
+            # If another process changed the row meanwhile, the next sweep removes them.
+            await self._write(workspace, pool, row, left)
         return len(left)
 
     async def _of_open(self, workspace: str, claims: Mapping[str, tuple[str, float]]) -> dict[str, tuple[str, float]]:

@@ -136,11 +136,11 @@ class PoolStore:
         return load(row.text("state")) if row else State()
 
     async def exchange(self, workspace: str, name: str, request: Request, now: float) -> tuple[Grant, Pool, State]:
-        """Make a worker's request of a pool, and return what it holds then, the pool and its state.
+        """Serve a worker's request to a pool, and return its grant, the pool and the new state.
 
         Raises:
-            NotFound: There is no such pool any more.
-            Unavailable: Others kept changing the state, or it cannot be reached; it may have taken place.
+            NotFound: The pool was deleted.
+            Unavailable: Others kept changing the state, or it cannot be reached; the request may have taken effect.
         """
         partition = f"{workspace}!{name}"
         for _ in range(_CONFLICTS_BEFORE_GIVING_UP):

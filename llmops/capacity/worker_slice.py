@@ -330,7 +330,7 @@ class WorkerSlice:
         self._waiting.clear()
 
     def _due(self) -> float | None:
-        """Return when the next request is due, as monotonic seconds; None for none."""
+        """Return when the next request is due, in seconds since the epoch; None for none."""
         soon = self._asked + max(0.0, 1 - self._credit) * self._again_s
         if self._gives_back:  # somebody waits for it
             return min(soon, self._asked + self._again_s / 2)

@@ -62,7 +62,7 @@ def lines(text: str) -> Iterator[tuple[Kind, str]]:
 
 
 def has(text: str, wanted: Sequence[Structure]) -> int:
-    """Return how many of the wanted elements the text has; `json`: all of it is a JSON object or list."""
+    """Return how many of the wanted elements the text has; `json` means the whole text is an object or list."""
     found = _elements(text)
     return sum(is_json(text) if element == "json" else element in found for element in wanted)
 

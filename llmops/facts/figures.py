@@ -31,12 +31,12 @@ class Figures:
         self._tables = tables
 
     async def costs(self, day: date, workspace: str | None = None, *, new: bool = True) -> dict[Group, Spend]:
-        """Return what was spent on the day by group, in one workspace or in all.
+        """Return what was spent on a day by group, in one workspace or in all.
 
         Args:
             day: The UTC day on which the attempts ended.
             workspace: The workspace; None for all.
-            new: Whether with what is not folded yet.
+            new: Whether to include facts that are not in the sums yet.
         """
         below = "" if workspace is None else f"{workspace}!"
 

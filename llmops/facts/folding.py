@@ -65,7 +65,7 @@ class FactAggregation:
         self._tables = tables
 
     async def run(self, now: datetime) -> int:
-        """Add what is new to the sums and return how much that was. Doing it again, or after a crash, adds nothing."""
+        """Add new facts to the sums and return their number. Safe to repeat: no fact is added twice."""
         today = now.date()
         first = await self.first_open_day(today)
         closed = today - timedelta(days=OPEN_DAYS)

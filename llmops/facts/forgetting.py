@@ -33,7 +33,7 @@ class RunRedaction:
         self._rewrite = rewrite
 
     async def redact(self, workspace: str, agent: str, run_id: str, accepted_at: datetime, last: datetime) -> int:
-        """Take the user's id, reasons and tools' arguments out of a run's facts; return how many calls these hold.
+        """Erase the user's id, reasons and tool arguments from a run's facts; return the number of calls in them.
 
         Args:
             workspace: The run's workspace.
