@@ -307,7 +307,7 @@ class AgentServices:
         )
 
     def local_signals(self) -> LocalSignals:
-        """Return the actors inside this process, for when there is no Functions host: always the same, one an agent."""
+        """Return the in-process actors, one per agent, for use without a Functions host; always the same object."""
         return self._local_signals
 
     @cached_property

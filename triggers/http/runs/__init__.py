@@ -45,7 +45,7 @@ ENDPOINTS = (
         "GET",
         "runs",
         "runs_list",
-        "List runs, newest first; within a page those in flight come first, and long texts are cut. With `state`, a page "
+        "List runs, newest first; within a page those in flight come first; long texts are cut. With `state`, a page "
         "can be short or empty although there is a `next`.",
         returns="RunPage",
         query=PAGING

@@ -117,7 +117,7 @@ class StepPage(Page[StepView]):
 
 
 class DeadLetterView(View):
-    """A run that failed for good, or a message that the queue gave up on; `id` is the run's, or a number."""
+    """A failed run that a retry may help, or a message that the queue gave up on; `id` is the run's, or a number."""
 
     id: str
     code: str

@@ -125,7 +125,7 @@ class LoadForecastView(View):
 
 
 class RecommendationView(View):
-    """How many instances there should be, and what that rests on: L = λW, runs a second times seconds a run.
+    """The recommended number of instances and its reasons, by Little's law: runs per second times seconds per run.
 
     `current` is null where the app may not be asked; `held` says why nothing is to be changed now, empty where it may.
     """
