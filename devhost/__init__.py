@@ -1,1 +1,1 @@
-"""A local Azure Functions host for Python v2-model apps: it emulates triggers; nothing in it is specific to this app."""
+"""A local Azure Functions host for Python v2-model apps: it emulates triggers; none of it is specific to an app."""
