@@ -32,7 +32,7 @@ def http(
     params: Mapping[str, str],
     body: bytes,
 ) -> Datum:
-    """Return an HTTP request: header names in lower case, repeated ones joined by commas, without empty query values."""
+    """Return an HTTP request: header names in lower case, repeated ones joined, without empty query values."""
     return Datum(
         {
             "method": string(method),

@@ -115,7 +115,7 @@ class FoundryProvider:
                 yield found
 
     async def definition(self, version: ProviderVersion) -> Mapping[str, Any] | None:
-        """Return the version's definition, metadata and description; None if it does not exist or is another owner's."""
+        """Return the version's definition, metadata and description; None if it is gone or another owner's."""
         with self._told():
             stored = await (await self._ready()).agents.get(version)
         if stored is None:
