@@ -79,10 +79,7 @@ def _team(item: TeamItem) -> Callee:
 async def callees(
     call: Call, limit: int = MOST_LISTED, after: str | None = None
 ) -> tuple[Sequence[Callee], str | None]:
-    """Return up to `limit` agents and teams, and the cursor of the next page; None at the end.
-
-    Agents by name, and on their last page the teams, as many as fit.
-    """
+    """Return up to `limit` agents by name, then teams, and the cursor of the next page; None at the end."""
     agents, following = await call.services.agents.catalog.list(call.workspace, limit, after)
     found = [_callee(agent) for agent in agents if agent.declaration.enabled]
     if following is None and len(agents) < limit:
