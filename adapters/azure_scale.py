@@ -100,7 +100,7 @@ class AzureScale:
                 if state in ("failed", "canceled"):
                     raise Conflict("The platform did not scale the app.", code="scaling_failed")
                 return response
-        raise Unavailable("The platform is still at it; look again later.", code="scaling_pending", retry_after_s=60)
+        raise Unavailable("The platform is still scaling; check again later.", code="scaling_pending", retry_after_s=60)
 
     async def _send(self, request: HttpRequest) -> AsyncHttpResponse:
         local = urlsplit(self._endpoint).hostname in ("127.0.0.1", "localhost")
@@ -126,7 +126,7 @@ class AzureScale:
 def _config(site: Any) -> dict[str, Any]:
     config = (site.get("properties") or {}).get("functionAppConfig")
     if not isinstance(config, dict):
-        msg = "The site has no functionAppConfig: it is no Function App on Flex Consumption."
+        msg = "The site has no functionAppConfig: it is not a Function App on Flex Consumption."
         raise Conflict(msg, code="scaling_not_supported")
     return config
 
@@ -148,7 +148,7 @@ def _refused(response: AsyncHttpResponse) -> AppError:
     said = f"The platform answered {response.status_code} {re.sub(r'[^A-Za-z0-9]', '', code)}."
     match response.status_code:
         case 401 | 403:
-            return Forbidden(said + " The app's identity has not the role for it.", code="scaling_forbidden")
+            return Forbidden(said + " The app's identity lacks the role for it.", code="scaling_forbidden")
         case 404:
             return NotFound(said, code="scaling_site_not_found")
         case 429 | 500 | 502 | 503 | 504:

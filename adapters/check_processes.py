@@ -141,7 +141,7 @@ class _Process:
         try:
             request = pickle.dumps((call, limit_s))
         except Exception as error:
-            msg = f"it cannot be handed to another process ({type(error).__name__})"
+            msg = f"it cannot be passed to another process ({type(error).__name__})"
             raise CheckFailed(msg) from error
         reply = self._limited(limit_s, _LENGTH.pack(len(request)) + request)
         if reply is None:

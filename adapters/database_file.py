@@ -128,6 +128,6 @@ def _version(connection: sqlite3.Connection, path: Path) -> int:
     """Return the schema version of the file; 0 for one that is empty or has none."""
     [version] = connection.execute("PRAGMA user_version").fetchone()
     if version > FORMAT:
-        msg = f"{path.name} was written by a later version; install that."
+        msg = f"{path.name} was written by a later version; install that version."
         raise NotOurFile(msg, code="storage_file_newer")
     return int(version)

@@ -123,7 +123,7 @@ def _name_and_port(text: str) -> tuple[str, str] | None:
 def _named(name: str) -> str:
     parts = _name_and_port(_bracketed(name))
     if parts is None:
-        raise ValueError(f"{name!r} is no host name")
+        raise ValueError(f"{name!r} is not a host name")
     return parts[0]
 
 

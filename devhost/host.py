@@ -159,7 +159,7 @@ class Host:
         for trigger in (*self._buses, *self._timers):
             trigger.quiesce()
         if left := await self._invoker.drain(GRACE_S):
-            _log.warning("%d invocations are still running and are interrupted", left)
+            _log.warning("%d invocations are still running and will be interrupted", left)
         for task in self._timer_tasks:
             task.cancel()
         stops: list[Awaitable[object]] = [

@@ -53,9 +53,9 @@ def _in_a_run(error: APIStatusError) -> AppError | None:
         return known
     if error.status_code == 404 and code not in _NO_MODEL:
         if "conversation" in text:
-            msg = "The session's conversation is gone from the Foundry project; another one is begun."
+            msg = "The session's conversation no longer exists in the Foundry project; a new one is started."
             return Unavailable(msg, code="conversation_gone")
-        msg = "The agent's version is gone from the Foundry project; it is made again."
+        msg = "The agent's version no longer exists in the Foundry project; it is created again."
         return Unavailable(msg, code="agent_version_gone")
     return None
 
@@ -80,7 +80,7 @@ def _known(status: int, code: str, text: str) -> AppError | None:
         msg = "What the agent's spec asks for is in preview at Foundry, and this app uses no previews."
         return ProviderRejected(msg, code="preview_feature_required")
     if status in (400, 403, 409) and "disabled" in f"{code} {text}" and "agent" in text:
-        msg = "The agent is switched off in the Foundry project; enable it."
+        msg = "The agent is disabled in the Foundry project; enable it."
         return ProviderRejected(msg, code="provider_disabled")
     if status in (401, 403):
         return _unauthorised(f"it answered {status}")

@@ -303,7 +303,7 @@ class ProductionAgentManager:
                         raise
                 run = await services.runs.queries.get(self.workspace, run.id)
                 if run.state is RunState.WAITING:
-                    msg = "The run waits until its session goes on."
+                    msg = "The run waits until its session is resumed."
                     raise RunFailed(run.error.detail if run.error else msg, code="run_waiting")
         if run.error is not None:
             raise RunFailed(run.error.detail, code=run.error.code)

@@ -42,7 +42,7 @@ class References:
         """
         (aim,) = await self.targets(workspace, [rule])
         if aim.missing:
-            msg = "The rule names what the workspace does not have."
+            msg = "The rule names an agent or a channel that does not exist in the workspace."
             raise InvalidInput(msg, code="unknown_reference", fields=aim.missing)
 
     async def targets(self, workspace: str, rules: Sequence[AlertRule]) -> Sequence[AlertTarget]:

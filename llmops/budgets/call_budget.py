@@ -231,7 +231,9 @@ class CallBudget:
             self._hold = self._call = None
             limits = await self.limits()
         except Unavailable as error:
-            log.warning("a reservation is left to expire: %s", error.code, extra={"event": "budget.left_over"})
+            log.warning(
+                "a reservation was not released, and expires: %s", error.code, extra={"event": "budget.left_over"}
+            )
             return
         known = [each for each in limits if each.counter in outcome.counters]
         await service.events.thresholds(self._who.workspace, known, outcome.counters, service.clock())

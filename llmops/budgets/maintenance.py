@@ -46,5 +46,10 @@ class BudgetMaintenance:
                 if thorough:
                     forgotten += await service.counters.forget(workspace, now - COUNTERS_KEPT_FOR)
             except (Unavailable, Unreadable) as error:
-                log.warning("budgets of %s not tended: %s", workspace, error.code, extra={"event": "budgets.untended"})
+                log.warning(
+                    "maintenance of the budgets of %s failed: %s",
+                    workspace,
+                    error.code,
+                    extra={"event": "budgets.untended"},
+                )
         return MaintenanceResult(freed, forgotten)

@@ -209,7 +209,7 @@ def _wrong(pool: Pool, others: Mapping[str, Pool]) -> Sequence[tuple[str, str]]:
     if not _NAME.fullmatch(pool.name):
         found.append(("/name", "a name is 1 to 63 of a-z, 0-9, - and _, the first and last a letter or digit"))
     if not pool.agents and not pool.labels:
-        found.append(("/agents", "it has neither agents nor labels, so that no agent would be in it"))
+        found.append(("/agents", "it has neither agents nor labels, so it would contain no agent"))
     if len(pool.agents) > MAX_AGENTS:
         found.append(("/agents", f"it names more than {MAX_AGENTS} agents; give them a label instead"))
     values = [getattr(pool.limits, one.name) for one in fields(pool.limits)]
@@ -245,7 +245,7 @@ def _wrong_shares(pool: Pool) -> Sequence[tuple[str, str]]:
         elif any(
             math.floor(share.most * pool.limits.of(one)) < 1 for one in DIMENSIONS if pool.limits.of(one) < math.inf
         ):
-            found.append((at, f"max of {agent} comes to less than one of a limit, so that it could never run"))
+            found.append((at, f"max of {agent} is less than one unit of a limit, so that it could never run"))
     if sum(share.least for share in pool.shares.values()) > 1 + 1e-9:
         found.append(("/shares", "the minima come to more than the whole"))
     return found
@@ -261,7 +261,7 @@ def _wrong_spill(pool: Pool, others: Mapping[str, Pool]) -> Sequence[tuple[str, 
     seen, at = {pool.name}, pool.spill_to
     while at is not None:
         if at in seen:
-            return [("/spill_to", "the pools spill over in a circle")]
+            return [("/spill_to", "the pools spill over in a cycle")]
         seen.add(at)
         at = others[at].spill_to if at in others else None
     return []

@@ -225,7 +225,11 @@ class WorkerSlice:
             try:
                 await self._ask()
             except AppError as error:
-                log.warning("a slice of a pool is left to end: %s", error.code, extra={"event": "pool.not_returned"})
+                log.warning(
+                    "a slice of a pool was not released, and expires: %s",
+                    error.code,
+                    extra={"event": "pool.not_returned"},
+                )
 
     def _known_full(self, share: str, need: Amounts, now: float) -> bool:
         """Return whether pool and worker were both full a moment ago, so that asking again is pointless."""
@@ -319,7 +323,7 @@ class WorkerSlice:
                 return
             except AppError as error:
                 # What waits learns of it when its time is over; what is held expires by itself.
-                log.warning("a pool cannot be asked: %s", error.code, extra={"event": "pool.unavailable"})
+                log.warning("a request to a pool failed: %s", error.code, extra={"event": "pool.unavailable"})
 
     def _forget(self) -> None:
         """Drop all state of a deleted pool; waiting runs are retried and then not limited."""

@@ -199,7 +199,7 @@ def _reference_problem(pointer: str, node: Mapping[str, Any], nodes: Mapping[str
     if "$id" in node and pointer:
         return Problem(f"{pointer}/$id", "is allowed at the root only; nothing is fetched by it")
     if "$schema" in node and node["$schema"] not in _DIALECTS:
-        return Problem(f"{pointer}/$schema", "is no dialect of json-schema.org from draft 7 on")
+        return Problem(f"{pointer}/$schema", "is not a JSON Schema dialect of draft 7 or later")
     if "$ref" in node:
         reference = node["$ref"]
         if not isinstance(reference, str) or not reference.startswith("#") or _target(reference) not in nodes:

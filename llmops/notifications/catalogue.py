@@ -53,7 +53,7 @@ def check_patterns(patterns: Sequence[str], more: Collection[str] = ()) -> None:
         if not any(matches(pattern, event) for event in (*EVENTS, *more))
     }
     if unknown:
-        msg = "No notification has such an event: nothing would ever come of it."
+        msg = "No notification has such an event."
         raise InvalidInput(msg, code="unknown_event", fields=unknown)
 
 

@@ -118,7 +118,7 @@ def _printable(line: str) -> str:
 
 def _wrong(address: str, domains: Sequence[str]) -> str:
     if not _ADDRESS.fullmatch(address):
-        return "is no email address"
+        return "is not an email address"
     if domains and address.rsplit("@", 1)[-1].lower() not in domains:
         return "is in none of the domains that the setting EMAIL_DOMAINS allows"
     return ""

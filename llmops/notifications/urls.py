@@ -65,14 +65,14 @@ def target_of(url: str, *, allow_private: bool) -> WebhookTarget:
         parts = urlsplit(url)
         port, host = parts.port, (parts.hostname or "").rstrip(".")
     except ValueError:
-        raise _invalid("it cannot be taken apart") from None
+        raise _invalid("it cannot be parsed") from None
     if parts.scheme not in ("https", "http"):
         raise _invalid("use https")
     if parts.username is not None or parts.password is not None or parts.fragment:
         raise _invalid("leave out user, password and fragment")
     address = _literal(host, bracketed="[" in parts.netloc)
     if port == 0:
-        raise _invalid("port 0 is none")
+        raise _invalid("port 0 is not allowed")
     if not allow_private:
         if parts.scheme != "https":
             raise InvalidInput("A webhook's URL is https.", code="webhook_not_https", fields={"/url": "use https"})
@@ -109,10 +109,10 @@ def _literal(host: str, *, bracketed: bool) -> IPv4Address | IPv6Address | None:
         address = ip_address(host)
     except ValueError:
         if bracketed or not _NAME.fullmatch(host) or _NUMBER.fullmatch(host.rsplit(".", 1)[-1]):
-            raise _invalid("its host is no name and no address in the usual spelling") from None
+            raise _invalid("its host is neither a name nor an address in the usual notation") from None
         return None
     if isinstance(address, IPv6Address) and (not bracketed or address.scope_id):
-        raise _invalid("its host is no name and no address in the usual spelling")
+        raise _invalid("its host is neither a name nor an address in the usual notation")
     return address
 
 

@@ -110,7 +110,7 @@ def _check(index: int, one: Deployment, *, allow_private: bool) -> None:
     if one.provider == "offline":
         given = [name for name in ("endpoint", "api_version", "key_setting", "identity") if getattr(one, name)]
         if given:
-            raise _invalid(index, given[0], "means nothing to the provider 'offline'")
+            raise _invalid(index, given[0], "has no effect with the provider 'offline'")
         return
     if not one.endpoint:
         given = [name for name in ("api_version", "key_setting", "identity") if getattr(one, name)]

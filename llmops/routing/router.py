@@ -200,7 +200,7 @@ class Router:
         log.warning("deployment %s: %s", one.target.deployment, failure.code, extra=event)
         if after.opened and after.failed_at == now:
             opened = {"event": "route.breaker_opened"}
-            log.warning("deployment %s is left alone until %s", one.target.deployment, after.open_until, extra=opened)
+            log.warning("deployment %s gets no calls until %s", one.target.deployment, after.open_until, extra=opened)
 
     async def dropped(self, one: Try) -> None:
         """Record that the try ended without an outcome, as when its run was cancelled."""

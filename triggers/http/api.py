@@ -191,7 +191,7 @@ def defect(error: Exception, where: str) -> InternalError:
         reference,
         extra={"event": "http.defect"},
     )
-    return InternalError(f"Something went wrong on our side; reference {reference}.")
+    return InternalError(f"Internal error; reference {reference}.")
 
 
 class _NoSignals:
@@ -203,7 +203,7 @@ class _NoSignals:
 def _check_preconditions(endpoint: Endpoint, headers: Mapping[str, str]) -> None:
     """Refuse `If-None-Match` on changes, where it has no meaning and would otherwise be ignored silently."""
     if endpoint.method != "GET" and "if-none-match" in headers:
-        msg = "If-None-Match is not taken here; read what is there, and send its ETag in If-Match."
+        msg = "If-None-Match is not supported here; read the resource, and send its ETag in If-Match."
         raise InvalidInput(msg, code="unsupported_precondition")
 
 

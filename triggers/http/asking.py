@@ -188,7 +188,7 @@ class Asked:
         if answer is None:
             return
         if not answer.startswith(sent):
-            msg = "The run was attempted again and is answered by other words than those that were sent."
+            msg = "The run was retried, and its answer differs from the text already sent."
             raise RunFailed(msg, code="answer_changed")
         if len(answer) > len(sent):
             yield answer[len(sent) :]

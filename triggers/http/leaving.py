@@ -38,4 +38,6 @@ async def _cancelled(asked: Asked) -> None:
     try:
         await asked.cancel()
     except AppError as error:
-        log.warning("a run whose caller left goes on: %s", error.code, extra={"event": "run.not_cancelled"})
+        log.warning(
+            "the run of a disconnected caller was not cancelled: %s", error.code, extra={"event": "run.not_cancelled"}
+        )

@@ -195,7 +195,7 @@ class AgentRequests(RequestHandler):
         if message.task_id:
             await self._task(message.task_id)
             raise UnsupportedOperationError(
-                "A task takes no further messages; ask in its context. An approval is decided as an approval."
+                "A task accepts no further messages; send a new one in its context. Approvals have an API of their own."
             )
         given = dict(params.metadata) | dict(message.metadata)
         user = given.get(_USER)

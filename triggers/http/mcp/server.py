@@ -32,7 +32,7 @@ _SESSIONS = "session://"
 _LISTED = 50
 """Most sessions (latest first) and templates (by name) listed."""
 _INSTRUCTIONS = (
-    "Agents of a workspace. Ask one with ask_agent or with its own tool; go on with the same conversation by giving "
+    "Agents of a workspace. Ask one with ask_agent or with its own tool; continue the same conversation by giving "
     "its session_id. An answer that takes longer is read later with get_run."
 )
 
@@ -92,7 +92,7 @@ class _Shown:
                 types.ResourceTemplate(
                     uri_template=f"{_SESSIONS}{{id}}",
                     name="session",
-                    description="What was said in a session",
+                    description="The messages of a session",
                     mime_type="text/markdown",
                 )
             ]

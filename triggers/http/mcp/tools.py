@@ -44,8 +44,8 @@ _STAGES = tuple(Stage)
 _APPROVAL = "approval:"
 
 _TEXT = {"type": "string", "minLength": 1}
-_SESSION = {"type": "string", "description": "The conversation to go on with; left out, the question starts one."}
-_USER = {"type": "string", "description": "Whom it is asked for; another user's sessions are not found."}
+_SESSION = {"type": "string", "description": "The conversation to continue; left out, a new one is started."}
+_USER = {"type": "string", "description": "The user it is asked for; other users' sessions are not found."}
 _WAIT = {
     "type": "integer",
     "minimum": 0,
@@ -93,7 +93,7 @@ FIXED_TOOLS = (
     ),
     types.Tool(
         name="get_run",
-        description="Read what became of a question, and wait for its answer.",
+        description="Read the state of a question, and wait for its answer.",
         input_schema=_object({"run_id": _TEXT, "wait_s": _WAIT | {"default": 0}}, "run_id"),
         output_schema=_RUN,
         annotations=types.ToolAnnotations(read_only_hint=True),
@@ -113,7 +113,7 @@ FIXED_TOOLS = (
     ),
     types.Tool(
         name="list_approvals",
-        description="List what waits for a person's decision.",
+        description="List approvals that wait for a person's decision.",
         input_schema=_object({}),
         annotations=types.ToolAnnotations(read_only_hint=True),
     ),

@@ -64,7 +64,7 @@ def check_chat(body: ChatBody) -> None:
         raise _refused("response_format", _FORMAT)
     for name in ("prediction", "moderation", "web_search_options"):
         if getattr(body, name) is not None:
-            raise _refused(name, "An agent has no such thing.")
+            raise _refused(name, "Agents do not support this.")
 
 
 def check_response(body: ResponseBody) -> None:
@@ -84,7 +84,7 @@ def check_response(body: ResponseBody) -> None:
         raise _refused("store", "A run is kept with its session, until the session is erased; leave it out.")
     for name in ("prompt", "context_management", "image", "access_programs", "moderation"):
         if getattr(body, name) is not None:
-            raise _refused(name, "An agent has no such thing.")
+            raise _refused(name, "Agents do not support this.")
     if body.conversation is not None and body.previous_response_id is not None:
         raise _refused("conversation", "Name a conversation, or a previous response, not both.", "mutually_exclusive")
 
@@ -174,4 +174,4 @@ def _text(content: str | Iterable[Part] | None, place: str) -> str:
 
 
 def _refused(place: str, why: str, code: str = "unsupported_parameter") -> InvalidInput:
-    return InvalidInput("This cannot be asked of an agent.", code=code, fields={place: why})
+    return InvalidInput("Agents do not support this request.", code=code, fields={place: why})

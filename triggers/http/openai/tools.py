@@ -26,7 +26,7 @@ def client_tools(tools: Sequence[Any], choice: Any, results: Sequence[ToolResult
     offered = tuple(_tool(tool, number) for number, tool in enumerate(tools))
     chosen = _choice(choice)
     if not offered and chosen not in ("auto", "none"):
-        raise _refused("tools", "There are none to choose from.")
+        raise _refused("tools", "There are no tools to choose from.")
     if not offered and not results:
         return None
     return ClientTools(offered, chosen if offered else "auto", tuple(results))
@@ -89,4 +89,4 @@ def _choice(choice: Any) -> str:
 
 
 def _refused(place: str, why: str) -> InvalidInput:
-    return InvalidInput("This cannot be asked of an agent.", code="unsupported_tools", fields={place: why})
+    return InvalidInput("Agents do not support this request.", code="unsupported_tools", fields={place: why})

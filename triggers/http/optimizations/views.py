@@ -47,7 +47,7 @@ class OptimizationBody(Body):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.aggressive and self.preserve_performance and "preserve_performance" in self.model_fields_set:
-            msg = "aggressive risks performance; leave one of them out"
+            msg = "aggressive contradicts preserve_performance; set only one of them"
             raise ValueError(msg)
         if self.agent is not None and self.pool is not None:
             msg = "look at an agent or at a pool, not at both"
