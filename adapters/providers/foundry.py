@@ -69,7 +69,7 @@ class FoundryProvider:
 
     async def find(self, wanted: VersionRequest) -> Sequence[ProviderVersion]:
         """Return the unchanged versions with the owner and the fingerprint, oldest first."""
-        with self._told():
+        with self._translated():
             clients = await self._ready()
             found = [
                 stored.version
@@ -86,7 +86,7 @@ class FoundryProvider:
         """
         definition = definition_of(wanted.spec, self._toolbox.pick(wanted.spec.tools))
         metadata = metadata_of(wanted, definition)
-        with self._told():
+        with self._translated():
             clients = await self._ready()
             return await clients.agents.create(wanted.name, definition, metadata, wanted.spec.description)
 
@@ -95,12 +95,12 @@ class FoundryProvider:
 
         A version that no longer exists, or whose number belongs to another version by now, is no error.
         """
-        with self._told():
+        with self._translated():
             await (await self._ready()).agents.delete(version)
 
     async def exists(self, version: ProviderVersion) -> bool:
         """Return whether the version exists, was created by this app from the same spec, and is unchanged."""
-        with self._told():
+        with self._translated():
             return await (await self._ready()).agents.get(version) is not None
 
     async def inventory(self, owner: str) -> AsyncIterator[ProviderAgent]:
@@ -109,14 +109,14 @@ class FoundryProvider:
         It takes a request or two for each agent of the project with several versions, or whose only version is the
         owner's.
         """
-        with self._told():
+        with self._translated():
             clients = await self._ready()
             async for found in clients.agents.inventory(owner):
                 yield found
 
     async def definition(self, version: ProviderVersion) -> Mapping[str, Any] | None:
         """Return the version's definition, metadata and description; None if it is gone or another owner's."""
-        with self._told():
+        with self._translated():
             stored = await (await self._ready()).agents.get(version)
         if stored is None:
             return None
@@ -125,24 +125,24 @@ class FoundryProvider:
 
     async def disable(self, name: str, owner: str) -> bool:
         """Disable the agent in the project; return False, without a change, if it has a version of another owner."""
-        with self._told():
+        with self._translated():
             return await (await self._ready()).agents.disable(name, owner)
 
     async def enable(self, name: str) -> None:
         """Enable the agent in the project."""
-        with self._told():
+        with self._translated():
             await (await self._ready()).agents.enable(name)
 
     async def conversation(self, version: ProviderVersion, session_key: str, known: str | None) -> str | None:
         """Return the known conversation, without I/O, or create an empty one in the project."""
         if known is not None:
             return known
-        with self._told():
+        with self._translated():
             return await (await self._ready()).conversation(version, session_key)
 
     async def forget_conversation(self, conversation: str) -> None:
         """Delete the conversation in the project; one that does not exist is no error."""
-        with self._told():
+        with self._translated():
             await (await self._ready()).forget_conversation(conversation)
 
     def open(self, version: ProviderVersion, spec: AgentSpec) -> FoundryAgent[Any]:
@@ -170,7 +170,7 @@ class FoundryProvider:
         Raises:
             AppError: The project cannot be reached.
         """
-        with self._told():
+        with self._translated():
             await (await self._ready()).warm(spec.model)
 
     async def run_tools(self, spec: AgentSpec) -> Sequence[FunctionTool]:
@@ -205,7 +205,7 @@ class FoundryProvider:
             return self._clients
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _translated(self) -> Iterator[None]:
         """Raise exceptions of the block as the app's errors."""
         try:
             yield

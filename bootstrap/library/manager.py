@@ -175,7 +175,7 @@ class ProductionAgentManager:
         tell, run_id = on_progress or self.on_progress, new_id()
         if tell is None:
             return await self._run(name, request, run_id)
-        return await self._told(name, request, run_id, tell)
+        return await self._with_progress(name, request, run_id, tell)
 
     async def stream(self, name: str, request: RunRequest) -> AsyncGenerator[Delta]:
         """Run the request, and yield its text as it is written; closing the iterator early cancels the run.
@@ -268,7 +268,7 @@ class ProductionAgentManager:
     ) -> None:
         await self.aclose()
 
-    async def _told(self, name: str, request: RunRequest, run_id: str, tell: OnProgress) -> Run:
+    async def _with_progress(self, name: str, request: RunRequest, run_id: str, tell: OnProgress) -> Run:
         """Run the request, and report its stages meanwhile; no task is left running when this returns."""
         session_id = request.session_id or ""
         first = await self._next_event(session_id)

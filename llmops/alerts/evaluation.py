@@ -102,7 +102,7 @@ class Evaluator:
     ) -> tuple[RuleStatus | None, bool]:
         """Return the new status of the rule, None if it did not change, and whether there was no data."""
         if standing is not None and standing.state.untold:
-            standing = await self._told(alert, standing)  # whoever stored the change died before it was notified
+            standing = await self._notified(alert, standing)  # whoever stored the change died before it was notified
             if standing is None:
                 return None, False
         before = standing.state if standing else State(RuleStatus.OK, now)
@@ -118,7 +118,7 @@ class Evaluator:
             if standing is None:
                 return None, after.no_data  # another process evaluates at the same time
             if changed:
-                standing = await self._told(alert, standing)
+                standing = await self._notified(alert, standing)
         if alert.deleted:
             await self._alerts.clear(alert, standing)
         return after.status if changed else None, after.no_data
@@ -150,7 +150,7 @@ class Evaluator:
         value = after.value if reason is Resolution.RECOVERED else None
         return replace(firing, resolved_at=after.since, resolved_value=value, resolution=reason)
 
-    async def _told(self, alert: Alert, standing: AlertStatus) -> AlertStatus | None:
+    async def _notified(self, alert: Alert, standing: AlertStatus) -> AlertStatus | None:
         """Notify of the change that is not notified yet and store that; None if another process was faster."""
         firing = await self._alerts.firing(alert.workspace, standing.state.firing)
         if firing is not None:

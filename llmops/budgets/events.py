@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_TOLD_AT_MOST = 10_000
+_REMEMBERED_AT_MOST = 10_000
 
 
 class BudgetEvents:
@@ -28,7 +28,7 @@ class BudgetEvents:
     def __init__(self, journal: Journal, outbox: Outbox) -> None:
         self._journal = journal
         self._outbox = outbox
-        self._told: set[str] = set()
+        self._published: set[str] = set()
 
     async def thresholds(
         self, workspace: str, limits: Sequence[AppliedLimit], counters: Mapping[str, Counter], now: datetime
@@ -57,7 +57,7 @@ class BudgetEvents:
             {"run": who.run_id, "session": who.session_id, "agent": who.agent},
             at=now,
         )
-        await self._tell(notification, data | scopes | {"detail": detail})
+        await self._publish(notification, data | scopes | {"detail": detail})
 
     async def degraded(
         self, who: CostAttribution, step: str, percent_spent: int, model: str | None, now: datetime
@@ -74,7 +74,7 @@ class BudgetEvents:
             {"run": who.run_id, "agent": who.agent},
             at=now,
         )
-        await self._tell(notification, data)
+        await self._publish(notification, data)
 
     async def _threshold(self, workspace: str, each: AppliedLimit, soft: int, counter: Counter, now: datetime) -> None:
         unit, period = each.limit.unit, each.limit.period
@@ -98,14 +98,14 @@ class BudgetEvents:
             {"scope": each.scope, "unit": unit, "period": period},
             at=now,
         )
-        await self._tell(notification, data)
+        await self._publish(notification, data)
 
-    async def _tell(self, notification: Notification, data: Mapping[str, object]) -> None:
+    async def _publish(self, notification: Notification, data: Mapping[str, object]) -> None:
         """Publish a notification and its event, unless this process already has; a failure is only logged.
 
         Whoever meets the same event next publishes it then.
         """
-        if notification.id in self._told:
+        if notification.id in self._published:
             return
         event = Event(notification.event, dict(data), notification.at)
         try:
@@ -114,9 +114,9 @@ class BudgetEvents:
         except Unavailable as error:
             log.warning("%s not published: %s", notification.event, error.code, extra={"event": "budget.untold"})
             return
-        if len(self._told) >= _TOLD_AT_MOST:
-            self._told.clear()
-        self._told.add(notification.id)
+        if len(self._published) >= _REMEMBERED_AT_MOST:
+            self._published.clear()
+        self._published.add(notification.id)
 
 
 def _nameless(scope: str) -> str:

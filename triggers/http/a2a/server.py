@@ -96,7 +96,7 @@ class AgentRequests(RequestHandler):
         async with _translated():
             history = _history(params.configuration)
             asked = await self._ask(params, stream=True)
-            async for event in self._told(asked, history):
+            async for event in self._events(asked, history):
                 yield event
 
     async def on_subscribe_to_task(
@@ -107,7 +107,7 @@ class AgentRequests(RequestHandler):
             asked = await self._task(params.id)
             if asked.run.finished:
                 raise UnsupportedOperationError("The task has ended; get it instead.")
-            async for event in self._told(asked, 0):
+            async for event in self._events(asked, 0):
                 yield event
 
     async def on_get_task(self, params: GetTaskRequest, context: ServerCallContext) -> Task | None:
@@ -227,7 +227,7 @@ class AgentRequests(RequestHandler):
             raise TaskNotFoundError
         return asked
 
-    async def _told(self, asked: Asked, history: int | None) -> AsyncIterator[Event]:
+    async def _events(self, asked: Asked, history: int | None) -> AsyncIterator[Event]:
         """Yield the task, its answer as it grows, and each change of its state."""
         ident, context = asked.run.id, asked.run.session_id
         yield task_of(asked.run, history, artifacts=False)

@@ -168,7 +168,7 @@ class AgentTools:
                     return await self._followed(context, asked, given.get("wait_s", 0), params)
                 case "cancel_run":
                     asked = await asking.find(self._call, given["run_id"])
-                    return await self._told(await asked.cancel())
+                    return await self._run_result(await asked.cancel())
                 case "list_agents":
                     return await self._agents(given.get("after"))
                 case "list_approvals":
@@ -253,7 +253,7 @@ class AgentTools:
     async def _decided(self, ident: str, decision: DecisionRequest) -> dict[str, Any]:
         return (await asking.decide(self._call, ident, decision)).model_dump(mode="json")
 
-    async def _told(self, run: Run) -> types.CallToolResult:
+    async def _run_result(self, run: Run) -> types.CallToolResult:
         return _result(_run(run, []))
 
     async def _agents(self, after: str | None) -> types.CallToolResult:
