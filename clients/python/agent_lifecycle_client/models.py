@@ -16,7 +16,7 @@ class AgentStatsView(BaseModel):
     name: str
     state: Literal[
         "registered", "provisioning", "active", "idle", "disabled", "failed", "deleted"
-    ] = Field(..., description="Where an agent is in its life.")
+    ] = Field(..., description="State of an agent.")
     uses: int
     last_used: AwareDatetime | None
     versions_created: int
@@ -220,17 +220,17 @@ class ApplyBody(BaseModel):
 
 class ApprovalRule(BaseModel):
     """
-    Tool calls that need an approval, and on what terms it is decided.
+    Which tool calls need an approval, who may decide, and within which time.
 
     Attributes:
-        tools: Names of tools; `*` and `?` stand for any characters, and any one.
+        tools: Patterns of tools' names; `*` stands for any characters, `?` for one.
         when: A condition in CEL over the call's arguments, like `amount > 100`; None for every call.
-        approvers: Who may decide, level by level: `user:…`, `role:…`, `group:…`, or `link` for whoever has the link of
-            the notification; none for anybody in the workspace.
-        expires_s: Seconds that each level has to decide.
-        on_expiry: What then: `reject` the call, `escalate` to the next level and reject after the last, or `keep`
-            waiting.
-        not_requester: Whether whoever asked the agent may not decide.
+        approvers: Who may decide, by level: `user:…`, `role:…`, `group:…`, or `link` for the holder of the
+            notification's link; empty for anybody in the workspace.
+        expires_s: Seconds until each level expires.
+        on_expiry: What happens then: `reject` the call, `escalate` to the next level and reject after the last, or
+            `keep` waiting.
+        not_requester: Whether the user who asked the agent may not decide.
     """
 
     tools: list[str]
@@ -243,7 +243,7 @@ class ApprovalRule(BaseModel):
 
 class ApprovalWhen(BaseModel):
     """
-    A rule over a call's arguments that says when it needs an approval.
+    A condition on a call's arguments under which it needs an approval.
     """
 
     when: str
@@ -273,7 +273,7 @@ class BatchView(BaseModel):
 
     id: str
     state: Literal["running", "cancelling", "completed", "cancelled", "stopped"] = (
-        Field(..., description="How a batch stands.")
+        Field(..., description="State of a batch.")
     )
     total: int
     submitted: int
@@ -334,17 +334,17 @@ class CachePerformanceView(BaseModel):
 
 class Callback(BaseModel):
     """
-    Where a run's end is to be reported: a webhook's URL, or a Service Bus queue of the app's own namespace.
+    Where a run's end is reported: a webhook's URL, or a Service Bus queue of the app's own namespace.
 
     Attributes:
-        url: The webhook; itself a secret with many receivers, so it appears in no log and no answer.
+        url: The webhook's URL. Treated as a secret, as it is one with many receivers: it is in no log and no response.
         secret_setting: Name of the app setting with the secret that the webhook is signed with; empty for no signature.
         queue: The reply queue.
         session_id: SessionId of the reply; empty for the run's own session.
         correlation_id: CorrelationId of the reply; empty for the run's id.
-        format: What the webhook is sent: empty for the run, `a2a` or `a2a-0.3` for a push notification of A2A.
+        format: Format of the webhook's body: empty for the run, `a2a` or `a2a-0.3` for A2A's push notification.
         token, authorization: Headers of push notifications (X-A2A-Notification-Token, Authorization); secrets.
-        id: What a push notification's configuration is known by; empty for the task's id.
+        id: Id of the push notification's configuration; empty for the task's id.
     """
 
     url: str | None = ""
@@ -433,11 +433,11 @@ class ChatToolCallView(BaseModel):
 
 class ClientTool(BaseModel):
     """
-    A tool of the caller's.
+    A tool that the caller executes.
 
     Attributes:
-        name: What the model calls it by.
-        description: What the model is told of it.
+        name: Its name, as the model knows it.
+        description: Its description for the model.
         parameters: JSON Schema of its arguments, an object.
     """
 
@@ -448,7 +448,7 @@ class ClientTool(BaseModel):
 
 class CodeInterpreter(BaseModel):
     """
-    Runs Python that the model writes, in a container at the provider.
+    Runs Python code that the model writes, in a container at the provider.
 
     Attributes:
         file_ids: Files uploaded to the project that the code may read.
@@ -536,19 +536,20 @@ class ConversationRef(BaseModel):
 
 class DataRetentionPolicy(BaseModel):
     """
-    How long a workspace keeps its data; null keeps it until it is erased by a call.
+    How long a workspace keeps its data, in seconds; null keeps it until it is erased by a call.
 
-    Of a session the time begins with its end, of the facts of attempts with theirs; facts go by whole days (UTC).
+    For sessions the time starts with their end, for facts with their attempt's end; facts are deleted by whole days
+    (UTC).
 
     Attributes:
-        sessions_s: Seconds after which a session is erased, with all of what follows that is in it.
-        transcripts_s: Seconds after which a session's messages and events are deleted, the texts of its runs (query,
-            context, answer), and its conversation at the provider; its runs stay with their numbers.
+        sessions_s: Seconds after which a session is erased with everything in it.
+        transcripts_s: Seconds after which a session's messages and events, the texts of its runs (query, context,
+            answer) and its conversation at the provider are deleted; its runs stay with their numbers.
         runs_s: Seconds after which a session's runs are deleted; the session stays with its counters.
-        tool_calls_s: Seconds after which tools' calls, with their arguments, are deleted, in runs and in facts.
-        evaluations_s: Seconds after which scores and their reasons are deleted, in runs and in facts.
-        facts_s: Seconds after which the facts of attempts (model calls, tool calls, scores with their reasons) are
-            deleted; their sums, which costs, performance and reports are made of, stay.
+        tool_calls_s: Seconds after which tool calls with their arguments are deleted, in runs and facts.
+        evaluations_s: Seconds after which scores and their reasons are deleted, in runs and facts.
+        facts_s: Seconds after which facts of attempts (model calls, tool calls, scores with their reasons) are deleted;
+            sums of facts, from which costs, performance and reports are made, stay.
     """
 
     sessions_s: int | None = None
@@ -604,12 +605,12 @@ class DecisionView(BaseModel):
 
 class DegradationStep(BaseModel):
     """
-    What an agent does from a share of its budget on: a cheaper model, ask, stop.
+    What an agent does from a used share of its budget on: warn, use a cheaper model, ask, or stop.
 
     Attributes:
-        at: From how many percent of a budget on, 1-100: of the one that is nearest to its limit.
-        do: `warn` tells; `cheaper_model` goes on with `model`; `ask` waits for an operator's approval; `stop` waits.
-        model: The model to go on with; with `cheaper_model` only.
+        at: Used share of the budget nearest to its limit from which the step applies, in percent, 1-100.
+        do: `warn` sends an event; `cheaper_model` continues with `model`; `ask` waits for an approval; `stop` waits.
+        model: The cheaper model; only with `cheaper_model`.
     """
 
     at: int
@@ -710,14 +711,14 @@ class ErrorObject(BaseModel):
 
 class EscalationLevel(BaseModel):
     """
-    Who has a conversation next that waits too long for a person.
+    A level of the escalation path of sessions that wait too long for a person.
 
     Attributes:
-        level: Its place on the path, from 1.
-        target: The member.
-        after_s: Seconds that the level before has to answer; at level 1, the person it was handed to.
-        notification_channels: The channels that are told; none for every one that wants the event.
-        auto_escalate: Whether the conversation is moved; if not, only the channels are told.
+        level: Its number on the path, from 1.
+        target: The member that gets the session.
+        after_s: Seconds that the previous level has; at level 1, the person first asked.
+        notification_channels: Channels to notify; empty for every channel that wants the event.
+        auto_escalate: Whether the session is moved; if not, only the channels are notified.
     """
 
     level: int
@@ -897,21 +898,21 @@ class FoundryPolicy(BaseModel):
 
 class GroupChat(BaseModel):
     """
-    A step in which several agents talk to one another.
+    A step in which several agents talk with one another.
 
-    Without a manager they speak in turns, as Agent Framework's group chat has it; a manager plans, says who speaks
-    about what, and writes the answer, as its Magentic orchestration has it. Each time one speaks is a run.
+    Without a manager they speak in turns, as in Agent Framework's group chat; a manager plans, chooses who speaks about
+    what, and writes the answer, as in its Magentic orchestration. Each contribution is a run.
 
     Attributes:
-        name: Its name in the workflow; its answer is what was said last.
-        group_chat: The agents that talk.
-        manager: The agent that leads them; None for taking turns.
-        max_rounds: How often one of them speaks, the manager not counted.
-        prompt: What they talk about: text with `{input}` and `{steps.NAME.answer}` of steps before it.
-        timeout_s: Seconds that one time of speaking may take; None for as long as a run may take.
-        retries: How often each is asked again whose run fails or takes too long.
-        when: A condition without which it is skipped; None for always.
-        on_failure: Whether the workflow then fails, or goes on without its answer.
+        name: Its name in the workflow; its answer is the last contribution.
+        group_chat: The agents.
+        manager: The agent that leads them; None to speak in turns.
+        max_rounds: Most contributions, without the manager's.
+        prompt: The subject: text with `{input}` and `{steps.NAME.answer}` of earlier steps.
+        timeout_s: Seconds for one contribution; None for the limit of runs.
+        retries: How often an agent is asked again after a run that failed or timed out.
+        when: A condition; the step is skipped if it is false. None for always.
+        on_failure: Whether the workflow then fails, or continues without the answer.
     """
 
     name: str
@@ -927,13 +928,13 @@ class GroupChat(BaseModel):
 
 class Guideline(BaseModel):
     """
-    What to do in a case.
+    An instruction for one case.
 
     Attributes:
         when: The case, to be read after "When".
         then: What to do in it.
-        priority: 0-100; of two guidelines that conflict, the one with the higher priority counts.
-        category: What it is about, like `safety`; None for nothing in particular.
+        priority: 0-100; if two guidelines conflict, the higher one wins.
+        category: A topic such as `safety`; None for none.
     """
 
     when: str
@@ -970,18 +971,18 @@ class HandoffCountsView(BaseModel):
 
 class HandoffPolicy(BaseModel):
     """
-    How conversations change hands.
+    How sessions are handed over.
 
     Attributes:
-        context: What the next agent is told of the conversation: `full`, the `last` turns, a `summary` that the model
-            which hands over writes, or `none`. What the run asks is always told, and the note of the handoff.
-        last_turns: How many runs of the history `last` is.
-        summarizer: The agent that writes a `summary` where the model that hands over has written none; an agent without
-            tools. None for nobody: the next one is told the last runs then.
-        max_hops: Most members that one run goes on to.
-        max_returns: How often one run may come back to the same member.
-        when_impossible: What becomes of a run that no member can take: the member that has it goes on with it
-            (`stay`), or the run fails (`fail`).
+        context: What the next agent gets of the conversation: `full` history, the `last` runs, a `summary` by the model
+            that hands over, or `none`. The run's query and the handoff's note are always included.
+        last_turns: Number of runs that `last` includes.
+        summarizer: Agent, without tools, that writes the `summary` if the model that hands over gave none. None for no
+            such agent: the next one then gets the last runs.
+        max_hops: Most handoffs of one run.
+        max_returns: How often one run may return to the same member.
+        when_impossible: What happens to a run that no member can take: it stays with its member (`stay`), or fails
+            (`fail`).
     """
 
     context: Literal["full", "last", "summary", "none"] | None = "full"
@@ -1046,13 +1047,13 @@ class HourView(BaseModel):
 
 class Hours(BaseModel):
     """
-    When people are there.
+    Working hours of people.
 
     Attributes:
         time_zone: An IANA name, like `Europe/Berlin`.
-        days: Which days.
-        start: From when, like `09:00`.
-        end: Until when; before `start`, on the next day.
+        days: Days of the week.
+        start: Start time, like `09:00`.
+        end: End time; if before `start`, on the next day.
     """
 
     time_zone: str | None = "UTC"
@@ -1232,21 +1233,21 @@ class MadeView(BaseModel):
 
 class Mcp(BaseModel):
     """
-    Tools of a Model Context Protocol server: `foundry` calls it itself, for every other provider this app does.
+    Tools of a Model Context Protocol server, called by `foundry` itself, and for every other provider by this app.
 
-    A spec holds no secrets. With `foundry`, a server that needs any is reached through a connection of the project;
-    else `headers_setting` names the app setting that has them.
+    A spec has no secrets. With `foundry`, a server that needs secrets is reached through a connection of the project;
+    otherwise `headers_setting` names the app setting that has them.
 
     Attributes:
-        server_label: Names the server among the spec's.
-        server_url: Where it is; can be given as `url`.
-        project_connection_id: The connection of the project that knows how to reach it; only with `foundry`.
-        server_description: What the model is told of it; only with `foundry`.
-        allowed_tools: The only tools of it to offer; none for all.
+        server_label: The server's unique name in the spec.
+        server_url: Its URL; can be given as `url`.
+        project_connection_id: The project's connection to it; only with `foundry`.
+        server_description: Its description for the model; only with `foundry`.
+        allowed_tools: Names of the only tools to offer; empty for all.
         headers_setting: The app setting with the headers to send and the origin to send them to; not with `foundry`.
-        approval: When a call needs an approval; None for never. Where it says anything else, `foundry` asks the app
-            before each call.
-        timeout_s: How long a call may take, in seconds; None for 30. Not with `foundry`.
+        approval: When a call needs an approval; None for never. With any other value, `foundry` asks the app before
+            each call.
+        timeout_s: Time limit of a call, in seconds; None for 30. Not with `foundry`.
     """
 
     type: Literal["mcp"]
@@ -1458,16 +1459,17 @@ class OutputTokensDetails(BaseModel):
 
 class Parameters(BaseModel):
     """
-    What a trigger's condition goes by.
+    Parameters of a trigger's condition.
 
     Attributes:
-        keywords: `keyword_detected`: one of these stands in the query, whole words, whatever their case.
-        capability: `capability_requested`: the run's metadata asks for it (`capability`), or the query names it.
-        below: `quality_below`: the answer's score, 0-100, is below this; `sentiment_below`: how the query sounds
-            (`llmops.evaluation.sentiment`, 0-100, 50 is neutral).
-        check: `quality_below`: the check whose score counts; None for the overall one.
-        count: `failures`: so many attempts of the run failed; `turns_above`: the member has seen so many runs.
-        usd: `cost_above`: the run has cost more than this, in US dollars.
+        keywords: For `keyword_detected`: one of these words is in the query (whole words, ignoring case).
+        capability: For `capability_requested`: the run's metadata has it as `capability`, or the query names it.
+        below: For `quality_below`: the answer's score, 0-100, is below this. For `sentiment_below`: the query's
+            sentiment (`llmops.evaluation.sentiment`, 0-100, 50 is neutral) is below this.
+        check: For `quality_below`: the check whose score counts; None for the overall score.
+        count: For `failures`: this many attempts of the run failed. For `turns_above`: the member has had more runs
+            than this.
+        usd: For `cost_above`: the run has cost more than this, in USD.
     """
 
     keywords: list[str] | None = []
@@ -1499,18 +1501,18 @@ class PersonBody(BaseModel):
 
 class Personality(BaseModel):
     """
-    How an agent speaks, whatever it speaks of.
+    How an agent speaks, whatever the subject.
 
     Attributes:
-        description: What it is for, shown in lists.
-        formality: 0 casual - 100 formal. This and the other traits: None, or about 50, says nothing.
+        description: Its purpose, shown in lists.
+        formality: 0 casual - 100 formal. For all traits, None and values near 50 add no instruction.
         verbosity: 0 terse - 100 thorough.
         helpfulness: 0 answers only what is asked - 100 anticipates what is needed next.
         creativity: 0 sticks to the established - 100 looks for the unusual.
         empathy: 0 keeps to the matter - 100 attends to how the user feels.
-        modifiers: Sentences of your own about how it speaks.
+        modifiers: More sentences about how it speaks.
         response_templates: The wording to use, by situation.
-        prohibited: What it must never do, to be read after "Never".
+        prohibited: What it must never do; each is read after "Never".
     """
 
     description: str | None = ""
@@ -1548,7 +1550,7 @@ class PinView(BaseModel):
 
 class Place(BaseModel):
     """
-    Roughly where the user is: ISO 3166 country, the names of region and city, an IANA time zone.
+    Approximate location of the user: ISO 3166 country, names of region and city, IANA time zone.
     """
 
     country: str | None = None
@@ -1586,10 +1588,10 @@ class PointView(BaseModel):
 
 class PolicyRule(BaseModel):
     """
-    Tool calls of a workspace's agents that need an approval.
+    A rule of a policy: which tool calls of which agents need an approval.
 
     Attributes:
-        agents: Names of agents; `*` and `?` stand for any characters, and any one.
+        agents: Patterns of agents' names: `*` stands for any characters, `?` for one.
     """
 
     tools: list[str]
@@ -1644,17 +1646,17 @@ class PoolUsageView(BaseModel):
 
 class Preferences(BaseModel):
     """
-    What a user prefers; what is left out is the agent's to choose.
+    A user's preferences; None leaves a matter to the agent.
 
     Attributes:
-        language: The language of answers, as a BCP 47 tag like `de` or `pt-BR`.
-        verbosity: How much to say.
+        language: Language of answers, as a BCP 47 tag like `de` or `pt-BR`.
+        verbosity: How long answers are.
         formality: How to address the user.
-        format: What answers look like.
+        format: Format of answers.
         expertise: What the user can be expected to know.
-        units: Which units to give measures in.
+        units: Units of measures.
         time_zone: The user's IANA time zone, like `Europe/Zurich`.
-        note: Anything else, in the user's own words; at most MAX_NOTE characters.
+        note: Other wishes in the user's own words; at most MAX_NOTE characters.
     """
 
     language: str | None = None
@@ -1947,14 +1949,14 @@ class ResponseError(BaseModel):
 
 class ResponseFormat(BaseModel):
     """
-    What the agent's answers look like.
+    Format of the agent's answers.
 
     Attributes:
-        name: Names the format to the model.
+        name: Name of the format, for the model.
         json_schema: A JSON Schema of type `object`; at most 64 KiB, 10 levels and 5,000 properties.
-        description: What the format is for; None to say nothing.
-        strict: Whether the model must follow the schema to the letter. Then each object of it names all its
-            properties in `required` and sets `additionalProperties` to false.
+        description: Purpose of the format; None for none.
+        strict: Whether the model must follow the schema exactly. Then each object has all its properties in `required`,
+            and `additionalProperties` false.
     """
 
     name: str
@@ -2055,7 +2057,7 @@ class RunCountsView(BaseModel):
 
 class RunError(BaseModel):
     """
-    Why a run (or its last attempt) failed: a stable code and a sentence that carries no prompt or secret.
+    Why a run or its last attempt failed: a stable code, and a sentence without prompts or secrets.
     """
 
     code: str
@@ -2064,11 +2066,11 @@ class RunError(BaseModel):
 
 class Runaway(BaseModel):
     """
-    When a run of the agent has run away and is failed, instead of the app's settings.
+    When a run of the agent counts as runaway and fails; replaces the app's settings.
 
     Attributes:
-        same_tool_calls: Calls of one tool with the same arguments in one attempt; the next one is not made. 0 for any.
-        usd_per_minute: What a run may spend within a minute, in USD. 0 for anything.
+        same_tool_calls: Most calls of one tool with the same arguments in one attempt; 0 for no limit.
+        usd_per_minute: Most that a run may spend within a minute, in USD; 0 for no limit.
     """
 
     same_tool_calls: int | None = None
@@ -2171,17 +2173,17 @@ class ShareView(BaseModel):
 
 class Simulation(BaseModel):
     """
-    What the `offline` provider should do besides answering, to show slow, failing and tool-calling agents.
+    What the `offline` provider simulates besides answering: slow, failing and tool-calling agents.
 
     Attributes:
-        latency_ms: How long each model call takes, in milliseconds.
+        latency_ms: Duration of each model call, in milliseconds.
         stream_chunk_ms: Pause before each piece of a streamed answer, in milliseconds.
-        fail_first: How many attempts of each run fail before one succeeds; counted by the run's attempt number.
+        fail_first: How many attempts of each run fail before one succeeds, by the attempt's number.
         fail_with: How they fail: `throttled` and `unavailable` are retriable, `rejected` and `content_filter` are not.
         fail_creates: How many attempts to create the agent fail with `unavailable` before one succeeds.
-        call_tool: Name of a tool in `tools`, of one that hands over (`handoff_to_…`), or of one that a caller brings,
-            that the model calls once before it answers; None for none.
-        reply: The text of the answer instead of the provider's own; None for the provider's own.
+        call_tool: Name of a tool in `tools`, a handoff tool (`handoff_to_…`) or a client tool that the model calls once
+            before it answers; None for none.
+        reply: Text of the answer; None for the provider's own.
     """
 
     latency_ms: int | None = 0
@@ -2284,8 +2286,8 @@ class Step(BaseModel):
 
     Attributes:
         name: Its name in the workflow.
-        when: A condition in CEL over `input` and `steps`, without which the step is skipped; None for always.
-        on_failure: Whether the workflow then fails, or goes on without its answer.
+        when: A CEL condition over `input` and `steps`; the step is skipped if it is false. None for always.
+        on_failure: Whether the workflow then fails, or continues without the answer.
     """
 
     agent: str
@@ -2346,14 +2348,14 @@ class SummaryView(BaseModel):
 
 class Task(BaseModel):
     """
-    An agent that is asked, and what happens if it does not answer.
+    A request to an agent, and what to do if it fails.
 
     Attributes:
         agent: The agent.
-        prompt: What it is asked: text with `{input}` and `{steps.NAME.answer}` of steps before it.
-        timeout_s: Seconds that an answer may take, the wait for a worker included; None for as long as a run may take.
-        retries: How often it is asked again, after a run that failed for good or took too long.
-        fallback: The agent that is asked once after all that; None for none.
+        prompt: The query: text with `{input}` and `{steps.NAME.answer}` of earlier steps.
+        timeout_s: Seconds until the answer, including the wait for a worker; None for the limit of runs.
+        retries: How often to ask again after a run that failed or timed out.
+        fallback: The agent to ask once after that; None for none.
     """
 
     agent: str
@@ -2499,7 +2501,7 @@ class ToolCallView(BaseModel):
 
 class ToolResult(BaseModel):
     """
-    What came of a call: the call's id, and what the model is told.
+    The result of a call: the call's id, and the text for the model.
     """
 
     call_id: str
@@ -2549,7 +2551,7 @@ class TryView(BaseModel):
     run_id: str
     state: Literal[
         "pending", "running", "succeeded", "failed", "skipped", "cancelled"
-    ] = Field(..., description="Where a step is.")
+    ] = Field(..., description="State of a step.")
     run_state: (
         Literal["queued", "running", "waiting", "succeeded", "failed", "cancelled"]
         | None
@@ -2632,7 +2634,7 @@ class VerdictView(BaseModel):
 
     agent: str
     action: Literal["keep", "retire", "delete", "trim"] = Field(
-        ..., description="What prune does with a candidate."
+        ..., description="What prune does with an agent."
     )
     retire: bool
     reason: str
@@ -2654,9 +2656,9 @@ class WebSearch(BaseModel):
     Searches the web.
 
     Attributes:
-        search_context_size: How much of what is found the model gets to read; the provider's default is `medium`.
-        allowed_domains: The only sites to search, like `learn.microsoft.com`; none for all.
-        user_location: Where to search from; None for nowhere in particular.
+        search_context_size: How much of the found text the model gets; the provider's default is `medium`.
+        allowed_domains: The only sites to search, like `learn.microsoft.com`; empty for all.
+        user_location: Location to search from; None for none.
     """
 
     type: Literal["web_search"]
@@ -2700,13 +2702,13 @@ class WorkerUseView(BaseModel):
 
 class WorkflowRequest(BaseModel):
     """
-    What a caller asks of a workflow.
+    A request to run a workflow.
 
     Attributes:
-        input: The text that the prompts of its steps take in; not blank.
-        user_id: Who asks; None for nobody in particular.
-        metadata: At most 16 strings that come back with it, and with the runs of its steps.
-        priority: Which queue the runs of its steps travel on.
+        input: The text that prompts insert as `{input}`; not blank.
+        user_id: Who asks; None if not given.
+        metadata: At most 16 strings, returned with it and with the runs of its steps.
+        priority: Priority of the runs of its steps, which determines their queue.
     """
 
     input: str
@@ -2740,7 +2742,7 @@ class TriggersHttpAgentsViewsStepView(BaseModel):
         "create_failed",
         "delete_failed",
         "verify_failed",
-    ] = Field(..., description="What can happen to an agent.")
+    ] = Field(..., description="Kind of an audit entry.")
     version: str
     by: str
     why: str
@@ -2781,7 +2783,7 @@ class TriggersHttpRunsViewsStepView(BaseModel):
     """
 
     kind: Literal["model_call", "tool_call", "wait"] = Field(
-        ..., description="What a step is."
+        ..., description="Kind of a step."
     )
     attempt: int
     at: AwareDatetime | None
@@ -2806,7 +2808,7 @@ class TriggersHttpWorkflowsViewsStepView(BaseModel):
     name: str
     state: Literal[
         "pending", "running", "succeeded", "failed", "skipped", "cancelled"
-    ] = Field(..., description="Where a step is.")
+    ] = Field(..., description="State of a step.")
     code: str
     agent: str | None
     run_id: str | None
@@ -2878,7 +2880,7 @@ class ApprovalView(BaseModel):
 
     id: str
     state: Literal["pending", "approved", "rejected", "expired", "withdrawn"] = Field(
-        ..., description="Where an approval is."
+        ..., description="State of an approval."
     )
     kind: str
     agent: str
@@ -2964,12 +2966,12 @@ class CallbackView(BaseModel):
 
 class Capability(BaseModel):
     """
-    Something an agent can be switched to be able to do.
+    An ability that can be switched on for an agent: instructions and tools.
 
     Attributes:
-        description: What it is for, shown in lists.
-        instructions: What the agent is told about it; at most 10,000 characters.
-        tools: What it may call for it, in addition to its own tools.
+        description: Its purpose, shown in lists.
+        instructions: Added to the agent's instructions; at most 10,000 characters.
+        tools: Tools that it adds to the agent's own.
     """
 
     description: str | None = ""
@@ -3035,12 +3037,12 @@ class Choice(BaseModel):
 
 class ClientTools(BaseModel):
     """
-    The caller's tools, as a run comes with them.
+    The client tools of a run request.
 
     Attributes:
-        tools: Those that the model may ask for, beside the agent's own.
-        choice: `auto`; `none` for none of them; `required` for some tool; or the name of the one it has to call.
-        results: What came of the calls that the session's run before ended with: of all of them.
+        tools: Tools that the model may ask for, besides the agent's own.
+        choice: `auto`; `none`; `required` for at least one tool; or the name of the tool that the model must call.
+        results: Results of all the calls that the session's previous run ended with.
     """
 
     tools: list[ClientTool] | None = Field([], validate_default=True)
@@ -3067,7 +3069,7 @@ class ComponentView(BaseModel):
 
     name: str
     health: Literal["healthy", "degraded", "critical"] = Field(
-        ..., description="How well something is."
+        ..., description="Health of the system or a part."
     )
     reason: str
 
@@ -3298,16 +3300,16 @@ class FiringPage(BaseModel):
 
 class HandoffTrigger(BaseModel):
     """
-    When a member hands over, and to whom.
+    When a member hands a session over, and to which member.
 
     Attributes:
         name: Unique in its member.
-        condition: What must hold; `extension:name` for one that an extension brings.
-        parameters: What the condition goes by.
-        target: The member that takes over.
-        target_specialization: Or the specialization of whoever takes over.
-        priority: 0-100; of several triggers that fire, the one with the highest counts.
-        active: Whether it is looked at.
+        condition: The condition's kind; `extension:name` for one of an extension.
+        parameters: Parameters of the condition.
+        target: The member to hand over to.
+        target_specialization: Instead of a target, the specialization of members to hand over to.
+        priority: 0-100; if several triggers fire, the highest wins.
+        active: Whether the trigger is evaluated.
     """
 
     name: str
@@ -3404,23 +3406,23 @@ class McpServerView(BaseModel):
 
 class Member(BaseModel):
     """
-    An agent, a person or a rota that conversations are given to.
+    A member of a team: an agent, a person or a rota.
 
     Attributes:
-        name: Unique in the team; the model hands over with `handoff_to_{name}`.
+        name: Unique in the team; models hand over with the tool `handoff_to_{name}`.
         agent: The agent; None for people.
-        people: Who answers, as sign-in names them; one is a person, several a rota. Empty for an agent.
-        role: `primary` has what nobody else is asked for; `backup` has what finds no room elsewhere.
-        specialization: What it is for.
-        priority: 1 is asked first, where all else is equal.
-        availability: Whether it is given conversations now.
-        max_workload: Most conversations of the team that it holds open.
-        capabilities: What it can do, in words that a query may ask for.
-        handoff_triggers: When it hands over.
-        description: What the others' models are told of it.
-        channel: People: the notification channel that is told; None for every one that wants the event.
-        hours: People: when they are there; None for always.
-        metadata: Your own strings.
+        people: The people who answer, by their sign-in names; one is a person, several a rota. Empty for an agent.
+        role: `primary` gets sessions by default; `backup` gets those that no other member is free for.
+        specialization: Its field of work.
+        priority: Lower numbers are chosen first among otherwise equal members.
+        availability: Whether it gets sessions at present.
+        max_workload: Most sessions of the team that it may have open.
+        capabilities: Its capabilities, as words that a query may mention.
+        handoff_triggers: When it hands over automatically.
+        description: Its description for the other members' models.
+        channel: For people: the notification channel; None for every channel that wants the event.
+        hours: For people: their working hours; None for always.
+        metadata: The owner's strings.
     """
 
     name: str
@@ -3531,7 +3533,7 @@ class OutputMessage(BaseModel):
 
 class Overrides(BaseModel):
     """
-    What a workspace says for all its agents, where they do not say it themselves.
+    A workspace's settings for all its agents; agents' own settings win over them.
     """
 
     provider: str | None = None
@@ -3578,14 +3580,14 @@ class OverridesView(BaseModel):
 
 class Parallel(BaseModel):
     """
-    A step that asks several agents side by side.
+    A step that asks several agents in parallel.
 
     Attributes:
-        name: Its name in the workflow; its answer is the aggregator's, or all of its branches' one under the other.
+        name: Its name in the workflow; its answer is the aggregator's, or all branches' answers one after the other.
         parallel: Its branches.
-        aggregator: The agent that makes one answer of the branches' answers, named in its prompt; None for none.
-        when: A condition without which all of it is skipped; None for always.
-        on_failure: Whether the workflow fails with the aggregator, or goes on without its answer.
+        aggregator: The agent that makes one answer from the branches' answers, which its prompt uses; None for none.
+        when: A condition; the step is skipped if it is false. None for always.
+        on_failure: Whether the workflow fails if the aggregator fails, or continues without the answer.
     """
 
     name: str
@@ -3615,9 +3617,9 @@ class PlanLineView(BaseModel):
     agent: str
     kind: Literal[
         "create", "update", "adopt", "recreate", "changed", "orphan", "tail", "tools"
-    ] = Field(..., description="In which way things differ.")
+    ] = Field(..., description="Kind of a difference.")
     action: Literal["ensure", "renew", "sweep", "remove", "none"] = Field(
-        ..., description="What applying a line does."
+        ..., description="The action that applying a line takes."
     )
     destructive: bool
     provider: str
@@ -3627,7 +3629,7 @@ class PlanLineView(BaseModel):
     versions: list[ProviderVersionView]
     outcome: Literal[
         "planned", "skipped", "remark", "sent", "pending", "done", "failed", "overtaken"
-    ] = Field(..., description="What has become of a line.")
+    ] = Field(..., description="State of a plan's line.")
     detail: str
 
 
@@ -3656,11 +3658,11 @@ class PlanView(BaseModel):
 
 class Policy(BaseModel):
     """
-    What a workspace demands. No spec can weaken it.
+    A workspace's approval policy. Agents' specs can add to it, but not weaken it.
 
     Attributes:
-        rules: Which calls need an approval; the first that covers a call says on what terms.
-        standing: Whether standing rules may let calls pass that these rules cover.
+        rules: Which calls need an approval; the first rule that matches a call sets its terms.
+        standing: Whether standing rules may waive approvals that these rules demand.
     """
 
     rules: list[PolicyRule] | None = Field([], validate_default=True)
@@ -3916,7 +3918,7 @@ class RetentionVerdictView(BaseModel):
 
     part: Literal[
         "sessions", "transcripts", "runs", "tool_calls", "evaluations", "facts"
-    ] = Field(..., description="A kind of data with a retention time of its own.")
+    ] = Field(..., description="A kind of data with its own retention time.")
     session_id: str
     erase: bool
     reason: str
@@ -3981,21 +3983,21 @@ class RunInput(BaseModel):
 
 class RunRequest(BaseModel):
     """
-    What a caller asks of an agent.
+    A request to run an agent or team.
 
     Attributes:
-        query: The message to the agent; blank only with results in `client_tools`.
-        session_id: The conversation to go on with, or an id of the caller's choosing for a new one; None starts one.
-        user_id: Who asks; None for nobody in particular.
-        expected_topics: What a good answer speaks of; used to score the answer.
-        context: What the answer must be borne out by; the model is told it with the query.
-        metadata: At most 16 strings that come back with the run.
-        stream: Whether the answer is told as `run.delta` events while the model writes it.
-        pin_version: Whether a session that starts with this run goes on with the agent as it is declared now.
-        priority: The session's priority; None for its own, and for normal where it starts with this run.
-        callback: Where the run's end is to be reported, by webhook or to a reply queue; None for nowhere.
-        client_tools: Tools of the caller's that the model may ask for, and what came of the calls that the run before
-            ended with; None for none. Only where the agent's spec has `client_tools`.
+        query: The message to the agent; blank only if `client_tools` has results.
+        session_id: The session to continue, or the id of a new one; None starts one with a generated id.
+        user_id: Who asks; None if not given.
+        expected_topics: What a good answer mentions; used for its score.
+        context: What the answer must be grounded in; sent to the model with the query.
+        metadata: At most 16 strings, returned with the run.
+        stream: Whether the answer is published as `run.delta` events while the model writes it.
+        pin_version: Whether a session that this run starts keeps the agent as declared now.
+        priority: The session's priority; None for the session's own, or normal if this run starts it.
+        callback: Where the run's end is reported, by webhook or to a reply queue; None for nowhere.
+        client_tools: The caller's tools, and the results of the calls that the previous run ended with; None for none.
+            Only allowed if the agent's spec has `client_tools`.
     """
 
     query: str
@@ -4027,7 +4029,7 @@ class RunView(BaseModel):
     query: str
     state: Literal[
         "queued", "running", "waiting", "succeeded", "failed", "cancelled"
-    ] = Field(..., description="Where a run is.")
+    ] = Field(..., description="State of a run.")
     stage: (
         Literal[
             "INITIALIZING",
@@ -4055,7 +4057,7 @@ class RunView(BaseModel):
     stream: bool
     priority: Literal["normal", "high", "low"] = Field(
         ...,
-        description="Which queue the runs of a session travel on, and so which workers they wait for.",
+        description="Priority of a session: the queue of its runs, and so which workers take them.",
     )
     team: TeamRunView | None
     created_at: AwareDatetime
@@ -4147,7 +4149,7 @@ class ScheduleView(BaseModel):
     time_zone: str
     missed: Literal["skip", "latest", "all"] = Field(
         ...,
-        description="What becomes of times at which nothing could be submitted: the app was down, or the queue was.",
+        description="What to do about due times that were missed because the app or the queue was down.",
     )
     paused: bool
     next_at: list[AwareDatetime]
@@ -4166,7 +4168,7 @@ class SessionView(BaseModel):
     agent: str
     user_id: str | None
     state: Literal["started", "active", "paused", "waiting", "ended", "erased"] = Field(
-        ..., description="Where a conversation is in its life."
+        ..., description="State of a session."
     )
     pause_reason: str | None
     end_reason: str | None
@@ -4174,7 +4176,7 @@ class SessionView(BaseModel):
     preferences: Preferences | None
     priority: Literal["normal", "high", "low"] = Field(
         ...,
-        description="Which queue the runs of a session travel on, and so which workers they wait for.",
+        description="Priority of a session: the queue of its runs, and so which workers take them.",
     )
     runs: int
     pending: int
@@ -4212,7 +4214,7 @@ class StatusView(BaseModel):
     """
 
     status: Literal["healthy", "degraded", "critical"] = Field(
-        ..., description="How well something is."
+        ..., description="Health of the system or a part."
     )
     components: list[ComponentView]
     at: AwareDatetime
@@ -4231,19 +4233,19 @@ class StepPage(BaseModel):
 
 class Team(BaseModel):
     """
-    Agents and people who serve one conversation.
+    The spec of a team.
 
     Attributes:
-        description: What it is for.
-        members: Who.
-        overflow: What becomes of a conversation that finds no room: it waits (`queue`), goes to members with the role
-            `backup` and waits if these are full, too (`backup`), or is refused.
-        handoff: How conversations change hands.
-        escalation_path: Who has a conversation next that waits too long for a person.
-        out_of_hours: Where a person is not there: the `next` member by the rule, or the conversation waits.
-        requires_human_approval: Whether every answer waits for a person's approval before it leaves.
-        approvers: Who may approve answers: `user:…`, `role:…`, `group:…` or `link`; none for anybody in the workspace.
-        idle_timeout_s: Seconds without a run after which a conversation ends and makes room.
+        description: Its purpose.
+        members: Its members.
+        overflow: What happens to a session that no member is free for: it waits (`queue`), goes to members with role
+            `backup` and waits if these are busy too (`backup`), or is refused.
+        handoff: How sessions are handed over.
+        escalation_path: Who gets a session that waits too long for a person.
+        out_of_hours: If a person is not available: the `next` member is chosen, or the session waits.
+        requires_human_approval: Whether every answer waits for an approval.
+        approvers: Who may approve answers: `user:…`, `role:…`, `group:…` or `link`; empty for anybody in the workspace.
+        idle_timeout_s: Seconds without a run after which a session ends.
     """
 
     description: str | None = ""
@@ -4290,11 +4292,11 @@ class TeamView(BaseModel):
 
 class Template(BaseModel):
     """
-    What agents of a kind have in common.
+    What agents of one kind have in common.
 
     Attributes:
-        extends: The template that this one goes on from.
-        category: What kind of template it is, to find it by.
+        extends: Name of the template that this one is based on; None for none.
+        category: Its category, for searching.
     """
 
     provider: str | None = None
@@ -4450,7 +4452,7 @@ class WorkflowRunView(BaseModel):
     workflow: str
     version: int
     state: Literal["running", "succeeded", "failed", "cancelled"] = Field(
-        ..., description="Where a workflow run is."
+        ..., description="State of a workflow run."
     )
     code: str
     failed_step: str
@@ -4460,7 +4462,7 @@ class WorkflowRunView(BaseModel):
     metadata: dict[str, str]
     priority: Literal["normal", "high", "low"] = Field(
         ...,
-        description="Which queue the runs of a session travel on, and so which workers they wait for.",
+        description="Priority of a session: the queue of its runs, and so which workers take them.",
     )
     answer: str | None
     score: int | None
@@ -4472,11 +4474,11 @@ class WorkflowRunView(BaseModel):
 
 class WorkflowSpec(BaseModel):
     """
-    A workflow as its owner declares it.
+    The spec of a workflow.
 
     Attributes:
-        description: What it is for.
-        steps: What it does, in order; its answer is that of the last step that gave one.
+        description: Its purpose.
+        steps: Its steps, in order; its answer is that of the last step with an answer.
     """
 
     description: str | None = ""
@@ -4508,8 +4510,8 @@ class AgentConfig(BaseModel):
     An agent as its owner declares it.
 
     Attributes:
-        template: The template that it is made from; None for a spec of its own.
-        overrides: Whether the workspace's overrides apply to it.
+        template: Name of the template that it is based on; None for none.
+        overrides: Whether the workspace's overrides apply.
     """
 
     provider: str | None = None
@@ -4554,36 +4556,36 @@ class AgentFiguresView(BaseModel):
 
 class AgentSpec(BaseModel):
     """
-    An agent as its owner declares it.
+    The spec of an agent.
 
     Attributes:
-        provider: Who runs the model: `offline` (no model, for trials and tests), `openai` (any compatible endpoint),
+        provider: Where the model runs: `offline` (no model, for trials and tests), `openai` (any compatible endpoint),
             `foundry` (an agent in a Microsoft Foundry project), `route` (the deployments of a route), or a chat client
-            that an extension brings.
+            of an extension.
         model: Model or deployment name at the provider; with `route`, the route's name.
         instructions: System prompt, at most 100,000 characters.
-        description: What the agent is for, shown in lists.
+        description: Purpose of the agent, shown in lists.
         temperature: Sampling temperature 0-2; None for the provider's default.
         top_p: Nucleus sampling 0-1; None for the provider's default.
-        max_output_tokens: Most tokens one model call may produce; None for the provider's default.
-        reasoning_effort: How much a reasoning model thinks before it answers; None for its default. Not with `offline`.
-        tools: What the model may call: names of function tools, MCP servers, and objects for tools that the provider
-            runs (`lifecycle.specs.hosted_tools`), which only `foundry` has.
-        context_providers: What adds to what the model is given before each run, by name; an extension brings them.
-        response_format: The JSON Schema that answers follow; None for text. Not with `offline`.
-        simulate: What the `offline` provider should do; only allowed there.
-        labels: At most 16 free key-value pairs to find and group agents by.
-        pinned: True keeps the agent from being retired when idle.
+        max_output_tokens: Most tokens of one model call; None for the provider's default.
+        reasoning_effort: How long a reasoning model thinks before it answers; None for its default. Not with `offline`.
+        tools: Tools that the model may call: names of function tools, MCP servers, and hosted tools
+            (`lifecycle.specs.hosted_tools`), which only `foundry` has.
+        context_providers: Names of the context providers of each run; extensions define them.
+        response_format: JSON Schema of answers; None for text. Not with `offline`.
+        simulate: What the `offline` provider simulates; only allowed there.
+        labels: At most 16 key-value pairs for finding and grouping agents.
+        pinned: Whether the agent is never retired when idle.
         idle_after_s: Seconds without use before the agent is retired; None for the app's setting.
-        max_history_tokens: Most tokens of a session's history that its model is told, where the session does not say;
-            None for the app's setting.
-        evaluation: What a good answer of the agent is; None scores what every answer can be scored for.
-        sla: What service level it is to keep; None for the app's settings.
-        ladder: What the agent does as its budgets are used up, in ascending steps.
-        runaway: When a run of it has run away; None for the app's settings.
-        approvals: Which tool calls need an approval, beside those that the workspace's policy names.
-        client_tools: Whether callers may bring tools of their own, which they call themselves. Not with `foundry`,
-            whose agents have the tools of their version.
+        max_history_tokens: Most tokens of a session's history that the model gets, unless the session sets it; None for
+            the app's setting.
+        evaluation: How its answers are evaluated; None for the checks that fit every answer.
+        sla: Its service level objectives; None for the app's settings.
+        ladder: Its degradation steps as its budgets are used up, ascending.
+        runaway: When a run counts as runaway; None for the app's settings.
+        approvals: Which tool calls need an approval, in addition to the workspace's policy.
+        client_tools: Whether callers may bring client tools. Not with `foundry`, whose agents have the tools of their
+            version.
     """
 
     provider: str | None = "offline"
@@ -4621,7 +4623,7 @@ class AgentView(BaseModel):
     workspace: str
     state: Literal[
         "registered", "provisioning", "active", "idle", "disabled", "failed", "deleted"
-    ] = Field(..., description="Where an agent is in its life.")
+    ] = Field(..., description="State of an agent.")
     spec: AgentSpec
     revision: int
     current: bool
