@@ -84,13 +84,13 @@ async def test_the_status_says_what_is_wrong() -> None:
     await app.declare()
     await app.ask()
     dead = app.services.runs.dead_letters(app.queue)
-    well = await app.services.status.system.look("default", app.queue, dead)
+    well = await app.services.status.system.look(app.services.status.today("default"), app.queue, dead)
     await app.services.events.timer_statuses.note(
         [TimerRun("aggregate_costs", app.clock(), failure="storage_unavailable")]
     )
     app.queue.bury(app.queue.sent[0])
     app.clock.move(seconds=90)
-    ill = await app.services.status.system.look("default", app.queue, dead)
+    ill = await app.services.status.system.look(app.services.status.today("default"), app.queue, dead)
     reasons = {part.name: part.reason for part in ill.components if part.health is not Health.HEALTHY}
 
     assert (well.health, [part.reason for part in well.components if part.reason]) == ("healthy", [])

@@ -23,7 +23,7 @@ async def test_every_page_is_accessible_and_fits(browser: Browser, api: Api, app
     await api.call("PUT", "budgets/agent:everybody", {"limits": [{"unit": "tokens", "period": "day", "limit": 100000}]})
     run = await api.answer("everybody", session_id="for-all", expected_topics=["yes"])
     places = {
-        "now": ("now", 6),
+        "now": ("now", 4),
         "conversation": ("chat/everybody?session=for-all", 5),
         "inbox": ("inbox", 0),
         "sessions": ("sessions", 1),
