@@ -19,7 +19,7 @@ IMAGES = Path(__file__).parents[1] / "docs/images"
 SIZE = ViewportSize(width=1280, height=860)
 PLACES = {
     "now": "now",
-    "chat": "chat/tech_advisor?session=sample-tech_advisor",
+    "chat": "chat/sample-storage?session=sample-storage",
     "inbox": "inbox",
     "costs": "costs",
     "quality": "quality?agent=customer_service",

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import dataclass
+
 import pytest
 from playwright.async_api import Browser, ViewportSize, expect
 
@@ -15,9 +18,26 @@ expect.set_options(timeout=PATIENCE_MS)
 FIRST_REQUESTS = 4
 OF_COLOURS = ("color-contrast", "link-in-text-block")
 """The rules that the other theme may break: all else of the page is the same in both."""
+WAITING = 4
+"""Requests for what waits, which one tab makes for all."""
+MOST_FIRST_FILES = 28
+"""The page, its icon, styles and script, and the modules that it needs first."""
+MOST_OF_ALONE, ATTEMPTS = 1.5, 3
+LOADED = (
+    """() => performance.getEntriesByType("resource").map((each) => [each.name, each.startTime, each.responseEnd])"""
+)
 REPLY = "# Yes\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n```\ncode\n```"
 LAPTOP, PHONE = ViewportSize(width=1280, height=860), ViewportSize(width=360, height=740)
 LAPTOP_AT_200 = ViewportSize(width=640, height=430)
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """Something that a page has loaded, from and until when (ms since it was opened)."""
+
+    url: str
+    start: float
+    end: float
 
 
 async def test_every_page_is_accessible_and_fits(browser: Browser, api: Api, app_stack: Stack) -> None:
@@ -62,6 +82,29 @@ async def test_every_page_is_accessible_and_fits(browser: Browser, api: Api, app
         assert await reader.wider() <= 0, f"{name} is wider than a laptop at 200 %"
     await context.close()
     assert reader.errors == []
+
+
+async def test_the_first_view_takes_no_longer_than_its_questions(browser: Browser, api: Api, app_stack: Stack) -> None:
+    """Few files, then all questions at once: what it shows is there before one could have asked them one by one."""
+    ratios: list[float] = []
+    while not ratios or (min(ratios) > MOST_OF_ALONE and len(ratios) < ATTEMPTS):  # others may be at work meanwhile
+        context = await browser.new_context(viewport=LAPTOP)
+        reader = Reader(await context.new_page(), app_stack)
+        await reader.open("now")
+        loaded = [Loaded(*each) for each in await reader.page.evaluate(LOADED)]
+        await context.close()
+        questions = [each for each in loaded if "/api/app/" not in each.url and "/api/events" not in each.url]
+        begun = min(each.start for each in questions)
+        files = {each.url for each in loaded if "/api/app/" in each.url and each.start < begun}
+        assert len(files) <= MOST_FIRST_FILES, files
+        assert len(questions) <= FIRST_REQUESTS + WAITING, questions
+        before = time.perf_counter()
+        for each in questions:
+            await api.get(each.url.partition("/api/")[2])
+        alone = time.perf_counter() - before
+        ratios.append((max(each.end for each in questions) - begun) / 1000 / alone)
+
+    assert min(ratios) <= MOST_OF_ALONE, ratios
 
 
 async def test_axe_would_find_something(reader: Reader) -> None:

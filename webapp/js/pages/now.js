@@ -98,7 +98,7 @@ function Health({ from }) {
   return html`<${Card} title="Health" actions=${from.data && html`<${Badge} state=${from.data.health.status} />`}>
     <${Loaded} from=${from}>${({ health: { components } }) => {
       const wrong = components.filter((each) => each.health !== "healthy");
-      if (!wrong.length) return html`<p class="muted">All ${components.length} parts are healthy: ${components.map((each) => format.words(each.name).toLowerCase()).join(", ")}.</p>`;
+      if (!wrong.length) return html`<p class="muted">Everything works: ${components.map((each) => format.words(each.name).toLowerCase()).join(", ")}.</p>`;
       return html`<dl class="pairs">${wrong.map((each) => html`<dt><${Badge} state=${each.health} /></dt><dd><strong>${format.words(each.name)}</strong> ${each.reason}</dd>`)}</dl>`;
     }}<//>
   <//>`;
