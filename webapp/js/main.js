@@ -3,7 +3,7 @@ import { render } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { html } from "./html.js";
 import { key, locked, signIn, signOut } from "./api.js";
-import { connection, start } from "./live.js";
+import { connection, leading, start } from "./live.js";
 import { waiting, useWaiting } from "./waiting.js";
 import { chosen, next as nextTheme } from "./theme.js";
 import { pageKeys } from "./keys.js";
@@ -11,7 +11,8 @@ import { go, link, route } from "./route.js";
 import { Confirmations, Dialog, Head, Messages, Problem, Skeleton } from "./ui.js";
 import { Now } from "./pages/now.js";
 
-// The first page comes with the shell; the others' modules are loaded in the background, once it shows what it has.
+// The first page comes with the shell, the others' modules when they are gone to. The tab that follows the events loads
+// them before, once it has nothing else to do: they are then in the browser's cache for all tabs.
 const PAGES = [
   { page: "now", title: "Now", key: "n", show: Now },
   { page: "chat", title: "Chat", key: "c", load: () => import("./pages/chat.js").then((found) => found.Chat) },
@@ -32,7 +33,11 @@ async function loaded(page) {
   return page.show;
 }
 
+let begun = false;
+
 async function loadRest() {
+  if (!leading.value || begun) return;
+  begun = true;
   for (const page of PAGES) {
     await new Promise((resolve) => (globalThis.requestIdleCallback ?? setTimeout)(resolve, { timeout: REST_MS }));
     await loaded(page).catch(() => {}); // said when somebody goes there
@@ -164,4 +169,4 @@ const root = document.getElementById("app");
 root.replaceChildren();
 render(html`<${Shell} />`, root);
 start();
-loadRest();
+leading.subscribe(loadRest);

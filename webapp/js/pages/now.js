@@ -181,7 +181,7 @@ export function Now() {
     <div class="stack">
       <${Figures} costs=${costs} analytics=${analytics} />
       <div class="cols"><${Spend} from=${costs} /><div class="stack"><${Underway} running=${analytics.data?.runs.running} /><${Health} from=${analytics} /></div></div>
-      <div class="cols"><${Feed} /><${SinceLast} /></div>
+      <div class="cols"><${SinceLast} /><${Feed} /></div>
     </div>
   `;
 }
