@@ -39,7 +39,7 @@ function List() {
         ${shown.length ? html`<${Table} caption="Agents; figures of 30 days" name="agents" rows=${shown} keyOf=${(row) => row.name} columns=${[
           { label: "Agent", value: (row) => row.name, show: (row) => html`<a href=${link("agents", row.name)}>${row.name}</a><div class="small muted">${row.spec.description}</div>` },
           { label: "State", value: (row) => row.state, show: (row) => html`<${Badge} state=${row.state} />${row.failure ? html`<div class="small muted">${row.failure.code}</div>` : ""}${row.health?.trouble ? html`<div class="small muted">${row.health.trouble}</div>` : ""}` },
-          { label: "Model", value: (row) => row.spec.model, show: (row) => html`${row.spec.model}<div class="small muted">${row.spec.provider}</div>` },
+          { label: "Model", value: (row) => row.spec.model, show: (row) => html`<span class="num">${row.spec.model}</span><div class="small muted">${row.spec.provider}</div>` },
           { label: "Version", value: (row) => row.version?.version, show: (row) => html`${row.version?.version ?? format.none}${row.current || !row.version ? "" : html` <span class="badge warn">behind</span>`}` },
           { label: "Uses", num: true, value: (row) => row.uses, show: (row) => format.count(row.uses) },
           { label: "Last used", value: (row) => row.last_used, show: (row) => html`<${Ago} at=${row.last_used} />` },
