@@ -82,6 +82,7 @@ class AgentServices:
             self.catalog,
             self.providers,
             self._core.clock,
+            self._core.elapsed,
             capacity=self._core.settings.agent_cache_size,
             trust_for=timedelta(seconds=self._core.settings.agent_cache_trust),
             wait_for=timedelta(seconds=self._core.settings.provision_wait),
@@ -189,7 +190,7 @@ class AgentServices:
         """Tells actors of uses."""
         from lifecycle.loader.uses import UseRecorder
 
-        return self._core.closes(UseRecorder(self._core.clock, self._core.settings.use_lag))
+        return self._core.closes(UseRecorder(self._core.clock, self._core.elapsed, self._core.settings.use_lag))
 
     @cached_property
     def administration(self) -> Administration:

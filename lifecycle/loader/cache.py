@@ -65,8 +65,9 @@ class AgentCache(Generic[K, V]):
 
     def get(self, key: K) -> V | None:
         """Return the value, as used now, or None."""
-        value = self._values.get(key)
-        if value is None:
+        try:
+            value = self._values[key]
+        except KeyError:
             self.misses += 1
             return None
         self.hits += 1
