@@ -65,14 +65,12 @@ def test_sieve_is_close_to_the_static_optimum(exponent: float) -> None:
     assert best - found <= (0.03 if exponent == 1.0 else 0.04)
 
 
-@pytest.mark.parametrize("policy", ["sieve", "w-tinylfu"])
+@pytest.mark.parametrize("policy", ["sieve", "s3-fifo", "w-tinylfu"])
 def test_fifty_places_of_a_thousand_come_within_three_points_of_the_static_optimum(policy: PolicyName) -> None:
-    """On Zipf 1.0, as `python -m benchmarks.loader` has it; s3-fifo comes within four, lru within fifteen."""
-    keys = zipf(1.0, 120_000)
-    best = static(keys, 50).hits
-
-    assert best - replay(keys, policy, 50).hits <= 0.03 * len(keys)
-    assert best - replay(keys, "s3-fifo", 50).hits <= 0.04 * len(keys)
+    """On Zipf 1.0, as `python -m benchmarks.loader` has it, whoever is popular; lru comes within fifteen."""
+    for seed in (1, 2):
+        keys = zipf(1.0, 120_000, seed)
+        assert static(keys, 50).hits - replay(keys, policy, 50).hits <= 0.03 * len(keys)
 
 
 @pytest.mark.parametrize("policy", ["sieve", "s3-fifo", "w-tinylfu"])
