@@ -107,7 +107,7 @@ class AgentServices:
 
         settings = self._core.settings
         watch = CacheWatch(
-            Preloads(settings.agent_cache_size, self._strategy.preload_share),
+            Preloads(settings.agent_cache_size, self._strategy.preload_share, settings.preload_unused_after),
             self._metrics.measures,
             strategy=self._strategy.name if settings.loader_strategies else None,
             remembered=settings.agent_cache_max_size,
@@ -118,11 +118,19 @@ class AgentServices:
     @cached_property
     def rankings(self) -> Rankings:
         """Which agents are worth holding."""
+        from lifecycle.loader.activity import LearningRules
         from lifecycle.loader.ranking import LearningPolicy, Rankings
 
         settings = self._core.settings
-        kept = timedelta(days=settings.loader_retention_days)
-        policy = LearningPolicy(settings.loader_ranked, kept, settings.preload_weights)
+        rules = LearningRules(
+            settings.preload_weights,
+            settings.loader_half_life,
+            settings.loader_recency_half_life,
+            settings.loader_together,
+            settings.loader_companions,
+        )
+        kept, requested_for = settings.loader_retention_days, settings.preload_requested_for
+        policy = LearningPolicy(settings.loader_ranked, timedelta(days=kept), timedelta(seconds=requested_for), rules)
         return Rankings(self._core.tables, self._core.clock, policy)
 
     @cached_property
@@ -138,6 +146,7 @@ class AgentServices:
             timedelta(seconds=settings.preload_every),
             settings.preload_companion_share,
             timedelta(seconds=settings.loader_inactive_after),
+            timedelta(seconds=settings.preload_warm_timeout),
         )
         preloader = Preloader(
             self.resolver, self.rankings, self._cache_watch, policy, self._core.clock, prepare, self._cache_sizer

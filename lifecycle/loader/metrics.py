@@ -25,7 +25,7 @@ class LoaderMetrics:
         preloaded: Agents opened before anybody asked for them.
         preload_failures: Agents that could not be.
         preloads_used: Preloaded agents that were used.
-        preloads_wasted: Preloaded agents that went, or stayed for an hour, without a use.
+        preloads_wasted: Preloaded agents that went, or stayed for an hour unless set otherwise, without a use.
         candidates: Agents worth preloading that are not held.
         set_aside: Files that could not be read, and where they are now.
     """
@@ -73,7 +73,7 @@ class ActivityReport:
         active: Whether it is held now.
         last_used: Aware UTC.
         usage_count: Uses since it is known.
-        recent_uses: The same, a use three days ago counting half.
+        recent_uses: The same, decayed: a use three days ago counts half, unless set otherwise.
         success_rate: Share of the recent uses that succeeded, 0-1; None where nothing is known.
         average_response_time_ms: Of the recent uses; None where nothing is known.
         total_cost_micro_usd: What its uses cost.
@@ -94,8 +94,8 @@ class ActivityReport:
     companions: Sequence[tuple[str, float]] = ()
 
 
-def reported(ranked: Ranked, *, active: bool, now: float) -> ActivityReport:
-    """Return what is said of an agent's use; `now` in seconds since 1970 UTC."""
+def reported(ranked: Ranked, *, active: bool) -> ActivityReport:
+    """Return what is said of an agent's use."""
     activity = ranked.activity
     return ActivityReport(
         workspace=ranked.key[0],
@@ -103,7 +103,7 @@ def reported(ranked: Ranked, *, active: bool, now: float) -> ActivityReport:
         active=active,
         last_used=datetime.fromtimestamp(activity.last_used, UTC),
         usage_count=activity.total,
-        recent_uses=activity.uses_at(now),
+        recent_uses=ranked.uses,
         success_rate=activity.success_rate,
         average_response_time_ms=activity.average_ms,
         total_cost_micro_usd=activity.micro_usd,

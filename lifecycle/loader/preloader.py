@@ -27,7 +27,6 @@ from lifecycle.loader.watch import CacheWatch
 
 log = logging.getLogger(__name__)
 
-_WARM_WITHIN_S = 15.0
 _WARM_AT_ONCE = 4
 
 
@@ -41,6 +40,7 @@ class PreloadPolicy:
         every: How often a worker looks at the ranking.
         companion_share: A companion is preloaded if it is used after the agent at least so often, 0-1.
         inactive_after: An agent that was not used for so long is let go of.
+        warm_within: How long a provider may take to get ready for an agent's first run.
     """
 
     enabled: bool
@@ -48,6 +48,7 @@ class PreloadPolicy:
     every: timedelta
     companion_share: float = 0.3
     inactive_after: timedelta = timedelta(days=1)
+    warm_within: timedelta = timedelta(seconds=15)
 
 
 class Preloader:
@@ -116,7 +117,7 @@ class Preloader:
                 self._looking = self._start(self._when_idle())
 
     async def optimize(self, *, dry_run: bool = False, only: str | None = None) -> Plan:
-        """Evict agents not used for a day or of low priority, preload those of high priority; return what and why.
+        """Evict agents not used for long or of low priority, preload those of high priority; return what and why.
 
         Args:
             dry_run: Whether only to say it.
@@ -189,7 +190,7 @@ class Preloader:
         """Have the agent's provider ready for its first run, which does without if it cannot."""
         async with self._warming:
             try:
-                async with asyncio.timeout(_WARM_WITHIN_S):
+                async with asyncio.timeout(self._policy.warm_within.total_seconds()):
                     await live.provider.warm(live.workspace, live.spec)
             except (AppError, TimeoutError) as error:
                 why = error.code if isinstance(error, AppError) else "timeout"

@@ -156,7 +156,7 @@ class CacheWatch:
             self.wanted(others)
 
     def expire(self, now: float) -> None:
-        """Count what was not used for an hour after it was preloaded as wasted."""
+        """Count what was not used for long after it was preloaded as wasted."""
         for key in self.preloads.expire(now):
             if self._measures is not None:
                 self._measures.preloaded(key[0], "wasted")

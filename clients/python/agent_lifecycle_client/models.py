@@ -2742,11 +2742,7 @@ class TriggersHttpLoaderViewsStepView(BaseModel):
     action: Literal["evict", "preload"]
     agent: str
     reason: Literal[
-        "unused_for_a_day",
-        "low_priority",
-        "high_priority",
-        "requested",
-        "used_together",
+        "unused_for_long", "low_priority", "high_priority", "requested", "used_together"
     ]
     score: float
 
