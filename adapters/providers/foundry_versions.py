@@ -142,7 +142,8 @@ def _hosted(tool: HostedTool) -> dict[str, Any]:
         case Mcp():
             # Whether a call needs a person's approval is decided here, by its arguments: the service asks about each.
             said = {**tool.model_dump(), "require_approval": "always" if tool.asks else "never"}
-            said.pop("approval", None)
+            for own in ("approval", "headers_setting"):
+                said.pop(own, None)
     return {"type": tool.type, **{name: value for name, value in said.items() if value is not None}}
 
 

@@ -236,6 +236,7 @@ class AgentServices:
             self.resolver,
             due,
             self._core.clock,
+            self.offered_tools,
         )
 
     @cached_property

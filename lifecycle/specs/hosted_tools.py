@@ -109,7 +109,7 @@ class Mcp(_HostedTool):
     """Tools of a Model Context Protocol server: `foundry` calls it itself, for every other provider this app does.
 
     A spec holds no secrets. With `foundry`, a server that needs any is reached through a connection of the project;
-    else `headers_setting` names the app setting that has them.
+    else, and to list its tools, `headers_setting` names the app setting that has them.
 
     Attributes:
         server_label: Names the server among the spec's.
@@ -117,7 +117,8 @@ class Mcp(_HostedTool):
         project_connection_id: The connection of the project that knows how to reach it; only with `foundry`.
         server_description: What the model is told of it; only with `foundry`.
         allowed_tools: The only tools of it to offer; none for all.
-        headers_setting: The app setting with the headers to send and the origin to send them to; not with `foundry`.
+        headers_setting: The app setting with the headers that the app sends, and the origin to send them to. With
+            `foundry`, it does so only to list the server's tools.
         approval: When a call needs an approval; None for never. Where it says anything else, `foundry` asks the app
             before each call.
         timeout_s: How long a call may take, in seconds; None for 30. Not with `foundry`.
@@ -168,9 +169,10 @@ class Mcp(_HostedTool):
     def unfit(self, provider: str) -> str | None:
         """Return why the provider cannot have the server described like this; None where it can."""
         if provider == "foundry":
-            own = [name for name in ("headers_setting", "timeout_s") if getattr(self, name) is not None]
-            if own:
-                return f"foundry reaches MCP servers itself: leave out {' and '.join(own)}"
+            if self.timeout_s is not None:
+                return "foundry calls MCP servers itself: leave out timeout_s"
+            if self.headers_setting is not None and self.server_url is None:
+                return "headers_setting is for a server_url, from which the app lists the tools"
             if self.server_url is not None and not self.server_url.startswith("https://"):
                 return "foundry reaches MCP servers by https only"
             return None

@@ -1227,7 +1227,7 @@ class Mcp(BaseModel):
     Tools of a Model Context Protocol server: `foundry` calls it itself, for every other provider this app does.
 
     A spec holds no secrets. With `foundry`, a server that needs any is reached through a connection of the project;
-    else `headers_setting` names the app setting that has them.
+    else, and to list its tools, `headers_setting` names the app setting that has them.
 
     Attributes:
         server_label: Names the server among the spec's.
@@ -1235,7 +1235,8 @@ class Mcp(BaseModel):
         project_connection_id: The connection of the project that knows how to reach it; only with `foundry`.
         server_description: What the model is told of it; only with `foundry`.
         allowed_tools: The only tools of it to offer; none for all.
-        headers_setting: The app setting with the headers to send and the origin to send them to; not with `foundry`.
+        headers_setting: The app setting with the headers that the app sends, and the origin to send them to. With
+            `foundry`, it does so only to list the server's tools.
         approval: When a call needs an approval; None for never. Where it says anything else, `foundry` asks the app
             before each call.
         timeout_s: How long a call may take, in seconds; None for 30. Not with `foundry`.
@@ -3373,10 +3374,13 @@ class McpServerView(BaseModel):
     """
     What an MCP server offered when the agent was declared, and what is different now, by tool.
 
-    `problem` says why the server cannot be asked now; empty when it can.
+    `called_by` says who calls it in runs. With `state` `unknown`, `problem` says why the app does not know: it cannot
+    reach the server, or could not when the agent was declared, or knows no URL of it.
     """
 
     server_label: str
+    called_by: Literal["app", "provider"]
+    state: Literal["same", "changed", "unknown"]
     tools: list[OfferedToolView]
     changes: dict[str, Literal["added", "removed", "changed"]]
     problem: str
@@ -4757,8 +4761,8 @@ class EffectiveView(BaseModel):
     """
     What an agent comes to, and where everything in it comes from.
 
-    `current` says whether the agent is already declared so; `problem`, why it stays as it was. `mcp` are the
-    MCP servers that this app calls for it.
+    `current` says whether the agent is already declared so; `problem`, why it stays as it was. `mcp` are its
+    MCP servers.
     """
 
     name: str

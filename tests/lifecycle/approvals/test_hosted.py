@@ -22,7 +22,7 @@ ASKS = '/mcp docs search {"q": "leave", "pages": 2}'
 
 
 def guarded(approval: Any = "always", *more: str, **fields: Any) -> AgentSpec:
-    server = {"type": "mcp", "server_label": "docs", "url": "https://mcp.example.com/mcp"}
+    server = {"type": "mcp", "server_label": "docs", "url": "https://192.0.2.1/mcp"}
     return spec(provider="foundry", tools=(server | ({"approval": approval} if approval else {}), *more), **fields)
 
 
