@@ -2857,7 +2857,8 @@ class ApprovalView(BaseModel):
 
     `arguments` are those to call the tool with, `asked_arguments` those that the model asked for where they were
     amended; both are null once the session is erased. `approvers` may decide now; none are named for anybody in the
-    workspace. `may_decide` says whether the caller may.
+    workspace. `may_decide` says whether the caller may, and `decisions` what there is to decide: a call that the
+    provider makes itself (kind `hosted`) cannot be amended.
     """
 
     id: str
@@ -2880,6 +2881,7 @@ class ApprovalView(BaseModel):
     cost_micro_usd: int
     approvers: list[str]
     may_decide: bool
+    decisions: list[Literal["approve", "reject", "amend"]]
     level: int
     not_requester: bool
     on_expiry: str
